@@ -1,0 +1,1 @@
+"""What the parts of Darkroom agree on: kinds, run documents, progress, outcomes and storage keys."""

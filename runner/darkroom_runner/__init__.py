@@ -1,0 +1,1 @@
+"""What runs on the GPU: one training or generation run, from run document to uploaded artifacts."""
