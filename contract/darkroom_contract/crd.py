@@ -1,0 +1,210 @@
+"""The custom resource definitions, made from the pydantic models.
+
+`python -m darkroom_contract.crd crds/` writes them (`make generate`); a test fails when the committed files differ.
+
+What pydantic emits is JSON Schema; what Kubernetes takes is its structural subset (no references, no `anyOf` with
+null, no `default: null`). `structural` translates one into the other.
+Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from darkroom_contract.jobs import SPEC_MODELS
+from darkroom_contract.names import CATEGORY, GROUP, MAX_JOB_NAME_LENGTH, VERSION, Kind
+from darkroom_contract.specs import MUTABLE_FIELDS, GenerateJobSpec, JobSpec, TrainJobSpec
+from darkroom_contract.status import JobStatus
+
+Json = dict[str, Any]
+
+DESCRIPTIONS = {Kind.TRAIN: TrainJobSpec.__doc__, Kind.GENERATE: GenerateJobSpec.__doc__}
+
+_DROPPED = frozenset({"title", "$defs", "const", "additionalProperties"})
+
+_SHARED_COLUMNS: tuple[tuple[str, str, str, str], ...] = (
+    ("Phase", "string", ".status.phase", "Where the job is."),
+    ("Position", "integer", ".status.queue.position", "Jobs before it in the queue."),
+    ("Progress", "number", ".status.progress.progressPercentage", "Percent of the present run."),
+    ("ETA", "number", ".status.progress.estimatedRemainingSeconds", "Seconds until the end of the run."),
+    ("Model", "string", ".spec.modelId", "The LoRA that is made or used."),
+    ("Age", "date", ".metadata.creationTimestamp", "Since the job was created."),
+)
+
+
+def structural(schema: Json, definitions: Json) -> Json:
+    """A JSON Schema of pydantic's as a structural schema, references resolved."""
+    if "$ref" in schema:
+        target = definitions[schema["$ref"].removeprefix("#/$defs/")]
+        return structural({**target, **{key: value for key, value in schema.items() if key != "$ref"}}, definitions)
+    if "anyOf" in schema:
+        return structural(_without_null(schema), definitions)
+    result = {key: value for key, value in schema.items() if key not in _DROPPED}
+    if result.get("default", ...) is None:
+        del result["default"]
+    if "properties" in result:
+        result["properties"] = {name: structural(each, definitions) for name, each in result["properties"].items()}
+    if "items" in result:
+        result["items"] = structural(result["items"], definitions)
+    if isinstance(schema.get("additionalProperties"), dict):
+        result["additionalProperties"] = structural(schema["additionalProperties"], definitions)
+    return result
+
+
+def _without_null(schema: Json) -> Json:
+    """`X | None` as an optional X."""
+    branches = [branch for branch in schema["anyOf"] if branch.get("type") != "null"]
+    if len(branches) != 1:
+        raise ValueError(f"a union of {len(branches)} types has no structural schema: {schema}")
+    return {**branches[0], **{key: value for key, value in schema.items() if key != "anyOf"}}
+
+
+def _with_nested_defaults(schema: Json) -> Json:
+    """Give every group of settings that may be left out the default `{}`, so that its fields' defaults apply.
+
+    Groups that mean something by being absent come from `X | None` and are told by their recorded default of None.
+    """
+    for name, each in schema.get("properties", {}).items():
+        _with_nested_defaults(each)
+        if each.get("type") == "object" and "properties" in each and name not in schema.get("required", []):
+            each.setdefault("default", {})
+    return schema
+
+
+def spec_schema(kind: Kind) -> Json:
+    """The structural schema of a kind's spec, with defaults and the rules that keep it fixed."""
+    model = SPEC_MODELS[kind]
+    raw = model.model_json_schema(by_alias=True, mode="validation")
+    optional_groups = {name for name, each in _properties(raw) if each.get("default", ...) is None}
+    schema = _with_nested_defaults(structural(raw, raw.get("$defs", {})))
+    _drop_group_defaults(schema, optional_groups)
+    schema["x-kubernetes-validations"] = _immutability_rules(model)
+    return schema
+
+
+def _properties(raw: Json) -> list[tuple[str, Json]]:
+    groups = [raw, *raw.get("$defs", {}).values()]
+    return [pair for group in groups for pair in group.get("properties", {}).items()]
+
+
+def _drop_group_defaults(schema: Json, names: set[str]) -> None:
+    for name, each in schema.get("properties", {}).items():
+        _drop_group_defaults(each, names)
+        if name in names and each.get("default") == {}:
+            del each["default"]
+
+
+def _immutability_rules(model: type[JobSpec]) -> list[Json]:
+    """One CEL transition rule for each field that is fixed at creation."""
+    rules = []
+    for name, field in model.model_fields.items():
+        if name in MUTABLE_FIELDS:
+            continue
+        path = field.alias or name
+        may_be_absent = not field.is_required() and field.get_default(call_default_factory=True) is None
+        same = f"self.{path} == oldSelf.{path}"
+        rule = f"has(self.{path}) == has(oldSelf.{path}) && (!has(self.{path}) || {same})" if may_be_absent else same
+        message = f"{path} can't be changed after creation: create a new job"
+        rules.append({"rule": rule, "message": message, "reason": "FieldValueForbidden", "fieldPath": f".{path}"})
+    return rules
+
+
+def status_schema() -> Json:
+    raw = JobStatus.model_json_schema(by_alias=True, mode="validation")
+    return _without_defaults(structural(raw, raw.get("$defs", {})))
+
+
+def _without_defaults(schema: Json) -> Json:
+    """A status says what was observed; the API server must not invent any of it."""
+    schema.pop("default", None)
+    for each in schema.get("properties", {}).values():
+        _without_defaults(each)
+    if "items" in schema:
+        _without_defaults(schema["items"])
+    return schema
+
+
+def definition(kind: Kind) -> Json:
+    """The CustomResourceDefinition of one kind."""
+    name_rule = {
+        "rule": f"size(self.metadata.name) <= {MAX_JOB_NAME_LENGTH} && !self.metadata.name.contains('.')",
+        "message": f"metadata.name must be at most {MAX_JOB_NAME_LENGTH} characters without dots: "
+        "the names of the job's pods begin with it",
+    }
+    schema: Json = {
+        "type": "object",
+        "description": DESCRIPTIONS[kind],
+        "required": ["spec"],
+        "x-kubernetes-validations": [name_rule],
+        "properties": {
+            "apiVersion": {"type": "string", "description": "Version of the schema of this object."},
+            "kind": {"type": "string", "description": "Kind of this object."},
+            "metadata": {"type": "object"},
+            "spec": spec_schema(kind),
+            "status": status_schema(),
+        },
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": kind.crd_name},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": _names(kind),
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [_column(*column) for column in _SHARED_COLUMNS],
+                    "schema": {"openAPIV3Schema": schema},
+                }
+            ],
+        },
+    }
+
+
+def _names(kind: Kind) -> Json:
+    return {
+        "kind": kind.value,
+        "listKind": f"{kind}List",
+        "plural": kind.plural,
+        "singular": kind.singular,
+        "shortNames": [kind.short_name],
+        "categories": [CATEGORY],
+    }
+
+
+def _column(name: str, type_: str, path: str, description: str) -> Json:
+    return {"name": name, "type": type_, "jsonPath": path, "description": description}
+
+
+def render(kind: Kind) -> str:
+    """The definition as the committed YAML file."""
+    header = "# Generated from contract/ by `make generate`. Do not edit.\n"
+    body: str = yaml.safe_dump(definition(kind), sort_keys=False, allow_unicode=True, width=120)
+    return header + body
+
+
+def write_all(folder: Path) -> list[Path]:
+    """Write one file a kind; returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for kind in Kind:
+        path = folder / f"{kind.crd_name}.yaml"
+        path.write_text(render(kind), encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+def main() -> None:
+    for path in write_all(Path(sys.argv[1] if len(sys.argv) > 1 else "crds")):
+        print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main()

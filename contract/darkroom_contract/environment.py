@@ -1,0 +1,26 @@
+"""Names of the environment variables that more than one room reads. Each room has settings of its own beside them.
+
+AWS credentials are boto3's own: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, and the rest of its chain.
+"""
+
+RUN = "DARKROOM_RUN"
+"""The run document, JSON; set by the operator on the runner's container."""
+
+TERMINATION_MESSAGE_PATH = "DARKROOM_TERMINATION_MESSAGE_PATH"
+"""Where the runner writes its outcome; the container's `terminationMessagePath`."""
+
+SCRATCH_DIR = "DARKROOM_SCRATCH_DIR"
+"""A writable folder for the runner's temporary files (an emptyDir)."""
+
+MODEL_ROOT = "DARKROOM_MODEL_ROOT"
+"""A folder of base models, one folder each, looked at before the hub."""
+
+S3_ENDPOINT_URL = "DARKROOM_S3_ENDPOINT_URL"
+"""Empty or unset: AWS itself."""
+
+S3_PUBLIC_ENDPOINT_URL = "DARKROOM_S3_PUBLIC_ENDPOINT_URL"
+"""The address under which people reach the storage; links are signed for it. The endpoint itself when unset."""
+
+S3_BUCKET = "DARKROOM_S3_BUCKET"
+S3_REGION = "DARKROOM_S3_REGION"
+REDIS_URL = "DARKROOM_REDIS_URL"

@@ -1,0 +1,72 @@
+"""A job as it comes from the API server: either kind, read into one shape."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from darkroom_contract.names import API_VERSION, Kind
+from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_contract.status import JobStatus
+
+SPEC_MODELS: dict[Kind, type[TrainJobSpec] | type[GenerateJobSpec]] = {
+    Kind.TRAIN: TrainJobSpec,
+    Kind.GENERATE: GenerateJobSpec,
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One TrainJob or GenerateJob."""
+
+    kind: Kind
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    created: datetime
+    deleting: bool
+    labels: dict[str, str]
+    spec: TrainJobSpec | GenerateJobSpec
+    status: JobStatus
+
+    @property
+    def key(self) -> str:
+        """`Kind/name`, as messages name it."""
+        return f"{self.kind}/{self.name}"
+
+
+def read_job(document: dict[str, Any]) -> Job:
+    """Read a resource as the API server returns it.
+
+    Raises `pydantic.ValidationError` when spec or status do not fit (a job from before a bound was narrowed) and
+    `ValueError` when it is of no kind of ours.
+    """
+    metadata = document["metadata"]
+    kind = Kind(document["kind"])
+    return Job(
+        kind=kind,
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        generation=metadata.get("generation", 1),
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
+        deleting="deletionTimestamp" in metadata,
+        labels=metadata.get("labels") or {},
+        spec=SPEC_MODELS[kind].from_dict(document.get("spec") or {}),
+        status=JobStatus.from_dict(document.get("status") or {}),
+    )
+
+
+def write_job(
+    spec: TrainJobSpec | GenerateJobSpec, *, name: str, namespace: str, labels: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """The resource to create for a spec; what the spec leaves at its default is left to the API server."""
+    kind = Kind.TRAIN if isinstance(spec, TrainJobSpec) else Kind.GENERATE
+    return {
+        "apiVersion": API_VERSION,
+        "kind": kind.value,
+        "metadata": {"name": name, "namespace": namespace, "labels": labels or {}},
+        "spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True),
+    }

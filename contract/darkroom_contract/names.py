@@ -1,0 +1,71 @@
+"""What things are called in the cluster: group, kinds, labels, and names derived from a job.
+
+Read by every room; it decides no policy. Whatever a user names is checked here, once, before it becomes part of
+an object's name, a label or a storage key.
+"""
+
+from enum import StrEnum
+
+GROUP = "darkroom.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+CATEGORY = "darkroom"
+
+LABEL_JOB_UID = f"{GROUP}/job-uid"
+LABEL_JOB_KIND = f"{GROUP}/job-kind"
+LABEL_JOB_NAME = f"{GROUP}/job-name"
+LABEL_ATTEMPT = f"{GROUP}/attempt"
+LABEL_MODEL_ID = f"{GROUP}/model-id"
+LABEL_COMPONENT = "app.kubernetes.io/component"
+LABEL_PART_OF = "app.kubernetes.io/part-of"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+RUNNER_COMPONENT = "runner"
+PART_OF = "darkroom"
+
+RUNNER_CONTAINER = "runner"
+"""The one container of a runner pod; its termination message carries the outcome."""
+
+MAX_JOB_NAME_LENGTH = 48
+"""Leaves room for `-<uid part>-<attempt>` in a pod's name, which must be a DNS label of at most 63 characters."""
+
+MODEL_ID_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
+"""Also a valid label value, and never a path: no slash, no leading dot."""
+
+BASE_MODEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?$"
+"""`name` (a folder of the runner's model root) or `owner/name` (a hub repository); never a path of its own."""
+
+
+class Kind(StrEnum):
+    """The two kinds of job."""
+
+    TRAIN = "TrainJob"
+    GENERATE = "GenerateJob"
+
+    @property
+    def plural(self) -> str:
+        return {Kind.TRAIN: "trainjobs", Kind.GENERATE: "generatejobs"}[self]
+
+    @property
+    def singular(self) -> str:
+        return self.value.lower()
+
+    @property
+    def short_name(self) -> str:
+        return {Kind.TRAIN: "dtj", Kind.GENERATE: "dgj"}[self]
+
+    @property
+    def crd_name(self) -> str:
+        return f"{self.plural}.{GROUP}"
+
+
+def pod_name(job_name: str, job_uid: str, attempt: int) -> str:
+    """The name of the pod of one run: the same for the same job and attempt, so that creating it twice is harmless.
+
+    Part of the uid keeps a job that was deleted and made again under its old name from meeting its predecessor's pod.
+    """
+    return f"{job_name[:MAX_JOB_NAME_LENGTH].rstrip('.-')}-{job_uid.replace('-', '')[:8]}-{attempt}"
+
+
+def slot_lease_name(slot: int) -> str:
+    """The Lease that is the right to run on slot number `slot`, counted from 0."""
+    return f"darkroom-slot-{slot}"

@@ -1,0 +1,112 @@
+"""How a run ended: what the runner writes as its container's termination message and the operator reads.
+
+Kubernetes keeps at most 4,096 bytes of it; `Outcome.to_message` stays below. The reasons are part of the API: they
+appear in conditions, documentation and alerts, and are never renamed.
+"""
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, ValidationError
+
+from darkroom_contract.schema import Schema
+
+MAX_MESSAGE_BYTES = 4096
+MAX_TEXT_CHARACTERS = 800
+
+
+class Reason(StrEnum):
+    """Why a run or a job failed. `retriable` says whether another try might end better."""
+
+    # What the runner reports.
+    DATASET_INVALID = "DatasetInvalid"
+    DATASET_NOT_FOUND = "DatasetNotFound"
+    MODEL_NOT_FOUND = "ModelNotFound"
+    MODEL_INCOMPATIBLE = "ModelIncompatible"
+    BASE_MODEL_NOT_FOUND = "BaseModelNotFound"
+    INVALID_RUN = "InvalidRun"
+    TRAINING_DIVERGED = "TrainingDiverged"
+    OUT_OF_MEMORY = "OutOfMemory"
+    DISK_FULL = "DiskFull"
+    STORAGE_UNAVAILABLE = "StorageUnavailable"
+    INTERRUPTED = "Interrupted"
+    INTERNAL_ERROR = "InternalError"
+    # What the operator concludes.
+    INVALID_SPEC = "InvalidSpec"
+    POD_FAILED = "PodFailed"
+    POD_LOST = "PodLost"
+    START_DEADLINE_EXCEEDED = "StartDeadlineExceeded"
+    ACTIVE_DEADLINE_EXCEEDED = "ActiveDeadlineExceeded"
+    BACKOFF_LIMIT_EXCEEDED = "BackoffLimitExceeded"
+
+    @property
+    def retriable(self) -> bool:
+        return self not in _FINAL
+
+
+_FINAL = frozenset(
+    {
+        Reason.DATASET_INVALID,
+        Reason.DATASET_NOT_FOUND,
+        Reason.MODEL_NOT_FOUND,
+        Reason.MODEL_INCOMPATIBLE,
+        Reason.BASE_MODEL_NOT_FOUND,
+        Reason.INVALID_RUN,
+        Reason.TRAINING_DIVERGED,
+        Reason.INVALID_SPEC,
+        Reason.ACTIVE_DEADLINE_EXCEEDED,
+        Reason.BACKOFF_LIMIT_EXCEEDED,
+    }
+)
+
+
+class Artifact(Schema):
+    """One file in object storage."""
+
+    key: str = Field(max_length=512, description="Key in the bucket.")
+    content_type: str = Field(max_length=100, description="Media type, such as image/png.")
+    bytes: int = Field(ge=0, description="Size in bytes.")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the content, in hexadecimal.")
+
+
+class OutcomeFile(Schema):
+    """An artifact as the termination message names it: the part of its key behind the run's prefix."""
+
+    name: str = Field(max_length=100)
+    content_type: str = Field(max_length=100)
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Outcome(Schema):
+    """The end of one run: either files, or a reason and a message."""
+
+    succeeded: bool
+    reason: Reason | None = None
+    message: str = ""
+    prefix: str = Field("", description="Storage prefix of the files, ending in a slash.")
+    files: tuple[OutcomeFile, ...] = ()
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        return tuple(
+            Artifact(key=self.prefix + file.name, content_type=file.content_type, bytes=file.bytes, sha256=file.sha256)
+            for file in self.files
+        )
+
+    def to_message(self) -> str:
+        """The termination message, cut so that Kubernetes keeps the whole of it."""
+        text = self.message if len(self.message) <= MAX_TEXT_CHARACTERS else self.message[:MAX_TEXT_CHARACTERS] + "…"
+        message = self.model_copy(update={"message": text}).model_dump_json(by_alias=True, exclude_none=True)
+        if len(message.encode()) > MAX_MESSAGE_BYTES:
+            raise ValueError(f"an outcome of {len(message.encode())} bytes does not fit a termination message")
+        return message
+
+    @classmethod
+    def from_message(cls, message: str) -> Self | None:
+        """The outcome in a termination message, or None when it holds none (a kernel's kill, a crash at start)."""
+        try:
+            return cls.model_validate_json(message)
+        except ValidationError:
+            return None

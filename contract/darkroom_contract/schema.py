@@ -1,0 +1,25 @@
+"""The manner in which every model of the contract meets YAML and JSON: camelCase outside, snake_case inside."""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+
+class Schema(BaseModel):
+    """Frozen, aliased to camelCase, silent about fields it does not know.
+
+    Unknown fields are refused by the API server, which has the schema of the day; a part that is older than the CRDs
+    (during an upgrade) must still be able to read the job.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Self:
+        """Read a Kubernetes-style document. Raises `pydantic.ValidationError`."""
+        return cls.model_validate(document)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document as Kubernetes and JSON want it: camelCase, plain types, nothing that is None."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -1,0 +1,72 @@
+"""Where files lie in the bucket. Keys only: no client, no network.
+
+    datasets/<namespace>/<dataset id>/<file>               photos, by the gateway
+    runs/<job uid>/<file>                                  what a job made, by the runner
+    runs/<job uid>/manifest.json                           written last: where it exists, the rest is whole
+    models/<namespace>/<model id>/model.json               which run's weights a model id means; written last
+
+A model's weights stay in the folder of the run that made them; `model.json` only points there. So a second training
+under the same id swaps one small object and never mixes two trainings.
+"""
+
+from datetime import datetime
+
+from pydantic import Field
+
+from darkroom_contract.outcome import Outcome
+from darkroom_contract.schema import Schema
+
+LORA_FILE = "pytorch_lora_weights.safetensors"
+MANIFEST_FILE = "manifest.json"
+
+
+class ModelRecord(Schema):
+    """`model.json`: the LoRA that a model id means at present."""
+
+    model_id: str
+    weights_key: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    base_model: str
+    prompt: str
+    job_uid: str
+    created: datetime
+
+
+class Manifest(Schema):
+    """`manifest.json`: the outcome of a finished run. A later attempt that finds it reports it and does no work."""
+
+    outcome: Outcome
+    attempt: int
+    versions: dict[str, str] = Field(default_factory=dict, description="Of darkroom, torch, diffusers, ...")
+    created: datetime
+
+
+def dataset_prefix(namespace: str, dataset_id: str) -> str:
+    return f"datasets/{namespace}/{dataset_id}/"
+
+
+def run_prefix(job_uid: str) -> str:
+    return f"runs/{job_uid}/"
+
+
+def manifest_key(job_uid: str) -> str:
+    return run_prefix(job_uid) + MANIFEST_FILE
+
+
+def model_prefix(namespace: str) -> str:
+    return f"models/{namespace}/"
+
+
+def model_record_key(namespace: str, model_id: str) -> str:
+    """`model_id` must have passed `names.MODEL_ID_PATTERN`, as it has in every spec."""
+    return f"{model_prefix(namespace)}{model_id}/model.json"
+
+
+def dataset_uri(bucket: str, prefix: str) -> str:
+    return f"s3://{bucket}/{prefix}"
+
+
+def parse_uri(uri: str) -> tuple[str, str]:
+    """`s3://bucket/prefix` into bucket and prefix; the prefix ends in a slash, so that it means one folder."""
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    return bucket, prefix.rstrip("/") + "/"
