@@ -1,0 +1,57 @@
+# The few commands of Darkroom. All of them set up .venv first, when it is missing or out of date.
+#
+# A machine without a GPU saves several gigabytes of CUDA libraries by taking PyTorch's CPU build:
+#   make demo PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STATE  ?= .darkroom
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check generate conformance bench constraints clean
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.installed ## Install everything into .venv
+
+# torch goes first and alone: whatever else asks for "any torch" then finds it there.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Darkroom needs Python 3.11 or newer; name one: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup ## Learn a subject from five photos, then make a picture and a video of it
+	$(BIN)/darkroom demo
+
+up: setup ## Run the whole system on this machine until Ctrl-C
+	$(BIN)/darkroom up --state-dir $(STATE)
+
+test: setup ## Run the whole test suite
+	$(BIN)/python -m pytest
+
+check: setup ## Style, types, import contracts, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/unit/contract/test_crd.py
+
+generate: setup ## Write crds/ from the models in contract/
+	$(BIN)/python -m darkroom_contract.crd crds
+
+conformance: setup ## Hold an API server to what Darkroom relies on: the one KUBECONFIG names, or the embedded one
+	$(BIN)/python -m pytest tests/conformance
+
+bench: setup ## Measure DeepCache on this machine
+	$(BIN)/python benchmarks/deepcache.py
+
+constraints: setup ## Write constraints.txt from what is installed
+	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean: ## Remove .venv and caches; state and demo output stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
