@@ -1,0 +1,100 @@
+"""How far a run is and how long it will take: pure arithmetic on a plan and a clock. `progress` asks it.
+
+A plan gives every stage its share in units of work: one unit is roughly one pass of the U-Net over one picture.
+The shares need not be right, they only keep the bar honest: what is left of the present stage is told by its own
+pace, and what is left of later stages by the pace of the run so far.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from darkroom_contract.progress import Stage
+from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+
+Plan = Mapping[Stage, float]
+
+CLASS_IMAGE_STEPS = 25
+VALIDATION_STEPS = 30
+
+_DOWNLOADING, _LOADING, _ENCODING, _UPLOADING = 2.0, 20.0, 10.0, 4.0
+_GUIDED = 2.0
+"""Classifier-free guidance runs the U-Net on two inputs at every step."""
+_WITH_GRADIENT = 3.0
+"""A backward pass costs about two forward passes."""
+_FRAMES = 14.0
+
+
+def plan_training(spec: TrainJobSpec) -> Plan:
+    training = spec.training
+    prior = training.prior_preservation
+    batch = training.batch_size * training.gradient_accumulation_steps * (1 if prior is None else 2)
+    plan = {Stage.DOWNLOADING: _DOWNLOADING, Stage.LOADING_MODEL: _LOADING, Stage.ENCODING: _ENCODING}
+    if prior is not None:
+        plan[Stage.DRAWING_CLASS_IMAGES] = prior.class_images * CLASS_IMAGE_STEPS * _GUIDED
+    plan[Stage.TRAINING] = spec.max_steps * batch * _WITH_GRADIENT
+    if training.validation_prompt is not None:
+        plan[Stage.DENOISING] = VALIDATION_STEPS * _GUIDED
+    return {**plan, Stage.UPLOADING: _UPLOADING}
+
+
+def plan_generation(spec: GenerateJobSpec) -> Plan:
+    plan = {
+        Stage.DOWNLOADING: _DOWNLOADING,
+        Stage.LOADING_MODEL: _LOADING,
+        Stage.DENOISING: spec.images.count * spec.images.steps * _GUIDED / spec.cache.effective_interval,
+    }
+    if spec.allow_motion:
+        frames = spec.video.frames or _FRAMES
+        plan[Stage.ANIMATING] = _LOADING + spec.video.steps * frames * _GUIDED / spec.cache.effective_interval
+    return {**plan, Stage.UPLOADING: _UPLOADING}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One look at the bar."""
+
+    percentage: float
+    remaining_seconds: float | None
+
+
+class Estimate:
+    """Where a run is in its plan. Stages are entered in the plan's order; the percentage never falls."""
+
+    def __init__(self, plan: Plan, clock: Callable[[], float]) -> None:
+        self._plan = plan
+        self._clock = clock
+        self._begun = clock()
+        self._stage_begun = self._begun
+        self._stage = Stage.DOWNLOADING
+        self._left = dict(plan)
+        self._percentage = 0.0
+
+    def enter(self, stage: Stage) -> None:
+        """Begin a stage; the one before it is done."""
+        self._left.pop(self._stage, None)
+        self._stage = stage
+        self._stage_begun = self._clock()
+
+    def read(self, step: int, total: int) -> Reading:
+        """The state after `step` of `total` steps of the present stage."""
+        if self._stage is Stage.DONE:
+            return Reading(100.0, 0.0)
+        share = min(step / total, 1.0) if total else 0.0
+        whole = sum(self._plan.values())
+        now, later = self._left.get(self._stage, 0.0), sum(self._left.values()) - self._left.get(self._stage, 0.0)
+        done = whole - later - now * (1 - share)
+        self._percentage = max(self._percentage, 100.0 * done / whole)
+        return Reading(self._percentage, self._remaining(share, now, later, done))
+
+    def _remaining(self, share: float, now: float, later: float, done: float) -> float | None:
+        elapsed, in_stage = self._clock() - self._begun, self._clock() - self._stage_begun
+        if done <= 0 or elapsed <= 0:
+            return None
+        pace = elapsed / done
+        if share > 0:
+            stage_left = in_stage / share * (1 - share)
+            # The heaviest stage knows the pace best, once it runs.
+            pace = in_stage / (now * share) if now > later else pace
+        else:
+            stage_left = now * pace
+        return stage_left + later * pace

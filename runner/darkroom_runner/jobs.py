@@ -1,0 +1,58 @@
+"""What the two kinds of job have in common, as the life cycle sees them. `lifecycle` picks one and drives it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from darkroom_contract.outcome import OutcomeFile
+from darkroom_contract.runs import RunDocument
+from darkroom_runner.interruption import Interruption
+from darkroom_runner.progress import Progress
+from darkroom_runner.settings import Settings
+from darkroom_runner.storage import Storage
+
+Inputs = TypeVar("Inputs")
+Models = TypeVar("Models")
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """What a job works with."""
+
+    document: RunDocument
+    settings: Settings
+    storage: Storage
+    progress: Progress
+    interruption: Interruption
+    scratch: Path
+    """A folder of the run's own; gone after it."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a job made, before it is uploaded."""
+
+    files: list[Path]
+    metrics: dict[str, float] = field(default_factory=dict)
+    remark: str = ""
+    """For people: what went well, but not as they may expect."""
+
+
+class Job(Protocol, Generic[Inputs, Models]):
+    """One kind of job, in the order in which the life cycle calls it."""
+
+    def download(self) -> Inputs:
+        """Fetch and check what the job needs from storage. Imports no torch: bad input fails fast."""
+        ...
+
+    def load(self, inputs: Inputs) -> Models:
+        """Load the models."""
+        ...
+
+    def work(self, inputs: Inputs, models: Models) -> Product:
+        """Do the job; its files lie in the scratch folder."""
+        ...
+
+    def publish(self, files: tuple[OutcomeFile, ...]) -> None:
+        """Make the uploaded files known beyond the run."""
+        ...

@@ -1,0 +1,126 @@
+"""The door to object storage. Everything that goes in or out of the bucket passes here.
+
+It knows keys and bytes, not what they mean. botocore retries; nothing here retries on top of it. Whatever goes wrong
+on the way becomes `StorageUnavailableError`, except that a thing is not there, which is an answer.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from darkroom_runner.errors import StorageUnavailableError
+from darkroom_runner.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_CONFIG = Config(
+    # boto3 would sign with SigV2 for some custom endpoints, and name buckets in the host.
+    signature_version="s3v4",
+    s3={"addressing_style": "path"},
+    retries={"mode": "standard", "total_max_attempts": 4},
+    connect_timeout=5,
+    read_timeout=60,
+    # Checksums in trailers are AWS's own; other servers take them for content.
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
+)
+
+# Whole objects in one request each way. boto3's transfer module asks even for small objects by byte range, which not
+# every server answers when the range is longer than the object; and nothing of ours nears the 5 GiB of a single PUT.
+_CHUNK_BYTES = 1024**2
+
+_MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
+
+
+class NoSuchBucketError(StorageUnavailableError):
+    """The bucket is not there; who asked for one that a user named says so in their words."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One entry of a listing."""
+
+    key: str
+    size_bytes: int
+
+    @property
+    def name(self) -> str:
+        return self.key.rsplit("/", 1)[-1]
+
+
+class Storage:
+    """The bucket of the deployment, and other buckets to read from."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.bucket = settings.s3_bucket
+        self._client = boto3.client(
+            "s3", endpoint_url=settings.s3_endpoint_url, region_name=settings.s3_region, config=_CONFIG
+        )
+
+    def read(self, key: str) -> bytes | None:
+        """A small object as bytes, or None when there is none under that key."""
+        with _mapped(f"read {key}"):
+            try:
+                body: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+            except ClientError as error:
+                if _code(error) in _MISSING:
+                    return None
+                raise
+            return body
+
+    def write(self, key: str, body: bytes, content_type: str) -> None:
+        with _mapped(f"write {key}"):
+            self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
+
+    def list_folder(self, bucket: str, prefix: str) -> list[StoredObject]:
+        """The objects right under a prefix, sorted by key; folders below it are left out."""
+        with _mapped(f"list s3://{bucket}/{prefix}"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+            found = [StoredObject(each["Key"], each["Size"]) for page in pages for each in page.get("Contents", [])]
+        return sorted(found, key=lambda each: each.key)
+
+    def download(self, bucket: str, key: str, path: Path) -> None:
+        with _mapped(f"download s3://{bucket}/{key}"):
+            body = self._client.get_object(Bucket=bucket, Key=key)["Body"]
+            with path.open("wb") as file:
+                for chunk in body.iter_chunks(_CHUNK_BYTES):
+                    file.write(chunk)
+
+    def upload(self, key: str, path: Path, content_type: str) -> str:
+        """Upload a file with its SHA-256 among its metadata, and return that."""
+        digest = sha256_of(path)
+        with _mapped(f"upload {key}"), path.open("rb") as file:
+            self._client.put_object(
+                Bucket=self.bucket, Key=key, Body=file, ContentType=content_type, Metadata={"sha256": digest}
+            )
+        return digest
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _mapped(action: str) -> Iterator[None]:
+    """Errors of boto3, as ours. Its texts name endpoint, bucket and key, never credentials."""
+    try:
+        yield
+    except ClientError as error:
+        kind = NoSuchBucketError if _code(error) == "NoSuchBucket" else StorageUnavailableError
+        raise kind(
+            f"Object storage refused to {action}: {error}. Check its address, bucket and credentials."
+        ) from error
+    except BotoCoreError as error:
+        raise StorageUnavailableError(f"Object storage failed to {action}: {error}. Check that it is up.") from error
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))

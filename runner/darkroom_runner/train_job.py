@@ -1,0 +1,61 @@
+"""A training run: photos in, a LoRA out. Driven by `lifecycle`.
+
+Torch and what needs it are imported by `load` and `work`, not before: bad photos are told within a second.
+"""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from darkroom_contract.outcome import OutcomeFile
+from darkroom_contract.specs import TrainJobSpec
+from darkroom_contract.storage import LORA_FILE, ModelRecord, run_prefix
+from darkroom_runner import base_models, model_store
+from darkroom_runner.dataset import Photo, fetch_photos
+from darkroom_runner.jobs import Product, Workbench
+from darkroom_runner.metadata import lora_facts
+
+if TYPE_CHECKING:
+    from darkroom_runner.training.session import TrainingSession
+
+
+class TrainJob:
+    """Learn a subject from photos."""
+
+    def __init__(self, bench: Workbench, spec: TrainJobSpec) -> None:
+        self._bench = bench
+        self._spec = spec
+
+    def download(self) -> list[Photo]:
+        model_store.check_model_id(self._spec.model_id)
+        return fetch_photos(self._bench.storage, self._spec.dataset.uri, self._bench.scratch)
+
+    def load(self, inputs: list[Photo]) -> "TrainingSession":
+        document, settings = self._bench.document, self._bench.settings
+        model = base_models.locate(document.base_model, base_models.SDXL, settings.model_root)
+        from darkroom_runner.training.session import open_session
+
+        return open_session(model, self._spec, self._bench.progress, self._bench.interruption)
+
+    def work(self, inputs: list[Photo], models: "TrainingSession") -> Product:
+        metrics = models.learn(inputs)
+        weights = self._bench.scratch / LORA_FILE
+        models.save(weights, lora_facts(self._spec, self._bench.document))
+        files = [weights]
+        if self._spec.training.validation_prompt is not None:
+            files.append(self._bench.scratch / "validation.png")
+            models.draw_validation(self._spec.training.validation_prompt, files[-1])
+        return Product(files, metrics)
+
+    def publish(self, files: tuple[OutcomeFile, ...]) -> None:
+        document = self._bench.document
+        weights = next(file for file in files if file.name == LORA_FILE)
+        record = ModelRecord(
+            model_id=self._spec.model_id,
+            weights_key=run_prefix(document.uid) + weights.name,
+            sha256=weights.sha256,
+            base_model=document.base_model,
+            prompt=self._spec.prompt,
+            job_uid=document.uid,
+            created=datetime.now(UTC),
+        )
+        model_store.write_record(self._bench.storage, document.namespace, record)

@@ -1,0 +1,53 @@
+"""Class pictures for prior preservation, drawn by the base model itself before it gets adapters.
+
+They stay latents from the U-Net's end of the pipeline to its beginning: no picture is decoded only to be encoded again.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from darkroom_contract.specs import PriorPreservation
+from darkroom_runner.device import generator
+from darkroom_runner.estimate import CLASS_IMAGE_STEPS
+from darkroom_runner.training.encodings import Encoding
+
+_BATCH = 4
+_GUIDANCE_SCALE = 5.0
+
+
+def draw_class_encodings(
+    pipeline: Any, prior: PriorPreservation, side_px: int, seed: int, on_step: Callable[[int, int], None]
+) -> list[Encoding]:
+    """One encoding for each class picture. `on_step` gets the denoising steps done, and all of them.
+
+    The pictures' seeds are seed + 1, seed + 2, ...: `seed` itself begins the training's own random numbers.
+    """
+    encodings: list[Encoding] = []
+    batches = [range(first, min(first + _BATCH, prior.class_images)) for first in range(0, prior.class_images, _BATCH)]
+    for number, batch in enumerate(batches):
+
+        def report(pipe: Any, step: int, timestep: Any, kwargs: dict[str, Any], done: int = number) -> dict[str, Any]:
+            on_step(done * pipe.num_timesteps + step + 1, len(batches) * pipe.num_timesteps)
+            return kwargs
+
+        latents = pipeline(
+            prior.class_prompt,
+            num_images_per_prompt=len(batch),
+            height=side_px,
+            width=side_px,
+            num_inference_steps=CLASS_IMAGE_STEPS,
+            guidance_scale=_GUIDANCE_SCALE,
+            generator=[generator(seed + 1 + index) for index in batch],
+            output_type="latent",
+            callback_on_step_end=report,
+        ).images
+        encodings += [_as_encoding(each, side_px) for each in latents]
+    return encodings
+
+
+def _as_encoding(latents: torch.Tensor, side_px: int) -> Encoding:
+    mean = latents.float().cpu()
+    time_ids = torch.tensor([side_px, side_px, 0, 0, side_px, side_px], dtype=torch.float32)
+    return Encoding(mean, torch.zeros_like(mean), time_ids)

