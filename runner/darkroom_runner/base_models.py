@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from darkroom_contract.names import BASE_MODEL_PATTERN
 from darkroom_runner.errors import BaseModelNotFoundError, ModelIncompatibleError, first_line, is_disk_full
-from darkroom_runner.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +64,6 @@ def _check_kind(folder: Path, name: str, pipeline: str) -> None:
 
 def load_pipeline(model: BaseModel, dtype: Precision, place: "torch.device") -> Any:
     """The diffusers pipeline of a base model, on its device, silent in the log."""
-    quiet_libraries()
     pipeline = _from_folder(model, model.folder, dtype) if model.folder else _from_hub(model, dtype)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(place)

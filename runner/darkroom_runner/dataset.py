@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from darkroom_contract import photos as bounds
 from darkroom_contract.storage import parse_uri
@@ -135,5 +135,9 @@ def _undecodable_is_invalid(name: str) -> Iterator[None]:
         yield
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DatasetInvalidError(f"{name} has too many pixels. Make it smaller.") from error
+    except UnidentifiedImageError as error:
+        raise DatasetInvalidError(
+            f"{name} is no JPEG, PNG or WebP picture, whatever its name says. {_ADVICE}"
+        ) from error
     except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise DatasetInvalidError(f"{name} can't be read as a picture ({error}). {_ADVICE}") from error
+        raise DatasetInvalidError(f"{name} is broken or cut short ({error}). {_ADVICE}") from error

@@ -24,7 +24,7 @@ from darkroom_runner.schedulers import with_sampler
 from darkroom_runner.video import animate, write_mp4
 
 if TYPE_CHECKING:
-    from darkroom_runner.generate_job import Lora
+    from darkroom_runner.generate_job import GenerateInputs
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +40,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class DrawingSession:
-    """SDXL on a device, and the name of the video model that comes after it."""
+    """SDXL on a device, until the video model takes its place."""
 
     bench: Workbench
     spec: GenerateJobSpec
     device: Device
     pipeline: Any
-    video_model: BaseModel | None
     lora_sha256: str | None
 
     def draw(self) -> tuple[list[Picture], dict[str, float]]:
@@ -73,18 +72,16 @@ class DrawingSession:
         image.save(path, pnginfo=png_info(facts))
         return Picture(path, image, facts)
 
-    def animate(self, picture: Picture) -> tuple[Path, dict[str, float]]:
+    def animate(self, picture: Picture, video_model: BaseModel) -> tuple[Path, dict[str, float]]:
         """Free SDXL, load SVD, and make the clip of a picture; with its metrics. No picture can be drawn after it."""
-        if self.video_model is None:
-            raise RuntimeError("this session was opened without a video model")
         self.bench.progress.enter(Stage.ANIMATING, self.spec.video.steps)
         release(self.pipeline)
-        pipeline = load_pipeline(self.video_model, self.device.drawing_dtype, self.device.place)
+        pipeline = load_pipeline(video_model, self.device.drawing_dtype, self.device.place)
         begun = time.monotonic()
         frames = animate(pipeline, picture.image, self.spec, self._animated)
         log.info("drew %d frames in %.1f s", len(frames), time.monotonic() - begun)
         path = self.bench.scratch / "clip.mp4"
-        facts = clip_facts(self.spec, self.video_model.name, picture.facts)
+        facts = clip_facts(self.spec, video_model.name, picture.facts)
         write_mp4(frames, path, self.spec.video.fps, json.dumps(facts, ensure_ascii=False))
         return path, {
             "videoFrames": len(frames),
@@ -96,13 +93,12 @@ class DrawingSession:
         self.bench.progress.step(step, total)
 
 
-def open_session(
-    bench: Workbench, spec: GenerateJobSpec, model: BaseModel, video_model: BaseModel | None, trained: "Lora | None"
-) -> DrawingSession:
+def open_session(bench: Workbench, spec: GenerateJobSpec, inputs: "GenerateInputs") -> DrawingSession:
     """Load the base model, its sampler and the LoRA."""
     device = find_device()
-    pipeline = load_pipeline(model, device.drawing_dtype, device.place)
+    pipeline = load_pipeline(inputs.base_model, device.drawing_dtype, device.place)
     pipeline.scheduler = with_sampler(pipeline.scheduler, spec.images.scheduler)
+    trained = inputs.lora
     if trained is not None:
         lora.load(pipeline, trained.path, spec.lora_scale, trained.record.model_id)
-    return DrawingSession(bench, spec, device, pipeline, video_model, trained.record.sha256 if trained else None)
+    return DrawingSession(bench, spec, device, pipeline, trained.record.sha256 if trained else None)

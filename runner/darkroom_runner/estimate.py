@@ -71,7 +71,8 @@ class Estimate:
 
     def enter(self, stage: Stage) -> None:
         """Begin a stage; the one before it is done."""
-        self._left.pop(self._stage, None)
+        if stage is not self._stage:
+            self._left.pop(self._stage, None)
         self._stage = stage
         self._stage_begun = self._clock()
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from darkroom_contract.outcome import OutcomeFile
 from darkroom_contract.specs import GenerateJobSpec
 from darkroom_contract.storage import ModelRecord
-from darkroom_runner import base_models, model_store
+from darkroom_runner import model_store
+from darkroom_runner.base_models import SDXL, SVD, BaseModel, locate
 from darkroom_runner.errors import InvalidRunError
 from darkroom_runner.jobs import Product, Workbench
 
@@ -26,6 +27,16 @@ class Lora:
     path: Path
 
 
+@dataclass(frozen=True)
+class GenerateInputs:
+    """What a generation begins with."""
+
+    base_model: BaseModel
+    video_model: BaseModel | None
+    """Found at the start, so that a wrong name doesn't cost the drawing of the pictures; loaded after them."""
+    lora: Lora | None
+
+
 class GenerateJob:
     """Make pictures from a prompt, and when asked a short video of the first."""
 
@@ -33,32 +44,27 @@ class GenerateJob:
         self._bench = bench
         self._spec = spec
 
-    def download(self) -> Lora | None:
+    def download(self) -> GenerateInputs:
         self._check_video_guidance()
-        if self._spec.model_id is None:
-            return None
-        storage, document = self._bench.storage, self._bench.document
-        record = model_store.read_record(storage, document.namespace, self._spec.model_id)
-        return Lora(record, model_store.fetch_weights(storage, record, self._bench.scratch))
-
-    def load(self, inputs: Lora | None) -> "DrawingSession":
         document, root = self._bench.document, self._bench.settings.model_root
-        model = base_models.locate(document.base_model, base_models.SDXL, root)
-        video = None
-        if self._spec.allow_motion:
-            # Found now, so that a wrong name doesn't cost the drawing of the pictures; loaded after them.
-            video = base_models.locate(document.video_base_model, base_models.SVD, root)
+        return GenerateInputs(
+            base_model=locate(document.base_model, SDXL, root),
+            video_model=locate(document.video_base_model, SVD, root) if self._spec.allow_motion else None,
+            lora=self._fetch_lora(self._spec.model_id) if self._spec.model_id is not None else None,
+        )
+
+    def load(self, inputs: GenerateInputs) -> "DrawingSession":
         from darkroom_runner.drawing import open_session
 
-        return open_session(self._bench, self._spec, model, video, inputs)
+        return open_session(self._bench, self._spec, inputs)
 
-    def work(self, inputs: Lora | None, models: "DrawingSession") -> Product:
+    def work(self, inputs: GenerateInputs, models: "DrawingSession") -> Product:
         pictures, metrics = models.draw()
         files = [picture.path for picture in pictures]
-        if self._spec.allow_motion:
-            clip, clip_metrics = models.animate(pictures[0])
+        if inputs.video_model is not None:
+            clip, clip_metrics = models.animate(pictures[0], inputs.video_model)
             files, metrics = [*files, clip], {**metrics, **clip_metrics}
-        return Product(files, metrics, self._remark(inputs))
+        return Product(files, metrics, self._remark(inputs.lora))
 
     def publish(self, files: tuple[OutcomeFile, ...]) -> None:
         """Pictures are known by the run that made them; there is nothing to add."""
@@ -72,11 +78,16 @@ class GenerateJob:
                 f"{video.max_guidance_scale:g}, turns guidance off. Raise the latter above 1 or lower the former."
             )
 
-    def _remark(self, inputs: Lora | None) -> str:
+    def _fetch_lora(self, model_id: str) -> Lora:
+        storage = self._bench.storage
+        record = model_store.read_record(storage, self._bench.document.namespace, model_id)
+        return Lora(record, model_store.fetch_weights(storage, record, self._bench.scratch))
+
+    def _remark(self, lora: Lora | None) -> str:
         base_model = self._bench.document.base_model
-        if inputs is None or inputs.record.base_model == base_model:
+        if lora is None or lora.record.base_model == base_model:
             return ""
         return (
-            f"Model {inputs.record.model_id!r} was trained on {inputs.record.base_model!r} and used here on "
+            f"Model {lora.record.model_id!r} was trained on {lora.record.base_model!r} and used here on "
             f"{base_model!r}: the subject may come out weaker."
         )

@@ -26,6 +26,7 @@ from darkroom_runner.interruption import Interruption
 from darkroom_runner.jobs import Job, Product, Workbench
 from darkroom_runner.metadata import versions
 from darkroom_runner.progress import open_progress
+from darkroom_runner.quiet import quiet_libraries
 from darkroom_runner.settings import Settings
 from darkroom_runner.storage import Storage
 from darkroom_runner.train_job import TrainJob
@@ -119,6 +120,7 @@ def perform(job: Job[Any, Any], bench: Workbench) -> Product:
     inputs = job.download()
     bench.interruption.check()
     bench.progress.enter(Stage.LOADING_MODEL)
+    quiet_libraries()
     models = job.load(inputs)
     bench.interruption.check()
     return job.work(inputs, models)

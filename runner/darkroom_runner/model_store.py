@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from darkroom_contract.names import MODEL_ID_PATTERN
 from darkroom_contract.storage import LORA_FILE, ModelRecord, model_record_key
-from darkroom_runner.errors import InvalidRunError, ModelIncompatibleError, ModelNotFoundError, StorageUnavailableError
-from darkroom_runner.storage import Storage, sha256_of
+from darkroom_runner.errors import InvalidRunError, ModelIncompatibleError, ModelNotFoundError
+from darkroom_runner.storage import NoSuchObjectError, Storage, sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +37,7 @@ def fetch_weights(storage: Storage, record: ModelRecord, folder: Path) -> Path:
     path = folder / LORA_FILE
     try:
         storage.download(storage.bucket, record.weights_key, path)
-    except StorageUnavailableError as error:
-        if "404" not in str(error):
-            raise
+    except NoSuchObjectError as error:
         raise ModelNotFoundError(
             f"The weights of model {record.model_id!r} are gone from storage ({record.weights_key}). Train it again."
         ) from error

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 MIN_INTERVAL_SECONDS = 0.25
 """Steps that follow each other faster than this are told only now and then; first and last always."""
 
-REDIS_TIMEOUT_SECONDS = 2.0
+REDIS_TIMEOUT_SECONDS = 1.5
 RETRY_SECONDS = 2.0
 CLOSE_TIMEOUT_SECONDS = 2.0
 QUEUE_LENGTH = 64

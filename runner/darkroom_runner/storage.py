@@ -43,6 +43,10 @@ class NoSuchBucketError(StorageUnavailableError):
     """The bucket is not there; who asked for one that a user named says so in their words."""
 
 
+class NoSuchObjectError(StorageUnavailableError):
+    """The object is not there, although something said that it is."""
+
+
 @dataclass(frozen=True)
 class StoredObject:
     """One entry of a listing."""
@@ -114,12 +118,17 @@ def _mapped(action: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        kind = NoSuchBucketError if _code(error) == "NoSuchBucket" else StorageUnavailableError
-        raise kind(
+        raise _kind(_code(error))(
             f"Object storage refused to {action}: {error}. Check its address, bucket and credentials."
         ) from error
     except BotoCoreError as error:
         raise StorageUnavailableError(f"Object storage failed to {action}: {error}. Check that it is up.") from error
+
+
+def _kind(code: str) -> type[StorageUnavailableError]:
+    if code == "NoSuchBucket":
+        return NoSuchBucketError
+    return NoSuchObjectError if code in _MISSING else StorageUnavailableError
 
 
 def _code(error: ClientError) -> str:

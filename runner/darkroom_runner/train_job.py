@@ -3,19 +3,29 @@
 Torch and what needs it are imported by `load` and `work`, not before: bad photos are told within a second.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from darkroom_contract.outcome import OutcomeFile
 from darkroom_contract.specs import TrainJobSpec
 from darkroom_contract.storage import LORA_FILE, ModelRecord, run_prefix
-from darkroom_runner import base_models, model_store
+from darkroom_runner import model_store
+from darkroom_runner.base_models import SDXL, BaseModel, locate
 from darkroom_runner.dataset import Photo, fetch_photos
 from darkroom_runner.jobs import Product, Workbench
 from darkroom_runner.metadata import lora_facts
 
 if TYPE_CHECKING:
     from darkroom_runner.training.session import TrainingSession
+
+
+@dataclass(frozen=True)
+class TrainInputs:
+    """What a training begins with."""
+
+    photos: list[Photo]
+    base_model: BaseModel
 
 
 class TrainJob:
@@ -25,19 +35,19 @@ class TrainJob:
         self._bench = bench
         self._spec = spec
 
-    def download(self) -> list[Photo]:
+    def download(self) -> TrainInputs:
         model_store.check_model_id(self._spec.model_id)
-        return fetch_photos(self._bench.storage, self._spec.dataset.uri, self._bench.scratch)
+        base_model = locate(self._bench.document.base_model, SDXL, self._bench.settings.model_root)
+        photos = fetch_photos(self._bench.storage, self._spec.dataset.uri, self._bench.scratch)
+        return TrainInputs(photos, base_model)
 
-    def load(self, inputs: list[Photo]) -> "TrainingSession":
-        document, settings = self._bench.document, self._bench.settings
-        model = base_models.locate(document.base_model, base_models.SDXL, settings.model_root)
+    def load(self, inputs: TrainInputs) -> "TrainingSession":
         from darkroom_runner.training.session import open_session
 
-        return open_session(model, self._spec, self._bench.progress, self._bench.interruption)
+        return open_session(inputs.base_model, self._spec, self._bench.progress, self._bench.interruption)
 
-    def work(self, inputs: list[Photo], models: "TrainingSession") -> Product:
-        metrics = models.learn(inputs)
+    def work(self, inputs: TrainInputs, models: "TrainingSession") -> Product:
+        metrics = models.learn(inputs.photos)
         weights = self._bench.scratch / LORA_FILE
         models.save(weights, lora_facts(self._spec, self._bench.document))
         files = [weights]

@@ -71,7 +71,7 @@ def test_a_subject_is_learned_then_drawn_and_animated(
     assert drawn.outcome.succeeded, drawn.log
     assert [file.name for file in drawn.outcome.files] == ["picture-0.png", "picture-1.png", "clip.mp4"]
     picture = Image.open(io.BytesIO(read(s3, f"runs/{drawn.uid}/picture-1.png")))
-    facts = json.loads(picture.text["darkroom"])
+    facts = json.loads(picture.info["darkroom"])
     assert (facts["prompt"], facts["seed"], facts["modelId"]) == (spec_of_pictures.prompt, 8, "my-dog")
     with av.open(io.BytesIO(read(s3, f"runs/{drawn.uid}/clip.mp4"))) as clip:
         frames = [frame.to_image().size for frame in clip.decode(video=0)]

@@ -1,0 +1,71 @@
+"""Trained models in storage: what a model id means, and that weights are the ones that were trained."""
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from darkroom_contract.storage import ModelRecord
+from darkroom_runner.errors import InvalidRunError, ModelIncompatibleError, ModelNotFoundError
+from darkroom_runner.model_store import fetch_weights, read_record, write_record
+from darkroom_runner.storage import Storage
+
+WEIGHTS = b"weights"
+
+
+def record_of(**changes: Any) -> ModelRecord:
+    facts = {
+        "model_id": "my-dog",
+        "weights_key": "runs/1/pytorch_lora_weights.safetensors",
+        "sha256": hashlib.sha256(WEIGHTS).hexdigest(),
+        "base_model": "owner/base",
+        "prompt": "a photo of sks dog",
+        "job_uid": "1",
+        "created": datetime.now(UTC),
+    }
+    return ModelRecord.model_validate({**facts, **changes})
+
+
+def test_a_model_id_means_what_was_published_last(storage: Storage, tmp_path: Path) -> None:
+    storage.write(record_of().weights_key, WEIGHTS, "application/octet-stream")
+    write_record(storage, "default", record_of(job_uid="0"))
+    write_record(storage, "default", record_of())
+
+    record = read_record(storage, "default", "my-dog")
+
+    assert record.job_uid == "1"
+    assert fetch_weights(storage, record, tmp_path).read_bytes() == WEIGHTS
+
+
+def test_a_model_of_another_namespace_is_unknown(storage: Storage) -> None:
+    write_record(storage, "team-a", record_of(model_id="secret-dog"))
+
+    with pytest.raises(ModelNotFoundError, match="no model 'secret-dog' in namespace 'team-b'"):
+        read_record(storage, "team-b", "secret-dog")
+
+
+@pytest.mark.parametrize("model_id", ["../../etc", "a/b", "", ".hidden", "dog\n"])
+def test_what_is_no_model_id_never_becomes_a_key(storage: Storage, model_id: str) -> None:
+    with pytest.raises(InvalidRunError):
+        read_record(storage, "default", model_id)
+
+
+def test_changed_weights_are_refused(storage: Storage, tmp_path: Path) -> None:
+    storage.write(record_of().weights_key, b"other weights", "application/octet-stream")
+
+    with pytest.raises(ModelIncompatibleError, match="SHA-256"):
+        fetch_weights(storage, record_of(), tmp_path)
+
+
+def test_lost_weights_are_told(storage: Storage, tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"gone from storage .* Train it again"):
+        fetch_weights(storage, record_of(weights_key="runs/lost/weights"), tmp_path)
+
+
+def test_a_record_that_is_none_is_refused(storage: Storage) -> None:
+    storage.write("models/default/odd/model.json", b"{}", "application/json")
+
+    with pytest.raises(ModelIncompatibleError, match="Train it again"):
+        read_record(storage, "default", "odd")

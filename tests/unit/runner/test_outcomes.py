@@ -1,0 +1,88 @@
+"""How a run ends: exceptions become reasons, outcomes become termination messages and exit codes."""
+
+import errno
+from pathlib import Path
+
+import pytest
+import torch
+
+from darkroom_contract.outcome import Outcome, Reason
+from darkroom_runner.errors import DatasetInvalidError, RunError, translate
+from darkroom_runner.settings import Settings, termination_message_path
+from darkroom_runner.termination import exit_code, write_outcome
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (DatasetInvalidError("dog.jpg is broken"), Reason.DATASET_INVALID),
+        (MemoryError(), Reason.OUT_OF_MEMORY),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), Reason.OUT_OF_MEMORY),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), Reason.OUT_OF_MEMORY),
+        (OSError(errno.ENOSPC, "No space left on device"), Reason.DISK_FULL),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), Reason.DISK_FULL),
+        (KeyError("unforeseen"), Reason.INTERNAL_ERROR),
+    ],
+    ids=repr,
+)
+def test_every_exception_has_a_reason(error: Exception, reason: Reason) -> None:
+    assert translate(error).reason is reason
+
+
+def test_every_reason_of_the_tree_is_its_own() -> None:
+    leaves = RunError.__subclasses__()
+
+    assert len({leaf.reason for leaf in leaves}) == len(leaves) == 12
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        (Outcome(succeeded=True), 0),
+        (Outcome(succeeded=False, reason=Reason.DATASET_INVALID), 1),
+        (Outcome(succeeded=False, reason=Reason.OUT_OF_MEMORY), 75),
+        (Outcome(succeeded=False, reason=Reason.INTERRUPTED), 143),
+    ],
+)
+def test_exit_codes_tell_what_another_try_is_worth(outcome: Outcome, code: int) -> None:
+    assert exit_code(outcome) == code
+
+
+def test_the_message_replaces_what_was_in_the_file_and_keeps_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "termination-log"
+    path.write_text("x" * 5000)
+    inode = path.stat().st_ino
+
+    write_outcome(Outcome(succeeded=True, message="Fine."), path)
+
+    assert Outcome.from_message(path.read_text()) == Outcome(succeeded=True, message="Fine.")
+    assert path.stat().st_ino == inode
+
+
+def test_without_such_a_file_the_outcome_is_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_outcome(Outcome(succeeded=True, message="Fine."), tmp_path / "no-such-folder" / "termination-log")
+
+    assert '"message":"Fine."' in caplog.text
+
+
+@pytest.mark.parametrize("missing", ["DARKROOM_RUN", "DARKROOM_S3_BUCKET"])
+def test_a_missing_setting_is_named(missing: str) -> None:
+    environment = {"DARKROOM_RUN": "{}", "DARKROOM_S3_BUCKET": "darkroom"}
+    del environment[missing]
+
+    with pytest.raises(RunError, match=missing):
+        Settings.from_environment(environment)
+
+
+def test_empty_settings_are_as_unset() -> None:
+    empty = {
+        "DARKROOM_S3_ENDPOINT_URL": "",
+        "DARKROOM_REDIS_URL": "",
+        "DARKROOM_MODEL_ROOT": "",
+        "DARKROOM_SCRATCH_DIR": "",
+    }
+
+    settings = Settings.from_environment({"DARKROOM_RUN": "{}", "DARKROOM_S3_BUCKET": "darkroom", **empty})
+
+    assert (settings.s3_endpoint_url, settings.redis_url, settings.model_root, settings.scratch_dir) == (None,) * 4
+    assert termination_message_path({}) == Path("/dev/termination-log")

@@ -1,0 +1,111 @@
+"""Pictures: seeds, samplers, sizes, and what a PNG says of itself."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from darkroom_contract.specs import GenerateJobSpec, Scheduler
+from darkroom_runner.metadata import picture_facts, png_info
+from darkroom_runner.pictures import draw_picture
+from darkroom_runner.schedulers import with_sampler
+
+
+def spec_of(**images: Any) -> GenerateJobSpec:
+    return GenerateJobSpec.from_dict(
+        {"prompt": "a dog", "images": {"steps": 3, **images}, "cache": {"profile": "Disabled"}}
+    )
+
+
+def draw(pipeline: Any, spec: GenerateJobSpec, seed: int = 0) -> Image.Image:
+    return draw_picture(pipeline, spec, seed, lambda step, total: None)
+
+
+def test_a_seed_gives_its_picture_whatever_was_drawn_before(sdxl: Any) -> None:
+    alone = draw(sdxl, spec_of(), seed=8)
+
+    draw(sdxl, spec_of(), seed=7)
+    after_another = draw(sdxl, spec_of(), seed=8)
+
+    assert after_another.tobytes() == alone.tobytes()
+    assert draw(sdxl, spec_of(), seed=9).tobytes() != alone.tobytes()
+
+
+def test_every_step_is_told(sdxl: Any) -> None:
+    told: list[tuple[int, int]] = []
+
+    draw_picture(sdxl, spec_of(), 0, lambda step, total: told.append((step, total)))
+
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("images", "size"), [({}, (64, 64)), ({"width": 96}, (96, 64)), ({"width": 64, "height": 128}, (64, 128))]
+)
+def test_a_size_is_the_base_model_s_own_unless_asked_for(
+    sdxl: Any, images: dict[str, int], size: tuple[int, int]
+) -> None:
+    assert draw(sdxl, spec_of(**images)).size == size
+
+
+def test_prompts_negative_prompts_and_guidance_change_the_picture(sdxl: Any) -> None:
+    plain = draw(sdxl, spec_of())
+    others = [
+        spec_of().model_copy(update={"prompt": "a castle"}),
+        spec_of().model_copy(update={"negative_prompt": "blurry"}),
+        spec_of(guidanceScale=9.0),
+        spec_of(guidanceScale=1.0),
+    ]
+
+    pictures = {draw(sdxl, spec).tobytes() for spec in others}
+
+    assert len(pictures | {plain.tobytes()}) == 5
+
+
+@pytest.mark.parametrize("name", list(Scheduler))
+def test_a_sampler_keeps_the_base_model_s_schedule(sdxl: Any, name: Scheduler) -> None:
+    sampler = with_sampler(sdxl.scheduler, name)
+
+    assert sampler.config.prediction_type == "v_prediction"
+    assert sampler.config.timestep_spacing == "trailing"
+    assert sampler.config.beta_end == 0.012
+    assert not sampler.config.get("clip_sample", False)
+
+
+def test_without_a_name_the_base_model_s_own_sampler_stays(sdxl: Any) -> None:
+    assert with_sampler(sdxl.scheduler, None) is sdxl.scheduler
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Callable[[GenerateJobSpec], dict[str, Any]]:
+    def save(spec: GenerateJobSpec) -> dict[str, Any]:
+        facts = picture_facts(spec, "owner/base", "ab" * 32, 7, (64, 64))
+        Image.new("RGB", (64, 64)).save(tmp_path / "picture.png", pnginfo=png_info(facts))
+        with Image.open(tmp_path / "picture.png") as picture:
+            return {str(name): value for name, value in picture.info.items()}
+
+    return save
+
+
+def test_a_picture_says_how_to_make_it_again(saved: Callable[..., dict[str, Any]]) -> None:
+    spec = GenerateJobSpec.from_dict({"prompt": "ein Hündchen – 小狗", "modelId": "my-dog", "images": {"seed": 7}})
+
+    facts = json.loads(saved(spec)["darkroom"])
+
+    assert facts["prompt"] == "ein Hündchen – 小狗"
+    assert (facts["seed"], facts["modelId"], facts["loraSha256"]) == (7, "my-dog", "ab" * 32)
+    assert (facts["baseModel"], facts["cache"]) == ("owner/base", {"interval": 3, "branch": 0})
+    assert facts["versions"].keys() >= {"darkroom", "torch", "diffusers"}
+
+
+def test_picture_viewers_find_the_parameters_that_they_know(saved: Callable[..., dict[str, Any]]) -> None:
+    spec = GenerateJobSpec.from_dict({"prompt": "a dog", "negativePrompt": "blurry", "cache": {"profile": "Disabled"}})
+
+    first, second, third = saved(spec)["parameters"].splitlines()
+
+    assert (first, second) == ("a dog", "Negative prompt: blurry")
+    assert third.startswith("Steps: 30, Sampler: default, CFG scale: 5.0, Seed: 7, Size: 64x64, Model: owner/base, ")
+    assert "DeepCache" not in third
