@@ -52,8 +52,8 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit(train: Train) -> None:
 
 
 def test_longer_training_lowers_the_loss(train: Train) -> None:
-    _, brief = train(max_steps=20, batchSize=2, learningRate=1e-8)
-    _, long = train(max_steps=40, batchSize=2, learningRate=2e-2)
+    _, brief = train(max_steps=20, learningRate=1e-8)
+    _, long = train(max_steps=40, learningRate=2e-2)
 
     assert long["finalLoss"] < brief["finalLoss"]
 

@@ -1,0 +1,190 @@
+"""What DeepCache wins: speed with it over speed without it, on the same run, with the fidelity beside it.
+
+    python benchmarks/deepcache.py                      the small model of this repository, any machine
+    python benchmarks/deepcache.py --size full          SDXL at its real size with random weights, needs CUDA
+
+The reference is the plain diffusers pipeline: same model, sampler, prompts, seeds and batch. Every round runs the
+reference and each interval once, in an order that turns from round to round, so that a machine that slows down
+slows all of them alike; the ratio is the median of the rounds' ratios. Random weights do for speed, which does not
+depend on their values; they draw noise, so that with `--size full` there is no fidelity to show.
+"""
+
+import argparse
+import logging
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from darkroom_runner.base_models import SDXL, load_pipeline, locate
+from darkroom_runner.deepcache import deepcache
+from darkroom_runner.device import find_device, generator
+from darkroom_runner.quiet import quiet_libraries
+
+REFERENCE = 1
+"""Interval 1 is no cache: the plain pipeline."""
+GUIDANCE_SCALE = 5.0
+
+Judge = Callable[[str, Image.Image], bool]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is measured."""
+
+    pipeline: Any
+    prompts: list[str]
+    side_px: int
+    steps: int
+    judge: Judge | None
+    """Whether a picture shows its prompt; None where nobody can tell."""
+
+
+@dataclass
+class Series:
+    """What one interval took and made."""
+
+    seconds: list[float] = field(default_factory=list)
+    pictures: dict[int, Image.Image] = field(default_factory=dict)
+
+
+def main() -> None:
+    options = read_options()
+    logging.disable(logging.INFO)
+    quiet_libraries()
+    setting = open_full(options) if options.size == "full" else open_small(options)
+    print(f"machine: {describe_machine()}")
+    print(f"command: python benchmarks/deepcache.py {' '.join(sys.argv[1:])}")
+    print(f"reference: diffusers' plain pipeline, {setting.side_px}×{setting.side_px}, {setting.steps} steps\n")
+    for batch in options.batches:
+        report(batch, measure(setting, batch, options.intervals, options.rounds), setting)
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", choices=["small", "full"], default="small")
+    parser.add_argument("--models", type=Path, default=Path(__file__).parents[1] / "models", help="the model root")
+    parser.add_argument("--model", default="darkroom-tiny-sdxl", help="its folder, with --size small")
+    parser.add_argument("--intervals", type=int, nargs="+", default=[2, 3, 5])
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 10], help="pictures drawn at once")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--steps", type=int, help="denoising steps; 25, and 50 with --size full")
+    options = parser.parse_args()
+    if options.size == "full" and not torch.cuda.is_available():
+        parser.exit(0, "--size full needs a CUDA device and this machine has none: not measured.\n")
+    return options
+
+
+def open_small(options: argparse.Namespace) -> Setting:
+    """The trained small model, its prompts, and the eye that reads shape, colour and background off the pixels."""
+    from darkroom_tiny import draw, judge
+
+    device = find_device()
+    pipeline = load_pipeline(locate(options.model, SDXL, options.models), device.drawing_dtype, device.place)
+    side_px = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
+    wanted = {scene.caption: scene for scene in draw.scenes(count=100, seed=1)}
+
+    def shows(prompt: str, picture: Image.Image) -> bool:
+        return bool(judge.matches(picture, wanted[prompt]))
+
+    return Setting(pipeline, list(wanted), side_px, options.steps or 25, shows)
+
+
+def open_full(options: argparse.Namespace) -> Setting:
+    """SDXL-base's architecture in half precision with random weights, on 1024×1024."""
+    from sdxl_base import build_pipeline
+
+    pipeline = build_pipeline(torch.device("cuda"))
+    prompts = ["a photo of a dog on the moon", "a castle in the evening", "a bowl of fruit, oil on canvas"]
+    return Setting(pipeline, prompts, 1024, options.steps or 50, judge=None)
+
+
+def measure(setting: Setting, batch: int, intervals: list[int], rounds: int) -> dict[int, Series]:
+    """Draw every round's pictures with each interval in turn; the first, unmeasured round warms everything up."""
+    series = {interval: Series() for interval in (REFERENCE, *intervals)}
+    for interval in series:
+        draw(setting, batch, interval, 0)
+    for turn in range(rounds):
+        order = list(series)
+        for interval in order[turn % len(order) :] + order[: turn % len(order)]:
+            begun = time.perf_counter()
+            pictures = draw(setting, batch, interval, turn)
+            series[interval].seconds.append(time.perf_counter() - begun)
+            series[interval].pictures |= dict(enumerate(pictures, start=turn * batch))
+    return series
+
+
+def draw(setting: Setting, batch: int, interval: int, turn: int) -> list[Image.Image]:
+    """One pass of the pipeline over the prompts of a round. Seeds are the pictures' numbers."""
+    numbers = range(turn * batch, (turn + 1) * batch)
+    with deepcache(setting.pipeline, interval):
+        pictures: list[Image.Image] = setting.pipeline(
+            [prompt_of(setting, number) for number in numbers],
+            width=setting.side_px,
+            height=setting.side_px,
+            num_inference_steps=setting.steps,
+            guidance_scale=GUIDANCE_SCALE,
+            generator=[generator(number) for number in numbers],
+        ).images
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return pictures
+
+
+def prompt_of(setting: Setting, number: int) -> str:
+    return setting.prompts[number % len(setting.prompts)]
+
+
+def report(batch: int, series: dict[int, Series], setting: Setting) -> None:
+    """One table for a batch size."""
+    reference = series[REFERENCE]
+    print(f"batches of {batch}, {len(reference.pictures)} pictures")
+    print(f"{'interval':>8} {'s/picture':>10} {'speed':>7} {'fidelity':>9} {'PSNR dB':>8}")
+    for interval, each in series.items():
+        ratio = statistics.median(a / b for a, b in zip(reference.seconds, each.seconds, strict=True))
+        seconds = statistics.median(each.seconds) / batch
+        print(
+            f"{'none' if interval == REFERENCE else interval:>8} {seconds:>10.3f} {ratio:>6.2f}× "
+            f"{fidelity(each, setting):>9} {distance(each, reference, setting):>8}"
+        )
+    print()
+
+
+def fidelity(series: Series, setting: Setting) -> str:
+    """The share of pictures that show their prompt."""
+    judge = setting.judge
+    if judge is None:
+        return "-"
+    right = [judge(prompt_of(setting, number), picture) for number, picture in series.pictures.items()]
+    return f"{sum(right) / len(right):.0%}"
+
+
+def distance(series: Series, reference: Series, setting: Setting) -> str:
+    """Mean PSNR against the pictures drawn without a cache."""
+    if series is reference or setting.judge is None:
+        return "-"
+    ratios = [psnr(reference.pictures[number], picture) for number, picture in series.pictures.items()]
+    return f"{statistics.mean(ratios):.1f}"
+
+
+def psnr(one: Image.Image, other: Image.Image) -> float:
+    difference = np.asarray(one, dtype=np.float64) - np.asarray(other, dtype=np.float64)
+    return float(10 * np.log10(255.0**2 / max(float((difference**2).mean()), 1e-6)))
+
+
+def describe_machine() -> str:
+    if torch.cuda.is_available():
+        return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+if __name__ == "__main__":
+    main()

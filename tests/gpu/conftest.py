@@ -1,0 +1,51 @@
+"""The runner on a CUDA device. Without one every test here is skipped, and says so."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from darkroom_runner.base_models import SDXL, SVD, BaseModel, locate
+from darkroom_runner.dataset import Photo
+from darkroom_runner.quiet import quiet_libraries
+
+MODELS = Path(__file__).parents[2] / "models"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    marks = [pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")]
+    if not torch.cuda.is_available():
+        marks.append(pytest.mark.skip(reason="needs a CUDA device; this machine has none"))
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            for mark in marks:
+                item.add_marker(mark)
+
+
+@pytest.fixture(scope="session")
+def sdxl_model() -> BaseModel:
+    quiet_libraries()
+    return locate("darkroom-tiny-sdxl", SDXL, MODELS)
+
+
+@pytest.fixture(scope="session")
+def svd_model() -> BaseModel:
+    return locate("darkroom-tiny-svd", SVD, MODELS)
+
+
+@pytest.fixture
+def photos() -> list[Photo]:
+    photos = []
+    for number in range(3):
+        picture = Image.new("RGB", (128, 128), (60 * number, 120, 90))
+        ImageDraw.Draw(picture).ellipse((32, 32, 96, 96), fill=(230, 40, 40), outline="white", width=6)
+        photos.append(Photo(f"{number}.png", picture))
+    return photos
+
+
+@pytest.fixture
+def ignore_steps() -> Callable[..., Any]:
+    return lambda step, total: None

@@ -1,0 +1,100 @@
+"""Both jobs on CUDA, through the runner's own functions: the same code as on the CPU, in half precision."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_runner import lora
+from darkroom_runner.base_models import BaseModel, load_pipeline
+from darkroom_runner.dataset import Photo
+from darkroom_runner.device import find_device, release
+from darkroom_runner.estimate import plan_training
+from darkroom_runner.interruption import Interruption
+from darkroom_runner.pictures import draw_picture
+from darkroom_runner.progress import Progress, Silence
+from darkroom_runner.training.session import open_session
+from darkroom_runner.video import animate
+
+EVERYTHING = {
+    "rank": 4,
+    "layers": "All",
+    "trainTextEncoders": True,
+    "randomFlip": True,
+    "minSnrGamma": 5.0,
+    "batchSize": 2,
+    "gradientAccumulationSteps": 2,
+    "priorPreservation": {"classPrompt": "a red circle", "classImages": 2},
+}
+
+
+def generation(**extra: Any) -> GenerateJobSpec:
+    return GenerateJobSpec.from_dict({"prompt": "a red circle", "images": {"steps": 6}, "video": {"steps": 3}, **extra})
+
+
+@pytest.mark.parametrize("training", [{"rank": 4}, EVERYTHING], ids=["defaults", "everything"])
+def test_a_lora_is_trained_and_drawn_with(
+    training: dict[str, Any],
+    sdxl_model: BaseModel,
+    photos: list[Photo],
+    tmp_path: Path,
+    ignore_steps: Callable[..., Any],
+) -> None:
+    spec = TrainJobSpec.from_dict(
+        {
+            "modelId": "m",
+            "prompt": "a photo of sks",
+            "dataset": {"uri": "s3://bucket/photos/"},
+            "maxSteps": 4,
+            "training": training,
+        }
+    )
+    session = open_session(sdxl_model, spec, Progress(1, plan_training(spec), Silence()), Interruption())
+
+    metrics = session.learn(photos)
+    session.save(tmp_path / "pytorch_lora_weights.safetensors", {})
+    session.draw_validation("a photo of sks", tmp_path / "validation.png")
+
+    assert 0 < metrics["finalLoss"] < 10
+    assert session.adapters is not None
+    assert {parameter.dtype for parameter in session.adapters.parameters} == {torch.float32}
+    assert (tmp_path / "validation.png").stat().st_size > 0
+    device = find_device()
+    pipeline = load_pipeline(sdxl_model, device.drawing_dtype, device.place)
+    lora.load(pipeline, tmp_path / "pytorch_lora_weights.safetensors", 1.0, "m")
+    assert draw_picture(pipeline, generation(), 0, ignore_steps).size == (128, 128)
+
+
+@pytest.mark.parametrize("profile", ["Disabled", "Balanced"])
+def test_pictures_are_drawn_in_half_precision_and_alike_for_a_seed(
+    profile: str, sdxl_model: BaseModel, ignore_steps: Callable[..., Any]
+) -> None:
+    device = find_device()
+    pipeline = load_pipeline(sdxl_model, device.drawing_dtype, device.place)
+    spec = generation(cache={"profile": profile})
+
+    first, again, other = (draw_picture(pipeline, spec, seed, ignore_steps) for seed in (1, 1, 2))
+
+    assert pipeline.unet.dtype == torch.float16
+    assert first.tobytes() == again.tobytes() != other.tobytes()
+    assert len(first.getcolors(128 * 128) or []) > 1, "the picture is blank"
+
+
+def test_sdxl_leaves_the_card_before_svd_comes(
+    sdxl_model: BaseModel, svd_model: BaseModel, ignore_steps: Callable[..., Any]
+) -> None:
+    device = find_device()
+    before = torch.cuda.memory_allocated()
+    pipeline = load_pipeline(sdxl_model, device.drawing_dtype, device.place)
+    picture = draw_picture(pipeline, generation(), 0, ignore_steps)
+
+    release(pipeline)
+
+    assert torch.cuda.memory_allocated() <= before + 2**20
+    video = load_pipeline(svd_model, device.drawing_dtype, device.place)
+    frames = animate(video, picture, generation(), ignore_steps)
+    assert len(frames) > 1
+    assert frames[0].tobytes() != frames[-1].tobytes()
