@@ -1,0 +1,199 @@
+"""The door to the API server. Everything the gateway reads from or writes to the cluster passes here.
+
+Synchronous, on the official client: called from worker threads, never from the event loop. Every request has a
+timeout and is tried once; whoever asked may try again, and is told when (`Retry-After`).
+"""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config import ConfigException
+from pydantic import ValidationError
+
+from darkroom_contract.jobs import Job, read_job
+from darkroom_contract.names import GROUP, VERSION, Kind
+from darkroom_gateway.errors import ClusterUnavailableError, Complaint, RejectedError, SettingsError, UnreadableJobError
+from darkroom_gateway.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS = (3.0, 10.0)
+"""To connect, and between two bytes of the answer."""
+
+PAGE_SIZE = 500
+POOL_SIZE = 40
+"""As many connections as there are worker threads."""
+
+HANDED_ON = frozenset({400, 403, 409, 422})
+"""Refusals that say something about the request; every other one is about the cluster."""
+
+
+class AlreadyExistsError(Exception):
+    """A job of that kind and name is there already. Caught by the services, never answered."""
+
+
+class Cluster:
+    """The jobs of one namespace."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.namespace = settings.namespace
+        self._client = client.ApiClient(_configuration(settings))
+        self._objects = client.CustomObjectsApi(self._client)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def get(self, kind: Kind, name: str) -> Job | None:
+        """One job, or None when there is none of that name. `name` must have passed `TASK_ID_PATTERN`."""
+        with _mapped(f"read {kind}/{name}"):
+            try:
+                document = self._objects.get_namespaced_custom_object(
+                    GROUP, VERSION, self.namespace, kind.plural, name, _request_timeout=TIMEOUT_SECONDS
+                )
+            except ApiException as error:
+                if _is_missing_object(error):
+                    return None
+                raise
+        return _read(document)
+
+    def list(self, kind: Kind) -> list[Job]:
+        """All jobs of a kind; those that this release can't read are left out, and logged."""
+        jobs = []
+        for document in self._documents(kind):
+            try:
+                jobs.append(read_job({"kind": kind.value, **document}))
+            except ValidationError as error:
+                log.warning("left out %s/%s, which can't be read: %s", kind, document["metadata"]["name"], error)
+        return jobs
+
+    def create(self, document: dict[str, Any]) -> Job:
+        """Create a job from a manifest. Raises `AlreadyExistsError`, `RejectedError` or `ClusterUnavailableError`."""
+        kind = Kind(document["kind"])
+        with _mapped(f"create {kind}/{document['metadata']['name']}"):
+            try:
+                created = self._objects.create_namespaced_custom_object(
+                    GROUP,
+                    VERSION,
+                    self.namespace,
+                    kind.plural,
+                    document,
+                    field_manager="darkroom-gateway",
+                    field_validation="Strict",
+                    _request_timeout=TIMEOUT_SECONDS,
+                )
+            except ApiException as error:
+                if error.status == 409 and _status(error).get("reason") == "AlreadyExists":
+                    raise AlreadyExistsError from error
+                raise
+        return _read(created)
+
+    def delete(self, job: Job) -> None:
+        """Ask for a job's removal; what it owns goes with it. A job that is gone already is no error."""
+        with _mapped(f"delete {job.key}"):
+            try:
+                self._objects.delete_namespaced_custom_object(
+                    GROUP,
+                    VERSION,
+                    self.namespace,
+                    job.kind.plural,
+                    job.name,
+                    propagation_policy="Background",
+                    _request_timeout=TIMEOUT_SECONDS,
+                )
+            except ApiException as error:
+                if not _is_missing_object(error):
+                    raise
+
+    def check(self) -> None:
+        """Raises `ClusterUnavailableError` or `RejectedError` unless jobs of both kinds can be listed."""
+        for kind in Kind:
+            with _mapped(f"list {kind.plural}"):
+                self._page(kind, limit=1)
+
+    def _documents(self, kind: Kind) -> Iterator[dict[str, Any]]:
+        token: str | None = None
+        while token != "":
+            with _mapped(f"list {kind.plural}"):
+                page = self._page(kind, limit=PAGE_SIZE, token=token)
+            yield from page["items"]
+            token = page["metadata"].get("continue") or ""
+
+    def _page(self, kind: Kind, limit: int, token: str | None = None) -> dict[str, Any]:
+        more = {} if token is None else {"_continue": token}
+        page: dict[str, Any] = self._objects.list_namespaced_custom_object(
+            GROUP, VERSION, self.namespace, kind.plural, limit=limit, _request_timeout=TIMEOUT_SECONDS, **more
+        )
+        return page
+
+
+def _configuration(settings: Settings) -> client.Configuration:
+    configuration = client.Configuration()
+    try:
+        if settings.kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            config.load_kube_config(settings.kubeconfig, client_configuration=configuration)
+    except ConfigException as error:
+        raise SettingsError(f"no way to the cluster: {error}. Set KUBECONFIG to the path of a kubeconfig.") from error
+    configuration.retries = False
+    configuration.connection_pool_maxsize = POOL_SIZE
+    return configuration
+
+
+def _read(document: dict[str, Any]) -> Job:
+    try:
+        return read_job(document)
+    except ValidationError as error:
+        metadata = document["metadata"]
+        raise UnreadableJobError(
+            f"{document['kind']}/{metadata['name']} does not fit the schema of this release: {error}. "
+            "It was probably made by another release; delete it and submit it again."
+        ) from error
+
+
+@contextmanager
+def _mapped(action: str) -> Iterator[None]:
+    """Errors of the client, as ours."""
+    try:
+        yield
+    except ApiException as error:
+        raise _mapped_refusal(action, error) from error
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise ClusterUnavailableError(
+            f"The cluster did not {action}: it can't be reached. Try again shortly."
+        ) from error
+
+
+def _mapped_refusal(action: str, error: ApiException) -> RejectedError | ClusterUnavailableError:
+    status = _status(error)
+    message = status.get("message") or error.reason or f"status {error.status}"
+    if error.status in HANDED_ON:
+        causes = (status.get("details") or {}).get("causes") or []
+        complaints = tuple(Complaint(each.get("field", ""), each.get("message", "")) for each in causes)
+        return RejectedError(error.status, f"The cluster refused to {action}: {message}", complaints)
+    if error.status == 404:
+        message = f"there are no such resources. Install Darkroom's CRDs (kubectl apply -f crds/). It said: {message}"
+    if error.status == 401:
+        message = "it does not accept the gateway's credentials"
+    return ClusterUnavailableError(f"The cluster did not {action}: {message}")
+
+
+def _is_missing_object(error: ApiException) -> bool:
+    """Whether a 404 means the object. Without CRDs, or without their group, there is a 404 too."""
+    return error.status == 404 and bool((_status(error).get("details") or {}).get("name"))
+
+
+def _status(error: ApiException) -> dict[str, Any]:
+    """The `Status` object in an answer, or nothing when it is none (a proxy's page)."""
+    try:
+        status = json.loads(error.body or "")
+    except ValueError:
+        return {}
+    return status if isinstance(status, dict) else {}

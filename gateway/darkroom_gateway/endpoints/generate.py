@@ -1,0 +1,51 @@
+"""`POST /generate/sdxl`, `POST /generate/lora` and `GET /images`."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from darkroom_contract.names import Kind
+from darkroom_gateway.answers import ImagesAnswer, TaskAccepted
+from darkroom_gateway.endpoints.inputs import IdempotencyKey, TaskIdInQuery
+from darkroom_gateway.parameters import GenerateParameters, LoraParameters
+from darkroom_gateway.problems import responses
+from darkroom_gateway.services import Services, ServicesOfApp
+from darkroom_gateway.views import accepted, images_answer
+
+router = APIRouter(tags=["generate"])
+
+
+@router.post("/generate/sdxl", status_code=202, responses=responses(409, 422, 503))
+def generate_sdxl(
+    parameters: Annotated[GenerateParameters, Query()],
+    response: Response,
+    services: ServicesOfApp,
+    idempotency_key: IdempotencyKey = None,
+) -> TaskAccepted:
+    """Make pictures from a prompt with the base model; with `allow_motion` also a short video of the first."""
+    return _submit(parameters, response, services, idempotency_key)
+
+
+@router.post("/generate/lora", status_code=202, responses=responses(404, 409, 422, 503))
+def generate_lora(
+    parameters: Annotated[LoraParameters, Query()],
+    response: Response,
+    services: ServicesOfApp,
+    idempotency_key: IdempotencyKey = None,
+) -> TaskAccepted:
+    """The same with a LoRA. A model that is still being trained will do: the job waits behind the training."""
+    return _submit(parameters, response, services, idempotency_key)
+
+
+@router.get("/images", responses=responses(404, 422, 503), response_model_exclude_none=True)
+def images(task_id: TaskIdInQuery, services: ServicesOfApp) -> ImagesAnswer:
+    """How a generation goes; once it has succeeded, links to its pictures and its video."""
+    return images_answer(services.jobs.find(task_id, Kind.GENERATE), services.storage)
+
+
+def _submit(
+    parameters: GenerateParameters, response: Response, services: Services, idempotency_key: str | None
+) -> TaskAccepted:
+    answer = accepted(services.generation.submit(parameters, idempotency_key))
+    response.headers["Location"] = answer.status_url
+    return answer

@@ -1,0 +1,78 @@
+"""`/jobs`: both kinds in one shape, deletion, and live events."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from darkroom_contract.jobs import Job
+from darkroom_contract.names import Kind
+from darkroom_contract.status import Phase
+from darkroom_gateway.answers import JobAnswer, JobList
+from darkroom_gateway.endpoints.inputs import KindInQuery, TaskIdInPath
+from darkroom_gateway.problems import responses
+from darkroom_gateway.progress import BEGINNING
+from darkroom_gateway.services import ServicesOfApp
+from darkroom_gateway.views import job_answer
+
+router = APIRouter(tags=["jobs"])
+
+LastEventId = Annotated[
+    str | None,
+    Header(
+        alias="Last-Event-ID",
+        pattern=r"^[0-9]{1,20}-[0-9]{1,20}$",
+        description="Sent by browsers that come back: progress goes on behind that event.",
+    ),
+]
+
+
+@router.get("/jobs", responses=responses(422, 503), response_model_exclude_none=True)
+def list_jobs(
+    services: ServicesOfApp,
+    kind: Annotated[Kind | None, Query(description="Only TrainJobs or only GenerateJobs.")] = None,
+    phase: Annotated[Phase | None, Query(description="Only jobs in this phase.")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 100,
+) -> JobList:
+    """Jobs of both kinds, newest first."""
+    found = services.jobs.list(kind, phase)
+    return JobList(jobs=[job_answer(job) for job in found[:limit]], total=len(found))
+
+
+@router.get("/jobs/{task_id}", responses=responses(404, 409, 422, 503), response_model_exclude_none=True)
+def get_job(task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQuery = None) -> JobAnswer:
+    """One job of either kind."""
+    return job_answer(services.jobs.find(task_id, kind))
+
+
+@router.delete(
+    "/jobs/{task_id}",
+    status_code=204,
+    response_class=Response,
+    responses={
+        202: {"model": JobAnswer, "description": "It goes once its run has ended."},
+        **responses(404, 409, 422, 503),
+    },
+)
+def delete_job(task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQuery = None) -> Response:
+    """Delete a job, and stop it when it runs. Its files stay in object storage."""
+    job = services.jobs.delete(task_id, kind)
+    if job is None:
+        return Response(status_code=204)
+    body = job_answer(job).model_dump_json(exclude_none=True)
+    return Response(body, status_code=202, media_type="application/json")
+
+
+def _found_job(task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQuery = None) -> Job:
+    """Looked up before the stream begins, so that an unknown task is a 404 and not a broken stream."""
+    return services.jobs.find(task_id, kind)
+
+
+@router.get("/jobs/{task_id}/events", response_class=EventSourceResponse, responses=responses(404, 409, 422, 503))
+async def job_events(
+    job: Annotated[Job, Depends(_found_job)], services: ServicesOfApp, last_event_id: LastEventId = None
+) -> AsyncIterator[ServerSentEvent]:
+    """Live: `status` when the job changes, `progress` as it works, `warning`, and `end` as the last event."""
+    async for event in services.events.stream(job, last_event_id or BEGINNING):
+        yield event

@@ -1,0 +1,60 @@
+"""`POST /train` and `GET /result`."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from darkroom_contract.names import Kind
+from darkroom_contract.photos import MAX_PHOTOS, MIN_PHOTOS
+from darkroom_gateway.answers import TaskAccepted, TrainingAnswer
+from darkroom_gateway.endpoints.inputs import IdempotencyKey, TaskIdInQuery
+from darkroom_gateway.parameters import TrainParameters
+from darkroom_gateway.problems import responses
+from darkroom_gateway.services import ServicesOfApp
+from darkroom_gateway.views import accepted, training_answer
+
+router = APIRouter(tags=["train"])
+
+PHOTOS_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {
+                        "files": {
+                            "type": "array",
+                            "minItems": MIN_PHOTOS,
+                            "maxItems": MAX_PHOTOS,
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "Photos of the subject: JPEG, PNG or WebP. Any other field name does too.",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+"""Written by hand: the endpoint reads the form itself, to bound it."""
+
+
+@router.post("/train", status_code=202, responses=responses(409, 413, 422, 503), openapi_extra=PHOTOS_BODY)
+async def train(
+    parameters: Annotated[TrainParameters, Query()],
+    request: Request,
+    response: Response,
+    services: ServicesOfApp,
+    idempotency_key: IdempotencyKey = None,
+) -> TaskAccepted:
+    """Learn a subject from photos: an SDXL DreamBooth LoRA, kept under `model_id`."""
+    answer = accepted(await services.training.submit(parameters, request, idempotency_key))
+    response.headers["Location"] = answer.status_url
+    return answer
+
+
+@router.get("/result", responses=responses(404, 422, 503), response_model_exclude_none=True)
+def result(task_id: TaskIdInQuery, services: ServicesOfApp) -> TrainingAnswer:
+    """How a training goes; once it has succeeded, links to its weights."""
+    return training_answer(services.jobs.find(task_id, Kind.TRAIN), services.storage)

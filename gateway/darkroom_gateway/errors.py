@@ -1,0 +1,120 @@
+"""Everything that can go wrong in the gateway, each with the HTTP status that it is answered with.
+
+    GatewayError
+    ├── InvalidRequestError       422  a parameter that can't be used
+    │   ├── InvalidPhotosError    422  photos that can't be trained on
+    │   └── KeyReusedError        422  an Idempotency-Key that came with another request before
+    ├── TooLargeError             413  a body beyond the limit
+    ├── UnknownTaskError          404  no job of that name
+    ├── UnknownModelError         404  no LoRA of that name, neither made nor in the making
+    ├── AmbiguousTaskError        409  a name that a TrainJob and a GenerateJob share
+    ├── RejectedError             4xx  the API server refused; its own status
+    ├── UnreadableJobError        500  a job that does not fit this release's schema
+    └── UnavailableError          503  something the gateway needs is down
+        ├── ClusterUnavailableError    the API server
+        ├── StorageUnavailableError    object storage
+        ├── NotReadyError              what /readyz found
+        └── ProgressUnavailableError   Redis; never reaches a person, since streams go on without
+
+`SettingsError` stands apart: it ends the process at its start. problems.py turns the tree into answers.
+The names are part of the API: without `Error` they end the `type` of a problem, and are never renamed.
+"""
+
+from dataclasses import dataclass
+
+
+class SettingsError(Exception):
+    """The environment holds a value that can't be used."""
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """One thing to change: which parameter, what was given, and what to do about it."""
+
+    parameter: str
+    message: str
+    given: str | None = None
+
+
+class GatewayError(Exception):
+    """The root; `str()` of it is the text for people."""
+
+    status = 500
+    title = "The gateway failed"
+    retry_after_seconds: int | None = None
+
+    def __init__(self, detail: str, complaints: tuple[Complaint, ...] = ()) -> None:
+        super().__init__(detail)
+        self.complaints = complaints
+
+
+class InvalidRequestError(GatewayError):
+    status = 422
+    title = "The request can't be used as it is"
+
+
+class InvalidPhotosError(InvalidRequestError):
+    title = "The photos can't be used as they are"
+
+    def __init__(self, complaints: tuple[Complaint, ...]) -> None:
+        super().__init__(" ".join(each.message for each in complaints[:3]), complaints)
+
+
+class KeyReusedError(InvalidRequestError):
+    title = "The Idempotency-Key belongs to another request"
+
+
+class TooLargeError(GatewayError):
+    status = 413
+    title = "The upload is too large"
+
+
+class UnknownTaskError(GatewayError):
+    status = 404
+    title = "There is no such task"
+
+
+class UnknownModelError(GatewayError):
+    status = 404
+    title = "There is no such model"
+
+
+class AmbiguousTaskError(GatewayError):
+    status = 409
+    title = "Two tasks have this name"
+
+
+class RejectedError(GatewayError):
+    """The API server said no, and why; its status is handed on."""
+
+    title = "The cluster refused"
+
+    def __init__(self, status: int, detail: str, complaints: tuple[Complaint, ...] = ()) -> None:
+        super().__init__(detail, complaints)
+        self.status = status
+
+
+class UnreadableJobError(GatewayError):
+    title = "The job can't be read"
+
+
+class UnavailableError(GatewayError):
+    status = 503
+    title = "Something that the gateway needs is down"
+    retry_after_seconds = 5
+
+
+class ClusterUnavailableError(UnavailableError):
+    title = "The cluster is not available"
+
+
+class StorageUnavailableError(UnavailableError):
+    title = "Object storage is not available"
+
+
+class NotReadyError(UnavailableError):
+    title = "The gateway is not ready"
+
+
+class ProgressUnavailableError(UnavailableError):
+    title = "Live progress is not available"

@@ -1,0 +1,188 @@
+"""Photos at the door: what a person uploads is checked here, all of it, before anything is stored or created.
+
+Called by training.py. Owns the decoding and decides nothing about jobs. A file's own name appears in messages only.
+"""
+
+import struct
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import IO
+
+from anyio import CapacityLimiter, to_thread
+from PIL import Image, UnidentifiedImageError
+from starlette.datastructures import FormData, Headers
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from darkroom_contract import photos as bounds
+from darkroom_gateway.errors import Complaint, InvalidPhotosError
+
+MAX_FIELDS = 100
+MAX_NAME_CHARACTERS = 80
+MAX_COMPLAINTS = 20
+MIB = 1024**2
+
+DECODERS = 2
+"""Photos decoded at once: each may take 400 MB while it is."""
+
+FILES = "files"
+CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+
+EXTENSIONS = {**bounds.FORMATS, "MPO": "jpg"}
+"""MPO is what Pillow calls the JPEG of a phone that carries a second picture."""
+
+UNDECODABLE = (
+    *(OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError),
+    *(struct.error, zlib.error),
+)
+"""What Pillow raises, by format and kind of damage."""
+
+# Sizes are checked against our own bounds right after a header was read, before anything is decoded. Pillow's check
+# comes earlier, has other bounds, and can only be set for the whole process.
+Image.MAX_IMAGE_PIXELS = None
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One file of the form."""
+
+    name: str
+    """As the person calls it; for messages only."""
+    size_bytes: int
+    file: IO[bytes]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A checked photo: the person's own bytes, to be stored under a name of ours."""
+
+    extension: str
+    file: IO[bytes]
+
+    @property
+    def content_type(self) -> str:
+        return CONTENT_TYPES[self.extension]
+
+
+class PhotoDoor:
+    """Reads and checks the photos of a request."""
+
+    def __init__(self) -> None:
+        self._limiter = CapacityLimiter(DECODERS)
+
+    @asynccontextmanager
+    async def receive(self, request: Request) -> AsyncIterator[list[Photo]]:
+        """The checked photos of a form, whose temporary files live as long as the context.
+
+        Raises `InvalidPhotosError` with a complaint for each thing to change.
+        """
+        form = await _read_form(request)
+        try:
+            yield await self._check(_uploads(form))
+        finally:
+            await form.close()
+
+    async def _check(self, uploads: list[Upload]) -> list[Photo]:
+        _check_sizes(uploads)
+        photos: list[Photo] = []
+        complaints: list[Complaint] = []
+        for upload in uploads:
+            try:
+                photos.append(await to_thread.run_sync(check_photo, upload, limiter=self._limiter))
+            except InvalidPhotosError as error:
+                complaints += error.complaints
+        if complaints:
+            raise InvalidPhotosError(tuple(complaints[:MAX_COMPLAINTS]))
+        return photos
+
+
+async def _read_form(request: Request) -> FormData:
+    """The form; parts beyond 1 MB go to temporary files."""
+    if not _is_multipart(request.headers):
+        raise _one(
+            FILES, "Send the photos as multipart/form-data, one part each: curl -F files=@1.jpg -F files=@2.jpg."
+        )
+    parser = MultiPartParser(request.headers, request.stream(), max_files=bounds.MAX_PHOTOS, max_fields=MAX_FIELDS)
+    try:
+        return await parser.parse()
+    except MultiPartException as error:
+        if error.message.startswith("Too many files"):
+            raise _one(FILES, f"Send at most {bounds.MAX_PHOTOS} photos: there are more in the form.") from error
+        raise _one(FILES, f"Send a whole multipart/form-data body: {error.message}") from error
+
+
+def _uploads(form: FormData) -> list[Upload]:
+    """Every file part of the form, whatever its field is called.
+
+    A form whose file chooser was left empty sends one part with neither a name nor content.
+    """
+    return [
+        Upload(_short(value.filename or field), value.size or 0, value.file)
+        for field, value in form.multi_items()
+        if not isinstance(value, str) and (value.filename or value.size)
+    ]
+
+
+def _is_multipart(headers: Headers) -> bool:
+    return headers.get("content-type", "").lower().startswith("multipart/form-data")
+
+
+def _check_sizes(uploads: list[Upload]) -> None:
+    if len(uploads) < bounds.MIN_PHOTOS:
+        raise _one(
+            FILES, "Add photos of the subject to the form: there are none. curl: -F files=@1.jpg -F files=@2.jpg."
+        )
+    large = [upload for upload in uploads if upload.size_bytes > bounds.MAX_PHOTO_BYTES]
+    if large:
+        limit = bounds.MAX_PHOTO_BYTES // MIB
+        raise InvalidPhotosError(
+            tuple(
+                Complaint(each.name, f"{each.name}: make it at most {limit} MiB.", f"{each.size_bytes} bytes")
+                for each in large[:MAX_COMPLAINTS]
+            )
+        )
+    total = sum(upload.size_bytes for upload in uploads)
+    if total > bounds.MAX_DATASET_BYTES:
+        raise _one(FILES, f"Send at most {bounds.MAX_DATASET_BYTES // MIB} MiB in all: these are {total // MIB} MiB.")
+
+
+def check_photo(upload: Upload) -> Photo:
+    """Decode a photo completely. Raises `InvalidPhotosError`, naming it, when it is no photo that can be trained on."""
+    name = upload.name
+    upload.file.seek(0)
+    try:
+        with Image.open(upload.file, formats=tuple(bounds.FORMATS)) as image:
+            extension = EXTENSIONS[str(image.format)]
+            _check_dimensions(name, image.width, image.height)
+            image.load()
+    except UnidentifiedImageError as error:
+        raise _one(name, f"{name}: replace it with a JPEG, PNG or WebP picture: it is none of these.") from error
+    except UNDECODABLE as error:
+        raise _one(name, f"{name}: replace it with a whole copy: it is truncated or damaged ({error}).") from error
+    upload.file.seek(0)
+    return Photo(extension, upload.file)
+
+
+def _check_dimensions(name: str, width: int, height: int) -> None:
+    given = f"{width} × {height} pixels"
+    if max(width, height) > bounds.MAX_SIDE_PX:
+        message = f"{name}: scale it down: no side may be longer than {bounds.MAX_SIDE_PX} pixels."
+    elif width * height > bounds.MAX_PIXELS:
+        message = f"{name}: scale it down to at most {bounds.MAX_PIXELS // 10**6} megapixels."
+    elif min(width, height) < bounds.MIN_SIDE_PX:
+        message = f"{name}: use a larger picture: no side may be shorter than {bounds.MIN_SIDE_PX} pixels."
+    else:
+        return
+    raise _one(name, f"{message} It has {given}.", given)
+
+
+def _one(parameter: str, message: str, given: str | None = None) -> InvalidPhotosError:
+    return InvalidPhotosError((Complaint(parameter, message, given),))
+
+
+def _short(name: str) -> str:
+    """A file's name, fit for a message: its last part, printable, and not too long."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(each if each.isprintable() else "?" for each in last)[:MAX_NAME_CHARACTERS]

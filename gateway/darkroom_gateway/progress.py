@@ -1,0 +1,80 @@
+"""The door to Redis: the live progress of one job, as it comes. Asynchronous; used by events.py alone.
+
+Redis may vanish at any time. Then reads raise `ProgressUnavailableError`, and whoever reads goes on with the status.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from darkroom_contract.progress import STREAM_FIELD, ProgressEvent, stream_name
+from darkroom_gateway.errors import ProgressUnavailableError
+from darkroom_gateway.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 1.0
+READ_MARGIN_SECONDS = 2.0
+"""How much longer than its own wait an answer may take."""
+
+BATCH = 200
+
+BEGINNING = "0-0"
+"""Before the first entry of any stream."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One event of a stream and its place in it."""
+
+    id: str
+    event: ProgressEvent | None
+    """None for what can't be read: whoever reads on must still pass it."""
+
+
+class Progress:
+    """The progress streams of all jobs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._redis: Redis | None = None
+        if settings.redis_url is not None:
+            self._redis = Redis.from_url(
+                settings.redis_url,
+                socket_connect_timeout=CONNECT_SECONDS,
+                socket_timeout=settings.events_poll_seconds + READ_MARGIN_SECONDS,
+                retry=Retry(NoBackoff(), 0),
+                decode_responses=True,
+            )
+
+    async def close(self) -> None:
+        if self._redis is not None:
+            await self._redis.aclose()
+
+    async def read(self, job_uid: str, after: str, wait_seconds: float) -> list[Entry]:
+        """The entries behind `after`, waiting for the first when there is none yet; empty when none came in time.
+
+        A `wait_seconds` of 0 does not wait. Raises `ProgressUnavailableError`.
+        """
+        if self._redis is None:
+            raise ProgressUnavailableError("No Redis is set up.")
+        block = max(1, round(wait_seconds * 1000)) if wait_seconds > 0 else None
+        name = stream_name(job_uid)
+        try:
+            answer: Any = await self._redis.xread({name: after}, count=BATCH, block=block)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise ProgressUnavailableError("Redis can't be reached.") from error
+        return [Entry(entry_id, _event(fields)) for _, entries in answer or [] for entry_id, fields in entries]
+
+
+def _event(fields: dict[str, str]) -> ProgressEvent | None:
+    try:
+        return ProgressEvent.model_validate_json(fields.get(STREAM_FIELD, ""))
+    except ValidationError as error:
+        log.warning("left out an entry of a progress stream that can't be read: %s", error)
+        return None

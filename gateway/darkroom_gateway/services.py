@@ -1,0 +1,66 @@
+"""Puts the gateway together: doors from settings, services from doors. Made by app.py, one set for each application."""
+
+import threading
+from dataclasses import dataclass
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import Depends, Request
+
+from darkroom_gateway.cluster import Cluster
+from darkroom_gateway.events import Events
+from darkroom_gateway.generation import Generation
+from darkroom_gateway.jobs import Jobs
+from darkroom_gateway.known_models import KnownModels
+from darkroom_gateway.photos import PhotoDoor
+from darkroom_gateway.progress import Progress
+from darkroom_gateway.settings import Settings
+from darkroom_gateway.storage import Storage
+from darkroom_gateway.training import Training
+
+
+@dataclass(frozen=True)
+class Services:
+    """What endpoints call."""
+
+    cluster: Cluster
+    storage: Storage
+    progress: Progress
+    training: Training
+    generation: Generation
+    jobs: Jobs
+    known_models: KnownModels
+    events: Events
+    stopping: threading.Event
+    """Set when the process was asked to stop: streams of events end, so that it can."""
+
+    async def close(self) -> None:
+        await self.progress.close()
+        await to_thread.run_sync(self.cluster.close)
+        await to_thread.run_sync(self.storage.close)
+
+
+def build_services(settings: Settings) -> Services:
+    """Connects to nothing yet. Raises `SettingsError` when there is no way to the cluster."""
+    cluster, storage, progress = Cluster(settings), Storage(settings), Progress(settings)
+    jobs, known_models = Jobs(cluster), KnownModels(cluster, storage)
+    stopping = threading.Event()
+    return Services(
+        cluster=cluster,
+        storage=storage,
+        progress=progress,
+        training=Training(cluster, storage, PhotoDoor()),
+        generation=Generation(cluster, known_models),
+        jobs=jobs,
+        known_models=known_models,
+        events=Events(jobs, progress, settings.events_poll_seconds, stopping),
+        stopping=stopping,
+    )
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesOfApp = Annotated[Services, Depends(_services)]

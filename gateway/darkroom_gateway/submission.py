@@ -1,0 +1,68 @@
+"""Creating a job so that a request that is sent twice makes one. Used by training.py and generation.py."""
+
+import logging
+
+from darkroom_contract.jobs import Job, write_job
+from darkroom_contract.names import LABEL_MANAGED_BY, LABEL_MODEL_ID, LABEL_PART_OF, PART_OF, Kind
+from darkroom_contract.specs import MUTABLE_FIELDS, GenerateJobSpec, TrainJobSpec
+from darkroom_gateway.cluster import AlreadyExistsError, Cluster
+from darkroom_gateway.errors import ClusterUnavailableError, KeyReusedError, RejectedError
+from darkroom_gateway.task_ids import new_task_id, task_id_for
+
+log = logging.getLogger(__name__)
+
+COMPONENT = "darkroom-gateway"
+
+NOT_COMPARED = MUTABLE_FIELDS | {"dataset"}
+"""What may differ between a request and the job that its first copy made: priorities change, and every copy of a
+request stores photos of its own."""
+
+Spec = TrainJobSpec | GenerateJobSpec
+
+
+def task_id(kind: Kind, idempotency_key: str | None) -> str:
+    return new_task_id(kind) if idempotency_key is None else task_id_for(kind, idempotency_key)
+
+
+def find_earlier(cluster: Cluster, name: str, spec: Spec) -> Job | None:
+    """The job that an earlier copy of this request made. Raises `KeyReusedError` when it asked for something else."""
+    kind = Kind.TRAIN if isinstance(spec, TrainJobSpec) else Kind.GENERATE
+    job = cluster.get(kind, name)
+    if job is not None and _asked(job.spec) != _asked(spec):
+        raise KeyReusedError(f"{job.key} was submitted with this Idempotency-Key and other parameters. Use a new key.")
+    return job
+
+
+def _asked(spec: Spec) -> dict[str, object]:
+    return spec.model_dump(exclude=set(NOT_COMPARED))
+
+
+def create_job(cluster: Cluster, name: str, spec: Spec) -> Job:
+    """Create the job. Raises `AlreadyExistsError`, `RejectedError` or `ClusterUnavailableError`."""
+    labels = {LABEL_PART_OF: PART_OF, LABEL_MANAGED_BY: COMPONENT}
+    if spec.model_id is not None:
+        labels[LABEL_MODEL_ID] = spec.model_id
+    job = cluster.create(write_job(spec, name=name, namespace=cluster.namespace, labels=labels))
+    log.info("created %s", job.key)
+    return job
+
+
+def create_or_find(cluster: Cluster, name: str, spec: Spec) -> Job:
+    """Create the job, or find the one that another copy of the request has just made.
+
+    An answer that got lost on its way may stand for a job that was made: so after an outage it is looked for.
+    """
+    try:
+        return create_job(cluster, name, spec)
+    except AlreadyExistsError as error:
+        return _found(find_earlier(cluster, name, spec), name, error)
+    except ClusterUnavailableError as error:
+        return _found(find_earlier(cluster, name, spec), name, error)
+
+
+def _found(job: Job | None, name: str, error: Exception) -> Job:
+    if job is not None:
+        return job
+    if isinstance(error, ClusterUnavailableError):
+        raise error
+    raise RejectedError(409, f"{name} existed a moment ago and is gone. Send the request again.") from error

@@ -1,0 +1,65 @@
+"""Taking a training: photos are checked and stored, then one TrainJob is created. Called by endpoints/train.py."""
+
+import logging
+
+from anyio import to_thread
+from starlette.requests import Request
+
+from darkroom_contract.jobs import Job
+from darkroom_contract.names import Kind
+from darkroom_contract.specs import TrainJobSpec
+from darkroom_contract.storage import dataset_prefix, dataset_uri, parse_uri
+from darkroom_gateway.cluster import Cluster
+from darkroom_gateway.errors import ClusterUnavailableError, GatewayError, StorageUnavailableError
+from darkroom_gateway.parameters import TrainParameters, train_spec
+from darkroom_gateway.photos import Photo, PhotoDoor
+from darkroom_gateway.storage import Storage
+from darkroom_gateway.submission import create_or_find, find_earlier, task_id
+from darkroom_gateway.task_ids import new_dataset_id
+
+log = logging.getLogger(__name__)
+
+
+class Training:
+    """Takes trainings."""
+
+    def __init__(self, cluster: Cluster, storage: Storage, photo_door: PhotoDoor) -> None:
+        self._cluster = cluster
+        self._storage = storage
+        self._photo_door = photo_door
+
+    async def submit(self, parameters: TrainParameters, request: Request, idempotency_key: str | None) -> Job:
+        """Everything is checked before anything is stored, and stored before anything is created."""
+        prefix = dataset_prefix(self._cluster.namespace, new_dataset_id())
+        spec = train_spec(parameters, dataset_uri(self._storage.bucket, prefix))
+        name = task_id(Kind.TRAIN, idempotency_key)
+        if idempotency_key is not None:
+            earlier = await to_thread.run_sync(find_earlier, self._cluster, name, spec)
+            if earlier is not None:
+                return earlier
+        async with self._photo_door.receive(request) as photos:
+            return await to_thread.run_sync(self._store_and_create, name, spec, prefix, photos)
+
+    def _store_and_create(self, name: str, spec: TrainJobSpec, prefix: str, photos: list[Photo]) -> Job:
+        keys = [f"{prefix}{number:03d}.{photo.extension}" for number, photo in enumerate(photos)]
+        try:
+            for key, photo in zip(keys, photos, strict=True):
+                self._storage.put(key, photo.file, photo.content_type)
+            job = create_or_find(self._cluster, name, spec)
+        except ClusterUnavailableError:
+            # Nobody knows whether the job was created: photos that nobody needs do less harm than a job without any.
+            log.error("left %d photos in %s: whether %s was created can't be told", len(keys), prefix, name)
+            raise
+        except GatewayError:
+            self._clean_up(keys)
+            raise
+        if isinstance(job.spec, TrainJobSpec) and parse_uri(job.spec.dataset.uri)[1] != prefix:
+            self._clean_up(keys)  # Another copy of this request came first, with photos of its own.
+        return job
+
+    def _clean_up(self, keys: list[str]) -> None:
+        """Remove photos that no job will use. The failure that led here is what the person is told."""
+        try:
+            self._storage.delete(keys)
+        except StorageUnavailableError as error:
+            log.error("left photos behind, such as %s: %s", keys[0], error)

@@ -1,0 +1,153 @@
+"""Jobs as answers. Pure, but for the links, which storage.py signs."""
+
+from urllib.parse import urlencode
+
+from pydantic.alias_generators import to_snake
+
+from darkroom_contract.jobs import Job
+from darkroom_contract.names import Kind
+from darkroom_contract.outcome import Artifact
+from darkroom_contract.progress import ProgressEvent
+from darkroom_contract.status import ConditionStatus, ConditionType, Phase, ProgressStatus, QueueStatus
+from darkroom_contract.storage import LORA_FILE, MANIFEST_FILE
+from darkroom_gateway.answers import (
+    ConditionAnswer,
+    Failure,
+    File,
+    ImagesAnswer,
+    JobAnswer,
+    ProgressAnswer,
+    Queue,
+    TaskAccepted,
+    TrainingAnswer,
+)
+from darkroom_gateway.storage import Storage
+
+STATUS_PATHS = {Kind.TRAIN: "/result", Kind.GENERATE: "/images"}
+
+
+def status_url(kind: Kind, task_id: str) -> str:
+    return f"{STATUS_PATHS[kind]}?{urlencode({'task_id': task_id})}"
+
+
+def events_url(kind: Kind, task_id: str) -> str:
+    return f"/jobs/{task_id}/events?{urlencode({'kind': kind.value})}"
+
+
+def accepted(job: Job) -> TaskAccepted:
+    return TaskAccepted(
+        task_id=job.name,
+        kind=job.kind,
+        model_id=job.spec.model_id,
+        status_url=status_url(job.kind, job.name),
+        job_url=f"/jobs/{job.name}?{urlencode({'kind': job.kind.value})}",
+        events_url=events_url(job.kind, job.name),
+    )
+
+
+def phase_of(job: Job) -> Phase:
+    """A job that the operator has not seen yet waits like every other."""
+    return job.status.phase or Phase.QUEUED
+
+
+def job_answer(job: Job) -> JobAnswer:
+    """A job of either kind, without its files."""
+    status = job.status
+    return JobAnswer(
+        task_id=job.name,
+        kind=job.kind,
+        phase=phase_of(job),
+        prompt=job.spec.prompt,
+        model_id=job.spec.model_id,
+        priority=job.spec.priority,
+        created=job.created,
+        started=status.start_time,
+        completed=status.completion_time,
+        deleting=job.deleting,
+        attempts=status.attempts,
+        next_attempt=status.next_attempt_time,
+        queue=_queue(status.queue),
+        progress=None if status.progress is None else progress_answer(status.progress),
+        failure=_failure(job),
+        conditions=_conditions(job),
+        status_url=status_url(job.kind, job.name),
+        events_url=events_url(job.kind, job.name),
+    )
+
+
+def training_answer(job: Job, storage: Storage) -> TrainingAnswer:
+    files = _files(job, storage)
+    lora = next((file for file in files if file.name == LORA_FILE), None)
+    return TrainingAnswer(**_shared(job), lora=lora, files=files)
+
+
+def images_answer(job: Job, storage: Storage) -> ImagesAnswer:
+    files = _files(job, storage)
+    images = [file for file in files if file.content_type.startswith("image/")]
+    video = next((file for file in files if file.content_type.startswith("video/")), None)
+    return ImagesAnswer(**_shared(job), images=images, video=video, files=files)
+
+
+def progress_answer(progress: ProgressStatus | ProgressEvent) -> ProgressAnswer:
+    """Progress as the status has it, or as the run tells it."""
+    return ProgressAnswer(
+        stage=progress.stage,
+        step=progress.step,
+        total=progress.total,
+        progress_percentage=progress.progress_percentage,
+        estimated_remaining_seconds=progress.estimated_remaining_seconds,
+        metrics={to_snake(name): value for name, value in progress.metrics.items()},
+        updated=progress.time if isinstance(progress, ProgressEvent) else progress.last_updated_time,
+    )
+
+
+def _shared(job: Job) -> dict[str, object]:
+    answer = job_answer(job)
+    return {name: getattr(answer, name) for name in JobAnswer.model_fields}
+
+
+def _queue(queue: QueueStatus | None) -> Queue | None:
+    return None if queue is None else Queue(**queue.model_dump())
+
+
+def _failure(job: Job) -> Failure | None:
+    for condition in job.status.conditions:
+        if condition.type == ConditionType.FAILED and condition.status is ConditionStatus.TRUE:
+            return Failure(reason=condition.reason, message=condition.message)
+    return None
+
+
+def _conditions(job: Job) -> list[ConditionAnswer]:
+    return [
+        ConditionAnswer(
+            type=each.type,
+            status=each.status,
+            reason=each.reason,
+            message=each.message,
+            last_transition_time=each.last_transition_time,
+        )
+        for each in job.status.conditions
+    ]
+
+
+def _files(job: Job, storage: Storage) -> list[File]:
+    """Files of a job that succeeded, each with a fresh link."""
+    if job.status.phase is not Phase.SUCCEEDED:
+        return []
+    return [_file(artifact, storage) for artifact in job.status.artifacts or () if _is_for_people(artifact)]
+
+
+def _is_for_people(artifact: Artifact) -> bool:
+    return not artifact.key.endswith("/" + MANIFEST_FILE)
+
+
+def _file(artifact: Artifact, storage: Storage) -> File:
+    link = storage.link(artifact.key, artifact.content_type)
+    return File(
+        name=artifact.key.rsplit("/", 1)[-1],
+        url=link.url,
+        expires=link.expires,
+        content_type=artifact.content_type,
+        bytes=artifact.bytes,
+        sha256=artifact.sha256,
+    )
