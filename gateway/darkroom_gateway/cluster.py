@@ -166,8 +166,9 @@ def _mapped(action: str) -> Iterator[None]:
     except ApiException as error:
         raise _mapped_refusal(action, error) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
+        never_sent = isinstance(error, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError)
         raise ClusterUnavailableError(
-            f"The cluster did not {action}: it can't be reached. Try again shortly."
+            f"The cluster did not {action}: it can't be reached. Try again shortly.", maybe_done=not never_sent
         ) from error
 
 
@@ -179,10 +180,10 @@ def _mapped_refusal(action: str, error: ApiException) -> RejectedError | Cluster
         complaints = tuple(Complaint(each.get("field", ""), each.get("message", "")) for each in causes)
         return RejectedError(error.status, f"The cluster refused to {action}: {message}", complaints)
     if error.status == 404:
-        message = f"there are no such resources. Install Darkroom's CRDs (kubectl apply -f crds/). It said: {message}"
+        message += ". Install Darkroom's CRDs (kubectl apply -f crds/), and see that the namespace exists"
     if error.status == 401:
         message = "it does not accept the gateway's credentials"
-    return ClusterUnavailableError(f"The cluster did not {action}: {message}")
+    return ClusterUnavailableError(f"The cluster did not {action}: {message}.", maybe_done=error.status >= 500)
 
 
 def _is_missing_object(error: ApiException) -> bool:

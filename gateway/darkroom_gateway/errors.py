@@ -105,7 +105,13 @@ class UnavailableError(GatewayError):
 
 
 class ClusterUnavailableError(UnavailableError):
+    """`maybe_done`: the request may have reached the API server all the same, and only the answer been lost."""
+
     title = "The cluster is not available"
+
+    def __init__(self, detail: str, *, maybe_done: bool = False) -> None:
+        super().__init__(detail)
+        self.maybe_done = maybe_done
 
 
 class StorageUnavailableError(UnavailableError):

@@ -57,6 +57,8 @@ def create_or_find(cluster: Cluster, name: str, spec: Spec) -> Job:
     except AlreadyExistsError as error:
         return _found(find_earlier(cluster, name, spec), name, error)
     except ClusterUnavailableError as error:
+        if not error.maybe_done:
+            raise
         return _found(find_earlier(cluster, name, spec), name, error)
 
 

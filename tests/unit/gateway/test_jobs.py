@@ -1,0 +1,84 @@
+"""`/jobs`: both kinds in one list, found by name, and deleted."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from darkroom_contract.names import Kind
+
+DATASET = {"uri": "s3://darkroom/datasets/default/x/"}
+SPECS: dict[Kind, dict[str, Any]] = {
+    Kind.TRAIN: {"modelId": "dog", "prompt": "sks dog", "dataset": DATASET},
+    Kind.GENERATE: {"prompt": "a dog"},
+}
+
+
+@pytest.fixture
+def both(cluster: Any, job_name: str) -> str:
+    """A name that a TrainJob and a GenerateJob share."""
+    for kind, spec in SPECS.items():
+        cluster.create(kind, job_name, spec)
+    return job_name
+
+
+def listed(http: httpx.Client, **query: Any) -> list[tuple[str, str]]:
+    return [(job["task_id"], job["kind"]) for job in http.get("/jobs", params=query).json()["jobs"]]
+
+
+def test_both_kinds_are_listed_newest_first(http: httpx.Client, both: str) -> None:
+    jobs = http.get("/jobs", params={"limit": 1000}).json()["jobs"]
+
+    assert {job["kind"] for job in jobs if job["task_id"] == both} == {"TrainJob", "GenerateJob"}
+    created = [job["created"] for job in jobs]
+    assert created == sorted(created, reverse=True)
+
+
+def test_the_list_can_be_narrowed(http: httpx.Client, cluster: Any, both: str) -> None:
+    cluster.set_status(Kind.TRAIN, both, phase="Suspended")
+
+    assert (both, "GenerateJob") not in listed(http, kind="TrainJob", limit=1000)
+    assert (both, "TrainJob") in listed(http, kind="TrainJob", limit=1000)
+    assert (both, "TrainJob") in listed(http, phase="Suspended", limit=1000)
+    assert (both, "GenerateJob") not in listed(http, phase="Suspended", limit=1000)
+    answer = http.get("/jobs", params={"limit": 1}).json()
+    assert (len(answer["jobs"]), answer["total"] >= 2) == (1, True)
+
+
+def test_a_job_is_found_by_its_name(http: httpx.Client, cluster: Any, job_name: str) -> None:
+    cluster.create(Kind.GENERATE, job_name, SPECS[Kind.GENERATE])
+
+    answer = http.get(f"/jobs/{job_name}").json()
+
+    assert (answer["kind"], answer["prompt"], answer["phase"]) == ("GenerateJob", "a dog", "Queued")
+
+
+def test_a_name_that_two_jobs_share_needs_the_kind(http: httpx.Client, both: str) -> None:
+    response = http.get(f"/jobs/{both}")
+
+    assert response.status_code == 409
+    assert "kind=TrainJob" in response.json()["detail"]
+    assert http.get(f"/jobs/{both}", params={"kind": "TrainJob"}).json()["kind"] == "TrainJob"
+
+
+def test_a_deleted_job_is_gone(http: httpx.Client, both: str) -> None:
+    assert http.delete(f"/jobs/{both}", params={"kind": "TrainJob"}).status_code == 204
+
+    assert http.get(f"/jobs/{both}").json()["kind"] == "GenerateJob"
+    assert http.delete(f"/jobs/{both}").status_code == 204
+    assert http.delete(f"/jobs/{both}").status_code == 404
+
+
+def test_a_job_that_has_to_end_first_is_deleted_later(http: httpx.Client, cluster: Any, job_name: str) -> None:
+    cluster.create(Kind.GENERATE, job_name, SPECS[Kind.GENERATE], finalizers=["darkroom.dev/test"])
+
+    response = http.delete(f"/jobs/{job_name}")
+
+    assert (response.status_code, response.json()["deleting"]) == (202, True)
+    cluster.set_finalizers(Kind.GENERATE, job_name, [])
+
+
+def test_an_unknown_job_is_404(http: httpx.Client) -> None:
+    for method in ("GET", "DELETE"):
+        assert http.request(method, "/jobs/nobody-sent-this").status_code == 404
+    assert http.get("/jobs/nobody-sent-this/events").status_code == 404

@@ -1,0 +1,121 @@
+"""When the cluster or the storage is down the answer is 503 with Retry-After, and nothing half-made stays behind."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from darkroom_contract.names import Kind
+
+Draw = Callable[..., bytes]
+
+
+@pytest.fixture(scope="module")
+def without_cluster(
+    start_gateway: Any, environment: dict[str, str], kubeconfig_of_nowhere: Any
+) -> Iterator[httpx.Client]:
+    with start_gateway({**environment, "KUBECONFIG": str(kubeconfig_of_nowhere)}) as started:
+        yield started.http
+
+
+@pytest.fixture(scope="module")
+def without_storage(start_gateway: Any, environment: dict[str, str], nowhere: str) -> Iterator[httpx.Client]:
+    with start_gateway({**environment, "DARKROOM_S3_ENDPOINT_URL": nowhere}) as started:
+        yield started.http
+
+
+def assert_unavailable(response: httpx.Response, type_: str) -> None:
+    assert response.status_code == 503, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    assert int(response.headers["retry-after"]) > 0
+    assert response.json()["type"].endswith(f":{type_}")
+
+
+def train(http: httpx.Client, photo: bytes, **headers: str) -> httpx.Response:
+    query = {"prompt": "a photo of sks dog", "model_id": "dog"}
+    return http.post("/train", params=query, files={"files": ("a.jpg", photo)}, headers=headers)
+
+
+def test_everything_is_there(http: httpx.Client) -> None:
+    assert http.get("/readyz").json() == {"status": "ready", "checks": {"cluster": "ok", "storage": "ok"}}
+
+
+def test_without_a_cluster_nothing_can_be_asked(without_cluster: httpx.Client) -> None:
+    requests = [
+        ("GET", "/result?task_id=a"),
+        ("GET", "/images?task_id=a"),
+        ("GET", "/jobs"),
+        ("GET", "/jobs/a"),
+        ("GET", "/jobs/a/events"),
+        ("DELETE", "/jobs/a"),
+        ("POST", "/generate/sdxl?prompt=a"),
+        ("POST", "/generate/lora?prompt=a&model_id=dog"),
+    ]
+    for method, url in requests:
+        assert_unavailable(without_cluster.request(method, url), "ClusterUnavailable")
+
+
+def test_without_a_cluster_no_training_is_taken_and_no_photo_stays(
+    without_cluster: httpx.Client, stored_keys: Any, picture: Draw
+) -> None:
+    photos = stored_keys("datasets/")
+
+    assert_unavailable(train(without_cluster, picture()), "ClusterUnavailable")
+    assert stored_keys("datasets/") == photos
+
+
+def test_without_a_cluster_bad_input_is_still_bad_input(without_cluster: httpx.Client) -> None:
+    assert train(without_cluster, b"no picture").status_code == 422
+
+
+def test_without_a_cluster_the_gateway_lives_but_is_not_ready(without_cluster: httpx.Client) -> None:
+    assert without_cluster.get("/healthz").status_code == 200
+    response = without_cluster.get("/readyz")
+    assert_unavailable(response, "NotReady")
+    assert [each["parameter"] for each in response.json()["errors"]] == ["cluster"]
+
+
+def test_without_storage_no_training_is_taken_and_no_job_is_made(
+    without_storage: httpx.Client, cluster: Any, picture: Draw
+) -> None:
+    jobs = cluster.count(Kind.TRAIN)
+
+    assert_unavailable(train(without_storage, picture()), "StorageUnavailable")
+    assert cluster.count(Kind.TRAIN) == jobs
+
+
+def test_without_storage_models_are_not_known(without_storage: httpx.Client) -> None:
+    assert_unavailable(without_storage.get("/models"), "StorageUnavailable")
+    assert_unavailable(
+        without_storage.post("/generate/lora", params={"prompt": "a", "model_id": "dog"}), "StorageUnavailable"
+    )
+
+
+def test_without_storage_pictures_of_the_base_model_are_taken(without_storage: httpx.Client) -> None:
+    assert without_storage.post("/generate/sdxl", params={"prompt": "a"}).status_code == 202
+
+
+def test_without_storage_the_gateway_says_so(without_storage: httpx.Client) -> None:
+    response = without_storage.get("/readyz")
+    assert_unavailable(response, "NotReady")
+    assert [each["parameter"] for each in response.json()["errors"]] == ["storage"]
+
+
+def test_an_outage_tells_no_addresses_and_no_secrets(
+    without_storage: httpx.Client, s3_environment: dict[str, str], nowhere: str
+) -> None:
+    text = without_storage.get("/models").text
+
+    assert nowhere.removeprefix("http://") not in text
+    assert s3_environment["AWS_SECRET_ACCESS_KEY"] not in text
+
+
+def test_a_gateway_whose_credentials_are_refused_leaves_no_photos(
+    start_gateway: Any, environment: dict[str, str], kubeconfig_of_a_stranger: Any, stored_keys: Any, picture: Draw
+) -> None:
+    photos = stored_keys("datasets/")
+    with start_gateway({**environment, "KUBECONFIG": str(kubeconfig_of_a_stranger)}) as gateway:
+        assert_unavailable(train(gateway.http, picture()), "ClusterUnavailable")
+
+    assert stored_keys("datasets/") == photos
