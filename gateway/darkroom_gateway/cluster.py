@@ -164,7 +164,7 @@ def _mapped(action: str) -> Iterator[None]:
     try:
         yield
     except ApiException as error:
-        raise _mapped_refusal(action, error) from error
+        raise refusal(action, error) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         never_sent = isinstance(error, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError)
         raise ClusterUnavailableError(
@@ -172,7 +172,8 @@ def _mapped(action: str) -> Iterator[None]:
         ) from error
 
 
-def _mapped_refusal(action: str, error: ApiException) -> RejectedError | ClusterUnavailableError:
+def refusal(action: str, error: ApiException) -> RejectedError | ClusterUnavailableError:
+    """What an answer of the API server that is no success means to a person. Pure."""
     status = _status(error)
     message = status.get("message") or error.reason or f"status {error.status}"
     if error.status in HANDED_ON:

@@ -57,9 +57,17 @@ def create_or_find(cluster: Cluster, name: str, spec: Spec) -> Job:
     except AlreadyExistsError as error:
         return _found(find_earlier(cluster, name, spec), name, error)
     except ClusterUnavailableError as error:
-        if not error.maybe_done:
-            raise
-        return _found(find_earlier(cluster, name, spec), name, error)
+        return _found(_look_after_outage(cluster, name, spec, error), name, error)
+
+
+def _look_after_outage(cluster: Cluster, name: str, spec: Spec, outage: ClusterUnavailableError) -> Job | None:
+    """Whether the job was made; the outage itself when that can't be told either."""
+    if not outage.maybe_done:
+        raise outage
+    try:
+        return find_earlier(cluster, name, spec)
+    except ClusterUnavailableError:
+        raise outage from None
 
 
 def _found(job: Job | None, name: str, error: Exception) -> Job:

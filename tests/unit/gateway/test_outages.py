@@ -1,12 +1,16 @@
 """When the cluster or the storage is down the answer is 503 with Retry-After, and nothing half-made stays behind."""
 
+import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from darkroom_contract.names import Kind
+from darkroom_local.kubeconfig import write_kubeconfig
 
 Draw = Callable[..., bytes]
 
@@ -119,3 +123,18 @@ def test_a_gateway_whose_credentials_are_refused_leaves_no_photos(
         assert_unavailable(train(gateway.http, picture()), "ClusterUnavailable")
 
     assert stored_keys("datasets/") == photos
+
+
+def test_a_cluster_that_hangs_holds_up_nobody_else(
+    start_gateway: Any, environment: dict[str, str], tmp_path: Path
+) -> None:
+    kubeconfig = tmp_path / "kubeconfig.yaml"
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor() as threads:
+        kubeconfig.write_text(write_kubeconfig(f"http://127.0.0.1:{silent.getsockname()[1]}", "token", "default"))
+        with start_gateway({**environment, "KUBECONFIG": str(kubeconfig)}) as gateway:
+            waiting = threads.submit(gateway.http.get, "/jobs")
+            connection, _ = silent.accept()
+            assert gateway.http.get("/healthz", timeout=2).status_code == 200
+            assert not waiting.done()
+            connection.close()
+            assert_unavailable(waiting.result(), "ClusterUnavailable")

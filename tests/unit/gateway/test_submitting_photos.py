@@ -1,6 +1,7 @@
 """`POST /train`: photos are stored, one TrainJob is made, and the answer says where to look."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -85,6 +86,24 @@ def test_a_request_that_is_sent_again_answers_the_first_task(
     assert again.status_code == first.status_code == 202
     assert again.json() == first.json()
     assert (cluster.count(Kind.TRAIN), stored_keys("datasets/")) == (jobs, photos)
+
+
+def test_copies_of_a_request_at_the_same_time_make_one_job_with_one_set_of_photos(
+    http: httpx.Client, cluster: Any, stored_keys: Any, picture: Draw, job_name: str
+) -> None:
+    parameters, files = {"prompt": "sks dog", "model_id": "dog"}, {"files": ("a.jpg", picture())}
+    photos = len(stored_keys("datasets/"))
+    with ThreadPoolExecutor(8) as threads:
+        sent = [
+            threads.submit(http.post, "/train", params=parameters, files=files, headers={"Idempotency-Key": job_name})
+            for _ in range(8)
+        ]
+        responses = [each.result() for each in sent]
+
+    assert {each.status_code for each in responses} == {202}
+    [task_id] = {each.json()["task_id"] for each in responses}
+    assert len(stored_keys("datasets/")) == photos + 1
+    assert stored_keys(parse_uri(cluster.get(Kind.TRAIN, task_id)["spec"]["dataset"]["uri"])[1])
 
 
 def test_a_key_of_another_request_is_refused(http: httpx.Client, picture: Draw, job_name: str) -> None:

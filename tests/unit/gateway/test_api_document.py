@@ -1,0 +1,64 @@
+"""docs/api.md and the OpenAPI description tell the same, and the description is complete."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+API_DOCUMENT = Path(__file__).parents[3] / "docs" / "api.md"
+METHODS = ("get", "post", "delete")
+
+
+@pytest.fixture(scope="module")
+def openapi(http: httpx.Client) -> dict[str, Any]:
+    document: dict[str, Any] = http.get("/openapi.json").json()
+    return document
+
+
+def operations(openapi: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        f"{method.upper()} {path}": operation
+        for path, methods in openapi["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_the_document_has_a_section_for_each_endpoint_and_no_other(openapi: dict[str, Any]) -> None:
+    documented = re.findall(r"^### `([A-Z]+ /\S*)`", API_DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert sorted(documented) == sorted(operations(openapi))
+
+
+def test_the_document_names_each_parameter(openapi: dict[str, Any]) -> None:
+    text = API_DOCUMENT.read_text(encoding="utf-8")
+    names = {each["name"] for operation in operations(openapi).values() for each in operation.get("parameters", [])}
+
+    assert sorted(name for name in names if f"`{name}`" not in text) == []
+
+
+def test_each_parameter_is_described(openapi: dict[str, Any]) -> None:
+    for name, operation in operations(openapi).items():
+        for parameter in operation.get("parameters", []):
+            assert parameter.get("description"), f"{name}: {parameter['name']}"
+
+
+def test_errors_are_described_as_the_problems_that_they_are(openapi: dict[str, Any]) -> None:
+    for operation in operations(openapi).values():
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                assert list(response["content"]) == ["application/problem+json"]
+    assert {"Problem", "ProblemError"} <= set(openapi["components"]["schemas"])
+    assert "HTTPValidationError" not in openapi["components"]["schemas"]
+
+
+def test_photos_are_described(openapi: dict[str, Any]) -> None:
+    body = openapi["paths"]["/train"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+
+    assert body["properties"]["files"]["maxItems"] == 100
+
+
+def test_the_root_leads_to_the_documentation(http: httpx.Client) -> None:
+    assert http.get("/").headers["location"] == "/docs"
+    assert http.get("/docs").status_code == 200

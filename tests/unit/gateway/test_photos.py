@@ -1,0 +1,61 @@
+"""What is a photo: decided on bytes alone."""
+
+from collections.abc import Callable
+from io import BytesIO
+
+import pytest
+from PIL import Image
+
+from darkroom_gateway.errors import InvalidPhotosError
+from darkroom_gateway.photos import Upload, check_photo
+
+Draw = Callable[..., bytes]
+
+
+def upload(body: bytes, name: str = "a photo") -> Upload:
+    return Upload(name, len(body), BytesIO(body))
+
+
+@pytest.mark.parametrize(("format_", "extension"), [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp")])
+def test_the_extension_comes_from_the_content(picture: Draw, format_: str, extension: str) -> None:
+    body = picture(format_=format_)
+
+    photo = check_photo(upload(body, name="misleading.gif"))
+
+    assert photo.extension == extension
+    assert photo.file.read() == body
+
+
+def test_a_jpeg_of_a_phone_that_carries_a_second_picture_is_a_jpeg(picture: Draw) -> None:
+    second = Image.open(BytesIO(picture()))
+    body = picture(format_="MPO", save_all=True, append_images=[second])
+
+    assert check_photo(upload(body)).extension == "jpg"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.2, 0.5, 0.9])
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
+def test_a_photo_cut_anywhere_is_refused_by_name(picture: Draw, format_: str, share: float) -> None:
+    body = picture(format_=format_)
+
+    with pytest.raises(InvalidPhotosError, match=r"^holiday\.jpg: replace it"):
+        check_photo(upload(body[: int(len(body) * share)], "holiday.jpg"))
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "I;16", "1"])
+def test_every_kind_of_pixel_is_a_photo(mode: str) -> None:
+    buffer = BytesIO()
+    Image.new(mode, (70, 70)).save(buffer, "PNG")
+
+    assert check_photo(upload(buffer.getvalue())).extension == "png"
+
+
+@pytest.mark.parametrize(("width", "height"), [(16_001, 64), (64, 16_001), (63, 200), (200, 63)])
+def test_a_side_out_of_bounds_is_refused(picture: Draw, width: int, height: int) -> None:
+    with pytest.raises(InvalidPhotosError, match=f"It has {width} × {height} pixels"):
+        check_photo(upload(picture(width, height, "PNG")))
+
+
+@pytest.mark.parametrize(("width", "height"), [(16_000, 64), (64, 64)])
+def test_a_side_at_the_bounds_is_taken(picture: Draw, width: int, height: int) -> None:
+    assert check_photo(upload(picture(width, height, "PNG")))
