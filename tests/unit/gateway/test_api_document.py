@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from darkroom_gateway import errors
+
 API_DOCUMENT = Path(__file__).parents[3] / "docs" / "api.md"
 METHODS = ("get", "post", "delete")
 
@@ -36,6 +38,26 @@ def test_the_document_names_each_parameter(openapi: dict[str, Any]) -> None:
     names = {each["name"] for operation in operations(openapi).values() for each in operation.get("parameters", [])}
 
     assert sorted(name for name in names if f"`{name}`" not in text) == []
+
+
+def test_the_tables_tell_what_the_description_tells(openapi: dict[str, Any]) -> None:
+    lines = API_DOCUMENT.read_text(encoding="utf-8").splitlines()
+    for name in ("/train", "/generate/sdxl", "/generate/lora"):
+        for each in openapi["paths"][name]["post"]["parameters"]:
+            if each["in"] == "query":
+                start, end = f"| `{each['name']}` |", f"| {each['description']} |"
+                assert any(line.startswith(start) and line.endswith(end) for line in lines), f"{name}: {each['name']}"
+
+
+def test_the_document_names_each_problem() -> None:
+    text = API_DOCUMENT.read_text(encoding="utf-8")
+    answered = {
+        name.removesuffix("Error")
+        for name, error in vars(errors).items()
+        if isinstance(error, type) and issubclass(error, errors.GatewayError)
+    } - {"Gateway", "Unavailable", "ProgressUnavailable"}
+
+    assert sorted(name for name in answered if f"`{name}`" not in text) == []
 
 
 def test_each_parameter_is_described(openapi: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from darkroom_contract.specs import (
 from darkroom_gateway.parameters import GenerateParameters, LoraParameters, TrainParameters, generate_spec, train_spec
 
 URI = "s3://darkroom/datasets/default/x/"
-RENAMED = {
+RENAMED: dict[tuple[type[BaseModel], str], str] = {
     (PriorPreservation, "weight"): "prior_weight",
     (Cache, "profile"): "cache_profile",
     (Cache, "interval"): "cache_interval",
