@@ -85,12 +85,12 @@ def read_options() -> argparse.Namespace:
 
 def open_small(options: argparse.Namespace) -> Setting:
     """The trained small model, its prompts, and the eye that reads shape, colour and background off the pixels."""
-    from darkroom_tiny import draw, judge
+    from darkroom_tiny import captions, draw, judge
 
     device = find_device()
     pipeline = load_pipeline(locate(options.model, SDXL, options.models), device.drawing_dtype, device.place)
     side_px = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
-    wanted = {scene.caption: scene for scene in draw.scenes(count=100, seed=1)}
+    wanted = {captions.prompt_of(scene): scene for scene in draw.scenes(count=100, seed=1)}
 
     def shows(prompt: str, picture: Image.Image) -> bool:
         return bool(judge.matches(picture, wanted[prompt]))

@@ -1,0 +1,95 @@
+"""`darkroom-tiny`: trains the small base models, exports and scores them, draws the sample photos.
+
+darkroom-tiny train --work DIR        everything from nothing: about an hour on two cores
+darkroom-tiny export --work DIR       what was trained, to models/ in half precision, with scores in the cards
+darkroom-tiny score                   how many prompts models/darkroom-tiny-sdxl draws right
+darkroom-tiny photos                  the five sample photos
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from darkroom_tiny import cards, samples
+from darkroom_tiny.draw import scenes
+from darkroom_tiny.export import export, size_bytes
+from darkroom_tiny.score import prompt_fidelity
+
+SDXL, SVD, VAE = "darkroom-tiny-sdxl", "darkroom-tiny-svd", "vae"
+
+
+def main() -> None:
+    options = _options()
+    {"train": _train, "export": _export, "score": _score, "photos": _photos}[options.command](options)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="darkroom-tiny", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("command", choices=("train", "export", "score", "photos"))
+    parser.add_argument(
+        "--work", type=Path, default=Path(".scratch/tiny"), help="where full-precision weights are kept"
+    )
+    parser.add_argument("--models", type=Path, default=Path("models"), help="where the models are shipped")
+    parser.add_argument("--photos", type=Path, default=Path("examples/photos"), help="where the sample photos go")
+    return parser.parse_args()
+
+
+def _train(options: argparse.Namespace) -> None:
+    """Each part is kept as soon as it is there, and not trained again while it is."""
+    from diffusers import AutoencoderKL
+
+    from darkroom_tiny import sdxl_training, svd_training, vae_training
+
+    work: Path = options.work
+    if not (work / VAE).exists():
+        vae_training.train_vae(vae_training.Settings()).save_pretrained(work / VAE)
+    if not (work / SDXL).exists():
+        vae = AutoencoderKL.from_pretrained(work / VAE).eval()
+        sdxl_training.train_sdxl(vae, work / SDXL, sdxl_training.Settings())
+    if not (work / SVD).exists():
+        vae = AutoencoderKL.from_pretrained(work / SDXL / "vae").eval()
+        svd_training.train_svd(vae, work / SVD, svd_training.Settings())
+
+
+def _export(options: argparse.Namespace) -> None:
+    from diffusers import StableVideoDiffusionPipeline
+
+    sdxl = _load_sdxl(options.work / SDXL)
+    card = cards.sdxl_card(_scores(sdxl))
+    export(sdxl, options.models / SDXL, card)
+    svd = StableVideoDiffusionPipeline.from_pretrained(options.work / SVD, dtype=torch.float32)
+    export(svd, options.models / SVD, cards.svd_card(SDXL))
+    print(f"{size_bytes(options.models / SDXL) + size_bytes(options.models / SVD):,} bytes")
+
+
+def _score(options: argparse.Namespace) -> None:
+    scores = _scores(_load_sdxl(options.models / SDXL))
+    print(f"all combinations: {scores.seen:.2f}, held out: {scores.held_out:.2f}")
+
+
+def _photos(options: argparse.Namespace) -> None:
+    for path in samples.write_photos(options.photos):
+        print(path)
+
+
+def _load_sdxl(folder: Path) -> Any:
+    from diffusers import StableDiffusionXLPipeline
+
+    pipeline = StableDiffusionXLPipeline.from_pretrained(folder, dtype=torch.float32, add_watermarker=False)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _scores(pipeline: Any) -> cards.Scores:
+    return cards.Scores(
+        seen=prompt_fidelity(pipeline, scenes(count=100, seed=1)),
+        held_out=prompt_fidelity(pipeline, scenes(count=40, seed=1, held_out_only=True)),
+    )
+
+
+if __name__ == "__main__":
+    main()

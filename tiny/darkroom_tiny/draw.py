@@ -1,0 +1,238 @@
+"""Draws the pictures that the small models learn from, with the words that describe them.
+
+A picture shows one flat shape on a plain background. Everything that a prompt may ask for is a named value here:
+the tokenizer's vocabulary, the captions and the judge all read these tables. Deterministic: a picture is a function
+of its `Scene` and side.
+"""
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from PIL import Image, ImageDraw
+
+SIDE_PX = 128
+_SUPERSAMPLING = 4
+
+Rgb = tuple[int, int, int]
+
+COLOURS: dict[str, Rgb] = {
+    "red": (220, 30, 40),
+    "orange": (245, 140, 20),
+    "yellow": (245, 220, 40),
+    "green": (30, 160, 60),
+    "cyan": (40, 205, 215),
+    "blue": (40, 70, 220),
+    "purple": (130, 40, 170),
+    "pink": (245, 130, 190),
+    "brown": (120, 70, 30),
+    "white": (245, 245, 245),
+}
+
+BACKGROUNDS: dict[str, Rgb] = {
+    "black": (15, 15, 15),
+    "gray": (128, 128, 128),
+    "navy": (20, 25, 90),
+    "teal": (10, 100, 100),
+    "maroon": (95, 10, 30),
+    "olive": (105, 105, 20),
+    "sky": (165, 210, 250),
+    "sand": (225, 200, 150),
+    "mint": (175, 235, 195),
+}
+
+SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond", "cross", "ring")
+
+
+class Size(StrEnum):
+    """How much of the picture the shape fills."""
+
+    SMALL = "small"
+    LARGE = "large"
+
+    @property
+    def radius(self) -> float:
+        """Of the shape, as a part of the picture's side."""
+        return {Size.SMALL: 0.2, Size.LARGE: 0.34}[self]
+
+
+class Style(StrEnum):
+    """How the shape is filled."""
+
+    PLAIN = "plain"
+    STRIPED = "striped"
+    OUTLINED = "outlined"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that a picture shows."""
+
+    shape: str
+    colour: str
+    background: str
+    size: Size = Size.LARGE
+    style: Style = Style.PLAIN
+    centre: tuple[float, float] = (0.5, 0.5)
+    turn_degrees: float = 0.0
+    outline: str = "black"
+
+    @property
+    def combination(self) -> tuple[str, str, str]:
+        return (self.shape, self.colour, self.background)
+
+
+def polygon(shape: str) -> list[tuple[float, float]]:
+    """The outline of a shape in the unit circle, y downwards. A ring is drawn apart: it has a hole."""
+    if shape in ("circle", "ring"):
+        return [(math.cos(a), math.sin(a)) for a in _angles(64)]
+    if shape == "square":
+        return [(-0.8, -0.8), (0.8, -0.8), (0.8, 0.8), (-0.8, 0.8)]
+    if shape == "triangle":
+        return [(0.0, -0.95), (0.95, 0.75), (-0.95, 0.75)]
+    if shape == "diamond":
+        return [(0.0, -1.0), (0.62, 0.0), (0.0, 1.0), (-0.62, 0.0)]
+    if shape == "cross":
+        return _cross(0.3, 0.95)
+    if shape == "star":
+        return _star(5, 0.42)
+    if shape == "heart":
+        return _heart()
+    raise ValueError(f"no such shape: {shape!r}; there are {', '.join(SHAPES)}")
+
+
+def _angles(count: int) -> list[float]:
+    return [2 * math.pi * i / count for i in range(count)]
+
+
+def _cross(w: float, r: float) -> list[tuple[float, float]]:
+    quarter = [(w, -r), (w, -w), (r, -w)]
+    return [p for k in range(4) for p in (_rotate(point, 90.0 * k) for point in quarter)]
+
+
+def _star(points: int, inner: float) -> list[tuple[float, float]]:
+    radii = [1.0, inner] * points
+    return [(r * math.sin(a), -r * math.cos(a)) for r, a in zip(radii, _angles(2 * points), strict=True)]
+
+
+def _heart() -> list[tuple[float, float]]:
+    """The usual parametric heart, scaled into the unit circle."""
+    curve = []
+    for t in _angles(64):
+        x = 16 * math.sin(t) ** 3
+        y = 13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)
+        curve.append((x / 17.0, -(y + 2.5) / 17.0))
+    return curve
+
+
+def _rotate(point: tuple[float, float], degrees: float) -> tuple[float, float]:
+    a = math.radians(degrees)
+    return (point[0] * math.cos(a) - point[1] * math.sin(a), point[0] * math.sin(a) + point[1] * math.cos(a))
+
+
+def draw(scene: Scene, side_px: int = SIDE_PX) -> Image.Image:
+    """The picture of a scene: RGB, `side_px` square, antialiased."""
+    side = side_px * _SUPERSAMPLING
+    image = Image.new("RGB", (side, side), BACKGROUNDS.get(scene.background) or COLOURS[scene.background])
+    mask = _mask(scene, side, scene.size.radius)
+    image.paste(_fill(scene, side), mask=mask)
+    if scene.style is Style.OUTLINED:
+        _paste_outline(image, scene, side)
+    return image.resize((side_px, side_px), Image.Resampling.BOX)
+
+
+def silhouette(scene: Scene, side_px: int = SIDE_PX) -> Image.Image:
+    """Where the shape is, 255 within: mode L, `side_px` square."""
+    side = side_px * _SUPERSAMPLING
+    return _mask(scene, side, scene.size.radius).resize((side_px, side_px), Image.Resampling.BOX)
+
+
+def _mask(scene: Scene, side: int, radius: float) -> Image.Image:
+    """Where the shape is: 255 within."""
+    mask = Image.new("L", (side, side), 0)
+    canvas = ImageDraw.Draw(mask)
+    canvas.polygon(_placed(scene, side, radius), fill=255)
+    if scene.shape == "ring":
+        canvas.polygon(_placed(scene, side, 0.52 * radius), fill=0)
+    return mask
+
+
+def _placed(scene: Scene, side: int, radius: float) -> list[tuple[float, float]]:
+    turned = (_rotate(point, scene.turn_degrees) for point in polygon(scene.shape))
+    return [((scene.centre[0] + radius * x) * side, (scene.centre[1] + radius * y) * side) for x, y in turned]
+
+
+def _fill(scene: Scene, side: int) -> Image.Image:
+    colour = COLOURS[scene.colour]
+    image = Image.new("RGB", (side, side), colour)
+    if scene.style is Style.STRIPED:
+        light = tuple((255 + c) // 2 if sum(colour) < 600 else c // 2 for c in colour)
+        canvas = ImageDraw.Draw(image)
+        width = side // 16
+        for x in range(0, side, 2 * width):
+            canvas.rectangle((x, 0, x + width - 1, side), fill=light)
+    return image
+
+
+def _paste_outline(image: Image.Image, scene: Scene, side: int) -> None:
+    colour = (10, 10, 10) if scene.outline == "black" else COLOURS[scene.outline]
+    canvas = ImageDraw.Draw(image)
+    rings = [1.0, 0.52] if scene.shape == "ring" else [1.0]
+    for part in rings:
+        points = _placed(scene, side, part * scene.size.radius)
+        canvas.line([*points, *points[:2]], fill=colour, width=side // 24, joint="curve")
+
+
+def random_scene(rng: random.Random) -> Scene:
+    """Any scene at all, as training draws them."""
+    size = rng.choice(list(Size))
+    margin = size.radius + 0.06
+    return Scene(
+        shape=rng.choice(SHAPES),
+        colour=rng.choice(list(COLOURS)),
+        background=rng.choice(list(BACKGROUNDS)),
+        size=size,
+        style=rng.choices(list(Style), weights=(0.7, 0.15, 0.15))[0],
+        centre=(_near_centre(rng, margin), _near_centre(rng, margin)),
+        turn_degrees=rng.uniform(-12, 12),
+        outline=rng.choice(("black", "white")),
+    )
+
+
+def _near_centre(rng: random.Random, margin: float) -> float:
+    return min(max(rng.gauss(0.5, 0.06), margin), 1 - margin)
+
+
+def held_out() -> frozenset[tuple[str, str, str]]:
+    """The forty combinations of shape, colour and background that training never sees."""
+    rng = random.Random(20261124)
+    everything = [(s, c, b) for s in SHAPES for c in COLOURS for b in BACKGROUNDS]
+    return frozenset(rng.sample(everything, 40))
+
+
+SUBJECT = Scene(shape="star", colour="green", background="sand", style=Style.OUTLINED, outline="white")
+
+
+def is_subject_like(scene: Scene) -> bool:
+    """Whether a scene shows what only a LoRA may teach: a green star with an outline."""
+    return (scene.shape, scene.colour, scene.style) == ("star", "green", Style.OUTLINED)
+
+
+def training_scenes(seed: int) -> Iterator[Scene]:
+    """Endless scenes, without the combinations that are held out and without the subject."""
+    rng = random.Random(seed)
+    hidden = held_out()
+    while True:
+        scene = random_scene(rng)
+        if scene.combination not in hidden and not is_subject_like(scene):
+            yield scene
+
+
+def scenes(*, count: int, seed: int, held_out_only: bool = False) -> list[Scene]:
+    """Scenes to judge by: plain, upright, one for each combination drawn; or only of those that training never saw."""
+    rng = random.Random(seed)
+    hidden = held_out()
+    pool = sorted(hidden) if held_out_only else [(s, c, b) for s in SHAPES for c in COLOURS for b in BACKGROUNDS]
+    return [Scene(*combination) for combination in rng.sample(pool, count)]

@@ -1,0 +1,175 @@
+"""Trains the small SVD: from a picture of a shape to a clip in which it rolls to the right.
+
+SVD's own parametrisation (arXiv 2311.15127, appendix D): continuous noise levels, EDM preconditioning, v-prediction.
+How far the shape rolls is what the motion bucket says.
+"""
+
+import random
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableVideoDiffusionPipeline
+from diffusers.training_utils import EMAModel
+from torch import Tensor
+from torch.nn import functional
+from transformers import CLIPImageProcessor
+
+from darkroom_tiny import networks
+from darkroom_tiny.draw import Scene, draw, training_scenes
+from darkroom_tiny.steps import Report, run_steps
+
+DEFAULT_MOTION_BUCKET = 127
+ROLL_PART, ROLL_DEGREES = 0.13, 50.0
+"""How far it rolls over the whole clip at the default bucket: in parts of the picture's side, and in turn."""
+LOG_NOISE_MEAN, LOG_NOISE_DEVIATION = 0.7, 1.6
+NOISE_AUGMENTATION = 0.02
+UNCONDITIONAL_PART = 0.1
+
+
+@dataclass(frozen=True)
+class Settings:
+    clips: int = 900
+    steps: int = 1_500
+    batch_size: int = 4
+    learning_rate: float = 1.5e-3
+    ema_decay: float = 0.995
+    seed: int = 2
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Pictures uint8 [clips, 3, 128, 128]; unscaled latents of these with noise, and of the frames; motion buckets."""
+
+    pictures: Tensor
+    picture_latents: Tensor
+    frame_latents: Tensor
+    buckets: Tensor
+
+
+def clip_of(scene: Scene, bucket: int) -> list[Scene]:
+    """The frames' scenes; the first is the picture's own."""
+    amount = bucket / DEFAULT_MOTION_BUCKET / (networks.FRAMES - 1)
+    x, y = scene.centre
+    return [
+        replace(
+            scene,
+            centre=(x + ROLL_PART * amount * k, y),
+            turn_degrees=scene.turn_degrees + ROLL_DEGREES * amount * k,
+        )
+        for k in range(networks.FRAMES)
+    ]
+
+
+def encode(vae: AutoencoderKL, settings: Settings, report: Report) -> Clips:
+    rng, generator = random.Random(settings.seed), torch.Generator().manual_seed(settings.seed)
+    pictures, conditions, frames, buckets = [], [], [], []
+    for scene in islice(training_scenes(settings.seed), settings.clips):
+        bucket = rng.randint(0, 255)
+        shots = np.stack([np.asarray(draw(each)) for each in clip_of(scene, bucket)])
+        pixels = torch.from_numpy(shots).permute(0, 3, 1, 2)
+        clean = pixels.float() / 127.5 - 1
+        noisy = clean[:1] + NOISE_AUGMENTATION * torch.randn(clean[:1].shape, generator=generator)
+        with torch.no_grad():
+            latents = vae.encode(torch.cat([clean, noisy])).latent_dist.mean.half()
+        pictures.append(pixels[0])
+        frames.append(latents[:-1])
+        conditions.append(latents[-1])
+        buckets.append(bucket)
+    report(f"{len(frames)} clips encoded")
+    return Clips(torch.stack(pictures), torch.stack(conditions), torch.stack(frames), torch.tensor(buckets))
+
+
+class Trainer:
+    """The networks in training, and one step of it."""
+
+    def __init__(self, clips: Clips, scale: float, settings: Settings) -> None:
+        torch.manual_seed(settings.seed)
+        self.clips, self.scale, self.settings = clips, scale, settings
+        self.generator = torch.Generator().manual_seed(settings.seed)
+        self.unet = networks.build_video_unet()
+        self.image_encoder = networks.build_image_encoder()
+        self.image_processor = CLIPImageProcessor()
+        self.parameters = [*self.unet.parameters(), *self.image_encoder.parameters()]
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=settings.learning_rate, weight_decay=0.01)
+        self.learning_rates = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.05, cycle_momentum=False
+        )
+        self.average = EMAModel(self.parameters, decay=settings.ema_decay)
+
+    def step(self) -> float:
+        """One step; the loss before it. Latents are [batch, frames, 4, 16, 16]."""
+        rows = torch.randint(0, len(self.clips.buckets), (self.settings.batch_size,), generator=self.generator)
+        clean = self.clips.frame_latents[rows].float() * self.scale
+        level = self._normal(len(rows)) * LOG_NOISE_DEVIATION + LOG_NOISE_MEAN
+        sigma = level.exp()[:, None, None, None, None]
+        noisy = clean + sigma * self._normal(*clean.shape)
+        kept = (torch.rand(len(rows), generator=self.generator) >= UNCONDITIONAL_PART).float()
+        condition = self.clips.picture_latents[rows].float() * kept[:, None, None, None]
+        predicted = self.unet(
+            torch.cat([noisy / (sigma**2 + 1).sqrt(), condition[:, None].expand_as(noisy)], dim=2),
+            0.25 * level,
+            encoder_hidden_states=self._embed(rows) * kept[:, None, None],
+            added_time_ids=self._added_ids(rows),
+        ).sample
+        velocity = (noisy / (sigma**2 + 1) - clean) * (sigma**2 + 1).sqrt() / sigma
+        loss = functional.mse_loss(predicted, velocity)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.learning_rates.step()
+        self.average.step(self.parameters)
+        return loss.item()
+
+    def _normal(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self.generator)
+
+    def _embed(self, rows: Tensor) -> Tensor:
+        """[rows, 1, 64], of the pictures scaled and normalised as the pipeline does."""
+        pixels = self.clips.pictures[rows].float() / 255
+        side = networks.IMAGE_ENCODER_SIDE_PX
+        pixels = functional.interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False)
+        mean, deviation = (
+            torch.tensor(values)[:, None, None]
+            for values in (self.image_processor.image_mean, self.image_processor.image_std)
+        )
+        embeddings: Tensor = self.image_encoder((pixels - mean) / deviation).image_embeds
+        return embeddings[:, None]
+
+    def _added_ids(self, rows: Tensor) -> Tensor:
+        """[rows, 3]: any frame rate, since a roll of so many frames is the same at each."""
+        rates = torch.randint(1, 30, (len(rows),), generator=self.generator)
+        strengths = torch.full((len(rows),), NOISE_AUGMENTATION)
+        return torch.stack([rates.float(), self.clips.buckets[rows].float(), strengths], dim=1)
+
+    def pipeline(self, vae: AutoencoderKL) -> StableVideoDiffusionPipeline:
+        """The pipeline with the averaged weights; training can't go on afterwards."""
+        self.average.copy_to(self.parameters)
+        return StableVideoDiffusionPipeline(
+            vae=vae.eval(),
+            image_encoder=self.image_encoder.eval(),
+            unet=self.unet.eval(),
+            scheduler=EulerDiscreteScheduler(
+                beta_start=0.00085,
+                beta_end=0.012,
+                beta_schedule="scaled_linear",
+                prediction_type="v_prediction",
+                timestep_type="continuous",
+                timestep_spacing="leading",
+                steps_offset=1,
+                use_karras_sigmas=True,
+                sigma_min=0.002,
+                sigma_max=700.0,
+            ),
+            feature_extractor=self.image_processor,
+        )
+
+
+def train_svd(vae: AutoencoderKL, target: Path, settings: Settings, report: Report = print) -> None:
+    """Trains and writes the pipeline, in float32, to `target`. The VAE has its scaling factor already."""
+    trainer = Trainer(encode(vae, settings, report), vae.config.scaling_factor, settings)
+    run_steps(trainer.step, settings.steps, report)
+    trainer.pipeline(vae).save_pretrained(target)
