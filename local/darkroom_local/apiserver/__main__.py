@@ -1,0 +1,51 @@
+"""`python -m darkroom_local.apiserver --data-dir DIR --port N --token-file F`: serves until it is stopped.
+
+On loopback only. The token comes in a file: a command line can be read by every user of the machine.
+"""
+
+import argparse
+import asyncio
+import contextlib
+from pathlib import Path
+
+import uvicorn
+
+from darkroom_local.apiserver.routes import Server
+
+SHUTDOWN_SECONDS = 2
+
+
+class _Uvicorn(uvicorn.Server):
+    """Ends the open watches when it is told to stop; it would wait for them otherwise."""
+
+    def __init__(self, config: uvicorn.Config, server: Server) -> None:
+        super().__init__(config)
+        self._api_server = server
+
+    async def shutdown(self, sockets: object = None) -> None:
+        self._api_server.hub.close()
+        await super().shutdown()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m darkroom_local.apiserver", description=__doc__)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--token-file", type=Path, required=True)
+    options = parser.parse_args()
+    server = Server(options.data_dir, options.token_file.read_text(encoding="utf-8").strip())
+    config = uvicorn.Config(
+        server.app(),
+        host="127.0.0.1",
+        port=options.port,
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        timeout_keep_alive=75,
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_Uvicorn(config, server).serve())
+
+
+if __name__ == "__main__":
+    main()

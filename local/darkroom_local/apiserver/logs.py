@@ -1,0 +1,48 @@
+"""`pods/log`: passes on what the pod's node says. Called by routes."""
+
+from collections.abc import AsyncIterator, Mapping
+
+import httpx
+from starlette.background import BackgroundTask
+from starlette.responses import Response, StreamingResponse
+
+from darkroom_local.apiserver import pods
+from darkroom_local.apiserver.documents import dig
+from darkroom_local.apiserver.errors import StatusError, service_unavailable
+from darkroom_local.apiserver.verbs import Api, Place
+
+CONNECT_SECONDS = 5.0
+
+
+async def pod_log(api: Api, place: Place, query: Mapping[str, str]) -> Response:
+    """The container's log, as it grows when `follow` is asked for. Raises 400, 404 or 503."""
+    pod = api.get(Place(place.resource, place.namespace, place.name))
+    node_name, container = pods.log_target(pod, query.get("container", ""))
+    url = f"{_kubelet(api, node_name)}/containerLogs/{place.namespace}/{place.name}/{container}"
+    client = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=CONNECT_SECONDS), trust_env=False)
+    try:
+        response = await client.send(client.build_request("GET", url, params=dict(query)), stream=True)
+    except httpx.HTTPError as error:
+        await client.aclose()
+        raise service_unavailable(f"the node {node_name} does not answer: {error}") from error
+    if response.status_code != 200:
+        text = (await response.aread()).decode(errors="replace")
+        await client.aclose()
+        raise StatusError(response.status_code, "BadRequest", text)
+    return StreamingResponse(_pass_on(response), media_type="text/plain", background=BackgroundTask(client.aclose))
+
+
+async def _pass_on(response: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in response.aiter_raw():
+            yield chunk
+    finally:
+        await response.aclose()
+
+
+def _kubelet(api: Api, node_name: str) -> str:
+    node = api.store.get("/nodes", "", node_name)
+    port = dig(node, ("status", "daemonEndpoints", "kubeletEndpoint", "Port"))
+    if not isinstance(port, int):
+        raise service_unavailable(f"the node {node_name} is not there, or serves no logs")
+    return f"http://127.0.0.1:{port}"

@@ -1,0 +1,265 @@
+"""The HTTP surface: paths and methods in, verbs called, JSON, tables and watch streams out. Built by `__main__`."""
+
+import asyncio
+import contextlib
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from darkroom_local.apiserver import discovery, openapi, tables
+from darkroom_local.apiserver.collector import Collector
+from darkroom_local.apiserver.documents import Json, encode
+from darkroom_local.apiserver.errors import StatusError, method_not_allowed, no_such_path, unauthorized
+from darkroom_local.apiserver.logs import pod_log
+from darkroom_local.apiserver.registry import Registry
+from darkroom_local.apiserver.requests import (
+    Shape,
+    content_type,
+    delete_options,
+    find_place,
+    integer,
+    read_body,
+    write_options,
+)
+from darkroom_local.apiserver.selectors import Test, compile_selectors
+from darkroom_local.apiserver.store import Store, StoreConflictError
+from darkroom_local.apiserver.verbs import Api, Place, Written
+from darkroom_local.apiserver.watch import Change, WatchHub, WatchPlan
+
+VERSION = {"major": "1", "minor": "36", "gitVersion": "v1.36.0+darkroom", "platform": "linux/amd64"}
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
+DEFAULT_WATCH_SECONDS = 1800.0
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Server:
+    """The API server: one store, its watches, its collector, and the handlers of its paths."""
+
+    def __init__(self, data_dir: Path, token: str) -> None:
+        self._token = token
+        self.store = Store(data_dir / "objects.sqlite")
+        self.registry = Registry()
+        self.hub = WatchHub(self.store)
+        self.collector = Collector()
+        self.api = Api(self.store, self.registry, self.collector.wake)
+
+    def app(self) -> Starlette:
+        fixed: dict[str, Handler] = {
+            **dict.fromkeys(sorted(OPEN_PATHS), self.health),
+            "/version": self.version,
+            "/api": self.core_versions,
+            "/apis": self.groups,
+            "/api/{version}": self.discover,
+            "/apis/{group}": self.group,
+            "/apis/{group}/{version}": self.discover,
+            "/openapi/v3": self.openapi_index,
+            "/openapi/v3/api/{version}": self.openapi_document,
+            "/openapi/v3/apis/{group}/{version}": self.openapi_document,
+        }
+        review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        routes = [Route(path, self._guarded(handler), methods=["GET"]) for path, handler in fixed.items()]
+        routes.append(Route(review, self._guarded(self.review_access), methods=["POST"]))
+        routes.append(Route("/{path:path}", self._guarded(self.serve), methods=METHODS))
+        return Starlette(routes=routes, lifespan=self._lifespan)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        collecting = asyncio.create_task(self.collector.run(self.api))
+        yield
+        collecting.cancel()
+        self.store.close()
+
+    def _guarded(self, handler: Handler) -> Handler:
+        async def answer(request: Request) -> Response:
+            try:
+                self._authenticate(request)
+                return await handler(request)
+            except StatusError as error:
+                return JSONResponse(error.document(), status_code=error.code)
+            except StoreConflictError as error:
+                refusal = StatusError(409, "Conflict", f"the object has been modified: {error}")
+                return JSONResponse(refusal.document(), status_code=409)
+
+        return answer
+
+    def _authenticate(self, request: Request) -> None:
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if request.url.path not in OPEN_PATHS and not hmac.compare_digest(given.encode(), self._token.encode()):
+            raise unauthorized()
+
+    async def health(self, request: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def version(self, request: Request) -> Response:
+        return JSONResponse(VERSION)
+
+    async def core_versions(self, request: Request) -> Response:
+        return JSONResponse(discovery.core_versions())
+
+    async def groups(self, request: Request) -> Response:
+        return JSONResponse(discovery.groups(self.registry))
+
+    async def group(self, request: Request) -> Response:
+        return _found(discovery.group(self.registry, request.path_params["group"]))
+
+    async def discover(self, request: Request) -> Response:
+        group = request.path_params.get("group", "")
+        return _found(discovery.resources(self.registry, group, request.path_params["version"]))
+
+    async def openapi_index(self, request: Request) -> Response:
+        return JSONResponse(openapi.index(self.registry))
+
+    async def openapi_document(self, request: Request) -> Response:
+        group, version = request.path_params.get("group", ""), request.path_params["version"]
+        return JSONResponse(openapi.document(self.registry, group, version))
+
+    async def review_access(self, request: Request) -> Response:
+        """Whoever has the token may do everything."""
+        review = await read_body(request) or {}
+        return JSONResponse({**review, "status": {"allowed": True}}, status_code=201)
+
+    async def serve(self, request: Request) -> Response:
+        """A request for objects."""
+        place = find_place(self.registry, request.url.path)
+        handlers: dict[str, Callable[[Request, Place], Awaitable[Response]]] = {
+            "GET": self._read,
+            "POST": self._create,
+            "PUT": self._update,
+            "PATCH": self._patch,
+            "DELETE": self._delete,
+        }
+        return await handlers[request.method](request, place)
+
+    async def _read(self, request: Request, place: Place) -> Response:
+        if place.subresource == "log":
+            return await pod_log(self.api, place, request.query_params)
+        if place.subresource not in ("", "status"):
+            raise method_not_allowed()
+        if place.name:
+            return self._one(request, place, Written(self.api.get(place)))
+        selects = _selects(request, place)
+        if request.query_params.get("watch") in ("true", "1"):
+            return self._watch(request, place, selects)
+        return self._many(request, place, [each for each in self.api.select(place) if selects(each)])
+
+    async def _create(self, request: Request, place: Place) -> Response:
+        body = await read_body(request)
+        if place.subresource == "binding":
+            self.api.bind(place, body or {})
+            return JSONResponse(_success(), status_code=201)
+        if place.name or (place.resource.namespaced and not place.namespace):
+            raise method_not_allowed()
+        return self._one(request, place, self.api.create(place, body, write_options(request.query_params)))
+
+    async def _update(self, request: Request, place: Place) -> Response:
+        _require_object(place)
+        body = await read_body(request)
+        return self._one(request, place, self.api.update(place, body, write_options(request.query_params)))
+
+    async def _patch(self, request: Request, place: Place) -> Response:
+        _require_object(place)
+        body, options = await read_body(request), write_options(request.query_params)
+        return self._one(request, place, self.api.patch(place, content_type(request), body, options))
+
+    async def _delete(self, request: Request, place: Place) -> Response:
+        body = await read_body(request)
+        options = delete_options(request.query_params, body)
+        if place.subresource:
+            raise method_not_allowed()
+        if not place.name:
+            return self._delete_many(request, place, options)
+        document, gone = self.api.delete(place, options)
+        return JSONResponse(_success(place, document) if gone else document)
+
+    def _delete_many(self, request: Request, place: Place, options: Json) -> Response:
+        selects = _selects(request, place)
+        chosen = [each for each in self.api.select(place) if selects(each)]
+        for document in chosen:
+            metadata = document["metadata"]
+            self.api.delete(Place(place.resource, metadata.get("namespace", ""), metadata["name"]), options)
+        return self._many(request, place, chosen)
+
+    def _one(self, request: Request, place: Place, written: Written) -> Response:
+        shape, document = Shape.of(request), written.document
+        if shape.as_table:
+            metadata = {"resourceVersion": document["metadata"].get("resourceVersion", "")}
+            document = tables.table([document], place.resource, metadata, shape.include)
+        response = JSONResponse(document, status_code=201 if written.created else 200)
+        for warning in written.warnings:
+            quoted = warning.replace("\\", "\\\\").replace('"', '\\"')
+            response.headers.append("Warning", f'299 - "{quoted}"')
+        return response
+
+    def _many(self, request: Request, place: Place, documents: list[Json]) -> Response:
+        shape, resource = Shape.of(request), place.resource
+        metadata = {"resourceVersion": str(self.store.revision)}
+        if shape.as_table:
+            return JSONResponse(tables.table(documents, resource, metadata, shape.include))
+        listed = {"kind": resource.list_kind, "apiVersion": resource.group_version, "metadata": metadata}
+        return JSONResponse({**listed, "items": documents})
+
+    def _watch(self, request: Request, place: Place, selects: Test) -> Response:
+        query, shape = request.query_params, Shape.of(request)
+        since = query.get("resourceVersion", "")
+        from_present = query.get("sendInitialEvents") == "true" or since in ("", "0")
+        plan = WatchPlan(
+            collection=place.resource.collection,
+            namespace=place.namespace or None if place.resource.namespaced else None,
+            selects=selects,
+            since=None if from_present else integer(query, "resourceVersion"),
+            bookmarks=query.get("allowWatchBookmarks") == "true",
+            initial_end=query.get("sendInitialEvents") == "true",
+            timeout_seconds=float(integer(query, "timeoutSeconds"))
+            if query.get("timeoutSeconds")
+            else DEFAULT_WATCH_SECONDS,
+        )
+        changes = self.hub.watch(plan)
+        return StreamingResponse(_lines(changes, place, shape), media_type="application/json")
+
+
+async def _lines(changes: AsyncIterator[Change], place: Place, shape: Shape) -> AsyncIterator[str]:
+    resource = place.resource
+    async with contextlib.aclosing(changes) as stream:  # type: ignore[type-var]
+        async for change in stream:
+            document = change.document
+            if change.kind == "BOOKMARK":
+                document = {"kind": resource.kind, "apiVersion": resource.group_version, **document}
+            elif change.kind != "ERROR" and shape.as_table:
+                version = {"resourceVersion": document["metadata"]["resourceVersion"]}
+                document = tables.table([document], resource, version, shape.include)
+            yield encode({"type": change.kind, "object": document}) + "\n"
+
+
+def _selects(request: Request, place: Place) -> Test:
+    query = request.query_params
+    return compile_selectors(query.get("labelSelector", ""), query.get("fieldSelector", ""), place.resource.fields)
+
+
+def _require_object(place: Place) -> None:
+    if not place.name or place.subresource not in ("", "status"):
+        raise method_not_allowed()
+
+
+def _found(document: Json | None) -> Response:
+    if document is None:
+        raise no_such_path()
+    return JSONResponse(document)
+
+
+def _success(place: Place | None = None, document: Json | None = None) -> Json:
+    status: Json = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+    if place and document:
+        status["details"] = {
+            "name": place.name,
+            "group": place.resource.group,
+            "kind": place.resource.plural,
+            "uid": document["metadata"]["uid"],
+        }
+    return status

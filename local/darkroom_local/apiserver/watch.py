@@ -1,0 +1,128 @@
+"""Watches: a client's view of a collection's changes, through its selectors, as a stream.
+
+Made by the reading verbs; fed by the store. A watch that falls too far behind is ended with 410; the client lists anew.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from darkroom_local.apiserver.documents import Json
+from darkroom_local.apiserver.errors import expired
+from darkroom_local.apiserver.selectors import Test
+from darkroom_local.apiserver.store import Event, Store, WindowExpiredError
+
+BOOKMARK_SECONDS = 30.0
+"""At most this long passes between signs of life of a quiet watch that allows bookmarks (Kubernetes: a minute)."""
+BACKLOG = 10_000
+"""Events that may wait for a slow client."""
+
+
+@dataclass(frozen=True)
+class WatchPlan:
+    """What a client wants to see."""
+
+    collection: str
+    namespace: str | None
+    selects: Test
+    since: int | None
+    """None: begin with the present objects."""
+    bookmarks: bool
+    initial_end: bool
+    """Mark the end of the present objects with a bookmark (sendInitialEvents)."""
+    timeout_seconds: float
+
+
+@dataclass(frozen=True)
+class Change:
+    """One line of a watch: ADDED, MODIFIED, DELETED, BOOKMARK or ERROR with its object."""
+
+    kind: str
+    document: Json
+
+
+class WatchHub:
+    """All open watches, so that they can be ended together when the server stops."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._open: set[asyncio.Queue[Event | None]] = set()
+
+    def close(self) -> None:
+        for queue in self._open:
+            queue.put_nowait(None)
+
+    def watch(self, plan: WatchPlan) -> AsyncIterator[Change]:
+        """Begin to watch. Raises 410 when the wanted events are no longer known."""
+        self._missed(plan)
+        return self._stream(plan)
+
+    def _missed(self, plan: WatchPlan) -> list[Change]:
+        """The present objects, or what happened since the plan's revision."""
+        if plan.since is None:
+            items = self._store.items(plan.collection, plan.namespace)
+            present = [Change("ADDED", item) for item in items if plan.selects(item)]
+            return present + ([_bookmark(self._store.revision, True)] if plan.initial_end else [])
+        try:
+            events = self._store.events_after(plan.collection, plan.since)
+        except WindowExpiredError as error:
+            raise expired(str(error)) from error
+        return [change for event in events if (change := translate(event, plan))]
+
+    async def _stream(self, plan: WatchPlan) -> AsyncIterator[Change]:
+        queue: asyncio.Queue[Event | None] = asyncio.Queue()
+
+        def hear(event: Event) -> None:
+            if event.collection == plan.collection:
+                queue.put_nowait(event)
+
+        silence = self._store.listen(hear)
+        self._open.add(queue)
+        try:
+            for change in self._missed(plan):
+                yield change
+            async for change in self._live(plan, queue):
+                yield change
+        finally:
+            silence()
+            self._open.discard(queue)
+
+    async def _live(self, plan: WatchPlan, queue: asyncio.Queue[Event | None]) -> AsyncIterator[Change]:
+        clock = asyncio.get_running_loop().time
+        end = clock() + plan.timeout_seconds
+        while (left := end - clock()) > 0:
+            try:
+                event = await asyncio.wait_for(queue.get(), min(left, BOOKMARK_SECONDS))
+            except TimeoutError:
+                if plan.bookmarks:
+                    yield _bookmark(self._store.revision, False)
+                continue
+            if event is None:
+                return
+            if queue.qsize() > BACKLOG:
+                yield Change("ERROR", expired("the watch has fallen behind: list anew").document())
+                return
+            if change := translate(event, plan):
+                yield change
+
+
+def translate(event: Event, plan: WatchPlan) -> Change | None:
+    """An event as a client with this namespace and these selectors sees it, if at all.
+
+    An object that begins to match appears as ADDED, one that ceases to as DELETED.
+    """
+    metadata = event.document["metadata"]
+    if plan.namespace is not None and metadata.get("namespace") != plan.namespace:
+        return None
+    before = event.previous is not None and plan.selects(event.previous)
+    after = event.kind != "DELETED" and plan.selects(event.document)
+    if after:
+        return Change("MODIFIED" if before else "ADDED", event.document)
+    return Change("DELETED", event.document) if before else None
+
+
+def _bookmark(revision: int, initial_end: bool) -> Change:
+    metadata: Json = {"resourceVersion": str(revision), "creationTimestamp": None}
+    if initial_end:
+        metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+    return Change("BOOKMARK", {"metadata": metadata})

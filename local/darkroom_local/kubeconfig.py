@@ -1,0 +1,102 @@
+"""Reads and writes kubeconfig files. Used by the cluster, the node and the demo.
+
+Tokens, token files, client certificates and certificate authorities are understood; credential plugins (`exec`,
+`auth-provider`) are refused: no part of Darkroom runs a program because a file says so.
+"""
+
+import base64
+import ssl
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from darkroom_local.errors import KubeconfigInvalidError
+
+CONTEXT = "darkroom"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How to reach one API server."""
+
+    server: str
+    namespace: str
+    token: str | None
+    verify: ssl.SSLContext | bool
+
+
+def write_kubeconfig(server: str, token: str, namespace: str) -> str:
+    """A kubeconfig with one context, `darkroom`."""
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": CONTEXT, "cluster": {"server": server}}],
+        "users": [{"name": CONTEXT, "user": {"token": token}}],
+        "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT, "namespace": namespace}}],
+        "current-context": CONTEXT,
+    }
+    text: str = yaml.safe_dump(document, sort_keys=False)
+    return text
+
+
+def read_kubeconfig(path: Path) -> Connection:
+    """The current context's connection. Raises `KubeconfigInvalidError`."""
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        context = _named(document, "contexts", document["current-context"])["context"]
+        cluster = _named(document, "clusters", context["cluster"])["cluster"]
+        user = _named(document, "users", context["user"]).get("user") or {}
+        return Connection(
+            server=cluster["server"].rstrip("/"),
+            namespace=context.get("namespace") or "default",
+            token=_token(user, path.parent),
+            verify=_verification(cluster, user, path.parent),
+        )
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise KubeconfigInvalidError(f"{path} can't be used as a kubeconfig: {error!r}") from error
+
+
+def _named(document: dict[str, Any], section: str, name: str) -> dict[str, Any]:
+    for each in document[section]:
+        if each["name"] == name:
+            return dict(each)
+    raise KeyError(f"{section} has no entry named {name}")
+
+
+def _token(user: dict[str, Any], folder: Path) -> str | None:
+    for plugin in ("exec", "auth-provider"):
+        if plugin in user:
+            raise ValueError(f"users with {plugin} are not supported: use a token or a client certificate")
+    if "tokenFile" in user:
+        return (folder / str(user["tokenFile"])).read_text(encoding="utf-8").strip()
+    token: str | None = user.get("token")
+    return token
+
+
+def _verification(cluster: dict[str, Any], user: dict[str, Any], folder: Path) -> ssl.SSLContext | bool:
+    if not cluster["server"].startswith("https://"):
+        return True
+    authority = _content(cluster, "certificate-authority", folder)
+    context = ssl.create_default_context(cadata=authority)
+    if cluster.get("insecure-skip-tls-verify"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    certificate, key = _content(user, "client-certificate", folder), _content(user, "client-key", folder)
+    if certificate and key:
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as pem:  # The ssl module reads it from a file only.
+            pem.write(certificate + "\n" + key)
+            pem.flush()
+            context.load_cert_chain(pem.name)
+    return context
+
+
+def _content(section: dict[str, Any], name: str, folder: Path) -> str | None:
+    """The text of a certificate or key, given inline in base64 or as a path."""
+    if f"{name}-data" in section:
+        return base64.b64decode(str(section[f"{name}-data"])).decode()
+    if name in section:
+        return (folder / str(section[name])).read_text(encoding="utf-8")
+    return None

@@ -1,0 +1,54 @@
+"""Ways to find out whether a child is ready. Called by the supervisor, again and again until one says yes."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+import httpx
+
+TRY_SECONDS = 2.0
+"""How long one try may take."""
+
+
+class Probe(Protocol):
+    async def __call__(self) -> bool:
+        """Whether the child is ready; False while it can't be reached."""
+
+
+@dataclass(frozen=True)
+class HttpProbe:
+    """Ready when `url` answers below 400."""
+
+    url: str
+    token: str | None = None
+
+    async def __call__(self) -> bool:
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        async with httpx.AsyncClient(timeout=TRY_SECONDS, trust_env=False) as client:
+            try:
+                return (await client.get(self.url, headers=headers)).status_code < 400
+            except httpx.HTTPError:
+                return False
+
+
+@dataclass(frozen=True)
+class RedisProbe:
+    """Ready when the server answers PING; while it reads its data back it answers -LOADING."""
+
+    port: int
+    password: str
+
+    async def __call__(self) -> bool:
+        try:
+            return b"+PONG" in await asyncio.wait_for(self._ping(), TRY_SECONDS)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            return False
+
+    async def _ping(self) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(f"AUTH {self.password}\r\nPING\r\n".encode())
+            await writer.drain()
+            return await reader.readline() + await reader.readline()
+        finally:
+            writer.close()

@@ -1,0 +1,62 @@
+"""What can go wrong in the operator.
+
+OperatorError
+├── SettingsError          the environment can't be used: the process ends
+├── LoginError             no credentials for the API server: the process ends
+└── ApiError               the API server refused a request
+    ├── UnreachableError   it did not answer at all
+    ├── NotFoundError      404: the object, or its whole kind, is not there
+    ├── ConflictError      409: the object is no longer what the request was based on
+    └── AlreadyExistsError 409: an object of that name is there
+"""
+
+
+class OperatorError(Exception):
+    """Everything that the operator raises on purpose."""
+
+
+class SettingsError(OperatorError):
+    """An environment variable is missing or can't be read."""
+
+
+class LoginError(OperatorError):
+    """Neither a kubeconfig nor a service account tells how to reach the API server."""
+
+
+class ApiError(OperatorError):
+    """The API server refused a request."""
+
+    def __init__(self, request: str, code: int, reason: str, message: str) -> None:
+        super().__init__(f"{request}: {code} {reason}: {message}")
+        self.code = code
+        self.reason = reason
+        self.message = message
+
+
+class UnreachableError(ApiError):
+    """The API server did not answer."""
+
+    def __init__(self, request: str, message: str) -> None:
+        super().__init__(request, 0, "Unreachable", message)
+
+
+class NotFoundError(ApiError):
+    """There is no such object."""
+
+
+class ConflictError(ApiError):
+    """The object was changed in between, or has another uid."""
+
+
+class AlreadyExistsError(ApiError):
+    """An object of that name exists."""
+
+
+def api_error(request: str, code: int, reason: str, message: str) -> ApiError:
+    """The error for an answer of the API server."""
+    if code == 404:
+        return NotFoundError(request, code, reason, message)
+    if code == 409:
+        kind = AlreadyExistsError if reason == "AlreadyExists" else ConflictError
+        return kind(request, code, reason, message)
+    return ApiError(request, code, reason, message)

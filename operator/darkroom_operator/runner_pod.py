@@ -1,0 +1,103 @@
+"""A runner's pod as the API server shows it, reduced to what decisions need. Pure; the other way round is `pods.py`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from darkroom_contract import names
+from darkroom_contract.names import Kind
+from darkroom_operator.documents import Json, instant
+
+LABEL_SLOT = f"{names.GROUP}/slot"
+
+TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerPod:
+    """One run's pod."""
+
+    name: str
+    uid: str
+    version: str
+    job_uid: str
+    job_kind: Kind
+    job_name: str
+    slot: int
+    gated: bool
+    """Made, but not let go: a scheduling gate keeps it from running."""
+    deleting: bool
+    over: bool
+    """Nothing of it can still be running."""
+    lost: bool
+    """Its node does not answer: it may be running or not."""
+    started: datetime | None
+    """When its container began to run."""
+    ready: bool
+    exit_code: int | None
+    exit_reason: str
+    termination_message: str
+    waiting_reason: str
+    """Why it has not started, or why it failed as a whole: a word for programs."""
+    waiting_message: str
+    """The same in the scheduler's or kubelet's own words."""
+
+
+def read_pod(document: Json) -> RunnerPod:
+    """Raises `KeyError` or `ValueError` when the labels are not those of a runner's pod."""
+    metadata, status = document["metadata"], document.get("status") or {}
+    labels = metadata.get("labels") or {}
+    state = _container_state(status)
+    ended = state.get("terminated") or {}
+    reason, message = _waiting_words(status, state)
+    return RunnerPod(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        version=metadata["resourceVersion"],
+        job_uid=labels[names.LABEL_JOB_UID],
+        job_kind=Kind(labels[names.LABEL_JOB_KIND]),
+        job_name=labels[names.LABEL_JOB_NAME],
+        slot=int(labels[LABEL_SLOT]),
+        gated=bool((document.get("spec") or {}).get("schedulingGates")),
+        deleting="deletionTimestamp" in metadata,
+        # A phase may be set from afar (pod garbage collection) while a kubelet still reports a running container.
+        over=status.get("phase") in TERMINAL_PHASES and not state.get("running"),
+        lost=_is_lost(status),
+        started=instant((state.get("running") or ended).get("startedAt")),
+        ready=_condition(status, "Ready").get("status") == "True",
+        exit_code=ended.get("exitCode"),
+        exit_reason=ended.get("reason") or "",
+        termination_message=ended.get("message") or "",
+        waiting_reason=reason,
+        waiting_message=message,
+    )
+
+
+def _container_state(status: Json) -> Mapping[str, Any]:
+    for each in status.get("containerStatuses") or []:
+        if each.get("name") == names.RUNNER_CONTAINER:
+            return each.get("state") or {}
+    return {}
+
+
+def _condition(status: Json, kind: str) -> Mapping[str, Any]:
+    found = (each for each in status.get("conditions") or [] if each.get("type") == kind)
+    return next(found, {})
+
+
+def _is_lost(status: Json) -> bool:
+    return status.get("phase") == "Unknown" or _condition(status, "Ready").get("reason") == "NodeStatusUnknown"
+
+
+def _waiting_words(status: Json, state: Mapping[str, Any]) -> tuple[str, str]:
+    """The most telling of: what the pod says of itself, what the kubelet waits for, what the scheduler said."""
+    if status.get("reason"):
+        return status["reason"], status.get("message") or ""
+    waiting = state.get("waiting") or {}
+    if waiting.get("reason"):
+        return waiting["reason"], waiting.get("message") or ""
+    scheduled = _condition(status, "PodScheduled")
+    if scheduled.get("status") == "False":
+        return scheduled.get("reason") or "", scheduled.get("message") or ""
+    return "", ""

@@ -1,0 +1,109 @@
+"""What the operator is told by its environment. Read once, by `main`; nothing else reads environment variables.
+
+How the API server is reached is not here: `connection.py` finds that by kubectl's own rules.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self, TypeVar
+
+from darkroom_contract import environment as names
+from darkroom_operator.errors import SettingsError
+
+T = TypeVar("T")
+
+SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
+SVD = "stabilityai/stable-video-diffusion-img2vid-xt"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The operator's settings; each is the environment variable of its docstring."""
+
+    runner_image: str
+    """DARKROOM_RUNNER_IMAGE. No default: it must be the image of the operator's own release."""
+    namespace: str = "default"
+    """DARKROOM_NAMESPACE, whose jobs are run, and where pods and leases are made. One operator serves one namespace."""
+    slots: int = 1
+    """DARKROOM_SLOTS: how many jobs run at a time. One, since there is one GPU."""
+    runner_secret: str | None = None
+    """DARKROOM_RUNNER_SECRET: a Secret whose keys become the runner's environment: storage, Redis, model root."""
+    gpu_resource: str = "nvidia.com/gpu"
+    """DARKROOM_GPU_RESOURCE: the extended resource that a runner asks for."""
+    gpu_count: int = 1
+    """DARKROOM_GPU_COUNT: how many of it; 0 asks for none, for clusters without GPUs."""
+    default_base_model: str = SDXL
+    """DARKROOM_DEFAULT_BASE_MODEL, for jobs that name none."""
+    default_video_base_model: str = SVD
+    """DARKROOM_DEFAULT_VIDEO_BASE_MODEL, for jobs that name none."""
+    redis_url: str | None = None
+    """DARKROOM_REDIS_URL: where live progress is read. None: statuses show no progress."""
+    health_port: int | None = None
+    """DARKROOM_HEALTH_PORT of /healthz. None: not served."""
+    health_host: str = "0.0.0.0"
+    """DARKROOM_HEALTH_HOST: the address it is served on; a kubelet asks on the pod's own."""
+    retry_base_seconds: float = 10.0
+    """DARKROOM_RETRY_BASE_SECONDS: the wait after the first failure; each further one doubles it, as Job does."""
+    retry_cap_seconds: float = 300.0
+    """DARKROOM_RETRY_CAP_SECONDS: no wait is longer. A cause that takes minutes to mend is found soon after."""
+    termination_grace_seconds: int = 120
+    """DARKROOM_TERMINATION_GRACE_SECONDS: how long a stopped runner may take to save its state and leave."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Raises `SettingsError` with the name and the value of what can't be used."""
+        given = {
+            "runner_image": environment.get("DARKROOM_RUNNER_IMAGE"),
+            "namespace": environment.get("DARKROOM_NAMESPACE"),
+            "slots": _read(environment, "DARKROOM_SLOTS", _at_least_one),
+            "runner_secret": environment.get("DARKROOM_RUNNER_SECRET"),
+            "gpu_resource": environment.get("DARKROOM_GPU_RESOURCE"),
+            "gpu_count": _read(environment, "DARKROOM_GPU_COUNT", _at_least_zero),
+            "default_base_model": environment.get("DARKROOM_DEFAULT_BASE_MODEL"),
+            "default_video_base_model": environment.get("DARKROOM_DEFAULT_VIDEO_BASE_MODEL"),
+            "redis_url": environment.get(names.REDIS_URL),
+            "health_port": _read(environment, "DARKROOM_HEALTH_PORT", _at_least_one),
+            "health_host": environment.get("DARKROOM_HEALTH_HOST"),
+            "retry_base_seconds": _read(environment, "DARKROOM_RETRY_BASE_SECONDS", _duration),
+            "retry_cap_seconds": _read(environment, "DARKROOM_RETRY_CAP_SECONDS", _duration),
+            "termination_grace_seconds": _read(environment, "DARKROOM_TERMINATION_GRACE_SECONDS", _at_least_zero),
+        }
+        if not given["runner_image"]:
+            raise SettingsError("DARKROOM_RUNNER_IMAGE is not set: name the image that has darkroom-runner in it.")
+        return cls(**{name: value for name, value in given.items() if value not in (None, "")})  # type: ignore[arg-type]
+
+    def retry_wait(self, failures: int) -> timedelta:
+        """The wait before the next run, after so many failed ones."""
+        return timedelta(seconds=min(self.retry_cap_seconds, self.retry_base_seconds * 2.0 ** (failures - 1)))
+
+
+def _read(environment: Mapping[str, str], name: str, parse: Callable[[str], T]) -> T | None:
+    text = environment.get(name)
+    if not text:
+        return None
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise SettingsError(f"{name} is {text!r}: {error}") from error
+
+
+def _at_least_zero(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError("it must be 0 or more")
+    return number
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError("it must be 1 or more")
+    return number
+
+
+def _duration(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise ValueError("it must be a number of seconds, 0 or more")
+    return seconds
