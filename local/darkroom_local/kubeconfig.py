@@ -29,11 +29,14 @@ class Connection:
 
 
 def write_kubeconfig(server: str, token: str, namespace: str) -> str:
-    """A kubeconfig with one context, `darkroom`."""
+    """A kubeconfig with one context, `darkroom`, for the embedded API server at an address such as `http://host:port`.
+
+    The token is in the server's path too, because kubectl and Helm send no token where there is no TLS.
+    """
     document = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": CONTEXT, "cluster": {"server": server}}],
+        "clusters": [{"name": CONTEXT, "cluster": {"server": f"{server}/{token}"}}],
         "users": [{"name": CONTEXT, "user": {"token": token}}],
         "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT, "namespace": namespace}}],
         "current-context": CONTEXT,

@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -14,7 +14,8 @@ from starlette.routing import Route
 from darkroom_local.apiserver import discovery, openapi, tables
 from darkroom_local.apiserver.collector import Collector
 from darkroom_local.apiserver.documents import Json, encode
-from darkroom_local.apiserver.errors import StatusError, method_not_allowed, no_such_path, unauthorized
+from darkroom_local.apiserver.door import OPEN_PATHS, Door
+from darkroom_local.apiserver.errors import StatusError, method_not_allowed, no_such_path
 from darkroom_local.apiserver.logs import pod_log
 from darkroom_local.apiserver.registry import Registry
 from darkroom_local.apiserver.requests import (
@@ -33,7 +34,6 @@ from darkroom_local.apiserver.watch import Change, WatchHub, WatchPlan
 
 VERSION = {"major": "1", "minor": "36", "gitVersion": "v1.36.0+darkroom", "platform": "linux/amd64"}
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
 DEFAULT_WATCH_SECONDS = 1800.0
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -67,7 +67,7 @@ class Server:
         routes = [Route(path, self._guarded(handler), methods=["GET"]) for path, handler in fixed.items()]
         routes.append(Route(review, self._guarded(self.review_access), methods=["POST"]))
         routes.append(Route("/{path:path}", self._guarded(self.serve), methods=METHODS))
-        return Starlette(routes=routes, lifespan=self._lifespan)
+        return Starlette(routes=routes, lifespan=self._lifespan, middleware=[Middleware(Door, token=self._token)])
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -79,7 +79,6 @@ class Server:
     def _guarded(self, handler: Handler) -> Handler:
         async def answer(request: Request) -> Response:
             try:
-                self._authenticate(request)
                 return await handler(request)
             except StatusError as error:
                 return JSONResponse(error.document(), status_code=error.code)
@@ -88,11 +87,6 @@ class Server:
                 return JSONResponse(refusal.document(), status_code=409)
 
         return answer
-
-    def _authenticate(self, request: Request) -> None:
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if request.url.path not in OPEN_PATHS and not hmac.compare_digest(given.encode(), self._token.encode()):
-            raise unauthorized()
 
     async def health(self, request: Request) -> Response:
         return PlainTextResponse("ok")
