@@ -25,6 +25,8 @@ class RunnerPod:
     job_kind: Kind
     job_name: str
     slot: int
+    attempt: int
+    created: datetime
     gated: bool
     """Made, but not let go: a scheduling gate keeps it from running."""
     deleting: bool
@@ -43,6 +45,11 @@ class RunnerPod:
     waiting_message: str
     """The same in the scheduler's or kubelet's own words."""
 
+    @property
+    def live(self) -> bool:
+        """It was let go, and something of it may be running."""
+        return not self.gated and not self.over
+
 
 def read_pod(document: Json) -> RunnerPod:
     """Raises `KeyError` or `ValueError` when the labels are not those of a runner's pod."""
@@ -59,6 +66,8 @@ def read_pod(document: Json) -> RunnerPod:
         job_kind=Kind(labels[names.LABEL_JOB_KIND]),
         job_name=labels[names.LABEL_JOB_NAME],
         slot=int(labels[LABEL_SLOT]),
+        attempt=int(labels[names.LABEL_ATTEMPT]),
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
         gated=bool((document.get("spec") or {}).get("schedulingGates")),
         deleting="deletionTimestamp" in metadata,
         # A phase may be set from afar (pod garbage collection) while a kubelet still reports a running container.

@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 
 from darkroom_contract import names
 from darkroom_contract.jobs import Job
-from darkroom_operator.documents import Json
+from darkroom_operator.documents import Json, instant
 from darkroom_operator.runner_pod import RunnerPod
 
 SLOT_COMPONENT = "slot"
+SLOTS = {names.LABEL_COMPONENT: SLOT_COMPONENT, names.LABEL_PART_OF: names.PART_OF}
+"""Selects the Leases that are slots."""
 ANNOTATION_JOB = f"{names.GROUP}/job"
 ANNOTATION_POD_UID = f"{names.GROUP}/pod-uid"
 
@@ -33,6 +35,8 @@ class Slot:
     """`Kind/name` of that job, by which it can be looked up once it is gone from every cache."""
     pod_uid: str | None = None
     """The pod that was let go under this holder, or is about to be."""
+    acquired: datetime | None = None
+    """When the holder got it."""
 
     @property
     def name(self) -> str:
@@ -45,24 +49,24 @@ def read_slot(document: Json) -> Slot:
     match = _NAME.match(metadata["name"])
     if not match:
         raise ValueError(f"the Lease {metadata['name']} is labelled as a slot but not named as one")
-    annotations = metadata.get("annotations") or {}
+    annotations, spec = metadata.get("annotations") or {}, document.get("spec") or {}
     return Slot(
         number=int(match[1]),
         uid=metadata["uid"],
         version=metadata["resourceVersion"],
-        holder=(document.get("spec") or {}).get("holderIdentity") or None,
+        holder=spec.get("holderIdentity") or None,
         holder_key=annotations.get(ANNOTATION_JOB),
         pod_uid=annotations.get(ANNOTATION_POD_UID),
+        acquired=instant(spec.get("acquireTime")),
     )
 
 
 def new_lease(slot: Slot, holder: Job, now: datetime) -> Json:
     """The Lease of a slot that never was taken."""
-    labels = {names.LABEL_COMPONENT: SLOT_COMPONENT, names.LABEL_PART_OF: names.PART_OF}
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
-        "metadata": {"name": slot.name, "labels": labels, "annotations": {ANNOTATION_JOB: holder.key}},
+        "metadata": {"name": slot.name, "labels": SLOTS, "annotations": {ANNOTATION_JOB: holder.key}},
         "spec": {"holderIdentity": holder.uid, "acquireTime": _micro_time(now), "leaseTransitions": 0},
     }
 

@@ -1,0 +1,103 @@
+"""What the operator may do, as values: one request to the API server each.
+
+Decided by `steps.py` and `chores.py`, sent by `requests.py`.
+"""
+
+from dataclasses import dataclass
+
+from darkroom_contract.jobs import Job
+from darkroom_contract.status import JobStatus
+from darkroom_operator.runner_pod import RunnerPod
+from darkroom_operator.slot import Slot
+from darkroom_operator.world import BrokenJob
+
+
+@dataclass(frozen=True, slots=True)
+class AssignSlot:
+    """Give a slot to a job, or free it."""
+
+    slot: Slot
+    job: Job | None
+
+
+@dataclass(frozen=True, slots=True)
+class MakePod:
+    """Make the pod of a run, gated. Harmless when it exists."""
+
+    job: Job
+    attempt: int
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmPod:
+    """Write into the slot which pod its holder is about to let go: refused when the slot changed hands."""
+
+    slot: Slot
+    pod: RunnerPod
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePod:
+    """Take a pod's gate away: from now on it may run."""
+
+    pod: RunnerPod
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePod:
+    """Ask for a pod's end. It stays until its node says that it is over."""
+
+    pod: RunnerPod
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteStatus:
+    """Refused when the job is no longer as it was when the status was decided."""
+
+    job: Job
+    status: JobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class FailBroken:
+    """Say in the status of a job that can't be read what is wrong with it."""
+
+    job: BrokenJob
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteJob:
+    """The job's time to live after its end is over."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class LookForPods:
+    """Ask the API server itself which pods of a job there are: no watch has shown the one that there should be."""
+
+    job_uid: str
+    expected_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookForHolder:
+    """Ask the API server itself whether the job that holds a slot exists: no watch has shown it."""
+
+    slot: Slot
+
+
+Action = (
+    AssignSlot
+    | MakePod
+    | ConfirmPod
+    | ReleasePod
+    | DeletePod
+    | WriteStatus
+    | FailBroken
+    | DeleteJob
+    | LookForPods
+    | LookForHolder
+)

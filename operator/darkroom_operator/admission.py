@@ -1,0 +1,44 @@
+"""Whom to admit. Pure: the world in, an order of jobs out. Used by `steps.py` and `waiting.py`.
+
+Order: priority, then creation time, then uid. A job that waits to be tried again, is suspended or is on its way out
+does not stand in the queue.
+"""
+
+from datetime import datetime
+
+from darkroom_contract.jobs import Job
+from darkroom_operator.world import World
+
+
+def order(job: Job) -> tuple[int, datetime, str]:
+    """The key by which jobs are sorted; the least is first."""
+    return -job.spec.priority, job.created, job.uid
+
+
+def is_finished(job: Job) -> bool:
+    return job.status.phase is not None and job.status.phase.is_terminal
+
+
+def may_run(job: Job) -> bool:
+    """Whether nothing in the job itself speaks against running it."""
+    return not (is_finished(job) or job.deleting or job.spec.suspend)
+
+
+def is_backing_off(job: Job, now: datetime) -> bool:
+    due = job.status.next_attempt_time
+    return due is not None and due > now
+
+
+def is_queued(job: Job, world: World) -> bool:
+    """Whether the job waits for a slot and would take one now."""
+    return may_run(job) and job.uid not in world.holders and not is_backing_off(job, world.now)
+
+
+def queue(world: World) -> list[Job]:
+    """The jobs that wait for a slot, the next one first."""
+    return sorted(world.select(lambda job: is_queued(job, world)), key=order)
+
+
+def admit(world: World) -> Job | None:
+    """The job that a free slot goes to."""
+    return min(world.select(lambda job: is_queued(job, world)), key=order, default=None)

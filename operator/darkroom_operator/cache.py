@@ -1,0 +1,162 @@
+"""The operator's memory of jobs, pods and slots: what the watches show and what our own requests answered, whichever is
+newer.
+
+Filled by `handlers.py` (kopf indexes every object before the first handler runs, so it is complete from the start) and
+by `reconcile.py`. kopf's own `Index` can't hold answers of requests, and a decision that is made before the watch has
+shown the last one would be made twice; so the index functions fill these shelves instead.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Generic, TypeVar
+
+from pydantic import ValidationError
+
+from darkroom_contract.jobs import Job, read_job
+from darkroom_contract.names import Kind
+from darkroom_contract.progress import ProgressEvent
+from darkroom_operator.documents import Json
+from darkroom_operator.runner_pod import RunnerPod, read_pod
+from darkroom_operator.slot import Slot, read_slot
+from darkroom_operator.world import BrokenJob, World
+
+T = TypeVar("T")
+
+REMEMBERED_GONE = 20_000
+"""Uids of objects that are gone. An old event about one of them must not bring it back."""
+
+
+class Gone:
+    """Uids that are known not to exist any more; the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self._uids: dict[str, None] = {}
+
+    def __contains__(self, uid: object) -> bool:
+        return uid in self._uids
+
+    def add(self, uid: str) -> None:
+        self._uids[uid] = None
+        if len(self._uids) > REMEMBERED_GONE:
+            del self._uids[next(iter(self._uids))]
+
+
+class Shelf(Generic[T]):
+    """The newest known state of each object of a kind, by uid."""
+
+    def __init__(self, version: Callable[[T], int], gone: Gone) -> None:
+        self._version = version
+        self._gone = gone
+        self._items: dict[str, T] = {}
+        self.view: Mapping[str, T] = MappingProxyType(self._items)
+
+    def put(self, uid: str, item: T) -> None:
+        """Unless it is older than what is known."""
+        known = self._items.get(uid)
+        if uid not in self._gone and (known is None or self._version(item) >= self._version(known)):
+            self._items[uid] = item
+
+    def drop(self, uid: str) -> None:
+        """The object does not exist any more."""
+        self._gone.add(uid)
+        self._items.pop(uid, None)
+
+    def forget(self, uid: str) -> None:
+        """The object exists, but no longer belongs on this shelf."""
+        self._items.pop(uid, None)
+
+    def keep_only(self, uids: set[str], version: int, among: Callable[[T], bool] = lambda _: True) -> None:
+        """Drop what a complete list at `version` did not have, but for what came after it."""
+        for uid, item in list(self._items.items()):
+            if uid not in uids and self._version(item) <= version and among(item):
+                self.drop(uid)
+
+
+class Cache:
+    """All that is known."""
+
+    def __init__(self) -> None:
+        self._gone = Gone()
+        self.jobs: Shelf[Job] = Shelf(lambda job: int(job.resource_version), self._gone)
+        self.broken: Shelf[BrokenJob] = Shelf(lambda job: int(job.version), self._gone)
+        self.pods: Shelf[RunnerPod] = Shelf(lambda pod: int(pod.version), self._gone)
+        self.leases: Shelf[Slot] = Shelf(lambda slot: int(slot.version or 0), self._gone)
+        self.progress: dict[str, ProgressEvent] = {}
+
+    def put_job(self, kind: Kind, document: Json) -> Job | BrokenJob:
+        uid = document["metadata"]["uid"]
+        try:
+            job = read_job({**document, "kind": kind.value})
+        except ValidationError as error:
+            broken = _broken(kind, document, error)
+            self.jobs.forget(uid)
+            self.broken.put(uid, broken)
+            return broken
+        self.broken.forget(uid)
+        self.jobs.put(uid, job)
+        return job
+
+    def put_pod(self, document: Json) -> RunnerPod:
+        """Raises `KeyError` or `ValueError` for a pod whose labels are not those of a run."""
+        pod = read_pod(document)
+        self.pods.put(pod.uid, pod)
+        return pod
+
+    def put_slot(self, document: Json) -> Slot:
+        """Raises `ValueError` for a Lease that is named otherwise."""
+        slot = read_slot(document)
+        self.leases.put(document["metadata"]["uid"], slot)
+        return slot
+
+    def drop(self, uid: str) -> None:
+        """An object of whatever kind is gone."""
+        self.drop_job(uid)
+        self.pods.drop(uid)
+        self.leases.drop(uid)
+
+    def drop_job(self, uid: str) -> None:
+        self.jobs.drop(uid)
+        self.broken.drop(uid)
+        self.progress.pop(uid, None)
+
+    def keep_only_jobs(self, kind: Kind, uids: set[str], version: int) -> None:
+        self.jobs.keep_only(uids, version, lambda job: job.kind is kind)
+        self.broken.keep_only(uids, version, lambda job: job.kind is kind)
+
+    def slots(self, count: int) -> dict[int, Slot]:
+        """Slots below `count`, whether their Leases exist or not, and all others that have one."""
+        oldest_first = sorted(self.leases.view.values(), key=lambda slot: int(slot.version or 0))
+        known = {slot.number: slot for slot in oldest_first}
+        return {number: known.get(number) or Slot(number) for number in sorted({*range(count), *known})}
+
+    def world(self, now: datetime, slot_count: int) -> World:
+        """A view, not a copy: to be used before anything else is awaited."""
+        return World(
+            now=now,
+            slot_count=slot_count,
+            slots=self.slots(slot_count),
+            jobs=self.jobs.view,
+            broken=self.broken.view,
+            pods=self.pods.view,
+            gone=self._gone,
+            progress=self.progress,
+        )
+
+
+def _broken(kind: Kind, document: Json, error: ValidationError) -> BrokenJob:
+    metadata = document["metadata"]
+    faults = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+    return BrokenJob(
+        kind=kind,
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        version=metadata["resourceVersion"],
+        failed=(document.get("status") or {}).get("phase") in ("Succeeded", "Failed"),
+        fault=faults,
+    )
+
+
+def uids(documents: Iterable[Json]) -> set[str]:
+    return {document["metadata"]["uid"] for document in documents}

@@ -1,0 +1,96 @@
+"""What is to be done beside the slots: statuses of waiting jobs, pods and jobs to remove, and when to look again. Pure.
+
+None of it is urgent, and none of it decides who runs.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from darkroom_contract.jobs import Job
+from darkroom_operator import statuses
+from darkroom_operator.actions import Action, DeleteJob, DeletePod, FailBroken, WriteStatus
+from darkroom_operator.admission import is_backing_off, is_finished, queue
+from darkroom_operator.runner_pod import RunnerPod
+from darkroom_operator.steps import active_deadline, start_deadline
+from darkroom_operator.world import World
+
+STRAY_AFTER = timedelta(seconds=15)
+"""A gated pod that belongs to no holder is left alone so long: its Lease may not have been seen yet."""
+
+
+def chores(world: World) -> Iterator[Action]:
+    """All that is to be done now, the most telling first."""
+    yield from (FailBroken(job) for job in world.broken.values() if not job.failed)
+    yield from _waiting(world)
+    yield from (DeletePod(pod, "it belongs to no run") for pod in world.pods.values() if _is_stray(pod, world))
+    yield from (DeleteJob(job) for job in world.jobs.values() if _is_expired(job, world.now))
+
+
+def _waiting(world: World) -> Iterator[WriteStatus]:
+    """The jobs that hold no slot and have not ended, each told where it stands."""
+    line = queue(world)
+    holder = _holder(world)
+    positions = {job.uid: number for number, job in enumerate(line)}
+    aside = world.select(lambda job: job.uid not in positions and _is_aside(job, world))
+    for job in [*line, *aside]:
+        status = statuses.waiting(job, positions.get(job.uid), holder, world.now)
+        if status != job.status:
+            yield WriteStatus(job, status)
+
+
+def _is_aside(job: Job, world: World) -> bool:
+    """Suspended or backing off."""
+    unheld = job.uid not in world.holders and not is_finished(job) and not job.deleting
+    return unheld and (job.spec.suspend or is_backing_off(job, world.now))
+
+
+def _holder(world: World) -> str | None:
+    """Who the queue waits for, by `Kind/name`; with several slots, the holder of the first."""
+    keys = [slot.holder_key for slot in world.slots.values() if slot.holder]
+    return keys[0] if keys else None
+
+
+def _is_stray(pod: RunnerPod, world: World) -> bool:
+    """Made, never let go, and of no use: its job lost the slot in between, or makes another attempt."""
+    if not pod.gated or pod.deleting or pod.over or pod.created + STRAY_AFTER > world.now:
+        return False
+    slot, job = world.slots.get(pod.slot), world.jobs.get(pod.job_uid)
+    if slot is None or job is None or slot.holder != pod.job_uid:
+        return True
+    return pod.attempt <= job.status.attempts and pod.uid != job.status.pod_uid
+
+
+def _is_expired(job: Job, now: datetime) -> bool:
+    expiry = _expiry(job)
+    return expiry is not None and expiry <= now and not job.deleting
+
+
+def _expiry(job: Job) -> datetime | None:
+    seconds, ended = job.spec.ttl_seconds_after_finished, job.status.completion_time
+    if seconds is None or ended is None or not is_finished(job):
+        return None
+    return ended + timedelta(seconds=seconds)
+
+
+def next_moment(world: World) -> datetime | None:
+    """When something is due that no event will tell of: a deadline, a retry, a removal."""
+    moments = [*_deadlines(world), *_dues(world)]
+    return min((moment for moment in moments if moment > world.now), default=None)
+
+
+def _deadlines(world: World) -> Iterator[datetime]:
+    for slot in world.slots.values():
+        job, pod = world.jobs.get(slot.holder or ""), world.pods.get(slot.pod_uid or "")
+        if job is not None and pod is not None and not pod.over:
+            yield start_deadline(job, pod)
+            if (deadline := active_deadline(job, pod)) is not None:
+                yield deadline
+
+
+def _dues(world: World) -> Iterator[datetime]:
+    for job in world.jobs.values():
+        if job.status.next_attempt_time is not None:
+            yield job.status.next_attempt_time
+        if (expiry := _expiry(job)) is not None:
+            yield expiry
+    yield from (pod.created + STRAY_AFTER for pod in world.pods.values() if pod.gated)

@@ -1,0 +1,96 @@
+"""What kopf calls: stateless handlers that put what they see into the cache and wake the reconcile. Built by `main.py`.
+
+Index functions run first and for every object there is, so the cache is whole before the first wake. Nothing is written
+from here, no finalizer is set, no state is kept on objects.
+"""
+
+from typing import Any
+
+import kopf
+
+from darkroom_contract.names import GROUP, VERSION, Kind
+from darkroom_operator.cache import Cache
+from darkroom_operator.cluster import RUNNER_PODS
+from darkroom_operator.connection import find_connection
+from darkroom_operator.errors import LoginError
+from darkroom_operator.reconcile import Reconciler
+from darkroom_operator.resync import Resync
+from darkroom_operator.slot import SLOTS
+
+Selector = tuple[str, str, str]
+
+PODS: Selector = ("", "v1", "pods")
+LEASES: Selector = ("coordination.k8s.io", "v1", "leases")
+JOBS: dict[Kind, Selector] = {kind: (GROUP, VERSION, kind.plural) for kind in Kind}
+
+
+def build_registry(cache: Cache, reconciler: Reconciler, resync: Resync) -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+    _register_login(registry)
+    _register_settings(registry)
+    for kind, selector in JOBS.items():
+        _register_jobs(registry, selector, kind, cache)
+    _register_pods(registry, cache)
+    _register_leases(registry, cache)
+    for selector in (*JOBS.values(), PODS, LEASES):
+        _register_wake(registry, selector, cache, reconciler, resync)
+    return registry
+
+
+def _register_login(registry: kopf.OperatorRegistry) -> None:
+    @kopf.on.login(registry=registry, id="login")
+    def login(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo:
+        try:
+            return find_connection(settings)
+        except LoginError as error:
+            raise kopf.LoginError(str(error)) from error
+
+
+def _register_settings(registry: kopf.OperatorRegistry) -> None:
+    @kopf.on.startup(registry=registry, id="settings")
+    def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+        # Events about our own handlers would say nothing that conditions don't.
+        settings.posting.enabled = False
+        settings.scanning.disabled = True
+        settings.networking.connect_timeout = 5
+        settings.networking.request_timeout = 30
+        # A watch that is silent for long may be dead; a server that ends it says so before.
+        settings.watching.server_timeout = 60
+        settings.watching.inactivity_timeout = 70
+        settings.watching.chunk_size = 500
+        settings.watching.label_selectors[PODS] = _selector(RUNNER_PODS)
+        settings.watching.label_selectors[LEASES] = _selector(SLOTS)
+
+
+def _register_jobs(registry: kopf.OperatorRegistry, selector: Selector, kind: Kind, cache: Cache) -> None:
+    @kopf.index(*selector, registry=registry, id=f"see-{kind.plural}")
+    def see(body: kopf.Body, **_: Any) -> None:
+        cache.put_job(kind, dict(body))
+
+
+def _register_pods(registry: kopf.OperatorRegistry, cache: Cache) -> None:
+    @kopf.index(*PODS, labels=RUNNER_PODS, registry=registry, id="see-pods")
+    def see(body: kopf.Body, **_: Any) -> None:
+        cache.put_pod(dict(body))
+
+
+def _register_leases(registry: kopf.OperatorRegistry, cache: Cache) -> None:
+    @kopf.index(*LEASES, labels=SLOTS, registry=registry, id="see-leases")
+    def see(body: kopf.Body, **_: Any) -> None:
+        cache.put_slot(dict(body))
+
+
+def _register_wake(
+    registry: kopf.OperatorRegistry, selector: Selector, cache: Cache, reconciler: Reconciler, resync: Resync
+) -> None:
+    @kopf.on.event(*selector, registry=registry, id=f"wake-{selector[2]}")
+    async def wake(type: str | None, uid: str, **_: Any) -> None:  # noqa: A002 (kopf's name for it)
+        if type == "DELETED":
+            cache.drop(uid)
+        if type is None:
+            resync.request()
+        reconciler.wake()
+
+
+def _selector(labels: dict[str, str]) -> str:
+    return ",".join(f"{name}={value}" for name, value in labels.items())

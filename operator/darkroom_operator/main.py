@@ -1,0 +1,108 @@
+"""The `darkroom-operator` command: settings from the environment, then kopf and the reconcile until it is told to stop.
+
+Whatever ends one of the parts ends the process: what runs it starts it again, and nothing is lost.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+import kopf
+
+from darkroom_contract.names import Kind
+from darkroom_operator.cache import Cache
+from darkroom_operator.cluster import Cluster
+from darkroom_operator.connection import find_connection
+from darkroom_operator.errors import OperatorError
+from darkroom_operator.handlers import build_registry
+from darkroom_operator.health import Health
+from darkroom_operator.progress import ProgressReader
+from darkroom_operator.reconcile import Reconciler, utc_now
+from darkroom_operator.requests import Requests
+from darkroom_operator.resync import Resync
+from darkroom_operator.settings import Settings
+
+KINDS_SECONDS = 3.0
+"""Between two looks whether the kinds are defined."""
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+log = logging.getLogger("darkroom_operator")
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
+    # It tells of every event of every object.
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    try:
+        asyncio.run(operate(Settings.from_environment(os.environ)))
+    except OperatorError as error:
+        sys.exit(f"darkroom-operator: {error}")
+
+
+async def operate(settings: Settings) -> None:
+    """Until SIGTERM or SIGINT, or until a part fails: that failure is raised."""
+    cache = Cache()
+    async with Cluster(settings.namespace, find_connection) as cluster:
+        reconciler = Reconciler(cache, Requests(cluster, cache, settings, utc_now), settings)
+        resync = Resync(cluster, cache, reconciler.wake)
+        async with _health(reconciler, settings):
+            await _wait_for_kinds(cluster)
+            await _run_together(_parts(settings, cache, reconciler, resync))
+    log.info("stopped")
+
+
+async def _wait_for_kinds(cluster: Cluster) -> None:
+    """kopf looks once, at its start, which kinds there are."""
+    for kind in Kind:
+        while not await cluster.serves(kind):
+            log.warning("the cluster does not know %s yet: apply crds/ to it", kind.crd_name)
+            await asyncio.sleep(KINDS_SECONDS)
+
+
+def _parts(
+    settings: Settings, cache: Cache, reconciler: Reconciler, resync: Resync
+) -> dict[str, Coroutine[Any, Any, None]]:
+    registry = build_registry(cache, reconciler, resync)
+    parts = {
+        "kopf": kopf.operator(registry=registry, standalone=True, namespaces=[settings.namespace]),
+        "reconcile": reconciler.run(),
+        "resync": resync.run(),
+    }
+    if settings.redis_url is not None:
+        parts["progress"] = ProgressReader(settings.redis_url, cache, reconciler.wake).run()
+    return parts
+
+
+async def _run_together(parts: dict[str, Coroutine[Any, Any, None]]) -> None:
+    """Until the first ends: kopf's when a signal came, any other only by a failure. The rest is cancelled."""
+    tasks = [asyncio.create_task(work, name=name) for name, work in parts.items()]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+@contextlib.asynccontextmanager
+async def _health(reconciler: Reconciler, settings: Settings) -> AsyncIterator[None]:
+    if settings.health_port is None:
+        yield
+        return
+    health = Health(reconciler, settings.health_host, settings.health_port)
+    await health.start()
+    try:
+        yield
+    finally:
+        await health.stop()
+
+
+if __name__ == "__main__":
+    main()

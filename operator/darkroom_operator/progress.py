@@ -1,0 +1,78 @@
+"""The door to Redis: reads the newest progress of the runs that hold slots into the cache.
+
+Redis is a live view that may vanish: then statuses show no progress, and nothing else is different.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from pydantic import ValidationError
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from darkroom_contract.progress import STREAM_FIELD, ProgressEvent, stream_name
+from darkroom_operator.cache import Cache
+from darkroom_operator.errors import SettingsError
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.5
+"""As often the progress of a status is at most written."""
+TIMEOUT_SECONDS = 3.0
+
+
+class ProgressReader:
+    """One task that looks at the streams of the jobs that hold slots."""
+
+    def __init__(self, url: str, cache: Cache, changed: Callable[[], None]) -> None:
+        """Raises `SettingsError` for an address that can't be one."""
+        self._cache = cache
+        self._changed = changed
+        self._warned = False
+        try:
+            self._redis = Redis.from_url(
+                url,
+                socket_timeout=TIMEOUT_SECONDS,
+                socket_connect_timeout=TIMEOUT_SECONDS,
+                retry=Retry(NoBackoff(), 0),
+                decode_responses=True,
+            )
+        except ValueError as error:
+            raise SettingsError(f"DARKROOM_REDIS_URL can't be used: {error}") from error
+
+    async def run(self) -> None:
+        try:
+            while True:
+                await self._look()
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
+            await self._redis.aclose()
+
+    async def _look(self) -> None:
+        holders = {slot.holder for slot in self._cache.leases.view.values() if slot.holder}
+        for finished in self._cache.progress.keys() - holders:
+            del self._cache.progress[finished]
+        try:
+            for uid in holders:
+                await self._read(uid)
+            self._warned = False
+        except (RedisError, OSError, TimeoutError) as error:
+            if not self._warned:
+                log.warning("no live progress while Redis can't be reached: %s", error)
+            self._warned = True
+
+    async def _read(self, uid: str) -> None:
+        newest = await self._redis.xrevrange(stream_name(uid), count=1)
+        if not newest:
+            return
+        try:
+            event = ProgressEvent.model_validate_json((newest[0][1] or {})[STREAM_FIELD])
+        except (ValidationError, KeyError) as error:
+            log.warning("progress of %s can't be read: %s", uid, error)
+            return
+        if self._cache.progress.get(uid) != event:
+            self._cache.progress[uid] = event
+            self._changed()

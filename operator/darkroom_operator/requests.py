@@ -1,0 +1,200 @@
+"""Sends actions: one request each, its answer put into the cache. Called by `reconcile.py` alone; decides nothing.
+
+A refusal that says "you are behind" (409, 404) is answered by looking the object up, so that the next decision is made
+on what there is; every other error goes on to the caller.
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from functools import singledispatchmethod
+
+from darkroom_contract import names
+from darkroom_contract.jobs import Job
+from darkroom_contract.names import Kind
+from darkroom_contract.outcome import Reason
+from darkroom_operator import pods, slot, statuses
+from darkroom_operator.actions import (
+    Action,
+    AssignSlot,
+    ConfirmPod,
+    DeleteJob,
+    DeletePod,
+    FailBroken,
+    LookForHolder,
+    LookForPods,
+    MakePod,
+    ReleasePod,
+    WriteStatus,
+)
+from darkroom_operator.cache import Cache
+from darkroom_operator.cluster import Cluster
+from darkroom_operator.documents import Json, merge_patch
+from darkroom_operator.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError
+from darkroom_operator.runner_pod import RunnerPod
+from darkroom_operator.settings import Settings
+from darkroom_operator.slot import Slot
+from darkroom_operator.world import BrokenJob
+
+log = logging.getLogger(__name__)
+
+
+class Requests:
+    """What can be sent."""
+
+    def __init__(self, cluster: Cluster, cache: Cache, settings: Settings, clock: Callable[[], datetime]) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._settings = settings
+        self._clock = clock
+
+    async def send(self, action: Action) -> None:
+        """Raises `ApiError` when the API server does not answer, or refuses for its own reasons."""
+        await self._send(action)
+
+    @singledispatchmethod
+    async def _send(self, action: Action) -> None:
+        raise TypeError(f"{action!r} is no action")
+
+    @_send.register
+    async def _(self, action: AssignSlot) -> None:
+        lease, job = action.slot, action.job
+        try:
+            if lease.uid is None and job is not None:
+                answer = await self._cluster.create_lease(slot.new_lease(lease, job, self._clock()))
+            else:
+                answer = await self._cluster.patch_lease(lease.name, slot.assignment(lease, job, self._clock()))
+        except (ConflictError, AlreadyExistsError, NotFoundError):
+            await self._look_up_slot(lease)
+            return
+        self._cache.put_slot(answer)
+        log.info("slot %d goes to %s", lease.number, job.key if job else "nobody")
+
+    @_send.register
+    async def _(self, action: MakePod) -> None:
+        manifest = pods.runner_pod(action.job, action.attempt, action.slot, self._settings)
+        name = manifest["metadata"]["name"]
+        try:
+            self._cache.put_pod(await self._cluster.create_pod(manifest))
+            log.info("made %s for %s", name, action.job.key)
+        except AlreadyExistsError:
+            self._cache.put_pod(await self._cluster.get_pod(name))
+        except ApiError as error:
+            if 400 <= error.code < 500 and error.code != 429:
+                await self._tell_refusal(action.job, error)
+            raise
+
+    @_send.register
+    async def _(self, action: ConfirmPod) -> None:
+        patch = slot.confirmation(action.slot, action.pod, self._clock())
+        try:
+            self._cache.put_slot(await self._cluster.patch_lease(action.slot.name, patch))
+        except (ConflictError, NotFoundError):
+            await self._look_up_slot(action.slot)
+
+    @_send.register
+    async def _(self, action: ReleasePod) -> None:
+        patch = {"metadata": {"uid": action.pod.uid}, "spec": {"schedulingGates": None}}
+        try:
+            self._cache.put_pod(await self._cluster.patch_pod(action.pod.name, patch))
+            log.info("let %s go", action.pod.name)
+        except (ConflictError, NotFoundError):
+            await self._look_up_pod(action.pod)
+
+    @_send.register
+    async def _(self, action: DeletePod) -> None:
+        log.info("deleting pod %s: %s", action.pod.name, action.why)
+        with contextlib.suppress(ConflictError, NotFoundError):  # Gone, or another one has its name: the look-up tells.
+            await self._cluster.delete_pod(action.pod.name, action.pod.uid)
+        await self._look_up_pod(action.pod)
+
+    @_send.register
+    async def _(self, action: WriteStatus) -> None:
+        job, before, after = action.job, action.job.status.to_dict(), action.status.to_dict()
+        patch = {"metadata": {"resourceVersion": job.resource_version}, "status": merge_patch(before, after)}
+        try:
+            answer = await self._cluster.patch_status(job.kind, job.name, patch)
+        except (ConflictError, NotFoundError):
+            await self._look_up_job(job.kind, job.name, job.uid)
+            return
+        self._cache.put_job(job.kind, answer)
+        if job.status.phase != action.status.phase:
+            log.info("%s is %s", job.key, action.status.phase)
+
+    @_send.register
+    async def _(self, action: FailBroken) -> None:
+        job = action.job
+        patch = {"metadata": {"resourceVersion": job.version}, "status": _broken_status(job, self._clock())}
+        try:
+            self._cache.put_job(job.kind, await self._cluster.patch_status(job.kind, job.name, patch))
+        except (ConflictError, NotFoundError):
+            await self._look_up_job(job.kind, job.name, job.uid)
+
+    @_send.register
+    async def _(self, action: DeleteJob) -> None:
+        job = action.job
+        with contextlib.suppress(ConflictError, NotFoundError):  # Somebody was faster.
+            await self._cluster.delete_job(job.kind, job.name, job.uid)
+            log.info("deleted %s: its time to live is over", job.key)
+        await self._look_up_job(job.kind, job.name, job.uid)
+
+    @_send.register
+    async def _(self, action: LookForPods) -> None:
+        found = set()
+        async for _, page in self._cluster.list_pods({names.LABEL_JOB_UID: action.job_uid}):
+            found |= {self._cache.put_pod(document).uid for document in page}
+        known = [pod.uid for pod in self._cache.pods.view.values() if pod.job_uid == action.job_uid]
+        for uid in {*known, action.expected_uid} - found:
+            self._cache.pods.drop(uid)
+
+    @_send.register
+    async def _(self, action: LookForHolder) -> None:
+        holder, key = action.slot.holder or "", action.slot.holder_key or ""
+        kind, _, name = key.partition("/")
+        if kind in set(Kind) and name:
+            await self._look_up_job(Kind(kind), name, holder)
+            return
+        log.warning("slot %d is held by %r, which is no job of ours", action.slot.number, holder)
+        self._cache.drop_job(holder)
+
+    async def _look_up_slot(self, lease: Slot) -> None:
+        try:
+            found = self._cache.put_slot(await self._cluster.get_lease(lease.name))
+        except NotFoundError:
+            found = None
+        if lease.uid is not None and (found is None or found.uid != lease.uid):
+            self._cache.leases.drop(lease.uid)
+
+    async def _look_up_pod(self, pod: RunnerPod) -> None:
+        try:
+            found = self._cache.put_pod(await self._cluster.get_pod(pod.name))
+        except NotFoundError:
+            found = None
+        if found is None or found.uid != pod.uid:
+            self._cache.pods.drop(pod.uid)
+
+    async def _look_up_job(self, kind: Kind, name: str, uid: str) -> None:
+        try:
+            found = self._cache.put_job(kind, await self._cluster.get_job(kind, name))
+        except NotFoundError:
+            found = None
+        if found is None or found.uid != uid:
+            self._cache.drop_job(uid)
+
+    async def _tell_refusal(self, job: Job, error: ApiError) -> None:
+        status = statuses.refused(job, f"The API server would not take the pod: {error.message}", self._clock())
+        if status != job.status:
+            await self.send(WriteStatus(job, status))
+
+
+def _broken_status(job: BrokenJob, now: datetime) -> Json:
+    moment = now.isoformat(timespec="seconds").replace("+00:00", "Z")
+    condition = {
+        "type": "Failed",
+        "status": "True",
+        "reason": Reason.INVALID_SPEC.value,
+        "message": f"This release can't read the job: {job.fault}"[:2000],
+        "lastTransitionTime": moment,
+    }
+    return {"phase": "Failed", "completionTime": moment, "queue": None, "slot": None, "conditions": [condition]}

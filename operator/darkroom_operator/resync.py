@@ -1,0 +1,69 @@
+"""Finds objects that are gone without anybody having said so: kopf lists anew after a 410 and shows what is there, but
+not what is missing. Runs beside the watches; a list now and then, dropped from the cache what it does not have.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+
+from darkroom_contract.names import Kind
+from darkroom_operator.cache import Cache, uids
+from darkroom_operator.cluster import RUNNER_PODS, Cluster
+from darkroom_operator.documents import Json
+from darkroom_operator.errors import ApiError
+from darkroom_operator.slot import SLOTS
+
+log = logging.getLogger(__name__)
+
+RESYNC_SECONDS = 300.0
+SETTLE_SECONDS = 2.0
+"""A listing shows object after object: one resync serves them all."""
+
+Pages = AsyncIterator[tuple[str, list[Json]]]
+
+
+class Resync:
+    """One task that lists when it is told to, or when it has not for a while."""
+
+    def __init__(self, cluster: Cluster, cache: Cache, changed: Callable[[], None]) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._changed = changed
+        self._wanted = asyncio.Event()
+
+    def request(self) -> None:
+        """A watch has begun anew."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(RESYNC_SECONDS):
+                    await self._wanted.wait()
+            except TimeoutError:
+                pass  # Nobody asked: it is time anyway.
+            await asyncio.sleep(SETTLE_SECONDS)
+            self._wanted.clear()
+            try:
+                await self._list_all()
+            except ApiError as error:
+                log.warning("resync: %s", error)
+                self._wanted.set()
+            self._changed()
+
+    async def _list_all(self) -> None:
+        for kind in Kind:
+            found, version = await _uids(self._cluster.list_jobs(kind))
+            self._cache.keep_only_jobs(kind, found, version)
+        self._cache.pods.keep_only(*await _uids(self._cluster.list_pods(RUNNER_PODS)))
+        self._cache.leases.keep_only(*await _uids(self._cluster.list_leases(SLOTS)))
+
+
+async def _uids(pages: Pages) -> tuple[set[str], int]:
+    """The uids of a whole list, and its resource version."""
+    found: set[str] = set()
+    version = 0
+    async for text, page in pages:
+        found |= uids(page)
+        version = int(text)
+    return found, version

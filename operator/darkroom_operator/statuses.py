@@ -1,0 +1,210 @@
+"""What a job's status says at each turn of its life: the old status in, the new one out. Pure.
+
+One function a turn. `steps.py` decides which turn it is, `reconcile.py` writes the difference.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from darkroom_contract.jobs import Job
+from darkroom_contract.outcome import Outcome, Reason
+from darkroom_contract.progress import ProgressEvent, Stage
+from darkroom_contract.status import (
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    JobStatus,
+    Phase,
+    ProgressStatus,
+    QueueStatus,
+)
+from darkroom_operator.conditions import condition, put
+from darkroom_operator.runner_pod import RunnerPod
+from darkroom_operator.verdict import Failure
+
+REFUSED = "PodRefused"
+
+TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
+
+
+def waiting(job: Job, position: int | None, waiting_for: str | None, now: datetime) -> JobStatus:
+    """A job that holds no slot: queued, backing off (no position) or suspended."""
+    status = job.status
+    due = status.next_attempt_time
+    if job.spec.suspend:
+        reason, words = "Suspended", "spec.suspend is true: set it to false to queue the job again."
+    elif position is None and due is not None:
+        reason, words = "BackingOff", f"Run {status.attempts} failed; the next one may begin at {_clock(due)}."
+    elif position is None:
+        reason, words = "Queued", "The job goes back into the queue."
+    elif waiting_for is None:
+        reason, words = "Queued", f"Number {position} in the queue."
+    else:
+        reason, words = "Queued", f"Number {position} in the queue; {waiting_for} holds the slot."
+    new = [condition(ConditionType.ADMITTED, FALSE, reason, words, now, job.generation)]
+    return _changed(
+        job,
+        phase=Phase.SUSPENDED if job.spec.suspend else Phase.QUEUED,
+        queue=None if position is None else QueueStatus(position=position, waiting_for=waiting_for),
+        slot=None,
+        progress=None,
+        conditions=put(status.conditions, *new, *_suspended(job, now)),
+    )
+
+
+def starting(job: Job, pod: RunnerPod, now: datetime) -> JobStatus:
+    """The job holds a slot, and its pod is made; it is let go only after this is written."""
+    admitted = condition(
+        ConditionType.ADMITTED, TRUE, "SlotAcquired", f"Run {pod.attempt} holds slot {pod.slot}.", now, job.generation
+    )
+    ready = condition(ConditionType.POD_READY, FALSE, "Starting", "The pod is made.", now, job.generation)
+    return _changed(
+        job,
+        phase=Phase.STARTING,
+        queue=None,
+        attempts=pod.attempt,
+        next_attempt_time=None,
+        pod_name=pod.name,
+        pod_uid=pod.uid,
+        slot=pod.slot,
+        progress=None,
+        start_time=job.status.start_time or now.replace(microsecond=0),
+        conditions=put(job.status.conditions, admitted, ready, *_suspended(job, now)),
+    )
+
+
+def refused(job: Job, message: str, now: datetime) -> JobStatus:
+    """The API server would not take the run's pod; it is tried again until the start deadline."""
+    ready = condition(ConditionType.POD_READY, FALSE, REFUSED, message, now, job.generation)
+    return _changed(job, conditions=put(job.status.conditions, ready))
+
+
+def running(job: Job, pod: RunnerPod, event: ProgressEvent | None, now: datetime) -> JobStatus:
+    """The run as its pod and its newest progress show it; `Starting` until its container has begun."""
+    return _changed(
+        job,
+        phase=Phase.STARTING if pod.started is None else Phase.RUNNING,
+        progress=_progress(job, event),
+        conditions=put(job.status.conditions, _pod_condition(job, pod, now)),
+    )
+
+
+def stopping(job: Job, reason: str, message: str, now: datetime) -> JobStatus:
+    """The run is about to be stopped, and why; read again by `steps.py` when its pod is gone."""
+    ready = condition(ConditionType.POD_READY, FALSE, reason, message, now, job.generation)
+    return _changed(job, conditions=put(job.status.conditions, ready))
+
+
+def succeeded(job: Job, outcome: Outcome, now: datetime) -> JobStatus:
+    done = condition(ConditionType.COMPLETE, TRUE, "Succeeded", outcome.message, now, job.generation)
+    progress = ProgressStatus(
+        stage=Stage.DONE,
+        progress_percentage=100.0,
+        estimated_remaining_seconds=0.0,
+        metrics=outcome.metrics,
+        last_updated_time=now.replace(microsecond=0),
+    )
+    return _finished(job, Phase.SUCCEEDED, done, now, artifacts=outcome.artifacts, progress=progress)
+
+
+def failed(job: Job, failure: Failure, now: datetime, **changes: Any) -> JobStatus:
+    """The end. Whatever else `changes` says of the status."""
+    end = condition(ConditionType.FAILED, TRUE, failure.reason, failure.message, now, job.generation)
+    return _finished(job, Phase.FAILED, end, now, **changes)
+
+
+def failed_run(job: Job, failure: Failure, wait: timedelta, now: datetime) -> JobStatus:
+    """A run has failed: another one follows after a wait, or this was the last."""
+    failures = job.status.failures + 1
+    if not failure.reason.retriable:
+        return failed(job, failure, now, failures=failures)
+    if failures > job.spec.backoff_limit:
+        words = f"{failure.reason}: {failure.message} It was failure {failures}; spec.backoffLimit allows "
+        last = Failure(Reason.BACKOFF_LIMIT_EXCEEDED, f"{words}{job.spec.backoff_limit} before it.")
+        return failed(job, last, now, failures=failures)
+    due = (now + wait).replace(microsecond=0) + timedelta(seconds=1 if now.microsecond else 0)
+    admitted = condition(
+        ConditionType.ADMITTED,
+        FALSE,
+        "BackingOff",
+        f"Run {job.status.attempts} failed; the next one may begin at {_clock(due)}.",
+        now,
+        job.generation,
+    )
+    ready = condition(ConditionType.POD_READY, FALSE, failure.reason, failure.message, now, job.generation)
+    return _changed(
+        job,
+        phase=Phase.QUEUED,
+        failures=failures,
+        next_attempt_time=due,
+        slot=None,
+        progress=None,
+        conditions=put(job.status.conditions, admitted, ready),
+    )
+
+
+def suspended(job: Job, now: datetime) -> JobStatus:
+    """A run was stopped because its job was suspended. It does not count as a failure."""
+    return waiting(job, None, None, now)
+
+
+def _finished(job: Job, phase: Phase, end: Condition, now: datetime, **changes: Any) -> JobStatus:
+    new = [end]
+    if job.status.pod_name is not None:
+        new.append(condition(ConditionType.POD_READY, FALSE, "Finished", "The run is over.", now, job.generation))
+    return _changed(
+        job,
+        phase=phase,
+        queue=None,
+        slot=None,
+        next_attempt_time=None,
+        completion_time=now.replace(microsecond=0),
+        conditions=put(job.status.conditions, *new),
+        **changes,
+    )
+
+
+def _changed(job: Job, **changes: Any) -> JobStatus:
+    return job.status.model_copy(update={"observed_generation": job.generation, **changes})
+
+
+def _suspended(job: Job, now: datetime) -> list[Condition]:
+    """Present once a job was ever suspended."""
+    if job.spec.suspend:
+        return [condition(ConditionType.SUSPENDED, TRUE, "Suspended", "spec.suspend is true.", now, job.generation)]
+    if any(each.type == ConditionType.SUSPENDED for each in job.status.conditions):
+        return [condition(ConditionType.SUSPENDED, FALSE, "Resumed", "spec.suspend is false.", now, job.generation)]
+    return []
+
+
+def _pod_condition(job: Job, pod: RunnerPod, now: datetime) -> Condition:
+    if pod.lost:
+        status, reason = UNKNOWN, "NodeLost"
+        words = "The node does not answer. The run may still be going on: the slot is held until its pod is gone."
+    elif pod.deleting:
+        status, reason, words = FALSE, "Terminating", "The pod is being deleted."
+    elif pod.started is None:
+        status, reason = FALSE, "Starting"
+        words = ": ".join(each for each in (pod.waiting_reason, pod.waiting_message) if each) or "The pod is made."
+    else:
+        status, reason, words = (TRUE if pod.ready else FALSE), "Running", "The run is going on."
+    return condition(ConditionType.POD_READY, status, reason, words, now, job.generation)
+
+
+def _progress(job: Job, event: ProgressEvent | None) -> ProgressStatus | None:
+    """The event as a status, if it is of the present run; else what is there already."""
+    if event is None or event.attempt != job.status.attempts:
+        return job.status.progress
+    return ProgressStatus(
+        stage=event.stage,
+        step=event.step,
+        total=event.total,
+        progress_percentage=event.progress_percentage,
+        estimated_remaining_seconds=event.estimated_remaining_seconds,
+        metrics=event.metrics,
+        last_updated_time=event.time.replace(microsecond=0),
+    )
+
+
+def _clock(moment: datetime) -> str:
+    return moment.strftime("%H:%M:%S UTC")

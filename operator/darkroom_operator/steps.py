@@ -1,0 +1,214 @@
+"""The next step for one slot: the world in, at most one action out. Pure.
+
+A run goes through these steps, each a single request, each decided anew from what there is; so a crash between any two
+of them is nothing special, and neither is a second operator that takes the same ones.
+
+1. The slot is assigned to a job: an update of its Lease that names the version it was decided on.
+2. The run's pod is made, with a scheduling gate: it can't run yet.
+3. The job's status says so, with the pod's uid; refused if the job has changed.
+4. The pod's uid is written into the Lease; refused if the slot changed hands since 1.
+5. The gate is removed. Whatever an operator with an old view of things does from here on meets a refusal at 3 or 4.
+6. The pod ends, or is ended. Its outcome is written into the job's status.
+7. The slot goes to the next job: only when the pod named in the Lease is over or gone, and no other pod is alive.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from darkroom_contract.jobs import Job
+from darkroom_contract.outcome import Outcome, Reason
+from darkroom_contract.status import ConditionStatus, ConditionType, JobStatus
+from darkroom_operator import statuses
+from darkroom_operator.actions import (
+    Action,
+    AssignSlot,
+    ConfirmPod,
+    DeletePod,
+    LookForHolder,
+    LookForPods,
+    MakePod,
+    ReleasePod,
+    WriteStatus,
+)
+from darkroom_operator.admission import admit, is_backing_off, may_run
+from darkroom_operator.conditions import find
+from darkroom_operator.runner_pod import RunnerPod
+from darkroom_operator.slot import Slot
+from darkroom_operator.verdict import Failure, judge
+from darkroom_operator.world import World
+
+RetryWait = Callable[[int], timedelta]
+"""The wait before the next run, after so many failed ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a run is stopped, before it ends by itself."""
+
+    reason: str
+    message: str
+
+
+SUSPENDED = "Suspended"
+DELETED = "Deleted"
+
+
+def next_step(slot: Slot, world: World, retry_wait: RetryWait) -> Action | None:
+    """What to do for a slot now; None when there is only waiting."""
+    if slot.holder is None:
+        return _hand_on(slot, world)
+    job = world.jobs.get(slot.holder)
+    if job is None:
+        return _without_job(slot, world)
+    if slot.pod_uid is None:
+        return _prepare(slot, job, world, retry_wait)
+    if job.status.slot is None:  # The run's end is written down: step 6 is done.
+        return _without_job(slot, world)
+    pod = world.pods.get(slot.pod_uid)
+    if pod is None:
+        if slot.pod_uid not in world.gone:
+            return LookForPods(job.uid, slot.pod_uid)
+        return _end(job, None, world, retry_wait)
+    return _end(job, pod, world, retry_wait) if pod.over else _supervise(job, pod, world.now, world)
+
+
+def _without_job(slot: Slot, world: World) -> Action | None:
+    """The holder is gone, can't be read, or its run's end is written down: the slot is free once its pod is over."""
+    holder = slot.holder
+    if holder is not None and not _is_known(holder, world):
+        return LookForHolder(slot)
+    if slot.pod_uid is None or slot.pod_uid in world.gone:
+        return _hand_on(slot, world)
+    pod = world.pods.get(slot.pod_uid)
+    if pod is None:
+        return LookForPods(holder or "", slot.pod_uid)
+    if pod.over:
+        return _hand_on(slot, world)
+    return None if pod.deleting else DeletePod(pod, "its job is gone or has ended")
+
+
+def _is_known(uid: str, world: World) -> bool:
+    return uid in world.jobs or uid in world.broken or uid in world.gone
+
+
+def _hand_on(slot: Slot, world: World) -> Action | None:
+    """The slot is free, but for pods that run without holding it, as after somebody deleted the Lease."""
+    for pod in world.live_pods(slot.number):
+        if pod.uid == slot.pod_uid:
+            continue
+        job = world.jobs.get(pod.job_uid)
+        if job is not None and may_run(job) and job.uid not in world.holders and _is_due(pod, job):
+            return AssignSlot(slot, job)
+        return None if pod.deleting else DeletePod(pod, "it runs without holding its slot")
+    job = admit(world) if slot.number < world.slot_count else None
+    return None if job is None and slot.holder is None else AssignSlot(slot, job)
+
+
+def _is_due(pod: RunnerPod, job: Job) -> bool:
+    """Whether the pod is of the job's present or next run, and not left from an earlier one."""
+    recorded = job.status.slot == pod.slot and job.status.pod_uid == pod.uid
+    return recorded or pod.attempt > job.status.attempts
+
+
+def _prepare(slot: Slot, job: Job, world: World, retry_wait: RetryWait) -> Action | None:
+    """Steps 2 to 4: the slot is the job's, and no pod of it was let go under it yet."""
+    if not may_run(job) or is_backing_off(job, world.now):
+        return _hand_on(slot, world)
+    due = [pod for pod in world.pods_of(job.uid) if pod.slot == slot.number and _is_due(pod, job)]
+    if not due:
+        return _make(slot, job, world, retry_wait)
+    pod = max(due, key=lambda each: each.attempt)
+    if pod.gated and pod.deleting:
+        return None
+    recorded = job.status.slot == slot.number and job.status.pod_uid == pod.uid
+    return ConfirmPod(slot, pod) if recorded else WriteStatus(job, statuses.starting(job, pod, world.now))
+
+
+def _make(slot: Slot, job: Job, world: World, retry_wait: RetryWait) -> Action:
+    """Run number `attempts` may have a pod that was recorded, never let go, and not seen yet."""
+    status = job.status
+    if status.slot == slot.number and status.pod_uid is not None and status.pod_uid not in world.gone:
+        return LookForPods(job.uid, status.pod_uid)
+    if slot.acquired is not None and world.now >= slot.acquired + timedelta(seconds=job.spec.start_deadline_seconds):
+        return WriteStatus(job, statuses.failed_run(job, _refusal(job), retry_wait(status.failures + 1), world.now))
+    return MakePod(job, status.attempts + 1, slot.number)
+
+
+def _refusal(job: Job) -> Failure:
+    """No pod could be made in time; `reconcile.py` has written down why."""
+    found = find(job.status, ConditionType.POD_READY)
+    words = (
+        found.message if found is not None and found.reason == statuses.REFUSED else "the API server did not say why"
+    )
+    message = f"No pod could be made within {job.spec.start_deadline_seconds} s: {words}"
+    return Failure(Reason.START_DEADLINE_EXCEEDED, message)
+
+
+def _supervise(job: Job, pod: RunnerPod, now: datetime, world: World) -> Action | None:
+    """Step 5, and all the time until the pod is over."""
+    stop = stop_of(job, pod, now)
+    if stop is not None:
+        return _stop(job, pod, stop, now)
+    if pod.gated:
+        return ReleasePod(pod)
+    return _write(job, statuses.running(job, pod, world.progress.get(job.uid), now))
+
+
+def stop_of(job: Job, pod: RunnerPod, now: datetime) -> Stop | None:
+    """Why the run should be stopped, if it should. A stop that was written down stays."""
+    if job.deleting:
+        return Stop(DELETED, "The job is being deleted.")
+    if (begun := _recorded_stop(job)) is not None:
+        return begun
+    spec = job.spec
+    if spec.suspend:
+        return Stop(SUSPENDED, "spec.suspend is true: the run is told to stop.")
+    if pod.started is None and now >= start_deadline(job, pod):
+        words = ": ".join(each for each in (pod.waiting_reason, pod.waiting_message) if each) or "no reason is given"
+        message = f"The pod had not started after {spec.start_deadline_seconds} s: {words}."
+        return Stop(Reason.START_DEADLINE_EXCEEDED, message)
+    deadline = active_deadline(job, pod)
+    if deadline is not None and now >= deadline:
+        return Stop(Reason.ACTIVE_DEADLINE_EXCEEDED, f"The run took longer than {spec.active_deadline_seconds} s.")
+    return None
+
+
+def start_deadline(job: Job, pod: RunnerPod) -> datetime:
+    return pod.created + timedelta(seconds=job.spec.start_deadline_seconds)
+
+
+def active_deadline(job: Job, pod: RunnerPod) -> datetime | None:
+    seconds = job.spec.active_deadline_seconds
+    return None if seconds is None or pod.started is None else pod.started + timedelta(seconds=seconds)
+
+
+def _recorded_stop(job: Job) -> Stop | None:
+    """The stop that the status tells of: the reason why a pod is ending must survive the pod and the operator."""
+    found = find(job.status, ConditionType.POD_READY)
+    reasons = (SUSPENDED, Reason.START_DEADLINE_EXCEEDED, Reason.ACTIVE_DEADLINE_EXCEEDED)
+    if found is None or found.status is not ConditionStatus.FALSE or found.reason not in reasons:
+        return None
+    return Stop(found.reason, found.message)
+
+
+def _stop(job: Job, pod: RunnerPod, stop: Stop, now: datetime) -> Action | None:
+    if stop.reason != DELETED and _recorded_stop(job) is None:
+        return WriteStatus(job, statuses.stopping(job, stop.reason, stop.message, now))
+    return None if pod.deleting else DeletePod(pod, stop.message)
+
+
+def _end(job: Job, pod: RunnerPod | None, world: World, retry_wait: RetryWait) -> Action:
+    """Step 6. Work that was finished counts, even if it was to be stopped."""
+    now, verdict, stop = world.now, judge(pod), _recorded_stop(job)
+    if isinstance(verdict, Outcome):
+        return WriteStatus(job, statuses.succeeded(job, verdict, now))
+    if stop is not None and stop.reason == SUSPENDED:
+        return WriteStatus(job, statuses.suspended(job, now))
+    if stop is not None:
+        verdict = Failure(Reason(stop.reason), stop.message)
+    return WriteStatus(job, statuses.failed_run(job, verdict, retry_wait(job.status.failures + 1), now))
+
+
+def _write(job: Job, status: JobStatus) -> WriteStatus | None:
+    return None if status == job.status else WriteStatus(job, status)
