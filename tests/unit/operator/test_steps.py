@@ -1,0 +1,273 @@
+"""The steps of a run, one table or story for each turn it may take."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from support.operator_worlds import (
+    NOW,
+    RETRY_WAIT,
+    a_job,
+    a_pod,
+    a_slot,
+    a_world,
+    ended,
+    failure,
+    holding,
+    in_phase,
+    retry_wait,
+    running,
+    success,
+)
+
+from darkroom_contract.outcome import Reason
+from darkroom_contract.status import ConditionType, JobStatus, Phase
+from darkroom_operator import statuses
+from darkroom_operator.actions import (
+    Action,
+    AssignSlot,
+    ConfirmPod,
+    DeletePod,
+    LookForHolder,
+    LookForPods,
+    MakePod,
+    ReleasePod,
+    WriteStatus,
+)
+from darkroom_operator.conditions import find
+from darkroom_operator.runner_pod import RunnerPod
+from darkroom_operator.steps import next_step
+from darkroom_operator.world import World
+
+JOB, OTHER = a_job("job"), replace(a_job("other"), created=NOW)
+POD = a_pod(JOB)
+GATED = replace(POD, gated=True)
+
+
+def step(world: World) -> Action | None:
+    return next_step(world.slots[0], world, retry_wait)
+
+
+def written(world: World) -> JobStatus:
+    action = step(world)
+    assert isinstance(action, WriteStatus)
+    return action.status
+
+
+class TestTheWayToARun:
+    def test_a_free_slot_goes_to_the_first_of_the_queue(self) -> None:
+        assert step(a_world(JOB, OTHER)) == AssignSlot(a_slot(), JOB)
+
+    def test_a_free_slot_stays_free_when_nobody_waits(self) -> None:
+        assert step(a_world()) is None
+
+    def test_the_holder_s_pod_is_made(self) -> None:
+        assert step(a_world(JOB, slot=a_slot(JOB))) == MakePod(JOB, 1, 0)
+
+    def test_the_pod_is_recorded_before_it_is_confirmed(self) -> None:
+        status = written(a_world(JOB, slot=a_slot(JOB), pods=(GATED,)))
+        assert (status.phase, status.attempts, status.pod_uid, status.slot) == (Phase.STARTING, 1, GATED.uid, 0)
+
+    def test_a_recorded_pod_is_confirmed_in_the_lease(self) -> None:
+        slot = a_slot(JOB)
+        assert step(a_world(holding(JOB, GATED), slot=slot, pods=(GATED,))) == ConfirmPod(slot, GATED)
+
+    def test_a_confirmed_pod_is_let_go(self) -> None:
+        assert step(a_world(holding(JOB, GATED), slot=a_slot(JOB, GATED), pods=(GATED,))) == ReleasePod(GATED)
+
+    def test_the_run_is_watched_from_then_on(self) -> None:
+        job = holding(JOB, POD)
+        status = written(a_world(job, slot=a_slot(JOB, POD), pods=(running(POD),)))
+        assert status.phase is Phase.RUNNING
+
+    def test_nothing_is_done_while_nothing_changes(self) -> None:
+        job, pod = holding(JOB, POD), running(POD)
+        job = replace(job, status=statuses.running(job, pod, None, NOW))
+        assert step(a_world(job, OTHER, slot=a_slot(JOB, POD), pods=(pod,))) is None
+
+    def test_a_pod_of_an_earlier_run_is_not_taken_for_the_present_one(self) -> None:
+        job = in_phase(JOB, Phase.QUEUED, attempts=1, pod_uid=POD.uid)
+        assert step(a_world(job, slot=a_slot(JOB), pods=(ended(POD, None, 1),))) == MakePod(job, 2, 0)
+
+    def test_a_recorded_pod_that_nobody_has_seen_is_looked_for(self) -> None:
+        job = holding(JOB, GATED)
+        assert step(a_world(job, slot=a_slot(JOB))) == LookForPods(JOB.uid, GATED.uid)
+
+    def test_a_recorded_pod_that_is_gone_before_it_was_let_go_is_replaced(self) -> None:
+        job = holding(JOB, GATED)
+        assert step(a_world(job, slot=a_slot(JOB), gone={GATED.uid})) == MakePod(job, 2, 0)
+
+    def test_a_holder_that_was_suspended_before_its_pod_was_let_go_passes_the_slot_on(self) -> None:
+        job = a_job("job", suspend=True)
+        assert step(a_world(job, OTHER, slot=a_slot(JOB), pods=(GATED,))) == AssignSlot(a_slot(JOB), OTHER)
+
+    def test_a_pod_that_can_t_be_made_in_time_counts_as_a_failed_run(self) -> None:
+        job = a_job("job", start_deadline_seconds=20)
+        refused = replace(job, status=statuses.refused(job, "exceeded quota", NOW))
+        status = written(a_world(refused, slot=a_slot(JOB)))
+        ready = find(status, ConditionType.POD_READY)
+        assert status.failures == 1
+        assert ready is not None
+        assert ready.reason == Reason.START_DEADLINE_EXCEEDED
+        assert "exceeded quota" in ready.message
+
+
+class TestTheEndOfARun:
+    def test_success_is_written_with_its_artifacts(self) -> None:
+        pod = ended(POD, success(JOB))
+        status = written(a_world(holding(JOB, POD), slot=a_slot(JOB, POD), pods=(pod,)))
+        assert status.phase is Phase.SUCCEEDED
+        assert [each.key for each in status.artifacts or ()] == ["runs/uid-job/image-1.png"]
+        assert status.slot is None
+
+    @pytest.mark.parametrize("reason", [reason for reason in Reason if not reason.retriable])
+    def test_a_failure_that_no_other_try_can_mend_ends_the_job(self, reason: Reason) -> None:
+        pod = ended(POD, failure(reason), 1)
+        status = written(a_world(holding(JOB, POD), slot=a_slot(JOB, POD), pods=(pod,)))
+        failed = find(status, ConditionType.FAILED)
+        assert status.phase is Phase.FAILED
+        assert failed is not None
+        assert (failed.reason, failed.message) == (reason, "it broke")
+
+    @pytest.mark.parametrize(
+        "end",
+        [
+            ended(POD, failure(Reason.STORAGE_UNAVAILABLE), 75),
+            ended(POD, None, 137),
+            replace(POD, over=True, waiting_reason="Evicted", waiting_message="The node was low on memory."),
+        ],
+        ids=["told so", "killed", "evicted before it began"],
+    )
+    def test_a_failure_that_another_try_may_mend_is_tried_again_after_a_wait(self, end: RunnerPod) -> None:
+        status = written(a_world(holding(JOB, POD), slot=a_slot(JOB, POD), pods=(end,)))
+        assert (status.phase, status.failures, status.slot) == (Phase.QUEUED, 1, None)
+        assert status.next_attempt_time == NOW + RETRY_WAIT
+
+    def test_the_last_failure_that_is_allowed_ends_the_job_and_tells_the_cause(self) -> None:
+        job = a_job("job", backoff_limit=1)
+        pod = ended(a_pod(JOB, 2), failure(Reason.OUT_OF_MEMORY, "no memory"), 75)
+        held = holding(job, pod, failures=1)
+        failed = find(written(a_world(held, slot=a_slot(JOB, pod), pods=(pod,))), ConditionType.FAILED)
+        assert failed is not None
+        assert failed.reason == Reason.BACKOFF_LIMIT_EXCEEDED
+        assert failed.message.startswith("OutOfMemory: no memory")
+
+    def test_a_pod_that_vanished_is_a_failed_run_only_when_the_api_server_says_so(self) -> None:
+        held = holding(JOB, POD)
+        unseen = a_world(held, slot=a_slot(JOB, POD))
+        gone = a_world(held, slot=a_slot(JOB, POD), gone={POD.uid})
+        assert step(unseen) == LookForPods(JOB.uid, POD.uid)
+        assert written(gone).failures == 1
+
+    def test_the_slot_goes_on_once_the_end_is_written(self) -> None:
+        done = in_phase(JOB, Phase.SUCCEEDED, attempts=1, pod_uid=POD.uid)
+        slot = a_slot(JOB, POD)
+        world = a_world(done, OTHER, slot=slot, pods=(ended(POD, success(JOB)),))
+        assert step(world) == AssignSlot(slot, OTHER)
+
+    def test_the_slot_is_freed_when_nobody_else_waits(self) -> None:
+        done = in_phase(JOB, Phase.SUCCEEDED, attempts=1, pod_uid=POD.uid)
+        slot = a_slot(JOB, POD)
+        assert step(a_world(done, slot=slot, pods=(ended(POD, success(JOB)),))) == AssignSlot(slot, None)
+
+
+class TestStops:
+    @pytest.mark.parametrize(
+        ("spec", "pod", "reason"),
+        [
+            ({"suspend": True}, running(POD), "Suspended"),
+            ({"active_deadline_seconds": 5}, running(POD, seconds=6), Reason.ACTIVE_DEADLINE_EXCEEDED),
+            ({"start_deadline_seconds": 20}, POD, Reason.START_DEADLINE_EXCEEDED),
+        ],
+    )
+    def test_why_a_run_is_stopped_is_written_before_it_is(
+        self, spec: dict[str, object], pod: RunnerPod, reason: str
+    ) -> None:
+        job = holding(a_job("job", **spec), POD)
+        stopping = written(a_world(job, slot=a_slot(JOB, POD), pods=(pod,)))
+        ready = find(stopping, ConditionType.POD_READY)
+        assert ready is not None
+        assert ready.reason == reason
+        action = step(a_world(replace(job, status=stopping), slot=a_slot(JOB, POD), pods=(pod,)))
+        assert isinstance(action, DeletePod)
+
+    @pytest.mark.parametrize("pod", [running(POD), replace(POD, lost=True)], ids=["stopping", "on a lost node"])
+    def test_a_pod_that_lingers_keeps_its_slot(self, pod: RunnerPod) -> None:
+        job = holding(a_job("job", suspend=True), POD)
+        job = replace(job, status=statuses.stopping(job, "Suspended", "told to stop", NOW))
+        lingering = replace(pod, deleting=True)
+        assert step(a_world(job, OTHER, slot=a_slot(JOB, POD), pods=(lingering,))) is None
+
+    def test_a_suspended_run_does_not_count_as_a_failure(self) -> None:
+        job = holding(a_job("job", suspend=True), POD)
+        job = replace(job, status=statuses.stopping(job, "Suspended", "told to stop", NOW))
+        pod = ended(POD, failure(Reason.INTERRUPTED), 143)
+        status = written(a_world(job, slot=a_slot(JOB, POD), pods=(pod,)))
+        assert (status.phase, status.failures, status.slot) == (Phase.SUSPENDED, 0, None)
+
+    def test_a_run_that_was_done_before_it_could_be_stopped_has_succeeded(self) -> None:
+        job = holding(a_job("job", suspend=True), POD)
+        job = replace(job, status=statuses.stopping(job, "Suspended", "told to stop", NOW))
+        status = written(a_world(job, slot=a_slot(JOB, POD), pods=(ended(POD, success(JOB)),)))
+        assert status.phase is Phase.SUCCEEDED
+
+    def test_a_run_past_its_deadline_fails_its_job_for_good(self) -> None:
+        job = holding(a_job("job", active_deadline_seconds=5), POD)
+        job = replace(job, status=statuses.stopping(job, Reason.ACTIVE_DEADLINE_EXCEEDED, "too long", NOW))
+        pod = ended(POD, failure(Reason.INTERRUPTED), 143)
+        assert written(a_world(job, slot=a_slot(JOB, POD), pods=(pod,))).phase is Phase.FAILED
+
+    def test_a_pod_that_never_started_is_tried_again_and_tells_the_scheduler_s_words(self) -> None:
+        job = holding(a_job("job", start_deadline_seconds=20), POD)
+        words = replace(POD, waiting_reason="Unschedulable", waiting_message="0/3 nodes have a GPU.")
+        job = replace(job, status=written(a_world(job, slot=a_slot(JOB, POD), pods=(words,))))
+        status = written(a_world(job, slot=a_slot(JOB, POD), gone={POD.uid}))
+        ready = find(status, ConditionType.POD_READY)
+        assert (status.phase, status.failures) == (Phase.QUEUED, 1)
+        assert ready is not None
+        assert "0/3 nodes have a GPU." in ready.message
+
+
+class TestADeletedJob:
+    def test_a_holder_that_was_never_seen_is_looked_for(self) -> None:
+        slot = a_slot(JOB, POD)
+        assert step(a_world(OTHER, slot=slot, pods=(running(POD),))) == LookForHolder(slot)
+
+    def test_its_pod_is_deleted_and_the_slot_kept_until_that_is_gone(self) -> None:
+        slot, pod = a_slot(JOB, POD), running(POD)
+        assert isinstance(step(a_world(OTHER, slot=slot, pods=(pod,), gone={JOB.uid})), DeletePod)
+        assert step(a_world(OTHER, slot=slot, pods=(replace(pod, deleting=True),), gone={JOB.uid})) is None
+        assert step(a_world(OTHER, slot=slot, gone={JOB.uid, POD.uid})) == AssignSlot(slot, OTHER)
+
+    def test_a_job_that_is_being_deleted_is_stopped(self) -> None:
+        job = holding(replace(JOB, deleting=True), POD)
+        assert isinstance(step(a_world(job, slot=a_slot(JOB, POD), pods=(running(POD),))), DeletePod)
+
+
+class TestALeaseThatSomebodyDeleted:
+    def test_the_run_that_goes_on_gets_its_slot_back(self) -> None:
+        pod = running(POD)
+        assert step(a_world(holding(JOB, POD), OTHER, pods=(pod,))) == AssignSlot(a_slot(), holding(JOB, POD))
+
+    def test_it_is_confirmed_without_a_second_pod(self) -> None:
+        slot, pod = a_slot(JOB), running(POD)
+        assert step(a_world(holding(JOB, POD), OTHER, slot=slot, pods=(pod,))) == ConfirmPod(slot, pod)
+
+    def test_a_pod_of_a_run_that_is_over_for_its_job_is_deleted_before_the_slot_is_given_away(self) -> None:
+        done = in_phase(JOB, Phase.FAILED, attempts=1)
+        assert isinstance(step(a_world(done, OTHER, pods=(running(POD),))), DeletePod)
+
+
+def test_a_slot_beyond_the_configured_number_is_not_given_to_anybody_again() -> None:
+    done = in_phase(JOB, Phase.SUCCEEDED, attempts=1)
+    slot = a_slot(JOB, POD, number=1)
+    world = a_world(done, OTHER, slot=slot, pods=(replace(ended(POD, None), slot=1),))
+    assert next_step(slot, world, retry_wait) == AssignSlot(slot, None)
+
+
+def test_the_start_deadline_counts_from_the_pod_s_making() -> None:
+    job = holding(a_job("job", start_deadline_seconds=40), POD)
+    young = replace(POD, created=NOW - timedelta(seconds=39))
+    assert not isinstance(step(a_world(job, slot=a_slot(JOB, POD), pods=(young,))), DeletePod)
+    status = written(a_world(job, slot=a_slot(JOB, POD), pods=(young,)))
+    assert status.phase is Phase.STARTING
