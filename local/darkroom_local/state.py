@@ -80,7 +80,7 @@ class StateDir:
                 lock.seek(0)
                 holder = lock.read().strip() or "another process"
                 raise StateInUseError(
-                    f"{self.root} is used by process {holder}: stop it, or name another folder with --state-dir"
+                    f"{self.root} is used by process {holder}: stop it, or name another folder"
                 ) from error
             lock.truncate(0)
             lock.write(f"{os.getpid()}\n")

@@ -1,0 +1,112 @@
+"""`python -m darkroom_local.node --kubeconfig PATH --data-dir DIR --bin-dir BIN ...`: a node until it is stopped.
+
+SIGTERM and SIGINT let runs save their state first. A second node on the same folder is refused.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import uvicorn
+
+from darkroom_local.errors import LocalError
+from darkroom_local.kube import KubeClient
+from darkroom_local.kubeconfig import Connection, read_kubeconfig
+from darkroom_local.node.logs import log_app
+from darkroom_local.node.node import Node
+from darkroom_local.node.settings import NodeSettings
+from darkroom_local.state import StateDir
+
+SHUTDOWN_SECONDS = 2
+"""How long somebody who follows a log may take to read its end."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    options = _parser().parse_args(arguments)
+    try:
+        connection = read_kubeconfig(options.kubeconfig)
+        settings = _settings(options, connection)
+        with StateDir(settings.data_dir).locked():
+            asyncio.run(_serve(connection, settings))
+    except LocalError as error:
+        sys.exit(f"darkroom node: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="darkroom node", description="Run the pods of one namespace as processes.")
+    parser.add_argument("--kubeconfig", type=Path, required=True, help="how to reach the API server")
+    parser.add_argument("--namespace", help="whose pods are run; the context's own by default")
+    parser.add_argument("--name", default=f"darkroom-{socket.gethostname()}".lower(), help="name of the Node object")
+    parser.add_argument("--data-dir", type=Path, required=True, help="record of runs, logs and scratch space")
+    parser.add_argument("--bin-dir", type=Path, required=True, help="programs that pods may run")
+    parser.add_argument("--port", type=int, required=True, help="loopback port of logs and health")
+    parser.add_argument("--shutdown-grace-seconds", type=float, default=NodeSettings.shutdown_grace_seconds)
+    return parser
+
+
+def _settings(options: argparse.Namespace, connection: Connection) -> NodeSettings:
+    return NodeSettings(
+        name=options.name,
+        namespace=options.namespace or connection.namespace,
+        data_dir=options.data_dir.absolute(),
+        bin_dir=options.bin_dir.absolute(),
+        port=options.port,
+        shutdown_grace_seconds=options.shutdown_grace_seconds,
+    )
+
+
+async def _serve(connection: Connection, settings: NodeSettings) -> None:
+    """Run the node and its HTTP server until a signal, or until one of them fails."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    async with KubeClient(connection) as client:
+        node = Node(client, settings)
+        server = _Server(_server_config(node))
+        work, service = asyncio.create_task(node.run()), asyncio.create_task(server.serve())
+        signalled = asyncio.create_task(stopped.wait())
+        await asyncio.wait([work, service, signalled], return_when=asyncio.FIRST_COMPLETED)
+        await node.stop()
+        server.should_exit = True
+        for task in (work, signalled):
+            task.cancel()
+        _raise_first(await asyncio.gather(work, service, return_exceptions=True))
+
+
+def _server_config(node: Node) -> uvicorn.Config:
+    return uvicorn.Config(
+        log_app(node),
+        host="127.0.0.1",
+        port=node.settings.port,
+        access_log=False,
+        log_level="warning",
+        lifespan="off",
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: runs are stopped before logs are."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _raise_first(results: Sequence[object]) -> None:
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""The node's record of runs: one JSON line for each start and each end of a process, in the order they happened.
+
+Written by the workers; read again by the node when it starts, and by tests and stories. A start is on disk before its
+program is let go, and an end is written only after the process was reaped, so that two runs overlap if, and only if,
+the second one's start stands before the first one's end. Lines are compared by their order, never by their times:
+`time_ns` is CLOCK_REALTIME, which goes on over restarts of the node and of the machine, but can be set.
+"""
+
+import errno
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+
+class Event(StrEnum):
+    START = "start"
+    END = "end"
+
+
+LOST = "lost with the node"
+"""The `note` of an end that a restarted node wrote in place of the one that ran the process."""
+SHUT_DOWN = "stopped with the node"
+"""The `note` of an end that came because the node was told to stop."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One run, from the line of its start to the line of its end."""
+
+    pod_uid: str
+    pod_name: str
+    pid: int
+    began: int
+    """Number of the line, from 0."""
+    start_ns: int
+    ended: int | None = None
+    """None: it has no end yet."""
+    end_ns: int | None = None
+    exit_code: int | None = None
+    reason: str = ""
+    """The container's: Completed, Error or OOMKilled."""
+    note: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    """The pod's, which tell the job."""
+
+
+def read_record(path: Path) -> list[Interval]:
+    """The runs of a record, in the order of their starts. A last line that a crash cut short is left out."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return intervals(json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n"))
+
+
+def intervals(entries: Iterable[dict[str, Any]]) -> list[Interval]:
+    """Pair starts with ends. Raises `ValueError` for an end without a start, or a pod that was started twice."""
+    runs: dict[str, Interval] = {}
+    for number, entry in enumerate(entries):
+        uid = entry["uid"]
+        match Event(entry["event"]):
+            case Event.START if uid not in runs:
+                runs[uid] = _begun(entry, number)
+            case Event.END if uid in runs and runs[uid].ended is None:
+                runs[uid] = _over(runs[uid], entry, number)
+            case event:
+                raise ValueError(f"line {number + 1}: an unexpected {event} of pod {entry['pod']} ({uid})")
+    return list(runs.values())
+
+
+def _begun(entry: dict[str, Any], number: int) -> Interval:
+    return Interval(
+        pod_uid=entry["uid"],
+        pod_name=entry["pod"],
+        pid=entry["pid"],
+        began=number,
+        start_ns=entry["time_ns"],
+        labels=entry["labels"],
+    )
+
+
+def _over(run: Interval, entry: dict[str, Any], number: int) -> Interval:
+    return replace(
+        run,
+        ended=number,
+        end_ns=entry["time_ns"],
+        exit_code=entry["exit_code"],
+        reason=entry["reason"],
+        note=entry["note"],
+    )
+
+
+def overlaps(runs: Iterable[Interval]) -> list[tuple[Interval, Interval]]:
+    """All pairs of runs that were running at the same moment. One without an end is running still."""
+    ordered = sorted(runs, key=lambda run: run.began)
+    return [(a, b) for a, b in combinations(ordered, 2) if a.ended is None or b.began < a.ended]
+
+
+class Record:
+    """The record of this node, open for writing. There is one writer; every line is on disk when its method returns."""
+
+    def __init__(self, path: Path) -> None:
+        _drop_torn_line(path)
+        self.runs = {run.pod_uid: run for run in read_record(path)}
+        """By the pod's uid."""
+        self._lines = sum(2 if run.ended is not None else 1 for run in self.runs.values())
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        _sync_folder(path.parent)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def start(self, pod_uid: str, pod_name: str, pid: int, labels: dict[str, str]) -> None:
+        """The process exists, and waits to be let go."""
+        entry = {"event": Event.START, "uid": pod_uid, "pod": pod_name, "pid": pid, "labels": labels}
+        entry["time_ns"] = time.time_ns()
+        self.runs[pod_uid] = _begun(entry, self._append(entry))
+
+    def end(self, pod_uid: str, exit_code: int, reason: str, note: str = "") -> Interval:
+        """The process is gone."""
+        run = self.runs[pod_uid]
+        entry = {"event": Event.END, "uid": pod_uid, "pod": run.pod_name, "pid": run.pid, "exit_code": exit_code}
+        entry |= {"reason": reason, "note": note, "time_ns": time.time_ns()}
+        self.runs[pod_uid] = _over(run, entry, self._append(entry))
+        return self.runs[pod_uid]
+
+    def _append(self, entry: dict[str, Any]) -> int:
+        """The number of the new line. After an `OSError` (a full disk) the record is as it was."""
+        size = os.fstat(self._descriptor).st_size
+        line = (json.dumps(entry) + "\n").encode()
+        try:
+            if os.write(self._descriptor, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self._descriptor)
+        except OSError:
+            os.ftruncate(self._descriptor, size)
+            raise
+        self._lines += 1
+        return self._lines - 1
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut off what a crash left of a last line: it was never acted upon."""
+    if path.exists():
+        content = path.read_bytes()
+        os.truncate(path, content.rfind(b"\n") + 1)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new file is only safe once its folder is on disk too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

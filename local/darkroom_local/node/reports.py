@@ -1,0 +1,66 @@
+"""Tells the API server what became of a pod, for as long as it takes. One for each pod; used by its worker.
+
+The newest status replaces one that could not be sent yet, and requests never overtake each other.
+"""
+
+import asyncio
+import contextlib
+import logging
+
+from darkroom_local.errors import ApiError, ConflictError, NotFoundError
+from darkroom_local.kube import Json, KubeClient, persist
+
+log = logging.getLogger(__name__)
+
+
+class StatusReports:
+    """The status of exactly one pod: a namesake with another uid is never touched."""
+
+    def __init__(self, client: KubeClient, path: str, uid: str) -> None:
+        self._client = client
+        self._path = path
+        self._uid = uid
+        self._newest: Json | None = None
+        self._wanted = asyncio.Event()
+        self._told = asyncio.Event()
+        self._told.set()
+
+    def tell(self, status: Json) -> None:
+        """Send this status, soon, in place of any before it."""
+        self._newest = status
+        self._told.clear()
+        self._wanted.set()
+
+    async def told(self) -> None:
+        """Wait until everything is told, or the pod is gone."""
+        await self._told.wait()
+
+    async def run(self) -> None:
+        """Send statuses until it is cancelled."""
+        while True:
+            await self._wanted.wait()
+            status = self._newest
+            try:
+                await persist(self._send)
+            except (NotFoundError, ConflictError):
+                log.info("%s is gone: nobody is told of it", self._path)
+            except ApiError as error:
+                log.error("the status of %s was refused: %s", self._path, error)
+            if self._newest is status:
+                self._wanted.clear()
+                self._told.set()
+
+    async def delete(self) -> None:
+        """Remove the pod from the API server: nothing of it is running any more."""
+
+        async def attempt() -> Json:
+            await self._client.delete(self._path, uid=self._uid, grace_seconds=0)
+            return {}
+
+        with contextlib.suppress(NotFoundError, ConflictError):
+            await persist(attempt)
+
+    async def _send(self) -> Json:
+        return await self._client.patch(
+            f"{self._path}/status", {"metadata": {"uid": self._uid}, "status": self._newest}
+        )

@@ -1,0 +1,226 @@
+"""The life of one pod on this node, from its start to its removal. One worker for each pod; `node.py` owns them.
+
+A pod is started at most once, ever: that it was started stands in the record before it is, and what stands there is
+never started again, by this node or by one that was restarted.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from darkroom_local.errors import NotFoundError
+from darkroom_local.kube import Json, KubeClient, persist
+from darkroom_local.node import manifest, processes, statuses
+from darkroom_local.node.folders import PodFolders
+from darkroom_local.node.manifest import Sources, WaitingError
+from darkroom_local.node.processes import RunProcess
+from darkroom_local.node.record import LOST, SHUT_DOWN, Interval, Record
+from darkroom_local.node.reports import StatusReports
+from darkroom_local.node.settings import NodeSettings
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 2.0
+"""How long a pod that could not be started, or a record that could not be written, waits for another try."""
+
+
+@dataclass(frozen=True)
+class Premises:
+    """What all workers of a node share."""
+
+    settings: NodeSettings
+    client: KubeClient
+    record: Record
+    folders: PodFolders
+
+
+class Worker:
+    """One pod. `observe` tells it what the API server shows; `run` does the work."""
+
+    def __init__(self, pod: Json, premises: Premises) -> None:
+        self.pod = pod
+        self.uid: str = pod["metadata"]["uid"]
+        self.name: str = pod["metadata"]["name"]
+        self.gone = False
+        """The API server has it no more."""
+        self._premises = premises
+        self._folder = premises.folders.of(self.uid)
+        self._stopping = asyncio.Event()
+        self._stop_at = float("inf")
+        self._note = ""
+        self._changed = asyncio.Event()
+        self._over = asyncio.Event()
+        path = f"/api/v1/namespaces/{premises.settings.namespace}/pods/{self.name}"
+        self._reports = StatusReports(premises.client, path, self.uid)
+        self.observe(pod)
+
+    @property
+    def interval(self) -> Interval | None:
+        """Its run, once it was started."""
+        return self._premises.record.runs.get(self.uid)
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing of it runs, and nothing of it will."""
+        return self.interval is not None and self.interval.ended is not None
+
+    def observe(self, pod: Json | None) -> None:
+        """The pod as it is now; None when it is gone, which ends its process at once."""
+        if pod is None:
+            self.gone = True
+            self._stop(0)
+        else:
+            self.pod = pod
+            if "deletionTimestamp" in pod["metadata"]:
+                self._stop(float(pod["metadata"].get("deletionGracePeriodSeconds") or 0))
+        self._changed.set()
+
+    def shut_down(self, grace_seconds: float) -> None:
+        """The node was told to stop."""
+        self._note = SHUT_DOWN
+        self._stop(grace_seconds)
+
+    async def process_ended(self) -> None:
+        """Wait until nothing of it runs or will run, and the record says so. After `shut_down`, or it may take long."""
+        await self._over.wait()
+
+    async def told(self) -> None:
+        await self._reports.told()
+
+    async def run(self) -> None:
+        """Until the pod is gone from the API server and nothing of it runs."""
+        reporting = asyncio.create_task(self._reports.run(), name=f"report-{self.name}")
+        try:
+            if self.interval is None and not self._is_settled():
+                await self._start_and_wait()
+            self._over.set()
+            await self._report_end()
+            await self._leave()
+        finally:
+            self._over.set()
+            reporting.cancel()
+
+    def _is_settled(self) -> bool:
+        """Somebody has said from afar that the pod is over (pod garbage collection does)."""
+        return (self.pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+    async def _start_and_wait(self) -> None:
+        process = await self._start()
+        if process is None or self.interval is None:
+            return
+        self._reports.tell(statuses.running(self.pod, self.interval))
+        stopping = asyncio.create_task(self._enforce_stop(process))
+        end = await process.wait()
+        stopping.cancel()
+        log.info("%s ended with %d (%s)", self.name, end.code, end.reason)
+        await _insist(lambda: self._premises.record.end(self.uid, end.code, end.reason, self._note))
+
+    async def _start(self) -> RunProcess | None:
+        """The process, or None when the pod was stopped before it could be started."""
+        if not self._stopping.is_set():
+            self._reports.tell(statuses.waiting(self.pod, "ContainerCreating"))
+        while not self._stopping.is_set():
+            try:
+                return await self._try_to_start()
+            except WaitingError as error:
+                log.warning("%s waits: %s", self.name, error)
+                self._reports.tell(statuses.waiting(self.pod, error.reason, str(error)))
+                await _first_of(self._stopping.wait(), asyncio.sleep(RETRY_SECONDS))
+        return None
+
+    async def _try_to_start(self) -> RunProcess | None:
+        gathering = asyncio.create_task(self._sources())
+        await _first_of(gathering, self._stopping.wait())
+        if self._stopping.is_set():
+            return None
+        launch = manifest.launch(self.pod, gathering.result(), self._folder, self._premises.settings.bin_dir)
+        try:
+            return await processes.start(launch, self._folder, self._note_start)
+        except (OSError, ValueError) as error:  # A full disk, a variable too large for the kernel or with a NUL in it.
+            raise WaitingError("CreateContainerError", f"{launch.program} can't be started: {error}") from error
+
+    def _note_start(self, pid: int) -> None:
+        self._premises.record.start(self.uid, self.name, pid, self.pod["metadata"].get("labels") or {})
+        log.info("%s starts as process %d", self.name, pid)
+
+    async def _sources(self) -> Sources:
+        secret_names, config_map_names = manifest.source_names(self.pod)
+        secrets = {name: await self._get("secrets", name) for name in secret_names}
+        config_maps = {name: await self._get("configmaps", name) for name in config_map_names}
+        return Sources(
+            secrets={name: manifest.decoded_secret(each) for name, each in secrets.items() if each},
+            config_maps={name: each.get("data") or {} for name, each in config_maps.items() if each},
+        )
+
+    async def _get(self, plural: str, name: str) -> Json | None:
+        path = f"/api/v1/namespaces/{self._premises.settings.namespace}/{plural}/{name}"
+        try:
+            return await persist(lambda: self._premises.client.get(path))
+        except NotFoundError:
+            return None
+
+    def _stop(self, grace_seconds: float) -> None:
+        """Begin to stop, or shorten the time that stopping may take."""
+        self._stop_at = min(self._stop_at, asyncio.get_running_loop().time() + grace_seconds)
+        self._stopping.set()
+        self._changed.set()
+
+    async def _enforce_stop(self, process: RunProcess) -> None:
+        """SIGTERM as soon as the pod is to stop, SIGKILL when its time is up. Cancelled when the process has ended."""
+        clock = asyncio.get_running_loop().time
+        await self._stopping.wait()
+        process.terminate()
+        while (left := self._stop_at - clock()) > 0:
+            self._changed.clear()
+            await _first_of(self._changed.wait(), asyncio.sleep(left))
+        process.kill()
+
+    async def _report_end(self) -> None:
+        if self.interval is None or self.interval.ended is None or self.gone:
+            return
+        if not statuses.is_terminated(self.pod):
+            self._reports.tell(statuses.terminated(self.pod, self.interval, self._folder.last_word()))
+            await self._reports.told()
+        self._folder.clear()
+
+    async def _leave(self) -> None:
+        """Once the pod is to be deleted, delete it: this node is the one that knows that nothing of it runs."""
+        await self._until(lambda: self.gone or "deletionTimestamp" in self.pod["metadata"])
+        await self._reports.delete()
+        await self._until(lambda: self.gone)  # Somebody's finalizer may keep it.
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
+
+
+async def _insist(write: Callable[[], object]) -> None:
+    """Repeat a write to the record until it succeeds: what is not on record must not be acted upon."""
+    while True:
+        try:
+            write()
+        except OSError as error:
+            log.error("the record can't be written: %s", error)
+            await asyncio.sleep(RETRY_SECONDS)
+        else:
+            return
+
+
+async def _first_of(*awaitables: Awaitable[object]) -> None:
+    """Return when one of them is done; the others are cancelled."""
+    tasks = [asyncio.ensure_future(each) for each in awaitables]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def close_lost_runs(premises: Premises) -> None:
+    """Runs of a node that died: end what is left of them, and say so in the record. Before anything is started."""
+    for run in [run for run in premises.record.runs.values() if run.ended is None]:
+        await processes.kill_leftovers(premises.folders.of(run.pod_uid))
+        premises.record.end(run.pod_uid, processes.KILLED, "Error", LOST)
+        log.warning("%s was lost when this node died", run.pod_name)
