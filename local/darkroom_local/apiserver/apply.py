@@ -1,113 +1,186 @@
-"""Server-side apply: who manages which field. Pure; called by verbs.
+"""Who manages which field: server-side apply, and what other writes change of it. Pure; called by `verbs.py`.
 
-A field is a path to a leaf; lists are leaves, except that they are merged item by item where strategic merge does so.
 https://kubernetes.io/docs/reference/using-api/server-side-apply/
 """
 
+import json
+from dataclasses import dataclass
 from typing import Any
 
 from darkroom_local.apiserver.documents import Json, clone, now
 from darkroom_local.apiserver.errors import StatusError
-from darkroom_local.apiserver.patches import merge, strategic
+from darkroom_local.apiserver.fields import (
+    FieldSet,
+    Path,
+    Typing,
+    fields_of,
+    find,
+    from_fields_v1,
+    is_item,
+    remove,
+    steps_into,
+    to_fields_v1,
+)
 from darkroom_local.apiserver.registry import Resource
 
-Path = tuple[str, ...]
-IDENTITY = frozenset({("apiVersion",), ("kind",), ("metadata", "name"), ("metadata", "namespace")})
-SERVER_OWNED = frozenset({"managedFields", "resourceVersion", "uid", "creationTimestamp", "generation"})
+NONE: FieldSet = frozenset()
 
 
-def server_side_apply(current: Json | None, applied: Json, manager: str, force: bool, resource: Resource) -> Json:
-    """The object after `manager` applied its fields. `current` may be changed. Raises 409 when another manages them."""
-    wanted: Json = clone(applied)
-    wanted["metadata"] = {key: each for key, each in (wanted.get("metadata") or {}).items() if key not in SERVER_OWNED}
-    mine = _leaves(wanted) - IDENTITY
-    entries = _entries(current)
-    before = entries.pop(manager, frozenset())
-    if current is None:
-        result = wanted
-    else:
-        entries = _settle_conflicts(current, wanted, mine, entries, manager, force)
-        others = frozenset().union(*entries.values())
-        for path in before - mine - others:
-            _remove(current, path)
-        result = merge(current, wanted) if resource.custom else strategic(current, wanted)
-    result["metadata"]["managedFields"] = [
-        _entry(name, fields, resource) for name, fields in sorted({**entries, manager: mine}.items()) if fields
-    ]
+@dataclass(frozen=True, order=True)
+class Manager:
+    """Who writes, how, and to which part."""
+
+    name: str
+    operation: str
+    """Apply or Update."""
+    subresource: str = ""
+
+
+Managers = dict[Manager, FieldSet]
+
+
+def server_side_apply(
+    current: Json | None, applied: Json, who: str, force: bool, resource: Resource, subresource: str = ""
+) -> Json:
+    """The object after `who` applied its fields. `current` may be changed. Raises 409 when another manages them."""
+    typing, manager = Typing.of(resource), Manager(who, "Apply", subresource)
+    wanted = _own_part(applied, resource, subresource)
+    mine = fields_of(wanted, typing)
+    entries = _read(current)
+    before = entries.pop(manager, NONE)
+    result: Json = wanted
+    if current is not None:
+        entries = _settle(current, wanted, mine, entries, force)
+        result = _merge(current, wanted, typing)
+        for path in _abandoned(before - mine, entries):
+            remove(result, path)
+    result["metadata"]["managedFields"] = _write({**entries, manager: mine}, current, resource)
     return result
 
 
-def _settle_conflicts(
-    current: Json, wanted: Json, mine: frozenset[Path], entries: dict[str, frozenset[Path]], manager: str, force: bool
-) -> dict[str, frozenset[Path]]:
+def track(old: Json | None, new: Json, who: str, resource: Resource, subresource: str = "") -> None:
+    """Note in `new` who manages what it changes of `old`: the writer takes over what it changed."""
+    typing, manager = Typing.of(resource), Manager(who, "Update", subresource)
+    before = fields_of(old, typing) if old else NONE
+    after = fields_of(new, typing)
+    changed = {path for path in after if path not in before or (not is_item(path) and _differs(old, new, path))}
+    gone = before - after
+    source = new if "managedFields" in new["metadata"] else old
+    entries = {each: fields - changed - gone for each, fields in _read(source).items()}
+    if changed:
+        entries[manager] = entries.get(manager, NONE) | changed
+    new["metadata"]["managedFields"] = _write(entries, old, resource)
+
+
+def same_managers(old: Json, new: Json) -> bool:
+    """Whether the same ones manage the same fields."""
+    return _read(old) == _read(new)
+
+
+def _differs(old: Json | None, new: Json, path: Path) -> bool:
+    return bool(find(old, path) != find(new, path))
+
+
+def _own_part(applied: Json, resource: Resource, subresource: str) -> Json:
+    """What of an applied document may be set here."""
+    kept: Json = {key: value for key, value in clone(applied).items() if value is not None}
+    metadata = kept.get("metadata") or {}
+    server_owned = ("managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "deletionTimestamp")
+    kept["metadata"] = {key: value for key, value in metadata.items() if key not in server_owned}
+    if subresource == "status":
+        identity = {key: kept["metadata"][key] for key in ("name", "namespace") if key in kept["metadata"]}
+        envelope: Json = {key: kept[key] for key in ("apiVersion", "kind", "status") if key in kept}
+        return {**envelope, "metadata": identity}
+    if resource.has_status:
+        kept.pop("status", None)
+    return kept
+
+
+def _settle(current: Json, wanted: Json, mine: FieldSet, entries: Managers, force: bool) -> Managers:
     """What the other managers keep. Raises 409 unless forced."""
-    contested = {path for path in mine if _at(current, path) != _at(wanted, path)}
+    contested = frozenset(path for path in mine if not is_item(path) and _differs(current, wanted, path))
     conflicts = [(other, path) for other, fields in sorted(entries.items()) for path in sorted(fields & contested)]
     if conflicts and not force:
         raise _conflict(conflicts)
     return {other: fields - contested for other, fields in entries.items()}
 
 
-def _conflict(conflicts: list[tuple[str, Path]]) -> StatusError:
-    causes = [
-        {"reason": "FieldManagerConflict", "message": f'conflict with "{other}"', "field": "." + ".".join(path)}
-        for other, path in conflicts
-    ]
-    others = ", ".join(f'conflict with "{cause["message"][15:-1]}": {cause["field"]}' for cause in causes)
+def _abandoned(dropped: FieldSet, others: Managers) -> list[Path]:
+    """Which of the fields that its manager no longer applies nobody else holds; an item before its own fields."""
+    held = NONE.union(*others.values())
+    within = {path[:length] for path in held for length in range(1, len(path) + 1)}
+    return sorted(dropped - within, key=len)
+
+
+def _merge(current: Any, wanted: Any, typing: Typing) -> Any:
+    if isinstance(current, dict) and isinstance(wanted, dict) and not typing.is_atomic():
+        merged = dict(current)
+        for name, value in wanted.items():
+            merged[name] = _merge(current.get(name), value, typing.field(name))
+        return merged
+    steps = steps_into(wanted, typing) if isinstance(wanted, list) else None
+    known = steps_into(current, typing) if isinstance(current, list) else None
+    if steps is None or known is None:
+        return wanted
+    items = dict(known)
+    for step, item in steps:
+        items[step] = _merge(items.get(step), item, typing.item())
+    return list(items.values())
+
+
+def _conflict(conflicts: list[tuple[Manager, Path]]) -> StatusError:
+    causes, told = [], []
+    for other, path in conflicts:
+        field, why = _spoken(path), f'conflict with "{other.name}"'
+        causes.append({"reason": "FieldManagerConflict", "message": why, "field": field})
+        told.append(f"{why}: {field}")
     count = f"{len(causes)} conflict{'s' if len(causes) > 1 else ''}"
-    return StatusError(409, "Conflict", f"Apply failed with {count}: {others}", {"causes": causes})
+    return StatusError(409, "Conflict", f"Apply failed with {count}: {', '.join(told)}", {"causes": causes})
 
 
-def _leaves(value: Any, path: Path = ()) -> frozenset[Path]:
-    if isinstance(value, dict) and value:
-        return frozenset().union(*(_leaves(each, (*path, key)) for key, each in value.items()))
-    return frozenset({path}) if path else frozenset()
+def _spoken(path: Path) -> str:
+    """`.spec.containers[name="main"].image`, as Kubernetes writes a path."""
+    return "".join(_spoken_step(step[0], step[2:]) for step in path)
 
 
-def _entries(current: Json | None) -> dict[str, frozenset[Path]]:
-    managed = (current or {}).get("metadata", {}).get("managedFields") or []
-    return {each["manager"]: _from_fields_v1(each.get("fieldsV1") or {}) for each in managed}
+def _spoken_step(kind: str, name: str) -> str:
+    if kind == "f":
+        return f".{name}"
+    if kind == "v":
+        return f"[={name}]"
+    return "[" + ",".join(f"{key}={json.dumps(value)}" for key, value in json.loads(name).items()) + "]"
 
 
-def _entry(manager: str, fields: frozenset[Path], resource: Resource) -> Json:
+def _read(document: Json | None) -> Managers:
+    found = (document or {}).get("metadata", {}).get("managedFields") or []
     return {
-        "manager": manager,
-        "operation": "Apply",
-        "apiVersion": resource.group_version,
-        "time": now(),
-        "fieldsType": "FieldsV1",
-        "fieldsV1": _to_fields_v1(fields),
+        Manager(each["manager"], each.get("operation", "Update"), each.get("subresource", "")): from_fields_v1(
+            each.get("fieldsV1") or {}
+        )
+        for each in found
+        if each.get("manager")
     }
 
 
-def _to_fields_v1(fields: frozenset[Path]) -> Json:
-    tree: Json = {}
-    for path in sorted(fields):
-        node = tree
-        for key in path:
-            node = node.setdefault(f"f:{key}", {})
-    return tree
+def _write(entries: Managers, old: Json | None, resource: Resource) -> list[Json]:
+    """The list for the metadata; an entry that stays the same keeps its time."""
+    before, present = _read(old), now()
+    listed = (old or {}).get("metadata", {}).get("managedFields") or []
+    times = {Manager(each["manager"], each["operation"], each.get("subresource", "")): each["time"] for each in listed}
+    return [
+        _entry(manager, fields, times[manager] if before.get(manager) == fields else present, resource)
+        for manager, fields in sorted(entries.items())
+        if fields
+    ]
 
 
-def _from_fields_v1(tree: Json, path: Path = ()) -> frozenset[Path]:
-    if not tree:
-        return frozenset({path}) if path else frozenset()
-    return frozenset().union(*(_from_fields_v1(each, (*path, key.removeprefix("f:"))) for key, each in tree.items()))
-
-
-def _at(document: Any, path: Path) -> Any:
-    for key in path:
-        if not isinstance(document, dict) or key not in document:
-            return None
-        document = document[key]
-    return document
-
-
-def _remove(document: Json, path: Path) -> None:
-    """Remove a leaf, and the objects that it leaves empty."""
-    if len(path) > 1 and isinstance(document.get(path[0]), dict):
-        _remove(document[path[0]], path[1:])
-        if not document[path[0]]:
-            del document[path[0]]
-    else:
-        document.pop(path[0], None)
+def _entry(manager: Manager, fields: FieldSet, time: str, resource: Resource) -> Json:
+    entry = {
+        "manager": manager.name,
+        "operation": manager.operation,
+        "apiVersion": resource.group_version,
+        "time": time,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": to_fields_v1(fields),
+    }
+    return entry | ({"subresource": manager.subresource} if manager.subresource else {})

@@ -6,14 +6,24 @@ Called by `routes.py` for as long as the server runs, woken by `verbs.py`.
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 
 from darkroom_local.apiserver.documents import Json, clone, is_being_deleted, owners
 from darkroom_local.apiserver.errors import StatusError
 from darkroom_local.apiserver.registry import Resource
+from darkroom_local.apiserver.store import StoreConflictError
 from darkroom_local.apiserver.verbs import DEFINITIONS, FOREGROUND, NAMESPACES, ORPHAN, Api, Place
 
 log = logging.getLogger(__name__)
+
+EVENT_KIND = "/events"
+EVENT_LIFE = timedelta(hours=1)
+"""As long as Kubernetes keeps events by default."""
+REST_SECONDS = 60.0
+"""Without being woken it looks at everything this often."""
+
+Settle = Callable[[Api, Resource, Json], int]
 
 
 class Collector:
@@ -28,7 +38,10 @@ class Collector:
 
     async def run(self, api: Api) -> None:
         while True:
-            await self._wanted.wait()
+            try:
+                await asyncio.wait_for(self._wanted.wait(), REST_SECONDS)
+            except TimeoutError:
+                log.debug("looking at everything, unasked")
             self._wanted.clear()
             if collect(api):
                 self._wanted.set()  # What was collected may have orphaned more.
@@ -36,29 +49,58 @@ class Collector:
 
 
 def collect(api: Api) -> int:
-    """One round; how many objects it touched."""
-    return sum(_settle(api, resource, document) for resource, document in list(_everything(api)))
+    """One round; how many objects it touched.
+
+    What is abandoned goes first: once a kind is gone, nobody can tell any more whether an owner of it is.
+    """
+    return _round(api, _sweep) + _round(api, _go_on_deleting)
+
+
+def _round(api: Api, settle: Settle) -> int:
+    return sum(_settled(api, settle, resource, document) for resource, document in list(_everything(api)))
 
 
 def _everything(api: Api) -> Iterator[tuple[Resource, Json]]:
-    for collection, document in api.store.everything():
+    for collection in api.store.collections():
         if resource := api.registry.of_collection(collection):
-            yield resource, document
+            for document in api.store.items(collection):
+                yield resource, document
 
 
-def _settle(api: Api, resource: Resource, document: Json) -> int:
-    """Whatever this object needs; 1 when something was done."""
+def _settled(api: Api, settle: Settle, resource: Resource, seen: Json) -> int:
+    """What was done for one object, if it is still there."""
+    metadata = seen["metadata"]
+    document = api.store.get(resource.collection, metadata.get("namespace", ""), metadata["name"])
+    if document is None or document["metadata"]["uid"] != metadata["uid"]:
+        return 0
     try:
-        if _is_abandoned(api, document) and not is_being_deleted(document):
-            api.delete(_place(resource, document), {"propagationPolicy": "Background"})
-            return 1
-        return _go_on_deleting(api, resource, document) if is_being_deleted(document) else 0
-    except StatusError as error:
-        log.info("collecting %s %s: %s", resource.plural, document["metadata"]["name"], error)
+        return settle(api, resource, document)
+    except (StatusError, StoreConflictError) as error:
+        log.warning("collecting %s %s: %s", resource.plural, metadata["name"], error)
         return 0
 
 
+def _sweep(api: Api, resource: Resource, document: Json) -> int:
+    """Delete what nobody owns any more, and events that are past their time."""
+    if is_being_deleted(document) or not (_is_abandoned(api, document) or _is_stale(resource, document)):
+        return 0
+    api.delete(_place(resource, document), {"propagationPolicy": "Background"})
+    return 1
+
+
+def _is_stale(resource: Resource, document: Json) -> bool:
+    if resource.collection != EVENT_KIND:
+        return False
+    seen = document.get("lastTimestamp") or document["metadata"]["creationTimestamp"]
+    try:
+        return datetime.now(UTC) - datetime.fromisoformat(seen) > EVENT_LIFE
+    except (TypeError, ValueError):
+        return True
+
+
 def _go_on_deleting(api: Api, resource: Resource, document: Json) -> int:
+    if not is_being_deleted(document):
+        return 0
     finalizers = document["metadata"].get("finalizers") or []
     if ORPHAN in finalizers:
         for kind, dependent in _dependents(api, document):
@@ -72,13 +114,19 @@ def _go_on_deleting(api: Api, resource: Resource, document: Json) -> int:
 
 
 def _delete_foreground(api: Api, resource: Resource, document: Json) -> int:
+    """Delete the dependents; the owner goes when none is left of those that say they block it."""
     dependents = list(_dependents(api, document))
-    if not dependents:
-        return _drop_finalizer(api, resource, document, FOREGROUND)
     waiting = [(kind, each) for kind, each in dependents if not is_being_deleted(each)]
     for kind, dependent in waiting:
         api.delete(_place(kind, dependent), {"propagationPolicy": "Background"})
-    return len(waiting)
+    if any(_blocks(each, document) for _, each in dependents):
+        return len(waiting)
+    return _drop_finalizer(api, resource, document, FOREGROUND)
+
+
+def _blocks(dependent: Json, owner: Json) -> bool:
+    uid = owner["metadata"]["uid"]
+    return any(each.get("uid") == uid and each.get("blockOwnerDeletion") for each in owners(dependent))
 
 
 def _empty(api: Api, resource: Resource, document: Json) -> int:
@@ -87,10 +135,7 @@ def _empty(api: Api, resource: Resource, document: Json) -> int:
     waiting = [(kind, each) for kind, each in contents if not is_being_deleted(each)]
     for kind, each in waiting:
         api.delete(_place(kind, each), {"propagationPolicy": "Background"})
-    if not contents:
-        api.finish_deletion(resource, document)
-        return 1
-    return len(waiting)
+    return len(waiting) if contents else int(api.finish_deletion(resource, document))
 
 
 def _is_within(resource: Resource, container: Json, kind: Resource, document: Json) -> bool:
@@ -103,17 +148,18 @@ def _is_within(resource: Resource, container: Json, kind: Resource, document: Js
 def _is_abandoned(api: Api, document: Json) -> bool:
     """Whether it had owners and none of them is left."""
     references = list(owners(document))
-    return bool(references) and not any(_owner(api, document, each) for each in references)
+    return bool(references) and not any(_is_there(api, document, each) for each in references)
 
 
-def _owner(api: Api, document: Json, reference: Json) -> Json | None:
+def _is_there(api: Api, document: Json, reference: Json) -> bool:
+    """Whether an owner exists. One of a kind that isn't served can't be looked for, and counts as there."""
     group, _, version = str(reference.get("apiVersion", "")).rpartition("/")
     kind = api.registry.find_kind(group, version, str(reference.get("kind")))
     if kind is None:
-        return reference
+        return True
     namespace = document["metadata"].get("namespace", "") if kind.namespaced else ""
     found = api.store.get(kind.collection, namespace, str(reference.get("name")))
-    return found if found and found["metadata"]["uid"] == reference.get("uid") else None
+    return found is not None and bool(found["metadata"]["uid"] == reference.get("uid"))
 
 
 def _dependents(api: Api, owner: Json) -> Iterator[tuple[Resource, Json]]:
@@ -126,7 +172,9 @@ def _dependents(api: Api, owner: Json) -> Iterator[tuple[Resource, Json]]:
 def _disown(api: Api, resource: Resource, document: Json, owner: Json) -> None:
     after = clone(document)
     kept = [each for each in owners(document) if each.get("uid") != owner["metadata"]["uid"]]
-    after["metadata"]["ownerReferences"] = kept
+    after["metadata"].pop("ownerReferences")
+    if kept:
+        after["metadata"]["ownerReferences"] = kept
     api.replace(resource, document, after)
 
 

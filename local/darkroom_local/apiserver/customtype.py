@@ -84,14 +84,26 @@ def _resource(spec: Json, version: Json, compiled: CustomType) -> Resource:
     )
 
 
+def fill_in(definition: Json) -> None:
+    """The names that a definition leaves to the server, in place."""
+    spec = definition.get("spec") or {}
+    names = spec.get("names") or {}
+    if kind := names.get("kind"):
+        names.setdefault("singular", kind.lower())
+        names.setdefault("listKind", f"{kind}List")
+        spec.setdefault("conversion", {"strategy": "None"})
+
+
 def established(definition: Json, now: str) -> Json:
     """The status of a definition whose names are accepted and whose kinds are served."""
-    spec = definition["spec"]
+    spec, before = definition["spec"], definition.get("status") or {}
     common = {"status": "True", "lastTransitionTime": now}
+    stored = [each["name"] for each in spec["versions"] if each.get("storage")]
     return {
         "acceptedNames": spec["names"],
-        "storedVersions": [each["name"] for each in spec["versions"] if each.get("storage")],
-        "conditions": [
+        "storedVersions": list(dict.fromkeys([*(before.get("storedVersions") or []), *stored])),
+        "conditions": before.get("conditions")
+        or [
             {"type": "NamesAccepted", "reason": "NoConflicts", "message": "no conflicts found", **common},
             {
                 "type": "Established",

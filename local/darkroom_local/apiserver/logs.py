@@ -1,15 +1,17 @@
 """`pods/log`: passes on what the pod's node says. Called by routes."""
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 
 import httpx
-from starlette.background import BackgroundTask
 from starlette.responses import Response, StreamingResponse
 
 from darkroom_local.apiserver import pods
 from darkroom_local.apiserver.documents import dig
 from darkroom_local.apiserver.errors import StatusError, service_unavailable
 from darkroom_local.apiserver.verbs import Api, Place
+
+log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
 
@@ -29,15 +31,18 @@ async def pod_log(api: Api, place: Place, query: Mapping[str, str]) -> Response:
         text = (await response.aread()).decode(errors="replace")
         await client.aclose()
         raise StatusError(response.status_code, "BadRequest", text)
-    return StreamingResponse(_pass_on(response), media_type="text/plain", background=BackgroundTask(client.aclose))
+    return StreamingResponse(_pass_on(client, response), media_type="text/plain")
 
 
-async def _pass_on(response: httpx.Response) -> AsyncIterator[bytes]:
+async def _pass_on(client: httpx.AsyncClient, response: httpx.Response) -> AsyncIterator[bytes]:
     try:
         async for chunk in response.aiter_raw():
             yield chunk
+    except httpx.HTTPError as error:  # The head of the answer is sent: all that is left is to end it.
+        log.warning("a node ended a log: %r", error)
     finally:
         await response.aclose()
+        await client.aclose()
 
 
 def _kubelet(api: Api, node_name: str) -> str:

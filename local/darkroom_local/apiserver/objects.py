@@ -7,15 +7,16 @@ import base64
 import re
 import secrets
 import uuid
-from typing import Any
 
-from darkroom_local.apiserver import pods
+from darkroom_local.apiserver import customtype, leases, pods
 from darkroom_local.apiserver.documents import Json, clone, meta, now, same_but
+from darkroom_local.apiserver.envelope import drop_unknown_metadata, undecodable
 from darkroom_local.apiserver.errors import (
     Cause,
     StatusError,
     bad_request,
     conflict,
+    forbidden_value,
     invalid,
     invalid_value,
     required_value,
@@ -25,39 +26,26 @@ from darkroom_local.apiserver.registry import Resource
 NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")
 LABEL_KEY = re.compile(r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
 LABEL_VALUE = re.compile(r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$")
+NAME_DETAIL = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
+    "and must start and end with an alphanumeric character"
+)
 FIXED_METADATA = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
 BOOKKEEPING = frozenset({"resourceVersion", "managedFields"})
 SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 """No vowels, as Kubernetes has it, so that no words come out."""
-
-
-def check_envelope(resource: Resource, namespace: str, body: Any) -> Json:
-    """A copy of a request's body with kind, version and namespace filled in. Raises 400 if the path differs."""
-    if not isinstance(body, dict):
-        raise bad_request("the body of the request must be a JSON object")
-    document: Json = clone(body)
-    for field, expected in (("apiVersion", resource.group_version), ("kind", resource.kind)):
-        if document.setdefault(field, expected) != expected:
-            raise bad_request(
-                f"the {field} in the data ({document[field]}) does not match the expected {field} ({expected})"
-            )
-    metadata = meta(document)
-    if not isinstance(metadata, dict):
-        raise bad_request("metadata must be an object")
-    if resource.namespaced and metadata.setdefault("namespace", namespace) != namespace:
-        raise bad_request(
-            f"the namespace of the provided object does not match the namespace sent on the request "
-            f"({metadata['namespace']} is not {namespace})"
-        )
-    return document
+LONGEST_PREFIX = 58
+"""Of a generated name, so that with its suffix it is no longer than a DNS label."""
 
 
 def born(resource: Resource, document: Json) -> Json:
     """A new object's metadata and first status, in place."""
     metadata = document["metadata"]
+    if metadata.get("resourceVersion"):
+        raise bad_request("resourceVersion should not be set on objects to be created")
     if not metadata.get("name") and metadata.get("generateName"):
         suffix = "".join(secrets.choice(SUFFIX_LETTERS) for _ in range(5))
-        metadata["name"] = f"{metadata['generateName']}{suffix}"
+        metadata["name"] = f"{metadata['generateName'][:LONGEST_PREFIX]}{suffix}"
     for field in (*FIXED_METADATA, "resourceVersion", "selfLink"):
         metadata.pop(field, None)
     metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
@@ -73,9 +61,11 @@ def born(resource: Resource, document: Json) -> Json:
 
 def prepare(resource: Resource, document: Json, old: Json | None) -> list[str]:
     """Prune, default and validate, in place. The unknown fields that were dropped. Raises 422."""
-    dropped = resource.custom.structural.prune(document) if resource.custom else []
+    dropped = drop_unknown_metadata(document)
+    if resource.custom:
+        dropped += resource.custom.structural.prune(document)
     _fill_in(resource, document)
-    causes = _metadata_causes(document["metadata"]) + _own_causes(resource, document, old)
+    causes = _metadata_causes(document["metadata"], old) + _own_causes(resource, document, old)
     if resource.custom:
         causes += resource.custom.check(document, old)
     if causes:
@@ -83,9 +73,9 @@ def prepare(resource: Resource, document: Json, old: Json | None) -> list[str]:
     return dropped
 
 
-def strict_error(dropped: list[str]) -> StatusError:
-    listed = ", ".join(f'unknown field "{path.lstrip(".")}"' for path in dropped)
-    return bad_request(f"strict decoding error: {listed}")
+def strict_error(resource: Resource, dropped: list[str]) -> StatusError:
+    listed = ", ".join(f'unknown field "{path}"' for path in dropped)
+    return undecodable(resource, f"strict decoding error: {listed}")
 
 
 def succeed(resource: Resource, old: Json, new: Json, subresource: str) -> Json:
@@ -93,15 +83,12 @@ def succeed(resource: Resource, old: Json, new: Json, subresource: str) -> Json:
 
     Raises 409 when the update was made on another state, or on another object of this name.
     """
+    require_same(resource, old, new)
     before, after = old["metadata"], meta(new)
-    for field in ("uid", "resourceVersion"):
-        if after.get(field) and after[field] != before[field]:
-            raise conflict(resource.plural, resource.group, before["name"])
     if after.get("name", before["name"]) != before["name"]:
         raise bad_request("the name of the object does not match the name on the URL")
     if subresource == "status":
-        kept = {key: value for key, value in old.items() if key != "status"}
-        kept["metadata"] = clone(before)
+        kept: Json = clone({key: value for key, value in old.items() if key != "status"})
         return kept | ({"status": new["status"]} if new.get("status") is not None else {})
     for field in (*FIXED_METADATA, "name", "namespace"):
         after.pop(field, None)
@@ -113,6 +100,16 @@ def succeed(resource: Resource, old: Json, new: Json, subresource: str) -> Json:
         if "status" in old:
             new["status"] = clone(old["status"])
     return new
+
+
+def require_same(resource: Resource, old: Json, sent: Json) -> None:
+    """Raise 409 when a body names another object than the present one, or another state of it."""
+    before, after = old["metadata"], sent.get("metadata") or {}
+    if after.get("uid") and after["uid"] != before["uid"]:
+        why = f"Precondition failed: UID in precondition: {after['uid']}, UID in object meta: {before['uid']}"
+        raise conflict(resource.plural, resource.group, before["name"], why)
+    if after.get("resourceVersion") and after["resourceVersion"] != before["resourceVersion"]:
+        raise conflict(resource.plural, resource.group, before["name"])
 
 
 def count_generation(resource: Resource, old: Json, new: Json) -> None:
@@ -134,6 +131,8 @@ def _fill_in(resource: Resource, document: Json) -> None:
         resource.custom.structural.default(document)
     elif resource.plural == "pods":
         pods.fill_in(document)
+    elif resource.plural == "customresourcedefinitions":
+        customtype.fill_in(document)
     elif resource.plural == "secrets":
         text = document.pop("stringData", None) or {}
         encoded = {key: base64.b64encode(str(value).encode()).decode() for key, value in text.items()}
@@ -145,25 +144,40 @@ def _fill_in(resource: Resource, document: Json) -> None:
 def _own_causes(resource: Resource, document: Json, old: Json | None) -> list[Cause]:
     if resource.plural == "pods":
         return pods.check(document, old)
-    if resource.plural == "leases" and (document.get("spec") or {}).get("holderIdentity") == "":
-        return [invalid_value("spec.holderIdentity", "", "must not be empty")]
-    return []
+    return leases.check(document) if resource.plural == "leases" else []
 
 
-def _metadata_causes(metadata: Json) -> list[Cause]:
+def _metadata_causes(metadata: Json, old: Json | None) -> list[Cause]:
     name = metadata.get("name")
     if not name:
         return [required_value("metadata.name", "name or generateName is required")]
-    causes = []
-    if not isinstance(name, str) or not NAME.match(name):
-        detail = (
-            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
-            "and must start and end with an alphanumeric character"
-        )
-        causes.append(invalid_value("metadata.name", name, detail))
-    for key, value in (metadata.get("labels") or {}).items():
-        if not LABEL_KEY.match(key):
-            causes.append(invalid_value("metadata.labels", key, "name part must be a qualified name"))
-        if not isinstance(value, str) or not LABEL_VALUE.match(value):
-            causes.append(invalid_value("metadata.labels", value, "a valid label must be a short alphanumeric string"))
+    causes = [] if NAME.match(name) else [invalid_value("metadata.name", name, NAME_DETAIL)]
+    causes += _label_causes(metadata.get("labels") or {})
+    causes += _owner_causes(metadata.get("ownerReferences") or [])
+    if old is not None and "deletionTimestamp" in old["metadata"]:
+        known = old["metadata"].get("finalizers") or []
+        added = [each for each in metadata.get("finalizers") or [] if each not in known]
+        why = f"no new finalizers can be added if the object is being deleted, found new finalizers {added}"
+        causes += [forbidden_value("metadata.finalizers", why)] if added else []
     return causes
+
+
+def _label_causes(labels: dict[str, str]) -> list[Cause]:
+    causes = [
+        invalid_value("metadata.labels", key, "name part must be a qualified name")
+        for key in labels
+        if not LABEL_KEY.match(key)
+    ]
+    detail = "a valid label must be an empty string or at most 63 alphanumeric characters, '-', '_' or '.'"
+    return causes + [
+        invalid_value("metadata.labels", value, detail) for value in labels.values() if not LABEL_VALUE.match(value)
+    ]
+
+
+def _owner_causes(references: list[Json]) -> list[Cause]:
+    return [
+        required_value(f"metadata.ownerReferences[{number}].{field}", f"{field} must not be empty")
+        for number, reference in enumerate(references)
+        for field in ("apiVersion", "kind", "name", "uid")
+        if not reference.get(field)
+    ]

@@ -20,14 +20,23 @@ MERGE_KEYS = {
     "env": "name",
     "schedulingGates": "name",
     "imagePullSecrets": "name",
+    "secrets": "name",
     "volumeMounts": "mountPath",
-    "ports": "containerPort",
     "conditions": "type",
     "ownerReferences": "uid",
     "addresses": "type",
+    "hostAliases": "ip",
 }
 """Lists of objects that are merged item by item, and by which key (`patchMergeKey` in Kubernetes' types)."""
 MERGED_SETS = frozenset({"finalizers"})
+
+
+def merge_key(name: str, items: list[Any]) -> str | None:
+    """The key that tells the items of a built-in kind's list apart, or None when the list is replaced as a whole."""
+    if name == "ports":  # A container's, or a service's.
+        of_container = any(isinstance(item, dict) and "containerPort" in item for item in items)
+        return "containerPort" if of_container else "port"
+    return MERGE_KEYS.get(name)
 
 
 def apply_patch(content_type: str, current: Json, patch: Any, resource: Resource) -> Json:
@@ -59,12 +68,11 @@ def merge(target: Any, patch: Any) -> Any:
 def _json_patch(current: Json, patch: Any) -> Json:
     try:
         patched = jsonpatch.apply_patch(current, patch)
-    except jsonpatch.JsonPatchTestFailed as error:
-        raise StatusError(
-            422, "Invalid", f"the server rejected our request due to an error in our request: {error}"
-        ) from error
+    except jsonpatch.InvalidJsonPatch as error:
+        raise bad_request(f"the JSON patch can't be read: {error}") from error
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError, KeyError) as error:
-        raise bad_request(f"the JSON patch can't be applied: {error}") from error
+        why = f"the server rejected our request due to an error in our request: {error}"
+        raise StatusError(422, "Invalid", why) from error
     if not isinstance(patched, dict):
         raise bad_request("the JSON patch leaves no object")
     return patched
@@ -80,15 +88,23 @@ def strategic(target: Any, patch: Any) -> Any:
     for key, value in patch.items():
         if key.startswith("$"):
             continue
-        if value is None:
+        if value is None or (isinstance(value, dict) and value.get("$patch") == "delete"):
             result.pop(key, None)
-        elif isinstance(value, list) and key in MERGE_KEYS:
-            result[key] = _merge_list(result.get(key) or [], value, MERGE_KEYS[key])
-        elif isinstance(value, list) and key in MERGED_SETS:
-            result[key] = list(dict.fromkeys([*(result.get(key) or []), *value]))
         else:
-            result[key] = strategic(result.get(key), value)
+            result[key] = _strategic_value(key, result.get(key), value)
     return _without_deleted_primitives(result, patch)
+
+
+def _strategic_value(key: str, current: Any, value: Any) -> Any:
+    if not isinstance(value, list):
+        return strategic(current, value)
+    before = current if isinstance(current, list) else []
+    if key in MERGED_SETS:
+        return list(dict.fromkeys([*before, *value]))
+    name = merge_key(key, [*before, *value])
+    if name is None or not all(isinstance(each, dict) for each in [*before, *value]):
+        return value
+    return _merge_list(before, value, name)
 
 
 def _without_deleted_primitives(result: Json, patch: Json) -> Json:
@@ -99,8 +115,8 @@ def _without_deleted_primitives(result: Json, patch: Json) -> Json:
     return result
 
 
-def _merge_list(current: list[Any], patch: list[Any], key: str) -> list[Any]:
-    if any(isinstance(each, dict) and each.get("$patch") == "replace" for each in patch):
+def _merge_list(current: list[Json], patch: list[Json], key: str) -> list[Json]:
+    if any(each.get("$patch") == "replace" for each in patch):
         return [each for each in patch if each.get("$patch") != "replace"]
     merged = {each.get(key): each for each in current}
     for each in patch:

@@ -5,6 +5,7 @@ from darkroom_local.apiserver.errors import Cause, StatusError, conflict, forbid
 
 TERMINAL = frozenset({"Succeeded", "Failed"})
 DEFAULT_GRACE_SECONDS = 30
+RESTART_POLICIES = frozenset({"Always", "Never", "OnFailure"})
 CHANGEABLE = ("activeDeadlineSeconds", "tolerations", "schedulingGates", "terminationGracePeriodSeconds")
 RULE = (
     "pod updates may not change fields other than `spec.containers[*].image`, `spec.activeDeadlineSeconds`, "
@@ -41,6 +42,7 @@ def _first_status(spec: Json) -> Json:
 
 
 def check(document: Json, old: Json | None) -> list[Cause]:
+    """What is wrong with a pod, or with a change of one."""
     spec = document["spec"]
     containers = spec.get("containers") or []
     causes = [] if containers else [required_value("spec.containers")]
@@ -50,6 +52,11 @@ def check(document: Json, old: Json | None) -> list[Cause]:
             for field in ("name", "image")
             if not container.get(field)
         ]
+    if spec["restartPolicy"] not in RESTART_POLICIES:
+        text = f'Unsupported value: "{spec["restartPolicy"]}": supported values: "Always", "Never", "OnFailure"'
+        causes.append(Cause("spec.restartPolicy", "FieldValueNotSupported", text))
+    if old is None and spec.get("nodeName") and spec.get("schedulingGates"):
+        causes.append(forbidden_value("spec.nodeName", "cannot be set until all schedulingGates have been cleared"))
     if old is not None and not causes:
         causes += _change_causes(spec, old["spec"])
     return causes

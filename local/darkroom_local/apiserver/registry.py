@@ -91,7 +91,6 @@ BUILT_INS: tuple[Resource, ...] = (
     _core("persistentvolumes", "PersistentVolume", False, short_names=("pv",), subresources=STATUS),
     _core("resourcequotas", "ResourceQuota", True, short_names=("quota",), subresources=STATUS),
     _core("limitranges", "LimitRange", True, short_names=("limits",)),
-    Resource("events.k8s.io", "v1", "events", "Event", True, ("ev",), collection="/events"),
     Resource("coordination.k8s.io", "v1", "leases", "Lease", True),
     Resource(
         "apiextensions.k8s.io",

@@ -38,16 +38,32 @@ def find_place(registry: Registry, path: str) -> Place:
     return Place(resource, namespace, name, subresource)
 
 
-def write_options(query: Mapping[str, str]) -> Options:
-    """Raises 400 for an unknown dryRun."""
-    if query.get("dryRun", "All") not in ("All", ""):
-        raise bad_request(f'dryRun: Unsupported value: {query["dryRun"]!r}: supported values: "All"')
+POLICIES = ("Background", "Foreground", "Orphan")
+FIELD_VALIDATIONS = ("", "Ignore", "Warn", "Strict")
+LONGEST_MANAGER = 128
+
+
+def write_options(request: Request) -> Options:
+    """Raises 400 for an unknown dryRun or fieldValidation."""
+    query = request.query_params
+    validation = query.get("fieldValidation", "")
+    if validation not in FIELD_VALIDATIONS:
+        raise bad_request(f'fieldValidation: Unsupported value: "{validation}": supported: {FIELD_VALIDATIONS[1:]}')
+    program = request.headers.get("user-agent", "unknown").partition("/")[0]
     return Options(
-        dry_run=query.get("dryRun") == "All",
-        strict=query.get("fieldValidation") == "Strict",
-        manager=query.get("fieldManager") or "unknown",
+        dry_run=is_dry_run(query),
+        strict=validation == "Strict",
+        warn=validation != "Ignore",
+        manager=(query.get("fieldManager") or program)[:LONGEST_MANAGER],
         force=query.get("force") == "true",
     )
+
+
+def is_dry_run(query: Mapping[str, str]) -> bool:
+    """Raises 400 for an unknown value."""
+    if query.get("dryRun", "") not in ("All", ""):
+        raise bad_request(f'dryRun: Unsupported value: {query["dryRun"]!r}: supported values: "All"')
+    return query.get("dryRun") == "All"
 
 
 def content_type(request: Request) -> str:
@@ -67,17 +83,35 @@ async def read_body(request: Request) -> Any:
     if raw.startswith(b"k8s\x00"):
         raise StatusError(415, "UnsupportedMediaType", "protobuf is not served: send application/json")
     try:
-        return _parse_yaml(raw) if "yaml" in content_type(request) else json.loads(raw)
-    except (ValueError, yaml.YAMLError) as error:
+        return _parse_yaml(raw) if "yaml" in content_type(request) else _parse_json(raw)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise bad_request(f"the body of the request can't be read: {error}") from error
 
 
 def _parse_yaml(raw: bytes) -> Any:
     """`kubectl` sends JSON under YAML's name, whose numbers PyYAML does not all know as such (1e-8)."""
     try:
-        return json.loads(raw)
+        return _parse_json(raw)
     except ValueError:
-        return yaml.safe_load(raw)
+        return yaml.load(raw, _PlainLoader)  # noqa: S506 (a SafeLoader)
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Dates stay text, as in JSON."""
+
+
+_PlainLoader.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _parse_json(raw: bytes) -> Any:
+    return json.loads(raw, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 @dataclass(frozen=True)
@@ -98,11 +132,24 @@ def delete_options(query: Mapping[str, str], body: Any) -> Json:
     options: Json = (
         dict(body) if isinstance(body, dict) and body.get("kind", "DeleteOptions") == "DeleteOptions" else {}
     )
+    if is_dry_run(query):
+        options.setdefault("dryRun", ["All"])
     if "gracePeriodSeconds" in query:
         options.setdefault("gracePeriodSeconds", integer(query, "gracePeriodSeconds"))
     if "propagationPolicy" in query:
         options.setdefault("propagationPolicy", query["propagationPolicy"])
+    _check_delete_options(options)
     return options
+
+
+def _check_delete_options(options: Json) -> None:
+    grace, policy = options.get("gracePeriodSeconds"), options.get("propagationPolicy")
+    if grace is not None and (not isinstance(grace, int) or grace < 0):
+        raise bad_request(f"gracePeriodSeconds: {grace!r} is not a whole number of at least 0")
+    if policy not in (None, *POLICIES):
+        raise bad_request(f"propagationPolicy: Unsupported value: {policy!r}: supported values: {', '.join(POLICIES)}")
+    if not isinstance(options.get("preconditions") or {}, dict):
+        raise bad_request("preconditions must be an object")
 
 
 def integer(query: Mapping[str, str], name: str) -> int:

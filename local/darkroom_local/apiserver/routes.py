@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import logging
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.datastructures import QueryParams
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -17,6 +20,7 @@ from darkroom_local.apiserver.documents import Json, encode
 from darkroom_local.apiserver.door import OPEN_PATHS, Door
 from darkroom_local.apiserver.errors import StatusError, method_not_allowed, no_such_path
 from darkroom_local.apiserver.logs import pod_log
+from darkroom_local.apiserver.paging import cut, read_token
 from darkroom_local.apiserver.registry import Registry
 from darkroom_local.apiserver.requests import (
     Shape,
@@ -35,6 +39,8 @@ from darkroom_local.apiserver.watch import Change, WatchHub, WatchPlan
 VERSION = {"major": "1", "minor": "36", "gitVersion": "v1.36.0+darkroom", "platform": "linux/amd64"}
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 DEFAULT_WATCH_SECONDS = 1800.0
+
+log = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -81,10 +87,13 @@ class Server:
             try:
                 return await handler(request)
             except StatusError as error:
-                return JSONResponse(error.document(), status_code=error.code)
+                refusal = error
             except StoreConflictError as error:
                 refusal = StatusError(409, "Conflict", f"the object has been modified: {error}")
-                return JSONResponse(refusal.document(), status_code=409)
+            except sqlite3.Error as error:
+                log.exception("the store failed")
+                refusal = StatusError(500, "InternalError", f"Internal error occurred: {error}")
+            return JSONResponse(refusal.document(), status_code=refusal.code)
 
         return answer
 
@@ -141,25 +150,26 @@ class Server:
         selects = _selects(request, place)
         if request.query_params.get("watch") in ("true", "1"):
             return self._watch(request, place, selects)
-        return self._many(request, place, [each for each in self.api.select(place) if selects(each)])
+        return self._list(request, place, selects)
 
     async def _create(self, request: Request, place: Place) -> Response:
         body = await read_body(request)
-        if place.subresource == "binding":
-            self.api.bind(place, body or {})
+        if place.subresource in ("binding", "eviction"):
+            act = self.api.bind if place.subresource == "binding" else self.api.evict
+            act(place, body if isinstance(body, dict) else {})
             return JSONResponse(_success(), status_code=201)
         if place.name or (place.resource.namespaced and not place.namespace):
             raise method_not_allowed()
-        return self._one(request, place, self.api.create(place, body, write_options(request.query_params)))
+        return self._one(request, place, self.api.create(place, body, write_options(request)))
 
     async def _update(self, request: Request, place: Place) -> Response:
         _require_object(place)
         body = await read_body(request)
-        return self._one(request, place, self.api.update(place, body, write_options(request.query_params)))
+        return self._one(request, place, self.api.update(place, body, write_options(request)))
 
     async def _patch(self, request: Request, place: Place) -> Response:
         _require_object(place)
-        body, options = await read_body(request), write_options(request.query_params)
+        body, options = await read_body(request), write_options(request)
         return self._one(request, place, self.api.patch(place, content_type(request), body, options))
 
     async def _delete(self, request: Request, place: Place) -> Response:
@@ -178,7 +188,7 @@ class Server:
         for document in chosen:
             metadata = document["metadata"]
             self.api.delete(Place(place.resource, metadata.get("namespace", ""), metadata["name"]), options)
-        return self._many(request, place, chosen)
+        return self._many(request, place, chosen, {"resourceVersion": str(self.store.revision)})
 
     def _one(self, request: Request, place: Place, written: Written) -> Response:
         shape, document = Shape.of(request), written.document
@@ -191,9 +201,31 @@ class Server:
             response.headers.append("Warning", f'299 - "{quoted}"')
         return response
 
-    def _many(self, request: Request, place: Place, documents: list[Json]) -> Response:
+    def _list(self, request: Request, place: Place, selects: Test) -> Response:
+        """A list, or a page of one: all pages show the state at the time of the first."""
+        query = request.query_params
+        limit = integer(query, "limit") if query.get("limit") else 0
+        start = read_token(query["continue"]) if query.get("continue") else None
+        revision = start.revision if start else self._list_revision(query)
+        found = [each for each in self.api.select(place, revision) if selects(each)]
+        page = cut(found, max(0, limit), revision, start.after if start else None)
+        metadata: Json = {"resourceVersion": str(revision)}
+        if page.token:
+            metadata["continue"] = page.token
+            if not query.get("labelSelector") and not query.get("fieldSelector"):
+                metadata["remainingItemCount"] = page.remaining
+        return self._many(request, place, page.items, metadata)
+
+    def _list_revision(self, query: QueryParams) -> int:
+        """The moment that a list is to show: now, unless exactly another is asked for. Raises 504 for one to come."""
+        asked = integer(query, "resourceVersion") if query.get("resourceVersion") else 0
+        if asked > self.store.revision:
+            why = f"Too large resource version: {asked}, current: {self.store.revision}"
+            raise StatusError(504, "Timeout", why, {"causes": [{"reason": "ResourceVersionTooLarge", "message": why}]})
+        return asked if query.get("resourceVersionMatch") == "Exact" else self.store.revision
+
+    def _many(self, request: Request, place: Place, documents: list[Json], metadata: Json) -> Response:
         shape, resource = Shape.of(request), place.resource
-        metadata = {"resourceVersion": str(self.store.revision)}
         if shape.as_table:
             return JSONResponse(tables.table(documents, resource, metadata, shape.include))
         listed = {"kind": resource.list_kind, "apiVersion": resource.group_version, "metadata": metadata}

@@ -8,7 +8,7 @@ shared and must not be changed.
 import json
 import sqlite3
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +72,7 @@ class Store:
     def __init__(self, path: Path, window: int = EVENT_WINDOW) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA locking_mode=EXCLUSIVE")  # A second server on this file fails instead of diverging.
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.executescript(SCHEMA)
@@ -106,11 +107,18 @@ class Store:
         chosen = sorted(spaces) if namespace is None else [namespace]
         return [spaces[space][name] for space in chosen if space in spaces for name in sorted(spaces[space])]
 
-    def everything(self) -> Iterator[tuple[str, Json]]:
-        """All objects with their collections."""
-        for collection in list(self._collections):
-            for document in self.items(collection):
-                yield collection, document
+    def items_at(self, collection: str, namespace: str | None, revision: int) -> list[Json]:
+        """As `items` were at an earlier revision. Raises `WindowExpiredError` when that isn't known any more."""
+        if revision == self.revision:
+            return self.items(collection, namespace)
+        then = {_place(each): each for each in self.items(collection, namespace)}
+        for event in reversed(self.events_after(collection, revision)):
+            place = _place(event.document)
+            if event.previous is None:
+                then.pop(place, None)
+            elif namespace in (None, place[0]):
+                then[place] = event.previous
+        return [then[place] for place in sorted(then)]
 
     def collections(self) -> list[str]:
         return list(self._collections)
@@ -198,8 +206,13 @@ class _Transaction:
         if error is not None:
             self._db.execute("ROLLBACK")
             return
-        self._db.execute("UPDATE revision SET value=?", (self._revision,))
-        self._db.execute("COMMIT")
+        try:
+            self._db.execute("UPDATE revision SET value=?", (self._revision,))
+            self._db.execute("COMMIT")
+        except sqlite3.Error:  # A full disk, most likely.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
 
 
 def _place(document: Json) -> tuple[str, str]:

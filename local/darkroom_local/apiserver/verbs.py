@@ -5,27 +5,33 @@ that was made on an older state is refused with 409.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from darkroom_local.apiserver import customtype, objects, pods
-from darkroom_local.apiserver.apply import server_side_apply
-from darkroom_local.apiserver.documents import Json, clone, is_being_deleted, now
+from darkroom_local.apiserver.apply import same_managers, server_side_apply, track
+from darkroom_local.apiserver.documents import Json, clone, is_being_deleted, now, owners
+from darkroom_local.apiserver.envelope import check_envelope
 from darkroom_local.apiserver.errors import (
     already_exists,
     bad_request,
     conflict,
+    expired,
     forbidden,
     invalid,
+    invalid_value,
     not_found,
 )
 from darkroom_local.apiserver.patches import APPLY, apply_patch
 from darkroom_local.apiserver.registry import Registry, Resource
-from darkroom_local.apiserver.store import Store
+from darkroom_local.apiserver.store import Store, WindowExpiredError
 
 DEFINITIONS = "apiextensions.k8s.io/customresourcedefinitions"
 NAMESPACES = "/namespaces"
+KEPT_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+CONDITIONAL = frozenset({"coordination.k8s.io/leases", DEFINITIONS})
+"""Built-in kinds that are replaced only by those who say which state they saw; custom kinds are such too."""
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 
 
@@ -45,6 +51,9 @@ class Options:
 
     dry_run: bool = False
     strict: bool = False
+    """Unknown fields are an error."""
+    warn: bool = True
+    """Unknown fields are told of."""
     manager: str = "unknown"
     force: bool = False
 
@@ -65,7 +74,7 @@ class Api:
         self.store, self.registry, self._collect = store, registry, collect
         for definition in store.items(DEFINITIONS):
             self._serve(definition)
-        for name in ("default", "kube-system"):
+        for name in KEPT_NAMESPACES:
             if store.get(NAMESPACES, "", name) is None:
                 self._create_namespace(name)
 
@@ -75,21 +84,32 @@ class Api:
             raise not_found(place.resource.plural, place.resource.group, place.name)
         return self._shown(place.resource, document)
 
-    def select(self, place: Place) -> list[Json]:
+    def select(self, place: Place, revision: int | None = None) -> list[Json]:
+        """The objects of a namespace or of all, now or as they were. Raises 410 when that isn't known any more."""
         resource = place.resource
         namespace = place.namespace or None if resource.namespaced else None
-        return [self._shown(resource, each) for each in self.store.items(resource.collection, namespace)]
+        try:
+            found = self.store.items_at(resource.collection, namespace, revision or self.store.revision)
+        except WindowExpiredError as error:
+            raise expired(f"The provided continue parameter is too old: {error}") from error
+        return [self._shown(resource, each) for each in found]
 
     def create(self, place: Place, body: Any, options: Options) -> Written:
         resource = place.resource
-        document = objects.born(resource, objects.check_envelope(resource, place.namespace, body))
+        return self._create(place, check_envelope(resource, place.namespace, body), options)
+
+    def _create(self, place: Place, sent: Json, options: Options, applied: bool = False) -> Written:
+        resource = place.resource
+        document = objects.born(resource, sent)
         name = document["metadata"].get("name", "")
         if resource.namespaced:
             self._require_namespace(place.namespace, resource, name)
         dropped = objects.prepare(resource, document, None)
         if self.store.get(resource.collection, place.namespace, name) is not None:
             raise already_exists(resource.plural, resource.group, name)
-        warnings = self._warnings(dropped, options)
+        if not applied:
+            track(None, document, options.manager, resource)
+        warnings = self._warnings(resource, dropped, options)
         if resource.collection == DEFINITIONS:
             self._accept_definition(document)
         if options.dry_run:
@@ -100,7 +120,11 @@ class Api:
 
     def update(self, place: Place, body: Any, options: Options) -> Written:
         old = self.get(place)
-        new = objects.check_envelope(place.resource, place.namespace, body)
+        new = check_envelope(place.resource, place.namespace, body)
+        unconditional = not new["metadata"].get("resourceVersion")
+        if unconditional and (place.resource.custom or place.resource.collection in CONDITIONAL):
+            cause = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
+            raise invalid(place.resource.kind, place.resource.group, place.name, [cause])
         return self._write(place, old, new, options)
 
     def patch(self, place: Place, content_type: str, patch: Any, options: Options) -> Written:
@@ -108,7 +132,7 @@ class Api:
             return self._apply(place, patch, options)
         old = self.get(place)
         new = apply_patch(content_type, clone(old), patch, place.resource)
-        return self._write(place, old, objects.check_envelope(place.resource, place.namespace, new), options)
+        return self._write(place, old, check_envelope(place.resource, place.namespace, new), options)
 
     def bind(self, place: Place, body: Json) -> None:
         """The `binding` subresource of pods."""
@@ -118,11 +142,15 @@ class Api:
             raise bad_request("target.name is required")
         self._store(place.resource, old, pods.bound(old, node))
 
+    def evict(self, place: Place, body: Json) -> None:
+        """The `eviction` subresource of pods; there are no disruption budgets to ask."""
+        self.delete(Place(place.resource, place.namespace, place.name), body.get("deleteOptions") or {})
+
     def delete(self, place: Place, request: Json) -> tuple[Json, bool]:
         """The object as it was last, and whether it is gone already."""
         resource, old = place.resource, self.get(place)
         self._check_preconditions(place, old, request.get("preconditions") or {})
-        if resource.collection == NAMESPACES and place.name in ("default", "kube-system"):
+        if resource.collection == NAMESPACES and place.name in KEPT_NAMESPACES:
             raise forbidden(resource.plural, "", place.name, "this namespace may not be deleted")
         dying = _marked(resource, old, request)
         if request.get("dryRun"):
@@ -131,32 +159,39 @@ class Api:
             return self._remove(resource, old, dying), True
         if objects.is_unchanged(old, dying):
             return old, False
-        written = self._store(resource, old, dying)
-        self._collect()
-        return written, False
+        return self._store(resource, old, dying), False
 
-    def finish_deletion(self, resource: Resource, document: Json) -> None:
-        """Remove an object that is being deleted when nothing holds it any more."""
-        if is_being_deleted(document) and self._may_go(resource, document):
-            self._remove(resource, document, document)
+    def finish_deletion(self, resource: Resource, document: Json) -> bool:
+        """Remove an object that is being deleted, unless something holds it still."""
+        if not self._may_go(resource, document):
+            return False
+        self._remove(resource, document, document)
+        return True
 
     def replace(self, resource: Resource, old: Json, new: Json) -> Json:
         """For the collector: write a change of metadata."""
-        return self._write(_place_of(resource, old), old, new, Options()).document
+        return self._write(_place_of(resource, old), old, new, Options(manager="garbage-collector")).document
 
-    def _apply(self, place: Place, applied: Any, options: Options) -> Written:
-        objects.check_envelope(place.resource, place.namespace, applied)
-        old = self.store.get(place.resource.collection, place.namespace, place.name)
+    def _apply(self, place: Place, body: Any, options: Options) -> Written:
+        resource, strict = place.resource, replace(options, strict=True)  # An unknown field can't be managed.
+        sent = check_envelope(resource, place.namespace, body)
+        old = self.store.get(resource.collection, place.namespace, place.name)
         if old is None:
             if place.subresource:
-                raise not_found(place.resource.plural, place.resource.group, place.name)
-            body = server_side_apply(None, applied, options.manager, options.force, place.resource)
-            body["metadata"]["name"] = place.name
-            return self.create(place, body, options)
-        new = server_side_apply(clone(old), applied, options.manager, options.force, place.resource)
-        return self._write(place, old, new, options)
+                raise not_found(resource.plural, resource.group, place.name)
+            if sent["metadata"].get("uid"):
+                why = f"uid mismatch: the provided object specified uid {sent['metadata']['uid']}, and there is none"
+                raise conflict(resource.plural, resource.group, place.name, why)
+            made = server_side_apply(None, sent, options.manager, options.force, resource)
+            made["metadata"]["name"] = place.name
+            return self._create(place, made, strict, applied=True)
+        objects.require_same(resource, old, sent)
+        new = server_side_apply(
+            clone(old), sent, options.manager, options.force, resource, subresource=place.subresource
+        )
+        return self._write(place, old, new, strict, applied=True)
 
-    def _write(self, place: Place, old: Json, new: Json, options: Options) -> Written:
+    def _write(self, place: Place, old: Json, new: Json, options: Options, applied: bool = False) -> Written:
         resource = place.resource
         managed = new["metadata"].get("managedFields")
         new = objects.succeed(resource, old, new, place.subresource)
@@ -164,12 +199,16 @@ class Api:
             new["metadata"]["managedFields"] = managed
         dropped = objects.prepare(resource, new, old)
         objects.count_generation(resource, old, new)
-        warnings = self._warnings(dropped, options)
-        if objects.is_unchanged(old, new) or options.dry_run:
-            return Written(old if not options.dry_run else new, warnings)
+        if not applied:
+            track(old, new, options.manager, resource, place.subresource)
+        warnings = self._warnings(resource, dropped, options)
+        if objects.is_unchanged(old, new) and same_managers(old, new):
+            return Written(old, warnings)
+        if options.dry_run:
+            return Written(new, warnings)
         if resource.collection == DEFINITIONS and place.subresource != "status":
             self._accept_definition(new)
-        if is_being_deleted(new) and not _added_finalizers(old, new) and self._may_go(resource, new):
+        if is_being_deleted(new) and self._may_go(resource, new):
             return Written(self._remove(resource, old, new), warnings)
         return Written(self._store(resource, old, new), warnings)
 
@@ -212,21 +251,22 @@ class Api:
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
             raise forbidden(resource.plural, resource.group, name, why)
 
-    def _warnings(self, dropped: list[str], options: Options) -> tuple[str, ...]:
+    def _warnings(self, resource: Resource, dropped: list[str], options: Options) -> tuple[str, ...]:
         if dropped and options.strict:
-            raise objects.strict_error(dropped)
-        return tuple(f'unknown field "{path.lstrip(".")}"' for path in dropped)
+            raise objects.strict_error(resource, dropped)
+        return tuple(f'unknown field "{path}"' for path in dropped) if options.warn else ()
 
     def _accept_definition(self, definition: Json) -> None:
         _, causes = customtype.compile_definition(definition)
         if causes:
             raise invalid("CustomResourceDefinition", "apiextensions.k8s.io", definition["metadata"]["name"], causes)
-        if not (definition.get("status") or {}).get("conditions"):
-            definition["status"] = customtype.established(definition, now())
+        definition["status"] = customtype.established(definition, now())
 
     def _after_write(self, resource: Resource, written: Json) -> None:
         if resource.collection == DEFINITIONS:
             self._serve(written)
+        if is_being_deleted(written) or next(owners(written), None):
+            self._collect()  # Its owner may be gone already.
 
     def _serve(self, definition: Json) -> None:
         resources, _ = customtype.compile_definition(definition)
@@ -249,10 +289,6 @@ def _place_of(resource: Resource, document: Json) -> Place:
     return Place(resource, metadata.get("namespace", ""), metadata["name"])
 
 
-def _added_finalizers(old: Json, new: Json) -> bool:
-    return bool(set(new["metadata"].get("finalizers") or []) - set(old["metadata"].get("finalizers") or []))
-
-
 def _marked(resource: Resource, old: Json, request: Json) -> Json:
     """The object with the marks of a deletion that was asked for."""
     dying: Json = clone(old)
@@ -262,13 +298,23 @@ def _marked(resource: Resource, old: Json, request: Json) -> Json:
     if before is None or grace < before:
         metadata["deletionTimestamp"] = _in_seconds(grace)
         metadata["deletionGracePeriodSeconds"] = grace
-    finalizer = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(request.get("propagationPolicy") or "")
-    held = metadata.get("finalizers") or []
-    if finalizer and finalizer not in held:
-        metadata["finalizers"] = [*held, finalizer]
+        if "generation" in metadata:
+            metadata["generation"] += 1
+    _follow_policy(metadata, request.get("propagationPolicy"))
     if resource.collection == NAMESPACES:
         dying["status"] = {"phase": "Terminating"}
     return dying
+
+
+def _follow_policy(metadata: Json, policy: str | None) -> None:
+    """What is to become of the dependents is written down as a finalizer; a policy that is given replaces another."""
+    if policy is None:
+        return
+    others = [each for each in metadata.get("finalizers") or [] if each not in (FOREGROUND, ORPHAN)]
+    chosen = {"Foreground": [FOREGROUND], "Orphan": [ORPHAN]}.get(policy, [])
+    metadata.pop("finalizers", None)
+    if others or chosen:
+        metadata["finalizers"] = others + chosen
 
 
 def _in_seconds(seconds: int) -> str:

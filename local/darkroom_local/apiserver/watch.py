@@ -63,6 +63,8 @@ class WatchHub:
             items = self._store.items(plan.collection, plan.namespace)
             present = [Change("ADDED", item) for item in items if plan.selects(item)]
             return present + ([_bookmark(self._store.revision, True)] if plan.initial_end else [])
+        if plan.since > self._store.revision:  # The client has seen a state that this store has lost, or never had.
+            raise expired(f"resource version {plan.since} is in the future: the newest is {self._store.revision}")
         try:
             events = self._store.events_after(plan.collection, plan.since)
         except WindowExpiredError as error:
@@ -73,7 +75,7 @@ class WatchHub:
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
 
         def hear(event: Event) -> None:
-            if event.collection == plan.collection:
+            if event.collection == plan.collection and queue.qsize() <= BACKLOG:
                 queue.put_nowait(event)
 
         silence = self._store.listen(hear)
