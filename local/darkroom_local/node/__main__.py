@@ -79,7 +79,9 @@ async def _serve(connection: Connection, settings: NodeSettings) -> None:
         server.should_exit = True
         for task in (work, signalled):
             task.cancel()
-        _raise_first(await asyncio.gather(work, service, return_exceptions=True))
+        results = await asyncio.gather(work, service, return_exceptions=True)
+        node.close()
+        _raise_first(results)
 
 
 def _server_config(node: Node) -> uvicorn.Config:

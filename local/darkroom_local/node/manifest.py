@@ -71,9 +71,7 @@ def source_names(pod: Json) -> tuple[set[str], set[str]]:
     """Names of the secrets and of the config maps that a pod's environment needs."""
     references = list(_references(only_container(pod)))
     secrets = {each[key]["name"] for each in references for key in ("secretRef", "secretKeyRef") if key in each}
-    maps = {
-        each[key]["name"] for each in references for key in ("configMapRef", "configMapKeyRef") if key in each
-    }
+    maps = {each[key]["name"] for each in references for key in ("configMapRef", "configMapKeyRef") if key in each}
     return secrets, maps
 
 

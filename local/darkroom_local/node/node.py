@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 
 import httpx
 
@@ -14,8 +13,6 @@ from darkroom_local.node.record import Record
 from darkroom_local.node.registration import Registration
 from darkroom_local.node.settings import NodeSettings
 from darkroom_local.node.worker import Premises, Worker, close_lost_runs
-
-log = logging.getLogger(__name__)
 
 LAST_WORDS_SECONDS = 5.0
 """How long a node that stops goes on telling what became of its pods. It tells the rest when it is started again."""
@@ -29,7 +26,7 @@ class Node:
         self._client = client
         self._premises = Premises(settings, client, Record(settings.record_path), PodFolders(settings.data_dir))
         self._workers: dict[str, Worker] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks = asyncio.TaskGroup()
         self._registration = Registration(client, settings)
 
     @property
@@ -42,14 +39,17 @@ class Node:
         return named[-1] if named else None
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Until it is cancelled or one of its parts fails: a pod that nobody watches would be worse than one that dies.
+
+        After a failure the processes of all pods die with the node, and it says so when it is started again.
+        """
         await close_lost_runs(self._premises)
         path = f"/api/v1/namespaces/{self.settings.namespace}/pods"
         own = Mirror(self._client, path, self._observe, fieldSelector=f"spec.nodeName={self.settings.name}")
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._registration.run(), name="register")
-            tasks.create_task(own.run(), name="watch-own-pods")
-            tasks.create_task(Binder(self._client, self.settings).run(), name="binder")
+        async with self._tasks:
+            self._tasks.create_task(self._registration.run(), name="register")
+            self._tasks.create_task(own.run(), name="watch-own-pods")
+            self._tasks.create_task(Binder(self._client, self.settings).run(), name="binder")
 
     async def stop(self) -> None:
         """Let runs save their state and leave, kill those that do not, and tell what can be told."""
@@ -62,9 +62,9 @@ class Node:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 await asyncio.gather(*(worker.told() for worker in self._workers.values()))
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def close(self) -> None:
+        """After `run` has ended."""
         self._premises.record.close()
 
     def _observe(self, pods: dict[str, Json]) -> None:
@@ -82,14 +82,11 @@ class Node:
     def _employ(self, pod: Json) -> None:
         worker = Worker(pod, self._premises)
         self._workers[worker.uid] = worker
-        task = asyncio.create_task(worker.run(), name=f"pod-{worker.name}")
-        self._tasks[worker.uid] = task
-        task.add_done_callback(lambda done: self._dismiss(worker, done))
+        task = self._tasks.create_task(worker.run(), name=f"pod-{worker.name}")
+        task.add_done_callback(lambda _: self._dismiss(worker))
 
-    def _dismiss(self, worker: Worker, done: "asyncio.Task[None]") -> None:
+    def _dismiss(self, worker: Worker) -> None:
         """A worker leaves once its pod is gone; the pod's folder goes with it."""
-        if not done.cancelled() and (error := done.exception()):
-            log.error("the worker of %s failed", worker.name, exc_info=error)
         if worker.gone:
-            del self._workers[worker.uid], self._tasks[worker.uid]
+            del self._workers[worker.uid]
             self.folders.remove(worker.uid)

@@ -35,6 +35,10 @@ class StatusReports:
         """Wait until everything is told, or the pod is gone."""
         await self._told.wait()
 
+    def give_up(self) -> None:
+        """Nobody waits any longer."""
+        self._told.set()
+
     async def run(self) -> None:
         """Send statuses until it is cancelled."""
         while True:

@@ -100,6 +100,7 @@ class Worker:
         finally:
             self._over.set()
             reporting.cancel()
+            self._reports.give_up()
 
     def _is_settled(self) -> bool:
         """Somebody has said from afar that the pod is over (pod garbage collection does)."""
@@ -134,7 +135,10 @@ class Worker:
         await _first_of(gathering, self._stopping.wait())
         if self._stopping.is_set():
             return None
-        launch = manifest.launch(self.pod, gathering.result(), self._folder, self._premises.settings.bin_dir)
+        try:
+            launch = manifest.launch(self.pod, gathering.result(), self._folder, self._premises.settings.bin_dir)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise manifest.config_error(f"the pod can't be read: {error!r}") from error
         try:
             return await processes.start(launch, self._folder, self._note_start)
         except (OSError, ValueError) as error:  # A full disk, a variable too large for the kernel or with a NUL in it.

@@ -1,7 +1,4 @@
-"""A node as a process of its own, beside a real embedded API server, with small Python programs in place of the runner.
-
-`DARKROOM_TEST_KUBECONFIG` names another API server to test against; tests that stop the API server are skipped then.
-"""
+"""A node as a process of its own, beside a real embedded API server, with small Python programs in place of the runner."""
 
 import contextlib
 import json
@@ -25,7 +22,6 @@ from darkroom_local.ports import free_ports
 from darkroom_local.tether import tethered
 
 PATIENCE_SECONDS = 30
-EXTERNAL = os.environ.get("DARKROOM_TEST_KUBECONFIG")
 Json = dict[str, Any]
 
 
@@ -120,6 +116,13 @@ class Api:
         """Create a runner's pod; its uid."""
         return self.create("pods", runner_pod(name, *command, **spec))["metadata"]["uid"]
 
+    def remove_pods(self) -> None:
+        """All of them, at once, and what they need."""
+        for plural in ("pods", "secrets", "configmaps"):
+            path = f"/api/v1/namespaces/{self.namespace}/{plural}"
+            self.request("DELETE", path, params={"gracePeriodSeconds": "0"})
+            wait_until(lambda path=path: not self.request("GET", path)["items"], f"{plural} are gone")
+
     def phase(self, name: str) -> str | None:
         pod = self.pod(name)
         return pod["status"].get("phase") if pod else None
@@ -165,11 +168,12 @@ class NodeUnderTest(Process):
     def __init__(self, kubeconfig: Path, namespace: str, folder: Path) -> None:
         self.data_dir, self.bin_dir = folder / "node", folder / "bin"
         self.name = f"node-{secrets.token_hex(4)}"
+        self._earlier = 0
         self.bin_dir.mkdir()
         (self.port,) = free_ports(1)
         command = ["-m", "darkroom_local.node", "--kubeconfig", str(kubeconfig), "--namespace", namespace]
         command += ["--name", self.name, "--data-dir", str(self.data_dir), "--bin-dir", str(self.bin_dir)]
-        command += ["--port", str(self.port), "--shutdown-grace-seconds", "5"]
+        command += ["--port", str(self.port), "--shutdown-grace-seconds", "1"]
         super().__init__(command, folder / "node.log", f"http://127.0.0.1:{self.port}/healthz")
 
     def program(self, name: str, body: str) -> None:
@@ -178,8 +182,22 @@ class NodeUnderTest(Process):
         path.write_text(f"#!{sys.executable} -S\n{body}", encoding="utf-8")
         path.chmod(0o755)
 
+    def second_start(self) -> str:
+        """What another node on the same folder says before it gives up."""
+        environment = {"PATH": os.defpath}
+        command = [sys.executable, *self._command]
+        second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+        assert second.returncode == 1
+        return second.stderr
+
+    def forget(self) -> None:
+        """Begin anew: without programs, and without the runs of earlier tests."""
+        for program in self.bin_dir.iterdir():
+            program.unlink()
+        self._earlier = len(read_record(self.data_dir / "record.jsonl"))
+
     def runs(self) -> list[Interval]:
-        return read_record(self.data_dir / "record.jsonl")
+        return read_record(self.data_dir / "record.jsonl")[self._earlier :]
 
     def run_of(self, pod: str) -> Interval | None:
         return next((run for run in self.runs() if run.pod_name == pod), None)
@@ -235,20 +253,53 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     server.close()
 
 
-@pytest.fixture
-def api(api_server: ApiServer) -> Iterator[Api]:
+@contextlib.contextmanager
+def _namespace(server: ApiServer) -> Iterator[Api]:
     namespace = f"node-{secrets.token_hex(4)}"
-    api = Api(Path(EXTERNAL) if EXTERNAL else api_server.kubeconfig, namespace)
+    api = Api(server.kubeconfig, namespace)
     api.request("POST", "/api/v1/namespaces", json={"metadata": {"name": namespace}})
     yield api
     api.request("DELETE", f"/api/v1/namespaces/{namespace}")
     api.http.close()
 
 
-@pytest.fixture
-def node(api: Api, tmp_path: Path) -> Iterator[NodeUnderTest]:
-    node = NodeUnderTest(api.kubeconfig, api.namespace, tmp_path)
+@contextlib.contextmanager
+def _node(api: Api, folder: Path) -> Iterator[NodeUnderTest]:
+    node = NodeUnderTest(api.kubeconfig, api.namespace, folder)
     node.start()
     yield node
     node.close()
     api.request("DELETE", f"/api/v1/nodes/{node.name}")
+
+
+@pytest.fixture(scope="package")
+def api(api_server: ApiServer) -> Iterator[Api]:
+    with _namespace(api_server) as api:
+        yield api
+
+
+@pytest.fixture(scope="package")
+def shared_node(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeUnderTest]:
+    with _node(api, tmp_path_factory.mktemp("node")) as node:
+        yield node
+
+
+@pytest.fixture
+def node(api: Api, shared_node: NodeUnderTest) -> Iterator[NodeUnderTest]:
+    """A node that other tests use too, without pods, programs or runs of theirs."""
+    shared_node.forget()
+    yield shared_node
+    api.remove_pods()
+
+
+@pytest.fixture
+def own_api(api_server: ApiServer) -> Iterator[Api]:
+    with _namespace(api_server) as api:
+        yield api
+
+
+@pytest.fixture
+def own_node(own_api: Api, tmp_path: Path) -> Iterator[NodeUnderTest]:
+    """A node for one test, which may kill it."""
+    with _node(own_api, tmp_path) as node:
+        yield node

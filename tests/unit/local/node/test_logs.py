@@ -1,0 +1,95 @@
+"""`kubectl logs`, from kubectl through the API server to the node."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+KUBECTL = Path(sys.executable).parent / "kubectl"
+LINES = "import time\nfor number in range(1, 6): print('line', number, flush=True)\n"
+UNTIL_TOLD = """
+import os, pathlib, time
+print('ready', flush=True)
+while not pathlib.Path(os.environ['FLAG']).exists():
+    time.sleep(0.01)
+print('the end', flush=True)
+"""
+
+
+@pytest.fixture
+def kubectl(api):
+    def run(*arguments):
+        command = [str(KUBECTL), "--kubeconfig", str(api.kubeconfig), "-n", api.namespace, *arguments]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    return run
+
+
+def test_a_log_is_there_once_the_run_is_over(api, node, kubectl):
+    node.program("runner", LINES)
+    api.run("job-1", "runner")
+    api.await_phase("job-1", "Succeeded")
+
+    output, _ = kubectl("logs", "job-1").communicate(timeout=30)
+
+    assert output == "".join(f"line {number}\n" for number in range(1, 6))
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [("--tail=2", "line 4\nline 5\n"), ("--tail=0", ""), ("--tail=99", None), ("--limit-bytes=8", "line 1\nl")],
+)
+def test_a_part_of_a_log(api, node, kubectl, option, expected):
+    node.program("runner", LINES)
+    api.run("job-1", "runner")
+    api.await_phase("job-1", "Succeeded")
+
+    output, _ = kubectl("logs", option, "job-1").communicate(timeout=30)
+
+    assert output == (expected if expected is not None else "".join(f"line {number}\n" for number in range(1, 6)))
+
+
+def test_a_followed_log_grows_and_ends_with_the_run(api, node, kubectl, tmp_path):
+    node.program("runner", UNTIL_TOLD)
+    flag = tmp_path / "flag"
+    api.run("job-1", container={"command": ["runner"], "env": [{"name": "FLAG", "value": str(flag)}]})
+    api.await_phase("job-1", "Running")
+
+    following = kubectl("logs", "--follow", "job-1")
+    assert following.stdout.readline() == "ready\n"
+    flag.touch()
+    rest, _ = following.communicate(timeout=30)
+
+    assert rest == "the end\n"
+    assert following.returncode == 0
+
+
+def test_a_pod_that_has_not_started_has_no_log_yet(api, node, kubectl):
+    api.run("job-1", "runner")
+    api.await_waiting("job-1", "ErrImagePull")
+
+    output, _ = kubectl("logs", "job-1").communicate(timeout=30)
+
+    assert "waiting to start" in output
+
+
+def test_options_that_need_what_is_not_kept_are_refused(api, node, kubectl):
+    node.program("runner", LINES)
+    api.run("job-1", "runner")
+    api.await_phase("job-1", "Succeeded")
+
+    output, _ = kubectl("logs", "--timestamps", "job-1").communicate(timeout=30)
+
+    assert "the local node keeps no timestamps of logs" in output
+
+
+def test_the_log_of_a_pod_in_another_namespace_is_not_shown(api, node):
+    node.program("runner", LINES)
+    api.run("job-1", "runner")
+    api.await_phase("job-1", "Succeeded")
+
+    answer = httpx.get(f"http://127.0.0.1:{node.port}/containerLogs/elsewhere/job-1/runner", trust_env=False)
+
+    assert answer.status_code == 404
