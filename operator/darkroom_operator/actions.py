@@ -46,7 +46,10 @@ class ReleasePod:
 
 @dataclass(frozen=True, slots=True)
 class DeletePod:
-    """Ask for a pod's end. It stays until its node says that it is over."""
+    """Ask for a pod's end. It stays until its node says that it is over.
+
+    Refused when the pod is no longer as it was when this was decided.
+    """
 
     pod: RunnerPod
     why: str
@@ -55,6 +58,15 @@ class DeletePod:
 @dataclass(frozen=True, slots=True)
 class WriteStatus:
     """Refused when the job is no longer as it was when the status was decided."""
+
+    job: Job
+    status: JobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """Write the status of a job that seems to have lost the slot which its status names, once the Lease itself was
+    asked: no watch may have shown it yet."""
 
     job: Job
     status: JobStatus
@@ -89,6 +101,13 @@ class LookForHolder:
     slot: Slot
 
 
+@dataclass(frozen=True, slots=True)
+class LookForJob:
+    """Ask the API server itself whether a pod's job exists: no watch has shown it."""
+
+    pod: RunnerPod
+
+
 Action = (
     AssignSlot
     | MakePod
@@ -96,8 +115,10 @@ Action = (
     | ReleasePod
     | DeletePod
     | WriteStatus
+    | Requeue
     | FailBroken
     | DeleteJob
     | LookForPods
     | LookForHolder
+    | LookForJob
 )

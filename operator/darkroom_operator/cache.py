@@ -6,7 +6,9 @@ by `reconcile.py`. kopf's own `Index` can't hold answers of requests, and a deci
 shown the last one would be made twice; so the index functions fill these shelves instead.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Generic, TypeVar
@@ -16,10 +18,12 @@ from pydantic import ValidationError
 from darkroom_contract.jobs import Job, read_job
 from darkroom_contract.names import Kind
 from darkroom_contract.progress import ProgressEvent
-from darkroom_operator.documents import Json
+from darkroom_operator.documents import Json, aware
 from darkroom_operator.runner_pod import RunnerPod, read_pod
 from darkroom_operator.slot import Slot, read_slot
 from darkroom_operator.world import BrokenJob, World
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -36,6 +40,9 @@ class Gone:
     def __contains__(self, uid: object) -> bool:
         return uid in self._uids
 
+    def discard(self, uid: str) -> None:
+        self._uids.pop(uid, None)
+
     def add(self, uid: str) -> None:
         self._uids[uid] = None
         if len(self._uids) > REMEMBERED_GONE:
@@ -51,11 +58,18 @@ class Shelf(Generic[T]):
         self._items: dict[str, T] = {}
         self.view: Mapping[str, T] = MappingProxyType(self._items)
 
-    def put(self, uid: str, item: T) -> None:
-        """Unless it is older than what is known."""
+    def put(self, uid: str, item: T) -> bool:
+        """Whether it was put there: it is not when something newer is known."""
         known = self._items.get(uid)
-        if uid not in self._gone and (known is None or self._version(item) >= self._version(known)):
-            self._items[uid] = item
+        if uid in self._gone or (known is not None and self._version(item) < self._version(known)):
+            return False
+        self._items[uid] = item
+        return True
+
+    def revive(self, uid: str, item: T) -> None:
+        """The API server itself was asked, and the object exists, whatever a watch has said."""
+        self._gone.discard(uid)
+        self.put(uid, item)
 
     def drop(self, uid: str) -> None:
         """The object does not exist any more."""
@@ -66,11 +80,23 @@ class Shelf(Generic[T]):
         """The object exists, but no longer belongs on this shelf."""
         self._items.pop(uid, None)
 
-    def keep_only(self, uids: set[str], version: int, among: Callable[[T], bool] = lambda _: True) -> None:
+    def newest(self) -> int:
+        """The highest version of all."""
+        return max(map(self._version, self._items.values()), default=0)
+
+    def keep_only(self, uids: set[str], version: int, among: Callable[[T], bool]) -> None:
         """Drop what a complete list at `version` did not have, but for what came after it."""
-        for uid, item in list(self._items.items()):
-            if uid not in uids and self._version(item) <= version and among(item):
+        for uid in self._missing(uids, version):
+            if among(self._items[uid]):
                 self.drop(uid)
+
+    def forget_others(self, uids: set[str], version: int) -> None:
+        """As `keep_only`, but what is missing is not taken for gone."""
+        for uid in self._missing(uids, version):
+            self.forget(uid)
+
+    def _missing(self, uids: set[str], version: int) -> list[str]:
+        return [uid for uid, item in self._items.items() if uid not in uids and self._version(item) <= version]
 
 
 class Cache:
@@ -87,33 +113,36 @@ class Cache:
     def put_job(self, kind: Kind, document: Json) -> Job | BrokenJob:
         uid = document["metadata"]["uid"]
         try:
-            job = read_job({**document, "kind": kind.value})
+            job = _comparable(read_job({**document, "kind": kind.value}))
         except ValidationError as error:
             broken = _broken(kind, document, error)
-            self.jobs.forget(uid)
-            self.broken.put(uid, broken)
+            if self.broken.put(uid, broken):
+                self.jobs.forget(uid)
             return broken
-        self.broken.forget(uid)
-        self.jobs.put(uid, job)
+        if self.jobs.put(uid, job):
+            self.broken.forget(uid)
         return job
 
-    def put_pod(self, document: Json) -> RunnerPod:
-        """Raises `KeyError` or `ValueError` for a pod whose labels are not those of a run."""
-        pod = read_pod(document)
+    def put_pod(self, document: Json) -> RunnerPod | None:
+        """None for a pod whose labels are not those of a run: somebody else's, or meddled with. What is known of it
+        stays."""
+        try:
+            pod = read_pod(document)
+        except (KeyError, ValueError) as error:
+            log.warning("the pod %s is labelled as a run's but can't be read: %r", document["metadata"]["name"], error)
+            return None
         self.pods.put(pod.uid, pod)
         return pod
 
-    def put_slot(self, document: Json) -> Slot:
-        """Raises `ValueError` for a Lease that is named otherwise."""
-        slot = read_slot(document)
+    def put_slot(self, document: Json) -> Slot | None:
+        """None for a Lease that is labelled as a slot but named otherwise."""
+        try:
+            slot = read_slot(document)
+        except ValueError as error:
+            log.warning("%s", error)
+            return None
         self.leases.put(document["metadata"]["uid"], slot)
         return slot
-
-    def drop(self, uid: str) -> None:
-        """An object of whatever kind is gone."""
-        self.drop_job(uid)
-        self.pods.drop(uid)
-        self.leases.drop(uid)
 
     def drop_job(self, uid: str) -> None:
         self.jobs.drop(uid)
@@ -126,9 +155,15 @@ class Cache:
 
     def slots(self, count: int) -> dict[int, Slot]:
         """Slots below `count`, whether their Leases exist or not, and all others that have one."""
-        oldest_first = sorted(self.leases.view.values(), key=lambda slot: int(slot.version or 0))
-        known = {slot.number: slot for slot in oldest_first}
+        known = self._known_slots()
         return {number: known.get(number) or Slot(number) for number in sorted({*range(count), *known})}
+
+    def slot(self, number: int) -> Slot:
+        return self._known_slots().get(number) or Slot(number)
+
+    def _known_slots(self) -> dict[int, Slot]:
+        oldest_first = sorted(self.leases.view.values(), key=lambda slot: int(slot.version or 0))
+        return {slot.number: slot for slot in oldest_first}
 
     def world(self, now: datetime, slot_count: int) -> World:
         """A view, not a copy: to be used before anything else is awaited."""
@@ -142,6 +177,13 @@ class Cache:
             gone=self._gone,
             progress=self.progress,
         )
+
+
+def _comparable(job: Job) -> Job:
+    """With a time zone in whatever is compared with the present; somebody may have edited the status."""
+    due, ended = job.status.next_attempt_time, job.status.completion_time
+    times = {"next_attempt_time": due and aware(due), "completion_time": ended and aware(ended)}
+    return replace(job, status=job.status.model_copy(update=times))
 
 
 def _broken(kind: Kind, document: Json, error: ValidationError) -> BrokenJob:

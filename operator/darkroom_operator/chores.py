@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from darkroom_contract.jobs import Job
 from darkroom_operator import statuses
-from darkroom_operator.actions import Action, DeleteJob, DeletePod, FailBroken, WriteStatus
-from darkroom_operator.admission import is_backing_off, is_finished, queue
+from darkroom_operator.actions import Action, DeleteJob, DeletePod, FailBroken, Requeue, WriteStatus
+from darkroom_operator.admission import claims, is_backing_off, is_finished, queue
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.steps import active_deadline, start_deadline
 from darkroom_operator.world import World
@@ -26,7 +26,7 @@ def chores(world: World) -> Iterator[Action]:
     yield from (DeleteJob(job) for job in world.jobs.values() if _is_expired(job, world.now))
 
 
-def _waiting(world: World) -> Iterator[WriteStatus]:
+def _waiting(world: World) -> Iterator[WriteStatus | Requeue]:
     """The jobs that hold no slot and have not ended, each told where it stands."""
     line = queue(world)
     holder = _holder(world)
@@ -35,13 +35,16 @@ def _waiting(world: World) -> Iterator[WriteStatus]:
     for job in [*line, *aside]:
         status = statuses.waiting(job, positions.get(job.uid), holder, world.now)
         if status != job.status:
-            yield WriteStatus(job, status)
+            yield WriteStatus(job, status) if job.status.slot is None else Requeue(job, status)
 
 
 def _is_aside(job: Job, world: World) -> bool:
-    """Suspended or backing off."""
-    unheld = job.uid not in world.holders and not is_finished(job) and not job.deleting
-    return unheld and (job.spec.suspend or is_backing_off(job, world.now))
+    """Suspended, backing off, or without the slot that its status names."""
+    if job.uid in world.holders or is_finished(job) or job.deleting:
+        return False
+    if job.status.slot in world.slots and any(claims(job, pod) for pod in world.pods_of(job.uid)):
+        return False
+    return job.spec.suspend or is_backing_off(job, world.now) or job.status.slot is not None
 
 
 def _holder(world: World) -> str | None:

@@ -15,7 +15,7 @@ import kopf
 from darkroom_contract import names
 from darkroom_contract.names import GROUP, VERSION, Kind
 from darkroom_operator.documents import Json
-from darkroom_operator.errors import NotFoundError, UnreachableError, api_error
+from darkroom_operator.errors import ApiError, UnreachableError, api_error
 
 TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 MERGE_PATCH = "application/merge-patch+json"
@@ -48,7 +48,9 @@ class Cluster:
         """Whether the cluster knows the kind: its definition may not be there yet."""
         try:
             await self._send("GET", f"{self._jobs}/{kind.plural}", query={"limit": "1"})
-        except NotFoundError:
+        except ApiError as error:
+            if error.code != 404:
+                raise
             return False
         return True
 
@@ -74,9 +76,10 @@ class Cluster:
     async def patch_pod(self, name: str, patch: Json) -> Json:
         return await self._patch(f"{self._pods}/{name}", patch)
 
-    async def delete_pod(self, name: str, uid: str) -> None:
-        """Ask for its graceful end."""
-        await self._send("DELETE", f"{self._pods}/{name}", {"preconditions": {"uid": uid}})
+    async def delete_pod(self, name: str, uid: str, version: str) -> None:
+        """Ask for its graceful end, if it is still as it was at this version."""
+        options = {"preconditions": {"uid": uid, "resourceVersion": version}}
+        await self._send("DELETE", f"{self._pods}/{name}", options)
 
     def list_pods(self, selector: Mapping[str, str]) -> AsyncIterator[tuple[str, list[Json]]]:
         return self._list(self._pods, selector)

@@ -1,22 +1,19 @@
 """Kubernetes documents as plain JSON, and what they have in common. Used by every part that reads or writes them."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 Json = dict[str, Any]
 
 
-def revision(document: Json) -> int:
-    """An object's resource version as the increasing number that it is.
-
-    Kubernetes promises since 1.35 that those of one resource can be compared (KEP-5504); etcd's always could be.
-    """
-    return int(document["metadata"]["resourceVersion"])
-
-
 def instant(text: str | None) -> datetime | None:
     """A `metav1.Time`."""
-    return None if text is None else datetime.fromisoformat(text)
+    return None if text is None else aware(datetime.fromisoformat(text))
+
+
+def aware(moment: datetime) -> datetime:
+    """The same moment with a time zone. API servers take `date-time`s without one, and they can't be compared."""
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def merge_patch(before: Json, after: Json) -> Json:

@@ -3,9 +3,10 @@
 OperatorError
 ├── SettingsError          the environment can't be used: the process ends
 ├── LoginError             no credentials for the API server: the process ends
+├── HistoryLostError       the API server has forgotten what it told before: the process ends, and begins anew
 └── ApiError               the API server refused a request
     ├── UnreachableError   it did not answer at all
-    ├── NotFoundError      404: the object, or its whole kind, is not there
+    ├── NotFoundError      404: the object is not there
     ├── ConflictError      409: the object is no longer what the request was based on
     └── AlreadyExistsError 409: an object of that name is there
 """
@@ -21,6 +22,10 @@ class SettingsError(OperatorError):
 
 class LoginError(OperatorError):
     """Neither a kubeconfig nor a service account tells how to reach the API server."""
+
+
+class HistoryLostError(OperatorError):
+    """Resource versions went backwards, as after a backup was restored: nothing that is remembered can be relied on."""
 
 
 class ApiError(OperatorError):
@@ -53,8 +58,9 @@ class AlreadyExistsError(ApiError):
 
 
 def api_error(request: str, code: int, reason: str, message: str) -> ApiError:
-    """The error for an answer of the API server."""
-    if code == 404:
+    """The error for an answer of the API server. A 404 without its reason is a proxy's, or an API server's that does
+    not serve the kind yet: nothing follows from it for the object."""
+    if code == 404 and reason == "NotFound":
         return NotFoundError(request, code, reason, message)
     if code == 409:
         kind = AlreadyExistsError if reason == "AlreadyExists" else ConflictError

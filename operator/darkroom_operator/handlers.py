@@ -4,6 +4,7 @@ Index functions run first and for every object there is, so the cache is whole b
 from here, no finalizer is set, no state is kept on objects.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import kopf
@@ -32,8 +33,11 @@ def build_registry(cache: Cache, reconciler: Reconciler, resync: Resync) -> kopf
         _register_jobs(registry, selector, kind, cache)
     _register_pods(registry, cache)
     _register_leases(registry, cache)
-    for selector in (*JOBS.values(), PODS, LEASES):
-        _register_wake(registry, selector, cache, reconciler, resync)
+    gone: dict[Selector, Callable[[str], None]] = dict.fromkeys(JOBS.values(), cache.drop_job)
+    # A pod also leaves its watch when somebody takes its labels away: whether it is gone, `LookForPods` will tell.
+    gone |= {PODS: cache.pods.forget, LEASES: cache.leases.forget}
+    for selector, forget in gone.items():
+        _register_wake(registry, selector, forget, reconciler, resync)
     return registry
 
 
@@ -81,12 +85,16 @@ def _register_leases(registry: kopf.OperatorRegistry, cache: Cache) -> None:
 
 
 def _register_wake(
-    registry: kopf.OperatorRegistry, selector: Selector, cache: Cache, reconciler: Reconciler, resync: Resync
+    registry: kopf.OperatorRegistry,
+    selector: Selector,
+    forget: Callable[[str], None],
+    reconciler: Reconciler,
+    resync: Resync,
 ) -> None:
     @kopf.on.event(*selector, registry=registry, id=f"wake-{selector[2]}")
     async def wake(type: str | None, uid: str, **_: Any) -> None:  # noqa: A002 (kopf's name for it)
         if type == "DELETED":
-            cache.drop(uid)
+            forget(uid)
         if type is None:
             resync.request()
         reconciler.wake()

@@ -9,7 +9,7 @@ from aiohttp import web
 from darkroom_operator.reconcile import Reconciler
 
 STUCK_SECONDS = 120.0
-"""Passes are made every 30 s, and after an outage waits are at most 15 s."""
+"""Passes are made every 30 s, a request takes at most 30 s, and waits after an outage are at most 15 s."""
 
 
 class Health:
@@ -35,5 +35,5 @@ class Health:
     async def _answer(self, _: web.Request) -> web.Response:
         silent = time.monotonic() - self._reconciler.tried
         if silent > STUCK_SECONDS:
-            return web.Response(status=503, text=f"no pass of the reconcile has ended for {silent:.0f} s\n")
+            return web.Response(status=503, text=f"the reconcile has done nothing for {silent:.0f} s\n")
         return web.Response(text="ok\n")

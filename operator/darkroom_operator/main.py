@@ -17,7 +17,7 @@ from darkroom_contract.names import Kind
 from darkroom_operator.cache import Cache
 from darkroom_operator.cluster import Cluster
 from darkroom_operator.connection import find_connection
-from darkroom_operator.errors import OperatorError
+from darkroom_operator.errors import OperatorError, UnreachableError
 from darkroom_operator.handlers import build_registry
 from darkroom_operator.health import Health
 from darkroom_operator.progress import ProgressReader
@@ -51,17 +51,28 @@ async def operate(settings: Settings) -> None:
         reconciler = Reconciler(cache, Requests(cluster, cache, settings, utc_now), settings)
         resync = Resync(cluster, cache, reconciler.wake)
         async with _health(reconciler, settings):
-            await _wait_for_kinds(cluster)
+            await _wait_for_kinds(cluster, reconciler)
             await _run_together(_parts(settings, cache, reconciler, resync))
     log.info("stopped")
 
 
-async def _wait_for_kinds(cluster: Cluster) -> None:
-    """kopf looks once, at its start, which kinds there are."""
+async def _wait_for_kinds(cluster: Cluster, reconciler: Reconciler) -> None:
+    """kopf looks once, at its start, which kinds there are; and it ends when nobody answers."""
     for kind in Kind:
-        while not await cluster.serves(kind):
-            log.warning("the cluster does not know %s yet: apply crds/ to it", kind.crd_name)
+        while not await _is_served(kind, cluster):
+            reconciler.live()
             await asyncio.sleep(KINDS_SECONDS)
+
+
+async def _is_served(kind: Kind, cluster: Cluster) -> bool:
+    try:
+        served = await cluster.serves(kind)
+    except UnreachableError as error:
+        log.warning("%s", error)
+        return False
+    if not served:
+        log.warning("the cluster does not know %s yet: apply crds/ to it", kind.crd_name)
+    return served
 
 
 def _parts(

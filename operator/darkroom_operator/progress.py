@@ -59,7 +59,7 @@ class ProgressReader:
             for uid in holders:
                 await self._read(uid)
             self._warned = False
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, OSError, TimeoutError, UnicodeDecodeError) as error:
             if not self._warned:
                 log.warning("no live progress while Redis can't be reached: %s", error)
             self._warned = True

@@ -1,20 +1,21 @@
 """The one reconcile of the operator: level-triggered, woken by any change, doing one small step after another.
 
-It owns the order of things and the waits after failures. What to do is decided by `steps.py` and `chores.py`, on what
-the cache knows; how it is sent is in `requests.py`. Only one pass runs at a time.
+It owns the order of things and, by `patience.py`, the waits after refusals. What to do is decided by `steps.py` and
+`chores.py`, on what the cache knows; how it is sent is in `requests.py`. Only one pass runs at a time.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
 from itertools import islice
 
-from darkroom_operator.actions import LookForPods
+from darkroom_operator.actions import Action, DeletePod, LookForHolder, LookForPods
 from darkroom_operator.cache import Cache
 from darkroom_operator.chores import chores, next_moment
-from darkroom_operator.errors import ApiError
+from darkroom_operator.errors import ApiError, UnreachableError
+from darkroom_operator.patience import Patience
 from darkroom_operator.requests import Requests
 from darkroom_operator.settings import Settings
 from darkroom_operator.steps import next_step
@@ -23,17 +24,20 @@ from darkroom_operator.world import World
 log = logging.getLogger(__name__)
 
 MAX_STEPS = 100
-"""For one slot, before the others get a turn."""
+"""For one slot, before it has to wait."""
+MAX_REPEATS = 3
+"""Of a step whose answer changes nothing of what is decided next."""
+REFUSED_SECONDS = 1.0
+"""Until chores are looked at again after one was refused."""
 CHORES_IN_A_ROW = 20
 """Requests that are not urgent, before the slots are looked at again."""
 CHORES_SHARE = 0.2
 """Of the time, at most, goes into looking for chores: with very many jobs that takes a while."""
-FIRST_WAIT_SECONDS = 0.2
-LONGEST_WAIT_SECONDS = 15.0
+API_SERVER = "the API server"
 IDLE_SECONDS = 30.0
 """At least so often a pass is made, whether anything happened or not."""
 VERIFY_SECONDS = 30.0
-"""A pod that a run depends on is asked for at least so often: a watch may lose the news of its end (resync.py)."""
+"""The pod and the job of a run are asked for at least so often: a watch may lose the news of their end (resync.py)."""
 
 
 def utc_now() -> datetime:
@@ -51,30 +55,34 @@ class Reconciler:
         self._settings = settings
         self._clock = clock
         self._changed = asyncio.Event()
+        self._patience = Patience()
         self._chores_due = 0.0
         self._verified = time.monotonic()
         self.tried = time.monotonic()
-        """When the last pass ended, well or not, by the monotonic clock; the liveness probe reads it."""
+        """When something was last done, well or not, by the monotonic clock; the liveness probe reads it."""
 
     def wake(self) -> None:
         """Something has changed."""
         self._changed.set()
 
+    def live(self) -> None:
+        """Whatever is being done is getting on."""
+        self.tried = time.monotonic()
+
     async def run(self) -> None:
-        """For ever. An API server that is down or refuses is tried again after growing waits."""
-        wait_seconds = FIRST_WAIT_SECONDS
+        """For ever. An API server that does not answer is tried again after growing waits."""
         while True:
             self._changed.clear()
             try:
                 again_seconds = await self._pass()
-            except ApiError as error:
-                self.tried = time.monotonic()
+            except UnreachableError as error:
+                self.live()
+                wait_seconds = self._patience.refused(API_SERVER)
                 log.warning("%s; trying again in %.1f s", error, wait_seconds)
                 await asyncio.sleep(wait_seconds)
-                wait_seconds = min(2 * wait_seconds, LONGEST_WAIT_SECONDS)
                 continue
-            wait_seconds = FIRST_WAIT_SECONDS
-            self.tried = time.monotonic()
+            self._patience.accepted(API_SERVER)
+            self.live()
             await self._sleep(again_seconds)
 
     async def _sleep(self, seconds: float) -> None:
@@ -87,24 +95,46 @@ class Reconciler:
     async def _pass(self) -> float:
         """Everything that can be done now. The seconds until there may be more to do."""
         for number in self._world().slots:
-            await self._advance(number)
+            if not self._patience.remaining(number):
+                await self._advance(number)
         await self._verify()
         chores_seconds = await self._do_chores()
         moment = next_moment(self._world())
         due_seconds = IDLE_SECONDS if moment is None else (moment - self._clock()).total_seconds() + 0.01
-        return max(0.0, min(due_seconds, chores_seconds))
+        waits_seconds = self._patience.soonest()
+        return max(0.0, min(due_seconds, chores_seconds, IDLE_SECONDS if waits_seconds is None else waits_seconds))
 
     async def _advance(self, number: int) -> None:
         """Step after step, until this slot can only wait."""
+        last: Action | None = None
+        repeats = 0
         for _ in range(MAX_STEPS):
             world = self._world()
-            if number not in world.slots:
-                return
-            action = next_step(world.slots[number], world, self._settings.retry_wait)
+            action = next_step(world.slots[number], world, self._settings.retry_wait) if number in world.slots else None
             if action is None:
+                self._patience.accepted(number)
                 return
+            repeats = repeats + 1 if action == last else 0
+            if repeats == MAX_REPEATS:
+                break
+            if not await self._try(action, number):
+                return
+            last = action
+        wait_seconds = self._patience.refused(number)
+        log.error("slot %d does not get on: %s; trying again in %.1f s", number, type(last).__name__, wait_seconds)
+
+    async def _try(self, action: Action, key: Hashable) -> bool:
+        """Whether the API server took it. One that does not answer at all ends the pass."""
+        try:
             await self._requests.send(action)
-        log.error("slot %d did not come to rest within %d steps", number, MAX_STEPS)
+        except UnreachableError:
+            raise
+        except ApiError as error:
+            log.warning("%s; trying again in %.1f s", error, self._patience.refused(key))
+            return False
+        finally:
+            self.live()
+        return True
 
     async def _verify(self) -> None:
         if time.monotonic() - self._verified < VERIFY_SECONDS:
@@ -112,19 +142,29 @@ class Reconciler:
         self._verified = time.monotonic()
         for slot in self._world().slots.values():
             if slot.holder and slot.pod_uid:
-                await self._requests.send(LookForPods(slot.holder, slot.pod_uid))
+                await self._try(LookForPods(slot.holder, slot.pod_uid), ("verify", slot.number))
+                await self._try(LookForHolder(slot), ("verify", slot.number))
 
     async def _do_chores(self) -> float:
         """Some of them, unless it is too early to look again. The seconds until the next look."""
         began = time.monotonic()
         if began < self._chores_due:
             return self._chores_due - began
-        todo = list(islice(chores(self._world()), CHORES_IN_A_ROW + 1))
+        due = (action for action in chores(self._world()) if not self._patience.remaining(_key(action)))
+        todo = list(islice(due, CHORES_IN_A_ROW + 1))
         spent = time.monotonic() - began
         self._chores_due = time.monotonic() + spent * (1 / CHORES_SHARE - 1)
         for action in todo[:CHORES_IN_A_ROW]:
-            await self._requests.send(action)
+            if not await self._try(action, _key(action)):
+                return REFUSED_SECONDS  # If it is the API server that is unwell, others would be refused as well.
+            self._patience.accepted(_key(action))
         return 0.0 if len(todo) > CHORES_IN_A_ROW else IDLE_SECONDS
 
     def _world(self) -> World:
         return self._cache.world(self._clock(), self._settings.slots)
+
+
+def _key(action: Action) -> Hashable:
+    """What is left alone when a chore is refused."""
+    subject = action.pod if isinstance(action, DeletePod) else getattr(action, "job", None)
+    return type(action), getattr(subject, "uid", None)

@@ -23,15 +23,17 @@ from darkroom_operator.actions import (
     DeletePod,
     FailBroken,
     LookForHolder,
+    LookForJob,
     LookForPods,
     MakePod,
     ReleasePod,
+    Requeue,
     WriteStatus,
 )
-from darkroom_operator.cache import Cache
-from darkroom_operator.cluster import Cluster
+from darkroom_operator.cache import Cache, uids
+from darkroom_operator.cluster import RUNNER_PODS, Cluster
 from darkroom_operator.documents import Json, merge_patch
-from darkroom_operator.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError
+from darkroom_operator.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError, UnreachableError
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.settings import Settings
 from darkroom_operator.slot import Slot
@@ -60,6 +62,8 @@ class Requests:
     @_send.register
     async def _(self, action: AssignSlot) -> None:
         lease, job = action.slot, action.job
+        if lease.uid is None and await self._has_unseen_pods():
+            return
         try:
             if lease.uid is None and job is not None:
                 answer = await self._cluster.create_lease(slot.new_lease(lease, job, self._clock()))
@@ -71,6 +75,15 @@ class Requests:
         self._cache.put_slot(answer)
         log.info("slot %d goes to %s", lease.number, job.key if job else "nobody")
 
+    async def _has_unseen_pods(self) -> bool:
+        """Before a Lease is made. Where one was deleted by hand, a run may be going on that no watch has shown yet; any
+        that is let go later needs the old Lease, and is refused."""
+        before = dict(self._cache.pods.view)
+        async for _, page in self._cluster.list_pods(RUNNER_PODS):
+            for document in page:
+                self._put_pod(document)
+        return before != self._cache.pods.view
+
     @_send.register
     async def _(self, action: MakePod) -> None:
         manifest = pods.runner_pod(action.job, action.attempt, action.slot, self._settings)
@@ -78,11 +91,15 @@ class Requests:
         try:
             self._cache.put_pod(await self._cluster.create_pod(manifest))
             log.info("made %s for %s", name, action.job.key)
-        except AlreadyExistsError:
-            self._cache.put_pod(await self._cluster.get_pod(name))
-        except ApiError as error:
-            if 400 <= error.code < 500 and error.code != 429:
+        except AlreadyExistsError as error:
+            found = self._put_pod(await self._cluster.get_pod(name))
+            if found is None or (found.job_uid, found.attempt) != (action.job.uid, action.attempt):
                 await self._tell_refusal(action.job, error)
+                raise
+        except UnreachableError:
+            raise
+        except ApiError as error:
+            await self._tell_refusal(action.job, error)
             raise
 
     @_send.register
@@ -105,8 +122,8 @@ class Requests:
     @_send.register
     async def _(self, action: DeletePod) -> None:
         log.info("deleting pod %s: %s", action.pod.name, action.why)
-        with contextlib.suppress(ConflictError, NotFoundError):  # Gone, or another one has its name: the look-up tells.
-            await self._cluster.delete_pod(action.pod.name, action.pod.uid)
+        with contextlib.suppress(ConflictError, NotFoundError):  # Gone, or no longer the same: the look-up tells.
+            await self._cluster.delete_pod(action.pod.name, action.pod.uid, action.pod.version)
         await self._look_up_pod(action.pod)
 
     @_send.register
@@ -140,12 +157,24 @@ class Requests:
         await self._look_up_job(job.kind, job.name, job.uid)
 
     @_send.register
+    async def _(self, action: Requeue) -> None:
+        await self._look_up_slot(self._cache.slot(action.job.status.slot or 0))
+        holders = {lease.holder for lease in self._cache.leases.view.values()}
+        if action.job.uid not in holders:
+            await self.send(WriteStatus(action.job, action.status))
+
+    @_send.register
     async def _(self, action: LookForPods) -> None:
-        found = set()
-        async for _, page in self._cluster.list_pods({names.LABEL_JOB_UID: action.job_uid}):
-            found |= {self._cache.put_pod(document).uid for document in page}
-        known = [pod.uid for pod in self._cache.pods.view.values() if pod.job_uid == action.job_uid]
-        for uid in {*known, action.expected_uid} - found:
+        found, version = set(), 0
+        async for text, page in self._cluster.list_pods({names.LABEL_JOB_UID: action.job_uid}):
+            version = int(text)
+            found |= uids(page)
+            for document in page:
+                self._put_pod(document)
+        shelf = self._cache.pods.view
+        # What came after the list can't be in it.
+        known = {pod.uid for pod in shelf.values() if pod.job_uid == action.job_uid and int(pod.version) <= version}
+        for uid in (known | ({action.expected_uid} - shelf.keys())) - found:
             self._cache.pods.drop(uid)
 
     @_send.register
@@ -155,23 +184,39 @@ class Requests:
         if kind in set(Kind) and name:
             await self._look_up_job(Kind(kind), name, holder)
             return
-        log.warning("slot %d is held by %r, which is no job of ours", action.slot.number, holder)
-        self._cache.drop_job(holder)
+        log.warning("slot %d is held by %r, and does not say what that is", action.slot.number, holder)
+        await self._look_up_jobs(holder)
+
+    @_send.register
+    async def _(self, action: LookForJob) -> None:
+        await self._look_up_job(action.pod.job_kind, action.pod.job_name, action.pod.job_uid)
+
+    def _put_pod(self, document: Json) -> RunnerPod | None:
+        """What the API server answered when it was asked: the pod exists."""
+        pod = self._cache.put_pod(document)
+        if pod is not None:
+            self._cache.pods.revive(pod.uid, pod)
+        return pod
 
     async def _look_up_slot(self, lease: Slot) -> None:
         try:
-            found = self._cache.put_slot(await self._cluster.get_lease(lease.name))
+            document = await self._cluster.get_lease(lease.name)
         except NotFoundError:
-            found = None
+            document = {}
+        found = self._cache.put_slot(document) if document else None
+        if found is not None and found.uid is not None:
+            self._cache.leases.revive(found.uid, found)
         if lease.uid is not None and (found is None or found.uid != lease.uid):
             self._cache.leases.drop(lease.uid)
 
     async def _look_up_pod(self, pod: RunnerPod) -> None:
         try:
-            found = self._cache.put_pod(await self._cluster.get_pod(pod.name))
+            document = await self._cluster.get_pod(pod.name)
         except NotFoundError:
-            found = None
-        if found is None or found.uid != pod.uid:
+            self._cache.pods.drop(pod.uid)
+            return
+        self._put_pod(document)
+        if document["metadata"]["uid"] != pod.uid:
             self._cache.pods.drop(pod.uid)
 
     async def _look_up_job(self, kind: Kind, name: str, uid: str) -> None:
@@ -180,6 +225,15 @@ class Requests:
         except NotFoundError:
             found = None
         if found is None or found.uid != uid:
+            self._cache.drop_job(uid)
+
+    async def _look_up_jobs(self, uid: str) -> None:
+        """All of them, to find one by its uid alone."""
+        found: set[str] = set()
+        for kind in Kind:
+            async for _, page in self._cluster.list_jobs(kind):
+                found |= {self._cache.put_job(kind, document).uid for document in page}
+        if uid not in found:
             self._cache.drop_job(uid)
 
     async def _tell_refusal(self, job: Job, error: ApiError) -> None:

@@ -10,7 +10,7 @@ from darkroom_contract.names import Kind
 from darkroom_operator.cache import Cache, uids
 from darkroom_operator.cluster import RUNNER_PODS, Cluster
 from darkroom_operator.documents import Json
-from darkroom_operator.errors import ApiError
+from darkroom_operator.errors import ApiError, HistoryLostError
 from darkroom_operator.slot import SLOTS
 
 log = logging.getLogger(__name__)
@@ -53,10 +53,19 @@ class Resync:
 
     async def _list_all(self) -> None:
         for kind in Kind:
+            newest = max(self._cache.jobs.newest(), self._cache.broken.newest())
             found, version = await _uids(self._cluster.list_jobs(kind))
+            _require_history(newest, version)
             self._cache.keep_only_jobs(kind, found, version)
-        self._cache.pods.keep_only(*await _uids(self._cluster.list_pods(RUNNER_PODS)))
-        self._cache.leases.keep_only(*await _uids(self._cluster.list_leases(SLOTS)))
+        # A pod or Lease may also be missing because its labels are: so it is not taken for gone, only looked for.
+        self._cache.pods.forget_others(*await _uids(self._cluster.list_pods(RUNNER_PODS)))
+        self._cache.leases.forget_others(*await _uids(self._cluster.list_leases(SLOTS)))
+
+
+def _require_history(newest: int, version: int) -> None:
+    """A list can't be older than what was known before it was asked for, except after a backup was restored."""
+    if version < newest:
+        raise HistoryLostError(f"the API server is at resource version {version}, and {newest} was seen before")
 
 
 async def _uids(pages: Pages) -> tuple[set[str], int]:

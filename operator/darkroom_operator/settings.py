@@ -9,12 +9,15 @@ from datetime import timedelta
 from typing import Self, TypeVar
 
 from darkroom_contract import environment as names
+from darkroom_contract.specs import MAX_SECONDS
 from darkroom_operator.errors import SettingsError
 
 T = TypeVar("T")
 
 SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 SVD = "stabilityai/stable-video-diffusion-img2vid-xt"
+
+MAX_DOUBLINGS = 64
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ class Settings:
 
     def retry_wait(self, failures: int) -> timedelta:
         """The wait before the next run, after so many failed ones."""
-        return timedelta(seconds=min(self.retry_cap_seconds, self.retry_base_seconds * 2.0 ** (failures - 1)))
+        doublings = min(failures - 1, MAX_DOUBLINGS)  # A status may say anything.
+        return timedelta(seconds=min(self.retry_cap_seconds, self.retry_base_seconds * 2.0**doublings))
 
 
 def _read(environment: Mapping[str, str], name: str, parse: Callable[[str], T]) -> T | None:
@@ -104,6 +108,6 @@ def _at_least_one(text: str) -> int:
 
 def _duration(text: str) -> float:
     seconds = float(text)
-    if not 0 <= seconds < float("inf"):
-        raise ValueError("it must be a number of seconds, 0 or more")
+    if not 0 <= seconds <= MAX_SECONDS:
+        raise ValueError(f"it must be a number of seconds from 0 to {MAX_SECONDS}")
     return seconds

@@ -19,7 +19,7 @@ SLOTS = {names.LABEL_COMPONENT: SLOT_COMPONENT, names.LABEL_PART_OF: names.PART_
 ANNOTATION_JOB = f"{names.GROUP}/job"
 ANNOTATION_POD_UID = f"{names.GROUP}/pod-uid"
 
-_NAME = re.compile("^" + re.escape(names.slot_lease_name(0)).replace("0", r"(\d+)") + "$")
+_NUMBER = re.compile(r"[0-9]+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ class Slot:
 def read_slot(document: Json) -> Slot:
     """Raises `ValueError` for a Lease that is none of ours."""
     metadata = document["metadata"]
-    match = _NAME.match(metadata["name"])
-    if not match:
+    match = _NUMBER.search(metadata["name"])
+    if not match or metadata["name"] != names.slot_lease_name(int(match[0])):
         raise ValueError(f"the Lease {metadata['name']} is labelled as a slot but not named as one")
     annotations, spec = metadata.get("annotations") or {}, document.get("spec") or {}
     return Slot(
-        number=int(match[1]),
+        number=int(match[0]),
         uid=metadata["uid"],
         version=metadata["resourceVersion"],
         holder=spec.get("holderIdentity") or None,
@@ -76,6 +76,7 @@ def assignment(slot: Slot, holder: Job | None, now: datetime) -> Json:
     return {
         "metadata": {
             "resourceVersion": slot.version,
+            "labels": SLOTS,
             "annotations": {ANNOTATION_JOB: holder.key if holder else None, ANNOTATION_POD_UID: None},
         },
         "spec": {

@@ -3,7 +3,10 @@
 One function a turn. `steps.py` decides which turn it is, `reconcile.py` writes the difference.
 """
 
+import math
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from darkroom_contract.jobs import Job
@@ -19,10 +22,15 @@ from darkroom_contract.status import (
     QueueStatus,
 )
 from darkroom_operator.conditions import condition, put
+from darkroom_operator.documents import aware
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.verdict import Failure
 
 REFUSED = "PodRefused"
+
+MAX_METRICS = 32
+MAX_COUNT = 2**31 - 1
+"""What a runner says may be anything; a status that the API server refuses would never be written."""
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
@@ -101,7 +109,7 @@ def succeeded(job: Job, outcome: Outcome, now: datetime) -> JobStatus:
         stage=Stage.DONE,
         progress_percentage=100.0,
         estimated_remaining_seconds=0.0,
-        metrics=outcome.metrics,
+        metrics=_metrics(outcome.metrics),
         last_updated_time=now.replace(microsecond=0),
     )
     return _finished(job, Phase.SUCCEEDED, done, now, artifacts=outcome.artifacts, progress=progress)
@@ -195,15 +203,22 @@ def _progress(job: Job, event: ProgressEvent | None) -> ProgressStatus | None:
     """The event as a status, if it is of the present run; else what is there already."""
     if event is None or event.attempt != job.status.attempts:
         return job.status.progress
+    remaining = event.estimated_remaining_seconds
     return ProgressStatus(
         stage=event.stage,
-        step=event.step,
-        total=event.total,
+        step=min(event.step, MAX_COUNT),
+        total=min(event.total, MAX_COUNT),
         progress_percentage=event.progress_percentage,
-        estimated_remaining_seconds=event.estimated_remaining_seconds,
-        metrics=event.metrics,
-        last_updated_time=event.time.replace(microsecond=0),
+        estimated_remaining_seconds=remaining if remaining is not None and math.isfinite(remaining) else None,
+        metrics=_metrics(event.metrics),
+        last_updated_time=aware(event.time).replace(microsecond=0),
     )
+
+
+def _metrics(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Those that a status may hold. JSON knows no infinity, and a loss that is no number is the run's to judge."""
+    finite = ((name, value) for name, value in metrics.items() if math.isfinite(value))
+    return dict(islice(finite, MAX_METRICS))
 
 
 def _clock(moment: datetime) -> str:

@@ -12,7 +12,7 @@ of them is nothing special, and neither is a second operator that takes the same
 7. The slot goes to the next job: only when the pod named in the Lease is over or gone, and no other pod is alive.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -26,12 +26,13 @@ from darkroom_operator.actions import (
     ConfirmPod,
     DeletePod,
     LookForHolder,
+    LookForJob,
     LookForPods,
     MakePod,
     ReleasePod,
     WriteStatus,
 )
-from darkroom_operator.admission import admit, is_backing_off, may_run
+from darkroom_operator.admission import admit, claims, is_backing_off, is_due, is_finished, is_recorded, may_run
 from darkroom_operator.conditions import find
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.slot import Slot
@@ -63,14 +64,22 @@ def next_step(slot: Slot, world: World, retry_wait: RetryWait) -> Action | None:
         return _without_job(slot, world)
     if slot.pod_uid is None:
         return _prepare(slot, job, world, retry_wait)
-    if job.status.slot is None:  # The run's end is written down: step 6 is done.
+    if is_finished(job):  # Step 6 is done.
         return _without_job(slot, world)
     pod = world.pods.get(slot.pod_uid)
-    if pod is None:
-        if slot.pod_uid not in world.gone:
-            return LookForPods(job.uid, slot.pod_uid)
-        return _end(job, None, world, retry_wait)
-    return _end(job, pod, world, retry_wait) if pod.over else _supervise(job, pod, world.now, world)
+    if pod is None and slot.pod_uid not in world.gone:
+        return LookForPods(job.uid, slot.pod_uid)
+    if (job.status.slot, job.status.pod_uid) != (slot.number, slot.pod_uid):
+        return _recorded_otherwise(slot, job, pod, world)
+    return _end(job, pod, world, retry_wait) if pod is None or pod.over else _supervise(job, pod, world.now, world)
+
+
+def _recorded_otherwise(slot: Slot, job: Job, pod: RunnerPod | None, world: World) -> Action | None:
+    """Either step 6 is done, or what is known of the job is older than step 3: writing step 3 again tells, since an old
+    view is refused. The numbers of the runs tell the two apart."""
+    if pod is not None and pod.job_uid == job.uid and is_due(pod, job):
+        return WriteStatus(job, statuses.starting(job, pod, world.now))
+    return _without_job(slot, world)
 
 
 def _without_job(slot: Slot, world: World) -> Action | None:
@@ -93,36 +102,53 @@ def _is_known(uid: str, world: World) -> bool:
 
 
 def _hand_on(slot: Slot, world: World) -> Action | None:
-    """The slot is free, but for pods that run without holding it, as after somebody deleted the Lease."""
-    for pod in world.live_pods(slot.number):
-        if pod.uid == slot.pod_uid:
-            continue
-        job = world.jobs.get(pod.job_uid)
-        if job is not None and may_run(job) and job.uid not in world.holders and _is_due(pod, job):
-            return AssignSlot(slot, job)
-        return None if pod.deleting else DeletePod(pod, "it runs without holding its slot")
+    """The slot is free, but for runs that never gave it back, as after somebody deleted the Lease."""
+    job = next(_claimants(slot, world), None)
+    if job is not None:
+        return AssignSlot(slot, job)
+    for pod in world.pods.values():
+        if pod.slot == slot.number and _is_in_the_way(pod, slot):
+            return _clear(pod, world)
     job = admit(world) if slot.number < world.slot_count else None
     return None if job is None and slot.holder is None else AssignSlot(slot, job)
 
 
-def _is_due(pod: RunnerPod, job: Job) -> bool:
-    """Whether the pod is of the job's present or next run, and not left from an earlier one."""
-    recorded = job.status.slot == pod.slot and job.status.pod_uid == pod.uid
-    return recorded or pod.attempt > job.status.attempts
+def _claimants(slot: Slot, world: World) -> Iterator[Job]:
+    """Jobs with a run that was let go in this slot, and whose end is not written down yet."""
+    for pod in world.pods.values():
+        job = world.jobs.get(pod.job_uid)
+        if pod.slot == slot.number and not pod.gated and job is not None and claims(job, pod):
+            yield job
+
+
+def _is_in_the_way(pod: RunnerPod, slot: Slot) -> bool:
+    """Whether the pod runs, or might be let go by an operator that has seen a Lease which is gone now."""
+    return pod.live or (slot.uid is None and not pod.over)
+
+
+def _clear(pod: RunnerPod, world: World) -> Action | None:
+    if not _is_known(pod.job_uid, world):
+        return LookForJob(pod)
+    return None if pod.deleting else DeletePod(pod, "it does not hold its slot")
 
 
 def _prepare(slot: Slot, job: Job, world: World, retry_wait: RetryWait) -> Action | None:
-    """Steps 2 to 4: the slot is the job's, and no pod of it was let go under it yet."""
-    if not may_run(job) or is_backing_off(job, world.now):
+    """Steps 2 to 4: the slot is the job's, and no pod was confirmed in it yet."""
+    due = [pod for pod in world.pods_of(job.uid) if pod.slot == slot.number and is_due(pod, job)]
+    pod = max(due, key=lambda each: (not each.gated, each.attempt), default=None)
+    was_let_go = pod is not None and not pod.gated and claims(job, pod)
+    others = [each for each in world.live_pods(slot.number) if each.job_uid != job.uid]
+    if others or not (was_let_go or _may_begin(slot, job, world.now)):
         return _hand_on(slot, world)
-    due = [pod for pod in world.pods_of(job.uid) if pod.slot == slot.number and _is_due(pod, job)]
-    if not due:
+    if pod is None:
         return _make(slot, job, world, retry_wait)
-    pod = max(due, key=lambda each: each.attempt)
     if pod.gated and pod.deleting:
         return None
-    recorded = job.status.slot == slot.number and job.status.pod_uid == pod.uid
-    return ConfirmPod(slot, pod) if recorded else WriteStatus(job, statuses.starting(job, pod, world.now))
+    return ConfirmPod(slot, pod) if is_recorded(pod, job) else WriteStatus(job, statuses.starting(job, pod, world.now))
+
+
+def _may_begin(slot: Slot, job: Job, now: datetime) -> bool:
+    return may_run(job) and not is_backing_off(job, now) and job.status.slot in (None, slot.number)
 
 
 def _make(slot: Slot, job: Job, world: World, retry_wait: RetryWait) -> Action:
@@ -130,19 +156,23 @@ def _make(slot: Slot, job: Job, world: World, retry_wait: RetryWait) -> Action:
     status = job.status
     if status.slot == slot.number and status.pod_uid is not None and status.pod_uid not in world.gone:
         return LookForPods(job.uid, status.pod_uid)
-    if slot.acquired is not None and world.now >= slot.acquired + timedelta(seconds=job.spec.start_deadline_seconds):
-        return WriteStatus(job, statuses.failed_run(job, _refusal(job), retry_wait(status.failures + 1), world.now))
-    return MakePod(job, status.attempts + 1, slot.number)
+    refusal = _refusal(slot, job, world.now)
+    if refusal is not None:
+        return WriteStatus(job, statuses.failed_run(job, refusal, retry_wait(status.failures + 1), world.now))
+    # A pod that was made for another slot has its number already.
+    taken = max((pod.attempt for pod in world.pods_of(job.uid)), default=0)
+    return MakePod(job, max(status.attempts, taken) + 1, slot.number)
 
 
-def _refusal(job: Job) -> Failure:
-    """No pod could be made in time; `reconcile.py` has written down why."""
+def _refusal(slot: Slot, job: Job, now: datetime) -> Failure | None:
+    """The failure of a run whose pod was refused, as `requests.py` has written down, until it was too late."""
     found = find(job.status, ConditionType.POD_READY)
-    words = (
-        found.message if found is not None and found.reason == statuses.REFUSED else "the API server did not say why"
-    )
-    message = f"No pod could be made within {job.spec.start_deadline_seconds} s: {words}"
-    return Failure(Reason.START_DEADLINE_EXCEEDED, message)
+    if found is None or found.reason != statuses.REFUSED or slot.acquired is None:
+        return None
+    seconds = job.spec.start_deadline_seconds
+    if now < slot.acquired + timedelta(seconds=seconds):
+        return None
+    return Failure(Reason.START_DEADLINE_EXCEEDED, f"No pod could be made within {seconds} s: {found.message}")
 
 
 def _supervise(job: Job, pod: RunnerPod, now: datetime, world: World) -> Action | None:
@@ -151,8 +181,14 @@ def _supervise(job: Job, pod: RunnerPod, now: datetime, world: World) -> Action 
     if stop is not None:
         return _stop(job, pod, stop, now)
     if pod.gated:
-        return ReleasePod(pod)
+        return _release(pod, world)
     return _write(job, statuses.running(job, pod, world.progress.get(job.uid), now))
+
+
+def _release(pod: RunnerPod, world: World) -> Action | None:
+    """Unless another pod runs in the slot; there can be one only if Leases were deleted by hand."""
+    other = next((each for each in world.live_pods(pod.slot) if each.uid != pod.uid), None)
+    return ReleasePod(pod) if other is None else _clear(other, world)
 
 
 def stop_of(job: Job, pod: RunnerPod, now: datetime) -> Stop | None:

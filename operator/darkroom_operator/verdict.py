@@ -2,11 +2,16 @@
 
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from darkroom_contract.outcome import Outcome, Reason
+from darkroom_contract.status import JobStatus
 from darkroom_operator.runner_pod import RunnerPod
 
 OOM_KILLED = "OOMKilled"
 """The kubelet's word for a container that the kernel killed for its memory."""
+
+TOO_MUCH = "The run told of more artifacts, or of longer names, than a job's status can hold."
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +30,17 @@ def judge(pod: RunnerPod | None) -> Outcome | Failure:
     if outcome is None:
         return _without_word(pod)
     if outcome.succeeded:
-        return outcome
+        return outcome if _fits(outcome) else Failure(Reason.INTERNAL_ERROR, TOO_MUCH)
     return Failure(outcome.reason or Reason.INTERNAL_ERROR, outcome.message)
+
+
+def _fits(outcome: Outcome) -> bool:
+    """Whether a status can hold it; one that the API server refuses would keep the slot for ever."""
+    try:
+        JobStatus(artifacts=outcome.artifacts)
+    except ValidationError:
+        return False
+    return True
 
 
 def _without_word(pod: RunnerPod) -> Failure:
