@@ -10,9 +10,10 @@ from darkroom_local.apiserver.errors import bad_request
 Test = Callable[[Json], bool]
 Labels = dict[str, str]
 
-SET_BASED = re.compile(r"^(?P<key>[^\s!=]+)\s+(?P<how>in|notin)\s*\((?P<values>[^()]*)\)$")
-EQUALITY = re.compile(r"^(?P<key>[^\s!=]+)\s*(?P<how>!=|==|=)\s*(?P<value>[^\s!=]*)$")
-EXISTENCE = re.compile(r"^(?P<not>!?)\s*(?P<key>[^\s!=()]+)$")
+SET_BASED = re.compile(r"^(?P<key>[\w./-]+)\s+(?P<how>in|notin)\s*\((?P<values>[\w.,\s-]*)\)$", re.ASCII)
+EQUALITY = re.compile(r"^(?P<key>[\w./-]+)\s*(?P<how>!=|==|=)\s*(?P<value>[\w.-]*)$", re.ASCII)
+EXISTENCE = re.compile(r"^(?P<not>!?)\s*(?P<key>[\w./-]+)$", re.ASCII)
+FIELD = re.compile(r"^(?P<key>[\w./\[\]-]+)\s*(?P<how>!=|==|=)\s*(?P<value>[^\s!=]*)$")
 
 ANY_FIELDS = frozenset({"metadata.name", "metadata.namespace"})
 """Fields that every kind can be selected by."""
@@ -52,7 +53,7 @@ def _labels(document: Json) -> Labels:
 
 
 def _field_test(requirement: str, known: frozenset[str]) -> Test:
-    match = EQUALITY.match(requirement)
+    match = FIELD.match(requirement)
     if not match:
         raise bad_request(f'invalid field selector "{requirement}"')
     field = match["key"]

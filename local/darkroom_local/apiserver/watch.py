@@ -14,6 +14,7 @@ from darkroom_local.apiserver.store import Event, Store, WindowExpiredError
 
 BOOKMARK_SECONDS = 30.0
 """At most this long passes between signs of life of a quiet watch that allows bookmarks (Kubernetes: a minute)."""
+LAST_BOOKMARK_SECONDS = 2.0
 BACKLOG = 10_000
 """Events that may wait for a slow client."""
 
@@ -93,8 +94,10 @@ class WatchHub:
         clock = asyncio.get_running_loop().time
         end = clock() + plan.timeout_seconds
         while (left := end - clock()) > 0:
+            # Shortly before the end, too: whoever watches anew from there misses the least.
+            pause = left - LAST_BOOKMARK_SECONDS if left > LAST_BOOKMARK_SECONDS else left
             try:
-                event = await asyncio.wait_for(queue.get(), min(left, BOOKMARK_SECONDS))
+                event = await asyncio.wait_for(queue.get(), min(pause, BOOKMARK_SECONDS))
             except TimeoutError:
                 if plan.bookmarks:
                     yield _bookmark(self._store.revision, False)

@@ -1,0 +1,172 @@
+"""What Darkroom relies on from an API server.
+
+Against the embedded one by default; `KUBECONFIG=path make conformance` holds any cluster to the same. There everything
+happens in a fresh namespace, which is deleted afterwards; the two CRDs are applied and stay. It needs no node: pods are
+gated, or bound to a node that does not exist. The cluster must have its controllers (garbage collection, namespaces).
+"""
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.kube_api import APPLY, Api, ApiServer, Json, ok, wait_until
+
+CRDS = Path(__file__).parents[2] / "crds"
+CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+KUBECTL = Path(sys.executable).parent / "kubectl"
+NODE = "darkroom-no-such-node"
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    if named := os.environ.get("KUBECONFIG"):
+        yield Path(named).absolute()
+        return
+    server = ApiServer(tmp_path_factory.mktemp("apiserver"))
+    server.start()
+    yield server.kubeconfig
+    server.stop()
+    assert "Traceback" not in server.log()
+
+
+@pytest.fixture(scope="session")
+def api(kubeconfig: Path) -> Iterator[Api]:
+    """The API server, with the CRDs installed and a namespace that is ready for pods."""
+    found = Api(kubeconfig, f"darkroom-conformance-{secrets.token_hex(4)}")
+    _install_crds(found)
+    ok(found.http.post("/api/v1/namespaces", json={"metadata": {"name": found.namespace}}), 201)
+    # On a whole cluster pods are refused until the namespace has its service account.
+    wait_until(lambda: found.create("pods", a_pod("probe"), dryRun="All").status_code == 201, "pods may be made")
+    yield found
+    ok(found.http.delete(f"/api/v1/namespaces/{found.namespace}"))
+    found.http.close()
+
+
+def _install_crds(api: Api) -> None:
+    for path in sorted(CRDS.glob("*.yaml")):
+        definition = yaml.safe_load(path.read_text())
+        name = definition["metadata"]["name"]
+        query = {"fieldManager": "darkroom-conformance", "force": "true"}
+        headers = {"Content-Type": APPLY}
+        answer = api.http.patch(f"{CRDS_PATH}/{name}", content=path.read_text(), headers=headers, params=query)
+        assert answer.status_code in (200, 201), answer.text
+        plural = definition["spec"]["names"]["plural"]
+        wait_until(
+            lambda plural=plural: api.http.get(f"/apis/darkroom.dev/v1alpha1/{plural}").status_code == 200,
+            f"{plural} are served",
+        )
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no other test uses."""
+    return f"test-{secrets.token_hex(5)}"
+
+
+def a_train_job(name: str, **spec: Any) -> Json:
+    """Suspended, so that an operator that might be there lets it be."""
+    given = {"suspend": True, "modelId": "cat", "prompt": "a photo of sks cat", "dataset": {"uri": "s3://bucket/cat/"}}
+    return {
+        "apiVersion": "darkroom.dev/v1alpha1",
+        "kind": "TrainJob",
+        "metadata": {"name": name},
+        "spec": {**given, **spec},
+    }
+
+
+def a_generate_job(name: str, **spec: Any) -> Json:
+    return {
+        "apiVersion": "darkroom.dev/v1alpha1",
+        "kind": "GenerateJob",
+        "metadata": {"name": name},
+        "spec": {"suspend": True, "prompt": "a red circle", **spec},
+    }
+
+
+def a_pod(name: str, **spec: Any) -> Json:
+    """Gated, so that no scheduler takes it."""
+    given = {
+        "schedulingGates": [{"name": "darkroom.dev/conformance"}],
+        "automountServiceAccountToken": False,
+        "containers": [{"name": "main", "image": "registry.invalid/none:1"}],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {**given, **spec}}
+
+
+def an_unbound_pod(name: str, **spec: Any) -> Json:
+    """For a scheduler that does not exist."""
+    return a_pod(name, **{"schedulingGates": [], "schedulerName": "nobody", **spec})
+
+
+@pytest.fixture
+def train_job() -> Callable[..., Json]:
+    return a_train_job
+
+
+@pytest.fixture
+def generate_job() -> Callable[..., Json]:
+    return a_generate_job
+
+
+@pytest.fixture
+def gated_pod() -> Callable[..., Json]:
+    return a_pod
+
+
+@pytest.fixture
+def unbound_pod() -> Callable[..., Json]:
+    return an_unbound_pod
+
+
+@pytest.fixture
+def bound_pod(api: Api) -> Callable[..., Json]:
+    """Makes a pod and binds it to a node that does not exist, so that nobody ends it."""
+
+    def make(name: str, **spec: Any) -> Json:
+        api.made("pods", an_unbound_pod(name, **spec))
+        binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": {"name": NODE}}
+        ok(api.http.post(api.path("pods", name, "binding"), json=binding), 201)
+        return api.read("pods", name)
+
+    return make
+
+
+class Kubectl:
+    """The real kubectl on the suite's namespace."""
+
+    def __init__(self, api: Api, home: Path) -> None:
+        self._command = [str(KUBECTL), "--kubeconfig", str(api.kubeconfig), "--namespace", api.namespace]
+        self._environment = {"PATH": os.defpath, "HOME": str(home)}
+
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [*self._command, *words], env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def run(self, *words: str, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*self._command, *words], env=self._environment, input=stdin, capture_output=True, text=True, timeout=60
+        )
+
+    def __call__(self, *words: str, stdin: str | None = None) -> str:
+        """Its standard output; it must succeed."""
+        done = self.run(*words, stdin=stdin)
+        assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
+        return done.stdout
+
+    def refusal(self, *words: str, stdin: str | None = None) -> str:
+        """Its standard error; it must fail."""
+        done = self.run(*words, stdin=stdin)
+        assert done.returncode != 0, f"kubectl {' '.join(words)} succeeded: {done.stdout}"
+        return done.stderr.strip()
+
+
+@pytest.fixture(scope="session")
+def kubectl(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+    return Kubectl(api, tmp_path_factory.mktemp("home"))

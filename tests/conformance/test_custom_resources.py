@@ -1,0 +1,281 @@
+"""What the API server does by a CRD's schema: defaults, pruning, validation, CEL rules; and definitions themselves."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from support.kube_api import Api, Json, ok, refused, wait_until
+
+TRAIN = "trainjobs.darkroom.dev/v1alpha1"
+GENERATE = "generatejobs.darkroom.dev/v1alpha1"
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+def test_defaults_are_filled_in_on_every_level(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+    spec = api.made(GENERATE, generate_job(name))["spec"]
+    assert (spec["priority"], spec["backoffLimit"], spec["negativePrompt"]) == (0, 2, "")
+    assert spec["images"]["steps"] == 30
+    assert spec["cache"]["profile"] == "Balanced"
+    assert "modelId" not in spec
+
+
+def test_what_is_given_is_kept_beside_the_defaults(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+    images = api.made(GENERATE, generate_job(name, images={"count": 3}))["spec"]["images"]
+    assert (images["count"], images["steps"]) == (3, 30)
+
+
+def test_a_new_object_has_an_identity(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+    metadata = api.made(TRAIN, train_job(name))["metadata"]
+    assert len(metadata["uid"]) == 36
+    assert metadata["creationTimestamp"].endswith("Z")
+    assert metadata["generation"] == 1
+    assert metadata["namespace"] == api.namespace
+
+
+def test_a_name_can_be_left_to_the_server(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+    nameless = train_job(name) | {"metadata": {"generateName": f"{name}-"}}
+    names = {api.made(TRAIN, nameless)["metadata"]["name"] for _ in range(3)}
+    assert len(names) == 3
+    assert all(each.startswith(f"{name}-") for each in names)
+
+
+def test_an_unknown_field_is_refused_by_name_when_validation_is_strict(
+    api: Api, name: str, train_job: Callable[..., Json]
+) -> None:
+    answer = api.create(TRAIN, train_job(name, colour="red"), fieldValidation="Strict")
+    assert 'unknown field "spec.colour"' in refused(answer, 400, "BadRequest")
+    assert not api.exists(TRAIN, name)
+
+
+def test_an_unknown_field_is_dropped_with_a_warning_otherwise(
+    api: Api, name: str, train_job: Callable[..., Json]
+) -> None:
+    answer = api.create(TRAIN, train_job(name, colour="red"))
+    assert "colour" not in ok(answer, 201)["spec"]
+    assert 'unknown field \\"spec.colour\\"' in answer.headers["Warning"]
+
+
+def test_an_unknown_field_deep_inside_is_named_by_its_path(
+    api: Api, name: str, generate_job: Callable[..., Json]
+) -> None:
+    answer = api.create(GENERATE, generate_job(name, images={"colour": 1}), fieldValidation="Strict")
+    assert 'unknown field "spec.images.colour"' in refused(answer, 400)
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "told"),
+    [
+        ({"maxSteps": "many"}, "spec.maxSteps", "must be of type integer"),
+        ({"maxSteps": 0}, "spec.maxSteps", "should be greater than or equal to 1"),
+        ({"maxSteps": 20001}, "spec.maxSteps", "should be less than or equal to 20000"),
+        ({"maxSteps": 1.5}, "spec.maxSteps", "must be of type integer"),
+        ({"suspend": "yes"}, "spec.suspend", "must be of type boolean"),
+        ({"prompt": ""}, "spec.prompt", "should match"),
+        ({"prompt": "x" * 1001}, "spec.prompt", "Too long"),
+        ({"prompt": None}, "spec.prompt", ""),
+        ({"modelId": "../../etc"}, "spec.modelId", "should match"),
+        ({"dataset": {}}, "spec.dataset.uri", "Required value"),
+        ({"dataset": {"uri": "file:///etc/passwd"}}, "spec.dataset.uri", "should match"),
+        ({"dataset": "s3://bucket/x/"}, "spec.dataset", "must be of type object"),
+    ],
+)
+def test_a_value_that_the_schema_forbids_is_refused_by_field(
+    api: Api, name: str, train_job: Callable[..., Json], spec: Json, field: str, told: str
+) -> None:
+    answer = api.create(TRAIN, train_job(name, **spec))
+    message = refused(answer, 422, "Invalid")
+    assert message.startswith(f'TrainJob.darkroom.dev "{name}" is invalid: ')
+    assert field in message
+    assert told in message
+    causes = answer.json()["details"]["causes"]
+    assert field in {each["field"] for each in causes}
+    assert not api.exists(TRAIN, name)
+
+
+def test_a_value_outside_of_an_enumeration_is_told_the_choices(
+    api: Api, name: str, generate_job: Callable[..., Json]
+) -> None:
+    message = refused(api.create(GENERATE, generate_job(name, cache={"profile": "Wild"})), 422, "Invalid")
+    assert 'spec.cache.profile: Unsupported value: "Wild": supported values: "' in message
+    assert '"Balanced"' in message
+
+
+def test_all_mistakes_are_told_at_once(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+    message = refused(api.create(TRAIN, train_job(name, maxSteps=0, modelId="..", priority=9999)), 422, "Invalid")
+    assert all(field in message for field in ("spec.maxSteps", "spec.modelId", "spec.priority"))
+
+
+def test_a_missing_required_field_is_named(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+    document = train_job(name)
+    del document["spec"]["prompt"]
+    assert "spec.prompt: Required value" in refused(api.create(TRAIN, document), 422, "Invalid")
+
+
+def test_a_rule_may_compare_with_the_old_state(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+    api.made(TRAIN, train_job(name))
+    message = refused(api.patch(TRAIN, name, {"spec": {"prompt": "another"}}), 422, "Invalid")
+    assert "spec.prompt: Forbidden: prompt can't be changed after creation: create a new job" in message
+
+
+def test_a_rule_sees_that_an_optional_field_came_or_went(
+    api: Api, name: str, generate_job: Callable[..., Json]
+) -> None:
+    api.made(GENERATE, generate_job(name))
+    added = refused(api.patch(GENERATE, name, {"spec": {"modelId": "cat"}}), 422)
+    assert "modelId can't be changed after creation" in added
+    api.made(GENERATE, generate_job(f"{name}-two", modelId="cat"))
+    removed = refused(api.patch(GENERATE, f"{name}-two", {"spec": {"modelId": None}}), 422)
+    assert "modelId can't be changed after creation" in removed
+
+
+def test_what_is_not_frozen_may_change(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+    api.made(TRAIN, train_job(name))
+    after = ok(api.patch(TRAIN, name, {"spec": {"priority": 5, "suspend": True, "backoffLimit": 0}}))
+    assert (after["spec"]["priority"], after["spec"]["backoffLimit"]) == (5, 0)
+
+
+@pytest.mark.parametrize("bad_name", ["a" * 49, "with.dots"])
+def test_a_rule_may_speak_of_the_name(api: Api, train_job: Callable[..., Json], bad_name: str) -> None:
+    message = refused(api.create(TRAIN, train_job(bad_name)), 422, "Invalid")
+    assert "metadata.name must be at most 48 characters without dots" in message
+
+
+@pytest.mark.parametrize("bad_name", ["Upper", "under_score", "-dash", ""])
+def test_a_name_that_is_no_dns_name_is_refused(api: Api, train_job: Callable[..., Json], bad_name: str) -> None:
+    assert "metadata.name" in refused(api.create(TRAIN, train_job(bad_name)), 422, "Invalid") or not bad_name
+
+
+def test_a_label_that_is_none_is_refused(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+    document = train_job(name)
+    document["metadata"]["labels"] = {"a": "with spaces"}
+    assert "metadata.labels" in refused(api.create(TRAIN, document), 422, "Invalid")
+
+
+def test_metadata_of_a_wrong_type_is_refused(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+    document = train_job(name)
+    document["metadata"]["labels"] = ["a"]
+    refused(api.create(TRAIN, document), 400, "BadRequest")
+
+
+def test_a_body_of_another_kind_is_refused(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+    refused(api.create(TRAIN, generate_job(name)), 400, "BadRequest")
+
+
+def test_a_body_for_another_namespace_is_refused(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+    document = train_job(name)
+    document["metadata"]["namespace"] = "default"
+    message = refused(api.create(TRAIN, document), 400, "BadRequest")
+    assert "namespace of the provided object does not match" in message
+
+
+def test_a_namespace_that_does_not_exist_is_told(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+    path = api.path(TRAIN, namespace=f"{name}-nowhere")
+    assert f'namespaces "{name}-nowhere" not found' in refused(api.http.post(path, json=train_job(name)), 404)
+
+
+def test_the_status_is_validated_too(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+    api.made(TRAIN, train_job(name))
+    message = refused(api.patch(TRAIN, name, {"status": {"phase": "Dancing"}}, subresource="status"), 422)
+    assert "status.phase" in message
+
+
+def test_an_unknown_field_of_the_status_is_dropped(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+    api.made(TRAIN, train_job(name))
+    patch = {"status": {"phase": "Queued", "mood": "fine"}}
+    assert ok(api.patch(TRAIN, name, patch, subresource="status"))["status"] == {"phase": "Queued"}
+
+
+@pytest.fixture
+def widgets(api: Api, name: str) -> Iterator[Json]:
+    """A definition of our own, with rules of more kinds than the jobs have."""
+    plural, group = "widgets", f"{name}.conformance.darkroom.dev"
+    properties = {
+        "low": {"type": "integer"},
+        "high": {"type": "integer"},
+        "note": {"type": "string", "nullable": True},
+        "tags": {"type": "array", "maxItems": 5, "items": {"type": "string", "maxLength": 20}},
+        "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+        "counts": {"type": "object", "maxProperties": 5, "additionalProperties": {"type": "integer"}},
+    }
+    rules = [
+        {"rule": "!has(self.high) || self.low <= self.high", "message": "low must not be above high"},
+        {
+            "rule": "!has(self.tags) || self.tags.all(t, t.startsWith('a'))",
+            "messageExpression": "'tags must begin with a, of ' + string(size(self.tags))",
+        },
+    ]
+    spec = {"type": "object", "properties": properties, "x-kubernetes-validations": rules}
+    schema = {"type": "object", "properties": {"spec": spec}}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"plural": plural, "kind": "Widget"},
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }
+    ok(api.http.post(CRDS, json=definition), 201)
+    wait_until(lambda: api.get(f"{plural}.{group}/v1").status_code == 200, "widgets are served")
+    yield definition
+    api.http.delete(f"{CRDS}/{plural}.{group}")
+
+
+def kind_of(definition: Json) -> str:
+    return f"widgets.{definition['spec']['group']}/v1"
+
+
+def widget(definition: Json, name: str, **spec: object) -> Json:
+    group_version = f"{definition['spec']['group']}/v1"
+    return {"apiVersion": group_version, "kind": "Widget", "metadata": {"name": name}, "spec": spec}
+
+
+def test_a_definition_is_established_with_its_names_filled_in(api: Api, widgets: Json) -> None:
+    path = f"{CRDS}/{widgets['metadata']['name']}"
+    found = ok(api.http.get(path))
+    conditions = {each["type"]: each["status"] for each in found["status"]["conditions"]}
+    assert conditions["Established"] == "True"
+    assert found["status"]["acceptedNames"]["singular"] == "widget"
+    assert found["spec"]["names"]["listKind"] == "WidgetList"
+    assert found["status"]["storedVersions"] == ["v1"]
+
+
+def test_rules_over_several_fields_and_lists_are_kept(api: Api, name: str, widgets: Json) -> None:
+    kind = kind_of(widgets)
+    api.made(kind, widget(widgets, name, low=1, high=2, tags=["ab", "ac"]))
+    assert "low must not be above high" in refused(api.create(kind, widget(widgets, f"{name}-2", low=3, high=2)), 422)
+    message = refused(api.create(kind, widget(widgets, f"{name}-3", low=1, tags=["ab", "x"])), 422)
+    assert "tags must begin with a, of 2" in message
+
+
+def test_fields_may_be_free_nullable_or_of_any_name(api: Api, name: str, widgets: Json) -> None:
+    given = {"low": 1, "note": None, "free": {"a": {"b": [1, "x"]}}, "counts": {"any": 3}}
+    made = api.made(kind_of(widgets), widget(widgets, name, **given))
+    assert made["spec"]["free"] == given["free"]
+    assert made["spec"]["counts"] == {"any": 3}
+    assert made["spec"]["note"] is None
+
+
+def test_a_kind_without_a_status_subresource_has_no_status_path(api: Api, name: str, widgets: Json) -> None:
+    api.made(kind_of(widgets), widget(widgets, name, low=1))
+    assert api.patch(kind_of(widgets), name, {"spec": {"low": 2}}, subresource="status").status_code == 404
+
+
+def test_with_its_definition_a_kind_and_its_objects_go(api: Api, name: str, widgets: Json) -> None:
+    kind = kind_of(widgets)
+    api.made(kind, widget(widgets, name, low=1))
+    ok(api.http.delete(f"{CRDS}/{widgets['metadata']['name']}"))
+    wait_until(lambda: api.get(kind).status_code == 404, "widgets are served no more")
+    wait_until(
+        lambda: api.http.get(f"{CRDS}/{widgets['metadata']['name']}").status_code == 404, "the definition is gone"
+    )
+
+
+def test_a_definition_whose_rule_makes_no_sense_is_refused(api: Api, name: str, widgets: Json) -> None:
+    broken = {**widgets, "metadata": {"name": f"gadgets.{widgets['spec']['group']}"}}
+    schema = {"type": "object", "x-kubernetes-validations": [{"rule": "self.(", "message": "no"}]}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"plural": "gadgets", "kind": "Gadget"}
+    broken["spec"] = {**widgets["spec"], "names": names, "versions": [version]}
+    refused(api.http.post(CRDS, json=broken), 422, "Invalid")

@@ -1,0 +1,182 @@
+"""Plain HTTP to a Kubernetes API server, and the embedded one as a process. For the tests of API servers."""
+
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from darkroom_local.kubeconfig import Connection, read_kubeconfig, write_kubeconfig
+from darkroom_local.ports import free_ports
+from darkroom_local.tether import tethered
+
+Json = dict[str, Any]
+
+MERGE = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+APPLY = "application/apply-patch+yaml"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+WAIT_SECONDS = 30.0
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> Any:
+    """What the condition returns as soon as that is something; fails when it is nothing for too long."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        time.sleep(0.02)
+    return found
+
+
+def http_client(connection: Connection) -> httpx.Client:
+    headers = {"Authorization": f"Bearer {connection.token}"} if connection.token else {}
+    limits = httpx.Limits(max_connections=None)
+    return httpx.Client(
+        base_url=connection.server,
+        headers=headers,
+        verify=connection.verify,
+        trust_env=False,
+        timeout=30,
+        limits=limits,
+    )
+
+
+class Api:
+    """One API server, and the namespace to work in. Answers are responses: what they say is up to the test."""
+
+    def __init__(self, kubeconfig: Path, namespace: str) -> None:
+        self.kubeconfig = kubeconfig
+        self.namespace = namespace
+        self.http = http_client(read_kubeconfig(kubeconfig))
+
+    def path(self, plural: str, name: str = "", subresource: str = "", namespace: str | None = None) -> str:
+        """`pods`, or `trainjobs.darkroom.dev/v1alpha1` for kinds outside of the core group."""
+        plural, _, group_version = plural.partition(".")
+        root = f"/apis/{group_version}" if group_version else "/api/v1"
+        parts = [root, f"namespaces/{namespace or self.namespace}", plural, name, subresource]
+        return "/".join(part for part in parts if part)
+
+    def get(self, plural: str, name: str = "", **query: Any) -> httpx.Response:
+        return self.http.get(self.path(plural, name), params=query)
+
+    def exists(self, plural: str, name: str) -> bool:
+        return self.get(plural, name).status_code == 200
+
+    def read(self, plural: str, name: str) -> Json:
+        return ok(self.get(plural, name))
+
+    def create(self, plural: str, document: Json, **query: Any) -> httpx.Response:
+        return self.http.post(self.path(plural), json=document, params=query)
+
+    def made(self, plural: str, document: Json) -> Json:
+        return ok(self.create(plural, document), 201)
+
+    def replace(self, plural: str, document: Json, subresource: str = "", **query: Any) -> httpx.Response:
+        return self.http.put(self.path(plural, document["metadata"]["name"], subresource), json=document, params=query)
+
+    def patch(
+        self, plural: str, name: str, patch: Any, kind: str = MERGE, subresource: str = "", **query: Any
+    ) -> httpx.Response:
+        return self.http.patch(
+            self.path(plural, name, subresource),
+            content=json.dumps(patch),
+            headers={"Content-Type": kind},
+            params=query,
+        )
+
+    def apply(self, plural: str, document: Json, manager: str, subresource: str = "", **query: Any) -> httpx.Response:
+        query = {"fieldManager": manager, **query}
+        return self.patch(plural, document["metadata"]["name"], document, APPLY, subresource, **query)
+
+    def delete(self, plural: str, name: str, **options: Any) -> httpx.Response:
+        body = {"kind": "DeleteOptions", "apiVersion": "v1", **options}
+        return self.http.request("DELETE", self.path(plural, name), json=body)
+
+    def wait_gone(self, plural: str, name: str) -> None:
+        wait_until(lambda: self.get(plural, name).status_code == 404, f"{plural} {name} is gone")
+
+    @contextlib.contextmanager
+    def watching(self, plural: str, **query: Any) -> Iterator[Iterator[Json]]:
+        """The events of a watch, as they come."""
+        timeout = httpx.Timeout(WAIT_SECONDS)
+        params = {"watch": "true", **query}
+        with self.http.stream("GET", self.path(plural), params=params, timeout=timeout) as response:
+            if response.status_code != 200:
+                response.read()
+                ok(response)
+            yield (json.loads(line) for line in response.iter_lines() if line)
+
+
+def ok(response: httpx.Response, status: int = 200) -> Json:
+    """The body of an answer that must be a success."""
+    assert response.status_code == status, f"{response.status_code}: {response.text[:2000]}"
+    body: Json = response.json()
+    return body
+
+
+def refused(response: httpx.Response, status: int, reason: str = "") -> str:
+    """The message of an answer that must be a refusal."""
+    body = response.json()
+    assert response.status_code == status, f"{response.status_code}: {body}"
+    assert body["kind"] == "Status"
+    assert body["status"] == "Failure"
+    assert body["code"] == status
+    if reason:
+        assert body["reason"] == reason, body
+    message: str = body["message"]
+    return message
+
+
+class ApiServer:
+    """The embedded API server as a process, in a folder that it may be started on again."""
+
+    def __init__(self, folder: Path, namespace: str = "default") -> None:
+        [self.port] = free_ports(1)
+        self.folder = folder
+        self.token = secrets.token_hex(16)
+        self.kubeconfig = folder / "kubeconfig.yaml"
+        self.kubeconfig.write_text(write_kubeconfig(self.url, self.token, namespace))
+        (folder / "token").write_text(self.token)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "darkroom_local.apiserver", "--data-dir", str(self.folder / "data")]
+        command += ["--port", str(self.port), "--token-file", str(self.folder / "token")]
+        with (self.folder / "apiserver.log").open("ab") as log:
+            self.process = subprocess.Popen(tethered(command), env={"PATH": os.defpath}, stdout=log, stderr=log)
+        wait_until(self._answers, "the API server answers")
+
+    def stop(self) -> None:
+        self._end("terminate")
+
+    def kill(self) -> None:
+        """As kill -9."""
+        self._end("kill")
+
+    def log(self) -> str:
+        return (self.folder / "apiserver.log").read_text()
+
+    def _end(self, how: str) -> None:
+        if self.process is not None:
+            getattr(self.process, how)()
+            self.process.wait(timeout=30)
+            self.process = None
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log()
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{self.url}/readyz", trust_env=False, timeout=2).status_code == 200
+        return False
