@@ -15,7 +15,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from darkroom_local.errors import LocalError, StateInUseError
@@ -88,12 +88,14 @@ class StateDir:
             yield
 
     def settings(self, *, gateway_port: int | None = None) -> Settings:
-        """The ports and credentials of this folder, chosen now when it is new."""
+        """The ports and credentials of this folder, chosen now when it is new; a given port replaces the one chosen."""
         path = self.root / SETTINGS_FILE
-        if path.exists():
-            return _read(path)
-        settings = Settings(_choose_ports(gateway_port), _choose_credentials())
-        write_private(path, json.dumps(asdict(settings), indent=2) + "\n")
+        known = _read(path) if path.exists() else None
+        settings = known or Settings(_choose_ports(), _choose_credentials())
+        if gateway_port is not None:
+            settings = replace(settings, ports=replace(settings.ports, gateway=gateway_port))
+        if settings != known:
+            write_private(path, json.dumps(asdict(settings), indent=2) + "\n")
         return settings
 
 
@@ -117,12 +119,9 @@ def _read(path: Path) -> Settings:
         raise LocalError(f"{path} is damaged ({error!r}): delete it to choose new ports and credentials") from error
 
 
-def _choose_ports(gateway_port: int | None) -> Ports:
+def _choose_ports() -> Ports:
     names = [field.name for field in fields(Ports)]
-    chosen = dict(zip(names, free_ports(len(names)), strict=True))
-    if gateway_port is not None:
-        chosen["gateway"] = gateway_port
-    return Ports(**chosen)
+    return Ports(**dict(zip(names, free_ports(len(names)), strict=True)))
 
 
 def _choose_credentials() -> Credentials:

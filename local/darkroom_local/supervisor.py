@@ -86,6 +86,13 @@ class Child:
         _kill_session(process.pid)
         await process.wait()
 
+    def kill(self) -> None:
+        """SIGKILL to its whole session, and no restart."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+        if self.process is not None and self.process.returncode is None:
+            _kill_session(self.process.pid)
+
     async def _keep(self) -> None:
         wait_seconds = FIRST_RESTART_SECONDS
         while self.was_ready or self.starts < STARTS_BEFORE_READY:
@@ -164,6 +171,14 @@ class Supervisor:
         self._thread.join()
         self._loop.close()
 
+    def kill(self) -> None:
+        """SIGKILL every child at once and start none again; `stop` is still to be called."""
+        self._call(self._kill())
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run something of the caller's on the supervisor's loop, and wait for it."""
+        return self._call(work)
+
     def stop_one(self, name: str) -> None:
         """Stop one child for good."""
         self._call(self._children.pop(name).stop())
@@ -182,6 +197,10 @@ class Supervisor:
 
     def log_path(self, name: str) -> Path:
         return self._log_dir / f"{name}.log"
+
+    async def _kill(self) -> None:
+        for child in self._children.values():
+            child.kill()
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

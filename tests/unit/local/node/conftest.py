@@ -1,4 +1,4 @@
-"""A node as a process of its own, beside a real embedded API server, with small Python programs in place of the runner."""
+"""A node as a process, beside a real embedded API server, with small Python programs in place of the runner."""
 
 import contextlib
 import json

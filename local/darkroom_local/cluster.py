@@ -1,0 +1,198 @@
+"""The local cluster: everything that Darkroom needs, on loopback, in one folder. Used by the CLI, the demo and tests.
+
+Two parts may be somebody else's: with a kubeconfig an API server that exists takes the place of the embedded one.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from darkroom_contract import environment
+from darkroom_local.errors import LocalError
+from darkroom_local.kube import KubeClient
+from darkroom_local.kubeconfig import Connection, read_kubeconfig, write_kubeconfig
+from darkroom_local.ports import require_free
+from darkroom_local.preparation import prepare
+from darkroom_local.programs import (
+    RUNNER_SECRET,
+    Layout,
+    apiserver_program,
+    gateway_program,
+    node_program,
+    operator_program,
+    runner_environment,
+    s3_program,
+)
+from darkroom_local.redis_server import redis_program
+from darkroom_local.state import StateDir, write_private
+from darkroom_local.storage import Storage
+from darkroom_local.supervisor import Supervisor
+
+NAMESPACE = "default"
+NODE_NAME = "darkroom-local"
+RUNNER = "darkroom-runner"
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """What may be chosen. Everything but the folder has a sensible default."""
+
+    state_dir: Path
+    kubeconfig: Path | None = None
+    """Of an API server to use in place of the embedded one."""
+    namespace: str | None = None
+    """The kubeconfig's own when unset; `default` on the embedded API server."""
+    gateway_port: int | None = None
+    """A free one when unset, the same at every start of the folder."""
+    model_root: Path | None = None
+    """A folder of base models; see `find_model_root`."""
+    bin_dir: Path | None = None
+    """Programs that pods may run. When unset, the runner of this installation and nothing else."""
+    operator_environment: Mapping[str, str] = field(default_factory=dict)
+    """More settings of the operator, such as DARKROOM_RETRY_BASE_SECONDS."""
+
+
+class LocalCluster:
+    """One cluster, running from `start` to `stop`. A context manager of the same."""
+
+    def __init__(self, options: ClusterOptions) -> None:
+        self._options = options
+        self._open = contextlib.ExitStack()
+        self.state = StateDir(options.state_dir)
+        self.layout: Layout
+        self.connection: Connection
+        self.supervisor: Supervisor
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start everything and wait until it is ready. Raises `LocalError`; nothing is left running then."""
+        with contextlib.ExitStack() as opening:
+            opening.enter_context(self.state.locked())
+            self.layout = self._lay_out()
+            self._require_ports()
+            self.supervisor = Supervisor(self.state.logs)
+            opening.callback(self.supervisor.stop)
+            self._start_parts()
+            self._open = opening.pop_all()
+
+    def stop(self) -> None:
+        """Stop everything in order; runs may save their state. May be called twice."""
+        self._open.close()
+
+    def kill_all(self) -> None:
+        """SIGKILL everything at once, as a power cut would. Then the folder may be started again."""
+        self.supervisor.kill()
+        self.stop()
+
+    @property
+    def namespace(self) -> str:
+        return self.layout.namespace
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.layout.kubeconfig
+
+    @property
+    def gateway_url(self) -> str:
+        return self.layout.gateway_url
+
+    @property
+    def redis_url(self) -> str:
+        return self.layout.redis_url
+
+    @property
+    def storage(self) -> Storage:
+        return self.layout.storage
+
+    @property
+    def record_path(self) -> Path:
+        """The node's record of runs, for `darkroom_local.node.record.read_record`."""
+        return self.layout.node_dir / "record.jsonl"
+
+    def pids(self) -> dict[str, int]:
+        """The process of each part: apiserver, redis, s3, node, operator, gateway."""
+        return self.supervisor.pids()
+
+    def _lay_out(self) -> Layout:
+        settings = self.state.settings(gateway_port=self._options.gateway_port)
+        own, given = self.state.kubeconfig, self._options.kubeconfig
+        namespace = self._options.namespace or (read_kubeconfig(given).namespace if given else NAMESPACE)
+        server = f"http://127.0.0.1:{settings.ports.apiserver}"
+        if given is None:
+            write_private(own, write_kubeconfig(server, settings.credentials.api_token, namespace))
+        return Layout(
+            state=self.state,
+            settings=settings,
+            kubeconfig=given.absolute() if given else own,
+            namespace=namespace,
+            # Several may be at work on one API server.
+            node_name=f"{NODE_NAME}-{settings.ports.node}" if given else NODE_NAME,
+            bin_dir=self._options.bin_dir or _bin_dir(self.state),
+            model_root=find_model_root(self._options.model_root),
+            operator_environment=self._options.operator_environment,
+        )
+
+    def _require_ports(self) -> None:
+        for name, port in vars(self.layout.settings.ports).items():
+            if name != "apiserver" or self._options.kubeconfig is None:
+                require_free(name, port)
+
+    def _start_parts(self) -> None:
+        layout, ports, credentials = self.layout, self.layout.settings.ports, self.layout.settings.credentials
+        servers = [
+            redis_program(self.state.folder("redis"), ports.redis, credentials.redis_password),
+            s3_program(layout),
+        ]
+        if self._options.kubeconfig is None:
+            token_file = self.state.folder("apiserver") / "token"
+            write_private(token_file, credentials.api_token)
+            servers.insert(0, apiserver_program(layout, token_file))
+        self.supervisor.start(*servers)
+        self.connection = read_kubeconfig(layout.kubeconfig)
+        self.supervisor.call(self._prepare())
+        layout.storage.create_bucket()
+        self.supervisor.start(node_program(layout), operator_program(layout), gateway_program(layout))
+
+    async def _prepare(self) -> None:
+        async with KubeClient(self.connection) as client:
+            await prepare(client, self.namespace, RUNNER_SECRET, runner_environment(self.layout, os.environ))
+
+
+def find_model_root(given: Path | None) -> Path:
+    """The folder of base models: the given one, DARKROOM_MODEL_ROOT, the source tree's, or ./models.
+
+    Raises `LocalError` when there is none.
+    """
+    named = given or (Path(os.environ[environment.MODEL_ROOT]) if os.environ.get(environment.MODEL_ROOT) else None)
+    source_tree = Path(__file__).resolve().parents[2] / "models"
+    candidates = [named] if named else [source_tree, Path("models")]
+    for candidate in candidates:
+        if candidate.is_dir():
+            return candidate.absolute()
+    looked_at = " or ".join(str(each) for each in candidates)
+    raise LocalError(f"there is no folder of base models at {looked_at}: name one with --models")
+
+
+def _bin_dir(state: StateDir) -> Path:
+    """A folder with the runner of this installation, and nothing else that a pod could run."""
+    folder = state.folder("bin")
+    runner = Path(sys.executable).with_name(RUNNER)
+    if not runner.exists():
+        raise LocalError(f"{runner} is missing: install darkroom[local], of which it is a part")
+    link = folder / RUNNER
+    link.unlink(missing_ok=True)
+    link.symlink_to(runner)
+    return folder

@@ -1,0 +1,158 @@
+"""The programs of the local cluster: what is run for each part, and how one sees that it is ready. Pure; for cluster.py.
+
+Gateway, operator and runner are the ones that run anywhere: they are told by their environment where things are.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from darkroom_contract import environment
+from darkroom_local.node.settings import GPU_RESOURCE, NodeSettings
+from darkroom_local.probes import HttpProbe
+from darkroom_local.redis_server import redis_url
+from darkroom_local.state import Settings, StateDir
+from darkroom_local.storage import Storage
+from darkroom_local.supervisor import Program
+
+RUNNER_IMAGE = "darkroom/runner:local"
+"""A name only: the local node runs the program of the pod's command."""
+RUNNER_SECRET = "darkroom-runner"  # noqa: S105 (the name of a Secret)
+SDXL, SVD = "darkroom-tiny-sdxl", "darkroom-tiny-svd"
+STOP_ALLOWANCE_SECONDS = 15.0
+"""What a node needs to stop, on top of what it grants to its runs."""
+HANDED_ON = (
+    *("HF_HOME", "HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"),
+    *("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "OMP_NUM_THREADS"),
+)
+"""Variables of the user's that runners get too: the way to the hub, its cache, and how the machine is to be used."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the parts of one cluster are, and how they reach each other."""
+
+    state: StateDir
+    settings: Settings
+    kubeconfig: Path
+    namespace: str
+    node_name: str
+    bin_dir: Path
+    model_root: Path
+    operator_environment: Mapping[str, str] = field(default_factory=dict)
+    """Settings of the operator's own, beside those that the cluster makes."""
+
+    @property
+    def storage(self) -> Storage:
+        credentials = self.settings.credentials
+        return Storage(self.settings.ports.s3, credentials.s3_access_key, credentials.s3_secret_key)
+
+    @property
+    def redis_url(self) -> str:
+        return redis_url(self.settings.ports.redis, self.settings.credentials.redis_password)
+
+    @property
+    def gateway_url(self) -> str:
+        return f"http://127.0.0.1:{self.settings.ports.gateway}"
+
+    @property
+    def node_dir(self) -> Path:
+        return self.state.root / "node"
+
+
+def apiserver_program(layout: Layout, token_file: Path) -> Program:
+    port = layout.settings.ports.apiserver
+    data_dir = layout.state.folder("apiserver")
+    options = ["--data-dir", str(data_dir), "--port", str(port), "--token-file", str(token_file)]
+    return Program(
+        name="apiserver",
+        command=_python("darkroom_local.apiserver", *options),
+        environment=_plain_environment(),
+        ready=HttpProbe(f"http://127.0.0.1:{port}/readyz"),
+    )
+
+
+def s3_program(layout: Layout) -> Program:
+    port, credentials = layout.settings.ports.s3, layout.settings.credentials
+    return Program(
+        name="s3",
+        command=_python("darkroom_local.s3", "--data-dir", str(layout.state.folder("s3")), "--port", str(port)),
+        environment=_plain_environment()
+        | {"NANIO_ACCESS_KEY": credentials.s3_access_key, "NANIO_SECRET_KEY": credentials.s3_secret_key},
+        ready=HttpProbe(f"http://127.0.0.1:{port}/.health"),
+    )
+
+
+def node_program(layout: Layout) -> Program:
+    port = layout.settings.ports.node
+    options = {
+        "--kubeconfig": layout.kubeconfig,
+        "--namespace": layout.namespace,
+        "--name": layout.node_name,
+        "--data-dir": layout.node_dir,
+        "--bin-dir": layout.bin_dir,
+        "--port": port,
+    }
+    return Program(
+        name="node",
+        command=_python("darkroom_local.node", *(str(word) for pair in options.items() for word in pair)),
+        environment=_plain_environment(),
+        ready=HttpProbe(f"http://127.0.0.1:{port}/healthz"),
+        stop_grace_seconds=NodeSettings.shutdown_grace_seconds + STOP_ALLOWANCE_SECONDS,
+    )
+
+
+def operator_program(layout: Layout) -> Program:
+    port = layout.settings.ports.operator
+    own = {
+        "KUBECONFIG": str(layout.kubeconfig),
+        "DARKROOM_NAMESPACE": layout.namespace,
+        "DARKROOM_RUNNER_IMAGE": RUNNER_IMAGE,
+        "DARKROOM_RUNNER_SECRET": RUNNER_SECRET,
+        "DARKROOM_GPU_RESOURCE": GPU_RESOURCE,
+        "DARKROOM_DEFAULT_BASE_MODEL": SDXL,
+        "DARKROOM_DEFAULT_VIDEO_BASE_MODEL": SVD,
+        "DARKROOM_HEALTH_HOST": "127.0.0.1",
+        "DARKROOM_HEALTH_PORT": str(port),
+        environment.REDIS_URL: layout.redis_url,
+    }
+    return Program(
+        name="operator",
+        command=_python("darkroom_operator.main"),
+        environment=_plain_environment() | own | dict(layout.operator_environment),
+        ready=HttpProbe(f"http://127.0.0.1:{port}/healthz"),
+    )
+
+
+def gateway_program(layout: Layout) -> Program:
+    own = {
+        "KUBECONFIG": str(layout.kubeconfig),
+        "DARKROOM_NAMESPACE": layout.namespace,
+        "DARKROOM_GATEWAY_HOST": "127.0.0.1",
+        "DARKROOM_GATEWAY_PORT": str(layout.settings.ports.gateway),
+        environment.REDIS_URL: layout.redis_url,
+    }
+    return Program(
+        name="gateway",
+        command=_python("darkroom_gateway.main"),
+        environment=_plain_environment() | layout.storage.environment() | own,
+        ready=HttpProbe(f"{layout.gateway_url}/readyz"),
+        stop_grace_seconds=25.0,
+    )
+
+
+def runner_environment(layout: Layout, user: Mapping[str, str]) -> dict[str, str]:
+    """What every runner is told: the content of the Secret that the operator names in its pods."""
+    own = {environment.REDIS_URL: layout.redis_url, environment.MODEL_ROOT: str(layout.model_root)}
+    cache = {"HF_HOME": str(Path.home() / ".cache" / "huggingface")}
+    return layout.storage.environment() | own | cache | {name: user[name] for name in HANDED_ON if user.get(name)}
+
+
+def _python(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
+
+
+def _plain_environment() -> dict[str, str]:
+    return {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(Path.home())}

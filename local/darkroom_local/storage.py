@@ -1,0 +1,56 @@
+"""The embedded object storage as everybody reaches it. Made by cluster.py; also used by its callers and by tests."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from darkroom_contract import environment
+
+BUCKET = "darkroom"
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True)
+class Storage:
+    """One S3 server with one bucket."""
+
+    port: int
+    access_key: str
+    secret_key: str
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def environment(self) -> dict[str, str]:
+        """What gateway and runner are told of it. The user's own AWS profiles are kept out of it."""
+        return {
+            environment.S3_ENDPOINT_URL: self.endpoint_url,
+            environment.S3_BUCKET: BUCKET,
+            environment.S3_REGION: REGION,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def client(self) -> Any:
+        """A boto3 client."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint_url,
+            region_name=REGION,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+        )
+
+    def create_bucket(self) -> None:
+        """Make the bucket where it is missing."""
+        client = self.client()
+        if BUCKET not in {each["Name"] for each in client.list_buckets()["Buckets"]}:
+            client.create_bucket(Bucket=BUCKET)
