@@ -24,6 +24,7 @@ from darkroom_local.apiserver.fields import (
 from darkroom_local.apiserver.registry import Resource
 
 NONE: FieldSet = frozenset()
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True, order=True)
@@ -50,7 +51,7 @@ def server_side_apply(
     before = entries.pop(manager, NONE)
     result: Json = wanted
     if current is not None:
-        entries = _settle(current, wanted, mine, entries, force)
+        entries = _settle(current, wanted, mine, entries, force, _last_applied(current, typing, who))
         result = _merge(current, wanted, typing)
         for path in _abandoned(before - mine, entries):
             remove(result, path)
@@ -96,12 +97,28 @@ def _own_part(applied: Json, resource: Resource, subresource: str) -> Json:
     return kept
 
 
-def _settle(current: Json, wanted: Json, mine: FieldSet, entries: Managers, force: bool) -> Managers:
-    """What the other managers keep. Raises 409 unless forced."""
+def _last_applied(current: Json, typing: Typing, who: str) -> FieldSet:
+    """What kubectl has applied on the client's side before, and nobody has changed since: it may take that over.
+
+    As apimachinery's lastAppliedManager has it, so that people can go over to server-side apply.
+    """
+    annotation = ((current["metadata"].get("annotations")) or {}).get(LAST_APPLIED)
+    if who != "kubectl" or not annotation:
+        return NONE
+    try:
+        applied = json.loads(annotation)
+        fields = fields_of(applied, typing)
+    except (ValueError, AttributeError):  # People may write anything there.
+        return NONE
+    return frozenset(path for path in fields if not _differs(current, applied, path))
+
+
+def _settle(current: Json, wanted: Json, mine: FieldSet, entries: Managers, force: bool, allowed: FieldSet) -> Managers:
+    """What the other managers keep. Raises 409 unless forced, or allowed for each contested field."""
     contested = frozenset(path for path in mine if not is_item(path) and _differs(current, wanted, path))
     conflicts = [(other, path) for other, fields in sorted(entries.items()) for path in sorted(fields & contested)]
-    if conflicts and not force:
-        raise _conflict(conflicts)
+    if not force and any(path not in allowed for _, path in conflicts):
+        raise _conflict([(other, path) for other, path in conflicts if path not in allowed])
     return {other: fields - contested for other, fields in entries.items()}
 
 

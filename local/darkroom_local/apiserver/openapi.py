@@ -16,6 +16,11 @@ ENVELOPE = {
     "metadata": {"description": "Standard object's metadata.", "allOf": [{"$ref": f"#/components/schemas/{METADATA}"}]},
 }
 
+EMPTY_V2: Json = {"swagger": "2.0", "info": {"title": "Kubernetes", "version": "unversioned"}, "paths": {}}
+V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+EMPTY_V2_PROTOBUF = b"\x0a\x032.0"
+"""The same, as far as it matters: field 1, `swagger`, of openapi.v2.Document."""
+
 
 def index(registry: Registry) -> Json:
     paths = {}

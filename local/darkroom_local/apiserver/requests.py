@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from starlette.requests import Request
 
+from darkroom_local.apiserver import protobuf
 from darkroom_local.apiserver.documents import Json
 from darkroom_local.apiserver.errors import StatusError, bad_request, no_such_path
 from darkroom_local.apiserver.registry import Registry
@@ -55,7 +56,7 @@ def write_options(request: Request) -> Options:
         strict=validation == "Strict",
         warn=validation != "Ignore",
         manager=(query.get("fieldManager") or program)[:LONGEST_MANAGER],
-        force=query.get("force") == "true",
+        force=flag(query, "force"),
     )
 
 
@@ -80,10 +81,12 @@ async def read_body(request: Request) -> Any:
             raise StatusError(413, "RequestEntityTooLarge", limit)
     if not raw.strip():
         return None
-    if raw.startswith(b"k8s\x00"):
-        raise StatusError(415, "UnsupportedMediaType", "protobuf is not served: send application/json")
     try:
+        if raw.startswith(protobuf.MAGIC):
+            return protobuf.read(raw)
         return _parse_yaml(raw) if "yaml" in content_type(request) else _parse_json(raw)
+    except protobuf.UnreadableError as error:
+        raise StatusError(415, "UnsupportedMediaType", str(error)) from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise bad_request(f"the body of the request can't be read: {error}") from error
 
@@ -150,6 +153,11 @@ def _check_delete_options(options: Json) -> None:
         raise bad_request(f"propagationPolicy: Unsupported value: {policy!r}: supported values: {', '.join(POLICIES)}")
     if not isinstance(options.get("preconditions") or {}, dict):
         raise bad_request("preconditions must be an object")
+
+
+def flag(query: Mapping[str, str], name: str) -> bool:
+    """As Kubernetes reads booleans: `true`, `True`, `1` and everything else but `false` and `0`."""
+    return name in query and query[name].lower() not in ("false", "0")
 
 
 def integer(query: Mapping[str, str], name: str) -> int:

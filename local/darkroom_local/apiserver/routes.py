@@ -27,6 +27,7 @@ from darkroom_local.apiserver.requests import (
     content_type,
     delete_options,
     find_place,
+    flag,
     integer,
     read_body,
     write_options,
@@ -65,6 +66,7 @@ class Server:
             "/api/{version}": self.discover,
             "/apis/{group}": self.group,
             "/apis/{group}/{version}": self.discover,
+            "/openapi/v2": self.openapi_v2,
             "/openapi/v3": self.openapi_index,
             "/openapi/v3/api/{version}": self.openapi_document,
             "/openapi/v3/apis/{group}/{version}": self.openapi_document,
@@ -116,6 +118,12 @@ class Server:
         group = request.path_params.get("group", "")
         return _found(discovery.resources(self.registry, group, request.path_params["version"]))
 
+    async def openapi_v2(self, request: Request) -> Response:
+        """An empty document: kubectl turns to it when it looks for a kind that the third version doesn't have."""
+        if "protobuf" in request.headers.get("accept", ""):
+            return Response(openapi.EMPTY_V2_PROTOBUF, media_type=openapi.V2_PROTOBUF)
+        return JSONResponse(openapi.EMPTY_V2)
+
     async def openapi_index(self, request: Request) -> Response:
         return JSONResponse(openapi.index(self.registry))
 
@@ -148,7 +156,7 @@ class Server:
         if place.name:
             return self._one(request, place, Written(self.api.get(place)))
         selects = _selects(request, place)
-        if request.query_params.get("watch") in ("true", "1"):
+        if flag(request.query_params, "watch"):
             return self._watch(request, place, selects)
         return self._list(request, place, selects)
 
@@ -234,14 +242,14 @@ class Server:
     def _watch(self, request: Request, place: Place, selects: Test) -> Response:
         query, shape = request.query_params, Shape.of(request)
         since = query.get("resourceVersion", "")
-        from_present = query.get("sendInitialEvents") == "true" or since in ("", "0")
+        from_present = flag(query, "sendInitialEvents") or since in ("", "0")
         plan = WatchPlan(
             collection=place.resource.collection,
             namespace=place.namespace or None if place.resource.namespaced else None,
             selects=selects,
             since=None if from_present else integer(query, "resourceVersion"),
-            bookmarks=query.get("allowWatchBookmarks") == "true",
-            initial_end=query.get("sendInitialEvents") == "true",
+            bookmarks=flag(query, "allowWatchBookmarks"),
+            initial_end=flag(query, "sendInitialEvents"),
             timeout_seconds=float(integer(query, "timeoutSeconds"))
             if query.get("timeoutSeconds")
             else DEFAULT_WATCH_SECONDS,

@@ -1,0 +1,128 @@
+"""Reads the few objects that kubectl can only send as protobuf: what `kubectl create` makes of words alone.
+
+`kubectl create secret`, `configmap`, `namespace` and `serviceaccount`; everything that comes from a file comes as
+JSON. Called by `requests.py`.
+https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding
+"""
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from darkroom_local.apiserver.documents import Json
+
+MAGIC = b"k8s\x00"
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+"""Wire types (https://protobuf.dev/programming-guides/encoding)."""
+
+
+class UnreadableError(ValueError):
+    """Bytes that aren't one of the objects that are understood."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a message: its name in JSON, and how its bytes are read."""
+
+    name: str
+    kind: str
+    """text, data (base64 in JSON), flag, texts (map of texts) or datas (map of data); or the name of a message."""
+
+
+MESSAGES: dict[str, dict[int, Field]] = {
+    "TypeMeta": {1: Field("apiVersion", "text"), 2: Field("kind", "text")},
+    "Metadata": {
+        1: Field("name", "text"),
+        2: Field("generateName", "text"),
+        3: Field("namespace", "text"),
+        11: Field("labels", "texts"),
+        12: Field("annotations", "texts"),
+    },
+    "Secret": {
+        1: Field("metadata", "Metadata"),
+        2: Field("data", "datas"),
+        3: Field("type", "text"),
+        4: Field("stringData", "texts"),
+        5: Field("immutable", "flag"),
+    },
+    "ConfigMap": {
+        1: Field("metadata", "Metadata"),
+        2: Field("data", "texts"),
+        3: Field("binaryData", "datas"),
+        4: Field("immutable", "flag"),
+    },
+    "Namespace": {1: Field("metadata", "Metadata")},
+    "ServiceAccount": {1: Field("metadata", "Metadata")},
+}
+
+
+def read(body: bytes) -> Json:
+    """An object of one of the kinds above. Raises `UnreadableError`."""
+    try:
+        parts = dict(_fields(body.removeprefix(MAGIC)))
+        identity = _message("TypeMeta", parts[1])
+        kind = identity.get("kind", "")
+        if kind not in MESSAGES:
+            raise UnreadableError(f"{kind} is not read from protobuf here: send it as JSON, with kubectl apply -f")
+        return {**identity, **_message(kind, parts[2])}
+    except (KeyError, IndexError, TypeError, UnicodeDecodeError) as error:
+        raise UnreadableError(f"the body is not protobuf as Kubernetes writes it: {error!r}") from error
+
+
+def _message(name: str, body: bytes) -> Json:
+    known, made = MESSAGES[name], Json()
+    for number, value in _fields(body):
+        field = known.get(number)
+        if field is None:
+            continue
+        if field.kind in ("texts", "datas"):
+            entry = dict(_fields(value))
+            made.setdefault(field.name, {})[entry[1].decode()] = _value(field.kind[:-1], entry.get(2, b""))
+        else:
+            made[field.name] = _value(field.kind, value)
+    return made
+
+
+def _value(kind: str, value: Any) -> Any:
+    match kind:
+        case "text":
+            return value.decode()
+        case "data":
+            return base64.b64encode(value).decode()
+        case "flag":
+            return bool(value)
+        case _:
+            return _message(kind, value)
+
+
+def _fields(body: bytes) -> Iterator[tuple[int, Any]]:
+    """The numbers and raw values of a message's fields."""
+    at = 0
+    while at < len(body):
+        tag, at = _varint(body, at)
+        number, wire = tag >> 3, tag & 7
+        if wire == VARINT:
+            value, at = _varint(body, at)
+            yield number, value
+        elif wire == BYTES:
+            length, at = _varint(body, at)
+            if at + length > len(body):
+                raise IndexError("a field is longer than its message")
+            yield number, body[at : at + length]
+            at += length
+        elif wire in (FIXED64, FIXED32):
+            at += 8 if wire == FIXED64 else 4
+        else:
+            raise TypeError(f"wire type {wire}")
+
+
+def _varint(body: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = body[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if not byte & 0x80:
+            return value, at
