@@ -1,0 +1,338 @@
+"""A real API server and real operators as processes, and what users and nodes do to them over HTTP."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from darkroom_contract import names
+from darkroom_contract.crd import definition
+from darkroom_contract.names import GROUP, VERSION, Kind
+from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
+from darkroom_local.kubeconfig import write_kubeconfig
+from darkroom_local.ports import free_ports
+from darkroom_local.tether import tethered
+
+Json = dict[str, Any]
+SECONDS = 20.0
+MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = SECONDS) -> Any:
+    """What the condition gives, as soon as that is something; fails when it is not in time."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        time.sleep(0.02)
+    return found
+
+
+@dataclass
+class Process:
+    """A process that can be killed and started again."""
+
+    command: list[str]
+    environment: dict[str, str]
+    log_path: Path
+    _running: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    def start(self) -> None:
+        environment = {"PATH": os.defpath, **self.environment}
+        with self.log_path.open("ab") as log:
+            self._running = subprocess.Popen(tethered(self.command), env=environment, stdout=log, stderr=log)
+
+    def kill(self) -> None:
+        """As a machine that loses its power."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """Its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def pause(self) -> None:
+        assert self._running is not None
+        self._running.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._running is not None
+        self._running.send_signal(signal.SIGCONT)
+
+    def ended(self) -> bool:
+        return self._running is None or self._running.poll() is not None
+
+    def log(self) -> str:
+        return self.log_path.read_text(encoding="utf-8")
+
+    def _end(self, how: signal.Signals) -> int:
+        if self._running is None:
+            return 0
+        self._running.send_signal(how)
+        self._running.send_signal(signal.SIGCONT)
+        code = self._running.wait(timeout=30)
+        self._running = None
+        return code
+
+
+class ApiServer:
+    """The embedded API server."""
+
+    def __init__(self, folder: Path) -> None:
+        [port] = free_ports(1)
+        self.url, self.kubeconfig = f"http://127.0.0.1:{port}", folder / "kubeconfig.yaml"
+        (folder / "token").write_text("a-token")
+        self.kubeconfig.write_text(write_kubeconfig(self.url, "a-token", "default"))
+        command = [sys.executable, "-m", "darkroom_local.apiserver", "--data-dir", str(folder / "data")]
+        command += ["--port", str(port), "--token-file", str(folder / "token")]
+        self.process = Process(command, {}, folder / "apiserver.log")
+        headers = {"Authorization": "Bearer a-token"}
+        self.http = httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=10)
+
+    def start(self) -> None:
+        self.process.start()
+        wait_until(self._is_ready, "the API server answers")
+
+    def _is_ready(self) -> bool:
+        assert not self.process.ended(), self.process.log()
+        try:
+            return self.http.get("/readyz").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def install_crds(self, change: Callable[[Json], None] = lambda _: None) -> None:
+        """As `kubectl apply`."""
+        for kind in Kind:
+            document = definition(kind)
+            change(document)
+            headers = {"Content-Type": "application/apply-patch+yaml"}
+            query = {"fieldManager": "tests", "force": "true"}
+            path = f"{CRDS}/{kind.crd_name}"
+            _checked(self.http.patch(path, content=json.dumps(document), headers=headers, params=query))
+        for kind in Kind:
+            path = f"/apis/{GROUP}/{VERSION}/{kind.plural}"
+            wait_until(lambda path=path: self.http.get(path).status_code == 200, f"{kind.plural} are served")
+
+    def namespace(self, name: str) -> "Namespace":
+        document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        assert self.http.post("/api/v1/namespaces", json=document).is_success
+        return Namespace(self, name)
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """What a user, and what a node, sees of one namespace."""
+
+    server: ApiServer
+    name: str
+
+    def path(self, plural: str, name: str = "") -> str:
+        group = {"pods": "/api/v1", "leases": "/apis/coordination.k8s.io/v1"}.get(plural, f"/apis/{GROUP}/{VERSION}")
+        return f"{group}/namespaces/{self.name}/{plural}" + (f"/{name}" if name else "")
+
+    def create_job(self, name: str, kind: Kind = Kind.GENERATE, **spec: Any) -> Json:
+        given = {"prompt": "a red circle", **spec}
+        if kind is Kind.TRAIN:
+            given |= {"modelId": "m", "dataset": {"uri": "s3://darkroom/datasets/x/"}}
+        metadata = {"name": name, "namespace": self.name}
+        document = {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind.value, "metadata": metadata, "spec": given}
+        return _checked(self.server.http.post(self.path(kind.plural), json=document))
+
+    def job(self, name: str, kind: Kind = Kind.GENERATE) -> Json:
+        return _checked(self.server.http.get(self.path(kind.plural, name)))
+
+    def status(self, name: str, kind: Kind = Kind.GENERATE) -> Json:
+        status: Json = self.job(name, kind).get("status") or {}
+        return status
+
+    def condition(self, name: str, kind: str) -> Json:
+        found = (each for each in self.status(name).get("conditions", []) if each["type"] == kind)
+        return next(found, {})
+
+    def jobs(self) -> list[Json]:
+        return [job for kind in Kind for job in _checked(self.server.http.get(self.path(kind.plural)))["items"]]
+
+    def count(self, phase: str) -> int:
+        return sum((job.get("status") or {}).get("phase") == phase for job in self.jobs())
+
+    def all_succeeded(self) -> bool:
+        return self.count("Succeeded") == len(self.jobs())
+
+    def create_foreign_pod(self, name: str, labels: dict[str, str] | None = None) -> None:
+        """One that no operator of ours has made."""
+        metadata = {"name": name, "namespace": self.name, "labels": labels or {}}
+        spec = {"containers": [{"name": "x", "image": "x"}]}
+        document = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+        _checked(self.server.http.post(self.path("pods"), json=document))
+
+    def create_lease(self, name: str) -> None:
+        """One with a slot's labels."""
+        labels = {names.LABEL_COMPONENT: "slot", names.LABEL_PART_OF: names.PART_OF}
+        metadata = {"name": name, "namespace": self.name, "labels": labels}
+        document = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": {}}
+        _checked(self.server.http.post(self.path("leases"), json=document))
+
+    def set_job_status(self, name: str, **status: Any) -> None:
+        self.patch(Kind.GENERATE.plural, f"{name}/status", {"status": status})
+
+    def patch(self, plural: str, name: str, patch: Json) -> Json:
+        content = json.dumps(patch)
+        return _checked(self.server.http.patch(self.path(plural, name), content=content, headers=MERGE_PATCH))
+
+    def patch_job(self, name: str, **spec: Any) -> None:
+        self.patch(Kind.GENERATE.plural, name, {"spec": spec})
+
+    def delete(self, plural: str, name: str) -> None:
+        _checked(self.server.http.delete(self.path(plural, name)))
+
+    def exists(self, plural: str, name: str) -> bool:
+        return self.server.http.get(self.path(plural, name)).status_code == 200
+
+    def pods(self) -> list[Json]:
+        found: list[Json] = _checked(self.server.http.get(self.path("pods")))["items"]
+        return found
+
+    def live_pods(self) -> list[Json]:
+        """Those of jobs that were let go and are not over."""
+        return [pod for pod in self.pods() if names.LABEL_JOB_NAME in pod["metadata"].get("labels", {}) and is_live(pod)]
+
+    def wait_for_pod(self, job: str) -> Json:
+        """A live pod of the job."""
+
+        def found() -> Json | None:
+            return next((pod for pod in self.live_pods() if pod["metadata"]["labels"][names.LABEL_JOB_NAME] == job), None)
+
+        pod: Json = wait_until(found, f"a pod of {job} is let go")
+        return pod
+
+    def wait_for_phase(self, job: str, phase: str, kind: Kind = Kind.GENERATE) -> Json:
+        def reached() -> Json | None:
+            status = self.status(job, kind)
+            return status if status.get("phase") == phase else None
+
+        status: Json = wait_until(reached, f"{job} is {phase}")
+        return status
+
+    def lease(self) -> Json:
+        return _checked(self.server.http.get(self.path("leases", names.slot_lease_name(0))))
+
+    def slot_is_free(self) -> bool:
+        return not self.lease()["spec"].get("holderIdentity")
+
+    # What a node does.
+
+    def bind(self, pod: Json) -> None:
+        """A pod that is on a node does not vanish at once when it is deleted."""
+        metadata = {"name": pod["metadata"]["name"], "namespace": self.name}
+        target = {"apiVersion": "v1", "kind": "Node", "name": "here"}
+        binding = {"apiVersion": "v1", "kind": "Binding", "metadata": metadata, "target": target}
+        _checked(self.server.http.post(self.path("pods", pod["metadata"]["name"]) + "/binding", json=binding))
+
+    def set_pod_status(self, pod: Json, **status: Any) -> None:
+        path = self.path("pods", pod["metadata"]["name"]) + "/status"
+        content = json.dumps({"status": status})
+        _checked(self.server.http.patch(path, content=content, headers=MERGE_PATCH))
+
+    def run_pod(self, pod: Json) -> None:
+        self.bind(pod)
+        state = {"running": {"startedAt": now()}}
+        ready = [{"type": "Ready", "status": "True"}]
+        self.set_pod_status(pod, phase="Running", conditions=ready, containerStatuses=[container(state)])
+
+    def end_pod(self, pod: Json, outcome: Outcome | None, exit_code: int = 0) -> None:
+        ended = {"exitCode": exit_code, "startedAt": now(), "finishedAt": now()}
+        ended["message"] = "" if outcome is None else outcome.to_message()
+        phase = "Failed" if exit_code else "Succeeded"
+        self.set_pod_status(pod, phase=phase, containerStatuses=[container({"terminated": ended})])
+
+    def finish_pod(self, pod: Json) -> None:
+        self.end_pod(pod, success())
+
+    def remove_pod(self, pod: Json) -> None:
+        """As a node does with a pod that was to be deleted and has ended."""
+        path = self.path("pods", pod["metadata"]["name"])
+        self.server.http.request("DELETE", path, json={"gracePeriodSeconds": 0})
+
+
+class Node:
+    """Runs one pod at a time to its success, and remembers what it saw."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+        self.started: list[str] = []
+        self.most_at_once = 0
+
+    def turn(self) -> None:
+        live = self._namespace.live_pods()
+        self.most_at_once = max(self.most_at_once, len(live))
+        for pod in live:
+            if pod["metadata"]["name"] not in self.started:
+                self.started.append(pod["metadata"]["name"])
+                self._namespace.run_pod(pod)
+            else:
+                self._namespace.finish_pod(pod)
+
+    def run_until(self, condition: Callable[[], bool], what: str, seconds: float = 40.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f"{what}: not within {seconds} s"
+            self.turn()
+            time.sleep(0.02)
+
+
+def is_live(pod: Json) -> bool:
+    return not pod["spec"].get("schedulingGates") and pod["status"].get("phase") not in ("Succeeded", "Failed")
+
+
+def container(state: Json) -> Json:
+    return {"name": names.RUNNER_CONTAINER, "state": state, "image": "x", "imageID": "", "ready": True, "restartCount": 0}
+
+
+def success() -> Outcome:
+    file = OutcomeFile(name="image-1.png", content_type="image/png", bytes=3, sha256="0" * 64)
+    return Outcome(succeeded=True, prefix="runs/x/", files=(file,), metrics={"seconds": 3.0})
+
+
+def failure(reason: Reason) -> Outcome:
+    return Outcome(succeeded=False, reason=reason, message="it broke")
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def operator_process(namespace: Namespace, folder: Path, **settings: str) -> Process:
+    environment = {
+        "KUBECONFIG": str(namespace.server.kubeconfig),
+        "DARKROOM_NAMESPACE": namespace.name,
+        "DARKROOM_RUNNER_IMAGE": "darkroom/runner:test",
+        "DARKROOM_GPU_COUNT": "0",
+        "DARKROOM_RETRY_BASE_SECONDS": "0.2",
+        "HOME": str(folder),
+        **settings,
+    }
+    return Process([sys.executable, "-m", "darkroom_operator.main"], environment, folder / f"{namespace.name}.log")
+
+
+@contextlib.contextmanager
+def running(process: Process) -> Iterator[Process]:
+    process.start()
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+def _checked(response: httpx.Response) -> Json:
+    assert response.is_success, response.text
+    document: Json = response.json()
+    return document

@@ -1,0 +1,54 @@
+"""One real API server for all; a namespace and an operator of its own for each test."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.operator_processes import ApiServer, Namespace, Process, operator_process
+
+
+@pytest.fixture(scope="session")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    server = ApiServer(tmp_path_factory.mktemp("apiserver"))
+    server.start()
+    server.install_crds()
+    yield server
+    server.process.stop()
+    server.http.close()
+
+
+@pytest.fixture
+def fresh_api_server(tmp_path: Path) -> Iterator[ApiServer]:
+    """One for this test alone, without any definition of ours."""
+    server = ApiServer(tmp_path)
+    server.start()
+    yield server
+    server.process.stop()
+    server.http.close()
+
+
+@pytest.fixture
+def namespace(api_server: ApiServer) -> Namespace:
+    return api_server.namespace(f"test-{secrets.token_hex(4)}")
+
+
+@pytest.fixture
+def start_operator(namespace: Namespace, tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Starts an operator with settings beside the usual ones; stops it after the test."""
+    started: list[Process] = []
+
+    def start(**settings: str) -> Process:
+        process = operator_process(namespace, tmp_path, **settings)
+        process.start()
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.stop()
+
+
+@pytest.fixture
+def operator(start_operator: Callable[..., Process]) -> Process:
+    return start_operator()
