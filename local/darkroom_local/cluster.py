@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import Self
 
 from darkroom_contract import environment
-from darkroom_local.errors import LocalError
+from darkroom_local.errors import LocalError, PortTakenError
 from darkroom_local.kube import KubeClient
 from darkroom_local.kubeconfig import Connection, read_kubeconfig, write_kubeconfig
-from darkroom_local.ports import require_free
+from darkroom_local.ports import free_ports, is_free, require_free
 from darkroom_local.preparation import prepare
 from darkroom_local.programs import (
     RUNNER_SECRET,
@@ -48,7 +48,9 @@ class ClusterOptions:
     namespace: str | None = None
     """The kubeconfig's own when unset; `default` on the embedded API server."""
     gateway_port: int | None = None
-    """A free one when unset, the same at every start of the folder."""
+    """Exactly this one. When unset, the one of the folder's last start if it is free, and a free one otherwise."""
+    preferred_gateway_port: int | None = None
+    """For a new folder, if it is free."""
     model_root: Path | None = None
     """A folder of base models; see `find_model_root`."""
     bin_dir: Path | None = None
@@ -127,7 +129,7 @@ class LocalCluster:
         return self.supervisor.pids()
 
     def _lay_out(self) -> Layout:
-        settings = self.state.settings(gateway_port=self._options.gateway_port)
+        settings = self.state.settings(gateway_port=self._gateway_port())
         own, given = self.state.kubeconfig, self._options.kubeconfig
         namespace = self._options.namespace or (read_kubeconfig(given).namespace if given else NAMESPACE)
         server = f"http://127.0.0.1:{settings.ports.apiserver}"
@@ -144,6 +146,16 @@ class LocalCluster:
             model_root=find_model_root(self._options.model_root),
             operator_environment=self._options.operator_environment,
         )
+
+    def _gateway_port(self) -> int | None:
+        """People may choose it, and it may change: nothing but the printed address depends on it."""
+        chosen = self._options.gateway_port
+        if chosen is not None and not is_free(chosen):
+            raise PortTakenError(f"port {chosen} is used by another program: stop it, or choose another --port")
+        if chosen is not None:
+            return chosen
+        wanted = self.state.last_gateway_port() or self._options.preferred_gateway_port
+        return wanted if wanted is None or is_free(wanted) else free_ports(1)[0]
 
     def _require_ports(self) -> None:
         for name, port in vars(self.layout.settings.ports).items():

@@ -1,4 +1,4 @@
-"""The programs of the local cluster: what is run for each part, and how one sees that it is ready. Pure; for cluster.py.
+"""The programs of the local cluster: what is run for each part, and how one sees that it is ready. For cluster.py.
 
 Gateway, operator and runner are the ones that run anywhere: they are told by their environment where things are.
 """

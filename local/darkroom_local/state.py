@@ -87,6 +87,11 @@ class StateDir:
             lock.flush()
             yield
 
+    def last_gateway_port(self) -> int | None:
+        """Where the gateway was at the last start; None for a new folder."""
+        path = self.root / SETTINGS_FILE
+        return _read(path).ports.gateway if path.exists() else None
+
     def settings(self, *, gateway_port: int | None = None) -> Settings:
         """The ports and credentials of this folder, chosen now when it is new; a given port replaces the one chosen."""
         path = self.root / SETTINGS_FILE

@@ -1,0 +1,101 @@
+"""`darkroom up`: the whole system in the foreground, until Ctrl-C. Called by the CLI."""
+
+import contextlib
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from darkroom_local.cluster import ClusterOptions, LocalCluster
+from darkroom_local.kubeconfig import read_kubeconfig
+from darkroom_local.kubectl import kubectl_path
+
+GATEWAY_PORT = 8000
+PHOTOS = Path(__file__).resolve().parents[2] / "examples" / "photos"
+
+
+@dataclass(frozen=True)
+class UpOptions:
+    """What `darkroom up` was told."""
+
+    state_dir: Path
+    kubeconfig: Path | None = None
+    namespace: str | None = None
+    port: int | None = None
+    models: Path | None = None
+
+
+def run_up(options: UpOptions, console: Console) -> None:
+    """Start, tell what is where, and stay until `KeyboardInterrupt`. Raises `LocalError`."""
+    cluster = LocalCluster(
+        ClusterOptions(
+            state_dir=options.state_dir,
+            kubeconfig=options.kubeconfig,
+            namespace=options.namespace,
+            gateway_port=options.port,
+            preferred_gateway_port=GATEWAY_PORT,
+            model_root=options.models,
+        )
+    )
+    try:
+        with starting(console):
+            cluster.start()
+        console.print(welcome(cluster), highlight=False, soft_wrap=True, markup=False)
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        console.print("Stopping; a run that is going on saves its state first ...")
+    finally:
+        cluster.stop()
+    console.print(f"Stopped. Everything is kept in {cluster.state.root}.", soft_wrap=True)
+
+
+@contextlib.contextmanager
+def starting(console: Console) -> Iterator[None]:
+    """Tell that the cluster starts, with a moving sign where there is somebody to see it."""
+    text = "Starting the cluster: API server, Redis, S3, node, operator, gateway ..."
+    if console.is_terminal:
+        with console.status(text):
+            yield
+    else:
+        console.print(text, soft_wrap=True)
+        yield
+
+
+def welcome(cluster: LocalCluster) -> str:
+    """What a person needs to go on."""
+    url, kubectl = cluster.gateway_url, shell_kubectl(cluster)
+    photos = " ".join(f"-F files=@{_short(path)}" for path in sorted(PHOTOS.glob("*.png"))[:3])
+    return f"""Darkroom is running.
+
+  Gateway   {url}
+  API       {url}/docs
+  kubectl   export KUBECONFIG={cluster.kubeconfig}
+            {kubectl} get darkroom
+  Logs      {cluster.state.logs}
+  State     {cluster.state.root}
+
+Try, in another terminal:
+
+  export GATEWAY={url}
+  curl {photos or "-F files=@1.jpg -F files=@2.jpg"} \\
+    "$GATEWAY/train?prompt=a+photo+of+sks+star&model_id=my-star&max_steps=60"
+  curl -X POST "$GATEWAY/generate/sdxl?prompt=a+red+circle+on+a+navy+background&allow_motion=true"
+  curl "$GATEWAY/jobs"
+
+Ctrl-C stops everything and keeps its state.
+"""
+
+
+def shell_kubectl(cluster: LocalCluster) -> str:
+    """How kubectl is called in this person's shell, with KUBECONFIG set."""
+    command = "kubectl" if shutil.which("kubectl") else _short(Path(kubectl_path()))
+    own = read_kubeconfig(cluster.kubeconfig).namespace
+    return command if own == cluster.namespace else f"{command} --namespace {cluster.namespace}"
+
+
+def _short(path: Path) -> str:
+    return min(str(path), os.path.relpath(path), key=len)
