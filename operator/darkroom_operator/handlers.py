@@ -24,6 +24,9 @@ PODS: Selector = ("", "v1", "pods")
 LEASES: Selector = ("coordination.k8s.io", "v1", "leases")
 JOBS: dict[Kind, Selector] = {kind: (GROUP, VERSION, kind.plural) for kind in Kind}
 
+EXIT_SECONDS = 5.0
+"""After kopf has failed or was told to stop, the process is killed: whatever runs it starts it again."""
+
 
 def build_registry(cache: Cache, reconciler: Reconciler, resync: Resync) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
@@ -62,6 +65,8 @@ def _register_settings(registry: kopf.OperatorRegistry) -> None:
         settings.watching.server_timeout = 60
         settings.watching.inactivity_timeout = 70
         settings.watching.chunk_size = 500
+        # kopf's own end can hang for ever, as when a watch fails while another one waits for its connection.
+        settings.process.ultimate_exiting_timeout = EXIT_SECONDS
         settings.watching.label_selectors[PODS] = _selector(RUNNER_PODS)
         settings.watching.label_selectors[LEASES] = _selector(SLOTS)
 

@@ -48,17 +48,23 @@ class Reconciler:
     """Wakes, passes, sleeps."""
 
     def __init__(
-        self, cache: Cache, requests: Requests, settings: Settings, clock: Callable[[], datetime] = utc_now
+        self,
+        cache: Cache,
+        requests: Requests,
+        settings: Settings,
+        clock: Callable[[], datetime] = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cache = cache
         self._requests = requests
         self._settings = settings
         self._clock = clock
+        self._monotonic = monotonic
         self._changed = asyncio.Event()
-        self._patience = Patience()
+        self._patience = Patience(monotonic)
         self._chores_due = 0.0
-        self._verified = time.monotonic()
-        self.tried = time.monotonic()
+        self._verified = self._monotonic()
+        self.tried = self._monotonic()
         """When something was last done, well or not, by the monotonic clock; the liveness probe reads it."""
 
     def wake(self) -> None:
@@ -67,14 +73,14 @@ class Reconciler:
 
     def live(self) -> None:
         """Whatever is being done is getting on."""
-        self.tried = time.monotonic()
+        self.tried = self._monotonic()
 
     async def run(self) -> None:
         """For ever. An API server that does not answer is tried again after growing waits."""
         while True:
             self._changed.clear()
             try:
-                again_seconds = await self._pass()
+                again_seconds = await self.once()
             except UnreachableError as error:
                 self.live()
                 wait_seconds = self._patience.refused(API_SERVER)
@@ -92,7 +98,7 @@ class Reconciler:
         except TimeoutError:
             return
 
-    async def _pass(self) -> float:
+    async def once(self) -> float:
         """Everything that can be done now. The seconds until there may be more to do."""
         for number in self._world().slots:
             if not self._patience.remaining(number):
@@ -137,9 +143,9 @@ class Reconciler:
         return True
 
     async def _verify(self) -> None:
-        if time.monotonic() - self._verified < VERIFY_SECONDS:
+        if self._monotonic() - self._verified < VERIFY_SECONDS:
             return
-        self._verified = time.monotonic()
+        self._verified = self._monotonic()
         for slot in self._world().slots.values():
             if slot.holder and slot.pod_uid:
                 await self._try(LookForPods(slot.holder, slot.pod_uid), ("verify", slot.number))
@@ -147,13 +153,13 @@ class Reconciler:
 
     async def _do_chores(self) -> float:
         """Some of them, unless it is too early to look again. The seconds until the next look."""
-        began = time.monotonic()
+        began = self._monotonic()
         if began < self._chores_due:
             return self._chores_due - began
         due = (action for action in chores(self._world()) if not self._patience.remaining(_key(action)))
         todo = list(islice(due, CHORES_IN_A_ROW + 1))
-        spent = time.monotonic() - began
-        self._chores_due = time.monotonic() + spent * (1 / CHORES_SHARE - 1)
+        spent = self._monotonic() - began
+        self._chores_due = self._monotonic() + spent * (1 / CHORES_SHARE - 1)
         for action in todo[:CHORES_IN_A_ROW]:
             if not await self._try(action, _key(action)):
                 return REFUSED_SECONDS  # If it is the API server that is unwell, others would be refused as well.

@@ -140,7 +140,8 @@ class TestTheApiServer:
             fresh_api_server.process.kill()
             fresh_api_server.start()
             namespace.finish_pod(pod)
-            if operator.ended():  # Its restarter's turn: kopf gives up on some errors.
+            wait_until(lambda: operator.ended() or namespace.count("Succeeded"), "the operator goes on or gives up")
+            if operator.ended():  # kopf does at some errors; its restarter would start it again.
                 operator.start()
             assert namespace.wait_for_phase("a", "Succeeded")["attempts"] == 1
 

@@ -1,0 +1,182 @@
+"""A small API server in plain data: what the operator's door (`cluster.py`) offers, with optimistic concurrency, graceful
+deletion and a history that watches read as late as they like. Requests pause before and after they are carried out, so
+that a test can do anything in between.
+"""
+
+import copy
+import types
+from collections.abc import AsyncIterator, Generator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from darkroom_contract.names import Kind
+from darkroom_operator.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError, UnreachableError
+
+Json = dict[str, Any]
+START = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
+PLURALS = (*(kind.plural for kind in Kind), "pods", "leases")
+
+
+@dataclass(frozen=True)
+class Event:
+    """A line of a watch."""
+
+    kind: str
+    document: Json
+
+
+@dataclass
+class SimulatedApi:
+    """All objects of one namespace, and all that ever happened to them."""
+
+    now: datetime = START
+    revision: int = 0
+    objects: dict[str, dict[str, Json]] = field(default_factory=lambda: {plural: {} for plural in PLURALS})
+    history: dict[str, list[Event]] = field(default_factory=lambda: {plural: [] for plural in PLURALS})
+
+    def create(self, plural: str, document: Json) -> Json:
+        name = document["metadata"]["name"]
+        if name in self.objects[plural]:
+            raise AlreadyExistsError(f"create {plural}/{name}", 409, "AlreadyExists", "it exists")
+        made = copy.deepcopy(document)
+        created = self.now.replace(microsecond=0).isoformat()
+        made["metadata"] |= {"uid": f"uid-{self.revision}", "namespace": "default", "creationTimestamp": created}
+        return self._store("ADDED", plural, made)
+
+    def get(self, plural: str, name: str) -> Json:
+        if name not in self.objects[plural]:
+            raise NotFoundError(f"get {plural}/{name}", 404, "NotFound", "there is none")
+        return copy.deepcopy(self.objects[plural][name])
+
+    def patch(self, plural: str, name: str, patch: Json) -> Json:
+        """A merge patch; refused when it names another version or uid than there is."""
+        before = self.get(plural, name)
+        for precondition in ("resourceVersion", "uid"):
+            wanted = patch.get("metadata", {}).get(precondition)
+            if wanted not in (None, before["metadata"][precondition]):
+                raise ConflictError(f"patch {plural}/{name}", 409, "Conflict", f"{precondition} is another")
+        after = merged(before, {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": None}})
+        after["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
+        return before if after == before else self._store("MODIFIED", plural, after)
+
+    def delete(self, plural: str, name: str, preconditions: Mapping[str, str] | None = None) -> None:
+        """A pod that is on a node stays until its node removes it."""
+        document = self.get(plural, name)
+        for precondition, wanted in (preconditions or {}).items():
+            if wanted != document["metadata"][precondition]:
+                raise ConflictError(f"delete {plural}/{name}", 409, "Conflict", f"{precondition} is another")
+        if plural == "pods" and document["spec"].get("nodeName"):
+            self.patch(plural, name, {"metadata": {"deletionTimestamp": self.now.isoformat()}})
+        else:
+            self.remove(plural, name)
+
+    def remove(self, plural: str, name: str) -> None:
+        document = self.objects[plural].pop(name)
+        self.revision += 1
+        document["metadata"]["resourceVersion"] = str(self.revision)
+        self.history[plural].append(Event("DELETED", document))
+
+    def all(self, plural: str) -> list[Json]:
+        return copy.deepcopy(list(self.objects[plural].values()))
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def _store(self, event: str, plural: str, document: Json) -> Json:
+        self.revision += 1
+        document["metadata"]["resourceVersion"] = str(self.revision)
+        self.objects[plural][document["metadata"]["name"]] = document
+        self.history[plural].append(Event(event, copy.deepcopy(document)))
+        return copy.deepcopy(document)
+
+
+def merged(document: Any, patch: Any) -> Any:
+    """RFC 7386."""
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    result = dict(document) if isinstance(document, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merged(result.get(name), value)
+    return result
+
+
+@types.coroutine
+def pause() -> Generator[None, None, None]:
+    """Hands control to whoever drives the operator."""
+    yield
+
+
+@dataclass
+class SimulatedDoor:
+    """One operator's way to the API: the interface of `darkroom_operator.cluster.Cluster`."""
+
+    api: SimulatedApi
+    sent: int = 0
+    breaks: str | None = None
+    """What is to happen to the next request: `lost` before it arrives, `unanswered` after, or `refused`."""
+
+    async def _carry_out(self, what: str, request: Any) -> Any:
+        self.sent += 1
+        await pause()
+        broken, self.breaks = self.breaks, None
+        if broken == "lost":
+            raise UnreachableError(what, "the request was lost")
+        if broken == "refused":
+            raise ApiError(what, 403, "Forbidden", "not now")
+        answer = request()
+        await pause()
+        if broken == "unanswered":
+            raise UnreachableError(what, "the answer was lost")
+        return answer
+
+    async def get_job(self, kind: Kind, name: str) -> Json:
+        return await self._carry_out("get job", lambda: self.api.get(kind.plural, name))
+
+    async def patch_status(self, kind: Kind, name: str, patch: Json) -> Json:
+        return await self._carry_out("patch status", lambda: self.api.patch(kind.plural, name, patch))
+
+    async def delete_job(self, kind: Kind, name: str, uid: str) -> None:
+        await self._carry_out("delete job", lambda: self.api.delete(kind.plural, name, {"uid": uid}))
+
+    def list_jobs(self, kind: Kind) -> AsyncIterator[tuple[str, list[Json]]]:
+        return self._list(kind.plural, {})
+
+    async def create_pod(self, manifest: Json) -> Json:
+        return await self._carry_out("create pod", lambda: self.api.create("pods", manifest))
+
+    async def get_pod(self, name: str) -> Json:
+        return await self._carry_out("get pod", lambda: self.api.get("pods", name))
+
+    async def patch_pod(self, name: str, patch: Json) -> Json:
+        return await self._carry_out("patch pod", lambda: self.api.patch("pods", name, patch))
+
+    async def delete_pod(self, name: str, uid: str, version: str) -> None:
+        preconditions = {"uid": uid, "resourceVersion": version}
+        await self._carry_out("delete pod", lambda: self.api.delete("pods", name, preconditions))
+
+    def list_pods(self, selector: Mapping[str, str]) -> AsyncIterator[tuple[str, list[Json]]]:
+        return self._list("pods", selector)
+
+    async def create_lease(self, manifest: Json) -> Json:
+        return await self._carry_out("create lease", lambda: self.api.create("leases", manifest))
+
+    async def get_lease(self, name: str) -> Json:
+        return await self._carry_out("get lease", lambda: self.api.get("leases", name))
+
+    async def patch_lease(self, name: str, patch: Json) -> Json:
+        return await self._carry_out("patch lease", lambda: self.api.patch("leases", name, patch))
+
+    async def _list(self, plural: str, selector: Mapping[str, str]) -> AsyncIterator[tuple[str, list[Json]]]:
+        def found() -> tuple[str, list[Json]]:
+            documents = self.api.all(plural)
+            return str(self.api.revision), [each for each in documents if _selects(selector, each)]
+
+        yield await self._carry_out(f"list {plural}", found)
+
+
+def _selects(selector: Mapping[str, str], document: Json) -> bool:
+    return selector.items() <= document["metadata"].get("labels", {}).items()

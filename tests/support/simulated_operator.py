@@ -1,0 +1,170 @@
+"""An operator on a simulated API, driven request by request: the real reconcile, requests and cache, with watches that
+show as much as they are told to. And the node and the garbage collector beside it.
+"""
+
+import logging
+from collections.abc import Coroutine
+from datetime import datetime
+from typing import Any, cast
+
+from support.operator_worlds import success
+from support.simulated_api import PLURALS, SimulatedApi, SimulatedDoor
+
+from darkroom_contract import names
+from darkroom_contract.jobs import read_job
+from darkroom_contract.names import Kind
+from darkroom_contract.outcome import Outcome
+from darkroom_operator.cache import Cache
+from darkroom_operator.cluster import Cluster
+from darkroom_operator.errors import UnreachableError
+from darkroom_operator.reconcile import Reconciler
+from darkroom_operator.requests import Requests
+from darkroom_operator.settings import Settings
+
+Json = dict[str, Any]
+KINDS = {kind.plural: kind for kind in Kind}
+GENERATE = Kind.GENERATE.plural
+
+logging.getLogger("darkroom_operator").setLevel(logging.CRITICAL)
+
+
+class SimulatedOperator:
+    """One process; `crash` begins a new one."""
+
+    def __init__(self, api: SimulatedApi, slots: int = 1) -> None:
+        self.api = api
+        self._settings = Settings(runner_image="x", slots=slots, retry_base_seconds=2.0)
+        self.crash()
+
+    def crash(self) -> None:
+        """All that it knew is lost; the new one begins with a list of everything."""
+        self.cache, self.door = Cache(), SimulatedDoor(self.api)
+        requests = Requests(cast(Cluster, self.door), self.cache, self._settings, self._now)
+        self._reconciler = Reconciler(self.cache, requests, self._settings, self._now, self._monotonic)
+        self._work: Coroutine[Any, Any, float] | None = None
+        self._seen = {plural: len(self.api.history[plural]) for plural in PLURALS}
+        for plural in PLURALS:
+            for document in self.api.all(plural):
+                self._show(plural, "ADDED", document)
+
+    def _now(self) -> datetime:
+        return self.api.now
+
+    def _monotonic(self) -> float:
+        return self.api.now.timestamp()
+
+    def see(self, plural: str, events: int | None = None) -> None:
+        """The watch brings the next events, or all."""
+        history, begin = self.api.history[plural], self._seen[plural]
+        end = len(history) if events is None else min(len(history), begin + events)
+        for event in history[begin:end]:
+            self._show(plural, event.kind, event.document)
+        self._seen[plural] = end
+
+    def see_all(self) -> None:
+        for plural in PLURALS:
+            self.see(plural)
+
+    def _show(self, plural: str, event: str, document: Json) -> None:
+        """As handlers.py does."""
+        uid = document["metadata"]["uid"]
+        if plural in KINDS:
+            self.cache.drop_job(uid) if event == "DELETED" else self.cache.put_job(KINDS[plural], document)
+        elif plural == "pods":
+            self.cache.pods.forget(uid) if event == "DELETED" else self.cache.put_pod(document)
+        else:
+            self.cache.leases.forget(uid) if event == "DELETED" else self.cache.put_slot(document)
+
+    def step(self, pauses: int) -> None:
+        """Go on with the present pass of the reconcile, or begin one, for so many pauses at requests."""
+        for _ in range(pauses):
+            self._work = self._work or self._reconciler.once()
+            try:
+                self._work.send(None)
+            except (StopIteration, UnreachableError):
+                self._work = None
+                return
+
+    def rest(self) -> None:
+        """Pass after pass, with up-to-date watches, until one sends nothing."""
+        for _ in range(200):
+            self.see_all()
+            sent, begun = self.door.sent, self._work is None
+            while self._work is not None or begun:
+                begun = False
+                self.step(1)
+            if self.door.sent == sent:
+                return
+        raise AssertionError("the operator does not come to rest")
+
+
+class SimulatedUser:
+    """What people do to jobs."""
+
+    def __init__(self, api: SimulatedApi) -> None:
+        self.api = api
+
+    def create(self, name: str, **spec: Any) -> None:
+        document = {"metadata": {"name": name, "generation": 1}, "spec": {"prompt": "a red circle", **spec}}
+        self.api.create(GENERATE, document)
+
+    def suspend(self, name: str, yes: bool) -> None:
+        self.api.patch(GENERATE, name, {"spec": {"suspend": yes}})
+
+    def phases(self) -> dict[str, str]:
+        """By uid."""
+        return {job["metadata"]["uid"]: job.get("status", {}).get("phase", "") for job in self.api.all(GENERATE)}
+
+
+class SimulatedNode:
+    """What kubelets, the scheduler and the garbage collector do to pods."""
+
+    def __init__(self, api: SimulatedApi) -> None:
+        self.api = api
+
+    def live(self) -> list[str]:
+        """Names of the pods that were let go and are not over."""
+        return [pod["metadata"]["name"] for pod in self.api.all("pods") if _is_live(pod)]
+
+    def start(self, name: str) -> None:
+        state = {"running": {"startedAt": self.api.now.isoformat()}}
+        self._report(name, "Running", state)
+        self.api.patch("pods", name, {"spec": {"nodeName": "here"}})
+
+    def end(self, name: str, outcome: Outcome | None, exit_code: int = 0) -> None:
+        message = "" if outcome is None else outcome.to_message()
+        state = {"terminated": {"exitCode": exit_code, "message": message}}
+        self._report(name, "Failed" if exit_code else "Succeeded", state)
+
+    def succeed(self, name: str) -> None:
+        pod = self.api.get("pods", name)
+        kind = Kind(pod["metadata"]["labels"][names.LABEL_JOB_KIND])
+        owner = {"metadata": pod["metadata"], "kind": kind.value, "spec": {"prompt": "x"}}
+        self.end(name, success(read_job(owner)))
+
+    def lose(self, name: str) -> None:
+        self.api.patch("pods", name, {"status": {"conditions": [{"type": "Ready", "reason": "NodeStatusUnknown"}]}})
+
+    def _report(self, name: str, phase: str, state: Json) -> None:
+        containers = [{"name": names.RUNNER_CONTAINER, "state": state}]
+        self.api.patch("pods", name, {"status": {"phase": phase, "containerStatuses": containers, "conditions": None}})
+
+    def remove_deleted(self) -> None:
+        """Ends what was to be deleted."""
+        for pod in self.api.all("pods"):
+            if "deletionTimestamp" in pod["metadata"]:
+                self.api.remove("pods", pod["metadata"]["name"])
+
+    def collect_garbage(self) -> None:
+        jobs = self.phases()
+        for pod in self.api.all("pods"):
+            if pod["metadata"]["ownerReferences"][0]["uid"] not in jobs and "deletionTimestamp" not in pod["metadata"]:
+                self.api.delete("pods", pod["metadata"]["name"])
+
+    def phases(self) -> set[str]:
+        return {job["metadata"]["uid"] for plural in KINDS for job in self.api.all(plural)}
+
+
+def _is_live(pod: Json) -> bool:
+    over = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+    return not pod["spec"].get("schedulingGates") and not over

@@ -1,0 +1,192 @@
+"""The rules that must never break, under whatever happens in whatever order: two operators that see the world late, are
+paused and killed between any two requests, nodes that come and go, users who change their minds.
+
+A few seconds by default; HYPOTHESIS_PROFILE=nightly looks for minutes.
+"""
+
+import os
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from support.operator_worlds import failure
+from support.simulated_api import PLURALS, SimulatedApi
+from support.simulated_operator import GENERATE, SimulatedNode, SimulatedOperator, SimulatedUser
+
+from darkroom_contract.names import slot_lease_name
+from darkroom_contract.outcome import Reason
+from darkroom_contract.status import Phase as JobPhase
+
+FINISHED = ("Succeeded", "Failed")
+OPERATORS = st.sampled_from([0, 1])
+SEVERAL = st.integers(1, 12)
+
+
+class OneAtATime(RuleBasedStateMachine):
+    """One slot, two operators."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.api = SimulatedApi()
+        self.user, self.node = SimulatedUser(self.api), SimulatedNode(self.api)
+        self.operators = [SimulatedOperator(self.api), SimulatedOperator(self.api)]
+        self.names: list[str] = []
+        self.ends: dict[str, str] = {}
+
+    # Users
+
+    @rule(priority=st.integers(0, 2), suspend=st.booleans(), backoff_limit=st.integers(0, 2))
+    def create_job(self, priority: int, suspend: bool, backoff_limit: int) -> None:
+        name = f"job-{len(self.names)}"
+        self.names.append(name)
+        limits = {"backoffLimit": backoff_limit, "startDeadlineSeconds": 60}
+        self.user.create(name, priority=priority, suspend=suspend and backoff_limit == 0, **limits)
+
+    @rule(data=st.data(), yes=st.booleans())
+    def suspend_or_resume(self, data: st.DataObject, yes: bool) -> None:
+        if jobs := sorted(self.api.objects[GENERATE]):
+            self.user.suspend(data.draw(st.sampled_from(jobs)), yes)
+
+    @rule(data=st.data())
+    def delete_job(self, data: st.DataObject) -> None:
+        if jobs := sorted(self.api.objects[GENERATE]):
+            self.api.delete(GENERATE, data.draw(st.sampled_from(jobs)))
+
+    @rule(data=st.data())
+    def delete_pod(self, data: st.DataObject) -> None:
+        if pods := sorted(self.api.objects["pods"]):
+            self.api.delete("pods", data.draw(st.sampled_from(pods)))
+
+    @precondition(lambda self: slot_lease_name(0) in self.api.objects["leases"])
+    @rule()
+    def delete_lease(self) -> None:
+        self.api.delete("leases", slot_lease_name(0))
+
+    # Nodes
+
+    @rule(data=st.data(), what=st.sampled_from(["start", "start", "start", "succeed", "fail", "give up", "lose"]))
+    def something_happens_to_a_pod(self, data: st.DataObject, what: str) -> None:
+        if not (pods := sorted(self.node.live())):
+            return
+        name = data.draw(st.sampled_from(pods))
+        {
+            "start": lambda: self.node.start(name),
+            "succeed": lambda: self.node.succeed(name),
+            "fail": lambda: self.node.end(name, failure(Reason.STORAGE_UNAVAILABLE), 75),
+            "give up": lambda: self.node.end(name, failure(Reason.MODEL_NOT_FOUND), 2),
+            "lose": lambda: self.node.lose(name),
+        }[what]()
+
+    @rule()
+    def nodes_remove_what_was_deleted(self) -> None:
+        self.node.remove_deleted()
+
+    @rule()
+    def garbage_is_collected(self) -> None:
+        self.node.collect_garbage()
+
+    @rule(seconds=st.sampled_from([1, 3, 20]))
+    def time_passes(self, seconds: int) -> None:
+        self.api.pass_time(seconds)
+
+    # Operators
+
+    @rule(operator=OPERATORS, pauses=SEVERAL)
+    def an_operator_sends_some_requests(self, operator: int, pauses: int) -> None:
+        self.operators[operator].step(pauses)
+
+    @rule(operator=OPERATORS)
+    def an_operator_sees_all_and_comes_to_rest(self, operator: int) -> None:
+        self.operators[operator].rest()
+
+    @rule(operator=OPERATORS, plural=st.sampled_from(PLURALS), events=SEVERAL)
+    def a_watch_shows_something(self, operator: int, plural: str, events: int) -> None:
+        self.operators[operator].see(plural, events)
+
+    @rule(operator=OPERATORS)
+    def an_operator_is_killed(self, operator: int) -> None:
+        self.operators[operator].crash()
+
+    @rule(operator=OPERATORS, how=st.sampled_from(["lost", "unanswered", "refused"]))
+    def a_request_breaks(self, operator: int, how: str) -> None:
+        self.operators[operator].door.breaks = how
+
+    # What must hold
+
+    @invariant()
+    def never_two_live_pods(self) -> None:
+        assert len(self.node.live()) <= 1, self.node.live()
+
+    @invariant()
+    def a_finished_job_stays_what_it_is(self) -> None:
+        phases = self.user.phases()
+        for uid, end in self.ends.items():
+            assert phases.get(uid, end) == end
+        self.ends |= {uid: phase for uid, phase in phases.items() if phase in FINISHED}
+
+    def teardown(self) -> None:
+        """Then nothing else goes wrong, and all comes to an end."""
+        for _ in range(60):
+            self.settle()
+            if self.is_settled():
+                return
+        raise AssertionError(f"not settled: {self.api.objects}")
+
+    def settle(self) -> None:
+        self.node.collect_garbage()
+        self.node.remove_deleted()
+        for operator in self.operators:
+            operator.door.breaks = None
+            operator.rest()
+            self.never_two_live_pods()
+            self.a_finished_job_stays_what_it_is()
+        for name in self.node.live():
+            self.node.succeed(name)
+        self.api.pass_time(20)
+
+    def is_settled(self) -> bool:
+        jobs = self.api.all(GENERATE)
+        at_rest = (*FINISHED, JobPhase.SUSPENDED.value)
+        leases = self.api.all("leases")
+        free = all(not lease["spec"].get("holderIdentity") for lease in leases)
+        return free and not self.node.live() and all(job.get("status", {}).get("phase") in at_rest for job in jobs)
+
+
+class TwoSlots(OneAtATime):
+    """The same with two slots."""
+
+    @initialize()
+    def begin(self) -> None:
+        super().begin()
+        self.operators = [SimulatedOperator(self.api, slots=2), SimulatedOperator(self.api, slots=2)]
+
+    @invariant()
+    def never_two_live_pods(self) -> None:
+        pods = {name: self.api.objects["pods"][name]["metadata"]["labels"] for name in self.node.live()}
+        slots = [labels["darkroom.dev/slot"] for labels in pods.values()]
+        jobs = [labels["darkroom.dev/job-uid"] for labels in pods.values()]
+        assert len(set(slots)) == len(slots), pods
+        assert len(set(jobs)) == len(jobs), pods
+
+
+def look(examples: int, steps: int) -> Any:
+    nightly = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+    return settings(
+        max_examples=examples * (100 if nightly else 1),
+        stateful_step_count=steps * (2 if nightly else 1),
+        deadline=None,
+        derandomize=not nightly,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.explicit, Phase.generate, Phase.shrink],
+    )
+
+
+TestOneAtATime = OneAtATime.TestCase
+TestOneAtATime.settings = look(60, 50)
+TestTwoSlots = TwoSlots.TestCase
+TestTwoSlots.settings = look(30, 50)
+
+pytestmark = pytest.mark.timeout(3600)
