@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import yaml
@@ -144,9 +144,9 @@ class Kubectl:
         self._command = [str(KUBECTL), "--kubeconfig", str(api.kubeconfig), "--namespace", api.namespace]
         self._environment = {"PATH": os.defpath, "HOME": str(home)}
 
-    def start(self, *words: str) -> "subprocess.Popen[str]":
+    def start(self, *words: str, stdout: int | IO[str] = subprocess.PIPE) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [*self._command, *words], env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*self._command, *words], env=self._environment, stdout=stdout, stderr=subprocess.PIPE, text=True
         )
 
     def run(self, *words: str, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":

@@ -39,7 +39,6 @@ class Rule:
     reason: str
     field_path: str
     is_transition: bool
-    optional_old_self: bool
 
 
 def compile_rules(schema: Json) -> "RuleNode | None":
@@ -60,6 +59,8 @@ def compile_rules(schema: Json) -> "RuleNode | None":
 
 def _compile_rule(rule: Json) -> Rule:
     source, message = rule["rule"], rule.get("message", "")
+    if rule.get("optionalOldSelf"):
+        raise RuleInvalidError("optionalOldSelf is not supported by this server")
     message_source = rule.get("messageExpression", "")
     return Rule(
         source,
@@ -69,7 +70,6 @@ def _compile_rule(rule: Json) -> Rule:
         rule.get("reason", "FieldValueInvalid"),
         rule.get("fieldPath", ""),
         bool(OLD_SELF.search(source)),
-        bool(rule.get("optionalOldSelf")),
     )
 
 

@@ -9,11 +9,12 @@ import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
+from darkroom_local.apiserver.deletion import FOREGROUND, ORPHAN
 from darkroom_local.apiserver.documents import Json, clone, is_being_deleted, owners
 from darkroom_local.apiserver.errors import StatusError
 from darkroom_local.apiserver.registry import Resource
 from darkroom_local.apiserver.store import StoreConflictError
-from darkroom_local.apiserver.verbs import DEFINITIONS, FOREGROUND, NAMESPACES, ORPHAN, Api, Place
+from darkroom_local.apiserver.verbs import DEFINITIONS, NAMESPACES, Api, Place
 
 log = logging.getLogger(__name__)
 

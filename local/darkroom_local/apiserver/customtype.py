@@ -45,7 +45,7 @@ def compile_definition(definition: Json) -> tuple[list[Resource], list[Cause]]:
     for number, version in enumerate(spec["versions"]):
         try:
             compiled = _compile_version(version)
-        except (RuleInvalidError, ValueError) as error:
+        except (RuleInvalidError, ValueError, TypeError, AttributeError) as error:  # The last two: of a wrong shape.
             causes.append(Cause(f"spec.versions[{number}].schema.openAPIV3Schema", "FieldValueInvalid", str(error)))
             continue
         if version.get("served"):

@@ -110,9 +110,7 @@ def check_envelope(resource: Resource, namespace: str, body: Any) -> Json:
                 f"the {field} in the data ({document[field]}) does not match the expected {field} ({expected})"
             )
     _check_types(resource, document)
-    metadata = meta(document)
-    for field in [field for field, value in metadata.items() if value is None]:
-        del metadata[field]
+    metadata = document["metadata"] = without_nulls(meta(document))
     if resource.namespaced and metadata.setdefault("namespace", namespace) != namespace:
         raise bad_request(
             f"the namespace of the provided object does not match the namespace sent on the request "

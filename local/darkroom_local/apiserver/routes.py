@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from darkroom_local.apiserver import discovery, openapi, tables
+from darkroom_local.apiserver import discovery, openapi, responses
 from darkroom_local.apiserver.collector import Collector
-from darkroom_local.apiserver.documents import Json, encode
+from darkroom_local.apiserver.documents import Json
 from darkroom_local.apiserver.door import OPEN_PATHS, Door
 from darkroom_local.apiserver.errors import StatusError, method_not_allowed, no_such_path
 from darkroom_local.apiserver.logs import pod_log
@@ -35,7 +35,7 @@ from darkroom_local.apiserver.requests import (
 from darkroom_local.apiserver.selectors import Test, compile_selectors
 from darkroom_local.apiserver.store import Store, StoreConflictError
 from darkroom_local.apiserver.verbs import Api, Place, Written
-from darkroom_local.apiserver.watch import Change, WatchHub, WatchPlan
+from darkroom_local.apiserver.watch import WatchHub, WatchPlan
 
 VERSION = {"major": "1", "minor": "36", "gitVersion": "v1.36.0+darkroom", "platform": "linux/amd64"}
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -75,7 +75,12 @@ class Server:
         routes = [Route(path, self._guarded(handler), methods=["GET"]) for path, handler in fixed.items()]
         routes.append(Route(review, self._guarded(self.review_access), methods=["POST"]))
         routes.append(Route("/{path:path}", self._guarded(self.serve), methods=METHODS))
-        return Starlette(routes=routes, lifespan=self._lifespan, middleware=[Middleware(Door, token=self._token)])
+        return Starlette(
+            routes=routes,
+            lifespan=self._lifespan,
+            middleware=[Middleware(Door, token=self._token)],
+            exception_handlers={Exception: _crashed},
+        )
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -154,7 +159,7 @@ class Server:
         if place.subresource not in ("", "status"):
             raise method_not_allowed()
         if place.name:
-            return self._one(request, place, Written(self.api.get(place)))
+            return responses.one(Shape.of(request), place.resource, Written(self.api.get(place)))
         selects = _selects(request, place)
         if flag(request.query_params, "watch"):
             return self._watch(request, place, selects)
@@ -165,20 +170,22 @@ class Server:
         if place.subresource in ("binding", "eviction"):
             act = self.api.bind if place.subresource == "binding" else self.api.evict
             act(place, body if isinstance(body, dict) else {})
-            return JSONResponse(_success(), status_code=201)
+            return JSONResponse(responses.success(), status_code=201)
         if place.name or (place.resource.namespaced and not place.namespace):
             raise method_not_allowed()
-        return self._one(request, place, self.api.create(place, body, write_options(request)))
+        return responses.one(Shape.of(request), place.resource, self.api.create(place, body, write_options(request)))
 
     async def _update(self, request: Request, place: Place) -> Response:
         _require_object(place)
         body = await read_body(request)
-        return self._one(request, place, self.api.update(place, body, write_options(request)))
+        return responses.one(Shape.of(request), place.resource, self.api.update(place, body, write_options(request)))
 
     async def _patch(self, request: Request, place: Place) -> Response:
         _require_object(place)
         body, options = await read_body(request), write_options(request)
-        return self._one(request, place, self.api.patch(place, content_type(request), body, options))
+        return responses.one(
+            Shape.of(request), place.resource, self.api.patch(place, content_type(request), body, options)
+        )
 
     async def _delete(self, request: Request, place: Place) -> Response:
         body = await read_body(request)
@@ -188,7 +195,7 @@ class Server:
         if not place.name:
             return self._delete_many(request, place, options)
         document, gone = self.api.delete(place, options)
-        return JSONResponse(_success(place, document) if gone else document)
+        return JSONResponse(responses.success(place, document) if gone else document)
 
     def _delete_many(self, request: Request, place: Place, options: Json) -> Response:
         selects = _selects(request, place)
@@ -196,18 +203,7 @@ class Server:
         for document in chosen:
             metadata = document["metadata"]
             self.api.delete(Place(place.resource, metadata.get("namespace", ""), metadata["name"]), options)
-        return self._many(request, place, chosen, {"resourceVersion": str(self.store.revision)})
-
-    def _one(self, request: Request, place: Place, written: Written) -> Response:
-        shape, document = Shape.of(request), written.document
-        if shape.as_table:
-            metadata = {"resourceVersion": document["metadata"].get("resourceVersion", "")}
-            document = tables.table([document], place.resource, metadata, shape.include)
-        response = JSONResponse(document, status_code=201 if written.created else 200)
-        for warning in written.warnings:
-            quoted = warning.replace("\\", "\\\\").replace('"', '\\"')
-            response.headers.append("Warning", f'299 - "{quoted}"')
-        return response
+        return responses.many(Shape.of(request), place.resource, chosen, {"resourceVersion": str(self.store.revision)})
 
     def _list(self, request: Request, place: Place, selects: Test) -> Response:
         """A list, or a page of one: all pages show the state at the time of the first."""
@@ -222,7 +218,7 @@ class Server:
             metadata["continue"] = page.token
             if not query.get("labelSelector") and not query.get("fieldSelector"):
                 metadata["remainingItemCount"] = page.remaining
-        return self._many(request, place, page.items, metadata)
+        return responses.many(Shape.of(request), place.resource, page.items, metadata)
 
     def _list_revision(self, query: QueryParams) -> int:
         """The moment that a list is to show: now, unless exactly another is asked for. Raises 504 for one to come."""
@@ -232,15 +228,8 @@ class Server:
             raise StatusError(504, "Timeout", why, {"causes": [{"reason": "ResourceVersionTooLarge", "message": why}]})
         return asked if query.get("resourceVersionMatch") == "Exact" else self.store.revision
 
-    def _many(self, request: Request, place: Place, documents: list[Json], metadata: Json) -> Response:
-        shape, resource = Shape.of(request), place.resource
-        if shape.as_table:
-            return JSONResponse(tables.table(documents, resource, metadata, shape.include))
-        listed = {"kind": resource.list_kind, "apiVersion": resource.group_version, "metadata": metadata}
-        return JSONResponse({**listed, "items": documents})
-
     def _watch(self, request: Request, place: Place, selects: Test) -> Response:
-        query, shape = request.query_params, Shape.of(request)
+        query = request.query_params
         since = query.get("resourceVersion", "")
         from_present = flag(query, "sendInitialEvents") or since in ("", "0")
         plan = WatchPlan(
@@ -255,20 +244,15 @@ class Server:
             else DEFAULT_WATCH_SECONDS,
         )
         changes = self.hub.watch(plan)
-        return StreamingResponse(_lines(changes, place, shape), media_type="application/json")
+        return StreamingResponse(
+            responses.lines(Shape.of(request), place.resource, changes), media_type="application/json"
+        )
 
 
-async def _lines(changes: AsyncIterator[Change], place: Place, shape: Shape) -> AsyncIterator[str]:
-    resource = place.resource
-    async with contextlib.aclosing(changes) as stream:  # type: ignore[type-var]
-        async for change in stream:
-            document = change.document
-            if change.kind == "BOOKMARK":
-                document = {"kind": resource.kind, "apiVersion": resource.group_version, **document}
-            elif change.kind != "ERROR" and shape.as_table:
-                version = {"resourceVersion": document["metadata"]["resourceVersion"]}
-                document = tables.table([document], resource, version, shape.include)
-            yield encode({"type": change.kind, "object": document}) + "\n"
+async def _crashed(request: Request, error: Exception) -> Response:
+    """For what nobody foresaw; Starlette logs it."""
+    refusal = StatusError(500, "InternalError", f"Internal error occurred: {error!r}")
+    return JSONResponse(refusal.document(), status_code=500)
 
 
 def _selects(request: Request, place: Place) -> Test:
@@ -285,15 +269,3 @@ def _found(document: Json | None) -> Response:
     if document is None:
         raise no_such_path()
     return JSONResponse(document)
-
-
-def _success(place: Place | None = None, document: Json | None = None) -> Json:
-    status: Json = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
-    if place and document:
-        status["details"] = {
-            "name": place.name,
-            "group": place.resource.group,
-            "kind": place.resource.plural,
-            "uid": document["metadata"]["uid"],
-        }
-    return status

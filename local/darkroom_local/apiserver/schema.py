@@ -17,8 +17,6 @@ COPIED = frozenset(
     | {"minLength", "pattern", "maxItems", "minItems", "uniqueItems", "maxProperties", "minProperties", "required"}
 )
 """Keywords that mean the same in JSON schema."""
-BLOCKING = frozenset({"FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"})
-"""With one of these, Kubernetes does not go on to the CEL rules."""
 
 
 def to_json_schema(schema: Json) -> Json:

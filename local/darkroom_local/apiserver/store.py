@@ -55,7 +55,6 @@ class Collection:
 
     def __init__(self, window: int, floor: int) -> None:
         self.objects: dict[str, dict[str, Json]] = defaultdict(dict)
-        self.texts: dict[tuple[str, str], str] = {}
         self.events: deque[Event] = deque(maxlen=window)
         self.floor = floor
         """The revision up to which events are forgotten."""
@@ -82,9 +81,7 @@ class Store:
         self._collections: dict[str, Collection] = {}
         self._listeners: list[Listener] = []
         for collection, namespace, name, body in self._db.execute("SELECT * FROM objects"):
-            kept = self._collection(collection)
-            kept.objects[namespace][name] = json.loads(body)
-            kept.texts[namespace, name] = body
+            self._collection(collection).objects[namespace][name] = json.loads(body)
 
     def close(self) -> None:
         self._db.close()
@@ -96,10 +93,6 @@ class Store:
 
     def get(self, collection: str, namespace: str, name: str) -> Json | None:
         return self._collection(collection).objects.get(namespace, {}).get(name)
-
-    def text(self, collection: str, namespace: str, name: str) -> str:
-        """The object's JSON, as written. Raises KeyError."""
-        return self._collection(collection).texts[namespace, name]
 
     def items(self, collection: str, namespace: str | None = None) -> list[Json]:
         """The objects of one namespace or of all, sorted by namespace and name."""
@@ -144,9 +137,7 @@ class Store:
             self._db.execute(
                 "DELETE FROM objects WHERE collection=? AND namespace=? AND name=?", (collection, namespace, name)
             )
-        kept = self._collection(collection)
-        del kept.objects[namespace][name]
-        del kept.texts[namespace, name]
+        del self._collection(collection).objects[namespace][name]
         self._announce(Event(revision, "DELETED", collection, last, previous))
         return last
 
@@ -171,9 +162,7 @@ class Store:
         body = encode(written)
         with self._transaction(revision):
             self._db.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", (collection, namespace, name, body))
-        kept = self._collection(collection)
-        kept.objects[namespace][name] = written
-        kept.texts[namespace, name] = body
+        self._collection(collection).objects[namespace][name] = written
         self._announce(Event(revision, "MODIFIED" if previous else "ADDED", collection, written, previous))
         return written
 

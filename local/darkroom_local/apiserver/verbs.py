@@ -6,11 +6,11 @@ that was made on an older state is refused with 409.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from darkroom_local.apiserver import customtype, objects, pods
 from darkroom_local.apiserver.apply import same_managers, server_side_apply, track
+from darkroom_local.apiserver.deletion import marked
 from darkroom_local.apiserver.documents import Json, clone, is_being_deleted, now, owners
 from darkroom_local.apiserver.envelope import check_envelope
 from darkroom_local.apiserver.errors import (
@@ -32,7 +32,6 @@ NAMESPACES = "/namespaces"
 KEPT_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 CONDITIONAL = frozenset({"coordination.k8s.io/leases", DEFINITIONS})
 """Built-in kinds that are replaced only by those who say which state they saw; custom kinds are such too."""
-FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ class Api:
         self._check_preconditions(place, old, request.get("preconditions") or {})
         if resource.collection == NAMESPACES and place.name in KEPT_NAMESPACES:
             raise forbidden(resource.plural, "", place.name, "this namespace may not be deleted")
-        dying = _marked(resource, old, request)
+        dying = marked(resource, old, request)
         if request.get("dryRun"):
             return dying, False
         if self._may_go(resource, dying):
@@ -287,35 +286,3 @@ class Api:
 def _place_of(resource: Resource, document: Json) -> Place:
     metadata = document["metadata"]
     return Place(resource, metadata.get("namespace", ""), metadata["name"])
-
-
-def _marked(resource: Resource, old: Json, request: Json) -> Json:
-    """The object with the marks of a deletion that was asked for."""
-    dying: Json = clone(old)
-    metadata = dying["metadata"]
-    grace = pods.grace_seconds(old, request.get("gracePeriodSeconds")) if resource.plural == "pods" else 0
-    before = metadata.get("deletionGracePeriodSeconds")
-    if before is None or grace < before:
-        metadata["deletionTimestamp"] = _in_seconds(grace)
-        metadata["deletionGracePeriodSeconds"] = grace
-        if "generation" in metadata:
-            metadata["generation"] += 1
-    _follow_policy(metadata, request.get("propagationPolicy"))
-    if resource.collection == NAMESPACES:
-        dying["status"] = {"phase": "Terminating"}
-    return dying
-
-
-def _follow_policy(metadata: Json, policy: str | None) -> None:
-    """What is to become of the dependents is written down as a finalizer; a policy that is given replaces another."""
-    if policy is None:
-        return
-    others = [each for each in metadata.get("finalizers") or [] if each not in (FOREGROUND, ORPHAN)]
-    chosen = {"Foreground": [FOREGROUND], "Orphan": [ORPHAN]}.get(policy, [])
-    metadata.pop("finalizers", None)
-    if others or chosen:
-        metadata["finalizers"] = others + chosen
-
-
-def _in_seconds(seconds: int) -> str:
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,41 @@
+"""The marks of a deletion: when, after which grace, and what is to become of the dependents. Pure; used by verbs."""
+
+from datetime import UTC, datetime, timedelta
+
+from darkroom_local.apiserver import pods
+from darkroom_local.apiserver.documents import Json, clone
+from darkroom_local.apiserver.registry import Resource
+
+FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+FINALIZERS = {"Foreground": [FOREGROUND], "Orphan": [ORPHAN], "Background": list[str]()}
+
+
+def marked(resource: Resource, old: Json, request: Json) -> Json:
+    """The object with the marks of a deletion that was asked for (DeleteOptions)."""
+    dying: Json = clone(old)
+    metadata = dying["metadata"]
+    grace = pods.grace_seconds(old, request.get("gracePeriodSeconds")) if resource.plural == "pods" else 0
+    before = metadata.get("deletionGracePeriodSeconds")
+    if before is None or grace < before:
+        metadata["deletionTimestamp"] = _in_seconds(grace)
+        metadata["deletionGracePeriodSeconds"] = grace
+        if "generation" in metadata:
+            metadata["generation"] += 1
+    _follow_policy(metadata, request.get("propagationPolicy"))
+    if resource.plural == "namespaces":
+        dying["status"] = {"phase": "Terminating"}
+    return dying
+
+
+def _follow_policy(metadata: Json, policy: str | None) -> None:
+    """What is to become of the dependents is written down as a finalizer; a policy that is given replaces another."""
+    if policy is None:
+        return
+    others = [each for each in metadata.get("finalizers") or [] if each not in (FOREGROUND, ORPHAN)]
+    metadata.pop("finalizers", None)
+    if finalizers := others + FINALIZERS[policy]:
+        metadata["finalizers"] = finalizers
+
+
+def _in_seconds(seconds: int) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
