@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"darkroom: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
+        print("darkroom: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
 
 

@@ -91,7 +91,7 @@ class LocalCluster:
             self._open = opening.pop_all()
 
     def stop(self) -> None:
-        """Stop everything in order; runs may save their state. May be called twice."""
+        """Stop everything in order, letting runs save their state. May be called twice."""
         self._open.close()
 
     def kill_all(self) -> None:

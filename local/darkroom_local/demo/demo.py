@@ -19,7 +19,7 @@ from darkroom_local.demo.display import display_for
 from darkroom_local.demo.gateway import Gateway
 from darkroom_local.demo.journey import download, submit, watch
 from darkroom_local.demo.view import clock
-from darkroom_local.errors import DemoFailedError, LocalError
+from darkroom_local.errors import DemoFailedError
 from darkroom_local.kubectl import run_kubectl
 from darkroom_local.up import starting
 
@@ -41,13 +41,14 @@ def run_demo(options: DemoOptions, console: Console) -> None:
     """The whole demo. Raises `LocalError` when anything in it fails; nothing is left running either way."""
     began = time.monotonic()
     with _state_dir(options.keep, console) as state_dir, _cluster(options, state_dir, console) as cluster:
-        paths = _perform(cluster, options.output, console)
+        paths = perform(cluster, options.output, console)
     console.print(f"\nDone in {clock(time.monotonic() - began)}. Look at:", highlight=False)
     for path in paths:
         console.print(f"  {path.absolute()}", soft_wrap=True, highlight=False, markup=False)
 
 
-def _perform(cluster: LocalCluster, output: Path, console: Console) -> list[Path]:
+def perform(cluster: LocalCluster, output: Path, console: Console) -> list[Path]:
+    """The demo itself on a cluster that runs; the files that it has fetched. Raises `DemoFailedError`."""
     _say(
         console,
         f"The gateway is at {cluster.gateway_url}. Five photos of a star go in, a picture and a video come out.",
@@ -56,15 +57,20 @@ def _perform(cluster: LocalCluster, output: Path, console: Console) -> list[Path
     try:
         paths = asyncio.run(_journey(cluster.gateway_url, output, console))
     except httpx.TransportError as error:
-        raise DemoFailedError(
-            f"the gateway can't be reached any more: {error!r}; logs: {cluster.state.logs}"
-        ) from error
-    finally:
-        with contextlib.suppress(LocalError):
-            _say(
-                console, f"\n$ kubectl get {KINDS}\n{run_kubectl(cluster.kubeconfig, cluster.namespace, 'get', KINDS)}"
-            )
+        raise DemoFailedError(f"the gateway does not answer any more ({error!r}). {_hint(cluster)}") from error
+    except DemoFailedError as error:
+        _show_resources(cluster, console)
+        raise DemoFailedError(f"{error} {_hint(cluster)}") from error
+    _show_resources(cluster, console)
     return paths
+
+
+def _show_resources(cluster: LocalCluster, console: Console) -> None:
+    _say(console, f"\n$ kubectl get {KINDS}\n{run_kubectl(cluster.kubeconfig, cluster.namespace, 'get', KINDS)}")
+
+
+def _hint(cluster: LocalCluster) -> str:
+    return f"With --keep the logs stay in {cluster.state.logs}."
 
 
 async def _journey(url: str, output: Path, console: Console) -> list[Path]:
@@ -92,6 +98,8 @@ def _cluster(options: DemoOptions, state_dir: Path, console: Console) -> Iterato
     try:
         yield cluster
     finally:
+        if options.kubeconfig is None and not options.keep:
+            cluster.kill_all()  # Nothing of it is kept, so there is nothing to save.
         cluster.stop()
         if options.kubeconfig is not None:
             run_kubectl(cluster.kubeconfig, cluster.namespace, "delete", "node", cluster.layout.node_name)

@@ -23,5 +23,4 @@ GENERATE = {
     "prompt": "a photo of sks star on a teal background",
     "model_id": MODEL_ID,
     "allow_motion": True,
-    "images": 1,
 }
