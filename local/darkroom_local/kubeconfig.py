@@ -101,7 +101,7 @@ def _verification(cluster: dict[str, Any], user: dict[str, Any], folder: Path) -
 def _content(section: dict[str, Any], name: str, folder: Path) -> str | None:
     """The text of a certificate or key, given inline in base64 or as a path."""
     if f"{name}-data" in section:
-        return base64.b64decode(str(section[f"{name}-data"])).decode()
+        return base64.b64decode(str(section[f"{name}-data"]), validate=True).decode()
     if name in section:
         return (folder / str(section[name])).read_text(encoding="utf-8")
     return None

@@ -101,7 +101,7 @@ class JobView:
     def _work(self) -> str:
         steps = f" {self.step}/{self.total}" if self.total else ""
         left = f"{clock(self.seconds_left)} left" if self.seconds_left is not None else ""
-        parts = [f"{STAGES.get(self.stage, self.stage) or 'starting'}{steps}", self.metrics, left]
+        parts = [f"{STAGES.get(self.stage, self.stage) or 'running'}{steps}", self.metrics, left]
         again = f"run {self.attempts}: " if self.attempts > 1 else ""
         return again + ", ".join(part for part in parts if part)
 

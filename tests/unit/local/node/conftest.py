@@ -21,7 +21,7 @@ from darkroom_local.node.record import Interval, read_record
 from darkroom_local.ports import free_ports
 from darkroom_local.tether import tethered
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 Json = dict[str, Any]
 
 
@@ -224,24 +224,6 @@ class ApiServer(Process):
         command = ["-m", "darkroom_local.apiserver", "--data-dir", str(folder / "apiserver")]
         command += ["--port", str(port), "--token-file", str(folder / "token")]
         super().__init__(command, folder / "apiserver.log", f"http://127.0.0.1:{port}/readyz")
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether a process exists and is no zombie."""
-    try:
-        return "Z (zombie)" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-@pytest.fixture
-def wait() -> Callable[..., Any]:
-    return wait_until
-
-
-@pytest.fixture
-def alive() -> Callable[[int], bool]:
-    return _is_alive
 
 
 @pytest.fixture(scope="package")
