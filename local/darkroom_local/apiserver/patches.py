@@ -66,6 +66,8 @@ def merge(target: Any, patch: Any) -> Any:
 
 
 def _json_patch(current: Json, patch: Any) -> Json:
+    if not isinstance(patch, list):
+        raise bad_request("a JSON patch must be a list of operations")
     try:
         patched = jsonpatch.apply_patch(current, patch)
     except jsonpatch.InvalidJsonPatch as error:

@@ -26,6 +26,9 @@ INSERT OR IGNORE INTO revision VALUES (1, 1);
 EVENT_WINDOW = 5000
 """Events kept for a collection's watches. One that asks for older ones is told to list anew (410)."""
 
+LOCK_SECONDS = 5.0
+"""A server that was just killed may still hold the file for a moment."""
+
 
 class StoreConflictError(Exception):
     """The object isn't in the state that the writer has seen: it exists, is gone, or has another revision."""
@@ -68,9 +71,9 @@ class Collection:
 class Store:
     """All objects. Every write is on disk (fsync) before it is seen or acknowledged."""
 
-    def __init__(self, path: Path, window: int = EVENT_WINDOW) -> None:
+    def __init__(self, path: Path, window: int = EVENT_WINDOW, wait_seconds: float = LOCK_SECONDS) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=wait_seconds)
         self._db.execute("PRAGMA locking_mode=EXCLUSIVE")  # A second server on this file fails instead of diverging.
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")

@@ -118,6 +118,10 @@ def _at(*path: str) -> Callable[[Json], Any]:
     return lambda document: dig(document, path)
 
 
+def _or_none(*path: str) -> Callable[[Json], Any]:
+    return lambda document: dig(document, path) or "<none>"
+
+
 def _ready_containers(document: Json) -> str:
     statuses = dig(document, ("status", "containerStatuses")) or []
     return f"{sum(bool(each.get('ready')) for each in statuses)}/{len(dig(document, ('spec', 'containers')) or [])}"
@@ -126,9 +130,8 @@ def _ready_containers(document: Json) -> str:
 def _pod_status(document: Json) -> str:
     status = document.get("status") or {}
     reason = status.get("reason") or status.get("phase") or "Unknown"
-    for condition in status.get("conditions") or []:
-        if condition["type"] == "PodScheduled" and condition.get("reason") == "SchedulingGated":
-            reason = "SchedulingGated"
+    if dig(document, ("spec", "schedulingGates")):
+        reason = "SchedulingGated"
     for container in status.get("containerStatuses") or []:
         state = container.get("state") or {}
         for part in ("waiting", "terminated"):
@@ -166,8 +169,8 @@ BUILT_IN: dict[str, tuple[Column, ...]] = {
         Column("Status", _pod_status),
         Column("Restarts", _restarts),
         AGE,
-        Column("IP", _at("status", "podIP"), priority=1),
-        Column("Node", _at("spec", "nodeName"), priority=1),
+        Column("IP", _or_none("status", "podIP"), priority=1),
+        Column("Node", _or_none("spec", "nodeName"), priority=1),
     ),
     "nodes": (Column("Status", _node_status), AGE, Column("Version", _at("status", "nodeInfo", "kubeletVersion"))),
     "namespaces": (Column("Status", _at("status", "phase")), AGE),

@@ -42,16 +42,41 @@ class Change:
     document: Json
 
 
+class Backlog:
+    """Events on their way to one client. One that doesn't fetch them loses them all, rather than some."""
+
+    def __init__(self, collection: str) -> None:
+        self._collection = collection
+        self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
+        self.is_lost = False
+
+    def hear(self, event: Event) -> None:
+        """Called by the store after each write."""
+        if event.collection != self._collection or self.is_lost:
+            return
+        if self._queue.qsize() >= BACKLOG:
+            self.is_lost = True
+        else:
+            self._queue.put_nowait(event)
+
+    def close(self) -> None:
+        self._queue.put_nowait(None)
+
+    async def next(self, timeout_seconds: float) -> Event | None:
+        """None when the server stops. Raises TimeoutError."""
+        return await asyncio.wait_for(self._queue.get(), timeout_seconds)
+
+
 class WatchHub:
     """All open watches, so that they can be ended together when the server stops."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._open: set[asyncio.Queue[Event | None]] = set()
+        self._open: set[Backlog] = set()
 
     def close(self) -> None:
-        for queue in self._open:
-            queue.put_nowait(None)
+        for backlog in self._open:
+            backlog.close()
 
     def watch(self, plan: WatchPlan) -> AsyncIterator[Change]:
         """Begin to watch. Raises 410 when the wanted events are no longer known."""
@@ -73,38 +98,33 @@ class WatchHub:
         return [change for event in events if (change := translate(event, plan))]
 
     async def _stream(self, plan: WatchPlan) -> AsyncIterator[Change]:
-        queue: asyncio.Queue[Event | None] = asyncio.Queue()
-
-        def hear(event: Event) -> None:
-            if event.collection == plan.collection and queue.qsize() <= BACKLOG:
-                queue.put_nowait(event)
-
-        silence = self._store.listen(hear)
-        self._open.add(queue)
+        backlog = Backlog(plan.collection)
+        silence = self._store.listen(backlog.hear)
+        self._open.add(backlog)
         try:
             for change in self._missed(plan):
                 yield change
-            async for change in self._live(plan, queue):
+            async for change in self._live(plan, backlog):
                 yield change
         finally:
             silence()
-            self._open.discard(queue)
+            self._open.discard(backlog)
 
-    async def _live(self, plan: WatchPlan, queue: asyncio.Queue[Event | None]) -> AsyncIterator[Change]:
+    async def _live(self, plan: WatchPlan, backlog: Backlog) -> AsyncIterator[Change]:
         clock = asyncio.get_running_loop().time
         end = clock() + plan.timeout_seconds
         while (left := end - clock()) > 0:
             # Shortly before the end, too: whoever watches anew from there misses the least.
             pause = left - LAST_BOOKMARK_SECONDS if left > LAST_BOOKMARK_SECONDS else left
             try:
-                event = await asyncio.wait_for(queue.get(), min(pause, BOOKMARK_SECONDS))
+                event = await backlog.next(min(pause, BOOKMARK_SECONDS))
             except TimeoutError:
                 if plan.bookmarks:
                     yield _bookmark(self._store.revision, False)
                 continue
             if event is None:
                 return
-            if queue.qsize() > BACKLOG:
+            if backlog.is_lost:
                 yield Change("ERROR", expired("the watch has fallen behind: list anew").document())
                 return
             if change := translate(event, plan):

@@ -1,0 +1,29 @@
+"""The embedded API server as a process, to be killed and started again."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.kube_api import Api, ApiServer
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ApiServer]:
+    started = ApiServer(tmp_path)
+    started.start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[ApiServer], Api]]:
+    """Connects to a server, on new connections."""
+    opened: list[Api] = []
+
+    def to(server: ApiServer) -> Api:
+        opened.append(Api(server.kubeconfig, "default"))
+        return opened[-1]
+
+    yield to
+    for each in opened:
+        each.http.close()

@@ -1,0 +1,143 @@
+"""Killed at any moment, the server has lost nothing that it acknowledged, and goes on from there."""
+
+import threading
+from collections.abc import Callable
+
+import httpx
+from support.kube_api import Api, ApiServer, Json, ok, refused, wait_until
+
+WRITERS = 4
+KILLS = 3
+
+
+class Writer(threading.Thread):
+    """Writes config maps until the server is gone; remembers what was acknowledged."""
+
+    def __init__(self, api: Api, prefix: str) -> None:
+        super().__init__()
+        self._api, self._prefix = api, prefix
+        self.acknowledged: dict[str, Json] = {}
+
+    def run(self) -> None:
+        number = 0
+        try:
+            while True:
+                name = f"{self._prefix}-{number // 2}"
+                if number % 2 == 0:
+                    answer = self._api.create("configmaps", {"metadata": {"name": name}, "data": {"v": str(number)}})
+                else:
+                    answer = self._api.patch("configmaps", name, {"data": {"v": str(number)}})
+                if answer.status_code in (200, 201):
+                    self.acknowledged[name] = answer.json()
+                number += 1
+        except httpx.TransportError:
+            return
+
+
+def version(document: Json) -> int:
+    return int(document["metadata"]["resourceVersion"])
+
+
+def test_a_kill_between_writes_loses_nothing_that_was_acknowledged(
+    server: ApiServer, connect: Callable[[ApiServer], Api]
+) -> None:
+    highest = 0
+    for kill in range(KILLS):
+        writers = [Writer(connect(server), f"w{kill}-{number}") for number in range(WRITERS)]
+        for writer in writers:
+            writer.start()
+        wait_until(lambda writers=writers: all(len(each.acknowledged) > 10 for each in writers), "everybody wrote")
+
+        server.kill()
+        for writer in writers:
+            writer.join()
+        server.start()
+
+        found = {each["metadata"]["name"]: each for each in ok(connect(server).get("configmaps"))["items"]}
+        for name, acknowledged in [pair for writer in writers for pair in writer.acknowledged.items()]:
+            kept = found[name]  # The write after the acknowledged one may have got through as well.
+            assert version(kept) > version(acknowledged) or kept == acknowledged
+            assert version(acknowledged) > highest
+        newest = connect(server).made("configmaps", {"metadata": {"name": f"after-{kill}"}})
+        assert version(newest) > max(map(version, found.values()))
+        highest = version(newest)
+
+
+def test_after_a_restart_a_watch_from_before_is_sent_to_list_anew(
+    server: ApiServer, connect: Callable[[ApiServer], Api]
+) -> None:
+    api = connect(server)
+    old = ok(api.get("configmaps"))["metadata"]["resourceVersion"]
+    last = api.made("configmaps", {"metadata": {"name": "a"}})["metadata"]["resourceVersion"]
+    server.kill()
+    server.start()
+    api = connect(server)
+
+    refused(api.get("configmaps", watch="true", resourceVersion=old), 410, "Expired")
+    with api.watching("configmaps", resourceVersion=last) as events:
+        api.made("configmaps", {"metadata": {"name": "b"}})
+        assert next(events)["object"]["metadata"]["name"] == "b"
+
+
+def test_after_a_restart_a_page_from_before_is_refused_rather_than_wrong(
+    server: ApiServer, connect: Callable[[ApiServer], Api]
+) -> None:
+    api = connect(server)
+    for name in ("a", "b", "c"):
+        api.made("configmaps", {"metadata": {"name": name}})
+    page = ok(api.get("configmaps", limit=1))
+    ok(api.delete("configmaps", "b"))
+    server.kill()
+    server.start()
+    token = page["metadata"]["continue"]
+    refused(connect(server).get("configmaps", limit=1, **{"continue": token}), 410, "Expired")
+
+
+def test_custom_kinds_are_served_again_after_a_restart(server: ApiServer, connect: Callable[[ApiServer], Api]) -> None:
+    spec = {"type": "object", "properties": {"size": {"type": "integer", "default": 3}}}
+    schema = {"type": "object", "properties": {"spec": {**spec, "default": {}}}}
+    definition = {
+        "metadata": {"name": "things.x.dev"},
+        "spec": {
+            "group": "x.dev",
+            "scope": "Namespaced",
+            "names": {"plural": "things", "kind": "Thing"},
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }
+    ok(connect(server).http.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", json=definition), 201)
+    server.kill()
+    server.start()
+    assert connect(server).made("things.x.dev/v1", {"metadata": {"name": "t"}})["spec"] == {"size": 3}
+
+
+def test_a_collection_that_a_kill_cut_short_is_finished_after_the_restart(
+    server: ApiServer, connect: Callable[[ApiServer], Api]
+) -> None:
+    api = connect(server)
+    owner = api.made("configmaps", {"metadata": {"name": "owner", "finalizers": ["x.dev/hold"]}})
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
+    api.made("configmaps", {"metadata": {"name": "owned", "ownerReferences": [reference]}})
+    ok(api.delete("configmaps", "owner"))
+    server.kill()
+    server.start()
+    api = connect(server)
+    assert api.exists("configmaps", "owned")
+    ok(api.patch("configmaps", "owner", {"metadata": {"finalizers": None}}))
+    api.wait_gone("configmaps", "owned")
+
+
+def test_an_orderly_stop_ends_open_watches_at_once(server: ApiServer, connect: Callable[[ApiServer], Api]) -> None:
+    api = connect(server)
+    since = ok(api.get("configmaps"))["metadata"]["resourceVersion"]
+    with api.watching("configmaps", resourceVersion=since) as events:
+        server.stop()
+        assert list(events) == []
+    assert "Traceback" not in server.log()
+
+
+def test_the_namespaces_of_a_cluster_are_there(server: ApiServer, connect: Callable[[ApiServer], Api]) -> None:
+    listed = ok(connect(server).http.get("/api/v1/namespaces"))["items"]
+    found = {each["metadata"]["name"] for each in listed}
+    assert found == {"default", "kube-node-lease", "kube-public", "kube-system"}
+    refused(connect(server).http.delete("/api/v1/namespaces/default"), 403, "Forbidden")
