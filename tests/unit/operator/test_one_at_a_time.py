@@ -15,58 +15,63 @@ from support.operator_worlds import failure
 from support.simulated_api import PLURALS, SimulatedApi
 from support.simulated_operator import GENERATE, SimulatedNode, SimulatedOperator, SimulatedUser
 
-from darkroom_contract.names import slot_lease_name
 from darkroom_contract.outcome import Reason
 from darkroom_contract.status import Phase as JobPhase
 
 FINISHED = ("Succeeded", "Failed")
+MOST_JOBS = 8
 OPERATORS = st.sampled_from([0, 1])
-SEVERAL = st.integers(1, 12)
 
 
 class OneAtATime(RuleBasedStateMachine):
-    """One slot, two operators."""
+    """Two operators."""
 
-    @initialize()
-    def begin(self) -> None:
+    slots = 1
+
+    @initialize(backoff_limit=st.integers(0, 2))
+    def begin(self, backoff_limit: int) -> None:
         self.api = SimulatedApi()
         self.user, self.node = SimulatedUser(self.api), SimulatedNode(self.api)
-        self.operators = [SimulatedOperator(self.api), SimulatedOperator(self.api)]
-        self.names: list[str] = []
+        self.operators = [SimulatedOperator(self.api, self.slots) for _ in range(2)]
+        self.created = 0
         self.ends: dict[str, str] = {}
+        for _ in range(3):
+            self.create_job(0, backoff_limit)
 
-    # Users
+    # Operators
 
-    @rule(priority=st.integers(0, 2), suspend=st.booleans(), backoff_limit=st.integers(0, 2))
-    def create_job(self, priority: int, suspend: bool, backoff_limit: int) -> None:
-        name = f"job-{len(self.names)}"
-        self.names.append(name)
-        limits = {"backoffLimit": backoff_limit, "startDeadlineSeconds": 60}
-        self.user.create(name, priority=priority, suspend=suspend and backoff_limit == 0, **limits)
+    @rule(operator=OPERATORS, watches=st.sets(st.sampled_from(PLURALS)), pauses=st.integers(1, 30))
+    def an_operator_sees_something_and_sends_some_requests(
+        self, operator: int, watches: set[str], pauses: int
+    ) -> None:
+        for plural in sorted(watches):
+            self.operators[operator].see(plural)
+        self.operators[operator].step(pauses)
 
-    @rule(data=st.data(), yes=st.booleans())
-    def suspend_or_resume(self, data: st.DataObject, yes: bool) -> None:
-        if jobs := sorted(self.api.objects[GENERATE]):
-            self.user.suspend(data.draw(st.sampled_from(jobs)), yes)
+    @rule(operator=OPERATORS, pauses=st.integers(0, 30))
+    def an_operator_sees_all_and_is_paused_somewhere(self, operator: int, pauses: int) -> None:
+        self.operators[operator].rest()
+        self.operators[operator].see_all()
+        self.operators[operator].step(pauses)
 
-    @rule(data=st.data())
-    def delete_job(self, data: st.DataObject) -> None:
-        if jobs := sorted(self.api.objects[GENERATE]):
-            self.api.delete(GENERATE, data.draw(st.sampled_from(jobs)))
+    @rule(operator=OPERATORS, pauses=st.integers(1, 30))
+    def an_operator_sends_some_requests(self, operator: int, pauses: int) -> None:
+        self.operators[operator].step(pauses)
 
-    @rule(data=st.data())
-    def delete_pod(self, data: st.DataObject) -> None:
-        if pods := sorted(self.api.objects["pods"]):
-            self.api.delete("pods", data.draw(st.sampled_from(pods)))
+    @rule(operator=OPERATORS, plural=st.sampled_from(PLURALS), events=st.integers(1, 5))
+    def a_watch_shows_something(self, operator: int, plural: str, events: int) -> None:
+        self.operators[operator].see(plural, events)
 
-    @precondition(lambda self: slot_lease_name(0) in self.api.objects["leases"])
-    @rule()
-    def delete_lease(self) -> None:
-        self.api.delete("leases", slot_lease_name(0))
+    @rule(operator=OPERATORS, how=st.sampled_from(["killed", "lost", "unanswered", "refused"]))
+    def an_operator_has_bad_luck(self, operator: int, how: str) -> None:
+        if how == "killed":
+            self.operators[operator].crash()
+        else:
+            self.operators[operator].door.breaks = how
 
     # Nodes
 
-    @rule(data=st.data(), what=st.sampled_from(["start", "start", "start", "succeed", "fail", "give up", "lose"]))
+    @rule(data=st.data(), what=st.sampled_from(["start", "succeed", "fail", "give up", "lose"]))
     def something_happens_to_a_pod(self, data: st.DataObject, what: str) -> None:
         if not (pods := sorted(self.node.live())):
             return
@@ -79,39 +84,35 @@ class OneAtATime(RuleBasedStateMachine):
             "lose": lambda: self.node.lose(name),
         }[what]()
 
-    @rule()
-    def nodes_remove_what_was_deleted(self) -> None:
+    @rule(seconds=st.sampled_from([0, 1, 3, 20]))
+    def time_passes_and_what_was_deleted_goes(self, seconds: int) -> None:
+        self.api.pass_time(seconds)
+        self.node.collect_garbage()
         self.node.remove_deleted()
 
-    @rule()
-    def garbage_is_collected(self) -> None:
-        self.node.collect_garbage()
+    # Users
 
-    @rule(seconds=st.sampled_from([1, 3, 20]))
-    def time_passes(self, seconds: int) -> None:
-        self.api.pass_time(seconds)
+    @precondition(lambda self: self.created < MOST_JOBS)
+    @rule(priority=st.integers(0, 2), backoff_limit=st.integers(0, 2))
+    def create_job(self, priority: int, backoff_limit: int) -> None:
+        limits = {"backoffLimit": backoff_limit, "startDeadlineSeconds": 60}
+        self.user.create(f"job-{self.created}", priority=priority, **limits)
+        self.created += 1
 
-    # Operators
+    @rule(data=st.data(), what=st.sampled_from(["suspend", "resume", "delete"]))
+    def a_user_changes_their_mind(self, data: st.DataObject, what: str) -> None:
+        if not (jobs := sorted(self.api.objects[GENERATE])):
+            return
+        name = data.draw(st.sampled_from(jobs))
+        if what == "delete":
+            self.api.delete(GENERATE, name)
+        else:
+            self.user.suspend(name, what == "suspend")
 
-    @rule(operator=OPERATORS, pauses=SEVERAL)
-    def an_operator_sends_some_requests(self, operator: int, pauses: int) -> None:
-        self.operators[operator].step(pauses)
-
-    @rule(operator=OPERATORS)
-    def an_operator_sees_all_and_comes_to_rest(self, operator: int) -> None:
-        self.operators[operator].rest()
-
-    @rule(operator=OPERATORS, plural=st.sampled_from(PLURALS), events=SEVERAL)
-    def a_watch_shows_something(self, operator: int, plural: str, events: int) -> None:
-        self.operators[operator].see(plural, events)
-
-    @rule(operator=OPERATORS)
-    def an_operator_is_killed(self, operator: int) -> None:
-        self.operators[operator].crash()
-
-    @rule(operator=OPERATORS, how=st.sampled_from(["lost", "unanswered", "refused"]))
-    def a_request_breaks(self, operator: int, how: str) -> None:
-        self.operators[operator].door.breaks = how
+    @rule(data=st.data(), plural=st.sampled_from(["pods", "leases"]))
+    def somebody_meddles(self, data: st.DataObject, plural: str) -> None:
+        if objects := sorted(self.api.objects[plural]):
+            self.api.delete(plural, data.draw(st.sampled_from(objects)))
 
     # What must hold
 
@@ -157,10 +158,7 @@ class OneAtATime(RuleBasedStateMachine):
 class TwoSlots(OneAtATime):
     """The same with two slots."""
 
-    @initialize()
-    def begin(self) -> None:
-        super().begin()
-        self.operators = [SimulatedOperator(self.api, slots=2), SimulatedOperator(self.api, slots=2)]
+    slots = 2
 
     @invariant()
     def never_two_live_pods(self) -> None:
