@@ -40,6 +40,9 @@ class Patience:
         waits = [seconds for key in self._waits if (seconds := self.remaining(key)) > 0]
         return min(waits, default=None)
 
+    def __len__(self) -> int:
+        return len(self._waits)
+
     def _prune(self) -> None:
         for key, (until, _) in list(self._waits.items()):
             if until + KEPT_SECONDS < self._clock():

@@ -1,0 +1,154 @@
+"""What is done beside the slots, and when there is something to do again."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from support.operator_worlds import NOW, a_job, a_pod, a_slot, a_world, ended, holding, in_phase, running, success
+
+from darkroom_contract.jobs import Job
+from darkroom_contract.names import Kind
+from darkroom_contract.status import Phase
+from darkroom_operator import statuses
+from darkroom_operator.actions import Action, DeleteJob, DeletePod, FailBroken, Requeue, WriteStatus
+from darkroom_operator.chores import STRAY_AFTER, chores, next_moment
+from darkroom_operator.runner_pod import RunnerPod
+from darkroom_operator.world import BrokenJob, World
+
+JOB, OTHER = a_job("job"), replace(a_job("other"), created=NOW)
+OLD = NOW - STRAY_AFTER
+GATED = replace(a_pod(JOB), gated=True, created=OLD)
+
+
+def todo(world: World) -> list[Action]:
+    return list(chores(world))
+
+
+def told(job: Job, position: int | None = 0, holder: str | None = None) -> Job:
+    """With the status that it should have."""
+    return replace(job, status=statuses.waiting(job, position, holder, NOW))
+
+
+class TestPlacesInTheQueue:
+    def test_each_waiting_job_is_told_its_place_and_the_holder(self) -> None:
+        holder = holding(a_job("holder"), a_pod(a_job("holder")))
+        world = a_world(holder, OTHER, JOB, slot=a_slot(holder))
+        places = {each.job.name: each.status.queue for each in todo(world) if isinstance(each, WriteStatus)}
+        assert {name: queue and queue.position for name, queue in places.items()} == {"job": 0, "other": 1}
+        assert {queue and queue.waiting_for for queue in places.values()} == {"GenerateJob/holder"}
+
+    def test_a_job_that_was_told_is_left_alone(self) -> None:
+        assert todo(a_world(told(JOB))) == []
+
+    def test_a_suspended_job_is_told_so(self) -> None:
+        [action] = todo(a_world(a_job("job", suspend=True)))
+        assert isinstance(action, WriteStatus)
+        assert action.status.phase is Phase.SUSPENDED
+
+    @pytest.mark.parametrize(
+        "job", [in_phase(JOB, Phase.SUCCEEDED), in_phase(JOB, Phase.FAILED), replace(JOB, deleting=True)]
+    )
+    def test_a_job_that_has_ended_is_told_nothing(self, job: Job) -> None:
+        assert todo(a_world(job)) == []
+
+    def test_a_job_without_the_slot_of_its_status_is_put_back_only_after_the_lease_was_asked(self) -> None:
+        lost = holding(JOB, GATED)
+        [action] = todo(a_world(lost, pods=(replace(GATED, created=NOW),)))
+        assert isinstance(action, Requeue)
+        assert action.status.slot is None
+
+    def test_a_job_whose_run_still_has_its_slot_coming_is_left_alone(self) -> None:
+        pod = running(a_pod(JOB))
+        assert todo(a_world(holding(JOB, pod), pods=(pod,))) == []
+
+
+class TestStrays:
+    @pytest.mark.parametrize(
+        ("job", "holder"),
+        [
+            (None, None),
+            (JOB, None),
+            (JOB, OTHER),
+            (in_phase(JOB, Phase.QUEUED, attempts=1, pod_uid="another"), JOB),
+        ],
+        ids=["job gone", "slot free", "slot another's", "another run's"],
+    )
+    def test_a_gated_pod_of_no_use_is_deleted(self, job: Job | None, holder: Job | None) -> None:
+        known = [each for each in (job, OTHER) if each is not None]
+        actions = todo(a_world(*known, slot=a_slot(holder), pods=(GATED,)))
+        assert DeletePod(GATED, "it belongs to no run") in actions
+
+    @pytest.mark.parametrize(
+        "pod",
+        [
+            replace(GATED, created=OLD + timedelta(seconds=1)),
+            replace(GATED, deleting=True),
+            running(a_pod(JOB)),
+            ended(a_pod(JOB), success(JOB)),
+        ],
+        ids=["young", "on its way out", "let go", "over"],
+    )
+    def test_any_other_pod_is_left_alone(self, pod: RunnerPod) -> None:
+        assert not [action for action in todo(a_world(pods=(pod,))) if isinstance(action, DeletePod)]
+
+    def test_the_holder_s_pod_is_left_alone(self) -> None:
+        world = a_world(JOB, slot=a_slot(JOB), pods=(GATED,))
+        assert not [action for action in todo(world) if isinstance(action, DeletePod)]
+
+
+class TestTimeToLive:
+    @pytest.mark.parametrize(("age_seconds", "is_removed"), [(59, False), (60, True), (600, True)])
+    def test_a_finished_job_is_removed_when_its_time_is_over(self, age_seconds: int, is_removed: bool) -> None:
+        job = a_job("job", ttl_seconds_after_finished=60)
+        job = in_phase(job, Phase.FAILED, completion_time=NOW - timedelta(seconds=age_seconds))
+        assert (todo(a_world(job)) == [DeleteJob(job)]) is is_removed
+
+    def test_a_job_without_a_limit_stays(self) -> None:
+        assert todo(a_world(in_phase(JOB, Phase.FAILED, completion_time=NOW - timedelta(days=99)))) == []
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_job_that_can_t_be_read_is_failed_once(failed: bool) -> None:
+    job = BrokenJob(Kind.TRAIN, "default", "b", "uid-b", "1", failed=failed, fault="prompt: too short")
+    assert todo(a_world(broken={"uid-b": job})) == ([] if failed else [FailBroken(job)])
+
+
+class TestTheNextMoment:
+    def test_it_is_none_when_only_events_can_change_anything(self) -> None:
+        assert next_moment(a_world(told(JOB))) is None
+
+    @pytest.mark.parametrize(
+        ("world", "seconds"),
+        [
+            (a_world(in_phase(JOB, Phase.QUEUED, next_attempt_time=NOW + timedelta(seconds=7))), 7),
+            (
+                a_world(
+                    holding(a_job("job", start_deadline_seconds=40), a_pod(JOB)),
+                    slot=a_slot(JOB, a_pod(JOB)),
+                    pods=(a_pod(JOB),),
+                ),
+                10,
+            ),
+            (
+                a_world(
+                    holding(a_job("job", active_deadline_seconds=15), a_pod(JOB)),
+                    slot=a_slot(JOB, a_pod(JOB)),
+                    pods=(running(a_pod(JOB), seconds=10),),
+                ),
+                5,
+            ),
+            (
+                a_world(
+                    in_phase(a_job("job", ttl_seconds_after_finished=60), Phase.SUCCEEDED, completion_time=NOW),
+                ),
+                60,
+            ),
+            (a_world(pods=(replace(GATED, created=NOW),)), STRAY_AFTER.total_seconds()),
+        ],
+        ids=["a retry", "a start deadline", "an active deadline", "a time to live", "a stray"],
+    )
+    def test_it_is_when_the_first_is_due(self, world: World, seconds: float) -> None:
+        assert next_moment(world) == NOW + timedelta(seconds=seconds)
+
+    def test_what_is_due_already_is_no_reason_to_look_again(self) -> None:
+        assert next_moment(a_world(in_phase(JOB, Phase.QUEUED, next_attempt_time=NOW))) is None

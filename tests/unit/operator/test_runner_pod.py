@@ -1,0 +1,117 @@
+"""Pods as schedulers, kubelets, evictions and lost nodes leave them, and what is read from them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from support.operator_worlds import a_job
+
+from darkroom_operator.pods import runner_pod
+from darkroom_operator.runner_pod import RunnerPod, read_pod
+from darkroom_operator.settings import Settings
+
+STARTED = "2026-11-25T12:00:05Z"
+RUNNING = {"running": {"startedAt": STARTED}}
+
+
+def pod(*, gated: bool = False, deleted: bool = False, **status: Any) -> RunnerPod:
+    document = runner_pod(a_job("a"), 1, 0, Settings(runner_image="x"))
+    document["metadata"] |= {"uid": "u", "resourceVersion": "7", "creationTimestamp": "2026-11-25T12:00:00Z"}
+    if deleted:
+        document["metadata"]["deletionTimestamp"] = "2026-11-25T12:01:00Z"
+    if not gated:
+        del document["spec"]["schedulingGates"]
+    return read_pod({**document, "status": status})
+
+
+def container(state: dict[str, Any], name: str = "runner") -> list[dict[str, Any]]:
+    return [{"name": name, "state": state}]
+
+
+def ended(exit_code: int, **more: Any) -> dict[str, Any]:
+    return {"terminated": {"exitCode": exit_code, "startedAt": STARTED, "finishedAt": STARTED, **more}}
+
+
+def test_a_gated_pod_is_not_live() -> None:
+    found = pod(gated=True, phase="Pending")
+    assert (found.gated, found.live, found.over) == (True, False, False)
+
+
+def test_a_pod_that_was_let_go_is_live_before_anything_runs() -> None:
+    assert pod(phase="Pending").live
+
+
+def test_a_running_pod_tells_since_when() -> None:
+    found = pod(phase="Running", containerStatuses=container(RUNNING), conditions=[{"type": "Ready", "status": "True"}])
+    assert found.started == datetime(2026, 11, 25, 12, 0, 5, tzinfo=UTC)
+    assert (found.ready, found.live, found.lost) == (True, True, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "message"),
+    [
+        (
+            {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3"}]},
+            "Unschedulable",
+            "0/3",
+        ),
+        (
+            {"containerStatuses": container({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}})},
+            "ImagePullBackOff",
+            "no such image",
+        ),
+        ({"containerStatuses": container({"waiting": {"reason": "ContainerCreating"}})}, "ContainerCreating", ""),
+        ({}, "", ""),
+    ],
+    ids=["no node", "no image", "being made", "nothing known"],
+)
+def test_why_a_pod_has_not_started_is_told_in_the_words_of_who_knows(
+    status: dict[str, Any], reason: str, message: str
+) -> None:
+    found = pod(phase="Pending", **status)
+    assert (found.waiting_reason, found.waiting_message, found.live) == (reason, message, True)
+
+
+def test_success_carries_the_termination_message() -> None:
+    found = pod(phase="Succeeded", containerStatuses=container(ended(0, message="{}", reason="Completed")))
+    assert (found.over, found.exit_code, found.termination_message) == (True, 0, "{}")
+
+
+def test_a_kill_for_memory_is_told_by_its_reason() -> None:
+    found = pod(phase="Failed", containerStatuses=container(ended(137, reason="OOMKilled")))
+    assert (found.over, found.exit_code, found.exit_reason) == (True, 137, "OOMKilled")
+
+
+def test_an_evicted_pod_tells_its_own_reason_and_is_over_without_any_container() -> None:
+    found = pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory.")
+    assert (found.over, found.waiting_reason) == (True, "Evicted")
+    assert found.waiting_message == "The node was low on resource: memory."
+
+
+def test_a_pod_whose_node_does_not_answer_is_lost_and_still_live() -> None:
+    conditions = [{"type": "Ready", "status": "False", "reason": "NodeStatusUnknown"}]
+    found = pod(phase="Running", conditions=conditions, containerStatuses=container(RUNNING))
+    assert (found.lost, found.live) == (True, True)
+
+
+def test_a_pod_that_was_declared_failed_from_afar_is_not_over_while_its_container_is_last_seen_running() -> None:
+    found = pod(phase="Failed", reason="NodeLost", containerStatuses=container(RUNNING), deleted=True)
+    assert (found.over, found.live, found.deleting) == (False, True, True)
+
+
+def test_only_the_runner_s_container_counts() -> None:
+    assert pod(phase="Running", containerStatuses=container(ended(0), name="sidecar")).exit_code is None
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [{}, {"darkroom.dev/attempt": "one"}, {"darkroom.dev/slot": None}, {"darkroom.dev/job-kind": "Pod"}],
+    ids=["none", "no number", "one missing", "no kind of ours"],
+)
+def test_labels_that_are_not_those_of_a_run_are_refused(labels: dict[str, str | None]) -> None:
+    document = runner_pod(a_job("a"), 1, 0, Settings(runner_image="x"))
+    document["metadata"] |= {"uid": "u", "resourceVersion": "7", "creationTimestamp": "2026-11-25T12:00:00Z"}
+    meddled = document["metadata"]["labels"] | labels if labels else {}
+    document["metadata"]["labels"] = {name: value for name, value in meddled.items() if value is not None}
+    with pytest.raises((KeyError, ValueError)):
+        read_pod(document)

@@ -1,0 +1,87 @@
+"""What the operator is told by its environment."""
+
+from datetime import timedelta
+
+import pytest
+
+from darkroom_operator.errors import SettingsError
+from darkroom_operator.settings import Settings
+
+IMAGE = {"DARKROOM_RUNNER_IMAGE": "darkroom/runner:1"}
+
+
+def test_an_image_is_all_that_is_needed() -> None:
+    settings = Settings.from_environment(IMAGE)
+    assert (settings.runner_image, settings.namespace, settings.slots) == ("darkroom/runner:1", "default", 1)
+    assert (settings.gpu_count, settings.redis_url, settings.health_port) == (1, None, None)
+
+
+def test_without_an_image_it_says_what_to_set() -> None:
+    with pytest.raises(SettingsError, match="DARKROOM_RUNNER_IMAGE is not set"):
+        Settings.from_environment({})
+
+
+def test_everything_can_be_set() -> None:
+    settings = Settings.from_environment(
+        IMAGE
+        | {
+            "DARKROOM_NAMESPACE": "art",
+            "DARKROOM_SLOTS": "2",
+            "DARKROOM_RUNNER_SECRET": "storage",
+            "DARKROOM_GPU_RESOURCE": "amd.com/gpu",
+            "DARKROOM_GPU_COUNT": "0",
+            "DARKROOM_DEFAULT_BASE_MODEL": "a",
+            "DARKROOM_DEFAULT_VIDEO_BASE_MODEL": "b",
+            "DARKROOM_REDIS_URL": "redis://r",
+            "DARKROOM_HEALTH_PORT": "8080",
+            "DARKROOM_HEALTH_HOST": "127.0.0.1",
+            "DARKROOM_RETRY_BASE_SECONDS": "0.5",
+            "DARKROOM_RETRY_CAP_SECONDS": "60",
+            "DARKROOM_TERMINATION_GRACE_SECONDS": "5",
+        }
+    )
+    assert settings == Settings(
+        runner_image="darkroom/runner:1",
+        namespace="art",
+        slots=2,
+        runner_secret="storage",
+        gpu_resource="amd.com/gpu",
+        gpu_count=0,
+        default_base_model="a",
+        default_video_base_model="b",
+        redis_url="redis://r",
+        health_port=8080,
+        health_host="127.0.0.1",
+        retry_base_seconds=0.5,
+        retry_cap_seconds=60.0,
+        termination_grace_seconds=5,
+    )
+
+
+def test_an_empty_variable_is_one_that_is_not_set() -> None:
+    assert Settings.from_environment(IMAGE | {"DARKROOM_SLOTS": "", "DARKROOM_REDIS_URL": ""}) == Settings(
+        runner_image="darkroom/runner:1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DARKROOM_SLOTS", "0"),
+        ("DARKROOM_SLOTS", "one"),
+        ("DARKROOM_GPU_COUNT", "-1"),
+        ("DARKROOM_HEALTH_PORT", "http"),
+        ("DARKROOM_RETRY_BASE_SECONDS", "-0.1"),
+        ("DARKROOM_RETRY_BASE_SECONDS", "nan"),
+        ("DARKROOM_RETRY_CAP_SECONDS", "1e300"),
+        ("DARKROOM_TERMINATION_GRACE_SECONDS", "1.5"),
+    ],
+)
+def test_a_value_that_can_t_be_used_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} is '{value}'"):
+        Settings.from_environment(IMAGE | {name: value})
+
+
+@pytest.mark.parametrize(("failures", "seconds"), [(1, 10), (2, 20), (3, 40), (6, 300), (100_000, 300)])
+def test_waits_between_runs_double_up_to_a_limit(failures: int, seconds: float) -> None:
+    assert Settings(runner_image="x").retry_wait(failures) == timedelta(seconds=seconds)

@@ -1,0 +1,153 @@
+"""What a job's status says at each turn of its life. Each is held to the CRD's schema: what that refuses is never
+written, and the slot never given back."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from support.operator_worlds import NOW, a_job, a_pod, holding, in_phase, running, success
+from support.status_schema import faults, require_valid
+
+from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
+from darkroom_contract.progress import ProgressEvent, Stage
+from darkroom_contract.status import ConditionStatus, ConditionType, JobStatus, Phase
+from darkroom_operator import statuses
+from darkroom_operator.conditions import find, is_true
+from darkroom_operator.runner_pod import RunnerPod
+from darkroom_operator.verdict import Failure
+
+JOB = a_job("a")
+POD = a_pod(JOB)
+HELD = holding(JOB, POD)
+LONG = Failure(Reason.POD_FAILED, "m" * 5000)
+WAIT = timedelta(seconds=10)
+
+
+def an_event(**changes: Any) -> ProgressEvent:
+    given = {"attempt": 1, "stage": Stage.TRAINING, "step": 3, "total": 10, "progress_percentage": 30.0, "time": NOW}
+    return ProgressEvent(**{**given, **changes})
+
+
+def reason_of(status: JobStatus, kind: ConditionType) -> str | None:
+    found = find(status, kind)
+    return None if found is None else found.reason
+
+
+TURNS: dict[str, Callable[[], JobStatus]] = {
+    "queued": lambda: statuses.waiting(JOB, 3, "GenerateJob/" + "n" * 48, NOW),
+    "queued for a free slot": lambda: statuses.waiting(JOB, 0, None, NOW),
+    "backing off": lambda: statuses.waiting(in_phase(JOB, Phase.QUEUED, next_attempt_time=NOW + WAIT), None, None, NOW),
+    "suspended from the start": lambda: statuses.waiting(a_job("a", suspend=True), None, None, NOW),
+    "starting": lambda: statuses.starting(JOB, POD, NOW + timedelta(microseconds=7)),
+    "refused": lambda: statuses.refused(JOB, "r" * 5000, NOW),
+    "unschedulable": lambda: statuses.running(HELD, replace(POD, waiting_message="w" * 5000), None, NOW),
+    "running": lambda: statuses.running(HELD, running(POD), an_event(metrics={"loss": 0.1}), NOW),
+    "on a lost node": lambda: statuses.running(HELD, replace(running(POD), lost=True), None, NOW),
+    "stopping": lambda: statuses.stopping(HELD, "Suspended", "s" * 5000, NOW),
+    "succeeded": lambda: statuses.succeeded(HELD, success(JOB), NOW),
+    "failed for good": lambda: statuses.failed(HELD, LONG, NOW),
+    "failed once": lambda: statuses.failed_run(HELD, LONG, WAIT, NOW + timedelta(microseconds=7)),
+    "failed too often": lambda: statuses.failed_run(in_phase(HELD, Phase.RUNNING, failures=2), LONG, WAIT, NOW),
+    "suspended while it ran": lambda: statuses.suspended(holding(a_job("a", suspend=True), POD), NOW),
+}
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_every_status_is_valid_and_reads_back_the_same(turn: str) -> None:
+    require_valid(TURNS[turn]())
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_every_status_says_which_generation_it_is_about(turn: str) -> None:
+    assert TURNS[turn]().observed_generation == JOB.generation
+
+
+class TestWaiting:
+    def test_it_tells_the_place_and_whom_it_waits_for(self) -> None:
+        status = statuses.waiting(JOB, 2, "TrainJob/t", NOW)
+        admitted = find(status, ConditionType.ADMITTED)
+        assert status.queue is not None
+        assert (status.phase, status.queue.position, status.queue.waiting_for) == (Phase.QUEUED, 2, "TrainJob/t")
+        assert admitted is not None
+        assert admitted.message == "Number 2 in the queue; TrainJob/t holds the slot."
+
+    def test_a_job_that_was_suspended_once_says_that_it_is_no_more(self) -> None:
+        suspended = statuses.waiting(a_job("a", suspend=True), None, None, NOW)
+        resumed = statuses.waiting(replace(JOB, status=suspended), 0, None, NOW)
+        assert reason_of(resumed, ConditionType.SUSPENDED) == "Resumed"
+        assert not is_true(resumed, ConditionType.SUSPENDED)
+
+    def test_it_changes_nothing_a_second_time(self) -> None:
+        status = statuses.waiting(JOB, 2, None, NOW)
+        assert statuses.waiting(replace(JOB, status=status), 2, None, NOW + WAIT) == status
+
+
+class TestRunning:
+    @pytest.mark.parametrize(
+        ("pod", "status", "reason"),
+        [
+            (POD, ConditionStatus.FALSE, "Starting"),
+            (running(POD), ConditionStatus.TRUE, "Running"),
+            (replace(running(POD), ready=False), ConditionStatus.FALSE, "Running"),
+            (replace(running(POD), deleting=True), ConditionStatus.FALSE, "Terminating"),
+            (replace(running(POD), lost=True, deleting=True), ConditionStatus.UNKNOWN, "NodeLost"),
+        ],
+    )
+    def test_its_pod_shows_in_a_condition(self, pod: RunnerPod, status: ConditionStatus, reason: str) -> None:
+        found = find(statuses.running(HELD, pod, None, NOW), ConditionType.POD_READY)
+        assert found is not None
+        assert (found.status, found.reason) == (status, reason)
+
+    def test_progress_of_an_earlier_run_is_not_shown(self) -> None:
+        second = holding(JOB, a_pod(JOB, 2))
+        assert statuses.running(second, running(a_pod(JOB, 2)), an_event(attempt=1), NOW).progress is None
+
+    def test_progress_stays_when_redis_falls_silent(self) -> None:
+        shown = statuses.running(HELD, running(POD), an_event(), NOW)
+        later = statuses.running(replace(HELD, status=shown), running(POD), None, NOW)
+        assert later.progress == shown.progress
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            an_event(metrics={"loss": math.nan, "learningRate": math.inf}),
+            an_event(metrics={f"m{number}": 1.0 for number in range(100)}),
+            an_event(estimated_remaining_seconds=math.inf),
+            an_event(step=10**30, total=10**30),
+            an_event(time=datetime(2026, 11, 25)),  # noqa: DTZ001 (a runner may forget the zone)
+        ],
+        ids=["no numbers", "too many", "endless", "too large", "no zone"],
+    )
+    def test_whatever_a_runner_tells_makes_a_valid_status(self, event: ProgressEvent) -> None:
+        require_valid(statuses.running(HELD, running(POD), event, NOW))
+
+
+class TestTheEnd:
+    def test_success_tells_artifacts_and_metrics_that_are_numbers(self) -> None:
+        file = OutcomeFile(name="x.png", content_type="image/png", bytes=1, sha256="0" * 64)
+        metrics = {"loss": math.nan, "seconds": 2.0}
+        outcome = Outcome(succeeded=True, prefix="p/", files=(file,), metrics=metrics)
+        status = require_valid(statuses.succeeded(HELD, outcome, NOW))
+        assert status.progress is not None
+        assert status.progress.metrics == {"seconds": 2.0}
+        assert is_true(status, ConditionType.COMPLETE)
+        assert (status.slot, status.completion_time) == (None, NOW)
+
+    def test_a_failed_run_waits_until_the_next_whole_second(self) -> None:
+        status = statuses.failed_run(HELD, LONG, timedelta(seconds=0.2), NOW + timedelta(milliseconds=100))
+        assert status.next_attempt_time == NOW + timedelta(seconds=1)
+
+    def test_a_job_that_never_had_a_pod_says_nothing_of_one(self) -> None:
+        assert find(statuses.failed(JOB, LONG, NOW), ConditionType.POD_READY) is None
+
+    def test_the_first_start_stays(self) -> None:
+        first = replace(JOB, status=statuses.starting(JOB, POD, NOW))
+        assert statuses.starting(first, a_pod(JOB, 2), NOW + WAIT).start_time == NOW
+
+
+def test_the_schema_would_find_a_fault() -> None:
+    assert faults({"phase": "Dancing"})
+    assert faults({"unknown": 1})
