@@ -27,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         node_main(words[1:])
         return
     options = _parser().parse_args(words)
+    # Not inherited: a shell starts what it runs in the background with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
@@ -63,6 +65,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     output = Path("demo-output")
     parser.add_argument("--output", type=Path, default=output, help=f"folder of picture and video (default: {output})")
     parser.add_argument("--keep", action="store_true", help="keep the state folder, to go on with `darkroom up`")
+    parser.add_argument("--max-steps", type=int, help="of the training: fewer are sooner over, and learn less")
     _add_shared(parser)
     parser.set_defaults(command=_demo)
 
@@ -79,7 +82,14 @@ def _up(options: argparse.Namespace, console: Console) -> None:
 
 
 def _demo(options: argparse.Namespace, console: Console) -> None:
-    chosen = DemoOptions(options.output, options.keep, options.kubeconfig, options.namespace, options.models)
+    chosen = DemoOptions(
+        output=options.output,
+        keep=options.keep,
+        kubeconfig=options.kubeconfig,
+        namespace=options.namespace,
+        models=options.models,
+        max_steps=options.max_steps,
+    )
     run_demo(chosen, console)
 
 

@@ -15,7 +15,7 @@ from typing import Self
 from darkroom_contract import environment
 from darkroom_local.errors import LocalError, PortTakenError
 from darkroom_local.kube import KubeClient
-from darkroom_local.kubeconfig import Connection, read_kubeconfig, write_kubeconfig
+from darkroom_local.kubeconfig import Connection, pinned_kubeconfig, read_kubeconfig, write_kubeconfig
 from darkroom_local.ports import free_ports, is_free, require_free
 from darkroom_local.preparation import prepare
 from darkroom_local.programs import (
@@ -105,7 +105,8 @@ class LocalCluster:
 
     @property
     def kubeconfig(self) -> Path:
-        return self.layout.kubeconfig
+        """The embedded API server's, or the current context of the given one; for the namespace of the jobs."""
+        return self.state.kubeconfig
 
     @property
     def gateway_url(self) -> str:
@@ -130,15 +131,14 @@ class LocalCluster:
 
     def _lay_out(self) -> Layout:
         settings = self.state.settings(gateway_port=self._gateway_port())
-        own, given = self.state.kubeconfig, self._options.kubeconfig
+        given = self._options.kubeconfig
         namespace = self._options.namespace or (read_kubeconfig(given).namespace if given else NAMESPACE)
         server = f"http://127.0.0.1:{settings.ports.apiserver}"
-        if given is None:
-            write_private(own, write_kubeconfig(server, settings.credentials.api_token, namespace))
+        embedded = write_kubeconfig(server, settings.credentials.api_token, namespace)
+        write_private(self.state.kubeconfig, pinned_kubeconfig(given, namespace) if given else embedded)
         return Layout(
             state=self.state,
             settings=settings,
-            kubeconfig=given.absolute() if given else own,
             namespace=namespace,
             # Several may be at work on one API server.
             node_name=f"{NODE_NAME}-{settings.ports.node}" if given else NODE_NAME,
@@ -173,7 +173,7 @@ class LocalCluster:
             write_private(token_file, credentials.api_token)
             servers.insert(0, apiserver_program(layout, token_file))
         self.supervisor.start(*servers)
-        self.connection = read_kubeconfig(layout.kubeconfig)
+        self.connection = read_kubeconfig(layout.state.kubeconfig)
         self.supervisor.call(self._prepare())
         layout.storage.create_bucket()
         self.supervisor.start(node_program(layout), operator_program(layout), gateway_program(layout))

@@ -16,6 +16,8 @@ import yaml
 from darkroom_local.errors import KubeconfigInvalidError
 
 CONTEXT = "darkroom"
+PATHS = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
+"""Fields of clusters and users that name files."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,34 @@ def read_kubeconfig(path: Path) -> Connection:
         )
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise KubeconfigInvalidError(f"{path} can't be used as a kubeconfig: {error!r}") from error
+
+
+def pinned_kubeconfig(path: Path, namespace: str) -> str:
+    """The current context of a kubeconfig alone, for a namespace. Raises `KubeconfigInvalidError`.
+
+    So that nothing changes under a cluster that runs when its user turns to another context.
+    """
+    read_kubeconfig(path)  # It is complete, and what it asks for we can do.
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    context = _named(document, "contexts", document["current-context"])
+    cluster = _named(document, "clusters", context["context"]["cluster"])
+    user = _named(document, "users", context["context"]["user"])
+    pinned = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [cluster | {"cluster": _absolute(cluster["cluster"], path.parent)}],
+        "users": [user | {"user": _absolute(user.get("user") or {}, path.parent)}],
+        "contexts": [context | {"context": context["context"] | {"namespace": namespace}}],
+        "current-context": context["name"],
+    }
+    text: str = yaml.safe_dump(pinned, sort_keys=False)
+    return text
+
+
+def _absolute(section: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Paths are relative to the file that they stand in."""
+    paths = {name: str((folder / section[name]).absolute()) for name in PATHS if name in section}
+    return section | paths
 
 
 def _named(document: dict[str, Any], section: str, name: str) -> dict[str, Any]:

@@ -18,9 +18,9 @@ def kubectl_path() -> str:
     return found
 
 
-def run_kubectl(kubeconfig: Path, namespace: str, *arguments: str) -> str:
+def run_kubectl(kubeconfig: Path, *arguments: str) -> str:
     """What kubectl prints. Raises `LocalError` when it fails."""
-    command = [kubectl_path(), "--kubeconfig", str(kubeconfig), "--namespace", namespace, *arguments]
+    command = [kubectl_path(), "--kubeconfig", str(kubeconfig), *arguments]
     environment = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 (no shell)
     if done.returncode != 0:

@@ -36,7 +36,6 @@ class Layout:
 
     state: StateDir
     settings: Settings
-    kubeconfig: Path
     namespace: str
     node_name: str
     bin_dir: Path
@@ -88,7 +87,7 @@ def s3_program(layout: Layout) -> Program:
 def node_program(layout: Layout) -> Program:
     port = layout.settings.ports.node
     options = {
-        "--kubeconfig": layout.kubeconfig,
+        "--kubeconfig": layout.state.kubeconfig,
         "--namespace": layout.namespace,
         "--name": layout.node_name,
         "--data-dir": layout.node_dir,
@@ -107,7 +106,7 @@ def node_program(layout: Layout) -> Program:
 def operator_program(layout: Layout) -> Program:
     port = layout.settings.ports.operator
     own = {
-        "KUBECONFIG": str(layout.kubeconfig),
+        "KUBECONFIG": str(layout.state.kubeconfig),
         "DARKROOM_NAMESPACE": layout.namespace,
         "DARKROOM_RUNNER_IMAGE": RUNNER_IMAGE,
         "DARKROOM_RUNNER_SECRET": RUNNER_SECRET,
@@ -128,7 +127,7 @@ def operator_program(layout: Layout) -> Program:
 
 def gateway_program(layout: Layout) -> Program:
     own = {
-        "KUBECONFIG": str(layout.kubeconfig),
+        "KUBECONFIG": str(layout.state.kubeconfig),
         "DARKROOM_NAMESPACE": layout.namespace,
         "DARKROOM_GATEWAY_HOST": "127.0.0.1",
         "DARKROOM_GATEWAY_PORT": str(layout.settings.ports.gateway),

@@ -2,7 +2,7 @@
 
     cluster.json      ports and credentials, chosen at the first start (mode 0600)
     lock              held by the process that runs on the folder
-    kubeconfig        how kubectl reaches the embedded API server (mode 0600)
+    kubeconfig        how kubectl reaches the API server, for the namespace of the jobs (mode 0600)
     apiserver/ redis/ s3/ node/       data of the parts
     logs/             one log a part
 

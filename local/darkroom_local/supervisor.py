@@ -42,7 +42,7 @@ class Program:
     ready: Probe
     environment: Mapping[str, str] = field(default_factory=dict)
     """The whole environment of the child; nothing is inherited."""
-    ready_within_seconds: float = 60.0
+    ready_within_seconds: float = 120.0
     stop_grace_seconds: float = 10.0
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from rich.console import Console
 
 from darkroom_local.cluster import ClusterOptions, LocalCluster
-from darkroom_local.kubeconfig import read_kubeconfig
 from darkroom_local.kubectl import kubectl_path
 
 GATEWAY_PORT = 8000
@@ -67,7 +66,7 @@ def starting(console: Console) -> Iterator[None]:
 
 def welcome(cluster: LocalCluster) -> str:
     """What a person needs to go on."""
-    url, kubectl = cluster.gateway_url, shell_kubectl(cluster)
+    url, kubectl = cluster.gateway_url, shell_kubectl()
     photos = " ".join(f"-F files=@{_short(path)}" for path in sorted(PHOTOS.glob("*.png"))[:3])
     return f"""Darkroom is running.
 
@@ -90,11 +89,9 @@ Ctrl-C stops everything and keeps its state.
 """
 
 
-def shell_kubectl(cluster: LocalCluster) -> str:
-    """How kubectl is called in this person's shell, with KUBECONFIG set."""
-    command = "kubectl" if shutil.which("kubectl") else _short(Path(kubectl_path()))
-    own = read_kubeconfig(cluster.kubeconfig).namespace
-    return command if own == cluster.namespace else f"{command} --namespace {cluster.namespace}"
+def shell_kubectl() -> str:
+    """How kubectl is called in this person's shell."""
+    return "kubectl" if shutil.which("kubectl") else _short(Path(kubectl_path()))
 
 
 def _short(path: Path) -> str:

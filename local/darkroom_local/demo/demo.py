@@ -35,19 +35,21 @@ class DemoOptions:
     kubeconfig: Path | None = None
     namespace: str | None = None
     models: Path | None = None
+    max_steps: int | None = None
+    """Of the training; as in `script.py` when unset."""
 
 
 def run_demo(options: DemoOptions, console: Console) -> None:
     """The whole demo. Raises `LocalError` when anything in it fails; nothing is left running either way."""
     began = time.monotonic()
     with _state_dir(options.keep, console) as state_dir, _cluster(options, state_dir, console) as cluster:
-        paths = perform(cluster, options.output, console)
+        paths = perform(cluster, options.output, console, options.max_steps)
     console.print(f"\nDone in {clock(time.monotonic() - began)}. Look at:", highlight=False)
     for path in paths:
         console.print(f"  {path.absolute()}", soft_wrap=True, highlight=False, markup=False)
 
 
-def perform(cluster: LocalCluster, output: Path, console: Console) -> list[Path]:
+def perform(cluster: LocalCluster, output: Path, console: Console, max_steps: int | None = None) -> list[Path]:
     """The demo itself on a cluster that runs; the files that it has fetched. Raises `DemoFailedError`."""
     _say(
         console,
@@ -55,7 +57,7 @@ def perform(cluster: LocalCluster, output: Path, console: Console) -> list[Path]
     )
     output.mkdir(parents=True, exist_ok=True)
     try:
-        paths = asyncio.run(_journey(cluster.gateway_url, output, console))
+        paths = asyncio.run(_journey(cluster.gateway_url, output, console, max_steps))
     except httpx.TransportError as error:
         raise DemoFailedError(f"the gateway does not answer any more ({error!r}). {_hint(cluster)}") from error
     except DemoFailedError as error:
@@ -66,16 +68,16 @@ def perform(cluster: LocalCluster, output: Path, console: Console) -> list[Path]
 
 
 def _show_resources(cluster: LocalCluster, console: Console) -> None:
-    _say(console, f"\n$ kubectl get {KINDS}\n{run_kubectl(cluster.kubeconfig, cluster.namespace, 'get', KINDS)}")
+    _say(console, f"\n$ kubectl get {KINDS}\n{run_kubectl(cluster.kubeconfig, 'get', KINDS)}")
 
 
 def _hint(cluster: LocalCluster) -> str:
     return f"With --keep the logs stay in {cluster.state.logs}."
 
 
-async def _journey(url: str, output: Path, console: Console) -> list[Path]:
+async def _journey(url: str, output: Path, console: Console, max_steps: int | None) -> list[Path]:
     async with Gateway(url) as gateway:
-        jobs = await submit(gateway)
+        jobs = await submit(gateway, max_steps)
         for job in jobs:
             _say(console, f"{job.title}: {job.answer['kind']} {job.task_id}")
         with display_for(console) as display:
@@ -102,9 +104,9 @@ def _cluster(options: DemoOptions, state_dir: Path, console: Console) -> Iterato
             cluster.kill_all()  # Nothing of it is kept, so there is nothing to save.
         cluster.stop()
         if options.kubeconfig is not None:
-            run_kubectl(cluster.kubeconfig, cluster.namespace, "delete", "node", cluster.layout.node_name)
+            run_kubectl(cluster.kubeconfig, "delete", "node", cluster.layout.node_name)
         if own_namespace and not options.keep:
-            run_kubectl(cluster.kubeconfig, "default", "delete", "namespace", cluster.namespace, "--wait=false")
+            run_kubectl(cluster.kubeconfig, "delete", "namespace", cluster.namespace, "--wait=false")
 
 
 @contextlib.contextmanager

@@ -27,12 +27,13 @@ class Submitted:
         return str(self.answer["task_id"])
 
 
-async def submit(gateway: Gateway) -> list[Submitted]:
+async def submit(gateway: Gateway, max_steps: int | None) -> list[Submitted]:
     """Both jobs at once: the second waits in the queue until the first has made its model."""
     photos = sorted(script.PHOTOS.glob("*.png"))
     if not photos:
         raise DemoFailedError(f"there are no photos in {script.PHOTOS}: run the demo from a checkout of the repository")
-    training = Submitted("Learn the subject", await gateway.train(photos, _text(script.TRAIN)))
+    parameters = script.TRAIN | ({"max_steps": max_steps} if max_steps is not None else {})
+    training = Submitted("Learn the subject", await gateway.train(photos, _text(parameters)))
     generation = Submitted("Draw and animate it", await gateway.generate(_text(script.GENERATE)))
     return [training, generation]
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from darkroom_local.errors import KubeconfigInvalidError
-from darkroom_local.kubeconfig import read_kubeconfig, write_kubeconfig
+from darkroom_local.kubeconfig import pinned_kubeconfig, read_kubeconfig, write_kubeconfig
 
 
 @pytest.fixture
@@ -82,3 +82,23 @@ def test_a_file_that_is_no_kubeconfig_is_named(tmp_path, content):
 
     with pytest.raises(KubeconfigInvalidError, match=str(path)):
         read_kubeconfig(path)
+
+
+def test_a_pinned_kubeconfig_holds_the_current_context_alone_for_a_namespace(kubeconfig, tmp_path):
+    (tmp_path / "token").write_text("from the file")
+    given = kubeconfig({"tokenFile": "token"}, {"insecure-skip-tls-verify": True}, {"namespace": "theirs"})
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    pinned = elsewhere / "kubeconfig"
+
+    pinned.write_text(pinned_kubeconfig(given, "ours"))
+
+    connection = read_kubeconfig(pinned)
+    assert (connection.server, connection.namespace, connection.token) == (
+        "http://10.0.0.1:6443",
+        "ours",
+        "from the file",
+    )
+    document = yaml.safe_load(pinned.read_text())
+    assert [user["name"] for user in document["users"]] == ["u"]
+    assert document["clusters"][0]["cluster"]["insecure-skip-tls-verify"] is True
