@@ -26,6 +26,7 @@ from darkroom_operator.world import BrokenJob, World
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 REMEMBERED_GONE = 20_000
 """Uids of objects that are gone. An old event about one of them must not bring it back."""
@@ -53,15 +54,14 @@ class Shelf(Generic[T]):
     """The newest known state of each object of a kind, by uid."""
 
     def __init__(self, version: Callable[[T], int], gone: Gone) -> None:
-        self._version = version
+        self.version = version
         self._gone = gone
         self._items: dict[str, T] = {}
         self.view: Mapping[str, T] = MappingProxyType(self._items)
 
     def put(self, uid: str, item: T) -> bool:
         """Whether it was put there: it is not when something newer is known."""
-        known = self._items.get(uid)
-        if uid in self._gone or (known is not None and self._version(item) < self._version(known)):
+        if uid in self._gone or self.has_newer(uid, self.version(item)):
             return False
         self._items[uid] = item
         return True
@@ -80,9 +80,12 @@ class Shelf(Generic[T]):
         """The object exists, but no longer belongs on this shelf."""
         self._items.pop(uid, None)
 
+    def has_newer(self, uid: str, version: int) -> bool:
+        return uid in self._items and self.version(self._items[uid]) > version
+
     def newest(self) -> int:
         """The highest version of all."""
-        return max(map(self._version, self._items.values()), default=0)
+        return max(map(self.version, self._items.values()), default=0)
 
     def keep_only(self, uids: set[str], version: int, among: Callable[[T], bool]) -> None:
         """Drop what a complete list at `version` did not have, but for what came after it."""
@@ -96,7 +99,7 @@ class Shelf(Generic[T]):
             self.forget(uid)
 
     def _missing(self, uids: set[str], version: int) -> list[str]:
-        return [uid for uid, item in self._items.items() if uid not in uids and self._version(item) <= version]
+        return [uid for uid, item in self._items.items() if uid not in uids and self.version(item) <= version]
 
 
 class Cache:
@@ -111,17 +114,20 @@ class Cache:
         self.progress: dict[str, ProgressEvent] = {}
 
     def put_job(self, kind: Kind, document: Json) -> Job | BrokenJob:
-        uid = document["metadata"]["uid"]
         try:
             job = _comparable(read_job({**document, "kind": kind.value}))
         except ValidationError as error:
             broken = _broken(kind, document, error)
-            if self.broken.put(uid, broken):
-                self.jobs.forget(uid)
+            self._move(broken.uid, broken, self.broken, self.jobs)
             return broken
-        if self.jobs.put(uid, job):
-            self.broken.forget(uid)
+        self._move(job.uid, job, self.jobs, self.broken)
         return job
+
+    @staticmethod
+    def _move(uid: str, item: T, shelf: Shelf[T], other: Shelf[S]) -> None:
+        """A job is on one of two shelves; an older state does not take it from the other."""
+        if not other.has_newer(uid, shelf.version(item)) and shelf.put(uid, item):
+            other.forget(uid)
 
     def put_pod(self, document: Json) -> RunnerPod | None:
         """None for a pod whose labels are not those of a run: somebody else's, or meddled with. What is known of it

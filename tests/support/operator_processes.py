@@ -203,13 +203,17 @@ class Namespace:
 
     def live_pods(self) -> list[Json]:
         """Those of jobs that were let go and are not over."""
-        return [pod for pod in self.pods() if names.LABEL_JOB_NAME in pod["metadata"].get("labels", {}) and is_live(pod)]
+        return [
+            pod for pod in self.pods() if names.LABEL_JOB_NAME in pod["metadata"].get("labels", {}) and is_live(pod)
+        ]
 
     def wait_for_pod(self, job: str) -> Json:
         """A live pod of the job."""
 
         def found() -> Json | None:
-            return next((pod for pod in self.live_pods() if pod["metadata"]["labels"][names.LABEL_JOB_NAME] == job), None)
+            return next(
+                (pod for pod in self.live_pods() if pod["metadata"]["labels"][names.LABEL_JOB_NAME] == job), None
+            )
 
         pod: Json = wait_until(found, f"a pod of {job} is let go")
         return pod
@@ -294,7 +298,14 @@ def is_live(pod: Json) -> bool:
 
 
 def container(state: Json) -> Json:
-    return {"name": names.RUNNER_CONTAINER, "state": state, "image": "x", "imageID": "", "ready": True, "restartCount": 0}
+    return {
+        "name": names.RUNNER_CONTAINER,
+        "state": state,
+        "image": "x",
+        "imageID": "",
+        "ready": True,
+        "restartCount": 0,
+    }
 
 
 def success() -> Outcome:

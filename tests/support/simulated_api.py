@@ -5,13 +5,14 @@ that a test can do anything in between.
 
 import copy
 import types
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from darkroom_contract.names import Kind
 from darkroom_operator.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError, UnreachableError
+from support.status_schema import faults as status_faults
 
 Json = dict[str, Any]
 START = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
@@ -33,7 +34,17 @@ class SimulatedApi:
     now: datetime = START
     revision: int = 0
     objects: dict[str, dict[str, Json]] = field(default_factory=lambda: {plural: {} for plural in PLURALS})
+    forbidden: dict[str, Callable[[Json], bool]] = field(default_factory=dict)
+    ignored: set[str] = field(default_factory=set)
     history: dict[str, list[Event]] = field(default_factory=lambda: {plural: [] for plural in PLURALS})
+
+    def forbid(self, request: str, which: Callable[[Json], bool]) -> None:
+        """Refuse such requests from now on, when they are about what is meant."""
+        self.forbidden[request] = which
+
+    def ignore(self, request: str) -> None:
+        """Answer such requests as if they had changed nothing."""
+        self.ignored.add(request)
 
     def create(self, plural: str, document: Json) -> Json:
         name = document["metadata"]["name"]
@@ -116,19 +127,27 @@ class SimulatedDoor:
 
     api: SimulatedApi
     sent: int = 0
+    sending: str | None = None
+    """The request that is on its way to the server."""
+    answered: str | None = None
+    """The request whose answer is on its way back."""
     breaks: str | None = None
     """What is to happen to the next request: `lost` before it arrives, `unanswered` after, or `refused`."""
 
-    async def _carry_out(self, what: str, request: Any) -> Any:
+    async def _carry_out(self, what: str, request: Callable[[], Any], about: Json | None = None) -> Any:
         self.sent += 1
+        self.sending = what
         await pause()
+        self.sending = None
         broken, self.breaks = self.breaks, None
         if broken == "lost":
             raise UnreachableError(what, "the request was lost")
-        if broken == "refused":
+        if broken == "refused" or self.api.forbidden.get(what, lambda _: False)(about or {}):
             raise ApiError(what, 403, "Forbidden", "not now")
         answer = request()
+        self.answered = what
         await pause()
+        self.answered = None
         if broken == "unanswered":
             raise UnreachableError(what, "the answer was lost")
         return answer
@@ -137,7 +156,14 @@ class SimulatedDoor:
         return await self._carry_out("get job", lambda: self.api.get(kind.plural, name))
 
     async def patch_status(self, kind: Kind, name: str, patch: Json) -> Json:
-        return await self._carry_out("patch status", lambda: self.api.patch(kind.plural, name, patch))
+        def change() -> Json:
+            faults = status_faults(merged(self.api.get(kind.plural, name), patch)["status"])
+            assert not faults, faults
+            if "patch status" in self.api.ignored:
+                return self.api.get(kind.plural, name)
+            return self.api.patch(kind.plural, name, patch)
+
+        return await self._carry_out("patch status", change, {"name": name})
 
     async def delete_job(self, kind: Kind, name: str, uid: str) -> None:
         await self._carry_out("delete job", lambda: self.api.delete(kind.plural, name, {"uid": uid}))
@@ -146,7 +172,7 @@ class SimulatedDoor:
         return self._list(kind.plural, {})
 
     async def create_pod(self, manifest: Json) -> Json:
-        return await self._carry_out("create pod", lambda: self.api.create("pods", manifest))
+        return await self._carry_out("create pod", lambda: self.api.create("pods", manifest), manifest)
 
     async def get_pod(self, name: str) -> Json:
         return await self._carry_out("get pod", lambda: self.api.get("pods", name))

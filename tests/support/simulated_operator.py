@@ -7,9 +7,6 @@ from collections.abc import Coroutine
 from datetime import datetime
 from typing import Any, cast
 
-from support.operator_worlds import success
-from support.simulated_api import PLURALS, SimulatedApi, SimulatedDoor
-
 from darkroom_contract import names
 from darkroom_contract.jobs import read_job
 from darkroom_contract.names import Kind
@@ -20,6 +17,8 @@ from darkroom_operator.errors import UnreachableError
 from darkroom_operator.reconcile import Reconciler
 from darkroom_operator.requests import Requests
 from darkroom_operator.settings import Settings
+from support.operator_worlds import success
+from support.simulated_api import PLURALS, SimulatedApi, SimulatedDoor
 
 Json = dict[str, Any]
 KINDS = {kind.plural: kind for kind in Kind}
@@ -39,8 +38,8 @@ class SimulatedOperator:
     def crash(self) -> None:
         """All that it knew is lost; the new one begins with a list of everything."""
         self.cache, self.door = Cache(), SimulatedDoor(self.api)
-        requests = Requests(cast(Cluster, self.door), self.cache, self._settings, self._now)
-        self._reconciler = Reconciler(self.cache, requests, self._settings, self._now, self._monotonic)
+        self.requests = Requests(cast(Cluster, self.door), self.cache, self._settings, self._now)
+        self._reconciler = Reconciler(self.cache, self.requests, self._settings, self._now, self._monotonic)
         self._work: Coroutine[Any, Any, float] | None = None
         self._seen = {plural: len(self.api.history[plural]) for plural in PLURALS}
         for plural in PLURALS:

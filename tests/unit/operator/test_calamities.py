@@ -195,4 +195,3 @@ def pod_in(lease: dict[str, Any]) -> str | None:
 def restart(operator: Process) -> None:
     operator.kill()
     operator.start()
-

@@ -41,9 +41,7 @@ class OneAtATime(RuleBasedStateMachine):
     # Operators
 
     @rule(operator=OPERATORS, watches=st.sets(st.sampled_from(PLURALS)), pauses=st.integers(1, 30))
-    def an_operator_sees_something_and_sends_some_requests(
-        self, operator: int, watches: set[str], pauses: int
-    ) -> None:
+    def an_operator_sees_something_and_sends_some_requests(self, operator: int, watches: set[str], pauses: int) -> None:
         for plural in sorted(watches):
             self.operators[operator].see(plural)
         self.operators[operator].step(pauses)

@@ -43,7 +43,9 @@ def test_a_confirmation_names_the_version_and_the_pod() -> None:
     assert patch["metadata"] == {"resourceVersion": "3", "annotations": {"darkroom.dev/pod-uid": "pod-a-1"}}
 
 
-@pytest.mark.parametrize("name", ["darkroom-slot-00", "darkroom-slot-x", "darkroom-slot-", "slot-0", "my-darkroom-slot-0"])
+@pytest.mark.parametrize(
+    "name", ["darkroom-slot-00", "darkroom-slot-x", "darkroom-slot-", "slot-0", "my-darkroom-slot-0"]
+)
 def test_a_lease_of_another_name_is_no_slot(name: str) -> None:
     document = stored(new_lease(Slot(0), JOB, NOW))
     document["metadata"]["name"] = name
