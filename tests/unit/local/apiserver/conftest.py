@@ -7,6 +7,16 @@ import pytest
 from support.kube_api import Api, ApiServer
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """For tests that leave it as it was."""
+    started = ApiServer(tmp_path_factory.mktemp("apiserver"))
+    started.start()
+    yield started
+    started.stop()
+    assert "Traceback" not in started.log()
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ApiServer]:
     started = ApiServer(tmp_path)

@@ -1,6 +1,5 @@
 """Who is let in."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -8,14 +7,6 @@ import pytest
 from support.kube_api import ApiServer
 
 PODS = "/api/v1/namespaces/default/pods"
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    server = ApiServer(tmp_path_factory.mktemp("door"))
-    server.start()
-    yield server
-    server.stop()
 
 
 def status(server: ApiServer, path: str, authorization: str | None = None) -> int:

@@ -54,16 +54,19 @@ def kubelet() -> Iterator[Kubelet]:
 
 
 @pytest.fixture
-def api(server: ApiServer, connect: Callable[[ApiServer], Api], kubelet: Kubelet) -> Api:
+def api(shared: ApiServer, connect: Callable[[ApiServer], Api], kubelet: Kubelet) -> Iterator[Api]:
     """An API server with a node and a pod on it."""
-    connected = connect(server)
+    connected = connect(shared)
     port = {"kubeletEndpoint": {"Port": kubelet.server_address[1]}}
     node = {"metadata": {"name": "node"}, "status": {"daemonEndpoints": port}}
     ok(connected.http.post("/api/v1/nodes", json=node), 201)
     for name in ("pod", "missing"):
         containers = [{"name": "main", "image": "x"}]
         connected.made("pods", {"metadata": {"name": name}, "spec": {"nodeName": "node", "containers": containers}})
-    return connected
+    yield connected
+    ok(connected.http.delete("/api/v1/nodes/node"))
+    for name in ("pod", "missing"):
+        ok(connected.delete("pods", name, gracePeriodSeconds=0))
 
 
 def test_a_log_is_the_nodes(api: Api, kubelet: Kubelet) -> None:
