@@ -1,6 +1,6 @@
-"""A small API server in plain data: what the operator's door (`cluster.py`) offers, with optimistic concurrency, graceful
-deletion and a history that watches read as late as they like. Requests pause before and after they are carried out, so
-that a test can do anything in between.
+"""A small API server in plain data: what the operator's door (`cluster.py`) offers, with optimistic concurrency,
+graceful deletion and a history that watches read as late as they like. Requests pause before and after they are carried
+out, so that a test can do anything in between.
 """
 
 import copy

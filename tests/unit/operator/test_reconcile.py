@@ -137,9 +137,7 @@ class TestAnOldView:
         asking = stage.operator.requests.send(LookForPods(job_uid, "another"))
         while stage.operator.door.answered != "list pods":
             asking.send(None)
-        later = stage.api.create(
-            "pods", {**stage.api.get("pods", pod), "metadata": a_second(stage.api.get("pods", pod))}
-        )
+        later = stage.api.create("pods", a_second(stage.api.get("pods", pod)))
         stage.operator.see("pods")
         with pytest.raises(StopIteration):
             asking.send(None)
@@ -272,5 +270,5 @@ class TestMeddling:
 
 
 def a_second(pod: dict[str, Any]) -> dict[str, Any]:
-    """Its metadata under another name."""
-    return {**pod["metadata"], "name": pod["metadata"]["name"] + "0"}
+    """The same pod under another name."""
+    return {**pod, "metadata": {**pod["metadata"], "name": pod["metadata"]["name"] + "0"}}
