@@ -315,9 +315,14 @@ def test_logs_of_a_pod_that_runs_nowhere_are_refused_with_the_reason(
     assert "does not have a host assigned" in kubectl.refusal("logs", name)
 
 
+def test_auth_says_what_one_may_do(kubectl: Any) -> None:
+    assert kubectl("auth", "can-i", "create", "trainjobs.darkroom.dev").strip() == "yes"
+
+
 def test_namespaces_secrets_and_config_maps_can_be_made_by_hand(kubectl: Any, api: Api, name: str) -> None:
     kubectl("create", "secret", "generic", name, "--from-literal=key=value")
     kubectl("create", "configmap", name, "--from-literal=key=value")
+    kubectl("create", "serviceaccount", name)
     assert api.read("secrets", name)["data"] == {"key": "dmFsdWU="}
     assert api.read("configmaps", name)["data"] == {"key": "value"}
     kubectl("create", "namespace", name)

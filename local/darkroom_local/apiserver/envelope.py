@@ -111,6 +111,8 @@ def check_envelope(resource: Resource, namespace: str, body: Any) -> Json:
             )
     _check_types(resource, document)
     metadata = document["metadata"] = without_nulls(meta(document))
+    if not metadata.get("namespace"):
+        metadata.pop("namespace", None)
     if resource.namespaced and metadata.setdefault("namespace", namespace) != namespace:
         raise bad_request(
             f"the namespace of the provided object does not match the namespace sent on the request "

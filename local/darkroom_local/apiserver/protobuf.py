@@ -1,7 +1,7 @@
 """Reads the few objects that kubectl can only send as protobuf: what `kubectl create` makes of words alone.
 
-`kubectl create secret`, `configmap`, `namespace` and `serviceaccount`; everything that comes from a file comes as
-JSON. Called by `requests.py`.
+`kubectl create secret`, `configmap`, `namespace` and `serviceaccount`, and `kubectl auth can-i`; everything that comes
+from a file comes as JSON. Called by `requests.py`.
 https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding
 """
 
@@ -55,6 +55,7 @@ MESSAGES: dict[str, dict[int, Field]] = {
     },
     "Namespace": {1: Field("metadata", "Metadata")},
     "ServiceAccount": {1: Field("metadata", "Metadata")},
+    "SelfSubjectAccessReview": {},
 }
 
 
@@ -75,7 +76,7 @@ def _message(name: str, body: bytes) -> Json:
     known, made = MESSAGES[name], Json()
     for number, value in _fields(body):
         field = known.get(number)
-        if field is None:
+        if field is None or (field.kind == "text" and not value):  # Kubernetes writes empty texts out.
             continue
         if field.kind in ("texts", "datas"):
             entry = dict(_fields(value))

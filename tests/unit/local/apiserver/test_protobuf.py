@@ -35,6 +35,10 @@ def test_fields_that_do_not_matter_are_skipped() -> None:
     assert read(envelope("Namespace", field(1, metadata)))["metadata"] == {"name": "n"}
 
 
+def test_an_empty_text_is_nothing() -> None:
+    assert read(envelope("Namespace", field(1, field(1, b"n") + field(2, b""))))["metadata"] == {"name": "n"}
+
+
 def test_a_flag_and_an_empty_value_are_read() -> None:
     body = envelope("ConfigMap", field(1, field(1, b"c")) + field(2, field(1, b"k")) + bytes([4 << 3, 1]))
     assert read(body) == {
