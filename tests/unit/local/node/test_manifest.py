@@ -1,0 +1,93 @@
+"""Parts of a manifest, as tables."""
+
+from pathlib import Path
+
+import pytest
+
+from darkroom_local.node.binder import is_waiting_for_a_node, missing_resources
+from darkroom_local.node.expansion import expand
+from darkroom_local.node.folders import PodFolders, is_uid
+from darkroom_local.node.manifest import WaitingError, find_program
+
+UID = "7cadbac9-6199-41c9-a49c-be729d19c46c"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain", "plain"),
+        ("$(A)", "1"),
+        ("x$(A)y$(B)", "x1y2"),
+        ("$$(A)", "$(A)"),
+        ("$$$(A)", "$1"),
+        ("$$$$", "$$"),
+        ("$(C)", "$(C)"),
+        ("$A ${A} $", "$A ${A} $"),
+        ("$(A", "$(A"),
+        ("$()", "$()"),
+    ],
+)
+def test_references_are_expanded_as_kubernetes_does(text, expected):
+    assert expand(text, {"A": "1", "B": "2"}) == expected
+
+
+@pytest.mark.parametrize("uid", ["", "..", "../../etc", UID.upper(), UID + "/..", UID + "\n", "mirror-pod", UID[:-1]])
+def test_what_is_no_uid_of_an_api_server_becomes_no_path(tmp_path, uid):
+    assert not is_uid(uid)
+    with pytest.raises(ValueError, match="no uid"):
+        PodFolders(tmp_path).of(uid)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "A", "-a", "a" * 64, "a\n"])
+def test_what_is_no_name_of_a_volume_becomes_no_path(tmp_path, name):
+    with pytest.raises(ValueError, match="no name"):
+        PodFolders(tmp_path).of(UID).volume(name)
+
+
+@pytest.mark.parametrize("name", ["", ".", "/", "/bin/sh", "../sh", "sub/../../sh", "folder", "not-executable"])
+def test_programs_are_taken_from_the_bin_folder_only(tmp_path, name):
+    (tmp_path / "bin" / "folder").mkdir(parents=True)
+    (tmp_path / "bin" / "not-executable").touch()
+    (tmp_path / "sh").touch(mode=0o755)
+
+    with pytest.raises(WaitingError):
+        find_program(name, tmp_path / "bin", "image")
+
+
+@pytest.mark.parametrize("name", ["runner", "./runner", "{bin}/runner"])
+def test_a_program_of_the_bin_folder_is_found(tmp_path, name):
+    (tmp_path / "runner").touch(mode=0o755)
+
+    assert find_program(name.format(bin=tmp_path), tmp_path, "image") == Path(tmp_path / "runner")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({"spec": {"nodeName": "a"}}, False),
+        ({"spec": {"schedulingGates": [{"name": "gate"}]}}, False),
+        ({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}, False),
+        ({"status": {"phase": "Failed"}}, False),
+    ],
+)
+def test_only_pods_that_a_scheduler_would_take_are_bound(changes, expected):
+    pod = {"metadata": {}, "spec": {}, "status": {"phase": "Pending"}} | changes
+
+    assert is_waiting_for_a_node(pod) is expected
+
+
+@pytest.mark.parametrize(
+    ("resources", "missing"),
+    [
+        ({}, 0),
+        ({"limits": {"darkroom.dev/gpu": "1", "cpu": "4", "memory": "8Gi"}}, 0),
+        ({"requests": {"nvidia.com/gpu": "1"}}, 1),
+        ({"limits": {"darkroom.dev/gpu": "2"}}, 1),
+        ({"limits": {"darkroom.dev/gpu": "2", "nvidia.com/gpu": "1"}}, 2),
+    ],
+)
+def test_resources_that_the_node_lacks_are_named(resources, missing):
+    pod = {"spec": {"containers": [{"resources": resources}]}}
+
+    assert len(missing_resources(pod)) == missing
