@@ -93,12 +93,14 @@ def _owner(job: Job) -> Json:
 
 def _container(job: Job, attempt: int, settings: Settings) -> Json:
     gpu = {settings.gpu_resource: str(settings.gpu_count)}
+    # Kubernetes expands $(NAME) in values, and `$$` is how a dollar is written: prompts may have either in them.
+    run = run_document(job, attempt, settings).to_json().replace("$", "$$")
     return {
         "name": RUNNER_CONTAINER,
         "image": settings.runner_image,
         "command": [COMMAND],
         "env": [
-            {"name": environment.RUN, "value": run_document(job, attempt, settings).to_json()},
+            {"name": environment.RUN, "value": run},
             {"name": environment.TERMINATION_MESSAGE_PATH, "value": TERMINATION_MESSAGE_PATH},
             {"name": environment.SCRATCH_DIR, "value": SCRATCH_DIR},
             {"name": "HOME", "value": SCRATCH_DIR},

@@ -32,6 +32,7 @@ class ProgressReader:
         self._cache = cache
         self._changed = changed
         self._warned = False
+        self._unreadable = ""
         try:
             self._redis = Redis.from_url(
                 url,
@@ -68,10 +69,13 @@ class ProgressReader:
         newest = await self._redis.xrevrange(stream_name(uid), count=1)
         if not newest:
             return
+        entry, fields = newest[0]
         try:
-            event = ProgressEvent.model_validate_json((newest[0][1] or {})[STREAM_FIELD])
+            event = ProgressEvent.model_validate_json((fields or {})[STREAM_FIELD])
         except (ValidationError, KeyError) as error:
-            log.warning("progress of %s can't be read: %s", uid, error)
+            if entry != self._unreadable:
+                log.warning("progress of %s can't be read: %s", uid, error)
+            self._unreadable = entry
             return
         if self._cache.progress.get(uid) != event:
             self._cache.progress[uid] = event

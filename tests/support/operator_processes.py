@@ -24,7 +24,8 @@ from darkroom_local.ports import free_ports
 from darkroom_local.tether import tethered
 
 Json = dict[str, Any]
-SECONDS = 20.0
+SECONDS = 60.0
+"""Much longer than anything takes on a machine that has little else to do."""
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
@@ -285,7 +286,7 @@ class Node:
             else:
                 self._namespace.finish_pod(pod)
 
-    def run_until(self, condition: Callable[[], bool], what: str, seconds: float = 40.0) -> None:
+    def run_until(self, condition: Callable[[], bool], what: str, seconds: float = 2 * SECONDS) -> None:
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, f"{what}: not within {seconds} s"

@@ -23,4 +23,3 @@ def require_valid(status: JobStatus) -> JobStatus:
     assert faults(document) == []
     assert JobStatus.from_dict(document) == status
     return status
-
