@@ -129,13 +129,14 @@ def test_a_second_cluster_on_the_folder_is_refused_and_leaves_the_first_alone(cl
     assert gateway.get("/readyz").status_code == 200
 
 
-def test_a_job_goes_through_and_its_files_can_be_fetched(generate, gateway, phase, wait):
-    task_id = generate("a red circle")
+@pytest.mark.parametrize("prompt", ["a red circle", "a star for $$5, $(HOME) and ${PATH}"])
+def test_a_job_goes_through_and_its_files_can_be_fetched(generate, gateway, phase, wait, prompt):
+    task_id = generate(prompt)
     wait(lambda: phase(task_id) == "Succeeded", "the job succeeds")
 
     (image,) = gateway.get("/images", params={"task_id": task_id}).json()["images"]
 
-    assert httpx.get(image["url"], trust_env=False).text == "picture-0.png of a red circle"
+    assert httpx.get(image["url"], trust_env=False).text == f"picture-0.png of {prompt}"
 
 
 def test_a_part_that_is_killed_is_started_again(cluster, generate, phase, wait):
