@@ -141,13 +141,6 @@ class Kopf:
             self.said.append(self._lines.get())
 
 
-@pytest.fixture
-def kopf(api: Api, tmp_path: Path) -> Iterator[Kopf]:
-    started = Kopf(api, tmp_path)
-    yield started
-    started.stop()
-
-
 def test_kopf_hears_of_everything_that_was_there_and_that_comes(
     api: Api, name: str, train_job: Any, generate_job: Any, gated_pod: Any, tmp_path: Path
 ) -> None:
