@@ -158,6 +158,19 @@ class TestAnOldView:
         stage.operator.step(100)
         assert len(stage.node.live()) == 1
 
+    def test_a_slot_that_changed_hands_is_not_confirmed_for_its_former_holder(self, stage: Stage) -> None:
+        stage.user.create("a", priority=9)
+        stage.user.create("b")
+        stage.step_until("patch lease")
+        stage.user.suspend("a", True)
+        SimulatedOperator(stage.api).rest()
+        lease, [pod] = stage.api.get("leases", LEASE), stage.node.live()
+        stage.operator.step(2)
+        assert pod.startswith("b-")
+        assert stage.api.get("leases", LEASE) == lease
+        stage.operator.step(100)
+        assert stage.node.live() == [pod]
+
     def test_a_run_that_no_watch_has_shown_is_found_before_a_lease_is_made_again(self, stage: Stage) -> None:
         late = SimulatedOperator(stage.api)
         stage.user.create("a")
