@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 STATE  ?= .darkroom
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check generate conformance bench constraints clean
+.PHONY: help setup demo up test check generate conformance stories bench constraints clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,8 +30,8 @@ demo: setup ## Learn a subject from five photos, then make a picture and a video
 up: setup ## Run the whole system on this machine until Ctrl-C
 	$(BIN)/darkroom up --state-dir $(STATE)
 
-test: setup ## Run the whole test suite
-	$(BIN)/python -m pytest
+test: setup ## Run the whole test suite, on embedded servers only
+	env -u KUBECONFIG $(BIN)/python -m pytest
 
 check: setup ## Style, types, import contracts, generated files
 	$(BIN)/ruff check .
@@ -45,6 +45,9 @@ generate: setup ## Write crds/ from the models in contract/
 
 conformance: setup ## Hold an API server to what Darkroom relies on: the one KUBECONFIG names, or the embedded one
 	$(BIN)/python -m pytest tests/conformance
+
+stories: setup ## Run the users' journeys on the API server that KUBECONFIG names, or on the embedded one
+	$(BIN)/python -m pytest tests/stories
 
 bench: setup ## Measure DeepCache on this machine
 	$(BIN)/python benchmarks/deepcache.py

@@ -15,7 +15,7 @@ import yaml
 
 from darkroom_contract.jobs import SPEC_MODELS
 from darkroom_contract.names import CATEGORY, GROUP, MAX_JOB_NAME_LENGTH, VERSION, Kind
-from darkroom_contract.specs import MUTABLE_FIELDS, GenerateJobSpec, JobSpec, TrainJobSpec
+from darkroom_contract.specs import MUTABLE_FIELDS, NOT_BLANK, GenerateJobSpec, JobSpec, TrainJobSpec
 from darkroom_contract.status import JobStatus
 
 Json = dict[str, Any]
@@ -46,6 +46,10 @@ def structural(schema: Json, definitions: Json) -> Json:
         del result["default"]
     if "properties" in result:
         result["properties"] = {name: structural(each, definitions) for name, each in result["properties"].items()}
+    if result.get("pattern") == NOT_BLANK:
+        # A pattern can only tell its regular expression; a rule tells what is wrong.
+        del result["pattern"]
+        result["x-kubernetes-validations"] = [{"rule": f"self.matches(r'{NOT_BLANK}')", "message": "must not be blank"}]
     if "items" in result:
         result["items"] = structural(result["items"], definitions)
     if isinstance(schema.get("additionalProperties"), dict):
