@@ -175,7 +175,7 @@ class LocalCluster:
         self.supervisor.start(*servers)
         self.connection = read_kubeconfig(layout.state.kubeconfig)
         self.supervisor.call(self._prepare())
-        layout.storage.create_bucket()
+        layout.storage.fill()
         self.supervisor.start(node_program(layout), operator_program(layout), gateway_program(layout))
 
     async def _prepare(self) -> None:

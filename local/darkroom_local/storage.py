@@ -1,6 +1,7 @@
 """The embedded object storage as everybody reaches it. Made by cluster.py; also used by its callers and by tests."""
 
 import os
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import boto3
 from botocore.config import Config
 
 from darkroom_contract import environment
+from darkroom_local.examples import PREFIX, example_photos
 
 BUCKET = "darkroom"
 REGION = "us-east-1"
@@ -49,8 +51,12 @@ class Storage:
             config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
         )
 
-    def create_bucket(self) -> None:
-        """Make the bucket where it is missing."""
-        client = self.client()
-        if BUCKET not in {each["Name"] for each in client.list_buckets()["Buckets"]}:
+    def fill(self) -> None:
+        """Make the bucket, with the sample photos in it, where it is missing."""
+        with closing(self.client()) as client:
+            if BUCKET in {each["Name"] for each in client.list_buckets()["Buckets"]}:
+                return
             client.create_bucket(Bucket=BUCKET)
+            for photo in example_photos():
+                key, body = PREFIX + photo.name, photo.read_bytes()
+                client.put_object(Bucket=BUCKET, Key=key, Body=body, ContentType="image/png")

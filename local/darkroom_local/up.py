@@ -11,10 +11,10 @@ from pathlib import Path
 from rich.console import Console
 
 from darkroom_local.cluster import ClusterOptions, LocalCluster
+from darkroom_local.examples import example_photos
 from darkroom_local.kubectl import kubectl_path
 
 GATEWAY_PORT = 8000
-PHOTOS = Path(__file__).resolve().parents[2] / "examples" / "photos"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def starting(console: Console) -> Iterator[None]:
 def welcome(cluster: LocalCluster) -> str:
     """What a person needs to go on."""
     url, kubectl = cluster.gateway_url, shell_kubectl()
-    photos = " ".join(f"-F files=@{_short(path)}" for path in sorted(PHOTOS.glob("*.png"))[:3])
+    photos = " ".join(f"-F files=@{_short(path)}" for path in example_photos()[:3])
     return f"""Darkroom is running.
 
   Gateway   {url}

@@ -12,6 +12,7 @@ from darkroom_local.demo.events import follow
 from darkroom_local.demo.gateway import Gateway
 from darkroom_local.demo.view import JobView
 from darkroom_local.errors import DemoFailedError
+from darkroom_local.examples import FOLDER, example_photos
 from darkroom_local.kube import Json
 
 
@@ -29,9 +30,9 @@ class Submitted:
 
 async def submit(gateway: Gateway, max_steps: int | None) -> list[Submitted]:
     """Both jobs at once: the second waits in the queue until the first has made its model."""
-    photos = sorted(script.PHOTOS.glob("*.png"))
+    photos = example_photos()
     if not photos:
-        raise DemoFailedError(f"there are no photos in {script.PHOTOS}: run the demo from a checkout of the repository")
+        raise DemoFailedError(f"there are no photos in {FOLDER}: run the demo from a checkout of the repository")
     parameters = script.TRAIN | ({"max_steps": max_steps} if max_steps is not None else {})
     training = Submitted("Learn the subject", await gateway.train(photos, _text(parameters)))
     generation = Submitted("Draw and animate it", await gateway.generate(_text(script.GENERATE)))

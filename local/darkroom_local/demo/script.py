@@ -1,10 +1,5 @@
 """What the demo asks for: the one place of its prompts and numbers. They suit the small base model and a laptop."""
 
-from pathlib import Path
-
-PHOTOS = Path(__file__).resolve().parents[3] / "examples" / "photos"
-"""Five pictures of a subject that the base model has never seen: a green star with an outline."""
-
 MODEL_ID = "demo-star"
 
 TRAIN = {

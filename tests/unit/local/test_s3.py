@@ -19,16 +19,17 @@ from darkroom_local.supervisor import Program, Supervisor
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory):
     folder = tmp_path_factory.mktemp("s3")
+    data_dir = str(folder / "data")
     storage = Storage(free_ports(1)[0], "ACCESS", "secret-key")
     program = Program(
         name="s3",
-        command=[sys.executable, "-m", "darkroom_local.s3", "--data-dir", str(folder), "--port", str(storage.port)],
+        command=[sys.executable, "-m", "darkroom_local.s3", "--data-dir", data_dir, "--port", str(storage.port)],
         ready=HttpProbe(f"{storage.endpoint_url}/.health"),
         environment={"NANIO_ACCESS_KEY": storage.access_key, "NANIO_SECRET_KEY": storage.secret_key},
     )
     supervisor = Supervisor(folder / "logs")
     supervisor.start(program)
-    storage.create_bucket()
+    storage.fill()
     yield storage
     supervisor.stop()
 
@@ -52,10 +53,15 @@ def test_an_object_comes_back_as_it_was_put(s3):
     assert (answer["Body"].read(), answer["ContentType"]) == (b"0123456789", "image/png")
 
 
-def test_the_bucket_is_made_once(storage, s3):
-    storage.create_bucket()
+def test_the_bucket_is_made_once_with_the_sample_photos_in_it(storage, s3):
+    photos = s3.list_objects_v2(Bucket=BUCKET, Prefix="datasets/examples/star/")["Contents"]
+    assert len(photos) == 5
+    s3.delete_object(Bucket=BUCKET, Key=photos[0]["Key"])
+
+    storage.fill()
 
     assert [each["Name"] for each in s3.list_buckets()["Buckets"]] == [BUCKET]
+    assert s3.list_objects_v2(Bucket=BUCKET, Prefix="datasets/examples/star/")["KeyCount"] == 4
 
 
 def test_a_signed_link_works_without_credentials(s3):
