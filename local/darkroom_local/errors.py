@@ -9,7 +9,8 @@ LocalError            a message that says what to do; the CLI prints it and exit
 │   ├── NotFoundError          404
 │   ├── ConflictError          409
 │   └── ExpiredError           410: the watch's resource version is too old
-└── DemoFailedError        a job of the demo failed
+└── DemoFailedError        a job of the demo failed, or the gateway refused it
+    └── GatewayUnavailableError   the gateway answered that something behind it is down
 """
 
 
@@ -34,6 +35,10 @@ class KubeconfigInvalidError(LocalError):
 
 
 class DemoFailedError(LocalError):
+    pass
+
+
+class GatewayUnavailableError(DemoFailedError):
     pass
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 from darkroom_local.demo.gateway import Gateway
-from darkroom_local.errors import DemoFailedError
+from darkroom_local.errors import DemoFailedError, GatewayUnavailableError
 from darkroom_local.kube import Json
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ async def follow(gateway: Gateway, events_url: str, job_url: str) -> AsyncGenera
             log.info("the stream of %s broke: %r", events_url, error)
         try:
             job = await gateway.read(job_url)
-        except httpx.TransportError as error:
+        except (httpx.TransportError, GatewayUnavailableError) as error:
             log.info("%s can't be read: %r", job_url, error)
         else:
             yield ServerEvent("status", job)

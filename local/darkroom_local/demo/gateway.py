@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import httpx
 
-from darkroom_local.errors import DemoFailedError
+from darkroom_local.errors import DemoFailedError, GatewayUnavailableError
 from darkroom_local.kube import Json
 
 TIMEOUT = httpx.Timeout(30, connect=5)
@@ -52,7 +52,8 @@ class Gateway:
     async def _ask(self, method: str, path: str, **options: Any) -> Json:
         response = await self.http.request(method, path, **options)
         if response.status_code >= 400:
-            raise DemoFailedError(f"{method} {path} was answered with {response.status_code}: {_detail(response)}")
+            kind = GatewayUnavailableError if response.status_code >= 500 else DemoFailedError
+            raise kind(f"{method} {path} was answered with {response.status_code}: {_detail(response)}")
         answer: Json = response.json()
         return answer
 

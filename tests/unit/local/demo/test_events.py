@@ -103,6 +103,13 @@ async def test_without_a_stream_the_job_is_asked_for_again_and_again(server):
     assert phases == ["Running", "Running", "Succeeded"]
 
 
+async def test_a_cluster_that_is_down_for_a_while_is_waited_for(server):
+    server.answers["/events"] = [(503, "")]
+    server.answers["/job"] = [(503, '{"detail": "The cluster is down."}'), (200, DONE)]
+
+    assert await followed(server) == [("status", {"phase": "Succeeded"})]
+
+
 async def test_a_job_that_was_deleted_ends_it(server):
     server.answers["/events"] = [(404, "")]
 
