@@ -10,6 +10,9 @@ from rich.table import Column
 
 from darkroom_local.demo.view import JobView, clock
 
+_REST = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+"""A column that takes what the others leave."""
+
 
 class Display(Protocol):
     """A context manager that is told of every change."""
@@ -30,11 +33,13 @@ class Bars:
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=16),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=12),
             TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[line]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+            # Whatever is too long for the terminal is cut here, and the bars stay as they are.
+            TextColumn("{task.fields[line]}", markup=False, table_column=_REST),
             console=console,
+            expand=True,
         )
         self._tasks: dict[str, TaskID] = {}
 

@@ -92,10 +92,10 @@ class JobView:
         if self.position is None:
             return "queued"
         parts = [f"queue position {self.position}"]
-        if self.waiting_for:
-            parts.append(f"waits for {self.waiting_for}")
         if self.starts_in_seconds is not None:
             parts.append(f"starts in {clock(self.starts_in_seconds)}")
+        if self.waiting_for:
+            parts.append(f"after {self.waiting_for.rpartition('/')[2]}")
         return ", ".join(parts)
 
     def _work(self) -> str:

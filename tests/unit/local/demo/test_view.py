@@ -28,7 +28,7 @@ def progress(stage, step=0, total=0, **more):
         ([status("Queued", queue={"position": 1})], "queue position 1"),
         (
             [status("Queued", queue={"position": 0, "waiting_for": "TrainJob/a", "estimated_start_seconds": 61.7})],
-            "queue position 0, waits for TrainJob/a, starts in 1:02",
+            "queue position 0, starts in 1:02, after a",
         ),
         ([status("Starting")], "starting"),
         ([status("Running")], "running"),
