@@ -73,8 +73,9 @@ class JobView:
 
     @property
     def milestone(self) -> tuple[object, ...]:
-        """What changes when there is something new to tell: the phase, the place in the queue, the stage."""
-        return self.phase, self.attempts, self.position, self.stage if self.phase == "Running" else ""
+        """What changes when there is something new to tell: phase, place in the queue, stage, quarter of the run."""
+        going_on = (self.stage, int(self.percent) // 25) if self.phase == "Running" else ()
+        return self.phase, self.attempts, self.position, going_on
 
     def describe(self) -> str:
         """One line for people."""

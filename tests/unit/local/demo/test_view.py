@@ -61,9 +61,11 @@ def test_progress_of_a_status_counts_until_there_is_live_progress():
     assert view_of(status("Running"), new, status("Running", progress=old)).step == 7
 
 
-def test_steps_are_no_milestones_but_stages_phases_and_places_in_the_queue_are():
+def test_steps_are_no_milestones_but_quarters_stages_phases_and_places_in_the_queue_are():
     training = view_of(status("Running"), progress("Training", 1, 10))
     assert training.milestone == training.after(ServerEvent(*progress("Training", 2, 10))).milestone
+    quarter = ("progress", progress("Training", 3, 10)[1] | {"progress_percentage": 25.0})
+    assert training.milestone != training.after(ServerEvent(*quarter)).milestone
     assert training.milestone != training.after(ServerEvent(*progress("Uploading"))).milestone
 
     first, second = (view_of(status("Queued", queue={"position": position})) for position in (0, 1))
