@@ -32,7 +32,7 @@ class ProgressReader:
         self._cache = cache
         self._changed = changed
         self._warned = False
-        self._unreadable = ""
+        self._unreadable: bytes | str | None = None
         try:
             self._redis = Redis.from_url(
                 url,
