@@ -45,13 +45,14 @@ class Resync:
             await asyncio.sleep(SETTLE_SECONDS)
             self._wanted.clear()
             try:
-                await self._list_all()
+                await self.once()
             except ApiError as error:
                 log.warning("resync: %s", error)
                 self._wanted.set()
             self._changed()
 
-    async def _list_all(self) -> None:
+    async def once(self) -> None:
+        """Raises `ApiError`, and `HistoryLostError` when nothing that is known can be relied on."""
         for kind in Kind:
             newest = max(self._cache.jobs.newest(), self._cache.broken.newest())
             found, version = await _uids(self._cluster.list_jobs(kind))

@@ -196,6 +196,9 @@ class SimulatedDoor:
     async def patch_lease(self, name: str, patch: Json) -> Json:
         return await self._carry_out("patch lease", lambda: self.api.patch("leases", name, patch))
 
+    def list_leases(self, selector: Mapping[str, str]) -> AsyncIterator[tuple[str, list[Json]]]:
+        return self._list("leases", selector)
+
     async def _list(self, plural: str, selector: Mapping[str, str]) -> AsyncIterator[tuple[str, list[Json]]]:
         def found() -> tuple[str, list[Json]]:
             documents = self.api.all(plural)

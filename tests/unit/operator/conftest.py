@@ -46,7 +46,7 @@ def start_operator(namespace: Namespace, tmp_path: Path) -> Iterator[Callable[..
 
     yield start
     for process in started:
-        process.stop()
+        process.kill()
 
 
 @pytest.fixture

@@ -181,8 +181,8 @@ def look(examples: int, steps: int) -> Any:
 
 
 TestOneAtATime = OneAtATime.TestCase
-TestOneAtATime.settings = look(40, 40)
+TestOneAtATime.settings = look(80, 40)
 TestTwoSlots = TwoSlots.TestCase
-TestTwoSlots.settings = look(20, 40)
+TestTwoSlots.settings = look(40, 40)
 
 pytestmark = pytest.mark.timeout(3600)
