@@ -9,7 +9,7 @@ from typing import Self
 
 from pydantic import Field, ValidationError
 
-from darkroom_contract.schema import Schema
+from darkroom_contract.schema import Metrics, Schema
 
 MAX_MESSAGE_BYTES = 4096
 MAX_TEXT_CHARACTERS = 800
@@ -86,7 +86,7 @@ class Outcome(Schema):
     message: str = ""
     prefix: str = Field("", description="Storage prefix of the files, ending in a slash.")
     files: tuple[OutcomeFile, ...] = ()
-    metrics: dict[str, float] = Field(default_factory=dict)
+    metrics: Metrics = Field(default_factory=dict)
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:

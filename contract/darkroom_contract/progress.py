@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from darkroom_contract.schema import Schema
+from darkroom_contract.schema import Metrics, Schema
 
 STREAM_MAX_LENGTH = 1000
 STREAM_TTL_SECONDS = 24 * 3600
@@ -39,7 +39,7 @@ class ProgressEvent(Schema):
     total: int = Field(0, ge=0, description="Steps of this stage; 0 when it has none to count.")
     progress_percentage: float = Field(0.0, ge=0.0, le=100.0, description="Of the whole run.")
     estimated_remaining_seconds: float | None = Field(None, ge=0.0, description="Until the end of the run.")
-    metrics: dict[str, float] = Field(default_factory=dict, description="Such as loss and learningRate.")
+    metrics: Metrics = Field(default_factory=dict, description="Such as loss and learningRate.")
     time: datetime = Field(description="When it was, in UTC.")
 
 

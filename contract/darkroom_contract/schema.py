@@ -1,8 +1,9 @@
 """The manner in which every model of the contract meets YAML and JSON: camelCase outside, snake_case inside."""
 
-from typing import Any, Self
+import math
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 
@@ -23,3 +24,11 @@ class Schema(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """The document as Kubernetes and JSON want it: camelCase, plain types, nothing that is None."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _finite(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+Metrics = Annotated[dict[str, float], AfterValidator(_finite)]
+"""Numbers by name, without NaN and infinity: JSON has neither, and what is written for them can't be read again."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from darkroom_local.apiserver.documents import Json
-from darkroom_local.apiserver.errors import expired
+from darkroom_local.apiserver.errors import StatusError, expired
 from darkroom_local.apiserver.selectors import Test
 from darkroom_local.apiserver.store import Event, Store, WindowExpiredError
 
@@ -79,8 +79,8 @@ class WatchHub:
             backlog.close()
 
     def watch(self, plan: WatchPlan) -> AsyncIterator[Change]:
-        """Begin to watch. Raises 410 when the wanted events are no longer known."""
-        self._missed(plan)
+        """Begin to watch. When the wanted events are no longer known the stream is one ERROR event with 410, as
+        Kubernetes has it (`newErrWatcher` of apiserver's cacher); clients such as kopf list anew after that alone."""
         return self._stream(plan)
 
     def _missed(self, plan: WatchPlan) -> list[Change]:
@@ -106,6 +106,8 @@ class WatchHub:
                 yield change
             async for change in self._live(plan, backlog):
                 yield change
+        except StatusError as error:
+            yield Change("ERROR", error.document())
         finally:
             silence()
             self._open.discard(backlog)

@@ -146,3 +146,9 @@ def test_a_dataset_uri_means_one_folder(uri: str) -> None:
 
 def test_models_of_two_namespaces_do_not_meet() -> None:
     assert model_record_key("a", "star") != model_record_key("b", "star")
+
+
+def test_metrics_that_json_can_t_hold_are_left_out() -> None:
+    outcome = Outcome(succeeded=True, metrics={"loss": float("nan"), "peak": float("inf"), "seconds": 3.0})
+    assert Outcome.from_message(outcome.to_message()) == outcome
+    assert outcome.metrics == {"seconds": 3.0}

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from darkroom_local.apiserver import watch
-from darkroom_local.apiserver.errors import StatusError
 from darkroom_local.apiserver.store import Store
 from darkroom_local.apiserver.watch import Change, WatchHub, WatchPlan
 
@@ -38,12 +37,11 @@ async def take(changes: AsyncIterator[Change], count: int) -> list[Change]:
     return [await asyncio.wait_for(anext(changes), 5) for _ in range(count)]
 
 
-async def test_events_that_are_forgotten_are_told_before_the_watch_begins(store: Store) -> None:
+async def test_events_that_are_forgotten_end_the_watch_with_an_error_event(store: Store) -> None:
     since = store.revision
     write(store, 6)
-    with pytest.raises(StatusError) as refusal:
-        WatchHub(store).watch(plan(since))
-    assert (refusal.value.code, refusal.value.reason) == (410, "Expired")
+    [told] = [change async for change in WatchHub(store).watch(plan(since))]
+    assert (told.kind, told.document["code"], told.document["reason"]) == ("ERROR", 410, "Expired")
 
 
 async def test_events_that_are_just_remembered_all_arrive(store: Store) -> None:
@@ -54,9 +52,8 @@ async def test_events_that_are_just_remembered_all_arrive(store: Store) -> None:
 
 
 async def test_a_revision_that_never_was_is_told(store: Store) -> None:
-    with pytest.raises(StatusError) as refusal:
-        WatchHub(store).watch(plan(store.revision + 1))
-    assert refusal.value.code == 410
+    [told] = [change async for change in WatchHub(store).watch(plan(store.revision + 1))]
+    assert (told.kind, told.document["code"]) == ("ERROR", 410)
 
 
 async def test_initial_events_end_with_a_marked_bookmark(store: Store) -> None:
