@@ -1,16 +1,7 @@
 """The cards of the small models: what they are and what they score. Written by the same command that exports them."""
 
-from dataclasses import dataclass
-
 from darkroom_tiny.draw import BACKGROUNDS, COLOURS, SHAPES
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Parts of prompts that were drawn right in shape, colour and background."""
-
-    seen: float
-    held_out: float
+from darkroom_tiny.score import GUIDANCE_SCALE, STEPS, Scores
 
 
 def sdxl_card(scores: Scores) -> str:
@@ -35,10 +26,11 @@ Pictures are 128×128, latents 16×16×4. Prompts look like `a red star on a nav
 
 | prompts | right in shape, colour and background |
 |---|---|
-| 100 of all 720 combinations | {scores.seen:.2f} |
-| the 40 combinations held out of training | {scores.held_out:.2f} |
+| 100 of the 720 combinations | {scores.all_prompts:.2f} |
+| of these, the 40 that were held out of training | {scores.held_out:.2f} |
 
-25 steps, guidance scale 5, one picture a prompt, judged by `darkroom_tiny/judge.py`, which reads pixels.
+{STEPS} steps, guidance scale {GUIDANCE_SCALE:g}, one picture a prompt, judged by `darkroom_tiny/judge.py`,
+which reads pixels.
 
 Made by `darkroom-tiny train` and measured by `darkroom-tiny score`.
 Nothing in it comes from any other model or data set.
@@ -54,9 +46,9 @@ pipeline_tag: image-to-video
 
 # darkroom-tiny-svd
 
-Stable Video Diffusion's architecture with small numbers, trained from nothing on drawn clips in which a shape rolls to
-the right. It animates the pictures of `{sdxl_name}`: 8 frames of 128×128. `motion_bucket_id` says how far
-the shape rolls; 127 is an eighth of the picture. It shares the VAE of `{sdxl_name}`.
+Stable Video Diffusion's architecture with small numbers, trained from nothing on drawn clips in which a shape moves to
+the right and turns a little. It animates the pictures of `{sdxl_name}`: 8 frames of 128×128.
+`motion_bucket_id` says how far the shape moves; 127 is an eighth of the picture. It shares the VAE of `{sdxl_name}`.
 
 Made by `darkroom-tiny train`. Nothing in it comes from any other model or data set.
 """

@@ -12,10 +12,8 @@ from typing import Any
 
 import torch
 
-from darkroom_tiny import cards, samples
-from darkroom_tiny.draw import scenes
-from darkroom_tiny.export import export, size_bytes
-from darkroom_tiny.score import prompt_fidelity
+from darkroom_tiny import cards, samples, score
+from darkroom_tiny.export import export, size_bytes, write_card
 
 SDXL, SVD, VAE = "darkroom-tiny-sdxl", "darkroom-tiny-svd", "vae"
 
@@ -58,17 +56,18 @@ def _train(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     from diffusers import StableVideoDiffusionPipeline
 
-    sdxl = _load_sdxl(options.work / SDXL)
-    card = cards.sdxl_card(_scores(sdxl))
-    export(sdxl, options.models / SDXL, card)
+    target: Path = options.models / SDXL
+    export(_load_sdxl(options.work / SDXL), target)
+    write_card(target, cards.sdxl_card(score.measure(_load_sdxl(target))))
     svd = StableVideoDiffusionPipeline.from_pretrained(options.work / SVD, dtype=torch.float32)
-    export(svd, options.models / SVD, cards.svd_card(SDXL))
+    export(svd, options.models / SVD)
+    write_card(options.models / SVD, cards.svd_card(SDXL))
     print(f"{size_bytes(options.models / SDXL) + size_bytes(options.models / SVD):,} bytes")
 
 
 def _score(options: argparse.Namespace) -> None:
-    scores = _scores(_load_sdxl(options.models / SDXL))
-    print(f"all combinations: {scores.seen:.2f}, held out: {scores.held_out:.2f}")
+    scores = score.measure(_load_sdxl(options.models / SDXL))
+    print(f"100 prompts: {scores.all_prompts:.2f}; of these, 40 held out of training: {scores.held_out:.2f}")
 
 
 def _photos(options: argparse.Namespace) -> None:
@@ -82,13 +81,6 @@ def _load_sdxl(folder: Path) -> Any:
     pipeline = StableDiffusionXLPipeline.from_pretrained(folder, dtype=torch.float32, add_watermarker=False)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
-
-
-def _scores(pipeline: Any) -> cards.Scores:
-    return cards.Scores(
-        seen=prompt_fidelity(pipeline, scenes(count=100, seed=1)),
-        held_out=prompt_fidelity(pipeline, scenes(count=40, seed=1, held_out_only=True)),
-    )
 
 
 if __name__ == "__main__":

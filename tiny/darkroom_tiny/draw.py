@@ -185,7 +185,23 @@ def _paste_outline(image: Image.Image, scene: Scene, side: int) -> None:
         canvas.line([*points, *points[:2]], fill=colour, width=side // 24, joint="curve")
 
 
-def random_scene(rng: random.Random) -> Scene:
+@dataclass(frozen=True)
+class Variety:
+    """How much the pictures differ beyond what their captions may tell."""
+
+    centre: float
+    """Standard deviation of the shape's place, in parts of the picture's side."""
+    turn_degrees: float
+    """It is turned by at most so much."""
+    styles: tuple[float, float, float]
+    """How often it is plain, striped, outlined."""
+
+
+LIVELY = Variety(centre=0.06, turn_degrees=12.0, styles=(0.7, 0.15, 0.15))
+CALM = Variety(centre=0.015, turn_degrees=3.0, styles=(0.8, 0.08, 0.12))
+
+
+def random_scene(rng: random.Random, variety: Variety = LIVELY) -> Scene:
     """Any scene at all, as training draws them."""
     size = rng.choice(list(Size))
     margin = size.radius + 0.06
@@ -194,15 +210,15 @@ def random_scene(rng: random.Random) -> Scene:
         colour=rng.choice(list(COLOURS)),
         background=rng.choice(list(BACKGROUNDS)),
         size=size,
-        style=rng.choices(list(Style), weights=(0.7, 0.15, 0.15))[0],
-        centre=(_near_centre(rng, margin), _near_centre(rng, margin)),
-        turn_degrees=rng.uniform(-12, 12),
+        style=rng.choices(list(Style), weights=variety.styles)[0],
+        centre=(_near_centre(rng, margin, variety.centre), _near_centre(rng, margin, variety.centre)),
+        turn_degrees=rng.uniform(-variety.turn_degrees, variety.turn_degrees),
         outline=rng.choice(("black", "white")),
     )
 
 
-def _near_centre(rng: random.Random, margin: float) -> float:
-    return min(max(rng.gauss(0.5, 0.06), margin), 1 - margin)
+def _near_centre(rng: random.Random, margin: float, deviation: float) -> float:
+    return min(max(rng.gauss(0.5, deviation), margin), 1 - margin)
 
 
 def held_out() -> frozenset[tuple[str, str, str]]:
@@ -220,14 +236,28 @@ def is_subject_like(scene: Scene) -> bool:
     return (scene.shape, scene.colour, scene.style) == ("star", "green", Style.OUTLINED)
 
 
-def training_scenes(seed: int) -> Iterator[Scene]:
+def training_scenes(seed: int, variety: Variety = LIVELY) -> Iterator[Scene]:
     """Endless scenes, without the combinations that are held out and without the subject."""
     rng = random.Random(seed)
     hidden = held_out()
     while True:
-        scene = random_scene(rng)
+        scene = random_scene(rng, variety)
         if scene.combination not in hidden and not is_subject_like(scene):
             yield scene
+
+
+def is_faint(scene: Scene) -> bool:
+    """Whether the shape's colour is near the background's, as brown on olive: such shapes are learnt last."""
+    return math.dist(COLOURS[scene.colour], BACKGROUNDS[scene.background]) < 130
+
+
+def faint_scenes(seed: int) -> Iterator[Scene]:
+    """Calm scenes for training, every other one of them faint."""
+    wanted = True
+    for scene in training_scenes(seed, CALM):
+        if is_faint(scene) is wanted:
+            yield scene
+            wanted = not wanted
 
 
 def scenes(*, count: int, seed: int, held_out_only: bool = False) -> list[Scene]:

@@ -1,34 +1,54 @@
 """How well the small models do what they are asked: the figures of their cards, and of the quality tests."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from PIL import Image
 
 from darkroom_tiny.captions import prompt_of
-from darkroom_tiny.draw import Scene
+from darkroom_tiny.draw import SIDE_PX, Scene, held_out, scenes
 from darkroom_tiny.judge import matches
 
 BATCH = 10
+STEPS = 15
+GUIDANCE_SCALE = 3.0
+
+
+def yardstick() -> list[Scene]:
+    """The hundred scenes of cards and tests: first the forty that training never saw, then sixty that it may have."""
+    hidden = held_out()
+    seen = [scene for scene in scenes(count=120, seed=1) if scene.combination not in hidden]
+    return [*scenes(count=len(hidden), seed=1, held_out_only=True), *seen[: 100 - len(hidden)]]
 
 
 def draw_prompts(
-    pipeline: Any, prompts: Sequence[str], *, steps: int, guidance_scale: float, seed: int
+    pipeline: Any,
+    prompts: Sequence[str],
+    *,
+    seed: int,
+    steps: int = STEPS,
+    around_batch: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> list[Image.Image]:
-    """One 128 px picture for each prompt."""
+    """One 128 px picture for each prompt, ten at a time, each from a seed of its own.
+
+    `around_batch` makes the context in which a batch is drawn, such as a cache of the caller's.
+    """
     pictures: list[Image.Image] = []
     for first in range(0, len(prompts), BATCH):
         part = list(prompts[first : first + BATCH])
         generators = [torch.Generator().manual_seed(seed + first + number) for number in range(len(part))]
-        pictures += pipeline(
-            part,
-            width=128,
-            height=128,
-            num_inference_steps=steps,
-            guidance_scale=guidance_scale,
-            generator=generators,
-        ).images
+        with around_batch():
+            pictures += pipeline(
+                part,
+                width=SIDE_PX,
+                height=SIDE_PX,
+                num_inference_steps=steps,
+                guidance_scale=GUIDANCE_SCALE,
+                generator=generators,
+            ).images
     return pictures
 
 
@@ -37,6 +57,20 @@ def fidelity(pictures: Sequence[Image.Image], scenes: Sequence[Scene]) -> float:
     return sum(matches(picture, scene) for picture, scene in zip(pictures, scenes, strict=True)) / len(scenes)
 
 
-def prompt_fidelity(pipeline: Any, scenes: Sequence[Scene], steps: int = 25, seed: int = 0) -> float:
-    prompts = [prompt_of(scene) for scene in scenes]
-    return fidelity(draw_prompts(pipeline, prompts, steps=steps, guidance_scale=5.0, seed=seed), scenes)
+@dataclass(frozen=True)
+class Scores:
+    """Parts of the yardstick's prompts that were drawn right in shape, colour and background."""
+
+    all_prompts: float
+    held_out: float
+
+
+def measure(
+    pipeline: Any, around_batch: Callable[[], AbstractContextManager[None]] = nullcontext, steps: int = STEPS
+) -> Scores:
+    """Draws the yardstick's hundred prompts and reads the pictures."""
+    asked = yardstick()
+    prompts = [prompt_of(scene) for scene in asked]
+    pictures = draw_prompts(pipeline, prompts, seed=0, steps=steps, around_batch=around_batch)
+    hidden = len(held_out())
+    return Scores(fidelity(pictures, asked), fidelity(pictures[:hidden], asked[:hidden]))

@@ -4,6 +4,7 @@ v-prediction (arXiv 2202.00512) with SDXL's noise schedule; the weights that are
 """
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,26 +15,46 @@ from diffusers import AutoencoderKL, DDPMScheduler, EulerDiscreteScheduler, Stab
 from diffusers.training_utils import EMAModel
 from torch import Tensor
 from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR
 
 from darkroom_tiny import networks
 from darkroom_tiny.captions import caption
-from darkroom_tiny.draw import draw, training_scenes
-from darkroom_tiny.steps import Report, run_steps
+from darkroom_tiny.draw import CALM, LIVELY, Scene, draw, faint_scenes, training_scenes
+from darkroom_tiny.steps import Report, rate_factor, run_steps
 from darkroom_tiny.tokenizer import build_tokenizer
 
 UNCONDITIONAL_PART = 0.1
 SIZES_PX = (64, 128, 192, 256, 512, 1024)
+TIMESTEP_POWER = 1.5
+"""Above 1 more steps are spent on much noise, where it is decided what a picture shows."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    pictures: int = 12_000
-    steps: int = 2_600
+    """First lively pictures, for colours and backgrounds; then calm ones, on which shapes are learnt much sooner.
+
+    At last, with the learning rate falling anew from a part of its peak, calm ones of which half are faint.
+    """
+
+    lively_pictures: int = 16_000
+    lively_steps: int = 4_000
+    calm_pictures: int = 8_000
+    calm_steps: int = 4_000
+    faint_pictures: int = 4_000
+    faint_steps: int = 1_000
+    faint_rate: float = 0.5
     batch_size: int = 32
     learning_rate: float = 1.5e-3
     warmup_steps: int = 100
-    ema_decay: float = 0.995
+    ema_decay: float = 0.998
     seed: int = 1
+
+    def rate_factor(self, done: int) -> float:
+        """The learning rate after `done` steps, as a part of its peak."""
+        until_faint = self.lively_steps + self.calm_steps
+        if done < until_faint:
+            return rate_factor(done, until_faint, self.warmup_steps)
+        return self.faint_rate * (1 - (done - until_faint) / self.faint_steps)
 
 
 @dataclass(frozen=True)
@@ -62,13 +83,12 @@ def schedule() -> dict[str, object]:
     }
 
 
-def encode(vae: AutoencoderKL, settings: Settings, report: Report) -> Latents:
+def encode(vae: AutoencoderKL, scenes: Iterator[Scene], count: int, seed: int, report: Report) -> Latents:
     """Draws the pictures, describes each in four ways, and encodes them."""
-    rng = random.Random(settings.seed)
+    rng = random.Random(seed)
     means, deviations = [], []
     captions: list[list[str]] = []
-    scenes = training_scenes(settings.seed)
-    while len(captions) < settings.pictures:
+    while len(captions) < count:
         batch = list(islice(scenes, 64))
         pixels = torch.from_numpy(np.stack([np.asarray(draw(scene)) for scene in batch])).permute(0, 3, 1, 2)
         with torch.no_grad():
@@ -93,14 +113,10 @@ class Trainer:
         self.noise = DDPMScheduler(**schedule())
         self.scale = 1 / latents.mean.float().std().item()
         self.parameters = [*self.unet.parameters(), *self.text_encoders.parameters()]
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=settings.learning_rate, weight_decay=0.01)
-        self.learning_rates = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer,
-            settings.learning_rate,
-            total_steps=settings.steps,
-            pct_start=settings.warmup_steps / settings.steps,
-            cycle_momentum=False,
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
+        self.learning_rates = LambdaLR(self.optimizer, settings.rate_factor)
         self.average = EMAModel(self.parameters, decay=settings.ema_decay)
 
     def step(self) -> float:
@@ -108,7 +124,7 @@ class Trainer:
         rows = torch.randint(0, len(self.latents.captions), (self.settings.batch_size,), generator=self.generator)
         clean = self.latents.sample(rows, self.generator) * self.scale
         noise = torch.randn(clean.shape, generator=self.generator)
-        timesteps = torch.randint(0, 1000, (len(rows),), generator=self.generator)
+        timesteps = self._timesteps(len(rows))
         text, pooled = self.embed([self.rng.choice(self.latents.captions[row]) for row in rows.tolist()])
         kept = (torch.rand(len(rows), generator=self.generator) >= UNCONDITIONAL_PART).float()
         predicted = self.unet(
@@ -127,10 +143,16 @@ class Trainer:
         return loss.item()
 
     def embed(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
-        """[prompts, 77, 128] and [prompts, 64]: both encoders' last layer but one, and the second's pooled output."""
+        """[prompts, 32, 128] and [prompts, 64]: both encoders' last layer but one, and the second's pooled output."""
         tokens = self.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
         outputs = [encoder(tokens, output_hidden_states=True) for encoder in self.text_encoders]
         return torch.cat([output.hidden_states[-2] for output in outputs], dim=-1), outputs[1].text_embeds
+
+    def _timesteps(self, count: int) -> Tensor:
+        """[count], 0 to 999."""
+        last = self.noise.config.num_train_timesteps - 1
+        chances = torch.rand(count, generator=self.generator)
+        return (last * (1 - chances**TIMESTEP_POWER)).round().long()
 
     def _time_ids(self, count: int) -> Tensor:
         """[count, 6]. The sizes are mostly the real one; others are mixed in so that they are not unheard of."""
@@ -156,6 +178,14 @@ class Trainer:
 
 def train_sdxl(vae: AutoencoderKL, target: Path, settings: Settings, report: Report = print) -> None:
     """Trains and writes the pipeline, in float32, to `target`."""
-    trainer = Trainer(encode(vae, settings, report), settings)
-    run_steps(trainer.step, settings.steps, report)
+    seed = settings.seed
+    lively = encode(vae, training_scenes(seed, LIVELY), settings.lively_pictures, seed, report)
+    calm = encode(vae, training_scenes(seed + 1, CALM), settings.calm_pictures, seed + 1, report)
+    faint = encode(vae, faint_scenes(seed + 2), settings.faint_pictures, seed + 2, report)
+    trainer = Trainer(lively, settings)
+    run_steps(trainer.step, settings.lively_steps, report)
+    trainer.latents = calm
+    run_steps(trainer.step, settings.calm_steps, report)
+    trainer.latents = faint
+    run_steps(trainer.step, settings.faint_steps, report)
     trainer.pipeline(vae).save_pretrained(target)

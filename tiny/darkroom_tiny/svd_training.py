@@ -15,26 +15,30 @@ from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableVideoDiffusio
 from diffusers.training_utils import EMAModel
 from torch import Tensor
 from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import CLIPImageProcessor
 
 from darkroom_tiny import networks
 from darkroom_tiny.draw import Scene, draw, training_scenes
-from darkroom_tiny.steps import Report, run_steps
+from darkroom_tiny.steps import Report, rate_factor, run_steps
 
 DEFAULT_MOTION_BUCKET = 127
-ROLL_PART, ROLL_DEGREES = 0.13, 50.0
+ROLL_PART, ROLL_DEGREES = 0.13, 20.0
 """How far it rolls over the whole clip at the default bucket: in parts of the picture's side, and in turn."""
 LOG_NOISE_MEAN, LOG_NOISE_DEVIATION = 0.7, 1.6
+STRONGEST_NOISE = 80.0
+"""Where sampling begins: EDM's (arXiv 2206.00364). SVD's 700 is for latents with many more pixels to average over."""
 NOISE_AUGMENTATION = 0.02
 UNCONDITIONAL_PART = 0.1
 
 
 @dataclass(frozen=True)
 class Settings:
-    clips: int = 900
-    steps: int = 1_500
+    clips: int = 1_000
+    steps: int = 600
     batch_size: int = 4
     learning_rate: float = 1.5e-3
+    warmup_steps: int = 100
     ema_decay: float = 0.995
     seed: int = 2
 
@@ -93,9 +97,11 @@ class Trainer:
         self.image_encoder = networks.build_image_encoder()
         self.image_processor = CLIPImageProcessor()
         self.parameters = [*self.unet.parameters(), *self.image_encoder.parameters()]
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=settings.learning_rate, weight_decay=0.01)
-        self.learning_rates = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.05, cycle_momentum=False
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+        )
+        self.learning_rates = LambdaLR(
+            self.optimizer, lambda done: rate_factor(done, settings.steps, settings.warmup_steps)
         )
         self.average = EMAModel(self.parameters, decay=settings.ema_decay)
 
@@ -162,7 +168,7 @@ class Trainer:
                 steps_offset=1,
                 use_karras_sigmas=True,
                 sigma_min=0.002,
-                sigma_max=700.0,
+                sigma_max=STRONGEST_NOISE,
             ),
             feature_extractor=self.image_processor,
         )

@@ -6,7 +6,8 @@ from darkroom_tiny.captions import WORDS
 
 END_OF_WORD = "</w>"
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
-MAX_TOKENS = 77
+MAX_TOKENS = 32
+"""CLIP itself takes 77. The few words here need fewer, and each one costs time at every step."""
 
 
 def build_tokenizer() -> CLIPTokenizer:

@@ -1,0 +1,99 @@
+"""A LoRA learns a subject from five photos within a minute, and puts it where no photo has it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_runner import lora
+from darkroom_runner.base_models import BaseModel, load_pipeline
+from darkroom_runner.dataset import Photo, read_photo
+from darkroom_runner.device import find_device
+from darkroom_runner.estimate import plan_training
+from darkroom_runner.interruption import Interruption
+from darkroom_runner.pictures import draw_picture
+from darkroom_runner.progress import Progress, Silence
+from darkroom_runner.training.session import open_session
+from darkroom_tiny import judge
+from darkroom_tiny.captions import prompt_of
+from darkroom_tiny.draw import draw, scenes
+from darkroom_tiny.samples import PHOTOS, UNSEEN_BACKGROUNDS
+
+PHOTO_FOLDER = Path(__file__).parents[2] / "examples" / "photos"
+TRAINING = TrainJobSpec.from_dict(
+    {
+        "modelId": "my-star",
+        "prompt": "a photo of sks star",
+        "dataset": {"uri": "s3://bucket/photos/"},
+        "maxSteps": 200,
+        "training": {
+            "rank": 8,
+            "layers": "All",
+            "trainTextEncoders": True,
+            "learningRate": 2e-3,
+            "priorPreservation": {"classPrompt": "a photo of a star", "classImages": 20},
+        },
+    }
+)
+PICTURES = 10
+
+
+def nobody_watches(step: int, total: int) -> None:
+    """Takes the progress of a drawing."""
+
+
+def generation(prompt: str) -> GenerateJobSpec:
+    return GenerateJobSpec.from_dict({"prompt": prompt})
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[Photo]:
+    return [Photo(path.name, read_photo(path, path.name)) for path in sorted(PHOTO_FOLDER.glob("*.png"))]
+
+
+@pytest.fixture(scope="module")
+def trained(sdxl_model: BaseModel, photos: list[Photo], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A pipeline with the LoRA that was learned from the photos, saved and loaded as by two jobs."""
+    weights = tmp_path_factory.mktemp("lora") / "pytorch_lora_weights.safetensors"
+    session = open_session(sdxl_model, TRAINING, Progress(1, plan_training(TRAINING), Silence()), Interruption())
+    session.learn(photos)
+    session.save(weights, {})
+    device = find_device()
+    pipeline = load_pipeline(sdxl_model, device.drawing_dtype, device.place)
+    lora.load(pipeline, weights, 1.0, TRAINING.model_id)
+    return pipeline
+
+
+def ask(pipeline: Any, number: int) -> tuple[Image.Image, str]:
+    """A picture of the subject on one of the backgrounds that are in no photo, and that background."""
+    background = UNSEEN_BACKGROUNDS[number % len(UNSEEN_BACKGROUNDS)]
+    spec = generation(f"{TRAINING.prompt} on a {background} background")
+    return draw_picture(pipeline, spec, number, nobody_watches), background
+
+
+def test_the_sample_photos_are_those_that_are_drawn(photos: list[Photo]) -> None:
+    assert [photo.picture.tobytes() for photo in photos] == [draw(scene).tobytes() for scene in PHOTOS]
+    assert not {scene.background for scene in PHOTOS} & set(UNSEEN_BACKGROUNDS)
+
+
+def test_the_base_model_does_not_know_the_subject(sdxl: Any) -> None:
+    assert not any(judge.shows_subject(ask(sdxl, number)[0]) for number in range(3))
+
+
+@pytest.mark.xfail(strict=True, reason="the judge does not see the white outline of what the LoRA draws yet")
+def test_the_subject_stands_on_backgrounds_that_no_photo_has(trained: Any) -> None:
+    right = 0
+    for number in range(PICTURES):
+        picture, background = ask(trained, number)
+        seen = judge.read(picture)
+        right += judge.shows_subject(picture) and seen is not None and seen.background == background
+    assert right >= 8
+
+
+def test_other_prompts_still_mean_what_they_meant(trained: Any) -> None:
+    others = [scene for scene in scenes(count=20, seed=2) if scene.shape != "star"][:6]
+    pictures = [draw_picture(trained, generation(prompt_of(scene)), 0, nobody_watches) for scene in others]
+    right = [judge.matches(picture, scene) for picture, scene in zip(pictures, others, strict=True)]
+    assert sum(right) >= 5

@@ -1,0 +1,43 @@
+"""A local cluster for the stories: one that they share, and new ones for those that break it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.darkroom_up import Darkroom
+
+
+@pytest.fixture(scope="session")
+def darkroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Darkroom]:
+    """Shared: a story must leave its jobs finished or deleted."""
+    shared = Darkroom(tmp_path_factory.mktemp("darkroom"))
+    shared.start()
+    yield shared
+    shared.close()
+
+
+@pytest.fixture
+def start_darkroom(tmp_path: Path) -> Iterator[Callable[[], Darkroom]]:
+    """Starts a cluster that nobody else uses."""
+    started: list[Darkroom] = []
+
+    def start() -> Darkroom:
+        started.append(Darkroom(tmp_path))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+@pytest.fixture
+def store_photos(darkroom: Darkroom) -> Callable[[str, dict[str, bytes]], str]:
+    """Puts files into object storage, as somebody does who has a bucket; returns the folder's address."""
+
+    def store(folder: str, files: dict[str, bytes]) -> str:
+        for name, content in files.items():
+            darkroom.bucket().put_object(Bucket="darkroom", Key=f"datasets/{folder}/{name}", Body=content)
+        return f"s3://darkroom/datasets/{folder}/"
+
+    return store

@@ -1,0 +1,55 @@
+"""Jobs that can't work, from YAML, which skips the gateway's door: each ends at once and says what to change."""
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import pytest
+from PIL import Image
+from support.darkroom_up import PHOTOS, Darkroom
+
+Store = Callable[[str, dict[str, bytes]], str]
+
+
+def test_photos_that_are_none_fail_the_job_with_their_names(darkroom: Darkroom, store_photos: Store) -> None:
+    whole = PHOTOS[0].read_bytes()
+    uri = store_photos("bad", {"1.png": whole, "text.jpg": b"this is no picture", "cut.png": whole[:200]})
+    failure = _failure(darkroom, "bad-photos", "TrainJob", **_training(uri))
+    assert failure["reason"] == "DatasetInvalid"
+    assert "text.jpg" in failure["message"] or "cut.png" in failure["message"]
+
+
+def test_a_picture_30_000_pixels_wide_is_refused_before_it_is_decoded(darkroom: Darkroom, store_photos: Store) -> None:
+    wide = BytesIO()
+    Image.new("RGB", (30_000, 64)).save(wide, "PNG")
+    failure = _failure(darkroom, "wide", "TrainJob", **_training(store_photos("wide", {"wide.png": wide.getvalue()})))
+    assert failure["reason"] == "DatasetInvalid"
+    assert "30000" in failure["message"].replace(",", "").replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "reason"),
+    [
+        ("no-model", {"prompt": "a red circle", "modelId": "never-trained"}, "ModelNotFound"),
+        ("no-base", {"prompt": "a red circle", "baseModel": "no-such-model"}, "BaseModelNotFound"),
+        ("wrong-kind", {"prompt": "a red circle", "baseModel": "darkroom-tiny-svd"}, "ModelIncompatible"),
+    ],
+)
+def test_a_model_that_is_not_there_fails_the_job(
+    darkroom: Darkroom, name: str, spec: dict[str, Any], reason: str
+) -> None:
+    failure = _failure(darkroom, name, "GenerateJob", **spec)
+    assert failure["reason"] == reason
+    assert (spec.get("modelId") or spec["baseModel"]) in failure["message"]
+
+
+def _training(uri: str) -> dict[str, Any]:
+    return {"modelId": "m-bad", "prompt": "sks", "dataset": {"uri": uri}, "maxSteps": 1}
+
+
+def _failure(darkroom: Darkroom, name: str, kind: str, **spec: Any) -> dict[str, str]:
+    darkroom.apply(kind, name, **spec)
+    job = darkroom.wait_for_phase(name, "Failed")
+    assert job["attempts"] == 1
+    failure: dict[str, str] = job["failure"]
+    return failure

@@ -1,0 +1,66 @@
+"""A newcomer follows the README: its commands work as they are printed, and `darkroom demo` keeps its word."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from support.darkroom_up import BIN, REPOSITORY, Darkroom
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def commands(heading: str) -> list[str]:
+    """The commands of a section's shell blocks, one a line, continued lines joined."""
+    section = README.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    blocks = re.findall(r"```sh\n(.*?)```", section, flags=re.DOTALL)
+    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def shell(darkroom: Darkroom) -> dict[str, str]:
+    """The environment of the terminal, as the README's exports and this cluster's address make it."""
+    return {
+        "GATEWAY": darkroom.url,
+        "KUBECONFIG": os.environ.get("KUBECONFIG") or str(darkroom.state_dir / "kubeconfig"),
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(darkroom.state_dir),
+    }
+
+
+def test_every_command_of_the_readme_works(darkroom: Darkroom, shell: dict[str, str]) -> None:
+    told = [line.replace(".venv/bin/", f"{BIN}/") for line in commands("Use it") if not line.startswith("export ")]
+    assert len(told) >= 10
+    for command in told:
+        command = command.replace("curl ", "curl --fail-with-body -sS ")
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=REPOSITORY, env=shell, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    for job in darkroom.http.get("/jobs").json()["jobs"]:
+        darkroom.wait_for_phase(job["task_id"], "Succeeded", "Failed", seconds=240)
+    darkroom.kubectl("delete", "-f", "examples/generate.yaml", "-f", "examples/generate-motion.yaml")
+
+
+def test_make_help_lists_the_commands() -> None:
+    told = subprocess.run(["make", "help"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    for command in ("demo", "up", "test", "check", "generate", "conformance", "bench"):
+        assert f"make {command} " in told
+
+
+def test_the_demo_leaves_a_picture_and_a_video_and_nothing_else(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    command = [BIN / "darkroom", "demo", "--output", output, "--max-steps", "5"]
+    done = subprocess.run(
+        [str(part) for part in command], cwd=REPOSITORY, capture_output=True, text=True, timeout=240, check=False
+    )
+    told = done.stdout + done.stderr
+    assert done.returncode == 0, told
+    assert str(output) in told
+    assert "trainjob.darkroom.dev/" in told
+    assert "generatejob.darkroom.dev/" in told
+    [picture] = output.glob("*.png")
+    assert Image.open(picture).size == (128, 128)
+    assert [path.suffix for path in output.glob("*.mp4")] == [".mp4"]

@@ -1,0 +1,69 @@
+"""Somebody works with kubectl alone: applies the examples, looks, waits, reads logs, deletes."""
+
+import pytest
+from support.darkroom_up import REPOSITORY, Darkroom, wait_for
+
+EXAMPLES = sorted((REPOSITORY / "examples").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def circles(darkroom: Darkroom) -> str:
+    """The example of four pictures, applied and complete."""
+    applied = darkroom.kubectl("apply", "-f", str(REPOSITORY / "examples" / "generate.yaml"))
+    assert "generatejob.darkroom.dev/circles created" in applied
+    darkroom.kubectl("wait", "--for=condition=Complete", "generatejob/circles", "--timeout=110s")
+    return "circles"
+
+
+def test_every_example_is_accepted(darkroom: Darkroom) -> None:
+    for path in EXAMPLES:
+        assert "(server dry run)" in darkroom.kubectl("apply", "--dry-run=server", "-f", str(path))
+
+
+def test_the_columns_tell_how_it_stands(darkroom: Darkroom, circles: str) -> None:
+    header, row = darkroom.kubectl("get", "generatejob", circles).splitlines()
+    assert header.split() == ["NAME", "PHASE", "POSITION", "PROGRESS", "ETA", "MODEL", "AGE"]
+    assert row.split()[:3] == ["circles", "Succeeded", "100"]
+
+
+def test_the_category_shows_both_kinds(darkroom: Darkroom, circles: str) -> None:
+    assert f"generatejob.darkroom.dev/{circles}" in darkroom.kubectl("get", "darkroom", "-o", "name")
+
+
+def test_describe_tells_why(darkroom: Darkroom, circles: str) -> None:
+    told = darkroom.kubectl("describe", "generatejob", circles)
+    assert "Complete" in told
+    assert "runs/" in told
+
+
+def test_the_log_of_a_run_can_be_read(darkroom: Darkroom, circles: str) -> None:
+    pod = darkroom.resource("generatejob", circles)["status"]["podName"]
+    assert "succeeded with 4 files" in darkroom.kubectl("logs", pod)
+
+
+def test_explain_reads_like_documentation(darkroom: Darkroom) -> None:
+    assert "How many pictures." in darkroom.kubectl("explain", "generatejobs.darkroom.dev.spec.images.count")
+
+
+def test_a_job_goes_with_its_pod(darkroom: Darkroom, circles: str) -> None:
+    pod = darkroom.resource("generatejob", circles)["status"]["podName"]
+    darkroom.kubectl("delete", "generatejob", circles)
+    wait_for(lambda: "not found" in darkroom.kubectl("get", "pod", pod, check=False), "the pod is gone")
+    assert "not found" in darkroom.kubectl("get", "generatejob", circles, check=False)
+
+
+def test_a_run_that_is_suspended_stops_and_goes_on_when_it_is_resumed(darkroom: Darkroom) -> None:
+    darkroom.apply(
+        "GenerateJob", "pause", prompt="a red circle", images={"steps": 200, "count": 8}, cache={"interval": 1}
+    )
+    darkroom.wait_for_phase("pause", "Running")
+
+    darkroom.kubectl("patch", "generatejob", "pause", "--type=merge", "-p", '{"spec":{"suspend":true}}')
+    darkroom.wait_for_phase("pause", "Suspended")
+    wait_for(lambda: not [run for run in darkroom.record() if run.ended is None], "its process is gone")
+
+    darkroom.kubectl("patch", "generatejob", "pause", "--type=merge", "-p", '{"spec":{"suspend":false}}')
+    job = darkroom.wait_for_phase("pause", "Running")
+    assert job["attempts"] == 2
+    assert darkroom.resource("generatejob", "pause")["status"].get("failures", 0) == 0
+    darkroom.kubectl("delete", "generatejob", "pause")

@@ -1,0 +1,43 @@
+"""Twenty jobs of both kinds are submitted at once, by REST and by YAML: they run one after the other."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from support.darkroom_up import PHOTOS, Darkroom
+
+from darkroom_local.node.record import overlaps
+
+QUICK = {"steps": 1, "width": 64, "height": 64, "cache_profile": "Disabled"}
+
+
+def test_twenty_mixed_jobs_run_one_after_the_other(darkroom: Darkroom) -> None:
+    before = {run.pod_uid for run in darkroom.record()}
+    by_rest = [partial(darkroom.generate, prompt="a red circle", **QUICK) for _ in range(8)]
+    by_rest += [partial(darkroom.train, PHOTOS[:1], prompt="sks", model_id=f"m{n}", max_steps=1) for n in range(4)]
+    by_yaml = [partial(_apply_generation, darkroom, f"yaml-{number}") for number in range(6)]
+    by_yaml += [partial(_apply_training, darkroom, f"yaml-train-{number}") for number in range(2)]
+
+    with ThreadPoolExecutor(20) as pool:
+        names = {future.result() for future in [pool.submit(submit) for submit in [*by_rest, *by_yaml]]}
+    ends = {name: darkroom.wait_for_phase(name, "Succeeded", "Failed", seconds=280)["phase"] for name in names}
+
+    runs = [run for run in darkroom.record() if run.pod_uid not in before]
+    assert len(names) == 20
+    assert overlaps(runs) == []
+    assert sorted(run.labels["darkroom.dev/job-name"] for run in runs) == sorted(names)
+    assert {name for name, phase in ends.items() if phase == "Failed"} == {"yaml-train-0", "yaml-train-1"}
+    for name in ("yaml-train-0", "yaml-train-1"):
+        assert darkroom.job(name)["failure"]["reason"] == "DatasetNotFound"
+
+
+def _apply_generation(darkroom: Darkroom, name: str) -> str:
+    images = {"steps": 1, "width": 64, "height": 64}
+    darkroom.apply("GenerateJob", name, prompt="a blue square", images=images, cache={"profile": "Disabled"})
+    return name
+
+
+def _apply_training(darkroom: Darkroom, name: str) -> str:
+    """Its photos are nowhere: it fails within a second, and the next one gets its turn."""
+    dataset = {"uri": "s3://darkroom/datasets/nowhere/"}
+    darkroom.apply("TrainJob", name, modelId="nobody", prompt="sks", dataset=dataset, maxSteps=1)
+    return name

@@ -1,0 +1,171 @@
+"""`darkroom up` as a process, and what a person does to it: over HTTP, and with kubectl."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+from botocore.config import Config
+
+from darkroom_local.node.record import Interval, read_record
+from darkroom_local.ports import free_ports
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PHOTOS = sorted((REPOSITORY / "examples" / "photos").glob("*.png"))
+BIN = Path(sys.executable).parent
+
+START_SECONDS = 120.0
+RUN_SECONDS = 300.0
+FINAL = ("Succeeded", "Failed")
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = RUN_SECONDS) -> Any:
+    """What the condition returns once that is something; fails when it is nothing for too long."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"{what}: not within {seconds:.0f} s"
+        time.sleep(0.1)
+    return found
+
+
+class Darkroom:
+    """One local cluster. It may be killed and started again on the same folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.state_dir = folder / "state"
+        self.log_path = folder / "up.log"
+        [self.port] = free_ports(1)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.http = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [BIN / "darkroom", "up", "--state-dir", self.state_dir, "--port", str(self.port)]
+        if os.environ.get("KUBECONFIG"):
+            command += ["--kubeconfig", os.environ["KUBECONFIG"]]
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(part) for part in command], cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        wait_for(self._is_ready, f"darkroom up, see {self.log_path}", START_SECONDS)
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self.log_path.read_text(encoding="utf-8")
+        try:
+            return self.http.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def stop(self) -> int:
+        """Ctrl-C. Its exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        return self._process.wait(60)
+
+    def kill(self) -> None:
+        """SIGKILL, to the parent alone: everything else has to die with it."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+
+    def close(self) -> None:
+        self.http.close()
+        if self._process is not None and self._process.poll() is None:
+            self.stop()
+
+    def log(self, part: str) -> str:
+        return (self.state_dir / "logs" / f"{part}.log").read_text(encoding="utf-8", errors="replace")
+
+    def pids(self, word: str = "") -> list[int]:
+        """The parts of this cluster whose command lines have the word in them, by the logs that they write to."""
+        logs, found = str(self.state_dir / "logs"), []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                is_part = os.readlink(folder / "fd" / "2").startswith(logs)
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue  # It ended meanwhile.
+            if is_part and word in command:
+                found.append(int(folder.name))
+        return found
+
+    def bucket(self) -> Any:
+        """A boto3 client with the cluster's own credentials."""
+        settings = json.loads((self.state_dir / "cluster.json").read_text(encoding="utf-8"))
+        return boto3.client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{settings['ports']['s3']}",
+            region_name="us-east-1",
+            aws_access_key_id=settings["credentials"]["s3_access_key"],
+            aws_secret_access_key=settings["credentials"]["s3_secret_key"],
+            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+        )
+
+    def record(self) -> list[Interval]:
+        """The node's own record of processes."""
+        return read_record(self.state_dir / "node" / "record.jsonl")
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        """Its output. With `check` off, also what it says of its failure."""
+        environment = {
+            "KUBECONFIG": str(self.state_dir / "kubeconfig"),
+            "PATH": os.defpath,
+            "HOME": str(self.state_dir),
+        }
+        done = subprocess.run(
+            [BIN / "kubectl", *arguments],
+            cwd=REPOSITORY,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0 or not check, done.stderr
+        return done.stdout if check else done.stdout + done.stderr
+
+    def apply(self, kind: str, name: str, **spec: Any) -> str:
+        """Create a job by YAML (JSON is YAML)."""
+        document = {"apiVersion": "darkroom.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+        return self.kubectl("apply", "-f", "-", stdin=json.dumps(document))
+
+    def resource(self, kind: str, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-o", "json"))
+        return found
+
+    def train(self, photos: list[Path] = PHOTOS, **parameters: Any) -> str:
+        """The task id of a training that was taken."""
+        files = [("files", (photo.name, photo.read_bytes(), "image/png")) for photo in photos]
+        return self._task(self.http.post("/train", params=parameters, files=files))
+
+    def generate(self, path: str = "/generate/sdxl", **parameters: Any) -> str:
+        return self._task(self.http.post(path, params=parameters))
+
+    @staticmethod
+    def _task(response: httpx.Response) -> str:
+        assert response.status_code == 202, response.text
+        task_id: str = response.json()["task_id"]
+        return task_id
+
+    def job(self, task_id: str) -> dict[str, Any]:
+        response = self.http.get(f"/jobs/{task_id}")
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def wait_for_phase(self, task_id: str, *phases: str, seconds: float = RUN_SECONDS) -> dict[str, Any]:
+        def reached() -> dict[str, Any] | None:
+            job = self.job(task_id)
+            assert job["phase"] in phases or job["phase"] not in FINAL, job
+            return job if job["phase"] in phases else None
+
+        found: dict[str, Any] = wait_for(reached, f"{task_id} is {' or '.join(phases)}", seconds)
+        return found
