@@ -69,7 +69,7 @@ def test_an_unknown_field_deep_inside_is_named_by_its_path(
         ({"maxSteps": 20001}, "spec.maxSteps", "should be less than or equal to 20000"),
         ({"maxSteps": 1.5}, "spec.maxSteps", "must be of type integer"),
         ({"suspend": "yes"}, "spec.suspend", "must be of type boolean"),
-        ({"prompt": ""}, "spec.prompt", "should match"),
+        ({"prompt": ""}, "spec.prompt", "must not be blank"),
         ({"prompt": "x" * 1001}, "spec.prompt", "Too long"),
         ({"prompt": None}, "spec.prompt", ""),
         ({"modelId": "../../etc"}, "spec.modelId", "should match"),

@@ -62,5 +62,6 @@ def test_the_demo_leaves_a_picture_and_a_video_and_nothing_else(tmp_path: Path) 
     assert "trainjob.darkroom.dev/" in told
     assert "generatejob.darkroom.dev/" in told
     [picture] = output.glob("*.png")
-    assert Image.open(picture).size == (128, 128)
+    with Image.open(picture) as image:
+        assert image.size == (128, 128)
     assert [path.suffix for path in output.glob("*.mp4")] == [".mp4"]

@@ -12,7 +12,7 @@ def test_a_run_does_not_notice_that_redis_and_the_operator_died(start_darkroom: 
     task_id = darkroom.generate(prompt="a red circle", steps=60, cache_profile="Disabled")
     darkroom.wait_for_phase(task_id, "Running")
 
-    _kill(darkroom, "valkey.conf")
+    _kill(darkroom, "valkey")
     _kill(darkroom, "darkroom_operator.main")
 
     assert darkroom.wait_for_phase(task_id, "Succeeded")["attempts"] == 1
