@@ -157,7 +157,8 @@ def test_the_demo_fetches_a_picture_and_a_video_and_shows_the_resources(cluster,
     assert [path.name for path in paths] == ["picture-0.png", "video.mp4"]
     assert paths[1].read_text() == "video.mp4 of a photo of sks star on a teal background"
     told = screen.getvalue()
-    assert "queue position 0, after train-" in told
+    assert "Learn the subject" in told
+    assert "Draw and animate it" in told
     assert "trainjob.darkroom.dev/train-" in told
     assert "generatejob.darkroom.dev/generate-" in told
 
