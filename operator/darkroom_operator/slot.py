@@ -72,7 +72,7 @@ def new_lease(slot: Slot, holder: Job, now: datetime) -> Json:
 
 
 def assignment(slot: Slot, holder: Job | None, now: datetime) -> Json:
-    """The patch that gives a slot to a job, or frees it. A free one has no holder: Leases refuse an empty one."""
+    """The patch that gives a slot to a job, or frees it. A free one has no holder, not an empty one."""
     return {
         "metadata": {
             "resourceVersion": slot.version,

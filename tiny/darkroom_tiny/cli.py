@@ -1,6 +1,6 @@
 """`darkroom-tiny`: trains the small base models, exports and scores them, draws the sample photos.
 
-darkroom-tiny train --work DIR        everything from nothing: about an hour on two cores
+darkroom-tiny train --work DIR        everything from nothing: well over an hour on two cores
 darkroom-tiny export --work DIR       what was trained, to models/ in half precision, with scores in the cards
 darkroom-tiny score                   how many prompts models/darkroom-tiny-sdxl draws right
 darkroom-tiny photos                  the five sample photos

@@ -9,8 +9,6 @@ from darkroom_local.apiserver.errors import Cause, invalid_value, required_value
 from darkroom_local.apiserver.registry import Resource
 from darkroom_local.apiserver.schema import StructuralSchema
 
-MAX_NESTING = 64
-
 
 @dataclass(frozen=True)
 class CustomType:
