@@ -144,14 +144,20 @@ class Kopf:
 def test_kopf_hears_of_everything_that_was_there_and_that_comes(
     api: Api, name: str, train_job: Any, generate_job: Any, gated_pod: Any, tmp_path: Path
 ) -> None:
-    api.made("trainjobs.darkroom.dev/v1alpha1", train_job(name))
+    def make_one_of_each(called: str) -> None:
+        api.made("trainjobs.darkroom.dev/v1alpha1", train_job(called))
+        api.made(GENERATE, generate_job(called))
+        api.made("pods", gated_pod(called))
+        api.made("leases.coordination.k8s.io/v1", {"metadata": {"name": called}, "spec": {"holderIdentity": "me"}})
+
+    make_one_of_each(f"{name}-first")
     operator = Kopf(api, tmp_path)
     try:
-        operator.wait_for(f"TrainJob {name} None")
-        api.made(GENERATE, generate_job(name))
-        api.made("pods", gated_pod(name))
-        api.made("leases.coordination.k8s.io/v1", {"metadata": {"name": name}, "spec": {"holderIdentity": "me"}})
-        for kind in ("GenerateJob", "Pod", "Lease"):
+        # A watch begins once its kind was listed, and each kind is listed in its own time.
+        for kind in ("TrainJob", "GenerateJob", "Pod", "Lease"):
+            operator.wait_for(f"{kind} {name}-first None")
+        make_one_of_each(name)
+        for kind in ("TrainJob", "GenerateJob", "Pod", "Lease"):
             operator.wait_for(f"{kind} {name} ADDED")
         ok(api.patch(GENERATE, name, {"status": {"phase": "Queued"}}, subresource="status"))
         operator.wait_for(f"GenerateJob {name} MODIFIED")

@@ -5,8 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from botocore.config import Config
 
 from darkroom_local.node.record import Interval, read_record
 from darkroom_local.ports import free_ports
+from support.waiting import patience
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PHOTOS = sorted((REPOSITORY / "examples" / "photos").glob("*.png"))
@@ -25,14 +24,7 @@ START_SECONDS = 120.0
 RUN_SECONDS = 300.0
 FINAL = ("Succeeded", "Failed")
 
-
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = RUN_SECONDS) -> Any:
-    """What the condition returns once that is something; fails when it is nothing for too long."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"{what}: not within {seconds:.0f} s"
-        time.sleep(0.1)
-    return found
+wait_for = patience(RUN_SECONDS)
 
 
 class Darkroom:

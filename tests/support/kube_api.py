@@ -6,8 +6,7 @@ import os
 import secrets
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import httpx
 from darkroom_local.kubeconfig import Connection, read_kubeconfig, write_kubeconfig
 from darkroom_local.ports import free_ports
 from darkroom_local.tether import tethered
+from support.waiting import patience
 
 Json = dict[str, Any]
 
@@ -28,14 +28,7 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 WAIT_SECONDS = 60.0
 """Long enough for a machine that is busy with something else; whoever waits goes on as soon as it can."""
 
-
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> Any:
-    """What the condition returns as soon as that is something; fails when it is nothing for too long."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        time.sleep(0.02)
-    return found
+wait_until = patience(WAIT_SECONDS)
 
 
 def http_client(connection: Connection) -> httpx.Client:

@@ -22,6 +22,7 @@ from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
 from darkroom_local.kubeconfig import write_kubeconfig
 from darkroom_local.ports import free_ports
 from darkroom_local.tether import tethered
+from support.waiting import patience
 
 Json = dict[str, Any]
 SECONDS = 60.0
@@ -29,14 +30,7 @@ SECONDS = 60.0
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
-
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = SECONDS) -> Any:
-    """What the condition gives, as soon as that is something; fails when it is not in time."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        time.sleep(0.02)
-    return found
+wait_until = patience(SECONDS)
 
 
 @dataclass

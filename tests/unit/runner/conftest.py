@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from support.waiting import patience
 
 # Read when the libraries are imported: one thread, so that tests beside each other stay fast, and no way to the hub.
 os.environ.update({"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
@@ -67,13 +68,7 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
-    """Wait for a condition of another process, which tells nobody when it comes true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"no {what} within {seconds} s")
-        time.sleep(0.02)
+wait_until = patience(20.0)
 
 
 def free_port() -> int:

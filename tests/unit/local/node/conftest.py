@@ -7,13 +7,13 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from support.waiting import patience
 
 from darkroom_contract import names
 from darkroom_local.kubeconfig import read_kubeconfig, write_kubeconfig
@@ -24,14 +24,7 @@ from darkroom_local.tether import tethered
 PATIENCE_SECONDS = 60
 Json = dict[str, Any]
 
-
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
-    """What the condition returns as soon as it is true of something; fail when it never is in time."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        time.sleep(0.02)
-    return found
+wait_until = patience(PATIENCE_SECONDS)
 
 
 class Process:
