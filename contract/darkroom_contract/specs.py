@@ -118,6 +118,13 @@ class Training(Schema):
     prior_preservation: PriorPreservation | None = Field(
         None, description="Keep what the base model knows of the subject's class. Off when unset."
     )
+    checkpoint_steps: int = Field(
+        100,
+        ge=0,
+        le=100_000,
+        description="The training's state is saved after every so many steps, and a later run of the job goes on from "
+        "there. 0: only when the run is told to stop.",
+    )
     validation_prompt: str | None = Field(
         None,
         pattern=NOT_BLANK,

@@ -3,6 +3,8 @@
     datasets/<namespace>/<dataset id>/<file>               photos, by the gateway
     runs/<job uid>/<file>                                  what a job made, by the runner
     runs/<job uid>/manifest.json                           written last: where it exists, the rest is whole
+    runs/<job uid>/checkpoint-<step>.safetensors           an unfinished training's state
+    runs/<job uid>/checkpoint.json                         which state to go on from; written after it
     models/<namespace>/<model id>/model.json               which run's weights a model id means; written last
 
 A model's weights stay in the folder of the run that made them; `model.json` only points there. So a second training
@@ -18,6 +20,7 @@ from darkroom_contract.schema import Schema
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 MANIFEST_FILE = "manifest.json"
+CHECKPOINT_FILE = "checkpoint.json"
 
 
 class ModelRecord(Schema):
@@ -41,6 +44,17 @@ class Manifest(Schema):
     created: datetime
 
 
+class CheckpointRecord(Schema):
+    """`checkpoint.json`: the newest whole state of a training that is not finished."""
+
+    step: int = Field(ge=1, description="Steps that were taken.")
+    state_key: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    base_model: str
+    attempt: int
+    created: datetime
+
+
 def dataset_prefix(namespace: str, dataset_id: str) -> str:
     return f"datasets/{namespace}/{dataset_id}/"
 
@@ -51,6 +65,14 @@ def run_prefix(job_uid: str) -> str:
 
 def manifest_key(job_uid: str) -> str:
     return run_prefix(job_uid) + MANIFEST_FILE
+
+
+def checkpoint_record_key(job_uid: str) -> str:
+    return run_prefix(job_uid) + CHECKPOINT_FILE
+
+
+def checkpoint_state_key(job_uid: str, step: int) -> str:
+    return f"{run_prefix(job_uid)}checkpoint-{step}.safetensors"
 
 
 def model_prefix(namespace: str) -> str:

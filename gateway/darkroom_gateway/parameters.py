@@ -76,6 +76,7 @@ class TrainParameters(JobParameters):
     random_flip: bool = of(Training, "random_flip")
     seed: int = of(Training, "seed")
     min_snr_gamma: float | None = of(Training, "min_snr_gamma")
+    checkpoint_steps: int = of(Training, "checkpoint_steps")
     validation_prompt: str | None = of(Training, "validation_prompt")
     class_prompt: str | None = of(PriorPreservation, "class_prompt", "a photo of a dog", optional=True)
     class_images: int = of(PriorPreservation, "class_images")

@@ -5,6 +5,7 @@ range needs no loss scaling. On the CPU everything is float32 and bit-identical 
 """
 
 import gc
+import hashlib
 import logging
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -43,8 +44,15 @@ def find_device() -> Device:
     return Device(torch.device("cuda"), torch.float16, training)
 
 
-def generator(seed: int) -> torch.Generator:
-    """Random numbers are always drawn on the CPU: a seed then means the same on every device."""
+def generator(seed: int, *purpose: int) -> torch.Generator:
+    """Random numbers are always drawn on the CPU: a seed then means the same on every device.
+
+    Numbers for one `purpose`, such as a step, have nothing to do with those for another: whoever knows seed and step
+    can go on from there without the generator's state.
+    """
+    if purpose:
+        digest = hashlib.blake2b(repr((seed, *purpose)).encode(), digest_size=8).digest()
+        seed = int.from_bytes(digest) >> 1
     return torch.Generator("cpu").manual_seed(seed)
 
 

@@ -66,14 +66,16 @@ class Estimate:
         self._begun = clock()
         self._stage_begun = self._begun
         self._stage = Stage.DOWNLOADING
+        self._share_at_start = 0.0
         self._left = dict(plan)
         self._percentage = 0.0
 
-    def enter(self, stage: Stage) -> None:
-        """Begin a stage; the one before it is done."""
+    def enter(self, stage: Stage, done_share: float = 0.0) -> None:
+        """Begin a stage, of which an earlier run has done a part; the stage before it is done."""
         if stage is not self._stage:
             self._left.pop(self._stage, None)
         self._stage = stage
+        self._share_at_start = done_share
         self._stage_begun = self._clock()
 
     def read(self, step: int, total: int) -> Reading:
@@ -89,13 +91,15 @@ class Estimate:
 
     def _remaining(self, share: float, now: float, later: float, done: float) -> float | None:
         elapsed, in_stage = self._clock() - self._begun, self._clock() - self._stage_begun
+        done -= now * self._share_at_start
         if done <= 0 or elapsed <= 0:
             return None
         pace = elapsed / done
-        if share > 0:
-            stage_left = in_stage / share * (1 - share)
+        own_share = share - self._share_at_start
+        if own_share > 0:
+            stage_left = in_stage / own_share * (1 - share)
             # The heaviest stage knows the pace best, once it runs.
-            pace = in_stage / (now * share) if now > later else pace
+            pace = in_stage / (now * own_share) if now > later else pace
         else:
-            stage_left = now * pace
+            stage_left = now * (1 - share) * pace
         return stage_left + later * pace

@@ -78,6 +78,9 @@ class GenerateJob:
                 f"{video.max_guidance_scale:g}, turns guidance off. Raise the latter above 1 or lower the former."
             )
 
+    def tidy(self) -> None:
+        """Nothing is left behind."""
+
     def _fetch_lora(self, model_id: str) -> Lora:
         storage = self._bench.storage
         record = model_store.read_record(storage, self._bench.document.namespace, model_id)

@@ -56,3 +56,7 @@ class Job(Protocol, Generic[Inputs, Models]):
     def publish(self, files: tuple[OutcomeFile, ...]) -> None:
         """Make the uploaded files known beyond the run."""
         ...
+
+    def tidy(self) -> None:
+        """The job is finished: remove what only an unfinished one needs. Raises nothing."""
+        ...

@@ -64,6 +64,7 @@ def run(settings: Settings, interruption: Interruption) -> Outcome:
         job.publish(files)
         outcome = describe(product, files, document.uid, time.monotonic() - begun)
         write_manifest(storage, document, outcome)
+        job.tidy()
         bench.progress.enter(Stage.DONE)
     return outcome
 

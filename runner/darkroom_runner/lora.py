@@ -46,8 +46,14 @@ class Adapters:
     alpha: int
 
     @property
-    def parameters(self) -> list[torch.nn.Parameter]:
-        return [each for model in self.models.values() for each in model.parameters() if each.requires_grad]
+    def parameters(self) -> dict[str, torch.nn.Parameter]:
+        """What is trained, by component and name."""
+        return {
+            f"{component}.{name}": parameter
+            for component, model in self.models.items()
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad
+        }
 
     def state(self) -> dict[str, torch.Tensor]:
         """Every weight of the adapters, under the names of the file."""

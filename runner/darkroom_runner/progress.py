@@ -143,12 +143,12 @@ class Progress:
     ) -> None:
         self._sender.close()
 
-    def enter(self, stage: Stage, total: int = 0) -> None:
-        """Begin a stage of `total` steps; 0 when it has none to count."""
+    def enter(self, stage: Stage, total: int = 0, done: int = 0) -> None:
+        """Begin a stage of `total` steps; 0 when it has none to count. An earlier run may have `done` some of them."""
         log.info("%s", stage)
         self._stage = stage
-        self._estimate.enter(stage)
-        self._send(0, total, {})
+        self._estimate.enter(stage, done / total if total else 0.0)
+        self._send(done, total, {})
 
     def step(self, step: int, total: int, **metrics: float) -> None:
         """Step number `step` of `total`, counted from 1, is done."""

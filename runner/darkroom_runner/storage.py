@@ -83,6 +83,11 @@ class Storage:
         with _mapped(f"write {key}"):
             self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
 
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is no error."""
+        with _mapped(f"delete {key}"):
+            self._client.delete_object(Bucket=self.bucket, Key=key)
+
     def list_folder(self, bucket: str, prefix: str) -> list[StoredObject]:
         """The objects right under a prefix, sorted by key; folders below it are left out."""
         with _mapped(f"list s3://{bucket}/{prefix}"):

@@ -12,6 +12,7 @@ from darkroom_contract.specs import TrainJobSpec
 from darkroom_contract.storage import LORA_FILE, ModelRecord, run_prefix
 from darkroom_runner import model_store
 from darkroom_runner.base_models import SDXL, BaseModel, locate
+from darkroom_runner.checkpoints import Checkpoints
 from darkroom_runner.dataset import Photo, fetch_photos
 from darkroom_runner.jobs import Product, Workbench
 from darkroom_runner.metadata import lora_facts
@@ -34,6 +35,7 @@ class TrainJob:
     def __init__(self, bench: Workbench, spec: TrainJobSpec) -> None:
         self._bench = bench
         self._spec = spec
+        self._checkpoints = Checkpoints(bench.storage, bench.document, bench.scratch)
 
     def download(self) -> TrainInputs:
         model_store.check_model_id(self._spec.model_id)
@@ -44,7 +46,8 @@ class TrainJob:
     def load(self, inputs: TrainInputs) -> "TrainingSession":
         from darkroom_runner.training.session import open_session
 
-        return open_session(inputs.base_model, self._spec, self._bench.progress, self._bench.interruption)
+        bench = self._bench
+        return open_session(inputs.base_model, self._spec, bench.progress, bench.interruption, self._checkpoints)
 
     def work(self, inputs: TrainInputs, models: "TrainingSession") -> Product:
         metrics = models.learn(inputs.photos)
@@ -69,3 +72,6 @@ class TrainJob:
             created=datetime.now(UTC),
         )
         model_store.write_record(self._bench.storage, document.namespace, record)
+
+    def tidy(self) -> None:
+        self._checkpoints.clear()

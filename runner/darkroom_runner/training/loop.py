@@ -1,12 +1,15 @@
-"""The training steps: batches, gradients, optimizer. All randomness comes from one generator."""
+"""The training steps: batches, gradients, optimizer.
+
+The random numbers of a step follow from the run's seed and the step's number alone: a run that goes on from a saved
+state takes the very steps that it would have taken.
+"""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers.optimization import get_scheduler
 
 from darkroom_contract.specs import Training
 from darkroom_runner.device import Device, generator
@@ -14,9 +17,7 @@ from darkroom_runner.errors import TrainingDivergedError
 from darkroom_runner.training.encodings import Encoding
 from darkroom_runner.training.objective import Objective
 from darkroom_runner.training.prompts import Prompts
-
-_WEIGHT_DECAY = 1e-4
-"""As diffusers' script has it for LoRA."""
+from darkroom_runner.training.state import TrainingState
 
 
 @dataclass(frozen=True)
@@ -42,26 +43,25 @@ class Batch:
     """[b]: each sample's share in the loss; the shares of a subject sum to its weight."""
 
 
-def batches(subjects: list[Subject], size: int, rng: torch.Generator) -> Iterator[Batch]:
-    """Endlessly, `size` pictures of each subject; every photo is seen once before any is seen again."""
-    orders = [_shuffled(len(subject.photos), rng) for subject in subjects]
-    while True:
-        picked = [
-            (subject, _variant(subject.photos[next(order)], rng))
-            for subject, order in zip(subjects, orders, strict=True)
-            for _ in range(size)
-        ]
-        yield Batch(
-            latents=torch.stack([encoding.sample(rng) for _, encoding in picked]),
-            time_ids=torch.stack([encoding.time_ids for _, encoding in picked]),
-            prompts=[subject.prompt for subject, _ in picked],
-            weights=torch.tensor([subject.weight / size for subject, _ in picked]),
-        )
+def batch_of(subjects: list[Subject], size: int, number: int, seed: int, rng: torch.Generator) -> Batch:
+    """Batch `number`, from 0 on: `size` pictures of each subject; every photo is seen once before any is seen again."""
+    picked = [
+        (subject, _variant(subject.photos[_photo(len(subject.photos), number * size + place, seed, which)], rng))
+        for which, subject in enumerate(subjects)
+        for place in range(size)
+    ]
+    return Batch(
+        latents=torch.stack([encoding.sample(rng) for _, encoding in picked]),
+        time_ids=torch.stack([encoding.time_ids for _, encoding in picked]),
+        prompts=[subject.prompt for subject, _ in picked],
+        weights=torch.tensor([subject.weight / size for subject, _ in picked]),
+    )
 
 
-def _shuffled(count: int, rng: torch.Generator) -> Iterator[int]:
-    while True:
-        yield from torch.randperm(count, generator=rng).tolist()
+def _photo(count: int, turn: int, seed: int, which: int) -> int:
+    """Whose turn it is, of so many photos of a subject: they are shuffled anew for every round."""
+    lap, place = divmod(turn, count)
+    return int(torch.randperm(count, generator=generator(seed, which, lap))[place])
 
 
 def _variant(encodings: list[Encoding], rng: torch.Generator) -> Encoding:
@@ -75,46 +75,44 @@ class Learner:
     unet: Any
     prompts: Prompts
     objective: Objective
-    parameters: list[torch.nn.Parameter]
     training: Training
     device: Device
 
-    def train(self, subjects: list[Subject], steps: int, on_step: Callable[[int, float, float], None]) -> list[float]:
-        """Take `steps` optimizer steps; the loss of each. `on_step` gets step, loss and learning rate.
+    def train(
+        self, subjects: list[Subject], state: TrainingState, steps: int, on_step: Callable[[float, float], None]
+    ) -> None:
+        """Go on from `state` until `steps` optimizer steps are taken. `on_step` gets each one's loss and learning rate.
 
         Raises `TrainingDivergedError` when a loss is no number.
         """
-        rng = generator(self.training.seed)
-        optimizer = torch.optim.AdamW(self.parameters, lr=self.training.learning_rate, weight_decay=_WEIGHT_DECAY)
-        schedule = _learning_rates(self.training, optimizer, steps)
-        stream = batches(subjects, self.training.batch_size, rng)
-        losses = []
-        for step in range(1, steps + 1):
+        schedule = state.learning_rates(self.training, steps)
+        while state.step < steps:
             rate = schedule.get_last_lr()[0]
-            losses.append(self._step(stream, optimizer, rng, step))
+            loss = self._step(subjects, state)
+            state.losses.append(loss)
             schedule.step()
-            on_step(step, losses[-1], rate)
-        return losses
+            on_step(loss, rate)
 
-    def _step(
-        self, stream: Iterator[Batch], optimizer: torch.optim.Optimizer, rng: torch.Generator, step: int
-    ) -> float:
+    def _step(self, subjects: list[Subject], state: TrainingState) -> float:
         """One optimizer step: the mean loss over the accumulated batches."""
-        passes = self.training.gradient_accumulation_steps
+        training, step = self.training, state.step
+        passes = training.gradient_accumulation_steps
+        rng = generator(training.seed, step)
         total = 0.0
-        for _ in range(passes):
-            loss = self._loss(next(stream), rng) / passes
+        for number in range(step * passes, (step + 1) * passes):
+            batch = batch_of(subjects, training.batch_size, number, training.seed, rng)
+            loss = self._loss(batch, rng) / passes
             loss.backward()
             total += loss.item()
         if not math.isfinite(total):
             raise TrainingDivergedError(
-                f"The loss is {total} after {step} steps. Lower training.learningRate (now "
+                f"The loss is {total} at step {step + 1}. Lower training.learningRate (now "
                 f"{self.training.learning_rate:g}), or add training.warmupSteps."
             )
         if self.training.max_grad_norm > 0:
-            torch.nn.utils.clip_grad_norm_(self.parameters, self.training.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+            torch.nn.utils.clip_grad_norm_(list(state.parameters.values()), self.training.max_grad_norm)
+        state.optimizer.step()
+        state.optimizer.zero_grad(set_to_none=True)
         return total
 
     def _loss(self, batch: Batch, rng: torch.Generator) -> torch.Tensor:
@@ -144,11 +142,3 @@ class Learner:
             torch.cat([known[prompt].embeddings for prompt in prompts]),
             torch.cat([known[prompt].pooled for prompt in prompts]),
         )
-
-
-def _learning_rates(training: Training, optimizer: torch.optim.Optimizer, steps: int) -> Any:
-    """diffusers' schedules; its `constant` would ignore the warm-up."""
-    name = training.learning_rate_schedule.value
-    if name == "constant" and training.warmup_steps > 0:
-        name = "constant_with_warmup"
-    return get_scheduler(name, optimizer, num_warmup_steps=training.warmup_steps, num_training_steps=steps)

@@ -15,6 +15,7 @@ from darkroom_contract.progress import Stage
 from darkroom_contract.specs import TrainJobSpec
 from darkroom_runner import lora
 from darkroom_runner.base_models import BaseModel, load_pipeline
+from darkroom_runner.checkpoints import Checkpoints
 from darkroom_runner.dataset import Photo
 from darkroom_runner.device import Device, find_device, free_memory, generator
 from darkroom_runner.estimate import VALIDATION_STEPS
@@ -26,6 +27,7 @@ from darkroom_runner.training.loop import Learner, Subject
 from darkroom_runner.training.objective import Objective
 from darkroom_runner.training.prior import draw_class_encodings
 from darkroom_runner.training.prompts import FrozenPrompts, Prompts, TrainedPrompts
+from darkroom_runner.training.state import TrainingState, UnusableStateError
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,8 @@ class TrainingSession:
     spec: TrainJobSpec
     progress: Progress
     interruption: Interruption
+    checkpoints: Checkpoints | None = None
+    """Where the state is kept; None when nobody would go on from it."""
     adapters: lora.Adapters | None = None
 
     @property
@@ -59,7 +63,7 @@ class TrainingSession:
         self.adapters = lora.add_adapters(self.pipeline, self.spec.training)
         prompts = self._prompts([subject.prompt for subject in subjects])
         self._prepare_device()
-        return self._train(self.adapters, prompts, subjects)
+        return self._train(self._begin(self.adapters), prompts, subjects)
 
     def save(self, path: Path, facts: dict[str, str]) -> None:
         """Write the trained adapters. Call `learn` first."""
@@ -131,29 +135,55 @@ class TrainingSession:
             getattr(self.pipeline, name).to("cpu")
         free_memory()
 
-    def _train(self, adapters: lora.Adapters, prompts: Prompts, subjects: list[Subject]) -> dict[str, float]:
-        steps = self.spec.max_steps
-        self.progress.enter(Stage.TRAINING, steps)
-        objective = Objective(training_schedule(self.pipeline.scheduler), self.spec.training.min_snr_gamma)
-        learner = Learner(self.pipeline.unet, prompts, objective, adapters.parameters, self.spec.training, self.device)
+    def _begin(self, adapters: lora.Adapters) -> TrainingState:
+        """The state that an earlier run of the job saved, or a fresh one."""
+        state = TrainingState.fresh(adapters.parameters, self.spec.training.learning_rate)
+        saved = None if self.checkpoints is None else self.checkpoints.fetch()
+        if saved is not None:
+            try:
+                state.read(saved, self.spec.max_steps)
+            except UnusableStateError as error:
+                log.warning("the saved state can't be used, training begins anew: %s", error)
+        return state
 
-        def report(step: int, loss: float, learning_rate: float) -> None:
+    def _train(self, state: TrainingState, prompts: Prompts, subjects: list[Subject]) -> dict[str, float]:
+        steps, first = self.spec.max_steps, state.step
+        self.progress.enter(Stage.TRAINING, steps, first)
+        objective = Objective(training_schedule(self.pipeline.scheduler), self.spec.training.min_snr_gamma)
+        learner = Learner(self.pipeline.unet, prompts, objective, self.spec.training, self.device)
+
+        def report(loss: float, learning_rate: float) -> None:
+            self._keep(state)
             self.interruption.check()
-            self.progress.step(step, steps, loss=loss, learningRate=learning_rate)
+            self.progress.step(state.step, steps, loss=loss, learningRate=learning_rate)
 
         begun = time.monotonic()
-        losses = learner.train(subjects, steps, report)
+        learner.train(subjects, state, steps, report)
         seconds = time.monotonic() - begun
-        recent = losses[-_SMOOTHED_STEPS:]
-        log.info("trained %d steps in %.1f s", steps, seconds)
-        return {"finalLoss": sum(recent) / len(recent), "secondsPerStep": seconds / steps}
+        log.info("trained %d steps in %.1f s", steps - first, seconds)
+        recent = state.losses[-_SMOOTHED_STEPS:]
+        metrics = {"finalLoss": sum(recent) / len(recent)}
+        if first:
+            metrics["resumedFromStep"] = first
+        return metrics if first == steps else {**metrics, "secondsPerStep": seconds / (steps - first)}
+
+    def _keep(self, state: TrainingState) -> None:
+        """Save the state when it is time to, or when the run is told to stop."""
+        every = self.spec.training.checkpoint_steps
+        due = every > 0 and state.step % every == 0 and state.step < self.spec.max_steps
+        if self.checkpoints is not None and (due or self.interruption.requested):
+            self.checkpoints.put(state.step, state.write)
 
 
 def open_session(
-    model: BaseModel, spec: TrainJobSpec, progress: Progress, interruption: Interruption
+    model: BaseModel,
+    spec: TrainJobSpec,
+    progress: Progress,
+    interruption: Interruption,
+    checkpoints: Checkpoints | None = None,
 ) -> TrainingSession:
     """Load the base model for training."""
     device = find_device()
     # SDXL's VAE overflows in half precision; its weights must not even have been rounded to it.
     pipeline = load_pipeline(model, {"vae": torch.float32, "default": device.training_dtype}, device.place)
-    return TrainingSession(pipeline, device, spec, progress, interruption)
+    return TrainingSession(pipeline, device, spec, progress, interruption, checkpoints)

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from darkroom_runner.dataset import Photo
 from darkroom_runner.device import generator
 from darkroom_runner.training.encodings import crops, encode_photo
-from darkroom_runner.training.loop import Subject, batches
+from darkroom_runner.training.loop import Subject, batch_of
 
 
 @pytest.mark.parametrize(
@@ -66,18 +66,18 @@ def test_latents_are_in_the_scale_that_the_pipeline_decodes(sdxl: Any) -> None:
 def test_every_photo_is_seen_before_any_is_seen_again(sdxl: Any, photos: list[Photo]) -> None:
     subject = Subject("a dog", [encode_photo(sdxl.vae, photo, 64, mirror=False) for photo in photos])
     means = [encodings[0].mean for encodings in subject.photos]
-    stream = batches([subject], 1, generator(0))
+    drawn = [batch_of([subject], 1, number, 0, generator(number)).latents[0] for number in range(3)]
 
-    seen = [int(torch.stack([(next(stream).latents[0] - mean).abs().mean() for mean in means]).argmin()) for _ in "abc"]
+    seen = [int(torch.stack([(latents - mean).abs().mean() for mean in means]).argmin()) for latents in drawn]
 
     assert sorted(seen) == [0, 1, 2]
 
 
 def test_a_batch_holds_as_many_of_each_subject_and_weighs_them(sdxl: Any, photos: list[Photo]) -> None:
     encodings = [encode_photo(sdxl.vae, photo, 64, mirror=False) for photo in photos]
-    stream = batches([Subject("sks dog", encodings), Subject("dog", encodings, weight=0.5)], 4, generator(0))
+    subjects = [Subject("sks dog", encodings), Subject("dog", encodings, weight=0.5)]
 
-    batch = next(stream)
+    batch = batch_of(subjects, 4, 0, 0, generator(0))
 
     assert batch.prompts == ["sks dog"] * 4 + ["dog"] * 4
     assert batch.weights.tolist() == [0.25] * 4 + [0.125] * 4

@@ -57,6 +57,18 @@ def test_a_stage_s_first_and_last_steps_are_always_told_and_the_rest_now_and_the
     assert heard.events[-1].metrics == {"loss": 0.5}
 
 
+def test_what_an_earlier_run_has_done_says_nothing_about_the_pace() -> None:
+    clock = Clock()
+    estimate = Estimate({Stage.TRAINING: 100.0}, clock)
+    estimate.enter(Stage.TRAINING, 0.5)
+    clock.now += 10
+
+    reading = estimate.read(60, 100)
+
+    assert reading.percentage == pytest.approx(60.0)
+    assert reading.remaining_seconds == pytest.approx(40.0)
+
+
 def test_the_percentage_never_falls_and_ends_at_100() -> None:
     clock, heard = Clock(), Heard()
     progress = Progress(1, plan_training(TRAINING), heard, clock)

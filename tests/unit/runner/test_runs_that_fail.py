@@ -90,7 +90,7 @@ def test_wrong_credentials_are_told_without_repeating_them(start_run: Callable[.
     assert "a-wrong-secret" not in run.log + run.outcome.message
 
 
-def test_a_training_that_is_told_to_stop_says_so(
+def test_a_training_that_is_told_to_stop_says_so_and_leaves_its_state_for_the_next_run(
     start_run: Callable[..., Any],
     put_dataset: Callable[..., str],
     events: Callable[[str], list[dict[str, Any]]],
@@ -104,7 +104,9 @@ def test_a_training_that_is_told_to_stop_says_so(
     finished = run.finish(20)
 
     assert (finished.outcome.reason, finished.exit_code) == (Reason.INTERRUPTED, INTERRUPTED)
-    assert s3.list_objects_v2(Bucket=BUCKET, Prefix=f"runs/{run.uid}/")["KeyCount"] == 0
+    left = [each["Key"] for each in s3.list_objects_v2(Bucket=BUCKET, Prefix=f"runs/{run.uid}/")["Contents"]]
+    assert left[-1] == f"runs/{run.uid}/checkpoint.json"
+    assert len(left) == 2
 
 
 def test_a_second_attempt_of_a_finished_job_does_nothing_but_report(start_run: Callable[..., Any], s3: Any) -> None:

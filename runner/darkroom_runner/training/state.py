@@ -1,0 +1,110 @@
+"""What a training has come to after so many steps, as tensors: into a file, and back from one.
+
+Random numbers need no saving: those of a step follow from the seed and the step's number.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import safetensors.torch
+import torch
+from diffusers.optimization import get_scheduler
+from safetensors import SafetensorError
+
+from darkroom_contract.specs import Training
+from darkroom_runner.errors import first_line
+
+_WEIGHT_DECAY = 1e-4
+"""As diffusers' script has it for LoRA."""
+
+_LOSSES, _WEIGHT = "losses", "weight"
+_COUNT, _MOMENTS = "step", ("exp_avg", "exp_avg_sq")
+"""As AdamW names what it keeps of a parameter."""
+
+
+class UnusableStateError(Exception):
+    """The file holds no state of this training."""
+
+
+@dataclass
+class TrainingState:
+    """The trained parameters by name, their optimizer, and the loss of every step so far."""
+
+    parameters: dict[str, torch.nn.Parameter]
+    optimizer: torch.optim.AdamW
+    losses: list[float] = field(default_factory=list)
+
+    @classmethod
+    def fresh(cls, parameters: dict[str, torch.nn.Parameter], learning_rate: float) -> Self:
+        return cls(
+            parameters, torch.optim.AdamW(list(parameters.values()), lr=learning_rate, weight_decay=_WEIGHT_DECAY)
+        )
+
+    @property
+    def step(self) -> int:
+        """Steps that were taken."""
+        return len(self.losses)
+
+    def learning_rates(self, training: Training, steps: int) -> Any:
+        """diffusers' schedules, from the present step on; its `constant` would ignore the warm-up."""
+        name = training.learning_rate_schedule.value
+        if name == "constant" and training.warmup_steps > 0:
+            name = "constant_with_warmup"
+        for group in self.optimizer.param_groups:
+            group["initial_lr"] = training.learning_rate
+        return get_scheduler(
+            name,
+            self.optimizer,
+            num_warmup_steps=training.warmup_steps,
+            num_training_steps=steps,
+            last_epoch=self.step - 1,
+        )
+
+    def write(self, path: Path) -> None:
+        """Raises `OSError`."""
+        tensors = {_LOSSES: torch.tensor(self.losses, dtype=torch.float64)}
+        for name, parameter in self.parameters.items():
+            tensors[f"{_WEIGHT}.{name}"] = parameter.detach()
+            # A parameter without any gradient, as in a text encoder's last layer, has no moments.
+            tensors |= {f"{part}.{name}": moment for part, moment in self.optimizer.state[parameter].items()}
+        try:
+            safetensors.torch.save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, path)
+        except SafetensorError as error:
+            raise OSError(first_line(error)) from error
+
+    def read(self, path: Path, steps: int) -> None:
+        """Take over what `write` wrote. Raises `UnusableStateError`, and then nothing has changed."""
+        tensors = _load(path)
+        shapes = self._shapes(tensors)
+        if {name: tensor.shape for name, tensor in tensors.items() if name != _LOSSES} != shapes:
+            raise UnusableStateError("its tensors are not those of the parameters that are trained")
+        losses = tensors[_LOSSES].tolist() if _LOSSES in tensors else []
+        if not 0 < len(losses) <= steps:
+            raise UnusableStateError(f"it is of step {len(losses)}, and there are {steps} steps")
+        self._take_over(tensors)
+        self.losses = losses
+
+    def _shapes(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
+        """What a state must hold. Moments are all there, or none are."""
+        shapes = {}
+        for name, parameter in self.parameters.items():
+            shapes[f"{_WEIGHT}.{name}"] = parameter.shape
+            if f"{_COUNT}.{name}" in tensors:
+                shapes |= {f"{part}.{name}": parameter.shape for part in _MOMENTS} | {f"{_COUNT}.{name}": torch.Size()}
+        return shapes
+
+    def _take_over(self, tensors: dict[str, torch.Tensor]) -> None:
+        for name, parameter in self.parameters.items():
+            parameter.data.copy_(tensors[f"{_WEIGHT}.{name}"])
+            if f"{_COUNT}.{name}" in tensors:
+                moments = {part: tensors[f"{part}.{name}"].to(parameter.device) for part in _MOMENTS}
+                # AdamW counts on the CPU.
+                self.optimizer.state[parameter] = {_COUNT: tensors[f"{_COUNT}.{name}"], **moments}
+
+
+def _load(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return safetensors.torch.load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UnusableStateError(first_line(error)) from error
