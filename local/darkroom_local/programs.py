@@ -4,6 +4,7 @@ Gateway, operator and runner are the ones that run anywhere: they are told by th
 """
 
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -115,6 +116,8 @@ def operator_program(layout: Layout) -> Program:
         "DARKROOM_DEFAULT_VIDEO_BASE_MODEL": SVD,
         "DARKROOM_HEALTH_HOST": "127.0.0.1",
         "DARKROOM_HEALTH_PORT": str(port),
+        # Nobody else on this machine has the port while it lives: so its successor need not wait for its lease to end.
+        "DARKROOM_OPERATOR_IDENTITY": f"{socket.gethostname()}_{port}",
         environment.REDIS_URL: layout.redis_url,
     }
     return Program(

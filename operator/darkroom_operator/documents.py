@@ -16,6 +16,11 @@ def aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
+def micro_time(moment: datetime) -> str:
+    """A `metav1.MicroTime`, which takes exactly six digits of a second."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def merge_patch(before: Json, after: Json) -> Json:
     """The JSON merge patch (RFC 7386) that turns one document into the other; empty when they are equal."""
     patch: Json = {name: None for name in before if name not in after}

@@ -1,22 +1,20 @@
-"""`/healthz`: whether the operator lives. Served beside everything else, on its loop, so that a blocked loop answers
-nothing. Started by `main.py` when there is a port for it.
+"""`/healthz`: whether the operator lives and gets on. Served beside everything else, on its loop, so that a blocked
+loop answers nothing. Started by `main.py` when there is a port for it.
 """
 
-import time
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
-from darkroom_operator.reconcile import Reconciler
-
-STUCK_SECONDS = 120.0
-"""Passes are made every 30 s, a request takes at most 30 s, and waits after an outage are at most 15 s."""
+Check = Callable[[], str | None]
+"""What is wrong; None when nothing is known to be."""
 
 
 class Health:
     """One small web server."""
 
-    def __init__(self, reconciler: Reconciler, host: str, port: int) -> None:
-        self._reconciler = reconciler
+    def __init__(self, checks: Sequence[Check], host: str, port: int) -> None:
+        self._checks = checks
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
@@ -33,7 +31,7 @@ class Health:
             await self._runner.cleanup()
 
     async def _answer(self, _: web.Request) -> web.Response:
-        silent = time.monotonic() - self._reconciler.tried
-        if silent > STUCK_SECONDS:
-            return web.Response(status=503, text=f"the reconcile has done nothing for {silent:.0f} s\n")
+        complaints = [complaint for check in self._checks if (complaint := check()) is not None]
+        if complaints:
+            return web.Response(status=503, text="".join(f"{complaint}\n" for complaint in complaints))
         return web.Response(text="ok\n")

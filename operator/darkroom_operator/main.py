@@ -8,7 +8,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
 
 import kopf
@@ -19,12 +19,14 @@ from darkroom_operator.cluster import Cluster
 from darkroom_operator.connection import find_connection
 from darkroom_operator.errors import OperatorError, UnreachableError
 from darkroom_operator.handlers import build_registry
-from darkroom_operator.health import Health
+from darkroom_operator.health import Check, Health
+from darkroom_operator.leadership import Leadership
 from darkroom_operator.progress import ProgressReader
 from darkroom_operator.reconcile import Reconciler, utc_now
 from darkroom_operator.requests import Requests
 from darkroom_operator.resync import Resync
 from darkroom_operator.settings import Settings
+from darkroom_operator.watches import Watches
 
 KINDS_SECONDS = 3.0
 """Between two looks whether the kinds are defined."""
@@ -46,13 +48,27 @@ def main() -> None:
 
 async def operate(settings: Settings) -> None:
     """Until SIGTERM or SIGINT, or until a part fails: that failure is raised."""
-    cache = Cache()
+    cache, watches = Cache(), Watches(settings.watch_stuck_seconds)
     async with Cluster(settings.namespace, find_connection) as cluster:
-        reconciler = Reconciler(cache, Requests(cluster, cache, settings, utc_now), settings)
-        resync = Resync(cluster, cache, reconciler.wake)
-        async with _health(reconciler, settings):
+        leadership = Leadership(cluster, settings, watches, utc_now)
+        requests = Requests(cluster, cache, settings, utc_now)
+        reconciler = Reconciler(cache, requests, settings, leads=leadership.leads)
+        resync = Resync(cluster, cache, watches, reconciler.wake)
+        async with _health([reconciler.complaint, watches.complaint], settings):
             await _wait_for_kinds(cluster, reconciler)
-            await _run_together(_parts(settings, cache, reconciler, resync))
+            registry = build_registry(cache, watches, reconciler, resync)
+            parts = {
+                "kopf": kopf.operator(registry=registry, standalone=True, namespaces=[settings.namespace]),
+                "leadership": leadership.run(reconciler.wake),
+                "reconcile": reconciler.run(),
+                "resync": resync.run(),
+            }
+            if settings.redis_url is not None:
+                parts["progress"] = ProgressReader(settings.redis_url, cache, reconciler.wake).run()
+            try:
+                await _run_together(parts)
+            finally:
+                await leadership.resign()
     log.info("stopped")
 
 
@@ -75,20 +91,6 @@ async def _is_served(kind: Kind, cluster: Cluster) -> bool:
     return served
 
 
-def _parts(
-    settings: Settings, cache: Cache, reconciler: Reconciler, resync: Resync
-) -> dict[str, Coroutine[Any, Any, None]]:
-    registry = build_registry(cache, reconciler, resync)
-    parts = {
-        "kopf": kopf.operator(registry=registry, standalone=True, namespaces=[settings.namespace]),
-        "reconcile": reconciler.run(),
-        "resync": resync.run(),
-    }
-    if settings.redis_url is not None:
-        parts["progress"] = ProgressReader(settings.redis_url, cache, reconciler.wake).run()
-    return parts
-
-
 async def _run_together(parts: dict[str, Coroutine[Any, Any, None]]) -> None:
     """Until the first ends: kopf's when a signal came, any other only by a failure. The rest is cancelled."""
     tasks = [asyncio.create_task(work, name=name) for name, work in parts.items()]
@@ -103,11 +105,11 @@ async def _run_together(parts: dict[str, Coroutine[Any, Any, None]]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _health(reconciler: Reconciler, settings: Settings) -> AsyncIterator[None]:
+async def _health(checks: Sequence[Check], settings: Settings) -> AsyncIterator[None]:
     if settings.health_port is None:
         yield
         return
-    health = Health(reconciler, settings.health_host, settings.health_port)
+    health = Health(checks, settings.health_host, settings.health_port)
     await health.start()
     try:
         yield

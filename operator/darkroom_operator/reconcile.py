@@ -36,6 +36,8 @@ CHORES_SHARE = 0.2
 API_SERVER = "the API server"
 IDLE_SECONDS = 30.0
 """At least so often a pass is made, whether anything happened or not."""
+STUCK_SECONDS = 120.0
+"""Passes are made every 30 s, a request takes at most 30 s, and waits after an outage are at most 15 s."""
 VERIFY_SECONDS = 30.0
 """The pod and the job of a run are asked for at least so often: a watch may lose the news of their end (resync.py)."""
 
@@ -54,18 +56,20 @@ class Reconciler:
         settings: Settings,
         clock: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
         self._cache = cache
         self._requests = requests
         self._settings = settings
         self._clock = clock
         self._monotonic = monotonic
+        self._leads = leads
         self._changed = asyncio.Event()
         self._patience = Patience(monotonic)
         self._chores_due = 0.0
         self._verified = self._monotonic()
-        self.tried = self._monotonic()
-        """When something was last done, well or not, by the monotonic clock; the liveness probe reads it."""
+        self._tried = self._monotonic()
+        """When something was last done, well or not."""
 
     def wake(self) -> None:
         """Something has changed."""
@@ -73,12 +77,21 @@ class Reconciler:
 
     def live(self) -> None:
         """Whatever is being done is getting on."""
-        self.tried = self._monotonic()
+        self._tried = self._monotonic()
+
+    def complaint(self) -> str | None:
+        """For the liveness probe: what is wrong; None when nothing is known to be."""
+        silent = self._monotonic() - self._tried
+        return f"the reconcile has done nothing for {silent:.0f} s" if silent > STUCK_SECONDS else None
 
     async def run(self) -> None:
         """For ever. An API server that does not answer is tried again after growing waits."""
         while True:
             self._changed.clear()
+            if not self._leads():
+                self.live()
+                await self._sleep(IDLE_SECONDS)
+                continue
             try:
                 again_seconds = await self.once()
             except UnreachableError as error:
@@ -130,7 +143,9 @@ class Reconciler:
         log.error("slot %d does not get on: %s; trying again in %.1f s", number, type(last).__name__, wait_seconds)
 
     async def _try(self, action: Action, key: Hashable) -> bool:
-        """Whether the API server took it. One that does not answer at all ends the pass."""
+        """Whether the API server took it. One that does not answer at all ends the pass, and so does another leader."""
+        if not self._leads():
+            return False
         try:
             await self._requests.send(action)
         except UnreachableError:

@@ -18,6 +18,7 @@ SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 SVD = "stabilityai/stable-video-diffusion-img2vid-xt"
 
 MAX_DOUBLINGS = 64
+MAX_LEASE_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,15 @@ class Settings:
     """DARKROOM_RETRY_CAP_SECONDS: no wait is longer. A cause that takes minutes to mend is found soon after."""
     termination_grace_seconds: int = 120
     """DARKROOM_TERMINATION_GRACE_SECONDS: how long a stopped runner may take to save its state and leave."""
+    lease_seconds: int = 5
+    """DARKROOM_LEASE_SECONDS: how long a leader may be silent before another operator takes over. What is done about it
+    is tried every fifth of it, so a new leader acts within 1.4 times as long (7 s) of the old one's sudden end."""
+    identity: str | None = None
+    """DARKROOM_OPERATOR_IDENTITY: the name under which it leads. None: one that only this process has. One that
+    outlives the process lets the next begin without waiting; no two that live at once may share it."""
+    watch_stuck_seconds: float = 120.0
+    """DARKROOM_WATCH_STUCK_SECONDS: how far a watch may be behind before the liveness probe fails. kopf mends a silent
+    one after 70 s, and waits up to 21 s between tries."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -71,10 +81,23 @@ class Settings:
             "retry_base_seconds": _read(environment, "DARKROOM_RETRY_BASE_SECONDS", _duration),
             "retry_cap_seconds": _read(environment, "DARKROOM_RETRY_CAP_SECONDS", _duration),
             "termination_grace_seconds": _read(environment, "DARKROOM_TERMINATION_GRACE_SECONDS", _at_least_zero),
+            "lease_seconds": _read(environment, "DARKROOM_LEASE_SECONDS", _lease_duration),
+            "identity": environment.get("DARKROOM_OPERATOR_IDENTITY"),
+            "watch_stuck_seconds": _read(environment, "DARKROOM_WATCH_STUCK_SECONDS", _duration),
         }
         if not given["runner_image"]:
             raise SettingsError("DARKROOM_RUNNER_IMAGE is not set: name the image that has darkroom-runner in it.")
         return cls(**{name: value for name, value in given.items() if value not in (None, "")})  # type: ignore[arg-type]
+
+    @property
+    def renew_seconds(self) -> float:
+        """After so long without a renewal a leader stops acting: well before anybody else begins."""
+        return 0.6 * self.lease_seconds
+
+    @property
+    def retry_seconds(self) -> float:
+        """Between two renewals of a leader, and two looks of a follower."""
+        return 0.2 * self.lease_seconds
 
     def retry_wait(self, failures: int) -> timedelta:
         """The wait before the next run, after so many failed ones."""
@@ -104,6 +127,13 @@ def _at_least_one(text: str) -> int:
     if number < 1:
         raise ValueError("it must be 1 or more")
     return number
+
+
+def _lease_duration(text: str) -> int:
+    seconds = int(text)
+    if not 1 <= seconds <= MAX_LEASE_SECONDS:
+        raise ValueError(f"it must be a whole number of seconds from 1 to {MAX_LEASE_SECONDS}")
+    return seconds
 
 
 def _duration(text: str) -> float:

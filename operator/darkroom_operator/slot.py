@@ -6,11 +6,11 @@ same state only one is accepted. `admission.py` decides, `reconcile.py` sends.
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from darkroom_contract import names
 from darkroom_contract.jobs import Job
-from darkroom_operator.documents import Json, instant
+from darkroom_operator.documents import Json, instant, micro_time
 from darkroom_operator.runner_pod import RunnerPod
 
 SLOT_COMPONENT = "slot"
@@ -67,7 +67,7 @@ def new_lease(slot: Slot, holder: Job, now: datetime) -> Json:
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "metadata": {"name": slot.name, "labels": SLOTS, "annotations": {ANNOTATION_JOB: holder.key}},
-        "spec": {"holderIdentity": holder.uid, "acquireTime": _micro_time(now), "leaseTransitions": 0},
+        "spec": {"holderIdentity": holder.uid, "acquireTime": micro_time(now), "leaseTransitions": 0},
     }
 
 
@@ -81,7 +81,7 @@ def assignment(slot: Slot, holder: Job | None, now: datetime) -> Json:
         },
         "spec": {
             "holderIdentity": holder.uid if holder else None,
-            "acquireTime": _micro_time(now) if holder else None,
+            "acquireTime": micro_time(now) if holder else None,
             "renewTime": None,
         },
     }
@@ -91,10 +91,5 @@ def confirmation(slot: Slot, pod: RunnerPod, now: datetime) -> Json:
     """The patch by which the holder says which pod it is about to let go."""
     return {
         "metadata": {"resourceVersion": slot.version, "annotations": {ANNOTATION_POD_UID: pod.uid}},
-        "spec": {"renewTime": _micro_time(now)},
+        "spec": {"renewTime": micro_time(now)},
     }
-
-
-def _micro_time(moment: datetime) -> str:
-    """A `metav1.MicroTime`, which takes exactly six digits of a second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

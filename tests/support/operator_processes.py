@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
 from darkroom_local.kubeconfig import write_kubeconfig
 from darkroom_local.ports import free_ports
 from darkroom_local.tether import tethered
+from darkroom_operator.leadership import LEASE
 from support.waiting import patience
 
 Json = dict[str, Any]
@@ -224,6 +226,11 @@ class Namespace:
     def lease(self) -> Json:
         return _checked(self.server.http.get(self.path("leases", names.slot_lease_name(0))))
 
+    def leader(self) -> str | None:
+        """The name of the operator that acts."""
+        answer = self.server.http.get(self.path("leases", LEASE))
+        return None if answer.status_code == 404 else _checked(answer)["spec"].get("holderIdentity")
+
     def slot_is_free(self) -> bool:
         return not self.lease()["spec"].get("holderIdentity")
 
@@ -317,16 +324,19 @@ def now() -> str:
 
 
 def operator_process(namespace: Namespace, folder: Path, **settings: str) -> Process:
+    """Started again after a kill it leads at once, under its old name."""
+    identity = f"operator-{secrets.token_hex(4)}"
     environment = {
         "KUBECONFIG": str(namespace.server.kubeconfig),
         "DARKROOM_NAMESPACE": namespace.name,
         "DARKROOM_RUNNER_IMAGE": "darkroom/runner:test",
         "DARKROOM_GPU_COUNT": "0",
         "DARKROOM_RETRY_BASE_SECONDS": "0.2",
+        "DARKROOM_OPERATOR_IDENTITY": identity,
         "HOME": str(folder),
         **settings,
     }
-    return Process([sys.executable, "-m", "darkroom_operator.main"], environment, folder / f"{namespace.name}.log")
+    return Process([sys.executable, "-m", "darkroom_operator.main"], environment, folder / f"{identity}.log")
 
 
 @contextlib.contextmanager

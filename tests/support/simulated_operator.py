@@ -32,6 +32,7 @@ class SimulatedOperator:
 
     def __init__(self, api: SimulatedApi, slots: int = 1) -> None:
         self.api = api
+        self.leads = True
         self._settings = Settings(runner_image="x", slots=slots, retry_base_seconds=2.0)
         self.crash()
 
@@ -39,7 +40,9 @@ class SimulatedOperator:
         """All that it knew is lost; the new one begins with a list of everything."""
         self.cache, self.door = Cache(), SimulatedDoor(self.api)
         self.requests = Requests(cast(Cluster, self.door), self.cache, self._settings, self._now)
-        self._reconciler = Reconciler(self.cache, self.requests, self._settings, self._now, self._monotonic)
+        self._reconciler = Reconciler(
+            self.cache, self.requests, self._settings, self._now, self._monotonic, lambda: self.leads
+        )
         self._work: Coroutine[Any, Any, float] | None = None
         self._seen = {plural: len(self.api.history[plural]) for plural in PLURALS}
         for plural in PLURALS:

@@ -1,4 +1,4 @@
-"""What goes wrong around the operator: killed, doubled, paused, cut off, meddled with. Real processes."""
+"""What goes wrong around the operator: killed, cut off, meddled with. Real processes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -40,27 +40,6 @@ class TestAnOperatorThatIsKilled:
         namespace.create_job("a")
         namespace.wait_for_pod("a")
         assert operator.stop() == 0
-
-
-def test_two_operators_one_of_them_paused_now_and_then_never_let_two_pods_run(
-    namespace: Namespace, start_operator: Callable[..., Process], tmp_path: Path
-) -> None:
-    first = start_operator()
-    second = operator_process(namespace, tmp_path)
-    second.log_path = tmp_path / "second.log"
-    with running(second):
-        for number in range(6):
-            namespace.create_job(f"job-{number}")
-        node = Node(namespace)
-        for round_ in range(6):
-            paused = (first, second)[round_ % 2]
-            paused.pause()
-            node.run_until(lambda round_=round_: namespace.count("Succeeded") > round_, "the other goes on")
-            paused.resume()
-        node.run_until(namespace.all_succeeded, "all jobs succeed")
-    assert node.most_at_once == 1
-    assert len(node.started) == 6
-    assert "Traceback" not in first.log() + second.log()
 
 
 class TestWhatPeopleDoByHand:

@@ -9,10 +9,11 @@ from support.simulated_operator import GENERATE, SimulatedOperator, SimulatedUse
 from darkroom_operator.cluster import Cluster
 from darkroom_operator.errors import HistoryLostError
 from darkroom_operator.resync import Resync
+from darkroom_operator.watches import Watches
 
 
 def resync(operator: SimulatedOperator, api: SimulatedApi) -> Resync:
-    return Resync(cast(Cluster, SimulatedDoor(api)), operator.cache, lambda: None)
+    return Resync(cast(Cluster, SimulatedDoor(api)), operator.cache, Watches(120.0), lambda: None)
 
 
 async def test_a_job_that_vanished_unseen_is_gone() -> None:

@@ -38,6 +38,9 @@ def test_everything_can_be_set() -> None:
             "DARKROOM_RETRY_BASE_SECONDS": "0.5",
             "DARKROOM_RETRY_CAP_SECONDS": "60",
             "DARKROOM_TERMINATION_GRACE_SECONDS": "5",
+            "DARKROOM_LEASE_SECONDS": "10",
+            "DARKROOM_OPERATOR_IDENTITY": "me",
+            "DARKROOM_WATCH_STUCK_SECONDS": "90",
         }
     )
     assert settings == Settings(
@@ -55,6 +58,9 @@ def test_everything_can_be_set() -> None:
         retry_base_seconds=0.5,
         retry_cap_seconds=60.0,
         termination_grace_seconds=5,
+        lease_seconds=10,
+        identity="me",
+        watch_stuck_seconds=90.0,
     )
 
 
@@ -75,11 +81,21 @@ def test_an_empty_variable_is_one_that_is_not_set() -> None:
         ("DARKROOM_RETRY_BASE_SECONDS", "nan"),
         ("DARKROOM_RETRY_CAP_SECONDS", "1e300"),
         ("DARKROOM_TERMINATION_GRACE_SECONDS", "1.5"),
+        ("DARKROOM_LEASE_SECONDS", "0"),
+        ("DARKROOM_LEASE_SECONDS", "2.5"),
+        ("DARKROOM_LEASE_SECONDS", "86400"),
+        ("DARKROOM_WATCH_STUCK_SECONDS", "soon"),
     ],
 )
 def test_a_value_that_can_t_be_used_is_named(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"{name} is '{value}'"):
         Settings.from_environment(IMAGE | {name: value})
+
+
+def test_a_leader_stops_before_its_term_ends_and_another_begins_within_ten_seconds() -> None:
+    settings = Settings(runner_image="x")
+    assert settings.retry_seconds < settings.renew_seconds < settings.lease_seconds
+    assert settings.retry_seconds + settings.lease_seconds + settings.retry_seconds < 10
 
 
 @pytest.mark.parametrize(("failures", "seconds"), [(1, 10), (2, 20), (3, 40), (6, 300), (100_000, 300)])

@@ -1,0 +1,72 @@
+"""Two operators of one namespace: one leads, the other takes its place. Real processes."""
+
+import time
+from collections.abc import Callable
+
+from support.operator_processes import Namespace, Node, Process, wait_until
+
+TAKEOVER_SECONDS = 10.0
+
+
+class Pair:
+    """The first leads, the second follows."""
+
+    def __init__(self, namespace: Namespace, start: Callable[..., Process], **settings: str) -> None:
+        self.namespace = namespace
+        self.first = start(DARKROOM_OPERATOR_IDENTITY="first", **settings)
+        wait_until(lambda: namespace.leader() == "first", "the first leads")
+        self.second = start(DARKROOM_OPERATOR_IDENTITY="second", **settings)
+        wait_until(lambda: "second follows first" in self.second.log(), "the second follows")
+
+    def logs(self) -> str:
+        return self.first.log() + self.second.log()
+
+
+def test_another_operator_takes_over_within_ten_seconds_of_a_kill(
+    namespace: Namespace, start_operator: Callable[..., Process]
+) -> None:
+    pair = Pair(namespace, start_operator)
+    namespace.create_job("a", priority=1)
+    namespace.create_job("b")
+    running = namespace.wait_for_pod("a")
+    pair.first.kill()
+    killed = time.monotonic()
+    namespace.finish_pod(running)
+    namespace.wait_for_pod("b")
+    assert time.monotonic() - killed < TAKEOVER_SECONDS
+    assert namespace.leader() == "second"
+    assert namespace.status("a")["attempts"] == 1
+
+
+def test_an_operator_that_is_told_to_stop_hands_over_at_once(
+    namespace: Namespace, start_operator: Callable[..., Process]
+) -> None:
+    operator = start_operator(DARKROOM_OPERATOR_IDENTITY="first", DARKROOM_LEASE_SECONDS="3600")
+    namespace.create_job("a")
+    namespace.wait_for_pod("a")
+    assert namespace.leader() == "first"
+    assert operator.stop() == 0
+    assert namespace.leader() is None
+    namespace.create_job("b", priority=1)
+    start_operator(DARKROOM_OPERATOR_IDENTITY="second", DARKROOM_LEASE_SECONDS="3600")
+    namespace.finish_pod(namespace.wait_for_pod("a"))
+    namespace.wait_for_pod("b")
+
+
+def test_a_leader_that_is_paused_again_and_again_does_no_harm_when_it_wakes_up(
+    namespace: Namespace, start_operator: Callable[..., Process]
+) -> None:
+    pair = Pair(namespace, start_operator, DARKROOM_LEASE_SECONDS="2")
+    for number in range(4):
+        namespace.create_job(f"job-{number}")
+    node = Node(namespace)
+    for round_ in range(4):
+        paused = pair.first if namespace.leader() == "first" else pair.second
+        paused.pause()
+        node.run_until(lambda round_=round_: namespace.count("Succeeded") > round_, "the other goes on")
+        paused.resume()
+    node.run_until(namespace.all_succeeded, "all jobs succeed")
+    assert node.most_at_once == 1
+    assert len(node.started) == 4
+    assert "first follows second" in pair.first.log()
+    assert "Traceback" not in pair.logs()
