@@ -226,10 +226,14 @@ class Namespace:
     def lease(self) -> Json:
         return _checked(self.server.http.get(self.path("leases", names.slot_lease_name(0))))
 
+    def leadership(self) -> Json:
+        """The spec of the leader's Lease; empty as long as nobody ever led."""
+        answer = self.server.http.get(self.path("leases", LEASE))
+        return {} if answer.status_code == 404 else _checked(answer)["spec"]
+
     def leader(self) -> str | None:
         """The name of the operator that acts."""
-        answer = self.server.http.get(self.path("leases", LEASE))
-        return None if answer.status_code == 404 else _checked(answer)["spec"].get("holderIdentity")
+        return self.leadership().get("holderIdentity")
 
     def slot_is_free(self) -> bool:
         return not self.lease()["spec"].get("holderIdentity")

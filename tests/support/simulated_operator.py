@@ -55,6 +55,9 @@ class SimulatedOperator:
     def _monotonic(self) -> float:
         return self.api.now.timestamp()
 
+    def complaint(self) -> str | None:
+        return self._reconciler.complaint()
+
     def see(self, plural: str, events: int | None = None) -> None:
         """The watch brings the next events, or all."""
         history, begin = self.api.history[plural], self._seen[plural]

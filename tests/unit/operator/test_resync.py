@@ -50,3 +50,12 @@ async def test_an_api_server_that_was_set_back_ends_the_process() -> None:
     SimulatedUser(restored).create("a")
     with pytest.raises(HistoryLostError, match="resource version 1, and 2 was seen"):
         await resync(SimulatedOperator(api), restored).once()
+
+
+async def test_a_watch_that_does_not_show_what_a_list_had_is_found_stuck() -> None:
+    api, clock = SimulatedApi(), [0.0]
+    SimulatedUser(api).create("a")
+    watches = Watches(120.0, lambda: clock[0])
+    await Resync(cast(Cluster, SimulatedDoor(api)), SimulatedOperator(api).cache, watches, lambda: None).once()
+    clock[0] = 121.0
+    assert (watches.complaint() or "").startswith("the watch of generatejobs has not shown version 1")
