@@ -125,6 +125,7 @@ def operator_program(layout: Layout) -> Program:
         command=_python("darkroom_operator.main"),
         environment=_plain_environment() | own | dict(layout.operator_environment),
         ready=HttpProbe(f"http://127.0.0.1:{port}/healthz"),
+        alive=HttpProbe(f"http://127.0.0.1:{port}/healthz"),
     )
 
 

@@ -2,7 +2,8 @@
 
 Owns one thread with an event loop that starts every child, since a child is killed when the thread that started it
 ends (tether.py). Each child has a session of its own, so that Ctrl-C reaches only us and we stop them in order, and a
-log file of its own. One that exits unexpectedly is started again after a growing wait.
+log file of its own. One that exits unexpectedly is started again after a growing wait; one that is stuck is killed
+first, as a kubelet does.
 """
 
 import asyncio
@@ -28,6 +29,8 @@ LONGEST_RESTART_SECONDS = 15.0
 STEADY_SECONDS = 60.0
 """A child that ran this long is restarted without the waits that it earned before."""
 PROBE_INTERVAL_SECONDS = 0.05
+FAILURES_BEFORE_STUCK = 3
+"""In a row, as a kubelet has it."""
 STARTS_BEFORE_READY = 3
 """A child that exits this often without ever having been ready fails the start."""
 LOG_TAIL_LINES = 20
@@ -42,6 +45,9 @@ class Program:
     ready: Probe
     environment: Mapping[str, str] = field(default_factory=dict)
     """The whole environment of the child; nothing is inherited."""
+    alive: Probe | None = None
+    """Asked now and then once it has said yes; a child for which it says no again and again is killed."""
+    alive_every_seconds: float = 10.0
     ready_within_seconds: float = 120.0
     stop_grace_seconds: float = 10.0
 
@@ -114,10 +120,28 @@ class Child:
                 env=dict(self.program.environment),
                 start_new_session=True,
             )
-        code = await self.process.wait()
+        liveness = asyncio.create_task(self._kill_when_stuck(self.process.pid))
+        try:
+            code = await self.process.wait()
+        finally:
+            liveness.cancel()
         _kill_session(self.process.pid)
         with self.log_path.open("a", encoding="utf-8") as log_text:
             log_text.write(f"--- {self.program.name} exited with {code}\n")
+
+    async def _kill_when_stuck(self, pid: int) -> None:
+        """Failures count once there was a success: a slow start is not a stuck one."""
+        if (alive := self.program.alive) is None:
+            return
+        was_alive, failures = False, 0
+        while failures < FAILURES_BEFORE_STUCK:
+            await asyncio.sleep(self.program.alive_every_seconds)
+            is_alive = await alive()
+            was_alive = was_alive or is_alive
+            failures = 0 if is_alive else failures + was_alive
+        with self.log_path.open("a", encoding="utf-8") as log_text:
+            log_text.write(f"--- {self.program.name} is stuck and is killed\n")
+        _kill_session(pid)
 
     def _account(self, problem: str) -> str:
         tail = log_tail(self.log_path)

@@ -2,9 +2,12 @@
 loop answers nothing. Started by `main.py` when there is a port for it.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 
 from aiohttp import web
+
+log = logging.getLogger(__name__)
 
 Check = Callable[[], str | None]
 """What is wrong; None when nothing is known to be."""
@@ -33,5 +36,6 @@ class Health:
     async def _answer(self, _: web.Request) -> web.Response:
         complaints = [complaint for check in self._checks if (complaint := check()) is not None]
         if complaints:
+            log.error("the probe fails: %s", "; ".join(complaints))
             return web.Response(status=503, text="".join(f"{complaint}\n" for complaint in complaints))
         return web.Response(text="ok\n")

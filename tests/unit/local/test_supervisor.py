@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,33 @@ def test_a_child_that_is_killed_is_started_again(supervisor, program, wait):
 
     wait(lambda: supervisor.pids().get("work", first) != first, "there is another process")
     assert "work exited with -9" in supervisor.log_path("work").read_text()
+
+
+def test_a_child_that_is_stuck_is_killed_and_started_again(supervisor, program, wait, tmp_path):
+    healthy = tmp_path / "healthy"
+    healthy.touch()
+    supervisor.start(program(alive=FileProbe(healthy), alive_every_seconds=0.05))
+    first = supervisor.pid("work")
+    os.kill(first, signal.SIGSTOP)
+
+    healthy.unlink()
+
+    wait(lambda: supervisor.pids().get("work", first) != first, "there is another process")
+    assert "work is stuck and is killed" in supervisor.log_path("work").read_text()
+
+
+def test_a_child_that_was_never_well_is_left_to_start_as_slowly_as_it_does(supervisor, program, wait, tmp_path):
+    asked = []
+
+    async def says_no():
+        asked.append(time.monotonic())
+        return False
+
+    supervisor.start(program(alive=says_no, alive_every_seconds=0.01))
+    first = supervisor.pid("work")
+
+    wait(lambda: len(asked) > 10, "it was asked often")
+    assert supervisor.pid("work") == first
 
 
 def test_a_child_has_its_own_environment_and_no_more(supervisor, program, tmp_path):
