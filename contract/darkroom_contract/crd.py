@@ -27,6 +27,7 @@ _DROPPED = frozenset({"title", "$defs", "const", "additionalProperties"})
 _SHARED_COLUMNS: tuple[tuple[str, str, str, str], ...] = (
     ("Phase", "string", ".status.phase", "Where the job is."),
     ("Position", "integer", ".status.queue.position", "Jobs before it in the queue."),
+    ("Starts", "string", ".status.queue.estimatedStartTime", "When its turn should come."),
     ("Progress", "number", ".status.progress.progressPercentage", "Percent of the present run."),
     ("ETA", "number", ".status.progress.estimatedRemainingSeconds", "Seconds until the end of the run."),
     ("Model", "string", ".spec.modelId", "The LoRA that is made or used."),

@@ -58,9 +58,15 @@ class Condition(Schema):
 class QueueStatus(Schema):
     """Where the job stands in the queue, while it waits."""
 
-    position: int | None = Field(None, ge=0, description="Jobs that run before it among the waiting; 0 is next.")
-    estimated_start_seconds: float | None = Field(None, ge=0.0, description="Until its turn, as far as can be told.")
-    waiting_for: str | None = Field(None, max_length=253, description="Who holds the slot: Kind/name.")
+    position: int | None = Field(
+        None,
+        ge=0,
+        description="Jobs that run before it among the waiting; 0 is next. Exact for the first ten.",
+    )
+    estimated_start_time: datetime | None = Field(None, description="When its turn comes, as far as past runs tell.")
+    waiting_for: str | None = Field(
+        None, max_length=253, description="Who holds the slot: Kind/name. Told to the first ten of the queue."
+    )
 
 
 class ProgressStatus(Schema):

@@ -23,9 +23,14 @@ class TaskAccepted(BaseModel):
 class Queue(BaseModel):
     """Where a waiting job stands."""
 
-    position: int | None = Field(None, description="Jobs that run before it among the waiting; 0 is next.")
-    estimated_start_seconds: float | None = Field(None, description="Until its turn, as far as can be told.")
-    waiting_for: str | None = Field(None, description="Who holds the slot: Kind/name.")
+    position: int | None = Field(
+        None, description="Jobs that run before it among the waiting; 0 is next. Exact for the first ten."
+    )
+    estimated_start: datetime | None = Field(None, description="When its turn comes, as far as past runs tell.")
+    estimated_start_seconds: float | None = Field(None, description="From this answer until then.")
+    waiting_for: str | None = Field(
+        None, description="Who holds the slot: Kind/name. Told to the first ten of the queue."
+    )
 
 
 class ProgressAnswer(BaseModel):

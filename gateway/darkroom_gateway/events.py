@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import anyio
 from anyio import to_thread
@@ -16,7 +17,6 @@ from fastapi.sse import ServerSentEvent
 from pydantic import BaseModel, Field
 
 from darkroom_contract.jobs import Job
-from darkroom_gateway.answers import JobAnswer
 from darkroom_gateway.errors import GatewayError, ProgressUnavailableError
 from darkroom_gateway.jobs import Jobs
 from darkroom_gateway.progress import BATCH, Entry, Progress
@@ -73,7 +73,7 @@ class _Stream:
         self._stopping = stopping
         self._job: Job = job
         self._after = after
-        self._told: JobAnswer | None = None
+        self._told: Job | None = None
         self._lost: set[str] = set()
 
     async def events(self) -> AsyncIterator[ServerSentEvent]:
@@ -96,12 +96,13 @@ class _Stream:
         yield _event("end", End(reason="GatewayStopping"))
 
     def _status(self) -> list[ServerSentEvent]:
-        """A `status` event, unless it would say what was said before."""
-        answer = job_answer(self._job)
-        if answer == self._told:
+        """A `status` event, unless the job is as it was told before. It is not the answers that are compared: in those
+        of a waiting job the seconds until its start go by."""
+        job = replace(self._job, resource_version="")
+        if job == self._told:
             return []
-        self._told = answer
-        return [_event("status", answer)]
+        self._told = job
+        return [_event("status", job_answer(job))]
 
     async def _look(self) -> list[ServerSentEvent]:
         """What became of the job since the last look."""

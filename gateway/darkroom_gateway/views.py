@@ -1,5 +1,6 @@
 """Jobs as answers. Pure, but for the links, which storage.py signs."""
 
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from pydantic.alias_generators import to_snake
@@ -51,7 +52,7 @@ def phase_of(job: Job) -> Phase:
 
 
 def job_answer(job: Job) -> JobAnswer:
-    """A job of either kind, without its files."""
+    """A job of either kind, without its files, as it is told now."""
     status = job.status
     return JobAnswer(
         task_id=job.name,
@@ -66,7 +67,7 @@ def job_answer(job: Job) -> JobAnswer:
         deleting=job.deleting,
         attempts=status.attempts,
         next_attempt=status.next_attempt_time,
-        queue=_queue(status.queue),
+        queue=None if status.queue is None else queue_answer(status.queue, datetime.now(UTC)),
         progress=None if status.progress is None else progress_answer(status.progress),
         failure=_failure(job),
         conditions=_conditions(job),
@@ -106,8 +107,15 @@ def _shared(job: Job) -> dict[str, object]:
     return {name: getattr(answer, name) for name in JobAnswer.model_fields}
 
 
-def _queue(queue: QueueStatus | None) -> Queue | None:
-    return None if queue is None else Queue(**queue.model_dump())
+def queue_answer(queue: QueueStatus, now: datetime) -> Queue:
+    """A status tells a moment, since seconds would be wrong a second later; a person is told both."""
+    start = queue.estimated_start_time
+    if start is not None and start.tzinfo is None:
+        start = start.replace(tzinfo=UTC)
+    seconds = None if start is None else max(0.0, round((start - now).total_seconds(), 1))
+    return Queue(
+        position=queue.position, estimated_start=start, estimated_start_seconds=seconds, waiting_for=queue.waiting_for
+    )
 
 
 def _failure(job: Job) -> Failure | None:

@@ -73,6 +73,14 @@ class Requeue:
 
 
 @dataclass(frozen=True, slots=True)
+class TellPlace:
+    """Write the status of a job that waits on, with its new place and estimate. There may be very many of them."""
+
+    job: Job
+    status: JobStatus
+
+
+@dataclass(frozen=True, slots=True)
 class FailBroken:
     """Say in the status of a job that can't be read what is wrong with it."""
 
@@ -116,6 +124,7 @@ Action = (
     | DeletePod
     | WriteStatus
     | Requeue
+    | TellPlace
     | FailBroken
     | DeleteJob
     | LookForPods

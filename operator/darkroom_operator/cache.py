@@ -19,6 +19,7 @@ from darkroom_contract.jobs import Job, read_job
 from darkroom_contract.names import Kind
 from darkroom_contract.progress import ProgressEvent
 from darkroom_operator.documents import Json, aware
+from darkroom_operator.experience import Experience
 from darkroom_operator.runner_pod import RunnerPod, read_pod
 from darkroom_operator.slot import Slot, read_slot
 from darkroom_operator.world import BrokenJob, World
@@ -112,6 +113,7 @@ class Cache:
         self.pods: Shelf[RunnerPod] = Shelf(lambda pod: int(pod.version), self._gone)
         self.leases: Shelf[Slot] = Shelf(lambda slot: int(slot.version or 0), self._gone)
         self.progress: dict[str, ProgressEvent] = {}
+        self.experience = Experience()
 
     def put_job(self, kind: Kind, document: Json) -> Job | BrokenJob:
         try:
@@ -121,6 +123,7 @@ class Cache:
             self._move(broken.uid, broken, self.broken, self.jobs)
             return broken
         self._move(job.uid, job, self.jobs, self.broken)
+        self.experience.learn(job)
         return job
 
     @staticmethod
@@ -154,6 +157,7 @@ class Cache:
         self.jobs.drop(uid)
         self.broken.drop(uid)
         self.progress.pop(uid, None)
+        self.experience.forget(uid)
 
     def keep_only_jobs(self, kind: Kind, uids: set[str], version: int) -> None:
         self.jobs.keep_only(uids, version, lambda job: job.kind is kind)
@@ -182,6 +186,7 @@ class Cache:
             pods=self.pods.view,
             gone=self._gone,
             progress=self.progress,
+            experience=self.experience,
         )
 
 

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 
 from darkroom_contract.jobs import Job
 from darkroom_operator import statuses
-from darkroom_operator.actions import Action, DeleteJob, DeletePod, FailBroken, Requeue, WriteStatus
-from darkroom_operator.admission import claims, is_backing_off, is_finished, queue
+from darkroom_operator.actions import Action, DeleteJob, DeletePod, FailBroken, Requeue, TellPlace, WriteStatus
+from darkroom_operator.admission import claims, is_backing_off, is_finished, is_queued
+from darkroom_operator.places import Place, is_told, misinformed, places
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.steps import active_deadline, start_deadline
 from darkroom_operator.world import World
@@ -18,39 +19,44 @@ STRAY_AFTER = timedelta(seconds=15)
 """A gated pod that belongs to no holder is left alone so long: its Lease may not have been seen yet."""
 
 
-def chores(world: World) -> Iterator[Action]:
-    """All that is to be done now, the most telling first."""
+def chores(world: World, most_told: int) -> Iterator[Action]:
+    """All that is to be done now, the most telling first. At most so many of the jobs that wait on are told their new
+    places."""
     yield from (FailBroken(job) for job in world.broken.values() if not job.failed)
-    yield from _waiting(world)
+    line = places(world)
+    yield from _newcomers(line, world)
+    yield from _aside(world)
+    yield from (_tell(place, world) for place in misinformed(line, world.now, most_told))
     yield from (DeletePod(pod, "it belongs to no run") for pod in world.pods.values() if _is_stray(pod, world))
     yield from (DeleteJob(job) for job in world.jobs.values() if _is_expired(job, world.now))
 
 
-def _waiting(world: World) -> Iterator[WriteStatus | Requeue]:
-    """The jobs that hold no slot and have not ended, each told where it stands."""
-    line = queue(world)
-    holder = _holder(world)
-    positions = {job.uid: number for number, job in enumerate(line)}
-    aside = world.select(lambda job: job.uid not in positions and _is_aside(job, world))
-    for job in [*line, *aside]:
-        status = statuses.waiting(job, positions.get(job.uid), holder, world.now)
+def _newcomers(line: list[Place], world: World) -> Iterator[WriteStatus]:
+    """Those of the queue that do not know yet that they are in it."""
+    for place in line:
+        if not is_told(place.job):
+            yield WriteStatus(place.job, statuses.waiting(place.job, place, world.now))
+
+
+def _tell(place: Place, world: World) -> TellPlace:
+    return TellPlace(place.job, statuses.waiting(place.job, place, world.now))
+
+
+def _aside(world: World) -> Iterator[WriteStatus | Requeue]:
+    """The jobs that hold no slot, have not ended, and do not stand in the queue: each told why."""
+    for job in world.select(lambda job: _is_aside(job, world)):
+        status = statuses.waiting(job, None, world.now)
         if status != job.status:
             yield WriteStatus(job, status) if job.status.slot is None else Requeue(job, status)
 
 
 def _is_aside(job: Job, world: World) -> bool:
     """Suspended, backing off, or without the slot that its status names."""
-    if job.uid in world.holders or is_finished(job) or job.deleting:
+    if is_queued(job, world) or job.uid in world.holders or is_finished(job) or job.deleting:
         return False
     if job.status.slot in world.slots and any(claims(job, pod) for pod in world.pods_of(job.uid)):
         return False
     return job.spec.suspend or is_backing_off(job, world.now) or job.status.slot is not None
-
-
-def _holder(world: World) -> str | None:
-    """Who the queue waits for, by `Kind/name`; with several slots, the holder of the first."""
-    keys = [slot.holder_key for slot in world.slots.values() if slot.holder]
-    return keys[0] if keys else None
 
 
 def _is_stray(pod: RunnerPod, world: World) -> bool:

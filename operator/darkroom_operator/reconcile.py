@@ -11,7 +11,8 @@ from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
 from itertools import islice
 
-from darkroom_operator.actions import Action, DeletePod, LookForHolder, LookForPods
+from darkroom_operator.actions import Action, DeletePod, LookForHolder, LookForPods, TellPlace
+from darkroom_operator.allowance import Allowance
 from darkroom_operator.cache import Cache
 from darkroom_operator.chores import chores, next_moment
 from darkroom_operator.errors import ApiError, UnreachableError
@@ -31,6 +32,8 @@ REFUSED_SECONDS = 1.0
 """Until chores are looked at again after one was refused."""
 CHORES_IN_A_ROW = 20
 """Requests that are not urgent, before the slots are looked at again."""
+TOLD_ANEW, TOLD_ANEW_SECONDS = 20, 5.0
+"""So many jobs that wait on are told their new place in so many seconds, however many there are."""
 CHORES_SHARE = 0.2
 """Of the time, at most, goes into looking for chores: with very many jobs that takes a while."""
 API_SERVER = "the API server"
@@ -67,6 +70,7 @@ class Reconciler:
         self._changed = asyncio.Event()
         self._patience = Patience(monotonic)
         self._chores_due = 0.0
+        self._told_anew = Allowance(TOLD_ANEW, TOLD_ANEW_SECONDS, monotonic)
         self._verified = self._monotonic()
         self._tried = self._monotonic()
         """When something was last done, well or not."""
@@ -171,15 +175,18 @@ class Reconciler:
         began = self._monotonic()
         if began < self._chores_due:
             return self._chores_due - began
-        due = (action for action in chores(self._world()) if not self._patience.remaining(_key(action)))
+        found = chores(self._world(), self._told_anew.left)
+        due = (action for action in found if not self._patience.remaining(_key(action)))
         todo = list(islice(due, CHORES_IN_A_ROW + 1))
         spent = self._monotonic() - began
         self._chores_due = self._monotonic() + spent * (1 / CHORES_SHARE - 1)
         for action in todo[:CHORES_IN_A_ROW]:
+            if isinstance(action, TellPlace):
+                self._told_anew.use()
             if not await self._try(action, _key(action)):
                 return REFUSED_SECONDS  # If it is the API server that is unwell, others would be refused as well.
             self._patience.accepted(_key(action))
-        return 0.0 if len(todo) > CHORES_IN_A_ROW else IDLE_SECONDS
+        return 0.0 if len(todo) > CHORES_IN_A_ROW else self._told_anew.seconds_until_more() or IDLE_SECONDS
 
     def _world(self) -> World:
         return self._cache.world(self._clock(), self._settings.slots)

@@ -28,6 +28,7 @@ from darkroom_operator.actions import (
     MakePod,
     ReleasePod,
     Requeue,
+    TellPlace,
     WriteStatus,
 )
 from darkroom_operator.cache import Cache, uids
@@ -162,6 +163,10 @@ class Requests:
         holders = {lease.holder for lease in self._cache.leases.view.values()}
         if action.job.uid not in holders:
             await self.send(WriteStatus(action.job, action.status))
+
+    @_send.register
+    async def _(self, action: TellPlace) -> None:
+        await self.send(WriteStatus(action.job, action.status))
 
     @_send.register
     async def _(self, action: LookForPods) -> None:

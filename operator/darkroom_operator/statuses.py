@@ -23,6 +23,7 @@ from darkroom_contract.status import (
 )
 from darkroom_operator.conditions import condition, put
 from darkroom_operator.documents import aware
+from darkroom_operator.places import Place
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.verdict import Failure
 
@@ -35,25 +36,27 @@ MAX_COUNT = 2**31 - 1
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
 
-def waiting(job: Job, position: int | None, waiting_for: str | None, now: datetime) -> JobStatus:
-    """A job that holds no slot: queued, backing off (no position) or suspended."""
+def waiting(job: Job, place: Place | None, now: datetime) -> JobStatus:
+    """A job that holds no slot: queued, backing off (no place in the queue) or suspended."""
     status = job.status
     due = status.next_attempt_time
     if job.spec.suspend:
         reason, words = "Suspended", "spec.suspend is true: set it to false to queue the job again."
-    elif position is None and due is not None:
+    elif place is None and due is not None:
         reason, words = "BackingOff", f"Run {status.attempts} failed; the next one may begin at {_clock(due)}."
-    elif position is None:
+    elif place is None:
         reason, words = "Queued", "The job goes back into the queue."
-    elif waiting_for is None:
-        reason, words = "Queued", f"Number {position} in the queue."
+    elif not place.is_exact:
+        reason, words = "Queued", f"About number {place.position} in the queue."
+    elif place.waiting_for is None:
+        reason, words = "Queued", f"Number {place.position} in the queue."
     else:
-        reason, words = "Queued", f"Number {position} in the queue; {waiting_for} holds the slot."
+        reason, words = "Queued", f"Number {place.position} in the queue; {place.waiting_for} holds the slot."
     new = [condition(ConditionType.ADMITTED, FALSE, reason, words, now, job.generation)]
     return _changed(
         job,
         phase=Phase.SUSPENDED if job.spec.suspend else Phase.QUEUED,
-        queue=None if position is None else QueueStatus(position=position, waiting_for=waiting_for),
+        queue=None if place is None else _queue(place),
         slot=None,
         progress=None,
         conditions=put(status.conditions, *new, *_suspended(job, now)),
@@ -153,7 +156,7 @@ def failed_run(job: Job, failure: Failure, wait: timedelta, now: datetime) -> Jo
 
 def suspended(job: Job, now: datetime) -> JobStatus:
     """A run was stopped because its job was suspended. It does not count as a failure."""
-    return waiting(job, None, None, now)
+    return waiting(job, None, now)
 
 
 def _finished(job: Job, phase: Phase, end: Condition, now: datetime, **changes: Any) -> JobStatus:
@@ -170,6 +173,10 @@ def _finished(job: Job, phase: Phase, end: Condition, now: datetime, **changes: 
         conditions=put(job.status.conditions, *new),
         **changes,
     )
+
+
+def _queue(place: Place) -> QueueStatus:
+    return QueueStatus(position=place.position, waiting_for=place.waiting_for, estimated_start_time=place.start)
 
 
 def _changed(job: Job, **changes: Any) -> JobStatus:

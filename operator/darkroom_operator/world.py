@@ -8,6 +8,7 @@ from functools import cached_property
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.progress import ProgressEvent
+from darkroom_operator.experience import Experience
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.slot import Slot
 
@@ -41,6 +42,8 @@ class World:
     gone: Container[str] = frozenset()
     progress: Mapping[str, ProgressEvent] = field(default_factory=dict)
     """The newest event of a job's run, by the job's uid."""
+    experience: Experience = field(default_factory=Experience)
+    """What past runs took."""
 
     @cached_property
     def holders(self) -> frozenset[str]:

@@ -103,11 +103,12 @@ def test_every_example_of_a_generation_is_taken_as_it_is(kubectl: Any) -> None:
 
 def test_get_shows_the_columns(kubectl: Any, api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     api.made(GENERATE, generate_job(name, modelId="cat"))
-    status = {"status": {"phase": "Queued", "queue": {"position": 3}}}
+    queue = {"position": 3, "estimatedStartTime": "2026-11-25T12:00:00Z"}
+    status = {"status": {"phase": "Queued", "queue": queue}}
     ok(api.patch(GENERATE, name, status, subresource="status"))
     header, row = kubectl("get", "dgj", name).splitlines()
-    assert header.split() == ["NAME", "PHASE", "POSITION", "PROGRESS", "ETA", "MODEL", "AGE"]
-    assert row.split()[:4] == [name, "Queued", "3", "cat"]
+    assert header.split() == ["NAME", "PHASE", "POSITION", "STARTS", "PROGRESS", "ETA", "MODEL", "AGE"]
+    assert row.split()[:5] == [name, "Queued", "3", "2026-11-25T12:00:00Z", "cat"]
 
 
 def test_get_knows_category_wide_names_yaml_and_jsonpath(

@@ -6,7 +6,7 @@ from typing import Any
 from support.kube_api import TABLE, Api, Json, ok
 
 GENERATE = "generatejobs.darkroom.dev/v1alpha1"
-COLUMNS = ["Name", "Phase", "Position", "Progress", "ETA", "Model", "Age"]
+COLUMNS = ["Name", "Phase", "Position", "Starts", "Progress", "ETA", "Model", "Age"]
 
 
 def table(api: Api, plural: str, name: str = "", **query: Any) -> Json:

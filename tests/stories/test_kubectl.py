@@ -22,7 +22,7 @@ def test_every_example_is_accepted(darkroom: Darkroom) -> None:
 
 def test_the_columns_tell_how_it_stands(darkroom: Darkroom, circles: str) -> None:
     header, row = darkroom.kubectl("get", "generatejob", circles).splitlines()
-    assert header.split() == ["NAME", "PHASE", "POSITION", "PROGRESS", "ETA", "MODEL", "AGE"]
+    assert header.split() == ["NAME", "PHASE", "POSITION", "STARTS", "PROGRESS", "ETA", "MODEL", "AGE"]
     assert row.split()[:3] == ["circles", "Succeeded", "100"]
 
 

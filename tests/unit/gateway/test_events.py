@@ -1,16 +1,22 @@
 """`GET /jobs/{task_id}/events`: status and live progress in one stream, which ends with the job."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 import redis
+from support.waiting import patience
 
 from darkroom_contract.names import Kind
 from darkroom_contract.progress import STREAM_FIELD, stream_name
+from darkroom_gateway.settings import Settings
+
+wait_until = patience(30)
 
 NOW = "2026-01-02T03:04:05Z"
 
@@ -124,6 +130,18 @@ def test_without_redis_the_status_tells_everything_that_matters(
         assert next(events).data["phase"] == "Running"
         job.set_status(phase="Succeeded")
         assert [each.name for each in events] == ["status", "end"]
+
+
+def test_seconds_that_go_by_are_no_news(http: httpx.Client, job: Job) -> None:
+    start = datetime.now(UTC) + timedelta(hours=1)
+    job.set_status(phase="Queued", queue={"position": 0, "estimatedStartTime": start.isoformat()})
+    events = follow(http, job.name)
+    assert 3500 < next(events).data["queue"]["estimated_start_seconds"] <= 3600
+    two_looks_later = time.monotonic() + 2.5 * Settings.events_poll_seconds
+    wait_until(lambda: time.monotonic() > two_looks_later, "the stream has looked twice")
+    job.set_status(phase="Succeeded")
+
+    assert [each.name for each in events] == ["status", "end"]
 
 
 def test_a_gateway_that_stops_ends_its_streams(start_gateway: Any, environment: dict[str, str], job: Job) -> None:

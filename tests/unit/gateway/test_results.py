@@ -1,12 +1,15 @@
 """`GET /result` and `GET /images`: the status as the operator wrote it, and links that work once a job is done."""
 
 import hashlib
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
 from darkroom_contract.names import Kind
+from darkroom_contract.status import QueueStatus
+from darkroom_gateway.views import queue_answer
 
 NOW = "2026-01-02T03:04:05Z"
 DATASET = {"uri": "s3://darkroom/datasets/default/x/"}
@@ -42,12 +45,38 @@ def test_a_job_that_the_operator_has_not_seen_waits(http: httpx.Client, training
 
 
 def test_a_waiting_job_tells_its_place_in_the_queue(http: httpx.Client, cluster: Any, training: str) -> None:
-    queue = {"position": 2, "estimatedStartSeconds": 90.0, "waitingFor": "TrainJob/other"}
+    start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=90)
+    queue = {"position": 2, "estimatedStartTime": start.isoformat(), "waitingFor": "TrainJob/other"}
     cluster.set_status(Kind.TRAIN, training, phase="Queued", queue=queue)
 
     answer = http.get("/result", params={"task_id": training}).json()
 
-    assert answer["queue"] == {"position": 2, "estimated_start_seconds": 90.0, "waiting_for": "TrainJob/other"}
+    told = answer["queue"]
+    assert (told["position"], told["waiting_for"]) == (2, "TrainJob/other")
+    assert datetime.fromisoformat(told["estimated_start"]) == start
+    assert 30 < told["estimated_start_seconds"] <= 90
+
+
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("start", "seconds"),
+    [
+        (MOMENT + timedelta(seconds=90), 90.0),
+        (MOMENT - timedelta(seconds=90), 0.0),
+        (MOMENT.replace(tzinfo=None), 0.0),
+        (None, None),
+    ],
+    ids=["to come", "late", "no zone", "unknown"],
+)
+def test_a_start_is_told_in_seconds_as_well_and_a_late_one_is_any_moment_now(
+    start: datetime | None, seconds: float | None
+) -> None:
+    told = queue_answer(QueueStatus(position=0, estimated_start_time=start), MOMENT)
+
+    assert told.estimated_start_seconds == seconds
+    assert (told.estimated_start is None) is (start is None)
 
 
 def test_a_running_job_tells_its_progress(http: httpx.Client, cluster: Any, training: str) -> None:

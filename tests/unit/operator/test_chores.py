@@ -10,8 +10,9 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.status import Phase
 from darkroom_operator import statuses
-from darkroom_operator.actions import Action, DeleteJob, DeletePod, FailBroken, Requeue, WriteStatus
+from darkroom_operator.actions import Action, DeleteJob, DeletePod, FailBroken, Requeue, TellPlace, WriteStatus
 from darkroom_operator.chores import STRAY_AFTER, chores, next_moment
+from darkroom_operator.places import Place
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.world import BrokenJob, World
 
@@ -21,12 +22,13 @@ GATED = replace(a_pod(JOB), gated=True, created=OLD)
 
 
 def todo(world: World) -> list[Action]:
-    return list(chores(world))
+    return list(chores(world, most_told=20))
 
 
-def told(job: Job, position: int | None = 0, holder: str | None = None) -> Job:
-    """With the status that it should have."""
-    return replace(job, status=statuses.waiting(job, position, holder, NOW))
+def told(job: Job, position: int = 0) -> Job:
+    """With the status that it should have while the slot is free: then the turn of the first is now."""
+    place = Place(job, position, start=None if position else NOW)
+    return replace(job, status=statuses.waiting(job, place, NOW))
 
 
 class TestPlacesInTheQueue:
@@ -39,6 +41,28 @@ class TestPlacesInTheQueue:
 
     def test_a_job_that_was_told_is_left_alone(self) -> None:
         assert todo(a_world(told(JOB))) == []
+
+    def test_a_job_that_moved_up_is_told_its_new_place(self) -> None:
+        [action] = todo(a_world(told(JOB, position=1)))
+        assert isinstance(action, TellPlace)
+        assert action.status.queue is not None
+        assert action.status.queue.position == 0
+
+    def test_of_those_that_moved_up_only_so_many_are_told_at_once(self) -> None:
+        world = a_world(*(told(a_job(f"job-{number}"), position=number + 1) for number in range(9)))
+        assert len(list(chores(world, most_told=4))) == 4
+        assert not list(chores(world, most_told=0))
+
+    def test_a_job_that_is_new_is_told_its_place_whatever_else_there_is_to_tell(self) -> None:
+        world = a_world(told(JOB, position=7), OTHER)
+        [action] = chores(world, most_told=0)
+        assert isinstance(action, WriteStatus)
+        assert action.job == OTHER
+
+    def test_a_job_whose_spec_was_changed_is_told_that_it_was_seen(self) -> None:
+        [action] = chores(a_world(replace(told(JOB), generation=2)), most_told=0)
+        assert isinstance(action, WriteStatus)
+        assert action.status.observed_generation == 2
 
     def test_a_suspended_job_is_told_so(self) -> None:
         [action] = todo(a_world(a_job("job", suspend=True)))

@@ -16,6 +16,7 @@ from darkroom_contract.progress import ProgressEvent, Stage
 from darkroom_contract.status import ConditionStatus, ConditionType, JobStatus, Phase
 from darkroom_operator import statuses
 from darkroom_operator.conditions import find, is_true
+from darkroom_operator.places import Place
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.verdict import Failure
 
@@ -37,10 +38,11 @@ def reason_of(status: JobStatus, kind: ConditionType) -> str | None:
 
 
 TURNS: dict[str, Callable[[], JobStatus]] = {
-    "queued": lambda: statuses.waiting(JOB, 3, "GenerateJob/" + "n" * 48, NOW),
-    "queued for a free slot": lambda: statuses.waiting(JOB, 0, None, NOW),
-    "backing off": lambda: statuses.waiting(in_phase(JOB, Phase.QUEUED, next_attempt_time=NOW + WAIT), None, None, NOW),
-    "suspended from the start": lambda: statuses.waiting(a_job("a", suspend=True), None, None, NOW),
+    "queued": lambda: statuses.waiting(JOB, Place(JOB, 3, "GenerateJob/" + "n" * 48, NOW), NOW),
+    "queued far behind": lambda: statuses.waiting(JOB, Place(JOB, 9999, start=NOW + WAIT), NOW),
+    "queued for a free slot": lambda: statuses.waiting(JOB, Place(JOB, 0), NOW),
+    "backing off": lambda: statuses.waiting(in_phase(JOB, Phase.QUEUED, next_attempt_time=NOW + WAIT), None, NOW),
+    "suspended from the start": lambda: statuses.waiting(a_job("a", suspend=True), None, NOW),
     "starting": lambda: statuses.starting(JOB, POD, NOW + timedelta(microseconds=7)),
     "refused": lambda: statuses.refused(JOB, "r" * 5000, NOW),
     "unschedulable": lambda: statuses.running(HELD, replace(POD, waiting_message="w" * 5000), None, NOW),
@@ -66,23 +68,29 @@ def test_every_status_says_which_generation_it_is_about(turn: str) -> None:
 
 
 class TestWaiting:
-    def test_it_tells_the_place_and_whom_it_waits_for(self) -> None:
-        status = statuses.waiting(JOB, 2, "TrainJob/t", NOW)
+    def test_it_tells_the_place_whom_it_waits_for_and_until_when(self) -> None:
+        status = statuses.waiting(JOB, Place(JOB, 2, "TrainJob/t", NOW + WAIT), NOW)
         admitted = find(status, ConditionType.ADMITTED)
         assert status.queue is not None
         assert (status.phase, status.queue.position, status.queue.waiting_for) == (Phase.QUEUED, 2, "TrainJob/t")
+        assert status.queue.estimated_start_time == NOW + WAIT
         assert admitted is not None
         assert admitted.message == "Number 2 in the queue; TrainJob/t holds the slot."
 
+    def test_a_place_far_behind_is_told_as_the_guess_that_it_is(self) -> None:
+        admitted = find(statuses.waiting(JOB, Place(JOB, 4711), NOW), ConditionType.ADMITTED)
+        assert admitted is not None
+        assert admitted.message == "About number 4711 in the queue."
+
     def test_a_job_that_was_suspended_once_says_that_it_is_no_more(self) -> None:
-        suspended = statuses.waiting(a_job("a", suspend=True), None, None, NOW)
-        resumed = statuses.waiting(replace(JOB, status=suspended), 0, None, NOW)
+        suspended = statuses.waiting(a_job("a", suspend=True), None, NOW)
+        resumed = statuses.waiting(replace(JOB, status=suspended), Place(JOB, 0), NOW)
         assert reason_of(resumed, ConditionType.SUSPENDED) == "Resumed"
         assert not is_true(resumed, ConditionType.SUSPENDED)
 
     def test_it_changes_nothing_a_second_time(self) -> None:
-        status = statuses.waiting(JOB, 2, None, NOW)
-        assert statuses.waiting(replace(JOB, status=status), 2, None, NOW + WAIT) == status
+        status = statuses.waiting(JOB, Place(JOB, 2), NOW)
+        assert statuses.waiting(replace(JOB, status=status), Place(JOB, 2), NOW + WAIT) == status
 
 
 class TestRunning:
