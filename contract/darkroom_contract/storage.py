@@ -3,6 +3,7 @@
     datasets/<namespace>/<dataset id>/<file>               photos, by the gateway
     runs/<job uid>/<file>                                  what a job made, by the runner
     runs/<job uid>/manifest.json                           written last: where it exists, the rest is whole
+    runs/<job uid>/logs/<attempt>.txt                      what each run said, while it works and after it ended
     runs/<job uid>/checkpoint-<step>.safetensors           an unfinished training's state
     runs/<job uid>/checkpoint.json                         which state to go on from; written after it
     models/<namespace>/<model id>/model.json               which run's weights a model id means; written last
@@ -65,6 +66,10 @@ def run_prefix(job_uid: str) -> str:
 
 def manifest_key(job_uid: str) -> str:
     return run_prefix(job_uid) + MANIFEST_FILE
+
+
+def run_log_key(job_uid: str, attempt: int) -> str:
+    return f"{run_prefix(job_uid)}logs/{attempt}.txt"
 
 
 def checkpoint_record_key(job_uid: str) -> str:

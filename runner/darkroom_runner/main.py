@@ -1,47 +1,73 @@
-"""`darkroom-runner`: one process, one run. The entry point, called by the container.
+"""`darkroom-runner`: one run. The entry point, called by the container.
 
-It turns whatever happens into an outcome, a termination message and an exit code; the run itself is in `lifecycle`.
+The work is done by a process of its own (`work.py`). This one hands on what that says, keeps it as the run's log, and
+ends as it ends: so the log is in storage even of a run that was killed or that brought its interpreter down.
 """
 
-import logging
+import ctypes
 import os
+import signal
+import subprocess
 import sys
+import threading
+from typing import NoReturn
 
-from darkroom_contract.outcome import Outcome
-from darkroom_runner.errors import InternalError, translate
-from darkroom_runner.interruption import Interruption
-from darkroom_runner.settings import Settings, termination_message_path
-from darkroom_runner.termination import exit_code, write_outcome
+from darkroom_runner.run_log import RunLog, open_run_log
 
-log = logging.getLogger("darkroom_runner")
-
-
-def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    # They tell of every credential that they find and of every request.
-    for library in ("botocore", "httpx"):
-        logging.getLogger(library).setLevel(logging.WARNING)
-    interruption = Interruption()
-    interruption.listen()
-    outcome = finish(interruption)
-    write_outcome(outcome, termination_message_path(os.environ))
-    sys.exit(exit_code(outcome))
+_CHUNK_BYTES = 64 * 1024
+_LAST_WORDS_SECONDS = 2.0
+"""For what is still in the pipe when the work has ended."""
+_PR_SET_PDEATHSIG = 1
 
 
-def finish(interruption: Interruption) -> Outcome:
-    """The outcome of the run, however it ended."""
-    try:
-        # boto3 takes a while to import; a signal that comes meanwhile must find its handler.
-        from darkroom_runner import lifecycle
+def main() -> NoReturn:
+    work = _start_work()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda number, frame: work.send_signal(number))
+    log = open_run_log(os.environ)
+    copying = threading.Thread(target=_copy, args=(work, log), name="copy", daemon=True)
+    copying.start()
+    status = work.wait()
+    copying.join(_LAST_WORDS_SECONDS)
+    log.close()
+    _leave(status)
 
-        outcome = lifecycle.run(Settings.from_environment(os.environ), interruption)
-    except Exception as error:
-        # The border of the process: every failure becomes an outcome.
-        failure = translate(error)
-        log.error("%s: %s", failure.reason, failure, exc_info=isinstance(failure, InternalError))
-        return Outcome(succeeded=False, reason=failure.reason, message=str(failure))
-    log.info("succeeded with %d files", len(outcome.files))
-    return outcome
+
+def _start_work() -> subprocess.Popen[bytes]:
+    ourselves = os.getpid()
+    libc = ctypes.CDLL(None)
+
+    def die_with_us() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != ourselves:
+            os._exit(1)
+
+    return subprocess.Popen(
+        [sys.executable, "-m", "darkroom_runner.work"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        preexec_fn=die_with_us,
+    )
+
+
+def _copy(work: subprocess.Popen[bytes], log: RunLog) -> None:
+    """Until the last who could write has ended."""
+    if work.stdout is None:
+        raise RuntimeError("the work was started without a pipe")
+    while chunk := os.read(work.stdout.fileno(), _CHUNK_BYTES):
+        log.add(chunk)
+        sys.stderr.buffer.write(chunk)
+        sys.stderr.buffer.flush()
+
+
+def _leave(status: int) -> NoReturn:
+    """As the work did: a signal's death is one of our own, so that the kubelet tells of it as ever."""
+    if status < 0:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    # The first process of a container can't kill itself.
+    sys.exit(status if status >= 0 else 128 - status)
 
 
 if __name__ == "__main__":
