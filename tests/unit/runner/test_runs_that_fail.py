@@ -105,8 +105,9 @@ def test_a_training_that_is_told_to_stop_says_so_and_leaves_its_state_for_the_ne
 
     assert (finished.outcome.reason, finished.exit_code) == (Reason.INTERRUPTED, INTERRUPTED)
     left = [each["Key"] for each in s3.list_objects_v2(Bucket=BUCKET, Prefix=f"runs/{run.uid}/")["Contents"]]
-    assert left[-1] == f"runs/{run.uid}/checkpoint.json"
-    assert len(left) == 2
+    names = [key.removeprefix(f"runs/{run.uid}/") for key in left]
+    assert names[1:] == ["checkpoint.json", "logs/1.txt"]
+    assert names[0].startswith("checkpoint-")
 
 
 def test_a_second_attempt_of_a_finished_job_does_nothing_but_report(start_run: Callable[..., Any], s3: Any) -> None:
