@@ -20,7 +20,11 @@ LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_PART_OF = "app.kubernetes.io/part-of"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 RUNNER_COMPONENT = "runner"
+SLOT_COMPONENT = "slot"
 PART_OF = "darkroom"
+
+ANNOTATION_JOB = f"{GROUP}/job"
+"""On the Lease of a slot: who holds it, as `Kind/name`."""
 
 RUNNER_CONTAINER = "runner"
 """The one container of a runner pod; its termination message carries the outcome."""

@@ -7,7 +7,7 @@ timeout and is tried once; whoever asked may try again, and is told when (`Retry
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,16 @@ from kubernetes.config import ConfigException
 from pydantic import ValidationError
 
 from darkroom_contract.jobs import Job, read_job
-from darkroom_contract.names import GROUP, VERSION, Kind
+from darkroom_contract.names import (
+    ANNOTATION_JOB,
+    GROUP,
+    LABEL_COMPONENT,
+    LABEL_PART_OF,
+    PART_OF,
+    SLOT_COMPONENT,
+    VERSION,
+    Kind,
+)
 from darkroom_gateway.errors import ClusterUnavailableError, Complaint, RejectedError, SettingsError, UnreadableJobError
 from darkroom_gateway.settings import Settings
 
@@ -30,6 +39,9 @@ TIMEOUT_SECONDS = (3.0, 10.0)
 PAGE_SIZE = 500
 POOL_SIZE = 40
 """As many connections as there are worker threads."""
+
+SLOTS = f"{LABEL_COMPONENT}={SLOT_COMPONENT},{LABEL_PART_OF}={PART_OF}"
+"""Selects the Leases that are slots."""
 
 HANDED_ON = frozenset({400, 403, 409, 422})
 """Refusals that say something about the request; every other one is about the cluster."""
@@ -46,6 +58,7 @@ class Cluster:
         self.namespace = settings.namespace
         self._client = client.ApiClient(_configuration(settings))
         self._objects = client.CustomObjectsApi(self._client)
+        self._leases = client.CoordinationV1Api(self._client)
 
     def close(self) -> None:
         self._client.close()
@@ -110,6 +123,15 @@ class Cluster:
             except ApiException as error:
                 if not _is_missing_object(error):
                     raise
+
+    def slot_holders(self) -> Sequence[str]:
+        """The jobs that hold a slot now, as `Kind/name`, or empty. Needs leave to list Leases."""
+        with _mapped("list the slots"):
+            leases = self._leases.list_namespaced_lease(
+                self.namespace, label_selector=SLOTS, _request_timeout=TIMEOUT_SECONDS
+            ).items
+        held = sorted((each for each in leases if each.spec.holder_identity), key=lambda each: each.metadata.name)
+        return [(each.metadata.annotations or {}).get(ANNOTATION_JOB, "") for each in held]
 
     def check(self) -> None:
         """Raises `ClusterUnavailableError` or `RejectedError` unless jobs of both kinds can be listed."""

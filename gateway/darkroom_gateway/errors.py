@@ -8,6 +8,7 @@
     ├── UnknownTaskError          404  no job of that name
     ├── UnknownModelError         404  no LoRA of that name, neither made nor in the making
     ├── AmbiguousTaskError        409  a name that a TrainJob and a GenerateJob share
+    ├── BusyError                 409  a job runs, and requests are not to wait
     ├── RejectedError             4xx  the API server refused; its own status
     ├── UnreadableJobError        500  a job that does not fit this release's schema
     └── UnavailableError          503  something the gateway needs is down
@@ -82,6 +83,11 @@ class UnknownModelError(GatewayError):
 class AmbiguousTaskError(GatewayError):
     status = 409
     title = "Two tasks have this name"
+
+
+class BusyError(GatewayError):
+    status = 409
+    title = "Another job is running"
 
 
 class RejectedError(GatewayError):

@@ -7,6 +7,7 @@ from typing import Annotated
 from anyio import to_thread
 from fastapi import Depends, Request
 
+from darkroom_gateway.busy import Busy
 from darkroom_gateway.cluster import Cluster
 from darkroom_gateway.events import Events
 from darkroom_gateway.generation import Generation
@@ -44,13 +45,14 @@ def build_services(settings: Settings) -> Services:
     """Connects to nothing yet. Raises `SettingsError` when there is no way to the cluster."""
     cluster, storage, progress = Cluster(settings), Storage(settings), Progress(settings)
     jobs, known_models = Jobs(cluster), KnownModels(cluster, storage)
+    busy = Busy(cluster, settings.busy_policy)
     stopping = threading.Event()
     return Services(
         cluster=cluster,
         storage=storage,
         progress=progress,
-        training=Training(cluster, storage, PhotoDoor()),
-        generation=Generation(cluster, known_models),
+        training=Training(cluster, storage, PhotoDoor(), busy),
+        generation=Generation(cluster, known_models, busy),
         jobs=jobs,
         known_models=known_models,
         events=Events(jobs, progress, settings.events_poll_seconds, stopping),

@@ -2,9 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from darkroom_contract import environment, photos
 from darkroom_gateway.errors import SettingsError
+
+
+class BusyPolicy(StrEnum):
+    """What becomes of a request that comes while a job runs."""
+
+    QUEUE = "Queue"
+    REJECT = "Reject"
+
 
 MULTIPART_ALLOWANCE_BYTES = 1024**2
 """Boundaries and headers of the parts, on top of the photos themselves."""
@@ -34,6 +43,8 @@ class Settings:
     """How long a download link works."""
     max_upload_bytes: int = photos.MAX_DATASET_BYTES + MULTIPART_ALLOWANCE_BYTES
     """Requests with a larger body are refused with 413."""
+    busy_policy: BusyPolicy = BusyPolicy.QUEUE
+    """Whether requests that come while a job runs are queued or refused."""
     events_poll_seconds: float = 1.0
     """How often a stream of events looks at the job's status."""
     log_level: str = "INFO"
@@ -55,8 +66,16 @@ class Settings:
             max_upload_bytes=_integer(
                 environ, "DARKROOM_GATEWAY_MAX_UPLOAD_BYTES", cls.max_upload_bytes, 1, cls.max_upload_bytes
             ),
+            busy_policy=_busy_policy(environ.get("DARKROOM_BUSY_POLICY") or cls.busy_policy),
             log_level=(environ.get("DARKROOM_GATEWAY_LOG_LEVEL") or cls.log_level).upper(),
         )
+
+
+def _busy_policy(text: str) -> BusyPolicy:
+    try:
+        return BusyPolicy(text)
+    except ValueError:
+        raise SettingsError(f"DARKROOM_BUSY_POLICY is {text!r}: use {' or '.join(BusyPolicy)}") from None
 
 
 def _integer(environ: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

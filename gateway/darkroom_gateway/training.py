@@ -9,6 +9,7 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.specs import TrainJobSpec
 from darkroom_contract.storage import dataset_prefix, dataset_uri, parse_uri
+from darkroom_gateway.busy import Busy
 from darkroom_gateway.cluster import Cluster
 from darkroom_gateway.errors import ClusterUnavailableError, GatewayError, StorageUnavailableError
 from darkroom_gateway.parameters import TrainParameters, train_spec
@@ -23,10 +24,11 @@ log = logging.getLogger(__name__)
 class Training:
     """Takes trainings."""
 
-    def __init__(self, cluster: Cluster, storage: Storage, photo_door: PhotoDoor) -> None:
+    def __init__(self, cluster: Cluster, storage: Storage, photo_door: PhotoDoor, busy: Busy) -> None:
         self._cluster = cluster
         self._storage = storage
         self._photo_door = photo_door
+        self._busy = busy
 
     async def submit(self, parameters: TrainParameters, request: Request, idempotency_key: str | None) -> Job:
         """Everything is checked before anything is stored, and stored before anything is created."""
@@ -37,6 +39,7 @@ class Training:
             earlier = await to_thread.run_sync(find_earlier, self._cluster, name, spec)
             if earlier is not None:
                 return earlier
+        await to_thread.run_sync(self._busy.require_room)
         async with self._photo_door.receive(request) as photos:
             return await to_thread.run_sync(self._store_and_create, name, spec, prefix, photos)
 

@@ -12,6 +12,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from darkroom_gateway.settings import BusyPolicy
 from darkroom_local.demo import DemoOptions, run_demo
 from darkroom_local.errors import LocalError
 from darkroom_local.node.__main__ import main as node_main
@@ -57,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
 def _add_up(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state-dir", type=Path, default=Path(".darkroom"), help="what is kept (default: .darkroom)")
     parser.add_argument("--port", type=int, help="of the gateway (default: 8000, or a free one if that is taken)")
+    parser.add_argument(
+        "--busy-policy",
+        type=BusyPolicy,
+        choices=list(BusyPolicy),
+        default=BusyPolicy.QUEUE,
+        help="what the gateway does with a request while a job runs: queue it, or answer 409 (default: Queue)",
+    )
     _add_shared(parser)
     parser.set_defaults(command=_up)
 
@@ -77,7 +85,14 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
 
 
 def _up(options: argparse.Namespace, console: Console) -> None:
-    chosen = UpOptions(options.state_dir, options.kubeconfig, options.namespace, options.port, options.models)
+    chosen = UpOptions(
+        state_dir=options.state_dir,
+        kubeconfig=options.kubeconfig,
+        namespace=options.namespace,
+        port=options.port,
+        models=options.models,
+        busy_policy=options.busy_policy,
+    )
     run_up(chosen, console)
 
 

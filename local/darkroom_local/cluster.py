@@ -57,6 +57,8 @@ class ClusterOptions:
     """Programs that pods may run. When unset, the runner of this installation and nothing else."""
     operator_environment: Mapping[str, str] = field(default_factory=dict)
     """More settings of the operator, such as DARKROOM_RETRY_BASE_SECONDS."""
+    gateway_environment: Mapping[str, str] = field(default_factory=dict)
+    """More settings of the gateway, such as DARKROOM_BUSY_POLICY."""
 
 
 class LocalCluster:
@@ -145,6 +147,7 @@ class LocalCluster:
             bin_dir=self._options.bin_dir or _bin_dir(self.state),
             model_root=find_model_root(self._options.model_root),
             operator_environment=self._options.operator_environment,
+            gateway_environment=self._options.gateway_environment,
         )
 
     def _gateway_port(self) -> int | None:

@@ -43,6 +43,8 @@ class Layout:
     model_root: Path
     operator_environment: Mapping[str, str] = field(default_factory=dict)
     """Settings of the operator's own, beside those that the cluster makes."""
+    gateway_environment: Mapping[str, str] = field(default_factory=dict)
+    """The same for the gateway."""
 
     @property
     def storage(self) -> Storage:
@@ -140,7 +142,7 @@ def gateway_program(layout: Layout) -> Program:
     return Program(
         name="gateway",
         command=_python("darkroom_gateway.main"),
-        environment=_plain_environment() | layout.storage.environment() | own,
+        environment=_plain_environment() | layout.storage.environment() | own | dict(layout.gateway_environment),
         ready=HttpProbe(f"{layout.gateway_url}/readyz"),
         stop_grace_seconds=25.0,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from darkroom_gateway.settings import BusyPolicy
 from darkroom_local.cluster import ClusterOptions, LocalCluster
 from darkroom_local.examples import example_photos
 from darkroom_local.kubectl import kubectl_path
@@ -26,6 +27,7 @@ class UpOptions:
     namespace: str | None = None
     port: int | None = None
     models: Path | None = None
+    busy_policy: BusyPolicy = BusyPolicy.QUEUE
 
 
 def run_up(options: UpOptions, console: Console) -> None:
@@ -38,6 +40,7 @@ def run_up(options: UpOptions, console: Console) -> None:
             gateway_port=options.port,
             preferred_gateway_port=GATEWAY_PORT,
             model_root=options.models,
+            gateway_environment={"DARKROOM_BUSY_POLICY": options.busy_policy.value},
         )
     )
     try:

@@ -13,10 +13,9 @@ from darkroom_contract.jobs import Job
 from darkroom_operator.documents import Json, instant, micro_time
 from darkroom_operator.runner_pod import RunnerPod
 
-SLOT_COMPONENT = "slot"
-SLOTS = {names.LABEL_COMPONENT: SLOT_COMPONENT, names.LABEL_PART_OF: names.PART_OF}
+SLOTS = {names.LABEL_COMPONENT: names.SLOT_COMPONENT, names.LABEL_PART_OF: names.PART_OF}
 """Selects the Leases that are slots."""
-ANNOTATION_JOB = f"{names.GROUP}/job"
+ANNOTATION_JOB = names.ANNOTATION_JOB
 ANNOTATION_POD_UID = f"{names.GROUP}/pod-uid"
 
 _NUMBER = re.compile(r"[0-9]+$")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from darkroom_gateway.errors import SettingsError
-from darkroom_gateway.settings import Settings
+from darkroom_gateway.settings import BusyPolicy, Settings
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -24,6 +24,12 @@ def test_variables_are_read() -> None:
 def test_a_port_that_is_none_is_named(value: str) -> None:
     with pytest.raises(SettingsError, match="DARKROOM_GATEWAY_PORT"):
         Settings.from_environment({"DARKROOM_GATEWAY_PORT": value})
+
+
+def test_a_busy_policy_that_is_none_is_named_with_those_that_are() -> None:
+    assert Settings.from_environment({"DARKROOM_BUSY_POLICY": "Reject"}).busy_policy is BusyPolicy.REJECT
+    with pytest.raises(SettingsError, match="DARKROOM_BUSY_POLICY is 'reject': use Queue or Reject"):
+        Settings.from_environment({"DARKROOM_BUSY_POLICY": "reject"})
 
 
 def test_links_live_at_most_a_week() -> None:
