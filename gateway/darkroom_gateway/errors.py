@@ -6,6 +6,7 @@
     │   └── KeyReusedError        422  an Idempotency-Key that came with another request before
     ├── TooLargeError             413  a body beyond the limit
     ├── UnknownTaskError          404  no job of that name
+    ├── UnknownLogError           404  no run of that number, or it has said nothing yet
     ├── UnknownModelError         404  no LoRA of that name, neither made nor in the making
     ├── AmbiguousTaskError        409  a name that a TrainJob and a GenerateJob share
     ├── BusyError                 409  a job runs, and requests are not to wait
@@ -73,6 +74,11 @@ class TooLargeError(GatewayError):
 class UnknownTaskError(GatewayError):
     status = 404
     title = "There is no such task"
+
+
+class UnknownLogError(GatewayError):
+    status = 404
+    title = "There is no such log"
 
 
 class UnknownModelError(GatewayError):

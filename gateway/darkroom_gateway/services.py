@@ -44,7 +44,7 @@ class Services:
 def build_services(settings: Settings) -> Services:
     """Connects to nothing yet. Raises `SettingsError` when there is no way to the cluster."""
     cluster, storage, progress = Cluster(settings), Storage(settings), Progress(settings)
-    jobs, known_models = Jobs(cluster), KnownModels(cluster, storage)
+    jobs, known_models = Jobs(cluster, storage), KnownModels(cluster, storage)
     busy = Busy(cluster, settings.busy_policy)
     stopping = threading.Event()
     return Services(

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi.responses import PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from darkroom_contract.jobs import Job
@@ -62,6 +63,19 @@ def delete_job(task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQuery
         return Response(status_code=204)
     body = job_answer(job).model_dump_json(exclude_none=True)
     return Response(body, status_code=202, media_type="application/json")
+
+
+@router.get("/jobs/{task_id}/log", response_class=PlainTextResponse, responses=responses(404, 409, 422, 503))
+def job_log(
+    task_id: TaskIdInPath,
+    services: ServicesOfApp,
+    kind: KindInQuery = None,
+    attempt: Annotated[
+        int | None, Query(ge=1, le=1000, description="Which run, from 1; the newest when unset.")
+    ] = None,
+) -> PlainTextResponse:
+    """What a run said. It outlives the pod; while the run works it is a few seconds late."""
+    return PlainTextResponse(services.jobs.log(task_id, kind, attempt))
 
 
 def _found_job(task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQuery = None) -> Job:

@@ -82,3 +82,33 @@ def test_an_unknown_job_is_404(http: httpx.Client) -> None:
     for method in ("GET", "DELETE"):
         assert http.request(method, "/jobs/nobody-sent-this").status_code == 404
     assert http.get("/jobs/nobody-sent-this/events").status_code == 404
+
+
+def test_the_log_of_a_run_can_be_read(http: httpx.Client, cluster: Any, bucket: Any, job_name: str) -> None:
+    uid = cluster.create(Kind.GENERATE, job_name, SPECS[Kind.GENERATE])["metadata"]["uid"]
+    cluster.set_status(Kind.GENERATE, job_name, phase="Running", attempts=2)
+    for attempt in (1, 2):
+        body = f"run {attempt}: caf\u00e9\n".encode()
+        bucket.put_object(Bucket="darkroom", Key=f"runs/{uid}/logs/{attempt}.txt", Body=body)
+
+    newest, first = http.get(f"/jobs/{job_name}/log"), http.get(f"/jobs/{job_name}/log", params={"attempt": 1})
+
+    assert (newest.text, first.text) == ("run 2: caf\u00e9\n", "run 1: caf\u00e9\n")
+    assert newest.headers["content-type"] == "text/plain; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    ("attempts", "query", "words"),
+    [(0, {}, "not been run"), (1, {}, "no log yet"), (1, {"attempt": 2}, "1 runs, no run 2")],
+)
+def test_a_log_that_is_not_there_is_explained(
+    http: httpx.Client, cluster: Any, job_name: str, attempts: int, query: dict[str, int], words: str
+) -> None:
+    cluster.create(Kind.GENERATE, job_name, SPECS[Kind.GENERATE])
+    if attempts:
+        cluster.set_status(Kind.GENERATE, job_name, phase="Running", attempts=attempts)
+
+    response = http.get(f"/jobs/{job_name}/log", params=query)
+
+    assert response.status_code == 404
+    assert words in response.json()["detail"]
