@@ -49,8 +49,9 @@ conformance: setup ## Hold an API server to what Darkroom relies on: the one KUB
 stories: setup ## Run the users' journeys on the API server that KUBECONFIG names, or on the embedded one
 	$(BIN)/python -m pytest tests/stories
 
-bench: setup ## Measure DeepCache on this machine
+bench: setup ## Measure DeepCache and the hand-over of the slot on this machine
 	$(BIN)/python benchmarks/deepcache.py
+	$(BIN)/python benchmarks/admission.py
 
 constraints: setup ## Write constraints.txt from what is installed
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new
