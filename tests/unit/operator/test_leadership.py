@@ -1,43 +1,16 @@
 """Who acts, of several operators. Candidates with clocks of their own on a simulated API."""
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from support.simulated_api import SimulatedApi, SimulatedDoor
+from support.simulated_api import SimulatedApi
+from support.simulated_candidate import TERM_SECONDS, Candidate
 from support.simulated_operator import SimulatedNode, SimulatedOperator, SimulatedUser
 
-from darkroom_operator.cluster import Cluster
 from darkroom_operator.errors import UnreachableError
-from darkroom_operator.leadership import LABELS, LEASE, Leadership, Term, claim, may_claim, new_identity, read_term
-from darkroom_operator.settings import Settings
+from darkroom_operator.leadership import LABELS, LEASE, Term, claim, may_claim, new_identity, read_term
 from darkroom_operator.slot import SLOTS
-from darkroom_operator.watches import LEASES, Watches
-
-SECONDS = 5
-"""Of a term; it is renewed for three seconds at a time."""
-
-
-class Candidate:
-    """One operator's leadership, with a monotonic clock of its own that began at another moment."""
-
-    def __init__(self, api: SimulatedApi, name: str, began: float = 0.0, *, has_seen_all: bool = True) -> None:
-        self.door, self.clock = SimulatedDoor(api), began
-        settings = Settings(runner_image="x", identity=name, lease_seconds=SECONDS)
-        self.watches = Watches(120.0, lambda: self.clock)
-        if has_seen_all:
-            self.watches.show(LEASES, 0)
-        cluster = cast(Cluster, self.door)
-        self.leadership = Leadership(cluster, settings, self.watches, lambda: api.now, lambda: self.clock)
-
-    def leads(self) -> bool:
-        return self.leadership.leads()
-
-    async def turn(self, after_seconds: float = 0.0) -> bool:
-        """Whether it leads after a turn."""
-        self.clock += after_seconds
-        self.door.api.pass_time(after_seconds)
-        await self.leadership.turn()
-        return self.leads()
+from darkroom_operator.watches import LEASES
 
 
 @pytest.fixture
@@ -91,7 +64,7 @@ class TestTheLease:
         assert (began["holderIdentity"], began["leaseDurationSeconds"], began["leaseTransitions"]) == ("first", 5, 0)
         assert renewed["acquireTime"] == began["acquireTime"] < renewed["renewTime"]
         await second.turn()
-        await second.turn(SECONDS)
+        await second.turn(TERM_SECONDS)
         assert (lease(api)["holderIdentity"], lease(api)["leaseTransitions"]) == ("second", 1)
 
     async def test_it_is_none_of_the_slots_but_in_the_same_watch(self, api: SimulatedApi, first: Candidate) -> None:
@@ -127,7 +100,7 @@ class TestOneLeads:
     ) -> None:
         await first.turn()
         assert not await second.turn()
-        assert not await second.turn(SECONDS - 0.1)
+        assert not await second.turn(TERM_SECONDS - 0.1)
         assert await second.turn(0.1)
 
     async def test_a_term_is_counted_from_its_last_renewal_that_was_seen(
@@ -136,8 +109,8 @@ class TestOneLeads:
         await first.turn()
         await second.turn()
         await first.turn(2)
-        assert not await second.turn(SECONDS - 1)
-        assert not await second.turn(SECONDS - 1)
+        assert not await second.turn(TERM_SECONDS - 1)
+        assert not await second.turn(TERM_SECONDS - 1)
         assert await second.turn(1)
 
     async def test_a_candidate_that_has_just_begun_waits_for_a_whole_term_however_old_the_lease_says_it_is(
@@ -154,7 +127,7 @@ class TestOneLeads:
         await first.turn()
         await second.turn()
         await third.turn()
-        second.clock = third.clock = SECONDS
+        second.clock = third.clock = TERM_SECONDS
         turns = [each.leadership.turn() for each in (second, third)]
         while turns:
             turns = [turn for turn in turns if goes_on(turn)]
@@ -204,13 +177,27 @@ class TestALeaderThatCannotRenew:
         await first.turn(1)
         assert await first.turn(1)
 
+    async def test_an_answer_that_comes_when_the_term_is_over_renews_nothing(
+        self, first: Candidate, second: Candidate
+    ) -> None:
+        await first.turn()
+        turn = first.leadership.turn()
+        assert goes_on(turn)
+        assert goes_on(turn)
+        assert first.door.answered == "patch lease"
+        await second.turn()
+        first.clock += TERM_SECONDS
+        assert await second.turn(TERM_SECONDS)
+        assert not goes_on(turn)
+        assert not first.leads()
+
     async def test_one_that_wakes_up_after_another_took_over_does_not_act(
         self, first: Candidate, second: Candidate
     ) -> None:
         await first.turn()
         await second.turn()
-        first.clock += SECONDS
-        await second.turn(SECONDS)
+        first.clock += TERM_SECONDS
+        await second.turn(TERM_SECONDS)
         assert not first.leads()
         assert not await first.turn()
 
@@ -263,7 +250,9 @@ class TestTheReconcile:
         operator.rest()
         assert len(SimulatedNode(api).live()) == 1
 
-    def test_a_leader_whose_term_ends_in_a_pass_ends_what_it_does_and_does_nothing_more(self, api: SimulatedApi) -> None:
+    def test_a_leader_whose_term_ends_in_a_pass_ends_what_it_does_and_does_nothing_more(
+        self, api: SimulatedApi
+    ) -> None:
         operator = SimulatedOperator(api)
         SimulatedUser(api).create("a")
         operator.see_all()
