@@ -52,18 +52,24 @@ def test_a_job_goes_with_its_pod(darkroom: Darkroom, circles: str) -> None:
     assert "not found" in darkroom.kubectl("get", "generatejob", circles, check=False)
 
 
-def test_a_run_that_is_suspended_stops_and_goes_on_when_it_is_resumed(darkroom: Darkroom) -> None:
-    darkroom.apply(
-        "GenerateJob", "pause", prompt="a red circle", images={"steps": 200, "count": 8}, cache={"interval": 1}
-    )
-    darkroom.wait_for_phase("pause", "Running")
+def test_a_training_that_is_suspended_stops_and_later_goes_on_where_it_was(darkroom: Darkroom) -> None:
+    task_id = darkroom.train(prompt="a photo of sks star", model_id="paused-star", max_steps=150)
+    wait_for(lambda: _steps(darkroom, task_id) >= 10, "ten steps are taken")
 
-    darkroom.kubectl("patch", "generatejob", "pause", "--type=merge", "-p", '{"spec":{"suspend":true}}')
-    darkroom.wait_for_phase("pause", "Suspended")
+    darkroom.kubectl("patch", "trainjob", task_id, "--type=merge", "-p", '{"spec":{"suspend":true}}')
+    darkroom.wait_for_phase(task_id, "Suspended")
     wait_for(lambda: not [run for run in darkroom.record() if run.ended is None], "its process is gone")
 
-    darkroom.kubectl("patch", "generatejob", "pause", "--type=merge", "-p", '{"spec":{"suspend":false}}')
-    job = darkroom.wait_for_phase("pause", "Running")
+    darkroom.kubectl("patch", "trainjob", task_id, "--type=merge", "-p", '{"spec":{"suspend":false}}')
+    job = darkroom.wait_for_phase(task_id, "Succeeded")
     assert job["attempts"] == 2
-    assert darkroom.resource("generatejob", "pause")["status"].get("failures", 0) == 0
-    darkroom.kubectl("delete", "generatejob", "pause")
+    assert job["progress"]["metrics"]["resumedFromStep"] >= 10
+    assert darkroom.resource("trainjob", task_id)["status"].get("failures", 0) == 0
+    logs = [darkroom.http.get(f"/jobs/{task_id}/log", params={"attempt": attempt}).text for attempt in (1, 2)]
+    assert "saved the state of step" in logs[0]
+    assert "going on from step" in logs[1]
+
+
+def _steps(darkroom: Darkroom, task_id: str) -> int:
+    progress = darkroom.job(task_id).get("progress") or {}
+    return int(progress["step"]) if progress.get("stage") == "Training" else 0
