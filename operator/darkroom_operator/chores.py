@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from darkroom_contract.jobs import Job
 from darkroom_operator import statuses
 from darkroom_operator.actions import Action, DeleteJob, DeletePod, FailBroken, Requeue, TellPlace, WriteStatus
-from darkroom_operator.admission import claims, is_backing_off, is_finished, is_queued
+from darkroom_operator.admission import claims, is_backing_off, is_finished
 from darkroom_operator.places import Place, is_told, misinformed, places
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.steps import active_deadline, start_deadline
@@ -52,11 +52,11 @@ def _aside(world: World) -> Iterator[WriteStatus | Requeue]:
 
 def _is_aside(job: Job, world: World) -> bool:
     """Suspended, backing off, or without the slot that its status names."""
-    if is_queued(job, world) or job.uid in world.holders or is_finished(job) or job.deleting:
+    if not (job.spec.suspend or is_backing_off(job, world.now) or job.status.slot is not None):
+        return False  # It stands in the queue, or has ended.
+    if job.uid in world.holders or is_finished(job) or job.deleting:
         return False
-    if job.status.slot in world.slots and any(claims(job, pod) for pod in world.pods_of(job.uid)):
-        return False
-    return job.spec.suspend or is_backing_off(job, world.now) or job.status.slot is not None
+    return not (job.status.slot in world.slots and any(claims(job, pod) for pod in world.pods_of(job.uid)))
 
 
 def _is_stray(pod: RunnerPod, world: World) -> bool:

@@ -29,9 +29,10 @@ def start_times(line: Sequence[Job], world: World) -> Iterator[datetime | None]:
     slots = [slot for slot in world.slots.values() if slot.number < world.slot_count]
     free_in = [remaining_seconds(slot, world) for slot in slots]
     heapq.heapify(free_in)
+    now = world.now.replace(microsecond=0)
     for job in line:
         begin = free_in[0]
-        yield _moment(begin, world.now)
+        yield _moment(begin, now)
         seconds = world.experience.seconds(job)
         heapq.heapreplace(free_in, math.inf if seconds is None else begin + seconds)
 
@@ -39,7 +40,7 @@ def start_times(line: Sequence[Job], world: World) -> Iterator[datetime | None]:
 def _moment(seconds: float, now: datetime) -> datetime | None:
     if seconds > FURTHEST.total_seconds():
         return None
-    return (now + timedelta(seconds=seconds)).replace(microsecond=0)
+    return now + timedelta(seconds=round(seconds))
 
 
 def remaining_seconds(slot: Slot, world: World) -> float:

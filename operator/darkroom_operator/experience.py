@@ -13,7 +13,7 @@ from statistics import median
 from darkroom_contract.jobs import Job
 from darkroom_contract.status import Phase
 from darkroom_operator.documents import aware
-from darkroom_operator.workload import Workload, workload
+from darkroom_operator.workload import workload
 
 REMEMBERED_RUNS = 9
 """Of each shape and size; older ones were on another card, or with another release."""
@@ -32,8 +32,8 @@ class Experience:
         self._paces: dict[SizeOfShape, dict[str, tuple[datetime, float]]] = {}
         """Seconds a unit, by the job's uid, with the moment when it finished."""
         self._medians: dict[SizeOfShape, float] = {}
-        self._workloads: dict[str, Workload] = {}
-        """By uid: what a spec asks for never changes, and is asked for often."""
+        self._sizes: dict[str, tuple[SizeOfShape, float]] = {}
+        """With the units of work, by uid: what a spec asks for never changes, and is asked for very often."""
 
     def learn(self, job: Job) -> None:
         """From a job that has succeeded in its first run. The time of a second run may be that of a rest, and what
@@ -41,10 +41,9 @@ class Experience:
         seconds = measured_seconds(job)
         if seconds is None or job.status.completion_time is None:
             return
-        work = workload(job.spec)
-        key = (work.shape, work.size_class)
+        key, units = _size(job)
         paces = self._paces[key] = self._paces.pop(key, {})  # What was learned last is forgotten last.
-        paces[job.uid] = aware(job.status.completion_time), seconds / work.units
+        paces[job.uid] = aware(job.status.completion_time), seconds / units
         if len(paces) > REMEMBERED_RUNS:
             del paces[min(paces, key=lambda uid: paces[uid])]
         self._medians[key] = median(pace for _, pace in paces.values())
@@ -54,25 +53,31 @@ class Experience:
 
     def forget(self, uid: str) -> None:
         """The job is gone: its speed is remembered, its size is not."""
-        self._workloads.pop(uid, None)
+        self._sizes.pop(uid, None)
 
     def seconds(self, job: Job) -> float | None:
         """What the job should take from its admission to its end; None when nothing like it has run."""
         if not self._medians:
             return None
-        work = self._workloads.get(job.uid)
-        if work is None:
-            work = self._workloads[job.uid] = workload(job.spec)
-        pace = self._medians.get((work.shape, work.size_class)) or self._pace_of_similar(work)
-        return None if pace is None else pace * work.units
+        known = self._sizes.get(job.uid)
+        if known is None:
+            known = self._sizes[job.uid] = _size(job)
+        key, units = known
+        pace = self._medians.get(key) or self._pace_of_similar(*key)
+        return None if pace is None else pace * units
 
-    def _pace_of_similar(self, work: Workload) -> float | None:
+    def _pace_of_similar(self, shape: Hashable, size_class: int) -> float | None:
         """The nearest size's, the larger one's of two that are as near: its speed is less that of loading a model."""
         for distance in range(1, SIMILAR_CLASSES + 1):
-            for size in (work.size_class + distance, work.size_class - distance):
-                if (work.shape, size) in self._medians:
-                    return self._medians[work.shape, size]
+            for size in (size_class + distance, size_class - distance):
+                if (shape, size) in self._medians:
+                    return self._medians[shape, size]
         return None
+
+
+def _size(job: Job) -> tuple[SizeOfShape, float]:
+    work = workload(job.spec)
+    return (work.shape, work.size_class), work.units
 
 
 def measured_seconds(job: Job) -> float | None:

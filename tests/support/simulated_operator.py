@@ -102,6 +102,15 @@ class SimulatedOperator:
                 return
         raise AssertionError("the operator does not come to rest")
 
+    def seconds_until_the_next_look(self) -> float:
+        """How long the operator sleeps when nothing wakes it; it is at rest, and sends nothing before."""
+        try:
+            self._reconciler.once().send(None)
+        except StopIteration as done:
+            seconds: float = done.value
+            return seconds
+        raise AssertionError("the operator has something to send")
+
 
 class SimulatedUser:
     """What people do to jobs."""

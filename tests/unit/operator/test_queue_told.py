@@ -95,6 +95,18 @@ def test_a_hand_over_costs_as_many_requests_with_many_jobs_waiting_as_with_few()
     assert sum(costs[1]) / 5 <= sum(costs[0]) / 5 + 8
 
 
+def test_who_could_not_be_told_at_once_is_told_as_time_goes_by() -> None:
+    studio = Studio(jobs=60)
+    studio.hand_over()
+    assert sum("estimatedStartTime" in studio.queue(name) for name in studio.names[2:]) == TOLD_ANEW
+    for _ in range(2):
+        assert 0 < studio.operator.seconds_until_the_next_look() <= TOLD_ANEW_SECONDS
+        studio.api.pass_time(TOLD_ANEW_SECONDS)
+        studio.operator.rest()
+    assert all("estimatedStartTime" in studio.queue(name) for name in studio.names[2:])
+    assert studio.operator.seconds_until_the_next_look() > TOLD_ANEW_SECONDS
+
+
 def test_the_head_of_a_long_queue_is_told_exactly_and_the_rest_nearly() -> None:
     studio = Studio(jobs=100)
     for _ in range(8):
