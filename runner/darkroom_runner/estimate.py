@@ -1,52 +1,14 @@
 """How far a run is and how long it will take: pure arithmetic on a plan and a clock. `progress` asks it.
 
-A plan gives every stage its share in units of work: one unit is roughly one pass of the U-Net over one picture.
-The shares need not be right, they only keep the bar honest: what is left of the present stage is told by its own
-pace, and what is left of later stages by the pace of the run so far.
+What is left of the present stage is told by its own pace, and what is left of later stages by the pace of the run so
+far.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from darkroom_contract.plan import Plan
 from darkroom_contract.progress import Stage
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
-
-Plan = Mapping[Stage, float]
-
-CLASS_IMAGE_STEPS = 25
-VALIDATION_STEPS = 30
-
-_DOWNLOADING, _LOADING, _ENCODING, _UPLOADING = 2.0, 20.0, 10.0, 4.0
-_GUIDED = 2.0
-"""Classifier-free guidance runs the U-Net on two inputs at every step."""
-_WITH_GRADIENT = 3.0
-"""A backward pass costs about two forward passes."""
-_FRAMES = 14.0
-
-
-def plan_training(spec: TrainJobSpec) -> Plan:
-    training = spec.training
-    prior = training.prior_preservation
-    batch = training.batch_size * training.gradient_accumulation_steps * (1 if prior is None else 2)
-    plan = {Stage.DOWNLOADING: _DOWNLOADING, Stage.LOADING_MODEL: _LOADING, Stage.ENCODING: _ENCODING}
-    if prior is not None:
-        plan[Stage.DRAWING_CLASS_IMAGES] = prior.class_images * CLASS_IMAGE_STEPS * _GUIDED
-    plan[Stage.TRAINING] = spec.max_steps * batch * _WITH_GRADIENT
-    if training.validation_prompt is not None:
-        plan[Stage.DENOISING] = VALIDATION_STEPS * _GUIDED
-    return {**plan, Stage.UPLOADING: _UPLOADING}
-
-
-def plan_generation(spec: GenerateJobSpec) -> Plan:
-    plan = {
-        Stage.DOWNLOADING: _DOWNLOADING,
-        Stage.LOADING_MODEL: _LOADING,
-        Stage.DENOISING: spec.images.count * spec.images.steps * _GUIDED / spec.cache.effective_interval,
-    }
-    if spec.allow_motion:
-        frames = spec.video.frames or _FRAMES
-        plan[Stage.ANIMATING] = _LOADING + spec.video.steps * frames * _GUIDED / spec.cache.effective_interval
-    return {**plan, Stage.UPLOADING: _UPLOADING}
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from darkroom_contract.outcome import Outcome, OutcomeFile
+from darkroom_contract.plan import Plan, plan_generation, plan_training
 from darkroom_contract.progress import Stage
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 from darkroom_contract.storage import Manifest, manifest_key, run_prefix
 from darkroom_runner.errors import InvalidRunError, first_line
-from darkroom_runner.estimate import Plan, plan_generation, plan_training
 from darkroom_runner.generate_job import GenerateJob
 from darkroom_runner.interruption import Interruption
 from darkroom_runner.jobs import Job, Product, Workbench

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Protocol, Self
 
+from darkroom_contract.plan import Plan
 from darkroom_contract.progress import (
     STREAM_FIELD,
     STREAM_MAX_LENGTH,
@@ -22,7 +23,7 @@ from darkroom_contract.progress import (
     stream_name,
 )
 from darkroom_contract.runs import RunDocument
-from darkroom_runner.estimate import Estimate, Plan
+from darkroom_runner.estimate import Estimate
 
 log = logging.getLogger(__name__)
 

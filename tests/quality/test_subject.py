@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from darkroom_contract.plan import plan_training
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 from darkroom_runner import lora
 from darkroom_runner.base_models import BaseModel, load_pipeline
 from darkroom_runner.dataset import Photo, read_photo
 from darkroom_runner.device import find_device
-from darkroom_runner.estimate import plan_training
 from darkroom_runner.interruption import Interruption
 from darkroom_runner.pictures import draw_picture
 from darkroom_runner.progress import Progress, Silence

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from darkroom_contract.plan import CLASS_IMAGE_STEPS
 from darkroom_contract.specs import PriorPreservation
 from darkroom_runner.device import generator
-from darkroom_runner.estimate import CLASS_IMAGE_STEPS
 from darkroom_runner.training.encodings import Encoding
 
 _BATCH = 4

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from darkroom_contract.plan import VALIDATION_STEPS
 from darkroom_contract.progress import Stage
 from darkroom_contract.specs import TrainJobSpec
 from darkroom_runner import lora
@@ -18,7 +19,6 @@ from darkroom_runner.base_models import BaseModel, load_pipeline
 from darkroom_runner.checkpoints import Checkpoints
 from darkroom_runner.dataset import Photo
 from darkroom_runner.device import Device, find_device, free_memory, generator
-from darkroom_runner.estimate import VALIDATION_STEPS
 from darkroom_runner.interruption import Interruption
 from darkroom_runner.progress import Progress
 from darkroom_runner.schedulers import training_schedule

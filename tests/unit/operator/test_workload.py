@@ -5,15 +5,16 @@ from typing import Any
 import pytest
 from support.operator_worlds import a_job, a_training
 
-from darkroom_operator.workload import STARTUP, workload
+from darkroom_contract.plan import DOWNLOADING, ENCODING, LOADING, UPLOADING
+from darkroom_operator.workload import workload
 
 
 def drawing(**spec: Any) -> float:
-    return workload(a_job(**spec).spec).units - STARTUP
+    return workload(a_job(**spec).spec).units - (DOWNLOADING + LOADING + UPLOADING)
 
 
 def learning(**spec: Any) -> float:
-    return workload(a_training(**spec).spec).units - STARTUP
+    return workload(a_training(**spec).spec).units - (DOWNLOADING + LOADING + ENCODING + UPLOADING)
 
 
 def test_twice_the_steps_or_pictures_is_twice_the_work() -> None:

@@ -36,11 +36,11 @@ from PIL import Image, ImageDraw
 
 from darkroom_contract import environment as names
 from darkroom_contract.outcome import Outcome
+from darkroom_contract.plan import plan_training
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 from darkroom_runner import base_models
 from darkroom_runner.dataset import Photo
-from darkroom_runner.estimate import plan_training
 from darkroom_runner.interruption import Interruption
 from darkroom_runner.progress import Progress, Silence
 from darkroom_runner.quiet import quiet_libraries

@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 import pytest
 import redis
 
+from darkroom_contract.plan import plan_generation, plan_training
 from darkroom_contract.progress import STREAM_MAX_LENGTH, ProgressEvent, Stage, stream_name
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
-from darkroom_runner.estimate import Estimate, plan_generation, plan_training
+from darkroom_runner.estimate import Estimate
 from darkroom_runner.progress import MIN_INTERVAL_SECONDS, Progress, RedisSender
 
 TRAINING = TrainJobSpec.from_dict(
