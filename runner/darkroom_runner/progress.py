@@ -106,12 +106,17 @@ class RedisSender:
         except ValueError as error:
             log.warning("no live progress, the address of Redis is wrong: %s", error)
             return
+        with client:
+            self._send_on(client, RedisError)
+
+    def _send_on(self, client: "Redis", failures: type[Exception]) -> None:  # type: ignore[name-defined]  # noqa: F821
+        """Until the queue is closed."""
         warned = False
         while (event := self._events.get()) is not None:
             try:
                 self._write(client, event)
                 warned = False
-            except RedisError as error:
+            except failures as error:
                 if not warned:
                     log.warning("no live progress while Redis can't be reached: %s", error)
                 warned = True
