@@ -8,8 +8,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STATE  ?= .darkroom
 
+# Of `make chaos`.
+JOBS   ?= 60
+SEED   ?= 1
+SEEDS  ?= 1
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check generate conformance stories bench constraints clean
+.PHONY: help setup demo up test check generate conformance stories chaos bench constraints clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,6 +53,9 @@ conformance: setup ## Hold an API server to what Darkroom relies on: the one KUB
 
 stories: setup ## Run the users' journeys on the API server that KUBECONFIG names, or on the embedded one
 	$(BIN)/python -m pytest tests/stories
+
+chaos: setup ## Kill every part again and again while 60 jobs run; SEEDS=5: five times, SEED=7: as the seventh
+	env -u KUBECONFIG CHAOS_JOBS=$(JOBS) CHAOS_SEED=$(SEED) CHAOS_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/chaos
 
 bench: setup ## Measure DeepCache and the hand-over of the slot on this machine
 	$(BIN)/python benchmarks/deepcache.py

@@ -1,0 +1,67 @@
+"""Everything is killed, again and again, while the API server's answers can't be relied on: nothing is lost, nothing
+runs twice at a time.
+
+`make chaos` runs it with 60 jobs; SEEDS=5 takes five seeds, SEED=7 begins at the seventh. A seed fixes what is done and
+when, and which faults are drawn in which order; which request meets one depends on the machine too.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+from support.chaos_cluster import ChaosCluster, processes_of
+from support.chaos_schedule import Schedule, Work, draw_schedule
+from support.waiting import patience
+
+from darkroom_local.node.record import overlaps
+
+JOBS = int(os.environ.get("CHAOS_JOBS") or 7)
+FIRST_SEED = int(os.environ.get("CHAOS_SEED") or 1)
+SEEDS = range(FIRST_SEED, FIRST_SEED + int(os.environ.get("CHAOS_SEEDS") or 1))
+PATIENCE_SECONDS = 180.0 + 40.0 * JOBS
+"""With everything that is run again, on a machine that is busy with something else."""
+
+FAILURES = {Work.NO_DATASET: "DatasetNotFound", Work.NO_MODEL: "ModelNotFound"}
+
+wait_for = patience(PATIENCE_SECONDS)
+
+
+@pytest.mark.timeout(600 + 4 * PATIENCE_SECONDS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_nothing_is_lost_and_nothing_runs_twice(tmp_path: Path, seed: int) -> None:
+    schedule = draw_schedule(seed, JOBS)
+    print(schedule, f"Replay it with: make chaos SEED={seed}" + f" JOBS={JOBS}" * (JOBS != 60), sep="\n")
+    chaos = ChaosCluster(tmp_path, seed)
+    with chaos.running():
+        chaos.play(schedule)
+        print("faults:", dict(chaos.proxy.faults))
+        try:
+            wait_for(lambda: not chaos.unfinished(), "all jobs have ended")
+        finally:
+            print("unfinished:", chaos.unfinished())
+        wait_for(chaos.slot_is_free, "no slot is held")
+        wait_for(lambda: all(run.ended is not None for run in chaos.record()), "all runs are over")
+
+        assert chaos.proxy.faults.total() > 0
+        assert endings(chaos) == expected_endings(chaos, schedule)
+        assert overlaps(chaos.record()) == []
+        assert chaos.damaged_artifacts() == []
+    assert processes_of(tmp_path) == {}
+
+
+def endings(chaos: ChaosCluster) -> dict[str, str]:
+    """How each job that is there ended: Succeeded, or the reason of its failure."""
+    return {name: ending(job["status"]) for name, job in chaos.jobs().items()}
+
+
+def ending(status: dict[str, object]) -> str:
+    conditions = status["conditions"]
+    assert isinstance(conditions, list)
+    failed = [each["reason"] for each in conditions if each["type"] == "Failed" and each["status"] == "True"]
+    return str(failed[0] if failed else status["phase"])
+
+
+def expected_endings(chaos: ChaosCluster, schedule: Schedule) -> dict[str, str]:
+    """Each job that was accepted and not deleted is there, and no other."""
+    kept = {name: work for name, work in schedule.jobs.items() if name not in schedule.deleted}
+    return {chaos.names[name]: FAILURES.get(work, "Succeeded") for name, work in kept.items()}

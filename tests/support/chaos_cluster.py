@@ -1,0 +1,217 @@
+"""A local cluster with two operators, whose API server is only reached through a proxy that makes faults.
+
+It does what a schedule says. Its own looks at the API server and at the node's record go past the proxy.
+"""
+
+import contextlib
+import hashlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from darkroom_contract.names import API_VERSION, GROUP, VERSION, Kind, slot_lease_name
+from darkroom_local.cluster import ClusterOptions, LocalCluster
+from darkroom_local.examples import example_photos
+from darkroom_local.node.record import Interval, read_record
+from darkroom_local.ports import free_ports
+from darkroom_local.probes import HttpProbe
+from darkroom_local.programs import operator_program
+from darkroom_local.storage import BUCKET
+from darkroom_local.supervisor import Program
+from support.chaos_schedule import Deed, Event, Schedule, Victim, Work
+from support.fault_proxy import FaultProxy
+from support.kube_api import MERGE, Api, ApiServer, Json
+from support.waiting import patience
+
+FINAL = ("Succeeded", "Failed")
+MANY_TRIES = 10
+"""As many as a job may have: what we kill is to be run again."""
+SOON = {"DARKROOM_RETRY_BASE_SECONDS": "1", "DARKROOM_RETRY_CAP_SECONDS": "5"}
+KINDS = {Kind.TRAIN: f"trainjobs.{GROUP}/{VERSION}", Kind.GENERATE: f"generatejobs.{GROUP}/{VERSION}"}
+TRAININGS = (Work.TRAINING, Work.NO_DATASET)
+ACCEPTED_SECONDS = 180.0
+
+wait_for = patience(ACCEPTED_SECONDS)
+
+
+class ChaosCluster:
+    """One cluster, from `with` to its end."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder = folder
+        self.server = ApiServer(folder)
+        self.proxy = FaultProxy(self.server.url, seed)
+        kubeconfig = folder / "by-proxy.yaml"
+        kubeconfig.write_text(self.server.kubeconfig.read_text().replace(self.server.url, self.proxy.url))
+        self.cluster = LocalCluster(ClusterOptions(folder / "state", kubeconfig=kubeconfig, operator_environment=SOON))
+        self.api = Api(self.server.kubeconfig, "default")
+        self.names: dict[str, str] = {}
+        """Of the jobs that were accepted, by their names in the schedule."""
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.api.http.close)
+            stack.callback(self.server.stop)
+            self.server.start()
+            stack.enter_context(self.proxy)
+            stack.enter_context(self.cluster)
+            self.cluster.supervisor.start(self._other_operator())
+            yield
+
+    def _other_operator(self) -> Program:
+        [port] = free_ports(1)
+        program, health = operator_program(self.cluster.layout), HttpProbe(f"http://127.0.0.1:{port}/healthz")
+        own = {"DARKROOM_HEALTH_PORT": str(port), "DARKROOM_OPERATOR_IDENTITY": "the-other"}
+        environment = {**program.environment, **own}
+        return replace(program, name=Victim.OTHER_OPERATOR, environment=environment, ready=health, alive=health)
+
+    # What is done to it.
+
+    def play(self, schedule: Schedule) -> None:
+        """Do everything when its time has come, or as soon after it as what came before is done."""
+        self.proxy.begin()
+        began = time.monotonic()
+        for event in schedule.events:
+            time.sleep(max(0.0, began + event.at_seconds - time.monotonic()))
+            self._do(event, schedule)
+        self.proxy.calm()
+
+    def _do(self, event: Event, schedule: Schedule) -> None:
+        match event.deed:
+            case Deed.SUBMIT:
+                self.names[event.target] = self._submit(event.target, schedule.jobs[event.target])
+            case Deed.SUSPEND | Deed.RESUME:
+                self._patch(event.target, schedule, suspend=event.deed is Deed.SUSPEND)
+            case Deed.DELETE:
+                answer = self.api.delete(KINDS[kind_of(schedule.jobs[event.target])], self.names[event.target])
+                assert answer.status_code in (200, 202), answer.text
+            case Deed.KILL:
+                self._kill(Victim(event.target))
+
+    def _patch(self, name: str, schedule: Schedule, **spec: Any) -> None:
+        answer = self.api.patch(KINDS[kind_of(schedule.jobs[name])], self.names[name], {"spec": spec}, MERGE)
+        assert answer.status_code == 200, answer.text
+
+    def _kill(self, victim: Victim) -> None:
+        """SIGKILL. What has just died already is let be."""
+        match victim:
+            case Victim.API_SERVER:
+                self.server.kill()
+                self.server.start()
+            case Victim.RUNNER:
+                self._kill_pids(run.pid for run in self.record() if run.ended is None)
+            case _:
+                self._kill_pids(pid for name, pid in self.cluster.pids().items() if name == victim)
+
+    def _kill_pids(self, pids: Iterator[int]) -> None:
+        ours = processes_of(self.folder)
+        for pid in pids:
+            if pid in ours:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    # How jobs are submitted.
+
+    def _submit(self, name: str, work: Work) -> str:
+        """The name of the job, once it was accepted. The gateway refuses what can't be done, so that goes past it."""
+        if work in (Work.NO_DATASET, Work.NO_MODEL):
+            return self._create(name, work)
+        accepted: str = wait_for(lambda: self._post(name, work), f"{name} is accepted")
+        return accepted
+
+    def _create(self, name: str, work: Work) -> str:
+        kind = kind_of(work)
+        spec: Json = {"prompt": "a photo of sks star", "modelId": "nobody", "backoffLimit": MANY_TRIES}
+        if work is Work.NO_DATASET:
+            spec["dataset"] = {"uri": f"s3://{BUCKET}/datasets/nowhere/"}
+        document = {"apiVersion": API_VERSION, "kind": kind.value, "metadata": {"name": name}, "spec": spec}
+        self.api.made(KINDS[kind], document)
+        return name
+
+    def _post(self, name: str, work: Work) -> str | None:
+        """One try; the same request again makes no second job."""
+        path = "/train" if work is Work.TRAINING else "/generate/sdxl"
+        try:
+            response = httpx.post(
+                self.cluster.gateway_url + path,
+                params=parameters(name, work),
+                files=photos(work),
+                headers={"Idempotency-Key": name},
+                timeout=30,
+                trust_env=False,
+            )
+        except httpx.TransportError:
+            return None
+        assert response.status_code in (202, 429) or response.status_code >= 500, response.text
+        task_id: str | None = response.json()["task_id"] if response.status_code == 202 else None
+        return task_id
+
+    # What one sees of it.
+
+    def jobs(self) -> dict[str, Json]:
+        listed = [self.api.get(plural).json()["items"] for plural in KINDS.values()]
+        return {job["metadata"]["name"]: job for jobs in listed for job in jobs}
+
+    def unfinished(self) -> dict[str, Json]:
+        """The statuses of the jobs that have not ended."""
+        statuses = {name: job.get("status", {}) for name, job in self.jobs().items()}
+        return {name: status for name, status in statuses.items() if status.get("phase") not in FINAL}
+
+    def record(self) -> list[Interval]:
+        return read_record(self.cluster.record_path)
+
+    def slot_is_free(self) -> bool:
+        return not self.api.read("leases.coordination.k8s.io/v1", slot_lease_name(0))["spec"].get("holderIdentity")
+
+    def damaged_artifacts(self) -> list[str]:
+        """The keys of those that a status names, and that are not in the bucket as it says."""
+        artifacts = [artifact for job in self.jobs().values() for artifact in job["status"].get("artifacts", [])]
+        with contextlib.closing(self.cluster.storage.client()) as bucket:
+            return [each["key"] for each in artifacts if digest(bucket, each["key"]) != each["sha256"]]
+
+
+def kind_of(work: Work) -> Kind:
+    return Kind.TRAIN if work in TRAININGS else Kind.GENERATE
+
+
+def parameters(name: str, work: Work) -> Json:
+    """Of a request to the gateway: as little as may be called a job."""
+    shared = {"prompt": "a red star on a navy background", "backoff_limit": MANY_TRIES}
+    match work:
+        case Work.TRAINING:
+            return shared | {"model_id": name, "max_steps": 3, "rank": 4, "checkpoint_steps": 1}
+        case Work.CLIP:
+            return shared | {"steps": 1, "allow_motion": True, "frames": 2, "video_steps": 1}
+        case _:
+            return shared | {"steps": 2}
+
+
+def photos(work: Work) -> list[tuple[str, tuple[str, bytes, str]]] | None:
+    if work is not Work.TRAINING:
+        return None
+    return [("files", (photo.name, photo.read_bytes(), "image/png")) for photo in example_photos()[:2]]
+
+
+def digest(bucket: Any, key: str) -> str | None:
+    try:
+        return hashlib.sha256(bucket.get_object(Bucket=BUCKET, Key=key)["Body"].read()).hexdigest()
+    except bucket.exceptions.NoSuchKey:
+        return None
+
+
+def processes_of(folder: Path) -> dict[int, str]:
+    """Whatever has files of the folder's for its output or its arguments, with its command line."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # It ended meanwhile, or is somebody else's.
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if str(folder) in command or os.readlink(process / "fd" / "2").startswith(str(folder)):
+                found[int(process.name)] = command
+    return found

@@ -1,0 +1,104 @@
+"""What happens in a run of chaos, and when: which jobs, which kills. Pure; every choice comes from the seed."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+
+SECONDS_PER_JOB = 4.0
+"""About what one job takes on an idle machine: so long does the trouble last, for each."""
+SUBMITTED_WITHIN = 0.5
+"""Of the whole time: then the last job is submitted, while much is still to come."""
+
+
+class Work(StrEnum):
+    """What a job is to do."""
+
+    PICTURE = "a picture"
+    TRAINING = "a training"
+    CLIP = "a clip"
+    NO_DATASET = "a training of photos that are not there"
+    NO_MODEL = "a picture with a model that is not there"
+
+
+MIX = (Work.PICTURE, Work.TRAINING, Work.PICTURE, Work.NO_DATASET, Work.PICTURE, Work.NO_MODEL, Work.PICTURE, Work.CLIP)
+
+
+class Victim(StrEnum):
+    """What is killed."""
+
+    OPERATOR = "operator"
+    OTHER_OPERATOR = "operator-2"
+    NODE = "node"
+    RUNNER = "runner"
+    GATEWAY = "gateway"
+    REDIS = "redis"
+    S3 = "s3"
+    API_SERVER = "apiserver"
+
+
+class Deed(StrEnum):
+    SUBMIT = "submit"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    DELETE = "delete"
+    KILL = "kill"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that is done to the cluster."""
+
+    at_seconds: float
+    deed: Deed
+    target: str
+    """A job's name, or a victim."""
+
+    def __str__(self) -> str:
+        return f"{self.at_seconds:7.2f} s  {self.deed} {self.target}"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Everything that is done, in order."""
+
+    seed: int
+    jobs: dict[str, Work]
+    events: tuple[Event, ...]
+
+    @property
+    def deleted(self) -> frozenset[str]:
+        return frozenset(event.target for event in self.events if event.deed is Deed.DELETE)
+
+    def __str__(self) -> str:
+        jobs = [f"  {name}: {work}" for name, work in self.jobs.items()]
+        return "\n".join([f"seed {self.seed}, {len(jobs)} jobs", *jobs, *(f"  {event}" for event in self.events)])
+
+
+def draw_schedule(seed: int, job_count: int) -> Schedule:
+    """One kill for each job, each victim as often as any other; every eighth job is suspended, and another deleted."""
+    random = Random(seed)
+    length = SECONDS_PER_JOB * job_count
+    works = [MIX[number % len(MIX)] for number in range(job_count)]
+    random.shuffle(works)
+    jobs = {f"chaos-{number}": work for number, work in enumerate(works)}
+    submitted = {name: random.uniform(0, SUBMITTED_WITHIN * length) for name in jobs}
+    events = [Event(at, Deed.SUBMIT, name) for name, at in submitted.items()]
+    events += _kills(random, max(job_count, len(Victim)), length)
+    events += _interventions(random, submitted, length)
+    return Schedule(seed, jobs, tuple(sorted(events, key=lambda event: event.at_seconds)))
+
+
+def _kills(random: Random, count: int, length: float) -> list[Event]:
+    victims = [list(Victim)[number % len(Victim)] for number in range(count)]
+    return [Event(random.uniform(0, length), Deed.KILL, victim) for victim in victims]
+
+
+def _interventions(random: Random, submitted: dict[str, float], length: float) -> list[Event]:
+    """Always after the job was submitted; what is suspended is resumed."""
+    share = max(1, len(submitted) // 8)
+    chosen = random.sample(sorted(submitted), 2 * share)
+    events = []
+    for name in chosen[:share]:
+        suspended, resumed = sorted(random.uniform(submitted[name], length) for _ in range(2))
+        events += [Event(suspended, Deed.SUSPEND, name), Event(resumed, Deed.RESUME, name)]
+    return events + [Event(random.uniform(submitted[name], length), Deed.DELETE, name) for name in chosen[share:]]
