@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STATE  ?= .darkroom
+# Test files that run side by side. Each starts processes of its own, so more than two want more than two cores.
+TEST_WORKERS ?= 2
 
 # Of `make chaos`.
 JOBS   ?= 60
@@ -36,7 +38,7 @@ up: setup ## Run the whole system on this machine until Ctrl-C
 	$(BIN)/darkroom up --state-dir $(STATE)
 
 test: setup ## Run the whole test suite, on embedded servers only
-	env -u KUBECONFIG $(BIN)/python -m pytest
+	env -u KUBECONFIG OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
 
 check: setup ## Style, types, import contracts, generated files
 	$(BIN)/ruff check .
