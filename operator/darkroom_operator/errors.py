@@ -37,6 +37,11 @@ class ApiError(OperatorError):
         self.reason = reason
         self.message = message
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether it says nothing about the request: the same one may be taken a moment later."""
+        return self.code in (0, 429) or self.code >= 500
+
 
 class UnreachableError(ApiError):
     """The API server did not answer."""

@@ -17,7 +17,7 @@ from darkroom_contract.names import Kind
 from darkroom_operator.cache import Cache
 from darkroom_operator.cluster import Cluster
 from darkroom_operator.connection import find_connection
-from darkroom_operator.errors import OperatorError, UnreachableError
+from darkroom_operator.errors import ApiError, OperatorError
 from darkroom_operator.handlers import build_registry
 from darkroom_operator.health import Check, Health
 from darkroom_operator.leadership import Leadership
@@ -83,7 +83,9 @@ async def _wait_for_kinds(cluster: Cluster, reconciler: Reconciler) -> None:
 async def _is_served(kind: Kind, cluster: Cluster) -> bool:
     try:
         served = await cluster.serves(kind)
-    except UnreachableError as error:
+    except ApiError as error:
+        if not error.may_pass:
+            raise
         log.warning("%s", error)
         return False
     if not served:

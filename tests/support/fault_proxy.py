@@ -80,12 +80,13 @@ DISTURBANCES = {
 class FaultProxy:
     """In the place of the API server at an address, from `with` to its end. It begins calm."""
 
-    def __init__(self, server_url: str, seed: int) -> None:
+    def __init__(self, server_url: str, seed: int, request_rate: float = REQUEST_RATE) -> None:
         [self._port] = free_ports(1)
         self.url = f"http://127.0.0.1:{self._port}"
         self.faults: Counter[str] = Counter()
         """How many of each were made."""
         self._server_url = server_url
+        self._request_rate = request_rate
         self._random = Random(seed)
         self._calm = asyncio.Event()
         self._calm.set()
@@ -143,7 +144,7 @@ class FaultProxy:
             return reset(request)
 
     def _draw_fault(self, request: web.Request, is_watch: bool) -> Refusal | Loss | None:
-        if self._calm.is_set() or self._random.random() > REQUEST_RATE:
+        if self._calm.is_set() or self._random.random() >= self._request_rate:
             return None
         possible: list[Refusal | Loss] = [Refusal.TOO_MANY, Refusal.BROKEN, Loss.BEFORE]
         if request.method in ("PUT", "PATCH"):
@@ -192,7 +193,7 @@ class FaultProxy:
         return response
 
     def _draw_disturbance(self) -> Disturbance | None:
-        if self._calm.is_set() or self._random.random() > EVENT_RATE:
+        if self._calm.is_set() or self._random.random() >= EVENT_RATE:
             return None
         [drawn] = self._random.choices(list(DISTURBANCES), list(DISTURBANCES.values()))
         self.faults[str(drawn)] += 1
