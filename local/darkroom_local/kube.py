@@ -23,8 +23,10 @@ log = logging.getLogger(__name__)
 
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
-WATCH_SECONDS = 240
+WATCH_SECONDS = 60
 """A watch is ended by the server after this long, and everything is listed anew."""
+OVERDUE_SECONDS = 30
+"""A watch that is not ended this long after its time, with nothing to read meanwhile, has lost its server."""
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 5.0
 
@@ -84,7 +86,7 @@ class KubeClient:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(WATCH_SECONDS),
         }
-        timeout = httpx.Timeout(30, read=WATCH_SECONDS + 30)
+        timeout = httpx.Timeout(30, read=WATCH_SECONDS + OVERDUE_SECONDS)
         async with self._http.stream("GET", path, params=params, timeout=timeout) as response:
             if response.status_code >= 400:
                 await response.aread()

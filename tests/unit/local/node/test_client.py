@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
+from support.holding_proxy import HoldingProxy
 
 from darkroom_local.errors import ApiError, ConflictError, NotFoundError
 from darkroom_local.kube import KubeClient, Mirror, persist
@@ -79,6 +82,25 @@ async def test_a_mirror_shows_what_is_there_and_what_changes(client, path):
         await seen.becomes({"a": "2", "b": "1"})
         await client.delete(f"{path}/b", uid=created["metadata"]["uid"], grace_seconds=0)
         await seen.becomes({"a": "2"})
+
+
+async def test_a_mirror_finds_out_that_its_watch_is_silent(api, path, monkeypatch):
+    monkeypatch.setattr("darkroom_local.kube.WATCH_SECONDS", 1)
+    monkeypatch.setattr("darkroom_local.kube.OVERDUE_SECONDS", 1)
+    connection = read_kubeconfig(api.kubeconfig)
+    address = urlsplit(connection.server)
+    proxy = HoldingProxy(address.port)
+    proxy.hold(lambda request: b"watch=true" in request)
+    async with (
+        KubeClient(connection) as client,
+        KubeClient(replace(connection, server=proxy.url + address.path)) as held,
+    ):
+        await client.create(path, config_map("a", "1"))
+        async with mirrored(held, path) as seen:
+            await seen.becomes({"a": "1"})
+            await client.create(path, config_map("b", "1"))
+            await seen.becomes({"a": "1", "b": "1"})
+    proxy.close()
 
 
 async def test_a_mirror_shows_an_object_for_as_long_as_its_selector_fits(client, path):
