@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.chaos_cluster import ChaosCluster, processes_of
 from support.chaos_schedule import Schedule, Work, draw_schedule
+from support.kube_api import Json
 from support.waiting import patience
 
 from darkroom_local.node.record import overlaps
@@ -54,10 +55,10 @@ def endings(chaos: ChaosCluster) -> dict[str, str]:
     return {name: ending(job["status"]) for name, job in chaos.jobs().items()}
 
 
-def ending(status: dict[str, object]) -> str:
-    conditions = status["conditions"]
-    assert isinstance(conditions, list)
-    failed = [each["reason"] for each in conditions if each["type"] == "Failed" and each["status"] == "True"]
+def ending(status: Json) -> str:
+    failed = [each["reason"] for each in status["conditions"] if each["type"] == "Failed" and each["status"] == "True"]
+    if status["phase"] == "Succeeded" and not status.get("artifacts"):
+        return "Succeeded, with nothing made"
     return str(failed[0] if failed else status["phase"])
 
 
