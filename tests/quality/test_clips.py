@@ -16,13 +16,6 @@ from darkroom_tiny import judge
 SPEC = GenerateJobSpec.from_dict({"prompt": "a blue heart on a sand background", "allowMotion": True})
 
 
-NOT_YET = pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the small SVD was trained for 600 steps only; it needs about three times as many",
-)
-
-
 def nobody_watches(step: int, total: int) -> None:
     """Takes the progress of a drawing."""
 
@@ -44,7 +37,6 @@ def test_a_clip_has_frames_of_the_picture_s_size(frames: list[Image.Image]) -> N
     assert {frame.size for frame in frames} == {(128, 128)}
 
 
-@NOT_YET
 def test_it_begins_with_the_picture(frames: list[Image.Image], picture: Image.Image) -> None:
     assert judge.difference(frames[0], picture) < 8
 
@@ -57,7 +49,6 @@ def test_it_goes_farther_from_the_picture_with_time(frames: list[Image.Image], p
     assert judge.difference(frames[-1], picture) > 2 * judge.difference(frames[1], picture)
 
 
-@NOT_YET
 def test_the_subject_keeps_shape_and_colour_in_most_frames(frames: list[Image.Image], picture: Image.Image) -> None:
     shown = judge.read(picture)
     assert shown is not None

@@ -29,8 +29,8 @@ def test_nine_of_ten_prompts_are_drawn_right(plain: Scores) -> None:
     assert plain.all_prompts >= 0.9
 
 
-def test_combinations_that_training_never_saw_are_drawn_nearly_as_well(plain: Scores) -> None:
-    assert plain.held_out >= 0.8
+def test_combinations_that_training_never_saw_are_drawn_as_well(plain: Scores) -> None:
+    assert plain.held_out >= 0.9
 
 
 def test_deepcache_costs_next_to_no_fidelity(sdxl: Any, plain: Scores) -> None:

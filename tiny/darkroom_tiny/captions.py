@@ -36,7 +36,7 @@ def _adjectives(scene: Scene, rng: random.Random) -> list[str]:
     chosen = []
     if rng.random() < 0.4:
         chosen.append(scene.size.value)
-    if scene.style is not Style.PLAIN and rng.random() < 0.85:
+    if scene.style is not Style.PLAIN and rng.random() < 0.97:
         chosen.append(scene.style.value)
     if rng.random() < 0.92:
         chosen.append(scene.colour)

@@ -32,7 +32,7 @@ Pictures are 128×128, latents 16×16×4. Prompts look like `a red star on a nav
 {STEPS} steps, guidance scale {GUIDANCE_SCALE:g}, one picture a prompt, judged by `darkroom_tiny/judge.py`,
 which reads pixels.
 
-Made by `darkroom-tiny train` and measured by `darkroom-tiny score`.
+Made by `darkroom-tiny train`, which takes about two hours on two CPU cores, and measured by `darkroom-tiny score`.
 Nothing in it comes from any other model or data set.
 """
 

@@ -23,7 +23,7 @@ FAINTEST = 16.0
 """Distance in RGB below which nothing stands out from a background."""
 STRONGEST = 60.0
 """Distance beyond which everything does, however much brighter something else in the picture is."""
-INNER_PX, RIM_PX = 9, 7
+INNER_PX, RIM_PX = 19, 7
 """How far from the shape's edge its filling is read, and how near its rim: odd, at 128 px."""
 
 

@@ -13,8 +13,8 @@ from darkroom_tiny.draw import SIDE_PX, Scene, held_out, scenes
 from darkroom_tiny.judge import matches
 
 BATCH = 10
-STEPS = 15
-GUIDANCE_SCALE = 3.0
+STEPS = 25
+GUIDANCE_SCALE = 2.0
 
 
 def yardstick() -> list[Scene]:

@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from darkroom_tiny import networks
 from darkroom_tiny.captions import caption
-from darkroom_tiny.draw import CALM, LIVELY, Scene, draw, faint_scenes, training_scenes
+from darkroom_tiny.draw import CALM, Scene, draw, faint_scenes, training_scenes
 from darkroom_tiny.steps import Report, rate_factor, run_steps
 from darkroom_tiny.tokenizer import build_tokenizer
 
@@ -31,30 +31,21 @@ TIMESTEP_POWER = 1.5
 
 @dataclass(frozen=True)
 class Settings:
-    """First lively pictures, for colours and backgrounds; then calm ones, on which shapes are learnt much sooner.
+    """Calm pictures first; then, while the learning rate falls, calm ones of which half are faint."""
 
-    At last, with the learning rate falling anew from a part of its peak, calm ones of which half are faint.
-    """
-
-    lively_pictures: int = 16_000
-    lively_steps: int = 4_000
-    calm_pictures: int = 8_000
-    calm_steps: int = 4_000
-    faint_pictures: int = 4_000
-    faint_steps: int = 1_000
-    faint_rate: float = 0.5
+    calm_pictures: int = 10_000
+    calm_steps: int = 5_400
+    faint_pictures: int = 6_000
+    faint_steps: int = 1_800
     batch_size: int = 32
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 1e-3
     warmup_steps: int = 100
     ema_decay: float = 0.998
     seed: int = 1
 
-    def rate_factor(self, done: int) -> float:
-        """The learning rate after `done` steps, as a part of its peak."""
-        until_faint = self.lively_steps + self.calm_steps
-        if done < until_faint:
-            return rate_factor(done, until_faint, self.warmup_steps)
-        return self.faint_rate * (1 - (done - until_faint) / self.faint_steps)
+    @property
+    def steps(self) -> int:
+        return self.calm_steps + self.faint_steps
 
 
 @dataclass(frozen=True)
@@ -116,7 +107,9 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
-        self.learning_rates = LambdaLR(self.optimizer, settings.rate_factor)
+        self.learning_rates = LambdaLR(
+            self.optimizer, lambda done: rate_factor(done, settings.steps, settings.warmup_steps)
+        )
         self.average = EMAModel(self.parameters, decay=settings.ema_decay)
 
     def step(self) -> float:
@@ -179,12 +172,9 @@ class Trainer:
 def train_sdxl(vae: AutoencoderKL, target: Path, settings: Settings, report: Report = print) -> None:
     """Trains and writes the pipeline, in float32, to `target`."""
     seed = settings.seed
-    lively = encode(vae, training_scenes(seed, LIVELY), settings.lively_pictures, seed, report)
-    calm = encode(vae, training_scenes(seed + 1, CALM), settings.calm_pictures, seed + 1, report)
-    faint = encode(vae, faint_scenes(seed + 2), settings.faint_pictures, seed + 2, report)
-    trainer = Trainer(lively, settings)
-    run_steps(trainer.step, settings.lively_steps, report)
-    trainer.latents = calm
+    calm = encode(vae, training_scenes(seed, CALM), settings.calm_pictures, seed, report)
+    faint = encode(vae, faint_scenes(seed + 1), settings.faint_pictures, seed + 1, report)
+    trainer = Trainer(calm, settings)
     run_steps(trainer.step, settings.calm_steps, report)
     trainer.latents = faint
     run_steps(trainer.step, settings.faint_steps, report)

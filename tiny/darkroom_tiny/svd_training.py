@@ -35,9 +35,9 @@ UNCONDITIONAL_PART = 0.1
 @dataclass(frozen=True)
 class Settings:
     clips: int = 1_000
-    steps: int = 600
+    steps: int = 2_000
     batch_size: int = 4
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 1e-3
     warmup_steps: int = 100
     ema_decay: float = 0.995
     seed: int = 2

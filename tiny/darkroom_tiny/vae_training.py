@@ -1,12 +1,12 @@
 """Trains the small models' VAE: 128 px pictures to 16×16 latents of 4 channels and back.
 
-Two thirds of the steps see pictures at half size, where a step costs a quarter: convolutions do not mind the size.
-The loss adds edges, which a blurred reconstruction loses first, and large areas, whose colour a prompt asks for.
+Most steps see small crops, where a step costs a sixteenth or a quarter of a whole picture's: many cheap steps teach
+colours, which come late, far sooner than few dear ones. Whole pictures come last. The loss adds large areas, whose
+colour a prompt asks for, and, once there are colours, edges, which a blurred reconstruction loses first.
 """
 
 import math
-import random
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -17,43 +17,93 @@ from torch import Tensor
 from torch.nn import functional
 
 from darkroom_tiny import networks
-from darkroom_tiny.draw import draw, random_scene, training_scenes
-from darkroom_tiny.steps import Report
+from darkroom_tiny.draw import draw, training_scenes
+from darkroom_tiny.steps import Report, rate_factor, run_steps
+
+CELL_PX = networks.SIDE_PX // networks.LATENT_SIDE
+FIRST_LOG_VARIANCE = -6.0
+"""Of the latents at the beginning: with diffusers' own 0 their noise would drown the colours for a long time."""
+KL_WEIGHT = 6e-8
+
+
+@dataclass(frozen=True)
+class Phase:
+    """So many steps on crops of one size."""
+
+    side_px: int
+    batch_size: int
+    steps: int
 
 
 @dataclass(frozen=True)
 class Settings:
     pictures: int = 6_000
-    steps: int = 2_900
-    half_size_part: float = 0.66
-    half_size_batch: int = 16
-    full_size_batch: int = 6
-    learning_rate: float = 3e-3
+    phases: tuple[Phase, ...] = (Phase(32, 16, 4_000), Phase(64, 8, 3_000), Phase(128, 4, 1_000))
+    learning_rate: float = 5e-4
     warmup_steps: int = 50
+    steps_without_edges: int = 500
     seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        return sum(phase.steps for phase in self.phases)
+
+
+class Trainer:
+    """The VAE in training, and one step of it."""
+
+    def __init__(self, settings: Settings) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings = settings
+        self.pictures = _pictures(settings)
+        self.generator = torch.Generator().manual_seed(settings.seed)
+        self.vae = networks.build_vae().to(memory_format=torch.channels_last)
+        torch.nn.init.constant_(self.vae.quant_conv.bias[networks.LATENT_CHANNELS :], FIRST_LOG_VARIANCE)
+        self.optimizer = torch.optim.AdamW(
+            self.vae.parameters(), lr=settings.learning_rate, weight_decay=0, betas=(0.9, 0.99), fused=True
+        )
+        self.learning_rates = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda done: rate_factor(done, settings.steps, settings.warmup_steps)
+        )
+        self._phases, self._done = self._each_phase(), 0
+
+    def step(self) -> float:
+        """One step; the loss before it."""
+        self._done += 1
+        loss = _loss(
+            self.vae, self._crops(next(self._phases)), with_edges=self._done > self.settings.steps_without_edges
+        )
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.vae.parameters(), 1.0)
+        self.optimizer.step()
+        self.learning_rates.step()
+        return loss.item()
+
+    def _each_phase(self) -> Iterator[Phase]:
+        """The phase of every step."""
+        for phase in self.settings.phases:
+            yield from [phase] * phase.steps
+
+    def _crops(self, phase: Phase) -> Tensor:
+        """[batch, 3, side, side], from -1 to 1, cut where the latents' cells begin."""
+        count, side = phase.batch_size, phase.side_px
+        rows = torch.randint(0, len(self.pictures), (count,), generator=self.generator).tolist()
+        places = (networks.SIDE_PX - side) // CELL_PX + 1
+        corners = CELL_PX * torch.randint(0, places, (count, 2), generator=self.generator)
+        crops = [
+            self.pictures[row, :, top : top + side, left : left + side]
+            for row, (top, left) in zip(rows, corners.tolist(), strict=True)
+        ]
+        return (torch.stack(crops).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
 def train_vae(settings: Settings, report: Report = print) -> AutoencoderKL:
     """A trained VAE, its latents not yet scaled."""
-    torch.manual_seed(settings.seed)
-    pictures = _pictures(settings)
-    vae = networks.build_vae().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=settings.learning_rate, weight_decay=0, betas=(0.9, 0.99))
-    generator = torch.Generator().manual_seed(settings.seed)
-    started = time.monotonic()
-    for step in range(settings.steps):
-        part = step / settings.steps
-        for group in optimizer.param_groups:
-            group["lr"] = _learning_rate(step, settings)
-        loss = _loss(vae, _batch(pictures, part, settings, generator), part)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        if step % 100 == 99:
-            report(f"step {step + 1}/{settings.steps}, loss {loss.item():.4f}, {time.monotonic() - started:.0f} s")
-    report(f"PSNR {psnr(vae, pictures[:64]):.1f} dB")
-    return vae.to(memory_format=torch.contiguous_format)
+    trainer = Trainer(settings)
+    run_steps(trainer.step, settings.steps, report)
+    report(f"PSNR {psnr(trainer.vae, trainer.pictures[:64]):.1f} dB")
+    return trainer.vae.to(memory_format=torch.contiguous_format)
 
 
 def psnr(vae: AutoencoderKL, pictures: Tensor) -> float:
@@ -65,38 +115,21 @@ def psnr(vae: AutoencoderKL, pictures: Tensor) -> float:
 
 
 def _pictures(settings: Settings) -> Tensor:
-    """[pictures, 3, 128, 128] uint8; every twentieth of any kind: colours and edges are all that counts here."""
-    rng = random.Random(settings.seed)
-    usual = list(islice(training_scenes(settings.seed), settings.pictures))
-    scenes = [random_scene(rng) if number % 20 == 0 else scene for number, scene in enumerate(usual)]
+    """[pictures, 3, 128, 128] uint8."""
+    scenes = islice(training_scenes(settings.seed), settings.pictures)
     return torch.from_numpy(np.stack([np.asarray(draw(scene)) for scene in scenes])).permute(0, 3, 1, 2)
 
 
-def _learning_rate(step: int, settings: Settings) -> float:
-    fall = 0.5 * (1 + math.cos(math.pi * step / settings.steps)) + 0.005
-    return settings.learning_rate * min(1.0, (step + 1) / settings.warmup_steps) * fall
-
-
-def _batch(pictures: Tensor, part: float, settings: Settings, generator: torch.Generator) -> Tensor:
-    is_half = part < settings.half_size_part
-    count = settings.half_size_batch if is_half else settings.full_size_batch
-    pixels = pictures[torch.randint(0, len(pictures), (count,), generator=generator)].float() / 127.5 - 1
-    return (functional.avg_pool2d(pixels, 2) if is_half else pixels).contiguous(memory_format=torch.channels_last)
-
-
-def _loss(vae: AutoencoderKL, pixels: Tensor, part: float) -> Tensor:
-    """At first a little noise instead of the posterior's own, until the means have settled."""
+def _loss(vae: AutoencoderKL, pixels: Tensor, *, with_edges: bool) -> Tensor:
     posterior = vae.encode(pixels).latent_dist
-    early = part < 0.3
-    latents = posterior.mean + 0.05 * torch.randn_like(posterior.mean) if early else posterior.sample()
-    back = vae.decode(latents).sample
+    back = vae.decode(posterior.sample()).sample
     loss = functional.l1_loss(back, pixels) + functional.mse_loss(back, pixels)
-    loss = loss + functional.mse_loss(functional.avg_pool2d(back, 8), functional.avg_pool2d(pixels, 8))
-    if part > 0.2:
+    loss = loss + functional.mse_loss(functional.avg_pool2d(back, CELL_PX), functional.avg_pool2d(pixels, CELL_PX))
+    if with_edges:
         loss = loss + sum(
             functional.l1_loss(ours, true) for ours, true in zip(_edges(back), _edges(pixels), strict=True)
         )
-    return loss + 1e-6 * posterior.kl().mean() / 16
+    return loss + KL_WEIGHT * posterior.kl().mean()
 
 
 def _edges(pixels: Tensor) -> tuple[Tensor, Tensor]:

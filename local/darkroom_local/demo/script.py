@@ -5,17 +5,20 @@ MODEL_ID = "demo-star"
 TRAIN = {
     "prompt": "a photo of sks star",
     "model_id": MODEL_ID,
-    "max_steps": 200,
+    "max_steps": 300,
     "layers": "All",
     "train_text_encoders": True,
-    "rank": 8,
-    "learning_rate": 2e-3,
-    "class_prompt": "a photo of a star",
-    "class_images": 20,
+    "rank": 16,
+    "batch_size": 5,
+    "learning_rate": 1.5e-3,
+    "learning_rate_schedule": "cosine",
+    "class_prompt": "a photo of a shape",
+    "class_images": 60,
 }
 
 GENERATE = {
     "prompt": "a photo of sks star on a teal background",
     "model_id": MODEL_ID,
     "allow_motion": True,
+    "guidance_scale": 2.0,
 }
