@@ -38,7 +38,7 @@ up: setup ## Run the whole system on this machine until Ctrl-C
 	$(BIN)/darkroom up --state-dir $(STATE)
 
 test: setup ## Run the whole test suite, on embedded servers only
-	env -u KUBECONFIG OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
+	env -u KUBECONFIG OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: setup ## Style, types, import contracts, generated files
 	$(BIN)/ruff check .

@@ -63,7 +63,7 @@ def test_a_training_that_is_suspended_stops_and_later_goes_on_where_it_was(darkr
     darkroom.kubectl("patch", "trainjob", task_id, "--type=merge", "-p", '{"spec":{"suspend":false}}')
     job = darkroom.wait_for_phase(task_id, "Succeeded")
     assert job["attempts"] == 2
-    assert job["progress"]["metrics"]["resumedFromStep"] >= 10
+    assert job["progress"]["metrics"]["resumed_from_step"] >= 10
     assert darkroom.resource("trainjob", task_id)["status"].get("failures", 0) == 0
     logs = [darkroom.http.get(f"/jobs/{task_id}/log", params={"attempt": attempt}).text for attempt in (1, 2)]
     assert "saved the state of step" in logs[0]
