@@ -314,7 +314,7 @@ async def counting_proxy(connection: Connection, namespace: str) -> AsyncIterato
     app = web.Application(client_max_size=64 * 1024**2)
     app.router.add_route("*", "/{path:.*}", forward)
     async with ClientSession(timeout=ClientTimeout(total=None)) as session:
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as kubeconfig:

@@ -17,7 +17,7 @@ TRAIN = {
 }
 
 GENERATE = {
-    "prompt": "a photo of sks star on a teal background",
+    "prompt": "a photo of sks star, olive background",
     "model_id": MODEL_ID,
     "allow_motion": True,
     "guidance_scale": 2.0,

@@ -155,7 +155,7 @@ def test_the_demo_fetches_a_picture_and_a_video_and_shows_the_resources(cluster,
     paths = perform(cluster, tmp_path / "output", Console(file=screen), max_steps=5)
 
     assert [path.name for path in paths] == ["picture-0.png", "video.mp4"]
-    assert paths[1].read_text() == "video.mp4 of a photo of sks star on a teal background"
+    assert paths[1].read_text() == "video.mp4 of a photo of sks star, olive background"
     told = screen.getvalue()
     assert "Learn the subject" in told
     assert "Draw and animate it" in told
