@@ -94,4 +94,7 @@ class Checkpoints:
             return None
         # Whoever can write the record must not make a run fetch, or delete, what is not its own.
         is_own = record.state_key == checkpoint_state_key(self._document.uid, record.step)
-        return record if is_own and record.base_model == self._document.base_model else None
+        if not is_own or record.base_model != self._document.base_model:
+            log.warning("the saved state is of another job or base model and is not used")
+            return None
+        return record

@@ -4,6 +4,7 @@ The work is done by a process of its own (`work.py`). This one hands on what tha
 ends as it ends: so the log is in storage even of a run that was killed or that brought its interpreter down.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -56,8 +57,10 @@ def _copy(work: subprocess.Popen[bytes], log: RunLog) -> None:
         raise RuntimeError("the work was started without a pipe")
     while chunk := os.read(work.stdout.fileno(), _CHUNK_BYTES):
         log.add(chunk)
-        sys.stderr.buffer.write(chunk)
-        sys.stderr.buffer.flush()
+        # Who reads our output may be gone: the pipe must still be emptied, or the work would wait for that for ever.
+        with contextlib.suppress(OSError):
+            sys.stderr.buffer.write(chunk)
+            sys.stderr.buffer.flush()
 
 
 def _leave(status: int) -> NoReturn:

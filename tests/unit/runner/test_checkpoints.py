@@ -186,7 +186,7 @@ def test_what_can_t_be_trusted_is_not_used(
     damage: Callable[[bytes, bytes], tuple[bytes, bytes]],
     checkpoints: Callable[..., Checkpoints],
     s3: Any,
-    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     states = checkpoints()
     states.put(3, lambda path: path.write_bytes(bytes(1000)) and None)
@@ -198,6 +198,7 @@ def test_what_can_t_be_trusted_is_not_used(
         s3.put_object(Bucket=BUCKET, Key=key, Body=content)
 
     assert checkpoints(2).fetch() is None
+    assert [each.levelname for each in caplog.records if each.name == "darkroom_runner.checkpoints"][-1] == "WARNING"
 
 
 def test_a_state_of_another_training_is_not_taken_over(

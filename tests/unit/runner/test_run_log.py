@@ -2,14 +2,18 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from darkroom_contract.specs import GenerateJobSpec
+from darkroom_runner import main
 from darkroom_runner.errors import StorageUnavailableError
 from darkroom_runner.run_log import Excerpt, RunLog
 
@@ -135,6 +139,23 @@ def test_the_work_does_not_outlive_a_run_that_is_killed(
     run.process.kill()
 
     until(lambda: not is_alive(work), "the work's end", 10)
+
+
+def test_a_reader_that_is_gone_does_not_hold_up_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    shelf = Shelf()
+    log = RunLog(shelf.connect, every_seconds=0.01)
+    talk = "import sys; sys.stdout.write('x' * 300_000)"
+
+    with os.fdopen(writer, "wb", buffering=0) as gone, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", SimpleNamespace(buffer=gone))
+        with subprocess.Popen([sys.executable, "-c", talk], stdout=subprocess.PIPE) as work:
+            main._copy(work, log)
+    log.close()
+
+    assert work.returncode == 0
+    assert shelf.texts[-1] == b"x" * 300_000
 
 
 def children_of(pid: int) -> list[int]:
