@@ -13,14 +13,22 @@ from typing import Any
 
 import yaml
 
+from darkroom_contract.bounds import with_bounds_told
 from darkroom_contract.jobs import SPEC_MODELS
-from darkroom_contract.names import CATEGORY, GROUP, MAX_JOB_NAME_LENGTH, VERSION, Kind
-from darkroom_contract.specs import MUTABLE_FIELDS, NOT_BLANK, GenerateJobSpec, JobSpec, TrainJobSpec
+from darkroom_contract.names import API_VERSION, CATEGORY, GROUP, MAX_JOB_NAME_LENGTH, VERSION, Kind
+from darkroom_contract.specs import MUTABLE_FIELDS, NOT_BLANK, JobSpec
 from darkroom_contract.status import JobStatus
 
 Json = dict[str, Any]
 
-DESCRIPTIONS = {Kind.TRAIN: TrainJobSpec.__doc__, Kind.GENERATE: GenerateJobSpec.__doc__}
+_IN_TURN = "Of all jobs of a namespace one runs at a time; the others wait, in the order of priority and age."
+
+DESCRIPTIONS = {
+    Kind.TRAIN: "Learns a subject from a handful of photos: an SDXL DreamBooth LoRA, kept under spec.modelId for "
+    f"GenerateJobs to use. {_IN_TURN}",
+    Kind.GENERATE: "Makes pictures from a prompt, with a LoRA when spec.modelId names one, and a short video when "
+    f"spec.allowMotion is set. {_IN_TURN}",
+}
 
 _DROPPED = frozenset({"title", "$defs", "const", "additionalProperties"})
 
@@ -144,10 +152,13 @@ def definition(kind: Kind) -> Json:
         "required": ["spec"],
         "x-kubernetes-validations": [name_rule],
         "properties": {
-            "apiVersion": {"type": "string", "description": "Version of the schema of this object."},
-            "kind": {"type": "string", "description": "Kind of this object."},
+            "apiVersion": {
+                "type": "string",
+                "description": f"Group and version of this object's schema: {API_VERSION}.",
+            },
+            "kind": {"type": "string", "description": f"What this object is: {kind}."},
             "metadata": {"type": "object"},
-            "spec": spec_schema(kind),
+            "spec": with_bounds_told(spec_schema(kind)),
             "status": status_schema(),
         },
     }

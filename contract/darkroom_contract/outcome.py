@@ -61,12 +61,18 @@ _FINAL = frozenset(
 
 
 class Artifact(Schema):
-    """One file in object storage."""
+    """One file that the job made, in object storage."""
 
-    key: str = Field(max_length=512, description="Key in the bucket.")
-    content_type: str = Field(max_length=100, description="Media type, such as image/png.")
-    bytes: int = Field(ge=0, description="Size in bytes.")
-    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the content, in hexadecimal.")
+    key: str = Field(
+        max_length=512, description="Key of the object in Darkroom's bucket, such as runs/<job uid>/picture-0.png."
+    )
+    content_type: str = Field(
+        max_length=100, description="Media type, such as image/png, video/mp4 or application/octet-stream (a LoRA)."
+    )
+    bytes: int = Field(ge=0, description="Size of the object in bytes.")
+    sha256: str = Field(
+        pattern="^[0-9a-f]{64}$", description="SHA-256 of the content, in hexadecimal. Compare it after a download."
+    )
 
 
 class OutcomeFile(Schema):

@@ -45,14 +45,35 @@ class ConditionStatus(StrEnum):
 
 
 class Condition(Schema):
-    """As metav1.Condition: one observation, with a stable reason for programs and a message for people."""
+    """One observation, as metav1.Condition has it: a stable reason for programs and a message for people."""
 
-    type: str = Field(max_length=64, description="What is observed.")
-    status: ConditionStatus = Field(description="True, False or Unknown.")
-    reason: str = Field(max_length=64, pattern="^[A-Z][A-Za-z0-9]*$", description="Stable, in CamelCase.")
-    message: str = Field("", max_length=2000, description="For people.")
-    last_transition_time: datetime = Field(description="When the status last changed.")
-    observed_generation: int | None = Field(None, ge=0, description="The generation of the spec that was observed.")
+    type: str = Field(
+        max_length=64,
+        description="What is observed: Admitted, PodReady, Suspended, Complete or Failed. There is one condition of "
+        "each type at most.",
+    )
+    status: ConditionStatus = Field(description="Whether it holds: True, False or Unknown.")
+    reason: str = Field(
+        max_length=64,
+        pattern="^[A-Z][A-Za-z0-9]*$",
+        description="Why, in one CamelCase word for programs. It is part of the API and never renamed; each one is "
+        "explained in the reference.",
+    )
+    message: str = Field(
+        "",
+        max_length=2000,
+        description="Why, in words for people: what happened and, after a failure, what to do. Not for programs: it "
+        "may be worded anew in any release.",
+    )
+    last_transition_time: datetime = Field(
+        description="When the status last changed from one of its values to another."
+    )
+    observed_generation: int | None = Field(
+        None,
+        ge=0,
+        description="The metadata.generation of the job that was observed. When it is behind, the condition does not "
+        "know of the newest spec yet.",
+    )
 
 
 class QueueStatus(Schema):
@@ -61,48 +82,106 @@ class QueueStatus(Schema):
     position: int | None = Field(
         None,
         ge=0,
-        description="Jobs that run before it among the waiting; 0 is next. Exact for the first ten.",
+        description="Jobs that run before it among the waiting; 0 is next. Exact for the first ten, within a quarter "
+        "of the truth behind them.",
     )
-    estimated_start_time: datetime | None = Field(None, description="When its turn comes, as far as past runs tell.")
+    estimated_start_time: datetime | None = Field(
+        None,
+        description="When its turn comes, as far as past runs tell. Absent while jobs like those before it have not "
+        "run yet.",
+    )
     waiting_for: str | None = Field(
         None, max_length=253, description="Who holds the slot: Kind/name. Told to the first ten of the queue."
     )
 
 
+Metric = Annotated[float, Field(description="The number; its name says what it counts, and durations are in seconds.")]
+
+
 class ProgressStatus(Schema):
     """The newest progress of the present run."""
 
-    stage: Stage = Field(description="What the run is doing.")
-    step: int = Field(0, ge=0, description="Steps done in this stage.")
-    total: int = Field(0, ge=0, description="Steps of this stage.")
-    progress_percentage: float = Field(0.0, ge=0.0, le=100.0, description="Of the whole run.")
-    estimated_remaining_seconds: float | None = Field(None, ge=0.0, description="Until the end of the run.")
-    metrics: Annotated[dict[str, float], Field(max_length=32)] = Field(
-        default_factory=dict, description="Such as loss and learningRate."
+    stage: Stage = Field(
+        description="What the run is doing. Stages come in the order in which they are listed; a job skips those "
+        "that it does not need."
     )
-    last_updated_time: datetime = Field(description="When the run said so.")
+    step: int = Field(0, ge=0, description="Steps done in this stage.")
+    total: int = Field(0, ge=0, description="Steps of this stage; 0 when it has none to count.")
+    progress_percentage: float = Field(
+        0.0, ge=0.0, le=100.0, description="How far the whole run is, over all of its stages, in percent."
+    )
+    estimated_remaining_seconds: float | None = Field(
+        None,
+        ge=0.0,
+        description="Seconds until the end of the run, judged by its own speed so far. Absent until that can be told.",
+    )
+    metrics: Annotated[dict[str, Metric], Field(max_length=32)] = Field(
+        default_factory=dict,
+        description="Numbers by name, such as loss and learningRate while it trains; when the job has succeeded, its "
+        "totals, such as seconds and finalLoss.",
+    )
+    last_updated_time: datetime = Field(
+        description="When the run said so. A run that has said nothing for long may hang: see activeDeadlineSeconds."
+    )
 
 
 class JobStatus(Schema):
-    """The status of a TrainJob or a GenerateJob."""
+    """How the job stands. Written by the operator, for everybody to read."""
 
-    phase: Phase | None = Field(None, description="Queued, Starting, Running, Succeeded, Failed or Suspended.")
-    queue: QueueStatus | None = Field(None, description="Place in the queue, while the job waits.")
-    attempts: int = Field(0, ge=0, description="Runs begun so far.")
-    failures: int = Field(0, ge=0, description="Runs that failed and were held against backoffLimit.")
-    next_attempt_time: datetime | None = Field(None, description="Not before then is the job tried again.")
-    pod_name: str | None = Field(None, max_length=253, description="Pod of the present or last run.")
-    pod_uid: str | None = Field(None, max_length=64, description="Uid of that pod, once it was seen.")
-    slot: int | None = Field(None, ge=0, description="Number of the slot that the job holds.")
-    progress: ProgressStatus | None = Field(None, description="The newest progress.")
+    phase: Phase | None = Field(
+        None,
+        description="The job's state in one word. Queued: waits for its turn. Starting: has a pod that does not run "
+        "yet. Running: works. Suspended: waits for spec.suspend to become false. Succeeded, Failed: "
+        "ended, for good.",
+    )
+    queue: QueueStatus | None = Field(None, description="Place in the queue. Present while the job waits for the slot.")
+    attempts: int = Field(
+        0, ge=0, description="Runs begun so far. A run that was suspended counts here, but not among the failures."
+    )
+    failures: int = Field(0, ge=0, description="Runs that failed and were held against spec.backoffLimit.")
+    next_attempt_time: datetime | None = Field(
+        None, description="Not before then is the job tried again. Present after a failed run, until the next begins."
+    )
+    pod_name: str | None = Field(
+        None,
+        max_length=253,
+        description="Pod of the present or last run, in the job's namespace: where kubectl logs finds what the run "
+        "says.",
+    )
+    pod_uid: str | None = Field(
+        None,
+        max_length=64,
+        description="Uid of that pod, by which the operator tells it from another of the same name.",
+    )
+    slot: int | None = Field(
+        None,
+        ge=0,
+        description="Number of the slot that the job holds, from 0. Present from its admission until its run is over.",
+    )
+    progress: ProgressStatus | None = Field(
+        None,
+        description="The newest progress of the present run, or the totals of a job that has succeeded. Needs Redis "
+        "while it runs.",
+    )
     artifacts: Annotated[tuple[Artifact, ...], Field(max_length=64)] | None = Field(
-        None, description="Files that the job made, in object storage."
+        None,
+        description="Files that the job made, in object storage. Present once it has succeeded. The gateway gives "
+        "links to them.",
     )
     start_time: datetime | None = Field(None, description="When the first run was admitted.")
-    completion_time: datetime | None = Field(None, description="When the job finished, either way.")
-    observed_generation: int | None = Field(None, ge=0, description="The generation of the spec this status is about.")
+    completion_time: datetime | None = Field(
+        None, description="When the job finished, either way. spec.ttlSecondsAfterFinished counts from here."
+    )
+    observed_generation: int | None = Field(
+        None,
+        ge=0,
+        description="The metadata.generation of the spec that this status is about. When it is behind, the operator "
+        "has not seen the newest change yet.",
+    )
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
         default=(),
-        description="Admitted, PodReady, Suspended, Complete, Failed.",
+        description="The job's state in detail, for kubectl wait and for programs. Admitted: it holds a slot. "
+        "PodReady: its run works. Suspended: it was taken out of the queue. Complete: it succeeded. "
+        "Failed: it failed for good.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
