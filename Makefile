@@ -45,10 +45,11 @@ check: setup ## Style, types, import contracts, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/unit/contract/test_crd.py
+	$(BIN)/python -m pytest -q tests/unit/contract/test_crd.py tests/unit/contract/test_reference.py
 
-generate: setup ## Write crds/ from the models in contract/
+generate: setup ## Write crds/ and docs/reference.md from the models in contract/
 	$(BIN)/python -m darkroom_contract.crd crds
+	$(BIN)/python -m darkroom_contract.reference docs/reference.md
 
 conformance: setup ## Hold an API server to what Darkroom relies on: the one KUBECONFIG names, or the embedded one
 	$(BIN)/python -m pytest tests/conformance

@@ -69,7 +69,7 @@ class Artifact(Schema):
     content_type: str = Field(
         max_length=100, description="Media type, such as image/png, video/mp4 or application/octet-stream (a LoRA)."
     )
-    bytes: int = Field(ge=0, description="Size of the object in bytes.")
+    bytes: int = Field(ge=0, description="Size of the object in bytes, as the run uploaded it.")
     sha256: str = Field(
         pattern="^[0-9a-f]{64}$", description="SHA-256 of the content, in hexadecimal. Compare it after a download."
     )

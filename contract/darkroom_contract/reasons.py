@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from darkroom_contract.outcome import Reason
+from darkroom_contract.status import ConditionStatus, ConditionType
 
 
 class ConditionReason(StrEnum):
@@ -27,6 +28,48 @@ class ConditionReason(StrEnum):
     NODE_LOST = "NodeLost"
     FINISHED = "Finished"
     SUCCEEDED = "Succeeded"
+
+
+TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
+
+CONDITIONS: Mapping[ConditionType, tuple[str, Mapping[ConditionStatus, tuple[ConditionReason, ...]]]] = {
+    ConditionType.ADMITTED: (
+        "The job holds a slot.",
+        {
+            TRUE: (ConditionReason.SLOT_ACQUIRED,),
+            FALSE: (
+                ConditionReason.QUEUED,
+                ConditionReason.QUOTA_EXCEEDED,
+                ConditionReason.BACKING_OFF,
+                ConditionReason.SUSPENDED,
+            ),
+        },
+    ),
+    ConditionType.POD_READY: (
+        "The run's pod works. After a failed run, its reason.",
+        {
+            TRUE: (ConditionReason.RUNNING,),
+            FALSE: (
+                ConditionReason.STARTING,
+                ConditionReason.POD_REFUSED,
+                ConditionReason.TERMINATING,
+                ConditionReason.SUSPENDED,
+                ConditionReason.FINISHED,
+            ),
+            UNKNOWN: (ConditionReason.NODE_LOST,),
+        },
+    ),
+    ConditionType.SUSPENDED: (
+        "The job was taken out of the queue. Absent while that never happened.",
+        {TRUE: (ConditionReason.SUSPENDED,), FALSE: (ConditionReason.RESUMED,)},
+    ),
+    ConditionType.COMPLETE: (
+        "The job has succeeded. Absent until then.",
+        {TRUE: (ConditionReason.SUCCEEDED,)},
+    ),
+    ConditionType.FAILED: ("The job has failed for good, with one of the reasons of failure. Absent until then.", {}),
+}
+"""What each condition says when it is true, and the reasons that it may have beside those of failure."""
 
 
 @dataclass(frozen=True)

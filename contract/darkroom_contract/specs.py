@@ -362,7 +362,12 @@ class Video(Schema):
         description="Number of frames. The base model's own when unset (25 for SVD-XT). Memory and time grow with it.",
     )
     fps: int = Field(7, ge=1, le=60, description="Frames a second, of the file and of the model's conditioning.")
-    steps: int = Field(25, ge=1, le=200, description="Denoising steps of the clip.")
+    steps: int = Field(
+        25,
+        ge=1,
+        le=200,
+        description="Denoising steps of the clip. More take longer and bring cleaner frames, up to a point.",
+    )
     motion_bucket_id: int = Field(
         127, ge=0, le=1023, description="How much moves: higher is more. 127 is what SVD is usually given."
     )
@@ -385,7 +390,9 @@ class Video(Schema):
         description="Guidance scale of the last frame. At 1 and below the clip is made without guidance, in about "
         "half the time; minGuidanceScale must then be 1 or below as well.",
     )
-    seed: int = Field(0, ge=0, le=MAX_SEED, description="Seed of the clip.")
+    seed: int = Field(
+        0, ge=0, le=MAX_SEED, description="Seed of the clip. Another seed moves the same picture in another way."
+    )
     base_model: str | None = Field(
         None,
         pattern=BASE_MODEL_PATTERN,
