@@ -133,7 +133,8 @@ def refused(response: httpx.Response, status: int, reason: str = "") -> str:
 class ApiServer:
     """The embedded API server as a process, in a folder that it may be started on again."""
 
-    def __init__(self, folder: Path, namespace: str = "default") -> None:
+    def __init__(self, folder: Path, namespace: str = "default", rbac: bool = False) -> None:
+        self._options = ["--rbac"] if rbac else []
         [self.port] = free_ports(1)
         self.folder = folder
         self.token = secrets.token_hex(16)
@@ -148,7 +149,7 @@ class ApiServer:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "darkroom_local.apiserver", "--data-dir", str(self.folder / "data")]
-        command += ["--port", str(self.port), "--token-file", str(self.folder / "token")]
+        command += ["--port", str(self.port), "--token-file", str(self.folder / "token"), *self._options]
         with (self.folder / "apiserver.log").open("ab") as log:
             self.process = subprocess.Popen(tethered(command), env={"PATH": os.defpath}, stdout=log, stderr=log)
         wait_until(self._answers, "the API server answers")

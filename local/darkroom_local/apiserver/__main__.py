@@ -1,6 +1,6 @@
-"""`python -m darkroom_local.apiserver --data-dir DIR --port N --token-file F`: serves until it is stopped.
+"""`python -m darkroom_local.apiserver --data-dir DIR --port N --token-file F [--rbac]`: serves until it is stopped.
 
-On loopback only. The token comes in a file: a command line can be read by every user of the machine.
+On loopback only. The admin's token comes in a file: a command line can be read by every user of the machine.
 """
 
 import argparse
@@ -32,8 +32,9 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--token-file", type=Path, required=True)
+    parser.add_argument("--rbac", action="store_true", help="enforce roles for everybody but the admin")
     options = parser.parse_args()
-    server = Server(options.data_dir, options.token_file.read_text(encoding="utf-8").strip())
+    server = Server(options.data_dir, options.token_file.read_text(encoding="utf-8").strip(), rbac=options.rbac)
     config = uvicorn.Config(
         server.app(),
         host="127.0.0.1",

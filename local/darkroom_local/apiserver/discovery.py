@@ -1,15 +1,21 @@
 """Discovery: what the server serves, as clients ask for it before anything else. Pure functions of the registry."""
 
 from darkroom_local.apiserver.documents import Json
-from darkroom_local.apiserver.registry import VERBS, Registry, Resource
+from darkroom_local.apiserver.registry import TOKEN_REQUEST, Registry, Resource
 
 SUBRESOURCE_VERBS = {
     "status": ["get", "patch", "update"],
     "log": ["get"],
     "binding": ["create"],
     "eviction": ["create"],
+    "token": ["create"],
 }
-SUBRESOURCE_KINDS = {"binding": "Binding", "eviction": "Eviction"}
+SUBRESOURCE_KINDS = {"binding": "Binding", "eviction": "Eviction", "token": TOKEN_REQUEST.kind}
+SUBRESOURCE_GROUPS = {
+    "eviction": {"group": "policy", "version": "v1"},
+    "token": {"group": TOKEN_REQUEST.group, "version": TOKEN_REQUEST.version},
+}
+"""Of those whose body is of another group than their resource."""
 
 
 def core_versions() -> Json:
@@ -50,7 +56,7 @@ def _entries(resource: Resource) -> list[Json]:
         "singularName": resource.singular,
         "namespaced": resource.namespaced,
         "kind": resource.kind,
-        "verbs": list(VERBS),
+        "verbs": list(resource.verbs),
     }
     if resource.short_names:
         entry["shortNames"] = list(resource.short_names)
@@ -66,4 +72,5 @@ def _subresource(resource: Resource, name: str) -> Json:
         "namespaced": resource.namespaced,
         "kind": SUBRESOURCE_KINDS.get(name, resource.kind),
         "verbs": SUBRESOURCE_VERBS.get(name, ["get"]),
+        **SUBRESOURCE_GROUPS.get(name, {}),
     }

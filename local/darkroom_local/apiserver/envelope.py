@@ -10,7 +10,7 @@ import jsonschema_rs
 
 from darkroom_local.apiserver.documents import Json, clone, meta
 from darkroom_local.apiserver.errors import StatusError, bad_request
-from darkroom_local.apiserver.registry import Resource
+from darkroom_local.apiserver.registry import AUTHORIZATION, RBAC, TOKEN_REQUEST, Resource
 
 Schema = dict[str, Any]
 
@@ -85,6 +85,35 @@ SHAPES: dict[str, Schema] = {
                 name=TEXT, schema={"type": ["object", "null"]}, additionalPrinterColumns=_list(name=TEXT, jsonPath=TEXT)
             ),
         )
+    ),
+}
+RULES = _list(verbs=TEXTS, apiGroups=TEXTS, resources=TEXTS, resourceNames=TEXTS, nonResourceURLs=TEXTS)
+BINDING = _object(
+    subjects=_list(kind=TEXT, apiGroup=TEXT, name=TEXT, namespace=TEXT),
+    roleRef=_object(apiGroup=TEXT, kind=TEXT, name=TEXT),
+)
+WANTED = dict.fromkeys(("verb", "group", "version", "resource", "subresource", "namespace", "name"), TEXT)
+REVIEW = _object(
+    spec=_object(
+        resourceAttributes=_object(**WANTED),
+        nonResourceAttributes=_object(verb=TEXT, path=TEXT),
+        namespace=TEXT,
+        user=TEXT,
+        groups=TEXTS,
+        uid=TEXT,
+    )
+)
+SHAPES |= {
+    f"{RBAC}/roles": _object(rules=RULES),
+    f"{RBAC}/clusterroles": _object(rules=RULES),
+    f"{RBAC}/rolebindings": BINDING,
+    f"{RBAC}/clusterrolebindings": BINDING,
+    **{
+        f"{AUTHORIZATION}/{review}": REVIEW
+        for review in ("selfsubjectaccessreviews", "selfsubjectrulesreviews", "subjectaccessreviews")
+    },
+    TOKEN_REQUEST.collection: _object(
+        spec=_object(audiences=TEXTS, expirationSeconds=WHOLE, boundObjectRef=_object(kind=TEXT, name=TEXT, uid=TEXT))
     ),
 }
 ANYTHING = _object(spec={"type": ["object", "null"]}, status={"type": ["object", "null"]})

@@ -94,7 +94,9 @@ def invalid(kind: str, group: str, name: str, causes: list[Cause]) -> StatusErro
 
 
 def forbidden(plural: str, group: str, name: str, why: str) -> StatusError:
-    message = f'{_qualified(plural, group)} "{name}" is forbidden: {why}'
+    """Of an object, of a resource as a whole (no name), or of a path that is no resource's (no plural)."""
+    what = f'{_qualified(plural, group)} "{name}"' if name else _qualified(plural, group)
+    message = f"{what} is forbidden: {why}" if plural else f"forbidden: {why}"
     return StatusError(403, "Forbidden", message, _details(name, group, plural))
 
 

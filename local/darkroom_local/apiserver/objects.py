@@ -7,8 +7,9 @@ import base64
 import re
 import secrets
 import uuid
+from dataclasses import dataclass
 
-from darkroom_local.apiserver import customtype, leases, pods
+from darkroom_local.apiserver import customtype, leases, pods, roles
 from darkroom_local.apiserver.documents import Json, clone, meta, now, same_but
 from darkroom_local.apiserver.envelope import drop_unknown_metadata, undecodable
 from darkroom_local.apiserver.errors import (
@@ -21,15 +22,27 @@ from darkroom_local.apiserver.errors import (
     invalid_value,
     required_value,
 )
-from darkroom_local.apiserver.registry import Resource
+from darkroom_local.apiserver.registry import RBAC, Resource
 
-NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")
 LABEL_KEY = re.compile(r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
 LABEL_VALUE = re.compile(r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$")
-NAME_DETAIL = (
+
+
+@dataclass(frozen=True)
+class NameRule:
+    """What an object may be called."""
+
+    pattern: re.Pattern[str]
+    detail: str
+
+
+SUBDOMAIN = NameRule(
+    re.compile(r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"),
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
-    "and must start and end with an alphanumeric character"
+    "and must start and end with an alphanumeric character",
 )
+PATH_SEGMENT = NameRule(re.compile(r"^(?!\.{1,2}$)[^/%]+$"), "may not be '.', '..', or contain '/' or '%'")
+"""Of roles and bindings, such as `system:discovery`."""
 FIXED_METADATA = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
 BOOKKEEPING = frozenset({"resourceVersion", "managedFields"})
 SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
@@ -65,7 +78,8 @@ def prepare(resource: Resource, document: Json, old: Json | None) -> list[str]:
     if resource.custom:
         dropped += resource.custom.structural.prune(document)
     _fill_in(resource, document)
-    causes = _metadata_causes(document["metadata"], old) + _own_causes(resource, document, old)
+    name = PATH_SEGMENT if resource.group == RBAC else SUBDOMAIN
+    causes = _metadata_causes(document["metadata"], old, name) + _own_causes(resource, document, old)
     if resource.custom:
         causes += resource.custom.check(document, old)
     if causes:
@@ -131,6 +145,8 @@ def _fill_in(resource: Resource, document: Json) -> None:
         resource.custom.structural.default(document)
     elif resource.plural == "pods":
         pods.fill_in(document)
+    elif resource.group == RBAC:
+        roles.fill_in(document)
     elif resource.plural == "customresourcedefinitions":
         customtype.fill_in(document)
     elif resource.plural == "secrets":
@@ -144,14 +160,16 @@ def _fill_in(resource: Resource, document: Json) -> None:
 def _own_causes(resource: Resource, document: Json, old: Json | None) -> list[Cause]:
     if resource.plural == "pods":
         return pods.check(document, old)
+    if resource.group == RBAC:
+        return roles.check(resource.kind, document, old)
     return leases.check(document) if resource.plural == "leases" else []
 
 
-def _metadata_causes(metadata: Json, old: Json | None) -> list[Cause]:
+def _metadata_causes(metadata: Json, old: Json | None, allowed: NameRule) -> list[Cause]:
     name = metadata.get("name")
     if not name:
         return [required_value("metadata.name", "name or generateName is required")]
-    causes = [] if NAME.match(name) else [invalid_value("metadata.name", name, NAME_DETAIL)]
+    causes = [] if allowed.pattern.match(name) else [invalid_value("metadata.name", name, allowed.detail)]
     causes += _label_causes(metadata.get("labels") or {})
     causes += _owner_causes(metadata.get("ownerReferences") or [])
     if old is not None and "deletionTimestamp" in old["metadata"]:

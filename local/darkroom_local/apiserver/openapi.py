@@ -74,10 +74,12 @@ def _paths(resource: Resource) -> Json:
     """Where the kind is read and written: `kubectl` looks for `fieldValidation` among the parameters of a patch."""
     root = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
     space = "/namespaces/{namespace}" if resource.namespaced else ""
-    one = f"{root}{space}/{resource.plural}/{{name}}"
+    all_of_them = f"{root}{space}/{resource.plural}"
+    if not resource.is_kept:
+        return {all_of_them: {"post": _operation(resource, "post")}}
     return {
-        f"{root}{space}/{resource.plural}": {"post": _operation(resource, "post"), "get": _operation(resource, "list")},
-        one: {verb: _operation(resource, verb) for verb in ("get", "put", "patch", "delete")},
+        all_of_them: {"post": _operation(resource, "post"), "get": _operation(resource, "list")},
+        f"{all_of_them}/{{name}}": {verb: _operation(resource, verb) for verb in ("get", "put", "patch", "delete")},
     }
 
 

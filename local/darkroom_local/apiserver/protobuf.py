@@ -1,7 +1,7 @@
 """Reads the few objects that kubectl can only send as protobuf: what `kubectl create` makes of words alone.
 
-`kubectl create secret`, `configmap`, `namespace` and `serviceaccount`, and `kubectl auth can-i`; everything that comes
-from a file comes as JSON. Called by `requests.py`.
+`kubectl create secret`, `configmap`, `namespace`, `serviceaccount`, `role`, `rolebinding` and the like, `kubectl create
+token` and `kubectl auth`; everything that comes from a file comes as JSON. Called by `requests.py`.
 https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding
 """
 
@@ -28,9 +28,17 @@ class Field:
 
     name: str
     kind: str
-    """text, data (base64 in JSON), flag, texts (map of texts) or datas (map of data); or the name of a message."""
+    """text, data (base64 in JSON), flag, number, quantity; texts (map of texts), datas, quantities (maps of these); or
+    the name of a message."""
+    repeated: bool = False
 
 
+ROLE = {1: Field("metadata", "Metadata"), 2: Field("rules", "PolicyRule", repeated=True)}
+BINDING = {
+    1: Field("metadata", "Metadata"),
+    2: Field("subjects", "Subject", repeated=True),
+    3: Field("roleRef", "RoleRef"),
+}
 MESSAGES: dict[str, dict[int, Field]] = {
     "TypeMeta": {1: Field("apiVersion", "text"), 2: Field("kind", "text")},
     "Metadata": {
@@ -55,8 +63,61 @@ MESSAGES: dict[str, dict[int, Field]] = {
     },
     "Namespace": {1: Field("metadata", "Metadata")},
     "ServiceAccount": {1: Field("metadata", "Metadata")},
-    "SelfSubjectAccessReview": {},
+    "TokenRequest": {1: Field("metadata", "Metadata"), 2: Field("spec", "TokenRequestSpec")},
+    "TokenRequestSpec": {
+        1: Field("audiences", "text", repeated=True),
+        3: Field("boundObjectRef", "BoundObjectReference"),
+        4: Field("expirationSeconds", "number"),
+    },
+    "BoundObjectReference": {
+        1: Field("kind", "text"),
+        2: Field("apiVersion", "text"),
+        3: Field("name", "text"),
+        4: Field("uid", "text"),
+    },
+    "SelfSubjectReview": {1: Field("metadata", "Metadata")},
+    "SelfSubjectAccessReview": {1: Field("metadata", "Metadata"), 2: Field("spec", "AccessReviewSpec")},
+    "AccessReviewSpec": {
+        1: Field("resourceAttributes", "ResourceAttributes"),
+        2: Field("nonResourceAttributes", "NonResourceAttributes"),
+    },
+    "ResourceAttributes": {
+        1: Field("namespace", "text"),
+        2: Field("verb", "text"),
+        3: Field("group", "text"),
+        4: Field("version", "text"),
+        5: Field("resource", "text"),
+        6: Field("subresource", "text"),
+        7: Field("name", "text"),
+    },
+    "NonResourceAttributes": {1: Field("path", "text"), 2: Field("verb", "text")},
+    "SelfSubjectRulesReview": {1: Field("metadata", "Metadata"), 2: Field("spec", "RulesReviewSpec")},
+    "RulesReviewSpec": {1: Field("namespace", "text")},
+    **dict.fromkeys(("Role", "ClusterRole"), ROLE),
+    **dict.fromkeys(("RoleBinding", "ClusterRoleBinding"), BINDING),
+    "PolicyRule": {
+        number: Field(name, "text", repeated=True)
+        for number, name in enumerate(("verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs"), start=1)
+    },
+    "Subject": {
+        1: Field("kind", "text"),
+        2: Field("apiGroup", "text"),
+        3: Field("name", "text"),
+        4: Field("namespace", "text"),
+    },
+    "RoleRef": {1: Field("apiGroup", "text"), 2: Field("kind", "text"), 3: Field("name", "text")},
+    "ResourceQuota": {1: Field("metadata", "Metadata"), 2: Field("spec", "ResourceQuotaSpec")},
+    "ResourceQuotaSpec": {1: Field("hard", "quantities"), 2: Field("scopes", "text", repeated=True)},
+    "PriorityClass": {
+        1: Field("metadata", "Metadata"),
+        2: Field("value", "number"),
+        3: Field("globalDefault", "flag"),
+        4: Field("description", "text"),
+        5: Field("preemptionPolicy", "text"),
+    },
 }
+MAPS = {"texts": "text", "datas": "data", "quantities": "quantity"}
+"""Kinds of maps, and of what they are."""
 
 
 def read(body: bytes) -> Json:
@@ -76,12 +137,14 @@ def _message(name: str, body: bytes) -> Json:
     known, made = MESSAGES[name], Json()
     for number, value in _fields(body):
         field = known.get(number)
-        if field is None or (field.kind == "text" and not value):  # Kubernetes writes empty texts out.
+        if field is None:
             continue
-        if field.kind in ("texts", "datas"):
+        if field.kind in MAPS:
             entry = dict(_fields(value))
-            made.setdefault(field.name, {})[entry[1].decode()] = _value(field.kind[:-1], entry.get(2, b""))
-        else:
+            made.setdefault(field.name, {})[entry[1].decode()] = _value(MAPS[field.kind], entry.get(2, b""))
+        elif field.repeated:
+            made.setdefault(field.name, []).append(_value(field.kind, value))
+        elif field.kind != "text" or value:  # Kubernetes writes empty texts out.
             made[field.name] = _value(field.kind, value)
     return made
 
@@ -94,6 +157,10 @@ def _value(kind: str, value: Any) -> Any:
             return base64.b64encode(value).decode()
         case "flag":
             return bool(value)
+        case "number":  # Negative ones are written as 64 bits.
+            return value - (1 << 64) if value >> 63 else value
+        case "quantity":
+            return dict(_fields(value))[1].decode()
         case _:
             return _message(kind, value)
 

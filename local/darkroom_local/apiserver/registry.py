@@ -30,6 +30,7 @@ class Resource:
     collection: str = ""
     """Where the store keeps it; the versions of a kind share one."""
     custom: "CustomType | None" = None
+    verbs: tuple[str, ...] = VERBS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "singular", self.singular or self.kind.lower())
@@ -41,12 +42,21 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
+    def is_kept(self) -> bool:
+        """Whether its objects are stored; a review is only answered."""
+        return "get" in self.verbs
+
+    @property
     def has_status(self) -> bool:
         return "status" in self.subresources
 
 
 def _core(plural: str, kind: str, namespaced: bool, **more: object) -> Resource:
     return replace(Resource("", "v1", plural, kind, namespaced), **more)  # type: ignore[arg-type]
+
+
+def _review(group: str, kind: str) -> Resource:
+    return Resource(group, "v1", f"{kind.lower()}s", kind, False, verbs=("create",))
 
 
 def _workload(group: str, plural: str, kind: str, *short_names: str, subresources: tuple[str, ...]) -> Resource:
@@ -65,6 +75,7 @@ POD_FIELDS = frozenset(
 )
 STATUS = ("status",)
 RBAC = "rbac.authorization.k8s.io"
+AUTHENTICATION, AUTHORIZATION = "authentication.k8s.io", "authorization.k8s.io"
 
 BUILT_INS: tuple[Resource, ...] = (
     _core(
@@ -85,7 +96,7 @@ BUILT_INS: tuple[Resource, ...] = (
     _core("configmaps", "ConfigMap", True, short_names=("cm",)),
     _core("services", "Service", True, short_names=("svc",), categories=("all",), subresources=STATUS),
     _core("endpoints", "Endpoints", True, short_names=("ep",)),
-    _core("serviceaccounts", "ServiceAccount", True, short_names=("sa",)),
+    _core("serviceaccounts", "ServiceAccount", True, short_names=("sa",), subresources=("token",)),
     _core("events", "Event", True, short_names=("ev",), fields=EVENT_FIELDS),
     _core("persistentvolumeclaims", "PersistentVolumeClaim", True, short_names=("pvc",), subresources=STATUS),
     _core("persistentvolumes", "PersistentVolume", False, short_names=("pv",), subresources=STATUS),
@@ -124,7 +135,14 @@ BUILT_INS: tuple[Resource, ...] = (
         "autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", True, ("hpa",), ("all",), STATUS
     ),
     Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", False, ("sc",)),
+    _review(AUTHENTICATION, "SelfSubjectReview"),
+    _review(AUTHORIZATION, "SelfSubjectAccessReview"),
+    _review(AUTHORIZATION, "SelfSubjectRulesReview"),
+    _review(AUTHORIZATION, "SubjectAccessReview"),
 )
+
+TOKEN_REQUEST = Resource(AUTHENTICATION, "v1", "tokenrequests", "TokenRequest", True)
+"""The body of `serviceaccounts/token`; not served by itself."""
 
 
 class Registry:

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -14,11 +15,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from darkroom_local.apiserver import discovery, openapi, responses
+from darkroom_local.apiserver import discovery, openapi, responses, reviews
+from darkroom_local.apiserver.access import Access
+from darkroom_local.apiserver.accounts import issue_token
+from darkroom_local.apiserver.attributes import read_attributes
+from darkroom_local.apiserver.bootstrap import bootstrap_roles
 from darkroom_local.apiserver.collector import Collector
 from darkroom_local.apiserver.documents import Json
 from darkroom_local.apiserver.door import OPEN_PATHS, Door
 from darkroom_local.apiserver.errors import StatusError, method_not_allowed, no_such_path
+from darkroom_local.apiserver.identities import Authenticator
+from darkroom_local.apiserver.impersonation import acting_user
 from darkroom_local.apiserver.logs import pod_log
 from darkroom_local.apiserver.paging import cut, read_token
 from darkroom_local.apiserver.registry import Registry
@@ -34,6 +41,7 @@ from darkroom_local.apiserver.requests import (
 )
 from darkroom_local.apiserver.selectors import Test, compile_selectors
 from darkroom_local.apiserver.store import Store, StoreConflictError
+from darkroom_local.apiserver.tokens import Tokens, kept_key
 from darkroom_local.apiserver.verbs import Api, Place, Written
 from darkroom_local.apiserver.watch import WatchHub, WatchPlan
 
@@ -49,13 +57,18 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Server:
     """The API server: one store, its watches, its collector, and the handlers of its paths."""
 
-    def __init__(self, data_dir: Path, token: str) -> None:
-        self._token = token
+    def __init__(self, data_dir: Path, token: str, rbac: bool = False) -> None:
+        """`token` is the admin's. With `rbac` everybody else may do what roles and bindings say, and nothing more."""
         self.store = Store(data_dir / "objects.sqlite")
         self.registry = Registry()
         self.hub = WatchHub(self.store)
         self.collector = Collector()
         self.api = Api(self.store, self.registry, self.collector.wake)
+        self.tokens = Tokens(kept_key(data_dir / "token.key"))
+        self.authenticator = Authenticator(token, self.tokens, self.store)
+        self.access = Access(self.store, enforced=rbac)
+        if rbac:
+            bootstrap_roles(self.api)
 
     def app(self) -> Starlette:
         fixed: dict[str, Handler] = {
@@ -71,14 +84,12 @@ class Server:
             "/openapi/v3/api/{version}": self.openapi_document,
             "/openapi/v3/apis/{group}/{version}": self.openapi_document,
         }
-        review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
         routes = [Route(path, self._guarded(handler), methods=["GET"]) for path, handler in fixed.items()]
-        routes.append(Route(review, self._guarded(self.review_access), methods=["POST"]))
         routes.append(Route("/{path:path}", self._guarded(self.serve), methods=METHODS))
         return Starlette(
             routes=routes,
             lifespan=self._lifespan,
-            middleware=[Middleware(Door, token=self._token)],
+            middleware=[Middleware(Door, authenticate=self.authenticator.user)],
             exception_handlers={Exception: _crashed},
         )
 
@@ -92,6 +103,7 @@ class Server:
     def _guarded(self, handler: Handler) -> Handler:
         async def answer(request: Request) -> Response:
             try:
+                self._authorize(request)
                 return await handler(request)
             except StatusError as error:
                 refusal = error
@@ -103,6 +115,12 @@ class Server:
             return JSONResponse(refusal.document(), status_code=refusal.code)
 
         return answer
+
+    def _authorize(self, request: Request) -> None:
+        """Raises 403. Whom the request is made for is its user from here on."""
+        if request.url.path not in OPEN_PATHS:
+            request.scope["user"] = acting_user(request.user, request.headers, self.access)
+            self.access.require(request.user, read_attributes(request.method, request.url.path, request.query_params))
 
     async def health(self, request: Request) -> Response:
         return PlainTextResponse("ok")
@@ -136,14 +154,11 @@ class Server:
         group, version = request.path_params.get("group", ""), request.path_params["version"]
         return JSONResponse(openapi.document(self.registry, group, version))
 
-    async def review_access(self, request: Request) -> Response:
-        """Whoever has the token may do everything."""
-        review = await read_body(request) or {}
-        return JSONResponse({**review, "status": {"allowed": True}}, status_code=201)
-
     async def serve(self, request: Request) -> Response:
         """A request for objects."""
         place = find_place(self.registry, request.url.path)
+        if not place.resource.is_kept and request.method != "POST":
+            raise method_not_allowed()
         handlers: dict[str, Callable[[Request, Place], Awaitable[Response]]] = {
             "GET": self._read,
             "POST": self._create,
@@ -167,6 +182,10 @@ class Server:
 
     async def _create(self, request: Request, place: Place) -> Response:
         body = await read_body(request)
+        if not place.resource.is_kept:
+            return JSONResponse(reviews.answer(place.resource, self.access, request.user, body), status_code=201)
+        if place.subresource == "token":
+            return JSONResponse(issue_token(self.api, self.tokens, place, body), status_code=201)
         if place.subresource in ("binding", "eviction"):
             act = self.api.bind if place.subresource == "binding" else self.api.evict
             act(place, body if isinstance(body, dict) else {})
@@ -183,6 +202,8 @@ class Server:
     async def _patch(self, request: Request, place: Place) -> Response:
         _require_object(place)
         body, options = await read_body(request), write_options(request)
+        creating = read_attributes(request.method, request.url.path, request.query_params).creating()
+        options = replace(options, may_create=lambda: self.access.require(request.user, creating))
         return responses.one(
             Shape.of(request), place.resource, self.api.patch(place, content_type(request), body, options)
         )

@@ -55,6 +55,8 @@ class Options:
     """Unknown fields are told of."""
     manager: str = "unknown"
     force: bool = False
+    may_create: Callable[[], None] = lambda: None
+    """Raises 403 when the writer may not create; asked when what he applies is not there."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,7 @@ class Api:
             if sent["metadata"].get("uid"):
                 why = f"uid mismatch: the provided object specified uid {sent['metadata']['uid']}, and there is none"
                 raise conflict(resource.plural, resource.group, place.name, why)
+            options.may_create()
             made = server_side_apply(None, sent, options.manager, options.force, resource)
             made["metadata"]["name"] = place.name
             return self._create(place, made, strict, applied=True)
