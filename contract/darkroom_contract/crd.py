@@ -1,6 +1,7 @@
 """The custom resource definitions, made from the pydantic models.
 
-`python -m darkroom_contract.crd crds/` writes them (`make generate`); a test fails when the committed files differ.
+`python -m darkroom_contract.crd FOLDER ...` writes them (`make generate`): to crds/ for kubectl, and into the chart. A
+test fails when the committed files differ.
 
 What pydantic emits is JSON Schema; what Kubernetes takes is its structural subset (no references, no `anyOf` with
 null, no `default: null`). `structural` translates one into the other.
@@ -218,8 +219,9 @@ def write_all(folder: Path) -> list[Path]:
 
 
 def main() -> None:
-    for path in write_all(Path(sys.argv[1] if len(sys.argv) > 1 else "crds")):
-        print(f"wrote {path}")
+    for folder in sys.argv[1:] or ["crds"]:
+        for path in write_all(Path(folder)):
+            print(f"wrote {path}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,178 @@
+{{/*
+What more than one template needs. Each definition says what it is given: `$` is the root; `component` is one of
+operator, gateway, runner, valkey, s3, test.
+*/}}
+
+{{/* The release's name, with `darkroom` in it once. Short enough for the longest name that is made of it. */}}
+{{- define "darkroom.fullname" -}}
+{{- if eq .Release.Name .Chart.Name }}{{ .Chart.Name }}
+{{- else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 46 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{/* By (list $ component): what selects the pods of a component; it can't be changed on a Deployment. */}}
+{{- define "darkroom.selectorLabels" -}}
+{{- $ := index . 0 -}}
+app.kubernetes.io/name: {{ $.Chart.Name }}
+app.kubernetes.io/instance: {{ $.Release.Name | quote }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{/* By (list $ component): the labels of every object. */}}
+{{- define "darkroom.labels" -}}
+{{- $ := index . 0 -}}
+helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "darkroom.selectorLabels" . }}
+app.kubernetes.io/version: {{ $.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: darkroom
+app.kubernetes.io/managed-by: {{ $.Release.Service }}
+{{- end }}
+
+{{/* By (list $ component): metadata of an object of the namespace that is called as its component. */}}
+{{- define "darkroom.metadata" -}}
+{{- $ := index . 0 -}}
+name: {{ include "darkroom.fullname" $ }}-{{ index . 1 }}
+namespace: {{ $.Release.Namespace | quote }}
+labels:
+  {{- include "darkroom.labels" . | nindent 2 }}
+{{- end }}
+
+{{/* By (list $ image): repository, and digest or tag. */}}
+{{- define "darkroom.image" -}}
+{{- $ := index . 0 }}{{ $image := index . 1 -}}
+{{- if $image.digest }}{{ $image.repository }}@{{ $image.digest }}
+{{- else }}{{ $image.repository }}:{{ $image.tag | default $.Chart.AppVersion }}
+{{- end }}
+{{- end }}
+
+{{/* By (list $ component): the name of a component's service account. */}}
+{{- define "darkroom.serviceAccountName" -}}
+{{- $ := index . 0 }}{{ $component := index . 1 }}{{ $account := (index $.Values $component).serviceAccount -}}
+{{- if $account.create }}{{ $account.name | default (printf "%s-%s" (include "darkroom.fullname" $) $component) }}
+{{- else }}{{ $account.name | default "default" }}
+{{- end }}
+{{- end }}
+
+{{/* The security context of a pod, as the restricted Pod Security Standard asks. By its user id. */}}
+{{- define "darkroom.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: {{ . }}
+runAsGroup: {{ . }}
+fsGroup: {{ . }}
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "darkroom.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* By (list $ component): where the pods of a Deployment of ours go. */}}
+{{- define "darkroom.placement" -}}
+{{- $ := index . 0 }}{{ $values := index $.Values (index . 1) }}
+{{- with $.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if $values.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- $own := dict "labelSelector" (dict "matchLabels" (include "darkroom.selectorLabels" . | fromYaml)) }}
+  {{- range $values.topologySpreadConstraints }}
+  {{- toYaml (list (merge (deepCopy .) $own)) | nindent 2 }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Where the S3 API is for pods, and for people. */}}
+{{- define "darkroom.s3EndpointUrl" -}}
+{{- if .Values.tryout.s3.enabled }}{{ printf "http://%s-s3.%s.svc:8333" (include "darkroom.fullname" .) .Release.Namespace }}
+{{- else }}{{ .Values.storage.s3.endpointUrl }}
+{{- end }}
+{{- end }}
+
+{{- define "darkroom.s3PublicEndpointUrl" -}}
+{{- if .Values.storage.s3.publicEndpointUrl }}{{ .Values.storage.s3.publicEndpointUrl }}
+{{- else if .Values.tryout.s3.enabled }}http://127.0.0.1:8333
+{{- end }}
+{{- end }}
+
+{{- define "darkroom.s3Secret" -}}
+{{- if .Values.tryout.s3.enabled }}{{ include "darkroom.fullname" . }}-s3
+{{- else }}{{ .Values.storage.s3.existingSecret }}
+{{- end }}
+{{- end }}
+
+{{/* Of Redis when it is known here; it isn't when it is in a Secret of the user's. */}}
+{{- define "darkroom.redisUrl" -}}
+{{- if .Values.tryout.valkey.enabled }}{{ printf "redis://%s-valkey.%s.svc:6379/0" (include "darkroom.fullname" .) .Release.Namespace }}
+{{- else }}{{ .Values.redis.url }}
+{{- end }}
+{{- end }}
+
+{{/* The variables by which gateway and runner log in to S3. */}}
+{{- define "darkroom.s3Credentials" -}}
+{{- with $secret := include "darkroom.s3Secret" . }}
+{{- range $key := list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
+- name: {{ $key }}
+  valueFrom: {secretKeyRef: {name: {{ $secret }}, key: {{ $key }}}}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The variable by which everybody finds Redis. */}}
+{{- define "darkroom.redisVariable" -}}
+{{- if .Values.redis.existingSecret }}
+- name: DARKROOM_REDIS_URL
+  valueFrom: {secretKeyRef: {name: {{ .Values.redis.existingSecret }}, key: DARKROOM_REDIS_URL}}
+{{- else if include "darkroom.redisUrl" . }}
+- name: DARKROOM_REDIS_URL
+  value: {{ include "darkroom.redisUrl" . | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "darkroom.apiKeysSecret" -}}
+{{- if not .Values.gateway.apiKeys.open }}{{ .Values.gateway.apiKeys.existingSecret | default (printf "%s-api-keys" (include "darkroom.fullname" .)) }}
+{{- end }}
+{{- end }}
+
+{{- define "darkroom.modelRoot" -}}
+{{- if .Values.models.root }}{{ .Values.models.root }}
+{{- else if .Values.models.cache.enabled }}{{ printf "%s/base" (.Values.models.cache.mountPath | trimSuffix "/") }}
+{{- end }}
+{{- end }}
+
+{{- define "darkroom.modelCacheClaim" -}}
+{{- .Values.models.cache.existingClaim | default (printf "%s-models" (include "darkroom.fullname" .)) }}
+{{- end }}
+
+{{/* Of the runners; empty when they have none. */}}
+{{- define "darkroom.runnerPriorityClass" -}}
+{{- with .Values.runner.priorityClass }}
+{{- if .create }}{{ .name | default (printf "%s-runner" (include "darkroom.fullname" $)) }}
+{{- else }}{{ .name }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The port of a URL, or what its scheme means. */}}
+{{- define "darkroom.portOf" -}}
+{{- $url := urlParse . }}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" }}
+{{- $port | default (get (dict "http" "80" "https" "443" "redis" "6379" "rediss" "6379") $url.scheme) | default "443" }}
+{{- end }}
