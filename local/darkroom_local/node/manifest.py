@@ -92,7 +92,7 @@ def launch(pod: Json, sources: Sources, folder: PodFolder, bin_dir: Path) -> Lau
     container = only_container(pod)
     volumes = tuple(_volumes(pod["spec"]))
     places = _places(container, volumes, folder)
-    given = {name: _translated(value, places) for name, value in _environment(pod, container, sources).items()}
+    given = {name: _translated(value, places) for name, value in environment(pod, container, sources).items()}
     words = [*(container.get("command") or []), *(container.get("args") or [])]
     if not container.get("command"):
         raise config_error("the local node has no images, and so no entry points: the container must have a command")
@@ -146,7 +146,7 @@ def _translated(value: str, places: Mapping[str, Path]) -> str:
     return value
 
 
-def _environment(pod: Json, container: Json, sources: Sources) -> dict[str, str]:
+def environment(pod: Json, container: Json, sources: Sources) -> dict[str, str]:
     """The container's own variables, as a kubelet makes them."""
     values: dict[str, str] = {}
     for source in container.get("envFrom") or []:

@@ -1,0 +1,113 @@
+"""A Deployment's container as a process: the tool with which the chart's tests run what the chart wrote."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.deployments import RunningDeployment, run_deployment
+from support.kube_api import Api, ApiServer, Json, ok, refused, wait_until
+
+PROGRAM = """
+import json, os, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+print(json.dumps({"env": dict(os.environ), "words": sys.argv[1:]}), flush=True)
+signal.pause()
+"""
+RBAC = "rbac.authorization.k8s.io/v1"
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    server = ApiServer(tmp_path_factory.mktemp("apiserver"), rbac=True)
+    server.start()
+    api = Api(server.kubeconfig, "default")
+    _install(api)
+    yield api
+    api.http.close()
+    server.stop()
+
+
+def _install(api: Api) -> None:
+    api.made("serviceaccounts", {"metadata": {"name": "gateway"}})
+    rule = {"verbs": ["list"], "apiGroups": [""], "resources": ["pods"]}
+    api.made(f"roles.{RBAC}", {"metadata": {"name": "reads"}, "rules": [rule]})
+    subjects = [{"kind": "ServiceAccount", "name": "gateway", "namespace": "default"}]
+    binding = {"roleRef": {"kind": "Role", "name": "reads"}, "subjects": subjects}
+    api.made(f"rolebindings.{RBAC}", {"metadata": {"name": "reads"}, **binding})
+    api.made("secrets", {"metadata": {"name": "keys"}, "stringData": {"default": "first key", "unused": "x"}})
+    api.made("configmaps", {"metadata": {"name": "settings"}, "data": {"LEVEL": "info", "template.yaml": "spec: {}"}})
+    api.made("deployments.apps/v1", {"metadata": {"name": "gateway"}, "spec": {"template": _template()}})
+
+
+def _template(**spec: Any) -> Json:
+    container = {
+        "name": "gateway",
+        "image": "registry.invalid/gateway:1",
+        "command": ["python", "-c", PROGRAM],
+        "args": ["--template=/etc/template.yaml", "$(WHO)"],
+        "envFrom": [{"configMapRef": {"name": "settings"}, "prefix": "MY_"}],
+        "env": [
+            {"name": "WHO", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "default"}}},
+            {"name": "KEYS_DIR", "value": "/etc/darkroom/api-keys"},
+            {"name": "PORT", "value": "8000"},
+        ],
+        "volumeMounts": [
+            {"name": "keys", "mountPath": "/etc/darkroom/api-keys", "readOnly": True},
+            {"name": "template", "mountPath": "/etc/template.yaml", "subPath": "template.yaml"},
+        ],
+    }
+    volumes = [
+        {"name": "keys", "secret": {"secretName": "keys", "items": [{"key": "default", "path": "default"}]}},
+        {"name": "template", "configMap": {"name": "settings"}},
+    ]
+    return {"spec": {"serviceAccountName": "gateway", "containers": [container], "volumes": volumes, **spec}}
+
+
+def said(running: RunningDeployment) -> Json:
+    """What the program has found."""
+    line = wait_until(lambda: running.process.log(), "the program speaks")
+    found: Json = json.loads(line)
+    return found
+
+
+def test_the_program_finds_what_its_manifest_says_and_nothing_else(api: Api, tmp_path: Path) -> None:
+    with run_deployment(api, "default", "gateway", root=tmp_path, extra_env={"PORT": "9"}) as running:
+        found = said(running)
+    given = {"WHO", "KEY", "KEYS_DIR", "PORT", "MY_LEVEL", "MY_template.yaml", "KUBECONFIG", "PATH", "HOME", "LANG"}
+    assert set(found["env"]) - {"LC_CTYPE"} == given
+    assert found["env"]["KEY"] == "first key"
+    assert found["env"]["MY_LEVEL"] == "info"
+    assert found["env"]["PORT"] == "9"
+    assert found["env"]["WHO"].startswith("gateway-")
+    flag, who = found["words"]
+    assert Path(flag.removeprefix("--template=")).read_text() == "spec: {}"
+    assert who == found["env"]["WHO"] == running.pod["metadata"]["name"]
+
+
+def test_its_files_follow_the_secret(api: Api, tmp_path: Path) -> None:
+    with run_deployment(api, "default", "gateway", root=tmp_path) as running:
+        folder = Path(said(running)["env"]["KEYS_DIR"])
+        assert [file.name for file in folder.iterdir() if not file.name.startswith("..")] == ["default"]
+        assert (folder / "default").read_text() == "first key"
+        api.patch("secrets", "keys", {"stringData": {"default": "second key"}})
+        running.refresh()
+        assert (folder / "default").read_text() == "second key"
+    api.patch("secrets", "keys", {"stringData": {"default": "first key"}})
+
+
+def test_it_may_do_what_its_service_account_may(api: Api, tmp_path: Path) -> None:
+    with run_deployment(api, "default", "gateway", root=tmp_path) as running:
+        own = Api(Path(said(running)["env"]["KUBECONFIG"]), "default")
+    ok(own.get("pods"))
+    assert 'User "system:serviceaccount:default:gateway" cannot list' in refused(own.get("secrets"), 403)
+    own.http.close()
+
+
+def test_without_a_token_mounted_it_knows_no_cluster(api: Api, tmp_path: Path) -> None:
+    spec = {"template": _template(automountServiceAccountToken=False)}
+    api.made("deployments.apps/v1", {"metadata": {"name": "alone"}, "spec": spec})
+    with run_deployment(api, "default", "alone", root=tmp_path) as running:
+        assert "KUBECONFIG" not in said(running)["env"]
