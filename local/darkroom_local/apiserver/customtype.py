@@ -1,10 +1,11 @@
 """Custom kinds: a definition compiled into what the server serves. Pure; kept in the registry beside each resource."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from darkroom_local.apiserver.cel import MISSING, RuleInvalidError, RuleNode, compile_rules
-from darkroom_local.apiserver.documents import Json, dig
+from darkroom_local.apiserver.documents import Json, clone, dig
 from darkroom_local.apiserver.errors import Cause, invalid_value, required_value
 from darkroom_local.apiserver.registry import Resource
 from darkroom_local.apiserver.schema import StructuralSchema
@@ -80,6 +81,18 @@ def _resource(spec: Json, version: Json, compiled: CustomType) -> Resource:
         list_kind=names.get("listKind") or "",
         custom=compiled,
     )
+
+
+def with_defaults(resource: Resource) -> Callable[[Json], Json]:
+    """How an object from before a definition was changed reads after it: with the defaults of today, as from etcd."""
+
+    def shown(document: Json) -> Json:
+        seen: Json = clone(document)
+        if resource.custom:
+            resource.custom.structural.default(seen)
+        return seen
+
+    return shown
 
 
 def fill_in(definition: Json) -> None:

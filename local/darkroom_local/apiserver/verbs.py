@@ -273,6 +273,8 @@ class Api:
     def _serve(self, definition: Json) -> None:
         resources, _ = customtype.compile_definition(definition)
         self.registry.put_custom(definition["spec"]["group"], definition["spec"]["names"]["plural"], resources)
+        for resource in resources[:1]:  # The versions share a collection, and without conversion one schema.
+            self.store.see_as(resource.collection, customtype.with_defaults(resource))
 
     def _shown(self, resource: Resource, document: Json) -> Json:
         """As this version of the kind; the versions of a kind differ in name only, as without conversion webhooks."""
