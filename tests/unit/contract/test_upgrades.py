@@ -1,0 +1,103 @@
+"""Jobs outlive an upgrade of the CRDs: made under a released schema, read and updated under later ones.
+
+Every example of the repository is such a job; so it is also shown that each applies as it is.
+"""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from support.kube_api import APPLY, Api, ApiServer, Json, ok, refused, wait_until
+
+from darkroom_contract.crd import definition
+from darkroom_contract.jobs import read_job
+from darkroom_contract.names import API_VERSION, Kind
+
+REPOSITORY = Path(__file__).parents[3]
+RELEASES = sorted((Path(__file__).parent / "released").iterdir())
+EXAMPLES = sorted((REPOSITORY / "examples").glob("*.yaml"))
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    server = ApiServer(tmp_path_factory.mktemp("apiserver"))
+    server.start()
+    found = Api(server.kubeconfig, "default")
+    yield found
+    found.http.close()
+    server.stop()
+
+
+def plural(kind: str) -> str:
+    return f"{Kind(kind).plural}.{API_VERSION}"
+
+
+def install(api: Api, crd: Json) -> None:
+    """As `helm upgrade` and `kubectl apply --server-side` do."""
+    headers, query = {"Content-Type": APPLY}, {"fieldManager": "upgrade", "force": "true"}
+    path = f"{CRDS}/{crd['metadata']['name']}"
+    answer = api.http.patch(path, content=yaml.safe_dump(crd), headers=headers, params=query)
+    assert answer.status_code in (200, 201), answer.text
+    served = plural(crd["spec"]["names"]["kind"])
+    wait_until(lambda: api.get(served).status_code == 200, f"{served} is served")
+
+
+def examples() -> dict[tuple[str, str], Json]:
+    """By kind and name."""
+    documents = [each for path in EXAMPLES for each in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
+    return {(each["kind"], each["metadata"]["name"]): each for each in documents}
+
+
+def applied(api: Api, job: Json) -> httpx.Response:
+    """As `kubectl apply`: with unknown fields refused."""
+    return api.apply(plural(job["kind"]), job, "test", fieldValidation="Strict")
+
+
+def a_release_later(crd: Json) -> Json:
+    """What a next release may do: a new field with a default, fixed at creation, and a wider bound."""
+    later = copy.deepcopy(crd)
+    spec: dict[str, Any] = later["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["properties"]["flavour"] = {"type": "string", "default": "plain", "maxLength": 10}
+    spec["properties"]["priority"]["maximum"] = 5000
+    spec["x-kubernetes-validations"].append({"rule": "self.flavour == oldSelf.flavour", "fieldPath": ".flavour"})
+    return later
+
+
+def test_no_two_examples_are_one_job() -> None:
+    count = sum(path.read_text(encoding="utf-8").count("\nkind: ") for path in EXAMPLES)
+    assert len(examples()) == count
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda path: path.name)
+def test_jobs_of_a_release_live_on_under_later_ones(api: Api, release: Path) -> None:
+    for path in sorted(release.iterdir()):
+        install(api, yaml.safe_load(path.read_text(encoding="utf-8")))
+    made = {key: ok(applied(api, job), 201) for key, job in examples().items()}
+    for key, job in made.items():
+        status = {"phase": "Queued", "queue": {"position": 1}}
+        made[key] = ok(api.patch(plural(job["kind"]), key[1], {"status": status}, subresource="status"))
+
+    for kind in Kind:
+        install(api, definition(kind))
+    for (kind_name, name), job in made.items():
+        found = api.read(plural(kind_name), name)
+        assert found == job
+        assert read_job(found).status.phase == "Queued"
+        assert ok(applied(api, examples()[kind_name, name]))["metadata"]["generation"] == 1
+        assert ok(api.patch(plural(kind_name), name, {"spec": {"priority": 9}}))["spec"]["priority"] == 9
+
+    for kind in Kind:
+        install(api, a_release_later(definition(kind)))
+    for (kind_name, name), job in made.items():
+        found = api.read(plural(kind_name), name)
+        assert found["spec"] == {**job["spec"], "priority": 9, "flavour": "plain"}
+        assert read_job(found).spec.priority == 9
+        assert ok(api.patch(plural(kind_name), name, {"spec": {"priority": 4000}}))["spec"]["priority"] == 4000
+        told = refused(api.patch(plural(kind_name), name, {"spec": {"prompt": "another"}}), 422)
+        assert "can't be changed after creation" in told
+        ok(api.delete(plural(kind_name), name))
