@@ -16,6 +16,9 @@ LABEL_JOB_KIND = f"{GROUP}/job-kind"
 LABEL_JOB_NAME = f"{GROUP}/job-name"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
 LABEL_MODEL_ID = f"{GROUP}/model-id"
+LABEL_SUBMITTED_BY = f"{GROUP}/submitted-by"
+"""On a job that came through the gateway: the name of the API key that asked for it. Whoever may write jobs by kubectl
+may write it too, so it says who did what among people who mean well; it grants nothing."""
 LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_PART_OF = "app.kubernetes.io/part-of"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -34,6 +37,9 @@ MAX_JOB_NAME_LENGTH = 48
 
 MODEL_ID_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 """Also a valid label value, and never a path: no slash, no leading dot."""
+
+KEY_NAME_PATTERN = MODEL_ID_PATTERN
+"""Names of API keys: label values, and names of files in a Secret."""
 
 BASE_MODEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?$"
 """`name` (a folder of the runner's model root) or `owner/name` (a hub repository); never a path of its own."""

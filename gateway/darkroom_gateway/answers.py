@@ -71,6 +71,7 @@ class JobAnswer(BaseModel):
     prompt: str
     model_id: str | None = Field(None, description="The LoRA that is made or used.")
     priority: int = Field(description="Higher runs first.")
+    submitted_by: str | None = Field(None, description="The name of the API key that it was submitted with.")
     created: datetime
     started: datetime | None = Field(None, description="When its first run was admitted.")
     completed: datetime | None = Field(None, description="When it finished, either way.")

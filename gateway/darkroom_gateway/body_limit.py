@@ -1,5 +1,7 @@
 """The size of request bodies: too much is refused, and what nobody read is read away. Middleware, installed by app.py.
 
+guard.py reads away what comes with requests that it refuses.
+
 The web framework spools uploads to disk without end, so the bound is here, on what is announced and on what comes.
 """
 
@@ -25,7 +27,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        body = _Body(receive, self._max_bytes, waits_for_go="expect" in headers)
+        body = Body(receive, waits_for_go="expect" in headers, max_bytes=self._max_bytes)
         announced = headers.get("content-length", "0")
         if announced.isdigit() and int(announced) > self._max_bytes:
             response = problem_response(_too_large(self._max_bytes))
@@ -42,10 +44,10 @@ class BodyLimit:
         await self._app(scope, body.receive, send_after_draining)
 
 
-class _Body:
+class Body:
     """The body of one request, counted."""
 
-    def __init__(self, receive: Receive, max_bytes: int, waits_for_go: bool) -> None:
+    def __init__(self, receive: Receive, *, waits_for_go: bool, max_bytes: int) -> None:
         self._receive = receive
         self._max_bytes = max_bytes
         self._waits_for_go = waits_for_go

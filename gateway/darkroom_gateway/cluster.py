@@ -7,7 +7,7 @@ timeout and is tried once; whoever asked may try again, and is told when (`Retry
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -76,10 +76,10 @@ class Cluster:
                 raise
         return _read(document)
 
-    def list(self, kind: Kind) -> list[Job]:
-        """All jobs of a kind; those that this release can't read are left out, and logged."""
+    def list(self, kind: Kind, labels: Mapping[str, str] | None = None) -> list[Job]:
+        """All jobs of a kind, or those with these labels. What this release can't read is left out, and logged."""
         jobs = []
-        for document in self._documents(kind):
+        for document in self._documents(kind, labels or {}):
             try:
                 jobs.append(read_job({"kind": kind.value, **document}))
             except ValidationError as error:
@@ -139,16 +139,18 @@ class Cluster:
             with _mapped(f"list {kind.plural}"):
                 self._page(kind, limit=1)
 
-    def _documents(self, kind: Kind) -> Iterator[dict[str, Any]]:
+    def _documents(self, kind: Kind, labels: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        selector = ",".join(f"{name}={value}" for name, value in labels.items())
         token: str | None = None
         while token != "":
             with _mapped(f"list {kind.plural}"):
-                page = self._page(kind, limit=PAGE_SIZE, token=token)
+                page = self._page(kind, limit=PAGE_SIZE, token=token, selector=selector)
             yield from page["items"]
             token = page["metadata"].get("continue") or ""
 
-    def _page(self, kind: Kind, limit: int, token: str | None = None) -> dict[str, Any]:
-        more = {} if token is None else {"_continue": token}
+    def _page(self, kind: Kind, limit: int, token: str | None = None, selector: str = "") -> dict[str, Any]:
+        given = {"_continue": token or "", "label_selector": selector}
+        more = {name: value for name, value in given.items() if value}
         page: dict[str, Any] = self._objects.list_namespaced_custom_object(
             GROUP, VERSION, self.namespace, kind.plural, limit=limit, _request_timeout=TIMEOUT_SECONDS, **more
         )

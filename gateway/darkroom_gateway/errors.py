@@ -4,6 +4,7 @@
     ├── InvalidRequestError       422  a parameter that can't be used
     │   ├── InvalidPhotosError    422  photos that can't be trained on
     │   └── KeyReusedError        422  an Idempotency-Key that came with another request before
+    ├── UnauthorizedError         401  no API key, or one that is nobody's
     ├── TooLargeError             413  a body beyond the limit
     ├── UnknownTaskError          404  no job of that name
     ├── UnknownLogError           404  no run of that number, or it has said nothing yet
@@ -64,6 +65,11 @@ class InvalidPhotosError(InvalidRequestError):
 
 class KeyReusedError(InvalidRequestError):
     title = "The Idempotency-Key belongs to another request"
+
+
+class UnauthorizedError(GatewayError):
+    status = 401
+    title = "An API key is needed"
 
 
 class TooLargeError(GatewayError):

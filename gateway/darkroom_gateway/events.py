@@ -6,7 +6,6 @@ still tells everything that matters.
 """
 
 import logging
-import threading
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -20,6 +19,7 @@ from darkroom_contract.jobs import Job
 from darkroom_gateway.errors import GatewayError, ProgressUnavailableError
 from darkroom_gateway.jobs import Jobs
 from darkroom_gateway.progress import BATCH, Entry, Progress
+from darkroom_gateway.shutdown import Shutdown
 from darkroom_gateway.views import job_answer, phase_of, progress_answer
 
 log = logging.getLogger(__name__)
@@ -44,15 +44,15 @@ class End(BaseModel):
 class Events:
     """Makes streams of events."""
 
-    def __init__(self, jobs: Jobs, progress: Progress, poll_seconds: float, stopping: threading.Event) -> None:
+    def __init__(self, jobs: Jobs, progress: Progress, poll_seconds: float, shutdown: Shutdown) -> None:
         self._jobs = jobs
         self._progress = progress
         self._poll_seconds = poll_seconds
-        self._stopping = stopping
+        self._shutdown = shutdown
 
     def stream(self, job: Job, after: str) -> AsyncIterator[ServerSentEvent]:
         """The events of a job, its progress from behind the entry `after`, until it is over."""
-        return _Stream(self._jobs, self._progress, self._poll_seconds, self._stopping, job, after).events()
+        return _Stream(self._jobs, self._progress, self._poll_seconds, self._shutdown, job, after).events()
 
 
 class _Stream:
@@ -63,14 +63,14 @@ class _Stream:
         jobs: Jobs,
         progress: Progress,
         poll_seconds: float,
-        stopping: threading.Event,
+        shutdown: Shutdown,
         job: Job,
         after: str,
     ) -> None:
         self._jobs = jobs
         self._progress = progress
         self._poll_seconds = poll_seconds
-        self._stopping = stopping
+        self._shutdown = shutdown
         self._job: Job = job
         self._after = after
         self._told: Job | None = None
@@ -80,7 +80,7 @@ class _Stream:
         looked = time.monotonic()
         for event in self._status():
             yield event
-        while not self._stopping.is_set():
+        while not self._shutdown.streams_end.is_set():
             over = phase_of(self._job).is_terminal
             async for event in self._progress_events(0.0 if over else self._poll_seconds):
                 yield event

@@ -1,7 +1,7 @@
 """Finding, listing and deleting jobs of both kinds. Called by endpoints/jobs.py and events.py, in worker threads."""
 
 from darkroom_contract.jobs import Job
-from darkroom_contract.names import Kind
+from darkroom_contract.names import LABEL_SUBMITTED_BY, Kind
 from darkroom_contract.status import Phase
 from darkroom_contract.storage import run_log_key
 from darkroom_gateway.cluster import Cluster
@@ -34,10 +34,11 @@ class Jobs:
         now = self._cluster.get(job.kind, job.name)
         return now if now is not None and now.uid == job.uid else None
 
-    def list(self, kind: Kind | None, phase: Phase | None) -> list[Job]:
-        """Newest first."""
+    def list(self, kind: Kind | None, phase: Phase | None, submitted_by: str | None) -> list[Job]:
+        """Newest first. `submitted_by` is the name of a key, which must have passed `KEY_NAME_PATTERN`."""
         kinds = list(Kind) if kind is None else [kind]
-        jobs = [job for each in kinds for job in self._cluster.list(each) if phase in (None, phase_of(job))]
+        labels = None if submitted_by is None else {LABEL_SUBMITTED_BY: submitted_by}
+        jobs = [job for each in kinds for job in self._cluster.list(each, labels) if phase in (None, phase_of(job))]
         return sorted(jobs, key=lambda job: (job.created, job.uid), reverse=True)
 
     def log(self, task_id: str, kind: Kind | None, attempt: int | None) -> bytes:

@@ -2,8 +2,10 @@
 
 import logging
 import os
+import signal
 import sys
-import threading
+import time
+from contextlib import suppress
 from types import FrameType
 
 import uvicorn
@@ -11,24 +13,45 @@ import uvicorn
 from darkroom_gateway.app import create_app
 from darkroom_gateway.errors import SettingsError
 from darkroom_gateway.request_log import RequestIdFilter
+from darkroom_gateway.services import Services
 from darkroom_gateway.settings import Settings
+from darkroom_gateway.shutdown import Shutdown
+
+log = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 20
-"""How long requests in progress may take to end after SIGTERM; below Kubernetes' 30."""
+"""How long requests in progress may take to end. With the drain before it, below the 30 that Kubernetes gives a pod."""
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 
 
 class _Server(uvicorn.Server):
-    """Tells streams of events to end at the first signal; the server would wait for them."""
+    """Takes the steps of shutdown.py when signals come: SIGTERM begins the drain, another signal or Ctrl-C ends it."""
 
-    def __init__(self, config: uvicorn.Config, stopping: threading.Event) -> None:
+    def __init__(self, config: uvicorn.Config, shutdown: Shutdown, drain_seconds: float) -> None:
         super().__init__(config)
-        self._stopping = stopping
+        self._shutdown = shutdown
+        self._drain_seconds = drain_seconds
+        self._drained_at: float | None = None
+        self._told = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._stopping.set()
+        first = not self._shutdown.begun.is_set()
+        self._shutdown.begun.set()
+        if first and sig == signal.SIGTERM and self._drain_seconds > 0:
+            self._drained_at = time.monotonic() + self._drain_seconds
+            return
+        self._drained_at = None
+        self._shutdown.streams_end.set()
         super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._shutdown.begun.is_set() and not self._told:
+            self._told = True  # Not by the signal handler: it may have interrupted a line of the log.
+            log.info("asked to end: no longer ready; new connections are taken for %g s more", self._drain_seconds)
+        if self._drained_at is not None and time.monotonic() >= self._drained_at:
+            self.handle_exit(signal.SIGTERM, None)
+        return await super().on_tick(counter)
 
 
 def main() -> None:
@@ -36,6 +59,9 @@ def main() -> None:
         settings = Settings.from_environment(os.environ)
         _set_up_log(settings.log_level)
         app = create_app(settings)
+        services: Services = app.state.services
+        if settings.metrics_port is not None:
+            services.metrics.serve(settings.host, settings.metrics_port)
     except SettingsError as error:
         sys.exit(f"darkroom-gateway: {error}")
     config = uvicorn.Config(
@@ -47,19 +73,20 @@ def main() -> None:
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         server_header=False,
     )
-    _Server(config, app.state.services.stopping).run()
+    with suppress(KeyboardInterrupt):
+        _Server(config, services.shutdown, settings.drain_seconds).run()
 
 
 def _set_up_log(level: str) -> None:
-    if level not in logging.getLevelNamesMapping():
-        raise SettingsError(f"DARKROOM_GATEWAY_LOG_LEVEL is {level!r}: use DEBUG, INFO, WARNING or ERROR")
+    """Our own lines at the level that was asked for, those of libraries at INFO and above.
+
+    At DEBUG some of them print headers and bodies, credentials among them, and nobody knows what the next one will.
+    """
     handler = logging.StreamHandler()
     handler.addFilter(RequestIdFilter())
     handler.setFormatter(logging.Formatter(LOG_FORMAT))
-    logging.basicConfig(level=level, handlers=[handler])
-    for chatty in ("botocore", "urllib3", "kubernetes", "PIL"):
-        # At DEBUG they print headers and bodies, credentials among them.
-        logging.getLogger(chatty).setLevel(max(logging.INFO, logging.getLevelName(level)))
+    logging.basicConfig(level=max(logging.INFO, logging.getLevelNamesMapping()[level]), handlers=[handler])
+    logging.getLogger("darkroom_gateway").setLevel(level)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,8 @@ def install(app: FastAPI) -> None:
 def problem_response(error: GatewayError) -> Response:
     wait = error.retry_after_seconds
     headers = {} if wait is None else {"Retry-After": str(wait)}
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
     return _response(
         type(error).__name__.removesuffix("Error"), error.title, error.status, str(error), error.complaints, headers
     )

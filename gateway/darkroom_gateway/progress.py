@@ -13,8 +13,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from darkroom_contract import environment
 from darkroom_contract.progress import STREAM_FIELD, ProgressEvent, stream_name
-from darkroom_gateway.errors import ProgressUnavailableError
+from darkroom_gateway.errors import ProgressUnavailableError, SettingsError
 from darkroom_gateway.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -42,15 +43,10 @@ class Progress:
     """The progress streams of all jobs."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises `SettingsError` for an address that is none."""
         self._redis: Redis | None = None
         if settings.redis_url is not None:
-            self._redis = Redis.from_url(
-                settings.redis_url,
-                socket_connect_timeout=CONNECT_SECONDS,
-                socket_timeout=settings.events_poll_seconds + READ_MARGIN_SECONDS,
-                retry=Retry(NoBackoff(), 0),
-                decode_responses=True,
-            )
+            self._redis = _connect(settings.redis_url, settings.events_poll_seconds + READ_MARGIN_SECONDS)
 
     async def close(self) -> None:
         if self._redis is not None:
@@ -70,6 +66,23 @@ class Progress:
         except (RedisError, OSError, TimeoutError) as error:
             raise ProgressUnavailableError("Redis can't be reached.") from error
         return [Entry(entry_id, _event(fields)) for _, entries in answer or [] for entry_id, fields in entries]
+
+
+def _connect(url: str, timeout_seconds: float) -> Redis:
+    try:
+        return Redis.from_url(
+            url,
+            socket_connect_timeout=CONNECT_SECONDS,
+            socket_timeout=timeout_seconds,
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=True,
+        )
+    except ValueError:
+        # Neither the address nor what is wrong with it is repeated: a password that wasn't quoted would be in both.
+        raise SettingsError(
+            f"{environment.REDIS_URL} is no address of a Redis. Write redis://user:password@host:6379/0, "
+            "with all but letters and digits in the password percent-encoded."
+        ) from None
 
 
 def _event(fields: dict[str, str]) -> ProgressEvent | None:

@@ -1,6 +1,7 @@
 """One line a request, and an id that all its lines share. Middleware and filter, installed by app.py and main.py.
 
-A query holds people's prompts, so it is not logged; nor are headers or bodies.
+A query holds people's prompts, and by mistake an API key, so it is not logged; nor are headers or bodies. Of a key its
+name is told, which guard.py knows.
 """
 
 import logging
@@ -57,4 +58,7 @@ class RequestLog:
         finally:
             level = logging.DEBUG if scope["path"] in QUIET_PATHS else logging.INFO
             milliseconds = (time.monotonic() - began) * 1000
-            log.log(level, "%s %r answered %d in %.0f ms", scope["method"], scope["path"], status, milliseconds)
+            name = scope.get("state", {}).get("key_name")
+            asker = f" to {name}" if name else ""
+            what = (scope["method"], scope["path"], status, asker, milliseconds)
+            log.log(level, "%s %r answered %d%s in %.0f ms", *what)

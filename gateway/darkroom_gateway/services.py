@@ -1,6 +1,5 @@
 """Puts the gateway together: doors from settings, services from doors. Made by app.py, one set for each application."""
 
-import threading
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -13,10 +12,13 @@ from darkroom_gateway.events import Events
 from darkroom_gateway.generation import Generation
 from darkroom_gateway.jobs import Jobs
 from darkroom_gateway.known_models import KnownModels
+from darkroom_gateway.metrics import Metrics
 from darkroom_gateway.photos import PhotoDoor
 from darkroom_gateway.progress import Progress
 from darkroom_gateway.settings import Settings
+from darkroom_gateway.shutdown import Shutdown
 from darkroom_gateway.storage import Storage
+from darkroom_gateway.submission import Submission
 from darkroom_gateway.training import Training
 
 
@@ -32,8 +34,8 @@ class Services:
     jobs: Jobs
     known_models: KnownModels
     events: Events
-    stopping: threading.Event
-    """Set when the process was asked to stop: streams of events end, so that it can."""
+    metrics: Metrics
+    shutdown: Shutdown
 
     async def close(self) -> None:
         await self.progress.close()
@@ -46,17 +48,19 @@ def build_services(settings: Settings) -> Services:
     cluster, storage, progress = Cluster(settings), Storage(settings), Progress(settings)
     jobs, known_models = Jobs(cluster, storage), KnownModels(cluster, storage)
     busy = Busy(cluster, settings.busy_policy)
-    stopping = threading.Event()
+    metrics, shutdown = Metrics(), Shutdown()
+    submission = Submission(cluster, metrics)
     return Services(
         cluster=cluster,
         storage=storage,
         progress=progress,
-        training=Training(cluster, storage, PhotoDoor(), busy),
-        generation=Generation(cluster, known_models, busy),
+        training=Training(submission, storage, PhotoDoor(), busy),
+        generation=Generation(submission, known_models, busy),
         jobs=jobs,
         known_models=known_models,
-        events=Events(jobs, progress, settings.events_poll_seconds, stopping),
-        stopping=stopping,
+        events=Events(jobs, progress, settings.events_poll_seconds, shutdown),
+        metrics=metrics,
+        shutdown=shutdown,
     )
 
 

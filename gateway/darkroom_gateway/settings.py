@@ -1,7 +1,8 @@
 """What the gateway is told by its environment. Read once, by main.py; everybody else gets the `Settings`."""
 
+import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from darkroom_contract import environment, photos
@@ -22,6 +23,18 @@ MAX_LINK_SECONDS = 7 * 24 * 3600
 """S3 refuses links that live longer than a week."""
 
 
+MAX_DRAIN_SECONDS = 60
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+"""Not the lower ones that Python has: there the server prints whole requests, keys included."""
+
+
+PORT = "DARKROOM_GATEWAY_PORT"
+METRICS_PORT = "DARKROOM_GATEWAY_METRICS_PORT"
+API_KEYS_DIR = "DARKROOM_GATEWAY_API_KEYS_DIR"
+OPEN_ACCESS = "DARKROOM_GATEWAY_OPEN_ACCESS"
+
+
 @dataclass(frozen=True)
 class Settings:
     """One gateway. Credentials are no part of it: boto3 and the kubeconfig find their own."""
@@ -37,8 +50,8 @@ class Settings:
     s3_public_endpoint_url: str | None = None
     """The address for which links are signed. The endpoint itself when unset."""
     s3_region: str = "us-east-1"
-    redis_url: str | None = None
-    """Unset: live progress comes from the jobs' status alone."""
+    redis_url: str | None = field(default=None, repr=False)
+    """It may hold a password. Unset: live progress comes from the jobs' status alone."""
     link_seconds: int = 3600
     """How long a download link works."""
     max_upload_bytes: int = photos.MAX_DATASET_BYTES + MULTIPART_ALLOWANCE_BYTES
@@ -48,13 +61,34 @@ class Settings:
     events_poll_seconds: float = 1.0
     """How often a stream of events looks at the job's status."""
     log_level: str = "INFO"
+    api_keys_dir: str | None = None
+    """Folder of the API keys that requests must bring. Unset: they need none."""
+    open_access: bool = False
+    """Answer everybody who can reach the gateway, on purpose."""
+    metrics_port: int | None = None
+    """Where metrics are served, on the same host. Unset: nowhere."""
+    drain_seconds: int = 0
+    """How long new connections are still taken after SIGTERM: as long as others may take to hear that it ends."""
+
+    def __post_init__(self) -> None:
+        """Raises `SettingsError` for settings that contradict each other, or would leave the door open by mistake."""
+        if self.api_keys_dir is not None and self.open_access:
+            raise SettingsError(f"{API_KEYS_DIR} asks for keys and {OPEN_ACCESS}=true for none: set one of them.")
+        if self.api_keys_dir is None and not self.open_access and not is_loopback(self.host):
+            raise SettingsError(
+                f"DARKROOM_GATEWAY_HOST is {self.host!r}, where others may reach the gateway, and it has no API keys. "
+                f"Name a folder of keys in {API_KEYS_DIR}, or set {OPEN_ACCESS}=true to "
+                "answer everybody. Without either it listens on loopback only, such as 127.0.0.1."
+            )
+        if self.metrics_port is not None and self.metrics_port == self.port:
+            raise SettingsError(f"{METRICS_PORT} and {PORT} are both {self.port}: choose another for one.")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
         """Raises `SettingsError` for a value that can't be used."""
         return cls(
             host=environ.get("DARKROOM_GATEWAY_HOST") or cls.host,
-            port=_integer(environ, "DARKROOM_GATEWAY_PORT", cls.port, 0, 65_535),
+            port=_integer(environ, PORT, cls.port, 0, 65_535),
             namespace=environ.get("DARKROOM_NAMESPACE") or cls.namespace,
             kubeconfig=environ.get("KUBECONFIG") or None,
             s3_bucket=environ.get(environment.S3_BUCKET) or cls.s3_bucket,
@@ -67,8 +101,38 @@ class Settings:
                 environ, "DARKROOM_GATEWAY_MAX_UPLOAD_BYTES", cls.max_upload_bytes, 1, cls.max_upload_bytes
             ),
             busy_policy=_busy_policy(environ.get("DARKROOM_BUSY_POLICY") or cls.busy_policy),
-            log_level=(environ.get("DARKROOM_GATEWAY_LOG_LEVEL") or cls.log_level).upper(),
+            log_level=_log_level(environ),
+            api_keys_dir=environ.get(API_KEYS_DIR) or None,
+            open_access=_switch(environ, OPEN_ACCESS),
+            metrics_port=_port(environ, METRICS_PORT),
+            drain_seconds=_integer(environ, "DARKROOM_GATEWAY_DRAIN_SECONDS", cls.drain_seconds, 0, MAX_DRAIN_SECONDS),
         )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there. A name other than localhost is not trusted to mean it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _log_level(environ: Mapping[str, str]) -> str:
+    level = (environ.get("DARKROOM_GATEWAY_LOG_LEVEL") or Settings.log_level).upper()
+    if level not in LOG_LEVELS:
+        raise SettingsError(f"DARKROOM_GATEWAY_LOG_LEVEL is {level!r}: use {', '.join(LOG_LEVELS[:-1])} or ERROR")
+    return level
+
+
+def _switch(environ: Mapping[str, str], name: str) -> bool:
+    text = environ.get(name) or "false"
+    if text not in ("true", "false"):
+        raise SettingsError(f"{name} is {text!r}: use true or false")
+    return text == "true"
+
+
+def _port(environ: Mapping[str, str], name: str) -> int | None:
+    return _integer(environ, name, 0, 1, 65_535) if environ.get(name) else None
 
 
 def _busy_policy(text: str) -> BusyPolicy:

@@ -3,10 +3,18 @@
 import logging
 
 from darkroom_contract.jobs import Job, write_job
-from darkroom_contract.names import LABEL_MANAGED_BY, LABEL_MODEL_ID, LABEL_PART_OF, PART_OF, Kind
+from darkroom_contract.names import (
+    LABEL_MANAGED_BY,
+    LABEL_MODEL_ID,
+    LABEL_PART_OF,
+    LABEL_SUBMITTED_BY,
+    PART_OF,
+    Kind,
+)
 from darkroom_contract.specs import MUTABLE_FIELDS, GenerateJobSpec, TrainJobSpec
 from darkroom_gateway.cluster import AlreadyExistsError, Cluster
 from darkroom_gateway.errors import ClusterUnavailableError, KeyReusedError, RejectedError
+from darkroom_gateway.metrics import Metrics
 from darkroom_gateway.task_ids import new_task_id, task_id_for
 
 log = logging.getLogger(__name__)
@@ -24,50 +32,63 @@ def task_id(kind: Kind, idempotency_key: str | None) -> str:
     return new_task_id(kind) if idempotency_key is None else task_id_for(kind, idempotency_key)
 
 
-def find_earlier(cluster: Cluster, name: str, spec: Spec) -> Job | None:
-    """The job that an earlier copy of this request made. Raises `KeyReusedError` when it asked for something else."""
-    kind = Kind.TRAIN if isinstance(spec, TrainJobSpec) else Kind.GENERATE
-    job = cluster.get(kind, name)
-    if job is not None and _asked(job.spec) != _asked(spec):
-        raise KeyReusedError(f"{job.key} was submitted with this Idempotency-Key and other parameters. Use a new key.")
-    return job
+class Submission:
+    """Creates jobs, each once."""
+
+    def __init__(self, cluster: Cluster, metrics: Metrics) -> None:
+        self._cluster = cluster
+        self._metrics = metrics
+        self.namespace = cluster.namespace
+
+    def find_earlier(self, name: str, spec: Spec) -> Job | None:
+        """The job that an earlier copy of this request made. Raises `KeyReusedError` when that asked for another."""
+        job = self._cluster.get(_kind(spec), name)
+        if job is not None and _asked(job.spec) != _asked(spec):
+            raise KeyReusedError(
+                f"{job.key} was submitted with this Idempotency-Key and other parameters. Use a new key."
+            )
+        return job
+
+    def create_or_find(self, name: str, spec: Spec, key_name: str | None) -> Job:
+        """Create the job, or find the one that another copy of the request has just made.
+
+        An answer that got lost on its way may stand for a job that was made: so after an outage it is looked for.
+        """
+        try:
+            return self._create(name, spec, key_name)
+        except AlreadyExistsError as error:
+            return _found(self.find_earlier(name, spec), name, error)
+        except ClusterUnavailableError as error:
+            return _found(self._look_after_outage(name, spec, error), name, error)
+
+    def _create(self, name: str, spec: Spec, key_name: str | None) -> Job:
+        """Raises `AlreadyExistsError`, `RejectedError` or `ClusterUnavailableError`."""
+        labels = {LABEL_PART_OF: PART_OF, LABEL_MANAGED_BY: COMPONENT}
+        if spec.model_id is not None:
+            labels[LABEL_MODEL_ID] = spec.model_id
+        if key_name is not None:
+            labels[LABEL_SUBMITTED_BY] = key_name
+        job = self._cluster.create(write_job(spec, name=name, namespace=self.namespace, labels=labels))
+        log.info("created %s", job.key)
+        self._metrics.count_submission(job.kind)
+        return job
+
+    def _look_after_outage(self, name: str, spec: Spec, outage: ClusterUnavailableError) -> Job | None:
+        """Whether the job was made; the outage itself when that can't be told either."""
+        if not outage.maybe_done:
+            raise outage
+        try:
+            return self.find_earlier(name, spec)
+        except ClusterUnavailableError:
+            raise outage from None
+
+
+def _kind(spec: Spec) -> Kind:
+    return Kind.TRAIN if isinstance(spec, TrainJobSpec) else Kind.GENERATE
 
 
 def _asked(spec: Spec) -> dict[str, object]:
     return spec.model_dump(exclude=set(NOT_COMPARED))
-
-
-def create_job(cluster: Cluster, name: str, spec: Spec) -> Job:
-    """Create the job. Raises `AlreadyExistsError`, `RejectedError` or `ClusterUnavailableError`."""
-    labels = {LABEL_PART_OF: PART_OF, LABEL_MANAGED_BY: COMPONENT}
-    if spec.model_id is not None:
-        labels[LABEL_MODEL_ID] = spec.model_id
-    job = cluster.create(write_job(spec, name=name, namespace=cluster.namespace, labels=labels))
-    log.info("created %s", job.key)
-    return job
-
-
-def create_or_find(cluster: Cluster, name: str, spec: Spec) -> Job:
-    """Create the job, or find the one that another copy of the request has just made.
-
-    An answer that got lost on its way may stand for a job that was made: so after an outage it is looked for.
-    """
-    try:
-        return create_job(cluster, name, spec)
-    except AlreadyExistsError as error:
-        return _found(find_earlier(cluster, name, spec), name, error)
-    except ClusterUnavailableError as error:
-        return _found(_look_after_outage(cluster, name, spec, error), name, error)
-
-
-def _look_after_outage(cluster: Cluster, name: str, spec: Spec, outage: ClusterUnavailableError) -> Job | None:
-    """Whether the job was made; the outage itself when that can't be told either."""
-    if not outage.maybe_done:
-        raise outage
-    try:
-        return find_earlier(cluster, name, spec)
-    except ClusterUnavailableError:
-        raise outage from None
 
 
 def _found(job: Job | None, name: str, error: Exception) -> Job:

@@ -10,12 +10,11 @@ from darkroom_contract.names import Kind
 from darkroom_contract.specs import TrainJobSpec
 from darkroom_contract.storage import dataset_prefix, dataset_uri, parse_uri
 from darkroom_gateway.busy import Busy
-from darkroom_gateway.cluster import Cluster
 from darkroom_gateway.errors import ClusterUnavailableError, GatewayError, StorageUnavailableError
 from darkroom_gateway.parameters import TrainParameters, train_spec
 from darkroom_gateway.photos import Photo, PhotoDoor
 from darkroom_gateway.storage import Storage
-from darkroom_gateway.submission import create_or_find, find_earlier, task_id
+from darkroom_gateway.submission import Submission, task_id
 from darkroom_gateway.task_ids import new_dataset_id
 
 log = logging.getLogger(__name__)
@@ -24,31 +23,35 @@ log = logging.getLogger(__name__)
 class Training:
     """Takes trainings."""
 
-    def __init__(self, cluster: Cluster, storage: Storage, photo_door: PhotoDoor, busy: Busy) -> None:
-        self._cluster = cluster
+    def __init__(self, submission: Submission, storage: Storage, photo_door: PhotoDoor, busy: Busy) -> None:
+        self._submission = submission
         self._storage = storage
         self._photo_door = photo_door
         self._busy = busy
 
-    async def submit(self, parameters: TrainParameters, request: Request, idempotency_key: str | None) -> Job:
+    async def submit(
+        self, parameters: TrainParameters, request: Request, idempotency_key: str | None, key_name: str | None
+    ) -> Job:
         """Everything is checked before anything is stored, and stored before anything is created."""
-        prefix = dataset_prefix(self._cluster.namespace, new_dataset_id())
+        prefix = dataset_prefix(self._submission.namespace, new_dataset_id())
         spec = train_spec(parameters, dataset_uri(self._storage.bucket, prefix))
         name = task_id(Kind.TRAIN, idempotency_key)
         if idempotency_key is not None:
-            earlier = await to_thread.run_sync(find_earlier, self._cluster, name, spec)
+            earlier = await to_thread.run_sync(self._submission.find_earlier, name, spec)
             if earlier is not None:
                 return earlier
         await to_thread.run_sync(self._busy.require_room)
         async with self._photo_door.receive(request) as photos:
-            return await to_thread.run_sync(self._store_and_create, name, spec, prefix, photos)
+            return await to_thread.run_sync(self._store_and_create, name, spec, prefix, photos, key_name)
 
-    def _store_and_create(self, name: str, spec: TrainJobSpec, prefix: str, photos: list[Photo]) -> Job:
+    def _store_and_create(
+        self, name: str, spec: TrainJobSpec, prefix: str, photos: list[Photo], key_name: str | None
+    ) -> Job:
         keys = [f"{prefix}{number:03d}.{photo.extension}" for number, photo in enumerate(photos)]
         try:
             for key, photo in zip(keys, photos, strict=True):
                 self._storage.put(key, photo.file, photo.content_type)
-            job = create_or_find(self._cluster, name, spec)
+            job = self._submission.create_or_find(name, spec, key_name)
         except ClusterUnavailableError as error:
             if not error.maybe_done:
                 self._clean_up(keys)

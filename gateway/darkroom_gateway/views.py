@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from pydantic.alias_generators import to_snake
 
 from darkroom_contract.jobs import Job
-from darkroom_contract.names import Kind
+from darkroom_contract.names import LABEL_SUBMITTED_BY, Kind
 from darkroom_contract.outcome import Artifact
 from darkroom_contract.progress import ProgressEvent
 from darkroom_contract.status import ConditionStatus, ConditionType, Phase, ProgressStatus, QueueStatus
@@ -61,6 +61,7 @@ def job_answer(job: Job) -> JobAnswer:
         prompt=job.spec.prompt,
         model_id=job.spec.model_id,
         priority=job.spec.priority,
+        submitted_by=job.labels.get(LABEL_SUBMITTED_BY),
         created=job.created,
         started=status.start_time,
         completed=status.completion_time,

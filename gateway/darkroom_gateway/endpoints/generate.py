@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Response
 from darkroom_contract.names import Kind
 from darkroom_gateway.answers import ImagesAnswer, TaskAccepted
 from darkroom_gateway.endpoints.inputs import IdempotencyKey, TaskIdInQuery
+from darkroom_gateway.guard import KeyName
 from darkroom_gateway.parameters import GenerateParameters, LoraParameters
 from darkroom_gateway.problems import responses
 from darkroom_gateway.services import Services, ServicesOfApp
@@ -20,10 +21,11 @@ def generate_sdxl(
     parameters: Annotated[GenerateParameters, Query()],
     response: Response,
     services: ServicesOfApp,
+    key_name: KeyName,
     idempotency_key: IdempotencyKey = None,
 ) -> TaskAccepted:
     """Make pictures from a prompt with the base model; with `allow_motion` also a short video of the first."""
-    return _submit(parameters, response, services, idempotency_key)
+    return _submit(parameters, response, services, idempotency_key, key_name)
 
 
 @router.post("/generate/lora", status_code=202, responses=responses(404, 409, 422, 503))
@@ -31,10 +33,11 @@ def generate_lora(
     parameters: Annotated[LoraParameters, Query()],
     response: Response,
     services: ServicesOfApp,
+    key_name: KeyName,
     idempotency_key: IdempotencyKey = None,
 ) -> TaskAccepted:
     """The same with a LoRA. A model that is still being trained will do: the job waits behind the training."""
-    return _submit(parameters, response, services, idempotency_key)
+    return _submit(parameters, response, services, idempotency_key, key_name)
 
 
 @router.get("/images", responses=responses(404, 422, 503), response_model_exclude_none=True)
@@ -44,8 +47,12 @@ def images(task_id: TaskIdInQuery, services: ServicesOfApp) -> ImagesAnswer:
 
 
 def _submit(
-    parameters: GenerateParameters, response: Response, services: Services, idempotency_key: str | None
+    parameters: GenerateParameters,
+    response: Response,
+    services: Services,
+    idempotency_key: str | None,
+    key_name: str | None,
 ) -> TaskAccepted:
-    answer = accepted(services.generation.submit(parameters, idempotency_key))
+    answer = accepted(services.generation.submit(parameters, idempotency_key, key_name))
     response.headers["Location"] = answer.status_url
     return answer

@@ -28,7 +28,9 @@ async def healthz() -> Health:
 
 @router.get("/readyz", responses=responses(503))
 async def readyz(services: ServicesOfApp) -> Readiness:
-    """Whether the cluster and object storage can be reached; 503 names which can't."""
+    """Whether the cluster and object storage can be reached; 503 names which can't, or that the gateway ends."""
+    if services.shutdown.begun.is_set():
+        raise NotReadyError("The gateway is ending: others take its requests.")
     complaints: list[Complaint] = []
 
     async def check(name: str, door: Callable[[], None]) -> None:

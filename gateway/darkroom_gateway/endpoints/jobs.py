@@ -8,7 +8,7 @@ from fastapi.responses import PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from darkroom_contract.jobs import Job
-from darkroom_contract.names import Kind
+from darkroom_contract.names import KEY_NAME_PATTERN, Kind
 from darkroom_contract.status import Phase
 from darkroom_gateway.answers import JobAnswer, JobList
 from darkroom_gateway.endpoints.inputs import KindInQuery, TaskIdInPath
@@ -34,10 +34,13 @@ def list_jobs(
     services: ServicesOfApp,
     kind: Annotated[Kind | None, Query(description="Only TrainJobs or only GenerateJobs.")] = None,
     phase: Annotated[Phase | None, Query(description="Only jobs in this phase.")] = None,
+    submitted_by: Annotated[
+        str | None, Query(pattern=KEY_NAME_PATTERN, description="Only jobs submitted with the API key of this name.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 100,
 ) -> JobList:
     """Jobs of both kinds, newest first."""
-    found = services.jobs.list(kind, phase)
+    found = services.jobs.list(kind, phase, submitted_by)
     return JobList(jobs=[job_answer(job) for job in found[:limit]], total=len(found))
 
 

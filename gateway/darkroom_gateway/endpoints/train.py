@@ -8,6 +8,7 @@ from darkroom_contract.names import Kind
 from darkroom_contract.photos import MAX_PHOTOS, MIN_PHOTOS
 from darkroom_gateway.answers import TaskAccepted, TrainingAnswer
 from darkroom_gateway.endpoints.inputs import IdempotencyKey, TaskIdInQuery
+from darkroom_gateway.guard import KeyName
 from darkroom_gateway.parameters import TrainParameters
 from darkroom_gateway.problems import responses
 from darkroom_gateway.services import ServicesOfApp
@@ -46,10 +47,11 @@ async def train(
     request: Request,
     response: Response,
     services: ServicesOfApp,
+    key_name: KeyName,
     idempotency_key: IdempotencyKey = None,
 ) -> TaskAccepted:
     """Learn a subject from photos: an SDXL DreamBooth LoRA, kept under `model_id`."""
-    answer = accepted(await services.training.submit(parameters, request, idempotency_key))
+    answer = accepted(await services.training.submit(parameters, request, idempotency_key, key_name))
     response.headers["Location"] = answer.status_url
     return answer
 
