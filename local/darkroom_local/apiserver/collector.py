@@ -85,7 +85,7 @@ def _sweep(api: Api, resource: Resource, document: Json) -> int:
     """Delete what nobody owns any more, and events that are past their time."""
     if is_being_deleted(document) or not (_is_abandoned(api, document) or _is_stale(resource, document)):
         return 0
-    api.delete(_place(resource, document), {"propagationPolicy": "Background"})
+    api.delete(Place.of(resource, document), {"propagationPolicy": "Background"})
     return 1
 
 
@@ -119,7 +119,7 @@ def _delete_foreground(api: Api, resource: Resource, document: Json) -> int:
     dependents = list(_dependents(api, document))
     waiting = [(kind, each) for kind, each in dependents if not is_being_deleted(each)]
     for kind, dependent in waiting:
-        api.delete(_place(kind, dependent), {"propagationPolicy": "Background"})
+        api.delete(Place.of(kind, dependent), {"propagationPolicy": "Background"})
     if any(_blocks(each, document) for _, each in dependents):
         return len(waiting)
     return _drop_finalizer(api, resource, document, FOREGROUND)
@@ -135,7 +135,7 @@ def _empty(api: Api, resource: Resource, document: Json) -> int:
     contents = [(kind, each) for kind, each in _everything(api) if _is_within(resource, document, kind, each)]
     waiting = [(kind, each) for kind, each in contents if not is_being_deleted(each)]
     for kind, each in waiting:
-        api.delete(_place(kind, each), {"propagationPolicy": "Background"})
+        api.delete(Place.of(kind, each), {"propagationPolicy": "Background"})
     return len(waiting) if contents else int(api.finish_deletion(resource, document))
 
 
@@ -184,8 +184,3 @@ def _drop_finalizer(api: Api, resource: Resource, document: Json, finalizer: str
     after["metadata"]["finalizers"] = [each for each in document["metadata"]["finalizers"] if each != finalizer]
     api.replace(resource, document, after)
     return 1
-
-
-def _place(resource: Resource, document: Json) -> Place:
-    metadata = document["metadata"]
-    return Place(resource, metadata.get("namespace", ""), metadata["name"])

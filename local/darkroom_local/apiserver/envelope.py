@@ -62,6 +62,9 @@ SHAPES: dict[str, Schema] = {
             initContainers=CONTAINERS,
             volumes=_list(name=TEXT),
             nodeName=TEXT,
+            priorityClassName=TEXT,
+            priority=WHOLE,
+            activeDeadlineSeconds=WHOLE,
             restartPolicy=TEXT,
             schedulingGates=_list(name=TEXT),
             tolerations=_list(),
@@ -104,6 +107,16 @@ REVIEW = _object(
     )
 )
 SHAPES |= {
+    "/resourcequotas": _object(
+        spec=_object(
+            hard={"type": ["object", "null"], "additionalProperties": {"type": ["string", "number"]}},
+            scopes=TEXTS,
+            scopeSelector=_object(matchExpressions=_list(scopeName=TEXT, operator=TEXT, values=TEXTS)),
+        )
+    ),
+    "scheduling.k8s.io/priorityclasses": _object(
+        value=WHOLE, globalDefault={"type": ["boolean", "null"]}, description=TEXT, preemptionPolicy=TEXT
+    ),
     f"{RBAC}/roles": _object(rules=RULES),
     f"{RBAC}/clusterroles": _object(rules=RULES),
     f"{RBAC}/rolebindings": BINDING,

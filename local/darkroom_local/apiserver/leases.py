@@ -4,7 +4,7 @@ from darkroom_local.apiserver.documents import Json
 from darkroom_local.apiserver.errors import Cause, invalid_value
 
 
-def check(document: Json) -> list[Cause]:
+def check(document: Json, old: Json | None) -> list[Cause]:
     spec = document.get("spec") or {}
     duration, transitions = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
     causes = []

@@ -7,9 +7,10 @@ import base64
 import re
 import secrets
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from darkroom_local.apiserver import customtype, leases, pods, roles
+from darkroom_local.apiserver import customtype, leases, pods, priorities, quotas, roles
 from darkroom_local.apiserver.documents import Json, clone, meta, now, same_but
 from darkroom_local.apiserver.envelope import drop_unknown_metadata, undecodable
 from darkroom_local.apiserver.errors import (
@@ -143,26 +144,45 @@ def is_unchanged(old: Json, new: Json) -> bool:
 def _fill_in(resource: Resource, document: Json) -> None:
     if resource.custom:
         resource.custom.structural.default(document)
-    elif resource.plural == "pods":
-        pods.fill_in(document)
-    elif resource.group == RBAC:
-        roles.fill_in(document)
-    elif resource.plural == "customresourcedefinitions":
-        customtype.fill_in(document)
-    elif resource.plural == "secrets":
-        text = document.pop("stringData", None) or {}
-        encoded = {key: base64.b64encode(str(value).encode()).decode() for key, value in text.items()}
-        if encoded or document.get("data"):
-            document["data"] = (document.get("data") or {}) | encoded
-        document.setdefault("type", "Opaque")
+    elif fill_in := FILL_IN.get(resource.collection):
+        fill_in(document)
+
+
+def _fill_in_secret(document: Json) -> None:
+    text = document.pop("stringData", None) or {}
+    encoded = {key: base64.b64encode(str(value).encode()).decode() for key, value in text.items()}
+    if encoded or document.get("data"):
+        document["data"] = (document.get("data") or {}) | encoded
+    document.setdefault("type", "Opaque")
 
 
 def _own_causes(resource: Resource, document: Json, old: Json | None) -> list[Cause]:
-    if resource.plural == "pods":
-        return pods.check(document, old)
-    if resource.group == RBAC:
-        return roles.check(resource.kind, document, old)
-    return leases.check(document) if resource.plural == "leases" else []
+    check = None if resource.custom else CHECKS.get(resource.collection)
+    return check(document, old) if check else []
+
+
+FILL_IN: dict[str, Callable[[Json], None]] = {
+    "/pods": pods.fill_in,
+    "/resourcequotas": quotas.fill_in,
+    "/secrets": _fill_in_secret,
+    "apiextensions.k8s.io/customresourcedefinitions": customtype.fill_in,
+    "scheduling.k8s.io/priorityclasses": priorities.fill_in,
+    f"{RBAC}/rolebindings": roles.fill_in,
+    f"{RBAC}/clusterrolebindings": roles.fill_in,
+}
+"""Defaults of built-in kinds, in place."""
+
+CHECKS: dict[str, Callable[[Json, Json | None], list[Cause]]] = {
+    "/pods": pods.check,
+    "/resourcequotas": quotas.check,
+    "coordination.k8s.io/leases": leases.check,
+    "scheduling.k8s.io/priorityclasses": priorities.check,
+    f"{RBAC}/roles": roles.check_role,
+    f"{RBAC}/clusterroles": roles.check_cluster_role,
+    f"{RBAC}/rolebindings": roles.check_binding,
+    f"{RBAC}/clusterrolebindings": roles.check_cluster_binding,
+}
+"""What is wrong with an object of a built-in kind, or with a change of one."""
 
 
 def _metadata_causes(metadata: Json, old: Json | None, allowed: NameRule) -> list[Cause]:

@@ -22,10 +22,20 @@ def fill_in(document: Json) -> None:
         reference.setdefault("apiGroup", RBAC)
 
 
-def check(kind: str, document: Json, old: Json | None) -> list[Cause]:
-    if kind in ("Role", "ClusterRole"):
-        return list(_role_causes(document, namespaced=kind == "Role"))
-    return list(_binding_causes(document, old, namespaced=kind == "RoleBinding"))
+def check_role(document: Json, old: Json | None) -> list[Cause]:
+    return list(_role_causes(document, namespaced=True))
+
+
+def check_cluster_role(document: Json, old: Json | None) -> list[Cause]:
+    return list(_role_causes(document, namespaced=False))
+
+
+def check_binding(document: Json, old: Json | None) -> list[Cause]:
+    return list(_binding_causes(document, old, ("ClusterRole", "Role")))
+
+
+def check_cluster_binding(document: Json, old: Json | None) -> list[Cause]:
+    return list(_binding_causes(document, old, ("ClusterRole",)))
 
 
 def _role_causes(document: Json, namespaced: bool) -> Iterator[Cause]:
@@ -44,9 +54,8 @@ def _role_causes(document: Json, namespaced: bool) -> Iterator[Cause]:
             yield required_value(f"{field}.resources", "resource rules must supply at least one resource")
 
 
-def _binding_causes(document: Json, old: Json | None, namespaced: bool) -> Iterator[Cause]:
+def _binding_causes(document: Json, old: Json | None, kinds: tuple[str, ...]) -> Iterator[Cause]:
     reference = document.get("roleRef") or {}
-    kinds = ("Role", "ClusterRole") if namespaced else ("ClusterRole",)
     if reference.get("kind") not in kinds:
         supported = ", ".join(f'"{kind}"' for kind in kinds)
         text = f'Unsupported value: "{reference.get("kind", "")}": supported values: {supported}'

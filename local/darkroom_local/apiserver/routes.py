@@ -222,8 +222,7 @@ class Server:
         selects = _selects(request, place)
         chosen = [each for each in self.api.select(place) if selects(each)]
         for document in chosen:
-            metadata = document["metadata"]
-            self.api.delete(Place(place.resource, metadata.get("namespace", ""), metadata["name"]), options)
+            self.api.delete(Place.of(place.resource, document), options)
         return responses.many(Shape.of(request), place.resource, chosen, {"resourceVersion": str(self.store.revision)})
 
     def _list(self, request: Request, place: Place, selects: Test) -> Response:

@@ -161,6 +161,19 @@ def _involved(document: Json) -> str:
     return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
 
 
+def _role_of(document: Json) -> str:
+    reference = document.get("roleRef") or {}
+    return f"{reference.get('kind', '')}/{reference.get('name', '')}"
+
+
+def _quota_use(document: Json, of_limits: bool) -> str:
+    """`pods: 1/2, secrets: 0/3`."""
+    status = document.get("status") or {}
+    hard, used = status.get("hard") or {}, status.get("used") or {}
+    chosen = [name for name in sorted(hard) if name.startswith("limits.") == of_limits]
+    return ", ".join(f"{name}: {used.get(name, '0')}/{hard[name]}" for name in chosen)
+
+
 AGE = Column("Age", lambda document: age(document["metadata"].get("creationTimestamp")))
 
 BUILT_IN: dict[str, tuple[Column, ...]] = {
@@ -176,6 +189,19 @@ BUILT_IN: dict[str, tuple[Column, ...]] = {
     "namespaces": (Column("Status", _at("status", "phase")), AGE),
     "leases": (Column("Holder", _at("spec", "holderIdentity")), AGE),
     "secrets": (Column("Type", _at("type")), Column("Data", _count("data")), AGE),
+    "resourcequotas": (
+        Column("Request", lambda document: _quota_use(document, False)),
+        Column("Limit", lambda document: _quota_use(document, True)),
+        AGE,
+    ),
+    "priorityclasses": (
+        Column("Value", _at("value"), "integer"),
+        Column("Global-Default", lambda document: bool(document.get("globalDefault")), "boolean"),
+        AGE,
+        Column("PreemptionPolicy", _at("preemptionPolicy")),
+    ),
+    "rolebindings": (Column("Role", _role_of), AGE),
+    "clusterrolebindings": (Column("Role", _role_of), AGE),
     "configmaps": (Column("Data", _count("data")), AGE),
     "customresourcedefinitions": (Column("Created At", _at("metadata", "creationTimestamp")),),
     "events": (

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from darkroom_local.apiserver import customtype, objects, pods
+from darkroom_local.apiserver import admission, customtype, objects, pods, priorities, quotas
 from darkroom_local.apiserver.apply import same_managers, server_side_apply, track
 from darkroom_local.apiserver.deletion import marked
 from darkroom_local.apiserver.documents import Json, clone, is_being_deleted, now, owners
@@ -42,6 +42,11 @@ class Place:
     namespace: str
     name: str = ""
     subresource: str = ""
+
+    @classmethod
+    def of(cls, resource: Resource, document: Json) -> "Place":
+        metadata = document["metadata"]
+        return cls(resource, metadata.get("namespace", ""), metadata["name"])
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,7 @@ class Api:
         dropped = objects.prepare(resource, document, None)
         if self.store.get(resource.collection, place.namespace, name) is not None:
             raise already_exists(resource.plural, resource.group, name)
+        admission.admit(self.store, resource, document)
         if not applied:
             track(None, document, options.manager, resource)
         warnings = self._warnings(resource, dropped, options)
@@ -171,7 +177,7 @@ class Api:
 
     def replace(self, resource: Resource, old: Json, new: Json) -> Json:
         """For the collector: write a change of metadata."""
-        return self._write(_place_of(resource, old), old, new, Options(manager="garbage-collector")).document
+        return self._write(Place.of(resource, old), old, new, Options(manager="garbage-collector")).document
 
     def _apply(self, place: Place, body: Any, options: Options) -> Written:
         resource, strict = place.resource, replace(options, strict=True)  # An unknown field can't be managed.
@@ -199,6 +205,8 @@ class Api:
         new = objects.succeed(resource, old, new, place.subresource)
         if managed is not None:
             new["metadata"]["managedFields"] = managed
+        if resource.collection == quotas.PODS:
+            priorities.keep_priority(new, old)
         dropped = objects.prepare(resource, new, old)
         objects.count_generation(resource, old, new)
         if not applied:
@@ -223,6 +231,7 @@ class Api:
         gone = self.store.remove(resource.collection, last, old["metadata"]["resourceVersion"])
         if resource.collection == DEFINITIONS:
             self.registry.drop_custom(gone["spec"]["group"], gone["spec"]["names"]["plural"])
+        admission.recount(self.store, resource, gone)
         self._collect()
         return gone
 
@@ -267,6 +276,7 @@ class Api:
     def _after_write(self, resource: Resource, written: Json) -> None:
         if resource.collection == DEFINITIONS:
             self._serve(written)
+        admission.recount(self.store, resource, written)
         if is_being_deleted(written) or next(owners(written), None):
             self._collect()  # Its owner may be gone already.
 
@@ -286,8 +296,3 @@ class Api:
         resource = self.registry.find("", "v1", "namespaces")
         assert resource is not None
         self.create(Place(resource, ""), {"metadata": {"name": name}}, Options())
-
-
-def _place_of(resource: Resource, document: Json) -> Place:
-    metadata = document["metadata"]
-    return Place(resource, metadata.get("namespace", ""), metadata["name"])
