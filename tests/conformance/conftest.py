@@ -28,7 +28,7 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if named := os.environ.get("KUBECONFIG"):
         yield Path(named).absolute()
         return
-    server = ApiServer(tmp_path_factory.mktemp("apiserver"))
+    server = ApiServer(tmp_path_factory.mktemp("apiserver"), rbac=True)
     server.start()
     yield server.kubeconfig
     server.stop()

@@ -17,12 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
-from darkroom_local.kubeconfig import pinned_kubeconfig, read_kubeconfig
 from darkroom_local.node.expansion import expand
 from darkroom_local.node.manifest import Sources, decoded_secret, environment
-from support.kube_api import Api, Json, ok
+from support.kube_api import Api, Json, kubeconfig_with_token, ok
 from support.operator_processes import Process
 
 PROGRAMS = Path(sys.executable).parent
@@ -156,17 +153,6 @@ def _credentials(kube: Api, pod: Json, root: Path) -> dict[str, str]:
     file = root / "kubeconfig.yaml"
     file.write_text(kubeconfig_with_token(kube.kubeconfig, answer["status"]["token"], namespace))
     return {"KUBECONFIG": str(file)}
-
-
-def kubeconfig_with_token(kubeconfig: Path, token: str, namespace: str) -> str:
-    """The same server with another's token; the embedded server is given it in its path, for kubectl and Helm."""
-    document = yaml.safe_load(pinned_kubeconfig(kubeconfig, namespace))
-    cluster, before = document["clusters"][0]["cluster"], read_kubeconfig(kubeconfig).token
-    if before and cluster["server"].endswith(f"/{before}"):
-        cluster["server"] = cluster["server"].removesuffix(before) + token
-    document["users"][0]["user"] = {"token": token}
-    text: str = yaml.safe_dump(document)
-    return text
 
 
 class Volumes:

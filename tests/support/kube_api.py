@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 
-from darkroom_local.kubeconfig import Connection, read_kubeconfig, write_kubeconfig
+from darkroom_local.kubeconfig import Connection, pinned_kubeconfig, read_kubeconfig, write_kubeconfig
 from darkroom_local.ports import free_ports
 from darkroom_local.tether import tethered
 from support.waiting import patience
@@ -128,6 +129,17 @@ def refused(response: httpx.Response, status: int, reason: str = "") -> str:
         assert body["reason"] == reason, body
     message: str = body["message"]
     return message
+
+
+def kubeconfig_with_token(kubeconfig: Path, token: str, namespace: str) -> str:
+    """The same server with another's token; the embedded server is given it in its path, for kubectl and Helm."""
+    document = yaml.safe_load(pinned_kubeconfig(kubeconfig, namespace))
+    cluster, before = document["clusters"][0]["cluster"], read_kubeconfig(kubeconfig).token
+    if before and cluster["server"].endswith(f"/{before}"):
+        cluster["server"] = cluster["server"].removesuffix(before) + token
+    document["users"][0]["user"] = {"token": token}
+    text: str = yaml.safe_dump(document)
+    return text
 
 
 class ApiServer:
