@@ -39,7 +39,7 @@ class ConfirmPod:
 
 @dataclass(frozen=True, slots=True)
 class ReleasePod:
-    """Take a pod's gate away: from now on it may run."""
+    """Take our gate away from a pod: from now on it may run, as far as we are concerned."""
 
     pod: RunnerPod
 

@@ -19,6 +19,7 @@ from darkroom_operator.errors import ApiError, UnreachableError, api_error
 
 TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 PAGE_SIZE = 500
 FIELD_MANAGER = "darkroom-operator"
 
@@ -68,13 +69,16 @@ class Cluster:
         return self._list(f"{self._jobs}/{kind.plural}")
 
     async def create_pod(self, manifest: Json) -> Json:
-        return await self._send("POST", self._pods, manifest)
+        """Strictly: a cluster's template may have a typo in it, which would be dropped without a word."""
+        return await self._send("POST", self._pods, manifest, query={"fieldValidation": "Strict"})
 
     async def get_pod(self, name: str) -> Json:
         return await self._send("GET", f"{self._pods}/{name}")
 
-    async def patch_pod(self, name: str, patch: Json) -> Json:
-        return await self._patch(f"{self._pods}/{name}", patch)
+    async def remove_gate(self, name: str, uid: str, gate: str) -> Json:
+        """This scheduling gate and no other, whatever there is: others' are their own."""
+        spec = {"schedulingGates": [{"$patch": "delete", "name": gate}]}
+        return await self._patch(f"{self._pods}/{name}", {"metadata": {"uid": uid}, "spec": spec}, STRATEGIC_PATCH)
 
     async def delete_pod(self, name: str, uid: str, version: str) -> None:
         """Ask for its graceful end, if it is still as it was at this version."""
@@ -109,8 +113,8 @@ class Cluster:
             if not token:
                 return
 
-    async def _patch(self, path: str, patch: Json) -> Json:
-        return await self._send("PATCH", path, patch, content_type=MERGE_PATCH)
+    async def _patch(self, path: str, patch: Json, content_type: str = MERGE_PATCH) -> Json:
+        return await self._send("PATCH", path, patch, content_type=content_type)
 
     async def _send(
         self,

@@ -7,6 +7,7 @@ OperatorError
 └── ApiError               the API server refused a request
     ├── UnreachableError   it did not answer at all
     ├── NotFoundError      404: the object is not there
+    ├── QuotaExceededError 403: a ResourceQuota has no room for the object now
     ├── ConflictError      409: the object is no longer what the request was based on
     └── AlreadyExistsError 409: an object of that name is there
 """
@@ -54,6 +55,10 @@ class NotFoundError(ApiError):
     """There is no such object."""
 
 
+class QuotaExceededError(ApiError):
+    """A ResourceQuota has no room for it: not now, but perhaps as soon as something else has ended."""
+
+
 class ConflictError(ApiError):
     """The object was changed in between, or has another uid."""
 
@@ -62,9 +67,15 @@ class AlreadyExistsError(ApiError):
     """An object of that name exists."""
 
 
+QUOTA_WORDS = "exceeded quota"
+"""What an API server says of a ResourceQuota. Its code and reason are those of every other 403."""
+
+
 def api_error(request: str, code: int, reason: str, message: str) -> ApiError:
     """The error for an answer of the API server. A 404 without its reason is a proxy's, or an API server's that does
     not serve the kind yet: nothing follows from it for the object."""
+    if code == 403 and QUOTA_WORDS in message:
+        return QuotaExceededError(request, code, reason, message)
     if code == 404 and reason == "NotFound":
         return NotFoundError(request, code, reason, message)
     if code == 409:

@@ -15,15 +15,18 @@ KEPT_SECONDS = 60.0
 class Patience:
     """Until when, and for how long, each is left alone."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, longest_seconds: float = LONGEST_WAIT_SECONDS
+    ) -> None:
         self._clock = clock
+        self._longest_seconds = longest_seconds
         self._waits: dict[Hashable, tuple[float, float]] = {}
 
     def refused(self, key: Hashable) -> float:
         """Leave it alone, longer than the last time. The seconds."""
         self._prune()
         _, last = self._waits.get(key, (0.0, FIRST_WAIT_SECONDS / 2))
-        seconds = min(2 * last, LONGEST_WAIT_SECONDS)
+        seconds = min(2 * last, self._longest_seconds)
         self._waits[key] = self._clock() + seconds, seconds
         return seconds
 

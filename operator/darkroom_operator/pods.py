@@ -6,14 +6,11 @@ from darkroom_contract.names import API_VERSION, RUNNER_CONTAINER
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 from darkroom_operator.documents import Json
-from darkroom_operator.runner_pod import LABEL_SLOT
+from darkroom_operator.runner_pod import GATE, LABEL_SLOT
 from darkroom_operator.settings import Settings
 
 COMMAND = "darkroom-runner"
 MANAGER = "darkroom-operator"
-GATE = f"{names.GROUP}/slot"
-"""The scheduling gate that a pod is made with. It is removed when the slot is known to be the job's own."""
-
 TERMINATION_MESSAGE_PATH = "/dev/termination-log"
 SCRATCH_VOLUME = "scratch"
 SCRATCH_DIR = "/scratch"

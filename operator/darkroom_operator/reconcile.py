@@ -11,12 +11,13 @@ from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
 from itertools import islice
 
-from darkroom_operator.actions import Action, DeletePod, LookForHolder, LookForPods, TellPlace
+from darkroom_operator.actions import Action, DeletePod, LookForHolder, LookForPods, MakePod, TellPlace
 from darkroom_operator.allowance import Allowance
 from darkroom_operator.cache import Cache
 from darkroom_operator.chores import chores, next_moment
-from darkroom_operator.errors import ApiError, UnreachableError
+from darkroom_operator.errors import ApiError, QuotaExceededError, UnreachableError
 from darkroom_operator.patience import Patience
+from darkroom_operator.quota import QuotaWaits
 from darkroom_operator.requests import Requests
 from darkroom_operator.settings import Settings
 from darkroom_operator.steps import next_step
@@ -69,6 +70,7 @@ class Reconciler:
         self._leads = leads
         self._changed = asyncio.Event()
         self._patience = Patience(monotonic)
+        self._quota = QuotaWaits(monotonic)
         self._chores_due = 0.0
         self._told_anew = Allowance(TOLD_ANEW, TOLD_ANEW_SECONDS, monotonic)
         self._verified = self._monotonic()
@@ -124,8 +126,8 @@ class Reconciler:
         chores_seconds = await self._do_chores()
         moment = next_moment(self._world())
         due_seconds = IDLE_SECONDS if moment is None else (moment - self._clock()).total_seconds() + 0.01
-        waits_seconds = self._patience.soonest()
-        return max(0.0, min(due_seconds, chores_seconds, IDLE_SECONDS if waits_seconds is None else waits_seconds))
+        waits = (self._patience.soonest(), self._quota.soonest())
+        return max(0.0, min(due_seconds, chores_seconds, *(each for each in waits if each is not None), IDLE_SECONDS))
 
     async def _advance(self, number: int) -> None:
         """Step after step, until this slot can only wait."""
@@ -134,7 +136,7 @@ class Reconciler:
         for _ in range(MAX_STEPS):
             world = self._world()
             action = next_step(world.slots[number], world, self._settings.retry_wait) if number in world.slots else None
-            if action is None:
+            if action is None or self._must_wait_for_room(action):
                 self._patience.accepted(number)
                 return
             repeats = repeats + 1 if action == last else 0
@@ -146,11 +148,28 @@ class Reconciler:
         wait_seconds = self._patience.refused(number)
         log.error("slot %d does not get on: %s; trying again in %.1f s", number, type(last).__name__, wait_seconds)
 
+    def _must_wait_for_room(self, action: Action) -> bool:
+        """Only the pod waits for the quota: all else that becomes of its job is done meanwhile."""
+        return isinstance(action, MakePod) and self._quota.must_wait(action.slot, self._cache.pods.view)
+
+    async def _make_pod(self, action: MakePod) -> bool:
+        """Whether there was room for it."""
+        try:
+            await self._requests.send(action)
+        except QuotaExceededError as error:
+            seconds = self._quota.refused(action.slot, self._cache.pods.view)
+            log.info("%s; trying again in %.1f s, or when a run ends", error, seconds)
+            return False
+        self._quota.accepted(action.slot)
+        return True
+
     async def _try(self, action: Action, key: Hashable) -> bool:
         """Whether the API server took it. One that does not answer at all ends the pass, and so does another leader."""
         if not self._leads():
             return False
         try:
+            if isinstance(action, MakePod):
+                return await self._make_pod(action)
             await self._requests.send(action)
         except UnreachableError:
             raise

@@ -14,6 +14,7 @@ from darkroom_contract import names
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.outcome import Reason
+from darkroom_contract.status import JobStatus
 from darkroom_operator import pods, slot, statuses
 from darkroom_operator.actions import (
     Action,
@@ -34,8 +35,15 @@ from darkroom_operator.actions import (
 from darkroom_operator.cache import Cache, uids
 from darkroom_operator.cluster import RUNNER_PODS, Cluster
 from darkroom_operator.documents import Json, merge_patch
-from darkroom_operator.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError, UnreachableError
-from darkroom_operator.runner_pod import RunnerPod
+from darkroom_operator.errors import (
+    AlreadyExistsError,
+    ApiError,
+    ConflictError,
+    NotFoundError,
+    QuotaExceededError,
+    UnreachableError,
+)
+from darkroom_operator.runner_pod import GATE, RunnerPod
 from darkroom_operator.settings import Settings
 from darkroom_operator.slot import Slot
 from darkroom_operator.world import BrokenJob
@@ -99,6 +107,9 @@ class Requests:
                 raise
         except UnreachableError:
             raise
+        except QuotaExceededError as error:
+            await self._tell(action.job, statuses.without_room(action.job, error.message, self._clock()))
+            raise
         except ApiError as error:
             await self._tell_refusal(action.job, error)
             raise
@@ -113,9 +124,8 @@ class Requests:
 
     @_send.register
     async def _(self, action: ReleasePod) -> None:
-        patch = {"metadata": {"uid": action.pod.uid}, "spec": {"schedulingGates": None}}
         try:
-            self._cache.put_pod(await self._cluster.patch_pod(action.pod.name, patch))
+            self._cache.put_pod(await self._cluster.remove_gate(action.pod.name, action.pod.uid, GATE))
             log.info("let %s go", action.pod.name)
         except (ConflictError, NotFoundError):
             await self._look_up_pod(action.pod)
@@ -160,7 +170,8 @@ class Requests:
     @_send.register
     async def _(self, action: Requeue) -> None:
         await self._look_up_slot(self._cache.slot(action.job.status.slot or 0))
-        holders = {lease.holder for lease in self._cache.leases.view.values()}
+        # The newest Lease of each slot: one that was deleted may still be known, by an answer that came after the news.
+        holders = {each.holder for each in self._cache.slots(0).values()}
         if action.job.uid not in holders:
             await self.send(WriteStatus(action.job, action.status))
 
@@ -242,7 +253,10 @@ class Requests:
             self._cache.drop_job(uid)
 
     async def _tell_refusal(self, job: Job, error: ApiError) -> None:
-        status = statuses.refused(job, f"The API server would not take the pod: {error.message}", self._clock())
+        words = f"The API server would not take the pod: {error.message}"
+        await self._tell(job, statuses.refused(job, words, self._clock()))
+
+    async def _tell(self, job: Job, status: JobStatus) -> None:
         if status != job.status:
             await self.send(WriteStatus(job, status))
 

@@ -10,6 +10,8 @@ from darkroom_contract.names import Kind
 from darkroom_operator.documents import Json, instant
 
 LABEL_SLOT = f"{names.GROUP}/slot"
+GATE = f"{names.GROUP}/slot"
+"""The scheduling gate that a pod is made with. It is removed when the slot is known to be the job's own."""
 
 TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
 
@@ -28,7 +30,10 @@ class RunnerPod:
     attempt: int
     created: datetime
     gated: bool
-    """Made, but not let go: a scheduling gate keeps it from running."""
+    """Made, but not let go: our own scheduling gate keeps it from running."""
+    foreign_gates: tuple[str, ...]
+    """Scheduling gates of others, such as Kueue's, who remove them when they like: with such a one alone it may run at
+    any moment."""
     deleting: bool
     over: bool
     """Nothing of it can still be running."""
@@ -36,6 +41,8 @@ class RunnerPod:
     """Its node does not answer: it may be running or not."""
     started: datetime | None
     """When its container began to run."""
+    finished: datetime | None
+    """When its container ended."""
     ready: bool
     exit_code: int | None
     exit_reason: str
@@ -50,6 +57,14 @@ class RunnerPod:
         """It was let go, and something of it may be running."""
         return not self.gated and not self.over
 
+    @property
+    def waits_for(self) -> str:
+        """Why it has not started, as far as anybody says; empty when nobody does."""
+        if self.foreign_gates:
+            gates = ", ".join(self.foreign_gates)
+            return f"SchedulingGated: It waits for the scheduling gate {gates}, which is not Darkroom's to remove."
+        return ": ".join(each for each in (self.waiting_reason, self.waiting_message) if each)
+
 
 def read_pod(document: Json) -> RunnerPod:
     """Raises `KeyError` or `ValueError` when the labels are not those of a runner's pod."""
@@ -58,6 +73,7 @@ def read_pod(document: Json) -> RunnerPod:
     state = _container_state(status)
     ended = state.get("terminated") or {}
     reason, message = _waiting_words(status, state)
+    gates = [each["name"] for each in (document.get("spec") or {}).get("schedulingGates") or []]
     return RunnerPod(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -68,12 +84,14 @@ def read_pod(document: Json) -> RunnerPod:
         slot=int(labels[LABEL_SLOT]),
         attempt=int(labels[names.LABEL_ATTEMPT]),
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
-        gated=bool((document.get("spec") or {}).get("schedulingGates")),
+        gated=GATE in gates,
+        foreign_gates=tuple(each for each in gates if each != GATE),
         deleting="deletionTimestamp" in metadata,
         # A phase may be set from afar (pod garbage collection) while a kubelet still reports a running container.
         over=status.get("phase") in TERMINAL_PHASES and not state.get("running"),
         lost=_is_lost(status),
         started=instant((state.get("running") or ended).get("startedAt")),
+        finished=instant(ended.get("finishedAt")),
         ready=_condition(status, "Ready").get("status") == "True",
         exit_code=ended.get("exitCode"),
         exit_reason=ended.get("reason") or "",

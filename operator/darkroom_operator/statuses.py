@@ -28,6 +28,7 @@ from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.verdict import Failure
 
 REFUSED = "PodRefused"
+QUOTA_EXCEEDED = "QuotaExceeded"
 
 MAX_METRICS = 32
 MAX_COUNT = 2**31 - 1
@@ -88,6 +89,22 @@ def refused(job: Job, message: str, now: datetime) -> JobStatus:
     """The API server would not take the run's pod; it is tried again until the start deadline."""
     ready = condition(ConditionType.POD_READY, FALSE, REFUSED, message, now, job.generation)
     return _changed(job, conditions=put(job.status.conditions, ready))
+
+
+def without_room(job: Job, message: str, now: datetime) -> JobStatus:
+    """A quota has no room for the run's pod yet: the job holds its slot, and waits on as in the queue. There is no pod,
+    so no condition tells of one; a refusal of another kind that follows is a new one."""
+    admitted = condition(ConditionType.ADMITTED, FALSE, QUOTA_EXCEEDED, message, now, job.generation)
+    kept = tuple(each for each in job.status.conditions if each.type != ConditionType.POD_READY)
+    return _changed(
+        job,
+        phase=Phase.QUEUED,
+        queue=None,
+        slot=None,
+        next_attempt_time=None,
+        progress=None,
+        conditions=put(kept, admitted),
+    )
 
 
 def running(job: Job, pod: RunnerPod, event: ProgressEvent | None, now: datetime) -> JobStatus:
@@ -200,7 +217,7 @@ def _pod_condition(job: Job, pod: RunnerPod, now: datetime) -> Condition:
         status, reason, words = FALSE, "Terminating", "The pod is being deleted."
     elif pod.started is None:
         status, reason = FALSE, "Starting"
-        words = ": ".join(each for each in (pod.waiting_reason, pod.waiting_message) if each) or "The pod is made."
+        words = pod.waits_for or "The pod is made."
     else:
         status, reason, words = (TRUE if pod.ready else FALSE), "Running", "The run is going on."
     return condition(ConditionType.POD_READY, status, reason, words, now, job.generation)

@@ -32,8 +32,9 @@ from darkroom_operator.actions import (
     ReleasePod,
     WriteStatus,
 )
-from darkroom_operator.admission import admit, claims, is_backing_off, is_due, is_finished, is_recorded, may_run
+from darkroom_operator.admission import admit, claims, is_backing_off, is_due, is_finished, is_recorded, may_run, order
 from darkroom_operator.conditions import find
+from darkroom_operator.documents import aware
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.slot import Slot
 from darkroom_operator.verdict import Failure, judge
@@ -109,8 +110,21 @@ def _hand_on(slot: Slot, world: World) -> Action | None:
     for pod in world.pods.values():
         if pod.slot == slot.number and _is_in_the_way(pod, slot):
             return _clear(pod, world)
-    job = admit(world) if slot.number < world.slot_count else None
+    job = admit(world) if slot.number < world.slot_count and not _others_have_no_room(slot, world) else None
     return None if job is None and slot.holder is None else AssignSlot(slot, job)
+
+
+def _others_have_no_room(slot: Slot, world: World) -> bool:
+    """Whether the holder of another slot waits for room in a quota: whoever is admitted meanwhile could only take it
+    away."""
+    others = (world.jobs.get(each.holder) for each in world.slots.values() if each.holder and each != slot)
+    return any(job is not None and _has_no_room(job) for job in others)
+
+
+def _has_no_room(job: Job) -> bool:
+    """Whether a quota refused the pod of the job's next run, as `requests.py` has written down."""
+    admitted, ready = find(job.status, ConditionType.ADMITTED), find(job.status, ConditionType.POD_READY)
+    return admitted is not None and admitted.reason == statuses.QUOTA_EXCEEDED and ready is None
 
 
 def _claimants(slot: Slot, world: World) -> Iterator[Job]:
@@ -151,11 +165,13 @@ def _may_begin(slot: Slot, job: Job, now: datetime) -> bool:
     return may_run(job) and not is_backing_off(job, now) and job.status.slot in (None, slot.number)
 
 
-def _make(slot: Slot, job: Job, world: World, retry_wait: RetryWait) -> Action:
+def _make(slot: Slot, job: Job, world: World, retry_wait: RetryWait) -> Action | None:
     """Run number `attempts` may have a pod that was recorded, never let go, and not seen yet."""
     status = job.status
     if status.slot == slot.number and status.pod_uid is not None and status.pod_uid not in world.gone:
         return LookForPods(job.uid, status.pod_uid)
+    if _has_no_room(job) and _is_overtaken(job, world):
+        return _hand_on(slot, world)
     refusal = _refusal(slot, job, world.now)
     if refusal is not None:
         return WriteStatus(job, statuses.failed_run(job, refusal, retry_wait(status.failures + 1), world.now))
@@ -164,13 +180,21 @@ def _make(slot: Slot, job: Job, world: World, retry_wait: RetryWait) -> Action:
     return MakePod(job, max(status.attempts, taken) + 1, slot.number)
 
 
+def _is_overtaken(job: Job, world: World) -> bool:
+    """Whether somebody waits who comes before the holder of a slot that can't begin anyway."""
+    first = admit(world)
+    return first is not None and order(first) < order(job)
+
+
 def _refusal(slot: Slot, job: Job, now: datetime) -> Failure | None:
-    """The failure of a run whose pod was refused, as `requests.py` has written down, until it was too late."""
+    """The failure of a run whose pod was refused, as `requests.py` has written down, until it was too late. Time in
+    which only a quota had no room does not count: it would have had none for others either."""
     found = find(job.status, ConditionType.POD_READY)
     if found is None or found.reason != statuses.REFUSED or slot.acquired is None:
         return None
     seconds = job.spec.start_deadline_seconds
-    if now < slot.acquired + timedelta(seconds=seconds):
+    begun = max(slot.acquired, aware(found.last_transition_time))
+    if now < begun + timedelta(seconds=seconds):
         return None
     return Failure(Reason.START_DEADLINE_EXCEEDED, f"No pod could be made within {seconds} s: {found.message}")
 
@@ -201,7 +225,7 @@ def stop_of(job: Job, pod: RunnerPod, now: datetime) -> Stop | None:
     if spec.suspend:
         return Stop(SUSPENDED, "spec.suspend is true: the run is told to stop.")
     if pod.started is None and now >= start_deadline(job, pod):
-        words = ": ".join(each for each in (pod.waiting_reason, pod.waiting_message) if each) or "no reason is given"
+        words = pod.waits_for or "no reason is given"
         message = f"The pod had not started after {spec.start_deadline_seconds} s: {words}."
         return Stop(Reason.START_DEADLINE_EXCEEDED, message)
     deadline = active_deadline(job, pod)

@@ -11,7 +11,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from darkroom_contract.names import Kind
-from darkroom_operator.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError, UnreachableError
+from darkroom_operator.errors import (
+    AlreadyExistsError,
+    ApiError,
+    ConflictError,
+    NotFoundError,
+    UnreachableError,
+    api_error,
+)
 from support.status_schema import faults as status_faults
 
 Json = dict[str, Any]
@@ -37,6 +44,11 @@ class SimulatedApi:
     forbidden: dict[str, Callable[[Json], bool]] = field(default_factory=dict)
     ignored: set[str] = field(default_factory=set)
     history: dict[str, list[Event]] = field(default_factory=lambda: {plural: [] for plural in PLURALS})
+    pod_quota: int | None = None
+    """How many pods that are not over a ResourceQuota allows."""
+    added_gate: str | None = None
+    """A scheduling gate that a webhook, such as Kueue's, adds to each new pod."""
+    quota_refusals: int = 0
 
     def forbid(self, request: str, which: Callable[[Json], bool]) -> None:
         """Refuse such requests from now on, when they are about what is meant."""
@@ -51,9 +63,29 @@ class SimulatedApi:
         if name in self.objects[plural]:
             raise AlreadyExistsError(f"create {plural}/{name}", 409, "AlreadyExists", "it exists")
         made = copy.deepcopy(document)
+        if plural == "pods":
+            self._admit_pod(made)
         created = self.now.replace(microsecond=0).isoformat()
         made["metadata"] |= {"uid": f"uid-{self.revision}", "namespace": "default", "creationTimestamp": created}
         return self._store("ADDED", plural, made)
+
+    def _admit_pod(self, pod: Json) -> None:
+        used = sum(not is_over(each) for each in self.objects["pods"].values())
+        if self.pod_quota is not None and used >= self.pod_quota:
+            self.quota_refusals += 1
+            name, counts = (
+                pod["metadata"]["name"],
+                f"requested: pods=1, used: pods={used}, limited: pods={self.pod_quota}",
+            )
+            message = f'pods "{name}" is forbidden: exceeded quota: darkroom-runner, {counts}'
+            raise api_error(f"create pods/{name}", 403, "Forbidden", message)
+        if self.added_gate is not None:
+            pod["spec"].setdefault("schedulingGates", []).append({"name": self.added_gate})
+
+    def remove_gate(self, name: str, gate: str, uid: str | None = None) -> Json:
+        kept = [each for each in self.get("pods", name)["spec"].get("schedulingGates", []) if each["name"] != gate]
+        identity = {} if uid is None else {"uid": uid}
+        return self.patch("pods", name, {"metadata": identity, "spec": {"schedulingGates": kept or None}})
 
     def get(self, plural: str, name: str) -> Json:
         if name not in self.objects[plural]:
@@ -100,6 +132,10 @@ class SimulatedApi:
         self.objects[plural][document["metadata"]["name"]] = document
         self.history[plural].append(Event(event, copy.deepcopy(document)))
         return copy.deepcopy(document)
+
+
+def is_over(pod: Json) -> bool:
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 
 def merged(document: Any, patch: Any) -> Any:
@@ -177,8 +213,8 @@ class SimulatedDoor:
     async def get_pod(self, name: str) -> Json:
         return await self._carry_out("get pod", lambda: self.api.get("pods", name))
 
-    async def patch_pod(self, name: str, patch: Json) -> Json:
-        return await self._carry_out("patch pod", lambda: self.api.patch("pods", name, patch))
+    async def remove_gate(self, name: str, uid: str, gate: str) -> Json:
+        return await self._carry_out("patch pod", lambda: self.api.remove_gate(name, gate, uid))
 
     async def delete_pod(self, name: str, uid: str, version: str) -> None:
         preconditions = {"uid": uid, "resourceVersion": version}

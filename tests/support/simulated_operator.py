@@ -16,9 +16,10 @@ from darkroom_operator.cluster import Cluster
 from darkroom_operator.errors import UnreachableError
 from darkroom_operator.reconcile import Reconciler
 from darkroom_operator.requests import Requests
+from darkroom_operator.runner_pod import GATE
 from darkroom_operator.settings import Settings
 from support.operator_worlds import success
-from support.simulated_api import PLURALS, SimulatedApi, SimulatedDoor
+from support.simulated_api import PLURALS, SimulatedApi, SimulatedDoor, is_over
 
 Json = dict[str, Any]
 KINDS = {kind.plural: kind for kind in Kind}
@@ -141,6 +142,9 @@ class SimulatedNode:
         return [pod["metadata"]["name"] for pod in self.api.all("pods") if _is_live(pod)]
 
     def start(self, name: str) -> None:
+        """The gates that others have added are removed first."""
+        for gate in self.api.get("pods", name)["spec"].get("schedulingGates", []):
+            self.api.remove_gate(name, gate["name"])
         state = {"running": {"startedAt": self.api.now.isoformat()}}
         self._report(name, "Running", state)
         self.api.patch("pods", name, {"spec": {"nodeName": "here"}})
@@ -180,5 +184,5 @@ class SimulatedNode:
 
 
 def _is_live(pod: Json) -> bool:
-    over = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
-    return not pod["spec"].get("schedulingGates") and not over
+    """Whatever gates others have added: they may remove them at any moment."""
+    return {"name": GATE} not in pod["spec"].get("schedulingGates", []) and not is_over(pod)

@@ -1,7 +1,7 @@
 """The rules that must never break, under whatever happens in whatever order: two operators that see the world late, are
 paused and killed between any two requests, nodes that come and go, users who change their minds.
 
-A few seconds by default; HYPOTHESIS_PROFILE=nightly looks for minutes.
+A few seconds by default, with 5,000 steps and more; HYPOTHESIS_PROFILE=nightly looks for minutes, at 100,000 and more.
 """
 
 import os
@@ -107,6 +107,14 @@ class OneAtATime(RuleBasedStateMachine):
         else:
             self.user.suspend(name, what == "suspend")
 
+    @rule(room=st.sampled_from([None, 0, 1]))
+    def an_administrator_sets_a_quota(self, room: int | None) -> None:
+        self.api.pod_quota = room
+
+    @rule(gate=st.sampled_from([None, "kueue.x-k8s.io/admission"]))
+    def a_webhook_adds_a_gate_to_new_pods(self, gate: str | None) -> None:
+        self.api.added_gate = gate
+
     @rule(data=st.data(), plural=st.sampled_from(["pods", "leases"]))
     def somebody_meddles(self, data: st.DataObject, plural: str) -> None:
         if objects := sorted(self.api.objects[plural]):
@@ -126,7 +134,8 @@ class OneAtATime(RuleBasedStateMachine):
         self.ends |= {uid: phase for uid, phase in phases.items() if phase in FINISHED}
 
     def teardown(self) -> None:
-        """Then nothing else goes wrong, and all comes to an end."""
+        """Then nothing else goes wrong, and all comes to an end. A quota that was set leaves room for one run."""
+        self.api.pod_quota = None if self.api.pod_quota is None else 1
         for _ in range(60):
             self.settle()
             if self.is_settled():
@@ -170,7 +179,7 @@ class TwoSlots(OneAtATime):
 def look(examples: int, steps: int) -> Any:
     nightly = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
     return settings(
-        max_examples=examples * (100 if nightly else 1),
+        max_examples=examples * (25 if nightly else 1),
         stateful_step_count=steps * (2 if nightly else 1),
         deadline=None,
         derandomize=not nightly,
@@ -181,8 +190,8 @@ def look(examples: int, steps: int) -> Any:
 
 
 TestOneAtATime = OneAtATime.TestCase
-TestOneAtATime.settings = look(80, 40)
+TestOneAtATime.settings = look(100, 40)
 TestTwoSlots = TwoSlots.TestCase
-TestTwoSlots.settings = look(40, 40)
+TestTwoSlots.settings = look(50, 40)
 
 pytestmark = pytest.mark.timeout(3600)

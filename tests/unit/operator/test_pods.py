@@ -10,8 +10,8 @@ from support.operator_worlds import a_job, a_training
 from darkroom_contract import environment, names
 from darkroom_contract.jobs import Job
 from darkroom_contract.runs import RunDocument
-from darkroom_operator.pods import GATE, runner_pod
-from darkroom_operator.runner_pod import read_pod
+from darkroom_operator.pods import runner_pod
+from darkroom_operator.runner_pod import GATE, read_pod
 from darkroom_operator.settings import Settings
 
 SETTINGS = Settings(runner_image="darkroom/runner:1", runner_secret="storage", termination_grace_seconds=90)

@@ -41,6 +41,15 @@ def test_a_pod_that_was_let_go_is_live_before_anything_runs() -> None:
     assert pod(phase="Pending").live
 
 
+def test_a_pod_that_only_others_hold_back_is_live_and_tells_whom_it_waits_for() -> None:
+    document = runner_pod(a_job("a"), 1, 0, Settings(runner_image="x"))
+    document["metadata"] |= {"uid": "u", "resourceVersion": "7", "creationTimestamp": "2026-11-25T12:00:00Z"}
+    document["spec"]["schedulingGates"] = [{"name": "kueue.x-k8s.io/admission"}]
+    found = read_pod(document)
+    assert (found.gated, found.foreign_gates, found.live) == (False, ("kueue.x-k8s.io/admission",), True)
+    assert "waits for the scheduling gate kueue.x-k8s.io/admission" in found.waits_for
+
+
 def test_a_running_pod_tells_since_when() -> None:
     found = pod(phase="Running", containerStatuses=container(RUNNING), conditions=[{"type": "Ready", "status": "True"}])
     assert found.started == datetime(2026, 11, 25, 12, 0, 5, tzinfo=UTC)

@@ -45,6 +45,8 @@ TURNS: dict[str, Callable[[], JobStatus]] = {
     "suspended from the start": lambda: statuses.waiting(a_job("a", suspend=True), None, NOW),
     "starting": lambda: statuses.starting(JOB, POD, NOW + timedelta(microseconds=7)),
     "refused": lambda: statuses.refused(JOB, "r" * 5000, NOW),
+    "without room in a quota": lambda: statuses.without_room(HELD, "q" * 5000, NOW),
+    "gated by others": lambda: statuses.running(HELD, replace(POD, foreign_gates=("g" * 300,) * 9), None, NOW),
     "unschedulable": lambda: statuses.running(HELD, replace(POD, waiting_message="w" * 5000), None, NOW),
     "running": lambda: statuses.running(HELD, running(POD), an_event(metrics={"loss": 0.1}), NOW),
     "on a lost node": lambda: statuses.running(HELD, replace(running(POD), lost=True), None, NOW),

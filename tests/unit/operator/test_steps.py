@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from support.operator_worlds import (
@@ -20,6 +21,7 @@ from support.operator_worlds import (
     success,
 )
 
+from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Reason
 from darkroom_contract.status import ConditionType, JobStatus, Phase
 from darkroom_operator import statuses
@@ -36,6 +38,7 @@ from darkroom_operator.actions import (
 )
 from darkroom_operator.conditions import find
 from darkroom_operator.runner_pod import RunnerPod
+from darkroom_operator.slot import Slot
 from darkroom_operator.steps import next_step
 from darkroom_operator.world import World
 
@@ -103,13 +106,73 @@ class TestTheWayToARun:
 
     def test_a_pod_that_can_t_be_made_in_time_counts_as_a_failed_run(self) -> None:
         job = a_job("job", start_deadline_seconds=20)
-        refused = replace(job, status=statuses.refused(job, "exceeded quota", NOW))
+        refused = replace(job, status=statuses.refused(job, "a webhook says no", NOW - timedelta(seconds=20)))
         status = written(a_world(refused, slot=a_slot(JOB)))
         ready = find(status, ConditionType.POD_READY)
         assert status.failures == 1
         assert ready is not None
         assert ready.reason == Reason.START_DEADLINE_EXCEEDED
-        assert "exceeded quota" in ready.message
+        assert "a webhook says no" in ready.message
+
+
+class TestAQuotaWithoutRoom:
+    """The API server refuses the pod: not yet."""
+
+    @staticmethod
+    def without_room(job: Job, minutes_ago: float = 0) -> Job:
+        return replace(job, status=statuses.without_room(job, "exceeded quota", NOW - timedelta(minutes=minutes_ago)))
+
+    def test_the_pod_is_asked_for_again_however_long_ago_it_was_first_refused(self) -> None:
+        job = self.without_room(a_job("job", start_deadline_seconds=20), minutes_ago=60)
+        assert step(a_world(job, slot=a_slot(JOB))) == MakePod(job, 1, 0)
+
+    def test_a_refusal_of_another_kind_has_the_whole_start_deadline_from_then_on(self) -> None:
+        job = self.without_room(a_job("job", start_deadline_seconds=20), minutes_ago=60)
+        slot = replace(a_slot(JOB), acquired=NOW - timedelta(minutes=61))
+        refused = replace(job, status=statuses.refused(job, "a webhook says no", NOW - timedelta(seconds=19)))
+        assert step(a_world(refused, slot=slot)) == MakePod(refused, 1, 0)
+        refused = replace(job, status=statuses.refused(job, "a webhook says no", NOW - timedelta(seconds=20)))
+        assert written(a_world(refused, slot=slot)).failures == 1
+
+    def test_the_slot_passes_to_who_comes_before_its_holder_in_the_queue(self) -> None:
+        slot, first = a_slot(JOB), a_job("first", priority=1)
+        assert step(a_world(self.without_room(JOB), OTHER, first, slot=slot)) == AssignSlot(slot, first)
+        assert isinstance(step(a_world(self.without_room(JOB), OTHER, slot=slot)), MakePod)
+
+    @pytest.mark.parametrize("change", [{"spec": a_job(suspend=True).spec}, {"deleting": True}])
+    def test_the_slot_passes_on_when_its_holder_may_not_run_any_more(self, change: dict[str, Any]) -> None:
+        slot = a_slot(JOB)
+        world = a_world(replace(self.without_room(JOB), **change), OTHER, slot=slot)
+        assert step(world) == AssignSlot(slot, OTHER)
+
+    def test_no_other_slot_is_given_away_meanwhile(self) -> None:
+        free = Slot(1, "lease-1", "7")
+        world = a_world(self.without_room(JOB), OTHER, slot=a_slot(JOB))
+        both = replace(world, slot_count=2, slots={**world.slots, 1: free})
+        assert next_step(free, both, retry_wait) is None
+        assert next_step(free, replace(both, jobs={**both.jobs, JOB.uid: JOB}), retry_wait) == AssignSlot(free, OTHER)
+
+
+class TestAGateOfSomebodyElse:
+    """Such as Kueue's."""
+
+    KUEUE = replace(POD, foreign_gates=("kueue.x-k8s.io/admission",))
+
+    def test_ours_is_removed_without_waiting_for_it(self) -> None:
+        pod = replace(self.KUEUE, gated=True)
+        assert step(a_world(holding(JOB, pod), slot=a_slot(JOB, pod), pods=(pod,))) == ReleasePod(pod)
+
+    def test_the_job_says_what_its_pod_waits_for(self) -> None:
+        ready = find(
+            written(a_world(holding(JOB, POD), slot=a_slot(JOB, POD), pods=(self.KUEUE,))), ConditionType.POD_READY
+        )
+        assert ready is not None
+        assert "kueue.x-k8s.io/admission" in ready.message
+
+    def test_a_pod_that_it_alone_holds_back_keeps_the_slot(self) -> None:
+        done = in_phase(JOB, Phase.FAILED, attempts=1)
+        slot = a_slot(JOB, POD)
+        assert isinstance(step(a_world(done, OTHER, slot=slot, pods=(self.KUEUE,))), DeletePod)
 
 
 class TestTheEndOfARun:
