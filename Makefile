@@ -16,7 +16,7 @@ SEED   ?= 1
 SEEDS  ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check generate conformance stories chaos bench constraints clean
+.PHONY: help setup demo up test check generate golden conformance stories chaos bench constraints clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -45,11 +45,14 @@ check: setup ## Style, types, import contracts, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/unit/contract/test_crd.py tests/unit/contract/test_reference.py
+	$(BIN)/python -m pytest -q tests/unit/contract/test_crd.py tests/unit/contract/test_reference.py tests/chart/test_crds.py
 
-generate: setup ## Write crds/ and docs/reference.md from the models in contract/
-	$(BIN)/python -m darkroom_contract.crd crds
+generate: setup ## Write the CRDs (crds/, chart) and docs/reference.md from the models in contract/
+	$(BIN)/python -m darkroom_contract.crd crds charts/darkroom/files/crds
 	$(BIN)/python -m darkroom_contract.reference docs/reference.md
+
+golden: setup ## Write tests/chart/golden anew: what the chart makes of its default values
+	DARKROOM_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/chart/test_golden.py
 
 conformance: setup ## Hold an API server to what Darkroom relies on: the one KUBECONFIG names, or the embedded one
 	$(BIN)/python -m pytest tests/conformance

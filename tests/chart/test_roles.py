@@ -1,0 +1,171 @@
+"""The Roles grant what the code asks for, and nothing that it doesn't.
+
+What the code asks for is found out by asking: every method of each door to the API server is called on a server that
+writes the requests down. That it suffices in earnest is shown by test_lifecycle.py, with RBAC enforced.
+"""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import kopf
+import pytest
+from support.chart import CASES, Json, render, rendered
+from support.recording_api import Access, RecordingApi, allows, grants, recording_api
+
+from darkroom_contract.jobs import read_job
+from darkroom_contract.names import Kind, slot_lease_name
+from darkroom_gateway.cluster import Cluster as GatewayCluster
+from darkroom_gateway.settings import Settings as GatewaySettings
+from darkroom_local.kubeconfig import write_kubeconfig
+from darkroom_operator import handlers
+from darkroom_operator.cluster import Cluster as OperatorCluster
+from darkroom_operator.leadership import LEASE
+
+NAMESPACE, NOW = "studio", "2026-11-27T12:00:00Z"
+WATCHED = (*handlers.JOBS.values(), handlers.PODS, handlers.LEASES)
+"""What kopf lists and watches."""
+
+
+@pytest.fixture(scope="module")
+def operator_accesses() -> set[Access]:
+    with recording_api() as api:
+        asyncio.run(_ask_all_of_the_operator(api))
+        kopfs = {Access(verb, group, plural) for group, _, plural in WATCHED for verb in ("list", "watch")}
+        return api.accesses | kopfs
+
+
+async def _ask_all_of_the_operator(api: RecordingApi) -> None:
+    async with OperatorCluster(NAMESPACE, lambda: kopf.ConnectionInfo(server=api.url)) as cluster:
+        for call in _calls(cluster):
+            answer: Any = call()
+            if isinstance(answer, AsyncIterator):
+                [page async for page in answer]
+            elif isinstance(answer, Awaitable):
+                await answer
+
+
+@pytest.fixture(scope="module")
+def gateway_accesses(tmp_path_factory: pytest.TempPathFactory) -> set[Access]:
+    with recording_api() as api:
+        kubeconfig: Path = tmp_path_factory.mktemp("gateway") / "kubeconfig"
+        # Without the token in its path, which is the embedded API server's own way.
+        text = write_kubeconfig(api.url, "token", NAMESPACE).replace(f"{api.url}/token", api.url)
+        kubeconfig.write_text(text)
+        cluster = GatewayCluster(GatewaySettings(namespace=NAMESPACE, kubeconfig=str(kubeconfig)))
+        for call in _calls(cluster):
+            call()
+        cluster.close()
+        return api.accesses
+
+
+def _calls(door: Any) -> Iterator[Callable[[], Any]]:
+    """Every public method of a door, with all that its parameters may mean for RBAC."""
+    for name, method in inspect.getmembers(door, inspect.ismethod):
+        if name.startswith("_") or name == "close":
+            continue
+        for kind in Kind:
+            for called in (LEASE, slot_lease_name(0)) if "lease" in name else ("x",):
+                known = _arguments(kind, called)
+                parameters = inspect.signature(method).parameters.values()
+                wanted = [each.name for each in parameters if each.default is each.empty]
+                assert set(wanted) <= known.keys(), f"{name} takes what this test does not know: teach it"
+                yield lambda method=method, wanted=wanted, known=known: method(**{each: known[each] for each in wanted})
+
+
+def _arguments(kind: Kind, name: str) -> Json:
+    train: Json = {"modelId": "m", "dataset": {"uri": "s3://darkroom/k/"}} if kind is Kind.TRAIN else {}
+    document: Json = {
+        "apiVersion": "darkroom.dev/v1alpha1",
+        "kind": kind.value,
+        "metadata": {"name": "x", "namespace": NAMESPACE, "uid": "u", "resourceVersion": "1", "creationTimestamp": NOW},
+        "spec": {"prompt": "a red circle", **train},
+    }
+    job = read_job(document)
+    patches: Json = {"patch": {}, "manifest": {}, "document": document, "selector": {"a": "b"}, "gate": "g"}
+    return {"kind": kind, "name": name, "uid": "u", "version": "1", "job": job, **patches}
+
+
+def _rules(case: str, component: str) -> list[Json]:
+    found: list[Json] = rendered(case).one("Role", f"darkroom-{component}")["rules"]
+    return found
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_operator_may_do_what_it_asks_for(case: str, operator_accesses: set[Access]) -> None:
+    assert _refused(_rules(case, "operator"), operator_accesses) == []
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_gateway_may_do_what_it_asks_for(case: str, gateway_accesses: set[Access]) -> None:
+    assert _refused(_rules(case, "gateway"), gateway_accesses) == []
+
+
+def _refused(rules: list[Json], accesses: set[Access]) -> list[Access]:
+    return sorted(access for access in accesses if not any(allows(rule, access) for rule in rules))
+
+
+def test_the_operator_may_do_nothing_else(operator_accesses: set[Access]) -> None:
+    assert _unused(_rules("default", "operator"), operator_accesses) == []
+
+
+def test_the_gateway_may_do_nothing_else(gateway_accesses: set[Access]) -> None:
+    assert _unused(_rules("default", "gateway"), gateway_accesses) == []
+
+
+def _unused(rules: list[Json], accesses: set[Access]) -> list[Access]:
+    asked = {Access(each.verb, each.group, each.resource) for each in accesses}
+    return sorted(grant for rule in rules for grant in grants(rule) if grant not in asked)
+
+
+def test_rights_end_at_the_namespace() -> None:
+    for case in CASES:
+        assert rendered(case).of_kind("ClusterRoleBinding") == []
+        for binding in rendered(case).of_kind("RoleBinding"):
+            assert binding["roleRef"]["kind"] == "Role"
+            assert [subject["namespace"] for subject in binding["subjects"]] == [NAMESPACE]
+
+
+def test_nobody_may_read_a_secret_and_no_rule_is_a_wildcard() -> None:
+    for case in CASES:
+        for role in [*rendered(case).of_kind("Role"), *rendered(case).of_kind("ClusterRole")]:
+            for rule in role["rules"]:
+                assert "secrets" not in rule["resources"]
+                assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+
+
+def test_the_operator_may_write_its_own_leases_only() -> None:
+    patch = Access("patch", "coordination.k8s.io", "leases", "somebody-elses")
+    assert not any(allows(rule, patch) for rule in _rules("default", "operator"))
+
+
+def test_every_slot_has_its_lease_among_them() -> None:
+    for slots in (1, 16, 40):
+        rules = render({"operator": {"slots": slots}}).one("Role", "darkroom-operator")["rules"]
+        last = Access("patch", "coordination.k8s.io", "leases", slot_lease_name(slots - 1))
+        assert any(allows(rule, last) for rule in rules)
+
+
+def test_bindings_are_to_the_accounts_of_the_pods() -> None:
+    for case in CASES:
+        for component in ("operator", "gateway"):
+            account = rendered(case).deployment(component)["spec"]["template"]["spec"]["serviceAccountName"]
+            [subject] = rendered(case).one("RoleBinding", f"darkroom-{component}")["subjects"]
+            assert (subject["kind"], subject["name"]) == ("ServiceAccount", account)
+            assert rendered(case).has("ServiceAccount", account)
+
+
+def test_rights_may_be_somebody_elses_to_give() -> None:
+    without = render({"rbac": {"create": False}, "operator": {"serviceAccount": {"create": False, "name": "theirs"}}})
+    assert without.of_kind("Role") == without.of_kind("RoleBinding") == []
+    assert without.deployment("operator")["spec"]["template"]["spec"]["serviceAccountName"] == "theirs"
+
+
+def test_the_admission_plugin_for_owners_is_served_when_asked_for() -> None:
+    """It wants `update` on the finalizers of an owner whose deletion a pod blocks; no request of ours is one."""
+    given = render({"rbac": {"ownerReferencesPermissionEnforcement": True}})
+    rules = given.one("Role", "darkroom-operator")["rules"]
+    for kind in Kind:
+        assert any(allows(rule, Access("update", "darkroom.dev", f"{kind.plural}/finalizers", "x")) for rule in rules)
