@@ -1,7 +1,8 @@
-"""Reads the few objects that kubectl can only send as protobuf: what `kubectl create` makes of words alone.
+"""Reads the few objects that clients only send as protobuf: what `kubectl create` makes of words alone.
 
 `kubectl create secret`, `configmap`, `namespace`, `serviceaccount`, `role`, `rolebinding` and the like, `kubectl create
-token` and `kubectl auth`; everything that comes from a file comes as JSON. Called by `requests.py`.
+token` and `kubectl auth`, and how Helm deletes its releases; everything that comes from a file comes as JSON. Called by
+`requests.py`.
 https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding
 """
 
@@ -63,6 +64,14 @@ MESSAGES: dict[str, dict[int, Field]] = {
     },
     "Namespace": {1: Field("metadata", "Metadata")},
     "ServiceAccount": {1: Field("metadata", "Metadata")},
+    "DeleteOptions": {
+        1: Field("gracePeriodSeconds", "number"),
+        2: Field("preconditions", "Preconditions"),
+        3: Field("orphanDependents", "flag"),
+        4: Field("propagationPolicy", "text"),
+        5: Field("dryRun", "text", repeated=True),
+    },
+    "Preconditions": {1: Field("uid", "text"), 2: Field("resourceVersion", "text")},
     "TokenRequest": {1: Field("metadata", "Metadata"), 2: Field("spec", "TokenRequestSpec")},
     "TokenRequestSpec": {
         1: Field("audiences", "text", repeated=True),
@@ -128,7 +137,7 @@ def read(body: bytes) -> Json:
         kind = identity.get("kind", "")
         if kind not in MESSAGES:
             raise UnreadableError(f"{kind} is not read from protobuf here: send it as JSON, with kubectl apply -f")
-        return {**identity, **_message(kind, parts[2])}
+        return {**identity, **_message(kind, parts.get(2, b""))}
     except (KeyError, IndexError, TypeError, UnicodeDecodeError) as error:
         raise UnreadableError(f"the body is not protobuf as Kubernetes writes it: {error!r}") from error
 

@@ -1,0 +1,45 @@
+"""`helm test` on the local node: a hook's pod runs, its outcome is told, its log is read."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import helm_python as helm
+import pytest
+from support.sample_chart import write_chart
+
+RELEASE = "sample"
+POD = f"{RELEASE}-test"
+SECONDS = 60
+
+
+@pytest.fixture
+def config(api: Any, node: Any, tmp_path: Path) -> Iterator[helm.Config]:
+    with helm.Config(kubeconfig_path=api.kubeconfig, namespace=api.namespace) as opened:
+        opened.install(str(write_chart(tmp_path, f"{api.namespace}.example.com")), RELEASE)
+        yield opened
+        opened.uninstall(RELEASE)
+
+
+def run_tests(config: helm.Config, api: Any, node: Any, wait: Any) -> Any:
+    """The test, while somebody does what a scheduler does: this node takes runner pods only."""
+    with ThreadPoolExecutor(1) as helm_thread:
+        told = helm_thread.submit(config.test, RELEASE, timeout=SECONDS, logs=True)
+        wait(lambda: api.pod(POD), "the hook's pod is there")
+        binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": POD}, "target": {"name": node.name}}
+        api.request("POST", f"/api/v1/namespaces/{api.namespace}/pods/{POD}/binding", json=binding)
+        return told.result(timeout=SECONDS)
+
+
+def test_a_test_that_passes_says_so_and_leaves_nothing(config: helm.Config, api: Any, node: Any, wait: Any) -> None:
+    node.program("check", "import sys; print('checked', sys.argv[1])")
+    told = run_tests(config, api, node, wait)
+    assert "checked sample" in told["logs"]
+    wait(lambda: api.pod(POD) is None, "the hook's pod is gone")
+
+
+def test_a_test_that_fails_says_so(config: helm.Config, api: Any, node: Any, wait: Any) -> None:
+    node.program("check", "raise SystemExit(3)")
+    with pytest.raises(helm.HelmReleaseError, match=f"{POD}.*failed"):
+        run_tests(config, api, node, wait)
