@@ -6,20 +6,43 @@ from darkroom_contract.names import API_VERSION, RUNNER_CONTAINER
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 from darkroom_operator.documents import Json
+from darkroom_operator.pod_layout import SCRATCH_DIR, SCRATCH_VOLUME, TERMINATION_LOG
 from darkroom_operator.runner_pod import GATE, LABEL_SLOT
 from darkroom_operator.settings import Settings
+from darkroom_operator.strategic_merge import merge
 
 COMMAND = "darkroom-runner"
 MANAGER = "darkroom-operator"
-TERMINATION_MESSAGE_PATH = "/dev/termination-log"
-SCRATCH_VOLUME = "scratch"
-SCRATCH_DIR = "/scratch"
 USER_ID = 65532
 """`nonroot`, as distroless images number it."""
+POD_SECURITY: Json = {
+    "runAsNonRoot": True,
+    "runAsUser": USER_ID,
+    "runAsGroup": USER_ID,
+    "fsGroup": USER_ID,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+CONTAINER_SECURITY: Json = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
 
 
 def runner_pod(job: Job, attempt: int, slot: int, settings: Settings) -> Json:
-    """The manifest of the pod of run number `attempt`."""
+    """The manifest of the pod of run number `attempt`: the cluster's template, and over it what Darkroom decides. Only
+    a `securityContext` is the other way round; `runner_template.py` has made sure that it is no weaker."""
+    template = settings.runner_template
+    pod = merge(template, _own_pod(job, attempt, slot, settings))
+    below = template.get("spec") or {}
+    [container_below] = below.get("containers") or [{}]
+    spec = pod["spec"]
+    spec["securityContext"] = POD_SECURITY | below.get("securityContext", {})
+    spec["containers"][0]["securityContext"] = CONTAINER_SECURITY | container_below.get("securityContext", {})
+    return pod
+
+
+def _own_pod(job: Job, attempt: int, slot: int, settings: Settings) -> Json:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -35,17 +58,16 @@ def runner_pod(job: Job, attempt: int, slot: int, settings: Settings) -> Json:
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "terminationGracePeriodSeconds": settings.termination_grace_seconds,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": USER_ID,
-                "runAsGroup": USER_ID,
-                "fsGroup": USER_ID,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
             "containers": [_container(job, attempt, settings)],
-            "volumes": [{"name": SCRATCH_VOLUME, "emptyDir": {}}],
+            "volumes": _volumes(settings.runner_template),
         },
     }
+
+
+def _volumes(template: Json) -> list[Json]:
+    """The run's scratch, unless the cluster has another for it."""
+    given = {each["name"] for each in (template.get("spec") or {}).get("volumes") or []}
+    return [] if SCRATCH_VOLUME in given else [{"name": SCRATCH_VOLUME, "emptyDir": {}}]
 
 
 def run_document(job: Job, attempt: int, settings: Settings) -> RunDocument:
@@ -98,17 +120,12 @@ def _container(job: Job, attempt: int, settings: Settings) -> Json:
         "command": [COMMAND],
         "env": [
             {"name": environment.RUN, "value": run},
-            {"name": environment.TERMINATION_MESSAGE_PATH, "value": TERMINATION_MESSAGE_PATH},
+            {"name": environment.TERMINATION_MESSAGE_PATH, "value": TERMINATION_LOG},
             {"name": environment.SCRATCH_DIR, "value": SCRATCH_DIR},
             {"name": "HOME", "value": SCRATCH_DIR},
         ],
         "envFrom": [{"secretRef": {"name": settings.runner_secret}}] if settings.runner_secret else [],
         "resources": {"limits": gpu, "requests": gpu} if settings.gpu_count else {},
-        "terminationMessagePath": TERMINATION_MESSAGE_PATH,
+        "terminationMessagePath": TERMINATION_LOG,
         "volumeMounts": [{"name": SCRATCH_VOLUME, "mountPath": SCRATCH_DIR}],
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
     }

@@ -4,13 +4,15 @@ How the API server is reached is not here: `connection.py` finds that by kubectl
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Self, TypeVar
 
 from darkroom_contract import environment as names
 from darkroom_contract.specs import MAX_SECONDS
+from darkroom_operator.documents import Json
 from darkroom_operator.errors import SettingsError
+from darkroom_operator.runner_template import VARIABLE, read_template
 
 T = TypeVar("T")
 
@@ -31,6 +33,9 @@ class Settings:
     """DARKROOM_NAMESPACE, whose jobs are run, and where pods and leases are made. One operator serves one namespace."""
     slots: int = 1
     """DARKROOM_SLOTS: how many jobs run at a time. One, since there is one GPU."""
+    runner_template: Json = field(default_factory=dict)
+    """DARKROOM_RUNNER_TEMPLATE: a YAML file, a partial PodTemplateSpec that is laid under the pod of each run: where it
+    is put, and what it gets to see. Checked by `runner_template.py`, which says what may be in it."""
     runner_secret: str | None = None
     """DARKROOM_RUNNER_SECRET: a Secret whose keys become the runner's environment: storage, Redis, model root."""
     gpu_resource: str = "nvidia.com/gpu"
@@ -70,6 +75,7 @@ class Settings:
             "runner_image": environment.get("DARKROOM_RUNNER_IMAGE"),
             "namespace": environment.get("DARKROOM_NAMESPACE"),
             "slots": _read(environment, "DARKROOM_SLOTS", _at_least_one),
+            "runner_template": _read(environment, VARIABLE, read_template),
             "runner_secret": environment.get("DARKROOM_RUNNER_SECRET"),
             "gpu_resource": environment.get("DARKROOM_GPU_RESOURCE"),
             "gpu_count": _read(environment, "DARKROOM_GPU_COUNT", _at_least_zero),
@@ -87,7 +93,17 @@ class Settings:
         }
         if not given["runner_image"]:
             raise SettingsError("DARKROOM_RUNNER_IMAGE is not set: name the image that has darkroom-runner in it.")
-        return cls(**{name: value for name, value in given.items() if value not in (None, "")})  # type: ignore[arg-type]
+        settings = cls(**{name: value for name, value in given.items() if value not in (None, "")})  # type: ignore[arg-type]
+        settings._require_one_word_on_gpus()
+        return settings
+
+    def _require_one_word_on_gpus(self) -> None:
+        containers = (self.runner_template.get("spec") or {}).get("containers") or []
+        resources: Json = containers[0].get("resources") or {} if containers else {}
+        for kind in ("limits", "requests"):
+            if self.gpu_count and self.gpu_resource in (resources.get(kind) or {}):
+                where = f"{VARIABLE}: spec.containers[0].resources.{kind}.{self.gpu_resource}"
+                raise SettingsError(f"{where}: it can't be set here: set DARKROOM_GPU_COUNT.")
 
     @property
     def renew_seconds(self) -> float:
