@@ -1,0 +1,180 @@
+"""Every variable that the chart sets is one that the code reads; whatever the code reads, the chart can set."""
+
+import base64
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.chart import CASES, Json, only_container, plain_environment, render, rendered
+
+from darkroom_contract import environment
+from darkroom_gateway.settings import BusyPolicy
+from darkroom_gateway.settings import Settings as GatewaySettings
+from darkroom_operator.settings import Settings as OperatorSettings
+from darkroom_runner.settings import Settings as RunnerSettings
+
+S3_LOGIN = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+"""Read by boto3."""
+HUB = {"HF_TOKEN", "HF_HOME", "HF_ENDPOINT", "HF_HUB_OFFLINE"}
+"""Read by huggingface_hub."""
+SET_BY_THE_OPERATOR = {environment.RUN, environment.SCRATCH_DIR}
+IN_EVERYTHING = {"NO_PROXY", "OMP_NUM_THREADS", "HTTPS_PROXY", "TMPDIR"}
+"""Of the user's own making there, or the system's."""
+OUTSIDE_OF_A_CLUSTER = {"KUBECONFIG"}
+
+
+class Environment(Mapping[str, str]):
+    """Variables, and which were looked at."""
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        self._given = given
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.read.add(name)
+        return self._given[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._given)
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+
+def _whole(pod: Json) -> dict[str, str]:
+    """All variables; what comes from elsewhere has its source in place of a value."""
+    return {
+        each["name"]: each.get("value", f"from {each.get('valueFrom')}") for each in only_container(pod).get("env", [])
+    }
+
+
+def _of(component: str) -> set[str]:
+    names = {name for case in CASES for name in _whole(rendered(case).deployment(component)["spec"]["template"])}
+    opened = render({"gateway": {"apiKeys": {"open": True}}, "redis": {"url": "redis://redis:6379/0"}})
+    return names | _whole(opened.deployment(component)["spec"]["template"]).keys()
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Callable[[str, str], dict[str, str]]:
+    """The variables of a component in a case, the runner template in a file of this machine."""
+
+    def variables(case: str, component: str) -> dict[str, str]:
+        given = _whole(_pod(case, component))
+        if "DARKROOM_RUNNER_TEMPLATE" in given:
+            assert given["DARKROOM_RUNNER_TEMPLATE"] == "/etc/darkroom/runner-template.yaml"
+            file = tmp_path / f"{case}.yaml"
+            file.write_text(yaml.safe_dump(rendered(case).runner_template()), encoding="utf-8")
+            given["DARKROOM_RUNNER_TEMPLATE"] = str(file)
+        return given
+
+    return variables
+
+
+def _read(settings: Any, given: Mapping[str, str]) -> set[str]:
+    looked_at = Environment(given)
+    settings.from_environment(looked_at)
+    return looked_at.read
+
+
+def test_the_operators(told: Callable[[str, str], dict[str, str]]) -> None:
+    read = _read(OperatorSettings, told("default", "operator"))
+    assert _of("operator") - IN_EVERYTHING == read - OUTSIDE_OF_A_CLUSTER
+
+
+def test_the_gateways(told: Callable[[str, str], dict[str, str]]) -> None:
+    read = _read(GatewaySettings, told("default", "gateway"))
+    assert _of("gateway") - IN_EVERYTHING - S3_LOGIN == read - OUTSIDE_OF_A_CLUSTER
+
+
+def test_the_runners() -> None:
+    given = {environment.RUN: "{}", environment.S3_BUCKET: "b"}
+    read = _read(RunnerSettings, given)
+    names: set[str] = set()
+    for case in CASES:
+        names |= _runner_secret(case).keys()
+        names |= {each["name"] for each in rendered(case).runner_template()["spec"]["containers"][0]["env"]}
+    assert names - IN_EVERYTHING - S3_LOGIN - HUB == read - SET_BY_THE_OPERATOR
+    assert names >= HUB | S3_LOGIN
+
+
+def _runner_secret(case: str) -> dict[str, str]:
+    secret = rendered(case).one("Secret", "darkroom-runner")
+    encoded = {key: base64.b64decode(value).decode() for key, value in secret.get("data", {}).items()}
+    return encoded | secret.get("stringData", {})
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_operator_and_gateway_take_what_they_are_told(case: str, told: Callable[[str, str], dict[str, str]]) -> None:
+    """Neither raises; the operator has read the template of its runners, too."""
+    gateway = GatewaySettings.from_environment(told(case, "gateway"))
+    operator = OperatorSettings.from_environment(told(case, "operator"))
+    assert gateway.namespace == operator.namespace == "studio"
+    assert operator.runner_template == rendered(case).runner_template()
+
+
+def test_values_arrive_in_the_settings(told: Callable[[str, str], dict[str, str]]) -> None:
+    gateway = GatewaySettings.from_environment(told("everything", "gateway"))
+    assert gateway.busy_policy is BusyPolicy.REJECT
+    assert (gateway.host, gateway.port, gateway.metrics_port) == ("::", 8000, 9090)
+    assert (gateway.link_seconds, gateway.max_upload_bytes) == (604800, 104857600)
+    assert gateway.s3_public_endpoint_url == "https://s3.example.com"
+    operator = OperatorSettings.from_environment(told("everything", "operator"))
+    assert (operator.slots, operator.lease_seconds, operator.retry_base_seconds) == (20, 10, 0.5)
+    assert (operator.gpu_resource, operator.gpu_count) == ("nvidia.com/mig-3g.40gb", 2)
+    assert operator.runner_image == "registry.example.com:5000/darkroom/runner:0.1.0-cu128"
+    assert (operator.default_base_model, operator.default_video_base_model) == ("sdxl", "svd")
+    assert operator.termination_grace_seconds == 300
+
+
+def _pod(case: str, component: str) -> Json:
+    found: Json = rendered(case).deployment(component)["spec"]["template"]
+    return found
+
+
+def test_ports_are_those_that_the_programs_listen_on() -> None:
+    for component, names in (
+        ("gateway", {"http": "DARKROOM_GATEWAY_PORT", "metrics": "DARKROOM_GATEWAY_METRICS_PORT"}),
+        ("operator", {"metrics": "DARKROOM_HEALTH_PORT"}),
+    ):
+        pod = _pod("default", component)
+        ports = {port["name"]: str(port["containerPort"]) for port in only_container(pod)["ports"]}
+        assert ports == {port: plain_environment(pod)[variable] for port, variable in names.items()}
+
+
+def test_a_leader_is_called_as_its_pod() -> None:
+    [identity] = [
+        each
+        for each in only_container(_pod("default", "operator"))["env"]
+        if each["name"] == "DARKROOM_OPERATOR_IDENTITY"
+    ]
+    assert identity["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+
+
+def test_what_is_in_the_users_secrets_is_taken_from_there_alone() -> None:
+    """Of a Secret with more in it, nothing else reaches a process."""
+    gateway = _pod("typical", "gateway")
+    assert "envFrom" not in only_container(gateway)
+    sources = {
+        each["name"]: each["valueFrom"]["secretKeyRef"]
+        for each in only_container(gateway)["env"]
+        if "secretKeyRef" in each.get("valueFrom", {})
+    }
+    assert sources == {
+        "AWS_ACCESS_KEY_ID": {"name": "darkroom-s3", "key": "AWS_ACCESS_KEY_ID"},
+        "AWS_SECRET_ACCESS_KEY": {"name": "darkroom-s3", "key": "AWS_SECRET_ACCESS_KEY"},
+        "DARKROOM_REDIS_URL": {"name": "darkroom-redis", "key": "DARKROOM_REDIS_URL"},
+    }
+    runner = rendered("typical").runner_template()["spec"]["containers"][0]["env"]
+    assert {"AWS_SECRET_ACCESS_KEY", "DARKROOM_REDIS_URL", "HF_TOKEN"} <= {each["name"] for each in runner}
+    assert environment.REDIS_URL not in _runner_secret("typical")
+
+
+def test_storage_and_redis_of_the_tryout_are_found_by_all() -> None:
+    gateway, runner = plain_environment(_pod("tryout", "gateway")), _runner_secret("tryout")
+    for name in (environment.S3_ENDPOINT_URL, environment.S3_BUCKET, environment.REDIS_URL):
+        assert gateway[name] == runner[name]
+    assert runner[environment.S3_ENDPOINT_URL] == "http://darkroom-s3.studio.svc:8333"
+    assert rendered("tryout").one("Service", "darkroom-s3")["spec"]["ports"][0]["port"] == 8333
+    assert runner[environment.REDIS_URL] == "redis://darkroom-valkey.studio.svc:6379/0"
