@@ -90,6 +90,10 @@ SHAPES: dict[str, Schema] = {
         )
     ),
 }
+WORKLOAD = _object(
+    spec=_object(selector=_object(matchLabels=TEXT_MAP), template=_object(metadata=_object(labels=TEXT_MAP))),
+    status={"type": ["object", "null"]},
+)
 RULES = _list(verbs=TEXTS, apiGroups=TEXTS, resources=TEXTS, resourceNames=TEXTS, nonResourceURLs=TEXTS)
 BINDING = _object(
     subjects=_list(kind=TEXT, apiGroup=TEXT, name=TEXT, namespace=TEXT),
@@ -107,6 +111,7 @@ REVIEW = _object(
     )
 )
 SHAPES |= {
+    **{f"apps/{plural}": WORKLOAD for plural in ("daemonsets", "deployments", "replicasets", "statefulsets")},
     "/resourcequotas": _object(
         spec=_object(
             hard={"type": ["object", "null"], "additionalProperties": {"type": ["string", "number"]}},

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from darkroom_local.apiserver import customtype, leases, pods, priorities, quotas, roles
+from darkroom_local.apiserver import customtype, leases, pods, priorities, quotas, roles, unchangeable
 from darkroom_local.apiserver.documents import Json, clone, meta, now, same_but
 from darkroom_local.apiserver.envelope import drop_unknown_metadata, undecodable
 from darkroom_local.apiserver.errors import (
@@ -173,6 +173,12 @@ FILL_IN: dict[str, Callable[[Json], None]] = {
 """Defaults of built-in kinds, in place."""
 
 CHECKS: dict[str, Callable[[Json, Json | None], list[Cause]]] = {
+    **{f"apps/{plural}": unchangeable.check_workload for plural in ("daemonsets", "deployments", "replicasets")},
+    "apps/statefulsets": unchangeable.check_workload,
+    "batch/jobs": unchangeable.check_job,
+    "/configmaps": unchangeable.check_config_map,
+    "/persistentvolumeclaims": unchangeable.check_claim,
+    "/secrets": unchangeable.check_secret,
     "/pods": pods.check,
     "/resourcequotas": quotas.check,
     "coordination.k8s.io/leases": leases.check,

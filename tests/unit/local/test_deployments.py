@@ -38,10 +38,16 @@ def _install(api: Api) -> None:
     api.made(f"rolebindings.{RBAC}", {"metadata": {"name": "reads"}, **binding})
     api.made("secrets", {"metadata": {"name": "keys"}, "stringData": {"default": "first key", "unused": "x"}})
     api.made("configmaps", {"metadata": {"name": "settings"}, "data": {"LEVEL": "info", "template.yaml": "spec: {}"}})
-    api.made("deployments.apps/v1", {"metadata": {"name": "gateway"}, "spec": {"template": _template()}})
+    api.made("deployments.apps/v1", a_deployment("gateway"))
 
 
-def _template(**spec: Any) -> Json:
+def a_deployment(name: str, **spec: Any) -> Json:
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": {**_pod_spec(), **spec}}
+    return {"metadata": {"name": name}, "spec": {"selector": {"matchLabels": labels}, "template": template}}
+
+
+def _pod_spec() -> Json:
     container = {
         "name": "gateway",
         "image": "registry.invalid/gateway:1",
@@ -63,7 +69,7 @@ def _template(**spec: Any) -> Json:
         {"name": "keys", "secret": {"secretName": "keys", "items": [{"key": "default", "path": "default"}]}},
         {"name": "template", "configMap": {"name": "settings"}},
     ]
-    return {"spec": {"serviceAccountName": "gateway", "containers": [container], "volumes": volumes, **spec}}
+    return {"serviceAccountName": "gateway", "containers": [container], "volumes": volumes}
 
 
 def said(running: RunningDeployment) -> Json:
@@ -107,7 +113,6 @@ def test_it_may_do_what_its_service_account_may(api: Api, tmp_path: Path) -> Non
 
 
 def test_without_a_token_mounted_it_knows_no_cluster(api: Api, tmp_path: Path) -> None:
-    spec = {"template": _template(automountServiceAccountToken=False)}
-    api.made("deployments.apps/v1", {"metadata": {"name": "alone"}, "spec": spec})
+    api.made("deployments.apps/v1", a_deployment("alone", automountServiceAccountToken=False))
     with run_deployment(api, "default", "alone", root=tmp_path) as running:
         assert "KUBECONFIG" not in said(running)["env"]
