@@ -1,9 +1,13 @@
-"""The marks of a deletion: when, after which grace, and what is to become of the dependents. Pure; used by verbs."""
+"""The marks of a deletion: when, after which grace, and what is to become of the dependents; and its preconditions.
+
+Pure; used by verbs.
+"""
 
 from datetime import UTC, datetime, timedelta
 
 from darkroom_local.apiserver import pods
 from darkroom_local.apiserver.documents import Json, clone
+from darkroom_local.apiserver.errors import conflict
 from darkroom_local.apiserver.registry import Resource
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
@@ -25,6 +29,15 @@ def marked(resource: Resource, old: Json, request: Json) -> Json:
     if resource.plural == "namespaces":
         dying["status"] = {"phase": "Terminating"}
     return dying
+
+
+def check_preconditions(resource: Resource, old: Json, preconditions: Json) -> None:
+    """Raises 409 when it is another object than the one that is to be deleted, or in another state."""
+    for field in ("uid", "resourceVersion"):
+        wanted, actual = preconditions.get(field), old["metadata"][field]
+        if wanted and wanted != actual:
+            why = f"the {field} in the precondition ({wanted}) does not match the {field} in record ({actual})"
+            raise conflict(resource.plural, resource.group, old["metadata"]["name"], f"Precondition failed: {why}")
 
 
 def _follow_policy(metadata: Json, policy: str | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from darkroom_local.apiserver import admission, customtype, objects, pods, priorities, quotas
 from darkroom_local.apiserver.apply import same_managers, server_side_apply, track
-from darkroom_local.apiserver.deletion import marked
+from darkroom_local.apiserver.deletion import check_preconditions, marked
 from darkroom_local.apiserver.documents import Json, clone, is_being_deleted, now, owners
 from darkroom_local.apiserver.envelope import check_envelope
 from darkroom_local.apiserver.errors import (
@@ -82,7 +82,9 @@ class Api:
             self._serve(definition)
         for name in KEPT_NAMESPACES:
             if store.get(NAMESPACES, "", name) is None:
-                self._create_namespace(name)
+                self._make("namespaces", name)
+        for namespace in store.items(NAMESPACES):
+            self._furnish(namespace)
 
     def get(self, place: Place) -> Json:
         document = self.store.get(place.resource.collection, place.namespace, place.name)
@@ -156,7 +158,7 @@ class Api:
     def delete(self, place: Place, request: Json) -> tuple[Json, bool]:
         """The object as it was last, and whether it is gone already."""
         resource, old = place.resource, self.get(place)
-        self._check_preconditions(place, old, request.get("preconditions") or {})
+        check_preconditions(resource, old, request.get("preconditions") or {})
         if resource.collection == NAMESPACES and place.name in KEPT_NAMESPACES:
             raise forbidden(resource.plural, "", place.name, "this namespace may not be deleted")
         dying = marked(resource, old, request)
@@ -247,13 +249,6 @@ class Api:
             return not self.store.items(f"{spec['group']}/{spec['names']['plural']}")
         return True
 
-    def _check_preconditions(self, place: Place, old: Json, preconditions: Json) -> None:
-        for field in ("uid", "resourceVersion"):
-            wanted, actual = preconditions.get(field), old["metadata"][field]
-            if wanted and wanted != actual:
-                why = f"the {field} in the precondition ({wanted}) does not match the {field} in record ({actual})"
-                raise conflict(place.resource.plural, place.resource.group, place.name, f"Precondition failed: {why}")
-
     def _require_namespace(self, namespace: str, resource: Resource, name: str) -> None:
         found = self.store.get(NAMESPACES, "", namespace)
         if found is None:
@@ -276,6 +271,8 @@ class Api:
     def _after_write(self, resource: Resource, written: Json) -> None:
         if resource.collection == DEFINITIONS:
             self._serve(written)
+        if resource.collection == NAMESPACES:
+            self._furnish(written)
         admission.recount(self.store, resource, written)
         if is_being_deleted(written) or next(owners(written), None):
             self._collect()  # Its owner may be gone already.
@@ -292,7 +289,13 @@ class Api:
             return document
         return document | {"apiVersion": resource.group_version, "kind": resource.kind}
 
-    def _create_namespace(self, name: str) -> None:
-        resource = self.registry.find("", "v1", "namespaces")
+    def _furnish(self, namespace: Json) -> None:
+        """Every namespace has the ServiceAccount of those that name none."""
+        name = namespace["metadata"]["name"]
+        if not is_being_deleted(namespace) and self.store.get("/serviceaccounts", name, "default") is None:
+            self._make("serviceaccounts", "default", name)
+
+    def _make(self, plural: str, name: str, namespace: str = "") -> None:
+        resource = self.registry.find("", "v1", plural)
         assert resource is not None
-        self.create(Place(resource, ""), {"metadata": {"name": name}}, Options())
+        self.create(Place(resource, namespace), {"metadata": {"name": name}}, Options())
