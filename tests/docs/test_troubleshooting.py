@@ -1,0 +1,58 @@
+"""docs/operations/troubleshooting.md knows every reason that the code can give, and no other."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from support.markdown import OPERATIONS, REPOSITORY, read
+
+from darkroom_contract.names import Kind
+from darkroom_contract.outcome import Reason
+from darkroom_contract.reasons import ConditionReason
+from darkroom_contract.status import ConditionStatus, ConditionType, Phase
+
+PAGE = read(OPERATIONS / "troubleshooting.md")
+OPERATOR = REPOSITORY / "operator" / "darkroom_operator"
+WORDING = ("statuses.py", "steps.py", "requests.py")
+"""The operator's files that put conditions into words."""
+DELETED = "Deleted"
+"""Why steps.py stops the run of a job that is going away: there is no status left to write it into."""
+
+
+def entries(heading: str) -> dict[str, str]:
+    """The entries of a section, by reason."""
+    section = PAGE.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    return dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^### |\Z)", section, re.MULTILINE | re.DOTALL))
+
+
+def words_of(path: Path) -> set[str]:
+    """Every string of a file that could be a reason, in CamelCase."""
+    found = (node.value for node in ast.walk(ast.parse(read(path))) if isinstance(node, ast.Constant))
+    return {word for word in found if isinstance(word, str) and re.fullmatch(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*", word)}
+
+
+def test_every_state_of_a_job_has_its_entry() -> None:
+    assert set(entries("Where a job stands")) == set(ConditionReason)
+
+
+def test_every_failure_has_its_entry() -> None:
+    assert set(entries("Why a run or a job failed")) == set(Reason)
+
+
+@pytest.mark.parametrize("heading", ["Where a job stands", "Why a run or a job failed"])
+def test_every_entry_says_what_is_seen_why_and_what_to_do(heading: str) -> None:
+    for reason, text in entries(heading).items():
+        seen, why, do = (text.find(mark) for mark in ("*You see*", "*Why:*", "*Do*"))
+        assert 0 <= seen < why < do, reason
+
+
+def test_the_operator_gives_no_reason_that_the_contract_does_not_know() -> None:
+    given = {word for name in WORDING for word in words_of(OPERATOR / name)}
+    other = {*Phase, *ConditionType, *ConditionStatus, *Kind, DELETED}
+    assert sorted(given - set(ConditionReason) - set(Reason) - other) == []
+
+
+def test_the_contract_knows_no_reason_that_the_operator_never_gives() -> None:
+    given = {word for path in OPERATOR.glob("*.py") for word in words_of(path)}
+    assert sorted(set(ConditionReason) - given) == []
