@@ -7,13 +7,19 @@ import pytest
 import yaml
 from kubernetes_validate import validate
 from support.chart import CHART, chart
-from support.markdown import OPERATIONS, commands, fences, read, spans
+from support.markdown import OPERATIONS, REPOSITORY, commands, fences, read, spans
 
 Json = dict[str, Any]
 
 PAGES = sorted(OPERATIONS.glob("*.md"))
 TEXT = {page.name: read(page) for page in PAGES}
 VALUES: Json = yaml.safe_load(read(CHART / "values.yaml"))
+METRICS = (
+    "gateway/darkroom_gateway/metrics.py",
+    "operator/darkroom_operator/metrics.py",
+    "operator/darkroom_operator/gauges.py",
+)
+METRIC = r'(?:Counter|Histogram|Gauge|GaugeMetricFamily)\(\s*"(\w+)"'
 NEWEST_KUBERNETES = "1.37"
 NEEDED = {
     "storage": {"s3": {"bucket": "photos", "endpointUrl": "https://s3.example.com", "existingSecret": "darkroom-s3"}}
@@ -32,8 +38,10 @@ def snippets(text: str) -> list[Json]:
 
 
 def settings(command: str) -> Json:
-    """What the `--set`s of a command say."""
+    """What a command's files of values in this repository say, and its `--set`s."""
     given: Json = {}
+    for path in re.findall(r"--values (charts/\S+)", command):
+        given = merged(given, yaml.safe_load(read(REPOSITORY / path)))
     for path, text in re.findall(r"--set ([\w.]+)=(\S+)", command):
         value = yaml.safe_load(text)
         for name in reversed(path.split(".")):
@@ -91,6 +99,13 @@ def test_what_helm_is_told_to_install_is_the_chart_here() -> None:
     told = [line for text in TEXT.values() for line in commands(text) if re.match(r"helm (install|upgrade)\b", line)]
     assert len(told) >= 3
     assert {line.split()[2:4] == ["darkroom", "charts/darkroom"] for line in told} == {True}
+
+
+def test_every_metric_of_the_code_is_explained_and_no_other() -> None:
+    made = {name.removesuffix("_total") for path in METRICS for name in re.findall(METRIC, read(REPOSITORY / path))}
+    told = set(re.findall(r"^\| `(darkroom_\w+)", TEXT["monitoring.md"], re.MULTILINE))
+    assert len(made) > 10
+    assert {name.removesuffix("_total") for name in told} == made
 
 
 def test_every_alert_of_the_chart_is_explained_and_no_other() -> None:
