@@ -16,6 +16,7 @@ from darkroom_contract import names
 from darkroom_contract.names import GROUP, VERSION, Kind
 from darkroom_operator.documents import Json
 from darkroom_operator.errors import ApiError, UnreachableError, api_error
+from darkroom_operator.metrics import Metrics
 
 TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 MERGE_PATCH = "application/merge-patch+json"
@@ -27,8 +28,11 @@ FIELD_MANAGER = "darkroom-operator"
 class Cluster:
     """The objects of one namespace."""
 
-    def __init__(self, namespace: str, login: Callable[[], kopf.ConnectionInfo]) -> None:
+    def __init__(
+        self, namespace: str, login: Callable[[], kopf.ConnectionInfo], metrics: Metrics | None = None
+    ) -> None:
         self._login = login
+        self._metrics = metrics or Metrics()
         self._connection = login()
         self._session: aiohttp.ClientSession | None = None
         self._jobs = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}"
@@ -153,8 +157,11 @@ class Cluster:
         url = self._connection.server.rstrip("/") + path
         try:
             async with self._session.request(method, url, params=query, headers=headers, data=data) as response:
-                return response.status, _parse(await response.read())
+                answer = _parse(await response.read())
+                self._metrics.count_request(method, response.status)
+                return response.status, answer
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            self._metrics.count_request(method, None)
             raise UnreachableError(request, repr(error)) from error
 
     async def _log_in_again(self) -> None:

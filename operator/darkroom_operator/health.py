@@ -1,11 +1,16 @@
-"""`/healthz`: whether the operator lives and gets on. Served beside everything else, on its loop, so that a blocked
-loop answers nothing. Started by `main.py` when there is a port for it.
+"""`/healthz`, `/readyz` and `/metrics`: whether the operator lives and gets on, whether it could act, and what it does.
+Served beside everything else, on its loop, so that a blocked loop answers nothing. Started by `main.py` when there is a
+port for it.
+
+An operator that follows is as ready as the one that leads: an upgrade goes on when the new one could take over.
 """
 
 import logging
 from collections.abc import Callable, Sequence
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 
 log = logging.getLogger(__name__)
 
@@ -16,15 +21,21 @@ Check = Callable[[], str | None]
 class Health:
     """One small web server."""
 
-    def __init__(self, checks: Sequence[Check], host: str, port: int) -> None:
-        self._checks = checks
+    def __init__(
+        self, alive: Sequence[Check], ready: Sequence[Check], registry: CollectorRegistry, host: str, port: int
+    ) -> None:
+        self._alive = alive
+        self._ready = ready
+        self._registry = registry
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
         app = web.Application()
-        app.router.add_get("/healthz", self._answer)
+        app.router.add_get("/healthz", self._tell_health)
+        app.router.add_get("/readyz", self._tell_readiness)
+        app.router.add_get("/metrics", self._tell_metrics)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()
@@ -33,9 +44,25 @@ class Health:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def _answer(self, _: web.Request) -> web.Response:
-        complaints = [complaint for check in self._checks if (complaint := check()) is not None]
+    async def _tell_health(self, _: web.Request) -> web.Response:
+        complaints = _complaints(self._alive)
         if complaints:
             log.error("the probe fails: %s", "; ".join(complaints))
-            return web.Response(status=503, text="".join(f"{complaint}\n" for complaint in complaints))
-        return web.Response(text="ok\n")
+        return _answer(complaints)
+
+    async def _tell_readiness(self, _: web.Request) -> web.Response:
+        return _answer(_complaints(self._ready))
+
+    async def _tell_metrics(self, request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+
+
+def _complaints(checks: Sequence[Check]) -> list[str]:
+    return [complaint for check in checks if (complaint := check()) is not None]
+
+
+def _answer(complaints: Sequence[str]) -> web.Response:
+    if complaints:
+        return web.Response(status=503, text="".join(f"{complaint}\n" for complaint in complaints))
+    return web.Response(text="ok\n")

@@ -1,6 +1,7 @@
 """The `darkroom-operator` command: settings from the environment, then kopf and the reconcile until it is told to stop.
 
-Whatever ends one of the parts ends the process: what runs it starts it again, and nothing is lost.
+Whatever ends one of the parts ends the process: what runs it starts it again, and nothing is lost. Its end begins with
+what others wait for: it stops acting and gives the lead back, before kopf takes its time to end its watches.
 """
 
 import asyncio
@@ -8,19 +9,22 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine
 from typing import Any
 
 import kopf
+import prometheus_client
 
 from darkroom_contract.names import Kind
 from darkroom_operator.cache import Cache
 from darkroom_operator.cluster import Cluster
 from darkroom_operator.connection import find_connection
 from darkroom_operator.errors import ApiError, OperatorError
+from darkroom_operator.gauges import Gauges
 from darkroom_operator.handlers import build_registry
-from darkroom_operator.health import Check, Health
+from darkroom_operator.health import Health
 from darkroom_operator.leadership import Leadership
+from darkroom_operator.metrics import Metrics
 from darkroom_operator.progress import ProgressReader
 from darkroom_operator.reconcile import Reconciler, utc_now
 from darkroom_operator.requests import Requests
@@ -40,6 +44,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
     # It tells of every event of every object.
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    # When each counter was made: as many lines again, that nobody asks for.
+    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     try:
         asyncio.run(operate(Settings.from_environment(os.environ)))
     except OperatorError as error:
@@ -48,17 +54,50 @@ def main() -> None:
 
 async def operate(settings: Settings) -> None:
     """Until SIGTERM or SIGINT, or until a part fails: that failure is raised."""
-    cache, watches = Cache(), Watches(settings.watch_stuck_seconds)
-    async with Cluster(settings.namespace, find_connection) as cluster:
+    others, watching = asyncio.all_tasks(), Watching()
+    try:
+        await _act(settings, watching)
+    finally:
+        await watching.end(others)
+    log.info("stopped")
+
+
+class Watching:
+    """kopf's own tasks, in two halves: that they are about to end is known at once, and told before they have."""
+
+    def __init__(self) -> None:
+        self._tasks: Collection[asyncio.Task[Any]] = ()
+
+    async def begin(self, registry: kopf.OperatorRegistry, namespace: str) -> None:
+        self._tasks = await kopf.spawn_tasks(registry=registry, standalone=True, namespaces=[namespace])
+
+    async def run(self) -> None:
+        """Until the first of them ends: a signal has come, or a watch has failed."""
+        await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+
+    async def end(self, others: Collection[asyncio.Task[Any]]) -> None:
+        """Gracefully, and all that it has begun; `others` were there before. Raises what made a watch fail."""
+        if not self._tasks:
+            return
+        if not any(task.done() for task in self._tasks):
+            next(iter(self._tasks)).cancel()  # When one ends, kopf ends the others.
+        await kopf.run_tasks(self._tasks, ignored=others)
+
+
+async def _act(settings: Settings, watching: Watching) -> None:
+    """Everything but kopf's end. Whatever listens or is connected is closed when this returns."""
+    cache, watches, metrics = Cache(), Watches(settings.watch_stuck_seconds), Metrics()
+    async with Cluster(settings.namespace, find_connection, metrics) as cluster:
         leadership = Leadership(cluster, settings, watches, utc_now)
-        requests = Requests(cluster, cache, settings, utc_now)
-        reconciler = Reconciler(cache, requests, settings, leads=leadership.leads)
+        requests = Requests(cluster, cache, settings, utc_now, metrics)
+        reconciler = Reconciler(cache, requests, settings, leads=leadership.leads, metrics=metrics)
         resync = Resync(cluster, cache, watches, reconciler.wake)
-        async with _health([reconciler.complaint, watches.complaint], settings):
+        metrics.registry.register(Gauges(lambda: cache.world(utc_now(), settings.slots), leadership.leads))
+        async with _served(reconciler, watches, metrics, settings):
             await _wait_for_kinds(cluster, reconciler)
-            registry = build_registry(cache, watches, reconciler, resync)
+            await watching.begin(build_registry(cache, watches, reconciler, resync), settings.namespace)
             parts = {
-                "kopf": kopf.operator(registry=registry, standalone=True, namespaces=[settings.namespace]),
+                "kopf": watching.run(),
                 "leadership": leadership.run(reconciler.wake),
                 "reconcile": reconciler.run(),
                 "resync": resync.run(),
@@ -69,7 +108,6 @@ async def operate(settings: Settings) -> None:
                 await _run_together(parts)
             finally:
                 await leadership.resign()
-    log.info("stopped")
 
 
 async def _wait_for_kinds(cluster: Cluster, reconciler: Reconciler) -> None:
@@ -94,7 +132,8 @@ async def _is_served(kind: Kind, cluster: Cluster) -> bool:
 
 
 async def _run_together(parts: dict[str, Coroutine[Any, Any, None]]) -> None:
-    """Until the first ends: kopf's when a signal came, any other only by a failure. The rest is cancelled."""
+    """Until the first ends: kopf's when a signal came or a watch failed, any other only by a failure. The rest is
+    cancelled."""
     tasks = [asyncio.create_task(work, name=name) for name, work in parts.items()]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -107,11 +146,14 @@ async def _run_together(parts: dict[str, Coroutine[Any, Any, None]]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _health(checks: Sequence[Check], settings: Settings) -> AsyncIterator[None]:
+async def _served(
+    reconciler: Reconciler, watches: Watches, metrics: Metrics, settings: Settings
+) -> AsyncIterator[None]:
     if settings.health_port is None:
         yield
         return
-    health = Health(checks, settings.health_host, settings.health_port)
+    alive, ready = [reconciler.complaint, watches.complaint], [watches.not_begun]
+    health = Health(alive, ready, metrics.registry, settings.health_host, settings.health_port)
     await health.start()
     try:
         yield

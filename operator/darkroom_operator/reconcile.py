@@ -16,6 +16,7 @@ from darkroom_operator.allowance import Allowance
 from darkroom_operator.cache import Cache
 from darkroom_operator.chores import chores, next_moment
 from darkroom_operator.errors import ApiError, QuotaExceededError, UnreachableError
+from darkroom_operator.metrics import Metrics
 from darkroom_operator.patience import Patience
 from darkroom_operator.quota import QuotaWaits
 from darkroom_operator.requests import Requests
@@ -61,6 +62,7 @@ class Reconciler:
         clock: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
         leads: Callable[[], bool] = lambda: True,
+        metrics: Metrics | None = None,
     ) -> None:
         self._cache = cache
         self._requests = requests
@@ -68,7 +70,10 @@ class Reconciler:
         self._clock = clock
         self._monotonic = monotonic
         self._leads = leads
+        self._metrics = metrics or Metrics()
         self._changed = asyncio.Event()
+        self._news = 0
+        """Counts up with each change."""
         self._patience = Patience(monotonic)
         self._quota = QuotaWaits(monotonic)
         self._chores_due = 0.0
@@ -79,6 +84,7 @@ class Reconciler:
 
     def wake(self) -> None:
         """Something has changed."""
+        self._news += 1
         self._changed.set()
 
     def live(self) -> None:
@@ -119,15 +125,25 @@ class Reconciler:
 
     async def once(self) -> float:
         """Everything that can be done now. The seconds until there may be more to do."""
-        for number in self._world().slots:
-            if not self._patience.remaining(number):
-                await self._advance(number)
+        began = self._monotonic()
+        try:
+            return await self._pass()
+        finally:
+            self._metrics.time_reconcile(self._monotonic() - began)
+
+    async def _pass(self) -> float:
+        await self._advance_slots()
         await self._verify()
         chores_seconds = await self._do_chores()
         moment = next_moment(self._world())
         due_seconds = IDLE_SECONDS if moment is None else (moment - self._clock()).total_seconds() + 0.01
         waits = (self._patience.soonest(), self._quota.soonest())
         return max(0.0, min(due_seconds, chores_seconds, *(each for each in waits if each is not None), IDLE_SECONDS))
+
+    async def _advance_slots(self) -> None:
+        for number in self._world().slots:
+            if not self._patience.remaining(number):
+                await self._advance(number)
 
     async def _advance(self, number: int) -> None:
         """Step after step, until this slot can only wait."""
@@ -199,7 +215,11 @@ class Reconciler:
         todo = list(islice(due, CHORES_IN_A_ROW + 1))
         spent = self._monotonic() - began
         self._chores_due = self._monotonic() + spent * (1 / CHORES_SHARE - 1)
+        seen = self._news
         for action in todo[:CHORES_IN_A_ROW]:
+            if seen != self._news:  # A slot may be free: who gets it need not wait until the others are told.
+                seen = self._news
+                await self._advance_slots()
             if isinstance(action, TellPlace):
                 self._told_anew.use()
             if not await self._try(action, _key(action)):

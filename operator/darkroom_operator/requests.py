@@ -43,6 +43,8 @@ from darkroom_operator.errors import (
     QuotaExceededError,
     UnreachableError,
 )
+from darkroom_operator.metrics import Metrics
+from darkroom_operator.run_ends import end_of_run
 from darkroom_operator.runner_pod import GATE, RunnerPod
 from darkroom_operator.settings import Settings
 from darkroom_operator.slot import Slot
@@ -54,11 +56,19 @@ log = logging.getLogger(__name__)
 class Requests:
     """What can be sent."""
 
-    def __init__(self, cluster: Cluster, cache: Cache, settings: Settings, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        settings: Settings,
+        clock: Callable[[], datetime],
+        metrics: Metrics | None = None,
+    ) -> None:
         self._cluster = cluster
         self._cache = cache
         self._settings = settings
         self._clock = clock
+        self._metrics = metrics or Metrics()
 
     async def send(self, action: Action) -> None:
         """Raises `ApiError` when the API server does not answer, or refuses for its own reasons."""
@@ -108,6 +118,7 @@ class Requests:
         except UnreachableError:
             raise
         except QuotaExceededError as error:
+            self._metrics.count_quota_refusal()
             await self._tell(action.job, statuses.without_room(action.job, error.message, self._clock()))
             raise
         except ApiError as error:
@@ -147,6 +158,8 @@ class Requests:
             await self._look_up_job(job.kind, job.name, job.uid)
             return
         self._cache.put_job(job.kind, answer)
+        if (end := end_of_run(job, action.status, self._cache.pods.view.get(job.status.pod_uid or ""))) is not None:
+            self._metrics.count_run(end)
         if job.status.phase != action.status.phase:
             log.info("%s is %s", job.key, action.status.phase)
 

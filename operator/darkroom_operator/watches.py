@@ -27,6 +27,10 @@ class Watches:
         """Once something was shown, all that there was has been put into the cache: kopf indexes first."""
         return bool(self._shown)
 
+    def not_begun(self) -> str | None:
+        """For the readiness probe: what is missing; None when nothing is."""
+        return None if self.have_begun else "the watches have not shown anything yet"
+
     def show(self, plural: str, version: int) -> None:
         """A watch has brought an object at this version."""
         self._shown[plural] = max(version, self._shown.get(plural, 0))

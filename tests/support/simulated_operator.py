@@ -14,6 +14,7 @@ from darkroom_contract.outcome import Outcome
 from darkroom_operator.cache import Cache
 from darkroom_operator.cluster import Cluster
 from darkroom_operator.errors import UnreachableError
+from darkroom_operator.metrics import Metrics
 from darkroom_operator.reconcile import Reconciler
 from darkroom_operator.requests import Requests
 from darkroom_operator.runner_pod import GATE
@@ -31,18 +32,19 @@ logging.getLogger("darkroom_operator").setLevel(logging.CRITICAL)
 class SimulatedOperator:
     """One process; `crash` begins a new one."""
 
-    def __init__(self, api: SimulatedApi, slots: int = 1) -> None:
+    def __init__(self, api: SimulatedApi, slots: int = 1, metrics: Metrics | None = None) -> None:
         self.api = api
         self.leads = True
+        self._metrics = metrics or Metrics()
         self._settings = Settings(runner_image="x", slots=slots, retry_base_seconds=2.0)
         self.crash()
 
     def crash(self) -> None:
         """All that it knew is lost; the new one begins with a list of everything."""
         self.cache, self.door = Cache(), SimulatedDoor(self.api)
-        self.requests = Requests(cast(Cluster, self.door), self.cache, self._settings, self._now)
+        self.requests = Requests(cast(Cluster, self.door), self.cache, self._settings, self._now, self._metrics)
         self._reconciler = Reconciler(
-            self.cache, self.requests, self._settings, self._now, self._monotonic, lambda: self.leads
+            self.cache, self.requests, self._settings, self._now, self._monotonic, lambda: self.leads, self._metrics
         )
         self._work: Coroutine[Any, Any, float] | None = None
         self._seen = {plural: len(self.api.history[plural]) for plural in PLURALS}
@@ -73,6 +75,7 @@ class SimulatedOperator:
 
     def _show(self, plural: str, event: str, document: Json) -> None:
         """As handlers.py does."""
+        self._reconciler.wake()
         uid = document["metadata"]["uid"]
         if plural in KINDS:
             self.cache.drop_job(uid) if event == "DELETED" else self.cache.put_job(KINDS[plural], document)

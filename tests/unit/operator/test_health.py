@@ -1,4 +1,6 @@
-"""`/healthz` over HTTP: well as long as nobody complains."""
+"""`/healthz`, `/readyz` and `/metrics` over HTTP: well as long as nobody complains."""
+
+from collections.abc import Sequence
 
 import httpx
 import pytest
@@ -7,15 +9,19 @@ from support.simulated_operator import SimulatedOperator
 
 from darkroom_local.ports import free_ports
 from darkroom_operator.health import Check, Health
+from darkroom_operator.metrics import Metrics
+from darkroom_operator.watches import LEASES, Watches
 
 
-async def ask(*checks: Check) -> httpx.Response:
+async def ask(*checks: Check, ready: Sequence[Check] = (), path: str = "/healthz") -> httpx.Response:
     [port] = free_ports(1)
-    health = Health(checks, "127.0.0.1", port)
+    metrics = Metrics()
+    metrics.count_quota_refusal()
+    health = Health(checks, ready, metrics.registry, "127.0.0.1", port)
     await health.start()
     try:
         async with httpx.AsyncClient(trust_env=False) as client:
-            return await client.get(f"http://127.0.0.1:{port}/healthz")
+            return await client.get(f"http://127.0.0.1:{port}{path}")
     finally:
         await health.stop()
 
@@ -28,6 +34,20 @@ async def test_it_is_well_when_nobody_complains() -> None:
 async def test_it_says_all_that_is_wrong() -> None:
     answer = await ask(lambda: "this is stuck", lambda: None, lambda: "so is that")
     assert (answer.status_code, answer.text) == (503, "this is stuck\nso is that\n")
+
+
+async def test_it_is_ready_as_soon_as_its_watches_have_begun_whoever_leads() -> None:
+    watches = Watches(1)
+    answer = await ask(ready=[watches.not_begun], path="/readyz")
+    assert (answer.status_code, answer.text) == (503, "the watches have not shown anything yet\n")
+    watches.show(LEASES, 1)
+    assert (await ask(lambda: "stuck", ready=[watches.not_begun], path="/readyz")).status_code == 200
+
+
+async def test_its_metrics_are_told_as_prometheus_reads_them() -> None:
+    answer = await ask(path="/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain; version=")
+    assert "darkroom_quota_refusals_total 1.0" in answer.text.splitlines()
 
 
 @pytest.mark.parametrize(("seconds", "is_stuck"), [(0, False), (120, False), (121, True)])

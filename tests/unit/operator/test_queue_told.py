@@ -107,6 +107,22 @@ def test_who_could_not_be_told_at_once_is_told_as_time_goes_by() -> None:
     assert studio.operator.seconds_until_the_next_look() > TOLD_ANEW_SECONDS
 
 
+def test_a_slot_that_gets_free_while_others_are_told_their_places_is_handed_on_first() -> None:
+    studio = Studio(jobs=60)
+    studio.hand_over()
+    studio.api.pass_time(TOLD_ANEW_SECONDS)
+    studio.operator.see_all()
+    while studio.operator.door.answered != "patch status":
+        studio.operator.step(1)
+    [pod] = studio.node.live()
+    studio.node.succeed(pod)
+    studio.operator.see_all()
+    before = studio.operator.door.sent
+    while studio.node.live() in ([], [pod]):
+        studio.operator.step(1)
+    assert studio.operator.door.sent - before <= 8
+
+
 def test_the_head_of_a_long_queue_is_told_exactly_and_the_rest_nearly() -> None:
     studio = Studio(jobs=100)
     for _ in range(8):

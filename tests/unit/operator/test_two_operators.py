@@ -2,8 +2,12 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-from support.operator_processes import Namespace, Node, Process, wait_until
+from support.fault_proxy import Disturbance, FaultProxy
+from support.operator_processes import ApiServer, Namespace, Node, Process, wait_until
+
+from darkroom_local.kubeconfig import write_kubeconfig
 
 TAKEOVER_SECONDS = 10.0
 
@@ -38,19 +42,45 @@ def test_another_operator_takes_over_within_ten_seconds_of_a_kill(
     assert namespace.status("a")["attempts"] == 1
 
 
-def test_an_operator_that_is_told_to_stop_hands_over_at_once(
+def test_an_operator_that_is_told_to_stop_hands_over_at_once_as_in_an_upgrade(
     namespace: Namespace, start_operator: Callable[..., Process]
 ) -> None:
-    operator = start_operator(DARKROOM_OPERATOR_IDENTITY="first", DARKROOM_LEASE_SECONDS="3600")
+    """Its term would last for twenty seconds more, and a follower looks every four."""
+    pair = Pair(namespace, start_operator, DARKROOM_LEASE_SECONDS="20")
     namespace.create_job("a")
-    namespace.wait_for_pod("a")
-    assert namespace.leader() == "first"
-    assert operator.stop() == 0
-    assert namespace.leader() is None
-    namespace.create_job("b", priority=1)
-    start_operator(DARKROOM_OPERATOR_IDENTITY="second", DARKROOM_LEASE_SECONDS="3600")
-    namespace.finish_pod(namespace.wait_for_pod("a"))
+    running = namespace.wait_for_pod("a")
+    namespace.create_job("b")
+    stopped = time.monotonic()
+    assert pair.first.stop() == 0
+    assert namespace.leader() != "first"
+    namespace.finish_pod(running)
     namespace.wait_for_pod("b")
+    assert namespace.leader() == "second"
+    assert time.monotonic() - stopped < TAKEOVER_SECONDS
+
+
+def test_a_leader_whose_watch_fails_gives_the_lead_back_before_kopf_has_ended(
+    api_server: ApiServer, namespace: Namespace, start_operator: Callable[..., Process], tmp_path: Path
+) -> None:
+    """kopf ends at an error 500 inside of a watch, which can take it until it is killed."""
+    kubeconfig = tmp_path / "proxy.yaml"
+    with FailingWatches(api_server.url, seed=1, request_rate=0) as proxy:
+        kubeconfig.write_text(write_kubeconfig(proxy.url, "a-token", namespace.name))
+        settings = {"DARKROOM_OPERATOR_IDENTITY": "first", "DARKROOM_LEASE_SECONDS": "3600"}
+        operator = start_operator(KUBECONFIG=str(kubeconfig), **settings)
+        namespace.create_job("a")
+        namespace.wait_for_pod("a")
+        proxy.begin()
+        namespace.create_job("b")
+        wait_until(lambda: operator.ended() or namespace.leader() is None, "it gives the lead back, or is killed")
+        assert namespace.leader() is None
+
+
+class FailingWatches(FaultProxy):
+    """Once it begins, every watch fails at its next event, and nothing else does."""
+
+    def _draw_disturbance(self) -> Disturbance | None:
+        return None if self._calm.is_set() else Disturbance.ERROR
 
 
 def test_a_leader_that_is_paused_again_and_again_does_no_harm_when_it_wakes_up(
