@@ -49,9 +49,10 @@ def test_every_server_has_probes_and_they_ask_what_they_should(case: str) -> Non
     for deployment in rendered(case).of_kind("Deployment"):
         container = only_container(deployment["spec"]["template"])
         assert {"startupProbe", "livenessProbe", "readinessProbe"} <= container.keys()
-    gateway = only_container(rendered(case).deployment("gateway")["spec"]["template"])
-    assert gateway["livenessProbe"]["httpGet"]["path"] == "/healthz"
-    assert gateway["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    for component in ("operator", "gateway"):
+        container = only_container(rendered(case).deployment(component)["spec"]["template"])
+        assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+        assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
 
 
 @pytest.mark.parametrize("case", CASES)

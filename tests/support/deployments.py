@@ -11,6 +11,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ def run_deployment(
     container: str = "",
     extra_env: Mapping[str, str] | None = None,
 ) -> Iterator[RunningDeployment]:
-    """Runs until the end of the block, then SIGTERM: it must end within its grace period, with 0.
+    """Runs until the end of the block, then SIGTERM: it must end within its grace period, with 0 or by that signal.
 
     `kube` must be an admin's. `container` may be left out where there is one only; `extra_env` wins over the manifest,
     for ports and addresses that this machine must choose.
@@ -74,7 +75,7 @@ def run_deployment(
         yield running
     finally:
         code = running.process.stop()
-    assert code == 0, f"{name} ended with {code}: {running.process.log()[-4000:]}"
+    assert code in (0, -signal.SIGTERM), f"{name} ended with {code}: {running.process.log()[-4000:]}"
 
 
 def _prepare(

@@ -1,0 +1,193 @@
+"""A release from its installation to its end, on a local API server that enforces RBAC.
+
+Helm's own engine does what `helm` would. What the release's Deployments say is run as processes, under exactly their
+ServiceAccounts and variables; the test is the node of the runs.
+"""
+
+import base64
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import httpx
+import pytest
+import yaml
+from support.chart import CHART, Json, rendered
+from support.installation import NAMESPACE, RELEASE, Installation, Programs
+from support.kube_api import ok, wait_until
+from support.operator_processes import now
+from support.promql import OF_THE_TARGET, exposed, questions
+from support.recording_api import allows
+
+from darkroom_contract.names import Kind
+
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with Installation(tmp_path_factory.mktemp("cluster")).running() as opened:
+        yield opened
+
+
+@pytest.fixture
+def installation(cluster: Installation) -> Iterator[Installation]:
+    """Nothing is installed yet."""
+    yield cluster
+    cluster.clear()
+
+
+def submit(client: httpx.Client, prompt: str, **parameters: Any) -> str:
+    """The name of a job that was accepted."""
+    answer = client.post("/generate/sdxl", params={"prompt": prompt, **parameters})
+    assert answer.status_code == 202, answer.text
+    name: str = answer.json()["task_id"]
+    return name
+
+
+def test_jobs_outlive_upgrade_rollback_and_uninstall(installation: Installation) -> None:
+    jobs = installation.jobs
+
+    # Given a release, with one job that runs and two that wait.
+    installation.install()
+    key, before = installation.key(), deployments(installation)
+    first = installation.start()
+    with first.client(key) as user:
+        running, waiting, unwanted = (submit(user, f"a {colour} circle") for colour in ("red", "green", "blue"))
+    pod = jobs.wait_for_pod(running)
+    jobs.run_pod(pod)
+    jobs.wait_for_phase(running, "Running")
+
+    # When it is upgraded, as a rolling update goes: the new ones first.
+    installation.upgrade(runner={"gpu": {"count": 0}, "labels": {"team": "blue"}}, gateway={"busyPolicy": "Reject"})
+    assert deployments(installation) != before
+    second = installation.start()
+    first.stop()
+
+    # Then nobody has touched the run; when it ends, the next one begins, and as the new release says.
+    assert [each["metadata"]["uid"] for each in jobs.live_pods()] == [pod["metadata"]["uid"]]
+    with second.client(key) as user:
+        assert user.post("/generate/sdxl", params={"prompt": "a white moon"}).status_code == 409
+        assert user.delete(f"/jobs/{unwanted}").status_code == 204
+    jobs.finish_pod(pod)
+    jobs.wait_for_phase(running, "Succeeded")
+    next_pod = jobs.wait_for_pod(waiting)
+    assert next_pod["metadata"]["labels"]["team"] == "blue"
+    jobs.run_pod(next_pod)
+    jobs.wait_for_phase(waiting, "Running")
+    jobs.set_job_status(waiting, progress={"stage": "Denoising", "step": 1, "total": 4, "lastUpdatedTime": now()})
+    assert_measured(second)
+
+    # When it is rolled back while that runs, then everything is told what it was told before, and the run goes on.
+    installation.config.rollback(RELEASE)
+    assert deployments(installation) == before
+    jobs.finish_pod(next_pod)
+    jobs.wait_for_phase(waiting, "Succeeded")
+    with second.client(key) as user:
+        brief = submit(user, "a black sun", ttl_seconds_after_finished=0)
+    jobs.run_pod(brief_pod := jobs.wait_for_pod(brief))
+    jobs.finish_pod(brief_pod)
+    wait_until(lambda: not jobs.exists(Kind.GENERATE.plural, brief), "a job whose time is over is gone")
+
+    # And `helm test` is content, and nobody has asked for more than the Roles give.
+    assert "GET /jobs: 200, as it should be" in ask_gateway(second)
+    second.stop()
+    assert_rights_fit(installation)
+
+    # When it is uninstalled, then jobs, their kinds, the keys and the models stay, and a new release takes them over.
+    installation.config.uninstall(RELEASE)
+    assert deployments(installation) == {}
+    assert installation.api.exists("persistentvolumeclaims", f"{RELEASE}-models")
+    installation.install()
+    left = {job["metadata"]["name"]: job["status"]["phase"] for job in jobs.jobs()}
+    assert left == {running: "Succeeded", waiting: "Succeeded"}
+    assert installation.key() == key
+
+
+def deployments(installation: Installation) -> Json:
+    """What each of them is told."""
+    found = ok(installation.api.http.get(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"))["items"]
+    return {each["metadata"]["name"]: each["spec"] for each in found}
+
+
+def ask_gateway(programs: Programs) -> str:
+    """What the pod of `helm test` runs. Its output."""
+    keys = programs.gateway.environment["DARKROOM_GATEWAY_API_KEYS_DIR"]
+    environment = {"GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": str(programs.port), "KEYS_DIR": keys}
+    done = subprocess.run(
+        [sys.executable, CHART / "files" / "ask_gateway.py"],
+        env={"PATH": os.defpath, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def assert_measured(programs: Programs) -> None:
+    """Whatever alerts and dashboard ask for, by name and by label, while a run tells of its progress."""
+    wait_until(lambda: "darkroom_progress_age_seconds" in programs.metrics()[1], "the operator has seen the progress")
+    there = exposed(*programs.metrics())
+    for question in questions(rendered("typical")):
+        assert question.metrics() <= there.keys(), question.owner
+        labels = set().union(*(there[name] for name in question.metrics()))
+        assert question.labels() - OF_THE_TARGET <= labels, question.owner
+    assert 'status="4xx"' in programs.metrics()[0]  # So a failure is a `5xx`, as they ask.
+
+
+def assert_rights_fit(installation: Installation) -> None:
+    """Nothing was refused for want of a right, every request was covered by a Role, and every rule was needed."""
+    for component in ("operator", "gateway"):
+        rules = installation.api.read("roles.rbac.authorization.k8s.io/v1", f"{RELEASE}-{component}")["rules"]
+        entries = list(installation.log.of(f"system:serviceaccount:{NAMESPACE}:{RELEASE}-{component}"))
+        assert [entry for entry in entries if entry.status in (401, 403)] == []
+        accesses = {entry.access for entry in entries if entry.access is not None}
+        assert [access for access in accesses if not any(allows(rule, access) for rule in rules)] == []
+        assert [rule for rule in rules if not any(allows(rule, access) for access in accesses)] == []
+
+
+def test_an_upgrade_brings_new_crds(installation: Installation, tmp_path: Path) -> None:
+    older = tmp_path / "darkroom"
+    shutil.copytree(CHART, older)
+    file = older / "files" / "crds" / f"{Kind.TRAIN.crd_name}.yaml"
+    document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    columns = document["spec"]["versions"][0]["additionalPrinterColumns"]
+    taken = columns.pop()
+    file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    installation.install(older)
+    assert taken not in printer_columns(installation)
+    installation.upgrade()
+    assert taken in printer_columns(installation)
+
+
+def printer_columns(installation: Installation) -> list[Json]:
+    found = ok(installation.api.http.get(f"{CRDS}/{Kind.TRAIN.crd_name}"))
+    columns: list[Json] = found["spec"]["versions"][0]["additionalPrinterColumns"]
+    return columns
+
+
+def test_keys_are_the_users_once_they_are_made(installation: Installation) -> None:
+    """Neither an upgrade nor a rollback brings back one that was taken out."""
+    release = installation.install()
+    made = installation.key()
+    assert made not in release["manifest"]
+    assert base64.b64encode(made.encode()).decode() not in release["manifest"]
+    new = {"data": {"default": None}, "stringData": {"ann": "a key of twenty letters"}}
+    ok(installation.api.patch("secrets", f"{RELEASE}-api-keys", new))
+    installation.upgrade(gateway={"busyPolicy": "Reject"})
+    installation.config.rollback(RELEASE)
+    secret = installation.api.read("secrets", f"{RELEASE}-api-keys")
+    assert set(secret["data"]) == {"ann"}
+    assert len(made) == 40
+
+
+def test_a_second_release_in_a_namespace_is_refused(installation: Installation) -> None:
+    installation.install()
+    with pytest.raises(helm_python.HelmError, match=r"has a Darkroom already, .* of release .darkroom.: one release"):
+        installation.install(name="another", crds={"enabled": False})
