@@ -46,12 +46,17 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
-        if self._shutdown.begun.is_set() and not self._told:
-            self._told = True  # Not by the signal handler: it may have interrupted a line of the log.
-            log.info("asked to end: no longer ready; new connections are taken for %g s more", self._drain_seconds)
-        if self._drained_at is not None and time.monotonic() >= self._drained_at:
-            self.handle_exit(signal.SIGTERM, None)
+        if self._drained_at is not None:
+            self._tell_once()
+            if time.monotonic() >= self._drained_at:
+                self.handle_exit(signal.SIGTERM, None)
         return await super().on_tick(counter)
+
+    def _tell_once(self) -> None:
+        """Not by the signal handler, which may have interrupted a line of the log."""
+        if not self._told:
+            self._told = True
+            log.info("asked to end: no longer ready; new connections are taken for %g s more", self._drain_seconds)
 
 
 def main() -> None:
