@@ -11,7 +11,7 @@ from support.chart import CHART, Json, chart, render
 
 FREE = {"global"}
 """Of Helm itself; no value of ours."""
-KUBERNETES = {"claims"}
+KUBERNETES = {"claims", "request", "backendRequest"}
 """Fields of Kubernetes' own, which the reference does not repeat."""
 
 ON = {"enabled": True}
@@ -103,7 +103,7 @@ def _paths(schema: Json, root: Json, path: tuple[str, ...] = ()) -> Iterator[tup
     """All places of values that have names of ours; not within lists."""
     schema = root["$defs"][schema["$ref"].rsplit("/", 1)[-1]] if "$ref" in schema else schema
     for name, each in schema.get("properties", {}).items():
-        if name not in FREE | KUBERNETES and path != ("runner", "template") and name != "backendRequest":
+        if name not in FREE | KUBERNETES and path != ("runner", "template"):
             yield (*path, name)
             yield from _paths(each, root, (*path, name))
 

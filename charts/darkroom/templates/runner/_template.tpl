@@ -75,6 +75,11 @@ spec:
   affinity:
     {{- toYaml . | nindent 4 }}
   {{- end }}
+  {{- if $cache.enabled }}
+  securityContext:
+    # Not every file of the cache anew at every run.
+    fsGroupChangePolicy: OnRootMismatch
+  {{- end }}
   containers:
     - name: runner
       imagePullPolicy: {{ .Values.image.runner.pullPolicy }}
