@@ -133,8 +133,13 @@ class Namespace:
     name: str
 
     def path(self, plural: str, name: str = "") -> str:
-        group = {"pods": "/api/v1", "leases": "/apis/coordination.k8s.io/v1"}.get(plural, f"/apis/{GROUP}/{VERSION}")
+        core, ours = "/api/v1", f"/apis/{GROUP}/{VERSION}"
+        known = {"pods": core, "resourcequotas": core, "leases": "/apis/coordination.k8s.io/v1"}
+        group = known.get(plural, ours)
         return f"{group}/namespaces/{self.name}/{plural}" + (f"/{name}" if name else "")
+
+    def create_object(self, plural: str, document: Json) -> None:
+        _checked(self.server.http.post(self.path(plural), json=document))
 
     def create_job(self, name: str, kind: Kind = Kind.GENERATE, **spec: Any) -> Json:
         given = {"prompt": "a red circle", **spec}
@@ -168,8 +173,7 @@ class Namespace:
         """One that no operator of ours has made."""
         metadata = {"name": name, "namespace": self.name, "labels": labels or {}}
         spec = {"containers": [{"name": "x", "image": "x"}]}
-        document = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
-        _checked(self.server.http.post(self.path("pods"), json=document))
+        self.create_object("pods", {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
 
     def create_lease(self, name: str) -> None:
         """One with a slot's labels."""
