@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 
+import kopf
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from support.operator_worlds import (
@@ -19,6 +20,7 @@ from support.operator_worlds import (
     running,
     success,
 )
+from support.recording_api import recording_api
 from support.simulated_api import SimulatedApi
 from support.simulated_operator import SimulatedNode, SimulatedOperator, SimulatedUser
 
@@ -28,6 +30,8 @@ from darkroom_contract.outcome import Reason
 from darkroom_contract.progress import ProgressEvent, Stage
 from darkroom_contract.status import JobStatus, Phase
 from darkroom_operator import statuses
+from darkroom_operator.cluster import Cluster
+from darkroom_operator.errors import UnreachableError
 from darkroom_operator.gauges import Gauges, families, waiting_since
 from darkroom_operator.metrics import Metrics
 from darkroom_operator.run_ends import RunEnd, end_of_run
@@ -194,6 +198,20 @@ class TestCounters:
         value = metrics.registry.get_sample_value
         assert value("darkroom_run_duration_seconds_sum", {"kind": "TrainJob"}) == 70
         assert value("darkroom_run_duration_seconds_count", {"kind": "TrainJob"}) == 1
+
+    async def test_requests_are_counted_by_the_door_to_the_api_server(self) -> None:
+        metrics, value = Metrics(), "darkroom_api_requests_total"
+        with recording_api() as server:
+            login = kopf.ConnectionInfo(server=server.url)
+            async with Cluster("x", lambda: login, metrics) as cluster:
+                await cluster.get_pod("a")
+                await cluster.create_pod({})
+                await cluster.remove_gate("a", "u", "g")
+        async with Cluster("x", lambda: login, metrics) as cluster:
+            with pytest.raises(UnreachableError):
+                await cluster.get_pod("a")
+        for method, code in (("GET", "200"), ("POST", "201"), ("PATCH", "200"), ("GET", "unanswered")):
+            assert metrics.registry.get_sample_value(value, {"method": method, "code": code}) == 1
 
     def test_two_operators_in_one_process_count_for_themselves(self) -> None:
         one, other = Metrics(), Metrics()
