@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 import yaml
 from kubernetes_validate import validate
-from support.chart import CHART, chart
+from support.chart import CHART, render
 from support.markdown import OPERATIONS, REPOSITORY, commands, fences, read, spans
+
+from darkroom_operator.runner_template import check_template
 
 Json = dict[str, Any]
 
@@ -63,10 +65,11 @@ def is_value(path: str) -> bool:
 
 
 @pytest.mark.parametrize("page", TEXT)
-def test_every_snippet_of_values_is_taken_by_the_chart(page: str) -> None:
+def test_every_snippet_of_values_is_taken_by_the_chart_and_the_operator(page: str) -> None:
     given = [*snippets(TEXT[page]), *filter(None, map(settings, commands(TEXT[page])))]
     for each in given:
-        chart().render(each if "tryout" in each else merged(NEEDED, each), name="darkroom", namespace="darkroom")
+        rendering = render(each if "tryout" in each else merged(NEEDED, each))
+        assert check_template(rendering.runner_template(), page)
 
 
 def test_every_block_of_yaml_is_one_of_values() -> None:
