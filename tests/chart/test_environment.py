@@ -20,8 +20,8 @@ S3_LOGIN = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 HUB = {"HF_TOKEN", "HF_HOME", "HF_ENDPOINT", "HF_HUB_OFFLINE"}
 """Read by huggingface_hub."""
 SET_BY_THE_OPERATOR = {environment.RUN, environment.SCRATCH_DIR}
-IN_EVERYTHING = {"NO_PROXY", "OMP_NUM_THREADS", "HTTPS_PROXY", "TMPDIR"}
-"""Of the user's own making there, or the system's."""
+IN_EVERYTHING = {"NO_PROXY", "OMP_NUM_THREADS", "HTTPS_PROXY"}
+"""Of the user's own making there."""
 OUTSIDE_OF_A_CLUSTER = {"KUBECONFIG"}
 
 
@@ -94,7 +94,7 @@ def test_the_runners() -> None:
     names: set[str] = set()
     for case in CASES:
         names |= _runner_secret(case).keys()
-        names |= {each["name"] for each in rendered(case).runner_template()["spec"]["containers"][0]["env"]}
+        names |= {each["name"] for each in rendered(case).runner_template()["spec"]["containers"][0].get("env", [])}
     assert names - IN_EVERYTHING - S3_LOGIN - HUB == read - SET_BY_THE_OPERATOR
     assert names >= HUB | S3_LOGIN
 

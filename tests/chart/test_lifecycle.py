@@ -19,7 +19,7 @@ import pytest
 import yaml
 from support.chart import CHART, Json, rendered
 from support.installation import NAMESPACE, RELEASE, Installation, Programs
-from support.kube_api import ok, wait_until
+from support.kube_api import ok, refused, wait_until
 from support.operator_processes import now
 from support.promql import OF_THE_TARGET, exposed, questions
 from support.recording_api import allows
@@ -185,6 +185,23 @@ def test_keys_are_the_users_once_they_are_made(installation: Installation) -> No
     secret = installation.api.read("secrets", f"{RELEASE}-api-keys")
     assert set(secret["data"]) == {"ann"}
     assert len(made) == 40
+
+
+def test_the_fence_lets_one_run_in(installation: Installation) -> None:
+    installation.install(runner={"priorityClass": {"create": True}}, quota={"enabled": True})
+    first, second = (installation.api.create("pods", a_pod(name)) for name in ("first", "second"))
+    ok(first, 201)
+    assert "exceeded quota: darkroom-runner, requested: pods=1, used: pods=1" in refused(second, 403, "Forbidden")
+    ok(installation.api.create("pods", a_pod("somebody-elses", priorityClassName="")), 201)
+
+
+def a_pod(name: str, **spec: Any) -> Json:
+    """One of the runners' class."""
+    container = {"name": "c", "image": "x"}
+    return {
+        "metadata": {"name": name},
+        "spec": {"priorityClassName": "darkroom-runner", "containers": [container], **spec},
+    }
 
 
 def test_a_second_release_in_a_namespace_is_refused(installation: Installation) -> None:

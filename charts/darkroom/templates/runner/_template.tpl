@@ -13,6 +13,9 @@ The partial PodTemplateSpec that the operator lays under each run's pod: the val
 {{- end }}
 {{- end }}
 {{- $runner := index $base.spec.containers 0 }}
+{{- if not $runner.env }}
+{{- $runner = omit $runner "env" }}
+{{- end }}
 {{- $others := list }}
 {{- range $container := get $spec "containers" | default list }}
 {{- if eq (get $container "name") "runner" }}
@@ -99,8 +102,6 @@ spec:
         {{- with $runner.env }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
-        {{- /* Never empty: the list is read back as YAML. */}}
-        - {name: TMPDIR, value: /tmp}
       {{- with $runner.envFrom }}
       envFrom:
         {{- toYaml . | nindent 8 }}
