@@ -92,6 +92,7 @@ async def _act(settings: Settings, watching: Watching) -> None:
         requests = Requests(cluster, cache, settings, utc_now, metrics)
         reconciler = Reconciler(cache, requests, settings, leads=leadership.leads, metrics=metrics)
         resync = Resync(cluster, cache, watches, reconciler.wake)
+        progress = ProgressReader(settings.redis_url, cache, reconciler.wake) if settings.redis_url else None
         metrics.registry.register(Gauges(lambda: cache.world(utc_now(), settings.slots), leadership.leads))
         async with _served(reconciler, watches, metrics, settings):
             await _wait_for_kinds(cluster, reconciler)
@@ -102,10 +103,14 @@ async def _act(settings: Settings, watching: Watching) -> None:
                 "reconcile": reconciler.run(),
                 "resync": resync.run(),
             }
-            if settings.redis_url is not None:
-                parts["progress"] = ProgressReader(settings.redis_url, cache, reconciler.wake).run()
+            if progress is not None:
+                parts["progress"] = progress.run()
             try:
                 await _run_together(parts)
+            except Exception as error:
+                # At once: the process may be killed before kopf has ended.
+                log.error("it ends: %s", error, exc_info=not isinstance(error, OperatorError))
+                raise
             finally:
                 await leadership.resign()
 
