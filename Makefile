@@ -10,13 +10,17 @@ STATE  ?= .darkroom
 # Test files that run side by side. Each starts processes of its own, so more than two want more than two cores.
 TEST_WORKERS ?= 2
 
+# Of `make images`: docker, podman or buildah (the first that works when unset), and more arguments for it.
+BUILDER    ?=
+IMAGE_ARGS ?=
+
 # Of `make chaos`.
 JOBS   ?= 60
 SEED   ?= 1
 SEEDS  ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check generate golden conformance stories chaos bench constraints clean
+.PHONY: help setup demo up test check generate golden conformance stories chaos bench images sbom test-images constraints clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -66,6 +70,15 @@ chaos: setup ## Kill every part again and again while 60 jobs run; SEEDS=5: five
 bench: setup ## Measure DeepCache and the hand-over of the slot on this machine
 	$(BIN)/python benchmarks/deepcache.py
 	$(BIN)/python benchmarks/admission.py
+
+images: ## Build the images with docker, podman or buildah; TORCH_BUILD=cpu for a runner without CUDA
+	$(PYTHON) images/build.py --builder '$(BUILDER)' -- $(IMAGE_ARGS)
+
+sbom: ## Copy the images' lists of parts (CycloneDX) into build/sbom
+	$(PYTHON) images/build.py --builder '$(BUILDER)' --sbom build/sbom
+
+test-images: setup ## Build the images, look into them, start and drive them; with docker or podman
+	env -u KUBECONFIG BUILDER='$(BUILDER)' $(BIN)/python -m pytest tests/images
 
 constraints: setup ## Write constraints.txt from what is installed
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new

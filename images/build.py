@@ -1,0 +1,126 @@
+"""`make images`: builds the images with docker, podman or buildah, whichever works here. Needs Python and pip alone.
+
+It owns what a Dockerfile can't know: version, revision, and how pip reaches its index on this machine. The last may
+hold passwords, so it goes in as a secret (pip_settings.py), never as a build argument.
+"""
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from builders import NAMES, Builder, BuilderError, find_builder
+from pip_settings import read_pip_settings
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+IMAGES = ("gateway", "runner")
+TORCH_INDEX_URL = "https://download.pytorch.org/whl"
+
+
+def main() -> None:
+    ours, theirs = _split(sys.argv[1:])
+    parser = argparse.ArgumentParser(
+        prog="build.py", usage="%(prog)s [options] [image ...] [-- arguments of the builder]"
+    )
+    parser.add_argument("images", nargs="*", metavar="image", help=f"{' or '.join(IMAGES)}; both when none is named")
+    parser.add_argument("--builder", help=f"{', '.join(NAMES)}; the first of them that works when unset")
+    parser.add_argument("--tag", help="the version when unset")
+    parser.add_argument("--sbom", type=Path, metavar="FOLDER", help="build nothing: copy the SBOMs out of the images")
+    options = parser.parse_args(ours)
+    if unknown := sorted(set(options.images) - set(IMAGES)):
+        parser.error(f"there is no image {', '.join(unknown)}; there are {' and '.join(IMAGES)}")
+    try:
+        builder = find_builder(options.builder or None)
+        for image in options.images or IMAGES:
+            name = f"darkroom-{image}:{options.tag or _version()}"
+            if options.sbom:
+                builder.copy_sbom(name, options.sbom / f"darkroom-{image}.cdx.json")
+            else:
+                print(f"{name}, with {builder.name}", flush=True)
+                _build(builder, image, name, theirs)
+    except BuilderError as error:
+        sys.exit(f"make images: {error}")
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"make images: {error.cmd[0]} ended with {error.returncode}; what it said is above.")
+
+
+def _build(builder: Builder, image: str, name: str, more: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        pip = read_pip_settings(Path(folder))
+        arguments = _labels(os.environ)
+        if image == "runner":
+            arguments |= {"TOOLS": _tools(), **_torch(os.environ)}
+        command = [
+            *builder.build_command(f"Dockerfile.{image}", name),
+            *builder.pip_arguments(pip),
+            *(f"--build-arg={key}={value}" for key, value in arguments.items()),
+            *more,
+            ".",
+        ]
+        subprocess.run(command, cwd=REPOSITORY, check=True, env=os.environ | {"DOCKER_BUILDKIT": "1"})  # noqa: S603
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """What comes after `--` is the builder's."""
+    if "--" not in words:
+        return words, []
+    return words[: words.index("--")], words[words.index("--") + 1 :]
+
+
+def _version() -> str:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return str(project["version"])
+
+
+def _labels(environment: Mapping[str, str]) -> dict[str, str]:
+    """Version, and of a git checkout its revision, that one's date, and where it came from."""
+    revision, dirty = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+    found = {
+        "VERSION": _version(),
+        "REVISION": f"{revision}-dirty" if revision and dirty else revision,
+        "CREATED": _git("show", "--no-patch", "--format=%cI", "HEAD"),
+        "SOURCE": environment.get("SOURCE_URL") or public_address(_git("remote", "get-url", "origin")),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def public_address(remote: str) -> str:
+    """Without the password that it may hold; nothing of an address that only this machine can read."""
+    parts = urlsplit(remote)
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        return ""
+    host = parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}"
+    return parts._replace(netloc=host, query="", fragment="").geturl()
+
+
+def _torch(environment: Mapping[str, str]) -> dict[str, str]:
+    """TORCH_BUILD of the environment, and where PyTorch keeps it unless TORCH_INDEX_URL says so (empty: pip knows)."""
+    build = environment.get("TORCH_BUILD", "")
+    if not build:
+        return {}
+    return {"TORCH_BUILD": build, "TORCH_INDEX_URL": environment.get("TORCH_INDEX_URL", f"{TORCH_INDEX_URL}/{build}")}
+
+
+def _tools() -> str:
+    """A number for what the image is made with."""
+    files = sorted((REPOSITORY / "images").glob("*"))
+    return hashlib.sha256(b"".join(each.read_bytes() for each in files if each.is_file())).hexdigest()[:12]
+
+
+def _git(*words: str) -> str:
+    """Nothing where this is no git checkout, or there is no git."""
+    try:
+        command = ["git", "-C", str(REPOSITORY), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+if __name__ == "__main__":
+    main()

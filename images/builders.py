@@ -1,0 +1,90 @@
+"""docker, podman and buildah: what differs between them. Used by build.py.
+
+podman and buildah take the same arguments to build; docker has no folders of the host in a build, and no `--timestamp`.
+"""
+
+import contextlib
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pip_settings import PipSettings
+
+NAMES = ("docker", "podman", "buildah")
+SBOM = "/usr/share/darkroom/sbom.cdx.json"
+FILE_TIME = "315532800"
+"""1980-01-01, of every image and of every file in it: else each layer would move with each build."""
+
+
+class BuilderError(Exception):
+    """What can't be built here, and what to do about it."""
+
+
+@dataclass(frozen=True)
+class Builder:
+    """One of the three, which works on this machine."""
+
+    name: str
+
+    def build_command(self, file: str, image: str) -> list[str]:
+        common = ["--file", file, "--tag", image]
+        if self.name == "docker":
+            return ["docker", "build", *common, "--build-arg", f"SOURCE_DATE_EPOCH={FILE_TIME}"]
+        verb = "build" if self.name == "podman" else "bud"
+        # buildah makes one layer of all when it isn't told.
+        return [self.name, verb, *common, "--layers", "--timestamp", FILE_TIME]
+
+    def pip_arguments(self, pip: PipSettings) -> list[str]:
+        """Raises `BuilderError` when pip's packages lie in folders, which this builder can't show to a build."""
+        if pip.folders and self.name == "docker":
+            folders = ", ".join(map(str, pip.folders))
+            raise BuilderError(f"pip finds packages in {folders}, which docker can't reach; podman and buildah can.")
+        secrets = [f"--secret=id={name},src={path}" for name, path in pip.secrets.items()]
+        return secrets + [f"--volume={folder}:{seen}:ro" for folder, seen in pip.folders.items()]
+
+    def copy_sbom(self, image: str, target: Path) -> None:
+        """Out of an image that is there already."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self._container(image) as container:
+            if self.name == "buildah":
+                shutil.copyfile(_output("buildah", "mount", container) + SBOM, target)
+            else:
+                _output(self.name, "cp", f"{container}:{SBOM}", str(target))
+
+    @contextlib.contextmanager
+    def _container(self, image: str) -> Iterator[str]:
+        """One that is never started."""
+        create = ["buildah", "from", "--pull-never"] if self.name == "buildah" else [self.name, "create"]
+        container = _output(*create, image)
+        try:
+            yield container
+        finally:
+            _output(self.name, "rm", container)
+
+
+def find_builder(name: str | None) -> Builder:
+    """The one of that name, or the first that works. Raises `BuilderError`."""
+    if name and name not in NAMES:
+        raise BuilderError(f"{name} is none of {', '.join(NAMES)}.")
+    for each in [name] if name else NAMES:
+        if _works(each):
+            return Builder(each)
+    wanted = name or f"none of {', '.join(NAMES)}"
+    raise BuilderError(
+        f"{wanted} {'does not work' if name else 'works'} on this machine. podman needs no daemon and comes with every "
+        "distribution (apt install podman); docker's daemon must run, and let you in (docker info)."
+    )
+
+
+def _works(name: str) -> bool:
+    """docker's program alone builds nothing: its daemon must answer."""
+    return shutil.which(name) is not None and subprocess.run([name, "info"], capture_output=True).returncode == 0  # noqa: S603
+
+
+def _output(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
+    if done.returncode:
+        raise BuilderError(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout.strip()

