@@ -60,7 +60,7 @@ class QuotaExceededError(ApiError):
 
 
 class ConflictError(ApiError):
-    """The object was changed in between, or has another uid."""
+    """The object was changed in between, or is another of the same name."""
 
 
 class AlreadyExistsError(ApiError):
@@ -71,6 +71,11 @@ QUOTA_WORDS = "exceeded quota"
 """What an API server says of a ResourceQuota. Its code and reason are those of every other 403."""
 
 
+ANOTHER_UID_WORDS = "metadata.uid: Invalid value"
+"""What an API server says of a patch that names another uid than the object has: to it that is no conflict, but an
+attempt to change what can't be changed."""
+
+
 def api_error(request: str, code: int, reason: str, message: str) -> ApiError:
     """The error for an answer of the API server. A 404 without its reason is a proxy's, or an API server's that does
     not serve the kind yet: nothing follows from it for the object."""
@@ -78,6 +83,8 @@ def api_error(request: str, code: int, reason: str, message: str) -> ApiError:
         return QuotaExceededError(request, code, reason, message)
     if code == 404 and reason == "NotFound":
         return NotFoundError(request, code, reason, message)
+    if code == 422 and ANOTHER_UID_WORDS in message:
+        return ConflictError(request, code, reason, message)
     if code == 409:
         kind = AlreadyExistsError if reason == "AlreadyExists" else ConflictError
         return kind(request, code, reason, message)

@@ -69,7 +69,28 @@ def test_a_patch_meant_for_another_object_of_the_same_name_is_refused(
     ok(api.delete(TRAIN, name))
     api.made(TRAIN, train_job(name))
     patch = {"metadata": {"uid": first["metadata"]["uid"]}, "spec": {"priority": 2}}
-    refused(api.patch(TRAIN, name, patch), 409, "Conflict")
+    assert "metadata.uid" in refused(api.patch(TRAIN, name, patch), 422, "Invalid")
+
+
+def test_an_update_meant_for_another_object_of_the_same_name_is_refused(
+    api: Api, name: str, train_job: Callable[..., Json]
+) -> None:
+    first = api.made(TRAIN, train_job(name))
+    ok(api.delete(TRAIN, name))
+    second = api.made(TRAIN, train_job(name))
+    second["metadata"]["uid"] = first["metadata"]["uid"]
+    refused(api.http.put(api.path(TRAIN, name), json=second), 409, "Conflict")
+
+
+def test_a_gate_is_not_taken_from_another_pod_of_the_same_name(
+    api: Api, name: str, gated_pod: Callable[..., Json]
+) -> None:
+    first = api.made("pods", gated_pod(name))
+    ok(api.delete("pods", name))
+    api.made("pods", gated_pod(name))
+    patch = {"metadata": {"uid": first["metadata"]["uid"]}, "spec": {"schedulingGates": None}}
+    assert "metadata.uid" in refused(api.patch("pods", name, patch), 422, "Invalid")
+    assert api.read("pods", name)["spec"]["schedulingGates"]
 
 
 def test_a_json_patch_whose_test_fails_changes_nothing(api: Api, name: str, train_job: Callable[..., Json]) -> None:

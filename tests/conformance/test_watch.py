@@ -107,14 +107,16 @@ def test_a_watch_ends_when_its_time_is_over(api: Api) -> None:
     assert 0.5 < time.monotonic() - began < 10
 
 
-def test_a_quiet_watch_gets_a_bookmark_before_its_time_is_over(api: Api) -> None:
-    since = newest(api)
-    query = {"resourceVersion": since, "allowWatchBookmarks": "true", "timeoutSeconds": 4}
-    with api.watching(GENERATE, **query) as events:
+def test_a_watch_that_sees_nothing_of_what_happens_gets_a_bookmark(
+    api: Api, name: str, generate_job: Callable[..., Json]
+) -> None:
+    query = {"resourceVersion": newest(api), "allowWatchBookmarks": "true", "timeoutSeconds": 4}
+    with api.watching(GENERATE, labelSelector="nobody=has-it", **query) as events:
+        unseen = api.made(GENERATE, generate_job(name))
         bookmark = list(events)[-1]
     assert bookmark["type"] == "BOOKMARK"
     assert bookmark["object"]["kind"] == "GenerateJob"
-    assert int(bookmark["object"]["metadata"]["resourceVersion"]) >= int(since)
+    assert int(bookmark["object"]["metadata"]["resourceVersion"]) >= int(unseen["metadata"]["resourceVersion"])
 
 
 def test_a_watch_from_long_ago_goes_on_correctly_or_says_that_it_can_not(

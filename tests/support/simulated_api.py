@@ -95,10 +95,12 @@ class SimulatedApi:
     def patch(self, plural: str, name: str, patch: Json) -> Json:
         """A merge patch; refused when it names another version or uid than there is."""
         before = self.get(plural, name)
-        for precondition in ("resourceVersion", "uid"):
-            wanted = patch.get("metadata", {}).get(precondition)
-            if wanted not in (None, before["metadata"][precondition]):
-                raise ConflictError(f"patch {plural}/{name}", 409, "Conflict", f"{precondition} is another")
+        wanted, metadata = patch.get("metadata", {}), before["metadata"]
+        if wanted.get("resourceVersion") not in (None, metadata["resourceVersion"]):
+            raise ConflictError(f"patch {plural}/{name}", 409, "Conflict", "resourceVersion is another")
+        if wanted.get("uid") not in (None, metadata["uid"]):
+            words = f'metadata.uid: Invalid value: "{wanted["uid"]}": field is immutable'
+            raise api_error(f"patch {plural}/{name}", 422, "Invalid", words)
         after = merged(before, {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": None}})
         after["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
         return before if after == before else self._store("MODIFIED", plural, after)

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema_rs
 
 from darkroom_local.apiserver.documents import Json, clone, meta
-from darkroom_local.apiserver.errors import StatusError, bad_request
+from darkroom_local.apiserver.errors import StatusError, bad_request, invalid, invalid_value
 from darkroom_local.apiserver.registry import AUTHORIZATION, RBAC, TOKEN_REQUEST, Resource
 
 Schema = dict[str, Any]
@@ -146,16 +146,23 @@ VALIDATORS = {collection: _validator(shape) for collection, shape in SHAPES.item
 ANY_BUILT_IN, ANY_CUSTOM = _validator(ANYTHING), _validator(_object())
 
 
+def _other_type(resource: Resource, document: Json, field: str, expected: str) -> StatusError:
+    given = document[field]
+    if field == "kind" and resource.custom:
+        name = (document.get("metadata") or {}).get("name", "")
+        return invalid(resource.kind, resource.group, name, [invalid_value(field, given, f"must be {expected}")])
+    return bad_request(f"the {field} in the data ({given}) does not match the expected {field} ({expected})")
+
+
 def check_envelope(resource: Resource, namespace: str, body: Any) -> Json:
-    """A copy of a request's body with kind, version and namespace filled in. Raises 400 if the path differs."""
+    """A copy of a request's body with kind, version and namespace filled in. Raises 400 if the path differs, 422 for
+    another kind where a custom one belongs."""
     if not isinstance(body, dict):
         raise bad_request("the body of the request must be a JSON object")
     document: Json = clone(body)
     for field, expected in (("apiVersion", resource.group_version), ("kind", resource.kind)):
         if document.setdefault(field, expected) != expected:
-            raise bad_request(
-                f"the {field} in the data ({document[field]}) does not match the expected {field} ({expected})"
-            )
+            raise _other_type(resource, document, field, expected)
     _check_types(resource, document)
     metadata = document["metadata"] = without_nulls(meta(document))
     if not metadata.get("namespace"):

@@ -17,9 +17,12 @@ CONNECT_SECONDS = 5.0
 
 
 async def pod_log(api: Api, place: Place, query: Mapping[str, str]) -> Response:
-    """The container's log, as it grows when `follow` is asked for. Raises 400, 404 or 503."""
+    """The container's log, as it grows when `follow` is asked for; 204 before a node has the pod. Raises 400, 404 or
+    503."""
     pod = api.get(Place(place.resource, place.namespace, place.name))
     node_name, container = pods.log_target(pod, query.get("container", ""))
+    if not node_name:
+        return Response(status_code=204)
     url = f"{_kubelet(api, node_name)}/containerLogs/{place.namespace}/{place.name}/{container}"
     client = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=CONNECT_SECONDS), trust_env=False)
     try:

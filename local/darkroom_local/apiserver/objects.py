@@ -96,9 +96,13 @@ def strict_error(resource: Resource, dropped: list[str]) -> StatusError:
 def succeed(resource: Resource, old: Json, new: Json, subresource: str) -> Json:
     """The next state of an object: what an update may not change is taken from the old one.
 
-    Raises 409 when the update was made on another state, or on another object of this name.
+    Raises 409 when the update was made on another state, and 422 when it was meant for another object of this name. Of
+    what is sent to a custom kind's status, nothing but the status counts, the uid neither.
     """
-    require_same(resource, old, new)
+    if resource.custom and subresource == "status":
+        require_state(resource, old, new)
+    else:
+        require_same(resource, old, new)
     before, after = old["metadata"], meta(new)
     if after.get("name", before["name"]) != before["name"]:
         raise bad_request("the name of the object does not match the name on the URL")
@@ -118,11 +122,17 @@ def succeed(resource: Resource, old: Json, new: Json, subresource: str) -> Json:
 
 
 def require_same(resource: Resource, old: Json, sent: Json) -> None:
-    """Raise 409 when a body names another object than the present one, or another state of it."""
+    """Raise 409 when a body names another state of the present object, and 422 when it gives it another uid."""
+    require_state(resource, old, sent)
     before, after = old["metadata"], sent.get("metadata") or {}
     if after.get("uid") and after["uid"] != before["uid"]:
-        why = f"Precondition failed: UID in precondition: {after['uid']}, UID in object meta: {before['uid']}"
-        raise conflict(resource.plural, resource.group, before["name"], why)
+        cause = invalid_value("metadata.uid", after["uid"], "field is immutable")
+        raise invalid(resource.kind, resource.group, before["name"], [cause])
+
+
+def require_state(resource: Resource, old: Json, sent: Json) -> None:
+    """Raise 409 when a body names another state of an object than the present one."""
+    before, after = old["metadata"], sent.get("metadata") or {}
     if after.get("resourceVersion") and after["resourceVersion"] != before["resourceVersion"]:
         raise conflict(resource.plural, resource.group, before["name"])
 

@@ -130,6 +130,7 @@ class Api:
     def update(self, place: Place, body: Any, options: Options) -> Written:
         old = self.get(place)
         new = check_envelope(place.resource, place.namespace, body)
+        check_preconditions(place.resource, old, {"uid": new["metadata"].get("uid")})
         unconditional = not new["metadata"].get("resourceVersion")
         if unconditional and (place.resource.custom or place.resource.collection in CONDITIONAL):
             cause = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
