@@ -71,9 +71,9 @@ def base(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
         pytest.skip(f"no base image: {pulled.stderr.strip()}; and to make one takes root and mmdebstrap")
     root = tmp_path_factory.mktemp("base") / "root"
     subprocess.run(["sh", Path(__file__).with_name("make_base.sh"), root], check=True)
-    packed = subprocess.Popen(["tar", "--directory", root, "--create", "."], stdout=subprocess.PIPE)
-    subprocess.run([engine.name, "import", "-", STAND_IN], stdin=packed.stdout, check=True, capture_output=True)
-    assert packed.wait() == 0
+    with subprocess.Popen(["tar", "--directory", root, "--create", "."], stdout=subprocess.PIPE) as packed:
+        subprocess.run([engine.name, "import", "-", STAND_IN], stdin=packed.stdout, check=True, capture_output=True)
+    assert packed.returncode == 0
     shutil.rmtree(root)
     return STAND_IN
 

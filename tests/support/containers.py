@@ -109,7 +109,10 @@ class Image:
 
     def layer_bytes(self) -> list[int]:
         """Sizes of the layers, the highest first; steps that made none are left out."""
-        sizes = self.engine("history", "--human=false", "--format={{.Size}}", self.name).split()
+        if self.engine.name == "podman":
+            sizes = [step["size"] for step in json.loads(self.engine("history", "--format=json", self.name))]
+        else:
+            sizes = self.engine("history", "--human=false", "--format={{.Size}}", self.name).split()
         return [int(size) for size in sizes if int(size)]
 
     def python(self, program: str, **options: Any) -> Any:
