@@ -1,5 +1,7 @@
 """Somebody works with kubectl alone: applies the examples, looks, waits, reads logs, deletes."""
 
+import os
+
 import pytest
 from support.darkroom_up import REPOSITORY, Darkroom, wait_for
 
@@ -37,6 +39,9 @@ def test_describe_tells_why(darkroom: Darkroom, circles: str) -> None:
     assert "runs/" in told
 
 
+@pytest.mark.skipif(
+    "KUBECONFIG" in os.environ, reason="an API server of its own asks kubelets by TLS, which this node lacks"
+)
 def test_the_log_of_a_run_can_be_read(darkroom: Darkroom, circles: str) -> None:
     pod = darkroom.resource("generatejob", circles)["status"]["podName"]
     assert "succeeded with 4 files" in darkroom.kubectl("logs", pod)
