@@ -97,8 +97,10 @@ def build(engine: Engine, base: str) -> Callable[..., Image]:
 
 @pytest.fixture(scope="session")
 def images(engine: Engine, build: Callable[..., Image]) -> dict[str, Image]:
-    """Both, built side by side."""
+    """Both, built side by side, once what they share is there."""
     given = {name: os.environ.get(f"DARKROOM_TEST_{name.upper()}_IMAGE") for name in ("gateway", "runner")}
+    if not all(given.values()):
+        build("gateway", "test-tools", REPOSITORY, "--target=tools")
     with ThreadPoolExecutor() as pool:
         made = {name: pool.submit(build, name) for name, image in given.items() if not image}
     return {name: engine.image(image) if image else made[name].result() for name, image in given.items()}
