@@ -1,7 +1,7 @@
 """The images, built once for all tests here, and what they need around them: an API server, S3 and Redis.
 
-`DARKROOM_TEST_GATEWAY_IMAGE` and `DARKROOM_TEST_RUNNER_IMAGE` name images that are there already and are to be tested.
-`DARKROOM_TEST_BASE` names another base than the Dockerfiles do. Where neither that base nor a registry can be reached,
+`TEST_GATEWAY_IMAGE` and `TEST_RUNNER_IMAGE` name images that are there already and are to be tested.
+`TEST_BASE` names another base than the Dockerfiles do. Where neither that base nor a registry can be reached,
 make_base.sh makes one.
 """
 
@@ -58,7 +58,7 @@ def engine() -> Engine:
 @pytest.fixture(scope="session")
 def base(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The name of the base image, which is there."""
-    named = os.environ.get("DARKROOM_TEST_BASE")
+    named = os.environ.get("TEST_BASE")
     if named:
         return named
     for name in (BASE, STAND_IN):
@@ -98,7 +98,7 @@ def build(engine: Engine, base: str) -> Callable[..., Image]:
 @pytest.fixture(scope="session")
 def images(engine: Engine, build: Callable[..., Image]) -> dict[str, Image]:
     """Both, built side by side, once what they share is there."""
-    given = {name: os.environ.get(f"DARKROOM_TEST_{name.upper()}_IMAGE") for name in ("gateway", "runner")}
+    given = {name: os.environ.get(f"TEST_{name.upper()}_IMAGE") for name in ("gateway", "runner")}
     if not all(given.values()):
         build("gateway", "test-tools", REPOSITORY, "--target=tools")
     with ThreadPoolExecutor() as pool:

@@ -39,7 +39,7 @@ def test_a_changed_line_moves_little(checkout: Path, build: Callable[..., Image]
     assert gateway.layers == images["gateway"].layers
 
 
-@pytest.mark.skipif(not os.environ.get("DARKROOM_TEST_TWICE"), reason="builds all again: set DARKROOM_TEST_TWICE=1")
+@pytest.mark.skipif(not os.environ.get("TEST_TWICE"), reason="builds all again: set TEST_TWICE=1")
 @pytest.mark.parametrize("name", ["gateway", "runner"])
 def test_two_builds_are_the_same_bytes(name: str, build: Callable[..., Image], request: pytest.FixtureRequest) -> None:
     before: Image = request.getfixturevalue(f"{name}_image")
