@@ -20,6 +20,7 @@ from darkroom_contract.progress import Stage
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 from darkroom_contract.storage import Manifest, manifest_key, run_prefix
+from darkroom_runner.collection import paused_collection
 from darkroom_runner.errors import InvalidRunError, first_line
 from darkroom_runner.generate_job import GenerateJob
 from darkroom_runner.interruption import Interruption
@@ -121,8 +122,9 @@ def perform(job: Job[Any, Any], bench: Workbench) -> Product:
     inputs = job.download()
     bench.interruption.check()
     bench.progress.enter(Stage.LOADING_MODEL)
-    quiet_libraries()
-    models = job.load(inputs)
+    with paused_collection():
+        quiet_libraries()
+        models = job.load(inputs)
     bench.interruption.check()
     return job.work(inputs, models)
 
