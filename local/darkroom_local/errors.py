@@ -7,7 +7,7 @@ LocalError            a message that says what to do; the CLI prints it and exit
 ├── KubeconfigInvalidError a kubeconfig that can't be read, or asks for what we don't do
 ├── ApiError          the API server answered with an error
 │   ├── NotFoundError          404
-│   ├── ConflictError          409
+│   ├── ConflictError          409, and 422 for another uid
 │   └── ExpiredError           410: the watch's resource version is too old
 └── DemoFailedError        a job of the demo failed, or the gateway refused it
     └── GatewayUnavailableError   the gateway answered that something behind it is down
@@ -66,6 +66,12 @@ class ExpiredError(ApiError):
 _BY_STATUS: dict[int, type[ApiError]] = {404: NotFoundError, 409: ConflictError, 410: ExpiredError}
 
 
+_ANOTHER_UID = "metadata.uid: Invalid value"
+"""What an API server says, with 422, of a patch that was meant for another object of this name."""
+
+
 def api_error(status: int, reason: str, message: str) -> ApiError:
     """The error for an HTTP status."""
+    if status == 422 and _ANOTHER_UID in message:
+        return ConflictError(status, reason, message)
     return _BY_STATUS.get(status, ApiError)(status, reason, message)
