@@ -42,6 +42,9 @@ TRAINING = TrainJobSpec.from_dict(
 )
 PICTURES = 10
 
+# A training of some minutes: a slow machine may take its time.
+pytestmark = pytest.mark.timeout(1200)
+
 
 def nobody_watches(step: int, total: int) -> None:
     """Takes the progress of a drawing."""

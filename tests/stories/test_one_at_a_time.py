@@ -4,6 +4,7 @@ second, so that the slot changes hands as fast as it can, and some take their ti
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import pytest
 from support.darkroom_up import PHOTOS, Darkroom
 
 from darkroom_local.node.record import overlaps
@@ -13,6 +14,7 @@ PHOTOLESS = {f"yaml-train-{number}" for number in range(8)}
 QUICK = {"steps": 1, "width": 64, "height": 64, "cache_profile": "Disabled"}
 
 
+@pytest.mark.timeout(900)
 def test_twenty_mixed_jobs_run_one_after_the_other(darkroom: Darkroom) -> None:
     before = {run.pod_uid for run in darkroom.record()}
     by_rest = [partial(darkroom.generate, prompt="a red circle", **QUICK) for _ in range(5)]
