@@ -205,9 +205,10 @@ async def count_requests(kube: KubeClient, connection: Connection, namespace: st
     async with counting_proxy(connection, namespace) as (kubeconfig, requests):
         with start_operator(kubeconfig, namespace):
             counted = runner_pods(kube, namespace)
-            await asyncio.wait_for(counted.until(1), PATIENCE_SECONDS)
+            # An operator that has just started tells everybody their place, beside what it hands on.
+            await asyncio.wait_for(counted.until(1), SETTLE_SECONDS)
             requests.clear()
-            await asyncio.wait_for(counted.until(COUNTED), PATIENCE_SECONDS)
+            await asyncio.wait_for(counted.until(COUNTED), SETTLE_SECONDS)
             return requests.total() / (COUNTED - 1)
 
 
