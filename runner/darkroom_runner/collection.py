@@ -9,9 +9,9 @@ from contextlib import contextmanager
 def paused_collection() -> Iterator[None]:
     """Collects nothing meanwhile, and never looks at what was made meanwhile again.
 
-    torch, diffusers and transformers make a million objects as they are imported, all of which live to the end. Looking
-    through them again and again, each time that enough new ones are there, is a fifth of the time that a run needs to
-    start; afterwards `gc.freeze` spares every full collection the same (see `gc` in Python's documentation).
+    torch, diffusers and transformers make very many objects as they are imported, all of which live to the end. Looking
+    through them again and again, each time that enough new ones are there, is about a fifth of their import (measured in
+    docs/performance.md); afterwards `gc.freeze` spares every full collection the same, see `gc` in Python's manual.
     """
     gc.disable()
     try:

@@ -93,9 +93,10 @@ def test_a_value_that_is_none_is_found() -> None:
 
 
 def test_the_manifests_are_kubernetes_own() -> None:
-    for path in OPERATIONS.glob("*.yaml"):
-        for document in yaml.safe_load_all(read(path)):
-            validate(document, NEWEST_KUBERNETES, strict=True)
+    documents = [document for path in OPERATIONS.glob("*.yaml") for document in yaml.safe_load_all(read(path))]
+    assert documents
+    for document in documents:
+        validate(document, NEWEST_KUBERNETES, strict=True)
 
 
 def test_what_helm_is_told_to_install_is_the_chart_here() -> None:

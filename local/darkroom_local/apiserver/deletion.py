@@ -32,7 +32,7 @@ def marked(resource: Resource, old: Json, request: Json) -> Json:
 
 
 def check_preconditions(resource: Resource, old: Json, preconditions: Json) -> None:
-    """Raises 409 when it is another object than the one that is to be deleted, or in another state."""
+    """Raises 409 when it is another object than the one that is to be deleted or replaced, or in another state."""
     for field in ("uid", "resourceVersion"):
         wanted, actual = preconditions.get(field), old["metadata"][field]
         if wanted and wanted != actual:
