@@ -10,7 +10,7 @@ def paused_collection() -> Iterator[None]:
     """Collects nothing meanwhile, and never looks at what was made meanwhile again.
 
     torch, diffusers and transformers make very many objects as they are imported, all of which live to the end. Looking
-    through them again and again, each time that enough new ones are there, is about a fifth of their import (measured in
+    through them again and again, each time that enough new ones are there, is about a fifth of their import (figures:
     docs/performance.md); afterwards `gc.freeze` spares every full collection the same, see `gc` in Python's manual.
     """
     gc.disable()
