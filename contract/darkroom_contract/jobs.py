@@ -14,7 +14,7 @@ SPEC_MODELS: dict[Kind, type[TrainJobSpec] | type[GenerateJobSpec]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """One TrainJob or GenerateJob."""
 

@@ -7,17 +7,9 @@ does not stand in the queue.
 from datetime import datetime
 
 from darkroom_contract.jobs import Job
+from darkroom_operator.line import is_finished
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.world import World
-
-
-def order(job: Job) -> tuple[int, datetime, str]:
-    """The key by which jobs are sorted; the least is first."""
-    return -job.spec.priority, job.created, job.uid
-
-
-def is_finished(job: Job) -> bool:
-    return job.status.phase is not None and job.status.phase.is_terminal
 
 
 def may_run(job: Job) -> bool:
@@ -55,9 +47,9 @@ def is_queued(job: Job, world: World) -> bool:
 
 def queue(world: World) -> list[Job]:
     """The jobs that wait for a slot, the next one first."""
-    return sorted(world.select(lambda job: is_queued(job, world)), key=order)
+    return [job for job in world.line if is_queued(job, world)]
 
 
 def admit(world: World) -> Job | None:
     """The job that a free slot goes to."""
-    return min(world.select(lambda job: is_queued(job, world)), key=order, default=None)
+    return next((job for job in world.line if is_queued(job, world)), None)

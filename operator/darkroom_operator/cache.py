@@ -1,33 +1,36 @@
 """The operator's memory of jobs, pods and slots: what the watches show and what our own requests answered, whichever is
 newer.
 
-Filled by `handlers.py` (kopf indexes every object before the first handler runs, so it is complete from the start) and
-by `reconcile.py`. kopf's own `Index` can't hold answers of requests, and a decision that is made before the watch has
-shown the last one would be made twice; so the index functions fill these shelves instead.
+Filled by `resync.py`, which lists everything before anybody acts, by `handlers.py` with what the watches show, and by
+`requests.py` with answers: a decision that is made before the watch has shown the last one would be made twice.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from darkroom_contract.jobs import Job, read_job
 from darkroom_contract.names import Kind
 from darkroom_contract.progress import ProgressEvent
-from darkroom_operator.documents import Json, aware
+from darkroom_operator.documents import LEASES, PODS, Json, aware
 from darkroom_operator.experience import Experience
+from darkroom_operator.line import Line
 from darkroom_operator.runner_pod import RunnerPod, read_pod
-from darkroom_operator.slot import Slot, read_slot
+from darkroom_operator.slot import SLOTS, Slot, read_slot
 from darkroom_operator.world import BrokenJob, World
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 S = TypeVar("S")
+
+_KINDS = {kind.plural: kind for kind in Kind}
 
 REMEMBERED_GONE = 20_000
 """Uids of objects that are gone. An old event about one of them must not bring it back."""
@@ -58,12 +61,15 @@ class Shelf(Generic[T]):
         self.version = version
         self._gone = gone
         self._items: dict[str, T] = {}
+        self.changes = 0
+        """Counts up with each."""
         self.view: Mapping[str, T] = MappingProxyType(self._items)
 
     def put(self, uid: str, item: T) -> bool:
         """Whether it was put there: it is not when something newer is known."""
         if uid in self._gone or self.has_newer(uid, self.version(item)):
             return False
+        self.changes += not self.has(uid, self.version(item))
         self._items[uid] = item
         return True
 
@@ -75,11 +81,15 @@ class Shelf(Generic[T]):
     def drop(self, uid: str) -> None:
         """The object does not exist any more."""
         self._gone.add(uid)
-        self._items.pop(uid, None)
+        self.forget(uid)
 
     def forget(self, uid: str) -> None:
         """The object exists, but no longer belongs on this shelf."""
-        self._items.pop(uid, None)
+        self.changes += self._items.pop(uid, None) is not None
+
+    def has(self, uid: str, version: int) -> bool:
+        """Whether this state, or a newer one, is known."""
+        return uid in self._items and self.version(self._items[uid]) >= version
 
     def has_newer(self, uid: str, version: int) -> bool:
         return uid in self._items and self.version(self._items[uid]) > version
@@ -103,21 +113,77 @@ class Shelf(Generic[T]):
         return [uid for uid, item in self._items.items() if uid not in uids and self.version(item) <= version]
 
 
+class JobShelf(Shelf[Job]):
+    """Jobs, and those of them in line that have not ended."""
+
+    def __init__(self, gone: Gone) -> None:
+        super().__init__(lambda job: int(job.resource_version), gone)
+        self.line = Line()
+
+    def put(self, uid: str, item: Job) -> bool:
+        before = self.view.get(uid)
+        if not super().put(uid, item):
+            return False
+        if before is not None:
+            self.line.remove(before)
+        self.line.add(item)
+        return True
+
+    def forget(self, uid: str) -> None:
+        if uid in self.view:
+            self.line.remove(self.view[uid])
+        super().forget(uid)
+
+
 class Cache:
     """All that is known."""
 
     def __init__(self) -> None:
         self._gone = Gone()
-        self.jobs: Shelf[Job] = Shelf(lambda job: int(job.resource_version), self._gone)
+        self.jobs = JobShelf(self._gone)
         self.broken: Shelf[BrokenJob] = Shelf(lambda job: int(job.version), self._gone)
         self.pods: Shelf[RunnerPod] = Shelf(lambda pod: int(pod.version), self._gone)
         self.leases: Shelf[Slot] = Shelf(lambda slot: int(slot.version or 0), self._gone)
         self.progress: dict[str, ProgressEvent] = {}
         self.experience = Experience()
 
+    @property
+    def changes(self) -> int:
+        """Counts up with each."""
+        return sum(shelf.changes for shelf in self._shelves)
+
+    @property
+    def _shelves(self) -> tuple[Shelf[Job], Shelf[BrokenJob], Shelf[RunnerPod], Shelf[Slot]]:
+        return self.jobs, self.broken, self.pods, self.leases
+
+    def see(self, plural: str, document: Json) -> bool:
+        """What a watch or a list shows. Whether it was news: not so when an answer or the other one was faster."""
+        uid, version = document["metadata"]["uid"], int(document["metadata"]["resourceVersion"])
+        if any(shelf.has(uid, version) for shelf in self._shelves):
+            return False
+        if plural == PODS:
+            self.put_pod(document)
+        elif plural == LEASES:
+            if not SLOTS.items() <= (document["metadata"].get("labels") or {}).items():
+                return False
+            self.put_slot(document)
+        else:
+            self.put_job(_KINDS[plural], document)
+        return True
+
+    def lose(self, plural: str, uid: str) -> None:
+        """A watch says that it is gone. A pod or a Lease may only have lost its labels: it is looked for when it is
+        missed."""
+        if plural == PODS:
+            self.pods.forget(uid)
+        elif plural == LEASES:
+            self.leases.forget(uid)
+        else:
+            self.drop_job(uid)
+
     def put_job(self, kind: Kind, document: Json) -> Job | BrokenJob:
         try:
-            job = _comparable(read_job({**document, "kind": kind.value}))
+            job = _kept(read_job({**document, "kind": kind.value}))
         except ValidationError as error:
             broken = _broken(kind, document, error)
             self._move(broken.uid, broken, self.broken, self.jobs)
@@ -182,6 +248,7 @@ class Cache:
             slot_count=slot_count,
             slots=self.slots(slot_count),
             jobs=self.jobs.view,
+            line=self.jobs.line,
             broken=self.broken.view,
             pods=self.pods.view,
             gone=self._gone,
@@ -190,11 +257,19 @@ class Cache:
         )
 
 
-def _comparable(job: Job) -> Job:
-    """With a time zone in whatever is compared with the present; somebody may have edited the status."""
+def _kept(job: Job) -> Job:
+    """As it is remembered: its times with a time zone, since they are compared with the present and somebody may have
+    edited the status; and with one copy of whatever part of their specs many jobs have in common."""
     due, ended = job.status.next_attempt_time, job.status.completion_time
     times = {"next_attempt_time": due and aware(due), "completion_time": ended and aware(ended)}
-    return replace(job, status=job.status.model_copy(update=times))
+    parts = {name: _first_equal(part) for name, part in job.spec if isinstance(part, BaseModel)}
+    return replace(job, spec=job.spec.model_copy(update=parts), status=job.status.model_copy(update=times))
+
+
+@lru_cache(maxsize=1000)
+def _first_equal(part: BaseModel) -> BaseModel:
+    """The first of equal parts. None of them can be changed."""
+    return part
 
 
 def _broken(kind: Kind, document: Json, error: ValidationError) -> BrokenJob:

@@ -3,13 +3,14 @@
 None of it is urgent, and none of it decides who runs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from darkroom_contract.jobs import Job
 from darkroom_operator import statuses
 from darkroom_operator.actions import Action, DeleteJob, DeletePod, FailBroken, Requeue, TellPlace, WriteStatus
-from darkroom_operator.admission import claims, is_backing_off, is_finished
+from darkroom_operator.admission import claims
+from darkroom_operator.line import is_finished
 from darkroom_operator.places import Place, is_told, misinformed, places
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.steps import active_deadline, start_deadline
@@ -24,14 +25,16 @@ def chores(world: World, most_told: int) -> Iterator[Action]:
     places."""
     yield from (FailBroken(job) for job in world.broken.values() if not job.failed)
     line = places(world)
-    yield from _newcomers(line, world)
-    yield from _aside(world)
-    yield from (_tell(place, world) for place in misinformed(line, world.now, most_told))
+    told = [place for place in line if is_told(place.job)]
+    if len(told) < len(line):
+        yield from _newcomers(line, world)
+    yield from _aside(line, world)
+    yield from (_tell(place, world) for place in misinformed(told, world.now, most_told))
     yield from (DeletePod(pod, "it belongs to no run") for pod in world.pods.values() if _is_stray(pod, world))
     yield from (DeleteJob(job) for job in world.jobs.values() if _is_expired(job, world.now))
 
 
-def _newcomers(line: list[Place], world: World) -> Iterator[WriteStatus]:
+def _newcomers(line: Iterable[Place], world: World) -> Iterator[WriteStatus]:
     """Those of the queue that do not know yet that they are in it."""
     for place in line:
         if not is_told(place.job):
@@ -42,9 +45,10 @@ def _tell(place: Place, world: World) -> TellPlace:
     return TellPlace(place.job, statuses.waiting(place.job, place, world.now))
 
 
-def _aside(world: World) -> Iterator[WriteStatus | Requeue]:
+def _aside(line: Iterable[Place], world: World) -> Iterator[WriteStatus | Requeue]:
     """The jobs that hold no slot, have not ended, and do not stand in the queue: each told why."""
-    for job in world.select(lambda job: _is_aside(job, world)):
+    standing = {place.job.uid for place in line}
+    for job in (job for job in world.line if job.uid not in standing and _is_aside(job, world)):
         status = statuses.waiting(job, None, world.now)
         if status != job.status:
             yield WriteStatus(job, status) if job.status.slot is None else Requeue(job, status)
@@ -52,9 +56,7 @@ def _aside(world: World) -> Iterator[WriteStatus | Requeue]:
 
 def _is_aside(job: Job, world: World) -> bool:
     """Suspended, backing off, or without the slot that its status names."""
-    if not (job.spec.suspend or is_backing_off(job, world.now) or job.status.slot is not None):
-        return False  # It stands in the queue, or has ended.
-    if job.uid in world.holders or is_finished(job) or job.deleting:
+    if job.uid in world.holders or job.deleting:
         return False
     return not (job.status.slot in world.slots and any(claims(job, pod) for pod in world.pods_of(job.uid)))
 
@@ -81,10 +83,18 @@ def _expiry(job: Job) -> datetime | None:
     return ended + timedelta(seconds=seconds)
 
 
-def next_moment(world: World) -> datetime | None:
-    """When something is due that no event will tell of: a deadline, a retry, a removal."""
-    moments = [*_deadlines(world), *_dues(world)]
-    return min((moment for moment in moments if moment > world.now), default=None)
+def next_deadline(world: World) -> datetime | None:
+    """When a run is next to be stopped: no event will tell of it."""
+    return _next(_deadlines(world), world.now)
+
+
+def next_due(world: World) -> datetime | None:
+    """When a retry or a removal is next due, of which no event will tell either. Looks at every job."""
+    return _next(_dues(world), world.now)
+
+
+def _next(moments: Iterable[datetime], now: datetime) -> datetime | None:
+    return min((moment for moment in moments if moment > now), default=None)
 
 
 def _deadlines(world: World) -> Iterator[datetime]:

@@ -5,6 +5,9 @@ from typing import Any
 
 Json = dict[str, Any]
 
+PODS = "pods"
+LEASES = "leases"
+
 
 def instant(text: str | None) -> datetime | None:
     """A `metav1.Time`."""

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.status import ProgressStatus
-from darkroom_operator.admission import is_finished
 from darkroom_operator.documents import aware
+from darkroom_operator.line import is_finished
 from darkroom_operator.slot import Slot
 from darkroom_operator.world import World
 

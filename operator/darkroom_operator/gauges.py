@@ -14,9 +14,10 @@ from prometheus_client.registry import Collector
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.status import ConditionStatus, ConditionType, Phase
-from darkroom_operator.admission import is_finished, is_queued, may_run
+from darkroom_operator.admission import is_queued, may_run
 from darkroom_operator.conditions import find
 from darkroom_operator.documents import aware
+from darkroom_operator.line import is_finished
 from darkroom_operator.slot import Slot
 from darkroom_operator.world import World
 

@@ -1,10 +1,10 @@
 """What kopf calls: stateless handlers that put what they see into the cache and wake the reconcile. Built by `main.py`.
 
-Index functions run first and for every object there is, so the cache is whole before the first wake. Nothing is written
-from here, no finalizer is set, no state is kept on objects.
+The cache is whole before kopf begins (`resync.py`), so handlers are all that is needed of it, and no index: kopf fills
+one in a time that grows with the square of the objects (docs/decisions/0002). Nothing is written from here, no
+finalizer is set, no state is kept on objects.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import kopf
@@ -14,20 +14,19 @@ from darkroom_contract.names import GROUP, VERSION, Kind
 from darkroom_operator.cache import Cache
 from darkroom_operator.cluster import RUNNER_PODS
 from darkroom_operator.connection import find_connection
+from darkroom_operator.documents import LEASES, PODS
 from darkroom_operator.errors import LoginError
-from darkroom_operator.leadership import LEASE
 from darkroom_operator.reconcile import Reconciler
 from darkroom_operator.resync import Resync
-from darkroom_operator.slot import SLOTS
 from darkroom_operator.watches import Watches
 
 Selector = tuple[str, str, str]
 
-PODS: Selector = ("", "v1", "pods")
-LEASES: Selector = ("coordination.k8s.io", "v1", "leases")
+JOBS: list[Selector] = [(GROUP, VERSION, kind.plural) for kind in Kind]
+POD: Selector = ("", "v1", PODS)
+LEASE: Selector = ("coordination.k8s.io", "v1", LEASES)
 OURS = {names.LABEL_PART_OF: names.PART_OF}
 """Selects the slots, and the Lease of the leader: its renewals are what the watch is never long without."""
-JOBS: dict[Kind, Selector] = {kind: (GROUP, VERSION, kind.plural) for kind in Kind}
 
 EXIT_SECONDS = 5.0
 """After kopf has failed or was told to stop, the process is killed: whatever runs it starts it again."""
@@ -37,15 +36,8 @@ def build_registry(cache: Cache, watches: Watches, reconciler: Reconciler, resyn
     registry = kopf.OperatorRegistry()
     _register_login(registry)
     _register_settings(registry)
-    for kind, selector in JOBS.items():
-        _register_jobs(registry, selector, kind, cache)
-    _register_pods(registry, cache)
-    _register_leases(registry, cache)
-    gone: dict[Selector, Callable[[str], None]] = dict.fromkeys(JOBS.values(), cache.drop_job)
-    # A pod also leaves its watch when somebody takes its labels away: whether it is gone, `LookForPods` will tell.
-    gone |= {PODS: cache.pods.forget, LEASES: cache.leases.forget}
-    for selector, forget in gone.items():
-        _register_wake(registry, selector, forget, watches, reconciler, resync)
+    for selector in (*JOBS, POD, LEASE):
+        _register_watch(registry, selector, cache, watches, reconciler, resync)
     return registry
 
 
@@ -70,49 +62,35 @@ def _register_settings(registry: kopf.OperatorRegistry) -> None:
         settings.watching.server_timeout = 60
         settings.watching.inactivity_timeout = 70
         settings.watching.chunk_size = 500
+        # A worker for each object that changes costs memory for as long as it waits for the next change.
+        settings.queueing.idle_timeout = 0.5
         # kopf's own end can hang for ever, as when a watch fails while another one waits for its connection.
         settings.process.ultimate_exiting_timeout = EXIT_SECONDS
-        settings.watching.label_selectors[PODS] = _selector(RUNNER_PODS)
-        settings.watching.label_selectors[LEASES] = _selector(OURS)
+        settings.watching.label_selectors[POD] = _selector(RUNNER_PODS)
+        settings.watching.label_selectors[LEASE] = _selector(OURS)
 
 
-def _register_jobs(registry: kopf.OperatorRegistry, selector: Selector, kind: Kind, cache: Cache) -> None:
-    @kopf.index(*selector, registry=registry, id=f"see-{kind.plural}")
-    def see(body: kopf.Body, **_: Any) -> None:
-        cache.put_job(kind, dict(body))
-
-
-def _register_pods(registry: kopf.OperatorRegistry, cache: Cache) -> None:
-    @kopf.index(*PODS, labels=RUNNER_PODS, registry=registry, id="see-pods")
-    def see(body: kopf.Body, **_: Any) -> None:
-        cache.put_pod(dict(body))
-
-
-def _register_leases(registry: kopf.OperatorRegistry, cache: Cache) -> None:
-    @kopf.index(*LEASES, labels=SLOTS, registry=registry, id="see-leases")
-    def see(body: kopf.Body, **_: Any) -> None:
-        cache.put_slot(dict(body))
-
-
-def _register_wake(
+def _register_watch(
     registry: kopf.OperatorRegistry,
     selector: Selector,
-    forget: Callable[[str], None],
+    cache: Cache,
     watches: Watches,
     reconciler: Reconciler,
     resync: Resync,
 ) -> None:
-    @kopf.on.event(*selector, registry=registry, id=f"wake-{selector[2]}")
-    async def wake(type: str | None, uid: str, name: str, meta: kopf.Meta, **_: Any) -> None:  # noqa: A002 (kopf's name)
-        is_first = not watches.have_begun
-        watches.show(selector[2], int(meta["resourceVersion"]))
-        if type == "DELETED":
-            forget(uid)
+    plural = selector[2]
+
+    # A coroutine: kopf runs plain functions in threads, and nothing here is made for two of them.
+    @kopf.on.event(*selector, registry=registry, id=f"see-{plural}")
+    async def see(type: str | None, body: kopf.Body, uid: str, meta: kopf.Meta, **_: Any) -> None:  # noqa: A002 (kopf's)
+        watches.show(plural, int(meta["resourceVersion"]))
         if type is None:
             resync.request()
-        # A renewed leadership is no news; but the first event of all tells that the cache is complete.
-        if is_first or (selector, name) != (LEASES, LEASE):
-            reconciler.wake()
+        if type == "DELETED":
+            cache.lose(plural, uid)
+        elif not cache.see(plural, dict(body)):
+            return
+        reconciler.wake()
 
 
 def _selector(labels: dict[str, str]) -> str:

@@ -16,10 +16,10 @@ from datetime import datetime
 
 from darkroom_contract import names
 from darkroom_operator.cluster import Cluster
-from darkroom_operator.documents import Json, micro_time
+from darkroom_operator.documents import LEASES, Json, micro_time
 from darkroom_operator.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError
 from darkroom_operator.settings import Settings
-from darkroom_operator.watches import LEASES, Watches
+from darkroom_operator.watches import Watches
 
 log = logging.getLogger(__name__)
 
@@ -104,16 +104,13 @@ class Leadership:
         self._said = ""
 
     def leads(self) -> bool:
-        """Whether to act: its term is young enough, and the cache has all that there is."""
-        return self._holds() and self._watches.have_begun
-
-    def _holds(self) -> bool:
+        """Whether to act: its term is young enough."""
         return self._monotonic() < self._until
 
     async def run(self, gained: Callable[[], None]) -> None:
         """For ever; `gained` is called whenever a term of its own has begun."""
         while True:
-            held = self._holds()
+            held = self.leads()
             try:
                 async with asyncio.timeout(self._settings.renew_seconds):
                     await self.turn()
@@ -122,13 +119,13 @@ class Leadership:
                 self._say(f"can't renew or read the Lease {LEASE}: {error or 'no answer'}")
             else:
                 self._say(self._standing())
-            if self._holds() and not held:
+            if self.leads() and not held:
                 gained()
             await asyncio.sleep(self._settings.retry_seconds)
 
     async def turn(self) -> None:
         """Look, unless it leads, and claim what may be claimed. Raises `ApiError`."""
-        if not self._holds():
+        if not self.leads():
             await self._look()
         began = self._monotonic()
         if not may_claim(self._term, began - self._unchanged_since, self._identity, self._settings.lease_seconds):
@@ -172,7 +169,7 @@ class Leadership:
         self._watches.expect(LEASES, int(term.version))
 
     def _standing(self) -> str:
-        if self._holds():
+        if self.leads():
             return f"{self._identity} leads"
         return f"{self._identity} follows {self._term.holder if self._term else None}"
 

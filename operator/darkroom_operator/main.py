@@ -6,6 +6,7 @@ what others wait for: it stops acting and gives the lead back, before kopf takes
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -34,6 +35,9 @@ from darkroom_operator.watches import Watches
 
 KINDS_SECONDS = 3.0
 """Between two looks whether the kinds are defined."""
+
+YOUNG_OBJECTS = 20_000
+"""So many new objects, and not Python's 700, make it look for cycles among them."""
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
@@ -94,8 +98,10 @@ async def _act(settings: Settings, watching: Watching) -> None:
         resync = Resync(cluster, cache, watches, reconciler.wake)
         progress = ProgressReader(settings.redis_url, cache, reconciler.wake) if settings.redis_url else None
         metrics.registry.register(Gauges(lambda: cache.world(utc_now(), settings.slots), leadership.leads))
-        async with _served(reconciler, watches, metrics, settings):
+        async with _served(reconciler, watches, resync, metrics, settings):
             await _wait_for_kinds(cluster, reconciler)
+            await resync.begin(reconciler.live)
+            _collect_less()
             await watching.begin(build_registry(cache, watches, reconciler, resync), settings.namespace)
             parts = {
                 "kopf": watching.run(),
@@ -113,6 +119,14 @@ async def _act(settings: Settings, watching: Watching) -> None:
                 raise
             finally:
                 await leadership.resign()
+
+
+def _collect_less() -> None:
+    """What was listed stays, and a look at ten thousand jobs makes ten thousand places: Python's cyclic collector would
+    go through all of it again and again, each time for longer than a hand-over takes."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
 
 
 async def _wait_for_kinds(cluster: Cluster, reconciler: Reconciler) -> None:
@@ -152,12 +166,12 @@ async def _run_together(parts: dict[str, Coroutine[Any, Any, None]]) -> None:
 
 @contextlib.asynccontextmanager
 async def _served(
-    reconciler: Reconciler, watches: Watches, metrics: Metrics, settings: Settings
+    reconciler: Reconciler, watches: Watches, resync: Resync, metrics: Metrics, settings: Settings
 ) -> AsyncIterator[None]:
     if settings.health_port is None:
         yield
         return
-    alive, ready = [reconciler.complaint, watches.complaint], [watches.not_begun]
+    alive, ready = [reconciler.complaint, watches.complaint], [resync.not_begun]
     health = Health(alive, ready, metrics.registry, settings.health_host, settings.health_port)
     await health.start()
     try:

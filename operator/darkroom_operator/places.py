@@ -62,9 +62,9 @@ def is_told(job: Job) -> bool:
     return status.phase is Phase.QUEUED and status.queue is not None and status.observed_generation == job.generation
 
 
-def misinformed(line: Sequence[Place], now: datetime, most: int) -> list[Place]:
-    """Those of the queue whose status is no longer true enough: at most so many, the worst first."""
-    drifts = ((drift(place, now), -place.position, place) for place in line if is_told(place.job))
+def misinformed(told: Sequence[Place], now: datetime, most: int) -> list[Place]:
+    """Those of them whose status is no longer true enough: at most so many, the worst first."""
+    drifts = ((drift(place, now), -place.position, place) for place in told)
     worst = heapq.nlargest(most, (each for each in drifts if each[0] >= FAR_OFF))
     return [place for _, _, place in worst]
 

@@ -14,7 +14,7 @@ from itertools import islice
 from darkroom_operator.actions import Action, DeletePod, LookForHolder, LookForPods, MakePod, TellPlace
 from darkroom_operator.allowance import Allowance
 from darkroom_operator.cache import Cache
-from darkroom_operator.chores import chores, next_moment
+from darkroom_operator.chores import chores, next_deadline, next_due
 from darkroom_operator.errors import ApiError, QuotaExceededError, UnreachableError
 from darkroom_operator.metrics import Metrics
 from darkroom_operator.patience import Patience
@@ -32,11 +32,11 @@ MAX_REPEATS = 3
 """Of a step whose answer changes nothing of what is decided next."""
 REFUSED_SECONDS = 1.0
 """Until chores are looked at again after one was refused."""
-CHORES_IN_A_ROW = 20
+CHORES_IN_A_ROW = 200
 """Requests that are not urgent, before the slots are looked at again."""
 TOLD_ANEW, TOLD_ANEW_SECONDS = 20, 5.0
 """So many jobs that wait on are told their new place in so many seconds, however many there are."""
-CHORES_SHARE = 0.2
+CHORES_SHARE = 0.05
 """Of the time, at most, goes into looking for chores: with very many jobs that takes a while."""
 API_SERVER = "the API server"
 IDLE_SECONDS = 30.0
@@ -132,13 +132,16 @@ class Reconciler:
             self._metrics.time_reconcile(self._monotonic() - began)
 
     async def _pass(self) -> float:
-        await self._advance_slots()
         await self._verify()
+        await self._advance_slots()
         chores_seconds = await self._do_chores()
-        moment = next_moment(self._world())
-        due_seconds = IDLE_SECONDS if moment is None else (moment - self._clock()).total_seconds() + 0.01
+        deadline_seconds = self._seconds_until(next_deadline(self._world()))
         waits = (self._patience.soonest(), self._quota.soonest())
-        return max(0.0, min(due_seconds, chores_seconds, *(each for each in waits if each is not None), IDLE_SECONDS))
+        return max(0.0, min(deadline_seconds, chores_seconds, *(each for each in waits if each is not None)))
+
+    def _seconds_until(self, moment: datetime | None) -> float:
+        """And a little more, so that it has come; at most as long as a pass is waited for anyway."""
+        return IDLE_SECONDS if moment is None else min(IDLE_SECONDS, (moment - self._clock()).total_seconds() + 0.01)
 
     async def _advance_slots(self) -> None:
         for number in self._world().slots:
@@ -210,12 +213,14 @@ class Reconciler:
         began = self._monotonic()
         if began < self._chores_due:
             return self._chores_due - began
-        found = chores(self._world(), self._told_anew.left)
+        world = self._world()
+        found = chores(world, self._told_anew.left)
         due = (action for action in found if not self._patience.remaining(_key(action)))
         todo = list(islice(due, CHORES_IN_A_ROW + 1))
+        due_seconds = self._seconds_until(next_due(world))
         spent = self._monotonic() - began
         self._chores_due = self._monotonic() + spent * (1 / CHORES_SHARE - 1)
-        seen = self._news
+        seen, before = self._news, self._cache.changes
         for action in todo[:CHORES_IN_A_ROW]:
             if seen != self._news:  # A slot may be free: who gets it need not wait until the others are told.
                 seen = self._news
@@ -225,7 +230,10 @@ class Reconciler:
             if not await self._try(action, _key(action)):
                 return REFUSED_SECONDS  # If it is the API server that is unwell, others would be refused as well.
             self._patience.accepted(_key(action))
-        return 0.0 if len(todo) > CHORES_IN_A_ROW else self._told_anew.seconds_until_more() or IDLE_SECONDS
+        # What was done may have made more to do; an answer that changes nothing is no reason to look again.
+        if len(todo) > CHORES_IN_A_ROW or self._cache.changes != before:
+            return 0.0
+        return min(due_seconds, self._told_anew.seconds_until_more() or IDLE_SECONDS)
 
     def _world(self) -> World:
         return self._cache.world(self._clock(), self._settings.slots)

@@ -32,9 +32,10 @@ from darkroom_operator.actions import (
     ReleasePod,
     WriteStatus,
 )
-from darkroom_operator.admission import admit, claims, is_backing_off, is_due, is_finished, is_recorded, may_run, order
+from darkroom_operator.admission import admit, claims, is_backing_off, is_due, is_recorded, may_run
 from darkroom_operator.conditions import find
 from darkroom_operator.documents import aware
+from darkroom_operator.line import is_finished, order
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.slot import Slot
 from darkroom_operator.verdict import Failure, judge

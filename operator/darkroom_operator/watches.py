@@ -8,9 +8,6 @@ the watches too: an operator that can't reach the API server is not helped by be
 import time
 from collections.abc import Callable
 
-PODS = "pods"
-LEASES = "leases"
-
 
 class Watches:
     """The newest resource version that each watch has shown, by plural."""
@@ -21,15 +18,6 @@ class Watches:
         self._shown: dict[str, int] = {}
         self._missing: dict[str, tuple[int, float]] = {}
         """The oldest version that a watch still has to show, and since when."""
-
-    @property
-    def have_begun(self) -> bool:
-        """Once something was shown, all that there was has been put into the cache: kopf indexes first."""
-        return bool(self._shown)
-
-    def not_begun(self) -> str | None:
-        """For the readiness probe: what is missing; None when nothing is."""
-        return None if self.have_begun else "the watches have not shown anything yet"
 
     def show(self, plural: str, version: int) -> None:
         """A watch has brought an object at this version."""

@@ -1,6 +1,6 @@
 """What is known at one moment: the plain data that all decisions are made on. Built by `cache.py`."""
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -37,6 +37,8 @@ class World:
     slot_count: int
     slots: Mapping[int, Slot]
     jobs: Mapping[str, Job] = field(default_factory=dict)
+    line: Iterable[Job] = ()
+    """Those that have not ended, in the order in which they are admitted."""
     broken: Mapping[str, BrokenJob] = field(default_factory=dict)
     pods: Mapping[str, RunnerPod] = field(default_factory=dict)
     gone: Container[str] = frozenset()
@@ -63,6 +65,3 @@ class World:
     def live_pods(self, slot: int) -> Iterator[RunnerPod]:
         """Pods that were let go for a slot and are not over."""
         return (pod for pod in self.pods.values() if pod.slot == slot and pod.live)
-
-    def select(self, test: Callable[[Job], bool]) -> Iterable[Job]:
-        return (job for job in self.jobs.values() if test(job))

@@ -9,6 +9,7 @@ from darkroom_contract.names import Kind, pod_name
 from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 from darkroom_contract.status import JobStatus, Phase
+from darkroom_operator.line import Line
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.slot import Slot
 from darkroom_operator.world import World
@@ -118,6 +119,7 @@ def a_world(*jobs: Job, slot: Slot | None = None, pods: tuple[RunnerPod, ...] = 
         slot_count=1,
         slots={slot.number: slot},
         jobs={job.uid: job for job in jobs},
+        line=Line(jobs),
         pods={pod.uid: pod for pod in pods},
         **more,
     )

@@ -5,7 +5,7 @@ from typing import cast
 from darkroom_operator.cluster import Cluster
 from darkroom_operator.leadership import Leadership
 from darkroom_operator.settings import Settings
-from darkroom_operator.watches import LEASES, Watches
+from darkroom_operator.watches import Watches
 from support.simulated_api import SimulatedApi, SimulatedDoor
 
 TERM_SECONDS = 5
@@ -15,12 +15,10 @@ TERM_SECONDS = 5
 class Candidate:
     """With a monotonic clock of its own, that may have begun at any moment."""
 
-    def __init__(self, api: SimulatedApi, name: str, began: float = 0.0, *, has_seen_all: bool = True) -> None:
+    def __init__(self, api: SimulatedApi, name: str, began: float = 0.0) -> None:
         self.door, self.clock = SimulatedDoor(api), began
         settings = Settings(runner_image="x", identity=name, lease_seconds=TERM_SECONDS)
         self.watches = Watches(120.0, lambda: self.clock)
-        if has_seen_all:
-            self.watches.show(LEASES, 0)
         cluster = cast(Cluster, self.door)
         self.leadership = Leadership(cluster, settings, self.watches, lambda: api.now, lambda: self.clock)
 

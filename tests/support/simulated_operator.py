@@ -75,14 +75,11 @@ class SimulatedOperator:
 
     def _show(self, plural: str, event: str, document: Json) -> None:
         """As handlers.py does."""
+        if event == "DELETED":
+            self.cache.lose(plural, document["metadata"]["uid"])
+        elif not self.cache.see(plural, document):
+            return
         self._reconciler.wake()
-        uid = document["metadata"]["uid"]
-        if plural in KINDS:
-            self.cache.drop_job(uid) if event == "DELETED" else self.cache.put_job(KINDS[plural], document)
-        elif plural == "pods":
-            self.cache.pods.forget(uid) if event == "DELETED" else self.cache.put_pod(document)
-        else:
-            self.cache.leases.forget(uid) if event == "DELETED" else self.cache.put_slot(document)
 
     def step(self, pauses: int) -> None:
         """Go on with the present pass of the reconcile, or begin one, for so many pauses at requests."""

@@ -6,6 +6,7 @@ On loopback only. The admin's token comes in a file: a command line can be read 
 import argparse
 import asyncio
 import contextlib
+import gc
 from pathlib import Path
 
 import uvicorn
@@ -13,6 +14,8 @@ import uvicorn
 from darkroom_local.apiserver.routes import Server
 
 SHUTDOWN_SECONDS = 2
+COLLECTION_THRESHOLDS = (20_000, 10, 1_000)
+"""Documents have no cycles. Looking for some in ten thousand of them stops everything for a third of a second."""
 
 
 class _Uvicorn(uvicorn.Server):
@@ -35,6 +38,8 @@ def main() -> None:
     parser.add_argument("--rbac", action="store_true", help="enforce roles for everybody but the admin")
     options = parser.parse_args()
     server = Server(options.data_dir, options.token_file.read_text(encoding="utf-8").strip(), rbac=options.rbac)
+    gc.freeze()
+    gc.set_threshold(*COLLECTION_THRESHOLDS)
     config = uvicorn.Config(
         server.app(),
         host="127.0.0.1",

@@ -7,6 +7,7 @@ same moment. Nothing is kept for it: the store works a past state out from its r
 import base64
 import binascii
 import json
+from bisect import bisect_right
 from dataclasses import dataclass
 
 from darkroom_local.apiserver.documents import Json
@@ -44,7 +45,7 @@ def read_token(token: str) -> Bookmark:
 
 def cut(documents: list[Json], limit: int, revision: int, after: Key | None) -> Page:
     """The page that follows `after` of a list sorted by namespace and name; everything when `limit` is 0."""
-    left = documents if after is None else [each for each in documents if key_of(each) > after]
+    left = documents if after is None else documents[bisect_right(documents, after, key=key_of) :]
     if not limit or len(left) <= limit:
         return Page(left, "", 0)
     items = left[:limit]

@@ -25,6 +25,7 @@ INSERT OR IGNORE INTO revision VALUES (1, 1);
 
 EVENT_WINDOW = 5000
 """Events kept for a collection's watches. One that asks for older ones is told to list anew (410)."""
+PAST_LISTS = 4
 
 LOCK_SECONDS = 5.0
 """A server that was just killed may still hold the file for a moment."""
@@ -83,6 +84,8 @@ class Store:
         self._start_revision = self.revision
         self._collections: dict[str, Collection] = {}
         self._listeners: list[Listener] = []
+        self._past: dict[tuple[str, str | None, int], list[Json]] = {}
+        """The last lists that were asked for: their next pages may be as well."""
         for collection, namespace, name, body in self._db.execute("SELECT * FROM objects"):
             self._collection(collection).objects[namespace][name] = json.loads(body)
 
@@ -105,6 +108,14 @@ class Store:
 
     def items_at(self, collection: str, namespace: str | None, revision: int) -> list[Json]:
         """As `items` were at an earlier revision. Raises `WindowExpiredError` when that isn't known any more."""
+        place = collection, namespace, revision
+        if place not in self._past:
+            self._past[place] = self._find_past(*place)
+            if len(self._past) > PAST_LISTS:
+                del self._past[next(iter(self._past))]
+        return self._past[place]
+
+    def _find_past(self, collection: str, namespace: str | None, revision: int) -> list[Json]:
         if revision == self.revision:
             return self.items(collection, namespace)
         then = {_place(each): each for each in self.items(collection, namespace)}
@@ -153,6 +164,7 @@ class Store:
 
     def see_as(self, collection: str, shown: Callable[[Json], Json]) -> None:
         """Have the objects of a collection read as `shown` returns them. Nothing is written: their revisions stay."""
+        self._past.clear()
         for space in self._collection(collection).objects.values():
             for name, document in space.items():
                 space[name] = shown(document)

@@ -1,7 +1,7 @@
 """What is done beside the slots, and when there is something to do again."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from support.operator_worlds import NOW, a_job, a_pod, a_slot, a_world, ended, holding, in_phase, running, success
@@ -11,7 +11,7 @@ from darkroom_contract.names import Kind
 from darkroom_contract.status import Phase
 from darkroom_operator import statuses
 from darkroom_operator.actions import Action, DeleteJob, DeletePod, FailBroken, Requeue, TellPlace, WriteStatus
-from darkroom_operator.chores import STRAY_AFTER, chores, next_moment
+from darkroom_operator.chores import STRAY_AFTER, chores, next_deadline, next_due
 from darkroom_operator.places import Place
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.world import BrokenJob, World
@@ -137,9 +137,13 @@ def test_a_job_that_can_t_be_read_is_failed_once(failed: bool) -> None:
     assert todo(a_world(broken={"uid-b": job})) == ([] if failed else [FailBroken(job)])
 
 
+def next_moments(world: World) -> list[datetime]:
+    return [moment for moment in (next_deadline(world), next_due(world)) if moment is not None]
+
+
 class TestTheNextMoment:
     def test_it_is_none_when_only_events_can_change_anything(self) -> None:
-        assert next_moment(a_world(told(JOB))) is None
+        assert next_moments(a_world(told(JOB))) == []
 
     @pytest.mark.parametrize(
         ("world", "seconds"),
@@ -172,7 +176,7 @@ class TestTheNextMoment:
         ids=["a retry", "a start deadline", "an active deadline", "a time to live", "a stray"],
     )
     def test_it_is_when_the_first_is_due(self, world: World, seconds: float) -> None:
-        assert next_moment(world) == NOW + timedelta(seconds=seconds)
+        assert next_moments(world) == [NOW + timedelta(seconds=seconds)]
 
     def test_what_is_due_already_is_no_reason_to_look_again(self) -> None:
-        assert next_moment(a_world(in_phase(JOB, Phase.QUEUED, next_attempt_time=NOW))) is None
+        assert next_moments(a_world(in_phase(JOB, Phase.QUEUED, next_attempt_time=NOW))) == []

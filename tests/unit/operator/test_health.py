@@ -1,16 +1,20 @@
 """`/healthz`, `/readyz` and `/metrics` over HTTP: well as long as nobody complains."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import httpx
 import pytest
-from support.simulated_api import SimulatedApi
+from support.simulated_api import SimulatedApi, SimulatedDoor
 from support.simulated_operator import SimulatedOperator
 
 from darkroom_local.ports import free_ports
+from darkroom_operator.cache import Cache
+from darkroom_operator.cluster import Cluster
 from darkroom_operator.health import Check, Health
 from darkroom_operator.metrics import Metrics
-from darkroom_operator.watches import LEASES, Watches
+from darkroom_operator.resync import Resync
+from darkroom_operator.watches import Watches
 
 
 async def ask(*checks: Check, ready: Sequence[Check] = (), path: str = "/healthz") -> httpx.Response:
@@ -36,12 +40,12 @@ async def test_it_says_all_that_is_wrong() -> None:
     assert (answer.status_code, answer.text) == (503, "this is stuck\nso is that\n")
 
 
-async def test_it_is_ready_as_soon_as_its_watches_have_begun_whoever_leads() -> None:
-    watches = Watches(1)
-    answer = await ask(ready=[watches.not_begun], path="/readyz")
-    assert (answer.status_code, answer.text) == (503, "the watches have not shown anything yet\n")
-    watches.show(LEASES, 1)
-    assert (await ask(lambda: "stuck", ready=[watches.not_begun], path="/readyz")).status_code == 200
+async def test_it_is_ready_as_soon_as_everything_was_listed_whoever_leads() -> None:
+    resync = Resync(cast(Cluster, SimulatedDoor(SimulatedApi())), Cache(), Watches(1), lambda: None)
+    answer = await ask(ready=[resync.not_begun], path="/readyz")
+    assert (answer.status_code, answer.text) == (503, "not everything was listed yet\n")
+    await resync.once()
+    assert (await ask(lambda: "stuck", ready=[resync.not_begun], path="/readyz")).status_code == 200
 
 
 async def test_its_metrics_are_told_as_prometheus_reads_them() -> None:

@@ -10,7 +10,6 @@ from support.simulated_operator import SimulatedNode, SimulatedOperator, Simulat
 from darkroom_operator.errors import UnreachableError
 from darkroom_operator.leadership import LABELS, LEASE, Term, claim, may_claim, new_identity, read_term
 from darkroom_operator.slot import SLOTS
-from darkroom_operator.watches import LEASES
 
 
 @pytest.fixture
@@ -230,13 +229,6 @@ class TestTheEnd:
         first.door.breaks = "lost"
         await first.leadership.resign()
         assert not first.leads()
-
-
-async def test_nobody_acts_before_its_watches_have_shown_something(api: SimulatedApi) -> None:
-    candidate = Candidate(api, "first", has_seen_all=False)
-    assert not await candidate.turn()
-    candidate.watches.show(LEASES, 1)
-    assert candidate.leads()
 
 
 class TestTheReconcile:

@@ -1,19 +1,53 @@
 """What a complete list says about what the watches have shown."""
 
+from collections import Counter
 from typing import cast
 
 import pytest
 from support.simulated_api import SimulatedApi, SimulatedDoor
 from support.simulated_operator import GENERATE, SimulatedOperator, SimulatedUser
 
+from darkroom_operator.cache import Cache
 from darkroom_operator.cluster import Cluster
-from darkroom_operator.errors import HistoryLostError
+from darkroom_operator.errors import ApiError, HistoryLostError
 from darkroom_operator.resync import Resync
 from darkroom_operator.watches import Watches
 
 
 def resync(operator: SimulatedOperator, api: SimulatedApi) -> Resync:
     return Resync(cast(Cluster, SimulatedDoor(api)), operator.cache, Watches(120.0), lambda: None)
+
+
+async def test_the_first_list_fills_the_cache_however_often_it_has_to_be_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("darkroom_operator.resync.FIRST_AGAIN_SECONDS", 0.0)
+    api, cache, tries = SimulatedApi(), Cache(), Counter[str]()
+    before = SimulatedOperator(api)
+    SimulatedUser(api).create("a")
+    before.rest()
+    door = SimulatedDoor(api, breaks="lost")
+    first = Resync(cast(Cluster, door), cache, Watches(120.0), lambda: None)
+    await first.begin(lambda: tries.update(["alive"]))
+    assert tries["alive"] == 2
+    assert first.not_begun() is None
+    filled, known = cache.world(api.now, 1), before.cache.world(api.now, 1)
+    assert (filled.jobs, filled.pods, filled.slots) == (known.jobs, known.pods, known.slots)
+    assert filled.pods
+
+
+async def test_a_first_list_that_is_forbidden_is_no_reason_to_wait() -> None:
+    door = SimulatedDoor(SimulatedApi(), breaks="refused")
+    first = Resync(cast(Cluster, door), Cache(), Watches(120.0), lambda: None)
+    with pytest.raises(ApiError, match="403"):
+        await first.begin(lambda: None)
+    assert first.not_begun() is not None
+
+
+async def test_a_list_brings_what_no_watch_has_shown() -> None:
+    api = SimulatedApi()
+    operator = SimulatedOperator(api)
+    SimulatedUser(api).create("a")
+    await resync(operator, api).once()
+    assert [job.name for job in operator.cache.jobs.view.values()] == ["a"]
 
 
 async def test_a_job_that_vanished_unseen_is_gone() -> None:

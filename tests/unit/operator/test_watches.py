@@ -1,6 +1,7 @@
 """Whether watches are behind: what they have shown against what was read."""
 
-from darkroom_operator.watches import LEASES, PODS, Watches
+from darkroom_operator.documents import LEASES, PODS
+from darkroom_operator.watches import Watches
 
 
 class Clock:
