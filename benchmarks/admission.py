@@ -6,7 +6,8 @@
 Only the operator is real here. Its pods ask for a resource that no node has, so nothing runs them: this program ends
 each one, by the status that a kubelet would write, as soon as the operator has let it go. Both moments are read off one
 watch of pods, as their events arrive. With `--plain-job` a plain Kubernetes Job with parallelism 1 is measured beside
-it in the same way, on a cluster that has a Job controller: the embedded one has none.
+it in the same way, on a cluster that has a Job controller: the embedded one has none. With `--quota` everything is
+measured once more behind a ResourceQuota of one pod, the chart's second fence.
 
 Requests are counted by a proxy between the operator and the API server, in hand-overs of their own that are not timed.
 """
@@ -66,6 +67,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--waiting", type=int, nargs="+", default=[10, 1_000], help="jobs that wait meanwhile")
     parser.add_argument("--handovers", type=int, default=100, help="hand-overs of the slot that are timed")
     parser.add_argument("--kubeconfig", type=Path, help="a cluster; without it an embedded API server is started")
+    parser.add_argument("--quota", action="store_true", help="measure again with a ResourceQuota of one pod")
     parser.add_argument("--plain-job", action="store_true", help="measure a plain Kubernetes Job beside it")
     return parser.parse_args()
 
@@ -162,9 +164,14 @@ async def measure_all(kubeconfig: Path, options: argparse.Namespace) -> None:
     print(f"{'waiting':>8} {'p50 ms':>8} {'p99 ms':>8} {'worst':>8} {'requests/job':>13} {'CPU ms/job':>11} {'MiB':>6}")
     connection = read_kubeconfig(kubeconfig)
     async with KubeClient(connection) as kube:
-        for count in options.waiting:
-            async with new_namespace(kube) as namespace:
-                await measure(kube, connection, kubeconfig, namespace, count, options.handovers)
+        for with_quota in (False, True)[: 1 + options.quota]:
+            if with_quota:
+                print("with a ResourceQuota of one pod:")
+            for count in options.waiting:
+                async with new_namespace(kube) as namespace:
+                    if with_quota:
+                        await create_quota(kube, namespace)
+                    await measure(kube, connection, kubeconfig, namespace, count, options.handovers)
         if options.plain_job:
             async with new_namespace(kube) as namespace:
                 await measure_plain_job(kube, namespace, options.handovers)
@@ -180,6 +187,17 @@ async def new_namespace(kube: KubeClient) -> AsyncIterator[str]:
     finally:
         with contextlib.suppress(ApiError):
             await kube.delete(f"/api/v1/namespaces/{name}", uid=made["metadata"]["uid"], grace_seconds=0)
+
+
+async def create_quota(kube: KubeClient, namespace: str) -> None:
+    """Of one pod that is not over, once the cluster counts by it."""
+    path = f"/api/v1/namespaces/{namespace}/resourcequotas"
+    await kube.create(path, {"metadata": {"name": "fence"}, "spec": {"hard": {"pods": "1"}}})
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not (await kube.get(f"{path}/fence")).get("status", {}).get("used"):
+        if time.monotonic() > end:
+            sys.exit("the cluster does not count by a ResourceQuota")
+        await asyncio.sleep(0.1)
 
 
 async def measure(

@@ -13,6 +13,8 @@ from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 Plan = Mapping[Stage, float]
 
 CLASS_IMAGE_STEPS = 25
+CLASS_IMAGE_CACHE_INTERVAL = 3
+"""Of DeepCache, with which they are drawn."""
 VALIDATION_STEPS = 30
 
 DOWNLOADING, LOADING, ENCODING, UPLOADING = 2.0, 20.0, 10.0, 4.0
@@ -31,7 +33,8 @@ def plan_training(spec: TrainJobSpec) -> Plan:
     batch = training.batch_size * training.gradient_accumulation_steps * (1 if prior is None else 2)
     plan = {Stage.DOWNLOADING: DOWNLOADING, Stage.LOADING_MODEL: LOADING, Stage.ENCODING: ENCODING}
     if prior is not None:
-        plan[Stage.DRAWING_CLASS_IMAGES] = prior.class_images * CLASS_IMAGE_STEPS * GUIDED
+        drawn = prior.class_images * CLASS_IMAGE_STEPS * GUIDED
+        plan[Stage.DRAWING_CLASS_IMAGES] = drawn / CLASS_IMAGE_CACHE_INTERVAL
     plan[Stage.TRAINING] = spec.max_steps * batch * WITH_GRADIENT
     if training.validation_prompt is not None:
         plan[Stage.DENOISING] = VALIDATION_STEPS * GUIDED

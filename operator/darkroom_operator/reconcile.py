@@ -37,7 +37,7 @@ CHORES_IN_A_ROW = 200
 TOLD_ANEW, TOLD_ANEW_SECONDS = 20, 5.0
 """So many jobs that wait on are told their new place in so many seconds, however many there are."""
 CHORES_SHARE = 0.05
-"""Of the time, at most, goes into looking for chores: with very many jobs that takes a while."""
+"""Of a core, at most, goes into looking for chores: with very many jobs that takes a while."""
 API_SERVER = "the API server"
 IDLE_SECONDS = 30.0
 """At least so often a pass is made, whether anything happened or not."""
@@ -61,6 +61,7 @@ class Reconciler:
         settings: Settings,
         clock: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
+        cpu_seconds: Callable[[], float] = time.thread_time,
         leads: Callable[[], bool] = lambda: True,
         metrics: Metrics | None = None,
     ) -> None:
@@ -69,6 +70,7 @@ class Reconciler:
         self._settings = settings
         self._clock = clock
         self._monotonic = monotonic
+        self._cpu_seconds = cpu_seconds
         self._leads = leads
         self._metrics = metrics or Metrics()
         self._changed = asyncio.Event()
@@ -210,15 +212,16 @@ class Reconciler:
 
     async def _do_chores(self) -> float:
         """Some of them, unless it is too early to look again. The seconds until the next look."""
-        began = self._monotonic()
-        if began < self._chores_due:
-            return self._chores_due - began
+        early_seconds = self._chores_due - self._monotonic()
+        if early_seconds > 0:
+            return early_seconds
+        began = self._cpu_seconds()
         world = self._world()
         found = chores(world, self._told_anew.left)
         due = (action for action in found if not self._patience.remaining(_key(action)))
         todo = list(islice(due, CHORES_IN_A_ROW + 1))
         due_seconds = self._seconds_until(next_due(world))
-        spent = self._monotonic() - began
+        spent = self._cpu_seconds() - began
         self._chores_due = self._monotonic() + spent * (1 / CHORES_SHARE - 1)
         seen, before = self._news, self._cache.changes
         for action in todo[:CHORES_IN_A_ROW]:

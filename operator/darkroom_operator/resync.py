@@ -104,6 +104,8 @@ class Resync:
             for document in page:
                 self._cache.see(plural, document)
             newest = max([newest, *(int(document["metadata"]["resourceVersion"]) for document in page)])
+        if plural != LEASES:  # Of which the leader's is not in the list.
+            self._watches.expect_no_more(plural, newest)
         self._watches.expect(plural, newest)
         return found, version
 

@@ -30,6 +30,11 @@ class Watches:
         if version > self._shown.get(plural, 0):
             self._missing.setdefault(plural, (version, self._monotonic()))
 
+    def expect_no_more(self, plural: str, version: int) -> None:
+        """A whole list has nothing newer than this: what was newer is gone, and need not be shown."""
+        if plural in self._missing and self._missing[plural][0] > version:
+            del self._missing[plural]
+
     def excuse(self) -> None:
         """The API server did not answer."""
         self._missing.clear()

@@ -25,7 +25,7 @@ from darkroom_operator.cluster import Cluster as OperatorCluster
 from darkroom_operator.leadership import LEASE
 
 NAMESPACE, NOW = "studio", "2026-11-27T12:00:00Z"
-WATCHED = (*handlers.JOBS.values(), handlers.PODS, handlers.LEASES)
+WATCHED = (*handlers.JOBS, handlers.POD, handlers.LEASE)
 """What kopf lists and watches."""
 
 

@@ -9,7 +9,7 @@ from support.darkroom_up import PHOTOS, Darkroom
 
 from darkroom_local.node.record import overlaps
 
-PHOTOLESS = {f"yaml-train-{number}" for number in range(8)}
+PHOTOLESS = {f"yaml-train-{number}" for number in range(11)}
 """Trainings whose photos are nowhere."""
 QUICK = {"steps": 1, "width": 64, "height": 64, "cache_profile": "Disabled"}
 
@@ -17,9 +17,9 @@ QUICK = {"steps": 1, "width": 64, "height": 64, "cache_profile": "Disabled"}
 @pytest.mark.timeout(900)
 def test_twenty_mixed_jobs_run_one_after_the_other(darkroom: Darkroom) -> None:
     before = {run.pod_uid for run in darkroom.record()}
-    by_rest = [partial(darkroom.generate, prompt="a red circle", **QUICK) for _ in range(5)]
-    by_rest += [partial(darkroom.train, PHOTOS[:1], prompt="sks", model_id=f"m{n}", max_steps=1) for n in range(3)]
-    by_yaml = [partial(_apply_generation, darkroom, f"yaml-{number}") for number in range(4)]
+    by_rest = [partial(darkroom.generate, prompt="a red circle", **QUICK) for _ in range(4)]
+    by_rest += [partial(darkroom.train, PHOTOS[:1], prompt="sks", model_id=f"m{n}", max_steps=1) for n in range(2)]
+    by_yaml = [partial(_apply_generation, darkroom, f"yaml-{number}") for number in range(3)]
     by_yaml += [partial(_apply_training, darkroom, name) for name in PHOTOLESS]
 
     with ThreadPoolExecutor(20) as pool:

@@ -44,7 +44,14 @@ class SimulatedOperator:
         self.cache, self.door = Cache(), SimulatedDoor(self.api)
         self.requests = Requests(cast(Cluster, self.door), self.cache, self._settings, self._now, self._metrics)
         self._reconciler = Reconciler(
-            self.cache, self.requests, self._settings, self._now, self._monotonic, lambda: self.leads, self._metrics
+            self.cache,
+            self.requests,
+            self._settings,
+            clock=self._now,
+            monotonic=self._monotonic,
+            cpu_seconds=lambda: 0.0,
+            leads=lambda: self.leads,
+            metrics=self._metrics,
         )
         self._work: Coroutine[Any, Any, float] | None = None
         self._seen = {plural: len(self.api.history[plural]) for plural in PLURALS}

@@ -1,6 +1,7 @@
 """Class pictures for prior preservation, drawn by the base model itself before it gets adapters.
 
 They stay latents from the U-Net's end of the pipeline to its beginning: no picture is decoded only to be encoded again.
+They go through DeepCache as other pictures do: what training is to keep of the class is not in the last detail.
 """
 
 from collections.abc import Callable
@@ -8,8 +9,9 @@ from typing import Any
 
 import torch
 
-from darkroom_contract.plan import CLASS_IMAGE_STEPS
+from darkroom_contract.plan import CLASS_IMAGE_CACHE_INTERVAL, CLASS_IMAGE_STEPS
 from darkroom_contract.specs import PriorPreservation
+from darkroom_runner.deepcache import deepcache
 from darkroom_runner.device import generator
 from darkroom_runner.training.encodings import Encoding
 
@@ -32,17 +34,18 @@ def draw_class_encodings(
             on_step(done * pipe.num_timesteps + step + 1, len(batches) * pipe.num_timesteps)
             return kwargs
 
-        latents = pipeline(
-            prior.class_prompt,
-            num_images_per_prompt=len(batch),
-            height=side_px,
-            width=side_px,
-            num_inference_steps=CLASS_IMAGE_STEPS,
-            guidance_scale=_GUIDANCE_SCALE,
-            generator=[generator(seed + 1 + index) for index in batch],
-            output_type="latent",
-            callback_on_step_end=report,
-        ).images
+        with deepcache(pipeline, CLASS_IMAGE_CACHE_INTERVAL):
+            latents = pipeline(
+                prior.class_prompt,
+                num_images_per_prompt=len(batch),
+                height=side_px,
+                width=side_px,
+                num_inference_steps=CLASS_IMAGE_STEPS,
+                guidance_scale=_GUIDANCE_SCALE,
+                generator=[generator(seed + 1 + index) for index in batch],
+                output_type="latent",
+                callback_on_step_end=report,
+            ).images
         encodings += [_as_encoding(each, side_px) for each in latents]
     return encodings
 

@@ -61,14 +61,19 @@ def test_a_child_that_is_killed_is_started_again(supervisor, program, wait):
     assert "work exited with -9" in supervisor.log_path("work").read_text()
 
 
-def test_a_child_that_is_stuck_is_killed_and_started_again(supervisor, program, wait, tmp_path):
-    healthy = tmp_path / "healthy"
-    healthy.touch()
-    supervisor.start(program(alive=FileProbe(healthy), alive_every_seconds=0.05))
+def test_a_child_that_is_stuck_is_killed_and_started_again(supervisor, program, wait):
+    is_well, said = [True], []
+
+    async def says():
+        said.append(is_well[0])
+        return is_well[0]
+
+    supervisor.start(program(alive=says, alive_every_seconds=0.05))
     first = supervisor.pid("work")
+    wait(lambda: said, "it has said that it is well")
     os.kill(first, signal.SIGSTOP)
 
-    healthy.unlink()
+    is_well[0] = False
 
     wait(lambda: supervisor.pids().get("work", first) != first, "there is another process")
     assert "work is stuck and is killed" in supervisor.log_path("work").read_text()

@@ -86,6 +86,18 @@ async def test_an_api_server_that_was_set_back_ends_the_process() -> None:
         await resync(SimulatedOperator(api), restored).once()
 
 
+async def test_a_job_that_went_between_two_lists_is_not_waited_for() -> None:
+    api, clock = SimulatedApi(), [0.0]
+    SimulatedUser(api).create("a")
+    watches = Watches(120.0, lambda: clock[0])
+    listing = Resync(cast(Cluster, SimulatedDoor(api)), Cache(), watches, lambda: None)
+    await listing.once()
+    api.delete(GENERATE, "a")
+    await listing.once()
+    clock[0] = 121.0
+    assert watches.complaint() is None
+
+
 async def test_a_watch_that_does_not_show_what_a_list_had_is_found_stuck() -> None:
     api, clock = SimulatedApi(), [0.0]
     SimulatedUser(api).create("a")

@@ -51,6 +51,20 @@ def test_one_that_catches_up_is_well_again() -> None:
     assert watches.complaint() is None
 
 
+def test_what_is_gone_by_the_next_list_need_not_be_shown() -> None:
+    clock = Clock()
+    watches = Watches(60.0, clock)
+    watches.show(PODS, 5)
+    watches.expect(PODS, 7)
+    watches.expect_no_more(PODS, 5)
+    clock.now = 1000.0
+    assert watches.complaint() is None
+    watches.expect(PODS, 7)
+    watches.expect_no_more(PODS, 8)
+    clock.now = 2000.0
+    assert watches.complaint() is not None
+
+
 def test_an_api_server_that_did_not_answer_excuses_what_came_before() -> None:
     clock = Clock()
     watches = Watches(60.0, clock)
