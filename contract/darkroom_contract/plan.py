@@ -27,13 +27,22 @@ FRAMES = 14.0
 """Of a clip whose job names no number."""
 
 
+def class_image_count(spec: TrainJobSpec) -> int:
+    """How many class pictures are drawn: as many as the job asks for, but none that its steps can't show."""
+    training = spec.training
+    if training.prior_preservation is None:
+        return 0
+    shown = spec.max_steps * training.batch_size * training.gradient_accumulation_steps
+    return min(training.prior_preservation.class_images, shown)
+
+
 def plan_training(spec: TrainJobSpec) -> Plan:
     training = spec.training
     prior = training.prior_preservation
     batch = training.batch_size * training.gradient_accumulation_steps * (1 if prior is None else 2)
     plan = {Stage.DOWNLOADING: DOWNLOADING, Stage.LOADING_MODEL: LOADING, Stage.ENCODING: ENCODING}
     if prior is not None:
-        drawn = prior.class_images * CLASS_IMAGE_STEPS * GUIDED
+        drawn = class_image_count(spec) * CLASS_IMAGE_STEPS * GUIDED
         plan[Stage.DRAWING_CLASS_IMAGES] = drawn / CLASS_IMAGE_CACHE_INTERVAL
     plan[Stage.TRAINING] = spec.max_steps * batch * WITH_GRADIENT
     if training.validation_prompt is not None:

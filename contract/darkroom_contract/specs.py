@@ -105,8 +105,9 @@ class PriorPreservation(Schema):
         20,
         ge=1,
         le=500,
-        description="How many pictures of the class the base model draws before training. Each takes about as long "
-        "as one generated picture; a run that goes on from a saved state draws them again.",
+        description="How many pictures of the class the base model draws before training, through DeepCache; never "
+        "more than the steps can show. Each takes about as long as one generated picture; a run that goes on from a "
+        "saved state draws them again.",
     )
     weight: float = Field(
         1.0,

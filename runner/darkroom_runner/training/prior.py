@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from darkroom_contract.plan import CLASS_IMAGE_CACHE_INTERVAL, CLASS_IMAGE_STEPS
-from darkroom_contract.specs import PriorPreservation
 from darkroom_runner.deepcache import deepcache
 from darkroom_runner.device import generator
 from darkroom_runner.training.encodings import Encoding
@@ -20,14 +19,14 @@ _GUIDANCE_SCALE = 5.0
 
 
 def draw_class_encodings(
-    pipeline: Any, prior: PriorPreservation, side_px: int, seed: int, on_step: Callable[[int, int], None]
+    pipeline: Any, class_prompt: str, count: int, side_px: int, seed: int, on_step: Callable[[int, int], None]
 ) -> list[Encoding]:
-    """One encoding for each class picture. `on_step` gets the denoising steps done, and all of them.
+    """One encoding for each of `count` class pictures. `on_step` gets the denoising steps done, and all of them.
 
     The pictures' seeds are seed + 1, seed + 2, ...: `seed` itself begins the training's own random numbers.
     """
     encodings: list[Encoding] = []
-    batches = [range(first, min(first + _BATCH, prior.class_images)) for first in range(0, prior.class_images, _BATCH)]
+    batches = [range(first, min(first + _BATCH, count)) for first in range(0, count, _BATCH)]
     for number, batch in enumerate(batches):
 
         def report(pipe: Any, step: int, timestep: Any, kwargs: dict[str, Any], done: int = number) -> dict[str, Any]:
@@ -36,7 +35,7 @@ def draw_class_encodings(
 
         with deepcache(pipeline, CLASS_IMAGE_CACHE_INTERVAL):
             latents = pipeline(
-                prior.class_prompt,
+                class_prompt,
                 num_images_per_prompt=len(batch),
                 height=side_px,
                 width=side_px,

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from darkroom_contract.plan import VALIDATION_STEPS
+from darkroom_contract.plan import VALIDATION_STEPS, class_image_count
 from darkroom_contract.progress import Stage
 from darkroom_contract.specs import TrainJobSpec
 from darkroom_runner import lora
@@ -98,7 +98,8 @@ class TrainingSession:
         if prior is None:
             return []
         self.progress.enter(Stage.DRAWING_CLASS_IMAGES)
-        return draw_class_encodings(self.pipeline, prior, self.side_px, self.spec.training.seed, self._denoised)
+        count, seed = class_image_count(self.spec), self.spec.training.seed
+        return draw_class_encodings(self.pipeline, prior.class_prompt, count, self.side_px, seed, self._denoised)
 
     def _denoised(self, step: int, total: int) -> None:
         self.interruption.check()
