@@ -28,7 +28,7 @@ TRAINING = TrainJobSpec.from_dict(
         "modelId": "my-star",
         "prompt": "a photo of sks star",
         "dataset": {"uri": "s3://bucket/photos/"},
-        "maxSteps": 300,
+        "maxSteps": 250,
         "training": {
             "rank": 16,
             "layers": "All",
@@ -36,7 +36,7 @@ TRAINING = TrainJobSpec.from_dict(
             "learningRate": 1.5e-3,
             "learningRateSchedule": "cosine",
             "batchSize": 5,
-            "priorPreservation": {"classPrompt": "a photo of a shape", "classImages": 60},
+            "priorPreservation": {"classPrompt": "a photo of a shape", "classImages": 40},
         },
     }
 )
