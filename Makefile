@@ -7,8 +7,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STATE  ?= .darkroom
-# Test files that run side by side. Each starts processes of its own, so more than two want more than two cores.
-TEST_WORKERS ?= 2
+# Test files that run side by side. Each starts processes of its own, and some wait: three keep two cores busy.
+TEST_WORKERS ?= 3
 
 # Of `make images`: docker, podman or buildah (the first that works when unset), and more arguments for it.
 BUILDER    ?=
