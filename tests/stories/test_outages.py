@@ -9,7 +9,7 @@ from support.darkroom_up import Darkroom, wait_for
 
 def test_a_run_does_not_notice_that_redis_and_the_operator_died(start_darkroom: Callable[[], Darkroom]) -> None:
     darkroom = start_darkroom()
-    task_id = darkroom.generate(prompt="a red circle", steps=60, cache_profile="Disabled")
+    task_id = darkroom.generate(prompt="a red circle", steps=40, cache_profile="Disabled")
     darkroom.wait_for_phase(task_id, "Running")
 
     _kill(darkroom, "valkey")
@@ -21,7 +21,7 @@ def test_a_run_does_not_notice_that_redis_and_the_operator_died(start_darkroom: 
 
 def test_a_run_that_its_node_took_along_is_run_again(start_darkroom: Callable[[], Darkroom]) -> None:
     darkroom = start_darkroom()
-    task_id = darkroom.generate(prompt="a red circle", steps=60, cache_profile="Disabled")
+    task_id = darkroom.generate(prompt="a red circle", steps=40, cache_profile="Disabled")
     darkroom.wait_for_phase(task_id, "Running")
 
     _kill(darkroom, "darkroom_local.node")
