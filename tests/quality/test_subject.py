@@ -23,6 +23,7 @@ from darkroom_tiny.samples import PHOTOS, UNSEEN_BACKGROUNDS
 from darkroom_tiny.score import GUIDANCE_SCALE
 
 PHOTO_FOLDER = Path(__file__).parents[2] / "examples" / "photos"
+# Somewhat less than the demo takes, whose pictures have cleaner edges.
 TRAINING = TrainJobSpec.from_dict(
     {
         "modelId": "my-star",

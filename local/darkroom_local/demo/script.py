@@ -5,7 +5,7 @@ MODEL_ID = "demo-star"
 TRAIN = {
     "prompt": "a photo of sks star",
     "model_id": MODEL_ID,
-    "max_steps": 250,
+    "max_steps": 300,
     "layers": "All",
     "train_text_encoders": True,
     "rank": 16,
@@ -13,7 +13,7 @@ TRAIN = {
     "learning_rate": 1.5e-3,
     "learning_rate_schedule": "cosine",
     "class_prompt": "a photo of a shape",
-    "class_images": 40,
+    "class_images": 60,
 }
 
 GENERATE = {
