@@ -35,6 +35,9 @@ class SimulatedOperator:
     def __init__(self, api: SimulatedApi, slots: int = 1, metrics: Metrics | None = None) -> None:
         self.api = api
         self.leads = True
+        self.look_cpu_seconds = 0.0
+        """What a look at all waiting jobs costs."""
+        self._cpu = 0.0
         self._metrics = metrics or Metrics()
         self._settings = Settings(runner_image="x", slots=slots, retry_base_seconds=2.0)
         self.crash()
@@ -49,7 +52,7 @@ class SimulatedOperator:
             self._settings,
             clock=self._now,
             monotonic=self._monotonic,
-            cpu_seconds=lambda: 0.0,
+            cpu_seconds=self._cpu_seconds,
             leads=lambda: self.leads,
             metrics=self._metrics,
         )
@@ -64,6 +67,11 @@ class SimulatedOperator:
 
     def _monotonic(self) -> float:
         return self.api.now.timestamp()
+
+    def _cpu_seconds(self) -> float:
+        """Asked before and after a look."""
+        self._cpu += self.look_cpu_seconds
+        return self._cpu
 
     def complaint(self) -> str | None:
         return self._reconciler.complaint()

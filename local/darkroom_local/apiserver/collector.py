@@ -25,7 +25,7 @@ EVENT_LIFE = timedelta(hours=1)
 REST_SECONDS = 60.0
 """Without being woken it looks at everything this often."""
 SHARE = 0.1
-"""Of the time, at most, goes into looking at everything: it is not urgent, and everything may be very many objects."""
+"""Of a core, at most, goes into looking at everything: it is not urgent, and everything may be very many objects."""
 
 Settle = Callable[[Api, Resource, Json], int]
 
@@ -47,10 +47,10 @@ class Collector:
             except TimeoutError:
                 log.debug("looking at everything, unasked")
             self._wanted.clear()
-            began = time.monotonic()
+            began = time.thread_time()
             if collect(api):
                 self._wanted.set()  # What was collected may have orphaned more.
-            await asyncio.sleep((time.monotonic() - began) * (1 / SHARE - 1))
+            await asyncio.sleep((time.thread_time() - began) * (1 / SHARE - 1))
 
 
 def collect(api: Api) -> int:

@@ -1,7 +1,7 @@
 """Lists in pages: `limit` and `continue`. Pure; called by `routes.py`.
 
 A continue token names the revision of the first page and the last object that was sent, so that all pages show the
-same moment. Nothing is kept for it: the store works a past state out from its recent events.
+same moment. The store works a past state out from its recent events, and remembers the last few that it was asked for.
 """
 
 import base64

@@ -26,6 +26,7 @@ INSERT OR IGNORE INTO revision VALUES (1, 1);
 EVENT_WINDOW = 5000
 """Events kept for a collection's watches. One that asks for older ones is told to list anew (410)."""
 PAST_LISTS = 4
+"""Lists that are remembered as they were, for the clients that are reading their pages."""
 
 LOCK_SECONDS = 5.0
 """A server that was just killed may still hold the file for a moment."""
@@ -85,7 +86,7 @@ class Store:
         self._collections: dict[str, Collection] = {}
         self._listeners: list[Listener] = []
         self._past: dict[tuple[str, str | None, int], list[Json]] = {}
-        """The last lists that were asked for: their next pages may be as well."""
+        """The lists that were asked for last, by collection, namespace and revision."""
         for collection, namespace, name, body in self._db.execute("SELECT * FROM objects"):
             self._collection(collection).objects[namespace][name] = json.loads(body)
 

@@ -142,11 +142,16 @@ def test_killed_children_stay_dead(supervisor, program, alive, wait):
     assert "exited" not in supervisor.log_path("a").read_text()
 
 
-def test_stopping_twice_does_no_harm(supervisor, program):
+def test_stopping_twice_does_no_harm(supervisor, program, alive):
     supervisor.start(program())
+    pid = supervisor.pid("work")
 
     supervisor.stop()
     supervisor.stop()
+
+    assert not alive(pid)
+    assert supervisor.pids() == {}
+    assert "exited" not in supervisor.log_path("work").read_text()
 
 
 def test_one_child_can_be_stopped_for_good(supervisor, program, alive):

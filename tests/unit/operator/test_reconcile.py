@@ -385,3 +385,18 @@ class TestMeddling:
 def a_second(pod: dict[str, Any]) -> dict[str, Any]:
     """The same pod under another name."""
     return {**pod, "metadata": {**pod["metadata"], "name": pod["metadata"]["name"] + "0"}}
+
+
+def test_a_look_at_all_waiting_jobs_that_takes_long_is_taken_seldom_and_holds_up_no_slot(stage: Stage) -> None:
+    stage.operator.look_cpu_seconds = 1.0
+    stage.user.create("a")
+    stage.rest()
+    stage.api.pass_time(30)
+    stage.rest()  # A look, and the next one is due in 19 s.
+    stage.user.create("b")
+    stage.api.pass_time(18)
+    assert stage.rest()
+    assert (stage.phase("a"), stage.phase("b")) == ("Starting", "")
+    stage.api.pass_time(2)
+    stage.rest()
+    assert stage.phase("b") == "Queued"

@@ -1,13 +1,16 @@
 """Training sessions on the small model, in this process: what each setting does, and that nothing is left to chance."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
+from darkroom_contract.plan import CLASS_IMAGE_CACHE_INTERVAL, CLASS_IMAGE_STEPS
 from darkroom_runner.errors import InterruptedRunError, ModelIncompatibleError, TrainingDivergedError
 from darkroom_runner.interruption import Interruption
+from darkroom_runner.training.prior import draw_class_encodings
 
 Train = Callable[..., tuple[dict[str, torch.Tensor], dict[str, float]]]
 
@@ -109,6 +112,19 @@ def test_prior_preservation_pulls_towards_the_class(train: Train, plain: dict[st
 
     assert not same(lightly, fully)
     assert not same(plain, fully)
+
+
+def test_class_pictures_are_drawn_through_deepcache(open_training: Callable[..., Any]) -> None:
+    session = open_training()
+    deepest, told = session.pipeline.unet.mid_block.resnets[0], []
+    whole_passes: list[object] = []
+    with deepest.register_forward_hook(lambda *_: whole_passes.append(None)):
+        prompt, side_px = "a photo of a dog", session.side_px
+        drawn = draw_class_encodings(session.pipeline, prompt, 6, side_px, 0, lambda *step: told.append(step))
+    assert len(drawn) == 6
+    batches = 2
+    assert told[-1] == (batches * CLASS_IMAGE_STEPS, batches * CLASS_IMAGE_STEPS)
+    assert len(whole_passes) == batches * math.ceil(CLASS_IMAGE_STEPS / CLASS_IMAGE_CACHE_INTERVAL)
 
 
 def test_a_learning_rate_beyond_reason_is_told_with_advice(

@@ -95,6 +95,15 @@ def test_the_past_is_worked_out_from_events(path: Path) -> None:
     store.close()
 
 
+def test_a_list_that_is_remembered_is_shown_as_its_kind_is_read_now(path: Path) -> None:
+    store = Store(path)
+    store.create(THINGS, thing("a"))
+    assert store.items_at(THINGS, None, store.revision)[0]["value"] == 0
+    store.see_as(THINGS, lambda document: document | {"value": 7})
+    assert store.items_at(THINGS, None, store.revision)[0]["value"] == 7
+    store.close()
+
+
 def test_a_past_whose_events_are_forgotten_is_not_made_up(path: Path) -> None:
     store = Store(path, window=3)
     first = store.create(THINGS, thing("a"))
