@@ -58,19 +58,19 @@ def main() -> None:
 
 async def operate(settings: Settings) -> None:
     """Until SIGTERM or SIGINT, or until a part fails: that failure is raised."""
-    others, watching = asyncio.all_tasks(), Watching()
+    watching = Watching()
     try:
         await _act(settings, watching)
     finally:
-        await watching.end(others)
+        await watching.end()
     log.info("stopped")
 
 
 class Watching:
     """kopf's own tasks, in two halves: that they are about to end is known at once, and told before they have."""
 
-    def __init__(self) -> None:
-        self._tasks: Collection[asyncio.Task[Any]] = ()
+    def __init__(self, tasks: Collection[asyncio.Task[Any]] = ()) -> None:
+        self._tasks = tasks
 
     async def begin(self, registry: kopf.OperatorRegistry, namespace: str) -> None:
         self._tasks = await kopf.spawn_tasks(registry=registry, standalone=True, namespaces=[namespace])
@@ -79,13 +79,20 @@ class Watching:
         """Until the first of them ends: a signal has come, or a watch has failed."""
         await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
 
-    async def end(self, others: Collection[asyncio.Task[Any]]) -> None:
-        """Gracefully, and all that it has begun; `others` were there before. Raises what made a watch fail."""
-        if not self._tasks:
-            return
-        if not any(task.done() for task in self._tasks):
-            next(iter(self._tasks)).cancel()  # When one ends, kopf ends the others.
-        await kopf.run_tasks(self._tasks, ignored=others)
+    async def end(self) -> None:
+        """Gracefully; raises what made a watch fail.
+
+        Not by `kopf.run_tasks`, which then gives five seconds to whatever else still runs. A watch that is cancelled
+        while it hands on an event leaves a task behind that waits for ever, and no handler here wants the time:
+        `asyncio.run` cancels such tasks at once.
+        """
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        for task in self._tasks:
+            if not task.cancelled():
+                task.result()
 
 
 async def _act(settings: Settings, watching: Watching) -> None:

@@ -1,0 +1,63 @@
+"""How kopf's tasks are ended: as gracefully as they let themselves be, and no slower."""
+
+import asyncio
+import time
+
+import pytest
+
+from darkroom_operator.main import Watching
+
+KOPFS_GRACE_SECONDS = 5.0
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def test_what_a_watch_leaves_behind_does_not_hold_up_the_end() -> None:
+    """One that is cancelled while it hands on an event never closes its stream, whose waiter waits for ever."""
+    left: list[asyncio.Task[None]] = []
+
+    async def watch() -> None:
+        left.append(asyncio.create_task(forever()))
+        await forever()
+
+    watching = Watching([asyncio.create_task(watch()), asyncio.create_task(forever())])
+    await asyncio.sleep(0)
+    began = time.monotonic()
+    await watching.end()
+    assert time.monotonic() - began < KOPFS_GRACE_SECONDS / 2
+    assert [task.done() for task in left] == [False]
+    left[0].cancel()
+
+
+async def test_a_task_that_has_something_to_finish_is_waited_for() -> None:
+    finished = []
+
+    async def watch() -> None:
+        try:
+            await forever()
+        finally:
+            await asyncio.sleep(0.05)
+            finished.append(True)
+
+    watching = Watching([asyncio.create_task(watch())])
+    await asyncio.sleep(0)
+    await watching.end()
+    assert finished == [True]
+
+
+async def test_what_made_a_watch_fail_is_raised_once_all_have_ended() -> None:
+    async def fail() -> None:
+        raise ConnectionError("error 500 inside of a watch")
+
+    others = asyncio.create_task(forever())
+    watching = Watching([others, asyncio.create_task(fail())])
+    await watching.run()
+    with pytest.raises(ConnectionError, match="error 500 inside of a watch"):
+        await watching.end()
+    assert others.cancelled()
+
+
+async def test_nothing_was_begun() -> None:
+    await Watching().end()
