@@ -29,7 +29,7 @@ OURS = {names.LABEL_PART_OF: names.PART_OF}
 """Selects the slots, and the Lease of the leader: its renewals are what the watch is never long without."""
 
 EXIT_SECONDS = 5.0
-"""After kopf has failed or was told to stop, the process is killed: whatever runs it starts it again."""
+"""After kopf was told to stop and has not: the process is killed, and whatever runs it starts it again."""
 
 
 def build_registry(cache: Cache, watches: Watches, reconciler: Reconciler, resync: Resync) -> kopf.OperatorRegistry:
@@ -64,7 +64,7 @@ def _register_settings(registry: kopf.OperatorRegistry) -> None:
         settings.watching.chunk_size = 500
         # A worker for each object that changes costs memory for as long as it waits for the next change.
         settings.queueing.idle_timeout = 0.5
-        # kopf's own end can hang for ever, as when a watch fails while another one waits for its connection.
+        # `main.py` ends kopf's tasks in a tenth of a second. Should one of them not let itself be ended:
         settings.process.ultimate_exiting_timeout = EXIT_SECONDS
         settings.watching.label_selectors[POD] = _selector(RUNNER_PODS)
         settings.watching.label_selectors[LEASE] = _selector(OURS)

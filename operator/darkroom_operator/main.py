@@ -36,6 +36,9 @@ from darkroom_operator.watches import Watches
 KINDS_SECONDS = 3.0
 """Between two looks whether the kinds are defined."""
 
+CANCEL_SECONDS = 0.03
+"""Until what kopf left behind is cancelled again: less than its `reconnect_backoff`, a tenth of a second."""
+
 YOUNG_OBJECTS = 20_000
 """So many new objects, and not Python's 700, make it look for cycles among them."""
 
@@ -80,19 +83,29 @@ class Watching:
         await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
 
     async def end(self) -> None:
-        """Gracefully; raises what made a watch fail.
+        """Gracefully; raises what made a watch fail. Nothing else runs any more.
 
-        Not by `kopf.run_tasks`, which then gives five seconds to whatever else still runs. A watch that is cancelled
-        while it hands on an event leaves a task behind that waits for ever, and no handler here wants the time:
-        `asyncio.run` cancels such tasks at once.
+        Not by `kopf.run_tasks`, which gives five seconds to what its tasks leave behind: a watch that is cancelled
+        while it hands on an event leaves a task that waits for ever, and no handler here wants the time.
         """
+        if not self._tasks:
+            return
         for task in self._tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await asyncio.wait(self._tasks)
+        await _cancel_until_done(asyncio.all_tasks() - {asyncio.current_task()})
         for task in self._tasks:
             if not task.cancelled():
                 task.result()
+
+
+async def _cancel_until_done(tasks: set[asyncio.Task[Any]]) -> None:
+    """A watch whose request is cancelled together with the task that would pause it takes that for a pause, and begins
+    anew after its `reconnect_backoff`: it is cancelled again before that is over."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
 
 
 async def _act(settings: Settings, watching: Watching) -> None:

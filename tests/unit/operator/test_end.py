@@ -27,8 +27,33 @@ async def test_what_a_watch_leaves_behind_does_not_hold_up_the_end() -> None:
     began = time.monotonic()
     await watching.end()
     assert time.monotonic() - began < KOPFS_GRACE_SECONDS / 2
-    assert [task.done() for task in left] == [False]
-    left[0].cancel()
+    assert [task.cancelled() for task in left] == [True]
+
+
+async def test_a_watch_that_takes_its_cancellation_for_a_pause_is_cancelled_again() -> None:
+    """As kopf's, when its request and the task that would pause it are cancelled together."""
+    paused = []
+
+    async def watch() -> None:
+        try:
+            await forever()
+        except asyncio.CancelledError:
+            paused.append(True)
+        await asyncio.sleep(0.1)
+        await forever()
+
+    async def fail() -> None:
+        left.append(asyncio.create_task(watch()))
+        await asyncio.sleep(0)
+        raise ConnectionError
+
+    left: list[asyncio.Task[None]] = []
+    watching = Watching([asyncio.create_task(fail())])
+    await watching.run()
+    with pytest.raises(ConnectionError):
+        await watching.end()
+    assert paused == [True]
+    assert left[0].cancelled()
 
 
 async def test_a_task_that_has_something_to_finish_is_waited_for() -> None:
