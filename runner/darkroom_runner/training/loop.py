@@ -38,7 +38,8 @@ class Batch:
     """[b, 4, h, w], float32."""
     time_ids: torch.Tensor
     """[b, 6]"""
-    prompts: list[str]
+    subjects: torch.Tensor
+    """[b]: the place of each sample's subject, and so of its prompt."""
     weights: torch.Tensor
     """[b]: each sample's share in the loss; the shares of a subject sum to its weight."""
 
@@ -46,15 +47,15 @@ class Batch:
 def batch_of(subjects: list[Subject], size: int, number: int, seed: int, rng: torch.Generator) -> Batch:
     """Batch `number`, from 0 on: `size` pictures of each subject; every photo is seen once before any is seen again."""
     picked = [
-        (subject, _variant(subject.photos[_photo(len(subject.photos), number * size + place, seed, which)], rng))
+        (which, _variant(subject.photos[_photo(len(subject.photos), number * size + place, seed, which)], rng))
         for which, subject in enumerate(subjects)
         for place in range(size)
     ]
     return Batch(
         latents=torch.stack([encoding.sample(rng) for _, encoding in picked]),
         time_ids=torch.stack([encoding.time_ids for _, encoding in picked]),
-        prompts=[subject.prompt for subject, _ in picked],
-        weights=torch.tensor([subject.weight / size for subject, _ in picked]),
+        subjects=torch.tensor([which for which, _ in picked]),
+        weights=torch.tensor([subjects[which].weight / size for which, _ in picked]),
     )
 
 
@@ -117,28 +118,21 @@ class Learner:
 
     def _loss(self, batch: Batch, rng: torch.Generator) -> torch.Tensor:
         """Denoise one batch; a scalar."""
-        place, dtype = self.device.place, self.unet.dtype
+        place, dtype = self.device.place, self.device.training_dtype
         latents = batch.latents.to(place)
         noise = torch.randn(latents.shape, generator=rng).to(place)
         last = self.objective.schedule.config.num_train_timesteps
         timesteps = torch.randint(last, (len(latents),), generator=rng).to(place)
         noisy = self.objective.add_noise(latents, noise, timesteps)
         with self.device.autocast():
-            embeddings, pooled = self._condition(batch.prompts)
+            known, subjects = self.prompts(), batch.subjects.to(place)
+            pooled = known.pooled[subjects].to(dtype)
             prediction = self.unet(
                 noisy.to(dtype),
                 timesteps,
-                encoder_hidden_states=embeddings.to(dtype),
-                added_cond_kwargs={"text_embeds": pooled.to(dtype), "time_ids": batch.time_ids.to(place)},
+                encoder_hidden_states=known.embeddings[subjects].to(dtype),
+                added_cond_kwargs={"text_embeds": pooled, "time_ids": batch.time_ids.to(place)},
                 return_dict=False,
             )[0]
         losses = self.objective.losses(prediction, latents, noise, timesteps)
         return (losses * batch.weights.to(place)).sum()
-
-    def _condition(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """[b, tokens, width] and [b, pooled width]; each prompt is asked for once."""
-        known = {prompt: self.prompts(prompt) for prompt in dict.fromkeys(prompts)}
-        return (
-            torch.cat([known[prompt].embeddings for prompt in prompts]),
-            torch.cat([known[prompt].pooled for prompt in prompts]),
-        )

@@ -121,9 +121,8 @@ class TrainingSession:
         return [Subject(prior.class_prompt, [[each] for each in encodings], prior.weight)]
 
     def _prompts(self, prompts: list[str]) -> Prompts:
-        if self.spec.training.train_text_encoders:
-            return TrainedPrompts(self.pipeline)
-        return FrozenPrompts(self.pipeline, prompts)
+        kind = TrainedPrompts if self.spec.training.train_text_encoders else FrozenPrompts
+        return kind(self.pipeline, self.device, prompts)
 
     def _prepare_device(self) -> None:
         """On CUDA only what is trained stays on the card, and activations are computed twice rather than kept."""

@@ -79,6 +79,6 @@ def test_a_batch_holds_as_many_of_each_subject_and_weighs_them(sdxl: Any, photos
 
     batch = batch_of(subjects, 4, 0, 0, generator(0))
 
-    assert batch.prompts == ["sks dog"] * 4 + ["dog"] * 4
+    assert batch.subjects.tolist() == [0] * 4 + [1] * 4
     assert batch.weights.tolist() == [0.25] * 4 + [0.125] * 4
     assert batch.latents.shape == (8, 4, 8, 8)
