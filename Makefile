@@ -44,10 +44,12 @@ up: setup ## Run the whole system on this machine until Ctrl-C
 test: setup ## Run the whole test suite, on embedded servers only
 	env -u KUBECONFIG OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
+# Of the tests, types are looked at in those alone that CI, without a GPU, never runs.
 check: setup ## Style, types, import contracts, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/gpu benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/unit/contract/test_crd.py tests/unit/contract/test_reference.py tests/chart/test_crds.py
 

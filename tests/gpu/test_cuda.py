@@ -11,6 +11,7 @@ from darkroom_contract.plan import plan_training
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 from darkroom_runner import lora
 from darkroom_runner.base_models import BaseModel, load_pipeline
+from darkroom_runner.checkpoints import Checkpoints
 from darkroom_runner.dataset import Photo
 from darkroom_runner.device import find_device, release
 from darkroom_runner.interruption import Interruption
@@ -60,12 +61,47 @@ def test_a_lora_is_trained_and_drawn_with(
 
     assert 0 < metrics["finalLoss"] < 10
     assert session.adapters is not None
-    assert {parameter.dtype for parameter in session.adapters.parameters} == {torch.float32}
+    assert {parameter.dtype for parameter in session.adapters.parameters.values()} == {torch.float32}
     assert (tmp_path / "validation.png").stat().st_size > 0
     device = find_device()
     pipeline = load_pipeline(sdxl_model, device.drawing_dtype, device.place)
     lora.load(pipeline, tmp_path / "pytorch_lora_weights.safetensors", 1.0, "m")
     assert draw_picture(pipeline, generation(), 0, ignore_steps).size == (128, 128)
+
+
+class Kept(Checkpoints):
+    """The newest state, in a folder in place of object storage."""
+
+    def __init__(self, folder: Path) -> None:
+        self._state = folder / "state.safetensors"
+
+    def fetch(self) -> Path | None:
+        return self._state if self._state.exists() else None
+
+    def put(self, step: int, write: Callable[[Path], None]) -> None:
+        write(self._state)
+
+
+def test_a_training_goes_on_from_its_state(sdxl_model: BaseModel, photos: list[Photo], tmp_path: Path) -> None:
+    """Once to its end, leaving the state of step 3; then from there, with the optimizer's state back on the card."""
+    kept, losses = Kept(tmp_path), []
+    for _ in range(2):
+        spec = TrainJobSpec.from_dict(
+            {
+                "modelId": "m",
+                "prompt": "a photo of sks",
+                "dataset": {"uri": "s3://bucket/photos/"},
+                "maxSteps": 6,
+                "training": {**EVERYTHING, "checkpointSteps": 3},
+            }
+        )
+        session = open_session(sdxl_model, spec, Progress(1, plan_training(spec), Silence()), Interruption(), kept)
+        losses.append(session.learn(photos))
+
+    assert "resumedFromStep" not in losses[0]
+    assert losses[1]["resumedFromStep"] == 3
+    # The same steps; a card adds up in no fixed order.
+    assert losses[1]["finalLoss"] == pytest.approx(losses[0]["finalLoss"], rel=0.02)
 
 
 @pytest.mark.parametrize("profile", ["Disabled", "Balanced"])
