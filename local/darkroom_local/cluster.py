@@ -183,7 +183,8 @@ class LocalCluster:
 
     async def _prepare(self) -> None:
         async with KubeClient(self.connection) as client:
-            await prepare(client, self.namespace, RUNNER_SECRET, runner_environment(self.layout, os.environ))
+            runner = runner_environment(self.layout, os.environ)
+            await prepare(client, self.namespace, RUNNER_SECRET, runner, self.layout.node_name)
 
 
 def find_model_root(given: Path | None) -> Path:

@@ -24,7 +24,7 @@ def shell(darkroom: Darkroom) -> dict[str, str]:
     """The environment of the terminal, as the README's exports and this cluster's address make it."""
     return {
         "GATEWAY": darkroom.url,
-        "KUBECONFIG": os.environ.get("KUBECONFIG") or str(darkroom.state_dir / "kubeconfig"),
+        "KUBECONFIG": str(darkroom.state_dir / "kubeconfig"),
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(darkroom.state_dir),
     }

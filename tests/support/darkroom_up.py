@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -36,12 +37,14 @@ class Darkroom:
         [self.port] = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+        self.namespace = f"stories-{secrets.token_hex(4)}"
+        """On an API server that others use, too: a cluster of its own each."""
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         command = [BIN / "darkroom", "up", "--state-dir", self.state_dir, "--port", str(self.port)]
         if os.environ.get("KUBECONFIG"):
-            command += ["--kubeconfig", os.environ["KUBECONFIG"]]
+            command += ["--kubeconfig", os.environ["KUBECONFIG"], "--namespace", self.namespace]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [str(part) for part in command], cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -71,6 +74,9 @@ class Darkroom:
     def close(self) -> None:
         self.http.close()
         if self._process is not None and self._process.poll() is None:
+            if os.environ.get("KUBECONFIG"):
+                # While node and operator are there to take leave of its pods and jobs.
+                self.kubectl("delete", "namespace", self.namespace, "--timeout=20s", check=False)
             self.stop()
 
     def log(self, part: str) -> str:

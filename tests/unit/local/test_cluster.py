@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from rich.console import Console
 
 from darkroom_local.cluster import ClusterOptions, LocalCluster
 from darkroom_local.demo.demo import perform
-from darkroom_local.errors import DemoFailedError, StateInUseError
+from darkroom_local.errors import DemoFailedError, LocalError, StateInUseError
 from darkroom_local.kubectl import run_kubectl
 from darkroom_local.node.record import overlaps, read_record
 
@@ -212,6 +213,13 @@ def test_an_api_server_of_somebody_s_can_take_the_place_of_the_embedded_one(clus
 
         assert task_id in run_kubectl(other.kubeconfig, "get", "darkroom")
         assert task_id not in run_kubectl(cluster.kubeconfig, "get", "darkroom")
+
+        # A third one would lead the second one's runs to a storage where their photos are not.
+        third = replace(second, state_dir=tmp_path / "third")
+        with pytest.raises(LocalError, match="namespace elsewhere is used by another `darkroom up`"):
+            LocalCluster(third).start()
+    with LocalCluster(third) as successor:
+        assert task_id in run_kubectl(successor.kubeconfig, "get", "darkroom")
 
 
 def test_up_tells_where_everything_is_and_leaves_nothing_when_it_is_told_to_stop(tmp_path, alive):
