@@ -11,7 +11,6 @@ depend on their values; they draw noise, so that with `--size full` there is no 
 
 import argparse
 import logging
-import platform
 import statistics
 import sys
 import time
@@ -22,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from machine import describe_machine
 from PIL import Image
 
 from darkroom_runner.base_models import SDXL, load_pipeline, locate
@@ -179,12 +179,6 @@ def distance(series: Series, reference: Series, setting: Setting) -> str:
 def psnr(one: Image.Image, other: Image.Image) -> float:
     difference = np.asarray(one, dtype=np.float64) - np.asarray(other, dtype=np.float64)
     return float(10 * np.log10(255.0**2 / max(float((difference**2).mean()), 1e-6)))
-
-
-def describe_machine() -> str:
-    if torch.cuda.is_available():
-        return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 if __name__ == "__main__":

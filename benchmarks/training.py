@@ -16,7 +16,6 @@ import itertools
 import json
 import logging
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -28,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machine import describe_machine
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent
+ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT / "examples" / "photos"
 PROMPT, CLASS_PROMPT = "a photo of sks star", "a photo of a shape"
 CLASS_PICTURES = 10
@@ -70,6 +69,8 @@ def read_options() -> argparse.Namespace:
     options = parser.parse_args()
     if not options.script.is_file():
         parser.error(f"there is no {options.script}: take it from examples/dreambooth of diffusers")
+    if options.steps < WARM_UP_STEPS + 2:
+        parser.error(f"--steps must be {WARM_UP_STEPS + 2} or more: the first {WARM_UP_STEPS} are left out")
     return options
 
 
@@ -190,12 +191,6 @@ def median_step(times: list[float]) -> float:
     """Seconds between two steps."""
     kept = times[WARM_UP_STEPS:]
     return statistics.median(after - before for before, after in itertools.pairwise(kept))
-
-
-def describe_machine() -> str:
-    if torch.cuda.is_available():
-        return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 if __name__ == "__main__":

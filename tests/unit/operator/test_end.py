@@ -84,5 +84,8 @@ async def test_what_made_a_watch_fail_is_raised_once_all_have_ended() -> None:
     assert others.cancelled()
 
 
-async def test_nothing_was_begun() -> None:
+async def test_where_nothing_was_begun_nothing_is_cancelled() -> None:
+    somebody_s = asyncio.create_task(forever())
     await Watching().end()
+    assert not somebody_s.done()
+    somebody_s.cancel()
