@@ -9,6 +9,7 @@ from typing import Self
 
 from pydantic import Field, ValidationError
 
+from darkroom_contract.remarks import MAX_REMARKS, Remark, RemarkReason
 from darkroom_contract.schema import Metrics, Schema
 
 MAX_MESSAGE_BYTES = 4096
@@ -25,7 +26,9 @@ class Reason(StrEnum):
     MODEL_INCOMPATIBLE = "ModelIncompatible"
     BASE_MODEL_NOT_FOUND = "BaseModelNotFound"
     INVALID_RUN = "InvalidRun"
+    PROMPT_TOO_LONG = "PromptTooLong"
     TRAINING_DIVERGED = "TrainingDiverged"
+    NON_FINITE_OUTPUT = "NonFiniteOutput"
     OUT_OF_MEMORY = "OutOfMemory"
     DISK_FULL = "DiskFull"
     STORAGE_UNAVAILABLE = "StorageUnavailable"
@@ -52,7 +55,9 @@ _FINAL = frozenset(
         Reason.MODEL_INCOMPATIBLE,
         Reason.BASE_MODEL_NOT_FOUND,
         Reason.INVALID_RUN,
+        Reason.PROMPT_TOO_LONG,
         Reason.TRAINING_DIVERGED,
+        Reason.NON_FINITE_OUTPUT,
         Reason.INVALID_SPEC,
         Reason.ACTIVE_DEADLINE_EXCEEDED,
         Reason.BACKOFF_LIMIT_EXCEEDED,
@@ -93,6 +98,7 @@ class Outcome(Schema):
     prefix: str = Field("", description="Storage prefix of the files, ending in a slash.")
     files: tuple[OutcomeFile, ...] = ()
     metrics: Metrics = Field(default_factory=dict)
+    remarks: tuple[Remark, ...] = Field((), description="What was cut, left out, converted or replaced.")
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
@@ -102,12 +108,18 @@ class Outcome(Schema):
         )
 
     def to_message(self) -> str:
-        """The termination message, cut so that Kubernetes keeps the whole of it."""
+        """The termination message, cut so that Kubernetes keeps the whole of it.
+
+        Remarks that do not fit are replaced by one that counts them: the run's log has them all.
+        """
         text = self.message if len(self.message) <= MAX_TEXT_CHARACTERS else self.message[:MAX_TEXT_CHARACTERS] + "…"
-        message = self.model_copy(update={"message": text}).model_dump_json(by_alias=True, exclude_none=True)
-        if len(message.encode()) > MAX_MESSAGE_BYTES:
-            raise ValueError(f"an outcome of {len(message.encode())} bytes does not fit a termination message")
-        return message
+        for kept in range(min(len(self.remarks), MAX_REMARKS), -1, -1):
+            remarks = _first_remarks(self.remarks, kept)
+            short = self.model_copy(update={"message": text, "remarks": remarks})
+            message = short.model_dump_json(by_alias=True, exclude_none=True)
+            if len(message.encode()) <= MAX_MESSAGE_BYTES:
+                return message
+        raise ValueError(f"an outcome of {len(message.encode())} bytes does not fit a termination message")
 
     @classmethod
     def from_message(cls, message: str) -> Self | None:
@@ -116,3 +128,15 @@ class Outcome(Schema):
             return cls.model_validate_json(message)
         except ValidationError:
             return None
+
+
+def _first_remarks(remarks: tuple[Remark, ...], kept: int) -> tuple[Remark, ...]:
+    """The first `kept` remarks, the last of which gives way to a count of those that are left out."""
+    if len(remarks) <= kept or kept == 0:
+        return remarks[:kept]
+    left_out = len(remarks) - kept + 1
+    count = Remark(
+        reason=RemarkReason.REMARKS_LEFT_OUT,
+        message=f"{left_out} more remarks are in the run's log.",
+    )
+    return (*remarks[: kept - 1], count)

@@ -117,7 +117,7 @@ STATES: Mapping[ConditionReason, Advice] = {
     ConditionReason.FINISHED: Advice("The run is over.", NOTHING),
     ConditionReason.SUCCEEDED: Advice(
         "The job is complete: status.artifacts lists its files.",
-        "Read the message, if there is one: it tells what may have weakened the result.",
+        "Read status.remarks, if there are any: they say what was cut, left out, converted or replaced.",
     ),
 }
 
@@ -146,9 +146,18 @@ FAILURES: Mapping[Reason, Advice] = {
         "Change what the message names and create a new job. If it names an environment variable, correct the "
         "runner's Secret.",
     ),
+    Reason.PROMPT_TOO_LONG: Advice(
+        "A prompt of a training has more tokens than the text encoders read (77 with start and end): its end would "
+        "train nothing.",
+        "Create a new job with a shorter prompt; the message shows where it would be cut.",
+    ),
     Reason.TRAINING_DIVERGED: Advice(
-        "The loss is no number any more: the training went astray.",
+        "Training diverged: the loss became NaN or infinite.",
         "Create a new job with a lower training.learningRate, or with training.warmupSteps.",
+    ),
+    Reason.NON_FINITE_OUTPUT: Advice(
+        "A picture or clip came out as NaN or infinite values, also when it was drawn again in float32.",
+        "Create a new job with another sampler, more steps or a lower guidance scale; with a LoRA, a lower loraScale.",
     ),
     Reason.OUT_OF_MEMORY: Advice(
         "The GPU's memory or the container's ran out.",

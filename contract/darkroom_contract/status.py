@@ -8,6 +8,7 @@ from pydantic import Field
 
 from darkroom_contract.outcome import Artifact
 from darkroom_contract.progress import Stage
+from darkroom_contract.remarks import MAX_REMARKS, Remark
 from darkroom_contract.schema import Schema
 
 
@@ -167,6 +168,11 @@ class JobStatus(Schema):
         None,
         description="Files that the job made, in object storage. Present once it has succeeded. The gateway gives "
         "links to them.",
+    )
+    remarks: Annotated[tuple[Remark, ...], Field(max_length=MAX_REMARKS)] | None = Field(
+        None,
+        description="What the run cut, left out, converted or replaced: a prompt that was too long, photos of an "
+        "unknown format, a sampler's setting. Absent when there was nothing of the kind. Each is an Event, too.",
     )
     start_time: datetime | None = Field(None, description="When the first run was admitted.")
     completion_time: datetime | None = Field(

@@ -62,6 +62,13 @@ class ConditionAnswer(BaseModel):
     last_transition_time: datetime
 
 
+class RemarkAnswer(BaseModel):
+    """Something that the run cut, left out, converted or replaced."""
+
+    reason: str = Field(description="One word for programs, such as PromptTruncated.")
+    message: str = Field(description="Whole sentences for people.")
+
+
 class JobAnswer(BaseModel):
     """A job of either kind."""
 
@@ -81,6 +88,9 @@ class JobAnswer(BaseModel):
     queue: Queue | None = Field(None, description="While it waits.")
     progress: ProgressAnswer | None = Field(None, description="Once it runs.")
     failure: Failure | None = Field(None, description="When it failed.")
+    remarks: list[RemarkAnswer] = Field(
+        default_factory=list, description="What the run cut, left out, converted or replaced."
+    )
     conditions: list[ConditionAnswer] = Field(default_factory=list, description="For those who want it exactly.")
     status_url: str = Field(description="Status and results of this kind.")
     events_url: str = Field(description="Live progress, as server-sent events.")

@@ -19,6 +19,7 @@ from darkroom_gateway.answers import (
     JobAnswer,
     ProgressAnswer,
     Queue,
+    RemarkAnswer,
     TaskAccepted,
     TrainingAnswer,
 )
@@ -71,6 +72,7 @@ def job_answer(job: Job) -> JobAnswer:
         queue=None if status.queue is None else queue_answer(status.queue, datetime.now(UTC)),
         progress=None if status.progress is None else progress_answer(status.progress),
         failure=_failure(job),
+        remarks=[RemarkAnswer(reason=each.reason, message=each.message) for each in status.remarks or ()],
         conditions=_conditions(job),
         status_url=status_url(job.kind, job.name),
         events_url=events_url(job.kind, job.name),

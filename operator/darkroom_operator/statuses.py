@@ -132,7 +132,8 @@ def succeeded(job: Job, outcome: Outcome, now: datetime) -> JobStatus:
         metrics=_metrics(outcome.metrics),
         last_updated_time=now.replace(microsecond=0),
     )
-    return _finished(job, Phase.SUCCEEDED, done, now, artifacts=outcome.artifacts, progress=progress)
+    changes = {"artifacts": outcome.artifacts, "progress": progress, "remarks": outcome.remarks or None}
+    return _finished(job, Phase.SUCCEEDED, done, now, **changes)
 
 
 def failed(job: Job, failure: Failure, now: datetime, **changes: Any) -> JobStatus:

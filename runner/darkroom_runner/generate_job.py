@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darkroom_contract.outcome import OutcomeFile
+from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs import GenerateJobSpec
 from darkroom_contract.storage import ModelRecord
 from darkroom_runner import model_store
@@ -64,7 +65,7 @@ class GenerateJob:
         if inputs.video_model is not None:
             clip, clip_metrics = models.animate(pictures[0], inputs.video_model)
             files, metrics = [*files, clip], {**metrics, **clip_metrics}
-        return Product(files, metrics, self._remark(inputs.lora))
+        return Product(files, metrics)
 
     def publish(self, files: tuple[OutcomeFile, ...]) -> None:
         """Pictures are known by the run that made them; there is nothing to add."""
@@ -84,13 +85,14 @@ class GenerateJob:
     def _fetch_lora(self, model_id: str) -> Lora:
         storage = self._bench.storage
         record = model_store.read_record(storage, self._bench.document.namespace, model_id)
+        self._remark_on_base_model(record)
         return Lora(record, model_store.fetch_weights(storage, record, self._bench.scratch))
 
-    def _remark(self, lora: Lora | None) -> str:
+    def _remark_on_base_model(self, record: ModelRecord) -> None:
         base_model = self._bench.document.base_model
-        if lora is None or lora.record.base_model == base_model:
-            return ""
-        return (
-            f"Model {lora.record.model_id!r} was trained on {lora.record.base_model!r} and used here on "
-            f"{base_model!r}: the subject may come out weaker."
-        )
+        if record.base_model != base_model:
+            self._bench.remarks.add(
+                RemarkReason.BASE_MODEL_DIFFERS,
+                f"Model {record.model_id!r} was trained on {record.base_model!r} and used here on {base_model!r}: the "
+                "subject may come out weaker. Set baseModel to the one that it was trained on.",
+            )

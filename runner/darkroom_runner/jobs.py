@@ -8,6 +8,7 @@ from darkroom_contract.outcome import OutcomeFile
 from darkroom_contract.runs import RunDocument
 from darkroom_runner.interruption import Interruption
 from darkroom_runner.progress import Progress
+from darkroom_runner.remarks import Remarks
 from darkroom_runner.settings import Settings
 from darkroom_runner.storage import Storage
 
@@ -26,6 +27,7 @@ class Workbench:
     interruption: Interruption
     scratch: Path
     """A folder of the run's own; gone after it."""
+    remarks: Remarks = field(default_factory=Remarks)
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,6 @@ class Product:
 
     files: list[Path]
     metrics: dict[str, float] = field(default_factory=dict)
-    remark: str = ""
-    """For people: what went well, but not as they may expect."""
 
 
 class Job(Protocol, Generic[Inputs, Models]):

@@ -63,7 +63,7 @@ def run(settings: Settings, interruption: Interruption) -> Outcome:
         product = perform(job, bench)
         files = upload(product, bench)
         job.publish(files)
-        outcome = describe(product, files, document.uid, time.monotonic() - begun)
+        outcome = describe(product, files, bench, time.monotonic() - begun)
         write_manifest(storage, document, outcome)
         job.tidy()
         bench.progress.enter(Stage.DONE)
@@ -143,11 +143,11 @@ def upload(product: Product, bench: Workbench) -> tuple[OutcomeFile, ...]:
     return tuple(uploaded)
 
 
-def describe(product: Product, files: tuple[OutcomeFile, ...], uid: str, seconds: float) -> Outcome:
+def describe(product: Product, files: tuple[OutcomeFile, ...], bench: Workbench, seconds: float) -> Outcome:
     return Outcome(
         succeeded=True,
-        message=product.remark,
-        prefix=run_prefix(uid),
+        remarks=bench.remarks.found,
+        prefix=run_prefix(bench.document.uid),
         files=files,
         metrics={**product.metrics, "seconds": round(seconds, 3)},
     )

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from darkroom_contract.jobs import read_job, write_job
 from darkroom_contract.names import MAX_JOB_NAME_LENGTH, Kind, pod_name
 from darkroom_contract.outcome import MAX_MESSAGE_BYTES, Outcome, OutcomeFile, Reason
+from darkroom_contract.remarks import MAX_REMARK_CHARACTERS, MAX_REMARKS, Remark, RemarkReason
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs import Cache, CacheProfile, Dataset, GenerateJobSpec, TrainJobSpec
 from darkroom_contract.status import Phase
@@ -118,6 +119,26 @@ def test_the_largest_outcome_fits_a_termination_message() -> None:
     read = Outcome.from_message(message)
     assert read is not None
     assert read.artifacts[0].key == f"runs/{'u' * 36}/image-00.png"
+
+
+@pytest.mark.parametrize("count", [1, MAX_REMARKS, MAX_REMARKS + 1, 100])
+@pytest.mark.parametrize("text", ["a photo was left out", "é" * MAX_REMARK_CHARACTERS])
+def test_remarks_that_do_not_fit_a_termination_message_are_counted(count: int, text: str) -> None:
+    files = tuple(
+        OutcomeFile(name=f"image-{i:02d}.png", content_type="image/png", bytes=10**8, sha256="0" * 64) for i in range(9)
+    )
+    remarks = tuple(Remark(reason=RemarkReason.PHOTOS_LEFT_OUT, message=text) for _ in range(count))
+    outcome = Outcome(succeeded=True, prefix="runs/" + "u" * 36 + "/", files=files, remarks=remarks)
+    read = Outcome.from_message(outcome.to_message())
+    assert read is not None
+    assert len(read.files) == 9
+    assert 1 <= len(read.remarks) <= MAX_REMARKS
+    if len(read.remarks) == count:
+        assert read.remarks == remarks
+    else:
+        left_out = count - len(read.remarks) + 1
+        assert read.remarks[-1].reason == RemarkReason.REMARKS_LEFT_OUT
+        assert read.remarks[-1].message == f"{left_out} more remarks are in the run's log."
 
 
 @pytest.mark.parametrize("message", ["", "Killed", "{", '{"reason":"OutOfMemory"}'])

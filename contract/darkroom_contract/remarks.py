@@ -1,0 +1,45 @@
+"""Remarks: what a run cut, left out, converted or replaced, although it succeeded.
+
+The runner writes them into its log and its outcome, the operator copies them into `status.remarks` and posts an Event
+for each, and the gateway returns them with the job. The reasons are part of the API: they are never renamed.
+"""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from darkroom_contract.schema import Schema
+
+MAX_REMARKS = 16
+MAX_REMARK_CHARACTERS = 400
+
+
+class RemarkReason(StrEnum):
+    """What kind of input was changed."""
+
+    PROMPT_TRUNCATED = "PromptTruncated"
+    PHOTOS_LEFT_OUT = "PhotosLeftOut"
+    PHOTOS_CONVERTED = "PhotosConverted"
+    PHOTOS_UPSCALED = "PhotosUpscaled"
+    SAMPLER_SETTING_DROPPED = "SamplerSettingDropped"
+    TIMESTEPS_REPLACED = "TimestepsReplaced"
+    CACHE_INEFFECTIVE = "CacheIneffective"
+    BASE_MODEL_DIFFERS = "BaseModelDiffers"
+    DRAWN_AGAIN = "DrawnAgain"
+    PICTURE_CROPPED = "PictureCropped"
+    PICTURE_PADDED = "PicturePadded"
+    REMARKS_LEFT_OUT = "RemarksLeftOut"
+
+
+class Remark(Schema):
+    """One change that a person may want to know of."""
+
+    reason: str = Field(
+        max_length=64,
+        pattern="^[A-Z][A-Za-z0-9]*$",
+        description="What kind of input was changed, in one CamelCase word for programs, such as PromptTruncated.",
+    )
+    message: str = Field(
+        max_length=MAX_REMARK_CHARACTERS,
+        description="What was cut, left out, converted or replaced, and what to do where it matters.",
+    )
