@@ -155,14 +155,15 @@ def has_betas(current: Any) -> bool:
 
 
 def _step_fault(sampler: Any) -> str | None:
-    """Why a sampler can't take a step, such as a prediction type that it does not know. None when it can."""
+    """Why a sampler can't take a step: a prediction type that it does not know, or it is none for such pipelines (flow
+    matching has no `scale_model_input`). None when it can."""
     probe = type(sampler).from_config(sampler.config)
     latents = torch.zeros(1, 4, 1, 1)
     try:
         probe.set_timesteps(2)
         first = probe.timesteps[0]
         probe.step(latents, first, probe.scale_model_input(latents, first))
-    except (NotImplementedError, ValueError) as error:
+    except (NotImplementedError, ValueError, AttributeError) as error:
         return first_line(error)
     return None
 

@@ -59,7 +59,9 @@ class TrainJob:
         metrics = models.learn(inputs.photos)
         weights = self._bench.scratch / LORA_FILE
         kohya = self._bench.scratch / kohya_file(self._spec.model_id)
-        models.save(weights, kohya, lora_facts(self._spec, self._bench.document))
+        facts = lora_facts(self._spec, self._bench.document)
+        models.save(weights, facts)
+        models.save_kohya(kohya, facts)
         files = [weights, kohya]
         prompt = self._spec.training.validation_prompt
         if prompt is not None:

@@ -73,12 +73,18 @@ class TrainingSession:
         self._prepare_device()
         return self._train(self._begin(self.adapters), objective, prompts, subjects)
 
-    def save(self, path: Path, kohya_path: Path, facts: dict[str, str]) -> None:
-        """Write the trained adapters in both forms: diffusers' and Kohya's. Call `learn` first."""
+    def save(self, path: Path, facts: dict[str, str]) -> None:
+        """Write the trained adapters as diffusers reads them. Call `learn` first."""
+        lora.save(self._learned(), path, facts)
+
+    def save_kohya(self, path: Path, facts: dict[str, str]) -> None:
+        """Write them in Kohya form, for other tools. Call `learn` first."""
+        lora_kohya.save(self._learned(), path, facts, self.spec)
+
+    def _learned(self) -> lora.Adapters:
         if self.adapters is None:
             raise RuntimeError("nothing was learned yet")
-        lora.save(self.adapters, path, facts)
-        lora_kohya.save(self.adapters, kohya_path, facts, self.spec)
+        return self.adapters
 
     def draw_validation(self, prompt: str) -> Image.Image:
         """One picture with the finished LoRA, as a first look at it. Raises `NonFiniteOutputError`."""

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from darkroom_contract.specs import GenerateJobSpec, Scheduler
+from darkroom_contract.specs import GenerateJobSpec
 from darkroom_runner.metadata import picture_facts, png_info
 from darkroom_runner.pictures import draw_picture
-from darkroom_runner.schedulers import with_sampler
 
 
 def spec_of(**images: Any) -> GenerateJobSpec:
@@ -63,20 +62,6 @@ def test_prompts_negative_prompts_and_guidance_change_the_picture(sdxl: Any) -> 
     pictures = {draw(sdxl, spec).tobytes() for spec in others}
 
     assert len(pictures | {plain.tobytes()}) == 5
-
-
-@pytest.mark.parametrize("name", list(Scheduler))
-def test_a_sampler_keeps_the_base_model_s_schedule(sdxl: Any, name: Scheduler) -> None:
-    sampler = with_sampler(sdxl.scheduler, name)
-
-    assert sampler.config.prediction_type == "v_prediction"
-    assert sampler.config.timestep_spacing == "trailing"
-    assert sampler.config.beta_end == 0.012
-    assert not sampler.config.get("clip_sample", False)
-
-
-def test_without_a_name_the_base_model_s_own_sampler_stays(sdxl: Any) -> None:
-    assert with_sampler(sdxl.scheduler, None) is sdxl.scheduler
 
 
 @pytest.fixture

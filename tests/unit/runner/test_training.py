@@ -10,6 +10,7 @@ import torch
 from darkroom_contract.plan import CLASS_IMAGE_CACHE_INTERVAL, CLASS_IMAGE_STEPS
 from darkroom_runner.errors import InterruptedRunError, ModelIncompatibleError, TrainingDivergedError
 from darkroom_runner.interruption import Interruption
+from darkroom_runner.remarks import Remarks
 from darkroom_runner.training.prior import draw_class_encodings
 
 Train = Callable[..., tuple[dict[str, torch.Tensor], dict[str, float]]]
@@ -120,7 +121,9 @@ def test_class_pictures_are_drawn_through_deepcache(open_training: Callable[...,
     whole_passes: list[object] = []
     with deepest.register_forward_hook(lambda *_: whole_passes.append(None)):
         prompt, side_px = "a photo of a dog", session.side_px
-        drawn = draw_class_encodings(session.pipeline, prompt, 6, side_px, 0, lambda *step: told.append(step))
+        drawn = draw_class_encodings(
+            session.pipeline, prompt, 6, side_px, 0, lambda *step: told.append(step), Remarks()
+        )
     assert len(drawn) == 6
     batches = 2
     assert told[-1] == (batches * CLASS_IMAGE_STEPS, batches * CLASS_IMAGE_STEPS)
