@@ -1,7 +1,8 @@
-"""Prompts against what CLIP's text encoders read: 77 tokens with start and end. Called by `drawing` and `train_job`.
+"""Prompts against what the text encoders read: CLIP's 77 tokens with start and end, fewer in small models.
 
-The pipelines cut the rest off, with a warning that the log's level hides. A generation remarks upon what was cut; a
-training is refused, since its rare word may lie behind the cut and would train nothing.
+Called by `drawing` and the training session. The pipelines cut the rest off, with a warning that the log's level hides.
+A generation remarks upon what was cut; a training is refused, since its rare word may lie behind the cut and would
+train nothing.
 """
 
 from collections.abc import Mapping
@@ -70,7 +71,7 @@ def overlong(pipeline: Any, prompts: Mapping[str, str]) -> list[Overlong]:
 def _cut(tokenizer: Any, field: str, prompt: str) -> Overlong | None:
     if tokenizer is None:
         return None
-    encoded = tokenizer(prompt, truncation=False, return_offsets_mapping=True)
+    encoded = tokenizer(prompt, truncation=False, return_offsets_mapping=True, verbose=False)
     tokens, limit = len(encoded.input_ids), tokenizer.model_max_length
     if tokens <= limit:
         return None
