@@ -44,6 +44,15 @@ def _metadata(adapters: lora.Adapters, spec: TrainJobSpec) -> dict[str, str]:
     }
 
 
+def check_names(adapters: lora.Adapters) -> None:
+    """Raises `ModelIncompatibleError`, before any training, for a U-Net with modules that SGM has no name for."""
+    blocks = sgm_blocks(adapters.models["unet"])
+    for name in adapters.parameters:
+        component, path = name.rsplit(".lora_", 1)[0].split(".", 1)
+        if component == "unet":
+            _sgm_name(path, blocks)
+
+
 def kohya_state(state: dict[str, torch.Tensor], unet: Any, rank: int) -> dict[str, torch.Tensor]:
     """Weights under diffusers' names (`unet.….lora_A.weight`) under Kohya's, with an `alpha` for each module.
 

@@ -69,6 +69,7 @@ class TrainingSession:
         class_encodings = self._draw_class_pictures()
         subjects = [Subject(self.spec.prompt, self._encode(photos)), *self._prior_subject(class_encodings)]
         self.adapters = lora.add_adapters(self.pipeline, self.spec.training)
+        lora_kohya.check_names(self.adapters)
         prompts = self._prompts([subject.prompt for subject in subjects])
         self._prepare_device()
         return self._train(self._begin(self.adapters), objective, prompts, subjects)

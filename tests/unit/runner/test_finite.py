@@ -14,22 +14,15 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from darkroom_contract.plan import plan_generation
-from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs import GenerateJobSpec
 from darkroom_runner import base_models, lora
 from darkroom_runner.device import Device
 from darkroom_runner.drawing import open_session
 from darkroom_runner.errors import NonFiniteOutputError
 from darkroom_runner.finite import draw_finite, has_finite_weights
-from darkroom_runner.generate_job import GenerateInputs
-from darkroom_runner.interruption import Interruption
-from darkroom_runner.jobs import Workbench
+from darkroom_runner.generate_job import GenerateJob
 from darkroom_runner.pictures import draw_picture
-from darkroom_runner.progress import Progress, Silence
 from darkroom_runner.remarks import Remarks
-from darkroom_runner.settings import Settings
-from darkroom_runner.storage import Storage
 from darkroom_runner.training.prior import draw_class_encodings
 
 pytestmark = pytest.mark.filterwarnings("ignore:`upcast_vae` is deprecated:FutureWarning")
@@ -65,8 +58,8 @@ def poison(model_root: Path) -> Iterator[Callable[[str, tuple[str, str], float],
 
 
 @pytest.fixture
-def open_drawing(model_root: Path, storage: Storage, tmp_path: Path) -> Callable[..., Any]:
-    """A drawing session on a device, with the remarks of its run."""
+def open_drawing(open_bench: Callable[..., Any]) -> Callable[..., Any]:
+    """A drawing session on a device, and what it was opened with."""
 
     def start(base_model: str, device: Device, video_model: str = "test-svd", **images: Any) -> Any:
         spec = GenerateJobSpec.from_dict(
@@ -78,23 +71,8 @@ def open_drawing(model_root: Path, storage: Storage, tmp_path: Path) -> Callable
                 "cache": {"profile": "Disabled"},
             }
         )
-        document = RunDocument(
-            namespace="default",
-            name="a-job",
-            uid="u",
-            attempt=1,
-            base_model=base_model,
-            video_base_model=video_model,
-            generate=spec,
-        )
-        settings = Settings.from_environment({"DARKROOM_RUN": "{}", "DARKROOM_S3_BUCKET": "darkroom"})
-        progress = Progress(1, plan_generation(spec), Silence())
-        bench = Workbench(document, settings, storage, progress, Interruption(), tmp_path, Remarks())
-        inputs = GenerateInputs(
-            base_models.locate(base_model, base_models.SDXL, model_root),
-            base_models.locate(video_model, base_models.SVD, model_root),
-            None,
-        )
+        bench = open_bench(spec, base_model, video_model)
+        inputs = GenerateJob(bench, spec).download()
         return open_session(bench, spec, inputs, device), inputs
 
     return start

@@ -79,6 +79,8 @@ def test_a_subject_is_learned_then_drawn_and_animated(
     drawn = start_run(spec_of_pictures).finish()
 
     assert drawn.outcome.succeeded, drawn.log
+    assert [each.reason for each in drawn.outcome.remarks] == ["CacheIneffective"] * 2
+    assert "CacheIneffective: With images.steps 4" in drawn.log
     assert [file.name for file in drawn.outcome.files] == ["a-job-seed-7.png", "a-job-seed-8.png", "a-job.mp4"]
     picture = Image.open(io.BytesIO(read(s3, f"runs/{drawn.uid}/a-job-seed-8.png")))
     facts = json.loads(picture.info["darkroom"])
