@@ -5,6 +5,7 @@ A generation remarks upon what was cut; a training is refused, since its rare wo
 train nothing.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,10 @@ from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 from darkroom_runner.errors import PromptTooLongError
 from darkroom_runner.remarks import Remarks
 
+log = logging.getLogger(__name__)
+
 _TOKENIZERS = ("tokenizer", "tokenizer_2")
+_EXCERPT_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,14 @@ class Overlong:
     unread: str
     """The end of the prompt that is cut off."""
 
+    @property
+    def excerpt(self) -> str:
+        """Its beginning and its end, short enough for a remark."""
+        if len(self.unread) <= _EXCERPT_CHARACTERS:
+            return self.unread
+        half = _EXCERPT_CHARACTERS // 2
+        return f"{self.unread[:half]} … {self.unread[-half:]}"
+
 
 def remark_on_cut_prompts(pipeline: Any, spec: GenerateJobSpec, remarks: Remarks) -> None:
     """Add `PromptTruncated` for each prompt of a generation that is longer than its text encoders read."""
@@ -39,8 +51,9 @@ def remark_on_cut_prompts(pipeline: Any, spec: GenerateJobSpec, remarks: Remarks
         remarks.add(
             RemarkReason.PROMPT_TRUNCATED,
             f"{each.field} has {each.tokens} tokens; the text encoders read {each.limit} tokens. Not read: "
-            f"'{each.unread}'. Shorten it, or put what matters first.",
+            f"'{each.excerpt}'. Shorten it, or put what matters first.",
         )
+        log.info("not read of %s: %s", each.field, each.unread)
 
 
 def check_training_prompts(pipeline: Any, spec: TrainJobSpec) -> None:
@@ -54,7 +67,7 @@ def check_training_prompts(pipeline: Any, spec: TrainJobSpec) -> None:
     for each in overlong(pipeline, prompts):
         raise PromptTooLongError(
             f"{each.field} has {each.tokens} tokens and the base model's text encoders read {each.limit}: "
-            f"'{each.unread}' would be cut off. Create a new job with a shorter {each.field}."
+            f"'{each.excerpt}' would be cut off. Create a new job with a shorter {each.field}."
         )
 
 

@@ -30,6 +30,16 @@ def test_what_is_cut_off_is_quoted_as_it_was_written(sdxl: Any) -> None:
     assert message.startswith("prompt has 92 tokens; the text encoders read 77 tokens. Not read: 'Three Green stars'.")
 
 
+def test_of_a_long_end_the_remark_has_both_ends_and_the_log_all(sdxl: Any, caplog: pytest.LogCaptureFixture) -> None:
+    middle = "very detailed, " * 40
+    with caplog.at_level("INFO"):
+        [message] = remarks_on(sdxl, prompt=f"{FITS} first words {middle}last wish")
+    assert len(message) < 400
+    assert "Not read: 'first words very" in message
+    assert "last wish'. Shorten it" in message
+    assert f"not read of prompt: first words {middle}last wish" in caplog.text
+
+
 def test_a_prompt_that_just_fits_is_not_remarked_upon(sdxl: Any) -> None:
     assert remarks_on(sdxl, prompt=FITS, negativePrompt=FITS) == []
 
