@@ -84,7 +84,7 @@ def watched(pipeline: Any) -> Iterator[None]:
 
 def has_finite_weights(pipeline: Any) -> bool:
     """Whether all weights are numbers. One beyond half precision's range becomes infinite when it is loaded."""
-    return bool(torch.stack([torch.isfinite(each).all().cpu() for each in _weights(pipeline)]).all())
+    return bool(torch.stack([torch.isfinite(each).all() for each in _weights(pipeline)]).all())
 
 
 def _weights(pipeline: Any) -> Iterator[torch.Tensor]:

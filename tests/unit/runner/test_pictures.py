@@ -7,10 +7,15 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from support import published
 
 from darkroom_contract.specs import GenerateJobSpec
+from darkroom_runner.finite import draw_finite
 from darkroom_runner.metadata import picture_facts, png_info
 from darkroom_runner.pictures import draw_picture
+from darkroom_runner.remarks import Remarks
+from darkroom_runner.schedulers import with_sampler
+from darkroom_runner.timesteps import from_noise
 
 
 def spec_of(**images: Any) -> GenerateJobSpec:
@@ -31,6 +36,18 @@ def test_a_seed_gives_its_picture_whatever_was_drawn_before(sdxl: Any) -> None:
 
     assert after_another.tobytes() == alone.tobytes()
     assert draw(sdxl, spec_of(), seed=9).tobytes() != alone.tobytes()
+
+
+@pytest.mark.parametrize("model", ["playgroundai/playground-v2.5-1024px-aesthetic", "stabilityai/cosxl"])
+def test_an_edm_base_model_draws_with_its_own_sampler(sdxl: Any, model: str) -> None:
+    remarks = Remarks()
+    sampler = with_sampler(published.scheduler(model), None, remarks)
+    sdxl.scheduler = from_noise(sampler, 3, "images.steps", remarks)
+
+    picture = draw_finite(sdxl, lambda: draw(sdxl, spec_of()), "The picture", remarks)
+
+    assert len(picture.getcolors(64 * 64) or []) > 1
+    assert remarks.found == ()
 
 
 def test_every_step_is_told(sdxl: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from support import published
 
 from darkroom_contract.plan import CLASS_IMAGE_CACHE_INTERVAL, CLASS_IMAGE_STEPS
 from darkroom_runner.errors import InterruptedRunError, ModelIncompatibleError, TrainingDivergedError
@@ -165,3 +166,16 @@ def test_a_base_model_that_predicts_something_unknown_is_refused(
 
     with pytest.raises((ModelIncompatibleError, ValueError), match="flow"):
         session.learn(photos)
+
+
+def test_an_edm_base_model_is_refused_before_anything_is_drawn(open_training: Callable[..., Any], photos: Any) -> None:
+    """Its latents would be noised along linear betas that it never saw."""
+    session = open_training(priorPreservation={"classPrompt": "a photo of a dog", "classImages": 1})
+    session.pipeline.scheduler = published.scheduler("playgroundai/playground-v2.5-1024px-aesthetic")
+    told: list[object] = []
+    session.progress.step = lambda *step, **_: told.append(step)
+
+    with pytest.raises(ModelIncompatibleError, match="EDMDPMSolverMultistepScheduler"):
+        session.learn(photos)
+
+    assert told == []
