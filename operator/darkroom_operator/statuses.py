@@ -177,7 +177,7 @@ def succeeded(job: Job, outcome: Outcome, now: datetime) -> JobStatus:
 def failed(job: Job, failure: Failure, now: datetime, **changes: Any) -> JobStatus:
     """The end. Whatever else `changes` says of the status."""
     end = condition(ConditionType.FAILED, TRUE, failure.reason, failure.message, now, job.generation)
-    return _finished(job, Phase.FAILED, end, now, **changes)
+    return _finished(job, Phase.FAILED, end, now, remarks=failure.remarks[:MAX_REMARKS] or None, **changes)
 
 
 def failed_run(job: Job, failure: Failure, wait: timedelta, now: datetime) -> JobStatus:
@@ -190,7 +190,8 @@ def failed_run(job: Job, failure: Failure, wait: timedelta, now: datetime) -> Jo
     failures = job.status.failures + (0 if _has_progressed(job, failure) else 1)
     if failures > job.spec.backoff_limit:
         words = f"{failure.reason}: {failure.message} It was failure {failures}; spec.backoffLimit allows "
-        last = Failure(Reason.BACKOFF_LIMIT_EXCEEDED, f"{words}{job.spec.backoff_limit} before it.")
+        words = f"{words}{job.spec.backoff_limit} before it."
+        last = Failure(Reason.BACKOFF_LIMIT_EXCEEDED, words, remarks=failure.remarks)
         return failed(job, last, now, failures=failures)
     return _tried_again(job, failure, wait, now, failures=failures)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from darkroom_contract.outcome import Outcome, Reason
+from darkroom_contract.remarks import Remark
 from darkroom_contract.status import JobStatus
 from darkroom_operator.runner_pod import EVICTED, RunnerPod
 
@@ -24,6 +25,8 @@ class Failure:
     """Something outside of Darkroom ended the run: it does not count against spec.backoffLimit."""
     saved_step: int | None = None
     """The newest training step whose state the run saved."""
+    remarks: tuple[Remark, ...] = ()
+    """What the run had remarked before it failed."""
 
 
 def judge(pod: RunnerPod | None) -> Outcome | Failure:
@@ -37,7 +40,8 @@ def judge(pod: RunnerPod | None) -> Outcome | Failure:
         return outcome if _fits(outcome) else Failure(Reason.INTERNAL_ERROR, TOO_MUCH)
     if outcome.reason is Reason.INTERRUPTED:
         return _interruption(pod, outcome)
-    return Failure(outcome.reason or Reason.INTERNAL_ERROR, outcome.message, saved_step=outcome.saved_step)
+    reason = outcome.reason or Reason.INTERNAL_ERROR
+    return Failure(reason, outcome.message, saved_step=outcome.saved_step, remarks=outcome.remarks)
 
 
 def _interruption(pod: RunnerPod, outcome: Outcome) -> Failure:

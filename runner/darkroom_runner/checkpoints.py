@@ -28,6 +28,8 @@ class Checkpoints:
         self._storage = storage
         self._document = document
         self._path = scratch / "checkpoint.safetensors"
+        self.saved_step: int | None = None
+        """The step of the newest state in storage, as far as this run knows."""
 
     def fetch(self) -> Path | None:
         """The newest whole state, or None when there is none that this run can go on from."""
@@ -43,6 +45,7 @@ class Checkpoints:
             log.warning("the state of step %d is not what was saved: training begins anew", record.step)
             return None
         log.info("going on from step %d, saved by run %d", record.step, record.attempt)
+        self.saved_step = record.step
         return self._path
 
     def put(self, step: int, write: Callable[[Path], None]) -> None:
@@ -80,6 +83,7 @@ class Checkpoints:
         body = record.model_dump_json(by_alias=True).encode()
         self._storage.write(checkpoint_record_key(self._document.uid), body, "application/json")
         log.info("saved the state of step %d", step)
+        self.saved_step = step
         if before is not None and before.state_key != key:
             self._storage.delete(before.state_key)
 

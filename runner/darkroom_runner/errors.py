@@ -23,12 +23,17 @@ import errno
 from typing import ClassVar
 
 from darkroom_contract.outcome import Reason
+from darkroom_contract.remarks import Remark
 
 
 class RunError(Exception):
     """A run that ends without a result. The message says what was wrong and what to do."""
 
     reason: ClassVar[Reason] = Reason.INTERNAL_ERROR
+    saved_step: int | None = None
+    """The newest training step whose state lies in storage; `lifecycle` adds it."""
+    remarks: tuple[Remark, ...] = ()
+    """What the run had remarked until then; `lifecycle` adds it."""
 
 
 class InvalidRunError(RunError):

@@ -46,6 +46,11 @@ class GenerateJob:
         self._bench = bench
         self._spec = spec
 
+    @property
+    def saved_step(self) -> int | None:
+        """None: a generation begins anew."""
+        return None
+
     def download(self) -> GenerateInputs:
         self._check_video_guidance()
         remark_on_generation(self._spec, self._bench.remarks)

@@ -41,6 +41,11 @@ class Product:
 class Job(Protocol, Generic[Inputs, Models]):
     """One kind of job, in the order in which the life cycle calls it."""
 
+    @property
+    def saved_step(self) -> int | None:
+        """The newest step whose state lies in storage, where an unfinished job can go on from one."""
+        ...
+
     def download(self) -> Inputs:
         """Fetch and check what the job needs from storage. Imports no torch: bad input fails fast."""
         ...

@@ -21,7 +21,7 @@ from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 from darkroom_contract.storage import Manifest, manifest_key, run_prefix
 from darkroom_runner.collection import paused_collection
-from darkroom_runner.errors import InvalidRunError, first_line
+from darkroom_runner.errors import InvalidRunError, first_line, translate
 from darkroom_runner.generate_job import GenerateJob
 from darkroom_runner.interruption import Interruption
 from darkroom_runner.jobs import Job, Product, Workbench
@@ -46,7 +46,7 @@ CONTENT_TYPES = {
 def run(settings: Settings, interruption: Interruption) -> Outcome:
     """Read the document, do the job, upload what it made, and leave the manifest last.
 
-    Raises `RunError`, or whatever a library raised.
+    Raises `RunError`; before the job has begun also what a library raised.
     """
     begun = time.monotonic()
     document = read_document(settings.run)
@@ -60,14 +60,28 @@ def run(settings: Settings, interruption: Interruption) -> Outcome:
         return finished.outcome
     with open_workbench(document, settings, storage, interruption) as bench:
         job = job_of(bench)
-        product = perform(job, bench)
-        files = upload(product, bench)
-        job.publish(files)
-        outcome = describe(product, files, bench, time.monotonic() - begun)
-        write_manifest(storage, document, outcome)
-        job.tidy()
-        bench.progress.enter(Stage.DONE)
+        with _failures_described(job, bench):
+            product = perform(job, bench)
+            files = upload(product, bench)
+            job.publish(files)
+            outcome = describe(product, files, bench, time.monotonic() - begun)
+            write_manifest(storage, document, outcome)
+            job.tidy()
+            bench.progress.enter(Stage.DONE)
     return outcome
+
+
+@contextmanager
+def _failures_described(job: Job[Any, Any], bench: Workbench) -> Iterator[None]:
+    """Whatever goes wrong leaves as a `RunError` that knows how far the run came and what it had remarked."""
+    try:
+        yield
+    except Exception as error:
+        failure = translate(error)
+        failure.saved_step, failure.remarks = job.saved_step, bench.remarks.found
+        if failure is error:
+            raise
+        raise failure from error
 
 
 def read_document(text: str) -> RunDocument:

@@ -40,6 +40,10 @@ class TrainJob:
         self._spec = spec
         self._checkpoints = Checkpoints(bench.storage, bench.document, bench.scratch)
 
+    @property
+    def saved_step(self) -> int | None:
+        return self._checkpoints.saved_step
+
     def download(self) -> TrainInputs:
         model_store.check_model_id(self._spec.model_id)
         remark_on_training(self._spec, self._bench.remarks)

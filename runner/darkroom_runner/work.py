@@ -39,7 +39,13 @@ def finish(interruption: Interruption) -> Outcome:
         # The border of the process: every failure becomes an outcome.
         failure = translate(error)
         log.error("%s: %s", failure.reason, failure, exc_info=isinstance(failure, InternalError))
-        return Outcome(succeeded=False, reason=failure.reason, message=str(failure))
+        return Outcome(
+            succeeded=False,
+            reason=failure.reason,
+            message=str(failure),
+            saved_step=failure.saved_step,
+            remarks=failure.remarks,
+        )
     log.info("succeeded with %d files", len(outcome.files))
     return outcome
 

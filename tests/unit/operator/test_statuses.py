@@ -161,6 +161,12 @@ def test_an_older_condition_observes_a_newer_generation_too() -> None:
     assert {each.observed_generation for each in changed.status.conditions} == {5}
 
 
+def test_what_a_run_remarked_before_it_failed_for_good_is_kept() -> None:
+    remarks = remarked(2).remarks
+    assert statuses.failed(HELD, replace(LONG, remarks=remarks), NOW).remarks == remarks
+    assert statuses.failed(HELD, LONG, NOW).remarks is None
+
+
 def test_the_order_of_admission_is_written_down_and_stays() -> None:
     first = replace(JOB, order=41)
     status = statuses.waiting(first, Place(first, 0), NOW)

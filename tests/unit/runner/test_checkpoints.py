@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load
 
+from darkroom_contract.outcome import Outcome, Reason
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs import TrainJobSpec
 from darkroom_runner.checkpoints import Checkpoints
@@ -256,7 +257,11 @@ def test_a_killed_run_s_successor_makes_the_very_model_that_it_would_have_made(
         successor = start_run(train_settings, uid=broken.uid, attempt=2).finish()
 
         if blow is signal.SIGTERM:
-            assert "Interrupted" in broken.message.read_text()
+            outcome = Outcome.from_message(broken.message.read_text())
+            assert outcome is not None
+            assert outcome.reason is Reason.INTERRUPTED
+            assert outcome.saved_step is not None
+            assert outcome.saved_step >= reached
         assert successor.outcome.succeeded
         # What was told is a little behind what was done.
         assert successor.outcome.metrics["resumedFromStep"] >= reached - lost_steps
