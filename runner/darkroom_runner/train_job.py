@@ -13,7 +13,7 @@ from darkroom_contract.storage import LORA_FILE, ModelRecord, run_prefix
 from darkroom_runner import model_store
 from darkroom_runner.base_models import SDXL, BaseModel, locate
 from darkroom_runner.checkpoints import Checkpoints
-from darkroom_runner.dataset import Photo, fetch_photos
+from darkroom_runner.dataset import Photo, fetch_photos, remark_upscaled
 from darkroom_runner.jobs import Product, Workbench
 from darkroom_runner.metadata import lora_facts
 
@@ -40,7 +40,7 @@ class TrainJob:
     def download(self) -> TrainInputs:
         model_store.check_model_id(self._spec.model_id)
         base_model = locate(self._bench.document.base_model, SDXL, self._bench.settings.model_root)
-        photos = fetch_photos(self._bench.storage, self._spec.dataset.uri, self._bench.scratch)
+        photos = fetch_photos(self._bench.storage, self._spec.dataset.uri, self._bench.scratch, self._bench.remarks)
         return TrainInputs(photos, base_model)
 
     def load(self, inputs: TrainInputs) -> "TrainingSession":
@@ -50,6 +50,7 @@ class TrainJob:
         return open_session(inputs.base_model, self._spec, bench.progress, bench.interruption, self._checkpoints)
 
     def work(self, inputs: TrainInputs, models: "TrainingSession") -> Product:
+        remark_upscaled(inputs.photos, models.side_px, self._bench.remarks)
         metrics = models.learn(inputs.photos)
         weights = self._bench.scratch / LORA_FILE
         models.save(weights, lora_facts(self._spec, self._bench.document))
