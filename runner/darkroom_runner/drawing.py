@@ -19,9 +19,10 @@ from darkroom_runner.base_models import BaseModel, load_pipeline
 from darkroom_runner.device import Device, find_device, release
 from darkroom_runner.jobs import Workbench
 from darkroom_runner.metadata import clip_facts, picture_facts, png_info
+from darkroom_runner.picture_fit import fit_remark
 from darkroom_runner.pictures import draw_picture
 from darkroom_runner.schedulers import with_sampler
-from darkroom_runner.video import animate, write_mp4
+from darkroom_runner.video import animate, clip_size, write_mp4
 
 if TYPE_CHECKING:
     from darkroom_runner.generate_job import GenerateInputs
@@ -77,6 +78,9 @@ class DrawingSession:
         self.bench.progress.enter(Stage.ANIMATING, self.spec.video.steps)
         release(self.pipeline)
         pipeline = load_pipeline(video_model, self.device.drawing_dtype, self.device.place)
+        fitting = fit_remark(picture.image.size, clip_size(pipeline, picture.image.size), self.spec.video.fit)
+        if fitting is not None:
+            self.bench.remarks.add(*fitting)
         begun = time.monotonic()
         frames = animate(pipeline, picture.image, self.spec, self._animated)
         log.info("drew %d frames in %.1f s", len(frames), time.monotonic() - begun)

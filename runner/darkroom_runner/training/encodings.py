@@ -77,9 +77,13 @@ def _within(box: tuple[float, float, float, float], size: tuple[int, int]) -> tu
 @torch.no_grad()
 def encode_photo(vae: Any, photo: Photo, side_px: int, mirror: bool) -> list[Encoding]:
     """All encodings of one photo. The VAE must be in float32: SDXL's overflows in half precision."""
+    return [_encode(vae, crop, side_px) for crop in photo_crops(photo, side_px, mirror)]
+
+
+def photo_crops(photo: Photo, side_px: int, mirror: bool) -> list[Crop]:
+    """The squares of one photo. Its picture, decoded for them, is gone when they are made."""
     # Twice the side leaves the rest of the scaling, and the sharpness, to a proper filter.
-    picture = photo.read(least_px=2 * side_px)
-    return [_encode(vae, crop, side_px) for crop in crops(picture, photo.facts.size_px, side_px, mirror)]
+    return crops(photo.read(least_px=2 * side_px), photo.facts.size_px, side_px, mirror)
 
 
 def _encode(vae: Any, crop: Crop, side_px: int) -> Encoding:
