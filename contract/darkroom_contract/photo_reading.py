@@ -107,13 +107,13 @@ def _decode(content: bytes, name: str, least_px: int | None) -> _Decoded:
         if least_px is not None and extension == "jpg":
             image.draft(image.mode, _reduced(size, least_px))
         image.load()
+        picture = _plain(image)
     if extension != "jpg":
         size = image.size  # libheif may correct it while decoding.
         _check_dimensions(name, *size)
     exif = container.exif or image.info.get("exif") or b""
     # libheif has turned a HEIC already; of an AVIF, Pillow gives the turn that is due as EXIF of its own making.
     orientation = 1 if image.format == "HEIF" else photo_exif.orientation(exif)
-    picture = _plain(image)
     space = _space(image, picture.mode, container, exif)
     return _Decoded(extension, picture, size[::-1] if orientation in _ON_ITS_SIDE else size, orientation, space)
 

@@ -285,6 +285,10 @@ def bad_photos() -> dict[str, tuple[bytes, str]]:
     }
     others = {kind: (encode(scene(), kind), "is no JPEG, PNG") for kind in ("GIF", "BMP", "TIFF", "JPEG2000")}
     empty = {"text": (b"not a picture\n" * 20, "is no JPEG, PNG"), "empty": (b"", "is no JPEG, PNG")}
+    palette = encode(scene().convert("P"))
+    at = palette.index(b"PLTE") - 4
+    without = palette[:at] + palette[at + 12 + int.from_bytes(palette[at : at + 4]) :]
+    empty["palette missing"] = (without, "damaged or cut short")
     heic = {"heic of zeros": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(500), "damaged or cut short")}
     return cut | {name: make() for name, make in sizes.items()} | others | empty | heic
 
