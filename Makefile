@@ -72,6 +72,7 @@ chaos: setup ## Kill every part again and again while 60 jobs run; SEEDS=5: five
 bench: setup ## Measure DeepCache and the hand-over of the slot on this machine
 	$(BIN)/python benchmarks/deepcache.py
 	$(BIN)/python benchmarks/admission.py
+	$(BIN)/python benchmarks/photos.py
 
 images: ## Build the images with docker, podman or buildah; TORCH_BUILD=cpu for a runner without CUDA
 	$(PYTHON) images/build.py --builder '$(BUILDER)' -- $(IMAGE_ARGS)

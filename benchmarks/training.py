@@ -96,7 +96,7 @@ def train_with_ours(options: argparse.Namespace) -> list[float]:
     from darkroom_contract.plan import plan_training
     from darkroom_contract.specs import TrainJobSpec
     from darkroom_runner.base_models import SDXL, locate
-    from darkroom_runner.dataset import Photo, read_photo
+    from darkroom_runner.dataset import check_photo
     from darkroom_runner.interruption import Interruption
     from darkroom_runner.progress import Progress, Silence
     from darkroom_runner.quiet import quiet_libraries
@@ -132,7 +132,7 @@ def train_with_ours(options: argparse.Namespace) -> list[float]:
     )
     progress = Stopwatch(1, plan_training(spec), Silence())
     model = locate(options.model.name, SDXL, options.model.parent)
-    photos = [Photo(path.name, read_photo(path, path.name)) for path in sorted(PHOTOS.glob("*.png"))]
+    photos = [check_photo(path, path.name) for path in sorted(PHOTOS.glob("*.png"))]
     open_session(model, spec, progress, Interruption()).learn(photos)
     return progress.times
 

@@ -1,6 +1,7 @@
-"""Bounds on the photos of a dataset.
+"""Bounds on the photos of a dataset, and what counts as one.
 
-The gateway enforces them at the door, the runner once more: a job from YAML skips the door.
+The gateway enforces them on upload, the runner once more: a job from YAML never passes the gateway. Both read photos by
+`photo_reading`. This module knows names and numbers only and imports no image library.
 """
 
 MIN_PHOTOS = 1
@@ -10,7 +11,26 @@ MAX_DATASET_BYTES = 500 * 1024**2
 MIN_SIDE_PX = 64
 MAX_SIDE_PX = 16_000
 MAX_PIXELS = 100_000_000
-"""A decoded picture of this many pixels takes 300 MB; more is refused before it is decoded."""
+"""A decoded picture of this many pixels takes 400 MB; more is refused before it is decoded."""
 
-FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
+FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "AVIF": "avif", "HEIF": "heic"}
 """Pillow's name of each accepted format, and the extension under which it is stored."""
+
+FORMAT_NAMES = "JPEG, PNG, WebP, AVIF or HEIC"
+"""The same, for messages."""
+
+_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".heic", ".heif", ".hif"},
+)
+_INVISIBLE = frozenset({"", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
+"""What Windows and macOS write into folders; the empty name is the marker that S3 browsers make for a folder."""
+
+
+def is_invisible(name: str) -> bool:
+    """Whether a file of a folder is one that its owner never sees, such as `._IMG_1.JPG` or `Thumbs.db`."""
+    return name.startswith(".") or name.lower() in _INVISIBLE
+
+
+def is_photo_name(name: str) -> bool:
+    """Whether a file's extension promises a photo. Which format it really has, its content says."""
+    return not is_invisible(name) and any(name.lower().endswith(suffix) for suffix in _SUFFIXES)

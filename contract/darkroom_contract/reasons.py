@@ -135,7 +135,7 @@ FAILURES: Mapping[Reason, Advice] = {
     ),
     Reason.DATASET_NOT_FOUND: Advice(
         "There are no photos under dataset.uri, or no such bucket.",
-        "Correct the address, or put JPEG, PNG or WebP files right into that folder.",
+        "Correct the address, or put JPEG, PNG, WebP, AVIF or HEIC files right into that folder.",
     ),
     Reason.MODEL_NOT_FOUND: Advice(
         "No LoRA is kept under modelId in this namespace, or its weights are gone from storage.",

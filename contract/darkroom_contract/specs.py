@@ -72,9 +72,9 @@ class Dataset(Schema):
     uri: str = Field(
         pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9][A-Za-z0-9/_.=+-]*$",
         max_length=512,
-        description="A folder of photos in object storage, s3://bucket/folder/. The JPEG, PNG and WebP files that "
-        "lie right in it are used: 1 to 100 of them, each at most 25 MiB (500 MiB together) and at least "
-        "64 pixels a side.",
+        description="A folder of photos in object storage, s3://bucket/folder/. The JPEG, PNG, WebP, AVIF and HEIC "
+        "files that lie right in it are used: 1 to 100 of them, each at most 25 MiB (500 MiB together) and at least "
+        "64 pixels a side. Other files are left out, with a remark in the status.",
     )
 
 
@@ -353,6 +353,13 @@ class Cache(Schema):
         return self.profile.interval if self.interval is None else self.interval
 
 
+class VideoFit(StrEnum):
+    """What happens to a picture whose proportions are not exactly the clip's."""
+
+    CROP = "Crop"
+    PAD = "Pad"
+
+
 class Video(Schema):
     """How the clip is made, when `allowMotion` is set."""
 
@@ -374,6 +381,11 @@ class Video(Schema):
     )
     noise_aug_strength: float = Field(
         0.02, ge=0.0, le=1.0, description="Noise on the first picture: higher is more motion, less likeness."
+    )
+    fit: VideoFit = Field(
+        VideoFit.CROP,
+        description="How a picture is fitted to the clip, whose sides go in steps of 64 pixels (SVD): Crop cuts some "
+        "rows or columns off its edges, Pad keeps all of it between two black bars. It is never stretched.",
     )
     decode_chunk_size: int | None = Field(
         None,

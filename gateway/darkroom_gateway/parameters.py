@@ -24,6 +24,7 @@ from darkroom_contract.specs import (
     Training,
     TrainJobSpec,
     Video,
+    VideoFit,
 )
 from darkroom_gateway.errors import Complaint, InvalidRequestError
 
@@ -103,6 +104,7 @@ class GenerateParameters(JobParameters):
     video_steps: int = of(Video, "steps")
     motion_bucket_id: int = of(Video, "motion_bucket_id")
     noise_aug_strength: float = of(Video, "noise_aug_strength")
+    video_fit: VideoFit = of(Video, "fit")
     decode_chunk_size: int | None = of(Video, "decode_chunk_size")
     min_guidance_scale: float = of(Video, "min_guidance_scale")
     max_guidance_scale: float = of(Video, "max_guidance_scale")
@@ -120,9 +122,10 @@ _PRIOR = {"class_prompt": "class_prompt", "class_images": "class_images", "prior
 _CACHE = {"cache_profile": "profile", "cache_interval": "interval", "cache_branch": "branch"}
 _VIDEO = {
     "video_steps": "steps",
+    "video_fit": "fit",
     "video_seed": "seed",
     "video_base_model": "base_model",
-    **{name: name for name in Video.model_fields if name not in ("steps", "seed", "base_model")},
+    **{name: name for name in Video.model_fields if name not in ("steps", "fit", "seed", "base_model")},
 }
 _TRAINING = {name: name for name in Training.model_fields if name in TrainParameters.model_fields}
 _IMAGES = {name: name for name in Images.model_fields}

@@ -1,21 +1,20 @@
-"""Photos at the door: what a person uploads is checked here, all of it, before anything is stored or created.
+"""Uploaded photos: all of them are checked here before anything is stored or created.
 
-Called by training.py. Owns the decoding and decides nothing about jobs. A file's own name appears in messages only.
+Called by training.py. Decodes by the contract's reading, which the runner shares, and decides nothing about jobs. A
+file's own name appears in messages only.
 """
 
-import struct
-import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import IO
 
 from anyio import CapacityLimiter, to_thread
-from PIL import Image, UnidentifiedImageError
 from starlette.datastructures import FormData, Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from darkroom_contract import photo_reading
 from darkroom_contract import photos as bounds
 from darkroom_gateway.errors import Complaint, InvalidPhotosError
 
@@ -24,24 +23,17 @@ MAX_NAME_CHARACTERS = 80
 MAX_COMPLAINTS = 20
 MIB = 1024**2
 
-DECODERS = 2
-"""Photos decoded at once: each may take 400 MB while it is."""
+DECODERS = 1
+"""Photos decoded at once. One of 100 megapixels takes 400 MB as a PNG, 1.6 GB as a WebP."""
 
 FILES = "files"
-CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
-
-EXTENSIONS = {**bounds.FORMATS, "MPO": "jpg"}
-"""MPO is what Pillow calls the JPEG of a phone that carries a second picture."""
-
-UNDECODABLE = (
-    *(OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError),
-    *(struct.error, zlib.error),
-)
-"""What Pillow raises, by format and kind of damage."""
-
-# Sizes are checked against our own bounds right after a header was read, before anything is decoded. Pillow's check
-# comes earlier, has other bounds, and can only be set for the whole process.
-Image.MAX_IMAGE_PIXELS = None
+CONTENT_TYPES = {
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "avif": "image/avif",
+    "heic": "image/heic",
+}
 
 
 @dataclass(frozen=True)
@@ -150,32 +142,13 @@ def _check_sizes(uploads: list[Upload]) -> None:
 
 def check_photo(upload: Upload) -> Photo:
     """Decode a photo completely. Raises `InvalidPhotosError`, naming it, when it is no photo that can be trained on."""
-    name = upload.name
     upload.file.seek(0)
     try:
-        with Image.open(upload.file, formats=tuple(bounds.FORMATS)) as image:
-            extension = EXTENSIONS[str(image.format)]
-            _check_dimensions(name, image.width, image.height)
-            image.load()
-    except UnidentifiedImageError as error:
-        raise _one(name, f"{name}: replace it with a JPEG, PNG or WebP picture: it is none of these.") from error
-    except UNDECODABLE as error:
-        raise _one(name, f"{name}: replace it with a whole copy: it is truncated or damaged ({error}).") from error
+        facts = photo_reading.check_photo(upload.file.read(), upload.name)
+    except photo_reading.PhotoError as error:
+        raise _one(upload.name, str(error), error.given) from error
     upload.file.seek(0)
-    return Photo(extension, upload.file)
-
-
-def _check_dimensions(name: str, width: int, height: int) -> None:
-    given = f"{width} × {height} pixels"
-    if max(width, height) > bounds.MAX_SIDE_PX:
-        message = f"{name}: scale it down: no side may be longer than {bounds.MAX_SIDE_PX} pixels."
-    elif width * height > bounds.MAX_PIXELS:
-        message = f"{name}: scale it down to at most {bounds.MAX_PIXELS // 10**6} megapixels."
-    elif min(width, height) < bounds.MIN_SIDE_PX:
-        message = f"{name}: use a larger picture: no side may be shorter than {bounds.MIN_SIDE_PX} pixels."
-    else:
-        return
-    raise _one(name, f"{message} It has {given}.", given)
+    return Photo(facts.extension, upload.file)
 
 
 def _one(parameter: str, message: str, given: str | None = None) -> InvalidPhotosError:

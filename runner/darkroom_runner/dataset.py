@@ -1,70 +1,122 @@
-"""The photos of a training run: fetched, checked, upright and in RGB. Called by `train_job`.
+"""The photos of a training run: downloaded, checked, and decoded one at a time. Called by `train_job`.
 
-The gateway has checked what it took in; a job from YAML skips that door, so everything is checked again here, by
-the same bounds. What a photo is called in the bucket never becomes the name of a local file.
+The gateway has checked what it took in; a job from YAML never passes it, so everything is checked again here, by the
+same reading and the same bounds. No picture stays in memory: the files lie in the scratch folder. What a photo is
+called in the bucket never becomes the name of a local file.
 """
 
 import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from darkroom_contract import photo_reading
 from darkroom_contract import photos as bounds
+from darkroom_contract.photo_reading import PhotoError, PhotoFacts
+from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.storage import parse_uri
 from darkroom_runner.errors import DatasetInvalidError, DatasetNotFoundError
+from darkroom_runner.remarks import Remarks
 from darkroom_runner.storage import NoSuchBucketError, Storage, StoredObject
 
 log = logging.getLogger(__name__)
 
-_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-_ADVICE = "Replace it with a whole JPEG, PNG or WebP picture, or take it out of the dataset."
 _MIB = 1024**2
+_MAX_NAME_CHARACTERS = 60
+_NAMED = 3
+"""Files that a remark names; the rest is counted."""
+
+_UPSCALED_BEYOND = 2
+"""A photo that is scaled up by more shows: less than a quarter of its pixels were taken by a camera."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo, ready to be trained on."""
+    """One checked photo."""
 
     name: str
-    picture: Image.Image
-    """RGB, turned upright."""
+    path: Path
+    facts: PhotoFacts
+
+    def read(self, least_px: int | None = None) -> Image.Image:
+        """Its picture, as `read_photo` gives it: from the file, anew at every call."""
+        return read_photo(self.path, self.name, least_px)
 
 
-def fetch_photos(storage: Storage, uri: str, folder: Path) -> list[Photo]:
-    """Download and check every photo under `uri`.
+def fetch_photos(storage: Storage, uri: str, folder: Path, remarks: Remarks) -> list[Photo]:
+    """Download and check every photo under `uri`; what is left out or converted goes into `remarks`.
 
     Raises `DatasetNotFoundError` when there are none and `DatasetInvalidError` when one can't be used.
     """
     bucket, prefix = parse_uri(uri)
-    listed = _list_photos(storage, bucket, prefix, uri)
     photos = []
-    for number, stored in enumerate(listed):
+    for number, stored in enumerate(_list_photos(storage, bucket, prefix, uri, remarks)):
         path = folder / f"photo-{number:03d}"
         storage.download(bucket, stored.key, path)
-        photos.append(Photo(stored.name, read_photo(path, stored.name)))
-        path.unlink()
+        photos.append(check_photo(path, stored.name))
     log.info("checked %d photos of %s", len(photos), uri)
+    _remark_conversions(photos, remarks)
     return photos
 
 
-def _list_photos(storage: Storage, bucket: str, prefix: str, uri: str) -> list[StoredObject]:
+def check_photo(path: Path, name: str) -> Photo:
+    """Decode a photo completely, once. `name` is what messages call it. Raises `DatasetInvalidError`."""
+    try:
+        return Photo(name, path, photo_reading.check_photo(path.read_bytes(), name))
+    except PhotoError as error:
+        raise DatasetInvalidError(str(error)) from error
+
+
+def read_photo(path: Path, name: str, least_px: int | None = None) -> Image.Image:
+    """A photo as upright RGB in sRGB; with `least_px`, perhaps smaller (see `darkroom_contract.photo_reading`).
+
+    `name` is what messages call it. Raises `DatasetInvalidError`.
+    """
+    try:
+        return photo_reading.read_photo(path.read_bytes(), name, least_px)
+    except PhotoError as error:
+        raise DatasetInvalidError(str(error)) from error
+
+
+def remark_upscaled(photos: list[Photo], side_px: int, remarks: Remarks) -> None:
+    """Say which photos are so small that training at `side_px` blurs them."""
+    small = [photo for photo in photos if min(photo.facts.size_px) * _UPSCALED_BEYOND < side_px]
+    if small:
+        sizes = [f"{_short(each.name)} ({each.facts.size_px[0]}×{each.facts.size_px[1]})" for each in small[:_NAMED]]
+        remarks.add(
+            RemarkReason.PHOTOS_UPSCALED,
+            f"{_of(small, photos)} scaled up more than twice to the training size of {side_px} pixels, such as "
+            f"{', '.join(sizes)}: the LoRA learns their blur. Use larger photos, or a lower training.resolution.",
+        )
+
+
+def _list_photos(storage: Storage, bucket: str, prefix: str, uri: str, remarks: Remarks) -> list[StoredObject]:
     try:
         entries = storage.list_folder(bucket, prefix)
     except NoSuchBucketError as error:
         raise DatasetNotFoundError(f"There is no bucket {bucket!r}. Correct dataset.uri, which is {uri}.") from error
-    photos = [each for each in entries if Path(each.name).suffix.lower() in _EXTENSIONS]
-    _check_listing(photos, uri)
+    visible = [each for each in entries if not bounds.is_invisible(each.name)]
+    photos = [each for each in visible if bounds.is_photo_name(each.name)]
+    others = [each for each in visible if not bounds.is_photo_name(each.name)]
+    if others:
+        names = ", ".join(_short(each.name) for each in others[:_NAMED])
+        remarks.add(
+            RemarkReason.PHOTOS_LEFT_OUT,
+            f"{len(others)} of {len(visible)} files were left out, such as {names}: only {bounds.FORMAT_NAMES} files "
+            "are read, by their extension.",
+        )
+    _check_listing(photos, uri, len(others))
     return photos
 
 
-def _check_listing(photos: list[StoredObject], uri: str) -> None:
+def _check_listing(photos: list[StoredObject], uri: str, others: int) -> None:
     if len(photos) < bounds.MIN_PHOTOS:
+        found = f", only {others} files of other kinds" if others else ""
         raise DatasetNotFoundError(
-            f"No photos lie in {uri}. Put JPEG, PNG or WebP files right there (folders below it are not looked into)."
+            f"No photos lie in {uri}{found}. Put {bounds.FORMAT_NAMES} files right there (folders below it are not "
+            "read)."
         )
     if len(photos) > bounds.MAX_PHOTOS:
         raise DatasetInvalidError(f"{uri} holds {len(photos)} photos, more than {bounds.MAX_PHOTOS}. Take some out.")
@@ -82,62 +134,26 @@ def _check_listing(photos: list[StoredObject], uri: str) -> None:
         )
 
 
-def read_photo(path: Path, name: str) -> Image.Image:
-    """A photo as upright RGB. `name` is what messages call it. Raises `DatasetInvalidError`."""
-    with (
-        _undecodable_is_invalid(name),
-        _bombs_are_errors(),
-        Image.open(path, formats=tuple(bounds.FORMATS)) as image,
-    ):
-        _check_size(image, name)
-        image.load()
-        return _rgb(ImageOps.exif_transpose(image))
+def _remark_conversions(photos: list[Photo], remarks: Remarks) -> None:
+    """One remark on everything that the reading of photos changes about their colours."""
+    told = []
+    spaces = Counter(photo.facts.converted_from for photo in photos if photo.facts.converted_from is not None)
+    if spaces:
+        listed = ", ".join(f"{count} from {name}" for name, count in spaces.most_common(_NAMED))
+        told.append(f"{spaces.total()} of {len(photos)} photos were converted to sRGB: {listed}.")
+    if unreadable := [photo for photo in photos if photo.facts.profile_unreadable]:
+        named = _short(unreadable[0].name)
+        told.append(f"{len(unreadable)} have a colour profile that can't be read, such as {named}: taken as sRGB.")
+    if transparent := [photo for photo in photos if photo.facts.transparent]:
+        told.append(f"Transparent parts became white in {len(transparent)}, such as {_short(transparent[0].name)}.")
+    if told:
+        remarks.add(RemarkReason.PHOTOS_CONVERTED, " ".join(told))
 
 
-def _check_size(image: Image.Image, name: str) -> None:
-    """Only the header was read so far: an oversized picture is refused before it takes memory."""
-    width, height = image.size
-    if width * height > bounds.MAX_PIXELS or max(width, height) > bounds.MAX_SIDE_PX:
-        raise DatasetInvalidError(
-            f"{name} has {width}×{height} pixels; at most {bounds.MAX_SIDE_PX} a side and {bounds.MAX_PIXELS} in all "
-            "are taken. Make it smaller."
-        )
-    if min(width, height) < bounds.MIN_SIDE_PX:
-        raise DatasetInvalidError(
-            f"{name} has {width}×{height} pixels; at least {bounds.MIN_SIDE_PX} a side are needed. Use a larger photo."
-        )
+def _of(some: list[Photo], photos: list[Photo]) -> str:
+    return f"{len(some)} of {len(photos)} photos {'is' if len(some) == 1 else 'are'}"
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    """RGB; what is transparent becomes white, as on paper."""
-    if image.mode.startswith("I;16"):
-        # Pillow clips 16-bit grey to white instead of scaling it.
-        image = image.convert("I").point(lambda value: value / 256).convert("L")
-    if image.has_transparency_data:
-        opaque = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(opaque, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
-
-
-@contextmanager
-def _bombs_are_errors() -> Iterator[None]:
-    """Pillow only warns of a picture that is somewhat too large."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        # Pillow's other remarks (odd EXIF, palettes) are no reason to refuse a photo.
-        yield
-
-
-@contextmanager
-def _undecodable_is_invalid(name: str) -> Iterator[None]:
-    """Pillow's decoders raise these for files that are no pictures, truncated, or made to exhaust memory."""
-    try:
-        yield
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DatasetInvalidError(f"{name} has too many pixels. Make it smaller.") from error
-    except UnidentifiedImageError as error:
-        raise DatasetInvalidError(
-            f"{name} is no JPEG, PNG or WebP picture, whatever its name says. {_ADVICE}"
-        ) from error
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise DatasetInvalidError(f"{name} is broken or cut short ({error}). {_ADVICE}") from error
+def _short(name: str) -> str:
+    """A file's name, fit for a remark."""
+    return "".join(each if each.isprintable() else "?" for each in name)[:_MAX_NAME_CHARACTERS]

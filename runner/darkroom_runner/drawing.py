@@ -23,12 +23,13 @@ from darkroom_runner.device import Device, find_device, release
 from darkroom_runner.finite import draw_finite, has_finite_weights
 from darkroom_runner.jobs import Workbench
 from darkroom_runner.metadata import clip_facts, picture_facts, png_info
+from darkroom_runner.picture_fit import fit_remark
 from darkroom_runner.pictures import draw_picture
 from darkroom_runner.prompt_length import remark_on_cut_prompts
 from darkroom_runner.remarks import Remarks
 from darkroom_runner.schedulers import with_sampler
 from darkroom_runner.timesteps import from_noise
-from darkroom_runner.video import animate, write_mp4
+from darkroom_runner.video import animate, clip_size, write_mp4
 
 if TYPE_CHECKING:
     from darkroom_runner.generate_job import GenerateInputs, Lora
@@ -91,6 +92,9 @@ class DrawingSession:
         remarks = self.bench.remarks
         pipeline = _load(video_model, self.device, None, self.spec, remarks)
         pipeline.scheduler = from_noise(pipeline.scheduler, self.spec.video.steps, "video.steps", remarks)
+        fitting = fit_remark(picture.image.size, clip_size(pipeline, picture.image.size), self.spec.video.fit)
+        if fitting is not None:
+            remarks.add(*fitting)
         begun = time.monotonic()
         frames = draw_finite(
             pipeline, lambda: animate(pipeline, picture.image, self.spec, self._animated), "The clip", remarks

@@ -14,7 +14,7 @@ from darkroom_contract.storage import LORA_FILE, ModelRecord, kohya_file, run_pr
 from darkroom_runner import model_store
 from darkroom_runner.base_models import SDXL, BaseModel, locate
 from darkroom_runner.checkpoints import Checkpoints
-from darkroom_runner.dataset import Photo, fetch_photos
+from darkroom_runner.dataset import Photo, fetch_photos, remark_upscaled
 from darkroom_runner.ignored_settings import remark_on_training
 from darkroom_runner.jobs import Product, Workbench
 from darkroom_runner.metadata import lora_facts, png_info, validation_facts
@@ -48,7 +48,7 @@ class TrainJob:
         model_store.check_model_id(self._spec.model_id)
         remark_on_training(self._spec, self._bench.remarks)
         base_model = locate(self._bench.document.base_model, SDXL, self._bench.settings.model_root)
-        photos = fetch_photos(self._bench.storage, self._spec.dataset.uri, self._bench.scratch)
+        photos = fetch_photos(self._bench.storage, self._spec.dataset.uri, self._bench.scratch, self._bench.remarks)
         return TrainInputs(photos, base_model)
 
     def load(self, inputs: TrainInputs) -> "TrainingSession":
@@ -60,6 +60,7 @@ class TrainJob:
         )
 
     def work(self, inputs: TrainInputs, models: "TrainingSession") -> Product:
+        remark_upscaled(inputs.photos, models.side_px, self._bench.remarks)
         metrics = models.learn(inputs.photos)
         weights = self._bench.scratch / LORA_FILE
         kohya = self._bench.scratch / kohya_file(self._spec.model_id)

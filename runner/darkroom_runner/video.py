@@ -13,6 +13,7 @@ from darkroom_contract.specs import GenerateJobSpec
 from darkroom_runner.bt709 import yuv420
 from darkroom_runner.deepcache import deepcache
 from darkroom_runner.device import generator
+from darkroom_runner.picture_fit import fit_picture
 
 _CONSTANT_RATE_FACTOR = "17"
 """x264's quality scale: visually lossless begins about here."""
@@ -22,7 +23,7 @@ _PIXEL_FORMAT = "yuv420p"
 def animate(
     pipeline: Any, picture: Image.Image, spec: GenerateJobSpec, on_step: Callable[[int, int], None]
 ) -> list[Image.Image]:
-    """The clip's frames. The picture is scaled to the size that the video model knows."""
+    """The clip's frames. The picture is fitted to the size that the video model knows, as `video.fit` asks for."""
 
     def report(pipe: Any, step: int, timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         on_step(step + 1, pipe.num_timesteps)
@@ -32,7 +33,7 @@ def animate(
     width, height = clip_size(pipeline, picture.size)
     with deepcache(pipeline, spec.cache.effective_interval, spec.cache.branch):
         frames: list[Image.Image] = pipeline(
-            picture.resize((width, height), Image.Resampling.LANCZOS),
+            fit_picture(picture, (width, height), video.fit),
             width=width,
             height=height,
             num_frames=video.frames,
@@ -50,7 +51,7 @@ def animate(
 
 
 def clip_size(pipeline: Any, picture_px: tuple[int, int]) -> tuple[int, int]:
-    """Width and height with the picture's proportions and the model's number of pixels.
+    """Width and height: the picture's proportions, as nearly as they go, and the model's number of pixels.
 
     SVD was trained on 1024×576, which is as many pixels as the 768×768 that its configuration gives. Sides are
     multiples of what the U-Net halves evenly, and so also even, as h264's colour subsampling wants them.

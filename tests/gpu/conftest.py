@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from darkroom_runner.base_models import SDXL, SVD, BaseModel, locate
-from darkroom_runner.dataset import Photo
+from darkroom_runner.dataset import Photo, check_photo
 from darkroom_runner.quiet import quiet_libraries
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -37,12 +37,14 @@ def svd_model() -> BaseModel:
 
 
 @pytest.fixture
-def photos() -> list[Photo]:
+def photos(tmp_path: Path) -> list[Photo]:
     photos = []
     for number in range(3):
         picture = Image.new("RGB", (128, 128), (60 * number, 120, 90))
         ImageDraw.Draw(picture).ellipse((32, 32, 96, 96), fill=(230, 40, 40), outline="white", width=6)
-        photos.append(Photo(f"{number}.png", picture))
+        path = tmp_path / f"{number}.png"
+        picture.save(path)
+        photos.append(check_photo(path, path.name))
     return photos
 
 

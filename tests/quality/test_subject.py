@@ -10,7 +10,7 @@ from darkroom_contract.plan import plan_training
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 from darkroom_runner import lora
 from darkroom_runner.base_models import BaseModel, load_pipeline
-from darkroom_runner.dataset import Photo, read_photo
+from darkroom_runner.dataset import Photo, check_photo
 from darkroom_runner.device import find_device
 from darkroom_runner.interruption import Interruption
 from darkroom_runner.pictures import draw_picture
@@ -57,7 +57,7 @@ def generation(prompt: str) -> GenerateJobSpec:
 
 @pytest.fixture(scope="module")
 def photos() -> list[Photo]:
-    return [Photo(path.name, read_photo(path, path.name)) for path in sorted(PHOTO_FOLDER.glob("*.png"))]
+    return [check_photo(path, path.name) for path in sorted(PHOTO_FOLDER.glob("*.png"))]
 
 
 @pytest.fixture(scope="module")

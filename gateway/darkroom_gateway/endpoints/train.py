@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from darkroom_contract.names import Kind
-from darkroom_contract.photos import MAX_PHOTOS, MIN_PHOTOS
+from darkroom_contract.photos import FORMAT_NAMES, MAX_PHOTOS, MIN_PHOTOS
 from darkroom_gateway.answers import TaskAccepted, TrainingAnswer
 from darkroom_gateway.endpoints.inputs import IdempotencyKey, TaskIdInQuery
 from darkroom_gateway.guard import KeyName
@@ -30,7 +30,7 @@ PHOTOS_BODY: dict[str, Any] = {
                             "minItems": MIN_PHOTOS,
                             "maxItems": MAX_PHOTOS,
                             "items": {"type": "string", "format": "binary"},
-                            "description": "Photos of the subject: JPEG, PNG or WebP. Any other field name does too.",
+                            "description": f"Photos of the subject: {FORMAT_NAMES}. Any other field name does too.",
                         }
                     },
                 }

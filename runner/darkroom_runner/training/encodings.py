@@ -43,30 +43,47 @@ class Crop:
     left: int
 
 
-def crops(picture: Image.Image, side_px: int, mirror: bool) -> list[Crop]:
-    """The squares of `side_px` that a photo is trained on: the middle, and both ends of a long photo."""
-    versions = [picture, ImageOps.mirror(picture)] if mirror else [picture]
-    return [crop for each in versions for crop in _crops_of(each, side_px)]
+def crops(picture: Image.Image, original_px: tuple[int, int], side_px: int, mirror: bool) -> list[Crop]:
+    """The squares of `side_px` that a photo is trained on: the middle, and both ends of a long photo.
 
-
-def _crops_of(picture: Image.Image, side_px: int) -> list[Crop]:
-    scale = side_px / min(picture.size)
-    width, height = (max(side_px, round(length * scale)) for length in picture.size)
-    scaled = picture.resize((width, height), Image.Resampling.LANCZOS)
-    spare_x, spare_y = width - side_px, height - side_px
+    `original_px` is the photo's width and height; `picture` may be a smaller version of it. Each square is cut out
+    before it is scaled, so that a panorama costs no more than its squares.
+    """
+    scale = side_px / min(original_px)
+    width, height = (max(side_px, round(length * scale)) for length in original_px)
     places = [0.5] if max(width, height) <= _NEARLY_SQUARE * side_px else [0.0, 0.5, 1.0]
-    found = []
-    for place in places:
-        left, top = round(spare_x * place), round(spare_y * place)
-        square = scaled.crop((left, top, left + side_px, top + side_px))
-        found.append(Crop(square, picture.size, top, left))
+    corners = [(round((height - side_px) * place), round((width - side_px) * place)) for place in places]
+
+    across, down = picture.width / width, picture.height / height
+
+    def cut(top: int, left: int) -> Image.Image:
+        box = (left * across, top * down, (left + side_px) * across, (top + side_px) * down)
+        return picture.resize((side_px, side_px), Image.Resampling.LANCZOS, box=_within(box, picture.size))
+
+    found = [Crop(cut(top, left), original_px, top, left) for top, left in corners]
+    if mirror:
+        # The square at `left` of the mirrored photo is the mirrored one that lies as far from the other edge.
+        found += [
+            Crop(ImageOps.mirror(cut(top, width - side_px - left)), original_px, top, left) for top, left in corners
+        ]
     return found
+
+
+def _within(box: tuple[float, float, float, float], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The box, where rounding has put its far corner a hair outside the picture."""
+    return (box[0], box[1], min(box[2], size[0]), min(box[3], size[1]))
 
 
 @torch.no_grad()
 def encode_photo(vae: Any, photo: Photo, side_px: int, mirror: bool) -> list[Encoding]:
     """All encodings of one photo. The VAE must be in float32: SDXL's overflows in half precision."""
-    return [_encode(vae, crop, side_px) for crop in crops(photo.picture, side_px, mirror)]
+    return [_encode(vae, crop, side_px) for crop in photo_crops(photo, side_px, mirror)]
+
+
+def photo_crops(photo: Photo, side_px: int, mirror: bool) -> list[Crop]:
+    """The squares of one photo. Its picture, decoded for them, is gone when they are made."""
+    # Twice the side leaves the rest of the scaling, and the sharpness, to a proper filter.
+    return crops(photo.read(least_px=2 * side_px), photo.facts.size_px, side_px, mirror)
 
 
 def _encode(vae: Any, crop: Crop, side_px: int) -> Encoding:

@@ -68,6 +68,13 @@ def a_release_later(crd: Json) -> Json:
     return later
 
 
+def keeps(found: Any, job: Any) -> bool:
+    """Whether everything of a job is there as it was; a later schema may add fields, by their defaults."""
+    if isinstance(job, dict):
+        return isinstance(found, dict) and all(key in found and keeps(found[key], job[key]) for key in job)
+    return bool(found == job)
+
+
 def test_no_two_examples_are_one_job() -> None:
     count = sum(path.read_text(encoding="utf-8").count("\nkind: ") for path in EXAMPLES)
     assert len(examples()) == count
@@ -86,7 +93,8 @@ def test_jobs_of_a_release_live_on_under_later_ones(api: Api, release: Path) -> 
         install(api, definition(kind))
     for (kind_name, name), job in made.items():
         found = api.read(plural(kind_name), name)
-        assert found == job
+        assert keeps(found, job)
+        job["spec"] = found["spec"]
         assert read_job(found).status.phase == "Queued"
         assert ok(applied(api, examples()[kind_name, name]))["metadata"]["generation"] == 1
         assert ok(api.patch(plural(kind_name), name, {"spec": {"priority": 9}}))["spec"]["priority"] == 9

@@ -22,6 +22,7 @@ RENAMED: dict[tuple[type[BaseModel], str], str] = {
     (Cache, "interval"): "cache_interval",
     (Cache, "branch"): "cache_branch",
     (Video, "steps"): "video_steps",
+    (Video, "fit"): "video_fit",
     (Video, "seed"): "video_seed",
     (Video, "base_model"): "video_base_model",
 }

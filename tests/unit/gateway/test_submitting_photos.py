@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+from support.photos import encode, scene
 
 from darkroom_contract.names import Kind
 from darkroom_contract.storage import parse_uri
@@ -51,12 +52,13 @@ def test_the_resource_holds_what_was_asked_and_the_rest_is_the_api_servers(
 def test_the_stored_photos_are_the_originals_under_names_of_ours(
     http: httpx.Client, cluster: Any, bucket: Any, stored_keys: Any, picture: Draw
 ) -> None:
-    originals = [picture(), picture(format_="PNG"), picture(format_="WEBP")]
+    originals = [picture(), picture(format_="PNG"), picture(format_="WEBP"), picture(format_="AVIF")]
+    originals.append(encode(scene(), "HEIF"))
     task_id = submit(http, originals).json()["task_id"]
 
     name, prefix = parse_uri(cluster.get(Kind.TRAIN, task_id)["spec"]["dataset"]["uri"])
     keys = stored_keys(prefix)
-    assert keys == [prefix + name for name in ("000.jpg", "001.png", "002.webp")]
+    assert keys == [prefix + name for name in ("000.jpg", "001.png", "002.webp", "003.avif", "004.heic")]
     assert [bucket.get_object(Bucket=name, Key=key)["Body"].read() for key in keys] == originals
 
 

@@ -40,7 +40,7 @@ from darkroom_contract.plan import plan_generation, plan_training
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 from darkroom_runner import base_models
-from darkroom_runner.dataset import Photo
+from darkroom_runner.dataset import Photo, check_photo
 from darkroom_runner.interruption import Interruption
 from darkroom_runner.jobs import Workbench
 from darkroom_runner.progress import Progress, Silence
@@ -358,8 +358,15 @@ def load(root: Path, name: str, pipeline: str) -> Any:
 
 
 @pytest.fixture(scope="session")
-def photos() -> list[Photo]:
-    return [Photo(f"{number}.png", draw_photo(number)) for number in range(3)]
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
+    folder = tmp_path_factory.mktemp("photos")
+    return [stored_photo(draw_photo(number), folder / f"{number}.png") for number in range(3)]
+
+
+def stored_photo(picture: Image.Image, path: Path) -> Photo:
+    """A picture as a run finds it after the download: in a file."""
+    path.write_bytes(png(picture))
+    return check_photo(path, path.name)
 
 
 @pytest.fixture(scope="session")

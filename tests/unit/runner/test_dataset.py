@@ -1,132 +1,182 @@
-"""Photos at the runner's door: what is taken and how it is straightened, what is refused and in which words."""
+"""The photos of a run: which files of a folder are read, which are refused and in which words, what is remarked."""
 
-import io
-import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from support.photos import P3, bad_photos, encode, rgb_profile, scene, shot_in, with_segment
 
 from darkroom_contract.photos import MAX_PHOTOS
-from darkroom_runner.dataset import Photo, fetch_photos, read_photo
+from darkroom_contract.remarks import RemarkReason
+from darkroom_runner.dataset import Photo, check_photo, fetch_photos, read_photo, remark_upscaled
 from darkroom_runner.errors import DatasetInvalidError, DatasetNotFoundError
+from darkroom_runner.remarks import Remarks
 from darkroom_runner.storage import Storage
 
 Put = Callable[..., str]
-
-
-def encode(picture: Image.Image, kind: str = "PNG", **extra: object) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, **extra)
-    return buffer.getvalue()
-
+Fetch = Callable[[dict[str, bytes]], list[Photo]]
 
 RED = Image.new("RGB", (80, 64), (250, 10, 10))
-
-
-def huge_png(width: int, height: int) -> bytes:
-    """A few bytes that claim many pixels."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+DISPLAY_P3 = rgb_profile("Display P3", P3)
 
 
 @pytest.fixture
-def fetch(storage: Storage, put_dataset: Put, tmp_path: Path) -> Callable[[dict[str, bytes]], list[Photo]]:
-    return lambda files: fetch_photos(storage, put_dataset(files), tmp_path)
+def remarks() -> Remarks:
+    return Remarks()
 
 
-def test_jpeg_png_and_webp_are_taken_and_the_rest_is_left_alone(
-    fetch: Callable[..., list[Photo]], tmp_path: Path
-) -> None:
-    photos = fetch(
+@pytest.fixture
+def fetch(storage: Storage, put_dataset: Put, tmp_path: Path, remarks: Remarks) -> Fetch:
+    return lambda files: fetch_photos(storage, put_dataset(files), tmp_path, remarks)
+
+
+def told(remarks: Remarks) -> dict[str, str]:
+    return {remark.reason: remark.message for remark in remarks.found}
+
+
+def test_every_format_is_read_under_every_extension_it_goes_by(fetch: Fetch, remarks: Remarks) -> None:
+    names = {"JPEG": ("a.JPG", "a.jpeg", "a.jfif"), "PNG": ("b.png",), "WEBP": ("c.webp",), "AVIF": ("d.AVIF",)}
+    names |= {"HEIF": ("e.HEIC", "e.heif", "e.hif")}
+    files = {name: encode(RED, kind) for kind, each in names.items() for name in each}
+
+    photos = fetch({**files, "below/d.png": b"in a folder of its own"})
+
+    assert sorted(photo.name for photo in photos) == sorted(files)
+    assert {(photo.read().mode, photo.read().size, photo.facts.size_px) for photo in photos} == {
+        ("RGB", (80, 64), (80, 64))
+    }
+    assert told(remarks) == {}
+
+
+def test_a_photo_under_another_format_s_extension_is_read_by_its_content(fetch: Fetch, remarks: Remarks) -> None:
+    """As a HEIC is called that a phone's app sent on as .jpg."""
+    [photo] = fetch({"IMG_0001.jpg": encode(RED, "HEIF")})
+
+    assert photo.facts.extension == "heic"
+    assert photo.read().getpixel((9, 9)) == pytest.approx((250, 10, 10), abs=2)
+
+
+def test_photos_are_read_from_their_files_one_at_a_time(fetch: Fetch, tmp_path: Path) -> None:
+    first, second = fetch({"a.png": encode(RED), "b.png": encode(RED)})
+
+    assert sorted(tmp_path.iterdir()) == [first.path, second.path]
+    assert not any(isinstance(value, Image.Image) for value in vars(first).values())
+    assert first.read() is not first.read()
+
+
+@pytest.mark.parametrize("name", ["._IMG_1.JPG", ".DS_Store", "Thumbs.db", "desktop.ini", ".hidden.png", "Desktop.INI"])
+def test_what_nobody_sees_in_a_folder_is_no_photo_and_no_news(fetch: Fetch, remarks: Remarks, name: str) -> None:
+    photos = fetch({"a.jpg": encode(RED, "JPEG"), name: b"\0\5\26\7\0\2\0\0Mac OS X        "})
+
+    assert [photo.name for photo in photos] == ["a.jpg"]
+    assert told(remarks) == {}
+
+
+def test_what_is_left_out_is_counted_and_named(fetch: Fetch, remarks: Remarks) -> None:
+    raw = {f"IMG_{number:04}.CR2": b"raw" for number in range(3, 20)}
+
+    photos = fetch({"IMG_0001.JPG": encode(RED, "JPEG"), "IMG_0002.jpeg": encode(RED, "JPEG"), ".DS_Store": b"", **raw})
+
+    assert len(photos) == 2
+    assert list(told(remarks)) == [RemarkReason.PHOTOS_LEFT_OUT]
+    message = told(remarks)[RemarkReason.PHOTOS_LEFT_OUT]
+    assert message.startswith("17 of 19 files were left out, such as IMG_0003.CR2, ")
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "a.mov", "a.dng", "a.gif", "photo", "a.jpg.part"])
+def test_a_file_of_any_other_kind_is_remarked(fetch: Fetch, remarks: Remarks, name: str) -> None:
+    fetch({"a.png": encode(RED), name: b"what it is"})
+
+    assert name in told(remarks)[RemarkReason.PHOTOS_LEFT_OUT]
+
+
+def test_conversions_are_remarked_in_one_line(fetch: Fetch, remarks: Remarks) -> None:
+    clear = scene().convert("RGBA")
+    clear.putalpha(100)
+    p3 = encode(shot_in(DISPLAY_P3), "JPEG", icc_profile=DISPLAY_P3)
+
+    fetch(
         {
-            "a.JPG": encode(RED, "JPEG"),
-            "b.png": encode(RED),
-            "c.webp": encode(RED, "WEBP"),
-            "notes.txt": b"a dog",
-            "below/d.png": b"in a folder of its own",
+            "1.jpg": p3,
+            "2.jpg": p3,
+            "3.jpg": encode(scene().convert("CMYK"), "JPEG"),
+            "4.jpg": with_segment(encode(scene(), "JPEG"), 0xE2, b"ICC_PROFILE\0\1\1no profile"),
+            "5.png": encode(clear),
+            "6.png": encode(scene()),
         }
     )
 
-    assert [photo.name for photo in photos] == ["a.JPG", "b.png", "c.webp"]
-    assert {(photo.picture.mode, photo.picture.size) for photo in photos} == {("RGB", (80, 64))}
-    assert list(tmp_path.iterdir()) == []
+    assert told(remarks) == {
+        RemarkReason.PHOTOS_CONVERTED: "3 of 6 photos were converted to sRGB: 2 from Display P3, 1 from CMYK without a "
+        "profile. 1 have a colour profile that can't be read, such as 4.jpg: taken as sRGB. Transparent parts became "
+        "white in 1, such as 5.png."
+    }
 
 
-def test_a_camera_held_upright_is_believed(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    path = tmp_path / "photo"
-    path.write_bytes(encode(RED, "JPEG", exif=exif))
+def test_photos_much_smaller_than_the_training_size_are_remarked(tmp_path: Path, remarks: Remarks) -> None:
+    sizes = {"small.png": (300, 511), "wide.png": (2000, 200), "enough.png": (512, 600)}
+    photos = []
+    for name, size in sizes.items():
+        (tmp_path / name).write_bytes(encode(Image.new("RGB", size)))
+        photos.append(check_photo(tmp_path / name, name))
 
-    assert read_photo(path, "photo.jpg").size == (64, 80)
+    remark_upscaled(photos, 1024, remarks)
 
-
-@pytest.mark.parametrize(
-    ("mode", "color", "expected"),
-    [
-        ("L", 200, (200, 200, 200)),
-        ("RGBA", (255, 0, 0, 0), (255, 255, 255)),
-        ("LA", (0, 255), (0, 0, 0)),
-        ("I;16", 256 * 200, (200, 200, 200)),
-    ],
-)
-def test_every_kind_of_pixel_becomes_rgb(
-    tmp_path: Path, mode: str, color: int | tuple[int, ...], expected: tuple[int, ...]
-) -> None:
-    path = tmp_path / "photo"
-    path.write_bytes(encode(Image.new(mode, (64, 64), color)))
-
-    assert read_photo(path, "photo.png").getpixel((0, 0)) == expected
+    message = told(remarks)[RemarkReason.PHOTOS_UPSCALED]
+    assert message.startswith("2 of 3 photos are scaled up more than twice to the training size of 1024 pixels")
+    assert "small.png (300×511), wide.png (2000×200)" in message
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("text.jpg", b"this is a text", r"text\.jpg is no JPEG, PNG or WebP picture"),
-        ("empty.png", b"", r"empty\.png is no JPEG, PNG or WebP picture"),
-        ("gif.png", encode(RED, "GIF"), r"gif\.png is no JPEG, PNG or WebP picture"),
-        ("cut.png", encode(Image.effect_noise((99, 99), 50))[:2000], r"cut\.png is broken or cut short"),
-        ("cut.jpg", encode(Image.effect_noise((99, 99), 50), "JPEG")[:1500], r"cut\.jpg is broken or cut short"),
-        ("wide.png", encode(Image.new("L", (30_000, 100))), r"wide\.png has 30000×100 pixels; at most 16000"),
-        ("many.png", huge_png(15_000, 15_000), r"many\.png has (15000×15000|too many) pixels"),
-        ("tiny.png", encode(RED.resize((63, 64))), r"tiny\.png has 63×64 pixels; at least 64"),
-    ],
-    ids=lambda value: value if isinstance(value, str) and value.endswith(("png", "jpg")) else "",
-)
-def test_what_can_t_be_used_is_named_and_says_what_to_do(
-    fetch: Callable[..., list[Photo]], name: str, content: bytes, words: str
-) -> None:
-    with pytest.raises(DatasetInvalidError, match=words) as refusal:
-        fetch({"good.png": encode(RED), name: content})
+def test_photos_of_half_the_training_size_are_no_news(tmp_path: Path, remarks: Remarks) -> None:
+    (tmp_path / "a.png").write_bytes(encode(RED))
 
-    assert any(advice in str(refusal.value) for advice in ("Replace it", "Make it smaller", "Use a larger photo"))
+    remark_upscaled([check_photo(tmp_path / "a.png", "a.png")], 128, remarks)
+
+    assert told(remarks) == {}
 
 
-def test_more_photos_than_are_taken_are_refused_before_any_is_downloaded(fetch: Callable[..., list[Photo]]) -> None:
+@pytest.mark.parametrize("what", bad_photos())
+def test_what_can_t_be_used_is_named_and_says_what_to_do(tmp_path: Path, what: str) -> None:
+    content, words = bad_photos()[what]
+    path = tmp_path / "photo-000"
+    path.write_bytes(content)
+
+    for reading in (check_photo, read_photo):
+        with pytest.raises(DatasetInvalidError, match=r"^IMG_0001\.png (is|has) ") as refusal:
+            reading(path, "IMG_0001.png")
+        assert words in str(refusal.value)
+
+
+def test_one_bad_photo_refuses_the_dataset(fetch: Fetch) -> None:
+    with pytest.raises(DatasetInvalidError, match=r"^cut\.png is damaged or cut short"):
+        fetch({"good.png": encode(RED), "cut.png": encode(Image.effect_noise((99, 99), 50))[:2000]})
+
+
+def test_more_photos_than_are_taken_are_refused_before_any_is_downloaded(fetch: Fetch) -> None:
     with pytest.raises(DatasetInvalidError, match=f"holds {MAX_PHOTOS + 1} photos, more than {MAX_PHOTOS}"):
         fetch({f"{number:03d}.png": b"never looked at" for number in range(MAX_PHOTOS + 1)})
 
 
-@pytest.mark.parametrize("files", [{}, {"notes.txt": b"a dog"}])
-def test_a_folder_without_photos_is_told(fetch: Callable[..., list[Photo]], files: dict[str, bytes]) -> None:
-    with pytest.raises(DatasetNotFoundError, match="No photos lie in s3://darkroom/"):
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({}, "No photos lie in s3://darkroom/"),
+        ({"notes.txt": b"a dog", ".DS_Store": b""}, "only 1 files of other kinds"),
+    ],
+)
+def test_a_folder_without_photos_is_told(fetch: Fetch, files: dict[str, bytes], words: str) -> None:
+    with pytest.raises(DatasetNotFoundError, match=words):
         fetch(files)
 
 
-def test_a_bucket_that_is_not_there_is_told(storage: Storage, tmp_path: Path) -> None:
+def test_a_bucket_that_is_not_there_is_told(storage: Storage, tmp_path: Path, remarks: Remarks) -> None:
     with pytest.raises(DatasetNotFoundError, match=r"no bucket 'elsewhere'.*dataset\.uri"):
-        fetch_photos(storage, "s3://elsewhere/photos/", tmp_path)
+        fetch_photos(storage, "s3://elsewhere/photos/", tmp_path, remarks)
 
 
-def test_a_key_never_becomes_a_path(fetch: Callable[..., list[Photo]], tmp_path: Path) -> None:
-    photos = fetch({"..-..-etc-passwd.png": encode(RED)})
+def test_a_key_never_becomes_a_path(fetch: Fetch, tmp_path: Path) -> None:
+    [photo] = fetch({"a..-..-etc-passwd.png": encode(RED)})
 
-    assert photos[0].name == "..-..-etc-passwd.png"
+    assert (photo.name, photo.path.parent) == ("a..-..-etc-passwd.png", tmp_path)
     assert list(tmp_path.rglob("*passwd*")) == []

@@ -33,9 +33,13 @@ def encode(picture: Image.Image) -> bytes:
 @pytest.mark.parametrize(
     ("files", "reason", "words"),
     [
-        ({"dog.jpg": b"a text, not a picture"}, Reason.DATASET_INVALID, "dog.jpg is no JPEG, PNG or WebP picture"),
-        ({"wide.png": encode(Image.new("L", (30_000, 64)))}, Reason.DATASET_INVALID, "wide.png has 30000×64 pixels"),
-        ({"cut.png": encode(Image.effect_noise((99, 99), 50))[:2000]}, Reason.DATASET_INVALID, "cut.png is broken"),
+        (
+            {"dog.jpg": b"a text, not a picture"},
+            Reason.DATASET_INVALID,
+            "dog.jpg is no JPEG, PNG, WebP, AVIF or HEIC picture",
+        ),
+        ({"wide.png": encode(Image.new("L", (30_000, 64)))}, Reason.DATASET_INVALID, "wide.png has 30000 × 64 pixels"),
+        ({"cut.png": encode(Image.effect_noise((99, 99), 50))[:2000]}, Reason.DATASET_INVALID, "cut.png is damaged"),
         ({}, Reason.DATASET_NOT_FOUND, "No photos lie in"),
     ],
     ids=["text named .jpg", "30,000 pixels wide", "truncated", "no photos"],

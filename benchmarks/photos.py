@@ -1,0 +1,188 @@
+"""Memory and time of a training run's photos, from the bucket to the crops that its VAE encodes.
+
+    python benchmarks/photos.py                        1, 8 and 100 photos of 48 megapixels, and a panorama
+    python benchmarks/photos.py --counts 1 8           fewer
+
+Each measurement is a fresh process with the runner's own code on a real S3 server: it lists the folder, downloads and
+checks every photo, then decodes and crops them one by one at SDXL's 1024 pixels, as `encode_photo` does; only the VAE
+is left out. One photo is drawn and stored under as many names as are asked for. Fails when more photos
+take more than 1.1 times the memory of one.
+"""
+
+import argparse
+import io
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from machine import describe_machine
+from PIL import Image, ImageFilter
+
+SIDE_PX = 1024
+PHOTO_PX = (8000, 6000)
+PANORAMA_PX = (16_000, 64)
+BUCKET = "photos"
+ALLOWED_RATIO = 1.1
+START_SECONDS = 30.0
+
+
+def main() -> None:
+    options = _read_options()
+    if options.measure:
+        print(json.dumps(measure(options.measure)))
+        return
+    print(describe_machine())
+    print(f"{'':>24} {'download and check':>19} {'decode and crop':>16} {'peak memory':>12} {'above imports':>14}")
+    with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder, s3_server(Path(folder)) as environment:
+        photo = draw_photo()
+        peaks = {}
+        for count in options.counts:
+            name = f"{count} of {PHOTO_PX[0] * PHOTO_PX[1] // 10**6} MP"
+            peaks[count] = run(name, store(environment, [photo] * count), environment)
+        panorama = encode(Image.effect_noise(PANORAMA_PX, 50).convert("RGB"))
+        run(f"1 of {PANORAMA_PX[0]}×{PANORAMA_PX[1]}", store(environment, [panorama]), environment)
+    one = peaks[min(peaks)]
+    worst = max(peaks.values()) / one
+    print(f"most memory, to that of {min(peaks)}: {worst:.2f}")
+    if worst > ALLOWED_RATIO:
+        sys.exit(f"more photos take {worst:.2f} times the memory of {min(peaks)}; at most {ALLOWED_RATIO} is allowed")
+
+
+def _read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--counts", type=int, nargs="+", default=[1, 8, 100], help="photos in a run")
+    parser.add_argument("--measure", metavar="URI", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+# --- photos --------------------------------------------------------------------------------------------------------
+
+
+def draw_photo() -> bytes:
+    """A JPEG of 48 megapixels with detail all over, under the 5 MiB that a hundred of them may have each."""
+    noise = Image.effect_noise((PHOTO_PX[0] // 8, PHOTO_PX[1] // 8), 80).convert("RGB")
+    return encode(noise.filter(ImageFilter.GaussianBlur(1)).resize(PHOTO_PX, Image.Resampling.BILINEAR))
+
+
+def encode(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
+# --- storage -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def s3_server(folder: Path) -> Iterator[dict[str, str]]:
+    """The embedded S3 server, as long as this context lives; the environment that leads there."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    keys = {"NANIO_ACCESS_KEY": "benchmark", "NANIO_SECRET_KEY": secrets.token_hex(16)}
+    command = [sys.executable, "-m", "darkroom_local.s3", "--data-dir", str(folder), "--port", str(port)]
+    server = subprocess.Popen(command, env=os.environ | keys, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = {
+        "DARKROOM_S3_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "DARKROOM_S3_BUCKET": BUCKET,
+        "DARKROOM_RUN": "{}",
+        "AWS_ACCESS_KEY_ID": keys["NANIO_ACCESS_KEY"],
+        "AWS_SECRET_ACCESS_KEY": keys["NANIO_SECRET_KEY"],
+    }
+    try:
+        _wait_for(port)
+        _client(environment).create_bucket(Bucket=BUCKET)
+        yield environment
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def _wait_for(port: int) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    sys.exit("the S3 server does not answer")
+
+
+def _client(environment: dict[str, str]) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=environment["DARKROOM_S3_ENDPOINT_URL"],
+        region_name="us-east-1",
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+    )
+
+
+def store(environment: dict[str, str], photos: list[bytes]) -> str:
+    """A folder of photos; its URI."""
+    client, prefix = _client(environment), f"{secrets.token_hex(4)}/"
+    for number, photo in enumerate(photos):
+        client.put_object(Bucket=BUCKET, Key=f"{prefix}{number:03d}.jpg", Body=photo)
+    return f"s3://{BUCKET}/{prefix}"
+
+
+# --- one measurement -----------------------------------------------------------------------------------------------
+
+
+def run(name: str, uri: str, environment: dict[str, str]) -> float:
+    """Measure in a process of its own and print the figures; the peak of its memory in MiB."""
+    command = [sys.executable, __file__, "--measure", uri]
+    done = subprocess.run(command, env=os.environ | environment, check=True, capture_output=True, text=True)
+    found = json.loads(done.stdout)
+    times = f"{found['check_seconds']:17.2f} s {found['crop_seconds']:14.2f} s"
+    print(
+        f"{name:>24} {times} {found['peak_mib']:8.0f} MiB {found['peak_mib'] - found['imports_mib']:10.0f} MiB",
+        flush=True,
+    )
+    return float(found["peak_mib"])
+
+
+def measure(uri: str) -> dict[str, float]:
+    """What a run does with its photos before and while it encodes them."""
+    from darkroom_runner.dataset import fetch_photos
+    from darkroom_runner.remarks import Remarks
+    from darkroom_runner.settings import Settings
+    from darkroom_runner.storage import Storage
+    from darkroom_runner.training.encodings import photo_crops
+
+    storage, imports_mib = Storage(Settings.from_environment(os.environ)), _peak_mib()
+    with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder:
+        begun = time.monotonic()
+        photos = fetch_photos(storage, uri, Path(folder), Remarks())
+        checked = time.monotonic()
+        for photo in photos:
+            photo_crops(photo, SIDE_PX, mirror=False)
+        cropped = time.monotonic()
+    return {
+        "imports_mib": imports_mib,
+        "peak_mib": _peak_mib(),
+        "check_seconds": checked - begun,
+        "crop_seconds": cropped - checked,
+    }
+
+
+def _peak_mib() -> float:
+    """Of this process since its start. getrusage's figure would include the parent's, from before the exec."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) / 1024
+
+
+if __name__ == "__main__":
+    main()

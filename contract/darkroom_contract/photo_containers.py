@@ -1,0 +1,185 @@
+"""A photo's file taken apart: what decodes to pixels on one side, what says how they are meant on the other.
+
+Called by `photo_reading` before an image library sees the file. Pillow refuses a whole photo over a part that shows
+nothing: a PNG over a long text or a short pHYs, a JPEG over an empty profile, an AVIF over one odd EXIF tag. So
+those parts never reach it. Nothing here decodes or raises: a broken structure is passed on for the decoder to judge.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+MAX_PROFILE_BYTES = 16 * 1024**2
+"""Of an ICC profile that PNG compresses; those of printing presses have up to 4 MB."""
+
+_MAX_PARTS = 100_000
+"""Of one file; what lies behind them is passed on as it is. A photo has hundreds, at most some thousands."""
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+_BRANDS = frozenset(
+    {b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+)
+
+
+@dataclass(frozen=True)
+class Container:
+    """A photo's file, taken apart."""
+
+    kind: str
+    """Its format by its first bytes: JPEG, PNG, WEBP, ISOBMFF (AVIF and HEIC), or an empty string."""
+    content: bytes
+    """What a decoder needs; a file of the same format."""
+    exif: bytes = b""
+    profile: bytes | None = None
+    """ICC. Of JPEG and PNG only: the other formats' decoders hand it out unharmed."""
+    primaries_transfer: tuple[int, int] | None = None
+    """Colour primaries and transfer characteristics by ITU-T H.273, of PNG (cICP), AVIF and HEIC (nclx)."""
+
+
+def take_apart(content: bytes) -> Container:
+    """The parts of a photo. Its format is told by its first bytes, whatever its name says."""
+    if content.startswith(b"\xff\xd8\xff"):
+        return _jpeg(content)
+    if content.startswith(_PNG_SIGNATURE):
+        return _png(content)
+    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
+        return Container("WEBP", content)
+    if content[4:8] == b"ftyp" and content[8:12] in _BRANDS:
+        return _isobmff(content)
+    return Container("", content)
+
+
+# --- JPEG (ITU-T T.81, annex B) ------------------------------------------------------------------------------------
+
+
+def _jpeg(content: bytes) -> Container:
+    """Keeps JFIF and Adobe segments, which say how the components are coded; drops all others that applications add.
+
+    Without its MPF segment the JPEG of a phone with a second picture is read as the first one alone.
+    """
+    kept, exif, chunks, at = [content[:2]], b"", {}, 2
+    for marker, start, end in islice(_jpeg_segments(content), _MAX_PARTS):
+        body = content[start + 4 : end]
+        if marker == 0xE1 and body.startswith(b"Exif\0\0"):
+            exif = exif or body
+        elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0") and len(body) > 14:
+            chunks[body[12]] = body[14:]
+        if _says_how_coded(marker, body):
+            kept.append(content[start:end])
+        at = end
+    profile = b"".join(chunks[number] for number in sorted(chunks)) or None
+    return Container("JPEG", b"".join([*kept, content[at:]]), exif, profile)
+
+
+def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, start and end of each segment before the first scan."""
+    at = 2
+    while at + 4 <= len(content) and content[at] == 0xFF:
+        marker = content[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        end = at + 2 + int.from_bytes(content[at + 2 : at + 4])
+        if marker == 0xDA or not 0xC0 <= marker <= 0xFE or 0xD0 <= marker <= 0xD9 or not at + 4 <= end <= len(content):
+            return
+        yield marker, at, end
+        at = end
+
+
+def _says_how_coded(marker: int, body: bytes) -> bool:
+    if marker == 0xE0:
+        return body.startswith(b"JFIF\0") and len(body) >= 14
+    if marker == 0xEE:
+        return body.startswith(b"Adobe") and len(body) >= 12
+    return not (0xE0 <= marker <= 0xEF or marker == 0xFE)
+
+
+# --- PNG (third edition) -------------------------------------------------------------------------------------------
+
+
+def _png(content: bytes) -> Container:
+    """Keeps what makes pixels. Animations lose all but their first picture, which other PNG readers show too."""
+    kept, found, at = [_PNG_SIGNATURE], dict[bytes, bytes](), len(_PNG_SIGNATURE)
+    for kind, start, end in islice(_png_chunks(content), _MAX_PARTS):
+        if kind in _PNG_PIXELS:
+            kept.append(content[start:end])
+        elif kind in (b"iCCP", b"eXIf", b"cICP"):
+            found[kind] = content[start + 8 : end - 4]
+        at = end
+        if kind == b"IEND":
+            break
+    else:
+        kept.append(content[at:])
+    profile, colour = found.get(b"iCCP"), found.get(b"cICP", b"")
+    return Container(
+        "PNG",
+        b"".join(kept),
+        found.get(b"eXIf", b""),
+        None if profile is None else _inflated(profile.partition(b"\0")[2][1:]),
+        (colour[0], colour[1]) if len(colour) == 4 else None,
+    )
+
+
+def _png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Type, start and end of each whole chunk."""
+    at = len(_PNG_SIGNATURE)
+    while at + 12 <= len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 4])
+        if end > len(content):
+            return
+        yield content[at + 4 : at + 8], at, end
+        at = end
+
+
+def _inflated(compressed: bytes) -> bytes:
+    """A profile, or what can't be one where it is broken or too long."""
+    try:
+        return zlib.decompressobj().decompress(compressed, MAX_PROFILE_BYTES)
+    except zlib.error:
+        return b""
+
+
+# --- AVIF and HEIC (ISO/IEC 23008-12) ------------------------------------------------------------------------------
+
+_CHILDREN = {b"": {b"meta"}, b"meta": {b"iinf", b"iprp"}, b"iprp": {b"ipco"}}
+"""The boxes that are looked into, by the box that they lie in."""
+
+
+def _isobmff(content: bytes) -> Container:
+    """Hides EXIF from the decoder. These formats turn pictures by a property of their own, which overrules it."""
+    changed, colour = bytearray(content), None
+    for kind, start, end in islice(_boxes(content, 0, len(content)), _MAX_PARTS):
+        body = content[start:end] if kind in (b"infe", b"colr") else b""
+        if kind == b"infe" and body[:1] in (b"\2", b"\3"):
+            at = start + (8 if body[0] == 2 else 10)
+            if content[at : at + 4] == b"Exif":
+                changed[at : at + 4] = b"skip"
+        elif body.startswith(b"nclx") and len(body) >= 10 and colour is None:
+            colour = struct.unpack(">HH", body[4:8])
+    return Container("ISOBMFF", bytes(changed), primaries_transfer=colour)
+
+
+def _boxes(content: bytes, start: int, end: int, parent: bytes = b"") -> Iterator[tuple[bytes, int, int]]:
+    """Type, start and end of the content of each box of a parent, and of the boxes in those that are looked into."""
+    at = start
+    while at + 8 <= end:
+        length, kind, head = int.from_bytes(content[at : at + 4]), content[at + 4 : at + 8], 8
+        if length == 1:
+            length, head = int.from_bytes(content[at + 8 : at + 16]), 16
+        box_end = at + length if length else end
+        if box_end < at + head or box_end > end:
+            return
+        yield kind, at + head, box_end
+        if kind in _CHILDREN.get(parent, ()):
+            yield from _boxes(content, at + head + _before_children(content, at + head, kind), box_end, kind)
+        at = box_end
+
+
+def _before_children(content: bytes, start: int, kind: bytes) -> int:
+    """Bytes between the start of a box's content and its first child: version, flags, and the count of `iinf`."""
+    if kind == b"iinf":
+        return 6 if content[start : start + 1] == b"\0" else 8
+    return 4 if kind == b"meta" else 0

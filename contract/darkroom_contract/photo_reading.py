@@ -1,0 +1,192 @@
+"""The one reading of photos: what the gateway accepts is what the runner can read, because both call this.
+
+`check_photo` decodes a photo completely and says what it is; `read_photo` gives its picture as the photographer saw
+it: upright, in sRGB, on white where it is transparent. Both refuse by `PhotoError`, which names the photo, and by
+nothing else but a MemoryError. With `photo_colour` the only part of the contract that imports an image library;
+the operator never imports it.
+"""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pillow_heif
+from PIL import Image, UnidentifiedImageError
+
+from darkroom_contract import photo_exif
+from darkroom_contract import photos as bounds
+from darkroom_contract.photo_colour import ColourSpace, colour_space, to_srgb
+from darkroom_contract.photo_containers import Container, take_apart
+
+# Sizes are checked against our own bounds right after a header was read, before anything is decoded. Pillow's check
+# comes earlier, has other bounds, and can only be set for the whole process.
+Image.MAX_IMAGE_PIXELS = None
+
+# The pictures that a HEIC carries beside its photo are never shown; a thumbnail must not be taken for it.
+pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+
+_EXTENSIONS = {**bounds.FORMATS, "MPO": "jpg"}
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By EXIF orientation (EXIF 2.32, 4.6.4)."""
+_ON_ITS_SIDE = range(5, 9)
+
+
+class PhotoError(Exception):
+    """A file that can't be trained on. The message names it, says what is wrong and what to do."""
+
+    def __init__(self, name: str, problem: str, advice: str, given: str | None = None) -> None:
+        super().__init__(f"{name} {problem}. {advice}")
+        self.name = name
+        self.given = given
+        """The value that is out of bounds, where it is one."""
+
+
+@dataclass(frozen=True)
+class PhotoFacts:
+    """What a photo is, and what its reading changes."""
+
+    extension: str
+    """Under which it is stored, from its content."""
+    size_px: tuple[int, int]
+    """Width and height, upright."""
+    converted_from: str | None = None
+    """The colour space that it is converted from; None when it is sRGB."""
+    profile_unreadable: bool = False
+    """It has a colour profile of which nothing can be made; its numbers are taken as sRGB."""
+    transparent: bool = False
+    """Parts of it become white."""
+
+
+def check_photo(content: bytes, name: str) -> PhotoFacts:
+    """Decode a whole file, with as little memory as its format allows. Raises `PhotoError`, naming it `name`."""
+    found = _decode(content, name, least_px=0)
+    space = found.space
+    return PhotoFacts(found.extension, found.size_px, space.name, space.unreadable, _is_transparent(found.picture))
+
+
+def read_photo(content: bytes, name: str, least_px: int | None = None) -> Image.Image:
+    """A photo's picture: RGB, sRGB, upright. Raises `PhotoError`, naming it `name`.
+
+    With `least_px` a JPEG of several times that size is decoded at a half, a quarter or an eighth, so long as its
+    shorter side keeps that many pixels and no pixel is lost at an edge: a quarter of the memory or less, and sooner.
+    """
+    found = _decode(content, name, least_px)
+    picture = _on_white(to_srgb(found.picture, found.space))
+    turn = _TURNS.get(found.orientation)
+    return picture if turn is None else picture.transpose(turn)
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """A decoded photo, not yet turned or converted."""
+
+    extension: str
+    picture: Image.Image
+    """L, LA, RGB, RGBA or CMYK."""
+    size_px: tuple[int, int]
+    """Upright, before any reduction."""
+    orientation: int
+    space: ColourSpace
+
+
+def _decode(content: bytes, name: str, least_px: int | None) -> _Decoded:
+    container = take_apart(content)
+    with _undecodable_named(name, container.kind):
+        image = Image.open(io.BytesIO(container.content), formats=tuple(bounds.FORMATS))
+        size, extension = image.size, _EXTENSIONS[str(image.format)]
+        _check_dimensions(name, *size)
+        if least_px is not None and extension == "jpg":
+            image.draft(image.mode, _reduced(size, least_px))
+        image.load()
+        picture = _plain(image)
+    if extension != "jpg":
+        size = image.size  # libheif may correct it while decoding.
+        _check_dimensions(name, *size)
+    exif = container.exif or image.info.get("exif") or b""
+    # libheif has turned a HEIC already; of an AVIF, Pillow gives the turn that is due as EXIF of its own making.
+    orientation = 1 if image.format == "HEIF" else photo_exif.orientation(exif)
+    space = _space(image, picture.mode, container, exif)
+    return _Decoded(extension, picture, size[::-1] if orientation in _ON_ITS_SIDE else size, orientation, space)
+
+
+def _reduced(size: tuple[int, int], least_px: int) -> tuple[int, int]:
+    """To which size libjpeg decodes a photo; the smallest there is when any will do."""
+    if least_px == 0:
+        return (1, 1)
+    width, height = size
+    for part in (8, 4, 2):
+        if width % part == height % part == 0 and min(size) // part >= least_px:
+            return (width // part, height // part)
+    return size
+
+
+@contextmanager
+def _undecodable_named(name: str, kind: str) -> Iterator[None]:
+    """Decoders raise OSError, SyntaxError, ValueError, struct.error, RuntimeError and more, by format and damage."""
+    try:
+        yield
+    except (PhotoError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, UnidentifiedImageError) and not kind:
+            advice = f"Replace it with a {bounds.FORMAT_NAMES} picture, or take it out."
+            raise PhotoError(name, f"is no {bounds.FORMAT_NAMES} picture, whatever its name says", advice) from error
+        words = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        why = "its header can't be read" if isinstance(error, UnidentifiedImageError) else words
+        problem = f"is damaged or cut short ({why})"
+        raise PhotoError(name, problem, "Replace it with a whole copy, or take it out.") from error
+
+
+def _check_dimensions(name: str, width: int, height: int) -> None:
+    given = f"{width} × {height} pixels"
+    if max(width, height) > bounds.MAX_SIDE_PX:
+        problem, advice = f"no side may have more than {bounds.MAX_SIDE_PX}", "Scale it down."
+    elif width * height > bounds.MAX_PIXELS:
+        problem, advice = f"at most {bounds.MAX_PIXELS // 10**6} megapixels are read", "Scale it down."
+    elif min(width, height) < bounds.MIN_SIDE_PX:
+        problem, advice = f"no side may have less than {bounds.MIN_SIDE_PX}", "Use a larger picture."
+    else:
+        return
+    raise PhotoError(name, f"has {given}: {problem}", advice, given)
+
+
+def _space(image: Image.Image, mode: str, container: Container, exif: bytes) -> ColourSpace:
+    coded = container.primaries_transfer
+    profile = image.info.get("icc_profile") if container.profile is None else container.profile
+    if container.kind == "PNG" and coded is not None:
+        profile = None  # A PNG that has both means its numbers (third edition, 4.3); the others mean their profile.
+    return colour_space(mode, profile, coded, photo_exif.is_adobe_rgb(exif))
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """The picture with 8 bits a channel, as L, LA, RGB, RGBA or CMYK."""
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        # Pillow clips 16-bit grey to white instead of scaling it.
+        return image.convert("I").point(lambda value: value / 257 + 0.5).convert("L")
+    if image.has_transparency_data:
+        return image if image.mode in ("LA", "RGBA") else image.convert("RGBA")
+    if image.mode == "1":
+        return image.convert("L")
+    return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
+
+
+def _is_transparent(picture: Image.Image) -> bool:
+    if not picture.mode.endswith("A"):
+        return False
+    return picture.getchannel("A").histogram()[255] < picture.width * picture.height
+
+
+def _on_white(picture: Image.Image) -> Image.Image:
+    """What is transparent becomes white, as on paper."""
+    if picture.mode == "RGB":
+        return picture
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")

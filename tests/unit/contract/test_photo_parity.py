@@ -1,0 +1,43 @@
+"""What the gateway accepts the runner can read, and what one of them refuses the other refuses, in the same words."""
+
+import io
+from pathlib import Path
+
+import pytest
+from support.photos import bad_photos, good_photos
+
+from darkroom_gateway.errors import InvalidPhotosError
+from darkroom_gateway.photos import Upload
+from darkroom_gateway.photos import check_photo as gateway_check
+from darkroom_runner.dataset import check_photo as runner_check
+from darkroom_runner.errors import DatasetInvalidError
+
+PHOTOS = good_photos() | {name: content for name, (content, _) in bad_photos().items()}
+
+
+def gateway_says(content: bytes) -> str:
+    try:
+        return gateway_check(Upload("IMG_0001.jpg", len(content), io.BytesIO(content))).extension
+    except InvalidPhotosError as refusal:
+        [complaint] = refusal.complaints
+        return complaint.message
+
+
+def runner_says(content: bytes, path: Path) -> str:
+    path.write_bytes(content)
+    try:
+        photo = runner_check(path, "IMG_0001.jpg")
+        for least_px in (None, 128):
+            assert photo.read(least_px).mode == "RGB"
+        assert photo.read().size == photo.facts.size_px
+    except DatasetInvalidError as refusal:
+        return str(refusal)
+    return photo.facts.extension
+
+
+@pytest.mark.parametrize("what", PHOTOS)
+def test_gateway_and_runner_judge_a_photo_alike(what: str, tmp_path: Path) -> None:
+    verdicts = {gateway_says(PHOTOS[what]), runner_says(PHOTOS[what], tmp_path / "photo")}
+
+    assert len(verdicts) == 1
+    assert (verdicts <= {"jpg", "png", "webp", "avif", "heic"}) == (what in good_photos())
