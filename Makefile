@@ -10,9 +10,11 @@ STATE  ?= .darkroom
 # Test files that run side by side. Each starts processes of its own, and some wait: three keep two cores busy.
 TEST_WORKERS ?= 3
 
-# Of `make images`: docker, podman or buildah (the first that works when unset), and more arguments for it.
-BUILDER    ?=
-IMAGE_ARGS ?=
+# Of `make images`: docker, podman or buildah (the first that works when unset), more arguments for it, and what stands in
+# front of the names of the images (registry.example/darkroom/; docker.io/library/ when unset).
+BUILDER      ?=
+IMAGE_ARGS   ?=
+IMAGE_PREFIX ?=
 
 # Of `make chaos`.
 JOBS   ?= 60
@@ -20,7 +22,7 @@ SEED   ?= 1
 SEEDS  ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check generate golden conformance stories chaos bench images sbom test-images constraints clean
+.PHONY: help setup demo up test check generate golden conformance stories chaos bench images save-images sbom test-images constraints clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -75,10 +77,13 @@ bench: setup ## Measure DeepCache and the hand-over of the slot on this machine
 	$(BIN)/python benchmarks/photos.py
 
 images: ## Build the images with docker, podman or buildah; TORCH_BUILD=cpu for a runner without CUDA
-	$(PYTHON) images/build.py --builder '$(BUILDER)' -- $(IMAGE_ARGS)
+	$(PYTHON) images/build.py --builder '$(BUILDER)' --prefix '$(IMAGE_PREFIX)' -- $(IMAGE_ARGS)
+
+save-images: ## Write the built images into files for nodes without a registry (ctr images import), in build/images
+	$(PYTHON) images/build.py --builder '$(BUILDER)' --prefix '$(IMAGE_PREFIX)' --save build/images
 
 sbom: ## Copy the images' lists of parts (CycloneDX) into build/sbom
-	$(PYTHON) images/build.py --builder '$(BUILDER)' --sbom build/sbom
+	$(PYTHON) images/build.py --builder '$(BUILDER)' --prefix '$(IMAGE_PREFIX)' --sbom build/sbom
 
 test-images: setup ## Build the images, look into them, start and drive them; with docker or podman
 	env -u KUBECONFIG BUILDER='$(BUILDER)' $(BIN)/python -m pytest tests/images

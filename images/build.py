@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from builders import NAMES, Builder, BuilderError, find_builder
+from builders import HUB, NAMES, Builder, BuilderError, find_builder
 from pip_settings import read_pip_settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -31,6 +31,8 @@ def main() -> None:
     parser.add_argument("images", nargs="*", metavar="image", help=f"{' or '.join(IMAGES)}; both when none is named")
     parser.add_argument("--builder", help=f"{', '.join(NAMES)}; the first of them that works when unset")
     parser.add_argument("--tag", help="the version when unset")
+    parser.add_argument("--prefix", help=f"in front of the names, such as registry.example/darkroom/; {HUB} when unset")
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="build nothing: write the images into files there")
     parser.add_argument("--sbom", type=Path, metavar="FOLDER", help="build nothing: copy the SBOMs out of the images")
     options = parser.parse_args(ours)
     if unknown := sorted(set(options.images) - set(IMAGES)):
@@ -38,8 +40,13 @@ def main() -> None:
     try:
         builder = find_builder(options.builder or None)
         for image in options.images or IMAGES:
-            name = f"darkroom-{image}:{options.tag or _version()}"
-            if options.sbom:
+            tag = options.tag or _version()
+            name = f"{(options.prefix or HUB).rstrip('/')}/darkroom-{image}:{tag}"
+            if options.save:
+                archive = options.save / f"darkroom-{image}-{tag}.tar"
+                builder.save(name, archive)
+                print(f"{archive} holds {name}", flush=True)
+            elif options.sbom:
                 builder.copy_sbom(name, options.sbom / f"darkroom-{image}.cdx.json")
             else:
                 print(f"{name}, with {builder.name}", flush=True)

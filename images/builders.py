@@ -4,8 +4,10 @@ podman and buildah take the same arguments to build; docker has no folders of th
 """
 
 import contextlib
+import json
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,9 @@ from pathlib import Path
 from pip_settings import PipSettings
 
 NAMES = ("docker", "podman", "buildah")
+HUB = "docker.io/library/"
+"""What containerd, and with it the kubelet, reads in front of a name without a registry; docker does not show it.
+podman and buildah would say `localhost/`, which no node finds."""
 SBOM = "/usr/share/darkroom/sbom.cdx.json"
 FILE_TIME = "315532800"
 """1980-01-01, of every image and of every file in it: else each layer would move with each build."""
@@ -44,6 +49,22 @@ class Builder:
         secrets = [f"--secret=id={name},src={path}" for name, path in pip.secrets.items()]
         return secrets + [f"--volume={folder}:{seen}:ro" for folder, seen in pip.folders.items()]
 
+    def save_command(self, image: str, archive: Path) -> list[str]:
+        """Writes an image that is there into a file for `ctr images import`, under its own name."""
+        if self.name == "buildah":
+            return ["buildah", "push", "--quiet", image, f"docker-archive:{archive}:{image}"]
+        format_ = ["--format", "docker-archive"] if self.name == "podman" else []
+        return [self.name, "save", *format_, "--output", str(archive), image]
+
+    def save(self, image: str, archive: Path) -> None:
+        """Raises `BuilderError` when the file does not name the image as containerd looks for it."""
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        archive.unlink(missing_ok=True)  # podman and buildah add to no file that is there.
+        _output(*self.save_command(image, archive))
+        found = names_in(archive)
+        if image not in found:
+            raise BuilderError(f"{archive} names {', '.join(found) or 'nothing'}, and not {image}.")
+
     def copy_sbom(self, image: str, target: Path) -> None:
         """Out of an image that is there already."""
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -62,6 +83,23 @@ class Builder:
             yield container
         finally:
             _output(self.name, "rm", container)
+
+
+def qualified(name: str) -> str:
+    """The name with its registry, as docker and containerd read it: the first part is one if it looks like a host."""
+    first, slash, _ = name.partition("/")
+    if not slash:
+        return HUB + name
+    return name if "." in first or ":" in first or first == "localhost" else f"docker.io/{name}"
+
+
+def names_in(archive: Path) -> list[str]:
+    """The images that `ctr images import` would make of an archive of docker's format."""
+    with tarfile.open(archive) as file:
+        listed = file.extractfile("manifest.json")
+        if listed is None:
+            raise BuilderError(f"{archive} has no manifest.json: it is no archive of docker's format.")
+        return sorted({qualified(tag) for image in json.load(listed) for tag in image["RepoTags"] or []})
 
 
 def find_builder(name: str | None) -> Builder:

@@ -6,6 +6,7 @@ into the job's status. Redis may vanish at any time: nobody may depend on an eve
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from pydantic import Field
 
@@ -46,3 +47,41 @@ class ProgressEvent(Schema):
 def stream_name(job_uid: str) -> str:
     """The Redis stream of a job; each entry has one field, `event`, a `ProgressEvent` as JSON."""
     return f"darkroom:progress:{job_uid}"
+
+
+def read_stream_entries(answer: object) -> list[tuple[str, dict[str, str]]]:
+    """The entries of one stream, as (id, fields), from any answer that redis-py 8 gives to XREAD and XRANGE.
+
+    redis-py shapes XREAD's answer by `protocol` and `legacy_responses`, both of which `DARKROOM_REDIS_URL` may set:
+
+        protocol 2                          [[name, [(id, fields), ...]]]
+        protocol 3                          {name: [[(id, fields), ...]]}
+        legacy_responses=false, either      {name: [(id, fields), ...]}
+        XRANGE and XREVRANGE, always        [(id, fields), ...]
+
+    None and empty answers have no entries; a deleted entry has no fields. Bytes are read as UTF-8. Raises `ValueError`
+    for any other shape.
+    """
+    if isinstance(answer, dict):
+        return [entry for entries in answer.values() for entry in _entries(entries)]
+    return _entries(answer)
+
+
+def _entries(answer: object) -> list[tuple[str, dict[str, str]]]:
+    """Entries in lists of lists of any depth; a stream's name before its entries is passed over."""
+    if answer is None:
+        return []
+    if not isinstance(answer, list | tuple):
+        raise ValueError(f"a stream's entries came as {type(answer).__name__}")
+    if _is_entry(answer):
+        return [(_text(answer[0]), {_text(name): _text(value) for name, value in (answer[1] or {}).items()})]
+    parts = answer[1:] if len(answer) == 2 and isinstance(answer[0], str | bytes) else answer
+    return [entry for part in parts for entry in _entries(part)]
+
+
+def _is_entry(answer: list[Any] | tuple[Any, ...]) -> bool:
+    return len(answer) == 2 and isinstance(answer[0], str | bytes) and isinstance(answer[1], dict | None)
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -15,6 +15,7 @@ from darkroom_gateway.body_limit import BodyLimit
 from darkroom_gateway.endpoints import generate, health, jobs, models, train
 from darkroom_gateway.guard import Guard
 from darkroom_gateway.request_log import RequestLog
+from darkroom_gateway.root_path import RootPath
 from darkroom_gateway.services import build_services
 from darkroom_gateway.settings import OPEN_ACCESS, Settings, is_loopback
 from darkroom_gateway.shutdown import LastAnswers
@@ -47,6 +48,8 @@ def create_app(settings: Settings) -> FastAPI:
         services.metrics.measure_requests(app)
     app.add_middleware(LastAnswers, shutdown=services.shutdown)
     app.add_middleware(RequestLog)
+    if settings.root_path:
+        app.add_middleware(RootPath, root_path=settings.root_path)
     app.openapi = lambda: _openapi(app, guarded=keys is not None)  # type: ignore[method-assign]
     _log_access(settings, keys)
     return app

@@ -44,15 +44,19 @@ class End(BaseModel):
 class Events:
     """Makes streams of events."""
 
-    def __init__(self, jobs: Jobs, progress: Progress, poll_seconds: float, shutdown: Shutdown) -> None:
+    def __init__(
+        self, jobs: Jobs, progress: Progress, poll_seconds: float, shutdown: Shutdown, root_path: str = ""
+    ) -> None:
         self._jobs = jobs
         self._progress = progress
         self._poll_seconds = poll_seconds
         self._shutdown = shutdown
+        self._root_path = root_path
 
     def stream(self, job: Job, after: str) -> AsyncIterator[ServerSentEvent]:
         """The events of a job, its progress from behind the entry `after`, until it is over."""
-        return _Stream(self._jobs, self._progress, self._poll_seconds, self._shutdown, job, after).events()
+        sources = (self._jobs, self._progress, self._poll_seconds, self._shutdown, self._root_path)
+        return _Stream(*sources, job, after).events()
 
 
 class _Stream:
@@ -64,6 +68,7 @@ class _Stream:
         progress: Progress,
         poll_seconds: float,
         shutdown: Shutdown,
+        root_path: str,
         job: Job,
         after: str,
     ) -> None:
@@ -71,6 +76,7 @@ class _Stream:
         self._progress = progress
         self._poll_seconds = poll_seconds
         self._shutdown = shutdown
+        self._root_path = root_path
         self._job: Job = job
         self._after = after
         self._told: Job | None = None
@@ -102,7 +108,7 @@ class _Stream:
         if job == self._told:
             return []
         self._told = job
-        return [_event("status", job_answer(job))]
+        return [_event("status", job_answer(job, self._root_path))]
 
     async def _look(self) -> list[ServerSentEvent]:
         """What became of the job since the last look."""

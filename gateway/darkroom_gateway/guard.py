@@ -19,6 +19,7 @@ from darkroom_gateway.api_keys import ApiKeys
 from darkroom_gateway.body_limit import Body
 from darkroom_gateway.errors import UnauthorizedError
 from darkroom_gateway.problems import problem_response, responses
+from darkroom_gateway.root_path import route_path
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class Guard:
         self._count_refusal = count_refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan" and scope["path"] not in OPEN_PATHS:
+        if scope["type"] != "lifespan" and route_path(scope) not in OPEN_PATHS:
             try:
                 scope.setdefault("state", {})["key_name"] = self._key_name(scope)
             except UnauthorizedError as error:

@@ -5,7 +5,6 @@ Redis may vanish at any time. Then reads raise `ProgressUnavailableError`, and w
 
 import logging
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
@@ -14,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from darkroom_contract import environment
-from darkroom_contract.progress import STREAM_FIELD, ProgressEvent, stream_name
+from darkroom_contract.progress import STREAM_FIELD, ProgressEvent, read_stream_entries, stream_name
 from darkroom_gateway.errors import ProgressUnavailableError, SettingsError
 from darkroom_gateway.settings import Settings
 
@@ -62,26 +61,34 @@ class Progress:
         block = max(1, round(wait_seconds * 1000)) if wait_seconds > 0 else None
         name = stream_name(job_uid)
         try:
-            answer: Any = await self._redis.xread({name: after}, count=BATCH, block=block)
+            entries = read_stream_entries(await self._redis.xread({name: after}, count=BATCH, block=block))
         except (RedisError, OSError, TimeoutError) as error:
             raise ProgressUnavailableError("Redis can't be reached.") from error
-        return [Entry(entry_id, _event(fields)) for _, entries in answer or [] for entry_id, fields in entries]
+        except ValueError as error:
+            raise ProgressUnavailableError(f"Redis answered what can't be read: {error}.") from error
+        return [Entry(entry_id, _event(fields)) for entry_id, fields in entries]
 
 
 def _connect(url: str, timeout_seconds: float) -> Redis:
     try:
-        return Redis.from_url(
+        client = Redis.from_url(
             url,
             socket_connect_timeout=CONNECT_SECONDS,
             socket_timeout=timeout_seconds,
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
+            encoding_errors="replace",
         )
-    except ValueError:
+        # Connects to nothing, yet finds the faults of the query that redis-py would raise with the first command.
+        pool = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs).encoder.encode("")  # type: ignore[no-untyped-call]
+        return client
+    except (ValueError, TypeError, LookupError, RedisError):
         # Neither the address nor what is wrong with it is repeated: a password that wasn't quoted would be in both.
         raise SettingsError(
             f"{environment.REDIS_URL} is no address of a Redis. Write redis://user:password@host:6379/0, "
-            "with all but letters and digits in the password percent-encoded."
+            "with all but letters and digits in the password percent-encoded, and nothing behind '?' but options of "
+            "redis-py such as protocol=3."
         ) from None
 
 

@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from darkroom_gateway.root_path import route_path
+
 log = logging.getLogger(__name__)
 
 HEADER = "X-Request-ID"
@@ -56,7 +58,7 @@ class RequestLog:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            level = logging.DEBUG if scope["path"] in QUIET_PATHS else logging.INFO
+            level = logging.DEBUG if route_path(scope) in QUIET_PATHS else logging.INFO
             milliseconds = (time.monotonic() - began) * 1000
             name = scope.get("state", {}).get("key_name")
             asker = f" to {name}" if name else ""

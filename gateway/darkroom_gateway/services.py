@@ -36,6 +36,8 @@ class Services:
     events: Events
     metrics: Metrics
     shutdown: Shutdown
+    root_path: str
+    """With which links of answers begin."""
 
     async def close(self) -> None:
         await self.progress.close()
@@ -58,9 +60,10 @@ def build_services(settings: Settings) -> Services:
         generation=Generation(submission, known_models, busy),
         jobs=jobs,
         known_models=known_models,
-        events=Events(jobs, progress, settings.events_poll_seconds, shutdown),
+        events=Events(jobs, progress, settings.events_poll_seconds, shutdown, settings.root_path),
         metrics=metrics,
         shutdown=shutdown,
+        root_path=settings.root_path,
     )
 
 

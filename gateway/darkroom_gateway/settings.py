@@ -4,9 +4,12 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from darkroom_contract import environment, photos
+from darkroom_contract.s3 import AddressingStyle, read_addressing_style, read_endpoint_url, require_host_for
 from darkroom_gateway.errors import SettingsError
+from darkroom_gateway.root_path import read_root_path
 
 
 class BusyPolicy(StrEnum):
@@ -32,6 +35,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 PORT = "DARKROOM_GATEWAY_PORT"
 METRICS_PORT = "DARKROOM_GATEWAY_METRICS_PORT"
 API_KEYS_DIR = "DARKROOM_GATEWAY_API_KEYS_DIR"
+ROOT_PATH = "DARKROOM_GATEWAY_ROOT_PATH"
 OPEN_ACCESS = "DARKROOM_GATEWAY_OPEN_ACCESS"
 
 
@@ -50,6 +54,8 @@ class Settings:
     s3_public_endpoint_url: str | None = None
     """The address for which links are signed. The endpoint itself when unset."""
     s3_region: str = "us-east-1"
+    s3_addressing_style: AddressingStyle = AddressingStyle.PATH
+    """Where the bucket stands in requests and in links."""
     redis_url: str | None = field(default=None, repr=False)
     """It may hold a password. Unset: live progress comes from the jobs' status alone."""
     link_seconds: int = 3600
@@ -67,6 +73,8 @@ class Settings:
     """Answer everybody who can reach the gateway, on purpose."""
     metrics_port: int | None = None
     """Where metrics are served, on the same host. Unset: nowhere."""
+    root_path: str = ""
+    """The path under which a proxy publishes the gateway, such as /darkroom; the proxy may strip it or not."""
     drain_seconds: int = 0
     """How long new connections are still taken after SIGTERM: as long as others may take to hear that it ends."""
 
@@ -91,10 +99,7 @@ class Settings:
             port=_integer(environ, PORT, cls.port, 0, 65_535),
             namespace=environ.get("DARKROOM_NAMESPACE") or cls.namespace,
             kubeconfig=environ.get("KUBECONFIG") or None,
-            s3_bucket=environ.get(environment.S3_BUCKET) or cls.s3_bucket,
-            s3_endpoint_url=environ.get(environment.S3_ENDPOINT_URL) or None,
-            s3_public_endpoint_url=environ.get(environment.S3_PUBLIC_ENDPOINT_URL) or None,
-            s3_region=environ.get(environment.S3_REGION) or cls.s3_region,
+            **_s3(environ),
             redis_url=environ.get(environment.REDIS_URL) or None,
             link_seconds=_integer(environ, "DARKROOM_GATEWAY_LINK_SECONDS", cls.link_seconds, 1, MAX_LINK_SECONDS),
             max_upload_bytes=_integer(
@@ -105,8 +110,27 @@ class Settings:
             api_keys_dir=environ.get(API_KEYS_DIR) or None,
             open_access=_switch(environ, OPEN_ACCESS),
             metrics_port=_port(environ, METRICS_PORT),
+            root_path=_root_path(environ),
             drain_seconds=_integer(environ, "DARKROOM_GATEWAY_DRAIN_SECONDS", cls.drain_seconds, 0, MAX_DRAIN_SECONDS),
         )
+
+
+def _s3(environ: Mapping[str, str]) -> dict[str, Any]:
+    bucket = environ.get(environment.S3_BUCKET) or Settings.s3_bucket
+    names = (environment.S3_ENDPOINT_URL, environment.S3_PUBLIC_ENDPOINT_URL)
+    try:
+        endpoint, public = (read_endpoint_url(name, environ.get(name)) for name in names)
+        style = read_addressing_style(environ.get(environment.S3_ADDRESSING_STYLE))
+        require_host_for(style, bucket, endpoint, public)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    return {
+        "s3_bucket": bucket,
+        "s3_endpoint_url": endpoint,
+        "s3_public_endpoint_url": public,
+        "s3_region": environ.get(environment.S3_REGION) or Settings.s3_region,
+        "s3_addressing_style": style,
+    }
 
 
 def is_loopback(host: str) -> bool:
@@ -115,6 +139,13 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def _root_path(environ: Mapping[str, str]) -> str:
+    try:
+        return read_root_path(environ.get(ROOT_PATH))
+    except ValueError as error:
+        raise SettingsError(f"{ROOT_PATH} is {error}") from None
 
 
 def _log_level(environ: Mapping[str, str]) -> str:

@@ -1,29 +1,27 @@
 """The door to object storage: photos in, small records out, and signed links for everything else.
 
-Synchronous, on boto3: called from worker threads, never from the event loop. Links are signed by a client of their
-own, for the address under which people reach the storage; signing asks nobody and takes no time.
+Synchronous, on boto3: called from worker threads, never from the event loop. Links are signed by links.py, for the
+address under which people reach the storage.
 """
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import IO, Any
+from typing import IO
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from darkroom_gateway.errors import StorageUnavailableError
+from darkroom_gateway.links import Link, LinkSigner
 from darkroom_gateway.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _CONFIG = Config(
-    # boto3 would sign with SigV2 for some custom endpoints, and name buckets in the host.
+    # boto3 would sign with SigV2 for some custom endpoints.
     signature_version="s3v4",
-    s3={"addressing_style": "path"},
     retries={"mode": "standard", "total_max_attempts": 2},
     connect_timeout=3,
     read_timeout=30,
@@ -36,22 +34,16 @@ _CONFIG = Config(
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 
 
-@dataclass(frozen=True)
-class Link:
-    """A signed address that works until `expires`. Made on demand, never stored."""
-
-    url: str
-    expires: datetime
-
-
 class Storage:
     """The bucket of the deployment."""
 
     def __init__(self, settings: Settings) -> None:
         self.bucket = settings.s3_bucket
-        self._link_seconds = settings.link_seconds
-        self._client = _client(settings, settings.s3_endpoint_url)
-        self._signer = _client(settings, settings.s3_public_endpoint_url or settings.s3_endpoint_url)
+        config = _CONFIG.merge(Config(s3={"addressing_style": settings.s3_addressing_style.value}))
+        endpoint, region = settings.s3_endpoint_url, settings.s3_region
+        self._client = boto3.Session().client("s3", endpoint_url=endpoint, region_name=region, config=config)
+        public_endpoint = settings.s3_public_endpoint_url or endpoint
+        self._signer = LinkSigner(boto3.Session(), public_endpoint, region, config, settings.link_seconds)
 
     def close(self) -> None:
         self._client.close()
@@ -97,19 +89,13 @@ class Storage:
             "ResponseContentType": content_type,
             "ResponseContentDisposition": f'inline; filename="{name}"',
         }
-        expires = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=self._link_seconds)
         with _mapped(f"sign a link for {key}"):
-            url = self._signer.generate_presigned_url("get_object", Params=parameters, ExpiresIn=self._link_seconds)
-        return Link(url, expires)
+            return self._signer.sign(parameters)
 
     def check(self) -> None:
         """Raises `StorageUnavailableError` unless the bucket can be listed."""
         with _mapped(f"list the bucket {self.bucket}"):
             self._client.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
-
-
-def _client(settings: Settings, endpoint_url: str | None) -> Any:
-    return boto3.client("s3", endpoint_url=endpoint_url, region_name=settings.s3_region, config=_CONFIG)
 
 
 @contextmanager

@@ -28,22 +28,23 @@ from darkroom_gateway.storage import Storage
 STATUS_PATHS = {Kind.TRAIN: "/result", Kind.GENERATE: "/images"}
 
 
-def status_url(kind: Kind, task_id: str) -> str:
-    return f"{STATUS_PATHS[kind]}?{urlencode({'task_id': task_id})}"
+def status_url(job: Job, root_path: str) -> str:
+    return f"{root_path}{STATUS_PATHS[job.kind]}?{urlencode({'task_id': job.name})}"
 
 
-def events_url(kind: Kind, task_id: str) -> str:
-    return f"/jobs/{task_id}/events?{urlencode({'kind': kind.value})}"
+def events_url(job: Job, root_path: str) -> str:
+    return f"{root_path}/jobs/{job.name}/events?{urlencode({'kind': job.kind.value})}"
 
 
-def accepted(job: Job) -> TaskAccepted:
+def accepted(job: Job, root_path: str) -> TaskAccepted:
+    """`root_path` is the prefix under which a proxy publishes the gateway, or empty; links begin with it."""
     return TaskAccepted(
         task_id=job.name,
         kind=job.kind,
         model_id=job.spec.model_id,
-        status_url=status_url(job.kind, job.name),
-        job_url=f"/jobs/{job.name}?{urlencode({'kind': job.kind.value})}",
-        events_url=events_url(job.kind, job.name),
+        status_url=status_url(job, root_path),
+        job_url=f"{root_path}/jobs/{job.name}?{urlencode({'kind': job.kind.value})}",
+        events_url=events_url(job, root_path),
     )
 
 
@@ -52,7 +53,7 @@ def phase_of(job: Job) -> Phase:
     return job.status.phase or Phase.QUEUED
 
 
-def job_answer(job: Job) -> JobAnswer:
+def job_answer(job: Job, root_path: str) -> JobAnswer:
     """A job of either kind, without its files, as it is told now."""
     status = job.status
     return JobAnswer(
@@ -74,22 +75,22 @@ def job_answer(job: Job) -> JobAnswer:
         failure=_failure(job),
         remarks=[RemarkAnswer(reason=each.reason, message=each.message) for each in status.remarks or ()],
         conditions=_conditions(job),
-        status_url=status_url(job.kind, job.name),
-        events_url=events_url(job.kind, job.name),
+        status_url=status_url(job, root_path),
+        events_url=events_url(job, root_path),
     )
 
 
-def training_answer(job: Job, storage: Storage) -> TrainingAnswer:
+def training_answer(job: Job, storage: Storage, root_path: str) -> TrainingAnswer:
     files = _files(job, storage)
     lora = next((file for file in files if file.name == LORA_FILE), None)
-    return TrainingAnswer(**_shared(job), lora=lora, files=files)
+    return TrainingAnswer(**_shared(job, root_path), lora=lora, files=files)
 
 
-def images_answer(job: Job, storage: Storage) -> ImagesAnswer:
+def images_answer(job: Job, storage: Storage, root_path: str) -> ImagesAnswer:
     files = _files(job, storage)
     images = [file for file in files if file.content_type.startswith("image/")]
     video = next((file for file in files if file.content_type.startswith("video/")), None)
-    return ImagesAnswer(**_shared(job), images=images, video=video, files=files)
+    return ImagesAnswer(**_shared(job, root_path), images=images, video=video, files=files)
 
 
 def progress_answer(progress: ProgressStatus | ProgressEvent) -> ProgressAnswer:
@@ -105,8 +106,8 @@ def progress_answer(progress: ProgressStatus | ProgressEvent) -> ProgressAnswer:
     )
 
 
-def _shared(job: Job) -> dict[str, object]:
-    answer = job_answer(job)
+def _shared(job: Job, root_path: str) -> dict[str, object]:
+    answer = job_answer(job, root_path)
     return {name: getattr(answer, name) for name in JobAnswer.model_fields}
 
 

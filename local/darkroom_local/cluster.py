@@ -27,6 +27,7 @@ from darkroom_local.programs import (
     operator_program,
     runner_environment,
     s3_program,
+    write_runner_template,
 )
 from darkroom_local.redis_server import redis_program
 from darkroom_local.state import StateDir, write_private
@@ -179,6 +180,7 @@ class LocalCluster:
         self.connection = read_kubeconfig(layout.state.kubeconfig)
         self.supervisor.call(self._prepare())
         layout.storage.fill()
+        write_runner_template(layout)
         self.supervisor.start(node_program(layout), operator_program(layout), gateway_program(layout))
 
     async def _prepare(self) -> None:

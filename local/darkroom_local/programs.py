@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import yaml
+
 from darkroom_contract import environment
-from darkroom_local.node.settings import GPU_RESOURCE, NodeSettings
+from darkroom_local.node.settings import GPU_RESOURCE, TOLERATION, NodeSettings
 from darkroom_local.probes import HttpProbe
 from darkroom_local.redis_server import redis_url
 from darkroom_local.state import Settings, StateDir
@@ -63,6 +65,11 @@ class Layout:
     def node_dir(self) -> Path:
         return self.state.root / "node"
 
+    @property
+    def runner_template(self) -> Path:
+        """What is told to the operator of its pods; written by `write_runner_template`."""
+        return self.state.root / "runner-template.yaml"
+
 
 def apiserver_program(layout: Layout, token_file: Path) -> Program:
     port = layout.settings.ports.apiserver
@@ -106,6 +113,12 @@ def node_program(layout: Layout) -> Program:
     )
 
 
+def write_runner_template(layout: Layout) -> None:
+    """Runs, and they alone, tolerate the taint of the local node."""
+    document = {"spec": {"tolerations": [TOLERATION]}}
+    layout.runner_template.write_text(yaml.safe_dump(document), encoding="utf-8")
+
+
 def operator_program(layout: Layout) -> Program:
     port = layout.settings.ports.operator
     own = {
@@ -113,6 +126,7 @@ def operator_program(layout: Layout) -> Program:
         "DARKROOM_NAMESPACE": layout.namespace,
         "DARKROOM_RUNNER_IMAGE": RUNNER_IMAGE,
         "DARKROOM_RUNNER_SECRET": RUNNER_SECRET,
+        "DARKROOM_RUNNER_TEMPLATE": str(layout.runner_template),
         "DARKROOM_GPU_RESOURCE": GPU_RESOURCE,
         "DARKROOM_DEFAULT_BASE_MODEL": SDXL,
         "DARKROOM_DEFAULT_VIDEO_BASE_MODEL": SVD,

@@ -1,7 +1,8 @@
 """The embedded S3 server: `python -m darkroom_local.s3 --data-dir DIR --port N`.
 
-Started by cluster.py. nanio does the work: it keeps objects as plain files and checks signatures and expiry. Some of S3
-it gets wrong without saying so; `Guard` answers 501 to those requests, so that nobody builds on them.
+Started by cluster.py. nanio does the work: it keeps objects as plain files and checks signatures and expiry. Listings
+and byte ranges are ours (s3_listing.py, s3_ranges.py). Some of S3 nanio gets wrong without saying so; `Guard` answers
+501 to those requests, so that nobody builds on them.
 Credentials come in `NANIO_ACCESS_KEY` and `NANIO_SECRET_KEY`: a command line can be read by every user of the machine.
 """
 
@@ -13,20 +14,34 @@ from typing import Any
 import uvicorn
 from nanio.app import build_app
 from nanio.config import Settings
+from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from darkroom_local import s3_listing, s3_ranges
+from darkroom_local.s3_errors import error_answer
+
 HEALTH_PATH = "/.health"
 """No bucket can have this name: names begin with a letter or a digit."""
 
+RESPONSE_OVERRIDES = {
+    f"response-{header}": header
+    for header in (
+        *("content-disposition", "content-type", "content-encoding"),
+        *("content-language", "cache-control", "expires"),
+    )
+}
+"""Parameters of a signed link by which it sets headers of its answer."""
+
 SERVED_QUERIES = frozenset(
     {
-        *("list-type", "prefix", "delimiter", "encoding-type", "start-after", "continuation-token", "max-keys"),
+        *("list-type", "prefix", "delimiter", "encoding-type", "start-after"),
+        *("continuation-token", "max-keys", "marker"),
         *("location", "uploads", "uploadId", "partNumber", "delete", "fetch-owner", "x-id"),
         *("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders"),
         *("X-Amz-Signature", "X-Amz-Security-Token", "X-Amz-Content-Sha256"),
-        *("response-content-disposition", "response-content-type"),
+        *RESPONSE_OVERRIDES,
     }
 )
 """Every other parameter names a feature that nanio ignores, and then treats the request as a plain read or write of the
@@ -40,11 +55,6 @@ IGNORED_HEADERS = (
 
 CONDITIONS = ("if-none-match", "if-match", "if-modified-since", "if-unmodified-since")
 """Refused for writes. A read may be answered in full, but for If-Match, which `Guard` checks itself."""
-
-RESPONSE_OVERRIDES = {
-    "response-content-disposition": "content-disposition",
-    "response-content-type": "content-type",
-}
 
 
 class Guard:
@@ -94,11 +104,25 @@ class _Amended:
 def _answer(method: str, path: str, query: QueryParams, headers: Headers) -> Response | None:
     if path == HEALTH_PATH:
         return PlainTextResponse("ok")
-    feature = unserved_feature(method, path, query, headers)
-    return None if feature is None else _not_implemented(feature)
+    unusable = next((name for name in RESPONSE_OVERRIDES if not _fits_a_header(query.get(name, ""))), None)
+    if unusable is not None:
+        return _refusal(400, "InvalidArgument", f"{unusable} holds what no header can.")
+    feature = unserved_feature(method, query, headers)
+    if feature is not None:
+        return _refusal(501, "NotImplemented", f"The embedded S3 server does not serve {feature}.")
+    return None
 
 
-def unserved_feature(method: str, path: str, query: QueryParams, headers: Headers) -> str | None:
+def _refusal(status: int, code: str, message: str) -> Response:
+    """The connection is closed, as the body of the request was not read."""
+    return error_answer(status, code, message, {"Connection": "close"})
+
+
+def _fits_a_header(value: str) -> bool:
+    return all(" " <= each <= "\xff" and each != "\x7f" for each in value)
+
+
+def unserved_feature(method: str, query: QueryParams, headers: Headers) -> str | None:
     """The part of a request that this server gets wrong, or None when it serves the request rightly."""
     for name in query:
         if name not in SERVED_QUERIES:
@@ -108,25 +132,18 @@ def unserved_feature(method: str, path: str, query: QueryParams, headers: Header
         if name in headers:
             return f"the header {name}"
     asked_range = headers.get("range", "")
-    if asked_range.startswith("bytes=-") or "," in asked_range:
+    if "," in asked_range:
         return f"the range {asked_range}"
-    return _unserved_operation(method, path, query)
-
-
-def _unserved_operation(method: str, path: str, query: QueryParams) -> str | None:
     if method == "POST" and not {"delete", "uploads", "uploadId"} & set(query):
         return "uploads by POST policy"
-    of_bucket = path.strip("/").count("/") == 0 and path != "/"
-    if method == "GET" and of_bucket and not {"list-type", "location", "uploads"} & set(query):
-        return "version 1 of ListObjects"
     return None
 
 
-def _not_implemented(feature: str) -> Response:
-    """S3's own error document. The connection is closed, as the body of the request was not read."""
-    text = f"The embedded S3 server does not serve {feature}.".replace("&", "&amp;").replace("<", "&lt;")
-    body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>NotImplemented</Code><Message>{text}</Message></Error>'
-    return Response(body, status_code=501, media_type="application/xml", headers={"Connection": "close"})
+def make_app(data_dir: Path, port: int) -> ASGIApp:
+    """The server: the guard, then nanio's signatures, then our routes and nanio's."""
+    app: Starlette = build_app(Settings(data_dir=data_dir, host="127.0.0.1", port=port))
+    app.router.routes[:0] = [*s3_listing.routes(), *s3_ranges.routes()]
+    return Guard(app)
 
 
 def main() -> None:
@@ -135,8 +152,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     arguments = parser.parse_args()
     arguments.data_dir.mkdir(parents=True, exist_ok=True)
-    settings = Settings(data_dir=arguments.data_dir.resolve(), host="127.0.0.1", port=arguments.port)
-    app = Guard(build_app(settings))
+    app = make_app(arguments.data_dir.resolve(), arguments.port)
     uvicorn.run(app, host="127.0.0.1", port=arguments.port, log_level="warning", access_log=False, lifespan="off")
 
 

@@ -107,6 +107,18 @@ class Leadership:
         """Whether to act: its term is young enough."""
         return self._monotonic() < self._until
 
+    async def announce(self) -> None:
+        """At the start, before anything is listed: log who leads, so that a candidate that waits says for whom."""
+        try:
+            async with asyncio.timeout(self._settings.renew_seconds):
+                term: Term | None = read_term(await self._cluster.get_lease(LEASE))
+        except NotFoundError:
+            term = None
+        except (ApiError, TimeoutError) as error:
+            self._say(f"{self._identity} starts, and can't read the Lease {LEASE} yet: {error or 'no answer'}")
+            return
+        self._say(self._waiting(term))
+
     async def run(self, gained: Callable[[], None]) -> None:
         """For ever; `gained` is called whenever a term of its own has begun."""
         while True:
@@ -171,7 +183,17 @@ class Leadership:
     def _standing(self) -> str:
         if self.leads():
             return f"{self._identity} leads"
-        return f"{self._identity} follows {self._term.holder if self._term else None}"
+        return self._waiting(self._term)
+
+    def _waiting(self, term: Term | None) -> str:
+        """What a candidate waits for. The same text for as long as it is the same holder."""
+        if term is None or term.holder in (None, self._identity):
+            return (
+                f"{self._identity} waits for the lead: nobody else holds the Lease {LEASE}, it is claimed in a moment"
+            )
+        seconds = term.seconds or self._settings.lease_seconds
+        held = f"{term.holder} holds the Lease {LEASE} until it fails to renew it for {seconds:g} s"
+        return f"{self._identity} waits for the lead: {held}"
 
     def _say(self, what: str) -> None:
         """Once, not every second."""

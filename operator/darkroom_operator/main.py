@@ -122,6 +122,7 @@ async def _act(settings: Settings, watching: Watching) -> None:
         progress = ProgressReader(settings.redis_url, cache, reconciler.wake) if settings.redis_url else None
         metrics.registry.register(Gauges(lambda: cache.world(clock.now(), settings.slots), leadership.leads))
         async with _served(reconciler, watches, resync, metrics, settings):
+            await leadership.announce()
             await _wait_for_kinds(cluster, reconciler)
             await resync.begin(reconciler.live)
             _collect_less()

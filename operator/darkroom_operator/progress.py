@@ -13,7 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from darkroom_contract.progress import STREAM_FIELD, ProgressEvent, stream_name
+from darkroom_contract.progress import STREAM_FIELD, ProgressEvent, read_stream_entries, stream_name
 from darkroom_operator.cache import Cache
 from darkroom_operator.errors import SettingsError
 
@@ -32,7 +32,7 @@ class ProgressReader:
         self._cache = cache
         self._changed = changed
         self._warned = False
-        self._unreadable: bytes | str | None = None
+        self._unreadable: str | None = None
         try:
             self._redis = Redis.from_url(
                 url,
@@ -40,8 +40,12 @@ class ProgressReader:
                 socket_connect_timeout=TIMEOUT_SECONDS,
                 retry=Retry(NoBackoff(), 0),
                 decode_responses=True,
+                encoding_errors="replace",
             )
-        except ValueError as error:
+            # Connects to nothing, yet finds the faults of the query that redis-py would raise with the first command.
+            pool = self._redis.connection_pool
+            pool.connection_class(**pool.connection_kwargs).encoder.encode("")  # type: ignore[no-untyped-call]
+        except (ValueError, TypeError, LookupError, RedisError) as error:
             raise SettingsError(f"DARKROOM_REDIS_URL can't be used: {error}") from error
 
     async def run(self) -> None:
@@ -60,18 +64,18 @@ class ProgressReader:
             for uid in holders:
                 await self._read(uid)
             self._warned = False
-        except (RedisError, OSError, TimeoutError, UnicodeDecodeError) as error:
+        except (RedisError, OSError, TimeoutError, ValueError) as error:
             if not self._warned:
                 log.warning("no live progress while Redis can't be reached: %s", error)
             self._warned = True
 
     async def _read(self, uid: str) -> None:
-        newest = await self._redis.xrevrange(stream_name(uid), count=1)
+        newest = read_stream_entries(await self._redis.xrevrange(stream_name(uid), count=1))
         if not newest:
             return
         entry, fields = newest[0]
         try:
-            event = ProgressEvent.model_validate_json((fields or {})[STREAM_FIELD])
+            event = ProgressEvent.model_validate_json(fields[STREAM_FIELD])
         except (ValidationError, KeyError) as error:
             if entry != self._unreadable:
                 log.warning("progress of %s can't be read: %s", uid, error)

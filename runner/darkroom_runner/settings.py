@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from darkroom_contract import environment as names
+from darkroom_contract.s3 import AddressingStyle, read_addressing_style, read_endpoint_url, require_host_for
 from darkroom_runner.errors import InvalidRunError
 
 DEFAULT_TERMINATION_MESSAGE_PATH = "/dev/termination-log"
@@ -31,19 +32,29 @@ class Settings:
     s3_region: str
     redis_url: str | None
     """None: progress goes to the log only."""
+    s3_addressing_style: AddressingStyle = AddressingStyle.PATH
+    """Where the bucket stands in addresses."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Raises `InvalidRunError` when something that every run needs is missing."""
+        """Raises `InvalidRunError` when something that every run needs is missing or can't be used."""
         scratch, root = environment.get(names.SCRATCH_DIR), environment.get(names.MODEL_ROOT)
+        bucket = _required(environment, names.S3_BUCKET)
+        try:
+            endpoint_url = read_endpoint_url(names.S3_ENDPOINT_URL, environment.get(names.S3_ENDPOINT_URL))
+            style = read_addressing_style(environment.get(names.S3_ADDRESSING_STYLE))
+            require_host_for(style, bucket, endpoint_url)
+        except ValueError as error:
+            raise InvalidRunError(str(error)) from None
         return cls(
             run=_required(environment, names.RUN),
             scratch_dir=Path(scratch) if scratch else None,
             model_root=Path(root) if root else None,
-            s3_endpoint_url=environment.get(names.S3_ENDPOINT_URL) or None,
-            s3_bucket=_required(environment, names.S3_BUCKET),
+            s3_endpoint_url=endpoint_url,
+            s3_bucket=bucket,
             s3_region=environment.get(names.S3_REGION) or DEFAULT_REGION,
             redis_url=environment.get(names.REDIS_URL) or None,
+            s3_addressing_style=style,
         )
 
 

@@ -21,9 +21,8 @@ from darkroom_runner.settings import Settings
 log = logging.getLogger(__name__)
 
 _CONFIG = Config(
-    # boto3 would sign with SigV2 for some custom endpoints, and name buckets in the host.
+    # boto3 would sign with SigV2 for some custom endpoints.
     signature_version="s3v4",
-    s3={"addressing_style": "path"},
     retries={"mode": "standard", "total_max_attempts": 4},
     connect_timeout=5,
     read_timeout=60,
@@ -64,8 +63,11 @@ class Storage:
 
     def __init__(self, settings: Settings) -> None:
         self.bucket = settings.s3_bucket
-        self._client = boto3.client(
-            "s3", endpoint_url=settings.s3_endpoint_url, region_name=settings.s3_region, config=_CONFIG
+        self._client = boto3.Session().client(
+            "s3",
+            endpoint_url=settings.s3_endpoint_url,
+            region_name=settings.s3_region,
+            config=_CONFIG.merge(Config(s3={"addressing_style": settings.s3_addressing_style.value})),
         )
 
     def read(self, key: str) -> bytes | None:

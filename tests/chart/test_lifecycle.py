@@ -172,6 +172,43 @@ def printer_columns(installation: Installation) -> list[Json]:
     return columns
 
 
+@pytest.mark.parametrize("component", ["gateway", "operator"])
+def test_what_was_scaled_by_hand_is_in_the_way_of_an_upgrade_and_docs_tell_the_ways_out(
+    installation: Installation, component: str
+) -> None:
+    """docs/operations/upgrade.md, "After kubectl scale, patch or edit"."""
+    installation.install()
+    scale_by_hand(installation, component, 3)
+
+    with pytest.raises(helm_python.HelmError, match=r'conflict with "kubectl": .spec.replicas'):
+        installation.upgrade()
+    assert replicas(installation, component) == 3
+
+    installation.upgrade(**{component: {"replicas": 3}})
+    assert replicas(installation, component) == 3
+    scale_by_hand(installation, component, 4)
+    installation.upgrade(**{component: {"replicas": None}})
+    assert replicas(installation, component) == 4
+    installation.upgrade(**{component: {"replicas": None}, "models": {"baseModel": "another"}})
+    assert replicas(installation, component) == 4
+    installation.upgrade_by_force(**{component: {"replicas": 2}})
+    assert replicas(installation, component) == 2
+    installation.upgrade(**{component: {"replicas": 1}})
+    assert replicas(installation, component) == 1
+
+
+def scale_by_hand(installation: Installation, component: str, number: int) -> None:
+    """As `kubectl scale` does, and as an autoscaler does under its own name."""
+    path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{RELEASE}-{component}?fieldManager=kubectl"
+    headers = {"Content-Type": "application/merge-patch+json"}
+    ok(installation.api.http.patch(path, json={"spec": {"replicas": number}}, headers=headers))
+
+
+def replicas(installation: Installation, component: str) -> int:
+    found: int = deployments(installation)[f"{RELEASE}-{component}"]["replicas"]
+    return found
+
+
 def test_keys_are_the_users_once_they_are_made(installation: Installation) -> None:
     """Neither an upgrade nor a rollback brings back one that was taken out."""
     release = installation.install()

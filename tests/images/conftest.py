@@ -92,7 +92,7 @@ def build(engine: Engine, base: str) -> Callable[..., Image]:
         given = [*command, image, "--", f"--build-arg=BASE={base}", *more]
         done = subprocess.run(given, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert done.returncode == 0, done.stdout[-8000:]
-        return engine.image(f"darkroom-{image}:{tag}")
+        return engine.image(f"docker.io/library/darkroom-{image}:{tag}")
 
     return build
 

@@ -5,6 +5,7 @@ Every request of theirs passes a proxy that writes it down.
 
 import base64
 import contextlib
+import json
 import secrets
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import boto3
 import helm_python
 import httpx
+from helm_python import _native
 
 from darkroom_local.ports import free_ports
 from darkroom_local.tether import tethered
@@ -113,6 +115,13 @@ class Installation:
 
     def upgrade(self, **values: Any) -> None:
         self.config.upgrade(str(CHART), RELEASE, self.values(**values))
+
+    def upgrade_by_force(self, **values: Any) -> None:
+        """As `helm upgrade --force-conflicts`: an option of Helm's that helm_python's own method does not hand on."""
+        config = self.config
+        arguments = [config._raw(), config._context_arg(None), *config._chart_args(str(CHART)), RELEASE]
+        options = json.dumps({"force_conflicts": True})
+        _native.call_string("helm_upgrade", *arguments, json.dumps(self.values(**values)), options)
 
     def key(self, name: str = "default") -> str:
         data = self.api.read("secrets", f"{RELEASE}-api-keys")["data"]

@@ -3,12 +3,16 @@
 import http.client
 import os
 import pathlib
+import signal
 import sys
 import time
 
 HOST, PORT = os.environ["GATEWAY_HOST"], int(os.environ["GATEWAY_PORT"])
 KEYS_DIR = os.environ.get("KEYS_DIR")
 TRIES, WAIT_SECONDS = 30, 5
+
+# The first process of a container gets no signal that it does not handle.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("asked to end"))
 
 
 def ask(path: str, headers: dict[str, str]) -> tuple[int, str]:

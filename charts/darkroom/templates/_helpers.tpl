@@ -112,6 +112,12 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
+{{/* The path under which an Ingress publishes the gateway, without a slash at its end; empty for the root. */}}
+{{- define "darkroom.rootPath" -}}
+{{- if .Values.gateway.ingress.enabled }}{{ .Values.gateway.ingress.path | trimSuffix "/" }}
+{{- end }}
+{{- end }}
+
 {{- define "darkroom.s3Secret" -}}
 {{- if .Values.tryout.s3.enabled }}{{ include "darkroom.fullname" . }}-s3
 {{- else }}{{ .Values.storage.s3.existingSecret }}

@@ -43,7 +43,7 @@ def generate_lora(
 @router.get("/images", responses=responses(404, 422, 503), response_model_exclude_none=True)
 def images(task_id: TaskIdInQuery, services: ServicesOfApp) -> ImagesAnswer:
     """How a generation goes; once it has succeeded, links to its pictures and its video."""
-    return images_answer(services.jobs.find(task_id, Kind.GENERATE), services.storage)
+    return images_answer(services.jobs.find(task_id, Kind.GENERATE), services.storage, services.root_path)
 
 
 def _submit(
@@ -53,6 +53,6 @@ def _submit(
     idempotency_key: str | None,
     key_name: str | None,
 ) -> TaskAccepted:
-    answer = accepted(services.generation.submit(parameters, idempotency_key, key_name))
+    answer = accepted(services.generation.submit(parameters, idempotency_key, key_name), services.root_path)
     response.headers["Location"] = answer.status_url
     return answer

@@ -16,8 +16,8 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/", include_in_schema=False)
-async def root() -> RedirectResponse:
-    return RedirectResponse("/docs")
+async def root(services: ServicesOfApp) -> RedirectResponse:
+    return RedirectResponse(services.root_path + "/docs")
 
 
 @router.get("/healthz")

@@ -41,13 +41,13 @@ def list_jobs(
 ) -> JobList:
     """Jobs of both kinds, newest first."""
     found = services.jobs.list(kind, phase, submitted_by)
-    return JobList(jobs=[job_answer(job) for job in found[:limit]], total=len(found))
+    return JobList(jobs=[job_answer(job, services.root_path) for job in found[:limit]], total=len(found))
 
 
 @router.get("/jobs/{task_id}", responses=responses(404, 409, 422, 503), response_model_exclude_none=True)
 def get_job(task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQuery = None) -> JobAnswer:
     """One job of either kind."""
-    return job_answer(services.jobs.find(task_id, kind))
+    return job_answer(services.jobs.find(task_id, kind), services.root_path)
 
 
 @router.delete(
@@ -64,7 +64,7 @@ def delete_job(task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQuery
     job = services.jobs.delete(task_id, kind)
     if job is None:
         return Response(status_code=204)
-    body = job_answer(job).model_dump_json(exclude_none=True)
+    body = job_answer(job, services.root_path).model_dump_json(exclude_none=True)
     return Response(body, status_code=202, media_type="application/json")
 
 

@@ -51,7 +51,8 @@ async def train(
     idempotency_key: IdempotencyKey = None,
 ) -> TaskAccepted:
     """Learn a subject from photos: an SDXL DreamBooth LoRA, kept under `model_id`."""
-    answer = accepted(await services.training.submit(parameters, request, idempotency_key, key_name))
+    job = await services.training.submit(parameters, request, idempotency_key, key_name)
+    answer = accepted(job, services.root_path)
     response.headers["Location"] = answer.status_url
     return answer
 
@@ -59,4 +60,4 @@ async def train(
 @router.get("/result", responses=responses(404, 422, 503), response_model_exclude_none=True)
 def result(task_id: TaskIdInQuery, services: ServicesOfApp) -> TrainingAnswer:
     """How a training goes; once it has succeeded, links to its weights."""
-    return training_answer(services.jobs.find(task_id, Kind.TRAIN), services.storage)
+    return training_answer(services.jobs.find(task_id, Kind.TRAIN), services.storage, services.root_path)

@@ -52,7 +52,7 @@ class Node:
             self._tasks.create_task(Binder(self._client, self.settings).run(), name="binder")
 
     async def stop(self) -> None:
-        """Let runs save their state and leave, kill those that do not, and tell what can be told."""
+        """Let runs save their state and leave, kill those that do not, tell what can be told, and remove the node."""
         for worker in self._workers.values():
             worker.shut_down(self.settings.shutdown_grace_seconds)
         with contextlib.suppress(TimeoutError, ApiError, httpx.TransportError):
@@ -62,6 +62,9 @@ class Node:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 await asyncio.gather(*(worker.told() for worker in self._workers.values()))
+        with contextlib.suppress(TimeoutError, ApiError, httpx.TransportError):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                await self._registration.remove()
 
     def close(self) -> None:
         """After `run` has ended."""

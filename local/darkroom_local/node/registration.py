@@ -1,4 +1,7 @@
-"""Makes this machine known as a Node, and keeps it so. Run by `node.py` for as long as the node lives."""
+"""Makes this machine known as a Node, keeps it so, and takes it away at the end. Run by `node.py` as long as it lives.
+
+The node is tainted, so that a scheduler puts nothing there but runs of the operator that tolerates it.
+"""
 
 import asyncio
 import logging
@@ -10,7 +13,7 @@ import httpx
 
 from darkroom_local.errors import ApiError, ConflictError, NotFoundError
 from darkroom_local.kube import Json, KubeClient
-from darkroom_local.node.settings import GPU_RESOURCE, NodeSettings
+from darkroom_local.node.settings import GPU_RESOURCE, TAINT, NodeSettings
 from darkroom_local.node.statuses import now
 
 log = logging.getLogger(__name__)
@@ -30,17 +33,25 @@ class Registration:
         self._client = client
         self._settings = settings
         self._path = f"/api/v1/nodes/{settings.name}"
+        self._lease_path = f"{LEASES_PATH}/{settings.name}"
+        self._uids: dict[str, str] = {}
+        """Of our own Node and Lease, by path."""
+        self._turn = asyncio.Lock()
+        self._leaving = False
 
     async def run(self) -> None:
-        """For ever; whatever fails is tried again at the next turn."""
+        """Until the node is withdrawn; whatever fails is tried again at the next turn."""
         clock = asyncio.get_running_loop().time
         status_due = clock()
         while True:
             try:
-                if clock() >= status_due:
-                    await self._register()
-                    status_due = clock() + STATUS_INTERVAL_SECONDS
-                await self._renew_lease()
+                async with self._turn:
+                    if self._leaving:
+                        return
+                    if clock() >= status_due:
+                        await self._register()
+                        status_due = clock() + STATUS_INTERVAL_SECONDS
+                    await self._renew_lease()
             except (ApiError, httpx.TransportError) as error:
                 log.warning("the node can't be kept registered: %s", error)
                 status_due = clock()
@@ -50,15 +61,35 @@ class Registration:
 
     async def withdraw(self) -> None:
         """Say that the node is about to be away, so that nothing new is bound to it."""
+        self._leaving = True
         condition = _ready("False", "NodeShutdown", "the node was told to stop")
         await self._client.patch(f"{self._path}/status", {"status": {"conditions": [condition]}})
 
+    async def remove(self) -> None:
+        """Delete the Node and its Lease, once its runs have ended. Another's of the same name are left alone."""
+        self._leaving = True
+        async with self._turn:
+            for path, uid in self._uids.items():
+                try:
+                    await self._client.delete(path, uid=uid, grace_seconds=0)
+                except (ConflictError, NotFoundError) as error:
+                    log.info("%s is not ours any more: %s", path, error)
+
     async def _register(self) -> None:
         try:
-            await self._client.create("/api/v1/nodes", self._node())
+            node = await self._client.create("/api/v1/nodes", self._node())
         except ConflictError:
-            log.debug("%s is registered already", self._settings.name)
+            node = await self._tainted(await self._client.get(self._path))
+        self._uids[self._path] = node["metadata"]["uid"]
         await self._client.patch(f"{self._path}/status", {"status": self._status()})
+
+    async def _tainted(self, node: Json) -> Json:
+        """A node that was registered before, with our taint beside those of others."""
+        taints = (node.get("spec") or {}).get("taints") or []
+        if any(each["key"] == TAINT["key"] and each["effect"] == TAINT["effect"] for each in taints):
+            return node
+        metadata = {name: node["metadata"][name] for name in ("uid", "resourceVersion")}
+        return await self._client.patch(self._path, {"metadata": metadata, "spec": {"taints": [*taints, TAINT]}})
 
     async def _renew_lease(self) -> None:
         lease = {
@@ -72,7 +103,8 @@ class Registration:
             },
         }
         try:
-            await self._client.apply(f"{LEASES_PATH}/{self._settings.name}", lease, MANAGER)
+            applied = await self._client.apply(self._lease_path, lease, MANAGER)
+            self._uids[self._lease_path] = applied["metadata"]["uid"]
         except NotFoundError:
             log.debug("this API server has no namespace kube-node-lease: nobody looks at leases there")
 
@@ -82,7 +114,8 @@ class Registration:
             "kubernetes.io/os": "linux",
             "kubernetes.io/arch": _architecture(),
         }
-        return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": self._settings.name, "labels": labels}}
+        metadata = {"name": self._settings.name, "labels": labels}
+        return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {"taints": [TAINT]}}
 
     def _status(self) -> Json:
         resources = {

@@ -8,6 +8,12 @@ GPU_RESOURCE = "darkroom.dev/gpu"
 keep, and would not be seen to be kept if the node kept it too."""
 
 
+TAINT = {"key": "darkroom.dev/local-node", "effect": "NoSchedule"}
+"""On the node: it runs processes, and other people's pods would hang there."""
+TOLERATION = {"key": TAINT["key"], "operator": "Exists", "effect": TAINT["effect"]}
+"""On the pods that it is for."""
+
+
 @dataclass(frozen=True)
 class NodeSettings:
     """One node."""

@@ -37,6 +37,7 @@ def test_requests_are_counted_by_template_and_not_by_name(guarded: Any, job_name
         assert guarded.http.get(path, headers=guarded.key("alice")).status_code == 404
     guarded.http.request("PROPFIND", "/docs")
     guarded.http.get("/healthz")
+    assert guarded.http.get(f"/jobs/{job_name}/", headers=guarded.key("alice")).is_redirect
     after = samples(guarded)
 
     def more(name: str, **labels: str) -> float:

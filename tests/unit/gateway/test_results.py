@@ -165,3 +165,21 @@ def test_an_unknown_task_is_404(http: httpx.Client) -> None:
 
 def test_each_path_knows_its_own_kind_only(http: httpx.Client, training: str) -> None:
     assert http.get("/images", params={"task_id": training}).status_code == 404
+
+
+def test_what_the_run_changed_is_told_in_every_answer(http: httpx.Client, cluster: Any, training: str) -> None:
+    remarks = [
+        {"reason": "PromptTruncated", "message": "The prompt has 93 tokens; CLIP reads 75."},
+        {"reason": "PhotosLeftOut", "message": "Left out IMG_1.raw: no picture."},
+    ]
+    cluster.create(Kind.GENERATE, f"{training}-images", {"prompt": "a dog"})
+    for kind, name in ((Kind.TRAIN, training), (Kind.GENERATE, f"{training}-images")):
+        cluster.set_status(kind, name, phase="Succeeded", remarks=remarks)
+
+    for path, name in (("/result", training), ("/images", f"{training}-images")):
+        assert http.get(path, params={"task_id": name}).json()["remarks"] == remarks
+        assert http.get(f"/jobs/{name}").json()["remarks"] == remarks
+
+
+def test_a_run_that_changed_nothing_has_no_remarks(http: httpx.Client, generation: str) -> None:
+    assert http.get("/images", params={"task_id": generation}).json()["remarks"] == []

@@ -218,6 +218,7 @@ def test_an_api_server_of_somebody_s_can_take_the_place_of_the_embedded_one(clus
         third = replace(second, state_dir=tmp_path / "third")
         with pytest.raises(LocalError, match="namespace elsewhere is used by another `darkroom up`"):
             LocalCluster(third).start()
+    assert other.layout.node_name not in run_kubectl(cluster.kubeconfig, "get", "nodes")
     with LocalCluster(third) as successor:
         assert task_id in run_kubectl(successor.kubeconfig, "get", "darkroom")
 

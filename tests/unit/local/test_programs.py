@@ -1,26 +1,47 @@
 """What the parts of the local cluster are told by their environment."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from darkroom_gateway.settings import BusyPolicy
 from darkroom_gateway.settings import Settings as GatewaySettings
-from darkroom_local.programs import Layout, gateway_program
+from darkroom_local.node.settings import TAINT
+from darkroom_local.programs import Layout, gateway_program, operator_program, write_runner_template
 from darkroom_local.state import Credentials, Ports, Settings, StateDir
+from darkroom_operator.settings import Settings as OperatorSettings
 
 
-@pytest.mark.parametrize("policy", BusyPolicy)
-def test_settings_of_the_gateway_that_somebody_chose_reach_it(tmp_path: Path, policy: BusyPolicy) -> None:
-    layout = Layout(
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(
         state=StateDir(tmp_path),
         settings=Settings(Ports(*range(9000, 9006)), Credentials("token", "access", "secret", "password")),
         namespace="studio",
         node_name="here",
         bin_dir=tmp_path,
         model_root=tmp_path,
-        gateway_environment={"DARKROOM_BUSY_POLICY": policy.value},
     )
+
+
+def test_runs_tolerate_the_taint_that_keeps_others_from_the_local_node(layout: Layout) -> None:
+    write_runner_template(layout)
+
+    settings = OperatorSettings.from_environment(operator_program(layout).environment)
+
+    [toleration] = settings.runner_template["spec"]["tolerations"]
+    assert (toleration["key"], toleration["effect"], toleration["operator"]) == (
+        TAINT["key"],
+        TAINT["effect"],
+        "Exists",
+    )
+    assert TAINT == {"key": "darkroom.dev/local-node", "effect": "NoSchedule"}
+
+
+@pytest.mark.parametrize("policy", BusyPolicy)
+def test_settings_of_the_gateway_that_somebody_chose_reach_it(layout: Layout, policy: BusyPolicy) -> None:
+    layout = replace(layout, gateway_environment={"DARKROOM_BUSY_POLICY": policy.value})
 
     told = GatewaySettings.from_environment(gateway_program(layout).environment)
 

@@ -263,3 +263,24 @@ def goes_on(turn: Any) -> bool:
     except StopIteration:
         return False
     return True
+
+
+class TestWhatIsLogged:
+    async def test_a_candidate_that_starts_says_at_once_for_whom_it_waits(
+        self, first: Candidate, second: Candidate, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO", logger="darkroom_operator.leadership")
+        await first.leadership.announce()
+        await first.turn()
+        await second.leadership.announce()
+        assert [record.message for record in caplog.records] == [
+            "first waits for the lead: nobody else holds the Lease darkroom-operator, it is claimed in a moment",
+            "second waits for the lead: first holds the Lease darkroom-operator until it fails to renew it for 5 s",
+        ]
+        assert not second.leadership.leads()
+
+    async def test_it_says_so_when_nobody_answers(self, second: Candidate, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("INFO", logger="darkroom_operator.leadership")
+        second.door.breaks = "lost"
+        await second.leadership.announce()
+        assert "second starts, and can't read the Lease darkroom-operator yet" in caplog.text

@@ -1,5 +1,6 @@
 """What the operator shows while it works: progress from Redis, and that it lives."""
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -13,6 +14,10 @@ from support.operator_processes import Namespace, Process, running, wait_until
 
 from darkroom_contract.progress import STREAM_FIELD, ProgressEvent, Stage, stream_name
 from darkroom_local.ports import free_ports
+from darkroom_operator.cache import Cache
+from darkroom_operator.errors import SettingsError
+from darkroom_operator.progress import ProgressReader
+from darkroom_operator.slot import Slot
 
 
 @pytest.fixture
@@ -107,3 +112,24 @@ def test_settings_that_can_t_be_used_end_it_with_one_line(
     wait_until(operator.ended, "it ends")
     assert words in operator.log()
     assert "Traceback" not in operator.log()
+
+
+@pytest.mark.parametrize("query", ["?protocol=2", "?protocol=3", "?legacy_responses=false"])
+async def test_progress_is_read_in_every_shape_of_answer(query: str, store: "redis.Redis") -> None:
+    event = ProgressEvent(attempt=1, stage=Stage.DENOISING, step=3, total=12, time=datetime.now(UTC))
+    store.xadd(stream_name("uid"), {STREAM_FIELD: event.model_dump_json(by_alias=True)})
+    cache, seen = Cache(), asyncio.Event()
+    cache.leases.put("lease", Slot(number=0, uid="lease", version="1", holder="uid"))
+    reader = asyncio.create_task(ProgressReader(url(store) + query, cache, seen.set).run())
+    try:
+        await asyncio.wait_for(seen.wait(), 30)
+    finally:
+        reader.cancel()
+        await asyncio.wait([reader])
+    assert cache.progress["uid"].step == 3
+
+
+@pytest.mark.parametrize("query", ["protocol=4", "nonsense=1", "encoding=utf-99", "socket_timeout=soon"])
+def test_an_address_of_redis_with_a_bad_query_is_refused_at_the_start(query: str) -> None:
+    with pytest.raises(SettingsError, match="DARKROOM_REDIS_URL can't be used"):
+        ProgressReader(f"redis://redis:6379/0?{query}", Cache(), lambda: None)

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.virtual_s3 import virtual_s3
 
 from darkroom_contract.outcome import Reason
-from darkroom_runner.errors import translate
+from darkroom_runner.errors import InvalidRunError, translate
+from darkroom_runner.settings import Settings
 from darkroom_runner.storage import Storage
 
 BUCKET = "darkroom"
@@ -43,3 +45,35 @@ def test_a_disk_that_is_full_is_told_as_such(storage: Storage) -> None:
         storage.download(BUCKET, "large", Path("/dev/full"))
 
     assert translate(failure.value).reason is Reason.DISK_FULL
+
+
+def test_storage_that_takes_virtual_hosted_addresses_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    back = tmp_path / "back"
+    with virtual_s3(monkeypatch) as server:
+        storage = Storage(
+            settings(DARKROOM_S3_ENDPOINT_URL=server.endpoint_url, DARKROOM_S3_ADDRESSING_STYLE="virtual")
+        )
+        storage.write("folder/a", b"content", "text/plain")
+        assert [each.name for each in storage.list_folder(BUCKET, "folder/")] == ["a"]
+        storage.download(BUCKET, "folder/a", back)
+    assert back.read_bytes() == b"content"
+    assert server.hosts == {f"{BUCKET}.{server.endpoint_url.removeprefix('http://')}"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DARKROOM_S3_ENDPOINT_URL", "https://example.com/s3"),
+        ("DARKROOM_S3_ENDPOINT_URL", "minio:9000"),
+        ("DARKROOM_S3_ADDRESSING_STYLE", "host"),
+    ],
+)
+def test_an_address_that_can_t_be_used_names_its_variable(name: str, value: str) -> None:
+    with pytest.raises(InvalidRunError, match=name):
+        settings(**{name: value})
+
+
+def settings(**environment: str) -> Settings:
+    return Settings.from_environment({"DARKROOM_RUN": "{}", "DARKROOM_S3_BUCKET": BUCKET, **environment})

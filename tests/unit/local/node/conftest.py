@@ -244,7 +244,7 @@ def _node(api: Api, folder: Path) -> Iterator[NodeUnderTest]:
     node.start()
     yield node
     node.close()
-    api.request("DELETE", f"/api/v1/nodes/{node.name}")
+    api.http.delete(f"/api/v1/nodes/{node.name}")
 
 
 @pytest.fixture(scope="package")

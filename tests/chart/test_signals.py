@@ -1,0 +1,66 @@
+"""Pods of ours that are no server end at SIGTERM, and not when their grace period does.
+
+The kernel hands the first process of a PID namespace only signals for which it has a handler. So a command must have
+one; that it is there is seen in /proc.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from support.chart import only_container, rendered
+from support.waiting import patience
+
+from darkroom_local.ports import free_ports
+
+MODEL_LOADER = Path(__file__).resolve().parents[2] / "docs" / "operations" / "model-loader.yaml"
+END_SECONDS = 2.0
+
+wait_until = patience(30)
+
+
+def handles(pid: int, number: signal.Signals) -> bool:
+    [caught] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt:")]
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
+def command_of(what: str) -> list[str]:
+    if what == "model-loader":
+        command: list[str] = only_container(yaml.safe_load(MODEL_LOADER.read_text(encoding="utf-8")))["command"]
+        return command
+    container = only_container(rendered("default").one("Pod", "darkroom-test"))
+    return [sys.executable, *container["command"][1:], *container["args"]]
+
+
+@pytest.fixture(params=["model-loader", "helm test"])
+def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]]:
+    """The command of a pod, in a process group of its own."""
+    [nobody] = free_ports(1)
+    environment = {"PATH": os.environ["PATH"], "GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": str(nobody)}
+    started = subprocess.Popen(command_of(request.param), env=environment, start_new_session=True)
+    yield started
+    if started.poll() is None:
+        os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
+
+
+def test_it_ends_at_sigterm_with_all_that_it_started(process: subprocess.Popen[bytes]) -> None:
+    wait_until(lambda: handles(process.pid, signal.SIGTERM), "SIGTERM is handled")
+
+    process.terminate()
+
+    assert process.wait(END_SECONDS) in (0, 1)
+    wait_until(lambda: not group_lives(process.pid), "its children have ended")
+
+
+def group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

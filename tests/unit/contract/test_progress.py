@@ -1,0 +1,38 @@
+"""Entries of a stream are read from every shape in which redis-py answers."""
+
+import pytest
+
+from darkroom_contract.progress import read_stream_entries
+
+PAIRS = [("1-1", {"event": "a"}), ("1-2", {"event": "b"})]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [["s", PAIRS]],
+        {"s": [PAIRS]},
+        {"s": PAIRS},
+        PAIRS,
+        [(b"s", [(b"1-1", {b"event": b"a"}), (b"1-2", {b"event": b"b"})])],
+        {b"s": [[[b"1-1", {b"event": b"a"}], [b"1-2", {b"event": b"b"}]]]},
+    ],
+    ids=["protocol 2", "protocol 3", "not legacy", "a range", "bytes", "lists for pairs"],
+)
+def test_every_shape_gives_the_same_entries(answer: object) -> None:
+    assert read_stream_entries(answer) == PAIRS
+
+
+@pytest.mark.parametrize("answer", [None, [], {}, {"s": []}, {"s": [[]]}, [["s", []]]])
+def test_no_entries_are_no_entries_in_every_shape(answer: object) -> None:
+    assert read_stream_entries(answer) == []
+
+
+def test_a_deleted_entry_keeps_its_place() -> None:
+    assert read_stream_entries({"s": [[("1-1", None), PAIRS[1]]]}) == [("1-1", {}), PAIRS[1]]
+
+
+@pytest.mark.parametrize("answer", [1, "OK", ["s", 1], {"s": "x"}])
+def test_another_shape_is_refused(answer: object) -> None:
+    with pytest.raises(ValueError, match="entries came as"):
+        read_stream_entries(answer)

@@ -1,0 +1,56 @@
+"""What an address of Redis may ask of redis-py: every shape of answer is read, a bad query refused at the start."""
+
+import json
+from contextlib import closing
+
+import pytest
+import redis
+
+from darkroom_contract.progress import STREAM_FIELD, stream_name
+from darkroom_gateway.errors import SettingsError
+from darkroom_gateway.progress import BEGINNING, Progress
+from darkroom_gateway.settings import Settings
+
+EVENT = {"attempt": 1, "stage": "Denoising", "step": 3, "total": 9, "time": "2026-01-02T03:04:05Z"}
+
+QUERIES = ["", "?protocol=2", "?protocol=3", "?legacy_responses=false", "?protocol=3&legacy_responses=false"]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+async def test_progress_is_read_in_every_shape_of_answer(query: str, redis_url: str, job_name: str) -> None:
+    with closing(redis.Redis.from_url(redis_url)) as store:
+        for entry in ("1-1", "2-1"):
+            store.xadd(stream_name(job_name), {STREAM_FIELD: json.dumps(EVENT)}, id=entry)
+    progress = Progress(Settings(redis_url=redis_url + query))
+    try:
+        entries = await progress.read(job_name, BEGINNING, 1.0)
+        later = await progress.read(job_name, "2-1", 0.05)
+        unknown = await progress.read(f"no-{job_name}", BEGINNING, 0.0)
+    finally:
+        await progress.close()
+
+    assert [each.id for each in entries] == ["1-1", "2-1"]
+    assert [each.event is not None and each.event.step for each in entries] == [3, 3]
+    assert (later, unknown) == ([], [])
+
+
+async def test_an_entry_that_is_no_text_is_passed(redis_url: str, job_name: str) -> None:
+    with closing(redis.Redis.from_url(redis_url)) as store:
+        store.xadd(stream_name(job_name), {STREAM_FIELD: b"\xff\xfe"})
+        store.xadd(stream_name(job_name), {STREAM_FIELD: json.dumps(EVENT)})
+    progress = Progress(Settings(redis_url=redis_url))
+    try:
+        first, second = await progress.read(job_name, BEGINNING, 1.0)
+    finally:
+        await progress.close()
+
+    assert first.event is None
+    assert second.event is not None
+
+
+@pytest.mark.parametrize(
+    "query", ["protocol=4", "protocol=three", "nonsense=1", "ssl_cert_reqs=none", "encoding=utf-99", "db=x"]
+)
+def test_a_query_that_redis_py_would_refuse_later_is_refused_at_the_start(query: str) -> None:
+    with pytest.raises(SettingsError, match="DARKROOM_REDIS_URL is no address of a Redis"):
+        Progress(Settings(redis_url=f"redis://redis:6379/0?{query}"))
