@@ -119,7 +119,7 @@ async def _act(settings: Settings, watching: Watching) -> None:
         requests = Requests(cluster, cache, settings, clock.now, metrics, events)
         reconciler = Reconciler(cache, requests, settings, clock.now, leads=leadership.leads, metrics=metrics)
         resync = Resync(cluster, cache, watches, reconciler.wake)
-        progress = ProgressReader(settings.redis_url, cache, reconciler.wake) if settings.redis_url else None
+        progress = _progress_reader(settings, cache, reconciler, clock)
         metrics.registry.register(Gauges(lambda: cache.world(clock.now(), settings.slots), leadership.leads))
         async with _served(reconciler, watches, resync, metrics, settings):
             await leadership.announce()
@@ -144,6 +144,14 @@ async def _act(settings: Settings, watching: Watching) -> None:
                 raise
             finally:
                 await leadership.resign()
+
+
+def _progress_reader(
+    settings: Settings, cache: Cache, reconciler: Reconciler, clock: ServerClock
+) -> ProgressReader | None:
+    if settings.redis_url is None:
+        return None
+    return ProgressReader(settings.redis_url, cache, reconciler.wake, clock.now)
 
 
 def _collect_less() -> None:

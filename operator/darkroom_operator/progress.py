@@ -6,6 +6,7 @@ Redis is a live view that may vanish: then statuses show no progress, and nothin
 import asyncio
 import logging
 from collections.abc import Callable
+from datetime import datetime
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
@@ -15,6 +16,7 @@ from redis.exceptions import RedisError
 
 from darkroom_contract.progress import STREAM_FIELD, ProgressEvent, read_stream_entries, stream_name
 from darkroom_operator.cache import Cache
+from darkroom_operator.documents import aware
 from darkroom_operator.errors import SettingsError
 
 log = logging.getLogger(__name__)
@@ -27,8 +29,11 @@ TIMEOUT_SECONDS = 3.0
 class ProgressReader:
     """One task that looks at the streams of the jobs that hold slots."""
 
-    def __init__(self, url: str, cache: Cache, changed: Callable[[], None]) -> None:
-        """Raises `SettingsError` for an address that can't be one."""
+    def __init__(self, url: str, cache: Cache, changed: Callable[[], None], clock: Callable[[], datetime]) -> None:
+        """`clock` is the API server's. Raises `SettingsError` for an address that can't be one."""
+        self._clock = clock
+        self._newest: dict[str, str] = {}
+        """The id of the newest entry that was read, by the job's uid."""
         self._cache = cache
         self._changed = changed
         self._warned = False
@@ -60,6 +65,7 @@ class ProgressReader:
         holders = {slot.holder for slot in self._cache.leases.view.values() if slot.holder}
         for finished in self._cache.progress.keys() - holders:
             del self._cache.progress[finished]
+            self._newest.pop(finished, None)
         try:
             for uid in holders:
                 await self._read(uid)
@@ -74,6 +80,8 @@ class ProgressReader:
         if not newest:
             return
         entry, fields = newest[0]
+        if entry == self._newest.get(uid) and uid in self._cache.progress:
+            return
         try:
             event = ProgressEvent.model_validate_json(fields[STREAM_FIELD])
         except (ValidationError, KeyError) as error:
@@ -81,6 +89,7 @@ class ProgressReader:
                 log.warning("progress of %s can't be read: %s", uid, error)
             self._unreadable = entry
             return
-        if self._cache.progress.get(uid) != event:
-            self._cache.progress[uid] = event
-            self._changed()
+        self._newest[uid] = entry
+        # A node's clock may be ahead: an end that is counted from the future would never come nearer.
+        self._cache.progress[uid] = event.model_copy(update={"time": min(aware(event.time), self._clock())})
+        self._changed()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -29,6 +29,10 @@ def store(tmp_path: Path) -> Iterator["redis.Redis"]:
     with running(server), contextlib.closing(redis.Redis(port=port)) as client:
         wait_until(lambda: answers(client), "Redis answers")
         yield client
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 def answers(client: "redis.Redis") -> bool:
@@ -120,7 +124,7 @@ async def test_progress_is_read_in_every_shape_of_answer(query: str, store: "red
     store.xadd(stream_name("uid"), {STREAM_FIELD: event.model_dump_json(by_alias=True)})
     cache, seen = Cache(), asyncio.Event()
     cache.leases.put("lease", Slot(number=0, uid="lease", version="1", holder="uid"))
-    reader = asyncio.create_task(ProgressReader(url(store) + query, cache, seen.set).run())
+    reader = asyncio.create_task(ProgressReader(url(store) + query, cache, seen.set, now).run())
     try:
         await asyncio.wait_for(seen.wait(), 30)
     finally:
@@ -129,7 +133,21 @@ async def test_progress_is_read_in_every_shape_of_answer(query: str, store: "red
     assert cache.progress["uid"].step == 3
 
 
+async def test_an_event_from_a_node_whose_clock_is_ahead_is_of_the_present(store: "redis.Redis") -> None:
+    ahead = ProgressEvent(attempt=1, stage=Stage.DENOISING, step=3, total=12, time=now() + timedelta(minutes=15))
+    store.xadd(stream_name("uid"), {STREAM_FIELD: ahead.model_dump_json(by_alias=True)})
+    cache, seen = Cache(), asyncio.Event()
+    cache.leases.put("lease", Slot(number=0, uid="lease", version="1", holder="uid"))
+    reader = asyncio.create_task(ProgressReader(url(store), cache, seen.set, now).run())
+    try:
+        await asyncio.wait_for(seen.wait(), 30)
+    finally:
+        reader.cancel()
+        await asyncio.wait([reader])
+    assert cache.progress["uid"].time <= now()
+
+
 @pytest.mark.parametrize("query", ["protocol=4", "nonsense=1", "encoding=utf-99", "socket_timeout=soon"])
 def test_an_address_of_redis_with_a_bad_query_is_refused_at_the_start(query: str) -> None:
     with pytest.raises(SettingsError, match="DARKROOM_REDIS_URL can't be used"):
-        ProgressReader(f"redis://redis:6379/0?{query}", Cache(), lambda: None)
+        ProgressReader(f"redis://redis:6379/0?{query}", Cache(), lambda: None, now)
