@@ -199,8 +199,14 @@ class NodeUnderTest(Process):
         run: Interval = wait_until(lambda: self.run_of(pod), f"{pod} is on record")
         return run
 
+    def folder_of(self, uid: str, container: str = names.RUNNER_CONTAINER) -> Path:
+        return self.data_dir / "pods" / uid / "containers" / container
+
+    def log_of(self, uid: str, container: str = names.RUNNER_CONTAINER) -> Path:
+        return self.folder_of(uid, container) / "log"
+
     def await_log(self, uid: str, text: str) -> None:
-        log = self.data_dir / "pods" / uid / "log"
+        log = self.log_of(uid)
         wait_until(lambda: log.exists() and text in log.read_text(encoding="utf-8"), f"{text!r} in the log")
 
 
