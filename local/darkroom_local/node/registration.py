@@ -1,6 +1,7 @@
 """Makes this machine known as a Node, and keeps it so. Run by `node.py` for as long as the node lives."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import platform
@@ -15,9 +16,8 @@ from darkroom_local.node.statuses import now
 
 log = logging.getLogger(__name__)
 
-LEASE_INTERVAL_SECONDS = 10
 LEASE_SECONDS = 40
-"""As kubelets have them; after so long a node counts as lost."""
+"""As kubelets have it; after so long a node counts as lost."""
 STATUS_INTERVAL_SECONDS = 60
 LEASES_PATH = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 MANAGER = "darkroom-node"
@@ -30,6 +30,8 @@ class Registration:
         self._client = client
         self._settings = settings
         self._path = f"/api/v1/nodes/{settings.name}"
+        self._corrected = asyncio.Event()
+        self._registered = self._withdrawn = False
 
     async def run(self) -> None:
         """For ever; whatever fails is tried again at the next turn."""
@@ -46,10 +48,21 @@ class Registration:
                 status_due = clock()
                 await asyncio.sleep(1)
             else:
-                await asyncio.sleep(LEASE_INTERVAL_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._corrected.wait(), self._settings.heartbeat_seconds)
+                    status_due = clock()
+                self._corrected.clear()
+
+    def observe(self, node: Json | None) -> None:
+        """A node that was lost, or was deleted, says at once that it is back."""
+        conditions = ((node or {}).get("status") or {}).get("conditions") or []
+        is_lost = any(each["type"] == "Ready" and each["status"] == "Unknown" for each in conditions)
+        if (node is None or is_lost) and self._registered and not self._withdrawn:
+            self._corrected.set()
 
     async def withdraw(self) -> None:
         """Say that the node is about to be away, so that nothing new is bound to it."""
+        self._withdrawn = True
         condition = _ready("False", "NodeShutdown", "the node was told to stop")
         await self._client.patch(f"{self._path}/status", {"status": {"conditions": [condition]}})
 
@@ -59,6 +72,7 @@ class Registration:
         except ConflictError:
             log.debug("%s is registered already", self._settings.name)
         await self._client.patch(f"{self._path}/status", {"status": self._status()})
+        self._registered = True
 
     async def _renew_lease(self) -> None:
         lease = {

@@ -158,7 +158,7 @@ def runner_pod(name: str, *command: str, **spec: Any) -> Json:
 class NodeUnderTest(Process):
     """The node, its record, and the programs that its pods may run."""
 
-    def __init__(self, kubeconfig: Path, namespace: str, folder: Path) -> None:
+    def __init__(self, kubeconfig: Path, namespace: str, folder: Path, *options: str) -> None:
         self.data_dir, self.bin_dir = folder / "node", folder / "bin"
         self.name = f"node-{secrets.token_hex(4)}"
         self._earlier = 0
@@ -166,7 +166,7 @@ class NodeUnderTest(Process):
         (self.port,) = free_ports(1)
         command = ["-m", "darkroom_local.node", "--kubeconfig", str(kubeconfig), "--namespace", namespace]
         command += ["--name", self.name, "--data-dir", str(self.data_dir), "--bin-dir", str(self.bin_dir)]
-        command += ["--port", str(self.port), "--shutdown-grace-seconds", "1"]
+        command += ["--port", str(self.port), "--shutdown-grace-seconds", "1", *options]
         super().__init__(command, folder / "node.log", f"http://127.0.0.1:{self.port}/healthz")
 
     def program(self, name: str, body: str) -> None:
@@ -213,7 +213,7 @@ class NodeUnderTest(Process):
 class ApiServer(Process):
     """The embedded API server in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         token = secrets.token_hex(16)
         (port,) = free_ports(1)
         self.kubeconfig = folder / "kubeconfig"
@@ -221,7 +221,7 @@ class ApiServer(Process):
         (folder / "token").write_text(token, encoding="utf-8")
         (folder / "apiserver").mkdir()
         command = ["-m", "darkroom_local.apiserver", "--data-dir", str(folder / "apiserver")]
-        command += ["--port", str(port), "--token-file", str(folder / "token")]
+        command += ["--port", str(port), "--token-file", str(folder / "token"), *options]
         super().__init__(command, folder / "apiserver.log", f"http://127.0.0.1:{port}/readyz")
 
 
@@ -245,8 +245,8 @@ def _namespace(server: ApiServer) -> Iterator[Api]:
 
 
 @contextlib.contextmanager
-def _node(api: Api, folder: Path) -> Iterator[NodeUnderTest]:
-    node = NodeUnderTest(api.kubeconfig, api.namespace, folder)
+def _node(api: Api, folder: Path, *options: str) -> Iterator[NodeUnderTest]:
+    node = NodeUnderTest(api.kubeconfig, api.namespace, folder, *options)
     node.start()
     yield node
     node.close()
@@ -283,4 +283,25 @@ def own_api(api_server: ApiServer) -> Iterator[Api]:
 def own_node(own_api: Api, tmp_path: Path) -> Iterator[NodeUnderTest]:
     """A node for one test, which may kill it."""
     with _node(own_api, tmp_path) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def quick_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """One that counts a node as lost after two seconds."""
+    server = ApiServer(tmp_path_factory.mktemp("quick"), "--node-monitor-grace-seconds", "2")
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def quick_api(quick_server: ApiServer) -> Iterator[Api]:
+    with _namespace(quick_server) as api:
+        yield api
+
+
+@pytest.fixture
+def quick_node(quick_api: Api, tmp_path: Path) -> Iterator[NodeUnderTest]:
+    with _node(quick_api, tmp_path, "--heartbeat-seconds", "0.5") as node:
         yield node
