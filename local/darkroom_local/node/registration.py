@@ -50,8 +50,9 @@ class Registration:
             else:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._corrected.wait(), self._settings.heartbeat_seconds)
+                if self._corrected.is_set():
+                    self._corrected.clear()
                     status_due = clock()
-                self._corrected.clear()
 
     def observe(self, node: Json | None) -> None:
         """A node that was lost, or was deleted, says at once that it is back."""

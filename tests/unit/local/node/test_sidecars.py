@@ -71,7 +71,7 @@ def test_each_container_is_a_process_with_a_log_and_a_status_of_its_own(api, nod
 
 
 def test_a_pod_runs_on_while_another_container_lives(api, node, wait, tmp_path):
-    """The pod is Running, the runner's end stands in it, and it is not ready: as the kubelet shows an injected sidecar."""
+    """It is Running, the runner's end stands in it, and it is not ready: as the kubelet shows an injected sidecar."""
     node.program("main", UNTIL_TOLD)
     node.program("other", SLEEP)
     flag = tmp_path / "flag"
