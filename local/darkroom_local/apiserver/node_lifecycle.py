@@ -86,8 +86,9 @@ class NodeLifecycle:
 
     def _look_at(self, node: Json) -> None:
         ready = _ready_condition(node)
-        if ready is None:
-            return  # It is about to say for the first time how it is.
+        if ready is None:  # It is about to say for the first time how it is.
+            self._taint(node, "True")
+            return
         if ready["status"] != "Unknown" and self._is_silent(node, ready):
             ready = ready | SILENT | {"lastTransitionTime": now()}
             log.warning("node %s is silent", node["metadata"]["name"])
