@@ -25,6 +25,8 @@ class Job:
     resource_version: str
     generation: int
     created: datetime
+    order: int
+    """Resource version at which the job was first seen: the order among jobs that were created in one second."""
     deleting: bool
     labels: dict[str, str]
     spec: TrainJobSpec | GenerateJobSpec
@@ -44,6 +46,7 @@ def read_job(document: dict[str, Any]) -> Job:
     """
     metadata = document["metadata"]
     kind = Kind(document["kind"])
+    status = JobStatus.from_dict(document.get("status") or {})
     return Job(
         kind=kind,
         namespace=metadata["namespace"],
@@ -52,10 +55,11 @@ def read_job(document: dict[str, Any]) -> Job:
         resource_version=metadata["resourceVersion"],
         generation=metadata.get("generation", 1),
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
+        order=int(metadata["resourceVersion"]) if status.admission_order is None else status.admission_order,
         deleting="deletionTimestamp" in metadata,
         labels=metadata.get("labels") or {},
         spec=SPEC_MODELS[kind].from_dict(document.get("spec") or {}),
-        status=JobStatus.from_dict(document.get("status") or {}),
+        status=status,
     )
 
 

@@ -98,6 +98,9 @@ class Outcome(Schema):
     prefix: str = Field("", description="Storage prefix of the files, ending in a slash.")
     files: tuple[OutcomeFile, ...] = ()
     metrics: Metrics = Field(default_factory=dict)
+    saved_step: int | None = Field(
+        None, ge=0, description="The newest training step whose state lies in storage, when the run did not succeed."
+    )
     remarks: tuple[Remark, ...] = Field((), description="What was cut, left out, converted or replaced.")
 
     @property

@@ -16,6 +16,7 @@ class ConditionReason(StrEnum):
     """Where a job stands, while it has not failed."""
 
     QUEUED = "Queued"
+    WAITING_FOR_MODEL = "WaitingForModel"
     QUOTA_EXCEEDED = "QuotaExceeded"
     BACKING_OFF = "BackingOff"
     SUSPENDED = "Suspended"
@@ -39,7 +40,9 @@ CONDITIONS: Mapping[ConditionType, tuple[str, Mapping[ConditionStatus, tuple[Con
             TRUE: (ConditionReason.SLOT_ACQUIRED,),
             FALSE: (
                 ConditionReason.QUEUED,
+                ConditionReason.WAITING_FOR_MODEL,
                 ConditionReason.QUOTA_EXCEEDED,
+                ConditionReason.POD_REFUSED,
                 ConditionReason.BACKING_OFF,
                 ConditionReason.SUSPENDED,
             ),
@@ -84,6 +87,11 @@ NOTHING = "Nothing."
 
 STATES: Mapping[ConditionReason, Advice] = {
     ConditionReason.QUEUED: Advice("The job waits for the slot; the message says where in the queue.", NOTHING),
+    ConditionReason.WAITING_FOR_MODEL: Advice(
+        "A TrainJob of the same modelId has not finished. The generation waits for it, wherever the two stand in the "
+        "queue, and uses the model that it makes.",
+        "Nothing. If that training is suspended, resume it, or delete it to generate with the model as it is.",
+    ),
     ConditionReason.QUOTA_EXCEEDED: Advice(
         "A ResourceQuota of the namespace does not let the run's pod in yet.",
         "Nothing, when it is Darkroom's own quota and another run is still ending. Otherwise raise the quota that the "
@@ -94,13 +102,13 @@ STATES: Mapping[ConditionReason, Advice] = {
         "Read on the condition PodReady why the last run failed.",
     ),
     ConditionReason.SUSPENDED: Advice(
-        "spec.suspend is true: the job is out of the queue, or its run is being stopped.",
+        "spec.suspend is true: the job is out of the queue; its run, if it had one, is being stopped or has stopped.",
         "Set spec.suspend to false to queue it again.",
     ),
     ConditionReason.RESUMED: Advice("spec.suspend was true once and is false now.", NOTHING),
     ConditionReason.SLOT_ACQUIRED: Advice("The job's turn has come: it holds the slot and has a pod.", NOTHING),
     ConditionReason.POD_REFUSED: Advice(
-        "The API server would not take the run's pod. It is tried again until spec.startDeadlineSeconds are over.",
+        "The API server refused the run's pod. It is tried again until spec.startDeadlineSeconds are over.",
         "Mend what the message names: an admission policy, a missing service account or priority class.",
     ),
     ConditionReason.STARTING: Advice(
@@ -110,8 +118,8 @@ STATES: Mapping[ConditionReason, Advice] = {
     ConditionReason.RUNNING: Advice("The run is going on.", NOTHING),
     ConditionReason.TERMINATING: Advice("The run's pod is being deleted, and may still save its state.", NOTHING),
     ConditionReason.NODE_LOST: Advice(
-        "The node of the run does not answer. The run may still be going on: the slot is held until its pod is gone.",
-        "Bring the node back. If it is off for good, delete the Node, or the pod with --force, and the job is tried "
+        "The node of the run does not answer. The run may still be working, so the slot is held until its pod is gone.",
+        "Bring the node back. If it is off for good, delete the Node, or the pod with --force: the job is then tried "
         "again.",
     ),
     ConditionReason.FINISHED: Advice("The run is over.", NOTHING),
@@ -170,7 +178,8 @@ FAILURES: Mapping[Reason, Advice] = {
         "Object storage can't be reached, or refuses.", "Check its address, bucket, credentials and network policy."
     ),
     Reason.INTERRUPTED: Advice(
-        "Something outside of Darkroom told the run to stop: an eviction, a node that is drained.",
+        "Something outside of Darkroom ended the run: an eviction, a preemption, a drained node, a node that was shut "
+        "down. It does not count against spec.backoffLimit.",
         "Nothing: the job is tried again, and a training goes on from its last state.",
     ),
     Reason.INTERNAL_ERROR: Advice(

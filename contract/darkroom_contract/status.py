@@ -139,7 +139,24 @@ class JobStatus(Schema):
     attempts: int = Field(
         0, ge=0, description="Runs begun so far. A run that was suspended counts here, but not among the failures."
     )
-    failures: int = Field(0, ge=0, description="Runs that failed and were held against spec.backoffLimit.")
+    failures: int = Field(
+        0,
+        ge=0,
+        description="Runs that failed and count against spec.backoffLimit. Interruptions from outside do not count, "
+        "nor does a failed training run that saved a later state than the runs before it.",
+    )
+    interruptions: int = Field(
+        0,
+        ge=0,
+        description="Runs that something outside of Darkroom ended: an eviction, a preemption, a drained node, a node "
+        "that was shut down. They do not count against spec.backoffLimit.",
+    )
+    saved_step: int | None = Field(
+        None,
+        ge=0,
+        description="The newest training step whose state a failed or interrupted run saved. The next run goes on from "
+        "there.",
+    )
     next_attempt_time: datetime | None = Field(
         None, description="Not before then is the job tried again. Present after a failed run, until the next begins."
     )
@@ -153,6 +170,12 @@ class JobStatus(Schema):
         None,
         max_length=64,
         description="Uid of that pod, by which the operator tells it from another of the same name.",
+    )
+    admission_order: int | None = Field(
+        None,
+        ge=0,
+        description="The job's resource version when the operator first saw it: the order among jobs that were "
+        "created within the same second.",
     )
     slot: int | None = Field(
         None,
@@ -175,6 +198,11 @@ class JobStatus(Schema):
         "unknown format, a sampler's setting. Absent when there was nothing of the kind. Each is an Event, too.",
     )
     start_time: datetime | None = Field(None, description="When the first run was admitted.")
+    run_start_time: datetime | None = Field(
+        None,
+        description="When the container of the present run was first seen to run, by the API server's clock. "
+        "spec.activeDeadlineSeconds counts from here.",
+    )
     completion_time: datetime | None = Field(
         None, description="When the job finished, either way. spec.ttlSecondsAfterFinished counts from here."
     )

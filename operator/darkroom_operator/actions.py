@@ -81,6 +81,14 @@ class TellPlace:
 
 
 @dataclass(frozen=True, slots=True)
+class ObserveGeneration:
+    """Write into the status of a finished job that its newest spec was seen. There may be very many of them."""
+
+    job: Job
+    status: JobStatus
+
+
+@dataclass(frozen=True, slots=True)
 class FailBroken:
     """Say in the status of a job that can't be read what is wrong with it."""
 
@@ -125,6 +133,7 @@ Action = (
     | WriteStatus
     | Requeue
     | TellPlace
+    | ObserveGeneration
     | FailBroken
     | DeleteJob
     | LookForPods

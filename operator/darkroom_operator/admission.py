@@ -1,12 +1,13 @@
 """Whom to admit, and what a job may do. Pure: the world in, an order of jobs out. Used by `steps.py` and `chores.py`.
 
-Order: priority, then creation time, then uid. A job that waits to be tried again, is suspended or is on its way out
-does not stand in the queue.
+Order: `line.queue_key`. A job that waits to be tried again, is suspended or is on its way out does not stand in the
+queue. A generation with a LoRA waits for every unfinished training of that model, wherever the two stand.
 """
 
 from datetime import datetime
 
 from darkroom_contract.jobs import Job
+from darkroom_contract.names import Kind
 from darkroom_operator.line import is_finished
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.world import World
@@ -39,17 +40,46 @@ def claims(job: Job, pod: RunnerPod) -> bool:
 
 
 def is_queued(job: Job, world: World) -> bool:
-    """Whether the job waits for a slot and would take one now. One whose status names a slot that it lost is told so
-    first."""
+    """Whether the job waits for a slot, and only for a slot or for a model. One whose status names a slot that it lost
+    is told so first."""
     unheld = job.uid not in world.holders and job.status.slot is None
     return unheld and may_run(job) and not is_backing_off(job, world.now)
 
 
+def trainings_before(job: Job, world: World) -> list[Job]:
+    """The unfinished trainings whose model the job needs; empty for a training, and for a generation without a LoRA.
+
+    A training that is suspended or waits for another try counts; one that is being deleted does not.
+    """
+    model_id = job.spec.model_id
+    if job.kind is not Kind.GENERATE or model_id is None:
+        return []
+    return [each for each in world.line.trainings_of(model_id) if not each.deleting]
+
+
 def queue(world: World) -> list[Job]:
-    """The jobs that wait for a slot, the next one first."""
-    return [job for job in world.line if is_queued(job, world)]
+    """The jobs that wait for a slot, the next one first.
+
+    A generation that waits for trainings stands behind the last of them. While one of those is not in the queue itself
+    (suspended, backing off), nobody knows when the generation's turn comes, and it is left out.
+    """
+    waiting = [job for job in world.line if is_queued(job, world)]
+    unplaced = {job.uid for job in waiting if job.kind is Kind.TRAIN}
+    behind: dict[str, list[Job]] = {}
+    placed: list[Job] = []
+    for job in waiting:
+        before = [each for each in trainings_before(job, world) if each.uid not in world.holders]
+        if any(not is_queued(each, world) for each in before):
+            continue
+        last = next((each for each in reversed(before) if each.uid in unplaced), None)
+        if last is not None:
+            behind.setdefault(last.uid, []).append(job)
+            continue
+        unplaced.discard(job.uid)
+        placed += [job, *behind.pop(job.uid, [])]
+    return placed
 
 
 def admit(world: World) -> Job | None:
     """The job that a free slot goes to."""
-    return next((job for job in world.line if is_queued(job, world)), None)
+    return next((job for job in world.line if is_queued(job, world) and not trainings_before(job, world)), None)

@@ -34,6 +34,8 @@ _KINDS = {kind.plural: kind for kind in Kind}
 
 REMEMBERED_GONE = 20_000
 """Uids of objects that are gone. An old event about one of them must not bring it back."""
+REMEMBERED_PODS = 100
+"""Pods that are gone: the end of a run is written down within seconds."""
 
 
 class Gone:
@@ -113,6 +115,21 @@ class Shelf(Generic[T]):
         return [uid for uid, item in self._items.items() if uid not in uids and self.version(item) <= version]
 
 
+class LastPods:
+    """The last known state of pods that are gone, by uid; the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self._pods: dict[str, RunnerPod] = {}
+        self.view: Mapping[str, RunnerPod] = MappingProxyType(self._pods)
+
+    def add(self, pod: RunnerPod | None) -> None:
+        if pod is None:
+            return
+        self._pods[pod.uid] = pod
+        if len(self._pods) > REMEMBERED_PODS:
+            del self._pods[next(iter(self._pods))]
+
+
 class JobShelf(Shelf[Job]):
     """Jobs, and those of them in line that have not ended."""
 
@@ -122,6 +139,8 @@ class JobShelf(Shelf[Job]):
 
     def put(self, uid: str, item: Job) -> bool:
         before = self.view.get(uid)
+        if before is not None and before.order < item.order:
+            item = replace(item, order=before.order)  # The version at which it was first seen is the earliest.
         if not super().put(uid, item):
             return False
         if before is not None:
@@ -144,6 +163,7 @@ class Cache:
         self.broken: Shelf[BrokenJob] = Shelf(lambda job: int(job.version), self._gone)
         self.pods: Shelf[RunnerPod] = Shelf(lambda pod: int(pod.version), self._gone)
         self.leases: Shelf[Slot] = Shelf(lambda slot: int(slot.version or 0), self._gone)
+        self.last_pods = LastPods()
         self.progress: dict[str, ProgressEvent] = {}
         self.experience = Experience()
 
@@ -171,10 +191,12 @@ class Cache:
             self.put_job(_KINDS[plural], document)
         return True
 
-    def lose(self, plural: str, uid: str) -> None:
+    def lose(self, plural: str, document: Json) -> None:
         """A watch says that it is gone. A pod or a Lease may only have lost its labels: it is looked for when it is
-        missed."""
+        missed. The last state of a pod tells how its run ended: a watch may show nothing between that and its end."""
+        uid = document["metadata"]["uid"]
         if plural == PODS:
+            self.last_pods.add(_read_runner_pod(document))
             self.pods.forget(uid)
         elif plural == LEASES:
             self.leases.forget(uid)
@@ -201,12 +223,9 @@ class Cache:
     def put_pod(self, document: Json) -> RunnerPod | None:
         """None for a pod whose labels are not those of a run: somebody else's, or meddled with. What is known of it
         stays."""
-        try:
-            pod = read_pod(document)
-        except (KeyError, ValueError) as error:
-            log.warning("the pod %s is labelled as a run's but can't be read: %r", document["metadata"]["name"], error)
-            return None
-        self.pods.put(pod.uid, pod)
+        pod = _read_runner_pod(document)
+        if pod is not None:
+            self.pods.put(pod.uid, pod)
         return pod
 
     def put_slot(self, document: Json) -> Slot | None:
@@ -252,9 +271,18 @@ class Cache:
             broken=self.broken.view,
             pods=self.pods.view,
             gone=self._gone,
+            last_seen=self.last_pods.view,
             progress=self.progress,
             experience=self.experience,
         )
+
+
+def _read_runner_pod(document: Json) -> RunnerPod | None:
+    try:
+        return read_pod(document)
+    except (KeyError, ValueError) as error:
+        log.warning("the pod %s is labelled as a run's but can't be read: %r", document["metadata"]["name"], error)
+        return None
 
 
 def _kept(job: Job) -> Job:

@@ -5,15 +5,25 @@ None of it is urgent, and none of it decides who runs.
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 
 from darkroom_contract.jobs import Job
 from darkroom_operator import statuses
-from darkroom_operator.actions import Action, DeleteJob, DeletePod, FailBroken, Requeue, TellPlace, WriteStatus
+from darkroom_operator.actions import (
+    Action,
+    DeleteJob,
+    DeletePod,
+    FailBroken,
+    ObserveGeneration,
+    Requeue,
+    TellPlace,
+    WriteStatus,
+)
 from darkroom_operator.admission import claims
 from darkroom_operator.line import is_finished
-from darkroom_operator.places import Place, is_told, misinformed, places
+from darkroom_operator.places import Place, awaited_training, is_told, misinformed, places
 from darkroom_operator.runner_pod import RunnerPod
-from darkroom_operator.steps import active_deadline, start_deadline
+from darkroom_operator.stops import active_deadline, start_deadline
 from darkroom_operator.world import World
 
 STRAY_AFTER = timedelta(seconds=15)
@@ -21,17 +31,26 @@ STRAY_AFTER = timedelta(seconds=15)
 
 
 def chores(world: World, most_told: int) -> Iterator[Action]:
-    """All that is to be done now, the most telling first. At most so many of the jobs that wait on are told their new
-    places."""
+    """All that is to be done now, the most telling first. At most `most_told` statuses of jobs that only wait, or have
+    finished, are updated."""
     yield from (FailBroken(job) for job in world.broken.values() if not job.failed)
     line = places(world)
     told = [place for place in line if is_told(place.job)]
     if len(told) < len(line):
         yield from _newcomers(line, world)
     yield from _aside(line, world)
-    yield from (_tell(place, world) for place in misinformed(told, world.now, most_told))
+    misplaced = misinformed(told, world.now, most_told)
+    yield from (_tell(place, world) for place in misplaced)
+    yield from islice(_unobserved(world), most_told - len(misplaced))
     yield from (DeletePod(pod, "it belongs to no run") for pod in world.pods.values() if _is_stray(pod, world))
     yield from (DeleteJob(job) for job in world.jobs.values() if _is_expired(job, world.now))
+
+
+def _unobserved(world: World) -> Iterator[ObserveGeneration]:
+    """Finished jobs whose spec was changed since: `kubectl wait` looks at the generation that conditions observed."""
+    for job in world.jobs.values():
+        if is_finished(job) and job.status.observed_generation != job.generation:
+            yield ObserveGeneration(job, statuses.observed(job))
 
 
 def _newcomers(line: Iterable[Place], world: World) -> Iterator[WriteStatus]:
@@ -49,7 +68,7 @@ def _aside(line: Iterable[Place], world: World) -> Iterator[WriteStatus | Requeu
     """The jobs that hold no slot, have not ended, and do not stand in the queue: each told why."""
     standing = {place.job.uid for place in line}
     for job in (job for job in world.line if job.uid not in standing and _is_aside(job, world)):
-        status = statuses.waiting(job, None, world.now)
+        status = statuses.waiting(job, None, world.now, awaited_training(job, world))
         if status != job.status:
             yield WriteStatus(job, status) if job.status.slot is None else Requeue(job, status)
 
@@ -102,7 +121,7 @@ def _deadlines(world: World) -> Iterator[datetime]:
         job, pod = world.jobs.get(slot.holder or ""), world.pods.get(slot.pod_uid or "")
         if job is not None and pod is not None and not pod.over:
             yield start_deadline(job, pod)
-            if (deadline := active_deadline(job, pod)) is not None:
+            if (deadline := active_deadline(job)) is not None:
                 yield deadline
 
 

@@ -5,6 +5,7 @@ on old facts. Documents in, documents out; raises the `ApiError`s of errors.py.
 """
 
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +15,7 @@ import kopf
 
 from darkroom_contract import names
 from darkroom_contract.names import GROUP, VERSION, Kind
+from darkroom_operator.clock import ServerClock
 from darkroom_operator.documents import Json
 from darkroom_operator.errors import ApiError, UnreachableError, api_error
 from darkroom_operator.metrics import Metrics
@@ -29,14 +31,20 @@ class Cluster:
     """The objects of one namespace."""
 
     def __init__(
-        self, namespace: str, login: Callable[[], kopf.ConnectionInfo], metrics: Metrics | None = None
+        self,
+        namespace: str,
+        login: Callable[[], kopf.ConnectionInfo],
+        metrics: Metrics | None = None,
+        clock: ServerClock | None = None,
     ) -> None:
         self._login = login
+        self._clock = clock or ServerClock()
         self._metrics = metrics or Metrics()
         self._connection = login()
         self._session: aiohttp.ClientSession | None = None
         self._jobs = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}"
         self._pods = f"/api/v1/namespaces/{namespace}/pods"
+        self._events = f"/api/v1/namespaces/{namespace}/events"
         self._leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
 
     async def __aenter__(self) -> Self:
@@ -91,6 +99,9 @@ class Cluster:
 
     def list_pods(self, selector: Mapping[str, str]) -> AsyncIterator[tuple[str, list[Json]]]:
         return self._list(self._pods, selector)
+
+    async def create_event(self, event: Json) -> Json:
+        return await self._send("POST", self._events, event)
 
     async def create_lease(self, manifest: Json) -> Json:
         return await self._send("POST", self._leases, manifest)
@@ -155,8 +166,10 @@ class Cluster:
         if self._session is None:
             raise RuntimeError("Cluster is used outside of its `async with`")
         url = self._connection.server.rstrip("/") + path
+        sent = time.monotonic()
         try:
             async with self._session.request(method, url, params=query, headers=headers, data=data) as response:
+                self._clock.observe(response.headers.get("Date"), sent)
                 answer = _parse(await response.read())
                 self._metrics.count_request(method, response.status)
                 return response.status, answer

@@ -82,12 +82,12 @@ def _register_watch(
 
     # A coroutine: kopf runs plain functions in threads, and nothing here is made for two of them.
     @kopf.on.event(*selector, registry=registry, id=f"see-{plural}")
-    async def see(type: str | None, body: kopf.Body, uid: str, meta: kopf.Meta, **_: Any) -> None:  # noqa: A002 (kopf's)
+    async def see(type: str | None, body: kopf.Body, meta: kopf.Meta, **_: Any) -> None:  # noqa: A002 (kopf's)
         watches.show(plural, int(meta["resourceVersion"]))
         if type is None:
             resync.request()
         if type == "DELETED":
-            cache.lose(plural, uid)
+            cache.lose(plural, dict(body))
         elif not cache.see(plural, dict(body)):
             return
         reconciler.wake()

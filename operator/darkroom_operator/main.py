@@ -18,16 +18,18 @@ import prometheus_client
 
 from darkroom_contract.names import Kind
 from darkroom_operator.cache import Cache
+from darkroom_operator.clock import ServerClock
 from darkroom_operator.cluster import Cluster
 from darkroom_operator.connection import find_connection
 from darkroom_operator.errors import ApiError, OperatorError
+from darkroom_operator.events import EventRecorder
 from darkroom_operator.gauges import Gauges
 from darkroom_operator.handlers import build_registry
 from darkroom_operator.health import Health
 from darkroom_operator.leadership import Leadership
 from darkroom_operator.metrics import Metrics
 from darkroom_operator.progress import ProgressReader
-from darkroom_operator.reconcile import Reconciler, utc_now
+from darkroom_operator.reconcile import Reconciler
 from darkroom_operator.requests import Requests
 from darkroom_operator.resync import Resync
 from darkroom_operator.settings import Settings
@@ -111,13 +113,14 @@ async def _cancel_until_done(tasks: set[asyncio.Task[Any]]) -> None:
 async def _act(settings: Settings, watching: Watching) -> None:
     """Everything but kopf's end. Whatever listens or is connected is closed when this returns."""
     cache, watches, metrics = Cache(), Watches(settings.watch_stuck_seconds), Metrics()
-    async with Cluster(settings.namespace, find_connection, metrics) as cluster:
-        leadership = Leadership(cluster, settings, watches, utc_now)
-        requests = Requests(cluster, cache, settings, utc_now, metrics)
-        reconciler = Reconciler(cache, requests, settings, leads=leadership.leads, metrics=metrics)
+    clock, events = ServerClock(), EventRecorder()
+    async with Cluster(settings.namespace, find_connection, metrics, clock) as cluster:
+        leadership = Leadership(cluster, settings, watches, clock.now)
+        requests = Requests(cluster, cache, settings, clock.now, metrics, events)
+        reconciler = Reconciler(cache, requests, settings, clock.now, leads=leadership.leads, metrics=metrics)
         resync = Resync(cluster, cache, watches, reconciler.wake)
         progress = ProgressReader(settings.redis_url, cache, reconciler.wake) if settings.redis_url else None
-        metrics.registry.register(Gauges(lambda: cache.world(utc_now(), settings.slots), leadership.leads))
+        metrics.registry.register(Gauges(lambda: cache.world(clock.now(), settings.slots), leadership.leads))
         async with _served(reconciler, watches, resync, metrics, settings):
             await _wait_for_kinds(cluster, reconciler)
             await resync.begin(reconciler.live)
@@ -128,6 +131,7 @@ async def _act(settings: Settings, watching: Watching) -> None:
                 "leadership": leadership.run(reconciler.wake),
                 "reconcile": reconciler.run(),
                 "resync": resync.run(),
+                "events": events.run(cluster),
             }
             if progress is not None:
                 parts["progress"] = progress.run()

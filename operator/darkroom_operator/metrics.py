@@ -23,7 +23,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._runs = Counter(
             "darkroom_runs_total",
-            "Runs that have ended: succeeded, failed for good, retried (another follows), suspended.",
+            "Runs that have ended: succeeded, failed for good, retried (another follows), interrupted, suspended.",
             ["kind", "result", "reason"],
             registry=self.registry,
         )

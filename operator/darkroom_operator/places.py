@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from darkroom_contract.jobs import Job
-from darkroom_contract.status import Phase, QueueStatus
-from darkroom_operator.admission import queue
+from darkroom_contract.reasons import ConditionReason
+from darkroom_contract.status import ConditionType, Phase, QueueStatus
+from darkroom_operator.admission import queue, trainings_before
+from darkroom_operator.conditions import find
 from darkroom_operator.documents import aware
 from darkroom_operator.estimates import start_times
 from darkroom_operator.world import World
@@ -35,6 +37,8 @@ class Place:
     position: int
     waiting_for: str | None = None
     start: datetime | None = None
+    training: str | None = None
+    """`Kind/name` of an unfinished training whose model the job waits for."""
 
     @property
     def is_exact(self) -> bool:
@@ -45,9 +49,15 @@ def places(world: World) -> list[Place]:
     """All that stand in the queue, the next one first."""
     line, holder = queue(world), _holder(world)
     return [
-        Place(job, position, holder if position < EXACT_PLACES else None, start)
+        Place(job, position, holder if position < EXACT_PLACES else None, start, awaited_training(job, world))
         for position, (job, start) in enumerate(zip(line, start_times(line, world), strict=True))
     ]
+
+
+def awaited_training(job: Job, world: World) -> str | None:
+    """`Kind/name` of the last unfinished training that the job waits for; None when there is none."""
+    before = trainings_before(job, world)
+    return before[-1].key if before else None
 
 
 def _holder(world: World) -> str | None:
@@ -72,10 +82,17 @@ def misinformed(told: Sequence[Place], now: datetime, most: int) -> list[Place]:
 def drift(place: Place, now: datetime) -> float:
     """How wrong what the job was told is, in units of what is tolerated: it is to be told anew from 1 on."""
     told = place.job.status.queue or QueueStatus(position=None)
-    if told.waiting_for != place.waiting_for or told.position is None:
+    if told.waiting_for != place.waiting_for or told.position is None or _is_wrong_about_training(place):
         return FAR_OFF
     tolerated = 1.0 if place.is_exact else max(1.0, TOLERANCE * place.position)
     return max(abs(told.position - place.position) / tolerated, _drift_of_start(told.estimated_start_time, place, now))
+
+
+def _is_wrong_about_training(place: Place) -> bool:
+    """Whether the job says that it waits for a model and does not, or the other way round."""
+    admitted = find(place.job.status, ConditionType.ADMITTED)
+    says_so = admitted is not None and admitted.reason == ConditionReason.WAITING_FOR_MODEL
+    return says_so != (place.training is not None)
 
 
 def _drift_of_start(told: datetime | None, place: Place, now: datetime) -> float:

@@ -8,10 +8,18 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Hashable
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 
-from darkroom_operator.actions import Action, DeletePod, LookForHolder, LookForPods, MakePod, TellPlace
+from darkroom_operator.actions import (
+    Action,
+    DeletePod,
+    LookForHolder,
+    LookForPods,
+    MakePod,
+    ObserveGeneration,
+    TellPlace,
+)
 from darkroom_operator.allowance import Allowance
 from darkroom_operator.cache import Cache
 from darkroom_operator.chores import chores, next_deadline, next_due
@@ -35,7 +43,7 @@ REFUSED_SECONDS = 1.0
 CHORES_IN_A_ROW = 200
 """Requests that are not urgent, before the slots are looked at again."""
 TOLD_ANEW, TOLD_ANEW_SECONDS = 20, 5.0
-"""So many jobs that wait on are told their new place in so many seconds, however many there are."""
+"""At most 20 statuses of jobs that only wait, or have finished, are updated in 5 s, however many jobs there are."""
 CHORES_SHARE = 0.05
 """Of a core, at most, goes into looking for chores: with very many jobs that takes a while."""
 API_SERVER = "the API server"
@@ -47,10 +55,6 @@ VERIFY_SECONDS = 30.0
 """The pod and the job of a run are asked for at least so often: a watch may lose the news of their end (resync.py)."""
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Reconciler:
     """Wakes, passes, sleeps."""
 
@@ -59,7 +63,7 @@ class Reconciler:
         cache: Cache,
         requests: Requests,
         settings: Settings,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
         cpu_seconds: Callable[[], float] = time.thread_time,
         leads: Callable[[], bool] = lambda: True,
@@ -228,7 +232,7 @@ class Reconciler:
             if seen != self._news:  # A slot may be free: who gets it need not wait until the others are told.
                 seen = self._news
                 await self._advance_slots()
-            if isinstance(action, TellPlace):
+            if isinstance(action, (TellPlace, ObserveGeneration)):
                 self._told_anew.use()
             if not await self._try(action, _key(action)):
                 return REFUSED_SECONDS  # If it is the API server that is unwell, others would be refused as well.

@@ -27,6 +27,7 @@ from darkroom_operator.actions import (
     LookForJob,
     LookForPods,
     MakePod,
+    ObserveGeneration,
     ReleasePod,
     Requeue,
     TellPlace,
@@ -43,6 +44,7 @@ from darkroom_operator.errors import (
     QuotaExceededError,
     UnreachableError,
 )
+from darkroom_operator.events import EventRecorder, remark_event
 from darkroom_operator.metrics import Metrics
 from darkroom_operator.run_ends import end_of_run
 from darkroom_operator.runner_pod import GATE, RunnerPod
@@ -63,7 +65,9 @@ class Requests:
         settings: Settings,
         clock: Callable[[], datetime],
         metrics: Metrics | None = None,
+        events: EventRecorder | None = None,
     ) -> None:
+        self._events = events or EventRecorder()
         self._cluster = cluster
         self._cache = cache
         self._settings = settings
@@ -162,6 +166,9 @@ class Requests:
             self._metrics.count_run(end)
         if job.status.phase != action.status.phase:
             log.info("%s is %s", job.key, action.status.phase)
+        for remark in action.status.remarks or ():
+            if remark not in (job.status.remarks or ()):
+                self._events.record(remark_event(job, remark, self._clock()))
 
     @_send.register
     async def _(self, action: FailBroken) -> None:
@@ -189,7 +196,7 @@ class Requests:
             await self.send(WriteStatus(action.job, action.status))
 
     @_send.register
-    async def _(self, action: TellPlace) -> None:
+    async def _(self, action: TellPlace | ObserveGeneration) -> None:
         await self.send(WriteStatus(action.job, action.status))
 
     @_send.register

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
+from darkroom_contract.outcome import Reason
 from darkroom_contract.status import ConditionType, JobStatus, Phase
 from darkroom_operator.conditions import find
 from darkroom_operator.runner_pod import RunnerPod
@@ -15,7 +16,7 @@ class RunEnd:
 
     kind: Kind
     result: str
-    """succeeded, failed (the job with it), retried (another follows) or suspended."""
+    """succeeded, failed (the job with it), retried (another follows), interrupted (from outside) or suspended."""
     reason: str
     """A word for programs, as in the job's conditions; empty when it succeeded."""
     seconds: float | None
@@ -35,6 +36,14 @@ def end_of_run(job: Job, after: JobStatus, pod: RunnerPod | None) -> RunEnd | No
         return RunEnd(job.kind, "failed", _reason(after, ConditionType.FAILED), seconds)
     if after.failures > before.failures:
         return RunEnd(job.kind, "retried", _reason(after, ConditionType.POD_READY), seconds)
+    if after.interruptions > before.interruptions:
+        return RunEnd(job.kind, "interrupted", _reason(after, ConditionType.POD_READY), seconds)
+    if (
+        before.slot is not None
+        and after.phase is Phase.QUEUED
+        and _reason(after, ConditionType.POD_READY) == Reason.MODEL_NOT_FOUND
+    ):
+        return RunEnd(job.kind, "retried", Reason.MODEL_NOT_FOUND, seconds)
     if after.phase is Phase.SUSPENDED and before.slot is not None:
         return RunEnd(job.kind, "suspended", _reason(after, ConditionType.ADMITTED), seconds)
     return None

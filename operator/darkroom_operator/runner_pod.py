@@ -15,6 +15,10 @@ GATE = f"{names.GROUP}/slot"
 
 TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
 
+INTERRUPTION_REASONS = frozenset({"Terminated", "NodeShutdown", "Shutdown", "Preempting", "NodeLost"})
+"""Reasons of a pod's status, in the kubelet's and the control plane's words, that are no fault of the run."""
+EVICTED = "Evicted"
+
 
 @dataclass(frozen=True, slots=True)
 class RunnerPod:
@@ -35,10 +39,20 @@ class RunnerPod:
     """Scheduling gates of others, such as Kueue's, who remove them when they like: with such a one alone it may run at
     any moment."""
     deleting: bool
+    deletion_due: datetime | None
+    """When its grace period ends, once it was deleted: its node should have ended it by then."""
     over: bool
     """Nothing of it can still be running."""
+    run_ended: bool
+    """The runner's container has ended. Another container of the pod may live on."""
+    others_alive: bool
+    """A container that is not the runner's runs: a sidecar that somebody injected."""
     lost: bool
     """Its node does not answer: it may be running or not."""
+    disruption: str
+    """Why something outside ended it, as the condition DisruptionTarget or the pod's status has it; empty otherwise."""
+    node: str
+    """The name of its node; empty before it has one."""
     started: datetime | None
     """When its container began to run."""
     finished: datetime | None
@@ -70,7 +84,7 @@ def read_pod(document: Json) -> RunnerPod:
     """Raises `KeyError` or `ValueError` when the labels are not those of a runner's pod."""
     metadata, status = document["metadata"], document.get("status") or {}
     labels = metadata.get("labels") or {}
-    state = _container_state(status)
+    state = _runner_state(status)
     ended = state.get("terminated") or {}
     reason, message = _waiting_words(status, state)
     gates = [each["name"] for each in (document.get("spec") or {}).get("schedulingGates") or []]
@@ -87,9 +101,14 @@ def read_pod(document: Json) -> RunnerPod:
         gated=GATE in gates,
         foreign_gates=tuple(each for each in gates if each != GATE),
         deleting="deletionTimestamp" in metadata,
+        deletion_due=instant(metadata.get("deletionTimestamp")),
         # A phase may be set from afar (pod garbage collection) while a kubelet still reports a running container.
         over=status.get("phase") in TERMINAL_PHASES and not state.get("running"),
-        lost=_is_lost(status),
+        run_ended=bool(ended),
+        others_alive=_others_are_alive(status),
+        lost=_is_lost(status, state),
+        disruption=_disruption(status),
+        node=(document.get("spec") or {}).get("nodeName") or "",
         started=instant((state.get("running") or ended).get("startedAt")),
         finished=instant(ended.get("finishedAt")),
         ready=_condition(status, "Ready").get("status") == "True",
@@ -101,11 +120,17 @@ def read_pod(document: Json) -> RunnerPod:
     )
 
 
-def _container_state(status: Json) -> Mapping[str, Any]:
+def _runner_state(status: Json) -> Mapping[str, Any]:
     for each in status.get("containerStatuses") or []:
         if each.get("name") == names.RUNNER_CONTAINER:
             return each.get("state") or {}
     return {}
+
+
+def _others_are_alive(status: Json) -> bool:
+    """Native sidecars are init containers, and live on as well."""
+    every = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    return any(each.get("name") != names.RUNNER_CONTAINER and "running" in (each.get("state") or {}) for each in every)
 
 
 def _condition(status: Json, kind: str) -> Mapping[str, Any]:
@@ -113,8 +138,28 @@ def _condition(status: Json, kind: str) -> Mapping[str, Any]:
     return next(found, {})
 
 
-def _is_lost(status: Json) -> bool:
-    return status.get("phase") == "Unknown" or _condition(status, "Ready").get("reason") == "NodeStatusUnknown"
+def _is_lost(status: Json, state: Mapping[str, Any]) -> bool:
+    """The node lifecycle controller sets Ready to False and gives no reason (measured on Kubernetes 1.36.2; the reason
+    NodeStatusUnknown is the Node's). A kubelet always gives one: ContainersNotReady or PodCompleted."""
+    ready = _condition(status, "Ready")
+    if status.get("phase") == "Unknown" or ready.get("reason") == "NodeStatusUnknown":
+        return True
+    return "running" in state and ready.get("status") == "False" and not ready.get("reason")
+
+
+def _disruption(status: Json) -> str:
+    """The words of the condition DisruptionTarget, else those of a status reason that is no fault of the run.
+
+    Source: https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
+    """
+    target = _condition(status, "DisruptionTarget")
+    if target.get("status") == "True":
+        return _words(target)
+    return _words(status) if status.get("reason") in INTERRUPTION_REASONS else ""
+
+
+def _words(source: Mapping[str, Any]) -> str:
+    return ": ".join(each for each in (source.get("reason"), source.get("message")) if each)
 
 
 def _waiting_words(status: Json, state: Mapping[str, Any]) -> tuple[str, str]:

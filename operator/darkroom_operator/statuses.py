@@ -12,6 +12,7 @@ from typing import Any
 from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Outcome, Reason
 from darkroom_contract.progress import ProgressEvent, Stage
+from darkroom_contract.remarks import MAX_REMARKS
 from darkroom_contract.status import (
     Condition,
     ConditionStatus,
@@ -21,38 +22,28 @@ from darkroom_contract.status import (
     ProgressStatus,
     QueueStatus,
 )
-from darkroom_operator.conditions import condition, put
+from darkroom_operator.conditions import condition, find, put
 from darkroom_operator.documents import aware
 from darkroom_operator.places import Place
+from darkroom_operator.pod_condition import NODE_SILENT, is_on_silent_node, pod_condition
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.verdict import Failure
 
 REFUSED = "PodRefused"
 QUOTA_EXCEEDED = "QuotaExceeded"
-
 MAX_METRICS = 32
 MAX_COUNT = 2**31 - 1
 """What a runner says may be anything; a status that the API server refuses would never be written."""
 
-TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
+TRUE, FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
 
 
-def waiting(job: Job, place: Place | None, now: datetime) -> JobStatus:
-    """A job that holds no slot: queued, backing off (no place in the queue) or suspended."""
-    status = job.status
-    due = status.next_attempt_time
-    if job.spec.suspend:
-        reason, words = "Suspended", "spec.suspend is true: set it to false to queue the job again."
-    elif place is None and due is not None:
-        reason, words = "BackingOff", f"Run {status.attempts} failed; the next one may begin at {_clock(due)}."
-    elif place is None:
-        reason, words = "Queued", "The job goes back into the queue."
-    elif not place.is_exact:
-        reason, words = "Queued", f"About number {place.position} in the queue."
-    elif place.waiting_for is None:
-        reason, words = "Queued", f"Number {place.position} in the queue."
-    else:
-        reason, words = "Queued", f"Number {place.position} in the queue; {place.waiting_for} holds the slot."
+def waiting(job: Job, place: Place | None, now: datetime, training: str | None = None) -> JobStatus:
+    """A job that holds no slot: queued, backing off (no place in the queue) or suspended.
+
+    `training` is the `Kind/name` of one that it waits for without a place; a place has its own.
+    """
+    reason, words = _why_it_waits(job, place, training)
     new = [condition(ConditionType.ADMITTED, FALSE, reason, words, now, job.generation)]
     return _changed(
         job,
@@ -60,8 +51,38 @@ def waiting(job: Job, place: Place | None, now: datetime) -> JobStatus:
         queue=None if place is None else _queue(place),
         slot=None,
         progress=None,
-        conditions=put(status.conditions, *new, *_suspended(job, now)),
+        conditions=put(job.status.conditions, *new, *_suspended(job, now), *_stopped(job, now)),
     )
+
+
+def _why_it_waits(job: Job, place: Place | None, training: str | None) -> tuple[str, str]:
+    """Reason and message of the condition Admitted."""
+    due = job.status.next_attempt_time
+    if job.spec.suspend:
+        return "Suspended", "spec.suspend is true: set it to false to queue the job again."
+    if place is None and due is not None:
+        return "BackingOff", f"Run {job.status.attempts} has ended; the next one may begin at {_clock(due)}."
+    if place is None and training is not None:
+        return "WaitingForModel", f"{training}, which trains the model {job.spec.model_id}, has to finish first."
+    if place is None:
+        return "Queued", "The job goes back into the queue."
+    if place.training is not None:
+        words = f"{place.training}, which trains the model {job.spec.model_id}, has to finish first."
+        return "WaitingForModel", f"{_words_of(place)}. {words}"
+    holder = f"; {place.waiting_for} holds the slot" if place.waiting_for is not None and place.is_exact else ""
+    return "Queued", f"{_words_of(place)}{holder}."
+
+
+def _words_of(place: Place) -> str:
+    return f"Number {place.position} in the queue" if place.is_exact else f"About number {place.position} in the queue"
+
+
+def _stopped(job: Job, now: datetime) -> list[Condition]:
+    """The run of a job that was suspended has ended: its condition says so, and no longer that it is being stopped."""
+    ready = find(job.status, ConditionType.POD_READY)
+    if not job.spec.suspend or ready is None or ready.reason != "Suspended":
+        return []
+    return [condition(ConditionType.POD_READY, FALSE, "Suspended", "The run has stopped.", now, job.generation)]
 
 
 def starting(job: Job, pod: RunnerPod, now: datetime) -> JobStatus:
@@ -80,15 +101,18 @@ def starting(job: Job, pod: RunnerPod, now: datetime) -> JobStatus:
         pod_uid=pod.uid,
         slot=pod.slot,
         progress=None,
+        run_start_time=None,
         start_time=job.status.start_time or now.replace(microsecond=0),
         conditions=put(job.status.conditions, admitted, ready, *_suspended(job, now)),
     )
 
 
 def refused(job: Job, message: str, now: datetime) -> JobStatus:
-    """The API server would not take the run's pod; it is tried again until the start deadline."""
+    """The API server refused the run's pod; it is tried again until the start deadline."""
+    admitted = condition(ConditionType.ADMITTED, FALSE, REFUSED, message, now, job.generation)
     ready = condition(ConditionType.POD_READY, FALSE, REFUSED, message, now, job.generation)
-    return _changed(job, conditions=put(job.status.conditions, ready))
+    conditions = put(job.status.conditions, admitted, ready)
+    return _changed(job, phase=Phase.QUEUED, queue=None, conditions=conditions)
 
 
 def without_room(job: Job, message: str, now: datetime) -> JobStatus:
@@ -112,13 +136,22 @@ def running(job: Job, pod: RunnerPod, event: ProgressEvent | None, now: datetime
     return _changed(
         job,
         phase=Phase.STARTING if pod.started is None else Phase.RUNNING,
+        run_start_time=_run_start(job, pod, now),
         progress=_progress(job, event),
-        conditions=put(job.status.conditions, _pod_condition(job, pod, now)),
+        conditions=put(job.status.conditions, pod_condition(job, pod, now)),
     )
 
 
-def stopping(job: Job, reason: str, message: str, now: datetime) -> JobStatus:
+def _run_start(job: Job, pod: RunnerPod, now: datetime) -> datetime | None:
+    if pod.started is None:
+        return None
+    return job.status.run_start_time or now.replace(microsecond=0)
+
+
+def stopping(job: Job, reason: str, message: str, pod: RunnerPod, now: datetime) -> JobStatus:
     """The run is about to be stopped, and why; read again by `steps.py` when its pod is gone."""
+    if is_on_silent_node(pod, now):
+        message = f"{message} {NODE_SILENT}"
     ready = condition(ConditionType.POD_READY, FALSE, reason, message, now, job.generation)
     return _changed(job, conditions=put(job.status.conditions, ready))
 
@@ -132,7 +165,8 @@ def succeeded(job: Job, outcome: Outcome, now: datetime) -> JobStatus:
         metrics=_metrics(outcome.metrics),
         last_updated_time=now.replace(microsecond=0),
     )
-    changes = {"artifacts": outcome.artifacts, "progress": progress, "remarks": outcome.remarks or None}
+    changes: dict[str, Any] = {"artifacts": outcome.artifacts, "progress": progress}
+    changes["remarks"] = outcome.remarks[:MAX_REMARKS] or None
     return _finished(job, Phase.SUCCEEDED, done, now, **changes)
 
 
@@ -143,33 +177,57 @@ def failed(job: Job, failure: Failure, now: datetime, **changes: Any) -> JobStat
 
 
 def failed_run(job: Job, failure: Failure, wait: timedelta, now: datetime) -> JobStatus:
-    """A run has failed: another one follows after a wait, or this was the last."""
-    failures = job.status.failures + 1
+    """A run has failed: another one follows after a wait, or this was the last.
+
+    A training run that saved a later state than the runs before it has made progress, and does not count.
+    """
     if not failure.reason.retriable:
-        return failed(job, failure, now, failures=failures)
+        return failed(job, failure, now, failures=job.status.failures + 1)
+    failures = job.status.failures + (0 if _has_progressed(job, failure) else 1)
     if failures > job.spec.backoff_limit:
         words = f"{failure.reason}: {failure.message} It was failure {failures}; spec.backoffLimit allows "
         last = Failure(Reason.BACKOFF_LIMIT_EXCEEDED, f"{words}{job.spec.backoff_limit} before it.")
         return failed(job, last, now, failures=failures)
+    return _tried_again(job, failure, "failed", wait, now, failures=failures)
+
+
+def interrupted(job: Job, interruption: Failure, wait: timedelta, now: datetime) -> JobStatus:
+    """Something outside ended a run: another one follows after a wait, and nothing counts against the backoff limit."""
+    interruptions = job.status.interruptions + 1
+    return _tried_again(job, interruption, "was interrupted", wait, now, interruptions=interruptions)
+
+
+def _has_progressed(job: Job, failure: Failure) -> bool:
+    return failure.saved_step is not None and failure.saved_step > (job.status.saved_step or 0)
+
+
+def _tried_again(job: Job, end: Failure, what: str, wait: timedelta, now: datetime, **counts: int) -> JobStatus:
     due = (now + wait).replace(microsecond=0) + timedelta(seconds=1 if now.microsecond else 0)
-    admitted = condition(
-        ConditionType.ADMITTED,
-        FALSE,
-        "BackingOff",
-        f"Run {job.status.attempts} failed; the next one may begin at {_clock(due)}.",
-        now,
-        job.generation,
-    )
-    ready = condition(ConditionType.POD_READY, FALSE, failure.reason, failure.message, now, job.generation)
+    words = f"Run {job.status.attempts} {what}; the next one may begin at {_clock(due)}."
+    admitted = condition(ConditionType.ADMITTED, FALSE, "BackingOff", words, now, job.generation)
+    ready = condition(ConditionType.POD_READY, FALSE, end.reason, end.message, now, job.generation)
     return _changed(
         job,
         phase=Phase.QUEUED,
-        failures=failures,
+        saved_step=max(job.status.saved_step or 0, end.saved_step or 0) or None,
         next_attempt_time=due,
         slot=None,
         progress=None,
         conditions=put(job.status.conditions, admitted, ready),
+        **counts,
     )
+
+
+def observed(job: Job) -> JobStatus:
+    """A finished job whose spec was changed: nothing follows from it, but that it was seen."""
+    return _changed(job)
+
+
+def returned(job: Job, end: Failure, training: str | None, now: datetime) -> JobStatus:
+    """A generation ran before the training of its model has ended: it waits for that, and no failure is counted."""
+    status = waiting(job, None, now, training)
+    ready = condition(ConditionType.POD_READY, FALSE, end.reason, end.message, now, job.generation)
+    return status.model_copy(update={"conditions": put(status.conditions, ready)})
 
 
 def suspended(job: Job, now: datetime) -> JobStatus:
@@ -198,7 +256,17 @@ def _queue(place: Place) -> QueueStatus:
 
 
 def _changed(job: Job, **changes: Any) -> JobStatus:
-    return job.status.model_copy(update={"observed_generation": job.generation, **changes})
+    """Every condition observes the present generation: `kubectl wait` passes over one that does not."""
+    conditions = changes.pop("conditions", job.status.conditions)
+    seen = {"observed_generation": job.generation}
+    return job.status.model_copy(
+        update={
+            **seen,
+            "admission_order": job.order,
+            "conditions": tuple(each.model_copy(update=seen) for each in conditions),
+            **changes,
+        }
+    )
 
 
 def _suspended(job: Job, now: datetime) -> list[Condition]:
@@ -208,20 +276,6 @@ def _suspended(job: Job, now: datetime) -> list[Condition]:
     if any(each.type == ConditionType.SUSPENDED for each in job.status.conditions):
         return [condition(ConditionType.SUSPENDED, FALSE, "Resumed", "spec.suspend is false.", now, job.generation)]
     return []
-
-
-def _pod_condition(job: Job, pod: RunnerPod, now: datetime) -> Condition:
-    if pod.lost:
-        status, reason = UNKNOWN, "NodeLost"
-        words = "The node does not answer. The run may still be going on: the slot is held until its pod is gone."
-    elif pod.deleting:
-        status, reason, words = FALSE, "Terminating", "The pod is being deleted."
-    elif pod.started is None:
-        status, reason = FALSE, "Starting"
-        words = pod.waits_for or "The pod is made."
-    else:
-        status, reason, words = (TRUE if pod.ready else FALSE), "Running", "The run is going on."
-    return condition(ConditionType.POD_READY, status, reason, words, now, job.generation)
 
 
 def _progress(job: Job, event: ProgressEvent | None) -> ProgressStatus | None:

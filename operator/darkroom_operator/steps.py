@@ -8,17 +8,18 @@ of them is nothing special, and neither is a second operator that takes the same
 3. The job's status says so, with the pod's uid; refused if the job has changed.
 4. The pod's uid is written into the Lease; refused if the slot changed hands since 1.
 5. The gate is removed. Whatever an operator with an old view of things does from here on meets a refusal at 3 or 4.
-6. The pod ends, or is ended. Its outcome is written into the job's status.
+6. The run ends, or is ended. Its outcome is written into the job's status, as soon as the runner's container has ended;
+   a pod that another container keeps alive is deleted.
 7. The slot goes to the next job: only when the pod named in the Lease is over or gone, and no other pod is alive.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Outcome, Reason
-from darkroom_contract.status import ConditionStatus, ConditionType, JobStatus
+from darkroom_contract.reasons import ConditionReason
+from darkroom_contract.status import ConditionType, JobStatus
 from darkroom_operator import statuses
 from darkroom_operator.actions import (
     Action,
@@ -32,12 +33,22 @@ from darkroom_operator.actions import (
     ReleasePod,
     WriteStatus,
 )
-from darkroom_operator.admission import admit, claims, is_backing_off, is_due, is_recorded, may_run
+from darkroom_operator.admission import (
+    admit,
+    claims,
+    is_backing_off,
+    is_due,
+    is_recorded,
+    may_run,
+    trainings_before,
+)
 from darkroom_operator.conditions import find
 from darkroom_operator.documents import aware
-from darkroom_operator.line import is_finished, order
+from darkroom_operator.line import is_finished, queue_key
+from darkroom_operator.places import awaited_training
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.slot import Slot
+from darkroom_operator.stops import DELETED, SUSPENDED, Stop, recorded_stop, stop_of
 from darkroom_operator.verdict import Failure, judge
 from darkroom_operator.world import World
 
@@ -45,16 +56,8 @@ RetryWait = Callable[[int], timedelta]
 """The wait before the next run, after so many failed ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Why a run is stopped, before it ends by itself."""
-
-    reason: str
-    message: str
-
-
-SUSPENDED = "Suspended"
-DELETED = "Deleted"
+PHASE_FOLLOWS_WITHIN = timedelta(seconds=60)
+"""From the end of a pod's only container to its terminal phase a kubelet took 1.6 s at most."""
 
 
 def next_step(slot: Slot, world: World, retry_wait: RetryWait) -> Action | None:
@@ -73,7 +76,15 @@ def next_step(slot: Slot, world: World, retry_wait: RetryWait) -> Action | None:
         return LookForPods(job.uid, slot.pod_uid)
     if (job.status.slot, job.status.pod_uid) != (slot.number, slot.pod_uid):
         return _recorded_otherwise(slot, job, pod, world)
-    return _end(job, pod, world, retry_wait) if pod is None or pod.over else _supervise(job, pod, world.now, world)
+    if pod is None or pod.over or pod.run_ended:
+        return _end(job, pod or _last_seen(slot.pod_uid, world), world, retry_wait)
+    return _supervise(job, pod, world.now, world)
+
+
+def _last_seen(uid: str, world: World) -> RunnerPod | None:
+    """The last state of a pod that is gone, if it says how the run ended."""
+    pod = world.last_seen.get(uid)
+    return pod if pod is not None and (pod.over or pod.run_ended or pod.disruption) else None
 
 
 def _recorded_otherwise(slot: Slot, job: Job, pod: RunnerPod | None, world: World) -> Action | None:
@@ -96,7 +107,15 @@ def _without_job(slot: Slot, world: World) -> Action | None:
         return LookForPods(holder or "", slot.pod_uid)
     if pod.over:
         return _hand_on(slot, world)
-    return None if pod.deleting else DeletePod(pod, "its job is gone or has ended")
+    if pod.deleting or _is_about_to_be_over(pod, world.now):
+        return None
+    return DeletePod(pod, "its job is gone or has ended")
+
+
+def _is_about_to_be_over(pod: RunnerPod, now: datetime) -> bool:
+    """The run has ended and no other container keeps the pod alive: its phase follows, and its logs can stay."""
+    ended = pod.finished if pod.run_ended and not pod.others_alive else None
+    return ended is not None and now < ended + PHASE_FOLLOWS_WITHIN
 
 
 def _is_known(uid: str, world: World) -> bool:
@@ -153,7 +172,7 @@ def _prepare(slot: Slot, job: Job, world: World, retry_wait: RetryWait) -> Actio
     pod = max(due, key=lambda each: (not each.gated, each.attempt), default=None)
     was_let_go = pod is not None and not pod.gated and claims(job, pod)
     others = [each for each in world.live_pods(slot.number) if each.job_uid != job.uid]
-    if others or not (was_let_go or _may_begin(slot, job, world.now)):
+    if others or not (was_let_go or _may_begin(slot, job, world)):
         return _hand_on(slot, world)
     if pod is None:
         return _make(slot, job, world, retry_wait)
@@ -162,8 +181,9 @@ def _prepare(slot: Slot, job: Job, world: World, retry_wait: RetryWait) -> Actio
     return ConfirmPod(slot, pod) if is_recorded(pod, job) else WriteStatus(job, statuses.starting(job, pod, world.now))
 
 
-def _may_begin(slot: Slot, job: Job, now: datetime) -> bool:
-    return may_run(job) and not is_backing_off(job, now) and job.status.slot in (None, slot.number)
+def _may_begin(slot: Slot, job: Job, world: World) -> bool:
+    ready = may_run(job) and not is_backing_off(job, world.now) and not trainings_before(job, world)
+    return ready and job.status.slot in (None, slot.number)
 
 
 def _make(slot: Slot, job: Job, world: World, retry_wait: RetryWait) -> Action | None:
@@ -184,7 +204,7 @@ def _make(slot: Slot, job: Job, world: World, retry_wait: RetryWait) -> Action |
 def _is_overtaken(job: Job, world: World) -> bool:
     """Whether somebody waits who comes before the holder of a slot that can't begin anyway."""
     first = admit(world)
-    return first is not None and order(first) < order(job)
+    return first is not None and queue_key(first) < queue_key(job)
 
 
 def _refusal(slot: Slot, job: Job, now: datetime) -> Failure | None:
@@ -216,59 +236,35 @@ def _release(pod: RunnerPod, world: World) -> Action | None:
     return ReleasePod(pod) if other is None else _clear(other, world)
 
 
-def stop_of(job: Job, pod: RunnerPod, now: datetime) -> Stop | None:
-    """Why the run should be stopped, if it should. A stop that was written down stays."""
-    if job.deleting:
-        return Stop(DELETED, "The job is being deleted.")
-    if (begun := _recorded_stop(job)) is not None:
-        return begun
-    spec = job.spec
-    if spec.suspend:
-        return Stop(SUSPENDED, "spec.suspend is true: the run is told to stop.")
-    if pod.started is None and now >= start_deadline(job, pod):
-        words = pod.waits_for or "no reason is given"
-        message = f"The pod had not started after {spec.start_deadline_seconds} s: {words}."
-        return Stop(Reason.START_DEADLINE_EXCEEDED, message)
-    deadline = active_deadline(job, pod)
-    if deadline is not None and now >= deadline:
-        return Stop(Reason.ACTIVE_DEADLINE_EXCEEDED, f"The run took longer than {spec.active_deadline_seconds} s.")
-    return None
-
-
-def start_deadline(job: Job, pod: RunnerPod) -> datetime:
-    return pod.created + timedelta(seconds=job.spec.start_deadline_seconds)
-
-
-def active_deadline(job: Job, pod: RunnerPod) -> datetime | None:
-    seconds = job.spec.active_deadline_seconds
-    return None if seconds is None or pod.started is None else pod.started + timedelta(seconds=seconds)
-
-
-def _recorded_stop(job: Job) -> Stop | None:
-    """The stop that the status tells of: the reason why a pod is ending must survive the pod and the operator."""
-    found = find(job.status, ConditionType.POD_READY)
-    reasons = (SUSPENDED, Reason.START_DEADLINE_EXCEEDED, Reason.ACTIVE_DEADLINE_EXCEEDED)
-    if found is None or found.status is not ConditionStatus.FALSE or found.reason not in reasons:
-        return None
-    return Stop(found.reason, found.message)
-
-
 def _stop(job: Job, pod: RunnerPod, stop: Stop, now: datetime) -> Action | None:
-    if stop.reason != DELETED and _recorded_stop(job) is None:
-        return WriteStatus(job, statuses.stopping(job, stop.reason, stop.message, now))
+    if stop.reason != DELETED:
+        status = statuses.stopping(job, stop.reason, stop.message, pod, now)
+        if status != job.status:
+            return WriteStatus(job, status)
     return None if pod.deleting else DeletePod(pod, stop.message)
 
 
 def _end(job: Job, pod: RunnerPod | None, world: World, retry_wait: RetryWait) -> Action:
-    """Step 6. Work that was finished counts, even if it was to be stopped."""
-    now, verdict, stop = world.now, judge(pod), _recorded_stop(job)
+    """Step 6. Work that was finished counts, even if it was to be stopped. A model that is missing while it is being
+    trained is no failure: a training may have been created while the run began."""
+    now, verdict, stop = world.now, judge(pod), recorded_stop(job)
     if isinstance(verdict, Outcome):
         return WriteStatus(job, statuses.succeeded(job, verdict, now))
+    if verdict.reason is Reason.MODEL_NOT_FOUND and trainings_before(job, world):
+        return WriteStatus(job, statuses.returned(job, verdict, awaited_training(job, world), now))
     if stop is not None and stop.reason == SUSPENDED:
         return WriteStatus(job, statuses.suspended(job, now))
     if stop is not None:
         verdict = Failure(Reason(stop.reason), stop.message)
+    if verdict.interrupted or (verdict.reason is Reason.POD_LOST and _was_on_lost_node(job)):
+        return WriteStatus(job, statuses.interrupted(job, verdict, retry_wait(1), now))
     return WriteStatus(job, statuses.failed_run(job, verdict, retry_wait(job.status.failures + 1), now))
+
+
+def _was_on_lost_node(job: Job) -> bool:
+    """Whether the job says that its node does not answer: a pod that is gone since then went with its node."""
+    ready = find(job.status, ConditionType.POD_READY)
+    return ready is not None and ready.reason == ConditionReason.NODE_LOST
 
 
 def _write(job: Job, status: JobStatus) -> WriteStatus | None:

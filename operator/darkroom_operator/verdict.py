@@ -6,32 +6,47 @@ from pydantic import ValidationError
 
 from darkroom_contract.outcome import Outcome, Reason
 from darkroom_contract.status import JobStatus
-from darkroom_operator.runner_pod import RunnerPod
+from darkroom_operator.runner_pod import EVICTED, RunnerPod
 
 OOM_KILLED = "OOMKilled"
 """The kubelet's word for a container that the kernel killed for its memory."""
 
-TOO_MUCH = "The run told of more artifacts, or of longer names, than a job's status can hold."
+TOO_MUCH = "The run's outcome has more artifacts, or longer names, than a job's status can hold."
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a run failed."""
+    """Why a run failed, or what interrupted it."""
 
     reason: Reason
     message: str
+    interrupted: bool = False
+    """Something outside of Darkroom ended the run: it does not count against spec.backoffLimit."""
+    saved_step: int | None = None
+    """The newest training step whose state the run saved."""
 
 
 def judge(pod: RunnerPod | None) -> Outcome | Failure:
     """The outcome of a run that succeeded, or why it failed. None: its pod is gone, and nobody saw how it ended."""
     if pod is None:
-        return Failure(Reason.POD_LOST, "The pod was deleted before it told how the run ended.")
+        return Failure(Reason.POD_LOST, "The pod was deleted before it reported how the run ended.")
     outcome = Outcome.from_message(pod.termination_message)
     if outcome is None:
-        return _without_word(pod)
+        return _without_outcome(pod)
     if outcome.succeeded:
         return outcome if _fits(outcome) else Failure(Reason.INTERNAL_ERROR, TOO_MUCH)
-    return Failure(outcome.reason or Reason.INTERNAL_ERROR, outcome.message)
+    if outcome.reason is Reason.INTERRUPTED:
+        return _interruption(pod, outcome)
+    return Failure(outcome.reason or Reason.INTERNAL_ERROR, outcome.message, saved_step=outcome.saved_step)
+
+
+def _interruption(pod: RunnerPod, outcome: Outcome) -> Failure:
+    """Something other than the operator stopped the run. A pod that the kubelet evicts for its own use of storage,
+    which is no disruption in Kubernetes' sense, would be evicted again for ever: that is a failure."""
+    if pod.waiting_reason == EVICTED and not pod.disruption:
+        return Failure(Reason.POD_FAILED, _ended_words(pod), saved_step=outcome.saved_step)
+    message = f"The run was interrupted: {pod.disruption.rstrip('.')}." if pod.disruption else outcome.message
+    return Failure(Reason.INTERRUPTED, message, interrupted=True, saved_step=outcome.saved_step)
 
 
 def _fits(outcome: Outcome) -> bool:
@@ -43,12 +58,18 @@ def _fits(outcome: Outcome) -> bool:
     return True
 
 
-def _without_word(pod: RunnerPod) -> Failure:
+def _without_outcome(pod: RunnerPod) -> Failure:
     """The run left no outcome: it was killed, or never began."""
     if pod.exit_reason == OOM_KILLED:
         message = "The kernel killed the run because it took more memory than its container may have."
         return Failure(Reason.OUT_OF_MEMORY, message)
+    if pod.disruption:
+        return Failure(Reason.INTERRUPTED, f"The run was interrupted: {pod.disruption.rstrip('.')}.", interrupted=True)
+    return Failure(Reason.POD_FAILED, _ended_words(pod))
+
+
+def _ended_words(pod: RunnerPod) -> str:
     words = ": ".join(each for each in (pod.waiting_reason or pod.exit_reason, pod.waiting_message) if each)
     if pod.exit_code is not None:
         words = f"exit code {pod.exit_code}" + (f" ({words})" if words else "")
-    return Failure(Reason.POD_FAILED, f"The pod ended without telling an outcome: {words or 'no reason is given'}.")
+    return f"The pod ended without reporting an outcome: {words or 'no reason is given'}."

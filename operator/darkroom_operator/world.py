@@ -1,6 +1,6 @@
 """What is known at one moment: the plain data that all decisions are made on. Built by `cache.py`."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -9,6 +9,7 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.progress import ProgressEvent
 from darkroom_operator.experience import Experience
+from darkroom_operator.line import Line
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.slot import Slot
 
@@ -37,11 +38,13 @@ class World:
     slot_count: int
     slots: Mapping[int, Slot]
     jobs: Mapping[str, Job] = field(default_factory=dict)
-    line: Iterable[Job] = ()
+    line: Line = field(default_factory=Line)
     """Those that have not ended, in the order in which they are admitted."""
     broken: Mapping[str, BrokenJob] = field(default_factory=dict)
     pods: Mapping[str, RunnerPod] = field(default_factory=dict)
     gone: Container[str] = frozenset()
+    last_seen: Mapping[str, RunnerPod] = field(default_factory=dict)
+    """The last state of pods that are gone, where a watch showed it: how their runs ended."""
     progress: Mapping[str, ProgressEvent] = field(default_factory=dict)
     """The newest event of a job's run, by the job's uid."""
     experience: Experience = field(default_factory=Experience)

@@ -84,7 +84,14 @@ def _arguments(kind: Kind, name: str) -> Json:
         "spec": {"prompt": "a red circle", **train},
     }
     job = read_job(document)
-    patches: Json = {"patch": {}, "manifest": {}, "document": document, "selector": {"a": "b"}, "gate": "g"}
+    patches: Json = {
+        "patch": {},
+        "manifest": {},
+        "document": document,
+        "event": {},
+        "selector": {"a": "b"},
+        "gate": "g",
+    }
     return {"kind": kind, "name": name, "uid": "u", "version": "1", "job": job, **patches}
 
 

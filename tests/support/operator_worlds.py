@@ -31,6 +31,7 @@ def a_job(name: str = "a", *, status: JobStatus | None = None, deleting: bool = 
         resource_version="1",
         generation=1,
         created=NOW - timedelta(minutes=5),
+        order=1,
         deleting=deleting,
         labels={},
         spec=GenerateJobSpec(**{"prompt": "a red circle", **spec}),
@@ -68,8 +69,13 @@ def a_pod(job: Job, attempt: int = 1, **changes: Any) -> RunnerPod:
         gated=False,
         foreign_gates=(),
         deleting=False,
+        deletion_due=None,
         over=False,
+        run_ended=False,
+        others_alive=False,
         lost=False,
+        disruption="",
+        node="",
         started=None,
         finished=None,
         ready=False,
@@ -88,7 +94,8 @@ def running(pod: RunnerPod, seconds: float = 10) -> RunnerPod:
 
 def ended(pod: RunnerPod, outcome: Outcome | None, exit_code: int = 0) -> RunnerPod:
     message = "" if outcome is None else outcome.to_message()
-    return replace(running(pod), over=True, ready=False, exit_code=exit_code, termination_message=message)
+    over = {"over": True, "run_ended": True, "finished": NOW}
+    return replace(running(pod), **over, ready=False, exit_code=exit_code, termination_message=message)
 
 
 def success(job: Job) -> Outcome:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from darkroom_contract import names
 from darkroom_contract.jobs import read_job
 from darkroom_contract.names import Kind
-from darkroom_contract.outcome import Outcome
+from darkroom_contract.outcome import Outcome, Reason
 from darkroom_operator.cache import Cache
 from darkroom_operator.cluster import Cluster
 from darkroom_operator.errors import UnreachableError
@@ -19,12 +19,13 @@ from darkroom_operator.reconcile import Reconciler
 from darkroom_operator.requests import Requests
 from darkroom_operator.runner_pod import GATE
 from darkroom_operator.settings import Settings
-from support.operator_worlds import success
+from support.operator_worlds import failure, success
 from support.simulated_api import PLURALS, SimulatedApi, SimulatedDoor, is_over
 
 Json = dict[str, Any]
 KINDS = {kind.plural: kind for kind in Kind}
-GENERATE = Kind.GENERATE.plural
+GENERATE, TRAIN = Kind.GENERATE.plural, Kind.TRAIN.plural
+JOBS = (GENERATE, TRAIN)
 
 logging.getLogger("darkroom_operator").setLevel(logging.CRITICAL)
 
@@ -91,7 +92,7 @@ class SimulatedOperator:
     def _show(self, plural: str, event: str, document: Json) -> None:
         """As handlers.py does."""
         if event == "DELETED":
-            self.cache.lose(plural, document["metadata"]["uid"])
+            self.cache.lose(plural, document)
         elif not self.cache.see(plural, document):
             return
         self._reconciler.wake()
@@ -138,12 +139,22 @@ class SimulatedUser:
         document = {"metadata": {"name": name, "generation": 1}, "spec": {"prompt": "a red circle", **spec}}
         self.api.create(GENERATE, document)
 
-    def suspend(self, name: str, yes: bool) -> None:
-        self.api.patch(GENERATE, name, {"spec": {"suspend": yes}})
+    def train(self, name: str, model_id: str, **spec: Any) -> None:
+        dataset = {"uri": "s3://darkroom/datasets/x/"}
+        document = {"prompt": "a sks star", "modelId": model_id, "dataset": dataset, **spec}
+        self.api.create(TRAIN, {"metadata": {"name": name, "generation": 1}, "spec": document})
+
+    def suspend(self, plural: str, name: str, yes: bool) -> None:
+        """The API server counts the generation up, whatever phase the job is in."""
+        generation = self.api.get(plural, name)["metadata"]["generation"] + 1
+        self.api.patch(plural, name, {"metadata": {"generation": generation}, "spec": {"suspend": yes}})
+
+    def jobs(self) -> list[Json]:
+        return [job for plural in JOBS for job in self.api.all(plural)]
 
     def phases(self) -> dict[str, str]:
         """By uid."""
-        return {job["metadata"]["uid"]: job.get("status", {}).get("phase", "") for job in self.api.all(GENERATE)}
+        return {job["metadata"]["uid"]: job.get("status", {}).get("phase", "") for job in self.jobs()}
 
 
 class SimulatedNode:
@@ -166,27 +177,83 @@ class SimulatedNode:
 
     def end(self, name: str, outcome: Outcome | None, exit_code: int = 0) -> None:
         message = "" if outcome is None else outcome.to_message()
-        state = {"terminated": {"exitCode": exit_code, "message": message}}
+        state = {"terminated": {"exitCode": exit_code, "message": message, "finishedAt": self.api.now.isoformat()}}
         self._report(name, "Failed" if exit_code else "Succeeded", state)
+
+    def end_beside_a_sidecar(self, name: str, outcome: Outcome, exit_code: int = 0) -> None:
+        """The run ends; a container that somebody injected lives on, and so does the pod."""
+        self.end(name, outcome, exit_code)
+        statuses = self.api.get("pods", name)["status"]["containerStatuses"]
+        sidecar = {"name": "istio-proxy", "state": {"running": {"startedAt": self.api.now.isoformat()}}}
+        self.api.patch("pods", name, {"status": {"phase": "Running", "containerStatuses": [*statuses, sidecar]}})
+        self.api.patch("pods", name, {"spec": {"nodeName": "here"}})
+
+    def has_ended(self, name: str) -> bool:
+        """Whether the run itself has ended, whatever else of its pod lives on."""
+        statuses = self.api.get("pods", name).get("status", {}).get("containerStatuses") or [{}]
+        return "terminated" in statuses[0].get("state", {})
+
+    def end_sidecar(self, name: str) -> None:
+        [runner, *_] = self.api.get("pods", name)["status"]["containerStatuses"]
+        phase = "Failed" if runner["state"]["terminated"]["exitCode"] else "Succeeded"
+        self.api.patch("pods", name, {"status": {"phase": phase, "containerStatuses": [runner]}})
+
+    def evict(self, name: str) -> None:
+        """As a drain does: the pod is marked and deleted; its node ends it when it gets to it."""
+        target = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "EvictionByEvictionAPI",
+            "message": "evicting",
+        }
+        self.api.patch("pods", name, {"status": {"conditions": [target]}})
+        self.api.delete("pods", name)
+
+    def finish(self, name: str) -> None:
+        """The run does its work; a generation whose model nobody has trained yet fails."""
+        if self.has_ended(name):
+            self.end_sidecar(name)
+        elif self._lacks_its_model(name):
+            self.end(name, failure(Reason.MODEL_NOT_FOUND), 1)
+        else:
+            self.succeed(name)
+
+    def _lacks_its_model(self, name: str) -> bool:
+        labels = self.api.get("pods", name)["metadata"]["labels"]
+        job = self.api.objects[GENERATE].get(labels[names.LABEL_JOB_NAME])
+        model_id = None if job is None else job["spec"].get("modelId")
+        trained = [each["spec"]["modelId"] for each in self.api.all(TRAIN) if phase_of(each) == "Succeeded"]
+        return model_id is not None and model_id not in trained
 
     def succeed(self, name: str) -> None:
         pod = self.api.get("pods", name)
         kind = Kind(pod["metadata"]["labels"][names.LABEL_JOB_KIND])
-        owner = {"metadata": pod["metadata"], "kind": kind.value, "spec": {"prompt": "x"}}
-        self.end(name, success(read_job(owner)))
+        spec = {"prompt": "x", "modelId": "m", "dataset": {"uri": "s3://darkroom/datasets/x/"}}
+        self.end(name, success(read_job({"metadata": pod["metadata"], "kind": kind.value, "spec": spec})))
 
     def lose(self, name: str) -> None:
-        self.api.patch("pods", name, {"status": {"conditions": [{"type": "Ready", "reason": "NodeStatusUnknown"}]}})
+        """As the node lifecycle controller does: no reason is given."""
+        self.api.patch("pods", name, {"status": {"conditions": [{"type": "Ready", "status": "False"}]}})
 
     def _report(self, name: str, phase: str, state: Json) -> None:
         containers = [{"name": names.RUNNER_CONTAINER, "state": state}]
-        self.api.patch("pods", name, {"status": {"phase": phase, "containerStatuses": containers, "conditions": None}})
+        kept = [each for each in self._conditions(name) if each["type"] != "Ready"]
+        status = {"phase": phase, "containerStatuses": containers, "conditions": kept or None}
+        self.api.patch("pods", name, {"status": status})
+
+    def _conditions(self, name: str) -> list[Json]:
+        found: list[Json] = self.api.get("pods", name).get("status", {}).get("conditions") or []
+        return found
 
     def remove_deleted(self) -> None:
-        """Ends what was to be deleted."""
+        """Ends what was to be deleted. A run that was evicted says how it ended, in the same moment or not at all."""
         for pod in self.api.all("pods"):
-            if "deletionTimestamp" in pod["metadata"]:
-                self.api.remove("pods", pod["metadata"]["name"])
+            name = pod["metadata"]["name"]
+            if "deletionTimestamp" not in pod["metadata"]:
+                continue
+            if _is_evicted(pod) and not is_over(pod):
+                self.end(name, failure(Reason.INTERRUPTED), 143)
+            self.api.remove("pods", name)
 
     def collect_garbage(self) -> None:
         jobs = self.phases()
@@ -196,6 +263,15 @@ class SimulatedNode:
 
     def phases(self) -> set[str]:
         return {job["metadata"]["uid"] for plural in KINDS for job in self.api.all(plural)}
+
+
+def phase_of(job: Json) -> str:
+    phase: str = job.get("status", {}).get("phase", "")
+    return phase
+
+
+def _is_evicted(pod: Json) -> bool:
+    return any(each["type"] == "DisruptionTarget" for each in pod.get("status", {}).get("conditions") or [])
 
 
 def _is_live(pod: Json) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from support.operator_worlds import NOW, a_job, a_slot, a_world, in_phase
+from support.operator_worlds import NOW, a_job, a_slot, a_training, a_world, in_phase
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.status import Phase
@@ -18,6 +18,72 @@ URGENT = replace(a_job("urgent", priority=5), created=NOW)
 def test_the_queue_is_ordered_by_priority_then_age_then_uid() -> None:
     twin = replace(SECOND, uid="uid-a-twin", name="twin")
     assert queue(a_world(SECOND, twin, URGENT, FIRST)) == [URGENT, FIRST, twin, SECOND]
+
+
+def test_within_a_second_a_training_comes_first_and_then_the_order_of_storing_decides() -> None:
+    later = [replace(a_job(f"job-{letter}"), order=order) for order, letter in enumerate("dbca")]
+    training = replace(a_training("z"), order=99)
+    shuffled = [later[2], later[0], training, later[3], later[1]]
+    assert queue(a_world(*shuffled)) == [training, *later]
+
+
+class TestAGenerationOfAModelThatIsBeingTrained:
+    """Created before its training and with a higher priority: it waits for the training whatever its place."""
+
+    DRAWING = replace(a_job("drawing", priority=9, model_id="m"), created=NOW - timedelta(hours=1))
+    TRAINING = a_training("training")
+
+    def test_the_training_is_admitted_before_it(self) -> None:
+        world = a_world(self.DRAWING, self.TRAINING)
+        assert admit(world) == self.TRAINING
+        assert queue(world) == [self.TRAINING, self.DRAWING]
+
+    def test_it_stands_behind_the_last_of_several_trainings_and_before_what_comes_later(self) -> None:
+        again = replace(a_training("again"), created=NOW - timedelta(minutes=1))
+        other = replace(a_job("other"), created=NOW)
+        assert queue(a_world(other, self.DRAWING, again, self.TRAINING)) == [
+            self.TRAINING,
+            again,
+            self.DRAWING,
+            other,
+        ]
+
+    def test_it_keeps_its_place_while_the_training_runs_and_is_not_admitted(self) -> None:
+        slots = {0: a_slot(self.TRAINING), 1: a_slot(number=1)}
+        world = replace(a_world(self.DRAWING, self.TRAINING, SECOND), slots=slots, slot_count=2)
+        assert queue(world) == [self.DRAWING, SECOND]
+        assert admit(world) == SECOND
+
+    @pytest.mark.parametrize(
+        "training",
+        [
+            replace(TRAINING, spec=TRAINING.spec.model_copy(update={"suspend": True})),
+            in_phase(TRAINING, Phase.QUEUED, next_attempt_time=NOW + timedelta(seconds=9)),
+        ],
+        ids=["suspended", "backing off"],
+    )
+    def test_it_has_no_place_while_nobody_knows_when_the_training_runs(self, training: Job) -> None:
+        world = a_world(self.DRAWING, training, SECOND)
+        assert queue(world) == [SECOND]
+        assert admit(world) == SECOND
+
+    @pytest.mark.parametrize(
+        "training",
+        [
+            in_phase(TRAINING, Phase.SUCCEEDED),
+            in_phase(TRAINING, Phase.FAILED),
+            replace(TRAINING, deleting=True),
+            a_training("another", modelId="other"),
+        ],
+        ids=["succeeded", "failed", "being deleted", "of another model"],
+    )
+    def test_it_waits_for_no_other_training(self, training: Job) -> None:
+        assert admit(a_world(self.DRAWING, training)) == self.DRAWING
+
+    def test_a_generation_without_a_model_and_a_training_wait_for_none(self) -> None:
+        plain, second = replace(FIRST, created=NOW - timedelta(hours=2)), a_training("second")
+        assert admit(a_world(plain, self.TRAINING)) == plain
+        assert admit(a_world(replace(second, order=0), self.TRAINING)) == replace(second, order=0)
 
 
 def test_the_first_of_the_queue_is_admitted() -> None:

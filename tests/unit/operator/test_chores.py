@@ -10,7 +10,16 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.status import Phase
 from darkroom_operator import statuses
-from darkroom_operator.actions import Action, DeleteJob, DeletePod, FailBroken, Requeue, TellPlace, WriteStatus
+from darkroom_operator.actions import (
+    Action,
+    DeleteJob,
+    DeletePod,
+    FailBroken,
+    ObserveGeneration,
+    Requeue,
+    TellPlace,
+    WriteStatus,
+)
 from darkroom_operator.chores import STRAY_AFTER, chores, next_deadline, next_due
 from darkroom_operator.places import Place
 from darkroom_operator.runner_pod import RunnerPod
@@ -70,7 +79,12 @@ class TestPlacesInTheQueue:
         assert action.status.phase is Phase.SUSPENDED
 
     @pytest.mark.parametrize(
-        "job", [in_phase(JOB, Phase.SUCCEEDED), in_phase(JOB, Phase.FAILED), replace(JOB, deleting=True)]
+        "job",
+        [
+            in_phase(JOB, Phase.SUCCEEDED, observed_generation=1),
+            in_phase(JOB, Phase.FAILED, observed_generation=1),
+            replace(JOB, deleting=True),
+        ],
     )
     def test_a_job_that_has_ended_is_told_nothing(self, job: Job) -> None:
         assert todo(a_world(job)) == []
@@ -124,11 +138,30 @@ class TestTimeToLive:
     @pytest.mark.parametrize(("age_seconds", "is_removed"), [(59, False), (60, True), (600, True)])
     def test_a_finished_job_is_removed_when_its_time_is_over(self, age_seconds: int, is_removed: bool) -> None:
         job = a_job("job", ttl_seconds_after_finished=60)
-        job = in_phase(job, Phase.FAILED, completion_time=NOW - timedelta(seconds=age_seconds))
+        ended = {"completion_time": NOW - timedelta(seconds=age_seconds), "observed_generation": 1}
+        job = in_phase(job, Phase.FAILED, **ended)
         assert (todo(a_world(job)) == [DeleteJob(job)]) is is_removed
 
     def test_a_job_without_a_limit_stays(self) -> None:
-        assert todo(a_world(in_phase(JOB, Phase.FAILED, completion_time=NOW - timedelta(days=99)))) == []
+        ended = {"completion_time": NOW - timedelta(days=99), "observed_generation": 1}
+        assert todo(a_world(in_phase(JOB, Phase.FAILED, **ended))) == []
+
+
+class TestFinishedJobsWhoseSpecWasChanged:
+    def test_status_and_every_condition_observe_the_newest_generation(self) -> None:
+        done = replace(JOB, status=statuses.succeeded(JOB, success(JOB), NOW))
+        [action] = todo(a_world(replace(done, generation=7)))
+        assert isinstance(action, ObserveGeneration)
+        assert action.status.observed_generation == 7
+        assert [each.observed_generation for each in action.status.conditions] == [7]
+        assert action.status.phase is Phase.SUCCEEDED
+        assert todo(a_world(replace(done, generation=7, status=action.status))) == []
+
+    def test_they_are_updated_at_a_bounded_rate(self) -> None:
+        done = [replace(a_job(f"job-{n}"), status=statuses.succeeded(JOB, success(JOB), NOW)) for n in range(50)]
+        changed = a_world(*(replace(job, generation=2) for job in done))
+        assert len(list(chores(changed, most_told=20))) == 20
+        assert list(chores(changed, most_told=0)) == []
 
 
 @pytest.mark.parametrize("failed", [False, True])
@@ -159,9 +192,13 @@ class TestTheNextMoment:
             ),
             (
                 a_world(
-                    holding(a_job("job", active_deadline_seconds=15), a_pod(JOB)),
+                    holding(
+                        a_job("job", active_deadline_seconds=15),
+                        a_pod(JOB),
+                        run_start_time=NOW - timedelta(seconds=10),
+                    ),
                     slot=a_slot(JOB, a_pod(JOB)),
-                    pods=(running(a_pod(JOB), seconds=10),),
+                    pods=(running(a_pod(JOB)),),
                 ),
                 5,
             ),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from darkroom_contract.names import Kind
 from darkroom_operator.cache import Cache
-from darkroom_operator.line import is_finished, order
+from darkroom_operator.line import is_finished, queue_key
 
 UIDS = st.sampled_from(["a", "b", "c", "d"])
 PHASES = st.sampled_from([None, "Queued", "Running", "Succeeded", "Failed"])
@@ -37,4 +37,4 @@ def test_it_is_what_sorting_all_jobs_that_have_not_ended_would_give(changes: lis
         if is_last:
             cache.jobs.forget(uid)
         unfinished = [job for job in cache.jobs.view.values() if not is_finished(job)]
-        assert list(cache.jobs.line) == sorted(unfinished, key=order)
+        assert list(cache.jobs.line) == sorted(unfinished, key=queue_key)

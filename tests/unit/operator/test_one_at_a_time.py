@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support.operator_worlds import failure
 from support.simulated_api import PLURALS, SimulatedApi
-from support.simulated_operator import GENERATE, SimulatedNode, SimulatedOperator, SimulatedUser
+from support.simulated_operator import JOBS, SimulatedNode, SimulatedOperator, SimulatedUser, phase_of
 
 from darkroom_contract.outcome import Reason
 from darkroom_contract.status import Phase as JobPhase
@@ -21,6 +21,7 @@ from darkroom_contract.status import Phase as JobPhase
 FINISHED = ("Succeeded", "Failed")
 MOST_JOBS = 8
 OPERATORS = st.sampled_from([0, 1])
+MODEL = "m"
 
 
 class OneAtATime(RuleBasedStateMachine):
@@ -35,8 +36,9 @@ class OneAtATime(RuleBasedStateMachine):
         self.operators = [SimulatedOperator(self.api, self.slots) for _ in range(2)]
         self.created = 0
         self.ends: dict[str, str] = {}
+        self.counts: dict[str, tuple[int, int]] = {}
         for _ in range(3):
-            self.create_job(0, backoff_limit)
+            self.create_job(0, backoff_limit, None)
 
     # Operators
 
@@ -69,17 +71,21 @@ class OneAtATime(RuleBasedStateMachine):
 
     # Nodes
 
-    @rule(data=st.data(), what=st.sampled_from(["start", "succeed", "fail", "give up", "lose"]))
+    @rule(data=st.data(), what=st.sampled_from(["start", "finish", "fail", "give up", "lose", "evict", "sidecar"]))
     def something_happens_to_a_pod(self, data: st.DataObject, what: str) -> None:
         if not (pods := sorted(self.node.live())):
             return
         name = data.draw(st.sampled_from(pods))
+        if self.node.has_ended(name):
+            what = "finish"
         {
             "start": lambda: self.node.start(name),
-            "succeed": lambda: self.node.succeed(name),
+            "finish": lambda: self.node.finish(name),
             "fail": lambda: self.node.end(name, failure(Reason.STORAGE_UNAVAILABLE), 75),
             "give up": lambda: self.node.end(name, failure(Reason.MODEL_NOT_FOUND), 2),
             "lose": lambda: self.node.lose(name),
+            "evict": lambda: self.node.evict(name),
+            "sidecar": lambda: self.node.end_beside_a_sidecar(name, failure(Reason.STORAGE_UNAVAILABLE), 75),
         }[what]()
 
     @rule(seconds=st.sampled_from([0, 1, 3, 20]))
@@ -91,21 +97,25 @@ class OneAtATime(RuleBasedStateMachine):
     # Users
 
     @precondition(lambda self: self.created < MOST_JOBS)
-    @rule(priority=st.integers(0, 2), backoff_limit=st.integers(0, 2))
-    def create_job(self, priority: int, backoff_limit: int) -> None:
-        limits = {"backoffLimit": backoff_limit, "startDeadlineSeconds": 60}
-        self.user.create(f"job-{self.created}", priority=priority, **limits)
+    @rule(priority=st.integers(0, 2), backoff_limit=st.integers(0, 2), kind=st.sampled_from([None, "draw", "train"]))
+    def create_job(self, priority: int, backoff_limit: int, kind: str | None) -> None:
+        """`draw`: with the one model that there is; `train`: that model."""
+        spec = {"priority": priority, "backoffLimit": backoff_limit, "startDeadlineSeconds": 60}
+        if kind == "train":
+            self.user.train(f"job-{self.created}", MODEL, **spec)
+        else:
+            self.user.create(f"job-{self.created}", **spec, **({"modelId": MODEL} if kind == "draw" else {}))
         self.created += 1
 
     @rule(data=st.data(), what=st.sampled_from(["suspend", "resume", "delete"]))
     def a_user_changes_their_mind(self, data: st.DataObject, what: str) -> None:
-        if not (jobs := sorted(self.api.objects[GENERATE])):
+        if not (jobs := sorted((plural, name) for plural in JOBS for name in self.api.objects[plural])):
             return
-        name = data.draw(st.sampled_from(jobs))
+        plural, name = data.draw(st.sampled_from(jobs))
         if what == "delete":
-            self.api.delete(GENERATE, name)
+            self.api.delete(plural, name)
         else:
-            self.user.suspend(name, what == "suspend")
+            self.user.suspend(plural, name, what == "suspend")
 
     @rule(room=st.sampled_from([None, 0, 1]))
     def an_administrator_sets_a_quota(self, room: int | None) -> None:
@@ -133,6 +143,18 @@ class OneAtATime(RuleBasedStateMachine):
             assert phases.get(uid, end) == end
         self.ends |= {uid: phase for uid, phase in phases.items() if phase in FINISHED}
 
+    @invariant()
+    def an_interruption_never_counts_as_a_failure(self) -> None:
+        for job in self.user.jobs():
+            status, uid = job.get("status", {}), job["metadata"]["uid"]
+            counts = status.get("failures", 0), status.get("interruptions", 0)
+            if counts[0] > self.counts.get(uid, (0, 0))[0]:
+                reasons = {each["type"]: each["reason"] for each in status["conditions"]}
+                assert reasons.get("PodReady") != "Interrupted", status
+                messages = {each["type"]: each["message"] for each in status["conditions"]}
+                assert not messages.get("Failed", "").startswith("Interrupted"), status
+            self.counts[uid] = counts
+
     def teardown(self) -> None:
         """Then nothing else goes wrong, and all comes to an end. A quota that was set leaves room for one run."""
         self.api.pod_quota = None if self.api.pod_quota is None else 1
@@ -146,20 +168,44 @@ class OneAtATime(RuleBasedStateMachine):
         self.node.collect_garbage()
         self.node.remove_deleted()
         for operator in self.operators:
+            waiting = self.waiting_for_the_model()
             operator.door.breaks = None
             operator.rest()
             self.never_two_live_pods()
             self.a_finished_job_stays_what_it_is()
+            self.an_interruption_never_counts_as_a_failure()
+            if self.slots == 1:
+                assert not waiting & self.failed_for_their_model()
         for name in self.node.live():
-            self.node.succeed(name)
+            self.node.finish(name)
         self.api.pass_time(20)
 
+    def waiting_for_the_model(self) -> set[str]:
+        """Generations that have not ended while a training of their model has not."""
+        unfinished = [job for job in self.user.jobs() if phase_of(job) not in FINISHED]
+        if not any("dataset" in job["spec"] for job in unfinished):
+            return set()
+        return {job["metadata"]["uid"] for job in unfinished if "dataset" not in job["spec"]}
+
+    def failed_for_their_model(self) -> set[str]:
+        found = set()
+        for job in self.user.jobs():
+            conditions = {each["type"]: each["reason"] for each in job.get("status", {}).get("conditions", [])}
+            if conditions.get("Failed") == "ModelNotFound":
+                found.add(job["metadata"]["uid"])
+        return found
+
     def is_settled(self) -> bool:
-        jobs = self.api.all(GENERATE)
-        at_rest = (*FINISHED, JobPhase.SUSPENDED.value)
-        leases = self.api.all("leases")
-        free = all(not lease["spec"].get("holderIdentity") for lease in leases)
-        return free and not self.node.live() and all(job.get("status", {}).get("phase") in at_rest for job in jobs)
+        free = all(not lease["spec"].get("holderIdentity") for lease in self.api.all("leases"))
+        return free and not self.node.live() and all(self.is_at_rest(job) for job in self.user.jobs())
+
+    def is_at_rest(self, job: dict[str, Any]) -> bool:
+        """Finished or suspended; or a generation that waits for a suspended training, as it says itself."""
+        if phase_of(job) in (*FINISHED, JobPhase.SUSPENDED.value):
+            return True
+        conditions = {each["type"]: each["reason"] for each in job.get("status", {}).get("conditions", [])}
+        suspended = [each for each in self.user.jobs() if "dataset" in each["spec"] and phase_of(each) == "Suspended"]
+        return conditions.get("Admitted") == "WaitingForModel" and bool(suspended)
 
 
 class TwoSlots(OneAtATime):

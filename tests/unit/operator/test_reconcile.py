@@ -162,7 +162,7 @@ class TestAnOldView:
         stage.user.create("a", priority=9)
         stage.user.create("b")
         stage.step_until("patch lease")
-        stage.user.suspend("a", True)
+        stage.user.suspend(GENERATE, "a", True)
         SimulatedOperator(stage.api).rest()
         lease, [pod] = stage.api.get("leases", LEASE), stage.node.live()
         stage.operator.step(2)
@@ -289,7 +289,7 @@ class TestAQuota:
         full.user.create("b")
         full.rest()
         assert full.status("b")["queue"] == {"position": 0, "waitingFor": "GenerateJob/a"}
-        full.user.suspend("a", True)
+        full.user.suspend(GENERATE, "a", True)
         full.rest()
         assert (full.phase("a"), self.condition(full)["reason"]) == ("Suspended", "Suspended")
         assert full.api.get("leases", LEASE)["metadata"]["annotations"]["darkroom.dev/job"] == "GenerateJob/b"

@@ -124,3 +124,66 @@ def test_labels_that_are_not_those_of_a_run_are_refused(labels: dict[str, str | 
     document["metadata"]["labels"] = {name: value for name, value in meddled.items() if value is not None}
     with pytest.raises((KeyError, ValueError)):
         read_pod(document)
+
+
+NO_REASON = [{"type": "Ready", "status": "False"}]
+TARGET = {
+    "type": "DisruptionTarget",
+    "status": "True",
+    "reason": "EvictionByEvictionAPI",
+    "message": "Eviction API: evicting",
+}
+
+
+class TestANodeThatDoesNotAnswer:
+    def test_kubernetes_sets_ready_to_false_and_gives_no_reason(self) -> None:
+        assert pod(phase="Running", containerStatuses=container(RUNNING), conditions=NO_REASON).lost
+
+    @pytest.mark.parametrize(
+        "status",
+        [
+            {"containerStatuses": container(RUNNING), "conditions": [{**NO_REASON[0], "reason": "ContainersNotReady"}]},
+            {"containerStatuses": container(ended(0)), "conditions": NO_REASON},
+            {"containerStatuses": container({"waiting": {}}), "conditions": NO_REASON},
+            {"containerStatuses": container(RUNNING), "conditions": [{"type": "Ready", "status": "True"}]},
+        ],
+        ids=["a kubelet gives one", "ended", "not started", "ready"],
+    )
+    def test_otherwise_the_node_answers(self, status: dict[str, Any]) -> None:
+        assert not pod(phase="Running", **status).lost
+
+    def test_it_stays_lost_while_it_is_being_deleted(self) -> None:
+        found = pod(deleted=True, phase="Running", containerStatuses=container(RUNNING), conditions=NO_REASON)
+        assert (found.lost, found.deleting) == (True, True)
+        assert found.deletion_due == datetime(2026, 11, 25, 12, 1, tzinfo=UTC)
+
+
+class TestADisruption:
+    @pytest.mark.parametrize(
+        ("status", "words"),
+        [
+            ({"conditions": [TARGET]}, "EvictionByEvictionAPI: Eviction API: evicting"),
+            ({"conditions": [{**TARGET, "status": "False"}]}, ""),
+            ({"reason": "NodeShutdown", "message": "Node is shutting down"}, "NodeShutdown: Node is shutting down"),
+            ({"reason": "Preempting"}, "Preempting"),
+            ({"reason": "Evicted", "message": "Pod ephemeral local storage usage exceeds the total limit"}, ""),
+            ({}, ""),
+        ],
+    )
+    def test_it_is_named_in_the_words_of_who_ended_the_pod(self, status: dict[str, Any], words: str) -> None:
+        assert pod(phase="Failed", **status).disruption == words
+
+
+class TestASidecar:
+    def test_a_run_that_has_ended_beside_one_that_lives_is_not_over(self) -> None:
+        both = [*container(ended(0)), *container(RUNNING, "istio-proxy")]
+        found = pod(phase="Running", containerStatuses=both)
+        assert (found.run_ended, found.others_alive, found.over) == (True, True, False)
+
+    def test_a_native_one_counts_too(self) -> None:
+        statuses = {"containerStatuses": container(ended(0)), "initContainerStatuses": container(RUNNING, "proxy")}
+        assert pod(phase="Running", **statuses).others_alive
+
+    def test_a_runner_alone_has_none(self) -> None:
+        found = pod(phase="Running", containerStatuses=container(RUNNING))
+        assert (found.run_ended, found.others_alive) == (False, False)

@@ -11,12 +11,15 @@ import pytest
 from support.operator_worlds import NOW, a_job, a_pod, holding, in_phase, running, success
 from support.status_schema import faults, require_valid
 
+from darkroom_contract.jobs import Job, read_job
 from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
 from darkroom_contract.progress import ProgressEvent, Stage
+from darkroom_contract.remarks import MAX_REMARK_CHARACTERS, Remark, RemarkReason
 from darkroom_contract.status import ConditionStatus, ConditionType, JobStatus, Phase
 from darkroom_operator import statuses
 from darkroom_operator.conditions import find, is_true
 from darkroom_operator.places import Place
+from darkroom_operator.pod_condition import DELETION_OVERDUE
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.verdict import Failure
 
@@ -37,6 +40,22 @@ def reason_of(status: JobStatus, kind: ConditionType) -> str | None:
     return None if found is None else found.reason
 
 
+def remarked(count: int) -> Outcome:
+    remark = Remark(reason=RemarkReason.PROMPT_TRUNCATED, message="m" * MAX_REMARK_CHARACTERS)
+    return success(JOB).model_copy(update={"remarks": (remark,) * count})
+
+
+def as_document(job: Job) -> dict[str, Any]:
+    metadata = {
+        "name": job.name,
+        "namespace": job.namespace,
+        "uid": job.uid,
+        "resourceVersion": job.resource_version,
+        "creationTimestamp": job.created.isoformat(),
+    }
+    return {"kind": job.kind.value, "metadata": metadata, "spec": job.spec.to_dict(), "status": job.status.to_dict()}
+
+
 TURNS: dict[str, Callable[[], JobStatus]] = {
     "queued": lambda: statuses.waiting(JOB, Place(JOB, 3, "GenerateJob/" + "n" * 48, NOW), NOW),
     "queued far behind": lambda: statuses.waiting(JOB, Place(JOB, 9999, start=NOW + WAIT), NOW),
@@ -50,7 +69,13 @@ TURNS: dict[str, Callable[[], JobStatus]] = {
     "unschedulable": lambda: statuses.running(HELD, replace(POD, waiting_message="w" * 5000), None, NOW),
     "running": lambda: statuses.running(HELD, running(POD), an_event(metrics={"loss": 0.1}), NOW),
     "on a lost node": lambda: statuses.running(HELD, replace(running(POD), lost=True), None, NOW),
-    "stopping": lambda: statuses.stopping(HELD, "Suspended", "s" * 5000, NOW),
+    "refused by a policy again": lambda: statuses.refused(HELD, "r" * 5000, NOW),
+    "waiting for a model": lambda: statuses.waiting(JOB, None, NOW, "TrainJob/" + "n" * 48),
+    "back to waiting for a model": lambda: statuses.returned(HELD, LONG, "TrainJob/" + "n" * 48, NOW),
+    "interrupted": lambda: statuses.interrupted(HELD, LONG, WAIT, NOW),
+    "finished and changed": lambda: statuses.observed(replace(JOB, status=statuses.succeeded(HELD, success(JOB), NOW))),
+    "succeeded with remarks": lambda: statuses.succeeded(HELD, remarked(40), NOW),
+    "stopping": lambda: statuses.stopping(HELD, "Suspended", "s" * 5000, POD, NOW),
     "succeeded": lambda: statuses.succeeded(HELD, success(JOB), NOW),
     "failed for good": lambda: statuses.failed(HELD, LONG, NOW),
     "failed once": lambda: statuses.failed_run(HELD, LONG, WAIT, NOW + timedelta(microseconds=7)),
@@ -94,8 +119,80 @@ class TestWaiting:
         status = statuses.waiting(JOB, Place(JOB, 2), NOW)
         assert statuses.waiting(replace(JOB, status=status), Place(JOB, 2), NOW + WAIT) == status
 
+    def test_a_generation_says_which_training_it_waits_for(self) -> None:
+        drawing = a_job("a", model_id="m")
+        placed = statuses.waiting(drawing, Place(drawing, 3, training="TrainJob/t"), NOW)
+        unplaced = statuses.waiting(drawing, None, NOW, "TrainJob/t")
+        for status in (placed, unplaced):
+            assert reason_of(status, ConditionType.ADMITTED) == "WaitingForModel"
+            admitted = find(status, ConditionType.ADMITTED)
+            assert admitted is not None
+            assert admitted.message.endswith("TrainJob/t, which trains the model m, has to finish first.")
+        assert placed.queue is not None
+        assert placed.queue.position == 3
+
+    def test_a_suspended_job_says_that_its_run_has_stopped(self) -> None:
+        held = holding(a_job("a", suspend=True), POD)
+        stopping = replace(held, status=statuses.stopping(held, "Suspended", "It is being stopped.", POD, NOW))
+        ready = find(statuses.suspended(stopping, NOW), ConditionType.POD_READY)
+        assert ready is not None
+        assert (ready.status, ready.reason, ready.message) == (
+            ConditionStatus.FALSE,
+            "Suspended",
+            "The run has stopped.",
+        )
+
+
+def test_a_job_whose_first_pod_is_refused_is_queued_with_the_reason() -> None:
+    status = require_valid(statuses.refused(JOB, "denied by a policy", NOW))
+    assert status.phase is Phase.QUEUED
+    for kind in (ConditionType.ADMITTED, ConditionType.POD_READY):
+        assert reason_of(status, kind) == "PodRefused"
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_every_condition_observes_the_generation_of_the_status(turn: str) -> None:
+    assert {each.observed_generation for each in TURNS[turn]().conditions} == {JOB.generation}
+
+
+def test_an_older_condition_observes_a_newer_generation_too() -> None:
+    changed = replace(HELD, status=statuses.running(HELD, running(POD), None, NOW), generation=5)
+    changed = replace(changed, status=statuses.stopping(changed, "Suspended", "It is being stopped.", POD, NOW))
+    assert {each.observed_generation for each in changed.status.conditions} == {5}
+
+
+def test_the_order_of_admission_is_written_down_and_stays() -> None:
+    first = replace(JOB, order=41)
+    status = statuses.waiting(first, Place(first, 0), NOW)
+    assert status.admission_order == 41
+    assert read_job(as_document(replace(first, status=status, resource_version="99"))).order == 41
+
 
 class TestRunning:
+    def test_it_says_when_the_run_was_first_seen_and_keeps_it(self) -> None:
+        """By the operator's clock, which is the API server's, and not by the node's."""
+        far_off = replace(running(POD), started=NOW + timedelta(minutes=15))
+        first = statuses.running(HELD, far_off, None, NOW)
+        assert first.run_start_time == NOW
+        assert statuses.running(replace(HELD, status=first), far_off, None, NOW + WAIT).run_start_time == NOW
+        again = statuses.starting(replace(HELD, status=first), a_pod(JOB, 2), NOW + WAIT)
+        assert again.run_start_time is None
+
+    def test_a_node_that_does_not_answer_is_told_with_what_to_do(self) -> None:
+        for lost in (
+            replace(running(POD), lost=True, node="gpu-7"),
+            replace(running(POD), deleting=True, node="gpu-7", deletion_due=NOW - DELETION_OVERDUE),
+        ):
+            found = find(statuses.running(HELD, lost, None, NOW), ConditionType.POD_READY)
+            assert found is not None
+            assert (found.status, found.reason) == (ConditionStatus.UNKNOWN, "NodeLost")
+            assert "kubectl delete node gpu-7" in found.message
+            assert f"kubectl delete pod {POD.name} --force" in found.message
+
+    def test_a_deletion_within_its_grace_is_not_overdue(self) -> None:
+        ending = replace(running(POD), deleting=True, node="gpu-7", deletion_due=NOW - WAIT)
+        assert reason_of(statuses.running(HELD, ending, None, NOW), ConditionType.POD_READY) == "Terminating"
+
     @pytest.mark.parametrize(
         ("pod", "status", "reason"),
         [

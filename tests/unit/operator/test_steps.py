@@ -11,6 +11,7 @@ from support.operator_worlds import (
     a_job,
     a_pod,
     a_slot,
+    a_training,
     a_world,
     ended,
     failure,
@@ -22,7 +23,7 @@ from support.operator_worlds import (
 )
 
 from darkroom_contract.jobs import Job
-from darkroom_contract.outcome import Reason
+from darkroom_contract.outcome import Outcome, Reason
 from darkroom_contract.status import ConditionType, JobStatus, Phase
 from darkroom_operator import statuses
 from darkroom_operator.actions import (
@@ -37,9 +38,10 @@ from darkroom_operator.actions import (
     WriteStatus,
 )
 from darkroom_operator.conditions import find
+from darkroom_operator.pod_condition import DELETION_OVERDUE, NODE_SILENT
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.slot import Slot
-from darkroom_operator.steps import next_step
+from darkroom_operator.steps import PHASE_FOLLOWS_WITHIN, next_step
 from darkroom_operator.world import World
 
 JOB, OTHER = a_job("job"), replace(a_job("other"), created=NOW)
@@ -239,14 +241,14 @@ class TestStops:
         ("spec", "pod", "reason"),
         [
             ({"suspend": True}, running(POD), "Suspended"),
-            ({"active_deadline_seconds": 5}, running(POD, seconds=6), Reason.ACTIVE_DEADLINE_EXCEEDED),
+            ({"active_deadline_seconds": 5}, running(POD), Reason.ACTIVE_DEADLINE_EXCEEDED),
             ({"start_deadline_seconds": 20}, POD, Reason.START_DEADLINE_EXCEEDED),
         ],
     )
     def test_why_a_run_is_stopped_is_written_before_it_is(
         self, spec: dict[str, object], pod: RunnerPod, reason: str
     ) -> None:
-        job = holding(a_job("job", **spec), POD)
+        job = holding(a_job("job", **spec), POD, run_start_time=NOW - timedelta(seconds=6))
         stopping = written(a_world(job, slot=a_slot(JOB, POD), pods=(pod,)))
         ready = find(stopping, ConditionType.POD_READY)
         assert ready is not None
@@ -257,26 +259,38 @@ class TestStops:
     @pytest.mark.parametrize("pod", [running(POD), replace(POD, lost=True)], ids=["stopping", "on a lost node"])
     def test_a_pod_that_lingers_keeps_its_slot(self, pod: RunnerPod) -> None:
         job = holding(a_job("job", suspend=True), POD)
-        job = replace(job, status=statuses.stopping(job, "Suspended", "told to stop", NOW))
         lingering = replace(pod, deleting=True)
+        job = replace(job, status=statuses.stopping(job, "Suspended", "it is being stopped", lingering, NOW))
         assert step(a_world(job, OTHER, slot=a_slot(JOB, POD), pods=(lingering,))) is None
+
+    @pytest.mark.parametrize("reason", ["Suspended", Reason.ACTIVE_DEADLINE_EXCEEDED])
+    def test_a_stop_on_a_node_that_does_not_answer_says_what_to_do_and_keeps_its_reason(self, reason: str) -> None:
+        job = holding(a_job("job", suspend=True), POD)
+        job = replace(job, status=statuses.stopping(job, reason, "It is being stopped.", POD, NOW))
+        overdue = replace(running(POD), deleting=True, node="n", deletion_due=NOW - DELETION_OVERDUE)
+        told = written(a_world(job, slot=a_slot(JOB, POD), pods=(overdue,)))
+        ready = find(told, ConditionType.POD_READY)
+        assert ready is not None
+        assert ready.reason == reason
+        assert ready.message == f"It is being stopped. {NODE_SILENT}"
+        assert step(a_world(replace(job, status=told), slot=a_slot(JOB, POD), pods=(overdue,))) is None
 
     def test_a_suspended_run_does_not_count_as_a_failure(self) -> None:
         job = holding(a_job("job", suspend=True), POD)
-        job = replace(job, status=statuses.stopping(job, "Suspended", "told to stop", NOW))
+        job = replace(job, status=statuses.stopping(job, "Suspended", "it is being stopped", POD, NOW))
         pod = ended(POD, failure(Reason.INTERRUPTED), 143)
         status = written(a_world(job, slot=a_slot(JOB, POD), pods=(pod,)))
         assert (status.phase, status.failures, status.slot) == (Phase.SUSPENDED, 0, None)
 
     def test_a_run_that_was_done_before_it_could_be_stopped_has_succeeded(self) -> None:
         job = holding(a_job("job", suspend=True), POD)
-        job = replace(job, status=statuses.stopping(job, "Suspended", "told to stop", NOW))
+        job = replace(job, status=statuses.stopping(job, "Suspended", "it is being stopped", POD, NOW))
         status = written(a_world(job, slot=a_slot(JOB, POD), pods=(ended(POD, success(JOB)),)))
         assert status.phase is Phase.SUCCEEDED
 
     def test_a_run_past_its_deadline_fails_its_job_for_good(self) -> None:
         job = holding(a_job("job", active_deadline_seconds=5), POD)
-        job = replace(job, status=statuses.stopping(job, Reason.ACTIVE_DEADLINE_EXCEEDED, "too long", NOW))
+        job = replace(job, status=statuses.stopping(job, Reason.ACTIVE_DEADLINE_EXCEEDED, "too long", POD, NOW))
         pod = ended(POD, failure(Reason.INTERRUPTED), 143)
         assert written(a_world(job, slot=a_slot(JOB, POD), pods=(pod,))).phase is Phase.FAILED
 
@@ -289,6 +303,128 @@ class TestStops:
         assert (status.phase, status.failures) == (Phase.QUEUED, 1)
         assert ready is not None
         assert "0/3 nodes have a GPU." in ready.message
+
+
+class TestARunWhoseContainerHasEnded:
+    """While a sidecar, or the kubelet's delay, keeps its pod from being over."""
+
+    ENDED = replace(ended(POD, success(JOB)), over=False, others_alive=True)
+
+    def test_its_outcome_counts_at_once(self) -> None:
+        assert written(a_world(holding(JOB, POD), slot=a_slot(JOB, POD), pods=(self.ENDED,))).phase is Phase.SUCCEEDED
+
+    def test_then_the_pod_is_deleted_and_the_slot_kept_until_it_is_gone(self) -> None:
+        done = in_phase(JOB, Phase.SUCCEEDED, attempts=1, pod_uid=POD.uid)
+        slot = a_slot(JOB, POD)
+        assert isinstance(step(a_world(done, OTHER, slot=slot, pods=(self.ENDED,))), DeletePod)
+        assert step(a_world(done, OTHER, slot=slot, pods=(replace(self.ENDED, deleting=True),))) is None
+        assert step(a_world(done, OTHER, slot=slot, gone={POD.uid})) == AssignSlot(slot, OTHER)
+
+    def test_without_a_sidecar_its_phase_is_waited_for_and_its_logs_stay(self) -> None:
+        done = in_phase(JOB, Phase.SUCCEEDED, attempts=1, pod_uid=POD.uid)
+        alone = replace(self.ENDED, others_alive=False)
+        slot = a_slot(JOB, POD)
+        assert step(a_world(done, OTHER, slot=slot, pods=(alone,))) is None
+        stuck = replace(alone, finished=NOW - PHASE_FOLLOWS_WITHIN)
+        assert isinstance(step(a_world(done, OTHER, slot=slot, pods=(stuck,))), DeletePod)
+
+    def test_a_failed_one_is_tried_again_once_the_pod_is_gone(self) -> None:
+        failed = replace(ended(POD, failure(Reason.STORAGE_UNAVAILABLE), 75), over=False, others_alive=True)
+        status = written(a_world(holding(JOB, POD), slot=a_slot(JOB, POD), pods=(failed,)))
+        assert (status.phase, status.failures, status.slot) == (Phase.QUEUED, 1, None)
+        waiting = replace(JOB, status=status)
+        assert isinstance(step(a_world(waiting, OTHER, slot=a_slot(JOB, POD), pods=(failed,))), DeletePod)
+
+
+class TestAnInterruption:
+    DRAINED = replace(ended(POD, failure(Reason.INTERRUPTED), 143), disruption="EvictionByEvictionAPI: evicting")
+
+    def test_it_does_not_count_however_often_it_comes(self) -> None:
+        job = holding(a_job("job", backoff_limit=0), POD, interruptions=7)
+        status = written(a_world(job, slot=a_slot(JOB, POD), pods=(self.DRAINED,)))
+        assert (status.phase, status.failures, status.interruptions) == (Phase.QUEUED, 0, 8)
+        assert status.next_attempt_time == NOW + RETRY_WAIT
+        ready = find(status, ConditionType.POD_READY)
+        assert ready is not None
+        assert (ready.reason, ready.message) == (
+            "Interrupted",
+            "The run was interrupted: EvictionByEvictionAPI: evicting.",
+        )
+
+    def test_it_is_known_from_the_last_state_of_a_pod_that_is_gone(self) -> None:
+        gone = {"gone": {POD.uid}, "last_seen": {POD.uid: self.DRAINED}}
+        status = written(a_world(holding(JOB, POD), slot=a_slot(JOB, POD), **gone))
+        assert (status.failures, status.interruptions) == (0, 1)
+
+    def test_a_success_is_known_from_it_too(self) -> None:
+        gone = {"gone": {POD.uid}, "last_seen": {POD.uid: ended(POD, success(JOB))}}
+        assert written(a_world(holding(JOB, POD), slot=a_slot(JOB, POD), **gone)).phase is Phase.SUCCEEDED
+
+    def test_a_pod_that_was_last_seen_running_is_lost(self) -> None:
+        gone = {"gone": {POD.uid}, "last_seen": {POD.uid: running(POD)}}
+        status = written(a_world(holding(JOB, POD), slot=a_slot(JOB, POD), **gone))
+        assert (status.failures, status.interruptions) == (1, 0)
+
+    def test_a_pod_that_went_with_its_lost_node_is_one(self) -> None:
+        lost = replace(running(POD), lost=True, node="gpu-7")
+        job = holding(a_job("job", backoff_limit=0), POD)
+        job = replace(job, status=written(a_world(job, slot=a_slot(JOB, POD), pods=(lost,))))
+        status = written(a_world(job, slot=a_slot(JOB, POD), gone={POD.uid}))
+        assert (status.phase, status.failures, status.interruptions) == (Phase.QUEUED, 0, 1)
+
+
+class TestProgressOfFailedRuns:
+    @pytest.mark.parametrize(
+        ("saved_before", "saved_now", "failures", "phase"),
+        [
+            (None, None, 1, Phase.FAILED),
+            (None, 100, 0, Phase.QUEUED),
+            (100, 200, 0, Phase.QUEUED),
+            (200, 200, 1, Phase.FAILED),
+            (200, 100, 1, Phase.FAILED),
+        ],
+    )
+    def test_only_a_failure_without_progress_counts(
+        self, saved_before: int | None, saved_now: int | None, failures: int, phase: Phase
+    ) -> None:
+        job = holding(a_job("job", backoff_limit=0), POD, saved_step=saved_before)
+        outcome = Outcome(succeeded=False, reason=Reason.STORAGE_UNAVAILABLE, message="gone", saved_step=saved_now)
+        status = written(a_world(job, slot=a_slot(JOB, POD), pods=(ended(POD, outcome, 75),)))
+        assert (status.phase, status.failures) == (phase, failures)
+        if phase is Phase.QUEUED:
+            assert status.saved_step == max(saved_before or 0, saved_now or 0)
+
+
+class TestAGenerationAndTheTrainingOfItsModel:
+    DRAWING, TRAINING = a_job("drawing", model_id="m"), a_training("training")
+
+    def test_it_gives_its_slot_to_a_training_that_came_before_its_pod_was_let_go(self) -> None:
+        gated = replace(a_pod(self.DRAWING), gated=True)
+        slot = a_slot(self.DRAWING)
+        assert step(a_world(self.DRAWING, self.TRAINING, slot=slot, pods=(gated,))) == AssignSlot(slot, self.TRAINING)
+
+    def test_a_model_that_was_missing_while_it_is_trained_is_no_failure(self) -> None:
+        pod = a_pod(self.DRAWING)
+        world = a_world(
+            holding(self.DRAWING, pod),
+            self.TRAINING,
+            slot=a_slot(self.DRAWING, pod),
+            pods=(ended(pod, failure(Reason.MODEL_NOT_FOUND, "There is no model 'm'."), 1),),
+        )
+        status = written(world)
+        admitted, ready = find(status, ConditionType.ADMITTED), find(status, ConditionType.POD_READY)
+        assert (status.phase, status.failures, status.slot) == (Phase.QUEUED, 0, None)
+        assert admitted is not None
+        assert ready is not None
+        assert admitted.reason == "WaitingForModel"
+        assert "TrainJob/training" in admitted.message
+        assert ready.reason == "ModelNotFound"
+
+    def test_a_model_that_nobody_trains_is_one(self) -> None:
+        pod = a_pod(self.DRAWING)
+        ends = (ended(pod, failure(Reason.MODEL_NOT_FOUND), 1),)
+        world = a_world(holding(self.DRAWING, pod), slot=a_slot(self.DRAWING, pod), pods=ends)
+        assert written(world).phase is Phase.FAILED
 
 
 class TestADeletedJob:

@@ -45,6 +45,44 @@ def test_a_failure_tells_its_reason(pod: RunnerPod | None, reason: Reason, words
     assert words in verdict.message
 
 
+TAINTED = "DeletionByTaintManager: Taint manager: deleting due to NoExecute taint"
+STOPPED = failure(Reason.INTERRUPTED, "The run was stopped by SIGTERM.")
+
+
+@pytest.mark.parametrize(
+    ("pod", "words"),
+    [
+        (replace(ended(POD, STOPPED, 143), disruption=TAINTED), TAINTED),
+        (replace(ended(POD, None, 137), disruption=TAINTED), TAINTED),
+        (replace(POD, over=True, disruption="Terminated: The node was shutting down."), "The node was shutting down."),
+        (ended(POD, STOPPED, 143), "stopped by SIGTERM"),
+    ],
+    ids=["drained, with an outcome", "killed", "node shut down", "deleted by hand"],
+)
+def test_an_interruption_from_outside_is_no_failure(pod: RunnerPod, words: str) -> None:
+    verdict = judge(pod)
+    assert isinstance(verdict, Failure)
+    assert (verdict.reason, verdict.interrupted) == (Reason.INTERRUPTED, True)
+    assert words in verdict.message
+    assert ".." not in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("pod", "reason"),
+    [
+        (replace(ended(POD, failure(Reason.OUT_OF_MEMORY), 75), disruption=TAINTED), Reason.OUT_OF_MEMORY),
+        (replace(ended(POD, failure(Reason.DATASET_INVALID), 1), disruption=TAINTED), Reason.DATASET_INVALID),
+        (replace(ended(POD, None, 137), disruption=TAINTED, exit_reason="OOMKilled"), Reason.OUT_OF_MEMORY),
+        (replace(ended(POD, STOPPED, 143), waiting_reason="Evicted"), Reason.POD_FAILED),
+    ],
+    ids=["out of memory", "bad input", "killed for its memory", "evicted for its own use of storage"],
+)
+def test_a_run_that_failed_by_itself_is_no_interruption(pod: RunnerPod, reason: Reason) -> None:
+    verdict = judge(pod)
+    assert isinstance(verdict, Failure)
+    assert (verdict.reason, verdict.interrupted) == (reason, False)
+
+
 @pytest.mark.parametrize(
     "outcome",
     [

@@ -1,0 +1,49 @@
+"""The present by the API server's clock. All deadlines, waits and times to live are measured by it.
+
+Creation times of objects are the API server's; the clock of the operator's own machine may be minutes away from it.
+`cluster.py` shows every answer's Date header here; whoever decides asks for `now`.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+HEADER_RESOLUTION_SECONDS = 1.0
+"""A Date header (RFC 9110, section 6.6.1) has whole seconds: the moment that it names may be a second ago."""
+
+
+class ServerClock:
+    """An interval in which the server's time is known to lie, narrowed by every answer, carried on by the monotonic
+    clock. Until the first answer it is this machine's own time."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
+        self._monotonic = monotonic
+        self._low = self._high = wall() - monotonic()
+        """Bounds of the server's time, in seconds since 1970, minus the monotonic clock."""
+        self._is_measured = False
+
+    def now(self) -> datetime:
+        """In UTC."""
+        return datetime.fromtimestamp(self._monotonic() + (self._low + self._high) / 2, UTC)
+
+    def observe(self, date: str | None, sent: float) -> None:
+        """Learn from an answer with this Date header, to a request that was sent at `sent` of the monotonic clock.
+
+        What is no date teaches nothing: a proxy may leave the header out.
+        """
+        told = _seconds(date)
+        if told is None:
+            return
+        low, high = told - self._monotonic(), told + HEADER_RESOLUTION_SECONDS - sent
+        if self._is_measured and low <= self._high and high >= self._low:
+            low, high = max(low, self._low), min(high, self._high)
+        self._low, self._high, self._is_measured = low, high, True
+
+
+def _seconds(date: str | None) -> float | None:
+    try:
+        found = parsedate_to_datetime(date or "")
+    except (TypeError, ValueError):
+        return None
+    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
