@@ -27,6 +27,7 @@ def test_a_training_outlasts_three_drains(darkroom: Darkroom) -> None:
 
     status = darkroom.resource("trainjob", task_id)["status"]
     assert (job["attempts"], status.get("failures", 0), status["interruptions"]) == (DRAINS + 1, 0, DRAINS)
+    assert status["progress"]["metrics"]["resumedFromStep"] >= reached
     runs = darkroom.runs_of(task_id)
     assert len(runs) == DRAINS + 1
     assert [run.exit_code for run in runs][-1] == 0
