@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 
 from darkroom_local.apiserver.documents import Json, dig, is_being_deleted, now
 from darkroom_local.apiserver.errors import StatusError
+from darkroom_local.apiserver.orphans import OrphanedPods
 from darkroom_local.apiserver.patches import STRATEGIC
 from darkroom_local.apiserver.registry import Resource
 from darkroom_local.apiserver.store import Event, StoreConflictError
@@ -53,6 +54,7 @@ class NodeLifecycle:
         """By node's uid and taint's key: since when its pods may be evicted."""
         self._marked: set[str] = set()
         """Uids of nodes whose pods were marked since they stopped being ready."""
+        self._orphans = OrphanedPods(api, clock)
         self._changed = asyncio.Event()
         api.store.listen(self._notice)
 
@@ -73,6 +75,7 @@ class NodeLifecycle:
                 self._look_at(node)
             except (StatusError, StoreConflictError) as error:
                 log.warning("node %s: %s; looking again", node["metadata"]["name"], error)
+        self._orphans.look()
 
     def _notice(self, event: Event) -> None:
         if event.collection == "/nodes":

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from darkroom_local.apiserver.errors import StatusError
 from darkroom_local.apiserver.node_lifecycle import NodeLifecycle
 from darkroom_local.apiserver.registry import Registry
 from darkroom_local.apiserver.store import Store
@@ -181,6 +182,38 @@ def test_taints_of_others_stay_and_count(cluster: Cluster) -> None:
     cluster.after(0)
     assert cluster.taints() == {("maintenance", "NoExecute"), ("unschedulable", "NoSchedule")}
     assert cluster.is_evicted("p")
+
+
+def test_pods_of_a_deleted_node_fail_and_go_after_a_while(cluster: Cluster) -> None:
+    """What `kubectl delete node` does for a machine that is off for good."""
+    cluster.make_node()
+    cluster.make_pod("p")
+    seen: list[Json] = []
+    cluster.api.store.listen(lambda event: seen.append(event.document) if event.collection == "/pods" else None)
+    cluster.api.delete(cluster.place("nodes", "n"), {})
+    cluster.after(0)
+    cluster.after(39)
+    assert cluster.read("pods", "p")["status"]["phase"] == "Running"
+
+    cluster.after(2)
+
+    with pytest.raises(StatusError):
+        cluster.read("pods", "p")
+    last = seen[-1]["status"]
+    assert last["phase"] == "Failed"
+    assert [each["reason"] for each in last["conditions"] if each["type"] == "DisruptionTarget"] == ["DeletionByPodGC"]
+
+
+def test_a_node_that_registers_anew_keeps_its_pods(cluster: Cluster) -> None:
+    cluster.make_node()
+    cluster.make_pod("p")
+    cluster.api.delete(cluster.place("nodes", "n"), {})
+    cluster.after(0)
+    cluster.after(39)
+    cluster.make_node(lease=False)
+    cluster.after(2)
+    cluster.after(30)
+    assert cluster.read("pods", "p")["status"]["phase"] == "Running"
 
 
 @pytest.mark.parametrize(
