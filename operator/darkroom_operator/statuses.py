@@ -43,7 +43,7 @@ def waiting(job: Job, place: Place | None, now: datetime, training: str | None =
 
     `training` is the `Kind/name` of one that it waits for without a place; a place has its own.
     """
-    reason, words = _why_it_waits(job, place, training)
+    reason, words = _why_it_waits(job, place, training, now)
     new = [condition(ConditionType.ADMITTED, FALSE, reason, words, now, job.generation)]
     return _changed(
         job,
@@ -55,13 +55,13 @@ def waiting(job: Job, place: Place | None, now: datetime, training: str | None =
     )
 
 
-def _why_it_waits(job: Job, place: Place | None, training: str | None) -> tuple[str, str]:
+def _why_it_waits(job: Job, place: Place | None, training: str | None, now: datetime) -> tuple[str, str]:
     """Reason and message of the condition Admitted."""
     due = job.status.next_attempt_time
     if job.spec.suspend:
         return "Suspended", "spec.suspend is true: set it to false to queue the job again."
-    if place is None and due is not None:
-        return "BackingOff", f"Run {job.status.attempts} has ended; the next one may begin at {_clock(due)}."
+    if place is None and due is not None and (due > now or training is None):
+        return "BackingOff", _backing_off(job, due)
     if place is None and training is not None:
         return "WaitingForModel", f"{training}, which trains the model {job.spec.model_id}, has to finish first."
     if place is None:
@@ -71,6 +71,10 @@ def _why_it_waits(job: Job, place: Place | None, training: str | None) -> tuple[
         return "WaitingForModel", f"{_words_of(place)}. {words}"
     holder = f"; {place.waiting_for} holds the slot" if place.waiting_for is not None and place.is_exact else ""
     return "Queued", f"{_words_of(place)}{holder}."
+
+
+def _backing_off(job: Job, due: datetime) -> str:
+    return f"Run {job.status.attempts} has ended; the next one may begin at {_clock(due)}."
 
 
 def _words_of(place: Place) -> str:
@@ -188,23 +192,22 @@ def failed_run(job: Job, failure: Failure, wait: timedelta, now: datetime) -> Jo
         words = f"{failure.reason}: {failure.message} It was failure {failures}; spec.backoffLimit allows "
         last = Failure(Reason.BACKOFF_LIMIT_EXCEEDED, f"{words}{job.spec.backoff_limit} before it.")
         return failed(job, last, now, failures=failures)
-    return _tried_again(job, failure, "failed", wait, now, failures=failures)
+    return _tried_again(job, failure, wait, now, failures=failures)
 
 
 def interrupted(job: Job, interruption: Failure, wait: timedelta, now: datetime) -> JobStatus:
     """Something outside ended a run: another one follows after a wait, and nothing counts against the backoff limit."""
     interruptions = job.status.interruptions + 1
-    return _tried_again(job, interruption, "was interrupted", wait, now, interruptions=interruptions)
+    return _tried_again(job, interruption, wait, now, interruptions=interruptions)
 
 
 def _has_progressed(job: Job, failure: Failure) -> bool:
     return failure.saved_step is not None and failure.saved_step > (job.status.saved_step or 0)
 
 
-def _tried_again(job: Job, end: Failure, what: str, wait: timedelta, now: datetime, **counts: int) -> JobStatus:
+def _tried_again(job: Job, end: Failure, wait: timedelta, now: datetime, **counts: int) -> JobStatus:
     due = (now + wait).replace(microsecond=0) + timedelta(seconds=1 if now.microsecond else 0)
-    words = f"Run {job.status.attempts} {what}; the next one may begin at {_clock(due)}."
-    admitted = condition(ConditionType.ADMITTED, FALSE, "BackingOff", words, now, job.generation)
+    admitted = condition(ConditionType.ADMITTED, FALSE, "BackingOff", _backing_off(job, due), now, job.generation)
     ready = condition(ConditionType.POD_READY, FALSE, end.reason, end.message, now, job.generation)
     return _changed(
         job,

@@ -177,7 +177,8 @@ class SimulatedNode:
 
     def end(self, name: str, outcome: Outcome | None, exit_code: int = 0) -> None:
         message = "" if outcome is None else outcome.to_message()
-        state = {"terminated": {"exitCode": exit_code, "message": message, "finishedAt": self.api.now.isoformat()}}
+        now = self.api.now.isoformat()
+        state = {"terminated": {"exitCode": exit_code, "message": message, "startedAt": now, "finishedAt": now}}
         self._report(name, "Failed" if exit_code else "Succeeded", state)
 
     def end_beside_a_sidecar(self, name: str, outcome: Outcome, exit_code: int = 0) -> None:
@@ -245,14 +246,20 @@ class SimulatedNode:
         found: list[Json] = self.api.get("pods", name).get("status", {}).get("conditions") or []
         return found
 
+    def is_evicted(self, name: str) -> bool:
+        return any(each["type"] == "DisruptionTarget" for each in self._conditions(name))
+
+    def interrupt(self, name: str) -> None:
+        self.end(name, failure(Reason.INTERRUPTED), 143)
+
     def remove_deleted(self) -> None:
         """Ends what was to be deleted. A run that was evicted says how it ended, in the same moment or not at all."""
         for pod in self.api.all("pods"):
             name = pod["metadata"]["name"]
             if "deletionTimestamp" not in pod["metadata"]:
                 continue
-            if _is_evicted(pod) and not is_over(pod):
-                self.end(name, failure(Reason.INTERRUPTED), 143)
+            if self.is_evicted(name) and not is_over(pod):
+                self.interrupt(name)
             self.api.remove("pods", name)
 
     def collect_garbage(self) -> None:
@@ -268,10 +275,6 @@ class SimulatedNode:
 def phase_of(job: Json) -> str:
     phase: str = job.get("status", {}).get("phase", "")
     return phase
-
-
-def _is_evicted(pod: Json) -> bool:
-    return any(each["type"] == "DisruptionTarget" for each in pod.get("status", {}).get("conditions") or [])
 
 
 def _is_live(pod: Json) -> bool:

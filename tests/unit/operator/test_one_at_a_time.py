@@ -15,13 +15,14 @@ from support.operator_worlds import failure
 from support.simulated_api import PLURALS, SimulatedApi
 from support.simulated_operator import JOBS, SimulatedNode, SimulatedOperator, SimulatedUser, phase_of
 
-from darkroom_contract.outcome import Reason
+from darkroom_contract.outcome import Outcome, Reason
 from darkroom_contract.status import Phase as JobPhase
 
 FINISHED = ("Succeeded", "Failed")
 MOST_JOBS = 8
 OPERATORS = st.sampled_from([0, 1])
 MODEL = "m"
+STORAGE_FAILURE = failure(Reason.STORAGE_UNAVAILABLE)
 
 
 class OneAtATime(RuleBasedStateMachine):
@@ -39,6 +40,7 @@ class OneAtATime(RuleBasedStateMachine):
         self.counts: dict[str, tuple[int, int]] = {}
         for _ in range(3):
             self.create_job(0, backoff_limit, None)
+        self.operators[0].rest()
 
     # Operators
 
@@ -71,21 +73,32 @@ class OneAtATime(RuleBasedStateMachine):
 
     # Nodes
 
-    @rule(data=st.data(), what=st.sampled_from(["start", "finish", "fail", "give up", "lose", "evict", "sidecar"]))
-    def something_happens_to_a_pod(self, data: st.DataObject, what: str) -> None:
-        if not (pods := sorted(self.node.live())):
-            return
-        name = data.draw(st.sampled_from(pods))
+    @precondition(lambda self: self.node.live())
+    @rule(data=st.data(), what=st.sampled_from(["start", "finish", "fail", "give up"]))
+    def a_run_takes_its_course(self, data: st.DataObject, what: str) -> None:
+        name = data.draw(st.sampled_from(sorted(self.node.live())))
         if self.node.has_ended(name):
-            what = "finish"
+            self.node.end_sidecar(name)
+        elif self.node.is_evicted(name) and what != "finish":
+            self.node.interrupt(name)
+        else:
+            {
+                "start": lambda: self.node.start(name),
+                "finish": lambda: self.node.finish(name),
+                "fail": lambda: self.node.end(name, STORAGE_FAILURE, 75),
+                "give up": lambda: self.node.end(name, failure(Reason.MODEL_NOT_FOUND), 2),
+            }[what]()
+
+    @precondition(lambda self: any(not self.node.has_ended(name) for name in self.node.live()))
+    @rule(data=st.data(), what=st.sampled_from(["lose", "evict", "succeed beside a sidecar", "fail beside a sidecar"]))
+    def a_run_meets_its_cluster(self, data: st.DataObject, what: str) -> None:
+        name = data.draw(st.sampled_from([each for each in sorted(self.node.live()) if not self.node.has_ended(each)]))
+        self.node.start(name)
         {
-            "start": lambda: self.node.start(name),
-            "finish": lambda: self.node.finish(name),
-            "fail": lambda: self.node.end(name, failure(Reason.STORAGE_UNAVAILABLE), 75),
-            "give up": lambda: self.node.end(name, failure(Reason.MODEL_NOT_FOUND), 2),
             "lose": lambda: self.node.lose(name),
             "evict": lambda: self.node.evict(name),
-            "sidecar": lambda: self.node.end_beside_a_sidecar(name, failure(Reason.STORAGE_UNAVAILABLE), 75),
+            "succeed beside a sidecar": lambda: self.node.end_beside_a_sidecar(name, Outcome(succeeded=True)),
+            "fail beside a sidecar": lambda: self.node.end_beside_a_sidecar(name, STORAGE_FAILURE, 75),
         }[what]()
 
     @rule(seconds=st.sampled_from([0, 1, 3, 20]))
@@ -162,7 +175,8 @@ class OneAtATime(RuleBasedStateMachine):
             self.settle()
             if self.is_settled():
                 return
-        raise AssertionError(f"not settled: {self.api.objects}")
+        unsettled = [(job["metadata"], job.get("status")) for job in self.user.jobs() if not self.is_at_rest(job)]
+        raise AssertionError(f"not settled: {unsettled}, live: {self.node.live()}")
 
     def settle(self) -> None:
         self.node.collect_garbage()
@@ -177,7 +191,8 @@ class OneAtATime(RuleBasedStateMachine):
             if self.slots == 1:
                 assert not waiting & self.failed_for_their_model()
         for name in self.node.live():
-            self.node.finish(name)
+            if not self.node.has_ended(name):  # A sidecar ends only with its pod.
+                self.node.finish(name)
         self.api.pass_time(20)
 
     def waiting_for_the_model(self) -> set[str]:
