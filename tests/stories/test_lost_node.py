@@ -36,7 +36,9 @@ def forgetful(tmp_path: Path) -> Iterator[Darkroom]:
 @pytest.mark.timeout(900)
 def test_a_lost_node_is_told_of_and_all_ends_well_when_it_is_back(forgetful: Darkroom) -> None:
     darkroom = forgetful
-    task_id = darkroom.generate(prompt="a red circle", steps=200, count=8, cache_profile="Disabled")
+    task_id = darkroom.generate(
+        prompt="a red circle", steps=200, count=8, width=256, height=256, cache_profile="Disabled"
+    )
     waiting = darkroom.generate(prompt="a blue circle", steps=1, width=64, height=64, cache_profile="Disabled")
     darkroom.wait_for_phase(task_id, "Running")
     [node] = darkroom.pids("darkroom_local.node")
@@ -53,10 +55,11 @@ def test_a_lost_node_is_told_of_and_all_ends_well_when_it_is_back(forgetful: Dar
     finally:
         os.kill(node, signal.SIGCONT)
 
-    job = darkroom.wait_for_phase(task_id, "Succeeded")
     darkroom.wait_for_phase(waiting, "Succeeded")
+    wait_for(lambda: len(darkroom.runs_of(task_id)) == 2, "it is run again")
+    darkroom.wait_for_phase(task_id, "Running")
     status = darkroom.resource("generatejob", task_id)["status"]
-    assert (job["attempts"], status.get("failures", 0), status["interruptions"]) == (2, 0, 1)
+    assert (status["attempts"], status.get("failures", 0), status["interruptions"]) == (2, 0, 1)
     assert overlaps(darkroom.record()) == []
 
 
