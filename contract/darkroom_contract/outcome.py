@@ -69,7 +69,8 @@ class Artifact(Schema):
     """One file that the job made, in object storage."""
 
     key: str = Field(
-        max_length=512, description="Key of the object in Darkroom's bucket, such as runs/<job uid>/picture-0.png."
+        max_length=512,
+        description="Key of the object in Darkroom's bucket, such as runs/<job uid>/<job name>-seed-0.png.",
     )
     content_type: str = Field(
         max_length=100, description="Media type, such as image/png, video/mp4 or application/octet-stream (a LoRA)."

@@ -16,6 +16,7 @@ CLASS_IMAGE_STEPS = 25
 CLASS_IMAGE_CACHE_INTERVAL = 3
 """Of DeepCache, with which they are drawn."""
 VALIDATION_STEPS = 30
+VALIDATION_GUIDANCE_SCALE = 5.0
 
 DOWNLOADING, LOADING, ENCODING, UPLOADING = 2.0, 20.0, 10.0, 4.0
 """They keep a run of few steps from looking like next to nothing."""

@@ -28,6 +28,7 @@ class RemarkReason(StrEnum):
     DRAWN_AGAIN = "DrawnAgain"
     PICTURE_CROPPED = "PictureCropped"
     PICTURE_PADDED = "PicturePadded"
+    SETTING_IGNORED = "SettingIgnored"
     REMARKS_LEFT_OUT = "RemarksLeftOut"
 
 

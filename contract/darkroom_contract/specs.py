@@ -445,3 +445,8 @@ class GenerateJobSpec(JobSpec):
         description="SDXL model: a hub repository (owner/name) or a folder of the model root. The cluster's default "
         "when unset. For a LoRA, the one that it was trained on.",
     )
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether classifier-free guidance is on; without it nothing reads the negative prompt."""
+        return self.images.guidance_scale > 1

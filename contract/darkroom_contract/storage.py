@@ -1,7 +1,7 @@
 """Where files lie in the bucket. Keys only: no client, no network.
 
     datasets/<namespace>/<dataset id>/<file>               photos, by the gateway
-    runs/<job uid>/<file>                                  what a job made, by the runner
+    runs/<job uid>/<file>                                  what a job made, by the runner (names: below)
     runs/<job uid>/manifest.json                           written last: where it exists, the rest is whole
     runs/<job uid>/logs/<attempt>.txt                      what each run said, while it works and after it ended
     runs/<job uid>/checkpoint-<step>.safetensors           an unfinished training's state
@@ -12,14 +12,17 @@ A model's weights stay in the folder of the run that made them; `model.json` onl
 under the same id swaps one small object and never mixes two trainings.
 """
 
+import re
 from datetime import datetime
 
 from pydantic import Field
 
+from darkroom_contract.names import MAX_JOB_NAME_LENGTH
 from darkroom_contract.outcome import Outcome
 from darkroom_contract.schema import Schema
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
+"""The LoRA as diffusers looks for it; a GenerateJob uses this one."""
 MANIFEST_FILE = "manifest.json"
 CHECKPOINT_FILE = "checkpoint.json"
 
@@ -87,6 +90,31 @@ def model_prefix(namespace: str) -> str:
 def model_record_key(namespace: str, model_id: str) -> str:
     """`model_id` must have passed `names.MODEL_ID_PATTERN`, as it has in every spec."""
     return f"{model_prefix(namespace)}{model_id}/model.json"
+
+
+def picture_file(job_name: str, seed: int) -> str:
+    """A picture is named by its job and its seed, so that downloads of many jobs never overwrite each other."""
+    return f"{_stem(job_name)}-seed-{seed}.png"
+
+
+def clip_file(job_name: str) -> str:
+    return f"{_stem(job_name)}.mp4"
+
+
+def validation_file(job_name: str) -> str:
+    return f"{_stem(job_name)}-validation.png"
+
+
+def kohya_file(model_id: str) -> str:
+    """The LoRA in Kohya form, under the name by which other tools list it. `model_id` must have passed
+    `names.MODEL_ID_PATTERN`. Names that a run uses for other files get a suffix."""
+    taken = model_id == LORA_FILE.removesuffix(".safetensors") or re.fullmatch(r"checkpoint-\d+", model_id)
+    return f"{model_id}-kohya.safetensors" if taken else f"{model_id}.safetensors"
+
+
+def _stem(job_name: str) -> str:
+    """A job's name as part of a file's: DNS labels stay as they are, and nothing leads out of the folder."""
+    return re.sub(r"[^A-Za-z0-9-]", "-", job_name[:MAX_JOB_NAME_LENGTH])
 
 
 def dataset_uri(bucket: str, prefix: str) -> str:

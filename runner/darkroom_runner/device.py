@@ -1,7 +1,8 @@
 """Where the models run. The same code serves CUDA and CPU; what differs is decided here, once.
 
 On CUDA weights are in half precision: float16 to draw (as the published SDXL weights are), bfloat16 to train, whose
-range needs no loss scaling. On the CPU everything is float32 and bit-identical from run to run.
+range needs no loss scaling. Cards without bfloat16 of their own (T4, V100) train in float32: they would only emulate
+it, and float16 would need loss scaling. On the CPU everything is float32 and bit-identical from run to run.
 """
 
 import gc
@@ -40,7 +41,8 @@ def find_device() -> Device:
         log.info("device: CPU, %d threads", torch.get_num_threads())
         return Device(torch.device("cpu"), torch.float32, torch.float32)
     log.info("device: %s", torch.cuda.get_device_name())
-    training = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    # By default torch counts cards that emulate it, several times slower than float32.
+    training = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
     return Device(torch.device("cuda"), torch.float16, training)
 
 

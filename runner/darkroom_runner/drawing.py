@@ -6,25 +6,32 @@
 import json
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from PIL import Image
 
 from darkroom_contract.progress import Stage
+from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs import GenerateJobSpec
+from darkroom_contract.storage import clip_file, picture_file
 from darkroom_runner import lora
 from darkroom_runner.base_models import BaseModel, load_pipeline
 from darkroom_runner.device import Device, find_device, release
+from darkroom_runner.finite import draw_finite, has_finite_weights
 from darkroom_runner.jobs import Workbench
 from darkroom_runner.metadata import clip_facts, picture_facts, png_info
 from darkroom_runner.pictures import draw_picture
+from darkroom_runner.prompt_length import remark_on_cut_prompts
+from darkroom_runner.remarks import Remarks
 from darkroom_runner.schedulers import with_sampler
+from darkroom_runner.timesteps import from_noise
 from darkroom_runner.video import animate, write_mp4
 
 if TYPE_CHECKING:
-    from darkroom_runner.generate_job import GenerateInputs
+    from darkroom_runner.generate_job import GenerateInputs, Lora
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +73,14 @@ class DrawingSession:
             self.bench.interruption.check()
             self.bench.progress.step(number * total + step, count * total)
 
-        image = draw_picture(self.pipeline, self.spec, seed, report)
+        image = draw_finite(
+            self.pipeline,
+            lambda: draw_picture(self.pipeline, self.spec, seed, report),
+            f"The picture of seed {seed}",
+            self.bench.remarks,
+        )
         facts = picture_facts(self.spec, self.bench.document.base_model, self.lora_sha256, seed, image.size)
-        path = self.bench.scratch / f"picture-{number}.png"
+        path = self.bench.scratch / picture_file(self.bench.document.name, seed)
         image.save(path, pnginfo=png_info(facts))
         return Picture(path, image, facts)
 
@@ -76,11 +88,15 @@ class DrawingSession:
         """Free SDXL, load SVD, and make the clip of a picture; with its metrics. No picture can be drawn after it."""
         self.bench.progress.enter(Stage.ANIMATING, self.spec.video.steps)
         release(self.pipeline)
-        pipeline = load_pipeline(video_model, self.device.drawing_dtype, self.device.place)
+        remarks = self.bench.remarks
+        pipeline = _load(video_model, self.device, None, self.spec, remarks)
+        pipeline.scheduler = from_noise(pipeline.scheduler, self.spec.video.steps, "video.steps", remarks)
         begun = time.monotonic()
-        frames = animate(pipeline, picture.image, self.spec, self._animated)
+        frames = draw_finite(
+            pipeline, lambda: animate(pipeline, picture.image, self.spec, self._animated), "The clip", remarks
+        )
         log.info("drew %d frames in %.1f s", len(frames), time.monotonic() - begun)
-        path = self.bench.scratch / "clip.mp4"
+        path = self.bench.scratch / clip_file(self.bench.document.name)
         facts = clip_facts(self.spec, video_model.name, picture.facts)
         write_mp4(frames, path, self.spec.video.fps, json.dumps(facts, ensure_ascii=False))
         return path, {
@@ -93,12 +109,32 @@ class DrawingSession:
         self.bench.progress.step(step, total)
 
 
-def open_session(bench: Workbench, spec: GenerateJobSpec, inputs: "GenerateInputs") -> DrawingSession:
-    """Load the base model, its sampler and the LoRA."""
-    device = find_device()
-    pipeline = load_pipeline(inputs.base_model, device.drawing_dtype, device.place)
-    pipeline.scheduler = with_sampler(pipeline.scheduler, spec.images.scheduler)
+def open_session(
+    bench: Workbench, spec: GenerateJobSpec, inputs: "GenerateInputs", device: Device | None = None
+) -> DrawingSession:
+    """Load the base model, its sampler and the LoRA; on the machine's own device unless one is given."""
+    device = device or find_device()
     trained = inputs.lora
+    pipeline = _load(inputs.base_model, device, trained, spec, bench.remarks)
+    remark_on_cut_prompts(pipeline, spec, bench.remarks)
+    sampler = with_sampler(pipeline.scheduler, spec.images.scheduler, bench.remarks)
+    pipeline.scheduler = from_noise(sampler, spec.images.steps, "images.steps", bench.remarks)
+    return DrawingSession(bench, spec, device, pipeline, trained.record.sha256 if trained else None)
+
+
+def _load(model: BaseModel, device: Device, trained: "Lora | None", spec: GenerateJobSpec, remarks: Remarks) -> Any:
+    """A pipeline with its LoRA, in the device's precision; in float32 where weights are beyond half precision's range.
+
+    The latter holds for the whole job: such a pipeline draws nothing finite in half precision.
+    """
+    pipeline = load_pipeline(model, device.drawing_dtype, device.place)
     if trained is not None:
         lora.load(pipeline, trained.path, spec.lora_scale, trained.record.model_id)
-    return DrawingSession(bench, spec, device, pipeline, trained.record.sha256 if trained else None)
+    if device.drawing_dtype == torch.float32 or has_finite_weights(pipeline):
+        return pipeline
+    release(pipeline)
+    remarks.add(
+        RemarkReason.DRAWN_AGAIN,
+        f"Weights of {model.name!r} or its LoRA are beyond half precision's range: everything is drawn in float32.",
+    )
+    return _load(model, replace(device, drawing_dtype=torch.float32), trained, spec, remarks)

@@ -7,6 +7,8 @@
     ├── ModelNotFoundError       ModelNotFound       no LoRA of that name
     ├── ModelIncompatibleError   ModelIncompatible   LoRA or base model are of another make
     ├── BaseModelNotFoundError   BaseModelNotFound   no such base model, here or on the hub
+    ├── PromptTooLongError       PromptTooLong       a training's prompt is cut by the text encoders
+    ├── NonFiniteOutputError     NonFiniteOutput     a picture or clip is NaN or infinite, in float32 too
     ├── TrainingDivergedError    TrainingDiverged    the loss is no number any more
     ├── OutOfMemoryError         OutOfMemory
     ├── DiskFullError            DiskFull
@@ -51,6 +53,14 @@ class ModelIncompatibleError(RunError):
 
 class BaseModelNotFoundError(RunError):
     reason = Reason.BASE_MODEL_NOT_FOUND
+
+
+class PromptTooLongError(RunError):
+    reason = Reason.PROMPT_TOO_LONG
+
+
+class NonFiniteOutputError(RunError):
+    reason = Reason.NON_FINITE_OUTPUT
 
 
 class TrainingDivergedError(RunError):

@@ -14,6 +14,7 @@ from darkroom_contract.storage import ModelRecord
 from darkroom_runner import model_store
 from darkroom_runner.base_models import SDXL, SVD, BaseModel, locate
 from darkroom_runner.errors import InvalidRunError
+from darkroom_runner.ignored_settings import remark_on_generation
 from darkroom_runner.jobs import Product, Workbench
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class GenerateJob:
 
     def download(self) -> GenerateInputs:
         self._check_video_guidance()
+        remark_on_generation(self._spec, self._bench.remarks)
         document, root = self._bench.document, self._bench.settings.model_root
         return GenerateInputs(
             base_model=locate(document.base_model, SDXL, root),

@@ -3,6 +3,9 @@
 The file is loadable by plain `pipeline.load_lora_weights`. It holds peft's own names (`lora_A`, `lora_B`): diffusers'
 older names mix with them once convolutions are adapted, and such a file loads only in part, with a mere warning.
 So too every load is checked: what the pipeline holds afterwards must be what the file holds.
+
+The factor alpha / rank is folded into `lora_B`, so that in the file alpha equals the rank: loaders that read tensors
+alone, and diffusers before 0.34, take it for that. Files of Darkroom 0.1 have it in the header; they are loaded alike.
 """
 
 import json
@@ -11,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
@@ -19,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 
 from darkroom_contract.specs import LoraLayers, Training
 from darkroom_runner.errors import ModelIncompatibleError, first_line
+from darkroom_runner.lora_file import write_safetensors
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +66,11 @@ class Adapters:
             for name, tensor in _adapter_state(component, model).items()
         }
 
+    def folded_state(self) -> dict[str, torch.Tensor]:
+        """The same with every `lora_B` times alpha / rank: exact for powers of two, else rounded once, to 6e-8."""
+        factor = self.alpha / self.rank
+        return {name: tensor * factor if ".lora_B." in name else tensor for name, tensor in self.state().items()}
+
 
 def add_adapters(pipeline: Any, training: Training) -> Adapters:
     """Freeze the pipeline's models and put fresh trainable adapters, in float32, on those that the run trains."""
@@ -94,12 +102,21 @@ def save(adapters: Adapters, path: Path, facts: dict[str, str]) -> None:
         for name, value in _loading_config(adapters, targets).items()
     }
     metadata = {"format": "pt", _CONFIG_KEY: json.dumps(config, sort_keys=True), **facts}
-    safetensors.torch.save_file(adapters.state(), path, metadata=metadata)
+    write_safetensors(adapters.folded_state(), path, metadata)
 
 
 def _loading_config(adapters: Adapters, targets: tuple[str, ...]) -> dict[str, Any]:
-    """The few arguments of `LoraConfig` that every release of peft knows, and no path of this machine."""
-    return {"r": adapters.rank, "lora_alpha": adapters.alpha, "target_modules": list(targets)}
+    """The few arguments of `LoraConfig` that every release of peft knows, and no path of this machine.
+
+    diffusers 0.34 to 0.39 raise a KeyError when the patterns are missing.
+    """
+    return {
+        "r": adapters.rank,
+        "lora_alpha": adapters.rank,
+        "rank_pattern": {},
+        "alpha_pattern": {},
+        "target_modules": list(targets),
+    }
 
 
 def load(pipeline: Any, path: Path, scale: float, model_id: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from PIL.PngImagePlugin import PngInfo
 
+from darkroom_contract.plan import VALIDATION_GUIDANCE_SCALE, VALIDATION_STEPS
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 
@@ -46,19 +47,43 @@ def picture_facts(
     return facts
 
 
+def validation_facts(
+    spec: TrainJobSpec, prompt: str, base_model: str, lora_sha256: str, size_px: tuple[int, int]
+) -> dict[str, Any]:
+    """The same for a training's validation picture: its LoRA is the one that was just trained."""
+    return {
+        "prompt": prompt,
+        "negativePrompt": "",
+        "seed": spec.training.seed,
+        "steps": VALIDATION_STEPS,
+        "guidanceScale": VALIDATION_GUIDANCE_SCALE,
+        "scheduler": "default",
+        "width": size_px[0],
+        "height": size_px[1],
+        "baseModel": base_model,
+        "cache": None,
+        "versions": versions(),
+        "modelId": spec.model_id,
+        "loraScale": 1.0,
+        "loraSha256": lora_sha256,
+    }
+
+
 def clip_facts(spec: GenerateJobSpec, video_model: str, picture: dict[str, Any]) -> dict[str, Any]:
     """A clip's comment: how it was animated, and the picture that it began with."""
     return {"video": spec.video.to_dict() | {"baseModel": video_model}, "picture": picture}
 
 
 def lora_facts(spec: TrainJobSpec, document: RunDocument) -> dict[str, str]:
-    """What a LoRA's file says of its training. The base model is named as the job names it: no path is in it."""
+    """What a LoRA's file says of its training. The base model is named as the job names it: no path is in it.
+
+    Nor is the job: equal trainings give equal files. The model's record has the job's uid and the file's SHA-256.
+    """
     training = spec.training
     facts = {
         "prompt": spec.prompt,
         "modelId": spec.model_id,
         "baseModel": document.base_model,
-        "jobUid": document.uid,
         "rank": training.rank,
         "alpha": training.alpha or training.rank,
         "layers": training.layers.value,

@@ -5,17 +5,20 @@ Torch and what needs it are imported by `load` and `work`, not before: bad photo
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darkroom_contract.outcome import OutcomeFile
 from darkroom_contract.specs import TrainJobSpec
-from darkroom_contract.storage import LORA_FILE, ModelRecord, run_prefix
+from darkroom_contract.storage import LORA_FILE, ModelRecord, kohya_file, run_prefix, validation_file
 from darkroom_runner import model_store
 from darkroom_runner.base_models import SDXL, BaseModel, locate
 from darkroom_runner.checkpoints import Checkpoints
 from darkroom_runner.dataset import Photo, fetch_photos
+from darkroom_runner.ignored_settings import remark_on_training
 from darkroom_runner.jobs import Product, Workbench
-from darkroom_runner.metadata import lora_facts
+from darkroom_runner.metadata import lora_facts, png_info, validation_facts
+from darkroom_runner.storage import sha256_of
 
 if TYPE_CHECKING:
     from darkroom_runner.training.session import TrainingSession
@@ -39,6 +42,7 @@ class TrainJob:
 
     def download(self) -> TrainInputs:
         model_store.check_model_id(self._spec.model_id)
+        remark_on_training(self._spec, self._bench.remarks)
         base_model = locate(self._bench.document.base_model, SDXL, self._bench.settings.model_root)
         photos = fetch_photos(self._bench.storage, self._spec.dataset.uri, self._bench.scratch)
         return TrainInputs(photos, base_model)
@@ -47,17 +51,30 @@ class TrainJob:
         from darkroom_runner.training.session import open_session
 
         bench = self._bench
-        return open_session(inputs.base_model, self._spec, bench.progress, bench.interruption, self._checkpoints)
+        return open_session(
+            inputs.base_model, self._spec, bench.progress, bench.interruption, self._checkpoints, bench.remarks
+        )
 
     def work(self, inputs: TrainInputs, models: "TrainingSession") -> Product:
         metrics = models.learn(inputs.photos)
         weights = self._bench.scratch / LORA_FILE
-        models.save(weights, lora_facts(self._spec, self._bench.document))
-        files = [weights]
-        if self._spec.training.validation_prompt is not None:
-            files.append(self._bench.scratch / "validation.png")
-            models.draw_validation(self._spec.training.validation_prompt, files[-1])
+        kohya = self._bench.scratch / kohya_file(self._spec.model_id)
+        facts = lora_facts(self._spec, self._bench.document)
+        models.save(weights, facts)
+        models.save_kohya(kohya, facts)
+        files = [weights, kohya]
+        prompt = self._spec.training.validation_prompt
+        if prompt is not None:
+            files.append(self._draw_validation(models, prompt, sha256_of(weights)))
         return Product(files, metrics)
+
+    def _draw_validation(self, models: "TrainingSession", prompt: str, lora_sha256: str) -> Path:
+        document = self._bench.document
+        picture = models.draw_validation(prompt)
+        path = self._bench.scratch / validation_file(document.name)
+        facts = validation_facts(self._spec, prompt, document.base_model, lora_sha256, picture.size)
+        picture.save(path, pnginfo=png_info(facts))
+        return path
 
     def publish(self, files: tuple[OutcomeFile, ...]) -> None:
         document = self._bench.document

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from PIL import Image
 
 from darkroom_contract.specs import GenerateJobSpec
+from darkroom_runner.bt709 import yuv420
 from darkroom_runner.deepcache import deepcache
 from darkroom_runner.device import generator
 
 _CONSTANT_RATE_FACTOR = "17"
 """x264's quality scale: visually lossless begins about here."""
+_PIXEL_FORMAT = "yuv420p"
 
 
 def animate(
@@ -64,12 +66,24 @@ def clip_size(pipeline: Any, picture_px: tuple[int, int]) -> tuple[int, int]:
 
 
 def write_mp4(frames: list[Image.Image], path: Path, fps: int, comment: str) -> None:
-    """h264, yuv420p (what every browser plays), with the index first so that it starts while it loads."""
+    """h264, yuv420p (what every browser plays), with the index first so that it starts while it loads.
+
+    Colours are converted by BT.709 in limited range and tagged so, in the h264 stream and in the mp4's `colr` atom:
+    players guess the matrix of an untagged clip from its size, each in another way.
+    """
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
         container.metadata["comment"] = comment
         stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": _CONSTANT_RATE_FACTOR})
         stream.width, stream.height = frames[0].size
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = _PIXEL_FORMAT
+        _tag(stream.codec_context)
         for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(frame.convert("RGB")), format="rgb24")))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(yuv420(frame), format=_PIXEL_FORMAT)))
         container.mux(stream.encode(None))
+
+
+def _tag(codec: Any) -> None:
+    codec.colorspace = Colorspace.ITU709
+    codec.color_primaries = ColorPrimaries.BT709
+    codec.color_trc = ColorTrc.BT709
+    codec.color_range = ColorRange.MPEG

@@ -57,12 +57,13 @@ def test_a_lora_is_trained_and_drawn_with(
 
     metrics = session.learn(photos)
     session.save(tmp_path / "pytorch_lora_weights.safetensors", {})
-    session.draw_validation("a photo of sks", tmp_path / "validation.png")
+    validation = session.draw_validation("a photo of sks")
 
     assert 0 < metrics["finalLoss"] < 10
     assert session.adapters is not None
     assert {parameter.dtype for parameter in session.adapters.parameters.values()} == {torch.float32}
-    assert (tmp_path / "validation.png").stat().st_size > 0
+    assert len(validation.getcolors(128 * 128) or []) > 1, "the validation picture is blank"
+    assert session.remarks.found == ()
     device = find_device()
     pipeline = load_pipeline(sdxl_model, device.drawing_dtype, device.place)
     lora.load(pipeline, tmp_path / "pytorch_lora_weights.safetensors", 1.0, "m")

@@ -5,22 +5,26 @@
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
-from darkroom_contract.plan import VALIDATION_STEPS, class_image_count
+from darkroom_contract.plan import VALIDATION_GUIDANCE_SCALE, VALIDATION_STEPS, class_image_count
 from darkroom_contract.progress import Stage
 from darkroom_contract.specs import TrainJobSpec
-from darkroom_runner import lora
+from darkroom_runner import lora, lora_kohya
 from darkroom_runner.base_models import BaseModel, load_pipeline
 from darkroom_runner.checkpoints import Checkpoints
 from darkroom_runner.dataset import Photo
 from darkroom_runner.device import Device, find_device, free_memory, generator
+from darkroom_runner.finite import draw_finite
 from darkroom_runner.interruption import Interruption
 from darkroom_runner.progress import Progress
+from darkroom_runner.prompt_length import check_training_prompts
+from darkroom_runner.remarks import Remarks
 from darkroom_runner.schedulers import training_schedule
 from darkroom_runner.training.encodings import Encoding, encode_photo
 from darkroom_runner.training.loop import Learner, Subject
@@ -31,7 +35,6 @@ from darkroom_runner.training.state import TrainingState, UnusableStateError
 
 log = logging.getLogger(__name__)
 
-_VALIDATION_GUIDANCE_SCALE = 5.0
 _SMOOTHED_STEPS = 20
 """A single step's loss says little: it depends on its timestep most of all."""
 
@@ -48,6 +51,7 @@ class TrainingSession:
     checkpoints: Checkpoints | None = None
     """Where the state is kept; None when nobody would go on from it."""
     adapters: lora.Adapters | None = None
+    remarks: Remarks = field(default_factory=Remarks)
 
     @property
     def side_px(self) -> int:
@@ -56,23 +60,35 @@ class TrainingSession:
         return self.spec.training.resolution or int(own)
 
     def learn(self, photos: list[Photo]) -> dict[str, float]:
-        """Train the adapters; returns the metrics of the outcome."""
+        """Train the adapters; returns the metrics of the outcome.
+
+        Raises `ModelIncompatibleError` before anything costly for a base model that can't be trained.
+        """
+        objective = Objective(training_schedule(self.pipeline.scheduler), self.spec.training.min_snr_gamma)
         torch.manual_seed(self.spec.training.seed)
         class_encodings = self._draw_class_pictures()
         subjects = [Subject(self.spec.prompt, self._encode(photos)), *self._prior_subject(class_encodings)]
         self.adapters = lora.add_adapters(self.pipeline, self.spec.training)
+        lora_kohya.check_names(self.adapters)
         prompts = self._prompts([subject.prompt for subject in subjects])
         self._prepare_device()
-        return self._train(self._begin(self.adapters), prompts, subjects)
+        return self._train(self._begin(self.adapters), objective, prompts, subjects)
 
     def save(self, path: Path, facts: dict[str, str]) -> None:
-        """Write the trained adapters. Call `learn` first."""
+        """Write the trained adapters as diffusers reads them. Call `learn` first."""
+        lora.save(self._learned(), path, facts)
+
+    def save_kohya(self, path: Path, facts: dict[str, str]) -> None:
+        """Write them in Kohya form, for other tools. Call `learn` first."""
+        lora_kohya.save(self._learned(), path, facts, self.spec)
+
+    def _learned(self) -> lora.Adapters:
         if self.adapters is None:
             raise RuntimeError("nothing was learned yet")
-        lora.save(self.adapters, path, facts)
+        return self.adapters
 
-    def draw_validation(self, prompt: str, path: Path) -> None:
-        """Draw one picture with the finished LoRA, as a first look at it."""
+    def draw_validation(self, prompt: str) -> Image.Image:
+        """One picture with the finished LoRA, as a first look at it. Raises `NonFiniteOutputError`."""
         self.progress.enter(Stage.DENOISING, VALIDATION_STEPS)
         self.pipeline.to(self.device.place)
         self.pipeline.unet.eval()
@@ -81,17 +97,19 @@ class TrainingSession:
             self._denoised(step + 1, pipe.num_timesteps)
             return kwargs
 
-        with self.device.autocast():
-            picture = self.pipeline(
+        def draw() -> Image.Image:
+            drawn: Image.Image = self.pipeline(
                 prompt,
                 height=self.side_px,
                 width=self.side_px,
                 num_inference_steps=VALIDATION_STEPS,
-                guidance_scale=_VALIDATION_GUIDANCE_SCALE,
+                guidance_scale=VALIDATION_GUIDANCE_SCALE,
                 generator=generator(self.spec.training.seed),
                 callback_on_step_end=report,
             ).images[0]
-        picture.save(path)
+            return drawn
+
+        return draw_finite(self.pipeline, draw, "The validation picture", self.remarks, self.device.autocast)
 
     def _draw_class_pictures(self) -> list[Encoding]:
         prior = self.spec.training.prior_preservation
@@ -99,7 +117,10 @@ class TrainingSession:
             return []
         self.progress.enter(Stage.DRAWING_CLASS_IMAGES)
         count, seed = class_image_count(self.spec), self.spec.training.seed
-        return draw_class_encodings(self.pipeline, prior.class_prompt, count, self.side_px, seed, self._denoised)
+        side_px = self.side_px
+        return draw_class_encodings(
+            self.pipeline, prior.class_prompt, count, side_px, seed, self._denoised, self.remarks
+        )
 
     def _denoised(self, step: int, total: int) -> None:
         self.interruption.check()
@@ -146,10 +167,11 @@ class TrainingSession:
                 log.warning("the saved state can't be used, training begins anew: %s", error)
         return state
 
-    def _train(self, state: TrainingState, prompts: Prompts, subjects: list[Subject]) -> dict[str, float]:
+    def _train(
+        self, state: TrainingState, objective: Objective, prompts: Prompts, subjects: list[Subject]
+    ) -> dict[str, float]:
         steps, first = self.spec.max_steps, state.step
         self.progress.enter(Stage.TRAINING, steps, first)
-        objective = Objective(training_schedule(self.pipeline.scheduler), self.spec.training.min_snr_gamma)
         learner = Learner(self.pipeline.unet, prompts, objective, self.spec.training, self.device)
 
         def report(loss: float, learning_rate: float) -> None:
@@ -181,9 +203,15 @@ def open_session(
     progress: Progress,
     interruption: Interruption,
     checkpoints: Checkpoints | None = None,
+    remarks: Remarks | None = None,
+    device: Device | None = None,
 ) -> TrainingSession:
-    """Load the base model for training."""
-    device = find_device()
+    """Load the base model for training; on the machine's own device unless one is given.
+
+    Raises `PromptTooLongError` for a prompt that its text encoders would cut.
+    """
+    device = device or find_device()
     # SDXL's VAE overflows in half precision; its weights must not even have been rounded to it.
     pipeline = load_pipeline(model, {"vae": torch.float32, "default": device.training_dtype}, device.place)
-    return TrainingSession(pipeline, device, spec, progress, interruption, checkpoints)
+    check_training_prompts(pipeline, spec)
+    return TrainingSession(pipeline, device, spec, progress, interruption, checkpoints, remarks=remarks or Remarks())

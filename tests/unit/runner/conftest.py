@@ -36,12 +36,13 @@ from PIL import Image, ImageDraw
 
 from darkroom_contract import environment as names
 from darkroom_contract.outcome import Outcome
-from darkroom_contract.plan import plan_training
+from darkroom_contract.plan import plan_generation, plan_training
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 from darkroom_runner import base_models
 from darkroom_runner.dataset import Photo
 from darkroom_runner.interruption import Interruption
+from darkroom_runner.jobs import Workbench
 from darkroom_runner.progress import Progress, Silence
 from darkroom_runner.quiet import quiet_libraries
 from darkroom_runner.settings import Settings
@@ -242,7 +243,9 @@ class Run:
         return Finished(code, outcome, log, self.uid, time.monotonic() - self.begun)
 
 
-def write_document(spec: TrainJobSpec | GenerateJobSpec, uid: str, base_model: str, attempt: int) -> str:
+def write_document(
+    spec: TrainJobSpec | GenerateJobSpec, uid: str, base_model: str, attempt: int, video_model: str = SVD_NAME
+) -> str:
     training = isinstance(spec, TrainJobSpec)
     return RunDocument(
         namespace="default",
@@ -250,7 +253,7 @@ def write_document(spec: TrainJobSpec | GenerateJobSpec, uid: str, base_model: s
         uid=uid,
         attempt=attempt,
         base_model=base_model,
-        video_base_model=SVD_NAME,
+        video_base_model=video_model,
         train=spec if training else None,
         generate=None if training else spec,
     ).to_json()
@@ -295,6 +298,22 @@ def start_run(tmp_path: Path, s3: Any, s3_url: str, redis_url: str, model_root: 
     for run in started:
         run.process.kill()
         run.process.wait(10)
+
+
+@pytest.fixture
+def open_bench(storage: Storage, tmp_path: Path, model_root: Path) -> Callable[..., Workbench]:
+    """What a job works with, for one in this process. Its job is called `a-job`."""
+
+    def start(
+        spec: TrainJobSpec | GenerateJobSpec, base_model: str = SDXL_NAME, video_model: str = SVD_NAME
+    ) -> Workbench:
+        document = RunDocument.from_json(write_document(spec, "u", base_model, 1, video_model))
+        environment = {names.RUN: "{}", names.S3_BUCKET: BUCKET, names.MODEL_ROOT: str(model_root)}
+        settings = Settings.from_environment(environment)
+        plan = plan_training(spec) if isinstance(spec, TrainJobSpec) else plan_generation(spec)
+        return Workbench(document, settings, storage, Progress(1, plan, Silence()), Interruption(), tmp_path)
+
+    return start
 
 
 # --- models ------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from darkroom_contract.specs import Scheduler
 from darkroom_runner.deepcache import CacheInUseError, deepcache, skip_branches
 from darkroom_runner.device import generator
 from darkroom_runner.errors import InvalidRunError
+from darkroom_runner.remarks import Remarks
 from darkroom_runner.schedulers import with_sampler
 
 
@@ -18,6 +19,12 @@ def draw(pipeline: Any, steps: int = 6, **extra: Any) -> torch.Tensor:
         "a dog", num_inference_steps=steps, generator=generator(1), output_type="latent", **extra
     ).images
     return latents
+
+
+def set_sampler(pipeline: Any, name: Scheduler | None) -> None:
+    """Without the small model's zero terminal SNR, which Heun can't sample."""
+    schedule = type(pipeline.scheduler).from_config(pipeline.scheduler.config, rescale_betas_zero_snr=False)
+    pipeline.scheduler = with_sampler(schedule, name, Remarks())
 
 
 def marks(unet: torch.nn.Module) -> list[str]:
@@ -42,7 +49,7 @@ class Passes:
 
 @pytest.mark.parametrize("sampler", [None, *Scheduler])
 def test_interval_1_is_bit_identical_with_every_sampler(sdxl: Any, sampler: Scheduler | None) -> None:
-    sdxl.scheduler = with_sampler(sdxl.scheduler, sampler)
+    set_sampler(sdxl, sampler)
     plain = draw(sdxl)
 
     with deepcache(sdxl, interval=1):
@@ -53,7 +60,7 @@ def test_interval_1_is_bit_identical_with_every_sampler(sdxl: Any, sampler: Sche
 
 @pytest.mark.parametrize("sampler", [None, *Scheduler])
 def test_the_whole_unet_runs_at_every_third_step_only(sdxl: Any, sampler: Scheduler | None) -> None:
-    sdxl.scheduler = with_sampler(sdxl.scheduler, sampler)
+    set_sampler(sdxl, sampler)
     passes = Passes(sdxl.unet)
 
     with deepcache(sdxl, interval=3):

@@ -57,9 +57,19 @@ def test_a_subject_is_learned_then_drawn_and_animated(
 
     assert trained.outcome.succeeded, trained.log
     assert trained.exit_code == 0
-    assert [file.name for file in trained.outcome.files] == ["pytorch_lora_weights.safetensors", "validation.png"]
+    assert [file.name for file in trained.outcome.files] == [
+        "pytorch_lora_weights.safetensors",
+        "my-dog.safetensors",
+        "a-job-validation.png",
+    ]
     record = ModelRecord.model_validate_json(read(s3, "models/default/my-dog/model.json"))
     assert hashlib.sha256(read(s3, record.weights_key)).hexdigest() == record.sha256
+    assert record.weights_key.endswith("/pytorch_lora_weights.safetensors")
+    validation = Image.open(io.BytesIO(read(s3, f"runs/{trained.uid}/a-job-validation.png")))
+    facts = json.loads(validation.info["darkroom"])
+    assert (facts["prompt"], facts["modelId"], facts["steps"]) == ("a photo of sks dog", "my-dog", 30)
+    assert (facts["loraSha256"], facts["baseModel"], facts["seed"]) == (record.sha256, "test-sdxl", 0)
+    assert validation.info["parameters"].startswith("a photo of sks dog\nSteps: 30, Sampler: default, CFG scale: 5.0")
     manifest = Manifest.model_validate_json(read(s3, f"runs/{trained.uid}/manifest.json"))
     assert manifest.outcome == trained.outcome
     assert (
@@ -69,11 +79,13 @@ def test_a_subject_is_learned_then_drawn_and_animated(
     drawn = start_run(spec_of_pictures).finish()
 
     assert drawn.outcome.succeeded, drawn.log
-    assert [file.name for file in drawn.outcome.files] == ["picture-0.png", "picture-1.png", "clip.mp4"]
-    picture = Image.open(io.BytesIO(read(s3, f"runs/{drawn.uid}/picture-1.png")))
+    assert [each.reason for each in drawn.outcome.remarks] == ["CacheIneffective"] * 2
+    assert "CacheIneffective: With images.steps 4" in drawn.log
+    assert [file.name for file in drawn.outcome.files] == ["a-job-seed-7.png", "a-job-seed-8.png", "a-job.mp4"]
+    picture = Image.open(io.BytesIO(read(s3, f"runs/{drawn.uid}/a-job-seed-8.png")))
     facts = json.loads(picture.info["darkroom"])
     assert (facts["prompt"], facts["seed"], facts["modelId"]) == (spec_of_pictures.prompt, 8, "my-dog")
-    with av.open(io.BytesIO(read(s3, f"runs/{drawn.uid}/clip.mp4"))) as clip:
+    with av.open(io.BytesIO(read(s3, f"runs/{drawn.uid}/a-job.mp4"))) as clip:
         frames = [frame.to_image().size for frame in clip.decode(video=0)]
     assert frames == [(64, 64)] * 4
     told = events(drawn.uid)

@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from support import published
 
-from darkroom_contract.specs import GenerateJobSpec, Scheduler
+from darkroom_contract.specs import GenerateJobSpec
+from darkroom_runner.finite import draw_finite
 from darkroom_runner.metadata import picture_facts, png_info
 from darkroom_runner.pictures import draw_picture
+from darkroom_runner.remarks import Remarks
 from darkroom_runner.schedulers import with_sampler
+from darkroom_runner.timesteps import from_noise
 
 
 def spec_of(**images: Any) -> GenerateJobSpec:
@@ -32,6 +36,18 @@ def test_a_seed_gives_its_picture_whatever_was_drawn_before(sdxl: Any) -> None:
 
     assert after_another.tobytes() == alone.tobytes()
     assert draw(sdxl, spec_of(), seed=9).tobytes() != alone.tobytes()
+
+
+@pytest.mark.parametrize("model", ["playgroundai/playground-v2.5-1024px-aesthetic", "stabilityai/cosxl"])
+def test_an_edm_base_model_draws_with_its_own_sampler(sdxl: Any, model: str) -> None:
+    remarks = Remarks()
+    sampler = with_sampler(published.scheduler(model), None, remarks)
+    sdxl.scheduler = from_noise(sampler, 3, "images.steps", remarks)
+
+    picture = draw_finite(sdxl, lambda: draw(sdxl, spec_of()), "The picture", remarks)
+
+    assert len(picture.getcolors(64 * 64) or []) > 1
+    assert remarks.found == ()
 
 
 def test_every_step_is_told(sdxl: Any) -> None:
@@ -63,20 +79,6 @@ def test_prompts_negative_prompts_and_guidance_change_the_picture(sdxl: Any) -> 
     pictures = {draw(sdxl, spec).tobytes() for spec in others}
 
     assert len(pictures | {plain.tobytes()}) == 5
-
-
-@pytest.mark.parametrize("name", list(Scheduler))
-def test_a_sampler_keeps_the_base_model_s_schedule(sdxl: Any, name: Scheduler) -> None:
-    sampler = with_sampler(sdxl.scheduler, name)
-
-    assert sampler.config.prediction_type == "v_prediction"
-    assert sampler.config.timestep_spacing == "trailing"
-    assert sampler.config.beta_end == 0.012
-    assert not sampler.config.get("clip_sample", False)
-
-
-def test_without_a_name_the_base_model_s_own_sampler_stays(sdxl: Any) -> None:
-    assert with_sampler(sdxl.scheduler, None) is sdxl.scheduler
 
 
 @pytest.fixture

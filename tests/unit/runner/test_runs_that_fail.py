@@ -54,6 +54,19 @@ def test_bad_photos_fail_the_run_at_once(
     assert "Traceback" not in run.log
 
 
+def test_a_training_whose_prompt_would_be_cut_fails_with_what_would_be_lost(
+    start_run: Callable[..., Any], put_dataset: Callable[..., str]
+) -> None:
+    spec = training(put_dataset()).model_copy(update={"prompt": "a photo, " + "sharp, " * 12 + "of sks dog"})
+
+    run = start_run(spec).finish()
+
+    assert (run.outcome.reason, run.exit_code) == (Reason.PROMPT_TOO_LONG, FAILED)
+    assert run.outcome.message.startswith("prompt has ")
+    assert "of sks dog' would be cut off" in run.outcome.message
+    assert "Traceback" not in run.log
+
+
 def test_an_unknown_model_is_told_with_what_to_do(start_run: Callable[..., Any]) -> None:
     run = start_run(generation(modelId="never-trained")).finish()
 

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from support import published
 
 from darkroom_contract.plan import CLASS_IMAGE_CACHE_INTERVAL, CLASS_IMAGE_STEPS
 from darkroom_runner.errors import InterruptedRunError, ModelIncompatibleError, TrainingDivergedError
 from darkroom_runner.interruption import Interruption
+from darkroom_runner.remarks import Remarks
 from darkroom_runner.training.prior import draw_class_encodings
 
 Train = Callable[..., tuple[dict[str, torch.Tensor], dict[str, float]]]
@@ -120,7 +122,9 @@ def test_class_pictures_are_drawn_through_deepcache(open_training: Callable[...,
     whole_passes: list[object] = []
     with deepest.register_forward_hook(lambda *_: whole_passes.append(None)):
         prompt, side_px = "a photo of a dog", session.side_px
-        drawn = draw_class_encodings(session.pipeline, prompt, 6, side_px, 0, lambda *step: told.append(step))
+        drawn = draw_class_encodings(
+            session.pipeline, prompt, 6, side_px, 0, lambda *step: told.append(step), Remarks()
+        )
     assert len(drawn) == 6
     batches = 2
     assert told[-1] == (batches * CLASS_IMAGE_STEPS, batches * CLASS_IMAGE_STEPS)
@@ -162,3 +166,16 @@ def test_a_base_model_that_predicts_something_unknown_is_refused(
 
     with pytest.raises((ModelIncompatibleError, ValueError), match="flow"):
         session.learn(photos)
+
+
+def test_an_edm_base_model_is_refused_before_anything_is_drawn(open_training: Callable[..., Any], photos: Any) -> None:
+    """Its latents would be noised along linear betas that it never saw."""
+    session = open_training(priorPreservation={"classPrompt": "a photo of a dog", "classImages": 1})
+    session.pipeline.scheduler = published.scheduler("playgroundai/playground-v2.5-1024px-aesthetic")
+    told: list[object] = []
+    session.progress.step = lambda *step, **_: told.append(step)
+
+    with pytest.raises(ModelIncompatibleError, match="EDMDPMSolverMultistepScheduler"):
+        session.learn(photos)
+
+    assert told == []

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# A LoRA file that diffusers 0.33 and 0.42 load ends in a KeyError in the releases between them.
+#
+# Versions: diffusers 0.33.1, 0.36.0, 0.42.1 with peft 0.17.1, transformers 4.57.1, torch 2.13.0, Python 3.11.
+# Guess:    the header `lora_adapter_metadata` is optional, and so is what is in it: peft's own LoraConfig has defaults
+#           for every entry but none, so r, lora_alpha and target_modules say all there is to say.
+# In fact:  0.33 does not read the header and takes alpha for the rank; 0.36 reads it and raises KeyError
+#           'rank_pattern' unless rank_pattern and alpha_pattern are there, even as {}; 0.42 has a default for them.
+# Output:   0.33.1 without the patterns: scale 1.0
+#           0.36.0 without the patterns: KeyError: 'rank_pattern'
+#           0.36.0 with empty patterns: scale 8.0
+#           0.42.1 without the patterns: scale 8.0
+set -euo pipefail
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+python3 -m venv "$folder/venv"
+pip=("$folder/venv/bin/pip" install --quiet --disable-pip-version-check)
+"${pip[@]}" 'torch==2.13.0'
+"${pip[@]}" 'torch==2.13.0' 'peft==0.17.1' 'transformers==4.57.1' 'numpy==2.4.6' 'diffusers==0.36.0' 'accelerate==1.15.0'
+
+cat > "$folder/load.py" <<'PY'
+import json
+import sys
+
+import diffusers
+import torch
+from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+from safetensors.torch import save_file
+
+folder, patterns = sys.argv[1], sys.argv[2] == "with"
+unet = UNet2DConditionModel(
+    sample_size=8,
+    block_out_channels=(32, 64),
+    layers_per_block=1,
+    norm_num_groups=8,
+    down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+    up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+    attention_head_dim=8,
+    cross_attention_dim=16,
+)
+place = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+tensors = {f"unet.{place}.lora_A.weight": torch.ones(4, 32), f"unet.{place}.lora_B.weight": torch.ones(32, 4)}
+config = {"unet.r": 4, "unet.lora_alpha": 32, "unet.target_modules": ["to_q"]}
+if patterns:
+    config |= {"unet.rank_pattern": {}, "unet.alpha_pattern": {}}
+save_file(tensors, f"{folder}/lora.safetensors", metadata={"lora_adapter_metadata": json.dumps(config)})
+
+kind = StableDiffusionXLPipeline
+extra = {"return_lora_metadata": True} if diffusers.__version__ > "0.34" else {}
+try:
+    found = kind.lora_state_dict(folder, weight_name="lora.safetensors", **extra)
+    more = {"metadata": found[2]} if extra else {}
+    kind.load_lora_into_unet(found[0], network_alphas=found[1], unet=unet, adapter_name="x", **more)
+    scales = {each.scaling["x"] for each in unet.modules() if "x" in getattr(each, "scaling", {})}
+    result = f"scale {scales.pop()}"
+except KeyError as error:
+    result = f"KeyError: {error}"
+print(f"{diffusers.__version__} {'with empty' if patterns else 'without the'} patterns: {result}")
+PY
+
+run() { "$folder/venv/bin/python" "$folder/load.py" "$folder" "$1" 2> "$folder/log" || { cat "$folder/log" >&2; exit 1; }; }
+{
+  "${pip[@]}" --no-deps 'diffusers==0.33.1'
+  run without
+  "${pip[@]}" --no-deps 'diffusers==0.36.0'
+  run without
+  run with
+  "${pip[@]}" 'torch==2.13.0' 'diffusers==0.42.1' 'peft==0.21.2' 'transformers==5.23.0'
+  run without
+} | tee "$folder/found"
+diff "$folder/found" - <<'EXPECTED'
+0.33.1 without the patterns: scale 1.0
+0.36.0 without the patterns: KeyError: 'rank_pattern'
+0.36.0 with empty patterns: scale 8.0
+0.42.1 without the patterns: scale 8.0
+EXPECTED
