@@ -68,7 +68,7 @@ conformance: setup ## Hold an API server to what Darkroom relies on: the one KUB
 stories: setup ## Run the users' journeys on the API server that KUBECONFIG names, or on the embedded one
 	$(BIN)/python -m pytest tests/stories
 
-chaos: setup ## Kill every part again and again while 60 jobs run; SEEDS=5: five times, SEED=7: as the seventh
+chaos: setup ## Kill every part and evict runs again and again while 60 jobs run; SEEDS=5: five times, SEED=7: as the seventh
 	env -u KUBECONFIG CHAOS_JOBS=$(JOBS) CHAOS_SEED=$(SEED) CHAOS_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/chaos
 
 bench: setup ## Measure DeepCache and the hand-over of the slot on this machine

@@ -22,6 +22,7 @@ Json = dict[str, Any]
 log = logging.getLogger(__name__)
 
 MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 WATCH_SECONDS = 60
 """A watch is ended by the server after this long, and everything is listed anew."""
@@ -58,9 +59,9 @@ class KubeClient:
     async def replace(self, path: str, document: Json) -> Json:
         return await self._request("PUT", path, json=document)
 
-    async def patch(self, path: str, document: Json) -> Json:
-        """A JSON merge patch. With `metadata.uid` in it, it only applies to that very object."""
-        return await self._request("PATCH", path, content=json.dumps(document), headers={"Content-Type": MERGE_PATCH})
+    async def patch(self, path: str, document: Json, kind: str = MERGE_PATCH) -> Json:
+        """A merge patch, JSON or strategic. With `metadata.uid` in it, it only applies to that very object."""
+        return await self._request("PATCH", path, content=json.dumps(document), headers={"Content-Type": kind})
 
     async def apply(self, path: str, document: Json, manager: str) -> Json:
         """Server-side apply: make the object as it is said here, whether it exists or not."""

@@ -1,5 +1,5 @@
-"""Everything is killed, again and again, while the API server's answers can't be relied on: nothing is lost, nothing
-runs twice at a time.
+"""Everything is killed, again and again, and runs are evicted, while the API server's answers can't be relied on:
+nothing is lost, nothing runs twice at a time.
 
 `make chaos` runs it with 60 jobs; SEEDS=5 takes five seeds, SEED=7 begins at the seventh. A seed fixes what is done and
 when, and which faults are drawn in which order; which request meets one depends on the machine too.
@@ -35,7 +35,7 @@ def test_nothing_is_lost_and_nothing_runs_twice(tmp_path: Path, seed: int) -> No
     chaos = ChaosCluster(tmp_path, seed)
     with chaos.running():
         chaos.play(schedule)
-        print("faults:", dict(chaos.proxy.faults))
+        print("faults:", dict(chaos.proxy.faults), "evictions:", chaos.evictions)
         try:
             wait_for(lambda: not chaos.unfinished(), "all jobs have ended")
         finally:

@@ -1,8 +1,10 @@
 """What Darkroom relies on from an API server.
 
 Against the embedded one by default; `KUBECONFIG=path make conformance` holds any cluster to the same. There everything
-happens in a fresh namespace, which is deleted afterwards; the two CRDs are applied and stay. It needs no node: pods are
-gated, or bound to a node that does not exist. The cluster must have its controllers (garbage collection, namespaces).
+happens in a fresh namespace, which is deleted afterwards; the two CRDs are applied and stay. Most of it needs no node:
+pods are gated, or bound to a node that does not exist. What kubelets do (`test_kubelet.py`) is shown by the local node,
+and by the cluster's own nodes too where DARKROOM_CONFORMANCE_IMAGE names an image with a shell. The cluster must have
+its controllers (garbage collection, namespaces, node lifecycle).
 """
 
 import os
@@ -16,11 +18,14 @@ from typing import IO, Any
 import pytest
 import yaml
 from support.kube_api import APPLY, Api, ApiServer, Json, ok, wait_until
+from support.local_node import NodeUnderTest
 
 CRDS = Path(__file__).parents[2] / "crds"
 CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 KUBECTL = Path(sys.executable).parent / "kubectl"
 NODE = "darkroom-no-such-node"
+NODE_GRACE_SECONDS = 5
+"""Of the embedded server; Kubernetes has 50."""
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +33,8 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if named := os.environ.get("KUBECONFIG"):
         yield Path(named).absolute()
         return
-    server = ApiServer(tmp_path_factory.mktemp("apiserver"), rbac=True)
+    quick = ("--node-monitor-grace-seconds", str(NODE_GRACE_SECONDS))
+    server = ApiServer(tmp_path_factory.mktemp("apiserver"), "default", True, *quick)
     server.start()
     yield server.kubeconfig
     server.stop()
@@ -135,6 +141,17 @@ def bound_pod(api: Api) -> Callable[..., Json]:
         return api.read("pods", name)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def local_node(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeUnderTest]:
+    """The local node as a Node of the cluster, whose pods may run a shell. It takes the pods that name it."""
+    node = NodeUnderTest(api.kubeconfig, api.namespace, tmp_path_factory.mktemp("node"), "--heartbeat-seconds", "1")
+    (node.bin_dir / "sh").symlink_to("/bin/sh")
+    node.start()
+    yield node
+    node.close()
+    api.http.delete(f"/api/v1/nodes/{node.name}")
 
 
 class Kubectl:

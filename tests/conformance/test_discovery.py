@@ -9,7 +9,17 @@ from support.kube_api import Api, http_client, ok, refused
 from darkroom_local.kubeconfig import read_kubeconfig
 
 NEEDED = {
-    "/api/v1": ["pods", "pods/status", "pods/log", "pods/binding", "events", "nodes", "namespaces", "secrets"],
+    "/api/v1": [
+        "pods",
+        "pods/status",
+        "pods/log",
+        "pods/binding",
+        "pods/eviction",
+        "events",
+        "nodes",
+        "namespaces",
+        "secrets",
+    ],
     "/apis/coordination.k8s.io/v1": ["leases"],
     "/apis/apiextensions.k8s.io/v1": ["customresourcedefinitions"],
     "/apis/darkroom.dev/v1alpha1": ["trainjobs", "trainjobs/status", "generatejobs", "generatejobs/status"],

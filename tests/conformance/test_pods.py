@@ -43,6 +43,14 @@ def test_a_pod_needs_a_container_with_a_name_and_an_image(api: Api, name: str, g
     assert "spec.containers[0].name" in refused(api.create("pods", nameless), 422, "Invalid")
 
 
+def test_containers_of_all_kinds_have_names_of_their_own(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
+    main = {"name": "main", "image": "x"}
+    twice = refused(api.create("pods", gated_pod(name, containers=[main, main])), 422, "Invalid")
+    assert 'spec.containers[1].name: Duplicate value: "main"' in twice
+    nameless = gated_pod(name, initContainers=[{"image": "x"}])
+    assert "spec.initContainers[0].name" in refused(api.create("pods", nameless), 422, "Invalid")
+
+
 def test_a_restart_policy_that_does_not_exist_is_refused(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
     assert "spec.restartPolicy" in refused(api.create("pods", gated_pod(name, restartPolicy="Maybe")), 422, "Invalid")
 
@@ -177,3 +185,13 @@ def test_a_log_of_a_container_that_does_not_exist_is_refused(
     api.made("pods", gated_pod(name))
     answer = api.http.get(api.path("pods", name, "log"), params={"container": "other"})
     assert "container other is not valid for pod" in refused(answer, 400, "BadRequest")
+
+
+def test_whose_log_is_meant_must_be_said_where_there_are_several(
+    api: Api, name: str, gated_pod: Callable[..., Json]
+) -> None:
+    containers = [{"name": each, "image": "registry.invalid/none:1"} for each in ("main", "mesh")]
+    api.made("pods", gated_pod(name, containers=containers))
+    message = refused(api.http.get(api.path("pods", name, "log")), 400, "BadRequest")
+    assert f"a container name must be specified for pod {name}, choose one of: [main mesh]" in message
+    assert api.http.get(api.path("pods", name, "log"), params={"container": "mesh"}).status_code == 204

@@ -15,7 +15,15 @@ from typing import Any
 
 import httpx
 
-from darkroom_contract.names import API_VERSION, GROUP, VERSION, Kind, slot_lease_name
+from darkroom_contract.names import (
+    API_VERSION,
+    GROUP,
+    LABEL_COMPONENT,
+    RUNNER_COMPONENT,
+    VERSION,
+    Kind,
+    slot_lease_name,
+)
 from darkroom_local.cluster import ClusterOptions, LocalCluster
 from darkroom_local.examples import example_photos
 from darkroom_local.node.record import Interval, read_record
@@ -53,6 +61,7 @@ class ChaosCluster:
         self.api = Api(self.server.kubeconfig, "default")
         self.names: dict[str, str] = {}
         """Of the jobs that were accepted, by their names in the schedule."""
+        self.evictions = 0
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -94,10 +103,24 @@ class ChaosCluster:
                 assert answer.status_code in (200, 202), answer.text
             case Deed.KILL:
                 self._kill(Victim(event.target))
+            case Deed.EVICT:
+                self._evict()
 
     def _patch(self, name: str, schedule: Schedule, **spec: Any) -> None:
         answer = self.api.patch(KINDS[kind_of(schedule.jobs[name])], self.names[name], {"spec": spec}, MERGE)
         assert answer.status_code == 200, answer.text
+
+    def _evict(self) -> None:
+        """Every pod that runs, as `kubectl drain` does. What has just ended is let be."""
+        runners = f"{LABEL_COMPONENT}={RUNNER_COMPONENT}"
+        for pod in self.api.get("pods", labelSelector=runners).json()["items"]:
+            if pod["status"].get("phase") != "Running":
+                continue
+            name = pod["metadata"]["name"]
+            eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+            answer = self.api.http.post(self.api.path("pods", name, "eviction"), json=eviction)
+            assert answer.status_code in (201, 404), answer.text
+            self.evictions += answer.status_code == 201
 
     def _kill(self, victim: Victim) -> None:
         """SIGKILL. What has just died already is let be."""

@@ -1,4 +1,5 @@
-"""What happens in a run of chaos, and when: which jobs, which kills. Pure; every choice comes from the seed."""
+"""What happens in a run of chaos, and when: which jobs, which kills and evictions. Pure; every choice comes from the
+seed."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,6 +21,9 @@ class Work(StrEnum):
     NO_MODEL = "a picture with a model that is not there"
 
 
+RUNNING_PODS = "running pods"
+"""What is evicted: the pods that run at that moment, as when their node is drained."""
+JOBS_PER_EVICTION = 3
 MIX = (Work.PICTURE, Work.TRAINING, Work.PICTURE, Work.NO_DATASET, Work.PICTURE, Work.NO_MODEL, Work.PICTURE, Work.CLIP)
 
 
@@ -42,6 +46,7 @@ class Deed(StrEnum):
     RESUME = "resume"
     DELETE = "delete"
     KILL = "kill"
+    EVICT = "evict"
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Event:
     at_seconds: float
     deed: Deed
     target: str
-    """A job's name, or a victim."""
+    """A job's name, a victim, or RUNNING_PODS."""
 
     def __str__(self) -> str:
         return f"{self.at_seconds:7.2f} s  {self.deed} {self.target}"
@@ -75,7 +80,8 @@ class Schedule:
 
 
 def draw_schedule(seed: int, job_count: int) -> Schedule:
-    """One kill for each job, each victim as often as any other; every eighth job is suspended, and another deleted."""
+    """One kill for each job, each victim as often as any other; one eviction for every third job; every eighth job is
+    suspended, and another deleted."""
     random = Random(seed)
     length = SECONDS_PER_JOB * job_count
     works = [MIX[number % len(MIX)] for number in range(job_count)]
@@ -85,6 +91,8 @@ def draw_schedule(seed: int, job_count: int) -> Schedule:
     events = [Event(at, Deed.SUBMIT, name) for name, at in submitted.items()]
     events += _kills(random, max(job_count, len(Victim)), length)
     events += _interventions(random, submitted, length)
+    evictions = max(1, job_count // JOBS_PER_EVICTION)
+    events += [Event(random.uniform(0, length), Deed.EVICT, RUNNING_PODS) for _ in range(evictions)]
     return Schedule(seed, jobs, tuple(sorted(events, key=lambda event: event.at_seconds)))
 
 

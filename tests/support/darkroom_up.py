@@ -13,6 +13,7 @@ import boto3
 import httpx
 from botocore.config import Config
 
+from darkroom_contract.names import LABEL_JOB_NAME
 from darkroom_local.node.record import Interval, read_record
 from darkroom_local.ports import free_ports
 from support.waiting import patience
@@ -24,6 +25,7 @@ BIN = Path(sys.executable).parent
 START_SECONDS = 120.0
 RUN_SECONDS = 300.0
 FINAL = ("Succeeded", "Failed")
+GIVEN_KUBECONFIG = Path(os.environ["KUBECONFIG"]) if os.environ.get("KUBECONFIG") else None
 
 wait_for = patience(RUN_SECONDS)
 
@@ -31,7 +33,9 @@ wait_for = patience(RUN_SECONDS)
 class Darkroom:
     """One local cluster. It may be killed and started again on the same folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kubeconfig: Path | None = GIVEN_KUBECONFIG) -> None:
+        """`kubeconfig` is of the API server to use in place of the embedded one: by default KUBECONFIG's, if any."""
+        self._given = kubeconfig
         self.state_dir = folder / "state"
         self.log_path = folder / "up.log"
         [self.port] = free_ports(1)
@@ -43,8 +47,8 @@ class Darkroom:
 
     def start(self) -> None:
         command = [BIN / "darkroom", "up", "--state-dir", self.state_dir, "--port", str(self.port)]
-        if os.environ.get("KUBECONFIG"):
-            command += ["--kubeconfig", os.environ["KUBECONFIG"], "--namespace", self.namespace]
+        if self._given is not None:
+            command += ["--kubeconfig", self._given, "--namespace", self.namespace]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [str(part) for part in command], cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -74,7 +78,7 @@ class Darkroom:
     def close(self) -> None:
         self.http.close()
         if self._process is not None and self._process.poll() is None:
-            if os.environ.get("KUBECONFIG"):
+            if self._given is not None:
                 # While node and operator are there to take leave of its pods and jobs.
                 self.kubectl("delete", "namespace", self.namespace, "--timeout=20s", check=False)
             self.stop()
@@ -138,6 +142,21 @@ class Darkroom:
     def resource(self, kind: str, name: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-o", "json"))
         return found
+
+    def conditions(self, kind: str, name: str) -> dict[str, dict[str, Any]]:
+        """Of a job, by their types; none before it has a status."""
+        found = self.resource(kind, name).get("status", {}).get("conditions") or []
+        return {each["type"]: each for each in found}
+
+    def pods_of(self, job: str) -> list[dict[str, Any]]:
+        """The pods of a job that are there now."""
+        listed = self.kubectl("get", "pods", "-l", f"{LABEL_JOB_NAME}={job}", "-o", "json")
+        pods: list[dict[str, Any]] = json.loads(listed)["items"]
+        return pods
+
+    def runs_of(self, job: str) -> list[Interval]:
+        """Its runs in the node's own record."""
+        return [run for run in self.record() if run.labels.get(LABEL_JOB_NAME) == job]
 
     def train(self, photos: list[Path] = PHOTOS, **parameters: Any) -> str:
         """The task id of a training that was taken."""

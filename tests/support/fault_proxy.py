@@ -159,7 +159,7 @@ class FaultProxy:
 
     async def _forward(self, request: web.Request, is_watch: bool, fault: Refusal | Loss | None) -> web.StreamResponse:
         headers = {name: request.headers[name] for name in HANDED_ON if name in request.headers}
-        url, body = self._server_url + request.rel_url.raw_path_qs, await request.read()
+        url, body = self._server_url + request.rel_url.raw_path_qs, self._admit(request, await request.read())
         async with self._session.request(request.method, url, data=body, headers=headers) as answer:
             if is_watch and answer.status == 200:
                 return await self._stream(request, answer)
@@ -168,6 +168,10 @@ class FaultProxy:
                 return reset(request)
             kind = {"Content-Type": answer.headers.get("Content-Type", "application/json")}
             return web.Response(status=answer.status, body=content, headers=kind)
+
+    def _admit(self, request: web.Request, body: bytes) -> bytes:
+        """What is sent on in the place of a request's body."""
+        return body
 
     async def _stream(self, request: web.Request, answer: ClientResponse) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": answer.headers["Content-Type"]})

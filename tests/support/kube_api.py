@@ -145,8 +145,8 @@ def kubeconfig_with_token(kubeconfig: Path, token: str, namespace: str) -> str:
 class ApiServer:
     """The embedded API server as a process, in a folder that it may be started on again."""
 
-    def __init__(self, folder: Path, namespace: str = "default", rbac: bool = False) -> None:
-        self._options = ["--rbac"] if rbac else []
+    def __init__(self, folder: Path, namespace: str = "default", rbac: bool = False, *options: str) -> None:
+        self._options = [*(["--rbac"] if rbac else []), *options]
         [self.port] = free_ports(1)
         self.folder = folder
         self.token = secrets.token_hex(16)

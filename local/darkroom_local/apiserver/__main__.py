@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvicorn
 
+from darkroom_local.apiserver.node_lifecycle import GRACE_SECONDS
 from darkroom_local.apiserver.routes import Server
 
 SHUTDOWN_SECONDS = 2
@@ -36,8 +37,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--token-file", type=Path, required=True)
     parser.add_argument("--rbac", action="store_true", help="enforce roles for everybody but the admin")
+    grace = "how long a node may be silent before it counts as lost"
+    parser.add_argument("--node-monitor-grace-seconds", type=float, default=GRACE_SECONDS, help=grace)
     options = parser.parse_args()
-    server = Server(options.data_dir, options.token_file.read_text(encoding="utf-8").strip(), rbac=options.rbac)
+    token = options.token_file.read_text(encoding="utf-8").strip()
+    server = Server(options.data_dir, token, options.rbac, options.node_monitor_grace_seconds)
     gc.freeze()
     gc.set_threshold(*COLLECTION_THRESHOLDS)
     config = uvicorn.Config(

@@ -1,9 +1,9 @@
-"""What stands between a valid new object and its being kept: priorities and quotas. Called by `verbs.py`.
+"""What stands between a valid new object and its being kept: priorities, tolerations, quotas. Called by `verbs.py`.
 
 In the order of Kubernetes' own plugins: a quota must see the class that a pod is given.
 """
 
-from darkroom_local.apiserver import priorities, quotas
+from darkroom_local.apiserver import priorities, quotas, tolerations
 from darkroom_local.apiserver.documents import Json
 from darkroom_local.apiserver.registry import Resource
 from darkroom_local.apiserver.store import Store
@@ -13,6 +13,7 @@ def admit(store: Store, resource: Resource, document: Json) -> None:
     """Complete a new object, in place. Raises 403."""
     if resource.collection == quotas.PODS:
         priorities.prioritize(store, document)
+        tolerations.add_defaults(document)
     quotas.admit(store, resource, document)
 
 

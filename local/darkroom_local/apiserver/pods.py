@@ -5,6 +5,7 @@ from darkroom_local.apiserver.errors import Cause, StatusError, conflict, forbid
 
 TERMINAL = frozenset({"Succeeded", "Failed"})
 DEFAULT_GRACE_SECONDS = 30
+INIT = "initContainers"
 RESTART_POLICIES = frozenset({"Always", "Never", "OnFailure"})
 CHANGEABLE = ("activeDeadlineSeconds", "tolerations", "schedulingGates", "terminationGracePeriodSeconds")
 RULE = (
@@ -23,7 +24,7 @@ def fill_in(document: Json) -> None:
     spec.setdefault("securityContext", {})
     if not spec.get("schedulingGates"):
         spec.pop("schedulingGates", None)
-    for container in spec.get("containers") or []:
+    for container in [*(spec.get("containers") or []), *(spec.get(INIT) or [])]:
         container.setdefault("terminationMessagePath", "/dev/termination-log")
         container.setdefault("terminationMessagePolicy", "File")
         container.setdefault("imagePullPolicy", "IfNotPresent")
@@ -44,14 +45,8 @@ def _first_status(spec: Json) -> Json:
 def check(document: Json, old: Json | None) -> list[Cause]:
     """What is wrong with a pod, or with a change of one."""
     spec = document["spec"]
-    containers = spec.get("containers") or []
-    causes = [] if containers else [required_value("spec.containers")]
-    for number, container in enumerate(containers):
-        causes += [
-            required_value(f"spec.containers[{number}].{field}")
-            for field in ("name", "image")
-            if not container.get(field)
-        ]
+    causes = [] if spec.get("containers") else [required_value("spec.containers")]
+    causes += _container_causes(spec)
     if spec["restartPolicy"] not in RESTART_POLICIES:
         text = f'Unsupported value: "{spec["restartPolicy"]}": supported values: "Always", "Never", "OnFailure"'
         causes.append(Cause("spec.restartPolicy", "FieldValueNotSupported", text))
@@ -59,6 +54,19 @@ def check(document: Json, old: Json | None) -> list[Cause]:
         causes.append(forbidden_value("spec.nodeName", "cannot be set until all schedulingGates have been cleared"))
     if old is not None and not causes:
         causes += _change_causes(spec, old["spec"])
+    return causes
+
+
+def _container_causes(spec: Json) -> list[Cause]:
+    """Every container has a name, which no other has, and an image."""
+    causes, known = [], set[str]()
+    for field in ("containers", INIT):
+        for number, container in enumerate(spec.get(field) or []):
+            path, name = f"spec.{field}[{number}]", container.get("name")
+            causes += [required_value(f"{path}.{each}") for each in ("name", "image") if not container.get(each)]
+            if name and name in known:
+                causes.append(Cause(f"{path}.name", "FieldValueDuplicate", f'Duplicate value: "{name}"'))
+            known.add(name)
     return causes
 
 
@@ -78,7 +86,7 @@ def _change_causes(spec: Json, old: Json) -> list[Cause]:
 def _frozen(spec: Json) -> Json:
     """What may not change."""
     kept: Json = clone({key: value for key, value in spec.items() if key not in CHANGEABLE})
-    for container in kept.get("containers") or []:
+    for container in [*(kept.get("containers") or []), *(kept.get(INIT) or [])]:
         container.pop("image", None)
     return kept
 
@@ -118,13 +126,13 @@ def _binding_problem(document: Json) -> str:
 
 def log_target(pod: Json, container: str) -> tuple[str, str]:
     """Node and container whose log is asked for; no node while the pod has none. Raises 400 as the API server does."""
-    names = [each["name"] for each in dig(pod, ("spec", "containers")) or []]
+    names, init = ([each["name"] for each in dig(pod, ("spec", field)) or []] for field in ("containers", INIT))
     name = pod["metadata"]["name"]
     if not container and len(names) > 1:
-        raise StatusError(
-            400, "BadRequest", f"a container name must be specified for pod {name}, choose one of: {names}"
-        )
+        others = f" or one of the init containers: [{' '.join(init)}]" if init else ""
+        choice = f"choose one of: [{' '.join(names)}]{others}"
+        raise StatusError(400, "BadRequest", f"a container name must be specified for pod {name}, {choice}")
     chosen = container or names[0]
-    if chosen not in names:
+    if chosen not in (*names, *init):
         raise StatusError(400, "BadRequest", f"container {chosen} is not valid for pod {name}")
     return dig(pod, ("spec", "nodeName")) or "", chosen

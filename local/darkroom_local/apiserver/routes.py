@@ -24,9 +24,12 @@ from darkroom_local.apiserver.collector import Collector
 from darkroom_local.apiserver.documents import Json
 from darkroom_local.apiserver.door import OPEN_PATHS, Door
 from darkroom_local.apiserver.errors import StatusError, method_not_allowed, no_such_path
+from darkroom_local.apiserver.evictions import evict
 from darkroom_local.apiserver.identities import Authenticator
 from darkroom_local.apiserver.impersonation import acting_user
 from darkroom_local.apiserver.logs import pod_log
+from darkroom_local.apiserver.node_lifecycle import GRACE_SECONDS as NODE_GRACE
+from darkroom_local.apiserver.node_lifecycle import NodeLifecycle
 from darkroom_local.apiserver.paging import cut, read_token
 from darkroom_local.apiserver.registry import Registry
 from darkroom_local.apiserver.requests import (
@@ -57,13 +60,14 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Server:
     """The API server: one store, its watches, its collector, and the handlers of its paths."""
 
-    def __init__(self, data_dir: Path, token: str, rbac: bool = False) -> None:
+    def __init__(self, data_dir: Path, token: str, rbac: bool = False, node_grace_seconds: float = NODE_GRACE) -> None:
         """`token` is the admin's. With `rbac` everybody else may do what roles and bindings say, and nothing more."""
         self.store = Store(data_dir / "objects.sqlite")
         self.registry = Registry()
         self.hub = WatchHub(self.store)
         self.collector = Collector()
         self.api = Api(self.store, self.registry, self.collector.wake)
+        self.node_lifecycle = NodeLifecycle(self.api, node_grace_seconds)
         self.tokens = Tokens(kept_key(data_dir / "token.key"))
         self.authenticator = Authenticator(token, self.tokens, self.store)
         self.access = Access(self.store, enforced=rbac)
@@ -95,9 +99,10 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        collecting = asyncio.create_task(self.collector.run(self.api))
+        controllers = [asyncio.create_task(each) for each in (self.collector.run(self.api), self.node_lifecycle.run())]
         yield
-        collecting.cancel()
+        for controller in controllers:
+            controller.cancel()
         self.store.close()
 
     def _guarded(self, handler: Handler) -> Handler:
@@ -186,9 +191,12 @@ class Server:
             return JSONResponse(reviews.answer(place.resource, self.access, request.user, body), status_code=201)
         if place.subresource == "token":
             return JSONResponse(issue_token(self.api, self.tokens, place, body), status_code=201)
-        if place.subresource in ("binding", "eviction"):
-            act = self.api.bind if place.subresource == "binding" else self.api.evict
-            act(place, body if isinstance(body, dict) else {})
+        given = body if isinstance(body, dict) else {}
+        if place.subresource == "binding":
+            self.api.bind(place, given)
+            return JSONResponse(responses.success(), status_code=201)
+        if place.subresource == "eviction":
+            evict(self.api, place, given, delete_options(request.query_params, given.get("deleteOptions")))
             return JSONResponse(responses.success(), status_code=201)
         if place.name or (place.resource.namespaced and not place.namespace):
             raise method_not_allowed()

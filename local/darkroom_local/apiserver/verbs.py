@@ -152,10 +152,6 @@ class Api:
             raise bad_request("target.name is required")
         self._store(place.resource, old, pods.bound(old, node))
 
-    def evict(self, place: Place, body: Json) -> None:
-        """The `eviction` subresource of pods; there are no disruption budgets to ask."""
-        self.delete(Place(place.resource, place.namespace, place.name), body.get("deleteOptions") or {})
-
     def delete(self, place: Place, request: Json) -> tuple[Json, bool]:
         """The object as it was last, and whether it is gone already."""
         resource, old = place.resource, self.get(place)

@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bin-dir", type=Path, required=True, help="programs that pods may run")
     parser.add_argument("--port", type=int, required=True, help="loopback port of logs and health")
     parser.add_argument("--shutdown-grace-seconds", type=float, default=NodeSettings.shutdown_grace_seconds)
+    parser.add_argument("--heartbeat-seconds", type=float, default=NodeSettings.heartbeat_seconds)
     return parser
 
 
@@ -60,6 +61,7 @@ def _settings(options: argparse.Namespace, connection: Connection) -> NodeSettin
         bin_dir=options.bin_dir.absolute(),
         port=options.port,
         shutdown_grace_seconds=options.shutdown_grace_seconds,
+        heartbeat_seconds=options.heartbeat_seconds,
     )
 
 

@@ -10,7 +10,8 @@ import httpx
 
 from darkroom_contract.names import LABEL_COMPONENT, RUNNER_COMPONENT
 from darkroom_local.errors import ApiError, ConflictError, NotFoundError
-from darkroom_local.kube import Json, KubeClient, Mirror, Waits
+from darkroom_local.kube import STRATEGIC_PATCH, Json, KubeClient, Mirror, Waits
+from darkroom_local.node.placement import objection
 from darkroom_local.node.settings import GPU_RESOURCE, NodeSettings
 from darkroom_local.node.statuses import unschedulable
 
@@ -20,13 +21,14 @@ COMMON_RESOURCES = frozenset({"cpu", "memory", "ephemeral-storage", GPU_RESOURCE
 
 
 class Binder:
-    """Looks at all pods of the namespace that have no node yet."""
+    """Looks at all pods of the namespace that have no node yet, and at the node, which may be cordoned or tainted."""
 
     def __init__(self, client: KubeClient, settings: NodeSettings) -> None:
         self._client = client
         self._settings = settings
         self._path = f"/api/v1/namespaces/{settings.namespace}/pods"
         self._pods: dict[str, Json] = {}
+        self._node: Json | None = None
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -36,6 +38,11 @@ class Binder:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(mirror.run(), name="watch-pending-pods")
             tasks.create_task(self._bind_all(), name="bind")
+
+    def observe_node(self, node: Json | None) -> None:
+        """The Node object as it is now; nothing is bound before there is one."""
+        self._node = node
+        self._changed.set()
 
     def _observe(self, pods: dict[str, Json]) -> None:
         self._pods = dict(pods)
@@ -57,12 +64,13 @@ class Binder:
 
     async def _place(self, pod: Json) -> None:
         name = pod["metadata"]["name"]
-        if not is_waiting_for_a_node(pod):
+        if not is_waiting_for_a_node(pod) or self._node is None:
             return
         missing = missing_resources(pod)
+        why = f"the local node has no {', '.join(missing)}" if missing else objection(pod, self._node)
         try:
-            if missing:
-                await self._refuse(pod, missing)
+            if why:
+                await self._refuse(pod, why)
             else:
                 await self._bind(pod)
         except (ConflictError, NotFoundError) as error:
@@ -79,13 +87,12 @@ class Binder:
         await self._client.create(f"{self._path}/{name}/binding", binding)
         log.info("%s is bound", name)
 
-    async def _refuse(self, pod: Json, missing: list[str]) -> None:
-        message = f"the local node has no {', '.join(missing)}"
+    async def _refuse(self, pod: Json, message: str) -> None:
         if any(each.get("message") == message for each in pod["status"].get("conditions") or []):
             return
         metadata = {key: pod["metadata"][key] for key in ("uid", "resourceVersion")}
         patch = {"metadata": metadata, "status": unschedulable(pod, message)}
-        await self._client.patch(f"{self._path}/{pod['metadata']['name']}/status", patch)
+        await self._client.patch(f"{self._path}/{pod['metadata']['name']}/status", patch, STRATEGIC_PATCH)
 
 
 def is_waiting_for_a_node(pod: Json) -> bool:

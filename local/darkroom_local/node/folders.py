@@ -1,9 +1,9 @@
 """Where a pod's things are on this machine. Used by the workers and by `logs.py`.
 
-    pods/<uid>/log               what the run wrote to stdout and stderr
-    pods/<uid>/termination-log   its last word
-    pods/<uid>/tmp/              TMPDIR, and where it starts
-    pods/<uid>/volumes/<name>/   its emptyDirs
+    pods/<uid>/containers/<name>/log               what the container wrote to stdout and stderr
+    pods/<uid>/containers/<name>/termination-log   its termination message
+    pods/<uid>/containers/<name>/tmp/              TMPDIR, and its working directory
+    pods/<uid>/volumes/<name>/                     the pod's emptyDirs, shared by its containers
 
 Uids and names become paths here and nowhere else, and only after they were checked.
 """
@@ -26,9 +26,21 @@ def is_uid(text: str) -> bool:
     return _UID.fullmatch(text) is not None
 
 
+def is_name(text: str) -> bool:
+    """Whether it is a DNS label, as volumes and containers are named."""
+    return _NAME.fullmatch(text) is not None
+
+
+def _checked(name: str, kind: str) -> str:
+    """Raises `ValueError` for what is no DNS label."""
+    if not is_name(name):
+        raise ValueError(f"{name!r} is no name of a {kind}")
+    return name
+
+
 @dataclass(frozen=True)
-class PodFolder:
-    """The folder of one pod."""
+class ContainerFolder:
+    """The folder of one container of a pod."""
 
     root: Path
 
@@ -44,22 +56,10 @@ class PodFolder:
     def tmp(self) -> Path:
         return self.root / "tmp"
 
-    def volume(self, name: str) -> Path:
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of a volume")
-        return self.root / "volumes" / name
-
-    def make(self, volumes: Iterable[str]) -> None:
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for folder in (self.tmp, *(self.volume(name) for name in volumes)):
-            folder.mkdir(parents=True, exist_ok=True)
+    def make(self) -> None:
+        self.tmp.mkdir(parents=True, exist_ok=True)
         for file in (self.log, self.termination_message):
             file.touch()
-
-    def clear(self) -> None:
-        """Free the disk that a run took; its log and last word are kept."""
-        shutil.rmtree(self.root / "volumes", ignore_errors=True)
-        shutil.rmtree(self.tmp, ignore_errors=True)
 
     def last_word(self) -> str:
         """The end of the termination message, or nothing when there is none."""
@@ -68,6 +68,34 @@ class PodFolder:
         except OSError:
             return ""
         return content[-MAX_MESSAGE_BYTES:].decode(errors="replace")
+
+
+@dataclass(frozen=True)
+class PodFolder:
+    """The folder of one pod."""
+
+    root: Path
+
+    def container(self, name: str) -> ContainerFolder:
+        return ContainerFolder(self.root / "containers" / _checked(name, "container"))
+
+    def containers(self) -> list[ContainerFolder]:
+        """Of the containers that were started."""
+        return [ContainerFolder(path) for path in (self.root / "containers").glob("*")]
+
+    def volume(self, name: str) -> Path:
+        return self.root / "volumes" / _checked(name, "volume")
+
+    def make(self, volumes: Iterable[str]) -> None:
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in volumes:
+            self.volume(name).mkdir(parents=True, exist_ok=True)
+
+    def clear(self) -> None:
+        """Free the disk that a run took; logs and termination messages are kept."""
+        shutil.rmtree(self.root / "volumes", ignore_errors=True)
+        for container in self.containers():
+            shutil.rmtree(container.tmp, ignore_errors=True)
 
 
 class PodFolders:

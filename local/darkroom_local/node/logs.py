@@ -1,14 +1,14 @@
 """What a kubelet serves over HTTP: the logs of pods, and its health. Started by `__main__`, on loopback."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from darkroom_local.node.folders import PodFolder
+from darkroom_local.node.folders import ContainerFolder, is_name
 from darkroom_local.node.node import Node
 from darkroom_local.node.worker import Worker
 
@@ -28,7 +28,9 @@ def log_app(node: Node) -> Starlette:
         worker = node.worker(place["pod"]) if place["namespace"] == node.settings.namespace else None
         if worker is None:
             return PlainTextResponse(f"pod {place['pod']} is not on this node", status_code=404)
-        return _log_of(worker, node.folders.of(worker.uid), request)
+        if not is_name(place["container"]):
+            return PlainTextResponse(f"container {place['container']} is not in pod {place['pod']}", status_code=404)
+        return _log_of(worker, place["container"], node.folders.of(worker.uid).container(place["container"]), request)
 
     return Starlette(
         routes=[
@@ -38,7 +40,7 @@ def log_app(node: Node) -> Starlette:
     )
 
 
-def _log_of(worker: Worker, folder: PodFolder, request: Request) -> Response:
+def _log_of(worker: Worker, container: str, folder: ContainerFolder, request: Request) -> Response:
     query = request.query_params
     for option in NOT_KEPT:
         if query.get(option, "false") not in ("false", ""):
@@ -47,17 +49,21 @@ def _log_of(worker: Worker, folder: PodFolder, request: Request) -> Response:
         tail, limit = (int(query[name]) if query.get(name) else None for name in ("tailLines", "limitBytes"))
     except ValueError:
         return PlainTextResponse("tailLines and limitBytes must be numbers", status_code=400)
-    if worker.interval is None:
-        return PlainTextResponse(f"the container of pod {worker.name} is waiting to start", status_code=400)
-    pieces = _pieces(worker, folder, tail, follow=query.get("follow") == "true")
+    if worker.interval is None or not folder.log.exists():
+        why = f'container "{container}" in pod "{worker.name}" is waiting to start'
+        return PlainTextResponse(why, status_code=400)
+    follow = query.get("follow") == "true"
+    pieces = _pieces(lambda: worker.gone or worker.is_container_over(container), folder, tail, follow)
     return StreamingResponse(_limited(pieces, limit), media_type="text/plain")
 
 
-async def _pieces(worker: Worker, folder: PodFolder, tail: int | None, follow: bool) -> AsyncIterator[bytes]:
+async def _pieces(
+    is_over: Callable[[], bool], folder: ContainerFolder, tail: int | None, follow: bool
+) -> AsyncIterator[bytes]:
     with folder.log.open("rb") as log:
         log.seek(_tail_offset(folder, tail))
         while True:
-            last = worker.is_over or worker.gone or not follow  # Looked at before reading, so that nothing is missed.
+            last = not follow or is_over()  # Looked at before reading, so that nothing is missed.
             while piece := log.read(CHUNK_BYTES):
                 yield piece
             if last:
@@ -76,7 +82,7 @@ async def _limited(pieces: AsyncIterator[bytes], limit: int | None) -> AsyncIter
             return
 
 
-def _tail_offset(folder: PodFolder, lines: int | None) -> int:
+def _tail_offset(folder: ContainerFolder, lines: int | None) -> int:
     """Where the last so many lines begin."""
     if lines is None:
         return 0

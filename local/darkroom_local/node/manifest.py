@@ -13,7 +13,7 @@ from pathlib import Path
 
 from darkroom_local.kube import Json
 from darkroom_local.node.expansion import expand
-from darkroom_local.node.folders import PodFolder
+from darkroom_local.node.folders import PodFolder, is_name
 
 DEFAULT_MESSAGE_PATH = "/dev/termination-log"
 _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
@@ -26,11 +26,13 @@ _FIELDS = {
 
 
 class WaitingError(Exception):
-    """A pod that can't be started as things are; it may be later. Told as the reason of a waiting container."""
+    """A pod that can't be started as things are; it may be later. Shown as the reason of a waiting container."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+        self.container = ""
+        """Whose fault it is; empty: the whole pod's."""
 
 
 def config_error(message: str) -> WaitingError:
@@ -39,8 +41,9 @@ def config_error(message: str) -> WaitingError:
 
 @dataclass(frozen=True)
 class Launch:
-    """What is started for a pod."""
+    """What is started for a container."""
 
+    container: str
     program: str
     arguments: tuple[str, ...]
     environment: dict[str, str]
@@ -55,21 +58,45 @@ class Sources:
     config_maps: Mapping[str, Mapping[str, str]]
 
 
-def only_container(pod: Json) -> Json:
-    """The container of a pod. Raises `WaitingError` for pods of any other shape than a runner's."""
+@dataclass(frozen=True)
+class Order:
+    """The containers of a pod by when they run, as a kubelet orders them. Names are in the order of the manifest."""
+
+    init: tuple[str, ...]
+    """One after the other, before the others; sidecars among them go on running."""
+    sidecars: frozenset[str]
+    """Init containers with `restartPolicy: Always`: they end after the main containers."""
+    main: tuple[str, ...]
+    """All at once."""
+
+
+def order(pod: Json) -> Order:
+    """Raises `WaitingError` for pods that the local node can't run."""
     spec = pod["spec"]
-    containers = spec.get("containers") or []
-    if len(containers) != 1 or spec.get("initContainers"):
-        raise config_error("the local node runs pods of exactly one container")
     if spec.get("restartPolicy") != "Never":
         raise config_error(f"the local node runs a pod once: restartPolicy is {spec.get('restartPolicy')}, not Never")
-    container: Json = containers[0]
-    return container
+    init, main = spec.get("initContainers") or [], spec.get("containers") or []
+    for container in main:
+        if container.get("restartPolicy", "Never") != "Never":
+            raise config_error(f"container {container['name']}: the local node restarts no main container")
+    for container in [*init, *main]:
+        if not is_name(container["name"]):
+            raise config_error(f"{container['name']!r} is no name of a container")
+    return Order(
+        init=tuple(each["name"] for each in init),
+        sidecars=frozenset(each["name"] for each in init if each.get("restartPolicy") == "Always"),
+        main=tuple(each["name"] for each in main),
+    )
+
+
+def containers(pod: Json) -> list[Json]:
+    """Init containers first."""
+    return [*(pod["spec"].get("initContainers") or []), *(pod["spec"].get("containers") or [])]
 
 
 def source_names(pod: Json) -> tuple[set[str], set[str]]:
-    """Names of the secrets and of the config maps that a pod's environment needs."""
-    references = list(_references(only_container(pod)))
+    """Names of the secrets and of the config maps that the environments of a pod's containers need."""
+    references = [each for container in containers(pod) for each in _references(container)]
     secrets = {each[key]["name"] for each in references for key in ("secretRef", "secretKeyRef") if key in each}
     maps = {each[key]["name"] for each in references for key in ("configMapRef", "configMapKeyRef") if key in each}
     return secrets, maps
@@ -87,9 +114,19 @@ def decoded_secret(document: Json) -> dict[str, str]:
     }
 
 
-def launch(pod: Json, sources: Sources, folder: PodFolder, bin_dir: Path) -> Launch:
-    """Raises `WaitingError` for what can't be run here."""
-    container = only_container(pod)
+def launches(pod: Json, sources: Sources, folder: PodFolder, bin_dir: Path) -> dict[str, Launch]:
+    """What is started for each container, by its name. Raises `WaitingError` for what can't be run here."""
+    found = {}
+    for container in containers(pod):
+        try:
+            found[container["name"]] = _launch(pod, container, sources, folder, bin_dir)
+        except WaitingError as error:
+            error.container = container["name"]
+            raise
+    return found
+
+
+def _launch(pod: Json, container: Json, sources: Sources, folder: PodFolder, bin_dir: Path) -> Launch:
     volumes = tuple(_volumes(pod["spec"]))
     places = _places(container, volumes, folder)
     given = {name: _translated(value, places) for name, value in environment(pod, container, sources).items()}
@@ -97,10 +134,12 @@ def launch(pod: Json, sources: Sources, folder: PodFolder, bin_dir: Path) -> Lau
     if not container.get("command"):
         raise config_error("the local node has no images, and so no entry points: the container must have a command")
     program, *arguments = (expand(word, given) for word in words)
+    tmp = str(folder.container(container["name"]).tmp)
     return Launch(
+        container=container["name"],
         program=str(find_program(program, bin_dir, container["image"])),
         arguments=tuple(arguments),
-        environment=_own_environment(folder, bin_dir) | given | {"TMPDIR": str(folder.tmp)},
+        environment=_own_environment(tmp, bin_dir) | given | {"TMPDIR": tmp},
         volumes=volumes,
     )
 
@@ -115,8 +154,8 @@ def find_program(name: str, bin_dir: Path, image: str) -> Path:
     return path
 
 
-def _own_environment(folder: PodFolder, bin_dir: Path) -> dict[str, str]:
-    return {"PATH": f"{bin_dir}:{os.defpath.lstrip(':')}", "HOME": str(folder.tmp), "LANG": "C.UTF-8"}
+def _own_environment(home: str, bin_dir: Path) -> dict[str, str]:
+    return {"PATH": f"{bin_dir}:{os.defpath.lstrip(':')}", "HOME": home, "LANG": "C.UTF-8"}
 
 
 def _volumes(spec: Json) -> Iterator[str]:
@@ -128,7 +167,8 @@ def _volumes(spec: Json) -> Iterator[str]:
 
 def _places(container: Json, volumes: tuple[str, ...], folder: PodFolder) -> dict[str, Path]:
     """Paths within the container and what stands for them on this machine, the longest first."""
-    places = {container.get("terminationMessagePath") or DEFAULT_MESSAGE_PATH: folder.termination_message}
+    message = folder.container(container["name"]).termination_message
+    places = {container.get("terminationMessagePath") or DEFAULT_MESSAGE_PATH: message}
     for mount in container.get("volumeMounts") or []:
         if mount["name"] not in volumes or mount.get("subPath"):
             raise config_error(f"the mount of volume {mount['name']} at {mount['mountPath']} is not served")

@@ -28,6 +28,7 @@ class Node:
         self._workers: dict[str, Worker] = {}
         self._tasks = asyncio.TaskGroup()
         self._registration = Registration(client, settings)
+        self._binder = Binder(client, settings)
 
     @property
     def folders(self) -> PodFolders:
@@ -46,10 +47,13 @@ class Node:
         await close_lost_runs(self._premises)
         path = f"/api/v1/namespaces/{self.settings.namespace}/pods"
         own = Mirror(self._client, path, self._observe, fieldSelector=f"spec.nodeName={self.settings.name}")
+        by_name = f"metadata.name={self.settings.name}"
+        itself = Mirror(self._client, "/api/v1/nodes", self._observe_node, fieldSelector=by_name)
         async with self._tasks:
             self._tasks.create_task(self._registration.run(), name="register")
             self._tasks.create_task(own.run(), name="watch-own-pods")
-            self._tasks.create_task(Binder(self._client, self.settings).run(), name="binder")
+            self._tasks.create_task(itself.run(), name="watch-own-node")
+            self._tasks.create_task(self._binder.run(), name="binder")
 
     async def stop(self) -> None:
         """Let runs save their state and leave, kill those that do not, tell what can be told, and remove the node."""
@@ -81,6 +85,11 @@ class Node:
         for uid in self.folders.uids():
             if uid not in self._workers:
                 self.folders.remove(uid)
+
+    def _observe_node(self, nodes: dict[str, Json]) -> None:
+        node = next(iter(nodes.values()), None)
+        self._registration.observe(node)
+        self._binder.observe_node(node)
 
     def _employ(self, pod: Json) -> None:
         worker = Worker(pod, self._premises)

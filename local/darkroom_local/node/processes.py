@@ -1,7 +1,7 @@
-"""The processes of runs: how one is started, stopped, and known to be gone. Used by the workers.
+"""The processes of containers: how one is started, stopped, and known to be gone. Used by the workers.
 
-A run is a process with a session of its own, tied to the node's life (tether.py). What it starts itself is found by the
-environment that it inherits: `TMPDIR` lies in the folder of its pod.
+A container is a process with a session of its own, tied to the node's life (tether.py). What it starts itself is found
+by the environment that it inherits: `TMPDIR` lies in the folder of its container.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from darkroom_local.node.folders import PodFolder
+from darkroom_local.node.folders import ContainerFolder, PodFolder
 from darkroom_local.node.manifest import Launch
 from darkroom_local.tether import tethered
 
@@ -29,10 +29,10 @@ class Exit:
     reason: str
 
 
-class RunProcess:
-    """One run's process, from its start until nothing of it is left."""
+class ContainerProcess:
+    """One container's process, from its start until nothing of it is left."""
 
-    def __init__(self, process: asyncio.subprocess.Process, folder: PodFolder) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, folder: ContainerFolder) -> None:
         self._process = process
         self._folder = folder
         self._kernel_kills = kernel_kills()
@@ -64,9 +64,11 @@ class RunProcess:
         return "OOMKilled" if by_kernel else "Error"
 
 
-async def start(launch: Launch, folder: PodFolder, record: Callable[[int], None]) -> RunProcess:
-    """Start a run. `record` is called with its pid before the program begins; if it raises, the program never does."""
-    folder.make(launch.volumes)
+async def start(launch: Launch, pod_folder: PodFolder, record: Callable[[int], None]) -> ContainerProcess:
+    """Start a container. `record` is called with its pid before the program begins; if it raises, it never does."""
+    folder = pod_folder.container(launch.container)
+    pod_folder.make(launch.volumes)
+    folder.make()
     reader, writer = os.pipe()
     try:
         with folder.log.open("ab") as log:
@@ -86,11 +88,11 @@ async def start(launch: Launch, folder: PodFolder, record: Callable[[int], None]
     finally:
         os.close(reader)
         os.close(writer)
-    return RunProcess(process, folder)
+    return ContainerProcess(process, folder)
 
 
-async def kill_leftovers(folder: PodFolder) -> None:
-    """Kill whatever runs with the environment of this pod, until nothing does."""
+async def kill_leftovers(folder: ContainerFolder) -> None:
+    """Kill whatever runs with the environment of this container, until nothing does."""
     while pids := list(_processes_of(folder)):
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
@@ -98,7 +100,7 @@ async def kill_leftovers(folder: PodFolder) -> None:
         await asyncio.sleep(SETTLE_SECONDS)
 
 
-def _processes_of(folder: PodFolder) -> Iterator[int]:
+def _processes_of(folder: ContainerFolder) -> Iterator[int]:
     mark = f"TMPDIR={folder.tmp}\0".encode()
     for entry in Path("/proc").iterdir():
         # A process that is gone, is a zombie, or is somebody else's has no environment to read.

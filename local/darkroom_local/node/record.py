@@ -1,9 +1,10 @@
-"""The node's record of runs: one JSON line for each start and each end of a process, in the order they happened.
+"""The node's record of runs: one JSON line for each start and each end of a pod, in the order they happened.
 
-Written by the workers; read again by the node when it starts, and by tests and stories. A start is on disk before its
-program is let go, and an end is written only after the process was reaped, so that two runs overlap if, and only if,
-the second one's start stands before the first one's end. Lines are compared by their order, never by their times:
-`time_ns` is CLOCK_REALTIME, which goes on over restarts of the node and of the machine, but can be set.
+Written by the workers; read again by the node when it starts, and by tests and stories. A start is on disk before the
+pod's first program is let go, and an end is written only after its last process was reaped, so that two runs overlap
+if, and only if, the second one's start stands before the first one's end. In a pod of several containers each
+container's end has a line too, so that a restarted node still knows it. Lines are compared by their order, never by
+their times: `time_ns` is CLOCK_REALTIME, which goes on over restarts of the node and of the machine, but can be set.
 """
 
 import errno
@@ -20,6 +21,7 @@ from typing import Any
 
 class Event(StrEnum):
     START = "start"
+    CONTAINER_END = "container end"
     END = "end"
 
 
@@ -30,12 +32,24 @@ SHUT_DOWN = "stopped with the node"
 
 
 @dataclass(frozen=True)
+class ContainerEnd:
+    """How one container ended, in the container runtime's words."""
+
+    exit_code: int
+    reason: str
+    """Completed, Error or OOMKilled."""
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True)
 class Interval:
     """One run, from the line of its start to the line of its end."""
 
     pod_uid: str
     pod_name: str
     pid: int
+    """Of its first process."""
     began: int
     """Number of the line, from 0."""
     start_ns: int
@@ -43,11 +57,14 @@ class Interval:
     """None: it has no end yet."""
     end_ns: int | None = None
     exit_code: int | None = None
+    """Of its first main container."""
     reason: str = ""
-    """The container's: Completed, Error or OOMKilled."""
+    """The same container's: Completed, Error or OOMKilled."""
     note: str = ""
     labels: dict[str, str] = field(default_factory=dict)
     """The pod's, which tell the job."""
+    containers: dict[str, ContainerEnd] = field(default_factory=dict)
+    """The ends of containers, in a pod that has several."""
 
 
 def read_record(path: Path) -> list[Interval]:
@@ -64,6 +81,8 @@ def intervals(entries: Iterable[dict[str, Any]]) -> list[Interval]:
         match Event(entry["event"]):
             case Event.START if uid not in runs:
                 runs[uid] = _begun(entry, number)
+            case Event.CONTAINER_END if uid in runs and runs[uid].ended is None:
+                runs[uid] = _with_container(runs[uid], entry)
             case Event.END if uid in runs and runs[uid].ended is None:
                 runs[uid] = _over(runs[uid], entry, number)
             case event:
@@ -93,6 +112,11 @@ def _over(run: Interval, entry: dict[str, Any], number: int) -> Interval:
     )
 
 
+def _with_container(run: Interval, entry: dict[str, Any]) -> Interval:
+    end = ContainerEnd(entry["exit_code"], entry["reason"], entry["start_ns"], entry["time_ns"])
+    return replace(run, containers=run.containers | {entry["container"]: end})
+
+
 def overlaps(runs: Iterable[Interval]) -> list[tuple[Interval, Interval]]:
     """All pairs of runs that were running at the same moment. One without an end is running still."""
     ordered = sorted(runs, key=lambda run: run.began)
@@ -106,7 +130,7 @@ class Record:
         _drop_torn_line(path)
         self.runs = {run.pod_uid: run for run in read_record(path)}
         """By the pod's uid."""
-        self._lines = sum(2 if run.ended is not None else 1 for run in self.runs.values())
+        self._lines = path.read_bytes().count(b"\n") if path.exists() else 0
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         _sync_folder(path.parent)
 
@@ -119,8 +143,16 @@ class Record:
         entry["time_ns"] = time.time_ns()
         self.runs[pod_uid] = _begun(entry, self._append(entry))
 
+    def container_end(self, pod_uid: str, name: str, end: ContainerEnd) -> None:
+        """One container of several has ended."""
+        run = self.runs[pod_uid]
+        entry: dict[str, Any] = {"event": Event.CONTAINER_END, "uid": pod_uid, "pod": run.pod_name, "container": name}
+        entry |= {"exit_code": end.exit_code, "reason": end.reason, "start_ns": end.start_ns, "time_ns": end.end_ns}
+        self._append(entry)
+        self.runs[pod_uid] = _with_container(run, entry)
+
     def end(self, pod_uid: str, exit_code: int, reason: str, note: str = "") -> Interval:
-        """The process is gone."""
+        """All processes of the pod are gone."""
         run = self.runs[pod_uid]
         entry = {"event": Event.END, "uid": pod_uid, "pod": run.pod_name, "pid": run.pid, "exit_code": exit_code}
         entry |= {"reason": reason, "note": note, "time_ns": time.time_ns()}

@@ -4,6 +4,7 @@ The node is tainted, so that a scheduler puts nothing there but runs of the oper
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import platform
@@ -18,9 +19,8 @@ from darkroom_local.node.statuses import now
 
 log = logging.getLogger(__name__)
 
-LEASE_INTERVAL_SECONDS = 10
 LEASE_SECONDS = 40
-"""As kubelets have them; after so long a node counts as lost."""
+"""As kubelets have it; after so long a node counts as lost."""
 STATUS_INTERVAL_SECONDS = 60
 LEASES_PATH = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 MANAGER = "darkroom-node"
@@ -37,7 +37,8 @@ class Registration:
         self._uids: dict[str, str] = {}
         """Of our own Node and Lease, by path."""
         self._turn = asyncio.Lock()
-        self._leaving = False
+        self._corrected = asyncio.Event()
+        self._registered = self._withdrawn = False
 
     async def run(self) -> None:
         """Until the node is withdrawn; whatever fails is tried again at the next turn."""
@@ -46,7 +47,7 @@ class Registration:
         while True:
             try:
                 async with self._turn:
-                    if self._leaving:
+                    if self._withdrawn:
                         return
                     if clock() >= status_due:
                         await self._register()
@@ -57,17 +58,28 @@ class Registration:
                 status_due = clock()
                 await asyncio.sleep(1)
             else:
-                await asyncio.sleep(LEASE_INTERVAL_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._corrected.wait(), self._settings.heartbeat_seconds)
+                if self._corrected.is_set():
+                    self._corrected.clear()
+                    status_due = clock()
+
+    def observe(self, node: Json | None) -> None:
+        """A node that was lost, or was deleted, says at once that it is back."""
+        conditions = ((node or {}).get("status") or {}).get("conditions") or []
+        is_lost = any(each["type"] == "Ready" and each["status"] == "Unknown" for each in conditions)
+        if (node is None or is_lost) and self._registered and not self._withdrawn:
+            self._corrected.set()
 
     async def withdraw(self) -> None:
         """Say that the node is about to be away, so that nothing new is bound to it."""
-        self._leaving = True
+        self._withdrawn = True
         condition = _ready("False", "NodeShutdown", "the node was told to stop")
         await self._client.patch(f"{self._path}/status", {"status": {"conditions": [condition]}})
 
     async def remove(self) -> None:
         """Delete the Node and its Lease, once its runs have ended. Another's of the same name are left alone."""
-        self._leaving = True
+        self._withdrawn = True
         async with self._turn:
             for path, uid in self._uids.items():
                 try:
@@ -82,6 +94,7 @@ class Registration:
             node = await self._tainted(await self._client.get(self._path))
         self._uids[self._path] = node["metadata"]["uid"]
         await self._client.patch(f"{self._path}/status", {"status": self._status()})
+        self._registered = True
 
     async def _tainted(self, node: Json) -> Json:
         """A node that was registered before, with our taint beside those of others."""

@@ -8,7 +8,8 @@ import contextlib
 import logging
 
 from darkroom_local.errors import ApiError, ConflictError, NotFoundError
-from darkroom_local.kube import Json, KubeClient, persist
+from darkroom_local.kube import STRATEGIC_PATCH, Json, KubeClient, persist
+from darkroom_local.node.statuses import is_ready
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,15 @@ class StatusReports:
         self._newest = status
         self._told.clear()
         self._wanted.set()
+
+    def repair(self, shown: Json) -> None:
+        """Send the newest status once more when the API server shows another readiness: it was set from afar.
+
+        A control plane that hears nothing of a node sets the Ready of its pods to False, and leaves it to the node to
+        take it back, as a kubelet does (`needsReconcile` of its status manager).
+        """
+        if self._newest is not None and self._told.is_set() and is_ready(self._newest) != is_ready(shown):
+            self.tell(self._newest)
 
     async def told(self) -> None:
         """Wait until everything is told, or the pod is gone."""
@@ -65,6 +75,5 @@ class StatusReports:
             await persist(attempt)
 
     async def _send(self) -> Json:
-        return await self._client.patch(
-            f"{self._path}/status", {"metadata": {"uid": self._uid}, "status": self._newest}
-        )
+        document = {"metadata": {"uid": self._uid}, "status": self._newest}
+        return await self._client.patch(f"{self._path}/status", document, STRATEGIC_PATCH)

@@ -28,6 +28,8 @@ class NodeSettings:
     """Logs and health, on loopback."""
     shutdown_grace_seconds: float = 20.0
     """How long runs may take to save their state and leave when the node is told to stop."""
+    heartbeat_seconds: float = 10.0
+    """How often the Lease is renewed, as a kubelet does."""
 
     @property
     def record_path(self) -> Path:

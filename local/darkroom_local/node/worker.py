@@ -14,8 +14,8 @@ from darkroom_local.kube import Json, KubeClient, persist
 from darkroom_local.node import manifest, processes, statuses
 from darkroom_local.node.folders import PodFolders
 from darkroom_local.node.manifest import Sources, WaitingError
-from darkroom_local.node.processes import RunProcess
-from darkroom_local.node.record import LOST, SHUT_DOWN, Interval, Record
+from darkroom_local.node.pod_run import PodRun
+from darkroom_local.node.record import LOST, SHUT_DOWN, ContainerEnd, Interval, Record
 from darkroom_local.node.reports import StatusReports
 from darkroom_local.node.settings import NodeSettings
 
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 2.0
 """How long a pod that could not be started, or a record that could not be written, waits for another try."""
+NEVER_BEGAN = ContainerEnd(processes.KILLED, "Error", 0, 0)
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Worker:
         self._note = ""
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
+        self._run: PodRun | None = None
         path = f"/api/v1/namespaces/{premises.settings.namespace}/pods/{self.name}"
         self._reports = StatusReports(premises.client, path, self.uid)
         self.observe(pod)
@@ -65,6 +67,10 @@ class Worker:
         """Nothing of it runs, and nothing of it will."""
         return self.interval is not None and self.interval.ended is not None
 
+    def is_container_over(self, name: str) -> bool:
+        """Nothing more will be written to its log."""
+        return self.is_over or (self._run is not None and self._run.is_over(name))
+
     def observe(self, pod: Json | None) -> None:
         """The pod as it is now; None when it is gone, which ends its process at once."""
         if pod is None:
@@ -72,6 +78,7 @@ class Worker:
             self._stop(0)
         else:
             self.pod = pod
+            self._reports.repair(pod.get("status") or {})
             if "deletionTimestamp" in pod["metadata"]:
                 self._stop(float(pod["metadata"].get("deletionGracePeriodSeconds") or 0))
         self._changed.set()
@@ -107,46 +114,61 @@ class Worker:
         return (self.pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
     async def _start_and_wait(self) -> None:
-        process = await self._start()
-        if process is None or self.interval is None:
+        run = await self._prepare()
+        if run is None:
             return
-        self._reports.tell(statuses.running(self.pod, self.interval))
-        stopping = asyncio.create_task(self._enforce_stop(process))
-        end = await process.wait()
+        self._run = run
+        grace_seconds = float(self.pod["spec"].get("terminationGracePeriodSeconds") or 0)
+        stopping = asyncio.create_task(self._enforce_stop(run))
+        await run.run(grace_seconds)
         stopping.cancel()
-        log.info("%s ended with %d (%s)", self.name, end.code, end.reason)
-        await _insist(lambda: self._premises.record.end(self.uid, end.code, end.reason, self._note))
+        if self.interval is None:
+            return  # It was stopped before anything of it had begun.
+        end = run.decisive_end or NEVER_BEGAN
+        log.info("%s ended with %d (%s)", self.name, end.exit_code, end.reason)
+        await _insist(lambda: self._premises.record.end(self.uid, end.exit_code, end.reason, self._note))
 
-    async def _start(self) -> RunProcess | None:
-        """The process, or None when the pod was stopped before it could be started."""
+    async def _prepare(self) -> PodRun | None:
+        """What is to be run, or None when the pod was stopped before that was known."""
         if not self._stopping.is_set():
             self._reports.tell(statuses.waiting(self.pod, "ContainerCreating"))
         while not self._stopping.is_set():
             try:
-                return await self._try_to_start()
+                return await self._try_to_prepare()
             except WaitingError as error:
                 log.warning("%s waits: %s", self.name, error)
-                self._reports.tell(statuses.waiting(self.pod, error.reason, str(error)))
+                self._reports.tell(statuses.waiting(self.pod, error.reason, str(error), error.container))
                 await _first_of(self._stopping.wait(), asyncio.sleep(RETRY_SECONDS))
         return None
 
-    async def _try_to_start(self) -> RunProcess | None:
-        gathering = asyncio.create_task(self._sources())
-        await _first_of(gathering, self._stopping.wait())
-        if self._stopping.is_set():
-            return None
+    async def _try_to_prepare(self) -> PodRun | None:
         try:
-            launch = manifest.launch(self.pod, gathering.result(), self._folder, self._premises.settings.bin_dir)
+            order = manifest.order(self.pod)
+            gathering = asyncio.create_task(self._sources())
+            await _first_of(gathering, self._stopping.wait())
+            if self._stopping.is_set():
+                return None
+            bin_dir = self._premises.settings.bin_dir
+            launches = manifest.launches(self.pod, gathering.result(), self._folder, bin_dir)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise manifest.config_error(f"the pod can't be read: {error!r}") from error
-        try:
-            return await processes.start(launch, self._folder, self._note_start)
-        except (OSError, ValueError) as error:  # A full disk, a variable too large for the kernel or with a NUL in it.
-            raise WaitingError("CreateContainerError", f"{launch.program} can't be started: {error}") from error
+        return PodRun(order, launches, self._folder, self)
 
-    def _note_start(self, pid: int) -> None:
-        self._premises.record.start(self.uid, self.name, pid, self.pod["metadata"].get("labels") or {})
-        log.info("%s starts as process %d", self.name, pid)
+    def begin(self, pid: int) -> None:
+        """The pod's first process exists (`pod_run.Keeper`)."""
+        if self.interval is None:
+            self._premises.record.start(self.uid, self.name, pid, self.pod["metadata"].get("labels") or {})
+            log.info("%s starts as process %d", self.name, pid)
+
+    async def container_ended(self, name: str, end: ContainerEnd) -> None:
+        """Of several containers each end is on record (`pod_run.Keeper`)."""
+        if len(manifest.containers(self.pod)) > 1:
+            await _insist(lambda: self._premises.record.container_end(self.uid, name, end))
+
+    def changed(self) -> None:
+        """Report the states of the containers; the end of all is reported from the record (`pod_run.Keeper`)."""
+        if self._run is not None and not self._run.has_ended:
+            self._reports.tell(statuses.observed(self.pod, self._run.seen))
 
     async def _sources(self) -> Sources:
         secret_names, config_map_names = manifest.source_names(self.pod)
@@ -170,21 +192,23 @@ class Worker:
         self._stopping.set()
         self._changed.set()
 
-    async def _enforce_stop(self, process: RunProcess) -> None:
-        """SIGTERM as soon as the pod is to stop, SIGKILL when its time is up. Cancelled when the process has ended."""
+    async def _enforce_stop(self, run: PodRun) -> None:
+        """SIGTERM as soon as the pod is to stop, SIGKILL when its time is up. Cancelled when all have ended."""
         clock = asyncio.get_running_loop().time
         await self._stopping.wait()
-        process.terminate()
+        run.terminate()
         while (left := self._stop_at - clock()) > 0:
             self._changed.clear()
             await _first_of(self._changed.wait(), asyncio.sleep(left))
-        process.kill()
+        run.kill()
 
     async def _report_end(self) -> None:
         if self.interval is None or self.interval.ended is None or self.gone:
             return
-        if not statuses.is_terminated(self.pod):
-            self._reports.tell(statuses.terminated(self.pod, self.interval, self._folder.last_word()))
+        if not statuses.is_reported(self.pod):
+            names = [each["name"] for each in manifest.containers(self.pod)]
+            messages = {name: self._folder.container(name).last_word() for name in names}
+            self._reports.tell(statuses.ended(self.pod, self.interval, messages))
             await self._reports.told()
         self._folder.clear()
 
@@ -225,6 +249,7 @@ async def _first_of(*awaitables: Awaitable[object]) -> None:
 async def close_lost_runs(premises: Premises) -> None:
     """Runs of a node that died: end what is left of them, and say so in the record. Before anything is started."""
     for run in [run for run in premises.record.runs.values() if run.ended is None]:
-        await processes.kill_leftovers(premises.folders.of(run.pod_uid))
+        for container in premises.folders.of(run.pod_uid).containers():
+            await processes.kill_leftovers(container)
         premises.record.end(run.pod_uid, processes.KILLED, "Error", LOST)
         log.warning("%s was lost when this node died", run.pod_name)

@@ -14,10 +14,12 @@ import pytest
 import redis
 from rich.console import Console
 
+from darkroom_contract.names import RUNNER_CONTAINER
 from darkroom_local.cluster import ClusterOptions, LocalCluster
 from darkroom_local.demo.demo import perform
 from darkroom_local.errors import DemoFailedError, LocalError, StateInUseError
 from darkroom_local.kubectl import run_kubectl
+from darkroom_local.node.folders import PodFolders
 from darkroom_local.node.record import overlaps, read_record
 
 PARTS = {"apiserver", "redis", "s3", "node", "operator", "gateway"}
@@ -111,7 +113,8 @@ def run_log(cluster):
 
     def read(task_id):
         runs = [run for run in read_record(cluster.record_path) if run.pod_name.startswith(task_id)]
-        logs = [cluster.record_path.parent / "pods" / run.pod_uid / "log" for run in runs]
+        folders = PodFolders(cluster.record_path.parent)
+        logs = [folders.of(run.pod_uid).container(RUNNER_CONTAINER).log for run in runs]
         return "".join(log.read_text() for log in logs if log.exists())
 
     return read

@@ -2,68 +2,20 @@
 
 import contextlib
 import json
-import os
 import secrets
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from support.waiting import patience
+from support.local_node import NodeUnderTest, Process, wait_until
 
 from darkroom_contract import names
 from darkroom_local.kubeconfig import read_kubeconfig, write_kubeconfig
-from darkroom_local.node.record import Interval, read_record
 from darkroom_local.ports import free_ports
-from darkroom_local.tether import tethered
 
-PATIENCE_SECONDS = 60
 Json = dict[str, Any]
-
-wait_until = patience(PATIENCE_SECONDS)
-
-
-class Process:
-    """One program of ours, which can be killed and started again."""
-
-    def __init__(self, command: list[str], log_path: Path, health_url: str) -> None:
-        self._command = command
-        self._log_path = log_path
-        self._health_url = health_url
-        self.running: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self._log_path.open("ab") as log:
-            self.running = subprocess.Popen(
-                tethered([sys.executable, *self._command]), env={"PATH": os.defpath}, stdout=log, stderr=log
-            )
-        wait_until(self._answers, f"{self._command} answers")
-
-    def kill(self) -> None:
-        self.stop(signal.SIGKILL)
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        assert self.running is not None
-        self.running.send_signal(number)
-        return self.running.wait(timeout=PATIENCE_SECONDS)
-
-    def close(self) -> None:
-        if self.running is not None and self.running.returncode is None:
-            self.stop()
-
-    def log(self) -> str:
-        return self._log_path.read_text(encoding="utf-8")
-
-    def _answers(self) -> bool:
-        assert self.running is not None
-        assert self.running.poll() is None, self.log()
-        with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(self._health_url, trust_env=False, timeout=2).status_code == 200
-        return False
 
 
 class Api:
@@ -155,59 +107,10 @@ def runner_pod(name: str, *command: str, **spec: Any) -> Json:
     }
 
 
-class NodeUnderTest(Process):
-    """The node, its record, and the programs that its pods may run."""
-
-    def __init__(self, kubeconfig: Path, namespace: str, folder: Path) -> None:
-        self.data_dir, self.bin_dir = folder / "node", folder / "bin"
-        self.name = f"node-{secrets.token_hex(4)}"
-        self._earlier = 0
-        self.bin_dir.mkdir()
-        (self.port,) = free_ports(1)
-        command = ["-m", "darkroom_local.node", "--kubeconfig", str(kubeconfig), "--namespace", namespace]
-        command += ["--name", self.name, "--data-dir", str(self.data_dir), "--bin-dir", str(self.bin_dir)]
-        command += ["--port", str(self.port), "--shutdown-grace-seconds", "1"]
-        super().__init__(command, folder / "node.log", f"http://127.0.0.1:{self.port}/healthz")
-
-    def program(self, name: str, body: str) -> None:
-        """A program for pods, in Python."""
-        path = self.bin_dir / name
-        path.write_text(f"#!{sys.executable} -S\n{body}", encoding="utf-8")
-        path.chmod(0o755)
-
-    def second_start(self) -> str:
-        """What another node on the same folder says before it gives up."""
-        environment = {"PATH": os.defpath}
-        command = [sys.executable, *self._command]
-        second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
-        assert second.returncode == 1
-        return second.stderr
-
-    def forget(self) -> None:
-        """Begin anew: without programs, and without the runs of earlier tests."""
-        for program in self.bin_dir.iterdir():
-            program.unlink()
-        self._earlier = len(read_record(self.data_dir / "record.jsonl"))
-
-    def runs(self) -> list[Interval]:
-        return read_record(self.data_dir / "record.jsonl")[self._earlier :]
-
-    def run_of(self, pod: str) -> Interval | None:
-        return next((run for run in self.runs() if run.pod_name == pod), None)
-
-    def await_run(self, pod: str) -> Interval:
-        run: Interval = wait_until(lambda: self.run_of(pod), f"{pod} is on record")
-        return run
-
-    def await_log(self, uid: str, text: str) -> None:
-        log = self.data_dir / "pods" / uid / "log"
-        wait_until(lambda: log.exists() and text in log.read_text(encoding="utf-8"), f"{text!r} in the log")
-
-
 class ApiServer(Process):
     """The embedded API server in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         token = secrets.token_hex(16)
         (port,) = free_ports(1)
         self.kubeconfig = folder / "kubeconfig"
@@ -215,7 +118,7 @@ class ApiServer(Process):
         (folder / "token").write_text(token, encoding="utf-8")
         (folder / "apiserver").mkdir()
         command = ["-m", "darkroom_local.apiserver", "--data-dir", str(folder / "apiserver")]
-        command += ["--port", str(port), "--token-file", str(folder / "token")]
+        command += ["--port", str(port), "--token-file", str(folder / "token"), *options]
         super().__init__(command, folder / "apiserver.log", f"http://127.0.0.1:{port}/readyz")
 
 
@@ -239,8 +142,8 @@ def _namespace(server: ApiServer) -> Iterator[Api]:
 
 
 @contextlib.contextmanager
-def _node(api: Api, folder: Path) -> Iterator[NodeUnderTest]:
-    node = NodeUnderTest(api.kubeconfig, api.namespace, folder)
+def _node(api: Api, folder: Path, *options: str) -> Iterator[NodeUnderTest]:
+    node = NodeUnderTest(api.kubeconfig, api.namespace, folder, *options)
     node.start()
     yield node
     node.close()
@@ -277,4 +180,25 @@ def own_api(api_server: ApiServer) -> Iterator[Api]:
 def own_node(own_api: Api, tmp_path: Path) -> Iterator[NodeUnderTest]:
     """A node for one test, which may kill it."""
     with _node(own_api, tmp_path) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def quick_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """One that counts a node as lost after three seconds."""
+    server = ApiServer(tmp_path_factory.mktemp("quick"), "--node-monitor-grace-seconds", "3")
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def quick_api(quick_server: ApiServer) -> Iterator[Api]:
+    with _namespace(quick_server) as api:
+        yield api
+
+
+@pytest.fixture
+def quick_node(quick_api: Api, tmp_path: Path) -> Iterator[NodeUnderTest]:
+    with _node(quick_api, tmp_path, "--heartbeat-seconds", "0.5") as node:
         yield node

@@ -66,6 +66,27 @@ def test_a_followed_log_grows_and_ends_with_the_run(api, node, kubectl, tmp_path
     assert following.returncode == 0
 
 
+def test_each_container_has_a_log_which_ends_with_it(api, node, kubectl, tmp_path):
+    """A followed log ends with its container, though another one of the pod lives on."""
+    node.program("runner", UNTIL_TOLD)
+    node.program("mesh", "import time; print('on guard', flush=True); time.sleep(600)")
+    flag = tmp_path / "flag"
+    main = {"name": "runner", "image": "x", "command": ["runner"], "env": [{"name": "FLAG", "value": str(flag)}]}
+    api.run("job-1", containers=[main, {"name": "mesh", "image": "x", "command": ["mesh"]}])
+    api.await_phase("job-1", "Running")
+
+    following = kubectl("logs", "--follow", "job-1", "-c", "runner")
+    assert following.stdout.readline() == "ready\n"
+    flag.touch()
+    rest, _ = following.communicate(timeout=30)
+
+    assert rest == "the end\n"
+    assert api.phase("job-1") == "Running"
+    other, _ = kubectl("logs", "job-1", "-c", "mesh").communicate(timeout=30)
+    assert other == "on guard\n"
+    api.delete_pod("job-1", gracePeriodSeconds=0)
+
+
 def test_a_pod_that_has_not_started_has_no_log_yet(api, node, kubectl):
     api.run("job-1", "runner")
     api.await_waiting("job-1", "ErrImagePull")

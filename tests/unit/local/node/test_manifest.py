@@ -7,7 +7,8 @@ import pytest
 from darkroom_local.node.binder import is_waiting_for_a_node, missing_resources
 from darkroom_local.node.expansion import expand
 from darkroom_local.node.folders import PodFolders, is_uid
-from darkroom_local.node.manifest import WaitingError, find_program
+from darkroom_local.node.manifest import WaitingError, find_program, order
+from darkroom_local.node.placement import objection
 
 UID = "7cadbac9-6199-41c9-a49c-be729d19c46c"
 
@@ -91,3 +92,46 @@ def test_resources_that_the_node_lacks_are_named(resources, missing):
     pod = {"spec": {"containers": [{"resources": resources}]}}
 
     assert len(missing_resources(pod)) == missing
+
+
+def a_node(labels=None, **spec):
+    return {"metadata": {"labels": labels or {"disk": "fast"}}, "spec": spec}
+
+
+GPU_TAINT = {"key": "nvidia.com/gpu", "value": "yes", "effect": "NoSchedule"}
+
+
+@pytest.mark.parametrize(
+    ("pod", "node", "expected"),
+    [
+        ({}, a_node(), ""),
+        ({"nodeSelector": {"disk": "fast"}}, a_node(), ""),
+        ({"nodeSelector": {"disk": "slow"}}, a_node(), "no label disk=slow"),
+        ({}, a_node(unschedulable=True), "cordoned"),
+        ({"tolerations": [{"operator": "Exists"}]}, a_node(unschedulable=True), ""),
+        ({}, a_node(taints=[GPU_TAINT]), "nvidia.com/gpu:NoSchedule"),
+        ({"tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}]}, a_node(taints=[GPU_TAINT]), ""),
+        ({"tolerations": [{"key": "nvidia.com/gpu", "value": "no"}]}, a_node(taints=[GPU_TAINT]), "nvidia.com/gpu"),
+        ({"tolerations": [{"key": "nvidia.com/gpu", "value": "yes"}]}, a_node(taints=[GPU_TAINT]), ""),
+        ({}, a_node(taints=[GPU_TAINT | {"effect": "PreferNoSchedule"}]), ""),
+        ({}, a_node(taints=[{"key": "darkroom.dev/local", "effect": "NoSchedule"}]), ""),
+    ],
+)
+def test_a_pod_is_kept_from_a_node_as_a_scheduler_would(pod, node, expected):
+    found = objection({"spec": pod}, node)
+
+    assert (expected in found) if expected else (found == "")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"restartPolicy": "OnFailure"}, "restartPolicy is OnFailure"),
+        ({"containers": [{"name": "a", "restartPolicy": "OnFailure"}]}, "restarts no main container"),
+        ({"containers": [{"name": "../a"}]}, "no name of a container"),
+        ({"initContainers": [{"name": "a/b"}]}, "no name of a container"),
+    ],
+)
+def test_pods_that_the_node_cannot_run_are_refused_with_the_reason(spec, message):
+    with pytest.raises(WaitingError, match=message):
+        order({"spec": {"restartPolicy": "Never", "containers": [{"name": "main"}]} | spec})

@@ -61,7 +61,7 @@ def test_what_a_run_had_started_itself_does_not_outlive_a_killed_node_for_long(a
     node.program("runner", f"import subprocess, sys; print('child', {start}.pid, flush=True)\n{SLEEP}")
     uid = api.run("job-1", "runner")
     node.await_log(uid, "ready")
-    log = (node.data_dir / "pods" / uid / "log").read_text()
+    log = node.log_of(uid).read_text()
     child = int(log.split("child ")[1].split()[0])
 
     node.kill()
@@ -151,7 +151,7 @@ def test_a_node_that_is_told_to_stop_lets_its_runs_save_their_state(api, node, t
 
     pod = api.await_phase("job-1", "Failed")
     ended = api.state("job-1")["terminated"]
-    assert (ended["exitCode"], ended["message"], pod["status"]["reason"]) == (143, "saved", "NodeShutdown")
+    assert (ended["exitCode"], ended["message"], pod["status"]["reason"]) == (143, "saved", "Terminated")
     assert node.run_of("job-1").note == "stopped with the node"
 
 

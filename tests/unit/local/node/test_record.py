@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from darkroom_local.node.record import Record, intervals, overlaps, read_record
+from darkroom_local.node.record import ContainerEnd, Record, intervals, overlaps, read_record
 
 
 def lines(story):
@@ -109,3 +109,31 @@ def test_a_line_that_did_not_fit_on_the_disk_leaves_no_trace(tmp_path):
     record.end("a", 0, "Completed")
     record.close()
     assert [run.exit_code for run in read_record(tmp_path / "record.jsonl")] == [0]
+
+
+def test_a_pod_runs_until_its_last_container_has_ended(tmp_path):
+    """The end of one of several containers is on record, and is not the end of the run."""
+    path = tmp_path / "record.jsonl"
+    first = Record(path)
+    first.start("a", "pod-a", 11, {})
+    first.container_end("a", "runner", ContainerEnd(7, "Error", 1, 2))
+    first.start("b", "pod-b", 12, {})
+    first.close()
+
+    second = Record(path)
+    second.end("a", 7, "Error")
+    second.end("b", 0, "Completed")
+    second.close()
+
+    a, b = read_record(path)
+    assert a.containers == {"runner": ContainerEnd(7, "Error", 1, 2)}
+    assert (a.began, b.began, a.ended, b.ended) == (0, 2, 3, 4)
+    assert overlaps([a, b]) == [(a, b)]
+
+
+def test_a_container_of_a_run_that_is_over_cannot_end():
+    entry = {"event": "container end", "uid": "a", "pod": "pod-a", "container": "c"}
+    entry |= {"exit_code": 0, "reason": "Completed", "start_ns": 1, "time_ns": 2}
+
+    with pytest.raises(ValueError, match="line 3"):
+        intervals([*lines("+a -a"), entry])

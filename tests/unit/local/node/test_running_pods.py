@@ -210,7 +210,7 @@ def test_what_a_run_leaves_running_in_a_session_of_its_own_is_gone_before_the_en
     uid = api.run("job-1", "runner")
     api.await_phase("job-1", "Succeeded")
 
-    left_behind = int((node.data_dir / "pods" / uid / "log").read_text().split()[0])
+    left_behind = int(node.log_of(uid).read_text().split()[0])
 
     assert not alive(left_behind)
 
@@ -278,7 +278,7 @@ def test_the_environment_is_what_the_pod_says_and_nothing_of_the_node_s_own(api,
     uid = api.run("job-1", container=container, volumes=[{"name": "scratch", "emptyDir": {}}])
     api.await_phase("job-1", "Succeeded")
 
-    folder = node.data_dir / "pods" / uid
+    folder, pod_folder = node.folder_of(uid), node.data_dir / "pods" / uid
     environment = json.loads((folder / "log").read_text())
     environment.pop("LC_CTYPE", None)  # Python's own.
     assert environment == {
@@ -290,8 +290,8 @@ def test_the_environment_is_what_the_pod_says_and_nothing_of_the_node_s_own(api,
         "OTHER": "1",
         "MAPPED": "yes",
         "NAME": "job-1",
-        "SCRATCH": str(folder / "volumes/scratch"),
-        "BELOW": str(folder / "volumes/scratch/cache/hub"),
+        "SCRATCH": str(pod_folder / "volumes/scratch"),
+        "BELOW": str(pod_folder / "volumes/scratch/cache/hub"),
         "BESIDE": "/scratchy",
         "OUTSIDE": "/scratch/../etc",
         "PRICE": "$5 for job-1, not $(NOBODY)",

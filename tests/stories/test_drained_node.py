@@ -1,0 +1,54 @@
+"""Somebody drains the node three times while a model is trained: the training goes on each time, and nothing of it
+counts as a failure."""
+
+from typing import Any
+
+import pytest
+from support.darkroom_up import PHOTOS, Darkroom, wait_for
+
+from darkroom_contract.names import LABEL_JOB_NAME
+from darkroom_local.node.record import overlaps
+
+DRAINS = 3
+STEPS = 60
+
+
+@pytest.mark.timeout(900)
+def test_a_training_outlasts_three_drains(darkroom: Darkroom) -> None:
+    task_id = darkroom.train(PHOTOS[:2], prompt="a photo of sks star", model_id="drained", max_steps=STEPS, rank=4)
+    reached = 0
+    for attempt in range(1, DRAINS + 1):
+        progress = wait_for(lambda n=attempt, step=reached: _progress(darkroom, task_id, n, step), "it goes on")
+        reached = progress["step"]
+        assert reached < STEPS, "the training is too short for this story"
+        _drain(darkroom, task_id)
+
+    job = darkroom.wait_for_phase(task_id, "Succeeded")
+
+    status = darkroom.resource("trainjob", task_id)["status"]
+    assert (job["attempts"], status.get("failures", 0), status["interruptions"]) == (DRAINS + 1, 0, DRAINS)
+    assert status["progress"]["metrics"]["resumedFromStep"] >= reached
+    runs = darkroom.runs_of(task_id)
+    assert len(runs) == DRAINS + 1
+    assert [run.exit_code for run in runs][-1] == 0
+    assert overlaps(darkroom.record()) == []
+
+
+def _progress(darkroom: Darkroom, task_id: str, attempt: int, beyond: int) -> dict[str, Any] | None:
+    """Of this attempt, once it trains. It begins where the last one was stopped: it never falls behind."""
+    job = darkroom.job(task_id)
+    progress: dict[str, Any] = job.get("progress") or {}
+    if job["attempts"] != attempt or job["phase"] != "Running" or progress.get("stage") != "Training":
+        return None
+    step = progress.get("step") or 0
+    return progress if step > beyond + 1 else None
+
+
+def _drain(darkroom: Darkroom, task_id: str) -> None:
+    """As an administrator does it; of a cluster that others use too, the pods of this job alone."""
+    [pod] = [each for each in darkroom.pods_of(task_id) if each["spec"].get("nodeName")]
+    node = pod["spec"]["nodeName"]
+    options = ("--delete-emptydir-data", "--ignore-daemonsets", f"--pod-selector={LABEL_JOB_NAME}={task_id}")
+    told = darkroom.kubectl("drain", node, "--timeout=90s", *options)
+    assert f"pod/{pod['metadata']['name']} evicted" in told
+    darkroom.kubectl("uncordon", node)

@@ -1,0 +1,75 @@
+"""The machine of a run falls silent, and comes back: the job says what to do, and there is never a second run."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.darkroom_up import Darkroom, wait_for
+from support.injections import injecting_darkroom
+
+from darkroom_local.node.record import overlaps
+
+TOLERATED_SECONDS = 8
+"""In place of five minutes: until the control plane deletes the pods of a node that is silent."""
+GRACE_SECONDS = 15
+"""Of the local API server; Kubernetes has 50. The node tells every 10 s that it is alive."""
+
+
+@pytest.fixture
+def forgetful(tmp_path: Path) -> Iterator[Darkroom]:
+    """A cluster that gives up the pods of a lost node soon."""
+    tolerations = [
+        {
+            "key": f"node.kubernetes.io/{state}",
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": TOLERATED_SECONDS,
+        }
+        for state in ("unreachable", "not-ready")
+    ]
+    with injecting_darkroom(tmp_path, [("/spec/tolerations", tolerations)], GRACE_SECONDS) as darkroom:
+        yield darkroom
+
+
+@pytest.mark.timeout(900)
+def test_a_lost_node_is_told_of_and_all_ends_well_when_it_is_back(forgetful: Darkroom) -> None:
+    darkroom = forgetful
+    task_id = darkroom.generate(
+        prompt="a red circle", steps=200, count=8, width=256, height=256, cache_profile="Disabled"
+    )
+    waiting = darkroom.generate(prompt="a blue circle", steps=1, width=64, height=64, cache_profile="Disabled")
+    darkroom.wait_for_phase(task_id, "Running")
+    [node] = darkroom.pids("darkroom_local.node")
+
+    os.kill(node, signal.SIGSTOP)
+    try:
+        lost = wait_for(lambda: _lost(darkroom, task_id), "the job says that its node is lost", 150)
+        assert "deletionTimestamp" not in _pod(darkroom, task_id)["metadata"]
+        assert "kubectl delete node" in lost
+        wait_for(lambda: "deletionTimestamp" in _pod(darkroom, task_id)["metadata"], "the pod is given up")
+        assert "kubectl delete node" in wait_for(lambda: _lost(darkroom, task_id), "it still says so")
+        assert darkroom.job(waiting)["phase"] == "Queued"
+        assert len(darkroom.record()) == 1
+    finally:
+        os.kill(node, signal.SIGCONT)
+
+    darkroom.wait_for_phase(waiting, "Succeeded")
+    wait_for(lambda: len(darkroom.runs_of(task_id)) == 2, "it is run again")
+    darkroom.wait_for_phase(task_id, "Running")
+    status = darkroom.resource("generatejob", task_id)["status"]
+    assert (status["attempts"], status.get("failures", 0), status["interruptions"]) == (2, 0, 1)
+    assert overlaps(darkroom.record()) == []
+
+
+def _pod(darkroom: Darkroom, task_id: str) -> dict[str, dict[str, object]]:
+    [pod] = darkroom.pods_of(task_id)
+    return pod
+
+
+def _lost(darkroom: Darkroom, task_id: str) -> str | None:
+    """What the job says of its lost node."""
+    condition = darkroom.conditions("generatejob", task_id).get("PodReady", {})
+    message: str = condition.get("message", "")
+    return message if (condition.get("status"), condition.get("reason")) == ("Unknown", "NodeLost") else None
