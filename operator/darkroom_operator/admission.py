@@ -4,13 +4,16 @@ Order: `line.queue_key`. A job that waits to be tried again, is suspended or is 
 queue. A generation with a LoRA waits for every unfinished training of that model, wherever the two stand.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_operator.line import is_finished
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.world import World
+
+TRAINING_FOLLOWS_WITHIN = timedelta(seconds=1.5)
+"""At least half a second, as creation times have whole seconds: `kubectl apply` creates the jobs of a file in less."""
 
 
 def may_run(job: Job) -> bool:
@@ -80,6 +83,18 @@ def queue(world: World) -> list[Job]:
     return placed
 
 
-def admit(world: World) -> Job | None:
-    """The job that a free slot goes to."""
+def candidate(world: World) -> Job | None:
+    """The first of the queue that waits for no training."""
     return next((job for job in world.line if is_queued(job, world) and not trainings_before(job, world)), None)
+
+
+def admit(world: World) -> Job | None:
+    """The job that a free slot goes to. Nobody overtakes a candidate that is only a moment too young."""
+    job = candidate(world)
+    return None if job is None or world.now < admissible_from(job) else job
+
+
+def admissible_from(job: Job) -> datetime:
+    """A generation with a LoRA waits a moment: a training of its model may be created right behind it, by one file."""
+    needs_a_model = job.kind is Kind.GENERATE and job.spec.model_id is not None
+    return job.created + TRAINING_FOLLOWS_WITHIN if needs_a_model else job.created

@@ -19,7 +19,7 @@ from darkroom_operator.actions import (
     TellPlace,
     WriteStatus,
 )
-from darkroom_operator.admission import claims
+from darkroom_operator.admission import admissible_from, candidate, claims
 from darkroom_operator.line import is_finished
 from darkroom_operator.places import Place, awaited_training, is_told, misinformed, places
 from darkroom_operator.runner_pod import RunnerPod
@@ -117,11 +117,13 @@ def _next(moments: Iterable[datetime], now: datetime) -> datetime | None:
 
 
 def _deadlines(world: World) -> Iterator[datetime]:
+    if any(slot.holder is None for slot in world.slots.values()) and (job := candidate(world)) is not None:
+        yield admissible_from(job)
     for slot in world.slots.values():
-        job, pod = world.jobs.get(slot.holder or ""), world.pods.get(slot.pod_uid or "")
-        if job is not None and pod is not None and not pod.over:
-            yield start_deadline(job, pod)
-            if (deadline := active_deadline(job)) is not None:
+        holder, pod = world.jobs.get(slot.holder or ""), world.pods.get(slot.pod_uid or "")
+        if holder is not None and pod is not None and not pod.over:
+            yield start_deadline(holder, pod)
+            if (deadline := active_deadline(holder)) is not None:
                 yield deadline
 
 

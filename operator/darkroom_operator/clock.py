@@ -11,6 +11,8 @@ from email.utils import parsedate_to_datetime
 
 HEADER_RESOLUTION_SECONDS = 1.0
 """A Date header (RFC 9110, section 6.6.1) has whole seconds: the moment that it names may be a second ago."""
+CORRECTION_SECONDS = 2.0
+"""A narrower interval corrects the time by less; what goes back further was set."""
 
 
 class ServerClock:
@@ -22,10 +24,15 @@ class ServerClock:
         self._low = self._high = wall() - monotonic()
         """Bounds of the server's time, in seconds since 1970, minus the monotonic clock."""
         self._is_measured = False
+        self._last = 0.0
+        """What `now` last returned, in seconds since 1970."""
 
     def now(self) -> datetime:
-        """In UTC."""
-        return datetime.fromtimestamp(self._monotonic() + (self._low + self._high) / 2, UTC)
+        """In UTC. It never runs backwards, unless the server's clock was set back."""
+        seconds = self._monotonic() + (self._low + self._high) / 2
+        if not 0 < self._last - seconds < CORRECTION_SECONDS:
+            self._last = seconds
+        return datetime.fromtimestamp(self._last, UTC)
 
     def observe(self, date: str | None, sent: float) -> None:
         """Learn from an answer with this Date header, to a request that was sent at `sent` of the monotonic clock.

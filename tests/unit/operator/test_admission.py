@@ -8,7 +8,8 @@ from support.operator_worlds import NOW, a_job, a_slot, a_training, a_world, in_
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.status import Phase
-from darkroom_operator.admission import admit, queue
+from darkroom_operator.admission import TRAINING_FOLLOWS_WITHIN, admit, queue
+from darkroom_operator.chores import next_deadline
 
 FIRST = replace(a_job("first"), created=NOW - timedelta(minutes=9))
 SECOND = replace(a_job("second"), created=NOW - timedelta(minutes=8))
@@ -79,6 +80,13 @@ class TestAGenerationOfAModelThatIsBeingTrained:
     )
     def test_it_waits_for_no_other_training(self, training: Job) -> None:
         assert admit(a_world(self.DRAWING, training)) == self.DRAWING
+
+    def test_just_after_its_creation_it_waits_for_a_training_that_may_follow_and_nobody_overtakes_it(self) -> None:
+        young = replace(self.DRAWING, created=NOW)
+        world = a_world(young, replace(SECOND, created=NOW))
+        assert admit(world) is None
+        assert admit(replace(world, now=NOW + TRAINING_FOLLOWS_WITHIN)) == young
+        assert next_deadline(world) == NOW + TRAINING_FOLLOWS_WITHIN
 
     def test_a_generation_without_a_model_and_a_training_wait_for_none(self) -> None:
         plain, second = replace(FIRST, created=NOW - timedelta(hours=2)), a_training("second")

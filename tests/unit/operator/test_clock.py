@@ -64,6 +64,20 @@ def test_many_answers_tell_it_more_exactly_than_whole_seconds() -> None:
     assert machine.error_seconds < 0.1
 
 
+@given(st.lists(st.tuples(st.floats(0, 0.5), st.floats(0, 0.5), st.floats(0, 2)), min_size=1, max_size=30))
+def test_it_never_runs_backwards(answers: list[tuple[float, float, float]]) -> None:
+    """A deadline that has come stays so, whatever better answer comes."""
+    machine = Machine(timedelta())
+    machine.ask(0.0, 0.0)
+    before = machine.clock.now()
+    for sent, received, pause in answers:
+        machine.pass_time(pause)
+        machine.ask(sent, received)
+        now = machine.clock.now()
+        assert now >= before
+        before = now
+
+
 def test_a_server_whose_clock_is_set_is_followed() -> None:
     machine = Machine(timedelta())
     machine.ask(0.01, 0.01)
