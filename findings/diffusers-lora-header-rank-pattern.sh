@@ -1,22 +1,21 @@
 #!/usr/bin/env bash
-# A LoRA file that diffusers 0.33 and 0.42 load ends in a KeyError in the releases between them.
+# A LoRA file that diffusers 0.42 loads ends in a KeyError in releases before it.
 #
-# Versions: diffusers 0.33.1, 0.36.0, 0.42.1 with peft 0.17.1, transformers 4.57.1, torch 2.13.0, Python 3.11.
-# Guess:    the header `lora_adapter_metadata` is optional, and so is what is in it: peft's own LoraConfig has defaults
-#           for every entry but none, so r, lora_alpha and target_modules say all there is to say.
-# In fact:  0.33 does not read the header and takes alpha for the rank; 0.36 reads it and raises KeyError
-#           'rank_pattern' unless rank_pattern and alpha_pattern are there, even as {}; 0.42 has a default for them.
-# Output:   0.33.1 without the patterns: scale 1.0
+# Versions: diffusers 0.36.0 and 0.42.1 with peft 0.21.2, transformers 5.23.0, torch 2.13.0, Python 3.11.
+# Guess:    what is in the header `lora_adapter_metadata` is as optional as the header: peft's own LoraConfig has defaults
+#           for its entries, so r, lora_alpha and target_modules say all there is to say.
+# In fact:  0.36 raises KeyError 'rank_pattern' unless rank_pattern and alpha_pattern are there, even as {}; so do all
+#           releases from 0.34, the first that reads the header, to 0.39. 0.42 has a default for them.
+# Output:   0.42.1 without the patterns: scale 8.0
 #           0.36.0 without the patterns: KeyError: 'rank_pattern'
 #           0.36.0 with empty patterns: scale 8.0
-#           0.42.1 without the patterns: scale 8.0
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
 pip=("$folder/venv/bin/pip" install --quiet --disable-pip-version-check)
 "${pip[@]}" 'torch==2.13.0'
-"${pip[@]}" 'torch==2.13.0' 'peft==0.17.1' 'transformers==4.57.1' 'numpy==2.4.6' 'diffusers==0.36.0' 'accelerate==1.15.0'
+"${pip[@]}" 'torch==2.13.0' 'diffusers==0.42.1' 'peft==0.21.2' 'transformers==5.23.0' 'numpy==2.4.6'
 
 cat > "$folder/load.py" <<'PY'
 import json
@@ -46,11 +45,9 @@ if patterns:
 save_file(tensors, f"{folder}/lora.safetensors", metadata={"lora_adapter_metadata": json.dumps(config)})
 
 kind = StableDiffusionXLPipeline
-extra = {"return_lora_metadata": True} if diffusers.__version__ > "0.34" else {}
 try:
-    found = kind.lora_state_dict(folder, weight_name="lora.safetensors", **extra)
-    more = {"metadata": found[2]} if extra else {}
-    kind.load_lora_into_unet(found[0], network_alphas=found[1], unet=unet, adapter_name="x", **more)
+    state, alphas, header = kind.lora_state_dict(folder, weight_name="lora.safetensors", return_lora_metadata=True)
+    kind.load_lora_into_unet(state, network_alphas=alphas, unet=unet, adapter_name="x", metadata=header)
     scales = {each.scaling["x"] for each in unet.modules() if "x" in getattr(each, "scaling", {})}
     result = f"scale {scales.pop()}"
 except KeyError as error:
@@ -60,17 +57,13 @@ PY
 
 run() { "$folder/venv/bin/python" "$folder/load.py" "$folder" "$1" 2> "$folder/log" || { cat "$folder/log" >&2; exit 1; }; }
 {
-  "${pip[@]}" --no-deps 'diffusers==0.33.1'
   run without
   "${pip[@]}" --no-deps 'diffusers==0.36.0'
   run without
   run with
-  "${pip[@]}" 'torch==2.13.0' 'diffusers==0.42.1' 'peft==0.21.2' 'transformers==5.23.0'
-  run without
 } | tee "$folder/found"
 diff "$folder/found" - <<'EXPECTED'
-0.33.1 without the patterns: scale 1.0
+0.42.1 without the patterns: scale 8.0
 0.36.0 without the patterns: KeyError: 'rank_pattern'
 0.36.0 with empty patterns: scale 8.0
-0.42.1 without the patterns: scale 8.0
 EXPECTED

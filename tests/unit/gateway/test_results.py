@@ -104,10 +104,14 @@ def test_a_training_that_succeeded_links_to_its_weights(
     http: httpx.Client, cluster: Any, bucket: Any, training: str, s3_environment: dict[str, str]
 ) -> None:
     weights = store(bucket, f"runs/{training}/pytorch_lora_weights.safetensors", b"weights", "application/octet-stream")
-    cluster.set_status(Kind.TRAIN, training, phase="Succeeded", artifacts=[weights])
+    kohya = store(bucket, f"runs/{training}/my-dog.safetensors", b"the same", "application/octet-stream")
+    cluster.set_status(Kind.TRAIN, training, phase="Succeeded", artifacts=[kohya, weights])
 
-    lora = http.get("/result", params={"task_id": training}).json()["lora"]
+    answer = http.get("/result", params={"task_id": training}).json()
 
+    assert [file["name"] for file in answer["files"]] == ["my-dog.safetensors", "pytorch_lora_weights.safetensors"]
+    lora = answer["lora"]
+    assert lora["name"] == "pytorch_lora_weights.safetensors"
     assert lora["url"].startswith(s3_environment["DARKROOM_S3_PUBLIC_ENDPOINT_URL"] + "/darkroom/runs/")
     assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in lora["url"]
     download = httpx.get(lora["url"], trust_env=False)
