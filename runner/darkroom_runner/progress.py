@@ -103,7 +103,10 @@ class RedisSender:
                 socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
                 retry=Retry(NoBackoff(), 0),
             )
-        except ValueError as error:
+            # Connects to nothing, yet finds the faults of the query that redis-py would raise with the first command.
+            pool = client.connection_pool
+            pool.connection_class(**pool.connection_kwargs).encoder.encode("")
+        except (ValueError, TypeError, LookupError, RedisError) as error:
             log.warning("no live progress, the address of Redis is wrong: %s", error)
             return
         with client:

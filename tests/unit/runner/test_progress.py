@@ -150,11 +150,18 @@ def deaf_server() -> Iterator[str]:
         yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
 
 
-@pytest.mark.parametrize("trouble", ["refused", "deaf", "nonsense"])
+@pytest.mark.parametrize("trouble", ["refused", "deaf", "nonsense", "unknown option", "unknown encoding"])
 def test_a_redis_in_trouble_slows_nothing_and_stops_nothing(
     trouble: str, unused_port: int, deaf_server: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    url = {"refused": f"redis://127.0.0.1:{unused_port}/0", "deaf": deaf_server, "nonsense": "http://nowhere"}[trouble]
+    urls = {
+        "refused": f"redis://127.0.0.1:{unused_port}/0",
+        "deaf": deaf_server,
+        "nonsense": "http://nowhere",
+        "unknown option": f"redis://127.0.0.1:{unused_port}/0?nonsense=1",
+        "unknown encoding": f"redis://127.0.0.1:{unused_port}/0?encoding=utf-99",
+    }
+    url = urls[trouble]
     progress = Progress(1, plan_training(TRAINING), RedisSender(url, "stream"))
 
     begun = time.monotonic()
