@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from darkroom_contract.names import API_VERSION, Kind
+from darkroom_contract.names import ANNOTATION_PHOTOS_SHA256, API_VERSION, Kind
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 from darkroom_contract.status import JobStatus
 
@@ -31,6 +31,8 @@ class Job:
     labels: dict[str, str]
     spec: TrainJobSpec | GenerateJobSpec
     status: JobStatus
+    photos_sha256: str | None = None
+    """Fingerprint of the uploaded photos: `ANNOTATION_PHOTOS_SHA256`. None for jobs from YAML or an older gateway."""
 
     @property
     def key(self) -> str:
@@ -60,17 +62,28 @@ def read_job(document: dict[str, Any]) -> Job:
         labels=metadata.get("labels") or {},
         spec=SPEC_MODELS[kind].from_dict(document.get("spec") or {}),
         status=status,
+        photos_sha256=(metadata.get("annotations") or {}).get(ANNOTATION_PHOTOS_SHA256),
     )
 
 
 def write_job(
-    spec: TrainJobSpec | GenerateJobSpec, *, name: str, namespace: str, labels: dict[str, str] | None = None
+    spec: TrainJobSpec | GenerateJobSpec,
+    *,
+    name: str,
+    namespace: str,
+    labels: dict[str, str] | None = None,
+    annotations: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """The resource to create for a spec; what the spec leaves at its default is left to the API server."""
     kind = Kind.TRAIN if isinstance(spec, TrainJobSpec) else Kind.GENERATE
     return {
         "apiVersion": API_VERSION,
         "kind": kind.value,
-        "metadata": {"name": name, "namespace": namespace, "labels": labels or {}},
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": labels or {},
+            "annotations": annotations or {},
+        },
         "spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True),
     }

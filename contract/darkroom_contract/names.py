@@ -29,6 +29,10 @@ PART_OF = "darkroom"
 ANNOTATION_JOB = f"{GROUP}/job"
 """On the Lease of a slot: who holds it, as `Kind/name`."""
 
+ANNOTATION_PHOTOS_SHA256 = f"{GROUP}/photos-sha256"
+"""On a TrainJob that came through the gateway: SHA-256 over the SHA-256 of each uploaded photo, in order; hex. A label
+can't hold it: 64 characters."""
+
 RUNNER_CONTAINER = "runner"
 """The one container of a runner pod; its termination message carries the outcome."""
 

@@ -35,6 +35,8 @@ LABELS: Mapping[str, str] = {
 
 ANNOTATIONS: Mapping[str, str] = {
     names.ANNOTATION_JOB: "Leases of slots: the job that holds it, as `Kind/name`.",
+    names.ANNOTATION_PHOTOS_SHA256: "TrainJobs made by the gateway: SHA-256 over the SHA-256 of each uploaded photo, "
+    "in order. A request with the same `Idempotency-Key` must bring the same photos.",
 }
 
 

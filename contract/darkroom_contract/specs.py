@@ -394,7 +394,7 @@ class Video(Schema):
         description="Frames decoded at once: fewer take less memory and a little more time. All when unset.",
     )
     min_guidance_scale: float = Field(
-        1.0, ge=0.0, le=30.0, description="Guidance scale of the first frame. It rises evenly to that of the last."
+        1.0, ge=0.0, le=30.0, description="Guidance scale of the first frame. It changes evenly to that of the last."
     )
     max_guidance_scale: float = Field(
         3.0,
@@ -413,6 +413,14 @@ class Video(Schema):
         description="SVD model: a hub repository (owner/name) or a folder of the model root. The cluster's default "
         "when unset.",
     )
+
+    @property
+    def has_contradictory_guidance(self) -> bool:
+        """Whether the last frame's scale turns guidance off, for all frames, while the first frame asks for it.
+
+        A scale that falls, such as from 5 to 3, is fine: diffusers' SVD pipeline interpolates between the two.
+        """
+        return self.min_guidance_scale > 1 >= self.max_guidance_scale
 
 
 class GenerateJobSpec(JobSpec):

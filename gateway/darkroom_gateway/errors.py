@@ -3,7 +3,7 @@
     GatewayError
     ├── InvalidRequestError       422  a parameter that can't be used
     │   ├── InvalidPhotosError    422  photos that can't be trained on
-    │   └── KeyReusedError        422  an Idempotency-Key that came with another request before
+    │   └── KeyReusedError        422  an Idempotency-Key that came with other parameters or photos before
     ├── UnauthorizedError         401  no API key, or one that is nobody's
     ├── TooLargeError             413  a body beyond the limit
     ├── UnknownTaskError          404  no job of that name
@@ -23,6 +23,7 @@
 The names are part of the API: without `Error` they end the `type` of a problem, and are never renamed.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -54,6 +55,12 @@ class GatewayError(Exception):
 class InvalidRequestError(GatewayError):
     status = 422
     title = "The request can't be used as it is"
+
+
+def invalid_request(complaints: Iterable[Complaint]) -> InvalidRequestError:
+    """The error of these complaints, the first three of them in its text."""
+    found = tuple(complaints)
+    return InvalidRequestError(" ".join(f"{each.parameter}: {each.message}" for each in found[:3]), found)
 
 
 class InvalidPhotosError(InvalidRequestError):

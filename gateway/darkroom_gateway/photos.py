@@ -4,7 +4,8 @@ Called by training.py. Decodes by the contract's reading, which the runner share
 file's own name appears in messages only.
 """
 
-from collections.abc import AsyncIterator
+import hashlib
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import IO
@@ -16,11 +17,12 @@ from starlette.requests import Request
 
 from darkroom_contract import photo_reading
 from darkroom_contract import photos as bounds
-from darkroom_gateway.errors import Complaint, InvalidPhotosError
+from darkroom_gateway.errors import Complaint, InvalidPhotosError, invalid_request
 
 MAX_FIELDS = 100
 MAX_NAME_CHARACTERS = 80
 MAX_COMPLAINTS = 20
+MAX_GIVEN_CHARACTERS = 200
 MIB = 1024**2
 
 DECODERS = 1
@@ -51,6 +53,7 @@ class Photo:
     """A checked photo: the person's own bytes, to be stored under a name of ours."""
 
     extension: str
+    sha256: bytes
     file: IO[bytes]
 
     @property
@@ -68,13 +71,16 @@ class PhotoDoor:
     async def receive(self, request: Request) -> AsyncIterator[list[Photo]]:
         """The checked photos of a form, whose temporary files live as long as the context.
 
-        Raises `InvalidPhotosError` with a complaint for each thing to change.
+        Raises `InvalidPhotosError` with a complaint for each thing to change, and `InvalidRequestError` for fields of
+        the form that are no files.
         """
-        form = await _read_form(request)
-        try:
-            yield await self._check(_uploads(form))
-        finally:
-            await form.close()
+        async with _uploads(request) as uploads:
+            yield await self._check(uploads)
+
+    async def fingerprint(self, request: Request) -> str:
+        """The fingerprint of the files of a form, whether or not they are photos."""
+        async with _uploads(request) as uploads:
+            return await to_thread.run_sync(lambda: fingerprint(_sha256(each.file) for each in uploads))
 
     async def _check(self, uploads: list[Upload]) -> list[Photo]:
         _check_sizes(uploads)
@@ -105,16 +111,38 @@ async def _read_form(request: Request) -> FormData:
         raise _one(FILES, f"Send a whole multipart/form-data body: {error.message}") from error
 
 
-def _uploads(form: FormData) -> list[Upload]:
-    """Every file part of the form, whatever its field is called.
+@asynccontextmanager
+async def _uploads(request: Request) -> AsyncIterator[list[Upload]]:
+    """Every file part of the form, whatever its field is called; open as long as the context.
 
     A form whose file chooser was left empty sends one part with neither a name nor content.
     """
-    return [
-        Upload(_short(value.filename or field), value.size or 0, value.file)
-        for field, value in form.multi_items()
-        if not isinstance(value, str) and (value.filename or value.size)
-    ]
+    form = await _read_form(request)
+    try:
+        _refuse_text_fields(form)
+        yield [
+            Upload(_short(value.filename or field), value.size or 0, value.file)
+            for field, value in form.multi_items()
+            if not isinstance(value, str) and (value.filename or value.size)
+        ]
+    finally:
+        await form.close()
+
+
+def _refuse_text_fields(form: FormData) -> None:
+    """Raises `InvalidRequestError`: nothing reads a text field, so a parameter in one would be lost."""
+    texts = {_short(field): value for field, value in form.multi_items() if isinstance(value, str)}
+    if texts:
+        raise invalid_request(
+            Complaint(field, _advice_on_text_field(field), value[:MAX_GIVEN_CHARACTERS])
+            for field, value in list(texts.items())[:MAX_COMPLAINTS]
+        )
+
+
+def _advice_on_text_field(field: str) -> str:
+    if field == FILES:
+        return "Send the photo itself as a file, not as text. curl: -F files=@1.jpg, with the @."
+    return f"Move it into the query string, ?{field}=...: text fields of the form are not read, only its files."
 
 
 def _is_multipart(headers: Headers) -> bool:
@@ -142,13 +170,25 @@ def _check_sizes(uploads: list[Upload]) -> None:
 
 def check_photo(upload: Upload) -> Photo:
     """Decode a photo completely. Raises `InvalidPhotosError`, naming it, when it is no photo that can be trained on."""
+    sha256 = _sha256(upload.file)
     upload.file.seek(0)
     try:
         facts = photo_reading.check_photo(upload.file.read(), upload.name)
     except photo_reading.PhotoError as error:
         raise _one(upload.name, str(error), error.given) from error
     upload.file.seek(0)
-    return Photo(facts.extension, upload.file)
+    return Photo(facts.extension, sha256, upload.file)
+
+
+def fingerprint(digests: Iterable[bytes]) -> str:
+    """SHA-256 over the SHA-256 digests of photos, in order, as 64 hex digits. Names of files don't count."""
+    return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def _sha256(file: IO[bytes]) -> bytes:
+    """Of the content, read in blocks."""
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").digest()  # type: ignore[arg-type]
 
 
 def _one(parameter: str, message: str, given: str | None = None) -> InvalidPhotosError:

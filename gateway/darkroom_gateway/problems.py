@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from darkroom_contract.names import BASE_MODEL_PATTERN, MODEL_ID_PATTERN
 from darkroom_contract.specs import NOT_BLANK
-from darkroom_gateway.errors import Complaint, GatewayError, InvalidRequestError
+from darkroom_gateway.errors import Complaint, GatewayError, invalid_request
 from darkroom_gateway.task_ids import IDEMPOTENCY_KEY_PATTERN, TASK_ID_PATTERN
 
 log = logging.getLogger(__name__)
@@ -98,9 +98,7 @@ def _answer_gateway_error(request: Request, error: Exception) -> Response:
 
 def _answer_validation_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    complaints = tuple(_complaint(each) for each in error.errors())
-    detail = " ".join(f"{each.parameter}: {each.message}" for each in complaints[:3])
-    return problem_response(InvalidRequestError(detail, complaints))
+    return problem_response(invalid_request(_complaint(each) for each in error.errors()))
 
 
 def _complaint(error: Mapping[str, Any]) -> Complaint:

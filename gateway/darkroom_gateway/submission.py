@@ -4,6 +4,7 @@ import logging
 
 from darkroom_contract.jobs import Job, write_job
 from darkroom_contract.names import (
+    ANNOTATION_PHOTOS_SHA256,
     LABEL_MANAGED_BY,
     LABEL_MODEL_ID,
     LABEL_PART_OF,
@@ -23,7 +24,7 @@ COMPONENT = "darkroom-gateway"
 
 NOT_COMPARED = MUTABLE_FIELDS | {"dataset"}
 """What may differ between a request and the job that its first copy made: priorities change, and every copy of a
-request stores photos of its own."""
+request stores its photos under a prefix of its own. Their content is compared by `require_same_photos`."""
 
 Spec = TrainJobSpec | GenerateJobSpec
 
@@ -41,7 +42,10 @@ class Submission:
         self.namespace = cluster.namespace
 
     def find_earlier(self, name: str, spec: Spec) -> Job | None:
-        """The job that an earlier copy of this request made. Raises `KeyReusedError` when that asked for another."""
+        """The job that an earlier copy of this request made. Raises `KeyReusedError` when its parameters differ.
+
+        Photos are not compared here: a request's parameters are known before its photos are read.
+        """
         job = self._cluster.get(_kind(spec), name)
         if job is not None and _asked(job.spec) != _asked(spec):
             raise KeyReusedError(
@@ -49,26 +53,32 @@ class Submission:
             )
         return job
 
-    def create_or_find(self, name: str, spec: Spec, key_name: str | None) -> Job:
+    def create_or_find(self, name: str, spec: Spec, key_name: str | None, photos_sha256: str | None = None) -> Job:
         """Create the job, or find the one that another copy of the request has just made.
 
         An answer that got lost on its way may stand for a job that was made: so after an outage it is looked for.
+        `photos_sha256` is the fingerprint of the photos; None for a job without any.
         """
         try:
-            return self._create(name, spec, key_name)
+            return self._create(name, spec, key_name, photos_sha256)
         except AlreadyExistsError as error:
-            return _found(self.find_earlier(name, spec), name, error)
+            job = _found(self.find_earlier(name, spec), name, error)
         except ClusterUnavailableError as error:
-            return _found(self._look_after_outage(name, spec, error), name, error)
+            job = _found(self._look_after_outage(name, spec, error), name, error)
+        if photos_sha256 is not None:
+            require_same_photos(job, photos_sha256)
+        return job
 
-    def _create(self, name: str, spec: Spec, key_name: str | None) -> Job:
+    def _create(self, name: str, spec: Spec, key_name: str | None, photos_sha256: str | None) -> Job:
         """Raises `AlreadyExistsError`, `RejectedError` or `ClusterUnavailableError`."""
         labels = {LABEL_PART_OF: PART_OF, LABEL_MANAGED_BY: COMPONENT}
         if spec.model_id is not None:
             labels[LABEL_MODEL_ID] = spec.model_id
         if key_name is not None:
             labels[LABEL_SUBMITTED_BY] = key_name
-        job = self._cluster.create(write_job(spec, name=name, namespace=self.namespace, labels=labels))
+        annotations = {} if photos_sha256 is None else {ANNOTATION_PHOTOS_SHA256: photos_sha256}
+        document = write_job(spec, name=name, namespace=self.namespace, labels=labels, annotations=annotations)
+        job = self._cluster.create(document)
         log.info("created %s", job.key)
         self._metrics.count_submission(job.kind)
         return job
@@ -81,6 +91,22 @@ class Submission:
             return self.find_earlier(name, spec)
         except ClusterUnavailableError:
             raise outage from None
+
+
+def require_same_photos(job: Job, photos_sha256: str) -> None:
+    """Raises `KeyReusedError` unless the job was made from these photos.
+
+    A job without a fingerprint comes from a gateway that kept none. Whether its photos are the same is unknown, and
+    answering with another training's task would be worse than refusing: a new key always works.
+    """
+    if job.photos_sha256 is None:
+        raise KeyReusedError(
+            f"{job.key} was submitted with this Idempotency-Key and has no fingerprint of its photos: an older gateway "
+            f"created it. Whether these are the same photos is unknown. GET /jobs/{job.name} shows that job; use a new "
+            "key for another one."
+        )
+    if job.photos_sha256 != photos_sha256:
+        raise KeyReusedError(f"{job.key} was submitted with this Idempotency-Key and other photos. Use a new key.")
 
 
 def _kind(spec: Spec) -> Kind:

@@ -12,9 +12,9 @@ from darkroom_contract.storage import dataset_prefix, dataset_uri, parse_uri
 from darkroom_gateway.busy import Busy
 from darkroom_gateway.errors import ClusterUnavailableError, GatewayError, StorageUnavailableError
 from darkroom_gateway.parameters import TrainParameters, train_spec
-from darkroom_gateway.photos import Photo, PhotoDoor
+from darkroom_gateway.photos import Photo, PhotoDoor, fingerprint
 from darkroom_gateway.storage import Storage
-from darkroom_gateway.submission import Submission, task_id
+from darkroom_gateway.submission import Submission, require_same_photos, task_id
 from darkroom_gateway.task_ids import new_dataset_id
 
 log = logging.getLogger(__name__)
@@ -32,13 +32,17 @@ class Training:
     async def submit(
         self, parameters: TrainParameters, request: Request, idempotency_key: str | None, key_name: str | None
     ) -> Job:
-        """Everything is checked before anything is stored, and stored before anything is created."""
+        """Everything is checked before anything is stored, and stored before anything is created.
+
+        Raises `KeyReusedError` when the key came with other parameters or photos before.
+        """
         prefix = dataset_prefix(self._submission.namespace, new_dataset_id())
         spec = train_spec(parameters, dataset_uri(self._storage.bucket, prefix))
         name = task_id(Kind.TRAIN, idempotency_key)
         if idempotency_key is not None:
             earlier = await to_thread.run_sync(self._submission.find_earlier, name, spec)
             if earlier is not None:
+                require_same_photos(earlier, await self._photo_door.fingerprint(request))
                 return earlier
         await to_thread.run_sync(self._busy.require_room)
         async with self._photo_door.receive(request) as photos:
@@ -51,7 +55,7 @@ class Training:
         try:
             for key, photo in zip(keys, photos, strict=True):
                 self._storage.put(key, photo.file, photo.content_type)
-            job = self._submission.create_or_find(name, spec, key_name)
+            job = self._submission.create_or_find(name, spec, key_name, fingerprint(each.sha256 for each in photos))
         except ClusterUnavailableError as error:
             if not error.maybe_done:
                 self._clean_up(keys)

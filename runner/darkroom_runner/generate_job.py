@@ -80,7 +80,7 @@ class GenerateJob:
     def _check_video_guidance(self) -> None:
         """SVD decides by the last frame's scale whether it guides at all."""
         video = self._spec.video
-        if self._spec.allow_motion and video.min_guidance_scale > 1 >= video.max_guidance_scale:
+        if self._spec.allow_motion and video.has_contradictory_guidance:
             raise InvalidRunError(
                 f"video.minGuidanceScale is {video.min_guidance_scale:g} while video.maxGuidanceScale, "
                 f"{video.max_guidance_scale:g}, turns guidance off. Raise the latter above 1 or lower the former."

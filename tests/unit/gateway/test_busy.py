@@ -80,10 +80,10 @@ def test_once_nothing_runs_submissions_are_taken_again(
 def test_a_request_that_was_taken_is_answered_the_same_while_its_job_runs(
     strict: httpx.Client, cluster: Any, picture: Draw, job_name: str
 ) -> None:
-    headers = {"Idempotency-Key": job_name}
+    headers, photo = {"Idempotency-Key": job_name}, picture()
     sent = {
         "generation": lambda: draw_picture(strict, **headers),
-        "training": lambda: train(strict, picture(), **headers),
+        "training": lambda: train(strict, photo, **headers),
     }
     first = {name: send() for name, send in sent.items()}
     running = a_job(first["generation"].json()["task_id"])

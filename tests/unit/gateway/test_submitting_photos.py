@@ -1,5 +1,6 @@
 """`POST /train`: photos are stored, one TrainJob is made, and the answer says where to look."""
 
+import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,6 +10,7 @@ from support.photos import encode, scene
 
 from darkroom_contract.names import Kind
 from darkroom_contract.storage import parse_uri
+from darkroom_gateway.task_ids import task_id_for
 
 Draw = Callable[..., bytes]
 
@@ -116,6 +118,77 @@ def test_a_key_of_another_request_is_refused(http: httpx.Client, picture: Draw, 
         )
         assert response.status_code == status
     assert response.json()["type"].endswith(":KeyReused")
+
+
+def keyed(http: httpx.Client, key: str, *photos: bytes) -> httpx.Response:
+    files = [("files", (f"{number}.jpg", photo)) for number, photo in enumerate(photos)]
+    query = {"prompt": "sks dog", "model_id": "dog"}
+    return http.post("/train", params=query, files=files, headers={"Idempotency-Key": key})
+
+
+def assert_key_reused(response: httpx.Response, words: str = "other photos") -> None:
+    assert response.status_code == 422, response.text
+    assert response.json()["type"].endswith(":KeyReused")
+    assert words in response.json()["detail"]
+
+
+def test_a_key_with_other_photos_is_refused(
+    http: httpx.Client, cluster: Any, stored_keys: Any, picture: Draw, job_name: str
+) -> None:
+    one, two, three = picture(), picture(format_="PNG"), picture(1500, 1500, "PNG")
+    first = keyed(http, job_name, one, two, three)
+    assert first.status_code == 202, first.text
+    before = cluster.count(Kind.TRAIN), stored_keys("datasets/")
+
+    for photos in ((picture(),), (one, two), (two, one, three), (one, two, three, one), (one, two, three[:-1])):
+        assert_key_reused(keyed(http, job_name, *photos))
+    assert_key_reused(keyed(http, job_name, b"not a photo"))
+    assert keyed(http, job_name, one, two, three).json() == first.json()
+    assert (cluster.count(Kind.TRAIN), stored_keys("datasets/")) == before
+
+
+def test_the_files_names_do_not_count(http: httpx.Client, picture: Draw, job_name: str) -> None:
+    photo, query, headers = picture(), {"prompt": "sks dog", "model_id": "dog"}, {"Idempotency-Key": job_name}
+    answers = [
+        http.post("/train", params=query, files={field: (name, photo)}, headers=headers).json()["task_id"]
+        for field, name in (("files", "a.jpg"), ("photo", "b.jpeg"))
+    ]
+
+    assert answers[0] == answers[1]
+
+
+def test_of_requests_with_one_key_and_different_photos_at_the_same_time_one_is_taken(
+    http: httpx.Client, cluster: Any, stored_keys: Any, picture: Draw, job_name: str
+) -> None:
+    before = len(stored_keys("datasets/"))
+    with ThreadPoolExecutor(6) as threads:
+        responses = list(threads.map(lambda photo: keyed(http, job_name, photo), [picture() for _ in range(6)]))
+
+    [taken] = [each for each in responses if each.status_code == 202]
+    for each in responses:
+        if each is not taken:
+            assert_key_reused(each)
+    assert len(stored_keys("datasets/")) == before + 1
+    assert stored_keys(parse_uri(cluster.get(Kind.TRAIN, taken.json()["task_id"])["spec"]["dataset"]["uri"])[1])
+
+
+def test_a_job_of_an_older_gateway_without_a_fingerprint_is_no_answer(
+    http: httpx.Client, cluster: Any, picture: Draw, job_name: str
+) -> None:
+    name = task_id_for(Kind.TRAIN, job_name)
+    dataset = {"uri": "s3://darkroom/datasets/default/older/"}
+    cluster.create(Kind.TRAIN, name, {"prompt": "sks dog", "modelId": "dog", "dataset": dataset})
+
+    assert_key_reused(keyed(http, job_name, picture()), "no fingerprint of its photos")
+
+
+def test_the_fingerprint_is_recorded_on_the_job(http: httpx.Client, cluster: Any, picture: Draw) -> None:
+    photos = [picture(), picture(format_="PNG")]
+    task_id = submit(http, photos).json()["task_id"]
+
+    digests = b"".join(hashlib.sha256(photo).digest() for photo in photos)
+    annotations = cluster.get(Kind.TRAIN, task_id)["metadata"]["annotations"]
+    assert annotations["darkroom.dev/photos-sha256"] == hashlib.sha256(digests).hexdigest()
 
 
 def test_a_request_has_an_id_in_its_answer_and_in_the_log(gateway: Any, job_name: str) -> None:
