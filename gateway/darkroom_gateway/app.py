@@ -7,13 +7,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from darkroom_gateway import guard, problems
 from darkroom_gateway.api_keys import ApiKeys
 from darkroom_gateway.body_limit import BodyLimit
 from darkroom_gateway.endpoints import generate, health, jobs, models, train
 from darkroom_gateway.guard import Guard
+from darkroom_gateway.ignored_input import refuse_ignored_input
 from darkroom_gateway.request_log import RequestLog
 from darkroom_gateway.root_path import RootPath
 from darkroom_gateway.services import build_services
@@ -38,8 +39,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services = build_services(settings)
     problems.install(app)
-    for module in (train, generate, jobs, models, health):
-        app.include_router(module.router)
+    for module in (train, generate, jobs, models):
+        app.include_router(module.router, dependencies=[Depends(refuse_ignored_input)])
+    app.include_router(health.router)  # Probes may send what they like.
     # What is added later is passed earlier.
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
     if keys is not None:

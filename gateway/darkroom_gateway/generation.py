@@ -3,6 +3,7 @@
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_gateway.busy import Busy
+from darkroom_gateway.ignored_parameters import refuse_ignored_parameters
 from darkroom_gateway.known_models import KnownModels
 from darkroom_gateway.parameters import GenerateParameters, generate_spec
 from darkroom_gateway.submission import Submission, task_id
@@ -17,8 +18,13 @@ class Generation:
         self._busy = busy
 
     def submit(self, parameters: GenerateParameters, idempotency_key: str | None, key_name: str | None) -> Job:
-        """Raises `UnknownModelError` for a LoRA that is neither there nor in the making, or `BusyError`."""
+        """Create the job, or find the one that an earlier copy of the request made.
+
+        Raises `InvalidRequestError` for parameters that do nothing, `UnknownModelError` for a LoRA that is neither
+        there nor in the making, or `BusyError`.
+        """
         spec = generate_spec(parameters)
+        refuse_ignored_parameters(parameters, spec)
         name = task_id(Kind.GENERATE, idempotency_key)
         if idempotency_key is not None:
             earlier = self._submission.find_earlier(name, spec)

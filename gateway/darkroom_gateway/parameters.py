@@ -26,7 +26,7 @@ from darkroom_contract.specs import (
     Video,
     VideoFit,
 )
-from darkroom_gateway.errors import Complaint, InvalidRequestError
+from darkroom_gateway.errors import Complaint, invalid_request
 
 
 def of(model: type[BaseModel], name: str, *examples: str, optional: bool = False) -> Any:
@@ -120,7 +120,7 @@ class LoraParameters(GenerateParameters):
 # Where a parameter goes, for those that do not bear their field's own name.
 _PRIOR = {"class_prompt": "class_prompt", "class_images": "class_images", "prior_weight": "weight"}
 _CACHE = {"cache_profile": "profile", "cache_interval": "interval", "cache_branch": "branch"}
-_VIDEO = {
+VIDEO_PARAMETERS = {
     "video_steps": "steps",
     "video_fit": "fit",
     "video_seed": "seed",
@@ -147,7 +147,7 @@ def train_spec(parameters: TrainParameters, dataset_uri: str) -> TrainJobSpec:
 def _require_class_prompt(prior: dict[str, Any]) -> None:
     if prior.get("class_prompt") is None:
         message = "Add class_prompt, such as: a photo of a dog. class_images and prior_weight do nothing without it."
-        raise InvalidRequestError(f"class_prompt: {message}", (Complaint("class_prompt", message),))
+        raise invalid_request([Complaint("class_prompt", message)])
 
 
 def generate_spec(parameters: GenerateParameters) -> GenerateJobSpec:
@@ -156,7 +156,7 @@ def generate_spec(parameters: GenerateParameters) -> GenerateJobSpec:
     groups: tuple[tuple[str, type[Schema], dict[str, str]], ...] = (
         ("images", Images, _IMAGES),
         ("cache", Cache, _CACHE),
-        ("video", Video, _VIDEO),
+        ("video", Video, VIDEO_PARAMETERS),
     )
     for name, model, fields in groups:
         if values := _take(given, fields):

@@ -5,7 +5,7 @@ Only what differs from its default is remarked upon: the rest nobody asked for.
 
 from darkroom_contract.plan import class_image_count
 from darkroom_contract.remarks import RemarkReason
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec, Video
+from darkroom_contract.specs import Cache, GenerateJobSpec, TrainJobSpec, Video
 from darkroom_runner.remarks import Remarks
 
 MIN_CACHED_STEPS = 10
@@ -40,6 +40,12 @@ def remark_on_training(spec: TrainJobSpec, remarks: Remarks) -> None:
 
 
 def _remark_on_cache(spec: GenerateJobSpec, remarks: Remarks) -> None:
+    if spec.cache.interval is not None and spec.cache.profile is not Cache().profile:
+        _ignored(
+            remarks,
+            f"cache.profile {spec.cache.profile} does nothing: cache.interval {spec.cache.interval} takes its place. "
+            "Set one of the two.",
+        )
     interval = spec.cache.effective_interval
     if interval <= 1:
         if spec.cache.branch:

@@ -30,7 +30,8 @@ PHOTOS_BODY: dict[str, Any] = {
                             "minItems": MIN_PHOTOS,
                             "maxItems": MAX_PHOTOS,
                             "items": {"type": "string", "format": "binary"},
-                            "description": f"Photos of the subject: {FORMAT_NAMES}. Any other field name does too.",
+                            "description": f"Photos of the subject: {FORMAT_NAMES}. Any other field name does too; "
+                            "text fields are refused.",
                         }
                     },
                 }

@@ -25,6 +25,7 @@ def found(**spec: Any) -> list[tuple[str, str]]:
         {"allowMotion": True, "video": {"fps": 12}},
         {"images": {"steps": 4}, "cache": {"profile": "Disabled"}},
         {"images": {"steps": 4}, "cache": {"interval": 1}},
+        {"cache": {"profile": "Balanced", "interval": 4}},
         {"images": {"steps": 10}},
         {"video": {}},
         {"cache": {"branch": 1}},
@@ -44,6 +45,10 @@ def test_settings_that_count_are_not_remarked_upon(spec: dict[str, Any]) -> None
         ({"loraScale": 0.5}, "loraScale does nothing without modelId."),
         ({"video": {"fps": 12}}, "video does nothing: allowMotion is false."),
         ({"cache": {"branch": 1, "profile": "Disabled"}}, "cache.branch does nothing: DeepCache is off."),
+        (
+            {"cache": {"profile": "Disabled", "interval": 4}},
+            "cache.profile Disabled does nothing: cache.interval 4 takes",
+        ),
     ],
 )
 def test_a_setting_that_does_nothing_is_remarked_upon(spec: dict[str, Any], words: str) -> None:
