@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
-from darkroom_operator.line import is_finished
+from darkroom_operator.line import is_finished, queue_key
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.world import World
 
 TRAINING_FOLLOWS_WITHIN = timedelta(seconds=1.5)
 """At least half a second, as creation times have whole seconds: `kubectl apply` creates the jobs of a file in less."""
+
+CLOCK_TOLERANCE = timedelta(seconds=2)
 
 
 def may_run(job: Job) -> bool:
@@ -49,49 +51,46 @@ def is_queued(job: Job, world: World) -> bool:
     return unheld and may_run(job) and not is_backing_off(job, world.now)
 
 
-def trainings_before(job: Job, world: World) -> list[Job]:
-    """The unfinished trainings whose model the job needs; empty for a training, and for a generation without a LoRA.
-
-    A training that is suspended or waits for another try counts; one that is being deleted does not.
-    """
+def awaited_training(job: Job, world: World) -> Job | None:
+    """The last unfinished training of the model that the job needs. None for a training or without a LoRA."""
     model_id = job.spec.model_id
-    if job.kind is not Kind.GENERATE or model_id is None:
-        return []
-    return [each for each in world.line.trainings_of(model_id) if not each.deleting]
+    return None if job.kind is not Kind.GENERATE or model_id is None else world.last_trainings.get(model_id)
 
 
 def queue(world: World) -> list[Job]:
     """The jobs that wait for a slot, the next one first.
 
-    A generation that waits for trainings stands behind the last of them. While one of those is not in the queue itself
-    (suspended, backing off), nobody knows when the generation's turn comes, and it is left out.
+    A generation that waits for trainings stands behind where the last of them stands, or would stand if it were not
+    suspended or backing off: it keeps a place, whatever becomes of that training.
     """
-    waiting = [job for job in world.line if is_queued(job, world)]
-    unplaced = {job.uid for job in waiting if job.kind is Kind.TRAIN}
     behind: dict[str, list[Job]] = {}
     placed: list[Job] = []
-    for job in waiting:
-        before = [each for each in trainings_before(job, world) if each.uid not in world.holders]
-        if any(not is_queued(each, world) for each in before):
+    for job in world.line:
+        training = awaited_training(job, world)
+        if training is not None and training.uid not in world.holders and queue_key(training) > queue_key(job):
+            if is_queued(job, world):
+                behind.setdefault(training.uid, []).append(job)
             continue
-        last = next((each for each in reversed(before) if each.uid in unplaced), None)
-        if last is not None:
-            behind.setdefault(last.uid, []).append(job)
-            continue
-        unplaced.discard(job.uid)
-        placed += [job, *behind.pop(job.uid, [])]
+        if is_queued(job, world):
+            placed.append(job)
+        placed += behind.pop(job.uid, [])
     return placed
 
 
 def candidate(world: World) -> Job | None:
     """The first of the queue that waits for no training."""
-    return next((job for job in world.line if is_queued(job, world) and not trainings_before(job, world)), None)
+    return next((job for job in world.line if is_queued(job, world) and awaited_training(job, world) is None), None)
 
 
 def admit(world: World) -> Job | None:
     """The job that a free slot goes to. Nobody overtakes a candidate that is only a moment too young."""
     job = candidate(world)
-    return None if job is None or world.now < admissible_from(job) else job
+    return None if job is None or is_too_young(job, world.now) else job
+
+
+def is_too_young(job: Job, now: datetime) -> bool:
+    """One that was created in the future was created by a clock that is set right since."""
+    return job.created <= now + CLOCK_TOLERANCE and now < admissible_from(job)
 
 
 def admissible_from(job: Job) -> datetime:

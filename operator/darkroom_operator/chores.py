@@ -21,13 +21,16 @@ from darkroom_operator.actions import (
 )
 from darkroom_operator.admission import admissible_from, candidate, claims
 from darkroom_operator.line import is_finished
-from darkroom_operator.places import Place, awaited_training, is_told, misinformed, places
+from darkroom_operator.places import Place, is_told, misinformed, places
 from darkroom_operator.runner_pod import RunnerPod
+from darkroom_operator.statuses import is_news
 from darkroom_operator.stops import active_deadline, start_deadline
 from darkroom_operator.world import World
 
 STRAY_AFTER = timedelta(seconds=15)
 """A gated pod that belongs to no holder is left alone so long: its Lease may not have been seen yet."""
+FINISHED_SHARE = 4
+"""One in four of the updates goes to finished jobs, however many others want one."""
 
 
 def chores(world: World, most_told: int) -> Iterator[Action]:
@@ -39,9 +42,11 @@ def chores(world: World, most_told: int) -> Iterator[Action]:
     if len(told) < len(line):
         yield from _newcomers(line, world)
     yield from _aside(line, world)
-    misplaced = misinformed(told, world.now, most_told)
+    unobserved = list(islice(_unobserved(world), most_told))
+    reserved = min(len(unobserved), most_told // FINISHED_SHARE)
+    misplaced = misinformed(told, world.now, most_told - reserved)
     yield from (_tell(place, world) for place in misplaced)
-    yield from islice(_unobserved(world), most_told - len(misplaced))
+    yield from unobserved[: most_told - len(misplaced)]
     yield from (DeletePod(pod, "it belongs to no run") for pod in world.pods.values() if _is_stray(pod, world))
     yield from (DeleteJob(job) for job in world.jobs.values() if _is_expired(job, world.now))
 
@@ -68,8 +73,8 @@ def _aside(line: Iterable[Place], world: World) -> Iterator[WriteStatus | Requeu
     """The jobs that hold no slot, have not ended, and do not stand in the queue: each told why."""
     standing = {place.job.uid for place in line}
     for job in (job for job in world.line if job.uid not in standing and _is_aside(job, world)):
-        status = statuses.waiting(job, None, world.now, awaited_training(job, world))
-        if status != job.status:
+        status = statuses.waiting(job, None, world.now)
+        if is_news(job, status):
             yield WriteStatus(job, status) if job.status.slot is None else Requeue(job, status)
 
 
@@ -123,7 +128,7 @@ def _deadlines(world: World) -> Iterator[datetime]:
         holder, pod = world.jobs.get(slot.holder or ""), world.pods.get(slot.pod_uid or "")
         if holder is not None and pod is not None and not pod.over:
             yield start_deadline(holder, pod)
-            if (deadline := active_deadline(holder)) is not None:
+            if (deadline := active_deadline(holder, pod)) is not None:
                 yield deadline
 
 

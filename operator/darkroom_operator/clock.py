@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 
 HEADER_RESOLUTION_SECONDS = 1.0
 """A Date header (RFC 9110, section 6.6.1) has whole seconds: the moment that it names may be a second ago."""
+Interval = tuple[float, float]
 CORRECTION_SECONDS = 2.0
 """A narrower interval corrects the time by less; what goes back further was set."""
 
@@ -24,6 +25,8 @@ class ServerClock:
         self._low = self._high = wall() - monotonic()
         """Bounds of the server's time, in seconds since 1970, minus the monotonic clock."""
         self._is_measured = False
+        self._doubted: Interval | None = None
+        """An answer that contradicts what is known: the second one that says so is believed."""
         self._last = 0.0
         """What `now` last returned, in seconds since 1970."""
 
@@ -42,10 +45,22 @@ class ServerClock:
         told = _seconds(date)
         if told is None:
             return
-        low, high = told - self._monotonic(), told + HEADER_RESOLUTION_SECONDS - sent
-        if self._is_measured and low <= self._high and high >= self._low:
-            low, high = max(low, self._low), min(high, self._high)
-        self._low, self._high, self._is_measured = low, high, True
+        found = told - self._monotonic(), told + HEADER_RESOLUTION_SECONDS - sent
+        if not self._is_measured:
+            self._low, self._high = found
+        elif (both := _overlap(found, (self._low, self._high))) is not None:
+            self._low, self._high = both
+        elif self._doubted is None or (agreed := _overlap(found, self._doubted)) is None:
+            self._doubted = found
+            return
+        else:
+            self._low, self._high = agreed
+        self._is_measured, self._doubted = True, None
+
+
+def _overlap(one: Interval, other: Interval) -> Interval | None:
+    low, high = max(one[0], other[0]), min(one[1], other[1])
+    return (low, high) if low <= high else None
 
 
 def _seconds(date: str | None) -> float | None:

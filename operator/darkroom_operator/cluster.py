@@ -169,7 +169,8 @@ class Cluster:
         sent = time.monotonic()
         try:
             async with self._session.request(method, url, params=query, headers=headers, data=data) as response:
-                self._clock.observe(response.headers.get("Date"), sent)
+                if response.status < 500:  # A proxy's 502 has the proxy's Date.
+                    self._clock.observe(response.headers.get("Date"), sent)
                 answer = _parse(await response.read())
                 self._metrics.count_request(method, response.status)
                 return response.status, answer

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 MAX_WAITING = 1000
 """Events that wait to be posted; beyond, the oldest are dropped."""
 MAX_NAME_LENGTH = 253
+MAX_MESSAGE_BYTES = 1024
+"""The API server refuses a longer one when an eventTime is given."""
 PAUSE_SECONDS = 0.05
 """Between two of them: at most 20 a second."""
 
@@ -48,7 +50,7 @@ def remark_event(job: Job, remark: Remark, now: datetime) -> Json:
         },
         "type": "Normal" if remark.reason in _HARMLESS else "Warning",
         "reason": remark.reason,
-        "message": remark.message,
+        "message": remark.message.encode()[:MAX_MESSAGE_BYTES].decode(errors="ignore"),
         "action": "Run",
         "eventTime": micro_time(now),
         "firstTimestamp": moment,

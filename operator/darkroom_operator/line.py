@@ -57,6 +57,11 @@ class Line:
             if not self._trainings[model_id]:
                 del self._trainings[model_id]
 
+    @property
+    def trained_models(self) -> Iterable[str]:
+        """The models that are made by trainings that have not ended."""
+        return self._trainings.keys()
+
     def trainings_of(self, model_id: str) -> list[Job]:
         """The trainings of a model that have not ended, the first in the queue first."""
         return self._trainings.get(model_id, [])

@@ -13,7 +13,7 @@ from datetime import datetime
 from darkroom_contract.jobs import Job
 from darkroom_contract.reasons import ConditionReason
 from darkroom_contract.status import ConditionType, Phase, QueueStatus
-from darkroom_operator.admission import queue, trainings_before
+from darkroom_operator.admission import awaited_training, queue
 from darkroom_operator.conditions import find
 from darkroom_operator.documents import aware
 from darkroom_operator.estimates import start_times
@@ -49,15 +49,14 @@ def places(world: World) -> list[Place]:
     """All that stand in the queue, the next one first."""
     line, holder = queue(world), _holder(world)
     return [
-        Place(job, position, holder if position < EXACT_PLACES else None, start, awaited_training(job, world))
+        Place(job, position, holder if position < EXACT_PLACES else None, start, _training_key(job, world))
         for position, (job, start) in enumerate(zip(line, start_times(line, world), strict=True))
     ]
 
 
-def awaited_training(job: Job, world: World) -> str | None:
-    """`Kind/name` of the last unfinished training that the job waits for; None when there is none."""
-    before = trainings_before(job, world)
-    return before[-1].key if before else None
+def _training_key(job: Job, world: World) -> str | None:
+    training = awaited_training(job, world)
+    return None if training is None else training.key
 
 
 def _holder(world: World) -> str | None:
@@ -89,10 +88,12 @@ def drift(place: Place, now: datetime) -> float:
 
 
 def _is_wrong_about_training(place: Place) -> bool:
-    """Whether the job says that it waits for a model and does not, or the other way round."""
+    """Whether the job says that it waits for a training that it does not wait for, or the other way round."""
     admitted = find(place.job.status, ConditionType.ADMITTED)
     says_so = admitted is not None and admitted.reason == ConditionReason.WAITING_FOR_MODEL
-    return says_so != (place.training is not None)
+    if admitted is None or place.training is None:
+        return says_so
+    return not says_so or place.training not in admitted.message
 
 
 def _drift_of_start(told: datetime | None, place: Place, now: datetime) -> float:

@@ -277,7 +277,7 @@ class Requests:
         await self._tell(job, statuses.refused(job, words, self._clock()))
 
     async def _tell(self, job: Job, status: JobStatus) -> None:
-        if status != job.status:
+        if statuses.is_news(job, status):
             await self.send(WriteStatus(job, status))
 
 

@@ -15,8 +15,11 @@ GATE = f"{names.GROUP}/slot"
 
 TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
 
-INTERRUPTION_REASONS = frozenset({"Terminated", "NodeShutdown", "Shutdown", "Preempting", "NodeLost"})
-"""Reasons of a pod's status, in the kubelet's and the control plane's words, that are no fault of the run."""
+INTERRUPTION_REASONS = frozenset({"Terminated", "NodeShutdown", "Shutdown", "Preempting", "NodeLost", "NodeRestarted"})
+"""Reasons of a pod's status, in the kubelet's and the control plane's words, that are no fault of the run. The last is
+that of `darkroom up`'s own node."""
+STATUS_UNKNOWN = "ContainerStatusUnknown"
+"""The kubelet's word for a container that it can't find any more, as after its machine was restarted."""
 EVICTED = "Evicted"
 
 
@@ -107,7 +110,7 @@ def read_pod(document: Json) -> RunnerPod:
         run_ended=bool(ended),
         others_alive=_others_are_alive(status),
         lost=_is_lost(status, state),
-        disruption=_disruption(status),
+        disruption=_disruption(status, ended),
         node=(document.get("spec") or {}).get("nodeName") or "",
         started=instant((state.get("running") or ended).get("startedAt")),
         finished=instant(ended.get("finishedAt")),
@@ -147,15 +150,17 @@ def _is_lost(status: Json, state: Mapping[str, Any]) -> bool:
     return "running" in state and ready.get("status") == "False" and not ready.get("reason")
 
 
-def _disruption(status: Json) -> str:
-    """The words of the condition DisruptionTarget, else those of a status reason that is no fault of the run.
+def _disruption(status: Json, ended: Mapping[str, Any]) -> str:
+    """The words of the condition DisruptionTarget, else those of a reason that is no fault of the run.
 
     Source: https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
     """
     target = _condition(status, "DisruptionTarget")
     if target.get("status") == "True":
         return _words(target)
-    return _words(status) if status.get("reason") in INTERRUPTION_REASONS else ""
+    if status.get("reason") in INTERRUPTION_REASONS:
+        return _words(status)
+    return STATUS_UNKNOWN if ended.get("reason") == STATUS_UNKNOWN else ""
 
 
 def _words(source: Mapping[str, Any]) -> str:

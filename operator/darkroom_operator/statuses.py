@@ -22,12 +22,13 @@ from darkroom_contract.status import (
     ProgressStatus,
     QueueStatus,
 )
-from darkroom_operator.conditions import condition, find, put
+from darkroom_operator.conditions import MAX_MESSAGE, condition, find, put
 from darkroom_operator.documents import aware
 from darkroom_operator.places import Place
 from darkroom_operator.pod_condition import NODE_SILENT, is_on_silent_node, pod_condition
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.verdict import Failure
+from darkroom_operator.waiting_words import backing_off, why_it_waits
 
 REFUSED = "PodRefused"
 QUOTA_EXCEEDED = "QuotaExceeded"
@@ -38,12 +39,21 @@ MAX_COUNT = 2**31 - 1
 TRUE, FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
 
 
+def is_news(job: Job, status: JobStatus) -> bool:
+    """Whether a status says something that the job's present one does not.
+
+    What CRDs of an older release drop is written along with something else, and is never by itself a reason to write.
+    """
+    dropped = ("admission_order", "run_start_time")
+    return status.model_copy(update={name: getattr(job.status, name) for name in dropped}) != job.status
+
+
 def waiting(job: Job, place: Place | None, now: datetime, training: str | None = None) -> JobStatus:
     """A job that holds no slot: queued, backing off (no place in the queue) or suspended.
 
-    `training` is the `Kind/name` of one that it waits for without a place; a place has its own.
+    `training` is the `Kind/name` of one that it waits for before it has a place; a place has its own.
     """
-    reason, words = _why_it_waits(job, place, training, now)
+    reason, words = why_it_waits(job, place, training)
     new = [condition(ConditionType.ADMITTED, FALSE, reason, words, now, job.generation)]
     return _changed(
         job,
@@ -55,36 +65,10 @@ def waiting(job: Job, place: Place | None, now: datetime, training: str | None =
     )
 
 
-def _why_it_waits(job: Job, place: Place | None, training: str | None, now: datetime) -> tuple[str, str]:
-    """Reason and message of the condition Admitted."""
-    due = job.status.next_attempt_time
-    if job.spec.suspend:
-        return "Suspended", "spec.suspend is true: set it to false to queue the job again."
-    if place is None and due is not None and (due > now or training is None):
-        return "BackingOff", _backing_off(job, due)
-    if place is None and training is not None:
-        return "WaitingForModel", f"{training}, which trains the model {job.spec.model_id}, has to finish first."
-    if place is None:
-        return "Queued", "The job goes back into the queue."
-    if place.training is not None:
-        words = f"{place.training}, which trains the model {job.spec.model_id}, has to finish first."
-        return "WaitingForModel", f"{_words_of(place)}. {words}"
-    holder = f"; {place.waiting_for} holds the slot" if place.waiting_for is not None and place.is_exact else ""
-    return "Queued", f"{_words_of(place)}{holder}."
-
-
-def _backing_off(job: Job, due: datetime) -> str:
-    return f"Run {job.status.attempts} has ended; the next one may begin at {_clock(due)}."
-
-
-def _words_of(place: Place) -> str:
-    return f"Number {place.position} in the queue" if place.is_exact else f"About number {place.position} in the queue"
-
-
 def _stopped(job: Job, now: datetime) -> list[Condition]:
-    """The run of a job that was suspended has ended: its condition says so, and no longer that it is being stopped."""
+    """A run that was being stopped has ended: its condition says so, also when the job was resumed meanwhile."""
     ready = find(job.status, ConditionType.POD_READY)
-    if not job.spec.suspend or ready is None or ready.reason != "Suspended":
+    if ready is None or ready.reason != "Suspended":
         return []
     return [condition(ConditionType.POD_READY, FALSE, "Suspended", "The run has stopped.", now, job.generation)]
 
@@ -208,12 +192,12 @@ def _has_progressed(job: Job, failure: Failure) -> bool:
 
 def _tried_again(job: Job, end: Failure, wait: timedelta, now: datetime, **counts: int) -> JobStatus:
     due = (now + wait).replace(microsecond=0) + timedelta(seconds=1 if now.microsecond else 0)
-    admitted = condition(ConditionType.ADMITTED, FALSE, "BackingOff", _backing_off(job, due), now, job.generation)
+    admitted = condition(ConditionType.ADMITTED, FALSE, "BackingOff", backing_off(job, due), now, job.generation)
     ready = condition(ConditionType.POD_READY, FALSE, end.reason, end.message, now, job.generation)
     return _changed(
         job,
         phase=Phase.QUEUED,
-        saved_step=max(job.status.saved_step or 0, end.saved_step or 0) or None,
+        saved_step=_saved_step(job, end),
         next_attempt_time=due,
         slot=None,
         progress=None,
@@ -234,9 +218,23 @@ def returned(job: Job, end: Failure, training: str | None, now: datetime) -> Job
     return status.model_copy(update={"conditions": put(status.conditions, ready)})
 
 
-def suspended(job: Job, now: datetime) -> JobStatus:
+def suspended(job: Job, end: Failure, now: datetime) -> JobStatus:
     """A run was stopped because its job was suspended. It does not count as a failure."""
-    return waiting(job, None, now)
+    return waiting(job, None, now).model_copy(update={"saved_step": _saved_step(job, end)})
+
+
+def on_silent_node(job: Job, now: datetime) -> JobStatus:
+    """A run has ended, and another container keeps its pod on a node that does not answer: the condition says so."""
+    ready = find(job.status, ConditionType.POD_READY)
+    if ready is None or ready.message.endswith(NODE_SILENT):
+        return job.status
+    words = f"{ready.message[: MAX_MESSAGE - len(NODE_SILENT) - 1]} {NODE_SILENT}"
+    told = condition(ConditionType.POD_READY, ready.status, ready.reason, words, now, job.generation)
+    return _changed(job, conditions=put(job.status.conditions, told))
+
+
+def _saved_step(job: Job, end: Failure) -> int | None:
+    return min(max(job.status.saved_step or 0, end.saved_step or 0), MAX_COUNT) or None
 
 
 def _finished(job: Job, phase: Phase, end: Condition, now: datetime, **changes: Any) -> JobStatus:
@@ -302,7 +300,3 @@ def _metrics(metrics: Mapping[str, float]) -> dict[str, float]:
     """Those that a status may hold. JSON knows no infinity, and a loss that is no number is the run's to judge."""
     finite = ((name, value) for name, value in metrics.items() if math.isfinite(value))
     return dict(islice(finite, MAX_METRICS))
-
-
-def _clock(moment: datetime) -> str:
-    return moment.strftime("%H:%M:%S UTC")

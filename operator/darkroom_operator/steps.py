@@ -35,17 +35,17 @@ from darkroom_operator.actions import (
 )
 from darkroom_operator.admission import (
     admit,
+    awaited_training,
     claims,
     is_backing_off,
     is_due,
     is_recorded,
     may_run,
-    trainings_before,
 )
 from darkroom_operator.conditions import find
 from darkroom_operator.documents import aware
 from darkroom_operator.line import is_finished, queue_key
-from darkroom_operator.places import awaited_training
+from darkroom_operator.pod_condition import is_on_silent_node
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.slot import Slot
 from darkroom_operator.stops import DELETED, SUSPENDED, Stop, recorded_stop, stop_of
@@ -56,6 +56,7 @@ RetryWait = Callable[[int], timedelta]
 """The wait before the next run, after so many failed ones."""
 
 
+WITHOUT_OUTCOME = (Reason.POD_LOST, Reason.POD_FAILED)
 PHASE_FOLLOWS_WITHIN = timedelta(seconds=60)
 """From the end of a pod's only container to its terminal phase a kubelet took 1.6 s at most."""
 
@@ -107,15 +108,27 @@ def _without_job(slot: Slot, world: World) -> Action | None:
         return LookForPods(holder or "", slot.pod_uid)
     if pod.over:
         return _hand_on(slot, world)
-    if pod.deleting or _is_about_to_be_over(pod, world.now):
+    job = world.jobs.get(holder or "")
+    if pod.deleting:
+        return _tell_of_silent_node(job, pod, world.now)
+    if job is not None and _is_about_to_be_over(job, pod, world.now):
         return None
     return DeletePod(pod, "its job is gone or has ended")
 
 
-def _is_about_to_be_over(pod: RunnerPod, now: datetime) -> bool:
-    """The run has ended and no other container keeps the pod alive: its phase follows, and its logs can stay."""
-    ended = pod.finished if pod.run_ended and not pod.others_alive else None
-    return ended is not None and now < ended + PHASE_FOLLOWS_WITHIN
+def _tell_of_silent_node(job: Job | None, pod: RunnerPod, now: datetime) -> Action | None:
+    if job is None or is_finished(job) or not is_on_silent_node(pod, now):
+        return None
+    return _write(job, statuses.on_silent_node(job, now))
+
+
+def _is_about_to_be_over(job: Job, pod: RunnerPod, now: datetime) -> bool:
+    """The run has ended and no other container keeps the pod alive: its phase follows, and its logs can stay. Counted
+    from when its end was written down, by the same clock as the present."""
+    ready = find(job.status, ConditionType.POD_READY)
+    if not pod.run_ended or pod.others_alive or ready is None:
+        return False
+    return now < aware(ready.last_transition_time) + PHASE_FOLLOWS_WITHIN
 
 
 def _is_known(uid: str, world: World) -> bool:
@@ -182,7 +195,7 @@ def _prepare(slot: Slot, job: Job, world: World, retry_wait: RetryWait) -> Actio
 
 
 def _may_begin(slot: Slot, job: Job, world: World) -> bool:
-    ready = may_run(job) and not is_backing_off(job, world.now) and not trainings_before(job, world)
+    ready = may_run(job) and not is_backing_off(job, world.now) and awaited_training(job, world) is None
     return ready and job.status.slot in (None, slot.number)
 
 
@@ -239,7 +252,7 @@ def _release(pod: RunnerPod, world: World) -> Action | None:
 def _stop(job: Job, pod: RunnerPod, stop: Stop, now: datetime) -> Action | None:
     if stop.reason != DELETED:
         status = statuses.stopping(job, stop.reason, stop.message, pod, now)
-        if status != job.status:
+        if statuses.is_news(job, status):
             return WriteStatus(job, status)
     return None if pod.deleting else DeletePod(pod, stop.message)
 
@@ -250,22 +263,31 @@ def _end(job: Job, pod: RunnerPod | None, world: World, retry_wait: RetryWait) -
     now, verdict, stop = world.now, judge(pod), recorded_stop(job)
     if isinstance(verdict, Outcome):
         return WriteStatus(job, statuses.succeeded(job, verdict, now))
-    if verdict.reason is Reason.MODEL_NOT_FOUND and trainings_before(job, world):
-        return WriteStatus(job, statuses.returned(job, verdict, awaited_training(job, world), now))
+    training = awaited_training(job, world)
+    if verdict.reason is Reason.MODEL_NOT_FOUND and training is not None:
+        return WriteStatus(job, statuses.returned(job, verdict, training.key, now))
     if stop is not None and stop.reason == SUSPENDED:
-        return WriteStatus(job, statuses.suspended(job, now))
+        return WriteStatus(job, statuses.suspended(job, verdict, now))
     if stop is not None:
         verdict = Failure(Reason(stop.reason), stop.message)
-    if verdict.interrupted or (verdict.reason is Reason.POD_LOST and _was_on_lost_node(job)):
-        return WriteStatus(job, statuses.interrupted(job, verdict, retry_wait(1), now))
+    if verdict.interrupted or (verdict.reason in WITHOUT_OUTCOME and _ended_from_outside(job)):
+        return WriteStatus(job, statuses.interrupted(job, verdict, _wait_after(job, verdict, retry_wait), now))
     return WriteStatus(job, statuses.failed_run(job, verdict, retry_wait(job.status.failures + 1), now))
 
 
-def _was_on_lost_node(job: Job) -> bool:
-    """Whether the job says that its node does not answer: a pod that is gone since then went with its node."""
+def _ended_from_outside(job: Job) -> bool:
+    """Whether the job says that its node does not answer, or that somebody deletes its pod: before the operator deletes
+    one itself, it writes down why."""
     ready = find(job.status, ConditionType.POD_READY)
-    return ready is not None and ready.reason == ConditionReason.NODE_LOST
+    return ready is not None and ready.reason in (ConditionReason.NODE_LOST, ConditionReason.TERMINATING)
+
+
+def _wait_after(job: Job, interruption: Failure, retry_wait: RetryWait) -> timedelta:
+    """Interruptions without progress are followed by growing waits: a run that fills its node's memory is evicted again
+    and again, and nothing else would slow it down."""
+    progressed = (interruption.saved_step or 0) > (job.status.saved_step or 0)
+    return retry_wait(1 if progressed else job.status.interruptions + 1)
 
 
 def _write(job: Job, status: JobStatus) -> WriteStatus | None:
-    return None if status == job.status else WriteStatus(job, status)
+    return WriteStatus(job, status) if statuses.is_news(job, status) else None

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Reason
-from darkroom_contract.status import ConditionStatus, ConditionType
+from darkroom_contract.status import ConditionStatus, ConditionType, Phase
 from darkroom_operator.conditions import find
 from darkroom_operator.documents import aware
 from darkroom_operator.pod_condition import NODE_SILENT
@@ -36,7 +36,7 @@ def stop_of(job: Job, pod: RunnerPod, now: datetime) -> Stop | None:
         words = pod.waits_for or "no reason is given"
         message = f"The pod had not started after {spec.start_deadline_seconds} s: {words}."
         return Stop(Reason.START_DEADLINE_EXCEEDED, message)
-    deadline = active_deadline(job)
+    deadline = active_deadline(job, pod)
     if deadline is not None and now >= deadline:
         return Stop(Reason.ACTIVE_DEADLINE_EXCEEDED, f"The run took longer than {spec.active_deadline_seconds} s.")
     return None
@@ -46,10 +46,17 @@ def start_deadline(job: Job, pod: RunnerPod) -> datetime:
     return pod.created + timedelta(seconds=job.spec.start_deadline_seconds)
 
 
-def active_deadline(job: Job) -> datetime | None:
-    """Counted from when the operator first saw the run, by the clock that tells the present: a node has its own."""
-    seconds, started = job.spec.active_deadline_seconds, job.status.run_start_time
-    return None if seconds is None or started is None else aware(started) + timedelta(seconds=seconds)
+def active_deadline(job: Job, pod: RunnerPod) -> datetime | None:
+    """Counted from when the operator first saw the run, by the clock that tells the present: a node has its own.
+
+    A status that lost that moment (CRDs of an older release drop it) leaves the node's word, but for a start before the
+    pod was created.
+    """
+    seconds = job.spec.active_deadline_seconds
+    if seconds is None or pod.started is None or job.status.phase is not Phase.RUNNING:
+        return None
+    started = job.status.run_start_time or max(pod.started, pod.created)
+    return aware(started) + timedelta(seconds=seconds)
 
 
 def recorded_stop(job: Job) -> Stop | None:

@@ -56,6 +56,16 @@ class World:
         return frozenset(slot.holder for slot in self.slots.values() if slot.holder)
 
     @cached_property
+    def last_trainings(self) -> Mapping[str, Job]:
+        """By model, the last in the queue of its unfinished trainings that are not being deleted. A training that is
+        suspended or waits for another try is one of them."""
+        found = ((model, self._last_training(model)) for model in self.line.trained_models)
+        return {model: job for model, job in found if job is not None}
+
+    def _last_training(self, model_id: str) -> Job | None:
+        return next((job for job in reversed(self.line.trainings_of(model_id)) if not job.deleting), None)
+
+    @cached_property
     def _pods_by_job(self) -> Mapping[str, list[RunnerPod]]:
         found: dict[str, list[RunnerPod]] = {}
         for pod in self.pods.values():

@@ -14,7 +14,7 @@ from darkroom_contract.status import ConditionStatus, ConditionType, Phase
 
 PAGE = read(OPERATIONS / "troubleshooting.md")
 OPERATOR = REPOSITORY / "operator" / "darkroom_operator"
-WORDING = ("statuses.py", "steps.py", "requests.py")
+WORDING = ("statuses.py", "waiting_words.py", "pod_condition.py", "stops.py", "steps.py", "requests.py")
 """The operator's files that put conditions into words."""
 DELETED = "Deleted"
 """Why steps.py stops the run of a job that is going away: there is no status left to write it into."""

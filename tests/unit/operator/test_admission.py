@@ -1,5 +1,6 @@
 """Whom a free slot goes to."""
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 
@@ -63,10 +64,20 @@ class TestAGenerationOfAModelThatIsBeingTrained:
         ],
         ids=["suspended", "backing off"],
     )
-    def test_it_has_no_place_while_nobody_knows_when_the_training_runs(self, training: Job) -> None:
-        world = a_world(self.DRAWING, training, SECOND)
-        assert queue(world) == [SECOND]
+    def test_it_keeps_the_place_behind_a_training_that_is_not_in_the_queue_itself(self, training: Job) -> None:
+        later = replace(a_job("later"), created=NOW)
+        world = a_world(self.DRAWING, training, SECOND, later)
+        assert queue(world) == [SECOND, self.DRAWING, later]
         assert admit(world) == SECOND
+
+    def test_ten_thousand_of_both_kinds_are_looked_at_once_each(self) -> None:
+        """Not each generation at each training."""
+        trainings = [a_training(f"t{number}") for number in range(2000)]
+        drawings = [replace(self.DRAWING, name=f"d{number}", uid=f"d{number}") for number in range(2000)]
+        world = a_world(*trainings, *drawings)
+        begun = time.process_time()
+        assert len(queue(world)) == 4000
+        assert time.process_time() - begun < 1.0
 
     @pytest.mark.parametrize(
         "training",
@@ -87,6 +98,11 @@ class TestAGenerationOfAModelThatIsBeingTrained:
         assert admit(world) is None
         assert admit(replace(world, now=NOW + TRAINING_FOLLOWS_WITHIN)) == young
         assert next_deadline(world) == NOW + TRAINING_FOLLOWS_WITHIN
+
+    def test_one_from_the_future_holds_up_nobody(self) -> None:
+        """The API server's clock was set right after the job was created."""
+        ahead = replace(self.DRAWING, created=NOW + timedelta(days=1))
+        assert admit(a_world(ahead, SECOND)) == ahead
 
     def test_a_generation_without_a_model_and_a_training_wait_for_none(self) -> None:
         plain, second = replace(FIRST, created=NOW - timedelta(hours=2)), a_training("second")

@@ -163,6 +163,14 @@ class TestFinishedJobsWhoseSpecWasChanged:
         assert len(list(chores(changed, most_told=20))) == 20
         assert list(chores(changed, most_told=0)) == []
 
+    def test_jobs_that_want_a_new_place_leave_them_a_share(self) -> None:
+        waiting = [replace(a_job(f"w{n:02}"), status=told(JOB, 9).status) for n in range(50)]
+        done = [replace(a_job(f"job-{n}"), status=statuses.succeeded(JOB, success(JOB), NOW)) for n in range(50)]
+        world = a_world(*waiting, *(replace(job, generation=2) for job in done))
+        found = list(chores(world, most_told=20))
+        assert sum(isinstance(each, ObserveGeneration) for each in found) == 5
+        assert len(found) == 20
+
 
 @pytest.mark.parametrize("failed", [False, True])
 def test_a_job_that_can_t_be_read_is_failed_once(failed: bool) -> None:

@@ -83,7 +83,18 @@ def test_a_server_whose_clock_is_set_is_followed() -> None:
     machine.ask(0.01, 0.01)
     machine.server -= timedelta(hours=1)
     machine.ask(0.01, 0.01)
+    machine.ask(0.01, 0.01)
     assert machine.error_seconds <= 0.51
+
+
+def test_one_answer_that_contradicts_all_others_is_not_believed() -> None:
+    """A proxy in between may answer with its own clock."""
+    machine = Machine(timedelta())
+    for skew in (timedelta(), timedelta(hours=2), timedelta(), timedelta(hours=-3)):
+        machine.server += skew
+        machine.ask(0.01, 0.01)
+        machine.server -= skew
+        assert machine.error_seconds <= 0.51
 
 
 @pytest.mark.parametrize("date", [None, "", "soon", "2026-11-28"])

@@ -75,12 +75,15 @@ TURNS: dict[str, Callable[[], JobStatus]] = {
     "interrupted": lambda: statuses.interrupted(HELD, LONG, WAIT, NOW),
     "finished and changed": lambda: statuses.observed(replace(JOB, status=statuses.succeeded(HELD, success(JOB), NOW))),
     "succeeded with remarks": lambda: statuses.succeeded(HELD, remarked(40), NOW),
+    "its pod on a silent node": lambda: statuses.on_silent_node(
+        replace(HELD, status=statuses.refused(HELD, "r" * 5000, NOW)), NOW
+    ),
     "stopping": lambda: statuses.stopping(HELD, "Suspended", "s" * 5000, POD, NOW),
     "succeeded": lambda: statuses.succeeded(HELD, success(JOB), NOW),
     "failed for good": lambda: statuses.failed(HELD, LONG, NOW),
     "failed once": lambda: statuses.failed_run(HELD, LONG, WAIT, NOW + timedelta(microseconds=7)),
     "failed too often": lambda: statuses.failed_run(in_phase(HELD, Phase.RUNNING, failures=2), LONG, WAIT, NOW),
-    "suspended while it ran": lambda: statuses.suspended(holding(a_job("a", suspend=True), POD), NOW),
+    "suspended while it ran": lambda: statuses.suspended(holding(a_job("a", suspend=True), POD), LONG, NOW),
 }
 
 
@@ -134,13 +137,40 @@ class TestWaiting:
     def test_a_suspended_job_says_that_its_run_has_stopped(self) -> None:
         held = holding(a_job("a", suspend=True), POD)
         stopping = replace(held, status=statuses.stopping(held, "Suspended", "It is being stopped.", POD, NOW))
-        ready = find(statuses.suspended(stopping, NOW), ConditionType.POD_READY)
+        ready = find(statuses.suspended(stopping, LONG, NOW), ConditionType.POD_READY)
         assert ready is not None
         assert (ready.status, ready.reason, ready.message) == (
             ConditionStatus.FALSE,
             "Suspended",
             "The run has stopped.",
         )
+
+    def test_a_job_that_was_resumed_while_its_run_stopped_says_so_too(self) -> None:
+        held = holding(a_job("a"), POD)
+        stopping = replace(held, status=statuses.stopping(held, "Suspended", "It is being stopped.", POD, NOW))
+        ready = find(statuses.suspended(stopping, LONG, NOW), ConditionType.POD_READY)
+        assert ready is not None
+        assert ready.message == "The run has stopped."
+
+    def test_a_training_that_was_suspended_keeps_what_it_has_saved(self) -> None:
+        assert statuses.suspended(HELD, replace(LONG, saved_step=10**30), NOW).saved_step == statuses.MAX_COUNT
+        assert statuses.suspended(holding(JOB, POD, saved_step=7), LONG, NOW).saved_step == 7
+
+
+class TestNews:
+    """CRDs of an older release drop fields that they do not know: writing them again and again would never end."""
+
+    def test_what_older_crds_drop_is_none(self) -> None:
+        status = statuses.running(HELD, running(POD), None, NOW)
+        dropped = status.model_copy(update={"admission_order": None, "run_start_time": None})
+        known = replace(HELD, status=dropped)
+        assert not statuses.is_news(known, statuses.running(known, running(POD), None, NOW + WAIT))
+        assert statuses.is_news(known, statuses.running(known, replace(running(POD), ready=False), None, NOW))
+
+    def test_a_job_that_was_told_before_it_had_an_order_is_not_told_again(self) -> None:
+        status = statuses.waiting(a_job("a", suspend=True), None, NOW).model_copy(update={"admission_order": None})
+        job = replace(a_job("a", suspend=True), status=status)
+        assert not statuses.is_news(job, statuses.waiting(job, None, NOW + WAIT))
 
 
 def test_a_job_whose_first_pod_is_refused_is_queued_with_the_reason() -> None:

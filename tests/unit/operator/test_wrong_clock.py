@@ -71,6 +71,7 @@ def test_a_node_whose_clock_is_wrong_ends_no_run(namespace: Namespace, operator:
     namespace.wait_for_phase("a", "Running")
     namespace.create_job("b")
     namespace.wait_for_phase("b", "Queued")
-    assert namespace.status("a")["phase"] == "Running"
+    assert namespace.condition("a", "PodReady")["reason"] == "Running"
+    assert all("deletionTimestamp" not in each["metadata"] for each in namespace.pods())
     namespace.finish_pod(pod)
     assert namespace.wait_for_phase("a", "Succeeded")["attempts"] == 1
