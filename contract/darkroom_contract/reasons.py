@@ -98,8 +98,8 @@ STATES: Mapping[ConditionReason, Advice] = {
         "message names, or remove what uses it up.",
     ),
     ConditionReason.BACKING_OFF: Advice(
-        "A run failed for a reason that may pass. The next one begins at status.nextAttemptTime.",
-        "Read on the condition PodReady why the last run failed.",
+        "A run failed for a reason that may pass, or was interrupted. The next one begins at status.nextAttemptTime.",
+        "Read on the condition PodReady why the last run ended.",
     ),
     ConditionReason.SUSPENDED: Advice(
         "spec.suspend is true: the job is out of the queue; its run, if it had one, is being stopped or has stopped.",
@@ -194,7 +194,8 @@ FAILURES: Mapping[Reason, Advice] = {
         "Read the message, the run's log, and the events of the pod.",
     ),
     Reason.POD_LOST: Advice(
-        "The run's pod was deleted before it told how the run ended.",
+        "The run's pod was deleted before it told how the run ended. It counts as a failure, unless the pod was seen being "
+        "deleted or its node did not answer.",
         "Nothing: the job is tried again. When it happens often, look for who deletes pods.",
     ),
     Reason.START_DEADLINE_EXCEEDED: Advice(

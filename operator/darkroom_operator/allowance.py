@@ -1,4 +1,5 @@
-"""How much may be done of what there is always more of. Used by `reconcile.py`, for places that are told anew."""
+"""Rate limit for status updates that are not urgent: new places in the queue, newer generations of finished jobs. Used
+by `reconcile.py`."""
 
 import time
 from collections.abc import Callable

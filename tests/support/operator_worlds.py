@@ -51,7 +51,7 @@ def in_phase(job: Job, phase: Phase, **status: Any) -> Job:
 def holding(job: Job, pod: RunnerPod, **status: Any) -> Job:
     """The job as it stands once its pod was recorded."""
     recorded = {"slot": pod.slot, "attempts": pod.attempt, "pod_uid": pod.uid, "pod_name": pod.name}
-    return in_phase(job, Phase.STARTING, **recorded, **status)
+    return in_phase(job, status.pop("phase", Phase.STARTING), **recorded, **status)
 
 
 def a_pod(job: Job, attempt: int = 1, **changes: Any) -> RunnerPod:

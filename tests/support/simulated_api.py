@@ -49,6 +49,8 @@ class SimulatedApi:
     added_gate: str | None = None
     """A scheduling gate that a webhook, such as Kueue's, adds to each new pod."""
     quota_refusals: int = 0
+    dropped: frozenset[str] = frozenset()
+    """Fields of a status that the CRDs do not know, as those of an older release."""
 
     def forbid(self, request: str, which: Callable[[Json], bool]) -> None:
         """Refuse such requests from now on, when they are about what is meant."""
@@ -199,7 +201,8 @@ class SimulatedDoor:
             assert not faults, faults
             if "patch status" in self.api.ignored:
                 return self.api.get(kind.plural, name)
-            return self.api.patch(kind.plural, name, patch)
+            kept = {field: value for field, value in patch["status"].items() if field not in self.api.dropped}
+            return self.api.patch(kind.plural, name, {**patch, "status": kept})
 
         return await self._carry_out("patch status", change, {"name": name})
 

@@ -13,6 +13,7 @@ from darkroom_contract.names import Kind
 from darkroom_contract.outcome import Outcome, Reason
 from darkroom_operator.cache import Cache
 from darkroom_operator.cluster import Cluster
+from darkroom_operator.documents import LEASES, PODS
 from darkroom_operator.errors import UnreachableError
 from darkroom_operator.metrics import Metrics
 from darkroom_operator.reconcile import Reconciler
@@ -84,6 +85,21 @@ class SimulatedOperator:
         for event in history[begin:end]:
             self._show(plural, event.kind, event.document)
         self._seen[plural] = end
+
+    def list_anew(self, plural: str) -> None:
+        """The watch broke, what it would have shown is lost, and everything is listed, as resync.py does."""
+        self._seen[plural] = len(self.api.history[plural])
+        documents, version = self.api.all(plural), self.api.revision
+        for document in documents:
+            self._show(plural, "ADDED", document)
+        uids = {document["metadata"]["uid"] for document in documents}
+        if plural == PODS:
+            self.cache.pods.forget_others(uids, version)
+        elif plural == LEASES:
+            self.cache.leases.forget_others(uids, version)
+        else:
+            self.cache.keep_only_jobs(KINDS[plural], uids, version)
+        self._reconciler.wake()
 
     def see_all(self) -> None:
         for plural in PLURALS:

@@ -6,9 +6,10 @@ import pytest
 from support.operator_worlds import NOW, a_job
 
 from darkroom_contract.names import Kind
-from darkroom_operator.cache import REMEMBERED_GONE, Cache, Gone
+from darkroom_operator.cache import Cache
 from darkroom_operator.pods import runner_pod
 from darkroom_operator.settings import Settings
+from darkroom_operator.shelf import REMEMBERED_GONE, Gone
 from darkroom_operator.slot import Slot, new_lease
 from darkroom_operator.world import BrokenJob
 

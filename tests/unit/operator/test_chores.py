@@ -203,6 +203,7 @@ class TestTheNextMoment:
                     holding(
                         a_job("job", active_deadline_seconds=15),
                         a_pod(JOB),
+                        phase=Phase.RUNNING,
                         run_start_time=NOW - timedelta(seconds=10),
                     ),
                     slot=a_slot(JOB, a_pod(JOB)),

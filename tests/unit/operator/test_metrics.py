@@ -150,7 +150,8 @@ class TestEndsOfRuns:
             25.0,
         )
         stopped = replace(held, spec=a_job(suspend=True).spec)
-        assert self.end(stopped, statuses.suspended(stopped, NOW)) == ("suspended", "Suspended", 25.0)
+        end = Failure(Reason.INTERRUPTED, "")
+        assert self.end(stopped, statuses.suspended(stopped, end, NOW)) == ("suspended", "Suspended", 25.0)
 
     @pytest.mark.parametrize(
         ("job", "status"),

@@ -22,6 +22,8 @@ FINISHED = ("Succeeded", "Failed")
 MOST_JOBS = 8
 OPERATORS = st.sampled_from([0, 1])
 MODEL = "m"
+NEW_FIELDS = frozenset({"admissionOrder", "runStartTime", "interruptions", "savedStep", "remarks"})
+"""Of a status, which the CRDs of release 0.1.0 drop."""
 STORAGE_FAILURE = failure(Reason.STORAGE_UNAVAILABLE)
 
 
@@ -30,9 +32,9 @@ class OneAtATime(RuleBasedStateMachine):
 
     slots = 1
 
-    @initialize(backoff_limit=st.integers(0, 2))
-    def begin(self, backoff_limit: int) -> None:
-        self.api = SimulatedApi()
+    @initialize(backoff_limit=st.integers(0, 2), has_old_crds=st.booleans())
+    def begin(self, backoff_limit: int, has_old_crds: bool) -> None:
+        self.api = SimulatedApi(dropped=NEW_FIELDS if has_old_crds else frozenset())
         self.user, self.node = SimulatedUser(self.api), SimulatedNode(self.api)
         self.operators = [SimulatedOperator(self.api, self.slots) for _ in range(2)]
         self.created = 0
@@ -63,6 +65,10 @@ class OneAtATime(RuleBasedStateMachine):
     @rule(operator=OPERATORS, plural=st.sampled_from(PLURALS), events=st.integers(1, 5))
     def a_watch_shows_something(self, operator: int, plural: str, events: int) -> None:
         self.operators[operator].see(plural, events)
+
+    @rule(operator=OPERATORS, plural=st.sampled_from(PLURALS))
+    def a_watch_breaks_and_everything_is_listed_anew(self, operator: int, plural: str) -> None:
+        self.operators[operator].list_anew(plural)
 
     @rule(operator=OPERATORS, how=st.sampled_from(["killed", "lost", "unanswered", "refused"]))
     def an_operator_has_bad_luck(self, operator: int, how: str) -> None:
@@ -200,7 +206,8 @@ class OneAtATime(RuleBasedStateMachine):
         unfinished = [job for job in self.user.jobs() if phase_of(job) not in FINISHED]
         if not any("dataset" in job["spec"] for job in unfinished):
             return set()
-        return {job["metadata"]["uid"] for job in unfinished if "dataset" not in job["spec"]}
+        drawings = (job for job in unfinished if "dataset" not in job["spec"] and "modelId" in job["spec"])
+        return {job["metadata"]["uid"] for job in drawings}
 
     def failed_for_their_model(self) -> set[str]:
         found = set()

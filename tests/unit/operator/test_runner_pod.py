@@ -166,6 +166,11 @@ class TestADisruption:
             ({"conditions": [{**TARGET, "status": "False"}]}, ""),
             ({"reason": "NodeShutdown", "message": "Node is shutting down"}, "NodeShutdown: Node is shutting down"),
             ({"reason": "Preempting"}, "Preempting"),
+            ({"reason": "NodeRestarted", "message": "lost"}, "NodeRestarted: lost"),
+            (
+                {"containerStatuses": container(ended(137, reason="ContainerStatusUnknown"))},
+                "ContainerStatusUnknown",
+            ),
             ({"reason": "Evicted", "message": "Pod ephemeral local storage usage exceeds the total limit"}, ""),
             ({}, ""),
         ],

@@ -237,6 +237,21 @@ class TestTheEndOfARun:
 
 
 class TestStops:
+    def test_a_deadline_without_a_recorded_start_is_counted_from_the_node_s(self) -> None:
+        """CRDs of an older release drop the recorded one."""
+        job = holding(a_job("job", active_deadline_seconds=5), POD, phase=Phase.RUNNING)
+        in_time, too_late = running(POD, seconds=4), running(POD, seconds=6)
+        assert not isinstance(step(a_world(job, slot=a_slot(JOB, POD), pods=(in_time,))), DeletePod)
+        stopping = written(a_world(job, slot=a_slot(JOB, POD), pods=(too_late,)))
+        ready = find(stopping, ConditionType.POD_READY)
+        assert ready is not None
+        assert ready.reason == Reason.ACTIVE_DEADLINE_EXCEEDED
+
+    def test_no_deadline_comes_before_the_operator_has_seen_the_run(self) -> None:
+        job = holding(a_job("job", active_deadline_seconds=5), POD)
+        status = written(a_world(job, slot=a_slot(JOB, POD), pods=(running(POD, seconds=900),)))
+        assert (status.phase, status.run_start_time) == (Phase.RUNNING, NOW)
+
     @pytest.mark.parametrize(
         ("spec", "pod", "reason"),
         [
@@ -248,7 +263,7 @@ class TestStops:
     def test_why_a_run_is_stopped_is_written_before_it_is(
         self, spec: dict[str, object], pod: RunnerPod, reason: str
     ) -> None:
-        job = holding(a_job("job", **spec), POD, run_start_time=NOW - timedelta(seconds=6))
+        job = holding(a_job("job", **spec), POD, phase=Phase.RUNNING, run_start_time=NOW - timedelta(seconds=6))
         stopping = written(a_world(job, slot=a_slot(JOB, POD), pods=(pod,)))
         ready = find(stopping, ConditionType.POD_READY)
         assert ready is not None
@@ -321,12 +336,24 @@ class TestARunWhoseContainerHasEnded:
         assert step(a_world(done, OTHER, slot=slot, gone={POD.uid})) == AssignSlot(slot, OTHER)
 
     def test_without_a_sidecar_its_phase_is_waited_for_and_its_logs_stay(self) -> None:
-        done = in_phase(JOB, Phase.SUCCEEDED, attempts=1, pod_uid=POD.uid)
-        alone = replace(self.ENDED, others_alive=False)
+        alone = replace(self.ENDED, others_alive=False, finished=NOW - timedelta(hours=1))
         slot = a_slot(JOB, POD)
-        assert step(a_world(done, OTHER, slot=slot, pods=(alone,))) is None
-        stuck = replace(alone, finished=NOW - PHASE_FOLLOWS_WITHIN)
-        assert isinstance(step(a_world(done, OTHER, slot=slot, pods=(stuck,))), DeletePod)
+        done = replace(JOB, status=written(a_world(holding(JOB, POD), slot=slot, pods=(alone,))))
+        world = a_world(done, OTHER, slot=slot, pods=(alone,))
+        assert step(world) is None
+        assert isinstance(step(replace(world, now=NOW + PHASE_FOLLOWS_WITHIN)), DeletePod)
+
+    def test_a_sidecar_on_a_node_that_does_not_answer_is_told(self) -> None:
+        failed = replace(ended(POD, failure(Reason.STORAGE_UNAVAILABLE), 75), over=False, others_alive=True, node="n")
+        waiting = replace(JOB, status=written(a_world(holding(JOB, POD), slot=a_slot(JOB, POD), pods=(failed,))))
+        overdue = replace(failed, deleting=True, deletion_due=NOW - DELETION_OVERDUE)
+        told = written(a_world(waiting, OTHER, slot=a_slot(JOB, POD), pods=(overdue,)))
+        ready = find(told, ConditionType.POD_READY)
+        assert ready is not None
+        assert ready.reason == "StorageUnavailable"
+        assert ready.message.endswith(NODE_SILENT)
+        world = a_world(replace(waiting, status=told), OTHER, slot=a_slot(JOB, POD), pods=(overdue,))
+        assert step(world) is None
 
     def test_a_failed_one_is_tried_again_once_the_pod_is_gone(self) -> None:
         failed = replace(ended(POD, failure(Reason.STORAGE_UNAVAILABLE), 75), over=False, others_alive=True)
@@ -343,13 +370,40 @@ class TestAnInterruption:
         job = holding(a_job("job", backoff_limit=0), POD, interruptions=7)
         status = written(a_world(job, slot=a_slot(JOB, POD), pods=(self.DRAINED,)))
         assert (status.phase, status.failures, status.interruptions) == (Phase.QUEUED, 0, 8)
-        assert status.next_attempt_time == NOW + RETRY_WAIT
         ready = find(status, ConditionType.POD_READY)
         assert ready is not None
         assert (ready.reason, ready.message) == (
             "Interrupted",
             "The run was interrupted: EvictionByEvictionAPI: evicting.",
         )
+
+    @pytest.mark.parametrize(("before", "saved", "wait"), [(0, None, 1), (2, None, 3), (2, 50, 1), (2, 10, 3)])
+    def test_the_waits_grow_unless_it_has_saved_something(self, before: int, saved: int | None, wait: int) -> None:
+        outcome = Outcome(succeeded=False, reason=Reason.INTERRUPTED, message="stopped", saved_step=saved)
+        job = holding(JOB, POD, interruptions=before, saved_step=10)
+        status = written(a_world(job, slot=a_slot(JOB, POD), pods=(ended(POD, outcome, 143),)))
+        assert status.next_attempt_time == NOW + wait * RETRY_WAIT
+
+    @pytest.mark.parametrize("reason", [None, "Terminating", "NodeLost"])
+    def test_an_end_that_nobody_saw_is_one_if_somebody_was_deleting_the_pod(self, reason: str | None) -> None:
+        """As after a drain that ended the operator together with the run."""
+        leaving = {
+            None: running(POD),
+            "Terminating": replace(running(POD), deleting=True),
+            "NodeLost": replace(running(POD), lost=True),
+        }[reason]
+        job = holding(a_job("job", backoff_limit=0), POD)
+        job = replace(job, status=written(a_world(job, slot=a_slot(JOB, POD), pods=(leaving,))))
+        status = written(a_world(job, slot=a_slot(JOB, POD), gone={POD.uid}))
+        assert (status.failures, status.interruptions) == ((1, 0) if reason is None else (0, 1))
+
+    def test_so_is_the_end_of_a_run_on_a_machine_that_came_back(self) -> None:
+        job = holding(a_job("job", backoff_limit=0), POD)
+        lost = replace(running(POD), lost=True)
+        job = replace(job, status=written(a_world(job, slot=a_slot(JOB, POD), pods=(lost,))))
+        rebooted = replace(ended(POD, None, 255), exit_reason="Error")
+        status = written(a_world(job, slot=a_slot(JOB, POD), pods=(rebooted,)))
+        assert (status.failures, status.interruptions) == (0, 1)
 
     def test_it_is_known_from_the_last_state_of_a_pod_that_is_gone(self) -> None:
         gone = {"gone": {POD.uid}, "last_seen": {POD.uid: self.DRAINED}}
