@@ -194,8 +194,8 @@ FAILURES: Mapping[Reason, Advice] = {
         "Read the message, the run's log, and the events of the pod.",
     ),
     Reason.POD_LOST: Advice(
-        "The run's pod was deleted before it told how the run ended. It counts as a failure, unless the pod was seen being "
-        "deleted or its node did not answer.",
+        "The run's pod was deleted before it told how the run ended. It counts as a failure, unless somebody was seen "
+        "deleting it or its node did not answer.",
         "Nothing: the job is tried again. When it happens often, look for who deletes pods.",
     ),
     Reason.START_DEADLINE_EXCEEDED: Advice(
