@@ -15,6 +15,7 @@ from enum import Enum, StrEnum
 from random import Random
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, web
 
@@ -92,6 +93,7 @@ class FaultProxy:
         self._calm.set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxy", daemon=True)
+        self._transports: WeakSet[asyncio.WriteTransport] = WeakSet()
         self._session: ClientSession
         self._runner: web.AppRunner
 
@@ -130,8 +132,15 @@ class FaultProxy:
     async def _close(self) -> None:
         await self._runner.cleanup()
         await self._session.close()
+        # What could not be sent yet would keep a connection open beyond the end of the loop.
+        for transport in list(self._transports):
+            transport.abort()
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if isinstance(request.transport, asyncio.WriteTransport):
+            self._transports.add(request.transport)
         is_watch = request.query.get("watch") in ("true", "1")
         fault = self._draw_fault(request, is_watch)
         if isinstance(fault, Refusal):
