@@ -192,18 +192,17 @@ class SimulatedNode:
         self.api.patch("pods", name, {"spec": {"nodeName": "here"}})
 
     def end(self, name: str, outcome: Outcome | None, exit_code: int = 0) -> None:
-        message = "" if outcome is None else outcome.to_message()
-        now = self.api.now.isoformat()
-        state = {"terminated": {"exitCode": exit_code, "message": message, "startedAt": now, "finishedAt": now}}
-        self._report(name, "Failed" if exit_code else "Succeeded", state)
+        self._report(name, "Failed" if exit_code else "Succeeded", self._ended(outcome, exit_code))
 
     def end_beside_a_sidecar(self, name: str, outcome: Outcome, exit_code: int = 0) -> None:
-        """The run ends; a container that somebody injected lives on, and so does the pod."""
-        self.end(name, outcome, exit_code)
-        statuses = self.api.get("pods", name)["status"]["containerStatuses"]
+        """The run ends; a container that somebody injected lives on, and so does the pod. No phase in between says that
+        it is over: a kubelet computes it from all containers."""
         sidecar = {"name": "istio-proxy", "state": {"running": {"startedAt": self.api.now.isoformat()}}}
-        self.api.patch("pods", name, {"status": {"phase": "Running", "containerStatuses": [*statuses, sidecar]}})
-        self.api.patch("pods", name, {"spec": {"nodeName": "here"}})
+        self._report(name, "Running", self._ended(outcome, exit_code), sidecar)
+
+    def _ended(self, outcome: Outcome | None, exit_code: int) -> Json:
+        message, now = "" if outcome is None else outcome.to_message(), self.api.now.isoformat()
+        return {"terminated": {"exitCode": exit_code, "message": message, "startedAt": now, "finishedAt": now}}
 
     def has_ended(self, name: str) -> bool:
         """Whether the run itself has ended, whatever else of its pod lives on."""
@@ -252,8 +251,8 @@ class SimulatedNode:
         """As the node lifecycle controller does: no reason is given."""
         self.api.patch("pods", name, {"status": {"conditions": [{"type": "Ready", "status": "False"}]}})
 
-    def _report(self, name: str, phase: str, state: Json) -> None:
-        containers = [{"name": names.RUNNER_CONTAINER, "state": state}]
+    def _report(self, name: str, phase: str, state: Json, *others: Json) -> None:
+        containers = [{"name": names.RUNNER_CONTAINER, "state": state}, *others]
         kept = [each for each in self._conditions(name) if each["type"] != "Ready"]
         status = {"phase": phase, "containerStatuses": containers, "conditions": kept or None}
         self.api.patch("pods", name, {"status": status})
