@@ -25,7 +25,9 @@ from support.promql import OF_THE_TARGET, exposed, questions
 from support.recording_api import allows
 
 from darkroom_contract.names import Kind
+from darkroom_contract.remarks import Remark, RemarkReason
 
+REMARK = Remark(reason=RemarkReason.PROMPT_TRUNCATED, message="The prompt was cut after 75 tokens.")
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
@@ -74,8 +76,9 @@ def test_jobs_outlive_upgrade_rollback_and_uninstall(installation: Installation)
     with second.client(key) as user:
         assert user.post("/generate/sdxl", params={"prompt": "a white moon"}).status_code == 409
         assert user.delete(f"/jobs/{unwanted}").status_code == 204
-    jobs.finish_pod(pod)
+    jobs.finish_pod(pod, REMARK)
     jobs.wait_for_phase(running, "Succeeded")
+    wait_until(lambda: REMARK.message in event_messages(installation), "an Event shows the remark of the run")
     next_pod = jobs.wait_for_pod(waiting)
     assert next_pod["metadata"]["labels"]["team"] == "blue"
     jobs.run_pod(next_pod)
@@ -107,6 +110,11 @@ def test_jobs_outlive_upgrade_rollback_and_uninstall(installation: Installation)
     left = {job["metadata"]["name"]: job["status"]["phase"] for job in jobs.jobs()}
     assert left == {running: "Succeeded", waiting: "Succeeded"}
     assert installation.key() == key
+
+
+def event_messages(installation: Installation) -> list[str]:
+    found = ok(installation.api.http.get(f"/api/v1/namespaces/{NAMESPACE}/events"))["items"]
+    return [each["message"] for each in found]
 
 
 def deployments(installation: Installation) -> Json:

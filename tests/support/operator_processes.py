@@ -20,6 +20,7 @@ from darkroom_contract import names
 from darkroom_contract.crd import definition
 from darkroom_contract.names import GROUP, VERSION, Kind
 from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
+from darkroom_contract.remarks import Remark
 from darkroom_local.kubeconfig import write_kubeconfig
 from darkroom_local.ports import free_ports
 from darkroom_local.tether import tethered
@@ -268,8 +269,8 @@ class Namespace:
         phase = "Failed" if exit_code else "Succeeded"
         self.set_pod_status(pod, phase=phase, containerStatuses=[container({"terminated": ended})])
 
-    def finish_pod(self, pod: Json) -> None:
-        self.end_pod(pod, success())
+    def finish_pod(self, pod: Json, *remarks: Remark) -> None:
+        self.end_pod(pod, success(*remarks))
 
     def remove_pod(self, pod: Json) -> None:
         """As a node does with a pod that was to be deleted and has ended."""
@@ -318,9 +319,9 @@ def container(state: Json) -> Json:
     }
 
 
-def success() -> Outcome:
+def success(*remarks: Remark) -> Outcome:
     file = OutcomeFile(name="image-1.png", content_type="image/png", bytes=3, sha256="0" * 64)
-    return Outcome(succeeded=True, prefix="runs/x/", files=(file,), metrics={"seconds": 3.0})
+    return Outcome(succeeded=True, prefix="runs/x/", files=(file,), metrics={"seconds": 3.0}, remarks=remarks)
 
 
 def failure(reason: Reason) -> Outcome:

@@ -1,6 +1,7 @@
 """Makes this machine known as a Node, keeps it so, and takes it away at the end. Run by `node.py` as long as it lives.
 
-The node is tainted, so that a scheduler puts nothing there but runs of the operator that tolerates it.
+The node is tainted, so that a scheduler puts nothing there but runs of the operator that tolerates it. A Node that it
+creates carries the identity of the data folder as an annotation, so that a node which was killed knows its own again.
 """
 
 import asyncio
@@ -8,14 +9,18 @@ import contextlib
 import logging
 import os
 import platform
+import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 
+from darkroom_contract.names import GROUP
 from darkroom_local.errors import ApiError, ConflictError, NotFoundError
 from darkroom_local.kube import Json, KubeClient
 from darkroom_local.node.settings import GPU_RESOURCE, TAINT, NodeSettings
 from darkroom_local.node.statuses import now
+from darkroom_local.state import write_private
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +29,9 @@ LEASE_SECONDS = 40
 STATUS_INTERVAL_SECONDS = 60
 LEASES_PATH = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 MANAGER = "darkroom-node"
+OWNER_ANNOTATION = f"{GROUP}/node-identity"
+"""On a Node: the identity of the data folder whose node created it."""
+IDENTITY_FILE = "identity"
 
 
 class Registration:
@@ -34,8 +42,10 @@ class Registration:
         self._settings = settings
         self._path = f"/api/v1/nodes/{settings.name}"
         self._lease_path = f"{LEASES_PATH}/{settings.name}"
-        self._uids: dict[str, str] = {}
-        """Of our own Node and Lease, by path."""
+        self._identity = _identity(settings.data_dir)
+        self._uid: str | None = None
+        """Of the Node, if it carries our identity."""
+        self._lease_uid: str | None = None
         self._turn = asyncio.Lock()
         self._corrected = asyncio.Event()
         self._registered = self._withdrawn = False
@@ -75,24 +85,39 @@ class Registration:
         """Say that the node is about to be away, so that nothing new is bound to it."""
         self._withdrawn = True
         condition = _ready("False", "NodeShutdown", "the node was told to stop")
-        await self._client.patch(f"{self._path}/status", {"status": {"conditions": [condition]}})
+        async with self._turn:
+            await self._client.patch(f"{self._path}/status", {"status": {"conditions": [condition]}})
 
     async def remove(self) -> None:
-        """Delete the Node and its Lease, once its runs have ended. Another's of the same name are left alone."""
+        """Delete the Node and its Lease, once its runs have ended.
+
+        Only a Node that this data folder's node created, and the Lease of such a Node: others of the same name stay.
+        """
         self._withdrawn = True
         async with self._turn:
-            for path, uid in self._uids.items():
-                try:
-                    await self._client.delete(path, uid=uid, grace_seconds=0)
-                except (ConflictError, NotFoundError) as error:
-                    log.info("%s is not ours any more: %s", path, error)
+            if self._uid is None:
+                log.info("node %s was not created by this node: it stays", self._settings.name)
+                return
+            try:
+                await self._delete(self._path, self._uid)
+                if self._lease_uid is not None:
+                    await self._delete(self._lease_path, self._lease_uid)
+            except ConflictError as error:
+                log.info("node %s belongs to another one now: %s", self._settings.name, error)
+
+    async def _delete(self, path: str, uid: str) -> None:
+        """Raises `ConflictError` when another object has the name now."""
+        with contextlib.suppress(NotFoundError):
+            await self._client.delete(path, uid=uid, grace_seconds=0)
 
     async def _register(self) -> None:
         try:
             node = await self._client.create("/api/v1/nodes", self._node())
         except ConflictError:
             node = await self._tainted(await self._client.get(self._path))
-        self._uids[self._path] = node["metadata"]["uid"]
+        metadata = node["metadata"]
+        is_own = (metadata.get("annotations") or {}).get(OWNER_ANNOTATION) == self._identity
+        self._uid = metadata["uid"] if is_own else None
         await self._client.patch(f"{self._path}/status", {"status": self._status()})
         self._registered = True
 
@@ -117,7 +142,7 @@ class Registration:
         }
         try:
             applied = await self._client.apply(self._lease_path, lease, MANAGER)
-            self._uids[self._lease_path] = applied["metadata"]["uid"]
+            self._lease_uid = applied["metadata"]["uid"]
         except NotFoundError:
             log.debug("this API server has no namespace kube-node-lease: nobody looks at leases there")
 
@@ -127,7 +152,8 @@ class Registration:
             "kubernetes.io/os": "linux",
             "kubernetes.io/arch": _architecture(),
         }
-        metadata = {"name": self._settings.name, "labels": labels}
+        annotations = {OWNER_ANNOTATION: self._identity}
+        metadata = {"name": self._settings.name, "labels": labels, "annotations": annotations}
         return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {"taints": [TAINT]}}
 
     def _status(self) -> Json:
@@ -145,6 +171,14 @@ class Registration:
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self._settings.port}},
             "nodeInfo": _node_info(),
         }
+
+
+def _identity(data_dir: Path) -> str:
+    """A random name of the data folder, made at its first use."""
+    path = data_dir / IDENTITY_FILE
+    if not path.exists():
+        write_private(path, f"{uuid.uuid4()}\n")
+    return path.read_text(encoding="utf-8").strip()
 
 
 def _ready(status: str, reason: str, message: str) -> Json:

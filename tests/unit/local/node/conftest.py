@@ -3,7 +3,9 @@
 import contextlib
 import json
 import secrets
-from collections.abc import Iterator
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +204,17 @@ def quick_api(quick_server: ApiServer) -> Iterator[Api]:
 def quick_node(quick_api: Api, tmp_path: Path) -> Iterator[NodeUnderTest]:
     with _node(quick_api, tmp_path, "--heartbeat-seconds", "0.5") as node:
         yield node
+
+
+@pytest.fixture
+def frozen() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Freezes processes, and thaws them at the end whatever happens."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def freeze(process: subprocess.Popen[bytes]) -> None:
+        process.send_signal(signal.SIGSTOP)
+        processes.append(process)
+
+    yield freeze
+    for process in processes:
+        process.send_signal(signal.SIGCONT)

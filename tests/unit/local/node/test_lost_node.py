@@ -1,26 +1,11 @@
 """A node that falls silent, and comes back: what its Node and its pods say meanwhile, as on Kubernetes 1.36."""
 
-import os
 import signal
 
 import pytest
 
 SLEEP = "import time; print('ready', flush=True); time.sleep(600)"
 SOON = [{"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 2}]
-
-
-@pytest.fixture
-def frozen():
-    """Freezes processes, and thaws them at the end whatever happens."""
-    pids = []
-
-    def freeze(pid):
-        os.kill(pid, signal.SIGSTOP)
-        pids.append(pid)
-
-    yield freeze
-    for pid in pids:
-        os.kill(pid, signal.SIGCONT)
 
 
 def condition(document, kind):
@@ -48,7 +33,7 @@ def test_the_pods_of_a_silent_node_are_unready_without_a_reason_and_evicted_late
 ):
     api, node = quick_api, quick_node
     pid = node.run_of("job-1").pid
-    frozen(node.running.pid)
+    frozen(node.running)
 
     wait(lambda: condition(the_node(api, node), "Ready")["status"] == "Unknown", "the node counts as lost")
     assert condition(the_node(api, node), "Ready")["reason"] == "NodeStatusUnknown"
@@ -63,11 +48,11 @@ def test_the_pods_of_a_silent_node_are_unready_without_a_reason_and_evicted_late
     assert pod["status"]["phase"] == "Running"
     assert alive(pid)
 
-    os.kill(node.running.pid, signal.SIGCONT)
+    node.running.send_signal(signal.SIGCONT)
     api.await_gone("job-1")
     assert not alive(pid)
     wait(lambda: condition(the_node(api, node), "Ready")["status"] == "True", "the node is back")
-    wait(lambda: not taints(the_node(api, node)), "its taints are gone")
+    wait(lambda: taints(the_node(api, node)) == {"local-node:NoSchedule"}, "only the node's own taint is left")
 
 
 def test_a_node_that_is_back_in_time_keeps_its_pods(quick_api, quick_node, frozen, wait):
@@ -76,11 +61,11 @@ def test_a_node_that_is_back_in_time_keeps_its_pods(quick_api, quick_node, froze
     uid = api.run("job-1", "runner")
     node.await_log(uid, "ready")
     wait(lambda: condition(api.pod("job-1"), "Ready").get("status") == "True", "the pod is ready")
-    frozen(node.running.pid)
+    frozen(node.running)
     wait(lambda: condition(api.pod("job-1"), "Ready")["status"] == "False", "the pod is unready")
     assert "deletionTimestamp" not in api.pod("job-1")["metadata"]
 
-    os.kill(node.running.pid, signal.SIGCONT)
+    node.running.send_signal(signal.SIGCONT)
 
     wait(lambda: condition(api.pod("job-1"), "Ready")["status"] == "True", "the pod is ready again")
     assert len(node.runs()) == 1

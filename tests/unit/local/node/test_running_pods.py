@@ -4,7 +4,6 @@ import json
 import signal
 
 from darkroom_local.node.record import overlaps
-from darkroom_local.node.registration import LEASES_PATH
 
 SLEEP = "import time; print('ready', flush=True); time.sleep(600)"
 OBEDIENT = """
@@ -21,62 +20,6 @@ STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
 )
 MESSAGE = {"env": [{"name": "MESSAGE", "value": "/dev/termination-log"}]}
-
-
-def test_the_node_registers_with_one_gpu_and_the_port_of_its_logs(api, node, wait):
-    def shown():
-        response = api.http.get(f"/api/v1/nodes/{node.name}")
-        return response.status_code == 200 and response.json()["status"].get("daemonEndpoints") and response.json()
-
-    status = wait(shown, "the node is registered")["status"]
-
-    assert status["allocatable"]["darkroom.dev/gpu"] == "1"
-    assert status["daemonEndpoints"]["kubeletEndpoint"]["Port"] == node.port
-    assert [(each["type"], each["status"]) for each in status["conditions"]] == [("Ready", "True")]
-
-
-def test_a_scheduler_puts_nothing_on_the_node_but_what_tolerates_it(api, node, wait):
-    wait(lambda: api.http.get(f"/api/v1/nodes/{node.name}").status_code == 200, "the node is registered")
-    node.stop()
-
-    # Given a node that an older release registered, and on which others have put a taint.
-    others = {"key": "example.com/maintenance", "effect": "NoExecute"}
-    document = {"metadata": {"name": node.name}, "spec": {"taints": [others]}}
-    assert api.http.post("/api/v1/nodes", json=document).status_code == 201
-    node.start()
-
-    def taints():
-        return api.http.get(f"/api/v1/nodes/{node.name}").json()["spec"]["taints"]
-
-    wait(lambda: len(taints()) == 2, "the node is tainted")
-    assert taints() == [others, {"key": "darkroom.dev/local-node", "effect": "NoSchedule"}]
-
-
-def test_the_node_and_its_lease_go_when_it_is_told_to_stop(api, node, wait):
-    node.program("runner", OBEDIENT)
-    api.run("job-1", "runner", container={"command": ["runner"], **MESSAGE})
-    api.await_phase("job-1", "Running")
-    paths = [f"/api/v1/nodes/{node.name}", f"{LEASES_PATH}/{node.name}"]
-    wait(lambda: all(api.http.get(path).status_code == 200 for path in paths), "node and lease are there")
-
-    assert node.stop() == 0
-
-    assert [api.http.get(path).status_code for path in paths] == [404, 404]
-    assert api.await_phase("job-1", "Failed")["status"]["reason"] == "NodeShutdown"
-    node.start()
-    wait(lambda: api.http.get(paths[0]).status_code == 200, "the node is back")
-
-
-def test_a_node_of_the_same_name_that_is_another_s_is_left_alone(api, node, wait):
-    path = f"/api/v1/nodes/{node.name}"
-    wait(lambda: api.http.get(path).status_code == 200, "the node is registered")
-    api.http.delete(path)
-    assert api.http.post("/api/v1/nodes", json={"metadata": {"name": node.name}}).status_code == 201
-
-    assert node.stop() == 0
-
-    assert api.http.get(path).status_code == 200
-    node.start()
 
 
 def test_a_run_that_succeeds_tells_its_last_word(api, node):

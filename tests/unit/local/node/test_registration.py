@@ -1,0 +1,113 @@
+"""The Node object of a local node and its Lease: how they come, whose they are, and how they go."""
+
+import signal
+
+from darkroom_local.node.registration import LEASES_PATH
+
+OBEDIENT = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+print('ready', flush=True)
+time.sleep(600)
+"""
+OWN_TAINT = {"key": "darkroom.dev/local-node", "effect": "NoSchedule"}
+OTHERS_TAINT = {"key": "example.com/maintenance", "effect": "NoExecute"}
+
+
+def registered(api, node, wait):
+    """The node's Node once its status is complete; a Lease follows it."""
+
+    def shown():
+        response = api.http.get(path_of(node))
+        complete = response.status_code == 200 and "daemonEndpoints" in response.json().get("status", {})
+        return complete and api.http.get(lease_path_of(node)).status_code == 200 and response.json()
+
+    return wait(shown, "node and Lease are there")
+
+
+def path_of(node):
+    return f"/api/v1/nodes/{node.name}"
+
+
+def lease_path_of(node):
+    return f"{LEASES_PATH}/{node.name}"
+
+
+def statuses(api, node):
+    return [api.http.get(path).status_code for path in (path_of(node), lease_path_of(node))]
+
+
+def test_the_node_registers_with_one_gpu_and_the_port_of_its_logs(api, node, wait):
+    status = registered(api, node, wait)["status"]
+
+    assert status["allocatable"]["darkroom.dev/gpu"] == "1"
+    assert status["daemonEndpoints"]["kubeletEndpoint"]["Port"] == node.port
+    assert [(each["type"], each["status"]) for each in status["conditions"]] == [("Ready", "True")]
+
+
+def test_the_node_and_its_lease_go_when_it_is_told_to_stop(own_api, own_node, wait):
+    own_node.program("runner", OBEDIENT)
+    uid = own_api.run("job-1", "runner")
+    own_node.await_log(uid, "ready")
+    registered(own_api, own_node, wait)
+
+    assert own_node.stop() == 0
+
+    assert statuses(own_api, own_node) == [404, 404]
+    assert own_api.await_phase("job-1", "Failed")["status"]["reason"] == "Terminated"
+    own_node.start()
+    registered(own_api, own_node, wait)
+
+
+def test_a_node_that_was_killed_knows_its_own_again(own_api, own_node, wait):
+    before = registered(own_api, own_node, wait)
+    own_node.kill()
+    lease = own_api.request("GET", lease_path_of(own_node))["spec"]["renewTime"]
+
+    own_node.start()
+    wait(lambda: own_api.request("GET", lease_path_of(own_node))["spec"]["renewTime"] != lease, "it renews its Lease")
+    assert own_api.request("GET", path_of(own_node))["metadata"]["uid"] == before["metadata"]["uid"]
+
+    assert own_node.stop() == 0
+    assert statuses(own_api, own_node) == [404, 404]
+
+
+def test_a_node_that_another_created_is_tainted_and_never_deleted(own_api, own_node, wait):
+    registered(own_api, own_node, wait)
+    assert own_node.stop() == 0
+    document = {"metadata": {"name": own_node.name}, "spec": {"taints": [OTHERS_TAINT]}}
+    assert own_api.http.post("/api/v1/nodes", json=document).status_code == 201
+
+    own_node.start()
+
+    assert registered(own_api, own_node, wait)["spec"]["taints"] == [OTHERS_TAINT, OWN_TAINT]
+    assert own_node.stop() == 0
+    assert statuses(own_api, own_node) == [200, 200]
+    ready = own_api.request("GET", path_of(own_node))["status"]["conditions"]
+    assert [(each["status"], each["reason"]) for each in ready] == [("False", "NodeShutdown")]
+
+
+def test_a_node_that_another_created_in_place_of_ours_is_never_deleted(own_api, own_node, wait, frozen):
+    """Whether the node has noticed the exchange or not when it is told to stop."""
+    registered(own_api, own_node, wait)
+    frozen(own_node.running)
+    own_api.request("DELETE", path_of(own_node))
+    own_api.request("POST", "/api/v1/nodes", json={"metadata": {"name": own_node.name}})
+
+    own_node.running.send_signal(signal.SIGTERM)
+    own_node.running.send_signal(signal.SIGCONT)
+
+    assert own_node.stop() == 0
+    assert statuses(own_api, own_node) == [200, 200]
+
+
+def test_the_lease_goes_with_a_node_that_somebody_has_deleted(own_api, own_node, wait, frozen):
+    registered(own_api, own_node, wait)
+    frozen(own_node.running)
+    own_api.request("DELETE", path_of(own_node))
+
+    own_node.running.send_signal(signal.SIGTERM)
+    own_node.running.send_signal(signal.SIGCONT)
+
+    assert own_node.stop() == 0
+    assert statuses(own_api, own_node) == [404, 404]
