@@ -26,7 +26,6 @@ Image.MAX_IMAGE_PIXELS = None
 # The pictures that a HEIC carries beside its photo are never shown; a thumbnail must not be taken for it.
 pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 
-_EXTENSIONS = {**bounds.FORMATS, "MPO": "jpg"}
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -100,9 +99,10 @@ class _Decoded:
 
 def _decode(content: bytes, name: str, least_px: int | None) -> _Decoded:
     container = take_apart(content)
+    _check_scans(name, container.scans)
     with _undecodable_named(name, container.kind):
         image = Image.open(io.BytesIO(container.content), formats=tuple(bounds.FORMATS))
-        size, extension = image.size, _EXTENSIONS[str(image.format)]
+        size, extension = image.size, bounds.FORMATS[str(image.format)]
         _check_dimensions(name, *size)
         if least_px is not None and extension == "jpg":
             image.draft(image.mode, _reduced(size, least_px))
@@ -144,6 +144,12 @@ def _undecodable_named(name: str, kind: str) -> Iterator[None]:
         why = "its header can't be read" if isinstance(error, UnidentifiedImageError) else words
         problem = f"is damaged or cut short ({why})"
         raise PhotoError(name, problem, "Replace it with a whole copy, or take it out.") from error
+
+
+def _check_scans(name: str, scans: int) -> None:
+    if scans > bounds.MAX_SCANS:
+        problem = f"has more than {bounds.MAX_SCANS} scans (passes of a progressive JPEG)"
+        raise PhotoError(name, problem, "Save it again with a program for pictures.")
 
 
 def _check_dimensions(name: str, width: int, height: int) -> None:

@@ -13,6 +13,9 @@ MAX_SIDE_PX = 16_000
 MAX_PIXELS = 100_000_000
 """A decoded picture of this many pixels takes 400 MB; more is refused before it is decoded."""
 
+MAX_SCANS = 100
+"""Of one JPEG. Its decoder goes through the whole picture for each; encoders write 1, or about 10 when progressive."""
+
 FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "AVIF": "avif", "HEIF": "heic"}
 """Pillow's name of each accepted format, and the extension under which it is stored."""
 

@@ -164,6 +164,56 @@ def test_what_can_t_be_trained_on_is_refused_by_name(what: str) -> None:
         assert any(advice in str(refusal.value) for advice in ("Replace it", "Scale it down", "Use a larger"))
 
 
+# --- scans of a JPEG ------------------------------------------------------------------------------------------------
+
+
+def progressive() -> bytes:
+    return made.encode(made.scene(), "JPEG", progressive=True)
+
+
+def test_a_jpeg_of_too_many_scans_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its decoder goes through the whole picture for each: 25 MiB of empty scans take hours."""
+    scans = progressive().count(b"\xff\xda")
+    assert check_photo(progressive(), "a.jpg").extension == "jpg"
+
+    monkeypatch.setattr("darkroom_contract.photos.MAX_SCANS", scans)
+    assert check_photo(progressive(), "a.jpg").extension == "jpg"
+
+    monkeypatch.setattr("darkroom_contract.photos.MAX_SCANS", scans - 1)
+    with pytest.raises(PhotoError, match=rf"^holiday\.jpg has more than {scans - 1} scans .* Save it again"):
+        check_photo(progressive(), "holiday.jpg")
+
+
+@pytest.mark.parametrize(
+    "hiding",
+    [
+        made.jpeg_segment(0xFE, b"\xff\xd9"),
+        b"\xff\x02\xff\xff",
+        b"\xff\xd3\xff\xff",
+        b"\xff\xff\xff\0\x12",
+        b"not a marker",
+    ],
+    ids=["end in a comment", "unknown marker", "restart marker", "stuffing", "junk"],
+)
+def test_scans_are_counted_whatever_lies_between_them(hiding: bytes) -> None:
+    whole = progressive()
+    before, scan, after = whole.partition(b"\xff\xda")
+    assert take_apart(before + hiding + scan + after).scans == whole.count(scan) > 5
+
+
+def test_what_looks_like_a_scan_and_is_none_does_not_count() -> None:
+    whole = made.encode(made.scene(), "JPEG")
+    comment = made.jpeg_segment(0xFE, b"\xff\xda" * 200)
+    behind = b"\0\0\0\x18ftypmp42" + b"\xff\xda" * 200
+    for content in (
+        whole,
+        made.with_segment(whole, 0xFE, b"\xff\xda" * 200),
+        whole[:-2] + comment + whole[-2:] + behind,
+    ):
+        assert take_apart(content).scans == 1
+        assert check_photo(content, "a.jpg").size_px == (128, 96)
+
+
 @pytest.mark.parametrize("at", range(0, 600, 7))
 @pytest.mark.parametrize("kind", made.PICTURE_FORMATS)
 def test_a_changed_byte_is_read_or_refused_and_nothing_else(kind: str, at: int) -> None:
