@@ -151,7 +151,7 @@ def open_session(
     trained = inputs.lora
     pipeline = _load(inputs.base_model, device, trained, spec, bench.remarks)
     remark_on_cut_prompts(pipeline, spec, bench.remarks)
-    sampler = with_sampler(pipeline.scheduler, spec.images.scheduler, bench.remarks)
+    sampler = with_sampler(pipeline.scheduler, spec.images.scheduler, spec.images.steps, bench.remarks)
     pipeline.scheduler = from_noise(sampler, spec.images.steps, "images.steps", bench.remarks)
     return DrawingSession(bench, spec, device, pipeline, trained.record.sha256 if trained else None)
 
