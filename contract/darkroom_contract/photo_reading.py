@@ -43,8 +43,9 @@ class PhotoError(Exception):
     """A file that can't be trained on. The message names it, says what is wrong and what to do."""
 
     def __init__(self, name: str, problem: str, advice: str, given: str | None = None) -> None:
-        super().__init__(f"{name} {problem}. {advice}")
-        self.name = name
+        shown = bounds.short_name(name)
+        super().__init__(f"{shown} {problem}. {advice}")
+        self.name = shown
         self.given = given
         """The value that is out of bounds, where it is one."""
 

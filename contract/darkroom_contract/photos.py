@@ -28,6 +28,14 @@ _SUFFIXES = frozenset(
 _INVISIBLE = frozenset({"", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 """What Windows and macOS write into folders; the empty name is the marker that S3 browsers make for a folder."""
 
+MAX_NAME_CHARACTERS = 80
+
+
+def short_name(name: str) -> str:
+    """What messages call a photo: the last part of its name, printable, and not too long. It may be anyone's text."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(each if each.isprintable() else "?" for each in last)[:MAX_NAME_CHARACTERS]
+
 
 def is_invisible(name: str) -> bool:
     """Whether a file of a folder is one that its owner never sees, such as `._IMG_1.JPG` or `Thumbs.db`."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from darkroom_contract.schema import Schema
+from darkroom_contract.schema import PrintableText, Schema
 
 MAX_REMARKS = 16
 MAX_REMARK_CHARACTERS = 400
@@ -44,7 +44,7 @@ class Remark(Schema):
         pattern="^[A-Z][A-Za-z0-9]*$",
         description="What kind of input was changed, in one CamelCase word for programs, such as PromptTruncated.",
     )
-    message: str = Field(
+    message: PrintableText = Field(
         max_length=MAX_REMARK_CHARACTERS,
         description="What was cut, left out, converted or replaced, and what to do where it matters.",
     )

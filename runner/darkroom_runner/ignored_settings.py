@@ -55,7 +55,8 @@ def _remark_on_cache(spec: GenerateJobSpec, remarks: Remarks) -> None:
     if spec.allow_motion:
         counts["video.steps"] = spec.video.steps
     for field, steps in counts.items():
-        if steps < MIN_CACHED_STEPS:
+        # Of one step, the first runs the whole U-Net: DeepCache changes nothing.
+        if 1 < steps < MIN_CACHED_STEPS:
             remarks.add(
                 RemarkReason.CACHE_INEFFECTIVE,
                 f"With {field} {steps}, DeepCache at interval {interval} saves little time and costs much quality. Set "
