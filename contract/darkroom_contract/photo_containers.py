@@ -26,6 +26,7 @@ _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+_PNG_COLOURS = frozenset({b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"})
 _BRANDS = frozenset(
     {b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 )
@@ -46,6 +47,10 @@ class Container:
     """ICC. Of JPEG and PNG only: the other formats' decoders hand it out unharmed."""
     primaries_transfer: tuple[int, int] | None = None
     """Colour primaries and transfer characteristics by ITU-T H.273, of PNG (cICP), AVIF and HEIC (nclx)."""
+    gamma: float | None = None
+    """Of a PNG without any of those: the exponent by which its numbers become light (1 / gAMA)."""
+    chromaticities: tuple[float, ...] | None = None
+    """Of the same: x and y of white, red, green and blue (cHRM)."""
 
 
 def take_apart(content: bytes) -> Container:
@@ -134,7 +139,7 @@ def _png(content: bytes) -> Container:
     for kind, start, end in islice(_png_chunks(content), _MAX_PARTS):
         if kind in _PNG_PIXELS:
             kept.append(content[start:end])
-        elif kind in (b"iCCP", b"eXIf", b"cICP"):
+        elif kind in _PNG_COLOURS or kind == b"eXIf":
             found[kind] = content[start + 8 : end - 4]
         at = end
         if kind == b"IEND":
@@ -148,7 +153,23 @@ def _png(content: bytes) -> Container:
         found.get(b"eXIf", b""),
         profile=None if profile is None else _inflated(profile.partition(b"\0")[2][1:]),
         primaries_transfer=(colour[0], colour[1]) if len(colour) == 4 else None,
+        gamma=_png_gamma(found),
+        chromaticities=_png_chromaticities(found),
     )
+
+
+def _png_gamma(found: dict[bytes, bytes]) -> float | None:
+    """The other colour chunks come before it. Beyond 0.1 to 10 it is an error (0 is a common one)."""
+    value = int.from_bytes(found.get(b"gAMA", b""))
+    known = found.keys() & {b"cICP", b"iCCP", b"sRGB"} or len(found.get(b"gAMA", b"")) != 4
+    return None if known or not 10_000 <= value <= 1_000_000 else 100_000 / value
+
+
+def _png_chromaticities(found: dict[bytes, bytes]) -> tuple[float, ...] | None:
+    body = found.get(b"cHRM", b"")
+    if found.keys() & {b"cICP", b"iCCP", b"sRGB"} or len(body) != 32:
+        return None
+    return tuple(value / 100_000 for value in struct.unpack(">8L", body))
 
 
 def _png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:

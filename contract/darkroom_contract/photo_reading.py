@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pillow_heif
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageChops, UnidentifiedImageError
 
 from darkroom_contract import photo_exif
 from darkroom_contract import photos as bounds
@@ -171,19 +171,33 @@ def _space(image: Image.Image, mode: str, container: Container, exif: bytes) -> 
     profile = image.info.get("icc_profile") if container.profile is None else container.profile
     if container.kind == "PNG" and coded is not None:
         profile = None  # A PNG that has both means its numbers (third edition, 4.3); the others mean their profile.
-    return colour_space(mode, profile, coded, photo_exif.is_adobe_rgb(exif))
+    is_adobe_rgb = photo_exif.is_adobe_rgb(exif)
+    return colour_space(mode, profile, coded, is_adobe_rgb, container.gamma, container.chromaticities)
 
 
 def _plain(image: Image.Image) -> Image.Image:
     """The picture with 8 bits a channel, as L, LA, RGB, RGBA or CMYK."""
     if image.mode == "I" or image.mode.startswith("I;16"):
         # Pillow clips 16-bit grey to white instead of scaling it.
-        return image.convert("I").point(lambda value: value / 257 + 0.5).convert("L")
+        grey = image.convert("I").point(lambda value: value / 257 + 0.5).convert("L")
+        transparent = image.info.get("transparency")
+        if image.mode == "I;16" and isinstance(transparent, int):
+            grey.putalpha(_opaque(image, transparent))
+        return grey
     if image.has_transparency_data:
         return image if image.mode in ("LA", "RGBA") else image.convert("RGBA")
     if image.mode == "1":
         return image.convert("L")
     return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
+
+
+def _opaque(image: Image.Image, transparent: int) -> Image.Image:
+    """0 where a picture of mode I;16 has the one value that is transparent, 255 elsewhere; of mode L."""
+    content, found = image.tobytes(), []
+    for byte, wanted in enumerate(transparent.to_bytes(2, "little")):
+        half = Image.frombytes("L", image.size, content[byte::2])
+        found.append(half.point([0 if value == wanted else 255 for value in range(256)]))
+    return ImageChops.lighter(*found)
 
 
 def _is_transparent(picture: Image.Image) -> bool:

@@ -1,6 +1,7 @@
 """The one reading of photos: upright, in sRGB, on white, and refused by name when it can't be read."""
 
 import contextlib
+import struct
 
 import pytest
 from PIL import Image, ImageDraw
@@ -91,6 +92,18 @@ def test_16_bit_grey_is_scaled(value: int) -> None:
     content = made.encode(Image.new("I;16", (64, 64), value), "PNG")
 
     assert read_photo(content, "a.png").getpixel((9, 9)) == (round(value / 257),) * 3
+
+
+def test_16_bit_grey_of_the_transparent_value_becomes_white() -> None:
+    picture = Image.new("I;16", (64, 64), 30_000)
+    for place, value in {(1, 0): 30_001, (2, 0): 30_256, (3, 0): 0}.items():
+        picture.putpixel(place, value)
+    content = made.with_chunk(made.encode(picture, "PNG"), b"tRNS", struct.pack(">H", 30_000))
+
+    read = read_photo(content, "a.png")
+
+    assert [read.getpixel((x, 0))[0] for x in range(4)] == [255, 117, 118, 0]
+    assert check_photo(content, "a.png").transparent
 
 
 @pytest.mark.parametrize(
