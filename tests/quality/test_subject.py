@@ -81,7 +81,7 @@ def ask(pipeline: Any, number: int) -> tuple[Image.Image, str]:
 
 
 def test_the_sample_photos_are_those_that_are_drawn(photos: list[Photo]) -> None:
-    assert [photo.picture.tobytes() for photo in photos] == [draw(scene).tobytes() for scene in PHOTOS]
+    assert [photo.read().tobytes() for photo in photos] == [draw(scene).tobytes() for scene in PHOTOS]
     assert not {scene.background for scene in PHOTOS} & set(UNSEEN_BACKGROUNDS)
 
 
