@@ -165,7 +165,7 @@ def measure(uri: str) -> dict[str, float]:
     storage, imports_mib = Storage(Settings.from_environment(os.environ)), _peak_mib()
     with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder:
         begun = time.monotonic()
-        photos = fetch_photos(storage, uri, Path(folder), Remarks())
+        photos = fetch_photos(storage, uri, Path(folder), Remarks(), lambda photos, total: None)
         checked = time.monotonic()
         for photo in photos:
             photo_crops(photo, SIDE_PX, mirror=False)

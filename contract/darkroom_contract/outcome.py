@@ -7,13 +7,14 @@ appear in conditions, documentation and alerts, and are never renamed.
 from enum import StrEnum
 from typing import Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from darkroom_contract.remarks import MAX_REMARKS, Remark, RemarkReason
-from darkroom_contract.schema import Metrics, Schema
+from darkroom_contract.schema import Metrics, PrintableText, Schema
 
 MAX_MESSAGE_BYTES = 4096
-MAX_TEXT_CHARACTERS = 800
+MAX_TEXT_BYTES = 1200
+"""Of the message, as JSON writes it."""
 
 
 class Reason(StrEnum):
@@ -65,6 +66,9 @@ _FINAL = frozenset(
 )
 
 
+_REASONS = frozenset(Reason)
+
+
 class Artifact(Schema):
     """One file that the job made, in object storage."""
 
@@ -95,7 +99,7 @@ class Outcome(Schema):
 
     succeeded: bool
     reason: Reason | None = None
-    message: str = ""
+    message: PrintableText = ""
     prefix: str = Field("", description="Storage prefix of the files, ending in a slash.")
     files: tuple[OutcomeFile, ...] = ()
     metrics: Metrics = Field(default_factory=dict)
@@ -114,9 +118,10 @@ class Outcome(Schema):
     def to_message(self) -> str:
         """The termination message, cut so that Kubernetes keeps the whole of it.
 
-        Remarks that do not fit are replaced by one that counts them: the run's log has them all.
+        Remarks that do not fit are replaced by one that counts them: the run's log has them all. Never raises over a
+        text, whatever is in it. Raises `ValueError` for more files than a job makes.
         """
-        text = self.message if len(self.message) <= MAX_TEXT_CHARACTERS else self.message[:MAX_TEXT_CHARACTERS] + "…"
+        text = _shortened(self.message, MAX_TEXT_BYTES)
         for kept in range(min(len(self.remarks), MAX_REMARKS), -1, -1):
             remarks = _first_remarks(self.remarks, kept)
             short = self.model_copy(update={"message": text, "remarks": remarks})
@@ -132,6 +137,20 @@ class Outcome(Schema):
             return cls.model_validate_json(message)
         except ValidationError:
             return None
+
+    @field_validator("reason", mode="before")
+    @classmethod
+    def _known(cls, reason: object) -> object:
+        """A reason of a newer runner, during an upgrade, is one that this release did not foresee."""
+        return Reason.INTERNAL_ERROR if isinstance(reason, str) and reason not in _REASONS else reason
+
+
+def _shortened(text: str, most_bytes: int) -> str:
+    """A printable text of at most so many bytes as JSON writes it, where quotes and backslashes take two."""
+    encoded, escaped = text.encode(), text.count('"') + text.count("\\")
+    if len(encoded) + escaped <= most_bytes:
+        return text
+    return encoded[: max(most_bytes // 2, most_bytes - escaped)].decode(errors="ignore") + "…"
 
 
 def _first_remarks(remarks: tuple[Remark, ...], kept: int) -> tuple[Remark, ...]:

@@ -5,11 +5,14 @@ nothing: a PNG over a long text or a short pHYs, a JPEG over an empty profile, a
 those parts never reach it. Nothing here decodes or raises: a broken structure is passed on for the decoder to judge.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+
+from darkroom_contract import photos as bounds
 
 MAX_PROFILE_BYTES = 16 * 1024**2
 """Of an ICC profile that PNG compresses; those of printing presses have up to 4 MB."""
@@ -17,8 +20,13 @@ MAX_PROFILE_BYTES = 16 * 1024**2
 _MAX_PARTS = 100_000
 """Of one file; what lies behind them is passed on as it is. A photo has hundreds, at most some thousands."""
 
+_JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
+"""What a decoder acts on behind the first scan. In coded data 0xFF is followed by 0 or a restart marker alone."""
+_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+_PNG_COLOURS = frozenset({b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"})
 _BRANDS = frozenset(
     {b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 )
@@ -33,10 +41,16 @@ class Container:
     content: bytes
     """What a decoder needs; a file of the same format."""
     exif: bytes = b""
+    scans: int = 0
+    """Of a JPEG: how often its decoder goes through the whole picture. Counted up to `MAX_SCANS` and one more."""
     profile: bytes | None = None
     """ICC. Of JPEG and PNG only: the other formats' decoders hand it out unharmed."""
     primaries_transfer: tuple[int, int] | None = None
     """Colour primaries and transfer characteristics by ITU-T H.273, of PNG (cICP), AVIF and HEIC (nclx)."""
+    gamma: float | None = None
+    """Of a PNG without any of those: the exponent by which its numbers become light (1 / gAMA)."""
+    chromaticities: tuple[float, ...] | None = None
+    """Of the same: x and y of white, red, green and blue (cHRM)."""
 
 
 def take_apart(content: bytes) -> Container:
@@ -71,7 +85,26 @@ def _jpeg(content: bytes) -> Container:
             kept.append(content[start:end])
         at = end
     profile = b"".join(chunks[number] for number in sorted(chunks)) or None
-    return Container("JPEG", b"".join([*kept, content[at:]]), exif, profile)
+    return Container("JPEG", b"".join([*kept, content[at:]]), exif, _scans(content, at), profile)
+
+
+def _scans(content: bytes, at: int) -> int:
+    """Scans from the first one on, to the end of the picture; what lies behind it (a film, say) is never decoded.
+
+    Goes from marker to marker as libjpeg does. Stops once there are too many scans; a file of more segments than
+    any encoder writes has too many, too.
+    """
+    scans, end = 0, at
+    for _ in range(_MAX_PARTS):
+        found = _JPEG_MARKER.search(content, end)
+        marker = content[found.start() + 1] if found else _EOI
+        if found is None or marker in (_SOI, _EOI):
+            return scans
+        scans += marker == _SOS
+        if scans > bounds.MAX_SCANS:
+            return scans
+        end = found.end() + max(2, int.from_bytes(content[found.end() : found.end() + 2]))
+    return bounds.MAX_SCANS + 1
 
 
 def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
@@ -106,7 +139,7 @@ def _png(content: bytes) -> Container:
     for kind, start, end in islice(_png_chunks(content), _MAX_PARTS):
         if kind in _PNG_PIXELS:
             kept.append(content[start:end])
-        elif kind in (b"iCCP", b"eXIf", b"cICP"):
+        elif kind in _PNG_COLOURS or kind == b"eXIf":
             found[kind] = content[start + 8 : end - 4]
         at = end
         if kind == b"IEND":
@@ -118,9 +151,25 @@ def _png(content: bytes) -> Container:
         "PNG",
         b"".join(kept),
         found.get(b"eXIf", b""),
-        None if profile is None else _inflated(profile.partition(b"\0")[2][1:]),
-        (colour[0], colour[1]) if len(colour) == 4 else None,
+        profile=None if profile is None else _inflated(profile.partition(b"\0")[2][1:]),
+        primaries_transfer=(colour[0], colour[1]) if len(colour) == 4 else None,
+        gamma=_png_gamma(found),
+        chromaticities=_png_chromaticities(found),
     )
+
+
+def _png_gamma(found: dict[bytes, bytes]) -> float | None:
+    """The other colour chunks come before it. Beyond 0.1 to 10 it is an error (0 is a common one)."""
+    value = int.from_bytes(found.get(b"gAMA", b""))
+    known = found.keys() & {b"cICP", b"iCCP", b"sRGB"} or len(found.get(b"gAMA", b"")) != 4
+    return None if known or not 10_000 <= value <= 1_000_000 else 100_000 / value
+
+
+def _png_chromaticities(found: dict[bytes, bytes]) -> tuple[float, ...] | None:
+    body = found.get(b"cHRM", b"")
+    if found.keys() & {b"cICP", b"iCCP", b"sRGB"} or len(body) != 32:
+        return None
+    return tuple(value / 100_000 for value in struct.unpack(">8L", body))
 
 
 def _png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:

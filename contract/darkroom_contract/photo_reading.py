@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pillow_heif
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageChops, UnidentifiedImageError
 
 from darkroom_contract import photo_exif
 from darkroom_contract import photos as bounds
@@ -26,7 +26,6 @@ Image.MAX_IMAGE_PIXELS = None
 # The pictures that a HEIC carries beside its photo are never shown; a thumbnail must not be taken for it.
 pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 
-_EXTENSIONS = {**bounds.FORMATS, "MPO": "jpg"}
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -44,8 +43,9 @@ class PhotoError(Exception):
     """A file that can't be trained on. The message names it, says what is wrong and what to do."""
 
     def __init__(self, name: str, problem: str, advice: str, given: str | None = None) -> None:
-        super().__init__(f"{name} {problem}. {advice}")
-        self.name = name
+        shown = bounds.short_name(name)
+        super().__init__(f"{shown} {problem}. {advice}")
+        self.name = shown
         self.given = given
         """The value that is out of bounds, where it is one."""
 
@@ -100,9 +100,10 @@ class _Decoded:
 
 def _decode(content: bytes, name: str, least_px: int | None) -> _Decoded:
     container = take_apart(content)
+    _check_scans(name, container.scans)
     with _undecodable_named(name, container.kind):
         image = Image.open(io.BytesIO(container.content), formats=tuple(bounds.FORMATS))
-        size, extension = image.size, _EXTENSIONS[str(image.format)]
+        size, extension = image.size, bounds.FORMATS[str(image.format)]
         _check_dimensions(name, *size)
         if least_px is not None and extension == "jpg":
             image.draft(image.mode, _reduced(size, least_px))
@@ -146,6 +147,12 @@ def _undecodable_named(name: str, kind: str) -> Iterator[None]:
         raise PhotoError(name, problem, "Replace it with a whole copy, or take it out.") from error
 
 
+def _check_scans(name: str, scans: int) -> None:
+    if scans > bounds.MAX_SCANS:
+        problem = f"has more than {bounds.MAX_SCANS} scans (passes of a progressive JPEG)"
+        raise PhotoError(name, problem, "Save it again with a program for pictures.")
+
+
 def _check_dimensions(name: str, width: int, height: int) -> None:
     given = f"{width} × {height} pixels"
     if max(width, height) > bounds.MAX_SIDE_PX:
@@ -164,19 +171,33 @@ def _space(image: Image.Image, mode: str, container: Container, exif: bytes) -> 
     profile = image.info.get("icc_profile") if container.profile is None else container.profile
     if container.kind == "PNG" and coded is not None:
         profile = None  # A PNG that has both means its numbers (third edition, 4.3); the others mean their profile.
-    return colour_space(mode, profile, coded, photo_exif.is_adobe_rgb(exif))
+    is_adobe_rgb = photo_exif.is_adobe_rgb(exif)
+    return colour_space(mode, profile, coded, is_adobe_rgb, container.gamma, container.chromaticities)
 
 
 def _plain(image: Image.Image) -> Image.Image:
     """The picture with 8 bits a channel, as L, LA, RGB, RGBA or CMYK."""
     if image.mode == "I" or image.mode.startswith("I;16"):
         # Pillow clips 16-bit grey to white instead of scaling it.
-        return image.convert("I").point(lambda value: value / 257 + 0.5).convert("L")
+        grey = image.convert("I").point(lambda value: value / 257 + 0.5).convert("L")
+        transparent = image.info.get("transparency")
+        if image.mode == "I;16" and isinstance(transparent, int):
+            grey.putalpha(_opaque(image, transparent))
+        return grey
     if image.has_transparency_data:
         return image if image.mode in ("LA", "RGBA") else image.convert("RGBA")
     if image.mode == "1":
         return image.convert("L")
     return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
+
+
+def _opaque(image: Image.Image, transparent: int) -> Image.Image:
+    """0 where a picture of mode I;16 has the one value that is transparent, 255 elsewhere; of mode L."""
+    content, found = image.tobytes(), []
+    for byte, wanted in enumerate(transparent.to_bytes(2, "little")):
+        half = Image.frombytes("L", image.size, content[byte::2])
+        found.append(half.point([0 if value == wanted else 255 for value in range(256)]))
+    return ImageChops.lighter(*found)
 
 
 def _is_transparent(picture: Image.Image) -> bool:

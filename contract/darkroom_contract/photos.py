@@ -11,7 +11,11 @@ MAX_DATASET_BYTES = 500 * 1024**2
 MIN_SIDE_PX = 64
 MAX_SIDE_PX = 16_000
 MAX_PIXELS = 100_000_000
-"""A decoded picture of this many pixels takes 400 MB; more is refused before it is decoded."""
+"""More is refused before it is decoded. Measured at the bound, to check a photo and to read it: a 16-bit grey PNG takes
+979 MiB at most, a WebP with transparent parts 1,552 and 2,315 MiB. The gateway, which may have 2 GiB, only checks."""
+
+MAX_SCANS = 100
+"""Of one JPEG. Its decoder goes through the whole picture for each; encoders write 1, or about 10 when progressive."""
 
 FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "AVIF": "avif", "HEIF": "heic"}
 """Pillow's name of each accepted format, and the extension under which it is stored."""
@@ -24,6 +28,14 @@ _SUFFIXES = frozenset(
 )
 _INVISIBLE = frozenset({"", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 """What Windows and macOS write into folders; the empty name is the marker that S3 browsers make for a folder."""
+
+MAX_NAME_CHARACTERS = 80
+
+
+def short_name(name: str) -> str:
+    """What messages call a photo: the last part of its name, printable, and not too long. It may be anyone's text."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(each if each.isprintable() else "?" for each in last)[:MAX_NAME_CHARACTERS]
 
 
 def is_invisible(name: str) -> bool:

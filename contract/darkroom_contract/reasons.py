@@ -164,7 +164,8 @@ FAILURES: Mapping[Reason, Advice] = {
         "Create a new job with a lower training.learningRate, or with training.warmupSteps.",
     ),
     Reason.NON_FINITE_OUTPUT: Advice(
-        "A picture or clip came out as NaN or infinite values, also when it was drawn again in float32.",
+        "No picture is good: they came out as NaN or infinite values, and drawing them again in float32 did not help, "
+        "or did not fit into memory.",
         "Create a new job with another sampler, more steps or a lower guidance scale; with a LoRA, a lower loraScale.",
     ),
     Reason.OUT_OF_MEMORY: Advice(

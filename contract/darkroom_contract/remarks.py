@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from darkroom_contract.schema import Schema
+from darkroom_contract.schema import PrintableText, Schema
 
 MAX_REMARKS = 16
 MAX_REMARK_CHARACTERS = 400
@@ -26,6 +26,10 @@ class RemarkReason(StrEnum):
     CACHE_INEFFECTIVE = "CacheIneffective"
     BASE_MODEL_DIFFERS = "BaseModelDiffers"
     DRAWN_AGAIN = "DrawnAgain"
+    PICTURE_LEFT_OUT = "PictureLeftOut"
+    CLIP_LEFT_OUT = "ClipLeftOut"
+    VALIDATION_FAILED = "ValidationFailed"
+    FILE_LEFT_OUT = "FileLeftOut"
     PICTURE_CROPPED = "PictureCropped"
     PICTURE_PADDED = "PicturePadded"
     SETTING_IGNORED = "SettingIgnored"
@@ -40,7 +44,7 @@ class Remark(Schema):
         pattern="^[A-Z][A-Za-z0-9]*$",
         description="What kind of input was changed, in one CamelCase word for programs, such as PromptTruncated.",
     )
-    message: str = Field(
+    message: PrintableText = Field(
         max_length=MAX_REMARK_CHARACTERS,
         description="What was cut, left out, converted or replaced, and what to do where it matters.",
     )

@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_camel
 
 
@@ -24,6 +24,15 @@ class Schema(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """The document as Kubernetes and JSON want it: camelCase, plain types, nothing that is None."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def printable(text: str) -> str:
+    """A text without control characters and lone surrogates, which no UTF-8 holds. Every white space is a blank."""
+    return "".join(each if each.isprintable() else " " if each.isspace() else "?" for each in text)
+
+
+PrintableText = Annotated[str, BeforeValidator(lambda text: printable(text) if isinstance(text, str) else text)]
+"""What a person reads, perhaps with words from a file or a library in it."""
 
 
 def _finite(metrics: dict[str, float]) -> dict[str, float]:

@@ -107,8 +107,9 @@ def validation_file(job_name: str) -> str:
 
 def kohya_file(model_id: str) -> str:
     """The LoRA in Kohya form, under the name by which other tools list it. `model_id` must have passed
-    `names.MODEL_ID_PATTERN`. Names that a run uses for other files get a suffix."""
-    taken = model_id == LORA_FILE.removesuffix(".safetensors") or re.fullmatch(r"checkpoint-\d+", model_id)
+    `names.MODEL_ID_PATTERN`. Names that a run uses for other files get a suffix, in any case: people download them to
+    disks that don't tell cases apart."""
+    taken = re.fullmatch(r"pytorch_lora_weights|checkpoint(-\d+)?", model_id, re.IGNORECASE)
     return f"{model_id}-kohya.safetensors" if taken else f"{model_id}.safetensors"
 
 

@@ -7,6 +7,7 @@ called in the bucket never becomes the name of a local file.
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,6 @@ from darkroom_runner.storage import NoSuchBucketError, Storage, StoredObject
 log = logging.getLogger(__name__)
 
 _MIB = 1024**2
-_MAX_NAME_CHARACTERS = 60
 _NAMED = 3
 """Files that a remark names; the rest is counted."""
 
@@ -37,6 +37,7 @@ class Photo:
     """One checked photo."""
 
     name: str
+    """As messages call it."""
     path: Path
     facts: PhotoFacts
 
@@ -45,17 +46,23 @@ class Photo:
         return read_photo(self.path, self.name, least_px)
 
 
-def fetch_photos(storage: Storage, uri: str, folder: Path, remarks: Remarks) -> list[Photo]:
+def fetch_photos(
+    storage: Storage, uri: str, folder: Path, remarks: Remarks, on_photo: Callable[[int, int], None]
+) -> list[Photo]:
     """Download and check every photo under `uri`; what is left out or converted goes into `remarks`.
 
-    Raises `DatasetNotFoundError` when there are none and `DatasetInvalidError` when one can't be used.
+    `on_photo` gets the number of photos checked, and of all: before the first, and after each. Raises
+    `DatasetNotFoundError` when there are none and `DatasetInvalidError` when one can't be used.
     """
     bucket, prefix = parse_uri(uri)
-    photos = []
-    for number, stored in enumerate(_list_photos(storage, bucket, prefix, uri, remarks)):
+    photos: list[Photo] = []
+    listed = _list_photos(storage, bucket, prefix, uri, remarks)
+    on_photo(0, len(listed))
+    for number, stored in enumerate(listed):
         path = folder / f"photo-{number:03d}"
         storage.download(bucket, stored.key, path)
-        photos.append(check_photo(path, stored.name))
+        photos.append(check_photo(path, bounds.short_name(stored.name)))
+        on_photo(len(photos), len(listed))
     log.info("checked %d photos of %s", len(photos), uri)
     _remark_conversions(photos, remarks)
     return photos
@@ -84,7 +91,7 @@ def remark_upscaled(photos: list[Photo], side_px: int, remarks: Remarks) -> None
     """Say which photos are so small that training at `side_px` blurs them."""
     small = [photo for photo in photos if min(photo.facts.size_px) * _UPSCALED_BEYOND < side_px]
     if small:
-        sizes = [f"{_short(each.name)} ({each.facts.size_px[0]}×{each.facts.size_px[1]})" for each in small[:_NAMED]]
+        sizes = [f"{each.name} ({each.facts.size_px[0]}×{each.facts.size_px[1]})" for each in small[:_NAMED]]
         remarks.add(
             RemarkReason.PHOTOS_UPSCALED,
             f"{_of(small, photos)} scaled up more than twice to the training size of {side_px} pixels, such as "
@@ -101,7 +108,7 @@ def _list_photos(storage: Storage, bucket: str, prefix: str, uri: str, remarks: 
     photos = [each for each in visible if bounds.is_photo_name(each.name)]
     others = [each for each in visible if not bounds.is_photo_name(each.name)]
     if others:
-        names = ", ".join(_short(each.name) for each in others[:_NAMED])
+        names = ", ".join(bounds.short_name(each.name) for each in others[:_NAMED])
         remarks.add(
             RemarkReason.PHOTOS_LEFT_OUT,
             f"{len(others)} of {len(visible)} files were left out, such as {names}: only {bounds.FORMAT_NAMES} files "
@@ -123,8 +130,8 @@ def _check_listing(photos: list[StoredObject], uri: str, others: int) -> None:
     for photo in photos:
         if photo.size_bytes > bounds.MAX_PHOTO_BYTES:
             raise DatasetInvalidError(
-                f"{photo.name} has {photo.size_bytes / _MIB:.0f} MiB, more than {bounds.MAX_PHOTO_BYTES // _MIB}. "
-                "Make it smaller."
+                f"{bounds.short_name(photo.name)} has {photo.size_bytes / _MIB:.0f} MiB, more than "
+                f"{bounds.MAX_PHOTO_BYTES // _MIB}. Make it smaller."
             )
     total = sum(photo.size_bytes for photo in photos)
     if total > bounds.MAX_DATASET_BYTES:
@@ -142,18 +149,13 @@ def _remark_conversions(photos: list[Photo], remarks: Remarks) -> None:
         listed = ", ".join(f"{count} from {name}" for name, count in spaces.most_common(_NAMED))
         told.append(f"{spaces.total()} of {len(photos)} photos were converted to sRGB: {listed}.")
     if unreadable := [photo for photo in photos if photo.facts.profile_unreadable]:
-        named = _short(unreadable[0].name)
+        named = unreadable[0].name
         told.append(f"{len(unreadable)} have a colour profile that can't be read, such as {named}: taken as sRGB.")
     if transparent := [photo for photo in photos if photo.facts.transparent]:
-        told.append(f"Transparent parts became white in {len(transparent)}, such as {_short(transparent[0].name)}.")
+        told.append(f"Transparent parts became white in {len(transparent)}, such as {transparent[0].name}.")
     if told:
         remarks.add(RemarkReason.PHOTOS_CONVERTED, " ".join(told))
 
 
 def _of(some: list[Photo], photos: list[Photo]) -> str:
     return f"{len(some)} of {len(photos)} photos {'is' if len(some) == 1 else 'are'}"
-
-
-def _short(name: str) -> str:
-    """A file's name, fit for a remark."""
-    return "".join(each if each.isprintable() else "?" for each in name)[:_MAX_NAME_CHARACTERS]

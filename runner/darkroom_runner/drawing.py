@@ -19,7 +19,8 @@ from darkroom_contract.specs import GenerateJobSpec
 from darkroom_contract.storage import clip_file, picture_file
 from darkroom_runner import lora
 from darkroom_runner.base_models import BaseModel, load_pipeline
-from darkroom_runner.device import Device, find_device, release
+from darkroom_runner.device import Device, find_device, free_memory, release
+from darkroom_runner.errors import NonFiniteOutputError
 from darkroom_runner.finite import draw_finite, has_finite_weights
 from darkroom_runner.jobs import Workbench
 from darkroom_runner.metadata import clip_facts, picture_facts, png_info
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from darkroom_runner.generate_job import GenerateInputs, Lora
 
 log = logging.getLogger(__name__)
+
+_REDRAWN_CHUNK = 2
+"""Frames decoded at once in float32, which takes twice the memory."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +61,35 @@ class DrawingSession:
     lora_sha256: str | None
 
     def draw(self) -> tuple[list[Picture], dict[str, float]]:
-        """Draw and save all pictures; with the metrics of the outcome."""
+        """Draw and save all pictures; with the metrics of the outcome.
+
+        Adds `PictureLeftOut` for those that are not finite. Raises `NonFiniteOutputError` when there is no other.
+        """
         images = self.spec.images
         self.bench.progress.enter(Stage.DENOISING, images.count * images.steps)
-        begun = time.monotonic()
-        pictures = [self._draw(number) for number in range(images.count)]
+        begun, pictures, failures = time.monotonic(), list[Picture](), dict[int, str]()
+        for number in range(images.count):
+            try:
+                pictures.append(self._draw(number))
+            except NonFiniteOutputError as error:
+                failures[images.seed + number] = str(error)
+                log.warning("%s", error)
+                free_memory()
+        self._remark_left_out(failures, pictures)
         seconds = time.monotonic() - begun
         log.info("drew %d pictures in %.1f s", len(pictures), seconds)
         return pictures, {"pictures": len(pictures), "secondsPerStep": seconds / (images.count * images.steps)}
+
+    def _remark_left_out(self, failures: dict[int, str], pictures: list[Picture]) -> None:
+        if failures and not pictures:
+            raise NonFiniteOutputError(next(iter(failures.values())))
+        if failures:
+            seeds = ", ".join(map(str, failures))
+            self.bench.remarks.add(
+                RemarkReason.PICTURE_LEFT_OUT,
+                f"{len(failures)} of {self.spec.images.count} pictures left out (seed {seeds}): "
+                f"{next(iter(failures.values()))}",
+            )
 
     def _draw(self, number: int) -> Picture:
         """Picture `number` of the job, counted from 0."""
@@ -86,7 +111,10 @@ class DrawingSession:
         return Picture(path, image, facts)
 
     def animate(self, picture: Picture, video_model: BaseModel) -> tuple[Path, dict[str, float]]:
-        """Free SDXL, load SVD, and make the clip of a picture; with its metrics. No picture can be drawn after it."""
+        """Free SDXL, load SVD, and make the clip of a picture; with its metrics. No picture can be drawn after it.
+
+        Raises `NonFiniteOutputError`.
+        """
         self.bench.progress.enter(Stage.ANIMATING, self.spec.video.steps)
         release(self.pipeline)
         remarks = self.bench.remarks
@@ -96,9 +124,11 @@ class DrawingSession:
         if fitting is not None:
             remarks.add(*fitting)
         begun = time.monotonic()
-        frames = draw_finite(
-            pipeline, lambda: animate(pipeline, picture.image, self.spec, self._animated), "The clip", remarks
-        )
+
+        def draw(max_chunk: int | None = None) -> list[Image.Image]:
+            return animate(pipeline, picture.image, self.spec, self._animated, max_chunk)
+
+        frames = draw_finite(pipeline, draw, "The clip", remarks, redraw=lambda: draw(_REDRAWN_CHUNK))
         log.info("drew %d frames in %.1f s", len(frames), time.monotonic() - begun)
         path = self.bench.scratch / clip_file(self.bench.document.name)
         facts = clip_facts(self.spec, video_model.name, picture.facts)
@@ -121,7 +151,7 @@ def open_session(
     trained = inputs.lora
     pipeline = _load(inputs.base_model, device, trained, spec, bench.remarks)
     remark_on_cut_prompts(pipeline, spec, bench.remarks)
-    sampler = with_sampler(pipeline.scheduler, spec.images.scheduler, bench.remarks)
+    sampler = with_sampler(pipeline.scheduler, spec.images.scheduler, spec.images.steps, bench.remarks)
     pipeline.scheduler = from_noise(sampler, spec.images.steps, "images.steps", bench.remarks)
     return DrawingSession(bench, spec, device, pipeline, trained.record.sha256 if trained else None)
 

@@ -8,7 +8,7 @@
     ├── ModelIncompatibleError   ModelIncompatible   LoRA or base model are of another make
     ├── BaseModelNotFoundError   BaseModelNotFound   no such base model, here or on the hub
     ├── PromptTooLongError       PromptTooLong       a training's prompt is cut by the text encoders
-    ├── NonFiniteOutputError     NonFiniteOutput     a picture or clip is NaN or infinite, in float32 too
+    ├── NonFiniteOutputError     NonFiniteOutput     what was drawn is NaN or infinite, in float32 too
     ├── TrainingDivergedError    TrainingDiverged    the loss is no number any more
     ├── OutOfMemoryError         OutOfMemory
     ├── DiskFullError            DiskFull

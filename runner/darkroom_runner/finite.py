@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 
 from darkroom_contract.remarks import RemarkReason
-from darkroom_runner.errors import NonFiniteOutputError
+from darkroom_runner.errors import NonFiniteOutputError, is_out_of_memory
 from darkroom_runner.remarks import Remarks
 
 Drawn = TypeVar("Drawn")
@@ -30,14 +30,16 @@ def draw_finite(
     what: str,
     remarks: Remarks,
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    redraw: Callable[[], Drawn] | None = None,
 ) -> Drawn:
     """What `draw` draws with the pipeline; when that is not finite, once more with every model in float32.
 
     `what` begins a sentence, such as "Picture 1". `draw` must begin with a fresh generator, so that the second attempt
-    has the same seed; `autocast` holds for the first attempt only. Afterwards every weight has its dtype back, exactly
-    (float32 holds all values of half precision): so a picture does not depend on those before it. Also an exception
-    inside the decoder, after which diffusers leaves an upcast VAE in float32, leaves the pipeline as it was.
-    Raises `NonFiniteOutputError` when float32 does not help. Adds `DrawnAgain` when it did.
+    has the same seed; `autocast` holds for the first attempt only. `redraw`, where given, is the second attempt: it may
+    take less memory. Afterwards every weight has its dtype back, exactly (float32 holds all values of half precision):
+    so a picture does not depend on those before it. Also an exception inside the decoder, after which diffusers leaves
+    an upcast VAE in float32, leaves the pipeline as it was.
+    Raises `NonFiniteOutputError` when float32 does not help or does not fit. Adds `DrawnAgain` when it helped.
     """
     with _precisions_kept(pipeline) as precisions:
         try:
@@ -45,19 +47,28 @@ def draw_finite(
                 return draw()
         except _NonFiniteError as error:
             if all(dtype == torch.float32 for dtype in precisions.values()):
-                raise _failure(what) from error
-        for model in _models(pipeline):
-            model.to(torch.float32)
-        try:
-            with watched(pipeline):
-                drawn = draw()
-        except _NonFiniteError as error:
-            raise _failure(what) from error
+                raise _failure(what, _NEVER_FINITE) from error
+        drawn = _in_float32(pipeline, redraw or draw, what)
     remarks.add(
         RemarkReason.DRAWN_AGAIN,
         f"{what} came out as NaN or infinite values in half precision. Drawn again in float32, same seed.",
     )
     return drawn
+
+
+def _in_float32(pipeline: Any, draw: Callable[[], Drawn], what: str) -> Drawn:
+    """The second attempt, which takes up to twice the memory of the first. It leaves the pipeline in float32."""
+    try:
+        for model in _models(pipeline):
+            model.to(torch.float32)
+        with watched(pipeline):
+            return draw()
+    except _NonFiniteError as error:
+        raise _failure(what, _NEVER_FINITE) from error
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise _failure(what, _TOO_LARGE) from error
+        raise
 
 
 def check_latents(latents: torch.Tensor) -> torch.Tensor:
@@ -107,7 +118,10 @@ def _precisions_kept(pipeline: Any) -> Iterator[Precisions]:
     try:
         yield before
     finally:
-        for (module, name), dtype in before.items():
+        # The smallest first: after memory ran out, each makes room for the next.
+        for (module, name), dtype in sorted(
+            before.items(), key=lambda each: _own_tensors(each[0][0])[each[0][1]].numel()
+        ):
             tensor = _own_tensors(module)[name]
             if tensor.dtype != dtype:
                 tensor.data = tensor.data.to(dtype)
@@ -118,8 +132,12 @@ def _own_tensors(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in own.items() if tensor.is_floating_point()}
 
 
-def _failure(what: str) -> NonFiniteOutputError:
+_NEVER_FINITE = "in float32, too"
+_TOO_LARGE = "in half precision, and memory ran out when it was drawn again in float32"
+
+
+def _failure(what: str, when: str) -> NonFiniteOutputError:
     return NonFiniteOutputError(
-        f"{what} came out as NaN or infinite values in float32, too. Choose another sampler, more steps or a lower "
+        f"{what} came out as NaN or infinite values {when}. Choose another sampler, more steps or a lower "
         "guidance scale; with a LoRA lower loraScale, or train it again with a lower learning rate."
     )

@@ -13,7 +13,7 @@ from darkroom_contract.specs import GenerateJobSpec
 from darkroom_contract.storage import ModelRecord
 from darkroom_runner import model_store
 from darkroom_runner.base_models import SDXL, SVD, BaseModel, locate
-from darkroom_runner.errors import InvalidRunError
+from darkroom_runner.errors import InvalidRunError, NonFiniteOutputError
 from darkroom_runner.ignored_settings import remark_on_generation
 from darkroom_runner.jobs import Product, Workbench
 
@@ -70,8 +70,12 @@ class GenerateJob:
         pictures, metrics = models.draw()
         files = [picture.path for picture in pictures]
         if inputs.video_model is not None:
-            clip, clip_metrics = models.animate(pictures[0], inputs.video_model)
-            files, metrics = [*files, clip], {**metrics, **clip_metrics}
+            try:
+                clip, clip_metrics = models.animate(pictures[0], inputs.video_model)
+            except NonFiniteOutputError as error:
+                self._bench.remarks.add(RemarkReason.CLIP_LEFT_OUT, f"The job has no clip. {error}")
+            else:
+                files, metrics = [*files, clip], {**metrics, **clip_metrics}
         return Product(files, metrics)
 
     def publish(self, files: tuple[OutcomeFile, ...]) -> None:

@@ -1,6 +1,7 @@
-"""Settings of a job that do nothing, alone or beside others: each becomes a remark. Called by both jobs. Pure.
+"""Settings of a job that do nothing, or cost more than they bring: each becomes a remark. Called by both jobs.
 
-Only what differs from its default is remarked upon: the rest nobody asked for.
+What does nothing is remarked upon only where it differs from its default: the rest nobody asked for. DeepCache is on by
+default, and is remarked upon wherever a job has too few steps for it. Reads specs and adds remarks; loads no model.
 """
 
 from darkroom_contract.plan import class_image_count
@@ -55,7 +56,8 @@ def _remark_on_cache(spec: GenerateJobSpec, remarks: Remarks) -> None:
     if spec.allow_motion:
         counts["video.steps"] = spec.video.steps
     for field, steps in counts.items():
-        if steps < MIN_CACHED_STEPS:
+        # Of one step, the first runs the whole U-Net: DeepCache changes nothing.
+        if 1 < steps < MIN_CACHED_STEPS:
             remarks.add(
                 RemarkReason.CACHE_INEFFECTIVE,
                 f"With {field} {steps}, DeepCache at interval {interval} saves little time and costs much quality. Set "

@@ -17,20 +17,30 @@ from darkroom_runner.lora_file import write_safetensors
 
 _PREFIXES = {"unet": "lora_unet", "text_encoder": "lora_te1", "text_encoder_2": "lora_te2"}
 _MATRICES = {"lora_A": "lora_down", "lora_B": "lora_up"}
+_PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v"}
+"""What the U-Net predicts, as diffusers and as the model specification call it."""
 _RESNET_LAYERS = {"conv1": "in_layers.2", "conv2": "out_layers.3", "conv_shortcut": "skip_connection"}
 """SGM counts norms and activations, too."""
 
 
-def save(adapters: lora.Adapters, path: Path, facts: dict[str, str], spec: TrainJobSpec) -> None:
-    """Write the adapters to one file in half precision, with `facts` beside the metadata that other tools show."""
+def save(
+    adapters: lora.Adapters, path: Path, facts: dict[str, str], spec: TrainJobSpec, prediction: str | None = None
+) -> None:
+    """Write the adapters to one file in half precision, with `facts` beside the metadata that other tools show.
+
+    `prediction` is the base model's `prediction_type`. Raises `ModelIncompatibleError` for a U-Net with modules that
+    SGM has no name for.
+    """
     tensors = kohya_state(adapters.folded_state(), adapters.models["unet"], adapters.rank)
     half = {name: tensor.half() for name, tensor in tensors.items()}
     # Beyond half precision's range, the file stays in float32.
     fits = all(torch.isfinite(tensor).all() for tensor in half.values())
-    write_safetensors(half if fits else tensors, path, {"format": "pt", **_metadata(adapters, spec), **facts})
+    write_safetensors(
+        half if fits else tensors, path, {"format": "pt", **_metadata(adapters, spec, prediction), **facts}
+    )
 
 
-def _metadata(adapters: lora.Adapters, spec: TrainJobSpec) -> dict[str, str]:
+def _metadata(adapters: lora.Adapters, spec: TrainJobSpec, prediction: str | None) -> dict[str, str]:
     """`ss_*` as kohya's scripts read them, `modelspec.*` as Stability AI's model specification names them."""
     return {
         "ss_base_model_version": "sdxl_base_v1-0",
@@ -41,16 +51,8 @@ def _metadata(adapters: lora.Adapters, spec: TrainJobSpec) -> dict[str, str]:
         "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
         "modelspec.title": spec.model_id,
         "modelspec.trigger_phrase": spec.prompt,
+        **({"modelspec.prediction_type": _PREDICTIONS[prediction]} if prediction in _PREDICTIONS else {}),
     }
-
-
-def check_names(adapters: lora.Adapters) -> None:
-    """Raises `ModelIncompatibleError`, before any training, for a U-Net with modules that SGM has no name for."""
-    blocks = sgm_blocks(adapters.models["unet"])
-    for name in adapters.parameters:
-        component, path = name.rsplit(".lora_", 1)[0].split(".", 1)
-        if component == "unet":
-            _sgm_name(path, blocks)
 
 
 def kohya_state(state: dict[str, torch.Tensor], unet: Any, rank: int) -> dict[str, torch.Tensor]:

@@ -64,18 +64,29 @@ _ALGORITHM = frozenset(
 )
 """Settings of the algorithm that the job replaces on purpose."""
 
+_CLIPPING = frozenset({"clip_sample", "thresholding", *_DEPENDENT})
+"""Left to the sampler's own default, as `from_config` does, where the model's file says nothing of it."""
+
+STEP_FAULTS = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, ImportError)
+"""What diffusers' schedulers raise where their settings don't go together, or a package is missing."""
+
+_ALWAYS_POSSIBLE_STEPS = 2
+
 _OTHER_FORMULATION = "noise levels of its own (EDM or flow matching) in place of DDPM's betas"
 
 
-def with_sampler(current: Any, name: Scheduler | None, remarks: Remarks) -> Any:
+def with_sampler(current: Any, name: Scheduler | None, steps: int, remarks: Remarks) -> Any:
     """A scheduler of the named kind on the present one's schedule; the present one when no name is given.
 
-    Adds `SamplerSettingDropped` for what the sampler does not know. Raises `InvalidRunError` when the pictures would be
-    wrong, and `ModelIncompatibleError` when the base model's own scheduler can't draw.
+    It can take `steps` steps, or `timesteps.from_noise` says why not. Adds `SamplerSettingDropped` for what the sampler
+    does not know. Raises `InvalidRunError` when the pictures would be wrong, and `ModelIncompatibleError` when the base
+    model's own scheduler can't draw.
     """
     if name is None:
-        if (fault := _step_fault(current)) is not None:
-            raise ModelIncompatibleError(f"The base model's own sampler, {_name(current)}, can't draw: {fault}")
+        if (fault := _step_fault(current, steps)) is not None:
+            raise ModelIncompatibleError(
+                f"The base model's own sampler, {_name(current)}, can't draw in {steps} steps: {fault}"
+            )
         return current
     kind = _CLASSES[name]
     if not has_betas(current):
@@ -83,7 +94,7 @@ def with_sampler(current: Any, name: Scheduler | None, remarks: Remarks) -> Any:
     dropped = _dropped(current, kind)
     for setting in dropped.keys() & _ESSENTIAL.keys():
         raise _refusal(name, current, f"it does not know {setting} ({dropped[setting]}): {_ESSENTIAL[setting]}")
-    sampler = _built(kind, current, name)
+    sampler = _built(kind, current, name, steps)
     for setting, value in dropped.items():
         remarks.add(
             RemarkReason.SAMPLER_SETTING_DROPPED,
@@ -104,25 +115,38 @@ def training_schedule(current: Any) -> Any:
             f"The base model can't be trained: its scheduler, {_name(current)}, has {_OTHER_FORMULATION}. "
             "Train on an SDXL base model with a DDPM schedule, such as stabilityai/stable-diffusion-xl-base-1.0."
         )
-    return diffusers.DDPMScheduler.from_config(_effective(current))
+    return diffusers.DDPMScheduler.from_config(_effective(current, diffusers.DDPMScheduler))
 
 
-def _built(kind: Any, current: Any, name: Scheduler) -> Any:
+def _built(kind: Any, current: Any, name: Scheduler, steps: int) -> Any:
+    """With the algorithm's settings of the model's file if it draws with them, else with its own."""
     # DDIM clips its guess of the clean latents to ±1 unless told not to; SDXL's latents go beyond.
     extra = {"clip_sample": False} if name is Scheduler.DDIM and "clip_sample" not in current.config else {}
-    try:
-        sampler = kind.from_config({**_effective(current), **extra})
-    except (NotImplementedError, ValueError) as error:
-        raise _refusal(name, current, first_line(error)) from error
-    if (fault := _step_fault(sampler)) is not None:
-        raise _refusal(name, current, fault)
-    return sampler
+    settings = {**_effective(current, kind), **extra}
+    own = {setting: value for setting, value in settings.items() if setting not in _ALGORITHM}
+    fault: str | None = None
+    for each in (settings, own):
+        try:
+            sampler = kind.from_config(each)
+        except STEP_FAULTS as error:
+            fault = fault or first_line(error)
+            continue
+        if (found := _step_fault(sampler, steps)) is None:
+            return sampler
+        fault = fault or found
+    raise _refusal(name, current, fault or "it can't be built")
 
 
-def _effective(current: Any) -> dict[str, Any]:
-    """Every setting as the present class has it. Without this, one that is missing in the model's file would become
-    the *target's* default, which may differ: Heun's betas are not Euler's."""
-    return {setting: value for setting, value in current.config.items() if setting != "_use_default_values"}
+def _effective(current: Any, kind: Any) -> dict[str, Any]:
+    """The settings that another kind of scheduler takes over, as the present class has them.
+
+    Without this, one that is missing in the model's file would become the *target's* default, which may differ: Heun's
+    betas are not Euler's. Defaults of the algorithm that is replaced stay behind: DPMSolverSinglestep's
+    `lower_order_final` makes UniPC return NaN.
+    """
+    absent = frozenset(current.config.get("_use_default_values", ())) if kind is not type(current) else frozenset()
+    left = (absent & (_ALGORITHM | _CLIPPING)) | {"_use_default_values"}
+    return {setting: value for setting, value in current.config.items() if setting not in left}
 
 
 def _dropped(current: Any, kind: Any) -> dict[str, Any]:
@@ -154,18 +178,31 @@ def has_betas(current: Any) -> bool:
     return "beta_schedule" in settings_of(type(current))
 
 
-def _step_fault(sampler: Any) -> str | None:
-    """Why a sampler can't take a step: a prediction type that it does not know, or it is none for such pipelines (flow
-    matching has no `scale_model_input`). None when it can."""
+def _step_fault(sampler: Any, steps: int) -> str | None:
+    """Why a sampler can't take its steps, by tiny latents: it does not know the prediction type, it is none for such
+    pipelines (flow matching has no `scale_model_input`), or what it returns is not finite. None when it can.
+
+    None too where its timesteps can't be set for this number of steps, but for another: see `timesteps.from_noise`.
+    """
     probe = type(sampler).from_config(sampler.config)
-    latents = torch.zeros(1, 4, 1, 1)
+    latents = torch.ones(1, 4, 1, 1)
     try:
-        probe.set_timesteps(2)
-        first = probe.timesteps[0]
-        probe.step(latents, first, probe.scale_model_input(latents, first))
-    except (NotImplementedError, ValueError, AttributeError) as error:
+        if not _takes(probe, steps):
+            probe.set_timesteps(_ALWAYS_POSSIBLE_STEPS)
+        for timestep in probe.timesteps:
+            predicted = 0.5 * probe.scale_model_input(latents, timestep).sign()
+            latents = probe.step(predicted, timestep, latents).prev_sample
+    except STEP_FAULTS as error:
         return first_line(error)
-    return None
+    return None if torch.isfinite(latents).all() else f"{steps} steps of it end in NaN or infinite values"
+
+
+def _takes(probe: Any, steps: int) -> bool:
+    try:
+        probe.set_timesteps(steps)
+    except STEP_FAULTS:
+        return False
+    return True
 
 
 def _refusal(name: Scheduler, current: Any, why: str) -> InvalidRunError:

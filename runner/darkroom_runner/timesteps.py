@@ -8,9 +8,9 @@ finished picture, and return it (arXiv 2305.08891, section 3.3).
 from typing import Any
 
 from darkroom_contract.remarks import RemarkReason
-from darkroom_runner.errors import InvalidRunError, first_line
+from darkroom_runner.errors import InvalidRunError, ModelIncompatibleError, first_line
 from darkroom_runner.remarks import Remarks
-from darkroom_runner.schedulers import has_betas, is_on, settings_of
+from darkroom_runner.schedulers import STEP_FAULTS, has_betas, is_on, settings_of
 
 _MAX_SIGNAL = 0.25
 """Of the picture's amplitude at the first step. SDXL's schedule ends at 0.07; "leading" spacing has 0.24 with four
@@ -56,10 +56,14 @@ def _first_step(scheduler: Any, steps: int, field: str) -> tuple[float, float]:
     probe = type(scheduler).from_config(scheduler.config)
     try:
         probe.set_timesteps(steps)
-    except ValueError as error:
+    except STEP_FAULTS as error:
         raise InvalidRunError(f"{field} is {steps}: {first_line(error)} Change {field}.") from error
     first = float(probe.timesteps[0])
     if not hasattr(probe, "sigmas"):
+        if not hasattr(probe, "alphas_cumprod"):
+            raise ModelIncompatibleError(
+                f"The base model's sampler, {type(probe).__name__}, has noise levels that SDXL does not know."
+            )
         return first, float(probe.alphas_cumprod[int(first)]) ** 0.5
     sigma = float(probe.sigmas[0])
     if is_on(probe, "use_flow_sigmas") or not (has_betas(probe) or "sigma_data" in settings_of(type(probe))):

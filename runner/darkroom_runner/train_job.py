@@ -3,18 +3,21 @@
 Torch and what needs it are imported by `load` and `work`, not before: bad photos are told within a second.
 """
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darkroom_contract.outcome import OutcomeFile
+from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs import TrainJobSpec
 from darkroom_contract.storage import LORA_FILE, ModelRecord, kohya_file, run_prefix, validation_file
 from darkroom_runner import model_store
 from darkroom_runner.base_models import SDXL, BaseModel, locate
 from darkroom_runner.checkpoints import Checkpoints
 from darkroom_runner.dataset import Photo, fetch_photos, remark_upscaled
+from darkroom_runner.errors import InternalError, InterruptedRunError, ModelIncompatibleError, translate
 from darkroom_runner.ignored_settings import remark_on_training
 from darkroom_runner.jobs import Product, Workbench
 from darkroom_runner.metadata import lora_facts, png_info, validation_facts
@@ -22,6 +25,8 @@ from darkroom_runner.storage import sha256_of
 
 if TYPE_CHECKING:
     from darkroom_runner.training.session import TrainingSession
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,13 @@ class TrainJob:
         model_store.check_model_id(self._spec.model_id)
         remark_on_training(self._spec, self._bench.remarks)
         base_model = locate(self._bench.document.base_model, SDXL, self._bench.settings.model_root)
-        photos = fetch_photos(self._bench.storage, self._spec.dataset.uri, self._bench.scratch, self._bench.remarks)
+        bench = self._bench
+        photos = fetch_photos(bench.storage, self._spec.dataset.uri, bench.scratch, bench.remarks, self._checked)
         return TrainInputs(photos, base_model)
+
+    def _checked(self, photos: int, total: int) -> None:
+        self._bench.interruption.check()
+        self._bench.progress.step(photos, total)
 
     def load(self, inputs: TrainInputs) -> "TrainingSession":
         from darkroom_runner.training.session import open_session
@@ -63,15 +73,39 @@ class TrainJob:
         remark_upscaled(inputs.photos, models.side_px, self._bench.remarks)
         metrics = models.learn(inputs.photos)
         weights = self._bench.scratch / LORA_FILE
-        kohya = self._bench.scratch / kohya_file(self._spec.model_id)
         facts = lora_facts(self._spec, self._bench.document)
         models.save(weights, facts)
-        models.save_kohya(kohya, facts)
-        files = [weights, kohya]
+        files = [weights, *self._save_kohya(models, facts)]
         prompt = self._spec.training.validation_prompt
         if prompt is not None:
-            files.append(self._draw_validation(models, prompt, sha256_of(weights)))
+            files += self._try_validation(models, prompt, sha256_of(weights))
         return Product(files, metrics)
+
+    def _save_kohya(self, models: "TrainingSession", facts: dict[str, str]) -> list[Path]:
+        """The second file. Where it can't be written, the LoRA itself is still of use."""
+        path = self._bench.scratch / kohya_file(self._spec.model_id)
+        try:
+            models.save_kohya(path, facts)
+        except ModelIncompatibleError as error:
+            self._bench.remarks.add(
+                RemarkReason.FILE_LEFT_OUT, f"{path.name}, the LoRA in Kohya form for other tools, is left out: {error}"
+            )
+            return []
+        return [path]
+
+    def _try_validation(self, models: "TrainingSession", prompt: str, lora_sha256: str) -> list[Path]:
+        """The validation picture. The LoRA is finished: whatever goes wrong here costs the picture alone."""
+        try:
+            return [self._draw_validation(models, prompt, lora_sha256)]
+        except InterruptedRunError:
+            raise
+        except Exception as error:
+            failure = translate(error)
+            log.warning("no validation picture", exc_info=isinstance(failure, InternalError))
+            self._bench.remarks.add(
+                RemarkReason.VALIDATION_FAILED, f"The LoRA is finished, but has no validation picture: {failure}"
+            )
+            return []
 
     def _draw_validation(self, models: "TrainingSession", prompt: str, lora_sha256: str) -> Path:
         document = self._bench.document

@@ -21,9 +21,16 @@ _PIXEL_FORMAT = "yuv420p"
 
 
 def animate(
-    pipeline: Any, picture: Image.Image, spec: GenerateJobSpec, on_step: Callable[[int, int], None]
+    pipeline: Any,
+    picture: Image.Image,
+    spec: GenerateJobSpec,
+    on_step: Callable[[int, int], None],
+    max_chunk: int | None = None,
 ) -> list[Image.Image]:
-    """The clip's frames. The picture is fitted to the size that the video model knows, as `video.fit` asks for."""
+    """The clip's frames. The picture is fitted to the size that the video model knows, as `video.fit` asks for.
+
+    With `max_chunk`, at most so many frames are decoded at once, whatever `video.decodeChunkSize` is.
+    """
 
     def report(pipe: Any, step: int, timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         on_step(step + 1, pipe.num_timesteps)
@@ -43,7 +50,7 @@ def animate(
             fps=video.fps,
             motion_bucket_id=video.motion_bucket_id,
             noise_aug_strength=video.noise_aug_strength,
-            decode_chunk_size=video.decode_chunk_size,
+            decode_chunk_size=min(filter(None, (video.decode_chunk_size, max_chunk)), default=None),
             generator=generator(video.seed),
             callback_on_step_end=report,
         ).frames[0]

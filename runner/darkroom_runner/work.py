@@ -6,9 +6,10 @@ It turns whatever happens into an outcome, a termination message and an exit cod
 import logging
 import os
 import sys
+from pathlib import Path
 
 from darkroom_contract.outcome import Outcome
-from darkroom_runner.errors import InternalError, translate
+from darkroom_runner.errors import InternalError, RunError, translate
 from darkroom_runner.interruption import Interruption
 from darkroom_runner.settings import Settings, termination_message_path
 from darkroom_runner.termination import exit_code, write_outcome
@@ -23,9 +24,7 @@ def main() -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
     interruption = Interruption()
     interruption.listen()
-    outcome = finish(interruption)
-    write_outcome(outcome, termination_message_path(os.environ))
-    sys.exit(exit_code(outcome))
+    sys.exit(conclude(finish(interruption), termination_message_path(os.environ)))
 
 
 def finish(interruption: Interruption) -> Outcome:
@@ -39,15 +38,30 @@ def finish(interruption: Interruption) -> Outcome:
         # The border of the process: every failure becomes an outcome.
         failure = translate(error)
         log.error("%s: %s", failure.reason, failure, exc_info=isinstance(failure, InternalError))
-        return Outcome(
-            succeeded=False,
-            reason=failure.reason,
-            message=str(failure),
-            saved_step=failure.saved_step,
-            remarks=failure.remarks,
-        )
+        return _failed(failure)
     log.info("succeeded with %d files", len(outcome.files))
     return outcome
+
+
+def conclude(outcome: Outcome, path: Path) -> int:
+    """Write the termination message, whatever is in the outcome; returns the exit code."""
+    try:
+        write_outcome(outcome, path)
+    except Exception as error:
+        log.exception("the outcome can't be written")
+        outcome = _failed(translate(error))
+        write_outcome(outcome, path)
+    return exit_code(outcome)
+
+
+def _failed(failure: RunError) -> Outcome:
+    return Outcome(
+        succeeded=False,
+        reason=failure.reason,
+        message=str(failure),
+        saved_step=failure.saved_step,
+        remarks=failure.remarks,
+    )
 
 
 if __name__ == "__main__":

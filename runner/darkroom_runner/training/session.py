@@ -69,7 +69,6 @@ class TrainingSession:
         class_encodings = self._draw_class_pictures()
         subjects = [Subject(self.spec.prompt, self._encode(photos)), *self._prior_subject(class_encodings)]
         self.adapters = lora.add_adapters(self.pipeline, self.spec.training)
-        lora_kohya.check_names(self.adapters)
         prompts = self._prompts([subject.prompt for subject in subjects])
         self._prepare_device()
         return self._train(self._begin(self.adapters), objective, prompts, subjects)
@@ -79,8 +78,12 @@ class TrainingSession:
         lora.save(self._learned(), path, facts)
 
     def save_kohya(self, path: Path, facts: dict[str, str]) -> None:
-        """Write them in Kohya form, for other tools. Call `learn` first."""
-        lora_kohya.save(self._learned(), path, facts, self.spec)
+        """Write them in Kohya form, for other tools. Call `learn` first.
+
+        Raises `ModelIncompatibleError` for a base model whose modules have no names in that form.
+        """
+        prediction = self.pipeline.scheduler.config.get("prediction_type")
+        lora_kohya.save(self._learned(), path, facts, self.spec, prediction)
 
     def _learned(self) -> lora.Adapters:
         if self.adapters is None:

@@ -173,3 +173,26 @@ def test_metrics_that_json_can_t_hold_are_left_out() -> None:
     outcome = Outcome(succeeded=True, metrics={"loss": float("nan"), "peak": float("inf"), "seconds": 3.0})
     assert Outcome.from_message(outcome.to_message()) == outcome
     assert outcome.metrics == {"seconds": 3.0}
+
+
+@pytest.mark.parametrize(
+    "text", ["\x01" * 2000, "写" * 2000, "x\udc80" * 900, '"\\' * 2000, "\U0001f600" * 2000, "\n\t" * 999]
+)
+def test_no_text_keeps_an_outcome_from_being_written(text: str) -> None:
+    remarks = tuple(Remark(reason=RemarkReason.PHOTOS_LEFT_OUT, message=text[:400]) for _ in range(16))
+
+    message = Outcome(succeeded=False, reason=Reason.INVALID_RUN, message=text, remarks=remarks).to_message()
+
+    assert len(message.encode()) <= MAX_MESSAGE_BYTES
+    read = Outcome.from_message(message)
+    assert read is not None
+    assert read.message.isprintable()
+    assert len(read.message) > 290
+    assert read.remarks[-1].reason == RemarkReason.REMARKS_LEFT_OUT
+
+
+def test_a_reason_of_a_newer_runner_keeps_its_message() -> None:
+    read = Outcome.from_message('{"succeeded": false, "reason": "SomethingNewer", "message": "Do this."}')
+
+    assert read is not None
+    assert (read.reason, read.message) == (Reason.INTERNAL_ERROR, "Do this.")

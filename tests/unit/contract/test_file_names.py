@@ -22,7 +22,10 @@ def test_no_job_s_name_leads_out_of_the_folder_or_is_too_long(job: str) -> None:
         OutcomeFile(name=name, content_type="image/png", bytes=1, sha256="0" * 64)
 
 
-@pytest.mark.parametrize("model_id", ["pytorch_lora_weights", "checkpoint-100"])
+@pytest.mark.parametrize(
+    "model_id",
+    ["pytorch_lora_weights", "PyTorch_LoRA_weights", "checkpoint", "checkpoint-100", "Checkpoint-5"],
+)
 def test_a_model_named_like_another_file_of_the_run_does_not_take_its_place(model_id: str) -> None:
     assert kohya_file(model_id) == f"{model_id}-kohya.safetensors"
     assert kohya_file(model_id) != LORA_FILE

@@ -62,6 +62,73 @@ def test_a_png_s_numbers_come_before_its_profile() -> None:
     assert made.colour_error(read_photo(made.with_chunk(plain, b"cICP", bytes((12, 13, 0, 1))), "a")) <= WITHIN
 
 
+GAMMA_1 = struct.pack(">L", 100_000)
+GAMMA_2_2 = struct.pack(">L", 45_455)
+ADOBE_XY = struct.pack(">8L", 31_270, 32_900, 64_000, 33_000, 21_000, 71_000, 15_000, 6_000)
+SRGB_XY = struct.pack(">8L", 31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000)
+
+
+def test_a_png_s_gamma_is_applied() -> None:
+    content = made.with_chunk(made.encode(Image.new("RGB", (64, 64), (60, 120, 180)), "PNG"), b"gAMA", GAMMA_1)
+
+    # Linear light as sRGB encodes it.
+    assert read_photo(content, "a.png").getpixel((9, 9)) == pytest.approx((133, 182, 219), abs=1)
+    assert check_photo(content, "a.png").converted_from == "PNG with gamma 1"
+
+
+def test_a_png_s_primaries_are_applied() -> None:
+    shot = made.shot_in(made.rgb_profile("Adobe RGB", made.ADOBE))
+    content = made.with_chunk(made.encode(shot, "PNG"), b"cHRM", ADOBE_XY)
+    content = made.with_chunk(content, b"gAMA", GAMMA_2_2)
+
+    assert made.colour_error(read_photo(content, "a.png")) <= WITHIN
+    assert check_photo(content, "a.png").converted_from == "PNG with primaries of its own"
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        {b"gAMA": GAMMA_2_2},
+        {b"gAMA": GAMMA_2_2, b"cHRM": SRGB_XY},
+        {b"gAMA": GAMMA_1, b"cHRM": ADOBE_XY, b"sRGB": b"\0"},
+        {b"gAMA": bytes(4)},
+        {b"gAMA": b"\0", b"cHRM": b"\0"},
+    ],
+    ids=["gamma", "primaries", "sRGB", "zero", "short"],
+)
+def test_a_png_of_srgb_in_other_words_stays_as_it_is(chunks: dict[bytes, bytes]) -> None:
+    content = made.encode(made.scene(), "PNG")
+    for kind, body in chunks.items():
+        content = made.with_chunk(content, kind, body)
+
+    assert read_photo(content, "a.png").tobytes() == made.scene().tobytes()
+    assert not check_photo(content, "a.png").profile_unreadable
+    assert check_photo(content, "a.png").converted_from is None
+
+
+@pytest.mark.parametrize("primaries", [bytes(32), struct.pack(">8L", *[33_000] * 8), b"\xff" * 32])
+def test_primaries_that_span_no_colours_cost_nothing_but_themselves(primaries: bytes) -> None:
+    content = made.with_chunk(made.encode(made.scene(), "PNG"), b"cHRM", primaries)
+
+    assert made.colour_error(read_photo(content, "a.png")) <= WITHIN
+    assert check_photo(content, "a.png").profile_unreadable
+
+
+def test_primaries_of_an_unknown_number_are_told() -> None:
+    content = made.with_nclx(made.encode(made.scene(), "AVIF"), 8, 13)
+
+    assert made.colour_error(read_photo(content, "a.avif")) <= WITHIN + 1  # The encoder rounds as well.
+    assert check_photo(content, "a.avif").profile_unreadable
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_a_grey_photo_whose_greys_stay_is_not_converted(mode: str) -> None:
+    """Display P3 has sRGB's curve: only colours move."""
+    content = made.encode(made.scene().convert(mode), "PNG", icc_profile=made.rgb_profile("P3", made.P3))
+
+    assert check_photo(content, "a.png").converted_from is None
+
+
 def test_adobe_rgb_that_a_camera_only_marks() -> None:
     """DCF 2.0: no profile, but the interoperability index R03."""
     interoperability = struct.pack("<H", 1) + made.entry(1, 2, 4, b"R03\0") + bytes(4)

@@ -1,6 +1,7 @@
 """The one reading of photos: upright, in sRGB, on white, and refused by name when it can't be read."""
 
 import contextlib
+import struct
 
 import pytest
 from PIL import Image, ImageDraw
@@ -93,6 +94,18 @@ def test_16_bit_grey_is_scaled(value: int) -> None:
     assert read_photo(content, "a.png").getpixel((9, 9)) == (round(value / 257),) * 3
 
 
+def test_16_bit_grey_of_the_transparent_value_becomes_white() -> None:
+    picture = Image.new("I;16", (64, 64), 30_000)
+    for place, value in {(1, 0): 30_001, (2, 0): 30_256, (3, 0): 0}.items():
+        picture.putpixel(place, value)
+    content = made.with_chunk(made.encode(picture, "PNG"), b"tRNS", struct.pack(">H", 30_000))
+
+    read = read_photo(content, "a.png")
+
+    assert [read.getpixel((x, 0))[0] for x in range(4)] == [255, 117, 118, 0]
+    assert check_photo(content, "a.png").transparent
+
+
 @pytest.mark.parametrize(
     ("mode", "colour", "expected"),
     [
@@ -162,6 +175,56 @@ def test_what_can_t_be_trained_on_is_refused_by_name(what: str) -> None:
             reading(content, "holiday 1.jpg")
         assert words in str(refusal.value)
         assert any(advice in str(refusal.value) for advice in ("Replace it", "Scale it down", "Use a larger"))
+
+
+# --- scans of a JPEG ------------------------------------------------------------------------------------------------
+
+
+def progressive() -> bytes:
+    return made.encode(made.scene(), "JPEG", progressive=True)
+
+
+def test_a_jpeg_of_too_many_scans_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its decoder goes through the whole picture for each: 25 MiB of empty scans take hours."""
+    scans = progressive().count(b"\xff\xda")
+    assert check_photo(progressive(), "a.jpg").extension == "jpg"
+
+    monkeypatch.setattr("darkroom_contract.photos.MAX_SCANS", scans)
+    assert check_photo(progressive(), "a.jpg").extension == "jpg"
+
+    monkeypatch.setattr("darkroom_contract.photos.MAX_SCANS", scans - 1)
+    with pytest.raises(PhotoError, match=rf"^holiday\.jpg has more than {scans - 1} scans .* Save it again"):
+        check_photo(progressive(), "holiday.jpg")
+
+
+@pytest.mark.parametrize(
+    "hiding",
+    [
+        made.jpeg_segment(0xFE, b"\xff\xd9"),
+        b"\xff\x02\xff\xff",
+        b"\xff\xd3\xff\xff",
+        b"\xff\xff\xff\0\x12",
+        b"not a marker",
+    ],
+    ids=["end in a comment", "unknown marker", "restart marker", "stuffing", "junk"],
+)
+def test_scans_are_counted_whatever_lies_between_them(hiding: bytes) -> None:
+    whole = progressive()
+    before, scan, after = whole.partition(b"\xff\xda")
+    assert take_apart(before + hiding + scan + after).scans == whole.count(scan) > 5
+
+
+def test_what_looks_like_a_scan_and_is_none_does_not_count() -> None:
+    whole = made.encode(made.scene(), "JPEG")
+    comment = made.jpeg_segment(0xFE, b"\xff\xda" * 200)
+    behind = b"\0\0\0\x18ftypmp42" + b"\xff\xda" * 200
+    for content in (
+        whole,
+        made.with_segment(whole, 0xFE, b"\xff\xda" * 200),
+        whole[:-2] + comment + whole[-2:] + behind,
+    ):
+        assert take_apart(content).scans == 1
+        assert check_photo(content, "a.jpg").size_px == (128, 96)
 
 
 @pytest.mark.parametrize("at", range(0, 600, 7))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -9,10 +10,12 @@ from support.photos import P3, bad_photos, encode, rgb_profile, scene, shot_in, 
 
 from darkroom_contract.photos import MAX_PHOTOS
 from darkroom_contract.remarks import RemarkReason
+from darkroom_contract.specs import TrainJobSpec
 from darkroom_runner.dataset import Photo, check_photo, fetch_photos, read_photo, remark_upscaled
-from darkroom_runner.errors import DatasetInvalidError, DatasetNotFoundError
+from darkroom_runner.errors import DatasetInvalidError, DatasetNotFoundError, InterruptedRunError
 from darkroom_runner.remarks import Remarks
 from darkroom_runner.storage import Storage
+from darkroom_runner.train_job import TrainJob
 
 Put = Callable[..., str]
 Fetch = Callable[[dict[str, bytes]], list[Photo]]
@@ -28,7 +31,11 @@ def remarks() -> Remarks:
 
 @pytest.fixture
 def fetch(storage: Storage, put_dataset: Put, tmp_path: Path, remarks: Remarks) -> Fetch:
-    return lambda files: fetch_photos(storage, put_dataset(files), tmp_path, remarks)
+    return lambda files: fetch_photos(storage, put_dataset(files), tmp_path, remarks, ignore)
+
+
+def ignore(photos: int, total: int) -> None:
+    """Nobody watches."""
 
 
 def told(remarks: Remarks) -> dict[str, str]:
@@ -153,6 +160,34 @@ def test_one_bad_photo_refuses_the_dataset(fetch: Fetch) -> None:
         fetch({"good.png": encode(RED), "cut.png": encode(Image.effect_noise((99, 99), 50))[:2000]})
 
 
+def test_a_photo_is_called_by_a_short_and_printable_name(fetch: Fetch, remarks: Remarks) -> None:
+    with pytest.raises(DatasetInvalidError, match=r"^a\?gpj\.x{74} is no JPEG"):
+        fetch({"a\u202egpj." + "x" * 200 + ".jpg": b"nothing"})
+
+    [photo] = fetch({"a\u202eb.png": encode(RED), "c\u202ed.txt": b"text"})
+    assert photo.name == "a?b.png"
+    assert "such as c?d.txt:" in told(remarks)[RemarkReason.PHOTOS_LEFT_OUT]
+
+
+def test_an_interruption_ends_the_run_between_two_photos(
+    open_bench: Callable[..., Any], put_dataset: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = put_dataset({f"{number}.png": encode(RED) for number in range(5)})
+    document = {"modelId": "m", "prompt": "a photo of sks dog", "dataset": {"uri": uri}}
+    spec = TrainJobSpec.from_dict(document)
+    bench, steps = open_bench(spec), list[tuple[int, int]]()
+
+    def interrupt_at_the_second(step: int, total: int) -> None:
+        steps.append((step, total))
+        bench.interruption.requested = step == 2
+
+    monkeypatch.setattr(bench.progress, "step", interrupt_at_the_second)
+    with pytest.raises(InterruptedRunError):
+        TrainJob(bench, spec).download()
+
+    assert steps == [(0, 5), (1, 5), (2, 5)]
+
+
 def test_more_photos_than_are_taken_are_refused_before_any_is_downloaded(fetch: Fetch) -> None:
     with pytest.raises(DatasetInvalidError, match=f"holds {MAX_PHOTOS + 1} photos, more than {MAX_PHOTOS}"):
         fetch({f"{number:03d}.png": b"never looked at" for number in range(MAX_PHOTOS + 1)})
@@ -172,7 +207,7 @@ def test_a_folder_without_photos_is_told(fetch: Fetch, files: dict[str, bytes], 
 
 def test_a_bucket_that_is_not_there_is_told(storage: Storage, tmp_path: Path, remarks: Remarks) -> None:
     with pytest.raises(DatasetNotFoundError, match=r"no bucket 'elsewhere'.*dataset\.uri"):
-        fetch_photos(storage, "s3://elsewhere/photos/", tmp_path, remarks)
+        fetch_photos(storage, "s3://elsewhere/photos/", tmp_path, remarks, ignore)
 
 
 def test_a_key_never_becomes_a_path(fetch: Fetch, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def draw(pipeline: Any, steps: int = 6, **extra: Any) -> torch.Tensor:
 def set_sampler(pipeline: Any, name: Scheduler | None) -> None:
     """Without the small model's zero terminal SNR, which Heun can't sample."""
     schedule = type(pipeline.scheduler).from_config(pipeline.scheduler.config, rescale_betas_zero_snr=False)
-    pipeline.scheduler = with_sampler(schedule, name, Remarks())
+    pipeline.scheduler = with_sampler(schedule, name, 10, Remarks())
 
 
 def marks(unet: torch.nn.Module) -> list[str]:

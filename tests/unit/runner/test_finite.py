@@ -18,11 +18,13 @@ from darkroom_contract.specs import GenerateJobSpec
 from darkroom_runner import base_models, lora
 from darkroom_runner.device import Device
 from darkroom_runner.drawing import open_session
-from darkroom_runner.errors import NonFiniteOutputError
+from darkroom_runner.errors import InterruptedRunError, NonFiniteOutputError
 from darkroom_runner.finite import draw_finite, has_finite_weights
 from darkroom_runner.generate_job import GenerateJob
+from darkroom_runner.interruption import Interruption
 from darkroom_runner.pictures import draw_picture
 from darkroom_runner.remarks import Remarks
+from darkroom_runner.train_job import TrainInputs, TrainJob
 from darkroom_runner.training.prior import draw_class_encodings
 
 pytestmark = pytest.mark.filterwarnings("ignore:`upcast_vae` is deprecated:FutureWarning")
@@ -166,6 +168,114 @@ def test_a_clip_is_drawn_again_or_fails_alike(open_drawing: Callable[..., Any], 
     picture = session.draw()[0][0]
     with pytest.raises(NonFiniteOutputError, match="The clip"):
         session.animate(picture, inputs.video_model)
+
+
+def test_a_picture_that_is_never_finite_costs_none_of_the_others(open_drawing: Callable[..., Any]) -> None:
+    session, _ = open_drawing("test-sdxl", SINGLE, count=3, seed=5)
+    expected = [each.image.tobytes() for each in session.draw()[0]]
+    passes: list[object] = []
+
+    def spoil_the_second(unet: Any, args: Any, output: Any) -> Any:
+        passes.append(None)
+        return (output[0] * NOT_A_NUMBER,) if len(passes) in (3, 4) else output
+
+    with session.pipeline.unet.register_forward_hook(spoil_the_second):
+        pictures, metrics = session.draw()
+
+    assert [each.path.name for each in pictures] == ["a-job-seed-5.png", "a-job-seed-7.png"]
+    assert [each.image.tobytes() for each in pictures] == [expected[0], expected[2]]
+    assert metrics["pictures"] == 2
+    [remark] = session.bench.remarks.found
+    assert remark.reason == "PictureLeftOut"
+    assert remark.message.startswith("1 of 3 pictures left out (seed 6): The picture of seed 6 came out as NaN")
+
+
+def test_a_clip_that_is_never_finite_leaves_the_pictures(
+    open_drawing: Callable[..., Any], poison: Callable[..., str]
+) -> None:
+    session, inputs = open_drawing("test-sdxl", SINGLE, poison("test-svd", DECODER, NOT_A_NUMBER))
+
+    product = GenerateJob(session.bench, session.spec).work(inputs, session)
+
+    assert [path.name for path in product.files] == ["a-job-seed-0.png"]
+    [remark] = session.bench.remarks.found
+    assert remark.reason == "ClipLeftOut"
+    assert remark.message.startswith("The job has no clip. The clip came out as NaN or infinite values")
+
+
+def fail_in_float32(decoder: torch.nn.Module, inputs: Any) -> None:
+    if decoder.conv_in.weight.dtype == torch.float32:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+
+def test_float32_that_does_not_fit_is_told_as_what_it_is(
+    open_drawing: Callable[..., Any], poison: Callable[..., str]
+) -> None:
+    session, _ = open_drawing(poison("test-sdxl", DECODER, LARGE), HALF)
+    words = "values in half precision, and memory ran out when it was drawn again in float32"
+
+    hook = session.pipeline.vae.decoder.register_forward_pre_hook(fail_in_float32)
+    with hook, pytest.raises(NonFiniteOutputError, match=words):
+        session.draw()
+
+    assert dtypes(session.pipeline) == {torch.float16}
+
+
+def test_a_clip_is_drawn_again_in_small_chunks(open_drawing: Callable[..., Any], poison: Callable[..., str]) -> None:
+    session, inputs = open_drawing("test-sdxl", HALF, poison("test-svd", DECODER, LARGE))
+    picture, chunks = session.draw()[0][0], set[tuple[torch.dtype, int]]()
+
+    def note(module: torch.nn.Module, inputs: Any) -> None:
+        if type(module).__name__ == "Decoder":
+            chunks.add((inputs[0].dtype, inputs[0].shape[0]))
+
+    with torch.nn.modules.module.register_module_forward_pre_hook(note):
+        session.animate(picture, inputs.video_model)
+
+    assert chunks == {(torch.float16, 4), (torch.float32, 2)}
+
+
+@pytest.mark.parametrize("fault", [None, torch.OutOfMemoryError("CUDA out of memory.")], ids=["NaN", "memory"])
+def test_a_validation_picture_that_fails_costs_no_lora(
+    open_training: Callable[..., Any], open_bench: Callable[..., Any], photos: Any, fault: Exception | None
+) -> None:
+    session = open_training(validationPrompt="a photo of sks dog")
+    bench = open_bench(session.spec)
+
+    def spoil(decoder: torch.nn.Module, inputs: Any, pixels: torch.Tensor) -> torch.Tensor:
+        if fault is not None:
+            raise fault
+        return pixels * NOT_A_NUMBER
+
+    session.pipeline.vae.decoder.register_forward_hook(spoil)
+    model = base_models.locate("test-sdxl", base_models.SDXL, bench.settings.model_root)
+
+    product = TrainJob(bench, session.spec).work(TrainInputs(photos, model), session)
+
+    assert [path.name for path in product.files] == ["pytorch_lora_weights.safetensors", "my-dog.safetensors"]
+    assert all(path.stat().st_size > 1000 for path in product.files)
+    [remark] = [each for each in bench.remarks.found if each.reason == "ValidationFailed"]
+    assert remark.message.startswith("The LoRA is finished, but has no validation picture: ")
+    assert ("Memory ran out" if fault else "The validation picture came out as NaN") in remark.message
+
+
+def test_an_interruption_during_the_validation_picture_ends_the_run(
+    open_training: Callable[..., Any], open_bench: Callable[..., Any], photos: Any
+) -> None:
+    interruption = Interruption()
+    session = open_training(interruption, validationPrompt="a photo of sks dog")
+    bench = open_bench(session.spec)
+    step = session.progress.step
+
+    def interrupt(number: int, total: int, **metrics: float) -> None:
+        step(number, total, **metrics)
+        interruption.requested = session.progress._stage == "Denoising"
+
+    session.progress.step = interrupt
+    model = base_models.locate("test-sdxl", base_models.SDXL, bench.settings.model_root)
+
+    with pytest.raises(InterruptedRunError):
+        TrainJob(bench, session.spec).work(TrainInputs(photos, model), session)
 
 
 def test_an_exception_while_decoding_leaves_the_pipeline_as_it_was(open_drawing: Callable[..., Any]) -> None:

@@ -27,6 +27,8 @@ def found(**spec: Any) -> list[tuple[str, str]]:
         {"images": {"steps": 4}, "cache": {"interval": 1}},
         {"cache": {"profile": "Balanced", "interval": 4}},
         {"images": {"steps": 10}},
+        {"images": {"steps": 1}},
+        {"allowMotion": True, "video": {"steps": 1}},
         {"video": {}},
         {"cache": {"branch": 1}},
     ],

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from darkroom_runner import lora
 from darkroom_runner.device import generator
 from darkroom_runner.errors import ModelIncompatibleError
+from darkroom_runner.lora_file import _sort_metadata
 
 EVERYTHING = {"layers": "All", "trainTextEncoders": True, "alpha": 2}
 
@@ -184,3 +185,16 @@ def test_a_broken_file_is_refused(
 
     with pytest.raises(ModelIncompatibleError, match="'my-dog'"):
         lora.load(sdxl, path, scale=1.0, model_id="my-dog")
+
+
+@pytest.mark.parametrize("header", [b'{"__metadata__":{},"a":1E400}', b"{}", b"not JSON", b'{"__metadata__":[]}'])
+def test_a_header_that_is_written_in_another_way_stays_as_it_is(
+    tmp_path: Path, header: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, content = tmp_path / "a.safetensors", len(header).to_bytes(8, "little") + header + b"weights"
+    path.write_bytes(content)
+
+    _sort_metadata(path)
+
+    assert path.read_bytes() == content
+    assert "the header of a.safetensors stays" in caplog.text

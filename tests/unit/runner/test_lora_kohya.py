@@ -13,10 +13,11 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from darkroom_contract.specs import LoraLayers, Training
-from darkroom_runner import lora
+from darkroom_runner import base_models, lora
 from darkroom_runner.device import generator
 from darkroom_runner.errors import ModelIncompatibleError
 from darkroom_runner.lora_kohya import kohya_state, sgm_blocks
+from darkroom_runner.train_job import TrainInputs, TrainJob
 
 # unet/config.json of stabilityai/stable-diffusion-xl-base-1.0, without what is diffusers' default.
 SDXL_UNET = {
@@ -155,17 +156,20 @@ def test_a_module_that_sdxl_does_not_have_is_refused(sdxl: Any) -> None:
         kohya_state({"unet.extra.layer.lora_A.weight": torch.zeros(4, 1)}, sdxl.unet, 4)
 
 
-def test_it_is_refused_before_the_training(open_training: Callable[..., Any], photos: Any) -> None:
+def test_it_costs_a_training_its_second_file_alone(
+    open_training: Callable[..., Any], open_bench: Callable[..., Any], photos: Any
+) -> None:
     session = open_training()
-    unet = session.pipeline.unet
-    unet.extra = torch.nn.ModuleDict({"to_q": torch.nn.Linear(2, 2)})
-    steps = []
-    session.progress.step = lambda *step, **_: steps.append((session.progress._stage, *step))
+    session.pipeline.unet.extra = torch.nn.ModuleDict({"to_q": torch.nn.Linear(2, 2)})
+    bench = open_bench(session.spec)
+    model = base_models.locate("test-sdxl", base_models.SDXL, bench.settings.model_root)
 
-    with pytest.raises(ModelIncompatibleError, match=r"'extra\.to_q'"):
-        session.learn(photos)
+    product = TrainJob(bench, session.spec).work(TrainInputs(photos, model), session)
 
-    assert {stage for stage, *_ in steps} == {"Encoding"}
+    assert [path.name for path in product.files] == ["pytorch_lora_weights.safetensors"]
+    [remark] = [each for each in bench.remarks.found if each.reason == "FileLeftOut"]
+    assert remark.message.startswith("my-dog.safetensors, the LoRA in Kohya form for other tools, is left out: ")
+    assert "'extra.to_q'" in remark.message
 
 
 # --- on the small model ------------------------------------------------------------------------------------------
@@ -226,6 +230,7 @@ def test_the_file_is_in_half_precision_and_says_what_it_is(
         "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
         "modelspec.title": "my-dog",
         "modelspec.trigger_phrase": "a photo of sks dog",
+        "modelspec.prediction_type": "v",
         "darkroom.baseModel": "owner/base",
     }
 

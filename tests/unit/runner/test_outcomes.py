@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from darkroom_contract.outcome import Outcome, Reason
+from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
 from darkroom_runner.errors import DatasetInvalidError, RunError, translate
 from darkroom_runner.settings import Settings, termination_message_path
 from darkroom_runner.termination import exit_code, write_outcome
+from darkroom_runner.work import conclude
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,20 @@ def test_the_message_replaces_what_was_in_the_file_and_keeps_the_file(tmp_path: 
 
     assert Outcome.from_message(path.read_text()) == Outcome(succeeded=True, message="Fine.")
     assert path.stat().st_ino == inode
+
+
+def test_an_outcome_that_does_not_fit_leaves_a_message_all_the_same(tmp_path: Path) -> None:
+    files = tuple(
+        OutcomeFile(name=f"{number}.png", content_type="image/png", bytes=1, sha256="0" * 64) for number in range(60)
+    )
+    path = tmp_path / "termination-log"
+
+    assert conclude(Outcome(succeeded=True, files=files), path) == 75
+
+    written = Outcome.from_message(path.read_text())
+    assert written is not None
+    assert written.reason is Reason.INTERNAL_ERROR
+    assert "does not fit a termination message" in written.message
 
 
 def test_without_such_a_file_the_outcome_is_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

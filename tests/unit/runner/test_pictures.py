@@ -41,7 +41,7 @@ def test_a_seed_gives_its_picture_whatever_was_drawn_before(sdxl: Any) -> None:
 @pytest.mark.parametrize("model", ["playgroundai/playground-v2.5-1024px-aesthetic", "stabilityai/cosxl"])
 def test_an_edm_base_model_draws_with_its_own_sampler(sdxl: Any, model: str) -> None:
     remarks = Remarks()
-    sampler = with_sampler(published.scheduler(model), None, remarks)
+    sampler = with_sampler(published.scheduler(model), None, 2, remarks)
     sdxl.scheduler = from_noise(sampler, 3, "images.steps", remarks)
 
     picture = draw_finite(sdxl, lambda: draw(sdxl, spec_of()), "The picture", remarks)

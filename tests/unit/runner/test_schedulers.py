@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import diffusers
 import pytest
+import torch
 from support import published
 
 from darkroom_contract.specs import Scheduler
@@ -50,10 +52,10 @@ def test_a_setting_that_a_sampler_drops_is_remarked_upon_or_refused(model: str, 
 
     if expected == REFUSED:
         with pytest.raises(InvalidRunError, match=r"images\.scheduler"):
-            with_sampler(current, name, remarks)
+            with_sampler(current, name, 4, remarks)
         assert remarks.found == ()
         return
-    sampler = with_sampler(current, name, remarks)
+    sampler = with_sampler(current, name, 4, remarks)
 
     assert [each.reason for each in remarks.found] == ["SamplerSettingDropped"] * len(expected)
     for remark, setting in zip(remarks.found, expected, strict=True):
@@ -67,7 +69,7 @@ def test_the_schedule_stays_where_the_model_s_file_leaves_it_to_its_own_sampler_
     current = published.scheduler(published.SDXL)
     bare = type(current).from_config({"beta_schedule": "scaled_linear"})
 
-    heun = with_sampler(bare, Scheduler.HEUN, Remarks())
+    heun = with_sampler(bare, Scheduler.HEUN, 4, Remarks())
 
     assert (heun.config.beta_start, heun.config.beta_end) == (bare.config.beta_start, bare.config.beta_end)
     assert heun.alphas_cumprod.equal(bare.alphas_cumprod)
@@ -75,13 +77,13 @@ def test_the_schedule_stays_where_the_model_s_file_leaves_it_to_its_own_sampler_
 
 def test_latents_beyond_one_are_not_clipped_by_ddim() -> None:
     current = published.scheduler("stabilityai/sdxl-turbo")
-    assert not with_sampler(current, Scheduler.DDIM, Remarks()).config.clip_sample
+    assert not with_sampler(current, Scheduler.DDIM, 4, Remarks()).config.clip_sample
 
 
 @pytest.mark.parametrize("model", [each for each in published.SCHEDULERS if each != "flow matching"])
 def test_without_a_name_the_base_model_s_own_sampler_stays(model: str) -> None:
     current, remarks = published.scheduler(model), Remarks()
-    assert with_sampler(current, None, remarks) is current
+    assert with_sampler(current, None, 4, remarks) is current
     assert remarks.found == ()
 
 
@@ -93,8 +95,8 @@ def test_without_a_name_the_base_model_s_own_sampler_stays(model: str) -> None:
     ],
 )
 def test_a_base_model_whose_own_sampler_can_t_draw_is_refused(current: Any, words: str) -> None:
-    with pytest.raises(ModelIncompatibleError, match=f"own sampler, .*, can't draw: .*{words}"):
-        with_sampler(current, None, Remarks())
+    with pytest.raises(ModelIncompatibleError, match=f"own sampler, .*, can't draw in 4 steps: .*{words}"):
+        with_sampler(current, None, 4, Remarks())
 
 
 @pytest.mark.parametrize(
@@ -122,3 +124,71 @@ def test_training_noises_as_the_model_s_own_schedule_does(model: str) -> None:
     # Euler's last step of a zero-SNR schedule is 2 ** -24, DDPM's is 0.
     assert schedule.alphas_cumprod.allclose(current.alphas_cumprod, rtol=1e-6, atol=1e-7)
     assert schedule.config.prediction_type == current.config.prediction_type
+
+
+# --- the algorithm's own settings -----------------------------------------------------------------------------------
+
+
+def drawn(sampler: Any, steps: int) -> torch.Tensor:
+    """Latents after all steps, with the same prediction at each."""
+    probe = type(sampler).from_config(sampler.config)
+    probe.set_timesteps(steps)
+    latents = torch.ones(1, 4, 1, 1)
+    for timestep in probe.timesteps:
+        probe.scale_model_input(latents, timestep)
+        latents = probe.step(torch.full_like(latents, 0.1), timestep, latents).prev_sample
+    return latents
+
+
+def based_on(kind: str, **settings: Any) -> Any:
+    """SDXL's noise schedule in the file of a model with another sampler, which says no more than `settings`."""
+    betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    return getattr(diffusers, kind).from_config({**betas, **settings})
+
+
+@pytest.mark.parametrize("steps", [2, 10, 30])
+@pytest.mark.parametrize("settings", [{}, {"lower_order_final": False}], ids=["by default", "in the model's file"])
+def test_unipc_draws_on_a_singlestep_model(steps: int, settings: dict[str, Any]) -> None:
+    """Whose algorithm has no lower order at the end; UniPC then divides by zero at its last step."""
+    sampler = with_sampler(based_on("DPMSolverSinglestepScheduler", **settings), Scheduler.UNIPC, steps, Remarks())
+
+    assert torch.isfinite(drawn(sampler, steps)).all()
+
+
+@pytest.mark.parametrize("kind", ["DEISMultistepScheduler", "SASolverScheduler"])
+def test_dpm_draws_on_models_whose_algorithm_has_another_name(kind: str) -> None:
+    sampler = with_sampler(based_on(kind), Scheduler.DPM_PLUS_PLUS, 10, Remarks())
+
+    assert sampler.config.algorithm_type == "dpmsolver++"
+
+
+def test_what_the_model_s_file_says_of_the_algorithm_is_kept_where_the_sampler_draws_with_it() -> None:
+    current = published.scheduler("DPM++ with Karras' noise levels")
+
+    assert with_sampler(current, Scheduler.UNIPC, 10, Remarks()).config.solver_order == 3
+
+
+def test_heun_does_not_begin_to_clip_where_the_model_s_file_says_nothing_of_it() -> None:
+    """DDPM's default would clip SDXL's latents to ±1."""
+    assert not with_sampler(based_on("DDPMScheduler"), Scheduler.HEUN, 10, Remarks()).config.clip_sample
+
+
+def test_a_sampler_is_tried_to_its_last_step() -> None:
+    current = based_on("PNDMScheduler", skip_prk_steps=False, steps_offset=1)
+    assert with_sampler(current, None, 30, Remarks()) is current
+
+    with pytest.raises(ModelIncompatibleError, match=r"own sampler, PNDMScheduler, can't draw in 2 steps: "):
+        with_sampler(current, None, 2, Remarks())
+
+
+def test_a_sampler_that_ends_in_nan_is_refused() -> None:
+    current = based_on("UniPCMultistepScheduler", lower_order_final=False, final_sigmas_type="zero")
+
+    with pytest.raises(ModelIncompatibleError, match="10 steps of it end in NaN or infinite values"):
+        with_sampler(current, None, 10, Remarks())
+
+
+def test_more_steps_than_a_sampler_has_are_left_to_the_message_that_names_the_setting() -> None:
+    current = based_on("LCMScheduler", original_inference_steps=50)
+
+    assert with_sampler(current, None, 60, Remarks()) is current

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import pytest
 import torch
 from support import published
@@ -10,7 +11,7 @@ from support import published
 from darkroom_contract.specs import Scheduler
 from darkroom_runner.base_models import SDXL, load_pipeline, locate
 from darkroom_runner.device import generator
-from darkroom_runner.errors import InvalidRunError
+from darkroom_runner.errors import InvalidRunError, ModelIncompatibleError
 from darkroom_runner.remarks import Remarks
 from darkroom_runner.schedulers import with_sampler
 from darkroom_runner.timesteps import from_noise
@@ -21,7 +22,7 @@ SAMPLERS = [None, *Scheduler]
 
 def spaced(model: str, name: Scheduler | None, steps: int) -> tuple[Any, Remarks]:
     remarks = Remarks()
-    sampler = with_sampler(published.scheduler(model), name, remarks)
+    sampler = with_sampler(published.scheduler(model), name, steps, remarks)
     return from_noise(sampler, steps, "images.steps", remarks), remarks
 
 
@@ -77,6 +78,18 @@ def test_one_step_is_refused_where_no_spacing_draws() -> None:
         from_noise(published.scheduler("stabilityai/cosxl"), 1, "images.steps", Remarks())
 
 
+def test_steps_that_a_sampler_does_not_take_are_refused_with_their_setting() -> None:
+    current = type(published.scheduler(published.SDXL)).from_config({})
+    lcm = diffusers.LCMScheduler.from_config(current.config, original_inference_steps=50)
+    with pytest.raises(InvalidRunError, match=r"^images\.steps is 60: .* Change images\.steps\."):
+        from_noise(lcm, 60, "images.steps", Remarks())
+
+
+def test_noise_levels_that_no_pipeline_of_sdxl_knows_are_refused() -> None:
+    with pytest.raises(ModelIncompatibleError, match="IPNDMScheduler"):
+        from_noise(diffusers.IPNDMScheduler(), 30, "images.steps", Remarks())
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_picture_of_one_step_is_not_the_noise(name: Scheduler | None) -> None:
     """By the shipped model, which is trained, on SDXL's spacing."""
@@ -98,7 +111,7 @@ def test_a_picture_of_one_step_is_not_the_noise(name: Scheduler | None) -> None:
         ).images
         return float(torch.corrcoef(torch.stack([drawn.flatten(), noise.flatten()]))[0, 1])
 
-    sampler = with_sampler(current, name, Remarks())
+    sampler = with_sampler(current, name, 1, Remarks())
 
     assert abs(likeness_to_noise(from_noise(sampler, 1, "images.steps", Remarks()))) < 0.35
     if name not in (Scheduler.DPM_PLUS_PLUS, Scheduler.UNIPC):
