@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import pillow_heif
+import pi_heif
 from PIL import Image, ImageChops, UnidentifiedImageError
 
 from darkroom_contract import photo_exif
@@ -24,7 +24,7 @@ from darkroom_contract.photo_containers import Container, take_apart
 Image.MAX_IMAGE_PIXELS = None
 
 # The pictures that a HEIC carries beside its photo are never shown; a thumbnail must not be taken for it.
-pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

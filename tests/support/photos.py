@@ -6,10 +6,13 @@ import zlib
 from collections.abc import Callable
 from functools import cache
 
+import pi_heif
 import pillow_heif
 from PIL import Image, ImageCms
 
+# The one writes HEIC, the other, which the product has, reads it.
 pillow_heif.register_heif_opener()
+pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 
 SCENE = {(30, 30): (230, 40, 30), (98, 30): (30, 170, 60), (30, 78): (40, 60, 220), (98, 78): (128, 128, 128)}
 """Where each colour of `scene` is, in sRGB."""
