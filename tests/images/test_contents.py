@@ -130,10 +130,11 @@ def test_the_sbom_lists_what_is_installed(inside: Any) -> None:
 
 
 def test_the_sbom_can_be_taken_out(image: Image, inside: Any, engine: Engine, tmp_path: Path) -> None:
-    name, _, tag = image.name.partition(":")
+    tag = image.name.rpartition(":")[2]
     command = [sys.executable, REPOSITORY / "images" / "build.py", "--sbom", tmp_path, "--tag", tag, part(image)]
     subprocess.run([*command, "--builder", engine.name], check=True)
-    assert json.loads((tmp_path / f"{name}.cdx.json").read_text()) == inside["sbom"]
+    taken_out = tmp_path / f"darkroom-{part(image)}.cdx.json"
+    assert json.loads(taken_out.read_text()) == inside["sbom"]
 
 
 def test_nothing_is_left_of_the_build(inside: Any) -> None:
