@@ -146,7 +146,7 @@ class Outcome(Schema):
 
 
 def _shortened(text: str, most_bytes: int) -> str:
-    """A printable text of at most so many bytes as JSON writes it, where quotes and backslashes take two."""
+    """A printable text of a limited number of bytes as JSON writes it, where quotes and backslashes take two."""
     encoded, escaped = text.encode(), text.count('"') + text.count("\\")
     if len(encoded) + escaped <= most_bytes:
         return text

@@ -54,7 +54,7 @@ class Container:
 
 
 def take_apart(content: bytes) -> Container:
-    """The parts of a photo. Its format is told by its first bytes, whatever its name says."""
+    """The parts of a photo. Its first bytes decide its format, whatever its name says."""
     if content.startswith(b"\xff\xd8\xff"):
         return _jpeg(content)
     if content.startswith(_PNG_SIGNATURE):

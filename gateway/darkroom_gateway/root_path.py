@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 OWN_NAMES = frozenset(
     {"docs", "generate", "healthz", "images", "jobs", "models", "openapi.json", "readyz", "result", "train"}
 )
-"""First segments of the gateway's own paths. A prefix that begins with one could not be told from them."""
+"""First segments of the gateway's own paths. A prefix must not begin with one."""
 
 _USABLE = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 

@@ -67,7 +67,7 @@ class Layout:
 
     @property
     def runner_template(self) -> Path:
-        """What is told to the operator of its pods; written by `write_runner_template`."""
+        """The template of runner pods that the operator reads; written by `write_runner_template`."""
         return self.state.root / "runner-template.yaml"
 
 

@@ -41,7 +41,7 @@ class Question:
     prefix: str
     delimiter: str
     after: str
-    """Entries up to and with this one were told before, or are not wanted."""
+    """Entries up to and with this one were listed before, or are not wanted."""
     max_keys: int
     url_encoded: bool
 

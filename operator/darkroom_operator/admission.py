@@ -45,8 +45,8 @@ def claims(job: Job, pod: RunnerPod) -> bool:
 
 
 def is_queued(job: Job, world: World) -> bool:
-    """Whether the job waits for a slot, and only for a slot or for a model. One whose status names a slot that it lost
-    is told so first."""
+    """Whether the job waits for a slot, and only for a slot or for a model. A status that still names a lost slot is
+    corrected first."""
     unheld = job.uid not in world.holders and job.status.slot is None
     return unheld and may_run(job) and not is_backing_off(job, world.now)
 

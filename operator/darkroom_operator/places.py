@@ -93,7 +93,7 @@ def _is_wrong_about_training(place: Place) -> bool:
     says_so = admitted is not None and admitted.reason == ConditionReason.WAITING_FOR_MODEL
     if admitted is None or place.training is None:
         return says_so
-    return not says_so or place.training not in admitted.message
+    return not says_so or f"{place.training}, which" not in admitted.message  # Not t of t2.
 
 
 def _drift_of_start(told: datetime | None, place: Place, now: datetime) -> float:

@@ -29,7 +29,7 @@ def animate(
 ) -> list[Image.Image]:
     """The clip's frames. The picture is fitted to the size that the video model knows, as `video.fit` asks for.
 
-    With `max_chunk`, at most so many frames are decoded at once, whatever `video.decodeChunkSize` is.
+    With `max_chunk`, at most that number of frames is decoded at once, whatever `video.decodeChunkSize` is.
     """
 
     def report(pipe: Any, step: int, timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:

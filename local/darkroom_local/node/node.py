@@ -56,7 +56,7 @@ class Node:
             self._tasks.create_task(self._binder.run(), name="binder")
 
     async def stop(self) -> None:
-        """Let runs save their state and leave, kill those that do not, tell what can be told, and remove the node."""
+        """Let runs save their state and leave, kill those that do not, report their ends, and remove the node."""
         for worker in self._workers.values():
             worker.shut_down(self.settings.shutdown_grace_seconds)
         with contextlib.suppress(TimeoutError, ApiError, httpx.TransportError):

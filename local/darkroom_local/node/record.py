@@ -1,6 +1,6 @@
 """The node's record of runs: one JSON line for each start and each end of a pod, in the order they happened.
 
-Written by the workers; read again by the node when it starts, and by tests and stories. A start is on disk before the
+Written by the workers; read by the node when it starts, and by tests and stories. A start is on disk before the
 pod's first program is let go, and an end is written only after its last process was reaped, so that two runs overlap
 if, and only if, the second one's start stands before the first one's end. In a pod of several containers each
 container's end has a line too, so that a restarted node still knows it. Lines are compared by their order, never by

@@ -73,6 +73,13 @@ class TestDrift:
     ) -> None:
         assert is_due(told(3, 3, start=start, starts_now=starts_now)) is due
 
+    @pytest.mark.parametrize("before", ["TrainJob/t2", None])
+    def test_a_generation_that_waits_for_another_training_than_it_says(self, before: str | None) -> None:
+        status = statuses.waiting(JOB, Place(JOB, 3, training=before), NOW)
+        told_before = replace(JOB, status=status)
+        assert is_due(Place(told_before, 3, training="TrainJob/t"))
+        assert not is_due(Place(told_before, 3, training=before))
+
     def test_a_place_that_somebody_took_out_of_the_status_is_told_again(self) -> None:
         edited = replace(JOB, status=JobStatus(phase=Phase.QUEUED, queue=QueueStatus(position=None)))
         assert is_due(Place(edited, 3))

@@ -111,7 +111,7 @@ def test_colours_are_tagged_bt709_and_right_at_every_size(tmp_path: Path, size: 
         codec = container.streams.video[0].codec_context
         assert (codec.colorspace, codec.color_primaries, codec.color_trc, codec.color_range) == (1, 1, 1, 1)
         frame = next(container.decode(video=0))
-        # As a player that honours the tags, and as one that is told BT.709.
+        # As a player that honours the tags, and as one that assumes BT.709.
         honoured = frame.to_image()
         told = frame.reformat(format="rgb24", src_colorspace=Colorspace.ITU709, src_color_range=ColorRange.MPEG)
         assert difference(middles(honoured), COLOURS) <= 4

@@ -88,7 +88,7 @@ def test_a_node_that_another_created_is_tainted_and_never_deleted(own_api, own_n
 
 
 def test_a_node_that_another_created_in_place_of_ours_is_never_deleted(own_api, own_node, wait, frozen):
-    """Whether the node has noticed the exchange or not when it is told to stop."""
+    """Whether the node has noticed the exchange or not when it stops."""
     registered(own_api, own_node, wait)
     frozen(own_node.running)
     own_api.request("DELETE", path_of(own_node))
