@@ -1,4 +1,4 @@
-"""Signed links: how an object is downloaded without credentials, until a time that the answer names. Used by storage.py.
+"""Signed links: how an object is downloaded without credentials, until a stated time. Used by storage.py.
 
 A link stops working when its own time is over, and when the credentials that signed it expire: those of IRSA, EKS Pod
 Identity, instance roles and `credential_process` last minutes to hours. `expires` is the sooner of the two. Of a bare
