@@ -10,9 +10,10 @@ from typing import Any
 from fastapi import Depends, FastAPI
 
 from darkroom_gateway import guard, problems
+from darkroom_gateway.answer_headers import AnswerHeaders
 from darkroom_gateway.api_keys import ApiKeys
 from darkroom_gateway.body_limit import BodyLimit
-from darkroom_gateway.endpoints import generate, health, jobs, models, train
+from darkroom_gateway.endpoints import docs, generate, health, jobs, models, train
 from darkroom_gateway.guard import Guard
 from darkroom_gateway.ignored_input import refuse_ignored_input
 from darkroom_gateway.request_log import RequestLog
@@ -35,13 +36,23 @@ def create_app(settings: Settings) -> FastAPI:
     """Connects to nothing yet. Raises `SettingsError` when there is no way to the cluster, or no usable API key."""
     keys = None if settings.api_keys_dir is None else ApiKeys(Path(settings.api_keys_dir))
     app = FastAPI(
-        title="Darkroom", version=version("darkroom"), description=DESCRIPTION, lifespan=_lifespan, redoc_url=None
+        title="Darkroom",
+        version=version("darkroom"),
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        # Our own page, in endpoints/docs.py: FastAPI's loads its scripts from another host.
+        docs_url=None,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        # A path with a slash too much is answered 404, which names the right one (directions.py).
+        redirect_slashes=False,
     )
     app.state.services = services = build_services(settings)
     problems.install(app)
     for module in (train, generate, jobs, models):
         app.include_router(module.router, dependencies=[Depends(refuse_ignored_input)])
     app.include_router(health.router)  # Probes may send what they like.
+    app.include_router(docs.router)
     # What is added later is passed earlier.
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
     if keys is not None:
@@ -50,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
         services.metrics.measure_requests(app)
     app.add_middleware(LastAnswers, shutdown=services.shutdown)
     app.add_middleware(RequestLog)
+    app.add_middleware(AnswerHeaders)
     if settings.root_path:
         app.add_middleware(RootPath, root_path=settings.root_path)
     app.openapi = lambda: _openapi(app, guarded=keys is not None)  # type: ignore[method-assign]

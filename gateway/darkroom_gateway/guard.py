@@ -17,13 +17,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from darkroom_gateway.api_keys import ApiKeys
 from darkroom_gateway.body_limit import Body
+from darkroom_gateway.endpoints import docs
 from darkroom_gateway.errors import UnauthorizedError
 from darkroom_gateway.problems import problem_response, responses
 from darkroom_gateway.root_path import route_path
 
 log = logging.getLogger(__name__)
 
-OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
+OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json"}) | docs.PATHS
 """Probes, and the description of the API, to which the root leads. They hold no secret and change nothing."""
 
 LINGER_SECONDS = 2.0

@@ -55,9 +55,6 @@ class Metrics:
 
         def count_bounded(info: Info) -> None:
             info.method = info.method if info.method in METHODS else "other"
-            if info.modified_handler.endswith("/") and info.modified_handler != "/":
-                # A redirect that takes a slash away: the instrumentator tells the path as it came, whatever is in it.
-                info.modified_handler = "none"
             count(info)
 
         Instrumentator(excluded_handlers=[PROBES], registry=self.registry).add(count_bounded).instrument(app)

@@ -5,9 +5,9 @@ given is put into a spec; the API server fills in the rest, as it does for YAML.
 """
 
 import copy
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from darkroom_contract.schema import Schema
 from darkroom_contract.specs import (
@@ -26,23 +26,23 @@ from darkroom_contract.specs import (
     Video,
     VideoFit,
 )
+from darkroom_gateway.any_case import any_case, enum_of
 from darkroom_gateway.errors import Complaint, invalid_request
 
 
 def of(model: type[BaseModel], name: str, *examples: str, optional: bool = False) -> Any:
-    """The contract's field as a query parameter: its bounds, default and description, under its snake_case name."""
+    """The contract's field as a query parameter: its bounds, default and description, under its snake_case name.
+
+    Values of enums are taken in any case.
+    """
     field = copy.copy(model.model_fields[name])
+    if enum := enum_of(field.annotation):
+        field.metadata = [any_case(enum), *field.metadata]
     field.alias = field.validation_alias = field.serialization_alias = None
     field.examples = list(examples) or None
     if optional:
         field.default = None
     return field
-
-
-SchedulerName = Annotated[
-    Scheduler, BeforeValidator(lambda text: text.replace(" ", "+") if isinstance(text, str) else text)
-]
-"""In a query `+` means a space, so `DPM++` arrives as `DPM  ` from everybody who does not escape it."""
 
 
 class JobParameters(BaseModel):
@@ -95,7 +95,7 @@ class GenerateParameters(JobParameters):
     steps: int = of(Images, "steps")
     guidance_scale: float = of(Images, "guidance_scale")
     seed: int = of(Images, "seed")
-    scheduler: SchedulerName | None = of(Images, "scheduler")
+    scheduler: Scheduler | None = of(Images, "scheduler")
     cache_profile: CacheProfile = of(Cache, "profile")
     cache_interval: int | None = of(Cache, "interval")
     cache_branch: int = of(Cache, "branch")

@@ -13,7 +13,10 @@ from starlette.requests import ClientDisconnect
 
 from darkroom_contract.names import BASE_MODEL_PATTERN, MODEL_ID_PATTERN
 from darkroom_contract.specs import NOT_BLANK
+from darkroom_gateway import directions
+from darkroom_gateway.answer_headers import SAFE
 from darkroom_gateway.errors import Complaint, GatewayError, invalid_request
+from darkroom_gateway.root_path import route_path
 from darkroom_gateway.task_ids import IDEMPOTENCY_KEY_PATTERN, TASK_ID_PATTERN
 
 log = logging.getLogger(__name__)
@@ -86,7 +89,7 @@ def _response(
     errors = [ProblemError(parameter=each.parameter, message=each.message, given=each.given) for each in complaints]
     problem = Problem(type=TYPE_PREFIX + kind, title=title, status=status, detail=detail, errors=errors)
     body = problem.model_dump_json(exclude_none=True)
-    return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
+    return Response(body, status_code=status, media_type=MEDIA_TYPE, headers={**SAFE, **(headers or {})})
 
 
 def _answer_gateway_error(request: Request, error: Exception) -> Response:
@@ -116,8 +119,26 @@ def _complaint(error: Mapping[str, Any]) -> Complaint:
 def _answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
-    detail = f"{request.method} {request.url.path}: {error.detail}. The endpoints are listed at /docs."
-    return _response(status.phrase.replace(" ", ""), status.phrase, status.value, detail, headers=error.headers)
+    root, path = request.scope.get("root_path", ""), route_path(request.scope)
+    headers = dict(error.headers or {})
+    what = f"{error.detail}."
+    if status is HTTPStatus.NOT_FOUND:
+        meant = directions.nearest(_endpoints(request.app), path)
+        what = "there is no such path." if meant is None else f"did you mean {root}{meant}?"
+    elif status is HTTPStatus.METHOD_NOT_ALLOWED:
+        methods = directions.allowed_methods(_endpoints(request.app), path)
+        headers["Allow"] = ", ".join(methods)
+        what = f"use {' or '.join(methods)}."
+    detail = f"{request.method} {directions.shown(root + path)}: {what} The endpoints are listed at {root}/docs."
+    return _response(status.phrase.replace(" ", ""), status.phrase, status.value, detail, headers=headers)
+
+
+def _endpoints(app: FastAPI) -> list[directions.Endpoint]:
+    """Of a complete application, read once."""
+    if not hasattr(app.state, "endpoints"):
+        app.state.endpoints = directions.endpoints_of(app)
+    found: list[directions.Endpoint] = app.state.endpoints
+    return found
 
 
 def _answer_nobody(request: Request, _error: Exception) -> Response:

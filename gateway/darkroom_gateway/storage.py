@@ -13,6 +13,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from darkroom_gateway.downloads import response_parameters
 from darkroom_gateway.errors import StorageUnavailableError
 from darkroom_gateway.links import Link, LinkSigner
 from darkroom_gateway.settings import Settings
@@ -81,14 +82,8 @@ class Storage:
         return [folder.removeprefix(prefix).rstrip("/") for folder in folders[:limit]]
 
     def link(self, key: str, content_type: str) -> Link:
-        """A link that downloads an object under its own file name."""
-        name = key.rsplit("/", 1)[-1]
-        parameters = {
-            "Bucket": self.bucket,
-            "Key": key,
-            "ResponseContentType": content_type,
-            "ResponseContentDisposition": f'inline; filename="{name}"',
-        }
+        """A link that downloads an object under its own file name, with a media type that no one can change."""
+        parameters = {"Bucket": self.bucket, "Key": key, **response_parameters(key, content_type)}
         with _mapped(f"sign a link for {key}"):
             return self._signer.sign(parameters)
 

@@ -23,6 +23,7 @@ from darkroom_gateway.answers import (
     TaskAccepted,
     TrainingAnswer,
 )
+from darkroom_gateway.downloads import served_type
 from darkroom_gateway.storage import Storage
 
 STATUS_PATHS = {Kind.TRAIN: "/result", Kind.GENERATE: "/images"}
@@ -159,7 +160,7 @@ def _file(artifact: Artifact, storage: Storage) -> File:
         name=artifact.key.rsplit("/", 1)[-1],
         url=link.url,
         expires=link.expires,
-        content_type=artifact.content_type,
+        content_type=served_type(artifact.content_type),
         bytes=artifact.bytes,
         sha256=artifact.sha256,
     )

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Header, Path, Query
 
 from darkroom_contract.names import MAX_JOB_NAME_LENGTH, Kind
+from darkroom_gateway.any_case import any_case
 from darkroom_gateway.task_ids import IDEMPOTENCY_KEY_PATTERN, TASK_ID_PATTERN
 
 TaskIdInQuery = Annotated[
@@ -26,7 +27,9 @@ TaskIdInPath = Annotated[
     ),
 ]
 KindInQuery = Annotated[
-    Kind | None, Query(description="TrainJob or GenerateJob. Needed only when one of each has the same name.")
+    Kind | None,
+    any_case(Kind),
+    Query(description="TrainJob or GenerateJob. Needed only when one of each has the same name."),
 ]
 IdempotencyKey = Annotated[
     str | None,

@@ -11,6 +11,7 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.names import KEY_NAME_PATTERN, Kind
 from darkroom_contract.status import Phase
 from darkroom_gateway.answers import JobAnswer, JobList
+from darkroom_gateway.any_case import any_case
 from darkroom_gateway.endpoints.inputs import KindInQuery, TaskIdInPath
 from darkroom_gateway.problems import responses
 from darkroom_gateway.progress import BEGINNING
@@ -32,8 +33,8 @@ LastEventId = Annotated[
 @router.get("/jobs", responses=responses(422, 503), response_model_exclude_none=True)
 def list_jobs(
     services: ServicesOfApp,
-    kind: Annotated[Kind | None, Query(description="Only TrainJobs or only GenerateJobs.")] = None,
-    phase: Annotated[Phase | None, Query(description="Only jobs in this phase.")] = None,
+    kind: Annotated[Kind | None, any_case(Kind), Query(description="Only TrainJobs or only GenerateJobs.")] = None,
+    phase: Annotated[Phase | None, any_case(Phase), Query(description="Only jobs in this phase.")] = None,
     submitted_by: Annotated[
         str | None, Query(pattern=KEY_NAME_PATTERN, description="Only jobs submitted with the API key of this name.")
     ] = None,

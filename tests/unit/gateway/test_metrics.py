@@ -37,7 +37,7 @@ def test_requests_are_counted_by_template_and_not_by_name(guarded: Any, job_name
         assert guarded.http.get(path, headers=guarded.key("alice")).status_code == 404
     guarded.http.request("PROPFIND", "/docs")
     guarded.http.get("/healthz")
-    assert guarded.http.get(f"/jobs/{job_name}/", headers=guarded.key("alice")).is_redirect
+    assert guarded.http.get(f"/jobs/{job_name}/", headers=guarded.key("alice")).status_code == 404
     after = samples(guarded)
 
     def more(name: str, **labels: str) -> float:
@@ -45,10 +45,46 @@ def test_requests_are_counted_by_template_and_not_by_name(guarded: Any, job_name
 
     assert more("http_requests_total", method="GET", handler="/jobs/{task_id}", status="4xx") == 2
     assert more("http_request_duration_seconds_count", method="GET", handler="/jobs/{task_id}") == 2
-    assert more("http_requests_total", method="GET", handler="none", status="4xx") == 1
+    assert more("http_requests_total", method="GET", handler="none", status="4xx") == 2
     assert more("http_requests_total", method="other", handler="/docs", status="4xx") == 1
     labels = {value for _, pairs in after for _, value in pairs}
     assert not [value for value in labels if job_name in value or value in ("/healthz", "PROPFIND", "alice")]
+
+
+@pytest.mark.parametrize("with_key", [False, True])
+def test_paths_that_match_no_route_make_one_series_for_each_method(guarded: Any, job_name: str, with_key: bool) -> None:
+    headers = guarded.key("alice") if with_key else {}
+    methods = ("GET", "HEAD", "POST", "DELETE", "OPTIONS", "PROPFIND", job_name.upper())
+
+    def ask(run: str) -> None:
+        for method in methods:
+            for path in (
+                "/jobs/",
+                f"/jobs/{run}/",
+                f"/{run}",
+                f"/{run}/",
+                f"/a//{run}",
+                f"/Jobs/{run}",
+                "/docs/",
+                "/a//",
+            ):
+                for suffix in ("", f"?{run}"):
+                    assert guarded.http.request(method, path + suffix, headers=headers).status_code in (401, 404)
+            for path in ("/jobs", f"/jobs/{run}", "/train"):
+                guarded.http.request(method, path, headers=headers)
+
+    ask(f"{job_name}-1")
+    before = samples(guarded)
+    ask(f"{job_name}-2")
+    after = samples(guarded)
+
+    assert after.keys() == before.keys()
+    handlers = {dict(labels).get("handler") for _, labels in after} - {None}
+    assert not [each for each in handlers if job_name in each or (each != "/" and each.endswith("/"))]
+    asked_more = count(after, "http_requests_total", method="other", handler="none", status="4xx") - count(
+        before, "http_requests_total", method="other", handler="none", status="4xx"
+    )
+    assert asked_more == 2 * 8 * 2
 
 
 def test_submissions_and_refusals_are_counted(guarded: Any, job_name: str) -> None:

@@ -1,5 +1,6 @@
 """A gateway under a path of a proxy, one that strips the path and one that hands it on: everything works the same."""
 
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,16 +89,36 @@ def test_the_documentation_describes_the_public_address(http: httpx.Client) -> N
     for start in (PREFIX, PREFIX + "/"):
         page = http.get(start, follow_redirects=True)
         assert (page.status_code, page.url.path) == (200, f"{PREFIX}/docs")
-    assert f"'{PREFIX}/openapi.json'" in page.text
+    assert f'"{PREFIX}/openapi.json"' in page.text
+    links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(links) >= 4
+    for link in links:
+        assert link.startswith(PREFIX + "/")
+        assert http.get(link, headers={"Authorization": ""}).status_code == 200, link
     document = http.get(f"{PREFIX}/openapi.json").json()
     assert document["servers"] == [{"url": PREFIX}]
     assert "/jobs" in document["paths"]
 
 
-def test_a_redirect_of_a_slash_stays_inside(http: httpx.Client) -> None:
-    response = http.get(f"{PREFIX}/jobs/")
-    assert response.is_redirect
-    assert httpx.URL(response.headers["location"]).path == f"{PREFIX}/jobs"
+@pytest.mark.parametrize(
+    ("path", "advice"),
+    [
+        ("/jobs/", "did you mean /darkroom/jobs?"),
+        ("/images/abc", "did you mean /darkroom/images?task_id=abc?"),
+        ("/nowhere", "there is no such path."),
+    ],
+)
+def test_a_wrong_path_is_answered_with_the_right_public_one(http: httpx.Client, path: str, advice: str) -> None:
+    response = http.get(PREFIX + path)
+    assert response.status_code == 404
+    listed = f"The endpoints are listed at {PREFIX}/docs."
+    assert response.json()["detail"] == f"GET {PREFIX}{path}: {advice} {listed}"
+
+
+def test_a_wrong_method_is_answered_with_the_right_ones(http: httpx.Client) -> None:
+    response = http.post(f"{PREFIX}/jobs/some-job")
+    assert (response.status_code, response.headers["allow"]) == (405, "DELETE, GET")
+    assert response.json()["detail"].startswith(f"POST {PREFIX}/jobs/some-job: use DELETE or GET.")
 
 
 def test_keys_are_asked_for_and_open_paths_are_open(http: httpx.Client) -> None:
@@ -109,6 +130,8 @@ def test_bodies_are_bounded(http: httpx.Client) -> None:
     files = {"files": ("1.jpg", bytes(2 * SMALL_BYTES), "image/jpeg")}
     response = http.post(f"{PREFIX}/train", params={"prompt": "a dog", "model_id": "dog"}, files=files)
     assert response.status_code == 413
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-content-type-options"] == "nosniff"
 
 
 def test_probes_ask_the_pod_without_the_path(backend: Any) -> None:
