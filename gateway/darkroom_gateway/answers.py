@@ -1,6 +1,7 @@
 """What the gateway answers: the JSON of every success. Shapes only; views.py fills them."""
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -18,6 +19,21 @@ class TaskAccepted(BaseModel):
     status_url: str = Field(description="Status and results; also in the Location header.")
     job_url: str = Field(description="The job, in the shape that both kinds share.")
     events_url: str = Field(description="Live progress, as server-sent events.")
+
+
+ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {
+        "description": "A job was made, or the Idempotency-Key found the one that was made before.",
+        "headers": {
+            "Location": {
+                "description": "Where to ask how it goes: the answer's `status_url`.",
+                "required": True,
+                "schema": {"type": "string"},
+            }
+        },
+    }
+}
+"""The success of a submission, for its OpenAPI description."""
 
 
 class Queue(BaseModel):

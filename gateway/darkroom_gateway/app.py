@@ -5,11 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from fastapi import Depends, FastAPI
 
-from darkroom_gateway import guard, problems
+from darkroom_gateway import openapi, problems
 from darkroom_gateway.answer_headers import AnswerHeaders
 from darkroom_gateway.api_keys import ApiKeys
 from darkroom_gateway.body_limit import BodyLimit
@@ -46,6 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
         swagger_ui_oauth2_redirect_url=None,
         # A path with a slash too much is answered 404, which names the right one (directions.py).
         redirect_slashes=False,
+        generate_unique_id_function=openapi.operation_id,
     )
     app.state.services = services = build_services(settings)
     problems.install(app)
@@ -64,7 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(AnswerHeaders)
     if settings.root_path:
         app.add_middleware(RootPath, root_path=settings.root_path)
-    app.openapi = lambda: _openapi(app, guarded=keys is not None)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.description(app, guarded=keys is not None)  # type: ignore[method-assign]
     _log_access(settings, keys)
     return app
 
@@ -86,16 +86,3 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await app.state.services.close()
-
-
-def _openapi(app: FastAPI, *, guarded: bool) -> dict[str, Any]:
-    """FastAPI's description, with our errors in place of the ones that it assumes."""
-    if app.openapi_schema is None:
-        document = FastAPI.openapi(app)
-        schemas = document["components"]["schemas"]
-        for assumed in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(assumed, None)
-        schemas.update(problems.schemas())
-        if guarded:
-            guard.describe(document)
-    return FastAPI.openapi(app)

@@ -68,28 +68,27 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _answer_surprise)
 
 
+def problem_of(error: GatewayError) -> Problem:
+    kind = type(error).__name__.removesuffix("Error")
+    return _problem(kind, error.title, error.status, str(error), error.complaints)
+
+
 def problem_response(error: GatewayError) -> Response:
     wait = error.retry_after_seconds
     headers = {} if wait is None else {"Retry-After": str(wait)}
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return _response(
-        type(error).__name__.removesuffix("Error"), error.title, error.status, str(error), error.complaints, headers
-    )
+    return _response(problem_of(error), headers)
 
 
-def _response(
-    kind: str,
-    title: str,
-    status: int,
-    detail: str,
-    complaints: tuple[Complaint, ...] = (),
-    headers: Mapping[str, str] | None = None,
-) -> Response:
+def _problem(kind: str, title: str, status: int, detail: str, complaints: tuple[Complaint, ...] = ()) -> Problem:
     errors = [ProblemError(parameter=each.parameter, message=each.message, given=each.given) for each in complaints]
-    problem = Problem(type=TYPE_PREFIX + kind, title=title, status=status, detail=detail, errors=errors)
+    return Problem(type=TYPE_PREFIX + kind, title=title, status=status, detail=detail, errors=errors)
+
+
+def _response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     body = problem.model_dump_json(exclude_none=True)
-    return Response(body, status_code=status, media_type=MEDIA_TYPE, headers={**SAFE, **(headers or {})})
+    return Response(body, status_code=problem.status, media_type=MEDIA_TYPE, headers={**SAFE, **(headers or {})})
 
 
 def _answer_gateway_error(request: Request, error: Exception) -> Response:
@@ -130,7 +129,7 @@ def _answer_http_exception(request: Request, error: Exception) -> Response:
         headers["Allow"] = ", ".join(methods)
         what = f"use {' or '.join(methods)}."
     detail = f"{request.method} {directions.shown(root + path)}: {what} The endpoints are listed at {root}/docs."
-    return _response(status.phrase.replace(" ", ""), status.phrase, status.value, detail, headers=headers)
+    return _response(_problem(status.phrase.replace(" ", ""), status.phrase, status.value, detail), headers)
 
 
 def _endpoints(app: FastAPI) -> list[directions.Endpoint]:
@@ -149,7 +148,8 @@ def _answer_nobody(request: Request, _error: Exception) -> Response:
 def _answer_surprise(request: Request, error: Exception) -> Response:
     # Starlette raises it on, and the server logs where it came from.
     log.error("%s %s: %s", request.method, request.url.path, error)
-    return _response("Internal", "The gateway failed", 500, "This is a defect of the gateway; its log has the details.")
+    detail = "This is a defect of the gateway; its log has the details."
+    return _response(_problem("Internal", "The gateway failed", 500, detail))
 
 
 def schemas() -> dict[str, Any]:

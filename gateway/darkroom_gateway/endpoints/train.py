@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from darkroom_contract.names import Kind
 from darkroom_contract.photos import FORMAT_NAMES, MAX_PHOTOS, MIN_PHOTOS
-from darkroom_gateway.answers import TaskAccepted, TrainingAnswer
+from darkroom_gateway.answers import ACCEPTED, TaskAccepted, TrainingAnswer
 from darkroom_gateway.endpoints.inputs import IdempotencyKey, TaskIdInQuery
 from darkroom_gateway.guard import KeyName
 from darkroom_gateway.parameters import TrainParameters
@@ -42,7 +42,12 @@ PHOTOS_BODY: dict[str, Any] = {
 """Written by hand: the endpoint reads the form itself, to bound it."""
 
 
-@router.post("/train", status_code=202, responses=responses(409, 413, 422, 503), openapi_extra=PHOTOS_BODY)
+@router.post(
+    "/train",
+    status_code=202,
+    responses={**ACCEPTED, **responses(400, 403, 409, 413, 422, 503)},
+    openapi_extra=PHOTOS_BODY,
+)
 async def train(
     parameters: Annotated[TrainParameters, Query()],
     request: Request,

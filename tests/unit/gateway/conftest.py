@@ -63,13 +63,20 @@ def answers(url: str) -> bool:
 class Cluster:
     """What kubectl and the operator would do to the API server."""
 
-    def __init__(self, kubeconfig: Path) -> None:
+    def __init__(self, kubeconfig: Path, namespace: str = NAMESPACE) -> None:
         connection = read_kubeconfig(kubeconfig)
         headers = {"Authorization": f"Bearer {connection.token}"} if connection.token else {}
         self.kubeconfig = kubeconfig
+        self.namespace = namespace
         self.http = httpx.Client(
             base_url=connection.server, headers=headers, verify=connection.verify, trust_env=False, timeout=10
         )
+
+    def in_namespace(self, namespace: str) -> "Cluster":
+        """The same cluster, in a namespace of its own."""
+        document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        self._checked(self.http.post("/api/v1/namespaces", json=document))
+        return Cluster(self.kubeconfig, namespace)
 
     def install_crds(self) -> None:
         for kind in Kind:
@@ -81,13 +88,13 @@ class Cluster:
         return self.http.get(self.path(kind)).status_code == 200
 
     def path(self, kind: Kind, name: str = "") -> str:
-        return f"/apis/{GROUP}/{VERSION}/namespaces/{NAMESPACE}/{kind.plural}" + (f"/{name}" if name else "")
+        return f"/apis/{GROUP}/{VERSION}/namespaces/{self.namespace}/{kind.plural}" + (f"/{name}" if name else "")
 
     def create(self, kind: Kind, name: str, spec: dict[str, Any], **metadata: Any) -> dict[str, Any]:
         document = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": kind.value,
-            "metadata": {"name": name, "namespace": NAMESPACE, **metadata},
+            "metadata": {"name": name, "namespace": self.namespace, **metadata},
             "spec": spec,
         }
         return self._checked(self.http.post(self.path(kind), json=document))

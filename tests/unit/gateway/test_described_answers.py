@@ -1,0 +1,219 @@
+"""The gateway answers as its OpenAPI description says, to requests that Schemathesis generates from that description.
+
+Requests are good and bad; task ids are those of jobs in every phase, photos are real. Nothing about an endpoint stands
+here: one that is added is tested too. `DARKROOM_TEST_EXAMPLES=200` makes that many requests for each operation in each
+phase in place of a few, `DARKROOM_TEST_SEED=2` makes other ones.
+"""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.photos import encode, scene
+
+from darkroom_contract.names import Kind
+from darkroom_contract.status import Phase
+from darkroom_contract.storage import ModelRecord, model_record_key, run_log_key
+
+EXAMPLES = int(os.environ.get("DARKROOM_TEST_EXAMPLES", "3"))
+SEED = int(os.environ.get("DARKROOM_TEST_SEED", "1"))
+SECONDS = 240 + 20 * EXAMPLES
+HOOKS = "support.generated_requests"
+
+NAMESPACE = "described"
+MODEL_ID = "described-dog"
+NOW = "2026-01-02T03:04:05Z"
+SPECS: dict[Kind, dict[str, Any]] = {
+    Kind.TRAIN: {"modelId": MODEL_ID, "prompt": "sks dog", "dataset": {"uri": "s3://darkroom/datasets/x/"}},
+    Kind.GENERATE: {"prompt": "a dog", "negativePrompt": "cats"},
+}
+FILES = {
+    Kind.TRAIN: {"pytorch_lora_weights.safetensors": "application/octet-stream", "1-validation.png": "image/png"},
+    Kind.GENERATE: {"1-seed-0.png": "image/png", "1.mp4": "video/mp4"},
+}
+STATUSES: dict[Phase, dict[str, Any]] = {
+    Phase.QUEUED: {"queue": {"position": 1, "estimatedStartTime": NOW, "waitingFor": "TrainJob/other"}},
+    Phase.STARTING: {"attempts": 1, "startTime": NOW},
+    Phase.RUNNING: {
+        "attempts": 1,
+        "startTime": NOW,
+        "progress": {"stage": "Denoising", "step": 3, "total": 9, "lastUpdatedTime": NOW, "metrics": {"loss": 0.5}},
+    },
+    Phase.SUCCEEDED: {
+        "attempts": 2,
+        "startTime": NOW,
+        "completionTime": NOW,
+        "remarks": [{"reason": "PromptTruncated", "message": "Shorten it."}],
+    },
+    Phase.FAILED: {"attempts": 3, "nextAttemptTime": NOW, "completionTime": NOW},
+    Phase.SUSPENDED: {"attempts": 1},
+}
+CONDITIONS = {Phase.SUCCEEDED: ("Complete", "Succeeded"), Phase.FAILED: ("Failed", "DatasetInvalid")}
+
+
+@pytest.fixture(scope="module")
+def described(cluster: Any) -> Any:
+    """A namespace of its own: what is generated here disturbs no other test."""
+    return cluster.in_namespace(NAMESPACE)
+
+
+@pytest.fixture(scope="module")
+def make_jobs(described: Any, bucket: Any) -> Callable[[str], list[str]]:
+    """Makes a job of each kind in each phase, with files and logs, and one that no operator has seen; their names."""
+
+    def make(prefix: str) -> list[str]:
+        names = []
+        for kind, spec in SPECS.items():
+            names.append(f"{prefix}-{kind.singular}-new")
+            described.create(kind, names[-1], spec)
+            for phase in Phase:
+                names.append(f"{prefix}-{kind.singular}-{phase.lower()}")
+                uid = described.create(kind, names[-1], spec)["metadata"]["uid"]
+                described.set_status(kind, names[-1], phase=phase, **status_of(kind, phase, uid))
+                bucket.put_object(Bucket="darkroom", Key=run_log_key(uid, 1), Body=b"loaded\n\xff")
+            described.create(kind, f"{prefix}-both", spec)
+        return [*names, f"{prefix}-both"]
+
+    return make
+
+
+def status_of(kind: Kind, phase: Phase, uid: str) -> dict[str, Any]:
+    status = dict(STATUSES[phase])
+    if phase is Phase.SUCCEEDED:
+        status["artifacts"] = [
+            {"key": f"runs/{uid}/{name}", "contentType": type_, "bytes": 7, "sha256": "0" * 64}
+            for name, type_ in FILES[kind].items()
+        ]
+    if phase in CONDITIONS:
+        type_, reason = CONDITIONS[phase]
+        condition = {"type": type_, "status": "True", "reason": reason, "message": "", "lastTransitionTime": NOW}
+        status["conditions"] = [condition]
+    return status
+
+
+@pytest.fixture(scope="module")
+def model(bucket: Any) -> str:
+    """The id of a LoRA that can be used."""
+    record = ModelRecord(
+        model_id=MODEL_ID,
+        weights_key="runs/1/pytorch_lora_weights.safetensors",
+        sha256="0" * 64,
+        base_model="owner/name",
+        prompt="sks dog",
+        job_uid="1",
+        created=NOW,  # type: ignore[arg-type]
+    )
+    body = record.model_dump_json(by_alias=True).encode()
+    bucket.put_object(Bucket="darkroom", Key=model_record_key(NAMESPACE, MODEL_ID), Body=body)
+    return MODEL_ID
+
+
+@pytest.fixture(scope="module")
+def photos(folder: Path) -> Path:
+    """A folder of real photos, one of each format."""
+    path = folder / "described-photos"
+    path.mkdir()
+    for kind in ("PNG", "JPEG", "WEBP", "HEIF"):
+        (path / kind).write_bytes(encode(scene(), kind))
+    return path
+
+
+@pytest.fixture(scope="module")
+def started(start_gateway: Any, environment: dict[str, str], folder: Path) -> Iterator[tuple[Any, str]]:
+    """A gateway with API keys, and a key."""
+    key, keys = secrets.token_hex(24), folder / "described-keys"
+    keys.mkdir()
+    (keys / "alice").write_text(key)
+    settings = {"DARKROOM_GATEWAY_API_KEYS_DIR": str(keys), "DARKROOM_NAMESPACE": NAMESPACE}
+    with start_gateway({**environment, **settings}) as gateway:
+        yield gateway, key
+
+
+def configuration(key: str, task_ids: list[str], doomed: list[str], model: str) -> str:
+    """`schemathesis.toml`. JSON strings and lists are TOML too."""
+    return f"""
+hooks = "{HOOKS}"
+request-timeout = 30
+max-stream-events = 1
+continue-on-failure = true
+headers = {{ Authorization = {json.dumps("Bearer " + key)} }}
+[cache]
+enabled = false
+[generation]
+max-examples = {EXAMPLES}
+database = "none"
+[dictionaries.task-ids]
+values = {json.dumps(task_ids)}
+[dictionaries.doomed-task-ids]
+values = {json.dumps(doomed)}
+[dictionaries.models]
+values = {json.dumps([model])}
+[parameters]
+task_id = {{ dictionary = "task-ids", probability = 0.7 }}
+model_id = {{ dictionary = "models", probability = 0.7 }}
+[phases.stateful]
+max-steps = 4
+[[operations]]
+include-method = "DELETE"
+parameters.task_id = {{ dictionary = "doomed-task-ids", probability = 0.7 }}
+[[operations]]
+# Rules between parameters are stricter than a description can say: with class_images, class_prompt is needed too.
+include-method = "POST"
+checks.positive_data_acceptance.expected-statuses = ["202", "404", "409", "422"]
+"""
+
+
+def answered(report: Path) -> dict[str, set[int]]:
+    """The statuses that each operation was answered with, from the run's events."""
+    found = defaultdict(set)
+    for line in report.read_text(encoding="utf-8").splitlines():
+        for recorder in scenarios(json.loads(line)):
+            for interaction in recorder["interactions"].values():
+                if interaction["response"]:
+                    found[recorder["label"]].add(interaction["response"]["status_code"])
+    return found
+
+
+def scenarios(event: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if "ScenarioFinished" in event:
+        yield event["ScenarioFinished"]["recorder"]
+
+
+@pytest.mark.timeout(SECONDS + 60)
+def test_generated_requests_are_answered_as_described(
+    started: tuple[Any, str], make_jobs: Callable[[str], list[str]], model: str, photos: Path, tmp_path: Path
+) -> None:
+    gateway, key = started
+    (tmp_path / "schemathesis.toml").write_text(configuration(key, make_jobs("kept"), make_jobs("doomed"), model))
+    report = tmp_path / "report.ndjson"
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run"]
+    command += [f"{gateway.http.base_url}/openapi.json", "--seed", str(SEED), "--report-ndjson-path", str(report)]
+    environment = {"PATH": os.defpath, "PYTHONPATH": str(Path(__file__).parents[2]), "NO_COLOR": "1"}
+
+    run = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**environment, "DARKROOM_TEST_PHOTOS": str(photos)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    operations = {
+        f"{method.upper()} {path}"
+        for path, methods in gateway.http.get("/openapi.json").json()["paths"].items()
+        for method in methods
+    }
+    statuses = answered(report)
+    print(statuses, run.stdout)
+    assert operations <= statuses.keys()
+    assert sorted(each for each in operations if not {200, 202, 204} & statuses[each]) == []
+    assert len(report.read_text().splitlines()) > 0
