@@ -1,5 +1,6 @@
 """docs/api.md and the OpenAPI description tell the same, and the description is complete."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import httpx
 import pytest
 
 from darkroom_gateway import errors
+from darkroom_gateway.problems import Problem
 
 API_DOCUMENT = Path(__file__).parents[3] / "docs" / "api.md"
 METHODS = ("get", "post", "delete")
@@ -73,6 +75,55 @@ def test_errors_are_described_as_the_problems_that_they_are(openapi: dict[str, A
                 assert list(response["content"]) == ["application/problem+json"]
     assert {"Problem", "ProblemError"} <= set(openapi["components"]["schemas"])
     assert "HTTPValidationError" not in openapi["components"]["schemas"]
+
+
+def test_operations_have_the_names_of_client_methods(openapi: dict[str, Any]) -> None:
+    names = [operation["operationId"] for operation in operations(openapi).values()]
+
+    assert len(set(names)) == len(names)
+    assert {"train", "generate_lora", "list_jobs", "get_job", "delete_job"} <= set(names)
+
+
+def test_no_parameter_is_said_to_be_null(openapi: dict[str, Any]) -> None:
+    """A query can't hold one, and a header with the text `null` is refused."""
+    for name, operation in operations(openapi).items():
+        for parameter in operation.get("parameters", []):
+            assert "null" not in json.dumps(parameter["schema"]), f"{name}: {parameter['name']}"
+
+
+def test_headers_of_answers_are_described(openapi: dict[str, Any]) -> None:
+    for name, operation in operations(openapi).items():
+        for status, response in operation["responses"].items():
+            expected = {"X-Request-ID"}
+            if status == "503":
+                expected.add("Retry-After")
+            if status == "401":
+                expected.add("WWW-Authenticate")
+            if status == "202" and name.startswith("POST"):
+                expected.add("Location")
+            assert response["headers"].keys() == expected, f"{name}: {status}"
+            assert all(header["required"] for header in response["headers"].values())
+
+
+def test_answers_that_any_request_may_get_are_described(guarded: Any, openapi: dict[str, Any]) -> None:
+    """Also those that middleware gives, and with examples that are such problems."""
+    of_guarded = guarded.http.get("/openapi.json").json()
+    for document in (openapi, of_guarded):
+        for name, operation in operations(document).items():
+            assert {"413", "500"} <= operation["responses"].keys(), name
+            is_closed = document is of_guarded and not name.endswith("z")
+            assert ("401" in operation["responses"]) is is_closed, name
+            for status, response in operation["responses"].items():
+                if status in ("401", "413", "422", "503"):
+                    [content] = response["content"].values()
+                    assert Problem.model_validate(content["example"]).status == int(status)
+
+
+def test_a_submission_says_where_to_look(openapi: dict[str, Any]) -> None:
+    for path in ("/train", "/generate/sdxl", "/generate/lora"):
+        answer = openapi["paths"][path]["post"]["responses"]["202"]
+        assert "Location" in answer["headers"]
+        assert answer["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/TaskAccepted"}
 
 
 def test_photos_are_described(openapi: dict[str, Any]) -> None:
