@@ -23,8 +23,8 @@ from darkroom_gateway.errors import (
 
 Json = dict[str, Any]
 
-ANY_OPERATION = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.INTERNAL_SERVER_ERROR)
-"""The problems that every operation may answer: middleware and failures ask for no endpoint."""
+ANY_OPERATION = (400, 403, 408, 413, 414, 421, 431, 500)
+"""The problems that every operation may answer: the server, middleware and failures know no endpoints."""
 
 ASSUMED_SCHEMAS = ("HTTPValidationError", "ValidationError")
 

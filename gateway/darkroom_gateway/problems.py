@@ -16,6 +16,7 @@ from darkroom_contract.specs import NOT_BLANK
 from darkroom_gateway import directions
 from darkroom_gateway.answer_headers import SAFE
 from darkroom_gateway.errors import Complaint, GatewayError, invalid_request
+from darkroom_gateway.request_log import headers_of_request
 from darkroom_gateway.root_path import route_path
 from darkroom_gateway.task_ids import IDEMPOTENCY_KEY_PATTERN, TASK_ID_PATTERN
 
@@ -149,7 +150,7 @@ def _answer_surprise(request: Request, error: Exception) -> Response:
     # Starlette raises it on, and the server logs where it came from.
     log.error("%s %s: %s", request.method, request.url.path, error)
     detail = "This is a defect of the gateway; its log has the details."
-    return _response(_problem("Internal", "The gateway failed", 500, detail))
+    return _response(_problem("Internal", "The gateway failed", 500, detail), headers_of_request())
 
 
 def schemas() -> dict[str, Any]:

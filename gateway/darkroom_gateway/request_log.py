@@ -24,6 +24,11 @@ _USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 
+def headers_of_request() -> dict[str, str]:
+    """For an answer that is sent outside of all middleware, within the request."""
+    return {HEADER: _request_id.get()}
+
+
 class RequestIdFilter(logging.Filter):
     """Adds `request_id` to every record; `-` outside of requests."""
 

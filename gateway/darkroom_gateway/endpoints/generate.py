@@ -16,7 +16,7 @@ from darkroom_gateway.views import accepted, images_answer
 router = APIRouter(tags=["generate"])
 
 
-@router.post("/generate/sdxl", status_code=202, responses={**ACCEPTED, **responses(400, 403, 409, 422, 503)})
+@router.post("/generate/sdxl", status_code=202, responses={**ACCEPTED, **responses(409, 422, 503)})
 def generate_sdxl(
     parameters: Annotated[GenerateParameters, Query()],
     response: Response,
@@ -28,7 +28,7 @@ def generate_sdxl(
     return _submit(parameters, response, services, idempotency_key, key_name)
 
 
-@router.post("/generate/lora", status_code=202, responses={**ACCEPTED, **responses(400, 403, 404, 409, 422, 503)})
+@router.post("/generate/lora", status_code=202, responses={**ACCEPTED, **responses(404, 409, 422, 503)})
 def generate_lora(
     parameters: Annotated[LoraParameters, Query()],
     response: Response,

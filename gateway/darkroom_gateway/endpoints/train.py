@@ -43,10 +43,7 @@ PHOTOS_BODY: dict[str, Any] = {
 
 
 @router.post(
-    "/train",
-    status_code=202,
-    responses={**ACCEPTED, **responses(400, 403, 409, 413, 422, 503)},
-    openapi_extra=PHOTOS_BODY,
+    "/train", status_code=202, responses={**ACCEPTED, **responses(409, 413, 422, 503)}, openapi_extra=PHOTOS_BODY
 )
 async def train(
     parameters: Annotated[TrainParameters, Query()],

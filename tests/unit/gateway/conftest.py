@@ -64,19 +64,13 @@ class Cluster:
     """What kubectl and the operator would do to the API server."""
 
     def __init__(self, kubeconfig: Path, namespace: str = NAMESPACE) -> None:
+        self.namespace = namespace
         connection = read_kubeconfig(kubeconfig)
         headers = {"Authorization": f"Bearer {connection.token}"} if connection.token else {}
         self.kubeconfig = kubeconfig
-        self.namespace = namespace
         self.http = httpx.Client(
             base_url=connection.server, headers=headers, verify=connection.verify, trust_env=False, timeout=10
         )
-
-    def in_namespace(self, namespace: str) -> "Cluster":
-        """The same cluster, in a namespace of its own."""
-        document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-        self._checked(self.http.post("/api/v1/namespaces", json=document))
-        return Cluster(self.kubeconfig, namespace)
 
     def install_crds(self) -> None:
         for kind in Kind:

@@ -62,7 +62,9 @@ CONDITIONS = {Phase.SUCCEEDED: ("Complete", "Succeeded"), Phase.FAILED: ("Failed
 @pytest.fixture(scope="module")
 def described(cluster: Any) -> Iterator[Any]:
     """A namespace of its own: what is generated here disturbs no other test."""
-    found = cluster.in_namespace(NAMESPACE)
+    made = cluster.http.post("/api/v1/namespaces", json={"metadata": {"name": NAMESPACE}})
+    assert made.status_code == 201, made.text
+    found = type(cluster)(cluster.kubeconfig, NAMESPACE)
     yield found
     found.http.close()
 
