@@ -5,14 +5,21 @@ browser's nor a proxy's. Only an answer that sets a `max-age` keeps its own Cach
 ASGI on raw headers, since status polls pass through here.
 """
 
+from collections.abc import Sequence
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+Header = tuple[bytes, bytes]
 
 NO_STORE = (b"cache-control", b"no-store")
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 """Browsers take the media type as it is, and guess no other."""
 
+_OURS = frozenset({NO_STORE[0], NO_SNIFFING[0]})
+
 SAFE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-"""The same for answers that are sent outside of all middleware: those of failures that nothing caught."""
+"""The same for problems, which are also answered outside of all middleware: by the server, and for failures that
+nothing caught."""
 
 
 class AnswerHeaders:
@@ -28,16 +35,18 @@ class AnswerHeaders:
 
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*filter(_stays, message["headers"]), NO_SNIFFING]
-                if not any(name == b"cache-control" for name, _ in message["headers"]):
-                    message["headers"].append(NO_STORE)
+                message["headers"] = _safe(message["headers"])
             await send(message)
 
         await self._app(scope, receive, send_safely)
 
 
-def _stays(header: tuple[bytes, bytes]) -> bool:
-    name, value = header
-    if name == b"cache-control":
-        return b"max-age" in value
-    return name != b"x-content-type-options"
+def _safe(headers: Sequence[Header]) -> list[Header]:
+    """The headers with ours, each once."""
+    kept = [each for each in headers if each[0] not in _OURS]
+    return [*kept, NO_SNIFFING, NO_STORE if len(kept) == len(headers) else _caching(headers)]
+
+
+def _caching(headers: Sequence[Header]) -> Header:
+    """Its own where it has a `max-age`, else ours: the `no-cache` of a stream lets caches store it."""
+    return next((each for each in headers if each[0] == b"cache-control" and b"max-age" in each[1]), NO_STORE)
