@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from darkroom_contract.names import Kind
 from darkroom_contract.progress import Stage
@@ -12,6 +12,21 @@ from darkroom_contract.status import ConditionStatus, Phase
 
 class TaskAccepted(BaseModel):
     """A submission was taken; ask `status_url` how it goes."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "task_id": "train-k3x9q2m7ab",
+                    "kind": "TrainJob",
+                    "model_id": "my-dog",
+                    "status_url": "/result?task_id=train-k3x9q2m7ab",
+                    "job_url": "/jobs/train-k3x9q2m7ab?kind=TrainJob",
+                    "events_url": "/jobs/train-k3x9q2m7ab/events?kind=TrainJob",
+                }
+            ]
+        }
+    )
 
     task_id: str = Field(description="Name of the job.", examples=["train-k3x9q2m7ab"])
     kind: Kind = Field(description="TrainJob or GenerateJob.")

@@ -31,6 +31,15 @@ Submissions answer `202` with a `task_id` at once; ask `/result` or `/images` ho
 """
 
 
+TAGS = [
+    {"name": "train", "description": "Learn a subject from photos."},
+    {"name": "generate", "description": "Make pictures, and short videos of them."},
+    {"name": "jobs", "description": "Both kinds of job in one shape: list, follow, read the log, delete."},
+    {"name": "models", "description": "Trained LoRAs."},
+    {"name": "health", "description": "Probes. They need no API key and look at no parameters."},
+]
+
+
 def create_app(settings: Settings) -> FastAPI:
     """Connects to nothing yet. Raises `SettingsError` when there is no way to the cluster, or no usable API key."""
     keys = None if settings.api_keys_dir is None else ApiKeys(Path(settings.api_keys_dir))
@@ -38,6 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
         title="Darkroom",
         version=version("darkroom"),
         description=DESCRIPTION,
+        openapi_tags=TAGS,
         lifespan=_lifespan,
         # Our own page, in endpoints/docs.py: FastAPI's loads its scripts from another host.
         docs_url=None,

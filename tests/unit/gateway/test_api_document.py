@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from darkroom_gateway import errors
+from darkroom_gateway.answers import TaskAccepted
 from darkroom_gateway.openapi import ANY_OPERATION
 from darkroom_gateway.problems import Problem
 
@@ -125,6 +126,8 @@ def test_a_submission_says_where_to_look(openapi: dict[str, Any]) -> None:
         answer = openapi["paths"][path]["post"]["responses"]["202"]
         assert "Location" in answer["headers"]
         assert answer["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/TaskAccepted"}
+    [example] = openapi["components"]["schemas"]["TaskAccepted"]["examples"]
+    assert TaskAccepted.model_validate(example).model_dump(mode="json") == example
 
 
 def test_photos_are_described(openapi: dict[str, Any]) -> None:
