@@ -33,6 +33,9 @@ VIDEO = frozenset(
     | {"noise_aug_strength", "decode_chunk_size", "min_guidance_scale", "max_guidance_scale"}
 )
 
+ONLY_FROM_ANSWERS = frozenset({"cursor"})
+"""Parameters whose good values are found in an earlier answer alone, whatever their pattern says."""
+
 schemathesis.openapi.format("binary", strategies.sampled_from(PHOTOS))
 
 
@@ -42,6 +45,9 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         for location, values in ((ParameterLocation.PATH, case.path_parameters), (ParameterLocation.QUERY, case.query)):
             if _is_good(case, location):
                 _replace(values, "task_id", DOOMED_IDS if case.method == "DELETE" else TASK_IDS)
+    if _is_good(case, ParameterLocation.QUERY):
+        for name in ONLY_FROM_ANSWERS & case.query.keys():
+            del case.query[name]
     if case.method == "POST" and case.meta.generation.mode is GenerationMode.POSITIVE:
         _replace(case.headers, "Idempotency-Key", KEYS)
         _replace(case.query, "model_id", MODEL_IDS)

@@ -65,7 +65,7 @@ def test_a_failure_that_nothing_caught_has_the_headers_of_every_answer(kubeconfi
     def broken() -> None:
         raise ZeroDivisionError
 
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
         response = client.get("/broken", headers={"X-Request-ID": "mine"})
     assert response.status_code == 500
     assert_safe(response)
