@@ -1,14 +1,15 @@
 """Hooks of Schemathesis, loaded by its own process: real photos, real task ids, and parameters that agree.
 
-`DARKROOM_TEST_PHOTOS` is a folder of photos; `DARKROOM_TEST_TASK_IDS` and `DARKROOM_TEST_DOOMED_IDS` are JSON lists of
-jobs to look at and to delete, `DARKROOM_TEST_MODEL_ID` is a model. Everything else is generated from the OpenAPI
-description. What is wrong on purpose stays wrong: only good values are replaced.
+`DARKROOM_TEST_PHOTOS` is a folder of photos, `DARKROOM_TEST_IDS` JSON: for `task_id` and `model_id` those that are there,
+and under `DELETE` those that may be deleted. Everything else is generated from the OpenAPI description. What is wrong on
+purpose stays wrong: only good values are replaced.
 """
 
 import itertools
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ from schemathesis.openapi.checks import RejectedPositiveData
 
 PHOTOS = [path.read_bytes() for path in sorted(Path(os.environ["DARKROOM_TEST_PHOTOS"]).iterdir())]
 # A value that was generated comes through as it is now and then.
-TASK_IDS = itertools.cycle([*json.loads(os.environ["DARKROOM_TEST_TASK_IDS"]), None])
-DOOMED_IDS = itertools.cycle([*json.loads(os.environ["DARKROOM_TEST_DOOMED_IDS"]), None])
-MODEL_IDS = itertools.cycle([os.environ["DARKROOM_TEST_MODEL_ID"]] * 3 + [None])
+IDS: dict[str, dict[str, Iterator[str | None]]] = {
+    use: {parameter: itertools.cycle([*ids, None]) for parameter, ids in of_use.items()}
+    for use, of_use in json.loads(os.environ["DARKROOM_TEST_IDS"]).items()
+}
 KEYS = map("generated-{}".format, itertools.count())
 
 VIDEO = frozenset(
@@ -44,13 +46,13 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if case.meta.phase.name is not TestPhase.STATEFUL:
         for location, values in ((ParameterLocation.PATH, case.path_parameters), (ParameterLocation.QUERY, case.query)):
             if _is_good(case, location):
-                _replace(values, "task_id", DOOMED_IDS if case.method == "DELETE" else TASK_IDS)
+                for name, ids in IDS.get(case.method, IDS["GET"]).items():
+                    _replace(values, name, ids)
     if _is_good(case, ParameterLocation.QUERY):
         for name in ONLY_FROM_ANSWERS & case.query.keys():
             del case.query[name]
     if case.method == "POST" and case.meta.generation.mode is GenerationMode.POSITIVE:
         _replace(case.headers, "Idempotency-Key", KEYS)
-        _replace(case.query, "model_id", MODEL_IDS)
         _make_agree(case.query)
 
 
@@ -59,7 +61,7 @@ def _is_good(case: Any, location: ParameterLocation) -> bool:
     return component is not None and component.mode is GenerationMode.POSITIVE
 
 
-def _replace(values: Any, name: str, real: Any) -> None:
+def _replace(values: Any, name: str, real: Iterator[str | None]) -> None:
     if values not in (None, NOT_SET) and name in values:
         value = next(real)
         if value is not None:

@@ -105,20 +105,39 @@ def status_of(kind: Kind, phase: Phase, uid: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def model(bucket: Any) -> str:
-    """The id of a LoRA that can be used."""
-    record = ModelRecord(
-        model_id=MODEL_ID,
-        weights_key="runs/1/pytorch_lora_weights.safetensors",
-        sha256="0" * 64,
-        base_model="owner/name",
-        prompt="sks dog",
-        job_uid="1",
-        created=NOW,  # type: ignore[arg-type]
+def make_models(bucket: Any) -> Callable[[list[str]], list[str]]:
+    """Makes LoRAs that can be used; their ids."""
+
+    def make(model_ids: list[str]) -> list[str]:
+        for number, model_id in enumerate(model_ids):
+            weights = f"runs/{model_id}-{number}/pytorch_lora_weights.safetensors"
+            record = {
+                "model_id": model_id,
+                "weights_key": weights,
+                "sha256": "0" * 64,
+                "base_model": "owner/name",
+                "prompt": "sks dog",
+                "job_uid": f"{model_id}-{number}",
+                "created": NOW,
+            }
+            body = ModelRecord.model_validate(record).model_dump_json(by_alias=True).encode()
+            bucket.put_object(Bucket="darkroom", Key=weights, Body=b"weights")
+            bucket.put_object(Bucket="darkroom", Key=model_record_key(NAMESPACE, model_id), Body=body)
+        return model_ids
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def ids(make_jobs: Callable[[str], list[str]], make_models: Callable[[list[str]], list[str]]) -> str:
+    """Real values of parameters, for the hooks: what is there, and what may be deleted."""
+    doomed = make_models([f"doomed-{number}" for number in range(20)])
+    return json.dumps(
+        {
+            "GET": {"task_id": make_jobs("kept"), "model_id": make_models([MODEL_ID])},
+            "DELETE": {"task_id": make_jobs("doomed"), "model_id": doomed},
+        }
     )
-    body = record.model_dump_json(by_alias=True).encode()
-    bucket.put_object(Bucket="darkroom", Key=model_record_key(NAMESPACE, MODEL_ID), Body=body)
-    return MODEL_ID
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +199,7 @@ def answered(report: Path) -> dict[str, set[int]]:
 
 @pytest.mark.timeout(SECONDS + 60)
 def test_generated_requests_are_answered_as_described(
-    started: tuple[Any, str], make_jobs: Callable[[str], list[str]], model: str, photos: Path, tmp_path: Path
+    started: tuple[Any, str], ids: str, photos: Path, tmp_path: Path
 ) -> None:
     gateway, key = started
     (tmp_path / "schemathesis.toml").write_text(CONFIGURATION)
@@ -188,12 +207,7 @@ def test_generated_requests_are_answered_as_described(
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run"]
     command += [f"{gateway.http.base_url}/openapi.json", "--header", f"Authorization: Bearer {key}"]
     command += ["--seed", str(SEED), "--report-ndjson-path", str(report)]
-    real = {
-        "DARKROOM_TEST_PHOTOS": str(photos),
-        "DARKROOM_TEST_TASK_IDS": json.dumps(make_jobs("kept")),
-        "DARKROOM_TEST_DOOMED_IDS": json.dumps(make_jobs("doomed")),
-        "DARKROOM_TEST_MODEL_ID": model,
-    }
+    real = {"DARKROOM_TEST_PHOTOS": str(photos), "DARKROOM_TEST_IDS": ids}
 
     run = subprocess.run(
         command,
