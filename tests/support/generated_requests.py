@@ -1,8 +1,8 @@
 """Hooks of Schemathesis, loaded by its own process: real photos, real task ids, and parameters that agree.
 
-`DARKROOM_TEST_PHOTOS` is a folder of photos, `DARKROOM_TEST_IDS` JSON: for `task_id` and `model_id` those that are there,
-and under `DELETE` those that may be deleted. Everything else is generated from the OpenAPI description. What is wrong on
-purpose stays wrong: only good values are replaced.
+`DARKROOM_TEST_PHOTOS` is a folder of photos, `DARKROOM_TEST_IDS` JSON: for `task_id` and `model_id` those that are
+there, and under `DELETE` those that may be deleted. Everything else is generated from the OpenAPI description. What is
+wrong on purpose stays wrong: only good values are replaced.
 """
 
 import itertools
