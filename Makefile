@@ -21,8 +21,11 @@ JOBS   ?= 60
 SEED   ?= 1
 SEEDS  ?= 1
 
+# Of `make fuzz`: requests for each operation in each phase. SEED counts here too.
+EXAMPLES ?= 100
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check generate golden conformance stories chaos bench images save-images sbom test-images constraints clean
+.PHONY: help setup demo up test check generate golden conformance stories chaos fuzz bench images save-images sbom test-images constraints clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -70,6 +73,9 @@ stories: setup ## Run the users' journeys on the API server that KUBECONFIG name
 
 chaos: setup ## Kill every part and evict runs again and again while 60 jobs run; SEEDS=5: five times, SEED=7: as the seventh
 	env -u KUBECONFIG CHAOS_JOBS=$(JOBS) CHAOS_SEED=$(SEED) CHAOS_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/chaos
+
+fuzz: setup ## Compare the gateway's answers to many generated requests with its OpenAPI description; EXAMPLES=200, SEED=7
+	env -u KUBECONFIG GENERATED_EXAMPLES=$(EXAMPLES) GENERATED_SEED=$(SEED) $(BIN)/python -m pytest tests/unit/gateway/test_described_answers.py
 
 bench: setup ## Measure DeepCache and the hand-over of the slot on this machine
 	$(BIN)/python benchmarks/deepcache.py

@@ -1,8 +1,8 @@
 """The gateway answers as its OpenAPI description says, to requests that Schemathesis generates from that description.
 
 Requests are good and bad; task ids are those of jobs in every phase, photos are real. Nothing about an endpoint stands
-here: one that is added is tested too. `DARKROOM_TEST_EXAMPLES=200` makes that many requests for each operation in each
-phase in place of five, `DARKROOM_TEST_SEED=2` makes other ones.
+here: one that is added is tested too. `make fuzz EXAMPLES=200 SEED=2` makes that many requests for each operation in
+each phase in place of five, and other ones.
 """
 
 import json
@@ -22,8 +22,8 @@ from darkroom_contract.names import Kind
 from darkroom_contract.status import Phase
 from darkroom_contract.storage import ModelRecord, model_record_key, run_log_key
 
-EXAMPLES = int(os.environ.get("DARKROOM_TEST_EXAMPLES", "5"))
-SEED = int(os.environ.get("DARKROOM_TEST_SEED", "1"))
+EXAMPLES = int(os.environ.get("GENERATED_EXAMPLES", "5"))
+SEED = int(os.environ.get("GENERATED_SEED", "1"))
 SECONDS = 240 + 20 * EXAMPLES
 TESTS = Path(__file__).parents[2]
 HOOKS = "support.generated_requests"
