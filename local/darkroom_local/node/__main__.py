@@ -21,6 +21,7 @@ from darkroom_local.kubeconfig import Connection, read_kubeconfig
 from darkroom_local.node.logs import log_app
 from darkroom_local.node.node import Node
 from darkroom_local.node.settings import NodeSettings
+from darkroom_local.ports import port_number
 from darkroom_local.state import StateDir
 
 SHUTDOWN_SECONDS = 2
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = _settings(options, connection)
         with StateDir(settings.data_dir).locked():
             asyncio.run(_serve(connection, settings))
-    except LocalError as error:
+    except (LocalError, OSError) as error:
         sys.exit(f"darkroom node: {error}")
 
 
@@ -47,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", default=f"darkroom-{socket.gethostname()}".lower(), help="name of the Node object")
     parser.add_argument("--data-dir", type=Path, required=True, help="record of runs, logs and scratch space")
     parser.add_argument("--bin-dir", type=Path, required=True, help="programs that pods may run")
-    parser.add_argument("--port", type=int, required=True, help="loopback port of logs and health")
+    parser.add_argument("--port", type=port_number(), required=True, help="loopback port of logs and health")
     parser.add_argument("--shutdown-grace-seconds", type=float, default=NodeSettings.shutdown_grace_seconds)
     parser.add_argument("--heartbeat-seconds", type=float, default=NodeSettings.heartbeat_seconds)
     return parser
