@@ -46,3 +46,8 @@ def test_settings_of_the_gateway_that_somebody_chose_reach_it(layout: Layout, po
     told = GatewaySettings.from_environment(gateway_program(layout).environment)
 
     assert (told.busy_policy, told.namespace, told.port) == (policy, "studio", 9005)
+
+
+def test_the_gateway_of_darkroom_up_is_the_program_of_the_image(layout: Layout) -> None:
+    """So it speaks HTTP by the same protocol, on the same loop: gateway/darkroom_gateway/http_server.py names them."""
+    assert list(gateway_program(layout).command)[-2:] == ["-m", "darkroom_gateway.main"]
