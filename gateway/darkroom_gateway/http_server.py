@@ -2,8 +2,7 @@
 in tests, whatever else is installed beside it.
 
 uvicorn's own choice, `auto`, depends on what it finds: httptools and uvloop on a laptop, where another package brings
-them, h11 and asyncio in an image without. Polls are answered 1.3 to 2 times as fast by the former
-(`python benchmarks/http_server.py`).
+them, h11 and asyncio in an image without. By the former a poll costs half (`python benchmarks/http_server.py`).
 """
 
 import socket
