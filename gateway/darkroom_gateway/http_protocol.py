@@ -202,7 +202,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _end_waiting(self) -> None:
         if self._receiving or not self._begun:
-            self._close_for("sent no request within %g s", self.bounds.header_seconds)
+            # Browsers connect ahead of need: nothing to tell of.
+            log.debug("closed a connection of %s that sent no request", self._client_address)
+            self.transport.abort()
         else:
             text = f"The URL and headers of the request took longer than {self.bounds.header_seconds:g} s."
             self._refuse(RequestTimeoutError(text))

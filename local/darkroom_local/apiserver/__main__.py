@@ -52,6 +52,8 @@ def main() -> None:
         host="127.0.0.1",
         port=options.port,
         access_log=False,
+        http="httptools",
+        ws="none",
         log_config=None,
         log_level="warning",
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,

@@ -93,6 +93,8 @@ def _server_config(node: Node) -> uvicorn.Config:
         host="127.0.0.1",
         port=node.settings.port,
         access_log=False,
+        http="httptools",
+        ws="none",
         log_config=None,
         log_level="warning",
         lifespan="off",
