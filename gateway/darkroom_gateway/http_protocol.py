@@ -63,7 +63,9 @@ class BoundedProtocol(HttpToolsProtocol):
         """Between the end of a head and the end of its body."""
         self._begun = False
         """Whether a part of a head came."""
-        self._url_bytes = self._header_bytes = self._headers = 0
+        self._url_bytes = self._header_bytes = 0
+        # Asked for at each header: an attribute of its own is quicker.
+        self._max_headers, self._max_header_bytes = self.bounds.max_headers, self.bounds.max_header_bytes
         self._unparsed_bytes = 0
         """Since the parser last made something of what came: a field or a chunk's extension without an end."""
         self._parsed = False
@@ -128,7 +130,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._begun = True
-        self._url_bytes = self._header_bytes = self._headers = 0
+        self._url_bytes = self._header_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         self._parsed = True
@@ -141,9 +143,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Of a head, and of the trailer of a chunked body."""
         self._parsed = True
-        self._headers += 1
         self._header_bytes += len(name) + len(value) + BYTES_PER_HEADER
-        if self._headers > self.bounds.max_headers or self._header_bytes > self.bounds.max_header_bytes:
+        if self._header_bytes > self._max_header_bytes or len(self.headers) >= self._max_headers:
             self._refusal = self._too_large()
             raise self._refusal
         super().on_header(name, value)

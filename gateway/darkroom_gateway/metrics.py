@@ -75,4 +75,6 @@ class Metrics:
                 "Choose another port."
             ) from error
         # It has a thread for each connection, and none of its own accord ends one that says nothing.
-        server.RequestHandlerClass = type("Handler", (server.RequestHandlerClass,), {"timeout": IDLE_SECONDS})
+        handler = server.RequestHandlerClass
+        assert isinstance(handler, type)
+        server.RequestHandlerClass = type("Handler", (handler,), {"timeout": IDLE_SECONDS})
