@@ -205,7 +205,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._receiving or not self._begun:
             # Browsers connect ahead of need: nothing to tell of.
             log.debug("closed a connection of %s that sent no request", self._client_address)
-            self.transport.abort()
+            self.transport.close()
         else:
             text = f"The URL and headers of the request took longer than {self.bounds.header_seconds:g} s."
             self._refuse(RequestTimeoutError(text))

@@ -259,7 +259,13 @@ def test_a_url_beyond_the_limit_is_refused(port: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"HELLO\r\n\r\n", b"GET / HTTP/9\r\n\r\n"]
+    "garbage",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"HELLO\r\n\r\n",
+        b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n",
+        b"GET / HTTP/9\r\n\r\n",
+    ],
 )
 def test_what_is_no_http_is_answered_as_such(connection: Connection, garbage: bytes) -> None:
     connection.send(garbage)
