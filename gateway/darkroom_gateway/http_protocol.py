@@ -14,8 +14,6 @@ from http import HTTPStatus
 from typing import Any
 
 import httptools
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from darkroom_gateway.connection_bounds import (
@@ -24,24 +22,21 @@ from darkroom_gateway.connection_bounds import (
     RESERVED_CONNECTIONS,
     ConnectionBounds,
 )
+from darkroom_gateway.crowding import Crowding, ProbesOnly, too_many_connections
 from darkroom_gateway.errors import (
     GatewayError,
     HeadersTooLargeError,
     MalformedRequestError,
     RequestTimeoutError,
-    TooManyConnectionsError,
     UrlTooLongError,
 )
 from darkroom_gateway.problems import problem_response
-from darkroom_gateway.request_log import QUIET_PATHS
 
 log = logging.getLogger(__name__)
 
 LINGER_SECONDS = 2.0
 """How long a refused client may go on sending. A server that closes before makes the client's system throw the answer
 away."""
-
-WARN_AGAIN_SECONDS = 60.0
 
 BYTES_PER_HEADER = 4
 """`: ` and the line break of a field."""
@@ -51,7 +46,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection. `protocol_class` makes the subclass that has a server's bounds."""
 
     bounds: ConnectionBounds
-    crowding: "Crowding"
+    crowding: Crowding
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -261,38 +256,6 @@ def protocol_class(of_server: ConnectionBounds) -> type[BoundedProtocol]:
         crowding = Crowding()
 
     return Protocol
-
-
-class Crowding:
-    """Says once a minute that there are too many connections."""
-
-    def __init__(self) -> None:
-        self._warned_at = float("-inf")
-
-    def warn(self, now: float, max_connections: int) -> None:
-        if now - self._warned_at >= WARN_AGAIN_SECONDS:
-            self._warned_at = now
-            log.warning("more than %d connections are open: new ones are answered 503", max_connections)
-
-
-class ProbesOnly:
-    """Answers probes and refuses everything else. The connection is closed behind either."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_and_close(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Connection"] = "close"
-            await send(message)
-
-        answer = self._app if scope["path"] in QUIET_PATHS else problem_response(too_many_connections())
-        await answer(scope, receive, send_and_close)
-
-
-def too_many_connections() -> TooManyConnectionsError:
-    return TooManyConnectionsError("The gateway has as many connections as it takes. Try again in a moment.")
 
 
 def raw_answer(error: GatewayError) -> bytes:
