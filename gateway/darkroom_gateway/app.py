@@ -15,6 +15,7 @@ from darkroom_gateway.body_limit import BodyLimit
 from darkroom_gateway.endpoints import generate, health, jobs, models, train
 from darkroom_gateway.guard import Guard
 from darkroom_gateway.ignored_input import refuse_ignored_input
+from darkroom_gateway.origin_check import OriginCheck, own_host_names
 from darkroom_gateway.request_log import RequestLog
 from darkroom_gateway.root_path import RootPath
 from darkroom_gateway.services import build_services
@@ -43,9 +44,11 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(module.router, dependencies=[Depends(refuse_ignored_input)])
     app.include_router(health.router)  # Probes may send what they like.
     # What is added later is passed earlier.
-    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes, bounds=settings.bounds)
     if keys is not None:
         app.add_middleware(Guard, keys=keys, count_refusal=services.metrics.count_refused_key)
+    own = own_host_names(settings.allowed_hosts, on_loopback=is_loopback(settings.host), open_to_all=keys is None)
+    app.add_middleware(OriginCheck, own=own, open_to_all=keys is None)
     if settings.metrics_port is not None:
         services.metrics.measure_requests(app)
     app.add_middleware(LastAnswers, shutdown=services.shutdown)

@@ -8,7 +8,9 @@ from typing import Any
 
 from darkroom_contract import environment, photos
 from darkroom_contract.s3 import AddressingStyle, read_addressing_style, read_endpoint_url, require_host_for
+from darkroom_gateway.connection_bounds import ConnectionBounds
 from darkroom_gateway.errors import SettingsError
+from darkroom_gateway.origin_check import read_host_names
 from darkroom_gateway.root_path import read_root_path
 
 
@@ -37,6 +39,19 @@ METRICS_PORT = "DARKROOM_GATEWAY_METRICS_PORT"
 API_KEYS_DIR = "DARKROOM_GATEWAY_API_KEYS_DIR"
 ROOT_PATH = "DARKROOM_GATEWAY_ROOT_PATH"
 OPEN_ACCESS = "DARKROOM_GATEWAY_OPEN_ACCESS"
+ALLOWED_HOSTS = "DARKROOM_GATEWAY_ALLOWED_HOSTS"
+
+BOUNDS = {
+    "max_connections": ("DARKROOM_GATEWAY_MAX_CONNECTIONS", 1, 65_536),
+    "header_seconds": ("DARKROOM_GATEWAY_HEADER_SECONDS", 1, 600),
+    "max_header_bytes": ("DARKROOM_GATEWAY_MAX_HEADER_BYTES", 1024, 256 * 1024),
+    "max_headers": ("DARKROOM_GATEWAY_MAX_HEADERS", 10, 1000),
+    "body_seconds": ("DARKROOM_GATEWAY_BODY_SECONDS", 1, 3600),
+    "min_body_bytes_per_second": ("DARKROOM_GATEWAY_MIN_BODY_BYTES_PER_SECOND", 1, 1024**3),
+    "keep_alive_seconds": ("DARKROOM_GATEWAY_KEEP_ALIVE_SECONDS", 1, 3600),
+    "write_seconds": ("DARKROOM_GATEWAY_WRITE_SECONDS", 1, 3600),
+}
+"""Of `ConnectionBounds`: field, variable, least and most."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,10 @@ class Settings:
     """Where metrics are served, on the same host. Unset: nowhere."""
     root_path: str = ""
     """The path under which a proxy publishes the gateway, such as /darkroom; the proxy may strip it or not."""
+    bounds: ConnectionBounds = field(default_factory=ConnectionBounds)
+    """What a client may cost before its request is looked at."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names under which the gateway answers; `*`: any. Empty: on loopback without keys its own, otherwise any."""
     drain_seconds: int = 0
     """How long new connections are still taken after SIGTERM: as long as others may take to hear that it ends."""
 
@@ -111,6 +130,8 @@ class Settings:
             open_access=_switch(environ, OPEN_ACCESS),
             metrics_port=_port(environ, METRICS_PORT),
             root_path=_root_path(environ),
+            bounds=_bounds(environ),
+            allowed_hosts=_allowed_hosts(environ),
             drain_seconds=_integer(environ, "DARKROOM_GATEWAY_DRAIN_SECONDS", cls.drain_seconds, 0, MAX_DRAIN_SECONDS),
         )
 
@@ -139,6 +160,23 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def _bounds(environ: Mapping[str, str]) -> ConnectionBounds:
+    default = ConnectionBounds()
+    return ConnectionBounds(
+        **{
+            field_: _integer(environ, name, round(getattr(default, field_)), least, most)
+            for field_, (name, least, most) in BOUNDS.items()
+        }
+    )
+
+
+def _allowed_hosts(environ: Mapping[str, str]) -> tuple[str, ...]:
+    try:
+        return read_host_names(environ.get(ALLOWED_HOSTS) or "")
+    except ValueError as error:
+        raise SettingsError(f"{ALLOWED_HOSTS}: {error}") from None
 
 
 def _root_path(environ: Mapping[str, str]) -> str:

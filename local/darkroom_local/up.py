@@ -5,13 +5,13 @@ import os
 import shlex
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from darkroom_gateway.settings import BusyPolicy
+from darkroom_gateway.settings import ALLOWED_HOSTS, BusyPolicy
 from darkroom_local.cluster import ClusterOptions, LocalCluster
 from darkroom_local.examples import example_photos
 from darkroom_local.kubectl import kubectl_path
@@ -41,7 +41,7 @@ def run_up(options: UpOptions, console: Console) -> None:
             gateway_port=options.port,
             preferred_gateway_port=GATEWAY_PORT,
             model_root=options.models,
-            gateway_environment={"DARKROOM_BUSY_POLICY": options.busy_policy.value},
+            gateway_environment=gateway_environment(options, os.environ),
         )
     )
     # Weights, pictures and photos are written by programs that do not ask who may read them.
@@ -62,6 +62,13 @@ def _say_goodbye(console: Console, text: str) -> None:
     """Where somebody still listens: the terminal may be what has just been closed."""
     with contextlib.suppress(OSError):
         console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+def gateway_environment(options: UpOptions, environ: Mapping[str, str]) -> dict[str, str]:
+    """The gateway's settings that can be chosen. Names come from the environment: whoever publishes this gateway, by a
+    tunnel or a proxy on the same machine, is told by its answers to set them there."""
+    hosts = environ.get(ALLOWED_HOSTS)
+    return {"DARKROOM_BUSY_POLICY": options.busy_policy.value} | ({ALLOWED_HOSTS: hosts} if hosts else {})
 
 
 @contextlib.contextmanager

@@ -118,6 +118,19 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
+{{/* Names under which the gateway answers, separated by commas; empty for any. Its own are added to those of the values. */}}
+{{- define "darkroom.allowedHosts" -}}
+{{- $gateway := .Values.gateway }}
+{{- if $gateway.allowedHosts }}
+{{- $service := printf "%s-gateway" (include "darkroom.fullname" .) }}
+{{- $inNamespace := printf "%s.%s" $service .Release.Namespace }}
+{{- $names := list $service $inNamespace (printf "%s.svc" $inNamespace) (printf "%s.svc.cluster.local" $inNamespace) }}
+{{- if $gateway.ingress.enabled }}{{ $names = concat $names $gateway.ingress.hosts }}{{ end }}
+{{- if $gateway.httpRoute.enabled }}{{ $names = concat $names $gateway.httpRoute.hostnames }}{{ end }}
+{{- concat $names $gateway.allowedHosts | uniq | join "," }}
+{{- end }}
+{{- end }}
+
 {{- define "darkroom.s3Secret" -}}
 {{- if .Values.tryout.s3.enabled }}{{ include "darkroom.fullname" . }}-s3
 {{- else }}{{ .Values.storage.s3.existingSecret }}

@@ -42,7 +42,7 @@ PHOTOS_BODY: dict[str, Any] = {
 """Written by hand: the endpoint reads the form itself, to bound it."""
 
 
-@router.post("/train", status_code=202, responses=responses(409, 413, 422, 503), openapi_extra=PHOTOS_BODY)
+@router.post("/train", status_code=202, responses=responses(408, 409, 413, 422, 503), openapi_extra=PHOTOS_BODY)
 async def train(
     parameters: Annotated[TrainParameters, Query()],
     request: Request,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import uvicorn
 
+from darkroom_contract.log_lines import set_up_log
 from darkroom_local.errors import LocalError
 from darkroom_local.kube import KubeClient
 from darkroom_local.kubeconfig import Connection, read_kubeconfig
@@ -29,7 +30,7 @@ SHUTDOWN_SECONDS = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    set_up_log("%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     options = _parser().parse_args(arguments)
     try:
@@ -93,6 +94,9 @@ def _server_config(node: Node) -> uvicorn.Config:
         host="127.0.0.1",
         port=node.settings.port,
         access_log=False,
+        http="httptools",
+        ws="none",
+        log_config=None,
         log_level="warning",
         lifespan="off",
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
