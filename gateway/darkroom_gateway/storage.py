@@ -41,7 +41,13 @@ _CONFIG = Config(
     response_checksum_validation="when_required",
 )
 
-_UPLOADS = Config(read_timeout=UPLOAD_SILENCE_SECONDS, max_pool_connections=UPLOAD_CALLS)
+_UPLOADS = Config(
+    # urllib3 limits every wait of sending by it, too: a server that takes no data for a moment, as its disk is busy,
+    # would fail the upload after the time that a connection may take.
+    connect_timeout=UPLOAD_SILENCE_SECONDS,
+    read_timeout=UPLOAD_SILENCE_SECONDS,
+    max_pool_connections=UPLOAD_CALLS,
+)
 """Timeouts are a client's, not a call's: so uploads have a client of their own."""
 
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})

@@ -14,7 +14,7 @@ from darkroom_contract.storage import dataset_prefix, dataset_uri, parse_uri
 from darkroom_gateway.backends import Backend
 from darkroom_gateway.busy import Busy
 from darkroom_gateway.deadlines import upload_seconds
-from darkroom_gateway.errors import ClusterUnavailableError
+from darkroom_gateway.errors import ClusterUnavailableError, KeyReusedError
 from darkroom_gateway.leftover_photos import LeftoverPhotos, Uploads
 from darkroom_gateway.parameters import TrainParameters, train_spec
 from darkroom_gateway.photos import Photo, PhotoDoor, fingerprint
@@ -76,14 +76,22 @@ class Training:
             job = await self._submission.create_or_find(name, spec, key_name, digest)
         except Exception as error:
             if isinstance(error, ClusterUnavailableError) and error.maybe_done:
-                # Whether the job was created is unknown: photos without a job do less harm than a job without photos.
-                log.error("left %d photos in %s: whether %s was created can't be told", len(photos), prefix, name)
+                log.error("kept %d photos in %s: whether %s was created can't be told yet", len(photos), prefix, name)
+                self._leftovers.remove_unless_used(uploads, lambda: self._is_used(name, spec, prefix))
             else:
                 await self._leftovers.remove(uploads)
             raise
-        if isinstance(job.spec, TrainJobSpec) and parse_uri(job.spec.dataset.uri)[1] != prefix:
+        if not _has_photos(job, prefix):
             await self._leftovers.remove(uploads)  # Another copy of this request came first, with photos of its own.
         return job
+
+    async def _is_used(self, name: str, spec: TrainJobSpec, prefix: str) -> bool:
+        """Whether there is a job with these photos. Raises `ClusterUnavailableError`."""
+        try:
+            job = await self._submission.find_earlier(name, spec)
+        except KeyReusedError:
+            return False  # Another request made the job of this name.
+        return job is not None and _has_photos(job, prefix)
 
     async def _store(self, prefix: str, photos: list[Photo], uploads: Uploads) -> None:
         """Adds each photo to `uploads` as soon as its upload begins."""
@@ -92,6 +100,10 @@ class Training:
             seconds = upload_seconds(_size_bytes(photo.file))
             uploads[key] = await self._uploads.begin(self._storage.put, key, photo.file, photo.content_type)
             await self._uploads.result(seconds, uploads[key])
+
+
+def _has_photos(job: Job, prefix: str) -> bool:
+    return isinstance(job.spec, TrainJobSpec) and parse_uri(job.spec.dataset.uri)[1] == prefix
 
 
 def _size_bytes(file: IO[bytes]) -> int:

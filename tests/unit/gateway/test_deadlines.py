@@ -5,15 +5,18 @@ The deadlines are the real ones, so each test asks for everything at once.
 
 import ast
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from support.holding_proxy import HoldingProxy
 from support.markdown import REPOSITORY, read
 from support.silent_server import SilentServer
@@ -23,6 +26,8 @@ import darkroom_gateway
 from darkroom_contract.names import Kind
 from darkroom_gateway import deadlines
 from darkroom_gateway.backends import CLUSTER_CALLS, STORAGE_CALLS, UPLOAD_CALLS
+from darkroom_gateway.settings import Settings
+from darkroom_gateway.storage import Storage
 from darkroom_local.kubeconfig import write_kubeconfig
 
 Draw = Callable[..., bytes]
@@ -179,6 +184,36 @@ def test_photos_of_a_submission_that_missed_its_deadline_are_removed_once_storag
     finally:
         proxy.close()
     assert cluster.count(Kind.TRAIN) == jobs
+
+
+def pausing_s3(listener: socket.socket, pause_seconds: float) -> None:
+    """Answers one PUT, whose body it begins to take after a pause only."""
+    connection, _ = listener.accept()
+    with connection:
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        head, _, body = received.partition(b"\r\n\r\n")
+        [length] = re.findall(rb"(?i)content-length: (\d+)", head)
+        missing = int(length) - len(body)
+        time.sleep(pause_seconds)  # What is tested: a server that is slow by this much.
+        while missing > 0 and (chunk := connection.recv(1024**2)):
+            missing -= len(chunk)
+        connection.sendall(b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: 0\r\n\r\n')
+
+
+def test_an_upload_survives_a_server_that_takes_no_data_for_longer_than_a_connection_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server = threads.submit(pausing_s3, listener, deadlines.STORAGE_CONNECT_SECONDS + 1)
+        with closing(Storage(Settings(s3_endpoint_url=url))) as storage:
+            storage.put("photo.jpg", BytesIO(bytes(30 * 1024**2)), "image/jpeg")
+        server.result()
 
 
 def test_readiness_may_tolerate_storage_once_it_was_reached(start_gateway: Any, environment: dict[str, str]) -> None:
