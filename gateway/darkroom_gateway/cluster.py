@@ -1,7 +1,7 @@
 """The door to the API server. Everything the gateway reads from or writes to the cluster passes here.
 
 Synchronous, on the official client: called from worker threads, through backends.py, never from the event loop. Every
-request has timeouts and is tried once; whoever asked may try again, and is told when (`Retry-After`).
+request has timeouts and is tried once; the client may try again, and `Retry-After` says when.
 """
 
 import json

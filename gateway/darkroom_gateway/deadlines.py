@@ -36,9 +36,8 @@ UPLOAD_BYTES_PER_SECOND = 1024**2
 CREDENTIALS_SECONDS = 5.0
 """The first look for credentials of object storage, at the start. Later ones are renewed in the background."""
 
-REDIS_CONNECT_SECONDS = 1.0
 REDIS_SILENCE_SECONDS = 2.0
-"""Beyond the time that the read itself waits for new progress."""
+"""A connection or an answer, beyond the time that the read itself waits for new progress (progress.py)."""
 
 READY_SECONDS = 2.0
 """All checks of /readyz together: they run in parallel. Below the timeout of the chart's readiness probe."""

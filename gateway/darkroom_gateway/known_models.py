@@ -47,7 +47,7 @@ class KnownModels:
     async def require(self, model_id: str) -> None:
         """Raises `UnknownModelError` unless the model is there or being made: a job that uses it waits its turn.
 
-        Raises `StorageUnavailableError` or `ClusterUnavailableError` when that can't be told.
+        Raises `StorageUnavailableError` or `ClusterUnavailableError` when that is unknown.
         """
         key = model_record_key(self._namespace, model_id)
         if await self._backends.storage.call(STORAGE_SECONDS, self._storage.read, key) is not None:

@@ -1,6 +1,6 @@
 """Removes the photos of submissions that failed: at once where object storage answers, otherwise as soon as it does.
 
-When it is unknown whether a submission created its job, the photos wait until that can be told: a job without its
+When it is unknown whether a submission created its job, the photos stay until that is known: a job without its
 photos would be worse than photos without a job. Used by training.py. One removal at a time, so that an outage with many
 of them takes one call from everybody else.
 """
@@ -74,10 +74,10 @@ class LeftoverPhotos:
                 if not await is_used():
                     await self._remove(uploads)
             except GatewayError as error:
-                log.warning("can't tell yet whether a job has photos such as %s: %s", next(iter(uploads)), error)
+                log.warning("it is unknown so far whether a job has photos such as %s: %s", next(iter(uploads)), error)
             else:
                 return
-        log.error("left photos behind, such as %s: whether a job has them can't be told", next(iter(uploads)))
+        log.error("left photos behind, such as %s: it is unknown whether a job has them", next(iter(uploads)))
 
     async def _remove(self, uploads: Uploads) -> None:
         await asyncio.wait(set(uploads.values()))

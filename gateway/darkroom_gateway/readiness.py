@@ -1,7 +1,7 @@
 """Whether the backends answer. Asked by /readyz; each check has a thread of its own, and never two.
 
-Probes come every few seconds, from anybody, also while a server stands still. So whoever asks while a check is in
-progress waits for that one, and requests in progress can't keep a check from beginning.
+Probes come every few seconds, from anybody, also while a server stands still. So a probe that comes while a check is
+in progress waits for that one, and requests in progress can't keep a check from beginning.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from anyio import CapacityLimiter, to_thread
 
+from darkroom_gateway.backends import wait_within
 from darkroom_gateway.deadlines import READY_SECONDS
 from darkroom_gateway.errors import GatewayError
 
@@ -33,7 +34,7 @@ class Readiness:
     async def faults(self) -> dict[BackendName, str]:
         """What is wrong, by backend; empty when all answer. Takes at most `READY_SECONDS`."""
         running = {name: check.running() for name, check in self._checks.items()}
-        await asyncio.wait(running.values(), timeout=READY_SECONDS)
+        await wait_within(READY_SECONDS, list(running.values()))
         found = {name: _fault(name, task) for name, task in running.items()}
         for name, check in self._checks.items():
             check.answered = check.answered or found[name] is None

@@ -1,5 +1,6 @@
 """Taking a training: photos are checked and stored, then one TrainJob is created. Called by endpoints/train.py."""
 
+import asyncio
 import logging
 import os
 from typing import IO
@@ -74,9 +75,12 @@ class Training:
             await self._store(prefix, photos, uploads)
             digest = fingerprint(each.sha256 for each in photos)
             job = await self._submission.create_or_find(name, spec, key_name, digest)
+        except asyncio.CancelledError:
+            log.error("left %d photos in %s: the gateway ends in the middle of the submission", len(uploads), prefix)
+            raise
         except Exception as error:
             if isinstance(error, ClusterUnavailableError) and error.maybe_done:
-                log.error("kept %d photos in %s: whether %s was created can't be told yet", len(photos), prefix, name)
+                log.error("kept %d photos in %s: it is unknown whether %s was created", len(photos), prefix, name)
                 self._leftovers.remove_unless_used(uploads, lambda: self._is_used(name, spec, prefix))
             else:
                 await self._leftovers.remove(uploads)

@@ -114,6 +114,15 @@ async def test_a_creation_that_was_given_up_may_be_done_and_one_that_was_not_beg
     assert not_begun.value.retry_after_seconds
 
 
+async def test_an_event_loop_that_was_busy_misses_no_result(backend: Backend) -> None:
+    """The thread is done at once; the loop is blocked beyond the deadline."""
+    call = await backend.begin(int, "7")
+    waiting = asyncio.create_task(backend.result(0.05, call))
+    await asyncio.sleep(0)
+    time.sleep(0.2)  # noqa: ASYNC251 (it is what is tested)
+    assert await waiting == 7
+
+
 async def test_an_error_after_the_deadline_is_no_complaint_of_the_event_loop(backend: Backend) -> None:
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
