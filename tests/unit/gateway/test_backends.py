@@ -12,8 +12,8 @@ from anyio import to_thread
 
 from darkroom_gateway import backends, readiness
 from darkroom_gateway.backends import Backend, Backends
-from darkroom_gateway.deadlines import READY_SECONDS, upload_seconds
-from darkroom_gateway.errors import ClusterUnavailableError, StorageUnavailableError
+from darkroom_gateway.deadlines import upload_seconds
+from darkroom_gateway.errors import ClusterUnavailableError, StorageUnavailableError, UnavailableError
 from darkroom_gateway.readiness import BackendName, Readiness
 
 SHORT = 0.2
@@ -26,8 +26,17 @@ def backend() -> Backend:
 
 
 @pytest.fixture(autouse=True)
-def short_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "TURN_SECONDS", SHORT)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "TURN_SECONDS", 60)
+
+
+async def refusal(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> UnavailableError:
+    """The error of a call for which there is no room."""
+    with monkeypatch.context() as patch:
+        patch.setattr(backends, "TURN_SECONDS", SHORT)
+        with pytest.raises(UnavailableError, match="overloaded or stands still") as found:
+            await backend.call(60, int, "7")
+    return found.value
 
 
 @asynccontextmanager
@@ -44,9 +53,9 @@ async def hanging(backend: Backend, calls: int) -> AsyncIterator[threading.Event
 
 
 async def test_a_call_returns_what_its_function_returns_and_raises_what_it_raises(backend: Backend) -> None:
-    assert await backend.call(5, int, "7") == 7
+    assert await backend.call(60, int, "7") == 7
     with pytest.raises(ValueError, match="invalid literal"):
-        await backend.call(5, int, "seven")
+        await backend.call(60, int, "seven")
 
 
 async def test_a_call_that_hangs_is_given_up_at_its_deadline(backend: Backend) -> None:
@@ -55,15 +64,20 @@ async def test_a_call_that_hangs_is_given_up_at_its_deadline(backend: Backend) -
         assert time.monotonic() - begin < 2
 
 
-async def test_a_call_that_was_given_up_counts_until_its_thread_has_ended(backend: Backend) -> None:
+async def test_a_call_that_was_given_up_counts_until_its_thread_has_ended(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with hanging(backend, 2) as go:
-        with pytest.raises(StorageUnavailableError, match=r"2 calls are in progress.* begun=False"):
-            await backend.call(5, int, "7")
+        error = str(await refusal(backend, monkeypatch))
+        assert "2 calls are in progress" in error
+        assert "begun=False" in error
         go.set()
-        assert await backend.call(5, int, "7") == 7
+        assert await backend.call(60, int, "7") == 7
 
 
-async def test_a_caller_that_is_cancelled_gives_nothing_back_too_early(backend: Backend) -> None:
+async def test_a_caller_that_is_cancelled_gives_nothing_back_too_early(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     go = threading.Event()
     callers = [asyncio.create_task(backend.call(60, go.wait)) for _ in range(2)]
     await anyio.wait_all_tasks_blocked()
@@ -71,18 +85,14 @@ async def test_a_caller_that_is_cancelled_gives_nothing_back_too_early(backend: 
         each.cancel()
     await asyncio.wait(callers)
 
-    with pytest.raises(StorageUnavailableError, match="overloaded or stands still"):
-        await backend.call(5, int, "7")
+    await refusal(backend, monkeypatch)
     go.set()
-    assert await backend.call(5, int, "7") == 7
+    assert await backend.call(60, int, "7") == 7
 
 
-async def test_who_waits_for_a_turn_gets_it_as_soon_as_a_call_ends(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(backends, "TURN_SECONDS", 30)
+async def test_a_request_that_waits_for_a_turn_gets_it_as_soon_as_a_call_ends(backend: Backend) -> None:
     async with hanging(backend, 2) as go:
-        waiting = asyncio.create_task(backend.call(5, int, "7"))
+        waiting = asyncio.create_task(backend.call(60, int, "7"))
         await anyio.wait_all_tasks_blocked()
         assert not waiting.done()
         go.set()
@@ -93,7 +103,7 @@ async def test_a_full_backend_takes_no_threads_of_anybody_else(backend: Backend)
     other = Backend("The API server", 2, lambda detail, _: ClusterUnavailableError(detail))
     async with hanging(backend, 2):
         assert to_thread.current_default_thread_limiter().borrowed_tokens == 0
-        assert await other.call(5, int, "7") == 7
+        assert await other.call(60, int, "7") == 7
 
 
 async def test_a_creation_that_was_given_up_may_be_done_and_one_that_was_not_begun_is_not(
@@ -104,22 +114,34 @@ async def test_a_creation_that_was_given_up_may_be_done_and_one_that_was_not_beg
     try:
         with pytest.raises(ClusterUnavailableError, match="The API server") as given_up:
             await cluster.call(0.01, go.wait)
-        with pytest.raises(ClusterUnavailableError, match="The API server") as not_begun:
-            await cluster.call(5, go.wait)
+        not_begun = await refusal(cluster, monkeypatch)
     finally:
         go.set()
 
     assert given_up.value.maybe_done
-    assert not not_begun.value.maybe_done
-    assert not_begun.value.retry_after_seconds
+    assert isinstance(not_begun, ClusterUnavailableError)
+    assert not not_begun.maybe_done
+    assert not_begun.retry_after_seconds
+    assert "The API server" in str(not_begun)
 
 
 async def test_an_event_loop_that_was_busy_misses_no_result(backend: Backend) -> None:
-    """The thread is done at once; the loop is blocked beyond the deadline."""
-    call = await backend.begin(int, "7")
+    """The thread is done in time; the loop is blocked beyond the deadline."""
+    begun, go, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> int:
+        begun.set()
+        go.wait()
+        ended.set()
+        return 7
+
+    call = await backend.begin(work)
+    await to_thread.run_sync(begun.wait)
     waiting = asyncio.create_task(backend.result(0.05, call))
     await asyncio.sleep(0)
-    time.sleep(0.2)  # noqa: ASYNC251 (it is what is tested)
+    go.set()
+    ended.wait()
+    time.sleep(0.1)  # noqa: ASYNC251 (the blocked loop is what is tested)
     assert await waiting == 7
 
 
@@ -169,7 +191,8 @@ async def test_readiness_has_a_deadline_and_names_who_does_not_answer(monkeypatc
     doors, go = Doors(), threading.Event()
     doors.does[BackendName.STORAGE] = go.wait
     try:
-        assert await doors.readiness.faults() == {BackendName.STORAGE: "Object storage did not answer within 0.2 s."}
+        faults = await doors.readiness.faults()
+        assert faults[BackendName.STORAGE] == "Object storage did not answer within 0.2 s."
     finally:
         go.set()
 
@@ -180,10 +203,11 @@ async def test_checks_do_not_pile_up_behind_one_that_hangs(monkeypatch: pytest.M
     doors.does[BackendName.STORAGE] = go.wait
     try:
         found = await asyncio.gather(*(doors.readiness.faults() for _ in range(50)))
-        assert all(list(each) == [BackendName.STORAGE] for each in found)
-        assert doors.asked[BackendName.STORAGE] == 1
+        assert all(BackendName.STORAGE in each for each in found)
     finally:
         go.set()
+    await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+    assert doors.asked[BackendName.STORAGE] == 1
 
 
 async def test_who_asks_after_the_outage_is_answered_by_the_check_that_hung(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,12 +216,13 @@ async def test_who_asks_after_the_outage_is_answered_by_the_check_that_hung(monk
     doors.does[BackendName.CLUSTER] = go.wait
     await doors.readiness.faults()
     go.set()
-    monkeypatch.setattr(readiness, "READY_SECONDS", READY_SECONDS)
+    monkeypatch.setattr(readiness, "READY_SECONDS", 60)
 
     assert await doors.readiness.faults() == {}
 
 
-async def test_what_has_answered_once_is_remembered() -> None:
+async def test_what_has_answered_once_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "READY_SECONDS", 60)
     doors = Doors()
     assert not doors.readiness.has_answered(BackendName.STORAGE)
     await doors.readiness.faults()

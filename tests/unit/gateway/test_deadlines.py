@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -29,6 +29,7 @@ from darkroom_gateway.backends import CLUSTER_CALLS, STORAGE_CALLS, UPLOAD_CALLS
 from darkroom_gateway.settings import Settings
 from darkroom_gateway.storage import Storage
 from darkroom_local.kubeconfig import write_kubeconfig
+from darkroom_local.ports import free_ports
 
 Draw = Callable[..., bytes]
 
@@ -94,10 +95,10 @@ def test_object_storage_stands_still(
 ) -> None:
     cluster.create(Kind.GENERATE, job_name, {"prompt": "a dog"})
     cluster.set_status(Kind.GENERATE, job_name, phase="Running", attempts=1)
-    with (
-        SilentServer() as silent,
-        crowd(start_gateway, {**environment, "DARKROOM_S3_ENDPOINT_URL": silent.url}) as gateway,
-    ):
+    [metrics_port] = free_ports(1)
+    with SilentServer() as silent, ExitStack() as stack:
+        own = {"DARKROOM_S3_ENDPOINT_URL": silent.url, "DARKROOM_GATEWAY_METRICS_PORT": str(metrics_port)}
+        gateway = stack.enter_context(crowd(start_gateway, {**environment, **own}))
         control = deadlines.TURN_SECONDS + deadlines.STORAGE_SECONDS
         hanging = [gateway.ask("GET", "/models") for _ in range(HANGING)]
         others = [gateway.ask("POST", "/generate/lora", params={"prompt": "a", "model_id": "dog"})]
@@ -108,6 +109,7 @@ def test_object_storage_stands_still(
         gateway.answer("GET", "/healthz").assert_unaffected(200)
         gateway.answer("POST", "/generate/sdxl", params={"prompt": "a"}).assert_unaffected(202)
         gateway.answer("GET", "/jobs").assert_unaffected(200)
+        gateway.answer("GET", f"http://127.0.0.1:{metrics_port}/metrics").assert_unaffected(200)
         gateway.answer("GET", f"/jobs/{job_name}").assert_unaffected(200)
         not_ready = gateway.answer("GET", "/readyz")
         not_ready.assert_unavailable("NotReady", deadlines.READY_SECONDS)
