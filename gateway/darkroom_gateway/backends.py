@@ -11,9 +11,9 @@ default threads, alone.
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 from anyio import CapacityLimiter, to_thread
@@ -29,9 +29,6 @@ CLUSTER_CALLS = 32
 STORAGE_CALLS = 16
 UPLOAD_CALLS = 8
 """Photos stored at once. Apart from the other calls of object storage, which are short and must not wait for them."""
-
-
-LAST_LOOK_SECONDS = 0.05
 
 
 class Backend:
@@ -70,7 +67,7 @@ class Backend:
 
     async def result(self, seconds: float, call: "asyncio.Task[T]") -> T:
         """The result of a call that was begun. Raises an `UnavailableError` after `seconds`; the call goes on."""
-        await wait_within(seconds, [call])
+        await asyncio.wait({call}, timeout=seconds)
         if not call.done():
             message = f"{self.name} did not answer within {seconds:.0f} s. Try again shortly."
             log.error("gave up a call: %s", message)
@@ -93,17 +90,6 @@ class Backend:
             f"{self.name} is overloaded or stands still: {self.calls} calls are in progress, and none became free "
             f"within {TURN_SECONDS:g} s. Try again shortly."
         )
-
-
-async def wait_within(seconds: float, tasks: Sequence["asyncio.Task[Any]"]) -> None:
-    """Waits for all of them, or for so long. Raises nothing.
-
-    The clock goes on while the event loop is busy, and the timer may be served before the result that came in time. So
-    there is a last look, after whatever has queued up.
-    """
-    _, pending = await asyncio.wait(tasks, timeout=seconds)
-    if pending:
-        await asyncio.wait(pending, timeout=LAST_LOOK_SECONDS)
 
 
 _UNLIMITED = CapacityLimiter(math.inf)

@@ -10,7 +10,6 @@ from enum import StrEnum
 
 from anyio import CapacityLimiter, to_thread
 
-from darkroom_gateway.backends import wait_within
 from darkroom_gateway.deadlines import READY_SECONDS
 from darkroom_gateway.errors import GatewayError
 
@@ -34,7 +33,7 @@ class Readiness:
     async def faults(self) -> dict[BackendName, str]:
         """What is wrong, by backend; empty when all answer. Takes at most `READY_SECONDS`."""
         running = {name: check.running() for name, check in self._checks.items()}
-        await wait_within(READY_SECONDS, list(running.values()))
+        await asyncio.wait(running.values(), timeout=READY_SECONDS)
         found = {name: _fault(name, task) for name, task in running.items()}
         for name, check in self._checks.items():
             check.answered = check.answered or found[name] is None

@@ -125,26 +125,6 @@ async def test_a_creation_that_was_given_up_may_be_done_and_one_that_was_not_beg
     assert "The API server" in str(not_begun)
 
 
-async def test_an_event_loop_that_was_busy_misses_no_result(backend: Backend) -> None:
-    """The thread is done in time; the loop is blocked beyond the deadline."""
-    begun, go, ended = threading.Event(), threading.Event(), threading.Event()
-
-    def work() -> int:
-        begun.set()
-        go.wait()
-        ended.set()
-        return 7
-
-    call = await backend.begin(work)
-    await to_thread.run_sync(begun.wait)
-    waiting = asyncio.create_task(backend.result(0.05, call))
-    await asyncio.sleep(0)
-    go.set()
-    ended.wait()
-    time.sleep(0.1)  # noqa: ASYNC251 (the blocked loop is what is tested)
-    assert await waiting == 7
-
-
 async def test_an_error_after_the_deadline_is_no_complaint_of_the_event_loop(backend: Backend) -> None:
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
