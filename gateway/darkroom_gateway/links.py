@@ -117,6 +117,7 @@ class LinkSigner:
 
     async def keep_renewed(self, *, first_done: asyncio.Event) -> None:
         """Renews for as long as it runs. `first_done` is set after the first try. Logs a fault once, not each time."""
+        self._begun = True  # From here on `sign` leaves it to this one.
         limiter, failing = CapacityLimiter(1), False
         while True:
             if self.needs_renewal():

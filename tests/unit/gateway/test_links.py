@@ -22,8 +22,10 @@ from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
 
 from darkroom_contract.names import Kind
 from darkroom_gateway import links
+from darkroom_gateway import storage as storage_door
 from darkroom_gateway.errors import StorageUnavailableError
 from darkroom_gateway.links import LinkSigner
+from darkroom_gateway.settings import Settings
 
 PARAMETERS = {"Bucket": "darkroom", "Key": "runs/1/picture.png"}
 CONFIG = Config(signature_version="s3v4", s3={"addressing_style": "path"})
@@ -253,6 +255,25 @@ async def test_a_source_that_fails_ends_no_renewal_and_is_logged_once(
     assert [each.message for each in caplog.records if "no credentials" in each.message] == [
         "no credentials to sign links with: no JSON"
     ]
+
+
+async def test_a_source_that_hangs_delays_the_start_for_a_while_and_no_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    go = threading.Event()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    monkeypatch.setattr(storage_door, "CREDENTIALS_SECONDS", 0.05)
+    monkeypatch.setattr(LinkSigner, "renew", lambda _: go.wait())
+    storage = storage_door.Storage(Settings(s3_endpoint_url="http://127.0.0.1:1"))
+    try:
+        await asyncio.wait_for(storage.start(), 10)
+        with pytest.raises(StorageUnavailableError, match="no credentials yet"):
+            storage.link("runs/1/picture.png", "image/png")
+    finally:
+        go.set()
+        await storage.stop()
+        storage.close()
 
 
 def test_a_link_is_signed_without_any_connection(
