@@ -15,7 +15,7 @@ from PIL import Image
 
 from darkroom_contract import photo_reading
 from darkroom_contract import photos as bounds
-from darkroom_contract.photo_reading import PhotoError, PhotoFacts
+from darkroom_contract.photo_facts import PhotoError, PhotoFacts
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.storage import parse_uri
 from darkroom_runner.errors import DatasetInvalidError, DatasetNotFoundError
