@@ -26,7 +26,7 @@ class PhotoError(Exception):
 
 
 class UndecodableError(PhotoError):
-    """`reason` is the decoder's own, `size_px` the width and height that the header promised, where it could be read."""
+    """`reason` is in the decoder's own words, `size_px` the width and height of the header, if it could be read."""
 
     def __init__(self, name: str, problem: str, reason: str, size_px: tuple[int, int] | None) -> None:
         super().__init__(name, problem, "Replace it with a whole copy, or take it out.")

@@ -16,6 +16,9 @@
     └── UnavailableError          503  something the gateway needs is down
         ├── ClusterUnavailableError    the API server
         ├── StorageUnavailableError    object storage
+        ├── TooManyUploadsError        this gateway takes no more uploads at the moment
+        ├── NoUploadSpaceError         its temporary folder is full
+        ├── DecodersUnavailableError   it can't start a process that decodes photos
         ├── NotReadyError              what /readyz found
         └── ProgressUnavailableError   Redis; never reaches a person, since streams go on without
 
@@ -141,6 +144,19 @@ class ClusterUnavailableError(UnavailableError):
 
 class StorageUnavailableError(UnavailableError):
     title = "Object storage is not available"
+
+
+class TooManyUploadsError(UnavailableError):
+    title = "Too many uploads at once"
+
+
+class NoUploadSpaceError(UnavailableError):
+    title = "There is no room for the upload"
+    retry_after_seconds = 30
+
+
+class DecodersUnavailableError(UnavailableError):
+    title = "Photos can't be checked at the moment"
 
 
 class NotReadyError(UnavailableError):

@@ -6,8 +6,10 @@ from typing import Annotated
 from anyio import to_thread
 from fastapi import Depends, Request
 
+from darkroom_contract.photo_decoder import DecodingLimits
 from darkroom_gateway.busy import Busy
 from darkroom_gateway.cluster import Cluster
+from darkroom_gateway.decoders import Decoders
 from darkroom_gateway.events import Events
 from darkroom_gateway.generation import Generation
 from darkroom_gateway.jobs import Jobs
@@ -29,6 +31,7 @@ class Services:
     cluster: Cluster
     storage: Storage
     progress: Progress
+    photo_door: PhotoDoor
     training: Training
     generation: Generation
     jobs: Jobs
@@ -40,6 +43,7 @@ class Services:
     """With which links of answers begin."""
 
     async def close(self) -> None:
+        await self.photo_door.close()
         await self.progress.close()
         await to_thread.run_sync(self.cluster.close)
         await to_thread.run_sync(self.storage.close)
@@ -52,11 +56,13 @@ def build_services(settings: Settings) -> Services:
     busy = Busy(cluster, settings.busy_policy)
     metrics, shutdown = Metrics(), Shutdown()
     submission = Submission(cluster, metrics)
+    photo_door = _photo_door(settings)
     return Services(
         cluster=cluster,
         storage=storage,
         progress=progress,
-        training=Training(submission, storage, PhotoDoor(), busy),
+        photo_door=photo_door,
+        training=Training(submission, storage, photo_door, busy),
         generation=Generation(submission, known_models, busy),
         jobs=jobs,
         known_models=known_models,
@@ -65,6 +71,11 @@ def build_services(settings: Settings) -> Services:
         shutdown=shutdown,
         root_path=settings.root_path,
     )
+
+
+def _photo_door(settings: Settings) -> PhotoDoor:
+    limits = DecodingLimits(settings.photo_memory_bytes, settings.photo_seconds)
+    return PhotoDoor(Decoders(settings.decoders, limits), settings.max_uploads)
 
 
 def _services(request: Request) -> Services:
