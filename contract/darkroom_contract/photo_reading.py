@@ -79,7 +79,9 @@ class _Decoded:
 def _decode(content: bytes, name: str, least_px: int | None) -> _Decoded:
     container = take_apart(content)
     _check_scans(name, container.scans)
-    with _undecodable_named(name, container.kind) as header:
+    if container.size_px is not None:
+        _check_dimensions(name, *container.size_px)
+    with _undecodable_named(name, container) as header:
         image: Image.Image = Image.open(io.BytesIO(container.content), formats=tuple(bounds.FORMATS))
         size, extension = image.size, bounds.FORMATS[str(image.format)]
         header.size_px = size
@@ -119,15 +121,15 @@ class _Header:
 
 
 @contextmanager
-def _undecodable_named(name: str, kind: str) -> Iterator[_Header]:
+def _undecodable_named(name: str, container: Container) -> Iterator[_Header]:
     """Decoders raise OSError, SyntaxError, ValueError, struct.error, RuntimeError and more, by format and damage."""
-    header = _Header()
+    header = _Header(container.size_px)
     try:
         yield header
     except (PhotoError, MemoryError):
         raise
     except Exception as error:
-        if isinstance(error, UnidentifiedImageError) and not kind:
+        if isinstance(error, UnidentifiedImageError) and not container.kind:
             advice = f"Replace it with a {bounds.FORMAT_NAMES} picture, or take it out."
             raise PhotoError(name, f"is no {bounds.FORMAT_NAMES} picture, whatever its name says", advice) from error
         words = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
