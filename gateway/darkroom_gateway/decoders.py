@@ -164,6 +164,7 @@ class Decoders:
     async def _ask(self, decoder: PhotoDecoder, fd: int, name: str) -> PhotoFacts:
         try:
             decoder.request(fd, name)
+            log.debug("decoding %r in process %d", name, decoder.pid)
             async with asyncio.timeout(self._limits.seconds):
                 line = await _line(decoder)
             return read_answer(line, name, self._limits)

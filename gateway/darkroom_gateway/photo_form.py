@@ -7,7 +7,7 @@ parses; it takes 8 headers of 4 KiB for each part.
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import IO
@@ -77,7 +77,8 @@ class PhotoForm:
 
     def close(self) -> None:
         for each in self._uploads:
-            each.file.close()
+            with suppress(OSError):  # What a full disk did not take is tried once more.
+                each.file.close()
 
     async def read(self, request: Request) -> None:
         """Read the body of a request.
