@@ -109,7 +109,7 @@ def _content(fd: int) -> bytes:
 
 
 def _limit(memory_bytes: int) -> None:
-    """Memory, no files written, few open, no core dump. macOS accepts these limits and does not keep the one of memory.
+    """Memory, no files written, few open, no core dump. Linux keeps them all; other systems may not.
 
     RLIMIT_DATA counts what the process can write to, threads' stacks included (Linux 4.7, setrlimit(2)). RLIMIT_AS
     would count libraries and reserved addresses too.
