@@ -135,11 +135,15 @@ class _Check:
 
         workers = [asyncio.create_task(work()) for _ in range(min(self._share, len(uploads)))]
         try:
-            await asyncio.gather(*workers)
-        except DecoderUnavailableError as error:
-            raise DecodersUnavailableError(str(error)) from error
+            await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
         finally:
             await _cancel(*workers)
+        try:
+            for worker in workers:
+                if not worker.cancelled():
+                    worker.result()
+        except DecoderUnavailableError as error:
+            raise DecodersUnavailableError(str(error)) from error
 
     async def _look_at(self, number: int, upload: Upload) -> None:
         try:

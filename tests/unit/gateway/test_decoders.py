@@ -50,9 +50,20 @@ def of_18_megapixels() -> bytes:
     return encode(Image.new("RGB", (4500, 4000), "olive"), "PNG")
 
 
+_EARLIER = set[int]()
+"""Processes of this one from before a test: servers of other tests, and decoders of theirs."""
+
+
+def decoder_processes() -> list[int]:
+    """Those that the test has started and that have not ended."""
+    return [pid for pid in processes.children(os.getpid()) if pid not in _EARLIER]
+
+
 @pytest.fixture
 async def start() -> AsyncIterator[StartDecoders]:
     """Makes decoders that end with the test."""
+    _EARLIER.clear()
+    _EARLIER.update(processes.children(os.getpid()))
     started: list[Decoders] = []
 
     def make(count: int, limits: DecodingLimits = AMPLE) -> Decoders:
@@ -62,7 +73,7 @@ async def start() -> AsyncIterator[StartDecoders]:
     yield make
     for each in started:
         await each.close()
-    assert processes.children(os.getpid()) == []
+    assert decoder_processes() == []
 
 
 async def check(decoders: Decoders, content: bytes, name: str = "a.jpg", account: Account | None = None) -> PhotoFacts:
@@ -119,7 +130,7 @@ async def test_a_photo_beyond_the_time_limit_is_refused_and_its_process_is_gone(
     with pytest.raises(PhotoLimitError, match=r"takes longer to decode than the 0\.001 s .* as a JPEG"):
         await check(decoders, of_18_megapixels)
 
-    assert processes.children(os.getpid()) == []
+    assert decoder_processes() == []
 
 
 def test_cpu_time_is_limited_even_if_the_parent_stands_still() -> None:
@@ -136,7 +147,7 @@ def test_cpu_time_is_limited_even_if_the_parent_stands_still() -> None:
 async def test_the_kernel_keeps_the_limits(start: StartDecoders, small: bytes) -> None:
     await check(start(1), small)
 
-    [pid] = processes.children(os.getpid())
+    [pid] = decoder_processes()
     found = processes.limits(pid)
     assert found["Max data size"] == str(AMPLE.memory_bytes)
     assert found["Max core file size"] == found["Max file size"] == "0"
@@ -153,7 +164,7 @@ async def test_a_decoder_gets_no_secrets_and_no_signals_of_the_gateway(
     monkeypatch.setenv("DARKROOM_REDIS_URL", "redis://:a-secret@redis")
     await check(start(1), small)
 
-    [pid] = processes.children(os.getpid())
+    [pid] = decoder_processes()
     assert not [name for name in processes.environment(pid) if name.startswith(("AWS", "DARKROOM"))]
     assert os.getsid(pid) == pid != os.getsid(0)
 
@@ -163,7 +174,7 @@ async def test_a_decoder_that_dies_costs_one_photo(
 ) -> None:
     decoders = start(1)
     await check(decoders, small)
-    [pid] = processes.children(os.getpid())
+    [pid] = decoder_processes()
     os.kill(pid, signal.SIGSTOP)
     dying = asyncio.create_task(check(decoders, small, "odd.jpg"))
     await asyncio.sleep(0)
@@ -179,7 +190,7 @@ async def test_a_decoder_that_dies_costs_one_photo(
 async def test_a_decoder_that_died_while_idle_costs_nothing(start: StartDecoders, small: bytes) -> None:
     decoders = start(1)
     await check(decoders, small)
-    [pid] = processes.children(os.getpid())
+    [pid] = decoder_processes()
     os.kill(pid, signal.SIGKILL)
     await until(lambda: not processes.is_alive(pid))
 
@@ -189,18 +200,18 @@ async def test_a_decoder_that_died_while_idle_costs_nothing(start: StartDecoders
 async def test_a_decoder_is_replaced_after_some_photos(start: StartDecoders, small: bytes) -> None:
     decoders = start(1)
     await check(decoders, small)
-    first = processes.children(os.getpid())
+    first = decoder_processes()
     for _ in range(MAX_PHOTOS_EACH):
         await check(decoders, small)
 
-    assert len(processes.children(os.getpid())) == 1
-    assert processes.children(os.getpid()) != first
+    assert len(decoder_processes()) == 1
+    assert decoder_processes() != first
 
 
 async def test_nobody_waiting_for_a_photo_ends_its_process(start: StartDecoders, small: bytes) -> None:
     decoders = start(1)
     await check(decoders, small)
-    [pid] = processes.children(os.getpid())
+    [pid] = decoder_processes()
     os.kill(pid, signal.SIGSTOP)
     waiting = asyncio.create_task(check(decoders, small))
     await asyncio.sleep(0)
@@ -239,8 +250,9 @@ async def test_no_process_to_be_had_is_no_fault_of_the_photo(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
 
-    with pytest.raises(DecodersUnavailableError, match="can't be started"):
-        await checked(PhotoDoor(start(1), 1), small)
+    for count in (1, 4):
+        with pytest.raises(DecodersUnavailableError, match="can't be started"):
+            await checked(PhotoDoor(start(count), 1), small, small, small)
 
 
 # --- whose turn it is ------------------------------------------------------------------------------------------------
@@ -250,7 +262,7 @@ async def test_one_upload_leaves_a_decoder_to_others(start: StartDecoders, small
     decoders = start(2)
     door = PhotoDoor(decoders, 2)
     await checked(door, small)
-    [pid] = processes.children(os.getpid())
+    [pid] = decoder_processes()
     os.kill(pid, signal.SIGSTOP)
     slow = asyncio.create_task(checked(door, small, small, small))
     await asyncio.sleep(0.1)
