@@ -99,8 +99,12 @@ class PhotoDecoder:
         except ConnectionError:
             raise DecoderDiedError from None
 
+    def stop(self) -> None:
+        """Kill it, whatever it does. Whoever waits for its answer finds the end of `connection`."""
+        self._process.kill()
+
     def kill(self) -> None:
-        """End it, whatever it does, and wait until its memory is free. Harmless when it has ended."""
+        """Kill it and wait until its memory is free. Nobody may wait for its answer. Harmless when it has ended."""
         self._process.kill()
         self._process.wait()
         self.connection.close()

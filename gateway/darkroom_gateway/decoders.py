@@ -122,10 +122,11 @@ class Decoders:
             return facts
 
     async def close(self) -> None:
-        """End all processes, and with them what is being decoded."""
-        for decoder in [*self._idle, *self._busy]:
-            await self._end(decoder)
-        self._idle.clear()
+        """End all processes. Whoever waits for one gets a `PhotoLimitError`."""
+        for decoder in self._busy:
+            decoder.stop()
+        while self._idle:
+            await self._end(self._idle.pop())
 
     async def _take(self) -> PhotoDecoder:
         while self._idle:

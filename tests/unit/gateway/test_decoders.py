@@ -245,6 +245,21 @@ def test_decoders_end_with_their_parent(tmp_path: Path) -> None:
     wait_until(lambda: not processes.is_alive(pid), "the decoder is gone")
 
 
+async def test_closing_ends_what_is_being_decoded(start: StartDecoders, small: bytes) -> None:
+    decoders = start(1)
+    await check(decoders, small)
+    [pid] = decoder_processes()
+    os.kill(pid, signal.SIGSTOP)
+    waiting = asyncio.create_task(check(decoders, small))
+    await asyncio.sleep(0)
+
+    await decoders.close()
+
+    with pytest.raises(PhotoLimitError, match=r"signal 9"):
+        await waiting
+    assert decoder_processes() == []
+
+
 async def test_no_process_to_be_had_is_no_fault_of_the_photo(
     start: StartDecoders, small: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
