@@ -23,6 +23,9 @@
         ├── ClusterUnavailableError    the API server
         ├── StorageUnavailableError    object storage
         ├── TooManyConnectionsError    as many connections as it takes
+        ├── TooManyUploadsError        this gateway takes no more uploads at the moment
+        ├── NoUploadSpaceError         its temporary folder is full
+        ├── DecodersUnavailableError   it can't start a process that decodes photos
         ├── NotReadyError              what /readyz found
         └── ProgressUnavailableError   Redis; never reaches a person, since streams go on without
 
@@ -182,6 +185,19 @@ class StorageUnavailableError(UnavailableError):
 
 class TooManyConnectionsError(UnavailableError):
     title = "The gateway has too many connections"
+
+
+class TooManyUploadsError(UnavailableError):
+    title = "Too many uploads at once"
+
+
+class NoUploadSpaceError(UnavailableError):
+    title = "There is no room for the upload"
+    retry_after_seconds = 30
+
+
+class DecodersUnavailableError(UnavailableError):
+    title = "Photos can't be checked at the moment"
 
 
 class NotReadyError(UnavailableError):

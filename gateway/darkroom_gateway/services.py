@@ -6,9 +6,11 @@ from typing import Annotated
 from anyio import to_thread
 from fastapi import Depends, Request
 
+from darkroom_contract.photo_decoder import DecodingLimits
 from darkroom_gateway.backends import Backends
 from darkroom_gateway.busy import Busy
 from darkroom_gateway.cluster import Cluster
+from darkroom_gateway.decoders import Decoders
 from darkroom_gateway.events import Events
 from darkroom_gateway.generation import Generation
 from darkroom_gateway.jobs import Jobs
@@ -34,6 +36,7 @@ class Services:
     storage: Storage
     progress: Progress
     backends: Backends
+    photo_door: PhotoDoor
     training: Training
     generation: Generation
     jobs: Jobs
@@ -54,6 +57,7 @@ class Services:
     async def close(self) -> None:
         await self.leftovers.close()
         await self.storage.stop()
+        await self.photo_door.close()
         await self.progress.close()
         await to_thread.run_sync(self.cluster.close)
         await to_thread.run_sync(self.storage.close)
@@ -68,12 +72,14 @@ def build_services(settings: Settings) -> Services:
     metrics, shutdown = Metrics(), Shutdown()
     submission = Submission(cluster, backends.cluster, metrics)
     leftovers = LeftoverPhotos(storage, backends.storage)
+    photo_door = _photo_door(settings)
     return Services(
         cluster=cluster,
         storage=storage,
         progress=progress,
         backends=backends,
-        training=Training(submission, storage, backends.uploads, leftovers, PhotoDoor(), busy),
+        photo_door=photo_door,
+        training=Training(submission, storage, backends.uploads, leftovers, photo_door, busy),
         generation=Generation(submission, known_models, busy),
         jobs=jobs,
         run_logs=RunLogs(jobs, storage, backends),
@@ -85,6 +91,11 @@ def build_services(settings: Settings) -> Services:
         shutdown=shutdown,
         root_path=settings.root_path,
     )
+
+
+def _photo_door(settings: Settings) -> PhotoDoor:
+    limits = DecodingLimits(settings.photo_memory_bytes, settings.photo_seconds)
+    return PhotoDoor(Decoders(settings.decoders, limits), settings.max_uploads)
 
 
 async def _services(request: Request) -> Services:

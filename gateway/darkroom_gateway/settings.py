@@ -53,6 +53,8 @@ BOUNDS = {
 }
 """Of `ConnectionBounds`: field, variable, least and most."""
 
+MIB = 1024**2
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -77,6 +79,14 @@ class Settings:
     """How long a download link works."""
     max_upload_bytes: int = photos.MAX_DATASET_BYTES + MULTIPART_ALLOWANCE_BYTES
     """Requests with a larger body are refused with 413."""
+    max_uploads: int = 8
+    """Requests whose photos are taken at once; more are refused with 503. Each may spool `max_upload_bytes` to /tmp."""
+    decoders: int = 2
+    """Processes that decode photos. One upload uses all but one of them."""
+    photo_memory_bytes: int = 1024 * MIB
+    """What decoding one photo may take. Measured: 100 megapixels of JPEG, PNG or HEIC, 75 of AVIF, 60 of WebP fit."""
+    photo_seconds: int = 20
+    """How long decoding one photo may take; one of 100 megapixels takes 0.3 to 2 s on an idle core."""
     busy_policy: BusyPolicy = BusyPolicy.QUEUE
     """Whether requests that come while a job runs are queued or refused."""
     events_poll_seconds: float = 1.0
@@ -124,6 +134,7 @@ class Settings:
             max_upload_bytes=_integer(
                 environ, "DARKROOM_GATEWAY_MAX_UPLOAD_BYTES", cls.max_upload_bytes, 1, cls.max_upload_bytes
             ),
+            **_photos(environ),
             busy_policy=_busy_policy(environ.get("DARKROOM_BUSY_POLICY") or cls.busy_policy),
             log_level=_log_level(environ),
             api_keys_dir=environ.get(API_KEYS_DIR) or None,
@@ -151,6 +162,16 @@ def _s3(environ: Mapping[str, str]) -> dict[str, Any]:
         "s3_public_endpoint_url": public,
         "s3_region": environ.get(environment.S3_REGION) or Settings.s3_region,
         "s3_addressing_style": style,
+    }
+
+
+def _photos(environ: Mapping[str, str]) -> dict[str, Any]:
+    memory = Settings.photo_memory_bytes // MIB
+    return {
+        "max_uploads": _integer(environ, "DARKROOM_GATEWAY_MAX_UPLOADS", Settings.max_uploads, 1, 100),
+        "decoders": _integer(environ, "DARKROOM_GATEWAY_DECODERS", Settings.decoders, 1, 32),
+        "photo_memory_bytes": MIB * _integer(environ, "DARKROOM_GATEWAY_PHOTO_MEMORY_MIB", memory, 64, 16_384),
+        "photo_seconds": _integer(environ, "DARKROOM_GATEWAY_PHOTO_SECONDS", Settings.photo_seconds, 1, 600),
     }
 
 

@@ -195,3 +195,15 @@ topologySpreadConstraints:
 {{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" }}
 {{- $port | default (get (dict "http" "80" "https" "443" "redis" "6379" "rediss" "6379") $url.scheme) | default "443" }}
 {{- end }}
+
+{{/*
+A quantity in MiB; nothing for one that is not written in Mi or Gi.
+*/}}
+{{- define "darkroom.mib" -}}
+{{- $text := toString . -}}
+{{- if regexMatch "^[0-9]+Mi$" $text -}}
+{{- trimSuffix "Mi" $text -}}
+{{- else if regexMatch "^[0-9]+Gi$" $text -}}
+{{- mul 1024 (int (trimSuffix "Gi" $text)) -}}
+{{- end -}}
+{{- end }}
