@@ -81,6 +81,7 @@ bench: setup ## Measure DeepCache and the hand-over of the slot on this machine
 	$(BIN)/python benchmarks/deepcache.py
 	$(BIN)/python benchmarks/admission.py
 	$(BIN)/python benchmarks/photos.py
+	$(BIN)/python benchmarks/http_server.py
 
 images: ## Build the images with docker, podman or buildah; TORCH_BUILD=cpu for a runner without CUDA
 	$(PYTHON) images/build.py --builder '$(BUILDER)' --prefix '$(IMAGE_PREFIX)' -- $(IMAGE_ARGS)

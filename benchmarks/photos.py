@@ -1,12 +1,14 @@
-"""Memory and time of a training run's photos, from the bucket to the crops that its VAE encodes.
+"""Memory and time of a training run's photos, from the bucket to the crops that its VAE encodes; and of an upload's.
 
     python benchmarks/photos.py                        1, 8 and 100 photos of 48 megapixels, and a panorama
     python benchmarks/photos.py --counts 1 8           fewer
+    python benchmarks/photos.py --counts               only what it costs to check photos in another process
 
 Each measurement is a fresh process with the runner's own code on a real S3 server: it lists the folder, downloads and
 checks every photo, then decodes and crops them one by one at SDXL's 1024 pixels, as `encode_photo` does; only the VAE
 is left out. One photo is drawn and stored under as many names as are asked for. Fails when more photos
-take more than 1.1 times the memory of one.
+take more than 1.1 times the memory of one. At last five photos of a phone are checked as the gateway checks them, in a
+decoder process, and beside it in this process: the reference.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import json
 import os
 import secrets
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,12 +32,17 @@ from botocore.config import Config
 from machine import describe_machine
 from PIL import Image, ImageFilter
 
+from darkroom_contract.photo_decoder import DecodingLimits, PhotoDecoder
+from darkroom_contract.photo_reading import check_photo
+
 SIDE_PX = 1024
 PHOTO_PX = (8000, 6000)
+PHONE_PX = (4032, 3024)
 PANORAMA_PX = (16_000, 64)
 BUCKET = "photos"
 ALLOWED_RATIO = 1.1
 START_SECONDS = 30.0
+ROUNDS = 5
 
 
 def main() -> None:
@@ -43,11 +51,18 @@ def main() -> None:
         print(json.dumps(measure(options.measure)))
         return
     print(describe_machine())
+    if options.counts:
+        compare_counts(options.counts)
+    compare_processes()
+
+
+def compare_counts(counts: list[int]) -> None:
+    """Print time and memory of runs with that many photos."""
     print(f"{'':>24} {'download and check':>19} {'decode and crop':>16} {'peak memory':>12} {'above imports':>14}")
     with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder, s3_server(Path(folder)) as environment:
         photo = draw_photo()
         peaks = {}
-        for count in options.counts:
+        for count in counts:
             name = f"{count} of {PHOTO_PX[0] * PHOTO_PX[1] // 10**6} MP"
             peaks[count] = run(name, store(environment, [photo] * count), environment)
         panorama = encode(Image.effect_noise(PANORAMA_PX, 50).convert("RGB"))
@@ -61,9 +76,41 @@ def main() -> None:
 
 def _read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--counts", type=int, nargs="+", default=[1, 8, 100], help="photos in a run")
+    parser.add_argument("--counts", type=int, nargs="*", default=[1, 8, 100], help="photos in a run")
     parser.add_argument("--measure", metavar="URI", help=argparse.SUPPRESS)
     return parser.parse_args()
+
+
+def compare_processes() -> None:
+    """Print how long checking five photos takes, in turn in this process and in a decoder process."""
+    photos = [encode(Image.effect_noise(PHONE_PX, 60).convert("RGB"))] * 5
+    limits = DecodingLimits(memory_bytes=1024**3, seconds=60)
+    here, there, starts = [], [], []
+    for _ in range(ROUNDS):
+        begun = time.monotonic()
+        for photo in photos:
+            check_photo(photo, "photo")
+        here.append(time.monotonic() - begun)
+        begun = time.monotonic()
+        decoder = PhotoDecoder(limits)
+        check_in(decoder, photos[:1])
+        starts.append(time.monotonic() - begun - here[-1] / len(photos))
+        begun = time.monotonic()
+        check_in(decoder, photos)
+        there.append(time.monotonic() - begun)
+        decoder.kill()
+    ratio = statistics.median(there) / statistics.median(here)
+    print(f"5 of {PHONE_PX[0]}×{PHONE_PX[1]}, checked here: {statistics.median(here):.3f} s (median of {ROUNDS})")
+    print(f"in a decoder process: {statistics.median(there):.3f} s, {ratio:.2f} times as long")
+    print(f"its start, once: {statistics.median(starts):.3f} s")
+
+
+def check_in(decoder: PhotoDecoder, photos: list[bytes]) -> None:
+    for photo in photos:
+        with tempfile.TemporaryFile() as file:
+            file.write(photo)
+            file.flush()
+            decoder.check(file.fileno(), "photo")
 
 
 # --- photos --------------------------------------------------------------------------------------------------------

@@ -51,6 +51,8 @@ class Container:
     """Of a PNG without any of those: the exponent by which its numbers become light (1 / gAMA)."""
     chromaticities: tuple[float, ...] | None = None
     """Of the same: x and y of white, red, green and blue (cHRM)."""
+    size_px: tuple[int, int] | None = None
+    """Of WebP, whose decoder takes memory for the whole picture before it says how large that is."""
 
 
 def take_apart(content: bytes) -> Container:
@@ -60,7 +62,7 @@ def take_apart(content: bytes) -> Container:
     if content.startswith(_PNG_SIGNATURE):
         return _png(content)
     if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
-        return Container("WEBP", content)
+        return Container("WEBP", content, size_px=_webp_size(content))
     if content[4:8] == b"ftyp" and content[8:12] in _BRANDS:
         return _isobmff(content)
     return Container("", content)
@@ -189,6 +191,24 @@ def _inflated(compressed: bytes) -> bytes:
         return zlib.decompressobj().decompress(compressed, MAX_PROFILE_BYTES)
     except zlib.error:
         return b""
+
+
+# --- WebP (RFC 9649) -----------------------------------------------------------------------------------------------
+
+
+def _webp_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height by the first chunk: of the canvas, of a lossless or of a lossy picture."""
+    kind, body = content[12:16], content[20:30]
+    if len(body) < 10:
+        return None
+    if kind == b"VP8X":
+        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
+    return None
 
 
 # --- AVIF and HEIC (ISO/IEC 23008-12) ------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from darkroom_contract import photo_exif
 from darkroom_contract import photos as bounds
 from darkroom_contract.photo_colour import ColourSpace, colour_space, to_srgb
 from darkroom_contract.photo_containers import Container, take_apart
+from darkroom_contract.photo_facts import PhotoError, PhotoFacts, UndecodableError
 
 # Sizes are checked against our own bounds right after a header was read, before anything is decoded. Pillow's check
 # comes earlier, has other bounds, and can only be set for the whole process.
@@ -37,40 +38,17 @@ _TURNS = {
 }
 """By EXIF orientation (EXIF 2.32, 4.6.4)."""
 _ON_ITS_SIDE = range(5, 9)
-
-
-class PhotoError(Exception):
-    """A file that can't be trained on. The message names it, says what is wrong and what to do."""
-
-    def __init__(self, name: str, problem: str, advice: str, given: str | None = None) -> None:
-        shown = bounds.short_name(name)
-        super().__init__(f"{shown} {problem}. {advice}")
-        self.name = shown
-        self.given = given
-        """The value that is out of bounds, where it is one."""
-
-
-@dataclass(frozen=True)
-class PhotoFacts:
-    """What a photo is, and what its reading changes."""
-
-    extension: str
-    """Under which it is stored, from its content."""
-    size_px: tuple[int, int]
-    """Width and height, upright."""
-    converted_from: str | None = None
-    """The colour space that it is converted from; None when it is sRGB."""
-    profile_unreadable: bool = False
-    """It has a colour profile of which nothing can be made; its numbers are taken as sRGB."""
-    transparent: bool = False
-    """Parts of it become white."""
+_STRIP_ROWS = 256
 
 
 def check_photo(content: bytes, name: str) -> PhotoFacts:
-    """Decode a whole file, with as little memory as its format allows. Raises `PhotoError`, naming it `name`."""
+    """Decode a whole file, with as little memory as its format allows. Raises `PhotoError`, naming it `name`.
+
+    Converts a strip at a time: of 16-bit grey with 100 megapixels a whole conversion takes 800 MB more.
+    """
     found = _decode(content, name, least_px=0)
     space = found.space
-    return PhotoFacts(found.extension, found.size_px, space.name, space.unreadable, _is_transparent(found.picture))
+    return PhotoFacts(found.extension, found.size_px, space.name, space.unreadable, _has_transparent_parts(found.image))
 
 
 def read_photo(content: bytes, name: str, least_px: int | None = None) -> Image.Image:
@@ -80,7 +58,7 @@ def read_photo(content: bytes, name: str, least_px: int | None = None) -> Image.
     shorter side keeps that many pixels and no pixel is lost at an edge: a quarter of the memory or less, and sooner.
     """
     found = _decode(content, name, least_px)
-    picture = _on_white(to_srgb(found.picture, found.space))
+    picture = _on_white(to_srgb(_plain(found.image), found.space))
     turn = _TURNS.get(found.orientation)
     return picture if turn is None else picture.transpose(turn)
 
@@ -90,8 +68,8 @@ class _Decoded:
     """A decoded photo, not yet turned or converted."""
 
     extension: str
-    picture: Image.Image
-    """L, LA, RGB, RGBA or CMYK."""
+    image: Image.Image
+    """In whatever mode its format gives it; see `_plain`."""
     size_px: tuple[int, int]
     """Upright, before any reduction."""
     orientation: int
@@ -101,22 +79,27 @@ class _Decoded:
 def _decode(content: bytes, name: str, least_px: int | None) -> _Decoded:
     container = take_apart(content)
     _check_scans(name, container.scans)
-    with _undecodable_named(name, container.kind):
-        image = Image.open(io.BytesIO(container.content), formats=tuple(bounds.FORMATS))
+    if container.size_px is not None:
+        _check_dimensions(name, *container.size_px)
+    with _undecodable_named(name, container) as header:
+        image: Image.Image = Image.open(io.BytesIO(container.content), formats=tuple(bounds.FORMATS))
         size, extension = image.size, bounds.FORMATS[str(image.format)]
+        header.size_px = size
         _check_dimensions(name, *size)
         if least_px is not None and extension == "jpg":
             image.draft(image.mode, _reduced(size, least_px))
         image.load()
-        picture = _plain(image)
+        if image.mode in ("P", "PA"):
+            image = _plain(image)  # Whole: a strip gets a palette of its own where the picture lacks one.
+        mode = _plain(_strip(image, 0, 1)).mode
     if extension != "jpg":
         size = image.size  # libheif may correct it while decoding.
         _check_dimensions(name, *size)
     exif = container.exif or image.info.get("exif") or b""
     # libheif has turned a HEIC already; of an AVIF, Pillow gives the turn that is due as EXIF of its own making.
     orientation = 1 if image.format == "HEIF" else photo_exif.orientation(exif)
-    space = _space(image, picture.mode, container, exif)
-    return _Decoded(extension, picture, size[::-1] if orientation in _ON_ITS_SIDE else size, orientation, space)
+    space = _space(image, mode, container, exif)
+    return _Decoded(extension, image, size[::-1] if orientation in _ON_ITS_SIDE else size, orientation, space)
 
 
 def _reduced(size: tuple[int, int], least_px: int) -> tuple[int, int]:
@@ -130,21 +113,28 @@ def _reduced(size: tuple[int, int], least_px: int) -> tuple[int, int]:
     return size
 
 
+@dataclass
+class _Header:
+    """What was read before the pixels."""
+
+    size_px: tuple[int, int] | None = None
+
+
 @contextmanager
-def _undecodable_named(name: str, kind: str) -> Iterator[None]:
+def _undecodable_named(name: str, container: Container) -> Iterator[_Header]:
     """Decoders raise OSError, SyntaxError, ValueError, struct.error, RuntimeError and more, by format and damage."""
+    header = _Header(container.size_px)
     try:
-        yield
+        yield header
     except (PhotoError, MemoryError):
         raise
     except Exception as error:
-        if isinstance(error, UnidentifiedImageError) and not kind:
+        if isinstance(error, UnidentifiedImageError) and not container.kind:
             advice = f"Replace it with a {bounds.FORMAT_NAMES} picture, or take it out."
             raise PhotoError(name, f"is no {bounds.FORMAT_NAMES} picture, whatever its name says", advice) from error
         words = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
         why = "its header can't be read" if isinstance(error, UnidentifiedImageError) else words
-        problem = f"is damaged or cut short ({why})"
-        raise PhotoError(name, problem, "Replace it with a whole copy, or take it out.") from error
+        raise UndecodableError(name, f"is damaged or cut short ({why})", str(error), header.size_px) from error
 
 
 def _check_scans(name: str, scans: int) -> None:
@@ -200,9 +190,18 @@ def _opaque(image: Image.Image, transparent: int) -> Image.Image:
     return ImageChops.lighter(*found)
 
 
-def _is_transparent(picture: Image.Image) -> bool:
-    if not picture.mode.endswith("A"):
+def _strip(image: Image.Image, top: int, rows: int) -> Image.Image:
+    return image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _has_transparent_parts(image: Image.Image) -> bool:
+    if not _plain(_strip(image, 0, 1)).mode.endswith("A"):
         return False
+    tops = range(0, image.height, _STRIP_ROWS)
+    return any(_is_transparent(_plain(_strip(image, top, _STRIP_ROWS))) for top in tops)
+
+
+def _is_transparent(picture: Image.Image) -> bool:
     return picture.getchannel("A").histogram()[255] < picture.width * picture.height
 
 

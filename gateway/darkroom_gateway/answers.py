@@ -183,7 +183,9 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Everything that the gateway needs can be reached."""
+    """The gateway takes requests."""
 
-    status: str = Field("ready", description="ready")
-    checks: dict[str, str] = Field(description="What was tried.", examples=[{"cluster": "ok", "storage": "ok"}])
+    status: str = Field("ready", description="ready, or degraded: something that `tolerate` names is down")
+    checks: dict[str, str] = Field(
+        description="What was tried: ok, or what is wrong.", examples=[{"cluster": "ok", "storage": "ok"}]
+    )

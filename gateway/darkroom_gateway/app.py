@@ -15,9 +15,10 @@ from darkroom_gateway.body_limit import BodyLimit
 from darkroom_gateway.endpoints import docs, generate, health, jobs, models, train
 from darkroom_gateway.guard import Guard
 from darkroom_gateway.ignored_input import refuse_ignored_input
+from darkroom_gateway.origin_check import OriginCheck, own_host_names
 from darkroom_gateway.request_log import RequestLog
 from darkroom_gateway.root_path import RootPath
-from darkroom_gateway.services import build_services
+from darkroom_gateway.services import Services, build_services
 from darkroom_gateway.settings import OPEN_ACCESS, Settings, is_loopback
 from darkroom_gateway.shutdown import LastAnswers
 
@@ -64,9 +65,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health.router)  # Probes may send what they like.
     app.include_router(docs.router)
     # What is added later is passed earlier.
-    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes, bounds=settings.bounds)
     if keys is not None:
         app.add_middleware(Guard, keys=keys, count_refusal=services.metrics.count_refused_key)
+    own = own_host_names(settings.allowed_hosts, on_loopback=is_loopback(settings.host), open_to_all=keys is None)
+    app.add_middleware(OriginCheck, own=own, open_to_all=keys is None)
     if settings.metrics_port is not None:
         services.metrics.measure_requests(app)
     app.add_middleware(LastAnswers, shutdown=services.shutdown)
@@ -92,7 +95,9 @@ def _log_access(settings: Settings, keys: ApiKeys | None) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
     try:
+        await services.start()
         yield
     finally:
-        await app.state.services.close()
+        await services.close()

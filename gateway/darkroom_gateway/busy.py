@@ -6,7 +6,9 @@ gave that one the slot, is taken too, and its job waits. One at a time is the op
 
 from urllib.parse import urlencode
 
+from darkroom_gateway.backends import Backend
 from darkroom_gateway.cluster import Cluster
+from darkroom_gateway.deadlines import CLUSTER_READ_SECONDS
 from darkroom_gateway.errors import BusyError
 from darkroom_gateway.settings import BusyPolicy
 
@@ -14,15 +16,16 @@ from darkroom_gateway.settings import BusyPolicy
 class Busy:
     """Whether there is room."""
 
-    def __init__(self, cluster: Cluster, policy: BusyPolicy) -> None:
+    def __init__(self, cluster: Cluster, backend: Backend, policy: BusyPolicy) -> None:
         self._cluster = cluster
+        self._backend = backend
         self._policy = policy
 
-    def require_room(self) -> None:
-        """Raises `BusyError` when something runs and requests are not to wait for it."""
+    async def require_room(self) -> None:
+        """Raises `BusyError` when something runs and requests are not to wait for it, or `ClusterUnavailableError`."""
         if self._policy is BusyPolicy.QUEUE:
             return
-        holders = self._cluster.slot_holders()
+        holders = await self._backend.call(CLUSTER_READ_SECONDS, self._cluster.slot_holders)
         if holders:
             raise BusyError(refusal(holders[0]))
 

@@ -1,7 +1,7 @@
 """The door to the API server. Everything the gateway reads from or writes to the cluster passes here.
 
-Synchronous, on the official client: called from worker threads, never from the event loop. Every request has a
-timeout and is tried once; whoever asked may try again, and is told when (`Retry-After`).
+Synchronous, on the official client: called from worker threads, through backends.py, never from the event loop. Every
+request has timeouts and is tried once; the client may try again, and `Retry-After` says when.
 """
 
 import json
@@ -28,17 +28,25 @@ from darkroom_contract.names import (
     VERSION,
     Kind,
 )
+from darkroom_gateway.backends import CLUSTER_CALLS
+from darkroom_gateway.deadlines import (
+    CLUSTER_CONNECT_SECONDS,
+    CLUSTER_READ_SILENCE_SECONDS,
+    CLUSTER_WRITE_SILENCE_SECONDS,
+)
 from darkroom_gateway.errors import ClusterUnavailableError, Complaint, RejectedError, SettingsError, UnreadableJobError
 from darkroom_gateway.settings import Settings
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = (3.0, 10.0)
-"""To connect, and between two bytes of the answer."""
+READ_TIMEOUT = (CLUSTER_CONNECT_SECONDS, CLUSTER_READ_SILENCE_SECONDS)
+WRITE_TIMEOUT = (CLUSTER_CONNECT_SECONDS, CLUSTER_WRITE_SILENCE_SECONDS)
+"""To connect, and between two bytes of the answer. The client has no default: without them a request waits for ever."""
 
 PAGE_SIZE = 500
-POOL_SIZE = 40
-"""As many connections as there are worker threads."""
+POOL_SIZE = CLUSTER_CALLS + 8
+"""Connections that are kept: for the calls in progress, and for checks and watches. urllib3 makes more when it needs
+them, so nobody waits for one, and throws each of those away after its use."""
 
 SLOTS = f"{LABEL_COMPONENT}={SLOT_COMPONENT},{LABEL_PART_OF}={PART_OF}"
 """Selects the Leases that are slots."""
@@ -68,7 +76,7 @@ class Cluster:
         with _mapped(f"read {kind}/{name}"):
             try:
                 document = self._objects.get_namespaced_custom_object(
-                    GROUP, VERSION, self.namespace, kind.plural, name, _request_timeout=TIMEOUT_SECONDS
+                    GROUP, VERSION, self.namespace, kind.plural, name, _request_timeout=READ_TIMEOUT
                 )
             except ApiException as error:
                 if _is_missing_object(error):
@@ -99,7 +107,7 @@ class Cluster:
                     document,
                     field_manager="darkroom-gateway",
                     field_validation="Strict",
-                    _request_timeout=TIMEOUT_SECONDS,
+                    _request_timeout=WRITE_TIMEOUT,
                 )
             except ApiException as error:
                 if error.status == 409 and _status(error).get("reason") == "AlreadyExists":
@@ -118,7 +126,7 @@ class Cluster:
                     job.kind.plural,
                     job.name,
                     propagation_policy="Background",
-                    _request_timeout=TIMEOUT_SECONDS,
+                    _request_timeout=WRITE_TIMEOUT,
                 )
             except ApiException as error:
                 if not _is_missing_object(error):
@@ -128,7 +136,7 @@ class Cluster:
         """The jobs that hold a slot now, as `Kind/name`, or empty. Needs leave to list Leases."""
         with _mapped("list the slots"):
             leases = self._leases.list_namespaced_lease(
-                self.namespace, label_selector=SLOTS, _request_timeout=TIMEOUT_SECONDS
+                self.namespace, label_selector=SLOTS, _request_timeout=READ_TIMEOUT
             ).items
         held = sorted((each for each in leases if each.spec.holder_identity), key=lambda each: each.metadata.name)
         return [(each.metadata.annotations or {}).get(ANNOTATION_JOB, "") for each in held]
@@ -152,7 +160,7 @@ class Cluster:
         given = {"_continue": token or "", "label_selector": selector}
         more = {name: value for name, value in given.items() if value}
         page: dict[str, Any] = self._objects.list_namespaced_custom_object(
-            GROUP, VERSION, self.namespace, kind.plural, limit=limit, _request_timeout=TIMEOUT_SECONDS, **more
+            GROUP, VERSION, self.namespace, kind.plural, limit=limit, _request_timeout=READ_TIMEOUT, **more
         )
         return page
 

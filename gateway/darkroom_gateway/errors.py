@@ -6,6 +6,12 @@
     │   └── KeyReusedError        422  an Idempotency-Key that came with other parameters or photos before
     ├── UnauthorizedError         401  no API key, or one that is nobody's
     ├── TooLargeError             413  a body beyond the limit
+    ├── MalformedRequestError     400  what is no HTTP/1.1 request
+    ├── RequestTimeoutError       408  a head or a body that comes too slowly
+    ├── UrlTooLongError           414  more path and parameters than any request has
+    ├── HeadersTooLargeError      431  too many header fields, or too large ones
+    ├── ForeignHostError          421  a Host that is none of this gateway's
+    ├── CrossSiteError            403  a change that another site's page asks for
     ├── UnknownTaskError          404  no job of that name
     ├── UnknownLogError           404  no run of that number, or it has said nothing yet
     ├── UnknownModelError         404  no LoRA of that name, neither made nor in the making
@@ -16,6 +22,10 @@
     └── UnavailableError          503  something the gateway needs is down
         ├── ClusterUnavailableError    the API server
         ├── StorageUnavailableError    object storage
+        ├── TooManyConnectionsError    as many connections as it takes
+        ├── TooManyUploadsError        this gateway takes no more uploads at the moment
+        ├── NoUploadSpaceError         its temporary folder is full
+        ├── DecodersUnavailableError   it can't start a process that decodes photos
         ├── NotReadyError              what /readyz found
         └── ProgressUnavailableError   Redis; never reaches a person, since streams go on without
 
@@ -84,6 +94,36 @@ class TooLargeError(GatewayError):
     title = "The upload is too large"
 
 
+class MalformedRequestError(GatewayError):
+    status = 400
+    title = "The request can't be read"
+
+
+class RequestTimeoutError(GatewayError):
+    status = 408
+    title = "The request took too long to arrive"
+
+
+class UrlTooLongError(GatewayError):
+    status = 414
+    title = "The URL is too long"
+
+
+class HeadersTooLargeError(GatewayError):
+    status = 431
+    title = "The headers are too large"
+
+
+class ForeignHostError(GatewayError):
+    status = 421
+    title = "The gateway is not known by this name"
+
+
+class CrossSiteError(GatewayError):
+    status = 403
+    title = "Another site may not change anything here"
+
+
 class UnknownTaskError(GatewayError):
     status = 404
     title = "There is no such task"
@@ -141,6 +181,23 @@ class ClusterUnavailableError(UnavailableError):
 
 class StorageUnavailableError(UnavailableError):
     title = "Object storage is not available"
+
+
+class TooManyConnectionsError(UnavailableError):
+    title = "The gateway has too many connections"
+
+
+class TooManyUploadsError(UnavailableError):
+    title = "Too many uploads at once"
+
+
+class NoUploadSpaceError(UnavailableError):
+    title = "There is no room for the upload"
+    retry_after_seconds = 30
+
+
+class DecodersUnavailableError(UnavailableError):
+    title = "Photos can't be checked at the moment"
 
 
 class NotReadyError(UnavailableError):

@@ -1,4 +1,4 @@
-"""Taking a generation: one GenerateJob is created. Called by endpoints/generate.py, in worker threads."""
+"""Taking a generation: one GenerateJob is created. Called by endpoints/generate.py."""
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
@@ -17,7 +17,7 @@ class Generation:
         self._known_models = known_models
         self._busy = busy
 
-    def submit(self, parameters: GenerateParameters, idempotency_key: str | None, key_name: str | None) -> Job:
+    async def submit(self, parameters: GenerateParameters, idempotency_key: str | None, key_name: str | None) -> Job:
         """Create the job, or find the one that an earlier copy of the request made.
 
         Raises `InvalidRequestError` for parameters that do nothing, `UnknownModelError` for a LoRA that is neither
@@ -27,10 +27,10 @@ class Generation:
         refuse_ignored_parameters(parameters, spec)
         name = task_id(Kind.GENERATE, idempotency_key)
         if idempotency_key is not None:
-            earlier = self._submission.find_earlier(name, spec)
+            earlier = await self._submission.find_earlier(name, spec)
             if earlier is not None:
                 return earlier
         if spec.model_id is not None:
-            self._known_models.require(spec.model_id)
-        self._busy.require_room()
-        return self._submission.create_or_find(name, spec, key_name)
+            await self._known_models.require(spec.model_id)
+        await self._busy.require_room()
+        return await self._submission.create_or_find(name, spec, key_name)

@@ -10,25 +10,20 @@ from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
-import anyio
 from fastapi import Depends, Request
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from darkroom_gateway.api_keys import ApiKeys
-from darkroom_gateway.body_limit import Body
+from darkroom_gateway.body_limit import refuse_unread
 from darkroom_gateway.endpoints import docs
 from darkroom_gateway.errors import UnauthorizedError
-from darkroom_gateway.problems import problem_response, responses
+from darkroom_gateway.problems import responses
 from darkroom_gateway.root_path import route_path
 
 log = logging.getLogger(__name__)
 
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json"}) | docs.PATHS
 """Probes, and the description of the API, to which the root leads. They hold no secret and change nothing."""
-
-LINGER_SECONDS = 2.0
-"""How long a refused upload is still read away, so that its sender gets to see the answer."""
 
 SCHEME = "ApiKey"
 """The name of our scheme in the OpenAPI description."""
@@ -53,7 +48,7 @@ class Guard:
             except UnauthorizedError as error:
                 self._count_refusal()
                 log.info("%s: %s", scope["path"], error)
-                await _refuse(error, scope, receive, send)
+                await refuse_unread(error, scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -82,27 +77,6 @@ def _advice(scope: Scope, given: list[bytes]) -> str:
     if given:
         return f"The Authorization header is of another scheme than Bearer. {_HOW}"
     return f"This gateway answers to API keys only. {_HOW}"
-
-
-async def _refuse(error: UnauthorizedError, scope: Scope, receive: Receive, send: Send) -> None:
-    """The whole answer first; then, before the connection is closed, what is under way is read away for a moment.
-
-    A server that closes while the client still sends makes the client's system throw the answer away.
-    """
-    response = problem_response(error)
-    response.headers["Connection"] = "close"
-    body = Body(receive, waits_for_go="expect" in Headers(scope=scope), max_bytes=0)
-
-    async def send_and_linger(message: Message) -> None:
-        if message["type"] != "http.response.body":
-            await send(message)
-            return
-        await send({**message, "more_body": True})
-        with anyio.move_on_after(LINGER_SECONDS):
-            await body.drain()
-        await send({"type": "http.response.body", "body": b""})
-
-    await response(scope, receive, send_and_linger if scope["type"] == "http" else send)
 
 
 async def _key_name_of(request: Request) -> str | None:

@@ -3,19 +3,16 @@
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import LABEL_SUBMITTED_BY, Kind
 from darkroom_contract.status import Phase
-from darkroom_contract.storage import run_log_key
 from darkroom_gateway.cluster import Cluster
-from darkroom_gateway.errors import AmbiguousTaskError, Complaint, UnknownLogError, UnknownTaskError
-from darkroom_gateway.storage import Storage
+from darkroom_gateway.errors import AmbiguousTaskError, Complaint, UnknownTaskError
 from darkroom_gateway.views import STATUS_PATHS, phase_of
 
 
 class Jobs:
     """The jobs of one namespace."""
 
-    def __init__(self, cluster: Cluster, storage: Storage) -> None:
+    def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._storage = storage
 
     def find(self, task_id: str, kind: Kind | None = None) -> Job:
         """The job of that name, of one kind or of either. Raises `UnknownTaskError` or `AmbiguousTaskError`."""
@@ -41,31 +38,11 @@ class Jobs:
         jobs = [job for each in kinds for job in self._cluster.list(each, labels) if phase in (None, phase_of(job))]
         return sorted(jobs, key=lambda job: (job.created, job.uid), reverse=True)
 
-    def log(self, task_id: str, kind: Kind | None, attempt: int | None) -> bytes:
-        """What a run of the job said; the newest when no attempt is named. Raises `UnknownLogError`."""
-        job = self.find(task_id, kind)
-        number = job.status.attempts if attempt is None else attempt
-        text = self._storage.read(run_log_key(job.uid, number)) if number else None
-        if text is None:
-            raise _no_log(job, number)
-        return text
-
     def delete(self, task_id: str, kind: Kind | None = None) -> Job | None:
         """Delete a job and what it owns. None when it is gone; the job when it waits for its run to end."""
         job = self.find(task_id, kind)
         self._cluster.delete(job)
         return self.find_again(job)
-
-
-def _no_log(job: Job, number: int) -> UnknownLogError:
-    runs = job.status.attempts
-    if not number:
-        message = f"{job.name} has not been run yet. Its log begins with its first run."
-    elif number > runs:
-        message = f"{job.name} has had {runs} runs, no run {number}."
-    else:
-        message = f"Run {number} of {job.name} has left no log yet. It comes a few seconds after the run has begun."
-    return UnknownLogError(message, (Complaint("attempt", message),))
 
 
 def _unknown(task_id: str, kind: Kind | None) -> UnknownTaskError:

@@ -1,15 +1,19 @@
 """The LoRAs that can be used: those that object storage knows, and those in the making. Called by two services."""
 
 import logging
+from collections.abc import Sequence
 
+import anyio
 from pydantic import ValidationError
 
 from darkroom_contract.names import Kind
 from darkroom_contract.status import Phase
 from darkroom_contract.storage import ModelRecord, model_prefix, model_record_key
 from darkroom_gateway.answers import ModelAnswer
+from darkroom_gateway.backends import Backends
 from darkroom_gateway.cluster import Cluster
-from darkroom_gateway.errors import Complaint, UnknownModelError
+from darkroom_gateway.deadlines import CLUSTER_LIST_SECONDS, MODELS_SECONDS, STORAGE_SECONDS
+from darkroom_gateway.errors import Complaint, StorageUnavailableError, UnknownModelError
 from darkroom_gateway.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -18,28 +22,68 @@ MAX_NAMED = 20
 """Models that an error message lists."""
 
 
+READS_AT_ONCE = 4
+"""Records that one listing reads at the same time: a share of the calls that all requests have."""
+
+
 class KnownModels:
     """The models of one namespace."""
 
-    def __init__(self, cluster: Cluster, storage: Storage) -> None:
+    def __init__(self, cluster: Cluster, storage: Storage, backends: Backends) -> None:
         self._cluster = cluster
+        self._backends = backends
         self._storage = storage
         self._namespace = cluster.namespace
 
-    def list(self, limit: int) -> list[ModelAnswer]:
-        """The first `limit` finished models, by name."""
-        names = self._storage.list_folders(model_prefix(self._namespace), limit)
-        return [model for name in names if (model := self._model(name)) is not None]
+    async def list(self, limit: int) -> list[ModelAnswer]:
+        """The first `limit` finished models, by name. Raises `StorageUnavailableError`."""
+        with anyio.move_on_after(MODELS_SECONDS):
+            names = await self._folders(limit)
+            return [model for model in await self._models(names) if model is not None]
+        raise StorageUnavailableError(
+            f"Object storage did not list all models within {MODELS_SECONDS:g} s. Try again, or with a lower limit."
+        )
 
-    def require(self, model_id: str) -> None:
-        """Raises `UnknownModelError` unless the model is there or being made: a job that uses it waits its turn."""
+    async def require(self, model_id: str) -> None:
+        """Raises `UnknownModelError` unless the model is there or being made: a job that uses it waits its turn.
+
+        Raises `StorageUnavailableError` or `ClusterUnavailableError` when that is unknown.
+        """
         key = model_record_key(self._namespace, model_id)
-        if self._storage.read(key) is not None or self._is_in_the_making(model_id):
+        if await self._backends.storage.call(STORAGE_SECONDS, self._storage.read, key) is not None:
             return
-        names = self._storage.list_folders(model_prefix(self._namespace), MAX_NAMED)
+        if await self._backends.cluster.call(CLUSTER_LIST_SECONDS, self._is_in_the_making, model_id):
+            return
+        names = await self._folders(MAX_NAMED)
         known = f"Known models: {', '.join(names)}." if names else "No model is known yet."
         message = f"Train {model_id!r} first with POST /train, or use one that GET /models lists. {known}"
         raise UnknownModelError(message, (Complaint("model_id", message, model_id),))
+
+    async def _folders(self, limit: int) -> Sequence[str]:
+        prefix = model_prefix(self._namespace)
+        return await self._backends.storage.call(STORAGE_SECONDS, self._storage.list_folders, prefix, limit)
+
+    async def _models(self, names: Sequence[str]) -> Sequence[ModelAnswer | None]:
+        """In the order of the names. Ends with the first error."""
+        found: dict[str, ModelAnswer | None] = {}
+        errors: list[StorageUnavailableError] = []
+        left = iter(names)
+
+        async def read_some() -> None:
+            for name in left:
+                if errors:
+                    return
+                try:
+                    found[name] = await self._backends.storage.call(STORAGE_SECONDS, self._model, name)
+                except StorageUnavailableError as error:
+                    errors.append(error)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(READS_AT_ONCE):
+                group.start_soon(read_some)
+        if errors:
+            raise errors[0]
+        return [found[name] for name in names]
 
     def _is_in_the_making(self, model_id: str) -> bool:
         """A training counts as long as it has not failed; one that succeeded may be about to be seen in storage."""

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from contextlib import suppress
@@ -10,8 +11,11 @@ from types import FrameType
 
 import uvicorn
 
+from darkroom_contract.log_lines import set_up_log
 from darkroom_gateway.app import create_app
+from darkroom_gateway.connection_bounds import ConnectionBounds, fit_to_descriptors
 from darkroom_gateway.errors import SettingsError
+from darkroom_gateway.http_server import LOOP, drop_stalled_clients, server_config
 from darkroom_gateway.request_log import RequestIdFilter
 from darkroom_gateway.services import Services
 from darkroom_gateway.settings import Settings
@@ -25,15 +29,24 @@ SHUTDOWN_SECONDS = 20
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 
 
-class _Server(uvicorn.Server):
+class GatewayServer(uvicorn.Server):
     """Takes the steps of shutdown.py when signals come: SIGTERM begins the drain, another signal or Ctrl-C ends it."""
 
-    def __init__(self, config: uvicorn.Config, shutdown: Shutdown, drain_seconds: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, shutdown: Shutdown, drain_seconds: float, bounds: ConnectionBounds
+    ) -> None:
         super().__init__(config)
+        self._bounds = bounds
         self._shutdown = shutdown
         self._drain_seconds = drain_seconds
         self._drained_at: float | None = None
         self._told = False
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for server in self.servers:
+            drop_stalled_clients(server.sockets, self._bounds)
+        log.info("HTTP/1.1 by httptools on %s, at most %d connections", LOOP, self._bounds.max_connections)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         first = not self._shutdown.begun.is_set()
@@ -69,17 +82,10 @@ def main() -> None:
             services.metrics.serve(settings.host, settings.metrics_port)
     except SettingsError as error:
         sys.exit(f"darkroom-gateway: {error}")
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        server_header=False,
-    )
+    bounds = fit_to_descriptors(settings.bounds)
+    config = server_config(app, settings.host, settings.port, bounds, SHUTDOWN_SECONDS)
     with suppress(KeyboardInterrupt):
-        _Server(config, services.shutdown, settings.drain_seconds).run()
+        GatewayServer(config, services.shutdown, settings.drain_seconds, bounds).run()
 
 
 def _set_up_log(level: str) -> None:
@@ -87,10 +93,7 @@ def _set_up_log(level: str) -> None:
 
     At DEBUG some of them print headers and bodies, credentials among them, and nobody knows what the next one will.
     """
-    handler = logging.StreamHandler()
-    handler.addFilter(RequestIdFilter())
-    handler.setFormatter(logging.Formatter(LOG_FORMAT))
-    logging.basicConfig(level=max(logging.INFO, logging.getLevelNamesMapping()[level]), handlers=[handler])
+    set_up_log(LOG_FORMAT, max(logging.INFO, logging.getLevelNamesMapping()[level]), RequestIdFilter())
     logging.getLogger("darkroom_gateway").setLevel(level)
 
 

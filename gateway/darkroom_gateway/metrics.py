@@ -18,6 +18,9 @@ PROBES = "^/(healthz|readyz)$"
 
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
+IDLE_SECONDS = 10
+"""How long a connection to the metrics' port may say nothing."""
+
 DURATION_BUCKETS_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 30)
 
 
@@ -62,9 +65,13 @@ class Metrics:
     def serve(self, host: str, port: int) -> None:
         """Answers `/metrics` in a thread until the process ends. Raises `SettingsError` when the port can't be had."""
         try:
-            start_http_server(port, addr=host, registry=self.registry)
+            server, _ = start_http_server(port, addr=host, registry=self.registry)
         except OSError as error:
             raise SettingsError(
                 f"{METRICS_PORT} is {port}, and {host}:{port} can't be listened on: {error.strerror}. "
                 "Choose another port."
             ) from error
+        # It has a thread for each connection, and none of its own accord ends one that says nothing.
+        handler = server.RequestHandlerClass
+        assert isinstance(handler, type)
+        server.RequestHandlerClass = type("Handler", (handler,), {"timeout": IDLE_SECONDS})

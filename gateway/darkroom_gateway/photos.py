@@ -1,33 +1,33 @@
 """Uploaded photos: all of them are checked here before anything is stored or created.
 
-Called by training.py. Decodes by the contract's reading, which the runner shares, and decides nothing about jobs. A
-file's own name appears in messages only.
+Called by training.py. photo_form.py reads the form, decoders.py decodes each photo in a child process; this module
+decides nothing about jobs. A file's own name appears in messages only.
 """
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
-from starlette.datastructures import FormData, Headers
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from darkroom_contract import photo_reading
 from darkroom_contract import photos as bounds
-from darkroom_gateway.errors import Complaint, InvalidPhotosError, invalid_request
+from darkroom_contract.photo_decoder import DecoderUnavailableError
+from darkroom_contract.photo_facts import PhotoError, PhotoLimitError
+from darkroom_gateway.decoders import Account, Decoders
+from darkroom_gateway.errors import Complaint, DecodersUnavailableError, InvalidPhotosError, TooManyUploadsError
+from darkroom_gateway.photo_form import FILES, PhotoForm, Upload, refusal
 
-MAX_FIELDS = 100
+Found = TypeVar("Found")
+
 MAX_COMPLAINTS = 20
-MAX_GIVEN_CHARACTERS = 200
-MIB = 1024**2
+MAX_STOPPED = 5
+"""Photos of one upload whose decoding was stopped; what comes behind them is not decoded."""
 
-DECODERS = 1
-"""Photos checked at once. One of 100 megapixels takes up to 979 MiB as a PNG (16-bit grey), 1,552 MiB as a WebP."""
-
-FILES = "files"
+HASHING_THREADS = 4
 CONTENT_TYPES = {
     "jpg": "image/jpeg",
     "png": "image/png",
@@ -35,16 +35,6 @@ CONTENT_TYPES = {
     "avif": "image/avif",
     "heic": "image/heic",
 }
-
-
-@dataclass(frozen=True)
-class Upload:
-    """One file of the form."""
-
-    name: str
-    """As the person calls it; for messages only."""
-    size_bytes: int
-    file: IO[bytes]
 
 
 @dataclass(frozen=True)
@@ -61,122 +51,140 @@ class Photo:
 
 
 class PhotoDoor:
-    """Reads and checks the photos of a request."""
+    """Reads and checks the photos of a request. `uploads` is how many requests may have theirs here at once."""
 
-    def __init__(self) -> None:
-        self._limiter = CapacityLimiter(DECODERS)
+    def __init__(self, decoders: Decoders, uploads: int) -> None:
+        self._decoders = decoders
+        self._free_uploads = uploads
+        self._uploads = uploads
+        self._hashing = CapacityLimiter(HASHING_THREADS)
 
     @asynccontextmanager
     async def receive(self, request: Request) -> AsyncIterator[list[Photo]]:
         """The checked photos of a form, whose temporary files live as long as the context.
 
-        Raises `InvalidPhotosError` with a complaint for each thing to change, and `InvalidRequestError` for fields of
-        the form that are no files.
+        Raises `InvalidPhotosError` with a complaint for each thing to change, `InvalidRequestError` for fields of the
+        form that are no files, an `UnavailableError` when this gateway has no room, and `ClientDisconnect`.
         """
-        async with _uploads(request) as uploads:
-            yield await self._check(uploads)
+        async with self._form(request) as uploads:
+            if len(uploads) < bounds.MIN_PHOTOS:
+                raise refusal(
+                    "Add photos of the subject to the form: there are none. curl: -F files=@1.jpg -F files=@2.jpg."
+                )
+            yield await _unless_gone(request, self.check(uploads))
 
     async def fingerprint(self, request: Request) -> str:
         """The fingerprint of the files of a form, whether or not they are photos."""
-        async with _uploads(request) as uploads:
-            return await to_thread.run_sync(lambda: fingerprint(_sha256(each.file) for each in uploads))
+        async with self._form(request) as uploads:
+            return fingerprint([await self._sha256(each) for each in uploads])
 
-    async def _check(self, uploads: list[Upload]) -> list[Photo]:
-        _check_sizes(uploads)
-        photos: list[Photo] = []
-        complaints: list[Complaint] = []
-        for upload in uploads:
-            try:
-                photos.append(await to_thread.run_sync(check_photo, upload, limiter=self._limiter))
-            except InvalidPhotosError as error:
-                complaints += error.complaints
+    async def check(self, uploads: Sequence[Upload]) -> list[Photo]:
+        """Decode photos completely. Raises `InvalidPhotosError` with a complaint for each that can't be trained on."""
+        check = _Check(self._check_one, self._decoders.share)
+        await check.run(uploads)
+        return check.photos()
+
+    async def close(self) -> None:
+        await self._decoders.close()
+
+    @asynccontextmanager
+    async def _form(self, request: Request) -> AsyncIterator[list[Upload]]:
+        """Every file part of the form, whatever its field is called; open as long as the context."""
+        if self._free_uploads == 0:
+            raise TooManyUploadsError(f"{self._uploads} uploads are being taken already. Send this one again later.")
+        self._free_uploads -= 1
+        form = PhotoForm()
+        try:
+            await form.read(request)
+            yield form.uploads
+        finally:
+            form.close()
+            self._free_uploads += 1
+
+    async def _check_one(self, upload: Upload, account: Account) -> Photo:
+        sha256 = await self._sha256(upload)
+        facts = await self._decoders.check(upload.file.fileno(), upload.name, account)
+        upload.file.seek(0)
+        return Photo(facts.extension, sha256, upload.file)
+
+    async def _sha256(self, upload: Upload) -> bytes:
+        return await to_thread.run_sync(_sha256, upload.file, limiter=self._hashing)
+
+
+class _Check:
+    """The check of one upload's photos, some at a time."""
+
+    def __init__(self, check: Callable[[Upload, Account], Coroutine[Any, Any, Photo]], share: int) -> None:
+        self._check = check
+        self._share = share
+        self._account = Account()
+        self._found: dict[int, Photo | Complaint] = {}
+        self._stopped = 0
+        self._unchecked = 0
+
+    async def run(self, uploads: Sequence[Upload]) -> None:
+        """Raises `DecodersUnavailableError`. All else that is wrong is found in `photos`."""
+        waiting = iter(enumerate(uploads))
+
+        async def work() -> None:
+            for number, upload in waiting:
+                if self._stopped < MAX_STOPPED:
+                    await self._look_at(number, upload)
+                else:
+                    self._unchecked += 1
+
+        workers = [asyncio.create_task(work()) for _ in range(min(self._share, len(uploads)))]
+        try:
+            await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            await _cancel(*workers)
+        try:
+            for worker in workers:
+                if not worker.cancelled():
+                    worker.result()
+        except DecoderUnavailableError as error:
+            raise DecodersUnavailableError(str(error)) from error
+
+    async def _look_at(self, number: int, upload: Upload) -> None:
+        try:
+            self._found[number] = await self._check(upload, self._account)
+        except PhotoError as error:
+            self._stopped += isinstance(error, PhotoLimitError)
+            self._found[number] = Complaint(upload.name, str(error), error.given)
+
+    def photos(self) -> list[Photo]:
+        """In the order of the form. Raises `InvalidPhotosError`."""
+        found = [self._found[number] for number in sorted(self._found)]
+        complaints = [each for each in found if isinstance(each, Complaint)][:MAX_COMPLAINTS]
+        if self._unchecked:
+            why = f"decoding was stopped for {self._stopped} others"
+            complaints.append(Complaint(FILES, f"{self._unchecked} photos were not decoded, since {why}."))
         if complaints:
-            raise InvalidPhotosError(tuple(complaints[:MAX_COMPLAINTS]))
-        return photos
+            raise InvalidPhotosError(tuple(complaints))
+        return [each for each in found if isinstance(each, Photo)]
 
 
-async def _read_form(request: Request) -> FormData:
-    """The form; parts beyond 1 MB go to temporary files."""
-    if not _is_multipart(request.headers):
-        raise _one(
-            FILES, "Send the photos as multipart/form-data, one part each: curl -F files=@1.jpg -F files=@2.jpg."
-        )
-    parser = MultiPartParser(request.headers, request.stream(), max_files=bounds.MAX_PHOTOS, max_fields=MAX_FIELDS)
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, Found]) -> Found:
+    """The result of `work`, which is cancelled when the client leaves. Raises `ClientDisconnect` then."""
+    working, leaving = asyncio.create_task(work), asyncio.create_task(_disconnect(request))
     try:
-        return await parser.parse()
-    except MultiPartException as error:
-        if error.message.startswith("Too many files"):
-            raise _one(FILES, f"Send at most {bounds.MAX_PHOTOS} photos: there are more in the form.") from error
-        raise _one(FILES, f"Send a whole multipart/form-data body: {error.message}") from error
-
-
-@asynccontextmanager
-async def _uploads(request: Request) -> AsyncIterator[list[Upload]]:
-    """Every file part of the form, whatever its field is called; open as long as the context.
-
-    A form whose file chooser was left empty sends one part with neither a name nor content.
-    """
-    form = await _read_form(request)
-    try:
-        _refuse_text_fields(form)
-        yield [
-            Upload(bounds.short_name(value.filename or field), value.size or 0, value.file)
-            for field, value in form.multi_items()
-            if not isinstance(value, str) and (value.filename or value.size)
-        ]
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
     finally:
-        await form.close()
+        await _cancel(working, leaving)
 
 
-def _refuse_text_fields(form: FormData) -> None:
-    """Raises `InvalidRequestError`: nothing reads a text field, so a parameter in one would be lost."""
-    texts = {bounds.short_name(field): value for field, value in form.multi_items() if isinstance(value, str)}
-    if texts:
-        raise invalid_request(
-            Complaint(field, _advice_on_text_field(field), value[:MAX_GIVEN_CHARACTERS])
-            for field, value in list(texts.items())[:MAX_COMPLAINTS]
-        )
+async def _disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
-def _advice_on_text_field(field: str) -> str:
-    if field == FILES:
-        return "Send the photo itself as a file, not as text. curl: -F files=@1.jpg, with the @."
-    return f"Move it into the query string, ?{field}=...: text fields of the form are not read, only its files."
-
-
-def _is_multipart(headers: Headers) -> bool:
-    return headers.get("content-type", "").lower().startswith("multipart/form-data")
-
-
-def _check_sizes(uploads: list[Upload]) -> None:
-    if len(uploads) < bounds.MIN_PHOTOS:
-        raise _one(
-            FILES, "Add photos of the subject to the form: there are none. curl: -F files=@1.jpg -F files=@2.jpg."
-        )
-    large = [upload for upload in uploads if upload.size_bytes > bounds.MAX_PHOTO_BYTES]
-    if large:
-        limit = bounds.MAX_PHOTO_BYTES // MIB
-        raise InvalidPhotosError(
-            tuple(
-                Complaint(each.name, f"{each.name}: make it at most {limit} MiB.", f"{each.size_bytes} bytes")
-                for each in large[:MAX_COMPLAINTS]
-            )
-        )
-    total = sum(upload.size_bytes for upload in uploads)
-    if total > bounds.MAX_DATASET_BYTES:
-        raise _one(FILES, f"Send at most {bounds.MAX_DATASET_BYTES // MIB} MiB in all: these are {total // MIB} MiB.")
-
-
-def check_photo(upload: Upload) -> Photo:
-    """Decode a photo completely. Raises `InvalidPhotosError`, naming it, when it is no photo that can be trained on."""
-    sha256 = _sha256(upload.file)
-    upload.file.seek(0)
-    try:
-        facts = photo_reading.check_photo(upload.file.read(), upload.name)
-    except photo_reading.PhotoError as error:
-        raise _one(upload.name, str(error), error.given) from error
-    upload.file.seek(0)
-    return Photo(facts.extension, sha256, upload.file)
+async def _cancel(*tasks: "asyncio.Task[Any]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def fingerprint(digests: Iterable[bytes]) -> str:
@@ -185,10 +193,7 @@ def fingerprint(digests: Iterable[bytes]) -> str:
 
 
 def _sha256(file: IO[bytes]) -> bytes:
-    """Of the content, read in blocks."""
+    """Of the content, read in blocks. Afterwards the file is on disk, with a descriptor to pass on."""
+    file.fileno()
     file.seek(0)
     return hashlib.file_digest(file, "sha256").digest()  # type: ignore[arg-type]
-
-
-def _one(parameter: str, message: str, given: str | None = None) -> InvalidPhotosError:
-    return InvalidPhotosError((Complaint(parameter, message, given),))

@@ -6,15 +6,21 @@ from typing import Annotated
 from anyio import to_thread
 from fastapi import Depends, Request
 
+from darkroom_contract.photo_decoder import DecodingLimits
+from darkroom_gateway.backends import Backends
 from darkroom_gateway.busy import Busy
 from darkroom_gateway.cluster import Cluster
+from darkroom_gateway.decoders import Decoders
 from darkroom_gateway.events import Events
 from darkroom_gateway.generation import Generation
 from darkroom_gateway.jobs import Jobs
 from darkroom_gateway.known_models import KnownModels
+from darkroom_gateway.leftover_photos import LeftoverPhotos
 from darkroom_gateway.metrics import Metrics
 from darkroom_gateway.photos import PhotoDoor
 from darkroom_gateway.progress import Progress
+from darkroom_gateway.readiness import BackendName, Readiness
+from darkroom_gateway.run_logs import RunLogs
 from darkroom_gateway.settings import Settings
 from darkroom_gateway.shutdown import Shutdown
 from darkroom_gateway.storage import Storage
@@ -29,17 +35,29 @@ class Services:
     cluster: Cluster
     storage: Storage
     progress: Progress
+    backends: Backends
+    photo_door: PhotoDoor
     training: Training
     generation: Generation
     jobs: Jobs
+    run_logs: RunLogs
     known_models: KnownModels
+    leftovers: LeftoverPhotos
+    readiness: Readiness
     events: Events
     metrics: Metrics
     shutdown: Shutdown
     root_path: str
     """With which links of answers begin."""
 
+    async def start(self) -> None:
+        """What works in the background, from the event loop that serves requests."""
+        await self.storage.start()
+
     async def close(self) -> None:
+        await self.leftovers.close()
+        await self.storage.stop()
+        await self.photo_door.close()
         await self.progress.close()
         await to_thread.run_sync(self.cluster.close)
         await to_thread.run_sync(self.storage.close)
@@ -48,18 +66,26 @@ class Services:
 def build_services(settings: Settings) -> Services:
     """Connects to nothing yet. Raises `SettingsError` when there is no way to the cluster."""
     cluster, storage, progress = Cluster(settings), Storage(settings), Progress(settings)
-    jobs, known_models = Jobs(cluster, storage), KnownModels(cluster, storage)
-    busy = Busy(cluster, settings.busy_policy)
+    backends = Backends()
+    jobs, known_models = Jobs(cluster), KnownModels(cluster, storage, backends)
+    busy = Busy(cluster, backends.cluster, settings.busy_policy)
     metrics, shutdown = Metrics(), Shutdown()
-    submission = Submission(cluster, metrics)
+    submission = Submission(cluster, backends.cluster, metrics)
+    leftovers = LeftoverPhotos(storage, backends.storage)
+    photo_door = _photo_door(settings)
     return Services(
         cluster=cluster,
         storage=storage,
         progress=progress,
-        training=Training(submission, storage, PhotoDoor(), busy),
+        backends=backends,
+        photo_door=photo_door,
+        training=Training(submission, storage, backends.uploads, leftovers, photo_door, busy),
         generation=Generation(submission, known_models, busy),
         jobs=jobs,
+        run_logs=RunLogs(jobs, storage, backends),
         known_models=known_models,
+        leftovers=leftovers,
+        readiness=Readiness({BackendName.CLUSTER: cluster.check, BackendName.STORAGE: storage.check}),
         events=Events(jobs, progress, settings.events_poll_seconds, shutdown, settings.root_path),
         metrics=metrics,
         shutdown=shutdown,
@@ -67,7 +93,13 @@ def build_services(settings: Settings) -> Services:
     )
 
 
-def _services(request: Request) -> Services:
+def _photo_door(settings: Settings) -> PhotoDoor:
+    limits = DecodingLimits(settings.photo_memory_bytes, settings.photo_seconds)
+    return PhotoDoor(Decoders(settings.decoders, limits), settings.max_uploads)
+
+
+async def _services(request: Request) -> Services:
+    # Not a plain function: FastAPI would call that in one of the worker threads, for every request.
     services: Services = request.app.state.services
     return services
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from darkroom_contract import environment, photos
 from darkroom_contract.s3 import AddressingStyle, read_addressing_style, read_endpoint_url, require_host_for
+from darkroom_gateway.connection_bounds import ConnectionBounds
 from darkroom_gateway.errors import SettingsError
+from darkroom_gateway.origin_check import read_host_names
 from darkroom_gateway.root_path import read_root_path
 
 
@@ -37,6 +39,21 @@ METRICS_PORT = "DARKROOM_GATEWAY_METRICS_PORT"
 API_KEYS_DIR = "DARKROOM_GATEWAY_API_KEYS_DIR"
 ROOT_PATH = "DARKROOM_GATEWAY_ROOT_PATH"
 OPEN_ACCESS = "DARKROOM_GATEWAY_OPEN_ACCESS"
+ALLOWED_HOSTS = "DARKROOM_GATEWAY_ALLOWED_HOSTS"
+
+BOUNDS = {
+    "max_connections": ("DARKROOM_GATEWAY_MAX_CONNECTIONS", 1, 65_536),
+    "header_seconds": ("DARKROOM_GATEWAY_HEADER_SECONDS", 1, 600),
+    "max_header_bytes": ("DARKROOM_GATEWAY_MAX_HEADER_BYTES", 1024, 256 * 1024),
+    "max_headers": ("DARKROOM_GATEWAY_MAX_HEADERS", 10, 1000),
+    "body_seconds": ("DARKROOM_GATEWAY_BODY_SECONDS", 1, 3600),
+    "min_body_bytes_per_second": ("DARKROOM_GATEWAY_MIN_BODY_BYTES_PER_SECOND", 1, 1024**3),
+    "keep_alive_seconds": ("DARKROOM_GATEWAY_KEEP_ALIVE_SECONDS", 1, 3600),
+    "write_seconds": ("DARKROOM_GATEWAY_WRITE_SECONDS", 1, 3600),
+}
+"""Of `ConnectionBounds`: field, variable, least and most."""
+
+MIB = 1024**2
 
 
 @dataclass(frozen=True)
@@ -62,6 +79,14 @@ class Settings:
     """How long a download link works."""
     max_upload_bytes: int = photos.MAX_DATASET_BYTES + MULTIPART_ALLOWANCE_BYTES
     """Requests with a larger body are refused with 413."""
+    max_uploads: int = 8
+    """Requests whose photos are taken at once; more are refused with 503. Each may spool `max_upload_bytes` to /tmp."""
+    decoders: int = 2
+    """Processes that decode photos. One upload uses all but one of them."""
+    photo_memory_bytes: int = 1024 * MIB
+    """What decoding one photo may take. Measured: 100 megapixels of JPEG, PNG or HEIC, 75 of AVIF, 60 of WebP fit."""
+    photo_seconds: int = 20
+    """How long decoding one photo may take; one of 100 megapixels takes 0.3 to 2 s on an idle core."""
     busy_policy: BusyPolicy = BusyPolicy.QUEUE
     """Whether requests that come while a job runs are queued or refused."""
     events_poll_seconds: float = 1.0
@@ -75,6 +100,10 @@ class Settings:
     """Where metrics are served, on the same host. Unset: nowhere."""
     root_path: str = ""
     """The path under which a proxy publishes the gateway, such as /darkroom; the proxy may strip it or not."""
+    bounds: ConnectionBounds = field(default_factory=ConnectionBounds)
+    """What a client may cost before its request is looked at."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names under which the gateway answers; `*`: any. Empty: on loopback without keys its own, otherwise any."""
     drain_seconds: int = 0
     """How long new connections are still taken after SIGTERM: as long as others may take to hear that it ends."""
 
@@ -105,12 +134,15 @@ class Settings:
             max_upload_bytes=_integer(
                 environ, "DARKROOM_GATEWAY_MAX_UPLOAD_BYTES", cls.max_upload_bytes, 1, cls.max_upload_bytes
             ),
+            **_photos(environ),
             busy_policy=_busy_policy(environ.get("DARKROOM_BUSY_POLICY") or cls.busy_policy),
             log_level=_log_level(environ),
             api_keys_dir=environ.get(API_KEYS_DIR) or None,
             open_access=_switch(environ, OPEN_ACCESS),
             metrics_port=_port(environ, METRICS_PORT),
             root_path=_root_path(environ),
+            bounds=_bounds(environ),
+            allowed_hosts=_allowed_hosts(environ),
             drain_seconds=_integer(environ, "DARKROOM_GATEWAY_DRAIN_SECONDS", cls.drain_seconds, 0, MAX_DRAIN_SECONDS),
         )
 
@@ -133,12 +165,39 @@ def _s3(environ: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+def _photos(environ: Mapping[str, str]) -> dict[str, Any]:
+    memory = Settings.photo_memory_bytes // MIB
+    return {
+        "max_uploads": _integer(environ, "DARKROOM_GATEWAY_MAX_UPLOADS", Settings.max_uploads, 1, 100),
+        "decoders": _integer(environ, "DARKROOM_GATEWAY_DECODERS", Settings.decoders, 1, 32),
+        "photo_memory_bytes": MIB * _integer(environ, "DARKROOM_GATEWAY_PHOTO_MEMORY_MIB", memory, 64, 16_384),
+        "photo_seconds": _integer(environ, "DARKROOM_GATEWAY_PHOTO_SECONDS", Settings.photo_seconds, 1, 600),
+    }
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches what listens there. A name other than localhost is not trusted to mean it."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def _bounds(environ: Mapping[str, str]) -> ConnectionBounds:
+    default = ConnectionBounds()
+    return ConnectionBounds(
+        **{
+            field_: _integer(environ, name, round(getattr(default, field_)), least, most)
+            for field_, (name, least, most) in BOUNDS.items()
+        }
+    )
+
+
+def _allowed_hosts(environ: Mapping[str, str]) -> tuple[str, ...]:
+    try:
+        return read_host_names(environ.get(ALLOWED_HOSTS) or "")
+    except ValueError as error:
+        raise SettingsError(f"{ALLOWED_HOSTS}: {error}") from None
 
 
 def _root_path(environ: Mapping[str, str]) -> str:

@@ -1,9 +1,11 @@
 """The door to object storage: photos in, small records out, and signed links for everything else.
 
-Synchronous, on boto3: called from worker threads, never from the event loop. Links are signed by links.py, for the
-address under which people reach the storage.
+Synchronous, on boto3: called from worker threads, through backends.py, never from the event loop. `link` alone only
+computes (links.py), and may be called anywhere. Links are for the address under which people reach the storage.
 """
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +15,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from darkroom_gateway.backends import STORAGE_CALLS, UPLOAD_CALLS
+from darkroom_gateway.deadlines import (
+    CREDENTIALS_SECONDS,
+    STORAGE_CONNECT_SECONDS,
+    STORAGE_SILENCE_SECONDS,
+    UPLOAD_SILENCE_SECONDS,
+)
 from darkroom_gateway.downloads import response_parameters
 from darkroom_gateway.errors import StorageUnavailableError
 from darkroom_gateway.links import Link, LinkSigner
@@ -24,13 +33,23 @@ _CONFIG = Config(
     # boto3 would sign with SigV2 for some custom endpoints.
     signature_version="s3v4",
     retries={"mode": "standard", "total_max_attempts": 2},
-    connect_timeout=3,
-    read_timeout=30,
-    max_pool_connections=40,
+    connect_timeout=STORAGE_CONNECT_SECONDS,
+    read_timeout=STORAGE_SILENCE_SECONDS,
+    # As many as may be in use at once, /readyz's among them: urllib3 makes more, and throws each away after its use.
+    max_pool_connections=STORAGE_CALLS + 1,
     # Checksums in trailers are AWS's own; other servers take them for content.
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
 )
+
+_UPLOADS = Config(
+    # urllib3 limits every wait of sending by it, too: a server that takes no data for a moment, as its disk is busy,
+    # would fail the upload after the time that a connection may take.
+    connect_timeout=UPLOAD_SILENCE_SECONDS,
+    read_timeout=UPLOAD_SILENCE_SECONDS,
+    max_pool_connections=UPLOAD_CALLS,
+)
+"""Timeouts are a client's, not a call's: so uploads have a client of their own."""
 
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 
@@ -42,17 +61,33 @@ class Storage:
         self.bucket = settings.s3_bucket
         config = _CONFIG.merge(Config(s3={"addressing_style": settings.s3_addressing_style.value}))
         endpoint, region = settings.s3_endpoint_url, settings.s3_region
-        self._client = boto3.Session().client("s3", endpoint_url=endpoint, region_name=region, config=config)
+        session = boto3.Session()
+        self._client = session.client("s3", endpoint_url=endpoint, region_name=region, config=config)
+        uploads = config.merge(_UPLOADS)
+        self._uploads = session.client("s3", endpoint_url=endpoint, region_name=region, config=uploads)
         public_endpoint = settings.s3_public_endpoint_url or endpoint
         self._signer = LinkSigner(boto3.Session(), public_endpoint, region, config, settings.link_seconds)
 
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Get the credentials that sign links, and keep them fresh until `stop`. Waits for the first, within bounds."""
+        first_done = asyncio.Event()
+        self._keeper = asyncio.create_task(self._signer.keep_renewed(first_done=first_done))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(first_done.wait(), CREDENTIALS_SECONDS)
+
+    async def stop(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+
     def close(self) -> None:
-        self._client.close()
-        self._signer.close()
+        for each in (self._client, self._uploads, self._signer):
+            each.close()
 
     def put(self, key: str, body: IO[bytes], content_type: str) -> None:
         with _mapped(f"store {key}"):
-            self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
+            self._uploads.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
 
     def delete(self, keys: list[str]) -> None:
         """One by one: bulk deletion needs a checksum that not every S3 server accepts."""

@@ -13,7 +13,9 @@ from darkroom_contract.names import (
     Kind,
 )
 from darkroom_contract.specs import MUTABLE_FIELDS, GenerateJobSpec, TrainJobSpec
+from darkroom_gateway.backends import Backend
 from darkroom_gateway.cluster import AlreadyExistsError, Cluster
+from darkroom_gateway.deadlines import CLUSTER_READ_SECONDS, CLUSTER_WRITE_SECONDS
 from darkroom_gateway.errors import ClusterUnavailableError, KeyReusedError, RejectedError
 from darkroom_gateway.metrics import Metrics
 from darkroom_gateway.task_ids import new_task_id, task_id_for
@@ -36,16 +38,33 @@ def task_id(kind: Kind, idempotency_key: str | None) -> str:
 class Submission:
     """Creates jobs, each once."""
 
-    def __init__(self, cluster: Cluster, metrics: Metrics) -> None:
+    def __init__(self, cluster: Cluster, backend: Backend, metrics: Metrics) -> None:
         self._cluster = cluster
+        self._backend = backend
         self._metrics = metrics
         self.namespace = cluster.namespace
 
-    def find_earlier(self, name: str, spec: Spec) -> Job | None:
+    async def find_earlier(self, name: str, spec: Spec) -> Job | None:
         """The job that an earlier copy of this request made. Raises `KeyReusedError` when its parameters differ.
 
         Photos are not compared here: a request's parameters are known before its photos are read.
         """
+        return await self._backend.call(CLUSTER_READ_SECONDS, self._find_earlier, name, spec)
+
+    async def create_or_find(
+        self, name: str, spec: Spec, key_name: str | None, photos_sha256: str | None = None
+    ) -> Job:
+        """Create the job, or find the one that another copy of the request has just made.
+
+        An answer that got lost on its way may stand for a job that was made: so after an outage it is looked for.
+        `photos_sha256` is the fingerprint of the photos; None for a job without any. A call that was given up may still
+        create the job: the `ClusterUnavailableError` is `maybe_done` then.
+        """
+        return await self._backend.call(
+            CLUSTER_WRITE_SECONDS, self._create_or_find, name, spec, key_name, photos_sha256
+        )
+
+    def _find_earlier(self, name: str, spec: Spec) -> Job | None:
         job = self._cluster.get(_kind(spec), name)
         if job is not None and _asked(job.spec) != _asked(spec):
             raise KeyReusedError(
@@ -53,16 +72,11 @@ class Submission:
             )
         return job
 
-    def create_or_find(self, name: str, spec: Spec, key_name: str | None, photos_sha256: str | None = None) -> Job:
-        """Create the job, or find the one that another copy of the request has just made.
-
-        An answer that got lost on its way may stand for a job that was made: so after an outage it is looked for.
-        `photos_sha256` is the fingerprint of the photos; None for a job without any.
-        """
+    def _create_or_find(self, name: str, spec: Spec, key_name: str | None, photos_sha256: str | None) -> Job:
         try:
             return self._create(name, spec, key_name, photos_sha256)
         except AlreadyExistsError as error:
-            job = _found(self.find_earlier(name, spec), name, error)
+            job = _found(self._find_earlier(name, spec), name, error)
         except ClusterUnavailableError as error:
             job = _found(self._look_after_outage(name, spec, error), name, error)
         if photos_sha256 is not None:
@@ -88,7 +102,7 @@ class Submission:
         if not outage.maybe_done:
             raise outage
         try:
-            return self.find_earlier(name, spec)
+            return self._find_earlier(name, spec)
         except ClusterUnavailableError:
             raise outage from None
 

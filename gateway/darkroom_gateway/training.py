@@ -1,16 +1,22 @@
 """Taking a training: photos are checked and stored, then one TrainJob is created. Called by endpoints/train.py."""
 
+import asyncio
 import logging
+import os
+from typing import IO
 
-from anyio import to_thread
+import anyio
 from starlette.requests import Request
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.specs import TrainJobSpec
 from darkroom_contract.storage import dataset_prefix, dataset_uri, parse_uri
+from darkroom_gateway.backends import Backend
 from darkroom_gateway.busy import Busy
-from darkroom_gateway.errors import ClusterUnavailableError, GatewayError, StorageUnavailableError
+from darkroom_gateway.deadlines import upload_seconds
+from darkroom_gateway.errors import ClusterUnavailableError, KeyReusedError
+from darkroom_gateway.leftover_photos import LeftoverPhotos, Uploads
 from darkroom_gateway.parameters import TrainParameters, train_spec
 from darkroom_gateway.photos import Photo, PhotoDoor, fingerprint
 from darkroom_gateway.storage import Storage
@@ -23,9 +29,19 @@ log = logging.getLogger(__name__)
 class Training:
     """Takes trainings."""
 
-    def __init__(self, submission: Submission, storage: Storage, photo_door: PhotoDoor, busy: Busy) -> None:
+    def __init__(
+        self,
+        submission: Submission,
+        storage: Storage,
+        uploads: Backend,
+        leftovers: LeftoverPhotos,
+        photo_door: PhotoDoor,
+        busy: Busy,
+    ) -> None:
         self._submission = submission
         self._storage = storage
+        self._uploads = uploads
+        self._leftovers = leftovers
         self._photo_door = photo_door
         self._busy = busy
 
@@ -40,39 +56,62 @@ class Training:
         spec = train_spec(parameters, dataset_uri(self._storage.bucket, prefix))
         name = task_id(Kind.TRAIN, idempotency_key)
         if idempotency_key is not None:
-            earlier = await to_thread.run_sync(self._submission.find_earlier, name, spec)
+            earlier = await self._submission.find_earlier(name, spec)
             if earlier is not None:
                 require_same_photos(earlier, await self._photo_door.fingerprint(request))
                 return earlier
-        await to_thread.run_sync(self._busy.require_room)
+        await self._busy.require_room()
         async with self._photo_door.receive(request) as photos:
-            return await to_thread.run_sync(self._store_and_create, name, spec, prefix, photos, key_name)
-
-    def _store_and_create(
-        self, name: str, spec: TrainJobSpec, prefix: str, photos: list[Photo], key_name: str | None
-    ) -> Job:
-        keys = [f"{prefix}{number:03d}.{photo.extension}" for number, photo in enumerate(photos)]
-        try:
-            for key, photo in zip(keys, photos, strict=True):
-                self._storage.put(key, photo.file, photo.content_type)
-            job = self._submission.create_or_find(name, spec, key_name, fingerprint(each.sha256 for each in photos))
-        except ClusterUnavailableError as error:
-            if not error.maybe_done:
-                self._clean_up(keys)
-                raise
-            # Nobody knows whether the job was created: photos that nobody needs do less harm than a job without any.
-            log.error("left %d photos in %s: whether %s was created can't be told", len(keys), prefix, name)
-            raise
-        except GatewayError:
-            self._clean_up(keys)
-            raise
-        if isinstance(job.spec, TrainJobSpec) and parse_uri(job.spec.dataset.uri)[1] != prefix:
-            self._clean_up(keys)  # Another copy of this request came first, with photos of its own.
+            # A gateway that ends must not leave photos without a job in the middle of it.
+            with anyio.CancelScope(shield=True):
+                job = await self._store_and_create(name, spec, prefix, photos, key_name)
         return job
 
-    def _clean_up(self, keys: list[str]) -> None:
-        """Remove photos that no job will use. The failure that led here is what the person is told."""
+    async def _store_and_create(
+        self, name: str, spec: TrainJobSpec, prefix: str, photos: list[Photo], key_name: str | None
+    ) -> Job:
+        uploads: Uploads = {}
         try:
-            self._storage.delete(keys)
-        except StorageUnavailableError as error:
-            log.error("left photos behind, such as %s: %s", keys[0], error)
+            await self._store(prefix, photos, uploads)
+            digest = fingerprint(each.sha256 for each in photos)
+            job = await self._submission.create_or_find(name, spec, key_name, digest)
+        except asyncio.CancelledError:
+            log.error("left %d photos in %s: the gateway ends in the middle of the submission", len(uploads), prefix)
+            raise
+        except Exception as error:
+            if isinstance(error, ClusterUnavailableError) and error.maybe_done:
+                log.error("kept %d photos in %s: it is unknown whether %s was created", len(photos), prefix, name)
+                self._leftovers.remove_unless_used(uploads, lambda: self._is_used(name, spec, prefix))
+            else:
+                await self._leftovers.remove(uploads)
+            raise
+        if not _has_photos(job, prefix):
+            await self._leftovers.remove(uploads)  # Another copy of this request came first, with photos of its own.
+        return job
+
+    async def _is_used(self, name: str, spec: TrainJobSpec, prefix: str) -> bool:
+        """Whether there is a job with these photos. Raises `ClusterUnavailableError`."""
+        try:
+            job = await self._submission.find_earlier(name, spec)
+        except KeyReusedError:
+            return False  # Another request made the job of this name.
+        return job is not None and _has_photos(job, prefix)
+
+    async def _store(self, prefix: str, photos: list[Photo], uploads: Uploads) -> None:
+        """Adds each photo to `uploads` as soon as its upload begins."""
+        for number, photo in enumerate(photos):
+            key = f"{prefix}{number:03d}.{photo.extension}"
+            seconds = upload_seconds(_size_bytes(photo.file))
+            uploads[key] = await self._uploads.begin(self._storage.put, key, photo.file, photo.content_type)
+            await self._uploads.result(seconds, uploads[key])
+
+
+def _has_photos(job: Job, prefix: str) -> bool:
+    return isinstance(job.spec, TrainJobSpec) and parse_uri(job.spec.dataset.uri)[1] == prefix
+
+
+def _size_bytes(file: IO[bytes]) -> int:
+    file.seek(0, os.SEEK_END)
+    size = file.tell()
+    file.seek(0)
+    return size

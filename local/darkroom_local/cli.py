@@ -16,6 +16,7 @@ from darkroom_gateway.settings import BusyPolicy
 from darkroom_local.demo import DemoOptions, run_demo
 from darkroom_local.errors import LocalError
 from darkroom_local.node.__main__ import main as node_main
+from darkroom_local.ports import ANY_PORT, port_number
 from darkroom_local.up import UpOptions, run_up
 
 INTERRUPTED = 130
@@ -30,12 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(words)
     # Not inherited: a shell starts what it runs in the background with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # As nohup has it: then a closed terminal ends nothing.
+        signal.signal(signal.SIGHUP, _interrupt)
     try:
         options.command(options, Console())
     except LocalError as error:
         print(f"darkroom: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        # A full disk, a folder that may not be written: the machine's trouble, and no traceback of ours explains it.
+        where = f": {error.filename}" if error.filename else ""
+        print(f"darkroom: {error.strerror or error}{where}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("darkroom: interrupted", file=sys.stderr)
@@ -57,7 +64,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_up(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state-dir", type=Path, default=Path(".darkroom"), help="what is kept (default: .darkroom)")
-    parser.add_argument("--port", type=int, help="of the gateway (default: 8000, or a free one if that is taken)")
+    parser.add_argument(
+        "--port",
+        type=port_number(least=ANY_PORT),
+        help="of the gateway; 0: any that is free (default: 8000, or a free one if that is taken)",
+    )
     parser.add_argument(
         "--busy-policy",
         type=BusyPolicy,
@@ -73,7 +84,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     output = Path("demo-output")
     parser.add_argument("--output", type=Path, default=output, help=f"folder of picture and video (default: {output})")
     parser.add_argument("--keep", action="store_true", help="keep the state folder, to go on with `darkroom up`")
-    parser.add_argument("--max-steps", type=int, help="of the training: fewer are sooner over, and learn less")
+    parser.add_argument("--max-steps", type=_steps, help="of the training: fewer are sooner over, and learn less")
     _add_shared(parser)
     parser.set_defaults(command=_demo)
 
@@ -82,6 +93,12 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kubeconfig", type=Path, help="use this API server in place of the embedded one")
     parser.add_argument("--namespace", help="of the jobs (default: the kubeconfig's own)")
     parser.add_argument("--models", type=Path, help="folder of base models (default: those of the source tree)")
+
+
+def _steps(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+    return int(text)
 
 
 def _up(options: argparse.Namespace, console: Console) -> None:

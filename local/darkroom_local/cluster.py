@@ -16,7 +16,7 @@ from darkroom_contract import environment
 from darkroom_local.errors import LocalError, PortTakenError
 from darkroom_local.kube import KubeClient
 from darkroom_local.kubeconfig import Connection, pinned_kubeconfig, read_kubeconfig, write_kubeconfig
-from darkroom_local.ports import free_ports, is_free, require_free
+from darkroom_local.ports import ANY_PORT, free_ports, is_free, obstacle, require_free
 from darkroom_local.preparation import prepare
 from darkroom_local.programs import (
     RUNNER_SECRET,
@@ -49,7 +49,8 @@ class ClusterOptions:
     namespace: str | None = None
     """The kubeconfig's own when unset; `default` on the embedded API server."""
     gateway_port: int | None = None
-    """Exactly this one. When unset, the one of the folder's last start if it is free, and a free one otherwise."""
+    """Exactly this one, or any free one for 0. When unset, the one of the folder's last start if it is free, and a free
+    one otherwise."""
     preferred_gateway_port: int | None = None
     """For a new folder, if it is free."""
     model_root: Path | None = None
@@ -154,9 +155,11 @@ class LocalCluster:
     def _gateway_port(self) -> int | None:
         """People may choose it, and it may change: nothing but the printed address depends on it."""
         chosen = self._options.gateway_port
-        if chosen is not None and not is_free(chosen):
-            raise PortTakenError(f"port {chosen} is used by another program: stop it, or choose another --port")
+        if chosen == ANY_PORT:
+            return free_ports(1)[0]
         if chosen is not None:
+            if (reason := obstacle(chosen)) is not None:
+                raise PortTakenError(f"port {chosen} {reason}: choose another --port, or 0 for any that is free")
             return chosen
         wanted = self.state.last_gateway_port() or self._options.preferred_gateway_port
         return wanted if wanted is None or is_free(wanted) else free_ports(1)[0]

@@ -68,7 +68,7 @@ class Layout:
     @property
     def runner_template(self) -> Path:
         """The template of runner pods that the operator reads; written by `write_runner_template`."""
-        return self.state.root / "runner-template.yaml"
+        return self.state.runner_template
 
 
 def apiserver_program(layout: Layout, token_file: Path) -> Program:

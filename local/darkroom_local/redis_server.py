@@ -36,10 +36,16 @@ def _config(data_dir: Path, port: int, password: str) -> str:
         "bind 127.0.0.1",
         f"port {port}",
         f"requirepass {password}",
-        f'dir "{data_dir.resolve()}"',
+        f"dir {_quoted(str(data_dir.resolve()))}",
         "daemonize no",
         "appendonly yes",
         "appendfsync everysec",
         'save ""',
     ]
     return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """Text as one word of Valkey's configuration, whatever is in it: bytes beyond letters and digits as \\xHH."""
+    plain = b"/-_. abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+    return '"' + "".join(chr(byte) if byte in plain else f"\\x{byte:02x}" for byte in os.fsencode(text)) + '"'

@@ -7,6 +7,7 @@ Credentials come in `NANIO_ACCESS_KEY` and `NANIO_SECRET_KEY`: a command line ca
 """
 
 import argparse
+import logging
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from darkroom_contract.log_lines import set_up_log
 from darkroom_local import s3_listing, s3_ranges
 from darkroom_local.s3_errors import error_answer
 
@@ -153,7 +155,19 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.data_dir.mkdir(parents=True, exist_ok=True)
     app = make_app(arguments.data_dir.resolve(), arguments.port)
-    uvicorn.run(app, host="127.0.0.1", port=arguments.port, log_level="warning", access_log=False, lifespan="off")
+    set_up_log("%(asctime)s %(levelname)s %(name)s %(message)s", logging.WARNING)
+    uvicorn.run(
+        app,
+        host="127.0.0.1",
+        port=arguments.port,
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+    )
 
 
 if __name__ == "__main__":

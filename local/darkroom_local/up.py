@@ -2,15 +2,16 @@
 
 import contextlib
 import os
+import shlex
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from darkroom_gateway.settings import BusyPolicy
+from darkroom_gateway.settings import ALLOWED_HOSTS, BusyPolicy
 from darkroom_local.cluster import ClusterOptions, LocalCluster
 from darkroom_local.examples import example_photos
 from darkroom_local.kubectl import kubectl_path
@@ -40,19 +41,34 @@ def run_up(options: UpOptions, console: Console) -> None:
             gateway_port=options.port,
             preferred_gateway_port=GATEWAY_PORT,
             model_root=options.models,
-            gateway_environment={"DARKROOM_BUSY_POLICY": options.busy_policy.value},
+            gateway_environment=gateway_environment(options, os.environ),
         )
     )
+    # Weights, pictures and photos are written by programs that do not ask who may read them.
+    os.umask(0o077)
     try:
         with starting(console):
             cluster.start()
         console.print(welcome(cluster), highlight=False, soft_wrap=True, markup=False)
         threading.Event().wait()
     except KeyboardInterrupt:
-        console.print("Stopping; a run that is going on saves its state first ...")
+        _say_goodbye(console, "Stopping; a run that is going on saves its state first ...")
     finally:
         cluster.stop()
-    console.print(f"Stopped. Everything is kept in {cluster.state.root}.", soft_wrap=True)
+    _say_goodbye(console, f"Stopped. Everything is kept in {cluster.state.root}.")
+
+
+def _say_goodbye(console: Console, text: str) -> None:
+    """Where somebody still listens: the terminal may be what has just been closed."""
+    with contextlib.suppress(OSError):
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+def gateway_environment(options: UpOptions, environ: Mapping[str, str]) -> dict[str, str]:
+    """The gateway's settings that can be chosen. Names come from the environment: whoever publishes this gateway, by a
+    tunnel or a proxy on the same machine, is told by its answers to set them there."""
+    hosts = environ.get(ALLOWED_HOSTS)
+    return {"DARKROOM_BUSY_POLICY": options.busy_policy.value} | ({ALLOWED_HOSTS: hosts} if hosts else {})
 
 
 @contextlib.contextmanager
@@ -70,12 +86,12 @@ def starting(console: Console) -> Iterator[None]:
 def welcome(cluster: LocalCluster) -> str:
     """What a person needs to go on."""
     url, kubectl = cluster.gateway_url, shell_kubectl()
-    photos = " ".join(f"-F files=@{_short(path)}" for path in example_photos()[:3])
+    photos = " ".join(f"-F {shlex.quote(f'files=@{_short(path)}')}" for path in example_photos()[:3])
     return f"""Darkroom is running.
 
   Gateway   {url}
   API       {url}/docs
-  kubectl   export KUBECONFIG={cluster.kubeconfig}
+  kubectl   export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}
             {kubectl} get darkroom
   Logs      {cluster.state.logs}
   State     {cluster.state.root}
@@ -94,7 +110,7 @@ Ctrl-C stops everything and keeps its state.
 
 def shell_kubectl() -> str:
     """How kubectl is called in this person's shell."""
-    return "kubectl" if shutil.which("kubectl") else _short(Path(kubectl_path()))
+    return "kubectl" if shutil.which("kubectl") else shlex.quote(_short(Path(kubectl_path())))
 
 
 def _short(path: Path) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import kopf
 import prometheus_client
 
+from darkroom_contract.log_lines import set_up_log
 from darkroom_contract.names import Kind
 from darkroom_operator.cache import Cache
 from darkroom_operator.clock import ServerClock
@@ -50,7 +51,7 @@ log = logging.getLogger("darkroom_operator")
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
+    set_up_log(LOG_FORMAT)
     # It tells of every event of every object.
     logging.getLogger("kopf").setLevel(logging.WARNING)
     # When each counter was made: as many lines again, that nobody asks for.

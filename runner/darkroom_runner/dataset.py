@@ -7,7 +7,8 @@ called in the bucket never becomes the name of a local file.
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from PIL import Image
 
 from darkroom_contract import photo_reading
 from darkroom_contract import photos as bounds
-from darkroom_contract.photo_reading import PhotoError, PhotoFacts
+from darkroom_contract.photo_decoder import DecodingLimits, PhotoDecoder
+from darkroom_contract.photo_facts import PhotoError, PhotoFacts
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.storage import parse_uri
 from darkroom_runner.errors import DatasetInvalidError, DatasetNotFoundError
@@ -27,6 +29,10 @@ log = logging.getLogger(__name__)
 _MIB = 1024**2
 _NAMED = 3
 """Files that a remark names; the rest is counted."""
+
+CHECK_LIMITS = DecodingLimits(memory_bytes=3 * 1024**3, seconds=120)
+"""Every photo that the gateway accepts by default fits: it allows 1 GiB and 20 s. Beyond this a photo would take the
+memory of the run, or its deadline, and the run would end without naming it."""
 
 _UPSCALED_BEYOND = 2
 """A photo that is scaled up by more shows: less than a quarter of its pixels were taken by a camera."""
@@ -58,20 +64,36 @@ def fetch_photos(
     photos: list[Photo] = []
     listed = _list_photos(storage, bucket, prefix, uri, remarks)
     on_photo(0, len(listed))
-    for number, stored in enumerate(listed):
-        path = folder / f"photo-{number:03d}"
-        storage.download(bucket, stored.key, path)
-        photos.append(check_photo(path, bounds.short_name(stored.name)))
-        on_photo(len(photos), len(listed))
+    with _photo_decoder() as decoder:
+        for number, stored in enumerate(listed):
+            path = folder / f"photo-{number:03d}"
+            storage.download(bucket, stored.key, path)
+            photos.append(check_photo(path, bounds.short_name(stored.name), decoder))
+            on_photo(len(photos), len(listed))
     log.info("checked %d photos of %s", len(photos), uri)
     _remark_conversions(photos, remarks)
     return photos
 
 
-def check_photo(path: Path, name: str) -> Photo:
-    """Decode a photo completely, once. `name` is what messages call it. Raises `DatasetInvalidError`."""
+@contextmanager
+def _photo_decoder() -> Iterator[PhotoDecoder]:
+    decoder = PhotoDecoder(CHECK_LIMITS)
     try:
-        return Photo(name, path, photo_reading.check_photo(path.read_bytes(), name))
+        yield decoder
+    finally:
+        decoder.kill()
+
+
+def check_photo(path: Path, name: str, decoder: PhotoDecoder | None = None) -> Photo:
+    """Decode a photo completely, once: in the decoder's process and within its limits, or in this process.
+
+    `name` is what messages call it. Raises `DatasetInvalidError`.
+    """
+    try:
+        if decoder is None:
+            return Photo(name, path, photo_reading.check_photo(path.read_bytes(), name))
+        with path.open("rb") as file:
+            return Photo(name, path, decoder.check(file.fileno(), name))
     except PhotoError as error:
         raise DatasetInvalidError(str(error)) from error
 

@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import NoReturn
 
-from darkroom_runner.run_log import RunLog, open_run_log
+from darkroom_runner.run_log import Escaping, RunLog, open_run_log
 
 _CHUNK_BYTES = 64 * 1024
 _LAST_WORDS_SECONDS = 2.0
@@ -55,7 +55,9 @@ def _copy(work: subprocess.Popen[bytes], log: RunLog) -> None:
     """Until the last who could write has ended."""
     if work.stdout is None:
         raise RuntimeError("the work was started without a pipe")
-    while chunk := os.read(work.stdout.fileno(), _CHUNK_BYTES):
+    escape = Escaping()
+    while read := os.read(work.stdout.fileno(), _CHUNK_BYTES):
+        chunk = escape(read)
         log.add(chunk)
         # Who reads our output may be gone: the pipe must still be emptied, or the work would wait for that for ever.
         with contextlib.suppress(OSError):

@@ -1,4 +1,6 @@
-"""Keeps the libraries' progress bars and advertisements out of the log. Called before the first of them is imported."""
+"""Keeps the libraries' progress bars and advertisements out of the log, and has what they still say formatted as our
+own lines. Called before the first of them is imported.
+"""
 
 import os
 
@@ -17,5 +19,8 @@ def quiet_libraries() -> None:
     import diffusers.utils.logging
     import transformers.utils.logging
 
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
+    for library in (diffusers.utils.logging, transformers.utils.logging):
+        library.disable_progress_bar()
+        # Their own handlers write what they quote of a prompt as it is.
+        library.disable_default_handler()
+        library.enable_propagation()

@@ -4,12 +4,14 @@
 nothing but the log.
 """
 
+import codecs
 import logging
 import sys
 import threading
 from collections.abc import Callable, Mapping
 
 from darkroom_contract import environment as names
+from darkroom_contract.log_lines import escape_controls
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.storage import run_log_key
 from darkroom_runner.errors import RunError
@@ -21,6 +23,20 @@ HEAD_BYTES, TAIL_BYTES = 512 * 1024, 3 * 1024 * 1024
 CONTENT_TYPE = "text/plain; charset=utf-8"
 
 Upload = Callable[[bytes], None]
+
+
+class Escaping:
+    """Escapes control characters in UTF-8 text that comes in pieces, but for line breaks and tabs.
+
+    Records of our own are escaped as they are formatted; this is for whatever else writes to the process's output, such
+    as a library's `print` or an interpreter that crashes. Bytes that are no UTF-8 become `\\xff`.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def __call__(self, chunk: bytes) -> bytes:
+        return escape_controls(self._decoder.decode(chunk), keep="\n\t").encode()
 
 
 class Excerpt:

@@ -24,7 +24,8 @@ _CONFIG = Config(
     # boto3 would sign with SigV2 for some custom endpoints.
     signature_version="s3v4",
     retries={"mode": "standard", "total_max_attempts": 4},
-    connect_timeout=5,
+    # urllib3 limits every wait of sending by it, too, and weights go to servers whose disk may be busy for a while.
+    connect_timeout=15,
     read_timeout=60,
     # Checksums in trailers are AWS's own; other servers take them for content.
     request_checksum_calculation="when_required",

@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from darkroom_contract.log_lines import set_up_log
 from darkroom_contract.outcome import Outcome
 from darkroom_runner.errors import InternalError, RunError, translate
 from darkroom_runner.interruption import Interruption
@@ -18,7 +19,7 @@ log = logging.getLogger("darkroom_runner")
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    set_up_log("%(asctime)s %(levelname)s %(message)s")
     # They tell of every credential that they find and of every request.
     for library in ("botocore", "httpx"):
         logging.getLogger(library).setLevel(logging.WARNING)

@@ -9,7 +9,7 @@ from support.chart import Json, plain_environment, render
 
 from darkroom_contract import environment
 from darkroom_gateway.root_path import OWN_NAMES
-from darkroom_gateway.settings import ROOT_PATH
+from darkroom_gateway.settings import ALLOWED_HOSTS, ROOT_PATH
 from darkroom_gateway.settings import Settings as GatewaySettings
 
 HOST = {"enabled": True, "hosts": ["example.com"]}
@@ -111,3 +111,32 @@ def test_the_charts_own_autoscaler_owns_the_replicas() -> None:
 def test_drains_take_one_replica_at_a_time_when_their_number_is_somebody_elses() -> None:
     assert render({"gateway": {"replicas": None}}).has("PodDisruptionBudget", "darkroom-gateway")
     assert not render({"gateway": {"replicas": 1}}).has("PodDisruptionBudget", "darkroom-gateway")
+
+
+def test_every_name_is_taken_until_some_are_set() -> None:
+    assert ALLOWED_HOSTS not in gateway_environment({})
+
+
+def test_names_that_are_set_come_with_those_of_service_ingress_and_route() -> None:
+    gateway = {
+        "allowedHosts": ["*.studio.example", "example.com"],
+        "ingress": HOST,
+        "httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}], "hostnames": ["route.example"]},
+    }
+    settings = GatewaySettings.from_environment(gateway_environment({"gateway": gateway}))
+    service = "darkroom-gateway"
+
+    assert settings.allowed_hosts == (
+        *(service, f"{service}.studio", f"{service}.studio.svc", f"{service}.studio.svc.cluster.local"),
+        *("example.com", "route.example", "*.studio.example"),
+    )
+
+
+def test_the_defaults_of_the_chart_are_those_of_the_gateway() -> None:
+    assert GatewaySettings.from_environment(gateway_environment({})).bounds == GatewaySettings().bounds
+
+
+@pytest.mark.parametrize("host", ["http://example.com", "example.com:80", "a b", "**.example.com", ""])
+def test_what_is_no_host_name_is_refused(host: str) -> None:
+    with pytest.raises(HelmError, match="/gateway/allowedHosts/0"):
+        render({"gateway": {"allowedHosts": [host]}})

@@ -119,7 +119,10 @@ def test_values_arrive_in_the_settings(told: Callable[[str, str], dict[str, str]
     assert gateway.busy_policy is BusyPolicy.REJECT
     assert (gateway.host, gateway.port, gateway.metrics_port) == ("::", 8000, 9090)
     assert (gateway.link_seconds, gateway.max_upload_bytes) == (604800, 104857600)
+    assert (gateway.max_uploads, gateway.decoders, gateway.photo_seconds) == (30, 3, 60)
+    assert gateway.photo_memory_bytes == 512 * 1024**2
     assert gateway.s3_public_endpoint_url == "https://s3.example.com"
+    assert (gateway.bounds.max_connections, gateway.bounds.keep_alive_seconds) == (100, 610)
     operator = OperatorSettings.from_environment(told("everything", "operator"))
     assert (operator.slots, operator.lease_seconds, operator.retry_base_seconds) == (20, 10, 0.5)
     assert (operator.gpu_resource, operator.gpu_count) == ("nvidia.com/mig-3g.40gb", 2)

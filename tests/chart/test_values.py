@@ -36,6 +36,16 @@ WRONG: list[tuple[str, Json, str]] = [
     ("a secret that is no name", {"hub": {"existingSecret": "hf_AbCd"}}, "at '/hub/existingSecret'"),
     ("a pull secret by its name alone", {"imagePullSecrets": ["registry"]}, "got string, want object"),
     ("a password", {"redis": {"url": "redis://:secret@redis:6379"}}, "put the URL into a Secret"),
+    (
+        "less memory than the decoders may take",
+        {"gateway": {"photos": {"decoders": 4}}},
+        "gateway.resources.limits.memory is 2560 Mi: 4 decoders of 1024 MiB (gateway.photos) and the gateway itself",
+    ),
+    (
+        "less room than the uploads may take",
+        {"gateway": {"maxUploads": 9}},
+        "gateway.tmpSize is 4096 Mi: 9 uploads (gateway.maxUploads) of 501 MiB (gateway.maxUploadBytes) need 4509Mi",
+    ),
     ("two places of Redis", {"redis": {"url": "redis://a", "existingSecret": "b"}}, "set one of the two"),
     (
         "a Valkey and a Redis",

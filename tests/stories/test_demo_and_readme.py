@@ -12,11 +12,11 @@ from support.darkroom_up import BIN, REPOSITORY, Darkroom
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
-def commands(heading: str) -> list[str]:
-    """The commands of a section's shell blocks, one a line, continued lines joined."""
+def script(heading: str) -> str:
+    """The shell blocks of a section, without its exports: the tests have a cluster of their own."""
     section = README.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    blocks = re.findall(r"```sh\n(.*?)```", section, flags=re.DOTALL)
-    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+    lines = "".join(re.findall(r"```sh\n(.*?)```", section, flags=re.DOTALL)).splitlines()
+    return "\n".join(line for line in lines if not line.startswith("export "))
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +30,17 @@ def shell(darkroom: Darkroom) -> dict[str, str]:
     }
 
 
-def test_every_command_of_the_readme_works(darkroom: Darkroom, shell: dict[str, str]) -> None:
-    told = [line.replace(".venv/bin/", f"{BIN}/") for line in commands("Use it") if not line.startswith("export ")]
-    assert len(told) >= 10
-    for command in told:
-        command = command.replace("curl ", "curl --fail-with-body -sS ")
-        done = subprocess.run(
-            ["bash", "-c", command], cwd=REPOSITORY, env=shell, capture_output=True, text=True, timeout=300
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+def test_every_command_of_the_readme_works(darkroom: Darkroom, shell: dict[str, str], tmp_path: Path) -> None:
+    told = script("Use it").replace(".venv/bin/", f"{BIN}/").replace("curl ", "curl --fail-with-body -sS ")
+    assert len(told.splitlines()) >= 15
+    (tmp_path / "examples").symlink_to(REPOSITORY / "examples")
+    done = subprocess.run(
+        ["bash", "-xeo", "pipefail", "-c", told], cwd=tmp_path, env=shell, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+    assert "event: end" in done.stdout
+    with Image.open(tmp_path / "picture.png") as picture:
+        assert picture.format == "PNG"
     for job in darkroom.http.get("/jobs").json()["jobs"]:
         darkroom.wait_for_phase(job["task_id"], "Succeeded", "Failed", seconds=240)
     darkroom.kubectl("delete", "-f", "examples/generate.yaml", "-f", "examples/generate-motion.yaml")

@@ -118,6 +118,19 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
+{{/* Names under which the gateway answers, separated by commas; empty for any. Its own are added to those of the values. */}}
+{{- define "darkroom.allowedHosts" -}}
+{{- $gateway := .Values.gateway }}
+{{- if $gateway.allowedHosts }}
+{{- $service := printf "%s-gateway" (include "darkroom.fullname" .) }}
+{{- $inNamespace := printf "%s.%s" $service .Release.Namespace }}
+{{- $names := list $service $inNamespace (printf "%s.svc" $inNamespace) (printf "%s.svc.cluster.local" $inNamespace) }}
+{{- if $gateway.ingress.enabled }}{{ $names = concat $names $gateway.ingress.hosts }}{{ end }}
+{{- if $gateway.httpRoute.enabled }}{{ $names = concat $names $gateway.httpRoute.hostnames }}{{ end }}
+{{- concat $names $gateway.allowedHosts | uniq | join "," }}
+{{- end }}
+{{- end }}
+
 {{- define "darkroom.s3Secret" -}}
 {{- if .Values.tryout.s3.enabled }}{{ include "darkroom.fullname" . }}-s3
 {{- else }}{{ .Values.storage.s3.existingSecret }}
@@ -181,4 +194,16 @@ topologySpreadConstraints:
 {{- $url := urlParse . }}
 {{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" }}
 {{- $port | default (get (dict "http" "80" "https" "443" "redis" "6379" "rediss" "6379") $url.scheme) | default "443" }}
+{{- end }}
+
+{{/*
+A quantity in MiB; nothing for one that is not written in Mi or Gi.
+*/}}
+{{- define "darkroom.mib" -}}
+{{- $text := toString . -}}
+{{- if regexMatch "^[0-9]+Mi$" $text -}}
+{{- trimSuffix "Mi" $text -}}
+{{- else if regexMatch "^[0-9]+Gi$" $text -}}
+{{- mul 1024 (int (trimSuffix "Gi" $text)) -}}
+{{- end -}}
 {{- end }}

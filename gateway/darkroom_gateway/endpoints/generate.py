@@ -17,7 +17,7 @@ router = APIRouter(tags=["generate"])
 
 
 @router.post("/generate/sdxl", status_code=202, responses={**ACCEPTED, **responses(409, 422, 503)})
-def generate_sdxl(
+async def generate_sdxl(
     parameters: Annotated[GenerateParameters, Query()],
     response: Response,
     services: ServicesOfApp,
@@ -25,11 +25,11 @@ def generate_sdxl(
     idempotency_key: IdempotencyKey = None,
 ) -> TaskAccepted:
     """Make pictures from a prompt with the base model; with `allow_motion` also a short video of the first."""
-    return _submit(parameters, response, services, idempotency_key, key_name)
+    return await _submit(parameters, response, services, idempotency_key, key_name)
 
 
 @router.post("/generate/lora", status_code=202, responses={**ACCEPTED, **responses(404, 409, 422, 503)})
-def generate_lora(
+async def generate_lora(
     parameters: Annotated[LoraParameters, Query()],
     response: Response,
     services: ServicesOfApp,
@@ -37,7 +37,7 @@ def generate_lora(
     idempotency_key: IdempotencyKey = None,
 ) -> TaskAccepted:
     """The same with a LoRA. A model that is still being trained will do: the job waits behind the training."""
-    return _submit(parameters, response, services, idempotency_key, key_name)
+    return await _submit(parameters, response, services, idempotency_key, key_name)
 
 
 @router.get("/images", responses=responses(404, 422, 503), response_model_exclude_none=True)
@@ -46,13 +46,14 @@ def images(task_id: TaskIdInQuery, services: ServicesOfApp) -> ImagesAnswer:
     return images_answer(services.jobs.find(task_id, Kind.GENERATE), services.storage, services.root_path)
 
 
-def _submit(
+async def _submit(
     parameters: GenerateParameters,
     response: Response,
     services: Services,
     idempotency_key: str | None,
     key_name: str | None,
 ) -> TaskAccepted:
-    answer = accepted(services.generation.submit(parameters, idempotency_key, key_name), services.root_path)
+    job = await services.generation.submit(parameters, idempotency_key, key_name)
+    answer = accepted(job, services.root_path)
     response.headers["Location"] = answer.status_url
     return answer

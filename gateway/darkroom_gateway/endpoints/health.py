@@ -1,18 +1,28 @@
 """`/healthz`, `/readyz`, and the root, which leads to the documentation."""
 
-from collections.abc import Callable
+from typing import Annotated
 
-import anyio
-from anyio import to_thread
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import RedirectResponse
 
 from darkroom_gateway.answers import Health, Readiness
-from darkroom_gateway.errors import Complaint, GatewayError, NotReadyError
+from darkroom_gateway.errors import Complaint, NotReadyError
 from darkroom_gateway.problems import responses
+from darkroom_gateway.readiness import BackendName
 from darkroom_gateway.services import ServicesOfApp
 
 router = APIRouter(tags=["health"])
+
+Tolerate = Annotated[
+    list[BackendName] | None,
+    Query(
+        description="Answer 200 although this one is down, if it has answered once since the process started. May be "
+        "given several times."
+    ),
+]
+"""For the readiness probe of a cluster. When object storage is down it is down for every gateway: were all of them
+taken out of their Service, then status, lists and submissions that don't need it would fail too. But a gateway that
+never reached it has a wrong setting, and must stop the rollout that brings it."""
 
 
 @router.get("/", include_in_schema=False)
@@ -26,23 +36,14 @@ async def healthz() -> Health:
     return Health(status="ok")
 
 
-@router.get("/readyz", responses=responses(503))
-async def readyz(services: ServicesOfApp) -> Readiness:
-    """Whether the cluster and object storage can be reached; 503 names which can't, or that the gateway ends."""
+@router.get("/readyz", responses=responses(422, 503))
+async def readyz(services: ServicesOfApp, tolerate: Tolerate = None) -> Readiness:
+    """Whether the cluster and object storage answer; 503 names which doesn't, or that the gateway ends."""
     if services.shutdown.begun.is_set():
         raise NotReadyError("The gateway is ending: others take its requests.")
-    complaints: list[Complaint] = []
-
-    async def check(name: str, door: Callable[[], None]) -> None:
-        try:
-            await to_thread.run_sync(door)
-        except GatewayError as error:
-            complaints.append(Complaint(name, str(error)))
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(check, "cluster", services.cluster.check)
-        group.start_soon(check, "storage", services.storage.check)
-    if complaints:
-        detail = " ".join(each.message for each in complaints)
-        raise NotReadyError(detail, tuple(sorted(complaints, key=lambda each: each.parameter)))
-    return Readiness(status="ready", checks={"cluster": "ok", "storage": "ok"})
+    faults = await services.readiness.faults()
+    tolerated = {each for each in tolerate or () if services.readiness.has_answered(each)}
+    complaints = tuple(Complaint(name, fault) for name, fault in sorted(faults.items()))
+    if set(faults) - tolerated:
+        raise NotReadyError(" ".join(each.message for each in complaints), complaints)
+    return Readiness(status="degraded" if faults else "ready", checks={"cluster": "ok", "storage": "ok", **faults})

@@ -12,6 +12,7 @@ from darkroom_contract.names import KEY_NAME_PATTERN, Kind
 from darkroom_contract.status import Phase
 from darkroom_gateway.answers import JobAnswer, JobList
 from darkroom_gateway.any_case import any_case
+from darkroom_gateway.deadlines import CLUSTER_WRITE_SECONDS
 from darkroom_gateway.endpoints.inputs import KindInQuery, TaskIdInPath
 from darkroom_gateway.problems import responses
 from darkroom_gateway.progress import BEGINNING
@@ -60,9 +61,9 @@ def get_job(task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQuery = 
         **responses(404, 409, 422, 503),
     },
 )
-def delete_job(task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQuery = None) -> Response:
+async def delete_job(task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQuery = None) -> Response:
     """Delete a job, and stop it when it runs. Its files stay in object storage."""
-    job = services.jobs.delete(task_id, kind)
+    job = await services.backends.cluster.call(CLUSTER_WRITE_SECONDS, services.jobs.delete, task_id, kind)
     if job is None:
         return Response(status_code=204)
     body = job_answer(job, services.root_path).model_dump_json(exclude_none=True)
@@ -70,7 +71,7 @@ def delete_job(task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQuery
 
 
 @router.get("/jobs/{task_id}/log", response_class=PlainTextResponse, responses=responses(404, 409, 422, 503))
-def job_log(
+async def job_log(
     task_id: TaskIdInPath,
     services: ServicesOfApp,
     kind: KindInQuery = None,
@@ -79,7 +80,7 @@ def job_log(
     ] = None,
 ) -> PlainTextResponse:
     """What a run said. It outlives the pod; while the run works it is a few seconds late."""
-    return PlainTextResponse(services.jobs.log(task_id, kind, attempt))
+    return PlainTextResponse(await services.run_logs.read(task_id, kind, attempt))
 
 
 def _found_job(task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQuery = None) -> Job:

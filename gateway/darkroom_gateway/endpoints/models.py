@@ -12,8 +12,8 @@ router = APIRouter(tags=["models"])
 
 
 @router.get("/models", responses=responses(422, 503))
-def list_models(
+async def list_models(
     services: ServicesOfApp, limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 100
 ) -> ModelList:
     """LoRAs that can be used now, by name."""
-    return ModelList(models=services.known_models.list(limit))
+    return ModelList(models=await services.known_models.list(limit))

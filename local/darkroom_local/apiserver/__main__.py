@@ -7,10 +7,12 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import logging
 from pathlib import Path
 
 import uvicorn
 
+from darkroom_contract.log_lines import set_up_log
 from darkroom_local.apiserver.node_lifecycle import GRACE_SECONDS
 from darkroom_local.apiserver.routes import Server
 
@@ -40,6 +42,7 @@ def main() -> None:
     grace = "how long a node may be silent before it counts as lost"
     parser.add_argument("--node-monitor-grace-seconds", type=float, default=GRACE_SECONDS, help=grace)
     options = parser.parse_args()
+    set_up_log("%(asctime)s %(levelname)s %(name)s %(message)s", logging.WARNING)
     token = options.token_file.read_text(encoding="utf-8").strip()
     server = Server(options.data_dir, token, options.rbac, options.node_monitor_grace_seconds)
     gc.freeze()
@@ -49,6 +52,9 @@ def main() -> None:
         host="127.0.0.1",
         port=options.port,
         access_log=False,
+        http="httptools",
+        ws="none",
+        log_config=None,
         log_level="warning",
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         timeout_keep_alive=75,

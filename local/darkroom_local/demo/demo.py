@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import secrets
+import shlex
 import shutil
 import tempfile
 import time
@@ -19,7 +20,7 @@ from darkroom_local.demo.display import display_for
 from darkroom_local.demo.gateway import Gateway
 from darkroom_local.demo.journey import download, submit, watch
 from darkroom_local.demo.view import clock
-from darkroom_local.errors import DemoFailedError
+from darkroom_local.errors import DemoFailedError, LocalError
 from darkroom_local.kubectl import run_kubectl
 from darkroom_local.up import starting
 
@@ -42,11 +43,20 @@ class DemoOptions:
 def run_demo(options: DemoOptions, console: Console) -> None:
     """The whole demo. Raises `LocalError` when anything in it fails; nothing is left running either way."""
     began = time.monotonic()
+    _require_folder(options.output)
     with _state_dir(options.keep, console) as state_dir, _cluster(options, state_dir, console) as cluster:
         paths = perform(cluster, options.output, console, options.max_steps)
     console.print(f"\nDone in {clock(time.monotonic() - began)}. Look at:", highlight=False)
     for path in paths:
         console.print(f"  {path.absolute()}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _require_folder(output: Path) -> None:
+    """Raises `LocalError` before anything is started for pictures that could not be saved."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LocalError(f"{output} can't be the folder of picture and video: {error.strerror}") from error
 
 
 def perform(cluster: LocalCluster, output: Path, console: Console, max_steps: int | None = None) -> list[Path]:
@@ -116,7 +126,7 @@ def _state_dir(keep: bool, console: Console) -> Iterator[Path]:
         yield folder
     finally:
         if keep:
-            _say(console, f"The state is kept: go on with `darkroom up --state-dir {folder}`")
+            _say(console, f"The state is kept: go on with `darkroom up --state-dir {shlex.quote(str(folder))}`")
         else:
             shutil.rmtree(folder)
 

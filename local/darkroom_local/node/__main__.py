@@ -15,12 +15,14 @@ from pathlib import Path
 
 import uvicorn
 
+from darkroom_contract.log_lines import set_up_log
 from darkroom_local.errors import LocalError
 from darkroom_local.kube import KubeClient
 from darkroom_local.kubeconfig import Connection, read_kubeconfig
 from darkroom_local.node.logs import log_app
 from darkroom_local.node.node import Node
 from darkroom_local.node.settings import NodeSettings
+from darkroom_local.ports import port_number
 from darkroom_local.state import StateDir
 
 SHUTDOWN_SECONDS = 2
@@ -28,7 +30,7 @@ SHUTDOWN_SECONDS = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    set_up_log("%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     options = _parser().parse_args(arguments)
     try:
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = _settings(options, connection)
         with StateDir(settings.data_dir).locked():
             asyncio.run(_serve(connection, settings))
-    except LocalError as error:
+    except (LocalError, OSError) as error:
         sys.exit(f"darkroom node: {error}")
 
 
@@ -47,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", default=f"darkroom-{socket.gethostname()}".lower(), help="name of the Node object")
     parser.add_argument("--data-dir", type=Path, required=True, help="record of runs, logs and scratch space")
     parser.add_argument("--bin-dir", type=Path, required=True, help="programs that pods may run")
-    parser.add_argument("--port", type=int, required=True, help="loopback port of logs and health")
+    parser.add_argument("--port", type=port_number(), required=True, help="loopback port of logs and health")
     parser.add_argument("--shutdown-grace-seconds", type=float, default=NodeSettings.shutdown_grace_seconds)
     parser.add_argument("--heartbeat-seconds", type=float, default=NodeSettings.heartbeat_seconds)
     return parser
@@ -92,6 +94,9 @@ def _server_config(node: Node) -> uvicorn.Config:
         host="127.0.0.1",
         port=node.settings.port,
         access_log=False,
+        http="httptools",
+        ws="none",
+        log_config=None,
         log_level="warning",
         lifespan="off",
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,

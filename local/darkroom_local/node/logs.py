@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -17,6 +19,8 @@ FOLLOW_SECONDS = 0.1
 """How often a followed log is looked at."""
 NOT_KEPT = ("timestamps", "sinceSeconds", "sinceTime", "previous")
 """Options of `kubectl logs` that need what is not kept here: when a line was written, and the run before."""
+OWN_HOSTS = ("127.0.0.1", "localhost")
+"""A web page that has its own name lead to this machine (DNS rebinding) sends that name as Host: it reads no log."""
 
 
 def log_app(node: Node) -> Starlette:
@@ -36,7 +40,8 @@ def log_app(node: Node) -> Starlette:
         routes=[
             Route("/healthz", health),
             Route("/containerLogs/{namespace}/{pod}/{container}", container_log),
-        ]
+        ],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=OWN_HOSTS, www_redirect=False)],
     )
 
 

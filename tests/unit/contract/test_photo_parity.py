@@ -1,14 +1,12 @@
 """What the gateway accepts the runner can read, and what one of them refuses the other refuses, in the same words."""
 
-import io
 from pathlib import Path
 
 import pytest
+from support.photo_check import check_photo as gateway_check
 from support.photos import bad_photos, good_photos
 
 from darkroom_gateway.errors import InvalidPhotosError
-from darkroom_gateway.photos import Upload
-from darkroom_gateway.photos import check_photo as gateway_check
 from darkroom_runner.dataset import check_photo as runner_check
 from darkroom_runner.errors import DatasetInvalidError
 
@@ -17,7 +15,7 @@ PHOTOS = good_photos() | {name: content for name, (content, _) in bad_photos().i
 
 def gateway_says(content: bytes) -> str:
     try:
-        return gateway_check(Upload("IMG_0001.jpg", len(content), io.BytesIO(content))).extension
+        return gateway_check(content, "IMG_0001.jpg").extension
     except InvalidPhotosError as refusal:
         [complaint] = refusal.complaints
         return complaint.message

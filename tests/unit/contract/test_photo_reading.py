@@ -8,7 +8,8 @@ from PIL import Image, ImageDraw
 from support import photos as made
 
 from darkroom_contract.photo_containers import take_apart
-from darkroom_contract.photo_reading import PhotoError, check_photo, read_photo
+from darkroom_contract.photo_facts import PhotoError
+from darkroom_contract.photo_reading import check_photo, read_photo
 
 WITHIN = 3
 """Of 255: what is taken for the same colour."""
@@ -241,3 +242,28 @@ def test_of_a_file_of_countless_parts_the_rest_is_left_to_the_decoder() -> None:
     empty = made.png_chunk(b"tEXt", b"")
 
     assert take_apart(b"\x89PNG\r\n\x1a\n" + empty * 100_003).content == b"\x89PNG\r\n\x1a\n" + empty * 3
+
+
+WEBP_SIZES = {
+    b"VP8L": (21, (15_999 | 6_999 << 14).to_bytes(4, "little")),
+    b"VP8X": (24, (15_999).to_bytes(3, "little") + (6_999).to_bytes(3, "little")),
+    b"VP8 ": (26, (16_000).to_bytes(2, "little") + (7_000).to_bytes(2, "little")),
+}
+"""By its first chunk: where a WebP has its size, and how 16000 × 7000 is written there."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [(b"VP8L", {"lossless": True}), (b"VP8 ", {"lossless": False}), (b"VP8X", {"icc_profile": b"x" * 200})],
+)
+def test_a_webp_of_too_many_pixels_is_refused_before_its_decoder_takes_memory(
+    kind: bytes, options: dict[str, object]
+) -> None:
+    """libwebp takes 8 bytes a pixel as soon as a file is opened."""
+    content = bytearray(made.encode(Image.new("RGB", (128, 96), "olive"), "WEBP", **options))
+    assert content[12:16] == kind
+    at, size = WEBP_SIZES[kind]
+    content[at : at + len(size)] = size
+
+    with pytest.raises(PhotoError, match=r"^a\.webp has 16000 × 7000 pixels: at most 100 megapixels"):
+        check_photo(bytes(content), "a.webp")

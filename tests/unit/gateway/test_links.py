@@ -1,8 +1,12 @@
 """`expires` of a link: its own time, or that of the temporary credentials that signed it, whichever is sooner."""
 
+import asyncio
 import json
+import socket
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,11 +18,14 @@ import httpx
 import pytest
 from botocore.config import Config
 from botocore.credentials import Credentials, RefreshableCredentials
-from botocore.exceptions import CredentialRetrievalError
+from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
 
 from darkroom_contract.names import Kind
+from darkroom_gateway import links
+from darkroom_gateway import storage as storage_door
 from darkroom_gateway.errors import StorageUnavailableError
 from darkroom_gateway.links import LinkSigner
+from darkroom_gateway.settings import Settings
 
 PARAMETERS = {"Bucket": "darkroom", "Key": "runs/1/picture.png"}
 CONFIG = Config(signature_version="s3v4", s3={"addressing_style": "path"})
@@ -152,3 +159,131 @@ def test_the_gateway_tells_the_end_of_the_credentials_that_it_was_given(
     assert "X-Amz-Security-Token=session" in image["url"]
     assert abs(own_end(image["url"]) - datetime.fromisoformat(image["expires"])) <= timedelta(seconds=1)
     assert httpx.get(image["url"], trust_env=False).content == b"picture"
+
+
+def test_signing_never_waits_for_the_source_of_credentials(signer_for: Callable[..., LinkSigner]) -> None:
+    """A metadata service, STS or a program that hangs, 14 minutes before the credentials end."""
+    go, asked = threading.Event(), threading.Event()
+
+    def hang() -> dict[str, str]:
+        asked.set()
+        go.wait()
+        return Provider(timedelta(hours=1))()
+
+    first = Provider(timedelta(hours=1))()
+    credentials = RefreshableCredentials.create_from_metadata(first, refresh_using=hang, method="test")
+    signer = signer_for(credentials)
+    signer.sign(PARAMETERS)
+    credentials._expiry_time = datetime.now(UTC) + timedelta(minutes=14)
+    with ThreadPoolExecutor() as threads:
+        renewal = threads.submit(signer.renew)
+        assert asked.wait(10)
+        try:
+            assert signed_by(signer.sign(PARAMETERS).url) == ("1", "t1")
+            assert not renewal.done()
+        finally:
+            go.set()
+
+
+def test_signing_asks_nobody_when_there_are_no_credentials(signer_for: Callable[..., LinkSigner]) -> None:
+    """boto3 looks again with every call, at the metadata service of AWS too, until it has found some."""
+    asked = 0
+
+    class Nothing(boto3.Session):
+        def get_credentials(self) -> None:
+            nonlocal asked
+            asked += 1
+
+    signer = LinkSigner(Nothing(), "https://s3.example.com", "us-east-1", CONFIG, 3600)
+    with pytest.raises(NoCredentialsError):
+        signer.renew()
+    for _ in range(3):
+        with pytest.raises(StorageUnavailableError, match="no credentials yet"):
+            signer.sign(PARAMETERS)
+
+    assert asked == 1
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 (what changes it is a thread)
+            await asyncio.sleep(0.01)
+
+
+async def test_credentials_are_renewed_without_a_request(
+    signer_for: Callable[..., LinkSigner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway that nobody asked for a night signs with fresh ones in the morning."""
+    monkeypatch.setattr(links, "RENEWAL_CHECK_SECONDS", 0.01)
+    provider = Provider(timedelta(minutes=20), timedelta(hours=9))
+    credentials = temporary(provider)
+    signer, first_done = signer_for(credentials), asyncio.Event()
+    keeper = asyncio.create_task(signer.keep_renewed(first_done=first_done))
+    await asyncio.wait_for(first_done.wait(), 10)
+    assert not signer.needs_renewal()
+    assert signed_by(signer.sign(PARAMETERS).url) == ("1", "t1")
+
+    monkeypatch.setattr(links, "RENEWAL", timedelta(minutes=30))
+    credentials._expiry_time = datetime.now(UTC) + timedelta(minutes=5)
+    await eventually(lambda: not signer.needs_renewal())
+    keeper.cancel()
+
+    assert signed_by(signer.sign(PARAMETERS).url) == ("2", "t2")
+
+
+async def test_a_source_that_fails_ends_no_renewal_and_is_logged_once(
+    signer_for: Callable[..., LinkSigner], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(links, "RENEWAL_CHECK_SECONDS", 0.01)
+    tries = 0
+
+    def fail_thrice() -> dict[str, str]:
+        nonlocal tries
+        tries += 1
+        if tries <= 3:
+            raise ValueError("no JSON")
+        return Provider(timedelta(hours=1))()
+
+    first = Provider(timedelta(minutes=5))()
+    credentials = RefreshableCredentials.create_from_metadata(first, refresh_using=fail_thrice, method="test")
+    signer, first_done = signer_for(credentials), asyncio.Event()
+    keeper = asyncio.create_task(signer.keep_renewed(first_done=first_done))
+    await eventually(lambda: not signer.needs_renewal())
+    keeper.cancel()
+
+    assert tries == 4
+    assert [each.message for each in caplog.records if "no credentials" in each.message] == [
+        "no credentials to sign links with: no JSON"
+    ]
+
+
+async def test_a_source_that_hangs_delays_the_start_for_a_while_and_no_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    go = threading.Event()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    monkeypatch.setattr(storage_door, "CREDENTIALS_SECONDS", 0.05)
+    monkeypatch.setattr(LinkSigner, "renew", lambda _: go.wait())
+    storage = storage_door.Storage(Settings(s3_endpoint_url="http://127.0.0.1:1"))
+    try:
+        await asyncio.wait_for(storage.start(), 10)
+        with pytest.raises(StorageUnavailableError, match="no credentials yet"):
+            storage.link("runs/1/picture.png", "image/png")
+    finally:
+        go.set()
+        await storage.stop()
+        storage.close()
+
+
+def test_a_link_is_signed_without_any_connection(
+    signer_for: Callable[..., LinkSigner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a name was looked up")
+
+    signer = signer_for(Credentials("key", "secret"))
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+    assert signer.sign(PARAMETERS).url.startswith("https://s3.example.com/darkroom/runs/1/picture.png?")

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from darkroom_gateway import metrics
 from darkroom_gateway.app import create_app
 from darkroom_gateway.errors import SettingsError
 from darkroom_gateway.metrics import Metrics
@@ -113,6 +114,16 @@ def test_two_applications_of_a_process_count_apart(kubeconfig_of_nowhere: Path) 
 
     values = [each.registry.get_sample_value("darkroom_refused_keys_total") for each in (first, second)]
     assert values == [1.0, 0.0]
+
+
+def test_a_connection_that_asks_for_no_metrics_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "IDLE_SECONDS", 0.2)
+    [port] = free_ports(1)
+    Metrics().serve("127.0.0.1", port)
+
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as silent:
+        assert silent.recv(1) == b""
+    assert httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).status_code == 200
 
 
 def test_a_port_that_is_taken_is_named() -> None:

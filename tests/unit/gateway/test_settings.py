@@ -92,6 +92,21 @@ def test_a_drain_that_is_none_is_named(value: str) -> None:
         Settings.from_environment({"DARKROOM_GATEWAY_DRAIN_SECONDS": value})
 
 
+@pytest.mark.parametrize(
+    ("name", "bounds"),
+    [
+        ("MAX_UPLOADS", "1 to 100"),
+        ("DECODERS", "1 to 32"),
+        ("PHOTO_MEMORY_MIB", "64 to 16384"),
+        ("PHOTO_SECONDS", "1 to"),
+    ],
+)
+def test_limits_of_uploads_are_named(name: str, bounds: str) -> None:
+    for value in ("0", "20000", "many"):
+        with pytest.raises(SettingsError, match=f"DARKROOM_GATEWAY_{name} is '{value}'.* from {bounds}"):
+            Settings.from_environment({f"DARKROOM_GATEWAY_{name}": value})
+
+
 @pytest.mark.parametrize("value", ["TRACE", "NOTSET", "LOUD", "10"])
 def test_levels_at_which_the_server_prints_whole_requests_can_not_be_asked_for(value: str) -> None:
     assert Settings.from_environment({"DARKROOM_GATEWAY_LOG_LEVEL": "debug"}).log_level == "DEBUG"

@@ -71,7 +71,7 @@ class Upload:
         self._rest = body[-1000:]
         self._connection = socket.create_connection(address, timeout=30)
         self._connection.sendall(
-            b"POST /train?prompt=a&model_id=dog HTTP/1.1\r\nHost: a\r\n"
+            b"POST /train?prompt=a&model_id=dog HTTP/1.1\r\nHost: localhost\r\n"
             b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body[:-1000])
         )
 

@@ -15,6 +15,7 @@ import redis
 from rich.console import Console
 
 from darkroom_contract.names import RUNNER_CONTAINER
+from darkroom_local.cli import main
 from darkroom_local.cluster import ClusterOptions, LocalCluster
 from darkroom_local.demo.demo import perform
 from darkroom_local.errors import DemoFailedError, LocalError, StateInUseError
@@ -226,11 +227,12 @@ def test_an_api_server_of_somebody_s_can_take_the_place_of_the_embedded_one(clus
         assert task_id in run_kubectl(successor.kubeconfig, "get", "darkroom")
 
 
-def test_up_tells_where_everything_is_and_leaves_nothing_when_it_is_told_to_stop(tmp_path, alive):
+def test_up_prints_what_works_in_any_folder_outlives_its_terminal_under_nohup_and_leaves_nothing(tmp_path, alive):
     (tmp_path / "models").mkdir()
-    command = [sys.executable, "-m", "darkroom_local.cli", "up", "--state-dir", str(tmp_path / "state")]
+    state = tmp_path / 'Jo\'s "dark" room #1 $HOME \\ ä'
+    command = ["nohup", sys.executable, "-m", "darkroom_local.cli", "up", "--state-dir", str(state), "--port", "0"]
     command += ["--models", str(tmp_path / "models")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as up:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as up, _killed_at_the_end(up):
         told = ""
         while "Ctrl-C" not in told:
             line = up.stdout.readline()
@@ -238,7 +240,13 @@ def test_up_tells_where_everything_is_and_leaves_nothing_when_it_is_told_to_stop
             told += line
         url = next(line.split()[1] for line in told.splitlines() if line.strip().startswith("Gateway"))
         assert httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
-        assert f"export KUBECONFIG={tmp_path / 'state' / 'kubeconfig'}" in told
+        export = next(line[line.index("export") :] for line in told.splitlines() if "export KUBECONFIG" in line)
+        get = next(line.strip() for line in told.splitlines() if line.endswith("get darkroom"))
+        listed = subprocess.run(["bash", "-ec", f"{export}\n{get}"], capture_output=True, text=True, check=False)
+        assert "No resources found in default namespace" in listed.stderr
+        everything = [path for path in (state, *state.rglob("*")) if path.exists() and not path.is_symlink()]
+        assert not [path for path in everything if path.stat().st_mode & 0o077]
+        up.send_signal(signal.SIGHUP)
         children = _children(up.pid)
         assert len(children) == len(PARTS)
 
@@ -248,6 +256,14 @@ def test_up_tells_where_everything_is_and_leaves_nothing_when_it_is_told_to_stop
         assert up.wait(timeout=60) == 0
     assert "Stopped. Everything is kept in" in rest
     assert not any(alive(pid) for pid in children)
+
+
+@contextlib.contextmanager
+def _killed_at_the_end(process):
+    try:
+        yield
+    finally:
+        process.kill()
 
 
 def _children(pid):
@@ -264,13 +280,36 @@ def _children(pid):
     [
         (["up", "--models", "/nowhere"], "there is no folder of base models at /nowhere"),
         (["up", "--kubeconfig", "/nowhere"], "/nowhere can't be used as a kubeconfig"),
+        (["up", "--state-dir", __file__], f"{__file__} can't be used as the state folder: File exists"),
+        (["up", "--state-dir", "/proc/darkroom"], "/proc/darkroom can't be used as the state folder: No such file"),
+        (["demo", "--output", __file__], f"{__file__} can't be the folder of picture and video: File exists"),
     ],
 )
 def test_what_can_not_work_is_told_in_one_line(tmp_path, arguments, message):
-    command = [sys.executable, "-m", "darkroom_local.cli", *arguments, "--state-dir", str(tmp_path / "state")]
+    command = [sys.executable, "-m", "darkroom_local.cli", *arguments]
 
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
 
     assert done.returncode == 1
     assert done.stderr.startswith(f"darkroom: {message}")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["up", "--port", "80000"], "argument --port: '80000' is no port from 0 to 65535"),
+        (["up", "--port", "-1"], "argument --port: '-1' is no port from 0 to 65535"),
+        (["up", "--port", "http"], "argument --port: 'http' is no port from 0 to 65535"),
+        (["demo", "--max-steps", "0"], "argument --max-steps: '0' is no whole number from 1"),
+        (
+            ["node", "--kubeconfig=k", "--data-dir=d", "--bin-dir=b", "--port=0"],
+            "argument --port: '0' is no port from 1 to 65535",
+        ),
+    ],
+)
+def test_options_that_can_not_be_used_are_refused_by_name(arguments, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+
+    assert message in capsys.readouterr().err

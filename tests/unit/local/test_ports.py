@@ -1,12 +1,13 @@
 """Ports on loopback."""
 
 import contextlib
+import errno
 import socket
 
 import pytest
 
 from darkroom_local.errors import PortTakenError
-from darkroom_local.ports import free_ports, is_free, require_free
+from darkroom_local.ports import free_ports, is_free, obstacle, require_free
 
 
 @contextlib.contextmanager
@@ -29,6 +30,15 @@ def test_a_port_that_somebody_listens_on_is_not_free(address):
         with pytest.raises(PortTakenError, match=f"port {port}, which gateway of this state folder listens on"):
             require_free("gateway", port)
     assert is_free(port)
+
+
+def test_a_port_that_can_not_be_had_for_another_reason_is_not_called_used(monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+
+    assert obstacle(80) == "can't be listened on (Permission denied)"
 
 
 def test_a_port_that_was_used_a_moment_ago_is_free():

@@ -10,6 +10,7 @@ from darkroom_gateway.settings import Settings as GatewaySettings
 from darkroom_local.node.settings import TAINT
 from darkroom_local.programs import Layout, gateway_program, operator_program, write_runner_template
 from darkroom_local.state import Credentials, Ports, Settings, StateDir
+from darkroom_local.up import UpOptions, gateway_environment
 from darkroom_operator.settings import Settings as OperatorSettings
 
 
@@ -46,3 +47,19 @@ def test_settings_of_the_gateway_that_somebody_chose_reach_it(layout: Layout, po
     told = GatewaySettings.from_environment(gateway_program(layout).environment)
 
     assert (told.busy_policy, told.namespace, told.port) == (policy, "studio", 9005)
+
+
+def test_names_for_the_gateway_come_from_the_environment_of_darkroom_up(layout: Layout, tmp_path: Path) -> None:
+    options = UpOptions(tmp_path)
+    chosen = gateway_environment(options, {"DARKROOM_GATEWAY_ALLOWED_HOSTS": "me.tunnel.example", "OTHER": "x"})
+    layout = replace(layout, gateway_environment=chosen)
+
+    told = GatewaySettings.from_environment(gateway_program(layout).environment)
+
+    assert told.allowed_hosts == ("me.tunnel.example",)
+    assert gateway_environment(options, {"DARKROOM_GATEWAY_ALLOWED_HOSTS": ""}) == {"DARKROOM_BUSY_POLICY": "Queue"}
+
+
+def test_the_gateway_of_darkroom_up_is_the_program_of_the_image(layout: Layout) -> None:
+    """So it speaks HTTP by the same protocol, on the same loop: gateway/darkroom_gateway/http_server.py names them."""
+    assert list(gateway_program(layout).command)[-2:] == ["-m", "darkroom_gateway.main"]

@@ -12,6 +12,7 @@ from darkroom_local.redis_server import redis_program, redis_url
 from darkroom_local.supervisor import Supervisor
 
 PASSWORD = "a-password"
+FOLDER = 'Jo\'s "dark" room #1 \\n ä\n'
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def port():
 @pytest.fixture
 def supervisor(tmp_path, port):
     supervisor = Supervisor(tmp_path / "logs")
-    supervisor.start(redis_program(tmp_path / "a folder with spaces", port, PASSWORD))
+    supervisor.start(redis_program(tmp_path / FOLDER, port, PASSWORD))
     yield supervisor
     supervisor.stop()
 
@@ -55,7 +56,7 @@ def test_nobody_gets_in_without_the_password(supervisor, port):
 
 
 def test_its_password_is_on_no_command_line_and_in_no_file_of_others(supervisor, tmp_path):
-    config = tmp_path / "a folder with spaces" / "valkey.conf"
+    config = tmp_path / FOLDER / "valkey.conf"
 
     assert PASSWORD.encode() not in Path(f"/proc/{supervisor.pid('redis')}/cmdline").read_bytes()
     assert config.stat().st_mode & 0o077 == 0

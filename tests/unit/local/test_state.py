@@ -1,14 +1,16 @@
 """The state folder: one user at a time, and the same ports and secrets at every start."""
 
+import json
 import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from darkroom_local.errors import LocalError, StateInUseError
-from darkroom_local.state import StateDir, write_private
+from darkroom_local.state import VERSION, StateDir, write_private
 
 HOLD = """
 import sys, time
@@ -74,8 +76,75 @@ def test_a_file_that_is_written_anew_is_private_whatever_it_was_before(tmp_path)
     assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("new", 0o600)
 
 
-def test_a_damaged_file_is_named(tmp_path):
-    (tmp_path / "cluster.json").write_text('{"ports": {}}')
+def test_a_folder_that_others_could_read_is_taken_from_them_and_what_is_not_ours_stays(tmp_path):
+    ours, shared = tmp_path / "ours", tmp_path / "shared"
+    for folder in (ours, shared):
+        (folder / "s3").mkdir(parents=True)
+        (folder / "runner-template.yaml").touch()
+        for path in (folder, folder / "s3", folder / "runner-template.yaml"):
+            path.chmod(0o755)
+    (shared / "notes.txt").touch()
+    (shared / "notes.txt").chmod(0o644)
+
+    for folder in (ours, shared):
+        with StateDir(folder).locked():
+            names = ("s3", "runner-template.yaml", "lock")
+            assert [_mode(folder / name) for name in names] == [0o700, 0o600, 0o600]
+
+    assert (_mode(ours), _mode(shared), _mode(shared / "notes.txt")) == (0o700, 0o755, 0o644)
+
+
+def _mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def _rewrite(path, change):
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+def test_a_folder_of_the_first_release_is_taken_over(tmp_path):
+    first = StateDir(tmp_path).settings()
+    _rewrite(tmp_path / "cluster.json", lambda document: document.pop("version"))
+
+    assert StateDir(tmp_path).settings() == first
+    assert json.loads((tmp_path / "cluster.json").read_text())["version"] == VERSION
+
+
+def test_a_folder_of_a_newer_release_is_refused_and_left_alone(tmp_path):
+    StateDir(tmp_path).settings()
+    _rewrite(tmp_path / "cluster.json", lambda document: document.update(version=VERSION + 1, ports="elsewhere"))
+    before = (tmp_path / "cluster.json").read_bytes()
+
+    with pytest.raises(LocalError, match=r"was written by a newer release .*its version is 2"):
+        StateDir(tmp_path).settings()
+
+    assert (tmp_path / "cluster.json").read_bytes() == before
+
+
+def test_a_port_that_a_release_adds_is_chosen_and_one_that_it_knows_no_more_is_passed_over(tmp_path):
+    first = StateDir(tmp_path).settings()
+
+    def change(document):
+        del document["ports"]["operator"]
+        document["ports"]["of_another_release"] = 20_001
+
+    _rewrite(tmp_path / "cluster.json", change)
+
+    second = StateDir(tmp_path).settings()
+
+    assert replace(second.ports, operator=first.ports.operator) == first.ports
+    assert second.credentials == first.credentials
+    assert StateDir(tmp_path).settings() == second
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"ports": {}}', '{"version": "one"}', '{"ports": {"s3": "20001"}, "credentials": {}}'],
+)
+def test_a_damaged_file_is_named(tmp_path, text):
+    (tmp_path / "cluster.json").write_text(text)
 
     with pytest.raises(LocalError, match=r"cluster\.json is damaged"):
         StateDir(tmp_path).settings()

@@ -1,16 +1,20 @@
 """The photos of a run: which files of a folder are read, which are refused and in which words, what is remarked."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+from support import processes
 from support.photos import P3, bad_photos, encode, rgb_profile, scene, shot_in, with_segment
 
+from darkroom_contract.photo_decoder import DecodingLimits
 from darkroom_contract.photos import MAX_PHOTOS
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs import TrainJobSpec
+from darkroom_runner import dataset
 from darkroom_runner.dataset import Photo, check_photo, fetch_photos, read_photo, remark_upscaled
 from darkroom_runner.errors import DatasetInvalidError, DatasetNotFoundError, InterruptedRunError
 from darkroom_runner.remarks import Remarks
@@ -215,3 +219,22 @@ def test_a_key_never_becomes_a_path(fetch: Fetch, tmp_path: Path) -> None:
 
     assert (photo.name, photo.path.parent) == ("a..-..-etc-passwd.png", tmp_path)
     assert list(tmp_path.rglob("*passwd*")) == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        (DecodingLimits(64 * 1024**2, 60), "takes more memory to decode than the 64 MiB"),
+        (DecodingLimits(1024**3, 0.001), "takes longer to decode than the 0.001 s"),
+    ],
+)
+def test_a_photo_that_would_take_the_run_s_memory_or_time_is_named(
+    fetch: Fetch, monkeypatch: pytest.MonkeyPatch, limits: DecodingLimits, words: str
+) -> None:
+    monkeypatch.setattr(dataset, "CHECK_LIMITS", limits)
+    before = processes.children(os.getpid())
+
+    with pytest.raises(DatasetInvalidError, match=rf"^wide\.png {words}"):
+        fetch({"wide.png": encode(Image.new("RGB", (4500, 4000), "olive"), "PNG")})
+
+    assert processes.children(os.getpid()) == before

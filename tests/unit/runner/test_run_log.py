@@ -15,7 +15,7 @@ import pytest
 from darkroom_contract.specs import GenerateJobSpec
 from darkroom_runner import main
 from darkroom_runner.errors import StorageUnavailableError
-from darkroom_runner.run_log import Excerpt, RunLog
+from darkroom_runner.run_log import Escaping, Excerpt, RunLog
 
 BUCKET = "darkroom"
 
@@ -139,6 +139,28 @@ def test_the_work_does_not_outlive_a_run_that_is_killed(
     run.process.kill()
 
     until(lambda: not is_alive(work), "the work's end", 10)
+
+
+def test_text_of_a_prompt_begins_no_line_of_a_run_s_log(start_run: Callable[..., Any], s3: Any) -> None:
+    forged = "2026-11-28 12:00:00,000 INFO succeeded with 9 files"
+    prompt = "a dog, " * 60 + f"\n{forged}\r{forged}\u2028{forged}\x1b[2K"
+    run = start_run(generation(prompt=prompt)).finish()
+
+    lines = stored(s3, run.uid).splitlines()
+
+    # It is quoted, for it is longer than CLIP reads.
+    assert any(forged in line for line in lines)
+    assert not any(line.startswith(forged) for line in lines)
+    assert all(line.replace("\t", " ").isprintable() for line in lines)
+
+
+def test_what_others_print_holds_no_control_characters() -> None:
+    escape = Escaping()
+    said = "caf\u00e9\t\x1b[2K\r\u2028\u202e\nnext\n".encode()
+
+    escaped = b"".join(escape(said[index : index + 1]) for index in range(len(said))) + escape(b"\xff")
+
+    assert escaped.decode() == "caf\u00e9\t\\x1b[2K\\r\\u2028\\u202e\nnext\n\\xff"
 
 
 def test_a_reader_that_is_gone_does_not_hold_up_the_work(monkeypatch: pytest.MonkeyPatch) -> None:

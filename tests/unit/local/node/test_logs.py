@@ -114,3 +114,16 @@ def test_the_log_of_a_pod_in_another_namespace_is_not_shown(api, node):
     answer = httpx.get(f"http://127.0.0.1:{node.port}/containerLogs/elsewhere/job-1/runner", trust_env=False)
 
     assert answer.status_code == 404
+
+
+def test_a_page_that_rebinds_its_name_to_this_machine_reads_no_log(api, node):
+    node.program("runner", LINES)
+    api.run("job-1", "runner")
+    api.await_phase("job-1", "Succeeded")
+    url = f"http://127.0.0.1:{node.port}/containerLogs/{api.namespace}/job-1/runner"
+
+    own = httpx.get(url, trust_env=False)
+    foreign = httpx.get(url, headers={"Host": f"evil.example:{node.port}"}, trust_env=False)
+
+    assert (own.status_code, "line 1" in own.text) == (200, True)
+    assert (foreign.status_code, "line 1" in foreign.text) == (400, False)

@@ -1,0 +1,163 @@
+"""Whether a request may come from a web page, and from which. Middleware, installed by app.py; decisions are pure.
+
+A gateway without API keys trusts whoever reaches it, and a web page reaches whatever its reader's browser reaches:
+
+- A page can have its own name lead to the gateway's address (DNS rebinding) and is then of one origin with it. Its
+  requests carry that name as `Host`: names that are not the gateway's own are refused.
+- A page of any site can send a form to the gateway, without being able to read the answer (cross-site request
+  forgery). Browsers say so in `Sec-Fetch-Site` or `Origin`: such requests are refused where they would change
+  something. The rules are those of Go's `http.CrossOriginProtection` (https://words.filippo.io/csrf/).
+
+With API keys neither works, for a page doesn't have the key and browsers don't add it.
+"""
+
+import ipaddress
+import logging
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from darkroom_gateway.body_limit import refuse_unread
+from darkroom_gateway.errors import CrossSiteError, ForeignHostError, GatewayError, MalformedRequestError
+
+log = logging.getLogger(__name__)
+
+ANY_HOST = "*"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_HOST_NAME = re.compile(r"(?:\*\.)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
+DEFAULT_PORTS = {"http": 80, "https": 443}
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+"""The usual ones; `is_loopback_host` knows the others."""
+
+
+@dataclass(frozen=True)
+class HostNames:
+    """The names under which a gateway answers."""
+
+    names: frozenset[str] | None
+    """In lower case; `*.example.org` stands for every name below example.org. None: any."""
+    any_address: bool
+    """Whether every IP address is among them. No page can be rebound to one; Kubernetes' probes use the pod's."""
+
+    def include(self, host: str) -> bool:
+        """Of a host in lower case, without a port and brackets."""
+        if self.names is None or host in self.names or is_loopback_host(host):
+            return True
+        if _address(host) is not None:
+            return self.any_address
+        parents = host.split(".")[1:]
+        return any("*." + ".".join(parents[index:]) in self.names for index in range(len(parents)))
+
+
+def own_host_names(configured: Collection[str], *, on_loopback: bool, open_to_all: bool) -> HostNames:
+    """Those that were configured, or else the loopback's own where only this machine reaches a gateway without keys.
+
+    The loopback's names and addresses are always among them.
+    """
+    if ANY_HOST in configured or (not configured and not (on_loopback and open_to_all)):
+        return HostNames(None, any_address=True)
+    return HostNames(LOOPBACK_NAMES | {name.lower() for name in configured}, any_address=not on_loopback)
+
+
+def read_host_names(text: str) -> tuple[str, ...]:
+    """Names separated by commas or blanks. Raises `ValueError` for one that is none, or that has a port."""
+    names = tuple(text.replace(",", " ").split())
+    for name in names:
+        if name == ANY_HOST or _address(name) is not None:
+            continue
+        if not _HOST_NAME.fullmatch(name):
+            raise ValueError(
+                f"{name!r} is no host name: write such as darkroom.example.org or *.example.org, without a port."
+            )
+    return names
+
+
+def is_loopback_host(host: str) -> bool:
+    """Browsers resolve localhost and what is below it themselves: it can't be made to lead elsewhere."""
+    address = _address(host)
+    return address.is_loopback if address is not None else host == "localhost" or host.endswith(".localhost")
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def complaint(scope: Scope, own: HostNames, *, open_to_all: bool) -> GatewayError | None:
+    """What is wrong with where a request comes from; None when nothing is."""
+    headers: dict[bytes, list[bytes]] = {}
+    for name, value in scope["headers"]:
+        if name in _LOOKED_AT:
+            headers.setdefault(name, []).append(value)
+    hosts = headers.get(b"host", [])
+    if len(hosts) != 1 and not (not hosts and scope["http_version"] == "1.0"):
+        return MalformedRequestError(f"A request has one Host header, this one has {len(hosts)}.")
+    host = hosts[0].decode("latin-1").lower() if hosts else None
+    if host is not None and not own.include(_without_port(host)):
+        return ForeignHostError(
+            f"{host!r} is none of this gateway's names. Use its own address, "
+            "or have DARKROOM_GATEWAY_ALLOWED_HOSTS name this one."
+        )
+    if open_to_all and scope["method"] not in SAFE_METHODS and _is_cross_site(headers, host):
+        return CrossSiteError(
+            "A web page of another origin sent this, and this gateway asks for no API key. "
+            "Send it from a program, or from a page of the gateway's own address."
+        )
+    return None
+
+
+_LOOKED_AT = frozenset({b"host", b"origin", b"sec-fetch-site"})
+
+
+def _is_cross_site(headers: dict[bytes, list[bytes]], host: str | None) -> bool:
+    """Programs send neither header. A browser that sends the first tells all; older ones send the second."""
+    sites = headers.get(b"sec-fetch-site")
+    if sites is not None:
+        return any(each not in (b"same-origin", b"none") for each in sites)
+    return any(not _is_origin_of(each.decode("latin-1").lower(), host) for each in headers.get(b"origin", []))
+
+
+def _is_origin_of(origin: str, host: str | None) -> bool:
+    """Whether a page of that origin was served under that Host. A proxy may have ended TLS: the schemes may differ."""
+    if host is None:
+        return False
+    try:
+        parts = urlsplit(origin)
+        served = urlsplit(f"{parts.scheme}://{host}")
+        default = DEFAULT_PORTS.get(parts.scheme)
+        return (
+            parts.hostname is not None
+            and default is not None
+            and (parts.hostname, parts.port or default) == (served.hostname, served.port or default)
+        )
+    except ValueError:
+        return False
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        address, bracket, _ = host[1:].partition("]")
+        return address if bracket else host
+    return host.partition(":")[0].removesuffix(".")
+
+
+class OriginCheck:
+    """Answers 421 to a foreign Host and 403 to another site's change, before anything of a body is read."""
+
+    def __init__(self, app: ASGIApp, own: HostNames, *, open_to_all: bool) -> None:
+        self._app = app
+        self._own = own
+        self._open_to_all = open_to_all
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        error = complaint(scope, self._own, open_to_all=self._open_to_all) if scope["type"] == "http" else None
+        if error is None:
+            await self._app(scope, receive, send)
+            return
+        log.info("%s %s: %s", scope["method"], scope["path"], error)
+        await refuse_unread(error, scope, receive, send)

@@ -1,0 +1,190 @@
+"""A server stands still (SIGSTOP: it takes connections and never answers) while fifty requests hang on it.
+
+Every answer comes within its documented deadline (docs/api.md), requests that don't need the server notice nothing, and
+once it goes on everything works again without a restart.
+"""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from support.darkroom_up import Darkroom, wait_for
+
+from darkroom_gateway import deadlines
+
+HANGING = 50
+SOON_SECONDS = 3.0
+"""A request that doesn't need the stopped server, with 50 others in progress."""
+SLACK_SECONDS = 3.0
+"""For a machine whose cores are taken."""
+BACK_SECONDS = 30.0
+READ_SECONDS = 1.0
+"""How long a stream waits for new progress, when Redis answers."""
+TRIES = 2
+"""Redis may have closed an idle connection: then a second one tells."""
+JOB = {"prompt": "a red circle", "suspend": "true"}
+"""One that stays in the queue: these stories are about the gateway."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: Any
+    seconds: float
+
+    def assert_unaffected(self, status: int = 200) -> None:
+        assert self.status == status, self.body
+        assert self.seconds < SOON_SECONDS
+
+    def assert_unavailable(self, type_: str, within_seconds: float) -> None:
+        assert self.status == 503, self.body
+        assert self.body["type"].endswith(f":{type_}")
+        assert self.seconds < within_seconds + SLACK_SECONDS
+
+
+class People:
+    """Requests to one gateway, each timed, many at once."""
+
+    def __init__(self, darkroom: Darkroom, threads: ThreadPoolExecutor) -> None:
+        self._threads = threads
+        limits = httpx.Limits(max_connections=2 * HANGING)
+        self.http = httpx.Client(base_url=darkroom.url, trust_env=False, timeout=120, limits=limits)
+
+    def ask(self, method: str, url: str, **given: Any) -> Answer:
+        begin = time.monotonic()
+        response = self.http.request(method, url, **given)
+        return Answer(response.status_code, response.json(), time.monotonic() - begin)
+
+    def begin(self, method: str, url: str, **given: Any) -> "Future[Answer]":
+        return self._threads.submit(self.ask, method, url, **given)
+
+    def first_warning(self, task_id: str) -> "Future[Answer]":
+        return self._threads.submit(self._first_warning, task_id)
+
+    def _first_warning(self, task_id: str) -> Answer:
+        begin = time.monotonic()
+        with self.http.stream("GET", f"/jobs/{task_id}/events") as response:
+            lines = response.iter_lines()
+            assert next(lines) == "event: status"
+            next(line for line in lines if line == "event: warning")
+            data = next(line for line in lines if line.startswith("data: "))
+            return Answer(response.status_code, json.loads(data.removeprefix("data: ")), time.monotonic() - begin)
+
+    def assert_ready(self) -> None:
+        wait_for(lambda: self.ask("GET", "/readyz").status == 200, "the gateway is ready again", BACK_SECONDS)
+
+    def assert_not_ready(self, name: str) -> None:
+        answer = self.ask("GET", "/readyz")
+        answer.assert_unavailable("NotReady", deadlines.READY_SECONDS)
+        assert [each["parameter"] for each in answer.body["errors"]] == [name]
+
+
+@pytest.fixture(scope="module")
+def darkroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Darkroom]:
+    """Of its own: the operator notices as well when the API server stands still."""
+    own = Darkroom(tmp_path_factory.mktemp("stopped"), kubeconfig=None)
+    own.start()
+    yield own
+    own.close()
+
+
+@pytest.fixture
+def people(darkroom: Darkroom) -> Iterator[People]:
+    with ThreadPoolExecutor(HANGING + 5) as threads:
+        found = People(darkroom, threads)
+        yield found
+        found.http.close()
+
+
+@contextmanager
+def stopped(darkroom: Darkroom, word: str) -> Iterator[None]:
+    """The one part whose command line has the word in it stands still."""
+    [pid] = wait_for(lambda: darkroom.pids(word), f"{word} runs", 20)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def number_of_jobs(darkroom: Darkroom) -> int:
+    return len(darkroom.kubectl("get", "generatejobs.darkroom.dev", "-o", "name").splitlines())
+
+
+def test_object_storage_stands_still(darkroom: Darkroom, people: People) -> None:
+    task_id = darkroom.generate(**JOB)
+    with stopped(darkroom, "darkroom_local.s3"):
+        hanging = [people.begin("GET", "/models") for _ in range(HANGING)]
+        wait_for(lambda: all(each.running() for each in hanging), "requests hang")
+
+        people.ask("GET", "/healthz").assert_unaffected()
+        people.ask("POST", "/generate/sdxl", params=JOB).assert_unaffected(202)
+        people.ask("GET", "/jobs").assert_unaffected()
+        people.ask("GET", f"/jobs/{task_id}").assert_unaffected()
+        people.ask("GET", f"/images?task_id={task_id}").assert_unaffected()
+        people.assert_not_ready("storage")
+        degraded = people.ask("GET", "/readyz?tolerate=storage")
+        assert (degraded.status, degraded.body["status"]) == (200, "degraded")
+
+        for each in hanging:
+            each.result().assert_unavailable("StorageUnavailable", deadlines.TURN_SECONDS + deadlines.STORAGE_SECONDS)
+
+    people.assert_ready()
+    people.ask("GET", "/models").assert_unaffected()
+
+
+def test_redis_stands_still(darkroom: Darkroom, people: People) -> None:
+    task_id = darkroom.generate(**JOB)
+    with stopped(darkroom, "valkey"):
+        hanging = [people.first_warning(task_id) for _ in range(HANGING)]
+        wait_for(lambda: all(each.running() for each in hanging), "streams hang")
+
+        for url in ("/healthz", "/readyz", "/models", "/jobs", f"/jobs/{task_id}", f"/images?task_id={task_id}"):
+            people.ask("GET", url).assert_unaffected()
+        people.ask("POST", "/generate/sdxl", params=JOB).assert_unaffected(202)
+
+        redis_seconds = TRIES * (READ_SECONDS + deadlines.REDIS_SILENCE_SECONDS)
+        for stream in hanging:
+            assert stream.result().body["source"] == "progress"
+            assert stream.result().seconds < redis_seconds + SLACK_SECONDS
+
+    people.ask("GET", f"/jobs/{task_id}").assert_unaffected()
+
+
+def test_the_api_server_stands_still(darkroom: Darkroom, people: People) -> None:
+    task_id = darkroom.generate(**JOB)
+    before = number_of_jobs(darkroom)
+    submissions = [
+        {"params": {**JOB, "seed": number}, "headers": {"Idempotency-Key": f"stopped-{number}"}}
+        for number in range(HANGING)
+    ]
+    with stopped(darkroom, "darkroom_local.apiserver"):
+        hanging = [people.begin("POST", "/generate/sdxl", **each) for each in submissions]
+        wait_for(lambda: all(each.running() for each in hanging), "submissions hang")
+
+        people.ask("GET", "/healthz").assert_unaffected()
+        people.ask("GET", "/models").assert_unaffected()
+        people.assert_not_ready("cluster")
+        for url in (f"/jobs/{task_id}", f"/images?task_id={task_id}"):
+            poll = people.ask("GET", url)
+            assert poll.status in (200, 503), poll.body
+            assert poll.seconds < deadlines.CLUSTER_READ_SECONDS + SLACK_SECONDS
+
+        write_seconds = deadlines.TURN_SECONDS + deadlines.CLUSTER_WRITE_SECONDS
+        for submission in hanging:
+            submission.result().assert_unavailable("ClusterUnavailable", write_seconds)
+
+    people.assert_ready()
+    # Some of them reached the API server after all. Sent again, each is there once.
+    again = [people.begin("POST", "/generate/sdxl", **each) for each in submissions]
+    assert {each.result().status for each in again} == {202}
+    assert len({each.result().body["task_id"] for each in again}) == HANGING
+    assert number_of_jobs(darkroom) == before + HANGING

@@ -1,0 +1,42 @@
+"""The gateway's check of photos without a gateway, in decoder processes of its own, on an event loop in a thread."""
+
+import atexit
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from tempfile import SpooledTemporaryFile
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from darkroom_contract.photo_decoder import DecodingLimits
+from darkroom_gateway.decoders import Decoders
+from darkroom_gateway.photo_form import Upload
+from darkroom_gateway.photos import Photo, PhotoDoor
+
+LIMITS = DecodingLimits(memory_bytes=1024**3, seconds=60)
+
+
+@contextmanager
+def upload(body: bytes, name: str = "a photo") -> Iterator[Upload]:
+    """A file as the form leaves it."""
+    with SpooledTemporaryFile() as file:
+        file.write(body)
+        yield Upload(name, len(body), file)
+
+
+def check_photo(body: bytes, name: str = "a photo") -> Photo:
+    """What the gateway makes of an uploaded file, whose content is gone. Raises `InvalidPhotosError`."""
+    portal, door = _door()
+    with upload(body, name) as each:
+        [photo] = portal.call(door.check, [each])
+    return photo
+
+
+@cache
+def _door() -> tuple[BlockingPortal, PhotoDoor]:
+    stack = ExitStack()
+    atexit.register(stack.close)
+    portal = stack.enter_context(start_blocking_portal("asyncio"))
+    door = PhotoDoor(Decoders(1, LIMITS), uploads=1)
+    stack.callback(portal.call, door.close)
+    return portal, door
