@@ -17,7 +17,7 @@ from darkroom_gateway.guard import Guard
 from darkroom_gateway.ignored_input import refuse_ignored_input
 from darkroom_gateway.request_log import RequestLog
 from darkroom_gateway.root_path import RootPath
-from darkroom_gateway.services import build_services
+from darkroom_gateway.services import Services, build_services
 from darkroom_gateway.settings import OPEN_ACCESS, Settings, is_loopback
 from darkroom_gateway.shutdown import LastAnswers
 
@@ -70,10 +70,12 @@ def _log_access(settings: Settings, keys: ApiKeys | None) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
     try:
+        await services.start()
         yield
     finally:
-        await app.state.services.close()
+        await services.close()
 
 
 def _openapi(app: FastAPI, *, guarded: bool) -> dict[str, Any]:

@@ -4,12 +4,13 @@ import logging
 
 from pydantic import ValidationError
 
-from darkroom_contract.names import Kind
+from darkroom_contract.names import LABEL_MODEL_ID, Kind
 from darkroom_contract.status import Phase
 from darkroom_contract.storage import ModelRecord, model_prefix, model_record_key
 from darkroom_gateway.answers import ModelAnswer
 from darkroom_gateway.cluster import Cluster
 from darkroom_gateway.errors import Complaint, UnknownModelError
+from darkroom_gateway.job_store import JobStore
 from darkroom_gateway.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -21,8 +22,9 @@ MAX_NAMED = 20
 class KnownModels:
     """The models of one namespace."""
 
-    def __init__(self, cluster: Cluster, storage: Storage) -> None:
+    def __init__(self, cluster: Cluster, storage: Storage, store: JobStore) -> None:
         self._cluster = cluster
+        self._store = store
         self._storage = storage
         self._namespace = cluster.namespace
 
@@ -42,8 +44,15 @@ class KnownModels:
         raise UnknownModelError(message, (Complaint("model_id", message, model_id),))
 
     def _is_in_the_making(self, model_id: str) -> bool:
-        """A training counts as long as it has not failed; one that succeeded may be about to be seen in storage."""
-        jobs = self._cluster.list(Kind.TRAIN)
+        """A training counts as long as it has not failed; one that succeeded may be about to be seen in storage.
+
+        The store may be behind. A training that has failed meanwhile lets a job in that will fail for it, as if it had
+        failed a moment later. One that another gateway has just taken is found by the label that gateways give; one
+        from YAML counts as soon as the watch has brought it.
+        """
+        if self._store.is_trained(model_id):
+            return True
+        jobs = self._cluster.list(Kind.TRAIN, {LABEL_MODEL_ID: model_id})
         return any(job.spec.model_id == model_id and job.status.phase is not Phase.FAILED for job in jobs)
 
     def _model(self, name: str) -> ModelAnswer | None:

@@ -10,6 +10,9 @@ from darkroom_gateway.busy import Busy
 from darkroom_gateway.cluster import Cluster
 from darkroom_gateway.events import Events
 from darkroom_gateway.generation import Generation
+from darkroom_gateway.informer import Informer
+from darkroom_gateway.job_answers import JobAnswers
+from darkroom_gateway.job_store import JobStore
 from darkroom_gateway.jobs import Jobs
 from darkroom_gateway.known_models import KnownModels
 from darkroom_gateway.metrics import Metrics
@@ -31,7 +34,10 @@ class Services:
     progress: Progress
     training: Training
     generation: Generation
+    store: JobStore
+    informer: Informer
     jobs: Jobs
+    job_answers: JobAnswers
     known_models: KnownModels
     events: Events
     metrics: Metrics
@@ -39,7 +45,12 @@ class Services:
     root_path: str
     """With which links of answers begin."""
 
+    async def start(self) -> None:
+        """What works in the background, from the event loop that serves requests."""
+        self.informer.start()
+
     async def close(self) -> None:
+        await to_thread.run_sync(self.informer.close)
         await self.progress.close()
         await to_thread.run_sync(self.cluster.close)
         await to_thread.run_sync(self.storage.close)
@@ -47,8 +58,10 @@ class Services:
 
 def build_services(settings: Settings) -> Services:
     """Connects to nothing yet. Raises `SettingsError` when there is no way to the cluster."""
-    cluster, storage, progress = Cluster(settings), Storage(settings), Progress(settings)
-    jobs, known_models = Jobs(cluster, storage), KnownModels(cluster, storage)
+    store = JobStore()
+    cluster, storage, progress = Cluster(settings, store.put), Storage(settings), Progress(settings)
+    informer = Informer(cluster, store)
+    jobs, known_models = Jobs(cluster, storage, store, informer), KnownModels(cluster, storage, store)
     busy = Busy(cluster, settings.busy_policy)
     metrics, shutdown = Metrics(), Shutdown()
     submission = Submission(cluster, metrics)
@@ -58,7 +71,10 @@ def build_services(settings: Settings) -> Services:
         progress=progress,
         training=Training(submission, storage, PhotoDoor(), busy),
         generation=Generation(submission, known_models, busy),
+        store=store,
+        informer=informer,
         jobs=jobs,
+        job_answers=JobAnswers(store, storage, settings.root_path),
         known_models=known_models,
         events=Events(jobs, progress, settings.events_poll_seconds, shutdown, settings.root_path),
         metrics=metrics,
@@ -67,7 +83,8 @@ def build_services(settings: Settings) -> Services:
     )
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
+    # Not a plain function: FastAPI would call that in one of the worker threads, for every request.
     services: Services = request.app.state.services
     return services
 
