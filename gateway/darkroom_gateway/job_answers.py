@@ -54,10 +54,14 @@ class JobAnswers:
 
         Raises `UnreadableJobError`, or `StorageUnavailableError` when links can't be signed.
         """
-        if stored.phase is Phase.SUCCEEDED:
-            job = self._store.read(stored)
-            return await to_thread.run_sync(lambda: encoded(self._full(job)))
-        return self._answer(stored, True, self._full)
+        if (body := self.ready_with_files(stored)) is not None:
+            return body
+        job = self._store.read(stored)
+        return await to_thread.run_sync(lambda: encoded(self._full(job)))
+
+    def ready_with_files(self, stored: StoredJob) -> bytes | None:
+        """The same where no links are to be signed, else None."""
+        return None if stored.phase is Phase.SUCCEEDED else self._answer(stored, True, self._full)
 
     async def page(self, page: JobPage, lost: Lost | None) -> bytes:
         """A `JobList`."""

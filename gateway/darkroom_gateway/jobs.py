@@ -48,6 +48,10 @@ class Jobs:
             return stored
         return await to_thread.run_sync(self._read_through, task_id, kind)
 
+    def at_hand(self, task_id: str, kind: Kind | None) -> StoredJob | None:
+        """The job when the store can tell; else `look_up` knows more. Raises `AmbiguousTaskError`."""
+        return self._stored(task_id, kind) if self._informer.synced else None
+
     def find(self, task_id: str, kind: Kind | None = None) -> Job:
         """The same, parsed; for worker threads. Raises `UnreadableJobError`, too."""
         self._informer.wait_ready()

@@ -6,15 +6,15 @@ from fastapi import APIRouter, Query, Response
 
 from darkroom_contract.names import Kind
 from darkroom_gateway.answers import ImagesAnswer, TaskAccepted
-from darkroom_gateway.endpoints.answering import answer_with_files
 from darkroom_gateway.endpoints.inputs import IdempotencyKey, TaskIdInQuery
+from darkroom_gateway.endpoints.polling import PollRoute, answer_with_files
 from darkroom_gateway.guard import KeyName
 from darkroom_gateway.parameters import GenerateParameters, LoraParameters
 from darkroom_gateway.problems import responses
 from darkroom_gateway.services import Services, ServicesOfApp
 from darkroom_gateway.views import accepted
 
-router = APIRouter(tags=["generate"])
+router = APIRouter(tags=["generate"], route_class=PollRoute)
 
 
 @router.post("/generate/sdxl", status_code=202, responses=responses(409, 422, 503))

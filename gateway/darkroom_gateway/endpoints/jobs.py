@@ -13,15 +13,15 @@ from darkroom_contract.names import KEY_NAME_PATTERN, Kind
 from darkroom_contract.status import Phase
 from darkroom_gateway.answers import JobAnswer, JobList
 from darkroom_gateway.cursors import CURSOR_PATTERN, read_cursor, write_cursor
-from darkroom_gateway.endpoints.answering import json_response
 from darkroom_gateway.endpoints.inputs import KindInQuery, TaskIdInPath
+from darkroom_gateway.endpoints.polling import PollRoute, json_response
 from darkroom_gateway.job_answers import say_stale
 from darkroom_gateway.problems import responses
 from darkroom_gateway.progress import BEGINNING
 from darkroom_gateway.services import ServicesOfApp
 from darkroom_gateway.views import job_answer
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], route_class=PollRoute)
 
 LastEventId = Annotated[
     str | None,

@@ -7,15 +7,15 @@ from fastapi import APIRouter, Query, Request, Response
 from darkroom_contract.names import Kind
 from darkroom_contract.photos import FORMAT_NAMES, MAX_PHOTOS, MIN_PHOTOS
 from darkroom_gateway.answers import TaskAccepted, TrainingAnswer
-from darkroom_gateway.endpoints.answering import answer_with_files
 from darkroom_gateway.endpoints.inputs import IdempotencyKey, TaskIdInQuery
+from darkroom_gateway.endpoints.polling import PollRoute, answer_with_files
 from darkroom_gateway.guard import KeyName
 from darkroom_gateway.parameters import TrainParameters
 from darkroom_gateway.problems import responses
 from darkroom_gateway.services import ServicesOfApp
 from darkroom_gateway.views import accepted
 
-router = APIRouter(tags=["train"])
+router = APIRouter(tags=["train"], route_class=PollRoute)
 
 PHOTOS_BODY: dict[str, Any] = {
     "requestBody": {
