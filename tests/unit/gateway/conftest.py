@@ -119,8 +119,8 @@ class Cluster:
         self._wait_until_seen(kind, name, lambda answer: answer.status_code == 404 or answer.json()["deleting"])
 
     def _wait_until_seen(self, kind: Kind, name: str, seen: Callable[[httpx.Response], bool]) -> None:
+        path, query = f"/jobs/{name}", {"kind": kind.value}
         for reader in self.readers:
-            path, query = f"/jobs/{name}", {"kind": kind.value}
             wait_until(lambda reader=reader: seen(reader.get(path, params=query)), f"a gateway shows {name} as it is")
 
     @staticmethod
