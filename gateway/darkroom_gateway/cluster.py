@@ -39,6 +39,10 @@ TIMEOUT_SECONDS = (3.0, 10.0)
 """To connect, and between two bytes of the answer."""
 
 PAGE_SIZE = 500
+
+WATCHED_PAGE_SIZE = 200
+"""Of the lists that watches begin with. What a page takes in memory while it is parsed stays with the process."""
+
 POOL_SIZE = 40
 """As many connections as there are worker threads."""
 
@@ -151,7 +155,7 @@ class Cluster:
         token: str | None = None
         while token != "":
             with _mapped(f"list {kind.plural}"):
-                page = self._page(kind, limit=PAGE_SIZE, token=token)
+                page = self._page(kind, limit=WATCHED_PAGE_SIZE, token=token)
             token = page["metadata"].get("continue") or ""
             yield Page(page["metadata"]["resourceVersion"], page.pop("items"))
 

@@ -1,5 +1,6 @@
 """Puts the gateway together: doors from settings, services from doors. Made by app.py, one set for each application."""
 
+import gc
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -47,6 +48,9 @@ class Services:
 
     async def start(self) -> None:
         """What works in the background, from the event loop that serves requests."""
+        # Modules and routes live as long as the process: a full collection that walks them stops every answer for long.
+        gc.collect()
+        gc.freeze()
         self.informer.start()
 
     async def close(self) -> None:
