@@ -4,13 +4,10 @@ import heapq
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from operator import attrgetter
 
 from darkroom_contract.names import Kind
 from darkroom_contract.status import Phase
 from darkroom_gateway.stored_job import Position, StoredJob
-
-_position = attrgetter("position")
 
 Shelf = tuple[Kind, Phase, str | None]
 """Jobs of a kind in a phase: those of one submitter, or with None all of them."""
@@ -41,6 +38,10 @@ class JobIndex:
         found = [self._shelves.get((kind, each, submitted_by), []) for kind in kinds for each in phases]
         merged = heapq.merge(*(_descending(jobs, behind) for jobs in found), key=_position, reverse=True)
         return list(islice(merged, limit)), sum(map(len, found))
+
+
+def _position(job: StoredJob) -> Position:
+    return job.position
 
 
 def _shelves_of(job: StoredJob) -> Iterator[Shelf]:
