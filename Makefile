@@ -71,11 +71,12 @@ stories: setup ## Run the users' journeys on the API server that KUBECONFIG name
 chaos: setup ## Kill every part and evict runs again and again while 60 jobs run; SEEDS=5: five times, SEED=7: as the seventh
 	env -u KUBECONFIG CHAOS_JOBS=$(JOBS) CHAOS_SEED=$(SEED) CHAOS_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/chaos
 
-bench: setup ## Measure DeepCache and the hand-over of the slot on this machine
+bench: setup ## Measure DeepCache, the hand-over of the slot, photos and the gateway on this machine
 	$(BIN)/python benchmarks/deepcache.py
 	$(BIN)/python benchmarks/admission.py
 	$(BIN)/python benchmarks/photos.py
 	$(BIN)/python benchmarks/http_server.py
+	$(BIN)/python benchmarks/gateway.py
 
 images: ## Build the images with docker, podman or buildah; TORCH_BUILD=cpu for a runner without CUDA
 	$(PYTHON) images/build.py --builder '$(BUILDER)' --prefix '$(IMAGE_PREFIX)' -- $(IMAGE_ARGS)
