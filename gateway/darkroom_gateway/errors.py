@@ -17,6 +17,7 @@
         ├── ClusterUnavailableError    the API server
         ├── StorageUnavailableError    object storage
         ├── NotReadyError              what /readyz found
+        ├── TooManyStreamsError        as many streams of events as the gateway may send
         └── ProgressUnavailableError   Redis; never reaches a person, since streams go on without
 
 `SettingsError` stands apart: it ends the process at its start. problems.py turns the tree into answers.
@@ -145,6 +146,11 @@ class StorageUnavailableError(UnavailableError):
 
 class NotReadyError(UnavailableError):
     title = "The gateway is not ready"
+
+
+class TooManyStreamsError(UnavailableError):
+    title = "Too many streams of events"
+    retry_after_seconds = 10
 
 
 class ProgressUnavailableError(UnavailableError):

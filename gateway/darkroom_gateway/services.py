@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 
 from darkroom_gateway.busy import Busy
 from darkroom_gateway.cluster import Cluster
-from darkroom_gateway.events import Events
+from darkroom_gateway.event_hub import EventHub
 from darkroom_gateway.generation import Generation
 from darkroom_gateway.jobs import Jobs
 from darkroom_gateway.known_models import KnownModels
@@ -33,13 +33,14 @@ class Services:
     generation: Generation
     jobs: Jobs
     known_models: KnownModels
-    events: Events
+    events: EventHub
     metrics: Metrics
     shutdown: Shutdown
     root_path: str
     """With which links of answers begin."""
 
     async def close(self) -> None:
+        await self.events.close()
         await self.progress.close()
         await to_thread.run_sync(self.cluster.close)
         await to_thread.run_sync(self.storage.close)
@@ -60,7 +61,14 @@ def build_services(settings: Settings) -> Services:
         generation=Generation(submission, known_models, busy),
         jobs=jobs,
         known_models=known_models,
-        events=Events(jobs, progress, settings.events_poll_seconds, shutdown, settings.root_path),
+        events=EventHub(
+            jobs.find_again,
+            progress,
+            settings.events_poll_seconds,
+            shutdown,
+            settings.root_path,
+            settings.max_event_streams,
+        ),
         metrics=metrics,
         shutdown=shutdown,
         root_path=settings.root_path,
