@@ -7,6 +7,7 @@ behind the history. Of several statuses that it missed it is told the newest. No
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,7 @@ from darkroom_gateway.views import phase_of
 
 log = logging.getLogger(__name__)
 
-WOKEN_AT_ONCE = 50
+WOKEN_AT_ONCE = 100
 """Watchers that are woken in one turn of the event loop. Other requests are answered between the turns."""
 
 STATUS_SECONDS = 1.0
@@ -43,8 +44,8 @@ class JobFeed:
         self.end: bytes | None = None
         """The last event; None until everything else is known."""
         self.watchers: set[Watcher] = set()
-        self.last_woken = self.left_at = self.now()
-        """`left_at`: when the last watcher went."""
+        self.last_woken = self.left_at = time.monotonic()
+        """By `time.monotonic`; `left_at` is when the last watcher went."""
         self._root_path = root_path
         self._end_reason: str | None = None
         self._end_read = 0
@@ -58,11 +59,6 @@ class JobFeed:
         self._set_status()
         if phase_of(job).is_terminal:
             self.end_with(phase_of(job).value)
-
-    @staticmethod
-    def now() -> float:
-        """Seconds of the event loop's clock."""
-        return asyncio.get_running_loop().time()
 
     # --- the job ---------------------------------------------------------------------------------------------------
 
@@ -141,18 +137,17 @@ class JobFeed:
     def leave(self, watcher: "Watcher") -> None:
         self._set_place(watcher, watcher.position)
         self.watchers.discard(watcher)
-        self.left_at = self.now()
+        self.left_at = time.monotonic()
 
     def ping(self) -> None:
         self._pings += 1
         self._wake()
 
-    async def news_for(self, watcher: "Watcher") -> None:
-        """Returns when there may be something to take, or the client is gone."""
-        if not watcher.is_gone:
-            watcher.news = asyncio.get_running_loop().create_future()
-            self._waiting.append(watcher.news)
-            await watcher.news
+    def news_for(self, watcher: "Watcher") -> asyncio.Future[None]:
+        """Done when there may be something to take, or the client is gone."""
+        watcher.news = news = asyncio.get_running_loop().create_future()
+        self._waiting.append(news)
+        return news
 
     def take(self, watcher: "Watcher") -> bytes:
         """What a watcher has not been told yet, about as much as a connection takes at once; empty for nothing."""
@@ -168,7 +163,7 @@ class JobFeed:
         return PING if is_due else b""
 
     def _notices(self, watcher: "Watcher") -> list[bytes]:
-        if watcher.serial == 0 and self.now() - self._rendered >= STATUS_SECONDS:
+        if watcher.serial == 0 and time.monotonic() - self._rendered >= STATUS_SECONDS:
             self._render_status()
         notices = [each for each in (self._status, *self._warnings.values()) if each.serial > watcher.serial]
         watcher.serial = self._serial
@@ -194,14 +189,14 @@ class JobFeed:
 
     def _render_status(self) -> None:
         self._status.frame = status_frame(self.job, self._root_path)
-        self._rendered = self.now()
+        self._rendered = time.monotonic()
 
     def _notice(self, frame: bytes) -> _Notice:
         self._serial += 1
         return _Notice(self._serial, frame)
 
     def _wake(self) -> None:
-        self.last_woken = self.now()
+        self.last_woken = time.monotonic()
         waiting, self._waiting = self._waiting, []
         if waiting:
             asyncio.get_running_loop().call_soon(_wake_some, iter(waiting))
@@ -228,7 +223,7 @@ class Watcher:
     is_given_up: bool = False
     """Whether the gateway has given up the connection."""
     sending_since: float | None = None
-    """When the connection was handed something that it has not taken yet."""
+    """When the connection was handed something that it has not taken yet, by `time.monotonic`."""
     task: asyncio.Task[None] | None = None
     """The one that sends."""
     news: asyncio.Future[None] | None = None
@@ -239,7 +234,7 @@ class Watcher:
             self.news.set_result(None)
 
     def give_up_if_stalled(self, since: float) -> None:
-        """Ends the stream if its connection has taken nothing since then, in seconds of the event loop's clock."""
+        """Ends the stream if its connection has taken nothing since then, by `time.monotonic`."""
         if self.task is not None and self.sending_since is not None and self.sending_since <= since:
             self.is_given_up = True
             self.task.cancel()

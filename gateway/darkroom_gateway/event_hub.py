@@ -6,6 +6,7 @@ with the first watcher and end `LINGER_SECONDS` after the last. docs/decisions/0
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
@@ -138,16 +139,16 @@ class EventHub:
 
     async def _read_progress(self) -> None:
         """Reads the streams of all feeds, as long as there are any."""
-        is_lost, checked = False, self._now()
+        is_lost, checked = False, time.monotonic()
         while self._feeds:
             feeds = {uid: feed for uid, feed in self._feeds.items() if feed.end is None}
             if not feeds:
                 await asyncio.sleep(READ_SECONDS)
                 continue
             try:
-                if is_lost or self._now() - checked >= self._poll_seconds:
+                if is_lost or time.monotonic() - checked >= self._poll_seconds:
                     await self._find_lost_streams(feeds)
-                    checked = self._now()
+                    checked = time.monotonic()
                 await self._read_once(feeds)
                 is_lost = False
             except ProgressUnavailableError as error:
@@ -182,12 +183,12 @@ class EventHub:
 
     async def _keep_house(self) -> None:
         """Pings, connections that take nothing, feeds that nobody watches any more, and the end of the gateway."""
-        looked = self._now()
+        looked = time.monotonic()
         while self._feeds:
             await asyncio.sleep(TICK_SECONDS)
             if self._shutdown.streams_end.is_set():
                 self._finish_all()
-            now = self._now()
+            now = time.monotonic()
             for uid, feed in list(self._feeds.items()):
                 if not feed.watchers and now - feed.left_at >= LINGER_SECONDS:
                     del self._feeds[uid]
@@ -198,7 +199,3 @@ class EventHub:
                 looked = now
                 for watcher in [watcher for feed in self._feeds.values() for watcher in feed.watchers]:
                     watcher.give_up_if_stalled(now - STALLED_SECONDS)
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()

@@ -6,6 +6,7 @@ It is an ASGI application of its own and no generator: with a thousand watchers 
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 from fastapi import Response
@@ -72,17 +73,18 @@ class EventStream(Response):
 
 
 async def _send_events(watcher: Watcher, send: Send) -> None:
+    feed = watcher.feed
     while not watcher.is_gone:
-        chunk = watcher.feed.take(watcher)
+        chunk = feed.take(watcher)
         if chunk:
-            watcher.sending_since = watcher.feed.now()
+            watcher.sending_since = time.monotonic()
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
             watcher.sending_since = None
         elif watcher.is_done:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         else:
-            await watcher.feed.news_for(watcher)
+            await feed.news_for(watcher)
 
 
 async def _wait_for_disconnect(receive: Receive, watcher: Watcher) -> None:
