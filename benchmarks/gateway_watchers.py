@@ -373,7 +373,8 @@ async def _fan_out(redis_url: str, queues: set[asyncio.Queue[bytes]]) -> None:
     last = "$"
     async with Redis.from_url(redis_url, decode_responses=True, protocol=2) as client:
         while True:
-            for _, entries in await client.xread({stream_name("plain"): last}, block=1000) or []:
+            answer: Any = await client.xread({stream_name("plain"): last}, block=1000)
+            for _, entries in answer or []:
                 for last, fields in entries:
                     frame = f"event: progress\ndata: {fields[STREAM_FIELD]}\nid: {last}\n\n".encode()
                     for queue in queues:
