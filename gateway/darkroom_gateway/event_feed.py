@@ -225,7 +225,7 @@ class Watcher:
     sending_since: float | None = None
     """When the connection was handed something that it has not taken yet, by `time.monotonic`."""
     task: asyncio.Task[None] | None = None
-    """The one that sends."""
+    """The one of its request."""
     news: asyncio.Future[None] | None = None
 
     def hang_up(self) -> None:
@@ -235,8 +235,13 @@ class Watcher:
 
     def give_up_if_stalled(self, since: float) -> None:
         """Ends the stream if its connection has taken nothing since then, by `time.monotonic`."""
-        if self.task is not None and self.sending_since is not None and self.sending_since <= since:
-            self.is_given_up = True
+        if self.sending_since is not None and self.sending_since <= since:
+            log.warning("a stream of events of %s ends: its connection takes nothing", self.feed.job.key)
+            self.give_up()
+
+    def give_up(self) -> None:
+        self.is_given_up = True
+        if self.task is not None:
             self.task.cancel()
 
 

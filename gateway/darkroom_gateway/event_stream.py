@@ -7,6 +7,7 @@ It is an ASGI application of its own and no generator: with a thousand watchers 
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import Any
 
 from fastapi import Response
@@ -56,20 +57,25 @@ class EventStream(Response):
         self._watcher = watcher
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        watcher, listener = self._watcher, None
+        watcher, sender = self._watcher, None
         watcher.task = asyncio.current_task()
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            listener = asyncio.create_task(_wait_for_disconnect(receive, watcher))
-            await _send_events(watcher, send)
+            # A task of its own, which each event resumes: it is not below all the middleware, as this one is.
+            sender = asyncio.create_task(_send_events(watcher, send))
+            sender.add_done_callback(partial(_end_after_failure, watcher))
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            # The client is gone, or the answer is complete.
+            watcher.hang_up()
+            await sender
         except asyncio.CancelledError:
             if not watcher.is_given_up:
                 raise
-            log.warning("a stream of events of %s ends: its connection takes nothing", watcher.feed.job.key)
         finally:
             self._hub.leave(watcher)
-            if listener is not None:
-                listener.cancel()
+            if sender is not None:
+                sender.cancel()
 
 
 async def _send_events(watcher: Watcher, send: Send) -> None:
@@ -87,7 +93,8 @@ async def _send_events(watcher: Watcher, send: Send) -> None:
             await feed.news_for(watcher)
 
 
-async def _wait_for_disconnect(receive: Receive, watcher: Watcher) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    watcher.hang_up()
+def _end_after_failure(watcher: Watcher, sender: "asyncio.Task[None]") -> None:
+    error = None if sender.cancelled() else sender.exception()
+    if error is not None:
+        log.error("a stream of events of %s failed", watcher.feed.job.key, exc_info=error)
+        watcher.give_up()

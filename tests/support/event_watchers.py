@@ -42,6 +42,7 @@ class Connection:
     ids: list[str] = field(default_factory=list)
     pings: int = 0
     takes: asyncio.Event = field(default_factory=asyncio.Event)
+    fails: bool = False
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
 
@@ -57,17 +58,22 @@ class Connection:
         return [data for each, data in self.events if each == name]
 
     async def receive(self) -> dict[str, Any]:
+        """As ASGI has it: also when the response is complete."""
         await self.gone.wait()
         return {"type": "http.disconnect"}
 
     async def send(self, message: Any) -> None:
         await self.takes.wait()
+        if self.fails:
+            raise OSError("the connection fails")
         for text in message.get("body", b"").decode().split("\n\n"):
             fields = dict(line.partition(": ")[::2] for line in text.splitlines())
             if "event" in fields:
                 self.events.append((fields["event"], json.loads(fields["data"])))
                 self.ids += [fields["id"]] if "id" in fields else []
             self.pings += text == ": ping"
+        if message["type"] == "http.response.body" and not message["more_body"]:
+            self.gone.set()
 
 
 class World:

@@ -306,6 +306,16 @@ async def test_a_defect_ends_the_streams_instead_of_letting_them_wait(world: Wor
     assert watcher.events[-1] == ("end", {"reason": "GatewayStopping"})
 
 
+async def test_a_connection_that_fails_is_let_go(world: World) -> None:
+    [well], failing = await begun(world), world.watch("a")
+    await until(lambda: failing.steps == [1], "it has begun")
+    failing.fails = True
+    world.report("a", 2)
+    await until(lambda: failing.task is not None and failing.task.done(), "it is let go")
+
+    await until(lambda: well.steps == [1, 2], "the other goes on")
+
+
 async def test_more_streams_than_the_limit_are_refused_until_one_ends(valkey: Valkey) -> None:
     async with world_of(valkey, max_watchers=2) as world:
         first, second = await begun(world, watchers=2)
