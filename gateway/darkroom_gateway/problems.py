@@ -16,6 +16,7 @@ from darkroom_contract.specs import NOT_BLANK
 from darkroom_gateway.cursors import ADVICE as CURSOR_ADVICE
 from darkroom_gateway.cursors import CURSOR_PATTERN
 from darkroom_gateway.errors import Complaint, GatewayError, invalid_request
+from darkroom_gateway.progress import LAST_EVENT_ID_PATTERN
 from darkroom_gateway.task_ids import IDEMPOTENCY_KEY_PATTERN, TASK_ID_PATTERN
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ PATTERN_ADVICE = {
     BASE_MODEL_PATTERN: "Use a hub repository, owner/name, or the plain name of a folder of the model root.",
     IDEMPOTENCY_KEY_PATTERN: "Use 1 to 255 printable ASCII characters without spaces, such as a UUID.",
     CURSOR_PATTERN: CURSOR_ADVICE,
+    LAST_EVENT_ID_PATTERN: "Send the id of a progress event, such as 1795501214886-0, or leave the header out.",
     TASK_ID_PATTERN: "A task id is what a submission answered: at most 48 lower-case letters, digits and '-'.",
 }
 

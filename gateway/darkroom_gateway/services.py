@@ -12,7 +12,7 @@ from darkroom_gateway.backends import Backends
 from darkroom_gateway.busy import Busy
 from darkroom_gateway.cluster import Cluster
 from darkroom_gateway.decoders import Decoders
-from darkroom_gateway.events import Events
+from darkroom_gateway.event_hub import EventHub
 from darkroom_gateway.generation import Generation
 from darkroom_gateway.informer import Informer
 from darkroom_gateway.job_answers import JobAnswers
@@ -51,7 +51,7 @@ class Services:
     known_models: KnownModels
     leftovers: LeftoverPhotos
     readiness: Readiness
-    events: Events
+    events: EventHub
     metrics: Metrics
     shutdown: Shutdown
     root_path: str
@@ -69,6 +69,7 @@ class Services:
         await self.leftovers.close()
         await self.storage.stop()
         await self.photo_door.close()
+        await self.events.close()
         await to_thread.run_sync(self.informer.close)
         await self.progress.close()
         await to_thread.run_sync(self.cluster.close)
@@ -103,7 +104,14 @@ def build_services(settings: Settings) -> Services:
         known_models=known_models,
         leftovers=leftovers,
         readiness=Readiness({BackendName.CLUSTER: cluster.check, BackendName.STORAGE: storage.check}),
-        events=Events(jobs, progress, settings.events_poll_seconds, shutdown, settings.root_path),
+        events=EventHub(
+            jobs.find_again,
+            progress,
+            settings.events_poll_seconds,
+            shutdown,
+            settings.root_path,
+            settings.max_event_streams,
+        ),
         metrics=metrics,
         shutdown=shutdown,
         root_path=settings.root_path,

@@ -1,14 +1,11 @@
 """`/jobs`: both kinds in one shape, deletion, and live events."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import PlainTextResponse
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from darkroom_contract.jobs import Job
 from darkroom_contract.names import KEY_NAME_PATTERN, Kind
 from darkroom_contract.status import Phase
 from darkroom_gateway.answers import JobAnswer, JobList
@@ -16,9 +13,11 @@ from darkroom_gateway.cursors import CURSOR_PATTERN, read_cursor, write_cursor
 from darkroom_gateway.deadlines import CLUSTER_WRITE_SECONDS
 from darkroom_gateway.endpoints.inputs import KindInQuery, TaskIdInPath
 from darkroom_gateway.endpoints.polling import PollRoute, json_response
+from darkroom_gateway.event_stream import DESCRIPTION as EVENT_STREAM_DESCRIPTION
+from darkroom_gateway.event_stream import EventStream
 from darkroom_gateway.job_answers import say_stale
 from darkroom_gateway.problems import responses
-from darkroom_gateway.progress import BEGINNING
+from darkroom_gateway.progress import LAST_EVENT_ID_PATTERN, EntryId
 from darkroom_gateway.services import ServicesOfApp
 from darkroom_gateway.views import job_answer
 
@@ -28,7 +27,7 @@ LastEventId = Annotated[
     str | None,
     Header(
         alias="Last-Event-ID",
-        pattern=r"^[0-9]{1,20}-[0-9]{1,20}$",
+        pattern=LAST_EVENT_ID_PATTERN,
         description="Sent by browsers that come back: progress goes on behind that event.",
     ),
 ]
@@ -117,15 +116,17 @@ async def job_log(
     return PlainTextResponse(await services.run_logs.read(task_id, kind, attempt))
 
 
-async def _found_job(task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQuery = None) -> Job:
-    """Looked up before the stream begins, so that an unknown task is a 404 and not a broken stream."""
-    return await services.jobs.get(task_id, kind)
-
-
-@router.get("/jobs/{task_id}/events", response_class=EventSourceResponse, responses=responses(404, 409, 422, 503))
+@router.get(
+    "/jobs/{task_id}/events",
+    status_code=200,
+    response_class=EventStream,
+    responses={200: EVENT_STREAM_DESCRIPTION, **responses(404, 409, 422, 503)},
+)
 async def job_events(
-    job: Annotated[Job, Depends(_found_job)], services: ServicesOfApp, last_event_id: LastEventId = None
-) -> AsyncIterator[ServerSentEvent]:
+    task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQuery = None, last_event_id: LastEventId = None
+) -> EventStream:
     """Live: `status` when the job changes, `progress` as it works, `warning`, and `end` as the last event."""
-    async for event in services.events.stream(job, last_event_id or BEGINNING):
-        yield event
+    # Before the stream begins, so that an unknown task is a 404 and not a broken stream.
+    job = await services.jobs.get(task_id, kind)
+    after = None if last_event_id is None else EntryId.read(last_event_id)
+    return EventStream(services.events, services.events.join(job, after))
