@@ -77,11 +77,12 @@ chaos: setup ## Kill every part and evict runs again and again while 60 jobs run
 fuzz: setup ## Compare the gateway's answers to many generated requests with its OpenAPI description; EXAMPLES=200, SEED=7
 	env -u KUBECONFIG GENERATED_EXAMPLES=$(EXAMPLES) GENERATED_SEED=$(SEED) $(BIN)/python -m pytest tests/unit/gateway/test_described_answers.py
 
-bench: setup ## Measure DeepCache and the hand-over of the slot on this machine
+bench: setup ## Measure DeepCache, the hand-over of the slot, photos and the gateway on this machine
 	$(BIN)/python benchmarks/deepcache.py
 	$(BIN)/python benchmarks/admission.py
 	$(BIN)/python benchmarks/photos.py
 	$(BIN)/python benchmarks/http_server.py
+	$(BIN)/python benchmarks/gateway.py
 
 images: ## Build the images with docker, podman or buildah; TORCH_BUILD=cpu for a runner without CUDA
 	$(PYTHON) images/build.py --builder '$(BUILDER)' --prefix '$(IMAGE_PREFIX)' -- $(IMAGE_ARGS)

@@ -4,6 +4,7 @@ The runner writes events to a capped Redis stream, the gateway streams them to p
 into the job's status. Redis may vanish at any time: nobody may depend on an event having arrived.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -65,6 +66,24 @@ def read_stream_entries(answer: object) -> list[tuple[str, dict[str, str]]]:
     if isinstance(answer, dict):
         return [entry for entries in answer.values() for entry in _entries(entries)]
     return _entries(answer)
+
+
+def read_streams(answer: object) -> dict[str, list[tuple[str, dict[str, str]]]]:
+    """The entries by stream name, from any answer that redis-py 8 gives to an XREAD of several streams.
+
+    Streams without entries are left out. The shapes are those of `read_stream_entries`; raises `ValueError` for others.
+    """
+    if answer is None:
+        return {}
+    pairs = answer.items() if isinstance(answer, dict) else answer
+    if not isinstance(pairs, Iterable):
+        raise ValueError(f"streams came as {type(answer).__name__}")
+    streams = {}
+    for pair in pairs:
+        if not isinstance(pair, list | tuple) or len(pair) != 2 or not isinstance(pair[0], str | bytes):
+            raise ValueError("a stream came without its name")
+        streams[_text(pair[0])] = _entries(pair[1])
+    return streams
 
 
 def _entries(answer: object) -> list[tuple[str, dict[str, str]]]:

@@ -100,6 +100,13 @@ class RemarkAnswer(BaseModel):
     message: str = Field(description="Whole sentences for people.")
 
 
+class Stale(BaseModel):
+    """The API server is not heard: what is told may be out of date."""
+
+    since: datetime = Field(description="Until then everything was seen; nothing is known of what changed later.")
+    detail: str = Field(description="For people: what is wrong.")
+
+
 class JobAnswer(BaseModel):
     """A job of either kind."""
 
@@ -125,6 +132,7 @@ class JobAnswer(BaseModel):
     conditions: list[ConditionAnswer] = Field(default_factory=list, description="For those who want it exactly.")
     status_url: str = Field(description="Status and results of this kind.")
     events_url: str = Field(description="Live progress, as server-sent events.")
+    stale: Stale | None = Field(None, description="Only while the cluster is not heard: the answer may be out of date.")
 
 
 class File(BaseModel):
@@ -157,7 +165,9 @@ class JobList(BaseModel):
     """Jobs of both kinds, newest first."""
 
     jobs: list[JobAnswer]
-    total: int = Field(description="How many there are, before `limit`.")
+    total: int = Field(description="How many there are on all pages.")
+    next_cursor: str | None = Field(None, description="Where the next page begins: its `cursor`. Absent on the last.")
+    stale: Stale | None = Field(None, description="Only while the cluster is not heard: the list may be out of date.")
 
 
 class ModelAnswer(BaseModel):

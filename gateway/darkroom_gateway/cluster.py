@@ -7,8 +7,9 @@ request has timeouts and is tried once; the client may try again, and `Retry-Aft
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import urllib3
@@ -36,6 +37,7 @@ from darkroom_gateway.deadlines import (
 )
 from darkroom_gateway.errors import ClusterUnavailableError, Complaint, RejectedError, SettingsError, UnreadableJobError
 from darkroom_gateway.settings import Settings
+from darkroom_gateway.watch_stream import EXPIRED, HistoryLostError, changes
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,10 @@ WRITE_TIMEOUT = (CLUSTER_CONNECT_SECONDS, CLUSTER_WRITE_SILENCE_SECONDS)
 """To connect, and between two bytes of the answer. The client has no default: without them a request waits for ever."""
 
 PAGE_SIZE = 500
+
+WATCHED_PAGE_SIZE = 200
+"""Of the lists that watches begin with. What a page takes in memory while it is parsed stays with the process."""
+
 POOL_SIZE = CLUSTER_CALLS + 8
 """Connections that are kept: for the calls in progress, and for checks and watches. urllib3 makes more when it needs
 them, so nobody waits for one, and throws each of those away after its use."""
@@ -55,6 +61,19 @@ HANDED_ON = frozenset({400, 403, 409, 422})
 """Refusals that say something about the request; every other one is about the cluster."""
 
 
+WATCH_SILENCE_SECONDS = 1.5
+"""How much longer than its own time a watch may take to end before its connection counts as dead."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of a list of jobs."""
+
+    version: str
+    """The resource version of the whole list."""
+    documents: list[dict[str, Any]]
+
+
 class AlreadyExistsError(Exception):
     """A job of that kind and name is there already. Caught by the services, never answered."""
 
@@ -62,8 +81,10 @@ class AlreadyExistsError(Exception):
 class Cluster:
     """The jobs of one namespace."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, seen: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
+        """`seen` gets every single job that is read or created here, as a document."""
         self.namespace = settings.namespace
+        self._seen = seen
         self._client = client.ApiClient(_configuration(settings))
         self._objects = client.CustomObjectsApi(self._client)
         self._leases = client.CoordinationV1Api(self._client)
@@ -82,6 +103,7 @@ class Cluster:
                 if _is_missing_object(error):
                     return None
                 raise
+        self._seen(document)
         return _read(document)
 
     def list(self, kind: Kind, labels: Mapping[str, str] | None = None) -> list[Job]:
@@ -113,6 +135,7 @@ class Cluster:
                 if error.status == 409 and _status(error).get("reason") == "AlreadyExists":
                     raise AlreadyExistsError from error
                 raise
+        self._seen(created)
         return _read(created)
 
     def delete(self, job: Job) -> None:
@@ -131,6 +154,45 @@ class Cluster:
             except ApiException as error:
                 if not _is_missing_object(error):
                     raise
+
+    def pages(self, kind: Kind) -> Iterator[Page]:
+        """All jobs of a kind, page by page.
+
+        Raises `HistoryLostError` when a page is no longer available, `ClusterUnavailableError` or `RejectedError`.
+        """
+        token: str | None = None
+        while token != "":
+            with _mapped(f"list {kind.plural}"):
+                page = self._page(kind, limit=WATCHED_PAGE_SIZE, token=token)
+            token = page["metadata"].get("continue") or ""
+            yield Page(page["metadata"]["resourceVersion"], page.pop("items"))
+
+    def watch(
+        self, kind: Kind, version: str, seconds: int, opened: Callable[[Callable[[], None]], None] = lambda _: None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The changes after a resource version, each with its type. The API server ends the watch after `seconds`.
+
+        A watch that returns has delivered every change up to its end. `opened` gets a function that any thread may call
+        to interrupt the watch. Raises `HistoryLostError`, `ClusterUnavailableError` or `RejectedError`.
+        """
+        with _mapped(f"watch {kind.plural}"):
+            response = self._objects.list_namespaced_custom_object(
+                GROUP,
+                VERSION,
+                self.namespace,
+                kind.plural,
+                watch=True,
+                resource_version=version,
+                allow_watch_bookmarks=True,
+                timeout_seconds=seconds,
+                _preload_content=False,
+                _request_timeout=(CLUSTER_CONNECT_SECONDS, seconds + WATCH_SILENCE_SECONDS),
+            )
+            try:
+                opened(response.shutdown)
+                yield from changes(kind, response)
+            finally:
+                response.close()
 
     def slot_holders(self) -> Sequence[str]:
         """The jobs that hold a slot now, as `Kind/name`, or empty. Needs leave to list Leases."""
@@ -196,6 +258,8 @@ def _mapped(action: str) -> Iterator[None]:
     try:
         yield
     except ApiException as error:
+        if error.status == EXPIRED:
+            raise HistoryLostError(str(refusal(action, error))) from error
         raise refusal(action, error) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         never_sent = isinstance(error, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError)

@@ -27,6 +27,7 @@
         ├── NoUploadSpaceError         its temporary folder is full
         ├── DecodersUnavailableError   it can't start a process that decodes photos
         ├── NotReadyError              what /readyz found
+        ├── TooManyStreamsError        as many streams of events as the gateway may send
         └── ProgressUnavailableError   Redis; never reaches a person, since streams go on without
 
 `SettingsError` stands apart: it ends the process at its start. problems.py turns the tree into answers.
@@ -202,6 +203,11 @@ class DecodersUnavailableError(UnavailableError):
 
 class NotReadyError(UnavailableError):
     title = "The gateway is not ready"
+
+
+class TooManyStreamsError(UnavailableError):
+    title = "Too many streams of events"
+    retry_after_seconds = 10
 
 
 class ProgressUnavailableError(UnavailableError):

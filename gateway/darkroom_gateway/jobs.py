@@ -1,48 +1,117 @@
-"""Finding, listing and deleting jobs of both kinds. Called by endpoints/jobs.py and events.py, in worker threads."""
+"""Finding, listing and deleting jobs of both kinds. Called by endpoints/jobs.py and events.py.
+
+Reads are answered by the store that the informer keeps, without asking anybody. A task that the store does not know is
+asked for at the API server before it is called unknown: another gateway may have created it this moment.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
 
 from darkroom_contract.jobs import Job
-from darkroom_contract.names import LABEL_SUBMITTED_BY, Kind
+from darkroom_contract.names import Kind
 from darkroom_contract.status import Phase
+from darkroom_gateway.backends import Backend
 from darkroom_gateway.cluster import Cluster
+from darkroom_gateway.deadlines import CLUSTER_READ_SECONDS
 from darkroom_gateway.errors import AmbiguousTaskError, Complaint, UnknownTaskError
-from darkroom_gateway.views import STATUS_PATHS, phase_of
+from darkroom_gateway.informer import Informer
+from darkroom_gateway.job_store import JobPage, JobStore
+from darkroom_gateway.stored_job import Position, StoredJob
+from darkroom_gateway.views import STATUS_PATHS
+
+MISS_SECONDS = 1.0
+"""For this long the API server is not asked again for a task that it did not know. The watch brings it all the same."""
+REMEMBERED_MISSES = 1000
 
 
 class Jobs:
     """The jobs of one namespace."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, calls: Backend, store: JobStore, informer: Informer) -> None:
+        """`calls` are those of the API server."""
         self._cluster = cluster
+        self._calls = calls
+        self._store = store
+        self._informer = informer
+        self._misses: OrderedDict[tuple[str, Kind | None], float] = OrderedDict()
+
+    async def look_up(self, task_id: str, kind: Kind | None = None) -> StoredJob:
+        """The job of that name, of one kind or of either; for the event loop.
+
+        Raises `UnknownTaskError`, `AmbiguousTaskError`, or `ClusterUnavailableError` when the store does not know it
+        and the API server can't be asked.
+        """
+        await self._informer.ready()
+        if (stored := self._stored(task_id, kind)) is not None:
+            return stored
+        return await self._calls.call(CLUSTER_READ_SECONDS, self._read_through, task_id, kind)
+
+    async def get(self, task_id: str, kind: Kind | None = None) -> Job:
+        """The same, parsed. Raises `UnreadableJobError`, too."""
+        return self._store.read(await self.look_up(task_id, kind))
+
+    def at_hand(self, task_id: str, kind: Kind | None) -> StoredJob | None:
+        """The job when the store can tell; else `look_up` knows more. Raises `AmbiguousTaskError`."""
+        return self._stored(task_id, kind) if self._informer.synced else None
 
     def find(self, task_id: str, kind: Kind | None = None) -> Job:
-        """The job of that name, of one kind or of either. Raises `UnknownTaskError` or `AmbiguousTaskError`."""
-        kinds = list(Kind) if kind is None else [kind]
-        found = [job for each in kinds if (job := self._cluster.get(each, task_id)) is not None]
-        if not found:
-            raise _unknown(task_id, kind)
-        if len(found) > 1:
-            choices = " or ".join(f"kind={each.value}" for each in Kind)
-            message = f"Add {choices}: there is a TrainJob and a GenerateJob of the name {task_id}."
-            raise AmbiguousTaskError(message, (Complaint("kind", message),))
-        return found[0]
+        """The same for worker threads."""
+        self._informer.wait_ready()
+        return self._store.read(self._stored(task_id, kind) or self._read_through(task_id, kind))
 
     def find_again(self, job: Job) -> Job | None:
-        """The same job as it is now, or None when it is gone, even if another has its name."""
-        now = self._cluster.get(job.kind, job.name)
-        return now if now is not None and now.uid == job.uid else None
+        """The same job as it is now, or None when it is gone, even if another has its name. Asks nobody.
 
-    def list(self, kind: Kind | None, phase: Phase | None, submitted_by: str | None) -> list[Job]:
-        """Newest first. `submitted_by` is the name of a key, which must have passed `KEY_NAME_PATTERN`."""
-        kinds = list(Kind) if kind is None else [kind]
-        labels = None if submitted_by is None else {LABEL_SUBMITTED_BY: submitted_by}
-        jobs = [job for each in kinds for job in self._cluster.list(each, labels) if phase in (None, phase_of(job))]
-        return sorted(jobs, key=lambda job: (job.created, job.uid), reverse=True)
+        Raises `ClusterUnavailableError` while the watch is lost, and `UnreadableJobError`.
+        """
+        self._informer.require_watch(f"What became of {job.key}")
+        stored = self._store.get(job.kind, job.name)
+        if stored is None or stored.uid != job.uid:
+            return None
+        return self._store.read(stored)
+
+    async def page(
+        self, kind: Kind | None, phase: Phase | None, submitted_by: str | None, limit: int, behind: Position | None
+    ) -> JobPage:
+        """Newest first. `submitted_by` is the name of a key."""
+        await self._informer.ready()
+        return self._store.page(_kinds(kind), phase, submitted_by, limit, behind)
 
     def delete(self, task_id: str, kind: Kind | None = None) -> Job | None:
         """Delete a job and what it owns. None when it is gone; the job when it waits for its run to end."""
         job = self.find(task_id, kind)
         self._cluster.delete(job)
-        return self.find_again(job)
+        now = self._cluster.get(job.kind, job.name)
+        if now is None or now.uid != job.uid:
+            self._store.remove(job.kind, job.name, job.uid)
+            return None
+        return now
+
+    def _stored(self, task_id: str, kind: Kind | None) -> StoredJob | None:
+        found = [stored for each in _kinds(kind) if (stored := self._store.get(each, task_id)) is not None]
+        if len(found) > 1:
+            choices = " or ".join(f"kind={each.value}" for each in Kind)
+            message = f"Add {choices}: there is a TrainJob and a GenerateJob of the name {task_id}."
+            raise AmbiguousTaskError(message, (Complaint("kind", message),))
+        return found[0] if found else None
+
+    def _read_through(self, task_id: str, kind: Kind | None) -> StoredJob:
+        """Ask the API server, whose answer goes into the store."""
+        self._informer.require_watch(f"Whether there is a task {task_id}")
+        if self._misses.get((task_id, kind), 0.0) < time.monotonic():
+            for each in _kinds(kind):
+                self._cluster.get(each, task_id)
+            if (stored := self._stored(task_id, kind)) is not None:
+                return stored
+            self._misses[task_id, kind] = time.monotonic() + MISS_SECONDS
+            if len(self._misses) > REMEMBERED_MISSES:
+                self._misses.popitem(last=False)
+        raise _unknown(task_id, kind)
+
+
+def _kinds(kind: Kind | None) -> Sequence[Kind]:
+    return tuple(Kind) if kind is None else (kind,)
 
 
 def _unknown(task_id: str, kind: Kind | None) -> UnknownTaskError:

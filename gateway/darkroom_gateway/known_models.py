@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import anyio
 from pydantic import ValidationError
 
-from darkroom_contract.names import Kind
+from darkroom_contract.names import LABEL_MODEL_ID, Kind
 from darkroom_contract.status import Phase
 from darkroom_contract.storage import ModelRecord, model_prefix, model_record_key
 from darkroom_gateway.answers import ModelAnswer
@@ -14,6 +14,7 @@ from darkroom_gateway.backends import Backends
 from darkroom_gateway.cluster import Cluster
 from darkroom_gateway.deadlines import CLUSTER_LIST_SECONDS, MODELS_SECONDS, STORAGE_SECONDS
 from darkroom_gateway.errors import Complaint, StorageUnavailableError, UnknownModelError
+from darkroom_gateway.job_store import JobStore
 from darkroom_gateway.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -29,9 +30,10 @@ READS_AT_ONCE = 4
 class KnownModels:
     """The models of one namespace."""
 
-    def __init__(self, cluster: Cluster, storage: Storage, backends: Backends) -> None:
+    def __init__(self, cluster: Cluster, storage: Storage, backends: Backends, store: JobStore) -> None:
         self._cluster = cluster
         self._backends = backends
+        self._store = store
         self._storage = storage
         self._namespace = cluster.namespace
 
@@ -47,10 +49,16 @@ class KnownModels:
     async def require(self, model_id: str) -> None:
         """Raises `UnknownModelError` unless the model is there or being made: a job that uses it waits its turn.
 
+        A training counts as long as it has not failed; one that succeeded may be about to be seen in storage. The store
+        may be behind: a training that has failed meanwhile lets a job in that will fail for it, as if it had failed a
+        moment later, and one from YAML counts as soon as the watch has brought it.
+
         Raises `StorageUnavailableError` or `ClusterUnavailableError` when that is unknown.
         """
         key = model_record_key(self._namespace, model_id)
         if await self._backends.storage.call(STORAGE_SECONDS, self._storage.read, key) is not None:
+            return
+        if self._store.is_trained(model_id):
             return
         if await self._backends.cluster.call(CLUSTER_LIST_SECONDS, self._is_in_the_making, model_id):
             return
@@ -86,8 +94,8 @@ class KnownModels:
         return [found[name] for name in names]
 
     def _is_in_the_making(self, model_id: str) -> bool:
-        """A training counts as long as it has not failed; one that succeeded may be about to be seen in storage."""
-        jobs = self._cluster.list(Kind.TRAIN)
+        """Whether another gateway has just taken a training of that model: by the label that gateways give."""
+        jobs = self._cluster.list(Kind.TRAIN, {LABEL_MODEL_ID: model_id})
         return any(job.spec.model_id == model_id and job.status.phase is not Phase.FAILED for job in jobs)
 
     def _model(self, name: str) -> ModelAnswer | None:

@@ -15,7 +15,10 @@ from darkroom_contract.names import BASE_MODEL_PATTERN, MODEL_ID_PATTERN
 from darkroom_contract.specs import NOT_BLANK
 from darkroom_gateway import directions
 from darkroom_gateway.answer_headers import SAFE
+from darkroom_gateway.cursors import ADVICE as CURSOR_ADVICE
+from darkroom_gateway.cursors import CURSOR_PATTERN
 from darkroom_gateway.errors import Complaint, GatewayError, invalid_request
+from darkroom_gateway.progress import LAST_EVENT_ID_PATTERN
 from darkroom_gateway.request_log import headers_of_request
 from darkroom_gateway.root_path import route_path
 from darkroom_gateway.task_ids import IDEMPOTENCY_KEY_PATTERN, TASK_ID_PATTERN
@@ -33,6 +36,8 @@ PATTERN_ADVICE = {
     MODEL_ID_PATTERN: "Use 1 to 63 letters, digits, '.', '_' and '-', with a letter or digit at both ends.",
     BASE_MODEL_PATTERN: "Use a hub repository, owner/name, or the plain name of a folder of the model root.",
     IDEMPOTENCY_KEY_PATTERN: "Use 1 to 255 printable ASCII characters without spaces, such as a UUID.",
+    CURSOR_PATTERN: CURSOR_ADVICE,
+    LAST_EVENT_ID_PATTERN: "Send the id of a progress event, such as 1795501214886-0, or leave the header out.",
     TASK_ID_PATTERN: "A task id is what a submission answered: at most 48 lower-case letters, digits and '-'.",
 }
 

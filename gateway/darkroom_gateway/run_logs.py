@@ -4,7 +4,7 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.storage import run_log_key
 from darkroom_gateway.backends import Backends
-from darkroom_gateway.deadlines import CLUSTER_READ_SECONDS, STORAGE_SECONDS
+from darkroom_gateway.deadlines import STORAGE_SECONDS
 from darkroom_gateway.errors import Complaint, UnknownLogError
 from darkroom_gateway.jobs import Jobs
 from darkroom_gateway.storage import Storage
@@ -21,9 +21,9 @@ class RunLogs:
     async def read(self, task_id: str, kind: Kind | None, attempt: int | None) -> bytes:
         """What a run of the job said; the newest when no attempt is named.
 
-        Raises `UnknownLogError`, what `Jobs.find` raises, and `StorageUnavailableError`.
+        Raises `UnknownLogError`, what `Jobs.get` raises, and `StorageUnavailableError`.
         """
-        job = await self._backends.cluster.call(CLUSTER_READ_SECONDS, self._jobs.find, task_id, kind)
+        job = await self._jobs.get(task_id, kind)
         number = job.status.attempts if attempt is None else attempt
         text = None
         if number:

@@ -1,5 +1,6 @@
 """Puts the gateway together: doors from settings, services from doors. Made by app.py, one set for each application."""
 
+import gc
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,8 +12,11 @@ from darkroom_gateway.backends import Backends
 from darkroom_gateway.busy import Busy
 from darkroom_gateway.cluster import Cluster
 from darkroom_gateway.decoders import Decoders
-from darkroom_gateway.events import Events
+from darkroom_gateway.event_hub import EventHub
 from darkroom_gateway.generation import Generation
+from darkroom_gateway.informer import Informer
+from darkroom_gateway.job_answers import JobAnswers
+from darkroom_gateway.job_store import JobStore
 from darkroom_gateway.jobs import Jobs
 from darkroom_gateway.known_models import KnownModels
 from darkroom_gateway.leftover_photos import LeftoverPhotos
@@ -39,12 +43,15 @@ class Services:
     photo_door: PhotoDoor
     training: Training
     generation: Generation
+    store: JobStore
+    informer: Informer
     jobs: Jobs
     run_logs: RunLogs
+    job_answers: JobAnswers
     known_models: KnownModels
     leftovers: LeftoverPhotos
     readiness: Readiness
-    events: Events
+    events: EventHub
     metrics: Metrics
     shutdown: Shutdown
     root_path: str
@@ -52,12 +59,18 @@ class Services:
 
     async def start(self) -> None:
         """What works in the background, from the event loop that serves requests."""
+        # Modules and routes live as long as the process: a full collection that walks them stops every answer for long.
+        gc.collect()
+        gc.freeze()
+        self.informer.start()
         await self.storage.start()
 
     async def close(self) -> None:
         await self.leftovers.close()
         await self.storage.stop()
         await self.photo_door.close()
+        await self.events.close()
+        await to_thread.run_sync(self.informer.close)
         await self.progress.close()
         await to_thread.run_sync(self.cluster.close)
         await to_thread.run_sync(self.storage.close)
@@ -65,9 +78,11 @@ class Services:
 
 def build_services(settings: Settings) -> Services:
     """Connects to nothing yet. Raises `SettingsError` when there is no way to the cluster."""
-    cluster, storage, progress = Cluster(settings), Storage(settings), Progress(settings)
-    backends = Backends()
-    jobs, known_models = Jobs(cluster), KnownModels(cluster, storage, backends)
+    store = JobStore()
+    cluster, storage, progress = Cluster(settings, store.put), Storage(settings), Progress(settings)
+    informer, backends = Informer(cluster, store), Backends()
+    jobs = Jobs(cluster, backends.cluster, store, informer)
+    known_models = KnownModels(cluster, storage, backends, store)
     busy = Busy(cluster, backends.cluster, settings.busy_policy)
     metrics, shutdown = Metrics(), Shutdown()
     submission = Submission(cluster, backends.cluster, metrics)
@@ -81,12 +96,22 @@ def build_services(settings: Settings) -> Services:
         photo_door=photo_door,
         training=Training(submission, storage, backends.uploads, leftovers, photo_door, busy),
         generation=Generation(submission, known_models, busy),
+        store=store,
+        informer=informer,
         jobs=jobs,
         run_logs=RunLogs(jobs, storage, backends),
+        job_answers=JobAnswers(store, storage, settings.root_path),
         known_models=known_models,
         leftovers=leftovers,
         readiness=Readiness({BackendName.CLUSTER: cluster.check, BackendName.STORAGE: storage.check}),
-        events=Events(jobs, progress, settings.events_poll_seconds, shutdown, settings.root_path),
+        events=EventHub(
+            jobs.find_again,
+            progress,
+            settings.events_poll_seconds,
+            shutdown,
+            settings.root_path,
+            settings.max_event_streams,
+        ),
         metrics=metrics,
         shutdown=shutdown,
         root_path=settings.root_path,

@@ -10,7 +10,7 @@ from darkroom_contract import environment, photos
 from darkroom_contract.s3 import AddressingStyle, read_addressing_style, read_endpoint_url, require_host_for
 from darkroom_gateway.connection_bounds import ConnectionBounds
 from darkroom_gateway.errors import SettingsError
-from darkroom_gateway.origin_check import read_host_names
+from darkroom_gateway.host_names import read_host_names
 from darkroom_gateway.root_path import read_root_path
 
 
@@ -29,6 +29,8 @@ MAX_LINK_SECONDS = 7 * 24 * 3600
 
 
 MAX_DRAIN_SECONDS = 60
+
+MAX_EVENT_STREAMS = 100_000
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 """Not the lower ones that Python has: there the server prints whole requests, keys included."""
@@ -90,7 +92,9 @@ class Settings:
     busy_policy: BusyPolicy = BusyPolicy.QUEUE
     """Whether requests that come while a job runs are queued or refused."""
     events_poll_seconds: float = 1.0
-    """How often a stream of events looks at the job's status."""
+    """How often a watched job's status is looked at, however many streams of its events there are."""
+    max_event_streams: int = 2000
+    """Streams of events that are open at once; more are refused with 503."""
     log_level: str = "INFO"
     api_keys_dir: str | None = None
     """Folder of the API keys that requests must bring. Unset: they need none."""
@@ -136,6 +140,9 @@ class Settings:
             ),
             **_photos(environ),
             busy_policy=_busy_policy(environ.get("DARKROOM_BUSY_POLICY") or cls.busy_policy),
+            max_event_streams=_integer(
+                environ, "DARKROOM_GATEWAY_MAX_EVENT_STREAMS", cls.max_event_streams, 1, MAX_EVENT_STREAMS
+            ),
             log_level=_log_level(environ),
             api_keys_dir=environ.get(API_KEYS_DIR) or None,
             open_access=_switch(environ, OPEN_ACCESS),

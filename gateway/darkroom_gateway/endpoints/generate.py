@@ -7,13 +7,14 @@ from fastapi import APIRouter, Query, Response
 from darkroom_contract.names import Kind
 from darkroom_gateway.answers import ACCEPTED, ImagesAnswer, TaskAccepted
 from darkroom_gateway.endpoints.inputs import IdempotencyKey, TaskIdInQuery
+from darkroom_gateway.endpoints.polling import PollRoute, answer_with_files
 from darkroom_gateway.guard import KeyName
 from darkroom_gateway.parameters import GenerateParameters, LoraParameters
 from darkroom_gateway.problems import responses
 from darkroom_gateway.services import Services, ServicesOfApp
-from darkroom_gateway.views import accepted, images_answer
+from darkroom_gateway.views import accepted
 
-router = APIRouter(tags=["generate"])
+router = APIRouter(tags=["generate"], route_class=PollRoute)
 
 
 @router.post("/generate/sdxl", status_code=202, responses={**ACCEPTED, **responses(409, 422, 503)})
@@ -40,10 +41,12 @@ async def generate_lora(
     return await _submit(parameters, response, services, idempotency_key, key_name)
 
 
-@router.get("/images", responses=responses(404, 422, 503), response_model_exclude_none=True)
-def images(task_id: TaskIdInQuery, services: ServicesOfApp) -> ImagesAnswer:
+@router.get(
+    "/images", response_model=ImagesAnswer, responses=responses(404, 422, 503), response_model_exclude_none=True
+)
+async def images(task_id: TaskIdInQuery, services: ServicesOfApp) -> Response:
     """How a generation goes; once it has succeeded, links to its pictures and its video."""
-    return images_answer(services.jobs.find(task_id, Kind.GENERATE), services.storage, services.root_path)
+    return await answer_with_files(task_id, Kind.GENERATE, services)
 
 
 async def _submit(

@@ -1,55 +1,89 @@
 """`/jobs`: both kinds in one shape, deletion, and live events."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import PlainTextResponse
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from darkroom_contract.jobs import Job
 from darkroom_contract.names import KEY_NAME_PATTERN, Kind
 from darkroom_contract.status import Phase
 from darkroom_gateway.answers import JobAnswer, JobList
 from darkroom_gateway.any_case import any_case
+from darkroom_gateway.cursors import CURSOR_PATTERN, read_cursor, write_cursor
 from darkroom_gateway.deadlines import CLUSTER_WRITE_SECONDS
 from darkroom_gateway.endpoints.inputs import KindInQuery, TaskIdInPath
+from darkroom_gateway.endpoints.polling import PollRoute, json_response
+from darkroom_gateway.event_stream import DESCRIPTION as EVENT_STREAM_DESCRIPTION
+from darkroom_gateway.event_stream import EventStream
+from darkroom_gateway.job_answers import say_stale
 from darkroom_gateway.problems import responses
-from darkroom_gateway.progress import BEGINNING
+from darkroom_gateway.progress import LAST_EVENT_ID_PATTERN, EntryId
 from darkroom_gateway.services import ServicesOfApp
 from darkroom_gateway.views import job_answer
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], route_class=PollRoute)
 
 LastEventId = Annotated[
     str | None,
     Header(
         alias="Last-Event-ID",
-        pattern=r"^[0-9]{1,20}-[0-9]{1,20}$",
+        pattern=LAST_EVENT_ID_PATTERN,
         description="Sent by browsers that come back: progress goes on behind that event.",
     ),
 ]
 
 
-@router.get("/jobs", responses=responses(422, 503), response_model_exclude_none=True)
-def list_jobs(
+@router.get(
+    "/jobs",
+    response_model=JobList,
+    responses={
+        200: {
+            "headers": {
+                "Link": {
+                    "description": 'The address of the next page, as `<...>; rel="next"`; absent on the last.',
+                    "schema": {"type": "string"},
+                }
+            }
+        },
+        **responses(422, 503),
+    },
+    response_model_exclude_none=True,
+)
+async def list_jobs(
+    request: Request,
     services: ServicesOfApp,
     kind: Annotated[Kind | None, any_case(Kind), Query(description="Only TrainJobs or only GenerateJobs.")] = None,
     phase: Annotated[Phase | None, any_case(Phase), Query(description="Only jobs in this phase.")] = None,
     submitted_by: Annotated[
         str | None, Query(pattern=KEY_NAME_PATTERN, description="Only jobs submitted with the API key of this name.")
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 100,
-) -> JobList:
-    """Jobs of both kinds, newest first."""
-    found = services.jobs.list(kind, phase, submitted_by)
-    return JobList(jobs=[job_answer(job, services.root_path) for job in found[:limit]], total=len(found))
+    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many on a page.")] = 100,
+    cursor: Annotated[
+        str | None,
+        Query(pattern=CURSOR_PATTERN, description="Where to go on: next_cursor of the page before, as it is."),
+    ] = None,
+) -> Response:
+    """Jobs of both kinds, newest first, page by page."""
+    behind = None if cursor is None else read_cursor(cursor)
+    page = await services.jobs.page(kind, phase, submitted_by, limit, behind)
+    response = json_response(await services.job_answers.page(page, services.informer.lost))
+    if page.next is not None:
+        query = urlencode({**request.query_params, "cursor": write_cursor(page.next)})
+        response.headers["Link"] = f'<{services.root_path}/jobs?{query}>; rel="next"'
+    return response
 
 
-@router.get("/jobs/{task_id}", responses=responses(404, 409, 422, 503), response_model_exclude_none=True)
-def get_job(task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQuery = None) -> JobAnswer:
+@router.get(
+    "/jobs/{task_id}",
+    response_model=JobAnswer,
+    responses=responses(404, 409, 422, 503),
+    response_model_exclude_none=True,
+)
+async def get_job(task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQuery = None) -> Response:
     """One job of either kind."""
-    return job_answer(services.jobs.find(task_id, kind), services.root_path)
+    stored = await services.jobs.look_up(task_id, kind)
+    return json_response(say_stale(services.job_answers.job(stored), services.informer.lost))
 
 
 @router.delete(
@@ -83,15 +117,17 @@ async def job_log(
     return PlainTextResponse(await services.run_logs.read(task_id, kind, attempt))
 
 
-def _found_job(task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQuery = None) -> Job:
-    """Looked up before the stream begins, so that an unknown task is a 404 and not a broken stream."""
-    return services.jobs.find(task_id, kind)
-
-
-@router.get("/jobs/{task_id}/events", response_class=EventSourceResponse, responses=responses(404, 409, 422, 503))
+@router.get(
+    "/jobs/{task_id}/events",
+    status_code=200,
+    response_class=EventStream,
+    responses={200: EVENT_STREAM_DESCRIPTION, **responses(404, 409, 422, 503)},
+)
 async def job_events(
-    job: Annotated[Job, Depends(_found_job)], services: ServicesOfApp, last_event_id: LastEventId = None
-) -> AsyncIterator[ServerSentEvent]:
+    task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQuery = None, last_event_id: LastEventId = None
+) -> EventStream:
     """Live: `status` when the job changes, `progress` as it works, `warning`, and `end` as the last event."""
-    async for event in services.events.stream(job, last_event_id or BEGINNING):
-        yield event
+    # Before the stream begins, so that an unknown task is a 404 and not a broken stream.
+    job = await services.jobs.get(task_id, kind)
+    after = None if last_event_id is None else EntryId.read(last_event_id)
+    return EventStream(services.events, services.events.join(job, after))

@@ -8,13 +8,14 @@ from darkroom_contract.names import Kind
 from darkroom_contract.photos import FORMAT_NAMES, MAX_PHOTOS, MIN_PHOTOS
 from darkroom_gateway.answers import ACCEPTED, TaskAccepted, TrainingAnswer
 from darkroom_gateway.endpoints.inputs import IdempotencyKey, TaskIdInQuery
+from darkroom_gateway.endpoints.polling import PollRoute, answer_with_files
 from darkroom_gateway.guard import KeyName
 from darkroom_gateway.parameters import TrainParameters
 from darkroom_gateway.problems import responses
 from darkroom_gateway.services import ServicesOfApp
-from darkroom_gateway.views import accepted, training_answer
+from darkroom_gateway.views import accepted
 
-router = APIRouter(tags=["train"])
+router = APIRouter(tags=["train"], route_class=PollRoute)
 
 PHOTOS_BODY: dict[str, Any] = {
     "requestBody": {
@@ -60,7 +61,9 @@ async def train(
     return answer
 
 
-@router.get("/result", responses=responses(404, 422, 503), response_model_exclude_none=True)
-def result(task_id: TaskIdInQuery, services: ServicesOfApp) -> TrainingAnswer:
+@router.get(
+    "/result", response_model=TrainingAnswer, responses=responses(404, 422, 503), response_model_exclude_none=True
+)
+async def result(task_id: TaskIdInQuery, services: ServicesOfApp) -> Response:
     """How a training goes; once it has succeeded, links to its weights."""
-    return training_answer(services.jobs.find(task_id, Kind.TRAIN), services.storage, services.root_path)
+    return await answer_with_files(task_id, Kind.TRAIN, services)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from darkroom_contract.progress import read_stream_entries
+from darkroom_contract.progress import read_stream_entries, read_streams
 
 PAIRS = [("1-1", {"event": "a"}), ("1-2", {"event": "b"})]
 
@@ -36,3 +36,28 @@ def test_a_deleted_entry_keeps_its_place() -> None:
 def test_another_shape_is_refused(answer: object) -> None:
     with pytest.raises(ValueError, match="entries came as"):
         read_stream_entries(answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [["s", PAIRS], ["t", PAIRS[:1]]],
+        {"s": [PAIRS], "t": [PAIRS[:1]]},
+        {"s": PAIRS, "t": PAIRS[:1]},
+        [(b"s", [(b"1-1", {b"event": b"a"}), (b"1-2", {b"event": b"b"})]), (b"t", [(b"1-1", {b"event": b"a"})])],
+    ],
+    ids=["protocol 2", "protocol 3", "not legacy", "bytes"],
+)
+def test_several_streams_keep_their_names_in_every_shape(answer: object) -> None:
+    assert read_streams(answer) == {"s": PAIRS, "t": PAIRS[:1]}
+
+
+@pytest.mark.parametrize("answer", [None, [], {}])
+def test_no_streams_are_none_in_every_shape(answer: object) -> None:
+    assert read_streams(answer) == {}
+
+
+@pytest.mark.parametrize("answer", [1, "OK", PAIRS[0], [PAIRS], [["s", 1]], {"s": "x"}])
+def test_streams_of_another_shape_are_refused(answer: object) -> None:
+    with pytest.raises(ValueError, match=r"came (as|without)"):
+        read_streams(answer)

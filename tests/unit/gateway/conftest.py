@@ -68,6 +68,8 @@ class Cluster:
         connection = read_kubeconfig(kubeconfig)
         headers = {"Authorization": f"Bearer {connection.token}"} if connection.token else {}
         self.kubeconfig = kubeconfig
+        self.readers: list[httpx.Client] = []
+        """Gateways that show every write before the method that wrote it returns."""
         self.http = httpx.Client(
             base_url=connection.server, headers=headers, verify=connection.verify, trust_env=False, timeout=10
         )
@@ -91,7 +93,9 @@ class Cluster:
             "metadata": {"name": name, "namespace": self.namespace, **metadata},
             "spec": spec,
         }
-        return self._checked(self.http.post(self.path(kind), json=document))
+        created = self._checked(self.http.post(self.path(kind), json=document))
+        self._wait_until_seen(kind, name, lambda answer: answer.is_success)
+        return created
 
     def get(self, kind: Kind, name: str) -> dict[str, Any]:
         return self._checked(self.http.get(self.path(kind, name)))
@@ -105,6 +109,7 @@ class Cluster:
                 self.path(kind, name) + "/status", content=json.dumps({"status": status}), headers=MERGE_PATCH
             )
         )
+        self._wait_until_seen(kind, name, lambda answer: _shows(answer.json(), status))
 
     def set_finalizers(self, kind: Kind, name: str, finalizers: list[str]) -> None:
         content = json.dumps({"metadata": {"finalizers": finalizers}})
@@ -112,12 +117,29 @@ class Cluster:
 
     def delete(self, kind: Kind, name: str) -> None:
         self._checked(self.http.delete(self.path(kind, name)))
+        self._wait_until_seen(kind, name, lambda answer: answer.status_code == 404 or answer.json()["deleting"])
+
+    def _wait_until_seen(self, kind: Kind, name: str, seen: Callable[[httpx.Response], bool]) -> None:
+        path, query = f"/jobs/{name}", {"kind": kind.value}
+        for reader in self.readers:
+            wait_until(lambda reader=reader: seen(reader.get(path, params=query)), f"a gateway shows {name} as it is")
 
     @staticmethod
     def _checked(response: httpx.Response) -> dict[str, Any]:
         assert response.is_success, response.text
         document: dict[str, Any] = response.json()
         return document
+
+
+def _shows(answer: dict[str, Any], status: dict[str, Any]) -> bool:
+    """Whether an answer is of a status that was written."""
+    position = ((status.get("queue") or {}).get("position"), (answer.get("queue") or {}).get("position"))
+    return (
+        answer["phase"] == status.get("phase", answer["phase"])
+        and answer["attempts"] == status.get("attempts", answer["attempts"])
+        and len(answer["conditions"]) == len(status.get("conditions", answer["conditions"]))
+        and ("queue" not in status or position[0] == position[1])
+    )
 
 
 @dataclass(frozen=True)
@@ -257,9 +279,11 @@ def environment(cluster: Cluster, s3_environment: dict[str, str], redis_url: str
 
 
 @pytest.fixture(scope="session")
-def gateway(start_gateway: Any, environment: dict[str, str]) -> Iterator[Gateway]:
+def gateway(start_gateway: Any, environment: dict[str, str], cluster: Cluster) -> Iterator[Gateway]:
     with start_gateway(environment) as started:
+        cluster.readers.append(started.http)
         yield started
+        cluster.readers.remove(started.http)
 
 
 @dataclass(frozen=True)

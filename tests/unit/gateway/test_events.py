@@ -1,6 +1,8 @@
 """`GET /jobs/{task_id}/events`: status and live progress in one stream, which ends with the job."""
 
+import asyncio
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -109,3 +111,66 @@ def test_a_gateway_that_stops_ends_its_streams(
 
         assert [(each.name, each.data) for each in events] == [("end", {"reason": "GatewayStopping"})]
         assert gateway.process.wait(timeout=10) in (0, -15)
+
+
+async def test_fifty_watchers_of_a_gateway_share_one_connection_to_redis(
+    start_gateway: Any, environment: dict[str, str], job: StreamedJob
+) -> None:
+    before = {each["id"] for each in job.redis.client_list()}
+    with start_gateway(environment) as gateway:
+        streams = [await asyncio.open_connection("127.0.0.1", gateway.http.base_url.port) for _ in range(50)]
+        for _, writer in streams:
+            writer.write(f"GET /jobs/{job.name}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        for reader, _ in streams:
+            await reader.readuntil(b"event: status")
+        entry_id = job.report(step=3)
+        told = [await reader.readuntil(f"id: {entry_id}".encode()) for reader, _ in streams]
+        others = [each for each in job.redis.client_list() if each["id"] not in before]
+        for _, writer in streams:
+            writer.close()
+
+    assert not any(b"event: warning" in each for each in told)
+    assert len(others) == 1
+
+
+@pytest.mark.parametrize("last", ["99999999999999999999-0", "18446744073709551616-1", "1-99999999999999999999"])
+def test_an_id_beyond_the_numbers_of_redis_is_no_outage(http: httpx.Client, job: StreamedJob, last: str) -> None:
+    job.report(step=1)
+    job.set_status(phase="Succeeded")
+
+    events = list(follow(http, job.name, **{"Last-Event-ID": last}))
+
+    assert [each.name for each in events] == ["status", "progress", "end"]
+
+
+@pytest.mark.parametrize("last", ["-0", "5", "5-", "-", "+5-0", "5-0-0", "$", "one", "5 - 0", "5.0-0", "9" * 21 + "-0"])
+def test_what_is_no_id_of_an_event_is_refused_with_advice(http: httpx.Client, job: StreamedJob, last: str) -> None:
+    response = http.get(f"/jobs/{job.name}/events", headers={"Last-Event-ID": last})
+
+    assert response.status_code == 422
+    [error] = response.json()["errors"]
+    assert error["parameter"] == "Last-Event-ID"
+    assert error["message"].startswith("Send the id of a progress event, such as 1795501214886-0")
+
+
+def test_more_streams_than_the_limit_are_refused_with_word_when_to_come_back(
+    start_gateway: Any, environment: dict[str, str], job: StreamedJob
+) -> None:
+    limit = {"DARKROOM_GATEWAY_MAX_EVENT_STREAMS": "1"}
+    with start_gateway({**environment, **limit}) as gateway:
+        with closing(follow(gateway.http, job.name)) as events:
+            next(events)
+            refused = gateway.http.get(f"/jobs/{job.name}/events")
+            assert gateway.http.get("/healthz").status_code == 200
+        taken = wait_until(lambda: _events_that_begin(gateway.http, job), "the place is free again")
+
+    assert (refused.status_code, refused.json()["type"]) == (503, "tag:darkroom.dev,2026:TooManyStreams")
+    assert int(refused.headers["retry-after"]) > 0
+    assert taken == ["status"]
+
+
+def _events_that_begin(http: httpx.Client, job: StreamedJob) -> list[str]:
+    """The first event of a stream, if it is not refused."""
+    with http.stream("GET", f"/jobs/{job.name}/events") as response:
+        lines = response.iter_lines()
+        return [next(lines).removeprefix("event: ")] if response.status_code == 200 else []

@@ -112,3 +112,37 @@ def test_a_log_that_is_not_there_is_explained(
 
     assert response.status_code == 404
     assert words in response.json()["detail"]
+
+
+def test_a_list_goes_on_where_its_page_ended(http: httpx.Client, cluster: Any, both: str, job_name: str) -> None:
+    first = http.get("/jobs", params={"limit": 1})
+    names = [each["task_id"] for each in first.json()["jobs"]]
+    cluster.create(Kind.GENERATE, f"{job_name}-later", SPECS[Kind.GENERATE])
+
+    answer = first
+    while "next" in answer.links:
+        assert answer.json()["next_cursor"] in answer.links["next"]["url"]
+        answer = http.get(answer.links["next"]["url"])
+        names += [each["task_id"] for each in answer.json()["jobs"]]
+
+    assert names.count(both) == 2
+    assert f"{job_name}-later" not in names
+    assert "next_cursor" not in answer.json()
+
+
+def test_the_next_page_has_the_filters_of_the_first(http: httpx.Client, both: str) -> None:
+    query = {"limit": 1, "phase": "Queued", "submitted_by": "nobody"}
+    assert http.get("/jobs", params=query).json() == {"jobs": [], "total": 0}
+
+    link = http.get("/jobs", params={"limit": 1, "phase": "Queued"}).links["next"]["url"]
+
+    assert dict(httpx.URL(link).params) | {"cursor": ""} == {"limit": "1", "phase": "Queued", "cursor": ""}
+
+
+def test_a_cursor_of_nobody_is_refused(http: httpx.Client) -> None:
+    for cursor in ("abc", "not a cursor", "x" * 500):
+        response = http.get("/jobs", params={"cursor": cursor})
+        assert response.status_code == 422
+        [error] = response.json()["errors"]
+        assert error["parameter"] == "cursor"
+        assert "next_cursor" in error["message"]

@@ -1,0 +1,165 @@
+"""The gateway under people: polls, lists and memory, beside a plain FastAPI and redis.asyncio endpoint in the same run.
+
+    python benchmarks/gateway.py                         everything, about three minutes
+    python benchmarks/gateway.py --sections lists memory
+
+Both servers are processes of their own, with one worker and the same settings of uvicorn, and are measured in turns
+(gateway_stack.py, gateway_plain.py, gateway_load.py). Prints ratios, and fails when one breaks its bound:
+
+- polls of a running job a second, to the plain endpoint's, at 50 and 200 clients: at least 1.0; the 99th percentile of
+  their time: at most 1.0; requests of the gateway to the API server for each poll: 0;
+- `GET /jobs?limit=1` with 10,000 jobs: at most 1.5 times as long as with 10, alone and ten at once;
+- memory of the gateway with 10,000 jobs: at most that with 10 and 4 kB for each further job.
+"""
+
+import argparse
+import contextlib
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import httpx
+from gateway_stack import Stack, load, open_gateway, open_plain, open_stack, resident_mib
+
+RUNNING = "train-running"
+FEW, MANY = 10, 10_000
+POLLING_CLIENTS = (50, 200)
+ROUNDS = 5
+POLL_SECONDS, LIST_SECONDS = 3.0, 2.0
+SETTLE_SECONDS = 5.0
+"""After the first list, until memory is read: the allocator gives back what the pages took."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A figure, and what it has to be."""
+
+    name: str
+    value: float
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        low = self.at_least is None or self.value >= self.at_least
+        return low and (self.at_most is None or self.value <= self.at_most)
+
+    def __str__(self) -> str:
+        wanted = f"at least {self.at_least:g}" if self.at_least is not None else f"at most {self.at_most:g}"
+        return f"{'ok  ' if self.holds else 'FAIL'} {self.name}: {self.value:.2f} ({wanted})"
+
+
+def measure_polls() -> list[Bound]:
+    """Polls of one running job, in turns, plain first."""
+    found: list[Bound] = []
+    with open_stack(FEW, RUNNING) as stack, open_gateway(stack) as (ours, _), open_plain(stack) as (plain, _):
+        _copy_answer(stack, ours)
+        at_start = _requests_but_watches(stack)
+        print(
+            f"{'clients':>8} {'plain/s':>8} {'ours/s':>8} {'ratio':>6} {'plain p99':>10} {'ours p99':>10} {'ratio':>6}"
+        )
+        for clients in POLLING_CLIENTS:
+            found += _measure_polls(stack, plain, ours, clients)
+        asked = _requests_but_watches(stack) - at_start
+    return [*found, Bound("requests to the API server for all these polls", asked, at_most=0)]
+
+
+def _measure_polls(stack: Stack, plain: str, ours: str, clients: int) -> list[Bound]:
+    path, before, began = f"/result?task_id={RUNNING}", stack.requests["watch"], time.monotonic()
+    rounds = [[load(url + path, clients, POLL_SECONDS) for url in (plain, ours)] for _ in range(ROUNDS)]
+    watches = (stack.requests["watch"] - before) / (time.monotonic() - began)
+    rate, slowest = (
+        [statistics.median(each[side][key] for each in rounds) for side in (0, 1)] for key in ("per_second", "p99_ms")
+    )
+    ratios = rate[1] / rate[0], slowest[1] / slowest[0]
+    print(
+        f"{clients:8} {rate[0]:8.0f} {rate[1]:8.0f} {ratios[0]:6.2f} {slowest[0]:7.1f} ms {slowest[1]:7.1f} ms "
+        f"{ratios[1]:6.2f}   {sum(each[1]['requests'] for each in rounds)} polls, {watches:.1f} watches a second",
+        flush=True,
+    )
+    return [
+        Bound(f"polls a second, {clients} clients, to plain", ratios[0], at_least=1.0),
+        Bound(f"p99 of polls, {clients} clients, to plain", ratios[1], at_most=1.0),
+    ]
+
+
+def measure_lists() -> list[Bound]:
+    """`GET /jobs?limit=1`, in turns, few jobs first."""
+    found = []
+    with open_stack(FEW, RUNNING) as one, open_stack(MANY, RUNNING) as other, contextlib.ExitStack() as gateways:
+        few, many = (gateways.enter_context(open_gateway(stack))[0] for stack in (one, other))
+        print(f"{'at once':>8} {f'{FEW} jobs':>12} {f'{MANY} jobs':>12} {'ratio':>6}")
+        for clients in (1, 10):
+            rounds = [
+                [load(f"{url}/jobs?limit=1", clients, LIST_SECONDS)["p50_ms"] for url in (few, many)]
+                for _ in range(ROUNDS)
+            ]
+            middle = [statistics.median(each[side] for each in rounds) for side in (0, 1)]
+            ratio = middle[1] / middle[0]
+            print(f"{clients:8} {middle[0]:9.2f} ms {middle[1]:9.2f} ms {ratio:6.2f}", flush=True)
+            found.append(Bound(f"GET /jobs?limit=1 of {MANY}, {clients} at once, to {FEW}", ratio, at_most=1.5))
+    return found
+
+
+def measure_memory() -> list[Bound]:
+    """Resident memory once everything was listed, and after a hundred pages of it."""
+    used = {}
+    for jobs in (FEW, MANY):
+        with open_stack(jobs, RUNNING) as stack, open_gateway(stack) as (url, pid):
+            time.sleep(SETTLE_SECONDS)
+            at_rest = resident_mib(pid)
+            _read_pages(url, 100)
+            used[jobs] = max(at_rest, resident_mib(pid))
+            print(f"{jobs:8} jobs: {at_rest:.1f} MiB, {used[jobs]:.1f} after 100 pages", flush=True)
+    each = (used[MANY] - used[FEW]) * 1024**2 / (MANY - FEW)
+    return [Bound(f"bytes for each further job, {FEW} to {MANY}", each, at_most=4000)]
+
+
+SECTIONS: dict[str, Callable[[], Sequence[Bound]]] = {
+    "polls": measure_polls,
+    "lists": measure_lists,
+    "memory": measure_memory,
+}
+"""Each prints its figures as it goes, and returns what has to hold. Another section is one more entry."""
+
+
+def _copy_answer(stack: Stack, ours: str) -> None:
+    """The plain endpoint answers what the gateway does, byte by byte."""
+    answer = httpx.get(f"{ours}/result", params={"task_id": RUNNING}, trust_env=False).raise_for_status()
+    with stack.redis() as client:
+        client.set(f"task:{RUNNING}", answer.content)
+
+
+def _requests_but_watches(stack: Stack) -> int:
+    return sum(count for verb, count in stack.requests.items() if verb != "watch")
+
+
+def _read_pages(url: str, pages: int) -> None:
+    with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+        link = "/jobs?limit=100"
+        for _ in range(pages):
+            answer = client.get(link).raise_for_status()
+            link = answer.links.get("next", {}).get("url", "/jobs?limit=100")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    options = parser.parse_args()
+    print(f"{platform.machine()}, {os.cpu_count()} CPU cores, Python {platform.python_version()}")
+    bounds: list[Bound] = []
+    for name in options.sections:
+        print(f"\n{name}")
+        bounds += SECTIONS[name]()
+    print()
+    print(*bounds, sep="\n")
+    if not all(bound.holds for bound in bounds):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

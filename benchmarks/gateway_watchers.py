@@ -1,0 +1,176 @@
+"""A thousand watchers of one running job: our gateway beside a plain FastAPI fan-out of one Redis reader, in one run.
+
+    python benchmarks/gateway_watchers.py                  1,000 watchers, 5 rounds of 8 s each way: about 2 minutes
+    python benchmarks/gateway_watchers.py --watchers 200 --rounds 2
+
+Both servers are processes of their own, one uvicorn worker each with the same settings, and read the same Valkey. All
+watchers stay connected to both; each round publishes to one server, then to the other. Watchers are raw sockets in
+processes of their own. Four figures, ours to the plain server's: the delay from XADD to receipt (p99 of a round, median
+of the rounds), the memory of each further watcher, the time of `/healthz` meanwhile (median of the rounds' p99), and
+false warnings, which must be none. Fails when a figure is over its limit.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import secrets
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import redis
+from stream_watchers import Watchers, raise_file_limit
+from watched_servers import Server, running_servers
+
+from darkroom_contract.progress import STREAM_FIELD
+
+MAX_DELAY_RATIO = 1.2
+MAX_MEMORY_RATIO = 1.5
+MAX_HEALTH_RATIO = 1.0
+HEALTH_ALLOWANCE_SECONDS = 0.002
+"""Below this a difference between two p99 of a few hundred requests is the machine's."""
+
+EVENTS_PER_SECOND = 10
+FIRST_WATCHERS = 50
+"""Connected before memory is first measured: a server allocates pools with its first connections."""
+SETTLE_SECONDS = 3.0
+
+
+def main() -> None:
+    options = _read_options()
+    found = measure(options.watchers, options.rounds, options.seconds)
+    print(json.dumps(found, indent=2))
+    if found["failures"]:
+        sys.exit("; ".join(found["failures"]))
+
+
+def _read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--watchers", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=8.0, help="of one server in one round")
+    return parser.parse_args()
+
+
+def measure(watchers: int = 1000, rounds: int = 5, seconds: float = 8.0) -> dict[str, Any]:
+    """The figures of both servers, their ratios, and a line in `failures` for each that is over its limit."""
+    raise_file_limit()
+    with (
+        tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder,
+        running_servers(Path(folder)) as (store, servers),
+    ):
+        for server in servers:
+            _connect(server, watchers)
+        for _ in range(rounds):
+            for server in servers:
+                _run_round(server, store, seconds)
+        warnings = {server.name: sum(each.stop() for each in server.watchers) for server in servers}
+        connections = sum(client["lib-name"].startswith("redis-py") for client in store.client_list()) - 1
+    return _figures(servers, watchers, warnings, connections)
+
+
+def _figures(servers: list[Server], watchers: int, warnings: dict[str, int], connections: int) -> dict[str, Any]:
+    ours, plain = servers
+    delay = statistics.median(ours.delay_p99s) / statistics.median(plain.delay_p99s)
+    memory = ours.bytes_a_watcher / plain.bytes_a_watcher
+    health, plain_health = statistics.median(ours.health_p99s), statistics.median(plain.health_p99s)
+    checks = {
+        f"p99 of the delay is {delay:.2f} times the plain one": delay <= MAX_DELAY_RATIO,
+        f"a further watcher takes {memory:.2f} times the plain memory": memory <= MAX_MEMORY_RATIO,
+        f"/healthz takes {health / plain_health:.2f} times the plain time": health
+        <= MAX_HEALTH_RATIO * plain_health + HEALTH_ALLOWANCE_SECONDS,
+        f"{warnings['gateway']} false warnings": not warnings["gateway"],
+    }
+    return {
+        "watchers": watchers,
+        "servers": {
+            each.name: {
+                "delay_p50_ms": round(statistics.median(each.delay_p50s) * 1000, 1),
+                "delay_p99_ms": round(statistics.median(each.delay_p99s) * 1000, 1),
+                "healthz_p99_ms": round(statistics.median(each.health_p99s) * 1000, 1),
+                "cpu_ms_an_event": round(statistics.median(each.cpu_seconds_an_event) * 1000, 1),
+                "kB_a_watcher": round(each.bytes_a_watcher / 1000, 1),
+            }
+            for each in servers
+        },
+        "redis_connections_of_both": connections,
+        "delay_p99_ratio": round(delay, 2),
+        "memory_ratio": round(memory, 2),
+        "healthz_p99_ratio": round(health / plain_health, 2),
+        "false_warnings": warnings["gateway"],
+        "failures": [text for text, is_good in checks.items() if not is_good],
+    }
+
+
+def _connect(server: Server, watchers: int) -> None:
+    """All watchers, and what each but the first few took of the server's memory."""
+    server.watchers.append(Watchers(server.port, server.path, FIRST_WATCHERS))
+    time.sleep(SETTLE_SECONDS)
+    before = _resident_bytes(server.pid)
+    further = watchers - FIRST_WATCHERS
+    server.watchers.append(Watchers(server.port, server.path, further))
+    time.sleep(SETTLE_SECONDS)
+    server.bytes_a_watcher = (_resident_bytes(server.pid) - before) / further
+
+
+def _run_round(server: Server, store: "redis.Redis", seconds: float) -> None:
+    """Publishes events while `/healthz` is asked, and notes the delays of both."""
+    done, health = threading.Event(), list[float]()
+    prober = threading.Thread(target=_ask_health, args=(server.port, done, health))
+    prober.start()
+    published, cpu_seconds = {}, _cpu_seconds(server.pid)
+    for number in range(round(seconds * EVENTS_PER_SECOND)):
+        event = {"attempt": 1, "stage": "Training", "step": secrets.randbelow(10**9), "total": 10**9}
+        event |= {"time": "2026-01-02T03:04:05Z", "metrics": {"loss": 0.1 + number}}
+        published[event["step"]] = time.monotonic()
+        store.xadd(server.stream, {STREAM_FIELD: json.dumps(event)}, maxlen=1000, approximate=True)
+        time.sleep(1 / EVENTS_PER_SECOND)
+    time.sleep(1.0)
+    done.set()
+    prober.join()
+    server.cpu_seconds_an_event.append((_cpu_seconds(server.pid) - cpu_seconds) / len(published))
+    delays = []
+    for each in server.watchers:
+        received = each.received()
+        for step, sent in published.items():
+            at = received.get(str(step), [])
+            assert len(at) == each.count, f"{server.name}: {len(at)} of {each.count} watchers received an event"
+            delays += [moment - sent for moment in at]
+    server.delay_p50s.append(statistics.median(delays))
+    server.delay_p99s.append(_p99(delays))
+    server.health_p99s.append(_p99(health))
+
+
+def _ask_health(port: int, done: threading.Event, seconds: list[float]) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    while not done.wait(0.01):
+        begun = time.monotonic()
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().read()
+        seconds.append(time.monotonic() - begun)
+    connection.close()
+
+
+def _p99(values: list[float]) -> float:
+    return sorted(values)[int(0.99 * (len(values) - 1))]
+
+
+def _resident_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith("VmRSS:")]
+    return int(line.split()[1]) * 1024
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Of a process since its start, the requests to `/healthz` included. Fields 14 and 15 of proc_pid_stat(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Fills the feeds of all watched jobs: one reader of Redis for all, one look at each job per interval.
+
+Called by events.py. Everything costs as many requests as jobs are watched, however many watch them. The tasks begin
+with the first watcher and end `LINGER_SECONDS` after the last. docs/decisions/0017-events-fan-out.md says why so.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any
+
+from darkroom_contract.jobs import Job
+from darkroom_gateway.errors import GatewayError, ProgressUnavailableError, TooManyStreamsError
+from darkroom_gateway.event_feed import JobFeed, Watcher
+from darkroom_gateway.progress import BEGINNING, EntryId, Progress
+from darkroom_gateway.shutdown import Shutdown
+
+log = logging.getLogger(__name__)
+
+READ_SECONDS = 0.2
+"""How long a read blocks: so late may a job be read for the first time after its first watcher came."""
+
+LINGER_SECONDS = 5.0
+"""A feed outlives its last watcher by that, so that one who comes back finds it: longer than `RETRY_MILLISECONDS`."""
+
+PING_SECONDS = 15.0
+
+STALLED_SECONDS = 60.0
+"""A connection that takes nothing for so long is given up, so that its place is free for another."""
+
+TICK_SECONDS = 0.2
+
+GATEWAY_STOPPING = "GatewayStopping"
+
+Look = Callable[[Job], Job | None]
+"""The same job as it is now, or None when it is gone. From memory, at once; raises `GatewayError` when nobody knows."""
+
+
+class EventHub:
+    """The feeds of one gateway. Used in the event loop alone."""
+
+    def __init__(
+        self, look: Look, progress: Progress, poll_seconds: float, shutdown: Shutdown, root_path: str, max_watchers: int
+    ) -> None:
+        self._look = look
+        self._progress = progress
+        self._poll_seconds = poll_seconds
+        self._shutdown = shutdown
+        self._root_path = root_path
+        self._max_watchers = max_watchers
+        self._feeds: dict[str, JobFeed] = {}
+        self._watchers = 0
+        self._reader: asyncio.Task[None] | None = None
+        self._housekeeper: asyncio.Task[None] | None = None
+        self._looks: dict[str, asyncio.Task[None]] = {}
+
+    def join(self, job: Job, after: EntryId | None) -> Watcher:
+        """A new watcher of the job, who has to `leave`. Raises `TooManyStreamsError`."""
+        if self._watchers >= self._max_watchers:
+            raise TooManyStreamsError(
+                f"This gateway sends {self._max_watchers} streams of events at once, and all are taken. "
+                "Try again later, or poll the job's status."
+            )
+        feed = self._feeds.get(job.uid)
+        if feed is None:
+            feed = self._begin(job)
+        elif int(job.resource_version) > int(feed.job.resource_version):
+            feed.see(job)
+        self._watchers += 1
+        return feed.join(after)
+
+    def leave(self, watcher: Watcher) -> None:
+        self._watchers -= 1
+        watcher.feed.leave(watcher)
+
+    async def close(self) -> None:
+        tasks = [each for each in (self._reader, self._housekeeper, *self._looks.values()) if each is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self, job: Job) -> JobFeed:
+        feed = self._feeds[job.uid] = JobFeed(job, self._root_path)
+        if self._shutdown.streams_end.is_set():
+            feed.finish(GATEWAY_STOPPING)
+        self._looks[job.uid] = self._start(self._follow(feed))
+        if self._reader is None or self._reader.done():
+            self._reader = self._start(self._read_progress())
+        if self._housekeeper is None or self._housekeeper.done():
+            self._housekeeper = self._start(self._keep_house())
+        return feed
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        # A context of its own: the lines that it logs belong to no request.
+        task = asyncio.get_running_loop().create_task(work, context=Context())
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A defect in one of the tasks ends all streams, so that nobody waits for what will never come."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("streams of events end: a task of theirs failed", exc_info=error)
+            self._finish_all()
+            self._feeds.clear()
+            for look in self._looks.values():
+                look.cancel()
+            self._looks.clear()
+
+    def _finish_all(self) -> None:
+        for feed in self._feeds.values():
+            feed.finish(GATEWAY_STOPPING)
+
+    # --- jobs ------------------------------------------------------------------------------------------------------
+
+    async def _follow(self, feed: JobFeed) -> None:
+        """One look at the job per interval, until it has come to its end."""
+        while not feed.is_ending and feed.end is None:
+            await asyncio.sleep(self._poll_seconds)
+            try:
+                job = self._look(feed.job)
+            except GatewayError as error:
+                feed.lose("cluster", error)
+                continue
+            feed.regain("cluster")
+            if job is None:
+                feed.end_with("Deleted")
+            else:
+                feed.see(job)
+
+    # --- progress --------------------------------------------------------------------------------------------------
+
+    async def _read_progress(self) -> None:
+        """Reads the streams of all feeds, as long as there are any."""
+        is_lost, checked = False, time.monotonic()
+        while self._feeds:
+            feeds = {uid: feed for uid, feed in self._feeds.items() if feed.end is None}
+            if not feeds:
+                await asyncio.sleep(READ_SECONDS)
+                continue
+            try:
+                if is_lost or time.monotonic() - checked >= self._poll_seconds:
+                    await self._find_lost_streams(feeds)
+                    checked = time.monotonic()
+                await self._read_once(feeds)
+                is_lost = False
+            except ProgressUnavailableError as error:
+                is_lost = True
+                for feed in feeds.values():
+                    feed.lose("progress", error)
+                await asyncio.sleep(self._poll_seconds)
+
+    async def _read_once(self, feeds: dict[str, JobFeed]) -> None:
+        for feed in feeds.values():
+            feed.history.reads_begun += 1
+        wait_seconds = 0.0 if any(feed.is_urgent for feed in feeds.values()) else READ_SECONDS
+        positions = {uid: feed.history.read_until for uid, feed in feeds.items()}
+        reading = await self._progress.read(positions, wait_seconds)
+        for uid, feed in feeds.items():
+            refusal = reading.refused.get(uid)
+            if refusal is not None:
+                feed.lose("progress", refusal)
+                continue
+            feed.regain("progress")
+            entries = reading.entries.get(uid, [])
+            feed.add(entries, to_end=len(entries) < reading.limit)
+
+    async def _find_lost_streams(self, feeds: dict[str, JobFeed]) -> None:
+        """A stream whose last entry is older than what was read of it has begun again. A read alone would not tell."""
+        begun = [uid for uid, feed in feeds.items() if feed.history.read_until != BEGINNING]
+        for uid, newest in (await self._progress.newest(begun)).items():
+            if newest is None or newest < feeds[uid].history.read_until:
+                feeds[uid].begin_again()
+
+    # --- housekeeping ----------------------------------------------------------------------------------------------
+
+    async def _keep_house(self) -> None:
+        """Pings, connections that take nothing, feeds that nobody watches any more, and the end of the gateway."""
+        looked = time.monotonic()
+        while self._feeds:
+            await asyncio.sleep(TICK_SECONDS)
+            if self._shutdown.streams_end.is_set():
+                self._finish_all()
+            now = time.monotonic()
+            for uid, feed in list(self._feeds.items()):
+                if not feed.watchers and now - feed.left_at >= LINGER_SECONDS:
+                    del self._feeds[uid]
+                    self._looks.pop(uid).cancel()
+                elif now - feed.last_woken >= PING_SECONDS:
+                    feed.ping()
+            if now - looked >= PING_SECONDS:
+                looked = now
+                for watcher in [watcher for feed in self._feeds.values() for watcher in feed.watchers]:
+                    watcher.give_up_if_stalled(now - STALLED_SECONDS)

@@ -1,0 +1,140 @@
+"""A hub of events in the test's own process, and connections that watch it as the web server would have them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from darkroom_contract.jobs import Job
+from darkroom_contract.names import Kind
+from darkroom_contract.progress import STREAM_FIELD, stream_name
+from darkroom_contract.specs import GenerateJobSpec
+from darkroom_contract.status import JobStatus, Phase
+from darkroom_gateway.errors import GatewayError
+from darkroom_gateway.event_hub import EventHub
+from darkroom_gateway.event_stream import EventStream
+from darkroom_gateway.progress import EntryId, Progress
+from darkroom_gateway.settings import Settings
+from darkroom_gateway.shutdown import Shutdown
+from support.event_streams import NOW
+from support.valkey import Valkey
+
+POLL_SECONDS = 0.2
+
+
+async def until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> None:
+    """Waits for a condition without holding up the event loop."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while not condition():
+        assert loop.time() < end, f"{what}: not within {seconds:g} s"
+        await asyncio.sleep(0.01)
+
+
+@dataclass
+class Connection:
+    """One watcher's connection: what it was sent, and whether it takes more."""
+
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    pings: int = 0
+    takes: asyncio.Event = field(default_factory=asyncio.Event)
+    fails: bool = False
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    task: "asyncio.Task[None] | None" = None
+
+    @property
+    def steps(self) -> list[int]:
+        return [data["step"] for name, data in self.events if name == "progress"]
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _ in self.events]
+
+    def data(self, name: str) -> list[dict[str, Any]]:
+        return [data for each, data in self.events if each == name]
+
+    async def receive(self) -> dict[str, Any]:
+        """As ASGI has it: also when the response is complete."""
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Any) -> None:
+        await self.takes.wait()
+        if self.fails:
+            raise OSError("the connection fails")
+        for text in message.get("body", b"").decode().split("\n\n"):
+            fields = dict(line.partition(": ")[::2] for line in text.splitlines())
+            if "event" in fields:
+                self.events.append((fields["event"], json.loads(fields["data"])))
+                self.ids += [fields["id"]] if "id" in fields else []
+            self.pings += text == ": ping"
+        if message["type"] == "http.response.body" and not message["more_body"]:
+            self.gone.set()
+
+
+class World:
+    """A hub, its Valkey, and jobs as the cluster has them."""
+
+    def __init__(self, valkey: Valkey, max_watchers: int = 2000, query: str = "") -> None:
+        self.valkey = valkey
+        self.jobs: dict[str, Job] = {}
+        self.looks: list[str] = []
+        self.failure: Exception | None = None
+        self.shutdown = Shutdown()
+        self.progress = Progress(Settings(redis_url=valkey.url + query))
+        self.hub = EventHub(self._look, self.progress, POLL_SECONDS, self.shutdown, "", max_watchers)
+
+    def _look(self, job: Job) -> Job | None:
+        self.looks.append(job.uid)
+        if self.failure is not None:
+            raise self.failure
+        return self.jobs.get(job.uid)
+
+    def add_job(self, uid: str, phase: Phase = Phase.RUNNING) -> Job:
+        now = datetime.now(UTC)
+        spec = GenerateJobSpec(prompt="a dog")
+        status = JobStatus(phase=phase)
+        job = Job(Kind.GENERATE, "default", f"job-{uid}", uid, "1", 1, now, 1, False, {}, spec, status)
+        self.jobs[uid] = job
+        return job
+
+    def set_phase(self, uid: str, phase: Phase) -> None:
+        job = self.jobs[uid]
+        version = str(int(job.resource_version) + 1)
+        self.jobs[uid] = replace(job, resource_version=version, status=JobStatus(phase=phase))
+
+    def report(self, uid: str, step: int, entry_id: str = "*") -> str:
+        event = {"attempt": 1, "stage": "Denoising", "step": step, "total": 9, "time": NOW}
+        fields = {STREAM_FIELD: json.dumps(event)}
+        entry: bytes = self.valkey.client.xadd(stream_name(uid), fields, id=entry_id, maxlen=1000, approximate=True)
+        return entry.decode()
+
+    def watch(self, uid: str, after: str | None = None, *, takes: bool = True) -> Connection:
+        """Opens a connection, as the endpoint does."""
+        connection = Connection()
+        if takes:
+            connection.takes.set()
+        seen = None if after is None else EntryId.read(after)
+        stream = EventStream(self.hub, self.hub.join(self.jobs[uid], seen))
+        scope = {"type": "http"}
+        connection.task = asyncio.create_task(stream(scope, connection.receive, connection.send))
+        return connection
+
+
+@asynccontextmanager
+async def world_of(valkey: Valkey, max_watchers: int = 2000, query: str = "") -> AsyncIterator[World]:
+    world = World(valkey, max_watchers, query)
+    try:
+        yield world
+    finally:
+        world.shutdown.streams_end.set()
+        await world.hub.close()
+        await world.progress.close()
+
+
+class LostError(GatewayError):
+    """The cluster does not answer."""
