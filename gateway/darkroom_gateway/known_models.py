@@ -5,7 +5,6 @@ import logging
 from pydantic import ValidationError
 
 from darkroom_contract.names import Kind
-from darkroom_contract.status import Phase
 from darkroom_contract.storage import ModelRecord, model_prefix, model_record_key
 from darkroom_gateway.answers import ModelAnswer
 from darkroom_gateway.cluster import Cluster
@@ -36,15 +35,17 @@ class KnownModels:
         key = model_record_key(self._namespace, model_id)
         if self._storage.read(key) is not None or self._is_in_the_making(model_id):
             return
+        if self._storage.read(key) is not None:  # Its training has ended in between.
+            return
         names = self._storage.list_folders(model_prefix(self._namespace), MAX_NAMED)
         known = f"Known models: {', '.join(names)}." if names else "No model is known yet."
         message = f"Train {model_id!r} first with POST /train, or use one that GET /models lists. {known}"
         raise UnknownModelError(message, (Complaint("model_id", message, model_id),))
 
     def _is_in_the_making(self, model_id: str) -> bool:
-        """A training counts as long as it has not failed; one that succeeded may be about to be seen in storage."""
-        jobs = self._cluster.list(Kind.TRAIN)
-        return any(job.spec.model_id == model_id and job.status.phase is not Phase.FAILED for job in jobs)
+        """A training counts until it has ended: then its model is in storage, or was deleted."""
+        jobs = [job for job in self._cluster.list(Kind.TRAIN) if job.spec.model_id == model_id]
+        return any(job.status.phase is None or not job.status.phase.is_terminal for job in jobs)
 
     def _model(self, name: str) -> ModelAnswer | None:
         body = self._storage.read(model_record_key(self._namespace, name))

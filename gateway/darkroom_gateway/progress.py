@@ -68,6 +68,15 @@ class Progress:
             raise ProgressUnavailableError(f"Redis answered what can't be read: {error}.") from error
         return [Entry(entry_id, _event(fields)) for entry_id, fields in entries]
 
+    async def forget(self, job_uid: str) -> None:
+        """Remove a job's stream. Without Redis it is left to expire a day after its last event."""
+        if self._redis is None:
+            return
+        try:
+            await self._redis.delete(stream_name(job_uid))
+        except (RedisError, OSError, TimeoutError) as error:
+            log.info("left a progress stream to expire: %s", error)
+
 
 def _connect(url: str, timeout_seconds: float) -> Redis:
     try:

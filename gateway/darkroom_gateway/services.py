@@ -9,6 +9,10 @@ from fastapi import Depends, Request
 from darkroom_gateway.busy import Busy
 from darkroom_gateway.cluster import Cluster
 from darkroom_gateway.events import Events
+from darkroom_gateway.forgetting.datasets import Datasets
+from darkroom_gateway.forgetting.job_files import JobFiles
+from darkroom_gateway.forgetting.model_files import ModelFiles
+from darkroom_gateway.forgetting.sweeper import Sweeper
 from darkroom_gateway.generation import Generation
 from darkroom_gateway.jobs import Jobs
 from darkroom_gateway.known_models import KnownModels
@@ -33,6 +37,7 @@ class Services:
     generation: Generation
     jobs: Jobs
     known_models: KnownModels
+    sweeper: Sweeper
     events: Events
     metrics: Metrics
     shutdown: Shutdown
@@ -60,6 +65,13 @@ def build_services(settings: Settings) -> Services:
         generation=Generation(submission, known_models, busy),
         jobs=jobs,
         known_models=known_models,
+        sweeper=Sweeper(
+            jobs,
+            JobFiles(cluster, storage),
+            ModelFiles(cluster, storage),
+            Datasets(storage, settings.namespace, settings.dataset_retention),
+            progress,
+        ),
         events=Events(jobs, progress, settings.events_poll_seconds, shutdown, settings.root_path),
         metrics=metrics,
         shutdown=shutdown,
