@@ -70,8 +70,9 @@ class Sweeper:
             raise
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Until it is cancelled. The first round comes at once: another gateway may have died in the middle."""
         failed = 0
+        self._woken.set()
         while True:
             wait = min(ROUND_SECONDS * 2**failed, MAX_ROUND_SECONDS)
             with contextlib.suppress(TimeoutError):
