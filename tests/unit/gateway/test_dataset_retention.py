@@ -92,10 +92,14 @@ def test_photos_that_no_gateway_stored_stay(place: Place) -> None:
 def test_a_gateway_sweeps_by_itself(
     place: Place, start_gateway: Any, environment: dict[str, str], nanio_folder: Any
 ) -> None:
-    orphaned, young = place.dataset("orphanedorphaned"), place.dataset("youngyoungyoungy")
+    young = place.dataset("youngyoungyoungy")
+    orphaned = f"datasets/{place.namespace}/orphanedorphaned/"
+    photo = nanio_folder / "darkroom" / orphaned / "000.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(b"x")  # Of a file without a record of its own the server tells the file's time.
     two_hours_ago = time.time() - 7200
-    for key in place.keys(orphaned):
-        os.utime(nanio_folder / "darkroom" / key, (two_hours_ago, two_hours_ago))
+    os.utime(photo, (two_hours_ago, two_hours_ago))
+    assert len(place.keys(orphaned)) == 1
 
     with start_gateway({**environment, "DARKROOM_NAMESPACE": place.namespace, RETENTION: "1"}):
         wait_until(lambda: place.keys(orphaned) == [], "the photos are gone")
