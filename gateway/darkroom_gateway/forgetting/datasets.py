@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from darkroom_contract.storage import dataset_prefix, datasets_prefix
 from darkroom_gateway.forgetting.held_jobs import HeldJob, own_dataset
+from darkroom_gateway.forgetting.rounds import each_in_turn
 from darkroom_gateway.storage import Storage
 from darkroom_gateway.task_ids import DATASET_ID_PATTERN
 
@@ -28,23 +29,26 @@ class Datasets:
         self._namespace = namespace
         self._retention = retention
 
-    def sweep(self, jobs: Collection[HeldJob], now: datetime) -> int:
-        """Remove the datasets whose time is over; returns how many. `jobs` are all jobs of the namespace."""
+    def sweep(self, jobs: Collection[HeldJob], now: datetime) -> list[str]:
+        """Remove the datasets whose time is over; returns their prefixes. `jobs` are all jobs of the namespace."""
         if self._retention is None:
-            return 0
+            return []
         since = now - self._retention
         needed = needed_datasets(jobs, self._storage.bucket, self._namespace, since)
         folders = self._storage.list_folders(datasets_prefix(self._namespace), MAX_DATASETS)
         prefixes = [dataset_prefix(self._namespace, each) for each in folders if re.fullmatch(DATASET_ID_PATTERN, each)]
-        return sum(self._expire(each, since) for each in prefixes if not any(one.startswith(each) for one in needed))
+        unneeded = [each for each in prefixes if not any(one.startswith(each) for one in needed)]
+        expired: list[str] = []
+        each_in_turn(unneeded, lambda prefix: self._expire(prefix, since, expired), str)
+        return expired
 
-    def _expire(self, prefix: str, since: datetime) -> bool:
+    def _expire(self, prefix: str, since: datetime, expired: list[str]) -> None:
         newest = self._storage.newest(prefix)
         if newest is None or newest > since:
-            return False
+            return
         photos = self._storage.delete_folder(prefix)
         log.info("removed the dataset %s: the retention of its %d photos is over", prefix, photos)
-        return True
+        expired.append(prefix)
 
 
 def needed_datasets(jobs: Collection[HeldJob], bucket: str, namespace: str, since: datetime) -> set[str]:

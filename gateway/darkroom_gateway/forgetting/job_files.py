@@ -18,7 +18,7 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.names import FINALIZER_FILES, LABEL_DELETE_FILES, MODEL_ID_PATTERN, Kind
 from darkroom_contract.storage import LORA_FILE, ModelRecord, model_record_key, run_prefix
 from darkroom_gateway.cluster import Cluster
-from darkroom_gateway.errors import AlreadyDeletingError, GatewayError, RejectedError
+from darkroom_gateway.errors import AlreadyDeletingError, RejectedError
 from darkroom_gateway.forgetting.held_jobs import (
     HeldJob,
     Use,
@@ -27,6 +27,7 @@ from darkroom_gateway.forgetting.held_jobs import (
     run_is_over,
     use_by_others,
 )
+from darkroom_gateway.forgetting.rounds import each_in_turn
 from darkroom_gateway.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -95,39 +96,29 @@ class JobFiles:
         for job in jobs:
             if job.labelled and not job.deleting and not job.held:
                 self._patch(job, _mark_of(job.resource_version, job.finalizers))
-        going = [job for job in jobs if job.goes_with_its_files]
-        return self._remove_all(going, self._situation()) if going else []
+        gone: list[str] = []
+        if going := [job for job in jobs if job.goes_with_its_files]:
+            situation = self._situation()
+            each_in_turn(going, lambda job: self._remove(job, situation, gone), lambda job: job.key)
+        return gone
 
     def _situation(self) -> Situation:
         trainings = tuple(read_held_job(Kind.TRAIN, each) for each in self._cluster.documents(Kind.TRAIN))
         return Situation(trainings, frozenset(self._cluster.slot_holders()))
 
-    def _remove_all(self, jobs: Iterable[HeldJob], situation: Situation) -> list[str]:
-        gone, failure = [], None
-        for job in jobs:
-            try:
-                if run_is_over(job, situation.slot_holders) and self._remove(job, situation):
-                    gone.append(job.uid)
-            except GatewayError as error:
-                log.warning("the files of %s are not all gone yet: %s", job.key, error)
-                failure = failure or error
-        if failure is not None:
-            raise failure
-        return gone
-
-    def _remove(self, job: HeldJob, situation: Situation) -> bool:
-        """Step 3. False when the photos are of use to a run that is about to be ended."""
+    def _remove(self, job: HeldJob, situation: Situation, gone: list[str]) -> None:
+        """Step 3, unless a run may still use the files: of this job, or of another one that is being deleted."""
         dataset = own_dataset(job, self._storage.bucket, self._cluster.namespace)
         use = use_by_others(job, situation.trainings, situation.slot_holders)
-        if dataset is not None and use is Use.ENDING:
-            return False
+        if not run_is_over(job, situation.slot_holders) or (dataset is not None and use is Use.ENDING):
+            return
         photos = self._storage.delete_folder(dataset) if dataset is not None and use is Use.NONE else 0
         files = self._storage.delete_below(run_prefix(job.uid), keep=self._kept(job))
         log.info("removed the files of %s: %d of its dataset, %d of its runs", job.key, photos, files)
         if job.held:
             others = [each for each in job.finalizers if each != FINALIZER_FILES]
             self._patch(job, {"metadata": {"resourceVersion": job.resource_version, "finalizers": others}})
-        return True
+        gone.append(job.uid)
 
     def _kept(self, job: HeldJob) -> frozenset[str]:
         """The weights of the model that a training made, if its id still means them: the model is not the job's."""

@@ -25,6 +25,7 @@ from darkroom_contract.storage import (
 from darkroom_gateway.cluster import Cluster
 from darkroom_gateway.errors import Complaint, ModelInUseError, UnknownModelError
 from darkroom_gateway.forgetting.held_jobs import HeldJob, read_held_job
+from darkroom_gateway.forgetting.rounds import each_in_turn
 from darkroom_gateway.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -74,10 +75,13 @@ class ModelFiles:
     def complete_all(self, jobs: Collection[HeldJob]) -> None:
         """Complete the deletions that were accepted and interrupted. `jobs` are all jobs of the namespace."""
         uids = {job.uid for job in jobs}
-        for key in self._storage.first_keys(model_removals_prefix(self._namespace)):
-            removal = self._removal(key)
-            if removal is not None:
-                self._complete(removal, uids)
+        keys = self._storage.first_keys(model_removals_prefix(self._namespace))
+        each_in_turn(keys, lambda key: self._complete_recorded(key, uids), str)
+
+    def _complete_recorded(self, key: str, job_uids: Collection[str]) -> None:
+        removal = self._removal(key)
+        if removal is not None:
+            self._complete(removal, job_uids)
 
     def _complete(self, removal: ModelRemoval, job_uids: Collection[str]) -> None:
         """Steps 2 to 4. A record that a later training wrote under the same name stays."""

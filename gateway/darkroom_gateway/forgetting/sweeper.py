@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from anyio import CapacityLimiter, move_on_after, to_thread
+from anyio import move_on_after, to_thread
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
@@ -19,6 +19,7 @@ from darkroom_gateway.errors import GatewayError
 from darkroom_gateway.forgetting.datasets import Datasets
 from darkroom_gateway.forgetting.job_files import JobFiles
 from darkroom_gateway.forgetting.model_files import ModelFiles
+from darkroom_gateway.forgetting.rounds import each_in_turn, in_daemon_thread
 from darkroom_gateway.jobs import Jobs
 from darkroom_gateway.progress import Progress
 
@@ -48,7 +49,6 @@ class Sweeper:
         self._woken = asyncio.Event()
         self._askers: list[asyncio.Event] = []
         self._next_sweep = 0.0
-        self._limiter: CapacityLimiter | None = None
 
     async def delete_job(self, task_id: str, kind: Kind | None) -> Job | None:
         """Delete a job with its files. None when both are gone; the job when it waits for its run or for storage.
@@ -80,38 +80,38 @@ class Sweeper:
             self._woken.clear()
             askers, self._askers = self._askers, []
             try:
-                await self.round()
+                await self._round(askers)
                 failed = 0
             except Exception as error:
                 failed = min(failed + 1, 10)
                 log.warning("deletions wait: %s", error, exc_info=not isinstance(error, GatewayError))
+
+    async def _round(self, askers: list[asyncio.Event]) -> None:
+        """One look. Raises what the cluster or storage refuse, after everything else was tried."""
+        try:
+            for uid in await in_daemon_thread(self._proceed):
+                await self._progress.forget(uid)
+        finally:
             for asker in askers:
                 asker.set()
-
-    async def round(self) -> None:
-        """One look. Raises what the cluster or storage refuse, after everything else was tried."""
-        gone = await self._in_thread(self._proceed)
-        for uid in gone:
-            await self._progress.forget(uid)
         now = asyncio.get_running_loop().time()
         if now >= self._next_sweep:
-            await self._in_thread(self._sweep)
+            await in_daemon_thread(self._sweep)
             self._next_sweep = now + SWEEP_SECONDS
 
     def _proceed(self) -> list[str]:
         return self._job_files.proceed(self._job_files.labelled())
 
-    def _sweep(self) -> list[str]:
+    def _sweep(self) -> None:
         jobs = self._job_files.all()
-        self._model_files.complete_all(jobs)
-        self._datasets.sweep(jobs, datetime.now(UTC))
-        # Those whose label somebody took away.
-        return self._job_files.proceed(job for job in jobs if job.held and not job.labelled)
-
-    async def _in_thread(self, work: Callable[[], list[str]]) -> list[str]:
-        """In a thread of its own: neither waits for the other, and the gateway can end while storage stands still."""
-        self._limiter = self._limiter or CapacityLimiter(1)
-        return await to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
+        # Deleted jobs whose label somebody took away.
+        unlabelled = [job for job in jobs if job.held and not job.labelled]
+        parts: dict[str, Callable[[], object]] = {
+            "a job without its label": lambda: self._job_files.proceed(unlabelled),
+            "a deleted model": lambda: self._model_files.complete_all(jobs),
+            "a dataset past its retention": lambda: self._datasets.sweep(jobs, datetime.now(UTC)),
+        }
+        each_in_turn(parts, lambda part: parts[part](), str)
 
     async def _next_round(self) -> None:
         asker = asyncio.Event()

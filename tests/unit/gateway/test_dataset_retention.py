@@ -22,7 +22,8 @@ RETENTION = "DARKROOM_GATEWAY_DATASET_RETENTION_HOURS"
 
 
 def sweep(place: Place, now: datetime, retention: timedelta | None = HOUR) -> int:
-    return Datasets(place.storage, place.namespace, retention).sweep(place.job_files().all(), now)
+    """How many datasets go."""
+    return len(Datasets(place.storage, place.namespace, retention).sweep(place.job_files().all(), now))
 
 
 def in_hours(hours: float) -> datetime:

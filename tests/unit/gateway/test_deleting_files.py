@@ -3,6 +3,8 @@
 import contextlib
 import json
 import secrets
+import socket
+import time
 from typing import Any
 
 import pytest
@@ -231,6 +233,20 @@ def test_a_deletion_survives_storage_and_its_gateway(place: Place, gateway_of: A
     with gateway_of(place):
         wait_until(lambda: not place.api.exists(Kind.TRAIN, "job"), "another gateway completes it")
     assert place.keys(prefix) == place.keys(run_prefix(uid)) == []
+
+
+def test_a_gateway_ends_while_storage_stands_still(place: Place, gateway_of: Any) -> None:
+    """Whatever it waits for may be done by the next one."""
+    place.training("job", uri_of(place.dataset()))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with gateway_of(place, DARKROOM_S3_ENDPOINT_URL=endpoint) as gateway:
+            assert gateway.http.delete("/jobs/job", params={"files": "true"}).status_code == 202
+            begun = time.monotonic()
+            gateway.process.terminate()
+            gateway.process.wait(60)
+            assert time.monotonic() - begun < 20  # A request to storage may take a minute.
+    assert place.api.exists(Kind.TRAIN, "job")
 
 
 def test_a_failure_at_one_job_holds_up_no_other(place: Place) -> None:
