@@ -128,8 +128,8 @@ class Cluster:
                 if not _is_missing_object(error):
                     raise
 
-    def patch_metadata(self, kind: Kind, name: str, patch: dict[str, Any]) -> None:
-        """Change a job's labels or finalizers by a merge patch. A job that is gone is no error.
+    def patch_metadata(self, kind: Kind, name: str, patch: dict[str, Any]) -> bool:
+        """Change a job's labels or finalizers by a merge patch. False when the job is gone.
 
         Raises `RejectedError` with status 409 when the patch names a resource version that is not the newest.
         """
@@ -149,6 +149,8 @@ class Cluster:
             except ApiException as error:
                 if not _is_missing_object(error):
                     raise
+                return False
+        return True
 
     def slot_holders(self) -> Sequence[str]:
         """The jobs that hold a slot now, as `Kind/name`, or empty. Needs leave to list Leases."""

@@ -18,7 +18,7 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.names import FINALIZER_FILES, LABEL_DELETE_FILES, MODEL_ID_PATTERN, Kind
 from darkroom_contract.storage import LORA_FILE, ModelRecord, model_record_key, run_prefix
 from darkroom_gateway.cluster import Cluster
-from darkroom_gateway.errors import AlreadyDeletingError, RejectedError
+from darkroom_gateway.errors import AlreadyDeletingError, Complaint, RejectedError, UnknownTaskError
 from darkroom_gateway.forgetting.held_jobs import (
     HeldJob,
     Use,
@@ -54,16 +54,16 @@ class JobFiles:
         self._storage = storage
 
     def request(self, job: Job) -> None:
-        """Steps 1 and 2. Raises `AlreadyDeletingError` when it is too late for step 1."""
+        """Steps 1 and 2. Raises `AlreadyDeletingError` or `UnknownTaskError` when it is too late for step 1."""
         self._mark(job)
         self._cluster.delete(job)
         log.info("%s is deleted with its files", job.key)
 
     def _mark(self, job: Job) -> None:
         for attempt in range(MARK_TRIES):
-            now = self._cluster.get(job.kind, job.name)
-            if now is None or now.uid != job.uid:
-                return  # Its files stay: it went without waiting for a gateway.
+            now = self.find_again(job)
+            if now is None:
+                break
             if FINALIZER_FILES in now.finalizers:
                 return
             if now.deleting:
@@ -72,12 +72,19 @@ class JobFiles:
                     "Wait until it is gone; docs/operations/forgetting.md says how to remove what it leaves behind."
                 )
             try:
-                self._cluster.patch_metadata(job.kind, job.name, _mark_of(now.resource_version, now.finalizers))
-                return
+                if self._cluster.patch_metadata(job.kind, job.name, _mark_of(now.resource_version, now.finalizers)):
+                    return
             except RejectedError as error:
                 # 409: the job has changed. 422: it is being deleted since.
                 if error.status not in (409, 422) or attempt == MARK_TRIES - 1:
                     raise
+        message = f"{job.key} was deleted a moment ago, without its files: they stay in object storage."
+        raise UnknownTaskError(message, (Complaint("task_id", message, job.name),))
+
+    def find_again(self, job: Job) -> Job | None:
+        """The job as the API server has it now, or None when it is gone."""
+        now = self._cluster.get(job.kind, job.name)
+        return now if now is not None and now.uid == job.uid else None
 
     def labelled(self) -> list[HeldJob]:
         """The jobs whose files go with them, by their label."""

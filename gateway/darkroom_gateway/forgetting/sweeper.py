@@ -59,7 +59,7 @@ class Sweeper:
         await to_thread.run_sync(self._job_files.request, job)
         with move_on_after(ANSWER_SECONDS):
             await self._next_round()
-        return await to_thread.run_sync(self._jobs.find_again, job)
+        return await to_thread.run_sync(self._job_files.find_again, job)
 
     async def delete_model(self, model_id: str) -> None:
         """Raises `UnknownModelError` or `ModelInUseError`. Whatever else stops it midway, a sweep goes on with it."""
@@ -96,6 +96,7 @@ class Sweeper:
                 asker.set()
         now = asyncio.get_running_loop().time()
         if now >= self._next_sweep:
+            self._next_sweep = now + MAX_ROUND_SECONDS  # Should it fail.
             await in_daemon_thread(self._sweep)
             self._next_sweep = now + SWEEP_SECONDS
 

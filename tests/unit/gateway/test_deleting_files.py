@@ -5,6 +5,7 @@ import json
 import secrets
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from support.waiting import patience
 from darkroom_contract.names import FINALIZER_FILES, Kind
 from darkroom_contract.progress import stream_name
 from darkroom_contract.storage import dataset_uri, run_prefix
-from darkroom_gateway.errors import AlreadyDeletingError, StorageUnavailableError
+from darkroom_gateway.errors import AlreadyDeletingError, StorageUnavailableError, UnknownTaskError
 from darkroom_gateway.forgetting.held_jobs import own_dataset, read_held_job
 from darkroom_gateway.storage import Storage
 
@@ -266,6 +267,18 @@ def test_a_failure_at_one_job_holds_up_no_other(place: Place) -> None:
     assert place.proceed() == [uids["bad"]]
 
 
+def test_two_gateways_may_work_on_the_same_deletions(place: Place) -> None:
+    uids = [place.training(f"job-{number}", uri_of(place.dataset(f"dataset-{number}"))) for number in range(4)]
+    for number in range(4):
+        place.request(Kind.TRAIN, f"job-{number}")
+
+    with ThreadPoolExecutor(2) as gateways:
+        done = [gateways.submit(place.proceed) for _ in range(2)]
+    assert set().union(*(each.result() for each in done)) == set(uids)
+    assert place.api.count(Kind.TRAIN) == 0
+    assert place.keys(f"datasets/{place.namespace}/") == []
+
+
 def test_users_of_kubectl_ask_by_a_label(place: Place, gateway_of: Any) -> None:
     prefix = place.dataset()
     uid = place.training("job", uri_of(prefix), labels={"darkroom.dev/delete-files": "true"}, finalizers=["x.dev/keep"])
@@ -303,6 +316,17 @@ def test_it_is_too_late_to_ask_when_a_job_is_being_deleted_without_its_files(pla
     with pytest.raises(AlreadyDeletingError, match="without its files"):
         place.request(Kind.TRAIN, "job")
     place.api.set_finalizers(Kind.TRAIN, "job", [])
+
+
+def test_a_job_that_was_deleted_meanwhile_is_not_said_to_have_gone_with_its_files(place: Place) -> None:
+    uid = place.training("job", uri_of(place.dataset()))
+    job = place.cluster.get(Kind.TRAIN, "job")
+    assert job is not None
+    place.api.delete(Kind.TRAIN, "job")
+
+    with pytest.raises(UnknownTaskError, match="without its files"):
+        place.job_files().request(job)
+    assert len(place.keys(run_prefix(uid))) == len(RUN_FILES)
 
 
 def test_a_job_that_this_release_cannot_read_keeps_its_photos(place: Place) -> None:

@@ -1,5 +1,6 @@
 """`DELETE /models/{model_id}`: the record and every LoRA that was trained under the name, whatever dies in between."""
 
+import asyncio
 import contextlib
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +17,12 @@ from darkroom_contract.storage import (
     model_removal_key,
     run_prefix,
 )
-from darkroom_gateway.errors import ModelInUseError, UnknownModelError
+from darkroom_gateway.errors import ModelInUseError, StorageUnavailableError, UnknownModelError
+from darkroom_gateway.forgetting.datasets import Datasets
+from darkroom_gateway.forgetting.sweeper import Sweeper
+from darkroom_gateway.jobs import Jobs
+from darkroom_gateway.progress import Progress
+from darkroom_gateway.storage import Storage
 
 wait_until = patience(30)
 
@@ -150,6 +156,37 @@ def test_another_gateway_completes_a_deletion(place: Place, start_gateway: Any, 
 
     with start_gateway({**environment, "DARKROOM_NAMESPACE": place.namespace}):
         wait_until(lambda: of_the_model(place) == [], "its first sweep completes it")
+
+
+def test_a_deletion_that_storage_interrupts_completes_soon(place: Place) -> None:
+    class Faltering(KilledStorage):
+        def delete(self, keys: list[str]) -> None:
+            try:
+                super().delete(keys)
+            except KilledError:
+                self._left = -1  # From now on it answers.
+                raise StorageUnavailableError("Object storage can't be reached.") from None
+
+    place.model(place.training("job", ELSEWHERE))
+
+    async def ask(storage: Storage) -> None:
+        progress = Progress(place.settings)
+        sweeper = Sweeper(
+            Jobs(place.cluster, storage),
+            place.job_files(storage),
+            place.model_files(storage),
+            Datasets(storage, place.namespace, None),
+            progress,
+        )
+        task = asyncio.create_task(sweeper.run())
+        with pytest.raises(StorageUnavailableError):
+            await sweeper.delete_model("dog")
+        await asyncio.to_thread(wait_until, lambda: of_the_model(place) == [], "it is completed without being asked")
+        task.cancel()
+        await asyncio.gather(task, progress.close(), return_exceptions=True)
+
+    with contextlib.closing(Faltering(place.settings, 3)) as storage:
+        asyncio.run(ask(storage))
 
 
 def test_a_model_that_was_trained_anew_meanwhile_stays(place: Place) -> None:
