@@ -33,6 +33,13 @@ ANNOTATION_PHOTOS_SHA256 = f"{GROUP}/photos-sha256"
 """On a TrainJob that came through the gateway: SHA-256 over the SHA-256 of each uploaded photo, in order; hex. A label
 can't hold it: 64 characters."""
 
+LABEL_DELETE_FILES = f"{GROUP}/delete-files"
+"""`true` on a job whose files go with it. `DELETE /jobs/{task_id}?files=true` sets it; users of YAML may set it, too.
+The gateways list jobs by it and put `FINALIZER_FILES` on them."""
+
+FINALIZER_FILES = f"{GROUP}/files"
+"""Keeps a deleted job until a gateway has removed its files from object storage. Set and removed by gateways alone."""
+
 RUNNER_CONTAINER = "runner"
 """The one container of a runner pod; its termination message carries the outcome."""
 

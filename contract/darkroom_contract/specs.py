@@ -57,8 +57,8 @@ class JobSpec(Schema):
         None,
         ge=0,
         le=MAX_SECONDS,
-        description="Seconds after its end until the job is deleted, with its pod. Its files in object storage stay. "
-        "Kept until somebody deletes it when unset.",
+        description="Seconds after its end until the job is deleted, with its pod. Its files in object storage stay, "
+        "unless it carries the label darkroom.dev/delete-files. Kept until somebody deletes it when unset.",
     )
 
 

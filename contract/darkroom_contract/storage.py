@@ -7,6 +7,7 @@
     runs/<job uid>/checkpoint-<step>.safetensors           an unfinished training's state
     runs/<job uid>/checkpoint.json                         which state to go on from; written after it
     models/<namespace>/<model id>/model.json               which run's weights a model id means; written last
+    deletions/<namespace>/models/<model id>.json           a model's deletion that is not complete; removed last
 
 A model's weights stay in the folder of the run that made them; `model.json` only points there. So a second training
 under the same id swaps one small object and never mixes two trainings.
@@ -37,6 +38,17 @@ class ModelRecord(Schema):
     prompt: str
     job_uid: str
     created: datetime
+    earlier_runs: tuple[str, ...] = Field(
+        (), description="Uids of the jobs that trained this model id before, oldest first."
+    )
+
+
+class ModelRemoval(Schema):
+    """A model's deletion that was accepted: whoever finds it completes it. Written before anything is removed."""
+
+    model_id: str
+    runs: tuple[str, ...] = Field(description="Uids of the jobs whose LoRA goes.")
+    requested: datetime
 
 
 class Manifest(Schema):
@@ -59,8 +71,12 @@ class CheckpointRecord(Schema):
     created: datetime
 
 
+def datasets_prefix(namespace: str) -> str:
+    return f"datasets/{namespace}/"
+
+
 def dataset_prefix(namespace: str, dataset_id: str) -> str:
-    return f"datasets/{namespace}/{dataset_id}/"
+    return f"{datasets_prefix(namespace)}{dataset_id}/"
 
 
 def run_prefix(job_uid: str) -> str:
@@ -90,6 +106,15 @@ def model_prefix(namespace: str) -> str:
 def model_record_key(namespace: str, model_id: str) -> str:
     """`model_id` must have passed `names.MODEL_ID_PATTERN`, as it has in every spec."""
     return f"{model_prefix(namespace)}{model_id}/model.json"
+
+
+def model_removals_prefix(namespace: str) -> str:
+    return f"deletions/{namespace}/models/"
+
+
+def model_removal_key(namespace: str, model_id: str) -> str:
+    """`model_id` must have passed `names.MODEL_ID_PATTERN`."""
+    return f"{model_removals_prefix(namespace)}{model_id}.json"
 
 
 def picture_file(job_name: str, seed: int) -> str:

@@ -90,6 +90,9 @@ class JobAnswer(BaseModel):
     started: datetime | None = Field(None, description="When its first run was admitted.")
     completed: datetime | None = Field(None, description="When it finished, either way.")
     deleting: bool = Field(description="It was deleted, and goes once its run has ended.")
+    deletes_files: bool = Field(
+        False, description="Its files go with it: when it is deleted, it stays until they are removed."
+    )
     attempts: int = Field(description="Runs begun so far.")
     next_attempt: datetime | None = Field(None, description="Not before then is it tried again after a failure.")
     queue: Queue | None = Field(None, description="While it waits.")

@@ -13,6 +13,10 @@ from darkroom_gateway.busy import Busy
 from darkroom_gateway.cluster import Cluster
 from darkroom_gateway.decoders import Decoders
 from darkroom_gateway.event_hub import EventHub
+from darkroom_gateway.forgetting.datasets import Datasets
+from darkroom_gateway.forgetting.job_files import JobFiles
+from darkroom_gateway.forgetting.model_files import ModelFiles
+from darkroom_gateway.forgetting.sweeper import Sweeper
 from darkroom_gateway.generation import Generation
 from darkroom_gateway.informer import Informer
 from darkroom_gateway.job_answers import JobAnswers
@@ -52,6 +56,7 @@ class Services:
     leftovers: LeftoverPhotos
     readiness: Readiness
     events: EventHub
+    sweeper: Sweeper
     metrics: Metrics
     shutdown: Shutdown
     root_path: str
@@ -111,6 +116,14 @@ def build_services(settings: Settings) -> Services:
             shutdown,
             settings.root_path,
             settings.max_event_streams,
+        ),
+        sweeper=Sweeper(
+            jobs,
+            backends,
+            JobFiles(cluster, storage),
+            ModelFiles(cluster, storage),
+            Datasets(storage, settings.namespace, settings.dataset_retention),
+            progress,
         ),
         metrics=metrics,
         shutdown=shutdown,

@@ -79,8 +79,9 @@ def _aside(line: Iterable[Place], world: World) -> Iterator[WriteStatus | Requeu
 
 
 def _is_aside(job: Job, world: World) -> bool:
-    """Suspended, backing off, or without the slot that its status names."""
-    if job.uid in world.holders or job.deleting:
+    """Suspended, backing off, or without the slot that its status names: a gateway that is to remove a deleted job's
+    files waits until no slot is named."""
+    if job.uid in world.holders or (job.deleting and job.status.slot is None):
         return False
     return not (job.status.slot in world.slots and any(claims(job, pod) for pod in world.pods_of(job.uid)))
 

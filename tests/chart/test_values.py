@@ -25,6 +25,7 @@ WRONG: list[tuple[str, Json, str]] = [
     ("a number for a string", {"runner": {"labels": {"a": 1}}}, "at '/runner/labels/a': got number, want string"),
     ("a string for a switch", {"quota": {"enabled": "no"}}, "at '/quota/enabled': got string, want boolean"),
     ("less than one", {"operator": {"slots": 0}}, "at '/operator/slots': minimum: got 0, want 1"),
+    ("photos that go while they are uploaded", {"gateway": {"datasetRetentionHours": 0}}, "datasetRetentionHours"),
     ("more than a week", {"gateway": {"linkSeconds": 604801}}, "maximum: got 604,801, want 604,800"),
     (
         "an address without its scheme",

@@ -25,10 +25,14 @@ import yaml
 from botocore.config import Config
 from PIL import Image
 from support.event_streams import StreamedJob
+from support.forgotten import Place
 from support.waiting import patience
 
 from darkroom_contract.crd import definition
 from darkroom_contract.names import GROUP, VERSION, Kind
+from darkroom_gateway.cluster import Cluster as GatewayCluster
+from darkroom_gateway.settings import Settings
+from darkroom_gateway.storage import Storage
 from darkroom_local.kubeconfig import read_kubeconfig, write_kubeconfig
 from darkroom_local.ports import free_ports
 from darkroom_local.tether import tethered
@@ -63,7 +67,8 @@ def answers(url: str) -> bool:
 class Cluster:
     """What kubectl and the operator would do to the API server."""
 
-    def __init__(self, kubeconfig: Path) -> None:
+    def __init__(self, kubeconfig: Path, namespace: str = NAMESPACE) -> None:
+        self.namespace = namespace
         connection = read_kubeconfig(kubeconfig)
         headers = {"Authorization": f"Bearer {connection.token}"} if connection.token else {}
         self.kubeconfig = kubeconfig
@@ -83,13 +88,13 @@ class Cluster:
         return self.http.get(self.path(kind)).status_code == 200
 
     def path(self, kind: Kind, name: str = "") -> str:
-        return f"/apis/{GROUP}/{VERSION}/namespaces/{NAMESPACE}/{kind.plural}" + (f"/{name}" if name else "")
+        return f"/apis/{GROUP}/{VERSION}/namespaces/{self.namespace}/{kind.plural}" + (f"/{name}" if name else "")
 
     def create(self, kind: Kind, name: str, spec: dict[str, Any], **metadata: Any) -> dict[str, Any]:
         document = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": kind.value,
-            "metadata": {"name": name, "namespace": NAMESPACE, **metadata},
+            "metadata": {"name": name, "namespace": self.namespace, **metadata},
             "spec": spec,
         }
         created = self._checked(self.http.post(self.path(kind), json=document))
@@ -98,6 +103,9 @@ class Cluster:
 
     def get(self, kind: Kind, name: str) -> dict[str, Any]:
         return self._checked(self.http.get(self.path(kind, name)))
+
+    def exists(self, kind: Kind, name: str) -> bool:
+        return self.http.get(self.path(kind, name)).status_code == 200
 
     def count(self, kind: Kind) -> int:
         return len(self._checked(self.http.get(self.path(kind)))["items"])
@@ -382,3 +390,38 @@ def picture() -> Callable[..., bytes]:
         return buffer.getvalue()
 
     return draw
+
+
+@pytest.fixture
+def place(
+    cluster: Cluster, environment: dict[str, str], bucket: Any, stored_keys: Any, monkeypatch: Any
+) -> Iterator[Place]:
+    """A namespace of its own in which no gateway runs, see support/forgotten.py."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, environment[name])
+    namespace = f"place-{secrets.token_hex(6)}"
+    made = cluster.http.post("/api/v1/namespaces", json={"metadata": {"name": namespace}})
+    assert made.status_code == 201, made.text
+    settings = Settings(
+        namespace=namespace,
+        kubeconfig=environment["KUBECONFIG"],
+        s3_bucket=BUCKET,
+        s3_endpoint_url=environment["DARKROOM_S3_ENDPOINT_URL"],
+    )
+    made_place = Place(
+        api=Cluster(cluster.kubeconfig, namespace),
+        s3=bucket,
+        keys=stored_keys,
+        settings=settings,
+        cluster=GatewayCluster(settings),
+        storage=Storage(settings),
+    )
+    yield made_place
+    made_place.close()
+    made_place.api.http.close()
+
+
+@pytest.fixture(scope="session")
+def nanio_folder(folder: Path, bucket: Any) -> Path:
+    """Where the S3 server keeps its buckets: an object is a file."""
+    return folder / "s3"
