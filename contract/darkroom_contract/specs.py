@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from darkroom_contract.names import BASE_MODEL_PATTERN, MODEL_ID_PATTERN
+from darkroom_contract.names import BASE_MODEL_PATTERN, DATASET_URI_PATTERN, MODEL_ID_PATTERN
 from darkroom_contract.schema import Schema
 
 NOT_BLANK = r"\S"
@@ -70,9 +70,10 @@ class Dataset(Schema):
     """Where the photos lie."""
 
     uri: str = Field(
-        pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9][A-Za-z0-9/_.=+-]*$",
+        pattern=DATASET_URI_PATTERN,
         max_length=512,
-        description="A folder of photos in object storage, s3://bucket/folder/. The JPEG, PNG, WebP, AVIF and HEIC "
+        description="A folder of photos in object storage: s3://bucket/datasets/<namespace>/folder/ in Darkroom's own "
+        "bucket, or a folder that the deployment allows. The JPEG, PNG, WebP, AVIF and HEIC "
         "files that lie right in it are used: 1 to 100 of them, each at most 25 MiB (500 MiB together) and at least "
         "64 pixels a side. Other files are left out, with a remark in the status.",
     )

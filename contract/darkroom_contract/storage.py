@@ -59,8 +59,9 @@ class CheckpointRecord(Schema):
     created: datetime
 
 
-def dataset_prefix(namespace: str, dataset_id: str) -> str:
-    return f"datasets/{namespace}/{dataset_id}/"
+def dataset_prefix(namespace: str, dataset_id: str | None = None) -> str:
+    """Of one dataset, or of all that a namespace's jobs may read."""
+    return f"datasets/{namespace}/" if dataset_id is None else f"datasets/{namespace}/{dataset_id}/"
 
 
 def run_prefix(job_uid: str) -> str:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Self, TypeVar
 
 from darkroom_contract import environment as names
+from darkroom_contract.datasets import DatasetPolicy, read_policy
 from darkroom_contract.specs import MAX_SECONDS
 from darkroom_operator.documents import Json
 from darkroom_operator.errors import SettingsError
@@ -46,6 +47,9 @@ class Settings:
     """DARKROOM_DEFAULT_BASE_MODEL, for jobs that name none."""
     default_video_base_model: str = SVD
     """DARKROOM_DEFAULT_VIDEO_BASE_MODEL, for jobs that name none."""
+    dataset_policy: DatasetPolicy | None = None
+    """DARKROOM_S3_BUCKET and DARKROOM_DATASET_URIS, as runners get them: what trainings may read. The operator itself
+    never reads the bucket. None, without a bucket: left to the runner, which fails the job when its turn has come."""
     redis_url: str | None = None
     """DARKROOM_REDIS_URL: where live progress is read. None: statuses show no progress."""
     health_port: int | None = None
@@ -81,6 +85,7 @@ class Settings:
             "gpu_count": _read(environment, "DARKROOM_GPU_COUNT", _at_least_zero),
             "default_base_model": environment.get("DARKROOM_DEFAULT_BASE_MODEL"),
             "default_video_base_model": environment.get("DARKROOM_DEFAULT_VIDEO_BASE_MODEL"),
+            "dataset_policy": _dataset_policy(environment),
             "redis_url": environment.get(names.REDIS_URL),
             "health_port": _read(environment, "DARKROOM_HEALTH_PORT", _at_least_one),
             "health_host": environment.get("DARKROOM_HEALTH_HOST"),
@@ -129,6 +134,14 @@ def _read(environment: Mapping[str, str], name: str, parse: Callable[[str], T]) 
         return parse(text)
     except ValueError as error:
         raise SettingsError(f"{name} is {text!r}: {error}") from error
+
+
+def _dataset_policy(environment: Mapping[str, str]) -> DatasetPolicy | None:
+    bucket, uris = environment.get(names.S3_BUCKET), environment.get(names.DATASET_URIS)
+    try:
+        return read_policy(bucket, uris) if bucket else None
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _at_least_zero(text: str) -> int:

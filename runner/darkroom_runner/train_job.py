@@ -16,7 +16,7 @@ from darkroom_contract.storage import LORA_FILE, ModelRecord, kohya_file, run_pr
 from darkroom_runner import model_store
 from darkroom_runner.base_models import SDXL, BaseModel, locate
 from darkroom_runner.checkpoints import Checkpoints
-from darkroom_runner.dataset import Photo, fetch_photos, remark_upscaled
+from darkroom_runner.dataset import Photo, fetch_photos, remark_upscaled, require_allowed
 from darkroom_runner.errors import InternalError, InterruptedRunError, ModelIncompatibleError, translate
 from darkroom_runner.ignored_settings import remark_on_training
 from darkroom_runner.jobs import Product, Workbench
@@ -50,11 +50,12 @@ class TrainJob:
         return self._checkpoints.saved_step
 
     def download(self) -> TrainInputs:
+        bench, uri = self._bench, self._spec.dataset.uri
+        require_allowed(uri, bench.document.namespace, bench.settings.dataset_policy)
         model_store.check_model_id(self._spec.model_id)
         remark_on_training(self._spec, self._bench.remarks)
         base_model = locate(self._bench.document.base_model, SDXL, self._bench.settings.model_root)
-        bench = self._bench
-        photos = fetch_photos(bench.storage, self._spec.dataset.uri, bench.scratch, bench.remarks, self._checked)
+        photos = fetch_photos(bench.storage, uri, bench.scratch, bench.remarks, self._checked)
         return TrainInputs(photos, base_model)
 
     def _checked(self, photos: int, total: int) -> None:

@@ -171,6 +171,49 @@ def test_what_is_in_the_users_secrets_is_taken_from_there_alone() -> None:
     assert environment.REDIS_URL not in _runner_secret("typical")
 
 
+S3 = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
+@pytest.mark.parametrize(
+    ("given", "gateway", "runner"),
+    [
+        ({"existingSecret": "both"}, "both", "both"),
+        ({"gatewaySecret": "its-own", "runnerSecret": "another"}, "its-own", "another"),
+        ({"existingSecret": "both", "runnerSecret": "another"}, "both", "another"),
+        ({"gatewaySecret": "its-own"}, "its-own", None),
+        ({}, None, None),
+    ],
+)
+def test_gateway_and_runner_log_in_with_the_secrets_that_are_named_for_them(
+    given: Json, gateway: str | None, runner: str | None
+) -> None:
+    found = render({"storage": {"s3": given}})
+    containers = {
+        "gateway": only_container(found.deployment("gateway")["spec"]["template"]),
+        "runner": found.runner_template()["spec"]["containers"][0],
+    }
+    for component, secret in (("gateway", gateway), ("runner", runner)):
+        named = {each["name"]: each for each in containers[component].get("env", []) if each["name"] in S3}
+        sources = {name: each["valueFrom"]["secretKeyRef"] for name, each in named.items()}
+        assert sources == ({} if secret is None else {name: {"name": secret, "key": name} for name in S3}), component
+    operator = only_container(found.deployment("operator")["spec"]["template"])
+    assert not {each["name"] for each in operator["env"]} & set(S3)
+
+
+def test_operator_and_runner_allow_the_same_datasets(told: Callable[[str, str], dict[str, str]]) -> None:
+    """The operator tells early, the runner enforces: by one rule."""
+    operator = OperatorSettings.from_environment(told("everything", "operator"))
+    secret = _runner_secret("everything")
+    runner = RunnerSettings.from_environment({environment.RUN: "{}", **secret})
+    assert operator.dataset_policy == runner.dataset_policy
+    assert runner.dataset_policy.folders("studio") == (
+        "s3://studio/datasets/studio/",
+        "s3://photos/",
+        "s3://studio/datasets/shared/",
+    )
+    assert environment.DATASET_URIS not in _runner_secret("default")
+
+
 def test_storage_and_redis_of_the_tryout_are_found_by_all() -> None:
     gateway, runner = plain_environment(_pod("tryout", "gateway")), _runner_secret("tryout")
     for name in (environment.S3_ENDPOINT_URL, environment.S3_BUCKET, environment.REDIS_URL):

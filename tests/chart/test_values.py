@@ -47,6 +47,13 @@ WRONG: list[tuple[str, Json, str]] = [
         {"tryout": {"s3": {"enabled": True}}, "storage": {"s3": {"existingSecret": "b"}}},
         "one of the two",
     ),
+    ("a dataset without its slash", {"datasets": {"allowedUris": ["s3://photos"]}}, "'s3://photos' does not match"),
+    ("a dataset's detour", {"datasets": {"allowedUris": ["s3://photos/../x/"]}}, "does not match pattern"),
+    (
+        "a storage that is made and another's Secret",
+        {"tryout": {"s3": {"enabled": True}}, "storage": {"s3": {"runnerSecret": "b"}}},
+        "one of the two",
+    ),
     ("open and closed", {"gateway": {"apiKeys": {"open": True, "existingSecret": "b"}}}, "set one of the two"),
     ("a quota of nothing", {"quota": {"enabled": True}}, "set runner.priorityClass.create"),
     ("an ingress for nobody", {"gateway": {"ingress": {"enabled": True}}}, "needs gateway.ingress.hosts"),
