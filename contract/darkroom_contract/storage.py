@@ -17,6 +17,7 @@ from datetime import datetime
 
 from pydantic import Field
 
+from darkroom_contract.base_models import UsedModel
 from darkroom_contract.names import MAX_JOB_NAME_LENGTH
 from darkroom_contract.outcome import Outcome
 from darkroom_contract.schema import Schema
@@ -34,9 +35,15 @@ class ModelRecord(Schema):
     weights_key: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     base_model: str
+    base_model_commit: str | None = None
+    """The hub's, where it is known: a branch or tag may mean other weights later."""
     prompt: str
     job_uid: str
     created: datetime
+
+    @property
+    def trained_on(self) -> UsedModel:
+        return UsedModel(reference=self.base_model, commit=self.base_model_commit)
 
 
 class Manifest(Schema):
@@ -45,6 +52,7 @@ class Manifest(Schema):
     outcome: Outcome
     attempt: int
     versions: dict[str, str] = Field(default_factory=dict, description="Of darkroom, torch, diffusers, ...")
+    base_models: tuple[UsedModel, ...] = Field((), description="What the run loaded.")
     created: datetime
 
 
@@ -55,6 +63,7 @@ class CheckpointRecord(Schema):
     state_key: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     base_model: str
+    base_model_commit: str | None = None
     attempt: int
     created: datetime
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from anyio import to_thread
 from fastapi import Depends, Request
 
+from darkroom_gateway.base_models import BaseModels
 from darkroom_gateway.busy import Busy
 from darkroom_gateway.cluster import Cluster
 from darkroom_gateway.events import Events
@@ -50,14 +51,15 @@ def build_services(settings: Settings) -> Services:
     cluster, storage, progress = Cluster(settings), Storage(settings), Progress(settings)
     jobs, known_models = Jobs(cluster, storage), KnownModels(cluster, storage)
     busy = Busy(cluster, settings.busy_policy)
+    base_models = BaseModels(settings.model_root)
     metrics, shutdown = Metrics(), Shutdown()
     submission = Submission(cluster, metrics)
     return Services(
         cluster=cluster,
         storage=storage,
         progress=progress,
-        training=Training(submission, storage, PhotoDoor(), busy),
-        generation=Generation(submission, known_models, busy),
+        training=Training(submission, storage, PhotoDoor(), base_models, busy),
+        generation=Generation(submission, known_models, base_models, busy),
         jobs=jobs,
         known_models=known_models,
         events=Events(jobs, progress, settings.events_poll_seconds, shutdown, settings.root_path),

@@ -9,6 +9,7 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.specs import TrainJobSpec
 from darkroom_contract.storage import dataset_prefix, dataset_uri, parse_uri
+from darkroom_gateway.base_models import BaseModels
 from darkroom_gateway.busy import Busy
 from darkroom_gateway.errors import ClusterUnavailableError, GatewayError, StorageUnavailableError
 from darkroom_gateway.parameters import TrainParameters, train_spec
@@ -23,10 +24,13 @@ log = logging.getLogger(__name__)
 class Training:
     """Takes trainings."""
 
-    def __init__(self, submission: Submission, storage: Storage, photo_door: PhotoDoor, busy: Busy) -> None:
+    def __init__(
+        self, submission: Submission, storage: Storage, photo_door: PhotoDoor, base_models: BaseModels, busy: Busy
+    ) -> None:
         self._submission = submission
         self._storage = storage
         self._photo_door = photo_door
+        self._base_models = base_models
         self._busy = busy
 
     async def submit(
@@ -34,7 +38,8 @@ class Training:
     ) -> Job:
         """Everything is checked before anything is stored, and stored before anything is created.
 
-        Raises `KeyReusedError` when the key came with other parameters or photos before.
+        Raises `KeyReusedError` when the key came with other parameters or photos before, and `InvalidRequestError` for
+        a base model that is not there.
         """
         prefix = dataset_prefix(self._submission.namespace, new_dataset_id())
         spec = train_spec(parameters, dataset_uri(self._storage.bucket, prefix))
@@ -44,6 +49,7 @@ class Training:
             if earlier is not None:
                 require_same_photos(earlier, await self._photo_door.fingerprint(request))
                 return earlier
+        await to_thread.run_sync(self._base_models.require, spec.base_model)
         await to_thread.run_sync(self._busy.require_room)
         async with self._photo_door.receive(request) as photos:
             return await to_thread.run_sync(self._store_and_create, name, spec, prefix, photos, key_name)

@@ -53,8 +53,8 @@ def chores(world: World, most_told: int) -> Iterator[Action]:
 
 
 def _refused(world: World) -> Iterator[WriteStatus]:
-    """Jobs that no run can finish fail as they are. One that holds a slot, as under settings of yesterday, loses it first:
-    its run, if it has one, is judged by its own end."""
+    """Jobs that no run can finish fail as they are. One that holds a slot, as under settings of yesterday, loses it
+    first: its run, if it has one, is judged by its own end."""
     for uid, failure in list(world.refused.items()):
         if (job := world.jobs.get(uid)) is not None and may_run(job) and _is_aside(job, world):
             yield WriteStatus(job, statuses.failed(job, failure, world.now))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from darkroom_contract.base_models import UsedModel
 from darkroom_contract.outcome import OutcomeFile
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs import TrainJobSpec
@@ -44,6 +45,8 @@ class TrainJob:
         self._bench = bench
         self._spec = spec
         self._checkpoints = Checkpoints(bench.storage, bench.document, bench.scratch)
+        self._base_model: UsedModel | None = None
+        """As it was loaded."""
 
     @property
     def saved_step(self) -> int | None:
@@ -74,13 +77,14 @@ class TrainJob:
         remark_upscaled(inputs.photos, models.side_px, self._bench.remarks)
         metrics = models.learn(inputs.photos)
         weights = self._bench.scratch / LORA_FILE
-        facts = lora_facts(self._spec, self._bench.document)
+        self._base_model = models.base_model
+        facts = lora_facts(self._spec, models.base_model)
         models.save(weights, facts)
         files = [weights, *self._save_kohya(models, facts)]
         prompt = self._spec.training.validation_prompt
         if prompt is not None:
             files += self._try_validation(models, prompt, sha256_of(weights))
-        return Product(files, metrics)
+        return Product(files, metrics, (models.base_model,))
 
     def _save_kohya(self, models: "TrainingSession", facts: dict[str, str]) -> list[Path]:
         """The second file. Where it can't be written, the LoRA itself is still of use."""
@@ -112,7 +116,7 @@ class TrainJob:
         document = self._bench.document
         picture = models.draw_validation(prompt)
         path = self._bench.scratch / validation_file(document.name)
-        facts = validation_facts(self._spec, prompt, document.base_model, lora_sha256, picture.size)
+        facts = validation_facts(self._spec, prompt, models.base_model, lora_sha256, picture.size)
         picture.save(path, pnginfo=png_info(facts))
         return path
 
@@ -124,6 +128,7 @@ class TrainJob:
             weights_key=run_prefix(document.uid) + weights.name,
             sha256=weights.sha256,
             base_model=document.base_model,
+            base_model_commit=self._base_model.commit if self._base_model else None,
             prompt=self._spec.prompt,
             job_uid=document.uid,
             created=datetime.now(UTC),

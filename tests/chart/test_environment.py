@@ -124,7 +124,8 @@ def test_values_arrive_in_the_settings(told: Callable[[str, str], dict[str, str]
     assert (operator.slots, operator.lease_seconds, operator.retry_base_seconds) == (20, 10, 0.5)
     assert (operator.gpu_resource, operator.gpu_count) == ("nvidia.com/mig-3g.40gb", 2)
     assert operator.runner_image == "registry.example.com:5000/darkroom/runner:0.1.0-cu128"
-    assert (operator.default_base_model, operator.default_video_base_model) == ("sdxl", "svd")
+    assert (operator.default_base_model, operator.default_video_base_model) == ("sdxl", "svd@2026-11")
+    assert operator.model_root == gateway.model_root == Path("/cache/base")
     assert operator.termination_grace_seconds == 300
 
 
@@ -198,6 +199,17 @@ def test_gateway_and_runner_log_in_with_the_secrets_that_are_named_for_them(
         assert sources == ({} if secret is None else {name: {"name": secret, "key": name} for name in S3}), component
     operator = only_container(found.deployment("operator")["spec"]["template"])
     assert not {each["name"] for each in operator["env"]} & set(S3)
+
+
+@pytest.mark.parametrize("component", ["gateway", "operator"])
+def test_the_model_root_is_only_read_where_it_is_only_looked_at(component: str) -> None:
+    pod = _pod("everything", component)
+    [mount] = [each for each in only_container(pod)["volumeMounts"] if each["name"] == "models"]
+    [volume] = [each for each in pod["spec"]["volumes"] if each["name"] == "models"]
+    assert mount == {"name": "models", "mountPath": "/cache", "readOnly": True}
+    assert volume["persistentVolumeClaim"] == {"claimName": "darkroom-models", "readOnly": True}
+    assert _runner_secret("everything")[environment.MODEL_ROOT] == plain_environment(pod)[environment.MODEL_ROOT]
+    assert environment.MODEL_ROOT not in plain_environment(_pod("default", component))
 
 
 def test_operator_and_runner_allow_the_same_datasets(told: Callable[[str, str], dict[str, str]]) -> None:

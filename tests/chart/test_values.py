@@ -54,6 +54,22 @@ WRONG: list[tuple[str, Json, str]] = [
         {"tryout": {"s3": {"enabled": True}}, "storage": {"s3": {"runnerSecret": "b"}}},
         "one of the two",
     ),
+    ("a base model's detour", {"models": {"baseModel": "owner/name@../x"}}, "does not match pattern"),
+    (
+        "a look into no cache",
+        {"models": {"checkAtSubmission": True, "cache": {"enabled": False}}},
+        "set models.cache.enabled",
+    ),
+    (
+        "a look into another volume",
+        {"models": {"checkAtSubmission": True, "root": "/modelsbase"}},
+        "models.root is not in models.cache.mountPath",
+    ),
+    (
+        "a volume for one pod",
+        {"models": {"checkAtSubmission": True, "cache": {"accessModes": ["ReadWriteOncePod"]}}},
+        "lets one pod have it",
+    ),
     ("open and closed", {"gateway": {"apiKeys": {"open": True, "existingSecret": "b"}}}, "set one of the two"),
     ("a quota of nothing", {"quota": {"enabled": True}}, "set runner.priorityClass.create"),
     ("an ingress for nobody", {"gateway": {"ingress": {"enabled": True}}}, "needs gateway.ingress.hosts"),

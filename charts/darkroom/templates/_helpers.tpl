@@ -170,6 +170,26 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
+{{/* How gateway and operator see the model root, with models.checkAtSubmission: variable, mount and volume. */}}
+{{- define "darkroom.modelRootVariable" -}}
+{{- if .Values.models.checkAtSubmission }}
+- {name: DARKROOM_MODEL_ROOT, value: {{ include "darkroom.modelRoot" . | quote }}}
+{{- end }}
+{{- end }}
+
+{{- define "darkroom.modelRootMount" -}}
+{{- if .Values.models.checkAtSubmission }}
+- {name: models, mountPath: {{ .Values.models.cache.mountPath | trimSuffix "/" }}, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "darkroom.modelRootVolume" -}}
+{{- if .Values.models.checkAtSubmission }}
+- name: models
+  persistentVolumeClaim: {claimName: {{ include "darkroom.modelCacheClaim" . }}, readOnly: true}
+{{- end }}
+{{- end }}
+
 {{- define "darkroom.modelCacheClaim" -}}
 {{- .Values.models.cache.existingClaim | default (printf "%s-models" (include "darkroom.fullname" .)) }}
 {{- end }}

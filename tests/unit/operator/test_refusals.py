@@ -1,15 +1,20 @@
 """Jobs that no run can finish fail at once: no slot is taken for them, and no pod is made."""
 
+import json
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from support.operator_worlds import a_job, a_training
 from support.simulated_api import SimulatedApi
 from support.simulated_operator import GENERATE, TRAIN, SimulatedNode, SimulatedOperator, SimulatedUser
 
+from darkroom_contract.base_models import SDXL_PIPELINE, SVD_PIPELINE
 from darkroom_contract.datasets import DatasetPolicy
+from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Reason
+from darkroom_contract.specs import Video
 from darkroom_operator.refusals import refusal
 from darkroom_operator.settings import Settings
 
@@ -45,6 +50,64 @@ class TestADatasetOutsideOfWhatIsAllowed:
 
     def test_the_namespace_is_the_job_s_own(self) -> None:
         assert refusal(replace(a_training(dataset=SECRET), namespace="lab"), SETTINGS) is None
+
+
+class TestAContradiction:
+    VIDEO: ClassVar = {"min_guidance_scale": 3.0, "max_guidance_scale": 1.0}
+
+    def test_is_refused_under_crds_that_took_it(self) -> None:
+        found = refusal(a_job(allow_motion=True, video=Video(**self.VIDEO)), SETTINGS)
+        assert found is not None
+        assert found.reason is Reason.INVALID_RUN
+        assert "Raise the latter above 1 or lower the former" in found.message
+
+    def test_without_a_clip_is_none(self) -> None:
+        assert refusal(a_job(video=Video(**self.VIDEO)), SETTINGS) is None
+
+
+class TestABaseModelOfTheModelRoot:
+    @pytest.fixture
+    def settings(self, tmp_path: Path) -> Settings:
+        for name, pipeline in (("sdxl", SDXL_PIPELINE), ("svd", SVD_PIPELINE)):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "model_index.json").write_text(json.dumps({"_class_name": pipeline}))
+        return replace(SETTINGS, model_root=tmp_path, default_base_model="sdxl", default_video_base_model="svd")
+
+    @pytest.mark.parametrize(
+        ("job", "reason"),
+        [
+            (a_job(base_model="sdx"), Reason.BASE_MODEL_NOT_FOUND),
+            (a_job(base_model="sdxl@v2"), Reason.BASE_MODEL_NOT_FOUND),
+            (a_job(base_model="svd"), Reason.MODEL_INCOMPATIBLE),
+            (a_job(allow_motion=True, video=Video(base_model="sdxl")), Reason.MODEL_INCOMPATIBLE),
+            (a_job(allow_motion=True, video=Video(base_model="nothing")), Reason.BASE_MODEL_NOT_FOUND),
+            (a_training(baseModel="sdx", dataset={"uri": "s3://photos/x/"}), Reason.BASE_MODEL_NOT_FOUND),
+        ],
+    )
+    def test_that_is_not_there_or_of_the_wrong_kind_is_refused(
+        self, settings: Settings, job: Job, reason: Reason
+    ) -> None:
+        found = refusal(job, settings)
+        assert found is not None
+        assert found.reason is reason
+        assert refusal(job, replace(settings, model_root=None)) is None
+
+    @pytest.mark.parametrize(
+        "job",
+        [
+            a_job(),
+            a_job(allow_motion=True),
+            a_job(base_model="owner/of-the-hub@v1"),
+            a_job(video=Video(base_model="nothing")),
+        ],
+    )
+    def test_others_are_not(self, settings: Settings, job: Job) -> None:
+        assert refusal(job, settings) is None
+
+    def test_a_default_that_is_not_there_is_told_too(self, settings: Settings) -> None:
+        found = refusal(a_job(), replace(settings, default_base_model="gone"))
+        assert found is not None
+        assert "'gone' in the model root. It holds sdxl, svd." in found.message
 
 
 class TestARefusedJob:
