@@ -18,6 +18,7 @@ from datetime import datetime
 
 from pydantic import Field
 
+from darkroom_contract.base_models import UsedModel
 from darkroom_contract.names import MAX_JOB_NAME_LENGTH
 from darkroom_contract.outcome import Outcome
 from darkroom_contract.schema import Schema
@@ -35,12 +36,18 @@ class ModelRecord(Schema):
     weights_key: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     base_model: str
+    base_model_commit: str | None = None
+    """The hub's, where it is known: a branch or tag may mean other weights later."""
     prompt: str
     job_uid: str
     created: datetime
     earlier_runs: tuple[str, ...] = Field(
         (), description="Uids of the jobs that trained this model id before, oldest first."
     )
+
+    @property
+    def trained_on(self) -> UsedModel:
+        return UsedModel(reference=self.base_model, commit=self.base_model_commit)
 
 
 class ModelRemoval(Schema):
@@ -57,6 +64,7 @@ class Manifest(Schema):
     outcome: Outcome
     attempt: int
     versions: dict[str, str] = Field(default_factory=dict, description="Of darkroom, torch, diffusers, ...")
+    base_models: tuple[UsedModel, ...] = Field((), description="What the run loaded.")
     created: datetime
 
 
@@ -67,16 +75,14 @@ class CheckpointRecord(Schema):
     state_key: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     base_model: str
+    base_model_commit: str | None = None
     attempt: int
     created: datetime
 
 
-def datasets_prefix(namespace: str) -> str:
-    return f"datasets/{namespace}/"
-
-
-def dataset_prefix(namespace: str, dataset_id: str) -> str:
-    return f"{datasets_prefix(namespace)}{dataset_id}/"
+def dataset_prefix(namespace: str, dataset_id: str | None = None) -> str:
+    """Of one dataset, or of all that a namespace's jobs may read."""
+    return f"datasets/{namespace}/" if dataset_id is None else f"datasets/{namespace}/{dataset_id}/"
 
 
 def run_prefix(job_uid: str) -> str:

@@ -148,6 +148,7 @@ class ModelAnswer(BaseModel):
     model_id: str
     prompt: str = Field(description="The prompt that it was trained with; use its rare word.")
     base_model: str
+    base_model_commit: str | None = Field(None, description="The hub's commit of it, where it is known.")
     sha256: str = Field(description="Of its weights.")
     created: datetime
 

@@ -113,6 +113,7 @@ class KnownModels:
             model_id=record.model_id,
             prompt=record.prompt,
             base_model=record.base_model,
+            base_model_commit=record.base_model_commit,
             sha256=record.sha256,
             created=record.created,
         )

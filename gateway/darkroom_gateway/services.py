@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from darkroom_contract.photo_decoder import DecodingLimits
 from darkroom_gateway.backends import Backends
+from darkroom_gateway.base_models import BaseModels
 from darkroom_gateway.busy import Busy
 from darkroom_gateway.cluster import Cluster
 from darkroom_gateway.decoders import Decoders
@@ -89,6 +90,7 @@ def build_services(settings: Settings) -> Services:
     jobs = Jobs(cluster, backends.cluster, store, informer)
     known_models = KnownModels(cluster, storage, backends, store)
     busy = Busy(cluster, backends.cluster, settings.busy_policy)
+    base_models = BaseModels(settings.model_root)
     metrics, shutdown = Metrics(), Shutdown()
     submission = Submission(cluster, backends.cluster, metrics)
     leftovers = LeftoverPhotos(storage, backends.storage)
@@ -99,8 +101,8 @@ def build_services(settings: Settings) -> Services:
         progress=progress,
         backends=backends,
         photo_door=photo_door,
-        training=Training(submission, storage, backends.uploads, leftovers, photo_door, busy),
-        generation=Generation(submission, known_models, busy),
+        training=Training(submission, storage, backends.uploads, leftovers, photo_door, base_models, busy),
+        generation=Generation(submission, known_models, base_models, busy),
         store=store,
         informer=informer,
         jobs=jobs,

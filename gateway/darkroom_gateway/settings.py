@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from darkroom_contract import environment, photos
@@ -80,6 +81,9 @@ class Settings:
     """Where the bucket stands in requests and in links."""
     redis_url: str | None = field(default=None, repr=False)
     """It may hold a password. Unset: live progress comes from the jobs' status alone."""
+    model_root: Path | None = None
+    """The runners' folder of base models, where it is mounted here too: names that are not in it are refused. Unset:
+    such a job fails when the operator or its run looks."""
     link_seconds: int = 3600
     """How long a download link works."""
     max_upload_bytes: int = photos.MAX_DATASET_BYTES + MULTIPART_ALLOWANCE_BYTES
@@ -144,6 +148,7 @@ class Settings:
             kubeconfig=environ.get("KUBECONFIG") or None,
             **_s3(environ),
             redis_url=environ.get(environment.REDIS_URL) or None,
+            model_root=Path(root) if (root := environ.get(environment.MODEL_ROOT)) else None,
             link_seconds=_integer(environ, "DARKROOM_GATEWAY_LINK_SECONDS", cls.link_seconds, 1, MAX_LINK_SECONDS),
             max_upload_bytes=_integer(
                 environ, "DARKROOM_GATEWAY_MAX_UPLOAD_BYTES", cls.max_upload_bytes, 1, cls.max_upload_bytes

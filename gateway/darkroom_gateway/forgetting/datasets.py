@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from darkroom_contract.storage import dataset_prefix, datasets_prefix
+from darkroom_contract.storage import dataset_prefix
 from darkroom_gateway.forgetting.held_jobs import HeldJob, own_dataset
 from darkroom_gateway.forgetting.rounds import each_in_turn
 from darkroom_gateway.storage import Storage
@@ -35,7 +35,7 @@ class Datasets:
             return []
         since = now - self._retention
         needed = needed_datasets(jobs, self._storage.bucket, self._namespace, since)
-        folders = self._storage.list_folders(datasets_prefix(self._namespace), MAX_DATASETS)
+        folders = self._storage.list_folders(dataset_prefix(self._namespace), MAX_DATASETS)
         prefixes = [dataset_prefix(self._namespace, each) for each in folders if re.fullmatch(DATASET_ID_PATTERN, each)]
         unneeded = [each for each in prefixes if not any(one.startswith(each) for one in needed)]
         expired: list[str] = []

@@ -11,7 +11,7 @@ from typing import Any
 
 from darkroom_contract.names import FINALIZER_FILES, LABEL_DELETE_FILES, Kind
 from darkroom_contract.status import Phase
-from darkroom_contract.storage import datasets_prefix, parse_uri
+from darkroom_contract.storage import dataset_prefix, parse_uri
 
 FINISHED = frozenset(phase.value for phase in Phase if phase.is_terminal)
 
@@ -83,7 +83,7 @@ def own_dataset(job: HeldJob, bucket: str, namespace: str) -> str | None:
     if job.dataset_uri is None:
         return None
     found_bucket, prefix = parse_uri(job.dataset_uri)
-    root = datasets_prefix(namespace)
+    root = dataset_prefix(namespace)
     parts = prefix.removeprefix(root).rstrip("/").split("/")
     is_inside = prefix.startswith(root) and not any(part in ("", ".", "..") for part in parts)
     return prefix if found_bucket == bucket and is_inside else None
