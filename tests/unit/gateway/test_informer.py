@@ -308,3 +308,14 @@ def test_before_the_first_list_a_request_waits_and_then_is_told_so(
 
     assert response.status_code == 503
     assert response.json()["type"].endswith(":ClusterUnavailable")
+
+
+def test_a_lora_in_the_making_is_known_without_a_list_of_trainings(world: World, job_name: str) -> None:
+    world.cluster.create(Kind.TRAIN, job_name, {**TRAINING, "modelId": job_name})
+    wait_until(lambda: world.phase(job_name, Kind.TRAIN) == "Queued", "the training is known")
+    before = len(world.proxy.asked())
+
+    response = world.http.post("/generate/lora", params={"prompt": "sks dog", "model_id": job_name})
+
+    assert response.status_code == 202
+    assert [line.split()[0] for line in world.proxy.asked()[before:]] == [b"POST"]
