@@ -16,6 +16,10 @@ BUILDER      ?=
 IMAGE_ARGS   ?=
 IMAGE_PREFIX ?=
 
+# Of `make lock`.
+UV        ?= 0.13.9
+LOCK_ARGS ?=
+
 # Of `make chaos`.
 JOBS   ?= 60
 SEED   ?= 1
@@ -25,7 +29,7 @@ SEEDS  ?= 1
 EXAMPLES ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check generate golden conformance stories chaos fuzz bench images save-images sbom test-images constraints clean
+.PHONY: help setup demo up test check generate golden conformance stories chaos fuzz bench images save-images sbom test-images lock pin-images constraints clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -95,6 +99,14 @@ sbom: ## Copy the images' lists of parts (CycloneDX) into build/sbom
 
 test-images: setup ## Build the images, look into them, start and drive them; with docker or podman
 	env -u KUBECONFIG BUILDER='$(BUILDER)' $(BIN)/python -m pytest tests/images
+
+# Run it after `make constraints`, and when pyproject.toml asks for another package.
+lock: ## Write images/locks and images/tools.txt: the packages of the images, with the SHA-256 of each of their files
+	$(PYTHON) -m venv build/uv && build/uv/bin/python -m pip install --quiet 'uv==$(UV)'
+	$(PYTHON) images/lock.py --uv build/uv/bin/uv $(LOCK_ARGS)
+
+pin-images: ## Put the digest that the base image's tag has now into the Dockerfiles; with skopeo, crane or docker
+	$(PYTHON) images/pin.py
 
 constraints: setup ## Write constraints.txt from what is installed
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new

@@ -62,7 +62,7 @@ def _build(builder: Builder, image: str, name: str, more: list[str]) -> None:
         pip = read_pip_settings(Path(folder))
         arguments = _labels(os.environ)
         if image == "runner":
-            arguments |= {"TOOLS": _tools(), **_torch(os.environ)}
+            arguments |= {"TOOLS": _tools(), **torch_arguments(os.environ)}
         command = [
             *builder.build_command(f"Dockerfile.{image}", name),
             *builder.pip_arguments(pip),
@@ -106,12 +106,23 @@ def public_address(remote: str) -> str:
     return parts._replace(netloc=host, query="", fragment="").geturl()
 
 
-def _torch(environment: Mapping[str, str]) -> dict[str, str]:
-    """TORCH_BUILD of the environment, and where PyTorch keeps it unless TORCH_INDEX_URL says so (empty: pip knows)."""
-    build = environment.get("TORCH_BUILD", "")
-    if not build:
+def torch_arguments(environment: Mapping[str, str]) -> dict[str, str]:
+    """The lock of the build that TORCH_BUILD names, or TORCH_LOCK itself; and where PyTorch keeps that build, unless
+    TORCH_INDEX_URL says so (empty: pip knows).
+
+    Raises `BuilderError` for a build without a lock: its hashes are unknown.
+    """
+    build, lock = environment.get("TORCH_BUILD", ""), environment.get("TORCH_LOCK", "")
+    if not build and not lock:
         return {}
-    return {"TORCH_BUILD": build, "TORCH_INDEX_URL": environment.get("TORCH_INDEX_URL", f"{TORCH_INDEX_URL}/{build}")}
+    lock = lock or f"images/locks/torch-{build}.txt"
+    if not (REPOSITORY / lock).is_file():
+        raise BuilderError(
+            f"there is no {lock}, so nothing says which files of PyTorch's build are the right ones. Add {build!r} to "
+            "BUILDS in images/lock.py and run `make lock`, or name a lock of yours in TORCH_LOCK."
+        )
+    index = {"TORCH_INDEX_URL": environment.get("TORCH_INDEX_URL", f"{TORCH_INDEX_URL}/{build}")} if build else {}
+    return {"TORCH_LOCK": lock, **index}
 
 
 def _tools() -> str:

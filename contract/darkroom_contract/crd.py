@@ -24,6 +24,20 @@ Json = dict[str, Any]
 
 _IN_TURN = "Of all jobs of a namespace one runs at a time; the others wait, in the order of priority and age."
 
+CONTRADICTORY_GUIDANCE: Json = {
+    # Only at creation: what is stored has a status soon, and nothing of this can be changed later. So a job that an
+    # older release took can still be read, updated and failed with a reason.
+    "rule": "has(self.status) || !self.spec.allowMotion || self.spec.video.minGuidanceScale <= 1.0 || "
+    "self.spec.video.maxGuidanceScale > 1.0",
+    "message": "spec.video.maxGuidanceScale turns guidance off for the whole clip (at 1 and below), while "
+    "spec.video.minGuidanceScale asks for it: raise the former above 1 or lower the latter to 1",
+    "fieldPath": ".spec.video.minGuidanceScale",
+}
+"""As `GenerateJobSpec.contradiction`."""
+
+RULES: dict[Kind, list[Json]] = {Kind.TRAIN: [], Kind.GENERATE: [CONTRADICTORY_GUIDANCE]}
+"""On the whole object, beside that on its name."""
+
 DESCRIPTIONS = {
     Kind.TRAIN: "Learns a subject from a handful of photos: an SDXL DreamBooth LoRA, kept under spec.modelId for "
     f"GenerateJobs to use. {_IN_TURN}",
@@ -151,7 +165,7 @@ def definition(kind: Kind) -> Json:
         "type": "object",
         "description": DESCRIPTIONS[kind],
         "required": ["spec"],
-        "x-kubernetes-validations": [name_rule],
+        "x-kubernetes-validations": [name_rule, *RULES[kind]],
         "properties": {
             "apiVersion": {
                 "type": "string",

@@ -26,4 +26,7 @@ S3_ADDRESSING_STYLE = "DARKROOM_S3_ADDRESSING_STYLE"
 
 S3_BUCKET = "DARKROOM_S3_BUCKET"
 S3_REGION = "DARKROOM_S3_REGION"
+DATASET_URIS = "DARKROOM_DATASET_URIS"
+"""Folders that trainings may read beside their namespace's own, such as `s3://photos/ s3://archive/dogs/`."""
+
 REDIS_URL = "DARKROOM_REDIS_URL"

@@ -33,6 +33,7 @@ class Job:
     status: JobStatus
     photos_sha256: str | None = None
     """Fingerprint of the uploaded photos: `ANNOTATION_PHOTOS_SHA256`. None for jobs from YAML or an older gateway."""
+    finalizers: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -63,6 +64,7 @@ def read_job(document: dict[str, Any]) -> Job:
         spec=SPEC_MODELS[kind].from_dict(document.get("spec") or {}),
         status=status,
         photos_sha256=(metadata.get("annotations") or {}).get(ANNOTATION_PHOTOS_SHA256),
+        finalizers=tuple(metadata.get("finalizers") or ()),
     )
 
 

@@ -33,6 +33,13 @@ ANNOTATION_PHOTOS_SHA256 = f"{GROUP}/photos-sha256"
 """On a TrainJob that came through the gateway: SHA-256 over the SHA-256 of each uploaded photo, in order; hex. A label
 can't hold it: 64 characters."""
 
+LABEL_DELETE_FILES = f"{GROUP}/delete-files"
+"""`true` on a job whose files go with it. `DELETE /jobs/{task_id}?files=true` sets it; users of YAML may set it, too.
+The gateways list jobs by it and put `FINALIZER_FILES` on them."""
+
+FINALIZER_FILES = f"{GROUP}/files"
+"""Keeps a deleted job until a gateway has removed its files from object storage. Set and removed by gateways alone."""
+
 RUNNER_CONTAINER = "runner"
 """The one container of a runner pod; its termination message carries the outcome."""
 
@@ -45,8 +52,16 @@ MODEL_ID_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 KEY_NAME_PATTERN = MODEL_ID_PATTERN
 """Names of API keys: label values, and names of files in a Secret."""
 
-BASE_MODEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?$"
-"""`name` (a folder of the runner's model root) or `owner/name` (a hub repository); never a path of its own."""
+DATASET_URI_PATTERN = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9][A-Za-z0-9/_.=+-]*$"
+"""A folder of a bucket. Whether a job may read it is decided by datasets.py."""
+
+BASE_MODEL_PATTERN = (
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?"
+    r"(@[A-Za-z0-9](\.?[A-Za-z0-9_-]){0,99})?$"
+)
+"""`name` (a folder of the runner's model root) or `owner/name` (a hub repository), with `@revision`: a branch, tag or
+commit without a slash. Never a path of its own: one slash at most, and no `..` in a revision."""
+MAX_BASE_MODEL_LENGTH = 300
 
 
 class Kind(StrEnum):

@@ -22,6 +22,7 @@ class Reason(StrEnum):
 
     # What the runner reports.
     DATASET_INVALID = "DatasetInvalid"
+    DATASET_NOT_ALLOWED = "DatasetNotAllowed"
     DATASET_NOT_FOUND = "DatasetNotFound"
     MODEL_NOT_FOUND = "ModelNotFound"
     MODEL_INCOMPATIBLE = "ModelIncompatible"
@@ -51,6 +52,7 @@ class Reason(StrEnum):
 _FINAL = frozenset(
     {
         Reason.DATASET_INVALID,
+        Reason.DATASET_NOT_ALLOWED,
         Reason.DATASET_NOT_FOUND,
         Reason.MODEL_NOT_FOUND,
         Reason.MODEL_INCOMPATIBLE,

@@ -133,6 +133,11 @@ FAILURES: Mapping[Reason, Advice] = {
     Reason.DATASET_INVALID: Advice(
         "A photo can't be used, or there are too many.", "Replace or remove the file that the message names."
     ),
+    Reason.DATASET_NOT_ALLOWED: Advice(
+        "dataset.uri is outside of the folders that trainings of this namespace may read.",
+        "Copy the photos to datasets/<namespace>/ of Darkroom's bucket, or have their folder added to "
+        "datasets.allowedUris.",
+    ),
     Reason.DATASET_NOT_FOUND: Advice(
         "There are no photos under dataset.uri, or no such bucket.",
         "Correct the address, or put JPEG, PNG, WebP, AVIF or HEIC files right into that folder.",

@@ -28,6 +28,7 @@ LABELS: Mapping[str, str] = {
     f"{GROUP}/slot": "Runner pods: number of the slot, from 0.",
     names.LABEL_MODEL_ID: "Jobs made by the gateway: the LoRA that is made or used.",
     names.LABEL_SUBMITTED_BY: "Jobs made by the gateway: name of the API key that made it. Absent without keys.",
+    names.LABEL_DELETE_FILES: "Jobs, by the gateway or by hand: `true` when their files go with them.",
     names.LABEL_COMPONENT: f"Runner pods: `{names.RUNNER_COMPONENT}`. Leases of slots: `{names.SLOT_COMPONENT}`.",
     names.LABEL_PART_OF: f"Runner pods and Leases of slots: `{names.PART_OF}`.",
     names.LABEL_MANAGED_BY: "Runner pods and Leases of slots: `darkroom-operator`.",
@@ -37,6 +38,10 @@ ANNOTATIONS: Mapping[str, str] = {
     names.ANNOTATION_JOB: "Leases of slots: the job that holds it, as `Kind/name`.",
     names.ANNOTATION_PHOTOS_SHA256: "TrainJobs made by the gateway: SHA-256 over the SHA-256 of each uploaded photo, "
     "in order. A request with the same `Idempotency-Key` must bring the same photos.",
+}
+
+FINALIZERS: Mapping[str, str] = {
+    names.FINALIZER_FILES: "Jobs whose files go with them: keeps a deleted job until a gateway has removed its files.",
 }
 
 
@@ -162,7 +167,10 @@ def _advice_row(reason: str, cell: str, advice: Advice) -> str:
 def _labels() -> str:
     rows = [f"| `{name}` | label | {LABELS[name]} |" for name in LABELS]
     rows += [f"| `{name}` | annotation | {words} |" for name, words in ANNOTATIONS.items()]
-    return "## Labels and annotations\n\n| Name | | Where, and what it says |\n|---|---|---|\n" + "\n".join(rows)
+    rows += [f"| `{name}` | finalizer | {words} |" for name, words in FINALIZERS.items()]
+    return "## Labels, annotations and finalizers\n\n| Name | | Where, and what it says |\n|---|---|---|\n" + "\n".join(
+        rows
+    )
 
 
 def _field_table(schema: Json, header: str, *, with_default: bool = True) -> str:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from darkroom_contract.names import BASE_MODEL_PATTERN, MODEL_ID_PATTERN
+from darkroom_contract.names import BASE_MODEL_PATTERN, DATASET_URI_PATTERN, MAX_BASE_MODEL_LENGTH, MODEL_ID_PATTERN
 from darkroom_contract.schema import Schema
 
 NOT_BLANK = r"\S"
@@ -57,8 +57,8 @@ class JobSpec(Schema):
         None,
         ge=0,
         le=MAX_SECONDS,
-        description="Seconds after its end until the job is deleted, with its pod. Its files in object storage stay. "
-        "Kept until somebody deletes it when unset.",
+        description="Seconds after its end until the job is deleted, with its pod. Its files in object storage stay, "
+        "unless it carries the label darkroom.dev/delete-files. Kept until somebody deletes it when unset.",
     )
 
 
@@ -70,9 +70,10 @@ class Dataset(Schema):
     """Where the photos lie."""
 
     uri: str = Field(
-        pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9][A-Za-z0-9/_.=+-]*$",
+        pattern=DATASET_URI_PATTERN,
         max_length=512,
-        description="A folder of photos in object storage, s3://bucket/folder/. The JPEG, PNG, WebP, AVIF and HEIC "
+        description="A folder of photos in object storage: s3://bucket/datasets/<namespace>/folder/ in Darkroom's own "
+        "bucket, or a folder that the deployment allows. The JPEG, PNG, WebP, AVIF and HEIC "
         "files that lie right in it are used: 1 to 100 of them, each at most 25 MiB (500 MiB together) and at least "
         "64 pixels a side. Other files are left out, with a remark in the status.",
     )
@@ -249,9 +250,9 @@ class TrainJobSpec(JobSpec):
     base_model: str | None = Field(
         None,
         pattern=BASE_MODEL_PATTERN,
-        max_length=200,
-        description="SDXL model to start from: a hub repository (owner/name) or a folder of the model root. The "
-        "cluster's default when unset.",
+        max_length=MAX_BASE_MODEL_LENGTH,
+        description="SDXL model to start from: a hub repository (owner/name) or a folder of the model root, and "
+        "@revision (a branch, a tag, or a commit, which never changes). The cluster's default when unset.",
     )
     training: Training = Field(
         default_factory=Training, description="How the LoRA is trained. The defaults suit SDXL at its own size."
@@ -409,9 +410,9 @@ class Video(Schema):
     base_model: str | None = Field(
         None,
         pattern=BASE_MODEL_PATTERN,
-        max_length=200,
-        description="SVD model: a hub repository (owner/name) or a folder of the model root. The cluster's default "
-        "when unset.",
+        max_length=MAX_BASE_MODEL_LENGTH,
+        description="SVD model: a hub repository (owner/name) or a folder of the model root, and @revision if it "
+        "matters. The cluster's default when unset.",
     )
 
     @property
@@ -461,10 +462,23 @@ class GenerateJobSpec(JobSpec):
     base_model: str | None = Field(
         None,
         pattern=BASE_MODEL_PATTERN,
-        max_length=200,
-        description="SDXL model: a hub repository (owner/name) or a folder of the model root. The cluster's default "
-        "when unset. For a LoRA, the one that it was trained on.",
+        max_length=MAX_BASE_MODEL_LENGTH,
+        description="SDXL model: a hub repository (owner/name) or a folder of the model root, and @revision if it "
+        "matters. The cluster's default when unset. For a LoRA, the one that it was trained on.",
     )
+
+    @property
+    def contradiction(self) -> str | None:
+        """Two settings that no run can follow together, and what to do, in whole sentences. None where there are none.
+
+        The CRD refuses the same at creation (crd.py); jobs from before that, or under older CRDs, come here.
+        """
+        if not (self.allow_motion and self.video.has_contradictory_guidance):
+            return None
+        return (
+            f"video.minGuidanceScale is {self.video.min_guidance_scale:g} while video.maxGuidanceScale, "
+            f"{self.video.max_guidance_scale:g}, turns guidance off. Raise the latter above 1 or lower the former."
+        )
 
     @property
     def is_guided(self) -> bool:

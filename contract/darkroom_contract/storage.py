@@ -7,6 +7,7 @@
     runs/<job uid>/checkpoint-<step>.safetensors           an unfinished training's state
     runs/<job uid>/checkpoint.json                         which state to go on from; written after it
     models/<namespace>/<model id>/model.json               which run's weights a model id means; written last
+    deletions/<namespace>/models/<model id>.json           a model's deletion that is not complete; removed last
 
 A model's weights stay in the folder of the run that made them; `model.json` only points there. So a second training
 under the same id swaps one small object and never mixes two trainings.
@@ -17,6 +18,7 @@ from datetime import datetime
 
 from pydantic import Field
 
+from darkroom_contract.base_models import UsedModel
 from darkroom_contract.names import MAX_JOB_NAME_LENGTH
 from darkroom_contract.outcome import Outcome
 from darkroom_contract.schema import Schema
@@ -34,9 +36,26 @@ class ModelRecord(Schema):
     weights_key: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     base_model: str
+    base_model_commit: str | None = None
+    """The hub's, where it is known: a branch or tag may mean other weights later."""
     prompt: str
     job_uid: str
     created: datetime
+    earlier_runs: tuple[str, ...] = Field(
+        (), description="Uids of the jobs that trained this model id before, oldest first."
+    )
+
+    @property
+    def trained_on(self) -> UsedModel:
+        return UsedModel(reference=self.base_model, commit=self.base_model_commit)
+
+
+class ModelRemoval(Schema):
+    """A model's deletion that was accepted: whoever finds it completes it. Written before anything is removed."""
+
+    model_id: str
+    runs: tuple[str, ...] = Field(description="Uids of the jobs whose LoRA goes.")
+    requested: datetime
 
 
 class Manifest(Schema):
@@ -45,6 +64,7 @@ class Manifest(Schema):
     outcome: Outcome
     attempt: int
     versions: dict[str, str] = Field(default_factory=dict, description="Of darkroom, torch, diffusers, ...")
+    base_models: tuple[UsedModel, ...] = Field((), description="What the run loaded.")
     created: datetime
 
 
@@ -55,12 +75,14 @@ class CheckpointRecord(Schema):
     state_key: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     base_model: str
+    base_model_commit: str | None = None
     attempt: int
     created: datetime
 
 
-def dataset_prefix(namespace: str, dataset_id: str) -> str:
-    return f"datasets/{namespace}/{dataset_id}/"
+def dataset_prefix(namespace: str, dataset_id: str | None = None) -> str:
+    """Of one dataset, or of all that a namespace's jobs may read."""
+    return f"datasets/{namespace}/" if dataset_id is None else f"datasets/{namespace}/{dataset_id}/"
 
 
 def run_prefix(job_uid: str) -> str:
@@ -90,6 +112,15 @@ def model_prefix(namespace: str) -> str:
 def model_record_key(namespace: str, model_id: str) -> str:
     """`model_id` must have passed `names.MODEL_ID_PATTERN`, as it has in every spec."""
     return f"{model_prefix(namespace)}{model_id}/model.json"
+
+
+def model_removals_prefix(namespace: str) -> str:
+    return f"deletions/{namespace}/models/"
+
+
+def model_removal_key(namespace: str, model_id: str) -> str:
+    """`model_id` must have passed `names.MODEL_ID_PATTERN`."""
+    return f"{model_removals_prefix(namespace)}{model_id}.json"
 
 
 def picture_file(job_name: str, seed: int) -> str:

@@ -121,6 +121,9 @@ class JobAnswer(BaseModel):
     started: datetime | None = Field(None, description="When its first run was admitted.")
     completed: datetime | None = Field(None, description="When it finished, either way.")
     deleting: bool = Field(description="It was deleted, and goes once its run has ended.")
+    deletes_files: bool = Field(
+        False, description="Its files go with it: when it is deleted, it stays until they are removed."
+    )
     attempts: int = Field(description="Runs begun so far.")
     next_attempt: datetime | None = Field(None, description="Not before then is it tried again after a failure.")
     queue: Queue | None = Field(None, description="While it waits.")
@@ -176,6 +179,7 @@ class ModelAnswer(BaseModel):
     model_id: str
     prompt: str = Field(description="The prompt that it was trained with; use its rare word.")
     base_model: str
+    base_model_commit: str | None = Field(None, description="The hub's commit of it, where it is known.")
     sha256: str = Field(description="Of its weights.")
     created: datetime
 

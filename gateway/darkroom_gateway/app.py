@@ -1,8 +1,9 @@
 """The application: `create_app(settings)`. Called by main.py; nothing is made at import."""
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -94,11 +95,15 @@ def _log_access(settings: Settings, keys: ApiKeys | None) -> None:
         )
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
+    sweeper = asyncio.create_task(services.sweeper.run())
     try:
         await services.start()
         yield
     finally:
+        sweeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sweeper
         await services.close()

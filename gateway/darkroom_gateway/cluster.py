@@ -116,6 +116,10 @@ class Cluster:
                 log.warning("left out %s/%s, which can't be read: %s", kind, document["metadata"]["name"], error)
         return jobs
 
+    def documents(self, kind: Kind, labels: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
+        """All jobs of a kind as the API server returns them, or those with these labels; readable or not."""
+        return self._documents(kind, labels or {})
+
     def create(self, document: dict[str, Any]) -> Job:
         """Create a job from a manifest. Raises `AlreadyExistsError`, `RejectedError` or `ClusterUnavailableError`."""
         kind = Kind(document["kind"])
@@ -193,6 +197,30 @@ class Cluster:
                 yield from changes(kind, response)
             finally:
                 response.close()
+
+    def patch_metadata(self, kind: Kind, name: str, patch: dict[str, Any]) -> bool:
+        """Change a job's labels or finalizers by a merge patch. False when the job is gone.
+
+        Raises `RejectedError` with status 409 when the patch names a resource version that is not the newest.
+        """
+        with _mapped(f"change {kind}/{name}"):
+            try:
+                self._objects.patch_namespaced_custom_object(
+                    GROUP,
+                    VERSION,
+                    self.namespace,
+                    kind.plural,
+                    name,
+                    patch,
+                    field_manager="darkroom-gateway",
+                    _content_type="application/merge-patch+json",
+                    _request_timeout=WRITE_TIMEOUT,
+                )
+            except ApiException as error:
+                if not _is_missing_object(error):
+                    raise
+                return False
+        return True
 
     def slot_holders(self) -> Sequence[str]:
         """The jobs that hold a slot now, as `Kind/name`, or empty. Needs leave to list Leases."""

@@ -16,6 +16,8 @@
     ├── UnknownLogError           404  no run of that number, or it has said nothing yet
     ├── UnknownModelError         404  no LoRA of that name, neither made nor in the making
     ├── AmbiguousTaskError        409  a name that a TrainJob and a GenerateJob share
+    ├── AlreadyDeletingError      409  a job that is being deleted without its files
+    ├── ModelInUseError           409  a model that an unfinished job makes or needs
     ├── BusyError                 409  a job runs, and requests are not to wait
     ├── RejectedError             4xx  the API server refused; its own status
     ├── UnreadableJobError        500  a job that does not fit this release's schema
@@ -143,6 +145,16 @@ class UnknownModelError(GatewayError):
 class AmbiguousTaskError(GatewayError):
     status = 409
     title = "Two tasks have this name"
+
+
+class AlreadyDeletingError(GatewayError):
+    status = 409
+    title = "The job is being deleted already"
+
+
+class ModelInUseError(GatewayError):
+    status = 409
+    title = "The model is in use"
 
 
 class BusyError(GatewayError):

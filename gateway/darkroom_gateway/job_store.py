@@ -45,7 +45,7 @@ class JobStore:
         self._jobs: dict[Kind, dict[str, StoredJob]] = {kind: {} for kind in Kind}
         self._index = JobIndex()
         self._trainings: Counter[str] = Counter()
-        """By model: trainings that have not failed."""
+        """By model: trainings that have not ended."""
         self._deleted: OrderedDict[str, None] = OrderedDict()
         self._parsed: OrderedDict[tuple[str, int], Job] = OrderedDict()
 
@@ -75,8 +75,8 @@ class JobStore:
         more = len(jobs) > limit
         return JobPage(jobs[:limit], total, jobs[limit - 1].position if more else None)
 
-    def is_trained(self, model_id: str) -> bool:
-        """Whether there is a training of that model that has not failed."""
+    def is_being_trained(self, model_id: str) -> bool:
+        """Whether there is a training of that model that has not ended."""
         return self._trainings[model_id] > 0
 
     def put(self, document: dict[str, Any], kind: Kind | None = None) -> None:
@@ -126,7 +126,7 @@ class JobStore:
             self._index.add(job)
         else:
             self._index.remove(job)
-        if job.trains is not None and job.phase is not Phase.FAILED:
+        if job.trains is not None and not job.phase.is_terminal:
             self._trainings[job.trains] += one
             if not self._trainings[job.trains]:
                 del self._trainings[job.trains]

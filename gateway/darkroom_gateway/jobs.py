@@ -84,9 +84,13 @@ class Jobs:
         self._cluster.delete(job)
         now = self._cluster.get(job.kind, job.name)
         if now is None or now.uid != job.uid:
-            self._store.remove(job.kind, job.name, job.uid)
+            self.forget(job)
             return None
         return now
+
+    def forget(self, job: Job) -> None:
+        """The job is known to be gone: no answer of this gateway shows it any more."""
+        self._store.remove(job.kind, job.name, job.uid)
 
     def _stored(self, task_id: str, kind: Kind | None) -> StoredJob | None:
         found = [stored for each in _kinds(kind) if (stored := self._store.get(each, task_id)) is not None]

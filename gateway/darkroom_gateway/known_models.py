@@ -7,7 +7,6 @@ import anyio
 from pydantic import ValidationError
 
 from darkroom_contract.names import LABEL_MODEL_ID, Kind
-from darkroom_contract.status import Phase
 from darkroom_contract.storage import ModelRecord, model_prefix, model_record_key
 from darkroom_gateway.answers import ModelAnswer
 from darkroom_gateway.backends import Backends
@@ -16,6 +15,7 @@ from darkroom_gateway.deadlines import CLUSTER_LIST_SECONDS, MODELS_SECONDS, STO
 from darkroom_gateway.errors import Complaint, StorageUnavailableError, UnknownModelError
 from darkroom_gateway.job_store import JobStore
 from darkroom_gateway.storage import Storage
+from darkroom_gateway.views import phase_of
 
 log = logging.getLogger(__name__)
 
@@ -49,19 +49,21 @@ class KnownModels:
     async def require(self, model_id: str) -> None:
         """Raises `UnknownModelError` unless the model is there or being made: a job that uses it waits its turn.
 
-        A training counts as long as it has not failed; one that succeeded may be about to be seen in storage. The store
-        may be behind: a training that has failed meanwhile lets a job in that will fail for it, as if it had failed a
-        moment later, and one from YAML counts as soon as the watch has brought it.
+        A training counts until it has ended: then its model is in storage, or was deleted. The store may be behind: a
+        training that has failed meanwhile lets a job in that will fail for it, as if it had failed a moment later, and
+        one from YAML counts as soon as the watch has brought it.
 
         Raises `StorageUnavailableError` or `ClusterUnavailableError` when that is unknown.
         """
         key = model_record_key(self._namespace, model_id)
         if await self._backends.storage.call(STORAGE_SECONDS, self._storage.read, key) is not None:
             return
-        if self._store.is_trained(model_id):
+        if self._store.is_being_trained(model_id):
             return
         if await self._backends.cluster.call(CLUSTER_LIST_SECONDS, self._is_in_the_making, model_id):
             return
+        if await self._backends.storage.call(STORAGE_SECONDS, self._storage.read, key) is not None:
+            return  # Its training has ended in between.
         names = await self._folders(MAX_NAMED)
         known = f"Known models: {', '.join(names)}." if names else "No model is known yet."
         message = f"Train {model_id!r} first with POST /train, or use one that GET /models lists. {known}"
@@ -96,7 +98,7 @@ class KnownModels:
     def _is_in_the_making(self, model_id: str) -> bool:
         """Whether another gateway has just taken a training of that model: by the label that gateways give."""
         jobs = self._cluster.list(Kind.TRAIN, {LABEL_MODEL_ID: model_id})
-        return any(job.spec.model_id == model_id and job.status.phase is not Phase.FAILED for job in jobs)
+        return any(job.spec.model_id == model_id and not phase_of(job).is_terminal for job in jobs)
 
     def _model(self, name: str) -> ModelAnswer | None:
         body = self._storage.read(model_record_key(self._namespace, name))
@@ -111,6 +113,7 @@ class KnownModels:
             model_id=record.model_id,
             prompt=record.prompt,
             base_model=record.base_model,
+            base_model_commit=record.base_model_commit,
             sha256=record.sha256,
             created=record.created,
         )

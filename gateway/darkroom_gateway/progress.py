@@ -88,9 +88,8 @@ class Progress:
 
     def __init__(self, settings: Settings) -> None:
         """Raises `SettingsError` for an address that is none."""
-        self._redis: Redis | None = None
-        if settings.redis_url is not None:
-            self._redis = _connect(settings.redis_url)
+        self._url = settings.redis_url
+        self._redis = None if self._url is None else _connect(self._url)
 
     async def close(self) -> None:
         if self._redis is not None:
@@ -127,6 +126,19 @@ class Progress:
                 entries = _readable(read_stream_entries, answer)
                 found[uid] = EntryId.read(entries[-1][0]) if entries else None
         return found
+
+    async def forget(self, job_uid: str) -> None:
+        """Remove a job's stream. Without Redis it is left to expire a day after its last event.
+
+        Over a connection of its own: the other one is taken by reads that block.
+        """
+        if self._url is None:
+            return
+        try:
+            async with _connect(self._url) as client:
+                await _answer(lambda: client.delete(stream_name(job_uid)))
+        except (ResponseError, ProgressUnavailableError) as error:
+            log.info("left a progress stream to expire: %s", error)
 
     async def _read_each(self, positions: Mapping[str, EntryId], limit: int, wait_seconds: float) -> Reading:
         """`read` in one command for each stream, so that those that Redis refuses hide no others."""

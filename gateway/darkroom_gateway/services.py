@@ -9,10 +9,15 @@ from fastapi import Depends, Request
 
 from darkroom_contract.photo_decoder import DecodingLimits
 from darkroom_gateway.backends import Backends
+from darkroom_gateway.base_models import BaseModels
 from darkroom_gateway.busy import Busy
 from darkroom_gateway.cluster import Cluster
 from darkroom_gateway.decoders import Decoders
 from darkroom_gateway.event_hub import EventHub
+from darkroom_gateway.forgetting.datasets import Datasets
+from darkroom_gateway.forgetting.job_files import JobFiles
+from darkroom_gateway.forgetting.model_files import ModelFiles
+from darkroom_gateway.forgetting.sweeper import Sweeper
 from darkroom_gateway.generation import Generation
 from darkroom_gateway.informer import Informer
 from darkroom_gateway.job_answers import JobAnswers
@@ -52,6 +57,7 @@ class Services:
     leftovers: LeftoverPhotos
     readiness: Readiness
     events: EventHub
+    sweeper: Sweeper
     metrics: Metrics
     shutdown: Shutdown
     root_path: str
@@ -84,6 +90,7 @@ def build_services(settings: Settings) -> Services:
     jobs = Jobs(cluster, backends.cluster, store, informer)
     known_models = KnownModels(cluster, storage, backends, store)
     busy = Busy(cluster, backends.cluster, settings.busy_policy)
+    base_models = BaseModels(settings.model_root)
     metrics, shutdown = Metrics(), Shutdown()
     submission = Submission(cluster, backends.cluster, metrics)
     leftovers = LeftoverPhotos(storage, backends.storage)
@@ -94,8 +101,8 @@ def build_services(settings: Settings) -> Services:
         progress=progress,
         backends=backends,
         photo_door=photo_door,
-        training=Training(submission, storage, backends.uploads, leftovers, photo_door, busy),
-        generation=Generation(submission, known_models, busy),
+        training=Training(submission, storage, backends.uploads, leftovers, photo_door, base_models, busy),
+        generation=Generation(submission, known_models, base_models, busy),
         store=store,
         informer=informer,
         jobs=jobs,
@@ -111,6 +118,14 @@ def build_services(settings: Settings) -> Services:
             shutdown,
             settings.root_path,
             settings.max_event_streams,
+        ),
+        sweeper=Sweeper(
+            jobs,
+            backends,
+            JobFiles(cluster, storage),
+            ModelFiles(cluster, storage),
+            Datasets(storage, settings.namespace, settings.dataset_retention),
+            progress,
         ),
         metrics=metrics,
         shutdown=shutdown,

@@ -3,7 +3,9 @@
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from darkroom_contract import environment, photos
@@ -31,6 +33,7 @@ MAX_LINK_SECONDS = 7 * 24 * 3600
 MAX_DRAIN_SECONDS = 60
 
 MAX_EVENT_STREAMS = 100_000
+MAX_RETENTION_HOURS = 10 * 365 * 24
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 """Not the lower ones that Python has: there the server prints whole requests, keys included."""
@@ -40,6 +43,7 @@ PORT = "DARKROOM_GATEWAY_PORT"
 METRICS_PORT = "DARKROOM_GATEWAY_METRICS_PORT"
 API_KEYS_DIR = "DARKROOM_GATEWAY_API_KEYS_DIR"
 ROOT_PATH = "DARKROOM_GATEWAY_ROOT_PATH"
+DATASET_RETENTION_HOURS = "DARKROOM_GATEWAY_DATASET_RETENTION_HOURS"
 OPEN_ACCESS = "DARKROOM_GATEWAY_OPEN_ACCESS"
 ALLOWED_HOSTS = "DARKROOM_GATEWAY_ALLOWED_HOSTS"
 
@@ -77,6 +81,9 @@ class Settings:
     """Where the bucket stands in requests and in links."""
     redis_url: str | None = field(default=None, repr=False)
     """It may hold a password. Unset: live progress comes from the jobs' status alone."""
+    model_root: Path | None = None
+    """The runners' folder of base models, where it is mounted here too: names that are not in it are refused. Unset:
+    such a job fails when the operator or its run looks."""
     link_seconds: int = 3600
     """How long a download link works."""
     max_upload_bytes: int = photos.MAX_DATASET_BYTES + MULTIPART_ALLOWANCE_BYTES
@@ -108,6 +115,8 @@ class Settings:
     """What a client may cost before its request is looked at."""
     allowed_hosts: tuple[str, ...] = ()
     """Names under which the gateway answers; `*`: any. Empty: on loopback without keys its own, otherwise any."""
+    dataset_retention_hours: int | None = None
+    """Photos that came through a gateway are removed so long after their training has ended. Unset: they are kept."""
     drain_seconds: int = 0
     """How long new connections are still taken after SIGTERM: as long as others may take to hear that it ends."""
 
@@ -124,6 +133,11 @@ class Settings:
         if self.metrics_port is not None and self.metrics_port == self.port:
             raise SettingsError(f"{METRICS_PORT} and {PORT} are both {self.port}: choose another for one.")
 
+    @property
+    def dataset_retention(self) -> timedelta | None:
+        """`dataset_retention_hours` as a duration."""
+        return None if self.dataset_retention_hours is None else timedelta(hours=self.dataset_retention_hours)
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
         """Raises `SettingsError` for a value that can't be used."""
@@ -134,6 +148,7 @@ class Settings:
             kubeconfig=environ.get("KUBECONFIG") or None,
             **_s3(environ),
             redis_url=environ.get(environment.REDIS_URL) or None,
+            model_root=Path(root) if (root := environ.get(environment.MODEL_ROOT)) else None,
             link_seconds=_integer(environ, "DARKROOM_GATEWAY_LINK_SECONDS", cls.link_seconds, 1, MAX_LINK_SECONDS),
             max_upload_bytes=_integer(
                 environ, "DARKROOM_GATEWAY_MAX_UPLOAD_BYTES", cls.max_upload_bytes, 1, cls.max_upload_bytes
@@ -150,6 +165,7 @@ class Settings:
             root_path=_root_path(environ),
             bounds=_bounds(environ),
             allowed_hosts=_allowed_hosts(environ),
+            dataset_retention_hours=_retention_hours(environ),
             drain_seconds=_integer(environ, "DARKROOM_GATEWAY_DRAIN_SECONDS", cls.drain_seconds, 0, MAX_DRAIN_SECONDS),
         )
 
@@ -230,6 +246,13 @@ def _switch(environ: Mapping[str, str], name: str) -> bool:
 
 def _port(environ: Mapping[str, str], name: str) -> int | None:
     return _integer(environ, name, 0, 1, 65_535) if environ.get(name) else None
+
+
+def _retention_hours(environ: Mapping[str, str]) -> int | None:
+    """An hour at least: a slow upload is stored photo by photo, before its job is created."""
+    if not environ.get(DATASET_RETENTION_HOURS):
+        return None
+    return _integer(environ, DATASET_RETENTION_HOURS, 0, 1, MAX_RETENTION_HOURS)
 
 
 def _busy_policy(text: str) -> BusyPolicy:

@@ -7,8 +7,9 @@ computes (links.py), and may be called anywhere. Links are for the address under
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import IO
 
 import boto3
@@ -94,6 +95,52 @@ class Storage:
         for key in keys:
             with _mapped(f"delete {key}"):
                 self._client.delete_object(Bucket=self.bucket, Key=key)
+
+    def write(self, key: str, body: bytes, content_type: str) -> None:
+        """Store a small object."""
+        with _mapped(f"write {key}"):
+            self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
+
+    def delete_below(self, prefix: str, *, keep: Collection[str] = (), suffix: str = "") -> int:
+        """Remove every object under a prefix whose key ends in `suffix`, but for those to keep; returns how many.
+
+        `prefix` ends in a slash.
+        """
+        return self._delete_listed(lambda: self.first_keys(prefix, keep=keep, suffix=suffix))
+
+    def delete_folder(self, prefix: str) -> int:
+        """Remove the objects right under a prefix, not those in folders below it; returns how many."""
+        return self._delete_listed(lambda: [key for key, _ in self._first_entries(prefix, Delimiter="/")])
+
+    def _delete_listed(self, first_keys: Callable[[], list[str]]) -> int:
+        """Each listing begins anew: what is deleted while a listing is continued makes some servers skip keys."""
+        deleted: set[str] = set()
+        while keys := first_keys():
+            if again := deleted.intersection(keys):
+                raise StorageUnavailableError(f"Object storage still lists {min(again)}, which was deleted.")
+            self.delete(keys)
+            deleted.update(keys)
+        return len(deleted)
+
+    def first_keys(self, prefix: str, *, keep: Collection[str] = (), suffix: str = "") -> list[str]:
+        """Keys under a prefix that end in `suffix` and are not to keep: empty only when there is none."""
+        after = ""
+        while True:
+            entries = self._first_entries(prefix, StartAfter=after) if after else self._first_entries(prefix)
+            found = [key for key, _ in entries if key.endswith(suffix) and key not in keep]
+            if found or not entries:
+                return found
+            after = entries[-1][0]
+
+    def newest(self, prefix: str) -> datetime | None:
+        """When the newest of the objects right under a prefix was stored, by storage's clock; None without any."""
+        return max((modified for _, modified in self._first_entries(prefix, Delimiter="/")), default=None)
+
+    def _first_entries(self, prefix: str, **options: str) -> list[tuple[str, datetime]]:
+        """Keys and times of storing of the first thousand objects under a prefix."""
+        with _mapped(f"list {prefix}"):
+            page = self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **options)
+        return [(each["Key"], each["LastModified"]) for each in page.get("Contents", [])]
 
     def read(self, key: str) -> bytes | None:
         """A small object, or None when there is none under that key."""

@@ -11,6 +11,9 @@ TASK_ID_PATTERN = rf"^[a-z0-9]([a-z0-9-]{{0,{MAX_JOB_NAME_LENGTH - 2}}}[a-z0-9])
 
 IDEMPOTENCY_KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
 
+DATASET_ID_PATTERN = r"[a-z2-7]{16}"
+"""What `new_dataset_id` makes. Folders of other names beside the datasets are somebody else's."""
+
 PREFIXES = {Kind.TRAIN: "train", Kind.GENERATE: "generate"}
 
 

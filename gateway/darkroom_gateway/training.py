@@ -13,6 +13,7 @@ from darkroom_contract.names import Kind
 from darkroom_contract.specs import TrainJobSpec
 from darkroom_contract.storage import dataset_prefix, dataset_uri, parse_uri
 from darkroom_gateway.backends import Backend
+from darkroom_gateway.base_models import BaseModels
 from darkroom_gateway.busy import Busy
 from darkroom_gateway.deadlines import upload_seconds
 from darkroom_gateway.errors import ClusterUnavailableError, KeyReusedError
@@ -36,6 +37,7 @@ class Training:
         uploads: Backend,
         leftovers: LeftoverPhotos,
         photo_door: PhotoDoor,
+        base_models: BaseModels,
         busy: Busy,
     ) -> None:
         self._submission = submission
@@ -43,6 +45,7 @@ class Training:
         self._uploads = uploads
         self._leftovers = leftovers
         self._photo_door = photo_door
+        self._base_models = base_models
         self._busy = busy
 
     async def submit(
@@ -50,7 +53,8 @@ class Training:
     ) -> Job:
         """Everything is checked before anything is stored, and stored before anything is created.
 
-        Raises `KeyReusedError` when the key came with other parameters or photos before.
+        Raises `KeyReusedError` when the key came with other parameters or photos before, and `InvalidRequestError` for
+        a base model that is not there.
         """
         prefix = dataset_prefix(self._submission.namespace, new_dataset_id())
         spec = train_spec(parameters, dataset_uri(self._storage.bucket, prefix))
@@ -60,6 +64,7 @@ class Training:
             if earlier is not None:
                 require_same_photos(earlier, await self._photo_door.fingerprint(request))
                 return earlier
+        await self._base_models.require(spec.base_model)
         await self._busy.require_room()
         async with self._photo_door.receive(request) as photos:
             # A gateway that ends must not leave photos without a job in the middle of it.

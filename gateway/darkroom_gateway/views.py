@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from pydantic.alias_generators import to_snake
 
 from darkroom_contract.jobs import Job
-from darkroom_contract.names import LABEL_SUBMITTED_BY, Kind
+from darkroom_contract.names import FINALIZER_FILES, LABEL_DELETE_FILES, LABEL_SUBMITTED_BY, Kind
 from darkroom_contract.outcome import Artifact
 from darkroom_contract.progress import ProgressEvent
 from darkroom_contract.status import ConditionStatus, ConditionType, Phase, ProgressStatus, QueueStatus
@@ -69,6 +69,7 @@ def job_answer(job: Job, root_path: str) -> JobAnswer:
         started=status.start_time,
         completed=status.completion_time,
         deleting=job.deleting,
+        deletes_files=job.labels.get(LABEL_DELETE_FILES) == "true" or FINALIZER_FILES in job.finalizers,
         attempts=status.attempts,
         next_attempt=status.next_attempt_time,
         queue=None if status.queue is None else queue_answer(status.queue, datetime.now(UTC)),

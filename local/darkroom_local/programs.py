@@ -17,7 +17,7 @@ from darkroom_local.node.settings import GPU_RESOURCE, TOLERATION, NodeSettings
 from darkroom_local.probes import HttpProbe
 from darkroom_local.redis_server import redis_url
 from darkroom_local.state import Settings, StateDir
-from darkroom_local.storage import Storage
+from darkroom_local.storage import BUCKET, EXAMPLE_PHOTOS, Storage
 from darkroom_local.supervisor import Program
 
 RUNNER_IMAGE = "darkroom/runner:local"
@@ -128,6 +128,9 @@ def operator_program(layout: Layout) -> Program:
         "DARKROOM_RUNNER_SECRET": RUNNER_SECRET,
         "DARKROOM_RUNNER_TEMPLATE": str(layout.runner_template),
         "DARKROOM_GPU_RESOURCE": GPU_RESOURCE,
+        environment.S3_BUCKET: BUCKET,
+        environment.DATASET_URIS: EXAMPLE_PHOTOS,
+        environment.MODEL_ROOT: str(layout.model_root),
         "DARKROOM_DEFAULT_BASE_MODEL": SDXL,
         "DARKROOM_DEFAULT_VIDEO_BASE_MODEL": SVD,
         "DARKROOM_HEALTH_HOST": "127.0.0.1",
@@ -151,6 +154,7 @@ def gateway_program(layout: Layout) -> Program:
         "DARKROOM_NAMESPACE": layout.namespace,
         "DARKROOM_GATEWAY_HOST": "127.0.0.1",
         "DARKROOM_GATEWAY_PORT": str(layout.settings.ports.gateway),
+        environment.MODEL_ROOT: str(layout.model_root),
         environment.REDIS_URL: layout.redis_url,
     }
     return Program(
@@ -164,7 +168,11 @@ def gateway_program(layout: Layout) -> Program:
 
 def runner_environment(layout: Layout, user: Mapping[str, str]) -> dict[str, str]:
     """What every runner is told: the content of the Secret that the operator names in its pods."""
-    own = {environment.REDIS_URL: layout.redis_url, environment.MODEL_ROOT: str(layout.model_root)}
+    own = {
+        environment.REDIS_URL: layout.redis_url,
+        environment.MODEL_ROOT: str(layout.model_root),
+        environment.DATASET_URIS: EXAMPLE_PHOTOS,
+    }
     cache = {"HF_HOME": str(Path.home() / ".cache" / "huggingface")}
     return layout.storage.environment() | own | cache | {name: user[name] for name in HANDED_ON if user.get(name)}
 

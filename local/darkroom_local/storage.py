@@ -9,9 +9,12 @@ import boto3
 from botocore.config import Config
 
 from darkroom_contract import environment
+from darkroom_contract.storage import dataset_uri
 from darkroom_local.examples import PREFIX, example_photos
 
 BUCKET = "darkroom"
+EXAMPLE_PHOTOS = dataset_uri(BUCKET, PREFIX)
+"""Of `examples/train.yaml`; jobs of every namespace may read them."""
 REGION = "us-east-1"
 
 

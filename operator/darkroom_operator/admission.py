@@ -48,7 +48,7 @@ def is_queued(job: Job, world: World) -> bool:
     """Whether the job waits for a slot, and only for a slot or for a model. A status that still names a lost slot is
     corrected first."""
     unheld = job.uid not in world.holders and job.status.slot is None
-    return unheld and may_run(job) and not is_backing_off(job, world.now)
+    return unheld and may_run(job) and not is_backing_off(job, world.now) and job.uid not in world.refused
 
 
 def awaited_training(job: Job, world: World) -> Job | None:

@@ -6,7 +6,7 @@ Filled by `resync.py`, which lists everything before anybody acts, by `handlers.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
@@ -17,11 +17,14 @@ from pydantic import BaseModel, ValidationError
 from darkroom_contract.jobs import Job, read_job
 from darkroom_contract.names import Kind
 from darkroom_contract.progress import ProgressEvent
+from darkroom_operator.admission import may_run
 from darkroom_operator.documents import LEASES, PODS, Json, aware
 from darkroom_operator.experience import Experience
+from darkroom_operator.line import is_finished
 from darkroom_operator.runner_pod import RunnerPod, read_pod
 from darkroom_operator.shelf import Gone, JobShelf, PodShelf, Shelf
 from darkroom_operator.slot import SLOTS, Slot, read_slot
+from darkroom_operator.verdict import Failure
 from darkroom_operator.world import BrokenJob, World
 
 log = logging.getLogger(__name__)
@@ -35,8 +38,13 @@ _KINDS = {kind.plural: kind for kind in Kind}
 class Cache:
     """All that is known."""
 
-    def __init__(self) -> None:
+    def __init__(self, refusal: Callable[[Job], Failure | None] = lambda job: None) -> None:
+        """`refusal` tells why no run of a job can succeed, or None; see `refusals.py`."""
         self._gone = Gone()
+        self._refusal = refusal
+        self._judged: set[str] = set()
+        """Uids of the jobs that it was asked about, each once: what decides is fixed at a job's creation."""
+        self._refused: dict[str, Failure] = {}
         self.jobs = JobShelf(self._gone)
         self.broken: Shelf[BrokenJob] = Shelf(lambda job: int(job.version), self._gone)
         self.pods = PodShelf(self._gone)
@@ -89,7 +97,16 @@ class Cache:
             return broken
         self._move(job.uid, job, self.jobs, self.broken)
         self.experience.learn(job)
+        self._judge(job)
         return job
+
+    def _judge(self, job: Job) -> None:
+        if is_finished(job):
+            self._refused.pop(job.uid, None)
+        elif job.uid not in self._judged and may_run(job):
+            self._judged.add(job.uid)
+            if (failure := self._refusal(job)) is not None:
+                self._refused[job.uid] = failure
 
     @staticmethod
     def _move(uid: str, item: T, shelf: Shelf[T], other: Shelf[S]) -> None:
@@ -122,6 +139,8 @@ class Cache:
         self.jobs.drop(uid)
         self.broken.drop(uid)
         self.progress.pop(uid, None)
+        self._refused.pop(uid, None)
+        self._judged.discard(uid)
         self.experience.forget(uid)
 
     def keep_only_jobs(self, kind: Kind, uids: set[str], version: int) -> None:
@@ -149,6 +168,7 @@ class Cache:
             jobs=self.jobs.view,
             line=self.jobs.line,
             broken=self.broken.view,
+            refused=self._refused,
             pods=self.pods.view,
             gone=self._gone,
             last_seen=self.pods.last_seen.view,

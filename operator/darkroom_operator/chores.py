@@ -19,7 +19,7 @@ from darkroom_operator.actions import (
     TellPlace,
     WriteStatus,
 )
-from darkroom_operator.admission import admissible_from, candidate, claims
+from darkroom_operator.admission import admissible_from, candidate, claims, may_run
 from darkroom_operator.line import is_finished
 from darkroom_operator.places import Place, is_told, misinformed, places
 from darkroom_operator.runner_pod import RunnerPod
@@ -37,6 +37,7 @@ def chores(world: World, most_told: int) -> Iterator[Action]:
     """All that is to be done now, the most telling first. At most `most_told` statuses of jobs that only wait, or have
     finished, are updated."""
     yield from (FailBroken(job) for job in world.broken.values() if not job.failed)
+    yield from _refused(world)
     line = places(world)
     told = [place for place in line if is_told(place.job)]
     if len(told) < len(line):
@@ -49,6 +50,14 @@ def chores(world: World, most_told: int) -> Iterator[Action]:
     yield from unobserved[: most_told - len(misplaced)]
     yield from (DeletePod(pod, "it belongs to no run") for pod in world.pods.values() if _is_stray(pod, world))
     yield from (DeleteJob(job) for job in world.jobs.values() if _is_expired(job, world.now))
+
+
+def _refused(world: World) -> Iterator[WriteStatus]:
+    """Jobs that no run can finish fail as they are. One that holds a slot, as under settings of yesterday, loses it
+    first: its run, if it has one, is judged by its own end."""
+    for uid, failure in list(world.refused.items()):
+        if (job := world.jobs.get(uid)) is not None and may_run(job) and _is_aside(job, world):
+            yield WriteStatus(job, statuses.failed(job, failure, world.now))
 
 
 def _unobserved(world: World) -> Iterator[ObserveGeneration]:
@@ -73,14 +82,17 @@ def _aside(line: Iterable[Place], world: World) -> Iterator[WriteStatus | Requeu
     """The jobs that hold no slot, have not ended, and do not stand in the queue: each told why."""
     standing = {place.job.uid for place in line}
     for job in (job for job in world.line if job.uid not in standing and _is_aside(job, world)):
+        if job.uid in world.refused and may_run(job):
+            continue  # It is about to fail, or has a run that will.
         status = statuses.waiting(job, None, world.now)
         if is_news(job, status):
             yield WriteStatus(job, status) if job.status.slot is None else Requeue(job, status)
 
 
 def _is_aside(job: Job, world: World) -> bool:
-    """Suspended, backing off, or without the slot that its status names."""
-    if job.uid in world.holders or job.deleting:
+    """Suspended, backing off, or without the slot that its status names: a gateway that is to remove a deleted job's
+    files waits until no slot is named."""
+    if job.uid in world.holders or (job.deleting and job.status.slot is None):
         return False
     return not (job.status.slot in world.slots and any(claims(job, pod) for pod in world.pods_of(job.uid)))
 

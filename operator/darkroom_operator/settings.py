@@ -6,9 +6,12 @@ How the API server is reached is not here: `connection.py` finds that by kubectl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Self, TypeVar
 
 from darkroom_contract import environment as names
+from darkroom_contract.base_models import parse_reference
+from darkroom_contract.datasets import DatasetPolicy, read_policy
 from darkroom_contract.specs import MAX_SECONDS
 from darkroom_operator.documents import Json
 from darkroom_operator.errors import SettingsError
@@ -46,6 +49,12 @@ class Settings:
     """DARKROOM_DEFAULT_BASE_MODEL, for jobs that name none."""
     default_video_base_model: str = SVD
     """DARKROOM_DEFAULT_VIDEO_BASE_MODEL, for jobs that name none."""
+    dataset_policy: DatasetPolicy | None = None
+    """DARKROOM_S3_BUCKET and DARKROOM_DATASET_URIS, as runners get them: what trainings may read. The operator itself
+    never reads the bucket. None, without a bucket: left to the runner, which fails the job when its turn has come."""
+    model_root: Path | None = None
+    """DARKROOM_MODEL_ROOT, where the operator sees the runners' own: a job whose base model is not there fails before
+    it takes a slot. None: left to the runner."""
     redis_url: str | None = None
     """DARKROOM_REDIS_URL: where live progress is read. None: statuses show no progress."""
     health_port: int | None = None
@@ -79,8 +88,10 @@ class Settings:
             "runner_secret": environment.get("DARKROOM_RUNNER_SECRET"),
             "gpu_resource": environment.get("DARKROOM_GPU_RESOURCE"),
             "gpu_count": _read(environment, "DARKROOM_GPU_COUNT", _at_least_zero),
-            "default_base_model": environment.get("DARKROOM_DEFAULT_BASE_MODEL"),
-            "default_video_base_model": environment.get("DARKROOM_DEFAULT_VIDEO_BASE_MODEL"),
+            "default_base_model": _read(environment, "DARKROOM_DEFAULT_BASE_MODEL", _base_model),
+            "default_video_base_model": _read(environment, "DARKROOM_DEFAULT_VIDEO_BASE_MODEL", _base_model),
+            "model_root": _read(environment, names.MODEL_ROOT, Path),
+            "dataset_policy": _dataset_policy(environment),
             "redis_url": environment.get(names.REDIS_URL),
             "health_port": _read(environment, "DARKROOM_HEALTH_PORT", _at_least_one),
             "health_host": environment.get("DARKROOM_HEALTH_HOST"),
@@ -129,6 +140,19 @@ def _read(environment: Mapping[str, str], name: str, parse: Callable[[str], T]) 
         return parse(text)
     except ValueError as error:
         raise SettingsError(f"{name} is {text!r}: {error}") from error
+
+
+def _base_model(text: str) -> str:
+    parse_reference(text)
+    return text
+
+
+def _dataset_policy(environment: Mapping[str, str]) -> DatasetPolicy | None:
+    bucket, uris = environment.get(names.S3_BUCKET), environment.get(names.DATASET_URIS)
+    try:
+        return read_policy(bucket, uris) if bucket else None
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _at_least_zero(text: str) -> int:

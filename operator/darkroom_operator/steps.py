@@ -196,7 +196,7 @@ def _prepare(slot: Slot, job: Job, world: World, retry_wait: RetryWait) -> Actio
 
 def _may_begin(slot: Slot, job: Job, world: World) -> bool:
     ready = may_run(job) and not is_backing_off(job, world.now) and awaited_training(job, world) is None
-    return ready and job.status.slot in (None, slot.number)
+    return ready and job.uid not in world.refused and job.status.slot in (None, slot.number)
 
 
 def _make(slot: Slot, job: Job, world: World, retry_wait: RetryWait) -> Action | None:

@@ -12,6 +12,7 @@ from darkroom_operator.experience import Experience
 from darkroom_operator.line import Line
 from darkroom_operator.runner_pod import RunnerPod
 from darkroom_operator.slot import Slot
+from darkroom_operator.verdict import Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class World:
     line: Line = field(default_factory=Line)
     """Those that have not ended, in the order in which they are admitted."""
     broken: Mapping[str, BrokenJob] = field(default_factory=dict)
+    refused: Mapping[str, Failure] = field(default_factory=dict)
+    """Jobs that no run can finish, and why (`refusals.py`). They take no slot."""
     pods: Mapping[str, RunnerPod] = field(default_factory=dict)
     gone: Container[str] = frozenset()
     last_seen: Mapping[str, RunnerPod] = field(default_factory=dict)

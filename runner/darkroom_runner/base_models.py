@@ -1,17 +1,24 @@
 """Base models by name: a folder of the model root, else the hub. Called by both jobs.
 
-A name is checked by the contract's pattern before it becomes part of a path. Only safetensors are ever read. Where a
+Names are checked, and folders found, by `darkroom_contract.base_models`. Only safetensors are ever read. Where a
 model has weights in half precision of their own (`*.fp16.safetensors`), CUDA takes those.
 """
 
-import json
 import logging
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from darkroom_contract.names import BASE_MODEL_PATTERN
+from darkroom_contract.base_models import (
+    SDXL_PIPELINE,
+    SVD_PIPELINE,
+    Reference,
+    UsedModel,
+    commit_of,
+    find_folder,
+    parse_reference,
+    pipeline_of,
+)
 from darkroom_runner.errors import BaseModelNotFoundError, ModelIncompatibleError, first_line, is_disk_full
 
 if TYPE_CHECKING:
@@ -19,8 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SDXL = "StableDiffusionXLPipeline"
-SVD = "StableVideoDiffusionPipeline"
+SDXL, SVD = SDXL_PIPELINE, SVD_PIPELINE
 _HALF = "fp16"
 
 Precision: TypeAlias = "torch.dtype | dict[str, torch.dtype]"
@@ -29,12 +35,18 @@ Precision: TypeAlias = "torch.dtype | dict[str, torch.dtype]"
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A base model whose name is sound; when `folder` is None it has to come from the hub."""
+    """A base model whose reference is sound; when `folder` is None it has to come from the hub."""
 
     name: str
+    """The reference, as the job gives it: `name` or `owner/name`, perhaps with `@revision`."""
     pipeline: str
     """Name of the diffusers pipeline that it is made for."""
     folder: Path | None
+
+    def used(self, pipeline: Any = None) -> UsedModel:
+        """The model as provenance tells it. The commit of one from the hub is known once its `pipeline` is loaded."""
+        folder = self.folder if pipeline is None else Path(pipeline.name_or_path)
+        return UsedModel(reference=self.name, commit=None if folder is None else commit_of(folder))
 
 
 def locate(name: str, pipeline: str, model_root: Path | None) -> BaseModel:
@@ -42,13 +54,12 @@ def locate(name: str, pipeline: str, model_root: Path | None) -> BaseModel:
 
     Raises `BaseModelNotFoundError`, or `ModelIncompatibleError` when the folder holds another kind of model.
     """
-    if not re.fullmatch(BASE_MODEL_PATTERN, name):
-        raise BaseModelNotFoundError(f"{name!r} is no name of a base model: give a folder's name or owner/name.")
-    folder = None if model_root is None else model_root / name
-    if folder is not None and (folder / "model_index.json").is_file():
+    reference = _parse(name)
+    folder = None if model_root is None else find_folder(reference, model_root)
+    if folder is not None:
         _check_kind(folder, name, pipeline)
         return BaseModel(name, pipeline, folder)
-    if "/" not in name:
+    if not reference.may_be_on_hub:
         raise BaseModelNotFoundError(
             f"There is no base model {name!r} in the runner's model root. Put its folder there, "
             "or name a repository of the hub as owner/name."
@@ -56,8 +67,15 @@ def locate(name: str, pipeline: str, model_root: Path | None) -> BaseModel:
     return BaseModel(name, pipeline, None)
 
 
+def _parse(name: str) -> Reference:
+    try:
+        return parse_reference(name)
+    except ValueError as error:
+        raise BaseModelNotFoundError(str(error)) from None
+
+
 def _check_kind(folder: Path, name: str, pipeline: str) -> None:
-    found = json.loads((folder / "model_index.json").read_text(encoding="utf-8")).get("_class_name")
+    found = pipeline_of(folder)
     if found != pipeline:
         raise ModelIncompatibleError(f"The base model {name!r} is for {found}; this run needs one for {pipeline}.")
 
@@ -104,16 +122,26 @@ def _smallest_from_hub(model: BaseModel, dtype: Precision) -> Any:
 
     if dtype != torch.float32:
         try:
-            return _from_pretrained(model, model.name, dtype, _HALF)
+            return _from_pretrained(model, _download(model, _HALF), dtype, _HALF)
         except ValueError as error:
             log.info("%s has no %s weights: %s", model.name, _HALF, first_line(error))
-    return _from_pretrained(model, model.name, dtype, None)
+    return _from_pretrained(model, _download(model, None), dtype, None)
 
 
-def _from_pretrained(model: BaseModel, source: str, dtype: Precision, variant: str | None) -> Any:
+def _download(model: BaseModel, variant: str | None) -> str:
+    """The folder of the hub's cache with the files of one commit: `from_pretrained` forgets which it was."""
+    import diffusers
+
+    reference = parse_reference(model.name)
+    kind = getattr(diffusers, model.pipeline)
+    folder: str = kind.download(reference.name, revision=reference.revision, variant=variant, use_safetensors=True)
+    return folder
+
+
+def _from_pretrained(model: BaseModel, folder: str, dtype: Precision, variant: str | None) -> Any:
     import diffusers
 
     kind = getattr(diffusers, model.pipeline)
     # The invisible watermark is a package of its own, and would be drawn into every picture.
     extra = {"add_watermarker": False} if model.pipeline == SDXL else {}
-    return kind.from_pretrained(source, dtype=dtype, variant=variant, use_safetensors=True, **extra)
+    return kind.from_pretrained(folder, dtype=dtype, variant=variant, use_safetensors=True, **extra)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from darkroom_contract.base_models import UsedModel
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.storage import CheckpointRecord, checkpoint_record_key, checkpoint_state_key
 from darkroom_runner.errors import StorageUnavailableError
@@ -31,10 +32,13 @@ class Checkpoints:
         self.saved_step: int | None = None
         """The step of the newest state in storage, as far as this run knows."""
 
-    def fetch(self) -> Path | None:
-        """The newest whole state, or None when there is none that this run can go on from."""
+    def fetch(self, base_model: UsedModel) -> Path | None:
+        """The newest whole state, or None when there is none that this run, on `base_model`, can go on from."""
         record = self._record()
         if record is None:
+            return None
+        if UsedModel(reference=record.base_model, commit=record.base_model_commit).differs(base_model):
+            log.warning("the saved state is of another base model, %s: training begins anew", record.base_model)
             return None
         try:
             self._storage.download(self._storage.bucket, record.state_key, self._path)
@@ -48,14 +52,14 @@ class Checkpoints:
         self.saved_step = record.step
         return self._path
 
-    def put(self, step: int, write: Callable[[Path], None]) -> None:
+    def put(self, step: int, base_model: UsedModel, write: Callable[[Path], None]) -> None:
         """Put away the state that `write` writes to a file, and remove the one before it.
 
         A storage in trouble or a full disk does not end the training: it is told in the log, and the older state stays.
         """
         try:
             write(self._path)
-            self._put(step)
+            self._put(step, base_model)
         except (StorageUnavailableError, OSError) as error:
             log.warning("the state of step %d was not saved: %s", step, error)
 
@@ -69,14 +73,15 @@ class Checkpoints:
         except StorageUnavailableError as error:
             log.warning("the training's last state stays in storage: %s", error)
 
-    def _put(self, step: int) -> None:
+    def _put(self, step: int, base_model: UsedModel) -> None:
         before = self._record()
         key = checkpoint_state_key(self._document.uid, step)
         record = CheckpointRecord(
             step=step,
             state_key=key,
             sha256=self._storage.upload(key, self._path, _CONTENT_TYPE),
-            base_model=self._document.base_model,
+            base_model=base_model.reference,
+            base_model_commit=base_model.commit,
             attempt=self._document.attempt,
             created=datetime.now(UTC),
         )
@@ -98,7 +103,7 @@ class Checkpoints:
             return None
         # Whoever can write the record must not make a run fetch, or delete, what is not its own.
         is_own = record.state_key == checkpoint_state_key(self._document.uid, record.step)
-        if not is_own or record.base_model != self._document.base_model:
-            log.warning("the saved state is of another job or base model and is not used")
+        if not is_own:
+            log.warning("the saved state is of another job and is not used")
             return None
         return record

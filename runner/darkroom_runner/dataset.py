@@ -16,11 +16,12 @@ from PIL import Image
 
 from darkroom_contract import photo_reading
 from darkroom_contract import photos as bounds
+from darkroom_contract.datasets import DatasetPolicy
 from darkroom_contract.photo_decoder import DecodingLimits, PhotoDecoder
 from darkroom_contract.photo_facts import PhotoError, PhotoFacts
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.storage import parse_uri
-from darkroom_runner.errors import DatasetInvalidError, DatasetNotFoundError
+from darkroom_runner.errors import DatasetInvalidError, DatasetNotAllowedError, DatasetNotFoundError
 from darkroom_runner.remarks import Remarks
 from darkroom_runner.storage import NoSuchBucketError, Storage, StoredObject
 
@@ -50,6 +51,13 @@ class Photo:
     def read(self, least_px: int | None = None) -> Image.Image:
         """Its picture, as `read_photo` gives it: from the file, anew at every call."""
         return read_photo(self.path, self.name, least_px)
+
+
+def require_allowed(uri: str, namespace: str, policy: DatasetPolicy) -> None:
+    """Before anything of `uri` is asked for. Raises `DatasetNotAllowedError` unless jobs of `namespace` may read it."""
+    fault = policy.fault(uri, namespace)
+    if fault is not None:
+        raise DatasetNotAllowedError(fault)
 
 
 def fetch_photos(

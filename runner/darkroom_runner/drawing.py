@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 
+from darkroom_contract.base_models import UsedModel
 from darkroom_contract.progress import Stage
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs import GenerateJobSpec
@@ -59,6 +60,7 @@ class DrawingSession:
     device: Device
     pipeline: Any
     lora_sha256: str | None
+    base_model: UsedModel
 
     def draw(self) -> tuple[list[Picture], dict[str, float]]:
         """Draw and save all pictures; with the metrics of the outcome.
@@ -105,12 +107,12 @@ class DrawingSession:
             f"The picture of seed {seed}",
             self.bench.remarks,
         )
-        facts = picture_facts(self.spec, self.bench.document.base_model, self.lora_sha256, seed, image.size)
+        facts = picture_facts(self.spec, self.base_model, self.lora_sha256, seed, image.size)
         path = self.bench.scratch / picture_file(self.bench.document.name, seed)
         image.save(path, pnginfo=png_info(facts))
         return Picture(path, image, facts)
 
-    def animate(self, picture: Picture, video_model: BaseModel) -> tuple[Path, dict[str, float]]:
+    def animate(self, picture: Picture, video_model: BaseModel) -> tuple[Path, dict[str, float], UsedModel]:
         """Free SDXL, load SVD, and make the clip of a picture; with its metrics. No picture can be drawn after it.
 
         Raises `NonFiniteOutputError`.
@@ -131,12 +133,14 @@ class DrawingSession:
         frames = draw_finite(pipeline, draw, "The clip", remarks, redraw=lambda: draw(_REDRAWN_CHUNK))
         log.info("drew %d frames in %.1f s", len(frames), time.monotonic() - begun)
         path = self.bench.scratch / clip_file(self.bench.document.name)
-        facts = clip_facts(self.spec, video_model.name, picture.facts)
+        used = video_model.used(pipeline)
+        facts = clip_facts(self.spec, used, picture.facts)
         write_mp4(frames, path, self.spec.video.fps, json.dumps(facts, ensure_ascii=False))
-        return path, {
+        metrics = {
             "videoFrames": len(frames),
             "videoSecondsPerStep": (time.monotonic() - begun) / self.spec.video.steps,
         }
+        return path, metrics, used
 
     def _animated(self, step: int, total: int) -> None:
         self.bench.interruption.check()
@@ -153,7 +157,8 @@ def open_session(
     remark_on_cut_prompts(pipeline, spec, bench.remarks)
     sampler = with_sampler(pipeline.scheduler, spec.images.scheduler, spec.images.steps, bench.remarks)
     pipeline.scheduler = from_noise(sampler, spec.images.steps, "images.steps", bench.remarks)
-    return DrawingSession(bench, spec, device, pipeline, trained.record.sha256 if trained else None)
+    used = inputs.base_model.used(pipeline)
+    return DrawingSession(bench, spec, device, pipeline, trained.record.sha256 if trained else None, used)
 
 
 def _load(model: BaseModel, device: Device, trained: "Lora | None", spec: GenerateJobSpec, remarks: Remarks) -> Any:

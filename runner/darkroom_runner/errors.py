@@ -3,6 +3,7 @@
     RunError
     ├── InvalidRunError          InvalidRun          the document, or two of its settings together, make no sense
     ├── DatasetInvalidError      DatasetInvalid      a photo can't be used
+    ├── DatasetNotAllowedError   DatasetNotAllowed   its folder is none that this deployment lets the namespace read
     ├── DatasetNotFoundError     DatasetNotFound     there are no photos
     ├── ModelNotFoundError       ModelNotFound       no LoRA of that name
     ├── ModelIncompatibleError   ModelIncompatible   LoRA or base model are of another make
@@ -42,6 +43,10 @@ class InvalidRunError(RunError):
 
 class DatasetInvalidError(RunError):
     reason = Reason.DATASET_INVALID
+
+
+class DatasetNotAllowedError(RunError):
+    reason = Reason.DATASET_NOT_ALLOWED
 
 
 class DatasetNotFoundError(RunError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from darkroom_contract.base_models import UsedModel
 from darkroom_contract.outcome import OutcomeFile
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs import GenerateJobSpec
@@ -52,58 +53,55 @@ class GenerateJob:
         return None
 
     def download(self) -> GenerateInputs:
-        self._check_video_guidance()
+        if (contradiction := self._spec.contradiction) is not None:
+            raise InvalidRunError(contradiction)
         remark_on_generation(self._spec, self._bench.remarks)
         document, root = self._bench.document, self._bench.settings.model_root
+        base_model = locate(document.base_model, SDXL, root)
         return GenerateInputs(
-            base_model=locate(document.base_model, SDXL, root),
+            base_model=base_model,
             video_model=locate(document.video_base_model, SVD, root) if self._spec.allow_motion else None,
-            lora=self._fetch_lora(self._spec.model_id) if self._spec.model_id is not None else None,
+            lora=self._fetch_lora(self._spec.model_id, base_model.used()) if self._spec.model_id is not None else None,
         )
 
     def load(self, inputs: GenerateInputs) -> "DrawingSession":
         from darkroom_runner.drawing import open_session
 
-        return open_session(self._bench, self._spec, inputs)
+        session = open_session(self._bench, self._spec, inputs)
+        if inputs.lora is not None and not inputs.lora.record.trained_on.differs(inputs.base_model.used()):
+            # Only now is it known which commit a branch or tag of the hub means.
+            self._remark_on_base_model(inputs.lora.record, session.base_model)
+        return session
 
     def work(self, inputs: GenerateInputs, models: "DrawingSession") -> Product:
         pictures, metrics = models.draw()
-        files = [picture.path for picture in pictures]
+        files, used = [picture.path for picture in pictures], [models.base_model]
         if inputs.video_model is not None:
             try:
-                clip, clip_metrics = models.animate(pictures[0], inputs.video_model)
+                clip, clip_metrics, video_model = models.animate(pictures[0], inputs.video_model)
             except NonFiniteOutputError as error:
                 self._bench.remarks.add(RemarkReason.CLIP_LEFT_OUT, f"The job has no clip. {error}")
             else:
                 files, metrics = [*files, clip], {**metrics, **clip_metrics}
-        return Product(files, metrics)
+                used.append(video_model)
+        return Product(files, metrics, tuple(used))
 
     def publish(self, files: tuple[OutcomeFile, ...]) -> None:
         """Pictures are known by the run that made them; there is nothing to add."""
 
-    def _check_video_guidance(self) -> None:
-        """SVD decides by the last frame's scale whether it guides at all."""
-        video = self._spec.video
-        if self._spec.allow_motion and video.has_contradictory_guidance:
-            raise InvalidRunError(
-                f"video.minGuidanceScale is {video.min_guidance_scale:g} while video.maxGuidanceScale, "
-                f"{video.max_guidance_scale:g}, turns guidance off. Raise the latter above 1 or lower the former."
-            )
-
     def tidy(self) -> None:
         """Nothing is left behind."""
 
-    def _fetch_lora(self, model_id: str) -> Lora:
+    def _fetch_lora(self, model_id: str, base_model: UsedModel) -> Lora:
         storage = self._bench.storage
         record = model_store.read_record(storage, self._bench.document.namespace, model_id)
-        self._remark_on_base_model(record)
+        self._remark_on_base_model(record, base_model)
         return Lora(record, model_store.fetch_weights(storage, record, self._bench.scratch))
 
-    def _remark_on_base_model(self, record: ModelRecord) -> None:
-        base_model = self._bench.document.base_model
-        if record.base_model != base_model:
+    def _remark_on_base_model(self, record: ModelRecord, used: UsedModel) -> None:
+        if record.trained_on.differs(used):
             self._bench.remarks.add(
                 RemarkReason.BASE_MODEL_DIFFERS,
-                f"Model {record.model_id!r} was trained on {record.base_model!r} and used here on {base_model!r}: the "
+                f"Model {record.model_id!r} was trained on {record.trained_on} and used here on {used}: the "
                 "subject may come out weaker. Set baseModel to the one that it was trained on.",
             )

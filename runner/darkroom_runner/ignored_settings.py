@@ -30,7 +30,20 @@ def remark_on_generation(spec: GenerateJobSpec, remarks: Remarks) -> None:
 
 def remark_on_training(spec: TrainJobSpec, remarks: Remarks) -> None:
     """Add `SettingIgnored`."""
-    prior = spec.training.prior_preservation
+    training, prior = spec.training, spec.training.prior_preservation
+    if training.warmup_steps >= spec.max_steps:
+        _ignored(
+            remarks,
+            f"training.warmupSteps {training.warmup_steps} leaves no step of {spec.max_steps} (maxSteps) at "
+            f"training.learningRate {training.learning_rate:g}, which is never reached. Lower warmupSteps or raise "
+            "maxSteps.",
+        )
+    if prior is not None and prior.weight == 0:
+        _ignored(
+            remarks,
+            "priorPreservation does nothing but take time: its weight is 0. Raise priorPreservation.weight, or leave "
+            "priorPreservation out.",
+        )
     drawn = class_image_count(spec)
     if prior is not None and drawn < prior.class_images:
         _ignored(

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from darkroom_contract.base_models import UsedModel
 from darkroom_contract.outcome import OutcomeFile
 from darkroom_contract.runs import RunDocument
 from darkroom_runner.interruption import Interruption
@@ -36,6 +37,8 @@ class Product:
 
     files: list[Path]
     metrics: dict[str, float] = field(default_factory=dict)
+    base_models: tuple[UsedModel, ...] = ()
+    """What they were made with."""
 
 
 class Job(Protocol, Generic[Inputs, Models]):

@@ -65,7 +65,7 @@ def run(settings: Settings, interruption: Interruption) -> Outcome:
             files = upload(product, bench)
             job.publish(files)
             outcome = describe(product, files, bench, time.monotonic() - begun)
-            write_manifest(storage, document, outcome)
+            write_manifest(storage, document, outcome, product)
             job.tidy()
             bench.progress.enter(Stage.DONE)
     return outcome
@@ -167,8 +167,14 @@ def describe(product: Product, files: tuple[OutcomeFile, ...], bench: Workbench,
     )
 
 
-def write_manifest(storage: Storage, document: RunDocument, outcome: Outcome) -> None:
+def write_manifest(storage: Storage, document: RunDocument, outcome: Outcome, product: Product) -> None:
     """Last of all: where it exists, everything else is whole."""
-    manifest = Manifest(outcome=outcome, attempt=document.attempt, versions=versions(), created=datetime.now(UTC))
+    manifest = Manifest(
+        outcome=outcome,
+        attempt=document.attempt,
+        versions=versions(),
+        base_models=product.base_models,
+        created=datetime.now(UTC),
+    )
     body = manifest.model_dump_json(by_alias=True, exclude_none=True).encode()
     storage.write(manifest_key(document.uid), body, "application/json")

@@ -6,8 +6,8 @@ from typing import Any
 
 from PIL.PngImagePlugin import PngInfo
 
+from darkroom_contract.base_models import UsedModel
 from darkroom_contract.plan import VALIDATION_GUIDANCE_SCALE, VALIDATION_STEPS
-from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 
 _PACKAGES = ("darkroom", "torch", "diffusers", "transformers", "peft", "DeepCache", "av")
@@ -25,7 +25,7 @@ def versions() -> dict[str, str]:
 
 
 def picture_facts(
-    spec: GenerateJobSpec, base_model: str, lora_sha256: str | None, seed: int, size_px: tuple[int, int]
+    spec: GenerateJobSpec, base_model: UsedModel, lora_sha256: str | None, seed: int, size_px: tuple[int, int]
 ) -> dict[str, Any]:
     """All that makes a picture again: the `darkroom` chunk of its PNG."""
     images, interval = spec.images, spec.cache.effective_interval
@@ -38,7 +38,7 @@ def picture_facts(
         "scheduler": images.scheduler.value if images.scheduler else "default",
         "width": size_px[0],
         "height": size_px[1],
-        "baseModel": base_model,
+        **_base_model(base_model),
         "cache": {"interval": interval, "branch": spec.cache.branch} if interval > 1 else None,
         "versions": versions(),
     }
@@ -48,7 +48,7 @@ def picture_facts(
 
 
 def validation_facts(
-    spec: TrainJobSpec, prompt: str, base_model: str, lora_sha256: str, size_px: tuple[int, int]
+    spec: TrainJobSpec, prompt: str, base_model: UsedModel, lora_sha256: str, size_px: tuple[int, int]
 ) -> dict[str, Any]:
     """The same for a training's validation picture: its LoRA is the one that was just trained."""
     return {
@@ -60,7 +60,7 @@ def validation_facts(
         "scheduler": "default",
         "width": size_px[0],
         "height": size_px[1],
-        "baseModel": base_model,
+        **_base_model(base_model),
         "cache": None,
         "versions": versions(),
         "modelId": spec.model_id,
@@ -69,12 +69,17 @@ def validation_facts(
     }
 
 
-def clip_facts(spec: GenerateJobSpec, video_model: str, picture: dict[str, Any]) -> dict[str, Any]:
+def clip_facts(spec: GenerateJobSpec, video_model: UsedModel, picture: dict[str, Any]) -> dict[str, Any]:
     """A clip's comment: how it was animated, and the picture that it began with."""
-    return {"video": spec.video.to_dict() | {"baseModel": video_model}, "picture": picture}
+    return {"video": spec.video.to_dict() | _base_model(video_model), "picture": picture}
 
 
-def lora_facts(spec: TrainJobSpec, document: RunDocument) -> dict[str, str]:
+def _base_model(used: UsedModel) -> dict[str, str]:
+    """As the job names it; and the hub's commit, where it is known: a branch or tag may mean other weights later."""
+    return {"baseModel": used.reference} | ({"baseModelCommit": used.commit} if used.commit else {})
+
+
+def lora_facts(spec: TrainJobSpec, base_model: UsedModel) -> dict[str, str]:
     """What a LoRA's file says of its training. The base model is named as the job names it: no path is in it.
 
     Nor is the job: equal trainings give equal files. The model's record has the job's uid and the file's SHA-256.
@@ -83,7 +88,7 @@ def lora_facts(spec: TrainJobSpec, document: RunDocument) -> dict[str, str]:
     facts = {
         "prompt": spec.prompt,
         "modelId": spec.model_id,
-        "baseModel": document.base_model,
+        **_base_model(base_model),
         "rank": training.rank,
         "alpha": training.alpha or training.rank,
         "layers": training.layers.value,

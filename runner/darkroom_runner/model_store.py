@@ -50,10 +50,22 @@ def fetch_weights(storage: Storage, record: ModelRecord, folder: Path) -> Path:
 
 
 def write_record(storage: Storage, namespace: str, record: ModelRecord) -> None:
+    """Make the model id mean this record, with the uids of the trainings before it: their LoRAs go with the model."""
     check_model_id(record.model_id)
     key = model_record_key(namespace, record.model_id)
+    record = record.model_copy(update={"earlier_runs": _earlier_runs(storage.read(key), record.job_uid)})
     storage.write(key, record.model_dump_json(by_alias=True).encode(), "application/json")
     log.info("model %s now means the weights of run %s", record.model_id, record.job_uid)
+
+
+def _earlier_runs(content: bytes | None, job_uid: str) -> tuple[str, ...]:
+    """The uids of the record that is replaced, each once. A record that can't be read names none."""
+    try:
+        before = None if content is None else ModelRecord.model_validate_json(content)
+    except ValidationError:
+        before = None
+    uids = () if before is None else (*before.earlier_runs, before.job_uid)
+    return tuple(dict.fromkeys(uid for uid in uids if uid != job_uid))
 
 
 def check_model_id(model_id: str) -> None:

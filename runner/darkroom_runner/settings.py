@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from darkroom_contract import environment as names
+from darkroom_contract.datasets import DatasetPolicy, read_allowed_uris
 from darkroom_contract.s3 import AddressingStyle, read_addressing_style, read_endpoint_url, require_host_for
 from darkroom_runner.errors import InvalidRunError
 
@@ -34,6 +35,12 @@ class Settings:
     """None: progress goes to the log only."""
     s3_addressing_style: AddressingStyle = AddressingStyle.PATH
     """Where the bucket stands in addresses."""
+    dataset_uris: tuple[str, ...] = ()
+    """Folders that trainings may read beside their namespace's own."""
+
+    @property
+    def dataset_policy(self) -> DatasetPolicy:
+        return DatasetPolicy(self.s3_bucket, self.dataset_uris)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -44,6 +51,7 @@ class Settings:
             endpoint_url = read_endpoint_url(names.S3_ENDPOINT_URL, environment.get(names.S3_ENDPOINT_URL))
             style = read_addressing_style(environment.get(names.S3_ADDRESSING_STYLE))
             require_host_for(style, bucket, endpoint_url)
+            dataset_uris = read_allowed_uris(environment.get(names.DATASET_URIS))
         except ValueError as error:
             raise InvalidRunError(str(error)) from None
         return cls(
@@ -55,6 +63,7 @@ class Settings:
             s3_region=environment.get(names.S3_REGION) or DEFAULT_REGION,
             redis_url=environment.get(names.REDIS_URL) or None,
             s3_addressing_style=style,
+            dataset_uris=dataset_uris,
         )
 
 

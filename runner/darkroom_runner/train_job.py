@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from darkroom_contract.base_models import UsedModel
 from darkroom_contract.outcome import OutcomeFile
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs import TrainJobSpec
@@ -16,7 +17,7 @@ from darkroom_contract.storage import LORA_FILE, ModelRecord, kohya_file, run_pr
 from darkroom_runner import model_store
 from darkroom_runner.base_models import SDXL, BaseModel, locate
 from darkroom_runner.checkpoints import Checkpoints
-from darkroom_runner.dataset import Photo, fetch_photos, remark_upscaled
+from darkroom_runner.dataset import Photo, fetch_photos, remark_upscaled, require_allowed
 from darkroom_runner.errors import InternalError, InterruptedRunError, ModelIncompatibleError, translate
 from darkroom_runner.ignored_settings import remark_on_training
 from darkroom_runner.jobs import Product, Workbench
@@ -44,17 +45,20 @@ class TrainJob:
         self._bench = bench
         self._spec = spec
         self._checkpoints = Checkpoints(bench.storage, bench.document, bench.scratch)
+        self._base_model: UsedModel | None = None
+        """As it was loaded."""
 
     @property
     def saved_step(self) -> int | None:
         return self._checkpoints.saved_step
 
     def download(self) -> TrainInputs:
+        bench, uri = self._bench, self._spec.dataset.uri
+        require_allowed(uri, bench.document.namespace, bench.settings.dataset_policy)
         model_store.check_model_id(self._spec.model_id)
         remark_on_training(self._spec, self._bench.remarks)
         base_model = locate(self._bench.document.base_model, SDXL, self._bench.settings.model_root)
-        bench = self._bench
-        photos = fetch_photos(bench.storage, self._spec.dataset.uri, bench.scratch, bench.remarks, self._checked)
+        photos = fetch_photos(bench.storage, uri, bench.scratch, bench.remarks, self._checked)
         return TrainInputs(photos, base_model)
 
     def _checked(self, photos: int, total: int) -> None:
@@ -73,13 +77,14 @@ class TrainJob:
         remark_upscaled(inputs.photos, models.side_px, self._bench.remarks)
         metrics = models.learn(inputs.photos)
         weights = self._bench.scratch / LORA_FILE
-        facts = lora_facts(self._spec, self._bench.document)
+        self._base_model = models.base_model
+        facts = lora_facts(self._spec, models.base_model)
         models.save(weights, facts)
         files = [weights, *self._save_kohya(models, facts)]
         prompt = self._spec.training.validation_prompt
         if prompt is not None:
             files += self._try_validation(models, prompt, sha256_of(weights))
-        return Product(files, metrics)
+        return Product(files, metrics, (models.base_model,))
 
     def _save_kohya(self, models: "TrainingSession", facts: dict[str, str]) -> list[Path]:
         """The second file. Where it can't be written, the LoRA itself is still of use."""
@@ -111,7 +116,7 @@ class TrainJob:
         document = self._bench.document
         picture = models.draw_validation(prompt)
         path = self._bench.scratch / validation_file(document.name)
-        facts = validation_facts(self._spec, prompt, document.base_model, lora_sha256, picture.size)
+        facts = validation_facts(self._spec, prompt, models.base_model, lora_sha256, picture.size)
         picture.save(path, pnginfo=png_info(facts))
         return path
 
@@ -123,6 +128,7 @@ class TrainJob:
             weights_key=run_prefix(document.uid) + weights.name,
             sha256=weights.sha256,
             base_model=document.base_model,
+            base_model_commit=self._base_model.commit if self._base_model else None,
             prompt=self._spec.prompt,
             job_uid=document.uid,
             created=datetime.now(UTC),

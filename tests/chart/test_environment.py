@@ -127,7 +127,8 @@ def test_values_arrive_in_the_settings(told: Callable[[str, str], dict[str, str]
     assert (operator.slots, operator.lease_seconds, operator.retry_base_seconds) == (20, 10, 0.5)
     assert (operator.gpu_resource, operator.gpu_count) == ("nvidia.com/mig-3g.40gb", 2)
     assert operator.runner_image == "registry.example.com:5000/darkroom/runner:0.1.0-cu128"
-    assert (operator.default_base_model, operator.default_video_base_model) == ("sdxl", "svd")
+    assert (operator.default_base_model, operator.default_video_base_model) == ("sdxl", "svd@2026-11")
+    assert operator.model_root == gateway.model_root == Path("/cache/base")
     assert operator.termination_grace_seconds == 300
 
 
@@ -172,6 +173,60 @@ def test_what_is_in_the_users_secrets_is_taken_from_there_alone() -> None:
     runner = rendered("typical").runner_template()["spec"]["containers"][0]["env"]
     assert {"AWS_SECRET_ACCESS_KEY", "DARKROOM_REDIS_URL", "HF_TOKEN"} <= {each["name"] for each in runner}
     assert environment.REDIS_URL not in _runner_secret("typical")
+
+
+S3 = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
+@pytest.mark.parametrize(
+    ("given", "gateway", "runner"),
+    [
+        ({"existingSecret": "both"}, "both", "both"),
+        ({"gatewaySecret": "its-own", "runnerSecret": "another"}, "its-own", "another"),
+        ({"existingSecret": "both", "runnerSecret": "another"}, "both", "another"),
+        ({"gatewaySecret": "its-own"}, "its-own", None),
+        ({}, None, None),
+    ],
+)
+def test_gateway_and_runner_log_in_with_the_secrets_that_are_named_for_them(
+    given: Json, gateway: str | None, runner: str | None
+) -> None:
+    found = render({"storage": {"s3": given}})
+    containers = {
+        "gateway": only_container(found.deployment("gateway")["spec"]["template"]),
+        "runner": found.runner_template()["spec"]["containers"][0],
+    }
+    for component, secret in (("gateway", gateway), ("runner", runner)):
+        named = {each["name"]: each for each in containers[component].get("env", []) if each["name"] in S3}
+        sources = {name: each["valueFrom"]["secretKeyRef"] for name, each in named.items()}
+        assert sources == ({} if secret is None else {name: {"name": secret, "key": name} for name in S3}), component
+    operator = only_container(found.deployment("operator")["spec"]["template"])
+    assert not {each["name"] for each in operator["env"]} & set(S3)
+
+
+@pytest.mark.parametrize("component", ["gateway", "operator"])
+def test_the_model_root_is_only_read_where_it_is_only_looked_at(component: str) -> None:
+    pod = _pod("everything", component)
+    [mount] = [each for each in only_container(pod)["volumeMounts"] if each["name"] == "models"]
+    [volume] = [each for each in pod["spec"]["volumes"] if each["name"] == "models"]
+    assert mount == {"name": "models", "mountPath": "/cache", "readOnly": True}
+    assert volume["persistentVolumeClaim"] == {"claimName": "darkroom-models", "readOnly": True}
+    assert _runner_secret("everything")[environment.MODEL_ROOT] == plain_environment(pod)[environment.MODEL_ROOT]
+    assert environment.MODEL_ROOT not in plain_environment(_pod("default", component))
+
+
+def test_operator_and_runner_allow_the_same_datasets(told: Callable[[str, str], dict[str, str]]) -> None:
+    """The operator tells early, the runner enforces: by one rule."""
+    operator = OperatorSettings.from_environment(told("everything", "operator"))
+    secret = _runner_secret("everything")
+    runner = RunnerSettings.from_environment({environment.RUN: "{}", **secret})
+    assert operator.dataset_policy == runner.dataset_policy
+    assert runner.dataset_policy.folders("studio") == (
+        "s3://studio/datasets/studio/",
+        "s3://photos/",
+        "s3://studio/datasets/shared/",
+    )
+    assert environment.DATASET_URIS not in _runner_secret("default")
 
 
 def test_storage_and_redis_of_the_tryout_are_found_by_all() -> None:

@@ -25,6 +25,7 @@ WRONG: list[tuple[str, Json, str]] = [
     ("a number for a string", {"runner": {"labels": {"a": 1}}}, "at '/runner/labels/a': got number, want string"),
     ("a string for a switch", {"quota": {"enabled": "no"}}, "at '/quota/enabled': got string, want boolean"),
     ("less than one", {"operator": {"slots": 0}}, "at '/operator/slots': minimum: got 0, want 1"),
+    ("photos that go while they are uploaded", {"gateway": {"datasetRetentionHours": 0}}, "datasetRetentionHours"),
     ("more than a week", {"gateway": {"linkSeconds": 604801}}, "maximum: got 604,801, want 604,800"),
     (
         "an address without its scheme",
@@ -56,6 +57,29 @@ WRONG: list[tuple[str, Json, str]] = [
         "two storages",
         {"tryout": {"s3": {"enabled": True}}, "storage": {"s3": {"existingSecret": "b"}}},
         "one of the two",
+    ),
+    ("a dataset without its slash", {"datasets": {"allowedUris": ["s3://photos"]}}, "'s3://photos' does not match"),
+    ("a dataset's detour", {"datasets": {"allowedUris": ["s3://photos/../x/"]}}, "does not match pattern"),
+    (
+        "a storage that is made and another's Secret",
+        {"tryout": {"s3": {"enabled": True}}, "storage": {"s3": {"runnerSecret": "b"}}},
+        "one of the two",
+    ),
+    ("a base model's detour", {"models": {"baseModel": "owner/name@../x"}}, "does not match pattern"),
+    (
+        "a look into no cache",
+        {"models": {"checkAtSubmission": True, "cache": {"enabled": False}}},
+        "set models.cache.enabled",
+    ),
+    (
+        "a look into another volume",
+        {"models": {"checkAtSubmission": True, "root": "/modelsbase"}},
+        "models.root is not in models.cache.mountPath",
+    ),
+    (
+        "a volume for one pod",
+        {"models": {"checkAtSubmission": True, "cache": {"accessModes": ["ReadWriteOncePod"]}}},
+        "lets one pod have it",
     ),
     ("open and closed", {"gateway": {"apiKeys": {"open": True, "existingSecret": "b"}}}, "set one of the two"),
     ("a quota of nothing", {"quota": {"enabled": True}}, "set runner.priorityClass.create"),

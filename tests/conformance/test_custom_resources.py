@@ -99,6 +99,41 @@ def test_a_value_outside_of_an_enumeration_is_told_the_choices(
     assert '"Balanced"' in message
 
 
+CONTRADICTION = {"minGuidanceScale": 3, "maxGuidanceScale": 1}
+"""Guidance that the last frame turns off for all, and the first asks for. Whole numbers, as people write them."""
+
+
+def test_guidance_scales_that_contradict_each_other_are_refused_at_creation(
+    api: Api, name: str, generate_job: Callable[..., Json]
+) -> None:
+    doomed = generate_job(name, allowMotion=True, video=CONTRADICTION)
+    message = refused(api.create(GENERATE, doomed), 422, "Invalid")
+    assert "spec.video.minGuidanceScale" in message
+    assert "spec.video.maxGuidanceScale turns guidance off for the whole clip" in message
+    assert "raise the former above 1 or lower the latter to 1" in message
+    # A status can't be given at creation: so it opens no way around the rule.
+    assert "turns guidance off" in refused(api.create(GENERATE, {**doomed, "status": {"phase": "Queued"}}), 422)
+    assert not api.exists(GENERATE, name)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"allowMotion": True},
+        {"allowMotion": True, "video": {"minGuidanceScale": 5.5, "maxGuidanceScale": 1.5}},
+        {"allowMotion": True, "video": {"maxGuidanceScale": 0}},
+        {"allowMotion": True, "video": {"minGuidanceScale": 1, "maxGuidanceScale": 1}},
+        {"video": CONTRADICTION},
+    ],
+)
+def test_guidance_scales_that_a_run_can_follow_are_taken(
+    api: Api, name: str, generate_job: Callable[..., Json], spec: Json
+) -> None:
+    ok(api.create(GENERATE, generate_job(name, **spec)), 201)
+    ok(api.patch(GENERATE, name, {"spec": {"priority": 3}}))
+    ok(api.delete(GENERATE, name))
+
+
 def test_all_mistakes_are_told_at_once(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     message = refused(api.create(TRAIN, train_job(name, maxSteps=0, modelId="..", priority=9999)), 422, "Invalid")
     assert all(field in message for field in ("spec.maxSteps", "spec.modelId", "spec.priority"))

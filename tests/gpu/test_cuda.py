@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from darkroom_contract.base_models import UsedModel
 from darkroom_contract.plan import plan_training
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 from darkroom_runner import lora
@@ -76,10 +77,10 @@ class Kept(Checkpoints):
     def __init__(self, folder: Path) -> None:
         self._state = folder / "state.safetensors"
 
-    def fetch(self) -> Path | None:
+    def fetch(self, base_model: UsedModel) -> Path | None:
         return self._state if self._state.exists() else None
 
-    def put(self, step: int, write: Callable[[Path], None]) -> None:
+    def put(self, step: int, base_model: UsedModel, write: Callable[[Path], None]) -> None:
         write(self._state)
 
 

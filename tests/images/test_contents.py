@@ -70,7 +70,7 @@ def normal(name: str) -> str:
 
 
 def pins(file: str) -> dict[str, str]:
-    lines = [line for line in (REPOSITORY / file).read_text().splitlines() if line and not line.startswith("#")]
+    lines = [line.split()[0] for line in (REPOSITORY / file).read_text().splitlines() if line[:1].isalnum()]
     return {normal(name): version for name, version in (line.split("==") for line in lines)}
 
 
@@ -112,12 +112,11 @@ def test_it_has_its_own_rooms_and_commands_alone(image: Image, inside: Any) -> N
     assert {name for name in inside["commands"] if name.startswith("darkroom")} == COMMANDS[part(image)]
 
 
-def test_every_package_is_the_one_of_the_constraints(inside: Any) -> None:
-    # setuptools is torch's; `pip freeze`, which makes the constraints, leaves it out.
-    expected = pins("constraints.txt") | pins("images/cuda.txt")
-    expected["setuptools"] = pins("images/tools.txt")["setuptools"]
-    found = {name: version.removesuffix("+cpu") for name, version in versions(inside).items()}
-    ours = {name: version for name, version in found.items() if name not in {"darkroom", *OF_OLD_PYTHONS}}
+def test_every_package_is_the_one_of_the_lock(image: Image, inside: Any) -> None:
+    """And so of constraints.txt: tests/unit/images/test_locks.py."""
+    locks = {"gateway": ["gateway"], "runner": ["runner", "torch-cpu"]}[part(image)]
+    expected = {name: version for lock in locks for name, version in pins(f"images/locks/{lock}.txt").items()}
+    ours = {name: version for name, version in versions(inside).items() if name != "darkroom"}
     assert len(ours) > 20
     assert {name: version for name, version in ours.items() if version != expected.get(name)} == {}
 

@@ -35,9 +35,11 @@ def start_darkroom(tmp_path: Path) -> Iterator[Callable[[], Darkroom]]:
 def store_photos(darkroom: Darkroom) -> Callable[[str, dict[str, bytes]], str]:
     """Puts files into object storage, as somebody does who has a bucket; returns the folder's address."""
 
+    prefix = f"datasets/{darkroom.jobs_namespace}/"
+
     def store(folder: str, files: dict[str, bytes]) -> str:
         for name, content in files.items():
-            darkroom.bucket().put_object(Bucket="darkroom", Key=f"datasets/{folder}/{name}", Body=content)
-        return f"s3://darkroom/datasets/{folder}/"
+            darkroom.bucket().put_object(Bucket="darkroom", Key=f"{prefix}{folder}/{name}", Body=content)
+        return f"s3://darkroom/{prefix}{folder}/"
 
     return store

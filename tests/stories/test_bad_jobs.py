@@ -1,5 +1,6 @@
 """Jobs that can't work, from YAML, which skips the gateway's door: each ends at once and says what to change."""
 
+import json
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -38,18 +39,45 @@ def test_a_picture_30_000_pixels_wide_is_refused_before_it_is_decoded(darkroom: 
 def test_a_model_that_is_not_there_fails_the_job(
     darkroom: Darkroom, name: str, spec: dict[str, Any], reason: str
 ) -> None:
-    failure = _failure(darkroom, name, "GenerateJob", **spec)
+    # The model root is looked at before the job takes a slot; which LoRAs there are is for its run to find out.
+    runs = 1 if "modelId" in spec else 0
+    failure = _failure(darkroom, name, "GenerateJob", runs, **spec)
     assert failure["reason"] == reason
     assert (spec.get("modelId") or spec["baseModel"]) in failure["message"]
+
+
+def test_photos_that_a_training_may_not_read_fail_it_before_it_takes_a_slot(
+    darkroom: Darkroom, store_photos: Store
+) -> None:
+    """Another namespace's, in the same bucket; and by a detour."""
+    photos = store_photos("../lab", {})
+    for name, uri in (("other", "s3://darkroom/datasets/lab/photos/"), ("detour", photos)):
+        failure = _failure(darkroom, name, "TrainJob", 0, **_training(uri))
+        assert failure["reason"] == "DatasetNotAllowed"
+
+
+def test_contradictory_guidance_scales_are_refused_by_kubectl(darkroom: Darkroom) -> None:
+    document = {
+        "apiVersion": "darkroom.dev/v1alpha1",
+        "kind": "GenerateJob",
+        "metadata": {"name": "torn"},
+        "spec": {
+            "prompt": "a red circle",
+            "allowMotion": True,
+            "video": {"minGuidanceScale": 3, "maxGuidanceScale": 1},
+        },
+    }
+    told = darkroom.kubectl("apply", "-f", "-", stdin=json.dumps(document), check=False)
+    assert "turns guidance off for the whole clip" in told
 
 
 def _training(uri: str) -> dict[str, Any]:
     return {"modelId": "m-bad", "prompt": "sks", "dataset": {"uri": uri}, "maxSteps": 1}
 
 
-def _failure(darkroom: Darkroom, name: str, kind: str, **spec: Any) -> dict[str, str]:
+def _failure(darkroom: Darkroom, name: str, kind: str, runs: int = 1, **spec: Any) -> dict[str, str]:
     darkroom.apply(kind, name, **spec)
     job = darkroom.wait_for_phase(name, "Failed")
-    assert job["attempts"] == 1
+    assert job["attempts"] == runs
     failure: dict[str, str] = job["failure"]
     return failure

@@ -43,6 +43,6 @@ def _apply_generation(darkroom: Darkroom, name: str) -> str:
 
 def _apply_training(darkroom: Darkroom, name: str) -> str:
     """Its photos are nowhere: it fails within a second, and the next one gets its turn."""
-    dataset = {"uri": "s3://darkroom/datasets/nowhere/"}
+    dataset = {"uri": "s3://darkroom/datasets/examples/star/nowhere/"}
     darkroom.apply("TrainJob", name, modelId="nobody", prompt="sks", dataset=dataset, maxSteps=1)
     return name

@@ -89,7 +89,7 @@ def test_twelve_jobs_of_a_second_run_as_they_were_submitted(darkroom: Darkroom) 
     api = Api(darkroom.state_dir / "kubeconfig", _namespace(darkroom))
     long = darkroom.generate(prompt="a red circle", steps=60, cache_profile="Disabled")
     names = [f"ordered-{letter}" for letter in "kbxaqfzmcwej"]
-    nowhere = "s3://darkroom/datasets/nowhere/"
+    nowhere = "s3://darkroom/datasets/examples/star/nowhere/"
     created = [api.made(TRAINJOBS, a_training(name, name, nowhere)) for name in names]
     api.http.close()
     assert len({each["metadata"]["creationTimestamp"] for each in created}) < len(names)

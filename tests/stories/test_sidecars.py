@@ -47,7 +47,7 @@ def test_a_job_that_fails_tells_why_though_another_container_lives_on(meshed: Da
         "photoless",
         modelId="nobody",
         prompt="sks",
-        dataset={"uri": "s3://darkroom/datasets/nowhere/"},
+        dataset={"uri": "s3://darkroom/datasets/examples/star/nowhere/"},
         maxSteps=1,
     )
     job = meshed.wait_for_phase("photoless", "Failed")

@@ -153,7 +153,7 @@ class ChaosCluster:
         kind = kind_of(work)
         spec: Json = {"prompt": "a photo of sks star", "modelId": "nobody", "backoffLimit": MANY_TRIES}
         if work is Work.NO_DATASET:
-            spec["dataset"] = {"uri": f"s3://{BUCKET}/datasets/nowhere/"}
+            spec["dataset"] = {"uri": f"s3://{BUCKET}/datasets/examples/star/nowhere/"}
         document = {"apiVersion": API_VERSION, "kind": kind.value, "metadata": {"name": name}, "spec": spec}
         self.api.made(KINDS[kind], document)
         return name

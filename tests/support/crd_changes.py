@@ -8,6 +8,8 @@ Descriptions, columns and messages may change.
 from collections.abc import Iterator
 from typing import Any
 
+from darkroom_contract.crd import CONTRADICTORY_GUIDANCE
+
 Json = dict[str, Any]
 
 LOWER_BOUNDS = ("minimum", "minLength", "minItems", "minProperties")
@@ -16,6 +18,17 @@ FIXED = ("pattern", "format", "not", "allOf", "anyOf", "oneOf")
 """May be dropped, but neither brought in nor changed."""
 MERGING = ("x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type")
 """How lists and maps are merged: a change gives old manifests another meaning."""
+WIDENED = frozenset(
+    {
+        (
+            r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?$",
+            r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?(@[A-Za-z0-9](\.?[A-Za-z0-9_-]){0,99})?$",
+        ),
+    }
+)
+"""Patterns and their successors that take all that these took; shown in test_crd_changes.py."""
+DOOMED = frozenset({CONTRADICTORY_GUIDANCE["rule"]})
+"""Rules that refuse, at creation alone, jobs that no release could run: each was told after the queue before."""
 FREEDOMS = ("nullable", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string")
 
 
@@ -88,7 +101,7 @@ def _values(old: Json, new: Json, path: str) -> Iterator[str]:
     if old.get("default") != new.get("default"):
         yield f"{path}: the default was {old.get('default', 'absent')!r} and is {new.get('default', 'absent')!r}"
     for key in FIXED:
-        if key in new and old.get(key) != new[key]:
+        if key in new and old.get(key) != new[key] and (old.get(key), new[key]) not in WIDENED:
             yield f"{path}: {key} was {old.get(key, 'absent')!r} and is {new[key]!r}"
     for key in MERGING:
         if old.get(key) != new.get(key):
@@ -100,7 +113,7 @@ def _values(old: Json, new: Json, path: str) -> Iterator[str]:
 
 def _rules(old: Json, new: Json, path: str) -> Iterator[str]:
     """A rule may be new only when it is about a field that is new: no old object has that."""
-    known = {rule["rule"] for rule in old.get("x-kubernetes-validations", [])}
+    known = DOOMED | {rule["rule"] for rule in old.get("x-kubernetes-validations", [])}
     fresh = new.get("properties", {}).keys() - old.get("properties", {}).keys()
     for rule in new.get("x-kubernetes-validations", []):
         about = rule.get("fieldPath", "").removeprefix(".").split(".")[0]

@@ -45,6 +45,11 @@ class Darkroom:
         """On an API server that others use, too: a cluster of its own each."""
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def jobs_namespace(self) -> str:
+        """Where its jobs are."""
+        return "default" if self._given is None else self.namespace
+
     def start(self) -> None:
         command = [BIN / "darkroom", "up", "--state-dir", self.state_dir, "--port", str(self.port)]
         if self._given is not None:

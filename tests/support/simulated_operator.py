@@ -17,6 +17,7 @@ from darkroom_operator.documents import LEASES, PODS
 from darkroom_operator.errors import UnreachableError
 from darkroom_operator.metrics import Metrics
 from darkroom_operator.reconcile import Reconciler
+from darkroom_operator.refusals import refusal
 from darkroom_operator.requests import Requests
 from darkroom_operator.runner_pod import GATE
 from darkroom_operator.settings import Settings
@@ -34,19 +35,20 @@ logging.getLogger("darkroom_operator").setLevel(logging.CRITICAL)
 class SimulatedOperator:
     """One process; `crash` begins a new one."""
 
-    def __init__(self, api: SimulatedApi, slots: int = 1, metrics: Metrics | None = None) -> None:
+    def __init__(self, api: SimulatedApi, slots: int = 1, metrics: Metrics | None = None, **settings: Any) -> None:
         self.api = api
         self.leads = True
         self.look_cpu_seconds = 0.0
         """What a look at all waiting jobs costs."""
         self._cpu = 0.0
         self._metrics = metrics or Metrics()
-        self._settings = Settings(runner_image="x", slots=slots, retry_base_seconds=2.0)
+        self._settings = Settings(runner_image="x", slots=slots, retry_base_seconds=2.0, **settings)
         self.crash()
 
     def crash(self) -> None:
         """All that it knew is lost; the new one begins with a list of everything."""
-        self.cache, self.door = Cache(), SimulatedDoor(self.api)
+        self.cache = Cache(lambda job: refusal(job, self._settings))
+        self.door = SimulatedDoor(self.api)
         self.requests = Requests(cast(Cluster, self.door), self.cache, self._settings, self._now, self._metrics)
         self._reconciler = Reconciler(
             self.cache,

@@ -131,10 +131,17 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
+{{/* By (list $ component): the Secret by which gateway or runner logs in to S3; empty when boto3 finds its own way. */}}
 {{- define "darkroom.s3Secret" -}}
-{{- if .Values.tryout.s3.enabled }}{{ include "darkroom.fullname" . }}-s3
-{{- else }}{{ .Values.storage.s3.existingSecret }}
+{{- $ := index . 0 }}{{ $s3 := $.Values.storage.s3 -}}
+{{- if $.Values.tryout.s3.enabled }}{{ include "darkroom.fullname" $ }}-s3
+{{- else }}{{ get $s3 (printf "%sSecret" (index . 1)) | default $s3.existingSecret }}
 {{- end }}
+{{- end }}
+
+{{/* What trainings may read beside the folders of their namespace; empty for nothing. */}}
+{{- define "darkroom.datasetUris" -}}
+{{- join " " .Values.datasets.allowedUris }}
 {{- end }}
 
 {{/* Of Redis when it is known here; it isn't when it is in a Secret of the user's. */}}
@@ -144,7 +151,7 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
-{{/* The variables by which gateway and runner log in to S3. */}}
+{{/* By (list $ component): the variables by which gateway or runner logs in to S3. */}}
 {{- define "darkroom.s3Credentials" -}}
 {{- with $secret := include "darkroom.s3Secret" . }}
 {{- range $key := list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
@@ -173,6 +180,26 @@ topologySpreadConstraints:
 {{- define "darkroom.modelRoot" -}}
 {{- if .Values.models.root }}{{ .Values.models.root }}
 {{- else if .Values.models.cache.enabled }}{{ printf "%s/base" (.Values.models.cache.mountPath | trimSuffix "/") }}
+{{- end }}
+{{- end }}
+
+{{/* How gateway and operator see the model root, with models.checkAtSubmission: variable, mount and volume. */}}
+{{- define "darkroom.modelRootVariable" -}}
+{{- if .Values.models.checkAtSubmission }}
+- {name: DARKROOM_MODEL_ROOT, value: {{ include "darkroom.modelRoot" . | quote }}}
+{{- end }}
+{{- end }}
+
+{{- define "darkroom.modelRootMount" -}}
+{{- if .Values.models.checkAtSubmission }}
+- {name: models, mountPath: {{ .Values.models.cache.mountPath | trimSuffix "/" }}, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "darkroom.modelRootVolume" -}}
+{{- if .Values.models.checkAtSubmission }}
+- name: models
+  persistentVolumeClaim: {claimName: {{ include "darkroom.modelCacheClaim" . }}, readOnly: true}
 {{- end }}
 {{- end }}
 

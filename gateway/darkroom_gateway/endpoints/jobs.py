@@ -91,13 +91,31 @@ async def get_job(task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQu
     status_code=204,
     response_class=Response,
     responses={
-        202: {"model": JobAnswer, "description": "It goes once its run has ended."},
+        202: {
+            "model": JobAnswer,
+            "description": "It goes once its run has ended, and its files, if asked for, are removed.",
+        },
         **responses(404, 409, 422, 503),
     },
 )
-async def delete_job(task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQuery = None) -> Response:
-    """Delete a job, and stop it when it runs. Its files stay in object storage."""
-    job = await services.backends.cluster.call(CLUSTER_WRITE_SECONDS, services.jobs.delete, task_id, kind)
+async def delete_job(
+    task_id: TaskIdInPath,
+    services: ServicesOfApp,
+    kind: KindInQuery = None,
+    files: Annotated[
+        bool, Query(description="Its files too: photos that no other job uses, pictures, states and logs.")
+    ] = False,
+) -> Response:
+    """Delete a job, and stop it when it runs. Its files stay in object storage, unless `files` is true.
+
+    With `files` the answer is 204 when the files are gone, and 202 while they wait for the end of the run or for object
+    storage; the job is there, with `deleting`, until the last file is removed. A model that a training has made stays,
+    with its weights: `DELETE /models/{model_id}` removes it.
+    """
+    if files:
+        job = await services.sweeper.delete_job(task_id, kind)
+    else:
+        job = await services.backends.cluster.call(CLUSTER_WRITE_SECONDS, services.jobs.delete, task_id, kind)
     if job is None:
         return Response(status_code=204)
     body = job_answer(job, services.root_path).model_dump_json(exclude_none=True)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from darkroom_contract.base_models import UsedModel
 from darkroom_contract.plan import VALIDATION_GUIDANCE_SCALE, VALIDATION_STEPS, class_image_count
 from darkroom_contract.progress import Stage
 from darkroom_contract.specs import TrainJobSpec
@@ -44,6 +45,7 @@ class TrainingSession:
     """A base model on a device, on its way to a LoRA."""
 
     pipeline: Any
+    base_model: UsedModel
     device: Device
     spec: TrainJobSpec
     progress: Progress
@@ -162,7 +164,7 @@ class TrainingSession:
     def _begin(self, adapters: lora.Adapters) -> TrainingState:
         """The state that an earlier run of the job saved, or a fresh one."""
         state = TrainingState.fresh(adapters.parameters, self.spec.training.learning_rate)
-        saved = None if self.checkpoints is None else self.checkpoints.fetch()
+        saved = None if self.checkpoints is None else self.checkpoints.fetch(self.base_model)
         if saved is not None:
             try:
                 state.read(saved, self.spec.max_steps)
@@ -197,7 +199,7 @@ class TrainingSession:
         every = self.spec.training.checkpoint_steps
         due = every > 0 and state.step % every == 0 and state.step < self.spec.max_steps
         if self.checkpoints is not None and (due or self.interruption.requested):
-            self.checkpoints.put(state.step, state.write)
+            self.checkpoints.put(state.step, self.base_model, state.write)
 
 
 def open_session(
@@ -217,4 +219,5 @@ def open_session(
     # SDXL's VAE overflows in half precision; its weights must not even have been rounded to it.
     pipeline = load_pipeline(model, {"vae": torch.float32, "default": device.training_dtype}, device.place)
     check_training_prompts(pipeline, spec)
-    return TrainingSession(pipeline, device, spec, progress, interruption, checkpoints, remarks=remarks or Remarks())
+    used, remarks = model.used(pipeline), remarks or Remarks()
+    return TrainingSession(pipeline, used, device, spec, progress, interruption, checkpoints, remarks=remarks)

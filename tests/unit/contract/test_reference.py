@@ -6,7 +6,7 @@ from darkroom_contract import names
 from darkroom_contract.bounds import bounds_words, default_words
 from darkroom_contract.outcome import Reason
 from darkroom_contract.reasons import CONDITIONS, FAILURES, STATES, ConditionReason
-from darkroom_contract.reference import ANNOTATIONS, LABELS, page
+from darkroom_contract.reference import ANNOTATIONS, FINALIZERS, LABELS, page
 from darkroom_contract.status import ConditionType
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference.md"
@@ -39,6 +39,7 @@ def test_every_label_of_the_contract_is_told() -> None:
     annotations = {value for name, value in vars(names).items() if name.startswith("ANNOTATION_")}
     assert labels <= set(LABELS)
     assert annotations == set(ANNOTATIONS)
+    assert {value for name, value in vars(names).items() if name.startswith("FINALIZER_")} == set(FINALIZERS)
 
 
 def test_defaults_and_bounds_in_words() -> None:

@@ -75,6 +75,22 @@ def keeps(found: Any, job: Any) -> bool:
     return bool(found == job)
 
 
+def test_a_job_that_a_later_release_would_refuse_can_still_be_told_why_it_fails(api: Api) -> None:
+    """Made under 0.1.0, whose CRD has no rule on guidance scales."""
+    install(api, yaml.safe_load((RELEASES[0] / f"{Kind.GENERATE.crd_name}.yaml").read_text(encoding="utf-8")))
+    video = {"minGuidanceScale": 3, "maxGuidanceScale": 1}
+    spec = {"prompt": "a dog", "allowMotion": True, "video": video}
+    made = {"apiVersion": API_VERSION, "kind": "GenerateJob", "metadata": {"name": "doomed"}, "spec": spec}
+    ok(applied(api, made), 201)
+    install(api, definition(Kind.GENERATE))
+
+    told = ok(api.patch(plural("GenerateJob"), "doomed", {"status": {"phase": "Failed"}}, subresource="status"))
+    assert read_job(told).status.phase == "Failed"
+    ok(api.patch(plural("GenerateJob"), "doomed", {"spec": {"priority": 9}}))
+    ok(api.delete(plural("GenerateJob"), "doomed"))
+    assert "turns guidance off" in refused(applied(api, made), 422)
+
+
 def test_no_two_examples_are_one_job() -> None:
     count = sum(path.read_text(encoding="utf-8").count("\nkind: ") for path in EXAMPLES)
     assert len(examples()) == count

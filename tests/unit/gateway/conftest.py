@@ -25,10 +25,14 @@ import yaml
 from botocore.config import Config
 from PIL import Image
 from support.event_streams import StreamedJob
+from support.forgotten import Place
 from support.waiting import patience
 
 from darkroom_contract.crd import definition
 from darkroom_contract.names import GROUP, VERSION, Kind
+from darkroom_gateway.cluster import Cluster as GatewayCluster
+from darkroom_gateway.settings import Settings
+from darkroom_gateway.storage import Storage
 from darkroom_local.kubeconfig import read_kubeconfig, write_kubeconfig
 from darkroom_local.ports import free_ports
 from darkroom_local.tether import tethered
@@ -99,6 +103,9 @@ class Cluster:
 
     def get(self, kind: Kind, name: str) -> dict[str, Any]:
         return self._checked(self.http.get(self.path(kind, name)))
+
+    def exists(self, kind: Kind, name: str) -> bool:
+        return self.http.get(self.path(kind, name)).status_code == 200
 
     def count(self, kind: Kind) -> int:
         return len(self._checked(self.http.get(self.path(kind)))["items"])
@@ -383,3 +390,38 @@ def picture() -> Callable[..., bytes]:
         return buffer.getvalue()
 
     return draw
+
+
+@pytest.fixture
+def place(
+    cluster: Cluster, environment: dict[str, str], bucket: Any, stored_keys: Any, monkeypatch: Any
+) -> Iterator[Place]:
+    """A namespace of its own in which no gateway runs, see support/forgotten.py."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, environment[name])
+    namespace = f"place-{secrets.token_hex(6)}"
+    made = cluster.http.post("/api/v1/namespaces", json={"metadata": {"name": namespace}})
+    assert made.status_code == 201, made.text
+    settings = Settings(
+        namespace=namespace,
+        kubeconfig=environment["KUBECONFIG"],
+        s3_bucket=BUCKET,
+        s3_endpoint_url=environment["DARKROOM_S3_ENDPOINT_URL"],
+    )
+    made_place = Place(
+        api=Cluster(cluster.kubeconfig, namespace),
+        s3=bucket,
+        keys=stored_keys,
+        settings=settings,
+        cluster=GatewayCluster(settings),
+        storage=Storage(settings),
+    )
+    yield made_place
+    made_place.close()
+    made_place.api.http.close()
+
+
+@pytest.fixture(scope="session")
+def nanio_folder(folder: Path, bucket: Any) -> Path:
+    """Where the S3 server keeps its buckets: an object is a file."""
+    return folder / "s3"

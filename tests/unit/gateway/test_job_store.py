@@ -173,14 +173,14 @@ def test_a_job_that_can_not_be_read_is_found_and_not_listed() -> None:
         store.read(stored)
 
 
-def test_a_model_is_in_the_making_until_its_last_training_has_failed() -> None:
+def test_a_model_is_in_the_making_until_its_last_training_has_ended() -> None:
     store = a_store(a_document(1, kind=Kind.TRAIN))
-    assert store.is_trained("dog-1")
+    assert store.is_being_trained("dog-1")
 
     store.put(a_document(1, 9, kind=Kind.TRAIN, phase="Failed"))
 
-    assert not store.is_trained("dog-1")
-    assert not store.is_trained("cat")
+    assert not store.is_being_trained("dog-1")
+    assert not store.is_being_trained("cat")
 
 
 def test_the_bookkeeping_of_the_api_server_is_not_kept() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from support.waiting import patience
 
 from darkroom_contract.names import Kind
 from darkroom_contract.status import QueueStatus
@@ -187,3 +188,15 @@ def test_what_the_run_changed_is_told_in_every_answer(http: httpx.Client, cluste
 
 def test_a_run_that_changed_nothing_has_no_remarks(http: httpx.Client, generation: str) -> None:
     assert http.get("/images", params={"task_id": generation}).json()["remarks"] == []
+
+
+def test_links_are_signed_anew_for_each_answer(http: httpx.Client, cluster: Any, bucket: Any, training: str) -> None:
+    weights = store(bucket, f"runs/{training}/a.safetensors", b"weights", "application/octet-stream")
+    cluster.set_status(Kind.TRAIN, training, phase="Succeeded", artifacts=[weights])
+
+    def expires() -> str:
+        [file] = http.get("/result", params={"task_id": training}).json()["files"]
+        return str(file["expires"])
+
+    first = expires()
+    patience(10)(lambda: expires() > first, "a later link ends later")

@@ -95,6 +95,13 @@ class TestPlacesInTheQueue:
         assert isinstance(action, Requeue)
         assert action.status.slot is None
 
+    def test_a_deleted_job_without_the_slot_of_its_status_is_put_back_too(self) -> None:
+        """A finalizer keeps it until its files are removed, and they are while no run can be alive."""
+        lost = replace(holding(JOB, a_pod(JOB)), deleting=True)
+        [action] = todo(a_world(lost))
+        assert isinstance(action, Requeue)
+        assert action.status.slot is None
+
     def test_a_job_whose_run_still_has_its_slot_coming_is_left_alone(self) -> None:
         pod = running(a_pod(JOB))
         assert todo(a_world(holding(JOB, pod), pods=(pod,))) == []

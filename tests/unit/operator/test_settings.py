@@ -1,9 +1,11 @@
 """What the operator is told by its environment."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from darkroom_contract.datasets import DatasetPolicy
 from darkroom_operator.errors import SettingsError
 from darkroom_operator.settings import Settings
 
@@ -41,6 +43,9 @@ def test_everything_can_be_set() -> None:
             "DARKROOM_LEASE_SECONDS": "10",
             "DARKROOM_OPERATOR_IDENTITY": "me",
             "DARKROOM_WATCH_STUCK_SECONDS": "90",
+            "DARKROOM_S3_BUCKET": "photos",
+            "DARKROOM_DATASET_URIS": "s3://more",
+            "DARKROOM_MODEL_ROOT": "/models/base",
         }
     )
     assert settings == Settings(
@@ -61,6 +66,8 @@ def test_everything_can_be_set() -> None:
         lease_seconds=10,
         identity="me",
         watch_stuck_seconds=90.0,
+        dataset_policy=DatasetPolicy("photos", ("s3://more/",)),
+        model_root=Path("/models/base"),
     )
 
 
@@ -85,11 +92,18 @@ def test_an_empty_variable_is_one_that_is_not_set() -> None:
         ("DARKROOM_LEASE_SECONDS", "2.5"),
         ("DARKROOM_LEASE_SECONDS", "86400"),
         ("DARKROOM_WATCH_STUCK_SECONDS", "soon"),
+        ("DARKROOM_DEFAULT_BASE_MODEL", "../sdxl"),
+        ("DARKROOM_DEFAULT_VIDEO_BASE_MODEL", "owner/svd@a..b"),
     ],
 )
 def test_a_value_that_can_t_be_used_is_named(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"{name} is '{value}'"):
         Settings.from_environment(IMAGE | {name: value})
+
+
+def test_a_list_of_datasets_that_can_t_be_used_is_named() -> None:
+    with pytest.raises(SettingsError, match="DARKROOM_DATASET_URIS holds 'photos'"):
+        Settings.from_environment(IMAGE | {"DARKROOM_S3_BUCKET": "b", "DARKROOM_DATASET_URIS": "photos"})
 
 
 def test_a_leader_stops_before_its_term_ends_and_another_begins_within_ten_seconds() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load
 
+from darkroom_contract.base_models import UsedModel
 from darkroom_contract.outcome import Outcome, Reason
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs import TrainJobSpec
@@ -22,6 +23,7 @@ from darkroom_runner.storage import Storage
 
 BUCKET = "darkroom"
 STEPS = 6
+BASE = UsedModel(reference="test-sdxl", commit="1" * 40)
 SETTINGS: dict[str, Any] = {
     "seed": 3,
     "trainTextEncoders": True,
@@ -181,6 +183,10 @@ def test_without_a_record_a_state_is_not_read(
             lambda state, record: (state, json.dumps({**json.loads(record), "baseModel": "other"}).encode()),
             id="a state of another base model",
         ),
+        pytest.param(
+            lambda state, record: (state, json.dumps({**json.loads(record), "baseModelCommit": "2" * 40}).encode()),
+            id="a state of another commit of the base model",
+        ),
     ],
 )
 def test_what_can_t_be_trusted_is_not_used(
@@ -190,15 +196,15 @@ def test_what_can_t_be_trusted_is_not_used(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     states = checkpoints()
-    states.put(3, lambda path: path.write_bytes(bytes(1000)) and None)
+    states.put(3, BASE, lambda path: path.write_bytes(bytes(1000)) and None)
     prefix = f"runs/{states._document.uid}/"
     files = [f"{prefix}checkpoint-3.safetensors", f"{prefix}checkpoint.json"]
-    assert checkpoints(2).fetch() is not None
+    assert checkpoints(2).fetch(BASE) is not None
     contents = [s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in files]
     for key, content in zip(files, damage(*contents), strict=True):
         s3.put_object(Bucket=BUCKET, Key=key, Body=content)
 
-    assert checkpoints(2).fetch() is None
+    assert checkpoints(2).fetch(BASE) is None
     assert [each.levelname for each in caplog.records if each.name == "darkroom_runner.checkpoints"][-1] == "WARNING"
 
 
@@ -223,11 +229,11 @@ def test_a_full_disk_or_a_dead_storage_does_not_end_the_training(
 
     states = checkpoints()
     for trouble in (no_space, unreachable):
-        states.put(1, trouble)
+        states.put(1, BASE, trouble)
 
     assert "No space left on device" in caplog.text
     assert "Object storage failed" in caplog.text
-    assert checkpoints(2).fetch() is None
+    assert checkpoints(2).fetch(BASE) is None
 
 
 # --- as processes ------------------------------------------------------------------------------------------------

@@ -81,3 +81,29 @@ def test_class_pictures_that_no_step_shows_are_remarked_upon(asked: int, remarks
     remark_on_training(TrainJobSpec.from_dict(spec), collected)
     assert [each.reason for each in collected.found] == ["SettingIgnored"] * remarks
     assert all("2 class pictures are drawn, not 20" in each.message for each in collected.found)
+
+
+@pytest.mark.parametrize(
+    ("training", "told"),
+    [
+        (
+            {"warmupSteps": 50},
+            ["training.warmupSteps 50 leaves no step of 50 (maxSteps) at training.learningRate 0.0001"],
+        ),
+        ({"warmupSteps": 49}, []),
+        (
+            {"priorPreservation": {"classPrompt": "a dog", "weight": 0}},
+            ["priorPreservation does nothing but take time: its weight is 0."],
+        ),
+        ({"priorPreservation": {"classPrompt": "a dog", "weight": 0.1}}, []),
+    ],
+)
+def test_settings_of_a_training_that_undo_each_other_are_remarked_upon(
+    training: dict[str, object], told: list[str]
+) -> None:
+    dataset = {"uri": "s3://bucket/photos/"}
+    spec = {"modelId": "m", "prompt": "sks dog", "dataset": dataset, "maxSteps": 50, "training": training}
+    collected = Remarks()
+    remark_on_training(TrainJobSpec.from_dict(spec), collected)
+    assert [each.reason for each in collected.found] == ["SettingIgnored"] * len(told)
+    assert all(each.message.startswith(words) for each, words in zip(collected.found, told, strict=True))

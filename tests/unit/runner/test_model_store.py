@@ -39,6 +39,16 @@ def test_a_model_id_means_what_was_published_last(storage: Storage, tmp_path: Pa
     assert fetch_weights(storage, record, tmp_path).read_bytes() == WEIGHTS
 
 
+def test_a_record_names_the_trainings_before_it(storage: Storage) -> None:
+    """Their LoRAs lie in folders of their own, and go with the model."""
+    for job_uid in ("1", "2", "2", "3", "1"):
+        write_record(storage, "earlier", record_of(job_uid=job_uid))
+
+    record = read_record(storage, "earlier", "my-dog")
+
+    assert (record.job_uid, record.earlier_runs) == ("1", ("2", "3"))
+
+
 def test_a_model_of_another_namespace_is_unknown(storage: Storage) -> None:
     write_record(storage, "team-a", record_of(model_id="secret-dog"))
 

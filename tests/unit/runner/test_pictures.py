@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from support import published
 
+from darkroom_contract.base_models import UsedModel
 from darkroom_contract.specs import GenerateJobSpec
 from darkroom_runner.finite import draw_finite
 from darkroom_runner.metadata import picture_facts, png_info
@@ -84,7 +85,7 @@ def test_prompts_negative_prompts_and_guidance_change_the_picture(sdxl: Any) -> 
 @pytest.fixture
 def saved(tmp_path: Path) -> Callable[[GenerateJobSpec], dict[str, Any]]:
     def save(spec: GenerateJobSpec) -> dict[str, Any]:
-        facts = picture_facts(spec, "owner/base", "ab" * 32, 7, (64, 64))
+        facts = picture_facts(spec, UsedModel(reference="owner/base@v2", commit="c" * 40), "ab" * 32, 7, (64, 64))
         Image.new("RGB", (64, 64)).save(tmp_path / "picture.png", pnginfo=png_info(facts))
         with Image.open(tmp_path / "picture.png") as picture:
             return {str(name): value for name, value in picture.info.items()}
@@ -99,7 +100,8 @@ def test_a_picture_says_how_to_make_it_again(saved: Callable[..., dict[str, Any]
 
     assert facts["prompt"] == "ein Hündchen – 小狗"
     assert (facts["seed"], facts["modelId"], facts["loraSha256"]) == (7, "my-dog", "ab" * 32)
-    assert (facts["baseModel"], facts["cache"]) == ("owner/base", {"interval": 3, "branch": 0})
+    assert (facts["baseModel"], facts["baseModelCommit"]) == ("owner/base@v2", "c" * 40)
+    assert facts["cache"] == {"interval": 3, "branch": 0}
     assert facts["versions"].keys() >= {"darkroom", "torch", "diffusers"}
 
 
@@ -109,5 +111,5 @@ def test_picture_viewers_find_the_parameters_that_they_know(saved: Callable[...,
     first, second, third = saved(spec)["parameters"].splitlines()
 
     assert (first, second) == ("a dog", "Negative prompt: blurry")
-    assert third.startswith("Steps: 30, Sampler: default, CFG scale: 5.0, Seed: 7, Size: 64x64, Model: owner/base, ")
+    assert third.startswith("Steps: 30, Sampler: default, CFG scale: 5.0, Seed: 7, Size: 64x64, Model: owner/base@v2, ")
     assert "DeepCache" not in third

@@ -89,7 +89,7 @@ spec:
       resources:
         {{- toYaml $runner.resources | nindent 8 }}
       env:
-        {{- with include "darkroom.s3Credentials" . }}
+        {{- with include "darkroom.s3Credentials" (list . "runner") }}
         {{- . | trim | nindent 8 }}
         {{- end }}
         {{- if .Values.redis.existingSecret }}

@@ -1,0 +1,72 @@
+"""Which folders of object storage a training may read. Pure: no client, no network.
+
+A run's credentials usually reach more than one namespace's photos, and perhaps other buckets. So a dataset must lie in
+its own namespace's folder of the deployment's bucket, `datasets/<namespace>/`, where the gateway puts uploaded photos,
+or in a folder that the deployment allows (`environment.DATASET_URIS`). The runner enforces this, since it holds the
+credentials; the operator applies the same rule before a job takes a slot. Nothing in a job's spec changes it.
+"""
+
+import re
+from dataclasses import dataclass
+
+from darkroom_contract import environment
+from darkroom_contract.names import DATASET_URI_PATTERN
+from darkroom_contract.storage import dataset_prefix, dataset_uri, parse_uri
+
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/?")
+
+
+@dataclass(frozen=True)
+class DatasetPolicy:
+    """The folders that trainings of a deployment may read."""
+
+    bucket: str
+    """The deployment's own."""
+    allowed: tuple[str, ...] = ()
+    """More folders, as `read_allowed_uris` returns them: each ends in a slash."""
+
+    def folders(self, namespace: str) -> tuple[str, ...]:
+        """As URIs that end in a slash, the namespace's own folder first."""
+        return dataset_uri(self.bucket, f"{dataset_prefix(namespace)}"), *self.allowed
+
+    def fault(self, uri: str, namespace: str) -> str | None:
+        """Why a job of `namespace` may not read the dataset `uri`, in whole sentences; None when it may."""
+        if not re.fullmatch(DATASET_URI_PATTERN, uri) or _has_hollow_part(uri):
+            return f"dataset.uri {uri!r} can't be used: its folders must have names, and none may be '.' or '..'."
+        bucket, prefix = parse_uri(uri)
+        folders = self.folders(namespace)
+        if dataset_uri(bucket, prefix).startswith(folders):
+            return None
+        return (
+            f"dataset.uri {uri} is outside of the folders that trainings of namespace {namespace!r} may read: "
+            f"{', '.join(folders)}. Copy the photos to a folder there, or have an administrator allow their folder "
+            f"({environment.DATASET_URIS}; datasets.allowedUris of the chart)."
+        )
+
+
+def read_policy(bucket: str, text: str | None) -> DatasetPolicy:
+    """The policy of a bucket and of the text of `environment.DATASET_URIS`. Raises `ValueError`."""
+    return DatasetPolicy(bucket, read_allowed_uris(text))
+
+
+def read_allowed_uris(text: str | None) -> tuple[str, ...]:
+    """URIs of folders or whole buckets, separated by white space or commas; each gets a slash at its end, so that
+    `s3://bucket/data` never allows `s3://bucket/database/`.
+
+    Raises `ValueError`, with a sentence that names the variable and the entry.
+    """
+    entries = [each for each in re.split(r"[\s,]+", text or "") if each]
+    for entry in entries:
+        is_folder = re.fullmatch(DATASET_URI_PATTERN, entry) is not None and not _has_hollow_part(entry)
+        if not is_folder and not _BUCKET.fullmatch(entry):
+            raise ValueError(
+                f"{environment.DATASET_URIS} holds {entry!r}: write s3://bucket/ for a whole bucket, or "
+                "s3://bucket/folder/ for one folder and all below it."
+            )
+    return tuple(f"{entry.rstrip('/')}/" for entry in entries)
+
+
+def _has_hollow_part(uri: str) -> bool:
+    """Whether a part of its path is empty or a dot: not every S3 server takes those for names."""
+    _, prefix = parse_uri(uri)
+    return not {"", ".", ".."}.isdisjoint(prefix.removesuffix("/").split("/"))

@@ -1,0 +1,132 @@
+"""The documented S3 policies allow every request that gateway and runner make, and not what only the other needs."""
+
+import ast
+import json
+import re
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.markdown import OPERATIONS, REPOSITORY, read
+
+from darkroom_contract import storage
+
+PAGE = read(OPERATIONS / "storage-access.md")
+BUCKET = "arn:aws:s3:::darkroom"
+
+ACTIONS = {
+    "get_object": "s3:GetObject",
+    "put_object": "s3:PutObject",
+    "delete_object": "s3:DeleteObject",
+    "delete_objects": "s3:DeleteObject",
+    "head_object": "s3:GetObject",
+    "head_bucket": "s3:ListBucket",
+    "list_objects_v2": "s3:ListBucket",
+}
+"""What each request of boto3's asks for. Source: AWS, "Required permissions for Amazon S3 API operations"."""
+COMPONENTS = {"gateway": "darkroom_gateway", "runner": "darkroom_runner"}
+
+PHOTO = storage.dataset_prefix("studio", "0123abcd") + "000.jpg"
+RESULT = storage.run_prefix("a-uid") + storage.picture_file("job", 0)
+RECORD = storage.model_record_key("studio", "my-dog")
+NEEDED = {
+    "gateway": [
+        ("s3:PutObject", PHOTO),
+        ("s3:DeleteObject", PHOTO),
+        ("s3:GetObject", RESULT),
+        ("s3:GetObject", storage.run_log_key("a-uid", 1)),
+        ("s3:GetObject", RECORD),
+        ("s3:DeleteObject", RESULT),
+        ("s3:DeleteObject", RECORD),
+    ],
+    "runner": [
+        ("s3:GetObject", PHOTO),
+        ("s3:PutObject", RESULT),
+        ("s3:GetObject", storage.run_prefix("a-uid") + storage.LORA_FILE),
+        ("s3:GetObject", storage.manifest_key("a-uid")),
+        ("s3:PutObject", storage.manifest_key("a-uid")),
+        ("s3:PutObject", storage.run_log_key("a-uid", 1)),
+        ("s3:PutObject", storage.checkpoint_state_key("a-uid", 10)),
+        ("s3:DeleteObject", storage.checkpoint_state_key("a-uid", 10)),
+        ("s3:DeleteObject", storage.checkpoint_record_key("a-uid")),
+        ("s3:GetObject", RECORD),
+        ("s3:PutObject", RECORD),
+    ],
+}
+FORBIDDEN = {
+    "gateway": [("s3:PutObject", RESULT), ("s3:PutObject", RECORD), ("s3:GetObject", PHOTO)],
+    "runner": [("s3:PutObject", PHOTO), ("s3:DeleteObject", PHOTO), ("s3:DeleteObject", RESULT)],
+}
+OTHERS = storage.dataset_prefix("lab", "0123abcd") + "000.jpg", storage.model_record_key("lab", "my-dog")
+
+
+def statements(component: str) -> list[dict[str, Any]]:
+    section = PAGE.split(f"\n## The {component}\n", 1)[1].split("\n## ", 1)[0]
+    [block] = re.findall(r"```json\n(.*?)```", section, re.DOTALL)
+    found: list[dict[str, Any]] = json.loads(block)["Statement"]
+    return found
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def allows(component: str, action: str, resource: str) -> bool:
+    return any(
+        each["Effect"] == "Allow"
+        and action in listed(each["Action"])
+        and any(fnmatchcase(resource, pattern) for pattern in listed(each["Resource"]))
+        for each in statements(component)
+    )
+
+
+def requests_of(package: Path) -> set[str]:
+    """The operations that are called on S3 clients, by boto3's names."""
+    found: set[str] = set()
+    for path in package.rglob("*.py"):
+        text = read(path)
+        if "boto3" not in text:
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                found.add(node.func.attr)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(node.value)  # As of `get_paginator("list_objects_v2")`.
+    return found & set(ACTIONS)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_every_kind_of_request_that_is_made_is_looked_at(component: str) -> None:
+    made = requests_of(REPOSITORY / component / COMPONENTS[component])
+    assert {"get_object", "put_object", "list_objects_v2"} <= made
+    asked = {ACTIONS[each] for each in made} - {"s3:ListBucket"}
+    assert asked == {action for action, _ in NEEDED[component]}
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_policy_allows_what_is_needed(component: str) -> None:
+    assert allows(component, "s3:ListBucket", BUCKET)
+    refused = [each for each in NEEDED[component] if not allows(component, each[0], f"{BUCKET}/{each[1]}")]
+    assert refused == []
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_policy_allows_nothing_that_only_the_other_needs(component: str) -> None:
+    allowed = [each for each in FORBIDDEN[component] if allows(component, each[0], f"{BUCKET}/{each[1]}")]
+    assert allowed == []
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_policy_ends_at_the_namespace_and_the_bucket(component: str) -> None:
+    for action in set(ACTIONS.values()):
+        for key in OTHERS:
+            assert not allows(component, action, f"{BUCKET}/{key}")
+        assert not allows(component, action, f"{BUCKET}-of-others/{PHOTO}")
+        assert not allows(component, action, f"{BUCKET}-of-others")
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_no_policy_has_a_wildcard_for_an_action(component: str) -> None:
+    actions = {action for each in statements(component) for action in listed(each["Action"])}
+    assert actions <= set(ACTIONS.values())
