@@ -1,7 +1,7 @@
 """Fills the feeds of all watched jobs: one reader of Redis for all, one look at each job per interval.
 
-Called by endpoints/jobs.py. The cost is that of the jobs that are watched, however many watch them. The tasks begin with
-the first watcher and end `LINGER_SECONDS` after the last. docs/decisions/0017-events-fan-out.md says why.
+Called by endpoints/jobs.py. The cost is that of the jobs that are watched, however many watch them. The tasks begin
+with the first watcher and end `LINGER_SECONDS` after the last. docs/decisions/0017-events-fan-out.md says why.
 """
 
 import asyncio
