@@ -15,8 +15,9 @@ from darkroom_gateway.api_keys import ApiKeys
 from darkroom_gateway.body_limit import BodyLimit
 from darkroom_gateway.endpoints import generate, health, jobs, models, train
 from darkroom_gateway.guard import Guard
+from darkroom_gateway.host_names import own_host_names
 from darkroom_gateway.ignored_input import refuse_ignored_input
-from darkroom_gateway.origin_check import OriginCheck, own_host_names
+from darkroom_gateway.origin_check import OriginCheck
 from darkroom_gateway.request_log import RequestLog
 from darkroom_gateway.root_path import RootPath
 from darkroom_gateway.services import Services, build_services

@@ -11,81 +11,19 @@ A gateway without API keys trusts whoever reaches it, and a web page reaches wha
 With API keys neither works, for a page doesn't have the key and browsers don't add it.
 """
 
-import ipaddress
 import logging
-import re
-from collections.abc import Collection
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from darkroom_gateway.body_limit import refuse_unread
 from darkroom_gateway.errors import CrossSiteError, ForeignHostError, GatewayError, MalformedRequestError
+from darkroom_gateway.host_names import HostNames
 
 log = logging.getLogger(__name__)
 
-ANY_HOST = "*"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_HOST_NAME = re.compile(r"(?:\*\.)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 DEFAULT_PORTS = {"http": 80, "https": 443}
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-"""The usual ones; `is_loopback_host` knows the others."""
-
-
-@dataclass(frozen=True)
-class HostNames:
-    """The names under which a gateway answers."""
-
-    names: frozenset[str] | None
-    """In lower case; `*.example.org` stands for every name below example.org. None: any."""
-    any_address: bool
-    """Whether every IP address is among them. No page can be rebound to one; Kubernetes' probes use the pod's."""
-
-    def include(self, host: str) -> bool:
-        """Of a host in lower case, without a port and brackets."""
-        if self.names is None or host in self.names or is_loopback_host(host):
-            return True
-        if _address(host) is not None:
-            return self.any_address
-        parents = host.split(".")[1:]
-        return any("*." + ".".join(parents[index:]) in self.names for index in range(len(parents)))
-
-
-def own_host_names(configured: Collection[str], *, on_loopback: bool, open_to_all: bool) -> HostNames:
-    """Those that were configured, or else the loopback's own where only this machine reaches a gateway without keys.
-
-    The loopback's names and addresses are always among them.
-    """
-    if ANY_HOST in configured or (not configured and not (on_loopback and open_to_all)):
-        return HostNames(None, any_address=True)
-    return HostNames(LOOPBACK_NAMES | {name.lower() for name in configured}, any_address=not on_loopback)
-
-
-def read_host_names(text: str) -> tuple[str, ...]:
-    """Names separated by commas or blanks. Raises `ValueError` for one that is none, or that has a port."""
-    names = tuple(text.replace(",", " ").split())
-    for name in names:
-        if name == ANY_HOST or _address(name) is not None:
-            continue
-        if not _HOST_NAME.fullmatch(name):
-            raise ValueError(
-                f"{name!r} is no host name: write such as darkroom.example.org or *.example.org, without a port."
-            )
-    return names
-
-
-def is_loopback_host(host: str) -> bool:
-    """Browsers resolve localhost and what is below it themselves: it can't be made to lead elsewhere."""
-    address = _address(host)
-    return address.is_loopback if address is not None else host == "localhost" or host.endswith(".localhost")
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
 
 
 def complaint(scope: Scope, own: HostNames, *, open_to_all: bool) -> GatewayError | None:

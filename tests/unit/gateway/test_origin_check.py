@@ -10,7 +10,8 @@ import pytest
 from support.raw_http import Connection, post
 
 from darkroom_gateway.errors import SettingsError
-from darkroom_gateway.origin_check import HostNames, complaint, own_host_names
+from darkroom_gateway.host_names import HostNames, own_host_names
+from darkroom_gateway.origin_check import complaint
 from darkroom_gateway.settings import Settings
 
 ON_LOOPBACK = own_host_names((), on_loopback=True, open_to_all=True)
