@@ -1,14 +1,15 @@
 """Fills the feeds of all watched jobs: one reader of Redis for all, one look at each job per interval.
 
-Called by events.py. Everything costs as many requests as jobs are watched, however many watch them. The tasks begin
-with the first watcher and end `LINGER_SECONDS` after the last. docs/decisions/0017-events-fan-out.md says why so.
+Called by endpoints/jobs.py. The cost is that of the jobs that are watched, however many watch them. The tasks begin
+with the first watcher and end `LINGER_SECONDS` after the last. docs/decisions/0017-events-fan-out.md says why.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextvars import Context
+from functools import partial
 from typing import Any
 
 from darkroom_contract.jobs import Job
@@ -85,33 +86,31 @@ class EventHub:
         feed = self._feeds[job.uid] = JobFeed(job, self._root_path)
         if self._shutdown.streams_end.is_set():
             feed.finish(GATEWAY_STOPPING)
-        self._looks[job.uid] = self._start(self._follow(feed))
+        self._looks[job.uid] = self._start(self._follow(feed), [job.uid])
         if self._reader is None or self._reader.done():
-            self._reader = self._start(self._read_progress())
+            self._reader = self._start(self._read_progress(), self._feeds)
         if self._housekeeper is None or self._housekeeper.done():
-            self._housekeeper = self._start(self._keep_house())
+            self._housekeeper = self._start(self._keep_house(), self._feeds)
         return feed
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start(self, work: Coroutine[Any, Any, None], uids: Collection[str]) -> asyncio.Task[None]:
+        """Start a task that serves the feeds of these jobs."""
         # A context of its own: the lines that it logs belong to no request.
         task = asyncio.get_running_loop().create_task(work, context=Context())
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._end_after_failure, uids))
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        """A defect in one of the tasks ends all streams, so that nobody waits for what will never come."""
+    def _end_after_failure(self, uids: Collection[str], task: asyncio.Task[None]) -> None:
+        """A defect in a task ends its streams, so that nobody waits for what will never come."""
         error = None if task.cancelled() else task.exception()
         if error is not None:
             log.error("streams of events end: a task of theirs failed", exc_info=error)
-            self._finish_all()
-            self._feeds.clear()
-            for look in self._looks.values():
-                look.cancel()
-            self._looks.clear()
+            for uid in [uid for uid in uids if uid in self._feeds]:
+                self._drop(uid).finish(GATEWAY_STOPPING)
 
-    def _finish_all(self) -> None:
-        for feed in self._feeds.values():
-            feed.finish(GATEWAY_STOPPING)
+    def _drop(self, uid: str) -> JobFeed:
+        self._looks.pop(uid).cancel()
+        return self._feeds.pop(uid)
 
     # --- jobs ------------------------------------------------------------------------------------------------------
 
@@ -182,12 +181,12 @@ class EventHub:
         while self._feeds:
             await asyncio.sleep(TICK_SECONDS)
             if self._shutdown.streams_end.is_set():
-                self._finish_all()
+                for feed in self._feeds.values():
+                    feed.finish(GATEWAY_STOPPING)
             now = time.monotonic()
             for uid, feed in list(self._feeds.items()):
                 if not feed.watchers and now - feed.left_at >= LINGER_SECONDS:
-                    del self._feeds[uid]
-                    self._looks.pop(uid).cancel()
+                    self._drop(uid)
                 elif now - feed.last_woken >= PING_SECONDS:
                     feed.ping()
             if now - looked >= PING_SECONDS:

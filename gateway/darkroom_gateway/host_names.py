@@ -1,4 +1,4 @@
-"""The names under which a gateway answers, as settings.py reads them and origin_check.py compares them. Pure."""
+"""The names under which a gateway answers. Pure; used by settings.py and origin_check.py."""
 
 import ipaddress
 import re
@@ -6,9 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 ANY_HOST = "*"
-_HOST_NAME = re.compile(r"(?:\*\.)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 """The usual ones; `is_loopback_host` knows the others."""
+_HOST_NAME = re.compile(r"(?:\*\.)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 
 
 @dataclass(frozen=True)

@@ -83,15 +83,15 @@ class World:
         self.valkey = valkey
         self.jobs: dict[str, Job] = {}
         self.looks: list[str] = []
-        self.failure: Exception | None = None
+        self.failures: dict[str, Exception] = {}
         self.shutdown = Shutdown()
         self.progress = Progress(Settings(redis_url=valkey.url + query))
         self.hub = EventHub(self._look, self.progress, POLL_SECONDS, self.shutdown, "", max_watchers)
 
     def _look(self, job: Job) -> Job | None:
         self.looks.append(job.uid)
-        if self.failure is not None:
-            raise self.failure
+        if job.uid in self.failures:
+            raise self.failures[job.uid]
         return self.jobs.get(job.uid)
 
     def add_job(self, uid: str, phase: Phase = Phase.RUNNING) -> Job:

@@ -143,6 +143,20 @@ async def test_a_stream_that_lost_its_last_entry_is_not_told_twice(world: World)
     assert watcher.steps == [1, 2, 3]
 
 
+async def test_other_requests_are_answered_while_an_event_is_handed_out(world: World) -> None:
+    connections = await begun(world, watchers=500)
+    told_at_each_turn: list[int] = []
+
+    async def another_request() -> None:
+        while not told_at_each_turn or told_at_each_turn[-1] < 500:
+            await asyncio.sleep(0)
+            told_at_each_turn.append(sum(each.steps[-1] == 2 for each in connections))
+
+    world.report("a", 2)
+    await another_request()
+    assert {100, 200, 300, 400} & set(told_at_each_turn)
+
+
 async def test_a_slow_watcher_holds_up_nobody_and_goes_on_from_the_oldest_kept(world: World) -> None:
     [quick] = await begun(world)
     slow = world.watch("a", takes=False)
@@ -198,10 +212,10 @@ async def test_all_ends_after_the_last_watcher(world: World, monkeypatch: pytest
 async def test_the_cluster_is_lost_once_for_each_outage(world: World) -> None:
     [watcher] = await begun(world)
     for outage in (1, 2):
-        world.failure = LostError("The cluster does not answer.")
+        world.failures["a"] = LostError("The cluster does not answer.")
         looks = len(world.looks)
         await until(lambda looks=looks: len(world.looks) > looks + 3, "it was looked at again")
-        world.failure = None
+        del world.failures["a"]
         looks = len(world.looks)
         await until(lambda looks=looks: len(world.looks) > looks + 2, "it is back")
         assert watcher.data("warning") == outage * [{"source": "cluster", "detail": "The cluster does not answer."}]
@@ -295,15 +309,29 @@ async def test_a_job_that_was_deleted_is_told_with_its_last_progress(world: Worl
     assert watcher.events[-1] == ("end", {"reason": "Deleted"})
 
 
-async def test_a_defect_ends_the_streams_instead_of_letting_them_wait(world: World) -> None:
-    [watcher] = await begun(world)
-    world.failure = ZeroDivisionError()
+async def test_a_defect_ends_its_streams_instead_of_letting_them_wait(world: World) -> None:
+    [other] = await begun(world, "b")
+    [watcher] = await begun(world, "a")
+    world.failures["a"] = ZeroDivisionError()
     await until(lambda: "end" in watcher.names, "it has ended")
-    world.failure = None
+    del world.failures["a"]
     again = world.watch("a")
     await until(lambda: again.steps == [1], "the next one is served")
+    world.report("b", 2)
+    await until(lambda: other.steps == [1, 2], "the other job's goes on")
 
     assert watcher.events[-1] == ("end", {"reason": "GatewayStopping"})
+
+
+async def test_a_gateway_that_ends_tells_all_to_connect_again(world: World) -> None:
+    connections = await begun(world, watchers=2)
+    world.shutdown.streams_end.set()
+    await until(lambda: all("end" in each.names for each in connections), "all have ended")
+    late = world.watch("a")
+    await until(lambda: "end" in late.names, "so has who comes late")
+
+    for each in (*connections, late):
+        assert each.events[-1] == ("end", {"reason": "GatewayStopping"})
 
 
 async def test_a_connection_that_fails_is_let_go(world: World) -> None:
