@@ -1,6 +1,6 @@
 """The gateway under people: polls, lists and memory, beside a plain FastAPI and redis.asyncio endpoint in the same run.
 
-    python benchmarks/gateway.py                         everything, about three minutes
+    python benchmarks/gateway.py                         everything, about six minutes
     python benchmarks/gateway.py --sections lists memory
 
 Both servers are processes of their own, with one worker and the same settings of uvicorn, and are measured in turns
@@ -9,11 +9,15 @@ Both servers are processes of their own, with one worker and the same settings o
 - polls of a running job a second, to the plain endpoint's, at 50 and 200 clients: at least 1.0; the 99th percentile of
   their time: at most 1.0; requests of the gateway to the API server for each poll: 0;
 - `GET /jobs?limit=1` with 10,000 jobs: at most 1.5 times as long as with 10, alone and ten at once;
-- memory of the gateway with 10,000 jobs: at most that with 10 and 4 kB for each further job.
+- memory of the gateway with 10,000 jobs: at most that with 10 and 4 kB for each further job;
+- 1,000 watchers of one running job, beside a plain fan-out of one Redis reader (gateway_watchers.py): the 99th percentile
+  of the delay of its events at most 1.2 times, memory for each further watcher at most 1.5 times, no false warning, and
+  `/healthz` meanwhile no slower.
 """
 
 import argparse
 import contextlib
+import json
 import os
 import platform
 import statistics
@@ -22,6 +26,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import gateway_watchers
 import httpx
 from gateway_stack import Stack, load, open_gateway, open_plain, open_stack, resident_mib
 
@@ -119,10 +124,27 @@ def measure_memory() -> list[Bound]:
     return [Bound(f"bytes for each further job, {FEW} to {MANY}", each, at_most=4000)]
 
 
+def measure_watchers() -> list[Bound]:
+    """1,000 watchers, five rounds."""
+    found = gateway_watchers.measure()
+    print(json.dumps(found, indent=2))
+    return [
+        Bound("p99 of the delay of events, 1,000 watchers, to plain", found["delay_p99_ratio"], at_most=1.2),
+        Bound("memory of each further watcher, to plain", found["memory_ratio"], at_most=1.5),
+        Bound("false warnings", found["false_warnings"], at_most=0),
+        Bound(
+            "p99 of /healthz meanwhile, ms",
+            found["servers"]["gateway"]["healthz_p99_ms"],
+            at_most=found["servers"]["plain"]["healthz_p99_ms"] + gateway_watchers.HEALTH_ALLOWANCE_SECONDS * 1000,
+        ),
+    ]
+
+
 SECTIONS: dict[str, Callable[[], Sequence[Bound]]] = {
     "polls": measure_polls,
     "lists": measure_lists,
     "memory": measure_memory,
+    "watchers": measure_watchers,
 }
 """Each prints its figures as it goes, and returns what has to hold. Another section is one more entry."""
 

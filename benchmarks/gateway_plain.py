@@ -40,5 +40,11 @@ async def result(task_id: str) -> Response:
 
 if __name__ == "__main__":
     uvicorn.run(
-        app, port=int(os.environ["PORT"]), access_log=False, log_config=None, server_header=False, http="httptools"
+        app,
+        port=int(os.environ["PORT"]),
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        http="httptools",
+        loop="uvloop",
     )

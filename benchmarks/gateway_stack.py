@@ -71,7 +71,7 @@ class Stack:
 
 @contextlib.contextmanager
 def open_stack(jobs: int, running: str) -> Iterator[Stack]:
-    """An API server that has so many jobs, all over but one of the name `running`, and a Redis."""
+    """An API server with `jobs` jobs, the one called `running` in progress and all others over, and a Redis."""
     with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         seed(folder / "data", jobs, running)
@@ -104,12 +104,12 @@ def open_gateway(stack: Stack, **settings: str) -> Iterator[tuple[str, int]]:
 
 
 @contextlib.contextmanager
-def open_plain(stack: Stack) -> Iterator[tuple[str, int]]:
-    """The address and process id of the plain endpoint (gateway_plain.py)."""
+def open_plain(stack: Stack, program: str = "gateway_plain.py") -> Iterator[tuple[str, int]]:
+    """The address and process id of a plain server, a file of this folder."""
     [port] = free_ports(1)
     environment = {"REDIS_URL": stack.redis_url, "PORT": str(port)}
     url = f"http://127.0.0.1:{port}"
-    with _process(str(HERE / "gateway_plain.py"), environment, stack.folder / f"plain-{port}.log") as pid:
+    with _process(str(HERE / program), environment, stack.folder / f"plain-{port}.log") as pid:
         _wait_for(lambda: httpx.get(f"{url}/healthz", trust_env=False, timeout=5).is_success, url)
         yield url, pid
 

@@ -17,7 +17,6 @@ import os
 import secrets
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -60,10 +59,7 @@ def _read_options() -> argparse.Namespace:
 def measure(watchers: int = 1000, rounds: int = 5, seconds: float = 8.0) -> dict[str, Any]:
     """The figures of both servers, their ratios, and a line in `failures` for each that is over its limit."""
     raise_file_limit()
-    with (
-        tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder,
-        running_servers(Path(folder)) as (store, servers),
-    ):
+    with running_servers() as (store, servers):
         for server in servers:
             _connect(server, watchers)
         for _ in range(rounds):
