@@ -10,9 +10,9 @@ Both servers are processes of their own, with one worker and the same settings o
   their time: at most 1.0; requests of the gateway to the API server for each poll: 0;
 - `GET /jobs?limit=1` with 10,000 jobs: at most 1.5 times as long as with 10, alone and ten at once;
 - memory of the gateway with 10,000 jobs: at most that with 10 and 4 kB for each further job;
-- 1,000 watchers of one running job, beside a plain fan-out of one Redis reader (gateway_watchers.py): the 99th percentile
-  of the delay of its events at most 1.2 times, memory for each further watcher at most 1.5 times, no false warning, and
-  `/healthz` meanwhile no slower.
+- 1,000 watchers of one running job, beside a plain fan-out of one Redis reader (gateway_watchers.py): the 99th
+  percentile of the delay of its events at most 1.2 times, memory for each further watcher at most 1.5 times, no false
+  warning, and `/healthz` meanwhile no slower.
 """
 
 import argparse
