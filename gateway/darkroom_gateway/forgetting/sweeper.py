@@ -16,8 +16,8 @@ from anyio import move_on_after
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_gateway.backends import Backends
-from darkroom_gateway.deadlines import CLUSTER_READ_SECONDS, CLUSTER_WRITE_SECONDS, MODELS_SECONDS
-from darkroom_gateway.errors import GatewayError
+from darkroom_gateway.deadlines import CLUSTER_LIST_SECONDS, CLUSTER_READ_SECONDS, CLUSTER_WRITE_SECONDS, MODELS_SECONDS
+from darkroom_gateway.errors import GatewayError, ModelInUseError, UnknownModelError
 from darkroom_gateway.forgetting.datasets import Datasets
 from darkroom_gateway.forgetting.job_files import JobFiles
 from darkroom_gateway.forgetting.model_files import ModelFiles
@@ -75,8 +75,11 @@ class Sweeper:
 
     async def delete_model(self, model_id: str) -> None:
         """Raises `UnknownModelError` or `ModelInUseError`. Whatever else stops it midway, a sweep goes on with it."""
+        jobs = await self._backends.cluster.call(CLUSTER_LIST_SECONDS, self._job_files.all)
         try:
-            await self._backends.storage.call(MODELS_SECONDS, self._model_files.delete, model_id)
+            await self._backends.storage.call(MODELS_SECONDS, self._model_files.delete, model_id, jobs)
+        except (UnknownModelError, ModelInUseError):
+            raise  # Nothing was begun.
         except Exception:
             self._next_sweep = 0.0
             raise
@@ -101,8 +104,7 @@ class Sweeper:
     async def _round(self, askers: list[asyncio.Event]) -> None:
         """One look. Raises what the cluster or storage refuse, after everything else was tried."""
         try:
-            for uid in await in_daemon_thread(self._proceed):
-                await self._progress.forget(uid)
+            await self._progress.forget(await in_daemon_thread(self._proceed))
         finally:
             for asker in askers:
                 asker.set()
