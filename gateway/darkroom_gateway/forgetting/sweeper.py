@@ -110,9 +110,10 @@ class Sweeper:
                 asker.set()
         now = asyncio.get_running_loop().time()
         if now >= self._next_sweep:
-            self._next_sweep = now + MAX_ROUND_SECONDS  # Should it fail.
+            self._next_sweep = again = now + MAX_ROUND_SECONDS  # Should it fail.
             await in_daemon_thread(self._sweep)
-            self._next_sweep = now + SWEEP_SECONDS
+            if self._next_sweep == again:  # No deletion has asked for another one meanwhile.
+                self._next_sweep = now + SWEEP_SECONDS
 
     def _proceed(self) -> list[str]:
         return self._job_files.proceed(self._job_files.labelled())
