@@ -48,5 +48,5 @@ def _safe(headers: Sequence[Header]) -> list[Header]:
 
 
 def _caching(headers: Sequence[Header]) -> Header:
-    """Its own where it has a `max-age`, else ours: the `no-cache` of a stream lets caches store it."""
+    """Its own where it has a `max-age`, else ours: `no-cache` would let caches store it."""
     return next((each for each in headers if each[0] == b"cache-control" and b"max-age" in each[1]), NO_STORE)

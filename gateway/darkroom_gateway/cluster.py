@@ -107,9 +107,12 @@ class Cluster:
         return _read(document)
 
     def list(self, kind: Kind, labels: Mapping[str, str] | None = None) -> list[Job]:
-        """All jobs of a kind, or those with these labels. What this release can't read is left out, and logged."""
+        """All jobs of a kind, or those with these labels. What this release can't read is left out, and logged.
+
+        Raises what `documents` raises.
+        """
         jobs = []
-        for document in self._documents(kind, labels or {}):
+        for document in self.documents(kind, labels):
             try:
                 jobs.append(read_job({"kind": kind.value, **document}))
             except ValidationError as error:
@@ -117,8 +120,20 @@ class Cluster:
         return jobs
 
     def documents(self, kind: Kind, labels: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
-        """All jobs of a kind as the API server returns them, or those with these labels; readable or not."""
-        return self._documents(kind, labels or {})
+        """All jobs of a kind as the API server returns them, or those with these labels; readable or not.
+
+        Raises `RejectedError`, or `ClusterUnavailableError`: also when the rest of the list is no longer available.
+        """
+        selector = ",".join(f"{name}={value}" for name, value in (labels or {}).items())
+        token: str | None = None
+        while token != "":
+            try:
+                with _mapped(f"list {kind.plural}"):
+                    page = self._page(kind, limit=PAGE_SIZE, token=token, selector=selector)
+            except HistoryLostError as error:
+                raise ClusterUnavailableError(f"{error} Try again shortly.") from error
+            yield from page["items"]
+            token = page["metadata"].get("continue") or ""
 
     def create(self, document: dict[str, Any]) -> Job:
         """Create a job from a manifest. Raises `AlreadyExistsError`, `RejectedError` or `ClusterUnavailableError`."""
@@ -236,15 +251,6 @@ class Cluster:
         for kind in Kind:
             with _mapped(f"list {kind.plural}"):
                 self._page(kind, limit=1)
-
-    def _documents(self, kind: Kind, labels: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-        selector = ",".join(f"{name}={value}" for name, value in labels.items())
-        token: str | None = None
-        while token != "":
-            with _mapped(f"list {kind.plural}"):
-                page = self._page(kind, limit=PAGE_SIZE, token=token, selector=selector)
-            yield from page["items"]
-            token = page["metadata"].get("continue") or ""
 
     def _page(self, kind: Kind, limit: int, token: str | None = None, selector: str = "") -> dict[str, Any]:
         given = {"_continue": token or "", "label_selector": selector}

@@ -3,7 +3,7 @@
     GatewayError
     ├── InvalidRequestError       422  a parameter that can't be used
     │   ├── InvalidPhotosError    422  photos that can't be trained on
-    │   └── KeyReusedError        422  an Idempotency-Key that came with other parameters or photos before
+    │   └── KeyReusedError        422  an Idempotency-Key of another request, or of a job that is being deleted
     ├── UnauthorizedError         401  no API key, or one that is nobody's
     ├── TooLargeError             413  a body beyond the limit
     ├── MalformedRequestError     400  what is no HTTP/1.1 request

@@ -129,7 +129,8 @@ class JobFeed:
 
     def join(self, after: EntryId | None) -> "Watcher":
         """A watcher who has seen progress up to that entry, or none."""
-        watcher = Watcher(self, after, self.history.reads_begun + 1)
+        # Behind the end there are no more reads: the last one tells.
+        watcher = Watcher(self, after, self.history.reads_begun + (self.end is None))
         self.watchers.add(watcher)
         self._unplaced += after is not None
         return watcher
@@ -210,7 +211,7 @@ class Watcher:
     after: EntryId | None
     """The `Last-Event-ID`, until its place in the history was found."""
     first_read: int
-    """Number of the first read of the job's stream that begins after the watcher came."""
+    """Number of the first read of the job's stream that begins after the watcher came; after the end, of the last."""
     position: int = 0
     """Number of the next event of the history."""
     serial: int = 0

@@ -18,11 +18,8 @@ from darkroom_gateway.event_hub import EventHub
 
 log = logging.getLogger(__name__)
 
-HEADERS = {
-    "Cache-Control": "no-cache",
-    # nginx would hold events back until its buffer is full.
-    "X-Accel-Buffering": "no",
-}
+HEADERS = {"X-Accel-Buffering": "no"}
+"""nginx would hold events back until its buffer is full."""
 
 DESCRIPTION: dict[str, Any] = {
     "description": "Server-sent events, until `end`.",

@@ -7,7 +7,7 @@ from darkroom_gateway.busy import Busy
 from darkroom_gateway.ignored_parameters import refuse_ignored_parameters
 from darkroom_gateway.known_models import KnownModels
 from darkroom_gateway.parameters import GenerateParameters, generate_spec
-from darkroom_gateway.submission import Submission, task_id
+from darkroom_gateway.submission import Submission, require_kept, task_id
 
 
 class Generation:
@@ -31,6 +31,7 @@ class Generation:
         if idempotency_key is not None:
             earlier = await self._submission.find_earlier(name, spec)
             if earlier is not None:
+                require_kept(earlier)
                 return earlier
         await self._base_models.require(spec.base_model, spec.video.base_model)
         if spec.model_id is not None:

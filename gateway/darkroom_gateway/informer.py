@@ -93,10 +93,10 @@ class Informer:
                 await self._tried_in_loop.wait()
             self._require_synced()
 
-    def wait_ready(self) -> None:
+    def wait_ready(self, seconds: float = FIRST_LIST_SECONDS) -> None:
         """The same for worker threads."""
         if not self.synced:
-            self._tried.wait(FIRST_LIST_SECONDS)
+            self._tried.wait(seconds)
             self._require_synced()
 
     def require_watch(self, what: str) -> None:

@@ -1,4 +1,5 @@
-"""Finding, listing and deleting jobs of both kinds. Called by endpoints/jobs.py and events.py.
+"""Finding, listing and deleting jobs of both kinds. Called by endpoints, event_hub.py, run_logs.py and
+forgetting/sweeper.py.
 
 Reads are answered by the store that the informer keeps, without asking anybody. A task that the store does not know is
 asked for at the API server before it is called unknown: another gateway may have created it this moment.
@@ -56,7 +57,7 @@ class Jobs:
         return self._stored(task_id, kind) if self._informer.synced else None
 
     def find(self, task_id: str, kind: Kind | None = None) -> Job:
-        """The same for worker threads."""
+        """`get` for worker threads."""
         self._informer.wait_ready()
         return self._store.read(self._stored(task_id, kind) or self._read_through(task_id, kind))
 

@@ -7,7 +7,7 @@ A deadline here counts turns of the event loop and not the clock: a loop that is
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
@@ -21,13 +21,11 @@ from redis.exceptions import RedisError, ResponseError
 
 from darkroom_contract import environment
 from darkroom_contract.progress import STREAM_FIELD, ProgressEvent, read_stream_entries, read_streams, stream_name
+from darkroom_gateway.deadlines import REDIS_SILENCE_SECONDS
 from darkroom_gateway.errors import ProgressUnavailableError, SettingsError
 from darkroom_gateway.settings import Settings
 
 log = logging.getLogger(__name__)
-
-ANSWER_SECONDS = 2.0
-"""How long Redis may take to connect and to answer, on top of the time for which a read blocks."""
 
 TURN_SECONDS = 0.1
 """One turn of a deadline: the event loop has to come round this often before an answer counts as missing."""
@@ -127,18 +125,18 @@ class Progress:
                 found[uid] = EntryId.read(entries[-1][0]) if entries else None
         return found
 
-    async def forget(self, job_uid: str) -> None:
-        """Remove a job's stream. Without Redis it is left to expire a day after its last event.
+    async def forget(self, job_uids: Collection[str]) -> None:
+        """Remove the streams of jobs. Without Redis they are left to expire a day after their last event.
 
         Over a connection of its own: the other one is taken by reads that block.
         """
-        if self._url is None:
+        if self._url is None or not job_uids:
             return
         try:
             async with _connect(self._url) as client:
-                await _answer(lambda: client.delete(stream_name(job_uid)))
+                await _answer(lambda: client.delete(*map(stream_name, job_uids)))
         except (ResponseError, ProgressUnavailableError) as error:
-            log.info("left a progress stream to expire: %s", error)
+            log.info("left %d progress streams to expire: %s", len(job_uids), error)
 
     async def _read_each(self, positions: Mapping[str, EntryId], limit: int, wait_seconds: float) -> Reading:
         """`read` in one command for each stream, so that those that Redis refuses hide no others."""
@@ -182,10 +180,10 @@ async def _answer(command: Callable[[], Awaitable[Any]], wait_seconds: float = 0
     """What Redis answers. Raises `ResponseError` for a refusal, `ProgressUnavailableError` for no answer in time."""
     try:
         try:
-            return await _within(command(), wait_seconds + ANSWER_SECONDS)
+            return await _within(command(), wait_seconds + REDIS_SILENCE_SECONDS)
         except RedisConnectionError:
             # Redis may have closed a connection that was idle. Only a new one tells whether it is there.
-            return await _within(command(), wait_seconds + ANSWER_SECONDS)
+            return await _within(command(), wait_seconds + REDIS_SILENCE_SECONDS)
     except ResponseError:
         raise
     except (RedisError, OSError, TimeoutError) as error:

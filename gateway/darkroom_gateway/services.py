@@ -12,6 +12,7 @@ from darkroom_gateway.backends import Backends
 from darkroom_gateway.base_models import BaseModels
 from darkroom_gateway.busy import Busy
 from darkroom_gateway.cluster import Cluster
+from darkroom_gateway.deadlines import READY_SECONDS
 from darkroom_gateway.decoders import Decoders
 from darkroom_gateway.event_hub import EventHub
 from darkroom_gateway.forgetting.datasets import Datasets
@@ -110,7 +111,7 @@ def build_services(settings: Settings) -> Services:
         job_answers=JobAnswers(store, storage, settings.root_path),
         known_models=known_models,
         leftovers=leftovers,
-        readiness=Readiness({BackendName.CLUSTER: cluster.check, BackendName.STORAGE: storage.check}),
+        readiness=_readiness(cluster, informer, storage),
         events=EventHub(
             jobs.find_again,
             progress,
@@ -123,7 +124,7 @@ def build_services(settings: Settings) -> Services:
             jobs,
             backends,
             JobFiles(cluster, storage),
-            ModelFiles(cluster, storage),
+            ModelFiles(storage, settings.namespace),
             Datasets(storage, settings.namespace, settings.dataset_retention),
             progress,
         ),
@@ -131,6 +132,15 @@ def build_services(settings: Settings) -> Services:
         shutdown=shutdown,
         root_path=settings.root_path,
     )
+
+
+def _readiness(cluster: Cluster, informer: Informer, storage: Storage) -> Readiness:
+    def check_cluster() -> None:
+        cluster.check()
+        # Before its first list, polls would be 503: the gateways that have all jobs shall answer them.
+        informer.wait_ready(READY_SECONDS / 2)
+
+    return Readiness({BackendName.CLUSTER: check_cluster, BackendName.STORAGE: storage.check})
 
 
 def _photo_door(settings: Settings) -> PhotoDoor:

@@ -77,6 +77,7 @@ class Submission:
             return self._create(name, spec, key_name, photos_sha256)
         except AlreadyExistsError as error:
             job = _found(self._find_earlier(name, spec), name, error)
+            require_kept(job)
         except ClusterUnavailableError as error:
             job = _found(self._look_after_outage(name, spec, error), name, error)
         if photos_sha256 is not None:
@@ -121,6 +122,15 @@ def require_same_photos(job: Job, photos_sha256: str) -> None:
         )
     if job.photos_sha256 != photos_sha256:
         raise KeyReusedError(f"{job.key} was submitted with this Idempotency-Key and other photos. Use a new key.")
+
+
+def require_kept(job: Job) -> None:
+    """Raises `KeyReusedError` for a job that is being deleted: no request is answered with a task that will not run."""
+    if job.deleting:
+        raise KeyReusedError(
+            f"{job.key} was submitted with this Idempotency-Key and is being deleted. Wait until it is gone, or use a "
+            "new key."
+        )
 
 
 def _kind(spec: Spec) -> Kind:

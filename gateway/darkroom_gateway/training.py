@@ -21,7 +21,7 @@ from darkroom_gateway.leftover_photos import LeftoverPhotos, Uploads
 from darkroom_gateway.parameters import TrainParameters, train_spec
 from darkroom_gateway.photos import Photo, PhotoDoor, fingerprint
 from darkroom_gateway.storage import Storage
-from darkroom_gateway.submission import Submission, require_same_photos, task_id
+from darkroom_gateway.submission import Submission, require_kept, require_same_photos, task_id
 from darkroom_gateway.task_ids import new_dataset_id
 
 log = logging.getLogger(__name__)
@@ -53,8 +53,8 @@ class Training:
     ) -> Job:
         """Everything is checked before anything is stored, and stored before anything is created.
 
-        Raises `KeyReusedError` when the key came with other parameters or photos before, and `InvalidRequestError` for
-        a base model that is not there.
+        Raises `KeyReusedError` when the key came with other parameters or photos before or its job is being deleted,
+        and `InvalidRequestError` for a base model that is not there.
         """
         prefix = dataset_prefix(self._submission.namespace, new_dataset_id())
         spec = train_spec(parameters, dataset_uri(self._storage.bucket, prefix))
@@ -62,6 +62,7 @@ class Training:
         if idempotency_key is not None:
             earlier = await self._submission.find_earlier(name, spec)
             if earlier is not None:
+                require_kept(earlier)
                 require_same_photos(earlier, await self._photo_door.fingerprint(request))
                 return earlier
         await self._base_models.require(spec.base_model)

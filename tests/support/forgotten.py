@@ -114,7 +114,10 @@ class Place:
         return JobFiles(self.cluster, storage or self.storage)
 
     def model_files(self, storage: Storage | None = None) -> ModelFiles:
-        return ModelFiles(self.cluster, storage or self.storage)
+        return ModelFiles(storage or self.storage, self.namespace)
+
+    def delete_model(self, model_id: str, storage: Storage | None = None) -> None:
+        self.model_files(storage).delete(model_id, self.job_files().all())
 
     def request(self, kind: Kind, name: str) -> None:
         """What a gateway does first when it is asked to delete a job with its files."""

@@ -78,7 +78,10 @@ class JobFiles:
                 # 409: the job has changed. 422: it is being deleted since.
                 if error.status not in (409, 422) or attempt == MARK_TRIES - 1:
                     raise
-        message = f"{job.key} was deleted a moment ago, without its files: they stay in object storage."
+        message = (
+            f"{job.key} is gone already. If it was deleted without its files, they stay in object storage; "
+            "docs/operations/forgetting.md says how to remove them."
+        )
         raise UnknownTaskError(message, (Complaint("task_id", message, job.name),))
 
     def find_again(self, job: Job) -> Job | None:
@@ -100,13 +103,18 @@ class JobFiles:
         A failure stops none of the others; the first one is raised at the end.
         """
         jobs = list(jobs)
-        for job in jobs:
-            if job.labelled and not job.deleting and not job.held:
-                self._patch(job, _mark_of(job.resource_version, job.finalizers))
+        unmarked = [job for job in jobs if job.labelled and not job.deleting and not job.held]
+        going = [job for job in jobs if job.goes_with_its_files]
+        situation = self._situation() if going else Situation((), frozenset())
         gone: list[str] = []
-        if going := [job for job in jobs if job.goes_with_its_files]:
-            situation = self._situation()
-            each_in_turn(going, lambda job: self._remove(job, situation, gone), lambda job: job.key)
+
+        def advance(job: HeldJob) -> None:
+            if job.deleting:
+                self._remove(job, situation, gone)
+            else:
+                self._patch(job, _mark_of(job.resource_version, job.finalizers))
+
+        each_in_turn([*unmarked, *going], advance, lambda job: job.key)
         return gone
 
     def _situation(self) -> Situation:

@@ -1,4 +1,5 @@
-"""Deleting a model. Synchronous; called by endpoints/models.py, and by sweeper.py to complete what was interrupted.
+"""Deleting a model. Synchronous; called from worker threads by sweeper.py, which also completes what was
+interrupted.
 
 1. A removal record names the runs whose LoRA goes. From now on the deletion is accepted: a sweep completes it.
 2. `model.json` goes: the model is unknown to everybody at once, and never half there.
@@ -22,9 +23,8 @@ from darkroom_contract.storage import (
     model_removals_prefix,
     run_prefix,
 )
-from darkroom_gateway.cluster import Cluster
 from darkroom_gateway.errors import Complaint, ModelInUseError, UnknownModelError
-from darkroom_gateway.forgetting.held_jobs import HeldJob, read_held_job
+from darkroom_gateway.forgetting.held_jobs import HeldJob
 from darkroom_gateway.forgetting.rounds import each_in_turn
 from darkroom_gateway.storage import Storage
 
@@ -40,17 +40,16 @@ UID_PATTERN = r"[A-Za-z0-9-]{1,64}"
 class ModelFiles:
     """The models of one namespace."""
 
-    def __init__(self, cluster: Cluster, storage: Storage) -> None:
-        self._cluster = cluster
+    def __init__(self, storage: Storage, namespace: str) -> None:
         self._storage = storage
-        self._namespace = cluster.namespace
+        self._namespace = namespace
 
-    def delete(self, model_id: str) -> None:
+    def delete(self, model_id: str, jobs: Collection[HeldJob]) -> None:
         """Delete a model and the LoRAs of all trainings that made it. `model_id` must have passed `MODEL_ID_PATTERN`.
 
-        Raises `UnknownModelError`, or `ModelInUseError` while a job that has not ended makes or needs it.
+        `jobs` are all jobs of the namespace. Asks object storage alone. Raises `UnknownModelError`, or
+        `ModelInUseError` while a job that has not ended makes or needs it.
         """
-        jobs = self._jobs()
         users = [job for job in jobs if job.model_id == model_id and not job.finished]
         if users:
             raise _in_use(model_id, users)
@@ -111,9 +110,6 @@ class ModelFiles:
             log.error("%s names what is no model or no run, and is left alone", key)
             return None
         return removal
-
-    def _jobs(self) -> list[HeldJob]:
-        return [read_held_job(kind, each) for kind in Kind for each in self._cluster.documents(kind)]
 
 
 def _runs(record: bytes | None) -> tuple[str, ...]:

@@ -34,7 +34,8 @@ async def in_daemon_thread(work: Callable[[], Result]) -> Result:
     future: Future[Result] = Future()
 
     def run() -> None:
-        future.set_running_or_notify_cancel()
+        if not future.set_running_or_notify_cancel():
+            return
         try:
             result = work()
         except Exception as error:  # noqa: BLE001  It is raised where the work is awaited.

@@ -16,8 +16,8 @@ from anyio import move_on_after
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_gateway.backends import Backends
-from darkroom_gateway.deadlines import CLUSTER_READ_SECONDS, CLUSTER_WRITE_SECONDS, MODELS_SECONDS
-from darkroom_gateway.errors import GatewayError
+from darkroom_gateway.deadlines import CLUSTER_LIST_SECONDS, CLUSTER_READ_SECONDS, CLUSTER_WRITE_SECONDS, MODELS_SECONDS
+from darkroom_gateway.errors import GatewayError, ModelInUseError, UnknownModelError
 from darkroom_gateway.forgetting.datasets import Datasets
 from darkroom_gateway.forgetting.job_files import JobFiles
 from darkroom_gateway.forgetting.model_files import ModelFiles
@@ -75,8 +75,11 @@ class Sweeper:
 
     async def delete_model(self, model_id: str) -> None:
         """Raises `UnknownModelError` or `ModelInUseError`. Whatever else stops it midway, a sweep goes on with it."""
+        jobs = await self._backends.cluster.call(CLUSTER_LIST_SECONDS, self._job_files.all)
         try:
-            await self._backends.storage.call(MODELS_SECONDS, self._model_files.delete, model_id)
+            await self._backends.storage.call(MODELS_SECONDS, self._model_files.delete, model_id, jobs)
+        except (UnknownModelError, ModelInUseError):
+            raise  # Nothing was begun.
         except Exception:
             self._next_sweep = 0.0
             raise
@@ -101,16 +104,16 @@ class Sweeper:
     async def _round(self, askers: list[asyncio.Event]) -> None:
         """One look. Raises what the cluster or storage refuse, after everything else was tried."""
         try:
-            for uid in await in_daemon_thread(self._proceed):
-                await self._progress.forget(uid)
+            await self._progress.forget(await in_daemon_thread(self._proceed))
         finally:
             for asker in askers:
                 asker.set()
         now = asyncio.get_running_loop().time()
         if now >= self._next_sweep:
-            self._next_sweep = now + MAX_ROUND_SECONDS  # Should it fail.
+            self._next_sweep = again = now + MAX_ROUND_SECONDS  # Should it fail.
             await in_daemon_thread(self._sweep)
-            self._next_sweep = now + SWEEP_SECONDS
+            if self._next_sweep == again:  # No deletion has asked for another one meanwhile.
+                self._next_sweep = now + SWEEP_SECONDS
 
     def _proceed(self) -> list[str]:
         return self._job_files.proceed(self._job_files.labelled())

@@ -6,18 +6,23 @@ import secrets
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import redis
 from support.forgotten import BUCKET, RUN_FILES, KilledError, KilledStorage, Place
+from support.silent_server import SilentServer
 from support.waiting import patience
 
 from darkroom_contract.names import FINALIZER_FILES, Kind
 from darkroom_contract.progress import stream_name
 from darkroom_contract.storage import dataset_uri, run_prefix
-from darkroom_gateway.errors import AlreadyDeletingError, StorageUnavailableError, UnknownTaskError
+from darkroom_gateway.cluster import Cluster
+from darkroom_gateway.errors import AlreadyDeletingError, RejectedError, StorageUnavailableError, UnknownTaskError
 from darkroom_gateway.forgetting.held_jobs import own_dataset, read_held_job
+from darkroom_gateway.forgetting.job_files import JobFiles
+from darkroom_gateway.progress import Progress
 from darkroom_gateway.storage import Storage
 
 wait_until = patience(30)
@@ -267,6 +272,30 @@ def test_a_failure_at_one_job_holds_up_no_other(place: Place) -> None:
     assert place.proceed() == [uids["bad"]]
 
 
+def test_a_job_that_cannot_be_marked_holds_up_no_other(place: Place) -> None:
+    class Denying(Cluster):
+        def patch_metadata(self, kind: Kind, name: str, patch: dict[str, Any]) -> bool:
+            if name == "denied":
+                raise RejectedError(403, "an admission webhook denied the request")
+            return super().patch_metadata(kind, name, patch)
+
+    place.training("denied", uri_of(place.dataset()), labels={"darkroom.dev/delete-files": "true"})
+    place.training("good", uri_of(place.dataset("dataset-of-good")))
+    place.request(Kind.TRAIN, "good")
+
+    with contextlib.closing(Denying(place.settings)) as cluster, pytest.raises(RejectedError):
+        JobFiles(cluster, place.storage).proceed(place.job_files().labelled())
+    assert not place.api.exists(Kind.TRAIN, "good")
+
+
+async def test_a_redis_that_stands_still_holds_up_all_deletions_once(place: Place) -> None:
+    with SilentServer() as silent:
+        progress = Progress(replace(place.settings, redis_url=silent.url.replace("http", "redis")))
+        await progress.forget([f"uid-{number}" for number in range(5)])
+        assert silent.connections == 1
+    await progress.close()
+
+
 def test_two_gateways_may_work_on_the_same_deletions(place: Place) -> None:
     uids = [place.training(f"job-{number}", uri_of(place.dataset(f"dataset-{number}"))) for number in range(4)]
     for number in range(4):
@@ -324,7 +353,7 @@ def test_a_job_that_was_deleted_meanwhile_is_not_said_to_have_gone_with_its_file
     assert job is not None
     place.api.delete(Kind.TRAIN, "job")
 
-    with pytest.raises(UnknownTaskError, match="without its files"):
+    with pytest.raises(UnknownTaskError, match=r"gone already\. If it was deleted without its files, they stay"):
         place.job_files().request(job)
     assert len(place.keys(run_prefix(uid))) == len(RUN_FILES)
 

@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.forgotten import BUCKET, RUN_FILES, KilledError, KilledStorage, Place
+from support.silent_server import SilentServer
 from support.waiting import patience
 
 from darkroom_contract.names import Kind
@@ -17,12 +20,24 @@ from darkroom_contract.storage import (
     model_removal_key,
     run_prefix,
 )
-from darkroom_gateway.errors import ModelInUseError, StorageUnavailableError, UnknownModelError
+from darkroom_gateway.backends import STORAGE_CALLS, Backends
+from darkroom_gateway.cluster import Cluster
+from darkroom_gateway.deadlines import STORAGE_SECONDS
+from darkroom_gateway.errors import (
+    ClusterUnavailableError,
+    ModelInUseError,
+    StorageUnavailableError,
+    UnknownModelError,
+)
 from darkroom_gateway.forgetting.datasets import Datasets
+from darkroom_gateway.forgetting.job_files import JobFiles
 from darkroom_gateway.forgetting.sweeper import Sweeper
+from darkroom_gateway.informer import Informer
+from darkroom_gateway.job_store import JobStore
 from darkroom_gateway.jobs import Jobs
 from darkroom_gateway.progress import Progress
 from darkroom_gateway.storage import Storage
+from darkroom_local.kubeconfig import write_kubeconfig
 
 wait_until = patience(30)
 
@@ -72,7 +87,7 @@ def test_of_trainings_that_are_gone_nothing_stays(place: Place) -> None:
     for number in (0, 2):
         place.api.delete(Kind.TRAIN, f"job-{number}")
 
-    place.model_files().delete("dog")
+    place.delete_model("dog")
 
     assert place.keys(run_prefix(uids[0])) == place.keys(run_prefix(uids[2])) == []
     assert len(place.keys(run_prefix(uids[1]))) == len(RUN_FILES) - len(LORAS)
@@ -83,7 +98,7 @@ def test_other_models_stay(place: Place) -> None:
     place.model(dog, "dog")
     place.model(cat, "cat")
 
-    place.model_files().delete("dog")
+    place.delete_model("dog")
 
     assert len(place.keys(f"models/{place.namespace}/cat/")) == 1
     assert len(place.keys(run_prefix(cat))) == len(RUN_FILES)
@@ -100,7 +115,7 @@ def test_a_model_that_a_job_needs_stays(
     place.api.create(kind, "waiting", {"modelId": "dog", "prompt": "sks dog", "suspend": suspend, **dataset})
 
     with pytest.raises(ModelInUseError, match=rf"waited for by {kind}/waiting\."):
-        place.model_files().delete("dog")
+        place.delete_model("dog")
     assert len(of_the_model(place)) == 1
     assert len(place.keys(run_prefix(uid))) == len(RUN_FILES)
 
@@ -109,13 +124,13 @@ def test_a_model_that_a_job_needs_stays(
             answer = gateway.http.delete("/models/dog")
             assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (409, "ModelInUse")
     place.api.set_status(kind, "waiting", phase="Failed")
-    place.model_files().delete("dog")
+    place.delete_model("dog")
     assert of_the_model(place) == []
 
 
 def test_a_model_that_is_not_there_is_unknown(place: Place) -> None:
     with pytest.raises(UnknownModelError, match="no model 'dog'"):
-        place.model_files().delete("dog")
+        place.delete_model("dog")
 
 
 @pytest.mark.parametrize("changes", range(6))
@@ -126,7 +141,7 @@ def test_a_gateway_may_die_at_any_step(place: Place, changes: int) -> None:
     weights = f"{run_prefix(uid)}pytorch_lora_weights.safetensors"
 
     with contextlib.closing(KilledStorage(place.settings, changes)) as storage, contextlib.suppress(KilledError):
-        place.model_files(storage).delete("dog")
+        place.delete_model("dog", storage)
     if place.keys(model_record_key(place.namespace, "dog")):
         assert place.keys(weights) == [weights]  # Never a model whose weights are gone.
 
@@ -143,16 +158,16 @@ def test_an_interrupted_deletion_may_be_asked_for_again(place: Place) -> None:
     uid = place.training("job", ELSEWHERE)
     place.model(uid)
     with contextlib.closing(KilledStorage(place.settings, 2)) as storage, pytest.raises(KilledError):
-        place.model_files(storage).delete("dog")
+        place.delete_model("dog", storage)
 
-    place.model_files().delete("dog")
+    place.delete_model("dog")
     assert of_the_model(place) == []
 
 
 def test_another_gateway_completes_a_deletion(place: Place, start_gateway: Any, environment: dict[str, str]) -> None:
     place.model(place.training("job", ELSEWHERE))
     with contextlib.closing(KilledStorage(place.settings, 3)) as storage, pytest.raises(KilledError):
-        place.model_files(storage).delete("dog")
+        place.delete_model("dog", storage)
 
     with start_gateway({**environment, "DARKROOM_NAMESPACE": place.namespace}):
         wait_until(lambda: of_the_model(place) == [], "its first sweep completes it")
@@ -170,23 +185,55 @@ def test_a_deletion_that_storage_interrupts_completes_soon(place: Place) -> None
     place.model(place.training("job", ELSEWHERE))
 
     async def ask(storage: Storage) -> None:
-        progress = Progress(place.settings)
-        sweeper = Sweeper(
-            Jobs(place.cluster, storage),
-            place.job_files(storage),
-            place.model_files(storage),
-            Datasets(storage, place.namespace, None),
-            progress,
-        )
+        sweeper = sweeper_of(place, Backends(), place.cluster, storage)
         task = asyncio.create_task(sweeper.run())
         with pytest.raises(StorageUnavailableError):
             await sweeper.delete_model("dog")
         await asyncio.to_thread(wait_until, lambda: of_the_model(place) == [], "it is completed without being asked")
         task.cancel()
-        await asyncio.gather(task, progress.close(), return_exceptions=True)
+        await asyncio.gather(task, return_exceptions=True)
 
     with contextlib.closing(Faltering(place.settings, 3)) as storage:
         asyncio.run(ask(storage))
+
+
+async def test_an_api_server_that_stands_still_takes_no_calls_of_object_storage(place: Place, tmp_path: Path) -> None:
+    backends, kubeconfig = Backends(), tmp_path / "kubeconfig.yaml"
+    with SilentServer() as silent:
+        kubeconfig.write_text(write_kubeconfig(silent.url, "token", place.namespace))
+        with contextlib.closing(Cluster(replace(place.settings, kubeconfig=str(kubeconfig)))) as cluster:
+            sweeper = sweeper_of(place, backends, cluster, place.storage)
+            asked = [asyncio.create_task(sweeper.delete_model("dog")) for _ in range(STORAGE_CALLS)]
+            connected = lambda: silent.connections == STORAGE_CALLS  # noqa: E731
+            await asyncio.to_thread(wait_until, connected, "all deletions ask the API server")
+
+            assert await backends.storage.call(STORAGE_SECONDS, lambda: "free") == "free"
+
+            found = await asyncio.gather(*asked, return_exceptions=True)
+    assert {type(each) for each in found} == {ClusterUnavailableError}
+
+
+async def test_a_refused_deletion_begins_no_sweep(place: Place) -> None:
+    sweeper = sweeper_of(place, Backends(), place.cluster, place.storage)
+    sweeper._next_sweep = 1000.0
+
+    with pytest.raises(UnknownModelError):
+        await sweeper.delete_model("dog")
+
+    assert sweeper._next_sweep == 1000.0
+
+
+def sweeper_of(place: Place, backends: Backends, cluster: Cluster, storage: Storage) -> Sweeper:
+    """That of a gateway."""
+    store = JobStore()
+    return Sweeper(
+        Jobs(cluster, backends.cluster, store, Informer(cluster, store)),
+        backends,
+        JobFiles(cluster, storage),
+        place.model_files(storage),
+        Datasets(storage, place.namespace, None),
+        Progress(place.settings),
+    )
 
 
 def test_a_model_that_was_trained_anew_meanwhile_stays(place: Place) -> None:

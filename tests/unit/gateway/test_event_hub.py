@@ -115,6 +115,17 @@ async def test_an_id_ahead_of_its_stream_is_of_one_that_was_lost(world: World, a
     assert back.names == ["status", "progress", "progress"]
 
 
+async def test_an_id_ahead_of_a_stream_that_has_ended_is_of_one_that_was_lost(world: World) -> None:
+    [first] = await begun(world)
+    world.set_phase("a", Phase.SUCCEEDED)
+    await until(lambda: "end" in first.names, "it has ended")
+
+    back = world.watch("a", "9-0")
+    await until(lambda: "end" in back.names, "who comes back is told the end")
+
+    assert back.names == ["status", "progress", "end"]
+
+
 async def test_a_stream_that_begins_again_at_lower_ids_is_told_to_all(world: World) -> None:
     [watcher] = await begun(world)
     world.valkey.client.delete(stream_name("a"))

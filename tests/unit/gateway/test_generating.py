@@ -109,6 +109,24 @@ def test_an_unknown_model_is_answered_with_the_known_ones(http: httpx.Client, tr
     assert trained_model in response.json()["detail"]
 
 
+def test_a_key_whose_job_is_being_deleted_is_refused_until_it_is_gone(
+    http: httpx.Client, cluster: Any, job_name: str
+) -> None:
+    """An answer with that task would be one with a task that never runs."""
+    headers = {"Idempotency-Key": job_name}
+    task = http.post("/generate/sdxl", params={"prompt": "a dog"}, headers=headers).json()["task_id"]
+    cluster.set_finalizers(Kind.GENERATE, task, ["x.dev/keep"])
+    cluster.delete(Kind.GENERATE, task)
+
+    refused = http.post("/generate/sdxl", params={"prompt": "a dog"}, headers=headers)
+    cluster.set_finalizers(Kind.GENERATE, task, [])
+    taken = http.post("/generate/sdxl", params={"prompt": "a dog"}, headers=headers)
+
+    assert (refused.status_code, refused.json()["type"].rpartition(":")[2]) == (422, "KeyReused")
+    assert "being deleted" in refused.json()["detail"]
+    assert (taken.status_code, taken.json()["task_id"]) == (202, task)
+
+
 def test_a_request_that_is_sent_again_makes_one_job(http: httpx.Client, cluster: Any, job_name: str) -> None:
     headers = {"Idempotency-Key": job_name}
     first = http.post("/generate/sdxl", params={"prompt": "a dog"}, headers=headers)

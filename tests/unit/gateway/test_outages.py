@@ -8,8 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
+from support.forgotten import Place
 
 from darkroom_contract.names import Kind
+from darkroom_gateway.app import create_app
+from darkroom_gateway.services import Services
 from darkroom_local.kubeconfig import write_kubeconfig
 
 Draw = Callable[..., bytes]
@@ -78,6 +81,23 @@ def test_without_a_cluster_the_gateway_lives_but_is_not_ready(without_cluster: h
     response = without_cluster.get("/readyz")
     assert_unavailable(response, "NotReady")
     assert [each["parameter"] for each in response.json()["errors"]] == ["cluster"]
+
+
+async def test_a_gateway_is_ready_once_it_has_read_the_jobs(place: Place) -> None:
+    app = create_app(place.settings)
+    services: Services = app.state.services
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as http:
+        before = await http.get("/readyz")
+        services.informer.start()
+        await services.informer.ready()
+        after = await http.get("/readyz")
+    await services.close()
+
+    assert_unavailable(before, "NotReady")
+    assert [(each["parameter"], "not been read" in each["message"]) for each in before.json()["errors"]] == [
+        ("cluster", True)
+    ]
+    assert after.json()["status"] == "ready"
 
 
 def test_without_storage_no_training_is_taken_and_no_job_is_made(
