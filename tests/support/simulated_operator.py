@@ -18,7 +18,7 @@ from darkroom_operator.documents import LEASES, PODS
 from darkroom_operator.errors import UnreachableError
 from darkroom_operator.metrics import Metrics
 from darkroom_operator.reconcile import Reconciler
-from darkroom_operator.refusals import refusal
+from darkroom_operator.refusals import ModelRoot, refusal
 from darkroom_operator.requests import Requests
 from darkroom_operator.runner_pod import GATE
 from darkroom_operator.settings import Settings
@@ -48,7 +48,8 @@ class SimulatedOperator:
 
     def crash(self) -> None:
         """All that it knew is lost; the new one begins with a list of everything."""
-        self.cache = Cache(lambda job: refusal(job, self._settings))
+        model_root = ModelRoot(self._settings.model_root)
+        self.cache = Cache(lambda job: refusal(job, self._settings, model_root))
         self.door = SimulatedDoor(self.api)
         self.requests = Requests(cast(Cluster, self.door), self.cache, self._settings, self._now, self._metrics)
         self._reconciler = Reconciler(
