@@ -67,6 +67,7 @@ WRONG: list[tuple[str, Json, str]] = [
         "one of the two",
     ),
     ("a dataset without its slash", {"datasets": {"allowedUris": ["s3://photos"]}}, "'s3://photos' does not match"),
+    ("a dataset that no job can name", {"datasets": {"allowedUris": ["s3://photos/_x/"]}}, "does not match pattern"),
     ("a dataset's detour", {"datasets": {"allowedUris": ["s3://photos/../x/"]}}, "does not match pattern"),
     (
         "a storage that is made and another's Secret",
