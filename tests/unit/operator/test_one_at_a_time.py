@@ -137,17 +137,25 @@ class OneAtATime(RuleBasedStateMachine):
         self.user.train(f"job-{self.created}", MODEL, dataset=SECRET, priority=priority, suspend=suspend)
         self.created += 1
 
-    @rule(data=st.data(), what=st.sampled_from(["suspend", "resume", "delete", "delete with files"]))
+    @rule(data=st.data(), what=st.sampled_from(["suspend", "resume", "delete"]))
     def a_user_changes_their_mind(self, data: st.DataObject, what: str) -> None:
         if not (jobs := sorted((plural, name) for plural in JOBS for name in self.api.objects[plural])):
             return
         plural, name = data.draw(st.sampled_from(jobs))
-        if what == "delete with files":
-            self.user.keep_until_its_files_are_gone(plural, name)
-        if what.startswith("delete"):
+        if what == "delete":
             self.api.delete(plural, name)
         else:
             self.user.suspend(plural, name, what == "suspend")
+
+    @rule(data=st.data(), runs=st.booleans())
+    def a_user_deletes_a_job_with_its_files(self, data: st.DataObject, runs: bool) -> None:
+        running = {self.job_of(name) for name in self.node.live()}
+        found = [(plural, job["metadata"]) for plural in JOBS for job in self.api.all(plural)]
+        names = sorted((plural, each["name"]) for plural, each in found if not runs or each["uid"] in running)
+        if names:
+            plural, name = data.draw(st.sampled_from(names))
+            self.user.keep_until_its_files_are_gone(plural, name)
+            self.api.delete(plural, name)
 
     @rule(what=st.sampled_from(["list", "remove", "both"]))
     def a_gateway_removes_files(self, what: str) -> None:
