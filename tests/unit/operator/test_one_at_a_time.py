@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support.operator_worlds import failure
 from support.simulated_api import PLURALS, SimulatedApi
-from support.simulated_operator import JOBS, SimulatedGateway, SimulatedNode, SimulatedOperator, SimulatedUser, phase_of
+from support.simulated_gateway import SimulatedGateway
+from support.simulated_operator import JOBS, SimulatedNode, SimulatedOperator, SimulatedUser, phase_of
 
 from darkroom_contract.datasets import DatasetPolicy
 from darkroom_contract.outcome import Outcome, Reason
