@@ -10,6 +10,7 @@ A folder that `hf download --local-dir` filled, or a link into a hub's cache, kn
 folder also serves a reference to that commit.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -122,22 +123,33 @@ def pipeline_of(folder: Path) -> str | None:
 def unknown_model(text: str, root: Path) -> str | None:
     """Why no run will find a base model, in whole sentences; None when it is there, or may be on the hub.
 
-    Nothing is told of a root that is not there: it may be mounted elsewhere only.
+    Nothing is told of a root that is missing, holds no model at all, or can't be read: it may be mounted elsewhere
+    only, or not be mounted at the moment, and a run that comes later finds the model.
     """
     reference = parse_reference(text)
-    if reference.may_be_on_hub or not root.is_dir() or find_folder(reference, root) is not None:
+    if reference.may_be_on_hub:
         return None
-    names = sorted(_names(root))
-    known = f"It holds {', '.join(names[:MAX_NAMED])}." if names else "It is empty."
+    try:
+        if find_folder(reference, root) is not None:
+            return None
+        names = sorted(_names(root))
+    except OSError:
+        return None
+    if not names:
+        return None
     return (
-        f"There is no base model {text!r} in the model root. {known} Use one of those, put its folder there, or name a "
-        "repository of the hub as owner/name."
+        f"There is no base model {text!r} in the model root. It holds {', '.join(names[:MAX_NAMED])}. Use one of "
+        "those, put its folder there, or name a repository of the hub as owner/name."
     )
 
 
 def unsuitable_model(text: str, root: Path, pipeline: str) -> str | None:
-    """Why a base model of the root can't do what is asked of it; None when it can, or is not there."""
-    folder = find_folder(parse_reference(text), root)
+    """Why a base model of the root can't do what is asked of it; None when it can, is not there, or can't be read."""
+    reference = parse_reference(text)
+    try:
+        folder = find_folder(reference, root)
+    except OSError:
+        return None
     found = None if folder is None else pipeline_of(folder)
     return (
         None if found in (None, pipeline) else f"The base model {text!r} is for {found}; this needs one for {pipeline}."
@@ -145,18 +157,17 @@ def unsuitable_model(text: str, root: Path, pipeline: str) -> str | None:
 
 
 def _names(root: Path) -> Iterator[str]:
+    """Raises `OSError` when the root itself can't be read. A folder in it that can't, as `lost+found`, is left out."""
     for folder in _folders(root):
-        if _is_model(folder):
-            yield folder.name
-        else:
-            yield from (f"{folder.name}/{each.name}" for each in _folders(folder) if _is_model(each))
+        with contextlib.suppress(OSError):
+            if _is_model(folder):
+                yield folder.name
+            else:
+                yield from (f"{folder.name}/{each.name}" for each in _folders(folder) if _is_model(each))
 
 
 def _folders(parent: Path) -> Iterator[Path]:
-    try:
-        yield from (each for each in parent.iterdir() if not each.name.startswith(".") and each.is_dir())
-    except OSError:
-        return
+    yield from (each for each in parent.iterdir() if not each.name.startswith(".") and each.is_dir())
 
 
 def _is_model(folder: Path) -> bool:

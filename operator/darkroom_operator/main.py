@@ -31,7 +31,7 @@ from darkroom_operator.leadership import Leadership
 from darkroom_operator.metrics import Metrics
 from darkroom_operator.progress import ProgressReader
 from darkroom_operator.reconcile import Reconciler
-from darkroom_operator.refusals import refusal
+from darkroom_operator.refusals import ModelRoot, refusal
 from darkroom_operator.requests import Requests
 from darkroom_operator.resync import Resync
 from darkroom_operator.settings import Settings
@@ -114,7 +114,8 @@ async def _cancel_until_done(tasks: set[asyncio.Task[Any]]) -> None:
 
 async def _act(settings: Settings, watching: Watching) -> None:
     """Everything but kopf's end. Whatever listens or is connected is closed when this returns."""
-    cache = Cache(lambda job: refusal(job, settings))
+    model_root = ModelRoot(settings.model_root)
+    cache = Cache(lambda job: refusal(job, settings, model_root))
     watches, metrics = Watches(settings.watch_stuck_seconds), Metrics()
     clock, events = ServerClock(), EventRecorder()
     async with Cluster(settings.namespace, find_connection, metrics, clock) as cluster:

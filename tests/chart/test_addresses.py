@@ -42,7 +42,7 @@ def test_probes_ask_without_the_path() -> None:
     [container] = render(ingress("/darkroom")).deployment("gateway")["spec"]["template"]["spec"]["containers"]
     assert {container[f"{each}Probe"]["httpGet"]["path"] for each in ("startup", "liveness", "readiness")} == {
         "/healthz",
-        "/readyz",
+        "/readyz?tolerate=storage",
     }
 
 

@@ -10,6 +10,7 @@ import yaml
 from support.chart import CASES, Json, only_container, plain_environment, render, rendered
 
 from darkroom_contract import environment
+from darkroom_contract.datasets import read_allowed_uris
 from darkroom_gateway.settings import BusyPolicy
 from darkroom_gateway.settings import Settings as GatewaySettings
 from darkroom_operator.settings import Settings as OperatorSettings
@@ -236,3 +237,10 @@ def test_storage_and_redis_of_the_tryout_are_found_by_all() -> None:
     assert runner[environment.S3_ENDPOINT_URL] == "http://darkroom-s3.studio.svc:8333"
     assert rendered("tryout").one("Service", "darkroom-s3")["spec"]["ports"][0]["port"] == 8333
     assert runner[environment.REDIS_URL] == "redis://darkroom-valkey.studio.svc:6379/0"
+
+
+@pytest.mark.parametrize("uri", ["s3://photos/", "s3://my.photos-1/a/", "s3://photos/a/_b=1/-c.d/"])
+def test_a_folder_that_the_chart_takes_is_one_that_the_programs_take(uri: str) -> None:
+    operator = render({"datasets": {"allowedUris": [uri]}}).deployment("operator")["spec"]["template"]
+    assert plain_environment(operator)[environment.DATASET_URIS] == uri
+    assert read_allowed_uris(uri) == (uri,)

@@ -1,12 +1,15 @@
 """values.yaml is the reference: complete and told in words. What is not in it is refused, with a word that helps."""
 
+import functools
 import re
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from helm_python import HelmError
+from helm_python import Chart, HelmError
 from support.chart import CHART, Json, chart, render
 
 FREE = {"global"}
@@ -47,6 +50,11 @@ WRONG: list[tuple[str, Json, str]] = [
         {"gateway": {"maxUploads": 9}},
         "gateway.tmpSize is 4096 Mi: 9 uploads (gateway.maxUploads) of 501 MiB (gateway.maxUploadBytes) need 4509Mi",
     ),
+    (
+        "names of the gateway without those of its ingress",
+        {"gateway": {"allowedHosts": ["a.example"], "ingress": {"enabled": True, "hosts": None}}},
+        "gateway.ingress.enabled needs gateway.ingress.hosts",
+    ),
     ("two places of Redis", {"redis": {"url": "redis://a", "existingSecret": "b"}}, "set one of the two"),
     (
         "a Valkey and a Redis",
@@ -59,6 +67,7 @@ WRONG: list[tuple[str, Json, str]] = [
         "one of the two",
     ),
     ("a dataset without its slash", {"datasets": {"allowedUris": ["s3://photos"]}}, "'s3://photos' does not match"),
+    ("a dataset that no job can name", {"datasets": {"allowedUris": ["s3://photos/_x/"]}}, "does not match pattern"),
     ("a dataset's detour", {"datasets": {"allowedUris": ["s3://photos/../x/"]}}, "does not match pattern"),
     (
         "a storage that is made and another's Secret",
@@ -99,6 +108,23 @@ WRONG: list[tuple[str, Json, str]] = [
 def test_wrong_values_are_refused_with_a_clear_word(given: Json, message: str) -> None:
     with pytest.raises(HelmError, match=re.escape(message)):
         render(given)
+
+
+@pytest.mark.parametrize("missing", ["datasets", "gateway.photos", "gateway.maxUploads"])
+def test_values_of_an_older_release_are_refused_with_the_flag_that_helps(missing: str, tmp_path: Path) -> None:
+    """`helm upgrade --reuse-values` takes the old chart's defaults in place of the new one's."""
+    shutil.copytree(CHART, tmp_path / "darkroom")
+    found = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    *path, name = missing.split(".")
+    del functools.reduce(dict.__getitem__, path, found)[name]
+    (tmp_path / "darkroom" / "values.yaml").write_text(yaml.safe_dump(found), encoding="utf-8")
+    old = Chart.load(tmp_path / "darkroom")
+    with pytest.raises(HelmError, match="--reset-then-reuse-values in place of --reuse-values"):
+        old.render({}, name="darkroom", namespace="studio")
+
+
+def test_the_gateway_s_resources_may_be_taken_away() -> None:
+    assert render({"gateway": {"resources": None}}).deployment("gateway")
 
 
 def test_a_refusal_does_not_repeat_the_password() -> None:

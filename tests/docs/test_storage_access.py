@@ -30,6 +30,7 @@ COMPONENTS = {"gateway": "darkroom_gateway", "runner": "darkroom_runner"}
 PHOTO = storage.dataset_prefix("studio", "0123abcd") + "000.jpg"
 RESULT = storage.run_prefix("a-uid") + storage.picture_file("job", 0)
 RECORD = storage.model_record_key("studio", "my-dog")
+REMOVAL = storage.model_removal_key("studio", "my-dog")
 NEEDED = {
     "gateway": [
         ("s3:PutObject", PHOTO),
@@ -39,6 +40,9 @@ NEEDED = {
         ("s3:GetObject", RECORD),
         ("s3:DeleteObject", RESULT),
         ("s3:DeleteObject", RECORD),
+        ("s3:PutObject", REMOVAL),
+        ("s3:GetObject", REMOVAL),
+        ("s3:DeleteObject", REMOVAL),
     ],
     "runner": [
         ("s3:GetObject", PHOTO),
@@ -56,9 +60,18 @@ NEEDED = {
 }
 FORBIDDEN = {
     "gateway": [("s3:PutObject", RESULT), ("s3:PutObject", RECORD), ("s3:GetObject", PHOTO)],
-    "runner": [("s3:PutObject", PHOTO), ("s3:DeleteObject", PHOTO), ("s3:DeleteObject", RESULT)],
+    "runner": [
+        ("s3:PutObject", PHOTO),
+        ("s3:DeleteObject", PHOTO),
+        ("s3:DeleteObject", RESULT),
+        ("s3:PutObject", REMOVAL),
+    ],
 }
-OTHERS = storage.dataset_prefix("lab", "0123abcd") + "000.jpg", storage.model_record_key("lab", "my-dog")
+OTHERS = (
+    storage.dataset_prefix("lab", "0123abcd") + "000.jpg",
+    storage.model_record_key("lab", "my-dog"),
+    storage.model_removal_key("lab", "x"),
+)
 
 
 def statements(component: str) -> list[dict[str, Any]]:

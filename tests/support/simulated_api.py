@@ -108,13 +108,16 @@ class SimulatedApi:
         return before if after == before else self._store("MODIFIED", plural, after)
 
     def delete(self, plural: str, name: str, preconditions: Mapping[str, str] | None = None) -> None:
-        """A pod that is on a node stays until its node removes it."""
+        """A pod that is on a node stays until its node removes it, and what has finalizers until they are gone."""
         document = self.get(plural, name)
         for precondition, wanted in (preconditions or {}).items():
             if wanted != document["metadata"][precondition]:
                 raise ConflictError(f"delete {plural}/{name}", 409, "Conflict", f"{precondition} is another")
         if plural == "pods" and document["spec"].get("nodeName"):
             self.patch(plural, name, {"metadata": {"deletionTimestamp": self.now.isoformat()}})
+        elif document["metadata"].get("finalizers"):
+            begun = document["metadata"].get("deletionTimestamp", self.now.isoformat())
+            self.patch(plural, name, {"metadata": {"deletionTimestamp": begun}})
         else:
             self.remove(plural, name)
 

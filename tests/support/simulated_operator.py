@@ -17,7 +17,7 @@ from darkroom_operator.documents import LEASES, PODS
 from darkroom_operator.errors import UnreachableError
 from darkroom_operator.metrics import Metrics
 from darkroom_operator.reconcile import Reconciler
-from darkroom_operator.refusals import refusal
+from darkroom_operator.refusals import ModelRoot, refusal
 from darkroom_operator.requests import Requests
 from darkroom_operator.runner_pod import GATE
 from darkroom_operator.settings import Settings
@@ -47,7 +47,8 @@ class SimulatedOperator:
 
     def crash(self) -> None:
         """All that it knew is lost; the new one begins with a list of everything."""
-        self.cache = Cache(lambda job: refusal(job, self._settings))
+        model_root = ModelRoot(self._settings.model_root)
+        self.cache = Cache(lambda job: refusal(job, self._settings, model_root))
         self.door = SimulatedDoor(self.api)
         self.requests = Requests(cast(Cluster, self.door), self.cache, self._settings, self._now, self._metrics)
         self._reconciler = Reconciler(
@@ -161,6 +162,10 @@ class SimulatedUser:
         dataset = {"uri": "s3://darkroom/datasets/x/"}
         document = {"prompt": "a sks star", "modelId": model_id, "dataset": dataset, **spec}
         self.api.create(TRAIN, {"metadata": {"name": name, "generation": 1}, "spec": document})
+
+    def keep_until_its_files_are_gone(self, plural: str, name: str) -> None:
+        if "deletionTimestamp" not in self.api.get(plural, name)["metadata"]:
+            self.api.patch(plural, name, {"metadata": {"finalizers": [names.FINALIZER_FILES]}})
 
     def suspend(self, plural: str, name: str, yes: bool) -> None:
         """The API server counts the generation up, whatever phase the job is in."""

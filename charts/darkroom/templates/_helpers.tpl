@@ -10,6 +10,13 @@ operator, gateway, runner, valkey, s3, test.
 {{- end }}
 {{- end }}
 
+{{/* Fails for the values of a release before this one. Here and not in checks.yaml, which Helm renders last. */}}
+{{- define "darkroom.requireValues" -}}
+{{- if not (and .Values.datasets .Values.gateway.photos .Values.gateway.maxUploads) }}
+{{- fail "datasets, gateway.photos or gateway.maxUploads is missing, as with the values of an older release: upgrade with --reset-then-reuse-values in place of --reuse-values." }}
+{{- end }}
+{{- end }}
+
 {{/* By (list $ component): what selects the pods of a component; it can't be changed on a Deployment. */}}
 {{- define "darkroom.selectorLabels" -}}
 {{- $ := index . 0 -}}
@@ -20,7 +27,7 @@ app.kubernetes.io/component: {{ index . 1 }}
 
 {{/* By (list $ component): the labels of every object. */}}
 {{- define "darkroom.labels" -}}
-{{- $ := index . 0 -}}
+{{- $ := index . 0 }}{{ include "darkroom.requireValues" $ -}}
 helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{ include "darkroom.selectorLabels" . }}
 app.kubernetes.io/version: {{ $.Chart.AppVersion | quote }}
@@ -125,8 +132,8 @@ topologySpreadConstraints:
 {{- $service := printf "%s-gateway" (include "darkroom.fullname" .) }}
 {{- $inNamespace := printf "%s.%s" $service .Release.Namespace }}
 {{- $names := list $service $inNamespace (printf "%s.svc" $inNamespace) (printf "%s.svc.cluster.local" $inNamespace) }}
-{{- if $gateway.ingress.enabled }}{{ $names = concat $names $gateway.ingress.hosts }}{{ end }}
-{{- if $gateway.httpRoute.enabled }}{{ $names = concat $names $gateway.httpRoute.hostnames }}{{ end }}
+{{- if $gateway.ingress.enabled }}{{ $names = concat $names ($gateway.ingress.hosts | default list) }}{{ end }}
+{{- if $gateway.httpRoute.enabled }}{{ $names = concat $names ($gateway.httpRoute.hostnames | default list) }}{{ end }}
 {{- concat $names $gateway.allowedHosts | uniq | join "," }}
 {{- end }}
 {{- end }}

@@ -1,6 +1,8 @@
 """References to base models, and what a model root holds."""
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,7 +113,41 @@ def test_an_unknown_name_is_told_with_those_that_there_are(tmp_path: Path, put: 
 
 def test_nothing_is_told_of_a_root_that_is_not_there(tmp_path: Path) -> None:
     assert unknown_model("sdxl", tmp_path / "elsewhere") is None
-    assert "It is empty." in (unknown_model("sdxl", tmp_path) or "")
+
+
+def test_nothing_is_told_of_an_empty_root_which_may_be_a_mount_point_without_its_volume(tmp_path: Path) -> None:
+    assert unknown_model("sdxl", tmp_path) is None
+
+
+@pytest.mark.parametrize("unreadable", ["", "sdx"])
+def test_nothing_is_told_of_what_can_t_be_read(
+    tmp_path: Path, put: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, unreadable: str
+) -> None:
+    put("sdxl")
+    fail_below(tmp_path / unreadable, monkeypatch)
+    assert unknown_model("sdx", tmp_path) is None
+    assert unsuitable_model("sdx", tmp_path, SVD_PIPELINE) is None
+
+
+def test_a_folder_beside_the_models_that_can_t_be_read_hides_nothing(
+    tmp_path: Path, put: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("sdxl")
+    (tmp_path / "lost+found").mkdir()
+    fail_below(tmp_path / "lost+found", monkeypatch)
+    assert "It holds sdxl." in (unknown_model("sdx", tmp_path) or "")
+
+
+def fail_below(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a network's file system whose server forgot the folder does. Root may read everything else."""
+    is_file = Path.is_file
+
+    def fail(self: Path) -> bool:
+        if folder in self.parents:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(self))
+        return is_file(self)
+
+    monkeypatch.setattr(Path, "is_file", fail)
 
 
 def test_a_model_of_the_wrong_kind_is_told(tmp_path: Path, put: Callable[..., Path]) -> None:

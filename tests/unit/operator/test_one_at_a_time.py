@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support.operator_worlds import failure
 from support.simulated_api import PLURALS, SimulatedApi
+from support.simulated_gateway import SimulatedGateway
 from support.simulated_operator import JOBS, SimulatedNode, SimulatedOperator, SimulatedUser, phase_of
 
+from darkroom_contract.datasets import DatasetPolicy
 from darkroom_contract.outcome import Outcome, Reason
 from darkroom_contract.status import Phase as JobPhase
 
@@ -24,6 +26,9 @@ OPERATORS = st.sampled_from([0, 1])
 MODEL = "m"
 NEW_FIELDS = frozenset({"admissionOrder", "runStartTime", "interruptions", "savedStep", "remarks"})
 """Of a status, which the CRDs of release 0.1.0 drop."""
+POLICY = DatasetPolicy("darkroom", ("s3://darkroom/datasets/x/",))
+SECRET = {"uri": "s3://darkroom/datasets/lab/secret/"}
+"""No training may read it, so a job that wants to is refused."""
 STORAGE_FAILURE = failure(Reason.STORAGE_UNAVAILABLE)
 
 
@@ -36,7 +41,8 @@ class OneAtATime(RuleBasedStateMachine):
     def begin(self, backoff_limit: int, has_old_crds: bool) -> None:
         self.api = SimulatedApi(dropped=NEW_FIELDS if has_old_crds else frozenset())
         self.user, self.node = SimulatedUser(self.api), SimulatedNode(self.api)
-        self.operators = [SimulatedOperator(self.api, self.slots) for _ in range(2)]
+        self.gateway = SimulatedGateway(self.api)
+        self.operators = [SimulatedOperator(self.api, self.slots, dataset_policy=POLICY) for _ in range(2)]
         self.created = 0
         self.ends: dict[str, str] = {}
         self.counts: dict[str, tuple[int, int]] = {}
@@ -126,6 +132,12 @@ class OneAtATime(RuleBasedStateMachine):
             self.user.create(f"job-{self.created}", **spec, **({"modelId": MODEL} if kind == "draw" else {}))
         self.created += 1
 
+    @precondition(lambda self: self.created < MOST_JOBS)
+    @rule(priority=st.integers(0, 2), suspend=st.booleans())
+    def create_a_training_that_is_refused(self, priority: int, suspend: bool) -> None:
+        self.user.train(f"job-{self.created}", MODEL, dataset=SECRET, priority=priority, suspend=suspend)
+        self.created += 1
+
     @rule(data=st.data(), what=st.sampled_from(["suspend", "resume", "delete"]))
     def a_user_changes_their_mind(self, data: st.DataObject, what: str) -> None:
         if not (jobs := sorted((plural, name) for plural in JOBS for name in self.api.objects[plural])):
@@ -135,6 +147,23 @@ class OneAtATime(RuleBasedStateMachine):
             self.api.delete(plural, name)
         else:
             self.user.suspend(plural, name, what == "suspend")
+
+    @rule(data=st.data(), runs=st.booleans())
+    def a_user_deletes_a_job_with_its_files(self, data: st.DataObject, runs: bool) -> None:
+        running = {self.job_of(name) for name in self.node.live()}
+        found = [(plural, job["metadata"]) for plural in JOBS for job in self.api.all(plural)]
+        names = sorted((plural, each["name"]) for plural, each in found if not runs or each["uid"] in running)
+        if names:
+            plural, name = data.draw(st.sampled_from(names))
+            self.user.keep_until_its_files_are_gone(plural, name)
+            self.api.delete(plural, name)
+
+    @rule(what=st.sampled_from(["list", "remove", "both"]))
+    def a_gateway_removes_files(self, what: str) -> None:
+        if what != "remove":
+            self.gateway.list_jobs()
+        if what != "list":
+            self.gateway.remove_files()
 
     @rule(room=st.sampled_from([None, 0, 1]))
     def an_administrator_sets_a_quota(self, room: int | None) -> None:
@@ -161,6 +190,24 @@ class OneAtATime(RuleBasedStateMachine):
         for uid, end in self.ends.items():
             assert phases.get(uid, end) == end
         self.ends |= {uid: phase for uid, phase in phases.items() if phase in FINISHED}
+
+    @invariant()
+    def no_run_of_a_job_whose_files_are_gone_is_alive(self) -> None:
+        running = {self.job_of(name) for name in self.node.live()}
+        assert not running & self.gateway.forgotten, running
+
+    @invariant()
+    def a_refused_job_never_has_a_pod(self) -> None:
+        astray = {each["metadata"]["uid"] for each in self.user.jobs() if each["spec"].get("dataset") == SECRET}
+        assert not astray & {self.job_of(name) for name in self.api.objects["pods"]}
+        for job in self.user.jobs():
+            conditions = {each["type"]: each["reason"] for each in job.get("status", {}).get("conditions", [])}
+            is_refused = conditions.get("Failed") == Reason.DATASET_NOT_ALLOWED
+            assert is_refused == (job["metadata"]["uid"] in astray and phase_of(job) in FINISHED), job
+
+    def job_of(self, pod: str) -> str:
+        uid: str = self.api.objects["pods"][pod]["metadata"]["labels"]["darkroom.dev/job-uid"]
+        return uid
 
     @invariant()
     def an_interruption_never_counts_as_a_failure(self) -> None:
@@ -191,6 +238,10 @@ class OneAtATime(RuleBasedStateMachine):
             waiting = self.waiting_for_the_model()
             operator.door.breaks = None
             operator.rest()
+            self.gateway.list_jobs()
+            self.gateway.remove_files()
+            self.no_run_of_a_job_whose_files_are_gone_is_alive()
+            self.a_refused_job_never_has_a_pod()
             self.never_two_live_pods()
             self.a_finished_job_stays_what_it_is()
             self.an_interruption_never_counts_as_a_failure()

@@ -1,6 +1,7 @@
 """Jobs that no run can finish fail at once: no slot is taken for them, and no pod is made."""
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,17 +10,23 @@ import pytest
 from support.operator_worlds import a_job, a_training
 from support.simulated_api import SimulatedApi
 from support.simulated_operator import GENERATE, TRAIN, SimulatedNode, SimulatedOperator, SimulatedUser
+from support.waiting import patience
 
 from darkroom_contract.base_models import SDXL_PIPELINE, SVD_PIPELINE
 from darkroom_contract.datasets import DatasetPolicy
 from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Reason
 from darkroom_contract.specs import Video
-from darkroom_operator.refusals import refusal
+from darkroom_operator.refusals import ModelRoot, refusal
 from darkroom_operator.settings import Settings
+from darkroom_operator.verdict import Failure
 
 POLICY = DatasetPolicy("darkroom", ("s3://photos/",))
 SETTINGS = Settings(runner_image="x", dataset_policy=POLICY)
+
+
+def refusal_of(job: Job, settings: Settings) -> Failure | None:
+    return refusal(job, settings, ModelRoot(settings.model_root))
 
 
 def failed(job: dict[str, Any]) -> tuple[str, str]:
@@ -33,36 +40,36 @@ SECRET = {"uri": "s3://darkroom/datasets/lab/secret/"}
 
 class TestADatasetOutsideOfWhatIsAllowed:
     def test_is_refused_with_what_is_allowed(self) -> None:
-        found = refusal(a_training(dataset=SECRET), SETTINGS)
+        found = refusal_of(a_training(dataset=SECRET), SETTINGS)
         assert found is not None
         assert found.reason is Reason.DATASET_NOT_ALLOWED
         assert "s3://darkroom/datasets/default/, s3://photos/" in found.message
 
     @pytest.mark.parametrize("uri", ["s3://darkroom/datasets/default/x/", "s3://photos/dogs/"])
     def test_others_are_not(self, uri: str) -> None:
-        assert refusal(a_training(dataset={"uri": uri}), SETTINGS) is None
+        assert refusal_of(a_training(dataset={"uri": uri}), SETTINGS) is None
 
     def test_it_is_left_to_the_runner_where_the_operator_was_told_of_no_bucket(self) -> None:
-        assert refusal(a_training(dataset=SECRET), Settings(runner_image="x")) is None
+        assert refusal_of(a_training(dataset=SECRET), Settings(runner_image="x")) is None
 
     def test_a_generation_has_none(self) -> None:
-        assert refusal(a_job(), SETTINGS) is None
+        assert refusal_of(a_job(), SETTINGS) is None
 
     def test_the_namespace_is_the_job_s_own(self) -> None:
-        assert refusal(replace(a_training(dataset=SECRET), namespace="lab"), SETTINGS) is None
+        assert refusal_of(replace(a_training(dataset=SECRET), namespace="lab"), SETTINGS) is None
 
 
 class TestAContradiction:
     VIDEO: ClassVar = {"min_guidance_scale": 3.0, "max_guidance_scale": 1.0}
 
     def test_is_refused_under_crds_that_took_it(self) -> None:
-        found = refusal(a_job(allow_motion=True, video=Video(**self.VIDEO)), SETTINGS)
+        found = refusal_of(a_job(allow_motion=True, video=Video(**self.VIDEO)), SETTINGS)
         assert found is not None
         assert found.reason is Reason.INVALID_RUN
         assert "Raise the latter above 1 or lower the former" in found.message
 
     def test_without_a_clip_is_none(self) -> None:
-        assert refusal(a_job(video=Video(**self.VIDEO)), SETTINGS) is None
+        assert refusal_of(a_job(video=Video(**self.VIDEO)), SETTINGS) is None
 
 
 class TestABaseModelOfTheModelRoot:
@@ -87,10 +94,10 @@ class TestABaseModelOfTheModelRoot:
     def test_that_is_not_there_or_of_the_wrong_kind_is_refused(
         self, settings: Settings, job: Job, reason: Reason
     ) -> None:
-        found = refusal(job, settings)
+        found = refusal_of(job, settings)
         assert found is not None
         assert found.reason is reason
-        assert refusal(job, replace(settings, model_root=None)) is None
+        assert refusal_of(job, replace(settings, model_root=None)) is None
 
     @pytest.mark.parametrize(
         "job",
@@ -102,12 +109,31 @@ class TestABaseModelOfTheModelRoot:
         ],
     )
     def test_others_are_not(self, settings: Settings, job: Job) -> None:
-        assert refusal(job, settings) is None
+        assert refusal_of(job, settings) is None
 
     def test_a_default_that_is_not_there_is_told_too(self, settings: Settings) -> None:
-        found = refusal(a_job(), replace(settings, default_base_model="gone"))
+        found = refusal_of(a_job(), replace(settings, default_base_model="gone"))
         assert found is not None
         assert "'gone' in the model root. It holds sdxl, svd." in found.message
+
+    def test_a_file_system_that_stands_still_refuses_nothing_and_is_waited_for_once(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answers, looks = threading.Event(), []
+        is_file = Path.is_file
+
+        def wait(path: Path) -> bool:
+            looks.append(path)
+            answers.wait()
+            return is_file(path)
+
+        monkeypatch.setattr(Path, "is_file", wait)
+        root = ModelRoot(settings.model_root, look_seconds=0.05)
+        assert [refusal(a_job(base_model="sdx"), settings, root) for _ in range(3)] == [None] * 3
+        assert len(looks) == 1
+        answers.set()
+        wait_until = patience(10)
+        wait_until(lambda: refusal(a_job(base_model="sdx"), settings, root), "the file system answers again")
 
 
 class TestARefusedJob:
