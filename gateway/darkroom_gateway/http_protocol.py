@@ -5,7 +5,7 @@ keeps its connection, and pipelined requests queue up without end. A request tha
 application, so it is in no log line of a request and in no metric; its answer is a problem document like all others.
 
 Relies on these names of uvicorn's HttpToolsProtocol: `parser`, `cycle`, `pipeline`, `connections`, `flow`, `app`,
-`transport`, `loop`, `timeout_keep_alive_task`. pyproject.toml pins uvicorn for that, and test_http_protocol.py looks.
+`transport`, `loop`, `timeout_keep_alive_task`, `_start_asgi_task`. pyproject.toml pins uvicorn for that, and test_http_protocol.py looks.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from darkroom_gateway.connection_bounds import (
     MAX_PIPELINED_REQUESTS,
@@ -50,6 +50,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
+        self._served: RequestResponseCycle | None = None
+        """The request that the application has; `cycle` is the latest one, which may be queued behind it."""
         self._timer: asyncio.TimerHandle | None = None
         self._head_since: float | None = None
         """When waiting for a head began: at the connection's start, and at a later head's first byte."""
@@ -85,6 +87,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self._served is not None and not self._served.response_complete:
+            # uvicorn tells the latest request only. Its application would never end when another was pipelined behind.
+            self._served.disconnected = True
+            self._served.message_event.set()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -116,6 +122,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_since is None and not self._receiving:
             self._head_since = self.loop.time()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._served = cycle
+        super()._start_asgi_task(cycle, app)
+
     def resume_writing(self) -> None:
         self._stalled_since = self.loop.time()
         super().resume_writing()
@@ -136,20 +146,21 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Of a head, and of the trailer of a chunked body."""
+        """Of a head, and of the trailer of a chunked body, which is counted and dropped (RFC 9110, 6.5.1)."""
         self._parsed = True
         self._header_bytes += len(name) + len(value) + BYTES_PER_HEADER
         if self._header_bytes > self._max_header_bytes or len(self.headers) >= self._max_headers:
             self._refusal = self._too_large()
             raise self._refusal
-        super().on_header(name, value)
+        if not self._receiving:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= MAX_PIPELINED_REQUESTS:
             self._refusal = MalformedRequestError(f"Pipeline at most {MAX_PIPELINED_REQUESTS} requests.")
             raise self._refusal
-        self._parsed, self._head_since, self._begun, self._receiving = True, None, False, True
         super().on_headers_complete()
+        self._parsed, self._head_since, self._begun, self._receiving = True, None, False, True
 
     def on_body(self, body: bytes) -> None:
         self._parsed = True

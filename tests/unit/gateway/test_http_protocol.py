@@ -41,7 +41,8 @@ wait_until = patience(20)
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """Answers with what it read. `/big` is a long answer, `/slow` one that waits for the `Go` event."""
+    """Answers with what it read. `/big` is a long answer, `/slow` one that takes a while, `/watch` waits until its client
+    leaves, `/headers` answers with the names of its headers."""
     if scope["type"] == "lifespan":
         await _live(receive, send)
         return
@@ -58,6 +59,12 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     except GatewayError as error:
         await problem_response(error)(scope, receive, send)
         return
+    if scope["path"] == "/watch":
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        return
+    if scope["path"] == "/headers":
+        body = b" ".join(name for name, _ in scope["headers"])
     if scope["path"] == "/slow":
         await asyncio.sleep(2 * LOW.header_seconds)
     answer = body or scope["path"].encode()
@@ -152,6 +159,13 @@ def test_chunked_bodies_and_their_trailers_are_read(connection: Connection) -> N
     connection.send(post("/", "Transfer-Encoding: chunked"), *chunks, get("/next"))
     assert connection.answer().body == b"abcdefg"
     assert connection.answer().body == b"/next"
+
+
+def test_no_trailer_is_taken_for_a_header(connection: Connection) -> None:
+    """RFC 9110, 6.5.1. It would come behind whatever a proxy in front has looked at."""
+    head = post("/headers", "Transfer-Encoding: chunked")
+    connection.send(head + b"1\r\nx\r\n0\r\nHost: b\r\nAuthorization: Bearer x\r\n\r\n")
+    assert connection.answer().body == b"host transfer-encoding"
 
 
 def test_a_client_that_expects_100_continue_gets_it(connection: Connection) -> None:
@@ -286,6 +300,11 @@ def test_garbage_behind_a_request_is_not_taken_for_its_answer(connection: Connec
     assert connection.is_closed()
 
 
+def test_an_impossible_url_behind_a_request_is_not_taken_for_its_answer(connection: Connection) -> None:
+    connection.send(get("/slow"), b"GET http://[::1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert connection.is_closed()
+
+
 def test_a_broken_chunk_is_answered_and_ends_the_request(connection: Connection) -> None:
     connection.send(post("/", "Transfer-Encoding: chunked"), b"3\r\nabc\r\n", b"zz\r\n")
     assert connection.answer().problem == "MalformedRequest"
@@ -382,6 +401,15 @@ def test_the_system_drops_clients_that_acknowledge_nothing() -> None:
             assert same.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == LOW.write_seconds * 1000
 
 
+@pytest.mark.parametrize("behind", [0, 1, 2])
+def test_an_answer_under_way_ends_with_its_client_whatever_was_pipelined_behind_it(behind: int) -> None:
+    with server() as (port, running):
+        with Connection(port) as connection:
+            connection.send(get("/watch") + get("/next") * behind)
+            wait_until(lambda: running.server_state.tasks, "the request is taken")
+        wait_until(lambda: not running.server_state.tasks, "the request has ended")
+
+
 # ---- Connections ----
 
 
@@ -444,6 +472,7 @@ def test_uvicorn_has_the_names_that_the_protocol_relies_on() -> None:
     overridden = (
         *("connection_made", "connection_lost", "data_received", "resume_writing", "on_message_begin", "on_url"),
         *("on_header", "on_headers_complete", "on_body", "on_message_complete", "on_response_complete"),
+        "_start_asgi_task",
     )
     for name in overridden:
         assert inspect.isfunction(vars(HttpToolsProtocol).get(name)), name
