@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from darkroom_gateway.errors import TooManyConnectionsError
 from darkroom_gateway.problems import problem_response
-from darkroom_gateway.request_log import QUIET_PATHS
+from darkroom_gateway.request_log import QUIET_PATHS, RequestLog
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,8 @@ class ProbesOnly:
                 MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
-        answer = self._app if scope["path"] in QUIET_PATHS else problem_response(too_many_connections())
+        # The application logs its requests itself.
+        answer = self._app if scope["path"] in QUIET_PATHS else RequestLog(problem_response(too_many_connections()))
         await answer(scope, receive, send_and_close)
 
 

@@ -2,10 +2,11 @@
 
 httptools and uvicorn set none themselves: a head may take forever and have any size, a client that reads no answer
 keeps its connection, and pipelined requests queue up without end. A request that is refused here never reaches the
-application, so it is in no log line of a request and in no metric; its answer is a problem document like all others.
+application, so it is in no metric; its answer is a problem document like all others, with an id that a log line has.
 
 Relies on these names of uvicorn's HttpToolsProtocol: `parser`, `cycle`, `pipeline`, `connections`, `flow`, `app`,
-`transport`, `loop`, `timeout_keep_alive_task`, `_start_asgi_task`. pyproject.toml pins uvicorn for that, and test_http_protocol.py looks.
+`transport`, `loop`, `timeout_keep_alive_task`, `_start_asgi_task`. pyproject.toml pins uvicorn for that, and
+test_http_protocol.py looks.
 """
 
 import asyncio
@@ -31,6 +32,8 @@ from darkroom_gateway.errors import (
     UrlTooLongError,
 )
 from darkroom_gateway.problems import problem_response
+from darkroom_gateway.request_log import HEADER as REQUEST_ID
+from darkroom_gateway.request_log import new_request_id
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +84,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.crowding.warn(self.loop.time(), self.bounds.max_connections)
             self.app = ProbesOnly(self.app)
         if excess > RESERVED_CONNECTIONS:
-            transport.write(raw_answer(too_many_connections()))
+            self._answer(too_many_connections(), logging.DEBUG)
             transport.close()
         self._look_at(self._head_since + self.bounds.header_seconds)
 
@@ -135,6 +138,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._begun = True
+        if self._head_since is None:  # It came in one piece with the end of the request before it.
+            self._head_since = self.loop.time()
         self._url_bytes = self._header_bytes = 0
 
     def on_url(self, url: bytes) -> None:
@@ -243,12 +248,16 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        log.info("refused a request of %s: %s", self._client_address, error)
         self.flow.resume_reading()
-        self.transport.write(raw_answer(error))
+        self._answer(error, logging.INFO)
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._look_at(self._refused_at + LINGER_SECONDS)
+
+    def _answer(self, error: GatewayError, log_level: int) -> None:
+        request_id = new_request_id()
+        log.log(log_level, "refused request %s of %s: %s", request_id, self._client_address, error)
+        self.transport.write(raw_answer(error, request_id))
 
     def _close_for(self, reason: str, *arguments: object) -> None:
         log.info("closed a connection of %s: " + reason, self._client_address, *arguments)
@@ -269,9 +278,10 @@ def protocol_class(of_server: ConnectionBounds) -> type[BoundedProtocol]:
     return Protocol
 
 
-def raw_answer(error: GatewayError) -> bytes:
+def raw_answer(error: GatewayError, request_id: str) -> bytes:
     """A problem document with status line and headers, as it goes over the wire."""
     response = problem_response(error)
+    response.headers[REQUEST_ID] = request_id
     response.headers["Connection"] = "close"
     fields = b"".join(b"%b: %b\r\n" % field for field in response.raw_headers)
     status = b"HTTP/1.1 %d %b\r\n" % (error.status, HTTPStatus(error.status).phrase.encode("ascii"))

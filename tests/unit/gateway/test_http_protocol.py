@@ -41,10 +41,13 @@ wait_until = patience(20)
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """Answers with what it read. `/big` is a long answer, `/slow` one that takes a while, `/watch` waits until its client
-    leaves, `/headers` answers with the names of its headers."""
+    """Answers with what it read. `/big` is a long answer, `/slow` one that takes a while, `/headers` answers with the
+    names of the request's headers, and `/watch` waits until its client leaves."""
     if scope["type"] == "lifespan":
         await _live(receive, send)
+        return
+    if scope["path"] == "/watch":
+        await _watch(receive)
         return
     body = b""
     try:
@@ -59,15 +62,15 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     except GatewayError as error:
         await problem_response(error)(scope, receive, send)
         return
-    if scope["path"] == "/watch":
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        return
-    if scope["path"] == "/headers":
-        body = b" ".join(name for name, _ in scope["headers"])
     if scope["path"] == "/slow":
         await asyncio.sleep(2 * LOW.header_seconds)
     answer = body or scope["path"].encode()
+    if scope["path"] == "/headers":
+        answer = b" ".join(name for name, _ in scope["headers"])
+    await _send(scope, send, answer)
+
+
+async def _send(scope: Any, send: Any, answer: bytes) -> None:
     length = BIG_BYTES if scope["path"] == "/big" else len(answer)
     headers = [(b"content-length", str(length).encode())] if scope["path"] != "/chunked" else []
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -77,6 +80,11 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.body", "body": b""})
     else:
         await send({"type": "http.response.body", "body": answer})
+
+
+async def _watch(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _live(receive: Any, send: Any) -> None:
@@ -226,8 +234,9 @@ def test_a_head_that_trickles_in_ends_at_its_deadline(connection: Connection, pi
     assert connection.is_closed()
 
 
-def test_so_does_a_later_head_of_a_connection(connection: Connection) -> None:
-    connection.send(get(), b"GET /next HTT")
+@pytest.mark.parametrize("pieces", [[get() + b"GET /next HTT"], [get(), b"GET /next HTT"]])
+def test_so_does_a_later_head_of_a_connection(connection: Connection, pieces: list[bytes]) -> None:
+    connection.send(*pieces)
     assert connection.answer().status == 200
     assert connection.answer().problem == "RequestTimeout"
     assert connection.is_closed()
