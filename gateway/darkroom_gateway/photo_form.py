@@ -203,7 +203,7 @@ class PhotoForm:
             try:
                 await to_thread.run_sync(_write_all, self._unwritten)
             except OSError as error:
-                raise _no_space(error) from error
+                raise no_space(error) from error
         self._unwritten, self._unwritten_bytes = [], 0
 
 
@@ -217,7 +217,8 @@ def _write_all(blocks: list[tuple[Upload, bytes]]) -> None:
         upload.file.write(block)
 
 
-def _no_space(error: OSError) -> NoUploadSpaceError:
+def no_space(error: OSError) -> NoUploadSpaceError:
+    """Of a temporary file that could not be made or written to."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return NoUploadSpaceError("The gateway's temporary folder is full. Send the photos again later.")
     return NoUploadSpaceError(f"The gateway's temporary folder can't be written to: {error.strerror}.")
