@@ -42,12 +42,12 @@ wait_until = patience(20)
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     """Answers with what it read. `/big` is a long answer, `/slow` one that takes a while, `/headers` answers with the
-    names of the request's headers, and `/watch` waits until its client leaves."""
+    names of the request's headers, `/watch` waits until its client leaves, and `/stream` sends until then."""
     if scope["type"] == "lifespan":
         await _live(receive, send)
         return
-    if scope["path"] == "/watch":
-        await _watch(receive)
+    if scope["path"] in ("/watch", "/stream"):
+        await _watch(scope, receive, send)
         return
     body = b""
     try:
@@ -82,9 +82,19 @@ async def _send(scope: Any, send: Any, answer: bytes) -> None:
         await send({"type": "http.response.body", "body": answer})
 
 
-async def _watch(receive: Any) -> None:
+async def _watch(scope: Any, receive: Any, send: Any) -> None:
+    sender = asyncio.create_task(_stream(send)) if scope["path"] == "/stream" else None
     while (await receive())["type"] != "http.disconnect":
         pass
+    if sender is not None:
+        sender.cancel()
+
+
+async def _stream(send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while True:
+        await send({"type": "http.response.body", "body": b"x" * 2**16, "more_body": True})
+        await asyncio.sleep(0)
 
 
 async def _live(receive: Any, send: Any) -> None:
@@ -408,6 +418,13 @@ def test_the_system_drops_clients_that_acknowledge_nothing() -> None:
         [accepted] = running.server_state.connections
         with accepted.transport.get_extra_info("socket").dup() as same:
             assert same.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == LOW.write_seconds * 1000
+
+
+def test_a_stream_whose_client_takes_nothing_ends() -> None:
+    with server() as (port, running), Connection(port, receive_buffer_bytes=4096) as connection:
+        connection.send(get("/stream"))
+        wait_until(lambda: running.server_state.tasks, "the request is taken")
+        wait_until(lambda: not running.server_state.tasks, "the stream has ended")
 
 
 @pytest.mark.parametrize("behind", [0, 1, 2])
