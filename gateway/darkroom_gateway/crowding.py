@@ -8,8 +8,8 @@ import logging
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from darkroom_gateway.body_limit import refuse_unread
 from darkroom_gateway.errors import TooManyConnectionsError
-from darkroom_gateway.problems import problem_response
 from darkroom_gateway.request_log import QUIET_PATHS, RequestLog
 
 log = logging.getLogger(__name__)
@@ -42,8 +42,12 @@ class ProbesOnly:
             await send(message)
 
         # The application logs its requests itself.
-        answer = self._app if scope["path"] in QUIET_PATHS else RequestLog(problem_response(too_many_connections()))
+        answer = self._app if scope["path"] in QUIET_PATHS else RequestLog(_refuse)
         await answer(scope, receive, send_and_close)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    await refuse_unread(too_many_connections(), scope, receive, send)
 
 
 def too_many_connections() -> TooManyConnectionsError:

@@ -458,6 +458,17 @@ def test_beyond_the_limit_connections_are_answered_503_but_for_probes(caplog: py
         assert ask(port, get("/jobs")).status == 200
 
 
+def test_an_upload_beyond_the_limit_reads_its_503() -> None:
+    bounds = replace(LOW, header_seconds=20, max_connections=1)
+    with server(bounds) as (crowded, running), Connection(crowded):
+        wait_until(lambda: running.server_state.connections, "the only place is taken")
+        with Connection(crowded) as connection:
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            connection.send(post("/train", "Content-Length: 500000"), *[b"x" * 10_000] * 50)
+            assert connection.answer().problem == "TooManyConnections"
+            assert connection.is_closed()
+
+
 def test_far_beyond_it_they_are_closed_before_they_say_anything() -> None:
     bounds = replace(LOW, header_seconds=20, max_connections=1)
     with server(bounds) as (port, running), ExitStack() as stack:
