@@ -64,6 +64,7 @@ class PhotoForm:
     def __init__(self) -> None:
         self._uploads: list[Upload] = []
         self._texts: dict[str, bytes] = {}
+        self._text_parts = 0
         self._part = _Part()
         self._total_bytes = 0
         self._unwritten: list[tuple[Upload, bytes]] = []
@@ -156,8 +157,9 @@ class PhotoForm:
         self._uploads.append(self._part.upload)
 
     def _begin_text(self) -> None:
-        if len(self._texts) == MAX_TEXT_FIELDS:
+        if self._text_parts == MAX_TEXT_FIELDS:
             self._refuse_texts()
+        self._text_parts += 1
         self._part.text = b""
         self._texts.setdefault(bounds.short_name(self._part.field), b"")
 
