@@ -14,6 +14,9 @@ MAX_URL_BYTES = 48 * 1024
 """Parameters travel in the URL. The longest that they can be, three texts of 1,000 characters of 12 bytes each when
 percent-encoded, take 36 kB; httptools itself ends at 64 KiB."""
 
+BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
+"""By which a request says that it has a body, and where that ends."""
+
 MAX_PIPELINED_REQUESTS = 16
 """How many requests of one connection may wait for the answer to an earlier one. Common clients send none so."""
 

@@ -18,6 +18,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from darkroom_gateway.connection_bounds import (
+    BODY_HEADERS,
     MAX_PIPELINED_REQUESTS,
     MAX_URL_BYTES,
     RESERVED_CONNECTIONS,
@@ -34,6 +35,7 @@ from darkroom_gateway.errors import (
 from darkroom_gateway.problems import problem_response
 from darkroom_gateway.request_log import HEADER as REQUEST_ID
 from darkroom_gateway.request_log import new_request_id
+from darkroom_gateway.upgraded_body import parser_of_upgraded_body
 
 log = logging.getLogger(__name__)
 
@@ -104,11 +106,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._end_idle_time()
         self._parsed = False
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # There is no other protocol here. The request is answered, and what follows on the connection is not read.
-            self.cycle.keep_alive = False
-            return
+            self._parse(data)
         except httptools.HttpParserError:
             self._refuse(self._refusal or MalformedRequestError("What was sent is no HTTP/1.1 request."))
             return
@@ -117,6 +115,19 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(self._too_large())
         elif self._head_since is not None:
             self._look_at(self._head_since + self.bounds.header_seconds)
+
+    def _parse(self, data: bytes) -> None:
+        """Raises `HttpParserError`."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # There is no other protocol here. The request is answered in this one, and what follows it is not read.
+            self._parsed, self.cycle.keep_alive = True, False
+            if not BODY_HEADERS.isdisjoint(name for name, _ in self.headers):
+                self._receiving = self.cycle.more_body = True
+                self.cycle.message_event.clear()
+                self.parser = parser_of_upgraded_body(self.headers, self)
+                self.parser.feed_data(data[upgrade.args[0] :])
 
     def _end_idle_time(self) -> None:
         if self.timeout_keep_alive_task is not None:

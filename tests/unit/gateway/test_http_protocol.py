@@ -223,6 +223,45 @@ def test_an_upgrade_to_another_protocol_is_answered_in_this_one(connection: Conn
     assert connection.is_closed()
 
 
+@pytest.mark.parametrize(
+    ("framing", "pieces"),
+    [
+        ("Content-Length: 5", [b"hello"]),
+        ("Content-Length: 5", [b"hel", b"lo"]),
+        ("Transfer-Encoding: chunked", [b"3\r\nhel\r\n2\r\nl", b"o\r\n0\r\nX-Sum: 7\r\n\r\n"]),
+    ],
+)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_body_of_a_request_that_asks_for_an_upgrade_is_read(
+    connection: Connection, framing: str, pieces: list[bytes], at_once: bool
+) -> None:
+    """Java's HttpClient asks for HTTP/2 with each upload over plain HTTP, curl with --http2."""
+    head = post("/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "Expect: 100-continue", framing)
+    if at_once:
+        connection.send(head + b"".join(pieces) + get("/behind"))
+    else:
+        connection.send(head)
+    assert connection.answer().status == 100
+    if not at_once:
+        connection.send(*pieces)
+    answer = connection.answer()
+    assert (answer.body, answer.headers["connection"]) == (b"hello", "close")
+    assert connection.is_closed()
+
+
+def test_a_body_behind_an_upgrade_has_the_same_bounds(port: int) -> None:
+    head = post("/", "Connection: Upgrade", "Upgrade: h2c", "Transfer-Encoding: chunked")
+    for body, problem in (
+        (b"zz\r\n", "MalformedRequest"),
+        (b"1;" + b"x" * 1_000_000, "HeadersTooLarge"),
+        (b"", "RequestTimeout"),
+    ):
+        with Connection(port) as connection:
+            connection.send(head + body)
+            assert connection.answer().problem == problem
+            assert connection.is_closed()
+
+
 # ---- Heads ----
 
 
