@@ -64,7 +64,10 @@ class PhotoDecoder:
         self.limits = limits
         self.photos = 0
         """That were given to it."""
-        self.connection, theirs = socket.socketpair()
+        try:
+            self.connection, theirs = socket.socketpair()
+        except OSError as error:
+            raise _unavailable(error) from error
         self.connection.setblocking(False)
         module = "darkroom_contract.photo_child"
         command = [sys.executable, "-P", "-m", module, str(limits.memory_bytes), str(limits.cpu_seconds)]
@@ -80,7 +83,7 @@ class PhotoDecoder:
                 )
         except OSError as error:
             self.connection.close()
-            raise DecoderUnavailableError(f"A decoder process can't be started: {error.strerror}.") from error
+            raise _unavailable(error) from error
 
     @property
     def pid(self) -> int:
@@ -172,6 +175,10 @@ def read_answer(line: bytes, name: str, limits: DecodingLimits) -> PhotoFacts:
         return _facts(answer["facts"])
     except (ValueError, TypeError, KeyError, AttributeError):
         raise DecoderDiedError from None
+
+
+def _unavailable(error: OSError) -> DecoderUnavailableError:
+    return DecoderUnavailableError(f"A decoder process can't be started: {error.strerror}.")
 
 
 def too_slow(name: str, limits: DecodingLimits) -> PhotoLimitError:

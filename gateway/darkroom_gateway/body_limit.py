@@ -12,7 +12,7 @@ import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from darkroom_gateway.connection_bounds import ConnectionBounds
+from darkroom_gateway.connection_bounds import BODY_HEADERS, ConnectionBounds
 from darkroom_gateway.errors import GatewayError, RequestTimeoutError, TooLargeError
 from darkroom_gateway.problems import problem_response
 
@@ -21,8 +21,6 @@ MIB = 1024**2
 
 LINGER_SECONDS = 2.0
 """How long a refused upload is still read away, so that its sender gets to see the answer."""
-
-_BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class BodyLimit:
@@ -34,7 +32,7 @@ class BodyLimit:
         self._bounds = bounds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _BODY_HEADERS.isdisjoint(name for name, _ in scope["headers"]):
+        if scope["type"] != "http" or BODY_HEADERS.isdisjoint(name for name, _ in scope["headers"]):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)

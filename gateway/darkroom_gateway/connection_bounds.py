@@ -14,6 +14,9 @@ MAX_URL_BYTES = 48 * 1024
 """Parameters travel in the URL. The longest that they can be, three texts of 1,000 characters of 12 bytes each when
 percent-encoded, take 36 kB; httptools itself ends at 64 KiB."""
 
+BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
+"""By which a request says that it has a body, and where that ends."""
+
 MAX_PIPELINED_REQUESTS = 16
 """How many requests of one connection may wait for the answer to an earlier one. Common clients send none so."""
 
@@ -21,7 +24,7 @@ RESERVED_CONNECTIONS = 64
 """Beyond the limit, for probes: a gateway that is busy must not be restarted for it."""
 
 RESERVED_DESCRIPTORS = 512
-"""Files that are no client's connection: uploads on disk, object storage, the API server, Redis, photo decoders."""
+"""Files that are no client's connection: object storage, the API server, Redis, photo decoders, some uploads."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +49,18 @@ class ConnectionBounds:
     """How long a client may take nothing of an answer that is under way."""
 
 
-def fit_to_descriptors(bounds: ConnectionBounds) -> ConnectionBounds:
+def fit_to_descriptors(bounds: ConnectionBounds, upload_files: int) -> ConnectionBounds:
     """The bounds with as many connections as this process may have open files for.
 
-    Raises the soft limit as far as needed and allowed; where the hard limit is too low there are fewer connections, and
-    a warning says so. A server without descriptors left can accept nothing, and spins on its listening socket.
+    Raises the soft limit as far as needed and allowed, for `upload_files` photos on disk too; where the hard limit is
+    too low there are fewer connections, and a warning says so. A server without descriptors left can accept nothing,
+    and spins on its listening socket; an upload without them is answered 503.
     """
     wanted = bounds.max_connections + RESERVED_CONNECTIONS + RESERVED_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    if soft != resource.RLIM_INFINITY and soft < wanted + upload_files:
+        raised = wanted + upload_files
+        soft = raised if hard == resource.RLIM_INFINITY else min(hard, raised)
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         except (ValueError, OSError):  # macOS has an upper limit that it does not tell as the hard one.

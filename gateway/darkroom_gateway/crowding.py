@@ -8,9 +8,9 @@ import logging
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from darkroom_gateway.body_limit import refuse_unread
 from darkroom_gateway.errors import TooManyConnectionsError
-from darkroom_gateway.problems import problem_response
-from darkroom_gateway.request_log import QUIET_PATHS
+from darkroom_gateway.request_log import QUIET_PATHS, RequestLog
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,13 @@ class ProbesOnly:
                 MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
-        answer = self._app if scope["path"] in QUIET_PATHS else problem_response(too_many_connections())
+        # The application logs its requests itself.
+        answer = self._app if scope["path"] in QUIET_PATHS else RequestLog(_refuse)
         await answer(scope, receive, send_and_close)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    await refuse_unread(too_many_connections(), scope, receive, send)
 
 
 def too_many_connections() -> TooManyConnectionsError:

@@ -223,8 +223,6 @@ class Watcher:
     """Whether the client has closed the connection."""
     is_given_up: bool = False
     """Whether the gateway has given up the connection."""
-    sending_since: float | None = None
-    """When the connection was handed something that it has not taken yet, by `time.monotonic`."""
     task: asyncio.Task[None] | None = None
     """The one of its request."""
     news: asyncio.Future[None] | None = None
@@ -233,12 +231,6 @@ class Watcher:
         self.is_gone = True
         if self.news is not None and not self.news.done():
             self.news.set_result(None)
-
-    def give_up_if_stalled(self, since: float) -> None:
-        """Ends the stream if its connection has taken nothing since then, by `time.monotonic`."""
-        if self.sending_since is not None and self.sending_since <= since:
-            log.warning("a stream of events of %s ends: its connection takes nothing", self.feed.job.key)
-            self.give_up()
 
     def give_up(self) -> None:
         self.is_given_up = True

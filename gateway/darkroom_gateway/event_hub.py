@@ -28,9 +28,6 @@ LINGER_SECONDS = 5.0
 
 PING_SECONDS = 15.0
 
-STALLED_SECONDS = 60.0
-"""A connection that takes nothing for so long is given up, so that its place is free for another."""
-
 TICK_SECONDS = 0.2
 
 GATEWAY_STOPPING = "GatewayStopping"
@@ -176,8 +173,10 @@ class EventHub:
     # --- housekeeping ----------------------------------------------------------------------------------------------
 
     async def _keep_house(self) -> None:
-        """Pings, connections that take nothing, feeds that nobody watches any more, and the end of the gateway."""
-        looked = time.monotonic()
+        """Pings, feeds that nobody watches any more, and the end of the gateway.
+
+        A connection that takes nothing is ended by the server (http_protocol.py), which frees its place.
+        """
         while self._feeds:
             await asyncio.sleep(TICK_SECONDS)
             if self._shutdown.streams_end.is_set():
@@ -189,7 +188,3 @@ class EventHub:
                     self._drop(uid)
                 elif now - feed.last_woken >= PING_SECONDS:
                     feed.ping()
-            if now - looked >= PING_SECONDS:
-                looked = now
-                for watcher in [watcher for feed in self._feeds.values() for watcher in feed.watchers]:
-                    watcher.give_up_if_stalled(now - STALLED_SECONDS)

@@ -6,7 +6,6 @@ It is an ASGI application of its own and no generator: with a thousand watchers 
 
 import asyncio
 import logging
-import time
 from functools import partial
 from typing import Any
 
@@ -80,9 +79,7 @@ async def _send_events(watcher: Watcher, send: Send) -> None:
     while not watcher.is_gone:
         chunk = feed.take(watcher)
         if chunk:
-            watcher.sending_since = time.monotonic()
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            watcher.sending_since = None
         elif watcher.is_done:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return

@@ -2,10 +2,11 @@
 
 httptools and uvicorn set none themselves: a head may take forever and have any size, a client that reads no answer
 keeps its connection, and pipelined requests queue up without end. A request that is refused here never reaches the
-application, so it is in no log line of a request and in no metric; its answer is a problem document like all others.
+application, so it is in no metric; its answer is a problem document like all others, with an id that a log line has.
 
 Relies on these names of uvicorn's HttpToolsProtocol: `parser`, `cycle`, `pipeline`, `connections`, `flow`, `app`,
-`transport`, `loop`, `timeout_keep_alive_task`. pyproject.toml pins uvicorn for that, and test_http_protocol.py looks.
+`transport`, `loop`, `timeout_keep_alive_task`, `_start_asgi_task`. pyproject.toml pins uvicorn for that, and
+test_http_protocol.py looks.
 """
 
 import asyncio
@@ -14,9 +15,10 @@ from http import HTTPStatus
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from darkroom_gateway.connection_bounds import (
+    BODY_HEADERS,
     MAX_PIPELINED_REQUESTS,
     MAX_URL_BYTES,
     RESERVED_CONNECTIONS,
@@ -31,6 +33,9 @@ from darkroom_gateway.errors import (
     UrlTooLongError,
 )
 from darkroom_gateway.problems import problem_response
+from darkroom_gateway.request_log import HEADER as REQUEST_ID
+from darkroom_gateway.request_log import new_request_id
+from darkroom_gateway.upgraded_body import parser_of_upgraded_body
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +55,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
+        self._served: RequestResponseCycle | None = None
+        """The request that the application has; `cycle` is the latest one, which may be queued behind it."""
         self._timer: asyncio.TimerHandle | None = None
         self._head_since: float | None = None
         """When waiting for a head began: at the connection's start, and at a later head's first byte."""
@@ -79,12 +86,16 @@ class BoundedProtocol(HttpToolsProtocol):
             self.crowding.warn(self.loop.time(), self.bounds.max_connections)
             self.app = ProbesOnly(self.app)
         if excess > RESERVED_CONNECTIONS:
-            transport.write(raw_answer(too_many_connections()))
+            self._answer(too_many_connections(), logging.DEBUG)
             transport.close()
         self._look_at(self._head_since + self.bounds.header_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self._served is not None and not self._served.response_complete:
+            # uvicorn tells the latest request only. Its application would never end when another was pipelined behind.
+            self._served.disconnected = True
+            self._served.message_event.set()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -95,11 +106,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._end_idle_time()
         self._parsed = False
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # There is no other protocol here. The request is answered, and what follows on the connection is not read.
-            self.cycle.keep_alive = False
-            return
+            self._parse(data)
         except httptools.HttpParserError:
             self._refuse(self._refusal or MalformedRequestError("What was sent is no HTTP/1.1 request."))
             return
@@ -109,12 +116,29 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._head_since is not None:
             self._look_at(self._head_since + self.bounds.header_seconds)
 
+    def _parse(self, data: bytes) -> None:
+        """Raises `HttpParserError`."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # There is no other protocol here. The request is answered in this one, and what follows it is not read.
+            self._parsed, self.cycle.keep_alive = True, False
+            if not BODY_HEADERS.isdisjoint(name for name, _ in self.headers):
+                self._receiving = self.cycle.more_body = True
+                self.cycle.message_event.clear()
+                self.parser = parser_of_upgraded_body(self.headers, self)
+                self.parser.feed_data(data[upgrade.args[0] :])
+
     def _end_idle_time(self) -> None:
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
         if self._head_since is None and not self._receiving:
             self._head_since = self.loop.time()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._served = cycle
+        super()._start_asgi_task(cycle, app)
 
     def resume_writing(self) -> None:
         self._stalled_since = self.loop.time()
@@ -125,6 +149,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._begun = True
+        if self._head_since is None:  # It came in one piece with the end of the request before it.
+            self._head_since = self.loop.time()
         self._url_bytes = self._header_bytes = 0
 
     def on_url(self, url: bytes) -> None:
@@ -136,20 +162,21 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Of a head, and of the trailer of a chunked body."""
+        """Of a head, and of the trailer of a chunked body, which is counted and dropped (RFC 9110, 6.5.1)."""
         self._parsed = True
         self._header_bytes += len(name) + len(value) + BYTES_PER_HEADER
         if self._header_bytes > self._max_header_bytes or len(self.headers) >= self._max_headers:
             self._refusal = self._too_large()
             raise self._refusal
-        super().on_header(name, value)
+        if not self._receiving:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= MAX_PIPELINED_REQUESTS:
             self._refusal = MalformedRequestError(f"Pipeline at most {MAX_PIPELINED_REQUESTS} requests.")
             raise self._refusal
-        self._parsed, self._head_since, self._begun, self._receiving = True, None, False, True
         super().on_headers_complete()
+        self._parsed, self._head_since, self._begun, self._receiving = True, None, False, True
 
     def on_body(self, body: bytes) -> None:
         self._parsed = True
@@ -232,12 +259,16 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        log.info("refused a request of %s: %s", self._client_address, error)
         self.flow.resume_reading()
-        self.transport.write(raw_answer(error))
+        self._answer(error, logging.INFO)
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._look_at(self._refused_at + LINGER_SECONDS)
+
+    def _answer(self, error: GatewayError, log_level: int) -> None:
+        request_id = new_request_id()
+        log.log(log_level, "refused request %s of %s: %s", request_id, self._client_address, error)
+        self.transport.write(raw_answer(error, request_id))
 
     def _close_for(self, reason: str, *arguments: object) -> None:
         log.info("closed a connection of %s: " + reason, self._client_address, *arguments)
@@ -258,9 +289,10 @@ def protocol_class(of_server: ConnectionBounds) -> type[BoundedProtocol]:
     return Protocol
 
 
-def raw_answer(error: GatewayError) -> bytes:
+def raw_answer(error: GatewayError, request_id: str) -> bytes:
     """A problem document with status line and headers, as it goes over the wire."""
     response = problem_response(error)
+    response.headers[REQUEST_ID] = request_id
     response.headers["Connection"] = "close"
     fields = b"".join(b"%b: %b\r\n" % field for field in response.raw_headers)
     status = b"HTTP/1.1 %d %b\r\n" % (error.status, HTTPStatus(error.status).phrase.encode("ascii"))

@@ -12,6 +12,7 @@ from types import FrameType
 import uvicorn
 
 from darkroom_contract.log_lines import set_up_log
+from darkroom_contract.photos import MAX_PHOTOS
 from darkroom_gateway.app import create_app
 from darkroom_gateway.connection_bounds import ConnectionBounds, fit_to_descriptors
 from darkroom_gateway.errors import SettingsError
@@ -82,7 +83,7 @@ def main() -> None:
             services.metrics.serve(settings.host, settings.metrics_port)
     except SettingsError as error:
         sys.exit(f"darkroom-gateway: {error}")
-    bounds = fit_to_descriptors(settings.bounds)
+    bounds = fit_to_descriptors(settings.bounds, settings.max_uploads * MAX_PHOTOS)
     config = server_config(app, settings.host, settings.port, bounds, SHUTDOWN_SECONDS)
     with suppress(KeyboardInterrupt):
         GatewayServer(config, services.shutdown, settings.drain_seconds, bounds).run()

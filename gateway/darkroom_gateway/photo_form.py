@@ -64,6 +64,7 @@ class PhotoForm:
     def __init__(self) -> None:
         self._uploads: list[Upload] = []
         self._texts: dict[str, bytes] = {}
+        self._text_parts = 0
         self._part = _Part()
         self._total_bytes = 0
         self._unwritten: list[tuple[Upload, bytes]] = []
@@ -156,8 +157,9 @@ class PhotoForm:
         self._uploads.append(self._part.upload)
 
     def _begin_text(self) -> None:
-        if len(self._texts) == MAX_TEXT_FIELDS:
+        if self._text_parts == MAX_TEXT_FIELDS:
             self._refuse_texts()
+        self._text_parts += 1
         self._part.text = b""
         self._texts.setdefault(bounds.short_name(self._part.field), b"")
 
@@ -203,7 +205,7 @@ class PhotoForm:
             try:
                 await to_thread.run_sync(_write_all, self._unwritten)
             except OSError as error:
-                raise _no_space(error) from error
+                raise no_space(error) from error
         self._unwritten, self._unwritten_bytes = [], 0
 
 
@@ -217,7 +219,8 @@ def _write_all(blocks: list[tuple[Upload, bytes]]) -> None:
         upload.file.write(block)
 
 
-def _no_space(error: OSError) -> NoUploadSpaceError:
+def no_space(error: OSError) -> NoUploadSpaceError:
+    """Of a temporary file that could not be made or written to."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return NoUploadSpaceError("The gateway's temporary folder is full. Send the photos again later.")
     return NoUploadSpaceError(f"The gateway's temporary folder can't be written to: {error.strerror}.")

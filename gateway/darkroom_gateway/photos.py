@@ -19,7 +19,7 @@ from darkroom_contract.photo_decoder import DecoderUnavailableError
 from darkroom_contract.photo_facts import PhotoError, PhotoLimitError
 from darkroom_gateway.decoders import Account, Decoders
 from darkroom_gateway.errors import Complaint, DecodersUnavailableError, InvalidPhotosError, TooManyUploadsError
-from darkroom_gateway.photo_form import FILES, PhotoForm, Upload, refusal
+from darkroom_gateway.photo_form import FILES, PhotoForm, Upload, no_space, refusal
 
 Found = TypeVar("Found")
 
@@ -108,7 +108,11 @@ class PhotoDoor:
         return Photo(facts.extension, sha256, upload.file)
 
     async def _sha256(self, upload: Upload) -> bytes:
-        return await to_thread.run_sync(_sha256, upload.file, limiter=self._hashing)
+        """Raises `NoUploadSpaceError`: a photo that was small enough for memory goes to disk only here."""
+        try:
+            return await to_thread.run_sync(_sha256, upload.file, limiter=self._hashing)
+        except OSError as error:
+            raise no_space(error) from error
 
 
 class _Check:
@@ -123,7 +127,7 @@ class _Check:
         self._unchecked = 0
 
     async def run(self, uploads: Sequence[Upload]) -> None:
-        """Raises `DecodersUnavailableError`. All else that is wrong is found in `photos`."""
+        """Raises `DecodersUnavailableError` and `NoUploadSpaceError`. All else that is wrong is found in `photos`."""
         waiting = iter(enumerate(uploads))
 
         async def work() -> None:

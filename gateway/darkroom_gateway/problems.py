@@ -110,7 +110,8 @@ def _answer_validation_error(_request: Request, error: Exception) -> Response:
 
 
 def _complaint(error: Mapping[str, Any]) -> Complaint:
-    parameter = str(error["loc"][-1])
+    # Behind the name of a parameter that may come several times stands the number of the value.
+    parameter = next(each for each in reversed(error["loc"]) if isinstance(each, str))
     if error["type"] == "missing":
         return Complaint(parameter, f"Add this parameter to the {error['loc'][0]}: it is required.")
     given = str(error["input"])[:MAX_GIVEN_CHARACTERS]

@@ -24,6 +24,10 @@ _USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 
+def new_request_id() -> str:
+    return secrets.token_hex(8)
+
+
 def headers_of_request() -> dict[str, str]:
     """For an answer that is sent outside of all middleware, within the request."""
     return {HEADER: _request_id.get()}
@@ -48,7 +52,7 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         asked = Headers(scope=scope).get(HEADER, "")
-        request_id = asked if _USABLE_ID.fullmatch(asked) else secrets.token_hex(8)
+        request_id = asked if _USABLE_ID.fullmatch(asked) else new_request_id()
         _request_id.set(request_id)
         began = time.monotonic()
         status = 500

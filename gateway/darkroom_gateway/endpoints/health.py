@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import RedirectResponse
 
 from darkroom_gateway.answers import Health, Readiness
+from darkroom_gateway.any_case import any_case
 from darkroom_gateway.errors import Complaint, NotReadyError
 from darkroom_gateway.problems import responses
 from darkroom_gateway.readiness import BackendName
@@ -14,7 +15,7 @@ from darkroom_gateway.services import ServicesOfApp
 router = APIRouter(tags=["health"])
 
 Tolerate = Annotated[
-    list[BackendName] | None,
+    list[Annotated[BackendName, any_case(BackendName)]] | None,
     Query(
         description="Answer 200 although this one is down, if it has answered once since the process started. May be "
         "given several times."

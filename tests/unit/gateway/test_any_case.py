@@ -107,6 +107,14 @@ def test_a_job_has_the_canonical_value_and_case_makes_no_other_request(
     assert job["spec"]["images"]["scheduler"] == "Euler"
 
 
+def test_a_parameter_that_may_come_several_times_is_no_exception(http: httpx.Client) -> None:
+    assert http.get("/readyz?tolerate=Storage&tolerate=CLUSTER").status_code == 200
+
+    refused = http.get("/readyz?tolerate=storage&tolerate=redis")
+    assert refused.status_code == 422
+    assert [(each["parameter"], each["given"]) for each in refused.json()["errors"]] == [("tolerate", "redis")]
+
+
 @pytest.mark.parametrize("written", ["dpm++", "DPM%2B%2B", "dpm%2b%2B"])
 def test_a_plus_may_come_as_it_is(http: httpx.Client, cluster: Any, written: str) -> None:
     response = http.post(f"/generate/sdxl?prompt=a&scheduler={written}")

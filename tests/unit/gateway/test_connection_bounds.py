@@ -72,9 +72,11 @@ def test_a_request_that_stops_in_its_head_is_answered_408(connection: Connection
     assert connection.answer().problem == "RequestTimeout"
 
 
-def test_a_header_beyond_the_limit_is_refused(connection: Connection) -> None:
+def test_a_header_beyond_the_limit_is_refused(low: Any, connection: Connection) -> None:
     connection.send(get("/healthz", "Cookie: " + "x" * 2000))
-    assert connection.answer().problem == "HeadersTooLarge"
+    answer = connection.answer()
+    assert answer.problem == "HeadersTooLarge"
+    assert answer.headers["x-request-id"] in low.log()
 
 
 def test_connections_beyond_the_limit_are_refused_and_probes_are_answered(low: Any) -> None:
@@ -93,6 +95,7 @@ def test_connections_beyond_the_limit_are_refused_and_probes_are_answered(low: A
             each.socket.close()
     assert [answer.status for answer in answers] == [503, 200]
     assert answers[0].problem == "TooManyConnections"
+    assert answers[0].headers["x-request-id"] in low.log()
 
 
 def test_the_longest_texts_that_the_schemas_allow_fit_into_a_url() -> None:
@@ -138,24 +141,26 @@ import json, logging, resource, sys
 from darkroom_gateway.connection_bounds import ConnectionBounds, fit_to_descriptors
 logging.basicConfig(stream=sys.stderr)
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))
-bounds = fit_to_descriptors(ConnectionBounds(max_connections=int(sys.argv[3])))
+bounds = fit_to_descriptors(ConnectionBounds(max_connections=int(sys.argv[3])), int(sys.argv[4]))
 print(json.dumps([bounds.max_connections, *resource.getrlimit(resource.RLIMIT_NOFILE)]))
 """
 
 
 @pytest.mark.parametrize(
-    ("soft", "hard", "wanted", "connections", "soft_then"),
+    ("soft", "hard", "wanted", "uploads", "connections", "soft_then"),
     [
-        (700, 1024, 400, 400, 400 + RESERVED_CONNECTIONS + RESERVED_DESCRIPTORS),
-        (1024, 1024, 400, 400, 1024),
-        (700, 1024, 4096, 1024 - RESERVED_CONNECTIONS - RESERVED_DESCRIPTORS, 1024),
-        (64, 64, 100, 1, 64),
+        (700, 1024, 400, 0, 400, 400 + RESERVED_CONNECTIONS + RESERVED_DESCRIPTORS),
+        (700, 2048, 400, 800, 400, 400 + RESERVED_CONNECTIONS + RESERVED_DESCRIPTORS + 800),
+        (1024, 1024, 400, 0, 400, 1024),
+        (700, 1024, 400, 800, 400, 1024),
+        (700, 1024, 4096, 0, 1024 - RESERVED_CONNECTIONS - RESERVED_DESCRIPTORS, 1024),
+        (64, 64, 100, 0, 1, 64),
     ],
 )
 def test_connections_fit_into_the_files_that_a_process_may_open(
-    soft: int, hard: int, wanted: int, connections: int, soft_then: int
+    soft: int, hard: int, wanted: int, uploads: int, connections: int, soft_then: int
 ) -> None:
-    command = [sys.executable, "-c", LIMITED, str(soft), str(hard), str(wanted)]
+    command = [sys.executable, "-c", LIMITED, str(soft), str(hard), str(wanted), str(uploads)]
     ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
 
     assert json.loads(ran.stdout) == [connections, soft_then, hard]
@@ -164,7 +169,7 @@ def test_connections_fit_into_the_files_that_a_process_may_open(
 
 def test_a_limit_that_is_high_enough_stays() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert fit_to_descriptors(ConnectionBounds(max_connections=1)).max_connections == 1
+    assert fit_to_descriptors(ConnectionBounds(max_connections=1), 1).max_connections == 1
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
 
 
@@ -194,13 +199,14 @@ def test_protocol_and_loop_are_named_and_not_found(monkeypatch: pytest.MonkeyPat
 def test_the_gateway_s_own_requirements_bring_them_and_constraints_pin_them() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    of_image = (ROOT / "images/locks/gateway.txt").read_text(encoding="utf-8")
     for name in ("httptools", "uvloop", "uvicorn"):
         [asked] = [line for line in extras["gateway"] if line.startswith(name)]
         assert ">=" in asked
         assert "<" in asked
         assert f"\n{name}==" in pins
-    # The image installs what the extra lists.
-    assert "requirements.py /src/pyproject.toml gateway operator" in (ROOT / "Dockerfile.gateway").read_text("utf-8")
+        assert f"\n{name}==" in of_image
+    assert "COPY images/locks/gateway.txt " in (ROOT / "Dockerfile.gateway").read_text("utf-8")
 
 
 def test_the_image_starts_the_program_that_tests_start() -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import pytest
@@ -21,7 +22,8 @@ from support.waiting import patience
 from darkroom_contract.photo_decoder import MAX_PHOTOS_EACH, DecodingLimits, PhotoDecoder
 from darkroom_contract.photo_facts import PhotoError, PhotoFacts, PhotoLimitError
 from darkroom_gateway.decoders import Account, Decoders, Turns
-from darkroom_gateway.errors import DecodersUnavailableError, InvalidPhotosError
+from darkroom_gateway.errors import DecodersUnavailableError, InvalidPhotosError, NoUploadSpaceError
+from darkroom_gateway.photo_form import Upload
 from darkroom_gateway.photos import MAX_STOPPED, Photo, PhotoDoor
 
 MIB = 1024**2
@@ -222,6 +224,28 @@ async def test_nobody_waiting_for_a_photo_ends_its_process(start: StartDecoders,
 
     assert not processes.is_alive(pid)
     assert (await check(decoders, small)).extension == "jpg"
+
+
+def test_without_open_files_left_no_decoder_can_be_started() -> None:
+    program = (
+        "import resource\n"
+        "from darkroom_contract.photo_decoder import DecoderUnavailableError, DecodingLimits, PhotoDecoder\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+        "try: PhotoDecoder(DecodingLimits(2**30, 60))\n"
+        "except DecoderUnavailableError as error: print(error)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert ran.stdout == "A decoder process can't be started: Too many open files.\n", ran.stderr
+
+
+async def test_a_small_photo_for_which_the_disk_has_no_room_is_no_defect(
+    start: StartDecoders, small: bytes, tmp_path: Path
+) -> None:
+    """It was kept in memory while the form was read, and goes to disk when it is checked."""
+    with SpooledTemporaryFile(dir=tmp_path / "gone") as file:
+        file.write(small)
+        with pytest.raises(NoUploadSpaceError, match="can't be written to: No such file or directory"):
+            await PhotoDoor(start(1), uploads=1).check([Upload("a.jpg", len(small), file)])
 
 
 def test_decoders_end_with_their_parent(tmp_path: Path) -> None:

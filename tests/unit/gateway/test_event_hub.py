@@ -184,20 +184,6 @@ async def test_a_slow_watcher_holds_up_nobody_and_goes_on_from_the_oldest_kept(w
     assert HISTORY_ENTRIES <= len(kept) <= HISTORY_ENTRIES + TRIMMED_AT_ONCE
 
 
-async def test_a_connection_that_takes_nothing_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_hub, "PING_SECONDS", 0.1)
-    monkeypatch.setattr(event_hub, "STALLED_SECONDS", 0.3)
-    [quick] = await begun(world)
-    stuck = world.watch("a")
-    await until(lambda: stuck.steps == [1], "it has begun")
-    stuck.takes.clear()
-    world.report("a", 2)
-
-    await until(lambda: stuck.task is not None and stuck.task.done(), "it was given up")
-    assert quick.task is not None
-    assert not quick.task.done()
-
-
 async def test_a_quiet_stream_is_pinged(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_hub, "PING_SECONDS", 0.2)
     [watcher] = await begun(world)

@@ -41,9 +41,13 @@ wait_until = patience(20)
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """Answers with what it read. `/big` is a long answer, `/slow` one that waits for the `Go` event."""
+    """Answers with what it read. `/big` is a long answer, `/slow` one that takes a while, `/headers` answers with the
+    names of the request's headers, `/watch` waits until its client leaves, and `/stream` sends until then."""
     if scope["type"] == "lifespan":
         await _live(receive, send)
+        return
+    if scope["path"] in ("/watch", "/stream"):
+        await _watch(scope, receive, send)
         return
     body = b""
     try:
@@ -61,6 +65,12 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/slow":
         await asyncio.sleep(2 * LOW.header_seconds)
     answer = body or scope["path"].encode()
+    if scope["path"] == "/headers":
+        answer = b" ".join(name for name, _ in scope["headers"])
+    await _send(scope, send, answer)
+
+
+async def _send(scope: Any, send: Any, answer: bytes) -> None:
     length = BIG_BYTES if scope["path"] == "/big" else len(answer)
     headers = [(b"content-length", str(length).encode())] if scope["path"] != "/chunked" else []
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -70,6 +80,21 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.body", "body": b""})
     else:
         await send({"type": "http.response.body", "body": answer})
+
+
+async def _watch(scope: Any, receive: Any, send: Any) -> None:
+    sender = asyncio.create_task(_stream(send)) if scope["path"] == "/stream" else None
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    if sender is not None:
+        sender.cancel()
+
+
+async def _stream(send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while True:
+        await send({"type": "http.response.body", "body": b"x" * 2**16, "more_body": True})
+        await asyncio.sleep(0)
 
 
 async def _live(receive: Any, send: Any) -> None:
@@ -154,6 +179,13 @@ def test_chunked_bodies_and_their_trailers_are_read(connection: Connection) -> N
     assert connection.answer().body == b"/next"
 
 
+def test_no_trailer_is_taken_for_a_header(connection: Connection) -> None:
+    """RFC 9110, 6.5.1. It would come behind whatever a proxy in front has looked at."""
+    head = post("/headers", "Transfer-Encoding: chunked")
+    connection.send(head + b"1\r\nx\r\n0\r\nHost: b\r\nAuthorization: Bearer x\r\n\r\n")
+    assert connection.answer().body == b"host transfer-encoding"
+
+
 def test_a_client_that_expects_100_continue_gets_it(connection: Connection) -> None:
     connection.send(post("/", "Content-Length: 3", "Expect: 100-continue"))
     assert connection.answer().status == 100
@@ -191,6 +223,45 @@ def test_an_upgrade_to_another_protocol_is_answered_in_this_one(connection: Conn
     assert connection.is_closed()
 
 
+@pytest.mark.parametrize(
+    ("framing", "pieces"),
+    [
+        ("Content-Length: 5", [b"hello"]),
+        ("Content-Length: 5", [b"hel", b"lo"]),
+        ("Transfer-Encoding: chunked", [b"3\r\nhel\r\n2\r\nl", b"o\r\n0\r\nX-Sum: 7\r\n\r\n"]),
+    ],
+)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_body_of_a_request_that_asks_for_an_upgrade_is_read(
+    connection: Connection, framing: str, pieces: list[bytes], at_once: bool
+) -> None:
+    """Java's HttpClient asks for HTTP/2 with each upload over plain HTTP, curl with --http2."""
+    head = post("/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "Expect: 100-continue", framing)
+    if at_once:
+        connection.send(head + b"".join(pieces) + get("/behind"))
+    else:
+        connection.send(head)
+    assert connection.answer().status == 100
+    if not at_once:
+        connection.send(*pieces)
+    answer = connection.answer()
+    assert (answer.body, answer.headers["connection"]) == (b"hello", "close")
+    assert connection.is_closed()
+
+
+def test_a_body_behind_an_upgrade_has_the_same_bounds(port: int) -> None:
+    head = post("/", "Connection: Upgrade", "Upgrade: h2c", "Transfer-Encoding: chunked")
+    for body, problem in (
+        (b"zz\r\n", "MalformedRequest"),
+        (b"1;" + b"x" * 1_000_000, "HeadersTooLarge"),
+        (b"", "RequestTimeout"),
+    ):
+        with Connection(port) as connection:
+            connection.send(head + body)
+            assert connection.answer().problem == problem
+            assert connection.is_closed()
+
+
 # ---- Heads ----
 
 
@@ -212,8 +283,9 @@ def test_a_head_that_trickles_in_ends_at_its_deadline(connection: Connection, pi
     assert connection.is_closed()
 
 
-def test_so_does_a_later_head_of_a_connection(connection: Connection) -> None:
-    connection.send(get(), b"GET /next HTT")
+@pytest.mark.parametrize("pieces", [[get() + b"GET /next HTT"], [get(), b"GET /next HTT"]])
+def test_so_does_a_later_head_of_a_connection(connection: Connection, pieces: list[bytes]) -> None:
+    connection.send(*pieces)
     assert connection.answer().status == 200
     assert connection.answer().problem == "RequestTimeout"
     assert connection.is_closed()
@@ -283,6 +355,11 @@ def test_a_client_that_sends_on_reads_its_refusal_all_the_same(connection: Conne
 
 def test_garbage_behind_a_request_is_not_taken_for_its_answer(connection: Connection) -> None:
     connection.send(get("/slow"), b"\x00\x01\x02")
+    assert connection.is_closed()
+
+
+def test_an_impossible_url_behind_a_request_is_not_taken_for_its_answer(connection: Connection) -> None:
+    connection.send(get("/slow"), b"GET http://[::1 HTTP/1.1\r\nHost: a\r\n\r\n")
     assert connection.is_closed()
 
 
@@ -382,6 +459,22 @@ def test_the_system_drops_clients_that_acknowledge_nothing() -> None:
             assert same.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == LOW.write_seconds * 1000
 
 
+def test_a_stream_whose_client_takes_nothing_ends() -> None:
+    with server() as (port, running), Connection(port, receive_buffer_bytes=4096) as connection:
+        connection.send(get("/stream"))
+        wait_until(lambda: running.server_state.tasks, "the request is taken")
+        wait_until(lambda: not running.server_state.tasks, "the stream has ended")
+
+
+@pytest.mark.parametrize("behind", [0, 1, 2])
+def test_an_answer_under_way_ends_with_its_client_whatever_was_pipelined_behind_it(behind: int) -> None:
+    with server() as (port, running):
+        with Connection(port) as connection:
+            connection.send(get("/watch") + get("/next") * behind)
+            wait_until(lambda: running.server_state.tasks, "the request is taken")
+        wait_until(lambda: not running.server_state.tasks, "the request has ended")
+
+
 # ---- Connections ----
 
 
@@ -402,6 +495,17 @@ def test_beyond_the_limit_connections_are_answered_503_but_for_probes(caplog: py
         held[0].socket.close()
         wait_until(lambda: len(running.server_state.connections) < len(held), "one is gone")
         assert ask(port, get("/jobs")).status == 200
+
+
+def test_an_upload_beyond_the_limit_reads_its_503() -> None:
+    bounds = replace(LOW, header_seconds=20, max_connections=1)
+    with server(bounds) as (crowded, running), Connection(crowded):
+        wait_until(lambda: running.server_state.connections, "the only place is taken")
+        with Connection(crowded) as connection:
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            connection.send(post("/train", "Content-Length: 500000"), *[b"x" * 10_000] * 50)
+            assert connection.answer().problem == "TooManyConnections"
+            assert connection.is_closed()
 
 
 def test_far_beyond_it_they_are_closed_before_they_say_anything() -> None:
@@ -444,6 +548,7 @@ def test_uvicorn_has_the_names_that_the_protocol_relies_on() -> None:
     overridden = (
         *("connection_made", "connection_lost", "data_received", "resume_writing", "on_message_begin", "on_url"),
         *("on_header", "on_headers_complete", "on_body", "on_message_complete", "on_response_complete"),
+        "_start_asgi_task",
     )
     for name in overridden:
         assert inspect.isfunction(vars(HttpToolsProtocol).get(name)), name
