@@ -146,6 +146,9 @@ class Cache:
     def keep_only_jobs(self, kind: Kind, uids: set[str], version: int) -> None:
         self.jobs.keep_only(uids, version, lambda job: job.kind is kind)
         self.broken.keep_only(uids, version, lambda job: job.kind is kind)
+        for uid in self._judged - self.jobs.view.keys() - self.broken.view.keys():
+            self._judged.discard(uid)
+            self._refused.pop(uid, None)
 
     def slots(self, count: int) -> dict[int, Slot]:
         """Slots below `count`, whether their Leases exist or not, and all others that have one."""

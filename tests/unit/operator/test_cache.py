@@ -6,11 +6,13 @@ import pytest
 from support.operator_worlds import NOW, a_job
 
 from darkroom_contract.names import Kind
+from darkroom_contract.outcome import Reason
 from darkroom_operator.cache import Cache
 from darkroom_operator.pods import runner_pod
 from darkroom_operator.settings import Settings
 from darkroom_operator.shelf import REMEMBERED_GONE, Gone
 from darkroom_operator.slot import Slot, new_lease
+from darkroom_operator.verdict import Failure
 from darkroom_operator.world import BrokenJob
 
 CREATED = "2026-11-25T12:00:00Z"
@@ -92,6 +94,14 @@ def test_a_list_drops_what_it_does_not_have_but_nothing_newer_and_nothing_of_ano
     cache.keep_only_jobs(Kind.GENERATE, {"listed"}, 10)
     assert set(cache.jobs.view) == {"listed", "newer"}
     assert not cache.broken.view
+
+
+def test_a_list_forgets_the_refusals_of_the_jobs_that_it_does_not_have() -> None:
+    cache = Cache(lambda _job: Failure(Reason.DATASET_NOT_ALLOWED, "no"))
+    cache.put_job(Kind.GENERATE, job(5, uid="old"))
+    cache.put_job(Kind.GENERATE, job(6, uid="listed"))
+    cache.keep_only_jobs(Kind.GENERATE, {"listed"}, 10)
+    assert set(cache.world(NOW, 1).refused) == {"listed"}
 
 
 def test_a_list_of_pods_forgets_what_it_does_not_have_without_taking_it_for_gone() -> None:
