@@ -33,6 +33,7 @@ from darkroom_contract.names import API_VERSION, GROUP, LABEL_SUBMITTED_BY, Kind
 from darkroom_local.apiserver.store import Store
 from darkroom_local.kubeconfig import Connection, read_kubeconfig, write_kubeconfig
 from darkroom_local.ports import free_ports
+from darkroom_local.storage import Storage
 from darkroom_local.tether import tethered
 
 Json = dict[str, Any]
@@ -56,6 +57,7 @@ class Stack:
     folder: Path
     kubeconfig: Path
     redis_url: str
+    storage: Storage
     connection: Connection
     requests: Counter[str] = field(default_factory=Counter)
     """By verb: list, watch, get, create ..."""
@@ -80,21 +82,20 @@ def open_stack(jobs: int, running: str) -> Iterator[Stack]:
         kubeconfig = folder / "gateway.yaml"
         kubeconfig.write_text(write_kubeconfig(proxy.url, connection.token or "", NAMESPACE))
         url = stack.enter_context(_redis_server(folder))
-        yield Stack(folder, kubeconfig, url, connection, proxy.requests)
+        storage = stack.enter_context(_s3_server(folder))
+        yield Stack(folder, kubeconfig, url, storage, connection, proxy.requests)
 
 
 @contextlib.contextmanager
 def open_gateway(stack: Stack, **settings: str) -> Iterator[tuple[str, int]]:
-    """Its address and process id, once it has read all jobs. Object storage is left out: nothing here needs it."""
+    """Its address and process id, once it has read all jobs."""
     [port] = free_ports(1)
     environment = {
         "KUBECONFIG": str(stack.kubeconfig),
         "DARKROOM_NAMESPACE": NAMESPACE,
         "DARKROOM_REDIS_URL": stack.redis_url,
         "DARKROOM_GATEWAY_PORT": str(port),
-        "DARKROOM_S3_ENDPOINT_URL": "http://127.0.0.1:9",
-        "AWS_ACCESS_KEY_ID": "none",
-        "AWS_SECRET_ACCESS_KEY": "none",
+        **stack.storage.environment(),
         **settings,
     }
     url = f"http://127.0.0.1:{port}"
@@ -242,6 +243,19 @@ def _redis_server(folder: Path) -> Iterator[str]:
     with _running([*command, "--dir", str(folder)], {}, folder / "redis.log"):
         _wait_for(lambda: bool(redis.Redis(port=port).ping()), "Redis")
         yield f"redis://127.0.0.1:{port}/0"
+
+
+@contextlib.contextmanager
+def _s3_server(folder: Path) -> Iterator[Storage]:
+    [port] = free_ports(1)
+    storage = Storage(port, "benchmark", secrets.token_hex(16))
+    keys = {"NANIO_ACCESS_KEY": storage.access_key, "NANIO_SECRET_KEY": storage.secret_key}
+    arguments = ["--data-dir", str(folder / "s3"), "--port", str(port)]
+    with _process("darkroom_local.s3", keys, folder / "s3.log", *arguments):
+        url = f"{storage.endpoint_url}/.health"
+        _wait_for(lambda: httpx.get(url, trust_env=False, timeout=5).is_success, url)
+        storage.fill()
+        yield storage
 
 
 @contextlib.contextmanager

@@ -46,6 +46,8 @@ class JobStore:
         self._index = JobIndex()
         self._trainings: Counter[str] = Counter()
         """By model: trainings that have not ended."""
+        self.marked = 0
+        """Jobs that are to go with their files."""
         self._deleted: OrderedDict[str, None] = OrderedDict()
         self._parsed: OrderedDict[tuple[str, int], Job] = OrderedDict()
 
@@ -120,6 +122,7 @@ class JobStore:
         self._count(job, -1)
 
     def _count(self, job: StoredJob, one: int) -> None:
+        self.marked += one if job.marked else 0
         if not job.readable:
             return
         if one > 0:

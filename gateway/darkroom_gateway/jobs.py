@@ -89,6 +89,10 @@ class Jobs:
             return None
         return now
 
+    def may_go_with_their_files(self) -> bool:
+        """Whether any job may be marked to go with its files: also while the store can't tell."""
+        return not self._informer.synced or self._informer.lost is not None or self._store.marked > 0
+
     def forget(self, job: Job) -> None:
         """The job is known to be gone: no answer of this gateway shows it any more."""
         self._store.remove(job.kind, job.name, job.uid)

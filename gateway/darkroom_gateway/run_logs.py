@@ -39,7 +39,7 @@ def _no_log(job: Job, number: int) -> UnknownLogError:
     if not number:
         message = f"{job.name} has not been run yet. Its log begins with its first run."
     elif number > runs:
-        message = f"{job.name} has had {runs} runs, no run {number}."
+        message = f"{job.name} has no run {number}: it has been run {'once' if runs == 1 else f'{runs} times'}."
     else:
         message = f"Run {number} of {job.name} has left no log yet. It comes a few seconds after the run has begun."
     return UnknownLogError(message, (Complaint("attempt", message),))

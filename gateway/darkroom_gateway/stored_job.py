@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from darkroom_contract.jobs import read_job
-from darkroom_contract.names import LABEL_SUBMITTED_BY, Kind
+from darkroom_contract.names import FINALIZER_FILES, LABEL_DELETE_FILES, LABEL_SUBMITTED_BY, Kind
 from darkroom_contract.specs import TrainJobSpec
 from darkroom_contract.status import Phase
 from darkroom_gateway.views import phase_of
@@ -42,6 +42,8 @@ class StoredJob:
     submitted_by: str | None
     trains: str | None
     """The model that a training makes."""
+    marked: bool
+    """Whether it is to go with its files: it has the label or the finalizer for that."""
     readable: bool
     """False for a job that this release's schema refuses: it is left out of lists."""
     body: bytes
@@ -70,7 +72,8 @@ def stored_job(kind: Kind, document: dict[str, Any], before: StoredJob | None) -
         readable, phase = True, phase_of(job)
         trains = job.spec.model_id if isinstance(job.spec, TrainJobSpec) else None
         order = _order(job.status.admission_order, version, before if before and before.uid == job.uid else None)
-    submitted_by = (metadata.get("labels") or {}).get(LABEL_SUBMITTED_BY)
+    labels = metadata.get("labels") or {}
+    submitted_by = labels.get(LABEL_SUBMITTED_BY)
     return StoredJob(
         kind=kind,
         name=metadata["name"],
@@ -81,6 +84,7 @@ def stored_job(kind: Kind, document: dict[str, Any], before: StoredJob | None) -
         phase=phase,
         submitted_by=None if submitted_by is None else intern(submitted_by),
         trains=None if trains is None else intern(trains),
+        marked=labels.get(LABEL_DELETE_FILES) == "true" or FINALIZER_FILES in (metadata.get("finalizers") or ()),
         readable=readable,
         body=zlib.compress(json.dumps(document, separators=(",", ":")).encode()),
     )

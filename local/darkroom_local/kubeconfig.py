@@ -61,7 +61,8 @@ def read_kubeconfig(path: Path) -> Connection:
             verify=_verification(cluster, user, path.parent),
         )
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise KubeconfigInvalidError(f"{path} can't be used as a kubeconfig: {error!r}") from error
+        reason = error.strerror if isinstance(error, OSError) else repr(error)
+        raise KubeconfigInvalidError(f"{path} can't be used as a kubeconfig: {reason}") from error
 
 
 def pinned_kubeconfig(path: Path, namespace: str) -> str:

@@ -28,7 +28,7 @@ from darkroom_gateway.progress import Progress
 log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 5.0
-"""Between two looks at the labelled jobs: two small lists."""
+"""Between two looks at the labelled jobs: two small lists, where the gateway's memory has any such job."""
 MAX_ROUND_SECONDS = 60.0
 """The wait doubles with each round that failed, up to this."""
 SWEEP_SECONDS = 600.0
@@ -104,7 +104,8 @@ class Sweeper:
     async def _round(self, askers: list[asyncio.Event]) -> None:
         """One look. Raises what the cluster or storage refuse, after everything else was tried."""
         try:
-            await self._progress.forget(await in_daemon_thread(self._proceed))
+            if askers or self._jobs.may_go_with_their_files():
+                await self._progress.forget(await in_daemon_thread(self._proceed))
         finally:
             for asker in askers:
                 asker.set()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from darkroom_contract.names import LABEL_SUBMITTED_BY, Kind
+from darkroom_contract.names import FINALIZER_FILES, LABEL_DELETE_FILES, LABEL_SUBMITTED_BY, Kind
 from darkroom_contract.status import Phase
 from darkroom_gateway.cursors import read_cursor, write_cursor
 from darkroom_gateway.errors import InvalidRequestError, UnreadableJobError
@@ -220,3 +220,16 @@ def test_one_job_of_many_is_listed_as_fast_as_one_of_ten() -> None:
     few, many = (a_store(*(a_document(number) for number in range(count))) for count in (10, MANY))
 
     assert min(seconds(many) for _ in range(5)) < 1.5 * min(seconds(few) for _ in range(5))
+
+
+def test_jobs_that_are_to_go_with_their_files_are_counted() -> None:
+    labelled, held = a_document(1), a_document(2)
+    labelled["metadata"]["labels"][LABEL_DELETE_FILES] = "true"
+    held["metadata"]["finalizers"] = [FINALIZER_FILES]
+    store = a_store(labelled, held, a_document(3))
+    assert store.marked == 2
+
+    store.remove(Kind.GENERATE, "job-1", labelled["metadata"]["uid"])
+    store.put(a_document(2, 9))
+
+    assert store.marked == 0
