@@ -340,7 +340,7 @@ def operator_process(namespace: Namespace, folder: Path, **settings: str) -> Pro
         "DARKROOM_NAMESPACE": namespace.name,
         "DARKROOM_RUNNER_IMAGE": "darkroom/runner:test",
         "DARKROOM_GPU_COUNT": "0",
-        "DARKROOM_RETRY_BASE_SECONDS": "0.2",
+        "DARKROOM_RETRY_BASE_SECONDS": "0.5",
         "DARKROOM_OPERATOR_IDENTITY": identity,
         "HOME": str(folder),
         **settings,

@@ -157,7 +157,7 @@ def test_a_clip_is_drawn_again_or_fails_alike(open_drawing: Callable[..., Any], 
     session, inputs = open_drawing("test-sdxl", HALF, poison("test-svd", DECODER, LARGE))
     picture = session.draw()[0][0]
 
-    path, metrics = session.animate(picture, inputs.video_model)
+    path, metrics, _ = session.animate(picture, inputs.video_model)
 
     assert path.name == "a-job.mp4"
     assert metrics["videoFrames"] == 4
