@@ -5,7 +5,7 @@
 # large pictures suggests; "broken" or "failed to decode" means that the file is damaged.
 # Seen: only PNG raises MemoryError. A progressive JPEG is a "broken data stream", for a WebP "could not create decoder
 # object", for an AVIF a RuntimeError, "Pixel allocation failed" or "Decoding of color planes failed": the exceptions of damaged
-# files. Whoever limits memory (RLIMIT_DATA here, which Linux keeps) can't know from them what to tell people.
+# files. A program that limits memory (RLIMIT_DATA here, which Linux keeps) can't know from them what to tell people.
 set -euo pipefail
 
 folder=$(mktemp -d)

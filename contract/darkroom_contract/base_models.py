@@ -123,7 +123,7 @@ def pipeline_of(folder: Path) -> str | None:
 def unknown_model(text: str, root: Path) -> str | None:
     """Why no run will find a base model, in whole sentences; None when it is there, or may be on the hub.
 
-    Nothing is told of a root that is missing, holds no model at all, or can't be read: it may be mounted elsewhere
+    Nothing is said of a root that is missing, holds no model at all, or can't be read: it may be mounted elsewhere
     only, or not be mounted at the moment, and a run that comes later finds the model.
     """
     reference = parse_reference(text)

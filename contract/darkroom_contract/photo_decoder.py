@@ -103,7 +103,7 @@ class PhotoDecoder:
             raise DecoderDiedError from None
 
     def stop(self) -> None:
-        """Kill it, whatever it does. Whoever waits for its answer finds the end of `connection`."""
+        """Kill it, whatever it does. A caller that waits for its answer finds the end of `connection`."""
         self._process.kill()
 
     def kill(self) -> None:

@@ -51,7 +51,7 @@ class ModelRecord(Schema):
 
 
 class ModelRemoval(Schema):
-    """A model's deletion that was accepted: whoever finds it completes it. Written before anything is removed."""
+    """A model's deletion that was accepted: the gateway that finds it completes it. Written before anything goes."""
 
     model_id: str
     runs: tuple[str, ...] = Field(description="Uids of the jobs whose LoRA goes.")

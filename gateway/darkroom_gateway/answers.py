@@ -101,7 +101,7 @@ class RemarkAnswer(BaseModel):
 
 
 class Stale(BaseModel):
-    """The API server is not heard: what is told may be out of date."""
+    """The API server is not heard: the answer may be out of date."""
 
     since: datetime = Field(description="Until then everything was seen; nothing is known of what changed later.")
     detail: str = Field(description="For people: what is wrong.")

@@ -95,7 +95,7 @@ class Body:
 
     async def _next(self) -> Message:
         if self.complete:
-            # Whoever asks now wants to know when the client leaves, and may wait for that.
+            # A caller that asks now wants to know when the client leaves, and may wait for that.
             return await self._receive()
         message = await self._in_time()
         if message["type"] == "http.request":

@@ -122,7 +122,7 @@ class Decoders:
             return facts
 
     async def close(self) -> None:
-        """End all processes. Whoever waits for one gets a `PhotoLimitError`."""
+        """End all processes. A caller that waits for one gets a `PhotoLimitError`."""
         for decoder in self._busy:
             decoder.stop()
         while self._idle:

@@ -1,6 +1,6 @@
-"""How browsers are told to take a file that they download. Pure; its parameters are signed into links by storage.py.
+"""What a link says of the file that a browser downloads. Pure; its parameters are signed into links by storage.py.
 
-A job's status names the media type of each file, and whoever may write a status may name any: of an HTML page or an SVG
+A job's status names the media type of each file, and who may write a status may name any: of an HTML page or an SVG
 a browser would run the scripts, with the storage's address as their origin. So only the types that runs make are
 served as such. The type is a part of the signature: another one in the link makes it invalid.
 """

@@ -1,8 +1,8 @@
-"""What one job's watchers are told: its newest status, the history of its progress, and how it ended.
+"""What one job's watchers get: its newest status, the history of its progress, and how it ended.
 
 event_hub.py fills a feed; event_stream.py sends what a `Watcher` takes from it. There is no queue for each watcher: it
 has a position in the shared history, so a slow one costs nothing, and goes on from the oldest event when it has fallen
-behind the history. Of several statuses that it missed it is told the newest. No input or output happens here.
+behind the history. Of several statuses that it missed it gets the newest. No input or output happens here.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class JobFeed:
         self._root_path = root_path
         self._end_reason: str | None = None
         self._end_read = 0
-        """Number of the read that has to find the end of the stream before the job's end is told."""
+        """Number of the read that has to find the end of the stream before the job's end is sent."""
         self._serial = 0
         self._warnings: dict[str, _Notice] = {}
         self._unplaced = 0
@@ -215,10 +215,10 @@ class Watcher:
     position: int = 0
     """Number of the next event of the history."""
     serial: int = 0
-    """The newest notice that it was told."""
+    """The newest notice that it was sent."""
     pings: int = 0
     is_done: bool = False
-    """Whether it was told the end."""
+    """Whether it was sent the end."""
     is_gone: bool = False
     """Whether the client has closed the connection."""
     is_given_up: bool = False

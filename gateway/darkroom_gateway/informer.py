@@ -1,4 +1,4 @@
-"""Keeps the job store up to date: one list-and-watch of each kind, whoever asks. Started and ended by services.py.
+"""Keeps the job store up to date: one list-and-watch of each kind, however many ask. Started and ended by services.py.
 
 Each kind has a thread, on the same client as every other request: credentials, their renewal, certificates and proxies
 work here as there. A watch lasts one second, and the next goes on where it ended. That makes it its own heartbeat: one
@@ -100,9 +100,9 @@ class Informer:
             self._require_synced()
 
     def require_watch(self, what: str) -> None:
-        """Raises `ClusterUnavailableError` when `what` can't be told because the watch is lost."""
+        """Raises `ClusterUnavailableError` when `what` is unknown because the watch is lost."""
         if (lost := self.lost) is not None:
-            raise ClusterUnavailableError(f"{what} can't be told. {lost.detail} Try again shortly.")
+            raise ClusterUnavailableError(f"{what} is unknown. {lost.detail} Try again shortly.")
 
     def _require_synced(self) -> None:
         if not self.synced:

@@ -1,7 +1,7 @@
 """Stored jobs as the bytes of answers, made once for many polls. Called by endpoints, on the event loop.
 
 What is kept is keyed by uid and version, so it can't be out of date; only the seconds until a waiting job's start go
-by, and are told anew after one. Signed links are never kept.
+by, and are counted anew after one. Signed links are never kept.
 """
 
 import threading

@@ -1,6 +1,6 @@
 """Whether a request may come from a web page, and from which. Middleware, installed by app.py; decisions are pure.
 
-A gateway without API keys trusts whoever reaches it, and a web page reaches whatever its reader's browser reaches:
+A gateway without API keys trusts all who reach it, and a web page reaches whatever its reader's browser reaches:
 
 - A page can have its own name lead to the gateway's address (DNS rebinding) and is then of one origin with it. Its
   requests carry that name as `Host`: names that are not the gateway's own are refused.

@@ -116,7 +116,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     """Names under which the gateway answers; `*`: any. Empty: on loopback without keys its own, otherwise any."""
     dataset_retention_hours: int | None = None
-    """Photos that came through a gateway are removed so long after their training has ended. Unset: they are kept."""
+    """From the end of a training until photos that came through a gateway are removed. Unset: they are kept."""
     drain_seconds: int = 0
     """How long new connections are still taken after SIGTERM: as long as others may take to hear that it ends."""
 

@@ -14,7 +14,7 @@ from darkroom_gateway.connection_bounds import BODY_HEADERS
 
 
 class BodyListener(Protocol):
-    """Who is told what the parser finds."""
+    """Receives what the parser finds."""
 
     def on_header(self, name: bytes, value: bytes) -> None: ...
     def on_body(self, body: bytes) -> None: ...

@@ -65,8 +65,8 @@ def _say_goodbye(console: Console, text: str) -> None:
 
 
 def gateway_environment(options: UpOptions, environ: Mapping[str, str]) -> dict[str, str]:
-    """The gateway's settings that can be chosen. Names come from the environment: whoever publishes this gateway, by a
-    tunnel or a proxy on the same machine, is told by its answers to set them there."""
+    """The gateway's settings that can be chosen. Names come from the environment: the answers to somebody who publishes
+    this gateway, by a tunnel or a proxy on the same machine, say so."""
     hosts = environ.get(ALLOWED_HOSTS)
     return {"DARKROOM_BUSY_POLICY": options.busy_policy.value} | ({ALLOWED_HOSTS: hosts} if hosts else {})
 

@@ -28,7 +28,7 @@ WIDENED = frozenset(
 )
 """Patterns and their successors that take all that these took; shown in test_crd_changes.py."""
 DOOMED = frozenset({CONTRADICTORY_GUIDANCE["rule"]})
-"""Rules that refuse, at creation alone, jobs that no release could run: each was told after the queue before."""
+"""Rules that refuse, at creation alone, jobs that no release could run: each failed after the queue before."""
 FREEDOMS = ("nullable", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string")
 
 

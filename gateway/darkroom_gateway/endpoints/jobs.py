@@ -58,7 +58,7 @@ async def list_jobs(
     submitted_by: Annotated[
         str | None, Query(pattern=KEY_NAME_PATTERN, description="Only jobs submitted with the API key of this name.")
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many on a page.")] = 100,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Jobs on a page, at most.")] = 100,
     cursor: Annotated[
         str | None,
         Query(pattern=CURSOR_PATTERN, description="Where to go on: next_cursor of the page before, as it is."),

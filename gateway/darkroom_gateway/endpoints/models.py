@@ -18,7 +18,7 @@ ModelIdInPath = Annotated[
 
 @router.get("/models", responses=responses(422, 503))
 async def list_models(
-    services: ServicesOfApp, limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 100
+    services: ServicesOfApp, limit: Annotated[int, Query(ge=1, le=1000, description="Models on a page, at most.")] = 100
 ) -> ModelList:
     """LoRAs that can be used now, by name."""
     return ModelList(models=await services.known_models.list(limit))

@@ -1,4 +1,4 @@
-"""A call of a backend ends at its deadline for whoever waits, and counts until its thread has ended."""
+"""A call of a backend ends at its deadline for its caller, and counts until its thread has ended."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""However many watch a job: one reader, one connection, one look at a time; and each is told what it has missed."""
+"""However many watch a job: one reader, one connection, one look at a time; and each gets what it has missed."""
 
 import asyncio
 import time
@@ -57,7 +57,7 @@ async def test_fifty_watchers_cost_one_connection_and_one_look_at_a_time(world: 
     for step in range(2, 12):
         world.report("a", step)
     await until(lambda: len(world.looks) >= looks + 5, "the job was looked at")
-    await until(lambda: all(each.steps == list(range(1, 12)) for each in connections), "all were told")
+    await until(lambda: all(each.steps == list(range(1, 12)) for each in connections), "all got it")
 
     passed = time.monotonic() - since
     assert len(world.valkey.other_connections()) == 1
@@ -69,7 +69,7 @@ async def test_fifty_watchers_cost_one_connection_and_one_look_at_a_time(world: 
 async def test_the_streams_of_several_jobs_are_read_over_one_connection(world: World) -> None:
     [first], [second] = await begun(world, "a"), await begun(world, "b")
     world.report("b", 7)
-    await until(lambda: second.steps == [1, 7], "it was told its own")
+    await until(lambda: second.steps == [1, 7], "it got its own")
 
     assert first.steps == [1]
     assert len(world.valkey.other_connections()) == 1
@@ -79,7 +79,7 @@ async def test_who_comes_late_is_told_the_past_without_a_read_of_its_own(world: 
     await begun(world)
     world.valkey.client.delete(stream_name("a"))
     late = world.watch("a")
-    await until(lambda: late.steps == [1], "it was told the past")
+    await until(lambda: late.steps == [1], "it got the past")
 
     assert late.names == ["status", "progress"]
 
@@ -100,7 +100,7 @@ async def test_who_comes_back_goes_on_behind_what_it_has_seen(
     back = world.watch("a", after)
     world.report("a", 4)
 
-    await until(lambda: back.steps[-1:] == [4], "it was told what is new")
+    await until(lambda: back.steps[-1:] == [4], "it got what is new")
     assert back.steps == [*steps, 4]
 
 
@@ -111,7 +111,7 @@ async def test_an_id_ahead_of_its_stream_is_of_one_that_was_lost(world: World, a
         world.report("a", step, entry)
     back = world.watch("a", after)
 
-    await until(lambda: back.steps == [1, 2], "it was told all of the new stream")
+    await until(lambda: back.steps == [1, 2], "it got all of the new stream")
     assert back.names == ["status", "progress", "progress"]
 
 
@@ -121,7 +121,7 @@ async def test_an_id_ahead_of_a_stream_that_has_ended_is_of_one_that_was_lost(wo
     await until(lambda: "end" in first.names, "it has ended")
 
     back = world.watch("a", "9-0")
-    await until(lambda: "end" in back.names, "who comes back is told the end")
+    await until(lambda: "end" in back.names, "who comes back gets the end")
 
     assert back.names == ["status", "progress", "end"]
 
@@ -130,21 +130,21 @@ async def test_a_stream_that_begins_again_at_lower_ids_is_told_to_all(world: Wor
     [watcher] = await begun(world)
     world.valkey.client.delete(stream_name("a"))
     world.report("a", 2, "1-0")
-    await until(lambda: watcher.steps == [1, 2], "the new stream is told")
+    await until(lambda: watcher.steps == [1, 2], "the new stream is sent")
     world.report("a", 3, "2-0")
     await until(lambda: watcher.steps == [1, 2, 3], "and goes on")
     late, back, from_old = world.watch("a"), world.watch("a", "1-0"), world.watch("a", "5-0")
 
-    await until(lambda: late.steps == [1, 2, 3], "who comes late is told both")
+    await until(lambda: late.steps == [1, 2, 3], "who comes late gets both")
     await until(lambda: back.steps == [3], "who comes back goes on in the new one")
-    await until(lambda: from_old.steps == [2, 3], "who comes back from the old one is told all of the new")
+    await until(lambda: from_old.steps == [2, 3], "who comes back from the old one gets all of the new")
     assert watcher.ids == ["5-0", "1-0", "2-0"]
 
 
 async def test_a_stream_that_lost_its_last_entry_is_not_told_twice(world: World) -> None:
     [watcher] = await begun(world)
     last = world.report("a", 2)
-    await until(lambda: watcher.steps == [1, 2], "both are told")
+    await until(lambda: watcher.steps == [1, 2], "both are sent")
     world.valkey.client.xdel(stream_name("a"), last)
     reads = world.valkey.calls("xrevrange")
     await until(lambda: world.valkey.calls("xrevrange") >= reads + 2, "the loss was found")
@@ -174,7 +174,7 @@ async def test_a_slow_watcher_holds_up_nobody_and_goes_on_from_the_oldest_kept(w
     for step in range(2, 3001):
         world.report("a", step)
         if step % 500 == 0:
-            await until(lambda step=step: quick.steps[-1] == step, "the other is told")
+            await until(lambda step=step: quick.steps[-1] == step, "the other gets it")
     slow.takes.set()
     await until(lambda: slow.steps[-1:] == [3000], "the slow one has caught up")
 
@@ -226,7 +226,7 @@ async def test_redis_is_lost_once_for_each_outage_and_what_comes_after_is_told(t
                 valkey.stop()
                 await until(lambda outage=outage: len(watcher.data("warning")) == outage, "it is lost")
                 late = world.watch("a")
-                await until(lambda late=late: late.names[:2] == ["status", "warning"], "it is told")
+                await until(lambda late=late: late.names[:2] == ["status", "warning"], "it is sent")
                 valkey.start()
                 # Valkey has lost its data, and the new stream begins at a lower id.
                 world.report("a", 10 + outage, f"{outage}-0")
@@ -288,7 +288,7 @@ async def test_all_progress_is_told_before_the_end(world: World) -> None:
     world.set_phase("a", Phase.SUCCEEDED)
     await until(lambda: all("end" in each.names for each in connections), "all have ended")
     late = world.watch("a")
-    await until(lambda: "end" in late.names, "who comes late is told all of it")
+    await until(lambda: "end" in late.names, "who comes late gets all of it")
 
     for each in (*connections, late):
         assert each.steps == list(range(1, 700))
@@ -357,4 +357,4 @@ async def test_every_shape_of_answer_is_fanned_out(valkey: Valkey, query: str) -
     async with world_of(valkey, query=query) as world:
         [watcher] = await begun(world)
         world.report("a", 2)
-        await until(lambda: watcher.steps == [1, 2], "it is told")
+        await until(lambda: watcher.steps == [1, 2], "it is sent")

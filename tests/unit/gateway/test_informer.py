@@ -82,7 +82,7 @@ def test_a_change_is_told_within_a_second(world: World, job_name: str) -> None:
     def seconds_until_told(phase: str) -> float:
         world.cluster.set_status(Kind.GENERATE, job_name, phase=phase)
         began = time.monotonic()
-        wait_until(lambda: world.phase(job_name) == phase, f"{phase} is told")
+        wait_until(lambda: world.phase(job_name) == phase, f"{phase} is shown")
         return time.monotonic() - began
 
     assert min(map(seconds_until_told, ("Starting", "Running", "Failed"))) < 1.0
@@ -213,7 +213,7 @@ def test_a_job_that_is_made_again_under_its_name_is_another_one(world: World, jo
 
     world.cluster.create(Kind.GENERATE, job_name, {"prompt": "a cat"})
 
-    wait_until(lambda: world.phase(job_name) == "Queued", "the new one is told")
+    wait_until(lambda: world.phase(job_name) == "Queued", "the new one is shown")
     assert world.poll("/images", task_id=job_name)["prompt"] == "a cat"
     assert [each["task_id"] for each in world.poll("/jobs", limit=1000)["jobs"]].count(job_name) == 1
 
@@ -248,7 +248,7 @@ def test_the_seconds_until_a_start_go_by(world: World, job_name: str) -> None:
     world.cluster.create(Kind.GENERATE, job_name, GENERATION)
     queue = {"position": 0, "estimatedStartTime": "2100-01-01T00:00:00Z"}
     world.cluster.set_status(Kind.GENERATE, job_name, phase="Queued", queue=queue)
-    wait_until(lambda: "queue" in world.poll("/images", task_id=job_name), "its place is told")
+    wait_until(lambda: "queue" in world.poll("/images", task_id=job_name), "its place is shown")
 
     def seconds() -> float:
         found: float = world.poll("/images", task_id=job_name)["queue"]["estimated_start_seconds"]
