@@ -60,11 +60,13 @@ check: setup ## Style, types, import contracts, generated files
 	$(BIN)/mypy
 	$(BIN)/mypy tests/gpu benchmarks
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/unit/contract/test_crd.py tests/unit/contract/test_reference.py tests/chart/test_crds.py
+	$(BIN)/python -m pytest -q tests/unit/contract/test_crd.py tests/unit/contract/test_reference.py tests/chart/test_crds.py \
+		tests/docs/test_configuration.py
 
-generate: setup ## Write the CRDs (crds/, chart) and docs/reference.md from the models in contract/
+generate: setup ## Write the CRDs (crds/, chart), docs/reference.md and docs/configuration.md from the code
 	$(BIN)/python -m darkroom_contract.crd crds charts/darkroom/files/crds
 	$(BIN)/python -m darkroom_contract.reference docs/reference.md
+	$(BIN)/python docs/generate_configuration.py
 
 golden: setup ## Write tests/chart/golden anew: what the chart makes of its default values
 	DARKROOM_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/chart/test_golden.py

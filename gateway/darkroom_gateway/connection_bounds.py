@@ -1,12 +1,13 @@
-"""What a client may cost the gateway before its request is looked at: connections, time and bytes.
+"""What a client may use before its request is handled: connections, time and bytes.
 
-Read from the environment by settings.py; kept by http_protocol.py (heads, answers, connections) and body_limit.py
-(bodies). docs/api.md has the table.
+A part of settings.py; enforced by http_protocol.py (heads, answers, connections) and body_limit.py (bodies).
 """
 
 import logging
 import resource
-from dataclasses import dataclass, replace
+
+from darkroom_contract.settings import EnvironmentSettings, variable
+from darkroom_gateway.errors import SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -27,26 +28,29 @@ RESERVED_DESCRIPTORS = 512
 """Files that are no client's connection: object storage, the API server, Redis, photo decoders, some uploads."""
 
 
-@dataclass(frozen=True)
-class ConnectionBounds:
-    """All of them per connection but the first. Seconds may have a fraction, for tests."""
+class ConnectionBounds(EnvironmentSettings):
+    """All but the first apply to one connection."""
 
-    max_connections: int = 4096
-    """More are answered 503. A thousand people who watch events and poll beside that fit in."""
-    header_seconds: float = 10
-    """How long a client may take to send a request's head, from connecting or from its first byte."""
-    max_header_bytes: int = 16 * 1024
-    """All header fields together; what proxies and single sign-on add fits in. The URL has a limit of its own."""
-    max_headers: int = 100
-    body_seconds: float = 30
-    """How long the gateway waits for the next piece of a body; and how long for a body that is slower than allowed."""
-    min_body_bytes_per_second: int = 32 * 1024
-    """The pace of a body on average, once `body_seconds` are over: 256 kbit/s. So 501 MiB take 4.5 hours at most."""
-    keep_alive_seconds: int = 75
-    """How long a connection may be idle between requests: longer than common proxies (60 s) keep theirs, for a proxy
-    that sends a request on a connection that the gateway just closed answers 502."""
-    write_seconds: float = 60
-    """How long a client may take nothing of an answer that is under way."""
+    error_type = SettingsError
+
+    max_connections: int = variable("DARKROOM_GATEWAY_MAX_CONNECTIONS", 4096, ge=1, le=65_536)
+    """Open connections, event streams included; more get `503`. The default fits a thousand people who watch events and
+    poll."""
+    header_seconds: float = variable("DARKROOM_GATEWAY_HEADER_SECONDS", 10.0, ge=1, le=600)
+    """Time to send a request's URL and headers, from connecting or from the first byte."""
+    max_header_bytes: int = variable("DARKROOM_GATEWAY_MAX_HEADER_BYTES", 16 * 1024, ge=1024, le=256 * 1024)
+    """Size of all headers together. The URL has a limit of its own."""
+    max_headers: int = variable("DARKROOM_GATEWAY_MAX_HEADERS", 100, ge=10, le=1000)
+    """Number of headers."""
+    body_seconds: float = variable("DARKROOM_GATEWAY_BODY_SECONDS", 30.0, ge=1, le=3600)
+    """How long the gateway waits for the next piece of a body, and before it enforces the average pace."""
+    min_body_bytes_per_second: int = variable("DARKROOM_GATEWAY_MIN_BODY_BYTES_PER_SECOND", 32 * 1024, ge=1, le=1024**3)
+    """Average pace of a body that takes longer than that: 256 kbit/s. The largest upload then takes at most 4.5 h."""
+    keep_alive_seconds: int = variable("DARKROOM_GATEWAY_KEEP_ALIVE_SECONDS", 75, ge=1, le=3600)
+    """How long a connection may be idle between requests. Keep it above the idle timeout of a proxy in front (often
+    60 s): a proxy that reuses a connection that was just closed answers `502`."""
+    write_seconds: float = variable("DARKROOM_GATEWAY_WRITE_SECONDS", 60.0, ge=1, le=3600)
+    """How long a client may read nothing of its answer."""
 
 
 def fit_to_descriptors(bounds: ConnectionBounds, upload_files: int) -> ConnectionBounds:
@@ -73,4 +77,4 @@ def fit_to_descriptors(bounds: ConnectionBounds, upload_files: int) -> Connectio
         "Raise the hard limit (ulimit -Hn), or set DARKROOM_GATEWAY_MAX_CONNECTIONS",
         *(soft, fewer, bounds.max_connections),
     )
-    return replace(bounds, max_connections=fewer)
+    return bounds.model_copy(update={"max_connections": fewer})

@@ -17,6 +17,7 @@ from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import NoCredentialsError
 
+from darkroom_contract.s3_client import open_client
 from darkroom_gateway.errors import StorageUnavailableError
 
 log = logging.getLogger(__name__)
@@ -132,11 +133,11 @@ class LinkSigner:
             await asyncio.sleep(RENEWAL_CHECK_SECONDS)
 
     def _made(self, frozen: ReadOnlyCredentials) -> Any:
-        return self._session.client(
-            "s3",
-            endpoint_url=self._endpoint_url,
-            region_name=self._region,
-            config=self._config,
+        return open_client(
+            self._endpoint_url,
+            self._region,
+            self._config,
+            self._session,
             aws_access_key_id=frozen.access_key,
             aws_secret_access_key=frozen.secret_key,
             aws_session_token=frozen.token,

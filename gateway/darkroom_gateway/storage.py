@@ -10,12 +10,13 @@ import logging
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import IO
+from typing import IO, Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from darkroom_contract.s3_client import MISSING, client_config, error_code, open_client
 from darkroom_gateway.backends import STORAGE_CALLS, UPLOAD_CALLS
 from darkroom_gateway.deadlines import (
     CREDENTIALS_SECONDS,
@@ -30,18 +31,13 @@ from darkroom_gateway.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_CONFIG = Config(
-    # boto3 would sign with SigV2 for some custom endpoints.
-    signature_version="s3v4",
-    retries={"mode": "standard", "total_max_attempts": 2},
-    connect_timeout=STORAGE_CONNECT_SECONDS,
-    read_timeout=STORAGE_SILENCE_SECONDS,
+_OPTIONS: dict[str, Any] = {
+    "retries": {"mode": "standard", "total_max_attempts": 2},
+    "connect_timeout": STORAGE_CONNECT_SECONDS,
+    "read_timeout": STORAGE_SILENCE_SECONDS,
     # As many as may be in use at once, /readyz's among them: urllib3 makes more, and throws each away after its use.
-    max_pool_connections=STORAGE_CALLS + 1,
-    # Checksums in trailers are AWS's own; other servers take them for content.
-    request_checksum_calculation="when_required",
-    response_checksum_validation="when_required",
-)
+    "max_pool_connections": STORAGE_CALLS + 1,
+}
 
 _UPLOADS = Config(
     # urllib3 limits every wait of sending by it, too: a server that takes no data for a moment, as its disk is busy,
@@ -52,20 +48,17 @@ _UPLOADS = Config(
 )
 """Timeouts are a client's, not a call's: so uploads have a client of their own."""
 
-_MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
-
 
 class Storage:
     """The bucket of the deployment."""
 
     def __init__(self, settings: Settings) -> None:
         self.bucket = settings.s3_bucket
-        config = _CONFIG.merge(Config(s3={"addressing_style": settings.s3_addressing_style.value}))
+        config = client_config(settings.s3_addressing_style, **_OPTIONS)
         endpoint, region = settings.s3_endpoint_url, settings.s3_region
         session = boto3.Session()
-        self._client = session.client("s3", endpoint_url=endpoint, region_name=region, config=config)
-        uploads = config.merge(_UPLOADS)
-        self._uploads = session.client("s3", endpoint_url=endpoint, region_name=region, config=uploads)
+        self._client = open_client(endpoint, region, config, session)
+        self._uploads = open_client(endpoint, region, config.merge(_UPLOADS), session)
         public_endpoint = settings.s3_public_endpoint_url or endpoint
         self._signer = LinkSigner(boto3.Session(), public_endpoint, region, config, settings.link_seconds)
 
@@ -148,7 +141,7 @@ class Storage:
             try:
                 body: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
             except ClientError as error:
-                if _code(error) in _MISSING:
+                if error_code(error) in MISSING:
                     return None
                 raise
             return body
@@ -183,14 +176,10 @@ def _mapped(action: str) -> Iterator[None]:
     except ClientError as error:
         log.error("object storage refused to %s: %s", action, error)
         raise StorageUnavailableError(
-            f"Object storage refused to {action} ({_code(error)}). Try again shortly."
+            f"Object storage refused to {action} ({error_code(error)}). Try again shortly."
         ) from error
     except BotoCoreError as error:
         log.error("object storage failed to %s: %s", action, error)
         raise StorageUnavailableError(
             f"Object storage failed to {action}: it can't be reached. Try again shortly."
         ) from error
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))

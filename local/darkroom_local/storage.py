@@ -5,10 +5,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
-from botocore.config import Config
-
 from darkroom_contract import environment
+from darkroom_contract.s3_client import open_client
 from darkroom_contract.storage import dataset_uri
 from darkroom_local.examples import PREFIX, example_photos
 
@@ -45,13 +43,11 @@ class Storage:
 
     def client(self) -> Any:
         """A boto3 client."""
-        return boto3.client(
-            "s3",
-            endpoint_url=self.endpoint_url,
-            region_name=REGION,
+        return open_client(
+            self.endpoint_url,
+            REGION,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
-            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
         )
 
     def fill(self) -> None:

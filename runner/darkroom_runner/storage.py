@@ -10,33 +10,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from darkroom_contract.s3_client import MISSING, client_config, error_code, open_client
 from darkroom_runner.errors import StorageUnavailableError
 from darkroom_runner.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_CONFIG = Config(
-    # boto3 would sign with SigV2 for some custom endpoints.
-    signature_version="s3v4",
-    retries={"mode": "standard", "total_max_attempts": 4},
+_OPTIONS: dict[str, Any] = {
+    "retries": {"mode": "standard", "total_max_attempts": 4},
     # urllib3 limits every wait of sending by it, too, and weights go to servers whose disk may be busy for a while.
-    connect_timeout=15,
-    read_timeout=60,
-    # Checksums in trailers are AWS's own; other servers take them for content.
-    request_checksum_calculation="when_required",
-    response_checksum_validation="when_required",
-)
+    "connect_timeout": 15,
+    "read_timeout": 60,
+}
 
 # Whole objects in one request each way. boto3's transfer module asks even for small objects by byte range, which not
 # every server answers when the range is longer than the object; and nothing of ours nears the 5 GiB of a single PUT.
 _CHUNK_BYTES = 1024**2
-
-_MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 
 
 class NoSuchBucketError(StorageUnavailableError):
@@ -64,12 +57,8 @@ class Storage:
 
     def __init__(self, settings: Settings) -> None:
         self.bucket = settings.s3_bucket
-        self._client = boto3.Session().client(
-            "s3",
-            endpoint_url=settings.s3_endpoint_url,
-            region_name=settings.s3_region,
-            config=_CONFIG.merge(Config(s3={"addressing_style": settings.s3_addressing_style.value})),
-        )
+        config = client_config(settings.s3_addressing_style, **_OPTIONS)
+        self._client = open_client(settings.s3_endpoint_url, settings.s3_region, config)
 
     def read(self, key: str) -> bytes | None:
         """A small object as bytes, or None when there is none under that key."""
@@ -77,7 +66,7 @@ class Storage:
             try:
                 body: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
             except ClientError as error:
-                if _code(error) in _MISSING:
+                if error_code(error) in MISSING:
                     return None
                 raise
             return body
@@ -126,7 +115,7 @@ def _mapped(action: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        raise _kind(_code(error))(
+        raise _kind(error_code(error))(
             f"Object storage refused to {action}: {error}. Check its address, bucket and credentials."
         ) from error
     except BotoCoreError as error:
@@ -136,8 +125,4 @@ def _mapped(action: str) -> Iterator[None]:
 def _kind(code: str) -> type[StorageUnavailableError]:
     if code == "NoSuchBucket":
         return NoSuchBucketError
-    return NoSuchObjectError if code in _MISSING else StorageUnavailableError
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
+    return NoSuchObjectError if code in MISSING else StorageUnavailableError

@@ -6,7 +6,6 @@ import secrets
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -290,7 +289,7 @@ def test_a_job_that_cannot_be_marked_holds_up_no_other(place: Place) -> None:
 
 async def test_a_redis_that_stands_still_holds_up_all_deletions_once(place: Place) -> None:
     with SilentServer() as silent:
-        progress = Progress(replace(place.settings, redis_url=silent.url.replace("http", "redis")))
+        progress = Progress(place.settings.model_copy(update={"redis_url": silent.url.replace("http", "redis")}))
         await progress.forget([f"uid-{number}" for number in range(5)])
         assert silent.connections == 1
     await progress.close()

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -201,7 +200,7 @@ async def test_an_api_server_that_stands_still_takes_no_calls_of_object_storage(
     backends, kubeconfig = Backends(), tmp_path / "kubeconfig.yaml"
     with SilentServer() as silent:
         kubeconfig.write_text(write_kubeconfig(silent.url, "token", place.namespace))
-        with contextlib.closing(Cluster(replace(place.settings, kubeconfig=str(kubeconfig)))) as cluster:
+        with contextlib.closing(Cluster(place.settings.model_copy(update={"kubeconfig": str(kubeconfig)}))) as cluster:
             sweeper = sweeper_of(place, backends, cluster, place.storage)
             asked = [asyncio.create_task(sweeper.delete_model("dog")) for _ in range(STORAGE_CALLS)]
             connected = lambda: silent.connections == STORAGE_CALLS  # noqa: E731

@@ -1,7 +1,5 @@
 """The environment, read once; what can't be used ends the process with a message."""
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +7,6 @@ import pytest
 from darkroom_gateway.errors import SettingsError
 from darkroom_gateway.progress import Progress
 from darkroom_gateway.settings import BusyPolicy, Settings
-
-API = Path(__file__).parents[3] / "docs/api.md"
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -138,20 +134,3 @@ def test_a_kubeconfig_that_is_not_there_ends_the_process(start_gateway: Any, env
         start_gateway({**environment, "KUBECONFIG": "/nowhere/kubeconfig"}),
     ):
         pytest.fail("it started")
-
-
-def test_every_variable_that_is_read_is_documented() -> None:
-    read = set[str]()
-
-    class Recorder(dict[str, str]):
-        """An empty environment."""
-
-        def get(self, name: str, default: Any = None) -> Any:
-            read.add(name)
-            return default
-
-    Settings.from_environment(Recorder())
-
-    documented = re.findall(r"^\| `([A-Z0-9_]+)` \|", API.read_text(encoding="utf-8"), re.MULTILINE)
-    assert len(read) > 30
-    assert read <= set(documented)

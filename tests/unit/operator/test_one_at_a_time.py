@@ -16,7 +16,6 @@ from support.simulated_api import PLURALS, SimulatedApi
 from support.simulated_gateway import SimulatedGateway
 from support.simulated_operator import JOBS, SimulatedNode, SimulatedOperator, SimulatedUser, phase_of
 
-from darkroom_contract.datasets import DatasetPolicy
 from darkroom_contract.outcome import Outcome, Reason
 from darkroom_contract.status import Phase as JobPhase
 
@@ -26,7 +25,7 @@ OPERATORS = st.sampled_from([0, 1])
 MODEL = "m"
 NEW_FIELDS = frozenset({"admissionOrder", "runStartTime", "interruptions", "savedStep", "remarks"})
 """Of a status, which the CRDs of release 0.1.0 drop."""
-POLICY = DatasetPolicy("darkroom", ("s3://darkroom/datasets/x/",))
+DATASETS = {"s3_bucket": "darkroom", "dataset_uris": ("s3://darkroom/datasets/x/",)}
 SECRET = {"uri": "s3://darkroom/datasets/lab/secret/"}
 """No training may read it, so a job that wants to is refused."""
 STORAGE_FAILURE = failure(Reason.STORAGE_UNAVAILABLE)
@@ -42,7 +41,7 @@ class OneAtATime(RuleBasedStateMachine):
         self.api = SimulatedApi(dropped=NEW_FIELDS if has_old_crds else frozenset())
         self.user, self.node = SimulatedUser(self.api), SimulatedNode(self.api)
         self.gateway = SimulatedGateway(self.api)
-        self.operators = [SimulatedOperator(self.api, self.slots, dataset_policy=POLICY) for _ in range(2)]
+        self.operators = [SimulatedOperator(self.api, self.slots, **DATASETS) for _ in range(2)]
         self.created = 0
         self.ends: dict[str, str] = {}
         self.counts: dict[str, tuple[int, int]] = {}

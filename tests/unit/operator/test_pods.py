@@ -20,7 +20,7 @@ JOBS = [replace(a_job("pictures"), uid=UID), replace(a_training("subject", prior
 
 
 def manifest(job: Job = JOBS[0], attempt: int = 2, **settings: Any) -> dict[str, Any]:
-    return runner_pod(job, attempt, 0, replace(SETTINGS, **settings))
+    return runner_pod(job, attempt, 0, SETTINGS.model_copy(update=settings))
 
 
 def container(pod: dict[str, Any]) -> dict[str, Any]:

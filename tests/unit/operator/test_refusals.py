@@ -13,7 +13,6 @@ from support.simulated_operator import GENERATE, TRAIN, SimulatedNode, Simulated
 from support.waiting import patience
 
 from darkroom_contract.base_models import SDXL_PIPELINE, SVD_PIPELINE
-from darkroom_contract.datasets import DatasetPolicy
 from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Reason
 from darkroom_contract.specs import Video
@@ -21,8 +20,8 @@ from darkroom_operator.refusals import ModelRoot, refusal
 from darkroom_operator.settings import Settings
 from darkroom_operator.verdict import Failure
 
-POLICY = DatasetPolicy("darkroom", ("s3://photos/",))
-SETTINGS = Settings(runner_image="x", dataset_policy=POLICY)
+DATASETS = {"s3_bucket": "darkroom", "dataset_uris": ("s3://photos/",)}
+SETTINGS = Settings(runner_image="x", **DATASETS)
 
 
 def refusal_of(job: Job, settings: Settings) -> Failure | None:
@@ -97,7 +96,7 @@ class TestABaseModelOfTheModelRoot:
         found = refusal_of(job, settings)
         assert found is not None
         assert found.reason is reason
-        assert refusal_of(job, replace(settings, model_root=None)) is None
+        assert refusal_of(job, settings.model_copy(update={"model_root": None})) is None
 
     @pytest.mark.parametrize(
         "job",
@@ -112,7 +111,7 @@ class TestABaseModelOfTheModelRoot:
         assert refusal_of(job, settings) is None
 
     def test_a_default_that_is_not_there_is_told_too(self, settings: Settings) -> None:
-        found = refusal_of(a_job(), replace(settings, default_base_model="gone"))
+        found = refusal_of(a_job(), settings.model_copy(update={"default_base_model": "gone"}))
         assert found is not None
         assert "'gone' in the model root. It holds sdxl, svd." in found.message
 
@@ -139,7 +138,7 @@ class TestABaseModelOfTheModelRoot:
 class TestARefusedJob:
     def stage(self) -> tuple[SimulatedApi, SimulatedUser, SimulatedNode, SimulatedOperator]:
         api = SimulatedApi()
-        operator = SimulatedOperator(api, dataset_policy=POLICY)
+        operator = SimulatedOperator(api, **DATASETS)
         return api, SimulatedUser(api), SimulatedNode(api), operator
 
     def test_fails_without_a_slot_and_without_a_pod(self) -> None:
@@ -182,7 +181,7 @@ class TestARefusedJob:
         free.rest()
         [pod] = node.live()
         node.start(pod)
-        strict = SimulatedOperator(api, dataset_policy=POLICY)
+        strict = SimulatedOperator(api, **DATASETS)
         strict.rest()
         assert api.get(TRAIN, "early")["status"]["phase"] == "Running"
         node.succeed(pod)

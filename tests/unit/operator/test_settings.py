@@ -66,9 +66,11 @@ def test_everything_can_be_set() -> None:
         lease_seconds=10,
         identity="me",
         watch_stuck_seconds=90.0,
-        dataset_policy=DatasetPolicy("photos", ("s3://more/",)),
+        s3_bucket="photos",
+        dataset_uris=("s3://more/",),
         model_root=Path("/models/base"),
     )
+    assert settings.dataset_policy == DatasetPolicy("photos", ("s3://more/",))
 
 
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
