@@ -1,13 +1,14 @@
 """Base models by reference, `name` or `owner/name`, either with `@revision`; and the folders of a model root.
 
-The runner loads what is found here; gateway and operator, where they see the same model root, tell early what is not.
+The runner loads the folders found here; gateway and operator, where the model root is mounted in them too, refuse
+unknown models early.
 A reference has passed `names.BASE_MODEL_PATTERN` before it becomes part of a path. Reads small files only, no weights.
 
-    <root>/<name>                  any revision: it is whatever was put there
-    <root>/<name>@<revision>       exactly that one, for several revisions side by side
+    <root>/<name>                  any revision: whatever the folder contains
+    <root>/<name>@<revision>       exactly that revision; several can coexist
 
-A folder that `hf download --local-dir` filled, or a link into a hub's cache, knows the commit it came from: such a
-folder also serves a reference to that commit.
+A folder from `hf download --local-dir`, or a link into a hub cache, records its commit: such a folder also matches a
+reference to that commit.
 """
 
 import contextlib
@@ -36,7 +37,7 @@ _RECORD_OF_DOWNLOAD = Path(".cache", "huggingface", "download", f"{INDEX}.metada
 
 @dataclass(frozen=True)
 class Reference:
-    """A sound reference, in its parts."""
+    """A parsed reference."""
 
     name: str
     """`name` or `owner/name`."""
@@ -49,7 +50,7 @@ class Reference:
 
 
 class UsedModel(Schema):
-    """A base model as a run used it: for manifests and records, and to tell whether two are the same."""
+    """A base model as a run used it: recorded in manifests and model records, and compared with another."""
 
     reference: str = Field(description="As the job names it, or the cluster's default.")
     commit: str | None = Field(None, description="The hub's commit of its files, where it is known.")
@@ -74,22 +75,22 @@ class UsedModel(Schema):
 
 
 def parse_reference(text: str) -> Reference:
-    """Raises `ValueError` for what is no reference."""
+    """Raises `ValueError` for an invalid reference."""
     if not re.fullmatch(BASE_MODEL_PATTERN, text):
         raise ValueError(
-            f"{text!r} is no name of a base model: give a folder's name or owner/name, with @revision if you like."
+            f"{text!r} is not the name of a base model: use a folder name or owner/name, optionally with @revision."
         )
     return _split(text)
 
 
 def _split(text: str) -> Reference:
-    """Of records too, which are compared and never become a path."""
+    """Also for recorded references, which are only compared and never become a path."""
     name, _, revision = text.partition("@")
     return Reference(name, revision or None)
 
 
 def find_folder(reference: Reference, root: Path) -> Path | None:
-    """The folder of a model root that holds what the reference means; None when there is none."""
+    """The folder of a model root that matches the reference; None when there is none."""
     if reference.revision is not None and _is_model(named := root / f"{reference.name}@{reference.revision}"):
         return named
     folder = root / reference.name
@@ -99,7 +100,7 @@ def find_folder(reference: Reference, root: Path) -> Path | None:
 
 
 def commit_of(folder: Path) -> str | None:
-    """The hub's commit that a folder was downloaded from, where it says so."""
+    """The hub commit that a folder was downloaded from, if recorded."""
     if folder.parent.name != "snapshots":
         folder = folder.resolve()
     if folder.parent.name == "snapshots" and _COMMIT.fullmatch(folder.name):
@@ -112,7 +113,7 @@ def commit_of(folder: Path) -> str | None:
 
 
 def pipeline_of(folder: Path) -> str | None:
-    """The name of the diffusers pipeline that a folder is made for. None when its index can't be read."""
+    """The class of diffusers pipeline in a folder's index; None when that can't be read."""
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -123,8 +124,8 @@ def pipeline_of(folder: Path) -> str | None:
 def unknown_model(text: str, root: Path) -> str | None:
     """Why no run will find a base model, in whole sentences; None when it is there, or may be on the hub.
 
-    Nothing is said of a root that is missing, holds no model at all, or can't be read: it may be mounted elsewhere
-    only, or not be mounted at the moment, and a run that comes later finds the model.
+    A root that is missing, empty or unreadable refuses nothing: it may be mounted in the runner only, or not at the
+    moment, and a later run may find the model.
     """
     reference = parse_reference(text)
     if reference.may_be_on_hub:
@@ -138,13 +139,13 @@ def unknown_model(text: str, root: Path) -> str | None:
     if not names:
         return None
     return (
-        f"There is no base model {text!r} in the model root. It holds {', '.join(names[:MAX_NAMED])}. Use one of "
+        f"There is no base model {text!r} in the model root. It contains {', '.join(names[:MAX_NAMED])}. Use one of "
         "those, put its folder there, or name a repository of the hub as owner/name."
     )
 
 
 def unsuitable_model(text: str, root: Path, pipeline: str) -> str | None:
-    """Why a base model of the root can't do what is asked of it; None when it can, is not there, or can't be read."""
+    """Why a base model of the root is of the wrong pipeline; None when it fits, is missing, or can't be read."""
     reference = parse_reference(text)
     try:
         folder = find_folder(reference, root)
@@ -152,12 +153,15 @@ def unsuitable_model(text: str, root: Path, pipeline: str) -> str | None:
         return None
     found = None if folder is None else pipeline_of(folder)
     return (
-        None if found in (None, pipeline) else f"The base model {text!r} is for {found}; this needs one for {pipeline}."
+        None
+        if found in (None, pipeline)
+        else f"The base model {text!r} is for {found}; a model for {pipeline} is needed."
     )
 
 
 def _names(root: Path) -> Iterator[str]:
-    """Raises `OSError` when the root itself can't be read. A folder in it that can't, as `lost+found`, is left out."""
+    """Raises `OSError` when the root itself can't be read. An unreadable folder in it, such as `lost+found`, is
+    skipped."""
     for folder in _folders(root):
         with contextlib.suppress(OSError):
             if _is_model(folder):

@@ -1,4 +1,4 @@
-"""A schema's defaults and bounds in words. Pure; for `kubectl explain`, which prints descriptions alone.
+"""Defaults and bounds of a schema as text, for `kubectl explain`, which prints descriptions only.
 
 Works on structural schemas, as crd.py makes them.
 """
@@ -8,8 +8,8 @@ from typing import Any
 Json = dict[str, Any]
 
 
-def default_words(schema: Json) -> str:
-    """The default as YAML has it; empty where there is none worth telling."""
+def default_text(schema: Json) -> str:
+    """The default as YAML has it; empty when there is none to show."""
     default = schema.get("default")
     if default is None or default == {}:
         return ""
@@ -20,8 +20,8 @@ def default_words(schema: Json) -> str:
     return default if isinstance(default, str) else _number(default)
 
 
-def bounds_words(schema: Json) -> str:
-    """What values are taken, such as `1 to 200` or `at most 63 characters`; empty where the type says it all."""
+def bounds_text(schema: Json) -> str:
+    """The values that a field takes, such as `1 to 200` or `at most 63 characters`; empty when the type says enough."""
     if "enum" in schema:
         return ", ".join(schema["enum"])
     words = []
@@ -40,23 +40,23 @@ def bounds_words(schema: Json) -> str:
     return ", ".join(words)
 
 
-def with_bounds_told(schema: Json) -> Json:
+def with_bounds_described(schema: Json) -> Json:
     """The schema with each field's default and bounds at the end of its description, at every depth."""
-    told = {**schema}
+    described = {**schema}
     if "properties" in schema:
-        told["properties"] = {name: with_bounds_told(each) for name, each in schema["properties"].items()}
+        described["properties"] = {name: with_bounds_described(each) for name, each in schema["properties"].items()}
     for key in ("items", "additionalProperties"):
         if key in schema:
-            told[key] = with_bounds_told(schema[key])
+            described[key] = with_bounds_described(schema[key])
     if "description" in schema:
-        told["description"] = " ".join([schema["description"], *_sentences(schema)])
-    return told
+        described["description"] = " ".join([schema["description"], *_sentences(schema)])
+    return described
 
 
 def _sentences(schema: Json) -> list[str]:
-    default = default_words(schema)
+    default = default_text(schema)
     # kubectl prints the values of an enum by itself.
-    bounds = "" if "enum" in schema else bounds_words(schema)
+    bounds = "" if "enum" in schema else bounds_text(schema)
     return [f"Default: {default}."] * bool(default) + [f"Takes {bounds}."] * bool(bounds)
 
 

@@ -1,9 +1,9 @@
-"""The custom resource definitions, made from the pydantic models.
+"""The custom resource definitions, generated from the pydantic models.
 
 `python -m darkroom_contract.crd FOLDER ...` writes them (`make generate`): to crds/ for kubectl, and into the chart. A
 test fails when the committed files differ.
 
-What pydantic emits is JSON Schema; what Kubernetes takes is its structural subset (no references, no `anyOf` with
+pydantic emits JSON Schema; Kubernetes accepts its structural subset (no references, no `anyOf` with
 null, no `default: null`). `structural` translates one into the other.
 Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from darkroom_contract.bounds import with_bounds_told
+from darkroom_contract.bounds import with_bounds_described
 from darkroom_contract.jobs import SPEC_MODELS
 from darkroom_contract.names import API_VERSION, CATEGORY, GROUP, MAX_JOB_NAME_LENGTH, VERSION, Kind
 from darkroom_contract.specs import MUTABLE_FIELDS, NOT_BLANK, JobSpec
@@ -22,11 +22,11 @@ from darkroom_contract.status import JobStatus
 
 Json = dict[str, Any]
 
-_IN_TURN = "Of all jobs of a namespace one runs at a time; the others wait, in the order of priority and age."
+_ONE_AT_A_TIME = "One job of a namespace runs at a time; the others wait in a queue, by priority and age."
 
 CONTRADICTORY_GUIDANCE: Json = {
-    # Only at creation: what is stored has a status soon, and nothing of this can be changed later. So a job that an
-    # older release took can still be read, updated and failed with a reason.
+    # Only at creation (a stored job soon has a status, and these fields are immutable), so that a job that an older
+    # release accepted can still be updated and failed with a reason.
     "rule": "has(self.status) || !self.spec.allowMotion || self.spec.video.minGuidanceScale <= 1.0 || "
     "self.spec.video.maxGuidanceScale > 1.0",
     "message": "spec.video.maxGuidanceScale turns guidance off for the whole clip (at 1 and below), while "
@@ -36,25 +36,25 @@ CONTRADICTORY_GUIDANCE: Json = {
 """As `GenerateJobSpec.contradiction`."""
 
 RULES: dict[Kind, list[Json]] = {Kind.TRAIN: [], Kind.GENERATE: [CONTRADICTORY_GUIDANCE]}
-"""On the whole object, beside that on its name."""
+"""Rules on the whole object, in addition to the one on its name."""
 
 DESCRIPTIONS = {
-    Kind.TRAIN: "Learns a subject from a handful of photos: an SDXL DreamBooth LoRA, kept under spec.modelId for "
-    f"GenerateJobs to use. {_IN_TURN}",
-    Kind.GENERATE: "Makes pictures from a prompt, with a LoRA when spec.modelId names one, and a short video when "
-    f"spec.allowMotion is set. {_IN_TURN}",
+    Kind.TRAIN: "Trains an SDXL DreamBooth LoRA on a handful of photos, and stores it under spec.modelId for "
+    f"GenerateJobs. {_ONE_AT_A_TIME}",
+    Kind.GENERATE: "Generates images from a prompt, with a LoRA when spec.modelId is set, and a short video when "
+    f"spec.allowMotion is set. {_ONE_AT_A_TIME}",
 }
 
 _DROPPED = frozenset({"title", "$defs", "const", "additionalProperties"})
 
 _SHARED_COLUMNS: tuple[tuple[str, str, str, str], ...] = (
-    ("Phase", "string", ".status.phase", "Where the job is."),
-    ("Position", "integer", ".status.queue.position", "Jobs before it in the queue."),
-    ("Starts", "string", ".status.queue.estimatedStartTime", "When its turn should come."),
-    ("Progress", "number", ".status.progress.progressPercentage", "Percent of the present run."),
+    ("Phase", "string", ".status.phase", "State of the job."),
+    ("Position", "integer", ".status.queue.position", "Number of jobs before it in the queue."),
+    ("Starts", "string", ".status.queue.estimatedStartTime", "Estimated time of admission."),
+    ("Progress", "number", ".status.progress.progressPercentage", "Percent of the current run."),
     ("ETA", "number", ".status.progress.estimatedRemainingSeconds", "Seconds until the end of the run."),
-    ("Model", "string", ".spec.modelId", "The LoRA that is made or used."),
-    ("Age", "date", ".metadata.creationTimestamp", "Since the job was created."),
+    ("Model", "string", ".spec.modelId", "The LoRA that is trained or used."),
+    ("Age", "date", ".metadata.creationTimestamp", "Time since the job was created."),
 )
 
 
@@ -71,7 +71,7 @@ def structural(schema: Json, definitions: Json) -> Json:
     if "properties" in result:
         result["properties"] = {name: structural(each, definitions) for name, each in result["properties"].items()}
     if result.get("pattern") == NOT_BLANK:
-        # A pattern can only tell its regular expression; a rule tells what is wrong.
+        # The error of a pattern shows its regular expression; that of a rule says what is wrong.
         del result["pattern"]
         result["x-kubernetes-validations"] = [{"rule": f"self.matches(r'{NOT_BLANK}')", "message": "must not be blank"}]
     if "items" in result:
@@ -90,9 +90,9 @@ def _without_null(schema: Json) -> Json:
 
 
 def _with_nested_defaults(schema: Json) -> Json:
-    """Give every group of settings that may be left out the default `{}`, so that its fields' defaults apply.
+    """Give every optional group of settings the default `{}`, so that its fields' defaults apply.
 
-    Groups that mean something by being absent come from `X | None` and are told by their recorded default of None.
+    Groups whose absence has a meaning are of type `X | None`; their recorded default of None distinguishes them.
     """
     for name, each in schema.get("properties", {}).items():
         _with_nested_defaults(each)
@@ -102,7 +102,7 @@ def _with_nested_defaults(schema: Json) -> Json:
 
 
 def spec_schema(kind: Kind) -> Json:
-    """The structural schema of a kind's spec, with defaults and the rules that keep it fixed."""
+    """The structural schema of a kind's spec, with defaults and immutability rules."""
     model = SPEC_MODELS[kind]
     raw = model.model_json_schema(by_alias=True, mode="validation")
     optional_groups = {name for name, each in _properties(raw) if each.get("default", ...) is None}
@@ -145,7 +145,7 @@ def status_schema() -> Json:
 
 
 def _without_defaults(schema: Json) -> Json:
-    """A status says what was observed; the API server must not invent any of it."""
+    """A status contains observations; the API server must not add defaults to it."""
     schema.pop("default", None)
     for each in schema.get("properties", {}).values():
         _without_defaults(each)
@@ -173,7 +173,7 @@ def definition(kind: Kind) -> Json:
             },
             "kind": {"type": "string", "description": f"What this object is: {kind}."},
             "metadata": {"type": "object"},
-            "spec": with_bounds_told(spec_schema(kind)),
+            "spec": with_bounds_described(spec_schema(kind)),
             "status": status_schema(),
         },
     }

@@ -1,10 +1,9 @@
-"""Which folders of object storage a training may read. Pure: no client, no network.
+"""The folders of object storage that a training may read. Pure: no client, no network.
 
-A run's credentials usually reach more than one namespace's photos, and perhaps other buckets. So a dataset must lie in
-its own namespace's folder of the deployment's bucket, `datasets/<namespace>/`, where the gateway puts uploaded photos,
-or in a folder that the deployment allows (`environment.DATASET_URIS`). The runner enforces this, since it holds the
-credentials; the operator applies the same rule before a job takes a slot. Nothing in a job's spec changes it.
-"""
+A run's credentials usually reach the photos of more than one namespace, and perhaps other buckets. So a dataset must be
+in its own namespace's folder of the deployment's bucket, `datasets/<namespace>/`, where the gateway stores uploaded
+photos, or in a folder that the deployment allows (`environment.DATASET_URIS`). The runner enforces this, since it holds
+the credentials; the operator applies the same rule before a job takes a slot. Nothing in a job's spec changes it."""
 
 import re
 from dataclasses import dataclass
@@ -21,9 +20,9 @@ class DatasetPolicy:
     """The folders that trainings of a deployment may read."""
 
     bucket: str
-    """The deployment's own."""
+    """The deployment's own bucket."""
     allowed: tuple[str, ...] = ()
-    """More folders, as `read_allowed_uris` returns them: each ends in a slash."""
+    """Further folders, as `read_allowed_uris` returns them: each ends in a slash."""
 
     def folders(self, namespace: str) -> tuple[str, ...]:
         """As URIs that end in a slash, the namespace's own folder first."""
@@ -31,7 +30,7 @@ class DatasetPolicy:
 
     def fault(self, uri: str, namespace: str) -> str | None:
         """Why a job of `namespace` may not read the dataset `uri`, in whole sentences; None when it may."""
-        if not re.fullmatch(DATASET_URI_PATTERN, uri) or _has_hollow_part(uri):
+        if not re.fullmatch(DATASET_URI_PATTERN, uri) or _has_empty_or_dot_segment(uri):
             return f"dataset.uri {uri!r} can't be used: its folders must have names, and none may be '.' or '..'."
         bucket, prefix = parse_uri(uri)
         folders = self.folders(namespace)
@@ -57,7 +56,7 @@ def read_allowed_uris(text: str | None) -> tuple[str, ...]:
     """
     entries = [each for each in re.split(r"[\s,]+", text or "") if each]
     for entry in entries:
-        is_folder = re.fullmatch(DATASET_URI_PATTERN, entry) is not None and not _has_hollow_part(entry)
+        is_folder = re.fullmatch(DATASET_URI_PATTERN, entry) is not None and not _has_empty_or_dot_segment(entry)
         if not is_folder and not _BUCKET.fullmatch(entry):
             raise ValueError(
                 f"{environment.DATASET_URIS} holds {entry!r}: write s3://bucket/ for a whole bucket, or "
@@ -66,7 +65,7 @@ def read_allowed_uris(text: str | None) -> tuple[str, ...]:
     return tuple(f"{entry.rstrip('/')}/" for entry in entries)
 
 
-def _has_hollow_part(uri: str) -> bool:
-    """Whether a part of its path is empty or a dot: not every S3 server takes those for names."""
+def _has_empty_or_dot_segment(uri: str) -> bool:
+    """Whether a path segment is empty, `.` or `..`: S3 servers differ in how they read those."""
     _, prefix = parse_uri(uri)
     return not {"", ".", ".."}.isdisjoint(prefix.removesuffix("/").split("/"))

@@ -1,4 +1,5 @@
-"""Names of the environment variables that more than one room reads. Each room has settings of its own beside them.
+"""Names of the environment variables that more than one package reads. Each program has further ones in its
+settings.py.
 
 AWS credentials are boto3's own: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, and the rest of its chain.
 """

@@ -1,9 +1,9 @@
-"""Log lines that the text in them can't forge. Every program sets up its log here; standard library only.
+"""Log lines that untrusted text can't forge. Every program sets up logging here; standard library only.
 
-Prompts, paths, file names and exceptions that quote them come from strangers. A line break in one would start a line
-that looks like our own, an escape sequence would rewrite the reader's terminal, and a bidirectional control would show
-a line in another order than it has (https://trojansource.codes). So one record is one line in which such characters
-are written as escapes; a traceback follows on lines of its own, each behind a mark that no record begins with.
+Prompts, paths, file names and exceptions that quote them are untrusted. A line break in one would start a forged line,
+an escape sequence would control the reader's terminal, and a bidirectional control would reorder a line
+(https://trojansource.codes). So one record is one line, with such characters escaped; a traceback follows on lines of
+its own, each with a prefix that no record starts with.
 """
 
 import logging
@@ -27,7 +27,7 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tupl
 
 
 def escape_controls(text: str, keep: str = "") -> str:
-    """The text with control characters written as `\\n`, `\\x1b` or `\\u202e`, but for those in `keep`."""
+    """The text with control characters written as `\\n`, `\\x1b` or `\\u202e`, except those in `keep`."""
     return _CONTROLS.sub(lambda found: _escaped(found[0], keep), text)
 
 
@@ -39,7 +39,7 @@ def _escaped(character: str, keep: str) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """Formats a record as one line, and its traceback as marked lines behind it."""
+    """Formats a record as one line, and its traceback as prefixed lines after it."""
 
     def format(self, record: logging.LogRecord) -> str:
         # Python keeps a formatted traceback for the next handler, whose form may be another.
@@ -50,7 +50,7 @@ class LineFormatter(logging.Formatter):
             record.exc_text = kept
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name of logging)
-        # Some libraries end a message with a line break; it would be shown as one for nothing.
+        # Some libraries end a message with a line break, which would show as an escape.
         record.message = record.message.rstrip("\r\n")
         return escape_controls(super().formatMessage(record))
 
@@ -66,7 +66,7 @@ def _marked(text: str) -> str:
 
 
 def set_up_log(format_: str, level: int = logging.INFO, *filters: logging.Filter) -> None:
-    """Send every logger's records, and Python's warnings, to standard error as such lines; what was set up before goes.
+    """Send every logger's records, and Python's warnings, to standard error as such lines; replaces earlier handlers.
 
     `format_` is of logging's percent style. The filters see each record before it is formatted.
     """

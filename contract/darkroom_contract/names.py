@@ -1,7 +1,7 @@
-"""What things are called in the cluster: group, kinds, labels, and names derived from a job.
+"""Names in the cluster: API group, kinds, labels, annotations, and names derived from a job.
 
-Read by every room; it decides no policy. Whatever a user names is checked here, once, before it becomes part of
-an object's name, a label or a storage key.
+Used by every package; contains no policy. The patterns here check every name from a user before it becomes part of an
+object's name, a label or a storage key.
 """
 
 from enum import StrEnum
@@ -17,8 +17,8 @@ LABEL_JOB_NAME = f"{GROUP}/job-name"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
 LABEL_MODEL_ID = f"{GROUP}/model-id"
 LABEL_SUBMITTED_BY = f"{GROUP}/submitted-by"
-"""On a job that came through the gateway: the name of the API key that asked for it. Whoever may write jobs by kubectl
-may write it too, so it says who did what among people who mean well; it grants nothing."""
+"""On a job from the gateway: the name of the API key that created it. Informative only: anyone with write access to
+jobs can set it, and it grants nothing."""
 LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_PART_OF = "app.kubernetes.io/part-of"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -27,15 +27,15 @@ SLOT_COMPONENT = "slot"
 PART_OF = "darkroom"
 
 ANNOTATION_JOB = f"{GROUP}/job"
-"""On the Lease of a slot: who holds it, as `Kind/name`."""
+"""On the Lease of a slot: its holder, as `Kind/name`."""
 
 ANNOTATION_PHOTOS_SHA256 = f"{GROUP}/photos-sha256"
-"""On a TrainJob that came through the gateway: SHA-256 over the SHA-256 of each uploaded photo, in order; hex. A label
-can't hold it: 64 characters."""
+"""On a TrainJob from the gateway: SHA-256 over the SHA-256 of each uploaded photo, in order; hex. Too long for a label
+(64 characters)."""
 
 LABEL_DELETE_FILES = f"{GROUP}/delete-files"
-"""`true` on a job whose files go with it. `DELETE /jobs/{task_id}?files=true` sets it; users of YAML may set it, too.
-The gateways list jobs by it and put `FINALIZER_FILES` on them."""
+"""`true` on a job whose files are deleted with it. `DELETE /jobs/{task_id}?files=true` sets it; users of YAML may set
+it, too. The gateways list jobs by it and put `FINALIZER_FILES` on them."""
 
 FINALIZER_FILES = f"{GROUP}/files"
 """Keeps a deleted job until a gateway has removed its files from object storage. Set and removed by gateways alone."""
@@ -44,7 +44,7 @@ RUNNER_CONTAINER = "runner"
 """The one container of a runner pod; its termination message carries the outcome."""
 
 MAX_JOB_NAME_LENGTH = 48
-"""Leaves room for `-<uid part>-<attempt>` in a pod's name, which must be a DNS label of at most 63 characters."""
+"""Leaves space for `-<uid part>-<attempt>` in a pod's name, which must be a DNS label of at most 63 characters."""
 
 MODEL_ID_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 """Also a valid label value, and never a path: no slash, no leading dot."""
@@ -90,7 +90,7 @@ class Kind(StrEnum):
 def pod_name(job_name: str, job_uid: str, attempt: int) -> str:
     """The name of the pod of one run: the same for the same job and attempt, so that creating it twice is harmless.
 
-    Part of the uid keeps a job that was deleted and made again under its old name from meeting its predecessor's pod.
+    Part of the uid separates a job from a deleted one of the same name.
     """
     return f"{job_name[:MAX_JOB_NAME_LENGTH].rstrip('.-')}-{job_uid.replace('-', '')[:8]}-{attempt}"
 

@@ -1,4 +1,4 @@
-"""How a run ended: what the runner writes as its container's termination message and the operator reads.
+"""The outcome of a run: the runner writes it as its container's termination message, the operator reads it.
 
 Kubernetes keeps at most 4,096 bytes of it; `Outcome.to_message` stays below. The reasons are part of the API: they
 appear in conditions, documentation and alerts, and are never renamed.
@@ -14,11 +14,11 @@ from darkroom_contract.schema import Metrics, PrintableText, Schema
 
 MAX_MESSAGE_BYTES = 4096
 MAX_TEXT_BYTES = 1200
-"""Of the message, as JSON writes it."""
+"""Limit of the message's text, JSON-encoded."""
 
 
 class Reason(StrEnum):
-    """Why a run or a job failed. `retriable` says whether another try might end better."""
+    """Why a run or a job failed. `retriable`: another run might succeed."""
 
     # What the runner reports.
     DATASET_INVALID = "DatasetInvalid"
@@ -76,14 +76,14 @@ class Artifact(Schema):
 
     key: str = Field(
         max_length=512,
-        description="Key of the object in Darkroom's bucket, such as runs/<job uid>/<job name>-seed-0.png.",
+        description="Object key in Darkroom's bucket, such as runs/<job uid>/<job name>-seed-0.png.",
     )
     content_type: str = Field(
         max_length=100, description="Media type, such as image/png, video/mp4 or application/octet-stream (a LoRA)."
     )
     bytes: int = Field(ge=0, description="Size of the object in bytes, as the run uploaded it.")
     sha256: str = Field(
-        pattern="^[0-9a-f]{64}$", description="SHA-256 of the content, in hexadecimal. Compare it after a download."
+        pattern="^[0-9a-f]{64}$", description="SHA-256 of the content, in hexadecimal, to verify a download."
     )
 
 
@@ -97,7 +97,7 @@ class OutcomeFile(Schema):
 
 
 class Outcome(Schema):
-    """The end of one run: either files, or a reason and a message."""
+    """How one run ended: with files, or with a reason and a message."""
 
     succeeded: bool
     reason: Reason | None = None
@@ -106,7 +106,7 @@ class Outcome(Schema):
     files: tuple[OutcomeFile, ...] = ()
     metrics: Metrics = Field(default_factory=dict)
     saved_step: int | None = Field(
-        None, ge=0, description="The newest training step whose state lies in storage, when the run did not succeed."
+        None, ge=0, description="The newest training step whose state is in storage, when the run did not succeed."
     )
     remarks: tuple[Remark, ...] = Field((), description="What was cut, left out, converted or replaced.")
 

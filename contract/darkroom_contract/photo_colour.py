@@ -15,7 +15,7 @@ _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
 """Relative colorimetric with black point compensation is what viewers and Photoshop do by default."""
 
 _SAME_WITHIN = 2
-"""Of 255: a profile that moves no colour further is sRGB under another name, and its photo stays as it is."""
+"""Out of 255: a profile that changes no colour by more is sRGB under another name, and its photo is not converted."""
 
 _MODES = {"RGB": {"RGB", "RGBA", "L", "LA"}, "GRAY": {"L", "LA"}, "CMYK": {"CMYK"}}
 """By the colour space of a profile, the pictures that it can describe."""
@@ -56,7 +56,7 @@ class ColourSpace:
     input_mode: str = ""
     """What the transform takes: RGB, RGBA, L or CMYK."""
     unreadable: bool = False
-    """There is a profile, and nothing can be made of it."""
+    """The colour profile can't be used."""
 
 
 def colour_space(
@@ -150,8 +150,8 @@ def _coded(primaries: int, transfer: int, mode: str) -> ColourSpace:
     name, colorants = _PRIMARIES[primaries]
     found = _described(_matrix_profile(name, colorants, _GAMMAS.get(transfer)), mode)
     if transfer in _HDR_TRANSFERS:
-        told = f"{name} {_HDR_TRANSFERS[transfer]} (its brightness is only roughly kept)"
-        return ColourSpace(told, found.transform, found.input_mode)
+        described = f"{name} {_HDR_TRANSFERS[transfer]} (its brightness is only roughly kept)"
+        return ColourSpace(described, found.transform, found.input_mode)
     return found
 
 

@@ -18,7 +18,7 @@ MAX_PROFILE_BYTES = 16 * 1024**2
 """Of an ICC profile that PNG compresses; those of printing presses have up to 4 MB."""
 
 _MAX_PARTS = 100_000
-"""Of one file; what lies behind them is passed on as it is. A photo has hundreds, at most some thousands."""
+"""Of one file; anything after them is passed on unchanged. A photo has hundreds, at most some thousands."""
 
 _JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 """What a decoder acts on behind the first scan. In coded data 0xFF is followed by 0 or a restart marker alone."""
@@ -91,7 +91,7 @@ def _jpeg(content: bytes) -> Container:
 
 
 def _scans(content: bytes, at: int) -> int:
-    """Scans from the first one on, to the end of the picture; what lies behind it (a film, say) is never decoded.
+    """Scans from the first one on, to the end of the image; data after it (a video, for example) is never decoded.
 
     Goes from marker to marker as libjpeg does. Stops once there are too many scans; a file of more segments than
     any encoder writes has too many, too.
@@ -214,7 +214,7 @@ def _webp_size(content: bytes) -> tuple[int, int] | None:
 # --- AVIF and HEIC (ISO/IEC 23008-12) ------------------------------------------------------------------------------
 
 _CHILDREN = {b"": {b"meta"}, b"meta": {b"iinf", b"iprp"}, b"iprp": {b"ipco"}}
-"""The boxes that are looked into, by the box that they lie in."""
+"""Boxes that are parsed, by their parent box."""
 
 
 def _isobmff(content: bytes) -> Container:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from darkroom_contract import photos as bounds
-from darkroom_contract.photo_facts import PhotoError, PhotoFacts, PhotoLimitError
+from darkroom_contract.photo_facts import PhotoError, PhotoLimitError, PhotoProperties
 
 MAX_ANSWER_BYTES = 64 * 1024
 START_SECONDS = 60.0
@@ -120,7 +120,7 @@ class PhotoDecoder:
         end = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
         return PhotoLimitError(name, f"made its decoder fail ({end})", "Open it and save it again as a JPEG.")
 
-    def check(self, fd: int, name: str) -> PhotoFacts:
+    def check(self, fd: int, name: str) -> PhotoProperties:
         """Hand over a photo and wait for the answer: for a process that has nothing else to do.
 
         Raises `PhotoError`, and `DecoderUnavailableError`. After a `PhotoLimitError` the decoder is ended.
@@ -159,7 +159,7 @@ class PhotoDecoder:
         return line
 
 
-def read_answer(line: bytes, name: str, limits: DecodingLimits) -> PhotoFacts:
+def read_answer(line: bytes, name: str, limits: DecodingLimits) -> PhotoProperties:
     """What a decoder says about a photo. Raises `PhotoError`, and `DecoderDiedError` for what is no answer.
 
     A codec that was taken over by a photo may say anything, so everything is checked.
@@ -190,9 +190,11 @@ def _too_large(name: str, limits: DecodingLimits, damage: str) -> PhotoLimitErro
     return PhotoLimitError(name, f"{problem}, or {damage}" if damage else problem, _ADVICE)
 
 
-def _facts(found: dict[str, Any]) -> PhotoFacts:
+def _facts(found: dict[str, Any]) -> PhotoProperties:
     width, height = (int(side) for side in found["size_px"])
-    facts = PhotoFacts(**{**{each.name: found[each.name] for each in fields(PhotoFacts)}, "size_px": (width, height)})
+    facts = PhotoProperties(
+        **{**{each.name: found[each.name] for each in fields(PhotoProperties)}, "size_px": (width, height)}
+    )
     space = facts.converted_from
     if facts.extension not in bounds.FORMATS.values() or not (space is None or isinstance(space, str)):
         raise ValueError

@@ -18,7 +18,7 @@ from darkroom_contract import photo_exif
 from darkroom_contract import photos as bounds
 from darkroom_contract.photo_colour import ColourSpace, colour_space, to_srgb
 from darkroom_contract.photo_containers import Container, take_apart
-from darkroom_contract.photo_facts import PhotoError, PhotoFacts, UndecodableError
+from darkroom_contract.photo_facts import PhotoError, PhotoProperties, UndecodableError
 
 # Sizes are checked against our own bounds right after a header was read, before anything is decoded. Pillow's check
 # comes earlier, has other bounds, and can only be set for the whole process.
@@ -41,14 +41,16 @@ _ON_ITS_SIDE = range(5, 9)
 _STRIP_ROWS = 256
 
 
-def check_photo(content: bytes, name: str) -> PhotoFacts:
+def check_photo(content: bytes, name: str) -> PhotoProperties:
     """Decode a whole file, with as little memory as its format allows. Raises `PhotoError`, naming it `name`.
 
     Converts a strip at a time: of 16-bit grey with 100 megapixels a whole conversion takes 800 MB more.
     """
     found = _decode(content, name, least_px=0)
     space = found.space
-    return PhotoFacts(found.extension, found.size_px, space.name, space.unreadable, _has_transparent_parts(found.image))
+    return PhotoProperties(
+        found.extension, found.size_px, space.name, space.unreadable, _has_transparent_parts(found.image)
+    )
 
 
 def read_photo(content: bytes, name: str, least_px: int | None = None) -> Image.Image:

@@ -1,9 +1,8 @@
-"""How much work a job is, told from its spec alone. Pure.
+"""The amount of work of a job, estimated from its spec. Pure.
 
-The runner tells by it how far a run is, the operator how long jobs like it should take. A plan gives every stage its
-share in units of work, in the order in which a run enters them: one unit is roughly one pass of the U-Net over one
-picture. The shares need not be right: they are compared only within one run, or between jobs of one shape.
-"""
+The runner derives progress percentages from it, the operator the duration of similar jobs. A plan has the work of each
+stage, in order: one unit is roughly one pass of the U-Net over one image. The units need not be exact: they are
+compared only within one run, or between jobs of the same shape."""
 
 from collections.abc import Mapping
 
@@ -14,22 +13,22 @@ Plan = Mapping[Stage, float]
 
 CLASS_IMAGE_STEPS = 25
 CLASS_IMAGE_CACHE_INTERVAL = 3
-"""Of DeepCache, with which they are drawn."""
+"""DeepCache interval for class images."""
 VALIDATION_STEPS = 30
 VALIDATION_GUIDANCE_SCALE = 5.0
 
 DOWNLOADING, LOADING, ENCODING, UPLOADING = 2.0, 20.0, 10.0, 4.0
-"""They keep a run of few steps from looking like next to nothing."""
+"""Fixed stages, so that they count in a run of few steps."""
 GUIDED = 2.0
 """Classifier-free guidance runs the U-Net on two inputs at every step."""
 WITH_GRADIENT = 3.0
 """A backward pass costs about two forward passes."""
 FRAMES = 14.0
-"""Of a clip whose job names no number."""
+"""Frames of a clip whose job sets no number."""
 
 
 def class_image_count(spec: TrainJobSpec) -> int:
-    """How many class pictures are drawn: as many as the job asks for, but none that its steps can't show."""
+    """Number of class images to generate: what the job asks for, at most as many as its steps use."""
     training = spec.training
     if training.prior_preservation is None:
         return 0
@@ -43,8 +42,8 @@ def plan_training(spec: TrainJobSpec) -> Plan:
     batch = training.batch_size * training.gradient_accumulation_steps * (1 if prior is None else 2)
     plan = {Stage.DOWNLOADING: DOWNLOADING, Stage.LOADING_MODEL: LOADING, Stage.ENCODING: ENCODING}
     if prior is not None:
-        drawn = class_image_count(spec) * CLASS_IMAGE_STEPS * GUIDED
-        plan[Stage.DRAWING_CLASS_IMAGES] = drawn / CLASS_IMAGE_CACHE_INTERVAL
+        units = class_image_count(spec) * CLASS_IMAGE_STEPS * GUIDED
+        plan[Stage.DRAWING_CLASS_IMAGES] = units / CLASS_IMAGE_CACHE_INTERVAL
     plan[Stage.TRAINING] = spec.max_steps * batch * WITH_GRADIENT
     if training.validation_prompt is not None:
         plan[Stage.DENOISING] = VALIDATION_STEPS * GUIDED

@@ -1,7 +1,7 @@
-"""Live progress: what a run tells while it works.
+"""Live progress events of a run.
 
-The runner writes events to a capped Redis stream, the gateway streams them to people, the operator copies the newest
-into the job's status. Redis may vanish at any time: nobody may depend on an event having arrived.
+The runner appends them to a capped Redis stream, the gateway streams them to clients, the operator copies the newest
+into the job's status. Redis may fail at any time: nothing may depend on the arrival of an event.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ STREAM_FIELD = "event"
 
 
 class Stage(StrEnum):
-    """What a run is doing, in the order in which it does it."""
+    """Stages of a run, in order."""
 
     DOWNLOADING = "Downloading"
     LOADING_MODEL = "LoadingModel"
@@ -33,16 +33,16 @@ class Stage(StrEnum):
 
 
 class ProgressEvent(Schema):
-    """One moment of a run."""
+    """One progress report of a run."""
 
-    attempt: int = Field(ge=1, description="Which run of the job, counted from 1.")
+    attempt: int = Field(ge=1, description="Number of the run, from 1.")
     stage: Stage = Field(description="What the run is doing.")
-    step: int = Field(0, ge=0, description="Steps done in this stage.")
-    total: int = Field(0, ge=0, description="Steps of this stage; 0 when it has none to count.")
-    progress_percentage: float = Field(0.0, ge=0.0, le=100.0, description="Of the whole run.")
-    estimated_remaining_seconds: float | None = Field(None, ge=0.0, description="Until the end of the run.")
+    step: int = Field(0, ge=0, description="Completed steps of this stage.")
+    total: int = Field(0, ge=0, description="Steps of this stage; 0 when it is not counted in steps.")
+    progress_percentage: float = Field(0.0, ge=0.0, le=100.0, description="Progress of the whole run, in percent.")
+    estimated_remaining_seconds: float | None = Field(None, ge=0.0, description="Seconds until the end of the run.")
     metrics: Metrics = Field(default_factory=dict, description="Such as loss and learningRate.")
-    time: datetime = Field(description="When it was, in UTC.")
+    time: datetime = Field(description="Time of the report, UTC.")
 
 
 def stream_name(job_uid: str) -> str:
@@ -51,7 +51,7 @@ def stream_name(job_uid: str) -> str:
 
 
 def read_stream_entries(answer: object) -> list[tuple[str, dict[str, str]]]:
-    """The entries of one stream, as (id, fields), from any answer that redis-py 8 gives to XREAD and XRANGE.
+    """The entries of one stream, as (id, fields), from any form in which redis-py 8 returns XREAD and XRANGE.
 
     redis-py shapes XREAD's answer by `protocol` and `legacy_responses`, both of which `DARKROOM_REDIS_URL` may set:
 

@@ -1,7 +1,7 @@
-"""What every reason means and what to do about it: for the reference and whoever writes about a job.
+"""Reasons of conditions and failures: what each means and what to do about it.
 
-`Reason` (outcome.py) is why a run or a job failed; `ConditionReason` is where a job stands, as the operator words its
-conditions. Both are part of the API: a reason may be added, and none is ever renamed or removed.
+`Reason` (outcome.py) says why a run or a job failed, `ConditionReason` is the state of a job in its conditions. Both
+are part of the API: a reason may be added, and none is ever renamed or removed.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from darkroom_contract.status import ConditionStatus, ConditionType
 
 
 class ConditionReason(StrEnum):
-    """Where a job stands, while it has not failed."""
+    """State of a job that has not failed."""
 
     QUEUED = "Queued"
     WAITING_FOR_MODEL = "WaitingForModel"
@@ -49,7 +49,7 @@ CONDITIONS: Mapping[ConditionType, tuple[str, Mapping[ConditionStatus, tuple[Con
         },
     ),
     ConditionType.POD_READY: (
-        "The run's pod works. After a failed run, its reason.",
+        "The run's container runs. After a failed run, why it failed.",
         {
             TRUE: (ConditionReason.RUNNING,),
             FALSE: (
@@ -63,7 +63,7 @@ CONDITIONS: Mapping[ConditionType, tuple[str, Mapping[ConditionStatus, tuple[Con
         },
     ),
     ConditionType.SUSPENDED: (
-        "The job was taken out of the queue. Absent while that never happened.",
+        "The job was taken out of the queue. Absent if that never happened.",
         {TRUE: (ConditionReason.SUSPENDED,), FALSE: (ConditionReason.RESUMED,)},
     ),
     ConditionType.COMPLETE: (
@@ -72,12 +72,12 @@ CONDITIONS: Mapping[ConditionType, tuple[str, Mapping[ConditionStatus, tuple[Con
     ),
     ConditionType.FAILED: ("The job has failed for good, with one of the reasons of failure. Absent until then.", {}),
 }
-"""What each condition says when it is true, and the reasons that it may have beside those of failure."""
+"""The meaning of each condition when it is true, and its reasons besides those of failures."""
 
 
 @dataclass(frozen=True)
 class Advice:
-    """One reason, for people. Both are whole sentences."""
+    """One reason explained. Both are whole sentences."""
 
     meaning: str
     action: str
@@ -86,36 +86,36 @@ class Advice:
 NOTHING = "Nothing."
 
 STATES: Mapping[ConditionReason, Advice] = {
-    ConditionReason.QUEUED: Advice("The job waits for the slot; the message says where in the queue.", NOTHING),
+    ConditionReason.QUEUED: Advice("The job waits for the slot; the message gives its position.", NOTHING),
     ConditionReason.WAITING_FOR_MODEL: Advice(
-        "A TrainJob of the same modelId has not finished. The generation waits for it, wherever the two stand in the "
-        "queue, and uses the model that it makes.",
-        "Nothing. If that training is suspended, resume it, or delete it to generate with the model as it is.",
+        "A TrainJob of the same modelId has not finished. The generation waits for it, whatever their"
+        " order in the queue, and uses the model that it makes.",
+        "Nothing. If that training is suspended, resume it, or delete it to generate with the current model.",
     ),
     ConditionReason.QUOTA_EXCEEDED: Advice(
-        "A ResourceQuota of the namespace does not let the run's pod in yet.",
-        "Nothing, when it is Darkroom's own quota and another run is still ending. Otherwise raise the quota that the "
-        "message names, or remove what uses it up.",
+        "A ResourceQuota of the namespace does not admit the run's pod yet.",
+        "Nothing, when it is Darkroom's own quota and another run is still terminating. Otherwise "
+        "raise the quota that the message names, or free what uses it.",
     ),
     ConditionReason.BACKING_OFF: Advice(
-        "A run failed for a reason that may pass, or was interrupted. The next one begins at status.nextAttemptTime.",
-        "Read on the condition PodReady why the last run ended.",
+        "A run failed for a transient reason, or was interrupted. The next one starts at status.nextAttemptTime.",
+        "The condition PodReady has the reason of the last run's end.",
     ),
     ConditionReason.SUSPENDED: Advice(
-        "spec.suspend is true: the job is out of the queue; its run, if it had one, is being stopped or has stopped.",
+        "spec.suspend is true: the job is not in the queue; its run, if any, is stopping or has stopped.",
         "Set spec.suspend to false to queue it again.",
     ),
-    ConditionReason.RESUMED: Advice("spec.suspend was true once and is false now.", NOTHING),
-    ConditionReason.SLOT_ACQUIRED: Advice("The job's turn has come: it holds the slot and has a pod.", NOTHING),
+    ConditionReason.RESUMED: Advice("spec.suspend was true before and is false now.", NOTHING),
+    ConditionReason.SLOT_ACQUIRED: Advice("The job was admitted: it holds the slot and has a pod.", NOTHING),
     ConditionReason.POD_REFUSED: Advice(
-        "The API server refused the run's pod. It is tried again until spec.startDeadlineSeconds are over.",
-        "Mend what the message names: an admission policy, a missing service account or priority class.",
+        "The API server refused the run's pod. Creation is retried until spec.startDeadlineSeconds have passed.",
+        "Fix what the message names: an admission policy, a missing service account or priority class.",
     ),
     ConditionReason.STARTING: Advice(
-        "The run's pod is there and its container is not: it waits for a GPU, for its image, or for a volume.",
-        "When it lasts, act on what the message says in the scheduler's or kubelet's words.",
+        "The run's pod exists and its container does not run yet: it waits for a GPU, an image, or a volume.",
+        "If it lasts, read the message: it quotes the scheduler or the kubelet.",
     ),
-    ConditionReason.RUNNING: Advice("The run is going on.", NOTHING),
+    ConditionReason.RUNNING: Advice("The run is in progress.", NOTHING),
     ConditionReason.TERMINATING: Advice("The run's pod is being deleted, and may still save its state.", NOTHING),
     ConditionReason.NODE_LOST: Advice(
         "The node of the run does not answer. The run may still be working, so the slot is held until its pod is gone.",
@@ -139,29 +139,29 @@ FAILURES: Mapping[Reason, Advice] = {
         "datasets.allowedUris.",
     ),
     Reason.DATASET_NOT_FOUND: Advice(
-        "There are no photos under dataset.uri, or no such bucket.",
-        "Correct the address, or put JPEG, PNG, WebP, AVIF or HEIC files right into that folder.",
+        "There are no photos under dataset.uri, or the bucket does not exist.",
+        "Correct the URI, or put JPEG, PNG, WebP, AVIF or HEIC files directly into that folder.",
     ),
     Reason.MODEL_NOT_FOUND: Advice(
-        "No LoRA is kept under modelId in this namespace, or its weights are gone from storage.",
+        "There is no LoRA of this modelId in this namespace, or its weights are missing in storage.",
         "Train it first, or correct modelId.",
     ),
     Reason.MODEL_INCOMPATIBLE: Advice(
-        "A LoRA does not fit the base model, or a base model is of another kind, or a file is not what was stored.",
+        "A LoRA does not fit the base model, a base model is of another kind, or a file differs from what was stored.",
         "Use the base model that the LoRA was trained on, or train it again.",
     ),
     Reason.BASE_MODEL_NOT_FOUND: Advice(
-        "The base model is neither in the runner's model root nor to be had from the hub.",
-        "Correct its name, put its folder into the model cache, or give the runner a way to the hub and its token.",
+        "The base model is neither in the runner's model root nor available from the hub.",
+        "Correct its name, put its folder into the model cache, or give the runner access to the hub and a token.",
     ),
     Reason.INVALID_RUN: Advice(
-        "Two settings of the job make no sense together, or the runner was not told what it needs.",
+        "Two settings of the job contradict each other, or the runner's environment is incomplete.",
         "Change what the message names and create a new job. If it names an environment variable, correct the "
         "runner's Secret.",
     ),
     Reason.PROMPT_TOO_LONG: Advice(
-        "A prompt of a training has more tokens than the text encoders read (77 with start and end): its end would "
-        "train nothing.",
+        "A training prompt has more tokens than the text encoders read (77 with start and end): its "
+        "end would have no effect.",
         "Create a new job with a shorter prompt; the message shows where it would be cut.",
     ),
     Reason.TRAINING_DIVERGED: Advice(
@@ -169,8 +169,8 @@ FAILURES: Mapping[Reason, Advice] = {
         "Create a new job with a lower training.learningRate, or with training.warmupSteps.",
     ),
     Reason.NON_FINITE_OUTPUT: Advice(
-        "No picture is good: they came out as NaN or infinite values, and drawing them again in float32 did not help, "
-        "or did not fit into memory.",
+        "Every image contains NaN or infinite values, and a second attempt in float32 did not help, "
+        "or ran out of memory.",
         "Create a new job with another sampler, more steps or a lower guidance scale; with a LoRA, a lower loraScale.",
     ),
     Reason.OUT_OF_MEMORY: Advice(
@@ -181,39 +181,39 @@ FAILURES: Mapping[Reason, Advice] = {
         "The runner's scratch volume or the model cache is full.", "Make the volume larger, or clear the cache."
     ),
     Reason.STORAGE_UNAVAILABLE: Advice(
-        "Object storage can't be reached, or refuses.", "Check its address, bucket, credentials and network policy."
+        "Object storage is unreachable or refuses access.", "Check its address, bucket, credentials and network policy."
     ),
     Reason.INTERRUPTED: Advice(
-        "Something outside of Darkroom ended the run: an eviction, a preemption, a drained node, a node that was shut "
-        "down. It does not count against spec.backoffLimit.",
-        "Nothing: the job is tried again, and a training goes on from its last state.",
+        "A cause outside Darkroom ended the run: an eviction, a preemption, a drained node, a node "
+        "shutdown. It does not count against spec.backoffLimit.",
+        "Nothing: the job is retried, and a training resumes from its last state.",
     ),
     Reason.INTERNAL_ERROR: Advice(
-        "Something that nobody foresaw.", "Read the run's log, and report it with the log as a defect."
+        "An unexpected error: a defect.", "Read the run's log, and report the defect with it."
     ),
     Reason.INVALID_SPEC: Advice(
         "This release of the operator can't read the job.",
-        "Create the job again as this release's CRDs want it; check that CRDs and operator are of one release.",
+        "Create the job again in the form of the installed CRDs; check that CRDs and operator are of the same release.",
     ),
     Reason.POD_FAILED: Advice(
-        "The run's pod ended without telling why: it was killed, or its container never worked.",
-        "Read the message, the run's log, and the events of the pod.",
+        "The run's pod ended without reporting a reason: it was killed, or its container never started.",
+        "Read the message, the run's log, and the pod's events.",
     ),
     Reason.POD_LOST: Advice(
-        "The run's pod was deleted before it told how the run ended. It counts as a failure, unless somebody was seen "
-        "deleting it or its node did not answer.",
-        "Nothing: the job is tried again. When it happens often, look for who deletes pods.",
+        "The run's pod was deleted before it reported how the run ended. It counts as a failure, "
+        "unless somebody was seen deleting it or its node did not respond.",
+        "Nothing: the job is retried. If it happens often, find out what deletes pods.",
     ),
     Reason.START_DEADLINE_EXCEEDED: Advice(
         "The run's pod had not started after spec.startDeadlineSeconds.",
-        "Act on what the message says it waited for; raise spec.startDeadlineSeconds if that is only slow.",
+        "Fix what the message says it waited for; raise spec.startDeadlineSeconds if that is only slow.",
     ),
     Reason.ACTIVE_DEADLINE_EXCEEDED: Advice(
         "The run took longer than spec.activeDeadlineSeconds.",
-        "Create a new job with a larger limit or less work; read the log for whether the run hung.",
+        "Create a new job with a higher limit or less work; check in the log whether the run hung.",
     ),
     Reason.BACKOFF_LIMIT_EXCEEDED: Advice(
-        "More runs failed than spec.backoffLimit forgives. The message begins with the last one's reason.",
-        "Act on that reason, then create a new job.",
+        "More runs failed than spec.backoffLimit allows. The message begins with the last one's reason.",
+        "Fix that cause, then create a new job.",
     ),
 }

@@ -1,4 +1,4 @@
-"""The reference of both kinds as one page, made from the models.
+"""The reference page of both kinds, generated from the models.
 
 `python -m darkroom_contract.reference docs/reference.md` writes it (`make generate`); a test fails when the committed
 page differs.
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from darkroom_contract import names
-from darkroom_contract.bounds import bounds_words, default_words
+from darkroom_contract.bounds import bounds_text, default_text
 from darkroom_contract.crd import definition, spec_schema, status_schema
 from darkroom_contract.names import API_VERSION, CATEGORY, GROUP, Kind
 from darkroom_contract.outcome import Reason
@@ -26,22 +26,23 @@ LABELS: Mapping[str, str] = {
     names.LABEL_JOB_NAME: "Runner pods: name of the job.",
     names.LABEL_ATTEMPT: "Runner pods: number of the run, from 1.",
     f"{GROUP}/slot": "Runner pods: number of the slot, from 0.",
-    names.LABEL_MODEL_ID: "Jobs made by the gateway: the LoRA that is made or used.",
-    names.LABEL_SUBMITTED_BY: "Jobs made by the gateway: name of the API key that made it. Absent without keys.",
-    names.LABEL_DELETE_FILES: "Jobs, by the gateway or by hand: `true` when their files go with them.",
+    names.LABEL_MODEL_ID: "Jobs from the gateway: the LoRA that is trained or used.",
+    names.LABEL_SUBMITTED_BY: "Jobs from the gateway: name of the API key that created it. Absent without keys.",
+    names.LABEL_DELETE_FILES: "Jobs, by the gateway or by hand: `true` when their files are deleted with them.",
     names.LABEL_COMPONENT: f"Runner pods: `{names.RUNNER_COMPONENT}`. Leases of slots: `{names.SLOT_COMPONENT}`.",
     names.LABEL_PART_OF: f"Runner pods and Leases of slots: `{names.PART_OF}`.",
     names.LABEL_MANAGED_BY: "Runner pods and Leases of slots: `darkroom-operator`.",
 }
 
 ANNOTATIONS: Mapping[str, str] = {
-    names.ANNOTATION_JOB: "Leases of slots: the job that holds it, as `Kind/name`.",
-    names.ANNOTATION_PHOTOS_SHA256: "TrainJobs made by the gateway: SHA-256 over the SHA-256 of each uploaded photo, "
+    names.ANNOTATION_JOB: "Leases of slots: their holder, as `Kind/name`.",
+    names.ANNOTATION_PHOTOS_SHA256: "TrainJobs from the gateway: SHA-256 over the SHA-256 of each uploaded photo, "
     "in order. A request with the same `Idempotency-Key` must bring the same photos.",
 }
 
 FINALIZERS: Mapping[str, str] = {
-    names.FINALIZER_FILES: "Jobs whose files go with them: keeps a deleted job until a gateway has removed its files.",
+    names.FINALIZER_FILES: "Jobs whose files are deleted with them: keeps a deleted job until a gateway has removed "
+    "them.",
 }
 
 
@@ -57,17 +58,16 @@ def _head() -> str:
 # Reference: TrainJob and GenerateJob
 
 Group and version `{API_VERSION}`. Both kinds are namespaced; `kubectl get {CATEGORY}` shows both. `kubectl explain`
-prints the same texts:
+prints the same descriptions:
 
 ```sh
 kubectl explain generatejobs.{GROUP}.spec.images
 ```
 
-Kubeflow has a TrainJob too, in its own group: with the group's name, `trainjobs.{GROUP}`, kubectl can't mix them up.
+Kubeflow has a TrainJob too, in its own group: use the full name, `trainjobs.{GROUP}`.
 
-A value out of bounds or against a rule is refused when the job is created, with the name of its field; so is a field
-that does not exist. Durations are seconds, sizes are bytes or pixels as named, and what has no unit is a number of
-things."""
+A value that is out of bounds or breaks a rule is refused when the job is created, with the name of its field; so is an
+unknown field. Durations are in seconds, sizes in bytes or pixels as named; numbers without a unit are counts."""
 
 
 def _kind(kind: Kind) -> str:
@@ -82,7 +82,7 @@ def _kind(kind: Kind) -> str:
 
 ### {kind}: spec
 
-{_field_table(spec_schema(kind), "Field | Type | Default | Takes | What it is for")}
+{_field_table(spec_schema(kind), "Field | Type | Default | Values | Description")}
 
 ### {kind}: rules
 
@@ -90,7 +90,7 @@ def _kind(kind: Kind) -> str:
 
 
 def _rules(kind: Kind, schema: Json) -> str:
-    """The CEL rules in words: each rule's own message."""
+    """The CEL rules, by their messages."""
     spec = schema["properties"]["spec"]
     fixed = ", ".join(f"`{rule['fieldPath'].removeprefix('.')}`" for rule in spec["x-kubernetes-validations"])
     mutable = {name: field.alias or name for name, field in JobSpec.model_fields.items() if name in MUTABLE_FIELDS}
@@ -108,10 +108,10 @@ def _field_rules(spec: Json) -> Iterator[tuple[str, Json]]:
 
 
 def _status() -> str:
-    table = _field_table(status_schema(), "Field | Type | Takes | What it says", with_default=False)
+    table = _field_table(status_schema(), "Field | Type | Values | Description", with_default=False)
     return f"""## Status of both kinds
 
-Written by the operator alone. A field that has nothing to say is absent.
+Only the operator writes it. A field without a value is absent.
 
 {table}"""
 
@@ -140,10 +140,10 @@ def _reasons() -> str:
     )
     return f"""## Reasons
 
-Part of the API: one may be added, none is renamed or removed.
-[Troubleshooting](operations/troubleshooting.md) says more about each.
+Part of the API: reasons may be added, none is renamed or removed.
+[Troubleshooting](operations/troubleshooting.md) has more about each.
 
-### Where a job stands
+### States of a job
 
 | Reason | Meaning | What to do |
 |---|---|---|
@@ -151,11 +151,11 @@ Part of the API: one may be added, none is renamed or removed.
 
 ### Why a run or a job failed
 
-On `Failed` when it ended the job; on `PodReady` when it ended a run and another follows. *Again*: whether another run
-is tried, up to `backoffLimit`. The runner tells its reason in the container's termination message, as the field
+On `Failed` when the job failed; on `PodReady` when a run failed and another follows. *Retried*: whether another run
+follows, up to `backoffLimit`. The runner reports its reason in the container's termination message, as the field
 `reason` of a JSON document.
 
-| Reason | Again | Meaning | What to do |
+| Reason | Retried | Meaning | What to do |
 |---|---|---|---|
 {failures}"""
 
@@ -168,9 +168,7 @@ def _labels() -> str:
     rows = [f"| `{name}` | label | {LABELS[name]} |" for name in LABELS]
     rows += [f"| `{name}` | annotation | {words} |" for name, words in ANNOTATIONS.items()]
     rows += [f"| `{name}` | finalizer | {words} |" for name, words in FINALIZERS.items()]
-    return "## Labels, annotations and finalizers\n\n| Name | | Where, and what it says |\n|---|---|---|\n" + "\n".join(
-        rows
-    )
+    return "## Labels, annotations and finalizers\n\n| Name | | Meaning |\n|---|---|---|\n" + "\n".join(rows)
 
 
 def _field_table(schema: Json, header: str, *, with_default: bool = True) -> str:
@@ -189,7 +187,7 @@ def _fields(schema: Json, prefix: str = "") -> Iterator[tuple[str, Json, bool]]:
 
 
 def _row(path: str, schema: Json, *, required: bool, with_default: bool) -> str:
-    default = default_words(schema)
+    default = default_text(schema)
     cells = [f"`{path}`", _type(schema)]
     if with_default:
         cells.append("required" if required else f"`{default}`" if default and default != "empty" else default)
@@ -200,7 +198,7 @@ def _row(path: str, schema: Json, *, required: bool, with_default: bool) -> str:
 def _values(schema: Json) -> str:
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
-    return bounds_words(schema)
+    return bounds_text(schema)
 
 
 def _type(schema: Json) -> str:

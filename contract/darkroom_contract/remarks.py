@@ -15,7 +15,7 @@ MAX_REMARK_CHARACTERS = 400
 
 
 class RemarkReason(StrEnum):
-    """What kind of input was changed."""
+    """Kind of change."""
 
     PROMPT_TRUNCATED = "PromptTruncated"
     PHOTOS_LEFT_OUT = "PhotosLeftOut"
@@ -37,14 +37,14 @@ class RemarkReason(StrEnum):
 
 
 class Remark(Schema):
-    """One change that a person may want to know of."""
+    """One change to the input or output of a run."""
 
     reason: str = Field(
         max_length=64,
         pattern="^[A-Z][A-Za-z0-9]*$",
-        description="What kind of input was changed, in one CamelCase word for programs, such as PromptTruncated.",
+        description="Kind of change in one CamelCase word, for programs, such as PromptTruncated.",
     )
     message: PrintableText = Field(
         max_length=MAX_REMARK_CHARACTERS,
-        description="What was cut, left out, converted or replaced, and what to do where it matters.",
+        description="What was cut, left out, converted or replaced, and what to do about it.",
     )

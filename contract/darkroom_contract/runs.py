@@ -1,4 +1,4 @@
-"""The run document: all that a runner pod is told about its job, in one environment variable."""
+"""The run document: a runner pod's whole input, in one environment variable."""
 
 from typing import Self
 
@@ -33,7 +33,7 @@ class RunDocument(Schema):
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Raises `ValueError` (of which `pydantic.ValidationError` is one) for anything that is no run document."""
+        """Raises `ValueError` (of which `pydantic.ValidationError` is one) for an invalid run document."""
         document = cls.model_validate_json(text)
         if (document.train is None) == (document.generate is None):
             raise ValueError("a run document holds exactly one of train and generate")

@@ -1,4 +1,4 @@
-"""The manner in which every model of the contract meets YAML and JSON: camelCase outside, snake_case inside."""
+"""Base class of the contract's models: camelCase in YAML and JSON, snake_case in Python."""
 
 import math
 from typing import Annotated, Any, Self
@@ -8,10 +8,10 @@ from pydantic.alias_generators import to_camel
 
 
 class Schema(BaseModel):
-    """Frozen, aliased to camelCase, silent about fields it does not know.
+    """Frozen, with camelCase aliases; unknown fields are ignored.
 
-    Unknown fields are refused by the API server, which has the schema of the day; a part that is older than the CRDs
-    (during an upgrade) must still be able to read the job.
+    The API server, which has the current schema, refuses unknown fields. A program that is older than the CRDs (during
+    an upgrade) must still be able to read the job.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
@@ -22,17 +22,17 @@ class Schema(BaseModel):
         return cls.model_validate(document)
 
     def to_dict(self) -> dict[str, Any]:
-        """The document as Kubernetes and JSON want it: camelCase, plain types, nothing that is None."""
+        """The document in Kubernetes' form: camelCase, plain types, without None."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def printable(text: str) -> str:
-    """A text without control characters and lone surrogates, which no UTF-8 holds. Every white space is a blank."""
+    """A text without control characters and lone surrogates, which no UTF-8 holds. White space becomes a blank."""
     return "".join(each if each.isprintable() else " " if each.isspace() else "?" for each in text)
 
 
 PrintableText = Annotated[str, BeforeValidator(lambda text: printable(text) if isinstance(text, str) else text)]
-"""What a person reads, perhaps with words from a file or a library in it."""
+"""Text for people that may quote a file or a library."""
 
 
 def _finite(metrics: dict[str, float]) -> dict[str, float]:
@@ -40,4 +40,4 @@ def _finite(metrics: dict[str, float]) -> dict[str, float]:
 
 
 Metrics = Annotated[dict[str, float], AfterValidator(_finite)]
-"""Numbers by name, without NaN and infinity: JSON has neither, and what is written for them can't be read again."""
+"""Numbers by name, without NaN and infinity, which JSON does not have."""

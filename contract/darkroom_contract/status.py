@@ -1,4 +1,4 @@
-"""What a job's status says. Written by the operator alone; read by the gateway and by people with kubectl."""
+"""The status of a job. Only the operator writes it; the gateway and kubectl users read it."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +13,7 @@ from darkroom_contract.schema import Schema
 
 
 class Phase(StrEnum):
-    """Where a job is. `Succeeded` and `Failed` are final."""
+    """A job's state. `Succeeded` and `Failed` are final."""
 
     QUEUED = "Queued"
     STARTING = "Starting"
@@ -46,136 +46,134 @@ class ConditionStatus(StrEnum):
 
 
 class Condition(Schema):
-    """One observation, as metav1.Condition has it: a stable reason for programs and a message for people."""
+    """A metav1.Condition: a stable reason for programs and a message for people."""
 
     type: str = Field(
         max_length=64,
-        description="What is observed: Admitted, PodReady, Suspended, Complete or Failed. There is one condition of "
-        "each type at most.",
+        description="Admitted, PodReady, Suspended, Complete or Failed. There is at most one condition of each type.",
     )
-    status: ConditionStatus = Field(description="Whether it holds: True, False or Unknown.")
+    status: ConditionStatus = Field(description="Whether the condition holds: True, False or Unknown.")
     reason: str = Field(
         max_length=64,
         pattern="^[A-Z][A-Za-z0-9]*$",
-        description="Why, in one CamelCase word for programs. It is part of the API and never renamed; each one is "
-        "explained in the reference.",
+        description="Reason in one CamelCase word, for programs. Part of the API and never renamed; the reference"
+        " explains each one.",
     )
     message: str = Field(
         "",
         max_length=2000,
-        description="Why, in words for people: what happened and, after a failure, what to do. Not for programs: it "
-        "may be worded anew in any release.",
+        description="Explanation for people: what happened and, after a failure, what to do. Not for programs: "
+        "its wording may change in any release.",
     )
-    last_transition_time: datetime = Field(
-        description="When the status last changed from one of its values to another."
-    )
+    last_transition_time: datetime = Field(description="When the status last changed.")
     observed_generation: int | None = Field(
         None,
         ge=0,
-        description="The metadata.generation of the job that was observed. When it is behind, the condition does not "
-        "know of the newest spec yet.",
+        description="The job's metadata.generation that this condition is based on. When it is lower than the "
+        "job's, the condition does not reflect the newest spec yet.",
     )
 
 
 class QueueStatus(Schema):
-    """Where the job stands in the queue, while it waits."""
+    """The place of a waiting job in the queue."""
 
     position: int | None = Field(
         None,
         ge=0,
-        description="Jobs that run before it among the waiting; 0 is next. Exact for the first ten, within a quarter "
-        "of the truth behind them.",
+        description="Number of waiting jobs that run before it; 0 is next. Exact for the first ten, within a "
+        "quarter beyond them.",
     )
     estimated_start_time: datetime | None = Field(
         None,
-        description="When its turn comes, as far as past runs tell. Absent while jobs like those before it have not "
-        "run yet.",
+        description="Estimated time of admission, from the durations of past runs. Absent until jobs like those "
+        "before it have run.",
     )
     waiting_for: str | None = Field(
-        None, max_length=253, description="Who holds the slot: Kind/name. Told to the first ten of the queue."
+        None,
+        max_length=253,
+        description="Job that holds the slot, as Kind/name. Shown for the first ten jobs of the queue.",
     )
 
 
-Metric = Annotated[float, Field(description="The number; its name says what it counts, and durations are in seconds.")]
+Metric = Annotated[float, Field(description="The value. Its name says what it counts; durations are in seconds.")]
 
 
 class ProgressStatus(Schema):
-    """The newest progress of the present run."""
+    """Newest progress of the current run."""
 
     stage: Stage = Field(
-        description="What the run is doing. Stages come in the order in which they are listed; a job skips those "
+        description="What the run is doing. Stages run in the order in which they are listed; a job skips those "
         "that it does not need."
     )
-    step: int = Field(0, ge=0, description="Steps done in this stage.")
-    total: int = Field(0, ge=0, description="Steps of this stage; 0 when it has none to count.")
+    step: int = Field(0, ge=0, description="Completed steps of this stage.")
+    total: int = Field(0, ge=0, description="Steps of this stage; 0 when it is not counted in steps.")
     progress_percentage: float = Field(
-        0.0, ge=0.0, le=100.0, description="How far the whole run is, over all of its stages, in percent."
+        0.0, ge=0.0, le=100.0, description="Progress of the whole run, over all of its stages, in percent."
     )
     estimated_remaining_seconds: float | None = Field(
         None,
         ge=0.0,
-        description="Seconds until the end of the run, judged by its own speed so far. Absent until that can be told.",
+        description="Estimated seconds until the end of the run, from its own speed so far. Absent until that is "
+        "known.",
     )
     metrics: Annotated[dict[str, Metric], Field(max_length=32)] = Field(
         default_factory=dict,
-        description="Numbers by name, such as loss and learningRate while it trains; when the job has succeeded, its "
-        "totals, such as seconds and finalLoss.",
+        description="Numbers by name, such as loss and learningRate during training; after success the totals, "
+        "such as seconds and finalLoss.",
     )
     last_updated_time: datetime = Field(
-        description="When the run said so. A run that has said nothing for long may hang: see activeDeadlineSeconds."
+        description="When the run reported this. A run without news for long may hang: see activeDeadlineSeconds."
     )
 
 
 class JobStatus(Schema):
-    """How the job stands. Written by the operator, for everybody to read."""
+    """State of the job, written by the operator."""
 
     phase: Phase | None = Field(
         None,
-        description="The job's state in one word. Queued: waits for its turn. Starting: has a pod that does not run "
-        "yet. Running: works. Suspended: waits for spec.suspend to become false. Succeeded, Failed: "
-        "ended, for good.",
+        description="The job's state in one word. Queued: waits for the slot. Starting: its pod does not run yet."
+        " Running: its run works. Suspended: waits until spec.suspend is false. Succeeded, Failed: "
+        "finished.",
     )
     queue: QueueStatus | None = Field(None, description="Place in the queue. Present while the job waits for the slot.")
     attempts: int = Field(
-        0, ge=0, description="Runs begun so far. A run that was suspended counts here, but not among the failures."
+        0, ge=0, description="Runs started so far. A suspended run counts here, but not as a failure."
     )
     failures: int = Field(
         0,
         ge=0,
-        description="Runs that failed and count against spec.backoffLimit. Interruptions from outside do not count, "
-        "nor does a failed training run that saved a later state than the runs before it.",
+        description="Failed runs that count against spec.backoffLimit. Interruptions do not count, nor does a "
+        "failed training run that saved a later state than the runs before it.",
     )
     interruptions: int = Field(
         0,
         ge=0,
-        description="Runs that something outside of Darkroom ended: an eviction, a preemption, a drained node, a node "
-        "that was shut down. They do not count against spec.backoffLimit.",
+        description="Runs that ended for a cause outside Darkroom: an eviction, a preemption, a drained node, a "
+        "node shutdown. They do not count against spec.backoffLimit.",
     )
     saved_step: int | None = Field(
         None,
         ge=0,
-        description="The newest training step whose state a failed or interrupted run saved. The next run goes on from "
-        "there.",
+        description="Newest training step whose state a failed or interrupted run saved. The next run resumes from it.",
     )
     next_attempt_time: datetime | None = Field(
-        None, description="Not before then is the job tried again. Present after a failed run, until the next begins."
+        None, description="Earliest time of the next run. Present after a failed run, until the next one starts."
     )
     pod_name: str | None = Field(
         None,
         max_length=253,
-        description="Pod of the present or last run, in the job's namespace: where kubectl logs finds what the run "
-        "says.",
+        description="Pod of the current or last run, in the job's namespace, for kubectl logs.",
     )
     pod_uid: str | None = Field(
         None,
         max_length=64,
-        description="Uid of that pod, by which the operator tells it from another of the same name.",
+        description="Uid of that pod, which distinguishes it from another pod of the same name.",
     )
     admission_order: int | None = Field(
         None,
         ge=0,
-        description="The job's resource version when the operator first saw it: the order among jobs that were "
-        "created within the same second.",
+        description="The job's resource version when the operator first saw it: the order among jobs created "
+        "within the same second.",
     )
     slot: int | None = Field(
         None,
@@ -184,37 +182,37 @@ class JobStatus(Schema):
     )
     progress: ProgressStatus | None = Field(
         None,
-        description="The newest progress of the present run, or the totals of a job that has succeeded. Needs Redis "
-        "while it runs.",
+        description="Newest progress of the current run, or the totals of a succeeded job. Needs Redis during the run.",
     )
     artifacts: Annotated[tuple[Artifact, ...], Field(max_length=64)] | None = Field(
         None,
-        description="Files that the job made, in object storage. Present once it has succeeded. The gateway gives "
-        "links to them.",
+        description="Files that the job made, in object storage. Present once it has succeeded. The gateway links"
+        " to them.",
     )
     remarks: Annotated[tuple[Remark, ...], Field(max_length=MAX_REMARKS)] | None = Field(
         None,
         description="What the run cut, left out, converted or replaced: a prompt that was too long, photos of an "
-        "unknown format, a sampler's setting. Absent when there was nothing of the kind. Each is an Event, too.",
+        "unknown format, a sampler's setting. Absent when there is nothing to report. Each is an "
+        "Event too.",
     )
     start_time: datetime | None = Field(None, description="When the first run was admitted.")
     run_start_time: datetime | None = Field(
         None,
-        description="When the container of the present run was first seen to run, by the API server's clock. "
+        description="When the current run's container was first seen running, by the API server's clock. "
         "spec.activeDeadlineSeconds counts from here.",
     )
     completion_time: datetime | None = Field(
-        None, description="When the job finished, either way. spec.ttlSecondsAfterFinished counts from here."
+        None, description="When the job finished, successfully or not. spec.ttlSecondsAfterFinished counts from here."
     )
     observed_generation: int | None = Field(
         None,
         ge=0,
-        description="The metadata.generation of the spec that this status is about. When it is behind, the operator "
-        "has not seen the newest change yet.",
+        description="The metadata.generation that this status is based on. When it is lower than the job's, the "
+        "operator has not seen the newest change yet.",
     )
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
         default=(),
-        description="The job's state in detail, for kubectl wait and for programs. Admitted: it holds a slot. "
+        description="The job's state in detail, for kubectl wait and programs. Admitted: it holds a slot. "
         "PodReady: its run works. Suspended: it was taken out of the queue. Complete: it succeeded. "
         "Failed: it failed for good.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},

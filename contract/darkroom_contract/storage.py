@@ -1,16 +1,16 @@
-"""Where files lie in the bucket. Keys only: no client, no network.
+"""Keys of the bucket's objects. No client, no network.
 
-    datasets/<namespace>/<dataset id>/<file>               photos, by the gateway
-    runs/<job uid>/<file>                                  what a job made, by the runner (names: below)
-    runs/<job uid>/manifest.json                           written last: where it exists, the rest is whole
-    runs/<job uid>/logs/<attempt>.txt                      what each run said, while it works and after it ended
-    runs/<job uid>/checkpoint-<step>.safetensors           an unfinished training's state
-    runs/<job uid>/checkpoint.json                         which state to go on from; written after it
-    models/<namespace>/<model id>/model.json               which run's weights a model id means; written last
-    deletions/<namespace>/models/<model id>.json           a model's deletion that is not complete; removed last
+    datasets/<namespace>/<dataset id>/<file>               photos, from the gateway
+    runs/<job uid>/<file>                                  results of a job, from the runner (names: below)
+    runs/<job uid>/manifest.json                           written last: where it exists, the results are complete
+    runs/<job uid>/logs/<attempt>.txt                      log of each run, during and after it
+    runs/<job uid>/checkpoint-<step>.safetensors           state of an unfinished training
+    runs/<job uid>/checkpoint.json                         the state to resume from; written after it
+    models/<namespace>/<model id>/model.json               the run whose weights a model id refers to; written last
+    deletions/<namespace>/models/<model id>.json           an incomplete deletion of a model; removed last
 
-A model's weights stay in the folder of the run that made them; `model.json` only points there. So a second training
-under the same id swaps one small object and never mixes two trainings.
+A model's weights stay in the folder of the run that made them; `model.json` only points to them. So a second training
+under the same id replaces one small object and never mixes two trainings.
 """
 
 import re
@@ -24,20 +24,20 @@ from darkroom_contract.outcome import Outcome
 from darkroom_contract.schema import Schema
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
-"""The LoRA as diffusers looks for it; a GenerateJob uses this one."""
+"""The LoRA under diffusers' default file name; a GenerateJob loads this one."""
 MANIFEST_FILE = "manifest.json"
 CHECKPOINT_FILE = "checkpoint.json"
 
 
 class ModelRecord(Schema):
-    """`model.json`: the LoRA that a model id means at present."""
+    """`model.json`: the LoRA that a model id refers to."""
 
     model_id: str
     weights_key: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     base_model: str
     base_model_commit: str | None = None
-    """The hub's, where it is known: a branch or tag may mean other weights later."""
+    """Commit on the hub, if known: a branch or tag may have other weights later."""
     prompt: str
     job_uid: str
     created: datetime
@@ -51,15 +51,15 @@ class ModelRecord(Schema):
 
 
 class ModelRemoval(Schema):
-    """A model's deletion that was accepted: the gateway that finds it completes it. Written before anything goes."""
+    """An accepted deletion of a model: any gateway that finds it completes it. Written before anything is deleted."""
 
     model_id: str
-    runs: tuple[str, ...] = Field(description="Uids of the jobs whose LoRA goes.")
+    runs: tuple[str, ...] = Field(description="Uids of the jobs whose LoRA is deleted.")
     requested: datetime
 
 
 class Manifest(Schema):
-    """`manifest.json`: the outcome of a finished run. A later attempt that finds it reports it and does no work."""
+    """`manifest.json`: the outcome of a finished run. A later attempt that finds it reports it without working."""
 
     outcome: Outcome
     attempt: int
@@ -69,9 +69,9 @@ class Manifest(Schema):
 
 
 class CheckpointRecord(Schema):
-    """`checkpoint.json`: the newest whole state of a training that is not finished."""
+    """`checkpoint.json`: the newest complete state of an unfinished training."""
 
-    step: int = Field(ge=1, description="Steps that were taken.")
+    step: int = Field(ge=1, description="Completed steps.")
     state_key: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     base_model: str
@@ -81,7 +81,7 @@ class CheckpointRecord(Schema):
 
 
 def dataset_prefix(namespace: str, dataset_id: str | None = None) -> str:
-    """Of one dataset, or of all that a namespace's jobs may read."""
+    """Prefix of one dataset, or of all datasets that a namespace's jobs may read."""
     return f"datasets/{namespace}/" if dataset_id is None else f"datasets/{namespace}/{dataset_id}/"
 
 
@@ -123,8 +123,8 @@ def model_removal_key(namespace: str, model_id: str) -> str:
     return f"{model_removals_prefix(namespace)}{model_id}.json"
 
 
-def picture_file(job_name: str, seed: int) -> str:
-    """A picture is named by its job and its seed, so that downloads of many jobs never overwrite each other."""
+def image_file(job_name: str, seed: int) -> str:
+    """An image is named after its job and seed, so that downloads of several jobs never overwrite each other."""
     return f"{_stem(job_name)}-seed-{seed}.png"
 
 
@@ -138,14 +138,14 @@ def validation_file(job_name: str) -> str:
 
 def kohya_file(model_id: str) -> str:
     """The LoRA in Kohya form, under the name by which other tools list it. `model_id` must have passed
-    `names.MODEL_ID_PATTERN`. Names that a run uses for other files get a suffix, in any case: people download them to
-    disks that don't tell cases apart."""
+    `names.MODEL_ID_PATTERN`. Names that a run uses for other files get a suffix, in any case: some
+    file systems ignore case."""
     taken = re.fullmatch(r"pytorch_lora_weights|checkpoint(-\d+)?", model_id, re.IGNORECASE)
     return f"{model_id}-kohya.safetensors" if taken else f"{model_id}.safetensors"
 
 
 def _stem(job_name: str) -> str:
-    """A job's name as part of a file's: DNS labels stay as they are, and nothing leads out of the folder."""
+    """A job's name as part of a file name: DNS labels are unchanged, and path separators are replaced."""
     return re.sub(r"[^A-Za-z0-9-]", "-", job_name[:MAX_JOB_NAME_LENGTH])
 
 

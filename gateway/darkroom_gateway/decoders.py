@@ -25,7 +25,7 @@ from darkroom_contract.photo_decoder import (
     read_answer,
     too_slow,
 )
-from darkroom_contract.photo_facts import PhotoError, PhotoFacts, PhotoLimitError
+from darkroom_contract.photo_facts import PhotoError, PhotoLimitError, PhotoProperties
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Decoders:
         self.share = max(1, count - 1)
         """How many an upload may use at once."""
 
-    async def check(self, fd: int, name: str, account: Account) -> PhotoFacts:
+    async def check(self, fd: int, name: str, account: Account) -> PhotoProperties:
         """Decode the photo of an open file; `name` is for messages. Cancelling it kills the process that decodes.
 
         Raises `PhotoError`, and `DecoderUnavailableError` when no process can be started.
@@ -162,7 +162,7 @@ class Decoders:
             await to_thread.run_sync(decoder.kill, limiter=self._ends)
         self._busy.discard(decoder)
 
-    async def _ask(self, decoder: PhotoDecoder, fd: int, name: str) -> PhotoFacts:
+    async def _ask(self, decoder: PhotoDecoder, fd: int, name: str) -> PhotoProperties:
         try:
             decoder.request(fd, name)
             log.debug("decoding %r in process %d", name, decoder.pid)

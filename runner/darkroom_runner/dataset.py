@@ -18,7 +18,7 @@ from darkroom_contract import photo_reading
 from darkroom_contract import photos as bounds
 from darkroom_contract.datasets import DatasetPolicy
 from darkroom_contract.photo_decoder import DecodingLimits, PhotoDecoder
-from darkroom_contract.photo_facts import PhotoError, PhotoFacts
+from darkroom_contract.photo_facts import PhotoError, PhotoProperties
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.storage import parse_uri
 from darkroom_runner.errors import DatasetInvalidError, DatasetNotAllowedError, DatasetNotFoundError
@@ -46,7 +46,7 @@ class Photo:
     name: str
     """As messages call it."""
     path: Path
-    facts: PhotoFacts
+    facts: PhotoProperties
 
     def read(self, least_px: int | None = None) -> Image.Image:
         """Its picture, as `read_photo` gives it: from the file, anew at every call."""
@@ -134,7 +134,7 @@ def _list_photos(storage: Storage, bucket: str, prefix: str, uri: str, remarks: 
         entries = storage.list_folder(bucket, prefix)
     except NoSuchBucketError as error:
         raise DatasetNotFoundError(f"There is no bucket {bucket!r}. Correct dataset.uri, which is {uri}.") from error
-    visible = [each for each in entries if not bounds.is_invisible(each.name)]
+    visible = [each for each in entries if not bounds.is_hidden(each.name)]
     photos = [each for each in visible if bounds.is_photo_name(each.name)]
     others = [each for each in visible if not bounds.is_photo_name(each.name)]
     if others:

@@ -17,7 +17,7 @@ from darkroom_contract.base_models import UsedModel
 from darkroom_contract.progress import Stage
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs import GenerateJobSpec
-from darkroom_contract.storage import clip_file, picture_file
+from darkroom_contract.storage import clip_file, image_file
 from darkroom_runner import lora
 from darkroom_runner.base_models import BaseModel, load_pipeline
 from darkroom_runner.device import Device, find_device, free_memory, release
@@ -108,7 +108,7 @@ class DrawingSession:
             self.bench.remarks,
         )
         facts = picture_facts(self.spec, self.base_model, self.lora_sha256, seed, image.size)
-        path = self.bench.scratch / picture_file(self.bench.document.name, seed)
+        path = self.bench.scratch / image_file(self.bench.document.name, seed)
         image.save(path, pnginfo=png_info(facts))
         return Picture(path, image, facts)
 

@@ -28,7 +28,7 @@ ACTIONS = {
 COMPONENTS = {"gateway": "darkroom_gateway", "runner": "darkroom_runner"}
 
 PHOTO = storage.dataset_prefix("studio", "0123abcd") + "000.jpg"
-RESULT = storage.run_prefix("a-uid") + storage.picture_file("job", 0)
+RESULT = storage.run_prefix("a-uid") + storage.image_file("job", 0)
 RECORD = storage.model_record_key("studio", "my-dog")
 REMOVAL = storage.model_removal_key("studio", "my-dog")
 NEEDED = {

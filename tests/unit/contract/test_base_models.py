@@ -61,7 +61,7 @@ def test_a_reference_has_a_name_and_perhaps_a_revision(text: str) -> None:
 
 @pytest.mark.parametrize("text", BAD)
 def test_what_is_no_reference_is_refused_by_contract_and_schema(text: str) -> None:
-    with pytest.raises(ValueError, match="is no name of a base model"):
+    with pytest.raises(ValueError, match="is not the name of a base model"):
         parse_reference(text)
     if not text.endswith("\n"):  # pydantic's `$` and Python's differ there.
         with pytest.raises(ValueError, match="String should match pattern"):
@@ -106,7 +106,7 @@ def test_an_unknown_name_is_told_with_those_that_there_are(tmp_path: Path, put: 
     (tmp_path / "no-model").mkdir()
     fault = unknown_model("sdx", tmp_path)
     assert fault is not None
-    assert "no base model 'sdx' in the model root. It holds owner/name, sdxl, sdxl@v2. Use one" in fault
+    assert "no base model 'sdx' in the model root. It contains owner/name, sdxl, sdxl@v2. Use one" in fault
     assert unknown_model("sdxl@v3", tmp_path) is not None
     assert [unknown_model(each, tmp_path) for each in ("sdxl", "sdxl@v2", "nobody/on-the-hub@v1")] == [None] * 3
 
@@ -135,7 +135,7 @@ def test_a_folder_beside_the_models_that_can_t_be_read_hides_nothing(
     put("sdxl")
     (tmp_path / "lost+found").mkdir()
     fail_below(tmp_path / "lost+found", monkeypatch)
-    assert "It holds sdxl." in (unknown_model("sdx", tmp_path) or "")
+    assert "It contains sdxl." in (unknown_model("sdx", tmp_path) or "")
 
 
 def fail_below(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

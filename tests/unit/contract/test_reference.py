@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from darkroom_contract import names
-from darkroom_contract.bounds import bounds_words, default_words
+from darkroom_contract.bounds import bounds_text, default_text
 from darkroom_contract.outcome import Reason
 from darkroom_contract.reasons import CONDITIONS, FAILURES, STATES, ConditionReason
 from darkroom_contract.reference import ANNOTATIONS, FINALIZERS, LABELS, page
@@ -43,14 +43,14 @@ def test_every_label_of_the_contract_is_told() -> None:
 
 
 def test_defaults_and_bounds_in_words() -> None:
-    assert default_words({"default": False}) == "false"
-    assert default_words({"default": 0.0001}) == "0.0001"
-    assert default_words({"default": ""}) == "empty"
-    assert default_words({"default": {}}) == ""
-    assert default_words({}) == ""
-    assert bounds_words({"minimum": 0, "maximum": 2**32 - 1}) == "0 to 4294967295"
-    assert bounds_words({"minimum": 1e-8, "maximum": 1.0}) == "1e-08 to 1"
-    assert bounds_words({"minimum": 64, "maximum": 2048, "multipleOf": 8}) == "64 to 2048, in multiples of 8"
-    assert bounds_words({"minimum": 0}) == "0 or more"
-    assert bounds_words({"maxLength": 63}) == "at most 63 characters"
-    assert bounds_words({"enum": ["a", "b"]}) == "a, b"
+    assert default_text({"default": False}) == "false"
+    assert default_text({"default": 0.0001}) == "0.0001"
+    assert default_text({"default": ""}) == "empty"
+    assert default_text({"default": {}}) == ""
+    assert default_text({}) == ""
+    assert bounds_text({"minimum": 0, "maximum": 2**32 - 1}) == "0 to 4294967295"
+    assert bounds_text({"minimum": 1e-8, "maximum": 1.0}) == "1e-08 to 1"
+    assert bounds_text({"minimum": 64, "maximum": 2048, "multipleOf": 8}) == "64 to 2048, in multiples of 8"
+    assert bounds_text({"minimum": 0}) == "0 or more"
+    assert bounds_text({"maxLength": 63}) == "at most 63 characters"
+    assert bounds_text({"enum": ["a", "b"]}) == "a, b"

@@ -48,7 +48,7 @@ def test_a_truncated_photo(http: httpx.Client, picture: Draw, format_: str) -> N
     found = complaints(train(http, ("good.jpg", picture()), ("cut", whole[: len(whole) // 2])))
 
     assert list(found) == ["cut"]
-    assert "Replace it with a whole copy" in found["cut"]
+    assert "Replace it with an intact copy" in found["cut"]
 
 
 def test_a_picture_of_30000_pixels_width(http: httpx.Client, picture: Draw) -> None:

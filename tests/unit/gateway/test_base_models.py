@@ -37,7 +37,7 @@ def test_an_unknown_name_is_refused_with_those_that_there_are(seeing: httpx.Clie
     found = complaints(seeing.post("/generate/sdxl", params={**PROMPT, "base_model": "sdx"}))
 
     assert found.keys() == {"base_model"}
-    assert "no base model 'sdx' in the model root. It holds sdxl, svd." in found["base_model"]
+    assert "no base model 'sdx' in the model root. It contains sdxl, svd." in found["base_model"]
     assert cluster.count(Kind.GENERATE) == before
 
 

@@ -20,7 +20,7 @@ from support.photos import encode, scene
 from support.waiting import patience
 
 from darkroom_contract.photo_decoder import MAX_PHOTOS_EACH, DecodingLimits, PhotoDecoder
-from darkroom_contract.photo_facts import PhotoError, PhotoFacts, PhotoLimitError
+from darkroom_contract.photo_facts import PhotoError, PhotoLimitError, PhotoProperties
 from darkroom_gateway.decoders import Account, Decoders, Turns
 from darkroom_gateway.errors import DecodersUnavailableError, InvalidPhotosError, NoUploadSpaceError
 from darkroom_gateway.photo_form import Upload
@@ -78,7 +78,9 @@ async def start() -> AsyncIterator[StartDecoders]:
     assert decoder_processes() == []
 
 
-async def check(decoders: Decoders, content: bytes, name: str = "a.jpg", account: Account | None = None) -> PhotoFacts:
+async def check(
+    decoders: Decoders, content: bytes, name: str = "a.jpg", account: Account | None = None
+) -> PhotoProperties:
     with upload(content, name) as each:
         return await decoders.check(each.file.fileno(), name, account or Account())
 
@@ -118,7 +120,9 @@ async def test_too_little_memory_is_not_called_damage(start: StartDecoders, form
 
 
 async def test_damage_is_not_called_too_little_memory(start: StartDecoders, small: bytes) -> None:
-    with pytest.raises(PhotoError, match=r"^a\.jpg is damaged or cut short .* Replace it with a whole copy") as refusal:
+    with pytest.raises(
+        PhotoError, match=r"^a\.jpg is damaged or cut short .* Replace it with an intact copy"
+    ) as refusal:
         await check(start(1), small[: len(small) // 2])
 
     assert not isinstance(refusal.value, PhotoLimitError)

@@ -113,7 +113,7 @@ class TestABaseModelOfTheModelRoot:
     def test_a_default_that_is_not_there_is_told_too(self, settings: Settings) -> None:
         found = refusal_of(a_job(), settings.model_copy(update={"default_base_model": "gone"}))
         assert found is not None
-        assert "'gone' in the model root. It holds sdxl, svd." in found.message
+        assert "'gone' in the model root. It contains sdxl, svd." in found.message
 
     def test_a_file_system_that_stands_still_refuses_nothing_and_is_waited_for_once(
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch

@@ -21,7 +21,7 @@ def test_a_folder_of_the_model_root_is_found_by_its_name(model_root: Path) -> No
     "name", ["../models/test-sdxl", "..", "/etc", "test-sdxl\n", "a/b/c", "", "./test-sdxl", "x y"]
 )
 def test_what_is_no_name_never_becomes_a_path(model_root: Path, name: str) -> None:
-    with pytest.raises(BaseModelNotFoundError, match="is no name of a base model"):
+    with pytest.raises(BaseModelNotFoundError, match="is not the name of a base model"):
         locate(name, SDXL, model_root)
 
 
