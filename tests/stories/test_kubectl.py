@@ -48,7 +48,7 @@ def test_the_log_of_a_run_can_be_read(darkroom: Darkroom, circles: str) -> None:
 
 
 def test_explain_reads_like_documentation(darkroom: Darkroom) -> None:
-    assert "How many pictures." in darkroom.kubectl("explain", "generatejobs.darkroom.dev.spec.images.count")
+    assert "Number of images." in darkroom.kubectl("explain", "generatejobs.darkroom.dev.spec.images.count")
 
 
 def test_a_job_goes_with_its_pod(darkroom: Darkroom, circles: str) -> None:
