@@ -18,24 +18,24 @@ import prometheus_client
 
 from darkroom_contract.log_lines import set_up_log
 from darkroom_contract.names import Kind
-from darkroom_operator.cache import Cache
+from darkroom_operator.cache.cache import Cache
+from darkroom_operator.cache.handlers import build_registry
+from darkroom_operator.cache.progress_reader import ProgressReader
+from darkroom_operator.cache.resync import Resync
 from darkroom_operator.clock import ServerClock
-from darkroom_operator.cluster import Cluster
-from darkroom_operator.connection import find_connection
 from darkroom_operator.errors import ApiError, OperatorError
-from darkroom_operator.events import EventRecorder
-from darkroom_operator.gauges import Gauges
-from darkroom_operator.handlers import build_registry
-from darkroom_operator.health import Health
-from darkroom_operator.leadership import Leadership
-from darkroom_operator.metrics import Metrics
-from darkroom_operator.progress import ProgressReader
-from darkroom_operator.reconcile import Reconciler
-from darkroom_operator.refusals import ModelRoot, refusal
-from darkroom_operator.requests import Requests
-from darkroom_operator.resync import Resync
+from darkroom_operator.kube.client import Cluster
+from darkroom_operator.kube.connection import find_connection
+from darkroom_operator.kube.watch_monitor import Watches
+from darkroom_operator.leader_election import Leadership
+from darkroom_operator.reconcile.controller import Reconciler
+from darkroom_operator.reconcile.executor import Requests
+from darkroom_operator.scheduling.preflight import ModelRoot, refusal
 from darkroom_operator.settings import Settings
-from darkroom_operator.watches import Watches
+from darkroom_operator.telemetry.events import EventRecorder
+from darkroom_operator.telemetry.gauges import Gauges
+from darkroom_operator.telemetry.health import Health
+from darkroom_operator.telemetry.metrics import Metrics
 
 KINDS_SECONDS = 3.0
 """Between two looks whether the kinds are defined."""

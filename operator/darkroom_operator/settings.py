@@ -13,9 +13,9 @@ from darkroom_contract import environment as names
 from darkroom_contract.base_models import parse_reference
 from darkroom_contract.datasets import DatasetPolicy, read_policy
 from darkroom_contract.specs import MAX_SECONDS
-from darkroom_operator.documents import Json
 from darkroom_operator.errors import SettingsError
-from darkroom_operator.runner_template import VARIABLE, read_template
+from darkroom_operator.kube.objects import Json
+from darkroom_operator.pods.template import VARIABLE, read_template
 
 T = TypeVar("T")
 

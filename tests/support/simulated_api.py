@@ -166,7 +166,7 @@ def pause() -> Generator[None, None, None]:
 
 @dataclass
 class SimulatedDoor:
-    """One operator's way to the API: the interface of `darkroom_operator.cluster.Cluster`."""
+    """One operator's way to the API: the interface of `darkroom_operator.kube.client.Cluster`."""
 
     api: SimulatedApi
     sent: int = 0

@@ -2,10 +2,10 @@
 
 from typing import cast
 
-from darkroom_operator.cluster import Cluster
-from darkroom_operator.leadership import Leadership
+from darkroom_operator.kube.client import Cluster
+from darkroom_operator.kube.watch_monitor import Watches
+from darkroom_operator.leader_election import Leadership
 from darkroom_operator.settings import Settings
-from darkroom_operator.watches import Watches
 from support.simulated_api import SimulatedApi, SimulatedDoor
 
 TERM_SECONDS = 5

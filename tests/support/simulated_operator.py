@@ -11,17 +11,17 @@ from darkroom_contract import names
 from darkroom_contract.jobs import read_job
 from darkroom_contract.names import Kind
 from darkroom_contract.outcome import Outcome, Reason
-from darkroom_operator.cache import Cache
-from darkroom_operator.cluster import Cluster
-from darkroom_operator.documents import LEASES, PODS
+from darkroom_operator.cache.cache import Cache
 from darkroom_operator.errors import UnreachableError
-from darkroom_operator.metrics import Metrics
-from darkroom_operator.reconcile import Reconciler
-from darkroom_operator.refusals import ModelRoot, refusal
-from darkroom_operator.requests import Requests
-from darkroom_operator.runner_pod import GATE
+from darkroom_operator.kube.client import Cluster
+from darkroom_operator.kube.objects import LEASES, PODS
+from darkroom_operator.pods.runner_pod import GATE
+from darkroom_operator.reconcile.controller import Reconciler
+from darkroom_operator.reconcile.executor import Requests
+from darkroom_operator.scheduling.preflight import ModelRoot, refusal
 from darkroom_operator.settings import Settings
-from support.operator_worlds import failure, success
+from darkroom_operator.telemetry.metrics import Metrics
+from support.operator_snapshots import failure, success
 from support.simulated_api import PLURALS, SimulatedApi, SimulatedDoor, is_over
 
 Json = dict[str, Any]
