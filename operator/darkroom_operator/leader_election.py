@@ -1,6 +1,6 @@
 """Who acts, of several operators: the one whose name is in the Lease `darkroom-operator`, as client-go elects leaders.
 
-`main.py` runs it beside the reconcile, which asks `leads()` before each action. It saves work; that no two runs are
+`main.py` runs it beside the reconcile, which asks `is_leader()` before each action. It saves work; that no two runs are
 ever alive does not depend on it (docs/decisions/0001 and 0006). A term is judged by each candidate's own monotonic
 clock, from when it last saw the Lease change: the times in a Lease are for people.
 """
@@ -16,9 +16,9 @@ from datetime import datetime
 
 from darkroom_contract import names
 from darkroom_operator.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError
-from darkroom_operator.kube.client import Cluster
+from darkroom_operator.kube.client import KubeClient
 from darkroom_operator.kube.objects import LEASES, Json, micro_time
-from darkroom_operator.kube.watch_monitor import Watches
+from darkroom_operator.kube.watch_monitor import WatchMonitor
 from darkroom_operator.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -80,20 +80,20 @@ def new_identity() -> str:
     return f"{socket.gethostname()}_{secrets.token_hex(4)}"
 
 
-class Leadership:
+class LeaderElector:
     """One candidate."""
 
     def __init__(
         self,
-        cluster: Cluster,
+        kube: KubeClient,
         settings: Settings,
-        watches: Watches,
+        watches: WatchMonitor,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._cluster = cluster
+        self._kube = kube
         self._settings = settings
-        self._watches = watches
+        self._watch_monitor = watches
         self._clock = clock
         self._monotonic = monotonic
         self._identity = settings.identity or new_identity()
@@ -103,7 +103,7 @@ class Leadership:
         """When to stop acting, unless the term is renewed before."""
         self._said = ""
 
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether to act: its term is young enough."""
         return self._monotonic() < self._until
 
@@ -111,7 +111,7 @@ class Leadership:
         """At the start, before anything is listed: log who leads, so that a candidate that waits says for whom."""
         try:
             async with asyncio.timeout(self._settings.renew_seconds):
-                term: Term | None = read_term(await self._cluster.get_lease(LEASE))
+                term: Term | None = read_term(await self._kube.get_lease(LEASE))
         except NotFoundError:
             term = None
         except (ApiError, TimeoutError) as error:
@@ -122,29 +122,29 @@ class Leadership:
     async def run(self, gained: Callable[[], None]) -> None:
         """For ever; `gained` is called whenever a term of its own has begun."""
         while True:
-            held = self.leads()
+            held = self.is_leader()
             try:
                 async with asyncio.timeout(self._settings.renew_seconds):
                     await self.turn()
             except (ApiError, TimeoutError) as error:
-                self._watches.excuse()
+                self._watch_monitor.excuse()
                 self._say(f"can't renew or read the Lease {LEASE}: {error or 'no answer'}")
             else:
                 self._say(self._standing())
-            if self.leads() and not held:
+            if self.is_leader() and not held:
                 gained()
             await asyncio.sleep(self._settings.retry_seconds)
 
     async def turn(self) -> None:
         """Look, unless it leads, and claim what may be claimed. Raises `ApiError`."""
-        if not self.leads():
+        if not self.is_leader():
             await self._look()
         began = self._monotonic()
         if not may_claim(self._term, began - self._unchanged_since, self._identity, self._settings.lease_seconds):
             return
         document = claim(self._term, self._identity, self._settings.lease_seconds, self._clock())
         try:
-            write = self._cluster.create_lease(document) if self._term is None else self._patch(document)
+            write = self._kube.create_lease(document) if self._term is None else self._patch(document)
             self._see(await write)
         except (AlreadyExistsError, ConflictError, NotFoundError):
             await self._look()  # Somebody was faster, or meddled: the next turn tells.
@@ -164,11 +164,11 @@ class Leadership:
             log.warning("the Lease %s was not given back: %s", LEASE, error or "no answer")
 
     async def _patch(self, document: Json) -> Json:
-        return await self._cluster.patch_lease(LEASE, document)
+        return await self._kube.patch_lease(LEASE, document)
 
     async def _look(self) -> None:
         try:
-            self._see(await self._cluster.get_lease(LEASE))
+            self._see(await self._kube.get_lease(LEASE))
         except NotFoundError:
             self._term = None
 
@@ -178,10 +178,10 @@ class Leadership:
             self._term, self._unchanged_since = term, self._monotonic()
         if term.holder != self._identity:
             self._until = NEVER
-        self._watches.expect(LEASES, int(term.version))
+        self._watch_monitor.expect(LEASES, int(term.version))
 
     def _standing(self) -> str:
-        if self.leads():
+        if self.is_leader():
             return f"{self._identity} leads"
         return self._waiting(self._term)
 

@@ -24,13 +24,13 @@ from darkroom_operator.cache.progress_reader import ProgressReader
 from darkroom_operator.cache.resync import Resync
 from darkroom_operator.clock import ServerClock
 from darkroom_operator.errors import ApiError, OperatorError
-from darkroom_operator.kube.client import Cluster
+from darkroom_operator.kube.client import KubeClient
 from darkroom_operator.kube.connection import find_connection
-from darkroom_operator.kube.watch_monitor import Watches
-from darkroom_operator.leader_election import Leadership
+from darkroom_operator.kube.watch_monitor import WatchMonitor
+from darkroom_operator.leader_election import LeaderElector
 from darkroom_operator.reconcile.controller import Reconciler
-from darkroom_operator.reconcile.executor import Requests
-from darkroom_operator.scheduling.preflight import ModelRoot, refusal
+from darkroom_operator.reconcile.executor import ActionExecutor
+from darkroom_operator.scheduling.preflight import ModelRoot, preflight_failure
 from darkroom_operator.settings import Settings
 from darkroom_operator.telemetry.events import EventRecorder
 from darkroom_operator.telemetry.gauges import Gauges
@@ -115,19 +115,19 @@ async def _cancel_until_done(tasks: set[asyncio.Task[Any]]) -> None:
 async def _act(settings: Settings, watching: Watching) -> None:
     """Everything but kopf's end. Whatever listens or is connected is closed when this returns."""
     model_root = ModelRoot(settings.model_root)
-    cache = Cache(lambda job: refusal(job, settings, model_root))
-    watches, metrics = Watches(settings.watch_stuck_seconds), Metrics()
+    cache = Cache(lambda job: preflight_failure(job, settings, model_root))
+    watches, metrics = WatchMonitor(settings.watch_stuck_seconds), Metrics()
     clock, events = ServerClock(), EventRecorder()
-    async with Cluster(settings.namespace, find_connection, metrics, clock) as cluster:
-        leadership = Leadership(cluster, settings, watches, clock.now)
-        requests = Requests(cluster, cache, settings, clock.now, metrics, events)
-        reconciler = Reconciler(cache, requests, settings, clock.now, leads=leadership.leads, metrics=metrics)
-        resync = Resync(cluster, cache, watches, reconciler.wake)
+    async with KubeClient(settings.namespace, find_connection, metrics, clock) as kube:
+        leadership = LeaderElector(kube, settings, watches, clock.now)
+        executor = ActionExecutor(kube, cache, settings, clock.now, metrics, events)
+        reconciler = Reconciler(cache, executor, settings, clock.now, is_leader=leadership.is_leader, metrics=metrics)
+        resync = Resync(kube, cache, watches, reconciler.wake)
         progress = _progress_reader(settings, cache, reconciler, clock)
-        metrics.registry.register(Gauges(lambda: cache.world(clock.now(), settings.slots), leadership.leads))
+        metrics.registry.register(Gauges(lambda: cache.snapshot(clock.now(), settings.slots), leadership.is_leader))
         async with _served(reconciler, watches, resync, metrics, settings):
             await leadership.announce()
-            await _wait_for_kinds(cluster, reconciler)
+            await _wait_for_kinds(kube, reconciler)
             await resync.begin(reconciler.live)
             _collect_less()
             await watching.begin(build_registry(cache, watches, reconciler, resync), settings.namespace)
@@ -136,7 +136,7 @@ async def _act(settings: Settings, watching: Watching) -> None:
                 "leadership": leadership.run(reconciler.wake),
                 "reconcile": reconciler.run(),
                 "resync": resync.run(),
-                "events": events.run(cluster),
+                "events": events.run(kube),
             }
             if progress is not None:
                 parts["progress"] = progress.run()
@@ -166,17 +166,17 @@ def _collect_less() -> None:
     gc.set_threshold(YOUNG_OBJECTS)
 
 
-async def _wait_for_kinds(cluster: Cluster, reconciler: Reconciler) -> None:
+async def _wait_for_kinds(kube: KubeClient, reconciler: Reconciler) -> None:
     """kopf looks once, at its start, which kinds there are; and it ends when nobody answers."""
     for kind in Kind:
-        while not await _is_served(kind, cluster):
+        while not await _is_served(kind, kube):
             reconciler.live()
             await asyncio.sleep(KINDS_SECONDS)
 
 
-async def _is_served(kind: Kind, cluster: Cluster) -> bool:
+async def _is_served(kind: Kind, kube: KubeClient) -> bool:
     try:
-        served = await cluster.serves(kind)
+        served = await kube.serves(kind)
     except ApiError as error:
         if not error.may_pass:
             raise
@@ -203,12 +203,12 @@ async def _run_together(parts: dict[str, Coroutine[Any, Any, None]]) -> None:
 
 @contextlib.asynccontextmanager
 async def _served(
-    reconciler: Reconciler, watches: Watches, resync: Resync, metrics: Metrics, settings: Settings
+    reconciler: Reconciler, watches: WatchMonitor, resync: Resync, metrics: Metrics, settings: Settings
 ) -> AsyncIterator[None]:
     if settings.health_port is None:
         yield
         return
-    alive, ready = [reconciler.complaint, watches.complaint], [resync.not_begun]
+    alive, ready = [reconciler.liveness_error, watches.liveness_error], [resync.not_begun]
     health = Health(alive, ready, metrics.registry, settings.health_host, settings.health_port)
     await health.start()
     try:

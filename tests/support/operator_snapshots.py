@@ -10,9 +10,9 @@ from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 from darkroom_contract.status import JobStatus, Phase
 from darkroom_operator.pods.runner_pod import RunnerPod
-from darkroom_operator.scheduling.queue import Line
+from darkroom_operator.scheduling.queue import PendingQueue
 from darkroom_operator.scheduling.slot import Slot
-from darkroom_operator.scheduling.snapshot import World
+from darkroom_operator.scheduling.snapshot import Snapshot
 
 NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
 RETRY_WAIT = timedelta(seconds=10)
@@ -69,10 +69,10 @@ def a_pod(job: Job, attempt: int = 1, **changes: Any) -> RunnerPod:
         gated=False,
         foreign_gates=(),
         deleting=False,
-        deletion_due=None,
-        over=False,
+        deletion_deadline=None,
+        terminated=False,
         run_ended=False,
-        others_alive=False,
+        sidecar_running=False,
         lost=False,
         disruption="",
         node="",
@@ -94,7 +94,7 @@ def running(pod: RunnerPod, seconds: float = 10) -> RunnerPod:
 
 def ended(pod: RunnerPod, outcome: Outcome | None, exit_code: int = 0) -> RunnerPod:
     message = "" if outcome is None else outcome.to_message()
-    over = {"over": True, "run_ended": True, "finished": NOW}
+    over = {"terminated": True, "run_ended": True, "finished": NOW}
     return replace(running(pod), **over, ready=False, exit_code=exit_code, termination_message=message)
 
 
@@ -119,14 +119,14 @@ def a_slot(holder: Job | None = None, pod: RunnerPod | None = None, number: int 
     )
 
 
-def a_world(*jobs: Job, slot: Slot | None = None, pods: tuple[RunnerPod, ...] = (), **more: Any) -> World:
+def a_snapshot(*jobs: Job, slot: Slot | None = None, pods: tuple[RunnerPod, ...] = (), **more: Any) -> Snapshot:
     slot = slot or a_slot()
-    return World(
+    return Snapshot(
         now=NOW,
         slot_count=1,
         slots={slot.number: slot},
         jobs={job.uid: job for job in jobs},
-        line=Line(jobs),
+        line=PendingQueue(jobs),
         pods={pod.uid: pod for pod in pods},
         **more,
     )

@@ -165,7 +165,7 @@ def pause() -> Generator[None, None, None]:
 
 
 @dataclass
-class SimulatedDoor:
+class SimulatedKubeClient:
     """One operator's way to the API: the interface of `darkroom_operator.kube.client.Cluster`."""
 
     api: SimulatedApi

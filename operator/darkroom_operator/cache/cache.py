@@ -17,15 +17,15 @@ from pydantic import BaseModel, ValidationError
 from darkroom_contract.jobs import Job, read_job
 from darkroom_contract.names import Kind
 from darkroom_contract.progress import ProgressEvent
-from darkroom_operator.cache.object_store import Gone, JobShelf, PodShelf, Shelf
+from darkroom_operator.cache.object_store import JobStore, ObjectStore, PodStore, Tombstones
 from darkroom_operator.kube.objects import LEASES, PODS, Json, aware
 from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.pods.runner_pod import RunnerPod, read_pod
 from darkroom_operator.scheduling.admission import may_run
 from darkroom_operator.scheduling.queue import is_finished
-from darkroom_operator.scheduling.runtime_history import Experience
+from darkroom_operator.scheduling.runtime_history import DurationEstimator
 from darkroom_operator.scheduling.slot import SLOTS, Slot, read_slot
-from darkroom_operator.scheduling.snapshot import BrokenJob, World
+from darkroom_operator.scheduling.snapshot import Snapshot, UnreadableJob
 
 log = logging.getLogger(__name__)
 
@@ -39,32 +39,32 @@ class Cache:
     """All that is known."""
 
     def __init__(self, refusal: Callable[[Job], Failure | None] = lambda job: None) -> None:
-        """`refusal` tells why no run of a job can succeed, or None; see `refusals.py`."""
-        self._gone = Gone()
+        """`refusal` tells why no run of a job can succeed, or None; see `preflight.py`."""
+        self._tombstones = Tombstones()
         self._refusal = refusal
         self._judged: set[str] = set()
         """Uids of the jobs that it was asked about, each once: what decides is fixed at a job's creation."""
         self._refused: dict[str, Failure] = {}
-        self.jobs = JobShelf(self._gone)
-        self.broken: Shelf[BrokenJob] = Shelf(lambda job: int(job.version), self._gone)
-        self.pods = PodShelf(self._gone)
-        self.leases: Shelf[Slot] = Shelf(lambda slot: int(slot.version or 0), self._gone)
+        self.jobs = JobStore(self._tombstones)
+        self.broken: ObjectStore[UnreadableJob] = ObjectStore(lambda job: int(job.version), self._tombstones)
+        self.pods = PodStore(self._tombstones)
+        self.leases: ObjectStore[Slot] = ObjectStore(lambda slot: int(slot.version or 0), self._tombstones)
         self.progress: dict[str, ProgressEvent] = {}
-        self.experience = Experience()
+        self.durations = DurationEstimator()
 
     @property
     def changes(self) -> int:
         """Counts up with each."""
-        return sum(shelf.changes for shelf in self._shelves)
+        return sum(store.changes for store in self._stores)
 
     @property
-    def _shelves(self) -> tuple[Shelf[Job], Shelf[BrokenJob], Shelf[RunnerPod], Shelf[Slot]]:
+    def _stores(self) -> tuple[ObjectStore[Job], ObjectStore[UnreadableJob], ObjectStore[RunnerPod], ObjectStore[Slot]]:
         return self.jobs, self.broken, self.pods, self.leases
 
     def see(self, plural: str, document: Json) -> bool:
         """What a watch or a list shows. Whether it was news: not so when an answer or the other one was faster."""
         uid, version = document["metadata"]["uid"], int(document["metadata"]["resourceVersion"])
-        if any(shelf.has(uid, version) for shelf in self._shelves):
+        if any(store.has(uid, version) for store in self._stores):
             return False
         if plural == PODS:
             self.put_pod(document)
@@ -88,7 +88,7 @@ class Cache:
         else:
             self.drop_job(uid)
 
-    def put_job(self, kind: Kind, document: Json) -> Job | BrokenJob:
+    def put_job(self, kind: Kind, document: Json) -> Job | UnreadableJob:
         try:
             job = _kept(read_job({**document, "kind": kind.value}))
         except ValidationError as error:
@@ -96,7 +96,7 @@ class Cache:
             self._move(broken.uid, broken, self.broken, self.jobs)
             return broken
         self._move(job.uid, job, self.jobs, self.broken)
-        self.experience.learn(job)
+        self.durations.learn(job)
         self._judge(job)
         return job
 
@@ -109,9 +109,9 @@ class Cache:
                 self._refused[job.uid] = failure
 
     @staticmethod
-    def _move(uid: str, item: T, shelf: Shelf[T], other: Shelf[S]) -> None:
-        """A job is on one of two shelves; an older state does not take it from the other."""
-        if not other.has_newer(uid, shelf.version(item)) and shelf.put(uid, item):
+    def _move(uid: str, item: T, store: ObjectStore[T], other: ObjectStore[S]) -> None:
+        """A job is on one of two stores; an older state does not take it from the other."""
+        if not other.has_newer(uid, store.version(item)) and store.put(uid, item):
             other.forget(uid)
 
     def put_pod(self, document: Json) -> RunnerPod | None:
@@ -141,7 +141,7 @@ class Cache:
         self.progress.pop(uid, None)
         self._refused.pop(uid, None)
         self._judged.discard(uid)
-        self.experience.forget(uid)
+        self.durations.forget(uid)
 
     def keep_only_jobs(self, kind: Kind, uids: set[str], version: int) -> None:
         self.jobs.keep_only(uids, version, lambda job: job.kind is kind)
@@ -162,9 +162,9 @@ class Cache:
         oldest_first = sorted(self.leases.view.values(), key=lambda slot: int(slot.version or 0))
         return {slot.number: slot for slot in oldest_first}
 
-    def world(self, now: datetime, slot_count: int) -> World:
+    def snapshot(self, now: datetime, slot_count: int) -> Snapshot:
         """A view, not a copy: to be used before anything else is awaited."""
-        return World(
+        return Snapshot(
             now=now,
             slot_count=slot_count,
             slots=self.slots(slot_count),
@@ -173,10 +173,10 @@ class Cache:
             broken=self.broken.view,
             refused=self._refused,
             pods=self.pods.view,
-            gone=self._gone,
+            deleted=self._tombstones,
             last_seen=self.pods.last_seen.view,
             progress=self.progress,
-            experience=self.experience,
+            durations=self.durations,
         )
 
 
@@ -195,10 +195,10 @@ def _first_equal(part: BaseModel) -> BaseModel:
     return part
 
 
-def _broken(kind: Kind, document: Json, error: ValidationError) -> BrokenJob:
+def _broken(kind: Kind, document: Json, error: ValidationError) -> UnreadableJob:
     metadata = document["metadata"]
     faults = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-    return BrokenJob(
+    return UnreadableJob(
         kind=kind,
         namespace=metadata["namespace"],
         name=metadata["name"],

@@ -17,7 +17,7 @@ from darkroom_operator.errors import LoginError
 from darkroom_operator.kube.client import RUNNER_PODS
 from darkroom_operator.kube.connection import find_connection
 from darkroom_operator.kube.objects import LEASES, PODS
-from darkroom_operator.kube.watch_monitor import Watches
+from darkroom_operator.kube.watch_monitor import WatchMonitor
 from darkroom_operator.reconcile.controller import Reconciler
 
 Selector = tuple[str, str, str]
@@ -32,7 +32,9 @@ EXIT_SECONDS = 5.0
 """After kopf was told to stop and has not: the process is killed, and whatever runs it starts it again."""
 
 
-def build_registry(cache: Cache, watches: Watches, reconciler: Reconciler, resync: Resync) -> kopf.OperatorRegistry:
+def build_registry(
+    cache: Cache, watches: WatchMonitor, reconciler: Reconciler, resync: Resync
+) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
     _register_login(registry)
     _register_settings(registry)
@@ -74,7 +76,7 @@ def _register_watch(
     registry: kopf.OperatorRegistry,
     selector: Selector,
     cache: Cache,
-    watches: Watches,
+    watches: WatchMonitor,
     reconciler: Reconciler,
     resync: Resync,
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from darkroom_contract.jobs import Job
 from darkroom_operator.pods.runner_pod import RunnerPod
-from darkroom_operator.scheduling.queue import Line
+from darkroom_operator.scheduling.queue import PendingQueue
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ REMEMBERED_PODS = 100
 """Pods that are gone: the end of a run is written down within seconds."""
 
 
-class Gone:
+class Tombstones:
     """Uids that are known not to exist any more; the oldest are forgotten."""
 
     def __init__(self) -> None:
@@ -38,12 +38,12 @@ class Gone:
             del self._uids[next(iter(self._uids))]
 
 
-class Shelf(Generic[T]):
+class ObjectStore(Generic[T]):
     """The newest known state of each object of a kind, by uid."""
 
-    def __init__(self, version: Callable[[T], int], gone: Gone) -> None:
+    def __init__(self, version: Callable[[T], int], gone: Tombstones) -> None:
         self.version = version
-        self._gone = gone
+        self._tombstones = gone
         self._items: dict[str, T] = {}
         self.changes = 0
         """Counts up with each."""
@@ -51,7 +51,7 @@ class Shelf(Generic[T]):
 
     def put(self, uid: str, item: T) -> bool:
         """Whether it was put there: it is not when something newer is known."""
-        if uid in self._gone or self.has_newer(uid, self.version(item)):
+        if uid in self._tombstones or self.has_newer(uid, self.version(item)):
             return False
         self.changes += not self.has(uid, self.version(item))
         self._items[uid] = item
@@ -59,16 +59,16 @@ class Shelf(Generic[T]):
 
     def revive(self, uid: str, item: T) -> None:
         """The API server itself was asked, and the object exists, whatever a watch has said."""
-        self._gone.discard(uid)
+        self._tombstones.discard(uid)
         self.put(uid, item)
 
     def drop(self, uid: str) -> None:
         """The object does not exist any more."""
-        self._gone.add(uid)
+        self._tombstones.add(uid)
         self.forget(uid)
 
     def forget(self, uid: str) -> None:
-        """The object exists, but no longer belongs on this shelf."""
+        """The object exists, but no longer belongs on this store."""
         self.changes += self._items.pop(uid, None) is not None
 
     def has(self, uid: str, version: int) -> bool:
@@ -97,7 +97,7 @@ class Shelf(Generic[T]):
         return [uid for uid, item in self._items.items() if uid not in uids and self.version(item) <= version]
 
 
-class LastPods:
+class LastSeenPods:
     """The last known state of pods that are gone, by uid; the oldest are forgotten."""
 
     def __init__(self) -> None:
@@ -112,24 +112,24 @@ class LastPods:
             del self._pods[next(iter(self._pods))]
 
 
-class PodShelf(Shelf[RunnerPod]):
+class PodStore(ObjectStore[RunnerPod]):
     """Pods, and the last known state of those that are gone."""
 
-    def __init__(self, gone: Gone) -> None:
+    def __init__(self, gone: Tombstones) -> None:
         super().__init__(lambda pod: int(pod.version), gone)
-        self.last_seen = LastPods()
+        self.last_seen = LastSeenPods()
 
     def forget(self, uid: str) -> None:
         self.last_seen.add(self.view.get(uid))
         super().forget(uid)
 
 
-class JobShelf(Shelf[Job]):
+class JobStore(ObjectStore[Job]):
     """Jobs, and those of them in line that have not ended."""
 
-    def __init__(self, gone: Gone) -> None:
+    def __init__(self, gone: Tombstones) -> None:
         super().__init__(lambda job: int(job.resource_version), gone)
-        self.line = Line()
+        self.line = PendingQueue()
 
     def put(self, uid: str, item: Job) -> bool:
         before = self.view.get(uid)

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable
 from darkroom_contract.names import Kind
 from darkroom_operator.cache.cache import Cache, uids
 from darkroom_operator.errors import ApiError, HistoryLostError
-from darkroom_operator.kube.client import RUNNER_PODS, Cluster
+from darkroom_operator.kube.client import RUNNER_PODS, KubeClient
 from darkroom_operator.kube.objects import LEASES, PODS, Json
-from darkroom_operator.kube.watch_monitor import Watches
+from darkroom_operator.kube.watch_monitor import WatchMonitor
 from darkroom_operator.scheduling.slot import SLOTS
 
 log = logging.getLogger(__name__)
@@ -30,10 +30,10 @@ Pages = AsyncIterator[tuple[str, list[Json]]]
 class Resync:
     """One task that lists when it is told to, or when it has not for a while."""
 
-    def __init__(self, cluster: Cluster, cache: Cache, watches: Watches, changed: Callable[[], None]) -> None:
-        self._cluster = cluster
+    def __init__(self, kube: KubeClient, cache: Cache, watches: WatchMonitor, changed: Callable[[], None]) -> None:
+        self._kube = kube
         self._cache = cache
-        self._watches = watches
+        self._watch_monitor = watches
         self._changed = changed
         self._wanted = asyncio.Event()
         self._has_listed = False
@@ -85,12 +85,12 @@ class Resync:
         """Raises `ApiError`, and `HistoryLostError` when nothing that is known can be relied on."""
         for kind in Kind:
             newest = max(self._cache.jobs.newest(), self._cache.broken.newest())
-            found, version = await self._list(kind.plural, self._cluster.list_jobs(kind))
+            found, version = await self._list(kind.plural, self._kube.list_jobs(kind))
             _require_history(newest, version)
             self._cache.keep_only_jobs(kind, found, version)
         # A pod or Lease may also be missing because its labels are: so it is not taken for gone, only looked for.
-        self._cache.pods.forget_others(*await self._list(PODS, self._cluster.list_pods(RUNNER_PODS)))
-        self._cache.leases.forget_others(*await self._list(LEASES, self._cluster.list_leases(SLOTS)))
+        self._cache.pods.forget_others(*await self._list(PODS, self._kube.list_pods(RUNNER_PODS)))
+        self._cache.leases.forget_others(*await self._list(LEASES, self._kube.list_leases(SLOTS)))
         self._has_listed = True
 
     async def _list(self, plural: str, pages: Pages) -> tuple[set[str], int]:
@@ -105,8 +105,8 @@ class Resync:
                 self._cache.see(plural, document)
             newest = max([newest, *(int(document["metadata"]["resourceVersion"]) for document in page)])
         if plural != LEASES:  # Of which the leader's is not in the list.
-            self._watches.expect_no_more(plural, newest)
-        self._watches.expect(plural, newest)
+            self._watch_monitor.expect_no_more(plural, newest)
+        self._watch_monitor.expect(plural, newest)
         return found, version
 
 

@@ -27,7 +27,7 @@ PAGE_SIZE = 500
 FIELD_MANAGER = "darkroom-operator"
 
 
-class Cluster:
+class KubeClient:
     """The objects of one namespace."""
 
     def __init__(
@@ -164,7 +164,7 @@ class Cluster:
         data: bytes | None,
     ) -> tuple[int, Json]:
         if self._session is None:
-            raise RuntimeError("Cluster is used outside of its `async with`")
+            raise RuntimeError("KubeClient is used outside of its `async with`")
         url = self._connection.server.rstrip("/") + path
         sent = time.monotonic()
         try:

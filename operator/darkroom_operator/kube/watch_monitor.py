@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 
-class Watches:
+class WatchMonitor:
     """The newest resource version that each watch has shown, by plural."""
 
     def __init__(self, stuck_seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -39,7 +39,7 @@ class Watches:
         """The API server did not answer."""
         self._missing.clear()
 
-    def complaint(self) -> str | None:
+    def liveness_error(self) -> str | None:
         """What is wrong; None when nothing is known to be."""
         for plural, (version, since) in self._missing.items():
             seconds = self._monotonic() - since

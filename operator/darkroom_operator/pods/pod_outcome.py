@@ -1,4 +1,4 @@
-"""What became of a run: its pod in, a verdict out. Pure; used by `statuses.py`."""
+"""What became of a run: its pod in, a verdict out. Pure; used by `transitions.py`."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class Failure:
     """What the run had remarked before it failed."""
 
 
-def judge(pod: RunnerPod | None) -> Outcome | Failure:
+def classify_pod(pod: RunnerPod | None) -> Outcome | Failure:
     """The outcome of a run that succeeded, or why it failed. None: its pod is gone, and nobody saw how it ended."""
     if pod is None:
         return Failure(Reason.POD_LOST, "The pod was deleted before it reported how the run ended.")

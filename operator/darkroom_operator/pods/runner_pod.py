@@ -42,13 +42,13 @@ class RunnerPod:
     """Scheduling gates of others, such as Kueue's, who remove them when they like: with such a one alone it may run at
     any moment."""
     deleting: bool
-    deletion_due: datetime | None
+    deletion_deadline: datetime | None
     """When its grace period ends, once it was deleted: its node should have ended it by then."""
-    over: bool
+    terminated: bool
     """Nothing of it can still be running."""
     run_ended: bool
     """The runner's container has ended. Another container of the pod may live on."""
-    others_alive: bool
+    sidecar_running: bool
     """A container that is not the runner's runs: a sidecar that somebody injected."""
     lost: bool
     """Its node does not answer: it may be running or not."""
@@ -70,12 +70,12 @@ class RunnerPod:
     """The same in the scheduler's or kubelet's own words."""
 
     @property
-    def live(self) -> bool:
+    def active(self) -> bool:
         """It was let go, and something of it may be running."""
-        return not self.gated and not self.over
+        return not self.gated and not self.terminated
 
     @property
-    def waits_for(self) -> str:
+    def pending_reason(self) -> str:
         """Why it has not started, as far as anybody says; empty when nobody does."""
         if self.foreign_gates:
             gates = ", ".join(self.foreign_gates)
@@ -104,11 +104,11 @@ def read_pod(document: Json) -> RunnerPod:
         gated=GATE in gates,
         foreign_gates=tuple(each for each in gates if each != GATE),
         deleting="deletionTimestamp" in metadata,
-        deletion_due=instant(metadata.get("deletionTimestamp")),
+        deletion_deadline=instant(metadata.get("deletionTimestamp")),
         # A phase may be set from afar (pod garbage collection) while a kubelet still reports a running container.
-        over=status.get("phase") in TERMINAL_PHASES and not state.get("running"),
+        terminated=status.get("phase") in TERMINAL_PHASES and not state.get("running"),
         run_ended=bool(ended),
-        others_alive=_others_are_alive(status),
+        sidecar_running=_others_are_alive(status),
         lost=_is_lost(status, state),
         disruption=_disruption(status, ended),
         node=(document.get("spec") or {}).get("nodeName") or "",

@@ -9,7 +9,7 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.status import JobStatus
 from darkroom_operator.pods.runner_pod import RunnerPod
 from darkroom_operator.scheduling.slot import Slot
-from darkroom_operator.scheduling.snapshot import BrokenJob
+from darkroom_operator.scheduling.snapshot import UnreadableJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class AssignSlot:
 
 
 @dataclass(frozen=True, slots=True)
-class MakePod:
+class CreatePod:
     """Make the pod of a run, gated. Harmless when it exists."""
 
     job: Job
@@ -38,7 +38,7 @@ class ConfirmPod:
 
 
 @dataclass(frozen=True, slots=True)
-class ReleasePod:
+class UngatePod:
     """Take our gate away from a pod: from now on it may run, as far as we are concerned."""
 
     pod: RunnerPod
@@ -73,7 +73,7 @@ class Requeue:
 
 
 @dataclass(frozen=True, slots=True)
-class TellPlace:
+class UpdateQueuePosition:
     """Write the status of a job that waits on, with its new place and estimate. There may be very many of them."""
 
     job: Job
@@ -89,10 +89,10 @@ class ObserveGeneration:
 
 
 @dataclass(frozen=True, slots=True)
-class FailBroken:
+class FailUnreadableJob:
     """Say in the status of a job that can't be read what is wrong with it."""
 
-    job: BrokenJob
+    job: UnreadableJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class DeleteJob:
 
 
 @dataclass(frozen=True, slots=True)
-class LookForPods:
+class VerifyPods:
     """Ask the API server itself which pods of a job there are: no watch has shown the one that there should be."""
 
     job_uid: str
@@ -111,14 +111,14 @@ class LookForPods:
 
 
 @dataclass(frozen=True, slots=True)
-class LookForHolder:
+class VerifyHolder:
     """Ask the API server itself whether the job that holds a slot exists: no watch has shown it."""
 
     slot: Slot
 
 
 @dataclass(frozen=True, slots=True)
-class LookForJob:
+class VerifyJob:
     """Ask the API server itself whether a pod's job exists: no watch has shown it."""
 
     pod: RunnerPod
@@ -126,17 +126,17 @@ class LookForJob:
 
 Action = (
     AssignSlot
-    | MakePod
+    | CreatePod
     | ConfirmPod
-    | ReleasePod
+    | UngatePod
     | DeletePod
     | WriteStatus
     | Requeue
-    | TellPlace
+    | UpdateQueuePosition
     | ObserveGeneration
-    | FailBroken
+    | FailUnreadableJob
     | DeleteJob
-    | LookForPods
-    | LookForHolder
-    | LookForJob
+    | VerifyPods
+    | VerifyHolder
+    | VerifyJob
 )

@@ -12,7 +12,7 @@ KEPT_SECONDS = 60.0
 """A refusal so long after the last one begins with the first wait again."""
 
 
-class Patience:
+class ExponentialBackoff:
     """Until when, and for how long, each is left alone."""
 
     def __init__(

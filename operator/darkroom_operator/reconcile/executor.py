@@ -24,7 +24,7 @@ from darkroom_operator.errors import (
     QuotaExceededError,
     UnreachableError,
 )
-from darkroom_operator.kube.client import RUNNER_PODS, Cluster
+from darkroom_operator.kube.client import RUNNER_PODS, KubeClient
 from darkroom_operator.kube.objects import Json, merge_patch
 from darkroom_operator.pods import builder as pods
 from darkroom_operator.pods.runner_pod import GATE, RunnerPod
@@ -32,24 +32,24 @@ from darkroom_operator.reconcile.actions import (
     Action,
     AssignSlot,
     ConfirmPod,
+    CreatePod,
     DeleteJob,
     DeletePod,
-    FailBroken,
-    LookForHolder,
-    LookForJob,
-    LookForPods,
-    MakePod,
+    FailUnreadableJob,
     ObserveGeneration,
-    ReleasePod,
     Requeue,
-    TellPlace,
+    UngatePod,
+    UpdateQueuePosition,
+    VerifyHolder,
+    VerifyJob,
+    VerifyPods,
     WriteStatus,
 )
 from darkroom_operator.scheduling import slot
 from darkroom_operator.scheduling.slot import Slot
-from darkroom_operator.scheduling.snapshot import BrokenJob
+from darkroom_operator.scheduling.snapshot import UnreadableJob
 from darkroom_operator.settings import Settings
-from darkroom_operator.status import transitions as statuses
+from darkroom_operator.status import transitions
 from darkroom_operator.status.run_ends import end_of_run
 from darkroom_operator.telemetry.events import EventRecorder, remark_event
 from darkroom_operator.telemetry.metrics import Metrics
@@ -57,12 +57,12 @@ from darkroom_operator.telemetry.metrics import Metrics
 log = logging.getLogger(__name__)
 
 
-class Requests:
+class ActionExecutor:
     """What can be sent."""
 
     def __init__(
         self,
-        cluster: Cluster,
+        kube: KubeClient,
         cache: Cache,
         settings: Settings,
         clock: Callable[[], datetime],
@@ -70,7 +70,7 @@ class Requests:
         events: EventRecorder | None = None,
     ) -> None:
         self._events = events or EventRecorder()
-        self._cluster = cluster
+        self._kube = kube
         self._cache = cache
         self._settings = settings
         self._clock = clock
@@ -91,9 +91,9 @@ class Requests:
             return
         try:
             if lease.uid is None and job is not None:
-                answer = await self._cluster.create_lease(slot.new_lease(lease, job, self._clock()))
+                answer = await self._kube.create_lease(slot.new_lease(lease, job, self._clock()))
             else:
-                answer = await self._cluster.patch_lease(lease.name, slot.assignment(lease, job, self._clock()))
+                answer = await self._kube.patch_lease(lease.name, slot.assignment(lease, job, self._clock()))
         except (ConflictError, AlreadyExistsError, NotFoundError):
             await self._look_up_slot(lease)
             return
@@ -104,20 +104,20 @@ class Requests:
         """Before a Lease is made. Where one was deleted by hand, a run may be going on that no watch has shown yet; any
         that is let go later needs the old Lease, and is refused."""
         before = dict(self._cache.pods.view)
-        async for _, page in self._cluster.list_pods(RUNNER_PODS):
+        async for _, page in self._kube.list_pods(RUNNER_PODS):
             for document in page:
                 self._put_pod(document)
         return before != self._cache.pods.view
 
     @_send.register
-    async def _(self, action: MakePod) -> None:
+    async def _(self, action: CreatePod) -> None:
         manifest = pods.runner_pod(action.job, action.attempt, action.slot, self._settings)
         name = manifest["metadata"]["name"]
         try:
-            self._cache.put_pod(await self._cluster.create_pod(manifest))
+            self._cache.put_pod(await self._kube.create_pod(manifest))
             log.info("made %s for %s", name, action.job.key)
         except AlreadyExistsError as error:
-            found = self._put_pod(await self._cluster.get_pod(name))
+            found = self._put_pod(await self._kube.get_pod(name))
             if found is None or (found.job_uid, found.attempt) != (action.job.uid, action.attempt):
                 await self._tell_refusal(action.job, error)
                 raise
@@ -125,7 +125,7 @@ class Requests:
             raise
         except QuotaExceededError as error:
             self._metrics.count_quota_refusal()
-            await self._tell(action.job, statuses.without_room(action.job, error.message, self._clock()))
+            await self._tell(action.job, transitions.quota_exceeded(action.job, error.message, self._clock()))
             raise
         except ApiError as error:
             await self._tell_refusal(action.job, error)
@@ -135,14 +135,14 @@ class Requests:
     async def _(self, action: ConfirmPod) -> None:
         patch = slot.confirmation(action.slot, action.pod, self._clock())
         try:
-            self._cache.put_slot(await self._cluster.patch_lease(action.slot.name, patch))
+            self._cache.put_slot(await self._kube.patch_lease(action.slot.name, patch))
         except (ConflictError, NotFoundError):
             await self._look_up_slot(action.slot)
 
     @_send.register
-    async def _(self, action: ReleasePod) -> None:
+    async def _(self, action: UngatePod) -> None:
         try:
-            self._cache.put_pod(await self._cluster.remove_gate(action.pod.name, action.pod.uid, GATE))
+            self._cache.put_pod(await self._kube.remove_gate(action.pod.name, action.pod.uid, GATE))
             log.info("let %s go", action.pod.name)
         except (ConflictError, NotFoundError):
             await self._look_up_pod(action.pod)
@@ -150,8 +150,8 @@ class Requests:
     @_send.register
     async def _(self, action: DeletePod) -> None:
         log.info("deleting pod %s: %s", action.pod.name, action.why)
-        with contextlib.suppress(ConflictError, NotFoundError):  # Gone, or no longer the same: the look-up tells.
-            await self._cluster.delete_pod(action.pod.name, action.pod.uid, action.pod.version)
+        with contextlib.suppress(ConflictError, NotFoundError):  # Tombstones, or no longer the same: the look-up tells.
+            await self._kube.delete_pod(action.pod.name, action.pod.uid, action.pod.version)
         await self._look_up_pod(action.pod)
 
     @_send.register
@@ -159,7 +159,7 @@ class Requests:
         job, before, after = action.job, action.job.status.to_dict(), action.status.to_dict()
         patch = {"metadata": {"resourceVersion": job.resource_version}, "status": merge_patch(before, after)}
         try:
-            answer = await self._cluster.patch_status(job.kind, job.name, patch)
+            answer = await self._kube.patch_status(job.kind, job.name, patch)
         except (ConflictError, NotFoundError):
             await self._look_up_job(job.kind, job.name, job.uid)
             return
@@ -173,11 +173,11 @@ class Requests:
                 self._events.record(remark_event(job, remark, self._clock()))
 
     @_send.register
-    async def _(self, action: FailBroken) -> None:
+    async def _(self, action: FailUnreadableJob) -> None:
         job = action.job
         patch = {"metadata": {"resourceVersion": job.version}, "status": _broken_status(job, self._clock())}
         try:
-            self._cache.put_job(job.kind, await self._cluster.patch_status(job.kind, job.name, patch))
+            self._cache.put_job(job.kind, await self._kube.patch_status(job.kind, job.name, patch))
         except (ConflictError, NotFoundError):
             await self._look_up_job(job.kind, job.name, job.uid)
 
@@ -185,7 +185,7 @@ class Requests:
     async def _(self, action: DeleteJob) -> None:
         job = action.job
         with contextlib.suppress(ConflictError, NotFoundError):  # Somebody was faster.
-            await self._cluster.delete_job(job.kind, job.name, job.uid)
+            await self._kube.delete_job(job.kind, job.name, job.uid)
             log.info("deleted %s: its time to live is over", job.key)
         await self._look_up_job(job.kind, job.name, job.uid)
 
@@ -198,25 +198,25 @@ class Requests:
             await self.send(WriteStatus(action.job, action.status))
 
     @_send.register
-    async def _(self, action: TellPlace | ObserveGeneration) -> None:
+    async def _(self, action: UpdateQueuePosition | ObserveGeneration) -> None:
         await self.send(WriteStatus(action.job, action.status))
 
     @_send.register
-    async def _(self, action: LookForPods) -> None:
+    async def _(self, action: VerifyPods) -> None:
         found, version = set(), 0
-        async for text, page in self._cluster.list_pods({names.LABEL_JOB_UID: action.job_uid}):
+        async for text, page in self._kube.list_pods({names.LABEL_JOB_UID: action.job_uid}):
             version = int(text)
             found |= uids(page)
             for document in page:
                 self._put_pod(document)
-        shelf = self._cache.pods.view
+        store = self._cache.pods.view
         # What came after the list can't be in it.
-        known = {pod.uid for pod in shelf.values() if pod.job_uid == action.job_uid and int(pod.version) <= version}
-        for uid in (known | ({action.expected_uid} - shelf.keys())) - found:
+        known = {pod.uid for pod in store.values() if pod.job_uid == action.job_uid and int(pod.version) <= version}
+        for uid in (known | ({action.expected_uid} - store.keys())) - found:
             self._cache.pods.drop(uid)
 
     @_send.register
-    async def _(self, action: LookForHolder) -> None:
+    async def _(self, action: VerifyHolder) -> None:
         holder, key = action.slot.holder or "", action.slot.holder_key or ""
         kind, _, name = key.partition("/")
         if kind in set(Kind) and name:
@@ -226,7 +226,7 @@ class Requests:
         await self._look_up_jobs(holder)
 
     @_send.register
-    async def _(self, action: LookForJob) -> None:
+    async def _(self, action: VerifyJob) -> None:
         await self._look_up_job(action.pod.job_kind, action.pod.job_name, action.pod.job_uid)
 
     def _put_pod(self, document: Json) -> RunnerPod | None:
@@ -238,7 +238,7 @@ class Requests:
 
     async def _look_up_slot(self, lease: Slot) -> None:
         try:
-            document = await self._cluster.get_lease(lease.name)
+            document = await self._kube.get_lease(lease.name)
         except NotFoundError:
             document = {}
         found = self._cache.put_slot(document) if document else None
@@ -249,7 +249,7 @@ class Requests:
 
     async def _look_up_pod(self, pod: RunnerPod) -> None:
         try:
-            document = await self._cluster.get_pod(pod.name)
+            document = await self._kube.get_pod(pod.name)
         except NotFoundError:
             self._cache.pods.drop(pod.uid)
             return
@@ -259,7 +259,7 @@ class Requests:
 
     async def _look_up_job(self, kind: Kind, name: str, uid: str) -> None:
         try:
-            found = self._cache.put_job(kind, await self._cluster.get_job(kind, name))
+            found = self._cache.put_job(kind, await self._kube.get_job(kind, name))
         except NotFoundError:
             found = None
         if found is None or found.uid != uid:
@@ -269,21 +269,21 @@ class Requests:
         """All of them, to find one by its uid alone."""
         found: set[str] = set()
         for kind in Kind:
-            async for _, page in self._cluster.list_jobs(kind):
+            async for _, page in self._kube.list_jobs(kind):
                 found |= {self._cache.put_job(kind, document).uid for document in page}
         if uid not in found:
             self._cache.drop_job(uid)
 
     async def _tell_refusal(self, job: Job, error: ApiError) -> None:
         words = f"The API server would not take the pod: {error.message}"
-        await self._tell(job, statuses.refused(job, words, self._clock()))
+        await self._tell(job, transitions.pod_refused(job, words, self._clock()))
 
     async def _tell(self, job: Job, status: JobStatus) -> None:
-        if statuses.is_news(job, status):
+        if transitions.is_changed(job, status):
             await self.send(WriteStatus(job, status))
 
 
-def _broken_status(job: BrokenJob, now: datetime) -> Json:
+def _broken_status(job: UnreadableJob, now: datetime) -> Json:
     moment = now.isoformat(timespec="seconds").replace("+00:00", "Z")
     condition = {
         "type": "Failed",

@@ -13,19 +13,19 @@ from darkroom_operator.reconcile.actions import (
     Action,
     DeleteJob,
     DeletePod,
-    FailBroken,
+    FailUnreadableJob,
     ObserveGeneration,
     Requeue,
-    TellPlace,
+    UpdateQueuePosition,
     WriteStatus,
 )
 from darkroom_operator.reconcile.stops import active_deadline, start_deadline
 from darkroom_operator.scheduling.admission import admissible_from, candidate, claims, may_run
 from darkroom_operator.scheduling.queue import is_finished
-from darkroom_operator.scheduling.queue_position import Place, is_told, misinformed, places
-from darkroom_operator.scheduling.snapshot import World
-from darkroom_operator.status import transitions as statuses
-from darkroom_operator.status.transitions import is_news
+from darkroom_operator.scheduling.queue_position import QueuePosition, has_position, queue_positions, stale_positions
+from darkroom_operator.scheduling.snapshot import Snapshot
+from darkroom_operator.status import transitions
+from darkroom_operator.status.transitions import is_changed
 
 STRAY_AFTER = timedelta(seconds=15)
 """A gated pod that belongs to no holder is left alone so long: its Lease may not have been seen yet."""
@@ -33,75 +33,75 @@ FINISHED_SHARE = 4
 """One in four of the updates goes to finished jobs, however many others want one."""
 
 
-def chores(world: World, most_told: int) -> Iterator[Action]:
-    """All that is to be done now, the most telling first. At most `most_told` statuses of jobs that only wait, or have
+def housekeeping(snapshot: Snapshot, max_updates: int) -> Iterator[Action]:
+    """All that is to be done now, most urgent first. At most `max_updates` statuses of jobs that only wait or have
     finished, are updated."""
-    yield from (FailBroken(job) for job in world.broken.values() if not job.failed)
-    yield from _refused(world)
-    line = places(world)
-    told = [place for place in line if is_told(place.job)]
+    yield from (FailUnreadableJob(job) for job in snapshot.broken.values() if not job.failed)
+    yield from _refused(snapshot)
+    line = queue_positions(snapshot)
+    told = [place for place in line if has_position(place.job)]
     if len(told) < len(line):
-        yield from _newcomers(line, world)
-    yield from _aside(line, world)
-    unobserved = list(islice(_unobserved(world), most_told))
-    reserved = min(len(unobserved), most_told // FINISHED_SHARE)
-    misplaced = misinformed(told, world.now, most_told - reserved)
-    yield from (_tell(place, world) for place in misplaced)
-    yield from unobserved[: most_told - len(misplaced)]
-    yield from (DeletePod(pod, "it belongs to no run") for pod in world.pods.values() if _is_stray(pod, world))
-    yield from (DeleteJob(job) for job in world.jobs.values() if _is_expired(job, world.now))
+        yield from _newcomers(line, snapshot)
+    yield from _aside(line, snapshot)
+    unobserved = list(islice(_unobserved(snapshot), max_updates))
+    reserved = min(len(unobserved), max_updates // FINISHED_SHARE)
+    misplaced = stale_positions(told, snapshot.now, max_updates - reserved)
+    yield from (_tell(place, snapshot) for place in misplaced)
+    yield from unobserved[: max_updates - len(misplaced)]
+    yield from (DeletePod(pod, "it belongs to no run") for pod in snapshot.pods.values() if _is_stray(pod, snapshot))
+    yield from (DeleteJob(job) for job in snapshot.jobs.values() if _is_expired(job, snapshot.now))
 
 
-def _refused(world: World) -> Iterator[WriteStatus]:
+def _refused(snapshot: Snapshot) -> Iterator[WriteStatus]:
     """Jobs that no run can finish fail as they are. One that holds a slot, as under settings of yesterday, loses it
     first: its run, if it has one, is judged by its own end."""
-    for uid, failure in list(world.refused.items()):
-        if (job := world.jobs.get(uid)) is not None and may_run(job) and _is_aside(job, world):
-            yield WriteStatus(job, statuses.failed(job, failure, world.now))
+    for uid, failure in list(snapshot.refused.items()):
+        if (job := snapshot.jobs.get(uid)) is not None and may_run(job) and _is_aside(job, snapshot):
+            yield WriteStatus(job, transitions.failed(job, failure, snapshot.now))
 
 
-def _unobserved(world: World) -> Iterator[ObserveGeneration]:
+def _unobserved(snapshot: Snapshot) -> Iterator[ObserveGeneration]:
     """Finished jobs whose spec was changed since: `kubectl wait` looks at the generation that conditions observed."""
-    for job in world.jobs.values():
+    for job in snapshot.jobs.values():
         if is_finished(job) and job.status.observed_generation != job.generation:
-            yield ObserveGeneration(job, statuses.observed(job))
+            yield ObserveGeneration(job, transitions.generation_observed(job))
 
 
-def _newcomers(line: Iterable[Place], world: World) -> Iterator[WriteStatus]:
+def _newcomers(line: Iterable[QueuePosition], snapshot: Snapshot) -> Iterator[WriteStatus]:
     """Those of the queue that do not know yet that they are in it."""
     for place in line:
-        if not is_told(place.job):
-            yield WriteStatus(place.job, statuses.waiting(place.job, place, world.now))
+        if not has_position(place.job):
+            yield WriteStatus(place.job, transitions.waiting(place.job, place, snapshot.now))
 
 
-def _tell(place: Place, world: World) -> TellPlace:
-    return TellPlace(place.job, statuses.waiting(place.job, place, world.now))
+def _tell(place: QueuePosition, snapshot: Snapshot) -> UpdateQueuePosition:
+    return UpdateQueuePosition(place.job, transitions.waiting(place.job, place, snapshot.now))
 
 
-def _aside(line: Iterable[Place], world: World) -> Iterator[WriteStatus | Requeue]:
+def _aside(line: Iterable[QueuePosition], snapshot: Snapshot) -> Iterator[WriteStatus | Requeue]:
     """The jobs that hold no slot, have not ended, and do not stand in the queue: each told why."""
     standing = {place.job.uid for place in line}
-    for job in (job for job in world.line if job.uid not in standing and _is_aside(job, world)):
-        if job.uid in world.refused and may_run(job):
+    for job in (job for job in snapshot.line if job.uid not in standing and _is_aside(job, snapshot)):
+        if job.uid in snapshot.refused and may_run(job):
             continue  # It is about to fail, or has a run that will.
-        status = statuses.waiting(job, None, world.now)
-        if is_news(job, status):
+        status = transitions.waiting(job, None, snapshot.now)
+        if is_changed(job, status):
             yield WriteStatus(job, status) if job.status.slot is None else Requeue(job, status)
 
 
-def _is_aside(job: Job, world: World) -> bool:
+def _is_aside(job: Job, snapshot: Snapshot) -> bool:
     """Suspended, backing off, or without the slot that its status names: a gateway that is to remove a deleted job's
     files waits until no slot is named."""
-    if job.uid in world.holders or (job.deleting and job.status.slot is None):
+    if job.uid in snapshot.holders or (job.deleting and job.status.slot is None):
         return False
-    return not (job.status.slot in world.slots and any(claims(job, pod) for pod in world.pods_of(job.uid)))
+    return not (job.status.slot in snapshot.slots and any(claims(job, pod) for pod in snapshot.pods_of(job.uid)))
 
 
-def _is_stray(pod: RunnerPod, world: World) -> bool:
+def _is_stray(pod: RunnerPod, snapshot: Snapshot) -> bool:
     """Made, never let go, and of no use: its job lost the slot in between, or makes another attempt."""
-    if not pod.gated or pod.deleting or pod.over or pod.created + STRAY_AFTER > world.now:
+    if not pod.gated or pod.deleting or pod.terminated or pod.created + STRAY_AFTER > snapshot.now:
         return False
-    slot, job = world.slots.get(pod.slot), world.jobs.get(pod.job_uid)
+    slot, job = snapshot.slots.get(pod.slot), snapshot.jobs.get(pod.job_uid)
     if slot is None or job is None or slot.holder != pod.job_uid:
         return True
     return pod.attempt <= job.status.attempts and pod.uid != job.status.pod_uid
@@ -119,35 +119,35 @@ def _expiry(job: Job) -> datetime | None:
     return ended + timedelta(seconds=seconds)
 
 
-def next_deadline(world: World) -> datetime | None:
+def next_deadline(snapshot: Snapshot) -> datetime | None:
     """When a run is next to be stopped: no event will tell of it."""
-    return _next(_deadlines(world), world.now)
+    return _next(_deadlines(snapshot), snapshot.now)
 
 
-def next_due(world: World) -> datetime | None:
+def next_due(snapshot: Snapshot) -> datetime | None:
     """When a retry or a removal is next due, of which no event will tell either. Looks at every job."""
-    return _next(_dues(world), world.now)
+    return _next(_dues(snapshot), snapshot.now)
 
 
 def _next(moments: Iterable[datetime], now: datetime) -> datetime | None:
     return min((moment for moment in moments if moment > now), default=None)
 
 
-def _deadlines(world: World) -> Iterator[datetime]:
-    if any(slot.holder is None for slot in world.slots.values()) and (job := candidate(world)) is not None:
+def _deadlines(snapshot: Snapshot) -> Iterator[datetime]:
+    if any(slot.holder is None for slot in snapshot.slots.values()) and (job := candidate(snapshot)) is not None:
         yield admissible_from(job)
-    for slot in world.slots.values():
-        holder, pod = world.jobs.get(slot.holder or ""), world.pods.get(slot.pod_uid or "")
-        if holder is not None and pod is not None and not pod.over:
+    for slot in snapshot.slots.values():
+        holder, pod = snapshot.jobs.get(slot.holder or ""), snapshot.pods.get(slot.pod_uid or "")
+        if holder is not None and pod is not None and not pod.terminated:
             yield start_deadline(holder, pod)
             if (deadline := active_deadline(holder, pod)) is not None:
                 yield deadline
 
 
-def _dues(world: World) -> Iterator[datetime]:
-    for job in world.jobs.values():
+def _dues(snapshot: Snapshot) -> Iterator[datetime]:
+    for job in snapshot.jobs.values():
         if job.status.next_attempt_time is not None:
             yield job.status.next_attempt_time
         if (expiry := _expiry(job)) is not None:
             yield expiry
-    yield from (pod.created + STRAY_AFTER for pod in world.pods.values() if pod.gated)
+    yield from (pod.created + STRAY_AFTER for pod in snapshot.pods.values() if pod.gated)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 
-class Allowance:
+class RateLimiter:
     """So many in any span of so many seconds; a span begins with the first one in it."""
 
     def __init__(self, count: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:

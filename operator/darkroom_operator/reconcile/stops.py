@@ -9,7 +9,7 @@ from darkroom_contract.status import ConditionStatus, ConditionType, Phase
 from darkroom_operator.kube.objects import aware
 from darkroom_operator.pods.runner_pod import RunnerPod
 from darkroom_operator.status.conditions import find
-from darkroom_operator.status.pod_condition import NODE_SILENT
+from darkroom_operator.status.pod_condition import NODE_LOST_ADVICE
 
 SUSPENDED = "Suspended"
 DELETED = "Deleted"
@@ -33,7 +33,7 @@ def stop_of(job: Job, pod: RunnerPod, now: datetime) -> Stop | None:
     if spec.suspend:
         return Stop(SUSPENDED, "spec.suspend is true: the run is being stopped.")
     if pod.started is None and now >= start_deadline(job, pod):
-        words = pod.waits_for or "no reason is given"
+        words = pod.pending_reason or "no reason is given"
         message = f"The pod had not started after {spec.start_deadline_seconds} s: {words}."
         return Stop(Reason.START_DEADLINE_EXCEEDED, message)
     deadline = active_deadline(job, pod)
@@ -65,4 +65,4 @@ def recorded_stop(job: Job) -> Stop | None:
     reasons = (SUSPENDED, Reason.START_DEADLINE_EXCEEDED, Reason.ACTIVE_DEADLINE_EXCEEDED)
     if found is None or found.status is not ConditionStatus.FALSE or found.reason not in reasons:
         return None
-    return Stop(found.reason, found.message.removesuffix(f" {NODE_SILENT}"))
+    return Stop(found.reason, found.message.removesuffix(f" {NODE_LOST_ADVICE}"))

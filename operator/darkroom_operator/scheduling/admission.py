@@ -1,4 +1,4 @@
-"""Whom to admit, and what a job may do. Pure: the world in, an order of jobs out. Used by `steps.py` and `chores.py`.
+"""Which job gets a free slot. Pure: a snapshot in, an order of jobs out.
 
 Order: `line.queue_key`. A job that waits to be tried again, is suspended or is on its way out does not stand in the
 queue. A generation with a LoRA waits for every unfinished training of that model, wherever the two stand.
@@ -10,7 +10,7 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_operator.pods.runner_pod import RunnerPod
 from darkroom_operator.scheduling.queue import is_finished, queue_key
-from darkroom_operator.scheduling.snapshot import World
+from darkroom_operator.scheduling.snapshot import Snapshot
 
 TRAINING_FOLLOWS_WITHIN = timedelta(seconds=1.5)
 """At least half a second, as creation times have whole seconds: `kubectl apply` creates the jobs of a file in less."""
@@ -44,20 +44,20 @@ def claims(job: Job, pod: RunnerPod) -> bool:
     return not pod.gated and not is_finished(job) and is_due(pod, job)
 
 
-def is_queued(job: Job, world: World) -> bool:
+def is_queued(job: Job, snapshot: Snapshot) -> bool:
     """Whether the job waits for a slot, and only for a slot or for a model. A status that still names a lost slot is
     corrected first."""
-    unheld = job.uid not in world.holders and job.status.slot is None
-    return unheld and may_run(job) and not is_backing_off(job, world.now) and job.uid not in world.refused
+    unheld = job.uid not in snapshot.holders and job.status.slot is None
+    return unheld and may_run(job) and not is_backing_off(job, snapshot.now) and job.uid not in snapshot.refused
 
 
-def awaited_training(job: Job, world: World) -> Job | None:
+def awaited_training(job: Job, snapshot: Snapshot) -> Job | None:
     """The last unfinished training of the model that the job needs. None for a training or without a LoRA."""
     model_id = job.spec.model_id
-    return None if job.kind is not Kind.GENERATE or model_id is None else world.last_trainings.get(model_id)
+    return None if job.kind is not Kind.GENERATE or model_id is None else snapshot.last_trainings.get(model_id)
 
 
-def queue(world: World) -> list[Job]:
+def queue(snapshot: Snapshot) -> list[Job]:
     """The jobs that wait for a slot, the next one first.
 
     A generation that waits for trainings stands behind where the last of them stands, or would stand if it were not
@@ -65,27 +65,29 @@ def queue(world: World) -> list[Job]:
     """
     behind: dict[str, list[Job]] = {}
     placed: list[Job] = []
-    for job in world.line:
-        training = awaited_training(job, world)
-        if training is not None and training.uid not in world.holders and queue_key(training) > queue_key(job):
-            if is_queued(job, world):
+    for job in snapshot.line:
+        training = awaited_training(job, snapshot)
+        if training is not None and training.uid not in snapshot.holders and queue_key(training) > queue_key(job):
+            if is_queued(job, snapshot):
                 behind.setdefault(training.uid, []).append(job)
             continue
-        if is_queued(job, world):
+        if is_queued(job, snapshot):
             placed.append(job)
         placed += behind.pop(job.uid, [])
     return placed
 
 
-def candidate(world: World) -> Job | None:
+def candidate(snapshot: Snapshot) -> Job | None:
     """The first of the queue that waits for no training."""
-    return next((job for job in world.line if is_queued(job, world) and awaited_training(job, world) is None), None)
+    return next(
+        (job for job in snapshot.line if is_queued(job, snapshot) and awaited_training(job, snapshot) is None), None
+    )
 
 
-def admit(world: World) -> Job | None:
+def admit(snapshot: Snapshot) -> Job | None:
     """The job that a free slot goes to. Nobody overtakes a candidate that is only a moment too young."""
-    job = candidate(world)
-    return None if job is None or is_too_young(job, world.now) else job
+    job = candidate(snapshot)
+    return None if job is None or is_too_young(job, snapshot.now) else job
 
 
 def is_too_young(job: Job, now: datetime) -> bool:

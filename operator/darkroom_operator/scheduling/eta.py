@@ -16,7 +16,7 @@ from darkroom_contract.status import ProgressStatus
 from darkroom_operator.kube.objects import aware
 from darkroom_operator.scheduling.queue import is_finished
 from darkroom_operator.scheduling.slot import Slot
-from darkroom_operator.scheduling.snapshot import World
+from darkroom_operator.scheduling.snapshot import Snapshot
 
 TRUSTED_PERCENTAGE = 10.0
 """Before so much of its work is done, a run knows less of its pace than past runs do."""
@@ -24,16 +24,16 @@ FURTHEST = timedelta(days=365)
 """A later start is as good as none."""
 
 
-def start_times(line: Sequence[Job], world: World) -> Iterator[datetime | None]:
+def start_times(line: Sequence[Job], snapshot: Snapshot) -> Iterator[datetime | None]:
     """When each job of the queue should be admitted, in the queue's order; None when that can't be told."""
-    slots = [slot for slot in world.slots.values() if slot.number < world.slot_count]
-    free_in = [remaining_seconds(slot, world) for slot in slots]
+    slots = [slot for slot in snapshot.slots.values() if slot.number < snapshot.slot_count]
+    free_in = [remaining_seconds(slot, snapshot) for slot in slots]
     heapq.heapify(free_in)
-    now = world.now.replace(microsecond=0)
+    now = snapshot.now.replace(microsecond=0)
     for job in line:
         begin = free_in[0]
         yield _moment(begin, now)
-        seconds = world.experience.seconds(job)
+        seconds = snapshot.durations.seconds(job)
         heapq.heapreplace(free_in, math.inf if seconds is None else begin + seconds)
 
 
@@ -43,19 +43,19 @@ def _moment(seconds: float, now: datetime) -> datetime | None:
     return now + timedelta(seconds=round(seconds))
 
 
-def remaining_seconds(slot: Slot, world: World) -> float:
+def remaining_seconds(slot: Slot, snapshot: Snapshot) -> float:
     """Until the slot is free; infinite when nothing tells. A holder that takes longer than expected may end now."""
     if slot.holder is None:
         return 0.0
-    job = world.jobs.get(slot.holder)
+    job = snapshot.jobs.get(slot.holder)
     if job is None:
         return math.inf
     if is_finished(job):
         return 0.0
     told = _told_end(job.status.progress)
     if told is None or not _is_under_way(job.status.progress):
-        told = _learned_end(slot, job, world) or told
-    return math.inf if told is None else max(0.0, (told - world.now).total_seconds())
+        told = _learned_end(slot, job, snapshot) or told
+    return math.inf if told is None else max(0.0, (told - snapshot.now).total_seconds())
 
 
 def _told_end(progress: ProgressStatus | None) -> datetime | None:
@@ -70,8 +70,8 @@ def _is_under_way(progress: ProgressStatus | None) -> bool:
     return progress is not None and progress.progress_percentage >= TRUSTED_PERCENTAGE
 
 
-def _learned_end(slot: Slot, job: Job, world: World) -> datetime | None:
-    seconds = world.experience.seconds(job)
+def _learned_end(slot: Slot, job: Job, snapshot: Snapshot) -> datetime | None:
+    seconds = snapshot.durations.seconds(job)
     if seconds is None or slot.acquired is None:
         return None
     return slot.acquired + timedelta(seconds=min(seconds, FURTHEST.total_seconds()))

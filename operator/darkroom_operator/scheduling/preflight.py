@@ -44,7 +44,7 @@ class ModelRoot:
         return found[0] if found else None
 
 
-def refusal(job: Job, settings: Settings, model_root: ModelRoot) -> Failure | None:
+def preflight_failure(job: Job, settings: Settings, model_root: ModelRoot) -> Failure | None:
     """Why no run of the job can succeed; None when nothing is known to speak against it."""
     return _contradiction(job) or _dataset_fault(job, settings) or model_root.fault(_wanted_models(job, settings))
 

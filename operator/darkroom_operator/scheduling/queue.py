@@ -26,7 +26,7 @@ def is_finished(job: Job) -> bool:
     return job.status.phase is not None and job.status.phase.is_terminal
 
 
-class Line:
+class PendingQueue:
     """Iterated over, it may not change: for use between two awaits."""
 
     def __init__(self, jobs: Iterable[Job] = ()) -> None:

@@ -16,10 +16,10 @@ from darkroom_contract.status import ConditionType, Phase, QueueStatus
 from darkroom_operator.kube.objects import aware
 from darkroom_operator.scheduling.admission import awaited_training, queue
 from darkroom_operator.scheduling.eta import start_times
-from darkroom_operator.scheduling.snapshot import World
+from darkroom_operator.scheduling.snapshot import Snapshot
 from darkroom_operator.status.conditions import find
 
-EXACT_PLACES = 10
+EXACT_POSITIONS = 10
 """So many at the head of the queue are told their exact place, and who holds the slot."""
 TOLERANCE = 0.25
 """Of a place, or of the time until a start: what a job was told may be wrong by so much."""
@@ -30,7 +30,7 @@ FAR_OFF = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class QueuePosition:
     """Where a waiting job stands."""
 
     job: Job
@@ -42,43 +42,45 @@ class Place:
 
     @property
     def is_exact(self) -> bool:
-        return self.position < EXACT_PLACES
+        return self.position < EXACT_POSITIONS
 
 
-def places(world: World) -> list[Place]:
+def queue_positions(snapshot: Snapshot) -> list[QueuePosition]:
     """All that stand in the queue, the next one first."""
-    line, holder = queue(world), _holder(world)
+    line, holder = queue(snapshot), _holder(snapshot)
     return [
-        Place(job, position, holder if position < EXACT_PLACES else None, start, _training_key(job, world))
-        for position, (job, start) in enumerate(zip(line, start_times(line, world), strict=True))
+        QueuePosition(
+            job, position, holder if position < EXACT_POSITIONS else None, start, _training_key(job, snapshot)
+        )
+        for position, (job, start) in enumerate(zip(line, start_times(line, snapshot), strict=True))
     ]
 
 
-def _training_key(job: Job, world: World) -> str | None:
-    training = awaited_training(job, world)
+def _training_key(job: Job, snapshot: Snapshot) -> str | None:
+    training = awaited_training(job, snapshot)
     return None if training is None else training.key
 
 
-def _holder(world: World) -> str | None:
+def _holder(snapshot: Snapshot) -> str | None:
     """Who the queue waits for, by `Kind/name`; with several slots, the holder of the first."""
-    keys = [slot.holder_key for slot in world.slots.values() if slot.holder]
+    keys = [slot.holder_key for slot in snapshot.slots.values() if slot.holder]
     return keys[0] if keys else None
 
 
-def is_told(job: Job) -> bool:
+def has_position(job: Job) -> bool:
     """Whether a job of the queue knows that it is in it, as its spec is now; if perhaps not where."""
     status = job.status
     return status.phase is Phase.QUEUED and status.queue is not None and status.observed_generation == job.generation
 
 
-def misinformed(told: Sequence[Place], now: datetime, most: int) -> list[Place]:
+def stale_positions(told: Sequence[QueuePosition], now: datetime, most: int) -> list[QueuePosition]:
     """Those of them whose status is no longer true enough: at most so many, the worst first."""
     drifts = ((drift(place, now), -place.position, place) for place in told)
     worst = heapq.nlargest(most, (each for each in drifts if each[0] >= FAR_OFF))
     return [place for _, _, place in worst]
 
 
-def drift(place: Place, now: datetime) -> float:
+def drift(place: QueuePosition, now: datetime) -> float:
     """How wrong what the job was told is, in units of what is tolerated: it is to be told anew from 1 on."""
     told = place.job.status.queue or QueueStatus(position=None)
     if told.waiting_for != place.waiting_for or told.position is None or _is_wrong_about_training(place):
@@ -87,7 +89,7 @@ def drift(place: Place, now: datetime) -> float:
     return max(abs(told.position - place.position) / tolerated, _drift_of_start(told.estimated_start_time, place, now))
 
 
-def _is_wrong_about_training(place: Place) -> bool:
+def _is_wrong_about_training(place: QueuePosition) -> bool:
     """Whether the job says that it waits for a training that it does not wait for, or the other way round."""
     admitted = find(place.job.status, ConditionType.ADMITTED)
     says_so = admitted is not None and admitted.reason == ConditionReason.WAITING_FOR_MODEL
@@ -96,7 +98,7 @@ def _is_wrong_about_training(place: Place) -> bool:
     return not says_so or f"{place.training}, which" not in admitted.message  # Not t of t2.
 
 
-def _drift_of_start(told: datetime | None, place: Place, now: datetime) -> float:
+def _drift_of_start(told: datetime | None, place: QueuePosition, now: datetime) -> float:
     if told is None or place.start is None:
         return 0.0 if told == place.start else FAR_OFF
     tolerated = max(TOLERATED_SECONDS, TOLERANCE * (place.start - now).total_seconds())

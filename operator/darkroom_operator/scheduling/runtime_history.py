@@ -25,7 +25,7 @@ SIMILAR_CLASSES = 3
 SizeOfShape = tuple[Hashable, int]
 
 
-class Experience:
+class DurationEstimator:
     """The speeds of past runs."""
 
     def __init__(self) -> None:

@@ -10,13 +10,13 @@ from darkroom_contract.names import Kind
 from darkroom_contract.progress import ProgressEvent
 from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.pods.runner_pod import RunnerPod
-from darkroom_operator.scheduling.queue import Line
-from darkroom_operator.scheduling.runtime_history import Experience
+from darkroom_operator.scheduling.queue import PendingQueue
+from darkroom_operator.scheduling.runtime_history import DurationEstimator
 from darkroom_operator.scheduling.slot import Slot
 
 
 @dataclass(frozen=True, slots=True)
-class BrokenJob:
+class UnreadableJob:
     """A job that this release can't read: from before a bound was narrowed, or written behind the schema's back."""
 
     kind: Kind
@@ -31,7 +31,7 @@ class BrokenJob:
 
 
 @dataclass(frozen=True)
-class World:
+class Snapshot:
     """Jobs, pods and slots by uid or number. `gone` holds uids that are known not to exist any more, as opposed to
     those that only were not seen yet."""
 
@@ -39,18 +39,18 @@ class World:
     slot_count: int
     slots: Mapping[int, Slot]
     jobs: Mapping[str, Job] = field(default_factory=dict)
-    line: Line = field(default_factory=Line)
+    line: PendingQueue = field(default_factory=PendingQueue)
     """Those that have not ended, in the order in which they are admitted."""
-    broken: Mapping[str, BrokenJob] = field(default_factory=dict)
+    broken: Mapping[str, UnreadableJob] = field(default_factory=dict)
     refused: Mapping[str, Failure] = field(default_factory=dict)
-    """Jobs that no run can finish, and why (`refusals.py`). They take no slot."""
+    """Jobs that no run can finish, and why (`preflight.py`). They take no slot."""
     pods: Mapping[str, RunnerPod] = field(default_factory=dict)
-    gone: Container[str] = frozenset()
+    deleted: Container[str] = frozenset()
     last_seen: Mapping[str, RunnerPod] = field(default_factory=dict)
     """The last state of pods that are gone, where a watch showed it: how their runs ended."""
     progress: Mapping[str, ProgressEvent] = field(default_factory=dict)
     """The newest event of a job's run, by the job's uid."""
-    experience: Experience = field(default_factory=Experience)
+    durations: DurationEstimator = field(default_factory=DurationEstimator)
     """What past runs took."""
 
     @cached_property
@@ -78,6 +78,6 @@ class World:
     def pods_of(self, job_uid: str) -> list[RunnerPod]:
         return self._pods_by_job.get(job_uid, [])
 
-    def live_pods(self, slot: int) -> Iterator[RunnerPod]:
+    def active_pods(self, slot: int) -> Iterator[RunnerPod]:
         """Pods that were let go for a slot and are not over."""
-        return (pod for pod in self.pods.values() if pod.slot == slot and pod.live)
+        return (pod for pod in self.pods.values() if pod.slot == slot and pod.active)

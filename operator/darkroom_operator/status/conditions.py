@@ -1,4 +1,4 @@
-"""Conditions of a job: how one is set. Pure; used by `statuses.py`."""
+"""Conditions of a job: how one is set. Pure; used by `transitions.py`."""
 
 from datetime import datetime
 

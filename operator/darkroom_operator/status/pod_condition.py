@@ -9,7 +9,7 @@ from darkroom_operator.status.conditions import condition
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
-NODE_SILENT = (
+NODE_LOST_ADVICE = (
     "Its node does not answer, so the slot is held until the pod is gone. Bring the node back; if it is off for good, "
     "delete the Node, or the pod with --force."
 )
@@ -18,22 +18,22 @@ DELETION_OVERDUE = timedelta(seconds=30)
 
 
 def pod_condition(job: Job, pod: RunnerPod, now: datetime) -> Condition:
-    if is_on_silent_node(pod, now):
+    if is_on_lost_node(pod, now):
         status, reason, words = UNKNOWN, "NodeLost", _silent_node_words(pod)
     elif pod.deleting:
         status, reason, words = FALSE, "Terminating", "The pod is being deleted."
     elif pod.started is None:
-        status, reason, words = FALSE, "Starting", pod.waits_for or "The pod has been created."
+        status, reason, words = FALSE, "Starting", pod.pending_reason or "The pod has been created."
     else:
         status, reason, words = (TRUE if pod.ready else FALSE), "Running", "The run is going on."
     return condition(ConditionType.POD_READY, status, reason, words, now, job.generation)
 
 
-def is_on_silent_node(pod: RunnerPod, now: datetime) -> bool:
+def is_on_lost_node(pod: RunnerPod, now: datetime) -> bool:
     """Whether the pod's node does not answer: Kubernetes says so, or a deletion that it should have carried out is
     overdue."""
-    overdue = pod.deletion_due is not None and bool(pod.node) and now >= pod.deletion_due + DELETION_OVERDUE
-    return not pod.over and (pod.lost or overdue)
+    overdue = pod.deletion_deadline is not None and bool(pod.node) and now >= pod.deletion_deadline + DELETION_OVERDUE
+    return not pod.terminated and (pod.lost or overdue)
 
 
 def _silent_node_words(pod: RunnerPod) -> str:

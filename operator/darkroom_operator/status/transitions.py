@@ -25,9 +25,9 @@ from darkroom_contract.status import (
 from darkroom_operator.kube.objects import aware
 from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.pods.runner_pod import RunnerPod
-from darkroom_operator.scheduling.queue_position import Place
+from darkroom_operator.scheduling.queue_position import QueuePosition
 from darkroom_operator.status.conditions import MAX_MESSAGE, condition, find, put
-from darkroom_operator.status.pod_condition import NODE_SILENT, is_on_silent_node, pod_condition
+from darkroom_operator.status.pod_condition import NODE_LOST_ADVICE, is_on_lost_node, pod_condition
 from darkroom_operator.status.waiting import backing_off, why_it_waits
 
 REFUSED = "PodRefused"
@@ -39,7 +39,7 @@ MAX_COUNT = 2**31 - 1
 TRUE, FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
 
 
-def is_news(job: Job, status: JobStatus) -> bool:
+def is_changed(job: Job, status: JobStatus) -> bool:
     """Whether a status says something that the job's present one does not.
 
     What CRDs of an older release drop is written along with something else, and is never by itself a reason to write.
@@ -48,7 +48,7 @@ def is_news(job: Job, status: JobStatus) -> bool:
     return status.model_copy(update={name: getattr(job.status, name) for name in dropped}) != job.status
 
 
-def waiting(job: Job, place: Place | None, now: datetime, training: str | None = None) -> JobStatus:
+def waiting(job: Job, place: QueuePosition | None, now: datetime, training: str | None = None) -> JobStatus:
     """A job that holds no slot: queued, backing off (no place in the queue) or suspended.
 
     `training` is the `Kind/name` of one that it waits for before it has a place; a place has its own.
@@ -95,7 +95,7 @@ def starting(job: Job, pod: RunnerPod, now: datetime) -> JobStatus:
     )
 
 
-def refused(job: Job, message: str, now: datetime) -> JobStatus:
+def pod_refused(job: Job, message: str, now: datetime) -> JobStatus:
     """The API server refused the run's pod; it is tried again until the start deadline."""
     admitted = condition(ConditionType.ADMITTED, FALSE, REFUSED, message, now, job.generation)
     ready = condition(ConditionType.POD_READY, FALSE, REFUSED, message, now, job.generation)
@@ -103,7 +103,7 @@ def refused(job: Job, message: str, now: datetime) -> JobStatus:
     return _changed(job, phase=Phase.QUEUED, queue=None, conditions=conditions)
 
 
-def without_room(job: Job, message: str, now: datetime) -> JobStatus:
+def quota_exceeded(job: Job, message: str, now: datetime) -> JobStatus:
     """A quota has no room for the run's pod yet: the job holds its slot, and waits on as in the queue. There is no pod,
     so no condition tells of one; a refusal of another kind that follows is a new one."""
     admitted = condition(ConditionType.ADMITTED, FALSE, QUOTA_EXCEEDED, message, now, job.generation)
@@ -138,8 +138,8 @@ def _run_start(job: Job, pod: RunnerPod, now: datetime) -> datetime | None:
 
 def stopping(job: Job, reason: str, message: str, pod: RunnerPod, now: datetime) -> JobStatus:
     """The run is about to be stopped, and why; read again by `steps.py` when its pod is gone."""
-    if is_on_silent_node(pod, now):
-        message = f"{message} {NODE_SILENT}"
+    if is_on_lost_node(pod, now):
+        message = f"{message} {NODE_LOST_ADVICE}"
     ready = condition(ConditionType.POD_READY, FALSE, reason, message, now, job.generation)
     return _changed(job, conditions=put(job.status.conditions, ready))
 
@@ -164,7 +164,7 @@ def failed(job: Job, failure: Failure, now: datetime, **changes: Any) -> JobStat
     return _finished(job, Phase.FAILED, end, now, remarks=failure.remarks[:MAX_REMARKS] or None, **changes)
 
 
-def failed_run(job: Job, failure: Failure, wait: timedelta, now: datetime) -> JobStatus:
+def run_failed(job: Job, failure: Failure, wait: timedelta, now: datetime) -> JobStatus:
     """A run has failed: another one follows after a wait, or this was the last.
 
     A training run that saved a later state than the runs before it has made progress, and does not count.
@@ -180,7 +180,7 @@ def failed_run(job: Job, failure: Failure, wait: timedelta, now: datetime) -> Jo
     return _tried_again(job, failure, wait, now, failures=failures)
 
 
-def interrupted(job: Job, interruption: Failure, wait: timedelta, now: datetime) -> JobStatus:
+def run_interrupted(job: Job, interruption: Failure, wait: timedelta, now: datetime) -> JobStatus:
     """Something outside ended a run: another one follows after a wait, and nothing counts against the backoff limit."""
     interruptions = job.status.interruptions + 1
     return _tried_again(job, interruption, wait, now, interruptions=interruptions)
@@ -206,29 +206,29 @@ def _tried_again(job: Job, end: Failure, wait: timedelta, now: datetime, **count
     )
 
 
-def observed(job: Job) -> JobStatus:
+def generation_observed(job: Job) -> JobStatus:
     """A finished job whose spec was changed: nothing follows from it, but that it was seen."""
     return _changed(job)
 
 
-def returned(job: Job, end: Failure, training: str | None, now: datetime) -> JobStatus:
+def requeued_for_model(job: Job, end: Failure, training: str | None, now: datetime) -> JobStatus:
     """A generation ran before the training of its model has ended: it waits for that, and no failure is counted."""
     status = waiting(job, None, now, training)
     ready = condition(ConditionType.POD_READY, FALSE, end.reason, end.message, now, job.generation)
     return status.model_copy(update={"conditions": put(status.conditions, ready)})
 
 
-def suspended(job: Job, end: Failure, now: datetime) -> JobStatus:
+def run_suspended(job: Job, end: Failure, now: datetime) -> JobStatus:
     """A run was stopped because its job was suspended. It does not count as a failure."""
     return waiting(job, None, now).model_copy(update={"saved_step": _saved_step(job, end)})
 
 
-def on_silent_node(job: Job, now: datetime) -> JobStatus:
+def node_lost(job: Job, now: datetime) -> JobStatus:
     """A run has ended, and another container keeps its pod on a node that does not answer: the condition says so."""
     ready = find(job.status, ConditionType.POD_READY)
-    if ready is None or ready.message.endswith(NODE_SILENT):
+    if ready is None or ready.message.endswith(NODE_LOST_ADVICE):
         return job.status
-    words = f"{ready.message[: MAX_MESSAGE - len(NODE_SILENT) - 1]} {NODE_SILENT}"
+    words = f"{ready.message[: MAX_MESSAGE - len(NODE_LOST_ADVICE) - 1]} {NODE_LOST_ADVICE}"
     told = condition(ConditionType.POD_READY, ready.status, ready.reason, words, now, job.generation)
     return _changed(job, conditions=put(job.status.conditions, told))
 
@@ -253,7 +253,7 @@ def _finished(job: Job, phase: Phase, end: Condition, now: datetime, **changes: 
     )
 
 
-def _queue(place: Place) -> QueueStatus:
+def _queue(place: QueuePosition) -> QueueStatus:
     return QueueStatus(position=place.position, waiting_for=place.waiting_for, estimated_start_time=place.start)
 
 
@@ -297,6 +297,6 @@ def _progress(job: Job, event: ProgressEvent | None) -> ProgressStatus | None:
 
 
 def _metrics(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Those that a status may hold. JSON knows no infinity, and a loss that is no number is the run's to judge."""
+    """Those that a status may hold. JSON knows no infinity."""
     finite = ((name, value) for name, value in metrics.items() if math.isfinite(value))
     return dict(islice(finite, MAX_METRICS))

@@ -1,12 +1,12 @@
-"""Why a job waits, in words for people: the condition Admitted while it holds no slot. Pure; used by `statuses.py`."""
+"""Reason and message of the condition Admitted while a job holds no slot. Pure."""
 
 from datetime import datetime
 
 from darkroom_contract.jobs import Job
-from darkroom_operator.scheduling.queue_position import Place
+from darkroom_operator.scheduling.queue_position import QueuePosition
 
 
-def why_it_waits(job: Job, place: Place | None, training: str | None) -> tuple[str, str]:
+def why_it_waits(job: Job, place: QueuePosition | None, training: str | None) -> tuple[str, str]:
     """Reason and message of the condition Admitted of a job that holds no slot."""
     due = job.status.next_attempt_time
     if job.spec.suspend:
@@ -25,7 +25,7 @@ def backing_off(job: Job, due: datetime) -> str:
     return f"Run {job.status.attempts} has ended; the next one may begin at {_clock(due)}."
 
 
-def _words_of(place: Place) -> str:
+def _words_of(place: QueuePosition) -> str:
     return f"Number {place.position} in the queue" if place.is_exact else f"About number {place.position} in the queue"
 
 

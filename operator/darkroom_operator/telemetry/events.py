@@ -14,7 +14,7 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.names import API_VERSION
 from darkroom_contract.remarks import Remark, RemarkReason
 from darkroom_operator.errors import AlreadyExistsError, ApiError
-from darkroom_operator.kube.client import FIELD_MANAGER, Cluster
+from darkroom_operator.kube.client import FIELD_MANAGER, KubeClient
 from darkroom_operator.kube.objects import Json, micro_time
 
 log = logging.getLogger(__name__)
@@ -79,19 +79,19 @@ class EventRecorder:
         self._waiting.append(event)
         self._recorded.set()
 
-    async def run(self, cluster: Cluster) -> None:
+    async def run(self, kube: KubeClient) -> None:
         """For ever. One that can't be posted is dropped, and the log says so."""
         while True:
             await self._recorded.wait()
             self._recorded.clear()
             while self._waiting:
-                await self._post(cluster, self._waiting.popleft())
+                await self._post(kube, self._waiting.popleft())
                 await asyncio.sleep(PAUSE_SECONDS)
 
     @staticmethod
-    async def _post(cluster: Cluster, event: Json) -> None:
+    async def _post(kube: KubeClient, event: Json) -> None:
         try:
-            await cluster.create_event(event)
+            await kube.create_event(event)
         except AlreadyExistsError:
             return
         except ApiError as error:

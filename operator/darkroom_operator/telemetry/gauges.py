@@ -18,26 +18,28 @@ from darkroom_operator.kube.objects import aware
 from darkroom_operator.scheduling.admission import is_queued, may_run
 from darkroom_operator.scheduling.queue import is_finished
 from darkroom_operator.scheduling.slot import Slot
-from darkroom_operator.scheduling.snapshot import World
+from darkroom_operator.scheduling.snapshot import Snapshot
 from darkroom_operator.status.conditions import find
 
 Families = Iterator[GaugeMetricFamily]
 NOTHING = timedelta(0)
 
 
-def families(world: World, leads: bool) -> Families:
-    yield GaugeMetricFamily("darkroom_leader", "1 for the operator that acts, 0 for those that follow.", value=leads)
-    if leads:
-        yield _jobs(world)
-        yield from _queue(world)
-        yield _slots(world)
-        yield from _progress(world)
+def families(snapshot: Snapshot, is_leader: bool) -> Families:
+    yield GaugeMetricFamily(
+        "darkroom_leader", "1 for the operator that acts, 0 for those that follow.", value=is_leader
+    )
+    if is_leader:
+        yield _jobs(snapshot)
+        yield from _queue(snapshot)
+        yield _slots(snapshot)
+        yield from _progress(snapshot)
 
 
-def _jobs(world: World) -> GaugeMetricFamily:
+def _jobs(snapshot: Snapshot) -> GaugeMetricFamily:
     """Zeros too: an alert on what is not there never fires."""
-    counts = Counter((job.kind, job.status.phase or Phase.QUEUED) for job in world.jobs.values())
-    counts.update((job.kind, Phase.FAILED) for job in world.broken.values())
+    counts = Counter((job.kind, job.status.phase or Phase.QUEUED) for job in snapshot.jobs.values())
+    counts.update((job.kind, Phase.FAILED) for job in snapshot.broken.values())
     family = GaugeMetricFamily("darkroom_jobs", "Jobs that there are.", labels=["kind", "phase"])
     for kind in Kind:
         for phase in Phase:
@@ -45,9 +47,9 @@ def _jobs(world: World) -> GaugeMetricFamily:
     return family
 
 
-def _queue(world: World) -> Families:
-    waiting = [job for job in world.jobs.values() if is_waiting(job, world)]
-    oldest = world.now - _first_moment(waiting, world.now)
+def _queue(snapshot: Snapshot) -> Families:
+    waiting = [job for job in snapshot.jobs.values() if is_waiting(job, snapshot)]
+    oldest = snapshot.now - _first_moment(waiting, snapshot.now)
     yield GaugeMetricFamily("darkroom_queue_length", "Jobs that wait for their run.", value=len(waiting))
     yield GaugeMetricFamily(
         "darkroom_queue_oldest_wait_seconds",
@@ -65,14 +67,14 @@ def _first_moment(waiting: list[Job], now: datetime) -> datetime:
     return first
 
 
-def is_waiting(job: Job, world: World) -> bool:
+def is_waiting(job: Job, snapshot: Snapshot) -> bool:
     """Whether it would run if it could: it stands in the queue, or holds a slot and has no pod yet, as when a quota has
     no room. One that backs off is not in the queue."""
     if is_finished(job):
         return False
-    if job.uid in world.holders:
+    if job.uid in snapshot.holders:
         return may_run(job) and job.status.slot is None
-    return is_queued(job, world)
+    return is_queued(job, snapshot)
 
 
 def waiting_since(job: Job) -> datetime:
@@ -86,18 +88,18 @@ def waiting_since(job: Job) -> datetime:
     return max(aware(each) for each in moments if each is not None)
 
 
-def _slots(world: World) -> GaugeMetricFamily:
+def _slots(snapshot: Snapshot) -> GaugeMetricFamily:
     family = GaugeMetricFamily("darkroom_slot_busy", "1 while a run has the slot.", labels=["slot"])
-    for slot in world.slots.values():
+    for slot in snapshot.slots.values():
         family.add_metric([str(slot.number)], 1.0 if slot.holder and slot.pod_uid else 0.0)
     return family
 
 
-def _progress(world: World) -> Families:
+def _progress(snapshot: Snapshot) -> Families:
     """Of the run that has been silent for longest; absent while none has told anything."""
-    told = [moment for slot in world.slots.values() if (moment := _last_word(slot, world)) is not None]
+    told = [moment for slot in snapshot.slots.values() if (moment := _last_word(slot, snapshot)) is not None]
     if told:
-        age = max(world.now - min(told), NOTHING)
+        age = max(snapshot.now - min(told), NOTHING)
         yield GaugeMetricFamily(
             "darkroom_progress_age_seconds",
             "Since the running job's progress last moved, by its own word.",
@@ -105,11 +107,11 @@ def _progress(world: World) -> Families:
         )
 
 
-def _last_word(slot: Slot, world: World) -> datetime | None:
-    job = world.jobs.get(slot.holder or "")
+def _last_word(slot: Slot, snapshot: Snapshot) -> datetime | None:
+    job = snapshot.jobs.get(slot.holder or "")
     if job is None or job.status.phase is not Phase.RUNNING:
         return None
-    event = world.progress.get(job.uid)
+    event = snapshot.progress.get(job.uid)
     if event is not None and event.attempt == job.status.attempts:
         return aware(event.time)
     return aware(job.status.progress.last_updated_time) if job.status.progress else None
@@ -118,12 +120,12 @@ def _last_word(slot: Slot, world: World) -> datetime | None:
 class Gauges(Collector):
     """Asked by the registry whenever it is scraped."""
 
-    def __init__(self, world: Callable[[], World], leads: Callable[[], bool]) -> None:
-        self._world = world
-        self._leads = leads
+    def __init__(self, snapshot: Callable[[], Snapshot], is_leader: Callable[[], bool]) -> None:
+        self._snapshot = snapshot
+        self._is_leader = is_leader
 
     def collect(self) -> Families:
-        return families(self._world(), self._leads())
+        return families(self._snapshot(), self._is_leader())
 
     def describe(self) -> Families:
         """Known beforehand, so that nothing is looked at when it is registered."""

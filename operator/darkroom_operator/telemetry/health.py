@@ -2,7 +2,7 @@
 Served beside everything else, on its loop, so that a blocked loop answers nothing. Started by `main.py` when there is a
 port for it.
 
-An operator that follows is as ready as the one that leads: an upgrade goes on when the new one could take over.
+An operator that follows is as ready as the one that is_leader: an upgrade goes on when the new one could take over.
 """
 
 import logging
@@ -45,24 +45,24 @@ class Health:
             await self._runner.cleanup()
 
     async def _tell_health(self, _: web.Request) -> web.Response:
-        complaints = _complaints(self._alive)
-        if complaints:
-            log.error("the probe fails: %s", "; ".join(complaints))
-        return _answer(complaints)
+        liveness_errors = _liveness_errors(self._alive)
+        if liveness_errors:
+            log.error("the probe fails: %s", "; ".join(liveness_errors))
+        return _answer(liveness_errors)
 
     async def _tell_readiness(self, _: web.Request) -> web.Response:
-        return _answer(_complaints(self._ready))
+        return _answer(_liveness_errors(self._ready))
 
     async def _tell_metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
 
 
-def _complaints(checks: Sequence[Check]) -> list[str]:
-    return [complaint for check in checks if (complaint := check()) is not None]
+def _liveness_errors(checks: Sequence[Check]) -> list[str]:
+    return [liveness_error for check in checks if (liveness_error := check()) is not None]
 
 
-def _answer(complaints: Sequence[str]) -> web.Response:
-    if complaints:
-        return web.Response(status=503, text="".join(f"{complaint}\n" for complaint in complaints))
+def _answer(liveness_errors: Sequence[str]) -> web.Response:
+    if liveness_errors:
+        return web.Response(status=503, text="".join(f"{liveness_error}\n" for liveness_error in liveness_errors))
     return web.Response(text="ok\n")

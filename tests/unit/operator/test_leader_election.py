@@ -127,10 +127,10 @@ class TestOneLeads:
         await second.turn()
         await third.turn()
         second.clock = third.clock = TERM_SECONDS
-        turns = [each.leadership.turn() for each in (second, third)]
+        turns = [each.elector.turn() for each in (second, third)]
         while turns:
             turns = [turn for turn in turns if goes_on(turn)]
-        assert [second.leads(), third.leads()] == [True, False]
+        assert [second.is_leader(), third.is_leader()] == [True, False]
         assert lease(api)["holderIdentity"] == "second"
 
     async def test_the_name_of_a_process_that_is_gone_lets_its_successor_lead_at_once(
@@ -155,22 +155,22 @@ class TestOneLeads:
 class TestALeaderThatCannotRenew:
     async def test_it_stops_before_anybody_else_may_begin(self, first: Candidate) -> None:
         await first.turn()
-        first.door.breaks = "lost"
+        first.kube.breaks = "lost"
         with pytest.raises(UnreachableError):
             await first.turn(2)
-        assert first.leads()
+        assert first.is_leader()
         first.clock += 1
-        assert not first.leads()
+        assert not first.is_leader()
 
     async def test_it_leads_again_when_nobody_took_over(self, first: Candidate) -> None:
         await first.turn()
         first.clock += 100
-        assert not first.leads()
+        assert not first.is_leader()
         assert await first.turn()
 
     async def test_an_answer_that_was_lost_is_found_out(self, first: Candidate) -> None:
         await first.turn()
-        first.door.breaks = "unanswered"
+        first.kube.breaks = "unanswered"
         with pytest.raises(UnreachableError):
             await first.turn(1)
         await first.turn(1)
@@ -180,15 +180,15 @@ class TestALeaderThatCannotRenew:
         self, first: Candidate, second: Candidate
     ) -> None:
         await first.turn()
-        turn = first.leadership.turn()
+        turn = first.elector.turn()
         assert goes_on(turn)
         assert goes_on(turn)
-        assert first.door.answered == "patch lease"
+        assert first.kube.answered == "patch lease"
         await second.turn()
         first.clock += TERM_SECONDS
         assert await second.turn(TERM_SECONDS)
         assert not goes_on(turn)
-        assert not first.leads()
+        assert not first.is_leader()
 
     async def test_one_that_wakes_up_after_another_took_over_does_not_act(
         self, first: Candidate, second: Candidate
@@ -197,7 +197,7 @@ class TestALeaderThatCannotRenew:
         await second.turn()
         first.clock += TERM_SECONDS
         await second.turn(TERM_SECONDS)
-        assert not first.leads()
+        assert not first.is_leader()
         assert not await first.turn()
 
     async def test_one_whose_name_was_overwritten_by_hand_stops_when_it_sees_that(
@@ -212,8 +212,8 @@ class TestTheEnd:
     async def test_the_next_leads_at_once(self, first: Candidate, second: Candidate) -> None:
         await first.turn()
         await second.turn()
-        await first.leadership.resign()
-        assert not first.leads()
+        await first.elector.resign()
+        assert not first.is_leader()
         assert await second.turn(0.1)
 
     async def test_a_follower_takes_nothing_from_the_leader(
@@ -221,24 +221,24 @@ class TestTheEnd:
     ) -> None:
         await first.turn()
         await second.turn()
-        await second.leadership.resign()
+        await second.elector.resign()
         assert lease(api)["holderIdentity"] == "first"
 
     async def test_an_api_server_that_does_not_answer_holds_up_nobody(self, first: Candidate) -> None:
         await first.turn()
-        first.door.breaks = "lost"
-        await first.leadership.resign()
-        assert not first.leads()
+        first.kube.breaks = "lost"
+        await first.elector.resign()
+        assert not first.is_leader()
 
 
 class TestTheReconcile:
     def test_a_follower_sends_nothing_until_it_leads(self, api: SimulatedApi) -> None:
         operator = SimulatedOperator(api)
-        operator.leads = False
+        operator.is_leader = False
         SimulatedUser(api).create("a")
         operator.rest()
-        assert operator.door.sent == 0
-        operator.leads = True
+        assert operator.kube.sent == 0
+        operator.is_leader = True
         operator.rest()
         assert len(SimulatedNode(api).live()) == 1
 
@@ -249,8 +249,8 @@ class TestTheReconcile:
         SimulatedUser(api).create("a")
         operator.see_all()
         operator.step(1)
-        assert operator.door.sending == "list pods"
-        operator.leads = False
+        assert operator.kube.sending == "list pods"
+        operator.is_leader = False
         operator.rest()
         assert api.all("leases")
         assert not api.all("pods")
@@ -270,17 +270,17 @@ class TestWhatIsLogged:
         self, first: Candidate, second: Candidate, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level("INFO", logger="darkroom_operator.leader_election")
-        await first.leadership.announce()
+        await first.elector.announce()
         await first.turn()
-        await second.leadership.announce()
+        await second.elector.announce()
         assert [record.message for record in caplog.records] == [
             "first waits for the lead: nobody else holds the Lease darkroom-operator, it is claimed in a moment",
             "second waits for the lead: first holds the Lease darkroom-operator until it fails to renew it for 5 s",
         ]
-        assert not second.leadership.leads()
+        assert not second.elector.is_leader()
 
     async def test_it_says_so_when_nobody_answers(self, second: Candidate, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level("INFO", logger="darkroom_operator.leader_election")
-        second.door.breaks = "lost"
-        await second.leadership.announce()
+        second.kube.breaks = "lost"
+        await second.elector.announce()
         assert "second starts, and can't read the Lease darkroom-operator yet" in caplog.text

@@ -51,11 +51,11 @@ class OneLeader(RuleBasedStateMachine):
         if how == "killed":
             self.start(number)
         else:
-            self.candidates[number].door.breaks = how
+            self.candidates[number].kube.breaks = how
 
     def go_on(self, number: int) -> None:
         if number not in self.turns:
-            self.turns[number] = self.candidates[number].leadership.turn()
+            self.turns[number] = self.candidates[number].elector.turn()
         try:
             self.turns[number].send(None)
         except (StopIteration, UnreachableError):
@@ -68,7 +68,7 @@ class OneLeader(RuleBasedStateMachine):
 
     @invariant()
     def never_two_lead(self) -> None:
-        assert sum(candidate.leads() for candidate in self.candidates.values()) <= 1
+        assert sum(candidate.is_leader() for candidate in self.candidates.values()) <= 1
 
     def stop(self, number: int) -> None:
         if number in self.turns:
@@ -78,12 +78,12 @@ class OneLeader(RuleBasedStateMachine):
         """Once nothing goes wrong any more, somebody leads within a term and a look before and after it."""
         for number in self.candidates:
             self.stop(number)
-            self.candidates[number].door.breaks = None
+            self.candidates[number].kube.breaks = None
         for _ in range(TERM_SECONDS + 2):
             for number in self.candidates:
                 self.look(number, 0.5)
             self.never_two_lead()
-        assert sum(candidate.leads() for candidate in self.candidates.values()) == 1
+        assert sum(candidate.is_leader() for candidate in self.candidates.values()) == 1
 
 
 TestOneLeader = OneLeader.TestCase

@@ -8,11 +8,11 @@ from support.operator_snapshots import NOW, a_job
 from darkroom_contract.names import Kind
 from darkroom_contract.outcome import Reason
 from darkroom_operator.cache.cache import Cache
-from darkroom_operator.cache.object_store import REMEMBERED_GONE, Gone
+from darkroom_operator.cache.object_store import REMEMBERED_GONE, Tombstones
 from darkroom_operator.pods.builder import runner_pod
 from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.scheduling.slot import Slot, new_lease
-from darkroom_operator.scheduling.snapshot import BrokenJob
+from darkroom_operator.scheduling.snapshot import UnreadableJob
 from darkroom_operator.settings import Settings
 
 CREATED = "2026-11-25T12:00:00Z"
@@ -59,16 +59,16 @@ def test_what_is_gone_stays_gone_whatever_a_late_event_says() -> None:
     cache.put_job(Kind.GENERATE, job(5))
     cache.drop_job("uid-a")
     cache.put_job(Kind.GENERATE, job(6))
-    world = cache.world(NOW, 1)
-    assert world.jobs == {}
-    assert "uid-a" in world.gone
+    snapshot = cache.snapshot(NOW, 1)
+    assert snapshot.jobs == {}
+    assert "uid-a" in snapshot.deleted
 
 
 def test_what_was_only_forgotten_comes_back() -> None:
     cache = Cache()
     cache.put_pod(pod(5))
     cache.pods.forget("pod-uid")
-    assert "pod-uid" not in cache.world(NOW, 1).gone
+    assert "pod-uid" not in cache.snapshot(NOW, 1).deleted
     cache.put_pod(pod(6))
     assert "pod-uid" in cache.pods.view
 
@@ -101,7 +101,7 @@ def test_a_list_forgets_the_refusals_of_the_jobs_that_it_does_not_have() -> None
     cache.put_job(Kind.GENERATE, job(5, uid="old"))
     cache.put_job(Kind.GENERATE, job(6, uid="listed"))
     cache.keep_only_jobs(Kind.GENERATE, {"listed"}, 10)
-    assert set(cache.world(NOW, 1).refused) == {"listed"}
+    assert set(cache.snapshot(NOW, 1).refused) == {"listed"}
 
 
 def test_a_list_of_pods_forgets_what_it_does_not_have_without_taking_it_for_gone() -> None:
@@ -109,14 +109,14 @@ def test_a_list_of_pods_forgets_what_it_does_not_have_without_taking_it_for_gone
     cache.put_pod(pod(5))
     cache.pods.forget_others(set(), 10)
     assert "pod-uid" not in cache.pods.view
-    assert "pod-uid" not in cache.world(NOW, 1).gone
+    assert "pod-uid" not in cache.snapshot(NOW, 1).deleted
 
 
 def test_a_job_that_can_t_be_read_is_known_as_such_with_what_is_wrong() -> None:
     cache = Cache()
     cache.put_job(Kind.GENERATE, job(5))
     broken = cache.put_job(Kind.GENERATE, job(6, prompt=""))
-    assert isinstance(broken, BrokenJob)
+    assert isinstance(broken, UnreadableJob)
     assert broken.fault.startswith("prompt")
     assert not cache.jobs.view
     cache.put_job(Kind.GENERATE, job(7))
@@ -177,7 +177,7 @@ def test_a_lease_that_was_made_again_counts_before_the_old_one_is_known_to_be_go
 
 
 def test_the_oldest_of_what_is_gone_is_forgotten_in_the_end() -> None:
-    gone = Gone()
+    gone = Tombstones()
     for number in range(REMEMBERED_GONE + 1):
         gone.add(str(number))
     assert "0" not in gone

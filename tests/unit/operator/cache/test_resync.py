@@ -4,18 +4,18 @@ from collections import Counter
 from typing import cast
 
 import pytest
-from support.simulated_api import SimulatedApi, SimulatedDoor
+from support.simulated_api import SimulatedApi, SimulatedKubeClient
 from support.simulated_operator import GENERATE, SimulatedOperator, SimulatedUser
 
 from darkroom_operator.cache.cache import Cache
 from darkroom_operator.cache.resync import Resync
 from darkroom_operator.errors import ApiError, HistoryLostError
-from darkroom_operator.kube.client import Cluster
-from darkroom_operator.kube.watch_monitor import Watches
+from darkroom_operator.kube.client import KubeClient
+from darkroom_operator.kube.watch_monitor import WatchMonitor
 
 
 def resync(operator: SimulatedOperator, api: SimulatedApi) -> Resync:
-    return Resync(cast(Cluster, SimulatedDoor(api)), operator.cache, Watches(120.0), lambda: None)
+    return Resync(cast(KubeClient, SimulatedKubeClient(api)), operator.cache, WatchMonitor(120.0), lambda: None)
 
 
 async def test_the_first_list_fills_the_cache_however_often_it_has_to_be_tried(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,19 +24,19 @@ async def test_the_first_list_fills_the_cache_however_often_it_has_to_be_tried(m
     before = SimulatedOperator(api)
     SimulatedUser(api).create("a")
     before.rest()
-    door = SimulatedDoor(api, breaks="lost")
-    first = Resync(cast(Cluster, door), cache, Watches(120.0), lambda: None)
+    door = SimulatedKubeClient(api, breaks="lost")
+    first = Resync(cast(KubeClient, door), cache, WatchMonitor(120.0), lambda: None)
     await first.begin(lambda: tries.update(["alive"]))
     assert tries["alive"] == 2
     assert first.not_begun() is None
-    filled, known = cache.world(api.now, 1), before.cache.world(api.now, 1)
+    filled, known = cache.snapshot(api.now, 1), before.cache.snapshot(api.now, 1)
     assert (filled.jobs, filled.pods, filled.slots) == (known.jobs, known.pods, known.slots)
     assert filled.pods
 
 
 async def test_a_first_list_that_is_forbidden_is_no_reason_to_wait() -> None:
-    door = SimulatedDoor(SimulatedApi(), breaks="refused")
-    first = Resync(cast(Cluster, door), Cache(), Watches(120.0), lambda: None)
+    door = SimulatedKubeClient(SimulatedApi(), breaks="refused")
+    first = Resync(cast(KubeClient, door), Cache(), WatchMonitor(120.0), lambda: None)
     with pytest.raises(ApiError, match="403"):
         await first.begin(lambda: None)
     assert first.not_begun() is not None
@@ -58,7 +58,7 @@ async def test_a_job_that_vanished_unseen_is_gone() -> None:
     api.delete(GENERATE, "a")
     await resync(operator, api).once()
     assert uid not in operator.cache.jobs.view
-    assert uid in operator.cache.world(api.now, 1).gone
+    assert uid in operator.cache.snapshot(api.now, 1).deleted
 
 
 async def test_a_pod_that_is_missing_from_its_list_is_looked_for_rather_than_taken_for_gone() -> None:
@@ -70,9 +70,9 @@ async def test_a_pod_that_is_missing_from_its_list_is_looked_for_rather_than_tak
     api.patch("pods", name, {"metadata": {"labels": {"app.kubernetes.io/component": None}}})
     await resync(operator, api).once()
     assert not operator.cache.pods.view
-    sent = operator.door.sent
+    sent = operator.kube.sent
     operator.step(100)
-    assert operator.door.sent > sent
+    assert operator.kube.sent > sent
     assert [pod.name for pod in operator.cache.pods.view.values()] == [name]
     assert api.get(GENERATE, "a")["status"]["phase"] == "Starting"
 
@@ -89,19 +89,19 @@ async def test_an_api_server_that_was_set_back_ends_the_process() -> None:
 async def test_a_job_that_went_between_two_lists_is_not_waited_for() -> None:
     api, clock = SimulatedApi(), [0.0]
     SimulatedUser(api).create("a")
-    watches = Watches(120.0, lambda: clock[0])
-    listing = Resync(cast(Cluster, SimulatedDoor(api)), Cache(), watches, lambda: None)
+    watches = WatchMonitor(120.0, lambda: clock[0])
+    listing = Resync(cast(KubeClient, SimulatedKubeClient(api)), Cache(), watches, lambda: None)
     await listing.once()
     api.delete(GENERATE, "a")
     await listing.once()
     clock[0] = 121.0
-    assert watches.complaint() is None
+    assert watches.liveness_error() is None
 
 
 async def test_a_watch_that_does_not_show_what_a_list_had_is_found_stuck() -> None:
     api, clock = SimulatedApi(), [0.0]
     SimulatedUser(api).create("a")
-    watches = Watches(120.0, lambda: clock[0])
-    await Resync(cast(Cluster, SimulatedDoor(api)), SimulatedOperator(api).cache, watches, lambda: None).once()
+    watches = WatchMonitor(120.0, lambda: clock[0])
+    await Resync(cast(KubeClient, SimulatedKubeClient(api)), SimulatedOperator(api).cache, watches, lambda: None).once()
     clock[0] = 121.0
-    assert (watches.complaint() or "").startswith("the watch of generatejobs has not shown version 1")
+    assert (watches.liveness_error() or "").startswith("the watch of generatejobs has not shown version 1")

@@ -6,7 +6,7 @@ import pytest
 from support.operator_snapshots import a_job, a_pod, ended, failure, success
 
 from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
-from darkroom_operator.pods.pod_outcome import Failure, judge
+from darkroom_operator.pods.pod_outcome import Failure, classify_pod
 from darkroom_operator.pods.runner_pod import RunnerPod
 
 JOB = a_job("a")
@@ -18,11 +18,11 @@ def file(name: str) -> OutcomeFile:
 
 
 def test_a_run_that_says_it_succeeded_did() -> None:
-    assert judge(ended(POD, success(JOB))) == success(JOB)
+    assert classify_pod(ended(POD, success(JOB))) == success(JOB)
 
 
 def test_success_counts_even_if_the_process_was_killed_on_its_way_out() -> None:
-    assert judge(ended(POD, success(JOB), exit_code=137)) == success(JOB)
+    assert classify_pod(ended(POD, success(JOB), exit_code=137)) == success(JOB)
 
 
 @pytest.mark.parametrize(
@@ -33,13 +33,17 @@ def test_success_counts_even_if_the_process_was_killed_on_its_way_out() -> None:
         (ended(POD, Outcome(succeeded=False), 1), Reason.INTERNAL_ERROR, ""),
         (replace(ended(POD, None, 137), exit_reason="OOMKilled"), Reason.OUT_OF_MEMORY, "memory"),
         (replace(ended(POD, None, 1), exit_reason="Error"), Reason.POD_FAILED, "exit code 1 (Error)"),
-        (replace(POD, over=True, waiting_reason="Evicted", waiting_message="low"), Reason.POD_FAILED, "Evicted: low"),
-        (replace(POD, over=True), Reason.POD_FAILED, "no reason is given"),
+        (
+            replace(POD, terminated=True, waiting_reason="Evicted", waiting_message="low"),
+            Reason.POD_FAILED,
+            "Evicted: low",
+        ),
+        (replace(POD, terminated=True), Reason.POD_FAILED, "no reason is given"),
         (replace(ended(POD, None, 0), termination_message="Traceback ..."), Reason.POD_FAILED, "exit code 0"),
     ],
 )
 def test_a_failure_tells_its_reason(pod: RunnerPod | None, reason: Reason, words: str) -> None:
-    verdict = judge(pod)
+    verdict = classify_pod(pod)
     assert isinstance(verdict, Failure)
     assert verdict.reason is reason
     assert words in verdict.message
@@ -54,13 +58,16 @@ STOPPED = failure(Reason.INTERRUPTED, "The run was stopped by SIGTERM.")
     [
         (replace(ended(POD, STOPPED, 143), disruption=TAINTED), TAINTED),
         (replace(ended(POD, None, 137), disruption=TAINTED), TAINTED),
-        (replace(POD, over=True, disruption="Terminated: The node was shutting down."), "The node was shutting down."),
+        (
+            replace(POD, terminated=True, disruption="Terminated: The node was shutting down."),
+            "The node was shutting down.",
+        ),
         (ended(POD, STOPPED, 143), "stopped by SIGTERM"),
     ],
     ids=["drained, with an outcome", "killed", "node shut down", "deleted by hand"],
 )
 def test_an_interruption_from_outside_is_no_failure(pod: RunnerPod, words: str) -> None:
-    verdict = judge(pod)
+    verdict = classify_pod(pod)
     assert isinstance(verdict, Failure)
     assert (verdict.reason, verdict.interrupted) == (Reason.INTERRUPTED, True)
     assert words in verdict.message
@@ -78,7 +85,7 @@ def test_an_interruption_from_outside_is_no_failure(pod: RunnerPod, words: str) 
     ids=["out of memory", "bad input", "killed for its memory", "evicted for its own use of storage"],
 )
 def test_a_run_that_failed_by_itself_is_no_interruption(pod: RunnerPod, reason: Reason) -> None:
-    verdict = judge(pod)
+    verdict = classify_pod(pod)
     assert isinstance(verdict, Failure)
     assert (verdict.reason, verdict.interrupted) == (reason, False)
 
@@ -93,6 +100,6 @@ def test_a_run_that_failed_by_itself_is_no_interruption(pod: RunnerPod, reason: 
 )
 def test_an_outcome_that_no_status_can_hold_is_a_failure(outcome: Outcome) -> None:
     pod = replace(ended(POD, success(JOB)), termination_message=outcome.model_dump_json(by_alias=True))
-    verdict = judge(pod)
+    verdict = classify_pod(pod)
     assert isinstance(verdict, Failure)
     assert verdict.reason is Reason.INTERNAL_ERROR

@@ -34,11 +34,11 @@ def ended(exit_code: int, **more: Any) -> dict[str, Any]:
 
 def test_a_gated_pod_is_not_live() -> None:
     found = pod(gated=True, phase="Pending")
-    assert (found.gated, found.live, found.over) == (True, False, False)
+    assert (found.gated, found.active, found.terminated) == (True, False, False)
 
 
 def test_a_pod_that_was_let_go_is_live_before_anything_runs() -> None:
-    assert pod(phase="Pending").live
+    assert pod(phase="Pending").active
 
 
 def test_a_pod_that_only_others_hold_back_is_live_and_tells_whom_it_waits_for() -> None:
@@ -46,14 +46,14 @@ def test_a_pod_that_only_others_hold_back_is_live_and_tells_whom_it_waits_for() 
     document["metadata"] |= {"uid": "u", "resourceVersion": "7", "creationTimestamp": "2026-11-25T12:00:00Z"}
     document["spec"]["schedulingGates"] = [{"name": "kueue.x-k8s.io/admission"}]
     found = read_pod(document)
-    assert (found.gated, found.foreign_gates, found.live) == (False, ("kueue.x-k8s.io/admission",), True)
-    assert "waits for the scheduling gate kueue.x-k8s.io/admission" in found.waits_for
+    assert (found.gated, found.foreign_gates, found.active) == (False, ("kueue.x-k8s.io/admission",), True)
+    assert "waits for the scheduling gate kueue.x-k8s.io/admission" in found.pending_reason
 
 
 def test_a_running_pod_tells_since_when() -> None:
     found = pod(phase="Running", containerStatuses=container(RUNNING), conditions=[{"type": "Ready", "status": "True"}])
     assert found.started == datetime(2026, 11, 25, 12, 0, 5, tzinfo=UTC)
-    assert (found.ready, found.live, found.lost) == (True, True, False)
+    assert (found.ready, found.active, found.lost) == (True, True, False)
 
 
 @pytest.mark.parametrize(
@@ -78,34 +78,34 @@ def test_why_a_pod_has_not_started_is_told_in_the_words_of_who_knows(
     status: dict[str, Any], reason: str, message: str
 ) -> None:
     found = pod(phase="Pending", **status)
-    assert (found.waiting_reason, found.waiting_message, found.live) == (reason, message, True)
+    assert (found.waiting_reason, found.waiting_message, found.active) == (reason, message, True)
 
 
 def test_success_carries_the_termination_message() -> None:
     found = pod(phase="Succeeded", containerStatuses=container(ended(0, message="{}", reason="Completed")))
-    assert (found.over, found.exit_code, found.termination_message) == (True, 0, "{}")
+    assert (found.terminated, found.exit_code, found.termination_message) == (True, 0, "{}")
 
 
 def test_a_kill_for_memory_is_told_by_its_reason() -> None:
     found = pod(phase="Failed", containerStatuses=container(ended(137, reason="OOMKilled")))
-    assert (found.over, found.exit_code, found.exit_reason) == (True, 137, "OOMKilled")
+    assert (found.terminated, found.exit_code, found.exit_reason) == (True, 137, "OOMKilled")
 
 
 def test_an_evicted_pod_tells_its_own_reason_and_is_over_without_any_container() -> None:
     found = pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory.")
-    assert (found.over, found.waiting_reason) == (True, "Evicted")
+    assert (found.terminated, found.waiting_reason) == (True, "Evicted")
     assert found.waiting_message == "The node was low on resource: memory."
 
 
 def test_a_pod_whose_node_does_not_answer_is_lost_and_still_live() -> None:
     conditions = [{"type": "Ready", "status": "False", "reason": "NodeStatusUnknown"}]
     found = pod(phase="Running", conditions=conditions, containerStatuses=container(RUNNING))
-    assert (found.lost, found.live) == (True, True)
+    assert (found.lost, found.active) == (True, True)
 
 
 def test_a_pod_that_was_declared_failed_from_afar_is_not_over_while_its_container_is_last_seen_running() -> None:
     found = pod(phase="Failed", reason="NodeLost", containerStatuses=container(RUNNING), deleted=True)
-    assert (found.over, found.live, found.deleting) == (False, True, True)
+    assert (found.terminated, found.active, found.deleting) == (False, True, True)
 
 
 def test_only_the_runner_s_container_counts() -> None:
@@ -155,7 +155,7 @@ class TestANodeThatDoesNotAnswer:
     def test_it_stays_lost_while_it_is_being_deleted(self) -> None:
         found = pod(deleted=True, phase="Running", containerStatuses=container(RUNNING), conditions=NO_REASON)
         assert (found.lost, found.deleting) == (True, True)
-        assert found.deletion_due == datetime(2026, 11, 25, 12, 1, tzinfo=UTC)
+        assert found.deletion_deadline == datetime(2026, 11, 25, 12, 1, tzinfo=UTC)
 
 
 class TestADisruption:
@@ -183,12 +183,12 @@ class TestASidecar:
     def test_a_run_that_has_ended_beside_one_that_lives_is_not_over(self) -> None:
         both = [*container(ended(0)), *container(RUNNING, "istio-proxy")]
         found = pod(phase="Running", containerStatuses=both)
-        assert (found.run_ended, found.others_alive, found.over) == (True, True, False)
+        assert (found.run_ended, found.sidecar_running, found.terminated) == (True, True, False)
 
     def test_a_native_one_counts_too(self) -> None:
         statuses = {"containerStatuses": container(ended(0)), "initContainerStatuses": container(RUNNING, "proxy")}
-        assert pod(phase="Running", **statuses).others_alive
+        assert pod(phase="Running", **statuses).sidecar_running
 
     def test_a_runner_alone_has_none(self) -> None:
         found = pod(phase="Running", containerStatuses=container(RUNNING))
-        assert (found.run_ended, found.others_alive) == (False, False)
+        assert (found.run_ended, found.sidecar_running) == (False, False)

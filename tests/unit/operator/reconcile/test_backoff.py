@@ -1,6 +1,11 @@
 """How long what was refused is left alone."""
 
-from darkroom_operator.reconcile.backoff import FIRST_WAIT_SECONDS, KEPT_SECONDS, LONGEST_WAIT_SECONDS, Patience
+from darkroom_operator.reconcile.backoff import (
+    FIRST_WAIT_SECONDS,
+    KEPT_SECONDS,
+    LONGEST_WAIT_SECONDS,
+    ExponentialBackoff,
+)
 
 
 class Clock:
@@ -11,14 +16,14 @@ class Clock:
 
 
 def test_waits_grow_to_a_limit() -> None:
-    patience = Patience(Clock())
+    patience = ExponentialBackoff(Clock())
     waits = [patience.refused("slot") for _ in range(10)]
     assert waits[:3] == [FIRST_WAIT_SECONDS, 2 * FIRST_WAIT_SECONDS, 4 * FIRST_WAIT_SECONDS]
     assert waits[-1] == LONGEST_WAIT_SECONDS
 
 
 def test_each_waits_for_itself() -> None:
-    patience = Patience(Clock())
+    patience = ExponentialBackoff(Clock())
     patience.refused("one")
     assert patience.remaining("one") > 0
     assert patience.remaining("other") == 0
@@ -26,7 +31,7 @@ def test_each_waits_for_itself() -> None:
 
 def test_a_wait_ends_with_its_time() -> None:
     clock = Clock()
-    patience = Patience(clock)
+    patience = ExponentialBackoff(clock)
     seconds = patience.refused("slot")
     assert patience.soonest() == patience.remaining("slot") > 0
     clock.now += seconds
@@ -35,7 +40,7 @@ def test_a_wait_ends_with_its_time() -> None:
 
 
 def test_what_was_accepted_begins_with_the_first_wait_again() -> None:
-    patience = Patience(Clock())
+    patience = ExponentialBackoff(Clock())
     for _ in range(5):
         patience.refused("slot")
     patience.accepted("slot")
@@ -45,7 +50,7 @@ def test_what_was_accepted_begins_with_the_first_wait_again() -> None:
 
 def test_old_refusals_are_forgotten() -> None:
     clock = Clock()
-    patience = Patience(clock)
+    patience = ExponentialBackoff(clock)
     for number in range(1000):
         clock.now += KEPT_SECONDS
         patience.refused(number)

@@ -9,7 +9,7 @@ from support.simulated_operator import GENERATE, SimulatedNode, SimulatedOperato
 
 from darkroom_contract.names import slot_lease_name
 from darkroom_contract.outcome import Reason
-from darkroom_operator.reconcile.actions import LookForPods
+from darkroom_operator.reconcile.actions import VerifyPods
 
 LEASE = slot_lease_name(0)
 
@@ -40,7 +40,7 @@ class Stage:
         for _ in range(200):
             self.operator.see_all()
             self.operator.step(1)
-            if self.operator.door.sending == what:
+            if self.operator.kube.sending == what:
                 return
         raise AssertionError(f"no request to {what}")
 
@@ -79,9 +79,9 @@ class TestJourneys:
         stage.user.create("a")
         stage.user.create("b")
         stage.rest()
-        sent, revision = stage.operator.door.sent, stage.api.revision
+        sent, revision = stage.operator.kube.sent, stage.api.revision
         stage.rest()
-        assert (stage.operator.door.sent, stage.api.revision) == (sent, revision)
+        assert (stage.operator.kube.sent, stage.api.revision) == (sent, revision)
 
     @pytest.mark.parametrize("after", range(40))
     def test_an_operator_that_dies_between_any_two_requests_loses_nothing(self, stage: Stage, after: int) -> None:
@@ -134,14 +134,14 @@ class TestAnOldView:
         stage.user.create("a")
         [pod] = stage.rest()
         job_uid = stage.api.get(GENERATE, "a")["metadata"]["uid"]
-        asking = stage.operator.requests.send(LookForPods(job_uid, "another"))
-        while stage.operator.door.answered != "list pods":
+        asking = stage.operator.executor.send(VerifyPods(job_uid, "another"))
+        while stage.operator.kube.answered != "list pods":
             asking.send(None)
         later = stage.api.create("pods", a_second(stage.api.get("pods", pod)))
         stage.operator.see("pods")
         with pytest.raises(StopIteration):
             asking.send(None)
-        gone = stage.operator.cache.world(stage.api.now, 1).gone
+        gone = stage.operator.cache.snapshot(stage.api.now, 1).deleted
         assert later["metadata"]["uid"] not in gone
         assert "another" in gone
 
@@ -207,7 +207,7 @@ class TestRefusals:
         stage.api.ignore("patch status")
         stage.operator.see_all()
         stage.operator.step(10_000)
-        assert stage.operator.door.sent < 20
+        assert stage.operator.kube.sent < 20
 
     def test_a_pod_of_another_that_has_the_name_is_told_of_and_fails_the_run_in_time(self, stage: Stage) -> None:
         stage.user.create("a", startDeadlineSeconds=30, backoffLimit=0)
@@ -320,12 +320,12 @@ class TestMeddling:
         other = SimulatedOperator(stage.api)
         stage.user.create("a")
         stage.operator.see_all()
-        while stage.operator.door.answered != "patch lease":
+        while stage.operator.kube.answered != "patch lease":
             stage.operator.step(1)
         stage.api.delete("leases", LEASE)
         stage.user.create("b")
         other.see(GENERATE)
-        while other.door.sending != "create pod":
+        while other.kube.sending != "create pod":
             other.step(1)
         assert [name[0] for name in stage.rest()] == ["b"]
         assert stage.phase("a") == "Queued"

@@ -1,4 +1,4 @@
-"""The rules that must never break, under whatever happens in whatever order: two operators that see the world late, are
+"""Invariants under any order of events: two operators with stale views that are
 paused and killed between any two requests, nodes that come and go, users who change their minds.
 
 A few seconds by default, with 5,000 steps and more; HYPOTHESIS_PROFILE=nightly looks for minutes, at 100,000 and more.
@@ -81,7 +81,7 @@ class OneAtATime(RuleBasedStateMachine):
         if how == "killed":
             self.operators[operator].crash()
         else:
-            self.operators[operator].door.breaks = how
+            self.operators[operator].kube.breaks = how
 
     # Nodes
 
@@ -236,7 +236,7 @@ class OneAtATime(RuleBasedStateMachine):
         self.node.remove_deleted()
         for operator in self.operators:
             waiting = self.waiting_for_the_model()
-            operator.door.breaks = None
+            operator.kube.breaks = None
             operator.rest()
             self.gateway.list_jobs()
             self.gateway.remove_files()

@@ -19,11 +19,11 @@ def test_it_comes_to_rest_and_writes_nothing_twice() -> None:
     [pod] = node.live()
     node.start(pod)
     operator.rest()
-    sent = operator.door.sent
+    sent = operator.kube.sent
     for _ in range(5):
         api.pass_time(1)
         operator.rest()
-    assert operator.door.sent == sent
+    assert operator.kube.sent == sent
 
 
 def test_a_run_is_still_stopped_at_its_deadline() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 from support.simulated_api import SimulatedApi
 from support.simulated_operator import GENERATE, SimulatedNode, SimulatedOperator, SimulatedUser
 
-from darkroom_operator.reconcile.controller import TOLD_ANEW, TOLD_ANEW_SECONDS
-from darkroom_operator.scheduling.queue_position import EXACT_PLACES, TOLERANCE
+from darkroom_operator.reconcile.controller import LOW_PRIORITY_SECONDS, LOW_PRIORITY_UPDATES
+from darkroom_operator.scheduling.queue_position import EXACT_POSITIONS, TOLERANCE
 
 
 class Studio:
@@ -31,11 +31,11 @@ class Studio:
         """The running job takes so long and ends; how many requests the operator sends until it rests again."""
         self.api.pass_time(seconds)
         [pod] = self.node.live()
-        before = self.operator.door.sent
+        before = self.operator.kube.sent
         self.node.succeed(pod)
         self.operator.rest()
         self.node.remove_deleted()
-        return self.operator.door.sent - before
+        return self.operator.kube.sent - before
 
     def starts_in(self, name: str) -> float:
         start = datetime.fromisoformat(self.queue(name)["estimatedStartTime"])
@@ -58,10 +58,10 @@ def test_what_the_first_job_took_tells_when_the_others_start() -> None:
 def test_a_start_that_comes_as_it_was_told_is_not_told_again() -> None:
     studio = Studio(jobs=5)
     studio.hand_over(seconds=60)
-    before = studio.operator.door.sent
+    before = studio.operator.kube.sent
     studio.api.pass_time(20)
     studio.operator.rest()
-    assert studio.operator.door.sent == before
+    assert studio.operator.kube.sent == before
     assert studio.starts_in("job-002") == 40
 
 
@@ -83,44 +83,44 @@ def test_a_new_operator_learns_from_the_jobs_that_are_there() -> None:
 
 
 def test_a_hand_over_costs_as_many_requests_with_many_jobs_waiting_as_with_few() -> None:
-    few, many = Studio(jobs=EXACT_PLACES + 30), Studio(jobs=EXACT_PLACES + 90)
+    few, many = Studio(jobs=EXACT_POSITIONS + 30), Studio(jobs=EXACT_POSITIONS + 90)
     for studio in (few, many):
         studio.hand_over()  # After the first there are estimates: those take a while to reach everybody.
         for _ in range(10):
-            studio.api.pass_time(TOLD_ANEW_SECONDS)
+            studio.api.pass_time(LOW_PRIORITY_SECONDS)
             studio.operator.rest()
         studio.hand_over(seconds=10)
     costs = [[studio.hand_over() for _ in range(5)] for studio in (few, many)]
-    assert max(map(max, costs)) <= TOLD_ANEW + 10
+    assert max(map(max, costs)) <= LOW_PRIORITY_UPDATES + 10
     assert sum(costs[1]) / 5 <= sum(costs[0]) / 5 + 8
 
 
 def test_who_could_not_be_told_at_once_is_told_as_time_goes_by() -> None:
     studio = Studio(jobs=60)
     studio.hand_over()
-    assert sum("estimatedStartTime" in studio.queue(name) for name in studio.names[2:]) == TOLD_ANEW
+    assert sum("estimatedStartTime" in studio.queue(name) for name in studio.names[2:]) == LOW_PRIORITY_UPDATES
     for _ in range(2):
-        assert 0 < studio.operator.seconds_until_the_next_look() <= TOLD_ANEW_SECONDS
-        studio.api.pass_time(TOLD_ANEW_SECONDS)
+        assert 0 < studio.operator.seconds_until_the_next_look() <= LOW_PRIORITY_SECONDS
+        studio.api.pass_time(LOW_PRIORITY_SECONDS)
         studio.operator.rest()
     assert all("estimatedStartTime" in studio.queue(name) for name in studio.names[2:])
-    assert studio.operator.seconds_until_the_next_look() > TOLD_ANEW_SECONDS
+    assert studio.operator.seconds_until_the_next_look() > LOW_PRIORITY_SECONDS
 
 
 def test_a_slot_that_gets_free_while_others_are_told_their_places_is_handed_on_first() -> None:
     studio = Studio(jobs=60)
     studio.hand_over()
-    studio.api.pass_time(TOLD_ANEW_SECONDS)
+    studio.api.pass_time(LOW_PRIORITY_SECONDS)
     studio.operator.see_all()
-    while studio.operator.door.answered != "patch status":
+    while studio.operator.kube.answered != "patch status":
         studio.operator.step(1)
     [pod] = studio.node.live()
     studio.node.succeed(pod)
     studio.operator.see_all()
-    before = studio.operator.door.sent
+    before = studio.operator.kube.sent
     while studio.node.live() in ([], [pod]):
         studio.operator.step(1)
-    assert studio.operator.door.sent - before <= 8
+    assert studio.operator.kube.sent - before <= 8
 
 
 def test_the_head_of_a_long_queue_is_told_exactly_and_the_rest_nearly() -> None:
@@ -129,7 +129,7 @@ def test_the_head_of_a_long_queue_is_told_exactly_and_the_rest_nearly() -> None:
         studio.hand_over()
     waiting = studio.names[9:]
     told = [studio.queue(name)["position"] for name in waiting]
-    assert told[:EXACT_PLACES] == list(range(EXACT_PLACES))
-    behind = list(enumerate(told))[EXACT_PLACES:]
+    assert told[:EXACT_POSITIONS] == list(range(EXACT_POSITIONS))
+    behind = list(enumerate(told))[EXACT_POSITIONS:]
     assert [position for position, each in behind if abs(each - position) >= TOLERANCE * position] == []
-    assert not any("waitingFor" in studio.queue(name) for name in waiting[EXACT_PLACES:])
+    assert not any("waitingFor" in studio.queue(name) for name in waiting[EXACT_POSITIONS:])

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from support.operator_snapshots import NOW, a_job, a_slot, a_training, a_world, in_phase
+from support.operator_snapshots import NOW, a_job, a_slot, a_snapshot, a_training, in_phase
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.status import Phase
@@ -19,14 +19,14 @@ URGENT = replace(a_job("urgent", priority=5), created=NOW)
 
 def test_the_queue_is_ordered_by_priority_then_age_then_uid() -> None:
     twin = replace(SECOND, uid="uid-a-twin", name="twin")
-    assert queue(a_world(SECOND, twin, URGENT, FIRST)) == [URGENT, FIRST, twin, SECOND]
+    assert queue(a_snapshot(SECOND, twin, URGENT, FIRST)) == [URGENT, FIRST, twin, SECOND]
 
 
 def test_within_a_second_a_training_comes_first_and_then_the_order_of_storing_decides() -> None:
     later = [replace(a_job(f"job-{letter}"), order=order) for order, letter in enumerate("dbca")]
     training = replace(a_training("z"), order=99)
     shuffled = [later[2], later[0], training, later[3], later[1]]
-    assert queue(a_world(*shuffled)) == [training, *later]
+    assert queue(a_snapshot(*shuffled)) == [training, *later]
 
 
 class TestAGenerationOfAModelThatIsBeingTrained:
@@ -36,14 +36,14 @@ class TestAGenerationOfAModelThatIsBeingTrained:
     TRAINING = a_training("training")
 
     def test_the_training_is_admitted_before_it(self) -> None:
-        world = a_world(self.DRAWING, self.TRAINING)
-        assert admit(world) == self.TRAINING
-        assert queue(world) == [self.TRAINING, self.DRAWING]
+        snapshot = a_snapshot(self.DRAWING, self.TRAINING)
+        assert admit(snapshot) == self.TRAINING
+        assert queue(snapshot) == [self.TRAINING, self.DRAWING]
 
     def test_it_stands_behind_the_last_of_several_trainings_and_before_what_comes_later(self) -> None:
         again = replace(a_training("again"), created=NOW - timedelta(minutes=1))
         other = replace(a_job("other"), created=NOW)
-        assert queue(a_world(other, self.DRAWING, again, self.TRAINING)) == [
+        assert queue(a_snapshot(other, self.DRAWING, again, self.TRAINING)) == [
             self.TRAINING,
             again,
             self.DRAWING,
@@ -52,9 +52,9 @@ class TestAGenerationOfAModelThatIsBeingTrained:
 
     def test_it_keeps_its_place_while_the_training_runs_and_is_not_admitted(self) -> None:
         slots = {0: a_slot(self.TRAINING), 1: a_slot(number=1)}
-        world = replace(a_world(self.DRAWING, self.TRAINING, SECOND), slots=slots, slot_count=2)
-        assert queue(world) == [self.DRAWING, SECOND]
-        assert admit(world) == SECOND
+        snapshot = replace(a_snapshot(self.DRAWING, self.TRAINING, SECOND), slots=slots, slot_count=2)
+        assert queue(snapshot) == [self.DRAWING, SECOND]
+        assert admit(snapshot) == SECOND
 
     @pytest.mark.parametrize(
         "training",
@@ -66,17 +66,17 @@ class TestAGenerationOfAModelThatIsBeingTrained:
     )
     def test_it_keeps_the_place_behind_a_training_that_is_not_in_the_queue_itself(self, training: Job) -> None:
         later = replace(a_job("later"), created=NOW)
-        world = a_world(self.DRAWING, training, SECOND, later)
-        assert queue(world) == [SECOND, self.DRAWING, later]
-        assert admit(world) == SECOND
+        snapshot = a_snapshot(self.DRAWING, training, SECOND, later)
+        assert queue(snapshot) == [SECOND, self.DRAWING, later]
+        assert admit(snapshot) == SECOND
 
     def test_ten_thousand_of_both_kinds_are_looked_at_once_each(self) -> None:
         """Not each generation at each training."""
         trainings = [a_training(f"t{number}") for number in range(2000)]
         drawings = [replace(self.DRAWING, name=f"d{number}", uid=f"d{number}") for number in range(2000)]
-        world = a_world(*trainings, *drawings)
+        snapshot = a_snapshot(*trainings, *drawings)
         begun = time.process_time()
-        assert len(queue(world)) == 4000
+        assert len(queue(snapshot)) == 4000
         assert time.process_time() - begun < 1.0
 
     @pytest.mark.parametrize(
@@ -90,32 +90,32 @@ class TestAGenerationOfAModelThatIsBeingTrained:
         ids=["succeeded", "failed", "being deleted", "of another model"],
     )
     def test_it_waits_for_no_other_training(self, training: Job) -> None:
-        assert admit(a_world(self.DRAWING, training)) == self.DRAWING
+        assert admit(a_snapshot(self.DRAWING, training)) == self.DRAWING
 
     def test_just_after_its_creation_it_waits_for_a_training_that_may_follow_and_nobody_overtakes_it(self) -> None:
         young = replace(self.DRAWING, created=NOW)
-        world = a_world(young, replace(SECOND, created=NOW))
-        assert admit(world) is None
-        assert admit(replace(world, now=NOW + TRAINING_FOLLOWS_WITHIN)) == young
-        assert next_deadline(world) == NOW + TRAINING_FOLLOWS_WITHIN
+        snapshot = a_snapshot(young, replace(SECOND, created=NOW))
+        assert admit(snapshot) is None
+        assert admit(replace(snapshot, now=NOW + TRAINING_FOLLOWS_WITHIN)) == young
+        assert next_deadline(snapshot) == NOW + TRAINING_FOLLOWS_WITHIN
 
     def test_one_from_the_future_holds_up_nobody(self) -> None:
         """The API server's clock was set right after the job was created."""
         ahead = replace(self.DRAWING, created=NOW + timedelta(days=1))
-        assert admit(a_world(ahead, SECOND)) == ahead
+        assert admit(a_snapshot(ahead, SECOND)) == ahead
 
     def test_a_generation_without_a_model_and_a_training_wait_for_none(self) -> None:
         plain, second = replace(FIRST, created=NOW - timedelta(hours=2)), a_training("second")
-        assert admit(a_world(plain, self.TRAINING)) == plain
-        assert admit(a_world(replace(second, order=0), self.TRAINING)) == replace(second, order=0)
+        assert admit(a_snapshot(plain, self.TRAINING)) == plain
+        assert admit(a_snapshot(replace(second, order=0), self.TRAINING)) == replace(second, order=0)
 
 
 def test_the_first_of_the_queue_is_admitted() -> None:
-    assert admit(a_world(SECOND, FIRST)) == FIRST
+    assert admit(a_snapshot(SECOND, FIRST)) == FIRST
 
 
 def test_nobody_is_admitted_when_nobody_waits() -> None:
-    assert admit(a_world()) is None
+    assert admit(a_snapshot()) is None
 
 
 @pytest.mark.parametrize(
@@ -130,14 +130,14 @@ def test_nobody_is_admitted_when_nobody_waits() -> None:
     ids=["succeeded", "failed", "being deleted", "suspended", "backing off"],
 )
 def test_a_job_that_can_t_run_now_is_passed_over(job: Job) -> None:
-    assert admit(a_world(job, SECOND)) == SECOND
+    assert admit(a_snapshot(job, SECOND)) == SECOND
 
 
 def test_a_job_whose_wait_is_over_stands_where_it_stood() -> None:
     waited = in_phase(FIRST, Phase.QUEUED, next_attempt_time=NOW)
-    assert admit(a_world(waited, SECOND)) == waited
+    assert admit(a_snapshot(waited, SECOND)) == waited
 
 
 def test_a_job_that_holds_a_slot_is_not_admitted_to_another() -> None:
-    world = a_world(FIRST, slot=a_slot(FIRST))
-    assert admit(world) is None
+    snapshot = a_snapshot(FIRST, slot=a_slot(FIRST))
+    assert admit(snapshot) is None

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.operator_snapshots import NOW, a_job, a_pod, a_slot, a_training, a_world, holding, in_phase
+from support.operator_snapshots import NOW, a_job, a_pod, a_slot, a_snapshot, a_training, holding, in_phase
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.progress import Stage
 from darkroom_contract.status import Phase, ProgressStatus
 from darkroom_operator.scheduling.eta import start_times
-from darkroom_operator.scheduling.runtime_history import REMEMBERED_RUNS, Experience, measured_seconds
+from darkroom_operator.scheduling.runtime_history import REMEMBERED_RUNS, DurationEstimator, measured_seconds
 from darkroom_operator.scheduling.slot import Slot
-from darkroom_operator.scheduling.snapshot import World
+from darkroom_operator.scheduling.snapshot import Snapshot
 
 
 def finished(name: str, seconds: float, *, ago_seconds: float = 60, job: Job | None = None, **status: Any) -> Job:
@@ -27,8 +27,8 @@ def finished(name: str, seconds: float, *, ago_seconds: float = 60, job: Job | N
     return replace(done, name=name, uid=f"uid-{name}")
 
 
-def experience_of(*jobs: Job) -> Experience:
-    experience = Experience()
+def experience_of(*jobs: Job) -> DurationEstimator:
+    experience = DurationEstimator()
     for job in jobs:
         experience.learn(job)
     return experience
@@ -53,9 +53,9 @@ def held_by(job: Job, acquired_seconds_ago: float = 0.0, **status: Any) -> tuple
     return holder, slot
 
 
-def waits(line: list[Job], world: World) -> list[float | None]:
+def waits(line: list[Job], snapshot: Snapshot) -> list[float | None]:
     """Seconds until each one's turn."""
-    return [None if each is None else (each - NOW).total_seconds() for each in start_times(line, world)]
+    return [None if each is None else (each - NOW).total_seconds() for each in start_times(line, snapshot)]
 
 
 class TestWhatIsLearned:
@@ -121,59 +121,59 @@ class TestWhatIsLearned:
 
 class TestTheTurn:
     def test_is_now_for_the_first_when_the_slot_is_free(self) -> None:
-        assert waits([a_job("a"), a_job("b")], a_world()) == [0, None]
+        assert waits([a_job("a"), a_job("b")], a_snapshot()) == [0, None]
 
     def test_comes_when_the_holder_says_that_it_ends_and_those_before_have_run(self) -> None:
         holder, slot = held_by(a_training("h"), progress=progress(100, age_seconds=20))
-        world = a_world(holder, slot=slot, experience=experience_of(finished("old", 30)))
-        assert waits([a_job("a"), a_job("b"), a_job("c")], world) == [80, 110, 140]
+        snapshot = a_snapshot(holder, slot=slot, durations=experience_of(finished("old", 30)))
+        assert waits([a_job("a"), a_job("b"), a_job("c")], snapshot) == [80, 110, 140]
 
     def test_is_told_by_past_runs_while_the_holder_has_hardly_begun(self) -> None:
         experience = experience_of(finished("old", 30))
         for state in (None, progress(9999, percentage=2), progress(None, percentage=60)):
             holder, slot = held_by(a_job("h"), acquired_seconds_ago=12, progress=state)
-            assert waits([a_job("a")], a_world(holder, slot=slot, experience=experience)) == [18]
+            assert waits([a_job("a")], a_snapshot(holder, slot=slot, durations=experience)) == [18]
 
     def test_is_told_by_a_holder_that_has_hardly_begun_where_nothing_else_is_known(self) -> None:
         holder, slot = held_by(a_job("h"), progress=progress(25, percentage=2))
-        assert waits([a_job("a")], a_world(holder, slot=slot)) == [25]
+        assert waits([a_job("a")], a_snapshot(holder, slot=slot)) == [25]
 
     def test_may_be_now_when_the_holder_takes_longer_than_was_expected(self) -> None:
         experience = experience_of(finished("old", 30))
         holder, slot = held_by(a_job("h"), acquired_seconds_ago=500)
-        assert waits([a_job("a"), a_job("b")], a_world(holder, slot=slot, experience=experience)) == [0, 30]
+        assert waits([a_job("a"), a_job("b")], a_snapshot(holder, slot=slot, durations=experience)) == [0, 30]
 
     def test_is_now_when_the_holder_has_ended_and_its_slot_is_about_to_be_passed_on(self) -> None:
         holder, slot = held_by(a_job("h"))
-        assert waits([a_job("a")], a_world(in_phase(holder, Phase.SUCCEEDED), slot=slot)) == [0]
+        assert waits([a_job("a")], a_snapshot(in_phase(holder, Phase.SUCCEEDED), slot=slot)) == [0]
 
     def test_is_not_told_without_any_knowledge_of_the_holder(self) -> None:
         holder, slot = held_by(a_job("h"))
-        assert waits([a_job("a")], a_world(holder, slot=slot)) == [None]
-        assert waits([a_job("a")], a_world(slot=slot)) == [None]
+        assert waits([a_job("a")], a_snapshot(holder, slot=slot)) == [None]
+        assert waits([a_job("a")], a_snapshot(slot=slot)) == [None]
 
     def test_is_not_told_behind_a_job_of_which_nothing_is_known(self) -> None:
-        world = a_world(experience=experience_of(finished("old", 30)))
-        assert waits([a_job("a"), a_training("t"), a_job("b")], world) == [0, 30, None]
+        snapshot = a_snapshot(durations=experience_of(finished("old", 30)))
+        assert waits([a_job("a"), a_training("t"), a_job("b")], snapshot) == [0, 30, None]
 
     def test_is_not_told_when_a_run_tells_nonsense(self) -> None:
         holder, slot = held_by(a_job("h"), progress=progress(1e300))
-        assert waits([a_job("a"), a_job("b")], a_world(holder, slot=slot)) == [31536000, None]
+        assert waits([a_job("a"), a_job("b")], a_snapshot(holder, slot=slot)) == [31536000, None]
 
     def test_comes_at_the_slot_that_is_free_first(self) -> None:
         holder, first = held_by(a_training("h"), progress=progress(100))
-        world = a_world(holder, slot=first, experience=experience_of(finished("old", 30)))
-        two = replace(world, slot_count=2, slots={0: first, 1: a_slot(number=1)})
+        snapshot = a_snapshot(holder, slot=first, durations=experience_of(finished("old", 30)))
+        two = replace(snapshot, slot_count=2, slots={0: first, 1: a_slot(number=1)})
         assert waits([drawing(name, 30) for name in "abcde"], two) == [0, 30, 60, 90, 100]
 
     def test_does_not_come_at_a_slot_that_is_to_be_no_more(self) -> None:
         holder, slot = held_by(a_training("h"), progress=progress(100))
-        world = replace(a_world(holder, slot=slot), slots={0: slot, 1: a_slot(number=1)})
-        assert waits([a_job("a")], world) == [100]
+        snapshot = replace(a_snapshot(holder, slot=slot), slots={0: slot, 1: a_slot(number=1)})
+        assert waits([a_job("a")], snapshot) == [100]
 
 
 @st.composite
-def queues(draw: st.DrawFn) -> tuple[list[Job], World]:
+def queues(draw: st.DrawFn) -> tuple[list[Job], Snapshot]:
     """A queue of jobs of several sizes, some of which are known, and one or two slots, held or free."""
     past = draw(st.lists(st.tuples(st.integers(1, 200), st.integers(1, 10_000)), max_size=5))
     experience = experience_of(
@@ -186,15 +186,15 @@ def queues(draw: st.DrawFn) -> tuple[list[Job], World]:
         holder, slot = held_by(drawing(f"h{number}", 30), draw(st.integers(0, 5000)), progress=progress(remaining))
         jobs.append(holder)
         slots[number] = replace(slot, number=number) if draw(st.booleans()) else a_slot(number=number)
-    world = a_world(*jobs, experience=experience)
-    return line, replace(world, slots=slots, slot_count=len(slots))
+    snapshot = a_snapshot(*jobs, durations=experience)
+    return line, replace(snapshot, slots=slots, slot_count=len(slots))
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(queues())
-def test_turns_come_in_the_queue_s_order_and_never_before_now(queue: tuple[list[Job], World]) -> None:
-    line, world = queue
-    starts = list(start_times(line, world))
+def test_turns_come_in_the_queue_s_order_and_never_before_now(queue: tuple[list[Job], Snapshot]) -> None:
+    line, snapshot = queue
+    starts = list(start_times(line, snapshot))
     known = [each for each in starts if each is not None]
     assert len(starts) == len(line)
     assert known == sorted(known)

@@ -18,7 +18,7 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Reason
 from darkroom_contract.specs import Video
 from darkroom_operator.pods.pod_outcome import Failure
-from darkroom_operator.scheduling.preflight import ModelRoot, refusal
+from darkroom_operator.scheduling.preflight import ModelRoot, preflight_failure
 from darkroom_operator.settings import Settings
 
 POLICY = DatasetPolicy("darkroom", ("s3://photos/",))
@@ -26,7 +26,7 @@ SETTINGS = Settings(runner_image="x", dataset_policy=POLICY)
 
 
 def refusal_of(job: Job, settings: Settings) -> Failure | None:
-    return refusal(job, settings, ModelRoot(settings.model_root))
+    return preflight_failure(job, settings, ModelRoot(settings.model_root))
 
 
 def failed(job: dict[str, Any]) -> tuple[str, str]:
@@ -129,11 +129,11 @@ class TestABaseModelOfTheModelRoot:
 
         monkeypatch.setattr(Path, "is_file", wait)
         root = ModelRoot(settings.model_root, look_seconds=0.05)
-        assert [refusal(a_job(base_model="sdx"), settings, root) for _ in range(3)] == [None] * 3
+        assert [preflight_failure(a_job(base_model="sdx"), settings, root) for _ in range(3)] == [None] * 3
         assert len(looks) == 1
         answers.set()
         wait_until = patience(10)
-        wait_until(lambda: refusal(a_job(base_model="sdx"), settings, root), "the file system answers again")
+        wait_until(lambda: preflight_failure(a_job(base_model="sdx"), settings, root), "the file system answers again")
 
 
 class TestARefusedJob:

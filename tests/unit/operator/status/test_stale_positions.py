@@ -4,42 +4,51 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from support.operator_snapshots import NOW, a_job, a_pod, a_slot, a_world, holding
+from support.operator_snapshots import NOW, a_job, a_pod, a_slot, a_snapshot, holding
 
 from darkroom_contract.status import JobStatus, Phase, QueueStatus
-from darkroom_operator.scheduling.queue_position import EXACT_PLACES, Place, drift, is_told, misinformed, places
-from darkroom_operator.status import transitions as statuses
+from darkroom_operator.scheduling.queue_position import (
+    EXACT_POSITIONS,
+    QueuePosition,
+    drift,
+    has_position,
+    queue_positions,
+    stale_positions,
+)
+from darkroom_operator.status import transitions
 
 JOB = a_job("a")
 SOON, LATE = NOW + timedelta(seconds=30), NOW + timedelta(hours=1)
 
 
-def told(position: int, now_at: int, *, start: datetime | None = None, starts_now: datetime | None = None) -> Place:
+def told(
+    position: int, now_at: int, *, start: datetime | None = None, starts_now: datetime | None = None
+) -> QueuePosition:
     """A job that was told one place, and stands at another."""
     job = replace(JOB, name=f"at-{now_at}", uid=f"uid-at-{now_at}")
-    job = replace(job, status=statuses.waiting(job, Place(job, position, None, start), NOW))
-    return Place(job, now_at, None, starts_now)
+    job = replace(job, status=transitions.waiting(job, QueuePosition(job, position, None, start), NOW))
+    return QueuePosition(job, now_at, None, starts_now)
 
 
-def is_due(place: Place) -> bool:
+def is_due(place: QueuePosition) -> bool:
     return drift(place, NOW) >= 1
 
 
 class TestTheLine:
     def test_the_first_are_told_who_holds_the_slot(self) -> None:
         holder = holding(a_job("h"), a_pod(a_job("h")))
-        waiting = [a_job(f"w{number:02}") for number in range(EXACT_PLACES + 2)]
-        line = places(a_world(holder, *waiting, slot=a_slot(holder)))
-        assert [place.position for place in line] == list(range(EXACT_PLACES + 2))
+        waiting = [a_job(f"w{number:02}") for number in range(EXACT_POSITIONS + 2)]
+        line = queue_positions(a_snapshot(holder, *waiting, slot=a_slot(holder)))
+        assert [place.position for place in line] == list(range(EXACT_POSITIONS + 2))
         named = [place.waiting_for for place in line]
-        assert named == ["GenerateJob/h"] * EXACT_PLACES + [None, None]
+        assert named == ["GenerateJob/h"] * EXACT_POSITIONS + [None, None]
 
     def test_a_job_knows_its_place_only_as_the_spec_that_it_has_now(self) -> None:
-        status = statuses.waiting(JOB, Place(JOB, 0), NOW)
-        assert is_told(replace(JOB, status=status))
-        assert not is_told(JOB)
-        assert not is_told(replace(JOB, status=status, generation=2))
-        assert not is_told(replace(JOB, status=status.model_copy(update={"phase": Phase.SUSPENDED})))
+        status = transitions.waiting(JOB, QueuePosition(JOB, 0), NOW)
+        assert has_position(replace(JOB, status=status))
+        assert not has_position(JOB)
+        assert not has_position(replace(JOB, status=status, generation=2))
+        assert not has_position(replace(JOB, status=status.model_copy(update={"phase": Phase.SUSPENDED})))
 
 
 class TestDrift:
@@ -75,29 +84,29 @@ class TestDrift:
 
     @pytest.mark.parametrize("before", ["TrainJob/t2", None])
     def test_a_generation_that_waits_for_another_training_than_it_says(self, before: str | None) -> None:
-        status = statuses.waiting(JOB, Place(JOB, 3, training=before), NOW)
+        status = transitions.waiting(JOB, QueuePosition(JOB, 3, training=before), NOW)
         told_before = replace(JOB, status=status)
-        assert is_due(Place(told_before, 3, training="TrainJob/t"))
-        assert not is_due(Place(told_before, 3, training=before))
+        assert is_due(QueuePosition(told_before, 3, training="TrainJob/t"))
+        assert not is_due(QueuePosition(told_before, 3, training=before))
 
     def test_a_place_that_somebody_took_out_of_the_status_is_told_again(self) -> None:
         edited = replace(JOB, status=JobStatus(phase=Phase.QUEUED, queue=QueueStatus(position=None)))
-        assert is_due(Place(edited, 3))
+        assert is_due(QueuePosition(edited, 3))
 
 
 class TestWhoIsToldFirst:
     def test_the_worst_informed(self) -> None:
         slightly, badly, well = told(3, 2), told(5000, 40), told(1000, 1000)
-        assert misinformed([slightly, badly, well], NOW, 10) == [badly, slightly]
-        assert misinformed([slightly, badly, well], NOW, 1) == [badly]
+        assert stale_positions([slightly, badly, well], NOW, 10) == [badly, slightly]
+        assert stale_positions([slightly, badly, well], NOW, 1) == [badly]
 
     def test_of_equals_the_one_that_is_next(self) -> None:
         line = [told(position + 1, position) for position in range(5)]
-        assert misinformed(line, NOW, 2) == line[:2]
+        assert stale_positions(line, NOW, 2) == line[:2]
 
     def test_none_when_all_know(self) -> None:
-        assert misinformed([told(position, position) for position in range(5)], NOW, 10) == []
+        assert stale_positions([told(position, position) for position in range(5)], NOW, 10) == []
 
     def test_a_hand_over_makes_few_of_ten_thousand_misinformed(self) -> None:
         line = [told(position + 1, position) for position in range(10_000)]
-        assert len(misinformed(line, NOW, 10_000)) == EXACT_PLACES
+        assert len(stale_positions(line, NOW, 10_000)) == EXACT_POSITIONS

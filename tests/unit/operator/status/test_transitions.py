@@ -18,8 +18,8 @@ from darkroom_contract.remarks import MAX_REMARK_CHARACTERS, Remark, RemarkReaso
 from darkroom_contract.status import ConditionStatus, ConditionType, JobStatus, Phase
 from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.pods.runner_pod import RunnerPod
-from darkroom_operator.scheduling.queue_position import Place
-from darkroom_operator.status import transitions as statuses
+from darkroom_operator.scheduling.queue_position import QueuePosition
+from darkroom_operator.status import transitions
 from darkroom_operator.status.conditions import find, is_true
 from darkroom_operator.status.pod_condition import DELETION_OVERDUE
 
@@ -57,33 +57,35 @@ def as_document(job: Job) -> dict[str, Any]:
 
 
 TURNS: dict[str, Callable[[], JobStatus]] = {
-    "queued": lambda: statuses.waiting(JOB, Place(JOB, 3, "GenerateJob/" + "n" * 48, NOW), NOW),
-    "queued far behind": lambda: statuses.waiting(JOB, Place(JOB, 9999, start=NOW + WAIT), NOW),
-    "queued for a free slot": lambda: statuses.waiting(JOB, Place(JOB, 0), NOW),
-    "backing off": lambda: statuses.waiting(in_phase(JOB, Phase.QUEUED, next_attempt_time=NOW + WAIT), None, NOW),
-    "suspended from the start": lambda: statuses.waiting(a_job("a", suspend=True), None, NOW),
-    "starting": lambda: statuses.starting(JOB, POD, NOW + timedelta(microseconds=7)),
-    "refused": lambda: statuses.refused(JOB, "r" * 5000, NOW),
-    "without room in a quota": lambda: statuses.without_room(HELD, "q" * 5000, NOW),
-    "gated by others": lambda: statuses.running(HELD, replace(POD, foreign_gates=("g" * 300,) * 9), None, NOW),
-    "unschedulable": lambda: statuses.running(HELD, replace(POD, waiting_message="w" * 5000), None, NOW),
-    "running": lambda: statuses.running(HELD, running(POD), an_event(metrics={"loss": 0.1}), NOW),
-    "on a lost node": lambda: statuses.running(HELD, replace(running(POD), lost=True), None, NOW),
-    "refused by a policy again": lambda: statuses.refused(HELD, "r" * 5000, NOW),
-    "waiting for a model": lambda: statuses.waiting(JOB, None, NOW, "TrainJob/" + "n" * 48),
-    "back to waiting for a model": lambda: statuses.returned(HELD, LONG, "TrainJob/" + "n" * 48, NOW),
-    "interrupted": lambda: statuses.interrupted(HELD, LONG, WAIT, NOW),
-    "finished and changed": lambda: statuses.observed(replace(JOB, status=statuses.succeeded(HELD, success(JOB), NOW))),
-    "succeeded with remarks": lambda: statuses.succeeded(HELD, remarked(40), NOW),
-    "its pod on a silent node": lambda: statuses.on_silent_node(
-        replace(HELD, status=statuses.refused(HELD, "r" * 5000, NOW)), NOW
+    "queued": lambda: transitions.waiting(JOB, QueuePosition(JOB, 3, "GenerateJob/" + "n" * 48, NOW), NOW),
+    "queued far behind": lambda: transitions.waiting(JOB, QueuePosition(JOB, 9999, start=NOW + WAIT), NOW),
+    "queued for a free slot": lambda: transitions.waiting(JOB, QueuePosition(JOB, 0), NOW),
+    "backing off": lambda: transitions.waiting(in_phase(JOB, Phase.QUEUED, next_attempt_time=NOW + WAIT), None, NOW),
+    "suspended from the start": lambda: transitions.waiting(a_job("a", suspend=True), None, NOW),
+    "starting": lambda: transitions.starting(JOB, POD, NOW + timedelta(microseconds=7)),
+    "refused": lambda: transitions.pod_refused(JOB, "r" * 5000, NOW),
+    "without room in a quota": lambda: transitions.quota_exceeded(HELD, "q" * 5000, NOW),
+    "gated by others": lambda: transitions.running(HELD, replace(POD, foreign_gates=("g" * 300,) * 9), None, NOW),
+    "unschedulable": lambda: transitions.running(HELD, replace(POD, waiting_message="w" * 5000), None, NOW),
+    "running": lambda: transitions.running(HELD, running(POD), an_event(metrics={"loss": 0.1}), NOW),
+    "on a lost node": lambda: transitions.running(HELD, replace(running(POD), lost=True), None, NOW),
+    "refused by a policy again": lambda: transitions.pod_refused(HELD, "r" * 5000, NOW),
+    "waiting for a model": lambda: transitions.waiting(JOB, None, NOW, "TrainJob/" + "n" * 48),
+    "back to waiting for a model": lambda: transitions.requeued_for_model(HELD, LONG, "TrainJob/" + "n" * 48, NOW),
+    "interrupted": lambda: transitions.run_interrupted(HELD, LONG, WAIT, NOW),
+    "finished and changed": lambda: transitions.generation_observed(
+        replace(JOB, status=transitions.succeeded(HELD, success(JOB), NOW))
     ),
-    "stopping": lambda: statuses.stopping(HELD, "Suspended", "s" * 5000, POD, NOW),
-    "succeeded": lambda: statuses.succeeded(HELD, success(JOB), NOW),
-    "failed for good": lambda: statuses.failed(HELD, LONG, NOW),
-    "failed once": lambda: statuses.failed_run(HELD, LONG, WAIT, NOW + timedelta(microseconds=7)),
-    "failed too often": lambda: statuses.failed_run(in_phase(HELD, Phase.RUNNING, failures=2), LONG, WAIT, NOW),
-    "suspended while it ran": lambda: statuses.suspended(holding(a_job("a", suspend=True), POD), LONG, NOW),
+    "succeeded with remarks": lambda: transitions.succeeded(HELD, remarked(40), NOW),
+    "its pod on a silent node": lambda: transitions.node_lost(
+        replace(HELD, status=transitions.pod_refused(HELD, "r" * 5000, NOW)), NOW
+    ),
+    "stopping": lambda: transitions.stopping(HELD, "Suspended", "s" * 5000, POD, NOW),
+    "succeeded": lambda: transitions.succeeded(HELD, success(JOB), NOW),
+    "failed for good": lambda: transitions.failed(HELD, LONG, NOW),
+    "failed once": lambda: transitions.run_failed(HELD, LONG, WAIT, NOW + timedelta(microseconds=7)),
+    "failed too often": lambda: transitions.run_failed(in_phase(HELD, Phase.RUNNING, failures=2), LONG, WAIT, NOW),
+    "suspended while it ran": lambda: transitions.run_suspended(holding(a_job("a", suspend=True), POD), LONG, NOW),
 }
 
 
@@ -99,7 +101,7 @@ def test_every_status_says_which_generation_it_is_about(turn: str) -> None:
 
 class TestWaiting:
     def test_it_tells_the_place_whom_it_waits_for_and_until_when(self) -> None:
-        status = statuses.waiting(JOB, Place(JOB, 2, "TrainJob/t", NOW + WAIT), NOW)
+        status = transitions.waiting(JOB, QueuePosition(JOB, 2, "TrainJob/t", NOW + WAIT), NOW)
         admitted = find(status, ConditionType.ADMITTED)
         assert status.queue is not None
         assert (status.phase, status.queue.position, status.queue.waiting_for) == (Phase.QUEUED, 2, "TrainJob/t")
@@ -108,24 +110,24 @@ class TestWaiting:
         assert admitted.message == "Number 2 in the queue; TrainJob/t holds the slot."
 
     def test_a_place_far_behind_is_told_as_the_guess_that_it_is(self) -> None:
-        admitted = find(statuses.waiting(JOB, Place(JOB, 4711), NOW), ConditionType.ADMITTED)
+        admitted = find(transitions.waiting(JOB, QueuePosition(JOB, 4711), NOW), ConditionType.ADMITTED)
         assert admitted is not None
         assert admitted.message == "About number 4711 in the queue."
 
     def test_a_job_that_was_suspended_once_says_that_it_is_no_more(self) -> None:
-        suspended = statuses.waiting(a_job("a", suspend=True), None, NOW)
-        resumed = statuses.waiting(replace(JOB, status=suspended), Place(JOB, 0), NOW)
+        suspended = transitions.waiting(a_job("a", suspend=True), None, NOW)
+        resumed = transitions.waiting(replace(JOB, status=suspended), QueuePosition(JOB, 0), NOW)
         assert reason_of(resumed, ConditionType.SUSPENDED) == "Resumed"
         assert not is_true(resumed, ConditionType.SUSPENDED)
 
     def test_it_changes_nothing_a_second_time(self) -> None:
-        status = statuses.waiting(JOB, Place(JOB, 2), NOW)
-        assert statuses.waiting(replace(JOB, status=status), Place(JOB, 2), NOW + WAIT) == status
+        status = transitions.waiting(JOB, QueuePosition(JOB, 2), NOW)
+        assert transitions.waiting(replace(JOB, status=status), QueuePosition(JOB, 2), NOW + WAIT) == status
 
     def test_a_generation_says_which_training_it_waits_for(self) -> None:
         drawing = a_job("a", model_id="m")
-        placed = statuses.waiting(drawing, Place(drawing, 3, training="TrainJob/t"), NOW)
-        unplaced = statuses.waiting(drawing, None, NOW, "TrainJob/t")
+        placed = transitions.waiting(drawing, QueuePosition(drawing, 3, training="TrainJob/t"), NOW)
+        unplaced = transitions.waiting(drawing, None, NOW, "TrainJob/t")
         for status in (placed, unplaced):
             assert reason_of(status, ConditionType.ADMITTED) == "WaitingForModel"
             admitted = find(status, ConditionType.ADMITTED)
@@ -136,8 +138,8 @@ class TestWaiting:
 
     def test_a_suspended_job_says_that_its_run_has_stopped(self) -> None:
         held = holding(a_job("a", suspend=True), POD)
-        stopping = replace(held, status=statuses.stopping(held, "Suspended", "It is being stopped.", POD, NOW))
-        ready = find(statuses.suspended(stopping, LONG, NOW), ConditionType.POD_READY)
+        stopping = replace(held, status=transitions.stopping(held, "Suspended", "It is being stopped.", POD, NOW))
+        ready = find(transitions.run_suspended(stopping, LONG, NOW), ConditionType.POD_READY)
         assert ready is not None
         assert (ready.status, ready.reason, ready.message) == (
             ConditionStatus.FALSE,
@@ -147,34 +149,36 @@ class TestWaiting:
 
     def test_a_job_that_was_resumed_while_its_run_stopped_says_so_too(self) -> None:
         held = holding(a_job("a"), POD)
-        stopping = replace(held, status=statuses.stopping(held, "Suspended", "It is being stopped.", POD, NOW))
-        ready = find(statuses.suspended(stopping, LONG, NOW), ConditionType.POD_READY)
+        stopping = replace(held, status=transitions.stopping(held, "Suspended", "It is being stopped.", POD, NOW))
+        ready = find(transitions.run_suspended(stopping, LONG, NOW), ConditionType.POD_READY)
         assert ready is not None
         assert ready.message == "The run has stopped."
 
     def test_a_training_that_was_suspended_keeps_what_it_has_saved(self) -> None:
-        assert statuses.suspended(HELD, replace(LONG, saved_step=10**30), NOW).saved_step == statuses.MAX_COUNT
-        assert statuses.suspended(holding(JOB, POD, saved_step=7), LONG, NOW).saved_step == 7
+        assert (
+            transitions.run_suspended(HELD, replace(LONG, saved_step=10**30), NOW).saved_step == transitions.MAX_COUNT
+        )
+        assert transitions.run_suspended(holding(JOB, POD, saved_step=7), LONG, NOW).saved_step == 7
 
 
 class TestNews:
     """CRDs of an older release drop fields that they do not know: writing them again and again would never end."""
 
     def test_what_older_crds_drop_is_none(self) -> None:
-        status = statuses.running(HELD, running(POD), None, NOW)
+        status = transitions.running(HELD, running(POD), None, NOW)
         dropped = status.model_copy(update={"admission_order": None, "run_start_time": None})
         known = replace(HELD, status=dropped)
-        assert not statuses.is_news(known, statuses.running(known, running(POD), None, NOW + WAIT))
-        assert statuses.is_news(known, statuses.running(known, replace(running(POD), ready=False), None, NOW))
+        assert not transitions.is_changed(known, transitions.running(known, running(POD), None, NOW + WAIT))
+        assert transitions.is_changed(known, transitions.running(known, replace(running(POD), ready=False), None, NOW))
 
     def test_a_job_that_was_told_before_it_had_an_order_is_not_told_again(self) -> None:
-        status = statuses.waiting(a_job("a", suspend=True), None, NOW).model_copy(update={"admission_order": None})
+        status = transitions.waiting(a_job("a", suspend=True), None, NOW).model_copy(update={"admission_order": None})
         job = replace(a_job("a", suspend=True), status=status)
-        assert not statuses.is_news(job, statuses.waiting(job, None, NOW + WAIT))
+        assert not transitions.is_changed(job, transitions.waiting(job, None, NOW + WAIT))
 
 
 def test_a_job_whose_first_pod_is_refused_is_queued_with_the_reason() -> None:
-    status = require_valid(statuses.refused(JOB, "denied by a policy", NOW))
+    status = require_valid(transitions.pod_refused(JOB, "denied by a policy", NOW))
     assert status.phase is Phase.QUEUED
     for kind in (ConditionType.ADMITTED, ConditionType.POD_READY):
         assert reason_of(status, kind) == "PodRefused"
@@ -186,20 +190,20 @@ def test_every_condition_observes_the_generation_of_the_status(turn: str) -> Non
 
 
 def test_an_older_condition_observes_a_newer_generation_too() -> None:
-    changed = replace(HELD, status=statuses.running(HELD, running(POD), None, NOW), generation=5)
-    changed = replace(changed, status=statuses.stopping(changed, "Suspended", "It is being stopped.", POD, NOW))
+    changed = replace(HELD, status=transitions.running(HELD, running(POD), None, NOW), generation=5)
+    changed = replace(changed, status=transitions.stopping(changed, "Suspended", "It is being stopped.", POD, NOW))
     assert {each.observed_generation for each in changed.status.conditions} == {5}
 
 
 def test_what_a_run_remarked_before_it_failed_for_good_is_kept() -> None:
     remarks = remarked(2).remarks
-    assert statuses.failed(HELD, replace(LONG, remarks=remarks), NOW).remarks == remarks
-    assert statuses.failed(HELD, LONG, NOW).remarks is None
+    assert transitions.failed(HELD, replace(LONG, remarks=remarks), NOW).remarks == remarks
+    assert transitions.failed(HELD, LONG, NOW).remarks is None
 
 
 def test_the_order_of_admission_is_written_down_and_stays() -> None:
     first = replace(JOB, order=41)
-    status = statuses.waiting(first, Place(first, 0), NOW)
+    status = transitions.waiting(first, QueuePosition(first, 0), NOW)
     assert status.admission_order == 41
     assert read_job(as_document(replace(first, status=status, resource_version="99"))).order == 41
 
@@ -208,26 +212,26 @@ class TestRunning:
     def test_it_says_when_the_run_was_first_seen_and_keeps_it(self) -> None:
         """By the operator's clock, which is the API server's, and not by the node's."""
         far_off = replace(running(POD), started=NOW + timedelta(minutes=15))
-        first = statuses.running(HELD, far_off, None, NOW)
+        first = transitions.running(HELD, far_off, None, NOW)
         assert first.run_start_time == NOW
-        assert statuses.running(replace(HELD, status=first), far_off, None, NOW + WAIT).run_start_time == NOW
-        again = statuses.starting(replace(HELD, status=first), a_pod(JOB, 2), NOW + WAIT)
+        assert transitions.running(replace(HELD, status=first), far_off, None, NOW + WAIT).run_start_time == NOW
+        again = transitions.starting(replace(HELD, status=first), a_pod(JOB, 2), NOW + WAIT)
         assert again.run_start_time is None
 
     def test_a_node_that_does_not_answer_is_told_with_what_to_do(self) -> None:
         for lost in (
             replace(running(POD), lost=True, node="gpu-7"),
-            replace(running(POD), deleting=True, node="gpu-7", deletion_due=NOW - DELETION_OVERDUE),
+            replace(running(POD), deleting=True, node="gpu-7", deletion_deadline=NOW - DELETION_OVERDUE),
         ):
-            found = find(statuses.running(HELD, lost, None, NOW), ConditionType.POD_READY)
+            found = find(transitions.running(HELD, lost, None, NOW), ConditionType.POD_READY)
             assert found is not None
             assert (found.status, found.reason) == (ConditionStatus.UNKNOWN, "NodeLost")
             assert "kubectl delete node gpu-7" in found.message
             assert f"kubectl delete pod {POD.name} --force" in found.message
 
     def test_a_deletion_within_its_grace_is_not_overdue(self) -> None:
-        ending = replace(running(POD), deleting=True, node="gpu-7", deletion_due=NOW - WAIT)
-        assert reason_of(statuses.running(HELD, ending, None, NOW), ConditionType.POD_READY) == "Terminating"
+        ending = replace(running(POD), deleting=True, node="gpu-7", deletion_deadline=NOW - WAIT)
+        assert reason_of(transitions.running(HELD, ending, None, NOW), ConditionType.POD_READY) == "Terminating"
 
     @pytest.mark.parametrize(
         ("pod", "status", "reason"),
@@ -240,17 +244,17 @@ class TestRunning:
         ],
     )
     def test_its_pod_shows_in_a_condition(self, pod: RunnerPod, status: ConditionStatus, reason: str) -> None:
-        found = find(statuses.running(HELD, pod, None, NOW), ConditionType.POD_READY)
+        found = find(transitions.running(HELD, pod, None, NOW), ConditionType.POD_READY)
         assert found is not None
         assert (found.status, found.reason) == (status, reason)
 
     def test_progress_of_an_earlier_run_is_not_shown(self) -> None:
         second = holding(JOB, a_pod(JOB, 2))
-        assert statuses.running(second, running(a_pod(JOB, 2)), an_event(attempt=1), NOW).progress is None
+        assert transitions.running(second, running(a_pod(JOB, 2)), an_event(attempt=1), NOW).progress is None
 
     def test_progress_stays_when_redis_falls_silent(self) -> None:
-        shown = statuses.running(HELD, running(POD), an_event(), NOW)
-        later = statuses.running(replace(HELD, status=shown), running(POD), None, NOW)
+        shown = transitions.running(HELD, running(POD), an_event(), NOW)
+        later = transitions.running(replace(HELD, status=shown), running(POD), None, NOW)
         assert later.progress == shown.progress
 
     @pytest.mark.parametrize(
@@ -265,7 +269,7 @@ class TestRunning:
         ids=["no numbers", "too many", "endless", "too large", "no zone"],
     )
     def test_whatever_a_runner_tells_makes_a_valid_status(self, event: ProgressEvent) -> None:
-        require_valid(statuses.running(HELD, running(POD), event, NOW))
+        require_valid(transitions.running(HELD, running(POD), event, NOW))
 
 
 class TestTheEnd:
@@ -273,22 +277,22 @@ class TestTheEnd:
         file = OutcomeFile(name="x.png", content_type="image/png", bytes=1, sha256="0" * 64)
         metrics = {"loss": math.nan, "seconds": 2.0}
         outcome = Outcome(succeeded=True, prefix="p/", files=(file,), metrics=metrics)
-        status = require_valid(statuses.succeeded(HELD, outcome, NOW))
+        status = require_valid(transitions.succeeded(HELD, outcome, NOW))
         assert status.progress is not None
         assert status.progress.metrics == {"seconds": 2.0}
         assert is_true(status, ConditionType.COMPLETE)
         assert (status.slot, status.completion_time) == (None, NOW)
 
     def test_a_failed_run_waits_until_the_next_whole_second(self) -> None:
-        status = statuses.failed_run(HELD, LONG, timedelta(seconds=0.2), NOW + timedelta(milliseconds=100))
+        status = transitions.run_failed(HELD, LONG, timedelta(seconds=0.2), NOW + timedelta(milliseconds=100))
         assert status.next_attempt_time == NOW + timedelta(seconds=1)
 
     def test_a_job_that_never_had_a_pod_says_nothing_of_one(self) -> None:
-        assert find(statuses.failed(JOB, LONG, NOW), ConditionType.POD_READY) is None
+        assert find(transitions.failed(JOB, LONG, NOW), ConditionType.POD_READY) is None
 
     def test_the_first_start_stays(self) -> None:
-        first = replace(JOB, status=statuses.starting(JOB, POD, NOW))
-        assert statuses.starting(first, a_pod(JOB, 2), NOW + WAIT).start_time == NOW
+        first = replace(JOB, status=transitions.starting(JOB, POD, NOW))
+        assert transitions.starting(first, a_pod(JOB, 2), NOW + WAIT).start_time == NOW
 
 
 def test_the_schema_would_find_a_fault() -> None:

@@ -5,14 +5,14 @@ from typing import cast
 
 import httpx
 import pytest
-from support.simulated_api import SimulatedApi, SimulatedDoor
+from support.simulated_api import SimulatedApi, SimulatedKubeClient
 from support.simulated_operator import SimulatedOperator
 
 from darkroom_local.ports import free_ports
 from darkroom_operator.cache.cache import Cache
 from darkroom_operator.cache.resync import Resync
-from darkroom_operator.kube.client import Cluster
-from darkroom_operator.kube.watch_monitor import Watches
+from darkroom_operator.kube.client import KubeClient
+from darkroom_operator.kube.watch_monitor import WatchMonitor
 from darkroom_operator.telemetry.health import Check, Health
 from darkroom_operator.telemetry.metrics import Metrics
 
@@ -41,7 +41,7 @@ async def test_it_says_all_that_is_wrong() -> None:
 
 
 async def test_it_is_ready_as_soon_as_everything_was_listed_whoever_leads() -> None:
-    resync = Resync(cast(Cluster, SimulatedDoor(SimulatedApi())), Cache(), Watches(1), lambda: None)
+    resync = Resync(cast(KubeClient, SimulatedKubeClient(SimulatedApi())), Cache(), WatchMonitor(1), lambda: None)
     answer = await ask(ready=[resync.not_begun], path="/readyz")
     assert (answer.status_code, answer.text) == (503, "not everything was listed yet\n")
     await resync.once()
@@ -59,4 +59,4 @@ def test_a_reconcile_that_has_done_nothing_for_two_minutes_is_stuck(seconds: flo
     api = SimulatedApi()
     operator = SimulatedOperator(api)
     api.pass_time(seconds)
-    assert (operator.complaint() == f"the reconcile has done nothing for {seconds:.0f} s") is is_stuck
+    assert (operator.liveness_error() == f"the reconcile has done nothing for {seconds:.0f} s") is is_stuck
