@@ -73,7 +73,7 @@ def a_pod(job: Job, attempt: int = 1, **changes: Any) -> RunnerPod:
         terminated=False,
         run_ended=False,
         sidecar_running=False,
-        lost=False,
+        node_lost=False,
         disruption="",
         node="",
         started=None,
@@ -126,7 +126,7 @@ def a_snapshot(*jobs: Job, slot: Slot | None = None, pods: tuple[RunnerPod, ...]
         slot_count=1,
         slots={slot.number: slot},
         jobs={job.uid: job for job in jobs},
-        line=PendingQueue(jobs),
+        pending=PendingQueue(jobs),
         pods={pod.uid: pod for pod in pods},
         **more,
     )

@@ -29,5 +29,5 @@ class Candidate:
         """Whether it leads after a turn."""
         self.clock += after_seconds
         self.kube.api.pass_time(after_seconds)
-        await self.elector.turn()
+        await self.elector.attempt()
         return self.is_leader()

@@ -18,6 +18,7 @@ from darkroom_operator.kube.objects import LEASES, PODS
 from darkroom_operator.pods.runner_pod import GATE
 from darkroom_operator.reconcile.controller import Reconciler
 from darkroom_operator.reconcile.executor import ActionExecutor
+from darkroom_operator.scheduling.policy import QueuePolicy
 from darkroom_operator.scheduling.preflight import ModelRoot, preflight_failure
 from darkroom_operator.settings import Settings
 from darkroom_operator.telemetry.metrics import Metrics
@@ -35,8 +36,16 @@ logging.getLogger("darkroom_operator").setLevel(logging.CRITICAL)
 class SimulatedOperator:
     """One process; `crash` begins a new one."""
 
-    def __init__(self, api: SimulatedApi, slots: int = 1, metrics: Metrics | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        api: SimulatedApi,
+        slots: int = 1,
+        metrics: Metrics | None = None,
+        policy: QueuePolicy | None = None,
+        **settings: Any,
+    ) -> None:
         self.api = api
+        self._policy = policy
         self.is_leader = True
         self.look_cpu_seconds = 0.0
         """What a look at all waiting jobs costs."""
@@ -48,7 +57,7 @@ class SimulatedOperator:
     def crash(self) -> None:
         """All that it knew is lost; the new one begins with a list of everything."""
         model_root = ModelRoot(self._settings.model_root)
-        self.cache = Cache(lambda job: preflight_failure(job, self._settings, model_root))
+        self.cache = Cache(lambda job: preflight_failure(job, self._settings, model_root), self._policy)
         self.kube = SimulatedKubeClient(self.api)
         self.executor = ActionExecutor(
             cast(KubeClient, self.kube), self.cache, self._settings, self._now, self._metrics
@@ -113,7 +122,7 @@ class SimulatedOperator:
     def _show(self, plural: str, event: str, document: Json) -> None:
         """As handlers.py does."""
         if event == "DELETED":
-            self.cache.lose(plural, document)
+            self.cache.delete(plural, document)
         elif not self.cache.see(plural, document):
             return
         self._reconciler.wake()
@@ -129,7 +138,7 @@ class SimulatedOperator:
                 return
 
     def rest(self) -> None:
-        """Pass after pass, with up-to-date watches, until one sends nothing."""
+        """Pass after pass, with up-to-date watch_monitor, until one sends nothing."""
         for _ in range(200):
             self.see_all()
             sent, begun = self.kube.sent, self._work is None

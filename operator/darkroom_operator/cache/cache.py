@@ -1,8 +1,8 @@
-"""The operator's memory of jobs, pods and slots: what the watches show and what our own requests answered, whichever is
-newer.
+"""The operator's in-memory state of jobs, pods and slots: the newest of what watches, lists and our requests return.
 
-Filled by `resync.py`, which lists everything before anybody acts, by `handlers.py` with what the watches show, and by
-`requests.py` with answers: a decision that is made before the watch has shown the last one would be made twice.
+`resync.py` fills it before the first reconcile, `handlers.py` adds what the watches deliver, and
+`reconcile/executor.py` adds the responses to its requests: otherwise a decision could be made twice before a watch
+delivers the first one.
 """
 
 import logging
@@ -21,8 +21,8 @@ from darkroom_operator.cache.object_store import JobStore, ObjectStore, PodStore
 from darkroom_operator.kube.objects import LEASES, PODS, Json, aware
 from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.pods.runner_pod import RunnerPod, read_pod
-from darkroom_operator.scheduling.admission import may_run
-from darkroom_operator.scheduling.queue import is_finished
+from darkroom_operator.scheduling.job_state import is_finished, may_run
+from darkroom_operator.scheduling.policy import PriorityThenAge, QueuePolicy
 from darkroom_operator.scheduling.runtime_history import DurationEstimator
 from darkroom_operator.scheduling.slot import SLOTS, Slot, read_slot
 from darkroom_operator.scheduling.snapshot import Snapshot, UnreadableJob
@@ -36,17 +36,19 @@ _KINDS = {kind.plural: kind for kind in Kind}
 
 
 class Cache:
-    """All that is known."""
+    """One store for each kind of object, and what is derived from them."""
 
-    def __init__(self, refusal: Callable[[Job], Failure | None] = lambda job: None) -> None:
-        """`refusal` tells why no run of a job can succeed, or None; see `preflight.py`."""
+    def __init__(
+        self, preflight: Callable[[Job], Failure | None] = lambda job: None, policy: QueuePolicy | None = None
+    ) -> None:
+        """`preflight` says why no run of a job can succeed, or None; see `scheduling/preflight.py`."""
         self._tombstones = Tombstones()
-        self._refusal = refusal
-        self._judged: set[str] = set()
-        """Uids of the jobs that it was asked about, each once: what decides is fixed at a job's creation."""
-        self._refused: dict[str, Failure] = {}
-        self.jobs = JobStore(self._tombstones)
-        self.broken: ObjectStore[UnreadableJob] = ObjectStore(lambda job: int(job.version), self._tombstones)
+        self._preflight = preflight
+        self._checked: set[str] = set()
+        """Uids of the jobs that had their preflight check. Once is enough: what it looks at is immutable."""
+        self._rejected: dict[str, Failure] = {}
+        self.jobs = JobStore(self._tombstones, policy or PriorityThenAge())
+        self.unreadable: ObjectStore[UnreadableJob] = ObjectStore(lambda job: int(job.version), self._tombstones)
         self.pods = PodStore(self._tombstones)
         self.leases: ObjectStore[Slot] = ObjectStore(lambda slot: int(slot.version or 0), self._tombstones)
         self.progress: dict[str, ProgressEvent] = {}
@@ -54,15 +56,15 @@ class Cache:
 
     @property
     def changes(self) -> int:
-        """Counts up with each."""
+        """Counts every change of an object."""
         return sum(store.changes for store in self._stores)
 
     @property
     def _stores(self) -> tuple[ObjectStore[Job], ObjectStore[UnreadableJob], ObjectStore[RunnerPod], ObjectStore[Slot]]:
-        return self.jobs, self.broken, self.pods, self.leases
+        return self.jobs, self.unreadable, self.pods, self.leases
 
     def see(self, plural: str, document: Json) -> bool:
-        """What a watch or a list shows. Whether it was news: not so when an answer or the other one was faster."""
+        """Add an object that a watch or a list has returned. False if this or a newer version is known already."""
         uid, version = document["metadata"]["uid"], int(document["metadata"]["resourceVersion"])
         if any(store.has(uid, version) for store in self._stores):
             return False
@@ -76,9 +78,12 @@ class Cache:
             self.put_job(_KINDS[plural], document)
         return True
 
-    def lose(self, plural: str, document: Json) -> None:
-        """A watch says that it is gone. A pod or a Lease may only have lost its labels: it is looked for when it is
-        missed. The last state of a pod tells how its run ended: a watch may show nothing between that and its end."""
+    def delete(self, plural: str, document: Json) -> None:
+        """A watch has delivered a deletion, with the last state of the object.
+
+        A pod or Lease gets no tombstone: it may only have lost its labels, and is looked up when it is missed. The last
+        state of a pod is kept, since it may be the only one that shows how its run ended.
+        """
         uid = document["metadata"]["uid"]
         if plural == PODS:
             self.put_pod(document)
@@ -90,43 +95,42 @@ class Cache:
 
     def put_job(self, kind: Kind, document: Json) -> Job | UnreadableJob:
         try:
-            job = _kept(read_job({**document, "kind": kind.value}))
+            job = _normalized(read_job({**document, "kind": kind.value}))
         except ValidationError as error:
-            broken = _broken(kind, document, error)
-            self._move(broken.uid, broken, self.broken, self.jobs)
-            return broken
-        self._move(job.uid, job, self.jobs, self.broken)
-        self.durations.learn(job)
-        self._judge(job)
+            unreadable = _unreadable(kind, document, error)
+            self._move(unreadable.uid, unreadable, self.unreadable, self.jobs)
+            return unreadable
+        self._move(job.uid, job, self.jobs, self.unreadable)
+        self.durations.observe(job)
+        self._check(job)
         return job
 
-    def _judge(self, job: Job) -> None:
+    def _check(self, job: Job) -> None:
         if is_finished(job):
-            self._refused.pop(job.uid, None)
-        elif job.uid not in self._judged and may_run(job):
-            self._judged.add(job.uid)
-            if (failure := self._refusal(job)) is not None:
-                self._refused[job.uid] = failure
+            self._rejected.pop(job.uid, None)
+        elif job.uid not in self._checked and may_run(job):
+            self._checked.add(job.uid)
+            if (failure := self._preflight(job)) is not None:
+                self._rejected[job.uid] = failure
 
     @staticmethod
     def _move(uid: str, item: T, store: ObjectStore[T], other: ObjectStore[S]) -> None:
-        """A job is on one of two stores; an older state does not take it from the other."""
+        """A job is in one of two stores; an older state does not move it back to the other."""
         if not other.has_newer(uid, store.version(item)) and store.put(uid, item):
             other.forget(uid)
 
     def put_pod(self, document: Json) -> RunnerPod | None:
-        """None for a pod whose labels are not those of a run: somebody else's, or meddled with. What is known of it
-        stays."""
+        """None for a pod without the labels of a run: it is not ours, or was edited. Its known state is kept."""
         try:
             pod = read_pod(document)
         except (KeyError, ValueError) as error:
-            log.warning("the pod %s is labelled as a run's but can't be read: %r", document["metadata"]["name"], error)
+            log.warning("pod %s has invalid runner labels, ignoring it: %r", document["metadata"]["name"], error)
             return None
         self.pods.put(pod.uid, pod)
         return pod
 
     def put_slot(self, document: Json) -> Slot | None:
-        """None for a Lease that is labelled as a slot but named otherwise."""
+        """None for a Lease with the labels of a slot but another name."""
         try:
             slot = read_slot(document)
         except ValueError as error:
@@ -137,21 +141,22 @@ class Cache:
 
     def drop_job(self, uid: str) -> None:
         self.jobs.drop(uid)
-        self.broken.drop(uid)
+        self.unreadable.drop(uid)
         self.progress.pop(uid, None)
-        self._refused.pop(uid, None)
-        self._judged.discard(uid)
+        self._rejected.pop(uid, None)
+        self._checked.discard(uid)
         self.durations.forget(uid)
 
     def keep_only_jobs(self, kind: Kind, uids: set[str], version: int) -> None:
+        """Drop the jobs of a kind that a complete list at `version` does not contain."""
         self.jobs.keep_only(uids, version, lambda job: job.kind is kind)
-        self.broken.keep_only(uids, version, lambda job: job.kind is kind)
-        for uid in self._judged - self.jobs.view.keys() - self.broken.view.keys():
-            self._judged.discard(uid)
-            self._refused.pop(uid, None)
+        self.unreadable.keep_only(uids, version, lambda job: job.kind is kind)
+        for uid in self._checked - self.jobs.view.keys() - self.unreadable.view.keys():
+            self._checked.discard(uid)
+            self._rejected.pop(uid, None)
 
     def slots(self, count: int) -> dict[int, Slot]:
-        """Slots below `count`, whether their Leases exist or not, and all others that have one."""
+        """The slots below `count`, with or without a Lease, and all others that have one."""
         known = self._known_slots()
         return {number: known.get(number) or Slot(number) for number in sorted({*range(count), *known})}
 
@@ -163,15 +168,16 @@ class Cache:
         return {slot.number: slot for slot in oldest_first}
 
     def snapshot(self, now: datetime, slot_count: int) -> Snapshot:
-        """A view, not a copy: to be used before anything else is awaited."""
+        """A view, not a copy: use it before the next await."""
+        self.jobs.pending.refresh(now)
         return Snapshot(
             now=now,
             slot_count=slot_count,
             slots=self.slots(slot_count),
             jobs=self.jobs.view,
-            line=self.jobs.line,
-            broken=self.broken.view,
-            refused=self._refused,
+            pending=self.jobs.pending,
+            unreadable=self.unreadable.view,
+            rejected=self._rejected,
             pods=self.pods.view,
             deleted=self._tombstones,
             last_seen=self.pods.last_seen.view,
@@ -180,22 +186,22 @@ class Cache:
         )
 
 
-def _kept(job: Job) -> Job:
-    """As it is remembered: its times with a time zone, since they are compared with the present and somebody may have
-    edited the status; and with one copy of whatever part of their specs many jobs have in common."""
+def _normalized(job: Job) -> Job:
+    """The job as it is stored: its times have a time zone, since they are compared with the current time and a user may
+    have edited the status; and equal parts of specs are shared, to save memory."""
     due, ended = job.status.next_attempt_time, job.status.completion_time
     times = {"next_attempt_time": due and aware(due), "completion_time": ended and aware(ended)}
-    parts = {name: _first_equal(part) for name, part in job.spec if isinstance(part, BaseModel)}
+    parts = {name: _shared(part) for name, part in job.spec if isinstance(part, BaseModel)}
     return replace(job, spec=job.spec.model_copy(update=parts), status=job.status.model_copy(update=times))
 
 
 @lru_cache(maxsize=1000)
-def _first_equal(part: BaseModel) -> BaseModel:
-    """The first of equal parts. None of them can be changed."""
+def _shared(part: BaseModel) -> BaseModel:
+    """The first of equal parts. They are immutable."""
     return part
 
 
-def _broken(kind: Kind, document: Json, error: ValidationError) -> UnreadableJob:
+def _unreadable(kind: Kind, document: Json, error: ValidationError) -> UnreadableJob:
     metadata = document["metadata"]
     faults = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
     return UnreadableJob(

@@ -1,6 +1,6 @@
-"""The newest known state of objects, by uid: what `cache.py` is made of. Knows nothing of the API server.
+"""The newest known state of objects, by uid. `cache.py` has one store for each kind of object.
 
-An old event about an object that is gone must not bring it back, and one that is behind must not replace what is newer.
+A late event must neither bring back a deleted object nor replace a newer state.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,18 +10,18 @@ from typing import Generic, TypeVar
 
 from darkroom_contract.jobs import Job
 from darkroom_operator.pods.runner_pod import RunnerPod
+from darkroom_operator.scheduling.policy import QueuePolicy
 from darkroom_operator.scheduling.queue import PendingQueue
 
 T = TypeVar("T")
 
-REMEMBERED_GONE = 20_000
-"""Uids of objects that are gone. An old event about one of them must not bring it back."""
-REMEMBERED_PODS = 100
-"""Pods that are gone: the end of a run is written down within seconds."""
+MAX_TOMBSTONES = 20_000
+MAX_LAST_SEEN_PODS = 100
+"""The end of a run is written into its job's status within seconds."""
 
 
 class Tombstones:
-    """Uids that are known not to exist any more; the oldest are forgotten."""
+    """Uids of deleted objects; the oldest are dropped."""
 
     def __init__(self) -> None:
         self._uids: dict[str, None] = {}
@@ -34,23 +34,23 @@ class Tombstones:
 
     def add(self, uid: str) -> None:
         self._uids[uid] = None
-        if len(self._uids) > REMEMBERED_GONE:
+        if len(self._uids) > MAX_TOMBSTONES:
             del self._uids[next(iter(self._uids))]
 
 
 class ObjectStore(Generic[T]):
     """The newest known state of each object of a kind, by uid."""
 
-    def __init__(self, version: Callable[[T], int], gone: Tombstones) -> None:
+    def __init__(self, version: Callable[[T], int], tombstones: Tombstones) -> None:
         self.version = version
-        self._tombstones = gone
+        self._tombstones = tombstones
         self._items: dict[str, T] = {}
         self.changes = 0
-        """Counts up with each."""
+        """Counts every change."""
         self.view: Mapping[str, T] = MappingProxyType(self._items)
 
     def put(self, uid: str, item: T) -> bool:
-        """Whether it was put there: it is not when something newer is known."""
+        """Store this state, unless the object is deleted or a newer state is known. Whether it was stored."""
         if uid in self._tombstones or self.has_newer(uid, self.version(item)):
             return False
         self.changes += not self.has(uid, self.version(item))
@@ -58,38 +58,38 @@ class ObjectStore(Generic[T]):
         return True
 
     def revive(self, uid: str, item: T) -> None:
-        """The API server itself was asked, and the object exists, whatever a watch has said."""
+        """Store an object that the API server itself has just returned, whatever a watch has said before."""
         self._tombstones.discard(uid)
         self.put(uid, item)
 
     def drop(self, uid: str) -> None:
-        """The object does not exist any more."""
+        """The object is deleted."""
         self._tombstones.add(uid)
         self.forget(uid)
 
     def forget(self, uid: str) -> None:
-        """The object exists, but no longer belongs on this store."""
+        """Remove the object without a tombstone: it may still exist."""
         self.changes += self._items.pop(uid, None) is not None
 
     def has(self, uid: str, version: int) -> bool:
-        """Whether this state, or a newer one, is known."""
+        """Whether this version or a newer one is known."""
         return uid in self._items and self.version(self._items[uid]) >= version
 
     def has_newer(self, uid: str, version: int) -> bool:
         return uid in self._items and self.version(self._items[uid]) > version
 
     def newest(self) -> int:
-        """The highest version of all."""
+        """The highest version of all objects."""
         return max(map(self.version, self._items.values()), default=0)
 
     def keep_only(self, uids: set[str], version: int, among: Callable[[T], bool]) -> None:
-        """Drop what a complete list at `version` did not have, but for what came after it."""
+        """Drop what a complete list at `version` does not contain, except what is newer than the list."""
         for uid in self._missing(uids, version):
             if among(self._items[uid]):
                 self.drop(uid)
 
     def forget_others(self, uids: set[str], version: int) -> None:
-        """As `keep_only`, but what is missing is not taken for gone."""
+        """Like `keep_only`, but without tombstones."""
         for uid in self._missing(uids, version):
             self.forget(uid)
 
@@ -98,7 +98,7 @@ class ObjectStore(Generic[T]):
 
 
 class LastSeenPods:
-    """The last known state of pods that are gone, by uid; the oldest are forgotten."""
+    """The last known state of deleted pods, by uid; the oldest are dropped."""
 
     def __init__(self) -> None:
         self._pods: dict[str, RunnerPod] = {}
@@ -108,15 +108,15 @@ class LastSeenPods:
         if pod is None:
             return
         self._pods[pod.uid] = pod
-        if len(self._pods) > REMEMBERED_PODS:
+        if len(self._pods) > MAX_LAST_SEEN_PODS:
             del self._pods[next(iter(self._pods))]
 
 
 class PodStore(ObjectStore[RunnerPod]):
-    """Pods, and the last known state of those that are gone."""
+    """Pods, and the last known state of those that were removed."""
 
-    def __init__(self, gone: Tombstones) -> None:
-        super().__init__(lambda pod: int(pod.version), gone)
+    def __init__(self, tombstones: Tombstones) -> None:
+        super().__init__(lambda pod: int(pod.version), tombstones)
         self.last_seen = LastSeenPods()
 
     def forget(self, uid: str) -> None:
@@ -125,24 +125,21 @@ class PodStore(ObjectStore[RunnerPod]):
 
 
 class JobStore(ObjectStore[Job]):
-    """Jobs, and those of them in line that have not ended."""
+    """Jobs, and the queue of the unfinished ones."""
 
-    def __init__(self, gone: Tombstones) -> None:
-        super().__init__(lambda job: int(job.resource_version), gone)
-        self.line = PendingQueue()
+    def __init__(self, tombstones: Tombstones, policy: QueuePolicy) -> None:
+        super().__init__(lambda job: int(job.resource_version), tombstones)
+        self.pending = PendingQueue(policy=policy)
 
     def put(self, uid: str, item: Job) -> bool:
         before = self.view.get(uid)
         if before is not None and before.order < item.order:
-            item = replace(item, order=before.order)  # The version at which it was first seen is the earliest.
+            item = replace(item, order=before.order)  # The first version that was seen is the closest to the creation.
         if not super().put(uid, item):
             return False
-        if before is not None:
-            self.line.remove(before)
-        self.line.add(item)
+        self.pending.put(item)
         return True
 
     def forget(self, uid: str) -> None:
-        if uid in self.view:
-            self.line.remove(self.view[uid])
+        self.pending.remove(uid)
         super().forget(uid)

@@ -1,6 +1,6 @@
-"""The door to Redis: reads the newest progress of the runs that hold slots into the cache.
+"""Reads the newest progress of running jobs from Redis into the cache.
 
-Redis is a live view that may vanish: then statuses show no progress, and nothing else is different.
+Redis is optional: without it statuses show no progress, and nothing else changes.
 """
 
 import asyncio
@@ -22,18 +22,18 @@ from darkroom_operator.kube.objects import aware
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.5
-"""As often the progress of a status is at most written."""
+"""Also the shortest interval between two progress updates of a status."""
 TIMEOUT_SECONDS = 3.0
 
 
 class ProgressReader:
-    """One task that looks at the streams of the jobs that hold slots."""
+    """A task that polls the streams of the jobs that hold slots."""
 
     def __init__(self, url: str, cache: Cache, changed: Callable[[], None], clock: Callable[[], datetime]) -> None:
-        """`clock` is the API server's. Raises `SettingsError` for an address that can't be one."""
+        """`clock` is the API server's. Raises `SettingsError` for an invalid address."""
         self._clock = clock
         self._newest: dict[str, str] = {}
-        """The id of the newest entry that was read, by the job's uid."""
+        """The id of the last entry that was read, by the job's uid."""
         self._cache = cache
         self._changed = changed
         self._warned = False
@@ -47,21 +47,21 @@ class ProgressReader:
                 decode_responses=True,
                 encoding_errors="replace",
             )
-            # Connects to nothing, yet finds the faults of the query that redis-py would raise with the first command.
+            # Opens no connection, but raises errors in the URL's query that redis-py would raise at the first command.
             pool = self._redis.connection_pool
             pool.connection_class(**pool.connection_kwargs).encoder.encode("")  # type: ignore[no-untyped-call]
         except (ValueError, TypeError, LookupError, RedisError) as error:
-            raise SettingsError(f"DARKROOM_REDIS_URL can't be used: {error}") from error
+            raise SettingsError(f"DARKROOM_REDIS_URL is invalid: {error}") from error
 
     async def run(self) -> None:
         try:
             while True:
-                await self._look()
+                await self._poll()
                 await asyncio.sleep(POLL_SECONDS)
         finally:
             await self._redis.aclose()
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         holders = {slot.holder for slot in self._cache.leases.view.values() if slot.holder}
         for finished in self._cache.progress.keys() - holders:
             del self._cache.progress[finished]
@@ -72,7 +72,7 @@ class ProgressReader:
             self._warned = False
         except (RedisError, OSError, TimeoutError, ValueError) as error:
             if not self._warned:
-                log.warning("no live progress while Redis can't be reached: %s", error)
+                log.warning("Redis is unreachable, statuses show no live progress: %s", error)
             self._warned = True
 
     async def _read(self, uid: str) -> None:
@@ -86,10 +86,10 @@ class ProgressReader:
             event = ProgressEvent.model_validate_json(fields[STREAM_FIELD])
         except (ValidationError, KeyError) as error:
             if entry != self._unreadable:
-                log.warning("progress of %s can't be read: %s", uid, error)
+                log.warning("the progress event of job %s is invalid: %s", uid, error)
             self._unreadable = entry
             return
         self._newest[uid] = entry
-        # A node's clock may be ahead: an end that is counted from the future would never come nearer.
+        # A node's clock may be ahead: an estimated end that is counted from the future would never come closer.
         self._cache.progress[uid] = event.model_copy(update={"time": min(aware(event.time), self._clock())})
         self._changed()

@@ -1,5 +1,7 @@
-"""Lists everything: once before anybody acts, so that the cache is whole, and then now and then beside the watches.
-kopf lists anew after a 410 and shows what is there, but not what is missing: what a list does not have is dropped here.
+"""Lists all objects: once at the start, so that the cache is complete, then periodically and after a watch restarts.
+
+After a 410 kopf lists again and delivers what exists, but not what was deleted meanwhile. A resync drops from the cache
+what a complete list does not contain.
 """
 
 import asyncio
@@ -16,86 +18,89 @@ from darkroom_operator.scheduling.slot import SLOTS
 
 log = logging.getLogger(__name__)
 
-FIRST_AGAIN_SECONDS = 2.0
-"""Until the first list is tried again."""
+FIRST_RETRY_SECONDS = 2.0
+"""Before the first list is retried."""
 EXPIRED = 410
-"""Of a list that took so long that its next page is no longer to be had: a new one may be faster."""
+"""The status code of a list that took so long that its next page has expired. A new list may be faster."""
 RESYNC_SECONDS = 300.0
 SETTLE_SECONDS, SETTLE_TIMES = 2.0, 10
-"""A listing shows object after object: one resync serves them all, once none has been shown for so long."""
+"""A watch that restarts delivers object after object: one resync serves them all, after a pause of this length."""
 
 Pages = AsyncIterator[tuple[str, list[Json]]]
 
 
 class Resync:
-    """One task that lists when it is told to, or when it has not for a while."""
+    """A task that lists on request and every `RESYNC_SECONDS`."""
 
-    def __init__(self, kube: KubeClient, cache: Cache, watches: WatchMonitor, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, kube: KubeClient, cache: Cache, watch_monitor: WatchMonitor, changed: Callable[[], None]
+    ) -> None:
         self._kube = kube
         self._cache = cache
-        self._watch_monitor = watches
+        self._watch_monitor = watch_monitor
         self._changed = changed
-        self._wanted = asyncio.Event()
+        self._requested = asyncio.Event()
         self._has_listed = False
 
-    def not_begun(self) -> str | None:
-        """For the readiness probe: what is missing; None when nothing is."""
-        return None if self._has_listed else "not everything was listed yet"
+    def readiness_error(self) -> str | None:
+        """Why the operator is not ready; None once the cache is complete."""
+        return None if self._has_listed else "the first list of all objects is not complete"
 
-    async def begin(self, alive: Callable[[], None]) -> None:
-        """Until everything was listed; `alive` is called at each try. Raises `ApiError` when waiting would not help."""
+    async def list_until_complete(self, record_activity: Callable[[], None]) -> None:
+        """List everything, retrying after transient errors; `record_activity` is called at each try. Raises `ApiError`
+        when a retry would not help."""
         while not self._has_listed:
-            alive()
+            record_activity()
             try:
                 await self.once()
             except ApiError as error:
-                if not error.may_pass and error.code != EXPIRED:
+                if not error.is_transient and error.code != EXPIRED:
                     raise
-                log.warning("the first list: %s", error)
-                await asyncio.sleep(FIRST_AGAIN_SECONDS)
+                log.warning("the first list failed, retrying in %.0f s: %s", FIRST_RETRY_SECONDS, error)
+                await asyncio.sleep(FIRST_RETRY_SECONDS)
 
     def request(self) -> None:
-        """A watch has begun anew."""
-        self._wanted.set()
+        """A watch has restarted."""
+        self._requested.set()
 
     async def run(self) -> None:
         while True:
             try:
                 async with asyncio.timeout(RESYNC_SECONDS):
-                    await self._wanted.wait()
+                    await self._requested.wait()
             except TimeoutError:
-                pass  # Nobody asked: it is time anyway.
+                pass  # The periodic resync is due.
             await self._settle()
             try:
                 await self.once()
             except ApiError as error:
-                log.warning("resync: %s", error)
-                self._wanted.set()
+                log.warning("resync failed, retrying: %s", error)
+                self._requested.set()
             self._changed()
 
     async def _settle(self) -> None:
-        """Until nobody asks any more, or long enough: what is asked for from now on is another resync."""
+        """Wait until requests pause, but not longer than `SETTLE_TIMES`. Later requests start another resync."""
         for _ in range(SETTLE_TIMES):
-            self._wanted.clear()
+            self._requested.clear()
             await asyncio.sleep(SETTLE_SECONDS)
-            if not self._wanted.is_set():
+            if not self._requested.is_set():
                 return
 
     async def once(self) -> None:
-        """Raises `ApiError`, and `HistoryLostError` when nothing that is known can be relied on."""
+        """List everything once. Raises `ApiError`, and `HistoryLostError` if the cache can't be trusted."""
         for kind in Kind:
-            newest = max(self._cache.jobs.newest(), self._cache.broken.newest())
+            newest = max(self._cache.jobs.newest(), self._cache.unreadable.newest())
             found, version = await self._list(kind.plural, self._kube.list_jobs(kind))
             _require_history(newest, version)
             self._cache.keep_only_jobs(kind, found, version)
-        # A pod or Lease may also be missing because its labels are: so it is not taken for gone, only looked for.
+        # A pod or Lease may also be missing because it lost its labels, so it is forgotten without a tombstone.
         self._cache.pods.forget_others(*await self._list(PODS, self._kube.list_pods(RUNNER_PODS)))
         self._cache.leases.forget_others(*await self._list(LEASES, self._kube.list_leases(SLOTS)))
         self._has_listed = True
 
     async def _list(self, plural: str, pages: Pages) -> tuple[set[str], int]:
-        """What a whole list has, put into the cache: the uids, and the resource version of the list. Its watch has to
-        show the same."""
+        """Put a complete list into the cache. Returns its uids and resource version; the watch is expected to deliver
+        the same objects."""
         found: set[str] = set()
         version = newest = 0
         async for text, page in pages:
@@ -104,13 +109,13 @@ class Resync:
             for document in page:
                 self._cache.see(plural, document)
             newest = max([newest, *(int(document["metadata"]["resourceVersion"]) for document in page)])
-        if plural != LEASES:  # Of which the leader's is not in the list.
-            self._watch_monitor.expect_no_more(plural, newest)
+        if plural != LEASES:  # The list has no leader election Lease, which the watch delivers too.
+            self._watch_monitor.cap_expected(plural, newest)
         self._watch_monitor.expect(plural, newest)
         return found, version
 
 
 def _require_history(newest: int, version: int) -> None:
-    """A list can't be older than what was known before it was asked for, except after a backup was restored."""
+    """A list can't be older than what was read before it, unless a backup was restored."""
     if version < newest:
-        raise HistoryLostError(f"the API server is at resource version {version}, and {newest} was seen before")
+        raise HistoryLostError(f"the API server is at resource version {version}, but {newest} was read before")

@@ -1,7 +1,8 @@
-"""The door to the API server: every request of the operator, but for kopf's watches, passes here.
+"""Client of the Kubernetes API: every request of the operator except kopf's watches.
 
-One request a method, tried once: `reconcile.py` decides anew after a failure, and repeating blindly would be deciding
-on old facts. Documents in, documents out; raises the `ApiError`s of errors.py.
+Each method sends one request, once. It never retries: after a failure the reconcile plans again on current data, where
+a retry would repeat a decision that may be outdated. Objects are plain JSON; failures raise the `ApiError`s of
+`errors.py`.
 """
 
 import json
@@ -18,7 +19,6 @@ from darkroom_contract.names import GROUP, VERSION, Kind
 from darkroom_operator.clock import ServerClock
 from darkroom_operator.errors import ApiError, UnreachableError, api_error
 from darkroom_operator.kube.objects import Json
-from darkroom_operator.telemetry.metrics import Metrics
 
 TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 MERGE_PATCH = "application/merge-patch+json"
@@ -34,12 +34,13 @@ class KubeClient:
         self,
         namespace: str,
         login: Callable[[], kopf.ConnectionInfo],
-        metrics: Metrics | None = None,
         clock: ServerClock | None = None,
+        count_request: Callable[[str, int | None], None] = lambda method, code: None,
     ) -> None:
+        """`count_request` is called with method and status code of each request; None stands for no response."""
         self._login = login
         self._clock = clock or ServerClock()
-        self._metrics = metrics or Metrics()
+        self._count_request = count_request
         self._connection = login()
         self._session: aiohttp.ClientSession | None = None
         self._jobs = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}"
@@ -58,7 +59,7 @@ class KubeClient:
             await self._session.close()
 
     async def serves(self, kind: Kind) -> bool:
-        """Whether the cluster knows the kind: its definition may not be there yet."""
+        """Whether the API server serves the kind: its CRD may not be installed yet."""
         try:
             await self._send("GET", f"{self._jobs}/{kind.plural}", query={"limit": "1"})
         except ApiError as error:
@@ -81,19 +82,19 @@ class KubeClient:
         return self._list(f"{self._jobs}/{kind.plural}")
 
     async def create_pod(self, manifest: Json) -> Json:
-        """Strictly: a cluster's template may have a typo in it, which would be dropped without a word."""
+        """With strict field validation: otherwise a typo in the runner template would be dropped silently."""
         return await self._send("POST", self._pods, manifest, query={"fieldValidation": "Strict"})
 
     async def get_pod(self, name: str) -> Json:
         return await self._send("GET", f"{self._pods}/{name}")
 
     async def remove_gate(self, name: str, uid: str, gate: str) -> Json:
-        """This scheduling gate and no other, whatever there is: others' are their own."""
+        """Remove this scheduling gate only: other controllers own the others."""
         spec = {"schedulingGates": [{"$patch": "delete", "name": gate}]}
         return await self._patch(f"{self._pods}/{name}", {"metadata": {"uid": uid}, "spec": spec}, STRATEGIC_PATCH)
 
     async def delete_pod(self, name: str, uid: str, version: str) -> None:
-        """Ask for its graceful end, if it is still as it was at this version."""
+        """Delete gracefully, if the pod has not changed since this version."""
         options = {"preconditions": {"uid": uid, "resourceVersion": version}}
         await self._send("DELETE", f"{self._pods}/{name}", options)
 
@@ -118,7 +119,7 @@ class KubeClient:
     async def _list(
         self, path: str, selector: Mapping[str, str] | None = None
     ) -> AsyncIterator[tuple[str, list[Json]]]:
-        """Pages, each with the resource version of the whole list."""
+        """The pages of a list, each with the resource version of the whole list."""
         query = {"limit": str(PAGE_SIZE), "labelSelector": ",".join(f"{k}={v}" for k, v in (selector or {}).items())}
         token = ""
         while True:
@@ -140,7 +141,7 @@ class KubeClient:
         query: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> Json:
-        """A 401 may mean that the token was changed: the files are read again, and the request is sent once more."""
+        """Send a request. After a 401 it reads the credentials and sends the request once more: tokens rotate."""
         request = f"{method} {path}"
         parameters = dict(query or {}) | ({"fieldManager": FIELD_MANAGER} if method in ("POST", "PATCH") else {})
         headers = {"Content-Type": content_type}
@@ -169,13 +170,13 @@ class KubeClient:
         sent = time.monotonic()
         try:
             async with self._session.request(method, url, params=query, headers=headers, data=data) as response:
-                if response.status < 500:  # A proxy's 502 has the proxy's Date.
+                if response.status < 500:  # The Date of a 502 is the proxy's.
                     self._clock.observe(response.headers.get("Date"), sent)
                 answer = _parse(await response.read())
-                self._metrics.count_request(method, response.status)
+                self._count_request(method, response.status)
                 return response.status, answer
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            self._metrics.count_request(method, None)
+            self._count_request(method, None)
             raise UnreachableError(request, repr(error)) from error
 
     async def _log_in_again(self) -> None:
@@ -193,7 +194,7 @@ def _open(connection: kopf.ConnectionInfo) -> aiohttp.ClientSession:
 
 
 def _parse(body: bytes) -> Json:
-    """A proxy in between may answer in no JSON at all."""
+    """The JSON body. A proxy may answer with something else: it becomes the message."""
     try:
         answer: Any = json.loads(body)
     except ValueError:
@@ -202,4 +203,4 @@ def _parse(body: bytes) -> Json:
 
 
 RUNNER_PODS = {names.LABEL_COMPONENT: names.RUNNER_COMPONENT}
-"""Selects the pods of runs."""
+"""Label selector of the pods of runs."""

@@ -1,7 +1,7 @@
-"""How the API server is reached: by KUBECONFIG, by the pod's service account, or by ~/.kube/config, in this order.
+"""Credentials for the API server: KUBECONFIG, the pod's service account, or ~/.kube/config, in this order.
 
-The same for kopf's watches (`handlers.py` hands it to kopf) and for our own requests (`cluster.py`). kopf reads the
-files; credential plugins are not among what it understands.
+Used by kopf's watches (`cache/handlers.py`) and by our own requests (`client.py`). kopf reads the files; it does not
+support credential plugins.
 """
 
 import os
@@ -13,17 +13,14 @@ from darkroom_operator.errors import LoginError
 
 
 def find_connection(settings: kopf.OperatorSettings | None = None) -> kopf.ConnectionInfo:
-    """Reads the files anew at every call, since tokens of service accounts change within the hour.
-
-    Raises `LoginError`.
-    """
+    """Reads the files at every call, since service account tokens are rotated hourly. Raises `LoginError`."""
     settings = settings or kopf.OperatorSettings()
     try:
         found = _find(settings)
     except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError, kopf.LoginError) as error:
-        raise LoginError(f"The kubeconfig or service account can't be used: {error!r}") from error
+        raise LoginError(f"The kubeconfig or service account is not usable: {error!r}") from error
     if found is None or not found.server:
-        raise LoginError("There is no way to an API server: set KUBECONFIG, or run in a pod with a service account.")
+        raise LoginError("No API server is configured: set KUBECONFIG, or run in a pod with a service account.")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Kubernetes documents as plain JSON, and what they have in common. Used by every part that reads or writes them."""
+"""Kubernetes objects as plain JSON: timestamps and merge patches."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -10,22 +10,22 @@ LEASES = "leases"
 
 
 def instant(text: str | None) -> datetime | None:
-    """A `metav1.Time`."""
+    """Parse a `metav1.Time`."""
     return None if text is None else aware(datetime.fromisoformat(text))
 
 
 def aware(moment: datetime) -> datetime:
-    """The same moment with a time zone. API servers take `date-time`s without one, and they can't be compared."""
+    """The moment with a time zone: API servers accept a `date-time` without one, which Python can't compare."""
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def micro_time(moment: datetime) -> str:
-    """A `metav1.MicroTime`, which takes exactly six digits of a second."""
+    """Format a `metav1.MicroTime`, which has exactly six decimals."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def merge_patch(before: Json, after: Json) -> Json:
-    """The JSON merge patch (RFC 7386) that turns one document into the other; empty when they are equal."""
+    """The JSON merge patch (RFC 7386) from `before` to `after`; empty when they are equal."""
     patch: Json = {name: None for name in before if name not in after}
     for name, value in after.items():
         old = before.get(name)

@@ -1,9 +1,8 @@
-"""Joins two partial pods as Kubernetes' strategic merge patch would: maps by their names, lists by the key of their
-items. Pure; used by `pods.py`.
+"""Strategic merge of two partial pods, as Kubernetes does it: maps by key, lists by the merge key of their items. Pure.
 
 https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/ , with the `patchMergeKey`s
-of https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/ . Two lists without a key are put one
-behind the other instead of one in the place of the other: neither side means to take away what the other has.
+of https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/ . Lists
+without a merge key are concatenated rather than replaced: neither side may remove the items of the other.
 """
 
 from typing import Any
@@ -19,23 +18,23 @@ MERGE_KEYS = {
 }
 
 
-def merge(under: Json, over: Json) -> Json:
-    """Both, and the latter where they differ. Its names and items come first."""
-    joined = {name: _join(name, under[name], value) if name in under else value for name, value in over.items()}
-    return joined | {name: value for name, value in under.items() if name not in over}
+def merge(base: Json, override: Json) -> Json:
+    """Both objects; `override` wins where they differ, and its keys and items come first."""
+    merged = {key: _merge_value(key, base[key], value) if key in base else value for key, value in override.items()}
+    return merged | {key: value for key, value in base.items() if key not in override}
 
 
-def _join(name: str, under: Any, over: Any) -> Any:
-    if isinstance(under, dict) and isinstance(over, dict):
-        return merge(under, over)
-    if isinstance(under, list) and isinstance(over, list):
-        key = MERGE_KEYS.get(name)
-        return [*under, *over] if key is None else _join_items(under, over, key)
-    return over
+def _merge_value(name: str, base: Any, override: Any) -> Any:
+    if isinstance(base, dict) and isinstance(override, dict):
+        return merge(base, override)
+    if isinstance(base, list) and isinstance(override, list):
+        merge_key = MERGE_KEYS.get(name)
+        return [*base, *override] if merge_key is None else _merge_items(base, override, merge_key)
+    return override
 
 
-def _join_items(under: list[Json], over: list[Json], key: str) -> list[Json]:
-    """The last of several with one key stands, as in a pod's own `env`."""
-    below = {each[key]: each for each in under}
-    joined = [merge(below.pop(each[key], {}), each) for each in over]
-    return [*joined, *below.values()]
+def _merge_items(base: list[Json], override: list[Json], merge_key: str) -> list[Json]:
+    """Of several base items with the same key the last one counts, as in the `env` of a pod."""
+    base_items = {item[merge_key]: item for item in base}
+    merged = [merge(base_items.pop(item[merge_key], {}), item) for item in override]
+    return [*merged, *base_items.values()]

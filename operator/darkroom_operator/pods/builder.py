@@ -1,4 +1,4 @@
-"""The pod of one run: job, attempt, slot and settings in, manifest out. Pure; sent by `reconcile.py`."""
+"""The pod of a run: job, attempt, slot and settings in, manifest out. Pure."""
 
 from darkroom_contract import environment, names
 from darkroom_contract.jobs import Job
@@ -14,7 +14,7 @@ from darkroom_operator.settings import Settings
 COMMAND = "darkroom-runner"
 MANAGER = "darkroom-operator"
 USER_ID = 65532
-"""`nonroot`, as distroless images number it."""
+"""`nonroot` in distroless images."""
 POD_SECURITY: Json = {
     "runAsNonRoot": True,
     "runAsUser": USER_ID,
@@ -30,15 +30,17 @@ CONTAINER_SECURITY: Json = {
 
 
 def runner_pod(job: Job, attempt: int, slot: int, settings: Settings) -> Json:
-    """The manifest of the pod of run number `attempt`: the cluster's template, and over it what Darkroom decides. Only
-    a `securityContext` is the other way round; `runner_template.py` has made sure that it is no weaker."""
+    """The manifest of the pod of run number `attempt`: Darkroom's own fields, merged over the runner template.
+
+    In a `securityContext` the template wins: `template.py` has checked that it is not weaker.
+    """
     template = settings.runner_template
     pod = merge(template, _own_pod(job, attempt, slot, settings))
-    below = template.get("spec") or {}
-    [container_below] = below.get("containers") or [{}]
+    template_spec = template.get("spec") or {}
+    [template_container] = template_spec.get("containers") or [{}]
     spec = pod["spec"]
-    spec["securityContext"] = POD_SECURITY | below.get("securityContext", {})
-    spec["containers"][0]["securityContext"] = CONTAINER_SECURITY | container_below.get("securityContext", {})
+    spec["securityContext"] = POD_SECURITY | template_spec.get("securityContext", {})
+    spec["containers"][0]["securityContext"] = CONTAINER_SECURITY | template_container.get("securityContext", {})
     return pod
 
 
@@ -65,13 +67,13 @@ def _own_pod(job: Job, attempt: int, slot: int, settings: Settings) -> Json:
 
 
 def _volumes(template: Json) -> list[Json]:
-    """The run's scratch, unless the cluster has another for it."""
+    """The scratch volume, unless the template defines it."""
     given = {each["name"] for each in (template.get("spec") or {}).get("volumes") or []}
     return [] if SCRATCH_VOLUME in given else [{"name": SCRATCH_VOLUME, "emptyDir": {}}]
 
 
 def run_document(job: Job, attempt: int, settings: Settings) -> RunDocument:
-    """What the runner is told, base models resolved."""
+    """The input of the runner, with base models resolved."""
     train = job.spec if isinstance(job.spec, TrainJobSpec) else None
     generate = job.spec if isinstance(job.spec, GenerateJobSpec) else None
     return RunDocument(
@@ -112,7 +114,7 @@ def _owner(job: Job) -> Json:
 
 def _container(job: Job, attempt: int, settings: Settings) -> Json:
     gpu = {settings.gpu_resource: str(settings.gpu_count)}
-    # Kubernetes expands $(NAME) in values, and `$$` is how a dollar is written: prompts may have either in them.
+    # Kubernetes expands $(NAME) in values, and `$$` stands for a dollar sign: prompts may contain either.
     run = run_document(job, attempt, settings).to_json().replace("$", "$$")
     return {
         "name": RUNNER_CONTAINER,

@@ -1,5 +1,4 @@
-"""What Darkroom itself puts into a runner's pod, by name: known to `pods.py`, which writes it, and to
-`runner_template.py`, which keeps others from writing it."""
+"""Names that Darkroom reserves in a runner's pod: `builder.py` uses them, `template.py` rejects them in a template."""
 
 from darkroom_contract import environment, names
 from darkroom_operator.pods.runner_pod import LABEL_SLOT

@@ -1,4 +1,4 @@
-"""A runner's pod as the API server shows it, reduced to what decisions need. Pure; the other way round is `pods.py`."""
+"""A runner's pod as read from the API server, reduced to what decisions need. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from darkroom_operator.kube.objects import Json, instant
 
 LABEL_SLOT = f"{names.GROUP}/slot"
 GATE = f"{names.GROUP}/slot"
-"""The scheduling gate that a pod is made with. It is removed when the slot is known to be the job's own."""
+"""The scheduling gate of a new pod. It is removed once the job is known to hold the slot."""
 
 TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
 
 INTERRUPTION_REASONS = frozenset({"Terminated", "NodeShutdown", "Shutdown", "Preempting", "NodeLost", "NodeRestarted"})
-"""Reasons of a pod's status, in the kubelet's and the control plane's words, that are no fault of the run. The last is
-that of `darkroom up`'s own node."""
+"""Reasons in a pod's status, by the kubelet and the control plane, that are not the fault of the run. The last one is
+set by the node of `darkroom up`."""
 STATUS_UNKNOWN = "ContainerStatusUnknown"
-"""The kubelet's word for a container that it can't find any more, as after its machine was restarted."""
+"""The kubelet's reason for a container that it can't find, for example after a reboot."""
 EVICTED = "Evicted"
 
 
 @dataclass(frozen=True, slots=True)
 class RunnerPod:
-    """One run's pod."""
+    """The pod of one run."""
 
     name: str
     uid: str
@@ -37,27 +37,26 @@ class RunnerPod:
     attempt: int
     created: datetime
     gated: bool
-    """Made, but not let go: our own scheduling gate keeps it from running."""
+    """Our own scheduling gate keeps it from running."""
     foreign_gates: tuple[str, ...]
-    """Scheduling gates of others, such as Kueue's, who remove them when they like: with such a one alone it may run at
-    any moment."""
+    """Scheduling gates of other controllers, such as Kueue, which may remove them at any moment."""
     deleting: bool
     deletion_deadline: datetime | None
-    """When its grace period ends, once it was deleted: its node should have ended it by then."""
+    """When the grace period of its deletion ends: by then its node should have stopped it."""
     terminated: bool
-    """Nothing of it can still be running."""
+    """No container of it can be running."""
     run_ended: bool
-    """The runner's container has ended. Another container of the pod may live on."""
+    """The runner's container has ended. A sidecar may still run."""
     sidecar_running: bool
-    """A container that is not the runner's runs: a sidecar that somebody injected."""
-    lost: bool
-    """Its node does not answer: it may be running or not."""
+    """An injected container is running."""
+    node_lost: bool
+    """Its node does not answer: it may still be running."""
     disruption: str
-    """Why something outside ended it, as the condition DisruptionTarget or the pod's status has it; empty otherwise."""
+    """Why it was ended from outside, from the condition DisruptionTarget or the pod's status; empty otherwise."""
     node: str
-    """The name of its node; empty before it has one."""
+    """The name of its node; empty before it is scheduled."""
     started: datetime | None
-    """When its container began to run."""
+    """When its container started."""
     finished: datetime | None
     """When its container ended."""
     ready: bool
@@ -65,31 +64,31 @@ class RunnerPod:
     exit_reason: str
     termination_message: str
     waiting_reason: str
-    """Why it has not started, or why it failed as a whole: a word for programs."""
+    """Why it has not started, or why the whole pod failed: a CamelCase reason."""
     waiting_message: str
-    """The same in the scheduler's or kubelet's own words."""
+    """The message of the scheduler or kubelet for that reason."""
 
     @property
     def active(self) -> bool:
-        """It was let go, and something of it may be running."""
+        """Ungated and not terminated: a container of it may be running."""
         return not self.gated and not self.terminated
 
     @property
     def pending_reason(self) -> str:
-        """Why it has not started, as far as anybody says; empty when nobody does."""
+        """Why it has not started; empty if no reason is given."""
         if self.foreign_gates:
             gates = ", ".join(self.foreign_gates)
-            return f"SchedulingGated: It waits for the scheduling gate {gates}, which is not Darkroom's to remove."
+            return f"SchedulingGated: Waiting for another controller to remove the scheduling gate {gates}."
         return ": ".join(each for each in (self.waiting_reason, self.waiting_message) if each)
 
 
 def read_pod(document: Json) -> RunnerPod:
-    """Raises `KeyError` or `ValueError` when the labels are not those of a runner's pod."""
+    """Raises `KeyError` or `ValueError` if the labels are not those of a runner's pod."""
     metadata, status = document["metadata"], document.get("status") or {}
     labels = metadata.get("labels") or {}
     state = _runner_state(status)
     ended = state.get("terminated") or {}
-    reason, message = _waiting_words(status, state)
+    reason, message = _waiting_reason(status, state)
     gates = [each["name"] for each in (document.get("spec") or {}).get("schedulingGates") or []]
     return RunnerPod(
         name=metadata["name"],
@@ -105,11 +104,11 @@ def read_pod(document: Json) -> RunnerPod:
         foreign_gates=tuple(each for each in gates if each != GATE),
         deleting="deletionTimestamp" in metadata,
         deletion_deadline=instant(metadata.get("deletionTimestamp")),
-        # A phase may be set from afar (pod garbage collection) while a kubelet still reports a running container.
+        # Pod garbage collection may set the phase while a kubelet still reports a running container.
         terminated=status.get("phase") in TERMINAL_PHASES and not state.get("running"),
         run_ended=bool(ended),
-        sidecar_running=_others_are_alive(status),
-        lost=_is_lost(status, state),
+        sidecar_running=_has_running_sidecar(status),
+        node_lost=_is_node_lost(status, state),
         disruption=_disruption(status, ended),
         node=(document.get("spec") or {}).get("nodeName") or "",
         started=instant((state.get("running") or ended).get("startedAt")),
@@ -130,8 +129,8 @@ def _runner_state(status: Json) -> Mapping[str, Any]:
     return {}
 
 
-def _others_are_alive(status: Json) -> bool:
-    """Native sidecars are init containers, and live on as well."""
+def _has_running_sidecar(status: Json) -> bool:
+    """Native sidecars are init containers."""
     every = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
     return any(each.get("name") != names.RUNNER_CONTAINER and "running" in (each.get("state") or {}) for each in every)
 
@@ -141,9 +140,9 @@ def _condition(status: Json, kind: str) -> Mapping[str, Any]:
     return next(found, {})
 
 
-def _is_lost(status: Json, state: Mapping[str, Any]) -> bool:
-    """The node lifecycle controller sets Ready to False and gives no reason (measured on Kubernetes 1.36.2; the reason
-    NodeStatusUnknown is the Node's). A kubelet always gives one: ContainersNotReady or PodCompleted."""
+def _is_node_lost(status: Json, state: Mapping[str, Any]) -> bool:
+    """The node lifecycle controller sets Ready to False without a reason (measured on Kubernetes 1.36.2; the reason
+    NodeStatusUnknown is on the Node). A kubelet always gives one: ContainersNotReady or PodCompleted."""
     ready = _condition(status, "Ready")
     if status.get("phase") == "Unknown" or ready.get("reason") == "NodeStatusUnknown":
         return True
@@ -151,24 +150,24 @@ def _is_lost(status: Json, state: Mapping[str, Any]) -> bool:
 
 
 def _disruption(status: Json, ended: Mapping[str, Any]) -> str:
-    """The words of the condition DisruptionTarget, else those of a reason that is no fault of the run.
+    """Reason and message of the condition DisruptionTarget, else of a pod status that is not the fault of the run.
 
     Source: https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
     """
     target = _condition(status, "DisruptionTarget")
     if target.get("status") == "True":
-        return _words(target)
+        return _reason_and_message(target)
     if status.get("reason") in INTERRUPTION_REASONS:
-        return _words(status)
+        return _reason_and_message(status)
     return STATUS_UNKNOWN if ended.get("reason") == STATUS_UNKNOWN else ""
 
 
-def _words(source: Mapping[str, Any]) -> str:
+def _reason_and_message(source: Mapping[str, Any]) -> str:
     return ": ".join(each for each in (source.get("reason"), source.get("message")) if each)
 
 
-def _waiting_words(status: Json, state: Mapping[str, Any]) -> tuple[str, str]:
-    """The most telling of: what the pod says of itself, what the kubelet waits for, what the scheduler said."""
+def _waiting_reason(status: Json, state: Mapping[str, Any]) -> tuple[str, str]:
+    """Reason and message of the pod's status, else of the waiting container, else of the scheduler."""
     if status.get("reason"):
         return status["reason"], status.get("message") or ""
     waiting = state.get("waiting") or {}

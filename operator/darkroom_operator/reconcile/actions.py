@@ -1,6 +1,6 @@
-"""What the operator may do, as values: one request to the API server each.
+"""The actions of the operator, as values. Each one is a single request to the API server, or a look-up.
 
-Decided by `steps.py` and `chores.py`, sent by `requests.py`.
+Planned by `plan_slot.py` and `housekeeping.py`, sent by `executor.py`.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from darkroom_operator.scheduling.snapshot import UnreadableJob
 
 @dataclass(frozen=True, slots=True)
 class AssignSlot:
-    """Give a slot to a job, or free it."""
+    """Assign a slot to a job, or free it."""
 
     slot: Slot
     job: Job | None
@@ -22,7 +22,7 @@ class AssignSlot:
 
 @dataclass(frozen=True, slots=True)
 class CreatePod:
-    """Make the pod of a run, gated. Harmless when it exists."""
+    """Create the gated pod of a run. Idempotent."""
 
     job: Job
     attempt: int
@@ -31,7 +31,7 @@ class CreatePod:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmPod:
-    """Write into the slot which pod its holder is about to let go: refused when the slot changed hands."""
+    """Record in the slot which pod is about to be ungated. Refused if the slot has a new holder."""
 
     slot: Slot
     pod: RunnerPod
@@ -39,17 +39,14 @@ class ConfirmPod:
 
 @dataclass(frozen=True, slots=True)
 class UngatePod:
-    """Take our gate away from a pod: from now on it may run, as far as we are concerned."""
+    """Remove our scheduling gate from a pod, so that it can run."""
 
     pod: RunnerPod
 
 
 @dataclass(frozen=True, slots=True)
 class DeletePod:
-    """Ask for a pod's end. It stays until its node says that it is over.
-
-    Refused when the pod is no longer as it was when this was decided.
-    """
+    """Delete a pod gracefully: it exists until its node has stopped it. Refused if the pod has changed."""
 
     pod: RunnerPod
     why: str
@@ -57,7 +54,7 @@ class DeletePod:
 
 @dataclass(frozen=True, slots=True)
 class WriteStatus:
-    """Refused when the job is no longer as it was when the status was decided."""
+    """Refused if the job has changed."""
 
     job: Job
     status: JobStatus
@@ -65,8 +62,8 @@ class WriteStatus:
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """Write the status of a job that seems to have lost the slot which its status names, once the Lease itself was
-    asked: no watch may have shown it yet."""
+    """Write the status of a job that has lost the slot which its status names, after reading the Lease: a watch may not
+    have delivered it yet."""
 
     job: Job
     status: JobStatus
@@ -74,7 +71,7 @@ class Requeue:
 
 @dataclass(frozen=True, slots=True)
 class UpdateQueuePosition:
-    """Write the status of a job that waits on, with its new place and estimate. There may be very many of them."""
+    """Write the new queue position and estimated start of a waiting job. Low priority: there may be very many."""
 
     job: Job
     status: JobStatus
@@ -82,7 +79,7 @@ class UpdateQueuePosition:
 
 @dataclass(frozen=True, slots=True)
 class ObserveGeneration:
-    """Write into the status of a finished job that its newest spec was seen. There may be very many of them."""
+    """Write the new observed generation of a finished job. Low priority: there may be very many."""
 
     job: Job
     status: JobStatus
@@ -90,21 +87,21 @@ class ObserveGeneration:
 
 @dataclass(frozen=True, slots=True)
 class FailUnreadableJob:
-    """Say in the status of a job that can't be read what is wrong with it."""
+    """Write into the status of a job that can't be parsed what is wrong with it."""
 
     job: UnreadableJob
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteJob:
-    """The job's time to live after its end is over."""
+    """Delete a finished job whose time to live is over."""
 
     job: Job
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyPods:
-    """Ask the API server itself which pods of a job there are: no watch has shown the one that there should be."""
+    """List the pods of a job: no watch has delivered the expected one."""
 
     job_uid: str
     expected_uid: str
@@ -112,14 +109,14 @@ class VerifyPods:
 
 @dataclass(frozen=True, slots=True)
 class VerifyHolder:
-    """Ask the API server itself whether the job that holds a slot exists: no watch has shown it."""
+    """Read the job that holds a slot: no watch has delivered it."""
 
     slot: Slot
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyJob:
-    """Ask the API server itself whether a pod's job exists: no watch has shown it."""
+    """Read the job of a pod: no watch has delivered it."""
 
     pod: RunnerPod
 

@@ -1,6 +1,6 @@
-"""What is left alone for a while, because the API server refused it. Used by `reconcile.py`.
+"""Exponential backoff per key after refusals by the API server. Used by `controller.py`.
 
-Waits grow for each slot, job and pod by itself, so that one that is refused for ever holds up nobody else.
+Each slot, job and pod has its own backoff, so one that is refused permanently does not delay the others.
 """
 
 import time
@@ -8,12 +8,12 @@ from collections.abc import Callable, Hashable
 
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 15.0
-KEPT_SECONDS = 60.0
-"""A refusal so long after the last one begins with the first wait again."""
+RESET_SECONDS = 60.0
+"""A refusal this long after the end of the last wait starts with the first wait again."""
 
 
 class ExponentialBackoff:
-    """Until when, and for how long, each is left alone."""
+    """The current wait of each key."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, longest_seconds: float = LONGEST_WAIT_SECONDS
@@ -21,26 +21,27 @@ class ExponentialBackoff:
         self._clock = clock
         self._longest_seconds = longest_seconds
         self._waits: dict[Hashable, tuple[float, float]] = {}
+        """The end of the wait, and its length."""
 
-    def refused(self, key: Hashable) -> float:
-        """Leave it alone, longer than the last time. The seconds."""
+    def record_failure(self, key: Hashable) -> float:
+        """Start a wait, twice as long as the last one. Returns its seconds."""
         self._prune()
         _, last = self._waits.get(key, (0.0, FIRST_WAIT_SECONDS / 2))
         seconds = min(2 * last, self._longest_seconds)
         self._waits[key] = self._clock() + seconds, seconds
         return seconds
 
-    def accepted(self, key: Hashable) -> None:
+    def reset(self, key: Hashable) -> None:
         self._waits.pop(key, None)
 
-    def remaining(self, key: Hashable) -> float:
-        """Seconds that it is still to be left alone; 0 when it is not."""
+    def remaining_seconds(self, key: Hashable) -> float:
+        """Until the key may be tried again; 0 if it may now."""
         until, _ = self._waits.get(key, (0.0, 0.0))
         return max(0.0, until - self._clock())
 
-    def soonest(self) -> float | None:
-        """Seconds until something may be tried again; None when nothing waits."""
-        waits = [seconds for key in self._waits if (seconds := self.remaining(key)) > 0]
+    def next_retry_seconds(self) -> float | None:
+        """Until any key may be tried again; None if no key waits."""
+        waits = [seconds for key in self._waits if (seconds := self.remaining_seconds(key)) > 0]
         return min(waits, default=None)
 
     def __len__(self) -> int:
@@ -48,5 +49,5 @@ class ExponentialBackoff:
 
     def _prune(self) -> None:
         for key, (until, _) in list(self._waits.items()):
-            if until + KEPT_SECONDS < self._clock():
+            if until + RESET_SECONDS < self._clock():
                 del self._waits[key]

@@ -1,7 +1,7 @@
-"""The one reconcile of the operator: level-triggered, woken by any change, doing one small step after another.
+"""The reconcile loop of the operator: level-triggered, woken by any change, one pass at a time.
 
-It owns the order of things and, by `patience.py`, the waits after refusals. What to do is decided by `steps.py` and
-`chores.py`, on what the cache knows; how it is sent is in `requests.py`. Only one pass runs at a time.
+It owns the order of the work and the waits after refusals. `plan_slot.py` and `housekeeping.py` decide what to do, on a
+snapshot of the cache; `executor.py` sends it.
 """
 
 import asyncio
@@ -34,29 +34,29 @@ from darkroom_operator.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-MAX_STEPS = 100
-"""For one slot, before it has to wait."""
+MAX_ACTIONS = 100
+"""For one slot in one pass."""
 MAX_REPEATS = 3
-"""Of a step whose answer changes nothing of what is decided next."""
+"""Of the same action, whose response did not change what is planned next."""
 REFUSED_SECONDS = 1.0
-"""Until chores are looked at again after one was refused."""
+"""Before the next housekeeping after one of its actions was refused."""
 HOUSEKEEPING_BATCH = 200
-"""ActionExecutor that are not urgent, before the slots are looked at again."""
+"""Actions of one housekeeping; the slots are looked at in between."""
 LOW_PRIORITY_UPDATES, LOW_PRIORITY_SECONDS = 20, 5.0
-"""At most 20 statuses of jobs that only wait, or have finished, are updated in 5 s, however many jobs there are."""
+"""At most 20 low-priority status updates in 5 s, however many jobs there are."""
 HOUSEKEEPING_CPU_SHARE = 0.05
-"""Of a core, at most, goes into looking for chores: with very many jobs that takes a while."""
+"""The share of a CPU core that planning the housekeeping may use: with very many jobs it takes a while."""
 API_SERVER = "the API server"
 IDLE_SECONDS = 30.0
-"""At least so often a pass is made, whether anything happened or not."""
+"""The longest time between two passes."""
 STUCK_SECONDS = 120.0
-"""Passes are made every 30 s, a request takes at most 30 s, and waits after an outage are at most 15 s."""
+"""Passes are at most 30 s apart, a request takes at most 30 s, and a wait after an outage at most 15 s."""
 VERIFY_SECONDS = 30.0
-"""The pod and the job of a run are asked for at least so often: a watch may lose the news of their end (resync.py)."""
+"""The interval at which pod and job of each run are read from the API server: a watch may miss a deletion."""
 
 
 class Reconciler:
-    """Wakes, passes, sleeps."""
+    """Waits for changes and makes passes."""
 
     def __init__(
         self,
@@ -77,60 +77,58 @@ class Reconciler:
         self._cpu_seconds = cpu_seconds
         self._is_leader = is_leader
         self._metrics = metrics or Metrics()
-        self._changed = asyncio.Event()
-        self._news = 0
-        """Counts up with each change."""
+        self._woken = asyncio.Event()
+        self._wakes = 0
         self._backoff = ExponentialBackoff(monotonic)
         self._quota = QuotaBackoff(monotonic)
         self._housekeeping_due = 0.0
         self._low_priority = RateLimiter(LOW_PRIORITY_UPDATES, LOW_PRIORITY_SECONDS, monotonic)
         self._verified = self._monotonic()
-        self._tried = self._monotonic()
-        """When something was last done, well or not."""
+        self._last_activity = self._monotonic()
 
     def wake(self) -> None:
         """Something has changed."""
-        self._news += 1
-        self._changed.set()
+        self._wakes += 1
+        self._woken.set()
 
-    def live(self) -> None:
-        """Whatever is being done is getting on."""
-        self._tried = self._monotonic()
+    def record_activity(self) -> None:
+        """The operator makes progress, with or without success."""
+        self._last_activity = self._monotonic()
 
     def liveness_error(self) -> str | None:
-        """For the liveness probe: what is wrong; None when nothing is known to be."""
-        silent = self._monotonic() - self._tried
-        return f"the reconcile has done nothing for {silent:.0f} s" if silent > STUCK_SECONDS else None
+        """For the liveness probe: what is wrong, or None."""
+        idle = self._monotonic() - self._last_activity
+        return f"the reconcile loop has made no progress for {idle:.0f} s" if idle > STUCK_SECONDS else None
 
     async def run(self) -> None:
-        """For ever. An API server that does not answer is tried again after growing waits."""
+        """Reconcile forever, with growing waits while the API server does not answer."""
         while True:
-            self._changed.clear()
+            self._woken.clear()
             if not self._is_leader():
-                self.live()
+                self.record_activity()
                 await self._sleep(IDLE_SECONDS)
                 continue
             try:
-                again_seconds = await self.once()
+                next_pass_seconds = await self.once()
             except UnreachableError as error:
-                self.live()
-                wait_seconds = self._backoff.refused(API_SERVER)
-                log.warning("%s; trying again in %.1f s", error, wait_seconds)
+                self.record_activity()
+                wait_seconds = self._backoff.record_failure(API_SERVER)
+                log.warning("%s; retrying in %.1f s", error, wait_seconds)
                 await asyncio.sleep(wait_seconds)
                 continue
-            self._backoff.accepted(API_SERVER)
-            self.live()
-            await self._sleep(again_seconds)
+            self._backoff.reset(API_SERVER)
+            self.record_activity()
+            await self._sleep(next_pass_seconds)
 
     async def _sleep(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await self._changed.wait()
+                await self._woken.wait()
         except TimeoutError:
             return
 
     async def once(self) -> float:
-        """Everything that can be done now. The seconds until there may be more to do."""
+        """One pass: all that can be done now. Returns the seconds until the next pass, unless something changes."""
         began = self._monotonic()
         try:
             return await self._pass()
@@ -138,76 +136,20 @@ class Reconciler:
             self._metrics.time_reconcile(self._monotonic() - began)
 
     async def _pass(self) -> float:
+        # 1. Verify pod and job of each run, now and then: a watch may have missed their deletion.
         await self._verify()
+        # 2. Advance each slot, action by action, until there is only waiting.
         await self._advance_slots()
+        # 3. Housekeeping: statuses of waiting jobs, stray pods, expired jobs.
         housekeeping_seconds = await self._run_housekeeping()
+        # 4. Sleep until the next deadline or retry.
         deadline_seconds = self._seconds_until(next_deadline(self._snapshot()))
-        waits = (self._backoff.soonest(), self._quota.soonest())
-        return max(0.0, min(deadline_seconds, housekeeping_seconds, *(each for each in waits if each is not None)))
+        retries = (self._backoff.next_retry_seconds(), self._quota.next_retry_seconds())
+        return max(0.0, min(deadline_seconds, housekeeping_seconds, *(each for each in retries if each is not None)))
 
     def _seconds_until(self, moment: datetime | None) -> float:
-        """And a little more, so that it has come; at most as long as a pass is waited for anyway."""
+        """Until shortly after the moment; at most `IDLE_SECONDS`."""
         return IDLE_SECONDS if moment is None else min(IDLE_SECONDS, (moment - self._clock()).total_seconds() + 0.01)
-
-    async def _advance_slots(self) -> None:
-        for number in self._snapshot().slots:
-            if not self._backoff.remaining(number):
-                await self._advance(number)
-
-    async def _advance(self, number: int) -> None:
-        """Step after step, until this slot can only wait."""
-        last: Action | None = None
-        repeats = 0
-        for _ in range(MAX_STEPS):
-            snapshot = self._snapshot()
-            action = (
-                plan_slot(snapshot.slots[number], snapshot, self._settings.retry_wait)
-                if number in snapshot.slots
-                else None
-            )
-            if action is None or self._must_wait_for_room(action):
-                self._backoff.accepted(number)
-                return
-            repeats = repeats + 1 if action == last else 0
-            if repeats == MAX_REPEATS:
-                break
-            if not await self._try(action, number):
-                return
-            last = action
-        wait_seconds = self._backoff.refused(number)
-        log.error("slot %d does not get on: %s; trying again in %.1f s", number, type(last).__name__, wait_seconds)
-
-    def _must_wait_for_room(self, action: Action) -> bool:
-        """Only the pod waits for the quota: all else that becomes of its job is done meanwhile."""
-        return isinstance(action, CreatePod) and self._quota.must_wait(action.slot, self._cache.pods.view)
-
-    async def _make_pod(self, action: CreatePod) -> bool:
-        """Whether there was room for it."""
-        try:
-            await self._executor.send(action)
-        except QuotaExceededError as error:
-            seconds = self._quota.refused(action.slot, self._cache.pods.view)
-            log.info("%s; trying again in %.1f s, or when a run ends", error, seconds)
-            return False
-        self._quota.accepted(action.slot)
-        return True
-
-    async def _try(self, action: Action, key: Hashable) -> bool:
-        """Whether the API server took it. One that does not answer at all ends the pass, and so does another leader."""
-        if not self._is_leader():
-            return False
-        try:
-            if isinstance(action, CreatePod):
-                return await self._make_pod(action)
-            await self._executor.send(action)
-        except UnreachableError:
-            raise
-        except ApiError as error:
-            log.warning("%s; trying again in %.1f s", error, self._backoff.refused(key))
-            return False
-        finally:
-            self.live()
-        return True
 
     async def _verify(self) -> None:
         if self._monotonic() - self._verified < VERIFY_SECONDS:
@@ -218,39 +160,103 @@ class Reconciler:
                 await self._try(VerifyPods(slot.holder, slot.pod_uid), ("verify", slot.number))
                 await self._try(VerifyHolder(slot), ("verify", slot.number))
 
+    async def _advance_slots(self) -> None:
+        for number in self._snapshot().slots:
+            if not self._backoff.remaining_seconds(number):
+                await self._advance(number)
+
+    async def _advance(self, number: int) -> None:
+        """Action after action, until this slot can only wait."""
+        last: Action | None = None
+        repeats = 0
+        for _ in range(MAX_ACTIONS):
+            snapshot = self._snapshot()
+            slot = snapshot.slots.get(number)
+            action = None if slot is None else plan_slot(slot, snapshot, self._settings.retry_wait)
+            if action is None or self._must_wait_for_quota(action):
+                self._backoff.reset(number)
+                return
+            repeats = repeats + 1 if action == last else 0
+            if repeats == MAX_REPEATS:
+                break
+            if not await self._try(action, number):
+                return
+            last = action
+        wait_seconds = self._backoff.record_failure(number)
+        log.error("slot %d is not making progress at %s; retrying in %.1f s", number, type(last).__name__, wait_seconds)
+
+    def _must_wait_for_quota(self, action: Action) -> bool:
+        """Only the creation of the pod waits for a quota; everything else about its job is done meanwhile."""
+        return isinstance(action, CreatePod) and self._quota.must_wait(action.slot, self._cache.pods.view)
+
+    async def _try(self, action: Action, key: Hashable) -> bool:
+        """Send an action. False if it was refused, or if this operator is not the leader any longer. Raises
+        `UnreachableError`, which ends the pass."""
+        if not self._is_leader():
+            return False
+        try:
+            if isinstance(action, CreatePod):
+                return await self._create_pod(action)
+            await self._executor.send(action)
+        except UnreachableError:
+            raise
+        except ApiError as error:
+            log.warning("%s; retrying in %.1f s", error, self._backoff.record_failure(key))
+            return False
+        finally:
+            self.record_activity()
+        return True
+
+    async def _create_pod(self, action: CreatePod) -> bool:
+        """False if the pod exceeded a quota."""
+        try:
+            await self._executor.send(action)
+        except QuotaExceededError as error:
+            seconds = self._quota.record_refusal(action.slot, self._cache.pods.view)
+            log.info("%s; retrying in %.1f s, or when a run ends", error, seconds)
+            return False
+        self._quota.reset(action.slot)
+        return True
+
     async def _run_housekeeping(self) -> float:
-        """Some of them, unless it is too early to look again. The seconds until the next look."""
+        """Send a batch, unless it is too early to plan again. Returns the seconds until the next housekeeping."""
         early_seconds = self._housekeeping_due - self._monotonic()
         if early_seconds > 0:
             return early_seconds
-        began = self._cpu_seconds()
-        snapshot = self._snapshot()
-        found = housekeeping(snapshot, self._low_priority.left)
-        due = (action for action in found if not self._backoff.remaining(_key(action)))
-        todo = list(islice(due, HOUSEKEEPING_BATCH + 1))
-        due_seconds = self._seconds_until(next_due(snapshot))
-        spent = self._cpu_seconds() - began
-        self._housekeeping_due = self._monotonic() + spent * (1 / HOUSEKEEPING_CPU_SHARE - 1)
-        seen, before = self._news, self._cache.changes
-        for action in todo[:HOUSEKEEPING_BATCH]:
-            if seen != self._news:  # A slot may be free: who gets it need not wait until the others are told.
-                seen = self._news
+        actions, due_seconds = self._plan_housekeeping()
+        wakes, changes = self._wakes, self._cache.changes
+        for action in actions[:HOUSEKEEPING_BATCH]:
+            if wakes != self._wakes:  # A slot may be free: it is assigned before the other statuses are written.
+                wakes = self._wakes
                 await self._advance_slots()
             if isinstance(action, (UpdateQueuePosition, ObserveGeneration)):
                 self._low_priority.use()
-            if not await self._try(action, _key(action)):
-                return REFUSED_SECONDS  # If it is the API server that is unwell, others would be refused as well.
-            self._backoff.accepted(_key(action))
-        # What was done may have made more to do; an answer that changes nothing is no reason to look again.
-        if len(todo) > HOUSEKEEPING_BATCH or self._cache.changes != before:
+            if not await self._try(action, _backoff_key(action)):
+                return REFUSED_SECONDS  # If the API server has a problem, it would refuse the others as well.
+            self._backoff.reset(_backoff_key(action))
+        # A change may require more housekeeping; a response that changes nothing does not.
+        if len(actions) > HOUSEKEEPING_BATCH or self._cache.changes != changes:
             return 0.0
-        return min(due_seconds, self._low_priority.seconds_until_more() or IDLE_SECONDS)
+        return min(due_seconds, self._low_priority.seconds_until_available() or IDLE_SECONDS)
+
+    def _plan_housekeeping(self) -> tuple[list[Action], float]:
+        """A batch of actions, plus one if there are more; and the seconds until the next one is due. Also sets when to
+        plan again, so that planning stays within its share of the CPU."""
+        began = self._cpu_seconds()
+        snapshot = self._snapshot()
+        planned = housekeeping(snapshot, self._low_priority.available)
+        due = (action for action in planned if not self._backoff.remaining_seconds(_backoff_key(action)))
+        actions = list(islice(due, HOUSEKEEPING_BATCH + 1))
+        due_seconds = self._seconds_until(next_due(snapshot))
+        spent_seconds = self._cpu_seconds() - began
+        self._housekeeping_due = self._monotonic() + spent_seconds * (1 / HOUSEKEEPING_CPU_SHARE - 1)
+        return actions, due_seconds
 
     def _snapshot(self) -> Snapshot:
         return self._cache.snapshot(self._clock(), self._settings.slots)
 
 
-def _key(action: Action) -> Hashable:
-    """What is left alone when a chore is refused."""
+def _backoff_key(action: Action) -> Hashable:
+    """What waits when a housekeeping action is refused: this type of action for this object."""
     subject = action.pod if isinstance(action, DeletePod) else getattr(action, "job", None)
     return type(action), getattr(subject, "uid", None)

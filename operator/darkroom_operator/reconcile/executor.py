@@ -1,7 +1,7 @@
-"""Sends actions: one request each, its answer put into the cache. Called by `reconcile.py` alone; decides nothing.
+"""Sends actions to the API server and puts the responses into the cache. Called by `controller.py`; decides nothing.
 
-A refusal that says "you are behind" (409, 404) is answered by looking the object up, so that the next decision is made
-on what there is; every other error goes on to the caller.
+A 409 or 404 means that the cache is stale: the object is read again, so that the next decision is made on its current
+state. Every other error is raised.
 """
 
 import contextlib
@@ -13,7 +13,6 @@ from functools import singledispatchmethod
 from darkroom_contract import names
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
-from darkroom_contract.outcome import Reason
 from darkroom_contract.status import JobStatus
 from darkroom_operator.cache.cache import Cache, uids
 from darkroom_operator.errors import (
@@ -26,7 +25,7 @@ from darkroom_operator.errors import (
 )
 from darkroom_operator.kube.client import RUNNER_PODS, KubeClient
 from darkroom_operator.kube.objects import Json, merge_patch
-from darkroom_operator.pods import builder as pods
+from darkroom_operator.pods.builder import runner_pod
 from darkroom_operator.pods.runner_pod import GATE, RunnerPod
 from darkroom_operator.reconcile.actions import (
     Action,
@@ -47,10 +46,10 @@ from darkroom_operator.reconcile.actions import (
 )
 from darkroom_operator.scheduling import slot
 from darkroom_operator.scheduling.slot import Slot
-from darkroom_operator.scheduling.snapshot import UnreadableJob
 from darkroom_operator.settings import Settings
 from darkroom_operator.status import transitions
 from darkroom_operator.status.run_ends import end_of_run
+from darkroom_operator.status.unreadable import unreadable_status
 from darkroom_operator.telemetry.events import EventRecorder, remark_event
 from darkroom_operator.telemetry.metrics import Metrics
 
@@ -58,7 +57,7 @@ log = logging.getLogger(__name__)
 
 
 class ActionExecutor:
-    """What can be sent."""
+    """One method for each type of action."""
 
     def __init__(
         self,
@@ -77,12 +76,12 @@ class ActionExecutor:
         self._metrics = metrics or Metrics()
 
     async def send(self, action: Action) -> None:
-        """Raises `ApiError` when the API server does not answer, or refuses for its own reasons."""
+        """Raises `ApiError` if the API server does not answer, or refuses for a reason other than a stale cache."""
         await self._send(action)
 
     @singledispatchmethod
     async def _send(self, action: Action) -> None:
-        raise TypeError(f"{action!r} is no action")
+        raise TypeError(f"{action!r} is not an action")
 
     @_send.register
     async def _(self, action: AssignSlot) -> None:
@@ -98,11 +97,11 @@ class ActionExecutor:
             await self._look_up_slot(lease)
             return
         self._cache.put_slot(answer)
-        log.info("slot %d goes to %s", lease.number, job.key if job else "nobody")
+        log.info("slot %d is assigned to %s", lease.number, job.key if job else "no job")
 
     async def _has_unseen_pods(self) -> bool:
-        """Before a Lease is made. Where one was deleted by hand, a run may be going on that no watch has shown yet; any
-        that is let go later needs the old Lease, and is refused."""
+        """Check before a Lease is created: if one was deleted by hand, a run may be active that no watch has delivered
+        yet. A pod that would be ungated later needs the old Lease, and is refused."""
         before = dict(self._cache.pods.view)
         async for _, page in self._kube.list_pods(RUNNER_PODS):
             for document in page:
@@ -111,24 +110,26 @@ class ActionExecutor:
 
     @_send.register
     async def _(self, action: CreatePod) -> None:
-        manifest = pods.runner_pod(action.job, action.attempt, action.slot, self._settings)
+        manifest = runner_pod(action.job, action.attempt, action.slot, self._settings)
         name = manifest["metadata"]["name"]
         try:
             self._cache.put_pod(await self._kube.create_pod(manifest))
-            log.info("made %s for %s", name, action.job.key)
+            log.info("created pod %s for %s", name, action.job.key)
         except AlreadyExistsError as error:
             found = self._put_pod(await self._kube.get_pod(name))
             if found is None or (found.job_uid, found.attempt) != (action.job.uid, action.attempt):
-                await self._tell_refusal(action.job, error)
+                await self._record_refusal(action.job, error)
                 raise
         except UnreachableError:
             raise
         except QuotaExceededError as error:
             self._metrics.count_quota_refusal()
-            await self._tell(action.job, transitions.quota_exceeded(action.job, error.message, self._clock()))
+            await self._write_if_changed(
+                action.job, transitions.quota_exceeded(action.job, error.message, self._clock())
+            )
             raise
         except ApiError as error:
-            await self._tell_refusal(action.job, error)
+            await self._record_refusal(action.job, error)
             raise
 
     @_send.register
@@ -143,14 +144,14 @@ class ActionExecutor:
     async def _(self, action: UngatePod) -> None:
         try:
             self._cache.put_pod(await self._kube.remove_gate(action.pod.name, action.pod.uid, GATE))
-            log.info("let %s go", action.pod.name)
+            log.info("ungated pod %s", action.pod.name)
         except (ConflictError, NotFoundError):
             await self._look_up_pod(action.pod)
 
     @_send.register
     async def _(self, action: DeletePod) -> None:
         log.info("deleting pod %s: %s", action.pod.name, action.why)
-        with contextlib.suppress(ConflictError, NotFoundError):  # Tombstones, or no longer the same: the look-up tells.
+        with contextlib.suppress(ConflictError, NotFoundError):  # Deleted or changed: the look-up shows it.
             await self._kube.delete_pod(action.pod.name, action.pod.uid, action.pod.version)
         await self._look_up_pod(action.pod)
 
@@ -175,7 +176,7 @@ class ActionExecutor:
     @_send.register
     async def _(self, action: FailUnreadableJob) -> None:
         job = action.job
-        patch = {"metadata": {"resourceVersion": job.version}, "status": _broken_status(job, self._clock())}
+        patch = {"metadata": {"resourceVersion": job.version}, "status": unreadable_status(job, self._clock())}
         try:
             self._cache.put_job(job.kind, await self._kube.patch_status(job.kind, job.name, patch))
         except (ConflictError, NotFoundError):
@@ -184,15 +185,15 @@ class ActionExecutor:
     @_send.register
     async def _(self, action: DeleteJob) -> None:
         job = action.job
-        with contextlib.suppress(ConflictError, NotFoundError):  # Somebody was faster.
+        with contextlib.suppress(ConflictError, NotFoundError):  # Deleted or replaced already.
             await self._kube.delete_job(job.kind, job.name, job.uid)
-            log.info("deleted %s: its time to live is over", job.key)
+            log.info("deleted %s: its time to live has expired", job.key)
         await self._look_up_job(job.kind, job.name, job.uid)
 
     @_send.register
     async def _(self, action: Requeue) -> None:
         await self._look_up_slot(self._cache.slot(action.job.status.slot or 0))
-        # The newest Lease of each slot: one that was deleted may still be known, by an answer that came after the news.
+        # Of each slot the newest Lease: a response may have brought a deleted one back into the cache.
         holders = {each.holder for each in self._cache.slots(0).values()}
         if action.job.uid not in holders:
             await self.send(WriteStatus(action.job, action.status))
@@ -209,10 +210,10 @@ class ActionExecutor:
             found |= uids(page)
             for document in page:
                 self._put_pod(document)
-        store = self._cache.pods.view
-        # What came after the list can't be in it.
-        known = {pod.uid for pod in store.values() if pod.job_uid == action.job_uid and int(pod.version) <= version}
-        for uid in (known | ({action.expected_uid} - store.keys())) - found:
+        cached = self._cache.pods.view
+        # Newer pods can't be in the list.
+        known = {pod.uid for pod in cached.values() if pod.job_uid == action.job_uid and int(pod.version) <= version}
+        for uid in (known | ({action.expected_uid} - cached.keys())) - found:
             self._cache.pods.drop(uid)
 
     @_send.register
@@ -222,7 +223,7 @@ class ActionExecutor:
         if kind in set(Kind) and name:
             await self._look_up_job(Kind(kind), name, holder)
             return
-        log.warning("slot %d is held by %r, and does not say what that is", action.slot.number, holder)
+        log.warning("slot %d is held by uid %r without a job key, searching all jobs", action.slot.number, holder)
         await self._look_up_jobs(holder)
 
     @_send.register
@@ -230,7 +231,7 @@ class ActionExecutor:
         await self._look_up_job(action.pod.job_kind, action.pod.job_name, action.pod.job_uid)
 
     def _put_pod(self, document: Json) -> RunnerPod | None:
-        """What the API server answered when it was asked: the pod exists."""
+        """Add a pod that the API server itself has just returned: it exists."""
         pod = self._cache.put_pod(document)
         if pod is not None:
             self._cache.pods.revive(pod.uid, pod)
@@ -266,7 +267,7 @@ class ActionExecutor:
             self._cache.drop_job(uid)
 
     async def _look_up_jobs(self, uid: str) -> None:
-        """All of them, to find one by its uid alone."""
+        """List all jobs to find one by its uid."""
         found: set[str] = set()
         for kind in Kind:
             async for _, page in self._kube.list_jobs(kind):
@@ -274,22 +275,10 @@ class ActionExecutor:
         if uid not in found:
             self._cache.drop_job(uid)
 
-    async def _tell_refusal(self, job: Job, error: ApiError) -> None:
-        words = f"The API server would not take the pod: {error.message}"
-        await self._tell(job, transitions.pod_refused(job, words, self._clock()))
+    async def _record_refusal(self, job: Job, error: ApiError) -> None:
+        message = f"The API server refused the pod: {error.message}"
+        await self._write_if_changed(job, transitions.pod_refused(job, message, self._clock()))
 
-    async def _tell(self, job: Job, status: JobStatus) -> None:
+    async def _write_if_changed(self, job: Job, status: JobStatus) -> None:
         if transitions.is_changed(job, status):
             await self.send(WriteStatus(job, status))
-
-
-def _broken_status(job: UnreadableJob, now: datetime) -> Json:
-    moment = now.isoformat(timespec="seconds").replace("+00:00", "Z")
-    condition = {
-        "type": "Failed",
-        "status": "True",
-        "reason": Reason.INVALID_SPEC.value,
-        "message": f"This release can't read the job: {job.fault}"[:2000],
-        "lastTransitionTime": moment,
-    }
-    return {"phase": "Failed", "completionTime": moment, "queue": None, "slot": None, "conditions": [condition]}

@@ -1,7 +1,7 @@
-"""When to ask for a pod again that a ResourceQuota had no room for. Used by `reconcile.py`.
+"""When to retry a pod that exceeded a ResourceQuota. Used by `controller.py`.
 
-The refusal says nothing about the job: it is *not yet*. So it is tried again soon, after waits that grow to a few
-seconds, since what takes the room may be none of ours; and at once when one of our own pods has ended meanwhile.
+The refusal says nothing about the job: the pod may fit later. It is retried after waits that grow to a few seconds,
+since a pod of another owner may use up the quota, and at once when one of our own pods has terminated.
 """
 
 import time
@@ -11,35 +11,34 @@ from darkroom_operator.pods.runner_pod import RunnerPod
 from darkroom_operator.reconcile.backoff import ExponentialBackoff
 
 LONGEST_WAIT_SECONDS = 5.0
-"""One small request in so many seconds is all that a full quota costs."""
+"""A full quota costs one small request in this time."""
 
 Pods = Mapping[str, RunnerPod]
 """By uid."""
 
 
 class QuotaBackoff:
-    """The slots whose next pod had no room."""
+    """The slots whose next pod exceeded a quota."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._backoff = ExponentialBackoff(clock, LONGEST_WAIT_SECONDS)
-        self._taking_room: dict[int, frozenset[str]] = {}
-        """The pods that might end and make room, by slot."""
+        self._blocking: dict[int, frozenset[str]] = {}
+        """By slot, our own pods whose end may make room."""
 
-    def refused(self, slot: int, pods: Pods) -> float:
-        """The seconds until it is worth another try, unless a pod ends before."""
-        self._taking_room[slot] = frozenset(uid for uid, pod in pods.items() if not pod.terminated)
-        return self._backoff.refused(slot)
+    def record_refusal(self, slot: int, pods: Pods) -> float:
+        """The seconds until the next try, unless a pod terminates before."""
+        self._blocking[slot] = frozenset(uid for uid, pod in pods.items() if not pod.terminated)
+        return self._backoff.record_failure(slot)
 
-    def accepted(self, slot: int) -> None:
-        self._taking_room.pop(slot, None)
-        self._backoff.accepted(slot)
+    def reset(self, slot: int) -> None:
+        self._blocking.pop(slot, None)
+        self._backoff.reset(slot)
 
     def must_wait(self, slot: int, pods: Pods) -> bool:
-        """Whether it is too early to try again."""
-        if any(uid not in pods or pods[uid].terminated for uid in self._taking_room.get(slot, ())):
-            self.accepted(slot)
-        return self._backoff.remaining(slot) > 0
+        if any(uid not in pods or pods[uid].terminated for uid in self._blocking.get(slot, ())):
+            self.reset(slot)
+        return self._backoff.remaining_seconds(slot) > 0
 
-    def soonest(self) -> float | None:
-        """Seconds until some slot may try again; None when none waits."""
-        return self._backoff.soonest()
+    def next_retry_seconds(self) -> float | None:
+        """Until any slot may try again; None if no slot waits."""
+        return self._backoff.next_retry_seconds()

@@ -1,4 +1,4 @@
-"""Why a run is stopped before it ends by itself: suspension, deadlines, deletion. Pure; used by `steps.py`."""
+"""Why a run is stopped before it ends by itself: suspension, a deadline, or deletion. Pure; used by `plan_slot.py`."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,24 +17,24 @@ DELETED = "Deleted"
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why a run is stopped, before it ends by itself."""
+    """Why a run is stopped."""
 
     reason: str
     message: str
 
 
 def stop_of(job: Job, pod: RunnerPod, now: datetime) -> Stop | None:
-    """Why the run should be stopped, if it should. A stop that was written down stays."""
+    """Why the run should be stopped, or None. A recorded stop is permanent."""
     if job.deleting:
         return Stop(DELETED, "The job is being deleted.")
-    if (begun := recorded_stop(job)) is not None:
-        return begun
+    if (recorded := recorded_stop(job)) is not None:
+        return recorded
     spec = job.spec
     if spec.suspend:
         return Stop(SUSPENDED, "spec.suspend is true: the run is being stopped.")
     if pod.started is None and now >= start_deadline(job, pod):
-        words = pod.pending_reason or "no reason is given"
-        message = f"The pod had not started after {spec.start_deadline_seconds} s: {words}."
+        cause = pod.pending_reason or "no reason is given"
+        message = f"The pod had not started after {spec.start_deadline_seconds} s: {cause}."
         return Stop(Reason.START_DEADLINE_EXCEEDED, message)
     deadline = active_deadline(job, pod)
     if deadline is not None and now >= deadline:
@@ -47,10 +47,10 @@ def start_deadline(job: Job, pod: RunnerPod) -> datetime:
 
 
 def active_deadline(job: Job, pod: RunnerPod) -> datetime | None:
-    """Counted from when the operator first saw the run, by the clock that tells the present: a node has its own.
+    """Counted from when the operator first saw the run, by the API server's clock: a node has its own.
 
-    A status that lost that moment (CRDs of an older release drop it) leaves the node's word, but for a start before the
-    pod was created.
+    If the status lacks that moment (CRDs of an older release drop it), the start by the node's clock is used, but none
+    before the pod was created.
     """
     seconds = job.spec.active_deadline_seconds
     if seconds is None or pod.started is None or job.status.phase is not Phase.RUNNING:
@@ -60,7 +60,7 @@ def active_deadline(job: Job, pod: RunnerPod) -> datetime | None:
 
 
 def recorded_stop(job: Job) -> Stop | None:
-    """The stop that the status tells of: the reason why a pod is ending must survive the pod and the operator."""
+    """The stop that the status records: why a pod was stopped must survive the pod and the operator."""
     found = find(job.status, ConditionType.POD_READY)
     reasons = (SUSPENDED, Reason.START_DEADLINE_EXCEEDED, Reason.ACTIVE_DEADLINE_EXCEEDED)
     if found is None or found.status is not ConditionStatus.FALSE or found.reason not in reasons:

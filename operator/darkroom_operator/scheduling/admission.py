@@ -1,7 +1,7 @@
-"""Which job gets a free slot. Pure: a snapshot in, an order of jobs out.
+"""Which job gets a free slot. Pure: a snapshot in, jobs out.
 
-Order: `line.queue_key`. A job that waits to be tried again, is suspended or is on its way out does not stand in the
-queue. A generation with a LoRA waits for every unfinished training of that model, wherever the two stand.
+The order is that of the queue policy. A job that is suspended, backing off or being deleted is not queued. A generation
+with a LoRA waits for every unfinished training of its model, wherever the two are in the queue.
 """
 
 from datetime import datetime, timedelta
@@ -9,93 +9,88 @@ from datetime import datetime, timedelta
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_operator.pods.runner_pod import RunnerPod
-from darkroom_operator.scheduling.queue import is_finished, queue_key
+from darkroom_operator.scheduling.job_state import is_backing_off, is_finished, may_run
 from darkroom_operator.scheduling.snapshot import Snapshot
 
 TRAINING_FOLLOWS_WITHIN = timedelta(seconds=1.5)
-"""At least half a second, as creation times have whole seconds: `kubectl apply` creates the jobs of a file in less."""
+"""`kubectl apply` creates the jobs of one file within half a second, and creation timestamps have whole seconds."""
 
 CLOCK_TOLERANCE = timedelta(seconds=2)
 
 
-def may_run(job: Job) -> bool:
-    """Whether nothing in the job itself speaks against running it."""
-    return not (is_finished(job) or job.deleting or job.spec.suspend)
-
-
-def is_backing_off(job: Job, now: datetime) -> bool:
-    due = job.status.next_attempt_time
-    return due is not None and due > now
-
-
 def is_recorded(pod: RunnerPod, job: Job) -> bool:
-    """Whether the job's status says that it runs as this pod."""
+    """Whether the job's status names this pod as its run."""
     return (job.status.slot, job.status.pod_uid) == (pod.slot, pod.uid)
 
 
-def is_due(pod: RunnerPod, job: Job) -> bool:
-    """Whether the pod is of the job's present or next run, and not left from an earlier one."""
+def is_current_run(pod: RunnerPod, job: Job) -> bool:
+    """Whether the pod is the job's recorded or next run, not one of an earlier attempt."""
     return is_recorded(pod, job) or pod.attempt > job.status.attempts
 
 
-def claims(job: Job, pod: RunnerPod) -> bool:
-    """Whether the pod is a run of the job that was let go, and whose end is not written down yet: until then the slot
-    is the job's, whatever became of the Lease."""
-    return not pod.gated and not is_finished(job) and is_due(pod, job)
+def owns_slot(job: Job, pod: RunnerPod) -> bool:
+    """Whether the pod is an ungated run of the job whose end is not in the status yet. Until it is, the slot belongs to
+    the job, whatever happens to the Lease."""
+    return not pod.gated and not is_finished(job) and is_current_run(pod, job)
 
 
 def is_queued(job: Job, snapshot: Snapshot) -> bool:
-    """Whether the job waits for a slot, and only for a slot or for a model. A status that still names a lost slot is
-    corrected first."""
-    unheld = job.uid not in snapshot.holders and job.status.slot is None
-    return unheld and may_run(job) and not is_backing_off(job, snapshot.now) and job.uid not in snapshot.refused
+    """Whether the job waits only for a slot or a model. A status that still names a lost slot is corrected first."""
+    return (
+        job.status.slot is None
+        and job.uid not in snapshot.holders
+        and may_run(job)
+        and not is_backing_off(job, snapshot.now)
+        and job.uid not in snapshot.rejected
+    )
 
 
 def awaited_training(job: Job, snapshot: Snapshot) -> Job | None:
-    """The last unfinished training of the model that the job needs. None for a training or without a LoRA."""
+    """The last unfinished training of the model that a generation needs; None if there is none to wait for."""
     model_id = job.spec.model_id
     return None if job.kind is not Kind.GENERATE or model_id is None else snapshot.last_trainings.get(model_id)
 
 
-def queue(snapshot: Snapshot) -> list[Job]:
+def queued_jobs(snapshot: Snapshot) -> list[Job]:
     """The jobs that wait for a slot, the next one first.
 
-    A generation that waits for trainings stands behind where the last of them stands, or would stand if it were not
-    suspended or backing off: it keeps a place, whatever becomes of that training.
+    A generation that waits for trainings comes directly after the last of them, even if that training is suspended or
+    backing off: so it always has a position.
     """
-    behind: dict[str, list[Job]] = {}
-    placed: list[Job] = []
-    for job in snapshot.line:
+    waiting_for: dict[str, list[Job]] = {}
+    ordered: list[Job] = []
+    for job in snapshot.pending:
         training = awaited_training(job, snapshot)
-        if training is not None and training.uid not in snapshot.holders and queue_key(training) > queue_key(job):
+        if training is not None and training.uid not in snapshot.holders and snapshot.pending.precedes(job, training):
             if is_queued(job, snapshot):
-                behind.setdefault(training.uid, []).append(job)
+                waiting_for.setdefault(training.uid, []).append(job)
             continue
         if is_queued(job, snapshot):
-            placed.append(job)
-        placed += behind.pop(job.uid, [])
-    return placed
+            ordered.append(job)
+        ordered += waiting_for.pop(job.uid, [])
+    return ordered
 
 
-def candidate(snapshot: Snapshot) -> Job | None:
-    """The first of the queue that waits for no training."""
+def next_candidate(snapshot: Snapshot) -> Job | None:
+    """The first queued job that does not wait for a training."""
     return next(
-        (job for job in snapshot.line if is_queued(job, snapshot) and awaited_training(job, snapshot) is None), None
+        (job for job in snapshot.pending if is_queued(job, snapshot) and awaited_training(job, snapshot) is None), None
     )
 
 
 def admit(snapshot: Snapshot) -> Job | None:
-    """The job that a free slot goes to. Nobody overtakes a candidate that is only a moment too young."""
-    job = candidate(snapshot)
+    """The job that a free slot is assigned to. None also while the candidate is too young: no other overtakes it."""
+    job = next_candidate(snapshot)
     return None if job is None or is_too_young(job, snapshot.now) else job
 
 
 def is_too_young(job: Job, now: datetime) -> bool:
-    """One that was created in the future was created by a clock that is set right since."""
+    """Whether the job has to wait for its admissible moment. A creation time in the future comes from a clock that was
+    corrected since, and is ignored."""
     return job.created <= now + CLOCK_TOLERANCE and now < admissible_from(job)
 
 
 def admissible_from(job: Job) -> datetime:
-    """A generation with a LoRA waits a moment: a training of its model may be created right behind it, by one file."""
+    """A generation with a LoRA waits a moment: one file may create a training of its model directly after it."""
     needs_a_model = job.kind is Kind.GENERATE and job.spec.model_id is not None
     return job.created + TRAINING_FOLLOWS_WITHIN if needs_a_model else job.created

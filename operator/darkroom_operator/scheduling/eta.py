@@ -1,9 +1,8 @@
-"""When waiting jobs should get their turn, as far as past runs tell. Pure; used by `places.py`.
+"""Estimated start times of waiting jobs. Pure; used by `queue_position.py`.
 
-A slot is free when its holder has ended: by the run's own word once it is under way, before that by what such a job
-took in the past. Then each waiting job takes the slot that is free first, for as long as such a job took. Where
-something is not known, neither is what comes after it: no estimate is better than an invented one. Failures are not
-foreseen, nor jobs that come back into the queue after one.
+A slot is free when its holder ends: according to the run's own progress once it is well under way, before that
+according to past runs. Then each waiting job takes the slot that is free first, for as long as comparable jobs took. If
+a duration is unknown, there are no estimates for the jobs that depend on it. Failures and retries are not foreseen.
 """
 
 import heapq
@@ -14,26 +13,26 @@ from datetime import datetime, timedelta
 from darkroom_contract.jobs import Job
 from darkroom_contract.status import ProgressStatus
 from darkroom_operator.kube.objects import aware
-from darkroom_operator.scheduling.queue import is_finished
+from darkroom_operator.scheduling.job_state import is_finished
 from darkroom_operator.scheduling.slot import Slot
 from darkroom_operator.scheduling.snapshot import Snapshot
 
 TRUSTED_PERCENTAGE = 10.0
-"""Before so much of its work is done, a run knows less of its pace than past runs do."""
+"""Up to this progress, past runs predict the end better than the run itself."""
 FURTHEST = timedelta(days=365)
-"""A later start is as good as none."""
+"""Later starts are not reported."""
 
 
-def start_times(line: Sequence[Job], snapshot: Snapshot) -> Iterator[datetime | None]:
-    """When each job of the queue should be admitted, in the queue's order; None when that can't be told."""
+def start_times(jobs: Sequence[Job], snapshot: Snapshot) -> Iterator[datetime | None]:
+    """The estimated admission of each queued job, in the order of the queue; None if unknown."""
     slots = [slot for slot in snapshot.slots.values() if slot.number < snapshot.slot_count]
     free_in = [remaining_seconds(slot, snapshot) for slot in slots]
     heapq.heapify(free_in)
     now = snapshot.now.replace(microsecond=0)
-    for job in line:
+    for job in jobs:
         begin = free_in[0]
         yield _moment(begin, now)
-        seconds = snapshot.durations.seconds(job)
+        seconds = snapshot.durations.estimate_seconds(job)
         heapq.heapreplace(free_in, math.inf if seconds is None else begin + seconds)
 
 
@@ -44,7 +43,7 @@ def _moment(seconds: float, now: datetime) -> datetime | None:
 
 
 def remaining_seconds(slot: Slot, snapshot: Snapshot) -> float:
-    """Until the slot is free; infinite when nothing tells. A holder that takes longer than expected may end now."""
+    """Until the slot is free; infinite if unknown. A holder that is overdue may end now."""
     if slot.holder is None:
         return 0.0
     job = snapshot.jobs.get(slot.holder)
@@ -52,14 +51,14 @@ def remaining_seconds(slot: Slot, snapshot: Snapshot) -> float:
         return math.inf
     if is_finished(job):
         return 0.0
-    told = _told_end(job.status.progress)
-    if told is None or not _is_under_way(job.status.progress):
-        told = _learned_end(slot, job, snapshot) or told
-    return math.inf if told is None else max(0.0, (told - snapshot.now).total_seconds())
+    end = _reported_end(job.status.progress)
+    if end is None or not _is_under_way(job.status.progress):
+        end = _end_by_history(slot, job, snapshot) or end
+    return math.inf if end is None else max(0.0, (end - snapshot.now).total_seconds())
 
 
-def _told_end(progress: ProgressStatus | None) -> datetime | None:
-    """When the run ends by its own word."""
+def _reported_end(progress: ProgressStatus | None) -> datetime | None:
+    """The end that the run itself estimates."""
     if progress is None or progress.estimated_remaining_seconds is None:
         return None
     seconds = min(progress.estimated_remaining_seconds, FURTHEST.total_seconds())
@@ -70,8 +69,8 @@ def _is_under_way(progress: ProgressStatus | None) -> bool:
     return progress is not None and progress.progress_percentage >= TRUSTED_PERCENTAGE
 
 
-def _learned_end(slot: Slot, job: Job, snapshot: Snapshot) -> datetime | None:
-    seconds = snapshot.durations.seconds(job)
+def _end_by_history(slot: Slot, job: Job, snapshot: Snapshot) -> datetime | None:
+    seconds = snapshot.durations.estimate_seconds(job)
     if seconds is None or slot.acquired is None:
         return None
     return slot.acquired + timedelta(seconds=min(seconds, FURTHEST.total_seconds()))

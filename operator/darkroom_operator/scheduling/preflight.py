@@ -1,7 +1,7 @@
-"""Jobs that no run could finish: told before they take a slot. Called once a job by `cache.py`; sends nothing.
+"""Preflight checks: jobs that no run could finish fail before they get a slot. `cache/cache.py` checks each job once.
 
-What is looked at is what the API server's schema can't tell, or what CRDs of an older release don't refuse. The runner
-checks all of it again: it has the credentials and the models, and settings may change while a job waits.
+They cover what the API server's schema can't express, or what the CRDs of an older release accept. The runner repeats
+all of them: it has the credentials and the models, and settings may change while a job waits.
 """
 
 import threading
@@ -15,44 +15,44 @@ from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.settings import Settings
 
-LOOK_SECONDS = 1.0
-"""The model root may be a network's file system, and everything else that the operator does waits for a look at it."""
+LOOK_UP_SECONDS = 1.0
+"""The limit for a look-up in the model root. It may be a network file system, and the whole operator waits for it."""
 
 WantedModels = Sequence[tuple[str, str]]
-"""References to base models, each with the diffusers pipeline that it is wanted for."""
+"""References to base models, each with the diffusers pipeline that needs it."""
 
 
 class ModelRoot:
-    """The model root of the runners, if the operator sees it. A file system that stands still refuses nothing."""
+    """The runners' model root, if it is mounted. A file system that hangs rejects no job."""
 
-    def __init__(self, root: Path | None, look_seconds: float = LOOK_SECONDS) -> None:
+    def __init__(self, root: Path | None, look_up_seconds: float = LOOK_UP_SECONDS) -> None:
         self._root = root
-        self._look_seconds = look_seconds
-        self._last_look: threading.Thread | None = None
+        self._look_up_seconds = look_up_seconds
+        self._last_look_up: threading.Thread | None = None
 
     def fault(self, wanted: WantedModels) -> Failure | None:
-        """Why no run finds what it wants; None when that isn't known, or not in time."""
+        """Why no run would find the models; None if they exist, or if that can't be determined in time."""
         root = self._root
-        if root is None or (self._last_look is not None and self._last_look.is_alive()):
+        if root is None or (self._last_look_up is not None and self._last_look_up.is_alive()):
             return None
         found: list[Failure | None] = []
-        self._last_look = look = threading.Thread(
+        self._last_look_up = look_up = threading.Thread(
             target=lambda: found.append(_base_model_fault(root, wanted)), name="model-root", daemon=True
         )
-        look.start()
-        look.join(self._look_seconds)
+        look_up.start()
+        look_up.join(self._look_up_seconds)
         return found[0] if found else None
 
 
 def preflight_failure(job: Job, settings: Settings, model_root: ModelRoot) -> Failure | None:
-    """Why no run of the job can succeed; None when nothing is known to speak against it."""
+    """Why no run of the job can succeed; None if nothing is wrong with it."""
     return _contradiction(job) or _dataset_fault(job, settings) or model_root.fault(_wanted_models(job, settings))
 
 
 def _contradiction(job: Job) -> Failure | None:
-    """What the CRD refuses, for CRDs of an older release."""
-    told = job.spec.contradiction if isinstance(job.spec, GenerateJobSpec) else None
-    return None if told is None else Failure(Reason.INVALID_RUN, told)
+    """Contradictory fields, which the CRDs of an older release accept."""
+    contradiction = job.spec.contradiction if isinstance(job.spec, GenerateJobSpec) else None
+    return None if contradiction is None else Failure(Reason.INVALID_RUN, contradiction)
 
 
 def _dataset_fault(job: Job, settings: Settings) -> Failure | None:
@@ -70,7 +70,7 @@ def _wanted_models(job: Job, settings: Settings) -> WantedModels:
 
 
 def _base_model_fault(root: Path, wanted: WantedModels) -> Failure | None:
-    """What may be on the hub is left to the runner."""
+    """Models that may be on the Hugging Face Hub are left to the runner."""
     for name, pipeline in wanted:
         if (unknown := unknown_model(name, root)) is not None:
             return Failure(Reason.BASE_MODEL_NOT_FOUND, unknown)

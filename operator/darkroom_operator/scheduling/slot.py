@@ -1,7 +1,7 @@
-"""The slot: a Lease whose holder is the uid of the job that may run. Pure reading and writing of its documents.
+"""A slot is a Lease whose holder is the uid of the job that may run. Pure: reads the Lease and builds its patches.
 
-Every change is one patch that names the resource version it was decided on, so that of two that were decided on the
-same state only one is accepted. `admission.py` decides, `reconcile.py` sends.
+Every change is a single patch with the resource version on which it was decided. Of two decisions on the same state the
+API server accepts one.
 """
 
 import re
@@ -14,7 +14,7 @@ from darkroom_operator.kube.objects import Json, instant, micro_time
 from darkroom_operator.pods.runner_pod import RunnerPod
 
 SLOTS = {names.LABEL_COMPONENT: names.SLOT_COMPONENT, names.LABEL_PART_OF: names.PART_OF}
-"""Selects the Leases that are slots."""
+"""Label selector of the slots."""
 ANNOTATION_JOB = names.ANNOTATION_JOB
 ANNOTATION_POD_UID = f"{names.GROUP}/pod-uid"
 
@@ -23,19 +23,19 @@ _NUMBER = re.compile(r"[0-9]+$")
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One slot as the API server shows it. A slot whose Lease does not exist yet has neither uid nor version."""
+    """A slot as read from its Lease. Without a Lease it has neither uid nor version."""
 
     number: int
     uid: str | None = None
     version: str | None = None
     holder: str | None = None
-    """Uid of the job that holds it."""
+    """Uid of the job that holds the slot."""
     holder_key: str | None = None
-    """`Kind/name` of that job, by which it can be looked up once it is gone from every cache."""
+    """`Kind/name` of that job, to look it up when it is in no cache."""
     pod_uid: str | None = None
-    """The pod that was let go under this holder, or is about to be."""
+    """The holder's pod that is ungated, or about to be."""
     acquired: datetime | None = None
-    """When the holder got it."""
+    """When the holder was assigned."""
 
     @property
     def name(self) -> str:
@@ -43,11 +43,11 @@ class Slot:
 
 
 def read_slot(document: Json) -> Slot:
-    """Raises `ValueError` for a Lease that is none of ours."""
+    """Raises `ValueError` for a Lease with another name than a slot's."""
     metadata = document["metadata"]
     match = _NUMBER.search(metadata["name"])
     if not match or metadata["name"] != names.slot_lease_name(int(match[0])):
-        raise ValueError(f"the Lease {metadata['name']} is labelled as a slot but not named as one")
+        raise ValueError(f"Lease {metadata['name']} has the labels of a slot but not the name of one, ignoring it")
     annotations, spec = metadata.get("annotations") or {}, document.get("spec") or {}
     return Slot(
         number=int(match[0]),
@@ -61,7 +61,7 @@ def read_slot(document: Json) -> Slot:
 
 
 def new_lease(slot: Slot, holder: Job, now: datetime) -> Json:
-    """The Lease of a slot that never was taken."""
+    """The Lease of a slot that has none yet, assigned to its first holder."""
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
@@ -71,7 +71,7 @@ def new_lease(slot: Slot, holder: Job, now: datetime) -> Json:
 
 
 def assignment(slot: Slot, holder: Job | None, now: datetime) -> Json:
-    """The patch that gives a slot to a job, or frees it. A free one has no holder, not an empty one."""
+    """The patch that assigns the slot to a job, or frees it. A free slot has no `holderIdentity`, not an empty one."""
     return {
         "metadata": {
             "resourceVersion": slot.version,
@@ -87,7 +87,7 @@ def assignment(slot: Slot, holder: Job | None, now: datetime) -> Json:
 
 
 def confirmation(slot: Slot, pod: RunnerPod, now: datetime) -> Json:
-    """The patch by which the holder says which pod it is about to let go."""
+    """The patch that records the pod which is about to be ungated."""
     return {
         "metadata": {"resourceVersion": slot.version, "annotations": {ANNOTATION_POD_UID: pod.uid}},
         "spec": {"renewTime": micro_time(now)},

@@ -1,4 +1,4 @@
-"""What is known at one moment: the plain data that all decisions are made on. Built by `cache.py`."""
+"""The state of jobs, pods and slots at one moment: the plain data of every decision. Built by `cache/cache.py`."""
 
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from darkroom_operator.scheduling.slot import Slot
 
 @dataclass(frozen=True, slots=True)
 class UnreadableJob:
-    """A job that this release can't read: from before a bound was narrowed, or written behind the schema's back."""
+    """A job that this release can't parse: it predates a narrower bound, or bypassed the schema."""
 
     kind: Kind
     namespace: str
@@ -25,33 +25,32 @@ class UnreadableJob:
     uid: str
     version: str
     failed: bool
-    """Its status says so already."""
+    """Whether its status is terminal already."""
     fault: str
-    """What is wrong with it."""
+    """The validation errors."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Jobs, pods and slots by uid or number. `gone` holds uids that are known not to exist any more, as opposed to
-    those that only were not seen yet."""
+    """Jobs and pods by uid, slots by number."""
 
     now: datetime
     slot_count: int
     slots: Mapping[int, Slot]
     jobs: Mapping[str, Job] = field(default_factory=dict)
-    line: PendingQueue = field(default_factory=PendingQueue)
-    """Those that have not ended, in the order in which they are admitted."""
-    broken: Mapping[str, UnreadableJob] = field(default_factory=dict)
-    refused: Mapping[str, Failure] = field(default_factory=dict)
-    """Jobs that no run can finish, and why (`preflight.py`). They take no slot."""
+    pending: PendingQueue = field(default_factory=PendingQueue)
+    """The unfinished jobs, in the order of the queue policy."""
+    unreadable: Mapping[str, UnreadableJob] = field(default_factory=dict)
+    rejected: Mapping[str, Failure] = field(default_factory=dict)
+    """Jobs that no run can finish, and why (`preflight.py`). They get no slot."""
     pods: Mapping[str, RunnerPod] = field(default_factory=dict)
     deleted: Container[str] = frozenset()
+    """Uids of objects that are known to be deleted, unlike those that were not seen yet."""
     last_seen: Mapping[str, RunnerPod] = field(default_factory=dict)
-    """The last state of pods that are gone, where a watch showed it: how their runs ended."""
+    """The last state of deleted pods that a watch has delivered: it shows how their runs ended."""
     progress: Mapping[str, ProgressEvent] = field(default_factory=dict)
-    """The newest event of a job's run, by the job's uid."""
+    """The newest progress event of a job's run, by the job's uid."""
     durations: DurationEstimator = field(default_factory=DurationEstimator)
-    """What past runs took."""
 
     @cached_property
     def holders(self) -> frozenset[str]:
@@ -60,13 +59,13 @@ class Snapshot:
 
     @cached_property
     def last_trainings(self) -> Mapping[str, Job]:
-        """By model, the last in the queue of its unfinished trainings that are not being deleted. A training that is
-        suspended or waits for another try is one of them."""
-        found = ((model, self._last_training(model)) for model in self.line.trained_models)
+        """By model, the last of its unfinished trainings in the queue, even if suspended or backing off. Trainings that
+        are being deleted don't count."""
+        found = ((model, self._last_training(model)) for model in self.pending.trained_models)
         return {model: job for model, job in found if job is not None}
 
     def _last_training(self, model_id: str) -> Job | None:
-        return next((job for job in reversed(self.line.trainings_of(model_id)) if not job.deleting), None)
+        return next((job for job in reversed(self.pending.trainings_of(model_id)) if not job.deleting), None)
 
     @cached_property
     def _pods_by_job(self) -> Mapping[str, list[RunnerPod]]:
@@ -79,5 +78,5 @@ class Snapshot:
         return self._pods_by_job.get(job_uid, [])
 
     def active_pods(self, slot: int) -> Iterator[RunnerPod]:
-        """Pods that were let go for a slot and are not over."""
+        """The active pods of a slot; see `RunnerPod.active`."""
         return (pod for pod in self.pods.values() if pod.slot == slot and pod.active)

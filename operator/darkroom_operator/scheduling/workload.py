@@ -1,4 +1,4 @@
-"""Which jobs are alike, and how much work each is. Pure; used by `experience.py` to compare one job with another."""
+"""Which jobs have comparable speed, and how much work each one is. Pure; used by `runtime_history.py`."""
 
 import math
 from collections.abc import Hashable
@@ -10,16 +10,16 @@ from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What a job asks of the GPU."""
+    """What a job demands of the GPU."""
 
     shape: Hashable
-    """What has to be alike in two jobs for the speed of one to say anything of the other."""
+    """Jobs of the same shape take the same time for a unit of work."""
     units: float
-    """Of `darkroom_contract.plan`."""
+    """The amount of work, in the units of `darkroom_contract.plan`."""
 
     @property
     def size_class(self) -> int:
-        """Jobs of one class are alike in size, within a factor of two."""
+        """Jobs of one class differ in size by at most a factor of two."""
         return round(math.log2(self.units))
 
 
@@ -29,5 +29,5 @@ def workload(spec: TrainJobSpec | GenerateJobSpec) -> Workload:
         shape = ("train", spec.base_model, training.resolution, training.train_text_encoders)
         return Workload(shape, sum(plan_training(spec).values()))
     images, motion = spec.images, spec.video.base_model if spec.allow_motion else None
-    drawing = ("generate", spec.base_model, images.width, images.height, spec.allow_motion, motion)
-    return Workload(drawing, sum(plan_generation(spec).values()))
+    key = ("generate", spec.base_model, images.width, images.height, spec.allow_motion, motion)
+    return Workload(key, sum(plan_generation(spec).values()))

@@ -1,4 +1,4 @@
-"""Conditions of a job: how one is set. Pure; used by `transitions.py`."""
+"""Conditions of a job: find one, set one among others. Pure; used by `builder.py`."""
 
 from datetime import datetime
 
@@ -11,11 +11,6 @@ MAX_MESSAGE = 2000
 
 def find(status: JobStatus, kind: ConditionType) -> Condition | None:
     return next((each for each in status.conditions if each.type == kind), None)
-
-
-def is_true(status: JobStatus, kind: ConditionType) -> bool:
-    found = find(status, kind)
-    return found is not None and found.status is ConditionStatus.TRUE
 
 
 def condition(
@@ -31,9 +26,8 @@ def condition(
     )
 
 
-def put(conditions: Conditions, *new: Condition) -> Conditions:
-    """The conditions with new ones in place of those of the same type; the transition time is kept while the status is
-    the same."""
+def set_conditions(conditions: Conditions, *new: Condition) -> Conditions:
+    """Replace the conditions of the same types. The transition time is kept if the status has not changed."""
     kept = {each.type: each for each in conditions}
     for each in new:
         before = kept.get(each.type)

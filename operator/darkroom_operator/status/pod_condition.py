@@ -1,45 +1,49 @@
-"""The condition PodReady: how the pod of a run stands, in words for people. Pure."""
+"""The condition PodReady of a run whose pod exists. Pure; used by `transitions.py`."""
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from darkroom_contract.jobs import Job
-from darkroom_contract.status import Condition, ConditionStatus, ConditionType
+from darkroom_contract.status import ConditionStatus
 from darkroom_operator.pods.runner_pod import RunnerPod
-from darkroom_operator.status.conditions import condition
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
 NODE_LOST_ADVICE = (
-    "Its node does not answer, so the slot is held until the pod is gone. Bring the node back; if it is off for good, "
-    "delete the Node, or the pod with --force."
+    "The node does not respond, so the slot stays occupied until the pod is gone. Restore the node. If it is lost for "
+    "good, delete the Node object, or delete the pod with --force."
 )
 DELETION_OVERDUE = timedelta(seconds=30)
-"""After its grace period a pod that its node has not ended by then is on a node that does not answer."""
+"""A pod that exists this long after the end of its grace period is on a node that does not respond."""
 
 
-def pod_condition(job: Job, pod: RunnerPod, now: datetime) -> Condition:
+class PodReady(NamedTuple):
+    """Status, reason and message of the condition."""
+
+    status: ConditionStatus
+    reason: str
+    message: str
+
+
+def pod_ready(pod: RunnerPod, now: datetime) -> PodReady:
     if is_on_lost_node(pod, now):
-        status, reason, words = UNKNOWN, "NodeLost", _silent_node_words(pod)
-    elif pod.deleting:
-        status, reason, words = FALSE, "Terminating", "The pod is being deleted."
-    elif pod.started is None:
-        status, reason, words = FALSE, "Starting", pod.pending_reason or "The pod has been created."
-    else:
-        status, reason, words = (TRUE if pod.ready else FALSE), "Running", "The run is going on."
-    return condition(ConditionType.POD_READY, status, reason, words, now, job.generation)
+        return PodReady(UNKNOWN, "NodeLost", _lost_node_message(pod))
+    if pod.deleting:
+        return PodReady(FALSE, "Terminating", "The pod is being deleted.")
+    if pod.started is None:
+        return PodReady(FALSE, "Starting", pod.pending_reason or "The pod has been created.")
+    return PodReady(TRUE if pod.ready else FALSE, "Running", "The run is in progress.")
 
 
 def is_on_lost_node(pod: RunnerPod, now: datetime) -> bool:
-    """Whether the pod's node does not answer: Kubernetes says so, or a deletion that it should have carried out is
-    overdue."""
+    """Whether the pod's node does not respond: Kubernetes says so, or the node has not carried out a deletion."""
     overdue = pod.deletion_deadline is not None and bool(pod.node) and now >= pod.deletion_deadline + DELETION_OVERDUE
-    return not pod.terminated and (pod.lost or overdue)
+    return not pod.terminated and (pod.node_lost or overdue)
 
 
-def _silent_node_words(pod: RunnerPod) -> str:
+def _lost_node_message(pod: RunnerPod) -> str:
     node = pod.node or "NODE"
     return (
-        f"Node {node} does not answer. The run may still be working, so the slot is held until its pod is gone. Bring "
-        f"the node back; if it is off for good: kubectl delete node {node}, or kubectl delete pod {pod.name} --force. "
-        "The job is then tried again."
+        f"Node {node} does not respond. The run may still be active, so the slot stays occupied until its pod is gone. "
+        f"Restore the node. If it is lost for good: kubectl delete node {node}, or "
+        f"kubectl delete pod {pod.name} --force. Then the job is retried."
     )

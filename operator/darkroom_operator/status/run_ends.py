@@ -1,4 +1,4 @@
-"""Which changes of a job's status are the end of a run, and how it ended. Pure; used by `requests.py`."""
+"""Which status change is the end of a run, and how the run ended. Pure; used for metrics."""
 
 from dataclasses import dataclass
 
@@ -12,20 +12,20 @@ from darkroom_operator.status.conditions import find
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """One run that is over."""
+    """The end of one run."""
 
     kind: Kind
     result: str
-    """succeeded, failed (the job with it), retried (another follows), interrupted (from outside) or suspended."""
+    """succeeded, failed (with the job), retried (another run follows), interrupted (from outside) or suspended."""
     reason: str
-    """A word for programs, as in the job's conditions; empty when it succeeded."""
+    """As in the job's conditions; empty if the run succeeded."""
     seconds: float | None
-    """From its container's start to its end; None when it never started, or nobody saw it."""
+    """The lifetime of its container; None if it never started or its end was not seen."""
 
 
 def end_of_run(job: Job, after: JobStatus, pod: RunnerPod | None) -> RunEnd | None:
-    """The end that this change of the job's status tells of, if it does; `pod` is that of the run. A run that never got
-    its pod counts, as it does for backoffLimit."""
+    """The run end that a status change records, if any; `pod` is that of the run. A run that never got its pod counts,
+    as it does for backoffLimit."""
     before = job.status
     if before.phase is not None and before.phase.is_terminal:
         return None
@@ -34,17 +34,14 @@ def end_of_run(job: Job, after: JobStatus, pod: RunnerPod | None) -> RunEnd | No
         return RunEnd(job.kind, "succeeded", "", seconds)
     if after.phase is Phase.FAILED:
         return RunEnd(job.kind, "failed", _reason(after, ConditionType.FAILED), seconds)
+    ready_reason = _reason(after, ConditionType.POD_READY)
     if after.failures > before.failures:
-        return RunEnd(job.kind, "retried", _reason(after, ConditionType.POD_READY), seconds)
+        return RunEnd(job.kind, "retried", ready_reason, seconds)
     if after.interruptions > before.interruptions:
-        return RunEnd(job.kind, "interrupted", _reason(after, ConditionType.POD_READY), seconds)
-    if (
-        before.slot is not None
-        and after.phase is Phase.QUEUED
-        and _reason(after, ConditionType.POD_READY) == Reason.MODEL_NOT_FOUND
-    ):
+        return RunEnd(job.kind, "interrupted", ready_reason, seconds)
+    if before.slot is not None and after.phase is Phase.QUEUED and ready_reason == Reason.MODEL_NOT_FOUND:
         return RunEnd(job.kind, "retried", Reason.MODEL_NOT_FOUND, seconds)
-    if after.phase is Phase.SUSPENDED and before.slot is not None:
+    if before.slot is not None and after.phase is Phase.SUSPENDED:
         return RunEnd(job.kind, "suspended", _reason(after, ConditionType.ADMITTED), seconds)
     return None
 

@@ -1,86 +1,111 @@
-"""What a job's status says at each turn of its life: the old status in, the new one out. Pure.
+"""The status transitions of a job: the old status in, the new one out. Pure.
 
-One function a turn. `steps.py` decides which turn it is, `reconcile.py` writes the difference.
+One function per transition, each a single pass of a `StatusBuilder`. `reconcile/plan_slot.py` and
+`reconcile/housekeeping.py` decide which transition is due; `reconcile/executor.py` writes the difference.
 """
 
-import math
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Any
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Outcome, Reason
-from darkroom_contract.progress import ProgressEvent, Stage
+from darkroom_contract.progress import ProgressEvent
 from darkroom_contract.remarks import MAX_REMARKS
-from darkroom_contract.status import (
-    Condition,
-    ConditionStatus,
-    ConditionType,
-    JobStatus,
-    Phase,
-    ProgressStatus,
-    QueueStatus,
-)
-from darkroom_operator.kube.objects import aware
+from darkroom_contract.status import ConditionType, JobStatus, Phase, QueueStatus
 from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.pods.runner_pod import RunnerPod
 from darkroom_operator.scheduling.queue_position import QueuePosition
-from darkroom_operator.status.conditions import MAX_MESSAGE, condition, find, put
-from darkroom_operator.status.pod_condition import NODE_LOST_ADVICE, is_on_lost_node, pod_condition
-from darkroom_operator.status.waiting import backing_off, why_it_waits
+from darkroom_operator.status.builder import StatusBuilder
+from darkroom_operator.status.conditions import MAX_MESSAGE, find
+from darkroom_operator.status.pod_condition import NODE_LOST_ADVICE, is_on_lost_node, pod_ready
+from darkroom_operator.status.progress import MAX_COUNT, final_progress, reported_progress
+from darkroom_operator.status.waiting import backing_off, not_admitted
 
 REFUSED = "PodRefused"
 QUOTA_EXCEEDED = "QuotaExceeded"
-MAX_METRICS = 32
-MAX_COUNT = 2**31 - 1
-"""What a runner says may be anything; a status that the API server refuses would never be written."""
 
-TRUE, FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
+ADMITTED, POD_READY, SUSPENDED = ConditionType.ADMITTED, ConditionType.POD_READY, ConditionType.SUSPENDED
 
 
 def is_changed(job: Job, status: JobStatus) -> bool:
-    """Whether a status says something that the job's present one does not.
+    """Whether a status differs from the job's present one.
 
-    What CRDs of an older release drop is written along with something else, and is never by itself a reason to write.
+    Fields that CRDs of an older release drop are written along with others, and are not by themselves a change.
     """
     dropped = ("admission_order", "run_start_time")
     return status.model_copy(update={name: getattr(job.status, name) for name in dropped}) != job.status
 
 
-def waiting(job: Job, place: QueuePosition | None, now: datetime, training: str | None = None) -> JobStatus:
-    """A job that holds no slot: queued, backing off (no place in the queue) or suspended.
+# --- waiting for a slot ---------------------------------------------------------------------------------------------
 
-    `training` is the `Kind/name` of one that it waits for before it has a place; a place has its own.
-    """
-    reason, words = why_it_waits(job, place, training)
-    new = [condition(ConditionType.ADMITTED, FALSE, reason, words, now, job.generation)]
-    return _changed(
-        job,
+
+def waiting(job: Job, position: QueuePosition | None, now: datetime) -> JobStatus:
+    """The job holds no slot: it is queued, or suspended or backing off (without a position)."""
+    return _waiting(job, position, now).build()
+
+
+def requeued_for_model(job: Job, end: Failure, training: str | None, now: datetime) -> JobStatus:
+    """A generation ran before `training` (`Kind/name`) had finished its model: it waits, and no failure is counted."""
+    return _waiting(job, None, now, training).set_false(POD_READY, end.reason, end.message).build()
+
+
+def run_suspended(job: Job, end: Failure, now: datetime) -> JobStatus:
+    """A run was stopped because its job was suspended. It does not count as a failure."""
+    return _waiting(job, None, now).set(saved_step=_saved_step(job, end)).build()
+
+
+def _waiting(job: Job, position: QueuePosition | None, now: datetime, training: str | None = None) -> StatusBuilder:
+    status = StatusBuilder(job, now).set(
         phase=Phase.SUSPENDED if job.spec.suspend else Phase.QUEUED,
-        queue=None if place is None else _queue(place),
+        queue=None if position is None else _queue(position),
         slot=None,
         progress=None,
-        conditions=put(job.status.conditions, *new, *_suspended(job, now), *_stopped(job, now)),
+    )
+    status.set_false(ADMITTED, *not_admitted(job, position, training))
+    _record_suspension(status)
+    stopping = find(job.status, POD_READY)
+    if stopping is not None and stopping.reason == "Suspended":  # Also if the job was resumed meanwhile.
+        status.set_false(POD_READY, "Suspended", "The run has stopped.")
+    return status
+
+
+def _queue(position: QueuePosition) -> QueueStatus:
+    return QueueStatus(
+        position=position.index, waiting_for=position.waiting_for, estimated_start_time=position.estimated_start
     )
 
 
-def _stopped(job: Job, now: datetime) -> list[Condition]:
-    """A run that was being stopped has ended: its condition says so, also when the job was resumed meanwhile."""
-    ready = find(job.status, ConditionType.POD_READY)
-    if ready is None or ready.reason != "Suspended":
-        return []
-    return [condition(ConditionType.POD_READY, FALSE, "Suspended", "The run has stopped.", now, job.generation)]
+def _record_suspension(status: StatusBuilder) -> None:
+    """The condition exists once a job was suspended."""
+    if status.job.spec.suspend:
+        status.set_true(SUSPENDED, "Suspended", "spec.suspend is true.")
+    elif find(status.job.status, SUSPENDED) is not None:
+        status.set_false(SUSPENDED, "Resumed", "spec.suspend is false.")
+
+
+# --- the run --------------------------------------------------------------------------------------------------------
+
+
+def pod_refused(job: Job, message: str, now: datetime) -> JobStatus:
+    """The API server refused the pod of the run. It is retried until the start deadline."""
+    status = StatusBuilder(job, now).set(phase=Phase.QUEUED, queue=None)
+    return status.set_false(ADMITTED, REFUSED, message).set_false(POD_READY, REFUSED, message).build()
+
+
+def quota_exceeded(job: Job, message: str, now: datetime) -> JobStatus:
+    """A ResourceQuota has no room for the pod yet: the job holds its slot but waits as if it was queued.
+
+    There is no pod, so there is no condition PodReady; a later refusal of another kind starts its own deadline.
+    """
+    status = StatusBuilder(job, now).set(
+        phase=Phase.QUEUED, queue=None, slot=None, next_attempt_time=None, progress=None
+    )
+    return status.set_false(ADMITTED, QUOTA_EXCEEDED, message).remove_condition(POD_READY).build()
 
 
 def starting(job: Job, pod: RunnerPod, now: datetime) -> JobStatus:
-    """The job holds a slot, and its pod is made; it is let go only after this is written."""
-    admitted = condition(
-        ConditionType.ADMITTED, TRUE, "SlotAcquired", f"Run {pod.attempt} holds slot {pod.slot}.", now, job.generation
-    )
-    ready = condition(ConditionType.POD_READY, FALSE, "Starting", "The pod is made.", now, job.generation)
-    return _changed(
-        job,
+    """The job holds a slot and has a pod. The pod is ungated only after this is written."""
+    status = StatusBuilder(job, now).set(
         phase=Phase.STARTING,
         queue=None,
         attempts=pod.attempt,
@@ -91,212 +116,112 @@ def starting(job: Job, pod: RunnerPod, now: datetime) -> JobStatus:
         progress=None,
         run_start_time=None,
         start_time=job.status.start_time or now.replace(microsecond=0),
-        conditions=put(job.status.conditions, admitted, ready, *_suspended(job, now)),
     )
-
-
-def pod_refused(job: Job, message: str, now: datetime) -> JobStatus:
-    """The API server refused the run's pod; it is tried again until the start deadline."""
-    admitted = condition(ConditionType.ADMITTED, FALSE, REFUSED, message, now, job.generation)
-    ready = condition(ConditionType.POD_READY, FALSE, REFUSED, message, now, job.generation)
-    conditions = put(job.status.conditions, admitted, ready)
-    return _changed(job, phase=Phase.QUEUED, queue=None, conditions=conditions)
-
-
-def quota_exceeded(job: Job, message: str, now: datetime) -> JobStatus:
-    """A quota has no room for the run's pod yet: the job holds its slot, and waits on as in the queue. There is no pod,
-    so no condition tells of one; a refusal of another kind that follows is a new one."""
-    admitted = condition(ConditionType.ADMITTED, FALSE, QUOTA_EXCEEDED, message, now, job.generation)
-    kept = tuple(each for each in job.status.conditions if each.type != ConditionType.POD_READY)
-    return _changed(
-        job,
-        phase=Phase.QUEUED,
-        queue=None,
-        slot=None,
-        next_attempt_time=None,
-        progress=None,
-        conditions=put(kept, admitted),
-    )
+    status.set_true(ADMITTED, "SlotAcquired", f"Run {pod.attempt} holds slot {pod.slot}.")
+    status.set_false(POD_READY, "Starting", "The pod has been created.")
+    _record_suspension(status)
+    return status.build()
 
 
 def running(job: Job, pod: RunnerPod, event: ProgressEvent | None, now: datetime) -> JobStatus:
-    """The run as its pod and its newest progress show it; `Starting` until its container has begun."""
-    return _changed(
-        job,
+    """The run according to its pod and its newest progress; `Starting` until its container has started."""
+    status = StatusBuilder(job, now).set(
         phase=Phase.STARTING if pod.started is None else Phase.RUNNING,
-        run_start_time=_run_start(job, pod, now),
-        progress=_progress(job, event),
-        conditions=put(job.status.conditions, pod_condition(job, pod, now)),
+        run_start_time=None if pod.started is None else job.status.run_start_time or now.replace(microsecond=0),
+        progress=reported_progress(job.status, event),
     )
-
-
-def _run_start(job: Job, pod: RunnerPod, now: datetime) -> datetime | None:
-    if pod.started is None:
-        return None
-    return job.status.run_start_time or now.replace(microsecond=0)
+    return status.set_condition(POD_READY, *pod_ready(pod, now)).build()
 
 
 def stopping(job: Job, reason: str, message: str, pod: RunnerPod, now: datetime) -> JobStatus:
-    """The run is about to be stopped, and why; read again by `steps.py` when its pod is gone."""
+    """The run is about to be stopped, and why. `reconcile/stops.py` reads the reason when the pod is gone."""
     if is_on_lost_node(pod, now):
         message = f"{message} {NODE_LOST_ADVICE}"
-    ready = condition(ConditionType.POD_READY, FALSE, reason, message, now, job.generation)
-    return _changed(job, conditions=put(job.status.conditions, ready))
+    return StatusBuilder(job, now).set_false(POD_READY, reason, message).build()
 
 
-def succeeded(job: Job, outcome: Outcome, now: datetime) -> JobStatus:
-    done = condition(ConditionType.COMPLETE, TRUE, "Succeeded", outcome.message, now, job.generation)
-    progress = ProgressStatus(
-        stage=Stage.DONE,
-        progress_percentage=100.0,
-        estimated_remaining_seconds=0.0,
-        metrics=_metrics(outcome.metrics),
-        last_updated_time=now.replace(microsecond=0),
-    )
-    changes: dict[str, Any] = {"artifacts": outcome.artifacts, "progress": progress}
-    changes["remarks"] = outcome.remarks[:MAX_REMARKS] or None
-    return _finished(job, Phase.SUCCEEDED, done, now, **changes)
+def node_lost(job: Job, now: datetime) -> JobStatus:
+    """A run has ended, but a sidecar keeps its pod on a node that does not respond: the condition says so."""
+    ready = find(job.status, POD_READY)
+    if ready is None or ready.message.endswith(NODE_LOST_ADVICE):
+        return job.status
+    message = f"{ready.message[: MAX_MESSAGE - len(NODE_LOST_ADVICE) - 1]} {NODE_LOST_ADVICE}"
+    return StatusBuilder(job, now).set_condition(POD_READY, ready.status, ready.reason, message).build()
 
 
-def failed(job: Job, failure: Failure, now: datetime, **changes: Any) -> JobStatus:
-    """The end. Whatever else `changes` says of the status."""
-    end = condition(ConditionType.FAILED, TRUE, failure.reason, failure.message, now, job.generation)
-    return _finished(job, Phase.FAILED, end, now, remarks=failure.remarks[:MAX_REMARKS] or None, **changes)
+# --- the end of a run -----------------------------------------------------------------------------------------------
 
 
 def run_failed(job: Job, failure: Failure, wait: timedelta, now: datetime) -> JobStatus:
     """A run has failed: another one follows after a wait, or this was the last.
 
-    A training run that saved a later state than the runs before it has made progress, and does not count.
+    A training run that saved a later state than all runs before it has made progress, and does not count.
     """
     if not failure.reason.retriable:
         return failed(job, failure, now, failures=job.status.failures + 1)
     failures = job.status.failures + (0 if _has_progressed(job, failure) else 1)
     if failures > job.spec.backoff_limit:
-        words = f"{failure.reason}: {failure.message} It was failure {failures}; spec.backoffLimit allows "
-        words = f"{words}{job.spec.backoff_limit} before it."
-        last = Failure(Reason.BACKOFF_LIMIT_EXCEEDED, words, remarks=failure.remarks)
+        message = (
+            f"{failure.reason}: {failure.message} This was failure {failures}, and spec.backoffLimit is "
+            f"{job.spec.backoff_limit}."
+        )
+        last = Failure(Reason.BACKOFF_LIMIT_EXCEEDED, message, remarks=failure.remarks)
         return failed(job, last, now, failures=failures)
-    return _tried_again(job, failure, wait, now, failures=failures)
+    return _retrying(job, failure, wait, now, failures=failures)
 
 
 def run_interrupted(job: Job, interruption: Failure, wait: timedelta, now: datetime) -> JobStatus:
-    """Something outside ended a run: another one follows after a wait, and nothing counts against the backoff limit."""
-    interruptions = job.status.interruptions + 1
-    return _tried_again(job, interruption, wait, now, interruptions=interruptions)
+    """A run was ended from outside: another one follows after a wait. It does not count against the backoff limit."""
+    return _retrying(job, interruption, wait, now, interruptions=job.status.interruptions + 1)
 
 
 def _has_progressed(job: Job, failure: Failure) -> bool:
     return failure.saved_step is not None and failure.saved_step > (job.status.saved_step or 0)
 
 
-def _tried_again(job: Job, end: Failure, wait: timedelta, now: datetime, **counts: int) -> JobStatus:
+def _retrying(job: Job, end: Failure, wait: timedelta, now: datetime, **counts: int) -> JobStatus:
     due = (now + wait).replace(microsecond=0) + timedelta(seconds=1 if now.microsecond else 0)
-    admitted = condition(ConditionType.ADMITTED, FALSE, "BackingOff", backing_off(job, due), now, job.generation)
-    ready = condition(ConditionType.POD_READY, FALSE, end.reason, end.message, now, job.generation)
-    return _changed(
-        job,
+    status = StatusBuilder(job, now).set(
         phase=Phase.QUEUED,
         saved_step=_saved_step(job, end),
         next_attempt_time=due,
         slot=None,
         progress=None,
-        conditions=put(job.status.conditions, admitted, ready),
         **counts,
     )
-
-
-def generation_observed(job: Job) -> JobStatus:
-    """A finished job whose spec was changed: nothing follows from it, but that it was seen."""
-    return _changed(job)
-
-
-def requeued_for_model(job: Job, end: Failure, training: str | None, now: datetime) -> JobStatus:
-    """A generation ran before the training of its model has ended: it waits for that, and no failure is counted."""
-    status = waiting(job, None, now, training)
-    ready = condition(ConditionType.POD_READY, FALSE, end.reason, end.message, now, job.generation)
-    return status.model_copy(update={"conditions": put(status.conditions, ready)})
-
-
-def run_suspended(job: Job, end: Failure, now: datetime) -> JobStatus:
-    """A run was stopped because its job was suspended. It does not count as a failure."""
-    return waiting(job, None, now).model_copy(update={"saved_step": _saved_step(job, end)})
-
-
-def node_lost(job: Job, now: datetime) -> JobStatus:
-    """A run has ended, and another container keeps its pod on a node that does not answer: the condition says so."""
-    ready = find(job.status, ConditionType.POD_READY)
-    if ready is None or ready.message.endswith(NODE_LOST_ADVICE):
-        return job.status
-    words = f"{ready.message[: MAX_MESSAGE - len(NODE_LOST_ADVICE) - 1]} {NODE_LOST_ADVICE}"
-    told = condition(ConditionType.POD_READY, ready.status, ready.reason, words, now, job.generation)
-    return _changed(job, conditions=put(job.status.conditions, told))
+    status.set_false(ADMITTED, "BackingOff", backing_off(job, due))
+    return status.set_false(POD_READY, end.reason, end.message).build()
 
 
 def _saved_step(job: Job, end: Failure) -> int | None:
     return min(max(job.status.saved_step or 0, end.saved_step or 0), MAX_COUNT) or None
 
 
-def _finished(job: Job, phase: Phase, end: Condition, now: datetime, **changes: Any) -> JobStatus:
-    new = [end]
-    if job.status.pod_name is not None:
-        new.append(condition(ConditionType.POD_READY, FALSE, "Finished", "The run is over.", now, job.generation))
-    return _changed(
-        job,
-        phase=phase,
-        queue=None,
-        slot=None,
-        next_attempt_time=None,
-        completion_time=now.replace(microsecond=0),
-        conditions=put(job.status.conditions, *new),
-        **changes,
+# --- the end of the job ---------------------------------------------------------------------------------------------
+
+
+def succeeded(job: Job, outcome: Outcome, now: datetime) -> JobStatus:
+    status = _finished(job, Phase.SUCCEEDED, now).set(
+        artifacts=outcome.artifacts,
+        progress=final_progress(outcome.metrics, now),
+        remarks=outcome.remarks[:MAX_REMARKS] or None,
     )
+    return status.set_true(ConditionType.COMPLETE, "Succeeded", outcome.message).build()
 
 
-def _queue(place: QueuePosition) -> QueueStatus:
-    return QueueStatus(position=place.position, waiting_for=place.waiting_for, estimated_start_time=place.start)
+def failed(job: Job, failure: Failure, now: datetime, **fields: Any) -> JobStatus:
+    """The job has failed for good; `fields` are set as well."""
+    status = _finished(job, Phase.FAILED, now).set(remarks=failure.remarks[:MAX_REMARKS] or None, **fields)
+    return status.set_true(ConditionType.FAILED, failure.reason, failure.message).build()
 
 
-def _changed(job: Job, **changes: Any) -> JobStatus:
-    """Every condition observes the present generation: `kubectl wait` passes over one that does not."""
-    conditions = changes.pop("conditions", job.status.conditions)
-    seen = {"observed_generation": job.generation}
-    return job.status.model_copy(
-        update={
-            **seen,
-            "admission_order": job.order,
-            "conditions": tuple(each.model_copy(update=seen) for each in conditions),
-            **changes,
-        }
+def _finished(job: Job, phase: Phase, now: datetime) -> StatusBuilder:
+    status = StatusBuilder(job, now).set(
+        phase=phase, queue=None, slot=None, next_attempt_time=None, completion_time=now.replace(microsecond=0)
     )
+    return status if job.status.pod_name is None else status.set_false(POD_READY, "Finished", "The run has ended.")
 
 
-def _suspended(job: Job, now: datetime) -> list[Condition]:
-    """Present once a job was ever suspended."""
-    if job.spec.suspend:
-        return [condition(ConditionType.SUSPENDED, TRUE, "Suspended", "spec.suspend is true.", now, job.generation)]
-    if any(each.type == ConditionType.SUSPENDED for each in job.status.conditions):
-        return [condition(ConditionType.SUSPENDED, FALSE, "Resumed", "spec.suspend is false.", now, job.generation)]
-    return []
-
-
-def _progress(job: Job, event: ProgressEvent | None) -> ProgressStatus | None:
-    """The event as a status, if it is of the present run; else what is there already."""
-    if event is None or event.attempt != job.status.attempts:
-        return job.status.progress
-    remaining = event.estimated_remaining_seconds
-    return ProgressStatus(
-        stage=event.stage,
-        step=min(event.step, MAX_COUNT),
-        total=min(event.total, MAX_COUNT),
-        progress_percentage=event.progress_percentage,
-        estimated_remaining_seconds=remaining if remaining is not None and math.isfinite(remaining) else None,
-        metrics=_metrics(event.metrics),
-        last_updated_time=aware(event.time).replace(microsecond=0),
-    )
-
-
-def _metrics(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Those that a status may hold. JSON knows no infinity."""
-    finite = ((name, value) for name, value in metrics.items() if math.isfinite(value))
-    return dict(islice(finite, MAX_METRICS))
+def generation_observed(job: Job, now: datetime) -> JobStatus:
+    """A finished job whose spec was changed: only the observed generation changes."""
+    return StatusBuilder(job, now).build()

@@ -1,7 +1,7 @@
 """Kubernetes Events on jobs: one for each remark of a run, so that `kubectl describe` shows what it changed.
 
-`requests.py` records them, a task of its own (`main.py`) posts them: an API server that is slow or refuses them delays
-nothing else. An Event is a hint; the remarks themselves are in the job's status.
+`reconcile/executor.py` records them and a separate task posts them, so a slow or refusing API server delays nothing
+else. An Event may get lost; the remarks themselves are in the job's status.
 """
 
 import asyncio
@@ -20,21 +20,21 @@ from darkroom_operator.kube.objects import Json, micro_time
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 1000
-"""Events that wait to be posted; beyond, the oldest are dropped."""
+"""The limit of the queue. When it is full, the oldest Events are dropped."""
 MAX_NAME_LENGTH = 253
 MAX_MESSAGE_BYTES = 1024
-"""The API server refuses a longer one when an eventTime is given."""
+"""The API server refuses a longer one in an Event with an eventTime."""
 PAUSE_SECONDS = 0.05
-"""Between two of them: at most 20 a second."""
+"""Between two Events: at most 20 a second."""
 
 _HARMLESS = frozenset(
     {RemarkReason.PHOTOS_CONVERTED, RemarkReason.PICTURE_CROPPED, RemarkReason.PICTURE_PADDED, RemarkReason.DRAWN_AGAIN}
 )
-"""Changes that serve the result. Of the others a person should know."""
+"""Changes that improve the result. The others are Warnings."""
 
 
 def remark_event(job: Job, remark: Remark, now: datetime) -> Json:
-    """The Event of a remark (core/v1). Its name follows from job and remark: posted twice, it is one."""
+    """The Event of a remark (core/v1). Its name is derived from job and remark, so posting it twice creates one."""
     digest = hashlib.blake2b(f"{job.uid} {remark.reason} {remark.message}".encode(), digest_size=8).hexdigest()
     moment = now.isoformat(timespec="seconds").replace("+00:00", "Z")
     return {
@@ -80,7 +80,7 @@ class EventRecorder:
         self._recorded.set()
 
     async def run(self, kube: KubeClient) -> None:
-        """For ever. One that can't be posted is dropped, and the log says so."""
+        """Post Events forever. One that is refused is dropped with a warning in the log."""
         while True:
             await self._recorded.wait()
             self._recorded.clear()

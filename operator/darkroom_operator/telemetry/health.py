@@ -1,8 +1,7 @@
-"""`/healthz`, `/readyz` and `/metrics`: whether the operator lives and gets on, whether it could act, and what it does.
-Served beside everything else, on its loop, so that a blocked loop answers nothing. Started by `main.py` when there is a
-port for it.
+"""`/healthz`, `/readyz` and `/metrics`: whether the operator makes progress, could act, and what it does.
 
-An operator that follows is as ready as the one that is_leader: an upgrade goes on when the new one could take over.
+Served on the event loop of everything else, so that a blocked loop fails the probe. An operator that is not the leader
+is as ready as the leader: a rolling update continues once the new one could take over.
 """
 
 import logging
@@ -15,11 +14,11 @@ from prometheus_client.exposition import choose_encoder
 log = logging.getLogger(__name__)
 
 Check = Callable[[], str | None]
-"""What is wrong; None when nothing is known to be."""
+"""What is wrong, or None."""
 
 
 class Health:
-    """One small web server."""
+    """A small web server for probes and metrics."""
 
     def __init__(
         self, alive: Sequence[Check], ready: Sequence[Check], registry: CollectorRegistry, host: str, port: int
@@ -33,9 +32,9 @@ class Health:
 
     async def start(self) -> None:
         app = web.Application()
-        app.router.add_get("/healthz", self._tell_health)
-        app.router.add_get("/readyz", self._tell_readiness)
-        app.router.add_get("/metrics", self._tell_metrics)
+        app.router.add_get("/healthz", self._get_health)
+        app.router.add_get("/readyz", self._get_readiness)
+        app.router.add_get("/metrics", self._get_metrics)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()
@@ -44,25 +43,25 @@ class Health:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def _tell_health(self, _: web.Request) -> web.Response:
-        liveness_errors = _liveness_errors(self._alive)
-        if liveness_errors:
-            log.error("the probe fails: %s", "; ".join(liveness_errors))
-        return _answer(liveness_errors)
+    async def _get_health(self, _: web.Request) -> web.Response:
+        errors = _errors(self._alive)
+        if errors:
+            log.error("the liveness probe fails: %s", "; ".join(errors))
+        return _response(errors)
 
-    async def _tell_readiness(self, _: web.Request) -> web.Response:
-        return _answer(_liveness_errors(self._ready))
+    async def _get_readiness(self, _: web.Request) -> web.Response:
+        return _response(_errors(self._ready))
 
-    async def _tell_metrics(self, request: web.Request) -> web.Response:
+    async def _get_metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
 
 
-def _liveness_errors(checks: Sequence[Check]) -> list[str]:
-    return [liveness_error for check in checks if (liveness_error := check()) is not None]
+def _errors(checks: Sequence[Check]) -> list[str]:
+    return [error for check in checks if (error := check()) is not None]
 
 
-def _answer(liveness_errors: Sequence[str]) -> web.Response:
-    if liveness_errors:
-        return web.Response(status=503, text="".join(f"{liveness_error}\n" for liveness_error in liveness_errors))
+def _response(errors: Sequence[str]) -> web.Response:
+    if errors:
+        return web.Response(status=503, text="".join(f"{error}\n" for error in errors))
     return web.Response(text="ok\n")

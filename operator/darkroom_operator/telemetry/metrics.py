@@ -1,8 +1,7 @@
-"""What the operator counts and times, where it becomes known. One object for each process, made by `main.py`, with a
-registry of its own: nothing is global.
+"""Counters and histograms of the operator. One object per process with its own registry; nothing is global.
 
-Only what the API server has accepted is counted as the end of a run, by the operator that wrote it: sums over all
-operators are right. What can be seen at a look is not here but in `gauges.py`.
+The end of a run is counted by the operator whose status update the API server has accepted, so sums over all operators
+are correct. Gauges are in `gauges.py`.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -10,14 +9,14 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from darkroom_operator.status.run_ends import RunEnd
 
 REQUEST_UNANSWERED = "unanswered"
-"""In the place of a status code."""
+"""In place of a status code."""
 
 RUN_SECONDS = (1, 5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
 RECONCILE_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Metrics:
-    """Counters and histograms; the names are fixed, since dashboards and alerts are made from them."""
+    """Dashboards and alerts rely on the names of the metrics."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -35,17 +34,19 @@ class Metrics:
             registry=self.registry,
         )
         self._quota_refusals = Counter(
-            "darkroom_quota_refusals_total", "Pods for which a ResourceQuota had no room yet.", registry=self.registry
+            "darkroom_quota_refusals_total",
+            "Pods that exceeded a ResourceQuota and are retried.",
+            registry=self.registry,
         )
         self._requests = Counter(
             "darkroom_api_requests_total",
-            "The operator's own requests to the API server, its watches left out.",
+            "Requests of the operator to the API server, without watches.",
             ["method", "code"],
             registry=self.registry,
         )
         self._reconcile_seconds = Histogram(
             "darkroom_reconcile_duration_seconds",
-            "Of a whole pass of the reconcile, with all of its requests.",
+            "Duration of a reconcile pass with all of its requests.",
             buckets=RECONCILE_SECONDS,
             registry=self.registry,
         )
@@ -59,7 +60,7 @@ class Metrics:
         self._quota_refusals.inc()
 
     def count_request(self, method: str, code: int | None) -> None:
-        """None: it was not answered."""
+        """`code` is None for a request without a response."""
         self._requests.labels(method, REQUEST_UNANSWERED if code is None else str(code)).inc()
 
     def time_reconcile(self, seconds: float) -> None:

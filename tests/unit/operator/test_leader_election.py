@@ -49,7 +49,7 @@ class TestMayClaim:
     def test_a_term_is_free_when_it_is_nobody_s_or_one_s_own_or_was_silent_for_as_long_as_it_says(
         self, term: Term | None, unchanged_seconds: float, allowed: bool
     ) -> None:
-        assert may_claim(term, unchanged_seconds, "me", usual_seconds=7) is allowed
+        assert may_claim(term, unchanged_seconds, "me", default_seconds=7) is allowed
 
 
 class TestTheLease:
@@ -127,7 +127,7 @@ class TestOneLeads:
         await second.turn()
         await third.turn()
         second.clock = third.clock = TERM_SECONDS
-        turns = [each.elector.turn() for each in (second, third)]
+        turns = [each.elector.attempt() for each in (second, third)]
         while turns:
             turns = [turn for turn in turns if goes_on(turn)]
         assert [second.is_leader(), third.is_leader()] == [True, False]
@@ -180,7 +180,7 @@ class TestALeaderThatCannotRenew:
         self, first: Candidate, second: Candidate
     ) -> None:
         await first.turn()
-        turn = first.elector.turn()
+        turn = first.elector.attempt()
         assert goes_on(turn)
         assert goes_on(turn)
         assert first.kube.answered == "patch lease"
@@ -274,8 +274,8 @@ class TestWhatIsLogged:
         await first.turn()
         await second.elector.announce()
         assert [record.message for record in caplog.records] == [
-            "first waits for the lead: nobody else holds the Lease darkroom-operator, it is claimed in a moment",
-            "second waits for the lead: first holds the Lease darkroom-operator until it fails to renew it for 5 s",
+            "first is a candidate: the Lease darkroom-operator has no other holder and is claimed in a moment",
+            "second is a candidate: first holds the Lease darkroom-operator until it fails to renew it for 5 s",
         ]
         assert not second.elector.is_leader()
 
@@ -283,4 +283,4 @@ class TestWhatIsLogged:
         caplog.set_level("INFO", logger="darkroom_operator.leader_election")
         second.kube.breaks = "lost"
         await second.elector.announce()
-        assert "second starts, and can't read the Lease darkroom-operator yet" in caplog.text
+        assert "second has started and can't read the Lease darkroom-operator yet" in caplog.text

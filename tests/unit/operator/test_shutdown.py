@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from darkroom_operator.main import Watching
+from darkroom_operator.kopf_tasks import KopfTasks
 
 KOPFS_GRACE_SECONDS = 5.0
 
@@ -22,10 +22,10 @@ async def test_what_a_watch_leaves_behind_does_not_hold_up_the_end() -> None:
         left.append(asyncio.create_task(forever()))
         await forever()
 
-    watching = Watching([asyncio.create_task(watch()), asyncio.create_task(forever())])
+    kopf_tasks = KopfTasks([asyncio.create_task(watch()), asyncio.create_task(forever())])
     await asyncio.sleep(0)
     began = time.monotonic()
-    await watching.end()
+    await kopf_tasks.stop()
     assert time.monotonic() - began < KOPFS_GRACE_SECONDS / 2
     assert [task.cancelled() for task in left] == [True]
 
@@ -48,10 +48,10 @@ async def test_a_watch_that_takes_its_cancellation_for_a_pause_is_cancelled_agai
         raise ConnectionError
 
     left: list[asyncio.Task[None]] = []
-    watching = Watching([asyncio.create_task(fail())])
-    await watching.run()
+    kopf_tasks = KopfTasks([asyncio.create_task(fail())])
+    await kopf_tasks.run()
     with pytest.raises(ConnectionError):
-        await watching.end()
+        await kopf_tasks.stop()
     assert paused == [True]
     assert left[0].cancelled()
 
@@ -66,9 +66,9 @@ async def test_a_task_that_has_something_to_finish_is_waited_for() -> None:
             await asyncio.sleep(0.05)
             finished.append(True)
 
-    watching = Watching([asyncio.create_task(watch())])
+    kopf_tasks = KopfTasks([asyncio.create_task(watch())])
     await asyncio.sleep(0)
-    await watching.end()
+    await kopf_tasks.stop()
     assert finished == [True]
 
 
@@ -77,15 +77,15 @@ async def test_what_made_a_watch_fail_is_raised_once_all_have_ended() -> None:
         raise ConnectionError("error 500 inside of a watch")
 
     others = asyncio.create_task(forever())
-    watching = Watching([others, asyncio.create_task(fail())])
-    await watching.run()
+    kopf_tasks = KopfTasks([others, asyncio.create_task(fail())])
+    await kopf_tasks.run()
     with pytest.raises(ConnectionError, match="error 500 inside of a watch"):
-        await watching.end()
+        await kopf_tasks.stop()
     assert others.cancelled()
 
 
 async def test_where_nothing_was_begun_nothing_is_cancelled() -> None:
     somebody_s = asyncio.create_task(forever())
-    await Watching().end()
+    await KopfTasks().stop()
     assert not somebody_s.done()
     somebody_s.cancel()

@@ -55,7 +55,7 @@ class OneLeader(RuleBasedStateMachine):
 
     def go_on(self, number: int) -> None:
         if number not in self.turns:
-            self.turns[number] = self.candidates[number].elector.turn()
+            self.turns[number] = self.candidates[number].elector.attempt()
         try:
             self.turns[number].send(None)
         except (StopIteration, UnreachableError):

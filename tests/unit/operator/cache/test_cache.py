@@ -8,7 +8,7 @@ from support.operator_snapshots import NOW, a_job
 from darkroom_contract.names import Kind
 from darkroom_contract.outcome import Reason
 from darkroom_operator.cache.cache import Cache
-from darkroom_operator.cache.object_store import REMEMBERED_GONE, Tombstones
+from darkroom_operator.cache.object_store import MAX_TOMBSTONES, Tombstones
 from darkroom_operator.pods.builder import runner_pod
 from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.scheduling.slot import Slot, new_lease
@@ -93,7 +93,7 @@ def test_a_list_drops_what_it_does_not_have_but_nothing_newer_and_nothing_of_ano
     assert set(cache.jobs.view) == {"old", "listed", "newer"}
     cache.keep_only_jobs(Kind.GENERATE, {"listed"}, 10)
     assert set(cache.jobs.view) == {"listed", "newer"}
-    assert not cache.broken.view
+    assert not cache.unreadable.view
 
 
 def test_a_list_forgets_the_refusals_of_the_jobs_that_it_does_not_have() -> None:
@@ -101,7 +101,7 @@ def test_a_list_forgets_the_refusals_of_the_jobs_that_it_does_not_have() -> None
     cache.put_job(Kind.GENERATE, job(5, uid="old"))
     cache.put_job(Kind.GENERATE, job(6, uid="listed"))
     cache.keep_only_jobs(Kind.GENERATE, {"listed"}, 10)
-    assert set(cache.snapshot(NOW, 1).refused) == {"listed"}
+    assert set(cache.snapshot(NOW, 1).rejected) == {"listed"}
 
 
 def test_a_list_of_pods_forgets_what_it_does_not_have_without_taking_it_for_gone() -> None:
@@ -120,7 +120,7 @@ def test_a_job_that_can_t_be_read_is_known_as_such_with_what_is_wrong() -> None:
     assert broken.fault.startswith("prompt")
     assert not cache.jobs.view
     cache.put_job(Kind.GENERATE, job(7))
-    assert not cache.broken.view
+    assert not cache.unreadable.view
     assert "uid-a" in cache.jobs.view
 
 
@@ -178,7 +178,7 @@ def test_a_lease_that_was_made_again_counts_before_the_old_one_is_known_to_be_go
 
 def test_the_oldest_of_what_is_gone_is_forgotten_in_the_end() -> None:
     gone = Tombstones()
-    for number in range(REMEMBERED_GONE + 1):
+    for number in range(MAX_TOMBSTONES + 1):
         gone.add(str(number))
     assert "0" not in gone
-    assert str(REMEMBERED_GONE) in gone
+    assert str(MAX_TOMBSTONES) in gone

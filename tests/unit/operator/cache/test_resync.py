@@ -19,16 +19,16 @@ def resync(operator: SimulatedOperator, api: SimulatedApi) -> Resync:
 
 
 async def test_the_first_list_fills_the_cache_however_often_it_has_to_be_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("darkroom_operator.cache.resync.FIRST_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("darkroom_operator.cache.resync.FIRST_RETRY_SECONDS", 0.0)
     api, cache, tries = SimulatedApi(), Cache(), Counter[str]()
     before = SimulatedOperator(api)
     SimulatedUser(api).create("a")
     before.rest()
     door = SimulatedKubeClient(api, breaks="lost")
     first = Resync(cast(KubeClient, door), cache, WatchMonitor(120.0), lambda: None)
-    await first.begin(lambda: tries.update(["alive"]))
+    await first.list_until_complete(lambda: tries.update(["alive"]))
     assert tries["alive"] == 2
-    assert first.not_begun() is None
+    assert first.readiness_error() is None
     filled, known = cache.snapshot(api.now, 1), before.cache.snapshot(api.now, 1)
     assert (filled.jobs, filled.pods, filled.slots) == (known.jobs, known.pods, known.slots)
     assert filled.pods
@@ -38,8 +38,8 @@ async def test_a_first_list_that_is_forbidden_is_no_reason_to_wait() -> None:
     door = SimulatedKubeClient(SimulatedApi(), breaks="refused")
     first = Resync(cast(KubeClient, door), Cache(), WatchMonitor(120.0), lambda: None)
     with pytest.raises(ApiError, match="403"):
-        await first.begin(lambda: None)
-    assert first.not_begun() is not None
+        await first.list_until_complete(lambda: None)
+    assert first.readiness_error() is not None
 
 
 async def test_a_list_brings_what_no_watch_has_shown() -> None:
@@ -82,26 +82,28 @@ async def test_an_api_server_that_was_set_back_ends_the_process() -> None:
     for name in ("a", "b"):
         SimulatedUser(api).create(name)
     SimulatedUser(restored).create("a")
-    with pytest.raises(HistoryLostError, match="resource version 1, and 2 was seen"):
+    with pytest.raises(HistoryLostError, match="resource version 1, but 2 was read"):
         await resync(SimulatedOperator(api), restored).once()
 
 
 async def test_a_job_that_went_between_two_lists_is_not_waited_for() -> None:
     api, clock = SimulatedApi(), [0.0]
     SimulatedUser(api).create("a")
-    watches = WatchMonitor(120.0, lambda: clock[0])
-    listing = Resync(cast(KubeClient, SimulatedKubeClient(api)), Cache(), watches, lambda: None)
+    watch_monitor = WatchMonitor(120.0, lambda: clock[0])
+    listing = Resync(cast(KubeClient, SimulatedKubeClient(api)), Cache(), watch_monitor, lambda: None)
     await listing.once()
     api.delete(GENERATE, "a")
     await listing.once()
     clock[0] = 121.0
-    assert watches.liveness_error() is None
+    assert watch_monitor.liveness_error() is None
 
 
 async def test_a_watch_that_does_not_show_what_a_list_had_is_found_stuck() -> None:
     api, clock = SimulatedApi(), [0.0]
     SimulatedUser(api).create("a")
-    watches = WatchMonitor(120.0, lambda: clock[0])
-    await Resync(cast(KubeClient, SimulatedKubeClient(api)), SimulatedOperator(api).cache, watches, lambda: None).once()
+    watch_monitor = WatchMonitor(120.0, lambda: clock[0])
+    await Resync(
+        cast(KubeClient, SimulatedKubeClient(api)), SimulatedOperator(api).cache, watch_monitor, lambda: None
+    ).once()
     clock[0] = 121.0
-    assert (watches.liveness_error() or "").startswith("the watch of generatejobs has not shown version 1")
+    assert (watch_monitor.liveness_error() or "").startswith("the watch of generatejobs has not delivered version 1")

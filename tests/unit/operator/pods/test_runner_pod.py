@@ -47,13 +47,13 @@ def test_a_pod_that_only_others_hold_back_is_live_and_tells_whom_it_waits_for() 
     document["spec"]["schedulingGates"] = [{"name": "kueue.x-k8s.io/admission"}]
     found = read_pod(document)
     assert (found.gated, found.foreign_gates, found.active) == (False, ("kueue.x-k8s.io/admission",), True)
-    assert "waits for the scheduling gate kueue.x-k8s.io/admission" in found.pending_reason
+    assert "remove the scheduling gate kueue.x-k8s.io/admission" in found.pending_reason
 
 
 def test_a_running_pod_tells_since_when() -> None:
     found = pod(phase="Running", containerStatuses=container(RUNNING), conditions=[{"type": "Ready", "status": "True"}])
     assert found.started == datetime(2026, 11, 25, 12, 0, 5, tzinfo=UTC)
-    assert (found.ready, found.active, found.lost) == (True, True, False)
+    assert (found.ready, found.active, found.node_lost) == (True, True, False)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_an_evicted_pod_tells_its_own_reason_and_is_over_without_any_container()
 def test_a_pod_whose_node_does_not_answer_is_lost_and_still_live() -> None:
     conditions = [{"type": "Ready", "status": "False", "reason": "NodeStatusUnknown"}]
     found = pod(phase="Running", conditions=conditions, containerStatuses=container(RUNNING))
-    assert (found.lost, found.active) == (True, True)
+    assert (found.node_lost, found.active) == (True, True)
 
 
 def test_a_pod_that_was_declared_failed_from_afar_is_not_over_while_its_container_is_last_seen_running() -> None:
@@ -137,7 +137,7 @@ TARGET = {
 
 class TestANodeThatDoesNotAnswer:
     def test_kubernetes_sets_ready_to_false_and_gives_no_reason(self) -> None:
-        assert pod(phase="Running", containerStatuses=container(RUNNING), conditions=NO_REASON).lost
+        assert pod(phase="Running", containerStatuses=container(RUNNING), conditions=NO_REASON).node_lost
 
     @pytest.mark.parametrize(
         "status",
@@ -150,11 +150,11 @@ class TestANodeThatDoesNotAnswer:
         ids=["a kubelet gives one", "ended", "not started", "ready"],
     )
     def test_otherwise_the_node_answers(self, status: dict[str, Any]) -> None:
-        assert not pod(phase="Running", **status).lost
+        assert not pod(phase="Running", **status).node_lost
 
     def test_it_stays_lost_while_it_is_being_deleted(self) -> None:
         found = pod(deleted=True, phase="Running", containerStatuses=container(RUNNING), conditions=NO_REASON)
-        assert (found.lost, found.deleting) == (True, True)
+        assert (found.node_lost, found.deleting) == (True, True)
         assert found.deletion_deadline == datetime(2026, 11, 25, 12, 1, tzinfo=UTC)
 
 

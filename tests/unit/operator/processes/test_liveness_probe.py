@@ -52,7 +52,7 @@ def test_it_fails_while_a_watch_is_silent_though_requests_are_answered(
     assert probe().text == "ok\n"
     proxy.hold(is_watch_of_leases)
     wait_until(lambda: probe().status_code == 503, "the probe fails")
-    assert "the watch of leases has not shown version" in probe().text
+    assert "the watch of leases has not delivered version" in probe().text
     proxy.release()
     wait_until(lambda: probe().text == "ok\n", "the watch has caught up")
 

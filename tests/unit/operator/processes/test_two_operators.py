@@ -18,9 +18,9 @@ class Pair:
     def __init__(self, namespace: Namespace, start: Callable[..., Process], **settings: str) -> None:
         self.namespace = namespace
         self.first = start(DARKROOM_OPERATOR_IDENTITY="first", **settings)
-        wait_until(lambda: namespace.leader() == "first", "the first leads")
+        wait_until(lambda: namespace.leader() == "first", "the first is the leader")
         self.second = start(DARKROOM_OPERATOR_IDENTITY="second", **settings)
-        wait_until(lambda: "second waits for the lead: first holds" in self.second.log(), "the second follows")
+        wait_until(lambda: "second is a candidate: first holds" in self.second.log(), "the second follows")
 
     def logs(self) -> str:
         return self.first.log() + self.second.log()
@@ -99,5 +99,5 @@ def test_a_leader_that_is_paused_again_and_again_does_no_harm_when_it_wakes_up(
     node.run_until(namespace.all_succeeded, "all jobs succeed")
     assert node.most_at_once == 1
     assert len(node.started) == 4
-    assert "first waits for the lead: second holds" in pair.first.log()
+    assert "first is a candidate: second holds" in pair.first.log()
     assert "Traceback" not in pair.logs()

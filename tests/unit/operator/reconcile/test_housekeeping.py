@@ -36,7 +36,7 @@ def todo(snapshot: Snapshot) -> list[Action]:
 
 def told(job: Job, position: int = 0) -> Job:
     """With the status that it should have while the slot is free: then the turn of the first is now."""
-    place = QueuePosition(job, position, start=None if position else NOW)
+    place = QueuePosition(job, position, estimated_start=None if position else NOW)
     return replace(job, status=transitions.waiting(job, place, NOW))
 
 
@@ -182,7 +182,7 @@ class TestFinishedJobsWhoseSpecWasChanged:
 @pytest.mark.parametrize("failed", [False, True])
 def test_a_job_that_can_t_be_read_is_failed_once(failed: bool) -> None:
     job = UnreadableJob(Kind.TRAIN, "default", "b", "uid-b", "1", failed=failed, fault="prompt: too short")
-    assert todo(a_snapshot(broken={"uid-b": job})) == ([] if failed else [FailUnreadableJob(job)])
+    assert todo(a_snapshot(unreadable={"uid-b": job})) == ([] if failed else [FailUnreadableJob(job)])
 
 
 def next_moments(snapshot: Snapshot) -> list[datetime]:

@@ -273,7 +273,7 @@ class TestStops:
         action = step(a_snapshot(replace(job, status=stopping), slot=a_slot(JOB, POD), pods=(pod,)))
         assert isinstance(action, DeletePod)
 
-    @pytest.mark.parametrize("pod", [running(POD), replace(POD, lost=True)], ids=["stopping", "on a lost node"])
+    @pytest.mark.parametrize("pod", [running(POD), replace(POD, node_lost=True)], ids=["stopping", "on a lost node"])
     def test_a_pod_that_lingers_keeps_its_slot(self, pod: RunnerPod) -> None:
         job = holding(a_job("job", suspend=True), POD)
         lingering = replace(pod, deleting=True)
@@ -396,7 +396,7 @@ class TestAnInterruption:
         leaving = {
             None: running(POD),
             "Terminating": replace(running(POD), deleting=True),
-            "NodeLost": replace(running(POD), lost=True),
+            "NodeLost": replace(running(POD), node_lost=True),
         }[reason]
         job = holding(a_job("job", backoff_limit=0), POD)
         job = replace(job, status=written(a_snapshot(job, slot=a_slot(JOB, POD), pods=(leaving,))))
@@ -405,7 +405,7 @@ class TestAnInterruption:
 
     def test_so_is_the_end_of_a_run_on_a_machine_that_came_back(self) -> None:
         job = holding(a_job("job", backoff_limit=0), POD)
-        lost = replace(running(POD), lost=True)
+        lost = replace(running(POD), node_lost=True)
         job = replace(job, status=written(a_snapshot(job, slot=a_slot(JOB, POD), pods=(lost,))))
         rebooted = replace(ended(POD, None, 255), exit_reason="Error")
         status = written(a_snapshot(job, slot=a_slot(JOB, POD), pods=(rebooted,)))
@@ -426,7 +426,7 @@ class TestAnInterruption:
         assert (status.failures, status.interruptions) == (1, 0)
 
     def test_a_pod_that_went_with_its_lost_node_is_one(self) -> None:
-        lost = replace(running(POD), lost=True, node="gpu-7")
+        lost = replace(running(POD), node_lost=True, node="gpu-7")
         job = holding(a_job("job", backoff_limit=0), POD)
         job = replace(job, status=written(a_snapshot(job, slot=a_slot(JOB, POD), pods=(lost,))))
         status = written(a_snapshot(job, slot=a_slot(JOB, POD), deleted={POD.uid}))

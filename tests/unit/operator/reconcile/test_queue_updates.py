@@ -7,7 +7,8 @@ from support.simulated_api import SimulatedApi
 from support.simulated_operator import GENERATE, SimulatedNode, SimulatedOperator, SimulatedUser
 
 from darkroom_operator.reconcile.controller import LOW_PRIORITY_SECONDS, LOW_PRIORITY_UPDATES
-from darkroom_operator.scheduling.queue_position import EXACT_POSITIONS, TOLERANCE
+from darkroom_operator.scheduling.queue_position import EXACT_POSITIONS
+from darkroom_operator.status.stale_positions import TOLERANCE
 
 
 class Studio:

@@ -10,7 +10,7 @@ from support.operator_snapshots import NOW, a_job, a_slot, a_snapshot, a_trainin
 from darkroom_contract.jobs import Job
 from darkroom_contract.status import Phase
 from darkroom_operator.reconcile.housekeeping import next_deadline
-from darkroom_operator.scheduling.admission import TRAINING_FOLLOWS_WITHIN, admit, queue
+from darkroom_operator.scheduling.admission import TRAINING_FOLLOWS_WITHIN, admit, queued_jobs
 
 FIRST = replace(a_job("first"), created=NOW - timedelta(minutes=9))
 SECOND = replace(a_job("second"), created=NOW - timedelta(minutes=8))
@@ -19,14 +19,14 @@ URGENT = replace(a_job("urgent", priority=5), created=NOW)
 
 def test_the_queue_is_ordered_by_priority_then_age_then_uid() -> None:
     twin = replace(SECOND, uid="uid-a-twin", name="twin")
-    assert queue(a_snapshot(SECOND, twin, URGENT, FIRST)) == [URGENT, FIRST, twin, SECOND]
+    assert queued_jobs(a_snapshot(SECOND, twin, URGENT, FIRST)) == [URGENT, FIRST, twin, SECOND]
 
 
 def test_within_a_second_a_training_comes_first_and_then_the_order_of_storing_decides() -> None:
     later = [replace(a_job(f"job-{letter}"), order=order) for order, letter in enumerate("dbca")]
     training = replace(a_training("z"), order=99)
     shuffled = [later[2], later[0], training, later[3], later[1]]
-    assert queue(a_snapshot(*shuffled)) == [training, *later]
+    assert queued_jobs(a_snapshot(*shuffled)) == [training, *later]
 
 
 class TestAGenerationOfAModelThatIsBeingTrained:
@@ -38,12 +38,12 @@ class TestAGenerationOfAModelThatIsBeingTrained:
     def test_the_training_is_admitted_before_it(self) -> None:
         snapshot = a_snapshot(self.DRAWING, self.TRAINING)
         assert admit(snapshot) == self.TRAINING
-        assert queue(snapshot) == [self.TRAINING, self.DRAWING]
+        assert queued_jobs(snapshot) == [self.TRAINING, self.DRAWING]
 
     def test_it_stands_behind_the_last_of_several_trainings_and_before_what_comes_later(self) -> None:
         again = replace(a_training("again"), created=NOW - timedelta(minutes=1))
         other = replace(a_job("other"), created=NOW)
-        assert queue(a_snapshot(other, self.DRAWING, again, self.TRAINING)) == [
+        assert queued_jobs(a_snapshot(other, self.DRAWING, again, self.TRAINING)) == [
             self.TRAINING,
             again,
             self.DRAWING,
@@ -53,7 +53,7 @@ class TestAGenerationOfAModelThatIsBeingTrained:
     def test_it_keeps_its_place_while_the_training_runs_and_is_not_admitted(self) -> None:
         slots = {0: a_slot(self.TRAINING), 1: a_slot(number=1)}
         snapshot = replace(a_snapshot(self.DRAWING, self.TRAINING, SECOND), slots=slots, slot_count=2)
-        assert queue(snapshot) == [self.DRAWING, SECOND]
+        assert queued_jobs(snapshot) == [self.DRAWING, SECOND]
         assert admit(snapshot) == SECOND
 
     @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ class TestAGenerationOfAModelThatIsBeingTrained:
     def test_it_keeps_the_place_behind_a_training_that_is_not_in_the_queue_itself(self, training: Job) -> None:
         later = replace(a_job("later"), created=NOW)
         snapshot = a_snapshot(self.DRAWING, training, SECOND, later)
-        assert queue(snapshot) == [SECOND, self.DRAWING, later]
+        assert queued_jobs(snapshot) == [SECOND, self.DRAWING, later]
         assert admit(snapshot) == SECOND
 
     def test_ten_thousand_of_both_kinds_are_looked_at_once_each(self) -> None:
@@ -76,7 +76,7 @@ class TestAGenerationOfAModelThatIsBeingTrained:
         drawings = [replace(self.DRAWING, name=f"d{number}", uid=f"d{number}") for number in range(2000)]
         snapshot = a_snapshot(*trainings, *drawings)
         begun = time.process_time()
-        assert len(queue(snapshot)) == 4000
+        assert len(queued_jobs(snapshot)) == 4000
         assert time.process_time() - begun < 1.0
 
     @pytest.mark.parametrize(

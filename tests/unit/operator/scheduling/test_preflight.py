@@ -128,7 +128,7 @@ class TestABaseModelOfTheModelRoot:
             return is_file(path)
 
         monkeypatch.setattr(Path, "is_file", wait)
-        root = ModelRoot(settings.model_root, look_seconds=0.05)
+        root = ModelRoot(settings.model_root, look_up_seconds=0.05)
         assert [preflight_failure(a_job(base_model="sdx"), settings, root) for _ in range(3)] == [None] * 3
         assert len(looks) == 1
         answers.set()

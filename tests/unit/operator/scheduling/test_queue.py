@@ -4,10 +4,12 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from support.operator_snapshots import NOW
 
 from darkroom_contract.names import Kind
 from darkroom_operator.cache.cache import Cache
-from darkroom_operator.scheduling.queue import is_finished, queue_key
+from darkroom_operator.scheduling.job_state import is_finished
+from darkroom_operator.scheduling.policy import PriorityThenAge
 
 UIDS = st.sampled_from(["a", "b", "c", "d"])
 PHASES = st.sampled_from([None, "Queued", "Running", "Succeeded", "Failed"])
@@ -37,4 +39,6 @@ def test_it_is_what_sorting_all_jobs_that_have_not_ended_would_give(changes: lis
         if is_last:
             cache.jobs.forget(uid)
         unfinished = [job for job in cache.jobs.view.values() if not is_finished(job)]
-        assert list(cache.jobs.line) == sorted(unfinished, key=queue_key)
+        assert list(cache.jobs.pending) == sorted(
+            unfinished, key=lambda job: (PriorityThenAge().key(job, NOW), job.uid)
+        )

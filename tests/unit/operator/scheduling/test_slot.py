@@ -49,7 +49,7 @@ def test_a_confirmation_names_the_version_and_the_pod() -> None:
 def test_a_lease_of_another_name_is_no_slot(name: str) -> None:
     document = stored(new_lease(Slot(0), JOB, NOW))
     document["metadata"]["name"] = name
-    with pytest.raises(ValueError, match="not named as one"):
+    with pytest.raises(ValueError, match="not the name of one"):
         read_slot(document)
 
 

@@ -10,12 +10,10 @@ from darkroom_contract.status import JobStatus, Phase, QueueStatus
 from darkroom_operator.scheduling.queue_position import (
     EXACT_POSITIONS,
     QueuePosition,
-    drift,
-    has_position,
     queue_positions,
-    stale_positions,
 )
 from darkroom_operator.status import transitions
+from darkroom_operator.status.stale_positions import drift, has_position, stale_positions
 
 JOB = a_job("a")
 SOON, LATE = NOW + timedelta(seconds=30), NOW + timedelta(hours=1)
@@ -39,7 +37,7 @@ class TestTheLine:
         holder = holding(a_job("h"), a_pod(a_job("h")))
         waiting = [a_job(f"w{number:02}") for number in range(EXACT_POSITIONS + 2)]
         line = queue_positions(a_snapshot(holder, *waiting, slot=a_slot(holder)))
-        assert [place.position for place in line] == list(range(EXACT_POSITIONS + 2))
+        assert [position.index for position in line] == list(range(EXACT_POSITIONS + 2))
         named = [place.waiting_for for place in line]
         assert named == ["GenerateJob/h"] * EXACT_POSITIONS + [None, None]
 

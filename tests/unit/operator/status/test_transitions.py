@@ -20,8 +20,9 @@ from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.pods.runner_pod import RunnerPod
 from darkroom_operator.scheduling.queue_position import QueuePosition
 from darkroom_operator.status import transitions
-from darkroom_operator.status.conditions import find, is_true
+from darkroom_operator.status.conditions import find
 from darkroom_operator.status.pod_condition import DELETION_OVERDUE
+from darkroom_operator.status.progress import MAX_COUNT
 
 JOB = a_job("a")
 POD = a_pod(JOB)
@@ -33,6 +34,11 @@ WAIT = timedelta(seconds=10)
 def an_event(**changes: Any) -> ProgressEvent:
     given = {"attempt": 1, "stage": Stage.TRAINING, "step": 3, "total": 10, "progress_percentage": 30.0, "time": NOW}
     return ProgressEvent(**{**given, **changes})
+
+
+def status_of(status: JobStatus, kind: ConditionType) -> ConditionStatus | None:
+    found = find(status, kind)
+    return None if found is None else found.status
 
 
 def reason_of(status: JobStatus, kind: ConditionType) -> str | None:
@@ -58,7 +64,7 @@ def as_document(job: Job) -> dict[str, Any]:
 
 TURNS: dict[str, Callable[[], JobStatus]] = {
     "queued": lambda: transitions.waiting(JOB, QueuePosition(JOB, 3, "GenerateJob/" + "n" * 48, NOW), NOW),
-    "queued far behind": lambda: transitions.waiting(JOB, QueuePosition(JOB, 9999, start=NOW + WAIT), NOW),
+    "queued far behind": lambda: transitions.waiting(JOB, QueuePosition(JOB, 9999, estimated_start=NOW + WAIT), NOW),
     "queued for a free slot": lambda: transitions.waiting(JOB, QueuePosition(JOB, 0), NOW),
     "backing off": lambda: transitions.waiting(in_phase(JOB, Phase.QUEUED, next_attempt_time=NOW + WAIT), None, NOW),
     "suspended from the start": lambda: transitions.waiting(a_job("a", suspend=True), None, NOW),
@@ -68,13 +74,13 @@ TURNS: dict[str, Callable[[], JobStatus]] = {
     "gated by others": lambda: transitions.running(HELD, replace(POD, foreign_gates=("g" * 300,) * 9), None, NOW),
     "unschedulable": lambda: transitions.running(HELD, replace(POD, waiting_message="w" * 5000), None, NOW),
     "running": lambda: transitions.running(HELD, running(POD), an_event(metrics={"loss": 0.1}), NOW),
-    "on a lost node": lambda: transitions.running(HELD, replace(running(POD), lost=True), None, NOW),
+    "on a lost node": lambda: transitions.running(HELD, replace(running(POD), node_lost=True), None, NOW),
     "refused by a policy again": lambda: transitions.pod_refused(HELD, "r" * 5000, NOW),
-    "waiting for a model": lambda: transitions.waiting(JOB, None, NOW, "TrainJob/" + "n" * 48),
+    "waiting for a model": lambda: transitions.requeued_for_model(HELD, LONG, "TrainJob/" + "n" * 48, NOW),
     "back to waiting for a model": lambda: transitions.requeued_for_model(HELD, LONG, "TrainJob/" + "n" * 48, NOW),
     "interrupted": lambda: transitions.run_interrupted(HELD, LONG, WAIT, NOW),
     "finished and changed": lambda: transitions.generation_observed(
-        replace(JOB, status=transitions.succeeded(HELD, success(JOB), NOW))
+        replace(JOB, status=transitions.succeeded(HELD, success(JOB), NOW)), NOW
     ),
     "succeeded with remarks": lambda: transitions.succeeded(HELD, remarked(40), NOW),
     "its pod on a silent node": lambda: transitions.node_lost(
@@ -107,18 +113,18 @@ class TestWaiting:
         assert (status.phase, status.queue.position, status.queue.waiting_for) == (Phase.QUEUED, 2, "TrainJob/t")
         assert status.queue.estimated_start_time == NOW + WAIT
         assert admitted is not None
-        assert admitted.message == "Number 2 in the queue; TrainJob/t holds the slot."
+        assert admitted.message == "Position 2 in the queue; TrainJob/t holds the slot."
 
     def test_a_place_far_behind_is_told_as_the_guess_that_it_is(self) -> None:
         admitted = find(transitions.waiting(JOB, QueuePosition(JOB, 4711), NOW), ConditionType.ADMITTED)
         assert admitted is not None
-        assert admitted.message == "About number 4711 in the queue."
+        assert admitted.message == "Position about 4711 in the queue."
 
     def test_a_job_that_was_suspended_once_says_that_it_is_no_more(self) -> None:
         suspended = transitions.waiting(a_job("a", suspend=True), None, NOW)
         resumed = transitions.waiting(replace(JOB, status=suspended), QueuePosition(JOB, 0), NOW)
         assert reason_of(resumed, ConditionType.SUSPENDED) == "Resumed"
-        assert not is_true(resumed, ConditionType.SUSPENDED)
+        assert status_of(resumed, ConditionType.SUSPENDED) is ConditionStatus.FALSE
 
     def test_it_changes_nothing_a_second_time(self) -> None:
         status = transitions.waiting(JOB, QueuePosition(JOB, 2), NOW)
@@ -127,12 +133,12 @@ class TestWaiting:
     def test_a_generation_says_which_training_it_waits_for(self) -> None:
         drawing = a_job("a", model_id="m")
         placed = transitions.waiting(drawing, QueuePosition(drawing, 3, training="TrainJob/t"), NOW)
-        unplaced = transitions.waiting(drawing, None, NOW, "TrainJob/t")
+        unplaced = transitions.requeued_for_model(drawing, LONG, "TrainJob/t", NOW)
         for status in (placed, unplaced):
             assert reason_of(status, ConditionType.ADMITTED) == "WaitingForModel"
             admitted = find(status, ConditionType.ADMITTED)
             assert admitted is not None
-            assert admitted.message.endswith("TrainJob/t, which trains the model m, has to finish first.")
+            assert admitted.message.endswith("Waiting for TrainJob/t, which trains the model m.")
         assert placed.queue is not None
         assert placed.queue.position == 3
 
@@ -155,9 +161,7 @@ class TestWaiting:
         assert ready.message == "The run has stopped."
 
     def test_a_training_that_was_suspended_keeps_what_it_has_saved(self) -> None:
-        assert (
-            transitions.run_suspended(HELD, replace(LONG, saved_step=10**30), NOW).saved_step == transitions.MAX_COUNT
-        )
+        assert transitions.run_suspended(HELD, replace(LONG, saved_step=10**30), NOW).saved_step == MAX_COUNT
         assert transitions.run_suspended(holding(JOB, POD, saved_step=7), LONG, NOW).saved_step == 7
 
 
@@ -220,7 +224,7 @@ class TestRunning:
 
     def test_a_node_that_does_not_answer_is_told_with_what_to_do(self) -> None:
         for lost in (
-            replace(running(POD), lost=True, node="gpu-7"),
+            replace(running(POD), node_lost=True, node="gpu-7"),
             replace(running(POD), deleting=True, node="gpu-7", deletion_deadline=NOW - DELETION_OVERDUE),
         ):
             found = find(transitions.running(HELD, lost, None, NOW), ConditionType.POD_READY)
@@ -240,7 +244,7 @@ class TestRunning:
             (running(POD), ConditionStatus.TRUE, "Running"),
             (replace(running(POD), ready=False), ConditionStatus.FALSE, "Running"),
             (replace(running(POD), deleting=True), ConditionStatus.FALSE, "Terminating"),
-            (replace(running(POD), lost=True, deleting=True), ConditionStatus.UNKNOWN, "NodeLost"),
+            (replace(running(POD), node_lost=True, deleting=True), ConditionStatus.UNKNOWN, "NodeLost"),
         ],
     )
     def test_its_pod_shows_in_a_condition(self, pod: RunnerPod, status: ConditionStatus, reason: str) -> None:
@@ -280,7 +284,7 @@ class TestTheEnd:
         status = require_valid(transitions.succeeded(HELD, outcome, NOW))
         assert status.progress is not None
         assert status.progress.metrics == {"seconds": 2.0}
-        assert is_true(status, ConditionType.COMPLETE)
+        assert status_of(status, ConditionType.COMPLETE) is ConditionStatus.TRUE
         assert (status.slot, status.completion_time) == (None, NOW)
 
     def test_a_failed_run_waits_until_the_next_whole_second(self) -> None:

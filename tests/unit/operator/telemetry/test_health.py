@@ -42,10 +42,10 @@ async def test_it_says_all_that_is_wrong() -> None:
 
 async def test_it_is_ready_as_soon_as_everything_was_listed_whoever_leads() -> None:
     resync = Resync(cast(KubeClient, SimulatedKubeClient(SimulatedApi())), Cache(), WatchMonitor(1), lambda: None)
-    answer = await ask(ready=[resync.not_begun], path="/readyz")
-    assert (answer.status_code, answer.text) == (503, "not everything was listed yet\n")
+    answer = await ask(ready=[resync.readiness_error], path="/readyz")
+    assert (answer.status_code, answer.text) == (503, "the first list of all objects is not complete\n")
     await resync.once()
-    assert (await ask(lambda: "stuck", ready=[resync.not_begun], path="/readyz")).status_code == 200
+    assert (await ask(lambda: "stuck", ready=[resync.readiness_error], path="/readyz")).status_code == 200
 
 
 async def test_its_metrics_are_told_as_prometheus_reads_them() -> None:
@@ -59,4 +59,4 @@ def test_a_reconcile_that_has_done_nothing_for_two_minutes_is_stuck(seconds: flo
     api = SimulatedApi()
     operator = SimulatedOperator(api)
     api.pass_time(seconds)
-    assert (operator.liveness_error() == f"the reconcile has done nothing for {seconds:.0f} s") is is_stuck
+    assert (operator.liveness_error() == f"the reconcile loop has made no progress for {seconds:.0f} s") is is_stuck

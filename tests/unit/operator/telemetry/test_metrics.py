@@ -58,7 +58,7 @@ class TestGauges:
 
     def test_jobs_are_counted_by_kind_and_phase_with_zeros(self) -> None:
         broken = UnreadableJob(Kind.TRAIN, "default", "b", "uid-b", "1", failed=True, fault="x")
-        snapshot = a_snapshot(JOB, in_phase(a_job("s"), Phase.SUCCEEDED), a_training("t"), broken={"uid-b": broken})
+        snapshot = a_snapshot(JOB, in_phase(a_job("s"), Phase.SUCCEEDED), a_training("t"), unreadable={"uid-b": broken})
         found = scrape(snapshot)
         assert found["darkroom_leader"] == 1
         assert found['darkroom_jobs{kind="GenerateJob",phase="Queued"}'] == 1
@@ -205,11 +205,11 @@ class TestCounters:
         metrics, value = Metrics(), "darkroom_api_requests_total"
         with recording_api() as server:
             login = kopf.ConnectionInfo(server=server.url)
-            async with KubeClient("x", lambda: login, metrics) as cluster:
+            async with KubeClient("x", lambda: login, count_request=metrics.count_request) as cluster:
                 await cluster.get_pod("a")
                 await cluster.create_pod({})
                 await cluster.remove_gate("a", "u", "g")
-        async with KubeClient("x", lambda: login, metrics) as cluster:
+        async with KubeClient("x", lambda: login, count_request=metrics.count_request) as cluster:
             with pytest.raises(UnreachableError):
                 await cluster.get_pod("a")
         for method, code in (("GET", "200"), ("POST", "201"), ("PATCH", "200"), ("GET", "unanswered")):
