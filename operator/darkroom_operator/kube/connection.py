@@ -18,7 +18,7 @@ def find_connection(settings: kopf.OperatorSettings | None = None) -> kopf.Conne
     try:
         found = _find(settings)
     except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError, kopf.LoginError) as error:
-        raise LoginError(f"The kubeconfig or service account is not usable: {error!r}") from error
+        raise LoginError(f"The kubeconfig or service account can't be used: {error!r}") from error
     if found is None or not found.server:
         raise LoginError("No API server is configured: set KUBECONFIG, or run in a pod with a service account.")
     return found

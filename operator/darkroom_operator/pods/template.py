@@ -1,10 +1,9 @@
-"""The cluster's own part of a runner's pod: a partial PodTemplateSpec, read from a file once, at the start, and
-checked.
+"""The runner template: a partial PodTemplateSpec from a file, validated when the operator starts.
 
-Called by `settings.py`; laid under the operator's own pod by `pods.py`. What may be set is what the models below name:
-where a run is put, what it gets to see, and what it is counted as. Not what it is, when it ends, or what it may do:
-that is Darkroom's, and is kept within the restricted Pod Security Standard (docs/decisions/0010). Each field is checked
-only as far as mistakes are likely; the API server, which is asked to be strict, knows the rest.
+`settings.py` reads it and `builder.py` merges Darkroom's own pod over it. The models below list the fields that it may
+set: scheduling, volumes, environment, labels. Image, lifetime and privileges of a run are Darkroom's, within the
+restricted Pod Security Standard (docs/decisions/0010). Fields are checked where mistakes are likely; the API server
+validates the rest, strictly.
 """
 
 import posixpath
@@ -27,7 +26,7 @@ VARIABLE = "DARKROOM_RUNNER_TEMPLATE"
 def _not_ours(values: dict[str, str]) -> dict[str, str]:
     ours = [each for each in values if each in OWN_LABELS or each.startswith(f"{names.GROUP}/")]
     if ours:
-        raise ValueError(f"{ours[0]} is Darkroom's own: by it the operator knows its pods. Take another name")
+        raise ValueError(f"{ours[0]} is reserved: Darkroom identifies its pods by it. Use another name")
     return values
 
 
@@ -37,7 +36,7 @@ Quantities = dict[str, str | int | float]
 
 
 class Part(BaseModel):
-    """Of a pod: refuses what it does not name."""
+    """A part of a pod that rejects unknown fields."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
 
@@ -53,7 +52,7 @@ class Seccomp(Part):
 
 
 class AppArmor(Seccomp):
-    """As of seccomp."""
+    """The same fields as seccomp."""
 
 
 class SELinux(Part):
@@ -62,7 +61,7 @@ class SELinux(Part):
 
 
 class Security(Part):
-    """What pod and container may both say. Whatever the restricted standard asks for may be said again."""
+    """Fields of both pod and container. Those that the restricted standard requires may be repeated."""
 
     run_as_user: Annotated[int, Field(gt=0)] | None = None
     run_as_group: int | None = None
@@ -98,7 +97,7 @@ class Variable(Part):
     @model_validator(mode="after")
     def _is_free(self) -> Self:
         if self.name in OWN_ENVIRONMENT:
-            raise ValueError(f"{self.name} is set by Darkroom for each run, and can't be set here")
+            raise ValueError(f"{self.name} is set by Darkroom for each run and can't be set here")
         return self
 
 
@@ -114,7 +113,7 @@ class Mount(Part):
     def _is_free(self) -> Self:
         path = posixpath.normpath(self.mount_path)
         if path in (SCRATCH_DIR, TERMINATION_LOG, "/"):
-            raise ValueError(f"{path} is Darkroom's own. Mount it elsewhere")
+            raise ValueError(f"{path} is reserved by Darkroom. Choose another mountPath")
         return self
 
 
@@ -125,7 +124,7 @@ class Resources(Part):
 
 
 class Runner(Part):
-    """The one container there is."""
+    """The only container."""
 
     name: str
     env: list[Variable] | None = None
@@ -139,14 +138,14 @@ class Runner(Part):
     def _is_the_runner(self) -> Self:
         if self.name != names.RUNNER_CONTAINER:
             raise ValueError(
-                f"a runner's pod has one container, {names.RUNNER_CONTAINER!r}, and {self.name!r} is another: "
-                "it would go on when the run has ended, and keep the slot. Take it out"
+                f"a runner's pod has one container, {names.RUNNER_CONTAINER!r}: {self.name!r} would continue after the "
+                "run has ended and keep the slot. Remove it"
             )
         return self
 
 
 class Volume(Part):
-    """Of a kind that the restricted standard allows."""
+    """A volume of a type that the restricted standard allows."""
 
     name: str
     config_map: Json | None = None
@@ -162,12 +161,12 @@ class Volume(Part):
     def _is_one_thing(self) -> Self:
         kinds = [kind for kind in self.model_fields_set - {"name"} if getattr(self, kind) is not None]
         if len(kinds) != 1:
-            raise ValueError(f"the volume {self.name!r} must be of exactly one kind, and is of {len(kinds)}")
+            raise ValueError(f"the volume {self.name!r} must have exactly one type, but has {len(kinds)}")
         if self.name == SCRATCH_VOLUME and kinds[0] not in ("empty_dir", "ephemeral"):
-            raise ValueError(f"the volume {self.name!r} is each run's own: emptyDir or ephemeral")
+            raise ValueError(f"the volume {self.name!r} belongs to a single run: use emptyDir or ephemeral")
         for source in (self.projected or {}).get("sources") or []:
             if "serviceAccountToken" in source and not (source["serviceAccountToken"] or {}).get("audience"):
-                raise ValueError("a serviceAccountToken without an audience is one for the API server: name another")
+                raise ValueError("a serviceAccountToken without an audience is valid for the API server: set another")
         return self
 
 
@@ -201,16 +200,15 @@ class Template(Part):
 
 
 def read_template(path: str) -> Json:
-    """The checked document, without what is null in it. Raises `SettingsError`, which names the file and each field
-    that can't be used."""
+    """The validated template, without null fields. Raises `SettingsError` with the file and each invalid field."""
     try:
         document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(
-            f"{VARIABLE}: {path} can't be read: {error.strerror}. Mount the file, or unset it."
+            f"{VARIABLE}: {path} can't be read: {error.strerror}. Mount the file, or unset the variable."
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{VARIABLE}: {path} is no YAML: {_where(error)}") from error
+        raise SettingsError(f"{VARIABLE}: {path} is not valid YAML: {_where(error)}") from error
     return check_template(document, path)
 
 
@@ -221,11 +219,11 @@ def check_template(document: Any, path: str) -> Json:
         )
     except ValidationError as error:
         faults = "".join(f"\n  {fault}" for fault in describe(error))
-        raise SettingsError(f"{VARIABLE}: {path} can't be used:{faults}") from error
+        raise SettingsError(f"{VARIABLE}: {path} is invalid:{faults}") from error
 
 
 def _where(error: yaml.YAMLError | UnicodeDecodeError) -> str:
-    """What is wrong with it, and in which line."""
+    """The line and the problem."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"

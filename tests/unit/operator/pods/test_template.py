@@ -167,38 +167,38 @@ def test_an_empty_template_changes_nothing() -> None:
 
 
 REFUSED = {
-    "metadata: {name: x}": r"metadata\.name: it can't be set here: it is Darkroom's to decide",
+    "metadata: {name: x}": r"metadata\.name: can't be set here: it is set by Darkroom",
     "metadata: {finalizers: [x/y]}": r"metadata\.finalizers: .* would keep its slot",
-    "metadata: {labels: {darkroom.dev/slot: '1'}}": r"metadata\.labels: darkroom\.dev/slot is Darkroom's own",
-    "metadata: {labels: {app.kubernetes.io/component: x}}": r"app\.kubernetes\.io/component is Darkroom's own",
-    "metadata: {annotations: {a/b: true}}": r"metadata\.annotations\.a/b: True must be a text: put it into quotes",
-    "spec: {nodeSelector: {gen: 3}}": r"spec\.nodeSelector\.gen: 3 must be a text",
+    "metadata: {labels: {darkroom.dev/slot: '1'}}": r"metadata\.labels: darkroom\.dev/slot is reserved",
+    "metadata: {labels: {app.kubernetes.io/component: x}}": r"app\.kubernetes\.io/component is reserved",
+    "metadata: {annotations: {a/b: true}}": r"metadata\.annotations\.a/b: True must be a string: put it in quotes",
+    "spec: {nodeSelector: {gen: 3}}": r"spec\.nodeSelector\.gen: 3 must be a string",
     "spec: {schedulingGates: []}": r"spec\.schedulingGates: .* Kueue's",
-    "spec: {restartPolicy: Always}": r"spec\.restartPolicy: .*Darkroom's to decide",
-    "spec: {automountServiceAccountToken: true}": r"a run gets no credentials of the cluster",
+    "spec: {restartPolicy: Always}": r"spec\.restartPolicy: .*set by Darkroom",
+    "spec: {automountServiceAccountToken: true}": r"a run gets no credentials for the cluster",
     "spec: {terminationGracePeriodSeconds: 9}": r"set DARKROOM_TERMINATION_GRACE_SECONDS",
     "spec: {activeDeadlineSeconds: 9}": r"each job has its own",
     "spec: {initContainers: []}": r"spec\.initContainers: .*one container",
-    "spec: {nodeName: a}": r"spec\.nodeName: .*take nodeSelector",
-    "spec: {tolerance: []}": r"spec\.tolerance: .*none of the fields that a runner template may set",
-    "spec: {containers: [{name: sidecar}]}": r"spec\.containers\[0\]: .*'sidecar' is another: .* keep the slot",
+    "spec: {nodeName: a}": r"spec\.nodeName: .*use nodeSelector",
+    "spec: {tolerance: []}": r"spec\.tolerance: .*not one of the fields that a runner template may set",
+    "spec: {containers: [{name: sidecar}]}": r"spec\.containers\[0\]: .*'sidecar' would continue .* keep the slot",
     "spec: {containers: [{name: runner}, {name: b}]}": r"spec\.containers: a runner's pod has one container",
     "spec: {containers: [{name: runner, image: x}]}": r"spec\.containers\[0\]\.image: .*set DARKROOM_RUNNER_IMAGE",
     "spec: {containers: [{name: runner, command: [x]}]}": r"spec\.containers\[0\]\.command: ",
-    "spec: {containers: [{name: runner, lifecycle: {}}]}": r"lifecycle: .*a hook would take its time",
+    "spec: {containers: [{name: runner, lifecycle: {}}]}": r"lifecycle: .*a hook would use up the time",
     "spec: {containers: [{name: runner, env: [{name: DARKROOM_RUN, value: x}]}]}": r"env\[0\]: DARKROOM_RUN is set by",
-    "spec: {containers: [{name: runner, env: [{name: A, value: 1}]}]}": r"env\[0\]\.value: 1 must be a text",
-    "spec: {containers: [{name: runner, volumeMounts: [{name: a, mountPath: /scratch/}]}]}": r"/scratch is Darkroom's",
+    "spec: {containers: [{name: runner, env: [{name: A, value: 1}]}]}": r"env\[0\]\.value: 1 must be a string",
+    "spec: {containers: [{name: runner, volumeMounts: [{name: a, mountPath: /scratch/}]}]}": r"/scratch is reserved",
     "spec: {hostNetwork: true}": r"spec\.hostNetwork: True can't be set here: .*restricted Pod Security Standard",
     "spec: {hostPID: true}": r"spec\.hostPID: True .*restricted",
     "spec: {securityContext: {runAsUser: 0}}": r"spec\.securityContext\.runAsUser: 0 .*restricted",
     "spec: {securityContext: {runAsNonRoot: false}}": r"runAsNonRoot: False .*restricted",
     "spec: {securityContext: {sysctls: []}}": r"sysctls: .*restricted",
     "spec: {securityContext: {seccompProfile: {type: Unconfined}}}": r"seccompProfile\.type: 'Unconfined' .*restricted",
-    "spec: {volumes: [{name: a, hostPath: {path: /}}]}": r"volumes\[0\]\.hostPath: .*take a persistentVolumeClaim",
-    "spec: {volumes: [{name: a}]}": r"the volume 'a' must be of exactly one kind, and is of 0",
-    "spec: {volumes: [{name: scratch, secret: {}}]}": r"the volume 'scratch' is each run's own",
-    "spec: {volumes: [{name: a, projected: {sources: [{serviceAccountToken: {path: t}}]}}]}": r"one for the API server",
+    "spec: {volumes: [{name: a, hostPath: {path: /}}]}": r"volumes\[0\]\.hostPath: .*use a persistentVolumeClaim",
+    "spec: {volumes: [{name: a}]}": r"the volume 'a' must have exactly one type, but has 0",
+    "spec: {volumes: [{name: scratch, secret: {}}]}": r"the volume 'scratch' belongs to a single run",
+    "spec: {volumes: [{name: a, projected: {sources: [{serviceAccountToken: {path: t}}]}}]}": r"valid for the API",
     "[]": r"the document: ",
 }
 CONTAINER_REFUSED = {
@@ -220,7 +220,7 @@ def test_what_is_darkroom_s_or_against_its_promises_is_refused_by_name(template:
     path.write_text(template)
     with pytest.raises(SettingsError, match=REFUSED[template]) as caught:
         settings_with(path)
-    assert str(caught.value).startswith(f"DARKROOM_RUNNER_TEMPLATE: {path} can't be used:\n  ")
+    assert str(caught.value).startswith(f"DARKROOM_RUNNER_TEMPLATE: {path} is invalid:\n  ")
 
 
 def settings_with(path: Path) -> Settings:
@@ -245,7 +245,7 @@ def test_a_gpu_that_is_told_twice_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_yaml_is_told_with_the_line(tmp_path: Path) -> None:
     path = tmp_path / "template.yaml"
     path.write_text("spec:\n  nodeSelector: {a: b\n  tolerations: []\n")
-    with pytest.raises(SettingsError, match=r"template.yaml is no YAML: line 3, column \d+: "):
+    with pytest.raises(SettingsError, match=r"template.yaml is not valid YAML: line 3, column \d+: "):
         settings_with(path)
 
 
