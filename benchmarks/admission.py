@@ -40,7 +40,7 @@ from darkroom_local.errors import ApiError
 from darkroom_local.kube import KubeClient
 from darkroom_local.kubeconfig import Connection, read_kubeconfig, write_kubeconfig
 from darkroom_local.ports import free_ports
-from darkroom_operator.leadership import LEASE
+from darkroom_operator.leader_election import LEASE
 
 Json = dict[str, Any]
 

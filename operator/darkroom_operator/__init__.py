@@ -1,1 +1,1 @@
-"""The kopf operator: admits one job at a time, makes its pod, writes its status."""
+"""The kopf operator: admits one job at a time, creates its pod, writes its status."""

@@ -1,7 +1,7 @@
-"""The present by the API server's clock. All deadlines, waits and times to live are measured by it.
+"""The current time by the API server's clock. All deadlines, backoffs and times to live use it.
 
-Creation times of objects are the API server's; the clock of the operator's own machine may be minutes away from it.
-`cluster.py` shows every answer's Date header here; whoever decides asks for `now`.
+Creation timestamps come from the API server, and the clock of the operator's machine may differ by minutes.
+`kube/client.py` passes the Date header of every response to `observe`.
 """
 
 import time
@@ -10,15 +10,17 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 HEADER_RESOLUTION_SECONDS = 1.0
-"""A Date header (RFC 9110, section 6.6.1) has whole seconds: the moment that it names may be a second ago."""
+"""A Date header (RFC 9110, section 6.6.1) has whole seconds: it may be up to one second behind."""
 Interval = tuple[float, float]
 CORRECTION_SECONDS = 2.0
-"""A narrower interval corrects the time by less; what goes back further was set."""
+"""Narrowing the interval moves the time back by less than this. A larger step back means that the clock was set."""
 
 
 class ServerClock:
-    """An interval in which the server's time is known to lie, narrowed by every answer, carried on by the monotonic
-    clock. Until the first answer it is this machine's own time."""
+    """An interval that contains the server's time, narrowed by every response and advanced by the monotonic clock.
+
+    Until the first response it is the time of this machine.
+    """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
         self._monotonic = monotonic
@@ -26,26 +28,26 @@ class ServerClock:
         """Bounds of the server's time, in seconds since 1970, minus the monotonic clock."""
         self._is_measured = False
         self._doubted: Interval | None = None
-        """An answer that contradicts what is known: the second one that says so is believed."""
+        """The interval of a response that contradicts the current one. It is adopted if a second response agrees."""
         self._last = 0.0
-        """What `now` last returned, in seconds since 1970."""
+        """The last value that `now` returned, in seconds since 1970."""
 
     def now(self) -> datetime:
-        """In UTC. It never runs backwards, unless the server's clock was set back."""
+        """The time in UTC. It never goes back, unless the server's clock was set back."""
         seconds = self._monotonic() + (self._low + self._high) / 2
         if not 0 < self._last - seconds < CORRECTION_SECONDS:
             self._last = seconds
         return datetime.fromtimestamp(self._last, UTC)
 
     def observe(self, date: str | None, sent: float) -> None:
-        """Learn from an answer with this Date header, to a request that was sent at `sent` of the monotonic clock.
+        """Narrow the interval by the Date header of a response; `sent` is when its request was sent (monotonic clock).
 
-        What is no date teaches nothing: a proxy may leave the header out.
+        A header that is missing (a proxy may drop it) or is not a date is ignored.
         """
-        told = _seconds(date)
-        if told is None:
+        reported = _seconds(date)
+        if reported is None:
             return
-        found = told - self._monotonic(), told + HEADER_RESOLUTION_SECONDS - sent
+        found = reported - self._monotonic(), reported + HEADER_RESOLUTION_SECONDS - sent
         if not self._is_measured:
             self._low, self._high = found
         elif (both := _overlap(found, (self._low, self._high))) is not None:

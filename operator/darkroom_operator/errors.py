@@ -1,32 +1,32 @@
-"""What can go wrong in the operator.
+"""The errors of the operator.
 
 OperatorError
-├── SettingsError          the environment can't be used: the process ends
-├── LoginError             no credentials for the API server: the process ends
-├── HistoryLostError       the API server has forgotten what it told before: the process ends, and begins anew
+├── SettingsError          an environment variable is missing or invalid: the process exits
+├── LoginError             no credentials for the API server: the process exits
+├── HistoryLostError       resource versions went backwards: the process exits and is restarted
 └── ApiError               the API server refused a request
-    ├── UnreachableError   it did not answer at all
-    ├── NotFoundError      404: the object is not there
-    ├── QuotaExceededError 403: a ResourceQuota has no room for the object now
-    ├── ConflictError      409: the object is no longer what the request was based on
-    └── AlreadyExistsError 409: an object of that name is there
+    ├── UnreachableError   it did not answer
+    ├── NotFoundError      404: the object does not exist
+    ├── QuotaExceededError 403: the object exceeds a ResourceQuota
+    ├── ConflictError      409: the object has changed since it was read
+    └── AlreadyExistsError 409: an object of that name exists
 """
 
 
 class OperatorError(Exception):
-    """Everything that the operator raises on purpose."""
+    """Base class of the operator's errors."""
 
 
 class SettingsError(OperatorError):
-    """An environment variable is missing or can't be read."""
+    """An environment variable is missing or invalid."""
 
 
 class LoginError(OperatorError):
-    """Neither a kubeconfig nor a service account tells how to reach the API server."""
+    """Neither a kubeconfig nor a service account gives access to the API server."""
 
 
 class HistoryLostError(OperatorError):
-    """Resource versions went backwards, as after a backup was restored: nothing that is remembered can be relied on."""
+    """Resource versions went backwards, for example after a backup was restored: the cache is worthless."""
 
 
 class ApiError(OperatorError):
@@ -39,8 +39,8 @@ class ApiError(OperatorError):
         self.message = message
 
     @property
-    def may_pass(self) -> bool:
-        """Whether it says nothing about the request: the same one may be taken a moment later."""
+    def is_transient(self) -> bool:
+        """Whether the same request may succeed later: the error says nothing about the request itself."""
         return self.code in (0, 429) or self.code >= 500
 
 
@@ -52,38 +52,40 @@ class UnreachableError(ApiError):
 
 
 class NotFoundError(ApiError):
-    """There is no such object."""
+    """The object does not exist."""
 
 
 class QuotaExceededError(ApiError):
-    """A ResourceQuota has no room for it: not now, but perhaps as soon as something else has ended."""
+    """The object exceeds a ResourceQuota. It may fit as soon as another object is gone."""
 
 
 class ConflictError(ApiError):
-    """The object was changed in between, or is another of the same name."""
+    """The object has changed since it was read, or is another one of the same name."""
 
 
 class AlreadyExistsError(ApiError):
     """An object of that name exists."""
 
 
-QUOTA_WORDS = "exceeded quota"
-"""What an API server says of a ResourceQuota. Its code and reason are those of every other 403."""
+QUOTA_MESSAGE = "exceeded quota"
+"""In the message of a 403 by a ResourceQuota. Code and reason are the same as for any other 403."""
 
-
-ANOTHER_UID_WORDS = "metadata.uid: Invalid value"
-"""What an API server says of a patch that names another uid than the object has: to it that is no conflict, but an
-attempt to change what can't be changed."""
+UID_CHANGED_MESSAGE = "metadata.uid: Invalid value"
+"""In the message of a 422 for a patch with a uid that the object does not have: the API server treats it as an attempt
+to change an immutable field, not as a conflict."""
 
 
 def api_error(request: str, code: int, reason: str, message: str) -> ApiError:
-    """The error for an answer of the API server. A 404 without its reason is a proxy's, or an API server's that does
-    not serve the kind yet: nothing follows from it for the object."""
-    if code == 403 and QUOTA_WORDS in message:
+    """The error for a response of the API server.
+
+    A 404 without the reason NotFound comes from a proxy, or from an API server that does not serve the kind yet. It
+    says nothing about the object.
+    """
+    if code == 403 and QUOTA_MESSAGE in message:
         return QuotaExceededError(request, code, reason, message)
     if code == 404 and reason == "NotFound":
         return NotFoundError(request, code, reason, message)
-    if code == 422 and ANOTHER_UID_WORDS in message:
+    if code == 422 and UID_CHANGED_MESSAGE in message:
         return ConflictError(request, code, reason, message)
     if code == 409:
         kind = AlreadyExistsError if reason == "AlreadyExists" else ConflictError

@@ -1,7 +1,7 @@
-"""The `darkroom-operator` command: settings from the environment, then kopf and the reconcile until it is told to stop.
+"""The `darkroom-operator` command: reads the settings, then runs kopf and the reconcile loop until a signal.
 
-Whatever ends one of the parts ends the process: what runs it starts it again, and nothing is lost. Its end begins with
-what others wait for: it stops acting and gives the lead back, before kopf takes its time to end its watches.
+If one part fails, the process exits; its container restarts it, and no state is lost. Shutdown starts with what others
+wait for: the operator stops acting and gives up its leadership, before kopf closes its watches.
 """
 
 import asyncio
@@ -10,41 +10,39 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Collection, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
-import kopf
 import prometheus_client
 
 from darkroom_contract.log_lines import set_up_log
 from darkroom_contract.names import Kind
-from darkroom_operator.cache import Cache
+from darkroom_operator.cache.cache import Cache
+from darkroom_operator.cache.handlers import build_registry
+from darkroom_operator.cache.progress_reader import ProgressReader
+from darkroom_operator.cache.resync import Resync
 from darkroom_operator.clock import ServerClock
-from darkroom_operator.cluster import Cluster
-from darkroom_operator.connection import find_connection
 from darkroom_operator.errors import ApiError, OperatorError
-from darkroom_operator.events import EventRecorder
-from darkroom_operator.gauges import Gauges
-from darkroom_operator.handlers import build_registry
-from darkroom_operator.health import Health
-from darkroom_operator.leadership import Leadership
-from darkroom_operator.metrics import Metrics
-from darkroom_operator.progress import ProgressReader
-from darkroom_operator.reconcile import Reconciler
-from darkroom_operator.refusals import ModelRoot, refusal
-from darkroom_operator.requests import Requests
-from darkroom_operator.resync import Resync
+from darkroom_operator.kopf_tasks import KopfTasks
+from darkroom_operator.kube.client import KubeClient
+from darkroom_operator.kube.connection import find_connection
+from darkroom_operator.kube.watch_monitor import WatchMonitor
+from darkroom_operator.leader_election import LeaderElector
+from darkroom_operator.reconcile.controller import Reconciler
+from darkroom_operator.reconcile.executor import ActionExecutor
+from darkroom_operator.scheduling.policy import DEFAULT_POLICY, POLICIES
+from darkroom_operator.scheduling.preflight import ModelRoot, preflight_failure
 from darkroom_operator.settings import Settings
-from darkroom_operator.watches import Watches
+from darkroom_operator.telemetry.events import EventRecorder
+from darkroom_operator.telemetry.gauges import Gauges
+from darkroom_operator.telemetry.health import Health
+from darkroom_operator.telemetry.metrics import Metrics
 
-KINDS_SECONDS = 3.0
-"""Between two looks whether the kinds are defined."""
+CRD_RETRY_SECONDS = 3.0
+"""The interval at which missing CRDs are looked for."""
 
-CANCEL_SECONDS = 0.03
-"""Until what kopf left behind is cancelled again: less than its `reconnect_backoff`, a tenth of a second."""
-
-YOUNG_OBJECTS = 20_000
-"""So many new objects, and not Python's 700, make it look for cycles among them."""
+GC_THRESHOLD = 20_000
+"""New objects that trigger a garbage collection, instead of Python's 700."""
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
@@ -53,9 +51,9 @@ log = logging.getLogger("darkroom_operator")
 
 def main() -> None:
     set_up_log(LOG_FORMAT)
-    # It tells of every event of every object.
+    # At INFO kopf logs every event of every object.
     logging.getLogger("kopf").setLevel(logging.WARNING)
-    # When each counter was made: as many lines again, that nobody asks for.
+    # The creation time of each counter: doubles the number of series, and nobody uses it.
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     try:
         asyncio.run(operate(Settings.from_environment(os.environ)))
@@ -64,131 +62,61 @@ def main() -> None:
 
 
 async def operate(settings: Settings) -> None:
-    """Until SIGTERM or SIGINT, or until a part fails: that failure is raised."""
-    watching = Watching()
+    """Until SIGTERM or SIGINT, or until a part fails: then its error is raised."""
+    kopf_tasks = KopfTasks()
     try:
-        await _act(settings, watching)
+        await _run(settings, kopf_tasks)
     finally:
-        await watching.end()
+        await kopf_tasks.stop()
     log.info("stopped")
 
 
-class Watching:
-    """kopf's own tasks, in two halves: that they are about to end is known at once, and told before they have."""
-
-    def __init__(self, tasks: Collection[asyncio.Task[Any]] = ()) -> None:
-        self._tasks = tasks
-
-    async def begin(self, registry: kopf.OperatorRegistry, namespace: str) -> None:
-        self._tasks = await kopf.spawn_tasks(registry=registry, standalone=True, namespaces=[namespace])
-
-    async def run(self) -> None:
-        """Until the first of them ends: a signal has come, or a watch has failed."""
-        await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-
-    async def end(self) -> None:
-        """Gracefully; raises what made a watch fail. Nothing else runs any more.
-
-        Not by `kopf.run_tasks`, which gives five seconds to what its tasks leave behind: a watch that is cancelled
-        while it hands on an event leaves a task that waits for ever, and no handler here wants the time.
-        """
-        if not self._tasks:
-            return
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.wait(self._tasks)
-        await _cancel_until_done(asyncio.all_tasks() - {asyncio.current_task()})
-        for task in self._tasks:
-            if not task.cancelled():
-                task.result()
-
-
-async def _cancel_until_done(tasks: set[asyncio.Task[Any]]) -> None:
-    """A watch whose request is cancelled together with the task that would pause it takes that for a pause, and begins
-    anew after its `reconnect_backoff`: it is cancelled again before that is over."""
-    while tasks:
-        for task in tasks:
-            task.cancel()
-        _, tasks = await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
-
-
-async def _act(settings: Settings, watching: Watching) -> None:
-    """Everything but kopf's end. Whatever listens or is connected is closed when this returns."""
+async def _run(settings: Settings, kopf_tasks: KopfTasks) -> None:
+    """Everything except kopf's shutdown. Servers and connections are closed when this returns."""
     model_root = ModelRoot(settings.model_root)
-    cache = Cache(lambda job: refusal(job, settings, model_root))
-    watches, metrics = Watches(settings.watch_stuck_seconds), Metrics()
+    cache = Cache(lambda job: preflight_failure(job, settings, model_root), POLICIES[DEFAULT_POLICY]())
+    watch_monitor, metrics = WatchMonitor(settings.watch_stuck_seconds), Metrics()
     clock, events = ServerClock(), EventRecorder()
-    async with Cluster(settings.namespace, find_connection, metrics, clock) as cluster:
-        leadership = Leadership(cluster, settings, watches, clock.now)
-        requests = Requests(cluster, cache, settings, clock.now, metrics, events)
-        reconciler = Reconciler(cache, requests, settings, clock.now, leads=leadership.leads, metrics=metrics)
-        resync = Resync(cluster, cache, watches, reconciler.wake)
+    async with KubeClient(settings.namespace, find_connection, clock, metrics.count_request) as kube:
+        elector = LeaderElector(kube, settings, watch_monitor, clock.now)
+        executor = ActionExecutor(kube, cache, settings, clock.now, metrics, events)
+        reconciler = Reconciler(cache, executor, settings, clock.now, is_leader=elector.is_leader, metrics=metrics)
+        resync = Resync(kube, cache, watch_monitor, reconciler.wake)
         progress = _progress_reader(settings, cache, reconciler, clock)
-        metrics.registry.register(Gauges(lambda: cache.world(clock.now(), settings.slots), leadership.leads))
-        async with _served(reconciler, watches, resync, metrics, settings):
-            await leadership.announce()
-            await _wait_for_kinds(cluster, reconciler)
-            await resync.begin(reconciler.live)
-            _collect_less()
-            await watching.begin(build_registry(cache, watches, reconciler, resync), settings.namespace)
+        metrics.registry.register(Gauges(lambda: cache.snapshot(clock.now(), settings.slots), elector.is_leader))
+        async with _probes_served(reconciler, watch_monitor, resync, metrics, settings):
+            # 1. Log who the leader is, wait for the CRDs, and complete the cache.
+            await elector.announce()
+            await _wait_for_crds(kube, reconciler)
+            await resync.list_until_complete(reconciler.record_activity)
+            _tune_garbage_collection()
+            # 2. Watch, and run everything until the first part ends.
+            registry = build_registry(cache, watch_monitor, resync, reconciler.wake)
+            await kopf_tasks.start(registry, settings.namespace)
             parts = {
-                "kopf": watching.run(),
-                "leadership": leadership.run(reconciler.wake),
+                "kopf": kopf_tasks.run(),
+                "leader election": elector.run(reconciler.wake),
                 "reconcile": reconciler.run(),
                 "resync": resync.run(),
-                "events": events.run(cluster),
+                "events": events.run(kube),
             }
-            if progress is not None:
-                parts["progress"] = progress.run()
-            try:
-                await _run_together(parts)
-            except Exception as error:
-                # At once: the process may be killed before kopf has ended.
-                log.error("it ends: %s", error, exc_info=not isinstance(error, OperatorError))
-                raise
-            finally:
-                await leadership.resign()
+            # 3. Stop acting, then give up the leadership.
+            await _run_and_resign(parts | ({} if progress is None else {"progress": progress.run()}), elector)
 
 
-def _progress_reader(
-    settings: Settings, cache: Cache, reconciler: Reconciler, clock: ServerClock
-) -> ProgressReader | None:
-    if settings.redis_url is None:
-        return None
-    return ProgressReader(settings.redis_url, cache, reconciler.wake, clock.now)
-
-
-def _collect_less() -> None:
-    """What was listed stays, and a look at ten thousand jobs makes ten thousand places: Python's cyclic collector would
-    go through all of it again and again, each time for longer than a hand-over takes."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS)
-
-
-async def _wait_for_kinds(cluster: Cluster, reconciler: Reconciler) -> None:
-    """kopf looks once, at its start, which kinds there are; and it ends when nobody answers."""
-    for kind in Kind:
-        while not await _is_served(kind, cluster):
-            reconciler.live()
-            await asyncio.sleep(KINDS_SECONDS)
-
-
-async def _is_served(kind: Kind, cluster: Cluster) -> bool:
+async def _run_and_resign(parts: dict[str, Coroutine[Any, Any, None]], elector: LeaderElector) -> None:
     try:
-        served = await cluster.serves(kind)
-    except ApiError as error:
-        if not error.may_pass:
-            raise
-        log.warning("%s", error)
-        return False
-    if not served:
-        log.warning("the cluster does not know %s yet: apply crds/ to it", kind.crd_name)
-    return served
+        await _run_together(parts)
+    except Exception as error:
+        # Logged here, because the process may be killed before kopf has stopped.
+        log.error("the operator stops because of an error: %s", error, exc_info=not isinstance(error, OperatorError))
+        raise
+    finally:
+        await elector.resign()
 
 
 async def _run_together(parts: dict[str, Coroutine[Any, Any, None]]) -> None:
-    """Until the first ends: kopf's when a signal came or a watch failed, any other only by a failure. The rest is
+    """Until the first part ends: kopf on a signal or when a watch fails, any other only by an error. The others are
     cancelled."""
     tasks = [asyncio.create_task(work, name=name) for name, work in parts.items()]
     try:
@@ -201,14 +129,51 @@ async def _run_together(parts: dict[str, Coroutine[Any, Any, None]]) -> None:
         task.result()
 
 
+def _progress_reader(
+    settings: Settings, cache: Cache, reconciler: Reconciler, clock: ServerClock
+) -> ProgressReader | None:
+    if settings.redis_url is None:
+        return None
+    return ProgressReader(settings.redis_url, cache, reconciler.wake, clock.now)
+
+
+def _tune_garbage_collection() -> None:
+    """The listed objects are permanent, and planning for ten thousand jobs creates ten thousand objects: Python's
+    cyclic collector would traverse all of them again and again, each time for longer than a hand-over takes."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
+
+
+async def _wait_for_crds(kube: KubeClient, reconciler: Reconciler) -> None:
+    """kopf looks up only once, at its start, which kinds exist; and it exits if nothing answers."""
+    for kind in Kind:
+        while not await _is_served(kind, kube):
+            reconciler.record_activity()
+            await asyncio.sleep(CRD_RETRY_SECONDS)
+
+
+async def _is_served(kind: Kind, kube: KubeClient) -> bool:
+    try:
+        served = await kube.serves(kind)
+    except ApiError as error:
+        if not error.is_transient:
+            raise
+        log.warning("%s", error)
+        return False
+    if not served:
+        log.warning("the cluster does not know %s yet: apply crds/ to it", kind.crd_name)
+    return served
+
+
 @contextlib.asynccontextmanager
-async def _served(
-    reconciler: Reconciler, watches: Watches, resync: Resync, metrics: Metrics, settings: Settings
+async def _probes_served(
+    reconciler: Reconciler, watch_monitor: WatchMonitor, resync: Resync, metrics: Metrics, settings: Settings
 ) -> AsyncIterator[None]:
     if settings.health_port is None:
         yield
         return
-    alive, ready = [reconciler.complaint, watches.complaint], [resync.not_begun]
+    alive, ready = [reconciler.liveness_error, watch_monitor.liveness_error], [resync.readiness_error]
     health = Health(alive, ready, metrics.registry, settings.health_host, settings.health_port)
     await health.start()
     try:

@@ -15,10 +15,11 @@ from darkroom_contract.base_models import parse_reference
 from darkroom_contract.datasets import DatasetPolicy
 from darkroom_contract.settings import EnvironmentSettings, variable
 from darkroom_contract.specs import MAX_SECONDS
+
 from darkroom_contract.storage_settings import DatasetUris
-from darkroom_operator.documents import Json
 from darkroom_operator.errors import SettingsError
-from darkroom_operator.runner_template import VARIABLE, read_template
+from darkroom_operator.kube.objects import Json
+from darkroom_operator.pods.template import VARIABLE, read_template
 
 SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 SVD = "stabilityai/stable-video-diffusion-img2vid-xt"

@@ -22,9 +22,9 @@ from darkroom_gateway.cluster import Cluster as GatewayCluster
 from darkroom_gateway.errors import ClusterUnavailableError
 from darkroom_gateway.settings import Settings as GatewaySettings
 from darkroom_local.kubeconfig import write_kubeconfig
-from darkroom_operator import handlers
-from darkroom_operator.cluster import Cluster as OperatorCluster
-from darkroom_operator.leadership import LEASE
+from darkroom_operator.cache import handlers
+from darkroom_operator.kube.client import KubeClient
+from darkroom_operator.leader_election import LEASE
 
 NAMESPACE, NOW = "studio", "2026-11-27T12:00:00Z"
 WATCHED = (*handlers.JOBS, handlers.POD, handlers.LEASE)
@@ -40,7 +40,7 @@ def operator_accesses() -> set[Access]:
 
 
 async def _ask_all_of_the_operator(api: RecordingApi) -> None:
-    async with OperatorCluster(NAMESPACE, lambda: kopf.ConnectionInfo(server=api.url)) as cluster:
+    async with KubeClient(NAMESPACE, lambda: kopf.ConnectionInfo(server=api.url)) as cluster:
         for call in _calls(cluster):
             answer: Any = call()
             if isinstance(answer, AsyncIterator):

@@ -10,7 +10,7 @@ from support.pod_security import violations
 
 from darkroom_contract.jobs import read_job
 from darkroom_contract.names import Kind
-from darkroom_operator.pods import runner_pod
+from darkroom_operator.pods.builder import runner_pod
 from darkroom_operator.settings import Settings
 
 NOW = "2026-11-27T12:00:00Z"

@@ -139,4 +139,4 @@ def test_every_place_in_the_code_is_there() -> None:
     places = re.findall(r"`(darkroom_\w+(?:\.\w+)+)`", PAGE)
     assert len(places) > 10
     assert [place for place in places if not is_defined(place)] == []
-    assert not is_defined("darkroom_operator.steps.no_such_step")
+    assert not is_defined("darkroom_operator.reconcile.plan_slot.no_such_step")

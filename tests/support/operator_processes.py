@@ -24,7 +24,7 @@ from darkroom_contract.remarks import Remark
 from darkroom_local.kubeconfig import write_kubeconfig
 from darkroom_local.ports import free_ports
 from darkroom_local.tether import tethered
-from darkroom_operator.leadership import LEASE
+from darkroom_operator.leader_election import LEASE
 from support.waiting import patience
 
 Json = dict[str, Any]

@@ -165,8 +165,8 @@ def pause() -> Generator[None, None, None]:
 
 
 @dataclass
-class SimulatedDoor:
-    """One operator's way to the API: the interface of `darkroom_operator.cluster.Cluster`."""
+class SimulatedKubeClient:
+    """One operator's way to the API: the interface of `darkroom_operator.kube.client.Cluster`."""
 
     api: SimulatedApi
     sent: int = 0

@@ -2,11 +2,11 @@
 
 from typing import cast
 
-from darkroom_operator.cluster import Cluster
-from darkroom_operator.leadership import Leadership
+from darkroom_operator.kube.client import KubeClient
+from darkroom_operator.kube.watch_monitor import WatchMonitor
+from darkroom_operator.leader_election import LeaderElector
 from darkroom_operator.settings import Settings
-from darkroom_operator.watches import Watches
-from support.simulated_api import SimulatedApi, SimulatedDoor
+from support.simulated_api import SimulatedApi, SimulatedKubeClient
 
 TERM_SECONDS = 5
 """It is renewed for three seconds at a time."""
@@ -16,18 +16,18 @@ class Candidate:
     """With a monotonic clock of its own, that may have begun at any moment."""
 
     def __init__(self, api: SimulatedApi, name: str, began: float = 0.0) -> None:
-        self.door, self.clock = SimulatedDoor(api), began
+        self.kube, self.clock = SimulatedKubeClient(api), began
         settings = Settings(runner_image="x", identity=name, lease_seconds=TERM_SECONDS)
-        self.watches = Watches(120.0, lambda: self.clock)
-        cluster = cast(Cluster, self.door)
-        self.leadership = Leadership(cluster, settings, self.watches, lambda: api.now, lambda: self.clock)
+        self.watch_monitor = WatchMonitor(120.0, lambda: self.clock)
+        kube = cast(KubeClient, self.kube)
+        self.elector = LeaderElector(kube, settings, self.watch_monitor, lambda: api.now, lambda: self.clock)
 
-    def leads(self) -> bool:
-        return self.leadership.leads()
+    def is_leader(self) -> bool:
+        return self.elector.is_leader()
 
     async def turn(self, after_seconds: float = 0.0) -> bool:
         """Whether it leads after a turn."""
         self.clock += after_seconds
-        self.door.api.pass_time(after_seconds)
-        await self.leadership.turn()
-        return self.leads()
+        self.kube.api.pass_time(after_seconds)
+        await self.elector.attempt()
+        return self.is_leader()

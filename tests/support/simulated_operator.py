@@ -11,18 +11,19 @@ from darkroom_contract import names
 from darkroom_contract.jobs import read_job
 from darkroom_contract.names import Kind
 from darkroom_contract.outcome import Outcome, Reason
-from darkroom_operator.cache import Cache
-from darkroom_operator.cluster import Cluster
-from darkroom_operator.documents import LEASES, PODS
+from darkroom_operator.cache.cache import Cache
 from darkroom_operator.errors import UnreachableError
-from darkroom_operator.metrics import Metrics
-from darkroom_operator.reconcile import Reconciler
-from darkroom_operator.refusals import ModelRoot, refusal
-from darkroom_operator.requests import Requests
-from darkroom_operator.runner_pod import GATE
+from darkroom_operator.kube.client import KubeClient
+from darkroom_operator.kube.objects import LEASES, PODS
+from darkroom_operator.pods.runner_pod import GATE
+from darkroom_operator.reconcile.controller import Reconciler
+from darkroom_operator.reconcile.executor import ActionExecutor
+from darkroom_operator.scheduling.policy import QueuePolicy
+from darkroom_operator.scheduling.preflight import ModelRoot, preflight_failure
 from darkroom_operator.settings import Settings
-from support.operator_worlds import failure, success
-from support.simulated_api import PLURALS, SimulatedApi, SimulatedDoor, is_over
+from darkroom_operator.telemetry.metrics import Metrics
+from support.operator_snapshots import failure, success
+from support.simulated_api import PLURALS, SimulatedApi, SimulatedKubeClient, is_over
 
 Json = dict[str, Any]
 KINDS = {kind.plural: kind for kind in Kind}
@@ -35,9 +36,17 @@ logging.getLogger("darkroom_operator").setLevel(logging.CRITICAL)
 class SimulatedOperator:
     """One process; `crash` begins a new one."""
 
-    def __init__(self, api: SimulatedApi, slots: int = 1, metrics: Metrics | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        api: SimulatedApi,
+        slots: int = 1,
+        metrics: Metrics | None = None,
+        policy: QueuePolicy | None = None,
+        **settings: Any,
+    ) -> None:
         self.api = api
-        self.leads = True
+        self._policy = policy
+        self.is_leader = True
         self.look_cpu_seconds = 0.0
         """What a look at all waiting jobs costs."""
         self._cpu = 0.0
@@ -48,17 +57,19 @@ class SimulatedOperator:
     def crash(self) -> None:
         """All that it knew is lost; the new one begins with a list of everything."""
         model_root = ModelRoot(self._settings.model_root)
-        self.cache = Cache(lambda job: refusal(job, self._settings, model_root))
-        self.door = SimulatedDoor(self.api)
-        self.requests = Requests(cast(Cluster, self.door), self.cache, self._settings, self._now, self._metrics)
+        self.cache = Cache(lambda job: preflight_failure(job, self._settings, model_root), self._policy)
+        self.kube = SimulatedKubeClient(self.api)
+        self.executor = ActionExecutor(
+            cast(KubeClient, self.kube), self.cache, self._settings, self._now, self._metrics
+        )
         self._reconciler = Reconciler(
             self.cache,
-            self.requests,
+            self.executor,
             self._settings,
             clock=self._now,
             monotonic=self._monotonic,
             cpu_seconds=self._cpu_seconds,
-            leads=lambda: self.leads,
+            is_leader=lambda: self.is_leader,
             metrics=self._metrics,
         )
         self._work: Coroutine[Any, Any, float] | None = None
@@ -78,8 +89,8 @@ class SimulatedOperator:
         self._cpu += self.look_cpu_seconds
         return self._cpu
 
-    def complaint(self) -> str | None:
-        return self._reconciler.complaint()
+    def liveness_error(self) -> str | None:
+        return self._reconciler.liveness_error()
 
     def see(self, plural: str, events: int | None = None) -> None:
         """The watch brings the next events, or all."""
@@ -111,7 +122,7 @@ class SimulatedOperator:
     def _show(self, plural: str, event: str, document: Json) -> None:
         """As handlers.py does."""
         if event == "DELETED":
-            self.cache.lose(plural, document)
+            self.cache.delete(plural, document)
         elif not self.cache.see(plural, document):
             return
         self._reconciler.wake()
@@ -127,14 +138,14 @@ class SimulatedOperator:
                 return
 
     def rest(self) -> None:
-        """Pass after pass, with up-to-date watches, until one sends nothing."""
+        """Pass after pass, with up-to-date watch_monitor, until one sends nothing."""
         for _ in range(200):
             self.see_all()
-            sent, begun = self.door.sent, self._work is None
+            sent, begun = self.kube.sent, self._work is None
             while self._work is not None or begun:
                 begun = False
                 self.step(1)
-            if self.door.sent == sent:
+            if self.kube.sent == sent:
                 return
         raise AssertionError("the operator does not come to rest")
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import httpx
 import pytest
-from support.operator_worlds import NOW, a_job
+from support.operator_snapshots import NOW, a_job
 
 from darkroom_contract.names import Kind, slot_lease_name
 from darkroom_gateway.busy import refusal
-from darkroom_operator.slot import Slot, assignment, new_lease
+from darkroom_operator.scheduling.slot import Slot, assignment, new_lease
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 HOLDER = a_job("the-one-that-runs")

@@ -1,0 +1,1 @@
+"""Pods of runs: building the manifest, checking the template, reading state and outcome. Pure."""

@@ -1,0 +1,1 @@
+"""Which job runs next and when: pure decisions on a snapshot."""

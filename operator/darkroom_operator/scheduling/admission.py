@@ -1,0 +1,96 @@
+"""Which job gets a free slot. Pure: a snapshot in, jobs out.
+
+The order is that of the queue policy. A job that is suspended, backing off or being deleted is not queued. A generation
+with a LoRA waits for every unfinished training of its model, wherever the two are in the queue.
+"""
+
+from datetime import datetime, timedelta
+
+from darkroom_contract.jobs import Job
+from darkroom_contract.names import Kind
+from darkroom_operator.pods.runner_pod import RunnerPod
+from darkroom_operator.scheduling.job_state import is_backing_off, is_finished, may_run
+from darkroom_operator.scheduling.snapshot import Snapshot
+
+TRAINING_FOLLOWS_WITHIN = timedelta(seconds=1.5)
+"""`kubectl apply` creates the jobs of one file within half a second, and creation timestamps have whole seconds."""
+
+CLOCK_TOLERANCE = timedelta(seconds=2)
+
+
+def is_recorded(pod: RunnerPod, job: Job) -> bool:
+    """Whether the job's status names this pod as its run."""
+    return (job.status.slot, job.status.pod_uid) == (pod.slot, pod.uid)
+
+
+def is_current_run(pod: RunnerPod, job: Job) -> bool:
+    """Whether the pod is the job's recorded or next run, not one of an earlier attempt."""
+    return is_recorded(pod, job) or pod.attempt > job.status.attempts
+
+
+def owns_slot(job: Job, pod: RunnerPod) -> bool:
+    """Whether the pod is an ungated run of the job whose end is not in the status yet. Until it is, the slot belongs to
+    the job, whatever happens to the Lease."""
+    return not pod.gated and not is_finished(job) and is_current_run(pod, job)
+
+
+def is_queued(job: Job, snapshot: Snapshot) -> bool:
+    """Whether the job waits only for a slot or a model. A status that still names a lost slot is corrected first."""
+    return (
+        job.status.slot is None
+        and job.uid not in snapshot.holders
+        and may_run(job)
+        and not is_backing_off(job, snapshot.now)
+        and job.uid not in snapshot.rejected
+    )
+
+
+def awaited_training(job: Job, snapshot: Snapshot) -> Job | None:
+    """The last unfinished training of the model that a generation needs; None if there is none to wait for."""
+    model_id = job.spec.model_id
+    return None if job.kind is not Kind.GENERATE or model_id is None else snapshot.last_trainings.get(model_id)
+
+
+def queued_jobs(snapshot: Snapshot) -> list[Job]:
+    """The jobs that wait for a slot, the next one first.
+
+    A generation that waits for trainings comes directly after the last of them, even if that training is suspended or
+    backing off: so it always has a position.
+    """
+    waiting_for: dict[str, list[Job]] = {}
+    ordered: list[Job] = []
+    for job in snapshot.pending:
+        training = awaited_training(job, snapshot)
+        if training is not None and training.uid not in snapshot.holders and snapshot.pending.precedes(job, training):
+            if is_queued(job, snapshot):
+                waiting_for.setdefault(training.uid, []).append(job)
+            continue
+        if is_queued(job, snapshot):
+            ordered.append(job)
+        ordered += waiting_for.pop(job.uid, [])
+    return ordered
+
+
+def next_candidate(snapshot: Snapshot) -> Job | None:
+    """The first queued job that does not wait for a training."""
+    return next(
+        (job for job in snapshot.pending if is_queued(job, snapshot) and awaited_training(job, snapshot) is None), None
+    )
+
+
+def admit(snapshot: Snapshot) -> Job | None:
+    """The job that a free slot is assigned to. None also while the candidate is too young: no other overtakes it."""
+    job = next_candidate(snapshot)
+    return None if job is None or is_too_young(job, snapshot.now) else job
+
+
+def is_too_young(job: Job, now: datetime) -> bool:
+    """Whether the job has to wait for its admissible moment. A creation time in the future comes from a clock that was
+    corrected since, and is ignored."""
+    return job.created <= now + CLOCK_TOLERANCE and now < admissible_from(job)
+
+
+def admissible_from(job: Job) -> datetime:
+    """A generation with a LoRA waits a moment: one file may create a training of its model directly after it."""
+    needs_a_model = job.kind is Kind.GENERATE and job.spec.model_id is not None
+    return job.created + TRAINING_FOLLOWS_WITHIN if needs_a_model else job.created

@@ -1,0 +1,19 @@
+"""What a job's own document says about whether it can run. Pure."""
+
+from datetime import datetime
+
+from darkroom_contract.jobs import Job
+
+
+def is_finished(job: Job) -> bool:
+    return job.status.phase is not None and job.status.phase.is_terminal
+
+
+def may_run(job: Job) -> bool:
+    """Whether the job is neither finished, nor being deleted, nor suspended."""
+    return not (is_finished(job) or job.deleting or job.spec.suspend)
+
+
+def is_backing_off(job: Job, now: datetime) -> bool:
+    due = job.status.next_attempt_time
+    return due is not None and due > now

@@ -1,0 +1,53 @@
+"""The positions of waiting jobs in the queue. Pure.
+
+Whether a status still shows the right position is decided by `status/stale_positions.py`.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from darkroom_contract.jobs import Job
+from darkroom_operator.scheduling.admission import awaited_training, queued_jobs
+from darkroom_operator.scheduling.eta import start_times
+from darkroom_operator.scheduling.snapshot import Snapshot
+
+EXACT_POSITIONS = 10
+"""The jobs at the head of the queue, whose statuses show their exact position and the job that holds the slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePosition:
+    """The position of a waiting job."""
+
+    job: Job
+    index: int
+    """0 for the next job."""
+    waiting_for: str | None = None
+    """`Kind/name` of the job that holds the slot."""
+    estimated_start: datetime | None = None
+    training: str | None = None
+    """`Kind/name` of an unfinished training whose model the job needs."""
+
+    @property
+    def is_exact(self) -> bool:
+        return self.index < EXACT_POSITIONS
+
+
+def queue_positions(snapshot: Snapshot) -> list[QueuePosition]:
+    """The positions of all queued jobs, the next one first."""
+    jobs, holder = queued_jobs(snapshot), _holder(snapshot)
+    return [
+        QueuePosition(job, index, holder if index < EXACT_POSITIONS else None, start, _training_key(job, snapshot))
+        for index, (job, start) in enumerate(zip(jobs, start_times(jobs, snapshot), strict=True))
+    ]
+
+
+def _training_key(job: Job, snapshot: Snapshot) -> str | None:
+    training = awaited_training(job, snapshot)
+    return None if training is None else training.key
+
+
+def _holder(snapshot: Snapshot) -> str | None:
+    """The `Kind/name` that holds the slot; with several slots, the holder of the first."""
+    keys = [slot.holder_key for slot in snapshot.slots.values() if slot.holder]
+    return keys[0] if keys else None

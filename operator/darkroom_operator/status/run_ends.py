@@ -1,0 +1,57 @@
+"""Which status change is the end of a run, and how the run ended. Pure; used for metrics."""
+
+from dataclasses import dataclass
+
+from darkroom_contract.jobs import Job
+from darkroom_contract.names import Kind
+from darkroom_contract.outcome import Reason
+from darkroom_contract.status import ConditionType, JobStatus, Phase
+from darkroom_operator.pods.runner_pod import RunnerPod
+from darkroom_operator.status.conditions import find
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """The end of one run."""
+
+    kind: Kind
+    result: str
+    """succeeded, failed (with the job), retried (another run follows), interrupted (from outside) or suspended."""
+    reason: str
+    """As in the job's conditions; empty if the run succeeded."""
+    seconds: float | None
+    """The lifetime of its container; None if it never started or its end was not seen."""
+
+
+def end_of_run(job: Job, after: JobStatus, pod: RunnerPod | None) -> RunEnd | None:
+    """The run end that a status change records, if any; `pod` is that of the run. A run that never got its pod counts,
+    as it does for backoffLimit."""
+    before = job.status
+    if before.phase is not None and before.phase.is_terminal:
+        return None
+    seconds = None if pod is None else _seconds(pod)
+    if after.phase is Phase.SUCCEEDED:
+        return RunEnd(job.kind, "succeeded", "", seconds)
+    if after.phase is Phase.FAILED:
+        return RunEnd(job.kind, "failed", _reason(after, ConditionType.FAILED), seconds)
+    ready_reason = _reason(after, ConditionType.POD_READY)
+    if after.failures > before.failures:
+        return RunEnd(job.kind, "retried", ready_reason, seconds)
+    if after.interruptions > before.interruptions:
+        return RunEnd(job.kind, "interrupted", ready_reason, seconds)
+    if before.slot is not None and after.phase is Phase.QUEUED and ready_reason == Reason.MODEL_NOT_FOUND:
+        return RunEnd(job.kind, "retried", Reason.MODEL_NOT_FOUND, seconds)
+    if before.slot is not None and after.phase is Phase.SUSPENDED:
+        return RunEnd(job.kind, "suspended", _reason(after, ConditionType.ADMITTED), seconds)
+    return None
+
+
+def _seconds(pod: RunnerPod) -> float | None:
+    if pod.started is None or pod.finished is None:
+        return None
+    return (pod.finished - pod.started).total_seconds()
+
+
+def _reason(status: JobStatus, kind: ConditionType) -> str:
+    found = find(status, kind)
+    return "" if found is None else found.reason

@@ -1,0 +1,227 @@
+"""The status transitions of a job: the old status in, the new one out. Pure.
+
+One function per transition, each a single pass of a `StatusBuilder`. `reconcile/plan_slot.py` and
+`reconcile/housekeeping.py` decide which transition is due; `reconcile/executor.py` writes the difference.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from darkroom_contract.jobs import Job
+from darkroom_contract.outcome import Outcome, Reason
+from darkroom_contract.progress import ProgressEvent
+from darkroom_contract.remarks import MAX_REMARKS
+from darkroom_contract.status import ConditionType, JobStatus, Phase, QueueStatus
+from darkroom_operator.pods.pod_outcome import Failure
+from darkroom_operator.pods.runner_pod import RunnerPod
+from darkroom_operator.scheduling.queue_position import QueuePosition
+from darkroom_operator.status.builder import StatusBuilder
+from darkroom_operator.status.conditions import MAX_MESSAGE, find
+from darkroom_operator.status.pod_condition import NODE_LOST_ADVICE, is_on_lost_node, pod_ready
+from darkroom_operator.status.progress import MAX_COUNT, final_progress, reported_progress
+from darkroom_operator.status.waiting import backing_off, not_admitted
+
+REFUSED = "PodRefused"
+QUOTA_EXCEEDED = "QuotaExceeded"
+
+ADMITTED, POD_READY, SUSPENDED = ConditionType.ADMITTED, ConditionType.POD_READY, ConditionType.SUSPENDED
+
+
+def is_changed(job: Job, status: JobStatus) -> bool:
+    """Whether a status differs from the job's present one.
+
+    Fields that CRDs of an older release drop are written along with others, and are not by themselves a change.
+    """
+    dropped = ("admission_order", "run_start_time")
+    return status.model_copy(update={name: getattr(job.status, name) for name in dropped}) != job.status
+
+
+# --- waiting for a slot ---------------------------------------------------------------------------------------------
+
+
+def waiting(job: Job, position: QueuePosition | None, now: datetime) -> JobStatus:
+    """The job holds no slot: it is queued, or suspended or backing off (without a position)."""
+    return _waiting(job, position, now).build()
+
+
+def requeued_for_model(job: Job, end: Failure, training: str | None, now: datetime) -> JobStatus:
+    """A generation ran before `training` (`Kind/name`) had finished its model: it waits, and no failure is counted."""
+    return _waiting(job, None, now, training).set_false(POD_READY, end.reason, end.message).build()
+
+
+def run_suspended(job: Job, end: Failure, now: datetime) -> JobStatus:
+    """A run was stopped because its job was suspended. It does not count as a failure."""
+    return _waiting(job, None, now).set(saved_step=_saved_step(job, end)).build()
+
+
+def _waiting(job: Job, position: QueuePosition | None, now: datetime, training: str | None = None) -> StatusBuilder:
+    status = StatusBuilder(job, now).set(
+        phase=Phase.SUSPENDED if job.spec.suspend else Phase.QUEUED,
+        queue=None if position is None else _queue(position),
+        slot=None,
+        progress=None,
+    )
+    status.set_false(ADMITTED, *not_admitted(job, position, training))
+    _record_suspension(status)
+    stopping = find(job.status, POD_READY)
+    if stopping is not None and stopping.reason == "Suspended":  # Also if the job was resumed meanwhile.
+        status.set_false(POD_READY, "Suspended", "The run has stopped.")
+    return status
+
+
+def _queue(position: QueuePosition) -> QueueStatus:
+    return QueueStatus(
+        position=position.index, waiting_for=position.waiting_for, estimated_start_time=position.estimated_start
+    )
+
+
+def _record_suspension(status: StatusBuilder) -> None:
+    """The condition exists once a job was suspended."""
+    if status.job.spec.suspend:
+        status.set_true(SUSPENDED, "Suspended", "spec.suspend is true.")
+    elif find(status.job.status, SUSPENDED) is not None:
+        status.set_false(SUSPENDED, "Resumed", "spec.suspend is false.")
+
+
+# --- the run --------------------------------------------------------------------------------------------------------
+
+
+def pod_refused(job: Job, message: str, now: datetime) -> JobStatus:
+    """The API server refused the pod of the run. It is retried until the start deadline."""
+    status = StatusBuilder(job, now).set(phase=Phase.QUEUED, queue=None)
+    return status.set_false(ADMITTED, REFUSED, message).set_false(POD_READY, REFUSED, message).build()
+
+
+def quota_exceeded(job: Job, message: str, now: datetime) -> JobStatus:
+    """A ResourceQuota has no room for the pod yet: the job holds its slot but waits as if it was queued.
+
+    There is no pod, so there is no condition PodReady; a later refusal of another kind starts its own deadline.
+    """
+    status = StatusBuilder(job, now).set(
+        phase=Phase.QUEUED, queue=None, slot=None, next_attempt_time=None, progress=None
+    )
+    return status.set_false(ADMITTED, QUOTA_EXCEEDED, message).remove_condition(POD_READY).build()
+
+
+def starting(job: Job, pod: RunnerPod, now: datetime) -> JobStatus:
+    """The job holds a slot and has a pod. The pod is ungated only after this is written."""
+    status = StatusBuilder(job, now).set(
+        phase=Phase.STARTING,
+        queue=None,
+        attempts=pod.attempt,
+        next_attempt_time=None,
+        pod_name=pod.name,
+        pod_uid=pod.uid,
+        slot=pod.slot,
+        progress=None,
+        run_start_time=None,
+        start_time=job.status.start_time or now.replace(microsecond=0),
+    )
+    status.set_true(ADMITTED, "SlotAcquired", f"Run {pod.attempt} holds slot {pod.slot}.")
+    status.set_false(POD_READY, "Starting", "The pod has been created.")
+    _record_suspension(status)
+    return status.build()
+
+
+def running(job: Job, pod: RunnerPod, event: ProgressEvent | None, now: datetime) -> JobStatus:
+    """The run according to its pod and its newest progress; `Starting` until its container has started."""
+    status = StatusBuilder(job, now).set(
+        phase=Phase.STARTING if pod.started is None else Phase.RUNNING,
+        run_start_time=None if pod.started is None else job.status.run_start_time or now.replace(microsecond=0),
+        progress=reported_progress(job.status, event),
+    )
+    return status.set_condition(POD_READY, *pod_ready(pod, now)).build()
+
+
+def stopping(job: Job, reason: str, message: str, pod: RunnerPod, now: datetime) -> JobStatus:
+    """The run is about to be stopped, and why. `reconcile/stops.py` reads the reason when the pod is gone."""
+    if is_on_lost_node(pod, now):
+        message = f"{message} {NODE_LOST_ADVICE}"
+    return StatusBuilder(job, now).set_false(POD_READY, reason, message).build()
+
+
+def node_lost(job: Job, now: datetime) -> JobStatus:
+    """A run has ended, but a sidecar keeps its pod on a node that does not respond: the condition says so."""
+    ready = find(job.status, POD_READY)
+    if ready is None or ready.message.endswith(NODE_LOST_ADVICE):
+        return job.status
+    message = f"{ready.message[: MAX_MESSAGE - len(NODE_LOST_ADVICE) - 1]} {NODE_LOST_ADVICE}"
+    return StatusBuilder(job, now).set_condition(POD_READY, ready.status, ready.reason, message).build()
+
+
+# --- the end of a run -----------------------------------------------------------------------------------------------
+
+
+def run_failed(job: Job, failure: Failure, wait: timedelta, now: datetime) -> JobStatus:
+    """A run has failed: another one follows after a wait, or this was the last.
+
+    A training run that saved a later state than all runs before it has made progress, and does not count.
+    """
+    if not failure.reason.retriable:
+        return failed(job, failure, now, failures=job.status.failures + 1)
+    failures = job.status.failures + (0 if _has_progressed(job, failure) else 1)
+    if failures > job.spec.backoff_limit:
+        message = (
+            f"{failure.reason}: {failure.message} This was failure {failures}, and spec.backoffLimit is "
+            f"{job.spec.backoff_limit}."
+        )
+        last = Failure(Reason.BACKOFF_LIMIT_EXCEEDED, message, remarks=failure.remarks)
+        return failed(job, last, now, failures=failures)
+    return _retrying(job, failure, wait, now, failures=failures)
+
+
+def run_interrupted(job: Job, interruption: Failure, wait: timedelta, now: datetime) -> JobStatus:
+    """A run was ended from outside: another one follows after a wait. It does not count against the backoff limit."""
+    return _retrying(job, interruption, wait, now, interruptions=job.status.interruptions + 1)
+
+
+def _has_progressed(job: Job, failure: Failure) -> bool:
+    return failure.saved_step is not None and failure.saved_step > (job.status.saved_step or 0)
+
+
+def _retrying(job: Job, end: Failure, wait: timedelta, now: datetime, **counts: int) -> JobStatus:
+    due = (now + wait).replace(microsecond=0) + timedelta(seconds=1 if now.microsecond else 0)
+    status = StatusBuilder(job, now).set(
+        phase=Phase.QUEUED,
+        saved_step=_saved_step(job, end),
+        next_attempt_time=due,
+        slot=None,
+        progress=None,
+        **counts,
+    )
+    status.set_false(ADMITTED, "BackingOff", backing_off(job, due))
+    return status.set_false(POD_READY, end.reason, end.message).build()
+
+
+def _saved_step(job: Job, end: Failure) -> int | None:
+    return min(max(job.status.saved_step or 0, end.saved_step or 0), MAX_COUNT) or None
+
+
+# --- the end of the job ---------------------------------------------------------------------------------------------
+
+
+def succeeded(job: Job, outcome: Outcome, now: datetime) -> JobStatus:
+    status = _finished(job, Phase.SUCCEEDED, now).set(
+        artifacts=outcome.artifacts,
+        progress=final_progress(outcome.metrics, now),
+        remarks=outcome.remarks[:MAX_REMARKS] or None,
+    )
+    return status.set_true(ConditionType.COMPLETE, "Succeeded", outcome.message).build()
+
+
+def failed(job: Job, failure: Failure, now: datetime, **fields: Any) -> JobStatus:
+    """The job has failed for good; `fields` are set as well."""
+    status = _finished(job, Phase.FAILED, now).set(remarks=failure.remarks[:MAX_REMARKS] or None, **fields)
+    return status.set_true(ConditionType.FAILED, failure.reason, failure.message).build()
+
+
+def _finished(job: Job, phase: Phase, now: datetime) -> StatusBuilder:
+    status = StatusBuilder(job, now).set(
+        phase=phase, queue=None, slot=None, next_attempt_time=None, completion_time=now.replace(microsecond=0)
+    )
+    return status if job.status.pod_name is None else status.set_false(POD_READY, "Finished", "The run has ended.")
+
+
+def generation_observed(job: Job, now: datetime) -> JobStatus:
+    """A finished job whose spec was changed: only the observed generation changes."""
+    return StatusBuilder(job, now).build()

@@ -1,0 +1,73 @@
+"""What the liveness probe finds out, and what it forgives. A real operator behind a proxy that can go silent."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from support.holding_proxy import HoldingProxy
+from support.operator_processes import ApiServer, Namespace, Process, wait_until
+
+from darkroom_local.kubeconfig import write_kubeconfig
+from darkroom_local.ports import free_ports
+
+STUCK_SECONDS = 3.0
+
+
+@pytest.fixture
+def proxy(api_server: ApiServer) -> Iterator[HoldingProxy]:
+    proxy = HoldingProxy(urlsplit(api_server.url).port or 0)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def probe(
+    proxy: HoldingProxy, namespace: Namespace, start_operator: Callable[..., Process], tmp_path: Path
+) -> Callable[[], httpx.Response]:
+    """Asks an operator that has nothing but the proxy, and that has just let a pod of the job `a` go."""
+    kubeconfig, [port] = tmp_path / "proxy.yaml", free_ports(1)
+    kubeconfig.write_text(write_kubeconfig(proxy.url, "a-token", namespace.name))
+    start_operator(
+        KUBECONFIG=str(kubeconfig),
+        DARKROOM_HEALTH_HOST="127.0.0.1",
+        DARKROOM_HEALTH_PORT=str(port),
+        DARKROOM_LEASE_SECONDS="1",
+        DARKROOM_WATCH_STUCK_SECONDS=str(STUCK_SECONDS),
+    )
+    namespace.create_job("a")
+    namespace.wait_for_pod("a")
+    return lambda: httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False)
+
+
+def is_watch_of_leases(request: bytes) -> bool:
+    return b"/leases?" in request and b"watch=true" in request
+
+
+def test_it_fails_while_a_watch_is_silent_though_requests_are_answered(
+    probe: Callable[[], httpx.Response], proxy: HoldingProxy
+) -> None:
+    assert probe().text == "ok\n"
+    proxy.hold(is_watch_of_leases)
+    wait_until(lambda: probe().status_code == 503, "the probe fails")
+    assert "the watch of leases has not delivered version" in probe().text
+    proxy.release()
+    wait_until(lambda: probe().text == "ok\n", "the watch has caught up")
+
+
+def test_it_holds_while_the_api_server_takes_requests_and_answers_nothing(
+    probe: Callable[[], httpx.Response], proxy: HoldingProxy, namespace: Namespace
+) -> None:
+    proxy.hold(is_watch_of_leases)
+    renewed = namespace.elector()["renewTime"]
+    wait_until(lambda: namespace.elector()["renewTime"] != renewed, "the watch has something to show")
+    proxy.hold(lambda _: True)
+    end = time.monotonic() + 2 * STUCK_SECONDS
+    wait_until(lambda: probe().status_code == 503 or time.monotonic() > end, "time has passed")
+    assert probe().text == "ok\n"
+    proxy.release()
+    namespace.finish_pod(namespace.wait_for_pod("a"))
+    namespace.wait_for_phase("a", "Succeeded")
+    assert probe().text == "ok\n"

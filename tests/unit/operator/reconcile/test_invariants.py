@@ -1,0 +1,315 @@
+"""Invariants under any order of events: two operators with stale views that are
+paused and killed between any two requests, nodes that come and go, users who change their minds.
+
+A few seconds by default, with 5,000 steps and more; HYPOTHESIS_PROFILE=nightly looks for minutes, at 100,000 and more.
+"""
+
+import os
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from support.operator_snapshots import failure
+from support.simulated_api import PLURALS, SimulatedApi
+from support.simulated_gateway import SimulatedGateway
+from support.simulated_operator import JOBS, SimulatedNode, SimulatedOperator, SimulatedUser, phase_of
+
+from darkroom_contract.outcome import Outcome, Reason
+from darkroom_contract.status import Phase as JobPhase
+
+FINISHED = ("Succeeded", "Failed")
+MOST_JOBS = 8
+OPERATORS = st.sampled_from([0, 1])
+MODEL = "m"
+NEW_FIELDS = frozenset({"admissionOrder", "runStartTime", "interruptions", "savedStep", "remarks"})
+"""Of a status, which the CRDs of release 0.1.0 drop."""
+DATASETS = {"s3_bucket": "darkroom", "dataset_uris": ("s3://darkroom/datasets/x/",)}
+SECRET = {"uri": "s3://darkroom/datasets/lab/secret/"}
+"""No training may read it, so a job that wants to is refused."""
+STORAGE_FAILURE = failure(Reason.STORAGE_UNAVAILABLE)
+
+
+class OneAtATime(RuleBasedStateMachine):
+    """Two operators."""
+
+    slots = 1
+
+    @initialize(backoff_limit=st.integers(0, 2), has_old_crds=st.booleans())
+    def begin(self, backoff_limit: int, has_old_crds: bool) -> None:
+        self.api = SimulatedApi(dropped=NEW_FIELDS if has_old_crds else frozenset())
+        self.user, self.node = SimulatedUser(self.api), SimulatedNode(self.api)
+        self.gateway = SimulatedGateway(self.api)
+        self.operators = [SimulatedOperator(self.api, self.slots, **DATASETS) for _ in range(2)]
+        self.created = 0
+        self.ends: dict[str, str] = {}
+        self.counts: dict[str, tuple[int, int]] = {}
+        for _ in range(3):
+            self.create_job(0, backoff_limit, None)
+        self.operators[0].rest()
+
+    # Operators
+
+    @rule(operator=OPERATORS, watches=st.sets(st.sampled_from(PLURALS)), pauses=st.integers(1, 30))
+    def an_operator_sees_something_and_sends_some_requests(self, operator: int, watches: set[str], pauses: int) -> None:
+        for plural in sorted(watches):
+            self.operators[operator].see(plural)
+        self.operators[operator].step(pauses)
+
+    @rule(operator=OPERATORS, pauses=st.integers(0, 30))
+    def an_operator_sees_all_and_is_paused_somewhere(self, operator: int, pauses: int) -> None:
+        self.operators[operator].rest()
+        self.operators[operator].see_all()
+        self.operators[operator].step(pauses)
+
+    @rule(operator=OPERATORS, pauses=st.integers(1, 30))
+    def an_operator_sends_some_requests(self, operator: int, pauses: int) -> None:
+        self.operators[operator].step(pauses)
+
+    @rule(operator=OPERATORS, plural=st.sampled_from(PLURALS), events=st.integers(1, 5))
+    def a_watch_shows_something(self, operator: int, plural: str, events: int) -> None:
+        self.operators[operator].see(plural, events)
+
+    @rule(operator=OPERATORS, plural=st.sampled_from(PLURALS))
+    def a_watch_breaks_and_everything_is_listed_anew(self, operator: int, plural: str) -> None:
+        self.operators[operator].list_anew(plural)
+
+    @rule(operator=OPERATORS, how=st.sampled_from(["killed", "lost", "unanswered", "refused"]))
+    def an_operator_has_bad_luck(self, operator: int, how: str) -> None:
+        if how == "killed":
+            self.operators[operator].crash()
+        else:
+            self.operators[operator].kube.breaks = how
+
+    # Nodes
+
+    @precondition(lambda self: self.node.live())
+    @rule(data=st.data(), what=st.sampled_from(["start", "finish", "fail", "give up"]))
+    def a_run_takes_its_course(self, data: st.DataObject, what: str) -> None:
+        name = data.draw(st.sampled_from(sorted(self.node.live())))
+        if self.node.has_ended(name):
+            self.node.end_sidecar(name)
+        elif self.node.is_evicted(name) and what != "finish":
+            self.node.interrupt(name)
+        else:
+            {
+                "start": lambda: self.node.start(name),
+                "finish": lambda: self.node.finish(name),
+                "fail": lambda: self.node.end(name, STORAGE_FAILURE, 75),
+                "give up": lambda: self.node.end(name, failure(Reason.MODEL_NOT_FOUND), 2),
+            }[what]()
+
+    @precondition(lambda self: any(not self.node.has_ended(name) for name in self.node.live()))
+    @rule(data=st.data(), what=st.sampled_from(["lose", "evict", "succeed beside a sidecar", "fail beside a sidecar"]))
+    def a_run_meets_its_cluster(self, data: st.DataObject, what: str) -> None:
+        name = data.draw(st.sampled_from([each for each in sorted(self.node.live()) if not self.node.has_ended(each)]))
+        self.node.start(name)
+        {
+            "lose": lambda: self.node.lose(name),
+            "evict": lambda: self.node.evict(name),
+            "succeed beside a sidecar": lambda: self.node.end_beside_a_sidecar(name, Outcome(succeeded=True)),
+            "fail beside a sidecar": lambda: self.node.end_beside_a_sidecar(name, STORAGE_FAILURE, 75),
+        }[what]()
+
+    @rule(seconds=st.sampled_from([0, 1, 3, 20]))
+    def time_passes_and_what_was_deleted_goes(self, seconds: int) -> None:
+        self.api.pass_time(seconds)
+        self.node.collect_garbage()
+        self.node.remove_deleted()
+
+    # Users
+
+    @precondition(lambda self: self.created < MOST_JOBS)
+    @rule(priority=st.integers(0, 2), backoff_limit=st.integers(0, 2), kind=st.sampled_from([None, "draw", "train"]))
+    def create_job(self, priority: int, backoff_limit: int, kind: str | None) -> None:
+        """`draw`: with the one model that there is; `train`: that model."""
+        spec = {"priority": priority, "backoffLimit": backoff_limit, "startDeadlineSeconds": 60}
+        if kind == "train":
+            self.user.train(f"job-{self.created}", MODEL, **spec)
+        else:
+            self.user.create(f"job-{self.created}", **spec, **({"modelId": MODEL} if kind == "draw" else {}))
+        self.created += 1
+
+    @precondition(lambda self: self.created < MOST_JOBS)
+    @rule(priority=st.integers(0, 2), suspend=st.booleans())
+    def create_a_training_that_is_refused(self, priority: int, suspend: bool) -> None:
+        self.user.train(f"job-{self.created}", MODEL, dataset=SECRET, priority=priority, suspend=suspend)
+        self.created += 1
+
+    @rule(data=st.data(), what=st.sampled_from(["suspend", "resume", "delete"]))
+    def a_user_changes_their_mind(self, data: st.DataObject, what: str) -> None:
+        if not (jobs := sorted((plural, name) for plural in JOBS for name in self.api.objects[plural])):
+            return
+        plural, name = data.draw(st.sampled_from(jobs))
+        if what == "delete":
+            self.api.delete(plural, name)
+        else:
+            self.user.suspend(plural, name, what == "suspend")
+
+    @rule(data=st.data(), runs=st.booleans())
+    def a_user_deletes_a_job_with_its_files(self, data: st.DataObject, runs: bool) -> None:
+        running = {self.job_of(name) for name in self.node.live()}
+        found = [(plural, job["metadata"]) for plural in JOBS for job in self.api.all(plural)]
+        names = sorted((plural, each["name"]) for plural, each in found if not runs or each["uid"] in running)
+        if names:
+            plural, name = data.draw(st.sampled_from(names))
+            self.user.keep_until_its_files_are_gone(plural, name)
+            self.api.delete(plural, name)
+
+    @rule(what=st.sampled_from(["list", "remove", "both"]))
+    def a_gateway_removes_files(self, what: str) -> None:
+        if what != "remove":
+            self.gateway.list_jobs()
+        if what != "list":
+            self.gateway.remove_files()
+
+    @rule(room=st.sampled_from([None, 0, 1]))
+    def an_administrator_sets_a_quota(self, room: int | None) -> None:
+        self.api.pod_quota = room
+
+    @rule(gate=st.sampled_from([None, "kueue.x-k8s.io/admission"]))
+    def a_webhook_adds_a_gate_to_new_pods(self, gate: str | None) -> None:
+        self.api.added_gate = gate
+
+    @rule(data=st.data(), plural=st.sampled_from(["pods", "leases"]))
+    def somebody_meddles(self, data: st.DataObject, plural: str) -> None:
+        if objects := sorted(self.api.objects[plural]):
+            self.api.delete(plural, data.draw(st.sampled_from(objects)))
+
+    # What must hold
+
+    @invariant()
+    def never_two_live_pods(self) -> None:
+        assert len(self.node.live()) <= 1, self.node.live()
+
+    @invariant()
+    def a_finished_job_stays_what_it_is(self) -> None:
+        phases = self.user.phases()
+        for uid, end in self.ends.items():
+            assert phases.get(uid, end) == end
+        self.ends |= {uid: phase for uid, phase in phases.items() if phase in FINISHED}
+
+    @invariant()
+    def no_run_of_a_job_whose_files_are_gone_is_alive(self) -> None:
+        running = {self.job_of(name) for name in self.node.live()}
+        assert not running & self.gateway.forgotten, running
+
+    @invariant()
+    def a_refused_job_never_has_a_pod(self) -> None:
+        astray = {each["metadata"]["uid"] for each in self.user.jobs() if each["spec"].get("dataset") == SECRET}
+        assert not astray & {self.job_of(name) for name in self.api.objects["pods"]}
+        for job in self.user.jobs():
+            conditions = {each["type"]: each["reason"] for each in job.get("status", {}).get("conditions", [])}
+            is_refused = conditions.get("Failed") == Reason.DATASET_NOT_ALLOWED
+            assert is_refused == (job["metadata"]["uid"] in astray and phase_of(job) in FINISHED), job
+
+    def job_of(self, pod: str) -> str:
+        uid: str = self.api.objects["pods"][pod]["metadata"]["labels"]["darkroom.dev/job-uid"]
+        return uid
+
+    @invariant()
+    def an_interruption_never_counts_as_a_failure(self) -> None:
+        for job in self.user.jobs():
+            status, uid = job.get("status", {}), job["metadata"]["uid"]
+            counts = status.get("failures", 0), status.get("interruptions", 0)
+            if counts[0] > self.counts.get(uid, (0, 0))[0]:
+                reasons = {each["type"]: each["reason"] for each in status["conditions"]}
+                assert reasons.get("PodReady") != "Interrupted", status
+                messages = {each["type"]: each["message"] for each in status["conditions"]}
+                assert not messages.get("Failed", "").startswith("Interrupted"), status
+            self.counts[uid] = counts
+
+    def teardown(self) -> None:
+        """Then nothing else goes wrong, and all comes to an end. A quota that was set leaves room for one run."""
+        self.api.pod_quota = None if self.api.pod_quota is None else 1
+        for _ in range(60):
+            self.settle()
+            if self.is_settled():
+                return
+        unsettled = [(job["metadata"], job.get("status")) for job in self.user.jobs() if not self.is_at_rest(job)]
+        raise AssertionError(f"not settled: {unsettled}, live: {self.node.live()}")
+
+    def settle(self) -> None:
+        self.node.collect_garbage()
+        self.node.remove_deleted()
+        for operator in self.operators:
+            waiting = self.waiting_for_the_model()
+            operator.kube.breaks = None
+            operator.rest()
+            self.gateway.list_jobs()
+            self.gateway.remove_files()
+            self.no_run_of_a_job_whose_files_are_gone_is_alive()
+            self.a_refused_job_never_has_a_pod()
+            self.never_two_live_pods()
+            self.a_finished_job_stays_what_it_is()
+            self.an_interruption_never_counts_as_a_failure()
+            if self.slots == 1:
+                assert not waiting & self.failed_for_their_model()
+        for name in self.node.live():
+            if not self.node.has_ended(name):  # A sidecar ends only with its pod.
+                self.node.finish(name)
+        self.api.pass_time(20)
+
+    def waiting_for_the_model(self) -> set[str]:
+        """Generations that have not ended while a training of their model has not."""
+        unfinished = [job for job in self.user.jobs() if phase_of(job) not in FINISHED]
+        if not any("dataset" in job["spec"] for job in unfinished):
+            return set()
+        drawings = (job for job in unfinished if "dataset" not in job["spec"] and "modelId" in job["spec"])
+        return {job["metadata"]["uid"] for job in drawings}
+
+    def failed_for_their_model(self) -> set[str]:
+        found = set()
+        for job in self.user.jobs():
+            conditions = {each["type"]: each["reason"] for each in job.get("status", {}).get("conditions", [])}
+            if conditions.get("Failed") == "ModelNotFound":
+                found.add(job["metadata"]["uid"])
+        return found
+
+    def is_settled(self) -> bool:
+        free = all(not lease["spec"].get("holderIdentity") for lease in self.api.all("leases"))
+        return free and not self.node.live() and all(self.is_at_rest(job) for job in self.user.jobs())
+
+    def is_at_rest(self, job: dict[str, Any]) -> bool:
+        """Finished or suspended; or a generation that waits for a suspended training, as it says itself."""
+        if phase_of(job) in (*FINISHED, JobPhase.SUSPENDED.value):
+            return True
+        conditions = {each["type"]: each["reason"] for each in job.get("status", {}).get("conditions", [])}
+        suspended = [each for each in self.user.jobs() if "dataset" in each["spec"] and phase_of(each) == "Suspended"]
+        return conditions.get("Admitted") == "WaitingForModel" and bool(suspended)
+
+
+class TwoSlots(OneAtATime):
+    """The same with two slots."""
+
+    slots = 2
+
+    @invariant()
+    def never_two_live_pods(self) -> None:
+        pods = {name: self.api.objects["pods"][name]["metadata"]["labels"] for name in self.node.live()}
+        slots = [labels["darkroom.dev/slot"] for labels in pods.values()]
+        jobs = [labels["darkroom.dev/job-uid"] for labels in pods.values()]
+        assert len(set(slots)) == len(slots), pods
+        assert len(set(jobs)) == len(jobs), pods
+
+
+def look(examples: int, steps: int) -> Any:
+    nightly = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+    return settings(
+        max_examples=examples * (25 if nightly else 1),
+        stateful_step_count=steps * (2 if nightly else 1),
+        deadline=None,
+        derandomize=not nightly,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.explicit, Phase.generate, Phase.shrink],
+    )
+
+
+TestOneAtATime = OneAtATime.TestCase
+TestOneAtATime.settings = look(100, 40)
+TestTwoSlots = TwoSlots.TestCase
+TestTwoSlots.settings = look(50, 40)
+
+pytestmark = pytest.mark.timeout(3600)

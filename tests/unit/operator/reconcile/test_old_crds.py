@@ -1,0 +1,41 @@
+"""An operator beside the CRDs of an older release, which drop what they do not know of a status."""
+
+from support.simulated_api import SimulatedApi
+from support.simulated_operator import GENERATE, SimulatedNode, SimulatedOperator, SimulatedUser
+
+NEW_FIELDS = frozenset({"admissionOrder", "runStartTime", "interruptions", "savedStep", "remarks"})
+
+
+def stage() -> tuple[SimulatedApi, SimulatedUser, SimulatedNode, SimulatedOperator]:
+    api = SimulatedApi(dropped=NEW_FIELDS)
+    return api, SimulatedUser(api), SimulatedNode(api), SimulatedOperator(api)
+
+
+def test_it_comes_to_rest_and_writes_nothing_twice() -> None:
+    api, user, node, operator = stage()
+    for number in range(20):
+        user.create(f"waiting-{number:02}", suspend=number % 2 == 0)
+    operator.rest()
+    [pod] = node.live()
+    node.start(pod)
+    operator.rest()
+    sent = operator.kube.sent
+    for _ in range(5):
+        api.pass_time(1)
+        operator.rest()
+    assert operator.kube.sent == sent
+
+
+def test_a_run_is_still_stopped_at_its_deadline() -> None:
+    api, user, node, operator = stage()
+    user.create("a", activeDeadlineSeconds=60)
+    operator.rest()
+    [pod] = node.live()
+    node.start(pod)
+    operator.rest()
+    assert "runStartTime" not in api.get(GENERATE, "a")["status"]
+    api.pass_time(61)
+    operator.rest()
+    node.remove_deleted()
+    operator.rest()
+    assert api.get(GENERATE, "a")["status"]["phase"] == "Failed"

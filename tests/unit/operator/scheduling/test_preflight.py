@@ -1,0 +1,189 @@
+"""Jobs that no run can finish fail at once: no slot is taken for them, and no pod is made."""
+
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from support.operator_snapshots import a_job, a_training
+from support.simulated_api import SimulatedApi
+from support.simulated_operator import GENERATE, TRAIN, SimulatedNode, SimulatedOperator, SimulatedUser
+from support.waiting import patience
+
+from darkroom_contract.base_models import SDXL_PIPELINE, SVD_PIPELINE
+from darkroom_contract.jobs import Job
+from darkroom_contract.outcome import Reason
+from darkroom_contract.specs import Video
+from darkroom_operator.pods.pod_outcome import Failure
+from darkroom_operator.scheduling.preflight import ModelRoot, preflight_failure
+from darkroom_operator.settings import Settings
+
+DATASETS = {"s3_bucket": "darkroom", "dataset_uris": ("s3://photos/",)}
+SETTINGS = Settings(runner_image="x", **DATASETS)
+
+
+def refusal_of(job: Job, settings: Settings) -> Failure | None:
+    return preflight_failure(job, settings, ModelRoot(settings.model_root))
+
+
+def failed(job: dict[str, Any]) -> tuple[str, str]:
+    """Phase, and reason of the condition `Failed`."""
+    reasons = [each["reason"] for each in job["status"]["conditions"] if each["type"] == "Failed"]
+    return job["status"]["phase"], *reasons
+
+
+SECRET = {"uri": "s3://darkroom/datasets/lab/secret/"}
+
+
+class TestADatasetOutsideOfWhatIsAllowed:
+    def test_is_refused_with_what_is_allowed(self) -> None:
+        found = refusal_of(a_training(dataset=SECRET), SETTINGS)
+        assert found is not None
+        assert found.reason is Reason.DATASET_NOT_ALLOWED
+        assert "s3://darkroom/datasets/default/, s3://photos/" in found.message
+
+    @pytest.mark.parametrize("uri", ["s3://darkroom/datasets/default/x/", "s3://photos/dogs/"])
+    def test_others_are_not(self, uri: str) -> None:
+        assert refusal_of(a_training(dataset={"uri": uri}), SETTINGS) is None
+
+    def test_it_is_left_to_the_runner_where_the_operator_was_told_of_no_bucket(self) -> None:
+        assert refusal_of(a_training(dataset=SECRET), Settings(runner_image="x")) is None
+
+    def test_a_generation_has_none(self) -> None:
+        assert refusal_of(a_job(), SETTINGS) is None
+
+    def test_the_namespace_is_the_job_s_own(self) -> None:
+        assert refusal_of(replace(a_training(dataset=SECRET), namespace="lab"), SETTINGS) is None
+
+
+class TestAContradiction:
+    VIDEO: ClassVar = {"min_guidance_scale": 3.0, "max_guidance_scale": 1.0}
+
+    def test_is_refused_under_crds_that_took_it(self) -> None:
+        found = refusal_of(a_job(allow_motion=True, video=Video(**self.VIDEO)), SETTINGS)
+        assert found is not None
+        assert found.reason is Reason.INVALID_RUN
+        assert "Raise the latter above 1 or lower the former" in found.message
+
+    def test_without_a_clip_is_none(self) -> None:
+        assert refusal_of(a_job(video=Video(**self.VIDEO)), SETTINGS) is None
+
+
+class TestABaseModelOfTheModelRoot:
+    @pytest.fixture
+    def settings(self, tmp_path: Path) -> Settings:
+        for name, pipeline in (("sdxl", SDXL_PIPELINE), ("svd", SVD_PIPELINE)):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "model_index.json").write_text(json.dumps({"_class_name": pipeline}))
+        return replace(SETTINGS, model_root=tmp_path, default_base_model="sdxl", default_video_base_model="svd")
+
+    @pytest.mark.parametrize(
+        ("job", "reason"),
+        [
+            (a_job(base_model="sdx"), Reason.BASE_MODEL_NOT_FOUND),
+            (a_job(base_model="sdxl@v2"), Reason.BASE_MODEL_NOT_FOUND),
+            (a_job(base_model="svd"), Reason.MODEL_INCOMPATIBLE),
+            (a_job(allow_motion=True, video=Video(base_model="sdxl")), Reason.MODEL_INCOMPATIBLE),
+            (a_job(allow_motion=True, video=Video(base_model="nothing")), Reason.BASE_MODEL_NOT_FOUND),
+            (a_training(baseModel="sdx", dataset={"uri": "s3://photos/x/"}), Reason.BASE_MODEL_NOT_FOUND),
+        ],
+    )
+    def test_that_is_not_there_or_of_the_wrong_kind_is_refused(
+        self, settings: Settings, job: Job, reason: Reason
+    ) -> None:
+        found = refusal_of(job, settings)
+        assert found is not None
+        assert found.reason is reason
+        assert refusal_of(job, settings.model_copy(update={"model_root": None})) is None
+
+    @pytest.mark.parametrize(
+        "job",
+        [
+            a_job(),
+            a_job(allow_motion=True),
+            a_job(base_model="owner/of-the-hub@v1"),
+            a_job(video=Video(base_model="nothing")),
+        ],
+    )
+    def test_others_are_not(self, settings: Settings, job: Job) -> None:
+        assert refusal_of(job, settings) is None
+
+    def test_a_default_that_is_not_there_is_told_too(self, settings: Settings) -> None:
+        found = refusal_of(a_job(), settings.model_copy(update={"default_base_model": "gone"}))
+        assert found is not None
+        assert "'gone' in the model root. It contains sdxl, svd." in found.message
+
+    def test_a_file_system_that_stands_still_refuses_nothing_and_is_waited_for_once(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answers, looks = threading.Event(), []
+        is_file = Path.is_file
+
+        def wait(path: Path) -> bool:
+            looks.append(path)
+            answers.wait()
+            return is_file(path)
+
+        monkeypatch.setattr(Path, "is_file", wait)
+        root = ModelRoot(settings.model_root, look_up_seconds=0.05)
+        assert [preflight_failure(a_job(base_model="sdx"), settings, root) for _ in range(3)] == [None] * 3
+        assert len(looks) == 1
+        answers.set()
+        wait_until = patience(10)
+        wait_until(lambda: preflight_failure(a_job(base_model="sdx"), settings, root), "the file system answers again")
+
+
+class TestARefusedJob:
+    def stage(self) -> tuple[SimulatedApi, SimulatedUser, SimulatedNode, SimulatedOperator]:
+        api = SimulatedApi()
+        operator = SimulatedOperator(api, **DATASETS)
+        return api, SimulatedUser(api), SimulatedNode(api), operator
+
+    def test_fails_without_a_slot_and_without_a_pod(self) -> None:
+        api, user, node, operator = self.stage()
+        user.train("thief", "m", dataset={"uri": "s3://darkroom/datasets/lab/secret/"})
+        operator.rest()
+        assert failed(api.get(TRAIN, "thief")) == ("Failed", Reason.DATASET_NOT_ALLOWED)
+        assert "attempts" not in api.get(TRAIN, "thief")["status"]
+        assert api.all("pods") == []
+        assert node.live() == []
+
+    def test_fails_at_once_behind_a_long_run_and_keeps_nobody_from_his_turn(self) -> None:
+        api, user, node, operator = self.stage()
+        user.create("long")
+        operator.rest()
+        user.train("thief", "m", dataset={"uri": "s3://elsewhere/photos/"}, priority=9)
+        user.create("next")
+        operator.rest()
+        assert failed(api.get(TRAIN, "thief")) == ("Failed", Reason.DATASET_NOT_ALLOWED)
+        assert api.get(GENERATE, "next")["status"]["queue"]["position"] == 0
+        [pod] = node.live()
+        node.start(pod)
+        node.succeed(pod)
+        operator.rest()
+        assert [name for name in node.live() if name.startswith("next")] == node.live() != []
+
+    def test_that_is_suspended_is_judged_when_it_would_run(self) -> None:
+        api, user, _, operator = self.stage()
+        user.train("later", "m", dataset={"uri": "s3://elsewhere/photos/"}, suspend=True)
+        operator.rest()
+        assert failed(api.get(TRAIN, "later")) == ("Suspended",)
+        user.suspend(TRAIN, "later", False)
+        operator.rest()
+        assert failed(api.get(TRAIN, "later")) == ("Failed", Reason.DATASET_NOT_ALLOWED)
+
+    def test_whose_run_began_under_other_settings_is_judged_by_its_run(self) -> None:
+        api, user, node, _ = self.stage()
+        free = SimulatedOperator(api)
+        user.train("early", "m", dataset={"uri": "s3://elsewhere/photos/"})
+        free.rest()
+        [pod] = node.live()
+        node.start(pod)
+        strict = SimulatedOperator(api, **DATASETS)
+        strict.rest()
+        assert api.get(TRAIN, "early")["status"]["phase"] == "Running"
+        node.succeed(pod)
+        strict.rest()
+        assert api.get(TRAIN, "early")["status"]["phase"] == "Succeeded"

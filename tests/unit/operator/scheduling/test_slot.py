@@ -1,0 +1,70 @@
+"""The Lease that is a slot: written and read."""
+
+from typing import Any
+
+import kubernetes_validate
+import pytest
+from support.operator_snapshots import NOW, a_job, a_pod
+
+from darkroom_operator.kube.objects import merge_patch
+from darkroom_operator.scheduling.slot import SLOTS, Slot, assignment, confirmation, new_lease, read_slot
+
+JOB = a_job("a")
+
+
+def stored(document: dict[str, Any]) -> dict[str, Any]:
+    return {**document, "metadata": {**document["metadata"], "uid": "lease", "resourceVersion": "3"}}
+
+
+@pytest.mark.parametrize("version", ["1.30", "1.37"])
+def test_kubernetes_takes_it(version: str) -> None:
+    kubernetes_validate.validate(new_lease(Slot(0), JOB, NOW), version, strict=True)
+
+
+def test_what_was_written_is_read_again() -> None:
+    slot = read_slot(stored(new_lease(Slot(4), JOB, NOW)))
+    assert slot == Slot(4, "lease", "3", holder=JOB.uid, holder_key="GenerateJob/a", pod_uid=None, acquired=NOW)
+
+
+def test_an_assignment_names_the_version_it_was_decided_on_and_forgets_the_last_pod() -> None:
+    patch = assignment(Slot(0, "lease", "3", holder="old", pod_uid="pod"), JOB, NOW)
+    assert patch["metadata"]["resourceVersion"] == "3"
+    assert patch["metadata"]["annotations"]["darkroom.dev/pod-uid"] is None
+    assert patch["metadata"]["labels"] == SLOTS
+    assert patch["spec"]["holderIdentity"] == JOB.uid
+
+
+def test_a_slot_that_is_freed_has_no_holder_rather_than_an_empty_one() -> None:
+    assert assignment(Slot(0, "lease", "3"), None, NOW)["spec"]["holderIdentity"] is None
+
+
+def test_a_confirmation_names_the_version_and_the_pod() -> None:
+    patch = confirmation(Slot(0, "lease", "3", holder=JOB.uid), a_pod(JOB), NOW)
+    assert patch["metadata"] == {"resourceVersion": "3", "annotations": {"darkroom.dev/pod-uid": "pod-a-1"}}
+
+
+@pytest.mark.parametrize(
+    "name", ["darkroom-slot-00", "darkroom-slot-x", "darkroom-slot-", "slot-0", "my-darkroom-slot-0"]
+)
+def test_a_lease_of_another_name_is_no_slot(name: str) -> None:
+    document = stored(new_lease(Slot(0), JOB, NOW))
+    document["metadata"]["name"] = name
+    with pytest.raises(ValueError, match="not the name of one"):
+        read_slot(document)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "patch"),
+    [
+        ({"a": 1}, {"a": 1}, {}),
+        ({"a": 1}, {}, {"a": None}),
+        ({}, {"a": {"b": 1}}, {"a": {"b": 1}}),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}}, {"a": {"c": None}}),
+        ({"a": [1]}, {"a": [1, 2]}, {"a": [1, 2]}),
+        ({"a": {"b": 1}}, {"a": 2}, {"a": 2}),
+    ],
+)
+def test_a_merge_patch_holds_the_difference(
+    before: dict[str, Any], after: dict[str, Any], patch: dict[str, Any]
+) -> None:
+    assert merge_patch(before, after) == patch

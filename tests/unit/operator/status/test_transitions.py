@@ -1,0 +1,304 @@
+"""What a job's status says at each turn of its life. Each is held to the CRD's schema: what that refuses is never
+written, and the slot never given back."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from support.operator_snapshots import NOW, a_job, a_pod, holding, in_phase, running, success
+from support.status_schema import faults, require_valid
+
+from darkroom_contract.jobs import Job, read_job
+from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
+from darkroom_contract.progress import ProgressEvent, Stage
+from darkroom_contract.remarks import MAX_REMARK_CHARACTERS, Remark, RemarkReason
+from darkroom_contract.status import ConditionStatus, ConditionType, JobStatus, Phase
+from darkroom_operator.pods.pod_outcome import Failure
+from darkroom_operator.pods.runner_pod import RunnerPod
+from darkroom_operator.scheduling.queue_position import QueuePosition
+from darkroom_operator.status import transitions
+from darkroom_operator.status.conditions import find
+from darkroom_operator.status.pod_condition import DELETION_OVERDUE
+from darkroom_operator.status.progress import MAX_COUNT
+
+JOB = a_job("a")
+POD = a_pod(JOB)
+HELD = holding(JOB, POD)
+LONG = Failure(Reason.POD_FAILED, "m" * 5000)
+WAIT = timedelta(seconds=10)
+
+
+def an_event(**changes: Any) -> ProgressEvent:
+    given = {"attempt": 1, "stage": Stage.TRAINING, "step": 3, "total": 10, "progress_percentage": 30.0, "time": NOW}
+    return ProgressEvent(**{**given, **changes})
+
+
+def status_of(status: JobStatus, kind: ConditionType) -> ConditionStatus | None:
+    found = find(status, kind)
+    return None if found is None else found.status
+
+
+def reason_of(status: JobStatus, kind: ConditionType) -> str | None:
+    found = find(status, kind)
+    return None if found is None else found.reason
+
+
+def remarked(count: int) -> Outcome:
+    remark = Remark(reason=RemarkReason.PROMPT_TRUNCATED, message="m" * MAX_REMARK_CHARACTERS)
+    return success(JOB).model_copy(update={"remarks": (remark,) * count})
+
+
+def as_document(job: Job) -> dict[str, Any]:
+    metadata = {
+        "name": job.name,
+        "namespace": job.namespace,
+        "uid": job.uid,
+        "resourceVersion": job.resource_version,
+        "creationTimestamp": job.created.isoformat(),
+    }
+    return {"kind": job.kind.value, "metadata": metadata, "spec": job.spec.to_dict(), "status": job.status.to_dict()}
+
+
+TURNS: dict[str, Callable[[], JobStatus]] = {
+    "queued": lambda: transitions.waiting(JOB, QueuePosition(JOB, 3, "GenerateJob/" + "n" * 48, NOW), NOW),
+    "queued far behind": lambda: transitions.waiting(JOB, QueuePosition(JOB, 9999, estimated_start=NOW + WAIT), NOW),
+    "queued for a free slot": lambda: transitions.waiting(JOB, QueuePosition(JOB, 0), NOW),
+    "backing off": lambda: transitions.waiting(in_phase(JOB, Phase.QUEUED, next_attempt_time=NOW + WAIT), None, NOW),
+    "suspended from the start": lambda: transitions.waiting(a_job("a", suspend=True), None, NOW),
+    "starting": lambda: transitions.starting(JOB, POD, NOW + timedelta(microseconds=7)),
+    "refused": lambda: transitions.pod_refused(JOB, "r" * 5000, NOW),
+    "without room in a quota": lambda: transitions.quota_exceeded(HELD, "q" * 5000, NOW),
+    "gated by others": lambda: transitions.running(HELD, replace(POD, foreign_gates=("g" * 300,) * 9), None, NOW),
+    "unschedulable": lambda: transitions.running(HELD, replace(POD, waiting_message="w" * 5000), None, NOW),
+    "running": lambda: transitions.running(HELD, running(POD), an_event(metrics={"loss": 0.1}), NOW),
+    "on a lost node": lambda: transitions.running(HELD, replace(running(POD), node_lost=True), None, NOW),
+    "refused by a policy again": lambda: transitions.pod_refused(HELD, "r" * 5000, NOW),
+    "waiting for a model": lambda: transitions.requeued_for_model(HELD, LONG, "TrainJob/" + "n" * 48, NOW),
+    "back to waiting for a model": lambda: transitions.requeued_for_model(HELD, LONG, "TrainJob/" + "n" * 48, NOW),
+    "interrupted": lambda: transitions.run_interrupted(HELD, LONG, WAIT, NOW),
+    "finished and changed": lambda: transitions.generation_observed(
+        replace(JOB, status=transitions.succeeded(HELD, success(JOB), NOW)), NOW
+    ),
+    "succeeded with remarks": lambda: transitions.succeeded(HELD, remarked(40), NOW),
+    "its pod on a silent node": lambda: transitions.node_lost(
+        replace(HELD, status=transitions.pod_refused(HELD, "r" * 5000, NOW)), NOW
+    ),
+    "stopping": lambda: transitions.stopping(HELD, "Suspended", "s" * 5000, POD, NOW),
+    "succeeded": lambda: transitions.succeeded(HELD, success(JOB), NOW),
+    "failed for good": lambda: transitions.failed(HELD, LONG, NOW),
+    "failed once": lambda: transitions.run_failed(HELD, LONG, WAIT, NOW + timedelta(microseconds=7)),
+    "failed too often": lambda: transitions.run_failed(in_phase(HELD, Phase.RUNNING, failures=2), LONG, WAIT, NOW),
+    "suspended while it ran": lambda: transitions.run_suspended(holding(a_job("a", suspend=True), POD), LONG, NOW),
+}
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_every_status_is_valid_and_reads_back_the_same(turn: str) -> None:
+    require_valid(TURNS[turn]())
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_every_status_says_which_generation_it_is_about(turn: str) -> None:
+    assert TURNS[turn]().observed_generation == JOB.generation
+
+
+class TestWaiting:
+    def test_it_tells_the_place_whom_it_waits_for_and_until_when(self) -> None:
+        status = transitions.waiting(JOB, QueuePosition(JOB, 2, "TrainJob/t", NOW + WAIT), NOW)
+        admitted = find(status, ConditionType.ADMITTED)
+        assert status.queue is not None
+        assert (status.phase, status.queue.position, status.queue.waiting_for) == (Phase.QUEUED, 2, "TrainJob/t")
+        assert status.queue.estimated_start_time == NOW + WAIT
+        assert admitted is not None
+        assert admitted.message == "Position 2 in the queue; TrainJob/t holds the slot."
+
+    def test_a_place_far_behind_is_told_as_the_guess_that_it_is(self) -> None:
+        admitted = find(transitions.waiting(JOB, QueuePosition(JOB, 4711), NOW), ConditionType.ADMITTED)
+        assert admitted is not None
+        assert admitted.message == "Position about 4711 in the queue."
+
+    def test_a_job_that_was_suspended_once_says_that_it_is_no_more(self) -> None:
+        suspended = transitions.waiting(a_job("a", suspend=True), None, NOW)
+        resumed = transitions.waiting(replace(JOB, status=suspended), QueuePosition(JOB, 0), NOW)
+        assert reason_of(resumed, ConditionType.SUSPENDED) == "Resumed"
+        assert status_of(resumed, ConditionType.SUSPENDED) is ConditionStatus.FALSE
+
+    def test_it_changes_nothing_a_second_time(self) -> None:
+        status = transitions.waiting(JOB, QueuePosition(JOB, 2), NOW)
+        assert transitions.waiting(replace(JOB, status=status), QueuePosition(JOB, 2), NOW + WAIT) == status
+
+    def test_a_generation_says_which_training_it_waits_for(self) -> None:
+        drawing = a_job("a", model_id="m")
+        placed = transitions.waiting(drawing, QueuePosition(drawing, 3, training="TrainJob/t"), NOW)
+        unplaced = transitions.requeued_for_model(drawing, LONG, "TrainJob/t", NOW)
+        for status in (placed, unplaced):
+            assert reason_of(status, ConditionType.ADMITTED) == "WaitingForModel"
+            admitted = find(status, ConditionType.ADMITTED)
+            assert admitted is not None
+            assert admitted.message.endswith("Waiting for TrainJob/t, which trains the model m.")
+        assert placed.queue is not None
+        assert placed.queue.position == 3
+
+    def test_a_suspended_job_says_that_its_run_has_stopped(self) -> None:
+        held = holding(a_job("a", suspend=True), POD)
+        stopping = replace(held, status=transitions.stopping(held, "Suspended", "It is being stopped.", POD, NOW))
+        ready = find(transitions.run_suspended(stopping, LONG, NOW), ConditionType.POD_READY)
+        assert ready is not None
+        assert (ready.status, ready.reason, ready.message) == (
+            ConditionStatus.FALSE,
+            "Suspended",
+            "The run has stopped.",
+        )
+
+    def test_a_job_that_was_resumed_while_its_run_stopped_says_so_too(self) -> None:
+        held = holding(a_job("a"), POD)
+        stopping = replace(held, status=transitions.stopping(held, "Suspended", "It is being stopped.", POD, NOW))
+        ready = find(transitions.run_suspended(stopping, LONG, NOW), ConditionType.POD_READY)
+        assert ready is not None
+        assert ready.message == "The run has stopped."
+
+    def test_a_training_that_was_suspended_keeps_what_it_has_saved(self) -> None:
+        assert transitions.run_suspended(HELD, replace(LONG, saved_step=10**30), NOW).saved_step == MAX_COUNT
+        assert transitions.run_suspended(holding(JOB, POD, saved_step=7), LONG, NOW).saved_step == 7
+
+
+class TestNews:
+    """CRDs of an older release drop fields that they do not know: writing them again and again would never end."""
+
+    def test_what_older_crds_drop_is_none(self) -> None:
+        status = transitions.running(HELD, running(POD), None, NOW)
+        dropped = status.model_copy(update={"admission_order": None, "run_start_time": None})
+        known = replace(HELD, status=dropped)
+        assert not transitions.is_changed(known, transitions.running(known, running(POD), None, NOW + WAIT))
+        assert transitions.is_changed(known, transitions.running(known, replace(running(POD), ready=False), None, NOW))
+
+    def test_a_job_that_was_told_before_it_had_an_order_is_not_told_again(self) -> None:
+        status = transitions.waiting(a_job("a", suspend=True), None, NOW).model_copy(update={"admission_order": None})
+        job = replace(a_job("a", suspend=True), status=status)
+        assert not transitions.is_changed(job, transitions.waiting(job, None, NOW + WAIT))
+
+
+def test_a_job_whose_first_pod_is_refused_is_queued_with_the_reason() -> None:
+    status = require_valid(transitions.pod_refused(JOB, "denied by a policy", NOW))
+    assert status.phase is Phase.QUEUED
+    for kind in (ConditionType.ADMITTED, ConditionType.POD_READY):
+        assert reason_of(status, kind) == "PodRefused"
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_every_condition_observes_the_generation_of_the_status(turn: str) -> None:
+    assert {each.observed_generation for each in TURNS[turn]().conditions} == {JOB.generation}
+
+
+def test_an_older_condition_observes_a_newer_generation_too() -> None:
+    changed = replace(HELD, status=transitions.running(HELD, running(POD), None, NOW), generation=5)
+    changed = replace(changed, status=transitions.stopping(changed, "Suspended", "It is being stopped.", POD, NOW))
+    assert {each.observed_generation for each in changed.status.conditions} == {5}
+
+
+def test_what_a_run_remarked_before_it_failed_for_good_is_kept() -> None:
+    remarks = remarked(2).remarks
+    assert transitions.failed(HELD, replace(LONG, remarks=remarks), NOW).remarks == remarks
+    assert transitions.failed(HELD, LONG, NOW).remarks is None
+
+
+def test_the_order_of_admission_is_written_down_and_stays() -> None:
+    first = replace(JOB, order=41)
+    status = transitions.waiting(first, QueuePosition(first, 0), NOW)
+    assert status.admission_order == 41
+    assert read_job(as_document(replace(first, status=status, resource_version="99"))).order == 41
+
+
+class TestRunning:
+    def test_it_says_when_the_run_was_first_seen_and_keeps_it(self) -> None:
+        """By the operator's clock, which is the API server's, and not by the node's."""
+        far_off = replace(running(POD), started=NOW + timedelta(minutes=15))
+        first = transitions.running(HELD, far_off, None, NOW)
+        assert first.run_start_time == NOW
+        assert transitions.running(replace(HELD, status=first), far_off, None, NOW + WAIT).run_start_time == NOW
+        again = transitions.starting(replace(HELD, status=first), a_pod(JOB, 2), NOW + WAIT)
+        assert again.run_start_time is None
+
+    def test_a_node_that_does_not_answer_is_told_with_what_to_do(self) -> None:
+        for lost in (
+            replace(running(POD), node_lost=True, node="gpu-7"),
+            replace(running(POD), deleting=True, node="gpu-7", deletion_deadline=NOW - DELETION_OVERDUE),
+        ):
+            found = find(transitions.running(HELD, lost, None, NOW), ConditionType.POD_READY)
+            assert found is not None
+            assert (found.status, found.reason) == (ConditionStatus.UNKNOWN, "NodeLost")
+            assert "kubectl delete node gpu-7" in found.message
+            assert f"kubectl delete pod {POD.name} --force" in found.message
+
+    def test_a_deletion_within_its_grace_is_not_overdue(self) -> None:
+        ending = replace(running(POD), deleting=True, node="gpu-7", deletion_deadline=NOW - WAIT)
+        assert reason_of(transitions.running(HELD, ending, None, NOW), ConditionType.POD_READY) == "Terminating"
+
+    @pytest.mark.parametrize(
+        ("pod", "status", "reason"),
+        [
+            (POD, ConditionStatus.FALSE, "Starting"),
+            (running(POD), ConditionStatus.TRUE, "Running"),
+            (replace(running(POD), ready=False), ConditionStatus.FALSE, "Running"),
+            (replace(running(POD), deleting=True), ConditionStatus.FALSE, "Terminating"),
+            (replace(running(POD), node_lost=True, deleting=True), ConditionStatus.UNKNOWN, "NodeLost"),
+        ],
+    )
+    def test_its_pod_shows_in_a_condition(self, pod: RunnerPod, status: ConditionStatus, reason: str) -> None:
+        found = find(transitions.running(HELD, pod, None, NOW), ConditionType.POD_READY)
+        assert found is not None
+        assert (found.status, found.reason) == (status, reason)
+
+    def test_progress_of_an_earlier_run_is_not_shown(self) -> None:
+        second = holding(JOB, a_pod(JOB, 2))
+        assert transitions.running(second, running(a_pod(JOB, 2)), an_event(attempt=1), NOW).progress is None
+
+    def test_progress_stays_when_redis_falls_silent(self) -> None:
+        shown = transitions.running(HELD, running(POD), an_event(), NOW)
+        later = transitions.running(replace(HELD, status=shown), running(POD), None, NOW)
+        assert later.progress == shown.progress
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            an_event(metrics={"loss": math.nan, "learningRate": math.inf}),
+            an_event(metrics={f"m{number}": 1.0 for number in range(100)}),
+            an_event(estimated_remaining_seconds=math.inf),
+            an_event(step=10**30, total=10**30),
+            an_event(time=datetime(2026, 11, 25)),  # noqa: DTZ001 (a runner may forget the zone)
+        ],
+        ids=["no numbers", "too many", "endless", "too large", "no zone"],
+    )
+    def test_whatever_a_runner_tells_makes_a_valid_status(self, event: ProgressEvent) -> None:
+        require_valid(transitions.running(HELD, running(POD), event, NOW))
+
+
+class TestTheEnd:
+    def test_success_tells_artifacts_and_metrics_that_are_numbers(self) -> None:
+        file = OutcomeFile(name="x.png", content_type="image/png", bytes=1, sha256="0" * 64)
+        metrics = {"loss": math.nan, "seconds": 2.0}
+        outcome = Outcome(succeeded=True, prefix="p/", files=(file,), metrics=metrics)
+        status = require_valid(transitions.succeeded(HELD, outcome, NOW))
+        assert status.progress is not None
+        assert status.progress.metrics == {"seconds": 2.0}
+        assert status_of(status, ConditionType.COMPLETE) is ConditionStatus.TRUE
+        assert (status.slot, status.completion_time) == (None, NOW)
+
+    def test_a_failed_run_waits_until_the_next_whole_second(self) -> None:
+        status = transitions.run_failed(HELD, LONG, timedelta(seconds=0.2), NOW + timedelta(milliseconds=100))
+        assert status.next_attempt_time == NOW + timedelta(seconds=1)
+
+    def test_a_job_that_never_had_a_pod_says_nothing_of_one(self) -> None:
+        assert find(transitions.failed(JOB, LONG, NOW), ConditionType.POD_READY) is None
+
+    def test_the_first_start_stays(self) -> None:
+        first = replace(JOB, status=transitions.starting(JOB, POD, NOW))
+        assert transitions.starting(first, a_pod(JOB, 2), NOW + WAIT).start_time == NOW
+
+
+def test_the_schema_would_find_a_fault() -> None:
+    assert faults({"phase": "Dancing"})
+    assert faults({"unknown": 1})

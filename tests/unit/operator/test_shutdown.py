@@ -1,0 +1,91 @@
+"""How kopf's tasks are ended: as gracefully as they let themselves be, and no slower."""
+
+import asyncio
+import time
+
+import pytest
+
+from darkroom_operator.kopf_tasks import KopfTasks
+
+KOPFS_GRACE_SECONDS = 5.0
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def test_what_a_watch_leaves_behind_does_not_hold_up_the_end() -> None:
+    """One that is cancelled while it hands on an event never closes its stream, whose waiter waits for ever."""
+    left: list[asyncio.Task[None]] = []
+
+    async def watch() -> None:
+        left.append(asyncio.create_task(forever()))
+        await forever()
+
+    kopf_tasks = KopfTasks([asyncio.create_task(watch()), asyncio.create_task(forever())])
+    await asyncio.sleep(0)
+    began = time.monotonic()
+    await kopf_tasks.stop()
+    assert time.monotonic() - began < KOPFS_GRACE_SECONDS / 2
+    assert [task.cancelled() for task in left] == [True]
+
+
+async def test_a_watch_that_takes_its_cancellation_for_a_pause_is_cancelled_again() -> None:
+    """As kopf's, when its request and the task that would pause it are cancelled together."""
+    paused = []
+
+    async def watch() -> None:
+        try:
+            await forever()
+        except asyncio.CancelledError:
+            paused.append(True)
+        await asyncio.sleep(0.1)
+        await forever()
+
+    async def fail() -> None:
+        left.append(asyncio.create_task(watch()))
+        await asyncio.sleep(0)
+        raise ConnectionError
+
+    left: list[asyncio.Task[None]] = []
+    kopf_tasks = KopfTasks([asyncio.create_task(fail())])
+    await kopf_tasks.run()
+    with pytest.raises(ConnectionError):
+        await kopf_tasks.stop()
+    assert paused == [True]
+    assert left[0].cancelled()
+
+
+async def test_a_task_that_has_something_to_finish_is_waited_for() -> None:
+    finished = []
+
+    async def watch() -> None:
+        try:
+            await forever()
+        finally:
+            await asyncio.sleep(0.05)
+            finished.append(True)
+
+    kopf_tasks = KopfTasks([asyncio.create_task(watch())])
+    await asyncio.sleep(0)
+    await kopf_tasks.stop()
+    assert finished == [True]
+
+
+async def test_what_made_a_watch_fail_is_raised_once_all_have_ended() -> None:
+    async def fail() -> None:
+        raise ConnectionError("error 500 inside of a watch")
+
+    others = asyncio.create_task(forever())
+    kopf_tasks = KopfTasks([others, asyncio.create_task(fail())])
+    await kopf_tasks.run()
+    with pytest.raises(ConnectionError, match="error 500 inside of a watch"):
+        await kopf_tasks.stop()
+    assert others.cancelled()
+
+
+async def test_where_nothing_was_begun_nothing_is_cancelled() -> None:
+    somebody_s = asyncio.create_task(forever())
+    await KopfTasks().stop()
+    assert not somebody_s.done()
+    somebody_s.cancel()
