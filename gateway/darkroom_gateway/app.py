@@ -9,20 +9,25 @@ from pathlib import Path
 
 from fastapi import Depends, FastAPI
 
-from darkroom_gateway import openapi, problems
-from darkroom_gateway.answer_headers import AnswerHeaders
-from darkroom_gateway.api_keys import ApiKeys
-from darkroom_gateway.body_limit import BodyLimit
-from darkroom_gateway.endpoints import docs, generate, health, jobs, models, train
-from darkroom_gateway.guard import Guard
-from darkroom_gateway.host_names import own_host_names
-from darkroom_gateway.ignored_input import refuse_ignored_input
-from darkroom_gateway.origin_check import OriginCheck
-from darkroom_gateway.request_log import RequestLog
-from darkroom_gateway.root_path import RootPath
+from darkroom_gateway.auth.api_keys import ApiKeys
+from darkroom_gateway.auth.middleware import ApiKeyMiddleware
+from darkroom_gateway.docs import openapi, swagger_ui
+from darkroom_gateway.generation import router as generation_router
+from darkroom_gateway.health import router as health_router
+from darkroom_gateway.http import problems
+from darkroom_gateway.http.body_limit import BodyLimitMiddleware
+from darkroom_gateway.http.host_names import own_host_names
+from darkroom_gateway.http.origin_check import OriginCheckMiddleware
+from darkroom_gateway.http.request_log import RequestLogMiddleware
+from darkroom_gateway.http.root_path import RootPathMiddleware
+from darkroom_gateway.http.security_headers import SecurityHeadersMiddleware
+from darkroom_gateway.http.shutdown import ConnectionCloseMiddleware
+from darkroom_gateway.http.unexpected_input import reject_unexpected_input
+from darkroom_gateway.jobs import router as jobs_router
+from darkroom_gateway.models import router as models_router
 from darkroom_gateway.services import Services, build_services
 from darkroom_gateway.settings import OPEN_ACCESS, Settings, is_loopback
-from darkroom_gateway.shutdown import LastAnswers
+from darkroom_gateway.training import router as training_router
 
 log = logging.getLogger(__name__)
 
@@ -52,33 +57,33 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         openapi_tags=TAGS,
         lifespan=_lifespan,
-        # Our own page, in endpoints/docs.py: FastAPI's loads its scripts from another host.
+        # Our own page, in docs/swagger_ui.py: FastAPI's loads its scripts from another host.
         docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
-        # A path with a slash too much is answered 404, which names the right one (directions.py).
+        # A path with a slash too much is answered 404, which names the right one (http/path_suggestions.py).
         redirect_slashes=False,
         generate_unique_id_function=openapi.operation_id,
     )
     app.state.services = services = build_services(settings)
     problems.install(app)
-    for module in (train, generate, jobs, models):
-        app.include_router(module.router, dependencies=[Depends(refuse_ignored_input)])
-    app.include_router(health.router)  # Probes may send what they like.
-    app.include_router(docs.router)
+    for module in (training_router, generation_router, jobs_router, models_router):
+        app.include_router(module.router, dependencies=[Depends(reject_unexpected_input)])
+    app.include_router(health_router.router)  # Probes may send what they like.
+    app.include_router(swagger_ui.router)
     # What is added later is passed earlier.
-    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes, bounds=settings.bounds)
+    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_upload_bytes, bounds=settings.bounds)
     if keys is not None:
-        app.add_middleware(Guard, keys=keys, count_refusal=services.metrics.count_refused_key)
+        app.add_middleware(ApiKeyMiddleware, keys=keys, count_refusal=services.metrics.count_refused_key)
     own = own_host_names(settings.allowed_hosts, on_loopback=is_loopback(settings.host), open_to_all=keys is None)
-    app.add_middleware(OriginCheck, own=own, open_to_all=keys is None)
+    app.add_middleware(OriginCheckMiddleware, own=own, open_to_all=keys is None)
     if settings.metrics_port is not None:
         services.metrics.measure_requests(app)
-    app.add_middleware(LastAnswers, shutdown=services.shutdown)
-    app.add_middleware(RequestLog)
-    app.add_middleware(AnswerHeaders)
+    app.add_middleware(ConnectionCloseMiddleware, shutdown=services.shutdown)
+    app.add_middleware(RequestLogMiddleware)
+    app.add_middleware(SecurityHeadersMiddleware)
     if settings.root_path:
-        app.add_middleware(RootPath, root_path=settings.root_path)
+        app.add_middleware(RootPathMiddleware, root_path=settings.root_path)
     app.openapi = lambda: openapi.description(app, guarded=keys is not None)  # type: ignore[method-assign]
     _log_access(settings, keys)
     return app

@@ -32,7 +32,7 @@
         ├── TooManyStreamsError        as many streams of events as the gateway may send
         └── ProgressUnavailableError   Redis; never reaches a person, since streams go on without
 
-`SettingsError` stands apart: it ends the process at its start. problems.py turns the tree into answers.
+`SettingsError` stands apart: it ends the process at its start. http/problems.py turns the tree into answers.
 The names are part of the API: without `Error` they end the `type` of a problem, and are never renamed.
 """
 
@@ -45,7 +45,7 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True)
-class Complaint:
+class FieldError:
     """One thing to change: which parameter, what was given, and what to do about it."""
 
     parameter: str
@@ -60,9 +60,9 @@ class GatewayError(Exception):
     title = "The gateway failed"
     retry_after_seconds: int | None = None
 
-    def __init__(self, detail: str, complaints: tuple[Complaint, ...] = ()) -> None:
+    def __init__(self, detail: str, field_errors: tuple[FieldError, ...] = ()) -> None:
         super().__init__(detail)
-        self.complaints = complaints
+        self.field_errors = field_errors
 
 
 class InvalidRequestError(GatewayError):
@@ -70,17 +70,17 @@ class InvalidRequestError(GatewayError):
     title = "The request can't be used as it is"
 
 
-def invalid_request(complaints: Iterable[Complaint]) -> InvalidRequestError:
-    """The error of these complaints, the first three of them in its text."""
-    found = tuple(complaints)
+def invalid_request(field_errors: Iterable[FieldError]) -> InvalidRequestError:
+    """The error of these field errors, the first three of them in its text."""
+    found = tuple(field_errors)
     return InvalidRequestError(" ".join(f"{each.parameter}: {each.message}" for each in found[:3]), found)
 
 
 class InvalidPhotosError(InvalidRequestError):
     title = "The photos can't be used as they are"
 
-    def __init__(self, complaints: tuple[Complaint, ...]) -> None:
-        super().__init__(" ".join(each.message for each in complaints[:3]), complaints)
+    def __init__(self, field_errors: tuple[FieldError, ...]) -> None:
+        super().__init__(" ".join(each.message for each in field_errors[:3]), field_errors)
 
 
 class KeyReusedError(InvalidRequestError):
@@ -167,8 +167,8 @@ class RejectedError(GatewayError):
 
     title = "The cluster refused"
 
-    def __init__(self, status: int, detail: str, complaints: tuple[Complaint, ...] = ()) -> None:
-        super().__init__(detail, complaints)
+    def __init__(self, status: int, detail: str, field_errors: tuple[FieldError, ...] = ()) -> None:
+        super().__init__(detail, field_errors)
         self.status = status
 
 

@@ -14,13 +14,13 @@ import uvicorn
 from darkroom_contract.log_lines import set_up_log
 from darkroom_contract.photos import MAX_PHOTOS
 from darkroom_gateway.app import create_app
-from darkroom_gateway.connection_bounds import ConnectionBounds, fit_to_descriptors
 from darkroom_gateway.errors import SettingsError
-from darkroom_gateway.http_server import LOOP, drop_stalled_clients, server_config
-from darkroom_gateway.request_log import RequestIdFilter
+from darkroom_gateway.http.connection_bounds import ConnectionBounds, fit_to_descriptors
+from darkroom_gateway.http.request_log import RequestIdFilter
+from darkroom_gateway.http.server import LOOP, drop_stalled_clients, server_config
+from darkroom_gateway.http.shutdown import Shutdown
 from darkroom_gateway.services import Services
 from darkroom_gateway.settings import Settings
-from darkroom_gateway.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,8 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 
 
 class GatewayServer(uvicorn.Server):
-    """Takes the steps of shutdown.py when signals come: SIGTERM begins the drain, another signal or Ctrl-C ends it."""
+    """Takes the steps of http/shutdown.py when signals come: SIGTERM begins the drain, another signal or Ctrl-C ends
+    it."""
 
     def __init__(
         self, config: uvicorn.Config, shutdown: Shutdown, drain_seconds: float, bounds: ConnectionBounds

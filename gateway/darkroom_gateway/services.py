@@ -8,54 +8,54 @@ from anyio import to_thread
 from fastapi import Depends, Request
 
 from darkroom_contract.photo_decoder import DecodingLimits
-from darkroom_gateway.backends import Backends
-from darkroom_gateway.base_models import BaseModels
-from darkroom_gateway.busy import Busy
-from darkroom_gateway.cluster import Cluster
-from darkroom_gateway.deadlines import READY_SECONDS
-from darkroom_gateway.decoders import Decoders
-from darkroom_gateway.event_hub import EventHub
-from darkroom_gateway.forgetting.datasets import Datasets
-from darkroom_gateway.forgetting.job_files import JobFiles
-from darkroom_gateway.forgetting.model_files import ModelFiles
-from darkroom_gateway.forgetting.sweeper import Sweeper
-from darkroom_gateway.generation import Generation
-from darkroom_gateway.informer import Informer
-from darkroom_gateway.job_answers import JobAnswers
-from darkroom_gateway.job_store import JobStore
-from darkroom_gateway.jobs import Jobs
-from darkroom_gateway.known_models import KnownModels
-from darkroom_gateway.leftover_photos import LeftoverPhotos
+from darkroom_gateway.backends.calls import Backends
+from darkroom_gateway.backends.deadlines import READY_SECONDS
+from darkroom_gateway.deletion.dataset_retention import DatasetRetention
+from darkroom_gateway.deletion.job_deleter import JobDeleter
+from darkroom_gateway.deletion.model_deleter import ModelDeleter
+from darkroom_gateway.deletion.sweeper import Sweeper
+from darkroom_gateway.events.hub import EventHub
+from darkroom_gateway.events.progress_streams import ProgressStreams
+from darkroom_gateway.generation.service import GenerationService
+from darkroom_gateway.health.readiness import BackendName, Readiness
+from darkroom_gateway.http.shutdown import Shutdown
+from darkroom_gateway.jobs.busy_policy import BusyCheck
+from darkroom_gateway.jobs.response_cache import ResponseCache
+from darkroom_gateway.jobs.run_logs import RunLogs
+from darkroom_gateway.jobs.service import JobService
+from darkroom_gateway.jobs.store import JobStore
+from darkroom_gateway.jobs.submission import JobSubmission
+from darkroom_gateway.kube.client import KubeClient
+from darkroom_gateway.kube.informer import Informer
 from darkroom_gateway.metrics import Metrics
-from darkroom_gateway.photos import PhotoDoor
-from darkroom_gateway.progress import Progress
-from darkroom_gateway.readiness import BackendName, Readiness
-from darkroom_gateway.run_logs import RunLogs
+from darkroom_gateway.models.base_models import BaseModelChecker
+from darkroom_gateway.models.catalog import ModelCatalog
+from darkroom_gateway.photos.decoder_pool import DecoderPool
+from darkroom_gateway.photos.upload_validator import UploadValidator
 from darkroom_gateway.settings import Settings
-from darkroom_gateway.shutdown import Shutdown
-from darkroom_gateway.storage import Storage
-from darkroom_gateway.submission import Submission
-from darkroom_gateway.training import Training
+from darkroom_gateway.storage.client import ObjectStorage
+from darkroom_gateway.training.orphaned_photos import OrphanedPhotos
+from darkroom_gateway.training.service import TrainingService
 
 
 @dataclass(frozen=True)
 class Services:
     """What endpoints call."""
 
-    cluster: Cluster
-    storage: Storage
-    progress: Progress
+    cluster: KubeClient
+    storage: ObjectStorage
+    progress: ProgressStreams
     backends: Backends
-    photo_door: PhotoDoor
-    training: Training
-    generation: Generation
+    upload_validator: UploadValidator
+    training: TrainingService
+    generation: GenerationService
     store: JobStore
     informer: Informer
-    jobs: Jobs
+    jobs: JobService
     run_logs: RunLogs
-    job_answers: JobAnswers
-    known_models: KnownModels
-    leftovers: LeftoverPhotos
+    response_cache: ResponseCache
+    model_catalog: ModelCatalog
+    orphaned_photos: OrphanedPhotos
     readiness: Readiness
     events: EventHub
     sweeper: Sweeper
@@ -73,9 +73,9 @@ class Services:
         await self.storage.start()
 
     async def close(self) -> None:
-        await self.leftovers.close()
+        await self.orphaned_photos.close()
         await self.storage.stop()
-        await self.photo_door.close()
+        await self.upload_validator.close()
         await self.events.close()
         await to_thread.run_sync(self.informer.close)
         await self.progress.close()
@@ -86,34 +86,36 @@ class Services:
 def build_services(settings: Settings) -> Services:
     """Connects to nothing yet. Raises `SettingsError` when there is no way to the cluster."""
     store = JobStore()
-    cluster, storage, progress = Cluster(settings, store.put), Storage(settings), Progress(settings)
+    cluster, storage, progress = KubeClient(settings, store.put), ObjectStorage(settings), ProgressStreams(settings)
     informer, backends = Informer(cluster, store), Backends()
-    jobs = Jobs(cluster, backends.cluster, store, informer)
-    known_models = KnownModels(cluster, storage, backends, store)
-    busy = Busy(cluster, backends.cluster, settings.busy_policy)
-    base_models = BaseModels(settings.model_root)
+    jobs = JobService(cluster, backends.cluster, store, informer)
+    model_catalog = ModelCatalog(cluster, storage, backends, store)
+    busy = BusyCheck(cluster, backends.cluster, settings.busy_policy)
+    base_models = BaseModelChecker(settings.model_root)
     metrics, shutdown = Metrics(), Shutdown()
-    submission = Submission(cluster, backends.cluster, metrics)
-    leftovers = LeftoverPhotos(storage, backends.storage)
-    photo_door = _photo_door(settings)
+    submission = JobSubmission(cluster, backends.cluster, metrics)
+    orphaned_photos = OrphanedPhotos(storage, backends.storage)
+    upload_validator = _photo_door(settings)
     return Services(
         cluster=cluster,
         storage=storage,
         progress=progress,
         backends=backends,
-        photo_door=photo_door,
-        training=Training(submission, storage, backends.uploads, leftovers, photo_door, base_models, busy),
-        generation=Generation(submission, known_models, base_models, busy),
+        upload_validator=upload_validator,
+        training=TrainingService(
+            submission, storage, backends.uploads, orphaned_photos, upload_validator, base_models, busy
+        ),
+        generation=GenerationService(submission, model_catalog, base_models, busy),
         store=store,
         informer=informer,
         jobs=jobs,
         run_logs=RunLogs(jobs, storage, backends),
-        job_answers=JobAnswers(store, storage, settings.root_path),
-        known_models=known_models,
-        leftovers=leftovers,
+        response_cache=ResponseCache(store, storage, settings.root_path),
+        model_catalog=model_catalog,
+        orphaned_photos=orphaned_photos,
         readiness=_readiness(cluster, informer, storage),
         events=EventHub(
-            jobs.find_again,
+            jobs.refresh,
             progress,
             settings.events_poll_seconds,
             shutdown,
@@ -123,9 +125,9 @@ def build_services(settings: Settings) -> Services:
         sweeper=Sweeper(
             jobs,
             backends,
-            JobFiles(cluster, storage),
-            ModelFiles(storage, settings.namespace),
-            Datasets(storage, settings.namespace, settings.dataset_retention),
+            JobDeleter(cluster, storage),
+            ModelDeleter(storage, settings.namespace),
+            DatasetRetention(storage, settings.namespace, settings.dataset_retention),
             progress,
         ),
         metrics=metrics,
@@ -134,7 +136,7 @@ def build_services(settings: Settings) -> Services:
     )
 
 
-def _readiness(cluster: Cluster, informer: Informer, storage: Storage) -> Readiness:
+def _readiness(cluster: KubeClient, informer: Informer, storage: ObjectStorage) -> Readiness:
     def check_cluster() -> None:
         cluster.check()
         # Before its first list, polls would be 503: the gateways that have all jobs shall answer them.
@@ -143,9 +145,9 @@ def _readiness(cluster: Cluster, informer: Informer, storage: Storage) -> Readin
     return Readiness({BackendName.CLUSTER: check_cluster, BackendName.STORAGE: storage.check})
 
 
-def _photo_door(settings: Settings) -> PhotoDoor:
+def _photo_door(settings: Settings) -> UploadValidator:
     limits = DecodingLimits(settings.photo_memory_bytes, settings.photo_seconds)
-    return PhotoDoor(Decoders(settings.decoders, limits), settings.max_uploads)
+    return UploadValidator(DecoderPool(settings.decoders, limits), settings.max_uploads)
 
 
 async def _services(request: Request) -> Services:

@@ -10,10 +10,10 @@ from typing import Any
 
 from darkroom_contract import environment, photos
 from darkroom_contract.s3 import AddressingStyle, read_addressing_style, read_endpoint_url, require_host_for
-from darkroom_gateway.connection_bounds import ConnectionBounds
 from darkroom_gateway.errors import SettingsError
-from darkroom_gateway.host_names import read_host_names
-from darkroom_gateway.root_path import read_root_path
+from darkroom_gateway.http.connection_bounds import ConnectionBounds
+from darkroom_gateway.http.host_names import read_host_names
+from darkroom_gateway.http.root_path import read_root_path
 
 
 class BusyPolicy(StrEnum):

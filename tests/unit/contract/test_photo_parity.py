@@ -17,7 +17,7 @@ def gateway_says(content: bytes) -> str:
     try:
         return gateway_check(content, "IMG_0001.jpg").extension
     except InvalidPhotosError as refusal:
-        [complaint] = refusal.complaints
+        [complaint] = refusal.field_errors
         return complaint.message
 
 

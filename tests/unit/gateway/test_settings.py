@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from darkroom_gateway.errors import SettingsError
-from darkroom_gateway.progress import Progress
+from darkroom_gateway.events.progress_streams import ProgressStreams
 from darkroom_gateway.settings import BusyPolicy, Settings
 
 API = Path(__file__).parents[3] / "docs/api.md"
@@ -123,7 +123,7 @@ def test_levels_at_which_the_server_prints_whole_requests_can_not_be_asked_for(v
 )
 def test_an_address_of_redis_that_is_none_is_not_repeated(url: str) -> None:
     with pytest.raises(SettingsError, match="DARKROOM_REDIS_URL is no address") as refusal:
-        Progress(Settings(redis_url=url))
+        ProgressStreams(Settings(redis_url=url))
     assert "word@" not in str(refusal.value).replace("user:password@", "")
     assert refusal.value.__cause__ is None
 

@@ -1,0 +1,197 @@
+"""A few decoder processes, and whose photo they decode next. Used by photos/upload_validator.py; says nothing about
+HTTP.
+
+A photo is decoded in a child process (`darkroom_contract.photo_decoder`), which is killed when it takes too much memory
+or time, or when nobody waits for the answer any more. Uploads share the processes fairly: one alone leaves a process to
+others, and the next turn goes to the upload that has had the least time.
+"""
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from anyio import CancelScope, CapacityLimiter, to_thread
+
+from darkroom_contract.photo_decoder import (
+    MAX_ANSWER_BYTES,
+    START_SECONDS,
+    DecoderDiedError,
+    DecoderUnavailableError,
+    DecodingLimits,
+    PhotoDecoder,
+    read_answer,
+    too_slow,
+)
+from darkroom_contract.photo_facts import PhotoError, PhotoFacts, PhotoLimitError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class UploadUsage:
+    """One upload's use of the decoders."""
+
+    seconds: float = 0.0
+    """For which it has had one."""
+
+
+@dataclass(eq=False)
+class _Waiter:
+    account: UploadUsage
+    number: int
+    turn: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class FairQueue:
+    """Hands a number of places to accounts: to the one with the least seconds first, then in order of arrival."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._waiting: list[_Waiter] = []
+        self._numbers = itertools.count()
+
+    @asynccontextmanager
+    async def turn(self, account: UploadUsage) -> AsyncIterator[None]:
+        """A place, whose time is put on the account."""
+        await self._acquire(account)
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            account.seconds += time.monotonic() - begun
+            self._release()
+
+    async def _acquire(self, account: UploadUsage) -> None:
+        if self._free and not self._waiting:
+            self._free -= 1
+            return
+        waiter = _Waiter(account, next(self._numbers))
+        self._waiting.append(waiter)
+        try:
+            await waiter.turn.wait()
+        except asyncio.CancelledError:
+            if waiter.turn.is_set():
+                self._release()
+            else:
+                self._waiting.remove(waiter)
+            raise
+
+    def _release(self) -> None:
+        if not self._waiting:
+            self._free += 1
+            return
+        chosen = min(self._waiting, key=lambda each: (each.account.seconds, each.number))
+        self._waiting.remove(chosen)
+        chosen.turn.set()
+
+
+class DecoderPool:
+    """Up to `count` decoder processes, started when they are first needed."""
+
+    def __init__(self, count: int, limits: DecodingLimits) -> None:
+        self._limits = limits
+        self._turns = FairQueue(count)
+        self._idle: list[PhotoDecoder] = []
+        self._busy: set[PhotoDecoder] = set()
+        self._ends = CapacityLimiter(count)
+        self.share = max(1, count - 1)
+        """How many an upload may use at once."""
+
+    async def check(self, fd: int, name: str, account: UploadUsage) -> PhotoFacts:
+        """Decode the photo of an open file; `name` is for messages. Cancelling it kills the process that decodes.
+
+        Raises `PhotoError`, and `DecoderUnavailableError` when no process can be started.
+        """
+        async with self._turns.turn(account):
+            decoder = await self._take()
+            try:
+                facts = await self._ask(decoder, fd, name)
+            except PhotoError as error:
+                if isinstance(error, PhotoLimitError):
+                    await self._end(decoder)
+                else:
+                    await self._give_back(decoder)
+                raise
+            except BaseException:
+                await self._end(decoder)
+                raise
+            await self._give_back(decoder)
+            return facts
+
+    async def close(self) -> None:
+        """End all processes. A caller that waits for one gets a `PhotoLimitError`."""
+        for decoder in self._busy:
+            decoder.stop()
+        while self._idle:
+            await self._end(self._idle.pop())
+
+    async def _take(self) -> PhotoDecoder:
+        while self._idle:
+            decoder = self._idle.pop()
+            if not decoder.is_worn:
+                self._busy.add(decoder)
+                return decoder
+            await self._end(decoder)
+        # On this thread: a decoder dies with the thread that started it.
+        decoder = PhotoDecoder(self._limits)
+        self._busy.add(decoder)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await _line(decoder)
+        except (TimeoutError, DecoderDiedError):
+            await self._end(decoder)
+            raise DecoderUnavailableError("A decoder process does not start.") from None
+        except BaseException:
+            await self._end(decoder)
+            raise
+        return decoder
+
+    async def _give_back(self, decoder: PhotoDecoder) -> None:
+        if decoder.is_worn:
+            await self._end(decoder)
+            return
+        self._busy.discard(decoder)
+        self._idle.append(decoder)
+
+    async def _end(self, decoder: PhotoDecoder) -> None:
+        """Kill a process, and wait until its memory is free: the next one begins only then."""
+        with CancelScope(shield=True):
+            await to_thread.run_sync(decoder.kill, limiter=self._ends)
+        self._busy.discard(decoder)
+
+    async def _ask(self, decoder: PhotoDecoder, fd: int, name: str) -> PhotoFacts:
+        try:
+            decoder.request(fd, name)
+            log.debug("decoding %r in process %d", name, decoder.pid)
+            async with asyncio.timeout(self._limits.seconds):
+                line = await _line(decoder)
+            return read_answer(line, name, self._limits)
+        except TimeoutError:
+            log.warning("killed a decoder after %g s with %r", self._limits.seconds, name)
+            raise too_slow(name, self._limits) from None
+        except DecoderDiedError:
+            await self._end(decoder)
+            failure = decoder.failure(name)
+            log.warning("a decoder ended: %r %s", name, failure.problem)
+            raise failure from None
+        except PhotoLimitError as error:
+            log.warning("ended a decoder: %r %s", name, error.problem)
+            raise
+
+
+async def _line(decoder: PhotoDecoder) -> bytes:
+    """The next answer. Raises `DecoderDiedError` when the process ends first."""
+    loop, line = asyncio.get_running_loop(), b""
+    while not line.endswith(b"\n"):
+        try:
+            block = await loop.sock_recv(decoder.connection, MAX_ANSWER_BYTES)
+        except ConnectionError:
+            block = b""
+        line += block
+        if not block or len(line) > MAX_ANSWER_BYTES:
+            raise DecoderDiedError
+    return line

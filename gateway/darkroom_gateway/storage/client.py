@@ -1,0 +1,197 @@
+"""The door to object storage: photos in, small records out, and signed links for everything else.
+
+Synchronous, on boto3: called from worker threads, through backends/calls.py, never from the event loop. `link` alone
+only computes (storage/presigned_links.py), and may be called anywhere. Links are for the address under which people
+reach the storage.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import IO
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from darkroom_gateway.backends.calls import STORAGE_CALLS, UPLOAD_CALLS
+from darkroom_gateway.backends.deadlines import (
+    CREDENTIALS_SECONDS,
+    STORAGE_CONNECT_SECONDS,
+    STORAGE_SILENCE_SECONDS,
+    UPLOAD_SILENCE_SECONDS,
+)
+from darkroom_gateway.errors import StorageUnavailableError
+from darkroom_gateway.settings import Settings
+from darkroom_gateway.storage.download_headers import response_parameters
+from darkroom_gateway.storage.presigned_links import Link, LinkSigner
+
+log = logging.getLogger(__name__)
+
+_CONFIG = Config(
+    # boto3 would sign with SigV2 for some custom endpoints.
+    signature_version="s3v4",
+    retries={"mode": "standard", "total_max_attempts": 2},
+    connect_timeout=STORAGE_CONNECT_SECONDS,
+    read_timeout=STORAGE_SILENCE_SECONDS,
+    # As many as may be in use at once, /readyz's among them: urllib3 makes more, and throws each away after its use.
+    max_pool_connections=STORAGE_CALLS + 1,
+    # Checksums in trailers are AWS's own; other servers take them for content.
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
+)
+
+_UPLOADS = Config(
+    # urllib3 limits every wait of sending by it, too: a server that takes no data for a moment, as its disk is busy,
+    # would fail the upload after the time that a connection may take.
+    connect_timeout=UPLOAD_SILENCE_SECONDS,
+    read_timeout=UPLOAD_SILENCE_SECONDS,
+    max_pool_connections=UPLOAD_CALLS,
+)
+"""Timeouts are a client's, not a call's: so uploads have a client of their own."""
+
+_MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
+
+
+class ObjectStorage:
+    """The bucket of the deployment."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.bucket = settings.s3_bucket
+        config = _CONFIG.merge(Config(s3={"addressing_style": settings.s3_addressing_style.value}))
+        endpoint, region = settings.s3_endpoint_url, settings.s3_region
+        session = boto3.Session()
+        self._client = session.client("s3", endpoint_url=endpoint, region_name=region, config=config)
+        uploads = config.merge(_UPLOADS)
+        self._uploads = session.client("s3", endpoint_url=endpoint, region_name=region, config=uploads)
+        public_endpoint = settings.s3_public_endpoint_url or endpoint
+        self._signer = LinkSigner(boto3.Session(), public_endpoint, region, config, settings.link_seconds)
+
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Get the credentials that sign links, and keep them fresh until `stop`. Waits for the first, within bounds."""
+        first_done = asyncio.Event()
+        self._keeper = asyncio.create_task(self._signer.keep_renewed(first_done=first_done))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(first_done.wait(), CREDENTIALS_SECONDS)
+
+    async def stop(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+
+    def close(self) -> None:
+        for each in (self._client, self._uploads, self._signer):
+            each.close()
+
+    def put(self, key: str, body: IO[bytes], content_type: str) -> None:
+        with _mapped(f"store {key}"):
+            self._uploads.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
+
+    def delete(self, keys: list[str]) -> None:
+        """One by one: bulk deletion needs a checksum that not every S3 server accepts."""
+        for key in keys:
+            with _mapped(f"delete {key}"):
+                self._client.delete_object(Bucket=self.bucket, Key=key)
+
+    def write(self, key: str, body: bytes, content_type: str) -> None:
+        """Store a small object."""
+        with _mapped(f"write {key}"):
+            self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
+
+    def delete_below(self, prefix: str, *, keep: Collection[str] = (), suffix: str = "") -> int:
+        """Remove every object under a prefix whose key ends in `suffix`, but for those to keep; returns how many.
+
+        `prefix` ends in a slash.
+        """
+        return self._delete_listed(lambda: self.first_keys(prefix, keep=keep, suffix=suffix))
+
+    def delete_folder(self, prefix: str) -> int:
+        """Remove the objects right under a prefix, not those in folders below it; returns how many."""
+        return self._delete_listed(lambda: [key for key, _ in self._first_entries(prefix, Delimiter="/")])
+
+    def _delete_listed(self, first_keys: Callable[[], list[str]]) -> int:
+        """Each listing begins anew: what is deleted while a listing is continued makes some servers skip keys."""
+        deleted: set[str] = set()
+        while keys := first_keys():
+            if again := deleted.intersection(keys):
+                raise StorageUnavailableError(f"Object storage still lists {min(again)}, which was deleted.")
+            self.delete(keys)
+            deleted.update(keys)
+        return len(deleted)
+
+    def first_keys(self, prefix: str, *, keep: Collection[str] = (), suffix: str = "") -> list[str]:
+        """Keys under a prefix that end in `suffix` and are not to keep: empty only when there is none."""
+        after = ""
+        while True:
+            entries = self._first_entries(prefix, StartAfter=after) if after else self._first_entries(prefix)
+            found = [key for key, _ in entries if key.endswith(suffix) and key not in keep]
+            if found or not entries:
+                return found
+            after = entries[-1][0]
+
+    def newest(self, prefix: str) -> datetime | None:
+        """When the newest of the objects right under a prefix was stored, by storage's clock; None without any."""
+        return max((modified for _, modified in self._first_entries(prefix, Delimiter="/")), default=None)
+
+    def _first_entries(self, prefix: str, **options: str) -> list[tuple[str, datetime]]:
+        """Keys and times of storing of the first thousand objects under a prefix."""
+        with _mapped(f"list {prefix}"):
+            page = self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **options)
+        return [(each["Key"], each["LastModified"]) for each in page.get("Contents", [])]
+
+    def read(self, key: str) -> bytes | None:
+        """A small object, or None when there is none under that key."""
+        with _mapped(f"read {key}"):
+            try:
+                body: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+            except ClientError as error:
+                if _code(error) in _MISSING:
+                    return None
+                raise
+            return body
+
+    def list_folders(self, prefix: str, limit: int) -> list[str]:
+        """The names of the first `limit` folders right under a prefix, in order."""
+        with _mapped(f"list {prefix}"):
+            paginator = self._client.get_paginator("list_objects_v2")
+            pages = paginator.paginate(
+                Bucket=self.bucket, Prefix=prefix, Delimiter="/", PaginationConfig={"MaxItems": limit}
+            )
+            folders = [each["Prefix"] for page in pages for each in page.get("CommonPrefixes", [])]
+        return [folder.removeprefix(prefix).rstrip("/") for folder in folders[:limit]]
+
+    def link(self, key: str, content_type: str) -> Link:
+        """A link that downloads an object under its own file name, with a media type that no one can change."""
+        parameters = {"Bucket": self.bucket, "Key": key, **response_parameters(key, content_type)}
+        with _mapped(f"sign a link for {key}"):
+            return self._signer.sign(parameters)
+
+    def check(self) -> None:
+        """Raises `StorageUnavailableError` unless the bucket can be listed."""
+        with _mapped(f"list the bucket {self.bucket}"):
+            self._client.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
+
+
+@contextmanager
+def _mapped(action: str) -> Iterator[None]:
+    """Errors of boto3, as ours. Addresses stay in the log: a person outside has no use for them."""
+    try:
+        yield
+    except ClientError as error:
+        log.error("object storage refused to %s: %s", action, error)
+        raise StorageUnavailableError(
+            f"Object storage refused to {action} ({_code(error)}). Try again shortly."
+        ) from error
+    except BotoCoreError as error:
+        log.error("object storage failed to %s: %s", action, error)
+        raise StorageUnavailableError(
+            f"Object storage failed to {action}: it can't be reached. Try again shortly."
+        ) from error
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))

@@ -1,0 +1,217 @@
+"""A call of a backend ends at its deadline for its caller, and counts until its thread has ended."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from darkroom_gateway.backends import calls
+from darkroom_gateway.backends.calls import Backend, Backends
+from darkroom_gateway.backends.deadlines import upload_seconds
+from darkroom_gateway.errors import ClusterUnavailableError, StorageUnavailableError, UnavailableError
+from darkroom_gateway.health import readiness
+from darkroom_gateway.health.readiness import BackendName, Readiness
+
+SHORT = 0.2
+
+
+@pytest.fixture
+def backend() -> Backend:
+    """One with two calls."""
+    return Backend("Object storage", 2, lambda detail, begun: StorageUnavailableError(f"{detail} begun={begun}"))
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "TURN_SECONDS", 60)
+
+
+async def refusal(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> UnavailableError:
+    """The error of a call for which there is no room."""
+    with monkeypatch.context() as patch:
+        patch.setattr(calls, "TURN_SECONDS", SHORT)
+        with pytest.raises(UnavailableError, match="overloaded or stands still") as found:
+            await backend.call(60, int, "7")
+    return found.value
+
+
+@asynccontextmanager
+async def hanging(backend: Backend, calls: int) -> AsyncIterator[threading.Event]:
+    """So many calls that hang, and were given up, until the event is set or the block ends."""
+    go = threading.Event()
+    for _ in range(calls):
+        with pytest.raises(StorageUnavailableError, match="did not answer"):
+            await backend.call(0.01, go.wait)
+    try:
+        yield go
+    finally:
+        go.set()
+
+
+async def test_a_call_returns_what_its_function_returns_and_raises_what_it_raises(backend: Backend) -> None:
+    assert await backend.call(60, int, "7") == 7
+    with pytest.raises(ValueError, match="invalid literal"):
+        await backend.call(60, int, "seven")
+
+
+async def test_a_call_that_hangs_is_given_up_at_its_deadline(backend: Backend) -> None:
+    begin = time.monotonic()
+    async with hanging(backend, 1):
+        assert time.monotonic() - begin < 2
+
+
+async def test_a_call_that_was_given_up_counts_until_its_thread_has_ended(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with hanging(backend, 2) as go:
+        error = str(await refusal(backend, monkeypatch))
+        assert "2 calls are in progress" in error
+        assert "begun=False" in error
+        go.set()
+        assert await backend.call(60, int, "7") == 7
+
+
+async def test_a_caller_that_is_cancelled_gives_nothing_back_too_early(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+    callers = [asyncio.create_task(backend.call(60, go.wait)) for _ in range(2)]
+    await anyio.wait_all_tasks_blocked()
+    for each in callers:
+        each.cancel()
+    await asyncio.wait(callers)
+
+    await refusal(backend, monkeypatch)
+    go.set()
+    assert await backend.call(60, int, "7") == 7
+
+
+async def test_a_request_that_waits_for_a_turn_gets_it_as_soon_as_a_call_ends(backend: Backend) -> None:
+    async with hanging(backend, 2) as go:
+        waiting = asyncio.create_task(backend.call(60, int, "7"))
+        await anyio.wait_all_tasks_blocked()
+        assert not waiting.done()
+        go.set()
+        assert await waiting == 7
+
+
+async def test_a_full_backend_takes_no_threads_of_anybody_else(backend: Backend) -> None:
+    other = Backend("The API server", 2, lambda detail, _: ClusterUnavailableError(detail))
+    async with hanging(backend, 2):
+        assert to_thread.current_default_thread_limiter().borrowed_tokens == 0
+        assert await other.call(60, int, "7") == 7
+
+
+async def test_a_creation_that_was_given_up_may_be_done_and_one_that_was_not_begun_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calls, "CLUSTER_CALLS", 1)
+    cluster, go = Backends().cluster, threading.Event()
+    try:
+        with pytest.raises(ClusterUnavailableError, match="The API server") as given_up:
+            await cluster.call(0.01, go.wait)
+        not_begun = await refusal(cluster, monkeypatch)
+    finally:
+        go.set()
+
+    assert given_up.value.maybe_done
+    assert isinstance(not_begun, ClusterUnavailableError)
+    assert not not_begun.maybe_done
+    assert not_begun.retry_after_seconds
+    assert "The API server" in str(not_begun)
+
+
+async def test_an_error_after_the_deadline_is_no_complaint_of_the_event_loop(backend: Backend) -> None:
+    loop_errors: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: loop_errors.append(context))
+    go = threading.Event()
+
+    def fail_late() -> None:
+        go.wait()
+        raise ValueError("late")
+
+    call = await backend.begin(fail_late)
+    with pytest.raises(StorageUnavailableError):
+        await backend.result(0.01, call)
+    go.set()
+    await asyncio.wait({call})
+    del call
+    await asyncio.sleep(0)
+
+    assert loop_errors == []
+
+
+def test_larger_photos_have_more_time() -> None:
+    mib = 1024**2
+    assert upload_seconds(50 * mib) - upload_seconds(0) == 50
+
+
+class Doors:
+    """Two checks: how often each was asked, and what it does."""
+
+    def __init__(self) -> None:
+        self.asked = dict.fromkeys(BackendName, 0)
+        self.does: dict[BackendName, Callable[[], object]] = {name: lambda: None for name in BackendName}
+        self.readiness = Readiness({name: self._door(name) for name in BackendName})
+
+    def _door(self, name: BackendName) -> Callable[[], None]:
+        def check() -> None:
+            self.asked[name] += 1
+            self.does[name]()
+
+        return check
+
+
+async def test_readiness_has_a_deadline_and_names_who_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "READY_SECONDS", SHORT)
+    doors, go = Doors(), threading.Event()
+    doors.does[BackendName.STORAGE] = go.wait
+    try:
+        faults = await doors.readiness.faults()
+        assert faults[BackendName.STORAGE] == "Object storage did not answer within 0.2 s."
+    finally:
+        go.set()
+
+
+async def test_checks_do_not_pile_up_behind_one_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "READY_SECONDS", SHORT)
+    doors, go = Doors(), threading.Event()
+    doors.does[BackendName.STORAGE] = go.wait
+    try:
+        found = await asyncio.gather(*(doors.readiness.faults() for _ in range(50)))
+        assert all(BackendName.STORAGE in each for each in found)
+    finally:
+        go.set()
+    await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+    assert doors.asked[BackendName.STORAGE] == 1
+
+
+async def test_who_asks_after_the_outage_is_answered_by_the_check_that_hung(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "READY_SECONDS", SHORT)
+    doors, go = Doors(), threading.Event()
+    doors.does[BackendName.CLUSTER] = go.wait
+    await doors.readiness.faults()
+    go.set()
+    monkeypatch.setattr(readiness, "READY_SECONDS", 60)
+
+    assert await doors.readiness.faults() == {}
+
+
+async def test_what_has_answered_once_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "READY_SECONDS", 60)
+    doors = Doors()
+    assert not doors.readiness.has_answered(BackendName.STORAGE)
+    await doors.readiness.faults()
+    assert doors.readiness.has_answered(BackendName.STORAGE)
+
+    def fail() -> None:
+        raise StorageUnavailableError("down")
+
+    doors.does[BackendName.STORAGE] = fail
+    assert await doors.readiness.faults() == {BackendName.STORAGE: "down"}
+    assert doors.readiness.has_answered(BackendName.STORAGE)
