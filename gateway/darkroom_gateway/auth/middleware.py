@@ -1,32 +1,23 @@
-"""Who may ask: every request but a few needs an API key. Middleware, installed by app.py when there are keys.
+"""API key authentication. Middleware, installed by app.py when there are keys.
 
-It is the one place that decides, outside of every router, so that an endpoint that is added is guarded too. It answers
-before anything of a body is read. Endpoints learn from it whose key it was; that everybody with a key may do everything
-is decided in docs/decisions/0009-access-by-keys.md.
+It runs before routing, so every endpoint needs a key unless its path is open, and it responds before the body is read.
+Endpoints get the key's name from `KeyName`. Every key may do everything: docs/decisions/0009-access-by-keys.md.
 """
 
 import logging
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Collection
+from typing import Annotated
 from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from darkroom_gateway.auth.api_keys import ApiKeys
-from darkroom_gateway.docs import swagger_ui
 from darkroom_gateway.errors import UnauthorizedError
 from darkroom_gateway.http.body_limit import refuse_unread
-from darkroom_gateway.http.problems import responses
 from darkroom_gateway.http.root_path import route_path
 
 log = logging.getLogger(__name__)
-
-OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json"}) | swagger_ui.PATHS
-"""Probes, and the description of the API, to which the root leads. They hold no secret and change nothing."""
-
-SCHEME = "ApiKey"
-"""The name of our scheme in the OpenAPI description."""
 
 _KEY_LIKE_PARAMETERS = frozenset({"access_token", "api_key", "apikey", "key", "token"})
 
@@ -34,15 +25,19 @@ _HOW = "Send your key in a header: 'Authorization: Bearer <key>'."
 
 
 class ApiKeyMiddleware:
-    """Answers 401 to whoever sends no key, or one that is nobody's."""
+    """Responds 401 to requests without a valid key."""
 
-    def __init__(self, app: ASGIApp, keys: ApiKeys, count_refusal: Callable[[], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, keys: ApiKeys, open_paths: Collection[str], count_refusal: Callable[[], None]
+    ) -> None:
+        """`open_paths` need no key. `count_refusal` is called for each 401."""
         self._app = app
         self._keys = keys
+        self._open_paths = open_paths
         self._count_refusal = count_refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan" and route_path(scope) not in OPEN_PATHS:
+        if scope["type"] != "lifespan" and route_path(scope) not in self._open_paths:
             try:
                 scope.setdefault("state", {})["key_name"] = self._key_name(scope)
             except UnauthorizedError as error:
@@ -61,22 +56,22 @@ class ApiKeyMiddleware:
         name = self._keys.name_of(key.strip())
         if name is None:
             raise UnauthorizedError(
-                "The key that was sent is none of this gateway's. Keys can be changed and taken back: "
-                "whoever runs the gateway can give you a new one."
+                "The API key is not valid for this gateway. It may have been changed or revoked: ask the operator of "
+                "the gateway for a new one."
             )
         return name
 
 
 def _advice(scope: Scope, given: list[bytes]) -> str:
-    """What to do, for whoever sent nothing that looks like a key. What was sent is not repeated."""
+    """What to do about a missing or malformed key. Never repeats what was sent."""
     query = scope.get("query_string", b"").decode("latin-1")
     if not given and any(name.lower() in _KEY_LIKE_PARAMETERS for name, _ in parse_qsl(query, keep_blank_values=True)):
-        return f"A key in the address is not looked at: addresses end up in logs. {_HOW} Have that key changed."
+        return f"Keys in the URL are ignored, because URLs end up in logs. {_HOW} Replace that key: it was exposed."
     if len(given) > 1:
         return f"The request has {len(given)} Authorization headers: send one. {_HOW}"
     if given:
-        return f"The Authorization header is of another scheme than Bearer. {_HOW}"
-    return f"This gateway answers to API keys only. {_HOW}"
+        return f"The Authorization header does not use the Bearer scheme. {_HOW}"
+    return f"This gateway requires an API key. {_HOW}"
 
 
 async def _key_name_of(request: Request) -> str | None:
@@ -85,17 +80,4 @@ async def _key_name_of(request: Request) -> str | None:
 
 
 KeyName = Annotated[str | None, Depends(_key_name_of)]
-"""The name of the key that a request came with; None where none is needed."""
-
-
-def describe(document: dict[str, Any]) -> None:
-    """Write into an OpenAPI description what is guarded, and how; /docs gets its Authorize button from that."""
-    schemes = document["components"].setdefault("securitySchemes", {})
-    schemes[SCHEME] = {"type": "http", "scheme": "bearer", "description": "An API key of this gateway."}
-    document["security"] = [{SCHEME: []}]
-    for path, operations in document["paths"].items():
-        for operation in operations.values():
-            if path in OPEN_PATHS:
-                operation["security"] = []
-            else:
-                operation["responses"].update({str(status): each for status, each in responses(401).items()})
+"""Name of the API key of the request; None when the gateway needs none."""

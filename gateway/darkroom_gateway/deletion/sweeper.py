@@ -75,7 +75,7 @@ class Sweeper:
             await self._next_round()
         now = await self._backends.cluster.call(CLUSTER_READ_SECONDS, self._job_files.refresh, job)
         if now is None:
-            self._jobs.forget(job)
+            self._jobs.evict(job)
         return now
 
     async def delete_model(self, model_id: str) -> None:

@@ -1,17 +1,17 @@
-"""The OpenAPI description: FastAPI's own, completed by what it can't know. Built by app.py on the first request for it.
+"""The OpenAPI document: FastAPI's, completed. Built by app.py when it is first requested.
 
-FastAPI knows parameters and successes. Added here, so that no endpoint repeats it: our problems in place of its
-validation errors, the answers that any request may get, the headers of answers, and which operations need a key.
+FastAPI generates parameters and success responses. This module adds what would otherwise repeat in every endpoint:
+problem details instead of FastAPI's validation errors, error responses that any request may get, response headers, and
+the operations that need an API key.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from darkroom_gateway.auth import middleware as auth
 from darkroom_gateway.errors import (
     ClusterUnavailableError,
     FieldError,
@@ -25,40 +25,45 @@ from darkroom_gateway.http import problems
 Json = dict[str, Any]
 
 ANY_OPERATION = (400, 403, 408, 413, 414, 421, 431, 500)
-"""The problems that every operation may answer: the server, middleware and failures know no endpoints."""
+"""Statuses that any operation may return: from the server, from middleware, or after an unexpected error."""
 
-ASSUMED_SCHEMAS = ("HTTPValidationError", "ValidationError")
+FASTAPI_ERROR_SCHEMAS = ("HTTPValidationError", "ValidationError")
 
 EXAMPLES: dict[int, GatewayError] = {
     401: UnauthorizedError(
-        "This gateway answers to API keys only. Send your key in a header: 'Authorization: Bearer <key>'."
+        "This gateway requires an API key. Send your key in a header: 'Authorization: Bearer <key>'."
     ),
     413: TooLargeError("Send at most 501 MiB in one request. Use fewer or smaller photos."),
     422: invalid_request(
-        [FieldError("phse", "Take it out or correct its name: there is no such parameter.", given="Failed")]
+        [FieldError("phse", "Remove it or correct its name: there is no such parameter.", given="Failed")]
     ),
     503: ClusterUnavailableError("The cluster did not list trainjobs: it can't be reached. Try again shortly."),
 }
-"""Of problems that mean the same wherever they are answered."""
+"""Examples for statuses with the same meaning in all operations."""
+
+SECURITY_SCHEME = "ApiKey"
 
 
 def operation_id(route: APIRoute) -> str:
-    """The endpoint's name, such as `list_jobs`: generated clients name their methods by it."""
+    """The name of the endpoint's function, such as `list_jobs`. Generated clients use it as the method name."""
     return route.name
 
 
-def description(app: FastAPI, *, guarded: bool) -> Json:
-    """The description of a complete application. FastAPI keeps the document that is changed here."""
+def document_of(app: FastAPI, open_paths: Collection[str] | None) -> Json:
+    """The OpenAPI document of a complete application. `open_paths` need no API key; None when no path needs one.
+
+    FastAPI caches the document that is modified here.
+    """
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
         schemas = document["components"]["schemas"]
-        for assumed in ASSUMED_SCHEMAS:
-            schemas.pop(assumed, None)
+        for name in FASTAPI_ERROR_SCHEMAS:
+            schemas.pop(name, None)
         schemas.update(problems.schemas())
         for operation in _operations(document):
             _describe(operation)
-        if guarded:
-            auth.describe(document)
+        if open_paths is not None:
+            _describe_security(document, open_paths)
         for operation in _operations(document):
             for status, response in operation["responses"].items():
                 _describe_headers(int(status), response)
@@ -78,8 +83,22 @@ def _describe(operation: Json) -> None:
         operation["responses"].setdefault(str(status), response)
 
 
+def _describe_security(document: Json, open_paths: Collection[str]) -> None:
+    """Mark the operations that need a key. /docs shows its Authorize button because of this."""
+    schemes = document["components"].setdefault("securitySchemes", {})
+    schemes[SECURITY_SCHEME] = {"type": "http", "scheme": "bearer", "description": "An API key of this gateway."}
+    document["security"] = [{SECURITY_SCHEME: []}]
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if path in open_paths:
+                operation["security"] = []
+            else:
+                unauthorized = problems.responses(401).items()
+                operation["responses"].update({str(status): each for status, each in unauthorized})
+
+
 def _without_null(schema: Json) -> Json:
-    """The schema of an optional parameter: it may be left out, but no query and no header can hold a null."""
+    """The schema of an optional parameter without null, which no query and no header can contain."""
     choices = [each for each in schema.get("anyOf", []) if each != {"type": "null"}]
     if len(choices) != 1:
         return schema
@@ -88,11 +107,13 @@ def _without_null(schema: Json) -> Json:
 
 def _describe_headers(status: int, response: Json) -> None:
     headers = response.setdefault("headers", {})
-    headers["X-Request-ID"] = _header("Names this request in the gateway's log; repeats the request's own, if any.")
+    headers["X-Request-ID"] = _header(
+        "Identifies the request in the gateway's log. Repeats the id that the request sent, if any."
+    )
     if status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = _header("The scheme: Bearer.")
+        headers["WWW-Authenticate"] = _header("The authentication scheme: Bearer.")
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = _header("Seconds until the next try.", "integer")
+        headers["Retry-After"] = _header("Seconds to wait before the next try.", "integer")
 
 
 def _header(description: str, type_: str = "string") -> Json:

@@ -1,26 +1,26 @@
-"""Parameters of a generation that would do nothing: refused, each by its name. Called by generation/service.py. Pure.
+"""Rejects parameters of a generation that would have no effect. Called by generation/service.py. Pure.
 
-Only what the request itself sets counts, even at its default. In a job from YAML the two can't be told apart: it runs,
-and gets a remark instead (runner/darkroom_runner/ignored_settings.py).
+Only parameters that the request sets are rejected, even with their default value. A job from YAML does not show which
+fields were set: it runs, and gets a remark instead (runner/darkroom_runner/ignored_settings.py).
 """
 
 from collections.abc import Iterator
 
 from darkroom_contract.specs import GenerateJobSpec
 from darkroom_gateway.errors import FieldError, invalid_request
-from darkroom_gateway.jobs.parameters import VIDEO_PARAMETERS, GenerateParameters
+from darkroom_gateway.generation.parameters import VIDEO_PARAMETERS, GenerateParameters
 
 _CONTRADICTORY = (
     "Lower it to 1, or raise max_guidance_scale above 1: at {max:g} that turns guidance off for the whole clip."
 )
-_NO_MOTION = "Add allow_motion=true, or leave it out: without a clip it does nothing."
-_UNGUIDED = "Raise guidance_scale above 1, or leave it out: at {scale:g} guidance is off and nothing reads it."
-_UNCACHED = "Set cache_interval to 2 or more, or leave it out: DeepCache is off and has no branch."
-_REPLACED = "Leave it or cache_interval out: the interval takes the place of the profile's."
+_NO_MOTION = "Add allow_motion=true, or leave it out: it has no effect without a clip."
+_UNGUIDED = "Raise guidance_scale above 1, or leave it out: at {scale:g} guidance is off and it has no effect."
+_UNCACHED = "Set cache_interval to 2 or more, or leave it out: DeepCache is off."
+_REPLACED = "Leave it or cache_interval out: cache_interval overrides the interval of the profile."
 
 
 def reject_unused_parameters(parameters: GenerateParameters, spec: GenerateJobSpec) -> None:
-    """Raises `InvalidRequestError` with a complaint for each. `spec` is the one that these parameters make."""
+    """Raises `InvalidRequestError` with an error for each. `spec` is the spec of these parameters."""
     ignored = dict(_ignored(parameters.model_fields_set, spec))
     if ignored:
         raise invalid_request(
@@ -29,7 +29,7 @@ def reject_unused_parameters(parameters: GenerateParameters, spec: GenerateJobSp
 
 
 def _ignored(given: set[str], spec: GenerateJobSpec) -> Iterator[tuple[str, str]]:
-    """The names of the parameters that do nothing, and what to do about each."""
+    """The names of the parameters without effect, each with advice."""
     if not spec.allow_motion:
         yield from ((name, _NO_MOTION) for name in VIDEO_PARAMETERS if name in given)
     elif spec.video.has_contradictory_guidance:

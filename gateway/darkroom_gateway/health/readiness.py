@@ -1,7 +1,7 @@
-"""Whether the backends answer. Asked by /readyz; each check has a thread of its own, and never two.
+"""Readiness checks of the backends, for /readyz.
 
-Probes come every few seconds, from anybody, also while a server stands still. So a probe that comes while a check is
-in progress waits for that one, and requests in progress can't keep a check from beginning.
+Each check has its own thread, so concurrent requests can't delay it. A probe that arrives while a check is running
+joins it: probes keep coming while a backend hangs, and must not pile up.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from darkroom_gateway.errors import GatewayError
 
 
 class BackendName(StrEnum):
-    """What is checked."""
+    """A backend that is checked."""
 
     CLUSTER = "cluster"
     STORAGE = "storage"
@@ -24,14 +24,14 @@ class BackendName(StrEnum):
 TITLES = {BackendName.CLUSTER: "The API server", BackendName.STORAGE: "Object storage"}
 
 
-class Readiness:
-    """The checks, by the names of the backends."""
+class ReadinessChecks:
+    """One check per backend. A check raises `GatewayError` when its backend does not respond."""
 
     def __init__(self, checks: Mapping[BackendName, Callable[[], None]]) -> None:
-        self._checks = {name: _Check(door) for name, door in checks.items()}
+        self._checks = {name: _Check(check) for name, check in checks.items()}
 
     async def faults(self) -> dict[BackendName, str]:
-        """What is wrong, by backend; empty when all answer. Takes at most `READY_SECONDS`."""
+        """What is wrong, by backend; empty when all respond. Takes at most `READY_SECONDS`."""
         running = {name: check.running() for name, check in self._checks.items()}
         await asyncio.wait(running.values(), timeout=READY_SECONDS)
         found = {name: _fault(name, task) for name, task in running.items()}
@@ -40,21 +40,21 @@ class Readiness:
         return {name: fault for name, fault in found.items() if fault is not None}
 
     def has_answered(self, name: BackendName) -> bool:
-        """Whether it has answered once since the process started."""
+        """Whether the backend has responded since the process started."""
         return self._checks[name].answered
 
 
 class _Check:
-    def __init__(self, door: Callable[[], None]) -> None:
-        self._door = door
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
         self._limiter = CapacityLimiter(1)
         self._task: asyncio.Task[None] | None = None
         self.answered = False
 
     def running(self) -> "asyncio.Task[None]":
-        """The check that is in progress, or a new one."""
+        """The running check, or a new one."""
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(to_thread.run_sync(self._door, limiter=self._limiter))
+            self._task = asyncio.create_task(to_thread.run_sync(self._check, limiter=self._limiter))
             self._task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return self._task
 

@@ -1,9 +1,8 @@
-"""Polls: answers that are ready, past what FastAPI does for each request. Used by the endpoints of `/result`, `/images`
-and `/jobs/{task_id}`.
+"""Fast path for polls of `/result`, `/images` and `/jobs/{task_id}`, which skips FastAPI's request handling.
 
-Most requests are polls, and most polls are alike: one well-formed task id, no body, and a job whose answer is at hand.
-Those are answered here. Every other one, also every one that is wrong, takes the way of all requests, through FastAPI's
-checks to the endpoint of the same path, which answers the same.
+Most requests are polls with one well-formed task id and no body, for a job in the store. They are answered here from
+the response cache. All other requests, and all invalid ones, are handled by FastAPI and the endpoint of the same path,
+which gives the same response.
 """
 
 import re
@@ -30,7 +29,7 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class CachedPollRoute(APIRoute):
-    """A route whose polls are answered at once where that is possible."""
+    """A route that answers polls from the response cache when possible."""
 
     def get_route_handler(self) -> Handler:
         checked = super().get_route_handler()

@@ -1,13 +1,13 @@
-"""Stored jobs as the bytes of answers, made once for many polls. Called by endpoints, on the event loop.
+"""Cache of serialized responses, so that many polls of one job version serialize it once. Used on the event loop.
 
-What is kept is keyed by uid and version, so it can't be out of date; only the seconds until a waiting job's start go
-by, and are counted anew after one. Signed links are never kept.
+Entries are keyed by uid and resource version, so they can't be outdated. The exception is the countdown of a waiting
+job: those entries expire after a second. Responses with presigned links are never cached.
 """
 
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from anyio import to_thread
 from pydantic import BaseModel
@@ -17,40 +17,43 @@ from darkroom_contract.names import Kind
 from darkroom_contract.status import Phase
 from darkroom_gateway.jobs.cursors import write_cursor
 from darkroom_gateway.jobs.schemas import Stale
-from darkroom_gateway.jobs.serializers import images_answer, job_answer, training_answer
+from darkroom_gateway.jobs.serializers import job_answer
 from darkroom_gateway.jobs.store import JobPage, JobStore
 from darkroom_gateway.jobs.stored_job import StoredJob
 from darkroom_gateway.kube.informer import Lost
-from darkroom_gateway.storage.client import ObjectStorage
 
 KEPT_ANSWERS = 1024
-"""Those asked for last, of one to three kB."""
+"""Least recently used entries are evicted. An entry has one to three kB."""
 
 COUNTDOWN_SECONDS = 1.0
-"""How old `queue.estimated_start_seconds` may be."""
+"""Maximum age of `queue.estimated_start_seconds`."""
 
 AT_ONCE = 20
-"""Jobs of a page that the event loop itself turns into JSON; more of them are left to a thread."""
+"""Pages with at most this many jobs are serialized on the event loop, larger ones in a thread."""
 
 Key = tuple[str, int, bool]
+"""Uid, resource version, and whether files are included."""
+
+Serializer = Callable[[Job], BaseModel]
 
 
 class ResponseCache:
     """Safe to use from several threads."""
 
-    def __init__(self, store: JobStore, storage: ObjectStorage, root_path: str) -> None:
+    def __init__(self, store: JobStore, with_files: Mapping[Kind, Serializer], root_path: str) -> None:
+        """`with_files` makes the answers that include a job's files."""
         self._store = store
-        self._storage = storage
+        self._with_files = with_files
         self._root_path = root_path
         self._lock = threading.Lock()
         self._kept: OrderedDict[Key, tuple[bytes, float]] = OrderedDict()
 
     def job(self, stored: StoredJob) -> bytes:
-        """A `JobAnswer`. Raises `UnreadableJobError`."""
+        """The JSON of a `JobAnswer`. Raises `UnreadableJobError`."""
         return self._answer(stored, False, lambda job: job_answer(job, self._root_path))
 
     async def with_files(self, stored: StoredJob) -> bytes:
-        """A `TrainingAnswer` or an `ImagesAnswer`; with fresh links when the job has succeeded.
+        """The JSON of a `TrainingAnswer` or an `ImagesAnswer`; with fresh links when the job has succeeded.
 
         Raises `UnreadableJobError`, or `StorageUnavailableError` when links can't be signed.
         """
@@ -60,11 +63,11 @@ class ResponseCache:
         return await to_thread.run_sync(lambda: encoded(self._full(job)))
 
     def ready_with_files(self, stored: StoredJob) -> bytes | None:
-        """The same where no links are to be signed, else None."""
+        """The same if it needs no links, else None."""
         return None if stored.phase is Phase.SUCCEEDED else self._answer(stored, True, self._full)
 
     async def page(self, page: JobPage, lost: Lost | None) -> bytes:
-        """A `JobList`."""
+        """The JSON of a `JobList`."""
         if len(page.jobs) <= AT_ONCE:
             jobs = self._jobs(page.jobs)
         else:
@@ -76,17 +79,16 @@ class ResponseCache:
         return b",".join(map(self.job, jobs))
 
     def _full(self, job: Job) -> BaseModel:
-        answer = training_answer if job.kind is Kind.TRAIN else images_answer
-        return answer(job, self._storage, self._root_path)
+        return self._with_files[job.kind](job)
 
-    def _answer(self, stored: StoredJob, files: bool, view: Callable[[Job], BaseModel]) -> bytes:
+    def _answer(self, stored: StoredJob, files: bool, serialize: Serializer) -> bytes:
         key = (stored.uid, stored.version, files)
         with self._lock:
             if (kept := self._kept.get(key)) is not None and time.monotonic() < kept[1]:
                 self._kept.move_to_end(key)
                 return kept[0]
         job = self._store.read(stored)
-        body = encoded(view(job))
+        body = encoded(serialize(job))
         counts_down = job.status.queue is not None and job.status.queue.estimated_start_time is not None
         with self._lock:
             self._kept[key] = body, time.monotonic() + COUNTDOWN_SECONDS if counts_down else float("inf")
@@ -96,12 +98,12 @@ class ResponseCache:
 
 
 def encoded(answer: BaseModel) -> bytes:
-    """What has nothing to say is left out."""
+    """JSON without null fields."""
     return answer.model_dump_json(exclude_none=True).encode()
 
 
 def with_staleness(answer: bytes, lost: Lost | None) -> bytes:
-    """The JSON of an answer, with a `stale` at its end when the watch is lost."""
+    """The JSON of an answer, with `stale` appended while the watch is lost."""
     if lost is None:
         return answer
     return b'%s,"stale":%s}' % (answer[:-1], encoded(Stale(since=lost.since, detail=lost.detail)))

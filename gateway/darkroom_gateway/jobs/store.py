@@ -11,14 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
-from darkroom_contract.jobs import Job, read_job
+from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.status import Phase
-from darkroom_gateway.errors import UnreadableJobError
 from darkroom_gateway.jobs.index import JobIndex
 from darkroom_gateway.jobs.stored_job import Position, StoredJob, stored_job
+from darkroom_gateway.kube.api_errors import parse_job
 
 PARSED_JOBS = 256
 """Jobs that are kept parsed, those read last: about 3 MB."""
@@ -62,7 +60,7 @@ class JobStore:
             if (job := self._parsed.get(key)) is not None:
                 self._parsed.move_to_end(key)
                 return job
-        job = _parse(stored)
+        job = parse_job(stored.document())
         with self._lock:
             self._parsed[key] = job
             if len(self._parsed) > PARSED_JOBS:
@@ -139,13 +137,3 @@ class JobStore:
         self._deleted[uid] = None
         if len(self._deleted) > REMEMBERED_DELETIONS:
             self._deleted.popitem(last=False)
-
-
-def _parse(stored: StoredJob) -> Job:
-    try:
-        return read_job(stored.document())
-    except ValidationError as error:
-        raise UnreadableJobError(
-            f"{stored.kind}/{stored.name} does not fit the schema of this release: {error}. "
-            "It was probably made by another release; delete it and submit it again."
-        ) from error

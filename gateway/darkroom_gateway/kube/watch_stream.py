@@ -1,4 +1,4 @@
-"""The body of a watch, read into changes. Used by kube/client.py."""
+"""Parses the response body of a watch into changes. Used by kube/client.py."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ EXPIRED = 410
 
 
 class HistoryLostError(Exception):
-    """The API server no longer has the changes, or the rest of the list, that were asked for: list anew."""
+    """The requested changes, or the rest of the list, have expired: a new list is needed."""
 
 
 def changes(kind: Kind, response: urllib3.BaseHTTPResponse) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -28,21 +28,21 @@ def changes(kind: Kind, response: urllib3.BaseHTTPResponse) -> Iterator[tuple[st
 
 
 def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """The lines of a stream, each as soon as it is complete."""
+    """The lines of the stream, as they arrive."""
     rest = b""
     while block := response.read1(READ_BYTES):
         *lines, rest = (rest + block).split(b"\n")
         yield from filter(None, lines)
     if rest:
-        raise urllib3.exceptions.ProtocolError("the stream ended within a line")
+        raise urllib3.exceptions.ProtocolError("the stream ended in the middle of a line")
 
 
 def _change(kind: Kind, line: bytes) -> tuple[str, dict[str, Any]]:
-    """A line of a watch. Raises `HistoryLostError` or `ClusterUnavailableError` for one that reports an error."""
+    """One event of a watch. Raises `HistoryLostError` or `ClusterUnavailableError` for an ERROR event."""
     try:
         event = json.loads(line)
     except ValueError as error:
-        raise ClusterUnavailableError(f"The watch of {kind.plural} sent a line that is no JSON.") from error
+        raise ClusterUnavailableError(f"The watch of {kind.plural} sent a line that is not JSON.") from error
     if event["type"] != "ERROR":
         return event["type"], event["object"]
     status = event["object"]

@@ -1,4 +1,4 @@
-"""Taking a training: photos are checked and stored, then one TrainJob is created. Called by training/router.py."""
+"""Submission of trainings: checks and stores the photos, then creates one TrainJob. Called by training/router.py."""
 
 import asyncio
 import logging
@@ -16,19 +16,20 @@ from darkroom_gateway.backends.calls import Backend
 from darkroom_gateway.backends.deadlines import upload_seconds
 from darkroom_gateway.errors import ClusterUnavailableError, KeyReusedError
 from darkroom_gateway.jobs.busy_policy import BusyCheck
-from darkroom_gateway.jobs.parameters import TrainParameters, train_spec
+from darkroom_gateway.jobs.dependencies import Submitter
 from darkroom_gateway.jobs.submission import JobSubmission, require_kept, require_same_photos, task_id
 from darkroom_gateway.jobs.task_ids import new_dataset_id
 from darkroom_gateway.models.base_models import BaseModelChecker
 from darkroom_gateway.photos.upload_validator import Photo, UploadValidator, fingerprint
 from darkroom_gateway.storage.client import ObjectStorage
 from darkroom_gateway.training.orphaned_photos import OrphanedPhotos, Uploads
+from darkroom_gateway.training.parameters import TrainParameters, train_spec
 
 log = logging.getLogger(__name__)
 
 
 class TrainingService:
-    """Takes trainings."""
+    """Submits trainings."""
 
     def __init__(
         self,
@@ -43,34 +44,32 @@ class TrainingService:
         self._submission = submission
         self._storage = storage
         self._uploads = uploads
-        self._leftovers = orphaned_photos
-        self._photo_door = upload_validator
+        self._orphaned_photos = orphaned_photos
+        self._upload_validator = upload_validator
         self._base_models = base_models
         self._busy = busy
 
-    async def submit(
-        self, parameters: TrainParameters, request: Request, idempotency_key: str | None, key_name: str | None
-    ) -> Job:
-        """Everything is checked before anything is stored, and stored before anything is created.
+    async def submit(self, parameters: TrainParameters, request: Request, submitter: Submitter) -> Job:
+        """Check everything, then store the photos, then create the job.
 
-        Raises `KeyReusedError` when the key came with other parameters or photos before or its job is being deleted,
-        and `InvalidRequestError` for a base model that is not there.
+        Raises `KeyReusedError` when the idempotency key was used with other parameters or photos or its job is being
+        deleted, `InvalidPhotosError`, `InvalidRequestError` for an unknown base model, or `BusyError`.
         """
         prefix = dataset_prefix(self._submission.namespace, new_dataset_id())
         spec = train_spec(parameters, dataset_uri(self._storage.bucket, prefix))
-        name = task_id(Kind.TRAIN, idempotency_key)
-        if idempotency_key is not None:
+        name = task_id(Kind.TRAIN, submitter.idempotency_key)
+        if submitter.idempotency_key is not None:
             earlier = await self._submission.find_earlier(name, spec)
             if earlier is not None:
                 require_kept(earlier)
-                require_same_photos(earlier, await self._photo_door.fingerprint(request))
+                require_same_photos(earlier, await self._upload_validator.fingerprint(request))
                 return earlier
         await self._base_models.require(spec.base_model)
         await self._busy.require_free_slot()
-        async with self._photo_door.receive(request) as photos:
-            # A gateway that ends must not leave photos without a job in the middle of it.
+        async with self._upload_validator.receive(request) as photos:
+            # Not cancellable: a gateway that stops here would leave photos without a job.
             with anyio.CancelScope(shield=True):
-                job = await self._store_and_create(name, spec, prefix, photos, key_name)
+                job = await self._store_and_create(name, spec, prefix, photos, submitter.key_name)
         return job
 
     async def _store_and_create(
@@ -82,25 +81,25 @@ class TrainingService:
             digest = fingerprint(each.sha256 for each in photos)
             job = await self._submission.create_or_find(name, spec, key_name, digest)
         except asyncio.CancelledError:
-            log.error("left %d photos in %s: the gateway ends in the middle of the submission", len(uploads), prefix)
+            log.error("left %d photos in %s: the gateway is stopping during the submission", len(uploads), prefix)
             raise
         except Exception as error:
             if isinstance(error, ClusterUnavailableError) and error.maybe_done:
                 log.error("kept %d photos in %s: it is unknown whether %s was created", len(photos), prefix, name)
-                self._leftovers.remove_unless_used(uploads, lambda: self._is_used(name, spec, prefix))
+                self._orphaned_photos.remove_unless_used(uploads, lambda: self._is_used(name, spec, prefix))
             else:
-                await self._leftovers.remove(uploads)
+                await self._orphaned_photos.remove(uploads)
             raise
         if not _has_photos(job, prefix):
-            await self._leftovers.remove(uploads)  # Another copy of this request came first, with photos of its own.
+            await self._orphaned_photos.remove(uploads)  # A concurrent copy of this request created the job first.
         return job
 
     async def _is_used(self, name: str, spec: TrainJobSpec, prefix: str) -> bool:
-        """Whether there is a job with these photos. Raises `ClusterUnavailableError`."""
+        """Whether a job with these photos exists. Raises `ClusterUnavailableError`."""
         try:
             job = await self._submission.find_earlier(name, spec)
         except KeyReusedError:
-            return False  # Another request made the job of this name.
+            return False  # Another request created the job of this name.
         return job is not None and _has_photos(job, prefix)
 
     async def _store(self, prefix: str, photos: list[Photo], uploads: Uploads) -> None:

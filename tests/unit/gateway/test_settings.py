@@ -134,7 +134,7 @@ def test_settings_show_no_password() -> None:
 
 def test_a_kubeconfig_that_is_not_there_ends_the_process(start_gateway: Any, environment: dict[str, str]) -> None:
     with (
-        pytest.raises(AssertionError, match=r"no way to the cluster.*Set KUBECONFIG"),
+        pytest.raises(AssertionError, match=r"can't connect to the cluster.*Set KUBECONFIG"),
         start_gateway({**environment, "KUBECONFIG": "/nowhere/kubeconfig"}),
     ):
         pytest.fail("it started")

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from darkroom_gateway.errors import InvalidRequestError
+from darkroom_gateway.generation.parameters import GenerateParameters, LoraParameters, generate_spec
 from darkroom_gateway.generation.unused_parameters import reject_unused_parameters
-from darkroom_gateway.jobs.parameters import GenerateParameters, LoraParameters, generate_spec
 
 
 def check(parameters: GenerateParameters) -> None:

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ValidationError
 
 from darkroom_contract.names import Kind
 from darkroom_contract.specs import Scheduler
+from darkroom_gateway.generation.parameters import LoraParameters
 from darkroom_gateway.http.case_insensitive import case_insensitive, enum_of
-from darkroom_gateway.jobs.parameters import LoraParameters, TrainParameters
+from darkroom_gateway.training.parameters import TrainParameters
 
 SPELLINGS: tuple[Callable[[str], str], ...] = (str.lower, str.upper, str.swapcase, str)
 REQUIRED = {"prompt": "a", "model_id": "dog"}

@@ -92,7 +92,7 @@ def test_a_path_is_shown_encoded_and_not_at_any_length() -> None:
         ("GET", "/job/x", 404, "GET /job/x: did you mean /jobs/{task_id}?"),
         ("DELETE", "/jobs/x/", 404, "DELETE /jobs/x/: did you mean /jobs/x?"),
         ("GET", "/images/abc", 404, "GET /images/abc: did you mean /images?task_id=abc?"),
-        ("GET", "/%C3%A9", 404, "GET /%C3%A9: there is no such path."),
+        ("GET", "/%C3%A9", 404, "GET /%C3%A9: no endpoint has this path."),
     ],
 )
 def test_the_answer_names_the_right_way(http: httpx.Client, method: str, path: str, status: int, start: str) -> None:

@@ -105,7 +105,7 @@ def test_the_documentation_describes_the_public_address(http: httpx.Client) -> N
     [
         ("/jobs/", "did you mean /darkroom/jobs?"),
         ("/images/abc", "did you mean /darkroom/images?task_id=abc?"),
-        ("/nowhere", "there is no such path."),
+        ("/nowhere", "no endpoint has this path."),
     ],
 )
 def test_a_wrong_path_is_answered_with_the_right_public_one(http: httpx.Client, path: str, advice: str) -> None:

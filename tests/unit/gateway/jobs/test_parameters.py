@@ -13,13 +13,8 @@ from darkroom_contract.specs import (
     TrainJobSpec,
     Video,
 )
-from darkroom_gateway.jobs.parameters import (
-    GenerateParameters,
-    LoraParameters,
-    TrainParameters,
-    generate_spec,
-    train_spec,
-)
+from darkroom_gateway.generation.parameters import GenerateParameters, LoraParameters, generate_spec
+from darkroom_gateway.training.parameters import TrainParameters, train_spec
 
 URI = "s3://darkroom/datasets/default/x/"
 RENAMED: dict[tuple[type[BaseModel], str], str] = {

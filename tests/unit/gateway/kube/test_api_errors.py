@@ -7,7 +7,7 @@ import pytest
 from kubernetes.client.exceptions import ApiException
 
 from darkroom_gateway.errors import ClusterUnavailableError, FieldError, RejectedError
-from darkroom_gateway.kube.client import refusal
+from darkroom_gateway.kube.api_errors import api_error
 
 
 def answer(status: int, **document: Any) -> ApiException:
@@ -19,7 +19,7 @@ def answer(status: int, **document: Any) -> ApiException:
 @pytest.mark.parametrize("status", [400, 403, 409, 422])
 def test_a_refusal_of_the_request_is_handed_on(status: int) -> None:
     causes = [{"field": "spec.maxSteps", "message": "must be at least 1"}]
-    error = refusal("create TrainJob/a", answer(status, message="is invalid", details={"causes": causes}))
+    error = api_error("create TrainJob/a", answer(status, message="is invalid", details={"causes": causes}))
 
     assert isinstance(error, RejectedError)
     assert error.status == status
@@ -29,7 +29,7 @@ def test_a_refusal_of_the_request_is_handed_on(status: int) -> None:
 
 @pytest.mark.parametrize(("status", "maybe_done"), [(401, False), (404, False), (429, False), (500, True), (504, True)])
 def test_every_other_refusal_is_an_outage(status: int, maybe_done: bool) -> None:
-    error = refusal("create TrainJob/a", answer(status, message="said so"))
+    error = api_error("create TrainJob/a", answer(status, message="said so"))
 
     assert isinstance(error, ClusterUnavailableError)
     assert (error.status, error.maybe_done) == (503, maybe_done)
@@ -39,8 +39,8 @@ def test_an_answer_that_is_no_status_is_understood() -> None:
     error = ApiException(status=502, reason="Bad Gateway")
     error.body = "<html>"
 
-    assert "Bad Gateway" in str(refusal("list trainjobs", error))
+    assert "Bad Gateway" in str(api_error("list trainjobs", error))
 
 
 def test_missing_crds_are_named() -> None:
-    assert "kubectl apply -f crds/" in str(refusal("list trainjobs", answer(404, message="not found")))
+    assert "kubectl apply -f crds/" in str(api_error("list trainjobs", answer(404, message="not found")))
