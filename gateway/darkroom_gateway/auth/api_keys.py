@@ -1,9 +1,8 @@
-"""The API keys of a deployment: a folder with one file for each key, as Kubernetes mounts a Secret. Asked by
-auth/middleware.py.
+"""API keys: a folder with one file per key, as Kubernetes mounts a Secret. Used by auth/middleware.py.
 
-The file's name is the key's name, its content is the key. Of a key only its hash is kept, so that no dump, repr or log
-of this process holds one. The folder is looked at again as requests come: a key that is added or removed there counts
-within a second or so, without a restart.
+The file name is the key's name, its content is the key. Only hashes are kept in memory, so no dump, repr or log
+contains a key. The folder is checked again as requests arrive: added and removed keys take effect within about a
+second, without a restart.
 """
 
 import hashlib
@@ -22,41 +21,41 @@ from darkroom_gateway.settings import API_KEYS_DIR
 
 log = logging.getLogger(__name__)
 
-LOOK_AGAIN_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 MIN_KEY_CHARACTERS = 16
 
 KUBERNETES_OWN = ".."
-"""So begin the entries by which Kubernetes swaps a Secret's content all at once."""
+"""Prefix of the entries with which Kubernetes replaces the content of a Secret atomically."""
 
 _USABLE_NAME = re.compile(KEY_NAME_PATTERN)
 _USABLE_KEY = re.compile(rb"[\x21-\x7e]+")
-"""What a header can carry as one word."""
+"""Printable ASCII without spaces."""
 
 Stamp = frozenset[tuple[str, int, int, int]]
-"""What changes when the folder does: name, inode, time and size of each file, behind the links of a mounted Secret."""
+"""Name, inode, modification time and size of each file, after following the links of a mounted Secret."""
 
 
 class _UnusableEntryError(Exception):
-    """A file that holds no key; the text says why, and never what it holds."""
+    """A file that is not a usable key. The text says why, without the content."""
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """What the folder held at one time."""
+    """The content of the folder at one time."""
 
     hashes: dict[str, bytes]
     problems: tuple[str, ...]
 
 
 class ApiKeys:
-    """The keys of one folder, as they are now. Used from the event loop alone."""
+    """The current keys of a folder. Used on the event loop only."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        """Raises `SettingsError` unless every file of the folder is a usable key, and there is one."""
+        """Raises `SettingsError` unless the folder has files, and every file is a usable key."""
         self._folder = folder
         self._clock = clock
-        self._look_again_at = clock() + LOOK_AGAIN_SECONDS
-        self._said: tuple[str, ...] = ()
+        self._next_check = clock() + CHECK_SECONDS
+        self._logged: tuple[str, ...] = ()
         try:
             self._stamp: Stamp | None = _stamp(folder)
             reading = _read(folder)
@@ -71,42 +70,42 @@ class ApiKeys:
         return sorted(self._hashes)
 
     def name_of(self, key: bytes) -> str | None:
-        """The name of a key, or None when it is nobody's.
+        """The name of a key, or None for an unknown key.
 
-        Every key is compared, each in constant time: how long it takes tells nothing about how near a guess was.
+        Compares with every key, each in constant time, so that the duration reveals nothing about a guess.
         """
-        self._look_again()
-        asked, found = _hash(key), None
+        self._reload_if_changed()
+        given, found = _hash(key), None
         for name, known in self._hashes.items():
-            if hmac.compare_digest(asked, known):
+            if hmac.compare_digest(given, known):
                 found = name
         return found
 
-    def _look_again(self) -> None:
-        """Read the folder anew when it has changed since; what can't be used is logged and left out."""
-        if self._clock() < self._look_again_at:
+    def _reload_if_changed(self) -> None:
+        """Reload the folder if it has changed. Unusable files are logged and skipped."""
+        if self._clock() < self._next_check:
             return
-        self._look_again_at = self._clock() + LOOK_AGAIN_SECONDS
+        self._next_check = self._clock() + CHECK_SECONDS
         try:
             stamp = _stamp(self._folder)
             if stamp == self._stamp:
                 return
             reading = _read(self._folder)
         except OSError as error:
-            self._complain((f"It can't be read ({error.strerror}): the keys that were read last go on to count.",))
+            self._log_problems((f"It can't be read ({error.strerror}): the previous keys stay valid.",))
             return
-        # With problems it is read again at the next look: a file may have been caught halfway.
+        # After problems, reload at the next check: a file may have been only partly written.
         self._stamp = None if reading.problems else stamp
-        self._complain(reading.problems)
+        self._log_problems(reading.problems)
         if reading.hashes != self._hashes:
             self._hashes = reading.hashes
-            log.info("the API keys have changed; now there are: %s", ", ".join(self.names) or "none")
+            log.info("reloaded the API keys: %s", ", ".join(self.names) or "none")
 
-    def _complain(self, problems: tuple[str, ...]) -> None:
-        """Once, not at every look."""
-        if problems and problems != self._said:
+    def _log_problems(self, problems: tuple[str, ...]) -> None:
+        """Once, not at every check."""
+        if problems and problems != self._logged:
             log.error("API keys in %s: %s", self._folder, " ".join(problems))
-        self._said = problems
+        self._logged = problems
 
 
 def _stamp(folder: Path) -> Stamp:
@@ -133,12 +132,12 @@ def _read(folder: Path) -> _Reading:
             try:
                 key_hash = _hash(_read_key(path))
                 if key_hash in names:
-                    raise _UnusableEntryError(f"The key {path.name} is the key {names[key_hash]} once more.")
+                    raise _UnusableEntryError(f"The keys {path.name} and {names[key_hash]} are the same.")
                 names[key_hash] = path.name
             except _UnusableEntryError as error:
                 problems.append(str(error))
     if not names and not problems:
-        problems.append("It holds no key. Put a file there for each, named as the key, with the key as its content.")
+        problems.append("It has no keys. Add a file for each key: its name is the key's name, its content is the key.")
     return _Reading({name: key_hash for key_hash, name in names.items()}, tuple(problems))
 
 
@@ -151,7 +150,7 @@ def _read_key(path: Path) -> bytes:
             "with a letter or digit at both ends."
         )
     if not path.is_file():
-        raise _UnusableEntryError(f"{name} is no file.")
+        raise _UnusableEntryError(f"{name} is not a file.")
     try:
         key = path.read_bytes().strip()
     except OSError as error:

@@ -1,12 +1,10 @@
-"""Calls of backends from the event loop: each has a deadline, and each backend a limit of calls in progress.
+"""Calls of blocking clients from the event loop, with a deadline per call and a concurrency limit per backend.
 
-The doors (kube/client.py, storage/client.py) block, so their calls run in worker threads. A thread can't be stopped. So
-a call that misses its deadline is given up: its caller gets the error at once, and the call still counts as one in
-progress until its thread has ended. With anyio's `abandon_on_cancel` it would not: hung threads would grow without a
-limit.
+kube/client.py and storage/client.py block, so their calls run in worker threads. A thread can't be stopped: a call that
+misses its deadline is abandoned. Its caller gets the error immediately, and the call counts against the limit until its
+thread ends. With anyio's `abandon_on_cancel` it would not count, and hung threads would accumulate.
 
-Each backend has tokens of its own. Requests that hang on one of them leave the calls of the others, and anyio's 40
-default threads, alone.
+Each backend has its own limit, so that a hanging backend takes no threads from the others, nor from anyio's default 40.
 """
 
 import asyncio
@@ -29,14 +27,14 @@ T = TypeVar("T")
 CLUSTER_CALLS = 32
 STORAGE_CALLS = 16
 UPLOAD_CALLS = 8
-"""Photos stored at once. Apart from the other calls of object storage, which are short and must not wait for them."""
+"""Concurrent uploads of photos. Separate from the other calls of object storage, which are short and must not wait."""
 
 
 class Backend:
-    """One of the servers that the gateway depends on."""
+    """A server that the gateway depends on."""
 
     def __init__(self, name: str, calls: int, unavailable: Callable[[str, bool], UnavailableError]) -> None:
-        """`unavailable` makes the error from its text, and from whether the call was begun."""
+        """`unavailable` makes an error from its text and from whether the call was started."""
         self.name = name
         self.calls = calls
         self._unavailable = unavailable
@@ -44,16 +42,16 @@ class Backend:
         self._tasks: set[asyncio.Task[object]] = set()
 
     async def call(self, seconds: float, function: Callable[..., T], *arguments: object) -> T:
-        """What the blocking `function` returns or raises; an `UnavailableError` when that takes too long.
+        """Run a blocking function in a thread. Raises `UnavailableError` when it takes too long.
 
-        At most `TURN_SECONDS` for a free call and `seconds` for the call itself.
+        Waits at most `TURN_SECONDS` for the concurrency limit, and `seconds` for the call itself.
         """
         return await self.result(seconds, await self.begin(function, *arguments))
 
     async def begin(self, function: Callable[..., T], *arguments: object) -> "asyncio.Task[T]":
-        """A call in progress, which nothing cancels: it is done once its thread is.
+        """Start a call that can't be cancelled; the task is done when its thread is.
 
-        Raises an `UnavailableError`, and calls nothing, when no call becomes free within `TURN_SECONDS`.
+        Raises `UnavailableError`, without starting it, when the concurrency limit is reached for `TURN_SECONDS`.
         """
         borrower = object()
         try:
@@ -67,11 +65,11 @@ class Backend:
         return task
 
     async def result(self, seconds: float, call: "asyncio.Task[T]") -> T:
-        """The result of a call that was begun. Raises an `UnavailableError` after `seconds`; the call goes on."""
+        """The result of a started call. Raises `UnavailableError` after `seconds`; the call continues."""
         await asyncio.wait({call}, timeout=seconds)
         if not call.done():
             message = f"{self.name} did not answer within {seconds:.0f} s. Try again shortly."
-            log.error("gave up a call: %s", message)
+            log.error("abandoned a call: %s", message)
             raise self._unavailable(message, True)
         return call.result()
 
@@ -84,17 +82,17 @@ class Backend:
     def _ended(self, task: "asyncio.Task[T]") -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # Seen: that of a call that was given up is nobody's.
+            task.exception()  # Retrieved, because nobody awaits an abandoned call.
 
     def _full(self) -> str:
         return (
-            f"{self.name} is overloaded or stands still: {self.calls} calls are in progress, and none became free "
+            f"{self.name} is overloaded or hangs: {self.calls} calls are in progress, and none finished "
             f"within {TURN_SECONDS:g} s. Try again shortly."
         )
 
 
 _UNLIMITED = CapacityLimiter(math.inf)
-"""For threads of calls that have their token already."""
+"""For calls that have already passed their backend's limit."""
 
 
 def _cluster_unavailable(detail: str, begun: bool) -> UnavailableError:
@@ -107,7 +105,7 @@ def _storage_unavailable(detail: str, _begun: bool) -> UnavailableError:
 
 @dataclass(frozen=True)
 class Backends:
-    """The backends of one gateway that are called in threads. Redis is called from the event loop itself."""
+    """The backends that are called in threads. Redis is not among them: its client is asynchronous."""
 
     cluster: Backend = field(default_factory=lambda: Backend("The API server", CLUSTER_CALLS, _cluster_unavailable))
     storage: Backend = field(default_factory=lambda: Backend("Object storage", STORAGE_CALLS, _storage_unavailable))

@@ -1,4 +1,4 @@
-"""How rounds of work go: one failure stops nothing else, and no work keeps the process from ending."""
+"""Background work: a failure does not stop other items, and a running thread does not delay process exit."""
 
 import asyncio
 import logging
@@ -16,21 +16,21 @@ Result = TypeVar("Result")
 
 
 def run_for_each(items: Iterable[T], work: Callable[[T], object], name: Callable[[T], str]) -> None:
-    """Do the work for every item. Raises the first `GatewayError`, after all others were done."""
+    """Call `work` for every item. Raises the first `GatewayError` after all items."""
     failure: GatewayError | None = None
     for item in items:
         try:
             work(item)
         except GatewayError as error:
-            log.warning("%s is not all gone yet: %s", name(item), error)
+            log.warning("deletion of %s is incomplete: %s", name(item), error)
             failure = failure or error
     if failure is not None:
         raise failure
 
 
 async def in_daemon_thread(work: Callable[[], Result]) -> Result:
-    """The result of work that blocks. When the caller is cancelled it is abandoned, and dies with the process: anyio's
-    and asyncio's own threads would be waited for."""
+    """The result of blocking work. Cancelling the caller abandons it, and it ends with the process, which would wait
+    for threads of anyio and asyncio."""
     future: Future[Result] = Future()
 
     def run() -> None:
@@ -38,10 +38,10 @@ async def in_daemon_thread(work: Callable[[], Result]) -> Result:
             return
         try:
             result = work()
-        except Exception as error:  # noqa: BLE001  It is raised where the work is awaited.
+        except Exception as error:  # noqa: BLE001  Raised where the work is awaited.
             future.set_exception(error)
         else:
             future.set_result(result)
 
-    threading.Thread(target=run, name="forgetting", daemon=True).start()
+    threading.Thread(target=run, name="deletion", daemon=True).start()
     return await asyncio.wrap_future(future)

@@ -1,8 +1,8 @@
 """Retention of uploaded photos. Synchronous; called from worker threads by sweeper.py.
 
-A dataset goes when every job that refers to it has ended longer ago than the retention, and its newest photo is older
-than that too: photos are stored before their job is created. So do datasets that no job refers to any more.
-"""
+A dataset expires when all jobs that refer to it ended before the retention period, and its newest photo is older than
+that too, because photos are stored before their job is created. Datasets without jobs expire by the age of their
+photos."""
 
 import logging
 import re
@@ -18,11 +18,11 @@ from darkroom_gateway.storage.client import ObjectStorage
 log = logging.getLogger(__name__)
 
 MAX_DATASETS = 100_000
-"""Looked at in one sweep."""
+"""Maximum number of datasets that one sweep checks."""
 
 
 class DatasetRetention:
-    """The datasets that gateways of one namespace have stored."""
+    """The datasets of one namespace."""
 
     def __init__(self, storage: ObjectStorage, namespace: str, retention: timedelta | None) -> None:
         self._storage = storage
@@ -30,7 +30,7 @@ class DatasetRetention:
         self._retention = retention
 
     def sweep(self, jobs: Collection[DeletableJob], now: datetime) -> list[str]:
-        """Remove the datasets whose time is over; returns their prefixes. `jobs` are all jobs of the namespace."""
+        """Remove expired datasets and return their prefixes. `jobs` are all jobs of the namespace."""
         if self._retention is None:
             return []
         since = now - self._retention
@@ -47,11 +47,11 @@ class DatasetRetention:
         if newest is None or newest > since:
             return
         photos = self._storage.delete_folder(prefix)
-        log.info("removed the dataset %s: the retention of its %d photos is over", prefix, photos)
+        log.info("removed the expired dataset %s with %d photos", prefix, photos)
         expired.append(prefix)
 
 
 def needed_datasets(jobs: Collection[DeletableJob], bucket: str, namespace: str, since: datetime) -> set[str]:
-    """The prefixes of datasets that a job may still read, or that one that ended after `since` has read."""
+    """The prefixes of datasets of unfinished jobs, and of jobs that ended after `since`."""
     kept = [job for job in jobs if not job.finished or job.ended is None or job.ended > since]
     return {prefix for job in kept if (prefix := owned_dataset(job, bucket, namespace)) is not None}

@@ -1,6 +1,6 @@
-"""What a deletion has to know about a job. Pure.
+"""The fields of a job that its deletion depends on. Pure.
 
-Read from the raw resource: a job that this release can't read still needs its photos, and can still be deleted.
+Read from the raw resource: a job that does not match this release's schema can still use photos, and be deleted.
 """
 
 from collections.abc import Collection, Iterable
@@ -18,7 +18,7 @@ FINISHED = frozenset(phase.value for phase in Phase if phase.is_terminal)
 
 @dataclass(frozen=True, slots=True)
 class DeletableJob:
-    """One job of either kind, as far as its files are concerned."""
+    """A job of either kind, with what decides about its files."""
 
     kind: Kind
     name: str
@@ -26,7 +26,7 @@ class DeletableJob:
     resource_version: str
     deleting: bool
     labelled: bool
-    """Carries `LABEL_DELETE_FILES`."""
+    """Has the label `LABEL_DELETE_FILES`."""
     finalizers: tuple[str, ...]
     finished: bool
     ended: datetime | None
@@ -37,21 +37,21 @@ class DeletableJob:
 
     @property
     def key(self) -> str:
-        """`Kind/name`, as the Leases of slots name it."""
+        """`Kind/name`, as in the annotation of a slot's Lease."""
         return f"{self.kind}/{self.name}"
 
     @property
-    def held(self) -> bool:
-        """Carries our finalizer: it stays until its files are gone."""
+    def has_finalizer(self) -> bool:
+        """Has the finalizer that keeps it until its files are removed."""
         return FINALIZER_FILES in self.finalizers
 
     @property
     def deletes_files(self) -> bool:
-        return self.deleting and (self.held or self.labelled)
+        return self.deleting and (self.has_finalizer or self.labelled)
 
 
 def read_deletable_job(kind: Kind, document: dict[str, Any]) -> DeletableJob:
-    """From a resource as the API server returns it."""
+    """From a document of the API server."""
     metadata, spec, status = document["metadata"], document.get("spec") or {}, document.get("status") or {}
     return DeletableJob(
         kind=kind,
@@ -70,16 +70,16 @@ def read_deletable_job(kind: Kind, document: dict[str, Any]) -> DeletableJob:
 
 
 def run_has_ended(job: DeletableJob, slot_holders: Collection[str]) -> bool:
-    """Whether no pod of a job that is being deleted can run, now or later.
+    """Whether no pod of a job that is being deleted can be running, now or later.
 
-    The operator records the slot in the status before a pod may run, and clears it only when the run has ended. It
-    admits no job that is being deleted, and a status that it decided on before the deletion is refused as outdated.
+    The operator writes the slot into the status before a pod may run, and removes it only after the run has ended. It
+    does not admit jobs that are being deleted, and a status update from before the deletion fails as outdated.
     """
     return job.slot is None and job.key not in slot_holders
 
 
 def owned_dataset(job: DeletableJob, bucket: str, namespace: str) -> str | None:
-    """The prefix of the job's photos, if they lie where this deployment keeps the photos of this namespace."""
+    """The prefix of the job's photos, if it is a dataset of this deployment and namespace."""
     if job.dataset_uri is None:
         return None
     found_bucket, prefix = parse_uri(job.dataset_uri)
@@ -90,16 +90,16 @@ def owned_dataset(job: DeletableJob, bucket: str, namespace: str) -> str | None:
 
 
 class Use(StrEnum):
-    """Whether other jobs use a job's photos."""
+    """How other jobs use a job's photos."""
 
     NONE = "None"
     ENDING = "Ending"
-    """Only jobs that are being deleted, of which one may still run."""
+    """Only by jobs that are being deleted, one of which may still be running."""
     SHARED = "Shared"
 
 
 def other_users(job: DeletableJob, trainings: Iterable[DeletableJob], slot_holders: Collection[str]) -> Use:
-    """Who else uses the photos of a job. A job that is being deleted needs them until its run is over."""
+    """How other jobs use the photos of `job`. A job that is being deleted needs them until its run has ended."""
     if job.dataset_uri is None:
         return Use.NONE
     dataset = parse_uri(job.dataset_uri)

@@ -1,10 +1,10 @@
-"""Deleting a model. Synchronous; called from worker threads by sweeper.py, which also completes what was
-interrupted.
+"""Deletes models. Synchronous; called from worker threads by sweeper.py, which also resumes interrupted
+deletions.
 
-1. A removal record names the runs whose LoRA goes. From now on the deletion is accepted: a sweep completes it.
-2. `model.json` goes: the model is unknown to everybody at once, and never half there.
-3. The weights go.
-4. The removal record goes last.
+1. Write a removal record that names the runs whose LoRA is deleted. From now on a sweep will complete the deletion.
+2. Delete `model.json`: the model is unknown from one moment to the next.
+3. Delete the weights.
+4. Delete the removal record.
 """
 
 import logging
@@ -31,24 +31,24 @@ from darkroom_gateway.storage.client import ObjectStorage
 log = logging.getLogger(__name__)
 
 MAX_NAMED = 5
-"""Jobs that a refusal names."""
+"""Maximum number of jobs that an error message names."""
 
 UID_PATTERN = r"[A-Za-z0-9-]{1,64}"
-"""What may become a part of a key: records come from the bucket."""
+"""Restricts uids that become a part of a key, because records come from the bucket."""
 
 
 class ModelDeleter:
-    """The models of one namespace."""
+    """Deletes models of one namespace."""
 
     def __init__(self, storage: ObjectStorage, namespace: str) -> None:
         self._storage = storage
         self._namespace = namespace
 
     def delete(self, model_id: str, jobs: Collection[DeletableJob]) -> None:
-        """Delete a model and the LoRAs of all trainings that made it. `model_id` must have passed `MODEL_ID_PATTERN`.
+        """Delete a model and the LoRAs of all its trainings. `model_id` must match `MODEL_ID_PATTERN`.
 
-        `jobs` are all jobs of the namespace. Asks object storage alone. Raises `UnknownModelError`, or
-        `ModelInUseError` while a job that has not ended makes or needs it.
+        `jobs` are all jobs of the namespace. Raises `UnknownModelError`, or `ModelInUseError` while an unfinished job
+        trains or uses it.
         """
         users = [job for job in jobs if job.model_id == model_id and not job.finished]
         if users:
@@ -56,7 +56,7 @@ class ModelDeleter:
         content = self._storage.read(model_record_key(self._namespace, model_id))
         earlier = self._removal(model_removal_key(self._namespace, model_id))
         if content is None and earlier is None:
-            message = f"There is no model {model_id!r}. GET /models lists those that there are."
+            message = f"There is no model {model_id!r}. GET /models lists all models."
             raise UnknownModelError(message, (FieldError("model_id", message, model_id),))
         trained = [job.uid for job in jobs if job.kind is Kind.TRAIN and job.model_id == model_id]
         runs = (*_runs(content), *(earlier.runs if earlier is not None else ()), *trained)
@@ -72,7 +72,7 @@ class ModelDeleter:
         self._complete(removal, {job.uid for job in jobs})
 
     def complete_all(self, jobs: Collection[DeletableJob]) -> None:
-        """Complete the deletions that were accepted and interrupted. `jobs` are all jobs of the namespace."""
+        """Complete interrupted deletions. `jobs` are all jobs of the namespace."""
         uids = {job.uid for job in jobs}
         keys = self._storage.first_keys(model_removals_prefix(self._namespace))
         run_for_each(keys, lambda key: self._complete_recorded(key, uids), str)
@@ -83,13 +83,13 @@ class ModelDeleter:
             self._complete(removal, job_uids)
 
     def _complete(self, removal: ModelRemoval, job_uids: Collection[str]) -> None:
-        """Steps 2 to 4. A record that a later training wrote under the same name stays."""
+        """Steps 2 to 4. Keeps a record that a later training wrote under the same name."""
         record_key = model_record_key(self._namespace, removal.model_id)
         current = _runs(self._storage.read(record_key))
         if current and current[0] in removal.runs:
             self._storage.delete([record_key])
         for uid in removal.runs:
-            # The job's other files are the job's, and go with it.
+            # The other files belong to the job, and are deleted with it.
             suffix = ".safetensors" if uid in job_uids else ""
             self._storage.delete_below(run_prefix(uid), suffix=suffix)
         self._storage.delete([model_removal_key(self._namespace, removal.model_id)])
@@ -102,18 +102,18 @@ class ModelDeleter:
         try:
             removal = ModelRemoval.model_validate_json(content)
         except ValidationError as error:
-            log.error("%s can't be read, and the deletion that it stands for is not completed: %s", key, error)
+            log.error("%s can't be read, so the deletion that it records is not completed: %s", key, error)
             return None
         names = [removal.model_id, *removal.runs]
         patterns = [MODEL_ID_PATTERN, *[UID_PATTERN] * len(removal.runs)]
         if key != model_removal_key(self._namespace, removal.model_id) or not all(map(re.fullmatch, patterns, names)):
-            log.error("%s names what is no model or no run, and is left alone", key)
+            log.error("ignored %s: it contains an invalid model id or job uid", key)
             return None
         return removal
 
 
 def _runs(record: bytes | None) -> tuple[str, ...]:
-    """The uids that a record names, the present one first. One that can't be read names none."""
+    """The job uids of a record, the current one first; none for an unreadable record."""
     try:
         found = None if record is None else ModelRecord.model_validate_json(record)
     except ValidationError:
@@ -125,6 +125,6 @@ def _in_use(model_id: str, users: list[DeletableJob]) -> ModelInUseError:
     named = ", ".join(job.key for job in users[:MAX_NAMED])
     more = f" and {len(users) - MAX_NAMED} more" if len(users) > MAX_NAMED else ""
     return ModelInUseError(
-        f"The model {model_id!r} is being trained or waited for by {named}{more}. Delete these jobs, or wait until "
-        "they have ended, and ask again."
+        f"The model {model_id!r} is trained or used by unfinished jobs: {named}{more}. Delete these jobs, or wait "
+        "until they have finished, and try again."
     )

@@ -1,8 +1,8 @@
-"""The task in the background that completes deletions. Started by app.py, one in each gateway.
+"""Background task that completes deletions. Started by app.py, one per gateway.
 
-Every few seconds it looks for jobs that are to go with their files, and more rarely at everything: models whose
-deletion was interrupted, and datasets past their retention. All that it does may be done twice, by several gateways at
-once, and stopped anywhere.
+Every few seconds it continues the deletion of jobs with their files, and every few minutes it sweeps everything:
+interrupted deletions of models, and datasets past their retention. All of its work is idempotent: several gateways may
+do it at the same time, and it may be interrupted anywhere.
 """
 
 import asyncio
@@ -33,17 +33,17 @@ from darkroom_gateway.jobs.service import JobService
 log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 5.0
-"""Between two looks at the labelled jobs: two small lists, where the gateway's memory has any such job."""
+"""Interval between rounds over the labelled jobs: two small lists, only if the store has any such job."""
 MAX_ROUND_SECONDS = 60.0
-"""The wait doubles with each round that failed, up to this."""
+"""The interval doubles with each failed round, up to this."""
 SWEEP_SECONDS = 600.0
-"""Between two looks at everything: one list of all jobs, and of the datasets in storage."""
+"""Interval between sweeps: each lists all jobs, and the datasets in storage."""
 ANSWER_SECONDS = 3.0
-"""How long a request waits for its deletion to complete before it is answered with 202."""
+"""How long a request waits for its deletion to complete before it returns 202."""
 
 
 class Sweeper:
-    """Completes deletions, of any gateway."""
+    """Starts deletions, and completes those of all gateways."""
 
     def __init__(
         self,
@@ -52,20 +52,20 @@ class Sweeper:
         job_files: JobDeleter,
         model_files: ModelDeleter,
         datasets: DatasetRetention,
-        progress: ProgressStreams,
+        progress_streams: ProgressStreams,
     ) -> None:
         self._jobs = jobs
         self._backends = backends
         self._job_files = job_files
         self._model_files = model_files
         self._datasets = datasets
-        self._progress = progress
-        self._woken = asyncio.Event()
-        self._askers: list[asyncio.Event] = []
+        self._progress_streams = progress_streams
+        self._wake = asyncio.Event()
+        self._waiters: list[asyncio.Event] = []
         self._next_sweep = 0.0
 
     async def delete_job(self, task_id: str, kind: Kind | None) -> Job | None:
-        """Delete a job with its files. None when both are gone; the job when it waits for its run or for storage.
+        """Delete a job with its files. None when both are removed; the job while its run or storage delays that.
 
         Raises `UnknownTaskError`, `AmbiguousTaskError` or `AlreadyDeletingError`.
         """
@@ -79,46 +79,46 @@ class Sweeper:
         return now
 
     async def delete_model(self, model_id: str) -> None:
-        """Raises `UnknownModelError` or `ModelInUseError`. Whatever else stops it midway, a sweep goes on with it."""
+        """Raises `UnknownModelError` or `ModelInUseError`. After any other error a sweep resumes the deletion."""
         jobs = await self._backends.cluster.call(CLUSTER_LIST_SECONDS, self._job_files.all)
         try:
             await self._backends.storage.call(MODELS_SECONDS, self._model_files.delete, model_id, jobs)
         except (UnknownModelError, ModelInUseError):
-            raise  # Nothing was begun.
+            raise  # Nothing was started.
         except Exception:
             self._next_sweep = 0.0
             raise
 
     async def run(self) -> None:
-        """Until it is cancelled. The first round comes at once: another gateway may have died in the middle."""
+        """Run until cancelled. The first round starts immediately, because another gateway may have died midway."""
         failed = 0
-        self._woken.set()
+        self._wake.set()
         while True:
             wait = min(ROUND_SECONDS * 2**failed, MAX_ROUND_SECONDS)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), wait)
-            self._woken.clear()
-            askers, self._askers = self._askers, []
+                await asyncio.wait_for(self._wake.wait(), wait)
+            self._wake.clear()
+            waiters, self._waiters = self._waiters, []
             try:
-                await self._round(askers)
+                await self._round(waiters)
                 failed = 0
             except Exception as error:
                 failed = min(failed + 1, 10)
-                log.warning("deletions wait: %s", error, exc_info=not isinstance(error, GatewayError))
+                log.warning("deletions are delayed: %s", error, exc_info=not isinstance(error, GatewayError))
 
-    async def _round(self, askers: list[asyncio.Event]) -> None:
-        """One look. Raises what the cluster or storage refuse, after everything else was tried."""
+    async def _round(self, waiters: list[asyncio.Event]) -> None:
+        """One round. Raises the first error of the cluster or storage after everything else was tried."""
         try:
-            if askers or self._jobs.has_pending_deletions():
-                await self._progress.forget(await in_daemon_thread(self._proceed))
+            if waiters or self._jobs.has_pending_deletions():
+                await self._progress_streams.delete(await in_daemon_thread(self._proceed))
         finally:
-            for asker in askers:
-                asker.set()
+            for waiter in waiters:
+                waiter.set()
         now = asyncio.get_running_loop().time()
         if now >= self._next_sweep:
-            self._next_sweep = again = now + MAX_ROUND_SECONDS  # Should it fail.
+            self._next_sweep = again = now + MAX_ROUND_SECONDS  # In case it fails.
             await in_daemon_thread(self._sweep)
-            if self._next_sweep == again:  # No deletion has asked for another one meanwhile.
+            if self._next_sweep == again:  # Unless a deletion has requested another sweep in the meantime.
                 self._next_sweep = now + SWEEP_SECONDS
 
     def _proceed(self) -> list[str]:
@@ -126,8 +126,8 @@ class Sweeper:
 
     def _sweep(self) -> None:
         jobs = self._job_files.all()
-        # Deleted jobs whose label somebody took away.
-        unlabelled = [job for job in jobs if job.held and not job.labelled]
+        # Jobs whose label was removed by hand.
+        unlabelled = [job for job in jobs if job.has_finalizer and not job.labelled]
         parts: dict[str, Callable[[], object]] = {
             "a job without its label": lambda: self._job_files.proceed(unlabelled),
             "a deleted model": lambda: self._model_files.complete_all(jobs),
@@ -136,7 +136,7 @@ class Sweeper:
         run_for_each(parts, lambda part: parts[part](), str)
 
     async def _next_round(self) -> None:
-        asker = asyncio.Event()
-        self._askers.append(asker)
-        self._woken.set()
-        await asker.wait()
+        waiter = asyncio.Event()
+        self._waiters.append(waiter)
+        self._wake.set()
+        await waiter.wait()

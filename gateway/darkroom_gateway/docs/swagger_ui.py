@@ -1,8 +1,8 @@
-"""`/docs`: Swagger UI, with every file from the gateway itself, so that it works without internet.
+"""`/docs`: Swagger UI, served entirely by the gateway, so that it works without internet access.
 
-The files are those of swagger-ui-dist, from the package fastapi-swagger; the page is ours. It has no inline script, so
-that its Content-Security-Policy allows this host alone. Links begin with the root path, and open paths are named in
-auth/middleware.py: a browser sends no key for a page or a script.
+The package fastapi-swagger provides the files of swagger-ui-dist. The page has no inline script, so its
+Content-Security-Policy allows only this host. Links begin with the root path. `PATHS` need no API key, because browsers
+send none for pages and scripts.
 """
 
 import html
@@ -24,7 +24,7 @@ FILES = {
     f"{DOCS_PATH}/swagger-ui.css": ("swagger-ui.css", "text/css"),
     f"{DOCS_PATH}/favicon-32x32.png": ("favicon-32x32.png", "image/png"),
 }
-"""Files of swagger-ui-dist by their path here: name and media type."""
+"""Files of swagger-ui-dist by path: name and media type."""
 
 READS = ["GET", "HEAD"]
 
@@ -32,10 +32,10 @@ PATHS = frozenset({DOCS_PATH, SCRIPT_PATH, *FILES})
 
 ASSETS_VERSION = version("fastapi-swagger")
 CACHED = {"Cache-Control": "public, max-age=86400"}
-"""Of files whose addresses change with the version."""
+"""For files whose URLs contain the version."""
 
 PAGE_HEADERS = {
-    # Swagger UI puts styles into attributes and pictures into data URLs.
+    # Swagger UI uses style attributes and data URLs.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
@@ -65,7 +65,7 @@ SETTINGS = {
     "deepLinking": True,
     "showExtensions": True,
     "showCommonExtensions": True,
-    # The badge of a validator on another host.
+    # No validator badge from another host.
     "validatorUrl": None,
 }
 
@@ -90,14 +90,14 @@ async def start_script() -> Response:
     return Response(SCRIPT, media_type="text/javascript", headers=CACHED)
 
 
-def _answers_file(name: str, media_type: str) -> Callable[[], Awaitable[Response]]:
+def _file_endpoint(name: str, media_type: str) -> Callable[[], Awaitable[Response]]:
     content = (resources.files("fastapi_swagger.resources") / name).read_bytes()
 
-    async def answer() -> Response:
+    async def file() -> Response:
         return Response(content, media_type=media_type, headers=CACHED)
 
-    return answer
+    return file
 
 
 for _path, (_name, _media_type) in FILES.items():
-    router.add_api_route(_path, _answers_file(_name, _media_type), methods=READS, include_in_schema=False)
+    router.add_api_route(_path, _file_endpoint(_name, _media_type), methods=READS, include_in_schema=False)

@@ -1,8 +1,8 @@
-"""What one job's watchers get: its newest status, the history of its progress, and how it ended.
+"""The events of one job for all its watchers: the latest status, the history of progress, and the end.
 
-events/hub.py fills a feed; events/stream.py sends what a `Watcher` takes from it. There is no queue for each watcher:
-it has a position in the shared history, so a slow one costs nothing, and goes on from the oldest event when it has
-fallen behind the history. Of several statuses that it missed it gets the newest. No input or output happens here.
+events/hub.py fills a feed, and events/stream.py sends what a `Watcher` takes from it. Watchers have no queues but a
+position in the shared history, so slow watchers cost nothing. One that falls behind the history continues with its
+oldest event. Of several missed statuses it gets the latest. This module does no I/O.
 """
 
 import asyncio
@@ -21,39 +21,39 @@ from darkroom_gateway.jobs.serializers import phase_of
 log = logging.getLogger(__name__)
 
 WOKEN_AT_ONCE = 100
-"""Watchers that are woken in one turn of the event loop. Other requests are answered between the turns."""
+"""Watchers woken per iteration of the event loop, so that other requests are handled in between."""
 
 STATUS_SECONDS = 1.0
-"""A status rendered longer ago is rendered anew for a new watcher: it tells the seconds until the job's start."""
+"""A status rendered longer ago is rendered again for a new watcher, because it has a countdown to the job's start."""
 
 
 @dataclass(slots=True)
 class _Notice:
-    """An event of which only the newest counts: the status, and the outage of a source."""
+    """An event of which only the latest counts: the status, or the outage of a source."""
 
     serial: int
     frame: bytes
 
 
 class JobFeed:
-    """One job that is watched. Used in the event loop alone."""
+    """A watched job. Used on the event loop only."""
 
     def __init__(self, job: Job, root_path: str) -> None:
         self.job = job
         self.history = History()
         self.end: bytes | None = None
-        """The last event; None until everything else is known."""
+        """The last event; None until everything before it was read."""
         self.watchers: set[Watcher] = set()
         self.last_woken = self.left_at = time.monotonic()
-        """By `time.monotonic`; `left_at` is when the last watcher went."""
+        """By `time.monotonic`. `left_at`: when the last watcher left."""
         self._root_path = root_path
         self._end_reason: str | None = None
         self._end_read = 0
-        """Number of the read that has to find the end of the stream before the job's end is sent."""
+        """Number of the read that must reach the end of the stream before the `end` event is sent."""
         self._serial = 0
         self._warnings: dict[str, _Notice] = {}
         self._unplaced = 0
-        """Watchers whose place in the history is not known yet."""
+        """Watchers whose position in the history is not known yet."""
         self._pings = 0
         self._waiting: list[asyncio.Future[None]] = []
         self._set_status()
@@ -63,10 +63,10 @@ class JobFeed:
     # --- the job ---------------------------------------------------------------------------------------------------
 
     def see(self, job: Job) -> None:
-        """Take over what the job is now."""
+        """Update the job."""
         if self.is_ending:
             return
-        # Jobs are compared and not their answers: in those of a waiting job the seconds until its start go by.
+        # Compares jobs, not answers: the answer of a waiting job has a countdown.
         changed = replace(job, resource_version="") != replace(self.job, resource_version="")
         self.job = job
         if changed:
@@ -76,7 +76,7 @@ class JobFeed:
             self.end_with(phase_of(job).value)
 
     def end_with(self, reason: str) -> None:
-        """End once the stream was read to its end, by a read that begins from now on."""
+        """End after the next read that starts from now on has reached the end of the stream."""
         if self._end_reason is None:
             self._end_reason = reason
             self._end_read = self.history.reads_begun + 1
@@ -94,9 +94,9 @@ class JobFeed:
     # --- its sources -----------------------------------------------------------------------------------------------
 
     def lose(self, source: str, error: GatewayError) -> None:
-        """A `warning`, once for each outage. An end that waits for progress waits no longer."""
+        """Send a `warning`, once per outage. If the end is waiting for progress, end now."""
         if source not in self._warnings:
-            log.warning("the stream of events of %s lost its %s: %s", self.job.key, source, error)
+            log.warning("event stream of %s: source %s is unavailable: %s", self.job.key, source, error)
             self._warnings[source] = self._notice(warning_frame(source, error))
             self._wake()
         if source == "progress" and self._end_reason is not None:
@@ -107,11 +107,11 @@ class JobFeed:
 
     @property
     def is_urgent(self) -> bool:
-        """Whether a watcher waits for a read of the stream, even if it finds nothing new."""
+        """Whether a watcher waits for a read of the stream, even one that finds nothing."""
         return "progress" not in self._warnings and (self._unplaced > 0 or self.is_ending)
 
     def add(self, entries: list[Entry], *, to_end: bool) -> None:
-        """What a read found of the stream, and whether it came to its end."""
+        """Add the entries of a read. `to_end`: it reached the end of the stream."""
         self.history.add(entries)
         if to_end:
             self.history.read_to_end()
@@ -120,16 +120,16 @@ class JobFeed:
         if entries or self._unplaced:
             self._wake()
 
-    def begin_again(self) -> None:
-        """The stream has lost its last entry."""
-        log.warning("the last progress of %s is lost: its stream is read from the beginning", self.job.key)
-        self.history.begin_again()
+    def restart(self) -> None:
+        """The stream has lost its latest entry."""
+        log.warning("Redis lost the latest progress of %s: reading its stream from the beginning", self.job.key)
+        self.history.restart()
 
     # --- its watchers ----------------------------------------------------------------------------------------------
 
     def join(self, after: EntryId | None) -> "Watcher":
-        """A watcher who has seen progress up to that entry, or none."""
-        # Behind the end there are no more reads: the last one tells.
+        """A new watcher that has seen progress up to `after`, or none."""
+        # After the end there are no more reads: the last one decides.
         watcher = Watcher(self, after, self.history.reads_begun + (self.end is None))
         self.watchers.add(watcher)
         self._unplaced += after is not None
@@ -145,13 +145,13 @@ class JobFeed:
         self._wake()
 
     def news_for(self, watcher: "Watcher") -> asyncio.Future[None]:
-        """Done when there may be something to take, or the client is gone."""
+        """Done when there may be something to take, or the client has disconnected."""
         watcher.news = news = asyncio.get_running_loop().create_future()
         self._waiting.append(news)
         return news
 
     def take(self, watcher: "Watcher") -> bytes:
-        """What a watcher has not been told yet, about as much as a connection takes at once; empty for nothing."""
+        """The next events for a watcher, about as much as a connection's buffer holds; empty when there are none."""
         parts = self._notices(watcher) if watcher.serial != self._serial else []
         parts += self._progress(watcher)
         if parts:
@@ -205,26 +205,26 @@ class JobFeed:
 
 @dataclass(slots=True, eq=False)
 class Watcher:
-    """One stream of events: how far it has come."""
+    """One event stream, and its position in the feed."""
 
     feed: JobFeed
     after: EntryId | None
-    """The `Last-Event-ID`, until its place in the history was found."""
+    """The `Last-Event-ID`, until its position in the history is known."""
     first_read: int
-    """Number of the first read of the job's stream that begins after the watcher came; after the end, of the last."""
+    """Number of the first read of the job's stream that starts after the watcher joined; after the end, of the last."""
     position: int = 0
-    """Number of the next event of the history."""
+    """Number of its next event in the history."""
     serial: int = 0
-    """The newest notice that it was sent."""
+    """Serial of the latest notice that it was sent."""
     pings: int = 0
     is_done: bool = False
-    """Whether it was sent the end."""
+    """Whether it was sent the `end` event."""
     is_gone: bool = False
-    """Whether the client has closed the connection."""
-    is_given_up: bool = False
-    """Whether the gateway has given up the connection."""
+    """Whether the client has disconnected."""
+    is_aborted: bool = False
+    """Whether the gateway has aborted the stream."""
     task: asyncio.Task[None] | None = None
-    """The one of its request."""
+    """The task of its request."""
     news: asyncio.Future[None] | None = None
 
     def hang_up(self) -> None:
@@ -232,8 +232,8 @@ class Watcher:
         if self.news is not None and not self.news.done():
             self.news.set_result(None)
 
-    def give_up(self) -> None:
-        self.is_given_up = True
+    def abort(self) -> None:
+        self.is_aborted = True
         if self.task is not None:
             self.task.cancel()
 

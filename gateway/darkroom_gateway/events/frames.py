@@ -1,6 +1,6 @@
-"""Server-sent events as bytes: what each kind of event says, rendered once for all watchers. Pure.
+"""Renders server-sent events as bytes, once for all watchers. Pure.
 
-The wire format is that of the HTML standard, section "Server-sent events".
+The wire format is defined by the HTML standard, section "Server-sent events".
 """
 
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
@@ -13,21 +13,21 @@ from darkroom_gateway.events.progress_streams import EntryId
 from darkroom_gateway.jobs.serializers import job_answer, progress_answer
 
 RETRY_MILLISECONDS = 2000
-"""After this long a browser whose connection broke comes back, with `Last-Event-ID`."""
+"""How long a browser waits before it reconnects, with `Last-Event-ID`."""
 
 PING = KEEPALIVE_COMMENT
-"""A comment, which keeps proxies from closing a quiet connection."""
+"""A comment that keeps proxies from closing an idle connection."""
 
 
 class SourceLost(BaseModel):
-    """A source was lost; the stream goes on and looks for it again."""
+    """A source is unavailable. The stream continues, and retries it."""
 
     source: str = Field(description="cluster or progress")
     detail: str
 
 
 class End(BaseModel):
-    """Nothing more comes."""
+    """The last event."""
 
     reason: str = Field(description="The final phase, Deleted, or GatewayStopping: then connect again.")
 

@@ -1,7 +1,7 @@
-"""The progress of one job, kept as rendered events: one bounded history for all watchers. Pure; used by events/feed.py.
+"""Bounded history of one job's progress as rendered events, shared by all watchers. Pure; used by events/feed.py.
 
-A watcher is a position in it, the number of its next event. The numbers grow by one, also over a stream that is lost
-and begins again at lower ids.
+A watcher has a position: the number of its next event. Numbers increase by one, even when the Redis stream is lost and
+restarts with lower ids.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from darkroom_gateway.events.frames import progress_frame
 from darkroom_gateway.events.progress_streams import BEGINNING, Entry, EntryId
 
 HISTORY_ENTRIES = STREAM_MAX_LENGTH + 200
-"""Redis trims a stream by whole nodes of up to 100 entries, so that it may hold a little more than its length."""
+"""Redis trims streams by whole nodes of up to 100 entries, so a stream may be longer than its limit."""
 
 TRIMMED_AT_ONCE = 200
 
 CHUNK_BYTES = 64 * 1024
-"""About what is handed to a connection at once: what its buffer may hold before it has to be drained."""
+"""Approximate size of one write to a connection: what its buffer may hold before it must be drained."""
 
 CHUNK_FRAMES = 256
 
@@ -31,21 +31,21 @@ class _Frame:
 
 
 class History:
-    """What was read of a job's stream."""
+    """The entries that were read from a job's stream."""
 
     def __init__(self) -> None:
         self.read_until = BEGINNING
-        """The last entry that was read."""
+        """Id of the last entry that was read."""
         self.reads_begun = 0
         self._reads_done = 0
-        """The last read that found the end of the stream."""
+        """Number of the last read that reached the end of the stream."""
         self._frames: list[_Frame] = []
         self._trimmed = 0
-        """Number of the first frame that is kept."""
+        """Number of the oldest frame in the history."""
         self._era = 0
-        """Number of the first frame since the stream began again."""
+        """Number of the first frame since the stream restarted."""
         self._known: dict[EntryId, bytes] = {}
-        """What was read before the stream began again, and may still be in it."""
+        """Frames from before the restart, which the stream may still contain."""
 
     @property
     def end(self) -> int:
@@ -53,7 +53,7 @@ class History:
         return self._trimmed + len(self._frames)
 
     def add(self, entries: list[Entry]) -> None:
-        """What a read found behind `read_until`."""
+        """Add the entries that a read found after `read_until`."""
         for entry in entries:
             self.read_until = entry.id
             if entry.event is not None:
@@ -66,27 +66,27 @@ class History:
             self._trimmed += surplus
 
     def read_to_end(self) -> None:
-        """The read that was begun last has found the end of the stream."""
+        """The read that started last has reached the end of the stream."""
         self._reads_done = self.reads_begun
         self._known = {}
 
     def is_read(self, read: int) -> bool:
-        """Whether that read, or a later one, has found the end of the stream."""
+        """Whether that read, or a later one, has reached the end of the stream."""
         return self._reads_done >= read
 
-    def begin_again(self) -> None:
-        """The stream has lost its last entry: Redis lost its data, or the stream was deleted. All of it is read anew.
+    def restart(self) -> None:
+        """Restart from the beginning, because Redis lost its data or the stream was deleted.
 
-        What is still there, as at a replica that was behind, does not come twice.
+        Entries that are still in the stream, as on a replica that lagged, are not sent twice.
         """
         self.read_until = BEGINNING
         self._known = {frame.id: frame.data for frame in self._frames}
         self._era = self.end
 
     def chunk(self, position: int) -> tuple[list[bytes], int]:
-        """Frames from a position on, about `CHUNK_BYTES` of them, and the position behind them.
+        """Frames from a position, about `CHUNK_BYTES` of them, and the position after them.
 
-        A position that the history no longer has means the oldest frame that it has.
+        A position before the history counts as its oldest frame.
         """
         begin = max(position, self._trimmed)
         first = begin - self._trimmed
@@ -100,10 +100,10 @@ class History:
         return chunk, begin + len(chunk)
 
     def position_after(self, seen: EntryId, first_read: int) -> int | None:
-        """Where a watcher goes on who has seen that entry; None while only the read `first_read` can tell.
+        """The position after an entry that a watcher has seen; None until the read `first_read` decides.
 
-        An entry of the history: behind it. An entry that was not reached by a read to the end of the stream is of an
-        earlier stream of this job, which was lost: everything of this one is new.
+        If a read to the end of the stream did not reach the entry, it belongs to an earlier stream of this job, which
+        was lost: everything in the current one is new.
         """
         for index in range(len(self._frames) - 1, -1, -1):
             if self._frames[index].id == seen:

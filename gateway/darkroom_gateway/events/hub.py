@@ -1,7 +1,7 @@
-"""Fills the feeds of all watched jobs: one reader of Redis for all, one look at each job per interval.
+"""Fills the feeds of all watched jobs: one Redis reader for all, and one status check per job and interval.
 
-Called by jobs/router.py. The cost is that of the jobs that are watched, however many watch them. The tasks begin
-with the first watcher and end `LINGER_SECONDS` after the last. docs/decisions/0017-events-fan-out.md says why.
+Called by events/router.py. The cost depends on the number of watched jobs, not of watchers. The tasks start with the
+first watcher and end `LINGER_SECONDS` after the last. Rationale: docs/decisions/0017-events-fan-out.md.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from darkroom_gateway.http.shutdown import Shutdown
 log = logging.getLogger(__name__)
 
 READ_SECONDS = 0.2
-"""How long a read blocks: so late may a job be read for the first time after its first watcher came."""
+"""How long a read blocks, and with it the maximum delay until a newly watched job is read."""
 
 LINGER_SECONDS = 5.0
-"""A feed outlives its last watcher by that, so that one who comes back finds it: longer than `RETRY_MILLISECONDS`."""
+"""How long a feed outlives its last watcher, for reconnects. Longer than `RETRY_MILLISECONDS`."""
 
 PING_SECONDS = 15.0
 
@@ -32,24 +32,24 @@ TICK_SECONDS = 0.2
 
 GATEWAY_STOPPING = "GatewayStopping"
 
-Look = Callable[[Job], Job | None]
-"""The same job as it is now, or None when it is gone. From memory, at once; raises `GatewayError` when nobody knows."""
+Refresh = Callable[[Job], Job | None]
+"""Returns the latest version of a job from memory, or None when it no longer exists. Raises `GatewayError`."""
 
 
 class EventHub:
-    """The feeds of one gateway. Used in the event loop alone."""
+    """The feeds of one gateway. Used on the event loop only."""
 
     def __init__(
         self,
-        look: Look,
-        progress: ProgressStreams,
+        refresh: Refresh,
+        progress_streams: ProgressStreams,
         poll_seconds: float,
         shutdown: Shutdown,
         root_path: str,
         max_watchers: int,
     ) -> None:
-        self._look = look
-        self._progress = progress
+        self._refresh = refresh
+        self._progress_streams = progress_streams
         self._poll_seconds = poll_seconds
         self._shutdown = shutdown
         self._root_path = root_path
@@ -58,18 +58,18 @@ class EventHub:
         self._watchers = 0
         self._reader: asyncio.Task[None] | None = None
         self._housekeeper: asyncio.Task[None] | None = None
-        self._looks: dict[str, asyncio.Task[None]] = {}
+        self._followers: dict[str, asyncio.Task[None]] = {}
 
     def join(self, job: Job, after: EntryId | None) -> Watcher:
-        """A new watcher of the job, who has to `leave`. Raises `TooManyStreamsError`."""
+        """A new watcher of the job, which must `leave`. Raises `TooManyStreamsError`."""
         if self._watchers >= self._max_watchers:
             raise TooManyStreamsError(
-                f"This gateway sends {self._max_watchers} streams of events at once, and all are taken. "
+                f"This gateway has reached its limit of {self._max_watchers} event streams. "
                 "Try again later, or poll the job's status."
             )
         feed = self._feeds.get(job.uid)
         if feed is None:
-            feed = self._begin(job)
+            feed = self._add_feed(job)
         elif int(job.resource_version) > int(feed.job.resource_version):
             feed.see(job)
         self._watchers += 1
@@ -80,49 +80,49 @@ class EventHub:
         watcher.feed.leave(watcher)
 
     async def close(self) -> None:
-        tasks = [each for each in (self._reader, self._housekeeper, *self._looks.values()) if each is not None]
+        tasks = [each for each in (self._reader, self._housekeeper, *self._followers.values()) if each is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _begin(self, job: Job) -> JobFeed:
+    def _add_feed(self, job: Job) -> JobFeed:
         feed = self._feeds[job.uid] = JobFeed(job, self._root_path)
         if self._shutdown.streams_end.is_set():
             feed.finish(GATEWAY_STOPPING)
-        self._looks[job.uid] = self._start(self._follow(feed), [job.uid])
+        self._followers[job.uid] = self._start(self._follow(feed), [job.uid])
         if self._reader is None or self._reader.done():
             self._reader = self._start(self._read_progress(), self._feeds)
         if self._housekeeper is None or self._housekeeper.done():
-            self._housekeeper = self._start(self._keep_house(), self._feeds)
+            self._housekeeper = self._start(self._maintain(), self._feeds)
         return feed
 
     def _start(self, work: Coroutine[Any, Any, None], uids: Collection[str]) -> asyncio.Task[None]:
         """Start a task that serves the feeds of these jobs."""
-        # A context of its own: the lines that it logs belong to no request.
+        # In a new context, because its log lines belong to no request.
         task = asyncio.get_running_loop().create_task(work, context=Context())
         task.add_done_callback(partial(self._end_after_failure, uids))
         return task
 
     def _end_after_failure(self, uids: Collection[str], task: asyncio.Task[None]) -> None:
-        """A defect in a task ends its streams, so that nobody waits for what will never come."""
+        """After a bug in a task, end its streams instead of leaving them silent."""
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            log.error("streams of events end: a task of theirs failed", exc_info=error)
+            log.error("event streams end, because their task failed", exc_info=error)
             for uid in [uid for uid in uids if uid in self._feeds]:
                 self._drop(uid).finish(GATEWAY_STOPPING)
 
     def _drop(self, uid: str) -> JobFeed:
-        self._looks.pop(uid).cancel()
+        self._followers.pop(uid).cancel()
         return self._feeds.pop(uid)
 
     # --- jobs ------------------------------------------------------------------------------------------------------
 
     async def _follow(self, feed: JobFeed) -> None:
-        """One look at the job per interval, until it has come to its end."""
+        """Refresh the job once per interval until it has ended."""
         while not feed.is_ending and feed.end is None:
             await asyncio.sleep(self._poll_seconds)
             try:
-                job = self._look(feed.job)
+                job = self._refresh(feed.job)
             except GatewayError as error:
                 feed.lose("cluster", error)
                 continue
@@ -135,7 +135,7 @@ class EventHub:
     # --- progress --------------------------------------------------------------------------------------------------
 
     async def _read_progress(self) -> None:
-        """Reads the streams of all feeds, as long as there are any."""
+        """Read the streams of all feeds, as long as there are feeds."""
         is_lost, checked = False, time.monotonic()
         while self._feeds:
             feeds = {uid: feed for uid, feed in self._feeds.items() if feed.end is None}
@@ -144,7 +144,7 @@ class EventHub:
                 continue
             try:
                 if is_lost or time.monotonic() - checked >= self._poll_seconds:
-                    await self._find_lost_streams(feeds)
+                    await self._restart_lost_streams(feeds)
                     checked = time.monotonic()
                 await self._read_once(feeds)
                 is_lost = False
@@ -159,7 +159,7 @@ class EventHub:
             feed.history.reads_begun += 1
         wait_seconds = 0.0 if any(feed.is_urgent for feed in feeds.values()) else READ_SECONDS
         positions = {uid: feed.history.read_until for uid, feed in feeds.items()}
-        reading = await self._progress.read(positions, wait_seconds)
+        reading = await self._progress_streams.read(positions, wait_seconds)
         for uid, feed in feeds.items():
             refusal = reading.refused.get(uid)
             if refusal is not None:
@@ -169,19 +169,19 @@ class EventHub:
             entries = reading.entries.get(uid, [])
             feed.add(entries, to_end=len(entries) < reading.limit)
 
-    async def _find_lost_streams(self, feeds: dict[str, JobFeed]) -> None:
-        """A stream whose last entry is older than what was read of it has begun again. A read alone would not tell."""
+    async def _restart_lost_streams(self, feeds: dict[str, JobFeed]) -> None:
+        """A stream whose latest entry is older than the last one read was lost and restarted. Reads don't show that."""
         begun = [uid for uid, feed in feeds.items() if feed.history.read_until != BEGINNING]
-        for uid, newest in (await self._progress.newest(begun)).items():
+        for uid, newest in (await self._progress_streams.newest(begun)).items():
             if newest is None or newest < feeds[uid].history.read_until:
-                feeds[uid].begin_again()
+                feeds[uid].restart()
 
     # --- housekeeping ----------------------------------------------------------------------------------------------
 
-    async def _keep_house(self) -> None:
-        """Pings, feeds that nobody watches any more, and the end of the gateway.
+    async def _maintain(self) -> None:
+        """Send pings, drop unwatched feeds, and end all streams at shutdown.
 
-        A connection that takes nothing is ended by the server (http/protocol.py), which frees its place.
+        The server aborts connections whose client reads nothing (http/protocol.py).
         """
         while self._feeds:
             await asyncio.sleep(TICK_SECONDS)

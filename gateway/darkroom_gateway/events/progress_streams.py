@@ -1,7 +1,8 @@
-"""The door to Redis: the live progress of many jobs over one connection. Asynchronous; used by events/hub.py alone.
+"""Redis client: reads the progress streams of many jobs over one connection. Asynchronous.
 
-Redis may vanish at any time. Then reads raise `ProgressUnavailableError`, and streams of events go on with the status.
-A deadline here counts turns of the event loop and not the clock: a loop that is busy for seconds is no outage.
+Redis may fail at any time. Then reads raise `ProgressUnavailableError`, and event streams continue with the status
+only. Timeouts count iterations of the event loop instead of time, so that a busy event loop is not mistaken for an
+outage.
 """
 
 import asyncio
@@ -28,20 +29,20 @@ from darkroom_gateway.settings import Settings
 log = logging.getLogger(__name__)
 
 TURN_SECONDS = 0.1
-"""One turn of a deadline: the event loop has to come round this often before an answer counts as missing."""
+"""Duration of one iteration of a timeout."""
 
 ENTRIES_IN_A_READ = 400
-"""Of all streams together, so that rendering them holds up the event loop for milliseconds only."""
+"""Limit for all streams together, so that rendering blocks the event loop for milliseconds only."""
 
 MAX_ENTRIES_OF_A_STREAM = 200
 MIN_ENTRIES_OF_A_STREAM = 10
 
 LAST_EVENT_ID_PATTERN = r"^[0-9]{1,20}-[0-9]{1,20}$"
-"""An id as Redis writes it. It never reaches Redis, whose numbers end at 64 bits: a larger one is ahead of it all."""
+"""An id in the format of Redis. It is not sent to Redis, so numbers beyond 64 bits do no harm."""
 
 
 class EntryId(NamedTuple):
-    """The id of a stream's entry. Redis orders entries as this tuple does."""
+    """The id of a stream entry, ordered as in Redis."""
 
     milliseconds: int
     sequence: int
@@ -62,30 +63,30 @@ BEGINNING = EntryId(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event of a stream and its place in it."""
+    """A stream entry."""
 
     id: EntryId
     event: ProgressEvent | None
-    """None for what can't be read: a reader still has to pass it."""
+    """None for an unreadable entry, which readers must still skip."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One look at several streams, by the uid of their jobs."""
+    """One read of several streams, by job uid."""
 
     entries: Mapping[str, list[Entry]]
-    """Streams without new entries are left out."""
+    """Without streams that have no new entries."""
     limit: int
-    """Entries of one stream that were asked for: a stream that gave fewer has been read to its end."""
+    """Maximum number of entries per stream. A stream that returned fewer was read to its end."""
     refused: Mapping[str, ProgressUnavailableError] = field(default_factory=dict)
-    """Streams that Redis did not let us read, while it did others."""
+    """Streams that Redis refused to read."""
 
 
 class ProgressStreams:
-    """The progress streams of all jobs. It has one connection, so it serves one caller at a time."""
+    """The progress streams of all jobs. Has one connection, so only one caller may read at a time."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises `SettingsError` for an address that is none."""
+        """Raises `SettingsError` for an invalid URL."""
         self._url = settings.redis_url
         self._redis = None if self._url is None else _connect(self._url)
 
@@ -94,25 +95,25 @@ class ProgressStreams:
             await self._redis.aclose()
 
     async def read(self, positions: Mapping[str, EntryId], wait_seconds: float) -> Reading:
-        """The entries behind the position of each job's stream, waiting for the first while no stream has any.
+        """The entries after the position of each job's stream. Blocks up to `wait_seconds` while there are none.
 
-        A `wait_seconds` of 0 does not wait. Raises `ProgressUnavailableError`.
+        Raises `ProgressUnavailableError`.
         """
         client = self._client()
         limit = max(MIN_ENTRIES_OF_A_STREAM, min(MAX_ENTRIES_OF_A_STREAM, ENTRIES_IN_A_READ // len(positions)))
         streams: dict[Any, Any] = {stream_name(uid): str(after) for uid, after in positions.items()}
         block = max(1, round(wait_seconds * 1000)) if wait_seconds > 0 else None
         try:
-            answer = await _answer(lambda: client.xread(streams, count=limit, block=block), wait_seconds)
+            answer = await _reply(lambda: client.xread(streams, count=limit, block=block), wait_seconds)
         except ResponseError:
-            # One stream that can't be read fails the command for all: which one is it?
+            # One unreadable stream fails the command for all: read them one by one.
             return await self._read_each(positions, limit, wait_seconds)
         return Reading(_entries_by_uid(answer, positions), limit)
 
     async def newest(self, uids: Iterable[str]) -> dict[str, EntryId | None]:
-        """The id of the last entry of each job's stream; None for a stream that is empty, or not there.
+        """The id of the latest entry of each job's stream; None for an empty or missing stream.
 
-        A stream that can't be read is left out. Raises `ProgressUnavailableError`.
+        Without unreadable streams. Raises `ProgressUnavailableError`.
         """
         asked = list(uids)
         answers = await self._pipeline(
@@ -125,21 +126,21 @@ class ProgressStreams:
                 found[uid] = EntryId.read(entries[-1][0]) if entries else None
         return found
 
-    async def forget(self, job_uids: Collection[str]) -> None:
-        """Remove the streams of jobs. Without Redis they are left to expire a day after their last event.
+    async def delete(self, job_uids: Collection[str]) -> None:
+        """Delete the streams of jobs. If Redis is unavailable, they expire a day after their last event.
 
-        Over a connection of its own: the other one is taken by reads that block.
+        Uses a new connection, because the other one is blocked by reads.
         """
         if self._url is None or not job_uids:
             return
         try:
             async with _connect(self._url) as client:
-                await _answer(lambda: client.delete(*map(stream_name, job_uids)))
+                await _reply(lambda: client.delete(*map(stream_name, job_uids)))
         except (ResponseError, ProgressUnavailableError) as error:
-            log.info("left %d progress streams to expire: %s", len(job_uids), error)
+            log.info("%d progress streams were not deleted and will expire: %s", len(job_uids), error)
 
     async def _read_each(self, positions: Mapping[str, EntryId], limit: int, wait_seconds: float) -> Reading:
-        """`read` in one command for each stream, so that those that Redis refuses hide no others."""
+        """`read` with one command per stream, so that refused streams don't affect others."""
         answers = await self._pipeline(
             lambda pipeline: [
                 pipeline.xread({stream_name(uid): str(after)}, count=limit) for uid, after in positions.items()
@@ -158,31 +159,31 @@ class ProgressStreams:
         return Reading(entries, limit, refused)
 
     async def _pipeline(self, add_commands: Callable[[Pipeline], object]) -> list[Any]:
-        """The answers to several commands, each of which may be an exception. Raises `ProgressUnavailableError`."""
+        """The replies to several commands, each possibly an exception. Raises `ProgressUnavailableError`."""
         client = self._client()
 
         async def execute() -> list[Any]:
-            pipeline = client.pipeline(transaction=False)  # One that failed has forgotten its commands.
+            pipeline = client.pipeline(transaction=False)  # A pipeline that failed has lost its commands.
             add_commands(pipeline)
             answers: list[Any] = await pipeline.execute(raise_on_error=False)
             return answers
 
-        found: list[Any] = await _answer(execute)
+        found: list[Any] = await _reply(execute)
         return found
 
     def _client(self) -> Redis:
         if self._redis is None:
-            raise ProgressUnavailableError("No Redis is set up.")
+            raise ProgressUnavailableError("No Redis is configured.")
         return self._redis
 
 
-async def _answer(command: Callable[[], Awaitable[Any]], wait_seconds: float = 0.0) -> Any:
-    """What Redis answers. Raises `ResponseError` for a refusal, `ProgressUnavailableError` for no answer in time."""
+async def _reply(command: Callable[[], Awaitable[Any]], wait_seconds: float = 0.0) -> Any:
+    """The reply of Redis. Raises `ResponseError` for an error reply, `ProgressUnavailableError` for none in time."""
     try:
         try:
             return await _within(command(), wait_seconds + REDIS_SILENCE_SECONDS)
         except RedisConnectionError:
-            # Redis may have closed a connection that was idle. Only a new one tells whether it is there.
+            # Redis may have closed an idle connection. A new one shows whether Redis is up.
             return await _within(command(), wait_seconds + REDIS_SILENCE_SECONDS)
     except ResponseError:
         raise
@@ -191,7 +192,7 @@ async def _answer(command: Callable[[], Awaitable[Any]], wait_seconds: float = 0
 
 
 async def _within(command: Awaitable[Any], seconds: float) -> Any:
-    """The command's result. Raises `TimeoutError` when the event loop came round for that long without one."""
+    """The command's result. Raises `TimeoutError` after as many iterations of the event loop as fit `seconds`."""
     task = asyncio.ensure_future(command)
     try:
         for _ in range(math.ceil(seconds / TURN_SECONDS)):
@@ -209,23 +210,23 @@ def _connect(url: str) -> Redis:
     try:
         client = Redis.from_url(
             url,
-            # The deadlines are `_within`'s; redis-py's own go by the clock, also while the event loop is busy.
+            # `_within` has the timeouts. Those of redis-py also expire while the event loop is busy.
             socket_connect_timeout=None,
             socket_timeout=None,
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
             encoding_errors="replace",
         )
-        # Connects to nothing, yet finds the faults of the query that redis-py would raise with the first command.
+        # Opens no connection, but raises for invalid query options, as redis-py otherwise does at the first command.
         pool = client.connection_pool
         pool.connection_class(**pool.connection_kwargs).encoder.encode("")  # type: ignore[no-untyped-call]
         return client
     except (ValueError, TypeError, LookupError, RedisError):
-        # Neither the address nor what is wrong with it is repeated: a password that wasn't quoted would be in both.
+        # Does not repeat the URL or redis-py's message: both would contain an unquoted password.
         raise SettingsError(
-            f"{environment.REDIS_URL} is no address of a Redis. Write redis://user:password@host:6379/0, "
-            "with all but letters and digits in the password percent-encoded, and nothing behind '?' but options of "
-            "redis-py such as protocol=3."
+            f"{environment.REDIS_URL} is not a Redis URL. Use redis://user:password@host:6379/0, with all characters "
+            "of the password but letters and digits percent-encoded, and only options of redis-py after '?', such as "
+            "protocol=3."
         ) from None
 
 
@@ -233,7 +234,7 @@ def _readable(read: Callable[[object], Any], answer: object) -> Any:
     try:
         return read(answer)
     except ValueError as error:
-        raise ProgressUnavailableError(f"Redis answered what can't be read: {error}.") from error
+        raise ProgressUnavailableError(f"Redis sent an unreadable reply: {error}.") from error
 
 
 def _entries_by_uid(answer: object, uids: Iterable[str]) -> dict[str, list[Entry]]:
@@ -246,5 +247,5 @@ def _event(fields: dict[str, str]) -> ProgressEvent | None:
     try:
         return ProgressEvent.model_validate_json(fields.get(STREAM_FIELD, ""))
     except ValidationError as error:
-        log.warning("left out an entry of a progress stream that can't be read: %s", error)
+        log.warning("skipped an unreadable entry of a progress stream: %s", error)
         return None

@@ -1,7 +1,7 @@
-"""The answer of `GET /jobs/{task_id}/events`: hands one watcher's events to its connection. Made by jobs/router.py.
+"""The response of `GET /jobs/{task_id}/events`: sends one watcher's events. Created by events/router.py.
 
-It is an ASGI application of its own and no generator: with a thousand watchers each layer of FastAPI's
-`EventSourceResponse` (two queues and four tasks a stream) would cost a thousand times.
+A plain ASGI response instead of FastAPI's `EventSourceResponse`, which needs two queues and four tasks per stream: too
+much for a thousand watchers.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from darkroom_gateway.events.hub import EventHub
 log = logging.getLogger(__name__)
 
 HEADERS = {"X-Accel-Buffering": "no"}
-"""nginx would hold events back until its buffer is full."""
+"""Disables response buffering in nginx."""
 
 DESCRIPTION: dict[str, Any] = {
     "description": "Server-sent events, until `end`.",
@@ -36,16 +36,16 @@ DESCRIPTION: dict[str, Any] = {
         }
     },
 }
-"""For the OpenAPI description."""
+"""The OpenAPI response."""
 
 
 class EventStream(Response):
-    """Sends what a watcher takes, until the end of its job or of its connection."""
+    """Sends events until the job ends or the client disconnects."""
 
     media_type = "text/event-stream"
 
     def __init__(self, hub: EventHub, watcher: Watcher) -> None:
-        # Not the parent's: a stream has no body yet, and no length.
+        # Skips the parent's constructor: a stream has no body and no length.
         self.status_code = 200
         self.background = None
         self.init_headers(HEADERS)
@@ -57,16 +57,16 @@ class EventStream(Response):
         watcher.task = asyncio.current_task()
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            # A task of its own, which each event resumes: it is not below all the middleware, as this one is.
+            # A separate task, which events resume without passing through the middleware of this one.
             sender = asyncio.create_task(_send_events(watcher, send))
             sender.add_done_callback(partial(_end_after_failure, watcher))
             while (await receive())["type"] != "http.disconnect":
                 pass
-            # The client is gone, or the answer is complete.
+            # The client has disconnected, or the response is complete.
             watcher.hang_up()
             await sender
         except asyncio.CancelledError:
-            if not watcher.is_given_up:
+            if not watcher.is_aborted:
                 raise
         finally:
             self._hub.leave(watcher)
@@ -90,5 +90,5 @@ async def _send_events(watcher: Watcher, send: Send) -> None:
 def _end_after_failure(watcher: Watcher, sender: "asyncio.Task[None]") -> None:
     error = None if sender.cancelled() else sender.exception()
     if error is not None:
-        log.error("a stream of events of %s failed", watcher.feed.job.key, exc_info=error)
-        watcher.give_up()
+        log.error("the event stream of %s failed", watcher.feed.job.key, exc_info=error)
+        watcher.abort()
