@@ -1,9 +1,9 @@
-"""The size and the pace of request bodies: too much or too slow is refused, and what nobody read is read away.
-Middleware, installed by app.py; `refuse_unread` is for those that refuse a request before they look at its body.
+"""Limits the size and the minimum rate of request bodies, and drains unread ones. Middleware, installed by app.py.
+`refuse_unread` is for middleware that refuses a request before its body is read.
 
-The web framework spools uploads to disk without end, so the bound is here, on what is announced and on what comes. Time
-counts only while the gateway waits for the client: what it takes itself, and what a client does before its request or
-after the answer (http/protocol.py), is no part of it.
+The web framework spools uploads to disk without a limit, so the limit is here, on the announced and on the received
+size. Time counts only while the gateway waits for the client. http/protocol.py limits the time before a request and
+after a response.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ MAX_DRAINED_BYTES = 64 * 1024**2
 MIB = 1024**2
 
 LINGER_SECONDS = 2.0
-"""How long a refused upload is still read away, so that its sender gets to see the answer."""
+"""How long a refused upload is drained, so that its sender receives the response."""
 
 
 class BodyLimitMiddleware:
-    """Answers 413 to a body of more than `max_bytes`, and 408 to one that comes too slowly."""
+    """Responds 413 to a body of more than `max_bytes`, and 408 to one that arrives too slowly."""
 
     def __init__(self, app: ASGIApp, max_bytes: int, bounds: ConnectionBounds) -> None:
         self._app = app
@@ -36,7 +36,7 @@ class BodyLimitMiddleware:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        body = Body(receive, waits_for_go="expect" in headers, max_bytes=self._max_bytes, bounds=self._bounds)
+        body = Body(receive, expects_continue="expect" in headers, max_bytes=self._max_bytes, bounds=self._bounds)
         announced = headers.get("content-length", "0")
         if announced.isdigit() and int(announced) > self._max_bytes:
             response = problem_response(_too_large(self._max_bytes))
@@ -56,35 +56,35 @@ class BodyLimitMiddleware:
 
 
 class Body:
-    """The body of one request, counted and timed."""
+    """A request body whose bytes and time are counted."""
 
     def __init__(
-        self, receive: Receive, *, waits_for_go: bool, max_bytes: int, bounds: ConnectionBounds | None = None
+        self, receive: Receive, *, expects_continue: bool, max_bytes: int, bounds: ConnectionBounds | None = None
     ) -> None:
         self._receive = receive
         self._max_bytes = max_bytes
-        self._waits_for_go = waits_for_go
+        self._expects_continue = expects_continue
         self._bounds = bounds or ConnectionBounds()
         self._read_bytes = 0
         self._waited_seconds = 0.0
         self._too_slow = False
         self.complete = False
-        """Whether all of it was read, or its sender has gone."""
+        """Whether all of it was read, or the client has disconnected."""
 
     async def receive(self) -> Message:
-        """Raises `TooLargeError` as soon as more came than may, `RequestTimeoutError` when too little comes."""
+        """Raises `TooLargeError` as soon as the limit is exceeded, `RequestTimeoutError` when it is too slow."""
         message = await self._next()
         if self._read_bytes > self._max_bytes:
             raise _too_large(self._max_bytes)
         return message
 
     async def drain(self) -> None:
-        """Read away what nobody read, within bounds of size and time.
+        """Read and discard the unread rest, within limits of size and time.
 
-        A server that answers and closes while the client still sends makes the client's system throw the answer away.
-        A client that waits for `100 Continue` sends nothing until we read, and needs no draining.
+        If a server responds and closes while the client is still sending, the client's system discards the response.
+        A client that waits for `100 Continue` sends nothing until the server reads, and needs no draining.
         """
-        if self._waits_for_go and self._read_bytes == 0:
+        if self._expects_continue and self._read_bytes == 0:
             return
         end = self._read_bytes + MAX_DRAINED_BYTES
         while not self.complete and not self._too_slow and self._read_bytes < end:
@@ -95,9 +95,9 @@ class Body:
 
     async def _next(self) -> Message:
         if self.complete:
-            # A caller that asks now wants to know when the client leaves, and may wait for that.
+            # A call after the end waits for the client's disconnect.
             return await self._receive()
-        message = await self._in_time()
+        message = await self._receive_in_time()
         if message["type"] == "http.request":
             self._read_bytes += len(message.get("body", b""))
             self.complete = not message.get("more_body", False)
@@ -105,11 +105,11 @@ class Body:
             self.complete = True
         return message
 
-    async def _in_time(self) -> Message:
+    async def _receive_in_time(self) -> Message:
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            async with asyncio.timeout(self._patience_seconds()):
+            async with asyncio.timeout(self._allowed_seconds()):
                 return await self._receive()
         except TimeoutError:
             self._too_slow = True
@@ -117,20 +117,20 @@ class Body:
         finally:
             self._waited_seconds += loop.time() - began
 
-    def _patience_seconds(self) -> float:
-        """Until the next piece. What came so far earns time for the whole, as in Apache's mod_reqtimeout."""
+    def _allowed_seconds(self) -> float:
+        """Timeout of the next block. Received bytes extend the total time, as in Apache's mod_reqtimeout."""
         idle, pace = self._bounds.body_seconds, self._bounds.min_body_bytes_per_second
         return idle + min(0.0, self._read_bytes / pace - self._waited_seconds)
 
 
 async def refuse_unread(error: GatewayError, scope: Scope, receive: Receive, send: Send) -> None:
-    """The whole answer first; then, before the connection is closed, what is under way is read away for a moment.
+    """Send the whole response, then drain the body for up to `LINGER_SECONDS` before the connection is closed.
 
-    A server that closes while the client still sends makes the client's system throw the answer away.
+    If a server closes while the client is still sending, the client's system discards the response.
     """
     response = problem_response(error)
     response.headers["Connection"] = "close"
-    body = Body(receive, waits_for_go="expect" in Headers(scope=scope), max_bytes=0)
+    body = Body(receive, expects_continue="expect" in Headers(scope=scope), max_bytes=0)
 
     async def send_and_linger(message: Message) -> None:
         if message["type"] != "http.response.body":
@@ -146,8 +146,8 @@ async def refuse_unread(error: GatewayError, scope: Scope, receive: Receive, sen
 
 def _too_slow(bounds: ConnectionBounds) -> RequestTimeoutError:
     return RequestTimeoutError(
-        f"The body came too slowly: nothing for {bounds.body_seconds:g} s, or for longer than that less than "
-        f"{bounds.min_body_bytes_per_second} bytes a second. Send it again over a better connection."
+        f"The body arrived too slowly: nothing for {bounds.body_seconds:g} s, or on average less than "
+        f"{bounds.min_body_bytes_per_second} bytes per second. Send it again over a faster connection."
     )
 
 

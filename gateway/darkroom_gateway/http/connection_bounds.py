@@ -1,7 +1,7 @@
-"""What a client may cost the gateway before its request is looked at: connections, time and bytes.
+"""Limits for client connections: their number, and the time and bytes of requests and responses.
 
-Read from the environment by settings.py; kept by http/protocol.py (heads, answers, connections) and http/body_limit.py
-(bodies). docs/api.md has the table.
+Read from the environment by settings.py; enforced by http/protocol.py (heads, responses, connections) and
+http/body_limit.py (bodies). docs/api.md has the table.
 """
 
 import logging
@@ -11,50 +11,50 @@ from dataclasses import dataclass, replace
 log = logging.getLogger(__name__)
 
 MAX_URL_BYTES = 48 * 1024
-"""Parameters travel in the URL. The longest that they can be, three texts of 1,000 characters of 12 bytes each when
-percent-encoded, take 36 kB; httptools itself ends at 64 KiB."""
+"""Parameters are in the URL. At most, three texts of 1,000 characters with 12 bytes each when percent-encoded, they
+take 36 kB. The limit of httptools is 64 KiB."""
 
 BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
-"""By which a request says that it has a body, and where that ends."""
+"""Headers that announce a request body."""
 
 MAX_PIPELINED_REQUESTS = 16
-"""How many requests of one connection may wait for the answer to an earlier one. Common clients send none so."""
+"""Requests of a connection that may wait for the response to an earlier one. Common clients don't pipeline."""
 
 RESERVED_CONNECTIONS = 64
-"""Beyond the limit, for probes: a gateway that is busy must not be restarted for it."""
+"""Connections beyond the limit, for probes: a gateway at its limit must not be restarted."""
 
 RESERVED_DESCRIPTORS = 512
-"""Files that are no client's connection: object storage, the API server, Redis, photo decoders, some uploads."""
+"""File descriptors for other purposes: object storage, the API server, Redis, photo decoders, some uploads."""
 
 
 @dataclass(frozen=True)
 class ConnectionBounds:
-    """All of them per connection but the first. Seconds may have a fraction, for tests."""
+    """Limits per connection, except `max_connections`. Tests use fractions of seconds."""
 
     max_connections: int = 4096
-    """More are answered 503. A thousand people who watch events and poll beside that fit in."""
+    """More connections get a 503. Enough for a thousand people who watch events and poll."""
     header_seconds: float = 10
-    """How long a client may take to send a request's head, from connecting or from its first byte."""
+    """Timeout for the head of a request, from the connection or from its first byte."""
     max_header_bytes: int = 16 * 1024
-    """All header fields together; what proxies and single sign-on add fits in. The URL has a limit of its own."""
+    """All header fields together, with room for those of proxies and single sign-on. The URL has its own limit."""
     max_headers: int = 100
     body_seconds: float = 30
-    """How long the gateway waits for the next piece of a body; and how long for a body that is slower than allowed."""
+    """Timeout for the next block of a body, and grace period for a body below the minimum rate."""
     min_body_bytes_per_second: int = 32 * 1024
-    """The pace of a body on average, once `body_seconds` are over: 256 kbit/s. So 501 MiB take 4.5 hours at most."""
+    """Minimum average rate of a body after `body_seconds`: 256 kbit/s. So 501 MiB take at most 4.5 hours."""
     keep_alive_seconds: int = 75
-    """How long a connection may be idle between requests: longer than common proxies (60 s) keep theirs, for a proxy
-    that sends a request on a connection that the gateway just closed answers 502."""
+    """Idle timeout between requests. Longer than that of common proxies (60 s): a proxy that sends a request on a
+    connection that the gateway has just closed responds 502."""
     write_seconds: float = 60
-    """How long a client may take nothing of an answer that is under way."""
+    """How long a client may read nothing of a response."""
 
 
 def fit_to_descriptors(bounds: ConnectionBounds, upload_files: int) -> ConnectionBounds:
-    """The bounds with as many connections as this process may have open files for.
+    """The bounds with `max_connections` reduced to what the limit of open files allows.
 
-    Raises the soft limit as far as needed and allowed, for `upload_files` photos on disk too; where the hard limit is
-    too low there are fewer connections, and a warning says so. A server without descriptors left can accept nothing,
-    and spins on its listening socket; an upload without them is answered 503.
+    Raises the soft limit as far as needed and allowed, including `upload_files` photos on disk. If the hard limit is
+    too low, reduces the number of connections and logs a warning. A server without free descriptors can't accept
+    connections and spins on its listening socket; an upload without them gets a 503.
     """
     wanted = bounds.max_connections + RESERVED_CONNECTIONS + RESERVED_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -63,14 +63,14 @@ def fit_to_descriptors(bounds: ConnectionBounds, upload_files: int) -> Connectio
         soft = raised if hard == resource.RLIM_INFINITY else min(hard, raised)
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        except (ValueError, OSError):  # macOS has an upper limit that it does not tell as the hard one.
+        except (ValueError, OSError):  # The real upper limit on macOS is lower than the reported hard limit.
             soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return bounds
     fewer = max(1, soft - (wanted - bounds.max_connections))
     log.warning(
-        "this process may have %d open files: it takes %d connections at most, not %d. "
-        "Raise the hard limit (ulimit -Hn), or set DARKROOM_GATEWAY_MAX_CONNECTIONS",
+        "the limit of %d open files allows %d connections, not %d. "
+        "Raise the hard limit (ulimit -Hn), or lower DARKROOM_GATEWAY_MAX_CONNECTIONS",
         *(soft, fewer, bounds.max_connections),
     )
     return replace(bounds, max_connections=fewer)

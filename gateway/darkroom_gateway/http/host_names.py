@@ -1,4 +1,4 @@
-"""The names under which a gateway answers. Pure; used by settings.py and http/origin_check.py."""
+"""Host names that the gateway accepts. Pure; used by settings.py and http/origin_check.py."""
 
 import ipaddress
 import re
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 ANY_HOST = "*"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-"""The usual ones; `is_loopback_host` knows the others."""
+"""The usual names; `is_loopback_host` covers all."""
 _HOST_NAME = re.compile(r"(?:\*\.)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 
 
 @dataclass(frozen=True)
 class HostNames:
-    """The names under which a gateway answers."""
+    """The accepted host names."""
 
     names: frozenset[str] | None
-    """In lower case; `*.example.org` stands for every name below example.org. None: any."""
+    """In lower case; `*.example.org` matches every name below example.org. None: all."""
     any_address: bool
-    """Whether every IP address is among them. No page can be rebound to one; Kubernetes' probes use the pod's."""
+    """Whether all IP addresses are accepted. DNS rebinding needs a name; Kubernetes' probes use the pod's address."""
 
     def include(self, host: str) -> bool:
-        """Of a host in lower case, without a port and brackets."""
+        """Whether a host is accepted. `host` is in lower case, without port and brackets."""
         if self.names is None or host in self.names or is_loopback_host(host):
             return True
         if _address(host) is not None:
@@ -31,9 +31,9 @@ class HostNames:
 
 
 def own_host_names(configured: Collection[str], *, on_loopback: bool, open_to_all: bool) -> HostNames:
-    """Those that were configured, or else the loopback's own where only this machine reaches a gateway without keys.
+    """The configured names. If there are none: only loopback names for a gateway on loopback without keys, else all.
 
-    The loopback's names and addresses are always among them.
+    Loopback names and addresses are always accepted.
     """
     if ANY_HOST in configured or (not configured and not (on_loopback and open_to_all)):
         return HostNames(None, any_address=True)
@@ -41,20 +41,20 @@ def own_host_names(configured: Collection[str], *, on_loopback: bool, open_to_al
 
 
 def read_host_names(text: str) -> tuple[str, ...]:
-    """Names separated by commas or blanks. Raises `ValueError` for one that is none, or that has a port."""
+    """Parse names separated by commas or spaces. Raises `ValueError` for an invalid name, or one with a port."""
     names = tuple(text.replace(",", " ").split())
     for name in names:
         if name == ANY_HOST or _address(name) is not None:
             continue
         if not _HOST_NAME.fullmatch(name):
             raise ValueError(
-                f"{name!r} is no host name: write such as darkroom.example.org or *.example.org, without a port."
+                f"{name!r} is not a host name: use one such as darkroom.example.org or *.example.org, without a port."
             )
     return names
 
 
 def is_loopback_host(host: str) -> bool:
-    """Browsers resolve localhost and what is below it themselves: it can't be made to lead elsewhere."""
+    """Browsers resolve localhost and its subdomains themselves, so DNS can't redirect them."""
     address = _address(host)
     return address.is_loopback if address is not None else host == "localhost" or host.endswith(".localhost")
 

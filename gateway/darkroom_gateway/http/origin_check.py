@@ -1,14 +1,14 @@
-"""Whether a request may come from a web page, and from which. Middleware, installed by app.py; decisions are pure.
+"""Protection against DNS rebinding and cross-site request forgery. Middleware, installed by app.py; pure decisions.
 
-A gateway without API keys trusts all who reach it, and a web page reaches whatever its reader's browser reaches:
+A gateway without API keys trusts everybody who can reach it, and a web page reaches whatever its reader's browser can:
 
-- A page can have its own name lead to the gateway's address (DNS rebinding) and is then of one origin with it. Its
-  requests carry that name as `Host`: names that are not the gateway's own are refused.
-- A page of any site can send a form to the gateway, without being able to read the answer (cross-site request
-  forgery). Browsers say so in `Sec-Fetch-Site` or `Origin`: such requests are refused where they would change
-  something. The rules are those of Go's `http.CrossOriginProtection` (https://words.filippo.io/csrf/).
+- A page can point its own name to the gateway's address (DNS rebinding), and then has the same origin. Its requests
+  have that name as `Host`: names that are not the gateway's are refused.
+- A page of any site can send a form to the gateway, although it can't read the response (cross-site request forgery).
+  Browsers send `Sec-Fetch-Site` or `Origin`: state-changing requests from other origins are refused. The rules are
+  those of Go's `http.CrossOriginProtection` (https://words.filippo.io/csrf/).
 
-With API keys neither works, for a page doesn't have the key and browsers don't add it.
+With API keys neither attack works, because pages don't have the key and browsers don't add it.
 """
 
 import logging
@@ -26,34 +26,34 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def complaint(scope: Scope, own: HostNames, *, open_to_all: bool) -> GatewayError | None:
-    """What is wrong with where a request comes from; None when nothing is."""
+def origin_error(scope: Scope, own: HostNames, *, open_to_all: bool) -> GatewayError | None:
+    """The error for the request's Host or origin; None when both are accepted."""
     headers: dict[bytes, list[bytes]] = {}
     for name, value in scope["headers"]:
-        if name in _LOOKED_AT:
+        if name in _HEADERS:
             headers.setdefault(name, []).append(value)
     hosts = headers.get(b"host", [])
     if len(hosts) != 1 and not (not hosts and scope["http_version"] == "1.0"):
-        return MalformedRequestError(f"A request has one Host header, this one has {len(hosts)}.")
+        return MalformedRequestError(f"Send one Host header: the request has {len(hosts)}.")
     host = hosts[0].decode("latin-1").lower() if hosts else None
     if host is not None and not own.include(_without_port(host)):
         return ForeignHostError(
-            f"{host!r} is none of this gateway's names. Use its own address, "
-            "or have DARKROOM_GATEWAY_ALLOWED_HOSTS name this one."
+            f"{host!r} is not one of this gateway's host names. Use its own address, "
+            "or add the name to DARKROOM_GATEWAY_ALLOWED_HOSTS."
         )
     if open_to_all and scope["method"] not in SAFE_METHODS and _is_cross_site(headers, host):
         return CrossSiteError(
-            "A web page of another origin sent this, and this gateway asks for no API key. "
-            "Send it from a program, or from a page of the gateway's own address."
+            "A web page of another origin sent this request, and this gateway requires no API key. "
+            "Send it from a program, or from a page of the gateway's own origin."
         )
     return None
 
 
-_LOOKED_AT = frozenset({b"host", b"origin", b"sec-fetch-site"})
+_HEADERS = frozenset({b"host", b"origin", b"sec-fetch-site"})
 
 
 def _is_cross_site(headers: dict[bytes, list[bytes]], host: str | None) -> bool:
-    """Programs send neither header. A browser that sends the first tells all; older ones send the second."""
+    """Programs send neither header. Browsers send Sec-Fetch-Site; older ones send only Origin."""
     sites = headers.get(b"sec-fetch-site")
     if sites is not None:
         return any(each not in (b"same-origin", b"none") for each in sites)
@@ -61,7 +61,7 @@ def _is_cross_site(headers: dict[bytes, list[bytes]], host: str | None) -> bool:
 
 
 def _is_origin_of(origin: str, host: str | None) -> bool:
-    """Whether a page of that origin was served under that Host. A proxy may have ended TLS: the schemes may differ."""
+    """Whether the origin has this host. Schemes may differ, because a proxy may have terminated TLS."""
     if host is None:
         return False
     try:
@@ -85,7 +85,7 @@ def _without_port(host: str) -> str:
 
 
 class OriginCheckMiddleware:
-    """Answers 421 to a foreign Host and 403 to another site's change, before anything of a body is read."""
+    """Responds 421 to a foreign Host and 403 to cross-site changes, before the body is read."""
 
     def __init__(self, app: ASGIApp, own: HostNames, *, open_to_all: bool) -> None:
         self._app = app
@@ -93,7 +93,7 @@ class OriginCheckMiddleware:
         self._open_to_all = open_to_all
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        error = complaint(scope, self._own, open_to_all=self._open_to_all) if scope["type"] == "http" else None
+        error = origin_error(scope, self._own, open_to_all=self._open_to_all) if scope["type"] == "http" else None
         if error is None:
             await self._app(scope, receive, send)
             return

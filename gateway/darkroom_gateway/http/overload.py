@@ -1,6 +1,6 @@
-"""What happens beyond the limit of connections: probes are answered, everything else is 503. Used by http/protocol.py.
+"""Behaviour beyond the connection limit: probes are answered, other requests get a 503. Used by http/protocol.py.
 
-So a gateway that has as many clients as it takes is not restarted for failing its probes.
+So a gateway at its limit is not restarted because of failing probes.
 """
 
 import logging
@@ -18,7 +18,7 @@ WARN_AGAIN_SECONDS = 60.0
 
 
 class OverloadWarning:
-    """Says once a minute that there are too many connections."""
+    """Logs at most once a minute that there are too many connections."""
 
     def __init__(self) -> None:
         self._warned_at = float("-inf")
@@ -26,11 +26,11 @@ class OverloadWarning:
     def warn(self, now: float, max_connections: int) -> None:
         if now - self._warned_at >= WARN_AGAIN_SECONDS:
             self._warned_at = now
-            log.warning("more than %d connections are open: new ones are answered 503", max_connections)
+            log.warning("more than %d connections are open: new ones get a 503", max_connections)
 
 
 class ProbesOnlyApp:
-    """Answers probes and refuses everything else. The connection is closed behind either."""
+    """Answers probes, refuses other requests, and closes the connection."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -41,7 +41,7 @@ class ProbesOnlyApp:
                 MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
-        # The application logs its requests itself.
+        # The application logs its own requests.
         answer = self._app if scope["path"] in QUIET_PATHS else RequestLogMiddleware(_refuse)
         await answer(scope, receive, send_and_close)
 
@@ -51,4 +51,4 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def too_many_connections() -> TooManyConnectionsError:
-    return TooManyConnectionsError("The gateway has as many connections as it takes. Try again in a moment.")
+    return TooManyConnectionsError("The gateway has reached its connection limit. Try again in a moment.")

@@ -1,4 +1,4 @@
-"""Directions for requests that match no endpoint: the methods of a path, and the path nearest to a wrong one.
+"""Suggestions for requests that match no endpoint: the methods of the path, or the most similar path.
 
 Called by http/problems.py for 404 and 405. Pure.
 """
@@ -14,26 +14,26 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 
 MAX_PATH_CHARACTERS = 200
-"""Longer paths are neither compared nor repeated in full."""
+"""Longer paths are not compared, and are truncated in messages."""
 
-LEAST_LIKENESS = 0.75
-"""Of a path and an endpoint's, by `difflib`: below it a suggestion would be a guess. `/job/x` has 0.92."""
+MIN_SIMILARITY = 0.75
+"""Minimum `difflib` ratio of a suggestion. `/job/x` has 0.92."""
 
 ASSETS = "/docs/"
-"""So begin the paths of files that a page loads; nobody means one of them."""
+"""Prefix of files that the documentation page loads. They are never suggested."""
 
 SLASHES = re.compile(r"/{2,}")
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One path, as its template says it, with everything that it takes."""
+    """A path template with its methods and required parameters."""
 
     template: str
-    """Such as `/jobs/{task_id}`."""
+    """For example `/jobs/{task_id}`."""
     methods: frozenset[str]
-    needed_query: tuple[str, ...] = ()
-    """The query parameters without which it answers 422."""
+    required_query: tuple[str, ...] = ()
+    """The required query parameters."""
 
     @property
     def segments(self) -> list[str]:
@@ -41,7 +41,7 @@ class Endpoint:
 
 
 def endpoints_of(app: FastAPI) -> list[Endpoint]:
-    """One for each path of the application; several routes of one path are one endpoint."""
+    """One endpoint per path of the application, with the methods of all its routes."""
     methods: dict[str, frozenset[str]] = {}
     needed: dict[str, tuple[str, ...]] = {}
     for context in iter_route_contexts(app.routes):
@@ -49,27 +49,27 @@ def endpoints_of(app: FastAPI) -> list[Endpoint]:
         if path is not None:
             methods[path] = methods.get(path, frozenset()) | frozenset(context.methods or ())
             if isinstance(context.original_route, APIRoute):
-                needed[path] = tuple(_needed_query(context.original_route.dependant))
+                needed[path] = tuple(_required_query(context.original_route.dependant))
     return [Endpoint(path, methods[path], needed.get(path, ())) for path in methods]
 
 
-def _needed_query(dependant: Dependant) -> Iterator[str]:
-    """Of an endpoint and all that it depends on."""
+def _required_query(dependant: Dependant) -> Iterator[str]:
+    """The required query parameters of an endpoint and its dependencies."""
     yield from (each.alias for each in dependant.query_params if each.field_info.is_required())
     for each in dependant.dependencies:
-        yield from _needed_query(each)
+        yield from _required_query(each)
 
 
 def allowed_methods(endpoints: Sequence[Endpoint], path: str) -> list[str]:
-    """The methods that a path takes, sorted; none when it is no endpoint's. `path` is without the root path."""
+    """The methods of a path, sorted; none for an unknown path. `path` excludes the root path."""
     return sorted({method for each in endpoints if _filled_in(each, path) == path for method in each.methods})
 
 
-def nearest(endpoints: Sequence[Endpoint], path: str) -> str | None:
-    """What was probably meant by a path that is no endpoint's, such as `/jobs/{task_id}`; None without a good guess.
+def suggest(endpoints: Sequence[Endpoint], path: str) -> str | None:
+    """The path that an unknown path probably means, such as `/jobs/{task_id}`; None without a similar one.
 
-    A path with a slash too much or in another case is corrected; a task id behind an endpoint that takes it as a
-    parameter is moved there; anything else is compared with the templates. `path` is without the root path.
+    Corrects extra slashes and upper case, and moves a value after an endpoint into its only required parameter.
+    Otherwise compares the path with all templates. `path` excludes the root path.
     """
     if len(path) > MAX_PATH_CHARACTERS:
         return None
@@ -77,17 +77,17 @@ def nearest(endpoints: Sequence[Endpoint], path: str) -> str | None:
         (each for each in endpoints if not each.template.startswith(ASSETS)),
         key=lambda each: each.template.count("{"),
     )
-    return _corrected(candidates, path) or _with_query(candidates, path) or _most_alike(candidates, path)
+    return _corrected(candidates, path) or _with_query(candidates, path) or _most_similar(candidates, path)
 
 
 def shown(path: str) -> str:
-    """A path as it is repeated to people: percent-encoded, and not at any length."""
+    """A path for messages: percent-encoded and truncated."""
     encoded = quote(path, safe="/{}:@!$&'()*+,;=~")
     return encoded if len(encoded) <= MAX_PATH_CHARACTERS else encoded[:MAX_PATH_CHARACTERS] + "..."
 
 
 def _filled_in(endpoint: Endpoint, path: str) -> str | None:
-    """`path` in the endpoint's own spelling, with the values of its parameters; None when it is another path."""
+    """`path` in the endpoint's spelling, with its parameter values; None when it does not match."""
     segments, template = path.split("/"), endpoint.segments
     if len(segments) != len(template):
         return None
@@ -114,18 +114,18 @@ def _with_query(endpoints: Sequence[Endpoint], path: str) -> str | None:
     """`/images/abc` as `/images?task_id=abc`."""
     start, _, value = path.rstrip("/").rpartition("/")
     for each in endpoints:
-        if value and "GET" in each.methods and len(each.needed_query) == 1 and _filled_in(each, start) is not None:
-            return f"{each.template}?{each.needed_query[0]}={quote(value, safe='')}"
+        if value and "GET" in each.methods and len(each.required_query) == 1 and _filled_in(each, start) is not None:
+            return f"{each.template}?{each.required_query[0]}={quote(value, safe='')}"
     return None
 
 
-def _most_alike(endpoints: Sequence[Endpoint], path: str) -> str | None:
-    best = max(endpoints, key=lambda each: _likeness(each, path), default=None)
-    return best.template if best is not None and _likeness(best, path) >= LEAST_LIKENESS else None
+def _most_similar(endpoints: Sequence[Endpoint], path: str) -> str | None:
+    best = max(endpoints, key=lambda each: _similarity(each, path), default=None)
+    return best.template if best is not None and _similarity(best, path) >= MIN_SIMILARITY else None
 
 
-def _likeness(endpoint: Endpoint, path: str) -> float:
-    """From 0 to 1. What stands in the place of a parameter counts for one character: any value fits there."""
+def _similarity(endpoint: Endpoint, path: str) -> float:
+    """From 0 to 1. A parameter and its value count as one character, because any value matches."""
     template, given = endpoint.segments, path.casefold().split("/")
     for index, own in enumerate(template):
         if own.startswith("{"):

@@ -115,7 +115,7 @@ def _handle_http_exception(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     what = f"{error.detail}."
     if status is HTTPStatus.NOT_FOUND:
-        meant = path_suggestions.nearest(_endpoints(request.app), path)
+        meant = path_suggestions.suggest(_endpoints(request.app), path)
         what = "no endpoint has this path." if meant is None else f"did you mean {root}{meant}?"
     elif status is HTTPStatus.METHOD_NOT_ALLOWED:
         methods = path_suggestions.allowed_methods(_endpoints(request.app), path)

@@ -1,12 +1,12 @@
-"""HTTP/1.1 on one connection: uvicorn's protocol by httptools, with bounds. Made by http/server.py.
+"""uvicorn's httptools protocol with limits: one instance per connection. Used by http/server.py.
 
-httptools and uvicorn set none themselves: a head may take forever and have any size, a client that reads no answer
-keeps its connection, and pipelined requests queue up without end. A request that is refused here never reaches the
-application, so it is in no metric; its answer is a problem document like all others, with an id that a log line has.
+httptools and uvicorn have no limits: a head may take forever and have any size, a client that reads no response keeps
+its connection, and pipelined requests queue up. A request that is refused here never reaches the application and its
+metrics. The response is a problem document with a request id that is also logged.
 
 Relies on these names of uvicorn's HttpToolsProtocol: `parser`, `cycle`, `pipeline`, `connections`, `flow`, `app`,
-`transport`, `loop`, `timeout_keep_alive_task`, `_start_asgi_task`. pyproject.toml pins uvicorn for that, and
-tests/unit/gateway/http/test_protocol.py looks.
+`transport`, `loop`, `timeout_keep_alive_task`, `_start_asgi_task`. So pyproject.toml pins uvicorn, and
+tests/unit/gateway/http/test_protocol.py checks them.
 """
 
 import asyncio
@@ -40,60 +40,60 @@ from darkroom_gateway.http.upgraded_body import parser_of_upgraded_body
 log = logging.getLogger(__name__)
 
 LINGER_SECONDS = 2.0
-"""How long a refused client may go on sending. A server that closes before makes the client's system throw the answer
-away."""
+"""How long a refused client may continue to send. If the server closed earlier, the client's system would discard the
+response."""
 
 BYTES_PER_HEADER = 4
-"""`: ` and the line break of a field."""
+"""`: ` and the line break."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. `protocol_class` makes the subclass that has a server's bounds."""
+    """One connection. `protocol_class` makes a subclass with the bounds of a server."""
 
     bounds: ConnectionBounds
-    crowding: OverloadWarning
+    overload: OverloadWarning
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self._served: RequestResponseCycle | None = None
-        """The request that the application has; `cycle` is the latest one, which may be queued behind it."""
+        """The request that the application handles. `cycle` is the latest one, which may be queued behind it."""
         self._timer: asyncio.TimerHandle | None = None
         self._head_since: float | None = None
-        """When waiting for a head began: at the connection's start, and at a later head's first byte."""
+        """Start of the wait for a head: the connection's start, or the first byte of a later head."""
         self._answered_at = 0.0
         self._receiving = False
         """Between the end of a head and the end of its body."""
         self._begun = False
-        """Whether a part of a head came."""
+        """Whether a part of a head was received."""
         self._url_bytes = self._header_bytes = 0
-        # Asked for at each header: an attribute of its own is quicker.
+        # Copied, because attribute access per header is faster this way.
         self._max_headers, self._max_header_bytes = self.bounds.max_headers, self.bounds.max_header_bytes
         self._unparsed_bytes = 0
-        """Since the parser last made something of what came: a field or a chunk's extension without an end."""
+        """Bytes since the parser's last callback: an unterminated field or chunk extension."""
         self._parsed = False
         self._refusal: GatewayError | None = None
         self._refused_at: float | None = None
         self._unwritten_bytes = 0
         self._stalled_since = 0.0
 
-    # ---- The life of the connection ----
+    # ---- Connection ----
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._head_since = self._stalled_since = self.loop.time()
         excess = len(self.connections) - self.bounds.max_connections
         if excess > 0:
-            self.crowding.warn(self.loop.time(), self.bounds.max_connections)
+            self.overload.warn(self.loop.time(), self.bounds.max_connections)
             self.app = ProbesOnlyApp(self.app)
         if excess > RESERVED_CONNECTIONS:
-            self._answer(too_many_connections(), logging.DEBUG)
+            self._respond(too_many_connections(), logging.DEBUG)
             transport.close()
-        self._look_at(self._head_since + self.bounds.header_seconds)
+        self._check_at(self._head_since + self.bounds.header_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if self._served is not None and not self._served.response_complete:
-            # uvicorn tells the latest request only. Its application would never end when another was pipelined behind.
+            # uvicorn notifies only the latest request. The application would never end if another one was pipelined.
             self._served.disconnected = True
             self._served.message_event.set()
         if self._timer is not None:
@@ -108,20 +108,20 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self._parse(data)
         except httptools.HttpParserError:
-            self._refuse(self._refusal or MalformedRequestError("What was sent is no HTTP/1.1 request."))
+            self._refuse(self._refusal or MalformedRequestError("The input is not an HTTP/1.1 request."))
             return
         self._unparsed_bytes = 0 if self._parsed else self._unparsed_bytes + len(data)
         if self._unparsed_bytes > self.bounds.max_header_bytes:
             self._refuse(self._too_large())
         elif self._head_since is not None:
-            self._look_at(self._head_since + self.bounds.header_seconds)
+            self._check_at(self._head_since + self.bounds.header_seconds)
 
     def _parse(self, data: bytes) -> None:
         """Raises `HttpParserError`."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            # There is no other protocol here. The request is answered in this one, and what follows it is not read.
+            # The upgrade is ignored: respond in HTTP/1.1, and read nothing after this request.
             self._parsed, self.cycle.keep_alive = True, False
             if not BODY_HEADERS.isdisjoint(name for name, _ in self.headers):
                 self._receiving = self.cycle.more_body = True
@@ -144,12 +144,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stalled_since = self.loop.time()
         super().resume_writing()
 
-    # ---- What the parser finds. An error raised here ends the parsing. ----
+    # ---- Parser callbacks. An exception stops the parser. ----
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._begun = True
-        if self._head_since is None:  # It came in one piece with the end of the request before it.
+        if self._head_since is None:  # It arrived in one block with the end of the previous request.
             self._head_since = self.loop.time()
         self._url_bytes = self._header_bytes = 0
 
@@ -162,7 +162,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Of a head, and of the trailer of a chunked body, which is counted and dropped (RFC 9110, 6.5.1)."""
+        """A field of the head, or of a trailer, which is counted and dropped (RFC 9110, 6.5.1)."""
         self._parsed = True
         self._header_bytes += len(name) + len(value) + BYTES_PER_HEADER
         if self._header_bytes > self._max_header_bytes or len(self.headers) >= self._max_headers:
@@ -190,16 +190,16 @@ class BoundedProtocol(HttpToolsProtocol):
         self._answered_at = self.loop.time()
         super().on_response_complete()
         if self._receiving or self._head_since is not None:
-            self._look_at(self._answered_at + self.bounds.header_seconds)
+            self._check_at(self._answered_at + self.bounds.header_seconds)
 
-    # ---- Deadlines. One timer a connection, which no ordinary request sets or cancels. ----
+    # ---- Timeouts. One timer per connection, which ordinary requests neither set nor cancel. ----
 
-    def _look_at(self, time: float) -> None:
+    def _check_at(self, time: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self.loop.call_at(time, self._look)
+        self._timer = self.loop.call_at(time, self._check_timeouts)
 
-    def _look(self) -> None:
+    def _check_timeouts(self) -> None:
         now = self.loop.time()
         deadlines = [now + self.bounds.write_seconds / 4]
         if self._refused_at is not None:
@@ -211,13 +211,13 @@ class BoundedProtocol(HttpToolsProtocol):
             if now >= deadlines[-1]:
                 self._end_waiting()
         if self._write_deadline(now) <= now:
-            self._close_for("took nothing of its answer for %g s", self.bounds.write_seconds)
+            self._close_for("the client read nothing of its response for %g s", self.bounds.write_seconds)
         if self._timer is not None:
-            self._look_at(max(now + 0.01, min(deadlines)))
+            self._check_at(max(now + 0.01, min(deadlines)))
 
     def _waiting_since(self) -> float | None:
-        """Since when nothing but the client is waited for: a head, or a body that is still sent after its answer."""
-        if self._answering:
+        """Since when the server waits for the client: for a head, or for the rest of a body after its response."""
+        if self._is_responding:
             return None
         if self._head_since is not None:
             return max(self._head_since, self._answered_at)
@@ -225,8 +225,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _end_waiting(self) -> None:
         if self._receiving or not self._begun:
-            # Browsers connect ahead of need: nothing to tell of.
-            log.debug("closed a connection of %s that sent no request", self._client_address)
+            # Browsers open connections in advance: not worth a log line.
+            log.debug("closed idle connection of %s", self._client_address)
             self.transport.close()
         else:
             text = f"The URL and headers of the request took longer than {self.bounds.header_seconds:g} s."
@@ -246,32 +246,32 @@ class BoundedProtocol(HttpToolsProtocol):
     # ---- Refusing ----
 
     @property
-    def _answering(self) -> bool:
+    def _is_responding(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse(self, error: GatewayError) -> None:
-        """Answer with a problem and read away what still comes; without an answer where it would be taken for another
-        request's."""
+        """Send a problem document and drain the input. Send nothing if the client would take it for the response to
+        another request."""
         self._refused_at = self.loop.time()
-        if self._answering:
+        if self._is_responding:
             if self.cycle.response_started or self.pipeline or not self._receiving:
                 self._close_for("%s", error)
                 return
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.flow.resume_reading()
-        self._answer(error, logging.INFO)
+        self._respond(error, logging.INFO)
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._look_at(self._refused_at + LINGER_SECONDS)
+        self._check_at(self._refused_at + LINGER_SECONDS)
 
-    def _answer(self, error: GatewayError, log_level: int) -> None:
+    def _respond(self, error: GatewayError, log_level: int) -> None:
         request_id = new_request_id()
         log.log(log_level, "refused request %s of %s: %s", request_id, self._client_address, error)
-        self.transport.write(raw_answer(error, request_id))
+        self.transport.write(raw_response(error, request_id))
 
     def _close_for(self, reason: str, *arguments: object) -> None:
-        log.info("closed a connection of %s: " + reason, self._client_address, *arguments)
+        log.info("closed connection of %s: " + reason, self._client_address, *arguments)
         self.transport.abort()
 
     @property
@@ -279,18 +279,18 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.client[0] if self.client else "unknown"
 
 
-def protocol_class(of_server: ConnectionBounds) -> type[BoundedProtocol]:
-    """The protocol for all connections of one server."""
+def protocol_class(server_bounds: ConnectionBounds) -> type[BoundedProtocol]:
+    """The protocol class for the connections of one server."""
 
     class Protocol(BoundedProtocol):
-        bounds = of_server
-        crowding = OverloadWarning()
+        bounds = server_bounds
+        overload = OverloadWarning()
 
     return Protocol
 
 
-def raw_answer(error: GatewayError, request_id: str) -> bytes:
-    """A problem document with status line and headers, as it goes over the wire."""
+def raw_response(error: GatewayError, request_id: str) -> bytes:
+    """A problem document as raw HTTP/1.1 response."""
     response = problem_response(error)
     response.headers[REQUEST_ID] = request_id
     response.headers["Connection"] = "close"

@@ -1,7 +1,7 @@
-"""One line a request, and an id that all its lines share. Middleware and filter, installed by app.py and main.py.
+"""Request log: one line per request, and a request id in all log lines. Installed by app.py and main.py.
 
-A query holds people's prompts, and by mistake an API key, so it is not logged; nor are headers or bodies. Of a key its
-name is told, which auth/middleware.py knows.
+Queries contain prompts, and by mistake API keys, so they are not logged; nor are headers and bodies. The name of the
+API key is logged.
 """
 
 import logging
@@ -29,12 +29,12 @@ def new_request_id() -> str:
 
 
 def headers_of_request() -> dict[str, str]:
-    """For an answer that is sent outside of all middleware, within the request."""
+    """Headers for a response of the current request that is sent outside of the middleware."""
     return {HEADER: _request_id.get()}
 
 
 class RequestIdFilter(logging.Filter):
-    """Adds `request_id` to every record; `-` outside of requests."""
+    """Adds `request_id` to log records; `-` outside of requests."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = _request_id.get()
@@ -42,7 +42,7 @@ class RequestIdFilter(logging.Filter):
 
 
 class RequestLogMiddleware:
-    """Gives each request an id, its caller's own when that is usable, and logs how it ended."""
+    """Assigns each request an id, the client's if it sent a valid one, and logs the response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -51,8 +51,8 @@ class RequestLogMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        asked = Headers(scope=scope).get(HEADER, "")
-        request_id = asked if _USABLE_ID.fullmatch(asked) else new_request_id()
+        given = Headers(scope=scope).get(HEADER, "")
+        request_id = given if _USABLE_ID.fullmatch(given) else new_request_id()
         _request_id.set(request_id)
         began = time.monotonic()
         status = 500
@@ -70,6 +70,6 @@ class RequestLogMiddleware:
             level = logging.DEBUG if route_path(scope) in QUIET_PATHS else logging.INFO
             milliseconds = (time.monotonic() - began) * 1000
             name = scope.get("state", {}).get("key_name")
-            asker = f" to {name}" if name else ""
-            what = (scope["method"], scope["path"], status, asker, milliseconds)
+            client = f" to {name}" if name else ""
+            what = (scope["method"], scope["path"], status, client, milliseconds)
             log.log(level, "%s %r answered %d%s in %.0f ms", *what)

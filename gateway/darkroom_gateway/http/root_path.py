@@ -1,8 +1,8 @@
-"""The path under which a proxy publishes the gateway. Middleware, installed by app.py when there is one.
+"""The path prefix under which a proxy publishes the gateway. Middleware, installed by app.py if one is configured.
 
-Some proxies strip the prefix and some hand it on; a request is brought to one form, the one that ASGI describes:
-`path` begins with `root_path`. Starlette routes by the rest of it, and builds redirects and documentation from the
-whole. uvicorn's own `root_path` puts the prefix in front of every path, also of one that has it already.
+Some proxies strip the prefix and some don't. The middleware converts both to the form that ASGI defines: `path` begins
+with `root_path`. Starlette routes by the rest, and builds redirects and documentation links from the whole. uvicorn's
+`root_path` option adds the prefix to every path, even if it already has it.
 """
 
 import re
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 OWN_NAMES = frozenset(
     {"docs", "generate", "healthz", "images", "jobs", "models", "openapi.json", "readyz", "result", "train"}
 )
-"""First segments of the gateway's own paths. A prefix must not begin with one."""
+"""First segments of the gateway's own paths, with which a prefix must not begin."""
 
 _USABLE = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 
@@ -24,22 +24,22 @@ def read_root_path(text: str | None) -> str:
         return ""
     if not _USABLE.fullmatch(prefix):
         raise ValueError(
-            f"{text!r} is no path: write one such as /darkroom, of letters, digits, '.', '_', '~' and '-'."
+            f"{text!r} is not a path: use one such as /darkroom, of letters, digits, '.', '_', '~' and '-'."
         )
     first = prefix.split("/")[1]
     if first in OWN_NAMES:
-        raise ValueError(f"{text!r} begins with /{first}, which is a path of the gateway itself: choose another.")
+        raise ValueError(f"{text!r} begins with /{first}, which is a path of the gateway: use another prefix.")
     return prefix
 
 
 def route_path(scope: Scope) -> str:
-    """The path of a request as the gateway's own routes have it."""
+    """The path of a request without the root path."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", ""))
 
 
 class RootPathMiddleware:
-    """Puts the prefix into the scope of each request, and in front of a path that came without it."""
+    """Sets `root_path` in the scope, and adds the prefix to paths without it."""
 
     def __init__(self, app: ASGIApp, root_path: str) -> None:
         self._app = app

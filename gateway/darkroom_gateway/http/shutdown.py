@@ -1,9 +1,9 @@
-"""How the gateway ends, so that nobody who asks it loses an answer. main.py tells the steps; others look where it is.
+"""Graceful shutdown, so that no client loses a response. main.py sets the steps; other modules read them.
 
-1. It is asked to stop: `/readyz` answers 503, and connections are no longer kept between requests. It still takes new
-   ones: whatever spreads the requests over several gateways has not heard yet. So it goes on for the drain.
-2. Streams of events end, each with word to connect again, and no new connections are taken.
-3. Requests in progress are answered. Then the process ends.
+1. Drain: `/readyz` returns 503, and connections are closed after their response. New connections are still accepted,
+   because load balancers have not yet noticed.
+2. Event streams end, telling clients to reconnect, and no new connections are accepted.
+3. Requests in progress are completed. Then the process exits.
 """
 
 import threading
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 @dataclass(frozen=True)
 class Shutdown:
-    """Which steps were taken. Set by the server's signal handlers, read everywhere."""
+    """The steps that have begun. Set by the server's signal handlers."""
 
     begun: threading.Event = field(default_factory=threading.Event)
     """Step 1."""
@@ -24,7 +24,7 @@ class Shutdown:
 
 
 class ConnectionCloseMiddleware:
-    """Closes each connection behind its answer once the shutdown has begun. Middleware, installed by app.py."""
+    """Closes connections after their response once the shutdown has begun. Installed by app.py."""
 
     def __init__(self, app: ASGIApp, shutdown: Shutdown) -> None:
         self._app = app

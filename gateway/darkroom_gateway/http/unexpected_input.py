@@ -1,7 +1,7 @@
-"""Refuses what an endpoint would ignore: unknown and repeated parameters, and bodies that nothing reads.
+"""Rejects input that an endpoint would ignore: unknown and repeated parameters, and unread bodies.
 
-A dependency, put on every router but the probes' by app.py, so that an endpoint that is added is strict too. What it
-finds is answered like every other unusable parameter (http/problems.py), and never logged: it may be a secret.
+A dependency of all routers except the probes', so that new endpoints are strict too. The errors are validation errors
+(http/problems.py), and are never logged: the input may be a secret.
 """
 
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 Error = dict[str, Any]
-"""In the form of pydantic's, which http/problems.py reads."""
+"""In the format of pydantic's errors."""
 
 
 async def reject_unexpected_input(request: Request) -> None:
-    """Raises `RequestValidationError` with an error for each parameter, and for the body, that would be ignored."""
+    """Raises `RequestValidationError` with an error for each ignored parameter, and for an ignored body."""
     route = request.scope["route"]
     errors = [*_unknown_names(request, route.dependant), *_repeated_names(request, route.dependant)]
     if not _reads_body(route) and await _has_body(request):
@@ -35,7 +35,7 @@ def _unknown_names(request: Request, dependant: Dependant) -> Iterator[Error]:
 
 
 def _repeated_names(request: Request, dependant: Dependant) -> Iterator[Error]:
-    """No parameter of ours is a list: of several values all but one would be lost."""
+    """No parameter is a list, so all but one of several values would be lost."""
     for name in request.query_params:
         yield from _repeated("query", name, request.query_params.getlist(name))
     for name in _header_names(dependant):
@@ -44,12 +44,12 @@ def _repeated_names(request: Request, dependant: Dependant) -> Iterator[Error]:
 
 def _repeated(place: str, name: str, values: list[str]) -> Iterator[Error]:
     if len(values) > 1:
-        message = f"Give it once: it came {len(values)} times, and only one of them would count"
+        message = f"Send it once: it was sent {len(values)} times"
         yield {"type": "repeated", "loc": (place, name), "msg": message, "input": ", ".join(values)}
 
 
 def _query_names(dependant: Dependant) -> Iterator[str]:
-    """Of an endpoint and all that it depends on. A model is a group of parameters, its fields their names."""
+    """Query parameters of an endpoint and its dependencies. The fields of a model are parameters."""
     for field in dependant.query_params:
         annotation = field.field_info.annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -71,7 +71,7 @@ def _reads_body(route: APIRoute) -> bool:
 
 
 async def _has_body(request: Request) -> bool:
-    """Whether the body has a byte. Reads no further than the first, and nothing of a body whose length is announced."""
+    """Whether the body has content. Reads only its first block, and nothing if its length is announced."""
     if "transfer-encoding" not in request.headers:
         return int(request.headers.get("content-length", "0")) > 0
     async for block in request.stream():
@@ -82,8 +82,8 @@ async def _has_body(request: Request) -> bool:
 
 def _unread_body(request: Request) -> Error:
     message = (
-        f"Leave the body out, and put parameters into the query string (?name=value): {request.method} "
-        f"{request.url.path} reads no body"
+        f"Remove the body, and put parameters into the query string (?name=value): {request.method} "
+        f"{request.url.path} accepts no body"
     )
     kind = request.headers.get("content-type", "no Content-Type")
     return {"type": "unread_body", "loc": ("body", "body"), "msg": message, "input": kind}

@@ -1,8 +1,8 @@
-"""The body of a request that asks for another protocol, which is answered in HTTP/1.1. Used by http/protocol.py.
+"""Parses the body of a request with an `Upgrade` header, which the server ignores. Used by http/protocol.py.
 
-httptools takes such a request to end with its head, and its body to be of the other protocol. But Java's HttpClient
-asks for HTTP/2 (`Upgrade: h2c`) with uploads over plain HTTP, and so does curl with `--http2`. A server may ignore that
-(RFC 9110, 7.8), and has to read the request as it is then.
+httptools assumes that such a request ends with its head and is followed by the other protocol. But Java's HttpClient
+sends `Upgrade: h2c` with uploads over plain HTTP, and so does curl with `--http2`. A server may ignore it (RFC 9110,
+7.8), and must then read the body as HTTP/1.1.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from darkroom_gateway.http.connection_bounds import BODY_HEADERS
 
 
 class BodyListener(Protocol):
-    """Receives what the parser finds."""
+    """Receives the parser's callbacks."""
 
     def on_header(self, name: bytes, value: bytes) -> None: ...
     def on_body(self, body: bytes) -> None: ...
@@ -24,7 +24,7 @@ class BodyListener(Protocol):
 def parser_of_upgraded_body(
     headers: Sequence[tuple[bytes, bytes]], listener: BodyListener
 ) -> httptools.HttpRequestParser:
-    """A parser for what follows the head with these headers, which say that there is a body."""
+    """A parser for the body after a head with these headers, which announce a body."""
     framing = b"".join(b"%b: %b\r\n" % field for field in headers if field[0] in BODY_HEADERS)
     parser = httptools.HttpRequestParser(_OneBody(listener))
     parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % framing)
@@ -32,7 +32,7 @@ def parser_of_upgraded_body(
 
 
 class _OneBody:
-    """Hands on what belongs to the first body, and nothing behind it."""
+    """Forwards the first body, and ignores everything after it."""
 
     def __init__(self, listener: BodyListener) -> None:
         self._listener = listener
@@ -42,7 +42,7 @@ class _OneBody:
         self._begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Of the head, which is known, or of a trailer."""
+        """A field of the synthetic head, which is ignored, or of a trailer."""
         if self._begun:
             self._listener.on_header(name, value)
 

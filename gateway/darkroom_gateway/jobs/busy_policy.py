@@ -1,8 +1,7 @@
-"""What becomes of a request while a job runs: it queues, or it is refused. Asked by training/service.py and
-generation/service.py.
+"""Busy policy: whether a submission is queued or refused while a job is running. Called by both submission services.
 
-Refusing is a courtesy of the gateway, no lock: a request that comes after another was taken, and before the operator
-gave that one the slot, is taken too, and its job waits. One at a time is the operator's promise, and holds either way.
+Refusing is best effort, not a lock: a request that arrives after another one was accepted, and before the operator has
+assigned the slot, is accepted too, and its job waits. The operator ensures that one job runs at a time.
 """
 
 from urllib.parse import urlencode
@@ -15,7 +14,7 @@ from darkroom_gateway.settings import BusyPolicy
 
 
 class BusyCheck:
-    """Whether there is room."""
+    """Applies the busy policy of the settings."""
 
     def __init__(self, cluster: KubeClient, backend: Backend, policy: BusyPolicy) -> None:
         self._cluster = cluster
@@ -23,19 +22,19 @@ class BusyCheck:
         self._policy = policy
 
     async def require_free_slot(self) -> None:
-        """Raises `BusyError` when something runs and requests are not to wait for it, or `ClusterUnavailableError`."""
+        """Raises `BusyError` if a job holds a slot and the policy is Reject, or `ClusterUnavailableError`."""
         if self._policy is BusyPolicy.QUEUE:
             return
         holders = await self._backend.call(CLUSTER_READ_SECONDS, self._cluster.slot_holders)
         if holders:
-            raise BusyError(refusal(holders[0]))
+            raise BusyError(busy_message(holders[0]))
 
 
-def refusal(holder: str) -> str:
-    """For people: who runs, and how to learn when that is over. `holder` is `Kind/name`, or empty."""
+def busy_message(holder: str) -> str:
+    """Which job is running, and how to follow it. `holder` is `Kind/name`, or empty."""
     kind, _, name = holder.partition("/")
     look = f"GET /jobs/{name}?{urlencode({'kind': kind})}" if name else "GET /jobs?phase=Running"
     return (
-        f"{holder or 'Another job'} is running, and this gateway takes no job while another one runs. "
-        f"Send the request again when it has ended: {look} tells how it goes."
+        f"{holder or 'Another job'} is running, and this gateway accepts no jobs while one is running. "
+        f"Send the request again when it has ended: see {look}."
     )

@@ -1,7 +1,7 @@
-"""Cursors: where a list of jobs goes on. Pure.
+"""Pagination cursors of job lists. Pure.
 
-A cursor holds the position of the last job that was sent, not a number of jobs to skip: jobs that come or go between
-two pages neither repeat others nor hide them.
+A cursor contains the position of the last job of a page instead of an offset, so jobs that are created or deleted
+between two pages cause neither duplicates nor gaps.
 """
 
 import base64
@@ -14,9 +14,9 @@ from darkroom_gateway.jobs.stored_job import Position
 CURSOR_PATTERN = r"^[A-Za-z0-9_-]{1,200}$"
 
 _TEXT = re.compile(r"1\.([0-9]{1,12})\.([01])\.([0-9]{1,20})\.([A-Za-z0-9-]{1,64})")
-"""The leading 1 is the version of the form."""
+"""The leading 1 is the version of the format."""
 
-ADVICE = "Use next_cursor of an answer of GET /jobs as it is, or leave it out for the first page."
+ADVICE = "Use next_cursor of a response of GET /jobs unchanged, or leave it out for the first page."
 
 
 def write_cursor(position: Position) -> str:
@@ -25,7 +25,7 @@ def write_cursor(position: Position) -> str:
 
 
 def read_cursor(cursor: str) -> Position:
-    """Raises `InvalidRequestError` for what no answer ever held."""
+    """Raises `InvalidRequestError` for an invalid cursor."""
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except (binascii.Error, UnicodeDecodeError):

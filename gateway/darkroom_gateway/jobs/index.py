@@ -1,4 +1,4 @@
-"""Sorted lists of the stored jobs, one for each way to narrow a list. Used by jobs/store.py, which holds its lock."""
+"""Index of the stored jobs: sorted lists per kind, phase and submitter. Used by jobs/store.py under its lock."""
 
 import heapq
 from bisect import bisect_left, insort
@@ -9,34 +9,34 @@ from darkroom_contract.names import Kind
 from darkroom_contract.status import Phase
 from darkroom_gateway.jobs.stored_job import Position, StoredJob
 
-Shelf = tuple[Kind, Phase, str | None]
-"""Jobs of a kind in a phase: those of one submitter, or with None all of them."""
+IndexKey = tuple[Kind, Phase, str | None]
+"""Kind, phase, and submitter; None as submitter for the jobs of all."""
 
 
 class JobIndex:
-    """Reads cost as much for ten thousand jobs as for ten, but for the logarithm of a search."""
+    """Keeps jobs sorted by position. Reading a page costs O(log n) plus its length."""
 
     def __init__(self) -> None:
-        self._shelves: dict[Shelf, list[StoredJob]] = {}
+        self._lists: dict[IndexKey, list[StoredJob]] = {}
 
     def add(self, job: StoredJob) -> None:
-        for shelf in _shelves_of(job):
-            insort(self._shelves.setdefault(shelf, []), job, key=_position)
+        for key in _keys_of(job):
+            insort(self._lists.setdefault(key, []), job, key=_position)
 
     def remove(self, job: StoredJob) -> None:
-        for shelf in _shelves_of(job):
-            jobs = self._shelves[shelf]
+        for key in _keys_of(job):
+            jobs = self._lists[key]
             del jobs[bisect_left(jobs, job.position, key=_position)]
             if not jobs:
-                del self._shelves[shelf]
+                del self._lists[key]
 
     def newest(
-        self, kinds: Sequence[Kind], phase: Phase | None, submitted_by: str | None, limit: int, behind: Position | None
+        self, kinds: Sequence[Kind], phase: Phase | None, submitted_by: str | None, limit: int, after: Position | None
     ) -> tuple[list[StoredJob], int]:
-        """At most `limit` jobs, the newest first, from behind a position; and how many there are from the beginning."""
+        """At most `limit` jobs after a position, newest first, and the total number of matching jobs."""
         phases = list(Phase) if phase is None else [phase]
-        found = [self._shelves.get((kind, each, submitted_by), []) for kind in kinds for each in phases]
-        merged = heapq.merge(*(_descending(jobs, behind) for jobs in found), key=_position, reverse=True)
+        found = [self._lists.get((kind, each, submitted_by), []) for kind in kinds for each in phases]
+        merged = heapq.merge(*(_descending(jobs, after) for jobs in found), key=_position, reverse=True)
         return list(islice(merged, limit)), sum(map(len, found))
 
 
@@ -44,12 +44,12 @@ def _position(job: StoredJob) -> Position:
     return job.position
 
 
-def _shelves_of(job: StoredJob) -> Iterator[Shelf]:
+def _keys_of(job: StoredJob) -> Iterator[IndexKey]:
     yield job.kind, job.phase, None
     if job.submitted_by is not None:
         yield job.kind, job.phase, job.submitted_by
 
 
-def _descending(jobs: list[StoredJob], behind: Position | None) -> Iterator[StoredJob]:
-    end = len(jobs) if behind is None else bisect_left(jobs, behind, key=_position)
+def _descending(jobs: list[StoredJob], after: Position | None) -> Iterator[StoredJob]:
+    end = len(jobs) if after is None else bisect_left(jobs, after, key=_position)
     return (jobs[number] for number in range(end - 1, -1, -1))

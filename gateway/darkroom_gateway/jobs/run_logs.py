@@ -1,4 +1,4 @@
-"""What the runs of a job said, from object storage. Called by jobs/router.py."""
+"""Logs of runs, from object storage. Called by jobs/router.py."""
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
@@ -11,7 +11,7 @@ from darkroom_gateway.storage.client import ObjectStorage
 
 
 class RunLogs:
-    """The logs of one namespace's jobs."""
+    """The run logs of the jobs of one namespace."""
 
     def __init__(self, jobs: JobService, storage: ObjectStorage, backends: Backends) -> None:
         self._jobs = jobs
@@ -19,7 +19,7 @@ class RunLogs:
         self._backends = backends
 
     async def read(self, task_id: str, kind: Kind | None, attempt: int | None) -> bytes:
-        """What a run of the job said; the newest when no attempt is named.
+        """The log of a run; of the latest one when `attempt` is None.
 
         Raises `UnknownLogError`, what `JobService.get` raises, and `StorageUnavailableError`.
         """
@@ -37,9 +37,9 @@ class RunLogs:
 def _no_log(job: Job, number: int) -> UnknownLogError:
     runs = job.status.attempts
     if not number:
-        message = f"{job.name} has not been run yet. Its log begins with its first run."
+        message = f"{job.name} has not run yet. Its log starts with its first run."
     elif number > runs:
-        message = f"{job.name} has no run {number}: it has been run {'once' if runs == 1 else f'{runs} times'}."
+        message = f"{job.name} has no run {number}: it has run {'once' if runs == 1 else f'{runs} times'}."
     else:
-        message = f"Run {number} of {job.name} has left no log yet. It comes a few seconds after the run has begun."
+        message = f"Run {number} of {job.name} has no log yet. It appears a few seconds after the run has started."
     return UnknownLogError(message, (FieldError("attempt", message),))

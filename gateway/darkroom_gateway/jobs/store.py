@@ -1,8 +1,7 @@
-"""The jobs of the namespace as the API server had them last, in memory. Filled by kube/informer.py, and by
-kube/client.py with what the gateway itself reads and creates; read by jobs/service.py and models/catalog.py, from the
-event loop and from threads.
+"""In-memory store of the latest version of every job in the namespace. Thread-safe.
 
-Whatever comes is taken only when it is newer than what is there, so the sources need no order among them.
+Filled by kube/informer.py, and by kube/client.py with the jobs that the gateway itself reads and creates. An update is
+applied only if it is newer than the stored version, so updates may arrive in any order.
 """
 
 import threading
@@ -19,34 +18,34 @@ from darkroom_gateway.jobs.stored_job import Position, StoredJob, stored_job
 from darkroom_gateway.kube.api_errors import parse_job
 
 PARSED_JOBS = 256
-"""Jobs that are kept parsed, those read last: about 3 MB."""
+"""Size of the LRU cache of parsed jobs: about 3 MB."""
 
-REMEMBERED_DELETIONS = 4096
-"""Uids of jobs that were seen to go. News of them from before may still come, and uids never come again."""
+MAX_DELETED_UIDS = 4096
+"""Number of remembered uids of deleted jobs, for which outdated updates may still arrive."""
 
 
 @dataclass(frozen=True)
 class JobPage:
-    """A part of a list, newest first."""
+    """A page of a list, newest first."""
 
     jobs: list[StoredJob]
     total: int
-    """Jobs that pass the filters, on all pages."""
+    """Number of matching jobs on all pages."""
     next: Position | None
-    """Behind which the next page begins; None on the last."""
+    """Position after which the next page starts; None on the last."""
 
 
 class JobStore:
-    """Safe to use from several threads."""
+    """The jobs by kind and name, with indexes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._jobs: dict[Kind, dict[str, StoredJob]] = {kind: {} for kind in Kind}
         self._index = JobIndex()
         self._trainings: Counter[str] = Counter()
-        """By model: trainings that have not ended."""
+        """Number of unfinished trainings by model id."""
         self.marked = 0
-        """Jobs that are to go with their files."""
+        """Number of jobs that will be deleted with their files."""
         self._deleted: OrderedDict[str, None] = OrderedDict()
         self._parsed: OrderedDict[tuple[str, int], Job] = OrderedDict()
 
@@ -54,7 +53,7 @@ class JobStore:
         return self._jobs[kind].get(name)
 
     def read(self, stored: StoredJob) -> Job:
-        """The whole job. Raises `UnreadableJobError` when this release's schema refuses it."""
+        """The parsed job. Raises `UnreadableJobError` when it does not match the schema of this release."""
         key = (stored.uid, stored.version)
         with self._lock:
             if (job := self._parsed.get(key)) is not None:
@@ -68,20 +67,20 @@ class JobStore:
         return job
 
     def page(
-        self, kinds: Sequence[Kind], phase: Phase | None, submitted_by: str | None, limit: int, behind: Position | None
+        self, kinds: Sequence[Kind], phase: Phase | None, submitted_by: str | None, limit: int, after: Position | None
     ) -> JobPage:
-        """The newest jobs that pass the filters, from behind a position. Jobs that can't be read are left out."""
+        """The newest matching jobs after a position, without unreadable ones."""
         with self._lock:
-            jobs, total = self._index.newest(kinds, phase, submitted_by, limit + 1, behind)
+            jobs, total = self._index.newest(kinds, phase, submitted_by, limit + 1, after)
         more = len(jobs) > limit
         return JobPage(jobs[:limit], total, jobs[limit - 1].position if more else None)
 
     def is_being_trained(self, model_id: str) -> bool:
-        """Whether there is a training of that model that has not ended."""
+        """Whether the model has an unfinished training."""
         return self._trainings[model_id] > 0
 
     def put(self, document: dict[str, Any], kind: Kind | None = None) -> None:
-        """Take a job as the API server has just shown it, unless a newer version is there or it was seen to go."""
+        """Store a job from the API server, unless a newer version is stored or the job was deleted."""
         kind = Kind(document["kind"]) if kind is None else kind
         job = stored_job(kind, document, self._jobs[kind].get(document["metadata"]["name"]))
         with self._lock:
@@ -89,34 +88,34 @@ class JobStore:
             if job.uid in self._deleted or (before is not None and before.version >= job.version):
                 return
             if before is not None:
-                self._take_out(before)
+                self._discard(before)
             self._jobs[kind][job.name] = job
             self._count(job, 1)
 
     def remove(self, kind: Kind, name: str, uid: str) -> None:
-        """Forget a job that is gone. Another one under its name stays."""
+        """Remove a deleted job. Keeps another job of the same name."""
         with self._lock:
             self._remember_deletion(uid)
             if (job := self._jobs[kind].get(name)) is not None and job.uid == uid:
-                self._take_out(job)
+                self._discard(job)
 
     def retain(self, kind: Kind, uids: Iterable[str], version: int) -> None:
-        """Forget the jobs that a list of this version did not have. Newer ones it couldn't have."""
+        """Remove the jobs that a list of this version did not contain, except newer ones."""
         listed = frozenset(uids)
         with self._lock:
             for job in [each for each in self._jobs[kind].values() if each.uid not in listed]:
                 if job.version <= version:
                     self._remember_deletion(job.uid)
-                    self._take_out(job)
+                    self._discard(job)
 
     def clear(self, kind: Kind) -> None:
-        """Forget all jobs of a kind, deletions too: for an API server whose versions began anew."""
+        """Remove all jobs of a kind and all remembered deletions, after resource versions have restarted."""
         with self._lock:
             for job in list(self._jobs[kind].values()):
-                self._take_out(job)
+                self._discard(job)
             self._deleted.clear()
 
-    def _take_out(self, job: StoredJob) -> None:
+    def _discard(self, job: StoredJob) -> None:
         del self._jobs[job.kind][job.name]
         self._count(job, -1)
 
@@ -135,5 +134,5 @@ class JobStore:
 
     def _remember_deletion(self, uid: str) -> None:
         self._deleted[uid] = None
-        if len(self._deleted) > REMEMBERED_DELETIONS:
+        if len(self._deleted) > MAX_DELETED_UIDS:
             self._deleted.popitem(last=False)

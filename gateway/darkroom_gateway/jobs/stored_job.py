@@ -1,7 +1,7 @@
-"""A job as the store keeps it: compressed, with what lists sort and filter by beside it. Pure; used by jobs/store.py.
+"""A job in the store: compressed JSON, with the fields that lists sort and filter by. Pure; used by jobs/store.py.
 
-A job in memory as pydantic's models takes ten times its JSON. A gateway keeps every job of its namespace and reads few
-of them, so a job is compressed JSON here, and parsed when somebody asks for it.
+As pydantic models, a job takes ten times the memory of its JSON. The gateway stores every job of its namespace and
+reads few of them, so jobs are compressed here, and parsed when they are read.
 """
 
 import json
@@ -22,8 +22,8 @@ from darkroom_gateway.jobs.serializers import phase_of
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 Position = tuple[int, int, int, str]
-"""Where a job stands among all, the oldest first: the second it was created in; then as the operator's queue has it, a
-training before a generation and the order in which the API server stored them; then its uid."""
+"""Sort key, oldest first: the second of creation; then, as in the operator's queue, trainings before generations and
+the order in which the API server stored them; then the uid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +34,18 @@ class StoredJob:
     name: str
     uid: str
     version: int
-    """Its resource version: versions of one kind grow (KEP 5504)."""
+    """Its resource version. Versions of one kind increase (KEP 5504)."""
     created: int
     """Unix time."""
     order: int
     phase: Phase
     submitted_by: str | None
     trains: str | None
-    """The model that a training makes."""
+    """The model id of a training."""
     marked: bool
-    """Whether it is to go with its files: it has the label or the finalizer for that."""
+    """Whether it will be deleted with its files: it has the label or the finalizer."""
     readable: bool
-    """False for a job that this release's schema refuses: it is left out of lists."""
+    """False for a job that does not match the schema of this release. Lists skip it."""
     body: bytes
 
     @property
@@ -53,13 +53,13 @@ class StoredJob:
         return self.created, int(self.kind is not Kind.TRAIN), self.order, self.uid
 
     def document(self) -> dict[str, Any]:
-        """The resource, without what only the API server needs."""
+        """The document, without managedFields and the last-applied annotation."""
         document: dict[str, Any] = json.loads(zlib.decompress(self.body))
         return document
 
 
 def stored_job(kind: Kind, document: dict[str, Any], before: StoredJob | None) -> StoredJob:
-    """`before`: the version that is stored now, if any. Items of a list have no kind of their own."""
+    """`before` is the currently stored version, if any. `kind` is a parameter because list items have none."""
     document = _without_bookkeeping(kind, document)
     metadata = document["metadata"]
     version = int(metadata["resourceVersion"])
@@ -91,7 +91,7 @@ def stored_job(kind: Kind, document: dict[str, Any], before: StoredJob | None) -
 
 
 def _order(admission_order: int | None, version: int, before: StoredJob | None) -> int:
-    """A job must not move in lists between its creation and the moment when the operator writes its order down."""
+    """Stable from a job's creation, so that it does not move in lists when the operator sets its admission order."""
     if admission_order is not None:
         return admission_order
     return version if before is None else before.order

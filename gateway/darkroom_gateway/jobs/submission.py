@@ -1,5 +1,4 @@
-"""Creating a job so that a request that is sent twice makes one. Used by training/service.py and
-generation/service.py."""
+"""Idempotent creation of jobs: a repeated request creates one job. Used by both submission services."""
 
 import logging
 
@@ -26,8 +25,8 @@ log = logging.getLogger(__name__)
 COMPONENT = "darkroom-gateway"
 
 NOT_COMPARED = MUTABLE_FIELDS | {"dataset"}
-"""What may differ between a request and the job that its first copy made: priorities change, and every copy of a
-request stores its photos under a prefix of its own. Their content is compared by `require_same_photos`."""
+"""Fields that may differ between a repeated request and its job: mutable fields change, and every copy of a request
+stores its photos under its own prefix. `require_same_photos` compares their content."""
 
 Spec = TrainJobSpec | GenerateJobSpec
 
@@ -37,7 +36,7 @@ def task_id(kind: Kind, idempotency_key: str | None) -> str:
 
 
 class JobSubmission:
-    """Creates jobs, each once."""
+    """Creates jobs, each at most once per idempotency key."""
 
     def __init__(self, cluster: KubeClient, backend: Backend, metrics: Metrics) -> None:
         self._cluster = cluster
@@ -46,20 +45,20 @@ class JobSubmission:
         self.namespace = cluster.namespace
 
     async def find_earlier(self, name: str, spec: Spec) -> Job | None:
-        """The job that an earlier copy of this request made. Raises `KeyReusedError` when its parameters differ.
+        """The job that an earlier copy of this request created. Raises `KeyReusedError` when its parameters differ.
 
-        Photos are not compared here: a request's parameters are known before its photos are read.
+        Photos are not compared, because the caller has not read them yet.
         """
         return await self._backend.call(CLUSTER_READ_SECONDS, self._find_earlier, name, spec)
 
     async def create_or_find(
         self, name: str, spec: Spec, key_name: str | None, photos_sha256: str | None = None
     ) -> Job:
-        """Create the job, or find the one that another copy of the request has just made.
+        """Create the job, or return the one that another copy of the request has just created.
 
-        An answer that got lost on its way may stand for a job that was made: so after an outage it is looked for.
-        `photos_sha256` is the fingerprint of the photos; None for a job without any. A call that was given up may still
-        create the job: the `ClusterUnavailableError` is `maybe_done` then.
+        If the response of the API server is lost, the job may exist: it is then read back. `photos_sha256` is the
+        fingerprint of the photos; None for jobs without photos. An abandoned call may still create the job: the
+        `ClusterUnavailableError` is then `maybe_done`.
         """
         return await self._backend.call(
             CLUSTER_WRITE_SECONDS, self._create_or_find, name, spec, key_name, photos_sha256
@@ -67,7 +66,7 @@ class JobSubmission:
 
     def _find_earlier(self, name: str, spec: Spec) -> Job | None:
         job = self._cluster.get(_kind(spec), name)
-        if job is not None and _asked(job.spec) != _asked(spec):
+        if job is not None and _immutable_fields(job.spec) != _immutable_fields(spec):
             raise KeyReusedError(
                 f"{job.key} was submitted with this Idempotency-Key and other parameters. Use a new key."
             )
@@ -80,7 +79,7 @@ class JobSubmission:
             job = _found(self._find_earlier(name, spec), name, error)
             require_kept(job)
         except ClusterUnavailableError as error:
-            job = _found(self._look_after_outage(name, spec, error), name, error)
+            job = _found(self._find_after_outage(name, spec, error), name, error)
         if photos_sha256 is not None:
             require_same_photos(job, photos_sha256)
         return job
@@ -99,8 +98,8 @@ class JobSubmission:
         self._metrics.count_submission(job.kind)
         return job
 
-    def _look_after_outage(self, name: str, spec: Spec, outage: ClusterUnavailableError) -> Job | None:
-        """Whether the job was made; the outage itself when that can't be told either."""
+    def _find_after_outage(self, name: str, spec: Spec, outage: ClusterUnavailableError) -> Job | None:
+        """The job if it was created. Raises `outage` when that can't be determined."""
         if not outage.maybe_done:
             raise outage
         try:
@@ -110,27 +109,26 @@ class JobSubmission:
 
 
 def require_same_photos(job: Job, photos_sha256: str) -> None:
-    """Raises `KeyReusedError` unless the job was made from these photos.
+    """Raises `KeyReusedError` unless the job was created with these photos.
 
-    A job without a fingerprint comes from a gateway that kept none. Whether its photos are the same is unknown, and
-    answering with another training's task would be worse than refusing: a new key always works.
-    """
+    A job without a fingerprint was created by an older gateway. Its photos may differ, and returning the task of
+    another training would be worse than an error: a new key always works."""
     if job.photos_sha256 is None:
         raise KeyReusedError(
-            f"{job.key} was submitted with this Idempotency-Key and has no fingerprint of its photos: an older gateway "
-            f"created it. Whether these are the same photos is unknown. GET /jobs/{job.name} shows that job; use a new "
-            "key for another one."
+            f"{job.key} was submitted with this Idempotency-Key and has no fingerprint of its photos, because an older "
+            f"gateway created it: they can't be compared. GET /jobs/{job.name} shows that job. Use a new key for "
+            "another job."
         )
     if job.photos_sha256 != photos_sha256:
         raise KeyReusedError(f"{job.key} was submitted with this Idempotency-Key and other photos. Use a new key.")
 
 
 def require_kept(job: Job) -> None:
-    """Raises `KeyReusedError` for a job that is being deleted: no request is answered with a task that will not run."""
+    """Raises `KeyReusedError` for a job that is being deleted and will not run."""
     if job.deleting:
         raise KeyReusedError(
-            f"{job.key} was submitted with this Idempotency-Key and is being deleted. Wait until it is gone, or use a "
-            "new key."
+            f"{job.key} was submitted with this Idempotency-Key and is being deleted. Wait until it no longer exists, "
+            "or use a new key."
         )
 
 
@@ -138,7 +136,7 @@ def _kind(spec: Spec) -> Kind:
     return Kind.TRAIN if isinstance(spec, TrainJobSpec) else Kind.GENERATE
 
 
-def _asked(spec: Spec) -> dict[str, object]:
+def _immutable_fields(spec: Spec) -> dict[str, object]:
     return spec.model_dump(exclude=set(NOT_COMPARED))
 
 
@@ -147,4 +145,4 @@ def _found(job: Job | None, name: str, error: Exception) -> Job:
         return job
     if isinstance(error, ClusterUnavailableError):
         raise error
-    raise RejectedError(409, f"{name} existed a moment ago and is gone. Send the request again.") from error
+    raise RejectedError(409, f"{name} was deleted during the request. Send the request again.") from error

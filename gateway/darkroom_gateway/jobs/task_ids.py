@@ -7,28 +7,28 @@ import secrets
 from darkroom_contract.names import MAX_JOB_NAME_LENGTH, Kind
 
 TASK_ID_PATTERN = rf"^[a-z0-9]([a-z0-9-]{{0,{MAX_JOB_NAME_LENGTH - 2}}}[a-z0-9])?$"
-"""Any name that a job can have: jobs from YAML are looked up too."""
+"""Any valid job name, because jobs created with kubectl can be looked up too."""
 
 IDEMPOTENCY_KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
 
 DATASET_ID_PATTERN = r"[a-z2-7]{16}"
-"""What `new_dataset_id` makes. Folders of other names beside the datasets are somebody else's."""
+"""Format of `new_dataset_id`. Other folders next to the datasets are not the gateway's."""
 
 PREFIXES = {Kind.TRAIN: "train", Kind.GENERATE: "generate"}
 
 
 def new_task_id(kind: Kind) -> str:
-    """A random name, such as `train-k3x9q2m7ab`; fifty bits, so that two never meet."""
+    """A random name with 50 bits of entropy, such as `train-k3x9q2m7ab`."""
     return f"{PREFIXES[kind]}-{_letters(secrets.token_bytes(10))[:10]}"
 
 
 def task_id_for(kind: Kind, idempotency_key: str) -> str:
-    """The one name that belongs to an `Idempotency-Key`: a request that is sent again finds the job of the first."""
+    """The name derived from an `Idempotency-Key`, by which a repeated request finds the first one's job."""
     return f"{PREFIXES[kind]}-{_letters(hashlib.sha256(idempotency_key.encode()).digest())[:20]}"
 
 
 def new_dataset_id() -> str:
-    """Always random: of two requests with one key, the loser cleans up its own photos only."""
+    """Always random, so that of two requests with the same key, each removes only its own photos."""
     return _letters(secrets.token_bytes(10))
 
 

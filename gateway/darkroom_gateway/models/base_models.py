@@ -1,6 +1,6 @@
-"""Base models that a request names, looked up in the model root where the gateway sees it. Called by two services.
+"""Checks the base models of requests against the model root, if it is mounted. Called by both submission services.
 
-A model of the hub can't be looked up: the gateway has no way there. Such a reference is checked by its pattern alone.
+Hub references can't be checked, because the gateway has no access to the hub; only their pattern is validated.
 """
 
 import logging
@@ -13,38 +13,38 @@ from darkroom_gateway.errors import FieldError, UnavailableError, invalid_reques
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 2.0
-"""The model root may be a network's file system."""
+CHECK_SECONDS = 2.0
+"""Timeout of a check: the model root may be on a network file system."""
 
-LOOKS_AT_ONCE = 4
+CONCURRENT_CHECKS = 4
 
 
 class BaseModelChecker:
-    """The model root of the deployment's runners, if it can be looked at from here."""
+    """Checks base models in the model root of the runners; accepts all if `root` is None."""
 
     def __init__(self, root: Path | None) -> None:
         self._root = root
-        self._looks = Backend("The model root", LOOKS_AT_ONCE, lambda detail, _begun: UnavailableError(detail))
+        self._checks = Backend("The model root", CONCURRENT_CHECKS, lambda detail, _begun: UnavailableError(detail))
 
     async def require(self, base_model: str | None, video_base_model: str | None = None) -> None:
-        """Raises `InvalidRequestError` for names that no run will find, or that are of the wrong kind. None is the
-        cluster's default, which the operator knows.
+        """Raises `InvalidRequestError` for unknown base models, or ones of the wrong kind. None is the cluster's
+        default.
 
-        A file system that stands still refuses nothing: the run will tell.
+        If the file system hangs, accepts all: the run will report it.
         """
         named = (("base_model", base_model, SDXL_PIPELINE), ("video_base_model", video_base_model, SVD_PIPELINE))
         if self._root is None or (base_model is None and video_base_model is None):
             return
         try:
-            field_errors = await self._looks.call(LOOK_SECONDS, _complaints, self._root, named)
+            field_errors = await self._checks.call(CHECK_SECONDS, _field_errors, self._root, named)
         except UnavailableError as error:
-            log.warning("base models were not looked up: %s", error)
+            log.warning("base models were not checked: %s", error)
             return
         if field_errors:
             raise invalid_request(field_errors)
 
 
-def _complaints(root: Path, named: Iterable[tuple[str, str | None, str]]) -> list[FieldError]:
+def _field_errors(root: Path, named: Iterable[tuple[str, str | None, str]]) -> list[FieldError]:
     return [
         FieldError(parameter, fault, name)
         for parameter, name, pipeline in named

@@ -1,9 +1,8 @@
-"""A few decoder processes, and whose photo they decode next. Used by photos/upload_validator.py; says nothing about
-HTTP.
+"""Pool of photo decoder processes with fair scheduling between uploads. Used by photos/upload_validator.py.
 
-A photo is decoded in a child process (`darkroom_contract.photo_decoder`), which is killed when it takes too much memory
-or time, or when nobody waits for the answer any more. Uploads share the processes fairly: one alone leaves a process to
-others, and the next turn goes to the upload that has had the least time.
+A photo is decoded in a child process (`darkroom_contract.photo_decoder`), which is killed when it exceeds its limits of
+memory or time, or when its upload is cancelled. Uploads share the processes fairly: no upload uses all of them, and the
+next free process goes to the upload that has used the least time.
 """
 
 import asyncio
@@ -33,43 +32,43 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class UploadUsage:
-    """One upload's use of the decoders."""
+    """The decoder time that an upload has used."""
 
     seconds: float = 0.0
-    """For which it has had one."""
+    """Total seconds of decoding."""
 
 
 @dataclass(eq=False)
 class _Waiter:
-    account: UploadUsage
+    usage: UploadUsage
     number: int
     turn: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class FairQueue:
-    """Hands a number of places to accounts: to the one with the least seconds first, then in order of arrival."""
+    """Grants slots by least used time, then in order of arrival."""
 
-    def __init__(self, places: int) -> None:
-        self._free = places
+    def __init__(self, slots: int) -> None:
+        self._free = slots
         self._waiting: list[_Waiter] = []
         self._numbers = itertools.count()
 
     @asynccontextmanager
-    async def turn(self, account: UploadUsage) -> AsyncIterator[None]:
-        """A place, whose time is put on the account."""
-        await self._acquire(account)
+    async def turn(self, usage: UploadUsage) -> AsyncIterator[None]:
+        """Hold a slot. The time is added to the usage."""
+        await self._acquire(usage)
         begun = time.monotonic()
         try:
             yield
         finally:
-            account.seconds += time.monotonic() - begun
+            usage.seconds += time.monotonic() - begun
             self._release()
 
-    async def _acquire(self, account: UploadUsage) -> None:
+    async def _acquire(self, usage: UploadUsage) -> None:
         if self._free and not self._waiting:
             self._free -= 1
             return
-        waiter = _Waiter(account, next(self._numbers))
+        waiter = _Waiter(usage, next(self._numbers))
         self._waiting.append(waiter)
         try:
             await waiter.turn.wait()
@@ -84,7 +83,7 @@ class FairQueue:
         if not self._waiting:
             self._free += 1
             return
-        chosen = min(self._waiting, key=lambda each: (each.account.seconds, each.number))
+        chosen = min(self._waiting, key=lambda each: (each.usage.seconds, each.number))
         self._waiting.remove(chosen)
         chosen.turn.set()
 
@@ -99,14 +98,14 @@ class DecoderPool:
         self._busy: set[PhotoDecoder] = set()
         self._ends = CapacityLimiter(count)
         self.share = max(1, count - 1)
-        """How many an upload may use at once."""
+        """Number of processes that one upload may use concurrently."""
 
-    async def check(self, fd: int, name: str, account: UploadUsage) -> PhotoFacts:
-        """Decode the photo of an open file; `name` is for messages. Cancelling it kills the process that decodes.
+    async def check(self, fd: int, name: str, usage: UploadUsage) -> PhotoFacts:
+        """Decode the photo of an open file; `name` is for messages. Cancelling kills the decoder process.
 
         Raises `PhotoError`, and `DecoderUnavailableError` when no process can be started.
         """
-        async with self._turns.turn(account):
+        async with self._turns.turn(usage):
             decoder = await self._take()
             try:
                 facts = await self._ask(decoder, fd, name)
@@ -123,7 +122,7 @@ class DecoderPool:
             return facts
 
     async def close(self) -> None:
-        """End all processes. A caller that waits for one gets a `PhotoLimitError`."""
+        """Stop all processes. Waiting callers get a `PhotoLimitError`."""
         for decoder in self._busy:
             decoder.stop()
         while self._idle:
@@ -136,7 +135,7 @@ class DecoderPool:
                 self._busy.add(decoder)
                 return decoder
             await self._end(decoder)
-        # On this thread: a decoder dies with the thread that started it.
+        # Started on this thread, because a decoder dies with the thread that started it.
         decoder = PhotoDecoder(self._limits)
         self._busy.add(decoder)
         try:
@@ -144,7 +143,7 @@ class DecoderPool:
                 await _line(decoder)
         except (TimeoutError, DecoderDiedError):
             await self._end(decoder)
-            raise DecoderUnavailableError("A decoder process does not start.") from None
+            raise DecoderUnavailableError("A decoder process did not start.") from None
         except BaseException:
             await self._end(decoder)
             raise
@@ -158,7 +157,7 @@ class DecoderPool:
         self._idle.append(decoder)
 
     async def _end(self, decoder: PhotoDecoder) -> None:
-        """Kill a process, and wait until its memory is free: the next one begins only then."""
+        """Kill a process, and wait until its memory is free before another one starts."""
         with CancelScope(shield=True):
             await to_thread.run_sync(decoder.kill, limiter=self._ends)
         self._busy.discard(decoder)
@@ -171,20 +170,20 @@ class DecoderPool:
                 line = await _line(decoder)
             return read_answer(line, name, self._limits)
         except TimeoutError:
-            log.warning("killed a decoder after %g s with %r", self._limits.seconds, name)
+            log.warning("killed a decoder after %g s: %r", self._limits.seconds, name)
             raise too_slow(name, self._limits) from None
         except DecoderDiedError:
             await self._end(decoder)
             failure = decoder.failure(name)
-            log.warning("a decoder ended: %r %s", name, failure.problem)
+            log.warning("a decoder exited: %r %s", name, failure.problem)
             raise failure from None
         except PhotoLimitError as error:
-            log.warning("ended a decoder: %r %s", name, error.problem)
+            log.warning("stopped a decoder: %r %s", name, error.problem)
             raise
 
 
 async def _line(decoder: PhotoDecoder) -> bytes:
-    """The next answer. Raises `DecoderDiedError` when the process ends first."""
+    """The next response. Raises `DecoderDiedError` when the process exits first."""
     loop, line = asyncio.get_running_loop(), b""
     while not line.endswith(b"\n"):
         try:

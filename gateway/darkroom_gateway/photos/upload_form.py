@@ -1,8 +1,8 @@
-"""The multipart form of an upload, read with bounds on everything. Called by photos/upload_validator.py.
+"""Reads the multipart form of an upload with limits. Called by photos/upload_validator.py.
 
-Starlette's parser spools all of a form before anybody can look at it, and keeps text fields in memory. This one refuses
-a form at the first byte that is too much: of a photo, of all photos, of the number of parts, of text. python-multipart
-parses; it takes 8 headers of 4 KiB for each part.
+Starlette's parser spools the whole form before an endpoint sees it, and keeps text fields in memory. This one refuses a
+form at the first byte over a limit: per photo, for all photos, for the number of parts, and for text. It uses
+python-multipart, which accepts 8 headers of 4 KiB per part.
 """
 
 import errno
@@ -24,29 +24,29 @@ MIB = 1024**2
 FILES = "files"
 MAX_TEXT_FIELDS = 20
 MAX_TEXT_BYTES = 200
-"""Of a text field that a refusal shows."""
+"""Maximum length of a text field in an error message."""
 MAX_BOUNDARY_BYTES = 70
 """RFC 2046, 5.1.1."""
 
 SPOOL_BYTES = 64 * 1024
-"""Larger photos go to temporary files, which have no name: nothing is left behind, however the gateway ends."""
+"""Larger photos are spooled to unnamed temporary files, which disappear even if the gateway is killed."""
 _BLOCK_BYTES = 256 * 1024
-"""Written at once, in a thread."""
+"""Size of one write, in a thread."""
 
 
 @dataclass(eq=False)
 class Upload:
-    """One file of the form."""
+    """A file of the form."""
 
     name: str
-    """As the person calls it; for messages only."""
+    """The file name of the client. Used in messages only."""
     size_bytes: int
     file: IO[bytes]
 
 
 @dataclass
 class _Part:
-    """The part that is being read."""
+    """The current part."""
 
     headers: dict[bytes, bytes] = field(default_factory=dict)
     header_name: bytes = b""
@@ -55,11 +55,11 @@ class _Part:
     text: bytes | None = None
     """None for a file."""
     upload: Upload | None = None
-    """None for a text."""
+    """None for a text field."""
 
 
 class UploadForm:
-    """The files of a form. `close` removes them."""
+    """The files of a form. `close` deletes them."""
 
     def __init__(self) -> None:
         self._uploads: list[Upload] = []
@@ -73,35 +73,35 @@ class UploadForm:
 
     @property
     def uploads(self) -> list[Upload]:
-        """A form whose file chooser was left empty sends one part with neither a name nor content."""
+        """The files, without the empty part that browsers send when no file was chosen."""
         return [each for each in self._uploads if each.name or each.size_bytes]
 
     def close(self) -> None:
         for each in self._uploads:
-            with suppress(OSError):  # What a full disk did not take is tried once more.
+            with suppress(OSError):  # Closing retries a write that failed on a full disk.
                 each.file.close()
 
     async def read(self, request: Request) -> None:
         """Read the body of a request.
 
-        Raises `InvalidRequestError` for text fields, `InvalidPhotosError` for too many or too large files and for what
-        is no form, and `NoUploadSpaceError` when there is no room for them.
+        Raises `InvalidRequestError` for text fields, `InvalidPhotosError` for too many or too large files and for an
+        invalid form, and `NoUploadSpaceError` when the temporary folder is full.
         """
         parser = self._parser(request)
         async for block in request.stream():
-            with _broken_form_named():
+            with _mapped_parser_errors():
                 parser.write(block)
             if self._unwritten_bytes >= _BLOCK_BYTES:
                 await self._write()
         await self._write()
         self._refuse_texts()
         if not self._complete:
-            raise _broken("its end is missing")
+            raise _broken("it is truncated")
 
     def _parser(self, request: Request) -> MultipartParser:
         kind, options = parse_options_header(request.headers.get("content-type"))
         if kind.lower() != b"multipart/form-data":
-            raise refusal(
+            raise form_error(
                 "Send the photos as multipart/form-data, one part each: curl -F files=@1.jpg -F files=@2.jpg."
             )
         boundary = options.get(b"boundary", b"")
@@ -121,7 +121,7 @@ class UploadForm:
             },
         )
 
-    # --- what the parser found ---------------------------------------------------------------------------------------
+    # --- parser callbacks --------------------------------------------------------------------------------------------
 
     def _begin_part(self) -> None:
         self._part = _Part()
@@ -151,7 +151,7 @@ class UploadForm:
     def _begin_file(self, filename: str) -> None:
         self._refuse_texts()
         if len(self._uploads) == bounds.MAX_PHOTOS:
-            raise refusal(f"Send at most {bounds.MAX_PHOTOS} photos: there are more in the form.")
+            raise form_error(f"Send at most {bounds.MAX_PHOTOS} photos: the form has more.")
         file: IO[bytes] = SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 (see `close`)
         self._part.upload = Upload(bounds.short_name(filename), 0, file)
         self._uploads.append(self._part.upload)
@@ -172,7 +172,7 @@ class UploadForm:
         self._total_bytes += end - start
         _check_size(upload, self._part.field)
         if self._total_bytes > bounds.MAX_DATASET_BYTES:
-            raise refusal(f"Send at most {bounds.MAX_DATASET_BYTES // MIB} MiB in all: these are more.")
+            raise form_error(f"Send at most {bounds.MAX_DATASET_BYTES // MIB} MiB in total: the form has more.")
         self._unwritten.append((upload, data[start:end]))
         self._unwritten_bytes += end - start
 
@@ -192,7 +192,7 @@ class UploadForm:
         self._complete = True
 
     def _refuse_texts(self) -> None:
-        """Raises `InvalidRequestError`: nothing reads a text field, so a parameter in one would be lost."""
+        """Raises `InvalidRequestError` for text fields, because a parameter in one would be ignored."""
         if self._texts:
             raise invalid_request(
                 FieldError(name, _advice_on_text_field(name), _text(value)) for name, value in self._texts.items()
@@ -209,8 +209,8 @@ class UploadForm:
         self._unwritten, self._unwritten_bytes = [], 0
 
 
-def refusal(message: str) -> InvalidPhotosError:
-    """Of the form as a whole."""
+def form_error(message: str) -> InvalidPhotosError:
+    """An error for the whole form."""
     return InvalidPhotosError((FieldError(FILES, message),))
 
 
@@ -220,7 +220,7 @@ def _write_all(blocks: list[tuple[Upload, bytes]]) -> None:
 
 
 def no_space(error: OSError) -> NoUploadSpaceError:
-    """Of a temporary file that could not be made or written to."""
+    """An error for a temporary file that can't be created or written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return NoUploadSpaceError("The gateway's temporary folder is full. Send the photos again later.")
     return NoUploadSpaceError(f"The gateway's temporary folder can't be written to: {error.strerror}.")
@@ -229,12 +229,12 @@ def no_space(error: OSError) -> NoUploadSpaceError:
 def _check_size(upload: Upload, field_name: str) -> None:
     if upload.size_bytes > bounds.MAX_PHOTO_BYTES:
         name, limit = upload.name or bounds.short_name(field_name), bounds.MAX_PHOTO_BYTES // MIB
-        message = f"{name}: make it at most {limit} MiB. What came after it was not looked at."
+        message = f"{name}: use a photo of at most {limit} MiB. The photos after it were not read."
         raise InvalidPhotosError((FieldError(name, message, f"more than {bounds.MAX_PHOTO_BYTES} bytes"),))
 
 
 @contextmanager
-def _broken_form_named() -> Iterator[None]:
+def _mapped_parser_errors() -> Iterator[None]:
     try:
         yield
     except FormParserError as error:
@@ -242,17 +242,17 @@ def _broken_form_named() -> Iterator[None]:
 
 
 def _broken(problem: str) -> InvalidPhotosError:
-    return refusal(f"Send a whole multipart/form-data body: {problem}.")
+    return form_error(f"Send a complete multipart/form-data body: {problem}.")
 
 
 def _advice_on_text_field(name: str) -> str:
     if name == FILES:
-        return "Send the photo itself as a file, not as text. curl: -F files=@1.jpg, with the @."
-    return f"Move it into the query string, ?{name}=...: text fields of the form are not read, only its files."
+        return "Send the photo as a file, not as text. curl: -F files=@1.jpg, with the @."
+    return f"Move it into the query string, ?{name}=...: the form may contain files only."
 
 
 def _text(content: bytes) -> str:
-    """As browsers and curl write names: in UTF-8, whatever charset the request claims."""
+    """Decode as UTF-8, in which browsers and curl encode names regardless of the declared charset."""
     try:
         return content.decode()
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
-"""Uploaded photos: all of them are checked here before anything is stored or created.
+"""Validation of uploaded photos, before anything is stored or created. Called by training/service.py.
 
-Called by training/service.py. photos/upload_form.py reads the form, photos/decoder_pool.py decodes each photo in a
-child process; this module decides nothing about jobs. A file's own name appears in messages only.
+photos/upload_form.py reads the form, and photos/decoder_pool.py decodes each photo in a child process. The client's
+file names appear in messages only.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from darkroom_contract.photo_decoder import DecoderUnavailableError
 from darkroom_contract.photo_facts import PhotoError, PhotoLimitError
 from darkroom_gateway.errors import DecodersUnavailableError, FieldError, InvalidPhotosError, TooManyUploadsError
 from darkroom_gateway.photos.decoder_pool import DecoderPool, UploadUsage
-from darkroom_gateway.photos.upload_form import FILES, Upload, UploadForm, no_space, refusal
+from darkroom_gateway.photos.upload_form import FILES, Upload, UploadForm, form_error, no_space
 
 Found = TypeVar("Found")
 
 MAX_FIELD_ERRORS = 20
 MAX_STOPPED = 5
-"""Photos of one upload whose decoding was stopped; what comes behind them is not decoded."""
+"""After this many photos of an upload exceeded a decoding limit, the rest is not decoded."""
 
 HASHING_THREADS = 4
 CONTENT_TYPES = {
@@ -39,7 +39,7 @@ CONTENT_TYPES = {
 
 @dataclass(frozen=True)
 class Photo:
-    """A checked photo: the person's own bytes, to be stored under a name of ours."""
+    """A validated photo. Its bytes are stored unchanged under a generated name."""
 
     extension: str
     sha256: bytes
@@ -51,7 +51,7 @@ class Photo:
 
 
 class UploadValidator:
-    """Reads and checks the photos of a request. `uploads` is how many requests may have theirs here at once."""
+    """Reads and validates the photos of a request. `uploads` limits the number of concurrent requests."""
 
     def __init__(self, decoders: DecoderPool, uploads: int) -> None:
         self._decoders = decoders
@@ -61,25 +61,25 @@ class UploadValidator:
 
     @asynccontextmanager
     async def receive(self, request: Request) -> AsyncIterator[list[Photo]]:
-        """The checked photos of a form, whose temporary files live as long as the context.
+        """The validated photos of a form, whose temporary files exist as long as the context.
 
-        Raises `InvalidPhotosError` with a complaint for each thing to change, `InvalidRequestError` for fields of the
-        form that are no files, an `UnavailableError` when this gateway has no room, and `ClientDisconnect`.
+        Raises `InvalidPhotosError` with an error for each problem, `InvalidRequestError` for form fields that are not
+        files, an `UnavailableError` when a limit of the gateway is reached, and `ClientDisconnect`.
         """
         async with self._form(request) as uploads:
             if len(uploads) < bounds.MIN_PHOTOS:
-                raise refusal(
-                    "Add photos of the subject to the form: there are none. curl: -F files=@1.jpg -F files=@2.jpg."
+                raise form_error(
+                    "Add photos of the subject to the form: it has none. curl: -F files=@1.jpg -F files=@2.jpg."
                 )
-            yield await _unless_gone(request, self.check(uploads))
+            yield await _unless_disconnected(request, self.check(uploads))
 
     async def fingerprint(self, request: Request) -> str:
-        """The fingerprint of the files of a form, whether or not they are photos."""
+        """The fingerprint of the files of a form. Does not validate them."""
         async with self._form(request) as uploads:
             return fingerprint([await self._sha256(each) for each in uploads])
 
     async def check(self, uploads: Sequence[Upload]) -> list[Photo]:
-        """Decode photos completely. Raises `InvalidPhotosError` with a complaint for each that can't be trained on."""
+        """Decode all photos. Raises `InvalidPhotosError` with an error for each unusable photo."""
         check = _Check(self._check_one, self._decoders.share)
         await check.run(uploads)
         return check.photos()
@@ -89,9 +89,9 @@ class UploadValidator:
 
     @asynccontextmanager
     async def _form(self, request: Request) -> AsyncIterator[list[Upload]]:
-        """Every file part of the form, whatever its field is called; open as long as the context."""
+        """All files of the form, with any field name; open as long as the context."""
         if self._free_uploads == 0:
-            raise TooManyUploadsError(f"{self._uploads} uploads are being taken already. Send this one again later.")
+            raise TooManyUploadsError(f"{self._uploads} uploads are already in progress. Send this one again later.")
         self._free_uploads -= 1
         form = UploadForm()
         try:
@@ -101,14 +101,14 @@ class UploadValidator:
             form.close()
             self._free_uploads += 1
 
-    async def _check_one(self, upload: Upload, account: UploadUsage) -> Photo:
+    async def _check_one(self, upload: Upload, usage: UploadUsage) -> Photo:
         sha256 = await self._sha256(upload)
-        facts = await self._decoders.check(upload.file.fileno(), upload.name, account)
+        facts = await self._decoders.check(upload.file.fileno(), upload.name, usage)
         upload.file.seek(0)
         return Photo(facts.extension, sha256, upload.file)
 
     async def _sha256(self, upload: Upload) -> bytes:
-        """Raises `NoUploadSpaceError`: a photo that was small enough for memory goes to disk only here."""
+        """Raises `NoUploadSpaceError`, because a photo that fit into memory is written to disk here."""
         try:
             return await to_thread.run_sync(_sha256, upload.file, limiter=self._hashing)
         except OSError as error:
@@ -116,24 +116,24 @@ class UploadValidator:
 
 
 class _Check:
-    """The check of one upload's photos, some at a time."""
+    """Validates the photos of one upload, several at a time."""
 
     def __init__(self, check: Callable[[Upload, UploadUsage], Coroutine[Any, Any, Photo]], share: int) -> None:
         self._check = check
         self._share = share
-        self._account = UploadUsage()
+        self._usage = UploadUsage()
         self._found: dict[int, Photo | FieldError] = {}
         self._stopped = 0
         self._unchecked = 0
 
     async def run(self, uploads: Sequence[Upload]) -> None:
-        """Raises `DecodersUnavailableError` and `NoUploadSpaceError`. All else that is wrong is found in `photos`."""
+        """Raises `DecodersUnavailableError` or `NoUploadSpaceError`. `photos` reports all other problems."""
         waiting = iter(enumerate(uploads))
 
         async def work() -> None:
             for number, upload in waiting:
                 if self._stopped < MAX_STOPPED:
-                    await self._look_at(number, upload)
+                    await self._validate(number, upload)
                 else:
                     self._unchecked += 1
 
@@ -149,9 +149,9 @@ class _Check:
         except DecoderUnavailableError as error:
             raise DecodersUnavailableError(str(error)) from error
 
-    async def _look_at(self, number: int, upload: Upload) -> None:
+    async def _validate(self, number: int, upload: Upload) -> None:
         try:
-            self._found[number] = await self._check(upload, self._account)
+            self._found[number] = await self._check(upload, self._usage)
         except PhotoError as error:
             self._stopped += isinstance(error, PhotoLimitError)
             self._found[number] = FieldError(upload.name, str(error), error.given)
@@ -168,8 +168,8 @@ class _Check:
         return [each for each in found if isinstance(each, Photo)]
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, Found]) -> Found:
-    """The result of `work`, which is cancelled when the client leaves. Raises `ClientDisconnect` then."""
+async def _unless_disconnected(request: Request, work: Coroutine[Any, Any, Found]) -> Found:
+    """The result of `work`. Cancels it and raises `ClientDisconnect` when the client disconnects."""
     working, leaving = asyncio.create_task(work), asyncio.create_task(_disconnect(request))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -192,12 +192,12 @@ async def _cancel(*tasks: "asyncio.Task[Any]") -> None:
 
 
 def fingerprint(digests: Iterable[bytes]) -> str:
-    """SHA-256 over the SHA-256 digests of photos, in order, as 64 hex digits. Names of files don't count."""
+    """SHA-256 over the SHA-256 digests of the photos, in order, as 64 hex digits. Independent of file names."""
     return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
 def _sha256(file: IO[bytes]) -> bytes:
-    """Of the content, read in blocks. Afterwards the file is on disk, with a descriptor to pass on."""
+    """SHA-256 of the content. `fileno` moves the file to disk, with a descriptor to pass to a decoder."""
     file.fileno()
     file.seek(0)
     return hashlib.file_digest(file, "sha256").digest()  # type: ignore[arg-type]

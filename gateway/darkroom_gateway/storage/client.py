@@ -1,8 +1,7 @@
-"""The door to object storage: photos in, small records out, and signed links for everything else.
+"""Object storage client: stores photos, reads and writes small records, and presigns links for everything else.
 
-Synchronous, on boto3: called from worker threads, through backends/calls.py, never from the event loop. `link` alone
-only computes (storage/presigned_links.py), and may be called anywhere. Links are for the address under which people
-reach the storage.
+Synchronous, on boto3. Call it from worker threads through backends/calls.py, never from the event loop. Only `link`
+does no I/O (storage/presigned_links.py) and may be called anywhere. Links use the public endpoint of the storage.
 """
 
 import asyncio
@@ -32,26 +31,26 @@ from darkroom_gateway.storage.presigned_links import Link, LinkSigner
 log = logging.getLogger(__name__)
 
 _CONFIG = Config(
-    # boto3 would sign with SigV2 for some custom endpoints.
+    # boto3 signs with SigV2 for some custom endpoints.
     signature_version="s3v4",
     retries={"mode": "standard", "total_max_attempts": 2},
     connect_timeout=STORAGE_CONNECT_SECONDS,
     read_timeout=STORAGE_SILENCE_SECONDS,
-    # As many as may be in use at once, /readyz's among them: urllib3 makes more, and throws each away after its use.
+    # One per concurrent call and one for /readyz: urllib3 opens more when needed, and closes those after use.
     max_pool_connections=STORAGE_CALLS + 1,
-    # Checksums in trailers are AWS's own; other servers take them for content.
+    # Only AWS supports checksums in trailers; other servers take them for content.
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
 )
 
 _UPLOADS = Config(
-    # urllib3 limits every wait of sending by it, too: a server that takes no data for a moment, as its disk is busy,
-    # would fail the upload after the time that a connection may take.
+    # urllib3 also applies the connect timeout to sending: a server whose disk is busy for a moment would otherwise
+    # fail the upload after the short timeout of a connection.
     connect_timeout=UPLOAD_SILENCE_SECONDS,
     read_timeout=UPLOAD_SILENCE_SECONDS,
     max_pool_connections=UPLOAD_CALLS,
 )
-"""Timeouts are a client's, not a call's: so uploads have a client of their own."""
+"""Uploads have their own client, because timeouts are set per client."""
 
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 
@@ -73,7 +72,7 @@ class ObjectStorage:
         self._keeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Get the credentials that sign links, and keep them fresh until `stop`. Waits for the first, within bounds."""
+        """Renew the credentials that sign links until `stop`. Waits up to `CREDENTIALS_SECONDS` for the first ones."""
         first_done = asyncio.Event()
         self._keeper = asyncio.create_task(self._signer.keep_renewed(first_done=first_done))
         with contextlib.suppress(TimeoutError):
@@ -92,7 +91,7 @@ class ObjectStorage:
             self._uploads.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
 
     def delete(self, keys: list[str]) -> None:
-        """One by one: bulk deletion needs a checksum that not every S3 server accepts."""
+        """One by one, because not every S3 server supports the checksum of bulk deletion."""
         for key in keys:
             with _mapped(f"delete {key}"):
                 self._client.delete_object(Bucket=self.bucket, Key=key)
@@ -103,28 +102,28 @@ class ObjectStorage:
             self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
 
     def delete_below(self, prefix: str, *, keep: Collection[str] = (), suffix: str = "") -> int:
-        """Remove every object under a prefix whose key ends in `suffix`, but for those to keep; returns how many.
+        """Delete all objects under a prefix whose keys end in `suffix`, except `keep`. Returns their number.
 
-        `prefix` ends in a slash.
+        `prefix` ends with a slash.
         """
         return self._delete_listed(lambda: self.first_keys(prefix, keep=keep, suffix=suffix))
 
     def delete_folder(self, prefix: str) -> int:
-        """Remove the objects right under a prefix, not those in folders below it; returns how many."""
+        """Delete the objects directly under a prefix, without subfolders. Returns their number."""
         return self._delete_listed(lambda: [key for key, _ in self._first_entries(prefix, Delimiter="/")])
 
     def _delete_listed(self, first_keys: Callable[[], list[str]]) -> int:
-        """Each listing begins anew: what is deleted while a listing is continued makes some servers skip keys."""
+        """Lists from the start each time, because some servers skip keys when deleting between pages."""
         deleted: set[str] = set()
         while keys := first_keys():
             if again := deleted.intersection(keys):
-                raise StorageUnavailableError(f"Object storage still lists {min(again)}, which was deleted.")
+                raise StorageUnavailableError(f"Object storage still lists {min(again)} after its deletion.")
             self.delete(keys)
             deleted.update(keys)
         return len(deleted)
 
     def first_keys(self, prefix: str, *, keep: Collection[str] = (), suffix: str = "") -> list[str]:
-        """Keys under a prefix that end in `suffix` and are not to keep: empty only when there is none."""
+        """Some keys under a prefix that end in `suffix`, except `keep`; empty only when there are none."""
         after = ""
         while True:
             entries = self._first_entries(prefix, StartAfter=after) if after else self._first_entries(prefix)
@@ -134,17 +133,17 @@ class ObjectStorage:
             after = entries[-1][0]
 
     def newest(self, prefix: str) -> datetime | None:
-        """When the newest of the objects right under a prefix was stored, by storage's clock; None without any."""
+        """When the newest object directly under a prefix was stored, by the server's clock; None without objects."""
         return max((modified for _, modified in self._first_entries(prefix, Delimiter="/")), default=None)
 
     def _first_entries(self, prefix: str, **options: str) -> list[tuple[str, datetime]]:
-        """Keys and times of storing of the first thousand objects under a prefix."""
+        """Keys and modification times of the first thousand objects under a prefix."""
         with _mapped(f"list {prefix}"):
             page = self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **options)
         return [(each["Key"], each["LastModified"]) for each in page.get("Contents", [])]
 
     def read(self, key: str) -> bytes | None:
-        """A small object, or None when there is none under that key."""
+        """A small object, or None when the key does not exist."""
         with _mapped(f"read {key}"):
             try:
                 body: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
@@ -155,7 +154,7 @@ class ObjectStorage:
             return body
 
     def list_folders(self, prefix: str, limit: int) -> list[str]:
-        """The names of the first `limit` folders right under a prefix, in order."""
+        """The names of the first `limit` folders directly under a prefix, in order."""
         with _mapped(f"list {prefix}"):
             paginator = self._client.get_paginator("list_objects_v2")
             pages = paginator.paginate(
@@ -165,7 +164,7 @@ class ObjectStorage:
         return [folder.removeprefix(prefix).rstrip("/") for folder in folders[:limit]]
 
     def link(self, key: str, content_type: str) -> Link:
-        """A link that downloads an object under its own file name, with a media type that no one can change."""
+        """A link that downloads an object under its file name, with a signed media type."""
         parameters = {"Bucket": self.bucket, "Key": key, **response_parameters(key, content_type)}
         with _mapped(f"sign a link for {key}"):
             return self._signer.sign(parameters)
@@ -178,7 +177,7 @@ class ObjectStorage:
 
 @contextmanager
 def _mapped(action: str) -> Iterator[None]:
-    """Errors of boto3, as ours. Addresses stay in the log: a person outside has no use for them."""
+    """Raises `StorageUnavailableError` for errors of boto3. Endpoints appear in the log only."""
     try:
         yield
     except ClientError as error:

@@ -1,9 +1,8 @@
-"""What a link says of the file that a browser downloads. Pure; its parameters are signed into links by
-storage/client.py.
+"""Response headers of downloads, signed into links by storage/client.py. Pure.
 
-A job's status names the media type of each file, and who may write a status may name any: of an HTML page or an SVG
-a browser would run the scripts, with the storage's address as their origin. So only the types that runs make are
-served as such. The type is a part of the signature: another one in the link makes it invalid.
+The media types come from a job's status, and whoever can write a status can choose them: a browser would run scripts of
+HTML or SVG with the storage as their origin. So only the media types that runs produce are served as they are. The type
+is a part of the signature, so it can't be changed in the link.
 """
 
 import re
@@ -11,19 +10,19 @@ import re
 OPAQUE = "application/octet-stream"
 
 SAFE_TYPES = frozenset({"image/png", "video/mp4", OPAQUE})
-"""What runs make (runner/darkroom_runner/lifecycle.py), and no browser runs."""
+"""Types that runs produce (runner/darkroom_runner/lifecycle.py), and that browsers don't execute."""
 
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._-]")
-"""Names of runs' files have no such character; in a header they could end the name and begin something else."""
+"""Characters that could end the file name in a header. Files of runs don't have them."""
 
 
 def served_type(content_type: str) -> str:
-    """The media type that a download has: the given one where it is safe, else that of any bytes."""
+    """The media type of a download: the given one if it is safe, else that of arbitrary bytes."""
     return content_type if content_type in SAFE_TYPES else OPAQUE
 
 
 def response_parameters(key: str, content_type: str) -> dict[str, str]:
-    """The parameters of GetObject that fix headers of its answer, for the object under `key`."""
+    """GetObject parameters that set the response headers for the object `key`."""
     name = _UNUSUAL.sub("_", key.rsplit("/", 1)[-1])
     served = served_type(content_type)
     way = "inline" if served == content_type else "attachment"

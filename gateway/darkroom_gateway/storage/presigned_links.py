@@ -1,8 +1,8 @@
-"""Signed links: how an object is downloaded without credentials, until a stated time. Used by storage/client.py.
+"""Presigned links, with which clients download objects without credentials. Used by storage/client.py.
 
-A link stops working when its own time is over, and when the credentials that signed it expire: those of IRSA, EKS Pod
-Identity, instance roles and `credential_process` last minutes to hours. `expires` is the sooner of the two. Of a bare
-AWS_SESSION_TOKEN nobody knows when it ends.
+A link expires after its own lifetime, or when the credentials that signed it expire: those of IRSA, EKS Pod Identity,
+instance roles and `credential_process` last minutes to hours. `expires` is the earlier of the two. The expiry of a
+plain AWS_SESSION_TOKEN is unknown.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from darkroom_gateway.errors import StorageUnavailableError
 log = logging.getLogger(__name__)
 
 RENEWAL = timedelta(minutes=15)
-"""botocore renews credentials that have less time left (its advisory refresh)."""
+"""botocore renews credentials with less time left (advisory refresh)."""
 RENEWAL_CHECK_SECONDS = 5.0
 
 NO_CREDENTIALS = "Object storage can't sign a link: the gateway has no credentials yet. Try again shortly."
@@ -31,7 +31,7 @@ NO_TIME_LEFT = "Object storage can't sign a link: the gateway's temporary creden
 
 @dataclass(frozen=True)
 class Link:
-    """A signed address that works until `expires`. Made on demand, never stored."""
+    """A presigned URL that works until `expires`. Created on demand, never stored."""
 
     url: str
     expires: datetime
@@ -39,7 +39,7 @@ class Link:
 
 @dataclass(frozen=True)
 class _Signing:
-    """A client whose credentials are frozen, and when those end; None for ones that never do."""
+    """A client with frozen credentials, and their expiry; None if they don't expire."""
 
     client: Any
     credentials: ReadOnlyCredentials
@@ -47,14 +47,14 @@ class _Signing:
 
 
 class LinkSigner:
-    """Signs links for the address under which people reach the storage. Safe to use from several threads.
+    """Presigns links for the public endpoint of the storage. Thread-safe.
 
-    `sign` only computes. What may ask the network (a metadata service, STS, a `credential_process`) is `renew`, which
-    `keep_renewed` calls in a thread of its own: so a request never waits for credentials, and never renews any.
+    `sign` does no I/O. `renew` may (a metadata service, STS, a `credential_process`); `keep_renewed` calls it in a
+    separate thread, so that requests never wait for credentials.
     """
 
     def __init__(self, session: Any, endpoint_url: str | None, region: str, config: Config, link_seconds: int) -> None:
-        """`session`, a `boto3.Session`, must be used by nobody else: its credentials are renewed here alone."""
+        """`session`, a `boto3.Session`, must not be shared: its credentials are renewed only here."""
         self._session = session
         self._region = region
         self._endpoint_url = endpoint_url
@@ -72,9 +72,8 @@ class LinkSigner:
     def sign(self, parameters: dict[str, str]) -> Link:
         """A link for GetObject with these parameters.
 
-        Raises `StorageUnavailableError` while there are no credentials, or none with time left. Only where `renew` was
-        never called does it call it, and raises its errors.
-        """
+        Raises `StorageUnavailableError` while there are no valid credentials. If `renew` was never called, calls it,
+        and raises its errors."""
         if not self._begun:
             self.renew()
         signing = self._signing
@@ -90,15 +89,15 @@ class LinkSigner:
         return Link(signing.client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds), expires)
 
     def needs_renewal(self) -> bool:
-        """Whether there are no credentials yet, or they end within `RENEWAL`. Asks nobody."""
+        """Whether there are no credentials yet, or they expire within `RENEWAL`. Does no I/O."""
         signing = self._signing
         return signing is None or (signing.end is not None and signing.end - datetime.now(UTC) < RENEWAL)
 
     def renew(self) -> None:
-        """Take the session's credentials as they are now; botocore renews those that end within 15 minutes.
+        """Update the credentials from the session; botocore renews those that expire within 15 minutes.
 
-        Blocks for as long as their source does. Raises `StorageUnavailableError`, and boto3's own errors when there are
-        no credentials or they can't be renewed. The ones from before stay in use then.
+        Blocks as long as their source does. Raises `StorageUnavailableError`, or errors of boto3, when there are no
+        credentials or they can't be renewed. Then the previous ones stay in use.
         """
         self._begun = True
         with self._renewing:
@@ -108,30 +107,30 @@ class LinkSigner:
             try:
                 frozen = credentials.get_frozen_credentials()
             except (RuntimeError, OSError) as error:
-                # botocore's for renewed credentials that have expired already, and for a token file that can't be read.
+                # botocore raises these for renewed credentials that have expired, and for an unreadable token file.
                 raise StorageUnavailableError(NO_TIME_LEFT) from error
             before = self._signing
-            client = before.client if before is not None and before.credentials == frozen else self._made(frozen)
-            # No public name for it in botocore; credentials that never end have no such attribute.
+            client = before.client if before is not None and before.credentials == frozen else self._client_with(frozen)
+            # botocore has no public name for it. Credentials without expiry don't have the attribute.
             self._signing = _Signing(client, frozen, getattr(credentials, "_expiry_time", None))
 
     async def keep_renewed(self, *, first_done: asyncio.Event) -> None:
-        """Renews for as long as it runs. `first_done` is set after the first try. Logs a fault once, not each time."""
-        self._begun = True  # From here on `sign` leaves it to this one.
+        """Renew until cancelled. Sets `first_done` after the first try. Logs consecutive failures once."""
+        self._begun = True  # From now on `sign` does not renew.
         limiter, failing = CapacityLimiter(1), False
         while True:
             if self.needs_renewal():
                 try:
                     await to_thread.run_sync(self.renew, limiter=limiter)
                     failing = False
-                except Exception as error:  # noqa: BLE001 Sources are many, and so are their errors; none may end the renewal.
+                except Exception as error:  # noqa: BLE001 Sources raise many errors, and none may stop the renewal.
                     if not failing:
                         log.error("no credentials to sign links with: %s", error)
                     failing = True
             first_done.set()
             await asyncio.sleep(RENEWAL_CHECK_SECONDS)
 
-    def _made(self, frozen: ReadOnlyCredentials) -> Any:
+    def _client_with(self, frozen: ReadOnlyCredentials) -> Any:
         return self._session.client(
             "s3",
             endpoint_url=self._endpoint_url,

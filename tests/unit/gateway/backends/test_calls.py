@@ -35,7 +35,7 @@ async def refusal(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Unavaila
     """The error of a call for which there is no room."""
     with monkeypatch.context() as patch:
         patch.setattr(calls, "TURN_SECONDS", SHORT)
-        with pytest.raises(UnavailableError, match="overloaded or stands still") as found:
+        with pytest.raises(UnavailableError, match="overloaded or hangs") as found:
             await backend.call(60, int, "7")
     return found.value
 

@@ -291,7 +291,7 @@ def test_a_job_that_cannot_be_marked_holds_up_no_other(place: IsolatedNamespace)
 async def test_a_redis_that_stands_still_holds_up_all_deletions_once(place: IsolatedNamespace) -> None:
     with SilentServer() as silent:
         progress = ProgressStreams(replace(place.settings, redis_url=silent.url.replace("http", "redis")))
-        await progress.forget([f"uid-{number}" for number in range(5)])
+        await progress.delete([f"uid-{number}" for number in range(5)])
         assert silent.connections == 1
     await progress.close()
 
@@ -355,7 +355,9 @@ def test_a_job_that_was_deleted_meanwhile_is_not_said_to_have_gone_with_its_file
     assert job is not None
     place.api.delete(Kind.TRAIN, "job")
 
-    with pytest.raises(UnknownTaskError, match=r"gone already\. If it was deleted without its files, they stay"):
+    with pytest.raises(
+        UnknownTaskError, match=r"no longer exists\. If it was deleted without its files, they are still"
+    ):
         place.job_files().request(job)
     assert len(place.keys(run_prefix(uid))) == len(RUN_FILES)
 

@@ -94,7 +94,7 @@ async def test_a_gateway_is_ready_once_it_has_read_the_jobs(place: IsolatedNames
     await services.close()
 
     assert_unavailable(before, "NotReady")
-    assert [(each["parameter"], "not been read" in each["message"]) for each in before.json()["errors"]] == [
+    assert [(each["parameter"], "not been listed" in each["message"]) for each in before.json()["errors"]] == [
         ("cluster", True)
     ]
     assert after.json()["status"] == "ready"

@@ -102,14 +102,14 @@ def test_an_empty_file_chooser(http: httpx.Client) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
     response = http.post("/train", params={"prompt": "a", "model_id": "dog"}, content=body, headers=headers)
 
-    assert "there are none" in field_errors(response)["files"]
+    assert "it has none" in field_errors(response)["files"]
 
 
 def test_a_broken_form(http: httpx.Client) -> None:
     headers = {"Content-Type": "multipart/form-data"}
     response = http.post("/train", params={"prompt": "a", "model_id": "dog"}, content=b"rubbish", headers=headers)
 
-    assert "whole multipart/form-data body" in field_errors(response)["files"]
+    assert "complete multipart/form-data body" in field_errors(response)["files"]
 
 
 def test_500_files(http: httpx.Client, picture: Draw) -> None:

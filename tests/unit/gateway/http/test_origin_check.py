@@ -11,7 +11,7 @@ from support.raw_http import Connection, post
 
 from darkroom_gateway.errors import SettingsError
 from darkroom_gateway.http.host_names import HostNames, own_host_names
-from darkroom_gateway.http.origin_check import complaint
+from darkroom_gateway.http.origin_check import origin_error
 from darkroom_gateway.settings import Settings
 
 ON_LOOPBACK = own_host_names((), on_loopback=True, open_to_all=True)
@@ -26,7 +26,7 @@ def problem(own: HostNames, method: str = "GET", version: str = "1.1", **headers
         for value in ([values] if isinstance(values, str) else values)
     ]
     scope = {"type": "http", "method": method, "path": "/jobs", "http_version": version, "headers": pairs}
-    found = complaint(scope, own, open_to_all=True)
+    found = origin_error(scope, own, open_to_all=True)
     return None if found is None else type(found).__name__
 
 
@@ -136,7 +136,7 @@ def test_with_keys_there_is_nothing_to_forge() -> None:
     headers = [(b"host", b"a"), (b"sec-fetch-site", b"cross-site")]
     scope = {"type": "http", "method": "POST", "path": "/", "http_version": "1.1", "headers": headers}
 
-    assert complaint(scope, own_host_names((), on_loopback=True, open_to_all=False), open_to_all=False) is None
+    assert origin_error(scope, own_host_names((), on_loopback=True, open_to_all=False), open_to_all=False) is None
 
 
 @pytest.mark.parametrize(

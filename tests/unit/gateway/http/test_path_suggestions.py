@@ -11,8 +11,8 @@ from darkroom_gateway.http.path_suggestions import (
     Endpoint,
     allowed_methods,
     endpoints_of,
-    nearest,
     shown,
+    suggest,
 )
 from darkroom_gateway.settings import Settings
 
@@ -57,7 +57,7 @@ def endpoints(kubeconfig_of_nowhere: Path) -> list[Endpoint]:
     ],
 )
 def test_the_nearest_path(endpoints: list[Endpoint], path: str, meant: str | None) -> None:
-    assert nearest(endpoints, path) == meant
+    assert suggest(endpoints, path) == meant
 
 
 @pytest.mark.parametrize(

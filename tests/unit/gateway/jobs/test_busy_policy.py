@@ -8,7 +8,7 @@ import pytest
 from support.operator_worlds import NOW, a_job
 
 from darkroom_contract.names import Kind, slot_lease_name
-from darkroom_gateway.jobs.busy_policy import refusal
+from darkroom_gateway.jobs.busy_policy import busy_message
 from darkroom_operator.slot import Slot, assignment, new_lease
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
@@ -126,5 +126,5 @@ def test_leases_that_are_no_slots_say_nothing(cluster: Any, strict: httpx.Client
 
 
 def test_a_holder_without_a_name_can_be_found_all_the_same() -> None:
-    assert refusal("").startswith("Another job is running")
-    assert "GET /jobs?phase=Running tells" in refusal("")
+    assert busy_message("").startswith("Another job is running")
+    assert "see GET /jobs?phase=Running" in busy_message("")

@@ -110,7 +110,7 @@ def test_a_client_that_leaves_stops_the_decoding(gateway: Any, picture: Draw) ->
     upload.leave()
 
     wait_until(lambda: not processes.is_alive(slow), "its decoder is gone")
-    wait_until(lambda: "went away" in gateway.log(), "the log says why")
+    wait_until(lambda: "the client disconnected" in gateway.log(), "the log says why")
     assert train(gateway.http, picture()).status_code == 202
 
 

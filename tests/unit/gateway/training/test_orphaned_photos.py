@@ -98,7 +98,7 @@ async def test_what_can_t_be_removed_is_named_in_the_log(
     bucket.outages = 100
     await orphaned_photos.remove(await stored("a"))
 
-    assert "left photos behind, such as a: down" in caplog.text
+    assert "orphaned photos, such as a: down" in caplog.text
     assert bucket.outages == 98
 
 
@@ -111,7 +111,7 @@ async def test_a_gateway_that_ends_names_what_is_left(
     await orphaned_photos.remove(await stored("a"))
     await orphaned_photos.close()
 
-    assert "left photos behind, such as a: the gateway ends" in caplog.text
+    assert "orphaned photos, such as a: the gateway is stopping" in caplog.text
 
 
 async def test_an_outage_does_not_make_removals_pile_up(
@@ -125,7 +125,7 @@ async def test_an_outage_does_not_make_removals_pile_up(
 
     orphaned_photos.remove_unless_used(await stored("a"), unknown)
     await orphaned_photos.remove(await stored("b"))
-    assert "left photos behind, such as b: 1 removals are waiting" in caplog.text
+    assert "orphaned photos, such as b: 1 removals are pending" in caplog.text
     await orphaned_photos.close()
 
 
