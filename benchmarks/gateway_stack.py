@@ -33,7 +33,7 @@ from darkroom_contract.names import API_VERSION, GROUP, LABEL_SUBMITTED_BY, Kind
 from darkroom_local.apiserver.store import Store
 from darkroom_local.kubeconfig import Connection, read_kubeconfig, write_kubeconfig
 from darkroom_local.ports import free_ports
-from darkroom_local.storage import ObjectStorage
+from darkroom_local.storage import Storage
 from darkroom_local.tether import tethered
 
 Json = dict[str, Any]
@@ -57,7 +57,7 @@ class Stack:
     folder: Path
     kubeconfig: Path
     redis_url: str
-    storage: ObjectStorage
+    storage: Storage
     connection: Connection
     requests: Counter[str] = field(default_factory=Counter)
     """By verb: list, watch, get, create ..."""
@@ -246,9 +246,9 @@ def _redis_server(folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _s3_server(folder: Path) -> Iterator[ObjectStorage]:
+def _s3_server(folder: Path) -> Iterator[Storage]:
     [port] = free_ports(1)
-    storage = ObjectStorage(port, "benchmark", secrets.token_hex(16))
+    storage = Storage(port, "benchmark", secrets.token_hex(16))
     keys = {"NANIO_ACCESS_KEY": storage.access_key, "NANIO_SECRET_KEY": storage.secret_key}
     arguments = ["--data-dir", str(folder / "s3"), "--port", str(port)]
     with _process("darkroom_local.s3", keys, folder / "s3.log", *arguments):

@@ -77,7 +77,14 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(module.router, dependencies=[Depends(reject_unexpected_input)])
     app.include_router(health_router.router)  # Probes may send any parameter.
     app.include_router(swagger_ui.router)
-    # Middleware that is added later runs earlier.
+    _add_middleware(app, settings, keys, services)
+    app.openapi = lambda: openapi.document_of(app, None if keys is None else OPEN_PATHS)  # type: ignore[method-assign]
+    _log_access(settings, keys)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings, keys: ApiKeys | None, services: Services) -> None:
+    """Middleware that is added later runs earlier."""
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_upload_bytes, bounds=settings.bounds)
     if keys is not None:
         app.add_middleware(
@@ -92,9 +99,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(SecurityHeadersMiddleware)
     if settings.root_path:
         app.add_middleware(RootPathMiddleware, root_path=settings.root_path)
-    app.openapi = lambda: openapi.document_of(app, None if keys is None else OPEN_PATHS)  # type: ignore[method-assign]
-    _log_access(settings, keys)
-    return app
 
 
 def _log_access(settings: Settings, keys: ApiKeys | None) -> None:

@@ -48,7 +48,7 @@ def test_probes_ask_without_the_path() -> None:
 
 @pytest.mark.parametrize("path", [f"/{name}" for name in sorted(OWN_NAMES)] + ["/jobs/x"])
 def test_a_path_of_the_gateway_itself_is_refused(path: str) -> None:
-    with pytest.raises(HelmError, match="is a path of the gateway"):
+    with pytest.raises(HelmError, match="is a path of the gateway itself"):
         render(ingress(path))
 
 

@@ -76,7 +76,7 @@ class Connection:
             self.gone.set()
 
 
-class GatewayHarness:
+class HubHarness:
     """A hub, its Valkey, and jobs as the cluster has them."""
 
     def __init__(self, valkey: Valkey, max_watchers: int = 2000, query: str = "") -> None:
@@ -86,9 +86,9 @@ class GatewayHarness:
         self.failures: dict[str, Exception] = {}
         self.shutdown = Shutdown()
         self.progress = ProgressStreams(Settings(redis_url=valkey.url + query))
-        self.hub = EventHub(self._look, self.progress, POLL_SECONDS, self.shutdown, "", max_watchers)
+        self.hub = EventHub(self._refresh, self.progress, POLL_SECONDS, self.shutdown, "", max_watchers)
 
-    def _look(self, job: Job) -> Job | None:
+    def _refresh(self, job: Job) -> Job | None:
         self.looks.append(job.uid)
         if job.uid in self.failures:
             raise self.failures[job.uid]
@@ -126,8 +126,8 @@ class GatewayHarness:
 
 
 @asynccontextmanager
-async def world_of(valkey: Valkey, max_watchers: int = 2000, query: str = "") -> AsyncIterator[GatewayHarness]:
-    world = GatewayHarness(valkey, max_watchers, query)
+async def world_of(valkey: Valkey, max_watchers: int = 2000, query: str = "") -> AsyncIterator[HubHarness]:
+    world = HubHarness(valkey, max_watchers, query)
     try:
         yield world
     finally:

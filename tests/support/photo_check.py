@@ -26,17 +26,17 @@ def upload(body: bytes, name: str = "a photo") -> Iterator[Upload]:
 
 def check_photo(body: bytes, name: str = "a photo") -> Photo:
     """What the gateway makes of an uploaded file, whose content is gone. Raises `InvalidPhotosError`."""
-    portal, door = _door()
+    portal, validator = _validator()
     with upload(body, name) as each:
-        [photo] = portal.call(door.check, [each])
+        [photo] = portal.call(validator.check, [each])
     return photo
 
 
 @cache
-def _door() -> tuple[BlockingPortal, UploadValidator]:
+def _validator() -> tuple[BlockingPortal, UploadValidator]:
     stack = ExitStack()
     atexit.register(stack.close)
     portal = stack.enter_context(start_blocking_portal("asyncio"))
-    door = UploadValidator(DecoderPool(1, LIMITS), uploads=1)
-    stack.callback(portal.call, door.close)
-    return portal, door
+    validator = UploadValidator(DecoderPool(1, LIMITS), uploads=1)
+    stack.callback(portal.call, validator.close)
+    return portal, validator

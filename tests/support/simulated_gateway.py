@@ -12,7 +12,7 @@ class SimulatedGateway:
     def __init__(self, api: SimulatedApi) -> None:
         self.api = api
         self.listed: list[DeletableJob] = []
-        self.forgotten: set[str] = set()
+        self.deleted_uids: set[str] = set()
         """Uids of the jobs whose files it has removed."""
 
     def list_jobs(self) -> None:
@@ -24,7 +24,7 @@ class SimulatedGateway:
         holders = {each["metadata"].get("annotations", {}).get(names.ANNOTATION_JOB, "") for each in leases}
         for job in self.listed:
             if job.deletes_files and run_has_ended(job, holders):
-                self.forgotten.add(job.uid)
+                self.deleted_uids.add(job.uid)
                 if self._is_unchanged(job):
                     self.api.remove(job.kind.plural, job.name)
         self.listed = []

@@ -1,6 +1,6 @@
 """Protection against DNS rebinding and cross-site request forgery. Middleware, installed by app.py; pure decisions.
 
-A gateway without API keys trusts everybody who can reach it, and a web page reaches whatever its reader's browser can:
+A gateway without API keys trusts every client that can reach it, and a web page reaches what its reader's browser can:
 
 - A page can point its own name to the gateway's address (DNS rebinding), and then has the same origin. Its requests
   have that name as `Host`: names that are not the gateway's are refused.

@@ -160,7 +160,7 @@ class KindWatcher(threading.Thread):
         """Why the last try failed; empty after a success."""
 
     def stop(self) -> None:
-        """Ask the thread to end, and interrupt its watch."""
+        """Stop the thread, and interrupt its watch."""
         self._stopping.set()
         with suppress(RuntimeError, ValueError, OSError):  # The watch has already ended.
             self._interrupt()

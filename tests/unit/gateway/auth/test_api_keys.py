@@ -54,7 +54,7 @@ def mount(folder: Path, version: str, **keys: bytes) -> None:
             (folder / name).symlink_to(Path("..data") / name)
 
 
-def test_a_key_is_known_by_its_name_and_white_space_is_no_part_of_it(folder: Path) -> None:
+def test_key_has_its_file_name_and_surrounding_white_space_is_stripped(folder: Path) -> None:
     (folder / "bob").write_bytes(b"  " + BOB + b"\r\n")
     keys = ApiKeys(folder)
 
@@ -64,7 +64,7 @@ def test_a_key_is_known_by_its_name_and_white_space_is_no_part_of_it(folder: Pat
 @pytest.mark.parametrize(
     "key", [b"", b"alice", ALICE[:-1], ALICE + b"x", ALICE.upper(), "älice-has-a-long-key".encode()]
 )
-def test_what_is_nearly_a_key_is_none(folder: Path, key: bytes) -> None:
+def test_similar_keys_are_not_accepted(folder: Path, key: bytes) -> None:
     assert ApiKeys(folder).name_of(key) is None
 
 
@@ -82,7 +82,7 @@ def test_what_is_nearly_a_key_is_none(folder: Path, key: bytes) -> None:
         ("bob smith", BOB, "'bob smith' can't be the name"),
     ],
 )
-def test_an_entry_that_is_no_key_is_named_at_the_start(folder: Path, name: str, content: bytes, words: str) -> None:
+def test_unusable_file_is_named_at_startup(folder: Path, name: str, content: bytes, words: str) -> None:
     (folder / name).write_bytes(content)
 
     with pytest.raises(SettingsError, match="DARKROOM_GATEWAY_API_KEYS_DIR") as refusal:
@@ -91,24 +91,24 @@ def test_an_entry_that_is_no_key_is_named_at_the_start(folder: Path, name: str, 
     assert len(content.strip()) < 16 or content.decode() not in str(refusal.value)
 
 
-def test_a_folder_in_the_folder_is_named_at_the_start(folder: Path) -> None:
+def test_subfolder_is_named_at_startup(folder: Path) -> None:
     (folder / "bob").mkdir()
     with pytest.raises(SettingsError, match="bob is not a file"):
         ApiKeys(folder)
 
 
-def test_an_empty_folder_is_refused_at_the_start(tmp_path: Path) -> None:
+def test_empty_folder_is_refused_at_startup(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="It has no keys"):
         ApiKeys(tmp_path)
 
 
 @pytest.mark.parametrize(("entry", "words"), [("nowhere", "No such file"), ("alice", "Not a directory")])
-def test_a_folder_that_is_none_is_refused_at_the_start(folder: Path, entry: str, words: str) -> None:
+def test_missing_folder_is_refused_at_startup(folder: Path, entry: str, words: str) -> None:
     with pytest.raises(SettingsError, match=f"can't be read: {words}"):
         ApiKeys(folder / entry)
 
 
-def test_keys_of_a_mounted_secret_change_without_a_restart(tmp_path: Path, clock: Clock) -> None:
+def test_keys_of_a_mounted_secret_are_reloaded_without_a_restart(tmp_path: Path, clock: Clock) -> None:
     mount(tmp_path, "first", alice=ALICE)
     keys = ApiKeys(tmp_path, clock)
     mount(tmp_path, "second", alice=BOB, carol=b"carol-is-new-in-here")
@@ -121,7 +121,7 @@ def test_keys_of_a_mounted_secret_change_without_a_restart(tmp_path: Path, clock
     assert (keys.name_of(BOB), keys.names) == (None, ["carol"])
 
 
-def test_a_file_that_is_written_anew_in_its_place_is_seen(folder: Path, clock: Clock) -> None:
+def test_file_that_is_overwritten_in_place_is_reloaded(folder: Path, clock: Clock) -> None:
     keys = ApiKeys(folder, clock)
     (folder / "alice").write_bytes(BOB)
     os.utime(folder / "alice", ns=(1, 1))
@@ -130,7 +130,7 @@ def test_a_file_that_is_written_anew_in_its_place_is_seen(folder: Path, clock: C
     assert (keys.name_of(ALICE), keys.name_of(BOB)) == (None, "alice")
 
 
-def test_a_folder_that_is_gone_for_a_moment_changes_nothing(
+def test_folder_that_is_missing_for_a_moment_keeps_the_keys(
     folder: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     keys = ApiKeys(folder, clock)
@@ -147,7 +147,7 @@ def test_a_folder_that_is_gone_for_a_moment_changes_nothing(
 
 
 @pytest.mark.parametrize(("name", "content"), [("bob", b"short"), ("-bob", BOB), ("bob", ALICE)])
-def test_an_entry_that_is_no_key_is_left_out_later(
+def test_unusable_file_is_skipped_on_reload(
     folder: Path, clock: Clock, caplog: pytest.LogCaptureFixture, name: str, content: bytes
 ) -> None:
     keys = ApiKeys(folder, clock)
@@ -162,7 +162,7 @@ def test_an_entry_that_is_no_key_is_left_out_later(
     assert BOB.decode() not in caplog.text
 
 
-def test_an_entry_that_is_mended_counts(folder: Path, clock: Clock) -> None:
+def test_repaired_file_is_reloaded(folder: Path, clock: Clock) -> None:
     keys = ApiKeys(folder, clock)
     (folder / "bob").symlink_to(folder / "not-there-yet")
     clock.go_on()
@@ -174,7 +174,7 @@ def test_an_entry_that_is_mended_counts(folder: Path, clock: Clock) -> None:
     assert keys.name_of(BOB) == "bob"
 
 
-def test_when_all_keys_are_taken_away_nobody_has_one(
+def test_no_key_is_valid_after_all_files_are_removed(
     folder: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     keys = ApiKeys(folder, clock)
@@ -185,5 +185,5 @@ def test_when_all_keys_are_taken_away_nobody_has_one(
     assert "It has no keys" in caplog.text
 
 
-def test_of_a_key_only_its_hash_is_kept(folder: Path) -> None:
+def test_only_the_hash_of_a_key_is_kept_in_memory(folder: Path) -> None:
     assert ALICE.decode() not in repr(vars(ApiKeys(folder)))

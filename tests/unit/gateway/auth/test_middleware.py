@@ -50,21 +50,21 @@ def draw(guarded: Any, name: str, **headers: str) -> str:
         ([b"Bearer one", b"Bearer two"], "has 2 Authorization headers: send one"),
     ],
 )
-def test_whoever_sends_no_key_is_refused(guarded: Any, values: list[bytes], words: str) -> None:
+def test_request_without_a_valid_key_is_refused(guarded: Any, values: list[bytes], words: str) -> None:
     headers = [(b"Authorization", value) for value in values]
 
     assert_refused(guarded.http.get("/jobs", headers=headers), words)
 
 
 @pytest.mark.parametrize("parameter", ["api_key", "access_token", "Token"])
-def test_a_key_in_the_address_is_not_looked_at(guarded: Any, parameter: str) -> None:
+def test_key_in_the_url_is_ignored(guarded: Any, parameter: str) -> None:
     response = guarded.http.get("/jobs", params={parameter: guarded.secrets["alice"]})
 
     assert_refused(response, "Keys in the URL are ignored")
     assert guarded.secrets["alice"] not in response.text
 
 
-def test_every_endpoint_but_the_probes_needs_a_key(guarded: Any, openapi: dict[str, Any]) -> None:
+def test_every_endpoint_except_probes_needs_a_key(guarded: Any, openapi: dict[str, Any]) -> None:
     answered = {}
     for path, operations in openapi["paths"].items():
         for method in operations:
@@ -76,11 +76,11 @@ def test_every_endpoint_but_the_probes_needs_a_key(guarded: Any, openapi: dict[s
     assert guarded.http.get("/there-is-no-such-path").status_code == 401
 
 
-def test_the_description_is_open(guarded: Any) -> None:
+def test_openapi_document_needs_no_key(guarded: Any) -> None:
     assert [guarded.http.get(path).status_code for path in ("/docs", "/openapi.json", "/")] == [200, 200, 307]
 
 
-def test_the_description_declares_the_scheme(openapi: dict[str, Any], http: httpx.Client) -> None:
+def test_openapi_document_declares_the_security_scheme(openapi: dict[str, Any], http: httpx.Client) -> None:
     schemes = openapi["components"]["securitySchemes"]
 
     assert {(each["type"], each["scheme"]) for each in schemes.values()} == {("http", "bearer")}
@@ -92,7 +92,7 @@ def test_the_description_declares_the_scheme(openapi: dict[str, Any], http: http
     assert "security" not in http.get("/openapi.json").json()
 
 
-def test_an_upload_is_refused_before_it_is_sent(guarded: Any) -> None:
+def test_upload_without_a_key_is_refused_before_its_body_is_sent(guarded: Any) -> None:
     address = (guarded.http.base_url.host, guarded.http.base_url.port)
     head = f"POST /train?prompt=a&model_id=b HTTP/1.1\r\nHost: a\r\nContent-Length: {UPLOAD_BYTES}\r\n\r\n"
     with socket.create_connection(address, timeout=10) as connection:
@@ -106,20 +106,20 @@ def test_an_upload_is_refused_before_it_is_sent(guarded: Any) -> None:
         assert connection.recv(1000) == b""  # Closed behind the upload: a reset could take the answer with it.
 
 
-def test_whoever_sends_all_the_same_is_told(guarded: Any) -> None:
+def test_client_that_sends_its_body_anyway_receives_the_refusal(guarded: Any) -> None:
     response = guarded.http.post("/train?prompt=a&model_id=b", files={"files": b"x" * UPLOAD_BYTES})
 
     assert_refused(response, "requires an API key")
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER "])
-def test_whoever_has_a_key_is_answered(guarded: Any, scheme: str) -> None:
+def test_request_with_a_valid_key_is_answered(guarded: Any, scheme: str) -> None:
     headers = {"Authorization": f"{scheme} {guarded.secrets['alice']}"}
 
     assert guarded.http.get("/jobs", headers=headers).status_code == 200
 
 
-def test_a_job_carries_the_name_of_its_key(guarded: Any, cluster: Any, picture: Callable[..., bytes]) -> None:
+def test_job_is_labelled_with_the_name_of_its_key(guarded: Any, cluster: Any, picture: Callable[..., bytes]) -> None:
     drawn = draw(guarded, "alice")
     query, files = {"prompt": "a", "model_id": "dog"}, {"files": picture()}
     trained = guarded.http.post("/train", params=query, files=files, headers=guarded.key("bob")).json()["task_id"]
@@ -131,7 +131,7 @@ def test_a_job_carries_the_name_of_its_key(guarded: Any, cluster: Any, picture: 
     assert guarded.http.get("/result", params={"task_id": trained}, headers=key).json()["submitted_by"] == "bob"
 
 
-def test_jobs_can_be_listed_by_key_and_everybody_sees_all(guarded: Any, cluster: Any, job_name: str) -> None:
+def test_jobs_can_be_filtered_by_key_and_every_key_sees_all_jobs(guarded: Any, cluster: Any, job_name: str) -> None:
     cluster.create(Kind.GENERATE, job_name, {"prompt": "by kubectl"})
     of_alice, of_bob = draw(guarded, "alice"), draw(guarded, "bob")
 
@@ -146,21 +146,21 @@ def test_jobs_can_be_listed_by_key_and_everybody_sees_all(guarded: Any, cluster:
 
 
 @pytest.mark.parametrize("name", ["alice,darkroom.dev/model-id=dog", "a b", "", "-alice"])
-def test_what_is_no_name_of_a_key_is_refused(guarded: Any, name: str) -> None:
+def test_invalid_key_name_is_refused_as_a_filter(guarded: Any, name: str) -> None:
     response = guarded.http.get("/jobs", params={"submitted_by": name}, headers=guarded.key("alice"))
 
     assert response.status_code == 422
     assert response.json()["errors"][0]["parameter"] == "submitted_by"
 
 
-def test_everybody_with_a_key_may_delete(guarded: Any) -> None:
+def test_every_key_may_delete_jobs(guarded: Any) -> None:
     task_id = draw(guarded, "alice")
 
     assert guarded.http.delete(f"/jobs/{task_id}").status_code == 401
     assert guarded.http.delete(f"/jobs/{task_id}", headers=guarded.key("bob")).status_code == 204
 
 
-def test_a_request_that_is_sent_again_with_another_key_finds_its_job(guarded: Any, job_name: str) -> None:
+def test_repeated_request_with_another_api_key_finds_its_job(guarded: Any, job_name: str) -> None:
     first = draw(guarded, "alice", **{"Idempotency-Key": job_name})
 
     assert draw(guarded, "bob", **{"Idempotency-Key": job_name}) == first
@@ -168,7 +168,7 @@ def test_a_request_that_is_sent_again_with_another_key_finds_its_job(guarded: An
     assert job["submitted_by"] == "alice"
 
 
-def test_a_key_is_added_and_taken_back_without_a_restart(guarded: Any) -> None:
+def test_key_is_added_and_revoked_without_a_restart(guarded: Any) -> None:
     file = guarded.keys_folder / "carol"
     file.write_text("carol-is-here-for-a-day")
     key = guarded.key("carol")
@@ -178,7 +178,7 @@ def test_a_key_is_added_and_taken_back_without_a_restart(guarded: Any) -> None:
     wait_until(lambda: guarded.http.get("/jobs", headers=key).status_code == 401, "the key is taken back")
 
 
-def test_without_keys_nobody_is_asked_and_jobs_bear_no_name(http: httpx.Client) -> None:
+def test_gateway_without_keys_needs_none_and_labels_no_job(http: httpx.Client) -> None:
     headers = {"Authorization": "Bearer whatever-this-may-be"}
     task_id = http.post("/generate/sdxl?prompt=a", headers=headers).json()["task_id"]
 

@@ -10,7 +10,7 @@ from support.event_streams import StreamedJob, follow
 from darkroom_contract.names import Kind
 
 
-def test_no_secret_is_in_the_log(guarded: Any, cluster: Any, bucket: Any, job_name: str) -> None:
+def test_log_contains_no_secret(guarded: Any, cluster: Any, bucket: Any, job_name: str) -> None:
     uid = cluster.create(Kind.GENERATE, job_name, {"prompt": "secretly a dog"})["metadata"]["uid"]
     artifact = {"key": f"runs/{uid}/image-0.png", "contentType": "image/png", "bytes": 1, "sha256": "0" * 64}
     bucket.put_object(Bucket="darkroom", Key=artifact["key"], Body=b"x")

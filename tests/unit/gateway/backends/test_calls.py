@@ -15,7 +15,7 @@ from darkroom_gateway.backends.calls import Backend, Backends
 from darkroom_gateway.backends.deadlines import upload_seconds
 from darkroom_gateway.errors import ClusterUnavailableError, StorageUnavailableError, UnavailableError
 from darkroom_gateway.health import readiness
-from darkroom_gateway.health.readiness import BackendName, Readiness
+from darkroom_gateway.health.readiness import BackendName, ReadinessChecks
 
 SHORT = 0.2
 
@@ -53,19 +53,19 @@ async def hanging(backend: Backend, calls: int) -> AsyncIterator[threading.Event
         go.set()
 
 
-async def test_a_call_returns_what_its_function_returns_and_raises_what_it_raises(backend: Backend) -> None:
+async def test_call_returns_the_result_or_raises_the_error_of_its_function(backend: Backend) -> None:
     assert await backend.call(60, int, "7") == 7
     with pytest.raises(ValueError, match="invalid literal"):
         await backend.call(60, int, "seven")
 
 
-async def test_a_call_that_hangs_is_given_up_at_its_deadline(backend: Backend) -> None:
+async def test_hanging_call_is_abandoned_at_its_deadline(backend: Backend) -> None:
     begin = time.monotonic()
     async with hanging(backend, 1):
         assert time.monotonic() - begin < 2
 
 
-async def test_a_call_that_was_given_up_counts_until_its_thread_has_ended(
+async def test_abandoned_call_counts_until_its_thread_has_ended(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with hanging(backend, 2) as go:
@@ -76,7 +76,7 @@ async def test_a_call_that_was_given_up_counts_until_its_thread_has_ended(
         assert await backend.call(60, int, "7") == 7
 
 
-async def test_a_caller_that_is_cancelled_gives_nothing_back_too_early(
+async def test_cancelled_caller_does_not_release_its_slot_early(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go = threading.Event()
@@ -91,7 +91,7 @@ async def test_a_caller_that_is_cancelled_gives_nothing_back_too_early(
     assert await backend.call(60, int, "7") == 7
 
 
-async def test_a_request_that_waits_for_a_turn_gets_it_as_soon_as_a_call_ends(backend: Backend) -> None:
+async def test_waiting_request_proceeds_as_soon_as_a_call_ends(backend: Backend) -> None:
     async with hanging(backend, 2) as go:
         waiting = asyncio.create_task(backend.call(60, int, "7"))
         await anyio.wait_all_tasks_blocked()
@@ -100,14 +100,14 @@ async def test_a_request_that_waits_for_a_turn_gets_it_as_soon_as_a_call_ends(ba
         assert await waiting == 7
 
 
-async def test_a_full_backend_takes_no_threads_of_anybody_else(backend: Backend) -> None:
+async def test_full_backend_uses_no_threads_of_other_backends(backend: Backend) -> None:
     other = Backend("The API server", 2, lambda detail, _: ClusterUnavailableError(detail))
     async with hanging(backend, 2):
         assert to_thread.current_default_thread_limiter().borrowed_tokens == 0
         assert await other.call(60, int, "7") == 7
 
 
-async def test_a_creation_that_was_given_up_may_be_done_and_one_that_was_not_begun_is_not(
+async def test_abandoned_creation_is_maybe_done_and_one_that_never_started_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(calls, "CLUSTER_CALLS", 1)
@@ -126,7 +126,7 @@ async def test_a_creation_that_was_given_up_may_be_done_and_one_that_was_not_beg
     assert "The API server" in str(not_begun)
 
 
-async def test_an_error_after_the_deadline_is_no_complaint_of_the_event_loop(backend: Backend) -> None:
+async def test_error_after_the_deadline_is_not_reported_by_the_event_loop(backend: Backend) -> None:
     loop_errors: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: loop_errors.append(context))
     go = threading.Event()
@@ -146,7 +146,7 @@ async def test_an_error_after_the_deadline_is_no_complaint_of_the_event_loop(bac
     assert loop_errors == []
 
 
-def test_larger_photos_have_more_time() -> None:
+def test_larger_photos_have_longer_timeouts() -> None:
     mib = 1024**2
     assert upload_seconds(50 * mib) - upload_seconds(0) == 50
 
@@ -157,7 +157,7 @@ class Doors:
     def __init__(self) -> None:
         self.asked = dict.fromkeys(BackendName, 0)
         self.does: dict[BackendName, Callable[[], object]] = {name: lambda: None for name in BackendName}
-        self.readiness = Readiness({name: self._door(name) for name in BackendName})
+        self.readiness = ReadinessChecks({name: self._door(name) for name in BackendName})
 
     def _door(self, name: BackendName) -> Callable[[], None]:
         def check() -> None:
@@ -167,7 +167,7 @@ class Doors:
         return check
 
 
-async def test_readiness_has_a_deadline_and_names_who_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_readiness_has_a_deadline_and_names_the_hanging_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "READY_SECONDS", SHORT)
     doors, go = Doors(), threading.Event()
     doors.does[BackendName.STORAGE] = go.wait
@@ -178,7 +178,7 @@ async def test_readiness_has_a_deadline_and_names_who_does_not_answer(monkeypatc
         go.set()
 
 
-async def test_checks_do_not_pile_up_behind_one_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_checks_do_not_pile_up_behind_a_hanging_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "READY_SECONDS", SHORT)
     doors, go = Doors(), threading.Event()
     doors.does[BackendName.STORAGE] = go.wait
@@ -191,7 +191,7 @@ async def test_checks_do_not_pile_up_behind_one_that_hangs(monkeypatch: pytest.M
     assert doors.asked[BackendName.STORAGE] == 1
 
 
-async def test_who_asks_after_the_outage_is_answered_by_the_check_that_hung(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_probe_after_the_outage_gets_the_result_of_the_check_that_hung(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "READY_SECONDS", SHORT)
     doors, go = Doors(), threading.Event()
     doors.does[BackendName.CLUSTER] = go.wait
@@ -202,7 +202,7 @@ async def test_who_asks_after_the_outage_is_answered_by_the_check_that_hung(monk
     assert await doors.readiness.faults() == {}
 
 
-async def test_what_has_answered_once_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_backend_that_has_responded_once_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "READY_SECONDS", 60)
     doors = Doors()
     assert not doors.readiness.has_answered(BackendName.STORAGE)

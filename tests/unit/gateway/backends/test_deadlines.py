@@ -90,7 +90,7 @@ def files(photo: bytes) -> dict[str, Any]:
     return {"params": {"prompt": "a photo of sks dog", "model_id": "dog"}, "files": {"files": ("a.jpg", photo)}}
 
 
-def test_object_storage_stands_still(
+def test_hanging_object_storage_fails_within_its_deadlines(
     start_gateway: Any, environment: dict[str, str], cluster: Any, job_name: str, picture: Draw
 ) -> None:
     cluster.create(Kind.GENERATE, job_name, {"prompt": "a dog"})
@@ -124,7 +124,7 @@ def test_object_storage_stands_still(
         assert silent.connections <= 2 * (STORAGE_CALLS + 1 + UPLOAD_CALLS) * (1 + HANGING // STORAGE_CALLS)
 
 
-def test_the_api_server_stands_still(
+def test_hanging_api_server_fails_within_its_deadlines(
     start_gateway: Any, environment: dict[str, str], tmp_path: Path, picture: Draw, stored_keys: Any
 ) -> None:
     photos = stored_keys("datasets/")
@@ -151,7 +151,7 @@ def test_the_api_server_stands_still(
     assert stored_keys("datasets/") == photos
 
 
-def test_an_answer_that_trickles_is_given_up_too(
+def test_response_that_trickles_in_is_abandoned_too(
     start_gateway: Any, environment: dict[str, str], tmp_path: Path
 ) -> None:
     kubeconfig = tmp_path / "kubeconfig.yaml"
@@ -167,7 +167,7 @@ def test_an_answer_that_trickles_is_given_up_too(
             assert [each["parameter"] for each in ready.response.json()["errors"]] == ["cluster", "storage"]
 
 
-def test_photos_of_a_submission_that_missed_its_deadline_are_removed_once_storage_answers(
+def test_photos_of_a_timed_out_submission_are_removed_once_storage_responds(
     start_gateway: Any, environment: dict[str, str], cluster: Any, stored_keys: Any, picture: Draw
 ) -> None:
     jobs, photos = cluster.count(Kind.TRAIN), stored_keys("datasets/")
@@ -205,7 +205,7 @@ def pausing_s3(listener: socket.socket, pause_seconds: float) -> None:
         connection.sendall(b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: 0\r\n\r\n')
 
 
-def test_an_upload_survives_a_server_that_takes_no_data_for_longer_than_a_connection_may_take(
+def test_upload_survives_a_pause_longer_than_the_connect_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -218,7 +218,9 @@ def test_an_upload_survives_a_server_that_takes_no_data_for_longer_than_a_connec
         server.result()
 
 
-def test_readiness_may_tolerate_storage_once_it_was_reached(start_gateway: Any, environment: dict[str, str]) -> None:
+def test_readiness_tolerates_storage_only_after_its_first_response(
+    start_gateway: Any, environment: dict[str, str]
+) -> None:
     server_port = int(environment["DARKROOM_S3_ENDPOINT_URL"].rpartition(":")[2])
     proxy = HoldingProxy(server_port)
     try:
@@ -246,14 +248,14 @@ def documented() -> dict[str, list[float]]:
     return {name: [float(each) for each in re.findall(r"\d+(?:\.\d+)?", text)] for name, text in rows}
 
 
-def test_the_documented_deadlines_are_those_of_the_code() -> None:
+def test_documented_deadlines_equal_those_in_the_code() -> None:
     mine = {
         name: value for name, value in vars(deadlines).items() if name.endswith("_SECONDS") and not name.startswith("_")
     }
     assert documented() == {name: [value] for name, value in mine.items()}
 
 
-def test_no_request_to_the_api_server_is_without_a_timeout() -> None:
+def test_every_request_to_the_api_server_has_a_timeout() -> None:
     """The client has none of its own: a call without one waits for ever."""
     trees = [ast.parse(read(path)) for path in Path(darkroom_gateway.__file__).parent.rglob("*.py")]
     calls = [

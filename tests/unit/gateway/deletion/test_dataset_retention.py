@@ -30,7 +30,7 @@ def in_hours(hours: float) -> datetime:
     return datetime.now(UTC) + timedelta(hours=hours)
 
 
-def test_photos_that_no_job_refers_to_go(place: IsolatedNamespace) -> None:
+def test_photos_without_a_job_expire(place: IsolatedNamespace) -> None:
     """Their job was removed by its time to live, or by kubectl."""
     prefix = place.dataset()
     place.training("job", dataset_uri("darkroom", prefix))
@@ -54,7 +54,7 @@ def test_photos_that_no_job_refers_to_go(place: IsolatedNamespace) -> None:
     ],
     ids=["new", "tried again", "running", "suspended"],
 )
-def test_photos_of_a_job_that_has_not_ended_stay(
+def test_photos_of_an_unfinished_job_are_kept(
     place: IsolatedNamespace, status: dict[str, Any], spec: dict[str, Any]
 ) -> None:
     prefix = place.dataset()
@@ -68,7 +68,7 @@ def test_photos_of_a_job_that_has_not_ended_stay(
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
-def test_photos_of_a_job_that_has_ended_go_when_it_ended_long_ago(place: IsolatedNamespace, phase: str) -> None:
+def test_photos_expire_when_their_job_ended_before_the_retention(place: IsolatedNamespace, phase: str) -> None:
     prefix = place.dataset()
     place.training("job", dataset_uri("darkroom", prefix), finished=False)
     ended = in_hours(0.5).isoformat(timespec="seconds")
@@ -80,7 +80,7 @@ def test_photos_of_a_job_that_has_ended_go_when_it_ended_long_ago(place: Isolate
     assert place.keys(prefix) == []
 
 
-def test_photos_that_no_gateway_stored_stay(place: IsolatedNamespace) -> None:
+def test_photos_that_no_gateway_stored_are_kept(place: IsolatedNamespace) -> None:
     others = [
         f"datasets/{place.namespace}/my-photos/1.jpg",
         f"datasets/{place.namespace}/1.jpg",
@@ -92,7 +92,7 @@ def test_photos_that_no_gateway_stored_stay(place: IsolatedNamespace) -> None:
     assert [place.keys(key) for key in others] == [[key] for key in others]
 
 
-def test_a_gateway_sweeps_by_itself(
+def test_gateway_sweeps_in_the_background(
     place: IsolatedNamespace, start_gateway: Any, environment: dict[str, str], nanio_folder: Any
 ) -> None:
     young = place.dataset("youngyoungyoungy")
@@ -109,12 +109,12 @@ def test_a_gateway_sweeps_by_itself(
     assert len(place.keys(young)) == 2
 
 
-def test_the_retention_is_off_unless_it_is_set() -> None:
+def test_retention_is_off_by_default() -> None:
     assert Settings.from_environment({}).dataset_retention is None
     assert Settings.from_environment({RETENTION: "72"}).dataset_retention == timedelta(days=3)
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "0.5", "1d", "87601"])
-def test_a_retention_that_is_none_ends_the_gateway(value: str) -> None:
+def test_invalid_retention_is_refused_at_startup(value: str) -> None:
     with pytest.raises(SettingsError, match=f"{RETENTION} is '{value}'"):
         Settings.from_environment({RETENTION: value})

@@ -45,7 +45,7 @@ def gateway_of(start_gateway: Any, environment: dict[str, str]) -> Any:
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_a_job_goes_with_its_files(place: IsolatedNamespace, gateway_of: Any, redis_url: str, kind: Kind) -> None:
+def test_job_is_deleted_with_its_files(place: IsolatedNamespace, gateway_of: Any, redis_url: str, kind: Kind) -> None:
     prefix = place.dataset()
     uid = place.training("job", uri_of(prefix))
     if kind is Kind.GENERATE:
@@ -63,7 +63,7 @@ def test_a_job_goes_with_its_files(place: IsolatedNamespace, gateway_of: Any, re
     assert (place.keys(prefix) == []) == (kind is Kind.TRAIN)
 
 
-def test_without_being_asked_for_files_stay(place: IsolatedNamespace, gateway_of: Any) -> None:
+def test_files_are_kept_by_default(place: IsolatedNamespace, gateway_of: Any) -> None:
     prefix = place.dataset()
     uid = place.training("job", uri_of(prefix))
     with gateway_of(place) as gateway:
@@ -74,7 +74,7 @@ def test_without_being_asked_for_files_stay(place: IsolatedNamespace, gateway_of
     assert len(place.keys(run_prefix(uid))) == len(RUN_FILES)
 
 
-def test_files_stay_as_long_as_a_run_may_use_them(place: IsolatedNamespace, gateway_of: Any) -> None:
+def test_files_are_kept_while_a_run_may_use_them(place: IsolatedNamespace, gateway_of: Any) -> None:
     prefix = place.dataset()
     uid = place.training("job", uri_of(prefix), finished=False)
     place.api.set_status(Kind.TRAIN, "job", phase="Running", attempts=1, slot=0)
@@ -93,7 +93,7 @@ def test_files_stay_as_long_as_a_run_may_use_them(place: IsolatedNamespace, gate
     assert place.keys(prefix) == place.keys(run_prefix(uid)) == []
 
 
-def test_files_stay_as_long_as_the_job_holds_a_slot(place: IsolatedNamespace) -> None:
+def test_files_are_kept_while_the_job_holds_a_slot(place: IsolatedNamespace) -> None:
     """The slot is freed when the pod is over, and that may be after the end was written into the status."""
     uid = place.training("job", uri_of(place.dataset()))
     place.lease("darkroom-slot-0", "TrainJob/job")
@@ -104,7 +104,7 @@ def test_files_stay_as_long_as_the_job_holds_a_slot(place: IsolatedNamespace) ->
     assert place.proceed() == [uid]
 
 
-def test_the_model_that_a_training_made_stays_usable(place: IsolatedNamespace) -> None:
+def test_model_of_a_deleted_training_stays_usable(place: IsolatedNamespace) -> None:
     uid = place.training("job", uri_of(place.dataset()))
     place.model(uid)
     place.request(Kind.TRAIN, "job")
@@ -114,7 +114,7 @@ def test_the_model_that_a_training_made_stays_usable(place: IsolatedNamespace) -
     assert len(place.keys(f"models/{place.namespace}/")) == 1
 
 
-def test_a_lora_that_its_model_means_no_longer_goes(place: IsolatedNamespace) -> None:
+def test_superseded_lora_is_deleted_with_its_training(place: IsolatedNamespace) -> None:
     old, new = (place.training(name, uri_of(place.dataset())) for name in ("old", "new"))
     place.model(new)
     place.request(Kind.TRAIN, "old")
@@ -124,7 +124,7 @@ def test_a_lora_that_its_model_means_no_longer_goes(place: IsolatedNamespace) ->
     assert len(place.keys(run_prefix(new))) == len(RUN_FILES)
 
 
-def test_photos_that_another_job_uses_stay_until_it_goes(place: IsolatedNamespace) -> None:
+def test_photos_shared_with_another_job_are_kept_until_it_is_deleted(place: IsolatedNamespace) -> None:
     prefix = place.dataset()
     place.training("first", uri_of(prefix))
     place.training("second", uri_of(prefix).rstrip("/"), finished=False)
@@ -139,7 +139,7 @@ def test_photos_that_another_job_uses_stay_until_it_goes(place: IsolatedNamespac
     assert place.keys(prefix) == []
 
 
-def test_of_two_that_go_together_neither_leaves_the_photos_to_the_other(place: IsolatedNamespace) -> None:
+def test_photos_of_two_jobs_that_are_deleted_together_are_removed(place: IsolatedNamespace) -> None:
     prefix = place.dataset()
     place.training("ended", uri_of(prefix))
     place.training("running", uri_of(prefix), finished=False)
@@ -154,7 +154,7 @@ def test_of_two_that_go_together_neither_leaves_the_photos_to_the_other(place: I
     assert place.keys(prefix) == []
 
 
-def test_photos_that_lie_elsewhere_stay(place: IsolatedNamespace) -> None:
+def test_photos_outside_the_deployments_datasets_are_kept(place: IsolatedNamespace) -> None:
     with contextlib.suppress(place.s3.exceptions.BucketAlreadyOwnedByYou):
         place.s3.create_bucket(Bucket="elsewhere")
     inside = place.dataset()
@@ -193,14 +193,14 @@ def test_photos_that_lie_elsewhere_stay(place: IsolatedNamespace) -> None:
         ("s3://darkroom2/datasets/team/x/", None),
     ],
 )
-def test_which_datasets_are_the_deployments_own(uri: str, found: str | None) -> None:
+def test_owned_dataset_accepts_only_prefixes_of_the_deployment(uri: str, found: str | None) -> None:
     document = {"metadata": {"name": "a", "uid": "1", "resourceVersion": "1"}, "spec": {"dataset": {"uri": uri}}}
 
     assert owned_dataset(read_deletable_job(Kind.TRAIN, document), BUCKET, "team") == found
 
 
 @pytest.mark.parametrize("changes", range(8))
-def test_a_gateway_may_die_at_any_step(place: IsolatedNamespace, changes: int) -> None:
+def test_deletion_completes_after_a_crash_at_any_step(place: IsolatedNamespace, changes: int) -> None:
     """Two photos and four files of the run: six deletions. Whatever is left over, the job still stands for it."""
     prefix = place.dataset()
     uid = place.training("job", uri_of(prefix))
@@ -217,7 +217,7 @@ def test_a_gateway_may_die_at_any_step(place: IsolatedNamespace, changes: int) -
     assert not place.api.exists(Kind.TRAIN, "job")
 
 
-def test_a_gateway_may_die_before_anything_is_removed(place: IsolatedNamespace) -> None:
+def test_deletion_is_not_started_by_a_crash_between_label_and_delete(place: IsolatedNamespace) -> None:
     """Between the label and the deletion: nobody was answered, and nothing goes."""
     uid = place.training("job", uri_of(place.dataset()), labels={"darkroom.dev/delete-files": "true"})
 
@@ -226,7 +226,9 @@ def test_a_gateway_may_die_before_anything_is_removed(place: IsolatedNamespace) 
     assert len(place.keys(run_prefix(uid))) == len(RUN_FILES)
 
 
-def test_a_deletion_survives_storage_and_its_gateway(place: IsolatedNamespace, gateway_of: Any, nowhere: str) -> None:
+def test_deletion_survives_an_outage_of_storage_and_the_loss_of_its_gateway(
+    place: IsolatedNamespace, gateway_of: Any, nowhere: str
+) -> None:
     prefix = place.dataset()
     uid = place.training("job", uri_of(prefix))
     with gateway_of(place, DARKROOM_S3_ENDPOINT_URL=nowhere) as gateway:
@@ -241,7 +243,7 @@ def test_a_deletion_survives_storage_and_its_gateway(place: IsolatedNamespace, g
     assert place.keys(prefix) == place.keys(run_prefix(uid)) == []
 
 
-def test_a_gateway_ends_while_storage_stands_still(place: IsolatedNamespace, gateway_of: Any) -> None:
+def test_gateway_exits_while_storage_hangs(place: IsolatedNamespace, gateway_of: Any) -> None:
     """Whatever it waits for may be done by the next one."""
     place.training("job", uri_of(place.dataset()))
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -255,7 +257,7 @@ def test_a_gateway_ends_while_storage_stands_still(place: IsolatedNamespace, gat
     assert place.api.exists(Kind.TRAIN, "job")
 
 
-def test_a_failure_at_one_job_holds_up_no_other(place: IsolatedNamespace) -> None:
+def test_failure_of_one_job_does_not_delay_others(place: IsolatedNamespace) -> None:
     class Refusing(ObjectStorage):
         def delete_folder(self, prefix: str) -> int:
             if "bad" in prefix:
@@ -272,7 +274,7 @@ def test_a_failure_at_one_job_holds_up_no_other(place: IsolatedNamespace) -> Non
     assert place.proceed() == [uids["bad"]]
 
 
-def test_a_job_that_cannot_be_marked_holds_up_no_other(place: IsolatedNamespace) -> None:
+def test_job_that_can_not_be_marked_does_not_delay_others(place: IsolatedNamespace) -> None:
     class Denying(KubeClient):
         def patch_metadata(self, kind: Kind, name: str, patch: dict[str, Any]) -> bool:
             if name == "denied":
@@ -288,7 +290,7 @@ def test_a_job_that_cannot_be_marked_holds_up_no_other(place: IsolatedNamespace)
     assert not place.api.exists(Kind.TRAIN, "good")
 
 
-async def test_a_redis_that_stands_still_holds_up_all_deletions_once(place: IsolatedNamespace) -> None:
+async def test_hanging_redis_delays_a_round_of_deletions_once(place: IsolatedNamespace) -> None:
     with SilentServer() as silent:
         progress = ProgressStreams(replace(place.settings, redis_url=silent.url.replace("http", "redis")))
         await progress.delete([f"uid-{number}" for number in range(5)])
@@ -296,7 +298,7 @@ async def test_a_redis_that_stands_still_holds_up_all_deletions_once(place: Isol
     await progress.close()
 
 
-def test_two_gateways_may_work_on_the_same_deletions(place: IsolatedNamespace) -> None:
+def test_two_gateways_can_complete_the_same_deletions(place: IsolatedNamespace) -> None:
     uids = [place.training(f"job-{number}", uri_of(place.dataset(f"dataset-{number}"))) for number in range(4)]
     for number in range(4):
         place.request(Kind.TRAIN, f"job-{number}")
@@ -308,7 +310,7 @@ def test_two_gateways_may_work_on_the_same_deletions(place: IsolatedNamespace) -
     assert place.keys(f"datasets/{place.namespace}/") == []
 
 
-def test_users_of_kubectl_ask_by_a_label(place: IsolatedNamespace, gateway_of: Any) -> None:
+def test_label_set_with_kubectl_deletes_files(place: IsolatedNamespace, gateway_of: Any) -> None:
     prefix = place.dataset()
     uid = place.training("job", uri_of(prefix), labels={"darkroom.dev/delete-files": "true"}, finalizers=["x.dev/keep"])
     with gateway_of(place) as gateway:
@@ -325,7 +327,7 @@ def finalizers(place: IsolatedNamespace) -> list[str]:
     return found
 
 
-def test_a_job_whose_label_was_taken_away_is_found_by_its_finalizer(place: IsolatedNamespace, gateway_of: Any) -> None:
+def test_job_without_its_label_is_found_by_its_finalizer(place: IsolatedNamespace, gateway_of: Any) -> None:
     prefix = place.dataset()
     place.training("job", uri_of(prefix), finalizers=[FINALIZER_FILES])
     place.api.delete(Kind.TRAIN, "job")
@@ -335,9 +337,7 @@ def test_a_job_whose_label_was_taken_away_is_found_by_its_finalizer(place: Isola
     assert place.keys(prefix) == []
 
 
-def test_it_is_too_late_to_ask_when_a_job_is_being_deleted_without_its_files(
-    place: IsolatedNamespace, gateway_of: Any
-) -> None:
+def test_files_can_not_be_added_to_a_deletion_in_progress(place: IsolatedNamespace, gateway_of: Any) -> None:
     place.training("job", uri_of(place.dataset()), finalizers=["x.dev/keep"])
     place.api.delete(Kind.TRAIN, "job")
     with gateway_of(place) as gateway:
@@ -349,7 +349,7 @@ def test_it_is_too_late_to_ask_when_a_job_is_being_deleted_without_its_files(
     place.api.set_finalizers(Kind.TRAIN, "job", [])
 
 
-def test_a_job_that_was_deleted_meanwhile_is_not_said_to_have_gone_with_its_files(place: IsolatedNamespace) -> None:
+def test_job_that_was_deleted_concurrently_is_reported_without_its_files(place: IsolatedNamespace) -> None:
     uid = place.training("job", uri_of(place.dataset()))
     job = place.cluster.get(Kind.TRAIN, "job")
     assert job is not None
@@ -362,7 +362,7 @@ def test_a_job_that_was_deleted_meanwhile_is_not_said_to_have_gone_with_its_file
     assert len(place.keys(run_prefix(uid))) == len(RUN_FILES)
 
 
-def test_a_job_that_this_release_cannot_read_keeps_its_photos(place: IsolatedNamespace) -> None:
+def test_unreadable_job_keeps_its_photos(place: IsolatedNamespace) -> None:
     prefix = place.dataset()
     place.training("first", uri_of(prefix))
     document = {"metadata": {"name": "b", "uid": "2", "resourceVersion": "1"}, "status": {"phase": "Of tomorrow"}}
@@ -373,7 +373,7 @@ def test_a_job_that_this_release_cannot_read_keeps_its_photos(place: IsolatedNam
     assert owned_dataset(other, BUCKET, place.namespace) == prefix
 
 
-def test_more_files_than_one_listing_holds_all_go(place: IsolatedNamespace, nanio_folder: Any) -> None:
+def test_more_files_than_one_listing_returns_are_all_deleted(place: IsolatedNamespace, nanio_folder: Any) -> None:
     uid = secrets.token_hex(8)
     place.store(f"{run_prefix(uid)}0-first")
     folder = nanio_folder / BUCKET / run_prefix(uid)
@@ -387,7 +387,7 @@ def test_more_files_than_one_listing_holds_all_go(place: IsolatedNamespace, nani
     assert place.keys(run_prefix(uid)) == [last]
 
 
-def test_other_changes_of_a_job_are_no_obstacle(place: IsolatedNamespace) -> None:
+def test_marking_retries_after_concurrent_status_updates(place: IsolatedNamespace) -> None:
     """The operator writes the status of a running job all the time."""
     place.training("job", uri_of(place.dataset()))
     job = place.job_files()._cluster.get(Kind.TRAIN, "job")

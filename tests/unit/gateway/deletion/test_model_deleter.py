@@ -60,7 +60,9 @@ def read(place: IsolatedNamespace, key: str) -> bytes:
     return body
 
 
-def test_a_model_goes_with_its_loras(place: IsolatedNamespace, start_gateway: Any, environment: dict[str, str]) -> None:
+def test_model_is_deleted_with_its_loras(
+    place: IsolatedNamespace, start_gateway: Any, environment: dict[str, str]
+) -> None:
     uid = place.training("job", ELSEWHERE)
     place.model(uid)
     with start_gateway({**environment, "DARKROOM_NAMESPACE": place.namespace}) as gateway:
@@ -80,7 +82,7 @@ def test_a_model_goes_with_its_loras(place: IsolatedNamespace, start_gateway: An
     assert place.keys(run_prefix(uid)) == kept
 
 
-def test_of_trainings_that_are_gone_nothing_stays(place: IsolatedNamespace) -> None:
+def test_loras_of_deleted_trainings_are_removed(place: IsolatedNamespace) -> None:
     """With TTL or kubectl a job goes, and its files stay: only the model's record still tells of them."""
     uids = [place.training(f"job-{number}", ELSEWHERE) for number in range(3)]
     place.model(uids[2], earlier_runs=(uids[0], uids[1]))
@@ -93,7 +95,7 @@ def test_of_trainings_that_are_gone_nothing_stays(place: IsolatedNamespace) -> N
     assert len(place.keys(run_prefix(uids[1]))) == len(RUN_FILES) - len(LORAS)
 
 
-def test_other_models_stay(place: IsolatedNamespace) -> None:
+def test_other_models_are_kept(place: IsolatedNamespace) -> None:
     dog, cat = (place.training(name, ELSEWHERE, model_id=name) for name in ("dog", "cat"))
     place.model(dog, "dog")
     place.model(cat, "cat")
@@ -106,7 +108,7 @@ def test_other_models_stay(place: IsolatedNamespace) -> None:
 
 @pytest.mark.parametrize("suspend", [False, True])
 @pytest.mark.parametrize("kind", list(Kind))
-def test_a_model_that_a_job_needs_stays(
+def test_model_that_an_unfinished_job_uses_is_kept(
     place: IsolatedNamespace, start_gateway: Any, environment: dict[str, str], kind: Kind, suspend: bool
 ) -> None:
     uid = place.training("ended", ELSEWHERE)
@@ -128,13 +130,13 @@ def test_a_model_that_a_job_needs_stays(
     assert of_the_model(place) == []
 
 
-def test_a_model_that_is_not_there_is_unknown(place: IsolatedNamespace) -> None:
+def test_missing_model_is_unknown(place: IsolatedNamespace) -> None:
     with pytest.raises(UnknownModelError, match="no model 'dog'"):
         place.delete_model("dog")
 
 
 @pytest.mark.parametrize("changes", range(6))
-def test_a_gateway_may_die_at_any_step(place: IsolatedNamespace, changes: int) -> None:
+def test_deletion_completes_after_a_crash_at_any_step(place: IsolatedNamespace, changes: int) -> None:
     """A removal record, `model.json`, two LoRA files, the removal record again: five changes."""
     uid = place.training("job", ELSEWHERE)
     place.model(uid)
@@ -154,7 +156,7 @@ def test_a_gateway_may_die_at_any_step(place: IsolatedNamespace, changes: int) -
         assert len(place.keys(run_prefix(uid))) == len(RUN_FILES) - len(LORAS)
 
 
-def test_an_interrupted_deletion_may_be_asked_for_again(place: IsolatedNamespace) -> None:
+def test_interrupted_deletion_can_be_repeated(place: IsolatedNamespace) -> None:
     uid = place.training("job", ELSEWHERE)
     place.model(uid)
     with contextlib.closing(KilledStorage(place.settings, 2)) as storage, pytest.raises(KilledError):
@@ -175,7 +177,7 @@ def test_another_gateway_completes_a_deletion(
         wait_until(lambda: of_the_model(place) == [], "its first sweep completes it")
 
 
-def test_a_deletion_that_storage_interrupts_completes_soon(place: IsolatedNamespace) -> None:
+def test_deletion_interrupted_by_storage_completes_soon(place: IsolatedNamespace) -> None:
     class Faltering(KilledStorage):
         def delete(self, keys: list[str]) -> None:
             try:
@@ -199,9 +201,7 @@ def test_a_deletion_that_storage_interrupts_completes_soon(place: IsolatedNamesp
         asyncio.run(ask(storage))
 
 
-async def test_an_api_server_that_stands_still_takes_no_calls_of_object_storage(
-    place: IsolatedNamespace, tmp_path: Path
-) -> None:
+async def test_hanging_api_server_uses_no_calls_of_object_storage(place: IsolatedNamespace, tmp_path: Path) -> None:
     backends, kubeconfig = Backends(), tmp_path / "kubeconfig.yaml"
     with SilentServer() as silent:
         kubeconfig.write_text(write_kubeconfig(silent.url, "token", place.namespace))
@@ -217,7 +217,7 @@ async def test_an_api_server_that_stands_still_takes_no_calls_of_object_storage(
     assert {type(each) for each in found} == {ClusterUnavailableError}
 
 
-async def test_a_refused_deletion_begins_no_sweep(place: IsolatedNamespace) -> None:
+async def test_refused_deletion_starts_no_sweep(place: IsolatedNamespace) -> None:
     sweeper = sweeper_of(place, Backends(), place.cluster, place.storage)
     sweeper._next_sweep = 1000.0
 
@@ -240,7 +240,7 @@ def sweeper_of(place: IsolatedNamespace, backends: Backends, cluster: KubeClient
     )
 
 
-def test_a_model_that_was_trained_anew_meanwhile_stays(place: IsolatedNamespace) -> None:
+def test_model_that_was_retrained_in_the_meantime_is_kept(place: IsolatedNamespace) -> None:
     old, new = (place.training(name, ELSEWHERE) for name in ("old", "new"))
     remember(place, ModelRemoval(model_id="dog", runs=(old,), requested=datetime.now(UTC)))
     place.model(new, earlier_runs=(old,))
@@ -255,7 +255,7 @@ def test_a_model_that_was_trained_anew_meanwhile_stays(place: IsolatedNamespace)
 
 
 @pytest.mark.parametrize("runs", [("",), ("..",), ("a/b",), ("*",)])
-def test_a_removal_that_names_no_run_removes_nothing(place: IsolatedNamespace, runs: tuple[str, ...]) -> None:
+def test_removal_record_with_invalid_ids_deletes_nothing(place: IsolatedNamespace, runs: tuple[str, ...]) -> None:
     """Records come from the bucket: what is in them becomes a prefix of what is deleted."""
     uid = place.training("job", ELSEWHERE)
     remember(place, ModelRemoval(model_id="dog", runs=runs, requested=datetime.now(UTC)))

@@ -31,20 +31,20 @@ def operations(openapi: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_the_document_has_a_section_for_each_endpoint_and_no_other(openapi: dict[str, Any]) -> None:
+def test_api_md_has_a_section_for_each_endpoint_and_no_other(openapi: dict[str, Any]) -> None:
     documented = re.findall(r"^### `([A-Z]+ /\S*)`", API_DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
 
     assert sorted(documented) == sorted(operations(openapi))
 
 
-def test_the_document_names_each_parameter(openapi: dict[str, Any]) -> None:
+def test_api_md_names_each_parameter(openapi: dict[str, Any]) -> None:
     text = API_DOCUMENT.read_text(encoding="utf-8")
     names = {each["name"] for operation in operations(openapi).values() for each in operation.get("parameters", [])}
 
     assert sorted(name for name in names if f"`{name}`" not in text) == []
 
 
-def test_the_tables_tell_what_the_description_tells(openapi: dict[str, Any]) -> None:
+def test_tables_have_the_descriptions_of_the_openapi_document(openapi: dict[str, Any]) -> None:
     lines = API_DOCUMENT.read_text(encoding="utf-8").splitlines()
     for name in ("/train", "/generate/sdxl", "/generate/lora"):
         for each in openapi["paths"][name]["post"]["parameters"]:
@@ -53,7 +53,7 @@ def test_the_tables_tell_what_the_description_tells(openapi: dict[str, Any]) -> 
                 assert any(line.startswith(start) and line.endswith(end) for line in lines), f"{name}: {each['name']}"
 
 
-def test_the_document_names_each_problem() -> None:
+def test_api_md_names_each_problem() -> None:
     text = API_DOCUMENT.read_text(encoding="utf-8")
     answered = {
         name.removesuffix("Error")
@@ -70,7 +70,7 @@ def test_each_parameter_is_described(openapi: dict[str, Any]) -> None:
             assert parameter.get("description"), f"{name}: {parameter['name']}"
 
 
-def test_errors_are_described_as_the_problems_that_they_are(openapi: dict[str, Any]) -> None:
+def test_errors_are_described_as_problem_details(openapi: dict[str, Any]) -> None:
     for operation in operations(openapi).values():
         for status, response in operation["responses"].items():
             if int(status) >= 400:
@@ -79,21 +79,21 @@ def test_errors_are_described_as_the_problems_that_they_are(openapi: dict[str, A
     assert "HTTPValidationError" not in openapi["components"]["schemas"]
 
 
-def test_operations_have_the_names_of_client_methods(openapi: dict[str, Any]) -> None:
+def test_operation_ids_are_function_names(openapi: dict[str, Any]) -> None:
     names = [operation["operationId"] for operation in operations(openapi).values()]
 
     assert len(set(names)) == len(names)
     assert {"train", "generate_lora", "list_jobs", "get_job", "delete_job"} <= set(names)
 
 
-def test_no_parameter_is_said_to_be_null(openapi: dict[str, Any]) -> None:
+def test_no_parameter_is_nullable(openapi: dict[str, Any]) -> None:
     """A query can't hold one, and a header with the text `null` is refused."""
     for name, operation in operations(openapi).items():
         for parameter in operation.get("parameters", []):
             assert "null" not in json.dumps(parameter["schema"]), f"{name}: {parameter['name']}"
 
 
-def test_headers_of_answers_are_described(openapi: dict[str, Any]) -> None:
+def test_response_headers_are_described(openapi: dict[str, Any]) -> None:
     for name, operation in operations(openapi).items():
         for status, response in operation["responses"].items():
             expected = {"X-Request-ID"}
@@ -107,7 +107,7 @@ def test_headers_of_answers_are_described(openapi: dict[str, Any]) -> None:
             assert required == expected, f"{name}: {status}"
 
 
-def test_answers_that_any_request_may_get_are_described(guarded: Any, openapi: dict[str, Any]) -> None:
+def test_responses_of_the_server_and_of_middleware_are_described(guarded: Any, openapi: dict[str, Any]) -> None:
     """Also those that middleware gives, and with examples that are such problems."""
     of_guarded = guarded.http.get("/openapi.json").json()
     for document in (openapi, of_guarded):
@@ -121,7 +121,7 @@ def test_answers_that_any_request_may_get_are_described(guarded: Any, openapi: d
                     assert Problem.model_validate(content["example"]).status == int(status)
 
 
-def test_a_submission_says_where_to_look(openapi: dict[str, Any]) -> None:
+def test_accepted_response_describes_location(openapi: dict[str, Any]) -> None:
     for path in ("/train", "/generate/sdxl", "/generate/lora"):
         answer = openapi["paths"][path]["post"]["responses"]["202"]
         assert "Location" in answer["headers"]
@@ -130,12 +130,12 @@ def test_a_submission_says_where_to_look(openapi: dict[str, Any]) -> None:
     assert TaskAccepted.model_validate(example).model_dump(mode="json") == example
 
 
-def test_photos_are_described(openapi: dict[str, Any]) -> None:
+def test_photo_form_is_described(openapi: dict[str, Any]) -> None:
     body = openapi["paths"]["/train"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
 
     assert body["properties"]["files"]["maxItems"] == 100
 
 
-def test_the_root_leads_to_the_documentation(http: httpx.Client) -> None:
+def test_root_redirects_to_the_documentation(http: httpx.Client) -> None:
     assert http.get("/").headers["location"] == "/docs"
     assert http.get("/docs").status_code == 200

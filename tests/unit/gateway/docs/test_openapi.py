@@ -198,7 +198,7 @@ def answered(report: Path) -> dict[str, set[int]]:
 
 
 @pytest.mark.timeout(SECONDS + 60)
-def test_generated_requests_are_answered_as_described(
+def test_generated_requests_get_responses_that_match_the_openapi_document(
     started: tuple[Any, str], ids: str, photos: Path, tmp_path: Path
 ) -> None:
     gateway, key = started

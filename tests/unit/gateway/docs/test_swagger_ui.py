@@ -18,7 +18,7 @@ def client(request: pytest.FixtureRequest, http: httpx.Client, guarded: Any) -> 
     return {"open": http, "guarded": guarded.http}[request.param]
 
 
-def test_the_page_names_no_other_host_and_has_no_script_of_its_own(client: httpx.Client) -> None:
+def test_page_refers_to_no_other_host_and_has_no_inline_script(client: httpx.Client) -> None:
     page = client.get("/docs").text
 
     assert "//" not in page.replace("<!DOCTYPE html>", "")
@@ -26,7 +26,7 @@ def test_the_page_names_no_other_host_and_has_no_script_of_its_own(client: httpx
     assert "<style" not in page
 
 
-def test_everything_that_the_page_loads_is_answered_without_a_key(client: httpx.Client) -> None:
+def test_all_files_of_the_page_need_no_key(client: httpx.Client) -> None:
     page = client.get("/docs").text
     types = {}
     for link in re.findall(r'(?:src|href|data-openapi-url)="([^"]+)"', page):
@@ -43,14 +43,14 @@ def test_everything_that_the_page_loads_is_answered_without_a_key(client: httpx.
     }
 
 
-def test_browsers_keep_the_files_and_not_the_page(client: httpx.Client) -> None:
+def test_browsers_cache_the_files_but_not_the_page(client: httpx.Client) -> None:
     assert client.get("/docs").headers["cache-control"] == "no-store"
     for name in ("swagger-ui.css", "swagger-ui-bundle.js", "start.js"):
         assert client.get(f"/docs/{name}").headers.get_list("cache-control") == ["public, max-age=86400"]
         assert client.head(f"/docs/{name}").status_code == 200
 
 
-def test_the_page_s_policy_allows_its_own_host_alone(client: httpx.Client) -> None:
+def test_content_security_policy_allows_only_the_own_host(client: httpx.Client) -> None:
     headers = client.get("/docs").headers
     policy = dict(each.strip().split(" ", 1) for each in headers["content-security-policy"].split(";"))
 
@@ -66,7 +66,7 @@ def test_the_page_s_policy_allows_its_own_host_alone(client: httpx.Client) -> No
     assert headers["referrer-policy"] == "no-referrer"
 
 
-def test_the_validator_of_another_host_is_off(client: httpx.Client) -> None:
+def test_external_validator_is_off(client: httpx.Client) -> None:
     script = client.get("/docs/start.js").text
 
     assert '"validatorUrl": null' in script
@@ -74,7 +74,7 @@ def test_the_validator_of_another_host_is_off(client: httpx.Client) -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
-def test_a_browser_without_internet_shows_every_operation(client: httpx.Client, tmp_path: Path) -> None:
+def test_browser_without_internet_shows_every_operation(client: httpx.Client, tmp_path: Path) -> None:
     assert CHROMIUM is not None
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=20000"]
     options += [f"--user-data-dir={tmp_path}", "--no-proxy-server"]

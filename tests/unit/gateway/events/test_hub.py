@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from support.event_watchers import POLL_SECONDS, Connection, GatewayHarness, LostError, until, world_of
+from support.event_watchers import POLL_SECONDS, Connection, HubHarness, LostError, until, world_of
 from support.valkey import Valkey, running_valkey
 
 from darkroom_contract.progress import stream_name
@@ -29,12 +29,12 @@ def valkey(shared_valkey: Valkey) -> Valkey:
 
 
 @pytest.fixture
-async def world(valkey: Valkey) -> AsyncIterator[GatewayHarness]:
+async def world(valkey: Valkey) -> AsyncIterator[HubHarness]:
     async with world_of(valkey) as world:
         yield world
 
 
-async def begun(world: GatewayHarness, uid: str = "a", watchers: int = 1) -> list[Connection]:
+async def begun(world: HubHarness, uid: str = "a", watchers: int = 1) -> list[Connection]:
     """Watchers of a running job who have seen its first step; its entry has the id 5-0."""
     world.add_job(uid)
     world.report(uid, 1, "5-0")
@@ -50,7 +50,7 @@ def keep_busy(seconds: float) -> None:
         pass
 
 
-async def test_fifty_watchers_cost_one_connection_and_one_look_at_a_time(world: GatewayHarness) -> None:
+async def test_fifty_watchers_cost_one_connection_and_one_status_check_at_a_time(world: HubHarness) -> None:
     connections = await begun(world, watchers=50)
     reads, looks, since = world.valkey.calls("xread"), len(world.looks), time.monotonic()
 
@@ -66,7 +66,7 @@ async def test_fifty_watchers_cost_one_connection_and_one_look_at_a_time(world: 
     assert [each.data("warning") for each in connections] == [[]] * 50
 
 
-async def test_the_streams_of_several_jobs_are_read_over_one_connection(world: GatewayHarness) -> None:
+async def test_streams_of_several_jobs_are_read_over_one_connection(world: HubHarness) -> None:
     [first], [second] = await begun(world, "a"), await begun(world, "b")
     world.report("b", 7)
     await until(lambda: second.steps == [1, 7], "it got its own")
@@ -75,7 +75,7 @@ async def test_the_streams_of_several_jobs_are_read_over_one_connection(world: G
     assert len(world.valkey.other_connections()) == 1
 
 
-async def test_who_comes_late_is_told_the_past_without_a_read_of_its_own(world: GatewayHarness) -> None:
+async def test_late_watcher_gets_the_history_without_another_read(world: HubHarness) -> None:
     await begun(world)
     world.valkey.client.delete(stream_name("a"))
     late = world.watch("a")
@@ -88,8 +88,8 @@ async def test_who_comes_late_is_told_the_past_without_a_read_of_its_own(world: 
     ("after", "steps"), [("0-0", [1, 2, 3]), ("5-0", [2, 3]), ("6-9", [3]), ("0005-0", [2, 3]), ("7-0", [])]
 )
 @pytest.mark.parametrize("is_first", [True, False], ids=["a new feed", "a feed that others watch"])
-async def test_who_comes_back_goes_on_behind_what_it_has_seen(
-    world: GatewayHarness, after: str, steps: list[int], is_first: bool
+async def test_reconnecting_watcher_continues_after_its_last_event(
+    world: HubHarness, after: str, steps: list[int], is_first: bool
 ) -> None:
     world.add_job("a")
     for step, entry in enumerate(("5-0", "6-1", "7-0"), start=1):
@@ -105,7 +105,7 @@ async def test_who_comes_back_goes_on_behind_what_it_has_seen(
 
 
 @pytest.mark.parametrize("after", ["9-0", "18446744073709551615-0", "99999999999999999999-99999999999999999999"])
-async def test_an_id_ahead_of_its_stream_is_of_one_that_was_lost(world: GatewayHarness, after: str) -> None:
+async def test_last_event_id_ahead_of_the_stream_belongs_to_a_lost_stream(world: HubHarness, after: str) -> None:
     world.add_job("a")
     for step, entry in enumerate(("5-0", "6-0"), start=1):
         world.report("a", step, entry)
@@ -115,7 +115,7 @@ async def test_an_id_ahead_of_its_stream_is_of_one_that_was_lost(world: GatewayH
     assert back.names == ["status", "progress", "progress"]
 
 
-async def test_an_id_ahead_of_a_stream_that_has_ended_is_of_one_that_was_lost(world: GatewayHarness) -> None:
+async def test_last_event_id_ahead_of_an_ended_stream_belongs_to_a_lost_stream(world: HubHarness) -> None:
     [first] = await begun(world)
     world.set_phase("a", Phase.SUCCEEDED)
     await until(lambda: "end" in first.names, "it has ended")
@@ -126,7 +126,7 @@ async def test_an_id_ahead_of_a_stream_that_has_ended_is_of_one_that_was_lost(wo
     assert back.names == ["status", "progress", "end"]
 
 
-async def test_a_stream_that_begins_again_at_lower_ids_is_told_to_all(world: GatewayHarness) -> None:
+async def test_stream_that_restarts_with_lower_ids_is_sent_to_all(world: HubHarness) -> None:
     [watcher] = await begun(world)
     world.valkey.client.delete(stream_name("a"))
     world.report("a", 2, "1-0")
@@ -141,7 +141,7 @@ async def test_a_stream_that_begins_again_at_lower_ids_is_told_to_all(world: Gat
     assert watcher.ids == ["5-0", "1-0", "2-0"]
 
 
-async def test_a_stream_that_lost_its_last_entry_is_not_told_twice(world: GatewayHarness) -> None:
+async def test_stream_that_lost_its_last_entry_is_not_sent_twice(world: HubHarness) -> None:
     [watcher] = await begun(world)
     last = world.report("a", 2)
     await until(lambda: watcher.steps == [1, 2], "both are sent")
@@ -154,7 +154,7 @@ async def test_a_stream_that_lost_its_last_entry_is_not_told_twice(world: Gatewa
     assert watcher.steps == [1, 2, 3]
 
 
-async def test_other_requests_are_answered_while_an_event_is_handed_out(world: GatewayHarness) -> None:
+async def test_other_requests_are_handled_while_an_event_is_sent_to_many_watchers(world: HubHarness) -> None:
     connections = await begun(world, watchers=500)
     told_at_each_turn: list[int] = []
 
@@ -168,7 +168,7 @@ async def test_other_requests_are_answered_while_an_event_is_handed_out(world: G
     assert {100, 200, 300, 400} & set(told_at_each_turn)
 
 
-async def test_a_slow_watcher_holds_up_nobody_and_goes_on_from_the_oldest_kept(world: GatewayHarness) -> None:
+async def test_slow_watcher_delays_nobody_and_continues_with_the_oldest_event(world: HubHarness) -> None:
     [quick] = await begun(world)
     slow = world.watch("a", takes=False)
     for step in range(2, 3001):
@@ -184,14 +184,14 @@ async def test_a_slow_watcher_holds_up_nobody_and_goes_on_from_the_oldest_kept(w
     assert HISTORY_ENTRIES <= len(kept) <= HISTORY_ENTRIES + TRIMMED_AT_ONCE
 
 
-async def test_a_quiet_stream_is_pinged(world: GatewayHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_stream_is_pinged(world: HubHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_hub, "PING_SECONDS", 0.2)
     [watcher] = await begun(world)
 
     await until(lambda: watcher.pings >= 2, "it was pinged")
 
 
-async def test_all_ends_after_the_last_watcher(world: GatewayHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tasks_end_after_the_last_watcher(world: HubHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_hub, "LINGER_SECONDS", 0.3)
     before = asyncio.all_tasks()
     connections = await begun(world, watchers=3)
@@ -206,7 +206,7 @@ async def test_all_ends_after_the_last_watcher(world: GatewayHarness, monkeypatc
     assert world.valkey.calls("xread") > reads
 
 
-async def test_the_cluster_is_lost_once_for_each_outage(world: GatewayHarness) -> None:
+async def test_loss_of_the_cluster_is_reported_once_per_outage(world: HubHarness) -> None:
     [watcher] = await begun(world)
     for outage in (1, 2):
         world.failures["a"] = LostError("The cluster does not answer.")
@@ -218,7 +218,7 @@ async def test_the_cluster_is_lost_once_for_each_outage(world: GatewayHarness) -
         assert watcher.data("warning") == outage * [{"source": "cluster", "detail": "The cluster does not answer."}]
 
 
-async def test_redis_is_lost_once_for_each_outage_and_what_comes_after_is_told(tmp_path: Path) -> None:
+async def test_loss_of_redis_is_reported_once_per_outage_and_progress_continues(tmp_path: Path) -> None:
     with running_valkey(tmp_path) as valkey:
         async with world_of(valkey) as world:
             [watcher] = await begun(world)
@@ -236,7 +236,7 @@ async def test_redis_is_lost_once_for_each_outage_and_what_comes_after_is_told(t
             assert watcher.steps == [1, 11, 12]
 
 
-async def test_redis_that_hangs_is_lost_within_seconds(tmp_path: Path) -> None:
+async def test_hanging_redis_is_reported_within_seconds(tmp_path: Path) -> None:
     with running_valkey(tmp_path) as valkey:
         async with world_of(valkey) as world:
             [watcher] = await begun(world)
@@ -247,7 +247,7 @@ async def test_redis_that_hangs_is_lost_within_seconds(tmp_path: Path) -> None:
             valkey.thaw()
 
 
-async def test_an_event_loop_that_is_busy_is_no_outage(world: GatewayHarness) -> None:
+async def test_busy_event_loop_is_not_an_outage(world: HubHarness) -> None:
     [watcher] = await begun(world)
     for step in (2, 3):
         keep_busy(event_hub.READ_SECONDS + 3.0)
@@ -257,7 +257,7 @@ async def test_an_event_loop_that_is_busy_is_no_outage(world: GatewayHarness) ->
     assert watcher.data("warning") == []
 
 
-async def test_a_connection_that_redis_closed_is_no_outage(world: GatewayHarness) -> None:
+async def test_connection_closed_by_redis_is_not_an_outage(world: HubHarness) -> None:
     [watcher] = await begun(world)
     for each in world.valkey.other_connections():
         world.valkey.client.client_kill_filter(_id=each["id"])
@@ -267,7 +267,7 @@ async def test_a_connection_that_redis_closed_is_no_outage(world: GatewayHarness
     assert watcher.data("warning") == []
 
 
-async def test_a_stream_that_redis_refuses_is_lost_to_its_own_watchers_only(world: GatewayHarness) -> None:
+async def test_stream_that_redis_refuses_is_lost_only_for_its_watchers(world: HubHarness) -> None:
     world.valkey.client.set(stream_name("b"), "no stream")
     world.add_job("b")
     [well], broken = await begun(world, "a"), world.watch("b")
@@ -281,7 +281,7 @@ async def test_a_stream_that_redis_refuses_is_lost_to_its_own_watchers_only(worl
     assert well.data("warning") == []
 
 
-async def test_all_progress_is_told_before_the_end(world: GatewayHarness) -> None:
+async def test_all_progress_is_sent_before_the_end(world: HubHarness) -> None:
     connections = await begun(world, watchers=5)
     for step in range(2, 700):
         world.report("a", step)
@@ -296,7 +296,7 @@ async def test_all_progress_is_told_before_the_end(world: GatewayHarness) -> Non
     assert late.names.count("status") == 1
 
 
-async def test_a_job_that_was_deleted_is_told_with_its_last_progress(world: GatewayHarness) -> None:
+async def test_deleted_job_ends_with_its_last_progress(world: HubHarness) -> None:
     [watcher] = await begun(world)
     world.report("a", 2)
     del world.jobs["a"]
@@ -306,7 +306,7 @@ async def test_a_job_that_was_deleted_is_told_with_its_last_progress(world: Gate
     assert watcher.events[-1] == ("end", {"reason": "Deleted"})
 
 
-async def test_a_defect_ends_its_streams_instead_of_letting_them_wait(world: GatewayHarness) -> None:
+async def test_bug_in_a_task_ends_its_streams(world: HubHarness) -> None:
     [other] = await begun(world, "b")
     [watcher] = await begun(world, "a")
     world.failures["a"] = ZeroDivisionError()
@@ -320,7 +320,7 @@ async def test_a_defect_ends_its_streams_instead_of_letting_them_wait(world: Gat
     assert watcher.events[-1] == ("end", {"reason": "GatewayStopping"})
 
 
-async def test_a_gateway_that_ends_tells_all_to_connect_again(world: GatewayHarness) -> None:
+async def test_stopping_gateway_tells_watchers_to_reconnect(world: HubHarness) -> None:
     connections = await begun(world, watchers=2)
     world.shutdown.streams_end.set()
     await until(lambda: all("end" in each.names for each in connections), "all have ended")
@@ -331,7 +331,7 @@ async def test_a_gateway_that_ends_tells_all_to_connect_again(world: GatewayHarn
         assert each.events[-1] == ("end", {"reason": "GatewayStopping"})
 
 
-async def test_a_connection_that_fails_is_let_go(world: GatewayHarness) -> None:
+async def test_failed_connection_is_released(world: HubHarness) -> None:
     [well], failing = await begun(world), world.watch("a")
     await until(lambda: failing.steps == [1], "it has begun")
     failing.fails = True
@@ -341,7 +341,7 @@ async def test_a_connection_that_fails_is_let_go(world: GatewayHarness) -> None:
     await until(lambda: well.steps == [1, 2], "the other goes on")
 
 
-async def test_more_streams_than_the_limit_are_refused_until_one_ends(valkey: Valkey) -> None:
+async def test_streams_beyond_the_limit_are_refused_until_one_ends(valkey: Valkey) -> None:
     async with world_of(valkey, max_watchers=2) as world:
         first, second = await begun(world, watchers=2)
         with pytest.raises(TooManyStreamsError, match="its limit of 2 event streams"):
@@ -353,7 +353,7 @@ async def test_more_streams_than_the_limit_are_refused_until_one_ends(valkey: Va
 
 
 @pytest.mark.parametrize("query", ["?protocol=2", "?protocol=3", "?protocol=3&legacy_responses=false"])
-async def test_every_shape_of_answer_is_fanned_out(valkey: Valkey, query: str) -> None:
+async def test_every_reply_format_of_redis_is_fanned_out(valkey: Valkey, query: str) -> None:
     async with world_of(valkey, query=query) as world:
         [watcher] = await begun(world)
         world.report("a", 2)

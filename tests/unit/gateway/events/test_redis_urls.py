@@ -17,7 +17,7 @@ QUERIES = ["", "?protocol=2", "?protocol=3", "?legacy_responses=false", "?protoc
 
 
 @pytest.mark.parametrize("query", QUERIES)
-async def test_progress_of_several_jobs_is_read_in_every_shape_of_answer(
+async def test_progress_of_several_jobs_is_read_in_every_reply_format(
     query: str, redis_url: str, job_name: str
 ) -> None:
     other, unknown = f"other-{job_name}", f"no-{job_name}"
@@ -44,7 +44,7 @@ async def test_progress_of_several_jobs_is_read_in_every_shape_of_answer(
 
 
 @pytest.mark.parametrize("query", QUERIES)
-async def test_a_stream_that_redis_refuses_hides_no_other(query: str, redis_url: str, job_name: str) -> None:
+async def test_stream_that_redis_refuses_does_not_affect_others(query: str, redis_url: str, job_name: str) -> None:
     broken = f"broken-{job_name}"
     with closing(redis.Redis.from_url(redis_url)) as store:
         store.set(stream_name(broken), "no stream")
@@ -60,7 +60,7 @@ async def test_a_stream_that_redis_refuses_hides_no_other(query: str, redis_url:
     assert newest == {job_name: EntryId(1, 1)}
 
 
-async def test_an_entry_that_is_no_text_is_passed(redis_url: str, job_name: str) -> None:
+async def test_entry_that_is_not_text_is_skipped(redis_url: str, job_name: str) -> None:
     with closing(redis.Redis.from_url(redis_url)) as store:
         store.xadd(stream_name(job_name), {STREAM_FIELD: b"\xff\xfe"})
         store.xadd(stream_name(job_name), {STREAM_FIELD: json.dumps(EVENT)})
@@ -77,6 +77,6 @@ async def test_an_entry_that_is_no_text_is_passed(redis_url: str, job_name: str)
 @pytest.mark.parametrize(
     "query", ["protocol=4", "protocol=three", "nonsense=1", "ssl_cert_reqs=none", "encoding=utf-99", "db=x"]
 )
-def test_a_query_that_redis_py_would_refuse_later_is_refused_at_the_start(query: str) -> None:
+def test_invalid_query_option_is_refused_at_startup(query: str) -> None:
     with pytest.raises(SettingsError, match="DARKROOM_REDIS_URL is no address of a Redis"):
         ProgressStreams(Settings(redis_url=f"redis://redis:6379/0?{query}"))

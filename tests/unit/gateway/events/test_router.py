@@ -23,7 +23,7 @@ def job(streamed_job: StreamedJob) -> StreamedJob:
     return streamed_job
 
 
-def test_status_and_progress_come_as_they_happen(http: httpx.Client, job: StreamedJob) -> None:
+def test_status_and_progress_are_sent_as_they_happen(http: httpx.Client, job: StreamedJob) -> None:
     events = follow(http, job.name)
     first = next(events)
     assert (first.name, first.data["phase"]) == ("status", "Queued")
@@ -40,7 +40,7 @@ def test_status_and_progress_come_as_they_happen(http: httpx.Client, job: Stream
     assert [each.name for each in events] == ["status", "end"]
 
 
-def test_a_finished_job_tells_all_its_progress_and_ends(http: httpx.Client, job: StreamedJob) -> None:
+def test_finished_job_sends_all_its_progress_and_ends(http: httpx.Client, job: StreamedJob) -> None:
     for step in range(450):
         job.report(step)
     job.set_status(phase="Failed")
@@ -51,7 +51,7 @@ def test_a_finished_job_tells_all_its_progress_and_ends(http: httpx.Client, job:
     assert (events[-1].name, events[-1].data) == ("end", {"reason": "Failed"})
 
 
-def test_a_browser_that_comes_back_goes_on_where_it_was(http: httpx.Client, job: StreamedJob) -> None:
+def test_reconnecting_browser_continues_where_it_was(http: httpx.Client, job: StreamedJob) -> None:
     ids = [job.report(step) for step in range(3)]
     job.set_status(phase="Succeeded")
 
@@ -60,7 +60,7 @@ def test_a_browser_that_comes_back_goes_on_where_it_was(http: httpx.Client, job:
     assert [each.data["step"] for each in events if each.name == "progress"] == [2]
 
 
-def test_an_entry_that_can_not_be_read_is_passed_over(http: httpx.Client, job: StreamedJob) -> None:
+def test_unreadable_entry_is_skipped(http: httpx.Client, job: StreamedJob) -> None:
     job.redis.xadd(stream_name(job.uid), {STREAM_FIELD: "rubbish"})
     job.report(step=1)
     job.set_status(phase="Succeeded")
@@ -68,7 +68,7 @@ def test_an_entry_that_can_not_be_read_is_passed_over(http: httpx.Client, job: S
     assert [each.name for each in follow(http, job.name)] == ["status", "progress", "end"]
 
 
-def test_the_stream_of_a_deleted_job_ends(http: httpx.Client, job: StreamedJob) -> None:
+def test_stream_of_a_deleted_job_ends(http: httpx.Client, job: StreamedJob) -> None:
     events = follow(http, job.name)
     next(events)
     job.cluster.delete(Kind.GENERATE, job.name)
@@ -76,7 +76,7 @@ def test_the_stream_of_a_deleted_job_ends(http: httpx.Client, job: StreamedJob) 
     assert [(each.name, each.data) for each in events] == [("end", {"reason": "Deleted"})]
 
 
-def test_without_redis_the_status_tells_everything_that_matters(
+def test_stream_without_redis_sends_the_status(
     start_gateway: Any, environment: dict[str, str], nowhere: str, job: StreamedJob
 ) -> None:
     redis_of_nowhere = nowhere.replace("http", "redis")
@@ -89,7 +89,7 @@ def test_without_redis_the_status_tells_everything_that_matters(
         assert [each.name for each in events] == ["status", "end"]
 
 
-def test_seconds_that_go_by_are_no_news(http: httpx.Client, job: StreamedJob) -> None:
+def test_countdown_alone_sends_no_status(http: httpx.Client, job: StreamedJob) -> None:
     start = datetime.now(UTC) + timedelta(hours=1)
     job.set_status(phase="Queued", queue={"position": 0, "estimatedStartTime": start.isoformat()})
     events = follow(http, job.name)
@@ -101,9 +101,7 @@ def test_seconds_that_go_by_are_no_news(http: httpx.Client, job: StreamedJob) ->
     assert [each.name for each in events] == ["status", "end"]
 
 
-def test_a_gateway_that_stops_ends_its_streams(
-    start_gateway: Any, environment: dict[str, str], job: StreamedJob
-) -> None:
+def test_stopping_gateway_ends_its_streams(start_gateway: Any, environment: dict[str, str], job: StreamedJob) -> None:
     with start_gateway(environment) as gateway:
         events = follow(gateway.http, job.name)
         next(events)
@@ -134,7 +132,7 @@ async def test_fifty_watchers_of_a_gateway_share_one_connection_to_redis(
 
 
 @pytest.mark.parametrize("last", ["99999999999999999999-0", "18446744073709551616-1", "1-99999999999999999999"])
-def test_an_id_beyond_the_numbers_of_redis_is_no_outage(http: httpx.Client, job: StreamedJob, last: str) -> None:
+def test_last_event_id_beyond_64_bits_is_not_an_outage(http: httpx.Client, job: StreamedJob, last: str) -> None:
     job.report(step=1)
     job.set_status(phase="Succeeded")
 
@@ -144,7 +142,7 @@ def test_an_id_beyond_the_numbers_of_redis_is_no_outage(http: httpx.Client, job:
 
 
 @pytest.mark.parametrize("last", ["-0", "5", "5-", "-", "+5-0", "5-0-0", "$", "one", "5 - 0", "5.0-0", "9" * 21 + "-0"])
-def test_what_is_no_id_of_an_event_is_refused_with_advice(http: httpx.Client, job: StreamedJob, last: str) -> None:
+def test_invalid_last_event_id_is_refused_with_advice(http: httpx.Client, job: StreamedJob, last: str) -> None:
     response = http.get(f"/jobs/{job.name}/events", headers={"Last-Event-ID": last})
 
     assert response.status_code == 422
@@ -153,7 +151,7 @@ def test_what_is_no_id_of_an_event_is_refused_with_advice(http: httpx.Client, jo
     assert error["message"].startswith("Send the id of a progress event, such as 1795501214886-0")
 
 
-def test_more_streams_than_the_limit_are_refused_with_word_when_to_come_back(
+def test_streams_beyond_the_limit_are_refused_with_retry_after(
     start_gateway: Any, environment: dict[str, str], job: StreamedJob
 ) -> None:
     limit = {"DARKROOM_GATEWAY_MAX_EVENT_STREAMS": "1"}

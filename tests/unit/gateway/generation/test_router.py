@@ -42,7 +42,7 @@ def lora(http: httpx.Client, model_id: str, **parameters: Any) -> httpx.Response
     return http.post("/generate/lora", params={"prompt": "sks dog on the moon", "model_id": model_id, **parameters})
 
 
-def test_pictures_of_the_base_model(http: httpx.Client, cluster: Any) -> None:
+def test_pictures_with_the_base_model(http: httpx.Client, cluster: Any) -> None:
     response = http.post("/generate/sdxl", params={"prompt": "a dog", "allow_motion": "true"})
 
     assert response.status_code == 202, response.text
@@ -55,7 +55,7 @@ def test_pictures_of_the_base_model(http: httpx.Client, cluster: Any) -> None:
     assert job["metadata"]["labels"]["app.kubernetes.io/managed-by"] == COMPONENT
 
 
-def test_every_knob_reaches_the_spec(http: httpx.Client, cluster: Any) -> None:
+def test_every_parameter_reaches_the_spec(http: httpx.Client, cluster: Any) -> None:
     images = {"count": 2, "width": 128, "height": 64, "steps": 7, "guidance_scale": 3.5, "seed": 9}
     cache = {"cache_interval": 4, "cache_branch": 1}
     video = {
@@ -77,7 +77,7 @@ def test_every_knob_reaches_the_spec(http: httpx.Client, cluster: Any) -> None:
     assert spec["video"].items() >= {"frames": 6, "steps": 5, "motionBucketId": 100, "baseModel": "tiny-svd"}.items()
 
 
-def test_a_trained_model(http: httpx.Client, cluster: Any, trained_model: str) -> None:
+def test_pictures_with_a_trained_model(http: httpx.Client, cluster: Any, trained_model: str) -> None:
     response = lora(http, trained_model, lora_scale=0.5)
 
     assert response.status_code == 202, response.text
@@ -92,26 +92,22 @@ def test_trained_models_are_listed(http: httpx.Client, trained_model: str) -> No
 
 
 @pytest.mark.parametrize("phase", [None, "Queued", "Running"])
-def test_a_model_in_the_making_is_waited_for(
-    http: httpx.Client, cluster: Any, job_name: str, phase: str | None
-) -> None:
+def test_model_in_training_is_accepted(http: httpx.Client, cluster: Any, job_name: str, phase: str | None) -> None:
     assert lora(http, training(cluster, job_name, phase)).status_code == 202
 
 
-def test_a_model_whose_training_failed_is_unknown(http: httpx.Client, cluster: Any, job_name: str) -> None:
+def test_model_of_a_failed_training_is_unknown(http: httpx.Client, cluster: Any, job_name: str) -> None:
     assert lora(http, training(cluster, job_name, "Failed")).status_code == 404
 
 
-def test_an_unknown_model_is_answered_with_the_known_ones(http: httpx.Client, trained_model: str) -> None:
+def test_unknown_model_error_lists_the_known_ones(http: httpx.Client, trained_model: str) -> None:
     response = lora(http, "nobody-made-this")
 
     assert response.status_code == 404
     assert trained_model in response.json()["detail"]
 
 
-def test_a_key_whose_job_is_being_deleted_is_refused_until_it_is_gone(
-    http: httpx.Client, cluster: Any, job_name: str
-) -> None:
+def test_idempotency_key_of_a_job_in_deletion_is_refused(http: httpx.Client, cluster: Any, job_name: str) -> None:
     """An answer with that task would be one with a task that never runs."""
     headers = {"Idempotency-Key": job_name}
     task = http.post("/generate/sdxl", params={"prompt": "a dog"}, headers=headers).json()["task_id"]
@@ -127,7 +123,7 @@ def test_a_key_whose_job_is_being_deleted_is_refused_until_it_is_gone(
     assert (taken.status_code, taken.json()["task_id"]) == (202, task)
 
 
-def test_a_request_that_is_sent_again_makes_one_job(http: httpx.Client, cluster: Any, job_name: str) -> None:
+def test_repeated_request_creates_one_job(http: httpx.Client, cluster: Any, job_name: str) -> None:
     headers = {"Idempotency-Key": job_name}
     first = http.post("/generate/sdxl", params={"prompt": "a dog"}, headers=headers)
     jobs = cluster.count(Kind.GENERATE)

@@ -29,15 +29,15 @@ def check(parameters: GenerateParameters) -> None:
         {"allow_motion": True, "max_guidance_scale": 0.5},
     ],
 )
-def test_what_does_something_passes(given: dict[str, Any]) -> None:
+def test_effective_combinations_are_accepted(given: dict[str, Any]) -> None:
     check(GenerateParameters(prompt="a dog", **given))
 
 
-def test_a_scale_of_a_lora_passes() -> None:
+def test_lora_scale_is_accepted() -> None:
     check(LoraParameters(prompt="a dog", model_id="dog", lora_scale=0.0))
 
 
-def test_each_parameter_that_does_nothing_is_named_with_its_value() -> None:
+def test_each_parameter_without_effect_is_named_with_its_value() -> None:
     parameters = GenerateParameters(
         prompt="a dog", negative_prompt="a cat", guidance_scale=0.5, frames=10, cache_profile="Fast", cache_interval=1
     )

@@ -44,11 +44,11 @@ def train(http: httpx.Client, photo: bytes, **headers: str) -> httpx.Response:
     return http.post("/train", params=query, files={"files": ("a.jpg", photo)}, headers=headers)
 
 
-def test_everything_is_there(http: httpx.Client) -> None:
+def test_gateway_with_all_backends_is_ready(http: httpx.Client) -> None:
     assert http.get("/readyz").json() == {"status": "ready", "checks": {"cluster": "ok", "storage": "ok"}}
 
 
-def test_without_a_cluster_nothing_can_be_asked(without_cluster: httpx.Client) -> None:
+def test_requests_without_a_cluster_get_503(without_cluster: httpx.Client) -> None:
     requests = [
         ("GET", "/result?task_id=a"),
         ("GET", "/images?task_id=a"),
@@ -63,7 +63,7 @@ def test_without_a_cluster_nothing_can_be_asked(without_cluster: httpx.Client) -
         assert_unavailable(without_cluster.request(method, url), "ClusterUnavailable")
 
 
-def test_without_a_cluster_no_training_is_taken_and_no_photo_stays(
+def test_training_without_a_cluster_is_refused_and_leaves_no_photo(
     without_cluster: httpx.Client, stored_keys: Any, picture: Draw
 ) -> None:
     photos = stored_keys("datasets/")
@@ -72,18 +72,18 @@ def test_without_a_cluster_no_training_is_taken_and_no_photo_stays(
     assert stored_keys("datasets/") == photos
 
 
-def test_without_a_cluster_bad_input_is_still_bad_input(without_cluster: httpx.Client) -> None:
+def test_invalid_input_without_a_cluster_gets_422(without_cluster: httpx.Client) -> None:
     assert train(without_cluster, b"no picture").status_code == 422
 
 
-def test_without_a_cluster_the_gateway_lives_but_is_not_ready(without_cluster: httpx.Client) -> None:
+def test_gateway_without_a_cluster_is_alive_but_not_ready(without_cluster: httpx.Client) -> None:
     assert without_cluster.get("/healthz").status_code == 200
     response = without_cluster.get("/readyz")
     assert_unavailable(response, "NotReady")
     assert [each["parameter"] for each in response.json()["errors"]] == ["cluster"]
 
 
-async def test_a_gateway_is_ready_once_it_has_read_the_jobs(place: IsolatedNamespace) -> None:
+async def test_gateway_is_ready_once_it_has_listed_the_jobs(place: IsolatedNamespace) -> None:
     app = create_app(place.settings)
     services: Services = app.state.services
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as http:
@@ -100,7 +100,7 @@ async def test_a_gateway_is_ready_once_it_has_read_the_jobs(place: IsolatedNames
     assert after.json()["status"] == "ready"
 
 
-def test_without_storage_no_training_is_taken_and_no_job_is_made(
+def test_training_without_storage_is_refused_and_creates_no_job(
     without_storage: httpx.Client, cluster: Any, picture: Draw
 ) -> None:
     jobs = cluster.count(Kind.TRAIN)
@@ -109,24 +109,24 @@ def test_without_storage_no_training_is_taken_and_no_job_is_made(
     assert cluster.count(Kind.TRAIN) == jobs
 
 
-def test_without_storage_models_are_not_known(without_storage: httpx.Client) -> None:
+def test_models_without_storage_get_503(without_storage: httpx.Client) -> None:
     assert_unavailable(without_storage.get("/models"), "StorageUnavailable")
     assert_unavailable(
         without_storage.post("/generate/lora", params={"prompt": "a", "model_id": "dog"}), "StorageUnavailable"
     )
 
 
-def test_without_storage_pictures_of_the_base_model_are_taken(without_storage: httpx.Client) -> None:
+def test_generation_with_the_base_model_needs_no_storage(without_storage: httpx.Client) -> None:
     assert without_storage.post("/generate/sdxl", params={"prompt": "a"}).status_code == 202
 
 
-def test_without_storage_the_gateway_says_so(without_storage: httpx.Client) -> None:
+def test_gateway_without_storage_is_not_ready(without_storage: httpx.Client) -> None:
     response = without_storage.get("/readyz")
     assert_unavailable(response, "NotReady")
     assert [each["parameter"] for each in response.json()["errors"]] == ["storage"]
 
 
-def test_an_outage_tells_no_addresses_and_no_secrets(
+def test_outage_message_contains_no_addresses_and_no_secrets(
     without_storage: httpx.Client, s3_environment: dict[str, str], nowhere: str
 ) -> None:
     text = without_storage.get("/models").text
@@ -135,7 +135,7 @@ def test_an_outage_tells_no_addresses_and_no_secrets(
     assert s3_environment["AWS_SECRET_ACCESS_KEY"] not in text
 
 
-def test_a_gateway_whose_credentials_are_refused_leaves_no_photos(
+def test_refused_credentials_leave_no_photos(
     start_gateway: Any, environment: dict[str, str], kubeconfig_of_a_stranger: Any, stored_keys: Any, picture: Draw
 ) -> None:
     photos = stored_keys("datasets/")
@@ -145,7 +145,7 @@ def test_a_gateway_whose_credentials_are_refused_leaves_no_photos(
     assert stored_keys("datasets/") == photos
 
 
-def test_a_cluster_that_hangs_holds_up_nobody_else(
+def test_hanging_cluster_does_not_delay_other_requests(
     start_gateway: Any, environment: dict[str, str], tmp_path: Path
 ) -> None:
     kubeconfig = tmp_path / "kubeconfig.yaml"

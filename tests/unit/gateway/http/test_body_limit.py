@@ -28,16 +28,16 @@ def form(size_bytes: int) -> Iterator[bytes]:
     yield b"\r\n--b--\r\n"
 
 
-def test_an_announced_size_beyond_the_limit(http: httpx.Client) -> None:
+def test_announced_size_beyond_the_limit_is_refused(http: httpx.Client) -> None:
     response = send(http, b"".join(form(10 * LIMIT_BYTES)))
 
     assert response.status_code == 413
     assert response.json()["type"].endswith(":TooLarge")
 
 
-def test_a_stream_that_goes_on_beyond_the_limit(http: httpx.Client) -> None:
+def test_chunked_body_beyond_the_limit_is_refused(http: httpx.Client) -> None:
     assert send(http, form(10 * LIMIT_BYTES)).status_code == 413
 
 
-def test_a_body_within_the_limit_is_looked_at(http: httpx.Client) -> None:
+def test_body_within_the_limit_is_read(http: httpx.Client) -> None:
     assert send(http, form(LIMIT_BYTES // 2)).status_code == 422

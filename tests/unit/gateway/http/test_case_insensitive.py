@@ -35,19 +35,19 @@ def enum_values(schema: dict[str, Any], components: dict[str, Any]) -> list[str]
 
 
 @pytest.mark.parametrize(("model", "name", "enum"), list(enum_fields()))
-def test_a_submission_takes_each_value_in_any_case(model: type[BaseModel], name: str, enum: type[StrEnum]) -> None:
+def test_submission_accepts_enum_values_in_any_case(model: type[BaseModel], name: str, enum: type[StrEnum]) -> None:
     for member in enum:
         for spelling in SPELLINGS:
             given = {**REQUIRED, name: spelling(member.value)}
             assert getattr(model.model_validate(given), name) is member
 
 
-def test_what_is_no_member_is_refused_with_the_list_of_members() -> None:
+def test_unknown_value_is_refused_with_the_list_of_members() -> None:
     with pytest.raises(ValidationError, match="'Disabled', 'Quality', 'Balanced' or 'Fast'"):
         LoraParameters.model_validate({**REQUIRED, "cache_profile": "fastest"})
 
 
-def test_members_that_differ_in_case_only_can_not_be_told_apart() -> None:
+def test_enum_with_members_that_differ_only_in_case_is_refused() -> None:
     class Twins(StrEnum):
         LOWER = "a"
         UPPER = "A"
@@ -56,7 +56,7 @@ def test_members_that_differ_in_case_only_can_not_be_told_apart() -> None:
         case_insensitive(Twins)
 
 
-def test_every_enum_of_every_endpoint_is_taken_in_lower_and_upper_case(http: httpx.Client) -> None:
+def test_every_enum_of_every_endpoint_is_accepted_in_lower_and_upper_case(http: httpx.Client) -> None:
     """What is wrong with such a request may be much, but not the enum's value."""
     document = http.get("/openapi.json").json()
     tried = 0
@@ -74,7 +74,7 @@ def test_every_enum_of_every_endpoint_is_taken_in_lower_and_upper_case(http: htt
     assert tried > 50
 
 
-def test_the_description_lists_the_canonical_values(http: httpx.Client) -> None:
+def test_openapi_document_lists_the_canonical_values(http: httpx.Client) -> None:
     schemas = http.get("/openapi.json").json()["components"]["schemas"]
 
     assert schemas["Kind"]["enum"] == [each.value for each in Kind]
@@ -93,7 +93,7 @@ def test_jobs_are_filtered_by_phase_and_kind_in_any_case(http: httpx.Client, clu
 
 
 @pytest.mark.parametrize("written", ["euler", "EULER", "Euler"])
-def test_a_job_has_the_canonical_value_and_case_makes_no_other_request(
+def test_job_has_the_canonical_value_and_case_does_not_change_its_identity(
     http: httpx.Client, cluster: Any, job_name: str, written: str
 ) -> None:
     headers = {"Idempotency-Key": job_name}
@@ -108,7 +108,7 @@ def test_a_job_has_the_canonical_value_and_case_makes_no_other_request(
     assert job["spec"]["images"]["scheduler"] == "Euler"
 
 
-def test_a_parameter_that_may_come_several_times_is_no_exception(http: httpx.Client) -> None:
+def test_repeatable_parameter_is_case_insensitive_too(http: httpx.Client) -> None:
     assert http.get("/readyz?tolerate=Storage&tolerate=CLUSTER").status_code == 200
 
     refused = http.get("/readyz?tolerate=storage&tolerate=redis")
@@ -117,7 +117,7 @@ def test_a_parameter_that_may_come_several_times_is_no_exception(http: httpx.Cli
 
 
 @pytest.mark.parametrize("written", ["dpm++", "DPM%2B%2B", "dpm%2b%2B"])
-def test_a_plus_may_come_as_it_is(http: httpx.Client, cluster: Any, written: str) -> None:
+def test_unescaped_plus_is_accepted(http: httpx.Client, cluster: Any, written: str) -> None:
     response = http.post(f"/generate/sdxl?prompt=a&scheduler={written}")
 
     assert cluster.get(Kind.GENERATE, response.json()["task_id"])["spec"]["images"]["scheduler"] == "DPM++"

@@ -56,7 +56,7 @@ def connection(low: Any) -> Iterator[Connection]:
         yield made
 
 
-def test_an_upload_that_stops_is_answered_408_with_a_problem(connection: Connection) -> None:
+def test_stalled_upload_gets_a_408_problem(connection: Connection) -> None:
     multipart = ("Content-Type: multipart/form-data; boundary=b", "Content-Length: 100000")
     connection.send(post("/train?prompt=a&model_id=dog", *multipart), b"--b\r\nContent-Disposition: form-data;")
 
@@ -67,19 +67,19 @@ def test_an_upload_that_stops_is_answered_408_with_a_problem(connection: Connect
     assert connection.is_closed()
 
 
-def test_a_request_that_stops_in_its_head_is_answered_408(connection: Connection) -> None:
+def test_stalled_head_gets_a_408(connection: Connection) -> None:
     connection.send(b"GET /healthz HTTP/1.1\r\nHost: local")
     assert connection.answer().problem == "RequestTimeout"
 
 
-def test_a_header_beyond_the_limit_is_refused(low: Any, connection: Connection) -> None:
+def test_header_beyond_the_limit_is_refused(low: Any, connection: Connection) -> None:
     connection.send(get("/healthz", "Cookie: " + "x" * 2000))
     answer = connection.answer()
     assert answer.problem == "HeadersTooLarge"
     assert answer.headers["x-request-id"] in low.log()
 
 
-def test_connections_beyond_the_limit_are_refused_and_probes_are_answered(low: Any) -> None:
+def test_connections_beyond_the_limit_are_refused_but_probes_are_answered(low: Any) -> None:
     port = low.http.base_url.port
     busy = [Connection(port) for _ in range(4)]
     try:
@@ -98,7 +98,7 @@ def test_connections_beyond_the_limit_are_refused_and_probes_are_answered(low: A
     assert answers[0].headers["x-request-id"] in low.log()
 
 
-def test_the_longest_texts_that_the_schemas_allow_fit_into_a_url() -> None:
+def test_longest_texts_of_the_schemas_fit_into_a_url() -> None:
     assert all(_longest_url_bytes(kind) < MAX_URL_BYTES for kind in Kind)
 
 
@@ -119,7 +119,7 @@ def _longest_url_bytes(kind: Kind) -> int:
 
 
 @pytest.mark.parametrize(("field", "variable", "least", "most"), [(name, *rest) for name, rest in BOUNDS.items()])
-def test_each_bound_has_a_setting(field: str, variable: str, least: int, most: int) -> None:
+def test_each_bound_has_an_environment_variable(field: str, variable: str, least: int, most: int) -> None:
     assert getattr(Settings.from_environment({variable: str(least)}).bounds, field) == least
     assert getattr(Settings.from_environment({variable: str(most)}).bounds, field) == most
     for value in (least - 1, most + 1, "x"):
@@ -128,7 +128,7 @@ def test_each_bound_has_a_setting(field: str, variable: str, least: int, most: i
     assert variable in (ROOT / "docs/api.md").read_text(encoding="utf-8")
 
 
-def test_the_defaults_are_those_of_the_documentation() -> None:
+def test_documented_defaults_equal_those_in_the_code() -> None:
     assert Settings.from_environment({}).bounds == ConnectionBounds()
     rows = (ROOT / "docs/api.md").read_text(encoding="utf-8").splitlines()
     for field, (variable, _, _) in BOUNDS.items():
@@ -157,7 +157,7 @@ print(json.dumps([bounds.max_connections, *resource.getrlimit(resource.RLIMIT_NO
         (64, 64, 100, 0, 1, 64),
     ],
 )
-def test_connections_fit_into_the_files_that_a_process_may_open(
+def test_connections_are_limited_by_the_limit_of_open_files(
     soft: int, hard: int, wanted: int, uploads: int, connections: int, soft_then: int
 ) -> None:
     command = [sys.executable, "-c", LIMITED, str(soft), str(hard), str(wanted), str(uploads)]
@@ -167,7 +167,7 @@ def test_connections_fit_into_the_files_that_a_process_may_open(
     assert ("DARKROOM_GATEWAY_MAX_CONNECTIONS" in ran.stderr) == (connections < wanted)
 
 
-def test_a_limit_that_is_high_enough_stays() -> None:
+def test_sufficient_limit_of_open_files_changes_nothing() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert fit_to_descriptors(ConnectionBounds(max_connections=1), 1).max_connections == 1
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
@@ -176,11 +176,11 @@ def test_a_limit_that_is_high_enough_stays() -> None:
 # ---- The same protocol and loop in tests, in the image and by `darkroom up` ----
 
 
-def test_a_gateway_says_how_it_speaks_http(low: Any) -> None:
+def test_gateway_logs_its_parser_loop_and_limit(low: Any) -> None:
     assert "HTTP/1.1 by httptools on uvloop, at most 4 connections" in low.log()
 
 
-def test_protocol_and_loop_are_named_and_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_protocol_and_loop_do_not_depend_on_installed_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEB_CONCURRENCY", "4")
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
 
@@ -196,7 +196,7 @@ def test_protocol_and_loop_are_named_and_not_found(monkeypatch: pytest.MonkeyPat
     assert config.loaded_app is application
 
 
-def test_the_gateway_s_own_requirements_bring_them_and_constraints_pin_them() -> None:
+def test_gateway_extra_requires_and_constraints_pin_protocol_and_loop() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     of_image = (ROOT / "images/locks/gateway.txt").read_text(encoding="utf-8")
@@ -209,7 +209,7 @@ def test_the_gateway_s_own_requirements_bring_them_and_constraints_pin_them() ->
     assert "COPY images/locks/gateway.txt " in (ROOT / "Dockerfile.gateway").read_text("utf-8")
 
 
-def test_the_image_starts_the_program_that_tests_start() -> None:
+def test_image_starts_the_same_program_as_tests() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     assert scripts["darkroom-gateway"] == "darkroom_gateway.main:main"
     assert 'CMD ["darkroom-gateway"]' in (ROOT / "Dockerfile.gateway").read_text("utf-8")

@@ -35,7 +35,7 @@ def field_errors(response: httpx.Response, status: int = 422) -> dict[str, str]:
     return {each["parameter"]: each["message"] for each in problem["errors"]}
 
 
-def test_a_text_file_named_jpg(http: httpx.Client) -> None:
+def test_text_file_named_jpg_is_refused(http: httpx.Client) -> None:
     assert (
         "JPEG, PNG, WebP, AVIF or HEIC"
         in field_errors(train(http, ("notes.jpg", b"not a picture\n" * 20)))["notes.jpg"]
@@ -43,7 +43,7 @@ def test_a_text_file_named_jpg(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("format_", ["PNG", "JPEG", "WEBP"])
-def test_a_truncated_photo(http: httpx.Client, picture: Draw, format_: str) -> None:
+def test_truncated_photo_is_refused(http: httpx.Client, picture: Draw, format_: str) -> None:
     whole = picture(format_=format_)
 
     found = field_errors(train(http, ("good.jpg", picture()), ("cut", whole[: len(whole) // 2])))
@@ -52,13 +52,13 @@ def test_a_truncated_photo(http: httpx.Client, picture: Draw, format_: str) -> N
     assert "Replace it with a whole copy" in found["cut"]
 
 
-def test_a_picture_of_30000_pixels_width(http: httpx.Client, picture: Draw) -> None:
+def test_picture_of_30000_pixels_width_is_refused(http: httpx.Client, picture: Draw) -> None:
     found = field_errors(train(http, ("wide.png", picture(30_000, 64, "PNG"))))
 
     assert "no side may have more than 16000" in found["wide.png"]
 
 
-def test_a_picture_of_more_pixels_than_may_be_decoded(http: httpx.Client) -> None:
+def test_picture_with_too_many_pixels_is_refused(http: httpx.Client) -> None:
     chunk = b"IHDR" + (15_000).to_bytes(4, "big") * 2 + b"\x08\x02\x00\x00\x00"
     bomb = b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
     data = b"IDAT" + zlib.compress(bytes(1000))
@@ -67,11 +67,11 @@ def test_a_picture_of_more_pixels_than_may_be_decoded(http: httpx.Client) -> Non
     assert "at most 100 megapixels" in field_errors(train(http, ("bomb.png", bomb)))["bomb.png"]
 
 
-def test_a_picture_that_is_too_small(http: httpx.Client, picture: Draw) -> None:
+def test_too_small_picture_is_refused(http: httpx.Client, picture: Draw) -> None:
     assert "larger picture" in field_errors(train(http, ("tiny.png", picture(20, 300, "PNG"))))["tiny.png"]
 
 
-def test_another_format(http: httpx.Client, picture: Draw) -> None:
+def test_unsupported_format_is_refused(http: httpx.Client, picture: Draw) -> None:
     assert "JPEG, PNG, WebP, AVIF or HEIC" in field_errors(train(http, ("a.bmp", picture(format_="BMP"))))["a.bmp"]
 
 
@@ -79,13 +79,13 @@ def test_every_bad_photo_is_named(http: httpx.Client, picture: Draw) -> None:
     assert set(field_errors(train(http, ("a.jpg", b"x"), ("b.jpg", picture()), ("c.jpg", b"")))) == {"a.jpg", "c.jpg"}
 
 
-def test_a_photo_of_too_many_bytes(http: httpx.Client, picture: Draw) -> None:
+def test_too_large_photo_is_refused(http: httpx.Client, picture: Draw) -> None:
     large = picture() + bytes(25 * 1024**2)
 
     assert "at most 25 MiB" in field_errors(train(http, ("large.jpg", large)))["large.jpg"]
 
 
-def test_no_files(http: httpx.Client) -> None:
+def test_form_without_files_is_refused(http: httpx.Client) -> None:
     boundary = {"Content-Type": "multipart/form-data; boundary=b"}
     query = {"prompt": "a", "model_id": "dog"}
 
@@ -97,7 +97,7 @@ def test_no_files(http: httpx.Client) -> None:
         assert "curl" in field_errors(response)["files"]
 
 
-def test_an_empty_file_chooser(http: httpx.Client) -> None:
+def test_empty_file_chooser_is_refused(http: httpx.Client) -> None:
     body = b'--b\r\nContent-Disposition: form-data; name="files"; filename=""\r\n\r\n\r\n--b--\r\n'
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
     response = http.post("/train", params={"prompt": "a", "model_id": "dog"}, content=body, headers=headers)
@@ -105,79 +105,79 @@ def test_an_empty_file_chooser(http: httpx.Client) -> None:
     assert "it has none" in field_errors(response)["files"]
 
 
-def test_a_broken_form(http: httpx.Client) -> None:
+def test_broken_form_is_refused(http: httpx.Client) -> None:
     headers = {"Content-Type": "multipart/form-data"}
     response = http.post("/train", params={"prompt": "a", "model_id": "dog"}, content=b"rubbish", headers=headers)
 
     assert "complete multipart/form-data body" in field_errors(response)["files"]
 
 
-def test_500_files(http: httpx.Client, picture: Draw) -> None:
+def test_form_of_500_files_is_refused(http: httpx.Client, picture: Draw) -> None:
     photo = picture()
 
     assert "at most 100 photos" in field_errors(train(http, *[(f"{n}.jpg", photo) for n in range(500)]))["files"]
 
 
 @pytest.mark.parametrize("prompt", ["", "   ", "\n"])
-def test_an_empty_prompt(http: httpx.Client, picture: Draw, prompt: str) -> None:
+def test_empty_prompt_is_refused(http: httpx.Client, picture: Draw, prompt: str) -> None:
     found = field_errors(train(http, ("a.jpg", picture()), prompt=prompt))
     assert "must not be empty" in found["prompt"]
     assert "must not be empty" in field_errors(http.post("/generate/sdxl", params={"prompt": prompt}))["prompt"]
 
 
-def test_no_prompt(http: httpx.Client) -> None:
+def test_missing_prompt_is_refused(http: httpx.Client) -> None:
     assert "required" in field_errors(http.post("/generate/sdxl"))["prompt"]
 
 
 @pytest.mark.parametrize("model_id", ["../../etc", "/etc", ".hidden", "a/b", "", "x" * 64, "a b", "dog\n"])
-def test_a_model_id_that_is_no_name(http: httpx.Client, picture: Draw, model_id: str) -> None:
+def test_invalid_model_id_is_refused(http: httpx.Client, picture: Draw, model_id: str) -> None:
     assert field_errors(train(http, ("a.jpg", picture()), model_id=model_id))["model_id"]
     assert field_errors(http.post("/generate/lora", params={"prompt": "a", "model_id": model_id}))["model_id"]
 
 
 @pytest.mark.parametrize("max_steps", ["0", "-1", "20001", "many", "1.5"])
-def test_a_number_of_steps_out_of_bounds(http: httpx.Client, picture: Draw, max_steps: str) -> None:
+def test_number_of_steps_out_of_bounds_is_refused(http: httpx.Client, picture: Draw, max_steps: str) -> None:
     response = train(http, ("a.jpg", picture()), max_steps=max_steps)
 
     assert field_errors(response)["max_steps"]
     assert response.json()["errors"][0]["given"] == max_steps
 
 
-def test_an_unknown_model(http: httpx.Client) -> None:
+def test_unknown_model_is_refused(http: httpx.Client) -> None:
     response = http.post("/generate/lora", params={"prompt": "a", "model_id": "nobody-made-this"})
 
     assert "POST /train" in field_errors(response, 404)["model_id"]
 
 
-def test_a_parameter_that_there_is_not(http: httpx.Client) -> None:
+def test_unknown_parameter_is_refused(http: httpx.Client) -> None:
     assert (
         "no such parameter" in field_errors(http.post("/generate/sdxl", params={"prompt": "a", "stepps": 3}))["stepps"]
     )
 
 
-def test_a_base_model_that_is_a_path(http: httpx.Client) -> None:
+def test_path_as_base_model_is_refused(http: httpx.Client) -> None:
     query = {"prompt": "a", "base_model": "../../secrets"}
     assert "hub repository" in field_errors(http.post("/generate/sdxl", params=query))["base_model"]
 
 
-def test_class_pictures_without_a_class(http: httpx.Client, picture: Draw) -> None:
+def test_class_images_without_a_class_prompt_are_refused(http: httpx.Client, picture: Draw) -> None:
     assert "class_prompt" in field_errors(train(http, ("a.jpg", picture()), class_images=10))
 
 
 @pytest.mark.parametrize("task_id", ["../../etc", "Train-1", "a.b", "x" * 49, "", "-a"])
-def test_a_task_id_that_is_none(http: httpx.Client, task_id: str) -> None:
+def test_invalid_task_id_is_refused(http: httpx.Client, task_id: str) -> None:
     for path in ("/result", "/images"):
         assert field_errors(http.get(path, params={"task_id": task_id}))["task_id"]
 
 
-def test_an_idempotency_key_that_can_not_be_used(http: httpx.Client) -> None:
+def test_invalid_idempotency_key_is_refused(http: httpx.Client) -> None:
     headers = {"Idempotency-Key": "k" * 256}
     response = http.post("/generate/sdxl", params={"prompt": "a"}, headers=headers)
 
     assert "printable" in field_errors(response)["Idempotency-Key"]
 
 
-def test_a_path_or_a_method_that_there_is_not(http: httpx.Client) -> None:
+def test_unknown_path_or_method_is_refused(http: httpx.Client) -> None:
     field_errors(http.get("/nowhere"), 404)
     response = http.put("/train")
     field_errors(response, 405)

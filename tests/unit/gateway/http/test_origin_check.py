@@ -43,7 +43,7 @@ def problem(own: HostNames, method: str = "GET", version: str = "1.1", **headers
         "localhost.:80",
     ],
 )
-def test_on_loopback_its_own_names_are_taken_with_any_port(host: str) -> None:
+def test_loopback_names_are_accepted_with_any_port(host: str) -> None:
     assert problem(ON_LOOPBACK, host=host) is None
 
 
@@ -54,25 +54,25 @@ def test_on_loopback_its_own_names_are_taken_with_any_port(host: str) -> None:
         *("10.0.0.1", "[2001:db8::1]", "", "127.0.0.1@evil.example", "xlocalhost", "[::1", "0x7f.1"),
     ],
 )
-def test_on_loopback_other_names_are_refused(host: str) -> None:
+def test_other_names_on_loopback_are_refused(host: str) -> None:
     assert problem(ON_LOOPBACK, host=host) == "ForeignHostError"
 
 
 @pytest.mark.parametrize(
     "host", ["darkroom.example.org", "a.studio.example", "a.b.studio.example:443", "localhost", "10.0.0.7:8000"]
 )
-def test_names_that_are_set_are_taken_and_addresses_of_pods_too(host: str) -> None:
+def test_configured_names_and_pod_addresses_are_accepted(host: str) -> None:
     assert problem(BEHIND_A_NAME, host=host) is None
 
 
 @pytest.mark.parametrize(
     "host", ["example.org", "studio.example", "evilstudio.example", "darkroom.example.org.evil.example"]
 )
-def test_names_that_are_not_set_are_refused(host: str) -> None:
+def test_names_that_are_not_configured_are_refused(host: str) -> None:
     assert problem(BEHIND_A_NAME, host=host) == "ForeignHostError"
 
 
-def test_elsewhere_and_with_keys_every_name_is_taken_until_some_are_set() -> None:
+def test_all_names_are_accepted_off_loopback_or_with_keys_by_default() -> None:
     elsewhere = own_host_names((), on_loopback=False, open_to_all=True)
     with_keys = own_host_names((), on_loopback=True, open_to_all=False)
     any_name = own_host_names(("*",), on_loopback=True, open_to_all=True)
@@ -80,7 +80,7 @@ def test_elsewhere_and_with_keys_every_name_is_taken_until_some_are_set() -> Non
     assert [problem(own, host="a.example") for own in (elsewhere, with_keys, any_name)] == [None, None, None]
 
 
-def test_one_host_is_sent_and_only_http_1_0_may_leave_it_out() -> None:
+def test_exactly_one_host_header_is_required_except_in_http_1_0() -> None:
     assert problem(ON_LOOPBACK) == "MalformedRequestError"
     assert problem(ON_LOOPBACK, host=["localhost", "localhost"]) == "MalformedRequestError"
     assert problem(ON_LOOPBACK, version="1.0") is None
@@ -114,25 +114,25 @@ SAME_SITE = [
 
 @pytest.mark.parametrize("method", ["POST", "DELETE", "PUT", "PATCH"])
 @pytest.mark.parametrize("headers", CROSS_SITE)
-def test_changes_that_another_site_asks_for_are_refused(headers: Any, method: str) -> None:
+def test_cross_site_changes_are_refused(headers: Any, method: str) -> None:
     assert problem(ON_LOOPBACK, method, host="localhost:8000", **headers) == "CrossSiteError"
 
 
 @pytest.mark.parametrize("headers", SAME_SITE)
-def test_changes_by_programs_and_by_the_gateway_s_own_pages_are_taken(headers: Any) -> None:
+def test_changes_by_programs_and_same_origin_pages_are_accepted(headers: Any) -> None:
     assert problem(ON_LOOPBACK, "POST", host="localhost:8000", **headers) is None
 
 
-def test_a_proxy_may_end_tls() -> None:
+def test_origin_with_another_scheme_is_accepted_behind_tls_termination() -> None:
     assert problem(BEHIND_A_NAME, "POST", host="darkroom.example.org", origin="https://darkroom.example.org") is None
 
 
 @pytest.mark.parametrize("headers", CROSS_SITE)
-def test_reading_is_left_to_the_browser(headers: Any) -> None:
+def test_cross_site_reads_are_accepted(headers: Any) -> None:
     assert problem(ON_LOOPBACK, "GET", host="localhost:8000", **headers) is None
 
 
-def test_with_keys_there_is_nothing_to_forge() -> None:
+def test_cross_site_changes_are_accepted_with_api_keys() -> None:
     headers = [(b"host", b"a"), (b"sec-fetch-site", b"cross-site")]
     scope = {"type": "http", "method": "POST", "path": "/", "http_version": "1.1", "headers": headers}
 
@@ -142,12 +142,12 @@ def test_with_keys_there_is_nothing_to_forge() -> None:
 @pytest.mark.parametrize(
     "text", ["http://a.example", "a.example:80", "a..b", "a/b", "**.a", "[::1]", "a.*.b", "ä.example"]
 )
-def test_a_setting_that_is_no_name_is_refused(text: str) -> None:
+def test_invalid_host_name_in_the_setting_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match=r"DARKROOM_GATEWAY_ALLOWED_HOSTS: .*is no host name"):
         Settings.from_environment({"DARKROOM_GATEWAY_ALLOWED_HOSTS": text})
 
 
-def test_names_are_separated_by_commas_or_blanks() -> None:
+def test_names_are_separated_by_commas_or_spaces() -> None:
     settings = Settings.from_environment({"DARKROOM_GATEWAY_ALLOWED_HOSTS": "a.example, *.b.example  ::1"})
     assert settings.allowed_hosts == ("a.example", "*.b.example", "::1")
 
@@ -163,7 +163,7 @@ def open_gateway(start_gateway: Any, kubeconfig_of_nowhere: Path, nowhere: str) 
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/jobs", "/docs", "/nowhere"])
-def test_a_rebound_name_reads_nothing(open_gateway: Any, path: str) -> None:
+def test_rebound_name_is_refused(open_gateway: Any, path: str) -> None:
     answer: httpx.Response = open_gateway.http.get(path, headers={"Host": "evil.example:8000"})
 
     assert answer.status_code == 421
@@ -172,7 +172,7 @@ def test_a_rebound_name_reads_nothing(open_gateway: Any, path: str) -> None:
     assert answer.headers["x-request-id"]
 
 
-def test_a_form_of_another_site_trains_nothing_and_its_photos_are_not_read(open_gateway: Any) -> None:
+def test_cross_site_form_creates_no_training_and_its_photos_are_not_read(open_gateway: Any) -> None:
     url: httpx.URL = open_gateway.http.base_url
     head = post(
         "/train?prompt=a&model_id=dog",
@@ -187,13 +187,13 @@ def test_a_form_of_another_site_trains_nothing_and_its_photos_are_not_read(open_
     assert (answer.status, answer.problem) == (403, "CrossSite")
 
 
-def test_the_api_document_is_served_under_the_gateway_s_own_names(open_gateway: Any) -> None:
+def test_openapi_document_is_served_under_the_gateways_names(open_gateway: Any) -> None:
     port = open_gateway.http.base_url.port
     for host in (f"localhost:{port}", f"127.0.0.1:{port}", f"[::1]:{port}"):
         assert open_gateway.http.get("/openapi.json", headers={"Host": host}).status_code == 200
 
 
-def test_a_probe_in_http_1_0_needs_no_host(open_gateway: Any) -> None:
+def test_http_1_0_probe_needs_no_host(open_gateway: Any) -> None:
     with socket.create_connection(("127.0.0.1", open_gateway.http.base_url.port), timeout=30) as probe:
         probe.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
         assert probe.recv(100).startswith(b"HTTP/1.1 200")

@@ -56,7 +56,7 @@ def endpoints(kubeconfig_of_nowhere: Path) -> list[Endpoint]:
         ("/jobs/" + "x" * MAX_PATH_CHARACTERS + "/", None),
     ],
 )
-def test_the_nearest_path(endpoints: list[Endpoint], path: str, meant: str | None) -> None:
+def test_most_similar_path_is_suggested(endpoints: list[Endpoint], path: str, meant: str | None) -> None:
     assert suggest(endpoints, path) == meant
 
 
@@ -72,13 +72,13 @@ def test_the_nearest_path(endpoints: list[Endpoint], path: str, meant: str | Non
         ("/jobs//log", []),
     ],
 )
-def test_the_methods_of_a_path_are_those_of_all_its_routes(
+def test_methods_of_a_path_are_those_of_all_its_routes(
     endpoints: list[Endpoint], path: str, methods: list[str]
 ) -> None:
     assert allowed_methods(endpoints, path) == methods
 
 
-def test_a_path_is_shown_encoded_and_not_at_any_length() -> None:
+def test_path_in_messages_is_encoded_and_truncated() -> None:
     assert shown("/a b\n\u2028/\u00e9") == "/a%20b%0A%E2%80%A8/%C3%A9"
     assert len(shown("/" + "x" * 10_000)) == MAX_PATH_CHARACTERS + 3
 
@@ -95,14 +95,16 @@ def test_a_path_is_shown_encoded_and_not_at_any_length() -> None:
         ("GET", "/%C3%A9", 404, "GET /%C3%A9: no endpoint has this path."),
     ],
 )
-def test_the_answer_names_the_right_way(http: httpx.Client, method: str, path: str, status: int, start: str) -> None:
+def test_response_suggests_the_path_or_method(
+    http: httpx.Client, method: str, path: str, status: int, start: str
+) -> None:
     response = http.request(method, path)
 
     assert (response.status_code, response.json()["status"]) == (status, status)
     assert response.json()["detail"] == f"{start} The endpoints are listed at /docs."
 
 
-def test_every_path_allows_what_it_answers(http: httpx.Client) -> None:
+def test_allow_header_has_the_described_methods_of_each_path(http: httpx.Client) -> None:
     """Of the described operations, each is in the Allow header of its path, and nothing else is."""
     paths = http.get("/openapi.json").json()["paths"]
     for path, operations in paths.items():
@@ -111,7 +113,7 @@ def test_every_path_allows_what_it_answers(http: httpx.Client) -> None:
         assert response.headers["allow"] == ", ".join(sorted(method.upper() for method in operations)), path
 
 
-def test_no_path_redirects_for_its_slashes(http: httpx.Client) -> None:
+def test_slashes_cause_no_redirect(http: httpx.Client) -> None:
     for path in http.get("/openapi.json").json()["paths"]:
         response = http.get(path.replace("{task_id}", "some-job") + "/")
         assert (response.status_code, "location" in response.headers) == (404, False)

@@ -134,13 +134,13 @@ def ask(port: int, *pieces: bytes) -> Answer:
 # ---- What is in order stays so ----
 
 
-def test_a_connection_serves_one_request_after_another(connection: Connection) -> None:
+def test_connection_serves_several_requests(connection: Connection) -> None:
     for number in range(3):
         connection.send(get(f"/{number}"))
         assert connection.answer().body == f"/{number}".encode()
 
 
-def test_an_idle_connection_is_kept_longer_than_a_head_may_take(connection: Connection) -> None:
+def test_idle_connection_outlives_the_head_timeout(connection: Connection) -> None:
     connection.send(get())
     connection.answer()
     assert not socket_is_readable(connection, LOW.header_seconds * 1.5)
@@ -149,7 +149,7 @@ def test_an_idle_connection_is_kept_longer_than_a_head_may_take(connection: Conn
     assert connection.is_closed()
 
 
-def test_pipelined_requests_are_answered_in_their_order(connection: Connection) -> None:
+def test_pipelined_requests_are_answered_in_order(connection: Connection) -> None:
     connection.send(b"".join(get(f"/{number}") for number in range(10)))
     assert [connection.answer().body for _ in range(10)] == [f"/{number}".encode() for number in range(10)]
 
@@ -160,13 +160,13 @@ def test_http_1_0_is_answered_and_closed(connection: Connection) -> None:
     assert connection.is_closed()
 
 
-def test_an_answer_of_unknown_length_comes_in_chunks(connection: Connection) -> None:
+def test_response_of_unknown_length_is_chunked(connection: Connection) -> None:
     connection.send(get("/chunked"))
     answer = connection.answer()
     assert (answer.headers["transfer-encoding"], answer.body) == ("chunked", b"/chunked")
 
 
-def test_an_answer_to_head_has_no_body(connection: Connection) -> None:
+def test_response_to_head_has_no_body(connection: Connection) -> None:
     connection.send(b"HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n", get("/b"))
     assert connection.answer(to_head=True).headers["content-length"] == "2"
     assert connection.answer().body == b"/b"
@@ -179,21 +179,21 @@ def test_chunked_bodies_and_their_trailers_are_read(connection: Connection) -> N
     assert connection.answer().body == b"/next"
 
 
-def test_no_trailer_is_taken_for_a_header(connection: Connection) -> None:
+def test_trailers_are_not_headers(connection: Connection) -> None:
     """RFC 9110, 6.5.1. It would come behind whatever a proxy in front has looked at."""
     head = post("/headers", "Transfer-Encoding: chunked")
     connection.send(head + b"1\r\nx\r\n0\r\nHost: b\r\nAuthorization: Bearer x\r\n\r\n")
     assert connection.answer().body == b"host transfer-encoding"
 
 
-def test_a_client_that_expects_100_continue_gets_it(connection: Connection) -> None:
+def test_client_that_expects_100_continue_gets_it(connection: Connection) -> None:
     connection.send(post("/", "Content-Length: 3", "Expect: 100-continue"))
     assert connection.answer().status == 100
     connection.send(b"abc")
     assert connection.answer().body == b"abc"
 
 
-def test_a_body_that_comes_at_the_least_pace_is_taken_however_long_it_takes(connection: Connection) -> None:
+def test_body_at_the_minimum_rate_is_accepted_however_long_it_takes(connection: Connection) -> None:
     piece, pieces = b"x" * 4000, 8
     connection.send(post("/", f"Content-Length: {len(piece) * pieces}"))
     began = time.monotonic()
@@ -204,19 +204,19 @@ def test_a_body_that_comes_at_the_least_pace_is_taken_however_long_it_takes(conn
     assert len(connection.answer().body) == len(piece) * pieces
 
 
-def test_time_that_the_gateway_takes_for_its_answer_is_no_client_s(connection: Connection) -> None:
+def test_time_of_the_application_does_not_count_against_the_client(connection: Connection) -> None:
     connection.send(get("/slow"))
     assert connection.answer().body == b"/slow"
 
 
-def test_the_start_of_the_next_request_does_not_cut_off_an_answer_under_way(connection: Connection) -> None:
+def test_next_requests_head_does_not_interrupt_a_response(connection: Connection) -> None:
     connection.send(get("/slow"), b"GET /next HTTP/1.1\r\n")
     assert connection.answer().body == b"/slow"
     connection.send(b"Host: a\r\n\r\n")
     assert connection.answer().body == b"/next"
 
 
-def test_an_upgrade_to_another_protocol_is_answered_in_this_one(connection: Connection) -> None:
+def test_upgrade_request_is_answered_in_http_1_1(connection: Connection) -> None:
     connection.send(get("/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c"))
     answer = connection.answer()
     assert (answer.status, answer.headers["connection"]) == (200, "close")
@@ -232,7 +232,7 @@ def test_an_upgrade_to_another_protocol_is_answered_in_this_one(connection: Conn
     ],
 )
 @pytest.mark.parametrize("at_once", [True, False])
-def test_the_body_of_a_request_that_asks_for_an_upgrade_is_read(
+def test_body_of_an_upgrade_request_is_read(
     connection: Connection, framing: str, pieces: list[bytes], at_once: bool
 ) -> None:
     """Java's HttpClient asks for HTTP/2 with each upload over plain HTTP, curl with --http2."""
@@ -249,7 +249,7 @@ def test_the_body_of_a_request_that_asks_for_an_upgrade_is_read(
     assert connection.is_closed()
 
 
-def test_a_body_behind_an_upgrade_has_the_same_bounds(port: int) -> None:
+def test_body_of_an_upgrade_request_has_the_same_limits(port: int) -> None:
     head = post("/", "Connection: Upgrade", "Upgrade: h2c", "Transfer-Encoding: chunked")
     for body, problem in (
         (b"zz\r\n", "MalformedRequest"),
@@ -265,14 +265,14 @@ def test_a_body_behind_an_upgrade_has_the_same_bounds(port: int) -> None:
 # ---- Heads ----
 
 
-def test_a_client_that_sends_nothing_is_hung_up_on(connection: Connection) -> None:
+def test_silent_client_is_disconnected(connection: Connection) -> None:
     began = time.monotonic()
     assert connection.is_closed()
     assert LOW.header_seconds * 0.9 < time.monotonic() - began < LOW.header_seconds + 2
 
 
 @pytest.mark.parametrize("piece", [b"X-A: b\r\n", b"x", b"\r\n"])
-def test_a_head_that_trickles_in_ends_at_its_deadline(connection: Connection, piece: bytes) -> None:
+def test_slow_head_is_refused_at_its_deadline(connection: Connection, piece: bytes) -> None:
     if piece != b"\r\n":
         connection.send(b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: ")
     assert connection.trickle(piece) < LOW.header_seconds + 2
@@ -284,7 +284,7 @@ def test_a_head_that_trickles_in_ends_at_its_deadline(connection: Connection, pi
 
 
 @pytest.mark.parametrize("pieces", [[get() + b"GET /next HTT"], [get(), b"GET /next HTT"]])
-def test_so_does_a_later_head_of_a_connection(connection: Connection, pieces: list[bytes]) -> None:
+def test_slow_later_head_of_a_connection_is_refused_too(connection: Connection, pieces: list[bytes]) -> None:
     connection.send(*pieces)
     assert connection.answer().status == 200
     assert connection.answer().problem == "RequestTimeout"
@@ -308,13 +308,13 @@ def test_headers_beyond_the_limit_are_refused(connection: Connection, head: byte
     assert connection.is_closed()
 
 
-def test_headers_at_the_limit_are_taken(port: int) -> None:
+def test_headers_at_the_limit_are_accepted(port: int) -> None:
     most = ["X-A: " + "x" * (LOW.max_header_bytes - len("host: localhost") - 2 - len("x-a: ") - 2)]
     assert ask(port, get("/", *most)).status == 200
     assert ask(port, get("/", *(f"X-{number}: x" for number in range(LOW.max_headers - 1)))).status == 200
 
 
-def test_so_are_trailers_and_chunk_extensions_without_end_refused(port: int) -> None:
+def test_endless_trailers_and_chunk_extensions_are_refused(port: int) -> None:
     for endless in (b"1;" + b"x" * 1_000_000, b"0\r\nX-A: " + b"x" * 1_000_000):
         with Connection(port) as connection:
             connection.send(post("/", "Transfer-Encoding: chunked"), endless)
@@ -322,7 +322,7 @@ def test_so_are_trailers_and_chunk_extensions_without_end_refused(port: int) -> 
             assert connection.is_closed()
 
 
-def test_a_url_beyond_the_limit_is_refused(port: int) -> None:
+def test_url_beyond_the_limit_is_refused(port: int) -> None:
     longest = "/" + "x" * (MAX_URL_BYTES - 1)
     assert ask(port, get(longest)).body == longest.encode()
     answer = ask(port, get(longest + "x"))
@@ -339,31 +339,31 @@ def test_a_url_beyond_the_limit_is_refused(port: int) -> None:
         b"GET / HTTP/9\r\n\r\n",
     ],
 )
-def test_what_is_no_http_is_answered_as_such(connection: Connection, garbage: bytes) -> None:
+def test_input_that_is_not_http_gets_a_400(connection: Connection, garbage: bytes) -> None:
     connection.send(garbage)
     answer = connection.answer()
     assert (answer.status, answer.problem) == (400, "MalformedRequest")
     assert connection.is_closed()
 
 
-def test_a_client_that_sends_on_reads_its_refusal_all_the_same(connection: Connection) -> None:
+def test_client_that_continues_to_send_receives_the_refusal(connection: Connection) -> None:
     connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     connection.send(get("/", "X-Long: " + "x" * 3000))
     connection.send(*[b"y" * 10_000] * 50)
     assert connection.answer().problem == "HeadersTooLarge"
 
 
-def test_garbage_behind_a_request_is_not_taken_for_its_answer(connection: Connection) -> None:
+def test_garbage_after_a_request_does_not_affect_its_response(connection: Connection) -> None:
     connection.send(get("/slow"), b"\x00\x01\x02")
     assert connection.is_closed()
 
 
-def test_an_impossible_url_behind_a_request_is_not_taken_for_its_answer(connection: Connection) -> None:
+def test_invalid_url_after_a_request_does_not_affect_its_response(connection: Connection) -> None:
     connection.send(get("/slow"), b"GET http://[::1 HTTP/1.1\r\nHost: a\r\n\r\n")
     assert connection.is_closed()
 
 
-def test_a_broken_chunk_is_answered_and_ends_the_request(connection: Connection) -> None:
+def test_broken_chunk_is_refused_and_ends_the_request(connection: Connection) -> None:
     connection.send(post("/", "Transfer-Encoding: chunked"), b"3\r\nabc\r\n", b"zz\r\n")
     assert connection.answer().problem == "MalformedRequest"
 
@@ -377,7 +377,7 @@ def test_too_many_pipelined_requests_are_refused(connection: Connection) -> None
 
 
 @pytest.mark.parametrize("headers", [["Content-Length: 100000"], ["Transfer-Encoding: chunked"]])
-def test_a_body_that_stops_coming_is_answered_408(connection: Connection, headers: list[str]) -> None:
+def test_stalled_body_gets_a_408(connection: Connection, headers: list[str]) -> None:
     began = time.monotonic()
     connection.send(post("/", *headers), b"5\r\nabcde\r\n")
     answer = connection.answer()
@@ -386,20 +386,20 @@ def test_a_body_that_stops_coming_is_answered_408(connection: Connection, header
     assert connection.is_closed()
 
 
-def test_so_is_one_that_trickles_in(connection: Connection) -> None:
+def test_slow_body_gets_a_408(connection: Connection) -> None:
     connection.send(post("/", "Content-Length: 100000"))
     assert connection.trickle(b"x") < LOW.body_seconds + 2
     assert connection.answer().problem == "RequestTimeout"
 
 
-def test_a_promised_body_that_never_comes_holds_up_no_answer_for_longer(connection: Connection) -> None:
+def test_missing_body_does_not_delay_a_response_further(connection: Connection) -> None:
     connection.send(post("/unread", "Content-Length: 100000"))
     answer = connection.answer()
     assert (answer.body, answer.headers["connection"]) == (b"/unread", "close")
     assert connection.is_closed()
 
 
-def test_a_body_that_trickles_on_behind_its_answer_ends(port: int) -> None:
+def test_slow_body_after_its_response_is_disconnected(port: int) -> None:
     bounds = replace(LOW, body_seconds=0.1)
     without_body_limit = uvicorn.Server(server_config(application, "127.0.0.1", 0, bounds, 5))
     with serving(without_body_limit) as (other, _), Connection(other) as connection:
@@ -409,7 +409,7 @@ def test_a_body_that_trickles_on_behind_its_answer_ends(port: int) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_too_large_a_body_is_still_refused(connection: Connection, chunked: bool) -> None:
+def test_too_large_body_is_refused(connection: Connection, chunked: bool) -> None:
     size = MAX_BODY_BYTES + 1
     if chunked:
         connection.send(post("/", "Transfer-Encoding: chunked"))
@@ -424,7 +424,7 @@ def test_too_large_a_body_is_still_refused(connection: Connection, chunked: bool
 # ---- Answers ----
 
 
-def test_a_client_that_reads_no_answer_is_dropped(port: int) -> None:
+def test_client_that_reads_nothing_is_dropped(port: int) -> None:
     with server() as (other, running), Connection(other, receive_buffer_bytes=4096) as connection:
         connection.send(get("/big"))
         wait_until(lambda: running.server_state.connections, "the connection is there")
@@ -433,7 +433,7 @@ def test_a_client_that_reads_no_answer_is_dropped(port: int) -> None:
         assert LOW.write_seconds * 0.5 < time.monotonic() - began < 2 * LOW.write_seconds + 2
 
 
-def test_a_client_that_reads_slowly_is_not(port: int) -> None:
+def test_client_that_reads_slowly_is_kept(port: int) -> None:
     with (
         server(replace(LOW, write_seconds=1)) as (other, _),
         Connection(other, receive_buffer_bytes=65536) as connection,
@@ -450,7 +450,7 @@ def test_a_client_that_reads_slowly_is_not(port: int) -> None:
         assert time.monotonic() - began > 3
 
 
-def test_the_system_drops_clients_that_acknowledge_nothing() -> None:
+def test_system_drops_clients_that_acknowledge_nothing() -> None:
     with server() as (port, running), Connection(port) as connection:
         connection.send(get())
         connection.answer()
@@ -459,7 +459,7 @@ def test_the_system_drops_clients_that_acknowledge_nothing() -> None:
             assert same.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == LOW.write_seconds * 1000
 
 
-def test_a_stream_whose_client_takes_nothing_ends() -> None:
+def test_stream_whose_client_reads_nothing_ends() -> None:
     with server() as (port, running), Connection(port, receive_buffer_bytes=4096) as connection:
         connection.send(get("/stream"))
         wait_until(lambda: running.server_state.tasks, "the request is taken")
@@ -467,7 +467,7 @@ def test_a_stream_whose_client_takes_nothing_ends() -> None:
 
 
 @pytest.mark.parametrize("behind", [0, 1, 2])
-def test_an_answer_under_way_ends_with_its_client_whatever_was_pipelined_behind_it(behind: int) -> None:
+def test_response_ends_with_its_client_despite_pipelined_requests(behind: int) -> None:
     with server() as (port, running):
         with Connection(port) as connection:
             connection.send(get("/watch") + get("/next") * behind)
@@ -478,7 +478,7 @@ def test_an_answer_under_way_ends_with_its_client_whatever_was_pipelined_behind_
 # ---- Connections ----
 
 
-def test_beyond_the_limit_connections_are_answered_503_but_for_probes(caplog: pytest.LogCaptureFixture) -> None:
+def test_connections_beyond_the_limit_get_a_503_except_probes(caplog: pytest.LogCaptureFixture) -> None:
     bounds = replace(LOW, header_seconds=20)
     with server(bounds) as (port, running), ExitStack() as stack:
         held = [stack.enter_context(Connection(port)) for _ in range(bounds.max_connections)]
@@ -497,7 +497,7 @@ def test_beyond_the_limit_connections_are_answered_503_but_for_probes(caplog: py
         assert ask(port, get("/jobs")).status == 200
 
 
-def test_an_upload_beyond_the_limit_reads_its_503() -> None:
+def test_upload_beyond_the_connection_limit_receives_its_503() -> None:
     bounds = replace(LOW, header_seconds=20, max_connections=1)
     with server(bounds) as (crowded, running), Connection(crowded):
         wait_until(lambda: running.server_state.connections, "the only place is taken")
@@ -508,7 +508,7 @@ def test_an_upload_beyond_the_limit_reads_its_503() -> None:
             assert connection.is_closed()
 
 
-def test_far_beyond_it_they_are_closed_before_they_say_anything() -> None:
+def test_connections_far_beyond_the_limit_are_closed_immediately() -> None:
     bounds = replace(LOW, header_seconds=20, max_connections=1)
     with server(bounds) as (port, running), ExitStack() as stack:
         many = [stack.enter_context(Connection(port)) for _ in range(100)]
@@ -517,7 +517,7 @@ def test_far_beyond_it_they_are_closed_before_they_say_anything() -> None:
         assert len(running.server_state.connections) < 70
 
 
-def test_a_server_that_ends_closes_idle_connections_and_finishes_answers() -> None:
+def test_stopping_server_closes_idle_connections_and_finishes_responses() -> None:
     with ExitStack() as stack:
         with server() as (port, running):
             idle, busy = stack.enter_context(Connection(port)), stack.enter_context(Connection(port))
@@ -530,7 +530,7 @@ def test_a_server_that_ends_closes_idle_connections_and_finishes_answers() -> No
 # ---- What this relies on ----
 
 
-def test_uvicorn_has_the_names_that_the_protocol_relies_on() -> None:
+def test_uvicorn_has_the_names_that_the_protocol_uses() -> None:
     """A new release of uvicorn that fails here needs http/protocol.py looked at before it is pinned."""
     config = server_config(application, "127.0.0.1", 0, LOW, 5)
     config.load()

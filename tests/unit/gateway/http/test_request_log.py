@@ -39,7 +39,7 @@ def assert_nothing_forged(log: str) -> None:
         assert line.isprintable(), line
 
 
-def test_text_of_a_request_forges_no_line(talkative: Any, picture: Any) -> None:
+def test_request_text_can_not_forge_a_log_line(talkative: Any, picture: Any) -> None:
     photo = picture()
     for headers in ({}, {"Authorization": "Bearer " + "k" * 20}):
         http, text = talkative.http, quote(HOSTILE)
@@ -62,7 +62,7 @@ def test_text_of_a_request_forges_no_line(talkative: Any, picture: Any) -> None:
     assert FORGED in talkative.log()
 
 
-def test_a_request_id_that_could_forge_a_line_is_not_taken(talkative: Any) -> None:
+def test_request_id_that_could_forge_a_log_line_is_replaced(talkative: Any) -> None:
     for header in (b"a\x85b", b"a b] x", b"\x1b[2K", "a\u2028b".encode()):
         raw = b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: " + header + b"\r\n\r\n"
         with Connection(talkative.http.base_url.port) as connection:

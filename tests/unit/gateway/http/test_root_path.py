@@ -59,7 +59,7 @@ def submitted(http: httpx.Client) -> tuple[httpx.Response, dict[str, Any]]:
     return response, response.json()
 
 
-def test_every_link_of_an_answer_leads_through_the_proxy(
+def test_every_link_begins_with_the_root_path(
     http: httpx.Client, submitted: tuple[httpx.Response, dict[str, Any]]
 ) -> None:
     response, answer = submitted
@@ -73,7 +73,7 @@ def test_every_link_of_an_answer_leads_through_the_proxy(
     assert {each["events_url"] for each in (answer, job, listed)} == {answer["events_url"]}
 
 
-def test_events_come_through_the_proxy_and_link_through_it(
+def test_event_stream_works_through_the_proxy(
     http: httpx.Client, cluster: Any, submitted: tuple[httpx.Response, dict[str, Any]]
 ) -> None:
     name = submitted[1]["task_id"]
@@ -85,7 +85,7 @@ def test_events_come_through_the_proxy_and_link_through_it(
     assert events[0].data["status_url"] == submitted[1]["status_url"]
 
 
-def test_the_documentation_describes_the_public_address(http: httpx.Client) -> None:
+def test_documentation_has_the_public_address(http: httpx.Client) -> None:
     for start in (PREFIX, PREFIX + "/"):
         page = http.get(start, follow_redirects=True)
         assert (page.status_code, page.url.path) == (200, f"{PREFIX}/docs")
@@ -108,25 +108,25 @@ def test_the_documentation_describes_the_public_address(http: httpx.Client) -> N
         ("/nowhere", "no endpoint has this path."),
     ],
 )
-def test_a_wrong_path_is_answered_with_the_right_public_one(http: httpx.Client, path: str, advice: str) -> None:
+def test_unknown_path_gets_a_suggestion_with_the_root_path(http: httpx.Client, path: str, advice: str) -> None:
     response = http.get(PREFIX + path)
     assert response.status_code == 404
     listed = f"The endpoints are listed at {PREFIX}/docs."
     assert response.json()["detail"] == f"GET {PREFIX}{path}: {advice} {listed}"
 
 
-def test_a_wrong_method_is_answered_with_the_right_ones(http: httpx.Client) -> None:
+def test_wrong_method_gets_the_allowed_ones(http: httpx.Client) -> None:
     response = http.post(f"{PREFIX}/jobs/some-job")
     assert (response.status_code, response.headers["allow"]) == (405, "DELETE, GET")
     assert response.json()["detail"].startswith(f"POST {PREFIX}/jobs/some-job: use DELETE or GET.")
 
 
-def test_keys_are_asked_for_and_open_paths_are_open(http: httpx.Client) -> None:
+def test_keys_are_required_except_for_open_paths(http: httpx.Client) -> None:
     for path, status in (("/jobs", 401), ("/docs", 200), ("/openapi.json", 200), ("/healthz", 200), ("/healthzz", 401)):
         assert http.get(PREFIX + path, headers={"Authorization": ""}).status_code == status, path
 
 
-def test_bodies_are_bounded(http: httpx.Client) -> None:
+def test_body_limit_applies(http: httpx.Client) -> None:
     files = {"files": ("1.jpg", bytes(2 * SMALL_BYTES), "image/jpeg")}
     response = http.post(f"{PREFIX}/train", params={"prompt": "a dog", "model_id": "dog"}, files=files)
     assert response.status_code == 413
@@ -134,13 +134,13 @@ def test_bodies_are_bounded(http: httpx.Client) -> None:
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
-def test_probes_ask_the_pod_without_the_path(backend: Any) -> None:
+def test_probes_work_without_the_root_path(backend: Any) -> None:
     assert backend.http.get("/healthz").json() == {"status": "ok"}
     assert backend.http.get("/readyz").status_code == 200
     assert backend.http.get("/jobs").status_code == 401
 
 
-def test_metrics_have_the_paths_of_the_routes(http: httpx.Client, metrics_port: int) -> None:
+def test_metrics_have_paths_without_the_root_path(http: httpx.Client, metrics_port: int) -> None:
     for path in ("/jobs", "/jobs/nobody-1", "/jobs/nobody-2", "/jobs/nobody-3/", "/nowhere/1", "/healthz"):
         http.get(PREFIX + path)
     text = httpx.get(f"http://127.0.0.1:{metrics_port}/metrics", trust_env=False).text
@@ -150,7 +150,7 @@ def test_metrics_have_the_paths_of_the_routes(http: httpx.Client, metrics_port: 
 
 
 @pytest.mark.parametrize(("text", "read"), [("", ""), ("/", ""), ("/darkroom", "/darkroom"), ("/a/b-1/", "/a/b-1")])
-def test_paths_that_can_be_used(text: str, read: str) -> None:
+def test_valid_root_paths_are_accepted(text: str, read: str) -> None:
     assert Settings.from_environment({"DARKROOM_GATEWAY_ROOT_PATH": text}).root_path == read
 
 
@@ -158,6 +158,6 @@ def test_paths_that_can_be_used(text: str, read: str) -> None:
     "text",
     ["darkroom", "https://host/darkroom", "/a//b", "/../a", "/a b", "/a?b", "/%41", "/jobs", "/train/x", "/docs/"],
 )
-def test_paths_that_can_not_be_used_are_named(text: str) -> None:
+def test_invalid_root_paths_are_named(text: str) -> None:
     with pytest.raises(SettingsError, match="DARKROOM_GATEWAY_ROOT_PATH is "):
         Settings.from_environment({"DARKROOM_GATEWAY_ROOT_PATH": text})

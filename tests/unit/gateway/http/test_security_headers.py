@@ -22,9 +22,7 @@ def assert_safe(response: httpx.Response) -> None:
     assert response.headers.get_list("x-content-type-options") == ["nosniff"], response.request.url
 
 
-def test_every_answer_is_neither_stored_nor_guessed(
-    http: httpx.Client, guarded: Any, cluster: Any, job_name: str
-) -> None:
+def test_every_response_has_no_store_and_nosniff(http: httpx.Client, guarded: Any, cluster: Any, job_name: str) -> None:
     cluster.create(Kind.GENERATE, job_name, {"prompt": "a dog"})
     answers = [
         http.get("/jobs"),
@@ -52,13 +50,13 @@ def test_every_answer_is_neither_stored_nor_guessed(
         assert_safe(each)
 
 
-def test_a_stream_of_events_is_not_stored(http: httpx.Client, streamed_job: StreamedJob) -> None:
+def test_event_stream_is_not_cached(http: httpx.Client, streamed_job: StreamedJob) -> None:
     with http.stream("GET", f"/jobs/{streamed_job.name}/events") as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         assert_safe(response)
 
 
-def test_a_failure_that_nothing_caught_has_the_headers_of_every_answer(kubeconfig_of_nowhere: Path) -> None:
+def test_unexpected_error_has_the_headers_too(kubeconfig_of_nowhere: Path) -> None:
     app = create_app(Settings(kubeconfig=str(kubeconfig_of_nowhere)))
 
     @app.get("/broken")
@@ -92,7 +90,7 @@ def download(url: str) -> httpx.Response:
     return httpx.get(url, trust_env=False)
 
 
-def test_a_download_has_the_type_of_the_answer_whatever_the_object_s_own(linked: Any) -> None:
+def test_download_has_the_signed_media_type(linked: Any) -> None:
     file = linked("1.png", "image/png")
 
     response = download(file["url"])
@@ -102,7 +100,7 @@ def test_a_download_has_the_type_of_the_answer_whatever_the_object_s_own(linked:
     assert response.headers["content-disposition"] == 'inline; filename="1.png"'
 
 
-def test_a_link_with_another_type_does_not_work(linked: Any) -> None:
+def test_link_with_a_changed_media_type_is_invalid(linked: Any) -> None:
     url = linked("1.png", "image/png")["url"]
     assert "response-content-type=image%2Fpng" in url
     name = "response-content-type"
@@ -114,7 +112,7 @@ def test_a_link_with_another_type_does_not_work(linked: Any) -> None:
     assert download(url).status_code == 200
 
 
-def test_a_type_that_a_browser_would_run_is_served_as_bytes(linked: Any) -> None:
+def test_executable_media_type_is_served_as_octet_stream(linked: Any) -> None:
     file = linked("1.html", "text/html")
 
     response = download(file["url"])
@@ -126,15 +124,15 @@ def test_a_type_that_a_browser_would_run_is_served_as_bytes(linked: Any) -> None
 @pytest.mark.parametrize(
     "content_type", ["text/html", "image/svg+xml", "application/xml", "IMAGE/PNG", "image/png; a=b"]
 )
-def test_unknown_types_are_bytes(content_type: str) -> None:
+def test_unknown_media_type_is_served_as_octet_stream(content_type: str) -> None:
     assert served_type(content_type) == OPAQUE
 
 
-def test_every_type_that_runs_make_is_kept() -> None:
+def test_media_types_of_runs_are_kept() -> None:
     assert {served_type(each) for each in CONTENT_TYPES.values()} == set(CONTENT_TYPES.values())
 
 
-def test_a_name_can_not_leave_its_header() -> None:
+def test_file_name_can_not_break_out_of_its_header() -> None:
     parameters = response_parameters('runs/1/a";\r\nx: "b\u00e9.png', "image/png")
 
     assert parameters["ResponseContentDisposition"] == 'inline; filename="a____x___b_.png"'

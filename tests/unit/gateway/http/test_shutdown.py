@@ -82,7 +82,7 @@ class Upload:
             return self._connection.recv(10_000)
 
 
-def test_a_gateway_that_ends_loses_no_event_and_no_answer(
+def test_stopping_gateway_loses_no_event_and_no_response(
     start_gateway: Any, environment: dict[str, str], gateway: Any, streamed_job: StreamedJob, picture: Any
 ) -> None:
     drain = {"DARKROOM_GATEWAY_DRAIN_SECONDS": str(DRAIN_SECONDS)}

@@ -51,9 +51,7 @@ def test_every_endpoint_refuses_an_unknown_parameter(http: httpx.Client, operati
         assert "no such parameter" in refused(http.request(method, path, params={"phse": "Failed"}))["phse"]
 
 
-def test_every_endpoint_refuses_a_parameter_that_comes_twice(
-    http: httpx.Client, operations: list[tuple[str, str]]
-) -> None:
+def test_every_endpoint_refuses_a_repeated_parameter(http: httpx.Client, operations: list[tuple[str, str]]) -> None:
     for method, path in operations:
         response = http.request(method, f"{path}?task_id=a&task_id=b&kind=TrainJob&kind=TrainJob&prompt=a&prompt=b")
         found = {each["parameter"] for each in response.json()["errors"] if "2 times" in each["message"]}
@@ -62,7 +60,7 @@ def test_every_endpoint_refuses_a_parameter_that_comes_twice(
 
 
 @pytest.mark.parametrize("in_chunks", [False, True])
-def test_every_endpoint_without_a_body_refuses_one(
+def test_every_endpoint_without_a_body_refuses_bodies(
     http: httpx.Client, operations: list[tuple[str, str]], in_chunks: bool
 ) -> None:
     content = b'{"steps": 3}'
@@ -75,24 +73,24 @@ def test_every_endpoint_without_a_body_refuses_one(
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Length": "0"}, {"Content-Type": "application/json"}])
-def test_an_empty_body_is_none(http: httpx.Client, headers: dict[str, str]) -> None:
+def test_empty_body_is_accepted(http: httpx.Client, headers: dict[str, str]) -> None:
     assert http.request("GET", "/jobs", headers=headers).status_code == 200
     assert http.request("GET", "/jobs", headers=headers, content=iter([])).status_code == 200
     assert http.post("/generate/lora", params={"prompt": "a", "model_id": "nobody"}, headers=headers).status_code == 404
 
 
-def test_a_key_that_comes_twice(http: httpx.Client) -> None:
+def test_repeated_idempotency_key_is_refused(http: httpx.Client) -> None:
     response = http.post("/generate/sdxl?prompt=a", headers=[("Idempotency-Key", "a"), ("Idempotency-Key", "b")])
 
     assert "2 times" in refused(response)["Idempotency-Key"]
 
 
-def test_probes_and_the_documentation_take_anything(http: httpx.Client) -> None:
+def test_probes_and_documentation_accept_any_parameter(http: httpx.Client) -> None:
     for path in ("/healthz", "/readyz", "/docs", "/openapi.json"):
         assert http.get(path, params={"probe": "kubelet"}).status_code == 200
 
 
-def test_text_fields_of_the_form(http: httpx.Client, picture: Draw) -> None:
+def test_text_fields_of_the_form_are_refused(http: httpx.Client, picture: Draw) -> None:
     response = http.post(
         "/train",
         params={"prompt": "sks dog", "model_id": "dog"},
@@ -105,7 +103,7 @@ def test_text_fields_of_the_form(http: httpx.Client, picture: Draw) -> None:
     assert "with the @" in found["files"]
 
 
-def test_video_parameters_without_motion(http: httpx.Client) -> None:
+def test_video_parameters_without_motion_are_refused(http: httpx.Client) -> None:
     video = {
         "frames": 10,
         "fps": 7,
@@ -126,7 +124,7 @@ def test_video_parameters_without_motion(http: httpx.Client) -> None:
         assert "allow_motion=true" in found["frames"]
 
 
-def test_contradictory_guidance_of_a_clip(http: httpx.Client) -> None:
+def test_contradictory_guidance_of_a_clip_is_refused(http: httpx.Client) -> None:
     response = generate(http, allow_motion=True, min_guidance_scale=2, max_guidance_scale=1)
 
     assert "max_guidance_scale above 1" in refused(response)["min_guidance_scale"]
@@ -142,7 +140,7 @@ def test_contradictory_guidance_of_a_clip(http: httpx.Client) -> None:
         ({"lora_scale": 0.5}, "lora_scale", "no such parameter"),
     ],
 )
-def test_parameters_that_do_nothing_beside_others(
+def test_parameters_without_effect_beside_others_are_refused(
     http: httpx.Client, parameters: dict[str, Any], ignored: str, advice: str
 ) -> None:
     found = refused(generate(http, **parameters))
@@ -151,5 +149,5 @@ def test_parameters_that_do_nothing_beside_others(
     assert advice in found[ignored]
 
 
-def test_a_lora_is_no_exception(http: httpx.Client) -> None:
+def test_unused_parameters_with_a_lora_are_refused(http: httpx.Client) -> None:
     assert "frames" in refused(generate(http, "/generate/lora", model_id="nobody", frames=10))

@@ -42,7 +42,7 @@ def draw_picture(http: httpx.Client, **headers: str) -> httpx.Response:
 
 
 @pytest.mark.usefixtures("lease")
-def test_every_submission_is_refused_with_the_name_of_who_runs_and_leaves_nothing(
+def test_every_submission_is_refused_with_the_running_jobs_name_and_leaves_nothing(
     strict: httpx.Client, cluster: Any, stored_keys: Any, picture: Draw, job_name: str
 ) -> None:
     dataset = {"uri": "s3://darkroom/datasets/default/x/"}
@@ -64,7 +64,7 @@ def test_every_submission_is_refused_with_the_name_of_who_runs_and_leaves_nothin
     assert (cluster.count(Kind.TRAIN), cluster.count(Kind.GENERATE), stored_keys("datasets/")) == before
 
 
-def test_once_nothing_runs_submissions_are_taken_again(
+def test_submissions_are_accepted_again_when_nothing_runs(
     strict: httpx.Client, cluster: Any, lease: str, picture: Draw
 ) -> None:
     assert draw_picture(strict).status_code == 409
@@ -77,7 +77,7 @@ def test_once_nothing_runs_submissions_are_taken_again(
     assert train(strict, picture()).status_code == 202
 
 
-def test_a_request_that_was_taken_is_answered_the_same_while_its_job_runs(
+def test_repeated_request_is_answered_while_its_job_runs(
     strict: httpx.Client, cluster: Any, picture: Draw, job_name: str
 ) -> None:
     headers, photo = {"Idempotency-Key": job_name}, picture()
@@ -99,24 +99,24 @@ def test_a_request_that_was_taken_is_answered_the_same_while_its_job_runs(
 
 
 @pytest.mark.usefixtures("lease")
-def test_what_could_never_be_taken_is_told_first(strict: httpx.Client) -> None:
+def test_invalid_input_is_reported_before_the_busy_policy(strict: httpx.Client) -> None:
     response = strict.post("/generate/lora", params={"prompt": "a dog", "model_id": "nobody-made-this"})
 
     assert (response.status_code, response.json()["type"]) == (404, "tag:darkroom.dev,2026:UnknownModel")
 
 
-def test_before_the_operator_has_given_the_slot_away_a_second_one_is_taken_too(strict: httpx.Client) -> None:
+def test_second_submission_is_accepted_before_the_slot_is_assigned(strict: httpx.Client) -> None:
     """It will wait: the policy is no lock, and the document says so."""
     assert [draw_picture(strict).status_code for _ in range(2)] == [202, 202]
 
 
 @pytest.mark.usefixtures("lease")
-def test_by_default_submissions_queue(http: httpx.Client, picture: Draw) -> None:
+def test_submissions_are_queued_by_default(http: httpx.Client, picture: Draw) -> None:
     assert draw_picture(http).status_code == 202
     assert train(http, picture()).status_code == 202
 
 
-def test_leases_that_are_no_slots_say_nothing(cluster: Any, strict: httpx.Client) -> None:
+def test_leases_that_are_not_slots_are_ignored(cluster: Any, strict: httpx.Client) -> None:
     other = {"metadata": {"name": "an-operator"}, "spec": {"holderIdentity": "somebody"}}
     assert cluster.http.post(LEASES, json=other).status_code == 201
     taken = draw_picture(strict)
@@ -125,6 +125,6 @@ def test_leases_that_are_no_slots_say_nothing(cluster: Any, strict: httpx.Client
     assert taken.status_code == 202
 
 
-def test_a_holder_without_a_name_can_be_found_all_the_same() -> None:
+def test_message_for_an_unnamed_holder_links_to_the_running_jobs() -> None:
     assert busy_message("").startswith("Another job is running")
     assert "see GET /jobs?phase=Running" in busy_message("")

@@ -41,9 +41,7 @@ FIELDS = [
 
 
 @pytest.mark.parametrize(("parameters", "model", "name"), FIELDS)
-def test_a_parameter_has_the_bounds_of_its_field(
-    parameters: type[BaseModel], model: type[BaseModel], name: str
-) -> None:
+def test_parameter_has_the_bounds_of_its_field(parameters: type[BaseModel], model: type[BaseModel], name: str) -> None:
     field = model.model_fields[name]
     parameter = parameters.model_fields[RENAMED.get((model, name), name)]
 
@@ -53,7 +51,7 @@ def test_a_parameter_has_the_bounds_of_its_field(
     assert parameter.description
 
 
-def test_a_spec_holds_only_what_was_given() -> None:
+def test_spec_contains_only_given_parameters() -> None:
     train = train_spec(TrainParameters(prompt="sks dog", model_id="dog", rank=4), URI)
     generate = generate_spec(GenerateParameters(prompt="a dog", fps=5))
 
@@ -66,14 +64,14 @@ def test_a_spec_holds_only_what_was_given() -> None:
     assert generate.model_dump(exclude_unset=True) == {"prompt": "a dog", "video": {"fps": 5}}
 
 
-def test_a_default_is_the_one_of_the_contract() -> None:
+def test_default_is_that_of_the_contract() -> None:
     parameters = TrainParameters(prompt="sks dog", model_id="dog")
 
     assert parameters.max_steps == TrainJobSpec.model_fields["max_steps"].default
     assert parameters.learning_rate == Training().learning_rate
 
 
-def test_a_class_prompt_alone_turns_prior_preservation_on() -> None:
+def test_class_prompt_alone_enables_prior_preservation() -> None:
     spec = train_spec(TrainParameters(prompt="sks dog", model_id="dog", class_prompt="a dog", prior_weight=0.5), URI)
 
     assert spec.training.prior_preservation == PriorPreservation(class_prompt="a dog", weight=0.5)

@@ -39,13 +39,13 @@ def condition(type_: str, reason: str, message: str = "") -> dict[str, Any]:
     return {"type": type_, "status": "True", "reason": reason, "message": message, "lastTransitionTime": NOW}
 
 
-def test_a_job_that_the_operator_has_not_seen_waits(http: httpx.Client, training: str) -> None:
+def test_job_that_the_operator_has_not_seen_is_queued(http: httpx.Client, training: str) -> None:
     answer = http.get("/result", params={"task_id": training}).json()
 
     assert (answer["phase"], answer["attempts"], answer["files"]) == ("Queued", 0, [])
 
 
-def test_a_waiting_job_tells_its_place_in_the_queue(http: httpx.Client, cluster: Any, training: str) -> None:
+def test_waiting_job_has_its_queue_position(http: httpx.Client, cluster: Any, training: str) -> None:
     start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=90)
     queue = {"position": 2, "estimatedStartTime": start.isoformat(), "waitingFor": "TrainJob/other"}
     cluster.set_status(Kind.TRAIN, training, phase="Queued", queue=queue)
@@ -71,16 +71,14 @@ MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     ],
     ids=["to come", "late", "no zone", "unknown"],
 )
-def test_a_start_is_told_in_seconds_as_well_and_a_late_one_is_any_moment_now(
-    start: datetime | None, seconds: float | None
-) -> None:
+def test_estimated_start_has_seconds_that_are_never_negative(start: datetime | None, seconds: float | None) -> None:
     told = queue_answer(QueueStatus(position=0, estimated_start_time=start), MOMENT)
 
     assert told.estimated_start_seconds == seconds
     assert (told.estimated_start is None) is (start is None)
 
 
-def test_a_running_job_tells_its_progress(http: httpx.Client, cluster: Any, training: str) -> None:
+def test_running_job_has_progress(http: httpx.Client, cluster: Any, training: str) -> None:
     progress = {"stage": "Training", "step": 3, "total": 10, "progressPercentage": 30.0, "lastUpdatedTime": NOW}
     progress["metrics"] = {"loss": 0.5, "learningRate": 1e-4}
     cluster.set_status(Kind.TRAIN, training, phase="Running", attempts=1, progress=progress)
@@ -91,7 +89,7 @@ def test_a_running_job_tells_its_progress(http: httpx.Client, cluster: Any, trai
     assert answer["progress"]["metrics"] == {"loss": 0.5, "learning_rate": 1e-4}
 
 
-def test_a_failed_job_tells_why(http: httpx.Client, cluster: Any, training: str) -> None:
+def test_failed_job_has_its_failure(http: httpx.Client, cluster: Any, training: str) -> None:
     failed = condition("Failed", "DatasetInvalid", "1.jpg is no picture.")
     cluster.set_status(Kind.TRAIN, training, phase="Failed", completionTime=NOW, conditions=[failed])
 
@@ -101,7 +99,7 @@ def test_a_failed_job_tells_why(http: httpx.Client, cluster: Any, training: str)
     assert answer["completed"] == NOW
 
 
-def test_a_training_that_succeeded_links_to_its_weights(
+def test_succeeded_training_links_to_its_weights(
     http: httpx.Client, cluster: Any, bucket: Any, training: str, s3_environment: dict[str, str]
 ) -> None:
     weights = store(bucket, f"runs/{training}/pytorch_lora_weights.safetensors", b"weights", "application/octet-stream")
@@ -121,9 +119,7 @@ def test_a_training_that_succeeded_links_to_its_weights(
     assert (lora["bytes"], lora["sha256"]) == (7, weights["sha256"])
 
 
-def test_a_link_that_was_tampered_with_does_not_work(
-    http: httpx.Client, cluster: Any, bucket: Any, training: str
-) -> None:
+def test_modified_link_is_invalid(http: httpx.Client, cluster: Any, bucket: Any, training: str) -> None:
     weights = store(bucket, f"runs/{training}/a.safetensors", b"weights", "application/octet-stream")
     store(bucket, f"runs/{training}/b.safetensors", b"secret", "application/octet-stream")
     cluster.set_status(Kind.TRAIN, training, phase="Succeeded", artifacts=[weights])
@@ -133,7 +129,7 @@ def test_a_link_that_was_tampered_with_does_not_work(
     assert httpx.get(file["url"].replace("/a.safe", "/b.safe"), trust_env=False).status_code == 403
 
 
-def test_a_generation_that_succeeded_links_to_pictures_and_video(
+def test_succeeded_generation_links_to_pictures_and_video(
     http: httpx.Client, cluster: Any, bucket: Any, generation: str
 ) -> None:
     artifacts = [
@@ -152,7 +148,7 @@ def test_a_generation_that_succeeded_links_to_pictures_and_video(
     assert len(answer["files"]) == 3
 
 
-def test_files_are_not_linked_before_the_job_is_done(
+def test_files_are_not_linked_before_the_job_has_succeeded(
     http: httpx.Client, cluster: Any, bucket: Any, generation: str
 ) -> None:
     artifact = store(bucket, f"runs/{generation}/image-000.png", b"first", "image/png")
@@ -161,18 +157,18 @@ def test_files_are_not_linked_before_the_job_is_done(
     assert http.get("/images", params={"task_id": generation}).json()["images"] == []
 
 
-def test_an_unknown_task_is_404(http: httpx.Client) -> None:
+def test_unknown_task_is_404(http: httpx.Client) -> None:
     for path in ("/result", "/images"):
         response = http.get(path, params={"task_id": "nobody-sent-this"})
         assert response.status_code == 404
         assert response.json()["type"].endswith(":UnknownTask")
 
 
-def test_each_path_knows_its_own_kind_only(http: httpx.Client, training: str) -> None:
+def test_each_path_returns_only_its_own_kind(http: httpx.Client, training: str) -> None:
     assert http.get("/images", params={"task_id": training}).status_code == 404
 
 
-def test_what_the_run_changed_is_told_in_every_answer(http: httpx.Client, cluster: Any, training: str) -> None:
+def test_remarks_are_in_every_answer(http: httpx.Client, cluster: Any, training: str) -> None:
     remarks = [
         {"reason": "PromptTruncated", "message": "The prompt has 93 tokens; CLIP reads 75."},
         {"reason": "PhotosLeftOut", "message": "Left out IMG_1.raw: no picture."},
@@ -186,11 +182,11 @@ def test_what_the_run_changed_is_told_in_every_answer(http: httpx.Client, cluste
         assert http.get(f"/jobs/{name}").json()["remarks"] == remarks
 
 
-def test_a_run_that_changed_nothing_has_no_remarks(http: httpx.Client, generation: str) -> None:
+def test_run_without_changes_has_no_remarks(http: httpx.Client, generation: str) -> None:
     assert http.get("/images", params={"task_id": generation}).json()["remarks"] == []
 
 
-def test_links_are_signed_anew_for_each_answer(http: httpx.Client, cluster: Any, bucket: Any, training: str) -> None:
+def test_links_are_signed_again_for_each_answer(http: httpx.Client, cluster: Any, bucket: Any, training: str) -> None:
     weights = store(bucket, f"runs/{training}/a.safetensors", b"weights", "application/octet-stream")
     cluster.set_status(Kind.TRAIN, training, phase="Succeeded", artifacts=[weights])
 

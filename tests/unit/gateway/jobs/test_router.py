@@ -34,7 +34,7 @@ def test_both_kinds_are_listed_newest_first(http: httpx.Client, both: str) -> No
     assert created == sorted(created, reverse=True)
 
 
-def test_the_list_can_be_narrowed(http: httpx.Client, cluster: Any, both: str) -> None:
+def test_list_can_be_filtered(http: httpx.Client, cluster: Any, both: str) -> None:
     cluster.set_status(Kind.TRAIN, both, phase="Suspended")
 
     assert (both, "GenerateJob") not in listed(http, kind="TrainJob", limit=1000)
@@ -45,7 +45,7 @@ def test_the_list_can_be_narrowed(http: httpx.Client, cluster: Any, both: str) -
     assert (len(answer["jobs"]), answer["total"] >= 2) == (1, True)
 
 
-def test_a_job_is_found_by_its_name(http: httpx.Client, cluster: Any, job_name: str) -> None:
+def test_job_is_found_by_its_name(http: httpx.Client, cluster: Any, job_name: str) -> None:
     cluster.create(Kind.GENERATE, job_name, SPECS[Kind.GENERATE])
 
     answer = http.get(f"/jobs/{job_name}").json()
@@ -53,7 +53,7 @@ def test_a_job_is_found_by_its_name(http: httpx.Client, cluster: Any, job_name: 
     assert (answer["kind"], answer["prompt"], answer["phase"]) == ("GenerateJob", "a dog", "Queued")
 
 
-def test_a_name_that_two_jobs_share_needs_the_kind(http: httpx.Client, both: str) -> None:
+def test_ambiguous_name_needs_the_kind(http: httpx.Client, both: str) -> None:
     response = http.get(f"/jobs/{both}")
 
     assert response.status_code == 409
@@ -61,7 +61,7 @@ def test_a_name_that_two_jobs_share_needs_the_kind(http: httpx.Client, both: str
     assert http.get(f"/jobs/{both}", params={"kind": "TrainJob"}).json()["kind"] == "TrainJob"
 
 
-def test_a_deleted_job_is_gone(http: httpx.Client, both: str) -> None:
+def test_deleted_job_is_unknown(http: httpx.Client, both: str) -> None:
     assert http.delete(f"/jobs/{both}", params={"kind": "TrainJob"}).status_code == 204
 
     assert http.get(f"/jobs/{both}").json()["kind"] == "GenerateJob"
@@ -69,7 +69,7 @@ def test_a_deleted_job_is_gone(http: httpx.Client, both: str) -> None:
     assert http.delete(f"/jobs/{both}").status_code == 404
 
 
-def test_a_job_that_has_to_end_first_is_deleted_later(http: httpx.Client, cluster: Any, job_name: str) -> None:
+def test_job_with_a_running_run_is_deleted_later(http: httpx.Client, cluster: Any, job_name: str) -> None:
     cluster.create(Kind.GENERATE, job_name, SPECS[Kind.GENERATE], finalizers=["darkroom.dev/test"])
 
     response = http.delete(f"/jobs/{job_name}")
@@ -78,13 +78,13 @@ def test_a_job_that_has_to_end_first_is_deleted_later(http: httpx.Client, cluste
     cluster.set_finalizers(Kind.GENERATE, job_name, [])
 
 
-def test_an_unknown_job_is_404(http: httpx.Client) -> None:
+def test_unknown_job_is_404(http: httpx.Client) -> None:
     for method in ("GET", "DELETE"):
         assert http.request(method, "/jobs/nobody-sent-this").status_code == 404
     assert http.get("/jobs/nobody-sent-this/events").status_code == 404
 
 
-def test_the_log_of_a_run_can_be_read(http: httpx.Client, cluster: Any, bucket: Any, job_name: str) -> None:
+def test_run_log_can_be_read(http: httpx.Client, cluster: Any, bucket: Any, job_name: str) -> None:
     uid = cluster.create(Kind.GENERATE, job_name, SPECS[Kind.GENERATE])["metadata"]["uid"]
     cluster.set_status(Kind.GENERATE, job_name, phase="Running", attempts=2)
     for attempt in (1, 2):
@@ -101,7 +101,7 @@ def test_the_log_of_a_run_can_be_read(http: httpx.Client, cluster: Any, bucket: 
     ("attempts", "query", "words"),
     [(0, {}, "not run"), (1, {}, "no log yet"), (1, {"attempt": 2}, "no run 2: it has been run once")],
 )
-def test_a_log_that_is_not_there_is_explained(
+def test_missing_log_is_explained(
     http: httpx.Client, cluster: Any, job_name: str, attempts: int, query: dict[str, int], words: str
 ) -> None:
     cluster.create(Kind.GENERATE, job_name, SPECS[Kind.GENERATE])
@@ -114,7 +114,7 @@ def test_a_log_that_is_not_there_is_explained(
     assert words in response.json()["detail"]
 
 
-def test_a_list_goes_on_where_its_page_ended(http: httpx.Client, cluster: Any, both: str, job_name: str) -> None:
+def test_next_page_continues_where_the_page_ended(http: httpx.Client, cluster: Any, both: str, job_name: str) -> None:
     first = http.get("/jobs", params={"limit": 1})
     names = [each["task_id"] for each in first.json()["jobs"]]
     cluster.create(Kind.GENERATE, f"{job_name}-later", SPECS[Kind.GENERATE])
@@ -130,7 +130,7 @@ def test_a_list_goes_on_where_its_page_ended(http: httpx.Client, cluster: Any, b
     assert "next_cursor" not in answer.json()
 
 
-def test_the_next_page_has_the_filters_of_the_first(http: httpx.Client, both: str) -> None:
+def test_next_page_has_the_filters_of_the_first(http: httpx.Client, both: str) -> None:
     query = {"limit": 1, "phase": "Queued", "submitted_by": "nobody"}
     assert http.get("/jobs", params=query).json() == {"jobs": [], "total": 0}
 
@@ -139,7 +139,7 @@ def test_the_next_page_has_the_filters_of_the_first(http: httpx.Client, both: st
     assert dict(httpx.URL(link).params) | {"cursor": ""} == {"limit": "1", "phase": "Queued", "cursor": ""}
 
 
-def test_a_cursor_of_nobody_is_refused(http: httpx.Client) -> None:
+def test_invalid_cursor_is_refused(http: httpx.Client) -> None:
     for cursor in ("abc", "not a cursor", "x" * 500):
         response = http.get("/jobs", params={"cursor": cursor})
         assert response.status_code == 422

@@ -58,7 +58,7 @@ def names(page: JobPage) -> list[str]:
     return [job.name for job in page.jobs]
 
 
-def test_older_news_are_passed_over() -> None:
+def test_outdated_updates_are_ignored() -> None:
     store = a_store(a_document(1, 7, phase="Running"))
 
     store.put(a_document(1, 6, phase="Queued"))
@@ -66,7 +66,7 @@ def test_older_news_are_passed_over() -> None:
     assert a_page(store).jobs[0].phase is Phase.RUNNING
 
 
-def test_what_was_seen_to_go_does_not_come_back() -> None:
+def test_deleted_job_does_not_reappear() -> None:
     store = a_store(a_document(1, 7))
     store.remove(Kind.GENERATE, "job-1", str(uuid.UUID(int=2)))
 
@@ -75,7 +75,7 @@ def test_what_was_seen_to_go_does_not_come_back() -> None:
     assert a_page(store) == JobPage([], 0, None)
 
 
-def test_news_of_the_first_job_of_a_name_do_not_touch_the_second() -> None:
+def test_updates_of_a_deleted_job_do_not_affect_its_successor_of_the_same_name() -> None:
     store = a_store(a_document(1, 7, uid="first"), a_document(1, 9, uid="second"))
 
     store.remove(Kind.GENERATE, "job-1", "first")
@@ -84,7 +84,7 @@ def test_news_of_the_first_job_of_a_name_do_not_touch_the_second() -> None:
     assert [(job.uid, job.phase) for job in a_page(store).jobs] == [("second", Phase.QUEUED)]
 
 
-def test_a_list_drops_what_it_does_not_have_but_nothing_newer() -> None:
+def test_list_removes_missing_jobs_but_not_newer_ones() -> None:
     store = a_store(a_document(1, 5), a_document(2, 6), a_document(3, 11))
 
     store.retain(Kind.GENERATE, [str(uuid.UUID(int=2))], 10)
@@ -92,7 +92,7 @@ def test_a_list_drops_what_it_does_not_have_but_nothing_newer() -> None:
     assert names(a_page(store)) == ["job-3", "job-1"]
 
 
-def test_an_api_server_whose_versions_began_anew_is_believed() -> None:
+def test_restarted_resource_versions_are_accepted() -> None:
     store = a_store(a_document(1, 500))
 
     store.clear(Kind.GENERATE)
@@ -101,7 +101,7 @@ def test_an_api_server_whose_versions_began_anew_is_believed() -> None:
     assert [job.phase for job in a_page(store).jobs] == [Phase.FAILED]
 
 
-def test_within_one_second_a_list_is_the_queue_backwards() -> None:
+def test_list_order_within_a_second_is_the_reversed_queue_order() -> None:
     """As the operator's line.queue_key: a training first, then the order of storing, before all else that grows."""
     second = {"created": "2026-01-01T00:00:00Z"}
     store = a_store(
@@ -114,7 +114,7 @@ def test_within_one_second_a_list_is_the_queue_backwards() -> None:
     assert names(a_page(store)) == ["job-3", "job-4", "job-1", "job-2"]
 
 
-def test_a_job_stays_where_it_is_until_the_operator_has_written_its_order_down() -> None:
+def test_job_keeps_its_list_position_until_it_has_an_admission_order() -> None:
     second = {"created": "2026-01-01T00:00:00Z"}
     store = a_store(a_document(1, 10, **second), a_document(2, 11, **second))
 
@@ -123,7 +123,7 @@ def test_a_job_stays_where_it_is_until_the_operator_has_written_its_order_down()
     assert names(a_page(store)) == ["job-2", "job-1"]
 
 
-def test_pages_neither_repeat_nor_skip_a_job_while_others_come_and_go() -> None:
+def test_pages_neither_repeat_nor_skip_jobs_under_concurrent_changes() -> None:
     store = a_store(*(a_document(number) for number in range(100, 120)))
     first = a_page(store, 5)
     store.put(a_document(200))
@@ -161,7 +161,7 @@ def test_filters_and_totals_agree() -> None:
         assert (page.total, page.next is not None) == (len(expected), len(expected) > 1), filters
 
 
-def test_a_job_that_can_not_be_read_is_found_and_not_listed() -> None:
+def test_unreadable_job_is_found_but_not_listed() -> None:
     document = a_document(1)
     document["spec"] = {"prompt": "a dog", "images": {"count": 1_000_000}}
     store = a_store(document)
@@ -173,7 +173,7 @@ def test_a_job_that_can_not_be_read_is_found_and_not_listed() -> None:
         store.read(stored)
 
 
-def test_a_model_is_in_the_making_until_its_last_training_has_ended() -> None:
+def test_model_is_in_training_until_its_last_training_has_ended() -> None:
     store = a_store(a_document(1, kind=Kind.TRAIN))
     assert store.is_being_trained("dog-1")
 
@@ -183,7 +183,7 @@ def test_a_model_is_in_the_making_until_its_last_training_has_ended() -> None:
     assert not store.is_being_trained("cat")
 
 
-def test_the_bookkeeping_of_the_api_server_is_not_kept() -> None:
+def test_managed_fields_are_not_stored() -> None:
     stored = a_store(a_document(1)).get(Kind.GENERATE, "job-1")
 
     assert stored is not None
@@ -191,12 +191,12 @@ def test_the_bookkeeping_of_the_api_server_is_not_kept() -> None:
 
 
 @pytest.mark.parametrize("cursor", ["x", "MQ", "AAAA", "Mi4xLjAuMS5h", write_cursor((1, 7, 1, "a")), "_" * 200])
-def test_a_cursor_that_no_answer_held_is_refused(cursor: str) -> None:
+def test_invalid_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(InvalidRequestError, match="next_cursor"):
         read_cursor(cursor)
 
 
-def test_a_job_takes_less_than_four_kilobytes() -> None:
+def test_job_takes_less_than_four_kilobytes() -> None:
     store, documents = JobStore(), [a_document(number, attempts=1) for number in range(MANY)]
     gc.collect()
     tracemalloc.start()
@@ -210,7 +210,7 @@ def test_a_job_takes_less_than_four_kilobytes() -> None:
     assert used / MANY < JOB_BYTES
 
 
-def test_one_job_of_many_is_listed_as_fast_as_one_of_ten() -> None:
+def test_listing_time_does_not_depend_on_the_number_of_jobs() -> None:
     def seconds(store: JobStore) -> float:
         began = time.process_time()
         for _ in range(1_000):
@@ -222,7 +222,7 @@ def test_one_job_of_many_is_listed_as_fast_as_one_of_ten() -> None:
     assert min(seconds(many) for _ in range(5)) < 1.5 * min(seconds(few) for _ in range(5))
 
 
-def test_jobs_that_are_to_go_with_their_files_are_counted() -> None:
+def test_jobs_marked_for_deletion_with_files_are_counted() -> None:
     labelled, held = a_document(1), a_document(2)
     labelled["metadata"]["labels"][LABEL_DELETE_FILES] = "true"
     held["metadata"]["finalizers"] = [FINALIZER_FILES]

@@ -17,7 +17,7 @@ def answer(status: int, **document: Any) -> ApiException:
 
 
 @pytest.mark.parametrize("status", [400, 403, 409, 422])
-def test_a_refusal_of_the_request_is_handed_on(status: int) -> None:
+def test_refusal_of_the_request_is_forwarded(status: int) -> None:
     causes = [{"field": "spec.maxSteps", "message": "must be at least 1"}]
     error = api_error("create TrainJob/a", answer(status, message="is invalid", details={"causes": causes}))
 
@@ -28,14 +28,14 @@ def test_a_refusal_of_the_request_is_handed_on(status: int) -> None:
 
 
 @pytest.mark.parametrize(("status", "maybe_done"), [(401, False), (404, False), (429, False), (500, True), (504, True)])
-def test_every_other_refusal_is_an_outage(status: int, maybe_done: bool) -> None:
+def test_other_refusals_are_outages(status: int, maybe_done: bool) -> None:
     error = api_error("create TrainJob/a", answer(status, message="said so"))
 
     assert isinstance(error, ClusterUnavailableError)
     assert (error.status, error.maybe_done) == (503, maybe_done)
 
 
-def test_an_answer_that_is_no_status_is_understood() -> None:
+def test_response_without_a_status_object_is_handled() -> None:
     error = ApiException(status=502, reason="Bad Gateway")
     error.body = "<html>"
 

@@ -60,7 +60,7 @@ def http_answer(status: str, document: dict[str, Any]) -> bytes:
 GONE = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410, "reason": "Expired", "message": "old"}
 
 
-def test_polls_and_lists_ask_the_api_server_nothing(world: GatewayHarness, job_name: str) -> None:
+def test_polls_and_lists_send_no_requests_to_the_api_server(world: GatewayHarness, job_name: str) -> None:
     for kind, spec in ((Kind.TRAIN, TRAINING), (Kind.GENERATE, GENERATION)):
         world.cluster.create(kind, job_name, spec)
         wait_until(lambda kind=kind: world.phase(job_name, kind) == "Queued", "the job is known")
@@ -75,7 +75,7 @@ def test_polls_and_lists_ask_the_api_server_nothing(world: GatewayHarness, job_n
     assert world.proxy.asked()[before:] == []
 
 
-def test_a_change_is_told_within_a_second(world: GatewayHarness, job_name: str) -> None:
+def test_change_is_visible_within_a_second(world: GatewayHarness, job_name: str) -> None:
     world.cluster.create(Kind.GENERATE, job_name, GENERATION)
     wait_until(lambda: world.phase(job_name) == "Queued", "the job is known")
 
@@ -88,7 +88,7 @@ def test_a_change_is_told_within_a_second(world: GatewayHarness, job_name: str) 
     assert min(map(seconds_until_told, ("Starting", "Running", "Failed"))) < 1.0
 
 
-def test_a_stopped_api_server_is_said_and_what_is_known_is_still_told(world: GatewayHarness, job_name: str) -> None:
+def test_answers_are_stale_while_the_api_server_is_stopped(world: GatewayHarness, job_name: str) -> None:
     world.cluster.create(Kind.TRAIN, job_name, TRAINING)
     wait_until(lambda: world.phase(job_name, Kind.TRAIN) == "Queued", "the job is known")
 
@@ -104,7 +104,7 @@ def test_a_stopped_api_server_is_said_and_what_is_known_is_still_told(world: Gat
     assert "stale" not in world.poll("/result", task_id=job_name)
 
 
-def test_an_unknown_task_is_503_while_the_watch_is_lost_and_404_afterwards(world: GatewayHarness) -> None:
+def test_unknown_task_is_503_while_the_watch_is_lost_and_404_afterwards(world: GatewayHarness) -> None:
     with world.standing_still():
         wait_until(lambda: "stale" in world.poll("/jobs"), "the watch is lost")
         response = world.http.get("/result", params={"task_id": "nobody-knows"})
@@ -114,9 +114,7 @@ def test_an_unknown_task_is_503_while_the_watch_is_lost_and_404_afterwards(world
     assert world.http.get("/result", params={"task_id": "nobody-knows"}).status_code == 404
 
 
-def test_an_unknown_task_costs_one_look_a_kind_and_second_however_often_it_is_asked_for(
-    world: GatewayHarness, job_name: str
-) -> None:
+def test_unknown_task_costs_one_read_per_kind_and_second(world: GatewayHarness, job_name: str) -> None:
     before, began = len(world.proxy.asked()), time.monotonic()
 
     found = {world.http.get(f"/jobs/{job_name}").status_code for _ in range(20)}
@@ -126,7 +124,7 @@ def test_an_unknown_task_costs_one_look_a_kind_and_second_however_often_it_is_as
     assert 2 <= len(looks) <= 2 * (1 + time.monotonic() - began) < 40
 
 
-def test_a_silent_watch_beside_a_healthy_api_server_is_noticed(world: GatewayHarness, job_name: str) -> None:
+def test_hanging_watch_of_a_healthy_api_server_is_detected(world: GatewayHarness, job_name: str) -> None:
     proxy = HoldingProxy(world.server.port)
     with world.start(proxy.url) as gateway:
         proxy.hold(lambda line: b"watch=" in line)
@@ -140,7 +138,7 @@ def test_a_silent_watch_beside_a_healthy_api_server_is_noticed(world: GatewayHar
     proxy.close()
 
 
-def test_what_a_gateway_writes_it_shows_at_once(world: GatewayHarness) -> None:
+def test_own_writes_are_visible_immediately(world: GatewayHarness) -> None:
     """Without any help from its watch."""
     proxy = HoldingProxy(world.server.port)
     with world.start(proxy.url) as gateway:
@@ -156,7 +154,7 @@ def test_what_a_gateway_writes_it_shows_at_once(world: GatewayHarness) -> None:
     proxy.close()
 
 
-def test_a_task_that_another_gateway_has_just_taken_is_found(world: GatewayHarness, job_name: str) -> None:
+def test_task_that_another_gateway_has_just_created_is_found(world: GatewayHarness, job_name: str) -> None:
     proxy = HoldingProxy(world.server.port)
     with world.start(proxy.url) as gateway:
         proxy.hold(lambda line: b"watch=" in line)
@@ -167,7 +165,7 @@ def test_a_task_that_another_gateway_has_just_taken_is_found(world: GatewayHarne
     proxy.close()
 
 
-def test_broken_connections_are_made_anew_and_nothing_is_missed(world: GatewayHarness, job_name: str) -> None:
+def test_watch_reconnects_without_missing_changes(world: GatewayHarness, job_name: str) -> None:
     world.cluster.create(Kind.GENERATE, job_name, GENERATION)
     wait_until(lambda: world.phase(job_name) == "Queued", "the job is known")
     for phase in ("Starting", "Running", "Failed"):
@@ -185,7 +183,7 @@ def test_broken_connections_are_made_anew_and_nothing_is_missed(world: GatewayHa
         pytest.param(http_answer("200 OK", {"type": "ERROR", "object": GONE}), id="event"),
     ],
 )
-def test_a_lost_history_is_listed_anew(world: GatewayHarness, job_name: str, answer: bytes) -> None:
+def test_expired_history_causes_a_new_list(world: GatewayHarness, job_name: str, answer: bytes) -> None:
     world.wait_until_heard()
     told = threading.Event()
 
@@ -205,7 +203,7 @@ def test_a_lost_history_is_listed_anew(world: GatewayHarness, job_name: str, ans
     world.wait_until_heard()
 
 
-def test_a_job_that_is_made_again_under_its_name_is_another_one(world: GatewayHarness, job_name: str) -> None:
+def test_recreated_job_of_the_same_name_is_another_job(world: GatewayHarness, job_name: str) -> None:
     world.cluster.create(Kind.GENERATE, job_name, GENERATION)
     world.cluster.set_status(Kind.GENERATE, job_name, phase="Failed")
     wait_until(lambda: world.phase(job_name) == "Failed", "it has failed")
@@ -218,7 +216,7 @@ def test_a_job_that_is_made_again_under_its_name_is_another_one(world: GatewayHa
     assert [each["task_id"] for each in world.poll("/jobs", limit=1000)["jobs"]].count(job_name) == 1
 
 
-def test_an_api_server_that_starts_again_is_listed_and_watched_again(world: GatewayHarness, job_name: str) -> None:
+def test_restarted_api_server_is_listed_and_watched_again(world: GatewayHarness, job_name: str) -> None:
     world.server.stop()
     wait_until(lambda: "stale" in world.poll("/jobs"), "the loss is said")
     world.server.start()
@@ -229,7 +227,7 @@ def test_an_api_server_that_starts_again_is_listed_and_watched_again(world: Gate
     wait_until(lambda: job_name in world.http.get("/jobs").text, "the new job is in the list")
 
 
-def test_a_poll_that_needs_checks_is_answered_the_same(world: GatewayHarness, job_name: str) -> None:
+def test_poll_outside_of_the_fast_path_gets_the_same_response(world: GatewayHarness, job_name: str) -> None:
     world.cluster.create(Kind.GENERATE, job_name, GENERATION)
     wait_until(lambda: world.phase(job_name) == "Queued", "the job is known")
 
@@ -244,7 +242,7 @@ def test_a_poll_that_needs_checks_is_answered_the_same(world: GatewayHarness, jo
     assert job.content == other.content
 
 
-def test_the_seconds_until_a_start_go_by(world: GatewayHarness, job_name: str) -> None:
+def test_countdown_to_the_start_is_updated(world: GatewayHarness, job_name: str) -> None:
     world.cluster.create(Kind.GENERATE, job_name, GENERATION)
     queue = {"position": 0, "estimatedStartTime": "2100-01-01T00:00:00Z"}
     world.cluster.set_status(Kind.GENERATE, job_name, phase="Queued", queue=queue)
@@ -258,7 +256,7 @@ def test_the_seconds_until_a_start_go_by(world: GatewayHarness, job_name: str) -
     wait_until(lambda: first - seconds() >= 1, "a second has gone by", 5)
 
 
-def test_before_the_first_list_a_request_waits_and_then_is_told_so(
+def test_request_before_the_first_list_waits_and_then_gets_a_503(
     start_gateway: Any, environment: dict[str, str], kubeconfig_of_nowhere: Path
 ) -> None:
     with start_gateway({**environment, "KUBECONFIG": str(kubeconfig_of_nowhere)}) as gateway:
@@ -268,7 +266,7 @@ def test_before_the_first_list_a_request_waits_and_then_is_told_so(
     assert response.json()["type"].endswith(":ClusterUnavailable")
 
 
-def test_a_lora_in_the_making_is_known_without_a_list_of_trainings(world: GatewayHarness, job_name: str) -> None:
+def test_lora_in_training_is_known_without_listing_trainings(world: GatewayHarness, job_name: str) -> None:
     world.cluster.create(Kind.TRAIN, job_name, {**TRAINING, "modelId": job_name})
     wait_until(lambda: world.phase(job_name, Kind.TRAIN) == "Queued", "the training is known")
     before = len(world.proxy.asked())

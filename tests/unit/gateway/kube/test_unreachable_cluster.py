@@ -44,7 +44,7 @@ def url() -> Iterator[str]:
             each.close()
 
 
-def test_the_api_server_takes_no_connections(url: str, tmp_path: Path) -> None:
+def test_unreachable_api_server_is_an_outage(url: str, tmp_path: Path) -> None:
     kubeconfig = tmp_path / "kubeconfig.yaml"
     kubeconfig.write_text(write_kubeconfig(url, "token", "default"))
     begin = time.monotonic()
@@ -55,7 +55,7 @@ def test_the_api_server_takes_no_connections(url: str, tmp_path: Path) -> None:
     assert not error.value.maybe_done
 
 
-def test_a_list_whose_rest_has_expired_is_an_outage(tmp_path: Path) -> None:
+def test_expired_list_is_an_outage(tmp_path: Path) -> None:
     kubeconfig = tmp_path / "kubeconfig.yaml"
     with ThreadingHTTPServer(("127.0.0.1", 0), ExpiringList) as server:
         threading.Thread(target=server.serve_forever).start()
@@ -84,7 +84,7 @@ class ExpiringList(BaseHTTPRequestHandler):
         """Not to standard error."""
 
 
-def test_object_storage_takes_no_connections(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_object_storage_is_an_outage(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "any")
     with closing(ObjectStorage(Settings(s3_endpoint_url=url))) as storage:
@@ -94,7 +94,7 @@ def test_object_storage_takes_no_connections(url: str, monkeypatch: pytest.Monke
         assert 2 * STORAGE_CONNECT_SECONDS - 0.1 < time.monotonic() - begin < STORAGE_SECONDS + SLACK_SECONDS
 
 
-async def test_a_listing_of_models_has_a_deadline_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_listing_of_models_has_a_total_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each record comes within its own."""
     monkeypatch.setattr(catalog, "MODELS_SECONDS", 0.2)
     go = threading.Event()

@@ -31,7 +31,7 @@ def field_errors(response: httpx.Response) -> dict[str, str]:
     return {each["parameter"]: each["message"] for each in response.json()["errors"]}
 
 
-def test_an_unknown_name_is_refused_with_those_that_there_are(seeing: httpx.Client, cluster: Any) -> None:
+def test_unknown_base_model_is_refused_with_the_known_ones(seeing: httpx.Client, cluster: Any) -> None:
     before = cluster.count(Kind.GENERATE)
 
     found = field_errors(seeing.post("/generate/sdxl", params={**PROMPT, "base_model": "sdx"}))
@@ -41,7 +41,7 @@ def test_an_unknown_name_is_refused_with_those_that_there_are(seeing: httpx.Clie
     assert cluster.count(Kind.GENERATE) == before
 
 
-def test_a_model_of_the_wrong_kind_and_an_unknown_one_are_told_together(seeing: httpx.Client) -> None:
+def test_wrong_kind_and_unknown_base_model_are_reported_together(seeing: httpx.Client) -> None:
     asked = {**PROMPT, "allow_motion": "true", "base_model": "svd", "video_base_model": "svd@v2"}
 
     found = field_errors(seeing.post("/generate/sdxl", params=asked))
@@ -50,7 +50,7 @@ def test_a_model_of_the_wrong_kind_and_an_unknown_one_are_told_together(seeing: 
     assert "no base model 'svd@v2'" in found["video_base_model"]
 
 
-def test_a_training_is_refused_before_its_photos_are_stored(
+def test_training_is_refused_before_its_photos_are_stored(
     seeing: httpx.Client, picture: Callable[..., bytes], stored_keys: Callable[[str], list[str]]
 ) -> None:
     before = stored_keys("datasets/")
@@ -65,7 +65,7 @@ def test_a_training_is_refused_before_its_photos_are_stored(
 @pytest.mark.parametrize(
     "name", ["sdxl", "owner/name-of-the-hub", "owner/name-of-the-hub@v1.0", "owner/name@" + "a" * 40]
 )
-def test_what_is_there_or_may_be_on_the_hub_is_taken(seeing: httpx.Client, cluster: Any, name: str) -> None:
+def test_existing_base_models_and_hub_references_are_accepted(seeing: httpx.Client, cluster: Any, name: str) -> None:
     response = seeing.post("/generate/sdxl", params={**PROMPT, "base_model": name})
 
     assert response.status_code == 202, response.text
@@ -73,11 +73,11 @@ def test_what_is_there_or_may_be_on_the_hub_is_taken(seeing: httpx.Client, clust
 
 
 @pytest.mark.parametrize("name", ["owner/name@../x", "owner/name@", "../sdxl", "a/b/c"])
-def test_what_is_no_reference_is_refused_by_its_pattern(http: httpx.Client, name: str) -> None:
+def test_invalid_reference_is_refused_by_its_pattern(http: httpx.Client, name: str) -> None:
     assert "base_model" in field_errors(http.post("/generate/sdxl", params={**PROMPT, "base_model": name}))
 
 
-def test_without_a_model_root_nothing_is_looked_up(http: httpx.Client) -> None:
+def test_gateway_without_a_model_root_checks_nothing(http: httpx.Client) -> None:
     assert http.post("/generate/sdxl", params={**PROMPT, "base_model": "anything"}).status_code == 202
 
 

@@ -98,7 +98,7 @@ async def until(condition: Callable[[], object]) -> None:
 # --- limits ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_photo_beyond_the_memory_limit_is_refused_and_the_next_one_is_read(
+async def test_photo_beyond_the_memory_limit_is_refused_and_the_next_one_is_decoded(
     start: StartDecoders, of_18_megapixels: bytes, small: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     decoders = start(1, SMALL)
@@ -111,7 +111,7 @@ async def test_a_photo_beyond_the_memory_limit_is_refused_and_the_next_one_is_re
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF"])
-async def test_too_little_memory_is_not_called_damage(start: StartDecoders, format_: str) -> None:
+async def test_memory_limit_is_not_reported_as_damage(start: StartDecoders, format_: str) -> None:
     """Codecs say "broken data stream" or "decoding of color planes failed" when an allocation fails."""
     content = encode(Image.new("RGB", (3000, 2400), "olive"), format_, **FAST.get(format_, {}))
 
@@ -119,14 +119,14 @@ async def test_too_little_memory_is_not_called_damage(start: StartDecoders, form
         await check(start(1, DecodingLimits(32 * MIB, 60)), content)
 
 
-async def test_damage_is_not_called_too_little_memory(start: StartDecoders, small: bytes) -> None:
+async def test_damage_is_not_reported_as_memory_limit(start: StartDecoders, small: bytes) -> None:
     with pytest.raises(PhotoError, match=r"^a\.jpg is damaged or cut short .* Replace it with a whole copy") as refusal:
         await check(start(1), small[: len(small) // 2])
 
     assert not isinstance(refusal.value, PhotoLimitError)
 
 
-async def test_a_photo_beyond_the_time_limit_is_refused_and_its_process_is_gone(
+async def test_photo_beyond_the_time_limit_is_refused_and_its_process_is_killed(
     start: StartDecoders, of_18_megapixels: bytes
 ) -> None:
     decoders = start(1, SHORT)
@@ -137,7 +137,7 @@ async def test_a_photo_beyond_the_time_limit_is_refused_and_its_process_is_gone(
     assert decoder_processes() == []
 
 
-def test_cpu_time_is_limited_even_if_the_parent_stands_still() -> None:
+def test_cpu_time_is_limited_even_if_the_parent_hangs() -> None:
     decoder = PhotoDecoder(DecodingLimits(1024 * MIB, 60))
     try:
         with upload(encode(scene(), "JPEG")) as each:
@@ -148,7 +148,7 @@ def test_cpu_time_is_limited_even_if_the_parent_stands_still() -> None:
         decoder.kill()
 
 
-async def test_the_kernel_keeps_the_limits(start: StartDecoders, small: bytes) -> None:
+async def test_kernel_enforces_the_limits(start: StartDecoders, small: bytes) -> None:
     await check(start(1), small)
 
     [pid] = decoder_processes()
@@ -161,7 +161,7 @@ async def test_the_kernel_keeps_the_limits(start: StartDecoders, small: bytes) -
 # --- processes -------------------------------------------------------------------------------------------------------
 
 
-async def test_a_decoder_gets_no_secrets_and_no_signals_of_the_gateway(
+async def test_decoder_gets_no_secrets_and_no_signals_of_the_gateway(
     start: StartDecoders, small: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a secret")
@@ -173,7 +173,7 @@ async def test_a_decoder_gets_no_secrets_and_no_signals_of_the_gateway(
     assert os.getsid(pid) == pid != os.getsid(0)
 
 
-async def test_a_decoder_that_dies_costs_one_photo(
+async def test_decoder_that_dies_costs_one_photo(
     start: StartDecoders, small: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     decoders = start(1)
@@ -191,7 +191,7 @@ async def test_a_decoder_that_dies_costs_one_photo(
     assert (await check(decoders, small)).extension == "jpg"
 
 
-async def test_a_decoder_that_died_while_idle_costs_nothing(start: StartDecoders, small: bytes) -> None:
+async def test_decoder_that_died_while_idle_costs_nothing(start: StartDecoders, small: bytes) -> None:
     decoders = start(1)
     await check(decoders, small)
     [pid] = decoder_processes()
@@ -201,7 +201,7 @@ async def test_a_decoder_that_died_while_idle_costs_nothing(start: StartDecoders
     assert (await check(decoders, small)).extension == "jpg"
 
 
-async def test_a_decoder_is_replaced_after_some_photos(start: StartDecoders, small: bytes) -> None:
+async def test_decoder_is_replaced_after_some_photos(start: StartDecoders, small: bytes) -> None:
     decoders = start(1)
     await check(decoders, small)
     first = decoder_processes()
@@ -212,7 +212,7 @@ async def test_a_decoder_is_replaced_after_some_photos(start: StartDecoders, sma
     assert decoder_processes() != first
 
 
-async def test_nobody_waiting_for_a_photo_ends_its_process(start: StartDecoders, small: bytes) -> None:
+async def test_cancelled_check_kills_its_process(start: StartDecoders, small: bytes) -> None:
     decoders = start(1)
     await check(decoders, small)
     [pid] = decoder_processes()
@@ -228,7 +228,7 @@ async def test_nobody_waiting_for_a_photo_ends_its_process(start: StartDecoders,
     assert (await check(decoders, small)).extension == "jpg"
 
 
-def test_without_open_files_left_no_decoder_can_be_started() -> None:
+def test_decoder_can_not_be_started_without_free_descriptors() -> None:
     program = (
         "import resource\n"
         "from darkroom_contract.photo_decoder import DecoderUnavailableError, DecodingLimits, PhotoDecoder\n"
@@ -240,7 +240,7 @@ def test_without_open_files_left_no_decoder_can_be_started() -> None:
     assert ran.stdout == "A decoder process can't be started: Too many open files.\n", ran.stderr
 
 
-async def test_a_small_photo_for_which_the_disk_has_no_room_is_no_defect(
+async def test_full_disk_during_the_check_of_a_small_photo_is_an_outage(
     start: StartDecoders, small: bytes, tmp_path: Path
 ) -> None:
     """It was kept in memory while the form was read, and goes to disk when it is checked."""
@@ -271,7 +271,7 @@ def test_decoders_end_with_their_parent(tmp_path: Path) -> None:
     wait_until(lambda: not processes.is_alive(pid), "the decoder is gone")
 
 
-async def test_closing_ends_what_is_being_decoded(start: StartDecoders, small: bytes) -> None:
+async def test_closing_stops_running_decoders(start: StartDecoders, small: bytes) -> None:
     decoders = start(1)
     await check(decoders, small)
     [pid] = decoder_processes()
@@ -286,7 +286,7 @@ async def test_closing_ends_what_is_being_decoded(start: StartDecoders, small: b
     assert decoder_processes() == []
 
 
-async def test_no_process_to_be_had_is_no_fault_of_the_photo(
+async def test_failure_to_start_a_process_is_not_the_photos_fault(
     start: StartDecoders, small: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
@@ -315,7 +315,7 @@ async def test_one_upload_leaves_a_decoder_to_others(start: StartDecoders, small
     assert len(await slow) == 3
 
 
-async def test_the_next_turn_is_for_whom_has_had_the_least() -> None:
+async def test_next_slot_goes_to_the_upload_with_the_least_used_time() -> None:
     turns, order = FairQueue(1), list[str]()
     greedy, modest, newcomer = UploadUsage(seconds=60), UploadUsage(seconds=2), UploadUsage()
 
@@ -334,7 +334,7 @@ async def test_the_next_turn_is_for_whom_has_had_the_least() -> None:
     assert order == ["newcomer", "modest", "greedy"]
 
 
-async def test_a_turn_that_nobody_takes_passes_on() -> None:
+async def test_slot_of_a_cancelled_waiter_is_passed_on() -> None:
     turns = FairQueue(1)
 
     async def take() -> None:
@@ -355,7 +355,7 @@ async def test_a_turn_that_nobody_takes_passes_on() -> None:
 # --- an upload -------------------------------------------------------------------------------------------------------
 
 
-async def test_the_others_are_still_judged(start: StartDecoders, of_18_megapixels: bytes, small: bytes) -> None:
+async def test_other_photos_are_still_validated(start: StartDecoders, of_18_megapixels: bytes, small: bytes) -> None:
     door = UploadValidator(start(2, SMALL), 1)
 
     with pytest.raises(InvalidPhotosError) as refusal:
@@ -365,7 +365,7 @@ async def test_the_others_are_still_judged(start: StartDecoders, of_18_megapixel
     assert "64 MiB" in refusal.value.field_errors[0].message
 
 
-async def test_checking_stops_after_some_photos_beyond_the_limits(
+async def test_validation_stops_after_several_photos_beyond_the_limits(
     start: StartDecoders, of_18_megapixels: bytes
 ) -> None:
     door = UploadValidator(start(1, SHORT), 1)

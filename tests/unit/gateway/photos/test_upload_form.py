@@ -59,7 +59,7 @@ async def read(form: UploadForm, *blocks: bytes, content_type: str = FORM) -> li
     return files
 
 
-async def test_files_come_as_they_were_sent(form: UploadForm) -> None:
+async def test_files_are_read_unchanged(form: UploadForm) -> None:
     large = bytes(range(256)) * 4096
     body = b"".join([part("files", "a.jpg"), b"small", part("other", "ü.jpg"), large, END])
 
@@ -68,11 +68,11 @@ async def test_files_come_as_they_were_sent(form: UploadForm) -> None:
     assert found == [("a.jpg", b"small"), ("ü.jpg", large)]
 
 
-async def test_a_file_without_a_name_is_called_as_its_field_and_an_empty_chooser_is_none(form: UploadForm) -> None:
+async def test_unnamed_file_has_its_fields_name_and_an_empty_chooser_is_no_file(form: UploadForm) -> None:
     assert await read(form, part("photo", ""), b"x", part("files", ""), END) == [("photo", b"x")]
 
 
-async def test_a_file_that_is_too_large_ends_the_reading(form: UploadForm) -> None:
+async def test_too_large_file_stops_reading(form: UploadForm) -> None:
     body = Body([part("files", "large.jpg"), *[BLOCK] * (4 * MAX_PHOTO_BYTES // len(BLOCK)), END])
 
     with pytest.raises(InvalidPhotosError, match=r"large\.jpg: make it at most 25 MiB") as refusal:
@@ -82,9 +82,7 @@ async def test_a_file_that_is_too_large_ends_the_reading(form: UploadForm) -> No
     assert body.read_blocks <= MAX_PHOTO_BYTES // len(BLOCK) + 3
 
 
-async def test_files_that_are_too_large_together_end_the_reading(
-    form: UploadForm, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_too_large_files_together_stop_reading(form: UploadForm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload_form.bounds, "MAX_DATASET_BYTES", 10 * len(BLOCK))
     body = Body([part("files", "a.jpg"), BLOCK] * 50)
 
@@ -94,7 +92,7 @@ async def test_files_that_are_too_large_together_end_the_reading(
     assert body.read_blocks <= 24
 
 
-async def test_too_many_files_end_the_reading(form: UploadForm) -> None:
+async def test_too_many_files_stop_reading(form: UploadForm) -> None:
     body = Body([part("files", "a.jpg"), b"x"] * 300)
 
     with pytest.raises(InvalidPhotosError, match="at most 100 photos"):
@@ -103,7 +101,7 @@ async def test_too_many_files_end_the_reading(form: UploadForm) -> None:
     assert body.read_blocks == 2 * MAX_PHOTOS + 1
 
 
-async def test_a_long_text_ends_the_reading(form: UploadForm) -> None:
+async def test_long_text_stops_reading(form: UploadForm) -> None:
     body = Body([part("prompt"), *[BLOCK] * 50, END])
 
     with pytest.raises(InvalidRequestError, match=r"\?prompt=") as refusal:
@@ -113,7 +111,7 @@ async def test_a_long_text_ends_the_reading(form: UploadForm) -> None:
     assert len(refusal.value.field_errors[0].given or "") == 200
 
 
-async def test_a_file_behind_a_text_ends_the_reading(form: UploadForm) -> None:
+async def test_file_after_a_text_stops_reading(form: UploadForm) -> None:
     body = Body([part("prompt"), b"sks dog", part("max_steps"), b"7", part("files", "a.jpg"), *[BLOCK] * 50, END])
 
     with pytest.raises(InvalidRequestError) as refusal:
@@ -124,7 +122,7 @@ async def test_a_file_behind_a_text_ends_the_reading(form: UploadForm) -> None:
     assert body.read_blocks == 5
 
 
-async def test_texts_behind_the_files_are_all_named(form: UploadForm) -> None:
+async def test_texts_after_the_files_are_all_named(form: UploadForm) -> None:
     with pytest.raises(InvalidRequestError) as refusal:
         await read(form, part("files", "a.jpg"), b"x", part("prompt"), b"a", part("model_id"), b"b", END)
 
@@ -132,7 +130,7 @@ async def test_texts_behind_the_files_are_all_named(form: UploadForm) -> None:
 
 
 @pytest.mark.parametrize(("names", "field_errors"), [(1000, 20), (1, 1)])
-async def test_many_texts_end_the_reading(form: UploadForm, names: int, field_errors: int) -> None:
+async def test_many_texts_stop_reading(form: UploadForm, names: int, field_errors: int) -> None:
     body = Body([part(f"field-{number % names}") for number in range(1000)])
 
     with pytest.raises(InvalidRequestError) as refusal:
@@ -143,41 +141,41 @@ async def test_many_texts_end_the_reading(form: UploadForm, names: int, field_er
 
 
 @pytest.mark.parametrize("header", ["X: " + "x" * 5000, "\r\n".join(f"X-{number}: x" for number in range(9))])
-async def test_the_headers_of_a_part_are_bounded(form: UploadForm, header: str) -> None:
+async def test_headers_of_a_part_are_limited(form: UploadForm, header: str) -> None:
     with pytest.raises(InvalidPhotosError, match="Send a complete multipart/form-data body"):
         await read(form, part("files", "a.jpg", extra=f"\r\n{header}"), b"x", END)
 
 
 @pytest.mark.parametrize("content_type", ["multipart/form-data", f"multipart/form-data; boundary={'b' * 71}"])
-async def test_a_boundary_that_can_t_be_used(form: UploadForm, content_type: str) -> None:
+async def test_invalid_boundary_is_refused(form: UploadForm, content_type: str) -> None:
     with pytest.raises(InvalidPhotosError, match="boundary of 1 to 70"):
         await read(form, END, content_type=content_type)
 
 
 @pytest.mark.parametrize("charset", ["undefined", "idna", "utf-16", "nonsense"])
-async def test_the_charset_of_a_form_changes_nothing(form: UploadForm, charset: str) -> None:
+async def test_charset_of_the_form_is_ignored(form: UploadForm, charset: str) -> None:
     """Browsers and curl write names in UTF-8; Python's codecs of these names raise errors of every kind."""
     found = await read(form, part("files", "ü.jpg"), b"x", END, content_type=f"{FORM}; charset={charset}")
 
     assert found == [("ü.jpg", b"x")]
 
 
-async def test_a_form_that_was_cut_short_loses_no_photo_silently(form: UploadForm) -> None:
+async def test_truncated_form_is_refused(form: UploadForm) -> None:
     with pytest.raises(InvalidPhotosError, match="it is truncated"):
         await read(form, part("files", "a.jpg"), b"x", part("files", "b.jpg"), b"y")
 
 
-async def test_a_part_without_a_name(form: UploadForm) -> None:
+async def test_part_without_a_name_is_refused(form: UploadForm) -> None:
     with pytest.raises(InvalidPhotosError, match='"name"'):
         await read(form, b"\r\n--b\r\nContent-Type: image/jpeg\r\n\r\nx", END)
 
 
-async def test_a_client_that_leaves(form: UploadForm) -> None:
+async def test_client_disconnect_is_raised(form: UploadForm) -> None:
     with pytest.raises(ClientDisconnect):
         await form.read(Body([part("files", "a.jpg"), BLOCK], ends=False).request())
 
 
-async def test_a_full_disk_is_no_fault_of_the_photos(form: UploadForm, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_full_disk_is_not_the_photos_fault(form: UploadForm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload_form, "SpooledTemporaryFile", lambda max_size: open("/dev/full", "wb", buffering=0))  # noqa: SIM115
 
     with pytest.raises(NoUploadSpaceError, match="temporary folder is full") as refusal:

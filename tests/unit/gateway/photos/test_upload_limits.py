@@ -74,7 +74,7 @@ class Upload:
         self.socket.close()
 
 
-def test_a_photo_beyond_the_memory_limit(gateway: Any, picture: Draw, wide: bytes) -> None:
+def test_photo_beyond_the_memory_limit_is_refused(gateway: Any, picture: Draw, wide: bytes) -> None:
     response = train(gateway.http, wide, picture(), b"text")
 
     assert response.status_code == 422, response.text
@@ -86,7 +86,7 @@ def test_a_photo_beyond_the_memory_limit(gateway: Any, picture: Draw, wide: byte
     assert train(gateway.http, picture()).status_code == 202
 
 
-def test_others_wait_for_no_slow_photo(gateway: Any, picture: Draw) -> None:
+def test_slow_photo_does_not_delay_other_uploads(gateway: Any, picture: Draw) -> None:
     assert train(gateway.http, picture()).status_code == 202
     [slow] = decoders(gateway)
     os.kill(slow, signal.SIGSTOP)
@@ -100,7 +100,7 @@ def test_others_wait_for_no_slow_photo(gateway: Any, picture: Draw) -> None:
         assert waiting.result().status_code == 202
 
 
-def test_a_client_that_leaves_stops_the_decoding(gateway: Any, picture: Draw) -> None:
+def test_client_disconnect_stops_decoding(gateway: Any, picture: Draw) -> None:
     assert train(gateway.http, picture()).status_code == 202
     [slow] = decoders(gateway)
     os.kill(slow, signal.SIGSTOP)
@@ -124,7 +124,7 @@ def test_decoders_end_with_the_gateway(gateway: Any, picture: Draw) -> None:
     wait_until(lambda: not processes.is_alive(decoder), "the decoder is gone")
 
 
-def test_more_uploads_than_are_taken_at_once_are_sent_away_and_may_come_back(gateway: Any, picture: Draw) -> None:
+def test_uploads_beyond_the_limit_get_a_503_and_can_be_retried(gateway: Any, picture: Draw) -> None:
     halves = [Upload(gateway.http, picture(), ends=False) for _ in range(2)]
 
     response = train(gateway.http, picture())
@@ -139,7 +139,7 @@ def test_more_uploads_than_are_taken_at_once_are_sent_away_and_may_come_back(gat
     halves[1].leave()
 
 
-def test_no_room_on_the_disk_leaves_nothing_behind(
+def test_full_disk_leaves_nothing_behind(
     start_gateway: Any, environment: dict[str, str], picture: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A limit on the size of files stands for a full disk."""

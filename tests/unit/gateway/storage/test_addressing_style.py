@@ -28,7 +28,7 @@ def settings(endpoint_url: str, style: str, **more: str) -> Settings:
     )
 
 
-def test_requests_and_links_name_the_bucket_in_the_host(store: VirtualS3) -> None:
+def test_virtual_hosted_style_has_the_bucket_in_the_host(store: VirtualS3) -> None:
     with closing(ObjectStorage(settings(store.endpoint_url, "virtual"))) as storage:
         storage.put("runs/1/ä b.png", BytesIO(b"picture"), "image/png")
         assert storage.read("runs/1/ä b.png") == b"picture"
@@ -43,14 +43,14 @@ def test_requests_and_links_name_the_bucket_in_the_host(store: VirtualS3) -> Non
 
 
 @pytest.mark.parametrize("style", ["", "path", "auto"])
-def test_other_styles_name_it_in_the_path_of_an_own_endpoint(store: VirtualS3, style: str) -> None:
+def test_other_styles_have_the_bucket_in_the_path(store: VirtualS3, style: str) -> None:
     with closing(ObjectStorage(settings(store.endpoint_url, style))) as storage:
         assert storage.link("runs/1/a.png", "image/png").url.startswith(f"{store.endpoint_url}/darkroom/runs/1/a.png?")
         assert storage.read("runs/1/a.png") is None
     assert store.hosts == {store.endpoint_url.removeprefix("http://")}
 
 
-def test_links_go_to_the_public_host_in_the_same_style(store: VirtualS3) -> None:
+def test_links_use_the_public_host_in_the_same_style(store: VirtualS3) -> None:
     public = {"DARKROOM_S3_PUBLIC_ENDPOINT_URL": "https://s3.example.com/"}
     with closing(ObjectStorage(settings(store.endpoint_url, "virtual", **public))) as storage:
         assert storage.link("a.png", "image/png").url.startswith("https://darkroom.s3.example.com/a.png?")
@@ -69,6 +69,6 @@ def test_links_go_to_the_public_host_in_the_same_style(store: VirtualS3) -> None
         ),
     ],
 )
-def test_addresses_that_would_not_work_are_refused(given: dict[str, Any], message: str) -> None:
+def test_unusable_endpoints_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         Settings.from_environment(given)

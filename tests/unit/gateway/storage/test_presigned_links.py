@@ -73,7 +73,7 @@ def signed_by(url: str) -> tuple[str, str]:
     return query["X-Amz-Credential"][0].split("/")[0], query["X-Amz-Security-Token"][0]
 
 
-def test_credentials_that_never_end_leave_a_link_its_own_time(signer_for: Callable[..., LinkSigner]) -> None:
+def test_link_of_permanent_credentials_has_its_own_lifetime(signer_for: Callable[..., LinkSigner]) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
 
     link = signer_for(Credentials("key", "secret")).sign(PARAMETERS)
@@ -82,7 +82,7 @@ def test_credentials_that_never_end_leave_a_link_its_own_time(signer_for: Callab
     assert abs(own_end(link.url) - link.expires) <= timedelta(seconds=1)
 
 
-def test_the_end_of_the_credentials_is_the_end_of_the_link(signer_for: Callable[..., LinkSigner]) -> None:
+def test_link_expires_with_its_credentials(signer_for: Callable[..., LinkSigner]) -> None:
     provider = Provider(timedelta(minutes=40))
 
     link = signer_for(temporary(provider)).sign(PARAMETERS)
@@ -92,13 +92,13 @@ def test_the_end_of_the_credentials_is_the_end_of_the_link(signer_for: Callable[
     assert signed_by(link.url) == ("1", "t1")
 
 
-def test_a_link_that_ends_before_the_credentials_keeps_its_time(signer_for: Callable[..., LinkSigner]) -> None:
+def test_link_that_expires_before_its_credentials_keeps_its_lifetime(signer_for: Callable[..., LinkSigner]) -> None:
     link = signer_for(temporary(Provider(timedelta(minutes=40))), link_seconds=60).sign(PARAMETERS)
 
     assert link.expires <= datetime.now(UTC) + timedelta(seconds=60)
 
 
-def test_credentials_near_their_end_are_renewed_and_both_are_of_the_new_ones(
+def test_expiring_credentials_are_renewed_before_signing(
     signer_for: Callable[..., LinkSigner],
 ) -> None:
     provider = Provider(timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=9))
@@ -111,14 +111,14 @@ def test_credentials_near_their_end_are_renewed_and_both_are_of_the_new_ones(
     assert {each.expires for each in links} == {provider.expiry.replace(microsecond=0)}
 
 
-def test_no_link_is_handed_out_that_never_works(signer_for: Callable[..., LinkSigner]) -> None:
+def test_expired_credentials_sign_no_link(signer_for: Callable[..., LinkSigner]) -> None:
     provider = Provider(timedelta(minutes=5), timedelta(seconds=-1))
 
     with pytest.raises(StorageUnavailableError, match="temporary credentials have expired"):
         signer_for(temporary(provider)).sign(PARAMETERS)
 
 
-def test_credentials_that_can_t_be_renewed_are_boto3_s_to_tell(signer_for: Callable[..., LinkSigner]) -> None:
+def test_renewal_errors_of_boto3_are_raised(signer_for: Callable[..., LinkSigner]) -> None:
     def refuse() -> dict[str, str]:
         raise CredentialRetrievalError(provider="test", error_msg="denied")
 
@@ -137,7 +137,7 @@ print(json.dumps({{"Version": 1, "AccessKeyId": {key!r}, "SecretAccessKey": {sec
 """
 
 
-def test_the_gateway_tells_the_end_of_the_credentials_that_it_was_given(
+def test_gateway_returns_the_expiry_of_its_credentials(
     start_gateway: Any, environment: dict[str, str], cluster: Any, bucket: Any, job_name: str, tmp_path: Path
 ) -> None:
     key, secret = environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]
@@ -161,7 +161,7 @@ def test_the_gateway_tells_the_end_of_the_credentials_that_it_was_given(
     assert httpx.get(image["url"], trust_env=False).content == b"picture"
 
 
-def test_signing_never_waits_for_the_source_of_credentials(signer_for: Callable[..., LinkSigner]) -> None:
+def test_signing_never_waits_for_the_credentials_source(signer_for: Callable[..., LinkSigner]) -> None:
     """A metadata service, STS or a program that hangs, 14 minutes before the credentials end."""
     go, asked = threading.Event(), threading.Event()
 
@@ -185,7 +185,7 @@ def test_signing_never_waits_for_the_source_of_credentials(signer_for: Callable[
             go.set()
 
 
-def test_signing_asks_nobody_when_there_are_no_credentials(signer_for: Callable[..., LinkSigner]) -> None:
+def test_signing_without_credentials_does_no_io(signer_for: Callable[..., LinkSigner]) -> None:
     """boto3 looks again with every call, at the metadata service of AWS too, until it has found some."""
     asked = 0
 
@@ -210,7 +210,7 @@ async def eventually(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_credentials_are_renewed_without_a_request(
+async def test_credentials_are_renewed_in_the_background(
     signer_for: Callable[..., LinkSigner], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gateway that nobody asked for a night signs with fresh ones in the morning."""
@@ -231,7 +231,7 @@ async def test_credentials_are_renewed_without_a_request(
     assert signed_by(signer.sign(PARAMETERS).url) == ("2", "t2")
 
 
-async def test_a_source_that_fails_ends_no_renewal_and_is_logged_once(
+async def test_failing_source_does_not_stop_renewal_and_is_logged_once(
     signer_for: Callable[..., LinkSigner], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(presigned_links, "RENEWAL_CHECK_SECONDS", 0.01)
@@ -257,7 +257,7 @@ async def test_a_source_that_fails_ends_no_renewal_and_is_logged_once(
     ]
 
 
-async def test_a_source_that_hangs_delays_the_start_for_a_while_and_no_request(
+async def test_hanging_source_delays_startup_only_briefly(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     go = threading.Event()
@@ -276,9 +276,7 @@ async def test_a_source_that_hangs_delays_the_start_for_a_while_and_no_request(
         storage.close()
 
 
-def test_a_link_is_signed_without_any_connection(
-    signer_for: Callable[..., LinkSigner], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_signing_opens_no_connection(signer_for: Callable[..., LinkSigner], monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a name was looked up")
 

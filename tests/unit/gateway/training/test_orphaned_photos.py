@@ -56,12 +56,12 @@ async def idle(orphaned_photos: OrphanedPhotos) -> None:
         await asyncio.gather(*orphaned_photos._pending)
 
 
-async def test_they_are_removed_before_the_answer(orphaned_photos: OrphanedPhotos, bucket: Bucket) -> None:
+async def test_photos_are_removed_before_the_response(orphaned_photos: OrphanedPhotos, bucket: Bucket) -> None:
     await orphaned_photos.remove(await stored("a", "b"))
     assert bucket.keys == set()
 
 
-async def test_an_outage_delays_the_answer_for_a_moment_and_the_removal_until_its_end(
+async def test_outage_delays_the_response_briefly_and_the_removal_until_its_end(
     orphaned_photos: OrphanedPhotos, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cleanup, "CLEAN_UP_SECONDS", 0.0)
@@ -73,7 +73,7 @@ async def test_an_outage_delays_the_answer_for_a_moment_and_the_removal_until_it
     assert bucket.keys == set()
 
 
-async def test_a_photo_whose_upload_was_given_up_is_removed_after_it_ended(
+async def test_photo_of_an_abandoned_upload_is_removed_after_it_ended(
     orphaned_photos: OrphanedPhotos, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cleanup, "CLEAN_UP_SECONDS", 0.0)
@@ -91,7 +91,7 @@ async def test_a_photo_whose_upload_was_given_up_is_removed_after_it_ended(
     assert bucket.keys == set()
 
 
-async def test_what_can_t_be_removed_is_named_in_the_log(
+async def test_photos_that_can_not_be_removed_are_logged(
     orphaned_photos: OrphanedPhotos, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(cleanup, "TRIES", 2)
@@ -102,7 +102,7 @@ async def test_what_can_t_be_removed_is_named_in_the_log(
     assert bucket.outages == 98
 
 
-async def test_a_gateway_that_ends_names_what_is_left(
+async def test_stopping_gateway_logs_orphaned_photos(
     orphaned_photos: OrphanedPhotos, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(cleanup, "CLEAN_UP_SECONDS", 0.0)
@@ -114,7 +114,7 @@ async def test_a_gateway_that_ends_names_what_is_left(
     assert "orphaned photos, such as a: the gateway is stopping" in caplog.text
 
 
-async def test_an_outage_does_not_make_removals_pile_up(
+async def test_pending_removals_are_limited(
     orphaned_photos: OrphanedPhotos, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(cleanup, "MAX_PENDING", 1)
@@ -130,7 +130,7 @@ async def test_an_outage_does_not_make_removals_pile_up(
 
 
 @pytest.mark.parametrize("used", [True, False])
-async def test_photos_of_a_job_that_may_have_been_created_stay_until_that_is_known(
+async def test_photos_are_kept_until_it_is_known_whether_their_job_was_created(
     orphaned_photos: OrphanedPhotos, bucket: Bucket, used: bool
 ) -> None:
     looks = 0

@@ -20,7 +20,7 @@ def submit(http: httpx.Client, photos: list[bytes], field: str = "files", **para
     return http.post("/train", params={"prompt": "a photo of sks dog", "model_id": "dog", **parameters}, files=files)
 
 
-def test_a_submission_answers_its_task_and_where_to_look(http: httpx.Client, picture: Draw) -> None:
+def test_submission_returns_its_task_and_location(http: httpx.Client, picture: Draw) -> None:
     response = submit(http, [picture()])
 
     assert response.status_code == 202, response.text
@@ -32,7 +32,7 @@ def test_a_submission_answers_its_task_and_where_to_look(http: httpx.Client, pic
         assert http.get(url).json()["task_id"] == answer["task_id"]
 
 
-def test_the_resource_holds_what_was_asked_and_the_rest_is_the_api_servers(
+def test_resource_has_the_given_values_and_the_api_servers_defaults(
     http: httpx.Client, cluster: Any, picture: Draw
 ) -> None:
     asked: dict[str, Any] = {
@@ -51,7 +51,7 @@ def test_the_resource_holds_what_was_asked_and_the_rest_is_the_api_servers(
     assert spec["backoffLimit"] == 2
 
 
-def test_the_stored_photos_are_the_originals_under_names_of_ours(
+def test_stored_photos_are_the_originals_under_generated_names(
     http: httpx.Client, cluster: Any, bucket: Any, stored_keys: Any, picture: Draw
 ) -> None:
     originals = [picture(), picture(format_="PNG"), picture(format_="WEBP"), picture(format_="AVIF")]
@@ -64,19 +64,19 @@ def test_the_stored_photos_are_the_originals_under_names_of_ours(
     assert [bucket.get_object(Bucket=name, Key=key)["Body"].read() for key in keys] == originals
 
 
-def test_the_form_field_may_have_any_name(http: httpx.Client, picture: Draw) -> None:
+def test_form_field_may_have_any_name(http: httpx.Client, picture: Draw) -> None:
     for field in ("file", "photos", "images"):
         assert submit(http, [picture()], field=field).status_code == 202
 
 
-def test_a_large_photo_passes_through_a_temporary_file(http: httpx.Client, picture: Draw) -> None:
+def test_large_photo_is_spooled_to_a_temporary_file(http: httpx.Client, picture: Draw) -> None:
     large = picture(1500, 1500, "PNG")
 
     assert len(large) > 1024**2
     assert submit(http, [large]).status_code == 202
 
 
-def test_a_request_that_is_sent_again_answers_the_first_task(
+def test_repeated_request_returns_the_first_task(
     http: httpx.Client, cluster: Any, stored_keys: Any, picture: Draw, job_name: str
 ) -> None:
     http_with_key = {"Idempotency-Key": job_name}
@@ -92,7 +92,7 @@ def test_a_request_that_is_sent_again_answers_the_first_task(
     assert (cluster.count(Kind.TRAIN), stored_keys("datasets/")) == (jobs, photos)
 
 
-def test_copies_of_a_request_at_the_same_time_make_one_job_with_one_set_of_photos(
+def test_concurrent_copies_of_a_request_create_one_job_with_one_set_of_photos(
     http: httpx.Client, cluster: Any, stored_keys: Any, picture: Draw, job_name: str
 ) -> None:
     parameters, files = {"prompt": "sks dog", "model_id": "dog"}, {"files": ("a.jpg", picture())}
@@ -110,7 +110,7 @@ def test_copies_of_a_request_at_the_same_time_make_one_job_with_one_set_of_photo
     assert stored_keys(parse_uri(cluster.get(Kind.TRAIN, task_id)["spec"]["dataset"]["uri"])[1])
 
 
-def test_a_key_of_another_request_is_refused(http: httpx.Client, picture: Draw, job_name: str) -> None:
+def test_idempotency_key_with_other_parameters_is_refused(http: httpx.Client, picture: Draw, job_name: str) -> None:
     files = {"files": ("a.jpg", picture())}
     for model_id, status in (("dog", 202), ("cat", 422)):
         response = http.post(
@@ -132,7 +132,7 @@ def assert_key_reused(response: httpx.Response, words: str = "other photos") -> 
     assert words in response.json()["detail"]
 
 
-def test_a_key_with_other_photos_is_refused(
+def test_idempotency_key_with_other_photos_is_refused(
     http: httpx.Client, cluster: Any, stored_keys: Any, picture: Draw, job_name: str
 ) -> None:
     one, two, three = picture(), picture(format_="PNG"), picture(1500, 1500, "PNG")
@@ -147,7 +147,7 @@ def test_a_key_with_other_photos_is_refused(
     assert (cluster.count(Kind.TRAIN), stored_keys("datasets/")) == before
 
 
-def test_the_files_names_do_not_count(http: httpx.Client, picture: Draw, job_name: str) -> None:
+def test_file_names_do_not_count(http: httpx.Client, picture: Draw, job_name: str) -> None:
     photo, query, headers = picture(), {"prompt": "sks dog", "model_id": "dog"}, {"Idempotency-Key": job_name}
     answers = [
         http.post("/train", params=query, files={field: (name, photo)}, headers=headers).json()["task_id"]
@@ -157,7 +157,7 @@ def test_the_files_names_do_not_count(http: httpx.Client, picture: Draw, job_nam
     assert answers[0] == answers[1]
 
 
-def test_of_requests_with_one_key_and_different_photos_at_the_same_time_one_is_taken(
+def test_one_of_concurrent_requests_with_the_same_key_and_different_photos_is_accepted(
     http: httpx.Client, cluster: Any, stored_keys: Any, picture: Draw, job_name: str
 ) -> None:
     before = len(stored_keys("datasets/"))
@@ -172,7 +172,7 @@ def test_of_requests_with_one_key_and_different_photos_at_the_same_time_one_is_t
     assert stored_keys(parse_uri(cluster.get(Kind.TRAIN, taken.json()["task_id"])["spec"]["dataset"]["uri"])[1])
 
 
-def test_a_job_of_an_older_gateway_without_a_fingerprint_is_no_answer(
+def test_job_without_a_fingerprint_is_not_returned_for_a_repeated_key(
     http: httpx.Client, cluster: Any, picture: Draw, job_name: str
 ) -> None:
     name = task_id_for(Kind.TRAIN, job_name)
@@ -182,7 +182,7 @@ def test_a_job_of_an_older_gateway_without_a_fingerprint_is_no_answer(
     assert_key_reused(keyed(http, job_name, picture()), "no fingerprint of its photos")
 
 
-def test_the_fingerprint_is_recorded_on_the_job(http: httpx.Client, cluster: Any, picture: Draw) -> None:
+def test_fingerprint_is_recorded_on_the_job(http: httpx.Client, cluster: Any, picture: Draw) -> None:
     photos = [picture(), picture(format_="PNG")]
     task_id = submit(http, photos).json()["task_id"]
 
@@ -191,7 +191,7 @@ def test_the_fingerprint_is_recorded_on_the_job(http: httpx.Client, cluster: Any
     assert annotations["darkroom.dev/photos-sha256"] == hashlib.sha256(digests).hexdigest()
 
 
-def test_a_request_has_an_id_in_its_answer_and_in_the_log(gateway: Any, job_name: str) -> None:
+def test_request_id_is_in_the_response_and_in_the_log(gateway: Any, job_name: str) -> None:
     response = gateway.http.get("/jobs/nobody", headers={"X-Request-ID": job_name})
 
     assert response.headers["x-request-id"] == job_name
