@@ -26,8 +26,8 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from darkroom_gateway.connection_bounds import ConnectionBounds
-from darkroom_gateway.http_server import server_config
+from darkroom_gateway.http.connection_bounds import ConnectionBounds
+from darkroom_gateway.http.server import server_config
 
 SERVERS = {
     "gateway: httptools, uvloop, bounds": "gateway",

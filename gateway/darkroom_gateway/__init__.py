@@ -1,1 +1,1 @@
-"""The HTTP door: requests in, custom resources out; status, live progress and signed links back."""
+"""REST gateway (FastAPI): turns requests into custom resources, and returns status, live events and presigned links."""

@@ -1,4 +1,4 @@
-"""The application: `create_app(settings)`. Called by main.py; nothing is made at import."""
+"""The FastAPI application: `create_app(settings)`. Called by main.py."""
 
 import asyncio
 import contextlib
@@ -9,42 +9,53 @@ from pathlib import Path
 
 from fastapi import Depends, FastAPI
 
-from darkroom_gateway import openapi, problems
-from darkroom_gateway.answer_headers import AnswerHeaders
-from darkroom_gateway.api_keys import ApiKeys
-from darkroom_gateway.body_limit import BodyLimit
-from darkroom_gateway.endpoints import docs, generate, health, jobs, models, train
-from darkroom_gateway.guard import Guard
-from darkroom_gateway.host_names import own_host_names
-from darkroom_gateway.ignored_input import refuse_ignored_input
-from darkroom_gateway.origin_check import OriginCheck
-from darkroom_gateway.request_log import RequestLog
-from darkroom_gateway.root_path import RootPath
+from darkroom_gateway.auth.api_keys import ApiKeys
+from darkroom_gateway.auth.middleware import ApiKeyMiddleware
+from darkroom_gateway.docs import openapi, swagger_ui
+from darkroom_gateway.events import router as events_router
+from darkroom_gateway.generation import router as generation_router
+from darkroom_gateway.health import router as health_router
+from darkroom_gateway.http import problems
+from darkroom_gateway.http.body_limit import BodyLimitMiddleware
+from darkroom_gateway.http.host_names import own_host_names
+from darkroom_gateway.http.origin_check import OriginCheckMiddleware
+from darkroom_gateway.http.request_log import RequestLogMiddleware
+from darkroom_gateway.http.root_path import RootPathMiddleware
+from darkroom_gateway.http.security_headers import SecurityHeadersMiddleware
+from darkroom_gateway.http.shutdown import ConnectionCloseMiddleware
+from darkroom_gateway.http.unexpected_input import reject_unexpected_input
+from darkroom_gateway.jobs import router as jobs_router
+from darkroom_gateway.models import router as models_router
+from darkroom_gateway.pattern_advice import PATTERN_ADVICE
 from darkroom_gateway.services import Services, build_services
 from darkroom_gateway.settings import OPEN_ACCESS, Settings, is_loopback
-from darkroom_gateway.shutdown import LastAnswers
+from darkroom_gateway.training import router as training_router
 
 log = logging.getLogger(__name__)
 
 DESCRIPTION = """\
-Learn a subject from photos, make pictures of it, and a short video: SDXL and SVD on Kubernetes, one job at a time.
+Learn a subject from photos, generate pictures of it, and a short video: SDXL and SVD on Kubernetes, one job at a time.
 
-Submissions answer `202` with a `task_id` at once; ask `/result` or `/images` how it goes, or follow
-`/jobs/{task_id}/events`. Errors of every kind are problem details (RFC 9457).
+Submissions return `202` with a `task_id` immediately. Poll `/result` or `/images`, or follow the live events of
+`/jobs/{task_id}/events`. All errors are problem details (RFC 9457).
 """
 
 
 TAGS = [
     {"name": "train", "description": "Learn a subject from photos."},
-    {"name": "generate", "description": "Make pictures, and short videos of them."},
-    {"name": "jobs", "description": "Both kinds of job in one shape: list, follow, read the log, delete."},
+    {"name": "generate", "description": "Generate pictures, and short videos from them."},
+    {"name": "jobs", "description": "Jobs of both kinds: list, follow, read the log, delete."},
     {"name": "models", "description": "Trained LoRAs."},
-    {"name": "health", "description": "Probes. They need no API key and look at no parameters."},
+    {"name": "health", "description": "Probes. They need no API key."},
 ]
 
 
+OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json"}) | swagger_ui.PATHS
+"""Paths that need no API key: probes, and the documentation. They contain no secret and change nothing."""
+
+
 def create_app(settings: Settings) -> FastAPI:
-    """Connects to nothing yet. Raises `SettingsError` when there is no way to the cluster, or no usable API key."""
+    """Opens no connection yet. Raises `SettingsError` when there is no usable kubeconfig, Redis URL or API key."""
     keys = None if settings.api_keys_dir is None else ApiKeys(Path(settings.api_keys_dir))
     app = FastAPI(
         title="Darkroom",
@@ -52,46 +63,52 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         openapi_tags=TAGS,
         lifespan=_lifespan,
-        # Our own page, in endpoints/docs.py: FastAPI's loads its scripts from another host.
+        # docs/swagger_ui.py serves its own page: FastAPI's loads scripts from another host.
         docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
-        # A path with a slash too much is answered 404, which names the right one (directions.py).
+        # A path with an extra slash gets a 404 that names the right path (http/path_suggestions.py).
         redirect_slashes=False,
         generate_unique_id_function=openapi.operation_id,
     )
     app.state.services = services = build_services(settings)
-    problems.install(app)
-    for module in (train, generate, jobs, models):
-        app.include_router(module.router, dependencies=[Depends(refuse_ignored_input)])
-    app.include_router(health.router)  # Probes may send what they like.
-    app.include_router(docs.router)
-    # What is added later is passed earlier.
-    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes, bounds=settings.bounds)
-    if keys is not None:
-        app.add_middleware(Guard, keys=keys, count_refusal=services.metrics.count_refused_key)
-    own = own_host_names(settings.allowed_hosts, on_loopback=is_loopback(settings.host), open_to_all=keys is None)
-    app.add_middleware(OriginCheck, own=own, open_to_all=keys is None)
-    if settings.metrics_port is not None:
-        services.metrics.measure_requests(app)
-    app.add_middleware(LastAnswers, shutdown=services.shutdown)
-    app.add_middleware(RequestLog)
-    app.add_middleware(AnswerHeaders)
-    if settings.root_path:
-        app.add_middleware(RootPath, root_path=settings.root_path)
-    app.openapi = lambda: openapi.description(app, guarded=keys is not None)  # type: ignore[method-assign]
+    problems.install(app, PATTERN_ADVICE)
+    for module in (training_router, generation_router, jobs_router, events_router, models_router):
+        app.include_router(module.router, dependencies=[Depends(reject_unexpected_input)])
+    app.include_router(health_router.router)  # Probes may send any parameter.
+    app.include_router(swagger_ui.router)
+    _add_middleware(app, settings, keys, services)
+    app.openapi = lambda: openapi.document_of(app, None if keys is None else OPEN_PATHS)  # type: ignore[method-assign]
     _log_access(settings, keys)
     return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings, keys: ApiKeys | None, services: Services) -> None:
+    """Middleware that is added later runs earlier."""
+    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_upload_bytes, bounds=settings.bounds)
+    if keys is not None:
+        app.add_middleware(
+            ApiKeyMiddleware, keys=keys, open_paths=OPEN_PATHS, count_refusal=services.metrics.count_refused_key
+        )
+    own = own_host_names(settings.allowed_hosts, on_loopback=is_loopback(settings.host), open_to_all=keys is None)
+    app.add_middleware(OriginCheckMiddleware, own=own, open_to_all=keys is None)
+    if settings.metrics_port is not None:
+        services.metrics.measure_requests(app)
+    app.add_middleware(ConnectionCloseMiddleware, shutdown=services.shutdown)
+    app.add_middleware(RequestLogMiddleware)
+    app.add_middleware(SecurityHeadersMiddleware)
+    if settings.root_path:
+        app.add_middleware(RootPathMiddleware, root_path=settings.root_path)
 
 
 def _log_access(settings: Settings, keys: ApiKeys | None) -> None:
     if keys is not None:
         log.info("requests need one of the API keys: %s", ", ".join(keys.names))
     elif is_loopback(settings.host):
-        log.info("requests need no API key: only this machine reaches %s", settings.host)
+        log.info("requests need no API key: %s is reachable from this machine only", settings.host)
     else:
         log.warning(
-            "requests need no API key: %s=true, and whoever reaches this address may do everything", OPEN_ACCESS
+            "requests need no API key (%s=true): anybody who can reach this address has full access", OPEN_ACCESS
         )
 
 

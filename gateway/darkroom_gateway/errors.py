@@ -1,39 +1,39 @@
-"""Everything that can go wrong in the gateway, each with the HTTP status that it is answered with.
+"""The gateway's errors, each with its HTTP status. http/problems.py turns them into problem details.
 
     GatewayError
-    ├── InvalidRequestError       422  a parameter that can't be used
-    │   ├── InvalidPhotosError    422  photos that can't be trained on
-    │   └── KeyReusedError        422  an Idempotency-Key of another request, or of a job that is being deleted
-    ├── UnauthorizedError         401  no API key, or one that is nobody's
-    ├── TooLargeError             413  a body beyond the limit
-    ├── MalformedRequestError     400  what is no HTTP/1.1 request
-    ├── RequestTimeoutError       408  a head or a body that comes too slowly
-    ├── UrlTooLongError           414  more path and parameters than any request has
-    ├── HeadersTooLargeError      431  too many header fields, or too large ones
-    ├── ForeignHostError          421  a Host that is none of this gateway's
-    ├── CrossSiteError            403  a change that another site's page asks for
+    ├── InvalidRequestError       422  unusable parameters
+    │   ├── InvalidPhotosError    422  unusable photos
+    │   └── KeyReusedError        422  the Idempotency-Key of another request, or of a job that is being deleted
+    ├── UnauthorizedError         401  no API key, or an unknown one
+    ├── TooLargeError             413  a body over the limit
+    ├── MalformedRequestError     400  not an HTTP/1.1 request
+    ├── RequestTimeoutError       408  a head or a body that arrives too slowly
+    ├── UrlTooLongError           414  a URL over the limit
+    ├── HeadersTooLargeError      431  too many or too large header fields
+    ├── ForeignHostError          421  a Host that is not one of the gateway's names
+    ├── CrossSiteError            403  a state-changing request from another site's page
     ├── UnknownTaskError          404  no job of that name
-    ├── UnknownLogError           404  no run of that number, or it has said nothing yet
-    ├── UnknownModelError         404  no LoRA of that name, neither made nor in the making
-    ├── AmbiguousTaskError        409  a name that a TrainJob and a GenerateJob share
+    ├── UnknownLogError           404  no run of that number, or no log of it yet
+    ├── UnknownModelError         404  no LoRA of that name, neither trained nor in training
+    ├── AmbiguousTaskError        409  a TrainJob and a GenerateJob have the same name
     ├── AlreadyDeletingError      409  a job that is being deleted without its files
-    ├── ModelInUseError           409  a model that an unfinished job makes or needs
-    ├── BusyError                 409  a job runs, and requests are not to wait
-    ├── RejectedError             4xx  the API server refused; its own status
-    ├── UnreadableJobError        500  a job that does not fit this release's schema
-    └── UnavailableError          503  something the gateway needs is down
+    ├── ModelInUseError           409  a model that an unfinished job trains or uses
+    ├── BusyError                 409  another job is running, and the busy policy is Reject
+    ├── RejectedError             4xx  refused by the API server, with its status
+    ├── UnreadableJobError        500  a job that does not match the schema of this release
+    └── UnavailableError          503  a backend is down, or a limit is reached
         ├── ClusterUnavailableError    the API server
         ├── StorageUnavailableError    object storage
-        ├── TooManyConnectionsError    as many connections as it takes
-        ├── TooManyUploadsError        this gateway takes no more uploads at the moment
-        ├── NoUploadSpaceError         its temporary folder is full
-        ├── DecodersUnavailableError   it can't start a process that decodes photos
-        ├── NotReadyError              what /readyz found
-        ├── TooManyStreamsError        as many streams of events as the gateway may send
-        └── ProgressUnavailableError   Redis; never reaches a person, since streams go on without
+        ├── TooManyConnectionsError    the connection limit
+        ├── TooManyUploadsError        the limit of concurrent uploads
+        ├── NoUploadSpaceError         the temporary folder is full
+        ├── DecodersUnavailableError   a decoder process can't be started
+        ├── NotReadyError              the result of /readyz
+        ├── TooManyStreamsError        the limit of event streams
+        └── ProgressUnavailableError   Redis; never in a response, because streams continue without progress
 
-`SettingsError` stands apart: it ends the process at its start. problems.py turns the tree into answers.
-The names are part of the API: without `Error` they end the `type` of a problem, and are never renamed.
+`SettingsError` is separate: it ends the process at startup. The names are part of the API: without `Error` they are the
+end of a problem's `type`, and are never renamed.
 """
 
 from collections.abc import Iterable
@@ -41,12 +41,12 @@ from dataclasses import dataclass
 
 
 class SettingsError(Exception):
-    """The environment holds a value that can't be used."""
+    """An environment variable has an unusable value."""
 
 
 @dataclass(frozen=True)
-class Complaint:
-    """One thing to change: which parameter, what was given, and what to do about it."""
+class FieldError:
+    """A problem with one parameter or file: what was sent, and what to change."""
 
     parameter: str
     message: str
@@ -54,33 +54,33 @@ class Complaint:
 
 
 class GatewayError(Exception):
-    """The root; `str()` of it is the text for people."""
+    """Base class. `str()` is the `detail` of the problem."""
 
     status = 500
     title = "The gateway failed"
     retry_after_seconds: int | None = None
 
-    def __init__(self, detail: str, complaints: tuple[Complaint, ...] = ()) -> None:
+    def __init__(self, detail: str, field_errors: tuple[FieldError, ...] = ()) -> None:
         super().__init__(detail)
-        self.complaints = complaints
+        self.field_errors = field_errors
 
 
 class InvalidRequestError(GatewayError):
     status = 422
-    title = "The request can't be used as it is"
+    title = "The request is invalid"
 
 
-def invalid_request(complaints: Iterable[Complaint]) -> InvalidRequestError:
-    """The error of these complaints, the first three of them in its text."""
-    found = tuple(complaints)
+def invalid_request(field_errors: Iterable[FieldError]) -> InvalidRequestError:
+    """An error with these field errors. Its text has the first three."""
+    found = tuple(field_errors)
     return InvalidRequestError(" ".join(f"{each.parameter}: {each.message}" for each in found[:3]), found)
 
 
 class InvalidPhotosError(InvalidRequestError):
-    title = "The photos can't be used as they are"
+    title = "The photos are unusable"
 
-    def __init__(self, complaints: tuple[Complaint, ...]) -> None:
-        super().__init__(" ".join(each.message for each in complaints[:3]), complaints)
+    def __init__(self, field_errors: tuple[FieldError, ...]) -> None:
+        super().__init__(" ".join(each.message for each in field_errors[:3]), field_errors)
 
 
 class KeyReusedError(InvalidRequestError):
@@ -89,7 +89,7 @@ class KeyReusedError(InvalidRequestError):
 
 class UnauthorizedError(GatewayError):
     status = 401
-    title = "An API key is needed"
+    title = "An API key is required"
 
 
 class TooLargeError(GatewayError):
@@ -119,27 +119,27 @@ class HeadersTooLargeError(GatewayError):
 
 class ForeignHostError(GatewayError):
     status = 421
-    title = "The gateway is not known by this name"
+    title = "The Host is not one of the gateway's names"
 
 
 class CrossSiteError(GatewayError):
     status = 403
-    title = "Another site may not change anything here"
+    title = "Cross-site requests may not change anything"
 
 
 class UnknownTaskError(GatewayError):
     status = 404
-    title = "There is no such task"
+    title = "The task does not exist"
 
 
 class UnknownLogError(GatewayError):
     status = 404
-    title = "There is no such log"
+    title = "The log does not exist"
 
 
 class UnknownModelError(GatewayError):
     status = 404
-    title = "There is no such model"
+    title = "The model does not exist"
 
 
 class AmbiguousTaskError(GatewayError):
@@ -149,7 +149,7 @@ class AmbiguousTaskError(GatewayError):
 
 class AlreadyDeletingError(GatewayError):
     status = 409
-    title = "The job is being deleted already"
+    title = "The job is already being deleted"
 
 
 class ModelInUseError(GatewayError):
@@ -163,12 +163,12 @@ class BusyError(GatewayError):
 
 
 class RejectedError(GatewayError):
-    """The API server said no, and why; its status is handed on."""
+    """Refused by the API server. Has the status of its response."""
 
-    title = "The cluster refused"
+    title = "The cluster refused the request"
 
-    def __init__(self, status: int, detail: str, complaints: tuple[Complaint, ...] = ()) -> None:
-        super().__init__(detail, complaints)
+    def __init__(self, status: int, detail: str, field_errors: tuple[FieldError, ...] = ()) -> None:
+        super().__init__(detail, field_errors)
         self.status = status
 
 
@@ -178,12 +178,12 @@ class UnreadableJobError(GatewayError):
 
 class UnavailableError(GatewayError):
     status = 503
-    title = "Something that the gateway needs is down"
+    title = "A backend of the gateway is down"
     retry_after_seconds = 5
 
 
 class ClusterUnavailableError(UnavailableError):
-    """`maybe_done`: the request may have reached the API server all the same, and only the answer been lost."""
+    """`maybe_done`: the API server may have processed the request, and only the response was lost."""
 
     title = "The cluster is not available"
 
@@ -205,12 +205,12 @@ class TooManyUploadsError(UnavailableError):
 
 
 class NoUploadSpaceError(UnavailableError):
-    title = "There is no room for the upload"
+    title = "There is no disk space for the upload"
     retry_after_seconds = 30
 
 
 class DecodersUnavailableError(UnavailableError):
-    title = "Photos can't be checked at the moment"
+    title = "Photos can't be validated at the moment"
 
 
 class NotReadyError(UnavailableError):
@@ -218,7 +218,7 @@ class NotReadyError(UnavailableError):
 
 
 class TooManyStreamsError(UnavailableError):
-    title = "Too many streams of events"
+    title = "Too many event streams"
     retry_after_seconds = 10
 
 

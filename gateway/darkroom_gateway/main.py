@@ -1,4 +1,4 @@
-"""The `darkroom-gateway` command: settings from the environment, then one server until it is told to stop."""
+"""The `darkroom-gateway` command: reads settings from the environment and runs the server until SIGTERM or SIGINT."""
 
 import logging
 import os
@@ -14,24 +14,24 @@ import uvicorn
 from darkroom_contract.log_lines import set_up_log
 from darkroom_contract.photos import MAX_PHOTOS
 from darkroom_gateway.app import create_app
-from darkroom_gateway.connection_bounds import ConnectionBounds, fit_to_descriptors
 from darkroom_gateway.errors import SettingsError
-from darkroom_gateway.http_server import LOOP, drop_stalled_clients, server_config
-from darkroom_gateway.request_log import RequestIdFilter
+from darkroom_gateway.http.connection_bounds import ConnectionBounds, fit_to_descriptors
+from darkroom_gateway.http.request_log import RequestIdFilter
+from darkroom_gateway.http.server import LOOP, drop_stalled_clients, server_config
+from darkroom_gateway.http.shutdown import Shutdown
 from darkroom_gateway.services import Services
 from darkroom_gateway.settings import Settings
-from darkroom_gateway.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 20
-"""How long requests in progress may take to end. With the drain before it, below the 30 that Kubernetes gives a pod."""
+"""Grace period for requests in progress. With the drain before it, it fits the 30 s that Kubernetes gives a pod."""
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 
 
 class GatewayServer(uvicorn.Server):
-    """Takes the steps of shutdown.py when signals come: SIGTERM begins the drain, another signal or Ctrl-C ends it."""
+    """Runs the shutdown of http/shutdown.py: SIGTERM begins the drain, another signal or Ctrl-C ends it."""
 
     def __init__(
         self, config: uvicorn.Config, shutdown: Shutdown, drain_seconds: float, bounds: ConnectionBounds
@@ -41,7 +41,7 @@ class GatewayServer(uvicorn.Server):
         self._shutdown = shutdown
         self._drain_seconds = drain_seconds
         self._drained_at: float | None = None
-        self._told = False
+        self._logged = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -61,16 +61,18 @@ class GatewayServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         if self._drained_at is not None:
-            self._tell_once()
+            self._log_drain_once()
             if time.monotonic() >= self._drained_at:
                 self.handle_exit(signal.SIGTERM, None)
         return await super().on_tick(counter)
 
-    def _tell_once(self) -> None:
-        """Not by the signal handler, which may have interrupted a line of the log."""
-        if not self._told:
-            self._told = True
-            log.info("asked to end: no longer ready; new connections are taken for %g s more", self._drain_seconds)
+    def _log_drain_once(self) -> None:
+        """Outside of the signal handler, which may have interrupted another log call."""
+        if not self._logged:
+            self._logged = True
+            log.info(
+                "received SIGTERM: no longer ready; accepting new connections for another %g s", self._drain_seconds
+            )
 
 
 def main() -> None:
@@ -90,9 +92,9 @@ def main() -> None:
 
 
 def _set_up_log(level: str) -> None:
-    """Our own lines at the level that was asked for, those of libraries at INFO and above.
+    """The configured level for the gateway's loggers, and at least INFO for those of libraries.
 
-    At DEBUG some of them print headers and bodies, credentials among them, and nobody knows what the next one will.
+    At DEBUG, libraries may log headers and bodies, and with them credentials.
     """
     set_up_log(LOG_FORMAT, max(logging.INFO, logging.getLevelNamesMapping()[level]), RequestIdFilter())
     logging.getLogger("darkroom_gateway").setLevel(level)

@@ -1,7 +1,7 @@
-"""What the gateway counts, for Prometheus. One set for each application; served by main.py on a port of its own.
+"""Prometheus metrics of the gateway. One set per application; served by main.py on a separate port.
 
-Labels have few values, whoever asks: paths are templates, what matches none is `none`, and a method that HTTP does not
-know is `other`. No name of a job, a model or a key is among them.
+The cardinality of labels is bounded: paths are templates or `none`, and unknown methods are `other`. No label contains
+the name of a job, a model or a key.
 """
 
 from fastapi import FastAPI
@@ -14,18 +14,18 @@ from darkroom_gateway.errors import SettingsError
 from darkroom_gateway.settings import METRICS_PORT
 
 PROBES = "^/(healthz|readyz)$"
-"""Not counted: they come every few seconds, and a gateway that is not ready for a while has failed nobody's request."""
+"""Not counted: probes are frequent, and an unready gateway has not failed a user's request."""
 
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 IDLE_SECONDS = 10
-"""How long a connection to the metrics' port may say nothing."""
+"""Idle timeout of connections to the metrics port."""
 
 DURATION_BUCKETS_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 30)
 
 
 class Metrics:
-    """The counters of one application."""
+    """The metrics of one application."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -37,7 +37,7 @@ class Metrics:
             "darkroom_refused_keys", "Requests refused for want of a good API key.", registry=self.registry
         )
         for kind in Kind:
-            # A counter that appears only with its first event loses that event in every rate.
+            # `rate()` misses the first event of a counter that is created by it.
             self._submissions.labels(kind.value)
 
     def count_submission(self, kind: Kind) -> None:
@@ -47,14 +47,14 @@ class Metrics:
         self._refused_keys.inc()
 
     def measure_requests(self, app: FastAPI) -> None:
-        """Installs the middleware that counts and times the requests of the application."""
+        """Install the middleware that counts and times requests."""
         count = default(
             registry=self.registry,
             latency_lowr_buckets=DURATION_BUCKETS_SECONDS,
-            # A stream of events lasts as long as its job: what counts is how soon it began.
+            # An event stream lasts as long as its job: measure the time to its start.
             should_exclude_streaming_duration=True,
         )
-        assert count is not None  # Only a registry that has these metrics already gives none.
+        assert count is not None  # None only if the registry already has these metrics.
 
         def count_bounded(info: Info) -> None:
             info.method = info.method if info.method in METHODS else "other"
@@ -63,15 +63,15 @@ class Metrics:
         Instrumentator(excluded_handlers=[PROBES], registry=self.registry).add(count_bounded).instrument(app)
 
     def serve(self, host: str, port: int) -> None:
-        """Answers `/metrics` in a thread until the process ends. Raises `SettingsError` when the port can't be had."""
+        """Serve `/metrics` in a thread until the process ends. Raises `SettingsError` when the port is unavailable."""
         try:
             server, _ = start_http_server(port, addr=host, registry=self.registry)
         except OSError as error:
             raise SettingsError(
-                f"{METRICS_PORT} is {port}, and {host}:{port} can't be listened on: {error.strerror}. "
+                f"{METRICS_PORT} is {port}, but the gateway can't listen on {host}:{port}: {error.strerror}. "
                 "Choose another port."
             ) from error
-        # It has a thread for each connection, and none of its own accord ends one that says nothing.
+        # The server has a thread per connection, and no idle timeout by default.
         handler = server.RequestHandlerClass
         assert isinstance(handler, type)
         server.RequestHandlerClass = type("Handler", (handler,), {"timeout": IDLE_SECONDS})

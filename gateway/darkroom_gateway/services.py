@@ -1,155 +1,198 @@
-"""Puts the gateway together: doors from settings, services from doors. Made by app.py, one set for each application."""
+"""Builds the services of the gateway from the settings. app.py creates one set per application."""
 
 import gc
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 from anyio import to_thread
 from fastapi import Depends, Request
+from pydantic import BaseModel
 
+from darkroom_contract.jobs import Job
+from darkroom_contract.names import Kind
 from darkroom_contract.photo_decoder import DecodingLimits
-from darkroom_gateway.backends import Backends
-from darkroom_gateway.base_models import BaseModels
-from darkroom_gateway.busy import Busy
-from darkroom_gateway.cluster import Cluster
-from darkroom_gateway.deadlines import READY_SECONDS
-from darkroom_gateway.decoders import Decoders
-from darkroom_gateway.event_hub import EventHub
-from darkroom_gateway.forgetting.datasets import Datasets
-from darkroom_gateway.forgetting.job_files import JobFiles
-from darkroom_gateway.forgetting.model_files import ModelFiles
-from darkroom_gateway.forgetting.sweeper import Sweeper
-from darkroom_gateway.generation import Generation
-from darkroom_gateway.informer import Informer
-from darkroom_gateway.job_answers import JobAnswers
-from darkroom_gateway.job_store import JobStore
-from darkroom_gateway.jobs import Jobs
-from darkroom_gateway.known_models import KnownModels
-from darkroom_gateway.leftover_photos import LeftoverPhotos
+from darkroom_gateway.backends.calls import Backends
+from darkroom_gateway.backends.deadlines import READY_SECONDS
+from darkroom_gateway.deletion.dataset_retention import DatasetRetention
+from darkroom_gateway.deletion.job_deleter import JobDeleter
+from darkroom_gateway.deletion.model_deleter import ModelDeleter
+from darkroom_gateway.deletion.sweeper import Sweeper
+from darkroom_gateway.events.hub import EventHub
+from darkroom_gateway.events.progress_streams import ProgressStreams
+from darkroom_gateway.generation.serializers import images_answer
+from darkroom_gateway.generation.service import GenerationService
+from darkroom_gateway.health.readiness import BackendName, ReadinessChecks
+from darkroom_gateway.http.shutdown import Shutdown
+from darkroom_gateway.jobs.busy_policy import BusyCheck
+from darkroom_gateway.jobs.response_cache import ResponseCache
+from darkroom_gateway.jobs.run_logs import RunLogs
+from darkroom_gateway.jobs.service import JobService
+from darkroom_gateway.jobs.store import JobStore
+from darkroom_gateway.jobs.submission import JobSubmission
+from darkroom_gateway.kube.client import KubeClient
+from darkroom_gateway.kube.informer import Informer
 from darkroom_gateway.metrics import Metrics
-from darkroom_gateway.photos import PhotoDoor
-from darkroom_gateway.progress import Progress
-from darkroom_gateway.readiness import BackendName, Readiness
-from darkroom_gateway.run_logs import RunLogs
+from darkroom_gateway.models.base_models import BaseModelChecker
+from darkroom_gateway.models.catalog import ModelCatalog
+from darkroom_gateway.photos.decoder_pool import DecoderPool
+from darkroom_gateway.photos.upload_validator import UploadValidator
 from darkroom_gateway.settings import Settings
-from darkroom_gateway.shutdown import Shutdown
-from darkroom_gateway.storage import Storage
-from darkroom_gateway.submission import Submission
-from darkroom_gateway.training import Training
+from darkroom_gateway.storage.client import ObjectStorage
+from darkroom_gateway.training.orphaned_photos import OrphanedPhotos
+from darkroom_gateway.training.serializers import training_answer
+from darkroom_gateway.training.service import TrainingService
+
+
+@dataclass(frozen=True)
+class Clients:
+    """Connections to the cluster, object storage and Redis, and what only wraps them."""
+
+    settings: Settings
+    store: JobStore
+    kube: KubeClient
+    informer: Informer
+    storage: ObjectStorage
+    progress_streams: ProgressStreams
+    backends: Backends
+
+    async def close(self) -> None:
+        await to_thread.run_sync(self.informer.close)
+        await self.progress_streams.close()
+        await to_thread.run_sync(self.kube.close)
+        await to_thread.run_sync(self.storage.close)
 
 
 @dataclass(frozen=True)
 class Services:
-    """What endpoints call."""
+    """Called by the routers."""
 
-    cluster: Cluster
-    storage: Storage
-    progress: Progress
-    backends: Backends
-    photo_door: PhotoDoor
-    training: Training
-    generation: Generation
-    store: JobStore
-    informer: Informer
-    jobs: Jobs
+    clients: Clients
+    jobs: JobService
+    training: TrainingService
+    generation: GenerationService
+    model_catalog: ModelCatalog
     run_logs: RunLogs
-    job_answers: JobAnswers
-    known_models: KnownModels
-    leftovers: LeftoverPhotos
-    readiness: Readiness
+    response_cache: ResponseCache
     events: EventHub
     sweeper: Sweeper
+    readiness: ReadinessChecks
+    upload_validator: UploadValidator
+    orphaned_photos: OrphanedPhotos
     metrics: Metrics
     shutdown: Shutdown
-    root_path: str
-    """With which links of answers begin."""
+
+    @property
+    def root_path(self) -> str:
+        """Prefix of the links in answers."""
+        return self.clients.settings.root_path
+
+    @property
+    def informer(self) -> Informer:
+        return self.clients.informer
 
     async def start(self) -> None:
-        """What works in the background, from the event loop that serves requests."""
-        # Modules and routes live as long as the process: a full collection that walks them stops every answer for long.
+        """Start the background work. Call it from the event loop that serves requests."""
+        # Modules and routes live as long as the process. A full collection that walks them would delay every response.
         gc.collect()
         gc.freeze()
-        self.informer.start()
-        await self.storage.start()
+        self.clients.informer.start()
+        await self.clients.storage.start()
 
     async def close(self) -> None:
-        await self.leftovers.close()
-        await self.storage.stop()
-        await self.photo_door.close()
+        await self.orphaned_photos.close()
+        await self.clients.storage.stop()
+        await self.upload_validator.close()
         await self.events.close()
-        await to_thread.run_sync(self.informer.close)
-        await self.progress.close()
-        await to_thread.run_sync(self.cluster.close)
-        await to_thread.run_sync(self.storage.close)
+        await self.clients.close()
 
 
 def build_services(settings: Settings) -> Services:
-    """Connects to nothing yet. Raises `SettingsError` when there is no way to the cluster."""
-    store = JobStore()
-    cluster, storage, progress = Cluster(settings, store.put), Storage(settings), Progress(settings)
-    informer, backends = Informer(cluster, store), Backends()
-    jobs = Jobs(cluster, backends.cluster, store, informer)
-    known_models = KnownModels(cluster, storage, backends, store)
-    busy = Busy(cluster, backends.cluster, settings.busy_policy)
-    base_models = BaseModels(settings.model_root)
-    metrics, shutdown = Metrics(), Shutdown()
-    submission = Submission(cluster, backends.cluster, metrics)
-    leftovers = LeftoverPhotos(storage, backends.storage)
-    photo_door = _photo_door(settings)
+    """Opens no connection yet. Raises `SettingsError` when there is no usable kubeconfig or Redis URL."""
+    clients, metrics, shutdown = _clients(settings), Metrics(), Shutdown()
+    kube, storage, backends = clients.kube, clients.storage, clients.backends
+    jobs = JobService(kube, backends.cluster, clients.store, clients.informer)
+    model_catalog = ModelCatalog(kube, storage, backends, clients.store)
+    submission = JobSubmission(kube, backends.cluster, metrics)
+    busy = BusyCheck(kube, backends.cluster, settings.busy_policy)
+    base_models = BaseModelChecker(settings.model_root)
+    orphaned_photos = OrphanedPhotos(storage, backends.storage)
+    limits = DecodingLimits(settings.photo_memory_bytes, settings.photo_seconds)
+    validator = UploadValidator(DecoderPool(settings.decoders, limits), settings.max_uploads)
     return Services(
-        cluster=cluster,
-        storage=storage,
-        progress=progress,
-        backends=backends,
-        photo_door=photo_door,
-        training=Training(submission, storage, backends.uploads, leftovers, photo_door, base_models, busy),
-        generation=Generation(submission, known_models, base_models, busy),
-        store=store,
-        informer=informer,
+        clients=clients,
         jobs=jobs,
+        training=TrainingService(submission, storage, backends.uploads, orphaned_photos, validator, base_models, busy),
+        generation=GenerationService(submission, model_catalog, base_models, busy),
+        model_catalog=model_catalog,
         run_logs=RunLogs(jobs, storage, backends),
-        job_answers=JobAnswers(store, storage, settings.root_path),
-        known_models=known_models,
-        leftovers=leftovers,
-        readiness=_readiness(cluster, informer, storage),
-        events=EventHub(
-            jobs.find_again,
-            progress,
-            settings.events_poll_seconds,
-            shutdown,
-            settings.root_path,
-            settings.max_event_streams,
-        ),
-        sweeper=Sweeper(
-            jobs,
-            backends,
-            JobFiles(cluster, storage),
-            ModelFiles(storage, settings.namespace),
-            Datasets(storage, settings.namespace, settings.dataset_retention),
-            progress,
-        ),
+        response_cache=ResponseCache(clients.store, _serializers(storage, settings), settings.root_path),
+        events=_event_hub(clients, jobs, shutdown),
+        sweeper=_sweeper(clients, jobs),
+        readiness=_readiness(clients),
+        upload_validator=validator,
+        orphaned_photos=orphaned_photos,
         metrics=metrics,
         shutdown=shutdown,
-        root_path=settings.root_path,
     )
 
 
-def _readiness(cluster: Cluster, informer: Informer, storage: Storage) -> Readiness:
+def _clients(settings: Settings) -> Clients:
+    store = JobStore()
+    kube = KubeClient(settings, store.put)
+    return Clients(
+        settings=settings,
+        store=store,
+        kube=kube,
+        informer=Informer(kube, store),
+        storage=ObjectStorage(settings),
+        progress_streams=ProgressStreams(settings),
+        backends=Backends(),
+    )
+
+
+def _serializers(storage: ObjectStorage, settings: Settings) -> Mapping[Kind, Callable[[Job], BaseModel]]:
+    return {
+        Kind.TRAIN: lambda job: training_answer(job, storage, settings.root_path),
+        Kind.GENERATE: lambda job: images_answer(job, storage, settings.root_path),
+    }
+
+
+def _event_hub(clients: Clients, jobs: JobService, shutdown: Shutdown) -> EventHub:
+    settings = clients.settings
+    return EventHub(
+        jobs.refresh,
+        clients.progress_streams,
+        settings.events_poll_seconds,
+        shutdown,
+        settings.root_path,
+        settings.max_event_streams,
+    )
+
+
+def _sweeper(clients: Clients, jobs: JobService) -> Sweeper:
+    storage, settings = clients.storage, clients.settings
+    return Sweeper(
+        jobs,
+        clients.backends,
+        JobDeleter(clients.kube, storage),
+        ModelDeleter(storage, settings.namespace),
+        DatasetRetention(storage, settings.namespace, settings.dataset_retention),
+        clients.progress_streams,
+    )
+
+
+def _readiness(clients: Clients) -> ReadinessChecks:
     def check_cluster() -> None:
-        cluster.check()
-        # Before its first list, polls would be 503: the gateways that have all jobs shall answer them.
-        informer.wait_ready(READY_SECONDS / 2)
+        clients.kube.check()
+        # A gateway without its first list would answer polls with 503: leave them to gateways that are synced.
+        clients.informer.wait_ready(READY_SECONDS / 2)
 
-    return Readiness({BackendName.CLUSTER: check_cluster, BackendName.STORAGE: storage.check})
-
-
-def _photo_door(settings: Settings) -> PhotoDoor:
-    limits = DecodingLimits(settings.photo_memory_bytes, settings.photo_seconds)
-    return PhotoDoor(Decoders(settings.decoders, limits), settings.max_uploads)
+    return ReadinessChecks({BackendName.CLUSTER: check_cluster, BackendName.STORAGE: clients.storage.check})
 
 
 async def _services(request: Request) -> Services:
-    # Not a plain function: FastAPI would call that in one of the worker threads, for every request.
+    # A coroutine, because FastAPI would run a plain function in a worker thread for every request.
     services: Services = request.app.state.services
     return services
 

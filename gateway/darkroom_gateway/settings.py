@@ -12,10 +12,10 @@ from pydantic_settings import NoDecode
 from darkroom_contract import environment, photos
 from darkroom_contract.settings import Switch, variable
 from darkroom_contract.storage_settings import StorageSettings
-from darkroom_gateway.connection_bounds import ConnectionBounds
 from darkroom_gateway.errors import SettingsError
-from darkroom_gateway.host_names import read_host_names
-from darkroom_gateway.root_path import read_root_path
+from darkroom_gateway.http.connection_bounds import ConnectionBounds
+from darkroom_gateway.http.host_names import read_host_names
+from darkroom_gateway.http.root_path import read_root_path
 
 MIB = 1024**2
 

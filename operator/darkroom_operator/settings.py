@@ -15,7 +15,6 @@ from darkroom_contract.base_models import parse_reference
 from darkroom_contract.datasets import DatasetPolicy
 from darkroom_contract.settings import EnvironmentSettings, variable
 from darkroom_contract.specs import MAX_SECONDS
-
 from darkroom_contract.storage_settings import DatasetUris
 from darkroom_operator.errors import SettingsError
 from darkroom_operator.kube.objects import Json

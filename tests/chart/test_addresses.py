@@ -8,7 +8,7 @@ from helm_python import HelmError
 from support.chart import Json, plain_environment, render
 
 from darkroom_contract import environment
-from darkroom_gateway.root_path import OWN_NAMES
+from darkroom_gateway.http.root_path import OWN_NAMES
 from darkroom_gateway.settings import ALLOWED_HOSTS, ROOT_PATH
 from darkroom_gateway.settings import Settings as GatewaySettings
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from support.chart import only_container, rendered
 
-from darkroom_gateway.deadlines import READY_SECONDS
+from darkroom_gateway.backends.deadlines import READY_SECONDS
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from support.recording_api import Access, RecordingApi, allows, grants, recordin
 
 from darkroom_contract.jobs import read_job
 from darkroom_contract.names import Kind, slot_lease_name
-from darkroom_gateway.cluster import Cluster as GatewayCluster
 from darkroom_gateway.errors import ClusterUnavailableError
+from darkroom_gateway.kube.client import KubeClient as GatewayKubeClient
 from darkroom_gateway.settings import Settings as GatewaySettings
 from darkroom_local.kubeconfig import write_kubeconfig
 from darkroom_operator.cache import handlers
@@ -56,7 +56,7 @@ def gateway_accesses(tmp_path_factory: pytest.TempPathFactory) -> set[Access]:
         # Without the token in its path, which is the embedded API server's own way.
         text = write_kubeconfig(api.url, "token", NAMESPACE).replace(f"{api.url}/token", api.url)
         kubeconfig.write_text(text)
-        cluster = GatewayCluster(GatewaySettings(namespace=NAMESPACE, kubeconfig=str(kubeconfig)))
+        cluster = GatewayKubeClient(GatewaySettings(namespace=NAMESPACE, kubeconfig=str(kubeconfig)))
         for call in _calls(cluster):
             answer = call()
             if isinstance(answer, Iterator):

@@ -14,11 +14,11 @@ from darkroom_contract.progress import STREAM_FIELD, stream_name
 from darkroom_contract.specs import GenerateJobSpec
 from darkroom_contract.status import JobStatus, Phase
 from darkroom_gateway.errors import GatewayError
-from darkroom_gateway.event_hub import EventHub
-from darkroom_gateway.event_stream import EventStream
-from darkroom_gateway.progress import EntryId, Progress
+from darkroom_gateway.events.hub import EventHub
+from darkroom_gateway.events.progress_streams import EntryId, ProgressStreams
+from darkroom_gateway.events.stream import EventStream
+from darkroom_gateway.http.shutdown import Shutdown
 from darkroom_gateway.settings import Settings
-from darkroom_gateway.shutdown import Shutdown
 from support.event_streams import NOW
 from support.valkey import Valkey
 
@@ -76,7 +76,7 @@ class Connection:
             self.gone.set()
 
 
-class World:
+class HubHarness:
     """A hub, its Valkey, and jobs as the cluster has them."""
 
     def __init__(self, valkey: Valkey, max_watchers: int = 2000, query: str = "") -> None:
@@ -85,10 +85,10 @@ class World:
         self.looks: list[str] = []
         self.failures: dict[str, Exception] = {}
         self.shutdown = Shutdown()
-        self.progress = Progress(Settings(redis_url=valkey.url + query))
-        self.hub = EventHub(self._look, self.progress, POLL_SECONDS, self.shutdown, "", max_watchers)
+        self.progress = ProgressStreams(Settings(redis_url=valkey.url + query))
+        self.hub = EventHub(self._refresh, self.progress, POLL_SECONDS, self.shutdown, "", max_watchers)
 
-    def _look(self, job: Job) -> Job | None:
+    def _refresh(self, job: Job) -> Job | None:
         self.looks.append(job.uid)
         if job.uid in self.failures:
             raise self.failures[job.uid]
@@ -126,8 +126,8 @@ class World:
 
 
 @asynccontextmanager
-async def world_of(valkey: Valkey, max_watchers: int = 2000, query: str = "") -> AsyncIterator[World]:
-    world = World(valkey, max_watchers, query)
+async def world_of(valkey: Valkey, max_watchers: int = 2000, query: str = "") -> AsyncIterator[HubHarness]:
+    world = HubHarness(valkey, max_watchers, query)
     try:
         yield world
     finally:

@@ -9,9 +9,9 @@ from tempfile import SpooledTemporaryFile
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from darkroom_contract.photo_decoder import DecodingLimits
-from darkroom_gateway.decoders import Decoders
-from darkroom_gateway.photo_form import Upload
-from darkroom_gateway.photos import Photo, PhotoDoor
+from darkroom_gateway.photos.decoder_pool import DecoderPool
+from darkroom_gateway.photos.upload_form import Upload
+from darkroom_gateway.photos.upload_validator import Photo, UploadValidator
 
 LIMITS = DecodingLimits(memory_bytes=1024**3, seconds=60)
 
@@ -26,17 +26,17 @@ def upload(body: bytes, name: str = "a photo") -> Iterator[Upload]:
 
 def check_photo(body: bytes, name: str = "a photo") -> Photo:
     """What the gateway makes of an uploaded file, whose content is gone. Raises `InvalidPhotosError`."""
-    portal, door = _door()
+    portal, validator = _validator()
     with upload(body, name) as each:
-        [photo] = portal.call(door.check, [each])
+        [photo] = portal.call(validator.check, [each])
     return photo
 
 
 @cache
-def _door() -> tuple[BlockingPortal, PhotoDoor]:
+def _validator() -> tuple[BlockingPortal, UploadValidator]:
     stack = ExitStack()
     atexit.register(stack.close)
     portal = stack.enter_context(start_blocking_portal("asyncio"))
-    door = PhotoDoor(Decoders(1, LIMITS), uploads=1)
-    stack.callback(portal.call, door.close)
-    return portal, door
+    validator = UploadValidator(DecoderPool(1, LIMITS), uploads=1)
+    stack.callback(portal.call, validator.close)
+    return portal, validator

@@ -1,7 +1,7 @@
 """A gateway beside a simulated operator, as far as it removes the files of jobs that are being deleted."""
 
 from darkroom_contract import names
-from darkroom_gateway.forgetting.held_jobs import HeldJob, read_held_job, run_is_over
+from darkroom_gateway.deletion.deletable_job import DeletableJob, read_deletable_job, run_has_ended
 from support.simulated_api import SimulatedApi
 from support.simulated_operator import JOBS, KINDS
 
@@ -11,24 +11,24 @@ class SimulatedGateway:
 
     def __init__(self, api: SimulatedApi) -> None:
         self.api = api
-        self.listed: list[HeldJob] = []
-        self.forgotten: set[str] = set()
+        self.listed: list[DeletableJob] = []
+        self.deleted_uids: set[str] = set()
         """Uids of the jobs whose files it has removed."""
 
     def list_jobs(self) -> None:
-        self.listed = [read_held_job(KINDS[plural], each) for plural in JOBS for each in self.api.all(plural)]
+        self.listed = [read_deletable_job(KINDS[plural], each) for plural in JOBS for each in self.api.all(plural)]
 
     def remove_files(self) -> None:
         """Of the jobs that it has listed."""
         leases = self.api.all("leases")
         holders = {each["metadata"].get("annotations", {}).get(names.ANNOTATION_JOB, "") for each in leases}
         for job in self.listed:
-            if job.goes_with_its_files and run_is_over(job, holders):
-                self.forgotten.add(job.uid)
+            if job.deletes_files and run_has_ended(job, holders):
+                self.deleted_uids.add(job.uid)
                 if self._is_unchanged(job):
                     self.api.remove(job.kind.plural, job.name)
         self.listed = []
 
-    def _is_unchanged(self, job: HeldJob) -> bool:
+    def _is_unchanged(self, job: DeletableJob) -> bool:
         found = self.api.objects[job.kind.plural].get(job.name)
         return found is not None and found["metadata"]["resourceVersion"] == job.resource_version

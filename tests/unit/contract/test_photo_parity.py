@@ -17,8 +17,8 @@ def gateway_says(content: bytes) -> str:
     try:
         return gateway_check(content, "IMG_0001.jpg").extension
     except InvalidPhotosError as refusal:
-        [complaint] = refusal.complaints
-        return complaint.message
+        [field_error] = refusal.field_errors
+        return field_error.message
 
 
 def runner_says(content: bytes, path: Path) -> str:

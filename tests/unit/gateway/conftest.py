@@ -25,14 +25,14 @@ import yaml
 from botocore.config import Config
 from PIL import Image
 from support.event_streams import StreamedJob
-from support.forgotten import Place
+from support.isolated_namespace import IsolatedNamespace
 from support.waiting import patience
 
 from darkroom_contract.crd import definition
 from darkroom_contract.names import GROUP, VERSION, Kind
-from darkroom_gateway.cluster import Cluster as GatewayCluster
+from darkroom_gateway.kube.client import KubeClient
 from darkroom_gateway.settings import Settings
-from darkroom_gateway.storage import Storage
+from darkroom_gateway.storage.client import ObjectStorage
 from darkroom_local.kubeconfig import read_kubeconfig, write_kubeconfig
 from darkroom_local.ports import free_ports
 from darkroom_local.tether import tethered
@@ -395,8 +395,8 @@ def picture() -> Callable[..., bytes]:
 @pytest.fixture
 def place(
     cluster: Cluster, environment: dict[str, str], bucket: Any, stored_keys: Any, monkeypatch: Any
-) -> Iterator[Place]:
-    """A namespace of its own in which no gateway runs, see support/forgotten.py."""
+) -> Iterator[IsolatedNamespace]:
+    """A namespace of its own in which no gateway runs, see support/isolated_namespace.py."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, environment[name])
     namespace = f"place-{secrets.token_hex(6)}"
@@ -408,13 +408,13 @@ def place(
         s3_bucket=BUCKET,
         s3_endpoint_url=environment["DARKROOM_S3_ENDPOINT_URL"],
     )
-    made_place = Place(
+    made_place = IsolatedNamespace(
         api=Cluster(cluster.kubeconfig, namespace),
         s3=bucket,
         keys=stored_keys,
         settings=settings,
-        cluster=GatewayCluster(settings),
-        storage=Storage(settings),
+        cluster=KubeClient(settings),
+        storage=ObjectStorage(settings),
     )
     yield made_place
     made_place.close()

@@ -32,7 +32,7 @@ def count(found: Samples, name: str, **labels: str) -> float:
     return found.get((name, frozenset(labels.items())), 0.0)
 
 
-def test_requests_are_counted_by_template_and_not_by_name(guarded: Any, job_name: str) -> None:
+def test_requests_are_counted_by_path_template(guarded: Any, job_name: str) -> None:
     before = samples(guarded)
     for path in (f"/jobs/{job_name}", f"/jobs/{job_name}-2", f"/{job_name}/nowhere"):
         assert guarded.http.get(path, headers=guarded.key("alice")).status_code == 404
@@ -53,7 +53,7 @@ def test_requests_are_counted_by_template_and_not_by_name(guarded: Any, job_name
 
 
 @pytest.mark.parametrize("with_key", [False, True])
-def test_paths_that_match_no_route_make_one_series_for_each_method(guarded: Any, job_name: str, with_key: bool) -> None:
+def test_unknown_paths_have_one_series_per_method(guarded: Any, job_name: str, with_key: bool) -> None:
     headers = guarded.key("alice") if with_key else {}
     methods = ("GET", "HEAD", "POST", "DELETE", "OPTIONS", "PROPFIND", "MKCOL")
 
@@ -102,12 +102,12 @@ def test_submissions_and_refusals_are_counted(guarded: Any, job_name: str) -> No
     assert count(after, "darkroom_refused_keys_total") - count(before, "darkroom_refused_keys_total") == 1
 
 
-def test_the_public_port_has_no_metrics(guarded: Any, http: httpx.Client) -> None:
+def test_public_port_has_no_metrics(guarded: Any, http: httpx.Client) -> None:
     assert guarded.http.get("/metrics", headers=guarded.key("alice")).status_code == 404
     assert http.get("/metrics").status_code == 404
 
 
-def test_two_applications_of_a_process_count_apart(kubeconfig_of_nowhere: Path) -> None:
+def test_two_applications_in_a_process_have_separate_metrics(kubeconfig_of_nowhere: Path) -> None:
     settings = Settings(kubeconfig=str(kubeconfig_of_nowhere), metrics_port=9090)
     first, second = (create_app(settings).state.services.metrics for _ in range(2))
     first.count_refused_key()
@@ -116,7 +116,7 @@ def test_two_applications_of_a_process_count_apart(kubeconfig_of_nowhere: Path) 
     assert values == [1.0, 0.0]
 
 
-def test_a_connection_that_asks_for_no_metrics_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_metrics_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "IDLE_SECONDS", 0.2)
     [port] = free_ports(1)
     Metrics().serve("127.0.0.1", port)
@@ -126,7 +126,7 @@ def test_a_connection_that_asks_for_no_metrics_is_closed(monkeypatch: pytest.Mon
     assert httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).status_code == 200
 
 
-def test_a_port_that_is_taken_is_named() -> None:
+def test_used_metrics_port_is_named() -> None:
     [port] = free_ports(1)
     with (
         socket.create_server(("127.0.0.1", port)),

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from darkroom_gateway.errors import SettingsError
-from darkroom_gateway.progress import Progress
+from darkroom_gateway.events.progress_streams import ProgressStreams
 from darkroom_gateway.settings import BusyPolicy, Settings
 
 
-def test_an_empty_environment_gives_the_defaults() -> None:
+def test_empty_environment_gives_the_defaults() -> None:
     assert Settings.from_environment({"DARKROOM_GATEWAY_PORT": "", "DARKROOM_NAMESPACE": ""}) == Settings()
 
 
@@ -22,12 +22,12 @@ def test_variables_are_read() -> None:
 
 
 @pytest.mark.parametrize("value", ["-1", "http", "65536", "1.5", "٣"])
-def test_a_port_that_is_none_is_named(value: str) -> None:
+def test_invalid_port_is_named(value: str) -> None:
     with pytest.raises(SettingsError, match="DARKROOM_GATEWAY_PORT"):
         Settings.from_environment({"DARKROOM_GATEWAY_PORT": value})
 
 
-def test_a_busy_policy_that_is_none_is_named_with_those_that_are() -> None:
+def test_invalid_busy_policy_is_named_with_the_valid_ones() -> None:
     assert Settings.from_environment({"DARKROOM_BUSY_POLICY": "Reject"}).busy_policy is BusyPolicy.REJECT
     with pytest.raises(SettingsError, match="DARKROOM_BUSY_POLICY is 'reject': use Queue or Reject"):
         Settings.from_environment({"DARKROOM_BUSY_POLICY": "reject"})
@@ -43,21 +43,21 @@ KEYS = {"DARKROOM_GATEWAY_API_KEYS_DIR": "/etc/darkroom/api-keys"}
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LocalHost"])
-def test_on_loopback_it_needs_no_keys(host: str) -> None:
+def test_gateway_on_loopback_needs_no_keys(host: str) -> None:
     settings = Settings.from_environment({"DARKROOM_GATEWAY_HOST": host})
 
     assert (settings.api_keys_dir, settings.open_access) == (None, False)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "fe80::1", "gateway.example.org", "localhost.evil.org"])
-def test_elsewhere_it_needs_keys_or_to_be_opened_on_purpose(host: str) -> None:
+def test_gateway_off_loopback_needs_keys_or_open_access(host: str) -> None:
     with pytest.raises(SettingsError, match=r"DARKROOM_GATEWAY_HOST.*API_KEYS_DIR.*OPEN_ACCESS=true.*loopback"):
         Settings.from_environment({"DARKROOM_GATEWAY_HOST": host})
     assert Settings.from_environment({"DARKROOM_GATEWAY_HOST": host, **OPEN}).open_access
     assert Settings.from_environment({"DARKROOM_GATEWAY_HOST": host, **KEYS}).api_keys_dir == "/etc/darkroom/api-keys"
 
 
-def test_settings_made_by_hand_leave_no_door_open_either() -> None:
+def test_settings_object_checks_access_too() -> None:
     with pytest.raises(SettingsError, match="it has no API keys"):
         Settings(host="0.0.0.0")
 
@@ -75,19 +75,19 @@ def test_open_access_is_true_or_false(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["0", "65536", "metrics"])
-def test_a_metrics_port_that_is_none_is_named(value: str) -> None:
+def test_invalid_metrics_port_is_named(value: str) -> None:
     with pytest.raises(SettingsError, match=f"DARKROOM_GATEWAY_METRICS_PORT is '{value}'.* from 1 to 65535"):
         Settings.from_environment({"DARKROOM_GATEWAY_METRICS_PORT": value})
 
 
-def test_metrics_have_a_port_of_their_own() -> None:
+def test_metrics_port_differs_from_the_port() -> None:
     assert Settings.from_environment({"DARKROOM_GATEWAY_METRICS_PORT": ""}).metrics_port is None
     with pytest.raises(SettingsError, match="DARKROOM_GATEWAY_METRICS_PORT and DARKROOM_GATEWAY_PORT are both 8000"):
         Settings.from_environment({"DARKROOM_GATEWAY_METRICS_PORT": "8000"})
 
 
 @pytest.mark.parametrize("value", ["-1", "61", "1.5"])
-def test_a_drain_that_is_none_is_named(value: str) -> None:
+def test_invalid_drain_is_named(value: str) -> None:
     with pytest.raises(SettingsError, match=f"DARKROOM_GATEWAY_DRAIN_SECONDS is '{value}'.* from 0 to 60"):
         Settings.from_environment({"DARKROOM_GATEWAY_DRAIN_SECONDS": value})
 
@@ -101,14 +101,14 @@ def test_a_drain_that_is_none_is_named(value: str) -> None:
         ("PHOTO_SECONDS", "1 to"),
     ],
 )
-def test_limits_of_uploads_are_named(name: str, bounds: str) -> None:
+def test_invalid_upload_limits_are_named(name: str, bounds: str) -> None:
     for value in ("0", "20000", "many"):
         with pytest.raises(SettingsError, match=f"DARKROOM_GATEWAY_{name} is '{value}'.* from {bounds}"):
             Settings.from_environment({f"DARKROOM_GATEWAY_{name}": value})
 
 
 @pytest.mark.parametrize("value", ["TRACE", "NOTSET", "LOUD", "10"])
-def test_levels_at_which_the_server_prints_whole_requests_can_not_be_asked_for(value: str) -> None:
+def test_log_levels_that_print_whole_requests_are_refused(value: str) -> None:
     assert Settings.from_environment({"DARKROOM_GATEWAY_LOG_LEVEL": "debug"}).log_level == "DEBUG"
     with pytest.raises(SettingsError, match=f"LOG_LEVEL is '{value}': use DEBUG, INFO, WARNING or ERROR"):
         Settings.from_environment({"DARKROOM_GATEWAY_LOG_LEVEL": value})
@@ -117,9 +117,9 @@ def test_levels_at_which_the_server_prints_whole_requests_can_not_be_asked_for(v
 @pytest.mark.parametrize(
     "url", ["redis://:pass/word@redis:6379/0", "redis://:pass@word:secret", "word", "redis://a:word"]
 )
-def test_an_address_of_redis_that_is_none_is_not_repeated(url: str) -> None:
+def test_invalid_redis_url_is_not_repeated(url: str) -> None:
     with pytest.raises(SettingsError, match="DARKROOM_REDIS_URL is no address") as refusal:
-        Progress(Settings(redis_url=url))
+        ProgressStreams(Settings(redis_url=url))
     assert "word@" not in str(refusal.value).replace("user:password@", "")
     assert refusal.value.__cause__ is None
 
@@ -128,9 +128,9 @@ def test_settings_show_no_password() -> None:
     assert "password" not in repr(Settings(redis_url="redis://:password@redis:6379/0"))
 
 
-def test_a_kubeconfig_that_is_not_there_ends_the_process(start_gateway: Any, environment: dict[str, str]) -> None:
+def test_missing_kubeconfig_ends_the_process(start_gateway: Any, environment: dict[str, str]) -> None:
     with (
-        pytest.raises(AssertionError, match=r"no way to the cluster.*Set KUBECONFIG"),
+        pytest.raises(AssertionError, match=r"can't connect to the cluster.*Set KUBECONFIG"),
         start_gateway({**environment, "KUBECONFIG": "/nowhere/kubeconfig"}),
     ):
         pytest.fail("it started")

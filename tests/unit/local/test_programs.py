@@ -61,5 +61,5 @@ def test_names_for_the_gateway_come_from_the_environment_of_darkroom_up(layout: 
 
 
 def test_the_gateway_of_darkroom_up_is_the_program_of_the_image(layout: Layout) -> None:
-    """So it speaks HTTP by the same protocol, on the same loop: gateway/darkroom_gateway/http_server.py names them."""
+    """So it speaks HTTP by the same protocol, on the same loop: gateway/darkroom_gateway/http/server.py names them."""
     assert list(gateway_program(layout).command)[-2:] == ["-m", "darkroom_gateway.main"]

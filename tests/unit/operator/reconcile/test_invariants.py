@@ -193,7 +193,7 @@ class OneAtATime(RuleBasedStateMachine):
     @invariant()
     def no_run_of_a_job_whose_files_are_gone_is_alive(self) -> None:
         running = {self.job_of(name) for name in self.node.live()}
-        assert not running & self.gateway.forgotten, running
+        assert not running & self.gateway.deleted_uids, running
 
     @invariant()
     def a_refused_job_never_has_a_pod(self) -> None:

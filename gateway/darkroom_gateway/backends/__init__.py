@@ -1,0 +1,1 @@
+"""Calls of the API server and object storage: deadlines and concurrency limits."""

@@ -1,0 +1,118 @@
+"""The fields of a job that its deletion depends on. Pure.
+
+Read from the raw resource: a job that does not match this release's schema can still use photos, and be deleted.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from darkroom_contract.names import FINALIZER_FILES, LABEL_DELETE_FILES, Kind
+from darkroom_contract.status import Phase
+from darkroom_contract.storage import dataset_prefix, parse_uri
+
+FINISHED = frozenset(phase.value for phase in Phase if phase.is_terminal)
+
+
+@dataclass(frozen=True, slots=True)
+class DeletableJob:
+    """A job of either kind, with what decides about its files."""
+
+    kind: Kind
+    name: str
+    uid: str
+    resource_version: str
+    deleting: bool
+    labelled: bool
+    """Has the label `LABEL_DELETE_FILES`."""
+    finalizers: tuple[str, ...]
+    finished: bool
+    ended: datetime | None
+    """`status.completionTime`."""
+    slot: int | None
+    model_id: str | None
+    dataset_uri: str | None
+
+    @property
+    def key(self) -> str:
+        """`Kind/name`, as in the annotation of a slot's Lease."""
+        return f"{self.kind}/{self.name}"
+
+    @property
+    def has_finalizer(self) -> bool:
+        """Has the finalizer that keeps it until its files are removed."""
+        return FINALIZER_FILES in self.finalizers
+
+    @property
+    def deletes_files(self) -> bool:
+        return self.deleting and (self.has_finalizer or self.labelled)
+
+
+def read_deletable_job(kind: Kind, document: dict[str, Any]) -> DeletableJob:
+    """From a document of the API server."""
+    metadata, spec, status = document["metadata"], document.get("spec") or {}, document.get("status") or {}
+    return DeletableJob(
+        kind=kind,
+        name=metadata["name"],
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        deleting="deletionTimestamp" in metadata,
+        labelled=(metadata.get("labels") or {}).get(LABEL_DELETE_FILES) == "true",
+        finalizers=tuple(metadata.get("finalizers") or ()),
+        finished=status.get("phase") in FINISHED,
+        ended=_instant(status.get("completionTime")),
+        slot=status.get("slot"),
+        model_id=spec.get("modelId"),
+        dataset_uri=(spec.get("dataset") or {}).get("uri"),
+    )
+
+
+def run_has_ended(job: DeletableJob, slot_holders: Collection[str]) -> bool:
+    """Whether no pod of a job that is being deleted can be running, now or later.
+
+    The operator writes the slot into the status before a pod may run, and removes it only after the run has ended. It
+    does not admit jobs that are being deleted, and a status update from before the deletion fails as outdated.
+    """
+    return job.slot is None and job.key not in slot_holders
+
+
+def owned_dataset(job: DeletableJob, bucket: str, namespace: str) -> str | None:
+    """The prefix of the job's photos, if it is a dataset of this deployment and namespace."""
+    if job.dataset_uri is None:
+        return None
+    found_bucket, prefix = parse_uri(job.dataset_uri)
+    root = dataset_prefix(namespace)
+    parts = prefix.removeprefix(root).rstrip("/").split("/")
+    is_inside = prefix.startswith(root) and not any(part in ("", ".", "..") for part in parts)
+    return prefix if found_bucket == bucket and is_inside else None
+
+
+class Use(StrEnum):
+    """How other jobs use a job's photos."""
+
+    NONE = "None"
+    ENDING = "Ending"
+    """Only by jobs that are being deleted, one of which may still be running."""
+    SHARED = "Shared"
+
+
+def other_users(job: DeletableJob, trainings: Iterable[DeletableJob], slot_holders: Collection[str]) -> Use:
+    """How other jobs use the photos of `job`. A job that is being deleted needs them until its run has ended."""
+    if job.dataset_uri is None:
+        return Use.NONE
+    dataset = parse_uri(job.dataset_uri)
+    others = [
+        other
+        for other in trainings
+        if other.uid != job.uid and other.dataset_uri is not None and parse_uri(other.dataset_uri) == dataset
+    ]
+    if any(not other.deleting for other in others):
+        return Use.SHARED
+    return Use.NONE if all(run_has_ended(other, slot_holders) for other in others) else Use.ENDING
+
+
+def _instant(text: str | None) -> datetime | None:
+    moment = None if text is None else datetime.fromisoformat(text)
+    return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)

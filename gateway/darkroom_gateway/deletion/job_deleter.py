@@ -1,0 +1,163 @@
+"""Deletes jobs together with their files. Synchronous; called from worker threads by sweeper.py.
+
+1. Add a label and a finalizer to the job, so that it exists until its files are removed.
+2. Delete the job. The API server sets its deletion timestamp, and the operator stops its run.
+3. Once no run can be alive, remove its files, and then the finalizer. The API server removes the job.
+
+Every step is idempotent, and any replica can continue: the whole state is in the job.
+"""
+
+import logging
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from darkroom_contract.jobs import Job
+from darkroom_contract.names import FINALIZER_FILES, LABEL_DELETE_FILES, MODEL_ID_PATTERN, Kind
+from darkroom_contract.storage import LORA_FILE, ModelRecord, model_record_key, run_prefix
+from darkroom_gateway.deletion.background import run_for_each
+from darkroom_gateway.deletion.deletable_job import (
+    DeletableJob,
+    Use,
+    other_users,
+    owned_dataset,
+    read_deletable_job,
+    run_has_ended,
+)
+from darkroom_gateway.errors import AlreadyDeletingError, FieldError, RejectedError, UnknownTaskError
+from darkroom_gateway.kube.client import KubeClient
+from darkroom_gateway.storage.client import ObjectStorage
+
+log = logging.getLogger(__name__)
+
+MARK_TRIES = 5
+"""The operator updates a running job's status about once a second, which makes a patch of an older version fail."""
+
+LABELLED = {LABEL_DELETE_FILES: "true"}
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """The trainings and slot holders at the time of one round."""
+
+    trainings: tuple[DeletableJob, ...]
+    slot_holders: frozenset[str]
+
+
+class JobDeleter:
+    """Deletes jobs of one namespace with their files."""
+
+    def __init__(self, cluster: KubeClient, storage: ObjectStorage) -> None:
+        self._cluster = cluster
+        self._storage = storage
+
+    def request(self, job: Job) -> None:
+        """Steps 1 and 2. Raises `AlreadyDeletingError`, or `UnknownTaskError` when the job no longer exists."""
+        self._mark(job)
+        self._cluster.delete(job)
+        log.info("deleting %s with its files", job.key)
+
+    def _mark(self, job: Job) -> None:
+        for attempt in range(MARK_TRIES):
+            now = self.refresh(job)
+            if now is None:
+                break
+            if FINALIZER_FILES in now.finalizers:
+                return
+            if now.deleting:
+                raise AlreadyDeletingError(
+                    f"{job.key} is already being deleted without its files, and can't be changed. Wait until it no "
+                    "longer exists; docs/operations/forgetting.md explains how to remove its files."
+                )
+            try:
+                if self._cluster.patch_metadata(job.kind, job.name, _mark_of(now.resource_version, now.finalizers)):
+                    return
+            except RejectedError as error:
+                # 409: the job has changed. 422: its deletion has started.
+                if error.status not in (409, 422) or attempt == MARK_TRIES - 1:
+                    raise
+        message = (
+            f"{job.key} no longer exists. If it was deleted without its files, they are still in object storage; "
+            "docs/operations/forgetting.md explains how to remove them."
+        )
+        raise UnknownTaskError(message, (FieldError("task_id", message, job.name),))
+
+    def refresh(self, job: Job) -> Job | None:
+        """The job's latest version from the API server, or None when it no longer exists."""
+        now = self._cluster.get(job.kind, job.name)
+        return now if now is not None and now.uid == job.uid else None
+
+    def labelled(self) -> list[DeletableJob]:
+        """The jobs with the label that their files are deleted with them."""
+        return [read_deletable_job(kind, each) for kind in Kind for each in self._cluster.documents(kind, LABELLED)]
+
+    def all(self) -> list[DeletableJob]:
+        """All jobs of the namespace."""
+        return [read_deletable_job(kind, each) for kind in Kind for each in self._cluster.documents(kind)]
+
+    def proceed(self, jobs: Iterable[DeletableJob]) -> list[str]:
+        """Continue the deletion of each job as far as possible. Returns the uids of those whose files were removed.
+
+        After a failure it continues with the other jobs, and raises the first failure at the end.
+        """
+        jobs = list(jobs)
+        unmarked = [job for job in jobs if job.labelled and not job.deleting and not job.has_finalizer]
+        deleted = [job for job in jobs if job.deletes_files]
+        state = self._cluster_state() if deleted else ClusterState((), frozenset())
+        removed: list[str] = []
+
+        def advance(job: DeletableJob) -> None:
+            if job.deleting:
+                self._remove(job, state, removed)
+            else:
+                self._patch(job, _mark_of(job.resource_version, job.finalizers))
+
+        run_for_each([*unmarked, *deleted], advance, lambda job: job.key)
+        return removed
+
+    def _cluster_state(self) -> ClusterState:
+        trainings = tuple(read_deletable_job(Kind.TRAIN, each) for each in self._cluster.documents(Kind.TRAIN))
+        return ClusterState(trainings, frozenset(self._cluster.slot_holders()))
+
+    def _remove(self, job: DeletableJob, state: ClusterState, removed: list[str]) -> None:
+        """Step 3, unless a run may still use the files: of this job, or of another job that is being deleted."""
+        dataset = owned_dataset(job, self._storage.bucket, self._cluster.namespace)
+        use = other_users(job, state.trainings, state.slot_holders)
+        if not run_has_ended(job, state.slot_holders) or (dataset is not None and use is Use.ENDING):
+            return
+        photos = self._storage.delete_folder(dataset) if dataset is not None and use is Use.NONE else 0
+        files = self._storage.delete_below(run_prefix(job.uid), keep=self._kept(job))
+        log.info("removed the files of %s: %d of its dataset, %d of its runs", job.key, photos, files)
+        if job.has_finalizer:
+            others = [each for each in job.finalizers if each != FINALIZER_FILES]
+            self._patch(job, {"metadata": {"resourceVersion": job.resource_version, "finalizers": others}})
+        removed.append(job.uid)
+
+    def _kept(self, job: DeletableJob) -> frozenset[str]:
+        """The weights of the current version of a model. They belong to the model and outlive the training."""
+        if job.kind is not Kind.TRAIN or not re.fullmatch(MODEL_ID_PATTERN, job.model_id or ""):
+            return frozenset()
+        content = self._storage.read(model_record_key(self._cluster.namespace, job.model_id or ""))
+        if content is None:
+            return frozenset()
+        try:
+            record = ModelRecord.model_validate_json(content)
+        except ValidationError:
+            return frozenset({run_prefix(job.uid) + LORA_FILE})  # Possibly written by a newer release.
+        return frozenset({record.weights_key}) if record.job_uid == job.uid else frozenset()
+
+    def _patch(self, job: DeletableJob, patch: dict[str, object]) -> None:
+        """A job that has changed or no longer exists is left to the next round."""
+        try:
+            self._cluster.patch_metadata(job.kind, job.name, patch)
+        except RejectedError as error:
+            if error.status not in (409, 422):
+                raise
+            log.debug("%s has changed: %s", job.key, error)
+
+
+def _mark_of(resource_version: str, finalizers: tuple[str, ...]) -> dict[str, object]:
+    metadata = {"resourceVersion": resource_version, "labels": LABELLED, "finalizers": [*finalizers, FINALIZER_FILES]}
+    return {"metadata": metadata}

@@ -1,0 +1,53 @@
+"""Renders server-sent events as bytes, once for all watchers. Pure.
+
+The wire format is defined by the HTML standard, section "Server-sent events".
+"""
+
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from pydantic import BaseModel, Field
+
+from darkroom_contract.jobs import Job
+from darkroom_contract.progress import ProgressEvent
+from darkroom_gateway.errors import GatewayError
+from darkroom_gateway.events.progress_streams import EntryId
+from darkroom_gateway.jobs.serializers import job_answer, progress_answer
+
+RETRY_MILLISECONDS = 2000
+"""How long a browser waits before it reconnects, with `Last-Event-ID`."""
+
+PING = KEEPALIVE_COMMENT
+"""A comment that keeps proxies from closing an idle connection."""
+
+
+class SourceLost(BaseModel):
+    """A source is unavailable. The stream continues, and retries it."""
+
+    source: str = Field(description="cluster or progress")
+    detail: str
+
+
+class End(BaseModel):
+    """The last event."""
+
+    reason: str = Field(description="The final phase, Deleted, or GatewayStopping: then connect again.")
+
+
+def status_frame(job: Job, root_path: str) -> bytes:
+    return _frame("status", job_answer(job, root_path))
+
+
+def progress_frame(entry_id: EntryId, event: ProgressEvent) -> bytes:
+    return _frame("progress", progress_answer(event), str(entry_id))
+
+
+def warning_frame(source: str, error: GatewayError) -> bytes:
+    return _frame("warning", SourceLost(source=source, detail=str(error)))
+
+
+def end_frame(reason: str) -> bytes:
+    return _frame("end", End(reason=reason))
+
+
+def _frame(name: str, data: BaseModel, entry_id: str | None = None) -> bytes:
+    document = data.model_dump_json(exclude_none=True)
+    return format_sse_event(data_str=document, event=name, id=entry_id, retry=RETRY_MILLISECONDS)

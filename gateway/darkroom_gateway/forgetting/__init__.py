@@ -1,1 +1,0 @@
-"""Deleting what belongs to a person: files of jobs, datasets past their retention, models."""

@@ -1,0 +1,1 @@
+"""POST /generate/* and GET /images."""

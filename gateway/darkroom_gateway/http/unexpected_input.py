@@ -1,0 +1,89 @@
+"""Rejects input that an endpoint would ignore: unknown and repeated parameters, and unread bodies.
+
+A dependency of all routers except the probes', so that new endpoints are strict too. The errors are validation errors
+(http/problems.py), and are never logged: the input may be a secret.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+Error = dict[str, Any]
+"""In the format of pydantic's errors."""
+
+
+async def reject_unexpected_input(request: Request) -> None:
+    """Raises `RequestValidationError` with an error for each ignored parameter, and for an ignored body."""
+    route = request.scope["route"]
+    errors = [*_unknown_names(request, route.dependant), *_repeated_names(request, route.dependant)]
+    if not _reads_body(route) and await _has_body(request):
+        errors.append(_unread_body(request))
+    if errors:
+        raise RequestValidationError(errors)
+
+
+def _unknown_names(request: Request, dependant: Dependant) -> Iterator[Error]:
+    known = set(_query_names(dependant))
+    for name in request.query_params:
+        if name not in known:
+            yield {"type": "extra_forbidden", "loc": ("query", name), "input": request.query_params[name]}
+
+
+def _repeated_names(request: Request, dependant: Dependant) -> Iterator[Error]:
+    """No parameter is a list, so all but one of several values would be lost."""
+    for name in request.query_params:
+        yield from _repeated("query", name, request.query_params.getlist(name))
+    for name in _header_names(dependant):
+        yield from _repeated("header", name, request.headers.getlist(name))
+
+
+def _repeated(place: str, name: str, values: list[str]) -> Iterator[Error]:
+    if len(values) > 1:
+        message = f"Send it once: it was sent {len(values)} times"
+        yield {"type": "repeated", "loc": (place, name), "msg": message, "input": ", ".join(values)}
+
+
+def _query_names(dependant: Dependant) -> Iterator[str]:
+    """Query parameters of an endpoint and its dependencies. The fields of a model are parameters."""
+    for field in dependant.query_params:
+        annotation = field.field_info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from annotation.model_fields
+        else:
+            yield field.alias
+    for each in dependant.dependencies:
+        yield from _query_names(each)
+
+
+def _header_names(dependant: Dependant) -> Iterator[str]:
+    yield from (field.alias for field in dependant.header_params)
+    for each in dependant.dependencies:
+        yield from _header_names(each)
+
+
+def _reads_body(route: APIRoute) -> bool:
+    return route.body_field is not None or "requestBody" in (route.openapi_extra or {})
+
+
+async def _has_body(request: Request) -> bool:
+    """Whether the body has content. Reads only its first block, and nothing if its length is announced."""
+    if "transfer-encoding" not in request.headers:
+        return int(request.headers.get("content-length", "0")) > 0
+    async for block in request.stream():
+        if block:
+            return True
+    return False
+
+
+def _unread_body(request: Request) -> Error:
+    message = (
+        f"Remove the body, and put parameters into the query string (?name=value): {request.method} "
+        f"{request.url.path} accepts no body"
+    )
+    kind = request.headers.get("content-type", "no Content-Type")
+    return {"type": "unread_body", "loc": ("body", "body"), "msg": message, "input": kind}

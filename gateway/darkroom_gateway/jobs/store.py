@@ -1,0 +1,138 @@
+"""In-memory store of the latest version of every job in the namespace. Thread-safe.
+
+Filled by kube/informer.py, and by kube/client.py with the jobs that the gateway itself reads and creates. An update is
+applied only if it is newer than the stored version, so updates may arrive in any order.
+"""
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from darkroom_contract.jobs import Job
+from darkroom_contract.names import Kind
+from darkroom_contract.status import Phase
+from darkroom_gateway.jobs.index import JobIndex
+from darkroom_gateway.jobs.stored_job import Position, StoredJob, stored_job
+from darkroom_gateway.kube.api_errors import parse_job
+
+PARSED_JOBS = 256
+"""Size of the LRU cache of parsed jobs: about 3 MB."""
+
+MAX_DELETED_UIDS = 4096
+"""Number of remembered uids of deleted jobs, for which outdated updates may still arrive."""
+
+
+@dataclass(frozen=True)
+class JobPage:
+    """A page of a list, newest first."""
+
+    jobs: list[StoredJob]
+    total: int
+    """Number of matching jobs on all pages."""
+    next: Position | None
+    """Position after which the next page starts; None on the last."""
+
+
+class JobStore:
+    """The jobs by kind and name, with indexes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._jobs: dict[Kind, dict[str, StoredJob]] = {kind: {} for kind in Kind}
+        self._index = JobIndex()
+        self._trainings: Counter[str] = Counter()
+        """Number of unfinished trainings by model id."""
+        self.marked = 0
+        """Number of jobs that will be deleted with their files."""
+        self._deleted: OrderedDict[str, None] = OrderedDict()
+        self._parsed: OrderedDict[tuple[str, int], Job] = OrderedDict()
+
+    def get(self, kind: Kind, name: str) -> StoredJob | None:
+        return self._jobs[kind].get(name)
+
+    def read(self, stored: StoredJob) -> Job:
+        """The parsed job. Raises `UnreadableJobError` when it does not match the schema of this release."""
+        key = (stored.uid, stored.version)
+        with self._lock:
+            if (job := self._parsed.get(key)) is not None:
+                self._parsed.move_to_end(key)
+                return job
+        job = parse_job(stored.document())
+        with self._lock:
+            self._parsed[key] = job
+            if len(self._parsed) > PARSED_JOBS:
+                self._parsed.popitem(last=False)
+        return job
+
+    def page(
+        self, kinds: Sequence[Kind], phase: Phase | None, submitted_by: str | None, limit: int, after: Position | None
+    ) -> JobPage:
+        """The newest matching jobs after a position, without unreadable ones."""
+        with self._lock:
+            jobs, total = self._index.newest(kinds, phase, submitted_by, limit + 1, after)
+        more = len(jobs) > limit
+        return JobPage(jobs[:limit], total, jobs[limit - 1].position if more else None)
+
+    def is_being_trained(self, model_id: str) -> bool:
+        """Whether the model has an unfinished training."""
+        return self._trainings[model_id] > 0
+
+    def put(self, document: dict[str, Any], kind: Kind | None = None) -> None:
+        """Store a job from the API server, unless a newer version is stored or the job was deleted."""
+        kind = Kind(document["kind"]) if kind is None else kind
+        job = stored_job(kind, document, self._jobs[kind].get(document["metadata"]["name"]))
+        with self._lock:
+            before = self._jobs[kind].get(job.name)
+            if job.uid in self._deleted or (before is not None and before.version >= job.version):
+                return
+            if before is not None:
+                self._discard(before)
+            self._jobs[kind][job.name] = job
+            self._count(job, 1)
+
+    def remove(self, kind: Kind, name: str, uid: str) -> None:
+        """Remove a deleted job. Keeps another job of the same name."""
+        with self._lock:
+            self._remember_deletion(uid)
+            if (job := self._jobs[kind].get(name)) is not None and job.uid == uid:
+                self._discard(job)
+
+    def retain(self, kind: Kind, uids: Iterable[str], version: int) -> None:
+        """Remove the jobs that a list of this version did not contain, except newer ones."""
+        listed = frozenset(uids)
+        with self._lock:
+            for job in [each for each in self._jobs[kind].values() if each.uid not in listed]:
+                if job.version <= version:
+                    self._remember_deletion(job.uid)
+                    self._discard(job)
+
+    def clear(self, kind: Kind) -> None:
+        """Remove all jobs of a kind and all remembered deletions, after resource versions have restarted."""
+        with self._lock:
+            for job in list(self._jobs[kind].values()):
+                self._discard(job)
+            self._deleted.clear()
+
+    def _discard(self, job: StoredJob) -> None:
+        del self._jobs[job.kind][job.name]
+        self._count(job, -1)
+
+    def _count(self, job: StoredJob, one: int) -> None:
+        self.marked += one if job.marked else 0
+        if not job.readable:
+            return
+        if one > 0:
+            self._index.add(job)
+        else:
+            self._index.remove(job)
+        if job.trains is not None and not job.phase.is_terminal:
+            self._trainings[job.trains] += one
+            if not self._trainings[job.trains]:
+                del self._trainings[job.trains]
+
+    def _remember_deletion(self, uid: str) -> None:
+        self._deleted[uid] = None
+        if len(self._deleted) > MAX_DELETED_UIDS:
+            self._deleted.popitem(last=False)

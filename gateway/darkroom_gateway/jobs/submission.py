@@ -1,0 +1,148 @@
+"""Idempotent creation of jobs: a repeated request creates one job. Used by both submission services."""
+
+import logging
+
+from darkroom_contract.jobs import Job, write_job
+from darkroom_contract.names import (
+    ANNOTATION_PHOTOS_SHA256,
+    LABEL_MANAGED_BY,
+    LABEL_MODEL_ID,
+    LABEL_PART_OF,
+    LABEL_SUBMITTED_BY,
+    PART_OF,
+    Kind,
+)
+from darkroom_contract.specs import MUTABLE_FIELDS, GenerateJobSpec, TrainJobSpec
+from darkroom_gateway.backends.calls import Backend
+from darkroom_gateway.backends.deadlines import CLUSTER_READ_SECONDS, CLUSTER_WRITE_SECONDS
+from darkroom_gateway.errors import ClusterUnavailableError, KeyReusedError, RejectedError
+from darkroom_gateway.jobs.task_ids import new_task_id, task_id_for
+from darkroom_gateway.kube.client import AlreadyExistsError, KubeClient
+from darkroom_gateway.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+COMPONENT = "darkroom-gateway"
+
+NOT_COMPARED = MUTABLE_FIELDS | {"dataset"}
+"""Fields that may differ between a repeated request and its job: mutable fields change, and every copy of a request
+stores its photos under its own prefix. `require_same_photos` compares their content."""
+
+Spec = TrainJobSpec | GenerateJobSpec
+
+
+def task_id(kind: Kind, idempotency_key: str | None) -> str:
+    return new_task_id(kind) if idempotency_key is None else task_id_for(kind, idempotency_key)
+
+
+class JobSubmission:
+    """Creates jobs, each at most once per idempotency key."""
+
+    def __init__(self, cluster: KubeClient, backend: Backend, metrics: Metrics) -> None:
+        self._cluster = cluster
+        self._backend = backend
+        self._metrics = metrics
+        self.namespace = cluster.namespace
+
+    async def find_earlier(self, name: str, spec: Spec) -> Job | None:
+        """The job that an earlier copy of this request created. Raises `KeyReusedError` when its parameters differ.
+
+        Photos are not compared, because the caller has not read them yet.
+        """
+        return await self._backend.call(CLUSTER_READ_SECONDS, self._find_earlier, name, spec)
+
+    async def create_or_find(
+        self, name: str, spec: Spec, key_name: str | None, photos_sha256: str | None = None
+    ) -> Job:
+        """Create the job, or return the one that another copy of the request has just created.
+
+        If the response of the API server is lost, the job may exist: it is then read back. `photos_sha256` is the
+        fingerprint of the photos; None for jobs without photos. An abandoned call may still create the job: the
+        `ClusterUnavailableError` is then `maybe_done`.
+        """
+        return await self._backend.call(
+            CLUSTER_WRITE_SECONDS, self._create_or_find, name, spec, key_name, photos_sha256
+        )
+
+    def _find_earlier(self, name: str, spec: Spec) -> Job | None:
+        job = self._cluster.get(_kind(spec), name)
+        if job is not None and _immutable_fields(job.spec) != _immutable_fields(spec):
+            raise KeyReusedError(
+                f"{job.key} was submitted with this Idempotency-Key and other parameters. Use a new key."
+            )
+        return job
+
+    def _create_or_find(self, name: str, spec: Spec, key_name: str | None, photos_sha256: str | None) -> Job:
+        try:
+            return self._create(name, spec, key_name, photos_sha256)
+        except AlreadyExistsError as error:
+            job = _found(self._find_earlier(name, spec), name, error)
+            require_kept(job)
+        except ClusterUnavailableError as error:
+            job = _found(self._find_after_outage(name, spec, error), name, error)
+        if photos_sha256 is not None:
+            require_same_photos(job, photos_sha256)
+        return job
+
+    def _create(self, name: str, spec: Spec, key_name: str | None, photos_sha256: str | None) -> Job:
+        """Raises `AlreadyExistsError`, `RejectedError` or `ClusterUnavailableError`."""
+        labels = {LABEL_PART_OF: PART_OF, LABEL_MANAGED_BY: COMPONENT}
+        if spec.model_id is not None:
+            labels[LABEL_MODEL_ID] = spec.model_id
+        if key_name is not None:
+            labels[LABEL_SUBMITTED_BY] = key_name
+        annotations = {} if photos_sha256 is None else {ANNOTATION_PHOTOS_SHA256: photos_sha256}
+        document = write_job(spec, name=name, namespace=self.namespace, labels=labels, annotations=annotations)
+        job = self._cluster.create(document)
+        log.info("created %s", job.key)
+        self._metrics.count_submission(job.kind)
+        return job
+
+    def _find_after_outage(self, name: str, spec: Spec, outage: ClusterUnavailableError) -> Job | None:
+        """The job if it was created. Raises `outage` when that can't be determined."""
+        if not outage.maybe_done:
+            raise outage
+        try:
+            return self._find_earlier(name, spec)
+        except ClusterUnavailableError:
+            raise outage from None
+
+
+def require_same_photos(job: Job, photos_sha256: str) -> None:
+    """Raises `KeyReusedError` unless the job was created with these photos.
+
+    A job without a fingerprint was created by an older gateway. Its photos may differ, and returning the task of
+    another training would be worse than an error: a new key always works."""
+    if job.photos_sha256 is None:
+        raise KeyReusedError(
+            f"{job.key} was submitted with this Idempotency-Key and has no fingerprint of its photos, because an older "
+            f"gateway created it: they can't be compared. GET /jobs/{job.name} shows that job. Use a new key for "
+            "another job."
+        )
+    if job.photos_sha256 != photos_sha256:
+        raise KeyReusedError(f"{job.key} was submitted with this Idempotency-Key and other photos. Use a new key.")
+
+
+def require_kept(job: Job) -> None:
+    """Raises `KeyReusedError` for a job that is being deleted and will not run."""
+    if job.deleting:
+        raise KeyReusedError(
+            f"{job.key} was submitted with this Idempotency-Key and is being deleted. Wait until it no longer exists, "
+            "or use a new key."
+        )
+
+
+def _kind(spec: Spec) -> Kind:
+    return Kind.TRAIN if isinstance(spec, TrainJobSpec) else Kind.GENERATE
+
+
+def _immutable_fields(spec: Spec) -> dict[str, object]:
+    return spec.model_dump(exclude=set(NOT_COMPARED))
+
+
+def _found(job: Job | None, name: str, error: Exception) -> Job:
+    if job is not None:
+        return job
+    if isinstance(error, ClusterUnavailableError):
+        raise error
+    raise RejectedError(409, f"{name} was deleted during the request. Send the request again.") from error

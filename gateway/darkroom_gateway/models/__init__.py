@@ -1,0 +1,1 @@
+"""Trained LoRAs and base models."""

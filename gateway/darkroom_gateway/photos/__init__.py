@@ -1,0 +1,1 @@
+"""Uploaded photos: the multipart form, and their validation in decoder processes."""

@@ -1,0 +1,203 @@
+"""Validation of uploaded photos, before anything is stored or created. Called by training/service.py.
+
+photos/upload_form.py reads the form, and photos/decoder_pool.py decodes each photo in a child process. The client's
+file names appear in messages only.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import IO, Any, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import ClientDisconnect, Request
+
+from darkroom_contract import photos as bounds
+from darkroom_contract.photo_decoder import DecoderUnavailableError
+from darkroom_contract.photo_facts import PhotoError, PhotoLimitError
+from darkroom_gateway.errors import DecodersUnavailableError, FieldError, InvalidPhotosError, TooManyUploadsError
+from darkroom_gateway.photos.decoder_pool import DecoderPool, UploadUsage
+from darkroom_gateway.photos.upload_form import FILES, Upload, UploadForm, form_error, no_space
+
+Found = TypeVar("Found")
+
+MAX_FIELD_ERRORS = 20
+MAX_STOPPED = 5
+"""After this many photos of an upload exceeded a decoding limit, the rest is not decoded."""
+
+HASHING_THREADS = 4
+CONTENT_TYPES = {
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "avif": "image/avif",
+    "heic": "image/heic",
+}
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A validated photo. Its bytes are stored unchanged under a generated name."""
+
+    extension: str
+    sha256: bytes
+    file: IO[bytes]
+
+    @property
+    def content_type(self) -> str:
+        return CONTENT_TYPES[self.extension]
+
+
+class UploadValidator:
+    """Reads and validates the photos of a request. `uploads` limits the number of concurrent requests."""
+
+    def __init__(self, decoders: DecoderPool, uploads: int) -> None:
+        self._decoders = decoders
+        self._free_uploads = uploads
+        self._uploads = uploads
+        self._hashing = CapacityLimiter(HASHING_THREADS)
+
+    @asynccontextmanager
+    async def receive(self, request: Request) -> AsyncIterator[list[Photo]]:
+        """The validated photos of a form, whose temporary files exist as long as the context.
+
+        Raises `InvalidPhotosError` with an error for each problem, `InvalidRequestError` for form fields that are not
+        files, an `UnavailableError` when a limit of the gateway is reached, and `ClientDisconnect`.
+        """
+        async with self._form(request) as uploads:
+            if len(uploads) < bounds.MIN_PHOTOS:
+                raise form_error(
+                    "Add photos of the subject to the form: it has none. curl: -F files=@1.jpg -F files=@2.jpg."
+                )
+            yield await _unless_disconnected(request, self.check(uploads))
+
+    async def fingerprint(self, request: Request) -> str:
+        """The fingerprint of the files of a form. Does not validate them."""
+        async with self._form(request) as uploads:
+            return fingerprint([await self._sha256(each) for each in uploads])
+
+    async def check(self, uploads: Sequence[Upload]) -> list[Photo]:
+        """Decode all photos. Raises `InvalidPhotosError` with an error for each unusable photo."""
+        check = _Check(self._check_one, self._decoders.share)
+        await check.run(uploads)
+        return check.photos()
+
+    async def close(self) -> None:
+        await self._decoders.close()
+
+    @asynccontextmanager
+    async def _form(self, request: Request) -> AsyncIterator[list[Upload]]:
+        """All files of the form, with any field name; open as long as the context."""
+        if self._free_uploads == 0:
+            raise TooManyUploadsError(f"{self._uploads} uploads are already in progress. Send this one again later.")
+        self._free_uploads -= 1
+        form = UploadForm()
+        try:
+            await form.read(request)
+            yield form.uploads
+        finally:
+            form.close()
+            self._free_uploads += 1
+
+    async def _check_one(self, upload: Upload, usage: UploadUsage) -> Photo:
+        sha256 = await self._sha256(upload)
+        facts = await self._decoders.check(upload.file.fileno(), upload.name, usage)
+        upload.file.seek(0)
+        return Photo(facts.extension, sha256, upload.file)
+
+    async def _sha256(self, upload: Upload) -> bytes:
+        """Raises `NoUploadSpaceError`, because a photo that fit into memory is written to disk here."""
+        try:
+            return await to_thread.run_sync(_sha256, upload.file, limiter=self._hashing)
+        except OSError as error:
+            raise no_space(error) from error
+
+
+class _Check:
+    """Validates the photos of one upload, several at a time."""
+
+    def __init__(self, check: Callable[[Upload, UploadUsage], Coroutine[Any, Any, Photo]], share: int) -> None:
+        self._check = check
+        self._share = share
+        self._usage = UploadUsage()
+        self._found: dict[int, Photo | FieldError] = {}
+        self._stopped = 0
+        self._unchecked = 0
+
+    async def run(self, uploads: Sequence[Upload]) -> None:
+        """Raises `DecodersUnavailableError` or `NoUploadSpaceError`. `photos` reports all other problems."""
+        waiting = iter(enumerate(uploads))
+
+        async def work() -> None:
+            for number, upload in waiting:
+                if self._stopped < MAX_STOPPED:
+                    await self._validate(number, upload)
+                else:
+                    self._unchecked += 1
+
+        workers = [asyncio.create_task(work()) for _ in range(min(self._share, len(uploads)))]
+        try:
+            await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            await _cancel(*workers)
+        try:
+            for worker in workers:
+                if not worker.cancelled():
+                    worker.result()
+        except DecoderUnavailableError as error:
+            raise DecodersUnavailableError(str(error)) from error
+
+    async def _validate(self, number: int, upload: Upload) -> None:
+        try:
+            self._found[number] = await self._check(upload, self._usage)
+        except PhotoError as error:
+            self._stopped += isinstance(error, PhotoLimitError)
+            self._found[number] = FieldError(upload.name, str(error), error.given)
+
+    def photos(self) -> list[Photo]:
+        """In the order of the form. Raises `InvalidPhotosError`."""
+        found = [self._found[number] for number in sorted(self._found)]
+        field_errors = [each for each in found if isinstance(each, FieldError)][:MAX_FIELD_ERRORS]
+        if self._unchecked:
+            why = f"decoding was stopped for {self._stopped} others"
+            field_errors.append(FieldError(FILES, f"{self._unchecked} photos were not decoded, since {why}."))
+        if field_errors:
+            raise InvalidPhotosError(tuple(field_errors))
+        return [each for each in found if isinstance(each, Photo)]
+
+
+async def _unless_disconnected(request: Request, work: Coroutine[Any, Any, Found]) -> Found:
+    """The result of `work`. Cancels it and raises `ClientDisconnect` when the client disconnects."""
+    working, leaving = asyncio.create_task(work), asyncio.create_task(_disconnect(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        await _cancel(working, leaving)
+
+
+async def _disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _cancel(*tasks: "asyncio.Task[Any]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def fingerprint(digests: Iterable[bytes]) -> str:
+    """SHA-256 over the SHA-256 digests of the photos, in order, as 64 hex digits. Independent of file names."""
+    return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def _sha256(file: IO[bytes]) -> bytes:
+    """SHA-256 of the content. `fileno` moves the file to disk, with a descriptor to pass to a decoder."""
+    file.fileno()
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").digest()  # type: ignore[arg-type]

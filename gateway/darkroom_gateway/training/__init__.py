@@ -1,0 +1,1 @@
+"""POST /train and GET /result."""

@@ -1,0 +1,56 @@
+"""A gateway before an API server that a test may stop, with a proxy between them."""
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from darkroom_contract.names import Kind
+from support.counting_proxy import CountingProxy
+from support.kube_api import ApiServer
+from support.waiting import patience
+
+wait_until = patience(30)
+
+
+@dataclass
+class GatewayHarness:
+    """An API server that a test may stop, what writes to it, and how to start gateways before a proxy."""
+
+    server: ApiServer
+    cluster: Any
+    proxy: CountingProxy
+    gateway: Any
+    start: Callable[[str], contextlib.AbstractContextManager[Any]]
+
+    @property
+    def http(self) -> httpx.Client:
+        client: httpx.Client = self.gateway.http
+        return client
+
+    def poll(self, path: str, **query: Any) -> dict[str, Any]:
+        response = self.http.get(path, params=query)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def phase(self, name: str, kind: Kind = Kind.GENERATE) -> str | None:
+        response = self.http.get(f"/jobs/{name}", params={"kind": kind.value})
+        return response.json()["phase"] if response.is_success else None
+
+    def wait_until_heard(self) -> None:
+        wait_until(lambda: "stale" not in self.poll("/jobs"), "the gateway hears the cluster")
+
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """The API server's process is stopped, as by SIGSTOP."""
+        assert self.server.process is not None
+        self.server.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.server.process.send_signal(signal.SIGCONT)
+            self.wait_until_heard()

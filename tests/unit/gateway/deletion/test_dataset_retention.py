@@ -1,0 +1,120 @@
+"""Photos go when their time is over, and never while a job may need them."""
+
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from support.isolated_namespace import IsolatedNamespace
+from support.waiting import patience
+
+from darkroom_contract.names import Kind
+from darkroom_contract.storage import dataset_uri
+from darkroom_gateway.deletion.dataset_retention import DatasetRetention
+from darkroom_gateway.errors import SettingsError
+from darkroom_gateway.settings import Settings
+
+wait_until = patience(30)
+
+HOUR = timedelta(hours=1)
+RETENTION = "DARKROOM_GATEWAY_DATASET_RETENTION_HOURS"
+
+
+def sweep(place: IsolatedNamespace, now: datetime, retention: timedelta | None = HOUR) -> int:
+    """How many datasets go."""
+    return len(DatasetRetention(place.storage, place.namespace, retention).sweep(place.job_files().all(), now))
+
+
+def in_hours(hours: float) -> datetime:
+    return datetime.now(UTC) + timedelta(hours=hours)
+
+
+def test_photos_without_a_job_expire(place: IsolatedNamespace) -> None:
+    """Their job was removed by its time to live, or by kubectl."""
+    prefix = place.dataset()
+    place.training("job", dataset_uri("darkroom", prefix))
+    place.api.delete(Kind.TRAIN, "job")
+
+    assert sweep(place, in_hours(0.9)) == 0
+    assert sweep(place, in_hours(1.1), retention=None) == 0
+    assert len(place.keys(prefix)) == 2
+    assert sweep(place, in_hours(1.1)) == 1
+    assert place.keys(prefix) == []
+    assert sweep(place, in_hours(1.1)) == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "spec"),
+    [
+        ({}, {}),
+        ({"phase": "Queued", "attempts": 1, "nextAttemptTime": "2026-01-02T03:04:05Z"}, {}),
+        ({"phase": "Running", "slot": 0}, {}),
+        ({"phase": "Suspended"}, {"suspend": True}),
+    ],
+    ids=["new", "tried again", "running", "suspended"],
+)
+def test_photos_of_an_unfinished_job_are_kept(
+    place: IsolatedNamespace, status: dict[str, Any], spec: dict[str, Any]
+) -> None:
+    prefix = place.dataset()
+    place.training("ended", dataset_uri("darkroom", prefix))
+    dataset = {"dataset": {"uri": dataset_uri("darkroom", prefix)}}
+    place.api.create(Kind.TRAIN, "other", {"modelId": "dog", "prompt": "sks dog", **dataset, **spec})
+    place.api.set_status(Kind.TRAIN, "other", **status)
+
+    assert sweep(place, in_hours(1000)) == 0
+    assert len(place.keys(prefix)) == 2
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_photos_expire_when_their_job_ended_before_the_retention(place: IsolatedNamespace, phase: str) -> None:
+    prefix = place.dataset()
+    place.training("job", dataset_uri("darkroom", prefix), finished=False)
+    ended = in_hours(0.5).isoformat(timespec="seconds")
+    place.api.set_status(Kind.TRAIN, "job", phase=phase, completionTime=ended)
+
+    assert sweep(place, in_hours(1.2)) == 0  # The photos are older than the retention, the end of the job is not.
+    assert len(place.keys(prefix)) == 2
+    assert sweep(place, in_hours(1.6)) == 1
+    assert place.keys(prefix) == []
+
+
+def test_photos_that_no_gateway_stored_are_kept(place: IsolatedNamespace) -> None:
+    others = [
+        f"datasets/{place.namespace}/my-photos/1.jpg",
+        f"datasets/{place.namespace}/1.jpg",
+        f"datasets/not-{place.namespace}/abcdefghijklmnop/1.jpg",
+    ]
+    place.store(*others)
+
+    assert sweep(place, in_hours(1000)) == 0
+    assert [place.keys(key) for key in others] == [[key] for key in others]
+
+
+def test_gateway_sweeps_in_the_background(
+    place: IsolatedNamespace, start_gateway: Any, environment: dict[str, str], nanio_folder: Any
+) -> None:
+    young = place.dataset("youngyoungyoungy")
+    orphaned = f"datasets/{place.namespace}/orphanedorphaned/"
+    photo = nanio_folder / "darkroom" / orphaned / "000.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(b"x")  # Of a file without a record of its own the server tells the file's time.
+    two_hours_ago = time.time() - 7200
+    os.utime(photo, (two_hours_ago, two_hours_ago))
+    assert len(place.keys(orphaned)) == 1
+
+    with start_gateway({**environment, "DARKROOM_NAMESPACE": place.namespace, RETENTION: "1"}):
+        wait_until(lambda: place.keys(orphaned) == [], "the photos are gone")
+    assert len(place.keys(young)) == 2
+
+
+def test_retention_is_off_by_default() -> None:
+    assert Settings.from_environment({}).dataset_retention is None
+    assert Settings.from_environment({RETENTION: "72"}).dataset_retention == timedelta(days=3)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "0.5", "1d", "87601"])
+def test_invalid_retention_is_refused_at_startup(value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{RETENTION} is '{value}'"):
+        Settings.from_environment({RETENTION: value})

@@ -1,0 +1,141 @@
+"""docs/api.md and the OpenAPI description tell the same, and the description is complete."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from darkroom_gateway import errors
+from darkroom_gateway.docs.openapi import ANY_OPERATION
+from darkroom_gateway.http.problems import Problem
+from darkroom_gateway.jobs.schemas import TaskAccepted
+
+API_DOCUMENT = Path(__file__).parents[4] / "docs" / "api.md"
+METHODS = ("get", "post", "delete")
+
+
+@pytest.fixture(scope="module")
+def openapi(http: httpx.Client) -> dict[str, Any]:
+    document: dict[str, Any] = http.get("/openapi.json").json()
+    return document
+
+
+def operations(openapi: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        f"{method.upper()} {path}": operation
+        for path, methods in openapi["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_api_md_has_a_section_for_each_endpoint_and_no_other(openapi: dict[str, Any]) -> None:
+    documented = re.findall(r"^### `([A-Z]+ /\S*)`", API_DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert sorted(documented) == sorted(operations(openapi))
+
+
+def test_api_md_names_each_parameter(openapi: dict[str, Any]) -> None:
+    text = API_DOCUMENT.read_text(encoding="utf-8")
+    names = {each["name"] for operation in operations(openapi).values() for each in operation.get("parameters", [])}
+
+    assert sorted(name for name in names if f"`{name}`" not in text) == []
+
+
+def test_tables_have_the_descriptions_of_the_openapi_document(openapi: dict[str, Any]) -> None:
+    lines = API_DOCUMENT.read_text(encoding="utf-8").splitlines()
+    for name in ("/train", "/generate/sdxl", "/generate/lora"):
+        for each in openapi["paths"][name]["post"]["parameters"]:
+            if each["in"] == "query":
+                start, end = f"| `{each['name']}` |", f"| {each['description']} |"
+                assert any(line.startswith(start) and line.endswith(end) for line in lines), f"{name}: {each['name']}"
+
+
+def test_api_md_names_each_problem() -> None:
+    text = API_DOCUMENT.read_text(encoding="utf-8")
+    answered = {
+        name.removesuffix("Error")
+        for name, error in vars(errors).items()
+        if isinstance(error, type) and issubclass(error, errors.GatewayError)
+    } - {"Gateway", "Unavailable", "ProgressUnavailable"}
+
+    assert sorted(name for name in answered if f"`{name}`" not in text) == []
+
+
+def test_each_parameter_is_described(openapi: dict[str, Any]) -> None:
+    for name, operation in operations(openapi).items():
+        for parameter in operation.get("parameters", []):
+            assert parameter.get("description"), f"{name}: {parameter['name']}"
+
+
+def test_errors_are_described_as_problem_details(openapi: dict[str, Any]) -> None:
+    for operation in operations(openapi).values():
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                assert list(response["content"]) == ["application/problem+json"]
+    assert {"Problem", "ProblemError"} <= set(openapi["components"]["schemas"])
+    assert "HTTPValidationError" not in openapi["components"]["schemas"]
+
+
+def test_operation_ids_are_function_names(openapi: dict[str, Any]) -> None:
+    names = [operation["operationId"] for operation in operations(openapi).values()]
+
+    assert len(set(names)) == len(names)
+    assert {"train", "generate_lora", "list_jobs", "get_job", "delete_job"} <= set(names)
+
+
+def test_no_parameter_is_nullable(openapi: dict[str, Any]) -> None:
+    """A query can't hold one, and a header with the text `null` is refused."""
+    for name, operation in operations(openapi).items():
+        for parameter in operation.get("parameters", []):
+            assert "null" not in json.dumps(parameter["schema"]), f"{name}: {parameter['name']}"
+
+
+def test_response_headers_are_described(openapi: dict[str, Any]) -> None:
+    for name, operation in operations(openapi).items():
+        for status, response in operation["responses"].items():
+            expected = {"X-Request-ID"}
+            if status == "503":
+                expected.add("Retry-After")
+            if status == "401":
+                expected.add("WWW-Authenticate")
+            if status == "202" and name.startswith("POST"):
+                expected.add("Location")
+            required = {header for header, schema in response["headers"].items() if schema.get("required")}
+            assert required == expected, f"{name}: {status}"
+
+
+def test_responses_of_the_server_and_of_middleware_are_described(guarded: Any, openapi: dict[str, Any]) -> None:
+    """Also those that middleware gives, and with examples that are such problems."""
+    of_guarded = guarded.http.get("/openapi.json").json()
+    for document in (openapi, of_guarded):
+        for name, operation in operations(document).items():
+            assert {str(each) for each in ANY_OPERATION} <= operation["responses"].keys(), name
+            is_closed = document is of_guarded and not name.endswith("z")
+            assert ("401" in operation["responses"]) is is_closed, name
+            for status, response in operation["responses"].items():
+                if status in ("401", "413", "422", "503"):
+                    [content] = response["content"].values()
+                    assert Problem.model_validate(content["example"]).status == int(status)
+
+
+def test_accepted_response_describes_location(openapi: dict[str, Any]) -> None:
+    for path in ("/train", "/generate/sdxl", "/generate/lora"):
+        answer = openapi["paths"][path]["post"]["responses"]["202"]
+        assert "Location" in answer["headers"]
+        assert answer["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/TaskAccepted"}
+    [example] = openapi["components"]["schemas"]["TaskAccepted"]["examples"]
+    assert TaskAccepted.model_validate(example).model_dump(mode="json") == example
+
+
+def test_photo_form_is_described(openapi: dict[str, Any]) -> None:
+    body = openapi["paths"]["/train"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+
+    assert body["properties"]["files"]["maxItems"] == 100
+
+
+def test_root_redirects_to_the_documentation(http: httpx.Client) -> None:
+    assert http.get("/").headers["location"] == "/docs"
+    assert http.get("/docs").status_code == 200

@@ -1,0 +1,232 @@
+"""The gateway answers as its OpenAPI description says, to requests that Schemathesis generates from that description.
+
+Requests are good and bad; task ids are those of jobs in every phase, photos are real. Nothing about an endpoint stands
+here: one that is added is tested too. `make fuzz EXAMPLES=200 SEED=2` makes that many requests for each operation in
+each phase in place of five, and other ones.
+"""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.photos import encode, scene
+
+from darkroom_contract.names import Kind
+from darkroom_contract.status import Phase
+from darkroom_contract.storage import ModelRecord, model_record_key, run_log_key
+
+EXAMPLES = int(os.environ.get("GENERATED_EXAMPLES", "5"))
+SEED = int(os.environ.get("GENERATED_SEED", "1"))
+SECONDS = 240 + 20 * EXAMPLES
+TESTS = Path(__file__).parents[3]
+HOOKS = "support.generated_requests"
+
+NAMESPACE = "described"
+MODEL_ID = "described-dog"
+NOW = "2026-01-02T03:04:05Z"
+SPECS: dict[Kind, dict[str, Any]] = {
+    Kind.TRAIN: {"modelId": MODEL_ID, "prompt": "sks dog", "dataset": {"uri": "s3://darkroom/datasets/x/"}},
+    Kind.GENERATE: {"prompt": "a dog", "negativePrompt": "cats"},
+}
+FILES = {
+    Kind.TRAIN: {"pytorch_lora_weights.safetensors": "application/octet-stream", "1-validation.png": "image/png"},
+    Kind.GENERATE: {"1-seed-0.png": "image/png", "1.mp4": "video/mp4"},
+}
+STATUSES: dict[Phase, dict[str, Any]] = {
+    Phase.QUEUED: {"queue": {"position": 1, "estimatedStartTime": NOW, "waitingFor": "TrainJob/other"}},
+    Phase.STARTING: {"attempts": 1, "startTime": NOW},
+    Phase.RUNNING: {
+        "attempts": 1,
+        "startTime": NOW,
+        "progress": {"stage": "Denoising", "step": 3, "total": 9, "lastUpdatedTime": NOW, "metrics": {"loss": 0.5}},
+    },
+    Phase.SUCCEEDED: {
+        "attempts": 2,
+        "startTime": NOW,
+        "completionTime": NOW,
+        "remarks": [{"reason": "PromptTruncated", "message": "Shorten it."}],
+    },
+    Phase.FAILED: {"attempts": 3, "nextAttemptTime": NOW, "completionTime": NOW},
+    Phase.SUSPENDED: {"attempts": 1},
+}
+CONDITIONS = {Phase.SUCCEEDED: ("Complete", "Succeeded"), Phase.FAILED: ("Failed", "DatasetInvalid")}
+
+
+@pytest.fixture(scope="module")
+def described(cluster: Any) -> Iterator[Any]:
+    """A namespace of its own: what is generated here disturbs no other test."""
+    made = cluster.http.post("/api/v1/namespaces", json={"metadata": {"name": NAMESPACE}})
+    assert made.status_code == 201, made.text
+    found = type(cluster)(cluster.kubeconfig, NAMESPACE)
+    yield found
+    found.http.close()
+
+
+@pytest.fixture(scope="module")
+def make_jobs(described: Any, bucket: Any) -> Callable[[str], list[str]]:
+    """Makes a job of each kind in each phase, with files and logs, and one that no operator has seen; their names."""
+
+    def make(prefix: str) -> list[str]:
+        names = []
+        for kind, spec in SPECS.items():
+            names.append(f"{prefix}-{kind.singular}-new")
+            described.create(kind, names[-1], spec)
+            for phase in Phase:
+                names.append(f"{prefix}-{kind.singular}-{phase.lower()}")
+                uid = described.create(kind, names[-1], spec)["metadata"]["uid"]
+                described.set_status(kind, names[-1], phase=phase, **status_of(kind, phase, uid))
+                for attempt in range(1, STATUSES[phase].get("attempts", 0) + 1):
+                    bucket.put_object(Bucket="darkroom", Key=run_log_key(uid, attempt), Body=b"loaded\n\xff")
+            described.create(kind, f"{prefix}-both", spec)
+        return [*names, f"{prefix}-both"]
+
+    return make
+
+
+def status_of(kind: Kind, phase: Phase, uid: str) -> dict[str, Any]:
+    status = dict(STATUSES[phase])
+    if phase is Phase.SUCCEEDED:
+        status["artifacts"] = [
+            {"key": f"runs/{uid}/{name}", "contentType": type_, "bytes": 7, "sha256": "0" * 64}
+            for name, type_ in FILES[kind].items()
+        ]
+    if phase in CONDITIONS:
+        type_, reason = CONDITIONS[phase]
+        condition = {"type": type_, "status": "True", "reason": reason, "message": "", "lastTransitionTime": NOW}
+        status["conditions"] = [condition]
+    return status
+
+
+@pytest.fixture(scope="module")
+def make_models(bucket: Any) -> Callable[[list[str]], list[str]]:
+    """Makes LoRAs that can be used; their ids."""
+
+    def make(model_ids: list[str]) -> list[str]:
+        for number, model_id in enumerate(model_ids):
+            weights = f"runs/{model_id}-{number}/pytorch_lora_weights.safetensors"
+            record = {
+                "model_id": model_id,
+                "weights_key": weights,
+                "sha256": "0" * 64,
+                "base_model": "owner/name",
+                "prompt": "sks dog",
+                "job_uid": f"{model_id}-{number}",
+                "created": NOW,
+            }
+            body = ModelRecord.model_validate(record).model_dump_json(by_alias=True).encode()
+            bucket.put_object(Bucket="darkroom", Key=weights, Body=b"weights")
+            bucket.put_object(Bucket="darkroom", Key=model_record_key(NAMESPACE, model_id), Body=body)
+        return model_ids
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def ids(make_jobs: Callable[[str], list[str]], make_models: Callable[[list[str]], list[str]]) -> str:
+    """Real values of parameters, for the hooks: what is there, and what may be deleted."""
+    doomed = make_models([f"doomed-{number}" for number in range(20)])
+    return json.dumps(
+        {
+            "GET": {"task_id": make_jobs("kept"), "model_id": make_models([MODEL_ID])},
+            "DELETE": {"task_id": make_jobs("doomed"), "model_id": doomed},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def photos(folder: Path) -> Path:
+    """A folder of real photos, one of each format."""
+    path = folder / "described-photos"
+    path.mkdir()
+    for kind in ("PNG", "JPEG", "WEBP", "HEIF"):
+        (path / kind).write_bytes(encode(scene(), kind))
+    return path
+
+
+@pytest.fixture(scope="module")
+def started(start_gateway: Any, environment: dict[str, str], folder: Path) -> Iterator[tuple[Any, str]]:
+    """A gateway with API keys, and a key."""
+    key, keys = secrets.token_hex(24), folder / "described-keys"
+    keys.mkdir()
+    (keys / "alice").write_text(key)
+    settings = {"DARKROOM_GATEWAY_API_KEYS_DIR": str(keys), "DARKROOM_NAMESPACE": NAMESPACE}
+    with start_gateway({**environment, **settings}) as gateway:
+        yield gateway, key
+
+
+CONFIGURATION = f"""
+hooks = "{HOOKS}"
+request-timeout = 30
+max-stream-events = 1
+continue-on-failure = true
+[cache]
+enabled = false
+[generation]
+max-examples = {EXAMPLES}
+database = "none"
+[phases.coverage.extra-data-sources]
+responses = false
+[phases.fuzzing.extra-data-sources]
+responses = false
+[phases.stateful]
+max-steps = 4
+[[operations]]
+# Rules between parameters are stricter than a description can say.
+include-method = "POST"
+checks.positive_data_acceptance.expected-statuses = ["202", "404", "409", "422"]
+"""
+"""`schemathesis.toml`."""
+
+
+def answered(report: Path) -> dict[str, set[int]]:
+    """The statuses that each operation was answered with, from the run's events."""
+    found = defaultdict(set)
+    for line in report.read_text(encoding="utf-8").splitlines():
+        recorder = json.loads(line).get("ScenarioFinished", {}).get("recorder", {})
+        for name, interaction in recorder.get("interactions", {}).items():
+            if response := interaction["response"]:
+                value = recorder["cases"][name]["value"]
+                found[f"{value['method']} {value['path']}"].add(response["status_code"])
+    return found
+
+
+@pytest.mark.timeout(SECONDS + 60)
+def test_generated_requests_get_responses_that_match_the_openapi_document(
+    started: tuple[Any, str], ids: str, photos: Path, tmp_path: Path
+) -> None:
+    gateway, key = started
+    (tmp_path / "schemathesis.toml").write_text(CONFIGURATION)
+    report = tmp_path / "report.ndjson"
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run"]
+    command += [f"{gateway.http.base_url}/openapi.json", "--header", f"Authorization: Bearer {key}"]
+    command += ["--seed", str(SEED), "--report-ndjson-path", str(report)]
+    real = {"DARKROOM_TEST_PHOTOS": str(photos), "DARKROOM_TEST_IDS": ids}
+
+    run = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={"PATH": os.defpath, "PYTHONPATH": str(TESTS), "NO_COLOR": "1", **real},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    operations = {
+        f"{method.upper()} {path}"
+        for path, methods in gateway.http.get("/openapi.json").json()["paths"].items()
+        for method in methods
+    }
+    statuses = answered(report)
+    assert operations <= statuses.keys()
+    # Without such an answer nothing behind the checks of the input was reached.
+    assert sorted(each for each in operations if not {200, 202, 204} & statuses[each]) == []
+    # The operations that are open take anything, or nothing.
+    assert sorted(each for each in operations if not {401, 422} <= statuses[each]) == ["GET /healthz", "GET /readyz"]

@@ -1,0 +1,78 @@
+"""Every field of the contract can be set by a query, within the contract's bounds."""
+
+import pytest
+from pydantic import BaseModel
+
+from darkroom_contract.specs import (
+    Cache,
+    GenerateJobSpec,
+    Images,
+    JobSpec,
+    PriorPreservation,
+    Training,
+    TrainJobSpec,
+    Video,
+)
+from darkroom_gateway.generation.parameters import GenerateParameters, LoraParameters, generate_spec
+from darkroom_gateway.training.parameters import TrainParameters, train_spec
+
+URI = "s3://darkroom/datasets/default/x/"
+RENAMED: dict[tuple[type[BaseModel], str], str] = {
+    (PriorPreservation, "weight"): "prior_weight",
+    (Cache, "profile"): "cache_profile",
+    (Cache, "interval"): "cache_interval",
+    (Cache, "branch"): "cache_branch",
+    (Video, "steps"): "video_steps",
+    (Video, "fit"): "video_fit",
+    (Video, "seed"): "video_seed",
+    (Video, "base_model"): "video_base_model",
+}
+GROUPS = {"dataset", "training", "prior_preservation", "images", "cache", "video"}
+FIELDS = [
+    (parameters, model, name)
+    for parameters, models in [
+        (TrainParameters, (JobSpec, TrainJobSpec, Training, PriorPreservation)),
+        (LoraParameters, (JobSpec, GenerateJobSpec, Images, Cache, Video)),
+    ]
+    for model in models
+    for name in model.model_fields
+    if name not in GROUPS
+]
+
+
+@pytest.mark.parametrize(("parameters", "model", "name"), FIELDS)
+def test_parameter_has_the_bounds_of_its_field(parameters: type[BaseModel], model: type[BaseModel], name: str) -> None:
+    field = model.model_fields[name]
+    parameter = parameters.model_fields[RENAMED.get((model, name), name)]
+
+    assert [str(each) for each in field.metadata] == [
+        str(each) for each in parameter.metadata if "Validator" not in type(each).__name__
+    ]
+    assert parameter.description
+
+
+def test_spec_contains_only_given_parameters() -> None:
+    train = train_spec(TrainParameters(prompt="sks dog", model_id="dog", rank=4), URI)
+    generate = generate_spec(GenerateParameters(prompt="a dog", fps=5))
+
+    assert train.model_dump(exclude_unset=True) == {
+        "prompt": "sks dog",
+        "model_id": "dog",
+        "dataset": {"uri": URI},
+        "training": {"rank": 4},
+    }
+    assert generate.model_dump(exclude_unset=True) == {"prompt": "a dog", "video": {"fps": 5}}
+
+
+def test_default_is_that_of_the_contract() -> None:
+    parameters = TrainParameters(prompt="sks dog", model_id="dog")
+
+    assert parameters.max_steps == TrainJobSpec.model_fields["max_steps"].default
+    assert parameters.learning_rate == Training().learning_rate
+
+
+def test_class_prompt_alone_enables_prior_preservation() -> None:
+    spec = train_spec(TrainParameters(prompt="sks dog", model_id="dog", class_prompt="a dog", prior_weight=0.5), URI)
+
+    assert spec.training.prior_preservation == PriorPreservation(class_prompt="a dog", weight=0.5)
+    assert train_spec(TrainParameters(prompt="a", model_id="b"), URI).training.prior_preservation is None

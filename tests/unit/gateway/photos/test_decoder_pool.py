@@ -1,0 +1,387 @@
+"""No photo takes the gateway's memory, its time or its life: each is decoded in a process with limits."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import Any
+
+import pytest
+from anyio import to_thread
+from PIL import Image
+from support import processes
+from support.photo_check import upload
+from support.photos import encode, scene
+from support.waiting import patience
+
+from darkroom_contract.photo_decoder import MAX_PHOTOS_EACH, DecodingLimits, PhotoDecoder
+from darkroom_contract.photo_facts import PhotoError, PhotoLimitError, PhotoProperties
+from darkroom_gateway.errors import DecodersUnavailableError, InvalidPhotosError, NoUploadSpaceError
+from darkroom_gateway.photos.decoder_pool import DecoderPool, FairQueue, UploadUsage
+from darkroom_gateway.photos.upload_form import Upload
+from darkroom_gateway.photos.upload_validator import MAX_STOPPED, Photo, UploadValidator
+
+MIB = 1024**2
+AMPLE = DecodingLimits(1024 * MIB, 60)
+SMALL = DecodingLimits(64 * MIB, 60)
+SHORT = DecodingLimits(1024 * MIB, 0.001)
+
+FAST: dict[str, dict[str, Any]] = {
+    "JPEG": {"progressive": True},
+    "AVIF": {"speed": 10},
+    "HEIF": {"enc_params": {"preset": "ultrafast"}},
+}
+
+wait_until = patience(30)
+StartDecoders = Callable[..., DecoderPool]
+
+
+@pytest.fixture(scope="module")
+def small() -> bytes:
+    return encode(scene(), "JPEG")
+
+
+@pytest.fixture(scope="module")
+def of_18_megapixels() -> bytes:
+    """An ordinary photo, which takes 72 MB to decode."""
+    return encode(Image.new("RGB", (4500, 4000), "olive"), "PNG")
+
+
+_EARLIER = set[int]()
+"""Processes of this one from before a test: servers of other tests, and decoders of theirs."""
+
+
+def decoder_processes() -> list[int]:
+    """Those that the test has started and that have not ended."""
+    return [pid for pid in processes.children(os.getpid()) if pid not in _EARLIER]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[StartDecoders]:
+    """Makes decoders that end with the test."""
+    _EARLIER.clear()
+    _EARLIER.update(processes.children(os.getpid()))
+    started: list[DecoderPool] = []
+
+    def make(count: int, limits: DecodingLimits = AMPLE) -> DecoderPool:
+        started.append(DecoderPool(count, limits))
+        return started[-1]
+
+    yield make
+    for each in started:
+        await each.close()
+    assert decoder_processes() == []
+
+
+async def check(
+    decoders: DecoderPool, content: bytes, name: str = "a.jpg", account: UploadUsage | None = None
+) -> PhotoProperties:
+    with upload(content, name) as each:
+        return await decoders.check(each.file.fileno(), name, account or UploadUsage())
+
+
+async def checked(door: UploadValidator, *contents: bytes) -> list[Photo]:
+    with ExitStack() as stack:
+        uploads = [stack.enter_context(upload(content, f"{number}.jpg")) for number, content in enumerate(contents)]
+        return await door.check(uploads)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    await to_thread.run_sync(wait_until, condition, "it is so")
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+async def test_photo_beyond_the_memory_limit_is_refused_and_the_next_one_is_decoded(
+    start: StartDecoders, of_18_megapixels: bytes, small: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    decoders = start(1, SMALL)
+
+    with pytest.raises(PhotoLimitError, match=r"^wide\.png takes more memory to decode than the 64 MiB .* as a JPEG"):
+        await check(decoders, of_18_megapixels, "wide.png")
+
+    assert "wide.png" in caplog.text
+    assert (await check(decoders, small)).extension == "jpg"
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF"])
+async def test_memory_limit_is_not_reported_as_damage(start: StartDecoders, format_: str) -> None:
+    """Codecs say "broken data stream" or "decoding of color planes failed" when an allocation fails."""
+    content = encode(Image.new("RGB", (3000, 2400), "olive"), format_, **FAST.get(format_, {}))
+
+    with pytest.raises(PhotoLimitError, match="takes more memory to decode than the 32 MiB"):
+        await check(start(1, DecodingLimits(32 * MIB, 60)), content)
+
+
+async def test_damage_is_not_reported_as_memory_limit(start: StartDecoders, small: bytes) -> None:
+    with pytest.raises(
+        PhotoError, match=r"^a\.jpg is damaged or cut short .* Replace it with an intact copy"
+    ) as refusal:
+        await check(start(1), small[: len(small) // 2])
+
+    assert not isinstance(refusal.value, PhotoLimitError)
+
+
+async def test_photo_beyond_the_time_limit_is_refused_and_its_process_is_killed(
+    start: StartDecoders, of_18_megapixels: bytes
+) -> None:
+    decoders = start(1, SHORT)
+
+    with pytest.raises(PhotoLimitError, match=r"takes longer to decode than the 0\.001 s .* as a JPEG"):
+        await check(decoders, of_18_megapixels)
+
+    assert decoder_processes() == []
+
+
+def test_cpu_time_is_limited_even_if_the_parent_hangs() -> None:
+    decoder = PhotoDecoder(DecodingLimits(1024 * MIB, 60))
+    try:
+        with upload(encode(scene(), "JPEG")) as each:
+            decoder.check(each.file.fileno(), "a.jpg")
+        cpu_seconds = int(processes.limits(decoder.pid)["Max cpu time"])
+        assert decoder.limits.cpu_seconds <= cpu_seconds <= decoder.limits.cpu_seconds + 5
+    finally:
+        decoder.kill()
+
+
+async def test_kernel_enforces_the_limits(start: StartDecoders, small: bytes) -> None:
+    await check(start(1), small)
+
+    [pid] = decoder_processes()
+    found = processes.limits(pid)
+    assert found["Max data size"] == str(AMPLE.memory_bytes)
+    assert found["Max core file size"] == found["Max file size"] == "0"
+    assert int(found["Max open files"]) <= 64
+
+
+# --- processes -------------------------------------------------------------------------------------------------------
+
+
+async def test_decoder_gets_no_secrets_and_no_signals_of_the_gateway(
+    start: StartDecoders, small: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a secret")
+    monkeypatch.setenv("DARKROOM_REDIS_URL", "redis://:a-secret@redis")
+    await check(start(1), small)
+
+    [pid] = decoder_processes()
+    assert not [name for name in processes.environment(pid) if name.startswith(("AWS", "DARKROOM"))]
+    assert os.getsid(pid) == pid != os.getsid(0)
+
+
+async def test_decoder_that_dies_costs_one_photo(
+    start: StartDecoders, small: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    decoders = start(1)
+    await check(decoders, small)
+    [pid] = decoder_processes()
+    os.kill(pid, signal.SIGSTOP)
+    dying = asyncio.create_task(check(decoders, small, "odd.jpg"))
+    await asyncio.sleep(0)
+    os.kill(pid, signal.SIGSEGV)
+    os.kill(pid, signal.SIGCONT)
+
+    with pytest.raises(PhotoLimitError, match=r"^odd\.jpg made its decoder fail \(signal 11\)\. Open it and save it"):
+        await dying
+    assert "odd.jpg" in caplog.text
+    assert (await check(decoders, small)).extension == "jpg"
+
+
+async def test_decoder_that_died_while_idle_costs_nothing(start: StartDecoders, small: bytes) -> None:
+    decoders = start(1)
+    await check(decoders, small)
+    [pid] = decoder_processes()
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: not processes.is_alive(pid))
+
+    assert (await check(decoders, small)).extension == "jpg"
+
+
+async def test_decoder_is_replaced_after_some_photos(start: StartDecoders, small: bytes) -> None:
+    decoders = start(1)
+    await check(decoders, small)
+    first = decoder_processes()
+    for _ in range(MAX_PHOTOS_EACH):
+        await check(decoders, small)
+
+    assert len(decoder_processes()) == 1
+    assert decoder_processes() != first
+
+
+async def test_cancelled_check_kills_its_process(start: StartDecoders, small: bytes) -> None:
+    decoders = start(1)
+    await check(decoders, small)
+    [pid] = decoder_processes()
+    os.kill(pid, signal.SIGSTOP)
+    waiting = asyncio.create_task(check(decoders, small))
+    await asyncio.sleep(0)
+
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    assert not processes.is_alive(pid)
+    assert (await check(decoders, small)).extension == "jpg"
+
+
+def test_decoder_can_not_be_started_without_free_descriptors() -> None:
+    program = (
+        "import resource\n"
+        "from darkroom_contract.photo_decoder import DecoderUnavailableError, DecodingLimits, PhotoDecoder\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+        "try: PhotoDecoder(DecodingLimits(2**30, 60))\n"
+        "except DecoderUnavailableError as error: print(error)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert ran.stdout == "A decoder process can't be started: Too many open files.\n", ran.stderr
+
+
+async def test_full_disk_during_the_check_of_a_small_photo_is_an_outage(
+    start: StartDecoders, small: bytes, tmp_path: Path
+) -> None:
+    """It was kept in memory while the form was read, and goes to disk when it is checked."""
+    with SpooledTemporaryFile(dir=tmp_path / "gone") as file:
+        file.write(small)
+        with pytest.raises(NoUploadSpaceError, match="can't be written to: No such file or directory"):
+            await UploadValidator(start(1), uploads=1).check([Upload("a.jpg", len(small), file)])
+
+
+def test_decoders_end_with_their_parent(tmp_path: Path) -> None:
+    photo = tmp_path / "a.jpg"
+    photo.write_bytes(encode(scene(), "JPEG"))
+    program = (
+        "import sys\n"
+        "from darkroom_contract.photo_decoder import DecodingLimits, PhotoDecoder\n"
+        "decoder = PhotoDecoder(DecodingLimits(2**30, 60))\n"
+        "with open(sys.argv[1], 'rb') as file: decoder.check(file.fileno(), 'a.jpg')\n"
+        "print(decoder.pid, flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", program, str(photo)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        os.kill(pid, signal.SIGSTOP)  # It can't notice that its socket closes.
+        parent.kill()
+
+    wait_until(lambda: not processes.is_alive(pid), "the decoder is gone")
+
+
+async def test_closing_stops_running_decoders(start: StartDecoders, small: bytes) -> None:
+    decoders = start(1)
+    await check(decoders, small)
+    [pid] = decoder_processes()
+    os.kill(pid, signal.SIGSTOP)
+    waiting = asyncio.create_task(check(decoders, small))
+    await asyncio.sleep(0)
+
+    await decoders.close()
+
+    with pytest.raises(PhotoLimitError, match=r"signal 9"):
+        await waiting
+    assert decoder_processes() == []
+
+
+async def test_failure_to_start_a_process_is_not_the_photos_fault(
+    start: StartDecoders, small: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+
+    for count in (1, 4):
+        with pytest.raises(DecodersUnavailableError, match="can't be started"):
+            await checked(UploadValidator(start(count), 1), small, small, small)
+
+
+# --- whose turn it is ------------------------------------------------------------------------------------------------
+
+
+async def test_one_upload_leaves_a_decoder_to_others(start: StartDecoders, small: bytes) -> None:
+    decoders = start(2)
+    door = UploadValidator(decoders, 2)
+    await checked(door, small)
+    [pid] = decoder_processes()
+    os.kill(pid, signal.SIGSTOP)
+    slow = asyncio.create_task(checked(door, small, small, small))
+    await asyncio.sleep(0.1)
+
+    async with asyncio.timeout(30):
+        assert len(await checked(door, small, small)) == 2
+    assert not slow.done()
+    os.kill(pid, signal.SIGCONT)
+    assert len(await slow) == 3
+
+
+async def test_next_slot_goes_to_the_upload_with_the_least_used_time() -> None:
+    turns, order = FairQueue(1), list[str]()
+    greedy, modest, newcomer = UploadUsage(seconds=60), UploadUsage(seconds=2), UploadUsage()
+
+    async def take(name: str, account: UploadUsage) -> None:
+        async with turns.turn(account):
+            order.append(name)
+
+    async with turns.turn(UploadUsage()):
+        waiting = [
+            asyncio.create_task(take(name, account))
+            for name, account in (("greedy", greedy), ("modest", modest), ("newcomer", newcomer))
+        ]
+        await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+
+    assert order == ["newcomer", "modest", "greedy"]
+
+
+async def test_slot_of_a_cancelled_waiter_is_passed_on() -> None:
+    turns = FairQueue(1)
+
+    async def take() -> None:
+        async with turns.turn(UploadUsage()):
+            pass
+
+    async with turns.turn(UploadUsage()):
+        gone, granted, last = (asyncio.create_task(take()) for _ in range(3))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+    granted.cancel()  # It has got the turn, and never begins.
+    async with asyncio.timeout(10):
+        await last
+        await take()
+
+
+# --- an upload -------------------------------------------------------------------------------------------------------
+
+
+async def test_other_photos_are_still_validated(start: StartDecoders, of_18_megapixels: bytes, small: bytes) -> None:
+    door = UploadValidator(start(2, SMALL), 1)
+
+    with pytest.raises(InvalidPhotosError) as refusal:
+        await checked(door, of_18_megapixels, small, b"text", of_18_megapixels)
+
+    assert [each.parameter for each in refusal.value.field_errors] == ["0.jpg", "2.jpg", "3.jpg"]
+    assert "64 MiB" in refusal.value.field_errors[0].message
+
+
+async def test_validation_stops_after_several_photos_beyond_the_limits(
+    start: StartDecoders, of_18_megapixels: bytes
+) -> None:
+    door = UploadValidator(start(1, SHORT), 1)
+
+    with pytest.raises(InvalidPhotosError) as refusal:
+        await checked(door, *[of_18_megapixels] * (MAX_STOPPED + 2))
+
+    assert len(refusal.value.field_errors) == MAX_STOPPED + 1
+    assert refusal.value.field_errors[-1].message.startswith("2 photos were not decoded")
+
+
+async def test_photos_keep_their_order(start: StartDecoders, small: bytes) -> None:
+    contents = [small, encode(scene(), "PNG"), encode(scene(), "WEBP"), small]
+
+    photos = await checked(UploadValidator(start(4), 1), *contents)
+
+    assert [each.extension for each in photos] == ["jpg", "png", "webp", "jpg"]
