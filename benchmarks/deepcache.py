@@ -24,10 +24,10 @@ import torch
 from machine import describe_machine
 from PIL import Image
 
-from darkroom_runner.base_models import SDXL, load_pipeline, locate
-from darkroom_runner.deepcache import deepcache
-from darkroom_runner.device import find_device, generator
-from darkroom_runner.quiet import quiet_libraries
+from darkroom_runner.models.device import find_device, generator
+from darkroom_runner.models.pretrained import SDXL, find_pretrained, load_pipeline
+from darkroom_runner.run.library_logging import configure_library_logging
+from darkroom_runner.sampling.deepcache import deepcache
 
 REFERENCE = 1
 """Interval 1 is no cache: the plain pipeline."""
@@ -60,7 +60,7 @@ class Series:
 def main() -> None:
     options = read_options()
     logging.disable(logging.INFO)
-    quiet_libraries()
+    configure_library_logging()
     setting = open_full(options) if options.size == "full" else open_small(options)
     print(f"machine: {describe_machine()}")
     print(f"command: python benchmarks/deepcache.py {' '.join(sys.argv[1:])}")
@@ -89,7 +89,9 @@ def open_small(options: argparse.Namespace) -> Setting:
     from darkroom_tiny import captions, draw, judge
 
     device = find_device()
-    pipeline = load_pipeline(locate(options.model, SDXL, options.models), device.drawing_dtype, device.place)
+    pipeline = load_pipeline(
+        find_pretrained(options.model, SDXL, options.models), device.inference_dtype, device.torch_device
+    )
     side_px = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
     wanted = {captions.prompt_of(scene): scene for scene in draw.scenes(count=100, seed=1)}
 

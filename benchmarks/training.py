@@ -95,14 +95,15 @@ def train_with_ours(options: argparse.Namespace) -> list[float]:
     """When each step was reported."""
     from darkroom_contract.plan import plan_training
     from darkroom_contract.specs import TrainJobSpec
-    from darkroom_runner.base_models import SDXL, locate
-    from darkroom_runner.dataset import check_photo
-    from darkroom_runner.interruption import Interruption
-    from darkroom_runner.progress import Progress, Silence
-    from darkroom_runner.quiet import quiet_libraries
+    from darkroom_runner.models.pretrained import SDXL, find_pretrained
+    from darkroom_runner.run.library_logging import configure_library_logging
+    from darkroom_runner.run.progress import ProgressTracker
+    from darkroom_runner.run.progress_events import NullSender
+    from darkroom_runner.run.stop_signal import StopSignal
+    from darkroom_runner.training.dataset import check_photo
     from darkroom_runner.training.session import open_session
 
-    class Stopwatch(Progress):
+    class Stopwatch(ProgressTracker):
         """Notes the steps of the present stage."""
 
         def enter(self, *args: Any, **kwargs: Any) -> None:
@@ -114,7 +115,7 @@ def train_with_ours(options: argparse.Namespace) -> list[float]:
             self.times.append(time.perf_counter())
 
     logging.disable(logging.INFO)
-    quiet_libraries()
+    configure_library_logging()
     spec = TrainJobSpec.from_dict(
         {
             "modelId": "benchmark",
@@ -130,10 +131,10 @@ def train_with_ours(options: argparse.Namespace) -> list[float]:
             },
         }
     )
-    progress = Stopwatch(1, plan_training(spec), Silence())
-    model = locate(options.model.name, SDXL, options.model.parent)
+    progress = Stopwatch(1, plan_training(spec), NullSender())
+    model = find_pretrained(options.model.name, SDXL, options.model.parent)
     photos = [check_photo(path, path.name) for path in sorted(PHOTOS.glob("*.png"))]
-    open_session(model, spec, progress, Interruption()).learn(photos)
+    open_session(model, spec, progress, StopSignal()).train(photos)
     return progress.times
 
 

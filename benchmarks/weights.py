@@ -24,8 +24,8 @@ from transformers import (
 )
 
 from darkroom_contract.specs import LoraLayers
-from darkroom_runner.lora import UNET_TARGETS
-from darkroom_runner.quiet import quiet_libraries
+from darkroom_runner.lora.adapters import UNET_TARGETS
+from darkroom_runner.run.library_logging import configure_library_logging
 
 GIB, MIB = 2**30, 2**20
 HALF_BYTES = 2
@@ -48,7 +48,7 @@ VIDEO_VAE = {key: VAE[key] for key in ("block_out_channels", "down_block_types",
 
 
 def main() -> None:
-    quiet_libraries()
+    configure_library_logging()
     for name, models in base_models().items():
         counts = {part: count(model) for part, model in models.items()}
         told = ", ".join(f"{part} {number * HALF_BYTES / GIB:.2f}" for part, number in counts.items())

@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from darkroom_runner.base_models import SDXL, SVD, BaseModel, locate
-from darkroom_runner.dataset import Photo, check_photo
-from darkroom_runner.quiet import quiet_libraries
+from darkroom_runner.models.pretrained import SDXL, SVD, PretrainedModel, find_pretrained
+from darkroom_runner.run.library_logging import configure_library_logging
+from darkroom_runner.training.dataset import Photo, check_photo
 
 MODELS = Path(__file__).parents[2] / "models"
 
@@ -26,14 +26,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def sdxl_model() -> BaseModel:
-    quiet_libraries()
-    return locate("darkroom-tiny-sdxl", SDXL, MODELS)
+def sdxl_model() -> PretrainedModel:
+    configure_library_logging()
+    return find_pretrained("darkroom-tiny-sdxl", SDXL, MODELS)
 
 
 @pytest.fixture(scope="session")
-def svd_model() -> BaseModel:
-    return locate("darkroom-tiny-svd", SVD, MODELS)
+def svd_model() -> PretrainedModel:
+    return find_pretrained("darkroom-tiny-svd", SVD, MODELS)
 
 
 @pytest.fixture

@@ -39,14 +39,15 @@ from darkroom_contract.outcome import Outcome
 from darkroom_contract.plan import plan_generation, plan_training
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
-from darkroom_runner import base_models
-from darkroom_runner.dataset import Photo, check_photo
-from darkroom_runner.interruption import Interruption
-from darkroom_runner.jobs import Workbench
-from darkroom_runner.progress import Progress, Silence
-from darkroom_runner.quiet import quiet_libraries
+from darkroom_runner.models import pretrained
+from darkroom_runner.run.context import RunContext
+from darkroom_runner.run.library_logging import configure_library_logging
+from darkroom_runner.run.progress import ProgressTracker
+from darkroom_runner.run.progress_events import NullSender
+from darkroom_runner.run.stop_signal import StopSignal
+from darkroom_runner.run.storage import Storage
 from darkroom_runner.settings import Settings
-from darkroom_runner.storage import Storage
+from darkroom_runner.training.dataset import Photo, check_photo
 
 BUCKET = "darkroom"
 SDXL_NAME, SVD_NAME = "test-sdxl", "test-svd"
@@ -301,17 +302,17 @@ def start_run(tmp_path: Path, s3: Any, s3_url: str, redis_url: str, model_root: 
 
 
 @pytest.fixture
-def open_bench(storage: Storage, tmp_path: Path, model_root: Path) -> Callable[..., Workbench]:
+def open_context(storage: Storage, tmp_path: Path, model_root: Path) -> Callable[..., RunContext]:
     """What a job works with, for one in this process. Its job is called `a-job`."""
 
     def start(
         spec: TrainJobSpec | GenerateJobSpec, base_model: str = SDXL_NAME, video_model: str = SVD_NAME
-    ) -> Workbench:
+    ) -> RunContext:
         document = RunDocument.from_json(write_document(spec, "u", base_model, 1, video_model))
         environment = {names.RUN: "{}", names.S3_BUCKET: BUCKET, names.MODEL_ROOT: str(model_root)}
         settings = Settings.from_environment(environment)
         plan = plan_training(spec) if isinstance(spec, TrainJobSpec) else plan_generation(spec)
-        return Workbench(document, settings, storage, Progress(1, plan, Silence()), Interruption(), tmp_path)
+        return RunContext(document, settings, storage, ProgressTracker(1, plan, NullSender()), StopSignal(), tmp_path)
 
     return start
 
@@ -322,7 +323,7 @@ def open_bench(storage: Storage, tmp_path: Path, model_root: Path) -> Callable[.
 @pytest.fixture(scope="session")
 def model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model root with a small SDXL, which predicts v on a zero-terminal-SNR schedule, and a small SVD."""
-    quiet_libraries()
+    configure_library_logging()
     root = tmp_path_factory.mktemp("models")
     small_models = load_small_models()
     small_models.build_sdxl(root / SDXL_NAME)
@@ -343,18 +344,20 @@ def load_small_models() -> ModuleType:
 @pytest.fixture
 def sdxl(model_root: Path) -> Any:
     """The small SDXL, fresh, as a job would load it on the CPU."""
-    return load(model_root, SDXL_NAME, base_models.SDXL)
+    return load(model_root, SDXL_NAME, pretrained.SDXL)
 
 
 @pytest.fixture
 def svd(model_root: Path) -> Any:
-    return load(model_root, SVD_NAME, base_models.SVD)
+    return load(model_root, SVD_NAME, pretrained.SVD)
 
 
 def load(root: Path, name: str, pipeline: str) -> Any:
     import torch
 
-    return base_models.load_pipeline(base_models.locate(name, pipeline, root), torch.float32, torch.device("cpu"))
+    return pretrained.load_pipeline(
+        pretrained.find_pretrained(name, pipeline, root), torch.float32, torch.device("cpu")
+    )
 
 
 @pytest.fixture(scope="session")
@@ -374,7 +377,7 @@ def open_training(model_root: Path) -> Callable[..., Any]:
     """A training session on the small SDXL, in this process."""
     from darkroom_runner.training.session import open_session
 
-    def start(interruption: Interruption | None = None, max_steps: int = 2, **training: Any) -> Any:
+    def start(stop_signal: StopSignal | None = None, max_steps: int = 2, **training: Any) -> Any:
         spec = TrainJobSpec.from_dict(
             {
                 "modelId": "my-dog",
@@ -384,8 +387,8 @@ def open_training(model_root: Path) -> Callable[..., Any]:
                 "training": {"rank": 4, "learningRate": 1e-2, **training},
             }
         )
-        model = base_models.locate(SDXL_NAME, base_models.SDXL, model_root)
-        progress = Progress(1, plan_training(spec), Silence())
-        return open_session(model, spec, progress, interruption or Interruption())
+        model = pretrained.find_pretrained(SDXL_NAME, pretrained.SDXL, model_root)
+        progress = ProgressTracker(1, plan_training(spec), NullSender())
+        return open_session(model, spec, progress, stop_signal or StopSignal())
 
     return start
