@@ -1,7 +1,7 @@
 """Parameters of a generation that would do nothing: refused, each by its name. Called by generation.py. Pure.
 
 Only what the request itself sets counts, even at its default. In a job from YAML the two can't be told apart: it runs,
-and gets a remark instead (runner/darkroom_runner/ignored_settings.py).
+and gets a remark instead (runner/darkroom_runner/tasks/ignored_settings.py).
 """
 
 from collections.abc import Iterator

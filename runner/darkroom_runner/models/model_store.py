@@ -5,6 +5,7 @@ The train task writes records and the generate task reads them. Key layout: `dar
 
 import logging
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -15,6 +16,14 @@ from darkroom_runner.errors import InvalidRunError, ModelIncompatibleError, Mode
 from darkroom_runner.run.storage import NoSuchObjectError, Storage, sha256_of
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainedLora:
+    """A downloaded LoRA and its record."""
+
+    record: ModelRecord
+    path: Path
 
 
 def read_record(storage: Storage, namespace: str, model_id: str) -> ModelRecord:
@@ -32,8 +41,8 @@ def read_record(storage: Storage, namespace: str, model_id: str) -> ModelRecord:
         raise ModelIncompatibleError(f"The record of model {model_id!r} can't be read. Train it again.") from error
 
 
-def fetch_weights(storage: Storage, record: ModelRecord, folder: Path) -> Path:
-    """Download a record's weights and verify their SHA-256; returns the file's path.
+def fetch_lora(storage: Storage, record: ModelRecord, folder: Path) -> TrainedLora:
+    """Download a record's weights and verify their SHA-256.
 
     Raises `ModelNotFoundError` if they are gone, and `ModelIncompatibleError` if they were changed.
     """
@@ -50,7 +59,7 @@ def fetch_weights(storage: Storage, record: ModelRecord, folder: Path) -> Path:
             f"The weights of model {record.model_id!r} were changed after training: the SHA-256 of "
             f"{record.weights_key} differs from the model's record. Train it again."
         )
-    return path
+    return TrainedLora(record, path)
 
 
 def write_record(storage: Storage, namespace: str, record: ModelRecord) -> None:

@@ -4,7 +4,6 @@ torch and modules that need it are imported in `load` and later, so that an unkn
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darkroom_contract.base_models import UsedModel
@@ -14,6 +13,7 @@ from darkroom_contract.specs import GenerateJobSpec
 from darkroom_contract.storage import ModelRecord
 from darkroom_runner.errors import InvalidRunError, NonFiniteOutputError
 from darkroom_runner.models import model_store
+from darkroom_runner.models.model_store import TrainedLora
 from darkroom_runner.models.pretrained import SDXL, SVD, PretrainedModel, find_pretrained
 from darkroom_runner.run.context import RunContext, RunResult
 from darkroom_runner.tasks.ignored_settings import remark_on_generation
@@ -23,21 +23,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Lora:
-    """A trained LoRA, downloaded."""
-
-    record: ModelRecord
-    path: Path
-
-
-@dataclass(frozen=True)
 class GenerateInputs:
     """The validated input of a generation."""
 
     base_model: PretrainedModel
     video_model: PretrainedModel | None
     """Located at the start, so that a wrong name fails before the images are generated; loaded after them."""
-    lora: Lora | None
+    lora: TrainedLora | None
 
 
 class GenerateTask:
@@ -67,7 +59,7 @@ class GenerateTask:
     def load(self, inputs: GenerateInputs) -> "TextToImage":
         from darkroom_runner.tasks.text_to_image import load_text_to_image
 
-        models = load_text_to_image(self._context, self._spec, inputs)
+        models = load_text_to_image(self._context, self._spec, inputs.base_model, inputs.lora)
         if inputs.lora is not None and not inputs.lora.record.trained_on.differs(inputs.base_model.used()):
             # The commit that a hub branch or tag refers to is known only after loading.
             self._remark_on_base_model(inputs.lora.record, models.base_model)
@@ -101,11 +93,11 @@ class GenerateTask:
     def clean_up(self) -> None:
         """Nothing to delete."""
 
-    def _fetch_lora(self, model_id: str, base_model: UsedModel) -> Lora:
+    def _fetch_lora(self, model_id: str, base_model: UsedModel) -> TrainedLora:
         storage = self._context.storage
         record = model_store.read_record(storage, self._context.document.namespace, model_id)
         self._remark_on_base_model(record, base_model)
-        return Lora(record, model_store.fetch_weights(storage, record, self._context.scratch))
+        return model_store.fetch_lora(storage, record, self._context.scratch)
 
     def _remark_on_base_model(self, record: ModelRecord, used: UsedModel) -> None:
         if record.trained_on.differs(used):

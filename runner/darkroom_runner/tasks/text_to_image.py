@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from PIL import Image
@@ -18,6 +18,7 @@ from darkroom_contract.storage import picture_file
 from darkroom_runner.errors import NonFiniteOutputError
 from darkroom_runner.lora.diffusers_format import load_lora
 from darkroom_runner.models.device import Device, find_device, free_memory, release
+from darkroom_runner.models.model_store import TrainedLora
 from darkroom_runner.models.pretrained import PretrainedModel, load_pipeline
 from darkroom_runner.run.context import RunContext
 from darkroom_runner.run.remarks import Remarks
@@ -27,9 +28,6 @@ from darkroom_runner.sampling.schedulers import build_sampler
 from darkroom_runner.sampling.sdxl import generate_image
 from darkroom_runner.sampling.timestep_spacing import ensure_starts_from_noise
 from darkroom_runner.tasks.output_metadata import image_metadata, png_info
-
-if TYPE_CHECKING:
-    from darkroom_runner.tasks.generate import GenerateInputs, Lora
 
 log = logging.getLogger(__name__)
 
@@ -108,21 +106,24 @@ class TextToImage:
 
 
 def load_text_to_image(
-    context: RunContext, spec: GenerateJobSpec, inputs: "GenerateInputs", device: Device | None = None
+    context: RunContext,
+    spec: GenerateJobSpec,
+    base_model: PretrainedModel,
+    lora: TrainedLora | None,
+    device: Device | None = None,
 ) -> TextToImage:
     """Load the base model with its sampler and LoRA. `device` defaults to `find_device()`."""
     device = device or find_device()
-    lora = inputs.lora
-    pipeline = load_inference_pipeline(inputs.base_model, device, lora, spec, context.remarks)
+    pipeline = load_inference_pipeline(base_model, device, lora, spec, context.remarks)
     remark_on_truncated_prompts(pipeline, spec, context.remarks)
     sampler = build_sampler(pipeline.scheduler, spec.images.scheduler, spec.images.steps, context.remarks)
     pipeline.scheduler = ensure_starts_from_noise(sampler, spec.images.steps, "images.steps", context.remarks)
-    used = inputs.base_model.used(pipeline)
+    used = base_model.used(pipeline)
     return TextToImage(context, spec, device, pipeline, lora.record.sha256 if lora else None, used)
 
 
 def load_inference_pipeline(
-    model: PretrainedModel, device: Device, lora: "Lora | None", spec: GenerateJobSpec, remarks: Remarks
+    model: PretrainedModel, device: Device, lora: TrainedLora | None, spec: GenerateJobSpec, remarks: Remarks
 ) -> Any:
     """A pipeline with its LoRA, in the device's precision, or in float32 if half precision overflows its weights.
 

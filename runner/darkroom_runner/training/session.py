@@ -215,7 +215,7 @@ def open_session(
     Raises `PromptTooLongError` for a prompt that its text encoders would truncate.
     """
     device = device or find_device()
-    # SDXL's VAE overflows in half precision; even weights rounded to half precision would lose accuracy.
+    # SDXL's VAE overflows in half precision, and its weights must not be rounded to it on loading.
     dtype = {"vae": torch.float32, "default": device.training_dtype}
     pipeline = load_pipeline(model, dtype, device.torch_device)
     check_training_prompts(pipeline, spec)

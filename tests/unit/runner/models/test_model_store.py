@@ -9,7 +9,7 @@ import pytest
 
 from darkroom_contract.storage import ModelRecord
 from darkroom_runner.errors import InvalidRunError, ModelIncompatibleError, ModelNotFoundError
-from darkroom_runner.models.model_store import fetch_weights, read_record, write_record
+from darkroom_runner.models.model_store import fetch_lora, read_record, write_record
 from darkroom_runner.run.storage import Storage
 
 WEIGHTS = b"weights"
@@ -36,7 +36,7 @@ def test_a_model_id_refers_to_the_newest_record(storage: Storage, tmp_path: Path
     record = read_record(storage, "default", "my-dog")
 
     assert record.job_uid == "1"
-    assert fetch_weights(storage, record, tmp_path).read_bytes() == WEIGHTS
+    assert fetch_lora(storage, record, tmp_path).path.read_bytes() == WEIGHTS
 
 
 def test_a_record_lists_earlier_trainings(storage: Storage) -> None:
@@ -66,12 +66,12 @@ def test_changed_weights_are_refused(storage: Storage, tmp_path: Path) -> None:
     storage.write(record_of().weights_key, b"other weights", "application/octet-stream")
 
     with pytest.raises(ModelIncompatibleError, match="SHA-256"):
-        fetch_weights(storage, record_of(), tmp_path)
+        fetch_lora(storage, record_of(), tmp_path)
 
 
 def test_missing_weights_are_reported(storage: Storage, tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError, match=r"deleted from storage .* Train it again"):
-        fetch_weights(storage, record_of(weights_key="runs/lost/weights"), tmp_path)
+        fetch_lora(storage, record_of(weights_key="runs/lost/weights"), tmp_path)
 
 
 def test_an_invalid_record_is_refused(storage: Storage) -> None:

@@ -60,7 +60,8 @@ def test_remarks_are_kept_in_the_order_in_which_they_are_added(
     context = open_context(spec)
     task = GenerateTask(context, spec)
 
-    load_text_to_image(context, spec, task.download())
+    inputs = task.download()
+    load_text_to_image(context, spec, inputs.base_model, inputs.lora)
 
     assert [each.reason for each in context.remarks.collected] == ["SettingIgnored", "PromptTruncated"]
 
@@ -69,6 +70,7 @@ def test_an_incompatible_sampler_is_refused_when_the_model_is_loaded(open_contex
     """The small model has zero terminal SNR."""
     spec = GenerateJobSpec.from_dict({"prompt": "a dog", "images": {"scheduler": "Heun"}})
     context = open_context(spec)
+    inputs = GenerateTask(context, spec).download()
 
     with pytest.raises(InvalidRunError, match=r"has no setting rescale_betas_zero_snr \(True\)"):
-        load_text_to_image(context, spec, GenerateTask(context, spec).download())
+        load_text_to_image(context, spec, inputs.base_model, inputs.lora)
