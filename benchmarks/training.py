@@ -115,26 +115,29 @@ def train_with_ours(options: argparse.Namespace) -> list[float]:
 
     logging.disable(logging.INFO)
     configure_library_logging()
-    spec = TrainJobSpec.from_dict(
-        {
-            "modelId": "benchmark",
-            "prompt": PROMPT,
-            "dataset": {"uri": "s3://nowhere/photos/"},
-            "maxSteps": options.steps,
-            "training": {
-                "rank": options.rank,
-                "trainTextEncoders": not options.frozen_text_encoders,
-                "batchSize": options.batch_size,
-                "learningRate": LEARNING_RATE,
-                "priorPreservation": {"classPrompt": CLASS_PROMPT, "classImages": CLASS_IMAGES},
-            },
-        }
-    )
+    spec = TrainJobSpec.from_dict(job_spec(options))
     progress = Stopwatch(1, plan_training(spec), NullSender())
     model = find_pretrained(options.model.name, SDXL, options.model.parent)
     photos = [check_photo(path, path.name) for path in sorted(PHOTOS.glob("*.png"))]
     open_session(model, spec, progress, StopSignal()).train(photos)
     return progress.times
+
+
+def job_spec(options: argparse.Namespace) -> dict[str, Any]:
+    """The spec of Darkroom's training, as in a TrainJob."""
+    return {
+        "modelId": "benchmark",
+        "prompt": PROMPT,
+        "dataset": {"uri": "s3://nowhere/photos/"},
+        "maxSteps": options.steps,
+        "training": {
+            "rank": options.rank,
+            "trainTextEncoders": not options.frozen_text_encoders,
+            "batchSize": options.batch_size,
+            "learningRate": LEARNING_RATE,
+            "priorPreservation": {"classPrompt": CLASS_PROMPT, "classImages": CLASS_IMAGES},
+        },
+    }
 
 
 def take_reference(options: argparse.Namespace, folder: Path) -> float:

@@ -1,4 +1,4 @@
-"""The runner on a CUDA device. Without one every test here is skipped, and says so."""
+"""Fixtures for tests on a CUDA device. Without one, all tests in this folder are skipped."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -40,10 +40,10 @@ def svd_model() -> PretrainedModel:
 def photos(tmp_path: Path) -> list[Photo]:
     photos = []
     for number in range(3):
-        picture = Image.new("RGB", (128, 128), (60 * number, 120, 90))
-        ImageDraw.Draw(picture).ellipse((32, 32, 96, 96), fill=(230, 40, 40), outline="white", width=6)
+        image = Image.new("RGB", (128, 128), (60 * number, 120, 90))
+        ImageDraw.Draw(image).ellipse((32, 32, 96, 96), fill=(230, 40, 40), outline="white", width=6)
         path = tmp_path / f"{number}.png"
-        picture.save(path)
+        image.save(path)
         photos.append(check_photo(path, path.name))
     return photos
 

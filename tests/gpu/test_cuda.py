@@ -1,4 +1,4 @@
-"""Both jobs on CUDA, through the runner's own functions: the same code as on the CPU, in half precision."""
+"""Both tasks on CUDA, in half precision, with the same code as on the CPU."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +39,7 @@ def generation(**extra: Any) -> GenerateJobSpec:
 
 
 @pytest.mark.parametrize("training", [{"rank": 4}, EVERYTHING], ids=["defaults", "everything"])
-def test_a_lora_is_trained_and_drawn_with(
+def test_a_lora_is_trained_and_used_for_generation(
     training: dict[str, Any],
     sdxl_model: PretrainedModel,
     photos: list[Photo],
@@ -64,7 +64,7 @@ def test_a_lora_is_trained_and_drawn_with(
     assert 0 < metrics["finalLoss"] < 10
     assert session.adapters is not None
     assert {parameter.dtype for parameter in session.adapters.parameters.values()} == {torch.float32}
-    assert len(validation.getcolors(128 * 128) or []) > 1, "the validation picture is blank"
+    assert len(validation.getcolors(128 * 128) or []) > 1, "the validation image is blank"
     assert session.remarks.collected == ()
     device = find_device()
     pipeline = load_pipeline(sdxl_model, device.inference_dtype, device.torch_device)
@@ -72,8 +72,8 @@ def test_a_lora_is_trained_and_drawn_with(
     assert generate_image(pipeline, generation(), 0, ignore_steps).size == (128, 128)
 
 
-class Kept(Checkpoints):
-    """The newest state, in a folder in place of object storage."""
+class LocalCheckpoints(Checkpoints):
+    """Keeps the newest state in a local folder instead of object storage."""
 
     def __init__(self, folder: Path) -> None:
         self._state = folder / "state.safetensors"
@@ -85,9 +85,11 @@ class Kept(Checkpoints):
         write(self._state)
 
 
-def test_a_training_goes_on_from_its_state(sdxl_model: PretrainedModel, photos: list[Photo], tmp_path: Path) -> None:
-    """Once to its end, leaving the state of step 3; then from there, with the optimizer's state back on the card."""
-    kept, losses = Kept(tmp_path), []
+def test_a_training_resumes_from_its_checkpoint(
+    sdxl_model: PretrainedModel, photos: list[Photo], tmp_path: Path
+) -> None:
+    """The first training leaves the state of step 3; the second resumes, with the optimizer state on the GPU."""
+    kept, losses = LocalCheckpoints(tmp_path), []
     for _ in range(2):
         spec = TrainJobSpec.from_dict(
             {
@@ -105,12 +107,12 @@ def test_a_training_goes_on_from_its_state(sdxl_model: PretrainedModel, photos: 
 
     assert "resumedFromStep" not in losses[0]
     assert losses[1]["resumedFromStep"] == 3
-    # The same steps; a card adds up in no fixed order.
+    # The same steps; on a GPU the order of additions varies.
     assert losses[1]["finalLoss"] == pytest.approx(losses[0]["finalLoss"], rel=0.02)
 
 
 @pytest.mark.parametrize("profile", ["Disabled", "Balanced"])
-def test_pictures_are_drawn_in_half_precision_and_alike_for_a_seed(
+def test_images_are_generated_in_half_precision_and_equal_for_a_seed(
     profile: str, sdxl_model: PretrainedModel, ignore_steps: Callable[..., Any]
 ) -> None:
     device = find_device()
@@ -121,21 +123,21 @@ def test_pictures_are_drawn_in_half_precision_and_alike_for_a_seed(
 
     assert pipeline.unet.dtype == torch.float16
     assert first.tobytes() == again.tobytes() != other.tobytes()
-    assert len(first.getcolors(128 * 128) or []) > 1, "the picture is blank"
+    assert len(first.getcolors(128 * 128) or []) > 1, "the image is blank"
 
 
-def test_sdxl_leaves_the_card_before_svd_comes(
+def test_sdxl_is_released_before_svd_is_loaded(
     sdxl_model: PretrainedModel, svd_model: PretrainedModel, ignore_steps: Callable[..., Any]
 ) -> None:
     device = find_device()
     before = torch.cuda.memory_allocated()
     pipeline = load_pipeline(sdxl_model, device.inference_dtype, device.torch_device)
-    picture = generate_image(pipeline, generation(), 0, ignore_steps)
+    image = generate_image(pipeline, generation(), 0, ignore_steps)
 
     release(pipeline)
 
     assert torch.cuda.memory_allocated() <= before + 2**20
     video = load_pipeline(svd_model, device.inference_dtype, device.torch_device)
-    frames = generate_frames(video, picture, generation(), ignore_steps)
+    frames = generate_frames(video, image, generation(), ignore_steps)
     assert len(frames) > 1
     assert frames[0].tobytes() != frames[-1].tobytes()

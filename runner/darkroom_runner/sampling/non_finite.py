@@ -37,7 +37,7 @@ def retry_in_float32(
 ) -> Output:
     """Call `generate`; if its output is not finite, call it once more with all models in float32.
 
-    `what` begins a sentence, such as "The image of seed 1". `generate` must create its generator anew, so that the
+    `what` begins a sentence, such as "The image of seed 1". `generate` must create a new generator, so that the
     retry has the same seed. `autocast` applies to the first attempt only. `retry` replaces `generate` in the second,
     for example to use less memory.
 

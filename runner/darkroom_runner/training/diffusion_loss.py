@@ -34,7 +34,7 @@ class DiffusionLoss:
     def losses(
         self, prediction: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
     ) -> torch.Tensor:
-        """Weighed squared error of each sample: [b], float32."""
+        """Weighted mean squared error of each sample: [b], float32."""
         target = self._target(latents, noise, timesteps)
         squared = functional.mse_loss(prediction.float(), target.float(), reduction="none")
         return squared.mean(dim=(1, 2, 3)) * self._weights(timesteps)

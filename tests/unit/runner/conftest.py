@@ -1,7 +1,7 @@
-"""What the runner's tests share: a model root with small random-weight models, real servers, and runs as processes.
+"""Fixtures for the runner's tests: a model root with small random-weight models, real servers, and runs as processes.
 
-The models have the architectures of SDXL and SVD and take a second to build; their pictures are noise. What trained
-models make of the same code is tested in `tests/quality`.
+The models have the architectures of SDXL and SVD and take a second to build; their images are noise. `tests/quality`
+tests the same code with trained models.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 from support.waiting import patience
 
-# Read when the libraries are imported: one thread, so that tests beside each other stay fast, and no way to the hub.
+# Read when libraries are imported: one thread, so that parallel tests stay fast, and no access to the hub.
 os.environ.update({"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
 
 import boto3
@@ -56,7 +56,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """diffusers' schedulers hand tensors to numpy in a way that numpy 2 remarks upon; it is nothing of ours to mend."""
+    """diffusers' schedulers pass tensors to numpy 2 in a way that gives a warning, which can't be fixed here."""
     remark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
@@ -96,7 +96,7 @@ def unused_port() -> int:
 
 @contextmanager
 def serve(command: list[str], port: int, environment: dict[str, str], log: Path) -> Iterator[None]:
-    """A server process, from when it accepts connections."""
+    """Run a server process; enters when it accepts connections."""
     with log.open("wb") as output:
         server = subprocess.Popen(
             command, env={**os.environ, **environment}, stdout=output, stderr=output, preexec_fn=die_with_parent
@@ -128,7 +128,7 @@ def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def s3(s3_url: str) -> Any:
-    """A client of the tests' own, with the bucket made."""
+    """The tests' own client; creates the bucket."""
     client = boto3.client(
         "s3",
         endpoint_url=s3_url,
@@ -143,7 +143,7 @@ def s3(s3_url: str) -> Any:
 
 @pytest.fixture(scope="session")
 def serve_redis(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], AbstractContextManager[str]]:
-    """A real Valkey server at a port, as a context; its address."""
+    """Start a real Valkey server at a port; a context manager with its URL."""
 
     @contextmanager
     def start(port: int) -> Iterator[str]:
@@ -175,7 +175,7 @@ def events(redis_url: str) -> Iterator[Callable[[str], list[dict[str, Any]]]]:
 
 @pytest.fixture
 def storage(s3: Any, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Storage:
-    """The runner's own door to the test's bucket."""
+    """The runner's storage for the test bucket."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     environment = {names.RUN: "{}", names.S3_ENDPOINT_URL: s3_url, names.S3_BUCKET: BUCKET}
@@ -200,7 +200,7 @@ def png(picture: Image.Image) -> bytes:
 
 @pytest.fixture
 def put_dataset(s3: Any) -> Callable[..., str]:
-    """Store files as a dataset of its own; returns its URI. Without files: three good photos."""
+    """Store files as a new dataset, by default three valid photos; returns its URI."""
 
     def put(files: dict[str, bytes] | None = None) -> str:
         files = {f"{number}.png": png(draw_photo(number)) for number in range(3)} if files is None else files
@@ -217,7 +217,7 @@ def put_dataset(s3: Any) -> Callable[..., str]:
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that has ended."""
+    """The result of a finished run."""
 
     exit_code: int
     outcome: Outcome
@@ -303,7 +303,7 @@ def start_run(tmp_path: Path, s3: Any, s3_url: str, redis_url: str, model_root: 
 
 @pytest.fixture
 def open_context(storage: Storage, tmp_path: Path, model_root: Path) -> Callable[..., RunContext]:
-    """What a job works with, for one in this process. Its job is called `a-job`."""
+    """Create a `RunContext` for a task in this process. Its job is named `a-job`."""
 
     def start(
         spec: TrainJobSpec | GenerateJobSpec, base_model: str = SDXL_NAME, video_model: str = SVD_NAME
@@ -332,7 +332,7 @@ def model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load_small_models() -> ModuleType:
-    """The module beside this file: test folders are no packages, so it can't be imported by name."""
+    """Import the module next to this file by path, since test folders are not packages."""
     spec = importlib.util.spec_from_file_location("small_models", Path(__file__).with_name("small_models.py"))
     assert spec is not None
     assert spec.loader is not None
@@ -343,7 +343,7 @@ def load_small_models() -> ModuleType:
 
 @pytest.fixture
 def sdxl(model_root: Path) -> Any:
-    """The small SDXL, fresh, as a job would load it on the CPU."""
+    """The small SDXL, newly loaded on the CPU as by a task."""
     return load(model_root, SDXL_NAME, pretrained.SDXL)
 
 
@@ -367,14 +367,14 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
 
 
 def stored_photo(picture: Image.Image, path: Path) -> Photo:
-    """A picture as a run finds it after the download: in a file."""
+    """Store an image in a file, as after the download."""
     path.write_bytes(png(picture))
     return check_photo(path, path.name)
 
 
 @pytest.fixture(scope="session")
 def open_training(model_root: Path) -> Callable[..., Any]:
-    """A training session on the small SDXL, in this process."""
+    """Open a training session with the small SDXL in this process."""
     from darkroom_runner.training.session import open_session
 
     def start(stop_signal: StopSignal | None = None, max_steps: int = 2, **training: Any) -> Any:

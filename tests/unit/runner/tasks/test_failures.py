@@ -1,6 +1,5 @@
 """Failing runs, as processes: each leaves a reason, a message with advice, and an exit code."""
 
-import io
 import json
 import signal
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from support.photos import encode
 
 from darkroom_contract.outcome import Reason
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
@@ -22,12 +22,6 @@ def training(uri: str, **extra: Any) -> TrainJobSpec:
 
 def generation(**extra: Any) -> GenerateJobSpec:
     return GenerateJobSpec.from_dict({"prompt": "a dog", **extra})
-
-
-def encode(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,24 @@ def test_a_subject_is_trained_then_generated_and_animated(
 ) -> None:
     trained = start_run(train_spec(put_dataset(), validationPrompt="a photo of sks dog")).finish()
 
-    assert trained.outcome.succeeded, trained.log
     assert trained.exit_code == 0
+    assert_trained(trained, s3)
+    assert (
+        "loss" in next(each for each in events(trained.uid) if each["stage"] == "Training" and each["step"])["metrics"]
+    )
+
+    generated = start_run(generation).finish()
+
+    assert_generated(generated, s3, generation)
+    reported = events(generated.uid)
+    assert [each["progressPercentage"] for each in reported] == sorted(each["progressPercentage"] for each in reported)
+    assert reported[-1]["stage"] == "Done"
+    assert reported[-1]["progressPercentage"] == 100.0
+
+
+def assert_trained(trained: Any, s3: Any) -> None:
+    """The LoRA in both formats, its record, the validation image and the manifest."""
+    assert trained.outcome.succeeded, trained.log
     assert [file.name for file in trained.outcome.files] == [
         "pytorch_lora_weights.safetensors",
         "my-dog.safetensors",
@@ -72,23 +88,17 @@ def test_a_subject_is_trained_then_generated_and_animated(
     assert validation.info["parameters"].startswith("a photo of sks dog\nSteps: 30, Sampler: default, CFG scale: 5.0")
     manifest = Manifest.model_validate_json(read(s3, f"runs/{trained.uid}/manifest.json"))
     assert manifest.outcome == trained.outcome
-    assert (
-        "loss" in next(each for each in events(trained.uid) if each["stage"] == "Training" and each["step"])["metrics"]
-    )
 
-    generated = start_run(generation).finish()
 
+def assert_generated(generated: Any, s3: Any, spec: GenerateJobSpec) -> None:
+    """Two images with metadata, a clip of four frames, and the remarks."""
     assert generated.outcome.succeeded, generated.log
     assert [each.reason for each in generated.outcome.remarks] == ["CacheIneffective"] * 2
     assert "CacheIneffective: With images.steps 4" in generated.log
     assert [file.name for file in generated.outcome.files] == ["a-job-seed-7.png", "a-job-seed-8.png", "a-job.mp4"]
     image = Image.open(io.BytesIO(read(s3, f"runs/{generated.uid}/a-job-seed-8.png")))
     metadata = json.loads(image.info["darkroom"])
-    assert (metadata["prompt"], metadata["seed"], metadata["modelId"]) == (generation.prompt, 8, "my-dog")
+    assert (metadata["prompt"], metadata["seed"], metadata["modelId"]) == (spec.prompt, 8, "my-dog")
     with av.open(io.BytesIO(read(s3, f"runs/{generated.uid}/a-job.mp4"))) as clip:
         frames = [frame.to_image().size for frame in clip.decode(video=0)]
     assert frames == [(64, 64)] * 4
-    reported = events(generated.uid)
-    assert [each["progressPercentage"] for each in reported] == sorted(each["progressPercentage"] for each in reported)
-    assert reported[-1]["stage"] == "Done"
-    assert reported[-1]["progressPercentage"] == 100.0
