@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -31,8 +31,10 @@ from darkroom_runner.run.storage import Storage
 from darkroom_runner.settings import Settings
 from darkroom_runner.tasks.generate import GenerateTask
 from darkroom_runner.tasks.output_metadata import package_versions
-from darkroom_runner.tasks.task import Task
 from darkroom_runner.tasks.train import TrainTask
+
+if TYPE_CHECKING:
+    from darkroom_runner.tasks.task import Task
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +77,7 @@ def run(settings: Settings, stop_signal: StopSignal) -> Outcome:
 
 
 @contextmanager
-def _failures_described(task: Task[Any, Any], context: RunContext) -> Iterator[None]:
+def _failures_described(task: "Task[Any, Any]", context: RunContext) -> Iterator[None]:
     """Turn every exception into a `RunError` with the newest checkpoint's step and the remarks so far."""
     try:
         yield
@@ -126,7 +128,7 @@ def plan_run(document: RunDocument) -> Plan:
     raise InvalidRunError(_NO_TASK)
 
 
-def task_for(context: RunContext) -> Task[Any, Any]:
+def task_for(context: RunContext) -> "Task[Any, Any]":
     """The task that the run document asks for."""
     match context.document:
         case RunDocument(train=TrainJobSpec() as spec):
@@ -136,7 +138,7 @@ def task_for(context: RunContext) -> Task[Any, Any]:
     raise InvalidRunError(_NO_TASK)
 
 
-def execute(task: Task[Any, Any], context: RunContext) -> RunResult:
+def execute(task: "Task[Any, Any]", context: RunContext) -> RunResult:
     """Download, load, execute; a stop signal is obeyed between them."""
     context.progress.enter(Stage.DOWNLOADING)
     inputs = task.download()

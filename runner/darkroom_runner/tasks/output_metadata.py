@@ -2,13 +2,14 @@
 
 import json
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
-
-from PIL.PngImagePlugin import PngInfo
+from typing import TYPE_CHECKING, Any
 
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.plan import VALIDATION_GUIDANCE_SCALE, VALIDATION_STEPS
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+
+if TYPE_CHECKING:
+    from PIL.PngImagePlugin import PngInfo
 
 _PACKAGES = ("darkroom", "torch", "diffusers", "transformers", "peft", "DeepCache", "av")
 
@@ -101,8 +102,11 @@ def lora_metadata(spec: TrainJobSpec, base_model: UsedModel) -> dict[str, str]:
     return {f"darkroom.{name}": str(value) for name, value in metadata.items()}
 
 
-def png_info(metadata: dict[str, Any]) -> PngInfo:
+def png_info(metadata: dict[str, Any]) -> "PngInfo":
     """PNG text chunks: `parameters`, which image viewers show, and `darkroom` with the whole metadata as JSON."""
+    # Imported here, since a run that fails early saves no image.
+    from PIL.PngImagePlugin import PngInfo
+
     info = PngInfo()
     info.add_itxt("parameters", _parameters(metadata))
     info.add_itxt("darkroom", json.dumps(metadata, ensure_ascii=False))
