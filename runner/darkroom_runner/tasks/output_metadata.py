@@ -41,7 +41,7 @@ def image_metadata(
         "height": size_px[1],
         **_base_model_entries(base_model),
         "cache": {"interval": interval, "branch": spec.cache.branch} if interval > 1 else None,
-        "package_versions": package_versions(),
+        "versions": package_versions(),
     }
     if spec.model_id is not None:
         metadata |= {"modelId": spec.model_id, "loraScale": spec.lora_scale, "loraSha256": lora_sha256}
@@ -63,7 +63,7 @@ def validation_metadata(
         "height": size_px[1],
         **_base_model_entries(base_model),
         "cache": None,
-        "package_versions": package_versions(),
+        "versions": package_versions(),
         "modelId": spec.model_id,
         "loraScale": 1.0,
         "loraSha256": lora_sha256,
@@ -97,7 +97,7 @@ def lora_metadata(spec: TrainJobSpec, base_model: UsedModel) -> dict[str, str]:
         "learningRate": training.learning_rate,
         "steps": spec.max_steps,
         "seed": training.seed,
-        "package_versions": json.dumps(package_versions()),
+        "versions": json.dumps(package_versions()),
     }
     return {f"darkroom.{name}": str(value) for name, value in metadata.items()}
 
@@ -124,7 +124,7 @@ def _parameters(metadata: dict[str, Any]) -> str:
         "Model": metadata["baseModel"],
         "Lora": f"{metadata['modelId']}:{metadata['loraScale']}" if "modelId" in metadata else None,
         "DeepCache": f"interval {metadata['cache']['interval']}" if metadata["cache"] else None,
-        "Version": f"darkroom {metadata['package_versions'].get('darkroom', '')}",
+        "Version": f"darkroom {metadata['versions'].get('darkroom', '')}",
     }
     line = ", ".join(f"{name}: {value}" for name, value in settings.items() if value is not None)
     return "\n".join(filter(None, [metadata["prompt"], _negative(metadata["negativePrompt"]), line]))
