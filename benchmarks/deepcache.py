@@ -1,12 +1,12 @@
-"""What DeepCache wins: speed with it over speed without it, on the same run, with the fidelity beside it.
+"""Speedup by DeepCache, measured side by side with the plain pipeline, and the fidelity of its images.
 
     python benchmarks/deepcache.py                      the small model of this repository, any machine
     python benchmarks/deepcache.py --size full          SDXL at its real size with random weights, needs CUDA
 
 The reference is the plain diffusers pipeline: same model, sampler, prompts, seeds and batch. Every round runs the
-reference and each interval once, in an order that turns from round to round, so that a machine that slows down
-slows all of them alike; the ratio is the median of the rounds' ratios. Random weights do for speed, which does not
-depend on their values; they draw noise, so that with `--size full` there is no fidelity to show.
+reference and each interval once, in an order that changes every round, so that a machine that slows down affects all of
+them equally; the ratio is the median of the rounds' ratios. Speed does not depend on the values of weights, so random
+ones are enough for it; they generate noise, so `--size full` shows no fidelity.
 """
 
 import argparse
@@ -24,15 +24,15 @@ import torch
 from machine import describe_machine
 from PIL import Image
 
-from darkroom_runner.base_models import SDXL, load_pipeline, locate
-from darkroom_runner.deepcache import deepcache
-from darkroom_runner.device import find_device, generator
-from darkroom_runner.quiet import quiet_libraries
+from darkroom_runner.models.device import find_device, generator
+from darkroom_runner.models.pretrained import SDXL, find_pretrained, load_pipeline
+from darkroom_runner.run.library_logging import configure_library_logging
+from darkroom_runner.sampling.deepcache import deepcache
 
 REFERENCE = 1
-"""Interval 1 is no cache: the plain pipeline."""
+"""Interval 1 turns the cache off: the plain pipeline."""
 GUIDANCE_SCALE = 2.0
-"""What the small model draws best with; speed does not depend on it above 1."""
+"""The small model's best value; above 1 it does not affect speed."""
 
 Judge = Callable[[str, Image.Image], bool]
 
@@ -46,21 +46,21 @@ class Setting:
     side_px: int
     steps: int
     judge: Judge | None
-    """Whether a picture shows its prompt; None where nobody can tell."""
+    """Whether an image shows its prompt; None for random weights."""
 
 
 @dataclass
 class Series:
-    """What one interval took and made."""
+    """Times and images of one interval."""
 
     seconds: list[float] = field(default_factory=list)
-    pictures: dict[int, Image.Image] = field(default_factory=dict)
+    images: dict[int, Image.Image] = field(default_factory=dict)
 
 
 def main() -> None:
     options = read_options()
     logging.disable(logging.INFO)
-    quiet_libraries()
+    configure_library_logging()
     setting = open_full(options) if options.size == "full" else open_small(options)
     print(f"machine: {describe_machine()}")
     print(f"command: python benchmarks/deepcache.py {' '.join(sys.argv[1:])}")
@@ -75,7 +75,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--models", type=Path, default=Path(__file__).parents[1] / "models", help="the model root")
     parser.add_argument("--model", default="darkroom-tiny-sdxl", help="its folder, with --size small")
     parser.add_argument("--intervals", type=int, nargs="+", default=[2, 3, 5])
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 10], help="pictures drawn at once")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 10], help="images generated at once")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--steps", type=int, help="denoising steps; 25, and 50 with --size full")
     options = parser.parse_args()
@@ -85,16 +85,18 @@ def read_options() -> argparse.Namespace:
 
 
 def open_small(options: argparse.Namespace) -> Setting:
-    """The trained small model, its prompts, and the eye that reads shape, colour and background off the pixels."""
+    """The trained small model, its prompts, and the judge that detects shape, colour and background in the pixels."""
     from darkroom_tiny import captions, draw, judge
 
     device = find_device()
-    pipeline = load_pipeline(locate(options.model, SDXL, options.models), device.drawing_dtype, device.place)
+    pipeline = load_pipeline(
+        find_pretrained(options.model, SDXL, options.models), device.inference_dtype, device.torch_device
+    )
     side_px = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
     wanted = {captions.prompt_of(scene): scene for scene in draw.scenes(count=100, seed=1)}
 
-    def shows(prompt: str, picture: Image.Image) -> bool:
-        return bool(judge.matches(picture, wanted[prompt]))
+    def shows(prompt: str, image: Image.Image) -> bool:
+        return bool(judge.matches(image, wanted[prompt]))
 
     return Setting(pipeline, list(wanted), side_px, options.steps or 25, shows)
 
@@ -109,25 +111,25 @@ def open_full(options: argparse.Namespace) -> Setting:
 
 
 def measure(setting: Setting, batch: int, intervals: list[int], rounds: int) -> dict[int, Series]:
-    """Draw every round's pictures with each interval in turn; the first, unmeasured round warms everything up."""
+    """Generate every round's images with each interval in turn; a first, unmeasured round warms up."""
     series = {interval: Series() for interval in (REFERENCE, *intervals)}
     for interval in series:
-        draw(setting, batch, interval, 0)
+        generate(setting, batch, interval, 0)
     for turn in range(rounds):
         order = list(series)
         for interval in order[turn % len(order) :] + order[: turn % len(order)]:
-            begun = time.perf_counter()
-            pictures = draw(setting, batch, interval, turn)
-            series[interval].seconds.append(time.perf_counter() - begun)
-            series[interval].pictures |= dict(enumerate(pictures, start=turn * batch))
+            started = time.perf_counter()
+            images = generate(setting, batch, interval, turn)
+            series[interval].seconds.append(time.perf_counter() - started)
+            series[interval].images |= dict(enumerate(images, start=turn * batch))
     return series
 
 
-def draw(setting: Setting, batch: int, interval: int, turn: int) -> list[Image.Image]:
-    """One pass of the pipeline over the prompts of a round. Seeds are the pictures' numbers."""
+def generate(setting: Setting, batch: int, interval: int, turn: int) -> list[Image.Image]:
+    """Generate the images of a round in one batch. The seeds are the images' numbers."""
     numbers = range(turn * batch, (turn + 1) * batch)
     with deepcache(setting.pipeline, interval):
-        pictures: list[Image.Image] = setting.pipeline(
+        images: list[Image.Image] = setting.pipeline(
             [prompt_of(setting, number) for number in numbers],
             width=setting.side_px,
             height=setting.side_px,
@@ -137,7 +139,7 @@ def draw(setting: Setting, batch: int, interval: int, turn: int) -> list[Image.I
         ).images
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return pictures
+    return images
 
 
 def prompt_of(setting: Setting, number: int) -> str:
@@ -145,10 +147,10 @@ def prompt_of(setting: Setting, number: int) -> str:
 
 
 def report(batch: int, series: dict[int, Series], setting: Setting) -> None:
-    """One table for a batch size."""
+    """Print the table of a batch size."""
     reference = series[REFERENCE]
-    print(f"batches of {batch}, {len(reference.pictures)} pictures")
-    print(f"{'interval':>8} {'s/picture':>10} {'speed':>7} {'fidelity':>9} {'PSNR dB':>8}")
+    print(f"batches of {batch}, {len(reference.images)} images")
+    print(f"{'interval':>8} {'s/image':>10} {'speed':>7} {'fidelity':>9} {'PSNR dB':>8}")
     for interval, each in series.items():
         ratio = statistics.median(a / b for a, b in zip(reference.seconds, each.seconds, strict=True))
         seconds = statistics.median(each.seconds) / batch
@@ -160,19 +162,19 @@ def report(batch: int, series: dict[int, Series], setting: Setting) -> None:
 
 
 def fidelity(series: Series, setting: Setting) -> str:
-    """The share of pictures that show their prompt."""
+    """The share of images that show their prompt."""
     judge = setting.judge
     if judge is None:
         return "-"
-    right = [judge(prompt_of(setting, number), picture) for number, picture in series.pictures.items()]
+    right = [judge(prompt_of(setting, number), image) for number, image in series.images.items()]
     return f"{sum(right) / len(right):.0%}"
 
 
 def distance(series: Series, reference: Series, setting: Setting) -> str:
-    """Mean PSNR against the pictures drawn without a cache."""
+    """Mean PSNR compared with the images generated without a cache."""
     if series is reference or setting.judge is None:
         return "-"
-    ratios = [psnr(reference.pictures[number], picture) for number, picture in series.pictures.items()]
+    ratios = [psnr(reference.images[number], image) for number, image in series.images.items()]
     return f"{statistics.mean(ratios):.1f}"
 
 

@@ -1,4 +1,4 @@
-"""What a figure was measured on, in a line. For the benchmarks of models."""
+"""A one-line description of the machine, for benchmarks of models."""
 
 import platform
 

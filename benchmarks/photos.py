@@ -59,7 +59,7 @@ def main() -> None:
 def compare_counts(counts: list[int]) -> None:
     """Print time and memory of runs with that many photos."""
     print(f"{'':>24} {'download and check':>19} {'decode and crop':>16} {'peak memory':>12} {'above imports':>14}")
-    with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder, s3_server(Path(folder)) as environment:
+    with tempfile.TemporaryDirectory(prefix="darkroom-context-") as folder, s3_server(Path(folder)) as environment:
         photo = draw_photo()
         peaks = {}
         for count in counts:
@@ -203,14 +203,14 @@ def run(name: str, uri: str, environment: dict[str, str]) -> float:
 
 def measure(uri: str) -> dict[str, float]:
     """What a run does with its photos before and while it encodes them."""
-    from darkroom_runner.dataset import fetch_photos
-    from darkroom_runner.remarks import Remarks
+    from darkroom_runner.run.remarks import Remarks
+    from darkroom_runner.run.storage import Storage
     from darkroom_runner.settings import Settings
-    from darkroom_runner.storage import Storage
-    from darkroom_runner.training.encodings import photo_crops
+    from darkroom_runner.training.cached_latents import photo_crops
+    from darkroom_runner.training.dataset import fetch_photos
 
     storage, imports_mib = Storage(Settings.from_environment(os.environ)), _peak_mib()
-    with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="darkroom-context-") as folder:
         begun = time.monotonic()
         photos = fetch_photos(storage, uri, Path(folder), Remarks(), lambda photos, total: None)
         checked = time.monotonic()

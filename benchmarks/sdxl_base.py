@@ -1,6 +1,6 @@
-"""SDXL-base at its real size with random weights: for measuring speed, which does not depend on their values.
+"""SDXL-base at its real size with random weights, for measuring speed, which does not depend on their values.
 
-The values are those of the published configuration files.
+The configuration is that of the published files.
 Source: https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0 (unet, vae, text_encoder, scheduler)
 """
 
@@ -57,12 +57,12 @@ SCHEDULER = {
 }
 
 
-def build_pipeline(place: torch.device) -> Any:
-    """The pipeline in half precision on a device. Made there: on the CPU it would take minutes and 14 GB."""
+def build_pipeline(torch_device: torch.device) -> Any:
+    """The pipeline in half precision, created on the device: on the CPU it would take minutes and 14 GB."""
     torch.manual_seed(0)
     tokenizer = build_tokenizer()
     ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-    with place:
+    with torch_device:
         models = {
             "unet": UNet2DConditionModel(**UNET),
             "vae": AutoencoderKL(**VAE),
@@ -77,11 +77,11 @@ def build_pipeline(place: torch.device) -> Any:
         add_watermarker=False,
     )
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(place)
+    return pipeline.to(torch_device)
 
 
 def build_tokenizer() -> CLIPTokenizer:
-    """CLIP's alphabet, one token a character: how a prompt is cut makes no difference to the speed."""
+    """CLIP's alphabet with one token per character: tokenization does not affect the speed."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     characters = [chr(code) for code in printable] + [chr(256 + spare) for spare in range(256 - len(printable))]
     words = [*characters, *(f"{each}</w>" for each in characters), "<|startoftext|>", "<|endoftext|>"]

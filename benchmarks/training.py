@@ -1,14 +1,13 @@
-"""How long a training step takes, beside diffusers' own script of DreamBooth LoRA for SDXL.
+"""Time per training step, side by side with diffusers' DreamBooth LoRA script for SDXL.
 
     python benchmarks/training.py --script train_dreambooth_lora_sdxl.py
 
 The reference is that script, unchanged: examples/dreambooth of https://github.com/huggingface/diffusers, from the tag
-of the installed release. It needs torchvision beside what Darkroom needs, of the release that belongs to the torch.
+of the installed release. In addition to Darkroom's packages it needs torchvision, in the release that matches torch.
 
-Both train the small model on the sample photos: same adapters, rank, batch, pictures of the class, optimizer, precision
-and threads. A round trains once with each, each in a process of its own, in an order that turns from round to round.
-A step's time is the median between two reports of progress, the first few left out; the ratio is the median of the
-rounds' ratios.
+Both train the small model on the sample photos: same adapters, rank, batch, class images, optimizer, precision and
+threads. A round trains once with each, in separate processes, in an order that changes every round. A step's time is
+the median between two progress reports, without the first few; the ratio is the median of the rounds' ratios.
 """
 
 import argparse
@@ -32,7 +31,7 @@ from machine import describe_machine
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT / "examples" / "photos"
 PROMPT, CLASS_PROMPT = "a photo of sks star", "a photo of a shape"
-CLASS_PICTURES = 10
+CLASS_IMAGES = 10
 LEARNING_RATE = 1e-4
 WARM_UP_STEPS = 5
 CHUNK_BYTES = 64 * 1024
@@ -60,9 +59,9 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--script", type=Path, required=True, help="diffusers' train_dreambooth_lora_sdxl.py")
     parser.add_argument("--model", type=Path, default=ROOT / "models" / "darkroom-tiny-sdxl", help="a folder")
-    parser.add_argument("--batch-size", type=int, default=4, help="photos a step, and as many pictures of the class")
+    parser.add_argument("--batch-size", type=int, default=4, help="photos per step, and as many class images")
     parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--frozen-text-encoders", action="store_true", help="train the U-Net alone")
+    parser.add_argument("--frozen-text-encoders", action="store_true", help="train only the U-Net")
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ours", action="store_true", help=argparse.SUPPRESS)
@@ -70,12 +69,12 @@ def read_options() -> argparse.Namespace:
     if not options.script.is_file():
         parser.error(f"there is no {options.script}: take it from examples/dreambooth of diffusers")
     if options.steps < WARM_UP_STEPS + 2:
-        parser.error(f"--steps must be {WARM_UP_STEPS + 2} or more: the first {WARM_UP_STEPS} are left out")
+        parser.error(f"--steps must be {WARM_UP_STEPS + 2} or more: the first {WARM_UP_STEPS} are ignored")
     return options
 
 
 def measure(options: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds a step, by who trained and round."""
+    """Seconds per step, by trainer and round."""
     takes: dict[str, Take] = {"reference": take_reference, "darkroom": take_ours}
     seconds: dict[str, list[float]] = {name: [] for name in takes}
     with tempfile.TemporaryDirectory() as folder:
@@ -92,18 +91,19 @@ def take_ours(options: argparse.Namespace, folder: Path) -> float:
 
 
 def train_with_ours(options: argparse.Namespace) -> list[float]:
-    """When each step was reported."""
+    """Train with Darkroom; returns the time at which each step was reported."""
     from darkroom_contract.plan import plan_training
     from darkroom_contract.specs import TrainJobSpec
-    from darkroom_runner.base_models import SDXL, locate
-    from darkroom_runner.dataset import check_photo
-    from darkroom_runner.interruption import Interruption
-    from darkroom_runner.progress import Progress, Silence
-    from darkroom_runner.quiet import quiet_libraries
+    from darkroom_runner.models.pretrained import SDXL, find_pretrained
+    from darkroom_runner.run.library_logging import configure_library_logging
+    from darkroom_runner.run.progress import ProgressTracker
+    from darkroom_runner.run.progress_events import NullSender
+    from darkroom_runner.run.stop_signal import StopSignal
+    from darkroom_runner.training.dataset import check_photo
     from darkroom_runner.training.session import open_session
 
-    class Stopwatch(Progress):
-        """Notes the steps of the present stage."""
+    class Stopwatch(ProgressTracker):
+        """Records the times of the current stage's steps."""
 
         def enter(self, *args: Any, **kwargs: Any) -> None:
             super().enter(*args, **kwargs)
@@ -114,31 +114,34 @@ def train_with_ours(options: argparse.Namespace) -> list[float]:
             self.times.append(time.perf_counter())
 
     logging.disable(logging.INFO)
-    quiet_libraries()
-    spec = TrainJobSpec.from_dict(
-        {
-            "modelId": "benchmark",
-            "prompt": PROMPT,
-            "dataset": {"uri": "s3://nowhere/photos/"},
-            "maxSteps": options.steps,
-            "training": {
-                "rank": options.rank,
-                "trainTextEncoders": not options.frozen_text_encoders,
-                "batchSize": options.batch_size,
-                "learningRate": LEARNING_RATE,
-                "priorPreservation": {"classPrompt": CLASS_PROMPT, "classImages": CLASS_PICTURES},
-            },
-        }
-    )
-    progress = Stopwatch(1, plan_training(spec), Silence())
-    model = locate(options.model.name, SDXL, options.model.parent)
+    configure_library_logging()
+    spec = TrainJobSpec.from_dict(job_spec(options))
+    progress = Stopwatch(1, plan_training(spec), NullSender())
+    model = find_pretrained(options.model.name, SDXL, options.model.parent)
     photos = [check_photo(path, path.name) for path in sorted(PHOTOS.glob("*.png"))]
-    open_session(model, spec, progress, Interruption()).learn(photos)
+    open_session(model, spec, progress, StopSignal()).train(photos)
     return progress.times
 
 
+def job_spec(options: argparse.Namespace) -> dict[str, Any]:
+    """The spec of Darkroom's training, as in a TrainJob."""
+    return {
+        "modelId": "benchmark",
+        "prompt": PROMPT,
+        "dataset": {"uri": "s3://nowhere/photos/"},
+        "maxSteps": options.steps,
+        "training": {
+            "rank": options.rank,
+            "trainTextEncoders": not options.frozen_text_encoders,
+            "batchSize": options.batch_size,
+            "learningRate": LEARNING_RATE,
+            "priorPreservation": {"classPrompt": CLASS_PROMPT, "classImages": CLASS_IMAGES},
+        },
+    }
+
+
 def take_reference(options: argparse.Namespace, folder: Path) -> float:
-    """As its progress bar tells of each step. Pictures of the class are drawn in the first round and kept."""
+    """The steps' times come from its progress bar. Class images are generated in the first round and kept."""
     with subprocess.Popen(reference_command(options, folder), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as run:
         said, times = b"", dict[int, float]()
         while run.stderr is not None and (chunk := os.read(run.stderr.fileno(), CHUNK_BYTES)):
@@ -157,7 +160,7 @@ def reference_command(options: argparse.Namespace, folder: Path) -> list[str]:
         "instance_prompt": PROMPT,
         "class_data_dir": folder / "class",
         "class_prompt": CLASS_PROMPT,
-        "num_class_images": CLASS_PICTURES,
+        "num_class_images": CLASS_IMAGES,
         "output_dir": folder / "reference",
         "resolution": side_px(options.model),
         "rank": options.rank,
@@ -173,7 +176,7 @@ def reference_command(options: argparse.Namespace, folder: Path) -> list[str]:
     if not options.frozen_text_encoders:
         flags.append("train_text_encoder")
     if torch.cuda.is_available():
-        # As ours does there.
+        # As Darkroom does on CUDA.
         settings["mixed_precision"] = "bf16"
         flags.append("gradient_checkpointing")
     given = [f"--{name}={value}" for name, value in settings.items()] + [f"--{flag}" for flag in flags]
@@ -181,14 +184,14 @@ def reference_command(options: argparse.Namespace, folder: Path) -> list[str]:
 
 
 def side_px(model: Path) -> int:
-    """The model's own size of picture."""
+    """The side of the model's own image size."""
     unet, vae = (json.loads((model / part / "config.json").read_text(encoding="utf-8")) for part in ("unet", "vae"))
     factor: int = 2 ** (len(vae["block_out_channels"]) - 1)
     return int(unet["sample_size"]) * factor
 
 
 def median_step(times: list[float]) -> float:
-    """Seconds between two steps."""
+    """Median seconds between two steps."""
     kept = times[WARM_UP_STEPS:]
     return statistics.median(after - before for before, after in itertools.pairwise(kept))
 

@@ -1,8 +1,8 @@
-"""How large SDXL's and SVD's weights are, and a LoRA's: counted from the models' configuration, without any weights.
+"""Sizes of SDXL's, SVD's and LoRA weights, computed from the models' configuration without loading weights.
 
     python benchmarks/weights.py
 
-Nothing is allocated, so it runs anywhere in seconds. What a run needs on top (activations, CUDA itself) is not told.
+Nothing is allocated, so it runs anywhere in seconds. Activations and CUDA's own memory are not included.
 Source of SVD's values: https://huggingface.co/stabilityai/stable-video-diffusion-img2vid-xt (unet, image_encoder, vae)
 """
 
@@ -24,8 +24,8 @@ from transformers import (
 )
 
 from darkroom_contract.specs import LoraLayers
-from darkroom_runner.lora import UNET_TARGETS
-from darkroom_runner.quiet import quiet_libraries
+from darkroom_runner.lora.adapters import UNET_TARGETS
+from darkroom_runner.run.library_logging import configure_library_logging
 
 GIB, MIB = 2**30, 2**20
 HALF_BYTES = 2
@@ -48,11 +48,11 @@ VIDEO_VAE = {key: VAE[key] for key in ("block_out_channels", "down_block_types",
 
 
 def main() -> None:
-    quiet_libraries()
+    configure_library_logging()
     for name, models in base_models().items():
         counts = {part: count(model) for part, model in models.items()}
-        told = ", ".join(f"{part} {number * HALF_BYTES / GIB:.2f}" for part, number in counts.items())
-        print(f"{name}, GiB in half precision: {sum(counts.values()) * HALF_BYTES / GIB:.2f} ({told})")
+        parts = ", ".join(f"{part} {number * HALF_BYTES / GIB:.2f}" for part, number in counts.items())
+        print(f"{name}, GiB in half precision: {sum(counts.values()) * HALF_BYTES / GIB:.2f} ({parts})")
     for layers in LoraLayers:
         for rank in RANKS:
             trained = count_lora(layers, rank)

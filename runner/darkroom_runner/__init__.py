@@ -1,1 +1,1 @@
-"""What runs on the GPU: one training or generation run, from run document to uploaded artifacts."""
+"""The runner: executes one training or generation on a GPU, from the run document to the uploaded artifacts."""

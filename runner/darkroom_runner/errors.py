@@ -1,23 +1,23 @@
-"""Why a run fails: one tree, each leaf with the reason of the contract that the operator acts upon.
+"""The runner's exceptions. Each leaf has a `Reason` of the contract, which decides what the operator does next.
 
     RunError
-    ├── InvalidRunError          InvalidRun          the document, or two of its settings together, make no sense
+    ├── InvalidRunError          InvalidRun          the run document is invalid, or two of its settings conflict
     ├── DatasetInvalidError      DatasetInvalid      a photo can't be used
-    ├── DatasetNotAllowedError   DatasetNotAllowed   its folder is none that this deployment lets the namespace read
-    ├── DatasetNotFoundError     DatasetNotFound     there are no photos
-    ├── ModelNotFoundError       ModelNotFound       no LoRA of that name
-    ├── ModelIncompatibleError   ModelIncompatible   LoRA or base model are of another make
-    ├── BaseModelNotFoundError   BaseModelNotFound   no such base model, here or on the hub
-    ├── PromptTooLongError       PromptTooLong       a training's prompt is cut by the text encoders
-    ├── NonFiniteOutputError     NonFiniteOutput     what was drawn is NaN or infinite, in float32 too
-    ├── TrainingDivergedError    TrainingDiverged    the loss is no number any more
+    ├── DatasetNotAllowedError   DatasetNotAllowed   the namespace may not read that folder
+    ├── DatasetNotFoundError     DatasetNotFound     no photos, or no such bucket
+    ├── ModelNotFoundError       ModelNotFound       no LoRA with that model id
+    ├── ModelIncompatibleError   ModelIncompatible   the LoRA or base model is of another architecture
+    ├── BaseModelNotFoundError   BaseModelNotFound   not in the model root and not on the hub
+    ├── PromptTooLongError       PromptTooLong       a training prompt is longer than the text encoders read
+    ├── NonFiniteOutputError     NonFiniteOutput     the output is NaN or infinite, in float32 too
+    ├── TrainingDivergedError    TrainingDiverged    the loss became NaN or infinite
     ├── OutOfMemoryError         OutOfMemory
     ├── DiskFullError            DiskFull
-    ├── StorageUnavailableError  StorageUnavailable  object storage can't be reached, or refuses
+    ├── StorageUnavailableError  StorageUnavailable  object storage is unreachable or refused the request
     ├── InterruptedRunError      Interrupted         SIGTERM
-    └── InternalError            InternalError       everything that nobody foresaw
+    └── InternalError            InternalError       any other exception
 
-`translate` gives any exception its place in the tree. It imports no torch: most runs that fail do so before that.
+`translate` maps any other exception to this tree. It does not import torch: most failing runs fail before the import.
 """
 
 import errno
@@ -28,13 +28,13 @@ from darkroom_contract.remarks import Remark
 
 
 class RunError(Exception):
-    """A run that ends without a result. The message says what was wrong and what to do."""
+    """The run failed. The message says what is wrong and what to do."""
 
     reason: ClassVar[Reason] = Reason.INTERNAL_ERROR
     saved_step: int | None = None
-    """The newest training step whose state lies in storage; `lifecycle` adds it."""
+    """The newest training step with a checkpoint in storage; set by `lifecycle`."""
     remarks: tuple[Remark, ...] = ()
-    """What the run had remarked until then; `lifecycle` adds it."""
+    """The remarks collected before the failure; set by `lifecycle`."""
 
 
 class InvalidRunError(RunError):
@@ -97,23 +97,23 @@ class InternalError(RunError):
     reason = Reason.INTERNAL_ERROR
 
 
-_MEMORY_ADVICE = "Make the pictures, the resolution or the batch smaller, or run on a machine with more memory."
+_MEMORY_ADVICE = "Use smaller images, a lower resolution or a smaller batch, or a machine with more memory."
 _DISK_ADVICE = "Give the runner a larger scratch volume."
 
 
 def translate(error: BaseException) -> RunError:
-    """The place of any exception in the tree; what is in it already stays as it is."""
+    """Map any exception to a `RunError`; a `RunError` is returned unchanged."""
     if isinstance(error, RunError):
         return error
     if is_out_of_memory(error):
-        return OutOfMemoryError(f"Memory ran out: {first_line(error)} {_MEMORY_ADVICE}")
+        return OutOfMemoryError(f"Out of memory: {first_line(error)} {_MEMORY_ADVICE}")
     if is_disk_full(error):
         return DiskFullError(f"The disk is full: {first_line(error)}. {_DISK_ADVICE}")
     return InternalError(f"{type(error).__name__}: {first_line(error)}")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Python's own, CUDA's (`torch.OutOfMemoryError`) and torch's CPU allocator, which raises a bare RuntimeError."""
+    """Python's MemoryError, CUDA's `torch.OutOfMemoryError`, and the plain RuntimeError of torch's CPU allocator."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
@@ -122,13 +122,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Also where a library (safetensors, PyAV) has wrapped the system's error and only its words are left."""
+    """Also recognised by its text: safetensors and PyAV wrap the system error and keep only the message."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return "No space left on device" in str(error)
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text; libraries add pages."""
+    """The first line of an error message; some libraries append pages of detail."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

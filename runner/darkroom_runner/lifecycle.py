@@ -1,6 +1,7 @@
-"""One run, top to bottom. Called by `main`; it knows the order of things, and what each kind does is in its job.
+"""One run from start to end: download, load, execute, upload, manifest. Called by `worker`.
 
-A run that was finished before (its manifest exists) is only reported: a pod that is made twice does no harm.
+The steps are the same for every task; the tasks themselves are in `tasks`. A job that already has a manifest is only
+reported again, so that a duplicate pod does no harm.
 """
 
 import logging
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -20,35 +21,39 @@ from darkroom_contract.progress import Stage
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
 from darkroom_contract.storage import Manifest, manifest_key, run_prefix
-from darkroom_runner.collection import paused_collection
 from darkroom_runner.errors import InvalidRunError, first_line, translate
-from darkroom_runner.generate_job import GenerateJob
-from darkroom_runner.interruption import Interruption
-from darkroom_runner.jobs import Job, Product, Workbench
-from darkroom_runner.metadata import versions
-from darkroom_runner.progress import open_progress
-from darkroom_runner.quiet import quiet_libraries
+from darkroom_runner.run.context import RunContext, RunResult
+from darkroom_runner.run.gc_control import paused_gc
+from darkroom_runner.run.library_logging import configure_library_logging
+from darkroom_runner.run.progress import open_progress
+from darkroom_runner.run.stop_signal import StopSignal
+from darkroom_runner.run.storage import Storage
 from darkroom_runner.settings import Settings
-from darkroom_runner.storage import Storage
-from darkroom_runner.train_job import TrainJob
+from darkroom_runner.tasks.generate import GenerateTask
+from darkroom_runner.tasks.output_metadata import package_versions
+from darkroom_runner.tasks.train import TrainTask
+
+if TYPE_CHECKING:
+    from darkroom_runner.tasks.task import Task
 
 log = logging.getLogger(__name__)
 
-_NOTHING_TO_DO = "The run document holds neither train nor generate."
+_NO_TASK = "The run document has neither train nor generate."
 
 CONTENT_TYPES = {
     ".png": "image/png",
     ".mp4": "video/mp4",
     ".safetensors": "application/octet-stream",
 }
+"""Content types of the files that runs produce, by suffix."""
 
 
-def run(settings: Settings, interruption: Interruption) -> Outcome:
-    """Read the document, do the job, upload what it made, and leave the manifest last.
+def run(settings: Settings, stop_signal: StopSignal) -> Outcome:
+    """Read the run document, execute its task, upload the result, and write the manifest last.
 
-    Raises `RunError`; before the job has begun also what a library raised.
+    Raises `RunError`; before the task has started also any error of a library.
     """
-    begun = time.monotonic()
+    started = time.monotonic()
     document = read_document(settings.run)
     log.info(
         "run %d of %s %s/%s (%s)", document.attempt, document.kind, document.namespace, document.name, document.uid
@@ -56,42 +61,43 @@ def run(settings: Settings, interruption: Interruption) -> Outcome:
     storage = Storage(settings)
     finished = find_manifest(storage, document.uid)
     if finished is not None:
-        log.info("this job was finished by run %d: nothing to do", finished.attempt)
+        log.info("this job was already finished by run %d: nothing to do", finished.attempt)
         return finished.outcome
-    with open_workbench(document, settings, storage, interruption) as bench:
-        job = job_of(bench)
-        with _failures_described(job, bench):
-            product = perform(job, bench)
-            files = upload(product, bench)
-            job.publish(files)
-            outcome = describe(product, files, bench, time.monotonic() - begun)
-            write_manifest(storage, document, outcome, product)
-            job.tidy()
-            bench.progress.enter(Stage.DONE)
+    with open_run_context(document, settings, storage, stop_signal) as context:
+        task = task_for(context)
+        with _failures_described(task, context):
+            result = execute(task, context)
+            files = upload(result, context)
+            task.publish(files)
+            outcome = build_outcome(result, files, context, time.monotonic() - started)
+            write_manifest(storage, document, outcome, result)
+            task.clean_up()
+            context.progress.enter(Stage.DONE)
     return outcome
 
 
 @contextmanager
-def _failures_described(job: Job[Any, Any], bench: Workbench) -> Iterator[None]:
-    """Whatever goes wrong leaves as a `RunError` that knows how far the run came and what it had remarked."""
+def _failures_described(task: "Task[Any, Any]", context: RunContext) -> Iterator[None]:
+    """Turn every exception into a `RunError` with the newest checkpoint's step and the remarks so far."""
     try:
         yield
     except Exception as error:
         failure = translate(error)
-        failure.saved_step, failure.remarks = job.saved_step, bench.remarks.found
+        failure.saved_step, failure.remarks = task.saved_step, context.remarks.collected
         if failure is error:
             raise
         raise failure from error
 
 
 def read_document(text: str) -> RunDocument:
+    """Parse the run document. Raises `InvalidRunError`."""
     try:
         return RunDocument.from_json(text)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise InvalidRunError(f"The run document can't be used: {faults}") from error
+        raise InvalidRunError(f"The run document is invalid: {faults}") from error
     except ValueError as error:
-        raise InvalidRunError(f"The run document can't be used: {first_line(error)}") from error
+        raise InvalidRunError(f"The run document is invalid: {first_line(error)}") from error
 
 
 def find_manifest(storage: Storage, uid: str) -> Manifest | None:
@@ -100,80 +106,82 @@ def find_manifest(storage: Storage, uid: str) -> Manifest | None:
 
 
 @contextmanager
-def open_workbench(
-    document: RunDocument, settings: Settings, storage: Storage, interruption: Interruption
-) -> Iterator[Workbench]:
-    """A scratch folder and the progress of one run, both closed whatever happens."""
+def open_run_context(
+    document: RunDocument, settings: Settings, storage: Storage, stop_signal: StopSignal
+) -> Iterator[RunContext]:
+    """A context with a temporary folder and a progress tracker; both are closed when it ends."""
     plan = plan_run(document)
     with (
         tempfile.TemporaryDirectory(prefix="run-", dir=settings.scratch_dir) as scratch,
         open_progress(document, plan, settings.redis_url) as progress,
     ):
-        yield Workbench(document, settings, storage, progress, interruption, Path(scratch))
+        yield RunContext(document, settings, storage, progress, stop_signal, Path(scratch))
 
 
 def plan_run(document: RunDocument) -> Plan:
+    """The planned work of each stage. Raises `InvalidRunError` for a document without a task."""
     match document:
         case RunDocument(train=TrainJobSpec() as spec):
             return plan_training(spec)
         case RunDocument(generate=GenerateJobSpec() as spec):
             return plan_generation(spec)
-    raise InvalidRunError(_NOTHING_TO_DO)
+    raise InvalidRunError(_NO_TASK)
 
 
-def job_of(bench: Workbench) -> Job[Any, Any]:
-    match bench.document:
+def task_for(context: RunContext) -> "Task[Any, Any]":
+    """The task that the run document asks for."""
+    match context.document:
         case RunDocument(train=TrainJobSpec() as spec):
-            return TrainJob(bench, spec)
+            return TrainTask(context, spec)
         case RunDocument(generate=GenerateJobSpec() as spec):
-            return GenerateJob(bench, spec)
-    raise InvalidRunError(_NOTHING_TO_DO)
+            return GenerateTask(context, spec)
+    raise InvalidRunError(_NO_TASK)
 
 
-def perform(job: Job[Any, Any], bench: Workbench) -> Product:
-    """Download, load, work; between two of them the run may be interrupted."""
-    bench.progress.enter(Stage.DOWNLOADING)
-    inputs = job.download()
-    bench.interruption.check()
-    bench.progress.enter(Stage.LOADING_MODEL)
-    with paused_collection():
-        quiet_libraries()
-        models = job.load(inputs)
-    bench.interruption.check()
-    return job.work(inputs, models)
+def execute(task: "Task[Any, Any]", context: RunContext) -> RunResult:
+    """Download, load, execute; a stop signal is obeyed between them."""
+    context.progress.enter(Stage.DOWNLOADING)
+    inputs = task.download()
+    context.stop_signal.check()
+    context.progress.enter(Stage.LOADING_MODEL)
+    with paused_gc():
+        configure_library_logging()
+        models = task.load(inputs)
+    context.stop_signal.check()
+    return task.execute(inputs, models)
 
 
-def upload(product: Product, bench: Workbench) -> tuple[OutcomeFile, ...]:
-    """Upload every file under the run's prefix."""
-    bench.progress.enter(Stage.UPLOADING, len(product.files))
+def upload(result: RunResult, context: RunContext) -> tuple[OutcomeFile, ...]:
+    """Upload all files under the run's prefix."""
+    context.progress.enter(Stage.UPLOADING, len(result.files))
     uploaded = []
-    for number, path in enumerate(product.files, start=1):
+    for number, path in enumerate(result.files, start=1):
         content_type = CONTENT_TYPES[path.suffix]
-        digest = bench.storage.upload(run_prefix(bench.document.uid) + path.name, path, content_type)
+        digest = context.storage.upload(run_prefix(context.document.uid) + path.name, path, content_type)
         uploaded.append(
             OutcomeFile(name=path.name, content_type=content_type, bytes=path.stat().st_size, sha256=digest)
         )
-        bench.progress.step(number, len(product.files))
+        context.progress.step(number)
     return tuple(uploaded)
 
 
-def describe(product: Product, files: tuple[OutcomeFile, ...], bench: Workbench, seconds: float) -> Outcome:
+def build_outcome(result: RunResult, files: tuple[OutcomeFile, ...], context: RunContext, seconds: float) -> Outcome:
     return Outcome(
         succeeded=True,
-        remarks=bench.remarks.found,
-        prefix=run_prefix(bench.document.uid),
+        remarks=context.remarks.collected,
+        prefix=run_prefix(context.document.uid),
         files=files,
-        metrics={**product.metrics, "seconds": round(seconds, 3)},
+        metrics={**result.metrics, "seconds": round(seconds, 3)},
     )
 
 
-def write_manifest(storage: Storage, document: RunDocument, outcome: Outcome, product: Product) -> None:
-    """Last of all: where it exists, everything else is whole."""
+def write_manifest(storage: Storage, document: RunDocument, outcome: Outcome, result: RunResult) -> None:
+    """Written last: if it exists, all other files of the run are complete."""
     manifest = Manifest(
         outcome=outcome,
         attempt=document.attempt,
-        versions=versions(),
-        base_models=product.base_models,
+        versions=package_versions(),
+        base_models=result.base_models,
         created=datetime.now(UTC),
     )
     body = manifest.model_dump_json(by_alias=True, exclude_none=True).encode()

@@ -1,7 +1,7 @@
-"""`darkroom-runner`: one run. The entry point, called by the container.
+"""`darkroom-runner`: the container's entry point, for one run.
 
-The work is done by a process of its own (`work.py`). This one hands on what that says, keeps it as the run's log, and
-ends as it ends: so the log is in storage even of a run that was killed or that brought its interpreter down.
+A child process does the work (`worker`). This process forwards its output, uploads it as the run's log, and exits the
+way the child did: so the log reaches storage even if the run was killed or crashed its interpreter.
 """
 
 import contextlib
@@ -13,65 +13,65 @@ import sys
 import threading
 from typing import NoReturn
 
-from darkroom_runner.run_log import Escaping, RunLog, open_run_log
+from darkroom_runner.run.run_log import ControlCharacterEscaper, RunLog, open_run_log
 
 _CHUNK_BYTES = 64 * 1024
-_LAST_WORDS_SECONDS = 2.0
-"""For what is still in the pipe when the work has ended."""
+_DRAIN_SECONDS = 2.0
+"""Time to read the rest of the pipe after the worker has exited."""
 _PR_SET_PDEATHSIG = 1
 
 
 def main() -> NoReturn:
-    work = _start_work()
+    worker = _start_worker()
     for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda number, frame: work.send_signal(number))
+        signal.signal(each, lambda number, frame: worker.send_signal(number))
     log = open_run_log(os.environ)
-    copying = threading.Thread(target=_copy, args=(work, log), name="copy", daemon=True)
+    copying = threading.Thread(target=_copy_output, args=(worker, log), name="copy", daemon=True)
     copying.start()
-    status = work.wait()
-    copying.join(_LAST_WORDS_SECONDS)
+    status = worker.wait()
+    copying.join(_DRAIN_SECONDS)
     log.close()
-    _leave(status)
+    _exit_like(status)
 
 
-def _start_work() -> subprocess.Popen[bytes]:
-    ourselves = os.getpid()
+def _start_worker() -> subprocess.Popen[bytes]:
+    parent = os.getpid()
     libc = ctypes.CDLL(None)
 
-    def die_with_us() -> None:
+    def die_with_parent() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != ourselves:
+        if os.getppid() != parent:
             os._exit(1)
 
     return subprocess.Popen(
-        [sys.executable, "-m", "darkroom_runner.work"],
+        [sys.executable, "-m", "darkroom_runner.worker"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        preexec_fn=die_with_us,
+        preexec_fn=die_with_parent,
     )
 
 
-def _copy(work: subprocess.Popen[bytes], log: RunLog) -> None:
-    """Until the last who could write has ended."""
-    if work.stdout is None:
-        raise RuntimeError("the work was started without a pipe")
-    escape = Escaping()
-    while read := os.read(work.stdout.fileno(), _CHUNK_BYTES):
+def _copy_output(worker: subprocess.Popen[bytes], log: RunLog) -> None:
+    """Copy to stderr and to the log until every process that holds the pipe's write end has exited."""
+    if worker.stdout is None:
+        raise RuntimeError("the worker was started without a pipe")
+    escape = ControlCharacterEscaper()
+    while read := os.read(worker.stdout.fileno(), _CHUNK_BYTES):
         chunk = escape(read)
         log.add(chunk)
-        # Who reads our output may be gone: the pipe must still be emptied, or the work would wait for that for ever.
+        # The reader of our stderr may be gone. Keep draining the pipe, or the worker would block on it forever.
         with contextlib.suppress(OSError):
             sys.stderr.buffer.write(chunk)
             sys.stderr.buffer.flush()
 
 
-def _leave(status: int) -> NoReturn:
-    """As the work did: a signal's death is one of our own, so that the kubelet tells of it as ever."""
+def _exit_like(status: int) -> NoReturn:
+    """Exit with the worker's status, or die from the same signal, so that the kubelet reports the true cause."""
     if status < 0:
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
-    # The first process of a container can't kill itself.
+    # Process 1 of a container can't kill itself.
     sys.exit(status if status >= 0 else 128 - status)
 
 

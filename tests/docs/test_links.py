@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.markdown import REPOSITORY, anchors, links, pages, read
 
-from darkroom_runner import termination
+from darkroom_runner.run import termination
 
 SOURCES = ("contract", "gateway", "operator", "runner", "local")
 

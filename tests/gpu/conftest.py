@@ -1,4 +1,4 @@
-"""The runner on a CUDA device. Without one every test here is skipped, and says so."""
+"""Fixtures for tests on a CUDA device. Without one, all tests in this folder are skipped."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from darkroom_runner.base_models import SDXL, SVD, BaseModel, locate
-from darkroom_runner.dataset import Photo, check_photo
-from darkroom_runner.quiet import quiet_libraries
+from darkroom_runner.models.pretrained import SDXL, SVD, PretrainedModel, find_pretrained
+from darkroom_runner.run.library_logging import configure_library_logging
+from darkroom_runner.training.dataset import Photo, check_photo
 
 MODELS = Path(__file__).parents[2] / "models"
 
@@ -26,24 +26,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def sdxl_model() -> BaseModel:
-    quiet_libraries()
-    return locate("darkroom-tiny-sdxl", SDXL, MODELS)
+def sdxl_model() -> PretrainedModel:
+    configure_library_logging()
+    return find_pretrained("darkroom-tiny-sdxl", SDXL, MODELS)
 
 
 @pytest.fixture(scope="session")
-def svd_model() -> BaseModel:
-    return locate("darkroom-tiny-svd", SVD, MODELS)
+def svd_model() -> PretrainedModel:
+    return find_pretrained("darkroom-tiny-svd", SVD, MODELS)
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Photo]:
     photos = []
     for number in range(3):
-        picture = Image.new("RGB", (128, 128), (60 * number, 120, 90))
-        ImageDraw.Draw(picture).ellipse((32, 32, 96, 96), fill=(230, 40, 40), outline="white", width=6)
+        image = Image.new("RGB", (128, 128), (60 * number, 120, 90))
+        ImageDraw.Draw(image).ellipse((32, 32, 96, 96), fill=(230, 40, 40), outline="white", width=6)
         path = tmp_path / f"{number}.png"
-        picture.save(path)
+        image.save(path)
         photos.append(check_photo(path, path.name))
     return photos
 

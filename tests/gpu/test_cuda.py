@@ -1,4 +1,4 @@
-"""Both jobs on CUDA, through the runner's own functions: the same code as on the CPU, in half precision."""
+"""Both tasks on CUDA, in half precision, with the same code as on the CPU."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,16 +10,17 @@ import torch
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.plan import plan_training
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
-from darkroom_runner import lora
-from darkroom_runner.base_models import BaseModel, load_pipeline
-from darkroom_runner.checkpoints import Checkpoints
-from darkroom_runner.dataset import Photo
-from darkroom_runner.device import find_device, release
-from darkroom_runner.interruption import Interruption
-from darkroom_runner.pictures import draw_picture
-from darkroom_runner.progress import Progress, Silence
+from darkroom_runner.lora.diffusers_format import load_lora
+from darkroom_runner.models.device import find_device, release
+from darkroom_runner.models.pretrained import PretrainedModel, load_pipeline
+from darkroom_runner.run.progress import ProgressTracker
+from darkroom_runner.run.progress_events import NullSender
+from darkroom_runner.run.stop_signal import StopSignal
+from darkroom_runner.sampling.sdxl import generate_image
+from darkroom_runner.sampling.svd import generate_frames
+from darkroom_runner.training.checkpoints import Checkpoints
+from darkroom_runner.training.dataset import Photo
 from darkroom_runner.training.session import open_session
-from darkroom_runner.video import animate
 
 EVERYTHING = {
     "rank": 4,
@@ -38,9 +39,9 @@ def generation(**extra: Any) -> GenerateJobSpec:
 
 
 @pytest.mark.parametrize("training", [{"rank": 4}, EVERYTHING], ids=["defaults", "everything"])
-def test_a_lora_is_trained_and_drawn_with(
+def test_a_lora_is_trained_and_used_for_generation(
     training: dict[str, Any],
-    sdxl_model: BaseModel,
+    sdxl_model: PretrainedModel,
     photos: list[Photo],
     tmp_path: Path,
     ignore_steps: Callable[..., Any],
@@ -54,25 +55,25 @@ def test_a_lora_is_trained_and_drawn_with(
             "training": training,
         }
     )
-    session = open_session(sdxl_model, spec, Progress(1, plan_training(spec), Silence()), Interruption())
+    session = open_session(sdxl_model, spec, ProgressTracker(1, plan_training(spec), NullSender()), StopSignal())
 
-    metrics = session.learn(photos)
+    metrics = session.train(photos)
     session.save(tmp_path / "pytorch_lora_weights.safetensors", {})
-    validation = session.draw_validation("a photo of sks")
+    validation = session.generate_validation_image("a photo of sks")
 
     assert 0 < metrics["finalLoss"] < 10
     assert session.adapters is not None
     assert {parameter.dtype for parameter in session.adapters.parameters.values()} == {torch.float32}
-    assert len(validation.getcolors(128 * 128) or []) > 1, "the validation picture is blank"
-    assert session.remarks.found == ()
+    assert len(validation.getcolors(128 * 128) or []) > 1, "the validation image is blank"
+    assert session.remarks.collected == ()
     device = find_device()
-    pipeline = load_pipeline(sdxl_model, device.drawing_dtype, device.place)
-    lora.load(pipeline, tmp_path / "pytorch_lora_weights.safetensors", 1.0, "m")
-    assert draw_picture(pipeline, generation(), 0, ignore_steps).size == (128, 128)
+    pipeline = load_pipeline(sdxl_model, device.inference_dtype, device.torch_device)
+    load_lora(pipeline, tmp_path / "pytorch_lora_weights.safetensors", 1.0, "m")
+    assert generate_image(pipeline, generation(), 0, ignore_steps).size == (128, 128)
 
 
-class Kept(Checkpoints):
-    """The newest state, in a folder in place of object storage."""
+class LocalCheckpoints(Checkpoints):
+    """Keeps the newest state in a local folder instead of object storage."""
 
     def __init__(self, folder: Path) -> None:
         self._state = folder / "state.safetensors"
@@ -84,9 +85,11 @@ class Kept(Checkpoints):
         write(self._state)
 
 
-def test_a_training_goes_on_from_its_state(sdxl_model: BaseModel, photos: list[Photo], tmp_path: Path) -> None:
-    """Once to its end, leaving the state of step 3; then from there, with the optimizer's state back on the card."""
-    kept, losses = Kept(tmp_path), []
+def test_a_training_resumes_from_its_checkpoint(
+    sdxl_model: PretrainedModel, photos: list[Photo], tmp_path: Path
+) -> None:
+    """The first training leaves the state of step 3; the second resumes, with the optimizer state on the GPU."""
+    kept, losses = LocalCheckpoints(tmp_path), []
     for _ in range(2):
         spec = TrainJobSpec.from_dict(
             {
@@ -97,42 +100,44 @@ def test_a_training_goes_on_from_its_state(sdxl_model: BaseModel, photos: list[P
                 "training": {**EVERYTHING, "checkpointSteps": 3},
             }
         )
-        session = open_session(sdxl_model, spec, Progress(1, plan_training(spec), Silence()), Interruption(), kept)
-        losses.append(session.learn(photos))
+        session = open_session(
+            sdxl_model, spec, ProgressTracker(1, plan_training(spec), NullSender()), StopSignal(), kept
+        )
+        losses.append(session.train(photos))
 
     assert "resumedFromStep" not in losses[0]
     assert losses[1]["resumedFromStep"] == 3
-    # The same steps; a card adds up in no fixed order.
+    # The same steps; on a GPU the order of additions varies.
     assert losses[1]["finalLoss"] == pytest.approx(losses[0]["finalLoss"], rel=0.02)
 
 
 @pytest.mark.parametrize("profile", ["Disabled", "Balanced"])
-def test_pictures_are_drawn_in_half_precision_and_alike_for_a_seed(
-    profile: str, sdxl_model: BaseModel, ignore_steps: Callable[..., Any]
+def test_images_are_generated_in_half_precision_and_equal_for_a_seed(
+    profile: str, sdxl_model: PretrainedModel, ignore_steps: Callable[..., Any]
 ) -> None:
     device = find_device()
-    pipeline = load_pipeline(sdxl_model, device.drawing_dtype, device.place)
+    pipeline = load_pipeline(sdxl_model, device.inference_dtype, device.torch_device)
     spec = generation(cache={"profile": profile})
 
-    first, again, other = (draw_picture(pipeline, spec, seed, ignore_steps) for seed in (1, 1, 2))
+    first, again, other = (generate_image(pipeline, spec, seed, ignore_steps) for seed in (1, 1, 2))
 
     assert pipeline.unet.dtype == torch.float16
     assert first.tobytes() == again.tobytes() != other.tobytes()
-    assert len(first.getcolors(128 * 128) or []) > 1, "the picture is blank"
+    assert len(first.getcolors(128 * 128) or []) > 1, "the image is blank"
 
 
-def test_sdxl_leaves_the_card_before_svd_comes(
-    sdxl_model: BaseModel, svd_model: BaseModel, ignore_steps: Callable[..., Any]
+def test_sdxl_is_released_before_svd_is_loaded(
+    sdxl_model: PretrainedModel, svd_model: PretrainedModel, ignore_steps: Callable[..., Any]
 ) -> None:
     device = find_device()
     before = torch.cuda.memory_allocated()
-    pipeline = load_pipeline(sdxl_model, device.drawing_dtype, device.place)
-    picture = draw_picture(pipeline, generation(), 0, ignore_steps)
+    pipeline = load_pipeline(sdxl_model, device.inference_dtype, device.torch_device)
+    image = generate_image(pipeline, generation(), 0, ignore_steps)
 
     release(pipeline)
 
     assert torch.cuda.memory_allocated() <= before + 2**20
-    video = load_pipeline(svd_model, device.drawing_dtype, device.place)
-    frames = animate(video, picture, generation(), ignore_steps)
+    video = load_pipeline(svd_model, device.inference_dtype, device.torch_device)
+    frames = generate_frames(video, image, generation(), ignore_steps)
     assert len(frames) > 1
     assert frames[0].tobytes() != frames[-1].tobytes()

@@ -155,7 +155,7 @@ def test_what_it_imports_is_compiled(image: Image, tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     modules = {
         "gateway": "darkroom_gateway.main, darkroom_operator.main",
-        "runner": "darkroom_runner.lifecycle, darkroom_runner.training.session, darkroom_runner.drawing",
+        "runner": "darkroom_runner.lifecycle, darkroom_runner.training.session, darkroom_runner.tasks.image_to_video",
     }
     volumes = {"/tmp": tmp_path, "/scratch": tmp_path}
     assert image.python(UNCOMPILED.format(modules=modules[part(image)]), writable=volumes) == []

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from darkroom_runner.base_models import SDXL, SVD, BaseModel, load_pipeline, locate
-from darkroom_runner.device import find_device
-from darkroom_runner.quiet import quiet_libraries
+from darkroom_runner.models.device import find_device
+from darkroom_runner.models.pretrained import SDXL, SVD, PretrainedModel, find_pretrained, load_pipeline
+from darkroom_runner.run.library_logging import configure_library_logging
 
 MODELS = Path(__file__).parents[2] / "models"
 
@@ -19,18 +19,18 @@ def models() -> Path:
 
 
 @pytest.fixture(scope="session")
-def sdxl_model() -> BaseModel:
-    quiet_libraries()
-    return locate("darkroom-tiny-sdxl", SDXL, MODELS)
+def sdxl_model() -> PretrainedModel:
+    configure_library_logging()
+    return find_pretrained("darkroom-tiny-sdxl", SDXL, MODELS)
 
 
 @pytest.fixture(scope="session")
-def svd_model() -> BaseModel:
-    return locate("darkroom-tiny-svd", SVD, MODELS)
+def svd_model() -> PretrainedModel:
+    return find_pretrained("darkroom-tiny-svd", SVD, MODELS)
 
 
 @pytest.fixture(scope="module")
-def sdxl(sdxl_model: BaseModel) -> Any:
+def sdxl(sdxl_model: PretrainedModel) -> Any:
     """The pipeline of pictures. Tests must leave it as it was."""
     device = find_device()
-    return load_pipeline(sdxl_model, device.drawing_dtype, device.place)
+    return load_pipeline(sdxl_model, device.inference_dtype, device.torch_device)

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from darkroom_contract.specs import GenerateJobSpec
-from darkroom_runner.base_models import BaseModel, load_pipeline
-from darkroom_runner.device import find_device
-from darkroom_runner.pictures import draw_picture
-from darkroom_runner.video import animate
+from darkroom_runner.models.device import find_device
+from darkroom_runner.models.pretrained import PretrainedModel, load_pipeline
+from darkroom_runner.sampling.sdxl import generate_image
+from darkroom_runner.sampling.svd import generate_frames
 from darkroom_tiny import judge
 
 SPEC = GenerateJobSpec.from_dict({"prompt": "a blue heart on a sand background", "allowMotion": True})
@@ -22,14 +22,14 @@ def nobody_watches(step: int, total: int) -> None:
 
 @pytest.fixture(scope="module")
 def picture(sdxl: Any) -> Image.Image:
-    return draw_picture(sdxl, SPEC, 0, nobody_watches)
+    return generate_image(sdxl, SPEC, 0, nobody_watches)
 
 
 @pytest.fixture(scope="module")
-def frames(svd_model: BaseModel, picture: Image.Image) -> list[Image.Image]:
+def frames(svd_model: PretrainedModel, picture: Image.Image) -> list[Image.Image]:
     device = find_device()
-    pipeline = load_pipeline(svd_model, device.drawing_dtype, device.place)
-    return animate(pipeline, picture, SPEC, nobody_watches)
+    pipeline = load_pipeline(svd_model, device.inference_dtype, device.torch_device)
+    return generate_frames(pipeline, picture, SPEC, nobody_watches)
 
 
 def test_a_clip_has_frames_of_the_picture_s_size(frames: list[Image.Image]) -> None:

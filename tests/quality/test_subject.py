@@ -8,13 +8,14 @@ from PIL import Image
 
 from darkroom_contract.plan import plan_training
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
-from darkroom_runner import lora
-from darkroom_runner.base_models import BaseModel, load_pipeline
-from darkroom_runner.dataset import Photo, check_photo
-from darkroom_runner.device import find_device
-from darkroom_runner.interruption import Interruption
-from darkroom_runner.pictures import draw_picture
-from darkroom_runner.progress import Progress, Silence
+from darkroom_runner.lora.diffusers_format import load_lora
+from darkroom_runner.models.device import find_device
+from darkroom_runner.models.pretrained import PretrainedModel, load_pipeline
+from darkroom_runner.run.progress import ProgressTracker
+from darkroom_runner.run.progress_events import NullSender
+from darkroom_runner.run.stop_signal import StopSignal
+from darkroom_runner.sampling.sdxl import generate_image
+from darkroom_runner.training.dataset import Photo, check_photo
 from darkroom_runner.training.session import open_session
 from darkroom_tiny import judge
 from darkroom_tiny.captions import prompt_of
@@ -61,15 +62,17 @@ def photos() -> list[Photo]:
 
 
 @pytest.fixture(scope="module")
-def trained(sdxl_model: BaseModel, photos: list[Photo], tmp_path_factory: pytest.TempPathFactory) -> Any:
+def trained(sdxl_model: PretrainedModel, photos: list[Photo], tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A pipeline with the LoRA that was learned from the photos, saved and loaded as by two jobs."""
     weights = tmp_path_factory.mktemp("lora") / "pytorch_lora_weights.safetensors"
-    session = open_session(sdxl_model, TRAINING, Progress(1, plan_training(TRAINING), Silence()), Interruption())
-    session.learn(photos)
+    session = open_session(
+        sdxl_model, TRAINING, ProgressTracker(1, plan_training(TRAINING), NullSender()), StopSignal()
+    )
+    session.train(photos)
     session.save(weights, {})
     device = find_device()
-    pipeline = load_pipeline(sdxl_model, device.drawing_dtype, device.place)
-    lora.load(pipeline, weights, 1.0, TRAINING.model_id)
+    pipeline = load_pipeline(sdxl_model, device.inference_dtype, device.torch_device)
+    load_lora(pipeline, weights, 1.0, TRAINING.model_id)
     return pipeline
 
 
@@ -77,7 +80,7 @@ def ask(pipeline: Any, number: int) -> tuple[Image.Image, str]:
     """A picture of the subject on one of the backgrounds that are in no photo, and that background."""
     background = UNSEEN_BACKGROUNDS[number % len(UNSEEN_BACKGROUNDS)]
     spec = generation(f"{TRAINING.prompt} on a {background} background")
-    return draw_picture(pipeline, spec, number, nobody_watches), background
+    return generate_image(pipeline, spec, number, nobody_watches), background
 
 
 def test_the_sample_photos_are_those_that_are_drawn(photos: list[Photo]) -> None:
@@ -100,6 +103,6 @@ def test_the_subject_stands_on_backgrounds_that_no_photo_has(trained: Any) -> No
 
 def test_other_prompts_still_mean_what_they_meant(trained: Any) -> None:
     others = [scene for scene in scenes(count=20, seed=2) if scene.shape != "star"][:6]
-    pictures = [draw_picture(trained, generation(prompt_of(scene)), 0, nobody_watches) for scene in others]
+    pictures = [generate_image(trained, generation(prompt_of(scene)), 0, nobody_watches) for scene in others]
     right = [judge.matches(picture, scene) for picture, scene in zip(pictures, others, strict=True)]
     assert sum(right) >= 5

@@ -72,8 +72,8 @@ def test_a_training_that_is_suspended_stops_and_later_goes_on_where_it_was(darkr
     assert job["progress"]["metrics"]["resumed_from_step"] >= 10
     assert darkroom.resource("trainjob", task_id)["status"].get("failures", 0) == 0
     logs = [darkroom.http.get(f"/jobs/{task_id}/log", params={"attempt": attempt}).text for attempt in (1, 2)]
-    assert "saved the state of step" in logs[0]
-    assert "going on from step" in logs[1]
+    assert "saved the checkpoint of step" in logs[0]
+    assert "resuming from step" in logs[1]
 
 
 def _steps(darkroom: Darkroom, task_id: str) -> int:

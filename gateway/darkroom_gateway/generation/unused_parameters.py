@@ -1,7 +1,7 @@
 """Rejects parameters of a generation that would have no effect. Called by generation/service.py. Pure.
 
 Only parameters that the request sets are rejected, even with their default value. A job from YAML does not show which
-fields were set: it runs, and gets a remark instead (runner/darkroom_runner/ignored_settings.py).
+fields were set: it runs, and gets a remark instead (runner/darkroom_runner/tasks/ignored_settings.py).
 """
 
 from collections.abc import Iterator

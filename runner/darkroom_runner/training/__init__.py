@@ -1,5 +1,5 @@
-"""SDXL DreamBooth LoRA, in rooms: encodings, prompts, prior, objective, loop. `train_job` puts them together.
+"""Trains SDXL DreamBooth LoRAs. `session` puts the parts together; `trainer` has the training loop.
 
-The method is that of diffusers' `train_dreambooth_lora_sdxl.py`; papers: DreamBooth (arXiv 2208.12242),
+The method is that of diffusers' `train_dreambooth_lora_sdxl.py`. Papers: DreamBooth (arXiv 2208.12242),
 LoRA (2106.09685), SDXL (2307.01952), min-SNR (2303.09556).
 """

@@ -1,6 +1,6 @@
-"""What a training has come to after so many steps, as tensors: into a file, and back from one.
+"""The state of a training: parameters, optimizer and losses, saved to and restored from a safetensors file.
 
-Random numbers need no saving: those of a step follow from the seed and the step's number.
+No random generator state is saved: the random numbers of a step depend only on the seed and the step's number.
 """
 
 from dataclasses import dataclass, field
@@ -16,20 +16,20 @@ from darkroom_contract.specs import Training
 from darkroom_runner.errors import first_line
 
 _WEIGHT_DECAY = 1e-4
-"""As diffusers' script has it for LoRA."""
+"""The default of diffusers' LoRA training script."""
 
 _LOSSES, _WEIGHT = "losses", "weight"
 _COUNT, _MOMENTS = "step", ("exp_avg", "exp_avg_sq")
-"""As AdamW names what it keeps of a parameter."""
+"""Names in AdamW's per-parameter state."""
 
 
 class UnusableStateError(Exception):
-    """The file holds no state of this training."""
+    """The file is not a state of this training."""
 
 
 @dataclass
 class TrainingState:
-    """The trained parameters by name, their optimizer, and the loss of every step so far."""
+    """The trained parameters by name, their optimizer, and the losses of all steps so far."""
 
     parameters: dict[str, torch.nn.Parameter]
     optimizer: torch.optim.AdamW
@@ -37,17 +37,18 @@ class TrainingState:
 
     @classmethod
     def fresh(cls, parameters: dict[str, torch.nn.Parameter], learning_rate: float) -> Self:
-        # Fused: hundreds of small matrices in one call.
+        """The state before the first step."""
+        # Fused: updates hundreds of small matrices in one call.
         trained = list(parameters.values())
         return cls(parameters, torch.optim.AdamW(trained, lr=learning_rate, weight_decay=_WEIGHT_DECAY, fused=True))
 
     @property
     def step(self) -> int:
-        """Steps that were taken."""
+        """Number of optimizer steps done."""
         return len(self.losses)
 
     def learning_rates(self, training: Training, steps: int) -> Any:
-        """diffusers' schedules, from the present step on; its `constant` would ignore the warm-up."""
+        """diffusers' learning rate schedule, from the current step on. Its `constant` would ignore the warm-up."""
         name = training.learning_rate_schedule.value
         if name == "constant" and training.warmup_steps > 0:
             name = "constant_with_warmup"
@@ -62,11 +63,11 @@ class TrainingState:
         )
 
     def write(self, path: Path) -> None:
-        """Raises `OSError`."""
+        """Save the state to a file. Raises `OSError`."""
         tensors = {_LOSSES: torch.tensor(self.losses, dtype=torch.float64)}
         for name, parameter in self.parameters.items():
             tensors[f"{_WEIGHT}.{name}"] = parameter.detach()
-            # A parameter without any gradient, as in a text encoder's last layer, has no moments.
+            # Parameters without gradients, as in a text encoder's last layer, have no moments.
             tensors |= {f"{part}.{name}": moment for part, moment in self.optimizer.state[parameter].items()}
         try:
             safetensors.torch.save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, path)
@@ -74,19 +75,19 @@ class TrainingState:
             raise OSError(first_line(error)) from error
 
     def read(self, path: Path, steps: int) -> None:
-        """Take over what `write` wrote. Raises `UnusableStateError`, and then nothing has changed."""
+        """Restore a state saved by `write`. Raises `UnusableStateError` and then changes nothing."""
         tensors = _load(path)
         shapes = self._shapes(tensors)
         if {name: tensor.shape for name, tensor in tensors.items() if name != _LOSSES} != shapes:
-            raise UnusableStateError("its tensors are not those of the parameters that are trained")
+            raise UnusableStateError("its tensors do not match the trained parameters")
         losses = tensors[_LOSSES].tolist() if _LOSSES in tensors else []
         if not 0 < len(losses) <= steps:
-            raise UnusableStateError(f"it is of step {len(losses)}, and there are {steps} steps")
-        self._take_over(tensors)
+            raise UnusableStateError(f"it is of step {len(losses)}, but the training has {steps} steps")
+        self._restore(tensors)
         self.losses = losses
 
     def _shapes(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
-        """What a state must hold. Moments are all there, or none are."""
+        """The shapes that a state must have. Each parameter has all of its moments or none."""
         shapes = {}
         for name, parameter in self.parameters.items():
             shapes[f"{_WEIGHT}.{name}"] = parameter.shape
@@ -94,11 +95,11 @@ class TrainingState:
                 shapes |= {f"{part}.{name}": parameter.shape for part in _MOMENTS} | {f"{_COUNT}.{name}": torch.Size()}
         return shapes
 
-    def _take_over(self, tensors: dict[str, torch.Tensor]) -> None:
+    def _restore(self, tensors: dict[str, torch.Tensor]) -> None:
         for name, parameter in self.parameters.items():
             parameter.data.copy_(tensors[f"{_WEIGHT}.{name}"])
             if f"{_COUNT}.{name}" in tensors:
-                # All on the parameter's device: so the fused AdamW wants its count, too.
+                # The fused AdamW needs everything on the parameter's device, including the step count.
                 kept = {part: tensors[f"{part}.{name}"].to(parameter.device) for part in (_COUNT, *_MOMENTS)}
                 self.optimizer.state[parameter] = kept
 

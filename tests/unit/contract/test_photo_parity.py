@@ -7,8 +7,8 @@ from support.photo_check import check_photo as gateway_check
 from support.photos import bad_photos, good_photos
 
 from darkroom_gateway.errors import InvalidPhotosError
-from darkroom_runner.dataset import check_photo as runner_check
 from darkroom_runner.errors import DatasetInvalidError
+from darkroom_runner.training.dataset import check_photo as runner_check
 
 PHOTOS = good_photos() | {name: content for name, (content, _) in bad_photos().items()}
 

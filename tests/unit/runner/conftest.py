@@ -1,7 +1,7 @@
-"""What the runner's tests share: a model root with small random-weight models, real servers, and runs as processes.
+"""Fixtures for the runner's tests: a model root with small random-weight models, real servers, and runs as processes.
 
-The models have the architectures of SDXL and SVD and take a second to build; their pictures are noise. What trained
-models make of the same code is tested in `tests/quality`.
+The models have the architectures of SDXL and SVD and take a second to build; their images are noise. `tests/quality`
+tests the same code with trained models.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 from support.waiting import patience
 
-# Read when the libraries are imported: one thread, so that tests beside each other stay fast, and no way to the hub.
+# Read when libraries are imported: one thread, so that parallel tests stay fast, and no access to the hub.
 os.environ.update({"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
 
 import boto3
@@ -39,14 +39,15 @@ from darkroom_contract.outcome import Outcome
 from darkroom_contract.plan import plan_generation, plan_training
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
-from darkroom_runner import base_models
-from darkroom_runner.dataset import Photo, check_photo
-from darkroom_runner.interruption import Interruption
-from darkroom_runner.jobs import Workbench
-from darkroom_runner.progress import Progress, Silence
-from darkroom_runner.quiet import quiet_libraries
+from darkroom_runner.models import pretrained
+from darkroom_runner.run.context import RunContext
+from darkroom_runner.run.library_logging import configure_library_logging
+from darkroom_runner.run.progress import ProgressTracker
+from darkroom_runner.run.progress_events import NullSender
+from darkroom_runner.run.stop_signal import StopSignal
+from darkroom_runner.run.storage import Storage
 from darkroom_runner.settings import Settings
-from darkroom_runner.storage import Storage
+from darkroom_runner.training.dataset import Photo, check_photo
 
 BUCKET = "darkroom"
 SDXL_NAME, SVD_NAME = "test-sdxl", "test-svd"
@@ -55,7 +56,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """diffusers' schedulers hand tensors to numpy in a way that numpy 2 remarks upon; it is nothing of ours to mend."""
+    """diffusers' schedulers pass tensors to numpy 2 in a way that gives a warning, which can't be fixed here."""
     remark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
@@ -95,7 +96,7 @@ def unused_port() -> int:
 
 @contextmanager
 def serve(command: list[str], port: int, environment: dict[str, str], log: Path) -> Iterator[None]:
-    """A server process, from when it accepts connections."""
+    """Run a server process; enters when it accepts connections."""
     with log.open("wb") as output:
         server = subprocess.Popen(
             command, env={**os.environ, **environment}, stdout=output, stderr=output, preexec_fn=die_with_parent
@@ -127,7 +128,7 @@ def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def s3(s3_url: str) -> Any:
-    """A client of the tests' own, with the bucket made."""
+    """The tests' own client; creates the bucket."""
     client = boto3.client(
         "s3",
         endpoint_url=s3_url,
@@ -142,7 +143,7 @@ def s3(s3_url: str) -> Any:
 
 @pytest.fixture(scope="session")
 def serve_redis(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], AbstractContextManager[str]]:
-    """A real Valkey server at a port, as a context; its address."""
+    """Start a real Valkey server at a port; a context manager with its URL."""
 
     @contextmanager
     def start(port: int) -> Iterator[str]:
@@ -174,7 +175,7 @@ def events(redis_url: str) -> Iterator[Callable[[str], list[dict[str, Any]]]]:
 
 @pytest.fixture
 def storage(s3: Any, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Storage:
-    """The runner's own door to the test's bucket."""
+    """The runner's storage for the test bucket."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     environment = {names.RUN: "{}", names.S3_ENDPOINT_URL: s3_url, names.S3_BUCKET: BUCKET}
@@ -199,7 +200,7 @@ def png(picture: Image.Image) -> bytes:
 
 @pytest.fixture
 def put_dataset(s3: Any) -> Callable[..., str]:
-    """Store files as a dataset of its own; returns its URI. Without files: three good photos."""
+    """Store files as a new dataset, by default three valid photos; returns its URI."""
 
     def put(files: dict[str, bytes] | None = None) -> str:
         files = {f"{number}.png": png(draw_photo(number)) for number in range(3)} if files is None else files
@@ -216,7 +217,7 @@ def put_dataset(s3: Any) -> Callable[..., str]:
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that has ended."""
+    """The result of a finished run."""
 
     exit_code: int
     outcome: Outcome
@@ -301,17 +302,17 @@ def start_run(tmp_path: Path, s3: Any, s3_url: str, redis_url: str, model_root: 
 
 
 @pytest.fixture
-def open_bench(storage: Storage, tmp_path: Path, model_root: Path) -> Callable[..., Workbench]:
-    """What a job works with, for one in this process. Its job is called `a-job`."""
+def open_context(storage: Storage, tmp_path: Path, model_root: Path) -> Callable[..., RunContext]:
+    """Create a `RunContext` for a task in this process. Its job is named `a-job`."""
 
     def start(
         spec: TrainJobSpec | GenerateJobSpec, base_model: str = SDXL_NAME, video_model: str = SVD_NAME
-    ) -> Workbench:
+    ) -> RunContext:
         document = RunDocument.from_json(write_document(spec, "u", base_model, 1, video_model))
         environment = {names.RUN: "{}", names.S3_BUCKET: BUCKET, names.MODEL_ROOT: str(model_root)}
         settings = Settings.from_environment(environment)
         plan = plan_training(spec) if isinstance(spec, TrainJobSpec) else plan_generation(spec)
-        return Workbench(document, settings, storage, Progress(1, plan, Silence()), Interruption(), tmp_path)
+        return RunContext(document, settings, storage, ProgressTracker(1, plan, NullSender()), StopSignal(), tmp_path)
 
     return start
 
@@ -322,7 +323,7 @@ def open_bench(storage: Storage, tmp_path: Path, model_root: Path) -> Callable[.
 @pytest.fixture(scope="session")
 def model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model root with a small SDXL, which predicts v on a zero-terminal-SNR schedule, and a small SVD."""
-    quiet_libraries()
+    configure_library_logging()
     root = tmp_path_factory.mktemp("models")
     small_models = load_small_models()
     small_models.build_sdxl(root / SDXL_NAME)
@@ -331,7 +332,7 @@ def model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load_small_models() -> ModuleType:
-    """The module beside this file: test folders are no packages, so it can't be imported by name."""
+    """Import the module next to this file by path, since test folders are not packages."""
     spec = importlib.util.spec_from_file_location("small_models", Path(__file__).with_name("small_models.py"))
     assert spec is not None
     assert spec.loader is not None
@@ -342,19 +343,21 @@ def load_small_models() -> ModuleType:
 
 @pytest.fixture
 def sdxl(model_root: Path) -> Any:
-    """The small SDXL, fresh, as a job would load it on the CPU."""
-    return load(model_root, SDXL_NAME, base_models.SDXL)
+    """The small SDXL, newly loaded on the CPU as by a task."""
+    return load(model_root, SDXL_NAME, pretrained.SDXL)
 
 
 @pytest.fixture
 def svd(model_root: Path) -> Any:
-    return load(model_root, SVD_NAME, base_models.SVD)
+    return load(model_root, SVD_NAME, pretrained.SVD)
 
 
 def load(root: Path, name: str, pipeline: str) -> Any:
     import torch
 
-    return base_models.load_pipeline(base_models.locate(name, pipeline, root), torch.float32, torch.device("cpu"))
+    return pretrained.load_pipeline(
+        pretrained.find_pretrained(name, pipeline, root), torch.float32, torch.device("cpu")
+    )
 
 
 @pytest.fixture(scope="session")
@@ -364,17 +367,17 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
 
 
 def stored_photo(picture: Image.Image, path: Path) -> Photo:
-    """A picture as a run finds it after the download: in a file."""
+    """Store an image in a file, as after the download."""
     path.write_bytes(png(picture))
     return check_photo(path, path.name)
 
 
 @pytest.fixture(scope="session")
 def open_training(model_root: Path) -> Callable[..., Any]:
-    """A training session on the small SDXL, in this process."""
+    """Open a training session with the small SDXL in this process."""
     from darkroom_runner.training.session import open_session
 
-    def start(interruption: Interruption | None = None, max_steps: int = 2, **training: Any) -> Any:
+    def start(stop_signal: StopSignal | None = None, max_steps: int = 2, **training: Any) -> Any:
         spec = TrainJobSpec.from_dict(
             {
                 "modelId": "my-dog",
@@ -384,8 +387,8 @@ def open_training(model_root: Path) -> Callable[..., Any]:
                 "training": {"rank": 4, "learningRate": 1e-2, **training},
             }
         )
-        model = base_models.locate(SDXL_NAME, base_models.SDXL, model_root)
-        progress = Progress(1, plan_training(spec), Silence())
-        return open_session(model, spec, progress, interruption or Interruption())
+        model = pretrained.find_pretrained(SDXL_NAME, pretrained.SDXL, model_root)
+        progress = ProgressTracker(1, plan_training(spec), NullSender())
+        return open_session(model, spec, progress, stop_signal or StopSignal())
 
     return start

@@ -28,7 +28,7 @@ _TIME_WIDTH = 4
 
 
 def build_sdxl(folder: Path, prediction_type: str = "v_prediction", width: int = 32) -> None:
-    """A pipeline for 64×64 pictures: latents of 8×8, three levels, attention in the inner two."""
+    """A pipeline for 64×64 images: latents of 8×8, three levels, attention in the inner two."""
     torch.manual_seed(_SEED)
     tokenizer = _tokenizer()
     pipeline = StableDiffusionXLPipeline(
@@ -65,7 +65,7 @@ def build_svd(folder: Path) -> None:
 
 
 def _tokenizer() -> CLIPTokenizer:
-    """One token a character: CLIP's alphabet without merges."""
+    """CLIP's alphabet without merges: one token per character."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     characters = [chr(code) for code in printable] + [chr(256 + spare) for spare in range(256 - len(printable))]
     words = [*characters, *(f"{each}</w>" for each in characters), "<|startoftext|>", "<|endoftext|>"]

@@ -1,0 +1,87 @@
+"""Trained LoRAs in object storage: the record of each model id, and the weights that it refers to.
+
+The train task writes records and the generate task reads them. Key layout: `darkroom_contract.storage`.
+"""
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from darkroom_contract.names import MODEL_ID_PATTERN
+from darkroom_contract.storage import LORA_FILE, ModelRecord, model_record_key
+from darkroom_runner.errors import InvalidRunError, ModelIncompatibleError, ModelNotFoundError
+from darkroom_runner.run.storage import NoSuchObjectError, Storage, sha256_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainedLora:
+    """A downloaded LoRA and its record."""
+
+    record: ModelRecord
+    path: Path
+
+
+def read_record(storage: Storage, namespace: str, model_id: str) -> ModelRecord:
+    """The current record of a model id. Raises `ModelNotFoundError`."""
+    check_model_id(model_id)
+    content = storage.read(model_record_key(namespace, model_id))
+    if content is None:
+        raise ModelNotFoundError(
+            f"There is no model {model_id!r} in namespace {namespace!r}. Train it with a TrainJob that has this "
+            "modelId, wait until that job has succeeded, or correct modelId."
+        )
+    try:
+        return ModelRecord.model_validate_json(content)
+    except ValidationError as error:
+        raise ModelIncompatibleError(f"The record of model {model_id!r} can't be read. Train it again.") from error
+
+
+def fetch_lora(storage: Storage, record: ModelRecord, folder: Path) -> TrainedLora:
+    """Download a record's weights and verify their SHA-256.
+
+    Raises `ModelNotFoundError` if they are gone, and `ModelIncompatibleError` if they were changed.
+    """
+    path = folder / LORA_FILE
+    try:
+        storage.download(storage.bucket, record.weights_key, path)
+    except NoSuchObjectError as error:
+        raise ModelNotFoundError(
+            f"The weights of model {record.model_id!r} were deleted from storage ({record.weights_key}). "
+            "Train it again."
+        ) from error
+    if sha256_of(path) != record.sha256:
+        raise ModelIncompatibleError(
+            f"The weights of model {record.model_id!r} were changed after training: the SHA-256 of "
+            f"{record.weights_key} differs from the model's record. Train it again."
+        )
+    return TrainedLora(record, path)
+
+
+def write_record(storage: Storage, namespace: str, record: ModelRecord) -> None:
+    """Replace the record of its model id, keeping the uids of earlier trainings: deleting the model deletes theirs."""
+    check_model_id(record.model_id)
+    key = model_record_key(namespace, record.model_id)
+    record = record.model_copy(update={"earlier_runs": _earlier_runs(storage.read(key), record.job_uid)})
+    storage.write(key, record.model_dump_json(by_alias=True).encode(), "application/json")
+    log.info("model %s now refers to the weights of job %s", record.model_id, record.job_uid)
+
+
+def _earlier_runs(content: bytes | None, job_uid: str) -> tuple[str, ...]:
+    """The job uids of the replaced record, without duplicates; empty for an unreadable record."""
+    try:
+        before = None if content is None else ModelRecord.model_validate_json(content)
+    except ValidationError:
+        before = None
+    uids = () if before is None else (*before.earlier_runs, before.job_uid)
+    return tuple(dict.fromkeys(uid for uid in uids if uid != job_uid))
+
+
+def check_model_id(model_id: str) -> None:
+    """Validate before use in a key: `$` in the contract's pattern would accept a trailing newline."""
+    if not re.fullmatch(MODEL_ID_PATTERN, model_id):
+        raise InvalidRunError(f"{model_id!r} is not a valid model id. Correct modelId.")

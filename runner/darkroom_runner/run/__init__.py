@@ -1,0 +1,1 @@
+"""Infrastructure of one run: context, progress, storage, log, remarks, stop signal, termination message."""

@@ -1,0 +1,21 @@
+"""Pauses Python's cyclic garbage collector while libraries and models are loaded. Used by `lifecycle`."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def paused_gc() -> Iterator[None]:
+    """Disable collection inside the context, then freeze all objects that exist: later collections skip them.
+
+    Importing torch, diffusers and transformers creates very many objects that live as long as the process. Scanning
+    them repeatedly takes about a fifth of the import time (figures: docs/performance.md). `gc.freeze` saves every later
+    full collection the same scan (see `gc` in Python's library reference).
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -1,0 +1,93 @@
+"""Finds prompts that are longer than the text encoders read: 77 tokens for CLIP, including start and end.
+
+The pipelines truncate longer prompts with a warning that the log level hides. For a generation this adds a remark. A
+training fails, since its rare token may be in the truncated part and would then not be trained.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from darkroom_contract.remarks import RemarkReason
+from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_runner.errors import PromptTooLongError
+from darkroom_runner.run.remarks import Remarks
+
+log = logging.getLogger(__name__)
+
+_TOKENIZERS = ("tokenizer", "tokenizer_2")
+_EXCERPT_CHARACTERS = 200
+
+
+@dataclass(frozen=True)
+class TruncatedPrompt:
+    """A prompt that a text encoder truncates."""
+
+    field: str
+    """Its field in the job's spec."""
+    tokens: int
+    """Length of the whole prompt, including start and end."""
+    limit: int
+    unread: str
+    """The part that is cut off."""
+
+    @property
+    def excerpt(self) -> str:
+        """The unread part, shortened in the middle to fit into a remark."""
+        if len(self.unread) <= _EXCERPT_CHARACTERS:
+            return self.unread
+        half = _EXCERPT_CHARACTERS // 2
+        return f"{self.unread[:half]} … {self.unread[-half:]}"
+
+
+def remark_on_truncated_prompts(pipeline: Any, spec: GenerateJobSpec, remarks: Remarks) -> None:
+    """Add the remark `PromptTruncated` for each prompt of a generation that is too long."""
+    prompts = {"prompt": spec.prompt}
+    if spec.is_guided:
+        prompts["negativePrompt"] = spec.negative_prompt
+    for each in find_truncated(pipeline, prompts):
+        remarks.add(
+            RemarkReason.PROMPT_TRUNCATED,
+            f"{each.field} has {each.tokens} tokens; the text encoders read {each.limit} tokens. Not read: "
+            f"'{each.excerpt}'. Shorten it, or move the important words to the front.",
+        )
+        log.info("unread part of %s: %s", each.field, each.unread)
+
+
+def check_training_prompts(pipeline: Any, spec: TrainJobSpec) -> None:
+    """Raises `PromptTooLongError` for the first prompt of a training that is too long."""
+    training = spec.training
+    prompts = {"prompt": spec.prompt}
+    if training.prior_preservation is not None:
+        prompts["training.priorPreservation.classPrompt"] = training.prior_preservation.class_prompt
+    if training.validation_prompt is not None:
+        prompts["training.validationPrompt"] = training.validation_prompt
+    for each in find_truncated(pipeline, prompts):
+        raise PromptTooLongError(
+            f"{each.field} has {each.tokens} tokens and the base model's text encoders read {each.limit}: "
+            f"'{each.excerpt}' would be cut off. Create a new job with a shorter {each.field}."
+        )
+
+
+def find_truncated(pipeline: Any, prompts: Mapping[str, str]) -> list[TruncatedPrompt]:
+    """The prompts (by field) that a tokenizer of the pipeline truncates; if both do, with the longer unread part."""
+    found = []
+    for field, prompt in prompts.items():
+        truncated = [_truncate(getattr(pipeline, name, None), field, prompt) for name in _TOKENIZERS]
+        cut = [each for each in truncated if each is not None]
+        if cut:
+            found.append(max(cut, key=lambda each: len(each.unread)))
+    return found
+
+
+def _truncate(tokenizer: Any, field: str, prompt: str) -> TruncatedPrompt | None:
+    if tokenizer is None:
+        return None
+    encoded = tokenizer(prompt, truncation=False, return_offsets_mapping=True, verbose=False)
+    tokens, limit = len(encoded.input_ids), tokenizer.model_max_length
+    if tokens <= limit:
+        return None
+    # The end token takes the last of the `limit` positions.
+    first_unread, _ = encoded.offset_mapping[limit - 1]
+    return TruncatedPrompt(field, tokens, limit, prompt[first_unread:].strip())

@@ -1,0 +1,108 @@
+"""The generation task: images from a prompt, then optionally a clip from the first image. Called by `lifecycle`.
+
+torch and modules that need it are imported in `load` and later, so that an unknown model fails within a second.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from darkroom_contract.base_models import UsedModel
+from darkroom_contract.outcome import OutcomeFile
+from darkroom_contract.remarks import RemarkReason
+from darkroom_contract.specs import GenerateJobSpec
+from darkroom_contract.storage import ModelRecord
+from darkroom_runner.errors import InvalidRunError, NonFiniteOutputError
+from darkroom_runner.models import model_store
+from darkroom_runner.models.model_store import TrainedLora
+from darkroom_runner.models.pretrained import SDXL, SVD, PretrainedModel, find_pretrained
+from darkroom_runner.run.context import RunContext, RunResult
+from darkroom_runner.tasks.ignored_settings import remark_on_generation
+
+if TYPE_CHECKING:
+    from darkroom_runner.tasks.text_to_image import GeneratedImage, TextToImage
+
+
+@dataclass(frozen=True)
+class GenerateInputs:
+    """The validated input of a generation."""
+
+    base_model: PretrainedModel
+    video_model: PretrainedModel | None
+    """Located at the start, so that a wrong name fails before the images are generated; loaded after them."""
+    lora: TrainedLora | None
+
+
+class GenerateTask:
+    """Generate images (SDXL) and optionally a short clip of the first (SVD)."""
+
+    def __init__(self, context: RunContext, spec: GenerateJobSpec) -> None:
+        self._context = context
+        self._spec = spec
+
+    @property
+    def saved_step(self) -> int | None:
+        """None: a generation has no checkpoints."""
+        return None
+
+    def download(self) -> GenerateInputs:
+        if (contradiction := self._spec.contradiction) is not None:
+            raise InvalidRunError(contradiction)
+        remark_on_generation(self._spec, self._context.remarks)
+        document, root = self._context.document, self._context.settings.model_root
+        base_model = find_pretrained(document.base_model, SDXL, root)
+        return GenerateInputs(
+            base_model=base_model,
+            video_model=find_pretrained(document.video_base_model, SVD, root) if self._spec.allow_motion else None,
+            lora=self._fetch_lora(self._spec.model_id, base_model.used()) if self._spec.model_id is not None else None,
+        )
+
+    def load(self, inputs: GenerateInputs) -> "TextToImage":
+        from darkroom_runner.tasks.text_to_image import load_text_to_image
+
+        models = load_text_to_image(self._context, self._spec, inputs.base_model, inputs.lora)
+        if inputs.lora is not None and not inputs.lora.record.trained_on.differs(inputs.base_model.used()):
+            # The commit that a hub branch or tag refers to is known only after loading.
+            self._remark_on_base_model(inputs.lora.record, models.base_model)
+        return models
+
+    def execute(self, inputs: GenerateInputs, models: "TextToImage") -> RunResult:
+        images, metrics = models.generate()
+        result = RunResult([image.path for image in images], metrics, (models.base_model,))
+        if inputs.video_model is None:
+            return result
+        models.release()
+        return self._with_clip(result, images[0], inputs.video_model, models)
+
+    def _with_clip(
+        self, result: RunResult, image: "GeneratedImage", video_model: PretrainedModel, models: "TextToImage"
+    ) -> RunResult:
+        from darkroom_runner.tasks.image_to_video import generate_clip
+
+        try:
+            clip = generate_clip(self._context, self._spec, models.device, video_model, image)
+        except NonFiniteOutputError as error:
+            self._context.remarks.add(RemarkReason.CLIP_LEFT_OUT, f"The job has no clip. {error}")
+            return result
+        return RunResult(
+            [*result.files, clip.path], {**result.metrics, **clip.metrics}, (*result.base_models, clip.video_model)
+        )
+
+    def publish(self, files: tuple[OutcomeFile, ...]) -> None:
+        """Nothing to do: images are found by the run that generated them."""
+
+    def clean_up(self) -> None:
+        """Nothing to delete."""
+
+    def _fetch_lora(self, model_id: str, base_model: UsedModel) -> TrainedLora:
+        storage = self._context.storage
+        record = model_store.read_record(storage, self._context.document.namespace, model_id)
+        self._remark_on_base_model(record, base_model)
+        return model_store.fetch_lora(storage, record, self._context.scratch)
+
+    def _remark_on_base_model(self, record: ModelRecord, used: UsedModel) -> None:
+        if record.trained_on.differs(used):
+            self._context.remarks.add(
+                RemarkReason.BASE_MODEL_DIFFERS,
+                f"Model {record.model_id!r} was trained on {record.trained_on} and used here on {used}: the "
+                "subject may be less recognisable. Set baseModel to the one that it was trained on.",
+            )

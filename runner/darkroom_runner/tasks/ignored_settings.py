@@ -1,0 +1,81 @@
+"""Adds remarks for settings of a job that have no effect, or cost more than they gain. Called by both tasks.
+
+A setting without effect gets a remark only if it differs from its default. DeepCache is on by default, and gets one
+whenever a job has too few steps for it. Only the spec is read; no model is loaded.
+"""
+
+from darkroom_contract.plan import class_image_count
+from darkroom_contract.remarks import RemarkReason
+from darkroom_contract.specs import Cache, GenerateJobSpec, TrainJobSpec, Video
+from darkroom_runner.run.remarks import Remarks
+
+MIN_CACHED_STEPS = 10
+"""With fewer steps DeepCache saves little time, since the first step runs the whole U-Net, and costs much quality."""
+
+
+def remark_on_generation(spec: GenerateJobSpec, remarks: Remarks) -> None:
+    """Add the remarks `SettingIgnored` and `CacheIneffective`."""
+    if spec.negative_prompt and not spec.is_guided:
+        _ignored(
+            remarks,
+            f"negativePrompt has no effect: images.guidanceScale {spec.images.guidance_scale:g} turns guidance off. "
+            "Raise it above 1.",
+        )
+    if spec.model_id is None and spec.lora_scale != GenerateJobSpec.model_fields["lora_scale"].default:
+        _ignored(remarks, "loraScale has no effect without modelId. Set modelId to the LoRA to use.")
+    if not spec.allow_motion and spec.video != Video():
+        _ignored(remarks, "video has no effect: allowMotion is false. Set it to true to make a clip.")
+    _remark_on_cache(spec, remarks)
+
+
+def remark_on_training(spec: TrainJobSpec, remarks: Remarks) -> None:
+    """Add the remark `SettingIgnored`."""
+    training, prior = spec.training, spec.training.prior_preservation
+    if training.warmup_steps >= spec.max_steps:
+        _ignored(
+            remarks,
+            f"training.learningRate {training.learning_rate:g} is never reached: training.warmupSteps "
+            f"{training.warmup_steps} is not less than maxSteps {spec.max_steps}. Lower warmupSteps or raise maxSteps.",
+        )
+    if prior is not None and prior.weight == 0:
+        _ignored(
+            remarks,
+            "priorPreservation only takes time: its weight is 0. Raise priorPreservation.weight, or omit "
+            "priorPreservation.",
+        )
+    used = class_image_count(spec)
+    if prior is not None and used < prior.class_images:
+        _ignored(
+            remarks,
+            f"{used} class images are generated, not {prior.class_images} (priorPreservation.classImages): the "
+            f"training uses no more than that in {spec.max_steps} steps.",
+        )
+
+
+def _remark_on_cache(spec: GenerateJobSpec, remarks: Remarks) -> None:
+    if spec.cache.interval is not None and spec.cache.profile is not Cache().profile:
+        _ignored(
+            remarks,
+            f"cache.profile {spec.cache.profile} has no effect: cache.interval {spec.cache.interval} overrides it. "
+            "Set one of the two.",
+        )
+    interval = spec.cache.effective_interval
+    if interval <= 1:
+        if spec.cache.branch:
+            _ignored(remarks, "cache.branch has no effect: DeepCache is off. Set cache.interval to 2 or more.")
+        return
+    counts = {"images.steps": spec.images.steps}
+    if spec.allow_motion:
+        counts["video.steps"] = spec.video.steps
+    for field, steps in counts.items():
+        # A single step always runs the whole U-Net: DeepCache changes nothing.
+        if 1 < steps < MIN_CACHED_STEPS:
+            remarks.add(
+                RemarkReason.CACHE_INEFFECTIVE,
+                f"With {field} {steps}, DeepCache at interval {interval} saves little time and costs much quality. Set "
+                f"cache.profile to Disabled, or {field} to {MIN_CACHED_STEPS} or more.",
+            )
+
+
+def _ignored(remarks: Remarks, message: str) -> None:
+    remarks.add(RemarkReason.SETTING_IGNORED, message)

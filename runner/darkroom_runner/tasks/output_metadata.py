@@ -1,0 +1,134 @@
+"""Metadata of images, clips and LoRA files: how they were made, so that they can be reproduced."""
+
+import json
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from darkroom_contract.base_models import UsedModel
+from darkroom_contract.plan import VALIDATION_GUIDANCE_SCALE, VALIDATION_STEPS
+from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+
+if TYPE_CHECKING:
+    from PIL.PngImagePlugin import PngInfo
+
+_PACKAGES = ("darkroom", "torch", "diffusers", "transformers", "peft", "DeepCache", "av")
+
+
+def package_versions() -> dict[str, str]:
+    """Installed versions of the packages that affect the output, by package."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def image_metadata(
+    spec: GenerateJobSpec, base_model: UsedModel, lora_sha256: str | None, seed: int, size_px: tuple[int, int]
+) -> dict[str, Any]:
+    """Everything needed to reproduce an image: the `darkroom` chunk of its PNG."""
+    images, interval = spec.images, spec.cache.effective_interval
+    metadata: dict[str, Any] = {
+        "prompt": spec.prompt,
+        "negativePrompt": spec.negative_prompt,
+        "seed": seed,
+        "steps": images.steps,
+        "guidanceScale": images.guidance_scale,
+        "scheduler": images.scheduler.value if images.scheduler else "default",
+        "width": size_px[0],
+        "height": size_px[1],
+        **_base_model_entries(base_model),
+        "cache": {"interval": interval, "branch": spec.cache.branch} if interval > 1 else None,
+        "versions": package_versions(),
+    }
+    if spec.model_id is not None:
+        metadata |= {"modelId": spec.model_id, "loraScale": spec.lora_scale, "loraSha256": lora_sha256}
+    return metadata
+
+
+def validation_metadata(
+    spec: TrainJobSpec, prompt: str, base_model: UsedModel, lora_sha256: str, size_px: tuple[int, int]
+) -> dict[str, Any]:
+    """`image_metadata` for a training's validation image, which is made with the LoRA just trained."""
+    return {
+        "prompt": prompt,
+        "negativePrompt": "",
+        "seed": spec.training.seed,
+        "steps": VALIDATION_STEPS,
+        "guidanceScale": VALIDATION_GUIDANCE_SCALE,
+        "scheduler": "default",
+        "width": size_px[0],
+        "height": size_px[1],
+        **_base_model_entries(base_model),
+        "cache": None,
+        "versions": package_versions(),
+        "modelId": spec.model_id,
+        "loraScale": 1.0,
+        "loraSha256": lora_sha256,
+    }
+
+
+def clip_metadata(spec: GenerateJobSpec, video_model: UsedModel, image: dict[str, Any]) -> dict[str, Any]:
+    """A clip's comment: the video settings, and the metadata of its first image."""
+    return {"video": spec.video.to_dict() | _base_model_entries(video_model), "picture": image}
+
+
+def _base_model_entries(used: UsedModel) -> dict[str, str]:
+    """The reference in the job, and the hub commit where it is known: branches and tags can move to other weights."""
+    return {"baseModel": used.reference} | ({"baseModelCommit": used.commit} if used.commit else {})
+
+
+def lora_metadata(spec: TrainJobSpec, base_model: UsedModel) -> dict[str, str]:
+    """Metadata of a LoRA file. It has no local path and no job name, so that equal trainings give equal files.
+
+    The model's record has the job's uid and the file's SHA-256.
+    """
+    training = spec.training
+    metadata = {
+        "prompt": spec.prompt,
+        "modelId": spec.model_id,
+        **_base_model_entries(base_model),
+        "rank": training.rank,
+        "alpha": training.alpha or training.rank,
+        "layers": training.layers.value,
+        "trainTextEncoders": training.train_text_encoders,
+        "learningRate": training.learning_rate,
+        "steps": spec.max_steps,
+        "seed": training.seed,
+        "versions": json.dumps(package_versions()),
+    }
+    return {f"darkroom.{name}": str(value) for name, value in metadata.items()}
+
+
+def png_info(metadata: dict[str, Any]) -> "PngInfo":
+    """PNG text chunks: `parameters`, which image viewers show, and `darkroom` with the whole metadata as JSON."""
+    # Imported here, since a run that fails early saves no image.
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_itxt("parameters", _parameters(metadata))
+    info.add_itxt("darkroom", json.dumps(metadata, ensure_ascii=False))
+    return info
+
+
+def _parameters(metadata: dict[str, Any]) -> str:
+    """The text format of the Stable Diffusion web UIs."""
+    settings = {
+        "Steps": metadata["steps"],
+        "Sampler": metadata["scheduler"],
+        "CFG scale": metadata["guidanceScale"],
+        "Seed": metadata["seed"],
+        "Size": f"{metadata['width']}x{metadata['height']}",
+        "Model": metadata["baseModel"],
+        "Lora": f"{metadata['modelId']}:{metadata['loraScale']}" if "modelId" in metadata else None,
+        "DeepCache": f"interval {metadata['cache']['interval']}" if metadata["cache"] else None,
+        "Version": f"darkroom {metadata['versions'].get('darkroom', '')}",
+    }
+    line = ", ".join(f"{name}: {value}" for name, value in settings.items() if value is not None)
+    return "\n".join(filter(None, [metadata["prompt"], _negative(metadata["negativePrompt"]), line]))
+
+
+def _negative(prompt: str) -> str:
+    return f"Negative prompt: {prompt}" if prompt else ""

@@ -1,0 +1,142 @@
+"""Text to image with SDXL: loads the pipeline with sampler and LoRA, and saves the images. Called by `generate`."""
+
+import logging
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from darkroom_contract.base_models import UsedModel
+from darkroom_contract.progress import Stage
+from darkroom_contract.remarks import RemarkReason
+from darkroom_contract.specs import GenerateJobSpec
+from darkroom_contract.storage import image_file
+from darkroom_runner.errors import NonFiniteOutputError
+from darkroom_runner.lora.diffusers_format import load_lora
+from darkroom_runner.models.device import Device, find_device, free_memory, release
+from darkroom_runner.models.model_store import TrainedLora
+from darkroom_runner.models.pretrained import PretrainedModel, load_pipeline
+from darkroom_runner.run.context import RunContext
+from darkroom_runner.run.remarks import Remarks
+from darkroom_runner.sampling.non_finite import has_finite_weights, retry_in_float32
+from darkroom_runner.sampling.prompt_length import remark_on_truncated_prompts
+from darkroom_runner.sampling.schedulers import build_sampler
+from darkroom_runner.sampling.sdxl import generate_image
+from darkroom_runner.sampling.timestep_spacing import ensure_starts_from_noise
+from darkroom_runner.tasks.output_metadata import image_metadata, png_info
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class GeneratedImage:
+    """An image that was generated and saved."""
+
+    path: Path
+    image: Image.Image
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TextToImage:
+    """SDXL with sampler and LoRA, loaded on a device."""
+
+    context: RunContext
+    spec: GenerateJobSpec
+    device: Device
+    pipeline: Any
+    lora_sha256: str | None
+    base_model: UsedModel
+
+    def generate(self) -> tuple[list[GeneratedImage], dict[str, float]]:
+        """Generate and save all images; also returns the outcome's metrics.
+
+        Images that are not finite are skipped with the remark `PictureLeftOut`. Raises `NonFiniteOutputError` if that
+        leaves none.
+        """
+        settings = self.spec.images
+        self.context.progress.enter(Stage.DENOISING, settings.count * settings.steps)
+        started, images, failures = time.monotonic(), list[GeneratedImage](), dict[int, str]()
+        for index in range(settings.count):
+            try:
+                images.append(self._generate_one(index))
+            except NonFiniteOutputError as error:
+                failures[settings.seed + index] = str(error)
+                log.warning("%s", error)
+                free_memory()
+        self._remark_skipped(failures, images)
+        seconds = time.monotonic() - started
+        log.info("generated %d images in %.1f s", len(images), seconds)
+        return images, {"pictures": len(images), "secondsPerStep": seconds / (settings.count * settings.steps)}
+
+    def _remark_skipped(self, failures: dict[int, str], images: list[GeneratedImage]) -> None:
+        if failures and not images:
+            raise NonFiniteOutputError(next(iter(failures.values())))
+        if failures:
+            seeds = ", ".join(map(str, failures))
+            self.context.remarks.add(
+                RemarkReason.PICTURE_LEFT_OUT,
+                f"{len(failures)} of {self.spec.images.count} images were skipped (seed {seeds}): "
+                f"{next(iter(failures.values()))}",
+            )
+
+    def _generate_one(self, index: int) -> GeneratedImage:
+        """Image number `index` of the job, from 0."""
+        settings, context = self.spec.images, self.context
+        seed = settings.seed + index
+        on_step = partial(context.on_part_step, index, settings.count)
+        image = retry_in_float32(
+            self.pipeline,
+            lambda: generate_image(self.pipeline, self.spec, seed, on_step),
+            f"The image of seed {seed}",
+            context.remarks,
+        )
+        metadata = image_metadata(self.spec, self.base_model, self.lora_sha256, seed, image.size)
+        path = context.scratch / image_file(context.document.name, seed)
+        image.save(path, pnginfo=png_info(metadata))
+        return GeneratedImage(path, image, metadata)
+
+    def release(self) -> None:
+        """Free the pipeline's memory for another model. No image can be generated afterwards."""
+        release(self.pipeline)
+
+
+def load_text_to_image(
+    context: RunContext,
+    spec: GenerateJobSpec,
+    base_model: PretrainedModel,
+    lora: TrainedLora | None,
+    device: Device | None = None,
+) -> TextToImage:
+    """Load the base model with its sampler and LoRA. `device` defaults to `find_device()`."""
+    device = device or find_device()
+    pipeline = load_inference_pipeline(base_model, device, lora, spec, context.remarks)
+    remark_on_truncated_prompts(pipeline, spec, context.remarks)
+    sampler = build_sampler(pipeline.scheduler, spec.images.scheduler, spec.images.steps, context.remarks)
+    pipeline.scheduler = ensure_starts_from_noise(sampler, spec.images.steps, "images.steps", context.remarks)
+    used = base_model.used(pipeline)
+    return TextToImage(context, spec, device, pipeline, lora.record.sha256 if lora else None, used)
+
+
+def load_inference_pipeline(
+    model: PretrainedModel, device: Device, lora: TrainedLora | None, spec: GenerateJobSpec, remarks: Remarks
+) -> Any:
+    """A pipeline with its LoRA, in the device's precision, or in float32 if half precision overflows its weights.
+
+    Float32 then applies to the whole job, since every image would be NaN in half precision.
+    """
+    pipeline = load_pipeline(model, device.inference_dtype, device.torch_device)
+    if lora is not None:
+        load_lora(pipeline, lora.path, spec.lora_scale, lora.record.model_id)
+    if device.inference_dtype == torch.float32 or has_finite_weights(pipeline):
+        return pipeline
+    release(pipeline)
+    remarks.add(
+        RemarkReason.DRAWN_AGAIN,
+        f"Weights of {model.name!r} or its LoRA exceed half precision's range: everything is generated in float32.",
+    )
+    return load_inference_pipeline(model, replace(device, inference_dtype=torch.float32), lora, spec, remarks)

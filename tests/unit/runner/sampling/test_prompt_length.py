@@ -1,0 +1,105 @@
+"""Prompts longer than CLIP reads. The small model has one token per character: 75 fit, with start and end."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import CLIPTokenizer
+
+from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_runner.errors import PromptTooLongError
+from darkroom_runner.run.remarks import Remarks
+from darkroom_runner.sampling.prompt_length import check_training_prompts, find_truncated, remark_on_truncated_prompts
+
+FITS = "x" * 75
+TOO_LONG = FITS + " Three Green stars"
+SHIPPED = Path(__file__).parents[4] / "models" / "darkroom-tiny-sdxl"
+
+
+def remarks_on(pipeline: Any, **spec: Any) -> list[str]:
+    remarks = Remarks()
+    remark_on_truncated_prompts(pipeline, GenerateJobSpec.from_dict({"prompt": "a dog", **spec}), remarks)
+    assert {each.reason for each in remarks.collected} <= {"PromptTruncated"}
+    return [each.message for each in remarks.collected]
+
+
+def test_the_truncated_part_is_quoted_verbatim(sdxl: Any) -> None:
+    [message] = remarks_on(sdxl, prompt=TOO_LONG)
+    # Spaces are not tokens.
+    assert message.startswith("prompt has 92 tokens; the text encoders read 77 tokens. Not read: 'Three Green stars'.")
+
+
+def test_a_long_truncated_part_is_shortened_only_in_the_remark(sdxl: Any, caplog: pytest.LogCaptureFixture) -> None:
+    middle = "very detailed, " * 40
+    with caplog.at_level("INFO"):
+        [message] = remarks_on(sdxl, prompt=f"{FITS} first words {middle}last wish")
+    assert len(message) < 400
+    assert "Not read: 'first words very" in message
+    assert "last wish'. Shorten it" in message
+    assert f"unread part of prompt: first words {middle}last wish" in caplog.text
+
+
+def test_a_prompt_that_just_fits_adds_no_remark(sdxl: Any) -> None:
+    assert remarks_on(sdxl, prompt=FITS, negativePrompt=FITS) == []
+
+
+def test_the_pipeline_ignores_the_truncated_part(sdxl: Any) -> None:
+    whole, cut = sdxl.encode_prompt(TOO_LONG)[0], sdxl.encode_prompt(FITS)[0]
+    assert whole.equal(cut)
+    assert not sdxl.encode_prompt(FITS[:-1] + "y")[0].equal(cut)
+
+
+def test_negative_prompts_are_checked_only_with_guidance(sdxl: Any) -> None:
+    [message] = remarks_on(sdxl, negativePrompt=TOO_LONG)
+    assert message.startswith("negativePrompt has 92 tokens")
+    assert remarks_on(sdxl, negativePrompt=TOO_LONG, images={"guidanceScale": 1.0}) == []
+
+
+@pytest.mark.parametrize("short", ["tokenizer", "tokenizer_2"])
+def test_the_stricter_tokenizer_counts(sdxl: Any, short: str) -> None:
+    other = CLIPTokenizer.from_pretrained(Path(sdxl.config._name_or_path) / "tokenizer")
+    other.model_max_length = 10
+    setattr(sdxl, short, other)
+
+    [cut] = find_truncated(sdxl, {"prompt": "x" * 8 + " tail"})
+
+    assert (cut.field, cut.tokens, cut.limit, cut.unread) == ("prompt", 14, 10, "tail")
+
+
+def test_words_of_several_characters_are_counted_as_tokens() -> None:
+    """With the shipped tokenizer, which reads 32 tokens: a comma is one; case and spaces add none."""
+
+    class Pipeline:
+        tokenizer = tokenizer_2 = CLIPTokenizer.from_pretrained(SHIPPED / "tokenizer")
+
+    words = ["a red circle", *["on a navy background,"] * 5, "a", "a"]
+    assert find_truncated(Pipeline(), {"prompt": " ".join(words)}) == []
+    [cut] = find_truncated(Pipeline(), {"prompt": " ".join([*words, "three  GREEN stars"])})
+    assert (cut.tokens > 32, cut.limit) == (True, 32)
+    assert cut.unread == "three  GREEN stars"
+
+
+@pytest.mark.parametrize(
+    ("field", "spec"),
+    [
+        ("prompt", {"prompt": TOO_LONG}),
+        (
+            "training.priorPreservation.classPrompt",
+            {"training": {"priorPreservation": {"classPrompt": TOO_LONG, "classImages": 1}}},
+        ),
+        ("training.validationPrompt", {"training": {"validationPrompt": TOO_LONG}}),
+    ],
+)
+def test_a_training_with_a_too_long_prompt_is_refused(sdxl: Any, field: str, spec: dict[str, Any]) -> None:
+    document = {"modelId": "m", "prompt": "a photo of sks dog", "dataset": {"uri": "s3://bucket/photos/"}, **spec}
+    with pytest.raises(PromptTooLongError) as caught:
+        check_training_prompts(sdxl, TrainJobSpec.from_dict(document))
+    assert str(caught.value).startswith(f"{field} has 92 tokens and the base model's text encoders read 77: ")
+    assert "'Three Green stars' would be cut off" in str(caught.value)
+
+
+def test_a_training_is_refused_when_its_model_is_loaded(open_training: Callable[..., Any]) -> None:
+    with pytest.raises(PromptTooLongError):
+        open_training(validationPrompt=TOO_LONG)
+    assert open_training(validationPrompt=FITS)

@@ -1,0 +1,107 @@
+"""Settings without effect add a remark that says how to change that."""
+
+from typing import Any
+
+import pytest
+
+from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_runner.run.remarks import Remarks
+from darkroom_runner.tasks.ignored_settings import remark_on_generation, remark_on_training
+
+
+def remarks_on(**spec: Any) -> list[tuple[str, str]]:
+    remarks = Remarks()
+    remark_on_generation(GenerateJobSpec.from_dict({"prompt": "a dog", **spec}), remarks)
+    return [(each.reason, each.message) for each in remarks.collected]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"negativePrompt": "blurry"},
+        {"images": {"guidanceScale": 1.0}},
+        {"modelId": "my-dog", "loraScale": 0.5},
+        {"allowMotion": True, "video": {"fps": 12}},
+        {"images": {"steps": 4}, "cache": {"profile": "Disabled"}},
+        {"images": {"steps": 4}, "cache": {"interval": 1}},
+        {"cache": {"profile": "Balanced", "interval": 4}},
+        {"images": {"steps": 10}},
+        {"images": {"steps": 1}},
+        {"allowMotion": True, "video": {"steps": 1}},
+        {"video": {}},
+        {"cache": {"branch": 1}},
+    ],
+)
+def test_settings_with_an_effect_add_no_remark(spec: dict[str, Any]) -> None:
+    assert remarks_on(**spec) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (
+            {"negativePrompt": "blurry", "images": {"guidanceScale": 1.0}},
+            "negativePrompt has no effect: images.guidanceScale 1 turns guidance off. Raise it above 1.",
+        ),
+        ({"loraScale": 0.5}, "loraScale has no effect without modelId."),
+        ({"video": {"fps": 12}}, "video has no effect: allowMotion is false."),
+        ({"cache": {"branch": 1, "profile": "Disabled"}}, "cache.branch has no effect: DeepCache is off."),
+        (
+            {"cache": {"profile": "Disabled", "interval": 4}},
+            "cache.profile Disabled has no effect: cache.interval 4 overrides",
+        ),
+    ],
+)
+def test_a_setting_without_effect_adds_a_remark(spec: dict[str, Any], words: str) -> None:
+    [(reason, message)] = remarks_on(**spec)
+    assert reason == "SettingIgnored"
+    assert message.startswith(words)
+
+
+def test_deepcache_below_ten_steps_adds_a_remark_for_images_and_clips() -> None:
+    images, clip = remarks_on(images={"steps": 9}, video={"steps": 4}, allowMotion=True)
+    assert images[0] == clip[0] == "CacheIneffective"
+    assert images[1].startswith("With images.steps 9, DeepCache at interval 3 saves little time")
+    assert images[1].endswith("Set cache.profile to Disabled, or images.steps to 10 or more.")
+    assert clip[1].startswith("With video.steps 4, DeepCache at interval 3 ")
+    assert len(remarks_on(images={"steps": 9}, cache={"profile": "Quality"})) == 1
+
+
+@pytest.mark.parametrize(("asked", "count"), [(2, 0), (20, 1)])
+def test_unused_class_images_add_a_remark(asked: int, count: int) -> None:
+    spec = {
+        "modelId": "m",
+        "prompt": "a photo of sks dog",
+        "dataset": {"uri": "s3://bucket/photos/"},
+        "maxSteps": 2,
+        "training": {"priorPreservation": {"classPrompt": "a dog", "classImages": asked}},
+    }
+    remarks = Remarks()
+    remark_on_training(TrainJobSpec.from_dict(spec), remarks)
+    assert [each.reason for each in remarks.collected] == ["SettingIgnored"] * count
+    assert all("2 class images are generated, not 20" in each.message for each in remarks.collected)
+
+
+@pytest.mark.parametrize(
+    ("training", "expected"),
+    [
+        (
+            {"warmupSteps": 50},
+            ["training.learningRate 0.0001 is never reached: training.warmupSteps 50 is not less than maxSteps 50."],
+        ),
+        ({"warmupSteps": 49}, []),
+        (
+            {"priorPreservation": {"classPrompt": "a dog", "weight": 0}},
+            ["priorPreservation only takes time: its weight is 0."],
+        ),
+        ({"priorPreservation": {"classPrompt": "a dog", "weight": 0.1}}, []),
+    ],
+)
+def test_conflicting_training_settings_add_a_remark(training: dict[str, object], expected: list[str]) -> None:
+    dataset = {"uri": "s3://bucket/photos/"}
+    spec = {"modelId": "m", "prompt": "sks dog", "dataset": dataset, "maxSteps": 50, "training": training}
+    remarks = Remarks()
+    remark_on_training(TrainJobSpec.from_dict(spec), remarks)
+    assert [each.reason for each in remarks.collected] == ["SettingIgnored"] * len(expected)
+    assert all(each.message.startswith(words) for each, words in zip(remarks.collected, expected, strict=True))
