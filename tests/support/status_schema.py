@@ -6,7 +6,7 @@ from typing import Any
 from darkroom_contract.crd import definition
 from darkroom_contract.names import Kind
 from darkroom_contract.status import JobStatus
-from darkroom_local.apiserver.schema import StructuralSchema
+from darkroom_local.apiserver.apiextensions.structural_schema import StructuralSchema
 
 [_VERSION] = definition(Kind.GENERATE)["spec"]["versions"]
 SCHEMA = StructuralSchema(_VERSION["schema"]["openAPIV3Schema"]["properties"]["status"])

@@ -13,8 +13,8 @@ from pathlib import Path
 import uvicorn
 
 from darkroom_contract.log_lines import set_up_log
-from darkroom_local.apiserver.node_lifecycle import GRACE_SECONDS
-from darkroom_local.apiserver.routes import Server
+from darkroom_local.apiserver.controllers.node_lifecycle import GRACE_SECONDS
+from darkroom_local.apiserver.http.routes import Server
 
 SHUTDOWN_SECONDS = 2
 COLLECTION_THRESHOLDS = (20_000, 10, 1_000)

@@ -1,0 +1,97 @@
+"""Questions about rights and about oneself, which are created and answered, and never kept. Called by routes.
+
+SelfSubjectAccessReview, SubjectAccessReview, SelfSubjectRulesReview (`kubectl auth can-i`) and SelfSubjectReview
+(`kubectl auth whoami`). https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from darkroom_local.apiserver.apimachinery.errors import Cause, invalid, required_value
+from darkroom_local.apiserver.apimachinery.unstructured import Json
+from darkroom_local.apiserver.auth.attributes import Attributes
+from darkroom_local.apiserver.auth.authenticator import User
+from darkroom_local.apiserver.auth.authorizer import ALL, Access
+from darkroom_local.apiserver.resources.registry import Resource
+from darkroom_local.apiserver.validation.decoding import check_envelope
+
+
+def answer(resource: Resource, access: Access, asker: User, body: Any) -> Json:
+    """The review with its status. Raises 400 or 422."""
+    review = check_envelope(resource, "", body)
+    spec: Json = review.get("spec") or {}
+    if causes := CHECKS[resource.kind](spec):
+        raise invalid(resource.kind, resource.group, "", causes)
+    return review | {"status": ANSWERS[resource.kind](access, asker, spec)}
+
+
+def _own_access(access: Access, asker: User, spec: Json) -> Json:
+    decision = access.decide(asker, _asked(spec))
+    return {"allowed": decision.allowed} | ({"reason": decision.reason} if decision.reason else {})
+
+
+def _others_access(access: Access, asker: User, spec: Json) -> Json:
+    """Of exactly the user and the groups that are named: nobody is given groups that a token would bring."""
+    user = User(spec.get("user") or "", tuple(spec.get("groups") or ()), spec.get("uid") or "")
+    return _own_access(access, user, spec)
+
+
+def _own_rules(access: Access, asker: User, spec: Json) -> Json:
+    if not access.enforced:
+        everything = {"verbs": [ALL], "apiGroups": [ALL], "resources": [ALL]}
+        return _rules([everything, {"verbs": [ALL], "nonResourceURLs": [ALL]}])
+    rights = access.rights(asker, spec["namespace"])
+    return _rules([grant.rule for grant in rights.grants], "; ".join(rights.missing))
+
+
+def _whoami(access: Access, asker: User, spec: Json) -> Json:
+    given = {"username": asker.name, "uid": asker.uid, "groups": list(asker.groups), "extra": asker.extra}
+    return {"userInfo": {field: value for field, value in given.items() if value}}
+
+
+def _rules(rules: list[Json], error: str = "") -> Json:
+    of_paths = [rule for rule in rules if rule.get("nonResourceURLs")]
+    of_resources = [rule for rule in rules if not rule.get("nonResourceURLs")]
+    found = {"resourceRules": of_resources, "nonResourceRules": of_paths, "incomplete": bool(error)}
+    return found | ({"evaluationError": error} if error else {})
+
+
+def _asked(spec: Json) -> Attributes:
+    if wanted := spec.get("resourceAttributes"):
+        fields = ("verb", "group", "resource", "subresource", "namespace", "name")
+        return Attributes(**{field: wanted.get(field) or "" for field in fields})
+    wanted = spec["nonResourceAttributes"]
+    return Attributes(wanted.get("verb", ""), path=wanted.get("path") or "/")
+
+
+def _access_causes(spec: Json) -> list[Cause]:
+    given = [field for field in ("resourceAttributes", "nonResourceAttributes") if spec.get(field) is not None]
+    if len(given) == 1:
+        return []
+    why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+    return [required_value("spec.resourceAttributes", why)]
+
+
+def _others_causes(spec: Json) -> list[Cause]:
+    causes = _access_causes(spec)
+    if not spec.get("user") and not spec.get("groups"):
+        causes.append(required_value("spec.user", "at least one of user or group must be specified"))
+    return causes
+
+
+def _rules_causes(spec: Json) -> list[Cause]:
+    return [] if spec.get("namespace") else [required_value("spec.namespace", "no namespace on request")]
+
+
+CHECKS: dict[str, Callable[[Json], list[Cause]]] = {
+    "SelfSubjectAccessReview": _access_causes,
+    "SubjectAccessReview": _others_causes,
+    "SelfSubjectRulesReview": _rules_causes,
+    "SelfSubjectReview": lambda spec: [],
+}
+ANSWERS: dict[str, Callable[[Access, User, Json], Json]] = {
+    "SelfSubjectAccessReview": _own_access,
+    "SubjectAccessReview": _others_access,
+    "SelfSubjectRulesReview": _own_rules,
+    "SelfSubjectReview": _whoami,
+}

@@ -1,0 +1,66 @@
+"""`serviceaccounts/token`: tokens on request (TokenRequest). Called by routes.
+
+https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-request-v1/
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from darkroom_local.apiserver.apimachinery.errors import Cause, conflict, invalid, invalid_value, not_found
+from darkroom_local.apiserver.apimachinery.unstructured import Json, dig
+from darkroom_local.apiserver.auth.authenticator import BOUND_KINDS
+from darkroom_local.apiserver.auth.tokens import AUDIENCE, Bound, Tokens
+from darkroom_local.apiserver.registry.resource_api import Api, Place
+from darkroom_local.apiserver.resources.registry import TOKEN_REQUEST
+from darkroom_local.apiserver.validation.decoding import check_envelope
+
+USUAL_SECONDS, SHORTEST_SECONDS, LONGEST_SECONDS = 3600, 600, 1 << 32
+
+
+def issue_token(api: Api, tokens: Tokens, place: Place, body: Any) -> Json:
+    """The request with its token. Raises 404, 409 or 422."""
+    request = check_envelope(TOKEN_REQUEST, place.namespace, body)
+    account = api.get(Place(place.resource, place.namespace, place.name))
+    spec = request.get("spec") or {}
+    seconds = spec.get("expirationSeconds") or USUAL_SECONDS
+    bound = spec.get("boundObjectRef")
+    if causes := _causes(seconds, bound):
+        raise invalid(TOKEN_REQUEST.kind, TOKEN_REQUEST.group, "", causes)
+    audiences = spec.get("audiences") or [AUDIENCE]
+    issued = tokens.issue(account, seconds, audiences, _bound(api, place.namespace, bound) if bound else None)
+    end = datetime.fromtimestamp(issued.expires, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "kind": TOKEN_REQUEST.kind,
+        "apiVersion": TOKEN_REQUEST.group_version,
+        "metadata": {field: account["metadata"][field] for field in ("name", "namespace")},
+        "spec": {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": bound},
+        "status": {"token": issued.token, "expirationTimestamp": end},
+    }
+
+
+def _causes(seconds: int, bound: Json | None) -> list[Cause]:
+    causes = []
+    if seconds < SHORTEST_SECONDS:
+        why = "may not specify a duration less than 10 minutes"
+        causes.append(invalid_value("spec.expirationSeconds", seconds, why))
+    if seconds > LONGEST_SECONDS:
+        why = "may not specify a duration larger than 2^32 seconds"
+        causes.append(invalid_value("spec.expirationSeconds", seconds, why))
+    if bound and bound.get("kind") not in BOUND_KINDS:
+        supported = ", ".join(f'"{kind}"' for kind in BOUND_KINDS)
+        text = f'Unsupported value: "{bound.get("kind", "")}": supported values: {supported}'
+        causes.append(Cause("spec.boundObjectRef.kind", "FieldValueNotSupported", text))
+    return causes
+
+
+def _bound(api: Api, namespace: str, reference: Json) -> Bound:
+    kind, name = reference["kind"], reference.get("name", "")
+    found = api.store.get(BOUND_KINDS[kind], namespace, name)
+    plural = BOUND_KINDS[kind].removeprefix("/")
+    if found is None:
+        raise not_found(plural, "", name)
+    uid = str(dig(found, ("metadata", "uid")))
+    if reference.get("uid") not in (None, "", uid):
+        why = f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record ({uid})"
+        raise conflict(plural, "", name, why)
+    return Bound(kind, name, uid)

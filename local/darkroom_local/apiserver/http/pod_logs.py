@@ -1,0 +1,56 @@
+"""`pods/log`: passes on what the pod's node says. Called by routes."""
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+
+import httpx
+from starlette.responses import Response, StreamingResponse
+
+from darkroom_local.apiserver.apimachinery.errors import StatusError, service_unavailable
+from darkroom_local.apiserver.apimachinery.unstructured import dig
+from darkroom_local.apiserver.registry.resource_api import Api, Place
+from darkroom_local.apiserver.validation import pods
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 5.0
+
+
+async def pod_log(api: Api, place: Place, query: Mapping[str, str]) -> Response:
+    """The container's log, as it grows when `follow` is asked for; 204 before a node has the pod. Raises 400, 404 or
+    503."""
+    pod = api.get(Place(place.resource, place.namespace, place.name))
+    node_name, container = pods.log_target(pod, query.get("container", ""))
+    if not node_name:
+        return Response(status_code=204)
+    url = f"{_kubelet(api, node_name)}/containerLogs/{place.namespace}/{place.name}/{container}"
+    client = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=CONNECT_SECONDS), trust_env=False)
+    try:
+        response = await client.send(client.build_request("GET", url, params=dict(query)), stream=True)
+    except httpx.HTTPError as error:
+        await client.aclose()
+        raise service_unavailable(f"the node {node_name} does not answer: {error}") from error
+    if response.status_code != 200:
+        text = (await response.aread()).decode(errors="replace")
+        await client.aclose()
+        raise StatusError(response.status_code, "BadRequest", text)
+    return StreamingResponse(_pass_on(client, response), media_type="text/plain")
+
+
+async def _pass_on(client: httpx.AsyncClient, response: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in response.aiter_raw():
+            yield chunk
+    except httpx.HTTPError as error:  # The head of the answer is sent: all that is left is to end it.
+        log.warning("a node ended a log: %r", error)
+    finally:
+        await response.aclose()
+        await client.aclose()
+
+
+def _kubelet(api: Api, node_name: str) -> str:
+    node = api.store.get("/nodes", "", node_name)
+    port = dig(node, ("status", "daemonEndpoints", "kubeletEndpoint", "Port"))
+    if not isinstance(port, int):
+        raise service_unavailable(f"the node {node_name} is not there, or serves no logs")
+    return f"http://127.0.0.1:{port}"

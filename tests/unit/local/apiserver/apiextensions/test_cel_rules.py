@@ -1,0 +1,127 @@
+"""CEL rules: where they apply, what they compare with, how a refusal reads."""
+
+from typing import Any
+
+import pytest
+
+from darkroom_local.apiserver.apiextensions.cel_rules import MISSING, RuleInvalidError, compile_rules
+
+Json = dict[str, Any]
+
+
+def told(schema: Json, value: Any, old: Any = MISSING) -> list[str]:
+    node = compile_rules(schema)
+    assert node is not None
+    return [str(cause) for cause in node.check(value, old)]
+
+
+def ruled(rule: str, schema: Json | None = None, **more: Any) -> Json:
+    return {"type": "object", **(schema or {}), "x-kubernetes-validations": [{"rule": rule, **more}]}
+
+
+def test_a_rule_that_holds_says_nothing() -> None:
+    assert told(ruled("self.a < self.b"), {"a": 1, "b": 2}) == []
+
+
+def test_a_broken_rule_says_its_message() -> None:
+    assert told(ruled("self.a < self.b", message="a below b"), {"a": 2, "b": 1}) == [
+        '<nil>: Invalid value: "object": a below b'
+    ]
+
+
+def test_a_rule_without_a_message_says_itself() -> None:
+    assert told(ruled("self.a  ==\n 1"), {"a": 2}) == ['<nil>: Invalid value: "object": failed rule: self.a == 1']
+
+
+def test_a_message_can_be_computed() -> None:
+    schema = ruled("self.a > 1", messageExpression="'a is ' + string(self.a)", message="static")
+    assert told(schema, {"a": 1}) == ['<nil>: Invalid value: "object": a is 1']
+
+
+@pytest.mark.parametrize(
+    ("reason", "wording"),
+    [
+        ("FieldValueForbidden", "a: Forbidden: no"),
+        ("FieldValueRequired", "a: Required value: no"),
+        ("FieldValueInvalid", 'a: Invalid value: "object": no'),
+    ],
+)
+def test_a_reason_and_a_path_shape_the_refusal(reason: str, wording: str) -> None:
+    assert told(ruled("false", message="no", reason=reason, fieldPath=".a"), {"a": 1}) == [wording]
+
+
+def test_an_evaluation_that_fails_is_a_refusal_never_a_pass() -> None:
+    [message] = told(ruled("self.missing == 1"), {"a": 1})
+    assert "rule evaluation error" in message
+    assert "missing" in message
+
+
+def test_a_transition_rule_is_asked_only_when_there_was_something_before() -> None:
+    schema = ruled("self.a == oldSelf.a", message="frozen")
+    assert told(schema, {"a": 1}) == []
+    assert told(schema, {"a": 1}, {"a": 1}) == []
+    assert told(schema, {"a": 2}, {"a": 1}) == ['<nil>: Invalid value: "object": frozen']
+
+
+def test_rules_deep_inside_see_their_own_old_value() -> None:
+    inner = ruled("self == oldSelf", {"type": "string"}, message="frozen")
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"name": inner}}}}
+    assert told(schema, {"spec": {"name": "b"}}, {"spec": {"name": "a"}}) == [
+        'spec.name: Invalid value: "string": frozen'
+    ]
+    assert told(schema, {"spec": {"name": "b"}}, {"spec": {}}) == []
+
+
+def test_rules_of_list_items_are_asked_for_each() -> None:
+    schema = {"type": "array", "items": ruled("self.a > 0", message="positive")}
+    assert told(schema, [{"a": 1}, {"a": 0}]) == ['[1]: Invalid value: "object": positive'.lstrip()]
+
+
+def test_items_of_a_keyed_list_find_their_old_selves_others_do_not() -> None:
+    items = ruled("self.v >= oldSelf.v", message="only up")
+    keyed = {"type": "array", "items": items, "x-kubernetes-list-map-keys": ["k"]}
+    before, after = [{"k": "a", "v": 1}, {"k": "b", "v": 5}], [{"k": "b", "v": 4}, {"k": "a", "v": 1}]
+    assert len(told(keyed, after, before)) == 1
+    assert told({"type": "array", "items": items}, after, before) == []
+
+
+def test_rules_of_map_values_are_asked_for_each() -> None:
+    schema = {"type": "object", "additionalProperties": ruled("self < 3", {"type": "integer"}, message="small")}
+    assert told(schema, {"x": 1, "y": 5}) == ['y: Invalid value: "integer": small']
+
+
+def test_a_number_is_a_double_even_when_it_is_written_whole() -> None:
+    schema = ruled("self.a >= 1.0 && self.a < 2.5", {"properties": {"a": {"type": "number"}}})
+    assert told(schema, {"a": 1}) == []
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "self.s.startsWith('ab')",
+        "self.s.matches('^a')",
+        "self.s.split('b')[0] == 'a'",
+        "self.l.all(x, x > 0)",
+        "self.l.exists(x, x == 2)",
+        "size(self.l) == 2",
+        "has(self.s) && !has(self.z)",
+        "math.greatest(1, 2) == 2",
+    ],
+)
+def test_the_libraries_that_jobs_may_use_are_there(rule: str) -> None:
+    assert told(ruled(rule), {"s": "abc", "l": [1, 2]}) == []
+
+
+@pytest.mark.parametrize("rule", ["self.(", "unknown(self)", "quantity('1') == 1", "other.a == 1"])
+def test_a_rule_that_can_not_be_compiled_is_refused_with_its_definition(rule: str) -> None:
+    with pytest.raises(RuleInvalidError, match="compilation failed"):
+        compile_rules(ruled(rule))
+
+
+def test_optional_old_selves_are_refused_rather_than_ignored() -> None:
+    with pytest.raises(RuleInvalidError, match="optionalOldSelf"):
+        compile_rules(ruled("oldSelf.hasValue()", optionalOldSelf=True))
+
+
+def test_a_schema_without_rules_costs_nothing() -> None:
+    assert compile_rules({"type": "object", "properties": {"a": {"type": "string"}}}) is None

@@ -1,0 +1,99 @@
+"""Tokens of ServiceAccounts: whose they are, and until when."""
+
+from pathlib import Path
+
+import pytest
+
+from darkroom_local.apiserver.auth.authenticator import ADMIN, Authenticator, User
+from darkroom_local.apiserver.auth.tokens import AUDIENCE, Bound, Claims, Tokens, kept_key
+from darkroom_local.apiserver.storage.store import Store
+
+KEY = b"k" * 32
+ACCOUNT = {"metadata": {"namespace": "default", "name": "gateway", "uid": "u1"}}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def tokens(clock: Clock) -> Tokens:
+    return Tokens(KEY, clock)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "objects.sqlite")
+
+
+def made(tokens: Tokens, seconds: int = 600, audience: str = AUDIENCE, bound: Bound | None = None) -> bytes:
+    return tokens.issue(ACCOUNT, seconds, [audience], bound).token.encode()
+
+
+def test_a_token_says_whose_it_is(tokens: Tokens) -> None:
+    claims = tokens.read(made(tokens, bound=Bound("Pod", "one", "u2")))
+    assert claims is not None
+    assert claims == Claims("default", "gateway", "u1", claims.token_id, Bound("Pod", "one", "u2"))
+
+
+def test_it_ends_to_the_second(tokens: Tokens, clock: Clock) -> None:
+    issued = tokens.issue(ACCOUNT, 600, [AUDIENCE])
+    assert issued.expires == 1_000_600
+    clock.seconds += 599.9
+    assert tokens.read(issued.token.encode())
+    clock.seconds += 0.1
+    assert tokens.read(issued.token.encode()) is None
+
+
+def test_only_what_was_signed_with_the_key_counts(tokens: Tokens) -> None:
+    token = made(tokens)
+    header, payload, signature = token.split(b".")
+    other = made(Tokens(b"o" * 32, Clock()))
+    swapped = b".".join([header, other.split(b".")[1][:-2] + b"AA", signature])
+    unsigned = header + b"." + payload
+    for wrong in (other, swapped, unsigned, unsigned + b".", b"", b".", b"..", token + b"x"):
+        assert tokens.read(wrong) is None
+
+
+def test_a_token_for_somebody_else_to_read_opens_nothing_here(tokens: Tokens) -> None:
+    assert tokens.read(made(tokens, audience="vault")) is None
+
+
+def test_the_key_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "token.key"
+    assert kept_key(path) == kept_key(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert len(kept_key(path)) == 32
+
+
+def test_the_admin_and_living_accounts_are_known_and_nobody_else(tokens: Tokens, store: Store) -> None:
+    known = Authenticator("secret", tokens, store)
+    token = made(tokens)
+    assert known.user(b"secret") == ADMIN
+    assert known.user(token) is None
+    written = store.create("/serviceaccounts", ACCOUNT)
+    groups = ("system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated")
+    assert known.user(token) == User("system:serviceaccount:default:gateway", groups, "u1")
+    store.remove("/serviceaccounts", written, written["metadata"]["resourceVersion"])
+    store.create("/serviceaccounts", {"metadata": {**ACCOUNT["metadata"], "uid": "another"}})
+    assert known.user(token) is None
+    assert Authenticator("", tokens, store).user(b"") is None
+
+
+def test_a_token_that_is_bound_to_a_pod_ends_with_it(tokens: Tokens, store: Store) -> None:
+    known, token = Authenticator("secret", tokens, store), made(tokens, bound=Bound("Pod", "one", "u2"))
+    store.create("/serviceaccounts", ACCOUNT)
+    assert known.user(token) is None
+    pod = store.create("/pods", {"metadata": {"namespace": "default", "name": "one", "uid": "u2"}})
+    assert known.user(token)
+    store.remove("/pods", pod, pod["metadata"]["resourceVersion"])
+    assert known.user(token) is None

@@ -1,0 +1,94 @@
+"""Watches: what can't be shown on every cluster. Forgotten events, slow clients, initial events."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from darkroom_local.apiserver.storage import watch
+from darkroom_local.apiserver.storage.store import Store
+from darkroom_local.apiserver.storage.watch import Change, WatchHub, WatchPlan
+
+Json = dict[str, Any]
+
+THINGS = "x.dev/things"
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = Store(tmp_path / "objects.sqlite", window=5)
+    yield opened
+    opened.close()
+
+
+def plan(since: int | None, **more: Any) -> WatchPlan:
+    given = {"namespace": None, "selects": lambda document: True, "bookmarks": False, "initial_end": False}
+    return WatchPlan(collection=THINGS, since=since, **{**given, "timeout_seconds": 5.0, **more})
+
+
+def write(store: Store, count: int, first: int = 0) -> None:
+    for number in range(first, first + count):
+        store.create(THINGS, {"metadata": {"name": f"t{number:05}", "namespace": "n"}})
+
+
+async def take(changes: AsyncIterator[Change], count: int) -> list[Change]:
+    return [await asyncio.wait_for(anext(changes), 5) for _ in range(count)]
+
+
+async def test_events_that_are_forgotten_end_the_watch_with_an_error_event(store: Store) -> None:
+    since = store.revision
+    write(store, 6)
+    [told] = [change async for change in WatchHub(store).watch(plan(since))]
+    assert (told.kind, told.document["code"], told.document["reason"]) == ("ERROR", 410, "Expired")
+
+
+async def test_events_that_are_just_remembered_all_arrive(store: Store) -> None:
+    since = store.revision
+    write(store, 5)
+    changes = WatchHub(store).watch(plan(since))
+    assert [each.document["metadata"]["name"] for each in await take(changes, 5)] == [f"t{n:05}" for n in range(5)]
+
+
+async def test_a_revision_that_never_was_is_told(store: Store) -> None:
+    [told] = [change async for change in WatchHub(store).watch(plan(store.revision + 1))]
+    assert (told.kind, told.document["code"]) == ("ERROR", 410)
+
+
+async def test_initial_events_end_with_a_marked_bookmark(store: Store) -> None:
+    write(store, 2)
+    first, second, bookmark = await take(WatchHub(store).watch(plan(None, initial_end=True)), 3)
+    assert [first.kind, second.kind, bookmark.kind] == ["ADDED", "ADDED", "BOOKMARK"]
+    assert bookmark.document["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+    assert bookmark.document["metadata"]["resourceVersion"] == str(store.revision)
+
+
+async def test_a_client_that_falls_behind_is_told_to_list_anew(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "BACKLOG", 3)
+    changes = WatchHub(store).watch(plan(store.revision))
+    waiting = asyncio.ensure_future(anext(changes))
+    await asyncio.sleep(0)
+    write(store, 20)
+    seen = [await waiting]
+    seen += [change async for change in changes]
+    assert seen[-1].kind == "ERROR"
+    assert seen[-1].document["code"] == 410
+    assert len(seen) <= 5
+
+
+async def test_a_watch_of_a_server_that_stops_ends(store: Store) -> None:
+    hub = WatchHub(store)
+    changes = hub.watch(plan(store.revision))
+    waiting = asyncio.ensure_future(anext(changes, None))
+    await asyncio.sleep(0)
+    hub.close()
+    assert await asyncio.wait_for(waiting, 5) is None
+
+
+async def test_a_watch_that_ended_leaves_no_listener(store: Store) -> None:
+    hub = WatchHub(store)
+    changes = hub.watch(plan(store.revision, timeout_seconds=0.01))
+    assert [change async for change in changes] == []
+    assert not store._listeners
+    assert not hub._open
