@@ -13,13 +13,13 @@ SYSTEM = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_00
 """Classes that are there without being written."""
 HIGHEST = 1_000_000_000
 """Of those that people make."""
-USUAL_POLICY = "PreemptLowerPriority"
+DEFAULT_POLICY = "PreemptLowerPriority"
 
 
-def prioritize(store: Store, pod: Json) -> None:
+def set_priority(store: Store, pod: Json) -> None:
     """Set priority and preemption policy, in place. Raises 403 for a class that there is none of."""
     spec, name = pod["spec"], pod["metadata"].get("name", "")
-    if not spec.get("priorityClassName") and (usual := _usual(store)):
+    if not spec.get("priorityClassName") and (usual := _global_default(store)):
         spec["priorityClassName"] = usual["metadata"]["name"]
     wanted = spec.get("priorityClassName", "")
     found = store.get(CLASSES, "", wanted)
@@ -35,7 +35,7 @@ def prioritize(store: Store, pod: Json) -> None:
             f"{why}priority admission controller computed {priority} from the given PriorityClass name",
         )
     spec["priority"] = priority
-    spec.setdefault("preemptionPolicy", (found or {}).get("preemptionPolicy", USUAL_POLICY))
+    spec.setdefault("preemptionPolicy", (found or {}).get("preemptionPolicy", DEFAULT_POLICY))
 
 
 def keep_priority(pod: Json, old: Json) -> None:
@@ -45,9 +45,9 @@ def keep_priority(pod: Json, old: Json) -> None:
             pod["spec"].setdefault(field, old["spec"][field])
 
 
-def fill_in(document: Json) -> None:
+def set_defaults(document: Json) -> None:
     document.setdefault("value", 0)
-    document.setdefault("preemptionPolicy", USUAL_POLICY)
+    document.setdefault("preemptionPolicy", DEFAULT_POLICY)
 
 
 def check(document: Json, old: Json | None) -> list[Cause]:
@@ -65,7 +65,7 @@ def check(document: Json, old: Json | None) -> list[Cause]:
     return causes
 
 
-def _usual(store: Store) -> Json | None:
+def _global_default(store: Store) -> Json | None:
     """The class of pods that name none, the lowest if several say so."""
     marked = [each for each in store.items(CLASSES) if each.get("globalDefault")]
     return min(marked, key=lambda each: int(each["value"]), default=None)

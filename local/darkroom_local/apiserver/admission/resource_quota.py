@@ -44,14 +44,14 @@ def concerns(quota: Json, collection: str) -> bool:
     return collection == QUOTAS or any(_collection(name) == collection for name in hard)
 
 
-def counted(store: Store, quota: Json) -> Json:
+def quota_status(store: Store, quota: Json) -> Json:
     """The status of a quota as things are."""
     hard = dict((quota.get("spec") or {}).get("hard") or {})
     used = {name: str(count) for name in hard if (count := _used(store, quota, name)) is not None}
     return {"hard": hard, "used": used}
 
 
-def fill_in(document: Json) -> None:
+def set_defaults(document: Json) -> None:
     """Quantities are texts, in place."""
     if hard := (document.get("spec") or {}).get("hard"):
         document["spec"]["hard"] = {name: str(value) for name, value in hard.items()}

@@ -7,7 +7,7 @@ from typing import Any
 from darkroom_local.apiserver.apimachinery.errors import bad_request
 from darkroom_local.apiserver.apimachinery.unstructured import Json, dig
 
-Test = Callable[[Json], bool]
+Predicate = Callable[[Json], bool]
 Labels = dict[str, str]
 
 SET_BASED = re.compile(r"^(?P<key>[\w./-]+)\s+(?P<how>in|notin)\s*\((?P<values>[\w.,\s-]*)\)$", re.ASCII)
@@ -19,7 +19,7 @@ ANY_FIELDS = frozenset({"metadata.name", "metadata.namespace"})
 """Fields that every kind can be selected by."""
 
 
-def compile_selectors(labels: str, fields: str, known_fields: frozenset[str]) -> Test:
+def compile_selectors(labels: str, fields: str, known_fields: frozenset[str]) -> Predicate:
     """One test of an object for both selectors. Raises 400 for what can't be parsed or isn't selectable."""
     tests = [_label_test(part) for part in _split(labels)]
     tests += [_field_test(part, known_fields | ANY_FIELDS) for part in _split(fields)]
@@ -31,7 +31,7 @@ def _split(selector: str) -> list[str]:
     return [part.strip() for part in re.split(r",(?![^()]*\))", selector) if part.strip()]
 
 
-def _label_test(requirement: str) -> Test:
+def _label_test(requirement: str) -> Predicate:
     if match := SET_BASED.match(requirement):
         values = {value.strip() for value in match["values"].split(",")}
         return _on_labels(match["key"], match["how"] == "in", values)
@@ -43,7 +43,7 @@ def _label_test(requirement: str) -> Test:
     raise bad_request(f'unable to parse requirement: invalid label selector "{requirement}"')
 
 
-def _on_labels(key: str, among: bool, values: set[str]) -> Test:
+def _on_labels(key: str, among: bool, values: set[str]) -> Predicate:
     """A missing label satisfies `!=` and `notin`, as in Kubernetes."""
     return lambda document: (_labels(document).get(key) in values) == among
 
@@ -52,7 +52,7 @@ def _labels(document: Json) -> Labels:
     return document["metadata"].get("labels") or {}
 
 
-def _field_test(requirement: str, known: frozenset[str]) -> Test:
+def _field_test(requirement: str, known: frozenset[str]) -> Predicate:
     match = FIELD.match(requirement)
     if not match:
         raise bad_request(f'invalid field selector "{requirement}"')

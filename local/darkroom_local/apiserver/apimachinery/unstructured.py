@@ -47,7 +47,7 @@ def is_being_deleted(document: Json) -> bool:
     return "deletionTimestamp" in document.get("metadata", {})
 
 
-def same_but(first: Json, second: Json, ignored: frozenset[str]) -> bool:
+def equal_ignoring(first: Json, second: Json, ignored: frozenset[str]) -> bool:
     """Equality that does not look at some keys of the metadata."""
     return _without(first, ignored) == _without(second, ignored)
 

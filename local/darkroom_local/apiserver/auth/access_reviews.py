@@ -11,40 +11,40 @@ from darkroom_local.apiserver.apimachinery.errors import Cause, invalid, require
 from darkroom_local.apiserver.apimachinery.unstructured import Json
 from darkroom_local.apiserver.auth.attributes import Attributes
 from darkroom_local.apiserver.auth.authenticator import User
-from darkroom_local.apiserver.auth.authorizer import ALL, Access
+from darkroom_local.apiserver.auth.authorizer import ALL, Authorizer
 from darkroom_local.apiserver.resources.registry import Resource
-from darkroom_local.apiserver.validation.decoding import check_envelope
+from darkroom_local.apiserver.validation.decoding import decode_object
 
 
-def answer(resource: Resource, access: Access, asker: User, body: Any) -> Json:
+def answer(resource: Resource, authorizer: Authorizer, asker: User, body: Any) -> Json:
     """The review with its status. Raises 400 or 422."""
-    review = check_envelope(resource, "", body)
+    review = decode_object(resource, "", body)
     spec: Json = review.get("spec") or {}
-    if causes := CHECKS[resource.kind](spec):
+    if causes := VALIDATORS[resource.kind](spec):
         raise invalid(resource.kind, resource.group, "", causes)
-    return review | {"status": ANSWERS[resource.kind](access, asker, spec)}
+    return review | {"status": ANSWERS[resource.kind](authorizer, asker, spec)}
 
 
-def _own_access(access: Access, asker: User, spec: Json) -> Json:
-    decision = access.decide(asker, _asked(spec))
+def _own_access(authorizer: Authorizer, asker: User, spec: Json) -> Json:
+    decision = authorizer.decide(asker, _asked(spec))
     return {"allowed": decision.allowed} | ({"reason": decision.reason} if decision.reason else {})
 
 
-def _others_access(access: Access, asker: User, spec: Json) -> Json:
+def _others_access(authorizer: Authorizer, asker: User, spec: Json) -> Json:
     """Of exactly the user and the groups that are named: nobody is given groups that a token would bring."""
     user = User(spec.get("user") or "", tuple(spec.get("groups") or ()), spec.get("uid") or "")
-    return _own_access(access, user, spec)
+    return _own_access(authorizer, user, spec)
 
 
-def _own_rules(access: Access, asker: User, spec: Json) -> Json:
-    if not access.enforced:
+def _own_rules(authorizer: Authorizer, asker: User, spec: Json) -> Json:
+    if not authorizer.enforced:
         everything = {"verbs": [ALL], "apiGroups": [ALL], "resources": [ALL]}
         return _rules([everything, {"verbs": [ALL], "nonResourceURLs": [ALL]}])
-    rights = access.rights(asker, spec["namespace"])
+    rights = authorizer.rights(asker, spec["namespace"])
     return _rules([grant.rule for grant in rights.grants], "; ".join(rights.missing))
 
 
-def _whoami(access: Access, asker: User, spec: Json) -> Json:
+def _whoami(authorizer: Authorizer, asker: User, spec: Json) -> Json:
     given = {"username": asker.name, "uid": asker.uid, "groups": list(asker.groups), "extra": asker.extra}
     return {"userInfo": {field: value for field, value in given.items() if value}}
 
@@ -83,13 +83,13 @@ def _rules_causes(spec: Json) -> list[Cause]:
     return [] if spec.get("namespace") else [required_value("spec.namespace", "no namespace on request")]
 
 
-CHECKS: dict[str, Callable[[Json], list[Cause]]] = {
+VALIDATORS: dict[str, Callable[[Json], list[Cause]]] = {
     "SelfSubjectAccessReview": _access_causes,
     "SubjectAccessReview": _others_causes,
     "SelfSubjectRulesReview": _rules_causes,
     "SelfSubjectReview": lambda spec: [],
 }
-ANSWERS: dict[str, Callable[[Access, User, Json], Json]] = {
+ANSWERS: dict[str, Callable[[Authorizer, User, Json], Json]] = {
     "SelfSubjectAccessReview": _own_access,
     "SubjectAccessReview": _others_access,
     "SelfSubjectRulesReview": _own_rules,

@@ -20,7 +20,7 @@ OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
 Authenticate = Callable[[bytes], User | None]
 
 
-class Door:
+class AuthMiddleware:
     """Refuses with 401, notes the user of what it lets through (`request.user`), and takes the token off its path."""
 
     def __init__(self, app: ASGIApp, authenticate: Authenticate) -> None:

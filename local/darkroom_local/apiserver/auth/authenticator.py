@@ -70,11 +70,11 @@ class Authenticator:
         return service_account(claims.namespace, claims.account, claims.account_uid, extra)
 
     def _lives(self, claims: Claims) -> bool:
-        if not self._is_there(SERVICE_ACCOUNTS, claims.namespace, claims.account, claims.account_uid):
+        if not self._exists(SERVICE_ACCOUNTS, claims.namespace, claims.account, claims.account_uid):
             return False
         bound = claims.bound
-        return bound is None or self._is_there(BOUND_KINDS[bound.kind], claims.namespace, bound.name, bound.uid)
+        return bound is None or self._exists(BOUND_KINDS[bound.kind], claims.namespace, bound.name, bound.uid)
 
-    def _is_there(self, collection: str, namespace: str, name: str, uid: str) -> bool:
+    def _exists(self, collection: str, namespace: str, name: str, uid: str) -> bool:
         found: Json | None = self._store.get(collection, namespace, name)
         return found is not None and bool(found["metadata"]["uid"] == uid)

@@ -29,7 +29,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Grant:
+class GrantedRule:
     """One rule that a user has, and by which binding."""
 
     rule: Json
@@ -59,18 +59,18 @@ class Grant:
 
 
 @dataclass(frozen=True)
-class Rights:
+class UserRules:
     """All that a user may do in one namespace, or in the cluster as a whole; and the roles that could not be found."""
 
-    grants: tuple[Grant, ...]
+    grants: tuple[GrantedRule, ...]
     missing: tuple[str, ...]
-    by_resource: dict[tuple[str, str], list[Grant]]
+    by_resource: dict[tuple[str, str], list[GrantedRule]]
     """Those that name their groups and resources, by each of them: of a hundred roles few are about one resource."""
-    broad: list[Grant]
+    broad: list[GrantedRule]
     """The others."""
 
     @classmethod
-    def of(cls, grants: list[Grant], missing: list[str]) -> "Rights":
+    def of(cls, grants: list[GrantedRule], missing: list[str]) -> "UserRules":
         rights = cls(tuple(grants), tuple(dict.fromkeys(missing)), defaultdict(list), [])
         for grant in grants:
             if any(ALL in word for word in grant.groups | grant.resources) or not grant.resources:
@@ -80,19 +80,19 @@ class Rights:
                 rights.by_resource[key].append(grant)
         return rights
 
-    def find(self, wanted: Attributes) -> Grant | None:
+    def find(self, wanted: Attributes) -> GrantedRule | None:
         """What allows it."""
         narrow = self.by_resource.get((wanted.group, wanted.combined), ())
         return next((grant for grant in (*narrow, *self.broad) if grant.allows(wanted)), None)
 
 
-class Access:
+class Authorizer:
     """Decides. Where rights are not enforced everybody who is known may do everything."""
 
     def __init__(self, store: Store, enforced: bool) -> None:
         self.enforced = enforced
         self._store = store
-        self._cache: dict[tuple[User, str], Rights] = {}
+        self._cache: dict[tuple[User, str], UserRules] = {}
         store.listen(self._forget)
 
     def require(self, user: User, wanted: Attributes) -> None:
@@ -109,7 +109,7 @@ class Access:
             return Decision(True, f"RBAC: allowed by {grant.by}")
         return Decision(False, f"RBAC: {_listed(rights.missing)}" if rights.missing else "")
 
-    def rights(self, user: User, namespace: str) -> Rights:
+    def rights(self, user: User, namespace: str) -> UserRules:
         key = (user, namespace)
         if key not in self._cache:
             if len(self._cache) >= CACHED:
@@ -121,8 +121,8 @@ class Access:
         if event.collection.startswith(RBAC):
             self._cache.clear()
 
-    def _find(self, user: User, namespace: str) -> Rights:
-        grants: list[Grant] = []
+    def _find(self, user: User, namespace: str) -> UserRules:
+        grants: list[GrantedRule] = []
         missing: list[str] = []
         for binding, subject in self._bindings(user, namespace):
             reference, by = binding["roleRef"], _described(binding, subject)
@@ -131,7 +131,7 @@ class Access:
                 missing.append(f'{reference["kind"].lower()}.{RBAC} "{reference["name"]}" not found')
                 continue
             grants += [_grant(rule, by) for rule in role.get("rules") or []]
-        return Rights.of(grants, missing)
+        return UserRules.of(grants, missing)
 
     def _bindings(self, user: User, namespace: str) -> Iterator[tuple[Json, Json]]:
         """The bindings that name a user, each with the subject that does."""
@@ -166,12 +166,12 @@ def _described(binding: Json, subject: Json) -> str:
     return f'{granted} to {subject["kind"]} "{whom}"'
 
 
-def _grant(rule: Json, by: str) -> Grant:
+def _grant(rule: Json, by: str) -> GrantedRule:
     def words(field: str) -> frozenset[str]:
         return frozenset(rule.get(field) or ())
 
     urls = tuple(rule.get("nonResourceURLs") or ())
-    return Grant(rule, words("verbs"), words("apiGroups"), words("resources"), words("resourceNames"), urls, by)
+    return GrantedRule(rule, words("verbs"), words("apiGroups"), words("resources"), words("resourceNames"), urls, by)
 
 
 def _is_url(allowed: str, path: str) -> bool:

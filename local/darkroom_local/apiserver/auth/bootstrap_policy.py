@@ -6,7 +6,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/rbac/#default-roles-and-
 from darkroom_local.apiserver.apimachinery.unstructured import Json
 from darkroom_local.apiserver.auth.authenticator import AUTHENTICATED, MASTERS
 from darkroom_local.apiserver.auth.authorizer import ALL
-from darkroom_local.apiserver.registry.resource_api import Api, Options, Place
+from darkroom_local.apiserver.registry.resource_api import RequestTarget, ResourceApi, WriteOptions
 from darkroom_local.apiserver.resources.registry import AUTHENTICATION, AUTHORIZATION, RBAC
 
 LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
@@ -42,7 +42,7 @@ ROLES: dict[str, tuple[list[dict[str, list[str]]], str]] = {
 """Each with its rules, and the group that it is bound to."""
 
 
-def bootstrap_roles(api: Api) -> None:
+def bootstrap_roles(api: ResourceApi) -> None:
     """Make those that are missing; what people have made of them stays."""
     for name, (rules, group) in ROLES.items():
         reference = {"apiGroup": RBAC, "kind": "ClusterRole", "name": name}
@@ -51,9 +51,9 @@ def bootstrap_roles(api: Api) -> None:
         _make(api, "clusterrolebindings", name, {"roleRef": reference, "subjects": subjects})
 
 
-def _make(api: Api, plural: str, name: str, content: Json) -> None:
+def _make(api: ResourceApi, plural: str, name: str, content: Json) -> None:
     resource = api.registry.find(RBAC, "v1", plural)
     assert resource is not None
     if api.store.get(resource.collection, "", name) is None:
         document = {"metadata": {"name": name, "labels": LABELS}, **content}
-        api.create(Place(resource, ""), document, Options(manager="kube-apiserver"))
+        api.create(RequestTarget(resource, ""), document, WriteOptions(manager="kube-apiserver"))

@@ -10,10 +10,10 @@ from starlette.datastructures import Headers
 from darkroom_local.apiserver.apimachinery.errors import StatusError
 from darkroom_local.apiserver.auth.attributes import Attributes
 from darkroom_local.apiserver.auth.authenticator import User, account_of, named_user
-from darkroom_local.apiserver.auth.authorizer import Access
+from darkroom_local.apiserver.auth.authorizer import Authorizer
 
 
-def acting_user(sender: User, headers: Headers, access: Access) -> User:
+def acting_user(sender: User, headers: Headers, authorizer: Authorizer) -> User:
     """Whom a request is to be judged as. Raises 403 when its sender may not act for him."""
     name, groups = headers.get("impersonate-user", ""), headers.getlist("impersonate-group")
     if not name and not groups:
@@ -21,7 +21,7 @@ def acting_user(sender: User, headers: Headers, access: Access) -> User:
     if not name:
         raise StatusError(500, "InternalError", f"requested {groups} without impersonating a user")
     for wanted in _wanted(name, groups):
-        access.require(sender, wanted)
+        authorizer.require(sender, wanted)
     return named_user(name, groups, headers.get("impersonate-uid", ""))
 
 

@@ -9,25 +9,25 @@ from typing import Any
 from darkroom_local.apiserver.apimachinery.errors import Cause, conflict, invalid, invalid_value, not_found
 from darkroom_local.apiserver.apimachinery.unstructured import Json, dig
 from darkroom_local.apiserver.auth.authenticator import BOUND_KINDS
-from darkroom_local.apiserver.auth.tokens import AUDIENCE, Bound, Tokens
-from darkroom_local.apiserver.registry.resource_api import Api, Place
+from darkroom_local.apiserver.auth.tokens import AUDIENCE, BoundObject, Tokens
+from darkroom_local.apiserver.registry.resource_api import RequestTarget, ResourceApi
 from darkroom_local.apiserver.resources.registry import TOKEN_REQUEST
-from darkroom_local.apiserver.validation.decoding import check_envelope
+from darkroom_local.apiserver.validation.decoding import decode_object
 
-USUAL_SECONDS, SHORTEST_SECONDS, LONGEST_SECONDS = 3600, 600, 1 << 32
+DEFAULT_SECONDS, MIN_SECONDS, MAX_SECONDS = 3600, 600, 1 << 32
 
 
-def issue_token(api: Api, tokens: Tokens, place: Place, body: Any) -> Json:
+def request_token(api: ResourceApi, tokens: Tokens, target: RequestTarget, body: Any) -> Json:
     """The request with its token. Raises 404, 409 or 422."""
-    request = check_envelope(TOKEN_REQUEST, place.namespace, body)
-    account = api.get(Place(place.resource, place.namespace, place.name))
+    request = decode_object(TOKEN_REQUEST, target.namespace, body)
+    account = api.get(RequestTarget(target.resource, target.namespace, target.name))
     spec = request.get("spec") or {}
-    seconds = spec.get("expirationSeconds") or USUAL_SECONDS
+    seconds = spec.get("expirationSeconds") or DEFAULT_SECONDS
     bound = spec.get("boundObjectRef")
     if causes := _causes(seconds, bound):
         raise invalid(TOKEN_REQUEST.kind, TOKEN_REQUEST.group, "", causes)
     audiences = spec.get("audiences") or [AUDIENCE]
-    issued = tokens.issue(account, seconds, audiences, _bound(api, place.namespace, bound) if bound else None)
+    issued = tokens.issue(account, seconds, audiences, _bound(api, target.namespace, bound) if bound else None)
     end = datetime.fromtimestamp(issued.expires, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "kind": TOKEN_REQUEST.kind,
@@ -40,10 +40,10 @@ def issue_token(api: Api, tokens: Tokens, place: Place, body: Any) -> Json:
 
 def _causes(seconds: int, bound: Json | None) -> list[Cause]:
     causes = []
-    if seconds < SHORTEST_SECONDS:
+    if seconds < MIN_SECONDS:
         why = "may not specify a duration less than 10 minutes"
         causes.append(invalid_value("spec.expirationSeconds", seconds, why))
-    if seconds > LONGEST_SECONDS:
+    if seconds > MAX_SECONDS:
         why = "may not specify a duration larger than 2^32 seconds"
         causes.append(invalid_value("spec.expirationSeconds", seconds, why))
     if bound and bound.get("kind") not in BOUND_KINDS:
@@ -53,7 +53,7 @@ def _causes(seconds: int, bound: Json | None) -> list[Cause]:
     return causes
 
 
-def _bound(api: Api, namespace: str, reference: Json) -> Bound:
+def _bound(api: ResourceApi, namespace: str, reference: Json) -> BoundObject:
     kind, name = reference["kind"], reference.get("name", "")
     found = api.store.get(BOUND_KINDS[kind], namespace, name)
     plural = BOUND_KINDS[kind].removeprefix("/")
@@ -63,4 +63,4 @@ def _bound(api: Api, namespace: str, reference: Json) -> Bound:
     if reference.get("uid") not in (None, "", uid):
         why = f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record ({uid})"
         raise conflict(plural, "", name, why)
-    return Bound(kind, name, uid)
+    return BoundObject(kind, name, uid)

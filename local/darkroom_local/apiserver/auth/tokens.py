@@ -27,7 +27,7 @@ KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
-class Bound:
+class BoundObject:
     """An object whose end is the token's too."""
 
     kind: str
@@ -43,11 +43,11 @@ class Claims:
     account: str
     account_uid: str
     token_id: str
-    bound: Bound | None = None
+    bound: BoundObject | None = None
 
 
 @dataclass(frozen=True)
-class Issued:
+class IssuedToken:
     """A new token, and the second (Unix time) at which it ends."""
 
     token: str
@@ -61,7 +61,7 @@ class Tokens:
         self._key = key
         self._clock = clock
 
-    def issue(self, account: Json, seconds: int, audiences: list[str], bound: Bound | None = None) -> Issued:
+    def issue(self, account: Json, seconds: int, audiences: list[str], bound: BoundObject | None = None) -> IssuedToken:
         """A token of a ServiceAccount, for those who call themselves by one of the audiences."""
         metadata, start = account["metadata"], int(self._clock())
         end = start + seconds
@@ -82,7 +82,7 @@ class Tokens:
             PRIVATE: private,
         }
         signed = f"{_encoded(encode(HEADER).encode())}.{_encoded(encode(claims).encode())}"
-        return Issued(f"{signed}.{_encoded(self._signature(signed.encode()))}", end)
+        return IssuedToken(f"{signed}.{_encoded(self._signature(signed.encode()))}", end)
 
     def read(self, token: bytes) -> Claims | None:
         """None for what we have not signed, for what was made for others, and for what is past its time."""
@@ -99,11 +99,11 @@ class Tokens:
 def _claims(claims: dict[str, Any]) -> Claims:
     private = claims[PRIVATE]
     account = private["serviceaccount"]
-    found = [Bound(kind, **private[kind.lower()]) for kind in ("Pod", "Secret") if kind.lower() in private]
+    found = [BoundObject(kind, **private[kind.lower()]) for kind in ("Pod", "Secret") if kind.lower() in private]
     return Claims(private["namespace"], account["name"], account["uid"], claims["jti"], found[0] if found else None)
 
 
-def kept_key(path: Path) -> bytes:
+def load_or_create_key(path: Path) -> bytes:
     """The key of a folder's tokens, made when there is none: tokens outlive the process that made them."""
     if not path.exists():
         write_private(path, secrets.token_hex(KEY_BYTES))

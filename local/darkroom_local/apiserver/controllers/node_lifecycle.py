@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator
 from darkroom_local.apiserver.admission.tolerations import NOT_READY, UNREACHABLE, UNSCHEDULABLE, seconds_tolerated
 from darkroom_local.apiserver.apimachinery.errors import StatusError
 from darkroom_local.apiserver.apimachinery.unstructured import Json, dig, is_being_deleted, now
-from darkroom_local.apiserver.controllers.pod_garbage_collector import OrphanedPods
+from darkroom_local.apiserver.controllers.pod_garbage_collector import PodGarbageCollector
 from darkroom_local.apiserver.patching.patches import STRATEGIC
-from darkroom_local.apiserver.registry.resource_api import Api, Options, Place
+from darkroom_local.apiserver.registry.resource_api import RequestTarget, ResourceApi, WriteOptions
 from darkroom_local.apiserver.resources.registry import Resource
 from darkroom_local.apiserver.storage.store import Event, StoreConflictError
 
@@ -31,7 +31,7 @@ PERIOD_SECONDS = 5.0
 """How often silence is looked for, at most (`--node-monitor-period`)."""
 LEASES, LEASE_NAMESPACE = "coordination.k8s.io/leases", "kube-node-lease"
 OWN_TAINTS = (NOT_READY, UNREACHABLE, UNSCHEDULABLE)
-CONTROLLER = Options(manager="kube-controller-manager")
+CONTROLLER = WriteOptions(manager="kube-controller-manager")
 SILENT = {"status": "Unknown", "reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."}
 EVICTED = {
     "type": "DisruptionTarget",
@@ -45,7 +45,7 @@ class NodeLifecycle:
     """One task that looks at all nodes, again and again."""
 
     def __init__(
-        self, api: Api, grace_seconds: float = GRACE_SECONDS, clock: Callable[[], float] = time.monotonic
+        self, api: ResourceApi, grace_seconds: float = GRACE_SECONDS, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._api, self._grace_seconds, self._clock = api, grace_seconds, clock
         self._heard: dict[str, tuple[tuple[str, str], float]] = {}
@@ -54,7 +54,7 @@ class NodeLifecycle:
         """By node's uid and taint's key: since when its pods may be evicted."""
         self._marked: set[str] = set()
         """Uids of nodes whose pods were marked since they stopped being ready."""
-        self._orphans = OrphanedPods(api, clock)
+        self._orphans = PodGarbageCollector(api, clock)
         self._changed = asyncio.Event()
         api.store.listen(self._notice)
 
@@ -62,20 +62,20 @@ class NodeLifecycle:
         period = min(PERIOD_SECONDS, self._grace_seconds / 5)
         while True:
             self._changed.clear()
-            self.look()
+            self.sync()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), period)
 
-    def look(self) -> None:
+    def sync(self) -> None:
         """One round. What fails, because somebody else wrote meanwhile, is done in the next."""
         nodes = self._api.store.items("/nodes")
         self._forget({node["metadata"]["uid"] for node in nodes})
         for node in nodes:
             try:
-                self._look_at(node)
+                self._sync_node(node)
             except (StatusError, StoreConflictError) as error:
                 log.warning("node %s: %s; looking again", node["metadata"]["name"], error)
-        self._orphans.look()
+        self._orphans.sync()
 
     def _notice(self, event: Event) -> None:
         if event.collection == "/nodes":
@@ -87,7 +87,7 @@ class NodeLifecycle:
         self._tainted = {key: since for key, since in self._tainted.items() if key[0] in uids}
         self._marked &= uids
 
-    def _look_at(self, node: Json) -> None:
+    def _sync_node(self, node: Json) -> None:
         ready = _ready_condition(node)
         if ready is None:  # It is about to say for the first time how it is.
             self._taint(node, "True")
@@ -97,7 +97,7 @@ class NodeLifecycle:
             log.warning("node %s is silent", node["metadata"]["name"])
             node = self._write(node, {"status": {"conditions": [ready]}}, "status")
         node = self._taint(node, ready["status"])
-        self._mark_pods(node, ready["status"])
+        self._mark_pods_not_ready(node, ready["status"])
         self._evict(node)
 
     def _is_silent(self, node: Json, ready: Json) -> bool:
@@ -122,7 +122,7 @@ class NodeLifecycle:
             return node
         return self._write(node, {"spec": {"taints": [*kept, *wanted] or None}})
 
-    def _mark_pods(self, node: Json, ready: str) -> None:
+    def _mark_pods_not_ready(self, node: Json, ready: str) -> None:
         """Once, when the node stops being ready: a node that is alive takes it back."""
         uid = node["metadata"]["uid"]
         if ready == "True":
@@ -151,20 +151,20 @@ class NodeLifecycle:
             if not is_being_deleted(pod) and tainted_seconds >= limit:
                 log.warning("pod %s is evicted from node %s", pod["metadata"]["name"], node["metadata"]["name"])
                 self._patch_pod(pod, EVICTED | {"lastTransitionTime": now()})
-                self._api.delete(Place.of(self._resource("pods"), pod), {})
+                self._api.delete(RequestTarget.of(self._resource("pods"), pod), {})
 
     def _pods_on(self, node: Json) -> Iterator[Json]:
         name = node["metadata"]["name"]
         return (pod for pod in self._api.store.items("/pods") if pod["spec"].get("nodeName") == name)
 
     def _patch_pod(self, pod: Json, condition: Json) -> None:
-        self._patch(Place.of(self._resource("pods"), pod), {"status": {"conditions": [condition]}}, "status")
+        self._patch(RequestTarget.of(self._resource("pods"), pod), {"status": {"conditions": [condition]}}, "status")
 
     def _write(self, node: Json, patch: Json, subresource: str = "") -> Json:
-        return self._patch(Place.of(self._resource("nodes"), node), patch, subresource)
+        return self._patch(RequestTarget.of(self._resource("nodes"), node), patch, subresource)
 
-    def _patch(self, place: Place, patch: Json, subresource: str) -> Json:
-        target = Place(place.resource, place.namespace, place.name, subresource)
+    def _patch(self, target: RequestTarget, patch: Json, subresource: str) -> Json:
+        target = RequestTarget(target.resource, target.namespace, target.name, subresource)
         return self._api.patch(target, STRATEGIC, patch, CONTROLLER).document
 
     def _resource(self, plural: str) -> Resource:

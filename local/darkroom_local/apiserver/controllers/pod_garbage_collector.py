@@ -9,7 +9,7 @@ from collections.abc import Callable
 from darkroom_local.apiserver.apimachinery.errors import StatusError
 from darkroom_local.apiserver.apimachinery.unstructured import Json, now
 from darkroom_local.apiserver.patching.patches import STRATEGIC
-from darkroom_local.apiserver.registry.resource_api import Api, Options, Place
+from darkroom_local.apiserver.registry.resource_api import RequestTarget, ResourceApi, WriteOptions
 from darkroom_local.apiserver.resources.registry import Resource
 from darkroom_local.apiserver.storage.store import StoreConflictError
 
@@ -26,15 +26,15 @@ ORPHANED = {
 }
 
 
-class OrphanedPods:
+class PodGarbageCollector:
     """Pods of nodes that are gone."""
 
-    def __init__(self, api: Api, clock: Callable[[], float]) -> None:
+    def __init__(self, api: ResourceApi, clock: Callable[[], float]) -> None:
         self._api, self._clock = api, clock
         self._gone: dict[str, float] = {}
         """Names of nodes that pods are bound to and that are not there, and since when."""
 
-    def look(self) -> None:
+    def sync(self) -> None:
         """One round."""
         nodes = {node["metadata"]["name"] for node in self._api.store.items("/nodes")}
         bound = [pod for pod in self._api.store.items("/pods") if pod["spec"].get("nodeName")]
@@ -48,13 +48,13 @@ class OrphanedPods:
     def _remove(self, pod: Json) -> None:
         name, node = pod["metadata"]["name"], pod["spec"]["nodeName"]
         log.warning("pod %s is removed: its node %s is no more", name, node)
-        place = Place.of(self._pods(), pod)
+        target = RequestTarget.of(self._pods(), pod)
         try:
             if pod["status"].get("phase") not in TERMINAL:
                 status = {"phase": "Failed", "conditions": [ORPHANED | {"lastTransitionTime": now()}]}
-                target = Place(place.resource, place.namespace, place.name, "status")
-                self._api.patch(target, STRATEGIC, {"status": status}, Options(manager="kube-controller-manager"))
-            self._api.delete(place, {"gracePeriodSeconds": 0})
+                target = RequestTarget(target.resource, target.namespace, target.name, "status")
+                self._api.patch(target, STRATEGIC, {"status": status}, WriteOptions(manager="kube-controller-manager"))
+            self._api.delete(target, {"gracePeriodSeconds": 0})
         except (StatusError, StoreConflictError) as error:
             log.warning("pod %s: %s; looking again", name, error)
 

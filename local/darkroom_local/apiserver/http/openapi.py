@@ -75,7 +75,7 @@ def _paths(resource: Resource) -> Json:
     root = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
     space = "/namespaces/{namespace}" if resource.namespaced else ""
     all_of_them = f"{root}{space}/{resource.plural}"
-    if not resource.is_kept:
+    if not resource.is_stored:
         return {all_of_them: {"post": _operation(resource, "post")}}
     return {
         all_of_them: {"post": _operation(resource, "post"), "get": _operation(resource, "list")},

@@ -8,7 +8,7 @@ from starlette.responses import Response, StreamingResponse
 
 from darkroom_local.apiserver.apimachinery.errors import StatusError, service_unavailable
 from darkroom_local.apiserver.apimachinery.unstructured import dig
-from darkroom_local.apiserver.registry.resource_api import Api, Place
+from darkroom_local.apiserver.registry.resource_api import RequestTarget, ResourceApi
 from darkroom_local.apiserver.validation import pods
 
 log = logging.getLogger(__name__)
@@ -16,14 +16,14 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 5.0
 
 
-async def pod_log(api: Api, place: Place, query: Mapping[str, str]) -> Response:
+async def pod_log(api: ResourceApi, target: RequestTarget, query: Mapping[str, str]) -> Response:
     """The container's log, as it grows when `follow` is asked for; 204 before a node has the pod. Raises 400, 404 or
     503."""
-    pod = api.get(Place(place.resource, place.namespace, place.name))
+    pod = api.get(RequestTarget(target.resource, target.namespace, target.name))
     node_name, container = pods.log_target(pod, query.get("container", ""))
     if not node_name:
         return Response(status_code=204)
-    url = f"{_kubelet(api, node_name)}/containerLogs/{place.namespace}/{place.name}/{container}"
+    url = f"{_kubelet(api, node_name)}/containerLogs/{target.namespace}/{target.name}/{container}"
     client = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=CONNECT_SECONDS), trust_env=False)
     try:
         response = await client.send(client.build_request("GET", url, params=dict(query)), stream=True)
@@ -48,7 +48,7 @@ async def _pass_on(client: httpx.AsyncClient, response: httpx.Response) -> Async
         await client.aclose()
 
 
-def _kubelet(api: Api, node_name: str) -> str:
+def _kubelet(api: ResourceApi, node_name: str) -> str:
     node = api.store.get("/nodes", "", node_name)
     port = dig(node, ("status", "daemonEndpoints", "kubeletEndpoint", "Port"))
     if not isinstance(port, int):

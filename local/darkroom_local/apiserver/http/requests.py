@@ -1,4 +1,4 @@
-"""Reads what HTTP requests ask for: the path's place, the query's options, the body. Pure but for reading the body."""
+"""Reads what HTTP requests ask for: the path's target, the query's options, the body. Pure but for reading the body."""
 
 import json
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ from starlette.requests import Request
 from darkroom_local.apiserver.apimachinery.errors import StatusError, bad_request, no_such_path
 from darkroom_local.apiserver.apimachinery.unstructured import Json
 from darkroom_local.apiserver.http import protobuf
-from darkroom_local.apiserver.registry.resource_api import Options, Place
+from darkroom_local.apiserver.registry.resource_api import RequestTarget, WriteOptions
 from darkroom_local.apiserver.resources.registry import Registry
 
 MAX_BODY_BYTES = 3 * 1024 * 1024
 """As the real API server limits requests."""
 
 
-def find_place(registry: Registry, path: str) -> Place:
+def find_target(registry: Registry, path: str) -> RequestTarget:
     """Which resource, object and subresource a path means. Raises 404."""
     parts = [part for part in path.split("/") if part]
     if parts[:1] == ["api"] and len(parts) > 2:
@@ -36,26 +36,26 @@ def find_place(registry: Registry, path: str) -> Place:
     name, subresource = [*rest[1:], "", ""][:2]
     if (subresource and subresource not in resource.subresources) or (name and resource.namespaced and not namespace):
         raise no_such_path()
-    return Place(resource, namespace, name, subresource)
+    return RequestTarget(resource, namespace, name, subresource)
 
 
 POLICIES = ("Background", "Foreground", "Orphan")
 FIELD_VALIDATIONS = ("", "Ignore", "Warn", "Strict")
-LONGEST_MANAGER = 128
+MAX_MANAGER_LENGTH = 128
 
 
-def write_options(request: Request) -> Options:
+def write_options(request: Request) -> WriteOptions:
     """Raises 400 for an unknown dryRun or fieldValidation."""
     query = request.query_params
     validation = query.get("fieldValidation", "")
     if validation not in FIELD_VALIDATIONS:
         raise bad_request(f'fieldValidation: Unsupported value: "{validation}": supported: {FIELD_VALIDATIONS[1:]}')
     program = request.headers.get("user-agent", "unknown").partition("/")[0]
-    return Options(
+    return WriteOptions(
         dry_run=is_dry_run(query),
         strict=validation == "Strict",
         warn=validation != "Ignore",
-        manager=(query.get("fieldManager") or program)[:LONGEST_MANAGER],
+        manager=(query.get("fieldManager") or program)[:MAX_MANAGER_LENGTH],
         force=flag(query, "force"),
     )
 
@@ -118,14 +118,14 @@ def _refuse_constant(name: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Shape:
+class ResponseFormat:
     """How the client wants objects: as they are, or as a table."""
 
     as_table: bool
     include: str
 
     @classmethod
-    def of(cls, request: Request) -> "Shape":
+    def of(cls, request: Request) -> "ResponseFormat":
         wanted = request.headers.get("accept", "").split(",")[0].replace(" ", "")
         return cls(";as=Table" in wanted, request.query_params.get("includeObject", "Metadata"))
 

@@ -7,13 +7,13 @@ from starlette.responses import JSONResponse, Response
 
 from darkroom_local.apiserver.apimachinery.unstructured import Json, encode
 from darkroom_local.apiserver.http import tables
-from darkroom_local.apiserver.http.requests import Shape
-from darkroom_local.apiserver.registry.resource_api import Place, Written
+from darkroom_local.apiserver.http.requests import ResponseFormat
+from darkroom_local.apiserver.registry.resource_api import RequestTarget, WriteResult
 from darkroom_local.apiserver.resources.registry import Resource
 from darkroom_local.apiserver.storage.watch import Change
 
 
-def one(shape: Shape, resource: Resource, written: Written) -> Response:
+def one(shape: ResponseFormat, resource: Resource, written: WriteResult) -> Response:
     """An object, with what the server warns of in headers (RFC 9110 has dropped them, Kubernetes has not)."""
     document = written.document
     if shape.as_table:
@@ -26,14 +26,14 @@ def one(shape: Shape, resource: Resource, written: Written) -> Response:
     return response
 
 
-def many(shape: Shape, resource: Resource, documents: list[Json], metadata: Json) -> Response:
+def many(shape: ResponseFormat, resource: Resource, documents: list[Json], metadata: Json) -> Response:
     if shape.as_table:
         return JSONResponse(tables.table(documents, resource, metadata, shape.include))
     listed = {"kind": resource.list_kind, "apiVersion": resource.group_version, "metadata": metadata}
     return JSONResponse({**listed, "items": documents})
 
 
-async def lines(shape: Shape, resource: Resource, changes: AsyncIterator[Change]) -> AsyncIterator[str]:
+async def lines(shape: ResponseFormat, resource: Resource, changes: AsyncIterator[Change]) -> AsyncIterator[str]:
     """The body of a watch."""
     async with contextlib.aclosing(changes) as stream:  # type: ignore[type-var]
         async for change in stream:
@@ -46,14 +46,14 @@ async def lines(shape: Shape, resource: Resource, changes: AsyncIterator[Change]
             yield encode({"type": change.kind, "object": document}) + "\n"
 
 
-def success(place: Place | None = None, document: Json | None = None) -> Json:
+def success(target: RequestTarget | None = None, document: Json | None = None) -> Json:
     """A `Status` that says that it is done, and to which object."""
     status: Json = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
-    if place and document:
+    if target and document:
         status["details"] = {
-            "name": place.name,
-            "group": place.resource.group,
-            "kind": place.resource.plural,
+            "name": target.name,
+            "group": target.resource.group,
+            "kind": target.resource.plural,
             "uid": document["metadata"]["uid"],
         }
     return status

@@ -16,36 +16,36 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from darkroom_local.apiserver.apimachinery.errors import StatusError, method_not_allowed, no_such_path
-from darkroom_local.apiserver.apimachinery.selectors import Test, compile_selectors
+from darkroom_local.apiserver.apimachinery.selectors import Predicate, compile_selectors
 from darkroom_local.apiserver.apimachinery.unstructured import Json
 from darkroom_local.apiserver.auth import access_reviews
 from darkroom_local.apiserver.auth.attributes import read_attributes
-from darkroom_local.apiserver.auth.auth_middleware import OPEN_PATHS, Door
+from darkroom_local.apiserver.auth.auth_middleware import OPEN_PATHS, AuthMiddleware
 from darkroom_local.apiserver.auth.authenticator import Authenticator
-from darkroom_local.apiserver.auth.authorizer import Access
+from darkroom_local.apiserver.auth.authorizer import Authorizer
 from darkroom_local.apiserver.auth.bootstrap_policy import bootstrap_roles
 from darkroom_local.apiserver.auth.impersonation import acting_user
-from darkroom_local.apiserver.auth.token_requests import issue_token
-from darkroom_local.apiserver.auth.tokens import Tokens, kept_key
-from darkroom_local.apiserver.controllers.garbage_collector import Collector
+from darkroom_local.apiserver.auth.token_requests import request_token
+from darkroom_local.apiserver.auth.tokens import Tokens, load_or_create_key
+from darkroom_local.apiserver.controllers.garbage_collector import GarbageCollector
 from darkroom_local.apiserver.controllers.node_lifecycle import GRACE_SECONDS as NODE_GRACE
 from darkroom_local.apiserver.controllers.node_lifecycle import NodeLifecycle
 from darkroom_local.apiserver.http import discovery, openapi, responses
 from darkroom_local.apiserver.http.pod_logs import pod_log
 from darkroom_local.apiserver.http.requests import (
-    Shape,
+    ResponseFormat,
     content_type,
     delete_options,
-    find_place,
+    find_target,
     flag,
     integer,
     read_body,
     write_options,
 )
 from darkroom_local.apiserver.registry.evictions import evict
-from darkroom_local.apiserver.registry.resource_api import Api, Place, Written
+from darkroom_local.apiserver.registry.resource_api import RequestTarget, ResourceApi, WriteResult
 from darkroom_local.apiserver.resources.registry import Registry
-from darkroom_local.apiserver.storage.paging import cut, read_token
+from darkroom_local.apiserver.storage.paging import cut_page, read_token
 from darkroom_local.apiserver.storage.store import Store, StoreConflictError
 from darkroom_local.apiserver.storage.watch import WatchHub, WatchPlan
 
@@ -66,12 +66,12 @@ class Server:
         self.store = Store(data_dir / "objects.sqlite")
         self.registry = Registry()
         self.hub = WatchHub(self.store)
-        self.collector = Collector()
-        self.api = Api(self.store, self.registry, self.collector.wake)
+        self.collector = GarbageCollector()
+        self.api = ResourceApi(self.store, self.registry, self.collector.wake)
         self.node_lifecycle = NodeLifecycle(self.api, node_grace_seconds)
-        self.tokens = Tokens(kept_key(data_dir / "token.key"))
+        self.tokens = Tokens(load_or_create_key(data_dir / "token.key"))
         self.authenticator = Authenticator(token, self.tokens, self.store)
-        self.access = Access(self.store, enforced=rbac)
+        self.authorizer = Authorizer(self.store, enforced=rbac)
         if rbac:
             bootstrap_roles(self.api)
 
@@ -94,7 +94,7 @@ class Server:
         return Starlette(
             routes=routes,
             lifespan=self._lifespan,
-            middleware=[Middleware(Door, authenticate=self.authenticator.user)],
+            middleware=[Middleware(AuthMiddleware, authenticate=self.authenticator.user)],
             exception_handlers={Exception: _crashed},
         )
 
@@ -125,8 +125,10 @@ class Server:
     def _authorize(self, request: Request) -> None:
         """Raises 403. Whom the request is made for is its user from here on."""
         if request.url.path not in OPEN_PATHS:
-            request.scope["user"] = acting_user(request.user, request.headers, self.access)
-            self.access.require(request.user, read_attributes(request.method, request.url.path, request.query_params))
+            request.scope["user"] = acting_user(request.user, request.headers, self.authorizer)
+            self.authorizer.require(
+                request.user, read_attributes(request.method, request.url.path, request.query_params)
+            )
 
     async def health(self, request: Request) -> Response:
         return PlainTextResponse("ok")
@@ -162,92 +164,100 @@ class Server:
 
     async def serve(self, request: Request) -> Response:
         """A request for objects."""
-        place = find_place(self.registry, request.url.path)
-        if not place.resource.is_kept and request.method != "POST":
+        target = find_target(self.registry, request.url.path)
+        if not target.resource.is_stored and request.method != "POST":
             raise method_not_allowed()
-        handlers: dict[str, Callable[[Request, Place], Awaitable[Response]]] = {
+        handlers: dict[str, Callable[[Request, RequestTarget], Awaitable[Response]]] = {
             "GET": self._read,
             "POST": self._create,
             "PUT": self._update,
             "PATCH": self._patch,
             "DELETE": self._delete,
         }
-        return await handlers[request.method](request, place)
+        return await handlers[request.method](request, target)
 
-    async def _read(self, request: Request, place: Place) -> Response:
-        if place.subresource == "log":
-            return await pod_log(self.api, place, request.query_params)
-        if place.subresource not in ("", "status"):
+    async def _read(self, request: Request, target: RequestTarget) -> Response:
+        if target.subresource == "log":
+            return await pod_log(self.api, target, request.query_params)
+        if target.subresource not in ("", "status"):
             raise method_not_allowed()
-        if place.name:
-            return responses.one(Shape.of(request), place.resource, Written(self.api.get(place)))
-        selects = _selects(request, place)
+        if target.name:
+            return responses.one(ResponseFormat.of(request), target.resource, WriteResult(self.api.get(target)))
+        selects = _selects(request, target)
         if flag(request.query_params, "watch"):
-            return self._watch(request, place, selects)
-        return self._list(request, place, selects)
+            return self._watch(request, target, selects)
+        return self._list(request, target, selects)
 
-    async def _create(self, request: Request, place: Place) -> Response:
+    async def _create(self, request: Request, target: RequestTarget) -> Response:
         body = await read_body(request)
-        if not place.resource.is_kept:
-            return JSONResponse(access_reviews.answer(place.resource, self.access, request.user, body), status_code=201)
-        if place.subresource == "token":
-            return JSONResponse(issue_token(self.api, self.tokens, place, body), status_code=201)
+        if not target.resource.is_stored:
+            return JSONResponse(
+                access_reviews.answer(target.resource, self.authorizer, request.user, body), status_code=201
+            )
+        if target.subresource == "token":
+            return JSONResponse(request_token(self.api, self.tokens, target, body), status_code=201)
         given = body if isinstance(body, dict) else {}
-        if place.subresource == "binding":
-            self.api.bind(place, given)
+        if target.subresource == "binding":
+            self.api.bind(target, given)
             return JSONResponse(responses.success(), status_code=201)
-        if place.subresource == "eviction":
-            evict(self.api, place, given, delete_options(request.query_params, given.get("deleteOptions")))
+        if target.subresource == "eviction":
+            evict(self.api, target, given, delete_options(request.query_params, given.get("deleteOptions")))
             return JSONResponse(responses.success(), status_code=201)
-        if place.name or (place.resource.namespaced and not place.namespace):
+        if target.name or (target.resource.namespaced and not target.namespace):
             raise method_not_allowed()
-        return responses.one(Shape.of(request), place.resource, self.api.create(place, body, write_options(request)))
-
-    async def _update(self, request: Request, place: Place) -> Response:
-        _require_object(place)
-        body = await read_body(request)
-        return responses.one(Shape.of(request), place.resource, self.api.update(place, body, write_options(request)))
-
-    async def _patch(self, request: Request, place: Place) -> Response:
-        _require_object(place)
-        body, options = await read_body(request), write_options(request)
-        creating = read_attributes(request.method, request.url.path, request.query_params).creating()
-        options = replace(options, may_create=lambda: self.access.require(request.user, creating))
         return responses.one(
-            Shape.of(request), place.resource, self.api.patch(place, content_type(request), body, options)
+            ResponseFormat.of(request), target.resource, self.api.create(target, body, write_options(request))
         )
 
-    async def _delete(self, request: Request, place: Place) -> Response:
+    async def _update(self, request: Request, target: RequestTarget) -> Response:
+        _require_object(target)
+        body = await read_body(request)
+        return responses.one(
+            ResponseFormat.of(request), target.resource, self.api.update(target, body, write_options(request))
+        )
+
+    async def _patch(self, request: Request, target: RequestTarget) -> Response:
+        _require_object(target)
+        body, options = await read_body(request), write_options(request)
+        creating = read_attributes(request.method, request.url.path, request.query_params).creating()
+        options = replace(options, may_create=lambda: self.authorizer.require(request.user, creating))
+        return responses.one(
+            ResponseFormat.of(request), target.resource, self.api.patch(target, content_type(request), body, options)
+        )
+
+    async def _delete(self, request: Request, target: RequestTarget) -> Response:
         body = await read_body(request)
         options = delete_options(request.query_params, body)
-        if place.subresource:
+        if target.subresource:
             raise method_not_allowed()
-        if not place.name:
-            return self._delete_many(request, place, options)
-        document, gone = self.api.delete(place, options)
-        return JSONResponse(responses.success(place, document) if gone else document)
+        if not target.name:
+            return self._delete_many(request, target, options)
+        document, gone = self.api.delete(target, options)
+        return JSONResponse(responses.success(target, document) if gone else document)
 
-    def _delete_many(self, request: Request, place: Place, options: Json) -> Response:
-        selects = _selects(request, place)
-        chosen = [each for each in self.api.select(place) if selects(each)]
+    def _delete_many(self, request: Request, target: RequestTarget, options: Json) -> Response:
+        selects = _selects(request, target)
+        chosen = [each for each in self.api.select(target) if selects(each)]
         for document in chosen:
-            self.api.delete(Place.of(place.resource, document), options)
-        return responses.many(Shape.of(request), place.resource, chosen, {"resourceVersion": str(self.store.revision)})
+            self.api.delete(RequestTarget.of(target.resource, document), options)
+        return responses.many(
+            ResponseFormat.of(request), target.resource, chosen, {"resourceVersion": str(self.store.revision)}
+        )
 
-    def _list(self, request: Request, place: Place, selects: Test) -> Response:
+    def _list(self, request: Request, target: RequestTarget, selects: Predicate) -> Response:
         """A list, or a page of one: all pages show the state at the time of the first."""
         query = request.query_params
         limit = integer(query, "limit") if query.get("limit") else 0
         start = read_token(query["continue"]) if query.get("continue") else None
         revision = start.revision if start else self._list_revision(query)
-        found = [each for each in self.api.select(place, revision) if selects(each)]
-        page = cut(found, max(0, limit), revision, start.after if start else None)
+        found = [each for each in self.api.select(target, revision) if selects(each)]
+        page = cut_page(found, max(0, limit), revision, start.after if start else None)
         metadata: Json = {"resourceVersion": str(revision)}
         if page.token:
             metadata["continue"] = page.token
             if not query.get("labelSelector") and not query.get("fieldSelector"):
                 metadata["remainingItemCount"] = page.remaining
-        return responses.many(Shape.of(request), place.resource, page.items, metadata)
+        return responses.many(ResponseFormat.of(request), target.resource, page.items, metadata)
 
     def _list_revision(self, query: QueryParams) -> int:
         """The moment that a list is to show: now, unless exactly another is asked for. Raises 504 for one to come."""
@@ -257,13 +267,13 @@ class Server:
             raise StatusError(504, "Timeout", why, {"causes": [{"reason": "ResourceVersionTooLarge", "message": why}]})
         return asked if query.get("resourceVersionMatch") == "Exact" else self.store.revision
 
-    def _watch(self, request: Request, place: Place, selects: Test) -> Response:
+    def _watch(self, request: Request, target: RequestTarget, selects: Predicate) -> Response:
         query = request.query_params
         since = query.get("resourceVersion", "")
         from_present = flag(query, "sendInitialEvents") or since in ("", "0")
         plan = WatchPlan(
-            collection=place.resource.collection,
-            namespace=place.namespace or None if place.resource.namespaced else None,
+            collection=target.resource.collection,
+            namespace=target.namespace or None if target.resource.namespaced else None,
             selects=selects,
             since=None if from_present else integer(query, "resourceVersion"),
             bookmarks=flag(query, "allowWatchBookmarks"),
@@ -274,7 +284,7 @@ class Server:
         )
         changes = self.hub.watch(plan)
         return StreamingResponse(
-            responses.lines(Shape.of(request), place.resource, changes), media_type="application/json"
+            responses.lines(ResponseFormat.of(request), target.resource, changes), media_type="application/json"
         )
 
 
@@ -284,13 +294,13 @@ async def _crashed(request: Request, error: Exception) -> Response:
     return JSONResponse(refusal.document(), status_code=500)
 
 
-def _selects(request: Request, place: Place) -> Test:
+def _selects(request: Request, target: RequestTarget) -> Predicate:
     query = request.query_params
-    return compile_selectors(query.get("labelSelector", ""), query.get("fieldSelector", ""), place.resource.fields)
+    return compile_selectors(query.get("labelSelector", ""), query.get("fieldSelector", ""), target.resource.fields)
 
 
-def _require_object(place: Place) -> None:
-    if not place.name or place.subresource not in ("", "status"):
+def _require_object(target: RequestTarget) -> None:
+    if not target.name or target.subresource not in ("", "status"):
         raise method_not_allowed()
 
 

@@ -17,7 +17,7 @@ from darkroom_local.apiserver.resources.registry import Resource
 Path = tuple[str, ...]
 FieldSet = frozenset[Path]
 
-NOBODYS = frozenset(
+UNMANAGED = frozenset(
     {("f:apiVersion",), ("f:kind",)}
     | {("f:metadata", f"f:{field}") for field in ("name", "namespace", "generateName", "selfLink", "managedFields")}
     | {("f:metadata", f"f:{field}") for field in ("uid", "resourceVersion", "generation", "creationTimestamp")}
@@ -27,7 +27,7 @@ NOBODYS = frozenset(
 
 
 @dataclass(frozen=True)
-class Typing:
+class FieldType:
     """What is known of a place in a document: a schema's node, or for built-in kinds (None) a field's name."""
 
     schema: Json | None
@@ -35,18 +35,18 @@ class Typing:
     is_root: bool = False
 
     @classmethod
-    def of(cls, resource: Resource) -> "Typing":
+    def of(cls, resource: Resource) -> "FieldType":
         return cls(resource.custom.schema if resource.custom else None, is_root=True)
 
-    def field(self, name: str) -> "Typing":
+    def field(self, name: str) -> "FieldType":
         if self.schema is None or (self.is_root and name == "metadata"):
-            return Typing(None, name)
+            return FieldType(None, name)
         others = self.schema.get("additionalProperties")
         found = self.schema.get("properties", {}).get(name, others)
-        return Typing(found if isinstance(found, dict) else {}, name)
+        return FieldType(found if isinstance(found, dict) else {}, name)
 
-    def item(self) -> "Typing":
-        return Typing(None if self.schema is None else self.schema.get("items") or {})
+    def item(self) -> "FieldType":
+        return FieldType(None if self.schema is None else self.schema.get("items") or {})
 
     def keys(self, items: list[Any]) -> tuple[str, ...]:
         """What tells a list's items apart; nothing for a list that isn't merged item by item."""
@@ -65,12 +65,12 @@ class Typing:
         return bool((self.schema or {}).get("x-kubernetes-map-type") == "atomic")
 
 
-def fields_of(document: Json, typing: Typing) -> FieldSet:
+def fields_of(document: Json, typing: FieldType) -> FieldSet:
     """All leaves and list items of a document, but for what is nobody's."""
-    return frozenset(_walk(document, typing, ())) - NOBODYS
+    return frozenset(_walk(document, typing, ())) - UNMANAGED
 
 
-def _walk(value: Any, typing: Typing, path: Path) -> Iterator[Path]:
+def _walk(value: Any, typing: FieldType, path: Path) -> Iterator[Path]:
     if isinstance(value, dict) and value and not typing.is_atomic():
         for name, item in value.items():
             yield from _walk(item, typing.field(name), (*path, f"f:{name}"))
@@ -86,7 +86,7 @@ def _walk(value: Any, typing: Typing, path: Path) -> Iterator[Path]:
                 yield from _walk(child, typing.item().field(name), (*path, step, f"f:{name}"))
 
 
-def steps_into(items: list[Any], typing: Typing) -> list[tuple[str, Any]] | None:
+def steps_into(items: list[Any], typing: FieldType) -> list[tuple[str, Any]] | None:
     """The items of a list with the steps that lead to them, or None when the list is atomic."""
     if keys := typing.keys(items):
         return [(key_step(item, keys), item) for item in items if isinstance(item, dict)]

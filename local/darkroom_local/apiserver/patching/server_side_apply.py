@@ -11,8 +11,8 @@ from darkroom_local.apiserver.apimachinery.errors import StatusError
 from darkroom_local.apiserver.apimachinery.unstructured import Json, clone, now
 from darkroom_local.apiserver.patching.field_sets import (
     FieldSet,
+    FieldType,
     Path,
-    Typing,
     fields_of,
     find,
     from_fields_v1,
@@ -44,16 +44,16 @@ def server_side_apply(
     current: Json | None, applied: Json, who: str, force: bool, resource: Resource, subresource: str = ""
 ) -> Json:
     """The object after `who` applied its fields. `current` may be changed. Raises 409 when another manages them."""
-    typing, manager = Typing.of(resource), Manager(who, "Apply", subresource)
-    wanted = _own_part(applied, resource, subresource)
+    typing, manager = FieldType.of(resource), Manager(who, "Apply", subresource)
+    wanted = _applicable(applied, resource, subresource)
     mine = fields_of(wanted, typing)
     entries = _read(current)
     before = entries.pop(manager, NONE)
     result: Json = wanted
     if current is not None:
-        entries = _settle(current, wanted, mine, entries, force, _last_applied(current, typing, who))
+        entries = _resolve_conflicts(current, wanted, mine, entries, force, _last_applied(current, typing, who))
         result = _merge(current, wanted, typing)
-        for path in _abandoned(before - mine, entries):
+        for path in _removable(before - mine, entries):
             remove(result, path)
     result["metadata"]["managedFields"] = _write({**entries, manager: mine}, current, resource)
     return result
@@ -61,7 +61,7 @@ def server_side_apply(
 
 def track(old: Json | None, new: Json, who: str, resource: Resource, subresource: str = "") -> None:
     """Note in `new` who manages what it changes of `old`: the writer takes over what it changed."""
-    typing, manager = Typing.of(resource), Manager(who, "Update", subresource)
+    typing, manager = FieldType.of(resource), Manager(who, "Update", subresource)
     before = fields_of(old, typing) if old else NONE
     after = fields_of(new, typing)
     changed = {path for path in after if path not in before or (not is_item(path) and _differs(old, new, path))}
@@ -82,7 +82,7 @@ def _differs(old: Json | None, new: Json, path: Path) -> bool:
     return bool(find(old, path) != find(new, path))
 
 
-def _own_part(applied: Json, resource: Resource, subresource: str) -> Json:
+def _applicable(applied: Json, resource: Resource, subresource: str) -> Json:
     """What of an applied document may be set here."""
     kept: Json = {key: value for key, value in clone(applied).items() if value is not None}
     metadata = kept.get("metadata") or {}
@@ -97,7 +97,7 @@ def _own_part(applied: Json, resource: Resource, subresource: str) -> Json:
     return kept
 
 
-def _last_applied(current: Json, typing: Typing, who: str) -> FieldSet:
+def _last_applied(current: Json, typing: FieldType, who: str) -> FieldSet:
     """What kubectl has applied on the client's side before, and nobody has changed since: it may take that over.
 
     As apimachinery's lastAppliedManager has it, so that people can go over to server-side apply.
@@ -113,7 +113,9 @@ def _last_applied(current: Json, typing: Typing, who: str) -> FieldSet:
     return frozenset(path for path in fields if not _differs(current, applied, path))
 
 
-def _settle(current: Json, wanted: Json, mine: FieldSet, entries: Managers, force: bool, allowed: FieldSet) -> Managers:
+def _resolve_conflicts(
+    current: Json, wanted: Json, mine: FieldSet, entries: Managers, force: bool, allowed: FieldSet
+) -> Managers:
     """What the other managers keep. Raises 409 unless forced, or allowed for each contested field."""
     contested = frozenset(path for path in mine if not is_item(path) and _differs(current, wanted, path))
     conflicts = [(other, path) for other, fields in sorted(entries.items()) for path in sorted(fields & contested)]
@@ -122,14 +124,14 @@ def _settle(current: Json, wanted: Json, mine: FieldSet, entries: Managers, forc
     return {other: fields - contested for other, fields in entries.items()}
 
 
-def _abandoned(dropped: FieldSet, others: Managers) -> list[Path]:
+def _removable(dropped: FieldSet, others: Managers) -> list[Path]:
     """Which of the fields that its manager no longer applies nobody else holds; an item before its own fields."""
     held = NONE.union(*others.values())
     within = {path[:length] for path in held for length in range(1, len(path) + 1)}
     return sorted(dropped - within, key=len)
 
 
-def _merge(current: Any, wanted: Any, typing: Typing) -> Any:
+def _merge(current: Any, wanted: Any, typing: FieldType) -> Any:
     if isinstance(current, dict) and isinstance(wanted, dict) and not typing.is_atomic():
         merged = dict(current)
         for name, value in wanted.items():
@@ -148,19 +150,19 @@ def _merge(current: Any, wanted: Any, typing: Typing) -> Any:
 def _conflict(conflicts: list[tuple[Manager, Path]]) -> StatusError:
     causes, told = [], []
     for other, path in conflicts:
-        field, why = _spoken(path), f'conflict with "{other.name}"'
+        field, why = _path_text(path), f'conflict with "{other.name}"'
         causes.append({"reason": "FieldManagerConflict", "message": why, "field": field})
         told.append(f"{why}: {field}")
     count = f"{len(causes)} conflict{'s' if len(causes) > 1 else ''}"
     return StatusError(409, "Conflict", f"Apply failed with {count}: {', '.join(told)}", {"causes": causes})
 
 
-def _spoken(path: Path) -> str:
+def _path_text(path: Path) -> str:
     """`.spec.containers[name="main"].image`, as Kubernetes writes a path."""
-    return "".join(_spoken_step(step[0], step[2:]) for step in path)
+    return "".join(_step_text(step[0], step[2:]) for step in path)
 
 
-def _spoken_step(kind: str, name: str) -> str:
+def _step_text(kind: str, name: str) -> str:
     if kind == "f":
         return f".{name}"
     if kind == "v":

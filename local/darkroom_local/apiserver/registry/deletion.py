@@ -14,7 +14,7 @@ FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 FINALIZERS = {"Foreground": [FOREGROUND], "Orphan": [ORPHAN], "Background": list[str]()}
 
 
-def marked(resource: Resource, old: Json, request: Json) -> Json:
+def mark_for_deletion(resource: Resource, old: Json, request: Json) -> Json:
     """The object with the marks of a deletion that was asked for (DeleteOptions)."""
     dying: Json = clone(old)
     metadata = dying["metadata"]

@@ -7,7 +7,7 @@ from darkroom_local.apiserver.apimachinery.errors import bad_request
 from darkroom_local.apiserver.apimachinery.unstructured import Json, now
 from darkroom_local.apiserver.patching.patches import STRATEGIC
 from darkroom_local.apiserver.registry.deletion import check_preconditions
-from darkroom_local.apiserver.registry.resource_api import Api, Options, Place
+from darkroom_local.apiserver.registry.resource_api import RequestTarget, ResourceApi, WriteOptions
 
 EVICTED = {
     "type": "DisruptionTarget",
@@ -18,15 +18,15 @@ EVICTED = {
 """The condition that an evicted pod gets before it is deleted."""
 
 
-def evict(api: Api, place: Place, eviction: Json, delete_options: Json) -> None:
+def evict(api: ResourceApi, target: RequestTarget, eviction: Json, delete_options: Json) -> None:
     """Mark the pod and delete it with its grace period. Raises 400, 404 or 409."""
-    if (eviction.get("metadata") or {}).get("name") != place.name:
+    if (eviction.get("metadata") or {}).get("name") != target.name:
         raise bad_request("name in URL does not match name in Eviction object")
-    pod = Place(place.resource, place.namespace, place.name)
-    check_preconditions(place.resource, api.get(pod), delete_options.get("preconditions") or {})
+    pod = RequestTarget(target.resource, target.namespace, target.name)
+    check_preconditions(target.resource, api.get(pod), delete_options.get("preconditions") or {})
     if not delete_options.get("dryRun"):
         status = {"conditions": [EVICTED | {"lastTransitionTime": now()}]}
-        marked = Place(place.resource, place.namespace, place.name, "status")
-        api.patch(marked, STRATEGIC, {"status": status}, Options(manager="kube-apiserver"))
+        marked = RequestTarget(target.resource, target.namespace, target.name, "status")
+        api.patch(marked, STRATEGIC, {"status": status}, WriteOptions(manager="kube-apiserver"))
         delete_options = delete_options | {"preconditions": None}  # They held, before the mark changed the pod.
     api.delete(pod, delete_options)

@@ -21,7 +21,7 @@ from darkroom_local.apiserver.apimachinery.errors import (
     invalid_value,
     required_value,
 )
-from darkroom_local.apiserver.apimachinery.unstructured import Json, clone, meta, now, same_but
+from darkroom_local.apiserver.apimachinery.unstructured import Json, clone, equal_ignoring, meta, now
 from darkroom_local.apiserver.resources import definitions
 from darkroom_local.apiserver.resources.registry import RBAC, Resource
 from darkroom_local.apiserver.validation import immutability, leases, pods, rbac
@@ -46,23 +46,23 @@ SUBDOMAIN = NameRule(
 )
 PATH_SEGMENT = NameRule(re.compile(r"^(?!\.{1,2}$)[^/%]+$"), "may not be '.', '..', or contain '/' or '%'")
 """Of roles and bindings, such as `system:discovery`."""
-FIXED_METADATA = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
-BOOKKEEPING = frozenset({"resourceVersion", "managedFields"})
+SERVER_METADATA = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
+UNCOMPARED_METADATA = frozenset({"resourceVersion", "managedFields"})
 SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 """No vowels, as Kubernetes has it, so that no words come out."""
-LONGEST_PREFIX = 58
+MAX_PREFIX_LENGTH = 58
 """Of a generated name, so that with its suffix it is no longer than a DNS label."""
 
 
-def born(resource: Resource, document: Json) -> Json:
+def prepare_for_create(resource: Resource, document: Json) -> Json:
     """A new object's metadata and first status, in place."""
     metadata = document["metadata"]
     if metadata.get("resourceVersion"):
         raise bad_request("resourceVersion should not be set on objects to be created")
     if not metadata.get("name") and metadata.get("generateName"):
         suffix = "".join(secrets.choice(SUFFIX_LETTERS) for _ in range(5))
-        metadata["name"] = f"{metadata['generateName'][:LONGEST_PREFIX]}{suffix}"
-    for field in (*FIXED_METADATA, "resourceVersion", "selfLink"):
+        metadata["name"] = f"{metadata['generateName'][:MAX_PREFIX_LENGTH]}{suffix}"
+    for field in (*SERVER_METADATA, "resourceVersion", "selfLink"):
         metadata.pop(field, None)
     metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
     if resource.has_generation:
@@ -80,7 +80,7 @@ def prepare(resource: Resource, document: Json, old: Json | None) -> list[str]:
     dropped = drop_unknown_metadata(document)
     if resource.custom:
         dropped += resource.custom.structural.prune(document)
-    _fill_in(resource, document)
+    _set_defaults(resource, document)
     name = PATH_SEGMENT if resource.group == RBAC else SUBDOMAIN
     causes = _metadata_causes(document["metadata"], old, name) + _own_causes(resource, document, old)
     if resource.custom:
@@ -95,23 +95,23 @@ def strict_error(resource: Resource, dropped: list[str]) -> StatusError:
     return undecodable(resource, f"strict decoding error: {listed}")
 
 
-def succeed(resource: Resource, old: Json, new: Json, subresource: str) -> Json:
+def prepare_for_update(resource: Resource, old: Json, new: Json, subresource: str) -> Json:
     """The next state of an object: what an update may not change is taken from the old one.
 
     Raises 409 when the update was made on another state, and 422 when it was meant for another object of this name. Of
     what is sent to a custom kind's status, nothing but the status counts, the uid neither.
     """
     if resource.custom and subresource == "status":
-        require_state(resource, old, new)
+        require_same_version(resource, old, new)
     else:
-        require_same(resource, old, new)
+        require_same_object(resource, old, new)
     before, after = old["metadata"], meta(new)
     if after.get("name", before["name"]) != before["name"]:
         raise bad_request("the name of the object does not match the name on the URL")
     if subresource == "status":
         kept: Json = clone({key: value for key, value in old.items() if key != "status"})
         return kept | ({"status": new["status"]} if new.get("status") is not None else {})
-    for field in (*FIXED_METADATA, "name", "namespace"):
+    for field in (*SERVER_METADATA, "name", "namespace"):
         after.pop(field, None)
         if field in before:
             after[field] = before[field]
@@ -123,23 +123,23 @@ def succeed(resource: Resource, old: Json, new: Json, subresource: str) -> Json:
     return new
 
 
-def require_same(resource: Resource, old: Json, sent: Json) -> None:
+def require_same_object(resource: Resource, old: Json, sent: Json) -> None:
     """Raise 409 when a body names another state of the present object, and 422 when it gives it another uid."""
-    require_state(resource, old, sent)
+    require_same_version(resource, old, sent)
     before, after = old["metadata"], sent.get("metadata") or {}
     if after.get("uid") and after["uid"] != before["uid"]:
         cause = invalid_value("metadata.uid", after["uid"], "field is immutable")
         raise invalid(resource.kind, resource.group, before["name"], [cause])
 
 
-def require_state(resource: Resource, old: Json, sent: Json) -> None:
+def require_same_version(resource: Resource, old: Json, sent: Json) -> None:
     """Raise 409 when a body names another state of an object than the present one."""
     before, after = old["metadata"], sent.get("metadata") or {}
     if after.get("resourceVersion") and after["resourceVersion"] != before["resourceVersion"]:
         raise conflict(resource.plural, resource.group, before["name"])
 
 
-def count_generation(resource: Resource, old: Json, new: Json) -> None:
+def bump_generation(resource: Resource, old: Json, new: Json) -> None:
     """Raise the generation when anything but metadata and status has changed."""
     if not resource.has_generation:
         return
@@ -150,17 +150,17 @@ def count_generation(resource: Resource, old: Json, new: Json) -> None:
 
 
 def is_unchanged(old: Json, new: Json) -> bool:
-    return same_but(old, new, BOOKKEEPING)
+    return equal_ignoring(old, new, UNCOMPARED_METADATA)
 
 
-def _fill_in(resource: Resource, document: Json) -> None:
+def _set_defaults(resource: Resource, document: Json) -> None:
     if resource.custom:
         resource.custom.structural.default(document)
-    elif fill_in := FILL_IN.get(resource.collection):
-        fill_in(document)
+    elif set_defaults := DEFAULTERS.get(resource.collection):
+        set_defaults(document)
 
 
-def _fill_in_secret(document: Json) -> None:
+def _set_secret_defaults(document: Json) -> None:
     text = document.pop("stringData", None) or {}
     encoded = {key: base64.b64encode(str(value).encode()).decode() for key, value in text.items()}
     if encoded or document.get("data"):
@@ -169,36 +169,36 @@ def _fill_in_secret(document: Json) -> None:
 
 
 def _own_causes(resource: Resource, document: Json, old: Json | None) -> list[Cause]:
-    check = None if resource.custom else CHECKS.get(resource.collection)
+    check = None if resource.custom else VALIDATORS.get(resource.collection)
     return check(document, old) if check else []
 
 
-FILL_IN: dict[str, Callable[[Json], None]] = {
-    "/pods": pods.fill_in,
-    "/resourcequotas": resource_quota.fill_in,
-    "/secrets": _fill_in_secret,
-    "apiextensions.k8s.io/customresourcedefinitions": definitions.fill_in,
-    "scheduling.k8s.io/priorityclasses": priority.fill_in,
-    f"{RBAC}/rolebindings": rbac.fill_in,
-    f"{RBAC}/clusterrolebindings": rbac.fill_in,
+DEFAULTERS: dict[str, Callable[[Json], None]] = {
+    "/pods": pods.set_defaults,
+    "/resourcequotas": resource_quota.set_defaults,
+    "/secrets": _set_secret_defaults,
+    "apiextensions.k8s.io/customresourcedefinitions": definitions.set_defaults,
+    "scheduling.k8s.io/priorityclasses": priority.set_defaults,
+    f"{RBAC}/rolebindings": rbac.set_defaults,
+    f"{RBAC}/clusterrolebindings": rbac.set_defaults,
 }
 """Defaults of built-in kinds, in place."""
 
-CHECKS: dict[str, Callable[[Json, Json | None], list[Cause]]] = {
-    **{f"apps/{plural}": immutability.check_workload for plural in ("daemonsets", "deployments", "replicasets")},
-    "apps/statefulsets": immutability.check_workload,
-    "batch/jobs": immutability.check_job,
-    "/configmaps": immutability.check_config_map,
-    "/persistentvolumeclaims": immutability.check_claim,
-    "/secrets": immutability.check_secret,
+VALIDATORS: dict[str, Callable[[Json, Json | None], list[Cause]]] = {
+    **{f"apps/{plural}": immutability.validate_workload for plural in ("daemonsets", "deployments", "replicasets")},
+    "apps/statefulsets": immutability.validate_workload,
+    "batch/jobs": immutability.validate_job,
+    "/configmaps": immutability.validate_config_map,
+    "/persistentvolumeclaims": immutability.validate_claim,
+    "/secrets": immutability.validate_secret,
     "/pods": pods.check,
     "/resourcequotas": resource_quota.check,
     "coordination.k8s.io/leases": leases.check,
     "scheduling.k8s.io/priorityclasses": priority.check,
-    f"{RBAC}/roles": rbac.check_role,
-    f"{RBAC}/clusterroles": rbac.check_cluster_role,
-    f"{RBAC}/rolebindings": rbac.check_binding,
-    f"{RBAC}/clusterrolebindings": rbac.check_cluster_binding,
+    f"{RBAC}/roles": rbac.validate_role,
+    f"{RBAC}/clusterroles": rbac.validate_cluster_role,
+    f"{RBAC}/rolebindings": rbac.validate_binding,
+    f"{RBAC}/clusterrolebindings": rbac.validate_cluster_binding,
 }
 """What is wrong with an object of a built-in kind, or with a change of one."""
 

@@ -95,7 +95,7 @@ def with_defaults(resource: Resource) -> Callable[[Json], Json]:
     return shown
 
 
-def fill_in(definition: Json) -> None:
+def set_defaults(definition: Json) -> None:
     """The names that a definition leaves to the server, in place."""
     spec = definition.get("spec") or {}
     names = spec.get("names") or {}

@@ -42,7 +42,7 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
-    def is_kept(self) -> bool:
+    def is_stored(self) -> bool:
         """Whether its objects are stored; a review is only answered."""
         return "get" in self.verbs
 
@@ -160,7 +160,7 @@ class Registry:
                 return resource
         return None
 
-    def of_collection(self, collection: str) -> Resource | None:
+    def for_collection(self, collection: str) -> Resource | None:
         """Any version of the kind that is stored there."""
         for resource in self._resources.values():
             if resource.collection == collection:

@@ -17,7 +17,7 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Bookmark:
+class ContinueToken:
     """Where a list is to be continued."""
 
     revision: int
@@ -34,16 +34,16 @@ class Page:
     remaining: int
 
 
-def read_token(token: str) -> Bookmark:
+def read_token(token: str) -> ContinueToken:
     """Raises 400 for what isn't a token of ours."""
     try:
         revision, namespace, name = json.loads(base64.urlsafe_b64decode(token))
-        return Bookmark(int(revision), (str(namespace), str(name)))
+        return ContinueToken(int(revision), (str(namespace), str(name)))
     except (ValueError, TypeError, binascii.Error) as error:
         raise bad_request("continue key is not valid") from error
 
 
-def cut(documents: list[Json], limit: int, revision: int, after: Key | None) -> Page:
+def cut_page(documents: list[Json], limit: int, revision: int, after: Key | None) -> Page:
     """The page that follows `after` of a list sorted by namespace and name; everything when `limit` is 0."""
     left = documents if after is None else documents[bisect_right(documents, after, key=key_of) :]
     if not limit or len(left) <= limit:

@@ -153,7 +153,7 @@ class Store:
                 "DELETE FROM objects WHERE collection=? AND namespace=? AND name=?", (collection, namespace, name)
             )
         del self._collection(collection).objects[namespace][name]
-        self._announce(Event(revision, "DELETED", collection, last, previous))
+        self._publish(Event(revision, "DELETED", collection, last, previous))
         return last
 
     def events_after(self, collection: str, revision: int) -> list[Event]:
@@ -163,7 +163,7 @@ class Store:
             raise WindowExpiredError(f"too old resource version: {revision} ({kept.floor})")
         return [event for event in kept.events if event.revision > revision]
 
-    def see_as(self, collection: str, shown: Callable[[Json], Json]) -> None:
+    def transform(self, collection: str, shown: Callable[[Json], Json]) -> None:
         """Have the objects of a collection read as `shown` returns them. Nothing is written: their revisions stay."""
         self._past.clear()
         for space in self._collection(collection).objects.values():
@@ -185,13 +185,13 @@ class Store:
         with self._transaction(revision):
             self._db.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", (collection, namespace, name, body))
         self._collection(collection).objects[namespace][name] = written
-        self._announce(Event(revision, "MODIFIED" if previous else "ADDED", collection, written, previous))
+        self._publish(Event(revision, "MODIFIED" if previous else "ADDED", collection, written, previous))
         return written
 
     def _transaction(self, revision: int) -> "_Transaction":
         return _Transaction(self._db, revision)
 
-    def _announce(self, event: Event) -> None:
+    def _publish(self, event: Event) -> None:
         self.revision = event.revision
         self._collection(event.collection).remember(event)
         for listener in list(self._listeners):

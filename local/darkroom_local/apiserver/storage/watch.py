@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from darkroom_local.apiserver.apimachinery.errors import StatusError, expired
-from darkroom_local.apiserver.apimachinery.selectors import Test
+from darkroom_local.apiserver.apimachinery.selectors import Predicate
 from darkroom_local.apiserver.apimachinery.unstructured import Json
 from darkroom_local.apiserver.storage.store import Event, Store, WindowExpiredError
 
@@ -25,7 +25,7 @@ class WatchPlan:
 
     collection: str
     namespace: str | None
-    selects: Test
+    selects: Predicate
     since: int | None
     """None: begin with the present objects."""
     bookmarks: bool
@@ -48,14 +48,14 @@ class Backlog:
     def __init__(self, collection: str) -> None:
         self._collection = collection
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
-        self.is_lost = False
+        self.has_overflowed = False
 
-    def hear(self, event: Event) -> None:
+    def receive(self, event: Event) -> None:
         """Called by the store after each write."""
-        if event.collection != self._collection or self.is_lost:
+        if event.collection != self._collection or self.has_overflowed:
             return
         if self._queue.qsize() >= BACKLOG:
-            self.is_lost = True
+            self.has_overflowed = True
         else:
             self._queue.put_nowait(event)
 
@@ -99,7 +99,7 @@ class WatchHub:
 
     async def _stream(self, plan: WatchPlan) -> AsyncIterator[Change]:
         backlog = Backlog(plan.collection)
-        silence = self._store.listen(backlog.hear)
+        silence = self._store.listen(backlog.receive)
         self._open.add(backlog)
         try:
             for change in self._missed(plan):
@@ -126,7 +126,7 @@ class WatchHub:
                 continue
             if event is None:
                 return
-            if backlog.is_lost:
+            if backlog.has_overflowed:
                 yield Change("ERROR", expired("the watch has fallen behind: list anew").document())
                 return
             if change := translate(event, plan):

@@ -154,7 +154,7 @@ def _other_type(resource: Resource, document: Json, field: str, expected: str) -
     return bad_request(f"the {field} in the data ({given}) does not match the expected {field} ({expected})")
 
 
-def check_envelope(resource: Resource, namespace: str, body: Any) -> Json:
+def decode_object(resource: Resource, namespace: str, body: Any) -> Json:
     """A copy of a request's body with kind, version and namespace filled in. Raises 400 if the path differs, 422 for
     another kind where a custom one belongs."""
     if not isinstance(body, dict):

@@ -12,7 +12,7 @@ CLAIM_RULE = "spec is immutable after creation except resources.requests and vol
 CLAIM_CHANGEABLE = frozenset({"resources", "volumeAttributesClassName", "volumeName"})
 
 
-def check_workload(document: Json, old: Json | None) -> list[Cause]:
+def validate_workload(document: Json, old: Json | None) -> list[Cause]:
     """Deployments, stateful and daemon sets, replica sets."""
     spec = document.get("spec") or {}
     selector = spec.get("selector")
@@ -27,19 +27,19 @@ def check_workload(document: Json, old: Json | None) -> list[Cause]:
     return causes + _kept(document, old, ("spec", "selector"))
 
 
-def check_job(document: Json, old: Json | None) -> list[Cause]:
+def validate_job(document: Json, old: Json | None) -> list[Cause]:
     return _kept(document, old, ("spec", "template"))
 
 
-def check_secret(document: Json, old: Json | None) -> list[Cause]:
+def validate_secret(document: Json, old: Json | None) -> list[Cause]:
     return _kept(document, old, ("type",)) + _kept_whole(document, old, ("data",))
 
 
-def check_config_map(document: Json, old: Json | None) -> list[Cause]:
+def validate_config_map(document: Json, old: Json | None) -> list[Cause]:
     return _kept_whole(document, old, ("data", "binaryData"))
 
 
-def check_claim(document: Json, old: Json | None) -> list[Cause]:
+def validate_claim(document: Json, old: Json | None) -> list[Cause]:
     if old is None or _fixed(document) == _fixed(old):
         return []
     return [forbidden_value("spec", CLAIM_RULE)]

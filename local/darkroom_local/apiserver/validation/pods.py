@@ -14,7 +14,7 @@ RULE = (
 )
 
 
-def fill_in(document: Json) -> None:
+def set_defaults(document: Json) -> None:
     """Defaults and the first status, in place."""
     spec = document.setdefault("spec", {})
     spec.setdefault("restartPolicy", "Always")

@@ -13,7 +13,7 @@ from darkroom_local.apiserver.resources.registry import RBAC
 SUBJECT_GROUPS = {"User": RBAC, "Group": RBAC, "ServiceAccount": ""}
 
 
-def fill_in(document: Json) -> None:
+def set_defaults(document: Json) -> None:
     """Defaults, in place."""
     for subject in document.get("subjects") or []:
         if group := SUBJECT_GROUPS.get(subject.get("kind", "")):
@@ -22,19 +22,19 @@ def fill_in(document: Json) -> None:
         reference.setdefault("apiGroup", RBAC)
 
 
-def check_role(document: Json, old: Json | None) -> list[Cause]:
+def validate_role(document: Json, old: Json | None) -> list[Cause]:
     return list(_role_causes(document, namespaced=True))
 
 
-def check_cluster_role(document: Json, old: Json | None) -> list[Cause]:
+def validate_cluster_role(document: Json, old: Json | None) -> list[Cause]:
     return list(_role_causes(document, namespaced=False))
 
 
-def check_binding(document: Json, old: Json | None) -> list[Cause]:
+def validate_binding(document: Json, old: Json | None) -> list[Cause]:
     return list(_binding_causes(document, old, ("ClusterRole", "Role")))
 
 
-def check_cluster_binding(document: Json, old: Json | None) -> list[Cause]:
+def validate_cluster_binding(document: Json, old: Json | None) -> list[Cause]:
     return list(_binding_causes(document, old, ("ClusterRole",)))
 
 

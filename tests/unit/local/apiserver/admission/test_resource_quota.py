@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from support.kube_api import Api, ApiServer, ok
 
-from darkroom_local.apiserver.admission.priority import prioritize
-from darkroom_local.apiserver.admission.resource_quota import check, counted
+from darkroom_local.apiserver.admission.priority import set_priority
+from darkroom_local.apiserver.admission.resource_quota import check, quota_status
 from darkroom_local.apiserver.apimachinery.errors import StatusError
 from darkroom_local.apiserver.storage.store import Store
 
@@ -72,7 +72,7 @@ PODS = (
 def test_which_pods_a_quota_counts(store: Store, quota: Json, expected: int) -> None:
     for pod in PODS:
         store.create("/pods", pod)
-    assert counted(store, quota) == {"hard": {"pods": "5"}, "used": {"pods": str(expected)}}
+    assert quota_status(store, quota) == {"hard": {"pods": "5"}, "used": {"pods": str(expected)}}
 
 
 @pytest.mark.parametrize(
@@ -81,19 +81,19 @@ def test_which_pods_a_quota_counts(store: Store, quota: Json, expected: int) -> 
 )
 def test_a_pod_counts_until_it_has_ended(store: Store, phase: str, live: bool) -> None:
     store.create("/pods", a_pod("one", phase))
-    assert counted(store, a_quota())["used"] == {"pods": str(int(live))}
-    assert counted(store, a_quota(hard="count/pods"))["used"] == {"count/pods": "1"}
+    assert quota_status(store, a_quota())["used"] == {"pods": str(int(live))}
+    assert quota_status(store, a_quota(hard="count/pods"))["used"] == {"count/pods": "1"}
 
 
 def test_a_pod_that_is_being_deleted_counts_but_not_for_ever(store: Store) -> None:
     store.create("/pods", a_pod("leaving", metadata=deleted(seconds_ago=-20, grace=30)))
-    assert counted(store, a_quota())["used"] == {"pods": "1"}
+    assert quota_status(store, a_quota())["used"] == {"pods": "1"}
     store.create("/pods", a_pod("lost", metadata=deleted(seconds_ago=60, grace=30)))
-    assert counted(store, a_quota())["used"] == {"pods": "1"}
+    assert quota_status(store, a_quota())["used"] == {"pods": "1"}
 
 
 def test_what_is_not_counted_here_has_its_limit_shown_and_nothing_else(store: Store) -> None:
-    assert counted(store, a_quota(hard="requests.cpu")) == {"hard": {"requests.cpu": "5"}, "used": {}}
+    assert quota_status(store, a_quota(hard="requests.cpu")) == {"hard": {"requests.cpu": "5"}, "used": {}}
 
 
 @pytest.mark.parametrize(
@@ -119,10 +119,10 @@ def test_a_pod_without_a_class_has_the_usual_one(store: Store) -> None:
             "scheduling.k8s.io/priorityclasses", {"metadata": {"name": name}, "value": value, "globalDefault": usual}
         )
     pod = a_pod("one")
-    prioritize(store, pod)
+    set_priority(store, pod)
     assert (pod["spec"]["priorityClassName"], pod["spec"]["priority"]) == ("low", 3)
     with pytest.raises(StatusError, match="must not be provided in pod spec; priority admission controller computed 3"):
-        prioritize(store, a_pod("two", priority=4))
+        set_priority(store, a_pod("two", priority=4))
 
 
 def test_of_many_who_come_at_once_no_more_get_in_than_there_are_places(

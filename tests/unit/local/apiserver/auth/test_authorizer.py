@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from darkroom_local.apiserver.apimachinery.errors import StatusError
 from darkroom_local.apiserver.auth.attributes import Attributes, read_attributes
 from darkroom_local.apiserver.auth.authenticator import ADMIN, User, service_account
-from darkroom_local.apiserver.auth.authorizer import Access
+from darkroom_local.apiserver.auth.authorizer import Authorizer
 from darkroom_local.apiserver.auth.impersonation import acting_user
 from darkroom_local.apiserver.storage.store import Store
 
@@ -25,8 +25,8 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def access(store: Store) -> Access:
-    return Access(store, enforced=True)
+def access(store: Store) -> Authorizer:
+    return Authorizer(store, enforced=True)
 
 
 def a_rule(**rule: Any) -> dict[str, Any]:
@@ -87,13 +87,13 @@ def test_what_a_request_wants(request_line: str, wanted: Attributes) -> None:
         ({"verbs": ["list"], "nonResourceURLs": ["*"]}, False),
     ],
 )
-def test_a_rule(store: Store, access: Access, rule: dict[str, Any], allowed: bool) -> None:
+def test_a_rule(store: Store, access: Authorizer, rule: dict[str, Any], allowed: bool) -> None:
     grant(store, "one", rule)
     assert access.decide(GATEWAY, PODS).allowed is allowed
 
 
 @pytest.mark.parametrize(("resource", "allowed"), [("*/log", True), ("pods/*", False), ("pods", False), ("*", True)])
-def test_a_rule_for_subresources(store: Store, access: Access, resource: str, allowed: bool) -> None:
+def test_a_rule_for_subresources(store: Store, access: Authorizer, resource: str, allowed: bool) -> None:
     grant(store, "one", a_rule(verbs=["get"], resources=[resource]))
     wanted = Attributes("get", resource="pods", subresource="log", namespace="default", name="p")
     assert access.decide(GATEWAY, wanted).allowed is allowed
@@ -111,12 +111,12 @@ def test_a_rule_for_subresources(store: Store, access: Access, resource: str, al
         ({"kind": "Group", "name": "system:authenticated"}, True),
     ],
 )
-def test_a_subject(store: Store, access: Access, subject: dict[str, str], allowed: bool) -> None:
+def test_a_subject(store: Store, access: Authorizer, subject: dict[str, str], allowed: bool) -> None:
     grant(store, "one", a_rule(), subject=subject)
     assert access.decide(GATEWAY, PODS).allowed is allowed
 
 
-def test_every_change_counts_at_once(store: Store, access: Access) -> None:
+def test_every_change_counts_at_once(store: Store, access: Authorizer) -> None:
     assert not access.decide(GATEWAY, PODS).allowed
     grant(store, "one", a_rule())
     assert access.decide(GATEWAY, PODS).reason == (
@@ -132,7 +132,7 @@ def test_every_change_counts_at_once(store: Store, access: Access) -> None:
     assert not access.decide(GATEWAY, PODS).allowed
 
 
-def test_a_role_that_is_not_there_is_named(store: Store, access: Access) -> None:
+def test_a_role_that_is_not_there_is_named(store: Store, access: Authorizer) -> None:
     bind(store, "lost")
     with pytest.raises(StatusError) as refusal:
         access.require(GATEWAY, PODS)
@@ -142,12 +142,12 @@ def test_a_role_that_is_not_there_is_named(store: Store, access: Access) -> None
     )
 
 
-def test_the_admin_may_do_everything_and_without_enforcement_everybody(store: Store, access: Access) -> None:
+def test_the_admin_may_do_everything_and_without_enforcement_everybody(store: Store, access: Authorizer) -> None:
     assert access.decide(ADMIN, PODS).allowed
-    assert Access(store, enforced=False).decide(GATEWAY, PODS).allowed
+    assert Authorizer(store, enforced=False).decide(GATEWAY, PODS).allowed
 
 
-def test_acting_for_others_is_a_right_of_its_own(store: Store, access: Access) -> None:
+def test_acting_for_others_is_a_right_of_its_own(store: Store, access: Authorizer) -> None:
     as_gateway = Headers({"Impersonate-User": GATEWAY.name})
     assert acting_user(ADMIN, as_gateway, access) == GATEWAY
     assert acting_user(ADMIN, Headers({"Impersonate-User": "ann", "Impersonate-Group": "staff"}), access) == User(
@@ -161,7 +161,7 @@ def test_acting_for_others_is_a_right_of_its_own(store: Store, access: Access) -
         acting_user(GATEWAY, Headers({"Impersonate-User": "ann"}), access)
 
 
-def test_a_decision_costs_next_to_nothing_with_a_hundred_roles(store: Store, access: Access) -> None:
+def test_a_decision_costs_next_to_nothing_with_a_hundred_roles(store: Store, access: Authorizer) -> None:
     for number in range(100):
         grant(store, f"role-{number}", a_rule(resources=[f"things-{number}"]))
     access.decide(GATEWAY, PODS)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from darkroom_local.apiserver.auth.authenticator import ADMIN, Authenticator, User
-from darkroom_local.apiserver.auth.tokens import AUDIENCE, Bound, Claims, Tokens, kept_key
+from darkroom_local.apiserver.auth.tokens import AUDIENCE, BoundObject, Claims, Tokens, load_or_create_key
 from darkroom_local.apiserver.storage.store import Store
 
 KEY = b"k" * 32
@@ -35,14 +35,14 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "objects.sqlite")
 
 
-def made(tokens: Tokens, seconds: int = 600, audience: str = AUDIENCE, bound: Bound | None = None) -> bytes:
+def made(tokens: Tokens, seconds: int = 600, audience: str = AUDIENCE, bound: BoundObject | None = None) -> bytes:
     return tokens.issue(ACCOUNT, seconds, [audience], bound).token.encode()
 
 
 def test_a_token_says_whose_it_is(tokens: Tokens) -> None:
-    claims = tokens.read(made(tokens, bound=Bound("Pod", "one", "u2")))
+    claims = tokens.read(made(tokens, bound=BoundObject("Pod", "one", "u2")))
     assert claims is not None
-    assert claims == Claims("default", "gateway", "u1", claims.token_id, Bound("Pod", "one", "u2"))
+    assert claims == Claims("default", "gateway", "u1", claims.token_id, BoundObject("Pod", "one", "u2"))
 
 
 def test_it_ends_to_the_second(tokens: Tokens, clock: Clock) -> None:
@@ -70,9 +70,9 @@ def test_a_token_for_somebody_else_to_read_opens_nothing_here(tokens: Tokens) ->
 
 def test_the_key_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "token.key"
-    assert kept_key(path) == kept_key(path)
+    assert load_or_create_key(path) == load_or_create_key(path)
     assert path.stat().st_mode & 0o777 == 0o600
-    assert len(kept_key(path)) == 32
+    assert len(load_or_create_key(path)) == 32
 
 
 def test_the_admin_and_living_accounts_are_known_and_nobody_else(tokens: Tokens, store: Store) -> None:
@@ -90,7 +90,7 @@ def test_the_admin_and_living_accounts_are_known_and_nobody_else(tokens: Tokens,
 
 
 def test_a_token_that_is_bound_to_a_pod_ends_with_it(tokens: Tokens, store: Store) -> None:
-    known, token = Authenticator("secret", tokens, store), made(tokens, bound=Bound("Pod", "one", "u2"))
+    known, token = Authenticator("secret", tokens, store), made(tokens, bound=BoundObject("Pod", "one", "u2"))
     store.create("/serviceaccounts", ACCOUNT)
     assert known.user(token) is None
     pod = store.create("/pods", {"metadata": {"namespace": "default", "name": "one", "uid": "u2"}})

@@ -9,7 +9,7 @@ import pytest
 from darkroom_local.apiserver.admission.tolerations import add_defaults, seconds_tolerated
 from darkroom_local.apiserver.apimachinery.errors import StatusError
 from darkroom_local.apiserver.controllers.node_lifecycle import NodeLifecycle
-from darkroom_local.apiserver.registry.resource_api import Api, Options, Place
+from darkroom_local.apiserver.registry.resource_api import RequestTarget, ResourceApi, WriteOptions
 from darkroom_local.apiserver.resources.registry import Registry
 from darkroom_local.apiserver.storage.store import Store
 
@@ -22,38 +22,40 @@ class Cluster:
     """An API server's objects, and the controller on them, without HTTP."""
 
     def __init__(self, folder: Path, grace_seconds: float = 50.0) -> None:
-        self.api = Api(Store(folder / "objects.sqlite"), Registry(), lambda: None)
+        self.api = ResourceApi(Store(folder / "objects.sqlite"), Registry(), lambda: None)
         self.seconds = 1000.0
         self.controller = NodeLifecycle(self.api, grace_seconds, lambda: self.seconds)
 
-    def place(self, plural: str, name: str = "", subresource: str = "", group: str = "") -> Place:
+    def place(self, plural: str, name: str = "", subresource: str = "", group: str = "") -> RequestTarget:
         resource = self.api.registry.find(group, "v1", plural)
         assert resource is not None
         namespace = "" if not resource.namespaced else "kube-node-lease" if plural == "leases" else "default"
-        return Place(resource, namespace, name, subresource)
+        return RequestTarget(resource, namespace, name, subresource)
 
     def make_node(self, lease: bool = True) -> None:
-        self.api.create(self.place("nodes"), {"metadata": {"name": "n"}, "status": {"conditions": [READY]}}, Options())
+        self.api.create(
+            self.place("nodes"), {"metadata": {"name": "n"}, "status": {"conditions": [READY]}}, WriteOptions()
+        )
         if lease:
             document = {"metadata": {"name": "n"}, "spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}}
-            self.api.create(self.place("leases", group="coordination.k8s.io"), document, Options())
+            self.api.create(self.place("leases", group="coordination.k8s.io"), document, WriteOptions())
 
     def make_pod(self, name: str, **spec: Any) -> None:
         spec = {"containers": [{"name": "c", "image": "i"}], "nodeName": "n", **spec}
-        self.api.create(self.place("pods"), {"metadata": {"name": name}, "spec": spec}, Options())
+        self.api.create(self.place("pods"), {"metadata": {"name": name}, "spec": spec}, WriteOptions())
         conditions = [{"type": "Ready", "status": "True"}, {"type": "PodScheduled", "status": "True"}]
         self.patch("pods", name, {"status": {"phase": "Running", "conditions": conditions}}, "status")
 
     def patch(self, plural: str, name: str, patch: Json, subresource: str = "", group: str = "") -> None:
         kind = "application/merge-patch+json"
-        self.api.patch(self.place(plural, name, subresource, group), kind, patch, Options())
+        self.api.patch(self.place(plural, name, subresource, group), kind, patch, WriteOptions())
 
     def renew(self, moment: str) -> None:
         self.patch("leases", "n", {"spec": {"renewTime": moment}}, group="coordination.k8s.io")
 
     def after(self, seconds: float) -> None:
         self.seconds += seconds
-        self.controller.look()
+        self.controller.sync()
 
     def read(self, plural: str, name: str) -> Json:
         return self.api.get(self.place(plural, name))

@@ -7,7 +7,14 @@ import pytest
 
 from darkroom_local.apiserver.apimachinery.errors import StatusError
 from darkroom_local.apiserver.apimachinery.unstructured import clone
-from darkroom_local.apiserver.patching.field_sets import Typing, fields_of, find, from_fields_v1, remove, to_fields_v1
+from darkroom_local.apiserver.patching.field_sets import (
+    FieldType,
+    fields_of,
+    find,
+    from_fields_v1,
+    remove,
+    to_fields_v1,
+)
 from darkroom_local.apiserver.patching.server_side_apply import LAST_APPLIED, server_side_apply, track
 from darkroom_local.apiserver.resources.definitions import compile_definition
 from darkroom_local.apiserver.resources.registry import Registry, Resource
@@ -75,7 +82,7 @@ def holders(document: Json, field: str) -> set[str]:
 
 def test_fields_are_leaves_items_and_members() -> None:
     document = thing(a=1, b={}, atomic=["x"], set=["y"], keyed=[{"type": "T", "status": "S"}], whole={"k": "v"})
-    paths = {"/".join(path) for path in fields_of(document, Typing.of(THINGS))}
+    paths = {"/".join(path) for path in fields_of(document, FieldType.of(THINGS))}
     assert paths == {
         "f:spec/f:a",
         "f:spec/f:b",
@@ -89,13 +96,13 @@ def test_fields_are_leaves_items_and_members() -> None:
 
 
 def test_fields_survive_the_way_to_fields_v1_and_back() -> None:
-    fields = fields_of(thing(a=1, set=["y"], keyed=[{"type": "T", "status": "S"}]), Typing.of(THINGS))
+    fields = fields_of(thing(a=1, set=["y"], keyed=[{"type": "T", "status": "S"}]), FieldType.of(THINGS))
     assert from_fields_v1(json.loads(json.dumps(to_fields_v1(fields)))) == fields
 
 
 def test_built_in_kinds_are_known_by_the_names_of_their_lists() -> None:
     pod = {"spec": {"containers": [{"name": "m", "env": [{"name": "A", "value": "1"}], "args": ["x"]}]}}
-    paths = {"/".join(path) for path in fields_of(pod, Typing.of(pods()))}
+    paths = {"/".join(path) for path in fields_of(pod, FieldType.of(pods()))}
     assert 'f:spec/f:containers/k:{"name":"m"}/f:env/k:{"name":"A"}/f:value' in paths
     assert 'f:spec/f:containers/k:{"name":"m"}/f:args' in paths
 

@@ -99,7 +99,7 @@ def test_a_list_that_is_remembered_is_shown_as_its_kind_is_read_now(path: Path) 
     store = Store(path)
     store.create(THINGS, thing("a"))
     assert store.items_at(THINGS, None, store.revision)[0]["value"] == 0
-    store.see_as(THINGS, lambda document: document | {"value": 7})
+    store.transform(THINGS, lambda document: document | {"value": 7})
     assert store.items_at(THINGS, None, store.revision)[0]["value"] == 7
     store.close()
 

@@ -10,7 +10,7 @@ import yaml
 from support.kube_api import Api, Json, ok, wait_until
 
 GENERATE = "generatejobs.darkroom.dev/v1alpha1"
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 def text(document: Json) -> str:
