@@ -14,7 +14,7 @@ SCHEMA = StructuralSchema(_VERSION["schema"]["openAPIV3Schema"]["properties"]["s
 
 def faults(document: dict[str, Any]) -> list[str]:
     """What the schema finds wrong, and what it does not know."""
-    return [str(cause) for cause in SCHEMA.check(document)] + SCHEMA.prune(copy.deepcopy(document))
+    return [str(cause) for cause in SCHEMA.validate(document)] + SCHEMA.prune(copy.deepcopy(document))
 
 
 def require_valid(status: JobStatus) -> JobStatus:

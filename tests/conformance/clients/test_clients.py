@@ -26,7 +26,7 @@ def official(api: Api) -> Iterator[client.ApiClient]:
         yield connected
 
 
-def test_the_official_client_creates_reads_lists_patches_and_deletes(
+def test_official_client_creates_reads_lists_patches_and_deletes(
     api: Api, official: client.ApiClient, name: str, generate_job: Callable[..., Json]
 ) -> None:
     objects = client.CustomObjectsApi(official)
@@ -43,7 +43,7 @@ def test_the_official_client_creates_reads_lists_patches_and_deletes(
     assert missing.value.status == 404
 
 
-def test_the_official_client_is_told_why_a_job_is_refused(
+def test_official_client_receives_the_reason_of_a_rejection(
     api: Api, official: client.ApiClient, name: str, generate_job: Callable[..., Json]
 ) -> None:
     objects = client.CustomObjectsApi(official)
@@ -55,7 +55,7 @@ def test_the_official_client_is_told_why_a_job_is_refused(
     assert "spec.images.count" in refusal.value.body
 
 
-def test_the_official_client_watches(
+def test_official_client_watches(
     api: Api, official: client.ApiClient, name: str, generate_job: Callable[..., Json]
 ) -> None:
     objects = client.CustomObjectsApi(official)
@@ -75,7 +75,7 @@ def test_the_official_client_watches(
     assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", name)
 
 
-def test_the_official_client_reads_pods_and_leases_as_typed_objects(
+def test_official_client_reads_pods_and_leases_as_typed_objects(
     api: Api, official: client.ApiClient, name: str, gated_pod: Callable[..., Json]
 ) -> None:
     api.made("pods", gated_pod(name))
@@ -141,7 +141,7 @@ class Kopf:
             self.said.append(self._lines.get())
 
 
-def test_kopf_hears_of_everything_that_was_there_and_that_comes(
+def test_kopf_receives_existing_objects_and_all_changes(
     api: Api, name: str, train_job: Any, generate_job: Any, gated_pod: Any, tmp_path: Path
 ) -> None:
     def make_one_of_each(called: str) -> None:

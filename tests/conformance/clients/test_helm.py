@@ -64,7 +64,7 @@ def variables(api: Api, name: str) -> Json:
     return {each["name"]: each["value"] for each in container["env"]}
 
 
-def test_every_kind_is_installed_and_removed_but_for_what_is_to_be_kept(
+def test_every_kind_is_installed_and_removed_except_kept_resources(
     api: Api, config: helm.Config, chart: str, group: str, name: str
 ) -> None:
     config.install(chart, name, {"everything": True, "size": 3})
@@ -85,9 +85,7 @@ def test_every_kind_is_installed_and_removed_but_for_what_is_to_be_kept(
     ok(api.delete("persistentvolumeclaims", name))
 
 
-def test_an_upgrade_changes_what_the_chart_changes_and_nothing_else(
-    api: Api, config: helm.Config, chart: str, release: str
-) -> None:
+def test_upgrade_changes_only_what_the_chart_changes(api: Api, config: helm.Config, chart: str, release: str) -> None:
     ok(api.patch("configmaps", release, {"data": {"mine": "1"}}))
     config.upgrade(chart, release, {"level": "debug", "extra": True})
     assert settings(api, release) | {"level": "debug", "extra": "yes", "mine": "1"} == settings(api, release)
@@ -100,7 +98,7 @@ def test_an_upgrade_changes_what_the_chart_changes_and_nothing_else(
     assert [port["name"] for port in ports] == ["http", "metrics"]
 
 
-def test_what_somebody_else_has_taken_over_is_not_taken_back_unasked(
+def test_upgrade_does_not_take_over_fields_of_another_manager(
     api: Api, config: helm.Config, chart: str, release: str
 ) -> None:
     ok(api.patch("configmaps", release, {"data": {"level": "by hand"}}, fieldManager="ann"))
@@ -109,7 +107,7 @@ def test_what_somebody_else_has_taken_over_is_not_taken_back_unasked(
     assert settings(api, release)["level"] == "by hand"
 
 
-def test_an_upgrade_that_fails_is_told_of_and_can_be_rolled_back(
+def test_failed_upgrade_is_reported_and_can_be_rolled_back(
     api: Api, config: helm.Config, chart: str, release: str
 ) -> None:
     config.upgrade(chart, release, {"level": "debug"})
@@ -122,13 +120,13 @@ def test_an_upgrade_that_fails_is_told_of_and_can_be_rolled_back(
     assert history == [(1, "superseded"), (2, "superseded"), (3, "failed"), (4, "deployed")]
 
 
-def test_a_key_that_was_made_once_stays(api: Api, config: helm.Config, chart: str, release: str) -> None:
+def test_generated_key_is_kept(api: Api, config: helm.Config, chart: str, release: str) -> None:
     key = api.read("secrets", release)["data"]["key"]
     config.upgrade(chart, release, {"level": "debug"})
     assert api.read("secrets", release)["data"]["key"] == key
 
 
-def test_charts_see_which_kinds_are_served(api: Api, release: str) -> None:
+def test_charts_see_the_served_kinds(api: Api, release: str) -> None:
     found = settings(api, release)
     assert (found["gadgets"], found["routes"]) == ("true", "false")
 
@@ -139,7 +137,7 @@ def test_hooks_run_at_each_revision(api: Api, config: helm.Config, chart: str, r
     assert settings(api, f"{release}-before") == {"revision": "2"}
 
 
-def test_a_dry_run_writes_nothing(api: Api, config: helm.Config, chart: str, release: str) -> None:
+def test_dry_run_writes_nothing(api: Api, config: helm.Config, chart: str, release: str) -> None:
     planned: Any = config.upgrade(chart, release, {"level": "debug"}, dry_run="server")
     assert "level: debug" in planned["manifest"]
     assert settings(api, release)["level"] == "info"

@@ -23,7 +23,7 @@ def test_api_resources_lists_the_jobs(kubectl: Any) -> None:
     assert re.search(r"generatejobs +dgj +darkroom.dev/v1alpha1 +true +GenerateJob", listed)
 
 
-def test_version_shows_the_server(kubectl: Any) -> None:
+def test_version_shows_the_server_version(kubectl: Any) -> None:
     assert "Server Version: v1." in kubectl("version")
 
 
@@ -41,7 +41,7 @@ def test_explain_lists_all_fields_with_their_descriptions(kubectl: Any) -> None:
     assert re.search(r"images\s+<Object>\n\s+count\s+<integer>", tree)
 
 
-def test_apply_creates_configures_and_leaves_alone(
+def test_apply_creates_configures_and_reports_unchanged(
     kubectl: Any, api: Api, name: str, generate_job: Callable[..., Json]
 ) -> None:
     assert kubectl("apply", "-f", "-", stdin=text(generate_job(name))).endswith("created\n")
@@ -50,7 +50,7 @@ def test_apply_creates_configures_and_leaves_alone(
     assert api.read(GENERATE, name)["spec"]["priority"] == 4
 
 
-def test_apply_removes_what_is_no_longer_in_the_file(
+def test_apply_removes_fields_no_longer_in_the_file(
     kubectl: Any, api: Api, name: str, generate_job: Callable[..., Json]
 ) -> None:
     kubectl("apply", "-f", "-", stdin=text(generate_job(name, activeDeadlineSeconds=60)))
@@ -74,7 +74,7 @@ def test_server_side_apply_follows_client_side_apply(
     assert api.read(GENERATE, name)["spec"]["priority"] == 0
 
 
-def test_server_side_apply_tells_of_conflicts(
+def test_server_side_apply_reports_conflicts(
     kubectl: Any, api: Api, name: str, generate_job: Callable[..., Json]
 ) -> None:
     ok(api.apply(GENERATE, generate_job(name, priority=3), "somebody"), 201)
@@ -96,7 +96,7 @@ def test_diff_shows_what_an_apply_would_change(
     assert api.read(GENERATE, name)["spec"]["priority"] == 0
 
 
-def test_every_example_of_a_generation_is_taken_as_it_is(kubectl: Any) -> None:
+def test_every_generation_example_is_valid(kubectl: Any) -> None:
     for path in sorted(EXAMPLES.glob("*.yaml")):
         assert "created (server dry run)" in kubectl("apply", "--dry-run=server", "-f", str(path))
 
@@ -111,7 +111,7 @@ def test_get_shows_the_columns(kubectl: Any, api: Api, name: str, generate_job: 
     assert row.split()[:5] == [name, "Queued", "3", "2026-11-25T12:00:00Z", "cat"]
 
 
-def test_get_knows_category_wide_names_yaml_and_jsonpath(
+def test_get_supports_category_wide_names_yaml_and_jsonpath(
     kubectl: Any, api: Api, name: str, generate_job: Callable[..., Json], gated_pod: Callable[..., Json]
 ) -> None:
     api.made(GENERATE, generate_job(name))
@@ -138,12 +138,12 @@ def test_get_pages_through_a_long_list(kubectl: Any, api: Api, name: str, genera
     assert [line.split()[0] for line in listed] == [f"{name}-{number}" for number in range(5)]
 
 
-def test_get_of_what_is_not_there_says_so(kubectl: Any, name: str) -> None:
+def test_get_of_a_missing_object_reports_not_found(kubectl: Any, name: str) -> None:
     told = kubectl.refusal("get", "dgj", name)
     assert told == f'Error from server (NotFound): generatejobs.darkroom.dev "{name}" not found'
 
 
-def test_get_follows_changes(
+def test_get_watches_changes(
     kubectl: Any, api: Api, name: str, generate_job: Callable[..., Json], tmp_path: Path
 ) -> None:
     # By label: of a single object kubectl leaves out the first event, which may already be a change.
@@ -205,13 +205,15 @@ def test_wait_returns_when_a_condition_holds(
     assert output == f"generatejob.darkroom.dev/{name} condition met\n"
 
 
-def test_wait_gives_up_in_time(kubectl: Any, api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_wait_times_out(kubectl: Any, api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     api.made(GENERATE, generate_job(name))
     told = kubectl.refusal("wait", "--for=condition=Complete", f"dgj/{name}", "--timeout=1s")
     assert "timed out waiting for the condition" in told
 
 
-def test_wait_knows_values_and_deletions(kubectl: Any, api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_wait_supports_values_and_deletions(
+    kubectl: Any, api: Api, name: str, generate_job: Callable[..., Json]
+) -> None:
     api.made(GENERATE, generate_job(name))
     ok(api.patch(GENERATE, name, {"status": {"phase": "Running"}}, subresource="status"))
     kubectl("wait", "--for=jsonpath={.status.phase}=Running", f"dgj/{name}", "--timeout=10s")
@@ -221,7 +223,7 @@ def test_wait_knows_values_and_deletions(kubectl: Any, api: Api, name: str, gene
     assert process.returncode == 0
 
 
-def test_patch_knows_all_kinds(
+def test_patch_supports_all_types(
     kubectl: Any, api: Api, name: str, generate_job: Callable[..., Json], gated_pod: Callable[..., Json]
 ) -> None:
     api.made(GENERATE, generate_job(name))
@@ -256,7 +258,7 @@ def test_replace_writes_an_edited_object(kubectl: Any, api: Api, name: str, gene
     assert "the object has been modified" in told
 
 
-def test_replace_by_force_makes_a_new_object(
+def test_forced_replace_creates_a_new_object(
     kubectl: Any, api: Api, name: str, generate_job: Callable[..., Json]
 ) -> None:
     made = api.made(GENERATE, generate_job(name))
@@ -266,7 +268,7 @@ def test_replace_by_force_makes_a_new_object(
     assert after["metadata"]["uid"] != made["metadata"]["uid"]
 
 
-def test_delete_waits_until_an_object_is_gone(
+def test_delete_waits_until_the_object_is_removed(
     kubectl: Any, api: Api, name: str, generate_job: Callable[..., Json]
 ) -> None:
     document = generate_job(name)
@@ -280,7 +282,7 @@ def test_delete_waits_until_an_object_is_gone(
     assert f'"{name}" deleted' in output
 
 
-def test_delete_can_leave_orphans(
+def test_delete_can_orphan_dependents(
     kubectl: Any, api: Api, name: str, generate_job: Callable[..., Json], gated_pod: Callable[..., Json]
 ) -> None:
     owner = api.made(GENERATE, generate_job(name))
@@ -291,13 +293,13 @@ def test_delete_can_leave_orphans(
     assert not api.read("pods", name)["metadata"].get("ownerReferences")
 
 
-def test_delete_by_force_removes_a_bound_pod(kubectl: Any, api: Api, name: str, bound_pod: Callable[..., Json]) -> None:
+def test_forced_delete_removes_a_bound_pod(kubectl: Any, api: Api, name: str, bound_pod: Callable[..., Json]) -> None:
     bound_pod(name)
     kubectl("delete", "pod", name, "--force")
     assert not api.exists("pods", name)
 
 
-def test_delete_by_label_deletes_those_only(
+def test_delete_by_label_deletes_only_matching_objects(
     kubectl: Any, api: Api, name: str, generate_job: Callable[..., Json]
 ) -> None:
     for number, label in enumerate(("yes", "no")):
@@ -309,16 +311,16 @@ def test_delete_by_label_deletes_those_only(
     assert api.exists(GENERATE, f"{name}-1")
 
 
-def test_a_pod_that_runs_nowhere_has_no_logs(kubectl: Any, api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
+def test_unbound_pod_has_no_logs(kubectl: Any, api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
     api.made("pods", gated_pod(name))
     assert kubectl("logs", name) == ""
 
 
-def test_auth_says_what_one_may_do(kubectl: Any) -> None:
+def test_auth_can_i(kubectl: Any) -> None:
     assert kubectl("auth", "can-i", "create", "trainjobs.darkroom.dev").strip() == "yes"
 
 
-def test_namespaces_secrets_and_config_maps_can_be_made_by_hand(kubectl: Any, api: Api, name: str) -> None:
+def test_create_namespaces_secrets_and_config_maps(kubectl: Any, api: Api, name: str) -> None:
     kubectl("create", "secret", "generic", name, "--from-literal=key=value")
     kubectl("create", "configmap", name, "--from-literal=key=value")
     kubectl("create", "serviceaccount", name)

@@ -12,7 +12,9 @@ def held(document: Json, *finalizers: str) -> Json:
     return document | {"metadata": document["metadata"] | {"finalizers": list(finalizers or [HOLD])}}
 
 
-def test_an_object_without_finalizers_goes_at_once(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_object_without_finalizers_is_removed_immediately(
+    api: Api, name: str, generate_job: Callable[..., Json]
+) -> None:
     made = api.made(GENERATE, generate_job(name))
     answer = ok(api.delete(GENERATE, name))
     assert (answer["kind"], answer["status"]) == ("Status", "Success")
@@ -20,9 +22,7 @@ def test_an_object_without_finalizers_goes_at_once(api: Api, name: str, generate
     refused(api.delete(GENERATE, name), 404, "NotFound")
 
 
-def test_a_finalizer_holds_an_object_until_it_is_removed(
-    api: Api, name: str, generate_job: Callable[..., Json]
-) -> None:
+def test_finalizer_keeps_an_object_until_it_is_removed(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     api.made(GENERATE, held(generate_job(name)))
     marked = ok(api.delete(GENERATE, name))
     assert marked["metadata"]["deletionTimestamp"]
@@ -32,14 +32,14 @@ def test_a_finalizer_holds_an_object_until_it_is_removed(
     assert not api.exists(GENERATE, name)
 
 
-def test_deleting_again_changes_nothing(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_second_delete_changes_nothing(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     api.made(GENERATE, held(generate_job(name)))
     first, second = ok(api.delete(GENERATE, name)), ok(api.delete(GENERATE, name))
     assert first["metadata"]["resourceVersion"] == second["metadata"]["resourceVersion"]
     ok(api.patch(GENERATE, name, {"metadata": {"finalizers": None}}))
 
 
-def test_an_object_with_several_finalizers_waits_for_the_last(
+def test_object_with_several_finalizers_waits_for_the_last(
     api: Api, name: str, generate_job: Callable[..., Json]
 ) -> None:
     api.made(GENERATE, held(generate_job(name), "darkroom.dev/a", "darkroom.dev/b"))
@@ -50,9 +50,7 @@ def test_an_object_with_several_finalizers_waits_for_the_last(
     assert not api.exists(GENERATE, name)
 
 
-def test_no_finalizer_can_be_added_to_what_is_being_deleted(
-    api: Api, name: str, generate_job: Callable[..., Json]
-) -> None:
+def test_finalizer_cannot_be_added_during_deletion(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     api.made(GENERATE, held(generate_job(name)))
     ok(api.delete(GENERATE, name))
     patch = {"metadata": {"finalizers": [HOLD, "darkroom.dev/late"]}}
@@ -60,7 +58,7 @@ def test_no_finalizer_can_be_added_to_what_is_being_deleted(
     ok(api.patch(GENERATE, name, {"metadata": {"finalizers": None}}))
 
 
-def test_what_is_being_deleted_can_still_be_written(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_object_being_deleted_can_still_be_updated(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     api.made(GENERATE, held(generate_job(name)))
     ok(api.delete(GENERATE, name))
     status = {"status": {"phase": "Failed"}}
@@ -68,20 +66,20 @@ def test_what_is_being_deleted_can_still_be_written(api: Api, name: str, generat
     ok(api.patch(GENERATE, name, {"metadata": {"finalizers": None}}))
 
 
-def test_a_deletion_timestamp_can_not_be_written(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_deletion_timestamp_is_read_only(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     api.made(GENERATE, generate_job(name))
     after = api.patch(GENERATE, name, {"metadata": {"deletionTimestamp": "2020-01-01T00:00:00Z"}})
     assert after.status_code in (200, 422)
     assert "deletionTimestamp" not in api.read(GENERATE, name)["metadata"]
 
 
-def test_a_dry_run_deletes_nothing(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_dry_run_deletes_nothing(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     api.made(GENERATE, generate_job(name))
     ok(api.delete(GENERATE, name, dryRun=["All"]))
     assert api.exists(GENERATE, name)
 
 
-def test_a_namespace_goes_with_what_it_contains(
+def test_namespace_is_deleted_with_its_contents(
     api: Api, name: str, generate_job: Callable[..., Json], gated_pod: Callable[..., Json]
 ) -> None:
     made = ok(api.http.post("/api/v1/namespaces", json={"metadata": {"name": name}}), 201)
@@ -95,9 +93,7 @@ def test_a_namespace_goes_with_what_it_contains(
     assert ok(api.http.get(jobs))["items"] == []
 
 
-def test_nothing_can_be_made_in_a_namespace_that_is_going(
-    api: Api, name: str, generate_job: Callable[..., Json]
-) -> None:
+def test_terminating_namespace_rejects_new_objects(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     ok(api.http.post("/api/v1/namespaces", json={"metadata": {"name": name}}), 201)
     jobs = api.path(GENERATE, namespace=name)
     ok(api.http.post(jobs, json=held(generate_job(name))), 201)

@@ -25,7 +25,7 @@ def running(api: Api, name: str, bound_pod: Callable[..., Json]) -> Iterator[Jso
     api.delete("pods", name, gracePeriodSeconds=0)
 
 
-def test_an_evicted_pod_is_marked_and_deleted_with_its_grace_period(api: Api, name: str, running: Json) -> None:
+def test_evicted_pod_gets_a_condition_and_is_deleted_with_its_grace_period(api: Api, name: str, running: Json) -> None:
     assert ok(evict(api, name), 201)["status"] == "Success"
 
     pod = api.read("pods", name)
@@ -36,25 +36,25 @@ def test_an_evicted_pod_is_marked_and_deleted_with_its_grace_period(api: Api, na
     assert pod["status"]["phase"] == "Running"
 
 
-def test_other_conditions_stay(api: Api, name: str, running: Json) -> None:
+def test_other_conditions_are_kept(api: Api, name: str, running: Json) -> None:
     before = condition(running, "PodScheduled")
     ok(evict(api, name), 201)
     assert condition(api.read("pods", name), "PodScheduled") == before
 
 
-def test_an_eviction_may_shorten_the_grace_period(api: Api, name: str, running: Json) -> None:
+def test_eviction_can_shorten_the_grace_period(api: Api, name: str, running: Json) -> None:
     ok(evict(api, name, deleteOptions={"gracePeriodSeconds": 5}), 201)
     assert api.read("pods", name)["metadata"]["deletionGracePeriodSeconds"] == 5
 
 
-def test_a_dry_run_evicts_nothing(api: Api, name: str, running: Json) -> None:
+def test_dry_run_evicts_nothing(api: Api, name: str, running: Json) -> None:
     ok(evict(api, name, deleteOptions={"dryRun": ["All"]}), 201)
     pod = api.read("pods", name)
     assert "deletionTimestamp" not in pod["metadata"]
     assert not condition(pod, "DisruptionTarget")
 
 
-def test_an_eviction_of_another_pod_of_this_name_is_refused(api: Api, name: str, running: Json) -> None:
+def test_eviction_with_the_uid_of_another_pod_is_rejected(api: Api, name: str, running: Json) -> None:
     answer = evict(api, name, deleteOptions={"preconditions": {"uid": "00000000-0000-4000-8000-000000000000"}})
     refused(answer, 409, "Conflict")
     pod = api.read("pods", name)
@@ -62,16 +62,16 @@ def test_an_eviction_of_another_pod_of_this_name_is_refused(api: Api, name: str,
     assert not condition(pod, "DisruptionTarget")
 
 
-def test_an_eviction_must_name_its_pod(api: Api, name: str, running: Json) -> None:
+def test_eviction_must_name_its_pod(api: Api, name: str, running: Json) -> None:
     message = refused(evict(api, name, metadata={"name": "another"}), 400, "BadRequest")
     assert "name in URL does not match name in Eviction object" in message
 
 
-def test_what_is_not_there_can_not_be_evicted(api: Api, name: str) -> None:
+def test_missing_pod_cannot_be_evicted(api: Api, name: str) -> None:
     refused(evict(api, name), 404, "NotFound")
 
 
-def test_a_node_writes_a_status_beside_the_mark(api: Api, name: str, running: Json) -> None:
+def test_node_status_keeps_the_disruption_condition(api: Api, name: str, running: Json) -> None:
     """The operator reads both from the pod's last state: why it was ended, and what it had to say."""
     ok(evict(api, name), 201)
     patch = {"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "PodFailed"}]}}
@@ -81,7 +81,7 @@ def test_a_node_writes_a_status_beside_the_mark(api: Api, name: str, running: Js
     assert condition(pod, "Ready")["reason"] == "PodFailed"
 
 
-def test_the_subresource_is_discovered(api: Api) -> None:
+def test_eviction_subresource_is_discovered(api: Api) -> None:
     """`kubectl drain` evicts where it finds this, and deletes where it does not."""
     [found] = [each for each in ok(api.http.get("/api/v1"))["resources"] if each["name"] == "pods/eviction"]
     assert (found["kind"], found["group"], found["version"]) == ("Eviction", "policy", "v1")
@@ -97,7 +97,7 @@ def node(api: Api) -> Iterator[str]:
     ok(api.http.delete(f"/api/v1/nodes/{name}"))
 
 
-def test_drain_cordons_the_node_and_evicts_what_is_on_it(
+def test_drain_cordons_the_node_and_evicts_its_pods(
     api: Api, kubectl: Any, name: str, node: str, gated_pod: Callable[..., Json]
 ) -> None:
     manifest = gated_pod(name, schedulingGates=[], nodeName=node)
@@ -128,7 +128,7 @@ def taints(api: Api, node: str) -> list[str]:
     return [each["key"] for each in ok(api.http.get(f"/api/v1/nodes/{node}"))["spec"].get("taints") or []]
 
 
-def test_who_may_evict_needs_the_right_to_create_evictions(api: Api, kubectl: Any, name: str, running: Json) -> None:
+def test_eviction_requires_permission_to_create_evictions(api: Api, kubectl: Any, name: str, running: Json) -> None:
     user = f"system:serviceaccount:{api.namespace}:{name}"
     # `can-i create pods/eviction` would ask for a pod of the name "eviction".
     question = ("auth", "can-i", "create", "pods", "--subresource=eviction", f"--as={user}")

@@ -20,7 +20,7 @@ def owned_by(owner: Json, document: Json, **more: object) -> Json:
     return document | {"metadata": document["metadata"] | {"ownerReferences": [reference], **more}}
 
 
-def test_with_its_owner_an_object_goes(
+def test_object_is_deleted_with_its_owner(
     api: Api, name: str, generate_job: Callable[..., Json], gated_pod: Callable[..., Json]
 ) -> None:
     owner = api.made(GENERATE, generate_job(name))
@@ -30,7 +30,7 @@ def test_with_its_owner_an_object_goes(
     api.wait_gone("pods", name)
 
 
-def test_background_is_the_default(
+def test_background_deletion_is_the_default(
     api: Api, name: str, generate_job: Callable[..., Json], gated_pod: Callable[..., Json]
 ) -> None:
     owner = api.made(GENERATE, generate_job(name))
@@ -39,7 +39,7 @@ def test_background_is_the_default(
     api.wait_gone("pods", name)
 
 
-def test_in_the_foreground_the_owner_waits_for_what_it_owns(
+def test_foreground_deletion_waits_for_dependents(
     api: Api, name: str, generate_job: Callable[..., Json], gated_pod: Callable[..., Json]
 ) -> None:
     owner = api.made(GENERATE, generate_job(name))
@@ -55,7 +55,7 @@ def test_in_the_foreground_the_owner_waits_for_what_it_owns(
     api.wait_gone(GENERATE, name)
 
 
-def test_orphans_stay_and_forget_their_owner(
+def test_orphaned_dependents_stay_without_an_owner(
     api: Api, name: str, generate_job: Callable[..., Json], gated_pod: Callable[..., Json]
 ) -> None:
     owner = api.made(GENERATE, generate_job(name))
@@ -65,7 +65,7 @@ def test_orphans_stay_and_forget_their_owner(
     assert not api.read("pods", name)["metadata"].get("ownerReferences")
 
 
-def test_an_object_whose_owner_was_gone_before_it_came_goes_too(
+def test_object_created_after_its_owner_was_deleted_is_deleted(
     api: Api, name: str, generate_job: Callable[..., Json], gated_pod: Callable[..., Json]
 ) -> None:
     owner = api.made(GENERATE, generate_job(name))
@@ -74,7 +74,7 @@ def test_an_object_whose_owner_was_gone_before_it_came_goes_too(
     api.wait_gone("pods", name)
 
 
-def test_an_owner_of_the_same_name_is_no_owner(
+def test_owner_with_the_same_name_but_another_uid_does_not_count(
     api: Api, name: str, generate_job: Callable[..., Json], gated_pod: Callable[..., Json]
 ) -> None:
     first = api.made(GENERATE, generate_job(name))
@@ -85,7 +85,7 @@ def test_an_owner_of_the_same_name_is_no_owner(
     assert api.exists(GENERATE, name)
 
 
-def test_an_object_with_another_owner_left_stays(
+def test_object_with_a_remaining_owner_is_kept(
     api: Api, name: str, generate_job: Callable[..., Json], gated_pod: Callable[..., Json]
 ) -> None:
     one, two = (api.made(GENERATE, generate_job(f"{name}-{number}")) for number in (1, 2))
@@ -103,7 +103,7 @@ def test_an_object_with_another_owner_left_stays(
     ok(api.delete("pods", name))
 
 
-def test_a_whole_chain_goes(
+def test_chain_of_owners_is_deleted(
     api: Api, name: str, generate_job: Callable[..., Json], gated_pod: Callable[..., Json]
 ) -> None:
     job = api.made(GENERATE, generate_job(name))

@@ -66,7 +66,7 @@ def await_phase(api: Api, name: str, phase: str) -> Json:
     return found
 
 
-def test_a_pod_is_running_while_one_of_its_containers_is(api: Api, run: Callable[..., str]) -> None:
+def test_pod_is_running_while_one_container_runs(api: Api, run: Callable[..., str]) -> None:
     name = run({"main": "exit 0", "sidecar": SLEEP})
 
     wait_until(lambda: states(api.read("pods", name)).get("main") == "terminated", "main has ended")
@@ -82,26 +82,26 @@ def test_a_pod_is_running_while_one_of_its_containers_is(api: Api, run: Callable
 
 
 @pytest.mark.parametrize(("code", "phase", "reason"), [(0, "Succeeded", "PodCompleted"), (3, "Failed", "PodFailed")])
-def test_a_pod_ends_by_the_exit_codes_of_all(
+def test_pod_phase_follows_the_exit_codes_of_all_containers(
     api: Api, run: Callable[..., str], code: int, phase: str, reason: str
 ) -> None:
     name = run({"main": "exit 0", "sidecar": f"exit {code}"})
     assert condition(await_phase(api, name, phase), "Ready")["reason"] == reason
 
 
-def test_a_native_sidecar_keeps_no_pod_from_its_end(api: Api, run: Callable[..., str]) -> None:
+def test_native_sidecar_does_not_prevent_completion(api: Api, run: Callable[..., str]) -> None:
     name = run({"main": "exit 0"}, [("mesh", SLEEP, {"restartPolicy": "Always"})])
     pod = await_phase(api, name, "Succeeded")
     assert states(pod) == {"mesh": "terminated", "main": "terminated"}
 
 
-def test_a_failed_init_container_fails_the_pod(api: Api, run: Callable[..., str]) -> None:
+def test_failed_init_container_fails_the_pod(api: Api, run: Callable[..., str]) -> None:
     name = run({"main": SLEEP}, [("init", "exit 4", {})])
     pod = await_phase(api, name, "Failed")
     assert states(pod) == {"init": "terminated", "main": "waiting"}
 
 
-def test_the_last_state_of_an_evicted_pod_tells_who_ended_it_and_how(api: Api, run: Callable[..., str]) -> None:
+def test_last_state_of_an_evicted_pod_has_the_reason_and_the_exit_code(api: Api, run: Callable[..., str]) -> None:
     name = run({"main": OBEDIENT}, terminationGracePeriodSeconds=30)
     await_phase(api, name, "Running")
     wait_until(lambda: "ready" in api.http.get(api.path("pods", name, "log")).text, "it has set its trap")
@@ -116,7 +116,7 @@ def test_the_last_state_of_an_evicted_pod_tells_who_ended_it_and_how(api: Api, r
     assert last["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 3
 
 
-def test_every_pod_tolerates_a_lost_node_for_five_minutes(
+def test_pods_tolerate_a_lost_node_for_five_minutes_by_default(
     api: Api, name: str, unbound_pod: Callable[..., Json]
 ) -> None:
     tolerations = api.made("pods", unbound_pod(name))["spec"]["tolerations"]
@@ -125,7 +125,7 @@ def test_every_pod_tolerates_a_lost_node_for_five_minutes(
         assert expected in tolerations
 
 
-def test_a_pod_may_tolerate_a_lost_node_for_another_time(api: Api, name: str, unbound_pod: Callable[..., Json]) -> None:
+def test_pod_can_set_its_toleration_of_a_lost_node(api: Api, name: str, unbound_pod: Callable[..., Json]) -> None:
     own = {
         "key": "node.kubernetes.io/unreachable",
         "operator": "Exists",
@@ -137,7 +137,7 @@ def test_a_pod_may_tolerate_a_lost_node_for_another_time(api: Api, name: str, un
 
 
 @pytest.mark.timeout(400)
-def test_the_pods_of_a_lost_node_are_unready_for_no_reason_and_evicted_in_time(
+def test_pods_of_a_lost_node_become_not_ready_without_a_reason_and_are_evicted(
     api: Api, name: str, local_node: NodeUnderTest
 ) -> None:
     """`NodeStatusUnknown` is the reason of the *node*: its pods have none, and their containers' states stay."""

@@ -24,7 +24,7 @@ def five(api: Api, name: str, generate_job: Callable[..., Json]) -> Iterator[lis
     ok(api.http.delete(api.path(GENERATE), params={"labelSelector": f"test={name}"}))
 
 
-def test_a_list_is_sorted_by_name_and_says_what_it_is(api: Api, name: str, five: list[str]) -> None:
+def test_list_is_sorted_by_name_and_has_its_kind(api: Api, name: str, five: list[str]) -> None:
     listed = ok(api.get(GENERATE, labelSelector=f"test={name}"))
     assert names(listed) == five
     assert (listed["kind"], listed["apiVersion"]) == ("GenerateJobList", "darkroom.dev/v1alpha1")
@@ -44,20 +44,20 @@ def test_a_list_is_sorted_by_name_and_says_what_it_is(api: Api, name: str, five:
         ("even,number in (1,2)", [2]),
     ],
 )
-def test_labels_select(api: Api, name: str, five: list[str], selector: str, chosen: list[int]) -> None:
+def test_label_selectors(api: Api, name: str, five: list[str], selector: str, chosen: list[int]) -> None:
     found = names(ok(api.get(GENERATE, labelSelector=f"test={name},{selector}")))
     assert found == [five[number] for number in chosen]
 
 
-def test_a_selector_that_can_not_be_read_is_refused(api: Api) -> None:
+def test_malformed_selector_is_rejected(api: Api) -> None:
     refused(api.get(GENERATE, labelSelector="a=(b"), 400, "BadRequest")
 
 
-def test_every_kind_can_be_selected_by_name(api: Api, five: list[str]) -> None:
+def test_every_kind_supports_the_name_selector(api: Api, five: list[str]) -> None:
     assert names(ok(api.get(GENERATE, fieldSelector=f"metadata.name={five[2]}"))) == [five[2]]
 
 
-def test_pods_can_be_selected_by_node_and_phase(api: Api, name: str, bound_pod: Callable[..., Json]) -> None:
+def test_pods_support_node_and_phase_selectors(api: Api, name: str, bound_pod: Callable[..., Json]) -> None:
     node = bound_pod(name)["spec"]["nodeName"]
     assert name in names(ok(api.get("pods", fieldSelector=f"spec.nodeName={node},status.phase=Pending")))
     assert name not in names(ok(api.get("pods", fieldSelector="spec.nodeName=")))
@@ -65,16 +65,16 @@ def test_pods_can_be_selected_by_node_and_phase(api: Api, name: str, bound_pod: 
     api.delete("pods", name, gracePeriodSeconds=0)
 
 
-def test_a_field_that_can_not_be_selected_by_is_refused(api: Api) -> None:
+def test_unsupported_field_selector_is_rejected(api: Api) -> None:
     refused(api.get(GENERATE, fieldSelector="spec.prompt=x"), 400, "BadRequest")
 
 
-def test_all_namespaces_are_listed_together(api: Api, name: str, five: list[str]) -> None:
+def test_list_across_namespaces(api: Api, name: str, five: list[str]) -> None:
     listed = ok(api.http.get("/apis/darkroom.dev/v1alpha1/generatejobs", params={"labelSelector": f"test={name}"}))
     assert names(listed) == five
 
 
-def test_pages_together_are_the_whole_list(api: Api, name: str, five: list[str]) -> None:
+def test_pages_add_up_to_the_whole_list(api: Api, name: str, five: list[str]) -> None:
     query = {"labelSelector": f"test={name}", "limit": 2}
     first = ok(api.get(GENERATE, **query))
     second = ok(api.get(GENERATE, **query, **{"continue": first["metadata"]["continue"]}))
@@ -83,7 +83,7 @@ def test_pages_together_are_the_whole_list(api: Api, name: str, five: list[str])
     assert not third["metadata"].get("continue")
 
 
-def test_a_page_after_the_last_that_was_found_is_empty(api: Api, name: str, five: list[str]) -> None:
+def test_page_after_the_last_match_is_empty(api: Api, name: str, five: list[str]) -> None:
     """A server that has not looked further when the page was full may say that there could be more."""
     query = {"labelSelector": f"test={name}", "limit": 5}
     listed = ok(api.get(GENERATE, **query))
@@ -93,7 +93,7 @@ def test_a_page_after_the_last_that_was_found_is_empty(api: Api, name: str, five
         assert names(listed) == []
 
 
-def test_later_pages_show_the_moment_of_the_first(
+def test_all_pages_show_the_state_of_the_first(
     api: Api, name: str, five: list[str], generate_job: Callable[..., Json]
 ) -> None:
     query = {"labelSelector": f"test={name}", "limit": 2}
@@ -110,10 +110,10 @@ def test_later_pages_show_the_moment_of_the_first(
     assert rest["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
 
 
-def test_a_continuation_that_makes_no_sense_is_refused(api: Api) -> None:
+def test_invalid_continue_token_is_rejected(api: Api) -> None:
     refused(api.get(GENERATE, limit=2, **{"continue": "nonsense"}), 400, "BadRequest")
 
 
-def test_a_collection_is_deleted_by_selector(api: Api, name: str, five: list[str]) -> None:
+def test_collection_is_deleted_by_selector(api: Api, name: str, five: list[str]) -> None:
     ok(api.http.delete(api.path(GENERATE), params={"labelSelector": f"test={name},even"}))
     assert names(ok(api.get(GENERATE, labelSelector=f"test={name}"))) == [five[1], five[3]]

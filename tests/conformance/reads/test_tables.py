@@ -18,9 +18,7 @@ def cells(shown: Json, row: int = 0) -> dict[str, Any]:
     return dict(zip(names, shown["rows"][row]["cells"], strict=True))
 
 
-def test_a_job_is_shown_with_the_columns_of_its_definition(
-    api: Api, name: str, generate_job: Callable[..., Json]
-) -> None:
+def test_job_table_has_the_columns_of_its_definition(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     api.made(GENERATE, generate_job(name, modelId="cat"))
     progress = {"stage": "Denoising", "step": 3, "total": 30, "progressPercentage": 12.5, "lastUpdatedTime": INSTANT}
     status = {"phase": "Running", "queue": {"position": 2}, "progress": progress}
@@ -39,27 +37,27 @@ def test_a_job_is_shown_with_the_columns_of_its_definition(
 INSTANT = "2026-01-02T03:04:05Z"
 
 
-def test_a_column_of_what_is_not_there_is_empty(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_column_of_a_missing_field_is_empty(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     api.made(GENERATE, generate_job(name))
     row = cells(table(api, GENERATE, name))
     assert row["Phase"] is None
     assert row["Model"] is None
 
 
-def test_each_row_carries_the_metadata_of_its_object(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_rows_contain_the_metadata_of_their_objects(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     made = api.made(GENERATE, generate_job(name))
     row = table(api, GENERATE, name)["rows"][0]["object"]
     assert row["kind"] == "PartialObjectMetadata"
     assert row["metadata"]["uid"] == made["metadata"]["uid"]
 
 
-def test_rows_carry_the_object_or_nothing_when_asked(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_rows_contain_the_object_or_nothing_on_request(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     api.made(GENERATE, generate_job(name))
     assert table(api, GENERATE, name, includeObject="Object")["rows"][0]["object"]["spec"]["prompt"] == "a red circle"
     assert table(api, GENERATE, name, includeObject="None")["rows"][0].get("object") is None
 
 
-def test_a_table_of_many_comes_in_pages_too(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_tables_are_paged(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     for number in range(3):
         document = generate_job(f"{name}-{number}")
         api.made(GENERATE, document | {"metadata": document["metadata"] | {"labels": {"test": name}}})
@@ -69,7 +67,7 @@ def test_a_table_of_many_comes_in_pages_too(api: Api, name: str, generate_job: C
     assert shown == [f"{name}-0", f"{name}-1", f"{name}-2"]
 
 
-def test_a_watch_shows_tables_too(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_watch_sends_tables(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     since = ok(api.get(GENERATE))["metadata"]["resourceVersion"]
     api.made(GENERATE, generate_job(name))
     api.http.headers["Accept"] = TABLE
@@ -82,13 +80,13 @@ def test_a_watch_shows_tables_too(api: Api, name: str, generate_job: Callable[..
     assert event["object"]["rows"][0]["cells"][0] == name
 
 
-def test_a_pod_is_shown_with_readiness_status_and_restarts(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
+def test_pod_table_shows_readiness_status_and_restarts(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
     api.made("pods", gated_pod(name))
     row = cells(table(api, "pods", name))
     assert (row["Ready"], row["Status"], str(row["Restarts"])) == ("0/1", "SchedulingGated", "0")
 
 
-def test_a_pod_that_failed_is_shown_with_the_reason(api: Api, name: str, bound_pod: Callable[..., Json]) -> None:
+def test_failed_pod_is_shown_with_its_reason(api: Api, name: str, bound_pod: Callable[..., Json]) -> None:
     bound_pod(name)
     state = {"terminated": {"exitCode": 1, "reason": "Error"}}
     container = {"name": "main", "image": "x", "imageID": "", "restartCount": 0, "ready": False, "state": state}

@@ -22,9 +22,7 @@ def labelled(document: Json, **labels: str) -> Json:
     return document | {"metadata": document["metadata"] | {"labels": labels}}
 
 
-def test_a_watch_tells_what_happened_after_a_list_in_order(
-    api: Api, name: str, generate_job: Callable[..., Json]
-) -> None:
+def test_watch_sends_changes_since_a_list_in_order(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     since = newest(api)
     api.made(GENERATE, generate_job(name))
     ok(api.patch(GENERATE, name, {"spec": {"priority": 1}}))
@@ -35,9 +33,7 @@ def test_a_watch_tells_what_happened_after_a_list_in_order(
         assert told(events, 2) == [("MODIFIED", name), ("DELETED", name)]
 
 
-def test_what_is_written_while_a_watch_is_open_arrives_at_once(
-    api: Api, name: str, generate_job: Callable[..., Json]
-) -> None:
+def test_open_watch_receives_writes_immediately(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     with api.watching(GENERATE, resourceVersion=newest(api)) as events:
         began = time.monotonic()
         made = api.made(GENERATE, generate_job(name))
@@ -45,7 +41,7 @@ def test_what_is_written_while_a_watch_is_open_arrives_at_once(
         assert time.monotonic() - began < 2
 
 
-def test_a_deleted_object_arrives_in_its_last_state_with_a_newer_version(
+def test_deleted_object_arrives_in_its_last_state_with_a_newer_version(
     api: Api, name: str, generate_job: Callable[..., Json]
 ) -> None:
     made = api.made(GENERATE, generate_job(name, priority=7))
@@ -57,7 +53,9 @@ def test_a_deleted_object_arrives_in_its_last_state_with_a_newer_version(
     assert int(event["object"]["metadata"]["resourceVersion"]) > int(made["metadata"]["resourceVersion"])
 
 
-def test_a_watch_from_nowhere_begins_with_what_is_there(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_watch_without_a_version_starts_with_the_existing_objects(
+    api: Api, name: str, generate_job: Callable[..., Json]
+) -> None:
     api.made(GENERATE, labelled(generate_job(name), test=name))
     with api.watching(GENERATE, labelSelector=f"test={name}") as events:
         assert told(events, 1) == [("ADDED", name)]
@@ -65,9 +63,7 @@ def test_a_watch_from_nowhere_begins_with_what_is_there(api: Api, name: str, gen
         assert told(events, 1) == [("DELETED", name)]
 
 
-def test_an_object_appears_and_vanishes_as_the_selector_has_it(
-    api: Api, name: str, generate_job: Callable[..., Json]
-) -> None:
+def test_selector_turns_changes_into_added_and_deleted(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     api.made(GENERATE, generate_job(name))
     with api.watching(GENERATE, resourceVersion=newest(api), labelSelector=f"test={name}") as events:
         for value in (name, "other"):
@@ -75,7 +71,7 @@ def test_an_object_appears_and_vanishes_as_the_selector_has_it(
         assert told(events, 2) == [("ADDED", name), ("DELETED", name)]
 
 
-def test_one_object_can_be_watched_by_its_name(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_single_object_can_be_watched_by_name(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     since = newest(api)
     for each in (f"{name}-other", name):
         api.made(GENERATE, generate_job(each))
@@ -83,7 +79,7 @@ def test_one_object_can_be_watched_by_its_name(api: Api, name: str, generate_job
         assert told(events, 1) == [("ADDED", name)]
 
 
-def test_a_watch_sees_only_its_namespace(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_watch_is_limited_to_its_namespace(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     since = newest(api)
     elsewhere = api.path(GENERATE, namespace="default")
     ok(api.http.post(elsewhere, json=generate_job(f"{name}-elsewhere")), 201)
@@ -93,23 +89,21 @@ def test_a_watch_sees_only_its_namespace(api: Api, name: str, generate_job: Call
     ok(api.http.delete(f"{elsewhere}/{name}-elsewhere"))
 
 
-def test_all_namespaces_can_be_watched_together(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_watch_across_namespaces(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     params = {"watch": "true", "resourceVersion": newest(api), "labelSelector": f"test={name}", "timeoutSeconds": 20}
     api.made(GENERATE, labelled(generate_job(name), test=name))
     with api.http.stream("GET", "/apis/darkroom.dev/v1alpha1/generatejobs", params=params) as response:
         assert name in next(response.iter_lines())
 
 
-def test_a_watch_ends_when_its_time_is_over(api: Api) -> None:
+def test_watch_ends_at_its_timeout(api: Api) -> None:
     began = time.monotonic()
     with api.watching(GENERATE, resourceVersion=newest(api), timeoutSeconds=1) as events:
         assert list(events) == []
     assert 0.5 < time.monotonic() - began < 10
 
 
-def test_a_watch_that_sees_nothing_of_what_happens_gets_a_bookmark(
-    api: Api, name: str, generate_job: Callable[..., Json]
-) -> None:
+def test_idle_watch_receives_a_bookmark(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     query = {"resourceVersion": newest(api), "allowWatchBookmarks": "true", "timeoutSeconds": 4}
     with api.watching(GENERATE, labelSelector="nobody=has-it", **query) as events:
         unseen = api.made(GENERATE, generate_job(name))
@@ -119,7 +113,7 @@ def test_a_watch_that_sees_nothing_of_what_happens_gets_a_bookmark(
     assert int(bookmark["object"]["metadata"]["resourceVersion"]) >= int(unseen["metadata"]["resourceVersion"])
 
 
-def test_a_watch_from_long_ago_goes_on_correctly_or_says_that_it_can_not(
+def test_watch_from_an_old_version_is_complete_or_expires(
     api: Api, name: str, generate_job: Callable[..., Json]
 ) -> None:
     api.made(GENERATE, generate_job(name))
@@ -133,7 +127,7 @@ def test_a_watch_from_long_ago_goes_on_correctly_or_says_that_it_can_not(
         assert name in response.text
 
 
-def test_many_changes_arrive_each_once_and_in_order(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_many_changes_arrive_exactly_once_and_in_order(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     made = api.made(GENERATE, generate_job(name))
     since = made["metadata"]["resourceVersion"]
     query = {"resourceVersion": since, "fieldSelector": f"metadata.name={name}"}
@@ -144,7 +138,7 @@ def test_many_changes_arrive_each_once_and_in_order(api: Api, name: str, generat
     assert seen == list(range(1, 101))
 
 
-def test_every_kind_that_the_operator_watches_can_be_watched(
+def test_every_kind_that_the_operator_watches_supports_watch(
     api: Api, name: str, train_job: Callable[..., Json], gated_pod: Callable[..., Json]
 ) -> None:
     lease = {"metadata": {"name": name}, "spec": {"holderIdentity": "me"}}

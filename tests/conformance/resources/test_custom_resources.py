@@ -10,7 +10,7 @@ GENERATE = "generatejobs.darkroom.dev/v1alpha1"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
-def test_defaults_are_filled_in_on_every_level(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_defaults_are_set_on_every_level(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     spec = api.made(GENERATE, generate_job(name))["spec"]
     assert (spec["priority"], spec["backoffLimit"], spec["negativePrompt"]) == (0, 2, "")
     assert spec["images"]["steps"] == 30
@@ -18,12 +18,12 @@ def test_defaults_are_filled_in_on_every_level(api: Api, name: str, generate_job
     assert "modelId" not in spec
 
 
-def test_what_is_given_is_kept_beside_the_defaults(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_given_values_are_kept(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     images = api.made(GENERATE, generate_job(name, images={"count": 3}))["spec"]["images"]
     assert (images["count"], images["steps"]) == (3, 30)
 
 
-def test_a_new_object_has_an_identity(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_new_object_has_an_identity(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     metadata = api.made(TRAIN, train_job(name))["metadata"]
     assert len(metadata["uid"]) == 36
     assert metadata["creationTimestamp"].endswith("Z")
@@ -31,14 +31,14 @@ def test_a_new_object_has_an_identity(api: Api, name: str, train_job: Callable[.
     assert metadata["namespace"] == api.namespace
 
 
-def test_a_name_can_be_left_to_the_server(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_server_generates_a_name(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     nameless = train_job(name) | {"metadata": {"generateName": f"{name}-"}}
     names = {api.made(TRAIN, nameless)["metadata"]["name"] for _ in range(3)}
     assert len(names) == 3
     assert all(each.startswith(f"{name}-") for each in names)
 
 
-def test_an_unknown_field_is_refused_by_name_when_validation_is_strict(
+def test_strict_validation_rejects_an_unknown_field_by_name(
     api: Api, name: str, train_job: Callable[..., Json]
 ) -> None:
     answer = api.create(TRAIN, train_job(name, colour="red"), fieldValidation="Strict")
@@ -46,7 +46,7 @@ def test_an_unknown_field_is_refused_by_name_when_validation_is_strict(
     assert not api.exists(TRAIN, name)
 
 
-def test_an_unknown_field_is_dropped_with_a_warning_otherwise(
+def test_unknown_field_is_removed_with_a_warning_by_default(
     api: Api, name: str, train_job: Callable[..., Json]
 ) -> None:
     answer = api.create(TRAIN, train_job(name, colour="red"))
@@ -54,9 +54,7 @@ def test_an_unknown_field_is_dropped_with_a_warning_otherwise(
     assert 'unknown field \\"spec.colour\\"' in answer.headers["Warning"]
 
 
-def test_an_unknown_field_deep_inside_is_named_by_its_path(
-    api: Api, name: str, generate_job: Callable[..., Json]
-) -> None:
+def test_nested_unknown_field_is_named_by_its_path(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     answer = api.create(GENERATE, generate_job(name, images={"colour": 1}), fieldValidation="Strict")
     assert 'unknown field "spec.images.colour"' in refused(answer, 400)
 
@@ -78,7 +76,7 @@ def test_an_unknown_field_deep_inside_is_named_by_its_path(
         ({"dataset": "s3://bucket/x/"}, "spec.dataset", "must be of type object"),
     ],
 )
-def test_a_value_that_the_schema_forbids_is_refused_by_field(
+def test_value_that_violates_the_schema_is_rejected_by_field(
     api: Api, name: str, train_job: Callable[..., Json], spec: Json, field: str, told: str
 ) -> None:
     answer = api.create(TRAIN, train_job(name, **spec))
@@ -91,7 +89,7 @@ def test_a_value_that_the_schema_forbids_is_refused_by_field(
     assert not api.exists(TRAIN, name)
 
 
-def test_a_value_outside_of_an_enumeration_is_told_the_choices(
+def test_value_outside_an_enum_is_rejected_with_the_choices(
     api: Api, name: str, generate_job: Callable[..., Json]
 ) -> None:
     message = refused(api.create(GENERATE, generate_job(name, cache={"profile": "Wild"})), 422, "Invalid")
@@ -103,7 +101,7 @@ CONTRADICTION = {"minGuidanceScale": 3, "maxGuidanceScale": 1}
 """Guidance that the last frame turns off for all, and the first asks for. Whole numbers, as people write them."""
 
 
-def test_guidance_scales_that_contradict_each_other_are_refused_at_creation(
+def test_contradictory_guidance_scales_are_rejected_on_create(
     api: Api, name: str, generate_job: Callable[..., Json]
 ) -> None:
     doomed = generate_job(name, allowMotion=True, video=CONTRADICTION)
@@ -126,32 +124,30 @@ def test_guidance_scales_that_contradict_each_other_are_refused_at_creation(
         {"video": CONTRADICTION},
     ],
 )
-def test_guidance_scales_that_a_run_can_follow_are_taken(
-    api: Api, name: str, generate_job: Callable[..., Json], spec: Json
-) -> None:
+def test_valid_guidance_scales_are_accepted(api: Api, name: str, generate_job: Callable[..., Json], spec: Json) -> None:
     ok(api.create(GENERATE, generate_job(name, **spec)), 201)
     ok(api.patch(GENERATE, name, {"spec": {"priority": 3}}))
     ok(api.delete(GENERATE, name))
 
 
-def test_all_mistakes_are_told_at_once(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_all_errors_are_reported_at_once(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     message = refused(api.create(TRAIN, train_job(name, maxSteps=0, modelId="..", priority=9999)), 422, "Invalid")
     assert all(field in message for field in ("spec.maxSteps", "spec.modelId", "spec.priority"))
 
 
-def test_a_missing_required_field_is_named(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_missing_required_field_is_named(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     document = train_job(name)
     del document["spec"]["prompt"]
     assert "spec.prompt: Required value" in refused(api.create(TRAIN, document), 422, "Invalid")
 
 
-def test_a_rule_may_compare_with_the_old_state(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_rule_can_compare_with_the_old_state(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     api.made(TRAIN, train_job(name))
     message = refused(api.patch(TRAIN, name, {"spec": {"prompt": "another"}}), 422, "Invalid")
     assert "spec.prompt: Forbidden: prompt can't be changed after creation: create a new job" in message
 
 
-def test_a_rule_sees_that_an_optional_field_came_or_went(
+def test_rule_detects_an_added_or_removed_optional_field(
     api: Api, name: str, generate_job: Callable[..., Json]
 ) -> None:
     api.made(GENERATE, generate_job(name))
@@ -162,58 +158,58 @@ def test_a_rule_sees_that_an_optional_field_came_or_went(
     assert "modelId can't be changed after creation" in removed
 
 
-def test_what_is_not_frozen_may_change(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_mutable_fields_may_change(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     api.made(TRAIN, train_job(name))
     after = ok(api.patch(TRAIN, name, {"spec": {"priority": 5, "suspend": True, "backoffLimit": 0}}))
     assert (after["spec"]["priority"], after["spec"]["backoffLimit"]) == (5, 0)
 
 
 @pytest.mark.parametrize("bad_name", ["a" * 49, "with.dots"])
-def test_a_rule_may_speak_of_the_name(api: Api, train_job: Callable[..., Json], bad_name: str) -> None:
+def test_rule_can_check_the_name(api: Api, train_job: Callable[..., Json], bad_name: str) -> None:
     message = refused(api.create(TRAIN, train_job(bad_name)), 422, "Invalid")
     assert "metadata.name must be at most 48 characters without dots" in message
 
 
 @pytest.mark.parametrize("bad_name", ["Upper", "under_score", "-dash", ""])
-def test_a_name_that_is_no_dns_name_is_refused(api: Api, train_job: Callable[..., Json], bad_name: str) -> None:
+def test_name_that_is_not_a_dns_name_is_rejected(api: Api, train_job: Callable[..., Json], bad_name: str) -> None:
     assert "metadata.name" in refused(api.create(TRAIN, train_job(bad_name)), 422, "Invalid") or not bad_name
 
 
-def test_a_label_that_is_none_is_refused(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_invalid_label_is_rejected(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     document = train_job(name)
     document["metadata"]["labels"] = {"a": "with spaces"}
     assert "metadata.labels" in refused(api.create(TRAIN, document), 422, "Invalid")
 
 
-def test_metadata_of_a_wrong_type_is_refused(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_metadata_with_a_wrong_type_is_rejected(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     document = train_job(name)
     document["metadata"]["labels"] = ["a"]
     refused(api.create(TRAIN, document), 400, "BadRequest")
 
 
-def test_a_body_of_another_kind_is_refused(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_body_of_another_kind_is_rejected(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     assert "must be TrainJob" in refused(api.create(TRAIN, generate_job(name)), 422, "Invalid")
 
 
-def test_a_body_for_another_namespace_is_refused(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_body_for_another_namespace_is_rejected(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     document = train_job(name)
     document["metadata"]["namespace"] = "default"
     message = refused(api.create(TRAIN, document), 400, "BadRequest")
     assert "namespace of the provided object does not match" in message
 
 
-def test_a_namespace_that_does_not_exist_is_told(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_unknown_namespace_is_reported(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     path = api.path(TRAIN, namespace=f"{name}-nowhere")
     assert f'namespaces "{name}-nowhere" not found' in refused(api.http.post(path, json=train_job(name)), 404)
 
 
-def test_the_status_is_validated_too(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_status_is_validated(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     api.made(TRAIN, train_job(name))
     message = refused(api.patch(TRAIN, name, {"status": {"phase": "Dancing"}}, subresource="status"), 422)
     assert "status.phase" in message
 
 
-def test_an_unknown_field_of_the_status_is_dropped(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_unknown_status_field_is_removed(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     api.made(TRAIN, train_job(name))
     patch = {"status": {"phase": "Queued", "mood": "fine"}}
     assert ok(api.patch(TRAIN, name, patch, subresource="status"))["status"] == {"phase": "Queued"}
@@ -266,7 +262,7 @@ def widget(definition: Json, name: str, **spec: object) -> Json:
     return {"apiVersion": group_version, "kind": "Widget", "metadata": {"name": name}, "spec": spec}
 
 
-def test_a_definition_is_established_with_its_names_filled_in(api: Api, widgets: Json) -> None:
+def test_definition_is_established_with_default_names(api: Api, widgets: Json) -> None:
     path = f"{CRDS}/{widgets['metadata']['name']}"
     found = ok(api.http.get(path))
     conditions = {each["type"]: each["status"] for each in found["status"]["conditions"]}
@@ -276,7 +272,7 @@ def test_a_definition_is_established_with_its_names_filled_in(api: Api, widgets:
     assert found["status"]["storedVersions"] == ["v1"]
 
 
-def test_rules_over_several_fields_and_lists_are_kept(api: Api, name: str, widgets: Json) -> None:
+def test_rules_over_several_fields_and_lists_are_enforced(api: Api, name: str, widgets: Json) -> None:
     kind = kind_of(widgets)
     api.made(kind, widget(widgets, name, low=1, high=2, tags=["ab", "ac"]))
     assert "low must not be above high" in refused(api.create(kind, widget(widgets, f"{name}-2", low=3, high=2)), 422)
@@ -284,7 +280,7 @@ def test_rules_over_several_fields_and_lists_are_kept(api: Api, name: str, widge
     assert "tags must begin with a, as the last does not: x" in message
 
 
-def test_fields_may_be_free_nullable_or_of_any_name(api: Api, name: str, widgets: Json) -> None:
+def test_preserved_nullable_and_map_fields(api: Api, name: str, widgets: Json) -> None:
     given = {"low": 1, "note": None, "free": {"a": {"b": [1, "x"]}}, "counts": {"any": 3}}
     made = api.made(kind_of(widgets), widget(widgets, name, **given))
     assert made["spec"]["free"] == given["free"]
@@ -292,12 +288,12 @@ def test_fields_may_be_free_nullable_or_of_any_name(api: Api, name: str, widgets
     assert made["spec"]["note"] is None
 
 
-def test_a_kind_without_a_status_subresource_has_no_status_path(api: Api, name: str, widgets: Json) -> None:
+def test_kind_without_a_status_subresource_has_no_status_path(api: Api, name: str, widgets: Json) -> None:
     api.made(kind_of(widgets), widget(widgets, name, low=1))
     assert api.patch(kind_of(widgets), name, {"spec": {"low": 2}}, subresource="status").status_code == 404
 
 
-def test_with_its_definition_a_kind_and_its_objects_go(api: Api, name: str, widgets: Json) -> None:
+def test_deleting_a_definition_deletes_its_objects(api: Api, name: str, widgets: Json) -> None:
     kind = kind_of(widgets)
     api.made(kind, widget(widgets, name, low=1))
     ok(api.http.delete(f"{CRDS}/{widgets['metadata']['name']}"))
@@ -307,7 +303,7 @@ def test_with_its_definition_a_kind_and_its_objects_go(api: Api, name: str, widg
     )
 
 
-def test_a_definition_whose_rule_makes_no_sense_is_refused(api: Api, name: str, widgets: Json) -> None:
+def test_definition_with_an_invalid_rule_is_rejected(api: Api, name: str, widgets: Json) -> None:
     broken = {**widgets, "metadata": {"name": f"gadgets.{widgets['spec']['group']}"}}
     schema = {"type": "object", "x-kubernetes-validations": [{"rule": "self.(", "message": "no"}]}
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}

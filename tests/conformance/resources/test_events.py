@@ -5,9 +5,7 @@ from collections.abc import Callable
 from support.kube_api import Api, Json, ok
 
 
-def test_events_are_found_by_the_object_that_they_are_about(
-    api: Api, name: str, generate_job: Callable[..., Json]
-) -> None:
+def test_events_are_found_by_their_involved_object(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     job = api.made("generatejobs.darkroom.dev/v1alpha1", generate_job(name))
     about = {
         "apiVersion": "darkroom.dev/v1alpha1",

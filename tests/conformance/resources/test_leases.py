@@ -23,12 +23,12 @@ def at_once(attempt: Any) -> list[int]:
         return sorted(pool.map(lambda number: attempt(f"contender-{number}").status_code, range(CONTENDERS)))
 
 
-def test_of_many_that_create_it_one_holds_it(api: Api, name: str) -> None:
+def test_one_of_many_concurrent_creates_acquires_the_lease(api: Api, name: str) -> None:
     answers = at_once(lambda holder: api.create(LEASES, a_lease(name, holder)))
     assert answers == [201] + [409] * (CONTENDERS - 1)
 
 
-def test_of_many_that_take_it_over_one_holds_it(api: Api, name: str) -> None:
+def test_one_of_many_concurrent_takeovers_acquires_the_lease(api: Api, name: str) -> None:
     free = api.made(LEASES, a_lease(name))
     version = free["metadata"]["resourceVersion"]
 
@@ -40,7 +40,7 @@ def test_of_many_that_take_it_over_one_holds_it(api: Api, name: str) -> None:
     assert api.read(LEASES, name)["spec"]["holderIdentity"].startswith("contender-")
 
 
-def test_of_many_that_replace_it_one_holds_it(api: Api, name: str) -> None:
+def test_one_of_many_concurrent_updates_acquires_the_lease(api: Api, name: str) -> None:
     free = api.made(LEASES, a_lease(name))
 
     def take(holder: str) -> Any:
@@ -49,7 +49,7 @@ def test_of_many_that_replace_it_one_holds_it(api: Api, name: str) -> None:
     assert at_once(take) == [200] + [409] * (CONTENDERS - 1)
 
 
-def test_it_is_freed_by_taking_the_holder_away(api: Api, name: str) -> None:
+def test_removing_the_holder_releases_the_lease(api: Api, name: str) -> None:
     held = api.made(LEASES, a_lease(name, "me"))
     patch = {
         "metadata": {"resourceVersion": held["metadata"]["resourceVersion"], "annotations": {"a": None}},
@@ -60,17 +60,17 @@ def test_it_is_freed_by_taking_the_holder_away(api: Api, name: str) -> None:
     assert spec.get("acquireTime") is None
 
 
-def test_instants_keep_their_microseconds(api: Api, name: str) -> None:
+def test_timestamps_keep_their_microseconds(api: Api, name: str) -> None:
     api.made(LEASES, a_lease(name, "me"))
     assert api.read(LEASES, name)["spec"]["acquireTime"] == INSTANT
 
 
-def test_a_duration_that_is_none_is_refused(api: Api, name: str) -> None:
+def test_invalid_duration_is_rejected(api: Api, name: str) -> None:
     lease = a_lease(name, "me")
     lease["spec"]["leaseDurationSeconds"] = 0
     assert "spec.leaseDurationSeconds" in refused(api.create(LEASES, lease), 422, "Invalid")
 
 
-def test_a_replacement_must_say_which_state_it_saw(api: Api, name: str) -> None:
+def test_lease_update_requires_a_version(api: Api, name: str) -> None:
     api.made(LEASES, a_lease(name, "me"))
     refused(api.replace(LEASES, a_lease(name, "you")), 422, "Invalid")

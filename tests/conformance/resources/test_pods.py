@@ -18,7 +18,7 @@ def scheduled(pod: Json) -> Json:
     return dict(condition)
 
 
-def test_a_new_pod_has_its_defaults_and_waits(api: Api, name: str, unbound_pod: Callable[..., Json]) -> None:
+def test_new_pod_has_defaults_and_is_pending(api: Api, name: str, unbound_pod: Callable[..., Json]) -> None:
     pod = api.made("pods", unbound_pod(name))
     assert pod["status"]["phase"] == "Pending"
     assert (pod["spec"]["restartPolicy"], pod["spec"]["terminationGracePeriodSeconds"]) == ("Always", 30)
@@ -27,23 +27,23 @@ def test_a_new_pod_has_its_defaults_and_waits(api: Api, name: str, unbound_pod: 
     assert "nodeName" not in pod["spec"]
 
 
-def test_a_new_pod_may_not_bring_its_status(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
+def test_status_of_a_new_pod_is_ignored(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
     pod = api.made("pods", gated_pod(name) | {"status": {"phase": "Succeeded"}})
     assert pod["status"]["phase"] == "Pending"
 
 
-def test_the_same_pod_made_twice_is_made_once(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
+def test_pod_name_is_unique(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
     api.made("pods", gated_pod(name))
     refused(api.create("pods", gated_pod(name)), 409, "AlreadyExists")
 
 
-def test_a_pod_needs_a_container_with_a_name_and_an_image(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
+def test_pod_needs_a_container_with_a_name_and_an_image(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
     assert "spec.containers" in refused(api.create("pods", gated_pod(name, containers=[])), 422, "Invalid")
     nameless = gated_pod(name, containers=[{"image": "x"}])
     assert "spec.containers[0].name" in refused(api.create("pods", nameless), 422, "Invalid")
 
 
-def test_containers_of_all_kinds_have_names_of_their_own(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
+def test_container_names_are_unique(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
     main = {"name": "main", "image": "x"}
     twice = refused(api.create("pods", gated_pod(name, containers=[main, main])), 422, "Invalid")
     assert 'spec.containers[1].name: Duplicate value: "main"' in twice
@@ -51,15 +51,15 @@ def test_containers_of_all_kinds_have_names_of_their_own(api: Api, name: str, ga
     assert "spec.initContainers[0].name" in refused(api.create("pods", nameless), 422, "Invalid")
 
 
-def test_a_restart_policy_that_does_not_exist_is_refused(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
+def test_unknown_restart_policy_is_rejected(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
     assert "spec.restartPolicy" in refused(api.create("pods", gated_pod(name, restartPolicy="Maybe")), 422, "Invalid")
 
 
-def test_a_pod_of_wrong_types_is_refused(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
+def test_pod_with_wrong_types_is_rejected(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
     refused(api.create("pods", gated_pod(name, containers="main")), 400, "BadRequest")
 
 
-def test_a_gated_pod_says_so(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
+def test_gated_pod_has_the_scheduling_gated_condition(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
     pod = api.made("pods", gated_pod(name, schedulingGates=GATES))
     assert (scheduled(pod)["status"], scheduled(pod)["reason"]) == ("False", "SchedulingGated")
 
@@ -70,7 +70,7 @@ def test_gates_are_removed_one_by_one(api: Api, name: str, gated_pod: Callable[.
     assert "schedulingGates" not in ok(api.patch("pods", name, {"spec": {"schedulingGates": []}}))["spec"]
 
 
-def test_a_gate_can_be_removed_under_a_precondition(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
+def test_gate_can_be_removed_with_a_precondition(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
     old = api.made("pods", gated_pod(name, schedulerName="nobody"))
     ok(api.patch("pods", name, {"metadata": {"labels": {"a": "b"}}}))
     version = old["metadata"]["resourceVersion"]
@@ -79,41 +79,39 @@ def test_a_gate_can_be_removed_under_a_precondition(api: Api, name: str, gated_p
     assert api.read("pods", name)["spec"]["schedulingGates"]
 
 
-def test_gates_can_not_be_added(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
+def test_gates_cannot_be_added(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
     api.made("pods", gated_pod(name, schedulingGates=GATES[:1]))
     message = refused(api.patch("pods", name, {"spec": {"schedulingGates": GATES}}), 422, "Invalid")
     assert "spec.schedulingGates" in message
 
 
-def test_a_gated_pod_can_be_bound_neither_at_birth_nor_later(
-    api: Api, name: str, gated_pod: Callable[..., Json]
-) -> None:
+def test_gated_pod_cannot_be_bound(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
     refused(api.create("pods", gated_pod(name, nodeName="elsewhere")), 422, "Invalid")
     api.made("pods", gated_pod(name))
     answer = bind(api, name)
     assert "schedulingGates" in refused(answer, 409, "Conflict")  # type: ignore[arg-type]
 
 
-def test_a_binding_puts_a_pod_on_a_node(api: Api, name: str, bound_pod: Callable[..., Json]) -> None:
+def test_binding_assigns_a_pod_to_a_node(api: Api, name: str, bound_pod: Callable[..., Json]) -> None:
     pod = bound_pod(name)
     assert pod["spec"]["nodeName"]
     assert scheduled(pod)["status"] == "True"
     api.delete("pods", name, gracePeriodSeconds=0)
 
 
-def test_a_pod_is_bound_only_once(api: Api, name: str, bound_pod: Callable[..., Json]) -> None:
+def test_pod_is_bound_only_once(api: Api, name: str, bound_pod: Callable[..., Json]) -> None:
     bound_pod(name)
     assert "already assigned to node" in refused(bind(api, name), 409, "Conflict")  # type: ignore[arg-type]
     api.delete("pods", name, gracePeriodSeconds=0)
 
 
 @pytest.mark.parametrize("spec", [{"nodeName": "other"}, {"restartPolicy": "Never"}, {"volumes": [{"name": "v"}]}])
-def test_a_spec_does_not_change(api: Api, name: str, unbound_pod: Callable[..., Json], spec: Json) -> None:
+def test_pod_spec_is_immutable(api: Api, name: str, unbound_pod: Callable[..., Json], spec: Json) -> None:
     api.made("pods", unbound_pod(name))
     assert "pod updates may not change fields" in refused(api.patch("pods", name, {"spec": spec}), 422, "Invalid")
 
 
-def test_the_node_writes_the_status(api: Api, name: str, bound_pod: Callable[..., Json]) -> None:
+def test_node_writes_the_pod_status(api: Api, name: str, bound_pod: Callable[..., Json]) -> None:
     bound_pod(name)
     state = {"terminated": {"exitCode": 3, "reason": "Error", "message": '{"reason":"ModelNotFound"}'}}
     container = {"name": "main", "image": "x", "imageID": "", "restartCount": 0, "ready": False, "state": state}
@@ -124,13 +122,13 @@ def test_the_node_writes_the_status(api: Api, name: str, bound_pod: Callable[...
     api.delete("pods", name, gracePeriodSeconds=0)
 
 
-def test_a_pod_that_runs_nowhere_goes_at_once(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
+def test_unbound_pod_is_deleted_immediately(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
     api.made("pods", gated_pod(name))
     ok(api.delete("pods", name))
     assert not api.exists("pods", name)
 
 
-def test_a_bound_pod_is_given_time_to_end(api: Api, name: str, bound_pod: Callable[..., Json]) -> None:
+def test_bound_pod_is_deleted_after_its_grace_period(api: Api, name: str, bound_pod: Callable[..., Json]) -> None:
     bound_pod(name)
     metadata = ok(api.delete("pods", name))["metadata"]
     assert metadata["deletionGracePeriodSeconds"] == 30
@@ -141,31 +139,27 @@ def test_a_bound_pod_is_given_time_to_end(api: Api, name: str, bound_pod: Callab
     assert not api.exists("pods", name)
 
 
-def test_the_time_to_end_may_be_the_pods_own_or_the_callers(
-    api: Api, name: str, bound_pod: Callable[..., Json]
-) -> None:
+def test_grace_period_comes_from_the_pod_or_the_request(api: Api, name: str, bound_pod: Callable[..., Json]) -> None:
     bound_pod(name, terminationGracePeriodSeconds=7)
     assert ok(api.delete("pods", name))["metadata"]["deletionGracePeriodSeconds"] == 7
     assert ok(api.delete("pods", name, gracePeriodSeconds=3))["metadata"]["deletionGracePeriodSeconds"] == 3
     api.delete("pods", name, gracePeriodSeconds=0)
 
 
-def test_a_bound_pod_can_be_removed_by_force(api: Api, name: str, bound_pod: Callable[..., Json]) -> None:
+def test_bound_pod_can_be_deleted_with_force(api: Api, name: str, bound_pod: Callable[..., Json]) -> None:
     bound_pod(name)
     ok(api.delete("pods", name, gracePeriodSeconds=0))
     assert not api.exists("pods", name)
 
 
-def test_a_pod_that_has_ended_goes_at_once(api: Api, name: str, bound_pod: Callable[..., Json]) -> None:
+def test_terminal_pod_is_deleted_immediately(api: Api, name: str, bound_pod: Callable[..., Json]) -> None:
     bound_pod(name)
     ok(api.patch("pods", name, {"status": {"phase": "Succeeded"}}, subresource="status"))
     ok(api.delete("pods", name))
     assert not api.exists("pods", name)
 
 
-def test_a_pod_that_is_meant_by_its_uid_is_not_mistaken_for_its_successor(
-    api: Api, name: str, gated_pod: Callable[..., Json]
-) -> None:
+def test_delete_by_uid_does_not_affect_a_successor(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
     first = api.made("pods", gated_pod(name))
     ok(api.delete("pods", name))
     api.made("pods", gated_pod(name))
@@ -173,21 +167,19 @@ def test_a_pod_that_is_meant_by_its_uid_is_not_mistaken_for_its_successor(
     assert api.exists("pods", name)
 
 
-def test_a_pod_that_runs_nowhere_has_no_log(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
+def test_unbound_pod_has_no_log(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
     api.made("pods", gated_pod(name))
     answer = api.http.get(api.path("pods", name, "log"))
     assert (answer.status_code, answer.text) == (204, "")
 
 
-def test_a_log_of_a_container_that_does_not_exist_is_refused(
-    api: Api, name: str, gated_pod: Callable[..., Json]
-) -> None:
+def test_log_of_an_unknown_container_is_rejected(api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
     api.made("pods", gated_pod(name))
     answer = api.http.get(api.path("pods", name, "log"), params={"container": "other"})
     assert "container other is not valid for pod" in refused(answer, 400, "BadRequest")
 
 
-def test_whose_log_is_meant_must_be_said_where_there_are_several(
+def test_log_of_a_pod_with_several_containers_requires_a_container_name(
     api: Api, name: str, gated_pod: Callable[..., Json]
 ) -> None:
     containers = [{"name": each, "image": "registry.invalid/none:1"} for each in ("main", "mesh")]

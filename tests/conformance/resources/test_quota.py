@@ -40,7 +40,7 @@ def used(api: Api, name: str) -> Json:
     return found
 
 
-def test_no_more_live_pods_of_a_class_than_its_quota_says(
+def test_quota_limits_the_live_pods_of_a_priority_class(
     api: Api, gated_pod: GatedPod, name: str, priority_class: str, quota: Callable[..., None]
 ) -> None:
     quota({"pods": "1"}, scopeSelector=of_class(priority_class))
@@ -53,7 +53,7 @@ def test_no_more_live_pods_of_a_class_than_its_quota_says(
     assert api.read("resourcequotas", name)["status"] == {"hard": {"pods": "1"}, "used": {"pods": "1"}}
 
 
-def test_a_pod_that_has_ended_counts_no_more(
+def test_terminal_pod_does_not_count(
     api: Api, gated_pod: GatedPod, name: str, priority_class: str, quota: Callable[..., None]
 ) -> None:
     quota({"pods": "1", "count/pods": "2"}, scopeSelector=of_class(priority_class))
@@ -67,7 +67,7 @@ def test_a_pod_that_has_ended_counts_no_more(
     api.made("pods", gated_pod(f"{name}-3", priorityClassName=priority_class))
 
 
-def test_a_dry_run_is_told_but_not_counted(
+def test_dry_run_is_checked_but_not_counted(
     api: Api, gated_pod: GatedPod, name: str, priority_class: str, quota: Callable[..., None]
 ) -> None:
     quota({"pods": "1"}, scopeSelector=of_class(priority_class))
@@ -78,7 +78,7 @@ def test_a_dry_run_is_told_but_not_counted(
     refused(api.create("pods", second, dryRun="All"), 403)
 
 
-def test_a_quota_of_any_kind_of_object(api: Api, name: str, quota: Callable[..., None], generate_job: Any) -> None:
+def test_quota_for_any_kind(api: Api, name: str, quota: Callable[..., None], generate_job: Any) -> None:
     """Of one that no other test of this suite makes at the same time."""
     kind = "count/generatejobs.darkroom.dev"
     path = "generatejobs.darkroom.dev/v1alpha1"
@@ -92,7 +92,7 @@ def test_a_quota_of_any_kind_of_object(api: Api, name: str, quota: Callable[...,
     )
 
 
-def test_a_pod_has_the_priority_of_its_class(api: Api, gated_pod: GatedPod, name: str, priority_class: str) -> None:
+def test_pod_has_the_priority_of_its_class(api: Api, gated_pod: GatedPod, name: str, priority_class: str) -> None:
     made = api.made("pods", gated_pod(name, priorityClassName=priority_class))
     assert (made["spec"]["priority"], made["spec"]["preemptionPolicy"]) == (7, "PreemptLowerPriority")
     ok(api.patch("pods", name, {"metadata": {"labels": {"a": "b"}}}))
@@ -102,14 +102,14 @@ def test_a_pod_has_the_priority_of_its_class(api: Api, gated_pod: GatedPod, name
     assert message == f'pods "{name}-lost" is forbidden: no PriorityClass with name {name}-lost was found'
 
 
-def test_the_value_of_a_class_stays(api: Api, priority_class: str) -> None:
+def test_priority_class_value_is_immutable(api: Api, priority_class: str) -> None:
     patch = {"value": 8}
     headers = {"Content-Type": "application/merge-patch+json"}
     message = refused(api.http.patch(f"{CLASSES}/{priority_class}", json=patch, headers=headers), 422, "Invalid")
     assert "may not be changed in an update" in message
 
 
-def test_kubectl_tells_of_quotas(api: Api, kubectl: Any, name: str) -> None:
+def test_kubectl_shows_quotas(api: Api, kubectl: Any, name: str) -> None:
     kubectl("create", "quota", name, "--hard=pods=100,count/secrets=100")
     wait_until(lambda: api.read("resourcequotas", name).get("status", {}).get("used"), "the quota is counted")
     described = [line.split() for line in kubectl("describe", "quota", name).splitlines()]

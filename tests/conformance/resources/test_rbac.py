@@ -61,7 +61,7 @@ def wait_may(account: Api, verb: str, resource: str, group: str = "", **more: st
     wait_until(lambda: may(account, verb, resource, group, **more), f"may {verb} {resource}")
 
 
-def test_an_account_without_roles_may_do_nothing(api: Api, connect: Connect, name: str, train_job: Any) -> None:
+def test_account_without_roles_may_do_nothing(api: Api, connect: Connect, name: str, train_job: Any) -> None:
     account, user = connect(name), f"system:serviceaccount:{api.namespace}:{name}"
     where = f'in the namespace "{api.namespace}"'
     assert refused(account.get("pods"), 403, "Forbidden") == (
@@ -81,11 +81,11 @@ def test_an_account_without_roles_may_do_nothing(api: Api, connect: Connect, nam
 
 
 @pytest.mark.parametrize("path", ["/version", "/api", "/apis", "/apis/darkroom.dev/v1alpha1", "/openapi/v3"])
-def test_what_the_server_serves_is_told_to_everybody_who_is_known(connect: Connect, name: str, path: str) -> None:
+def test_every_authenticated_user_may_read_discovery(connect: Connect, name: str, path: str) -> None:
     ok(connect(name).http.get(path))
 
 
-def test_a_rule_gives_its_verbs_on_its_resources_and_no_others(api: Api, connect: Connect, name: str) -> None:
+def test_rule_grants_only_its_verbs_on_its_resources(api: Api, connect: Connect, name: str) -> None:
     account = connect(name)
     grant(api, name, a_rule("get list", "pods"), a_rule("update", "trainjobs/status", "darkroom.dev"))
     wait_may(account, "list", "pods")
@@ -99,7 +99,7 @@ def test_a_rule_gives_its_verbs_on_its_resources_and_no_others(api: Api, connect
     assert not may(account, "update", "trainjobs", subresource="status")
 
 
-def test_a_rule_may_be_of_named_objects_only(api: Api, connect: Connect, name: str) -> None:
+def test_rule_can_be_limited_to_named_objects(api: Api, connect: Connect, name: str) -> None:
     account = connect(name)
     grant(api, name, a_rule("get list", "configmaps", resourceNames=["mine"]))
     wait_may(account, "get", "configmaps", name="mine")
@@ -109,14 +109,14 @@ def test_a_rule_may_be_of_named_objects_only(api: Api, connect: Connect, name: s
     ok(account.get("configmaps", fieldSelector="metadata.name=mine"))
 
 
-def test_a_star_is_everything(api: Api, connect: Connect, name: str) -> None:
+def test_wildcard_grants_everything(api: Api, connect: Connect, name: str) -> None:
     account = connect(name)
     grant(api, name, a_rule("*", "*", "*"))
     wait_may(account, "deletecollection", "trainjobs", "darkroom.dev", subresource="status")
     assert not may(account, "list", "pods", namespace="")
 
 
-def test_deleting_all_is_a_right_of_its_own(api: Api, connect: Connect, name: str) -> None:
+def test_deletecollection_is_a_separate_permission(api: Api, connect: Connect, name: str) -> None:
     account = connect(name)
     grant(api, name, a_rule("delete", "configmaps"))
     wait_may(account, "delete", "configmaps")
@@ -125,7 +125,7 @@ def test_deleting_all_is_a_right_of_its_own(api: Api, connect: Connect, name: st
     assert "cannot deletecollection" in message
 
 
-def test_a_group_is_bound_as_well_as_an_account(api: Api, connect: Connect, name: str) -> None:
+def test_role_can_be_bound_to_a_group(api: Api, connect: Connect, name: str) -> None:
     account = connect(name)
     api.made(ROLES, {"metadata": {"name": name}, "rules": [a_rule("list", "endpoints")]})
     bind(api, name, {"kind": "Group", "name": f"system:serviceaccounts:{api.namespace}"})
@@ -133,7 +133,7 @@ def test_a_group_is_bound_as_well_as_an_account(api: Api, connect: Connect, name
     ok(api.delete(BINDINGS, name))
 
 
-def test_a_cluster_role_counts_where_it_is_bound(api: Api, connect: Connect, name: str) -> None:
+def test_cluster_role_applies_where_it_is_bound(api: Api, connect: Connect, name: str) -> None:
     account, subject = connect(name), {"kind": "ServiceAccount", "name": name, "namespace": api.namespace}
     role = {"metadata": {"name": name}, "rules": [a_rule("list", "pods nodes")]}
     ok(api.http.post(f"{CLUSTER}/clusterroles", json=role), 201)
@@ -149,7 +149,7 @@ def test_a_cluster_role_counts_where_it_is_bound(api: Api, connect: Connect, nam
         ok(api.http.delete(f"{CLUSTER}/{plural}/{name}"))
 
 
-def test_applying_what_is_not_there_needs_the_right_to_create(api: Api, connect: Connect, name: str) -> None:
+def test_applying_a_missing_object_requires_create_permission(api: Api, connect: Connect, name: str) -> None:
     account = connect(name)
     grant(api, name, a_rule("patch", "configmaps"))
     wait_may(account, "patch", "configmaps")
@@ -161,7 +161,7 @@ def test_applying_what_is_not_there_needs_the_right_to_create(api: Api, connect:
     assert api.read("configmaps", name)["data"] == {"a": "1", "b": "2"}
 
 
-def test_a_right_that_was_taken_away_is_gone(api: Api, connect: Connect, name: str) -> None:
+def test_revoked_permission_no_longer_applies(api: Api, connect: Connect, name: str) -> None:
     account = connect(name)
     grant(api, name, a_rule("list watch", "pods"))
     wait_may(account, "watch", "pods")
@@ -174,7 +174,7 @@ def test_a_right_that_was_taken_away_is_gone(api: Api, connect: Connect, name: s
     wait_until(lambda: account.get("pods").status_code == 403, "the right to list is gone")
 
 
-def test_a_token_dies_with_its_account(api: Api, connect: Connect, name: str) -> None:
+def test_token_becomes_invalid_with_its_account(api: Api, connect: Connect, name: str) -> None:
     account = connect(name)
     ok(account.http.get("/version"))
     ok(api.delete("serviceaccounts", name))
@@ -183,7 +183,7 @@ def test_a_token_dies_with_its_account(api: Api, connect: Connect, name: str) ->
     refused(account.http.get("/api"), 401, "Unauthorized")
 
 
-def test_a_token_says_when_it_ends_and_may_not_be_too_short(api: Api, name: str) -> None:
+def test_token_reports_its_expiry_and_has_a_minimum_duration(api: Api, name: str) -> None:
     api.made("serviceaccounts", {"metadata": {"name": name}})
     path = api.path("serviceaccounts", name, "token")
     made = ok(api.http.post(path, json={"spec": {"expirationSeconds": 600}}), 201)
@@ -194,7 +194,7 @@ def test_a_token_says_when_it_ends_and_may_not_be_too_short(api: Api, name: str)
     refused(api.http.post(api.path("serviceaccounts", "none", "token"), json={"spec": {}}), 404)
 
 
-def test_roles_must_say_something_and_bindings_keep_theirs(api: Api, name: str) -> None:
+def test_roles_are_validated_and_role_references_are_immutable(api: Api, name: str) -> None:
     message = refused(api.create(ROLES, {"metadata": {"name": name}, "rules": [{"verbs": ["get"]}]}), 422)
     assert "resource rules must supply at least one api group" in message
     api.made(ROLES, {"metadata": {"name": name}, "rules": []})
@@ -203,7 +203,7 @@ def test_roles_must_say_something_and_bindings_keep_theirs(api: Api, name: str) 
     assert "cannot change roleRef" in refused(api.patch(BINDINGS, name, changed), 422)
 
 
-def test_kubectl_makes_tokens_and_says_what_one_may(api: Api, kubectl: Any, name: str, tmp_path: Path) -> None:
+def test_kubectl_creates_tokens_and_checks_permissions(api: Api, kubectl: Any, name: str, tmp_path: Path) -> None:
     kubectl("create", "serviceaccount", name)
     kubectl("create", "role", name, "--verb=get,list", "--resource=pods,pods/log")
     kubectl("create", "rolebinding", name, f"--role={name}", f"--serviceaccount={api.namespace}:{name}")

@@ -22,7 +22,7 @@ def told(kubectl: Any, api: Api) -> Callable[[Json], str]:
     return apply
 
 
-def test_an_unknown_field_is_named(told: Any, name: str, train_job: Callable[..., Json]) -> None:
+def test_unknown_field_is_named(told: Any, name: str, train_job: Callable[..., Json]) -> None:
     assert 'unknown field "spec.maxStep"' in told(train_job(name, maxStep=100))
 
 
@@ -32,21 +32,21 @@ def test_every_unknown_field_is_named(told: Any, name: str, train_job: Callable[
     assert 'unknown field "spec.training.loraRank"' in message
 
 
-def test_a_wrong_type_is_told_with_the_right_one(told: Any, name: str, train_job: Callable[..., Json]) -> None:
+def test_wrong_type_is_reported_with_the_expected_type(told: Any, name: str, train_job: Callable[..., Json]) -> None:
     message = told(train_job(name, maxSteps="many"))
     assert f'The TrainJob "{name}" is invalid' in message
     assert "spec.maxSteps" in message
     assert "must be of type integer" in message
 
 
-def test_a_model_id_that_is_a_path_is_refused(told: Any, name: str, train_job: Callable[..., Json]) -> None:
+def test_model_id_that_is_a_path_is_rejected(told: Any, name: str, train_job: Callable[..., Json]) -> None:
     message = told(train_job(name, modelId="../../etc"))
     assert 'spec.modelId: Invalid value: "../../etc"' in message
     assert "should match" in message
 
 
 @pytest.mark.parametrize("steps", [0, -1])
-def test_steps_below_one_are_refused_with_the_bound(
+def test_steps_below_one_are_rejected_with_the_bound(
     told: Any, name: str, train_job: Callable[..., Json], steps: int
 ) -> None:
     message = told(train_job(name, maxSteps=steps))
@@ -54,18 +54,18 @@ def test_steps_below_one_are_refused_with_the_bound(
 
 
 @pytest.mark.parametrize("prompt", ["", "   "])
-def test_an_empty_prompt_is_refused(told: Any, name: str, train_job: Callable[..., Json], prompt: str) -> None:
+def test_empty_prompt_is_rejected(told: Any, name: str, train_job: Callable[..., Json], prompt: str) -> None:
     assert "spec.prompt: Invalid value" in (message := told(train_job(name, prompt=prompt)))
     assert "must not be blank" in message
 
 
-def test_a_missing_prompt_is_told_as_required(told: Any, name: str, train_job: Callable[..., Json]) -> None:
+def test_missing_prompt_is_reported_as_required(told: Any, name: str, train_job: Callable[..., Json]) -> None:
     document = train_job(name)
     del document["spec"]["prompt"]
     assert "spec.prompt: Required value" in told(document)
 
 
-def test_a_prompt_that_changes_after_creation_is_refused_with_what_to_do(
+def test_changed_prompt_is_rejected_with_advice(
     told: Any, kubectl: Any, api: Api, name: str, train_job: Callable[..., Json]
 ) -> None:
     kubectl("apply", "-f", "-", stdin=yaml.safe_dump(train_job(name)))
@@ -75,19 +75,19 @@ def test_a_prompt_that_changes_after_creation_is_refused_with_what_to_do(
 
 
 @pytest.mark.parametrize("bad_name", ["a-name-that-is-longer-than-the-names-of-its-pods-allow", "with.dots"])
-def test_a_name_that_pods_can_not_begin_with_is_refused_with_the_reason(
+def test_name_that_is_not_a_valid_pod_prefix_is_rejected_with_the_reason(
     told: Any, train_job: Callable[..., Json], bad_name: str
 ) -> None:
     message = told(train_job(bad_name))
     assert "metadata.name must be at most 48 characters without dots" in message
 
 
-def test_a_name_with_capitals_is_refused_with_what_is_allowed(told: Any, train_job: Callable[..., Json]) -> None:
+def test_name_with_capitals_is_rejected_with_the_allowed_characters(told: Any, train_job: Callable[..., Json]) -> None:
     message = told(train_job("MyJob"))
     assert 'metadata.name: Invalid value: "MyJob"' in message
     assert "lower case alphanumeric characters" in message
 
 
-def test_a_kind_that_does_not_exist_is_told(told: Any, name: str, train_job: Callable[..., Json]) -> None:
+def test_unknown_kind_is_reported(told: Any, name: str, train_job: Callable[..., Json]) -> None:
     message = told(train_job(name) | {"kind": "TrainingJob"})
     assert 'no matches for kind "TrainingJob" in version "darkroom.dev/v1alpha1"' in message

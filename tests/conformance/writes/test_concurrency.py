@@ -14,28 +14,26 @@ def version(document: Json) -> int:
     return int(document["metadata"]["resourceVersion"])
 
 
-def test_a_name_can_be_taken_only_once(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_name_is_unique(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     api.made(TRAIN, train_job(name))
     message = refused(api.create(TRAIN, train_job(name)), 409, "AlreadyExists")
     assert message == f'trainjobs.darkroom.dev "{name}" already exists'
 
 
-def test_of_many_that_create_the_same_object_at_once_one_succeeds(
-    api: Api, name: str, train_job: Callable[..., Json]
-) -> None:
+def test_exactly_one_of_many_concurrent_creates_succeeds(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     with ThreadPoolExecutor(WRITERS) as pool:
         answers = list(pool.map(lambda _: api.create(TRAIN, train_job(name)).status_code, range(WRITERS)))
     assert sorted(answers) == [201] + [409] * (WRITERS - 1)
 
 
-def test_every_write_raises_the_resource_version(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_every_write_increases_the_resource_version(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     made = version(api.made(TRAIN, train_job(name)))
     patched = [version(ok(api.patch(TRAIN, name, {"spec": {"priority": each}}))) for each in (1, 2, 3)]
     listed = int(ok(api.get(TRAIN))["metadata"]["resourceVersion"])
     assert made < patched[0] < patched[1] < patched[2] <= listed
 
 
-def test_a_replacement_of_an_older_state_is_refused(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_update_with_a_stale_version_is_rejected(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     old = api.made(TRAIN, train_job(name))
     ok(api.patch(TRAIN, name, {"spec": {"priority": 1}}))
     old["spec"]["priority"] = 2
@@ -44,27 +42,25 @@ def test_a_replacement_of_an_older_state_is_refused(api: Api, name: str, train_j
     assert api.read(TRAIN, name)["spec"]["priority"] == 1
 
 
-def test_a_replacement_that_names_no_state_is_refused(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_update_without_a_version_is_rejected(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     api.made(TRAIN, train_job(name))
     assert "must be specified for an update" in refused(api.replace(TRAIN, train_job(name)), 422, "Invalid")
 
 
-def test_a_patch_that_names_an_older_state_is_refused(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_patch_with_a_stale_version_is_rejected(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     old = api.made(TRAIN, train_job(name))
     ok(api.patch(TRAIN, name, {"spec": {"priority": 1}}))
     stale = {"metadata": {"resourceVersion": old["metadata"]["resourceVersion"]}, "spec": {"priority": 2}}
     refused(api.patch(TRAIN, name, stale), 409, "Conflict")
 
 
-def test_a_patch_that_names_the_present_state_is_taken(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_patch_with_the_current_version_succeeds(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     made = api.made(TRAIN, train_job(name))
     patch = {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"]}, "spec": {"priority": 2}}
     assert ok(api.patch(TRAIN, name, patch))["spec"]["priority"] == 2
 
 
-def test_a_patch_meant_for_another_object_of_the_same_name_is_refused(
-    api: Api, name: str, train_job: Callable[..., Json]
-) -> None:
+def test_patch_with_the_uid_of_another_object_is_rejected(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     first = api.made(TRAIN, train_job(name))
     ok(api.delete(TRAIN, name))
     api.made(TRAIN, train_job(name))
@@ -72,9 +68,7 @@ def test_a_patch_meant_for_another_object_of_the_same_name_is_refused(
     assert "metadata.uid" in refused(api.patch(TRAIN, name, patch), 422, "Invalid")
 
 
-def test_an_update_meant_for_another_object_of_the_same_name_is_refused(
-    api: Api, name: str, train_job: Callable[..., Json]
-) -> None:
+def test_update_with_the_uid_of_another_object_is_rejected(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     first = api.made(TRAIN, train_job(name))
     ok(api.delete(TRAIN, name))
     second = api.made(TRAIN, train_job(name))
@@ -82,7 +76,7 @@ def test_an_update_meant_for_another_object_of_the_same_name_is_refused(
     refused(api.http.put(api.path(TRAIN, name), json=second), 409, "Conflict")
 
 
-def test_a_gate_is_not_taken_from_another_pod_of_the_same_name(
+def test_gate_is_not_removed_from_another_pod_with_the_same_name(
     api: Api, name: str, gated_pod: Callable[..., Json]
 ) -> None:
     first = api.made("pods", gated_pod(name))
@@ -93,7 +87,7 @@ def test_a_gate_is_not_taken_from_another_pod_of_the_same_name(
     assert api.read("pods", name)["spec"]["schedulingGates"]
 
 
-def test_a_json_patch_whose_test_fails_changes_nothing(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_json_patch_with_a_failed_test_changes_nothing(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     api.made(TRAIN, train_job(name))
     patch = [
         {"op": "test", "path": "/metadata/resourceVersion", "value": "1"},
@@ -103,12 +97,12 @@ def test_a_json_patch_whose_test_fails_changes_nothing(api: Api, name: str, trai
     assert api.read(TRAIN, name)["spec"]["priority"] == 0
 
 
-def test_a_patch_that_changes_nothing_is_no_write(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_patch_without_changes_writes_nothing(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     made = api.made(TRAIN, train_job(name, priority=3))
     assert version(ok(api.patch(TRAIN, name, {"spec": {"priority": 3}}))) == version(made)
 
 
-def test_writers_that_try_again_lose_no_update(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_writers_that_retry_lose_no_update(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     api.made(TRAIN, train_job(name))
 
     def count_up(_: Any) -> None:
@@ -126,14 +120,14 @@ def test_writers_that_try_again_lose_no_update(api: Api, name: str, train_job: C
     assert api.read(TRAIN, name)["spec"]["priority"] == WRITERS * ROUNDS
 
 
-def test_a_deletion_meant_for_another_object_is_refused(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_delete_with_the_uid_of_another_object_is_rejected(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     api.made(TRAIN, train_job(name))
     other = "00000000-0000-0000-0000-000000000000"
     refused(api.delete(TRAIN, name, preconditions={"uid": other}), 409, "Conflict")
     assert api.exists(TRAIN, name)
 
 
-def test_a_deletion_of_an_older_state_is_refused(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_delete_with_a_stale_version_is_rejected(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     old = api.made(TRAIN, train_job(name))
     ok(api.patch(TRAIN, name, {"spec": {"priority": 1}}))
     stale = {"resourceVersion": old["metadata"]["resourceVersion"]}
@@ -141,7 +135,7 @@ def test_a_deletion_of_an_older_state_is_refused(api: Api, name: str, train_job:
     assert api.exists(TRAIN, name)
 
 
-def test_a_new_object_may_not_claim_a_resource_version(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_new_object_must_not_have_a_resource_version(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     document = train_job(name)
     document["metadata"]["resourceVersion"] = "7"
     answer = api.create(TRAIN, document)
@@ -149,7 +143,7 @@ def test_a_new_object_may_not_claim_a_resource_version(api: Api, name: str, trai
     assert "resourceVersion should not be set on objects to be created" in answer.json()["message"]
 
 
-def test_spec_and_status_are_written_apart(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_spec_and_status_are_updated_separately(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     made = api.made(TRAIN, train_job(name) | {"status": {"phase": "Succeeded"}})
     assert "status" not in made
     both = {"spec": {"priority": 9}, "status": {"phase": "Running"}}
@@ -163,7 +157,7 @@ def test_spec_and_status_are_written_apart(api: Api, name: str, train_job: Calla
     assert after_spec["metadata"]["generation"] == 2
 
 
-def test_a_replaced_status_leaves_labels_and_spec_alone(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_status_update_does_not_change_labels_and_spec(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     made = api.made(TRAIN, train_job(name))
     made["status"] = {"phase": "Queued"}
     made["spec"]["priority"] = 4
@@ -172,6 +166,6 @@ def test_a_replaced_status_leaves_labels_and_spec_alone(api: Api, name: str, tra
     assert after["spec"]["priority"] == 0
 
 
-def test_labels_raise_no_generation(api: Api, name: str, train_job: Callable[..., Json]) -> None:
+def test_labels_do_not_increase_the_generation(api: Api, name: str, train_job: Callable[..., Json]) -> None:
     api.made(TRAIN, train_job(name))
     assert ok(api.patch(TRAIN, name, {"metadata": {"labels": {"a": "b"}}}))["metadata"]["generation"] == 1

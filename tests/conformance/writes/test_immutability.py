@@ -20,7 +20,7 @@ def a_claim(name: str) -> Json:
     return {"metadata": {"name": name}, "spec": spec}
 
 
-def test_a_deployment_chooses_its_own_pods_for_ever(api: Api, name: str) -> None:
+def test_deployment_selector_is_immutable_and_matches_its_template(api: Api, name: str) -> None:
     message = refused(api.create(DEPLOYMENTS, a_deployment(name, labels={"app": "other"})), 422, "Invalid")
     assert "`selector` does not match template `labels`" in message
     api.made(DEPLOYMENTS, a_deployment(name))
@@ -39,13 +39,13 @@ def test_a_deployment_chooses_its_own_pods_for_ever(api: Api, name: str) -> None
         ("secrets", {"stringData": {"a": "1"}, "immutable": True}, {"data": {"a": "Mg=="}}, "field is immutable when"),
     ],
 )
-def test_what_stays(api: Api, name: str, plural: str, content: Json, change: Any, words: str) -> None:
+def test_immutable_fields(api: Api, name: str, plural: str, content: Json, change: Any, words: str) -> None:
     api.made(plural, {"metadata": {"name": name}, **content})
     assert words in refused(api.patch(plural, name, change), 422, "Invalid")
     ok(api.patch(plural, name, {"metadata": {"labels": {"a": "b"}}}))
 
 
-def test_a_claim_keeps_what_was_claimed(api: Api, name: str) -> None:
+def test_persistent_volume_claim_spec_is_immutable(api: Api, name: str) -> None:
     api.made("persistentvolumeclaims", a_claim(name))
     patch = {"spec": {"accessModes": ["ReadWriteMany"]}}
     assert "spec is immutable after creation" in refused(

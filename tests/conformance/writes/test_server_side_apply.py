@@ -16,33 +16,33 @@ def condition(kind: str, status: str = "True") -> Json:
     return {"type": kind, "status": status, "reason": "Because", "lastTransitionTime": INSTANT}
 
 
-def test_an_object_that_is_not_there_is_made(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_apply_creates_a_missing_object(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     made = ok(api.apply(GENERATE, generate_job(name), "one"), 201)
     assert made["spec"]["backoffLimit"] == 2
     assert managers(made) == {"one": "Apply"}
 
 
-def test_applying_the_same_again_is_no_write(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_applying_the_same_object_again_writes_nothing(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     made = ok(api.apply(GENERATE, generate_job(name), "one"), 201)
     again = ok(api.apply(GENERATE, generate_job(name), "one"))
     assert again["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
 
 
-def test_what_a_manager_no_longer_applies_goes(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_field_no_longer_applied_is_removed(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     ok(api.apply(GENERATE, generate_job(name, activeDeadlineSeconds=60, priority=3), "one"), 201)
     after = ok(api.apply(GENERATE, generate_job(name), "one"))
     assert "activeDeadlineSeconds" not in after["spec"]
     assert after["spec"]["priority"] == 0
 
 
-def test_what_another_manager_holds_too_stays(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_field_of_another_manager_is_kept(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     document = generate_job(name, priority=3)
     ok(api.apply(GENERATE, document, "one"), 201)
     ok(api.apply(GENERATE, document, "two"))
     assert ok(api.apply(GENERATE, generate_job(name), "one"))["spec"]["priority"] == 3
 
 
-def test_changing_what_another_manager_holds_is_a_conflict(
+def test_changing_a_field_of_another_manager_is_a_conflict(
     api: Api, name: str, generate_job: Callable[..., Json]
 ) -> None:
     ok(api.apply(GENERATE, generate_job(name, priority=3), "one"), 201)
@@ -53,16 +53,14 @@ def test_changing_what_another_manager_holds_is_a_conflict(
     assert api.read(GENERATE, name)["spec"]["priority"] == 3
 
 
-def test_force_takes_a_field_over(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_force_takes_over_a_field(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     ok(api.apply(GENERATE, generate_job(name, priority=3), "one"), 201)
     ok(api.apply(GENERATE, generate_job(name, priority=4), "two", force="true"))
     message = refused(api.apply(GENERATE, generate_job(name, priority=5), "one"), 409, "Conflict")
     assert 'conflict with "two"' in message
 
 
-def test_a_field_that_was_updated_since_belongs_to_who_updated_it(
-    api: Api, name: str, generate_job: Callable[..., Json]
-) -> None:
+def test_updated_field_belongs_to_the_updating_manager(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     ok(api.apply(GENERATE, generate_job(name, priority=3), "one"), 201)
     ok(api.patch(GENERATE, name, {"spec": {"priority": 9}}, fieldManager="editor"))
     message = refused(api.apply(GENERATE, generate_job(name, priority=3), "one"), 409, "Conflict")
@@ -80,7 +78,7 @@ def test_two_managers_keep_their_own_labels(api: Api, name: str, generate_job: C
     assert after["spec"]["prompt"] == "a red circle"
 
 
-def test_conditions_are_merged_by_their_type(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_conditions_are_merged_by_type(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     api.made(GENERATE, generate_job(name))
     document = {"apiVersion": "darkroom.dev/v1alpha1", "kind": "GenerateJob", "metadata": {"name": name}}
     for manager, kind in (("one", "Admitted"), ("two", "PodReady")):
@@ -92,21 +90,21 @@ def test_conditions_are_merged_by_their_type(api: Api, name: str, generate_job: 
     assert told == {"Admitted": "False", "PodReady": "True"}
 
 
-def test_an_applied_status_leaves_the_spec_alone(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_applied_status_does_not_change_the_spec(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     api.made(GENERATE, generate_job(name))
     document = generate_job(name, priority=8) | {"status": {"phase": "Queued"}}
     after = ok(api.apply(GENERATE, document, "one", "status"))
     assert (after["status"]["phase"], after["spec"]["priority"]) == ("Queued", 0)
 
 
-def test_an_unknown_field_is_refused_by_name(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_unknown_field_is_rejected_by_name(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     answer = api.apply(GENERATE, generate_job(name, colour="red"), "one")
     assert answer.status_code >= 400
     assert "spec.colour" in answer.json()["message"]
     assert not api.exists(GENERATE, name)
 
 
-def test_an_applied_older_state_is_refused(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_apply_with_a_stale_version_is_rejected(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     made = ok(api.apply(GENERATE, generate_job(name), "one"), 201)
     ok(api.patch(GENERATE, name, {"spec": {"priority": 1}}))
     stale = generate_job(name, backoffLimit=1)
@@ -114,7 +112,7 @@ def test_an_applied_older_state_is_refused(api: Api, name: str, generate_job: Ca
     refused(api.apply(GENERATE, stale, "one"), 409, "Conflict")
 
 
-def test_built_in_kinds_are_applied_too(api: Api, name: str) -> None:
+def test_apply_works_for_built_in_kinds(api: Api, name: str) -> None:
     def lease(seconds: int) -> Json:
         spec = {"holderIdentity": "me", "leaseDurationSeconds": seconds}
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": spec}

@@ -1,7 +1,7 @@
-"""CEL rules of custom resource definitions (`x-kubernetes-validations`). Pure; compiled once for each schema.
+"""CEL rules of custom resource definitions (`x-kubernetes-validations`). Pure; compiled once per schema.
 
-Kubernetes' own CEL libraries (quantity, url, ip, regex) are not in cel-expr-python: a rule that uses them is refused
-when its definition is created.
+cel-expr-python lacks Kubernetes' own CEL libraries (quantity, url, ip, regex): a definition whose rules use them is
+rejected when it is created.
 """
 
 import re
@@ -21,16 +21,16 @@ ENVIRONMENT = cel.NewEnv(
 )
 OLD_SELF = re.compile(r"\boldSelf\b")
 MISSING = object()
-"""There is no old value: the object or this part of it is new."""
+"""Stands for a missing old value: the object or this part of it is new."""
 
 
 class RuleInvalidError(ValueError):
-    """A rule can't be compiled."""
+    """A rule does not compile."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One compiled rule of one place in a schema."""
+    """One compiled rule of a schema node."""
 
     source: str
     program: Any
@@ -42,7 +42,7 @@ class Rule:
 
 
 def compile_rules(schema: Json) -> "RuleNode | None":
-    """The rules of a schema and of all beneath it, or None. Raises `RuleInvalidError`."""
+    """The rules of a schema and its subschemas, or None if there are none. Raises `RuleInvalidError`."""
     rules = [_compile_rule(rule) for rule in schema.get("x-kubernetes-validations", [])]
     properties = {name: node for name, child in schema.get("properties", {}).items() if (node := compile_rules(child))}
     values = schema.get("additionalProperties")
@@ -82,7 +82,7 @@ def _compile(source: str) -> Any:
 
 @dataclass(frozen=True)
 class RuleNode:
-    """The rules of one place in a schema, and of the places beneath it."""
+    """The rules of a schema node and of the nodes below it."""
 
     schema: Json
     rules: list[Rule]
@@ -90,26 +90,26 @@ class RuleNode:
     values: "RuleNode | None"
     items: "RuleNode | None"
 
-    def check(self, value: Any, old: Any, path: str = "") -> Iterator[Cause]:
-        """What the rules have against a value. `old` is MISSING when there is none to compare with."""
+    def validate(self, value: Any, old: Any, path: str = "") -> Iterator[Cause]:
+        """The violations of a value. `old` is MISSING if there is no value to compare with."""
         if value is None:
             return
-        yield from self._check_here(value, old, path)
+        yield from self._validate_here(value, old, path)
         if isinstance(value, dict):
-            yield from self._check_properties(value, old, path)
+            yield from self._validate_properties(value, old, path)
         elif isinstance(value, list) and self.items:
             for index, item in enumerate(value):
-                yield from self.items.check(item, self._old_item(item, old), f"{path}[{index}]")
+                yield from self.items.validate(item, self._old_item(item, old), f"{path}[{index}]")
 
-    def _check_properties(self, value: Json, old: Any, path: str) -> Iterator[Cause]:
+    def _validate_properties(self, value: Json, old: Any, path: str) -> Iterator[Cause]:
         before = old if isinstance(old, dict) else {}
         for name, item in value.items():
             node = self.properties.get(name) or (None if name in self.schema.get("properties", {}) else self.values)
             if node:
-                yield from node.check(item, before.get(name, MISSING), f"{path}.{name}" if path else name)
+                yield from node.validate(item, before.get(name, MISSING), f"{path}.{name}" if path else name)
 
     def _old_item(self, item: Any, old: Any) -> Any:
-        """The old item with the same keys: only those of map lists can be told."""
+        """The old item with the same keys; only items of map lists can be matched."""
         keys = self.schema.get("x-kubernetes-list-map-keys")
         if not keys or not isinstance(old, list) or not isinstance(item, dict):
             return MISSING
@@ -118,7 +118,7 @@ class RuleNode:
                 return candidate
         return MISSING
 
-    def _check_here(self, value: Any, old: Any, path: str) -> Iterator[Cause]:
+    def _validate_here(self, value: Any, old: Any, path: str) -> Iterator[Cause]:
         rules = [rule for rule in self.rules if not rule.is_transition or old is not MISSING]
         if not rules:
             return
@@ -126,19 +126,19 @@ class RuleNode:
         if old is not MISSING:
             data["oldSelf"] = to_cel(old, self.schema)
         for rule in rules:
-            # An evaluation error comes back as a truthy value, hence `is True`.
-            verdict = rule.program.eval(data=data).value()
-            if verdict is not True:
-                yield _cause(rule, data, verdict, path, self.schema.get("type", "object"))
+            # An evaluation error is a truthy value, hence `is True`.
+            result = rule.program.eval(data=data).value()
+            if result is not True:
+                yield _cause(rule, data, result, path, self.schema.get("type", "object"))
 
 
-def _cause(rule: Rule, data: Json, verdict: Any, path: str, type_name: str) -> Cause:
+def _cause(rule: Rule, data: Json, result: Any, path: str, type_name: str) -> Cause:
     message = rule.message
-    if verdict is not False:
-        message = f"rule evaluation error: {verdict}: {rule.source}"
+    if result is not False:
+        message = f"rule evaluation error: {result}: {rule.source}"
     elif rule.message_program is not None:
-        told = rule.message_program.eval(data=data).value()
-        message = told if isinstance(told, str) else message
+        text = rule.message_program.eval(data=data).value()
+        message = text if isinstance(text, str) else message
     field = (path + rule.field_path).lstrip(".") or "<nil>"
     if rule.reason == "FieldValueForbidden":
         return forbidden_value(field, message)
@@ -148,9 +148,9 @@ def _cause(rule: Rule, data: Json, verdict: Any, path: str, type_name: str) -> C
 
 
 def to_cel(value: Any, schema: Json) -> Any:
-    """JSON as CEL's types have it: a schema's `number` is a double even when written 1.
+    """JSON with CEL's types: a schema's `number` is a double even when written as 1.
 
-    Unlike in Kubernetes a date-time stays a string: the library takes no timestamps inside of objects.
+    Unlike in Kubernetes, a date-time stays a string: the library accepts no timestamps inside objects.
     """
     if isinstance(value, dict):
         properties, values = schema.get("properties", {}), schema.get("additionalProperties")

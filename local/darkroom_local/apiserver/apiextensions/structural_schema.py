@@ -1,4 +1,4 @@
-"""Structural schemas: checking, defaulting and pruning of custom resources. Pure; compiled once for each version."""
+"""Structural schemas: validation, defaulting and pruning of custom resources. Pure; compiled once per version."""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from darkroom_local.apiserver.apimachinery.errors import Cause, invalid_value, required_value
+from darkroom_local.apiserver.apimachinery.errors import Cause, invalid_value, required_value, unsupported_value
 from darkroom_local.apiserver.apimachinery.unstructured import Json, clone
 
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
@@ -16,13 +16,13 @@ COPIED = frozenset(
     {"enum", "format", "maximum", "minimum", "exclusiveMaximum", "exclusiveMinimum", "multipleOf", "maxLength"}
     | {"minLength", "pattern", "maxItems", "minItems", "uniqueItems", "maxProperties", "minProperties", "required"}
 )
-"""Keywords that mean the same in JSON schema."""
+"""Keywords with the same meaning in JSON Schema."""
 
 
 def to_json_schema(schema: Json) -> Json:
-    """A structural schema as the JSON schema that accepts the same documents."""
+    """The JSON Schema that accepts the same documents."""
     made: Json = {key: value for key, value in schema.items() if key in COPIED}
-    for limit in ("Minimum", "Maximum"):  # OpenAPI v3 has flags where JSON schema has numbers.
+    for limit in ("Minimum", "Maximum"):  # Booleans in OpenAPI v3, numbers in JSON Schema.
         if made.pop(f"exclusive{limit}", False) is True:
             made[f"exclusive{limit}"] = made.pop(limit.lower())
     if "type" in schema:
@@ -47,17 +47,17 @@ class StructuralSchema:
         self.schema = schema
         self._validator = jsonschema_rs.Draft202012Validator(to_json_schema(schema), validate_formats=True)
 
-    def check(self, document: Json) -> list[Cause]:
-        """All that is wrong with a document."""
+    def validate(self, document: Json) -> list[Cause]:
+        """All violations of a document, except of its metadata."""
         body = {key: value for key, value in document.items() if key != "metadata"}
         return [_cause(error) for error in _leaves(self._validator.iter_errors(body))]
 
     def default(self, document: Json) -> None:
-        """Fill in defaults, in place; metadata is left alone."""
+        """Set defaults, in place, except in the metadata."""
         _default(document, self.schema, is_root=True)
 
     def prune(self, document: Json) -> list[str]:
-        """Drop what the schema doesn't know, in place, and tell the paths that were dropped."""
+        """Remove fields that the schema does not specify, in place; returns their paths."""
         return list(_prune(document, self.schema, "", is_root=True))
 
 
@@ -102,7 +102,7 @@ def _prune(value: Any, schema: Json, path: str, is_root: bool = False) -> Iterat
 
 
 def _leaves(errors: Any) -> Iterator[Any]:
-    """The errors, with those of a nullable's two branches told as the one that matters."""
+    """The errors; of a nullable's two branches only those of the branch that isn't null."""
     for error in errors:
         kind = error.kind
         if kind.name == "anyOf" and len(kind.context) == 2 and _is_null_branch(kind.context[1]):
@@ -121,25 +121,22 @@ def _field(path: list[str | int]) -> str:
 
 
 def _cause(error: Any) -> Cause:
-    """A violation in the words of Kubernetes (kube-openapi's validation and apiextensions' conversion of it)."""
+    """A violation with the text of Kubernetes (kube-openapi's validation, converted by apiextensions)."""
     field, kind, value = _field(list(error.instance_path)), error.kind, error.instance
-    where = f"{field} in body"
     match kind.name:
         case "required":
             return required_value(f"{field}.{kind.property}" if field != "<nil>" else kind.property)
         case "type":
             return _wrong_type(field, kind.types, value)
         case "enum":
-            options = ", ".join(json.dumps(option) for option in kind.options)
-            text = f"Unsupported value: {json.dumps(value)}: supported values: {options}"
-            return Cause(field, "FieldValueNotSupported", text)
+            return unsupported_value(field, value, kind.options)
         case "maxLength":
             return Cause(field, "FieldValueTooLong", f"Too long: may not be more than {kind.limit} bytes")
         case "maxItems" | "maxProperties":
             text = f"Too many: {len(value)}: must have at most {kind.limit} items"
             return Cause(field, "FieldValueTooMany", text)
         case _:
-            return invalid_value(field, value, f"{where} {_expectation(kind)}")
+            return invalid_value(field, value, f"{field} in body {_expectation(kind)}")
 
 
 def _wrong_type(field: str, types: Any, value: Any) -> Cause:

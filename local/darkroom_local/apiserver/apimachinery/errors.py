@@ -1,9 +1,10 @@
-"""Every refusal that the API server utters, as the `metav1.Status` documents that Kubernetes itself would send.
+"""Error responses: the `metav1.Status` objects that Kubernetes itself sends, with its texts. Pure.
 
-StatusError: one class, because clients tell refusals apart by `reason` and `code` alone; the functions below name them.
+StatusError is one class, because clients distinguish errors by `reason` and `code` only; a function below creates each.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from darkroom_local.apiserver.apimachinery.unstructured import Json
 
 
 class StatusError(Exception):
-    """A refusal on its way to the client."""
+    """Ends a request with this status."""
 
     def __init__(self, code: int, reason: str, message: str, details: Json | None = None) -> None:
         super().__init__(message)
@@ -38,13 +39,13 @@ class StatusError(Exception):
 
 @dataclass(frozen=True)
 class Cause:
-    """One thing that is wrong with one field (field.Error of apimachinery)."""
+    """One invalid field (field.Error of apimachinery)."""
 
     field: str
     reason: str
     """FieldValueInvalid, FieldValueRequired, FieldValueNotSupported, FieldValueForbidden, ..."""
     text: str
-    """As Kubernetes words it, without the field: `Invalid value: 0: must be greater than 0`."""
+    """Kubernetes' text without the field: `Invalid value: 0: must be greater than 0`."""
 
     def __str__(self) -> str:
         return f"{self.field}: {self.text}"
@@ -56,6 +57,12 @@ def invalid_value(field: str, value: Any, detail: str) -> Cause:
 
 def required_value(field: str, detail: str = "") -> Cause:
     return Cause(field, "FieldValueRequired", f"Required value: {detail}" if detail else "Required value")
+
+
+def unsupported_value(field: str, value: Any, supported: Iterable[Any]) -> Cause:
+    listed = ", ".join(json.dumps(each, ensure_ascii=False) for each in supported)
+    text = f"Unsupported value: {json.dumps(value, ensure_ascii=False)}: supported values: {listed}"
+    return Cause(field, "FieldValueNotSupported", text)
 
 
 def forbidden_value(field: str, detail: str) -> Cause:
@@ -94,7 +101,7 @@ def invalid(kind: str, group: str, name: str, causes: list[Cause]) -> StatusErro
 
 
 def forbidden(plural: str, group: str, name: str, why: str) -> StatusError:
-    """Of an object, of a resource as a whole (no name), or of a path that is no resource's (no plural)."""
+    """For an object, for a whole resource (no name), or for a non-resource path (no plural)."""
     what = f'{_qualified(plural, group)} "{name}"' if name else _qualified(plural, group)
     message = f"{what} is forbidden: {why}" if plural else f"forbidden: {why}"
     return StatusError(403, "Forbidden", message, _details(name, group, plural))

@@ -1,4 +1,4 @@
-"""Label and field selectors, as query strings write them. Pure; used by list, watch and deletecollection."""
+"""Label and field selectors of list, watch and deletecollection requests. Pure."""
 
 import re
 from collections.abc import Callable
@@ -16,22 +16,22 @@ EXISTENCE = re.compile(r"^(?P<not>!?)\s*(?P<key>[\w./-]+)$", re.ASCII)
 FIELD = re.compile(r"^(?P<key>[\w./\[\]-]+)\s*(?P<how>!=|==|=)\s*(?P<value>[^\s!=]*)$")
 
 ANY_FIELDS = frozenset({"metadata.name", "metadata.namespace"})
-"""Fields that every kind can be selected by."""
+"""Fields that every kind supports in a field selector."""
 
 
 def compile_selectors(labels: str, fields: str, known_fields: frozenset[str]) -> Predicate:
-    """One test of an object for both selectors. Raises 400 for what can't be parsed or isn't selectable."""
-    tests = [_label_test(part) for part in _split(labels)]
-    tests += [_field_test(part, known_fields | ANY_FIELDS) for part in _split(fields)]
+    """A predicate for both selectors. Raises 400 for a syntax error or an unsupported field."""
+    tests = [_label_predicate(part) for part in _split(labels)]
+    tests += [_field_predicate(part, known_fields | ANY_FIELDS) for part in _split(fields)]
     return lambda document: all(test(document) for test in tests)
 
 
 def _split(selector: str) -> list[str]:
-    """The requirements, split at commas outside parentheses."""
+    """The requirements of a selector: split at commas outside parentheses."""
     return [part.strip() for part in re.split(r",(?![^()]*\))", selector) if part.strip()]
 
 
-def _label_test(requirement: str) -> Predicate:
+def _label_predicate(requirement: str) -> Predicate:
     if match := SET_BASED.match(requirement):
         values = {value.strip() for value in match["values"].split(",")}
         return _on_labels(match["key"], match["how"] == "in", values)
@@ -52,7 +52,7 @@ def _labels(document: Json) -> Labels:
     return document["metadata"].get("labels") or {}
 
 
-def _field_test(requirement: str, known: frozenset[str]) -> Predicate:
+def _field_predicate(requirement: str, known: frozenset[str]) -> Predicate:
     match = FIELD.match(requirement)
     if not match:
         raise bad_request(f'invalid field selector "{requirement}"')

@@ -1,23 +1,23 @@
-"""What a request wants, in the words in which rights are given: verb, group, resource, name; or verb and path. Pure.
+"""The attributes of a request that authorization checks: verb, group, resource and name; or verb and path. Pure.
 
-Read from the request alone, as Kubernetes does (`RequestInfoFactory` of apiserver), so that nobody learns what exists
-by asking for what he may not have. Made by `routes.py`, `accounts.py` and `reviews.py`; judged by `access.py`.
+They are read from the request alone, like `RequestInfoFactory` of apiserver, so that a 403 does not reveal whether an
+object exists.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from darkroom_local.apiserver.apimachinery.api_paths import boolean_parameter, parse_api_path
 from darkroom_local.apiserver.apimachinery.errors import StatusError, forbidden
 
 VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-NAMESPACE_PARTS = frozenset({"status", "finalize"})
 NAME_SELECTOR = re.compile(r"(?:^|,)metadata\.name==?([^,]*)(?:$|,)")
 
 
 @dataclass(frozen=True)
 class Attributes:
-    """One thing that somebody wants to do. Of a request for no resource only verb and path are set."""
+    """One action on a resource; or, with only verb and path set, on a non-resource URL."""
 
     verb: str
     group: str = ""
@@ -33,7 +33,7 @@ class Attributes:
 
     @property
     def combined(self) -> str:
-        """Resource and subresource as a rule names them."""
+        """Resource and subresource in the format of a rule."""
         return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
 
     def __str__(self) -> str:
@@ -43,39 +43,33 @@ class Attributes:
         return f'{self.verb} resource "{self.combined}" in API group "{self.group}" {where}'
 
     def creating(self) -> "Attributes":
-        """The creation of the same object."""
+        """The same request with the verb `create`."""
         return replace(self, verb="create")
 
     def refusal(self, user: str, reason: str) -> StatusError:
-        """The 403 for somebody who may not."""
+        """The 403 for a user without permission."""
         why = f'User "{user}" cannot {self}' + (f": {reason}" if reason else "")
         return forbidden(self.resource, self.group, self.name, why)
 
 
 def read_attributes(method: str, path: str, query: Mapping[str, str]) -> Attributes:
-    parts = [part for part in path.split("/") if part]
-    grouped = parts[:1] == ["apis"]
-    if parts[:1] not in (["api"], ["apis"]) or len(parts) < (4 if grouped else 3):
+    api_path = parse_api_path(path)
+    if api_path is None:
         return Attributes(method.lower(), path=path)
-    group, rest = (parts[1], parts[3:]) if grouped else ("", parts[2:])
-    namespace = ""
-    if rest[0] == "namespaces" and len(rest) > 1:
-        namespace = rest[1]
-        if len(rest) > 2 and rest[2] not in NAMESPACE_PARTS:
-            rest = rest[2:]
-    resource, name, subresource = [*rest, "", ""][:3]
-    wanted = Attributes(VERBS.get(method, method.lower()), group, resource, subresource, namespace, name)
-    return wanted if name else _of_many(wanted, query)
+    resource, name, subresource = [*api_path.parts, "", ""][:3]
+    namespace = api_path.namespace or (name if resource == "namespaces" else "")
+    verb = VERBS.get(method, method.lower())
+    attributes = Attributes(verb, api_path.group, resource, subresource, namespace, name)
+    return attributes if name else _collection_attributes(attributes, query)
 
 
-def _of_many(wanted: Attributes, query: Mapping[str, str]) -> Attributes:
-    """Who asks for one object by a selector is asked whether he may see that one."""
-    if wanted.verb == "delete":
-        wanted = replace(wanted, verb="deletecollection")
-    elif wanted.verb == "get":
-        watches = query.get("watch", "false").lower() not in ("false", "0")
-        wanted = replace(wanted, verb="watch" if watches else "list")
+def _collection_attributes(attributes: Attributes, query: Mapping[str, str]) -> Attributes:
+    """A field selector for one name requires the permission for that object only."""
+    if attributes.verb == "delete":
+        attributes = replace(attributes, verb="deletecollection")
+    elif attributes.verb == "get":
+        attributes = replace(attributes, verb="watch" if boolean_parameter(query, "watch") else "list")
     else:
-        return wanted
+        return attributes
     selected = NAME_SELECTOR.search(query.get("fieldSelector", ""))
-    return replace(wanted, name=selected[1]) if selected else wanted
+    return replace(attributes, name=selected[1]) if selected else attributes

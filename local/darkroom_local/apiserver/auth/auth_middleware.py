@@ -1,9 +1,8 @@
-"""Who may come in: whoever has a token. The outermost layer of the server, put on by `routes.py`.
+"""Authentication middleware: the outermost layer of the server.
 
-It says whose the token is (`identities.py`); what he may do is asked further in. A token is taken from the
-Authorization header, as on every cluster, or from the beginning of the path. The second is for kubectl and Helm: they
-send no credentials without TLS (client-go), so the kubeconfig names `http://127.0.0.1:PORT/TOKEN` as the server. A
-header that is wrong is refused whatever the path says.
+A token comes in the Authorization header, as on every cluster, or as the first segment of the path. The second is for
+kubectl and Helm: client-go sends no credentials without TLS, so the kubeconfig's server is
+`http://127.0.0.1:PORT/TOKEN`. A wrong header is rejected, whatever the path contains.
 """
 
 from collections.abc import Callable
@@ -16,12 +15,11 @@ from darkroom_local.apiserver.auth.authenticator import User
 
 OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
 
-
 Authenticate = Callable[[bytes], User | None]
 
 
 class AuthMiddleware:
-    """Refuses with 401, notes the user of what it lets through (`request.user`), and takes the token off its path."""
+    """Responds with 401 to unauthenticated requests; sets `request.user`, and removes a token from the path."""
 
     def __init__(self, app: ASGIApp, authenticate: Authenticate) -> None:
         self._app = app
@@ -32,10 +30,10 @@ class AuthMiddleware:
             await self._app(scope, receive, send)
             return
         first, _, rest = scope["path"].removeprefix("/").partition("/")
-        of_path = self._authenticate(first.encode())
-        path = f"/{rest}" if of_path else scope["path"]
+        path_user = self._authenticate(first.encode())
+        path = f"/{rest}" if path_user else scope["path"]
         header = dict(scope["headers"]).get(b"authorization")
-        user = of_path if header is None else self._authenticate(header.removeprefix(b"Bearer "))
+        user = path_user if header is None else self._authenticate(header.removeprefix(b"Bearer "))
         if user or path in OPEN_PATHS:
             await self._app({**scope, "path": path, "raw_path": path.encode(), "user": user}, receive, send)
         else:

@@ -1,7 +1,6 @@
-"""Who may do what: Roles, ClusterRoles and their bindings, as Kubernetes' RBAC authorizer reads them.
+"""RBAC authorization: evaluates Roles, ClusterRoles and their bindings, like Kubernetes' RBAC authorizer.
 
-Asked by `routes.py` before every request when the server enforces rights, and by `reviews.py`. Owns no state but a
-cache of each user's rules, which every write of a role or a binding empties at once.
+Its only state is a cache of each user's rules, which every write of a role or binding clears.
 https://kubernetes.io/docs/reference/access-authn-authz/rbac/
 """
 
@@ -18,8 +17,8 @@ from darkroom_local.apiserver.storage.store import Event, Store
 
 COLLECTIONS = {kind: f"{RBAC}/{kind.lower()}s" for kind in ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")}
 ALL = "*"
-CACHED = 1000
-"""Pairs of user and namespace whose rules are kept at most."""
+CACHE_SIZE = 1000
+"""Maximum number of cached pairs of user and namespace."""
 
 
 @dataclass(frozen=True)
@@ -30,94 +29,95 @@ class Decision:
 
 @dataclass(frozen=True)
 class GrantedRule:
-    """One rule that a user has, and by which binding."""
+    """A rule that applies to a user, and its binding."""
 
     rule: Json
     verbs: frozenset[str]
     groups: frozenset[str]
     resources: frozenset[str]
     names: frozenset[str]
-    """Of objects; none: of all."""
+    """Object names; empty allows all."""
     urls: tuple[str, ...]
-    by: str
+    binding: str
+    """Description of the binding, for decisions."""
 
-    def allows(self, wanted: Attributes) -> bool:
-        if wanted.verb not in self.verbs and ALL not in self.verbs:
+    def allows(self, attributes: Attributes) -> bool:
+        if attributes.verb not in self.verbs and ALL not in self.verbs:
             return False
-        if not wanted.is_resource:
-            return any(_is_url(url, wanted.path) for url in self.urls)
+        if not attributes.is_resource:
+            return any(_matches_url(url, attributes.path) for url in self.urls)
         return (
-            (wanted.group in self.groups or ALL in self.groups)
-            and self._has_resource(wanted)
-            and (not self.names or wanted.name in self.names)
+            (attributes.group in self.groups or ALL in self.groups)
+            and self._has_resource(attributes)
+            and (not self.names or attributes.name in self.names)
         )
 
-    def _has_resource(self, wanted: Attributes) -> bool:
-        if wanted.combined in self.resources or ALL in self.resources:
+    def _has_resource(self, attributes: Attributes) -> bool:
+        if attributes.combined in self.resources or ALL in self.resources:
             return True
-        return bool(wanted.subresource) and f"*/{wanted.subresource}" in self.resources
+        return bool(attributes.subresource) and f"*/{attributes.subresource}" in self.resources
 
 
 @dataclass(frozen=True)
 class UserRules:
-    """All that a user may do in one namespace, or in the cluster as a whole; and the roles that could not be found."""
+    """The rules of a user in one namespace or at cluster scope, and references to missing roles."""
 
     grants: tuple[GrantedRule, ...]
-    missing: tuple[str, ...]
+    missing_roles: tuple[str, ...]
     by_resource: dict[tuple[str, str], list[GrantedRule]]
-    """Those that name their groups and resources, by each of them: of a hundred roles few are about one resource."""
-    broad: list[GrantedRule]
-    """The others."""
+    """Rules without wildcards, indexed by group and resource: few of a hundred roles concern one resource."""
+    wildcard: list[GrantedRule]
+    """All other rules."""
 
     @classmethod
     def of(cls, grants: list[GrantedRule], missing: list[str]) -> "UserRules":
-        rights = cls(tuple(grants), tuple(dict.fromkeys(missing)), defaultdict(list), [])
+        rules = cls(tuple(grants), tuple(dict.fromkeys(missing)), defaultdict(list), [])
         for grant in grants:
             if any(ALL in word for word in grant.groups | grant.resources) or not grant.resources:
-                rights.broad.append(grant)
+                rules.wildcard.append(grant)
                 continue
             for key in product(grant.groups, grant.resources):
-                rights.by_resource[key].append(grant)
-        return rights
+                rules.by_resource[key].append(grant)
+        return rules
 
-    def find(self, wanted: Attributes) -> GrantedRule | None:
-        """What allows it."""
-        narrow = self.by_resource.get((wanted.group, wanted.combined), ())
-        return next((grant for grant in (*narrow, *self.broad) if grant.allows(wanted)), None)
+    def find(self, attributes: Attributes) -> GrantedRule | None:
+        """The first rule that allows the action."""
+        narrow = self.by_resource.get((attributes.group, attributes.combined), ())
+        return next((grant for grant in (*narrow, *self.wildcard) if grant.allows(attributes)), None)
 
 
 class Authorizer:
-    """Decides. Where rights are not enforced everybody who is known may do everything."""
+    """Decides who may do what. Without enforcement every authenticated user may do everything."""
 
     def __init__(self, store: Store, enforced: bool) -> None:
         self.enforced = enforced
         self._store = store
         self._cache: dict[tuple[User, str], UserRules] = {}
-        store.listen(self._forget)
+        store.subscribe(self._invalidate)
 
-    def require(self, user: User, wanted: Attributes) -> None:
+    def require(self, user: User, attributes: Attributes) -> None:
         """Raises 403."""
-        decision = self.decide(user, wanted)
+        decision = self.decide(user, attributes)
         if not decision.allowed:
-            raise wanted.refusal(user.name, decision.reason)
+            raise attributes.refusal(user.name, decision.reason)
 
-    def decide(self, user: User, wanted: Attributes) -> Decision:
+    def decide(self, user: User, attributes: Attributes) -> Decision:
         if not self.enforced or MASTERS in user.groups:
             return Decision(True)
-        rights = self.rights(user, wanted.namespace if wanted.is_resource else "")
-        if grant := rights.find(wanted):
-            return Decision(True, f"RBAC: allowed by {grant.by}")
-        return Decision(False, f"RBAC: {_listed(rights.missing)}" if rights.missing else "")
+        rules = self.rules_for(user, attributes.namespace if attributes.is_resource else "")
+        if grant := rules.find(attributes):
+            return Decision(True, f"RBAC: allowed by {grant.binding}")
+        return Decision(False, f"RBAC: {_aggregate(rules.missing_roles)}" if rules.missing_roles else "")
 
-    def rights(self, user: User, namespace: str) -> UserRules:
+    def rules_for(self, user: User, namespace: str) -> UserRules:
         key = (user, namespace)
         if key not in self._cache:
-            if len(self._cache) >= CACHED:
+            if len(self._cache) >= CACHE_SIZE:
                 self._cache.clear()
             self._cache[key] = self._find(user, namespace)
         return self._cache[key]
 
-    def _forget(self, event: Event) -> None:
+    def _invalidate(self, event: Event) -> None:
         if event.collection.startswith(RBAC):
             self._cache.clear()
 
@@ -134,7 +134,7 @@ class Authorizer:
         return UserRules.of(grants, missing)
 
     def _bindings(self, user: User, namespace: str) -> Iterator[tuple[Json, Json]]:
-        """The bindings that name a user, each with the subject that does."""
+        """The bindings of a user, each with the matching subject."""
         found = self._store.items(COLLECTIONS["ClusterRoleBinding"])
         if namespace:
             found = found + self._store.items(COLLECTIONS["RoleBinding"], namespace)
@@ -174,10 +174,10 @@ def _grant(rule: Json, by: str) -> GrantedRule:
     return GrantedRule(rule, words("verbs"), words("apiGroups"), words("resources"), words("resourceNames"), urls, by)
 
 
-def _is_url(allowed: str, path: str) -> bool:
+def _matches_url(allowed: str, path: str) -> bool:
     return allowed in (ALL, path) or (allowed.endswith("*") and path.startswith(allowed.rstrip("*")))
 
 
-def _listed(errors: tuple[str, ...]) -> str:
-    """As Kubernetes joins errors (an Aggregate of apimachinery)."""
+def _aggregate(errors: tuple[str, ...]) -> str:
+    """Joins errors like an Aggregate of apimachinery."""
     return errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]"

@@ -1,4 +1,4 @@
-"""The roles that every cluster begins with, as far as anybody here needs them. Written by `routes.py` at its start.
+"""The default ClusterRoles and bindings that this server needs.
 
 https://kubernetes.io/docs/reference/access-authn-authz/rbac/#default-roles-and-role-bindings
 """
@@ -6,7 +6,8 @@ https://kubernetes.io/docs/reference/access-authn-authz/rbac/#default-roles-and-
 from darkroom_local.apiserver.apimachinery.unstructured import Json
 from darkroom_local.apiserver.auth.authenticator import AUTHENTICATED, MASTERS
 from darkroom_local.apiserver.auth.authorizer import ALL
-from darkroom_local.apiserver.registry.resource_api import RequestTarget, ResourceApi, WriteOptions
+from darkroom_local.apiserver.registry.request import RequestTarget, WriteOptions
+from darkroom_local.apiserver.registry.resource_api import ResourceApi
 from darkroom_local.apiserver.resources.registry import AUTHENTICATION, AUTHORIZATION, RBAC
 
 LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
@@ -26,7 +27,7 @@ EVERYTHING = [
     {"verbs": [ALL], "apiGroups": [ALL], "resources": [ALL]},
     {"verbs": [ALL], "nonResourceURLs": [ALL]},
 ]
-ONESELF = [
+SELF_REVIEWS = [
     {
         "verbs": ["create"],
         "apiGroups": [AUTHORIZATION],
@@ -36,24 +37,23 @@ ONESELF = [
 ]
 ROLES: dict[str, tuple[list[dict[str, list[str]]], str]] = {
     "cluster-admin": (EVERYTHING, MASTERS),
-    "system:basic-user": (ONESELF, AUTHENTICATED),
+    "system:basic-user": (SELF_REVIEWS, AUTHENTICATED),
     "system:discovery": ([{"verbs": ["get"], "nonResourceURLs": list(DISCOVERY)}], AUTHENTICATED),
 }
-"""Each with its rules, and the group that it is bound to."""
+"""By name: the rules, and the group that has the role."""
 
 
 def bootstrap_roles(api: ResourceApi) -> None:
-    """Make those that are missing; what people have made of them stays."""
+    """Create missing roles and bindings; existing ones stay as they are."""
     for name, (rules, group) in ROLES.items():
         reference = {"apiGroup": RBAC, "kind": "ClusterRole", "name": name}
         subjects = [{"apiGroup": RBAC, "kind": "Group", "name": group}]
-        _make(api, "clusterroles", name, {"rules": rules})
-        _make(api, "clusterrolebindings", name, {"roleRef": reference, "subjects": subjects})
+        _ensure(api, "clusterroles", name, {"rules": rules})
+        _ensure(api, "clusterrolebindings", name, {"roleRef": reference, "subjects": subjects})
 
 
-def _make(api: ResourceApi, plural: str, name: str, content: Json) -> None:
-    resource = api.registry.find(RBAC, "v1", plural)
-    assert resource is not None
+def _ensure(api: ResourceApi, plural: str, name: str, content: Json) -> None:
+    resource = api.registry.built_in(RBAC, plural)
     if api.store.get(resource.collection, "", name) is None:
         document = {"metadata": {"name": name, "labels": LABELS}, **content}
         api.create(RequestTarget(resource, ""), document, WriteOptions(manager="kube-apiserver"))

@@ -1,4 +1,4 @@
-"""Acting as somebody else: `kubectl --as`. Pure; called by routes before it asks whether a request may be made.
+"""User impersonation: `kubectl --as`. Runs before the request is authorized.
 
 https://kubernetes.io/docs/reference/access-authn-authz/user-impersonation/
 """
@@ -13,19 +13,19 @@ from darkroom_local.apiserver.auth.authenticator import User, account_of, named_
 from darkroom_local.apiserver.auth.authorizer import Authorizer
 
 
-def acting_user(sender: User, headers: Headers, authorizer: Authorizer) -> User:
-    """Whom a request is to be judged as. Raises 403 when its sender may not act for him."""
+def effective_user(user: User, headers: Headers, authorizer: Authorizer) -> User:
+    """The user that a request runs as. Raises 403 if the sender may not impersonate that user."""
     name, groups = headers.get("impersonate-user", ""), headers.getlist("impersonate-group")
     if not name and not groups:
-        return sender
+        return user
     if not name:
         raise StatusError(500, "InternalError", f"requested {groups} without impersonating a user")
-    for wanted in _wanted(name, groups):
-        authorizer.require(sender, wanted)
+    for attributes in _required(name, groups):
+        authorizer.require(user, attributes)
     return named_user(name, groups, headers.get("impersonate-uid", ""))
 
 
-def _wanted(name: str, groups: list[str]) -> Iterator[Attributes]:
+def _required(name: str, groups: list[str]) -> Iterator[Attributes]:
     account = account_of(name)
     if account:
         yield Attributes("impersonate", resource="serviceaccounts", namespace=account[0], name=account[1])

@@ -1,7 +1,7 @@
-"""Tokens of ServiceAccounts: JSON Web Tokens with the claims of Kubernetes' own, signed with a key that is kept.
+"""Tokens of ServiceAccounts: JSON Web Tokens with the claims that Kubernetes uses, signed with a stored key.
 
-Made at the TokenRequest API (accounts.py), read when somebody comes with one (identities.py). Kubernetes signs with a
-private key, for others to check; nobody but this server reads these, so a shared key (HS256, RFC 7518) does.
+Kubernetes signs with a private key, so that others can verify. Only this server reads these tokens, so it uses a shared
+key (HS256, RFC 7518).
 """
 
 import base64
@@ -20,15 +20,15 @@ from darkroom_local.apiserver.apimachinery.unstructured import Json, encode
 from darkroom_local.state import write_private
 
 AUDIENCE = "https://kubernetes.default.svc.cluster.local"
-"""Of this server, and its issuer's name: both as in a cluster that is left as it comes."""
+"""Audience and issuer of this server: the defaults of a cluster."""
 HEADER = {"alg": "HS256", "typ": "JWT"}
-PRIVATE = "kubernetes.io"
+PRIVATE_CLAIM = "kubernetes.io"
 KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
 class BoundObject:
-    """An object whose end is the token's too."""
+    """An object that a token is bound to: the token is invalid once the object is deleted."""
 
     kind: str
     name: str
@@ -37,7 +37,7 @@ class BoundObject:
 
 @dataclass(frozen=True)
 class Claims:
-    """What a token says, and is signed for."""
+    """The claims of a verified token."""
 
     namespace: str
     account: str
@@ -48,21 +48,22 @@ class Claims:
 
 @dataclass(frozen=True)
 class IssuedToken:
-    """A new token, and the second (Unix time) at which it ends."""
+    """A new token."""
 
     token: str
     expires: int
+    """Unix time."""
 
 
 class Tokens:
-    """Signs and reads."""
+    """Issues and verifies tokens."""
 
     def __init__(self, key: bytes, clock: Callable[[], float] = time.time) -> None:
         self._key = key
         self._clock = clock
 
     def issue(self, account: Json, seconds: int, audiences: list[str], bound: BoundObject | None = None) -> IssuedToken:
-        """A token of a ServiceAccount, for those who call themselves by one of the audiences."""
+        """A token of a ServiceAccount for these audiences."""
         metadata, start = account["metadata"], int(self._clock())
         end = start + seconds
         private: Json = {
@@ -79,13 +80,13 @@ class Tokens:
             "iss": AUDIENCE,
             "jti": str(uuid.uuid4()),
             "sub": f"system:serviceaccount:{metadata['namespace']}:{metadata['name']}",
-            PRIVATE: private,
+            PRIVATE_CLAIM: private,
         }
         signed = f"{_encoded(encode(HEADER).encode())}.{_encoded(encode(claims).encode())}"
         return IssuedToken(f"{signed}.{_encoded(self._signature(signed.encode()))}", end)
 
-    def read(self, token: bytes) -> Claims | None:
-        """None for what we have not signed, for what was made for others, and for what is past its time."""
+    def verify(self, token: bytes) -> Claims | None:
+        """None for a wrong signature, another audience, or an expired token."""
         signed, _, signature = token.rpartition(b".")
         if not signed or not hmac.compare_digest(_encoded(self._signature(signed)).encode(), signature):
             return None
@@ -97,14 +98,14 @@ class Tokens:
 
 
 def _claims(claims: dict[str, Any]) -> Claims:
-    private = claims[PRIVATE]
+    private = claims[PRIVATE_CLAIM]
     account = private["serviceaccount"]
     found = [BoundObject(kind, **private[kind.lower()]) for kind in ("Pod", "Secret") if kind.lower() in private]
     return Claims(private["namespace"], account["name"], account["uid"], claims["jti"], found[0] if found else None)
 
 
 def load_or_create_key(path: Path) -> bytes:
-    """The key of a folder's tokens, made when there is none: tokens outlive the process that made them."""
+    """The signing key of a data folder, created if missing: tokens stay valid across restarts of the server."""
     if not path.exists():
         write_private(path, secrets.token_hex(KEY_BYTES))
     return bytes.fromhex(path.read_text(encoding="utf-8"))

@@ -1,7 +1,6 @@
-"""Garbage collection by owner references, and the emptying of namespaces and kinds that are being deleted.
+"""Garbage collection: owner references, contents of deleted namespaces and kinds, and expired events.
 
-Level-triggered: each round looks at everything there is, so that a round that a crash cut short is simply repeated.
-Called by `routes.py` for as long as the server runs, woken by `verbs.py`.
+Level-triggered: each round looks at all objects, so an interrupted round is simply repeated. Writes wake it.
 """
 
 import asyncio
@@ -13,52 +12,53 @@ from datetime import UTC, datetime, timedelta
 from darkroom_local.apiserver.apimachinery.errors import StatusError
 from darkroom_local.apiserver.apimachinery.unstructured import Json, clone, is_being_deleted, owners
 from darkroom_local.apiserver.registry.deletion import FOREGROUND, ORPHAN
-from darkroom_local.apiserver.registry.resource_api import DEFINITIONS, NAMESPACES, RequestTarget, ResourceApi
-from darkroom_local.apiserver.resources.registry import Resource
+from darkroom_local.apiserver.registry.request import RequestTarget
+from darkroom_local.apiserver.registry.resource_api import ResourceApi
+from darkroom_local.apiserver.resources.resource import DEFINITIONS, NAMESPACES, Resource
 from darkroom_local.apiserver.storage.store import StoreConflictError
 
 log = logging.getLogger(__name__)
 
-EVENT_KIND = "/events"
+EVENTS = "/events"
 EVENT_TTL = timedelta(hours=1)
-"""As long as Kubernetes keeps events by default."""
+"""The default of Kubernetes (`--event-ttl`)."""
 RESYNC_SECONDS = 60.0
-"""Without being woken it looks at everything this often."""
+"""Interval of rounds without a wake-up."""
 MAX_CPU_SHARE = 0.1
-"""Of a core, at most, goes into looking at everything: it is not urgent, and everything may be very many objects."""
+"""Maximum share of a core: collection is not urgent, and a round reads every object."""
 
 Step = Callable[[ResourceApi, Resource, Json], int]
 
 
 class GarbageCollector:
-    """One task that collects when it is woken."""
+    """One task that runs a round whenever it is woken."""
 
     def __init__(self) -> None:
-        self._wanted = asyncio.Event()
-        self._wanted.set()
+        self._requested = asyncio.Event()
+        self._requested.set()
 
     def wake(self) -> None:
-        self._wanted.set()
+        self._requested.set()
 
     async def run(self, api: ResourceApi) -> None:
         while True:
             try:
-                await asyncio.wait_for(self._wanted.wait(), RESYNC_SECONDS)
+                await asyncio.wait_for(self._requested.wait(), RESYNC_SECONDS)
             except TimeoutError:
-                log.debug("looking at everything, unasked")
-            self._wanted.clear()
+                log.debug("periodic round")
+            self._requested.clear()
             began = time.thread_time()
-            if collect(api):
-                self._wanted.set()  # What was collected may have orphaned more.
+            if collect_garbage(api):
+                self._requested.set()  # The deletions may have orphaned other objects.
             await asyncio.sleep((time.thread_time() - began) * (1 / MAX_CPU_SHARE - 1))
 
 
-def collect(api: ResourceApi) -> int:
-    """One round; how many objects it touched.
+def collect_garbage(api: ResourceApi) -> int:
+    """One round; returns the number of objects it changed.
 
-    What is abandoned goes first: once a kind is gone, nobody can tell any more whether an owner of it is.
+    Unowned objects come first: once a kind is deleted, nothing shows whether an owner of that kind exists.
     """
-    return _round(api, _delete_unowned) + _round(api, _continue_deletion)
+    return _round(api, _delete_unneeded) + _round(api, _continue_deletion)
 
 
 def _round(api: ResourceApi, step: Step) -> int:
@@ -67,9 +67,9 @@ def _round(api: ResourceApi, step: Step) -> int:
 
 
 def _is_candidate(resource: Resource, document: Json) -> bool:
-    """Nothing is ever done about the others: most objects."""
+    """Most objects are none: no step ever applies to them."""
     metadata = document["metadata"]
-    return "ownerReferences" in metadata or "deletionTimestamp" in metadata or resource.collection == EVENT_KIND
+    return "ownerReferences" in metadata or "deletionTimestamp" in metadata or resource.collection == EVENTS
 
 
 def _all_objects(api: ResourceApi) -> Iterator[tuple[Resource, Json]]:
@@ -80,7 +80,7 @@ def _all_objects(api: ResourceApi) -> Iterator[tuple[Resource, Json]]:
 
 
 def _process(api: ResourceApi, step: Step, resource: Resource, seen: Json) -> int:
-    """What was done for one object, if it is still there."""
+    """Apply a step to an object that still exists; returns the number of changes."""
     metadata = seen["metadata"]
     document = api.store.get(resource.collection, metadata.get("namespace", ""), metadata["name"])
     if document is None or document["metadata"]["uid"] != metadata["uid"]:
@@ -88,20 +88,20 @@ def _process(api: ResourceApi, step: Step, resource: Resource, seen: Json) -> in
     try:
         return step(api, resource, document)
     except (StatusError, StoreConflictError) as error:
-        log.warning("collecting %s %s: %s", resource.plural, metadata["name"], error)
+        log.warning("garbage collection of %s %s: %s", resource.plural, metadata["name"], error)
         return 0
 
 
-def _delete_unowned(api: ResourceApi, resource: Resource, document: Json) -> int:
-    """Delete what nobody owns any more, and events that are past their time."""
-    if is_being_deleted(document) or not (_is_unowned(api, document) or _is_stale(resource, document)):
+def _delete_unneeded(api: ResourceApi, resource: Resource, document: Json) -> int:
+    """Delete objects whose owners are all deleted, and expired events."""
+    if is_being_deleted(document) or not (_is_unowned(api, document) or _is_expired(resource, document)):
         return 0
     api.delete(RequestTarget.of(resource, document), {"propagationPolicy": "Background"})
     return 1
 
 
-def _is_stale(resource: Resource, document: Json) -> bool:
-    if resource.collection != EVENT_KIND:
+def _is_expired(resource: Resource, document: Json) -> bool:
+    if resource.collection != EVENTS:
         return False
     seen = document.get("lastTimestamp") or document["metadata"]["creationTimestamp"]
     try:
@@ -126,13 +126,13 @@ def _continue_deletion(api: ResourceApi, resource: Resource, document: Json) -> 
 
 
 def _delete_foreground(api: ResourceApi, resource: Resource, document: Json) -> int:
-    """Delete the dependents; the owner goes when none is left of those that say they block it."""
+    """Delete the dependents; then the owner, once no dependent with `blockOwnerDeletion` is left."""
     dependents = list(_dependents(api, document))
-    waiting = [(kind, each) for kind, each in dependents if not is_being_deleted(each)]
-    for kind, dependent in waiting:
+    remaining = [(kind, each) for kind, each in dependents if not is_being_deleted(each)]
+    for kind, dependent in remaining:
         api.delete(RequestTarget.of(kind, dependent), {"propagationPolicy": "Background"})
     if any(_blocks(each, document) for _, each in dependents):
-        return len(waiting)
+        return len(remaining)
     return _drop_finalizer(api, resource, document, FOREGROUND)
 
 
@@ -142,12 +142,12 @@ def _blocks(dependent: Json, owner: Json) -> bool:
 
 
 def _delete_contents(api: ResourceApi, resource: Resource, document: Json) -> int:
-    """Delete what a namespace or a kind contains; then itself."""
+    """Delete the contents of a namespace or a kind, then the object itself."""
     contents = [(kind, each) for kind, each in _all_objects(api) if _is_within(resource, document, kind, each)]
-    waiting = [(kind, each) for kind, each in contents if not is_being_deleted(each)]
-    for kind, each in waiting:
+    remaining = [(kind, each) for kind, each in contents if not is_being_deleted(each)]
+    for kind, each in remaining:
         api.delete(RequestTarget.of(kind, each), {"propagationPolicy": "Background"})
-    return len(waiting) if contents else int(api.finish_deletion(resource, document))
+    return len(remaining) if contents else int(api.finish_deletion(resource, document))
 
 
 def _is_within(resource: Resource, container: Json, kind: Resource, document: Json) -> bool:
@@ -158,13 +158,13 @@ def _is_within(resource: Resource, container: Json, kind: Resource, document: Js
 
 
 def _is_unowned(api: ResourceApi, document: Json) -> bool:
-    """Whether it had owners and none of them is left."""
+    """Whether it has owner references, and none of these owners exists."""
     references = list(owners(document))
     return bool(references) and not any(_exists(api, document, each) for each in references)
 
 
 def _exists(api: ResourceApi, document: Json, reference: Json) -> bool:
-    """Whether an owner exists. One of a kind that isn't served can't be looked for, and counts as there."""
+    """Whether an owner exists. One of a kind that isn't served cannot be checked, and counts as existing."""
     group, _, version = str(reference.get("apiVersion", "")).rpartition("/")
     kind = api.registry.find_kind(group, version, str(reference.get("kind")))
     if kind is None:
@@ -187,11 +187,11 @@ def _remove_owner(api: ResourceApi, resource: Resource, document: Json, owner: J
     after["metadata"].pop("ownerReferences")
     if kept:
         after["metadata"]["ownerReferences"] = kept
-    api.replace(resource, document, after)
+    api.replace_metadata(resource, document, after)
 
 
 def _drop_finalizer(api: ResourceApi, resource: Resource, document: Json, finalizer: str) -> int:
     after = clone(document)
     after["metadata"]["finalizers"] = [each for each in document["metadata"]["finalizers"] if each != finalizer]
-    api.replace(resource, document, after)
+    api.replace_metadata(resource, document, after)
     return 1

@@ -1,7 +1,8 @@
-"""Discovery: what the server serves, as clients ask for it before anything else. Pure functions of the registry."""
+"""API discovery: the served groups, versions and resources. Pure functions of the registry."""
 
 from darkroom_local.apiserver.apimachinery.unstructured import Json
-from darkroom_local.apiserver.resources.registry import TOKEN_REQUEST, Registry, Resource
+from darkroom_local.apiserver.resources.registry import TOKEN_REQUEST, Registry
+from darkroom_local.apiserver.resources.resource import Resource
 
 SUBRESOURCE_VERBS = {
     "status": ["get", "patch", "update"],
@@ -15,7 +16,7 @@ SUBRESOURCE_GROUPS = {
     "eviction": {"group": "policy", "version": "v1"},
     "token": {"group": TOKEN_REQUEST.group, "version": TOKEN_REQUEST.version},
 }
-"""Of those whose body is of another group than their resource."""
+"""Subresources whose body belongs to another group than their resource."""
 
 
 def core_versions() -> Json:

@@ -1,10 +1,11 @@
-"""OpenAPI v3 documents, as `kubectl explain` and `kubectl apply` read them. Pure functions of the registry.
+"""OpenAPI v3 documents for `kubectl explain` and `kubectl apply`. Pure functions of the registry.
 
-Custom kinds carry their schemas; built-in ones only say what they are, since no part of this server checks more.
+Custom kinds have their schemas; built-in kinds have none beyond the envelope, since this server validates no more.
 """
 
 from darkroom_local.apiserver.apimachinery.unstructured import Json
-from darkroom_local.apiserver.resources.registry import Registry, Resource
+from darkroom_local.apiserver.resources.registry import Registry
+from darkroom_local.apiserver.resources.resource import Resource
 
 METADATA = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 ENVELOPE = {
@@ -19,7 +20,7 @@ ENVELOPE = {
 EMPTY_V2: Json = {"swagger": "2.0", "info": {"title": "Kubernetes", "version": "unversioned"}, "paths": {}}
 V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 EMPTY_V2_PROTOBUF = b"\x0a\x032.0"
-"""The same, as far as it matters: field 1, `swagger`, of openapi.v2.Document."""
+"""The required part of the same document: field 1, `swagger`, of openapi.v2.Document."""
 
 
 def index(registry: Registry) -> Json:
@@ -71,15 +72,15 @@ def _schema(resource: Resource) -> Json:
 
 
 def _paths(resource: Resource) -> Json:
-    """Where the kind is read and written: `kubectl` looks for `fieldValidation` among the parameters of a patch."""
+    """The paths of a kind. `kubectl` looks for `fieldValidation` among the parameters of a patch."""
     root = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
-    space = "/namespaces/{namespace}" if resource.namespaced else ""
-    all_of_them = f"{root}{space}/{resource.plural}"
+    namespace = "/namespaces/{namespace}" if resource.namespaced else ""
+    collection = f"{root}{namespace}/{resource.plural}"
     if not resource.is_stored:
-        return {all_of_them: {"post": _operation(resource, "post")}}
+        return {collection: {"post": _operation(resource, "post")}}
     return {
-        all_of_them: {"post": _operation(resource, "post"), "get": _operation(resource, "list")},
-        f"{all_of_them}/{{name}}": {verb: _operation(resource, verb) for verb in ("get", "put", "patch", "delete")},
+        collection: {"post": _operation(resource, "post"), "get": _operation(resource, "list")},
+        f"{collection}/{{name}}": {verb: _operation(resource, verb) for verb in ("get", "put", "patch", "delete")},
     }
 
 

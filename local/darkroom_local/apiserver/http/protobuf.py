@@ -1,8 +1,7 @@
-"""Reads the few objects that clients only send as protobuf: what `kubectl create` makes of words alone.
+"""Decodes the few objects that clients send as protobuf only.
 
-`kubectl create secret`, `configmap`, `namespace`, `serviceaccount`, `role`, `rolebinding` and the like, `kubectl create
-token` and `kubectl auth`, and how Helm deletes its releases; everything that comes from a file comes as JSON. Called by
-`requests.py`.
+`kubectl create secret`, `configmap`, `namespace`, `serviceaccount`, `role`, `rolebinding` and similar, `kubectl create
+token`, `kubectl auth`, and Helm's deletion of releases use it. Objects from files are sent as JSON.
 https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding
 """
 
@@ -20,17 +19,17 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
 class UnreadableError(ValueError):
-    """Bytes that aren't one of the objects that are understood."""
+    """The body is not one of the supported messages."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a message: its name in JSON, and how its bytes are read."""
+    """A field of a message: its JSON name, and the type of its value."""
 
     name: str
     kind: str
-    """text, data (base64 in JSON), flag, number, quantity; texts (map of texts), datas, quantities (maps of these); or
-    the name of a message."""
+    """text, data (base64 in JSON), flag, number, quantity; texts, datas, quantities (maps with such values); or a
+    message's name."""
     repeated: bool = False
 
 
@@ -126,36 +125,36 @@ MESSAGES: dict[str, dict[int, Field]] = {
     },
 }
 MAPS = {"texts": "text", "datas": "data", "quantities": "quantity"}
-"""Kinds of maps, and of what they are."""
+"""Map types, and the types of their values."""
 
 
 def read(body: bytes) -> Json:
-    """An object of one of the kinds above. Raises `UnreadableError`."""
+    """Decode an object of one of the kinds above. Raises `UnreadableError`."""
     try:
         parts = dict(_fields(body.removeprefix(MAGIC)))
         identity = _message("TypeMeta", parts[1])
         kind = identity.get("kind", "")
         if kind not in MESSAGES:
-            raise UnreadableError(f"{kind} is not read from protobuf here: send it as JSON, with kubectl apply -f")
+            raise UnreadableError(f"{kind} is not supported as protobuf: send it as JSON, with kubectl apply -f")
         return {**identity, **_message(kind, parts.get(2, b""))}
     except (KeyError, IndexError, TypeError, UnicodeDecodeError) as error:
-        raise UnreadableError(f"the body is not protobuf as Kubernetes writes it: {error!r}") from error
+        raise UnreadableError(f"the body is not a Kubernetes protobuf message: {error!r}") from error
 
 
 def _message(name: str, body: bytes) -> Json:
-    known, made = MESSAGES[name], Json()
+    known, decoded = MESSAGES[name], Json()
     for number, value in _fields(body):
         field = known.get(number)
         if field is None:
             continue
         if field.kind in MAPS:
             entry = dict(_fields(value))
-            made.setdefault(field.name, {})[entry[1].decode()] = _value(MAPS[field.kind], entry.get(2, b""))
+            decoded.setdefault(field.name, {})[entry[1].decode()] = _value(MAPS[field.kind], entry.get(2, b""))
         elif field.repeated:
-            made.setdefault(field.name, []).append(_value(field.kind, value))
-        elif field.kind != "text" or value:  # Kubernetes writes empty texts out.
-            made[field.name] = _value(field.kind, value)
-    return made
+            decoded.setdefault(field.name, []).append(_value(field.kind, value))
+        elif field.kind != "text" or value:  # Kubernetes encodes empty strings.
+            decoded[field.name] = _value(field.kind, value)
+    return decoded
 
 
 def _value(kind: str, value: Any) -> Any:
@@ -166,7 +165,7 @@ def _value(kind: str, value: Any) -> Any:
             return base64.b64encode(value).decode()
         case "flag":
             return bool(value)
-        case "number":  # Negative ones are written as 64 bits.
+        case "number":  # Negative numbers are encoded as 64 bits.
             return value - (1 << 64) if value >> 63 else value
         case "quantity":
             return dict(_fields(value))[1].decode()
@@ -175,7 +174,7 @@ def _value(kind: str, value: Any) -> Any:
 
 
 def _fields(body: bytes) -> Iterator[tuple[int, Any]]:
-    """The numbers and raw values of a message's fields."""
+    """The field numbers and raw values of a message."""
     at = 0
     while at < len(body):
         tag, at = _varint(body, at)

@@ -1,4 +1,4 @@
-"""Objects as HTTP answers: one, many, a stream of changes; as they are or as tables. Pure; called by `routes.py`."""
+"""Renders objects as HTTP responses: one object, a list, or a watch stream; as JSON or as tables. Pure."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -8,46 +8,51 @@ from starlette.responses import JSONResponse, Response
 from darkroom_local.apiserver.apimachinery.unstructured import Json, encode
 from darkroom_local.apiserver.http import tables
 from darkroom_local.apiserver.http.requests import ResponseFormat
-from darkroom_local.apiserver.registry.resource_api import RequestTarget, WriteResult
-from darkroom_local.apiserver.resources.registry import Resource
+from darkroom_local.apiserver.registry.request import RequestTarget, WriteResult
+from darkroom_local.apiserver.resources.resource import Resource
 from darkroom_local.apiserver.storage.watch import Change
 
 
-def one(shape: ResponseFormat, resource: Resource, written: WriteResult) -> Response:
-    """An object, with what the server warns of in headers (RFC 9110 has dropped them, Kubernetes has not)."""
-    document = written.document
-    if shape.as_table:
-        metadata = {"resourceVersion": document["metadata"].get("resourceVersion", "")}
-        document = tables.table([document], resource, metadata, shape.include)
-    response = JSONResponse(document, status_code=201 if written.created else 200)
-    for warning in written.warnings:
+def object_response(accepted: ResponseFormat, resource: Resource, result: WriteResult) -> Response:
+    """An object, with warnings in `Warning` headers: obsolete in RFC 9110, but Kubernetes uses them."""
+    document = result.document
+    if accepted.as_table:
+        document = _single_row_table(document, resource, accepted.include)
+    response = JSONResponse(document, status_code=201 if result.created else 200)
+    for warning in result.warnings:
         quoted = warning.replace("\\", "\\\\").replace('"', '\\"')
         response.headers.append("Warning", f'299 - "{quoted}"')
     return response
 
 
-def many(shape: ResponseFormat, resource: Resource, documents: list[Json], metadata: Json) -> Response:
-    if shape.as_table:
-        return JSONResponse(tables.table(documents, resource, metadata, shape.include))
+def list_response(accepted: ResponseFormat, resource: Resource, documents: list[Json], metadata: Json) -> Response:
+    if accepted.as_table:
+        return JSONResponse(tables.table(documents, resource, metadata, accepted.include))
     listed = {"kind": resource.list_kind, "apiVersion": resource.group_version, "metadata": metadata}
     return JSONResponse({**listed, "items": documents})
 
 
-async def lines(shape: ResponseFormat, resource: Resource, changes: AsyncIterator[Change]) -> AsyncIterator[str]:
-    """The body of a watch."""
+async def watch_lines(
+    accepted: ResponseFormat, resource: Resource, changes: AsyncIterator[Change]
+) -> AsyncIterator[str]:
+    """The body of a watch response."""
     async with contextlib.aclosing(changes) as stream:  # type: ignore[type-var]
         async for change in stream:
             document = change.document
             if change.kind == "BOOKMARK":
                 document = {"kind": resource.kind, "apiVersion": resource.group_version, **document}
-            elif change.kind != "ERROR" and shape.as_table:
-                version = {"resourceVersion": document["metadata"]["resourceVersion"]}
-                document = tables.table([document], resource, version, shape.include)
+            elif change.kind != "ERROR" and accepted.as_table:
+                document = _single_row_table(document, resource, accepted.include)
             yield encode({"type": change.kind, "object": document}) + "\n"
 
 
-def success(target: RequestTarget | None = None, document: Json | None = None) -> Json:
-    """A `Status` that says that it is done, and to which object."""
+def _single_row_table(document: Json, resource: Resource, include: str) -> Json:
+    metadata = {"resourceVersion": document["metadata"].get("resourceVersion", "")}
+    return tables.table([document], resource, metadata, include)
+
+
+def success_status(target: RequestTarget | None = None, document: Json | None = None) -> Json:
+    """A `Status` that reports success, with the object it applies to."""
     status: Json = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
     if target and document:
         status["details"] = {

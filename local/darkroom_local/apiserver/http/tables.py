@@ -1,4 +1,4 @@
-"""Printer tables: what `kubectl get` shows (meta.k8s.io/v1 Table). Pure; called by routes."""
+"""Printer tables for `kubectl get` (meta.k8s.io/v1 Table). Pure."""
 
 import re
 from collections.abc import Callable
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from darkroom_local.apiserver.apimachinery.unstructured import Json, dig
-from darkroom_local.apiserver.resources.registry import Resource
+from darkroom_local.apiserver.apimachinery.unstructured import Json, dig, find_condition
+from darkroom_local.apiserver.resources.resource import Resource
 
 
 @dataclass(frozen=True)
 class Column:
-    """A header, and the cell that an object has under it. Of priority 0 are those that are shown without `-o wide`."""
+    """A column, and the function that computes its cells. Columns with priority 0 appear without `-o wide`."""
 
     name: str
     cell: Callable[[Json], Any]
@@ -27,7 +27,7 @@ class Column:
 
 
 def table(documents: list[Json], resource: Resource, list_metadata: Json, include: str) -> Json:
-    """The objects as rows; each carries its object, its metadata or nothing, as `include` asks."""
+    """The objects as rows; each contains its object, its metadata or neither, as `include` specifies."""
     columns = columns_of(resource)
     return {
         "kind": "Table",
@@ -60,7 +60,7 @@ def _row(document: Json, columns: list[Column], include: str) -> Json:
 
 
 def age(instant: str | None) -> str:
-    """As `kubectl` writes durations (duration.HumanDuration)."""
+    """The time since an instant in kubectl's format (duration.HumanDuration)."""
     if not instant:
         return "<unknown>"
     seconds = int((datetime.now(UTC) - datetime.fromisoformat(instant)).total_seconds())
@@ -101,7 +101,7 @@ _STEP = re.compile(r"\.([A-Za-z0-9_-]+)|\[(\d+)\]|\[\?\(@\.([A-Za-z0-9_]+)==['\"
 
 
 def follow(document: Any, path: str) -> Any:
-    """What a JSONPath of fields, indices and equality filters leads to, or None."""
+    """The value at a JSONPath of fields, indices and equality filters, or None."""
     for field, index, key, wanted in _STEP.findall(path):
         if field:
             document = document.get(field) if isinstance(document, dict) else None
@@ -144,8 +144,8 @@ def _restarts(document: Json) -> int:
 
 
 def _node_status(document: Json) -> str:
-    conditions = dig(document, ("status", "conditions")) or []
-    return "Ready" if any(each["type"] == "Ready" and each["status"] == "True" for each in conditions) else "NotReady"
+    ready = find_condition(document, "Ready")
+    return "Ready" if ready and ready["status"] == "True" else "NotReady"
 
 
 def _count(field: str) -> Callable[[Json], int]:
@@ -156,7 +156,7 @@ def _last_seen(document: Json) -> str:
     return age(document.get("lastTimestamp") or document.get("eventTime") or document["metadata"]["creationTimestamp"])
 
 
-def _involved(document: Json) -> str:
+def _involved_object(document: Json) -> str:
     about = document.get("involvedObject") or document.get("regarding") or {}
     return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
 
@@ -208,7 +208,7 @@ BUILT_IN: dict[str, tuple[Column, ...]] = {
         Column("Last Seen", _last_seen),
         Column("Type", _at("type")),
         Column("Reason", _at("reason")),
-        Column("Object", _involved),
+        Column("Object", _involved_object),
         Column("Message", _at("message")),
     ),
 }

@@ -1,7 +1,7 @@
-"""Sets of fields of a document, as `metadata.managedFields` names them (FieldsV1). Pure; used by `apply.py`.
+"""Sets of fields, in the format of `metadata.managedFields` (FieldsV1). Pure; used by `server_side_apply.py`.
 
-A path is a tuple of steps: `f:name` into an object, `k:{"type":"Ready"}` to the item of a list with these keys,
-`v:"x"` to a member of a set. What can't be entered (a scalar, an atomic list) is a leaf.
+A path is a tuple of steps: `f:name` for a field of an object, `k:{"type":"Ready"}` for the list item with these keys,
+`v:"x"` for a member of a set. Scalars and atomic lists are leaves.
 https://kubernetes.io/docs/reference/using-api/server-side-apply/#merge-strategy
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from darkroom_local.apiserver.apimachinery.unstructured import Json
 from darkroom_local.apiserver.patching.patches import MERGED_SETS, merge_key
-from darkroom_local.apiserver.resources.registry import Resource
+from darkroom_local.apiserver.resources.resource import Resource
 
 Path = tuple[str, ...]
 FieldSet = frozenset[Path]
@@ -23,12 +23,12 @@ UNMANAGED = frozenset(
     | {("f:metadata", f"f:{field}") for field in ("uid", "resourceVersion", "generation", "creationTimestamp")}
     | {("f:metadata", f"f:{field}") for field in ("deletionTimestamp", "deletionGracePeriodSeconds")}
 )
-"""Identity, and what the server itself writes."""
+"""Fields without a manager: the identity, and what the server itself writes."""
 
 
 @dataclass(frozen=True)
 class FieldType:
-    """What is known of a place in a document: a schema's node, or for built-in kinds (None) a field's name."""
+    """The type of a value: its schema node, or for built-in kinds (None) the name of its field."""
 
     schema: Json | None
     name: str = ""
@@ -49,7 +49,7 @@ class FieldType:
         return FieldType(None if self.schema is None else self.schema.get("items") or {})
 
     def keys(self, items: list[Any]) -> tuple[str, ...]:
-        """What tells a list's items apart; nothing for a list that isn't merged item by item."""
+        """The keys that identify a list's items; empty for a list that isn't merged by item."""
         if self.schema is None:
             key = merge_key(self.name, items)
             return (key,) if key else ()
@@ -65,17 +65,17 @@ class FieldType:
         return bool((self.schema or {}).get("x-kubernetes-map-type") == "atomic")
 
 
-def fields_of(document: Json, typing: FieldType) -> FieldSet:
-    """All leaves and list items of a document, but for what is nobody's."""
-    return frozenset(_walk(document, typing, ())) - UNMANAGED
+def fields_of(document: Json, field_type: FieldType) -> FieldSet:
+    """All leaves and list items of an object, except those without a manager."""
+    return frozenset(_walk(document, field_type, ())) - UNMANAGED
 
 
-def _walk(value: Any, typing: FieldType, path: Path) -> Iterator[Path]:
-    if isinstance(value, dict) and value and not typing.is_atomic():
+def _walk(value: Any, field_type: FieldType, path: Path) -> Iterator[Path]:
+    if isinstance(value, dict) and value and not field_type.is_atomic():
         for name, item in value.items():
-            yield from _walk(item, typing.field(name), (*path, f"f:{name}"))
+            yield from _walk(item, field_type.field(name), (*path, f"f:{name}"))
         return
-    steps = steps_into(value, typing) if isinstance(value, list) else None
+    steps = steps_into(value, field_type) if isinstance(value, list) else None
     if not steps:
         yield path
         return
@@ -83,14 +83,14 @@ def _walk(value: Any, typing: FieldType, path: Path) -> Iterator[Path]:
         yield (*path, step)
         if isinstance(item, dict):
             for name, child in item.items():
-                yield from _walk(child, typing.item().field(name), (*path, step, f"f:{name}"))
+                yield from _walk(child, field_type.item().field(name), (*path, step, f"f:{name}"))
 
 
-def steps_into(items: list[Any], typing: FieldType) -> list[tuple[str, Any]] | None:
-    """The items of a list with the steps that lead to them, or None when the list is atomic."""
-    if keys := typing.keys(items):
+def steps_into(items: list[Any], field_type: FieldType) -> list[tuple[str, Any]] | None:
+    """The items of a list with their steps, or None if the list is atomic."""
+    if keys := field_type.keys(items):
         return [(key_step(item, keys), item) for item in items if isinstance(item, dict)]
-    return [(f"v:{json.dumps(item)}", item) for item in items] if typing.is_set() else None
+    return [(f"v:{json.dumps(item)}", item) for item in items] if field_type.is_set() else None
 
 
 def key_step(item: Json, keys: tuple[str, ...]) -> str:
@@ -98,12 +98,12 @@ def key_step(item: Json, keys: tuple[str, ...]) -> str:
 
 
 def is_item(path: Path) -> bool:
-    """Whether a path names an item of a list, rather than a value."""
+    """Whether a path names a list item rather than a value."""
     return path[-1][0] in "kv"
 
 
 def find(document: Any, path: Path) -> Any:
-    """What lies at a path, or None."""
+    """The value at a path, or None."""
     for step in path:
         document = _enter(document, step)
         if document is None:
@@ -129,7 +129,7 @@ def _is_named(item: Any, kind: str, wanted: Any) -> bool:
 
 
 def remove(document: Any, path: Path) -> None:
-    """Remove what lies at a path, in place, and the objects and lists that this leaves empty."""
+    """Remove the value at a path, in place, and the objects and lists that become empty."""
     step, rest = path[0], path[1:]
     inner = _enter(document, step)
     if inner is None and not (step[0] == "f" and isinstance(document, dict)):
@@ -145,7 +145,7 @@ def remove(document: Any, path: Path) -> None:
 
 
 def to_fields_v1(fields: FieldSet) -> Json:
-    """As a tree; `.` marks a list's item that is itself in the set."""
+    """The set as a tree; `.` marks a list item that is itself in the set."""
     tree: Json = {}
     for path in sorted(fields):
         node = tree

@@ -1,4 +1,4 @@
-"""The three kinds of patch: JSON merge (RFC 7386), JSON (RFC 6902), strategic merge. Pure; called by verbs."""
+"""The three patch types: JSON merge (RFC 7386), JSON (RFC 6902) and strategic merge. Pure."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import jsonpatch
 
 from darkroom_local.apiserver.apimachinery.errors import StatusError, bad_request, unsupported_media
 from darkroom_local.apiserver.apimachinery.unstructured import Json
-from darkroom_local.apiserver.resources.registry import Resource
+from darkroom_local.apiserver.resources.resource import Resource
 
 MERGE = "application/merge-patch+json"
 JSON = "application/json-patch+json"
@@ -27,13 +27,13 @@ MERGE_KEYS = {
     "addresses": "type",
     "hostAliases": "ip",
 }
-"""Lists of objects that are merged item by item, and by which key (`patchMergeKey` in Kubernetes' types)."""
+"""Lists of objects that are merged by item, and their keys (`patchMergeKey` in Kubernetes' types)."""
 MERGED_SETS = frozenset({"finalizers"})
 
 
 def merge_key(name: str, items: list[Any]) -> str | None:
-    """The key that tells the items of a built-in kind's list apart, or None when the list is replaced as a whole."""
-    if name == "ports":  # A container's, or a service's.
+    """The key that identifies the items of a built-in kind's list, or None if a patch replaces the whole list."""
+    if name == "ports":  # Of a container, or of a service.
         of_container = any(isinstance(item, dict) and "containerPort" in item for item in items)
         return "containerPort" if of_container else "port"
     return MERGE_KEYS.get(name)
@@ -71,17 +71,17 @@ def _json_patch(current: Json, patch: Any) -> Json:
     try:
         patched = jsonpatch.apply_patch(current, patch)
     except jsonpatch.InvalidJsonPatch as error:
-        raise bad_request(f"the JSON patch can't be read: {error}") from error
+        raise bad_request(f"invalid JSON patch: {error}") from error
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError, KeyError) as error:
         why = f"the server rejected our request due to an error in our request: {error}"
         raise StatusError(422, "Invalid", why) from error
     if not isinstance(patched, dict):
-        raise bad_request("the JSON patch leaves no object")
+        raise bad_request("the result of the JSON patch is not an object")
     return patched
 
 
 def strategic(target: Any, patch: Any) -> Any:
-    """Merge patch, but lists with a merge key item by item, and `$patch` directives."""
+    """A merge patch that merges lists with a merge key by item, and follows `$patch` directives."""
     if not isinstance(patch, dict):
         return patch
     if patch.get("$patch") == "replace":

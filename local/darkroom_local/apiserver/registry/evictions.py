@@ -1,32 +1,24 @@
-"""The `eviction` subresource of pods (`kubectl drain`), as pkg/registry/core/pod/storage/eviction.go has it.
+"""The `eviction` subresource of pods (`kubectl drain`), like pkg/registry/core/pod/storage/eviction.go.
 
-Called by `routes.py`. There is no controller of disruption budgets, and so no budget is asked.
+PodDisruptionBudgets are not checked, since this server runs no controller for them.
 """
 
 from darkroom_local.apiserver.apimachinery.errors import bad_request
-from darkroom_local.apiserver.apimachinery.unstructured import Json, now
-from darkroom_local.apiserver.patching.patches import STRATEGIC
+from darkroom_local.apiserver.apimachinery.unstructured import Json
 from darkroom_local.apiserver.registry.deletion import check_preconditions
-from darkroom_local.apiserver.registry.resource_api import RequestTarget, ResourceApi, WriteOptions
-
-EVICTED = {
-    "type": "DisruptionTarget",
-    "status": "True",
-    "reason": "EvictionByEvictionAPI",
-    "message": "Eviction API: evicting",
-}
-"""The condition that an evicted pod gets before it is deleted."""
+from darkroom_local.apiserver.registry.pods import disruption_target
+from darkroom_local.apiserver.registry.request import RequestTarget, WriteOptions
+from darkroom_local.apiserver.registry.resource_api import ResourceApi
 
 
 def evict(api: ResourceApi, target: RequestTarget, eviction: Json, delete_options: Json) -> None:
-    """Mark the pod and delete it with its grace period. Raises 400, 404 or 409."""
+    """Set the pod's condition, then delete it with its grace period. Raises 400, 404 or 409."""
     if (eviction.get("metadata") or {}).get("name") != target.name:
         raise bad_request("name in URL does not match name in Eviction object")
-    pod = RequestTarget(target.resource, target.namespace, target.name)
+    pod = target.subresource_of("")
     check_preconditions(target.resource, api.get(pod), delete_options.get("preconditions") or {})
     if not delete_options.get("dryRun"):
-        status = {"conditions": [EVICTED | {"lastTransitionTime": now()}]}
-        marked = RequestTarget(target.resource, target.namespace, target.name, "status")
-        api.patch(marked, STRATEGIC, {"status": status}, WriteOptions(manager="kube-apiserver"))
-        delete_options = delete_options | {"preconditions": None}  # They held, before the mark changed the pod.
+        condition = disruption_target("EvictionByEvictionAPI", "Eviction API: evicting")
+        api.patch_status(pod, {"conditions": [condition]}, WriteOptions(manager="kube-apiserver"))
+        delete_options = delete_options | {"preconditions": None}  # Checked above, before the status changed the pod.
     api.delete(pod, delete_options)

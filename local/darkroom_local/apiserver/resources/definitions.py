@@ -1,55 +1,41 @@
-"""Custom kinds: a definition compiled into what the server serves. Pure; kept in the registry beside each resource."""
+"""CustomResourceDefinitions: compiles them into resources, sets their defaults and their status. Pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from darkroom_local.apiserver.apiextensions.cel_rules import MISSING, RuleInvalidError, RuleNode, compile_rules
+from darkroom_local.apiserver.apiextensions.cel_rules import RuleInvalidError, compile_rules
+from darkroom_local.apiserver.apiextensions.custom_type import CustomType
 from darkroom_local.apiserver.apiextensions.structural_schema import StructuralSchema
 from darkroom_local.apiserver.apimachinery.errors import Cause, invalid_value, required_value
 from darkroom_local.apiserver.apimachinery.unstructured import Json, clone, dig
-from darkroom_local.apiserver.resources.registry import Resource
-
-
-@dataclass(frozen=True)
-class CustomType:
-    """One version of a custom kind."""
-
-    schema: Json
-    columns: list[Json]
-    structural: StructuralSchema
-    rules: RuleNode | None
-
-    def check(self, document: Json, old: Json | None) -> list[Cause]:
-        """All that schema and rules have against a document. Rules are asked only when the types are right."""
-        if causes := self.structural.check(document):
-            return causes
-        if self.rules is None:
-            return []
-        return list(self.rules.check(document, MISSING if old is None else old))
+from darkroom_local.apiserver.resources.resource import Resource
 
 
 def compile_definition(definition: Json) -> tuple[list[Resource], list[Cause]]:
-    """The resources that a definition adds, one a served version; and what is wrong with it."""
+    """The resources that a definition adds, one per served version, and its errors."""
     spec = definition.get("spec") or {}
+    if causes := _name_causes(definition, spec):
+        return [], causes
+    resources = []
+    for number, version in enumerate(spec["versions"]):
+        try:
+            compiled = _compile_version(version)
+        except (RuleInvalidError, ValueError, TypeError, AttributeError) as error:  # The last two: malformed.
+            causes.append(Cause(f"spec.versions[{number}].schema.openAPIV3Schema", "FieldValueInvalid", str(error)))
+            continue
+        if version.get("served"):
+            resources.append(_resource(spec, version, compiled))
+    return resources, causes
+
+
+def _name_causes(definition: Json, spec: Json) -> list[Cause]:
     names = spec.get("names") or {}
     causes = [required_value(f"spec.{field}") for field in ("group", "scope", "versions") if not spec.get(field)]
     causes += [required_value(f"spec.names.{field}") for field in ("plural", "kind") if not names.get(field)]
     expected = f"{names.get('plural')}.{spec.get('group')}"
     if not causes and dig(definition, ("metadata", "name")) != expected:
         causes.append(invalid_value("metadata.name", definition["metadata"]["name"], f"must be {expected}"))
-    if causes:
-        return [], causes
-    resources = []
-    for number, version in enumerate(spec["versions"]):
-        try:
-            compiled = _compile_version(version)
-        except (RuleInvalidError, ValueError, TypeError, AttributeError) as error:  # The last two: of a wrong shape.
-            causes.append(Cause(f"spec.versions[{number}].schema.openAPIV3Schema", "FieldValueInvalid", str(error)))
-            continue
-        if version.get("served"):
-            resources.append(_resource(spec, version, compiled))
-    return resources, causes
+    return causes
 
 
 def _compile_version(version: Json) -> CustomType:
@@ -84,19 +70,19 @@ def _resource(spec: Json, version: Json, compiled: CustomType) -> Resource:
 
 
 def with_defaults(resource: Resource) -> Callable[[Json], Json]:
-    """How an object from before a definition was changed reads after it: with the defaults of today, as from etcd."""
+    """Applies the current defaults to stored objects, as Kubernetes does when it reads from etcd."""
 
-    def shown(document: Json) -> Json:
-        seen: Json = clone(document)
+    def defaulted(document: Json) -> Json:
+        result: Json = clone(document)
         if resource.custom:
-            resource.custom.structural.default(seen)
-        return seen
+            resource.custom.structural.default(result)
+        return result
 
-    return shown
+    return defaulted
 
 
 def set_defaults(definition: Json) -> None:
-    """The names that a definition leaves to the server, in place."""
+    """Set the default names and conversion strategy, in place."""
     spec = definition.get("spec") or {}
     names = spec.get("names") or {}
     if kind := names.get("kind"):
@@ -106,7 +92,7 @@ def set_defaults(definition: Json) -> None:
 
 
 def established(definition: Json, now: str) -> Json:
-    """The status of a definition whose names are accepted and whose kinds are served."""
+    """The status of a definition that is accepted and served."""
     spec, before = definition["spec"], definition.get("status") or {}
     common = {"status": "True", "lastTransitionTime": now}
     stored = [each["name"] for each in spec["versions"] if each.get("storage")]

@@ -1,54 +1,9 @@
-"""Which kinds the server serves: a fixed table, and those that custom resource definitions add while it runs."""
+"""All resources that the server serves: the built-in kinds, and those that definitions add at run time."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-if TYPE_CHECKING:
-    from darkroom_local.apiserver.resources.definitions import CustomType
-
-VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-
-
-@dataclass(frozen=True)
-class Resource:
-    """One kind at one version."""
-
-    group: str
-    version: str
-    plural: str
-    kind: str
-    namespaced: bool
-    short_names: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-    subresources: tuple[str, ...] = ()
-    fields: frozenset[str] = frozenset()
-    """What a field selector may name, besides name and namespace."""
-    has_generation: bool = False
-    singular: str = ""
-    list_kind: str = ""
-    collection: str = ""
-    """Where the store keeps it; the versions of a kind share one."""
-    custom: "CustomType | None" = None
-    verbs: tuple[str, ...] = VERBS
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "singular", self.singular or self.kind.lower())
-        object.__setattr__(self, "list_kind", self.list_kind or f"{self.kind}List")
-        object.__setattr__(self, "collection", self.collection or f"{self.group}/{self.plural}")
-
-    @property
-    def group_version(self) -> str:
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-    @property
-    def is_stored(self) -> bool:
-        """Whether its objects are stored; a review is only answered."""
-        return "get" in self.verbs
-
-    @property
-    def has_status(self) -> bool:
-        return "status" in self.subresources
+from darkroom_local.apiserver.resources.resource import Resource
 
 
 def _core(plural: str, kind: str, namespaced: bool, **more: object) -> Resource:
@@ -142,17 +97,21 @@ BUILT_INS: tuple[Resource, ...] = (
 )
 
 TOKEN_REQUEST = Resource(AUTHENTICATION, "v1", "tokenrequests", "TokenRequest", True)
-"""The body of `serviceaccounts/token`; not served by itself."""
+"""The body of `serviceaccounts/token`; it has no path of its own."""
 
 
 class Registry:
-    """All resources that are served now."""
+    """The resources that are served at the moment, by group, version and plural."""
 
     def __init__(self) -> None:
         self._resources = {_key(each): each for each in BUILT_INS}
 
     def find(self, group: str, version: str, plural: str) -> Resource | None:
         return self._resources.get((group, version, plural))
+
+    def built_in(self, group: str, plural: str) -> Resource:
+        """A built-in kind at v1. Raises `KeyError`."""
+        return self._resources[group, "v1", plural]
 
     def find_kind(self, group: str, version: str, kind: str) -> Resource | None:
         for resource in self._resources.values():
@@ -161,7 +120,7 @@ class Registry:
         return None
 
     def for_collection(self, collection: str) -> Resource | None:
-        """Any version of the kind that is stored there."""
+        """Any version of the kind that this collection stores."""
         for resource in self._resources.values():
             if resource.collection == collection:
                 return resource
@@ -171,7 +130,7 @@ class Registry:
         return list(self._resources.values())
 
     def group_versions(self) -> dict[str, list[str]]:
-        """Groups with their versions, the core group first, the preferred version of each first."""
+        """Each group's versions, the preferred one first; the core group comes first."""
         groups: dict[str, list[str]] = {"": []}
         for resource in self._resources.values():
             versions = groups.setdefault(resource.group, [])
@@ -180,7 +139,7 @@ class Registry:
         return groups
 
     def put_custom(self, group: str, plural: str, resources: Iterable[Resource]) -> None:
-        """Serve these versions of a custom kind, and no others of it."""
+        """Replace the served versions of a custom kind."""
         self.drop_custom(group, plural)
         self._resources |= {_key(each): each for each in resources}
 

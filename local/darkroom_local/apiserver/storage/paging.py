@@ -1,7 +1,7 @@
-"""Lists in pages: `limit` and `continue`. Pure; called by `routes.py`.
+"""Paged lists: `limit` and `continue`. Pure.
 
-A continue token names the revision of the first page and the last object that was sent, so that all pages show the
-same moment. The store works a past state out from its recent events, and remembers the last few that it was asked for.
+A continue token contains the revision of the first page and the last object sent, so that all pages show one moment.
+The store derives a past state from its recent events and caches the last few.
 """
 
 import base64
@@ -11,14 +11,12 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 from darkroom_local.apiserver.apimachinery.errors import bad_request
-from darkroom_local.apiserver.apimachinery.unstructured import Json
-
-Key = tuple[str, str]
+from darkroom_local.apiserver.apimachinery.unstructured import Json, Key, key_of
 
 
 @dataclass(frozen=True)
 class ContinueToken:
-    """Where a list is to be continued."""
+    """The position at which a list continues."""
 
     revision: int
     after: Key
@@ -26,16 +24,17 @@ class ContinueToken:
 
 @dataclass(frozen=True)
 class Page:
-    """Some of a list's objects, and how many come after them."""
+    """One page of a list."""
 
     items: list[Json]
     token: str
     """Empty on the last page."""
     remaining: int
+    """Objects after this page."""
 
 
 def read_token(token: str) -> ContinueToken:
-    """Raises 400 for what isn't a token of ours."""
+    """Raises 400 for an invalid token."""
     try:
         revision, namespace, name = json.loads(base64.urlsafe_b64decode(token))
         return ContinueToken(int(revision), (str(namespace), str(name)))
@@ -44,15 +43,10 @@ def read_token(token: str) -> ContinueToken:
 
 
 def cut_page(documents: list[Json], limit: int, revision: int, after: Key | None) -> Page:
-    """The page that follows `after` of a list sorted by namespace and name; everything when `limit` is 0."""
+    """The page after `after`, of a list sorted by namespace and name; without a `limit` all the rest."""
     left = documents if after is None else documents[bisect_right(documents, after, key=key_of) :]
     if not limit or len(left) <= limit:
         return Page(left, "", 0)
     items = left[:limit]
     content = json.dumps([revision, *key_of(items[-1])]).encode()
     return Page(items, base64.urlsafe_b64encode(content).decode(), len(left) - limit)
-
-
-def key_of(document: Json) -> Key:
-    metadata = document["metadata"]
-    return metadata.get("namespace", ""), metadata["name"]

@@ -1,8 +1,7 @@
-"""Durable storage of objects: SQLite on disk, a copy in memory for reads, and a log of recent events for watches.
+"""Durable object storage: SQLite on disk, a copy in memory for reads, and a log of recent events for watches.
 
-Owned by the API server's one process and used from its event loop only, so that a read followed by a write is atomic.
-Knows nothing of kinds: a `collection` is just a name such as `darkroom.dev/trainjobs`. Objects that it hands out are
-shared and must not be changed.
+Only the API server's event loop uses it, so a read followed by a write is atomic. It knows no kinds: a `collection` is
+a name such as `darkroom.dev/trainjobs`. Returned objects are shared; callers must not change them.
 """
 
 import json
@@ -12,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from darkroom_local.apiserver.apimachinery.unstructured import Json, encode
+from darkroom_local.apiserver.apimachinery.unstructured import Json, encode, key_of
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
@@ -24,20 +23,20 @@ INSERT OR IGNORE INTO revision VALUES (1, 1);
 """
 
 EVENT_WINDOW = 5000
-"""Events kept for a collection's watches. One that asks for older ones is told to list anew (410)."""
+"""Events kept per collection. A watch that starts at an older one gets 410 and must list again."""
 PAST_LISTS = 4
-"""Lists that are remembered as they were, for the clients that are reading their pages."""
+"""Past lists kept in memory, for clients that read them page by page."""
 
 LOCK_SECONDS = 5.0
-"""A server that was just killed may still hold the file for a moment."""
+"""How long to wait for the file: a killed server may hold it for a moment."""
 
 
 class StoreConflictError(Exception):
-    """The object isn't in the state that the writer has seen: it exists, is gone, or has another revision."""
+    """The object is not in the state that the writer saw: it exists, is missing, or has another revision."""
 
 
 class WindowExpiredError(Exception):
-    """The events after the asked revision are no longer kept."""
+    """The events after this revision are no longer kept."""
 
 
 @dataclass(frozen=True)
@@ -56,22 +55,22 @@ Listener = Callable[[Event], None]
 
 
 class Collection:
-    """The objects of one collection by namespace and name, and its recent events."""
+    """One collection: its objects by namespace and name, and its recent events."""
 
-    def __init__(self, window: int, floor: int) -> None:
+    def __init__(self, window: int, trimmed_revision: int) -> None:
         self.objects: dict[str, dict[str, Json]] = defaultdict(dict)
         self.events: deque[Event] = deque(maxlen=window)
-        self.floor = floor
-        """The revision up to which events are forgotten."""
+        self.trimmed_revision = trimmed_revision
+        """Events up to this revision are no longer kept."""
 
-    def remember(self, event: Event) -> None:
+    def append(self, event: Event) -> None:
         if len(self.events) == self.events.maxlen:
-            self.floor = self.events[0].revision
+            self.trimmed_revision = self.events[0].revision
         self.events.append(event)
 
 
 class Store:
-    """All objects. Every write is on disk (fsync) before it is seen or acknowledged."""
+    """All objects. A write is on disk (fsync) before it is visible or acknowledged."""
 
     def __init__(self, path: Path, window: int = EVENT_WINDOW, wait_seconds: float = LOCK_SECONDS) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,15 +85,15 @@ class Store:
         self._collections: dict[str, Collection] = {}
         self._listeners: list[Listener] = []
         self._past: dict[tuple[str, str | None, int], list[Json]] = {}
-        """The lists that were asked for last, by collection, namespace and revision."""
+        """The last requested lists by collection, namespace and revision."""
         for collection, namespace, name, body in self._db.execute("SELECT * FROM objects"):
             self._collection(collection).objects[namespace][name] = json.loads(body)
 
     def close(self) -> None:
         self._db.close()
 
-    def listen(self, listener: Listener) -> Callable[[], None]:
-        """Have a function called after each write; the returned one ends that."""
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` after each write. Returns the function that unsubscribes it."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
@@ -102,50 +101,50 @@ class Store:
         return self._collection(collection).objects.get(namespace, {}).get(name)
 
     def items(self, collection: str, namespace: str | None = None) -> list[Json]:
-        """The objects of one namespace or of all, sorted by namespace and name."""
+        """The objects of one namespace, or of all (None), sorted by namespace and name."""
         spaces = self._collection(collection).objects
         chosen = sorted(spaces) if namespace is None else [namespace]
         return [spaces[space][name] for space in chosen if space in spaces for name in sorted(spaces[space])]
 
     def items_at(self, collection: str, namespace: str | None, revision: int) -> list[Json]:
-        """As `items` were at an earlier revision. Raises `WindowExpiredError` when that isn't known any more."""
-        place = collection, namespace, revision
-        if place not in self._past:
-            self._past[place] = self._find_past(*place)
+        """`items` at an earlier revision. Raises `WindowExpiredError` if its events are no longer kept."""
+        version = collection, namespace, revision
+        if version not in self._past:
+            self._past[version] = self._rewind(*version)
             if len(self._past) > PAST_LISTS:
                 del self._past[next(iter(self._past))]
-        return self._past[place]
+        return self._past[version]
 
-    def _find_past(self, collection: str, namespace: str | None, revision: int) -> list[Json]:
+    def _rewind(self, collection: str, namespace: str | None, revision: int) -> list[Json]:
         if revision == self.revision:
             return self.items(collection, namespace)
-        then = {_place(each): each for each in self.items(collection, namespace)}
+        found = {key_of(each): each for each in self.items(collection, namespace)}
         for event in reversed(self.events_after(collection, revision)):
-            place = _place(event.document)
+            key = key_of(event.document)
             if event.previous is None:
-                then.pop(place, None)
-            elif namespace in (None, place[0]):
-                then[place] = event.previous
-        return [then[place] for place in sorted(then)]
+                found.pop(key, None)
+            elif namespace in (None, key[0]):
+                found[key] = event.previous
+        return [found[key] for key in sorted(found)]
 
     def collections(self) -> list[str]:
         return list(self._collections)
 
     def create(self, collection: str, document: Json) -> Json:
-        """Write a new object. Raises `StoreConflictError` when it exists."""
-        namespace, name = _place(document)
+        """Write a new object. Raises `StoreConflictError` if it exists."""
+        namespace, name = key_of(document)
         if self.get(collection, namespace, name) is not None:
             raise StoreConflictError(f"{collection} {namespace}/{name} exists")
         return self._write(collection, document, None)
 
     def replace(self, collection: str, document: Json, expected: str) -> Json:
-        """Write an object over the revision `expected`. Raises `StoreConflictError` when it has another or is gone."""
+        """Overwrite revision `expected` of an object. Raises `StoreConflictError` if it has another or is missing."""
         return self._write(collection, document, self._expect(collection, document, expected))
 
     def remove(self, collection: str, document: Json, expected: str) -> Json:
-        """Remove an object at the revision `expected`; `document` is its last state. Raises `StoreConflictError`."""
+        """Remove revision `expected` of an object; `document` is its last state. Raises `StoreConflictError`."""
         previous = self._expect(collection, document, expected)
-        namespace, name = _place(document)
+        namespace, name = key_of(document)
         revision = self.revision + 1
         last = _stamped(document, revision)
         with self._transaction(revision):
@@ -157,28 +156,28 @@ class Store:
         return last
 
     def events_after(self, collection: str, revision: int) -> list[Event]:
-        """What happened since. Raises `WindowExpiredError` when that isn't fully known any more."""
+        """The events since a revision. Raises `WindowExpiredError` if some are no longer kept."""
         kept = self._collection(collection)
-        if revision < kept.floor:
-            raise WindowExpiredError(f"too old resource version: {revision} ({kept.floor})")
+        if revision < kept.trimmed_revision:
+            raise WindowExpiredError(f"too old resource version: {revision} ({kept.trimmed_revision})")
         return [event for event in kept.events if event.revision > revision]
 
-    def transform(self, collection: str, shown: Callable[[Json], Json]) -> None:
-        """Have the objects of a collection read as `shown` returns them. Nothing is written: their revisions stay."""
+    def transform(self, collection: str, convert: Callable[[Json], Json]) -> None:
+        """Convert a collection's objects in memory. Nothing is written, and their revisions stay the same."""
         self._past.clear()
         for space in self._collection(collection).objects.values():
             for name, document in space.items():
-                space[name] = shown(document)
+                space[name] = convert(document)
 
     def _expect(self, collection: str, document: Json, expected: str) -> Json:
-        namespace, name = _place(document)
+        namespace, name = key_of(document)
         current = self.get(collection, namespace, name)
         if current is None or current["metadata"]["resourceVersion"] != expected:
             raise StoreConflictError(f"{collection} {namespace}/{name} is not at revision {expected}")
         return current
 
     def _write(self, collection: str, document: Json, previous: Json | None) -> Json:
-        namespace, name = _place(document)
+        namespace, name = key_of(document)
         revision = self.revision + 1
         written = _stamped(document, revision)
         body = encode(written)
@@ -193,7 +192,7 @@ class Store:
 
     def _publish(self, event: Event) -> None:
         self.revision = event.revision
-        self._collection(event.collection).remember(event)
+        self._collection(event.collection).append(event)
         for listener in list(self._listeners):
             listener(event)
 
@@ -204,7 +203,7 @@ class Store:
 
 
 class _Transaction:
-    """One SQLite transaction that also moves the revision on."""
+    """One SQLite transaction that also advances the revision."""
 
     def __init__(self, db: sqlite3.Connection, revision: int) -> None:
         self._db = db
@@ -224,11 +223,6 @@ class _Transaction:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-
-
-def _place(document: Json) -> tuple[str, str]:
-    metadata = document["metadata"]
-    return metadata.get("namespace", ""), metadata["name"]
 
 
 def _stamped(document: Json, revision: int) -> Json:

@@ -1,6 +1,6 @@
-"""Watches: a client's view of a collection's changes, through its selectors, as a stream.
+"""Watches: the changes of a collection that match a client's selectors, as a stream.
 
-Made by the reading verbs; fed by the store. A watch that falls too far behind is ended with 410; the client lists anew.
+The store feeds them. A watch that falls too far behind ends with 410, and its client must list again.
 """
 
 import asyncio
@@ -13,37 +13,38 @@ from darkroom_local.apiserver.apimachinery.unstructured import Json
 from darkroom_local.apiserver.storage.store import Event, Store, WindowExpiredError
 
 BOOKMARK_SECONDS = 30.0
-"""At most this long passes between signs of life of a quiet watch that allows bookmarks (Kubernetes: a minute)."""
+"""Interval of bookmarks on an idle watch that allows them (Kubernetes: one minute)."""
 LAST_BOOKMARK_SECONDS = 2.0
+"""A final bookmark this long before the timeout: a watch that resumes there misses the least."""
 BACKLOG = 10_000
-"""Events that may wait for a slow client."""
+"""Events buffered for a slow client."""
 
 
 @dataclass(frozen=True)
 class WatchPlan:
-    """What a client wants to see."""
+    """A parsed watch request."""
 
     collection: str
     namespace: str | None
     selects: Predicate
     since: int | None
-    """None: begin with the present objects."""
+    """A revision; None starts with the existing objects."""
     bookmarks: bool
     initial_end: bool
-    """Mark the end of the present objects with a bookmark (sendInitialEvents)."""
+    """Send a bookmark after the existing objects (sendInitialEvents)."""
     timeout_seconds: float
 
 
 @dataclass(frozen=True)
 class Change:
-    """One line of a watch: ADDED, MODIFIED, DELETED, BOOKMARK or ERROR with its object."""
+    """One line of a watch: ADDED, MODIFIED, DELETED, BOOKMARK or ERROR, with its object."""
 
     kind: str
     document: Json
 
 
 class Backlog:
-    """Events on their way to one client. One that doesn't fetch them loses them all, rather than some."""
+    """Buffered events for one client. On overflow the watch ends: no client sees a stream with gaps."""
 
     def __init__(self, collection: str) -> None:
         self._collection = collection
@@ -63,12 +64,12 @@ class Backlog:
         self._queue.put_nowait(None)
 
     async def next(self, timeout_seconds: float) -> Event | None:
-        """None when the server stops. Raises TimeoutError."""
+        """None if the server stops. Raises TimeoutError."""
         return await asyncio.wait_for(self._queue.get(), timeout_seconds)
 
 
 class WatchHub:
-    """All open watches, so that they can be ended together when the server stops."""
+    """All open watches, which end together when the server stops."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -79,17 +80,17 @@ class WatchHub:
             backlog.close()
 
     def watch(self, plan: WatchPlan) -> AsyncIterator[Change]:
-        """Begin to watch. When the wanted events are no longer known the stream is one ERROR event with 410, as
-        Kubernetes has it (`newErrWatcher` of apiserver's cacher); clients such as kopf list anew after that alone."""
+        """Open a watch. If its events are no longer kept, the stream is a single ERROR event with code 410, as in
+        Kubernetes (`newErrWatcher` of apiserver's cacher): clients such as kopf list again only after that."""
         return self._stream(plan)
 
-    def _missed(self, plan: WatchPlan) -> list[Change]:
-        """The present objects, or what happened since the plan's revision."""
+    def _initial_changes(self, plan: WatchPlan) -> list[Change]:
+        """The existing objects, or the events since the plan's revision."""
         if plan.since is None:
             items = self._store.items(plan.collection, plan.namespace)
             present = [Change("ADDED", item) for item in items if plan.selects(item)]
             return present + ([_bookmark(self._store.revision, True)] if plan.initial_end else [])
-        if plan.since > self._store.revision:  # The client has seen a state that this store has lost, or never had.
+        if plan.since > self._store.revision:  # From another store, or one that lost its last writes.
             raise expired(f"resource version {plan.since} is in the future: the newest is {self._store.revision}")
         try:
             events = self._store.events_after(plan.collection, plan.since)
@@ -99,24 +100,23 @@ class WatchHub:
 
     async def _stream(self, plan: WatchPlan) -> AsyncIterator[Change]:
         backlog = Backlog(plan.collection)
-        silence = self._store.listen(backlog.receive)
+        unsubscribe = self._store.subscribe(backlog.receive)
         self._open.add(backlog)
         try:
-            for change in self._missed(plan):
+            for change in self._initial_changes(plan):
                 yield change
             async for change in self._live(plan, backlog):
                 yield change
         except StatusError as error:
             yield Change("ERROR", error.document())
         finally:
-            silence()
+            unsubscribe()
             self._open.discard(backlog)
 
     async def _live(self, plan: WatchPlan, backlog: Backlog) -> AsyncIterator[Change]:
         clock = asyncio.get_running_loop().time
         end = clock() + plan.timeout_seconds
         while (left := end - clock()) > 0:
-            # Shortly before the end, too: whoever watches anew from there misses the least.
             pause = left - LAST_BOOKMARK_SECONDS if left > LAST_BOOKMARK_SECONDS else left
             try:
                 event = await backlog.next(min(pause, BOOKMARK_SECONDS))
@@ -127,16 +127,16 @@ class WatchHub:
             if event is None:
                 return
             if backlog.has_overflowed:
-                yield Change("ERROR", expired("the watch has fallen behind: list anew").document())
+                yield Change("ERROR", expired("the watch has fallen behind: list again").document())
                 return
             if change := translate(event, plan):
                 yield change
 
 
 def translate(event: Event, plan: WatchPlan) -> Change | None:
-    """An event as a client with this namespace and these selectors sees it, if at all.
+    """The change that a client with this namespace and these selectors sees, if any.
 
-    An object that begins to match appears as ADDED, one that ceases to as DELETED.
+    An object that starts to match is ADDED, one that stops matching is DELETED.
     """
     metadata = event.document["metadata"]
     if plan.namespace is not None and metadata.get("namespace") != plan.namespace:

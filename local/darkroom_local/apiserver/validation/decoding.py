@@ -1,7 +1,7 @@
-"""What every body of a request must look like before anything reads it. Pure; called by verbs and objects.
+"""Decodes request bodies: kind, version, namespace, and the types of fields. Pure.
 
-Kubernetes decodes bodies into Go types, which refuses a wrong type anywhere. Custom kinds have their schemas for that;
-of the built-in ones only what this server itself reads is checked.
+Kubernetes decodes bodies into Go types, which rejects a wrong type in any field. Custom kinds have schemas for that; of
+built-in kinds, only the fields that this server reads are checked.
 """
 
 from typing import Any
@@ -10,14 +10,15 @@ import jsonschema_rs
 
 from darkroom_local.apiserver.apimachinery.errors import StatusError, bad_request, invalid, invalid_value
 from darkroom_local.apiserver.apimachinery.unstructured import Json, clone, meta
-from darkroom_local.apiserver.resources.registry import AUTHORIZATION, RBAC, TOKEN_REQUEST, Resource
+from darkroom_local.apiserver.resources.registry import AUTHORIZATION, RBAC, TOKEN_REQUEST
+from darkroom_local.apiserver.resources.resource import Resource
 
 Schema = dict[str, Any]
 
-TEXT: Schema = {"type": ["string", "null"]}
-WHOLE: Schema = {"type": ["integer", "null"]}
-TEXTS: Schema = {"type": ["array", "null"], "items": {"type": "string"}}
-TEXT_MAP: Schema = {"type": ["object", "null"], "additionalProperties": {"type": ["string", "null"]}}
+STRING: Schema = {"type": ["string", "null"]}
+INTEGER: Schema = {"type": ["integer", "null"]}
+STRINGS: Schema = {"type": ["array", "null"], "items": {"type": "string"}}
+STRING_MAP: Schema = {"type": ["object", "null"], "additionalProperties": {"type": ["string", "null"]}}
 
 
 def _object(**properties: Schema) -> Schema:
@@ -29,98 +30,106 @@ def _list(**properties: Schema) -> Schema:
 
 
 METADATA = _object(
-    name=TEXT,
-    generateName=TEXT,
-    namespace=TEXT,
-    uid=TEXT,
-    resourceVersion=TEXT,
-    generation=WHOLE,
-    creationTimestamp=TEXT,
-    deletionTimestamp=TEXT,
-    deletionGracePeriodSeconds=WHOLE,
-    labels=TEXT_MAP,
-    annotations=TEXT_MAP,
-    finalizers=TEXTS,
-    ownerReferences=_list(apiVersion=TEXT, kind=TEXT, name=TEXT, uid=TEXT),
-    managedFields=_list(manager=TEXT, operation=TEXT, subresource=TEXT, fieldsV1={"type": ["object", "null"]}),
-    selfLink=TEXT,
+    name=STRING,
+    generateName=STRING,
+    namespace=STRING,
+    uid=STRING,
+    resourceVersion=STRING,
+    generation=INTEGER,
+    creationTimestamp=STRING,
+    deletionTimestamp=STRING,
+    deletionGracePeriodSeconds=INTEGER,
+    labels=STRING_MAP,
+    annotations=STRING_MAP,
+    finalizers=STRINGS,
+    ownerReferences=_list(apiVersion=STRING, kind=STRING, name=STRING, uid=STRING),
+    managedFields=_list(manager=STRING, operation=STRING, subresource=STRING, fieldsV1={"type": ["object", "null"]}),
+    selfLink=STRING,
 )
 CONTAINERS = _list(
-    name=TEXT,
-    image=TEXT,
-    command=TEXTS,
-    args=TEXTS,
-    env=_list(name=TEXT, value=TEXT),
+    name=STRING,
+    image=STRING,
+    command=STRINGS,
+    args=STRINGS,
+    env=_list(name=STRING, value=STRING),
     ports=_list(),
-    volumeMounts=_list(name=TEXT, mountPath=TEXT),
+    volumeMounts=_list(name=STRING, mountPath=STRING),
     resources={"type": ["object", "null"]},
 )
-SHAPES: dict[str, Schema] = {
+SCHEMAS: dict[str, Schema] = {
     "/pods": _object(
         spec=_object(
             containers=CONTAINERS,
             initContainers=CONTAINERS,
-            volumes=_list(name=TEXT),
-            nodeName=TEXT,
-            priorityClassName=TEXT,
-            priority=WHOLE,
-            activeDeadlineSeconds=WHOLE,
-            restartPolicy=TEXT,
-            schedulingGates=_list(name=TEXT),
+            volumes=_list(name=STRING),
+            nodeName=STRING,
+            priorityClassName=STRING,
+            priority=INTEGER,
+            activeDeadlineSeconds=INTEGER,
+            restartPolicy=STRING,
+            schedulingGates=_list(name=STRING),
             tolerations=_list(),
-            terminationGracePeriodSeconds=WHOLE,
+            terminationGracePeriodSeconds=INTEGER,
         ),
-        status=_object(phase=TEXT, conditions=_list(type=TEXT), containerStatuses=_list(name=TEXT)),
+        status=_object(phase=STRING, conditions=_list(type=STRING), containerStatuses=_list(name=STRING)),
     ),
-    "/configmaps": _object(data=TEXT_MAP, binaryData=TEXT_MAP),
-    "/secrets": _object(data=TEXT_MAP, stringData=TEXT_MAP, type=TEXT),
+    "/configmaps": _object(data=STRING_MAP, binaryData=STRING_MAP),
+    "/secrets": _object(data=STRING_MAP, stringData=STRING_MAP, type=STRING),
     "coordination.k8s.io/leases": _object(
         spec=_object(
-            holderIdentity=TEXT, leaseDurationSeconds=WHOLE, acquireTime=TEXT, renewTime=TEXT, leaseTransitions=WHOLE
+            holderIdentity=STRING,
+            leaseDurationSeconds=INTEGER,
+            acquireTime=STRING,
+            renewTime=STRING,
+            leaseTransitions=INTEGER,
         )
     ),
     "apiextensions.k8s.io/customresourcedefinitions": _object(
         spec=_object(
-            group=TEXT,
-            scope=TEXT,
-            names=_object(plural=TEXT, singular=TEXT, kind=TEXT, listKind=TEXT, shortNames=TEXTS, categories=TEXTS),
+            group=STRING,
+            scope=STRING,
+            names=_object(
+                plural=STRING, singular=STRING, kind=STRING, listKind=STRING, shortNames=STRINGS, categories=STRINGS
+            ),
             versions=_list(
-                name=TEXT, schema={"type": ["object", "null"]}, additionalPrinterColumns=_list(name=TEXT, jsonPath=TEXT)
+                name=STRING,
+                schema={"type": ["object", "null"]},
+                additionalPrinterColumns=_list(name=STRING, jsonPath=STRING),
             ),
         )
     ),
 }
 WORKLOAD = _object(
-    spec=_object(selector=_object(matchLabels=TEXT_MAP), template=_object(metadata=_object(labels=TEXT_MAP))),
+    spec=_object(selector=_object(matchLabels=STRING_MAP), template=_object(metadata=_object(labels=STRING_MAP))),
     status={"type": ["object", "null"]},
 )
-RULES = _list(verbs=TEXTS, apiGroups=TEXTS, resources=TEXTS, resourceNames=TEXTS, nonResourceURLs=TEXTS)
+RULES = _list(verbs=STRINGS, apiGroups=STRINGS, resources=STRINGS, resourceNames=STRINGS, nonResourceURLs=STRINGS)
 BINDING = _object(
-    subjects=_list(kind=TEXT, apiGroup=TEXT, name=TEXT, namespace=TEXT),
-    roleRef=_object(apiGroup=TEXT, kind=TEXT, name=TEXT),
+    subjects=_list(kind=STRING, apiGroup=STRING, name=STRING, namespace=STRING),
+    roleRef=_object(apiGroup=STRING, kind=STRING, name=STRING),
 )
-WANTED = dict.fromkeys(("verb", "group", "version", "resource", "subresource", "namespace", "name"), TEXT)
+ATTRIBUTES = dict.fromkeys(("verb", "group", "version", "resource", "subresource", "namespace", "name"), STRING)
 REVIEW = _object(
     spec=_object(
-        resourceAttributes=_object(**WANTED),
-        nonResourceAttributes=_object(verb=TEXT, path=TEXT),
-        namespace=TEXT,
-        user=TEXT,
-        groups=TEXTS,
-        uid=TEXT,
+        resourceAttributes=_object(**ATTRIBUTES),
+        nonResourceAttributes=_object(verb=STRING, path=STRING),
+        namespace=STRING,
+        user=STRING,
+        groups=STRINGS,
+        uid=STRING,
     )
 )
-SHAPES |= {
+SCHEMAS |= {
     **{f"apps/{plural}": WORKLOAD for plural in ("daemonsets", "deployments", "replicasets", "statefulsets")},
     "/resourcequotas": _object(
         spec=_object(
             hard={"type": ["object", "null"], "additionalProperties": {"type": ["string", "number"]}},
-            scopes=TEXTS,
-            scopeSelector=_object(matchExpressions=_list(scopeName=TEXT, operator=TEXT, values=TEXTS)),
+            scopes=STRINGS,
+            scopeSelector=_object(matchExpressions=_list(scopeName=STRING, operator=STRING, values=STRINGS)),
         )
     ),
     "scheduling.k8s.io/priorityclasses": _object(
-        value=WHOLE, globalDefault={"type": ["boolean", "null"]}, description=TEXT, preemptionPolicy=TEXT
+        value=INTEGER, globalDefault={"type": ["boolean", "null"]}, description=STRING, preemptionPolicy=STRING
     ),
     f"{RBAC}/roles": _object(rules=RULES),
     f"{RBAC}/clusterroles": _object(rules=RULES),
@@ -131,22 +140,24 @@ SHAPES |= {
         for review in ("selfsubjectaccessreviews", "selfsubjectrulesreviews", "subjectaccessreviews")
     },
     TOKEN_REQUEST.collection: _object(
-        spec=_object(audiences=TEXTS, expirationSeconds=WHOLE, boundObjectRef=_object(kind=TEXT, name=TEXT, uid=TEXT))
+        spec=_object(
+            audiences=STRINGS, expirationSeconds=INTEGER, boundObjectRef=_object(kind=STRING, name=STRING, uid=STRING)
+        )
     ),
 }
-ANYTHING = _object(spec={"type": ["object", "null"]}, status={"type": ["object", "null"]})
+ANY_OBJECT = _object(spec={"type": ["object", "null"]}, status={"type": ["object", "null"]})
 
 
-def _validator(shape: Schema) -> jsonschema_rs.Draft202012Validator:
-    whole = {**shape, "properties": {**shape["properties"], "metadata": METADATA}}
-    return jsonschema_rs.Draft202012Validator(whole)
+def _validator(schema: Schema) -> jsonschema_rs.Draft202012Validator:
+    complete = {**schema, "properties": {**schema["properties"], "metadata": METADATA}}
+    return jsonschema_rs.Draft202012Validator(complete)
 
 
-VALIDATORS = {collection: _validator(shape) for collection, shape in SHAPES.items()}
-ANY_BUILT_IN, ANY_CUSTOM = _validator(ANYTHING), _validator(_object())
+VALIDATORS = {collection: _validator(schema) for collection, schema in SCHEMAS.items()}
+ANY_BUILT_IN, ANY_CUSTOM = _validator(ANY_OBJECT), _validator(_object())
 
 
-def _other_type(resource: Resource, document: Json, field: str, expected: str) -> StatusError:
+def _type_mismatch(resource: Resource, document: Json, field: str, expected: str) -> StatusError:
     given = document[field]
     if field == "kind" and resource.custom:
         name = (document.get("metadata") or {}).get("name", "")
@@ -155,14 +166,14 @@ def _other_type(resource: Resource, document: Json, field: str, expected: str) -
 
 
 def decode_object(resource: Resource, namespace: str, body: Any) -> Json:
-    """A copy of a request's body with kind, version and namespace filled in. Raises 400 if the path differs, 422 for
-    another kind where a custom one belongs."""
+    """A copy of a request's body, with kind, version and namespace set. Raises 400 if they differ from the URL's, and
+    422 for the wrong kind of a custom resource."""
     if not isinstance(body, dict):
         raise bad_request("the body of the request must be a JSON object")
     document: Json = clone(body)
     for field, expected in (("apiVersion", resource.group_version), ("kind", resource.kind)):
         if document.setdefault(field, expected) != expected:
-            raise _other_type(resource, document, field, expected)
+            raise _type_mismatch(resource, document, field, expected)
     _check_types(resource, document)
     metadata = document["metadata"] = without_nulls(meta(document))
     if not metadata.get("namespace"):
@@ -190,7 +201,7 @@ def undecodable(resource: Resource, why: str) -> StatusError:
 
 
 def drop_unknown_metadata(document: Json) -> list[str]:
-    """Remove what no object's metadata has, in place; the paths of what was removed."""
+    """Remove unknown fields of the metadata, in place; returns their paths."""
     metadata = document["metadata"]
     unknown = [field for field in metadata if field not in METADATA["properties"]]
     for field in unknown:
@@ -199,7 +210,7 @@ def drop_unknown_metadata(document: Json) -> list[str]:
 
 
 def without_nulls(value: Any) -> Any:
-    """Null is the same as nothing to a built-in kind."""
+    """For built-in kinds, where null means absent."""
     if isinstance(value, dict):
         return {key: without_nulls(item) for key, item in value.items() if item is not None}
     return [without_nulls(item) for item in value] if isinstance(value, list) else value

@@ -1,10 +1,10 @@
-"""What is special about leases: the bounds of their numbers. Pure; used by objects."""
+"""Validation of Leases. Pure."""
 
 from darkroom_local.apiserver.apimachinery.errors import Cause, invalid_value
 from darkroom_local.apiserver.apimachinery.unstructured import Json
 
 
-def check(document: Json, old: Json | None) -> list[Cause]:
+def validate(document: Json, old: Json | None) -> list[Cause]:
     spec = document.get("spec") or {}
     duration, transitions = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
     causes = []

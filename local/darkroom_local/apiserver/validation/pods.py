@@ -1,21 +1,21 @@
-"""What is special about pods: defaults, what may change, graceful deletion, binding. Used by objects and verbs."""
+"""Defaults and validation of pods. Pure."""
 
-from darkroom_local.apiserver.apimachinery.errors import Cause, StatusError, conflict, forbidden_value, required_value
-from darkroom_local.apiserver.apimachinery.unstructured import Json, clone, dig, now
+from darkroom_local.apiserver.apimachinery.errors import Cause, forbidden_value, required_value, unsupported_value
+from darkroom_local.apiserver.apimachinery.unstructured import Json, clone
 
-TERMINAL = frozenset({"Succeeded", "Failed"})
+TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
 DEFAULT_GRACE_SECONDS = 30
 INIT = "initContainers"
-RESTART_POLICIES = frozenset({"Always", "Never", "OnFailure"})
-CHANGEABLE = ("activeDeadlineSeconds", "tolerations", "schedulingGates", "terminationGracePeriodSeconds")
-RULE = (
+RESTART_POLICIES = ("Always", "Never", "OnFailure")
+MUTABLE = ("activeDeadlineSeconds", "tolerations", "schedulingGates", "terminationGracePeriodSeconds")
+MUTABILITY_RULE = (
     "pod updates may not change fields other than `spec.containers[*].image`, `spec.activeDeadlineSeconds`, "
     "`spec.tolerations` (only additions to existing tolerations), `spec.schedulingGates` (only removals)"
 )
 
 
 def set_defaults(document: Json) -> None:
-    """Defaults and the first status, in place."""
+    """Set defaults and the initial status, in place."""
     spec = document.setdefault("spec", {})
     spec.setdefault("restartPolicy", "Always")
     spec.setdefault("terminationGracePeriodSeconds", DEFAULT_GRACE_SECONDS)
@@ -24,15 +24,20 @@ def set_defaults(document: Json) -> None:
     spec.setdefault("securityContext", {})
     if not spec.get("schedulingGates"):
         spec.pop("schedulingGates", None)
-    for container in [*(spec.get("containers") or []), *(spec.get(INIT) or [])]:
+    for container in containers_of(spec):
         container.setdefault("terminationMessagePath", "/dev/termination-log")
         container.setdefault("terminationMessagePolicy", "File")
         container.setdefault("imagePullPolicy", "IfNotPresent")
         container.setdefault("resources", {})
-    document.setdefault("status", _first_status(spec))
+    document.setdefault("status", _initial_status(spec))
 
 
-def _first_status(spec: Json) -> Json:
+def containers_of(spec: Json) -> list[Json]:
+    """All containers, the init containers last."""
+    return [*(spec.get("containers") or []), *(spec.get(INIT) or [])]
+
+
+def _initial_status(spec: Json) -> Json:
     status: Json = {"phase": "Pending", "qosClass": "BestEffort"}
     if spec.get("schedulingGates"):
         gated = "Scheduling is blocked due to non-empty scheduling gates"
@@ -42,14 +47,13 @@ def _first_status(spec: Json) -> Json:
     return status
 
 
-def check(document: Json, old: Json | None) -> list[Cause]:
-    """What is wrong with a pod, or with a change of one."""
+def validate(document: Json, old: Json | None) -> list[Cause]:
+    """Errors of a pod, or of a change to one."""
     spec = document["spec"]
     causes = [] if spec.get("containers") else [required_value("spec.containers")]
     causes += _container_causes(spec)
     if spec["restartPolicy"] not in RESTART_POLICIES:
-        text = f'Unsupported value: "{spec["restartPolicy"]}": supported values: "Always", "Never", "OnFailure"'
-        causes.append(Cause("spec.restartPolicy", "FieldValueNotSupported", text))
+        causes.append(unsupported_value("spec.restartPolicy", spec["restartPolicy"], RESTART_POLICIES))
     if old is None and spec.get("nodeName") and spec.get("schedulingGates"):
         causes.append(forbidden_value("spec.nodeName", "cannot be set until all schedulingGates have been cleared"))
     if old is not None and not causes:
@@ -58,7 +62,7 @@ def check(document: Json, old: Json | None) -> list[Cause]:
 
 
 def _container_causes(spec: Json) -> list[Cause]:
-    """Every container has a name, which no other has, and an image."""
+    """Every container has a unique name and an image."""
     causes, known = [], set[str]()
     for field in ("containers", INIT):
         for number, container in enumerate(spec.get(field) or []):
@@ -71,8 +75,8 @@ def _container_causes(spec: Json) -> list[Cause]:
 
 
 def _change_causes(spec: Json, old: Json) -> list[Cause]:
-    if _frozen(spec) != _frozen(old):
-        return [forbidden_value("spec", RULE)]
+    if _immutable_part(spec) != _immutable_part(old):
+        return [forbidden_value("spec", MUTABILITY_RULE)]
     gates = [gate["name"] for gate in spec.get("schedulingGates") or []]
     known = [gate["name"] for gate in old.get("schedulingGates") or []]
     added = [gate for gate in gates if gate not in known]
@@ -83,56 +87,9 @@ def _change_causes(spec: Json, old: Json) -> list[Cause]:
     )
 
 
-def _frozen(spec: Json) -> Json:
-    """What may not change."""
-    kept: Json = clone({key: value for key, value in spec.items() if key not in CHANGEABLE})
-    for container in [*(kept.get("containers") or []), *(kept.get(INIT) or [])]:
+def _immutable_part(spec: Json) -> Json:
+    """The immutable part of a spec."""
+    kept: Json = clone({key: value for key, value in spec.items() if key not in MUTABLE})
+    for container in containers_of(kept):
         container.pop("image", None)
     return kept
-
-
-def grace_seconds(document: Json, asked: int | None) -> int:
-    """How long a pod may take to stop: none for one that runs nowhere."""
-    if not dig(document, ("spec", "nodeName")) or dig(document, ("status", "phase")) in TERMINAL:
-        return 0
-    own = dig(document, ("spec", "terminationGracePeriodSeconds"))
-    return asked if asked is not None else int(DEFAULT_GRACE_SECONDS if own is None else own)
-
-
-def bound(document: Json, node: str) -> Json:
-    """The pod on its node. Raises 409 when it is on one, is gated, or is on its way out."""
-    name = document["metadata"]["name"]
-    problem = _binding_problem(document)
-    if problem:
-        raise conflict("pods", "", name, problem)
-    after: Json = clone(document)
-    after["spec"]["nodeName"] = node
-    others = [each for each in after["status"].get("conditions") or [] if each["type"] != "PodScheduled"]
-    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": now()}
-    after["status"]["conditions"] = [*others, scheduled]
-    return after
-
-
-def _binding_problem(document: Json) -> str:
-    spec, name = document["spec"], document["metadata"]["name"]
-    if spec.get("nodeName"):
-        return f'pod {name} is already assigned to node "{spec["nodeName"]}"'
-    if spec.get("schedulingGates"):
-        return f"pod {name} has non-empty .spec.schedulingGates"
-    if "deletionTimestamp" in document["metadata"]:
-        return f"pod {name} is being deleted, cannot be assigned to a host"
-    return ""
-
-
-def log_target(pod: Json, container: str) -> tuple[str, str]:
-    """Node and container whose log is asked for; no node while the pod has none. Raises 400 as the API server does."""
-    names, init = ([each["name"] for each in dig(pod, ("spec", field)) or []] for field in ("containers", INIT))
-    name = pod["metadata"]["name"]
-    if not container and len(names) > 1:
-        others = f" or one of the init containers: [{' '.join(init)}]" if init else ""
-        choice = f"choose one of: [{' '.join(names)}]{others}"
-        raise StatusError(400, "BadRequest", f"a container name must be specified for pod {name}, {choice}")
-    chosen = container or names[0]
-    if chosen not in (*names, *init):
-        raise StatusError(400, "BadRequest", f"container {chosen} is not valid for pod {name}")
-    return dig(pod, ("spec", "nodeName")) or "", chosen

@@ -1,12 +1,11 @@
-"""What is special about roles and bindings: defaults, what they must say, what may not change. Pure; used by objects.
+"""Defaults and validation of roles and role bindings. Pure.
 
-As k8s.io/kubernetes/pkg/apis/rbac/validation has it. That nobody may give rights that he does not have (escalation)
-is not checked here: see docs/decisions/0003.
+Like k8s.io/kubernetes/pkg/apis/rbac/validation, without the check for privilege escalation: see docs/decisions/0003.
 """
 
 from collections.abc import Iterator
 
-from darkroom_local.apiserver.apimachinery.errors import Cause, invalid_value, required_value
+from darkroom_local.apiserver.apimachinery.errors import Cause, invalid_value, required_value, unsupported_value
 from darkroom_local.apiserver.apimachinery.unstructured import Json
 from darkroom_local.apiserver.resources.registry import RBAC
 
@@ -14,7 +13,7 @@ SUBJECT_GROUPS = {"User": RBAC, "Group": RBAC, "ServiceAccount": ""}
 
 
 def set_defaults(document: Json) -> None:
-    """Defaults, in place."""
+    """Set defaults, in place."""
     for subject in document.get("subjects") or []:
         if group := SUBJECT_GROUPS.get(subject.get("kind", "")):
             subject.setdefault("apiGroup", group)
@@ -57,9 +56,7 @@ def _role_causes(document: Json, namespaced: bool) -> Iterator[Cause]:
 def _binding_causes(document: Json, old: Json | None, kinds: tuple[str, ...]) -> Iterator[Cause]:
     reference = document.get("roleRef") or {}
     if reference.get("kind") not in kinds:
-        supported = ", ".join(f'"{kind}"' for kind in kinds)
-        text = f'Unsupported value: "{reference.get("kind", "")}": supported values: {supported}'
-        yield Cause("roleRef.kind", "FieldValueNotSupported", text)
+        yield unsupported_value("roleRef.kind", reference.get("kind", ""), kinds)
     if not reference.get("name"):
         yield required_value("roleRef.name")
     if old is not None and reference != old["roleRef"]:
@@ -72,8 +69,6 @@ def _subject_causes(field: str, subject: Json) -> Iterator[Cause]:
     if not subject.get("name"):
         yield required_value(f"{field}.name")
     if subject.get("kind") not in SUBJECT_GROUPS:
-        supported = ", ".join(f'"{kind}"' for kind in sorted(SUBJECT_GROUPS))
-        text = f'Unsupported value: "{subject.get("kind", "")}": supported values: {supported}'
-        yield Cause(f"{field}.kind", "FieldValueNotSupported", text)
+        yield unsupported_value(f"{field}.kind", subject.get("kind", ""), sorted(SUBJECT_GROUPS))
     elif subject["kind"] == "ServiceAccount" and not subject.get("namespace"):
         yield required_value(f"{field}.namespace")

@@ -10,9 +10,10 @@ import pytest
 from support.kube_api import Api, ApiServer, ok
 
 from darkroom_local.apiserver.admission.priority import set_priority
-from darkroom_local.apiserver.admission.resource_quota import check, quota_status
+from darkroom_local.apiserver.admission.resource_quota import quota_status
 from darkroom_local.apiserver.apimachinery.errors import StatusError
 from darkroom_local.apiserver.storage.store import Store
+from darkroom_local.apiserver.validation.resource_quotas import validate
 
 Json = dict[str, Any]
 LIMITED = {"resources": {"limits": {"cpu": "1"}}}
@@ -69,7 +70,7 @@ PODS = (
         (a_quota(scopes=("NotTerminating", "PriorityClass")), 2),
     ],
 )
-def test_which_pods_a_quota_counts(store: Store, quota: Json, expected: int) -> None:
+def test_quota_scopes(store: Store, quota: Json, expected: int) -> None:
     for pod in PODS:
         store.create("/pods", pod)
     assert quota_status(store, quota) == {"hard": {"pods": "5"}, "used": {"pods": str(expected)}}
@@ -79,20 +80,20 @@ def test_which_pods_a_quota_counts(store: Store, quota: Json, expected: int) -> 
     ("phase", "live"),
     [("Pending", True), ("Running", True), ("Unknown", True), ("Succeeded", False), ("Failed", False)],
 )
-def test_a_pod_counts_until_it_has_ended(store: Store, phase: str, live: bool) -> None:
+def test_pod_counts_until_it_is_terminal(store: Store, phase: str, live: bool) -> None:
     store.create("/pods", a_pod("one", phase))
     assert quota_status(store, a_quota())["used"] == {"pods": str(int(live))}
     assert quota_status(store, a_quota(hard="count/pods"))["used"] == {"count/pods": "1"}
 
 
-def test_a_pod_that_is_being_deleted_counts_but_not_for_ever(store: Store) -> None:
+def test_pod_being_deleted_counts_until_its_grace_period_ends(store: Store) -> None:
     store.create("/pods", a_pod("leaving", metadata=deleted(seconds_ago=-20, grace=30)))
     assert quota_status(store, a_quota())["used"] == {"pods": "1"}
     store.create("/pods", a_pod("lost", metadata=deleted(seconds_ago=60, grace=30)))
     assert quota_status(store, a_quota())["used"] == {"pods": "1"}
 
 
-def test_what_is_not_counted_here_has_its_limit_shown_and_nothing_else(store: Store) -> None:
+def test_limit_that_is_not_enforced_has_no_usage(store: Store) -> None:
     assert quota_status(store, a_quota(hard="requests.cpu")) == {"hard": {"requests.cpu": "5"}, "used": {}}
 
 
@@ -109,11 +110,11 @@ def test_what_is_not_counted_here_has_its_limit_shown_and_nothing_else(store: St
         ),
     ],
 )
-def test_a_quota_that_makes_no_sense(spec: Json, field: str) -> None:
-    assert [cause.field for cause in check({"spec": spec}, None)] == [field]
+def test_invalid_quota_is_rejected(spec: Json, field: str) -> None:
+    assert [cause.field for cause in validate({"spec": spec}, None)] == [field]
 
 
-def test_a_pod_without_a_class_has_the_usual_one(store: Store) -> None:
+def test_pod_without_a_class_gets_the_global_default(store: Store) -> None:
     for name, value, usual in (("high", 9, True), ("low", 3, True), ("lowest", 1, False)):
         store.create(
             "scheduling.k8s.io/priorityclasses", {"metadata": {"name": name}, "value": value, "globalDefault": usual}
@@ -125,9 +126,7 @@ def test_a_pod_without_a_class_has_the_usual_one(store: Store) -> None:
         set_priority(store, a_pod("two", priority=4))
 
 
-def test_of_many_who_come_at_once_no_more_get_in_than_there_are_places(
-    server: ApiServer, connect: Callable[[ApiServer], Api]
-) -> None:
+def test_concurrent_creates_do_not_exceed_the_quota(server: ApiServer, connect: Callable[[ApiServer], Api]) -> None:
     api = connect(server)
     api.made("resourcequotas", {"metadata": {"name": "three"}, "spec": {"hard": {"pods": "3"}}})
     pods = [

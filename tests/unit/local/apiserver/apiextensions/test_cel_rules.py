@@ -12,28 +12,28 @@ Json = dict[str, Any]
 def told(schema: Json, value: Any, old: Any = MISSING) -> list[str]:
     node = compile_rules(schema)
     assert node is not None
-    return [str(cause) for cause in node.check(value, old)]
+    return [str(cause) for cause in node.validate(value, old)]
 
 
 def ruled(rule: str, schema: Json | None = None, **more: Any) -> Json:
     return {"type": "object", **(schema or {}), "x-kubernetes-validations": [{"rule": rule, **more}]}
 
 
-def test_a_rule_that_holds_says_nothing() -> None:
+def test_satisfied_rule_reports_nothing() -> None:
     assert told(ruled("self.a < self.b"), {"a": 1, "b": 2}) == []
 
 
-def test_a_broken_rule_says_its_message() -> None:
+def test_violated_rule_reports_its_message() -> None:
     assert told(ruled("self.a < self.b", message="a below b"), {"a": 2, "b": 1}) == [
         '<nil>: Invalid value: "object": a below b'
     ]
 
 
-def test_a_rule_without_a_message_says_itself() -> None:
+def test_rule_without_a_message_reports_its_expression() -> None:
     assert told(ruled("self.a  ==\n 1"), {"a": 2}) == ['<nil>: Invalid value: "object": failed rule: self.a == 1']
 
 
-def test_a_message_can_be_computed() -> None:
+def test_message_expression_is_evaluated() -> None:
     schema = ruled("self.a > 1", messageExpression="'a is ' + string(self.a)", message="static")
     assert told(schema, {"a": 1}) == ['<nil>: Invalid value: "object": a is 1']
 
@@ -46,24 +46,24 @@ def test_a_message_can_be_computed() -> None:
         ("FieldValueInvalid", 'a: Invalid value: "object": no'),
     ],
 )
-def test_a_reason_and_a_path_shape_the_refusal(reason: str, wording: str) -> None:
+def test_reason_and_field_path_determine_the_error(reason: str, wording: str) -> None:
     assert told(ruled("false", message="no", reason=reason, fieldPath=".a"), {"a": 1}) == [wording]
 
 
-def test_an_evaluation_that_fails_is_a_refusal_never_a_pass() -> None:
+def test_evaluation_error_is_a_violation() -> None:
     [message] = told(ruled("self.missing == 1"), {"a": 1})
     assert "rule evaluation error" in message
     assert "missing" in message
 
 
-def test_a_transition_rule_is_asked_only_when_there_was_something_before() -> None:
+def test_transition_rule_applies_only_to_updates() -> None:
     schema = ruled("self.a == oldSelf.a", message="frozen")
     assert told(schema, {"a": 1}) == []
     assert told(schema, {"a": 1}, {"a": 1}) == []
     assert told(schema, {"a": 2}, {"a": 1}) == ['<nil>: Invalid value: "object": frozen']
 
 
-def test_rules_deep_inside_see_their_own_old_value() -> None:
+def test_nested_rules_see_their_own_old_value() -> None:
     inner = ruled("self == oldSelf", {"type": "string"}, message="frozen")
     schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"name": inner}}}}
     assert told(schema, {"spec": {"name": "b"}}, {"spec": {"name": "a"}}) == [
@@ -72,12 +72,12 @@ def test_rules_deep_inside_see_their_own_old_value() -> None:
     assert told(schema, {"spec": {"name": "b"}}, {"spec": {}}) == []
 
 
-def test_rules_of_list_items_are_asked_for_each() -> None:
+def test_rules_of_list_items_apply_to_each_item() -> None:
     schema = {"type": "array", "items": ruled("self.a > 0", message="positive")}
     assert told(schema, [{"a": 1}, {"a": 0}]) == ['[1]: Invalid value: "object": positive'.lstrip()]
 
 
-def test_items_of_a_keyed_list_find_their_old_selves_others_do_not() -> None:
+def test_only_items_of_map_lists_have_an_old_value() -> None:
     items = ruled("self.v >= oldSelf.v", message="only up")
     keyed = {"type": "array", "items": items, "x-kubernetes-list-map-keys": ["k"]}
     before, after = [{"k": "a", "v": 1}, {"k": "b", "v": 5}], [{"k": "b", "v": 4}, {"k": "a", "v": 1}]
@@ -85,12 +85,12 @@ def test_items_of_a_keyed_list_find_their_old_selves_others_do_not() -> None:
     assert told({"type": "array", "items": items}, after, before) == []
 
 
-def test_rules_of_map_values_are_asked_for_each() -> None:
+def test_rules_of_map_values_apply_to_each_value() -> None:
     schema = {"type": "object", "additionalProperties": ruled("self < 3", {"type": "integer"}, message="small")}
     assert told(schema, {"x": 1, "y": 5}) == ['y: Invalid value: "integer": small']
 
 
-def test_a_number_is_a_double_even_when_it_is_written_whole() -> None:
+def test_number_is_a_double_even_when_written_as_an_integer() -> None:
     schema = ruled("self.a >= 1.0 && self.a < 2.5", {"properties": {"a": {"type": "number"}}})
     assert told(schema, {"a": 1}) == []
 
@@ -108,20 +108,20 @@ def test_a_number_is_a_double_even_when_it_is_written_whole() -> None:
         "math.greatest(1, 2) == 2",
     ],
 )
-def test_the_libraries_that_jobs_may_use_are_there(rule: str) -> None:
+def test_supported_cel_libraries(rule: str) -> None:
     assert told(ruled(rule), {"s": "abc", "l": [1, 2]}) == []
 
 
 @pytest.mark.parametrize("rule", ["self.(", "unknown(self)", "quantity('1') == 1", "other.a == 1"])
-def test_a_rule_that_can_not_be_compiled_is_refused_with_its_definition(rule: str) -> None:
+def test_rule_that_does_not_compile_is_rejected(rule: str) -> None:
     with pytest.raises(RuleInvalidError, match="compilation failed"):
         compile_rules(ruled(rule))
 
 
-def test_optional_old_selves_are_refused_rather_than_ignored() -> None:
+def test_optional_old_self_is_rejected() -> None:
     with pytest.raises(RuleInvalidError, match="optionalOldSelf"):
         compile_rules(ruled("oldSelf.hasValue()", optionalOldSelf=True))
 
 
-def test_a_schema_without_rules_costs_nothing() -> None:
+def test_schema_without_rules_compiles_to_nothing() -> None:
     assert compile_rules({"type": "object", "properties": {"a": {"type": "string"}}}) is None

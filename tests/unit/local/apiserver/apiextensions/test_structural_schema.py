@@ -52,7 +52,7 @@ STRUCTURAL = StructuralSchema(SCHEMA)
 
 
 def checked(**spec: Any) -> list[str]:
-    return [str(cause) for cause in STRUCTURAL.check({"spec": {"size": 1, **spec}})]
+    return [str(cause) for cause in STRUCTURAL.validate({"spec": {"size": 1, **spec}})]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def checked(**spec: Any) -> list[str]:
         ({"port": 1.5}, "spec.port"),
     ],
 )
-def test_a_violation_is_told_as_kubernetes_words_it(spec: Json, told: str) -> None:
+def test_violation_has_the_text_of_kubernetes(spec: Json, told: str) -> None:
     [message] = checked(**spec)
     assert message.startswith(told)
 
@@ -98,20 +98,20 @@ def test_a_violation_is_told_as_kubernetes_words_it(spec: Json, told: str) -> No
         {"free": {"any": [{"thing": None}]}},
     ],
 )
-def test_what_fits_is_taken(spec: Json) -> None:
+def test_valid_specs_pass(spec: Json) -> None:
     assert checked(**spec) == []
 
 
-def test_every_violation_is_told() -> None:
+def test_all_violations_are_reported() -> None:
     assert len(checked(size=0, kind="C", note=5)) == 3
 
 
-def test_a_missing_field_is_told_by_its_path() -> None:
-    assert [str(each) for each in STRUCTURAL.check({"spec": {}})] == ["spec.size: Required value"]
-    assert [str(each) for each in STRUCTURAL.check({})] == ["spec: Required value"]
+def test_missing_field_is_reported_by_its_path() -> None:
+    assert [str(each) for each in STRUCTURAL.validate({"spec": {}})] == ["spec.size: Required value"]
+    assert [str(each) for each in STRUCTURAL.validate({})] == ["spec: Required value"]
 
 
-def test_defaults_are_set_in_maps_lists_and_objects_that_are_defaults_themselves() -> None:
+def test_defaults_are_set_in_maps_lists_and_default_objects() -> None:
     document: Json = {"spec": {"size": 1, "items": [{}, {"on": False}], "byName": {"x": {}}}}
     STRUCTURAL.default(document)
     assert document["spec"]["items"] == [{"on": True}, {"on": False}]
@@ -119,14 +119,14 @@ def test_defaults_are_set_in_maps_lists_and_objects_that_are_defaults_themselves
     assert document["spec"]["inner"] == {"depth": 3}
 
 
-def test_a_null_gives_way_to_a_default_but_a_nullable_one_stays() -> None:
+def test_default_replaces_null_unless_the_field_is_nullable() -> None:
     document: Json = {"spec": {"size": 1, "inner": {"depth": None}, "note": None}}
     STRUCTURAL.default(document)
     assert document["spec"]["inner"] == {"depth": 3}
     assert document["spec"]["note"] is None
 
 
-def test_a_default_is_never_shared_between_documents() -> None:
+def test_defaults_are_not_shared_between_objects() -> None:
     first: Json = {"spec": {}}
     STRUCTURAL.default(first)
     first["spec"]["inner"]["depth"] = 99
@@ -135,7 +135,7 @@ def test_a_default_is_never_shared_between_documents() -> None:
     assert second["spec"]["inner"]["depth"] == 3
 
 
-def test_unknown_fields_are_dropped_and_named() -> None:
+def test_unknown_fields_are_removed_and_reported() -> None:
     document: Json = {
         "apiVersion": "v1",
         "kind": "X",
@@ -149,7 +149,7 @@ def test_unknown_fields_are_dropped_and_named() -> None:
     assert document["metadata"] == {"name": "a"}
 
 
-def test_free_objects_are_left_alone() -> None:
+def test_objects_that_preserve_unknown_fields_are_not_pruned() -> None:
     document: Json = {"spec": {"size": 1, "free": {"a": {"b": 1}}}}
     assert STRUCTURAL.prune(document) == []
     assert document["spec"]["free"] == {"a": {"b": 1}}

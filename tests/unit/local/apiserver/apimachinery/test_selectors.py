@@ -33,7 +33,7 @@ FIELDS = frozenset({"spec.nodeName", "spec.flag", "status.phase"})
         ("app in (x),tier=2", False),
     ],
 )
-def test_labels(labels: str, matches: bool) -> None:
+def test_label_selector(labels: str, matches: bool) -> None:
     assert compile_selectors(labels, "", FIELDS)(DOCUMENT) is matches
 
 
@@ -49,7 +49,7 @@ def test_labels(labels: str, matches: bool) -> None:
         ("spec.nodeName=", False),
     ],
 )
-def test_fields(fields: str, matches: bool) -> None:
+def test_field_selector(fields: str, matches: bool) -> None:
     assert compile_selectors("", fields, FIELDS)(DOCUMENT) is matches
 
 
@@ -57,7 +57,7 @@ def test_fields(fields: str, matches: bool) -> None:
     ("labels", "fields"),
     [("a=(b", ""), ("a in b", ""), ("in (a)", ""), ("a b", ""), ("=", ""), ("", "spec.other=1"), ("", "metadata.name")],
 )
-def test_what_makes_no_sense_is_refused(labels: str, fields: str) -> None:
+def test_invalid_selectors_are_rejected(labels: str, fields: str) -> None:
     with pytest.raises(StatusError) as refusal:
         compile_selectors(labels, fields, FIELDS)
     assert refusal.value.code == 400

@@ -11,7 +11,7 @@ from darkroom_local.apiserver.apimachinery.errors import StatusError
 from darkroom_local.apiserver.auth.attributes import Attributes, read_attributes
 from darkroom_local.apiserver.auth.authenticator import ADMIN, User, service_account
 from darkroom_local.apiserver.auth.authorizer import Authorizer
-from darkroom_local.apiserver.auth.impersonation import acting_user
+from darkroom_local.apiserver.auth.impersonation import effective_user
 from darkroom_local.apiserver.storage.store import Store
 
 RBAC = "rbac.authorization.k8s.io"
@@ -66,7 +66,7 @@ def bind(store: Store, name: str, subject: dict[str, str] | None = None) -> None
         ("POST /metrics", Attributes("post", path="/metrics")),
     ],
 )
-def test_what_a_request_wants(request_line: str, wanted: Attributes) -> None:
+def test_attributes_of_a_request(request_line: str, wanted: Attributes) -> None:
     method, _, target = request_line.partition(" ")
     path, _, query = target.partition("?")
     pairs = dict(each.split("=", 1) for each in query.replace("%3D", "=").split("&") if each)
@@ -87,13 +87,13 @@ def test_what_a_request_wants(request_line: str, wanted: Attributes) -> None:
         ({"verbs": ["list"], "nonResourceURLs": ["*"]}, False),
     ],
 )
-def test_a_rule(store: Store, access: Authorizer, rule: dict[str, Any], allowed: bool) -> None:
+def test_rule_matching(store: Store, access: Authorizer, rule: dict[str, Any], allowed: bool) -> None:
     grant(store, "one", rule)
     assert access.decide(GATEWAY, PODS).allowed is allowed
 
 
 @pytest.mark.parametrize(("resource", "allowed"), [("*/log", True), ("pods/*", False), ("pods", False), ("*", True)])
-def test_a_rule_for_subresources(store: Store, access: Authorizer, resource: str, allowed: bool) -> None:
+def test_rule_with_a_subresource(store: Store, access: Authorizer, resource: str, allowed: bool) -> None:
     grant(store, "one", a_rule(verbs=["get"], resources=[resource]))
     wanted = Attributes("get", resource="pods", subresource="log", namespace="default", name="p")
     assert access.decide(GATEWAY, wanted).allowed is allowed
@@ -111,12 +111,12 @@ def test_a_rule_for_subresources(store: Store, access: Authorizer, resource: str
         ({"kind": "Group", "name": "system:authenticated"}, True),
     ],
 )
-def test_a_subject(store: Store, access: Authorizer, subject: dict[str, str], allowed: bool) -> None:
+def test_subject_matching(store: Store, access: Authorizer, subject: dict[str, str], allowed: bool) -> None:
     grant(store, "one", a_rule(), subject=subject)
     assert access.decide(GATEWAY, PODS).allowed is allowed
 
 
-def test_every_change_counts_at_once(store: Store, access: Authorizer) -> None:
+def test_changes_of_roles_and_bindings_apply_immediately(store: Store, access: Authorizer) -> None:
     assert not access.decide(GATEWAY, PODS).allowed
     grant(store, "one", a_rule())
     assert access.decide(GATEWAY, PODS).reason == (
@@ -132,7 +132,7 @@ def test_every_change_counts_at_once(store: Store, access: Authorizer) -> None:
     assert not access.decide(GATEWAY, PODS).allowed
 
 
-def test_a_role_that_is_not_there_is_named(store: Store, access: Authorizer) -> None:
+def test_missing_role_is_named_in_the_decision(store: Store, access: Authorizer) -> None:
     bind(store, "lost")
     with pytest.raises(StatusError) as refusal:
         access.require(GATEWAY, PODS)
@@ -142,26 +142,26 @@ def test_a_role_that_is_not_there_is_named(store: Store, access: Authorizer) -> 
     )
 
 
-def test_the_admin_may_do_everything_and_without_enforcement_everybody(store: Store, access: Authorizer) -> None:
+def test_admin_may_do_everything_and_without_enforcement_everyone(store: Store, access: Authorizer) -> None:
     assert access.decide(ADMIN, PODS).allowed
     assert Authorizer(store, enforced=False).decide(GATEWAY, PODS).allowed
 
 
-def test_acting_for_others_is_a_right_of_its_own(store: Store, access: Authorizer) -> None:
+def test_impersonation_requires_its_own_permission(store: Store, access: Authorizer) -> None:
     as_gateway = Headers({"Impersonate-User": GATEWAY.name})
-    assert acting_user(ADMIN, as_gateway, access) == GATEWAY
-    assert acting_user(ADMIN, Headers({"Impersonate-User": "ann", "Impersonate-Group": "staff"}), access) == User(
+    assert effective_user(ADMIN, as_gateway, access) == GATEWAY
+    assert effective_user(ADMIN, Headers({"Impersonate-User": "ann", "Impersonate-Group": "staff"}), access) == User(
         "ann", ("staff", "system:authenticated")
     )
     with pytest.raises(StatusError, match='cannot impersonate resource "serviceaccounts"'):
-        acting_user(service_account("default", "other"), as_gateway, access)
+        effective_user(service_account("default", "other"), as_gateway, access)
     grant(store, "one", a_rule(verbs=["impersonate"], resources=["serviceaccounts"], resourceNames=["gateway"]))
-    assert acting_user(GATEWAY, as_gateway, access) == GATEWAY
+    assert effective_user(GATEWAY, as_gateway, access) == GATEWAY
     with pytest.raises(StatusError, match='cannot impersonate resource "users"'):
-        acting_user(GATEWAY, Headers({"Impersonate-User": "ann"}), access)
+        effective_user(GATEWAY, Headers({"Impersonate-User": "ann"}), access)
 
 
-def test_a_decision_costs_next_to_nothing_with_a_hundred_roles(store: Store, access: Authorizer) -> None:
+def test_decision_is_fast_with_a_hundred_roles(store: Store, access: Authorizer) -> None:
     for number in range(100):
         grant(store, f"role-{number}", a_rule(resources=[f"things-{number}"]))
     access.decide(GATEWAY, PODS)

@@ -19,7 +19,7 @@ def account(admin: Api, server: ApiServer, folder: Path) -> Path:
     return kubeconfig
 
 
-def test_tokens_and_rights_outlive_the_server(tmp_path: Path, connect: Callable[[ApiServer], Api]) -> None:
+def test_tokens_and_permissions_survive_a_restart(tmp_path: Path, connect: Callable[[ApiServer], Api]) -> None:
     server = ApiServer(tmp_path, rbac=True)
     server.start()
     admin = connect(server)
@@ -38,7 +38,7 @@ def test_tokens_and_rights_outlive_the_server(tmp_path: Path, connect: Callable[
     server.stop()
 
 
-def test_a_server_that_enforces_nothing_says_yes_to_everybody(
+def test_server_without_enforcement_allows_everything(
     server: ApiServer, tmp_path: Path, connect: Callable[[ApiServer], Api]
 ) -> None:
     own = Api(account(connect(server), server, tmp_path), "default")

@@ -39,43 +39,43 @@ def made(tokens: Tokens, seconds: int = 600, audience: str = AUDIENCE, bound: Bo
     return tokens.issue(ACCOUNT, seconds, [audience], bound).token.encode()
 
 
-def test_a_token_says_whose_it_is(tokens: Tokens) -> None:
-    claims = tokens.read(made(tokens, bound=BoundObject("Pod", "one", "u2")))
+def test_token_identifies_its_service_account(tokens: Tokens) -> None:
+    claims = tokens.verify(made(tokens, bound=BoundObject("Pod", "one", "u2")))
     assert claims is not None
     assert claims == Claims("default", "gateway", "u1", claims.token_id, BoundObject("Pod", "one", "u2"))
 
 
-def test_it_ends_to_the_second(tokens: Tokens, clock: Clock) -> None:
+def test_token_expires_at_the_exact_second(tokens: Tokens, clock: Clock) -> None:
     issued = tokens.issue(ACCOUNT, 600, [AUDIENCE])
     assert issued.expires == 1_000_600
     clock.seconds += 599.9
-    assert tokens.read(issued.token.encode())
+    assert tokens.verify(issued.token.encode())
     clock.seconds += 0.1
-    assert tokens.read(issued.token.encode()) is None
+    assert tokens.verify(issued.token.encode()) is None
 
 
-def test_only_what_was_signed_with_the_key_counts(tokens: Tokens) -> None:
+def test_tokens_with_a_wrong_signature_are_rejected(tokens: Tokens) -> None:
     token = made(tokens)
     header, payload, signature = token.split(b".")
     other = made(Tokens(b"o" * 32, Clock()))
     swapped = b".".join([header, other.split(b".")[1][:-2] + b"AA", signature])
     unsigned = header + b"." + payload
     for wrong in (other, swapped, unsigned, unsigned + b".", b"", b".", b"..", token + b"x"):
-        assert tokens.read(wrong) is None
+        assert tokens.verify(wrong) is None
 
 
-def test_a_token_for_somebody_else_to_read_opens_nothing_here(tokens: Tokens) -> None:
-    assert tokens.read(made(tokens, audience="vault")) is None
+def test_token_for_another_audience_is_rejected(tokens: Tokens) -> None:
+    assert tokens.verify(made(tokens, audience="vault")) is None
 
 
-def test_the_key_is_kept(tmp_path: Path) -> None:
+def test_signing_key_survives_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "token.key"
     assert load_or_create_key(path) == load_or_create_key(path)
     assert path.stat().st_mode & 0o777 == 0o600
     assert len(load_or_create_key(path)) == 32
 
 
-def test_the_admin_and_living_accounts_are_known_and_nobody_else(tokens: Tokens, store: Store) -> None:
+def test_only_the_admin_and_existing_accounts_are_authenticated(tokens: Tokens, store: Store) -> None:
     known = Authenticator("secret", tokens, store)
     token = made(tokens)
     assert known.user(b"secret") == ADMIN
@@ -89,7 +89,7 @@ def test_the_admin_and_living_accounts_are_known_and_nobody_else(tokens: Tokens,
     assert Authenticator("", tokens, store).user(b"") is None
 
 
-def test_a_token_that_is_bound_to_a_pod_ends_with_it(tokens: Tokens, store: Store) -> None:
+def test_token_bound_to_a_pod_becomes_invalid_with_the_pod(tokens: Tokens, store: Store) -> None:
     known, token = Authenticator("secret", tokens, store), made(tokens, bound=BoundObject("Pod", "one", "u2"))
     store.create("/serviceaccounts", ACCOUNT)
     assert known.user(token) is None

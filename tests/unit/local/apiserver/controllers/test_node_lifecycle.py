@@ -9,7 +9,8 @@ import pytest
 from darkroom_local.apiserver.admission.tolerations import add_defaults, seconds_tolerated
 from darkroom_local.apiserver.apimachinery.errors import StatusError
 from darkroom_local.apiserver.controllers.node_lifecycle import NodeLifecycle
-from darkroom_local.apiserver.registry.resource_api import RequestTarget, ResourceApi, WriteOptions
+from darkroom_local.apiserver.registry.request import RequestTarget, WriteOptions
+from darkroom_local.apiserver.registry.resource_api import ResourceApi
 from darkroom_local.apiserver.resources.registry import Registry
 from darkroom_local.apiserver.storage.store import Store
 
@@ -79,7 +80,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     made.api.store.close()
 
 
-def test_a_silent_node_is_lost_after_the_grace_and_not_before(cluster: Cluster) -> None:
+def test_node_becomes_unknown_after_its_grace_period_and_not_before(cluster: Cluster) -> None:
     cluster.make_node()
     cluster.after(0)
     cluster.after(49)
@@ -93,7 +94,7 @@ def test_a_silent_node_is_lost_after_the_grace_and_not_before(cluster: Cluster) 
     assert cluster.taints() == {("unreachable", "NoSchedule"), ("unreachable", "NoExecute")}
 
 
-def test_a_node_whose_clock_is_wrong_is_heard_all_the_same(cluster: Cluster) -> None:
+def test_heartbeats_count_even_when_the_node_has_a_wrong_clock(cluster: Cluster) -> None:
     """What counts is that the Lease changes: not what time it tells."""
     cluster.make_node()
     for moment in ("1970-01-01T00:00:00.000000Z", "2100-01-01T00:00:00.000000Z", "1999-01-01T00:00:00.000000Z"):
@@ -103,7 +104,7 @@ def test_a_node_whose_clock_is_wrong_is_heard_all_the_same(cluster: Cluster) -> 
     assert cluster.condition("nodes", "n")["status"] == "True"
 
 
-def test_a_restarted_server_gives_every_node_a_whole_term(cluster: Cluster) -> None:
+def test_restarted_server_gives_every_node_a_full_grace_period(cluster: Cluster) -> None:
     cluster.make_node()
     cluster.after(0)
     cluster.seconds += 1000
@@ -112,14 +113,14 @@ def test_a_restarted_server_gives_every_node_a_whole_term(cluster: Cluster) -> N
     assert cluster.condition("nodes", "n")["status"] == "True"
 
 
-def test_a_node_without_a_lease_is_left_alone(cluster: Cluster) -> None:
+def test_node_without_a_lease_is_not_monitored(cluster: Cluster) -> None:
     cluster.make_node(lease=False)
     cluster.after(0)
     cluster.after(10_000)
     assert cluster.condition("nodes", "n")["status"] == "True"
 
 
-def test_pods_of_a_lost_node_are_unready_without_a_reason_once(cluster: Cluster) -> None:
+def test_pods_of_an_unresponsive_node_are_marked_not_ready_once_without_a_reason(cluster: Cluster) -> None:
     cluster.make_node()
     cluster.make_pod("p")
     cluster.after(0)
@@ -135,7 +136,7 @@ def test_pods_of_a_lost_node_are_unready_without_a_reason_once(cluster: Cluster)
     assert cluster.condition("pods", "p")["status"] == "True"
 
 
-def test_pods_are_evicted_when_they_tolerate_the_node_no_longer(cluster: Cluster) -> None:
+def test_pods_are_evicted_when_their_toleration_expires(cluster: Cluster) -> None:
     cluster.make_node()
     cluster.make_pod("usual")
     cluster.make_pod("patient", tolerations=[UNREACHABLE | {"operator": "Exists"}])
@@ -153,7 +154,7 @@ def test_pods_are_evicted_when_they_tolerate_the_node_no_longer(cluster: Cluster
     assert [cluster.is_evicted(name) for name in ("usual", "patient")] == [True, False]
 
 
-def test_a_node_that_is_back_loses_its_taints_and_evicts_nobody(cluster: Cluster) -> None:
+def test_recovered_node_loses_its_taints_and_its_pods_are_not_evicted(cluster: Cluster) -> None:
     cluster.make_node()
     cluster.make_pod("p")
     cluster.after(0)
@@ -169,14 +170,14 @@ def test_a_node_that_is_back_loses_its_taints_and_evicts_nobody(cluster: Cluster
     assert not cluster.is_evicted("p")
 
 
-def test_a_node_that_says_that_it_is_not_ready_is_tainted_as_such(cluster: Cluster) -> None:
+def test_node_that_reports_not_ready_gets_the_not_ready_taint(cluster: Cluster) -> None:
     cluster.make_node()
     cluster.patch("nodes", "n", {"status": {"conditions": [READY | {"status": "False"}]}}, "status")
     cluster.after(0)
     assert cluster.taints() == {("not-ready", "NoSchedule"), ("not-ready", "NoExecute")}
 
 
-def test_taints_of_others_stay_and_count(cluster: Cluster) -> None:
+def test_foreign_taints_are_kept_and_evict_pods(cluster: Cluster) -> None:
     cluster.make_node()
     cluster.make_pod("p")
     foreign = {"key": "example.com/maintenance", "effect": "NoExecute"}
@@ -186,12 +187,12 @@ def test_taints_of_others_stay_and_count(cluster: Cluster) -> None:
     assert cluster.is_evicted("p")
 
 
-def test_pods_of_a_deleted_node_fail_and_go_after_a_while(cluster: Cluster) -> None:
+def test_pods_of_a_deleted_node_fail_and_are_deleted_after_the_quarantine(cluster: Cluster) -> None:
     """What `kubectl delete node` does for a machine that is off for good."""
     cluster.make_node()
     cluster.make_pod("p")
     seen: list[Json] = []
-    cluster.api.store.listen(lambda event: seen.append(event.document) if event.collection == "/pods" else None)
+    cluster.api.store.subscribe(lambda event: seen.append(event.document) if event.collection == "/pods" else None)
     cluster.api.delete(cluster.place("nodes", "n"), {})
     cluster.after(0)
     cluster.after(39)
@@ -206,7 +207,7 @@ def test_pods_of_a_deleted_node_fail_and_go_after_a_while(cluster: Cluster) -> N
     assert [each["reason"] for each in last["conditions"] if each["type"] == "DisruptionTarget"] == ["DeletionByPodGC"]
 
 
-def test_a_node_that_registers_anew_keeps_its_pods(cluster: Cluster) -> None:
+def test_node_that_registers_again_keeps_its_pods(cluster: Cluster) -> None:
     cluster.make_node()
     cluster.make_pod("p")
     cluster.api.delete(cluster.place("nodes", "n"), {})
@@ -232,7 +233,7 @@ def test_a_node_that_registers_anew_keeps_its_pods(cluster: Cluster) -> None:
         ([{"key": "a", "value": "1", "tolerationSeconds": 9}, {"operator": "Exists", "tolerationSeconds": 4}], 4),
     ],
 )
-def test_the_shortest_matching_toleration_counts(tolerations: list[Json], seconds: float) -> None:
+def test_shortest_matching_toleration_applies(tolerations: list[Json], seconds: float) -> None:
     taint = {"key": "a", "value": "1", "effect": "NoExecute"}
     assert seconds_tolerated(tolerations, [taint]) == seconds
 
@@ -246,7 +247,7 @@ def test_the_shortest_matching_toleration_counts(tolerations: list[Json], second
         ([{"key": "nvidia.com/gpu", "operator": "Exists"}], ["not-ready", "unreachable"]),
     ],
 )
-def test_default_tolerations_are_added_where_the_pod_says_nothing(own: list[Json], added: list[str]) -> None:
+def test_default_tolerations_are_added_unless_the_pod_has_its_own(own: list[Json], added: list[str]) -> None:
     pod: Json = {"spec": {"tolerations": list(own)}}
     add_defaults(pod)
     assert [each["key"].rpartition("/")[2] for each in pod["spec"]["tolerations"][len(own) :]] == added

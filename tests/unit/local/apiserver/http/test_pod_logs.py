@@ -69,14 +69,14 @@ def api(shared: ApiServer, connect: Callable[[ApiServer], Api], kubelet: Kubelet
         ok(connected.delete("pods", name, gracePeriodSeconds=0))
 
 
-def test_a_log_is_the_nodes(api: Api, kubelet: Kubelet) -> None:
+def test_log_comes_from_the_node(api: Api, kubelet: Kubelet) -> None:
     answer = api.http.get(api.path("pods", "pod", "log"), params={"tailLines": 5, "previous": "true"})
     assert answer.text == "first line\n"
     assert answer.headers["content-type"].startswith("text/plain")
     assert kubelet.asked == ["/containerLogs/default/pod/main?tailLines=5&previous=true"]
 
 
-def test_a_log_is_followed_as_it_grows(api: Api, kubelet: Kubelet) -> None:
+def test_followed_log_is_streamed(api: Api, kubelet: Kubelet) -> None:
     with api.http.stream("GET", api.path("pods", "pod", "log"), params={"follow": "true"}) as response:
         lines = response.iter_lines()
         assert next(lines) == "first line"
@@ -84,10 +84,10 @@ def test_a_log_is_followed_as_it_grows(api: Api, kubelet: Kubelet) -> None:
         assert list(lines) == ["second line"]
 
 
-def test_a_log_that_the_node_has_not_got_is_refused(api: Api) -> None:
+def test_log_that_the_node_does_not_have_is_an_error(api: Api) -> None:
     assert api.http.get(api.path("pods", "missing", "log")).status_code == 404
 
 
-def test_a_node_that_does_not_answer_is_told(api: Api, kubelet: Kubelet) -> None:
+def test_unreachable_node_is_reported(api: Api, kubelet: Kubelet) -> None:
     kubelet.server_close()
-    assert "the node node does not answer" in refused(api.http.get(api.path("pods", "pod", "log")), 503)
+    assert "the node node does not respond" in refused(api.http.get(api.path("pods", "pod", "log")), 503)

@@ -18,7 +18,7 @@ def entry(key: bytes, value: bytes) -> bytes:
     return field(1, key) + field(2, value)
 
 
-def test_a_secret_is_read() -> None:
+def test_secret_is_decoded() -> None:
     metadata = field(1, b"s") + field(3, b"default") + field(11, entry(b"app", b"x"))
     body = envelope("Secret", field(1, metadata) + field(2, entry(b"k", b"value")) + field(3, b"Opaque"))
     assert read(body) == {
@@ -30,16 +30,16 @@ def test_a_secret_is_read() -> None:
     }
 
 
-def test_fields_that_do_not_matter_are_skipped() -> None:
+def test_unsupported_fields_are_skipped() -> None:
     metadata = field(1, b"n") + bytes([7 << 3 | 0, 0x96, 0x01]) + field(8, b"\x08\x00") + bytes([9 << 3 | 1]) + bytes(8)
     assert read(envelope("Namespace", field(1, metadata)))["metadata"] == {"name": "n"}
 
 
-def test_an_empty_text_is_nothing() -> None:
+def test_empty_string_is_omitted() -> None:
     assert read(envelope("Namespace", field(1, field(1, b"n") + field(2, b""))))["metadata"] == {"name": "n"}
 
 
-def test_a_flag_and_an_empty_value_are_read() -> None:
+def test_boolean_and_empty_map_value_are_decoded() -> None:
     body = envelope("ConfigMap", field(1, field(1, b"c")) + field(2, field(1, b"k")) + bytes([4 << 3, 1]))
     assert read(body) == {
         "apiVersion": "v1",
@@ -50,12 +50,12 @@ def test_a_flag_and_an_empty_value_are_read() -> None:
     }
 
 
-def test_another_kind_is_refused_with_what_to_do() -> None:
+def test_unsupported_kind_is_rejected_with_advice() -> None:
     with pytest.raises(UnreadableError, match="kubectl apply -f"):
         read(envelope("Deployment", b""))
 
 
 @pytest.mark.parametrize("rest", [b"", b"\x0a\xff", b"\xff\xff\xff", b"\x0b", b"\x08\x01"])
-def test_bytes_that_make_no_sense_are_refused(rest: bytes) -> None:
+def test_malformed_bytes_are_rejected(rest: bytes) -> None:
     with pytest.raises(UnreadableError):
         read(MAGIC + rest)

@@ -28,12 +28,12 @@ Json = dict[str, Any]
         (400 * 86400, "400d"),
     ],
 )
-def test_ages_are_written_as_kubectl_writes_them(seconds: int, text: str) -> None:
+def test_ages_have_the_format_of_kubectl(seconds: int, text: str) -> None:
     then = datetime.now(UTC) - timedelta(seconds=seconds)
     assert age(then.isoformat()) == text
 
 
-def test_an_age_that_is_not_known_or_lies_ahead_says_so() -> None:
+def test_unknown_and_future_ages() -> None:
     assert age(None) == "<unknown>"
     assert age((datetime.now(UTC) + timedelta(minutes=1)).isoformat()) == "<invalid>"
 
@@ -50,7 +50,7 @@ def test_an_age_that_is_not_known_or_lies_ahead_says_so() -> None:
         (".status.zero", 0),
     ],
 )
-def test_paths_lead_into_objects_and_lists(path: str, found: Any) -> None:
+def test_json_paths(path: str, found: Any) -> None:
     conditions = [{"type": "Done", "status": "False"}, {"type": "Ready", "status": "True"}]
     assert follow({"status": {"phase": "Running", "zero": 0, "conditions": conditions}}, path) == found
 
@@ -92,15 +92,15 @@ def container(**state: Json) -> Json:
         (pod_row({"phase": "Pending"}, schedulingGates=[{"name": "g"}]), "SchedulingGated", "0/1"),
     ],
 )
-def test_a_pods_status_says_the_most_telling_thing(row: Json, status: str, ready: str) -> None:
+def test_pod_status_column_shows_the_most_specific_reason(row: Json, status: str, ready: str) -> None:
     assert (row["Status"], row["Ready"]) == (status, ready)
 
 
-def test_a_gate_that_is_open_is_shown_no_more() -> None:
+def test_removed_scheduling_gate_is_not_shown() -> None:
     condition = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}
     assert pod_row({"phase": "Pending", "conditions": [condition]})["Status"] == "Pending"
 
 
-def test_what_a_pod_has_not_got_yet_is_shown_as_none() -> None:
+def test_missing_pod_fields_are_shown_as_none() -> None:
     row = pod_row({"phase": "Pending"})
     assert (row["IP"], row["Node"]) == ("<none>", "<none>")

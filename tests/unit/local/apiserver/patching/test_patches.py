@@ -6,7 +6,8 @@ import pytest
 
 from darkroom_local.apiserver.apimachinery.errors import StatusError
 from darkroom_local.apiserver.patching.patches import JSON, MERGE, STRATEGIC, apply_patch, merge, strategic
-from darkroom_local.apiserver.resources.registry import Registry, Resource
+from darkroom_local.apiserver.resources.registry import Registry
+from darkroom_local.apiserver.resources.resource import Resource
 
 PODS = Registry().find("", "v1", "pods")
 CUSTOM = Resource("x.dev", "v1", "things", "Thing", True, custom=object())  # type: ignore[arg-type]
@@ -31,7 +32,7 @@ CUSTOM = Resource("x.dev", "v1", "things", "Thing", True, custom=object())  # ty
         ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
     ],
 )
-def test_a_merge_patch_does_as_the_rfc_says(target: Any, patch: Any, result: Any) -> None:
+def test_merge_patch_follows_rfc_7386(target: Any, patch: Any, result: Any) -> None:
     assert merge(target, patch) == result
 
 
@@ -71,7 +72,7 @@ def test_a_merge_patch_does_as_the_rfc_says(target: Any, patch: Any, result: Any
         ({"containers": [{"name": "a"}]}, {"containers": ["odd"]}, {"containers": ["odd"]}),
     ],
 )
-def test_a_strategic_patch_merges_lists_by_key(target: Any, patch: Any, result: Any) -> None:
+def test_strategic_patch_merges_lists_by_key(target: Any, patch: Any, result: Any) -> None:
     assert strategic(target, patch) == result
 
 
@@ -89,14 +90,14 @@ def test_a_strategic_patch_merges_lists_by_key(target: Any, patch: Any, result: 
         ([{"op": "replace", "path": "", "value": 5}], 400),
     ],
 )
-def test_a_json_patch_that_can_not_be_applied_is_refused(patch: Any, code: int) -> None:
+def test_json_patch_that_does_not_apply_is_rejected(patch: Any, code: int) -> None:
     with pytest.raises(StatusError) as refusal:
         apply_patch(JSON, {"a": 1}, patch, CUSTOM)
     assert refusal.value.code == code
 
 
 @pytest.mark.parametrize("kind", [MERGE, STRATEGIC])
-def test_a_merge_patch_must_be_an_object(kind: str) -> None:
+def test_merge_patch_must_be_an_object(kind: str) -> None:
     assert PODS is not None
     with pytest.raises(StatusError) as refusal:
         apply_patch(kind, {}, [1], PODS)
@@ -104,7 +105,7 @@ def test_a_merge_patch_must_be_an_object(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["", "application/json", "text/plain"])
-def test_another_content_type_is_refused_with_those_that_are_known(kind: str) -> None:
+def test_unknown_content_type_is_rejected_with_the_supported_ones(kind: str) -> None:
     with pytest.raises(StatusError, match=r"application/merge-patch\+json") as refusal:
         apply_patch(kind, {}, {}, CUSTOM)
     assert refusal.value.code == 415

@@ -17,7 +17,8 @@ from darkroom_local.apiserver.patching.field_sets import (
 )
 from darkroom_local.apiserver.patching.server_side_apply import LAST_APPLIED, server_side_apply, track
 from darkroom_local.apiserver.resources.definitions import compile_definition
-from darkroom_local.apiserver.resources.registry import Registry, Resource
+from darkroom_local.apiserver.resources.registry import Registry
+from darkroom_local.apiserver.resources.resource import Resource
 
 Json = dict[str, Any]
 
@@ -80,7 +81,7 @@ def holders(document: Json, field: str) -> set[str]:
     }
 
 
-def test_fields_are_leaves_items_and_members() -> None:
+def test_field_set_contains_leaves_items_and_members() -> None:
     document = thing(a=1, b={}, atomic=["x"], set=["y"], keyed=[{"type": "T", "status": "S"}], whole={"k": "v"})
     paths = {"/".join(path) for path in fields_of(document, FieldType.of(THINGS))}
     assert paths == {
@@ -95,19 +96,19 @@ def test_fields_are_leaves_items_and_members() -> None:
     }
 
 
-def test_fields_survive_the_way_to_fields_v1_and_back() -> None:
+def test_fields_v1_round_trip() -> None:
     fields = fields_of(thing(a=1, set=["y"], keyed=[{"type": "T", "status": "S"}]), FieldType.of(THINGS))
     assert from_fields_v1(json.loads(json.dumps(to_fields_v1(fields)))) == fields
 
 
-def test_built_in_kinds_are_known_by_the_names_of_their_lists() -> None:
+def test_built_in_lists_are_typed_by_their_names() -> None:
     pod = {"spec": {"containers": [{"name": "m", "env": [{"name": "A", "value": "1"}], "args": ["x"]}]}}
     paths = {"/".join(path) for path in fields_of(pod, FieldType.of(pods()))}
     assert 'f:spec/f:containers/k:{"name":"m"}/f:env/k:{"name":"A"}/f:value' in paths
     assert 'f:spec/f:containers/k:{"name":"m"}/f:args' in paths
 
 
-def test_a_path_finds_and_removes_what_it_names_with_what_becomes_empty() -> None:
+def test_path_finds_and_removes_a_value_and_empty_parents() -> None:
     document = thing(b={"c": 1}, set=["y", "z"], keyed=[{"type": "T"}])
     assert find(document, ("f:spec", "f:keyed", 'k:{"type":"T"}', "f:type")) == "T"
     for path in (("f:spec", "f:b", "f:c"), ("f:spec", "f:set", 'v:"y"'), ("f:spec", "f:keyed", 'k:{"type":"T"}')):
@@ -115,44 +116,44 @@ def test_a_path_finds_and_removes_what_it_names_with_what_becomes_empty() -> Non
     assert document["spec"] == {"set": ["z"]}
 
 
-def test_what_is_no_longer_applied_goes_in_lists_too() -> None:
+def test_fields_and_items_no_longer_applied_are_removed() -> None:
     first = applied(None, thing(a=1, set=["x", "y"], keyed=[{"type": "A", "status": "1"}, {"type": "B"}]))
     second = applied(first, thing(a=1, set=["y"], keyed=[{"type": "B"}]))
     assert second["spec"] == {"a": 1, "set": ["y"], "keyed": [{"type": "B"}]}
 
 
-def test_an_item_that_others_write_into_is_not_removed() -> None:
+def test_item_with_fields_of_another_manager_is_kept() -> None:
     first = applied(None, thing(keyed=[{"type": "A"}]))
     second = applied(first, thing(keyed=[{"type": "A", "status": "2"}]), "two")
     third = applied(second, thing(a=1))
     assert third["spec"]["keyed"] == [{"type": "A", "status": "2"}]
 
 
-def test_an_equal_value_is_shared_and_not_contested() -> None:
+def test_equal_value_is_shared_without_a_conflict() -> None:
     first = applied(None, thing(a=1))
     assert holders(applied(first, thing(a=1), "two"), "a") == {"one", "two"}
 
 
-def test_an_atomic_list_is_contested_as_a_whole() -> None:
+def test_atomic_list_conflicts_as_a_whole() -> None:
     first = applied(None, thing(atomic=["x"]))
     with pytest.raises(StatusError, match=r'conflict with "one": \.spec\.atomic'):
         applied(first, thing(atomic=["x", "y"]), "two")
 
 
-def test_a_contested_item_is_named_by_its_key() -> None:
+def test_conflicting_item_is_named_by_its_key() -> None:
     first = applied(None, thing(keyed=[{"type": "A", "status": "1"}]))
     with pytest.raises(StatusError, match=r'\.spec\.keyed\[type="A"\]\.status'):
         applied(first, thing(keyed=[{"type": "A", "status": "2"}]), "two")
 
 
-def test_force_moves_only_what_is_contested() -> None:
+def test_force_takes_over_only_conflicting_fields() -> None:
     first = applied(None, thing(a=1, b={"c": 1}))
     second = applied(first, thing(a=2), "two", force=True)
     assert holders(second, "a") == {"two"}
     assert holders(second, "b.c") == {"one"}
 
 
-def test_an_update_takes_over_what_it_changes_and_nothing_else() -> None:
+def test_update_takes_over_only_the_fields_it_changes() -> None:
     old = applied(None, thing(a=1, b={"c": 1}))
     new = clone(old)
     new["spec"]["a"] = 2
@@ -161,7 +162,7 @@ def test_an_update_takes_over_what_it_changes_and_nothing_else() -> None:
     assert holders(new, "b.c") == {"one"}
 
 
-def test_an_update_that_removes_a_field_leaves_nobody_holding_it() -> None:
+def test_removed_field_has_no_manager() -> None:
     old = applied(None, thing(a=1, b={"c": 1}))
     new = clone(old)
     del new["spec"]["b"]
@@ -169,7 +170,7 @@ def test_an_update_that_removes_a_field_leaves_nobody_holding_it() -> None:
     assert holders(new, "b.c") == set()
 
 
-def test_managers_that_are_sent_along_count() -> None:
+def test_managed_fields_in_the_request_are_used() -> None:
     old = applied(None, thing(a=1))
     new = clone(old)
     new["metadata"]["managedFields"][0]["manager"] = "renamed"
@@ -177,21 +178,21 @@ def test_managers_that_are_sent_along_count() -> None:
     assert holders(new, "a") == {"renamed"}
 
 
-def test_the_status_has_managers_of_its_own() -> None:
+def test_status_has_its_own_managers() -> None:
     first = applied(None, thing(a=1))
     second = applied(first, {**thing(a=9), "status": {"a": 5}}, subresource="status")
     assert (second["spec"]["a"], second["status"]["a"]) == (1, 5)
     assert [each.get("subresource") for each in second["metadata"]["managedFields"]] == [None, "status"]
 
 
-def test_what_the_server_owns_can_not_be_applied() -> None:
+def test_server_owned_fields_are_not_applied() -> None:
     wanted = thing(a=1)
     wanted["metadata"] |= {"uid": "u", "resourceVersion": "7", "generation": 9, "managedFields": []}
     made = applied(None, wanted)
     assert set(made["metadata"]) == {"name", "managedFields"}
 
 
-def test_kubectl_may_take_over_what_it_applied_on_the_clients_side() -> None:
+def test_kubectl_takes_over_fields_of_client_side_apply() -> None:
     old = thing(a=1)
     old["metadata"]["annotations"] = {LAST_APPLIED: json.dumps(thing(a=1))}
     track(None, old, "kubectl-client-side-apply", THINGS)
@@ -200,7 +201,7 @@ def test_kubectl_may_take_over_what_it_applied_on_the_clients_side() -> None:
     assert applied(old, thing(a=2), "kubectl")["spec"]["a"] == 2
 
 
-def test_but_not_what_somebody_has_changed_since() -> None:
+def test_kubectl_does_not_take_over_fields_that_changed_since() -> None:
     old = thing(a=1)
     old["metadata"]["annotations"] = {LAST_APPLIED: json.dumps(thing(a=1))}
     track(None, old, "kubectl-client-side-apply", THINGS)

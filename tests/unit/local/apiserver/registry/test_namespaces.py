@@ -5,9 +5,7 @@ from collections.abc import Callable
 from support.kube_api import Api, ApiServer, ok
 
 
-def test_every_namespace_has_a_service_account_for_those_who_name_none(
-    shared: ApiServer, connect: Callable[[ApiServer], Api]
-) -> None:
+def test_every_namespace_has_a_default_service_account(shared: ApiServer, connect: Callable[[ApiServer], Api]) -> None:
     api = connect(shared)
     ok(api.get("serviceaccounts", "default"))
     ok(api.http.post("/api/v1/namespaces", json={"metadata": {"name": "fresh"}}), 201)

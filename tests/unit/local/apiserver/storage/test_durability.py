@@ -38,9 +38,7 @@ def version(document: Json) -> int:
     return int(document["metadata"]["resourceVersion"])
 
 
-def test_a_kill_between_writes_loses_nothing_that_was_acknowledged(
-    server: ApiServer, connect: Callable[[ApiServer], Api]
-) -> None:
+def test_kill_loses_no_acknowledged_write(server: ApiServer, connect: Callable[[ApiServer], Api]) -> None:
     highest = 0
     for kill in range(KILLS):
         writers = [Writer(connect(server), f"w{kill}-{number}") for number in range(WRITERS)]
@@ -63,9 +61,7 @@ def test_a_kill_between_writes_loses_nothing_that_was_acknowledged(
         highest = version(newest)
 
 
-def test_after_a_restart_a_watch_from_before_is_sent_to_list_anew(
-    server: ApiServer, connect: Callable[[ApiServer], Api]
-) -> None:
+def test_watch_from_before_a_restart_must_list_again(server: ApiServer, connect: Callable[[ApiServer], Api]) -> None:
     api = connect(server)
     old = ok(api.get("configmaps"))["metadata"]["resourceVersion"]
     last = api.made("configmaps", {"metadata": {"name": "a"}})["metadata"]["resourceVersion"]
@@ -80,9 +76,7 @@ def test_after_a_restart_a_watch_from_before_is_sent_to_list_anew(
         assert next(events)["object"]["metadata"]["name"] == "b"
 
 
-def test_after_a_restart_a_page_from_before_is_refused_rather_than_wrong(
-    server: ApiServer, connect: Callable[[ApiServer], Api]
-) -> None:
+def test_continue_token_from_before_a_restart_expires(server: ApiServer, connect: Callable[[ApiServer], Api]) -> None:
     api = connect(server)
     for name in ("a", "b", "c"):
         api.made("configmaps", {"metadata": {"name": name}})
@@ -94,7 +88,7 @@ def test_after_a_restart_a_page_from_before_is_refused_rather_than_wrong(
     refused(connect(server).get("configmaps", limit=1, **{"continue": token}), 410, "Expired")
 
 
-def test_custom_kinds_are_served_again_after_a_restart(server: ApiServer, connect: Callable[[ApiServer], Api]) -> None:
+def test_custom_kinds_are_served_after_a_restart(server: ApiServer, connect: Callable[[ApiServer], Api]) -> None:
     spec = {"type": "object", "properties": {"size": {"type": "integer", "default": 3}}}
     schema = {"type": "object", "properties": {"spec": {**spec, "default": {}}}}
     definition = {
@@ -112,7 +106,7 @@ def test_custom_kinds_are_served_again_after_a_restart(server: ApiServer, connec
     assert connect(server).made("things.x.dev/v1", {"metadata": {"name": "t"}})["spec"] == {"size": 3}
 
 
-def test_a_collection_that_a_kill_cut_short_is_finished_after_the_restart(
+def test_interrupted_garbage_collection_finishes_after_a_restart(
     server: ApiServer, connect: Callable[[ApiServer], Api]
 ) -> None:
     api = connect(server)
@@ -128,7 +122,7 @@ def test_a_collection_that_a_kill_cut_short_is_finished_after_the_restart(
     api.wait_gone("configmaps", "owned")
 
 
-def test_an_orderly_stop_ends_open_watches_at_once(server: ApiServer, connect: Callable[[ApiServer], Api]) -> None:
+def test_graceful_stop_ends_open_watches_immediately(server: ApiServer, connect: Callable[[ApiServer], Api]) -> None:
     api = connect(server)
     since = ok(api.get("configmaps"))["metadata"]["resourceVersion"]
     with api.watching("configmaps", resourceVersion=since) as events:
@@ -137,7 +131,7 @@ def test_an_orderly_stop_ends_open_watches_at_once(server: ApiServer, connect: C
     assert "Traceback" not in server.log()
 
 
-def test_the_namespaces_of_a_cluster_are_there(server: ApiServer, connect: Callable[[ApiServer], Api]) -> None:
+def test_system_namespaces_exist(server: ApiServer, connect: Callable[[ApiServer], Api]) -> None:
     listed = ok(connect(server).http.get("/api/v1/namespaces"))["items"]
     found = {each["metadata"]["name"] for each in listed}
     assert found == {"default", "kube-node-lease", "kube-public", "kube-system"}

@@ -38,7 +38,7 @@ def removed(store: Store, name: str) -> Json:
     return store.remove(THINGS, current, current["metadata"]["resourceVersion"])
 
 
-def test_what_was_written_is_there_after_a_restart(path: Path) -> None:
+def test_writes_survive_a_restart(path: Path) -> None:
     store = Store(path)
     for name in ("b", "a", "c"):
         store.create(THINGS, thing(name))
@@ -53,7 +53,7 @@ def test_what_was_written_is_there_after_a_restart(path: Path) -> None:
     again.close()
 
 
-def test_revisions_rise_over_deletions_and_restarts(path: Path) -> None:
+def test_revisions_increase_across_deletions_and_restarts(path: Path) -> None:
     store = Store(path)
     store.create(THINGS, thing("a"))
     gone = removed(store, "a")
@@ -64,7 +64,7 @@ def test_revisions_rise_over_deletions_and_restarts(path: Path) -> None:
     again.close()
 
 
-def test_a_write_over_another_state_is_refused_and_changes_nothing(path: Path) -> None:
+def test_write_with_a_stale_revision_fails_and_changes_nothing(path: Path) -> None:
     store = Store(path)
     old = store.create(THINGS, thing("a"))
     changed(store, "a", 1)
@@ -78,7 +78,7 @@ def test_a_write_over_another_state_is_refused_and_changes_nothing(path: Path) -
     store.close()
 
 
-def test_the_past_is_worked_out_from_events(path: Path) -> None:
+def test_past_lists_are_derived_from_events(path: Path) -> None:
     store = Store(path)
     for name in ("a", "b", "c"):
         store.create(THINGS, thing(name))
@@ -95,7 +95,7 @@ def test_the_past_is_worked_out_from_events(path: Path) -> None:
     store.close()
 
 
-def test_a_list_that_is_remembered_is_shown_as_its_kind_is_read_now(path: Path) -> None:
+def test_transform_also_applies_to_cached_past_lists(path: Path) -> None:
     store = Store(path)
     store.create(THINGS, thing("a"))
     assert store.items_at(THINGS, None, store.revision)[0]["value"] == 0
@@ -104,7 +104,7 @@ def test_a_list_that_is_remembered_is_shown_as_its_kind_is_read_now(path: Path) 
     store.close()
 
 
-def test_a_past_whose_events_are_forgotten_is_not_made_up(path: Path) -> None:
+def test_past_list_without_its_events_expires(path: Path) -> None:
     store = Store(path, window=3)
     first = store.create(THINGS, thing("a"))
     for value in range(4):
@@ -117,7 +117,7 @@ def test_a_past_whose_events_are_forgotten_is_not_made_up(path: Path) -> None:
     store.close()
 
 
-def test_after_a_restart_only_the_present_is_known(path: Path) -> None:
+def test_only_the_current_state_is_known_after_a_restart(path: Path) -> None:
     store = Store(path)
     store.create(THINGS, thing("a"))
     before = store.revision
@@ -131,7 +131,7 @@ def test_after_a_restart_only_the_present_is_known(path: Path) -> None:
     again.close()
 
 
-def test_many_events_of_one_kind_push_out_none_of_another(path: Path) -> None:
+def test_event_windows_of_collections_are_independent(path: Path) -> None:
     store = Store(path, window=3)
     since = store.revision
     store.create("x.dev/others", thing("other"))
@@ -142,7 +142,7 @@ def test_many_events_of_one_kind_push_out_none_of_another(path: Path) -> None:
     store.close()
 
 
-def test_a_failing_disk_changes_nothing_in_memory(path: Path) -> None:
+def test_disk_error_changes_nothing_in_memory(path: Path) -> None:
     store = Store(path)
     store.create(THINGS, thing("a"))
     revision = store.revision
@@ -156,7 +156,7 @@ def test_a_failing_disk_changes_nothing_in_memory(path: Path) -> None:
     store.close()
 
 
-def test_a_second_server_on_the_same_file_is_refused(path: Path) -> None:
+def test_second_server_on_the_same_file_fails(path: Path) -> None:
     store = Store(path)
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         Store(path, wait_seconds=0)

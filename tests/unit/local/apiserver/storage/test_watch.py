@@ -37,26 +37,26 @@ async def take(changes: AsyncIterator[Change], count: int) -> list[Change]:
     return [await asyncio.wait_for(anext(changes), 5) for _ in range(count)]
 
 
-async def test_events_that_are_forgotten_end_the_watch_with_an_error_event(store: Store) -> None:
+async def test_watch_of_expired_events_is_a_single_error_event(store: Store) -> None:
     since = store.revision
     write(store, 6)
     [told] = [change async for change in WatchHub(store).watch(plan(since))]
     assert (told.kind, told.document["code"], told.document["reason"]) == ("ERROR", 410, "Expired")
 
 
-async def test_events_that_are_just_remembered_all_arrive(store: Store) -> None:
+async def test_watch_receives_all_events_still_kept(store: Store) -> None:
     since = store.revision
     write(store, 5)
     changes = WatchHub(store).watch(plan(since))
     assert [each.document["metadata"]["name"] for each in await take(changes, 5)] == [f"t{n:05}" for n in range(5)]
 
 
-async def test_a_revision_that_never_was_is_told(store: Store) -> None:
+async def test_future_revision_is_an_error(store: Store) -> None:
     [told] = [change async for change in WatchHub(store).watch(plan(store.revision + 1))]
     assert (told.kind, told.document["code"]) == ("ERROR", 410)
 
 
-async def test_initial_events_end_with_a_marked_bookmark(store: Store) -> None:
+async def test_initial_events_end_with_an_annotated_bookmark(store: Store) -> None:
     write(store, 2)
     first, second, bookmark = await take(WatchHub(store).watch(plan(None, initial_end=True)), 3)
     assert [first.kind, second.kind, bookmark.kind] == ["ADDED", "ADDED", "BOOKMARK"]
@@ -64,7 +64,7 @@ async def test_initial_events_end_with_a_marked_bookmark(store: Store) -> None:
     assert bookmark.document["metadata"]["resourceVersion"] == str(store.revision)
 
 
-async def test_a_client_that_falls_behind_is_told_to_list_anew(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_slow_client_must_list_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "BACKLOG", 3)
     changes = WatchHub(store).watch(plan(store.revision))
     waiting = asyncio.ensure_future(anext(changes))
@@ -77,7 +77,7 @@ async def test_a_client_that_falls_behind_is_told_to_list_anew(store: Store, mon
     assert len(seen) <= 5
 
 
-async def test_a_watch_of_a_server_that_stops_ends(store: Store) -> None:
+async def test_watch_ends_when_the_server_stops(store: Store) -> None:
     hub = WatchHub(store)
     changes = hub.watch(plan(store.revision))
     waiting = asyncio.ensure_future(anext(changes, None))
@@ -86,7 +86,7 @@ async def test_a_watch_of_a_server_that_stops_ends(store: Store) -> None:
     assert await asyncio.wait_for(waiting, 5) is None
 
 
-async def test_a_watch_that_ended_leaves_no_listener(store: Store) -> None:
+async def test_ended_watch_is_unsubscribed(store: Store) -> None:
     hub = WatchHub(store)
     changes = hub.watch(plan(store.revision, timeout_seconds=0.01))
     assert [change async for change in changes] == []
