@@ -103,7 +103,7 @@ def heard(type, name, body, **_):
 
 
 class Kopf:
-    """A kopf operator as a process; the lines that it says."""
+    """A kopf operator as a process, and its output lines."""
 
     def __init__(self, api: Api, folder: Path) -> None:
         (folder / "operator.py").write_text(OPERATOR)
@@ -153,7 +153,7 @@ def test_kopf_receives_existing_objects_and_all_changes(
     make_one_of_each(f"{name}-first")
     operator = Kopf(api, tmp_path)
     try:
-        # A watch begins once its kind was listed, and each kind is listed in its own time.
+        # The watch of a kind starts after its list, and the kinds are listed independently.
         for kind in ("TrainJob", "GenerateJob", "Pod", "Lease"):
             operator.wait_for(f"{kind} {name}-first None")
         make_one_of_each(name)

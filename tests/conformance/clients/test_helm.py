@@ -1,4 +1,4 @@
-"""What Helm does to an API server, by Helm's own engine: releases come, change, fail, are rolled back, and go.
+"""Helm releases with Helm's own engine: install, upgrade, failure, rollback, uninstall.
 
 It applies on the server's side (Helm 4). It waits for nothing here: the embedded server has no controllers that would
 make a Deployment available.
@@ -33,7 +33,7 @@ def config(api: Api) -> Iterator[helm.Config]:
 
 @pytest.fixture(scope="module")
 def group(api: Api) -> Iterator[str]:
-    """The API group of the chart's own kinds; what a test leaves of it is removed."""
+    """The API group of the chart's own kinds; removes what a test leaves behind."""
     name = f"{api.namespace}.example.com"
     yield name
     for plural in ("gadgets", "widgets"):
@@ -47,7 +47,7 @@ def chart(tmp_path_factory: pytest.TempPathFactory, group: str) -> str:
 
 @pytest.fixture
 def release(config: helm.Config, chart: str, name: str) -> Iterator[str]:
-    """A release of the chart as it comes."""
+    """A release of the chart with its default values."""
     config.install(chart, name)
     yield name
     config.uninstall(name)
@@ -74,13 +74,13 @@ def test_every_kind_is_installed_and_removed_except_kept_resources(
     kept += [f"{DEFINITIONS}/{plural}.{group}" for plural in ("gadgets", "widgets")]
     for path in [*own, *kept]:
         ok(api.http.get(path))
-    told = config.uninstall(name)["info"]
-    assert f"[PersistentVolumeClaim] {name}" in told
+    info = config.uninstall(name)["info"]
+    assert f"[PersistentVolumeClaim] {name}" in info
     for path in own:
-        wait_until(lambda path=path: api.http.get(path).status_code == 404, f"{path} is gone")
+        wait_until(lambda path=path: api.http.get(path).status_code == 404, f"{path} is deleted")
     for path in kept:
         ok(api.http.get(path))
-    config.install(chart, name, {"everything": True})  # It takes over what was kept.
+    config.install(chart, name, {"everything": True})  # Adopts the kept resources.
     config.uninstall(name)
     ok(api.delete("persistentvolumeclaims", name))
 

@@ -1,4 +1,4 @@
-"""Finalizers hold an object that is being deleted; a namespace goes with all that it contains."""
+"""Deletion: finalizers, and namespaces with their contents."""
 
 from collections.abc import Callable
 
@@ -89,7 +89,7 @@ def test_namespace_is_deleted_with_its_contents(
 
     ok(api.http.delete(f"/api/v1/namespaces/{name}"))
 
-    wait_until(lambda: api.http.get(f"/api/v1/namespaces/{name}").status_code == 404, "the namespace is gone", 120)
+    wait_until(lambda: api.http.get(f"/api/v1/namespaces/{name}").status_code == 404, "the namespace is deleted", 120)
     assert ok(api.http.get(jobs))["items"] == []
 
 
@@ -107,4 +107,4 @@ def test_terminating_namespace_rejects_new_objects(api: Api, name: str, generate
         return api.http.patch(f"{jobs}/{name}", json=patch, headers=headers).status_code in (200, 404)
 
     wait_until(release, "the last object is released")
-    wait_until(lambda: api.http.get(f"/api/v1/namespaces/{name}").status_code == 404, "the namespace is gone", 120)
+    wait_until(lambda: api.http.get(f"/api/v1/namespaces/{name}").status_code == 404, "the namespace is deleted", 120)

@@ -1,4 +1,4 @@
-"""Evictions, as `kubectl drain` and descheduling controllers make them: what the operator counts as an interruption."""
+"""Evictions by `kubectl drain` and descheduling controllers, which the operator counts as interruptions."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ def condition(pod: Json, kind: str) -> Json:
 
 @pytest.fixture
 def running(api: Api, name: str, bound_pod: Callable[..., Json]) -> Iterator[Json]:
-    """A pod that is on a node, which says that it runs."""
+    """A pod that is bound to a node and reports Running."""
     bound_pod(name)
     yield ok(api.patch("pods", name, {"status": {"phase": "Running"}}, subresource="status"))
     api.delete("pods", name, gracePeriodSeconds=0)
@@ -72,7 +72,7 @@ def test_missing_pod_cannot_be_evicted(api: Api, name: str) -> None:
 
 
 def test_node_status_keeps_the_disruption_condition(api: Api, name: str, running: Json) -> None:
-    """The operator reads both from the pod's last state: why it was ended, and what it had to say."""
+    """The operator reads both from the pod's last state: the reason of the eviction and the container's message."""
     ok(evict(api, name), 201)
     patch = {"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "PodFailed"}]}}
     strategic = "application/strategic-merge-patch+json"
@@ -82,7 +82,7 @@ def test_node_status_keeps_the_disruption_condition(api: Api, name: str, running
 
 
 def test_eviction_subresource_is_discovered(api: Api) -> None:
-    """`kubectl drain` evicts where it finds this, and deletes where it does not."""
+    """`kubectl drain` evicts if it finds this subresource, and deletes pods otherwise."""
     [found] = [each for each in ok(api.http.get("/api/v1"))["resources"] if each["name"] == "pods/eviction"]
     assert (found["kind"], found["group"], found["version"]) == ("Eviction", "policy", "v1")
     assert "create" in found["verbs"]
@@ -90,7 +90,7 @@ def test_eviction_subresource_is_discovered(api: Api) -> None:
 
 @pytest.fixture
 def node(api: Api) -> Iterator[str]:
-    """A Node that nobody is behind."""
+    """A Node object without a kubelet."""
     name = f"darkroom-empty-{secrets.token_hex(4)}"
     ok(api.http.post("/api/v1/nodes", json={"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}), 201)
     yield name
@@ -117,7 +117,7 @@ def test_drain_cordons_the_node_and_evicts_its_pods(
     kubectl("uncordon", node)
 
     assert not cordoned(api, node)
-    wait_until(lambda: "node.kubernetes.io/unschedulable" not in taints(api, node), "the taint is gone")
+    wait_until(lambda: "node.kubernetes.io/unschedulable" not in taints(api, node), "the taint is removed")
 
 
 def cordoned(api: Api, node: str) -> bool:
@@ -130,12 +130,12 @@ def taints(api: Api, node: str) -> list[str]:
 
 def test_eviction_requires_permission_to_create_evictions(api: Api, kubectl: Any, name: str, running: Json) -> None:
     user = f"system:serviceaccount:{api.namespace}:{name}"
-    # `can-i create pods/eviction` would ask for a pod of the name "eviction".
+    # `can-i create pods/eviction` would mean a pod with the name "eviction".
     question = ("auth", "can-i", "create", "pods", "--subresource=eviction", f"--as={user}")
     kubectl("create", "role", name, "--verb=create", "--resource=pods/eviction")
     assert kubectl.run(*question).stdout.strip() == "no"
     kubectl("create", "rolebinding", name, f"--role={name}", f"--serviceaccount={api.namespace}:{name}")
-    wait_until(lambda: kubectl.run(*question).stdout.strip() == "yes", "the right is given")
+    wait_until(lambda: kubectl.run(*question).stdout.strip() == "yes", "the permission is granted")
     body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
     headers = {"Impersonate-User": user}
     ok(api.http.post(api.path("pods", name, "eviction"), json=body, headers=headers), 201)

@@ -1,4 +1,4 @@
-"""Owner references: what happens to a job's pods when the job goes."""
+"""Owner references: what happens to a job's pods when the job is deleted."""
 
 from collections.abc import Callable
 

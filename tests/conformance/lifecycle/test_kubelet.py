@@ -1,4 +1,4 @@
-"""What the operator relies on from kubelets and from the control plane's watch over nodes.
+"""Behaviour of kubelets and of the node lifecycle controller that the operator relies on.
 
 By the local node on every cluster; and by the cluster's own nodes where DARKROOM_CONFORMANCE_IMAGE names an image with
 a shell (busybox). A lost node is always the local one: it can be frozen.
@@ -17,7 +17,7 @@ from support.waiting import patience
 IMAGE = os.environ.get("DARKROOM_CONFORMANCE_IMAGE", "")
 KINDS = ["local", *(["cluster"] if IMAGE and os.environ.get("KUBECONFIG") else [])]
 PATIENCE_SECONDS = 120.0
-"""Kubernetes takes 50 s until a node counts as lost, and pulls an image."""
+"""Kubernetes needs 50 s to mark a node as unresponsive, and pulls an image."""
 SLEEP = "sleep 600"
 OBEDIENT = "trap 'exit 3' TERM; echo ready; while true; do sleep 0.1; done"
 
@@ -26,7 +26,7 @@ wait_until = patience(PATIENCE_SECONDS)
 
 @pytest.fixture(params=KINDS)
 def run(request: pytest.FixtureRequest, api: Api, name: str) -> Iterator[Callable[..., str]]:
-    """Makes a pod of containers that each run a line of shell; deletes it at the end."""
+    """Creates a pod whose containers each run a shell command; deletes it after the test."""
     node = request.getfixturevalue("local_node").name if request.param == "local" else None
     yield lambda containers, init=(), **spec: a_pod(api, name, node, containers, init, **spec)
     api.delete("pods", name, gracePeriodSeconds=0)
@@ -75,7 +75,8 @@ def test_pod_is_running_while_one_container_runs(api: Api, run: Callable[..., st
     assert pod["status"]["phase"] == "Running"
     assert states(pod)["sidecar"] == "running"
     ready = wait_until(
-        lambda: (found := condition(api.read("pods", name), "Ready"))["status"] == "False" and found, "it is unready"
+        lambda: (found := condition(api.read("pods", name), "Ready"))["status"] == "False" and found,
+        "the pod is not ready",
     )
     assert ready["reason"] == "ContainersNotReady"
     assert ready["message"] == "containers with unready status: [main]"
@@ -104,7 +105,7 @@ def test_failed_init_container_fails_the_pod(api: Api, run: Callable[..., str]) 
 def test_last_state_of_an_evicted_pod_has_the_reason_and_the_exit_code(api: Api, run: Callable[..., str]) -> None:
     name = run({"main": OBEDIENT}, terminationGracePeriodSeconds=30)
     await_phase(api, name, "Running")
-    wait_until(lambda: "ready" in api.http.get(api.path("pods", name, "log")).text, "it has set its trap")
+    wait_until(lambda: "ready" in api.http.get(api.path("pods", name, "log")).text, "the container has set its trap")
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
 
     with api.watching("pods", fieldSelector=f"metadata.name={name}", timeoutSeconds=100) as events:
@@ -140,7 +141,7 @@ def test_pod_can_set_its_toleration_of_a_lost_node(api: Api, name: str, unbound_
 def test_pods_of_a_lost_node_become_not_ready_without_a_reason_and_are_evicted(
     api: Api, name: str, local_node: NodeUnderTest
 ) -> None:
-    """`NodeStatusUnknown` is the reason of the *node*: its pods have none, and their containers' states stay."""
+    """Only the *node* has the reason `NodeStatusUnknown`: its pods have none, and their containers' states stay."""
     soon = {
         "key": "node.kubernetes.io/unreachable",
         "operator": "Exists",
@@ -155,7 +156,7 @@ def test_pods_of_a_lost_node_become_not_ready_without_a_reason_and_are_evicted(
 
     os.kill(local_node.running.pid, signal.SIGSTOP)
     try:
-        wait_until(lambda: condition(api.read("pods", name), "Ready")["status"] == "False", "the pod is unready")
+        wait_until(lambda: condition(api.read("pods", name), "Ready")["status"] == "False", "the pod is not ready")
         pod = api.read("pods", name)
         assert not condition(pod, "Ready").get("reason")
         assert pod["status"]["phase"] == "Running"
@@ -170,5 +171,5 @@ def test_pods_of_a_lost_node_become_not_ready_without_a_reason_and_are_evicted(
         assert pod["status"]["containerStatuses"] == before
     finally:
         os.kill(local_node.running.pid, signal.SIGCONT)
-    wait_until(lambda: not api.exists("pods", name), "the node lets the pod go")
-    wait_until(lambda: condition(ok(api.http.get(node_path)), "Ready")["status"] == "True", "the node is back")
+    wait_until(lambda: not api.exists("pods", name), "the node has stopped the pod")
+    wait_until(lambda: condition(ok(api.http.get(node_path)), "Ready")["status"] == "True", "the node is ready again")

@@ -1,4 +1,4 @@
-"""What clients ask before anything else: which kinds are there, and how they look."""
+"""Discovery: the served kinds and their schemas."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Lists: selectors, pages, and the one moment that all pages show."""
+"""Lists: selectors, and pages that all show the same revision."""
 
 from collections.abc import Callable, Iterator
 
@@ -14,7 +14,7 @@ def names(listed: Json) -> list[str]:
 
 @pytest.fixture
 def five(api: Api, name: str, generate_job: Callable[..., Json]) -> Iterator[list[str]]:
-    """Five jobs, labelled with the test's name, numbered, the even ones also `even`."""
+    """Five numbered jobs, labelled with the test's name and their parity."""
     made = [f"{name}-{number}" for number in range(5)]
     for number, each in enumerate(made):
         document = generate_job(each)
@@ -84,7 +84,7 @@ def test_pages_add_up_to_the_whole_list(api: Api, name: str, five: list[str]) ->
 
 
 def test_page_after_the_last_match_is_empty(api: Api, name: str, five: list[str]) -> None:
-    """A server that has not looked further when the page was full may say that there could be more."""
+    """A server that stops searching when the page is full may return a continue token."""
     query = {"labelSelector": f"test={name}", "limit": 5}
     listed = ok(api.get(GENERATE, **query))
     assert names(listed) == five

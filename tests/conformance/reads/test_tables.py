@@ -1,4 +1,4 @@
-"""Printer tables: what `kubectl get` shows, made by the server."""
+"""Printer tables: the server-side columns of `kubectl get`."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Watches: every change after a list, in order, none twice, as the client's selectors show it."""
+"""Watches: every matching change after a list, in order and exactly once."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from support.kube_api import Api, Json, ok, refused
 GENERATE = "generatejobs.darkroom.dev/v1alpha1"
 
 
-def told(events: Iterator[Json], count: int) -> list[tuple[str, str]]:
+def received(events: Iterator[Json], count: int) -> list[tuple[str, str]]:
     return [(event["type"], event["object"]["metadata"]["name"]) for event in islice(events, count)]
 
 
@@ -27,10 +27,10 @@ def test_watch_sends_changes_since_a_list_in_order(api: Api, name: str, generate
     api.made(GENERATE, generate_job(name))
     ok(api.patch(GENERATE, name, {"spec": {"priority": 1}}))
     with api.watching(GENERATE, resourceVersion=since) as events:
-        assert told(events, 2) == [("ADDED", name), ("MODIFIED", name)]
+        assert received(events, 2) == [("ADDED", name), ("MODIFIED", name)]
         ok(api.patch(GENERATE, name, {"status": {"phase": "Queued"}}, subresource="status"))
         ok(api.delete(GENERATE, name))
-        assert told(events, 2) == [("MODIFIED", name), ("DELETED", name)]
+        assert received(events, 2) == [("MODIFIED", name), ("DELETED", name)]
 
 
 def test_open_watch_receives_writes_immediately(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
@@ -58,9 +58,9 @@ def test_watch_without_a_version_starts_with_the_existing_objects(
 ) -> None:
     api.made(GENERATE, labelled(generate_job(name), test=name))
     with api.watching(GENERATE, labelSelector=f"test={name}") as events:
-        assert told(events, 1) == [("ADDED", name)]
+        assert received(events, 1) == [("ADDED", name)]
         ok(api.delete(GENERATE, name))
-        assert told(events, 1) == [("DELETED", name)]
+        assert received(events, 1) == [("DELETED", name)]
 
 
 def test_selector_turns_changes_into_added_and_deleted(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
@@ -68,7 +68,7 @@ def test_selector_turns_changes_into_added_and_deleted(api: Api, name: str, gene
     with api.watching(GENERATE, resourceVersion=newest(api), labelSelector=f"test={name}") as events:
         for value in (name, "other"):
             ok(api.patch(GENERATE, name, {"metadata": {"labels": {"test": value}}}))
-        assert told(events, 2) == [("ADDED", name), ("DELETED", name)]
+        assert received(events, 2) == [("ADDED", name), ("DELETED", name)]
 
 
 def test_single_object_can_be_watched_by_name(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
@@ -76,7 +76,7 @@ def test_single_object_can_be_watched_by_name(api: Api, name: str, generate_job:
     for each in (f"{name}-other", name):
         api.made(GENERATE, generate_job(each))
     with api.watching(GENERATE, resourceVersion=since, fieldSelector=f"metadata.name={name}") as events:
-        assert told(events, 1) == [("ADDED", name)]
+        assert received(events, 1) == [("ADDED", name)]
 
 
 def test_watch_is_limited_to_its_namespace(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
@@ -85,7 +85,7 @@ def test_watch_is_limited_to_its_namespace(api: Api, name: str, generate_job: Ca
     ok(api.http.post(elsewhere, json=generate_job(f"{name}-elsewhere")), 201)
     api.made(GENERATE, generate_job(name))
     with api.watching(GENERATE, resourceVersion=since) as events:
-        assert told(events, 1) == [("ADDED", name)]
+        assert received(events, 1) == [("ADDED", name)]
     ok(api.http.delete(f"{elsewhere}/{name}-elsewhere"))
 
 
@@ -146,4 +146,4 @@ def test_every_kind_that_the_operator_watches_supports_watch(
     for plural, document in {**documents, "trainjobs.darkroom.dev/v1alpha1": train_job(name)}.items():
         with api.watching(plural, resourceVersion=newest(api), timeoutSeconds=20) as events:
             api.made(plural, document)
-            assert told(events, 1) == [("ADDED", name)]
+            assert received(events, 1) == [("ADDED", name)]

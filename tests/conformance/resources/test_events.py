@@ -1,4 +1,4 @@
-"""Events: what the operator tells people about a job, found by the job they are about."""
+"""Events about a job, found by field selectors for the job."""
 
 from collections.abc import Callable
 

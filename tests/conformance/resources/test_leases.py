@@ -1,4 +1,4 @@
-"""Leases as slots: of many that want one, exactly one gets it."""
+"""Leases as slots: exactly one of many concurrent writers acquires a lease."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,7 +18,7 @@ def a_lease(name: str, holder: str | None = None) -> Json:
 
 
 def at_once(attempt: Any) -> list[int]:
-    """The status codes of that many attempts made together."""
+    """The status codes of concurrent attempts."""
     with ThreadPoolExecutor(CONTENDERS) as pool:
         return sorted(pool.map(lambda number: attempt(f"contender-{number}").status_code, range(CONTENDERS)))
 

@@ -1,4 +1,4 @@
-"""Pods as the operator and the node use them: gates, binding, status, what may change, and graceful ends."""
+"""Pods as the operator and the node use them: gates, binding, status, immutability, graceful deletion."""
 
 from collections.abc import Callable
 

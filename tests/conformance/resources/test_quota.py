@@ -1,4 +1,4 @@
-"""ResourceQuotas and PriorityClasses: what the API server itself refuses, and how it counts."""
+"""ResourceQuotas and PriorityClasses: enforcement and counting by the API server."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +13,7 @@ GatedPod = Callable[..., Json]
 
 @pytest.fixture
 def priority_class(api: Api, name: str) -> Iterator[str]:
-    """A class that only this test's pods have."""
+    """A class that only this test's pods use."""
     ok(api.http.post(CLASSES, json={"metadata": {"name": name}, "value": 7}), 201)
     yield name
     ok(api.http.delete(f"{CLASSES}/{name}"))
@@ -21,7 +21,7 @@ def priority_class(api: Api, name: str) -> Iterator[str]:
 
 @pytest.fixture
 def quota(api: Api, name: str) -> Iterator[Callable[..., None]]:
-    """Makes the test's quota, and waits until it counts."""
+    """Creates the test's quota, and waits until it is counted."""
 
     def make(hard: Json, **spec: Any) -> None:
         api.made("resourcequotas", {"metadata": {"name": name}, "spec": {"hard": hard, **spec}})
@@ -59,11 +59,11 @@ def test_terminal_pod_does_not_count(
     quota({"pods": "1", "count/pods": "2"}, scopeSelector=of_class(priority_class))
     api.made("pods", gated_pod(f"{name}-1", priorityClassName=priority_class))
     ok(api.patch("pods", f"{name}-1", {"status": {"phase": "Succeeded"}}, subresource="status"))
-    wait_until(lambda: used(api, name) == {"pods": "0", "count/pods": "1"}, "the quota is counted anew")
+    wait_until(lambda: used(api, name) == {"pods": "0", "count/pods": "1"}, "the quota is counted again")
     api.made("pods", gated_pod(f"{name}-2", priorityClassName=priority_class))
     ok(api.delete("pods", f"{name}-2", gracePeriodSeconds=0))
     api.wait_gone("pods", f"{name}-2")
-    wait_until(lambda: used(api, name) == {"pods": "0", "count/pods": "1"}, "the quota is counted anew")
+    wait_until(lambda: used(api, name) == {"pods": "0", "count/pods": "1"}, "the quota is counted again")
     api.made("pods", gated_pod(f"{name}-3", priorityClassName=priority_class))
 
 
@@ -79,7 +79,7 @@ def test_dry_run_is_checked_but_not_counted(
 
 
 def test_quota_for_any_kind(api: Api, name: str, quota: Callable[..., None], generate_job: Any) -> None:
-    """Of one that no other test of this suite makes at the same time."""
+    """Uses a kind that no other test of this suite creates at the same time."""
     kind = "count/generatejobs.darkroom.dev"
     path = "generatejobs.darkroom.dev/v1alpha1"
     there = len(ok(api.get(path))["items"])

@@ -1,4 +1,4 @@
-"""Rights: ServiceAccounts, their tokens, and what roles and bindings let them do."""
+"""RBAC: ServiceAccounts, their tokens, and the permissions of roles and bindings."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ Connect = Callable[[str], Api]
 
 @pytest.fixture
 def connect(api: Api, tmp_path: Path) -> Iterator[Connect]:
-    """Makes a ServiceAccount of this name, and an API as which it speaks."""
+    """Creates a ServiceAccount with this name, and an API client with its token."""
     opened: list[Api] = []
 
     def to(name: str) -> Api:
@@ -40,7 +40,7 @@ def a_rule(verbs: str, resources: str, group: str = "", **more: Any) -> Json:
 
 
 def grant(api: Api, name: str, *rules: Json) -> None:
-    """A role and its binding to the ServiceAccount, all of one name."""
+    """Creates a role and its binding to the ServiceAccount, all with one name."""
     api.made(ROLES, {"metadata": {"name": name}, "rules": list(rules)})
     bind(api, name, {"kind": "ServiceAccount", "name": name, "namespace": api.namespace})
 
@@ -51,7 +51,7 @@ def bind(api: Api, name: str, subject: Json, kind: str = "Role") -> None:
 
 
 def may(account: Api, verb: str, resource: str, group: str = "", **more: str) -> bool:
-    """What the server says to the account itself, `namespace=""` for the cluster as a whole."""
+    """The server's access review for the account; `namespace=""` means cluster scope."""
     wanted = {"verb": verb, "resource": resource, "group": group, "namespace": account.namespace, **more}
     answer = ok(account.http.post(REVIEWS, json={"spec": {"resourceAttributes": wanted}}), 201)
     return bool(answer["status"]["allowed"])
@@ -167,18 +167,18 @@ def test_revoked_permission_no_longer_applies(api: Api, connect: Connect, name: 
     wait_may(account, "watch", "pods")
     version = ok(account.get("pods"))["metadata"]["resourceVersion"]
     ok(api.patch(ROLES, name, {"rules": [a_rule("list", "pods")]}))
-    wait_until(lambda: not may(account, "watch", "pods"), "the right to watch is gone")
+    wait_until(lambda: not may(account, "watch", "pods"), "the permission to watch is revoked")
     refused(account.get("pods", watch="true", resourceVersion=version), 403)
     ok(account.get("pods"))
     ok(api.delete(BINDINGS, name))
-    wait_until(lambda: account.get("pods").status_code == 403, "the right to list is gone")
+    wait_until(lambda: account.get("pods").status_code == 403, "the permission to list is revoked")
 
 
 def test_token_becomes_invalid_with_its_account(api: Api, connect: Connect, name: str) -> None:
     account = connect(name)
     ok(account.http.get("/version"))
     ok(api.delete("serviceaccounts", name))
-    wait_until(lambda: account.http.get("/api").status_code == 401, "the token is refused")
+    wait_until(lambda: account.http.get("/api").status_code == 401, "the token is rejected")
     api.made("serviceaccounts", {"metadata": {"name": name}})
     refused(account.http.get("/api"), 401, "Unauthorized")
 
@@ -214,7 +214,7 @@ def test_kubectl_creates_tokens_and_checks_permissions(api: Api, kubectl: Any, n
     user = f"system:serviceaccount:{api.namespace}:{name}"
     assert json.loads(kubectl("auth", "whoami", "-o", "json", *own))["status"]["userInfo"]["username"] == user
     kubectl("get", "pods", *own)
-    assert f'User "{user}" cannot list resource "secrets"' in kubectl.refusal("get", "secrets", *own)
+    assert f'User "{user}" cannot list resource "secrets"' in kubectl.error("get", "secrets", *own)
     listed = [line.split() for line in kubectl("auth", "can-i", "--list", *own).splitlines()]
     assert ["pods/log", "[]", "[]", "[get", "list]"] in listed
     assert kubectl("auth", "can-i", "get", "pods/log", f"--as={user}").strip() == "yes"

@@ -1,4 +1,4 @@
-"""Optimistic concurrency: of two writers that saw the same state only one succeeds, and the other is told."""
+"""Optimistic concurrency: of two writers that read the same version one succeeds, and the other gets a conflict."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""What of built-in kinds an upgrade can't change, and what must fit together: where charts fail."""
+"""Immutable fields of built-in kinds, on which upgrades of charts fail."""
 
 from typing import Any
 

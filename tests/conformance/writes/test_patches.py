@@ -1,4 +1,4 @@
-"""The kinds of patch: JSON merge (RFC 7386), JSON (RFC 6902), and for built-in kinds strategic merge."""
+"""The patch types: JSON merge (RFC 7386), JSON (RFC 6902), and for built-in kinds strategic merge."""
 
 from collections.abc import Callable
 

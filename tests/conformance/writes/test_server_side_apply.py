@@ -1,4 +1,4 @@
-"""Server-side apply: each manager says what it wants, and is told when another holds it."""
+"""Server-side apply: field managers and conflicts."""
 
 from collections.abc import Callable
 
@@ -86,8 +86,8 @@ def test_conditions_are_merged_by_type(api: Api, name: str, generate_job: Callab
         ok(api.apply(GENERATE, document | {"status": status}, manager, "status"))
     changed = {"conditions": [condition("Admitted", "False")]}
     after = ok(api.apply(GENERATE, document | {"status": changed}, "one", "status"))
-    told = {each["type"]: each["status"] for each in after["status"]["conditions"]}
-    assert told == {"Admitted": "False", "PodReady": "True"}
+    statuses = {each["type"]: each["status"] for each in after["status"]["conditions"]}
+    assert statuses == {"Admitted": "False", "PodReady": "True"}
 
 
 def test_applied_status_does_not_change_the_spec(api: Api, name: str, generate_job: Callable[..., Json]) -> None:

@@ -67,9 +67,9 @@ def track(old: Json | None, new: Json, writer: str, resource: Resource, subresou
     before = fields_of(old, field_type) if old else NONE
     after = fields_of(new, field_type)
     changed = {path for path in after if path not in before or (not is_item(path) and _differs(old, new, path))}
-    gone = before - after
+    removed = before - after
     source = new if "managedFields" in new["metadata"] else old
-    entries = {each: fields - changed - gone for each, fields in _read(source).items()}
+    entries = {each: fields - changed - removed for each, fields in _read(source).items()}
     if changed:
         entries[manager] = entries.get(manager, NONE) | changed
     new["metadata"]["managedFields"] = _write(entries, old, resource)

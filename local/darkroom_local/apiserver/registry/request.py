@@ -1,4 +1,4 @@
-"""What a request targets and asks for, independent of HTTP; and the result of a write."""
+"""The target and options of a request, independent of HTTP, and the result of a write."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

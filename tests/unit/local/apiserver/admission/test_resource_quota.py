@@ -1,4 +1,4 @@
-"""How quotas count, and that nobody slips by."""
+"""Quota counting, and enforcement under concurrency."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +39,7 @@ def of_class(operator: str, *values: str) -> Json:
 
 
 def deleted(seconds_ago: float, grace: int) -> Json:
-    """As the API server marks it: the time at which it is to be gone, and the grace that is in it."""
+    """Metadata of a deletion: the end of the grace period, and its length."""
     end = datetime.now(UTC) - timedelta(seconds=seconds_ago)
     return {"deletionTimestamp": end.strftime("%Y-%m-%dT%H:%M:%SZ"), "deletionGracePeriodSeconds": grace}
 
@@ -115,9 +115,10 @@ def test_invalid_quota_is_rejected(spec: Json, field: str) -> None:
 
 
 def test_pod_without_a_class_gets_the_global_default(store: Store) -> None:
-    for name, value, usual in (("high", 9, True), ("low", 3, True), ("lowest", 1, False)):
+    for name, value, is_default in (("high", 9, True), ("low", 3, True), ("lowest", 1, False)):
         store.create(
-            "scheduling.k8s.io/priorityclasses", {"metadata": {"name": name}, "value": value, "globalDefault": usual}
+            "scheduling.k8s.io/priorityclasses",
+            {"metadata": {"name": name}, "value": value, "globalDefault": is_default},
         )
     pod = a_pod("one")
     set_priority(store, pod)

@@ -1,4 +1,4 @@
-"""Structural schemas: pruning, defaults and the words of refusals."""
+"""Structural schemas: pruning, defaults and the texts of violations."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ def checked(**spec: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "message"),
     [
         ({"size": 0}, "spec.size: Invalid value: 0: spec.size in body should be greater than or equal to 1"),
         ({"size": 10}, "spec.size: Invalid value: 10: spec.size in body should be less than or equal to 9"),
@@ -78,9 +78,9 @@ def checked(**spec: Any) -> list[str]:
         ({"port": 1.5}, "spec.port"),
     ],
 )
-def test_violation_has_the_text_of_kubernetes(spec: Json, told: str) -> None:
+def test_violation_has_the_text_of_kubernetes(spec: Json, message: str) -> None:
     [message] = checked(**spec)
-    assert message.startswith(told)
+    assert message.startswith(message)
 
 
 @pytest.mark.parametrize(

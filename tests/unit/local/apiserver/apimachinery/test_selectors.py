@@ -1,4 +1,4 @@
-"""Selectors as pure functions of labels and fields."""
+"""Label and field selectors as pure functions."""
 
 import pytest
 
@@ -58,6 +58,6 @@ def test_field_selector(fields: str, matches: bool) -> None:
     [("a=(b", ""), ("a in b", ""), ("in (a)", ""), ("a b", ""), ("=", ""), ("", "spec.other=1"), ("", "metadata.name")],
 )
 def test_invalid_selectors_are_rejected(labels: str, fields: str) -> None:
-    with pytest.raises(StatusError) as refusal:
+    with pytest.raises(StatusError) as error:
         compile_selectors(labels, fields, FIELDS)
-    assert refusal.value.code == 400
+    assert error.value.code == 400

@@ -1,4 +1,4 @@
-"""What requests want, and who may have it."""
+"""Attributes of requests, RBAC rules, impersonation."""
 
 import time
 from pathlib import Path
@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def access(store: Store) -> Authorizer:
+def authorizer(store: Store) -> Authorizer:
     return Authorizer(store, enforced=True)
 
 
@@ -40,13 +40,13 @@ def grant(store: Store, name: str, *rules: dict[str, Any], subject: dict[str, st
 
 
 def bind(store: Store, name: str, subject: dict[str, str] | None = None) -> None:
-    whom = subject or {"kind": "ServiceAccount", "name": "gateway", "namespace": "default"}
-    content = {"roleRef": {"kind": "Role", "name": name}, "subjects": [whom]}
+    bound_subject = subject or {"kind": "ServiceAccount", "name": "gateway", "namespace": "default"}
+    content = {"roleRef": {"kind": "Role", "name": name}, "subjects": [bound_subject]}
     store.create(f"{RBAC}/rolebindings", {"metadata": {"name": name, "namespace": "default"}, **content})
 
 
 @pytest.mark.parametrize(
-    ("request_line", "wanted"),
+    ("request_line", "attributes"),
     [
         ("GET /api/v1/namespaces/n/pods", Attributes("list", "", "pods", "", "n")),
         ("GET /api/v1/namespaces/n/pods?watch=true", Attributes("watch", "", "pods", "", "n")),
@@ -66,11 +66,11 @@ def bind(store: Store, name: str, subject: dict[str, str] | None = None) -> None
         ("POST /metrics", Attributes("post", path="/metrics")),
     ],
 )
-def test_attributes_of_a_request(request_line: str, wanted: Attributes) -> None:
+def test_attributes_of_a_request(request_line: str, attributes: Attributes) -> None:
     method, _, target = request_line.partition(" ")
     path, _, query = target.partition("?")
     pairs = dict(each.split("=", 1) for each in query.replace("%3D", "=").split("&") if each)
-    assert read_attributes(method, path, pairs) == wanted
+    assert read_attributes(method, path, pairs) == attributes
 
 
 @pytest.mark.parametrize(
@@ -87,16 +87,16 @@ def test_attributes_of_a_request(request_line: str, wanted: Attributes) -> None:
         ({"verbs": ["list"], "nonResourceURLs": ["*"]}, False),
     ],
 )
-def test_rule_matching(store: Store, access: Authorizer, rule: dict[str, Any], allowed: bool) -> None:
+def test_rule_matching(store: Store, authorizer: Authorizer, rule: dict[str, Any], allowed: bool) -> None:
     grant(store, "one", rule)
-    assert access.decide(GATEWAY, PODS).allowed is allowed
+    assert authorizer.decide(GATEWAY, PODS).allowed is allowed
 
 
 @pytest.mark.parametrize(("resource", "allowed"), [("*/log", True), ("pods/*", False), ("pods", False), ("*", True)])
-def test_rule_with_a_subresource(store: Store, access: Authorizer, resource: str, allowed: bool) -> None:
+def test_rule_with_a_subresource(store: Store, authorizer: Authorizer, resource: str, allowed: bool) -> None:
     grant(store, "one", a_rule(verbs=["get"], resources=[resource]))
-    wanted = Attributes("get", resource="pods", subresource="log", namespace="default", name="p")
-    assert access.decide(GATEWAY, wanted).allowed is allowed
+    attributes = Attributes("get", resource="pods", subresource="log", namespace="default", name="p")
+    assert authorizer.decide(GATEWAY, attributes).allowed is allowed
 
 
 @pytest.mark.parametrize(
@@ -111,61 +111,61 @@ def test_rule_with_a_subresource(store: Store, access: Authorizer, resource: str
         ({"kind": "Group", "name": "system:authenticated"}, True),
     ],
 )
-def test_subject_matching(store: Store, access: Authorizer, subject: dict[str, str], allowed: bool) -> None:
+def test_subject_matching(store: Store, authorizer: Authorizer, subject: dict[str, str], allowed: bool) -> None:
     grant(store, "one", a_rule(), subject=subject)
-    assert access.decide(GATEWAY, PODS).allowed is allowed
+    assert authorizer.decide(GATEWAY, PODS).allowed is allowed
 
 
-def test_changes_of_roles_and_bindings_apply_immediately(store: Store, access: Authorizer) -> None:
-    assert not access.decide(GATEWAY, PODS).allowed
+def test_changes_of_roles_and_bindings_apply_immediately(store: Store, authorizer: Authorizer) -> None:
+    assert not authorizer.decide(GATEWAY, PODS).allowed
     grant(store, "one", a_rule())
-    assert access.decide(GATEWAY, PODS).reason == (
+    assert authorizer.decide(GATEWAY, PODS).reason == (
         'RBAC: allowed by RoleBinding "one/default" of Role "one" to ServiceAccount "gateway/default"'
     )
     role = store.get(f"{RBAC}/roles", "default", "one")
     assert role is not None
     role = store.replace(f"{RBAC}/roles", role | {"rules": []}, role["metadata"]["resourceVersion"])
-    assert not access.decide(GATEWAY, PODS).allowed
+    assert not authorizer.decide(GATEWAY, PODS).allowed
     role = store.replace(f"{RBAC}/roles", role | {"rules": [a_rule()]}, role["metadata"]["resourceVersion"])
-    assert access.decide(GATEWAY, PODS).allowed
+    assert authorizer.decide(GATEWAY, PODS).allowed
     store.remove(f"{RBAC}/roles", role, role["metadata"]["resourceVersion"])
-    assert not access.decide(GATEWAY, PODS).allowed
+    assert not authorizer.decide(GATEWAY, PODS).allowed
 
 
-def test_missing_role_is_named_in_the_decision(store: Store, access: Authorizer) -> None:
+def test_missing_role_is_named_in_the_decision(store: Store, authorizer: Authorizer) -> None:
     bind(store, "lost")
-    with pytest.raises(StatusError) as refusal:
-        access.require(GATEWAY, PODS)
-    assert refusal.value.message == (
+    with pytest.raises(StatusError) as error:
+        authorizer.require(GATEWAY, PODS)
+    assert error.value.message == (
         'pods is forbidden: User "system:serviceaccount:default:gateway" cannot list resource "pods" in API group "" '
         f'in the namespace "default": RBAC: role.{RBAC} "lost" not found'
     )
 
 
-def test_admin_may_do_everything_and_without_enforcement_everyone(store: Store, access: Authorizer) -> None:
-    assert access.decide(ADMIN, PODS).allowed
+def test_admin_may_do_everything_and_without_enforcement_everyone(store: Store, authorizer: Authorizer) -> None:
+    assert authorizer.decide(ADMIN, PODS).allowed
     assert Authorizer(store, enforced=False).decide(GATEWAY, PODS).allowed
 
 
-def test_impersonation_requires_its_own_permission(store: Store, access: Authorizer) -> None:
+def test_impersonation_requires_its_own_permission(store: Store, authorizer: Authorizer) -> None:
     as_gateway = Headers({"Impersonate-User": GATEWAY.name})
-    assert effective_user(ADMIN, as_gateway, access) == GATEWAY
-    assert effective_user(ADMIN, Headers({"Impersonate-User": "ann", "Impersonate-Group": "staff"}), access) == User(
-        "ann", ("staff", "system:authenticated")
-    )
+    assert effective_user(ADMIN, as_gateway, authorizer) == GATEWAY
+    assert effective_user(
+        ADMIN, Headers({"Impersonate-User": "ann", "Impersonate-Group": "staff"}), authorizer
+    ) == User("ann", ("staff", "system:authenticated"))
     with pytest.raises(StatusError, match='cannot impersonate resource "serviceaccounts"'):
-        effective_user(service_account("default", "other"), as_gateway, access)
+        effective_user(service_account("default", "other"), as_gateway, authorizer)
     grant(store, "one", a_rule(verbs=["impersonate"], resources=["serviceaccounts"], resourceNames=["gateway"]))
-    assert effective_user(GATEWAY, as_gateway, access) == GATEWAY
+    assert effective_user(GATEWAY, as_gateway, authorizer) == GATEWAY
     with pytest.raises(StatusError, match='cannot impersonate resource "users"'):
-        effective_user(GATEWAY, Headers({"Impersonate-User": "ann"}), access)
+        effective_user(GATEWAY, Headers({"Impersonate-User": "ann"}), authorizer)
 
 
-def test_decision_is_fast_with_a_hundred_roles(store: Store, access: Authorizer) -> None:
+def test_decision_is_fast_with_a_hundred_roles(store: Store, authorizer: Authorizer) -> None:
     for number in range(100):
         grant(store, f"role-{number}", a_rule(resources=[f"things-{number}"]))
-    access.decide(GATEWAY, PODS)
+    authorizer.decide(GATEWAY, PODS)
     start = time.process_time()
     for _ in range(1000):
-        access.decide(GATEWAY, PODS)
+        authorizer.decide(GATEWAY, PODS)
     assert (time.process_time() - start) / 1000 < 0.0001

@@ -1,4 +1,4 @@
-"""A server that enforces rights, over a restart; and one that does not."""
+"""RBAC enforcement across a restart, and a server without enforcement."""
 
 from collections.abc import Callable
 from pathlib import Path

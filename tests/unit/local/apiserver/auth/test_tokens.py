@@ -1,4 +1,4 @@
-"""Tokens of ServiceAccounts: whose they are, and until when."""
+"""Tokens of ServiceAccounts: claims, expiry and validity."""
 
 from pathlib import Path
 
@@ -35,12 +35,12 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "objects.sqlite")
 
 
-def made(tokens: Tokens, seconds: int = 600, audience: str = AUDIENCE, bound: BoundObject | None = None) -> bytes:
+def make_token(tokens: Tokens, seconds: int = 600, audience: str = AUDIENCE, bound: BoundObject | None = None) -> bytes:
     return tokens.issue(ACCOUNT, seconds, [audience], bound).token.encode()
 
 
 def test_token_identifies_its_service_account(tokens: Tokens) -> None:
-    claims = tokens.verify(made(tokens, bound=BoundObject("Pod", "one", "u2")))
+    claims = tokens.verify(make_token(tokens, bound=BoundObject("Pod", "one", "u2")))
     assert claims is not None
     assert claims == Claims("default", "gateway", "u1", claims.token_id, BoundObject("Pod", "one", "u2"))
 
@@ -55,9 +55,9 @@ def test_token_expires_at_the_exact_second(tokens: Tokens, clock: Clock) -> None
 
 
 def test_tokens_with_a_wrong_signature_are_rejected(tokens: Tokens) -> None:
-    token = made(tokens)
+    token = make_token(tokens)
     header, payload, signature = token.split(b".")
-    other = made(Tokens(b"o" * 32, Clock()))
+    other = make_token(Tokens(b"o" * 32, Clock()))
     swapped = b".".join([header, other.split(b".")[1][:-2] + b"AA", signature])
     unsigned = header + b"." + payload
     for wrong in (other, swapped, unsigned, unsigned + b".", b"", b".", b"..", token + b"x"):
@@ -65,7 +65,7 @@ def test_tokens_with_a_wrong_signature_are_rejected(tokens: Tokens) -> None:
 
 
 def test_token_for_another_audience_is_rejected(tokens: Tokens) -> None:
-    assert tokens.verify(made(tokens, audience="vault")) is None
+    assert tokens.verify(make_token(tokens, audience="vault")) is None
 
 
 def test_signing_key_survives_a_restart(tmp_path: Path) -> None:
@@ -76,24 +76,27 @@ def test_signing_key_survives_a_restart(tmp_path: Path) -> None:
 
 
 def test_only_the_admin_and_existing_accounts_are_authenticated(tokens: Tokens, store: Store) -> None:
-    known = Authenticator("secret", tokens, store)
-    token = made(tokens)
-    assert known.user(b"secret") == ADMIN
-    assert known.user(token) is None
+    authenticator = Authenticator("secret", tokens, store)
+    token = make_token(tokens)
+    assert authenticator.user(b"secret") == ADMIN
+    assert authenticator.user(token) is None
     written = store.create("/serviceaccounts", ACCOUNT)
     groups = ("system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated")
-    assert known.user(token) == User("system:serviceaccount:default:gateway", groups, "u1")
+    assert authenticator.user(token) == User("system:serviceaccount:default:gateway", groups, "u1")
     store.remove("/serviceaccounts", written, written["metadata"]["resourceVersion"])
     store.create("/serviceaccounts", {"metadata": {**ACCOUNT["metadata"], "uid": "another"}})
-    assert known.user(token) is None
+    assert authenticator.user(token) is None
     assert Authenticator("", tokens, store).user(b"") is None
 
 
 def test_token_bound_to_a_pod_becomes_invalid_with_the_pod(tokens: Tokens, store: Store) -> None:
-    known, token = Authenticator("secret", tokens, store), made(tokens, bound=BoundObject("Pod", "one", "u2"))
+    authenticator, token = (
+        Authenticator("secret", tokens, store),
+        make_token(tokens, bound=BoundObject("Pod", "one", "u2")),
+    )
     store.create("/serviceaccounts", ACCOUNT)
-    assert known.user(token) is None
+    assert authenticator.user(token) is None
     pod = store.create("/pods", {"metadata": {"namespace": "default", "name": "one", "uid": "u2"}})
-    assert known.user(token)
+    assert authenticator.user(token)
     store.remove("/pods", pod, pod["metadata"]["resourceVersion"])
-    assert known.user(token) is None
+    assert authenticator.user(token) is None

@@ -1,4 +1,4 @@
-"""When a node counts as lost and its pods are evicted, by a clock that the test moves."""
+"""Unresponsive nodes and evictions, with a clock that the test controls."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,36 +20,35 @@ READY = {"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-01T00:
 
 
 class Cluster:
-    """An API server's objects, and the controller on them, without HTTP."""
+    """An API server's objects with the controller, without HTTP."""
 
     def __init__(self, folder: Path, grace_seconds: float = 50.0) -> None:
         self.api = ResourceApi(Store(folder / "objects.sqlite"), Registry(), lambda: None)
         self.seconds = 1000.0
         self.controller = NodeLifecycle(self.api, grace_seconds, lambda: self.seconds)
 
-    def place(self, plural: str, name: str = "", subresource: str = "", group: str = "") -> RequestTarget:
-        resource = self.api.registry.find(group, "v1", plural)
-        assert resource is not None
+    def target(self, plural: str, name: str = "", subresource: str = "", group: str = "") -> RequestTarget:
+        resource = self.api.registry.built_in(group, plural)
         namespace = "" if not resource.namespaced else "kube-node-lease" if plural == "leases" else "default"
         return RequestTarget(resource, namespace, name, subresource)
 
     def make_node(self, lease: bool = True) -> None:
         self.api.create(
-            self.place("nodes"), {"metadata": {"name": "n"}, "status": {"conditions": [READY]}}, WriteOptions()
+            self.target("nodes"), {"metadata": {"name": "n"}, "status": {"conditions": [READY]}}, WriteOptions()
         )
         if lease:
             document = {"metadata": {"name": "n"}, "spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}}
-            self.api.create(self.place("leases", group="coordination.k8s.io"), document, WriteOptions())
+            self.api.create(self.target("leases", group="coordination.k8s.io"), document, WriteOptions())
 
     def make_pod(self, name: str, **spec: Any) -> None:
         spec = {"containers": [{"name": "c", "image": "i"}], "nodeName": "n", **spec}
-        self.api.create(self.place("pods"), {"metadata": {"name": name}, "spec": spec}, WriteOptions())
+        self.api.create(self.target("pods"), {"metadata": {"name": name}, "spec": spec}, WriteOptions())
         conditions = [{"type": "Ready", "status": "True"}, {"type": "PodScheduled", "status": "True"}]
         self.patch("pods", name, {"status": {"phase": "Running", "conditions": conditions}}, "status")
 
     def patch(self, plural: str, name: str, patch: Json, subresource: str = "", group: str = "") -> None:
         kind = "application/merge-patch+json"
-        self.api.patch(self.place(plural, name, subresource, group), kind, patch, WriteOptions())
+        self.api.patch(self.target(plural, name, subresource, group), kind, patch, WriteOptions())
 
     def renew(self, moment: str) -> None:
         self.patch("leases", "n", {"spec": {"renewTime": moment}}, group="coordination.k8s.io")
@@ -59,7 +58,7 @@ class Cluster:
         self.controller.sync()
 
     def read(self, plural: str, name: str) -> Json:
-        return self.api.get(self.place(plural, name))
+        return self.api.get(self.target(plural, name))
 
     def condition(self, plural: str, name: str, kind: str = "Ready") -> Json:
         found = self.read(plural, name)["status"].get("conditions") or []
@@ -95,7 +94,7 @@ def test_node_becomes_unknown_after_its_grace_period_and_not_before(cluster: Clu
 
 
 def test_heartbeats_count_even_when_the_node_has_a_wrong_clock(cluster: Cluster) -> None:
-    """What counts is that the Lease changes: not what time it tells."""
+    """Only a change of the Lease counts, not its timestamps."""
     cluster.make_node()
     for moment in ("1970-01-01T00:00:00.000000Z", "2100-01-01T00:00:00.000000Z", "1999-01-01T00:00:00.000000Z"):
         cluster.after(40)
@@ -188,12 +187,12 @@ def test_foreign_taints_are_kept_and_evict_pods(cluster: Cluster) -> None:
 
 
 def test_pods_of_a_deleted_node_fail_and_are_deleted_after_the_quarantine(cluster: Cluster) -> None:
-    """What `kubectl delete node` does for a machine that is off for good."""
+    """`kubectl delete node` for a machine that never returns."""
     cluster.make_node()
     cluster.make_pod("p")
     seen: list[Json] = []
     cluster.api.store.subscribe(lambda event: seen.append(event.document) if event.collection == "/pods" else None)
-    cluster.api.delete(cluster.place("nodes", "n"), {})
+    cluster.api.delete(cluster.target("nodes", "n"), {})
     cluster.after(0)
     cluster.after(39)
     assert cluster.read("pods", "p")["status"]["phase"] == "Running"
@@ -210,7 +209,7 @@ def test_pods_of_a_deleted_node_fail_and_are_deleted_after_the_quarantine(cluste
 def test_node_that_registers_again_keeps_its_pods(cluster: Cluster) -> None:
     cluster.make_node()
     cluster.make_pod("p")
-    cluster.api.delete(cluster.place("nodes", "n"), {})
+    cluster.api.delete(cluster.target("nodes", "n"), {})
     cluster.after(0)
     cluster.after(39)
     cluster.make_node(lease=False)

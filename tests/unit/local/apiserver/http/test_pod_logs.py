@@ -1,4 +1,4 @@
-"""`pods/log` passes on what the pod's node says, as it comes."""
+"""`pods/log` streams the log from the pod's node."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from support.kube_api import Api, ApiServer, ok, refused
 
 
 class Kubelet(ThreadingHTTPServer):
-    """A node's log server: says what it was asked, and goes on when `more` is set."""
+    """A node's log server: returns the request line, and continues once `more` is set."""
 
     daemon_threads = True
 
@@ -55,7 +55,7 @@ def kubelet() -> Iterator[Kubelet]:
 
 @pytest.fixture
 def api(shared: ApiServer, connect: Callable[[ApiServer], Api], kubelet: Kubelet) -> Iterator[Api]:
-    """An API server with a node and a pod on it."""
+    """An API server with a node, and a pod on it."""
     connected = connect(shared)
     port = {"kubeletEndpoint": {"Port": kubelet.server_address[1]}}
     node = {"metadata": {"name": "node"}, "status": {"daemonEndpoints": port}}
@@ -90,4 +90,4 @@ def test_log_that_the_node_does_not_have_is_an_error(api: Api) -> None:
 
 def test_unreachable_node_is_reported(api: Api, kubelet: Kubelet) -> None:
     kubelet.server_close()
-    assert "the node node does not respond" in refused(api.http.get(api.path("pods", "pod", "log")), 503)
+    assert "node node does not respond" in refused(api.http.get(api.path("pods", "pod", "log")), 503)

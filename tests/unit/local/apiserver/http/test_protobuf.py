@@ -1,4 +1,4 @@
-"""What kubectl sends as protobuf, byte by byte."""
+"""Protobuf bodies of kubectl, byte by byte."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Patches as pure functions."""
+"""The patch types as pure functions."""
 
 from typing import Any
 
@@ -91,21 +91,21 @@ def test_strategic_patch_merges_lists_by_key(target: Any, patch: Any, result: An
     ],
 )
 def test_json_patch_that_does_not_apply_is_rejected(patch: Any, code: int) -> None:
-    with pytest.raises(StatusError) as refusal:
+    with pytest.raises(StatusError) as error:
         apply_patch(JSON, {"a": 1}, patch, CUSTOM)
-    assert refusal.value.code == code
+    assert error.value.code == code
 
 
 @pytest.mark.parametrize("kind", [MERGE, STRATEGIC])
 def test_merge_patch_must_be_an_object(kind: str) -> None:
     assert PODS is not None
-    with pytest.raises(StatusError) as refusal:
+    with pytest.raises(StatusError) as error:
         apply_patch(kind, {}, [1], PODS)
-    assert refusal.value.code == 400
+    assert error.value.code == 400
 
 
 @pytest.mark.parametrize("kind", ["", "application/json", "text/plain"])
 def test_unknown_content_type_is_rejected_with_the_supported_ones(kind: str) -> None:
-    with pytest.raises(StatusError, match=r"application/merge-patch\+json") as refusal:
+    with pytest.raises(StatusError, match=r"application/merge-patch\+json") as error:
         apply_patch(kind, {}, {}, CUSTOM)
-    assert refusal.value.code == 415
+    assert error.value.code == 415

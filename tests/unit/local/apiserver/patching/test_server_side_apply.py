@@ -1,4 +1,4 @@
-"""Field sets and managers as pure functions."""
+"""Field sets and field managers as pure functions."""
 
 import json
 from typing import Any
@@ -74,7 +74,7 @@ def applied(current: Json | None, wanted: Json, who: str = "one", force: bool = 
 
 
 def holders(document: Json, field: str) -> set[str]:
-    """Who manages a field of the spec."""
+    """The managers of a field of the spec."""
     path = ("f:spec", *(f"f:{part}" for part in field.split(".")))
     return {
         each["manager"] for each in document["metadata"]["managedFields"] if path in from_fields_v1(each["fieldsV1"])

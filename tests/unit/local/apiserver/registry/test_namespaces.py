@@ -1,4 +1,4 @@
-"""What every namespace has from its beginning."""
+"""The initial contents of a namespace."""
 
 from collections.abc import Callable
 

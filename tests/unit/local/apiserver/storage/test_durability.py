@@ -1,4 +1,4 @@
-"""Killed at any moment, the server has lost nothing that it acknowledged, and goes on from there."""
+"""A killed server loses no acknowledged write, and continues after a restart."""
 
 import threading
 from collections.abc import Callable
@@ -11,7 +11,7 @@ KILLS = 3
 
 
 class Writer(threading.Thread):
-    """Writes config maps until the server is gone; remembers what was acknowledged."""
+    """Writes config maps until the server stops, and records the acknowledged ones."""
 
     def __init__(self, api: Api, prefix: str) -> None:
         super().__init__()
@@ -44,7 +44,9 @@ def test_kill_loses_no_acknowledged_write(server: ApiServer, connect: Callable[[
         writers = [Writer(connect(server), f"w{kill}-{number}") for number in range(WRITERS)]
         for writer in writers:
             writer.start()
-        wait_until(lambda writers=writers: all(len(each.acknowledged) > 10 for each in writers), "everybody wrote")
+        wait_until(
+            lambda writers=writers: all(len(each.acknowledged) > 10 for each in writers), "every writer has written"
+        )
 
         server.kill()
         for writer in writers:
@@ -53,7 +55,7 @@ def test_kill_loses_no_acknowledged_write(server: ApiServer, connect: Callable[[
 
         found = {each["metadata"]["name"]: each for each in ok(connect(server).get("configmaps"))["items"]}
         for name, acknowledged in [pair for writer in writers for pair in writer.acknowledged.items()]:
-            kept = found[name]  # The write after the acknowledged one may have got through as well.
+            kept = found[name]  # The write after the last acknowledged one may also be stored.
             assert version(kept) > version(acknowledged) or kept == acknowledged
             assert version(acknowledged) > highest
         newest = connect(server).made("configmaps", {"metadata": {"name": f"after-{kill}"}})

@@ -1,4 +1,4 @@
-"""The store: what is written is there again, revisions only rise, and the past is known as far as events are kept."""
+"""The store: durability, revisions, conflicts, and past lists derived from events."""
 
 import sqlite3
 from pathlib import Path
@@ -56,11 +56,11 @@ def test_writes_survive_a_restart(path: Path) -> None:
 def test_revisions_increase_across_deletions_and_restarts(path: Path) -> None:
     store = Store(path)
     store.create(THINGS, thing("a"))
-    gone = removed(store, "a")
+    deleted = removed(store, "a")
     store.close()
     again = Store(path)
     made = again.create(THINGS, thing("a"))
-    assert int(made["metadata"]["resourceVersion"]) > int(gone["metadata"]["resourceVersion"])
+    assert int(made["metadata"]["resourceVersion"]) > int(deleted["metadata"]["resourceVersion"])
     again.close()
 
 

@@ -1,4 +1,4 @@
-"""Watches: what can't be shown on every cluster. Forgotten events, slow clients, initial events."""
+"""Watch behaviour that not every cluster can show: expired events, slow clients, initial events."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -40,8 +40,8 @@ async def take(changes: AsyncIterator[Change], count: int) -> list[Change]:
 async def test_watch_of_expired_events_is_a_single_error_event(store: Store) -> None:
     since = store.revision
     write(store, 6)
-    [told] = [change async for change in WatchHub(store).watch(plan(since))]
-    assert (told.kind, told.document["code"], told.document["reason"]) == ("ERROR", 410, "Expired")
+    [change] = [each async for each in WatchHub(store).watch(plan(since))]
+    assert (change.kind, told.document["code"], told.document["reason"]) == ("ERROR", 410, "Expired")
 
 
 async def test_watch_receives_all_events_still_kept(store: Store) -> None:
@@ -52,8 +52,8 @@ async def test_watch_receives_all_events_still_kept(store: Store) -> None:
 
 
 async def test_future_revision_is_an_error(store: Store) -> None:
-    [told] = [change async for change in WatchHub(store).watch(plan(store.revision + 1))]
-    assert (told.kind, told.document["code"]) == ("ERROR", 410)
+    [change] = [each async for each in WatchHub(store).watch(plan(store.revision + 1))]
+    assert (change.kind, told.document["code"]) == ("ERROR", 410)
 
 
 async def test_initial_events_end_with_an_annotated_bookmark(store: Store) -> None:
