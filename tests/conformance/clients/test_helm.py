@@ -1,7 +1,7 @@
 """Helm releases with Helm's own engine: install, upgrade, failure, rollback, uninstall.
 
-It applies on the server's side (Helm 4). It waits for nothing here: the embedded server has no controllers that would
-make a Deployment available.
+Helm 4 uses server-side apply. It does not wait here: the embedded server has no controllers that make a Deployment
+available.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Behaviour of kubelets and of the node lifecycle controller that the operator relies on.
 
-By the local node on every cluster; and by the cluster's own nodes where DARKROOM_CONFORMANCE_IMAGE names an image with
-a shell (busybox). A lost node is always the local one: it can be frozen.
+Tested with the local node on every cluster, and with the cluster's own nodes if DARKROOM_CONFORMANCE_IMAGE names an
+image with a shell (busybox). Lost nodes are always local ones, because tests can freeze these.
 """
 
 import os

@@ -12,7 +12,7 @@ TRAIN = "trainjobs.darkroom.dev/v1alpha1"
 
 
 @pytest.fixture
-def kubectl_error(kubectl: Any, api: Api) -> Callable[[Json], str]:
+def apply_error(kubectl: Any, api: Api) -> Callable[[Json], str]:
     """Applies an invalid job with kubectl; returns the error that it prints."""
 
     def apply(document: Json) -> str:
@@ -22,76 +22,76 @@ def kubectl_error(kubectl: Any, api: Api) -> Callable[[Json], str]:
     return apply
 
 
-def test_unknown_field_is_named(kubectl_error: Any, name: str, train_job: Callable[..., Json]) -> None:
-    assert 'unknown field "spec.maxStep"' in kubectl_error(train_job(name, maxStep=100))
+def test_unknown_field_is_named(apply_error: Any, name: str, train_job: Callable[..., Json]) -> None:
+    assert 'unknown field "spec.maxStep"' in apply_error(train_job(name, maxStep=100))
 
 
-def test_every_unknown_field_is_named(kubectl_error: Any, name: str, train_job: Callable[..., Json]) -> None:
-    message = kubectl_error(train_job(name, maxStep=100, training={"loraRank": 4}))
+def test_every_unknown_field_is_named(apply_error: Any, name: str, train_job: Callable[..., Json]) -> None:
+    message = apply_error(train_job(name, maxStep=100, training={"loraRank": 4}))
     assert 'unknown field "spec.maxStep"' in message
     assert 'unknown field "spec.training.loraRank"' in message
 
 
 def test_wrong_type_is_reported_with_the_expected_type(
-    kubectl_error: Any, name: str, train_job: Callable[..., Json]
+    apply_error: Any, name: str, train_job: Callable[..., Json]
 ) -> None:
-    message = kubectl_error(train_job(name, maxSteps="many"))
+    message = apply_error(train_job(name, maxSteps="many"))
     assert f'The TrainJob "{name}" is invalid' in message
     assert "spec.maxSteps" in message
     assert "must be of type integer" in message
 
 
-def test_model_id_that_is_a_path_is_rejected(kubectl_error: Any, name: str, train_job: Callable[..., Json]) -> None:
-    message = kubectl_error(train_job(name, modelId="../../etc"))
+def test_model_id_that_is_a_path_is_rejected(apply_error: Any, name: str, train_job: Callable[..., Json]) -> None:
+    message = apply_error(train_job(name, modelId="../../etc"))
     assert 'spec.modelId: Invalid value: "../../etc"' in message
     assert "should match" in message
 
 
 @pytest.mark.parametrize("steps", [0, -1])
 def test_steps_below_one_are_rejected_with_the_bound(
-    kubectl_error: Any, name: str, train_job: Callable[..., Json], steps: int
+    apply_error: Any, name: str, train_job: Callable[..., Json], steps: int
 ) -> None:
-    message = kubectl_error(train_job(name, maxSteps=steps))
+    message = apply_error(train_job(name, maxSteps=steps))
     assert re.search(r"spec.maxSteps: Invalid value: .*should be greater than or equal to 1", message)
 
 
 @pytest.mark.parametrize("prompt", ["", "   "])
-def test_empty_prompt_is_rejected(kubectl_error: Any, name: str, train_job: Callable[..., Json], prompt: str) -> None:
-    assert "spec.prompt: Invalid value" in (message := kubectl_error(train_job(name, prompt=prompt)))
+def test_empty_prompt_is_rejected(apply_error: Any, name: str, train_job: Callable[..., Json], prompt: str) -> None:
+    assert "spec.prompt: Invalid value" in (message := apply_error(train_job(name, prompt=prompt)))
     assert "must not be blank" in message
 
 
-def test_missing_prompt_is_reported_as_required(kubectl_error: Any, name: str, train_job: Callable[..., Json]) -> None:
+def test_missing_prompt_is_reported_as_required(apply_error: Any, name: str, train_job: Callable[..., Json]) -> None:
     document = train_job(name)
     del document["spec"]["prompt"]
-    assert "spec.prompt: Required value" in kubectl_error(document)
+    assert "spec.prompt: Required value" in apply_error(document)
 
 
 def test_changed_prompt_is_rejected_with_advice(
-    kubectl_error: Any, kubectl: Any, api: Api, name: str, train_job: Callable[..., Json]
+    apply_error: Any, kubectl: Any, api: Api, name: str, train_job: Callable[..., Json]
 ) -> None:
     kubectl("apply", "-f", "-", stdin=yaml.safe_dump(train_job(name)))
-    message = kubectl_error(train_job(name, prompt="another"))
+    message = apply_error(train_job(name, prompt="another"))
     assert "spec.prompt: Forbidden: prompt can't be changed after creation: create a new job" in message
     assert api.read(TRAIN, name)["spec"]["prompt"] == "a photo of sks cat"
 
 
 @pytest.mark.parametrize("bad_name", ["a-name-that-is-longer-than-the-names-of-its-pods-allow", "with.dots"])
 def test_name_that_is_not_a_valid_pod_prefix_is_rejected_with_the_reason(
-    kubectl_error: Any, train_job: Callable[..., Json], bad_name: str
+    apply_error: Any, train_job: Callable[..., Json], bad_name: str
 ) -> None:
-    message = kubectl_error(train_job(bad_name))
+    message = apply_error(train_job(bad_name))
     assert "metadata.name must be at most 48 characters without dots" in message
 
 
 def test_name_with_capitals_is_rejected_with_the_allowed_characters(
-    kubectl_error: Any, train_job: Callable[..., Json]
+    apply_error: Any, train_job: Callable[..., Json]
 ) -> None:
-    message = kubectl_error(train_job("MyJob"))
+    message = apply_error(train_job("MyJob"))
     assert 'metadata.name: Invalid value: "MyJob"' in message
     assert "lower case alphanumeric characters" in message
 
 
-def test_unknown_kind_is_reported(kubectl_error: Any, name: str, train_job: Callable[..., Json]) -> None:
-    message = kubectl_error(train_job(name) | {"kind": "TrainingJob"})
+def test_unknown_kind_is_reported(apply_error: Any, name: str, train_job: Callable[..., Json]) -> None:
+    message = apply_error(train_job(name) | {"kind": "TrainingJob"})
     assert 'no matches for kind "TrainingJob" in version "darkroom.dev/v1alpha1"' in message

@@ -115,10 +115,10 @@ def test_invalid_quota_is_rejected(spec: Json, field: str) -> None:
 
 
 def test_pod_without_a_class_gets_the_global_default(store: Store) -> None:
-    for name, value, is_default in (("high", 9, True), ("low", 3, True), ("lowest", 1, False)):
+    for name, value, default in (("high", 9, True), ("low", 3, True), ("lowest", 1, False)):
         store.create(
             "scheduling.k8s.io/priorityclasses",
-            {"metadata": {"name": name}, "value": value, "globalDefault": is_default},
+            {"metadata": {"name": name}, "value": value, "globalDefault": default},
         )
     pod = a_pod("one")
     set_priority(store, pod)

@@ -150,9 +150,8 @@ def test_admin_may_do_everything_and_without_enforcement_everyone(store: Store, 
 def test_impersonation_requires_its_own_permission(store: Store, authorizer: Authorizer) -> None:
     as_gateway = Headers({"Impersonate-User": GATEWAY.name})
     assert effective_user(ADMIN, as_gateway, authorizer) == GATEWAY
-    assert effective_user(
-        ADMIN, Headers({"Impersonate-User": "ann", "Impersonate-Group": "staff"}), authorizer
-    ) == User("ann", ("staff", "system:authenticated"))
+    as_ann = Headers({"Impersonate-User": "ann", "Impersonate-Group": "staff"})
+    assert effective_user(ADMIN, as_ann, authorizer) == User("ann", ("staff", "system:authenticated"))
     with pytest.raises(StatusError, match='cannot impersonate resource "serviceaccounts"'):
         effective_user(service_account("default", "other"), as_gateway, authorizer)
     grant(store, "one", a_rule(verbs=["impersonate"], resources=["serviceaccounts"], resourceNames=["gateway"]))

@@ -90,10 +90,8 @@ def test_only_the_admin_and_existing_accounts_are_authenticated(tokens: Tokens, 
 
 
 def test_token_bound_to_a_pod_becomes_invalid_with_the_pod(tokens: Tokens, store: Store) -> None:
-    authenticator, token = (
-        Authenticator("secret", tokens, store),
-        make_token(tokens, bound=BoundObject("Pod", "one", "u2")),
-    )
+    authenticator = Authenticator("secret", tokens, store)
+    token = make_token(tokens, bound=BoundObject("Pod", "one", "u2"))
     store.create("/serviceaccounts", ACCOUNT)
     assert authenticator.user(token) is None
     pod = store.create("/pods", {"metadata": {"namespace": "default", "name": "one", "uid": "u2"}})

@@ -41,7 +41,7 @@ async def test_watch_of_expired_events_is_a_single_error_event(store: Store) -> 
     since = store.revision
     write(store, 6)
     [change] = [each async for each in WatchHub(store).watch(plan(since))]
-    assert (change.kind, told.document["code"], told.document["reason"]) == ("ERROR", 410, "Expired")
+    assert (change.kind, change.document["code"], change.document["reason"]) == ("ERROR", 410, "Expired")
 
 
 async def test_watch_receives_all_events_still_kept(store: Store) -> None:
@@ -53,7 +53,7 @@ async def test_watch_receives_all_events_still_kept(store: Store) -> None:
 
 async def test_future_revision_is_an_error(store: Store) -> None:
     [change] = [each async for each in WatchHub(store).watch(plan(store.revision + 1))]
-    assert (change.kind, told.document["code"]) == ("ERROR", 410)
+    assert (change.kind, change.document["code"]) == ("ERROR", 410)
 
 
 async def test_initial_events_end_with_an_annotated_bookmark(store: Store) -> None:
