@@ -34,7 +34,7 @@ def group(registry: Registry, name: str) -> Json | None:
 
 
 def resources(registry: Registry, group_name: str, version: str) -> Json | None:
-    served = [each for each in registry.all() if (each.group, each.version) == (group_name, version)]
+    served = registry.of_version(group_name, version)
     if not served:
         return None
     entries = [entry for resource in served for entry in _entries(resource)]

@@ -33,7 +33,6 @@ def index(registry: Registry) -> Json:
 
 
 def document(registry: Registry, group: str, version: str) -> Json:
-    served = [each for each in registry.all() if (each.group, each.version) == (group, version)]
     schemas: Json = {
         METADATA: {
             "type": "object",
@@ -42,7 +41,7 @@ def document(registry: Registry, group: str, version: str) -> Json:
         }
     }
     paths: Json = {}
-    for resource in served:
+    for resource in registry.of_version(group, version):
         schemas[_schema_name(resource)] = _schema(resource)
         paths |= _paths(resource)
     return {

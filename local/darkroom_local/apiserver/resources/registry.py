@@ -126,8 +126,8 @@ class Registry:
                 return resource
         return None
 
-    def all(self) -> list[Resource]:
-        return list(self._resources.values())
+    def of_version(self, group: str, version: str) -> list[Resource]:
+        return [each for each in self._resources.values() if (each.group, each.version) == (group, version)]
 
     def group_versions(self) -> dict[str, list[str]]:
         """Each group's versions, the preferred one first; the core group comes first."""
