@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
+from darkroom_local.apiserver import event_views
 from darkroom_local.apiserver.deletion import FOREGROUND, ORPHAN
-from darkroom_local.apiserver.documents import Json, clone, is_being_deleted, owners
+from darkroom_local.apiserver.documents import Json, clone, dig, is_being_deleted, owners
 from darkroom_local.apiserver.errors import StatusError
 from darkroom_local.apiserver.registry import Resource
 from darkroom_local.apiserver.store import StoreConflictError
@@ -19,7 +20,6 @@ from darkroom_local.apiserver.verbs import DEFINITIONS, NAMESPACES, Api, Place
 
 log = logging.getLogger(__name__)
 
-EVENT_KIND = "/events"
 EVENT_LIFE = timedelta(hours=1)
 """As long as Kubernetes keeps events by default."""
 REST_SECONDS = 60.0
@@ -69,7 +69,11 @@ def _round(api: Api, settle: Settle) -> int:
 def _may_concern(resource: Resource, document: Json) -> bool:
     """Nothing is ever done about the others: most objects."""
     metadata = document["metadata"]
-    return "ownerReferences" in metadata or "deletionTimestamp" in metadata or resource.collection == EVENT_KIND
+    return (
+        "ownerReferences" in metadata
+        or "deletionTimestamp" in metadata
+        or resource.collection == event_views.COLLECTION
+    )
 
 
 def _everything(api: Api) -> Iterator[tuple[Resource, Json]]:
@@ -101,9 +105,10 @@ def _sweep(api: Api, resource: Resource, document: Json) -> int:
 
 
 def _is_stale(resource: Resource, document: Json) -> bool:
-    if resource.collection != EVENT_KIND:
+    if resource.collection != event_views.COLLECTION:
         return False
-    seen = document.get("lastTimestamp") or document["metadata"]["creationTimestamp"]
+    last = dig(document, ("series", "lastObservedTime")) or document.get("lastTimestamp")
+    seen = last or document["metadata"]["creationTimestamp"]
     try:
         return datetime.now(UTC) - datetime.fromisoformat(seen) > EVENT_LIFE
     except (TypeError, ValueError):

@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema_rs
 
+from darkroom_local.apiserver import event_views
 from darkroom_local.apiserver.documents import Json, clone, meta
 from darkroom_local.apiserver.errors import StatusError, bad_request, invalid, invalid_value
 from darkroom_local.apiserver.registry import AUTHORIZATION, RBAC, TOKEN_REQUEST, Resource
@@ -55,6 +56,9 @@ CONTAINERS = _list(
     volumeMounts=_list(name=TEXT, mountPath=TEXT),
     resources={"type": ["object", "null"]},
 )
+REFERENCE = _object(
+    **dict.fromkeys(("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"), TEXT)
+)
 SHAPES: dict[str, Schema] = {
     "/pods": _object(
         spec=_object(
@@ -74,6 +78,15 @@ SHAPES: dict[str, Schema] = {
     ),
     "/configmaps": _object(data=TEXT_MAP, binaryData=TEXT_MAP),
     "/secrets": _object(data=TEXT_MAP, stringData=TEXT_MAP, type=TEXT),
+    event_views.COLLECTION: _object(
+        **dict.fromkeys(("involvedObject", "regarding", "related"), REFERENCE),
+        **dict.fromkeys(("source", "deprecatedSource"), _object(component=TEXT, host=TEXT)),
+        **dict.fromkeys(("message", "note", "type", "reason", "action", "eventTime", "reportingInstance"), TEXT),
+        **dict.fromkeys(("reportingComponent", "reportingController", "firstTimestamp", "lastTimestamp"), TEXT),
+        **dict.fromkeys(("deprecatedFirstTimestamp", "deprecatedLastTimestamp"), TEXT),
+        **dict.fromkeys(("count", "deprecatedCount"), WHOLE),
+        series=_object(count=WHOLE, lastObservedTime=TEXT),
+    ),
     "coordination.k8s.io/leases": _object(
         spec=_object(
             holderIdentity=TEXT, leaseDurationSeconds=WHOLE, acquireTime=TEXT, renewTime=TEXT, leaseTransitions=WHOLE

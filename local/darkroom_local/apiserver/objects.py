@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from darkroom_local.apiserver import customtype, leases, pods, priorities, quotas, roles, unchangeable
+from darkroom_local.apiserver import customtype, event_views, leases, pods, priorities, quotas, roles, unchangeable
 from darkroom_local.apiserver.documents import Json, clone, meta, now, same_but
 from darkroom_local.apiserver.envelope import drop_unknown_metadata, undecodable
 from darkroom_local.apiserver.errors import (
@@ -189,6 +189,7 @@ CHECKS: dict[str, Callable[[Json, Json | None], list[Cause]]] = {
     "/configmaps": unchangeable.check_config_map,
     "/persistentvolumeclaims": unchangeable.check_claim,
     "/secrets": unchangeable.check_secret,
+    event_views.COLLECTION: event_views.check,
     "/pods": pods.check,
     "/resourcequotas": quotas.check,
     "coordination.k8s.io/leases": leases.check,

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from darkroom_local.apiserver import discovery, openapi, responses, reviews
+from darkroom_local.apiserver import discovery, event_views, openapi, responses, reviews
 from darkroom_local.apiserver.access import Access
 from darkroom_local.apiserver.accounts import issue_token
 from darkroom_local.apiserver.attributes import read_attributes
@@ -270,6 +270,7 @@ class Server:
             timeout_seconds=float(integer(query, "timeoutSeconds"))
             if query.get("timeoutSeconds")
             else DEFAULT_WATCH_SECONDS,
+            shown=lambda document: self.api.shown(place.resource, document),
         )
         changes = self.hub.watch(plan)
         return StreamingResponse(
@@ -285,7 +286,8 @@ async def _crashed(request: Request, error: Exception) -> Response:
 
 def _selects(request: Request, place: Place) -> Test:
     query = request.query_params
-    return compile_selectors(query.get("labelSelector", ""), query.get("fieldSelector", ""), place.resource.fields)
+    selects = compile_selectors(query.get("labelSelector", ""), query.get("fieldSelector", ""), place.resource.fields)
+    return event_views.select_as_served(place.resource.collection, selects)
 
 
 def _require_object(place: Place) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from darkroom_local.apiserver import admission, customtype, objects, pods, priorities, quotas
+from darkroom_local.apiserver import admission, customtype, event_views, objects, pods, priorities, quotas
 from darkroom_local.apiserver.apply import same_managers, server_side_apply, track
 from darkroom_local.apiserver.deletion import check_preconditions, marked
 from darkroom_local.apiserver.documents import Json, clone, is_being_deleted, now, owners
@@ -23,6 +23,7 @@ from darkroom_local.apiserver.errors import (
     invalid_value,
     not_found,
 )
+from darkroom_local.apiserver.event_views import kept
 from darkroom_local.apiserver.patches import APPLY, apply_patch
 from darkroom_local.apiserver.registry import Registry, Resource
 from darkroom_local.apiserver.store import Store, WindowExpiredError
@@ -90,7 +91,7 @@ class Api:
         document = self.store.get(place.resource.collection, place.namespace, place.name)
         if document is None:
             raise not_found(place.resource.plural, place.resource.group, place.name)
-        return self._shown(place.resource, document)
+        return self.shown(place.resource, document)
 
     def select(self, place: Place, revision: int | None = None) -> list[Json]:
         """The objects of a namespace or of all, now or as they were. Raises 410 when that isn't known any more."""
@@ -100,7 +101,7 @@ class Api:
             found = self.store.items_at(resource.collection, namespace, revision or self.store.revision)
         except WindowExpiredError as error:
             raise expired(f"The provided continue parameter is too old: {error}") from error
-        return [self._shown(resource, each) for each in found]
+        return [self.shown(resource, each) for each in found]
 
     def create(self, place: Place, body: Any, options: Options) -> Written:
         resource = place.resource
@@ -123,9 +124,9 @@ class Api:
             self._accept_definition(document)
         if options.dry_run:
             return Written(document, warnings, created=True)
-        written = self.store.create(resource.collection, document)
+        written = self.store.create(resource.collection, kept(resource.collection, document))
         self._after_write(resource, written)
-        return Written(written, warnings, created=True)
+        return Written(self.shown(resource, written), warnings, created=True)
 
     def update(self, place: Place, body: Any, options: Options) -> Written:
         old = self.get(place)
@@ -192,6 +193,7 @@ class Api:
             made = server_side_apply(None, sent, options.manager, options.force, resource)
             made["metadata"]["name"] = place.name
             return self._create(place, made, strict, applied=True)
+        old = self.shown(resource, old)
         objects.require_same(resource, old, sent)
         new = server_side_apply(
             clone(old), sent, options.manager, options.force, resource, subresource=place.subresource
@@ -222,17 +224,21 @@ class Api:
         return Written(self._store(resource, old, new), warnings)
 
     def _store(self, resource: Resource, old: Json, new: Json) -> Json:
-        written = self.store.replace(resource.collection, new, old["metadata"]["resourceVersion"])
+        written = self.store.replace(
+            resource.collection, kept(resource.collection, new), old["metadata"]["resourceVersion"]
+        )
         self._after_write(resource, written)
-        return written
+        return self.shown(resource, written)
 
     def _remove(self, resource: Resource, old: Json, last: Json) -> Json:
-        gone = self.store.remove(resource.collection, last, old["metadata"]["resourceVersion"])
+        gone = self.store.remove(
+            resource.collection, kept(resource.collection, last), old["metadata"]["resourceVersion"]
+        )
         if resource.collection == DEFINITIONS:
             self.registry.drop_custom(gone["spec"]["group"], gone["spec"]["names"]["plural"])
         admission.recount(self.store, resource, gone)
         self._collect()
-        return gone
+        return self.shown(resource, gone)
 
     def _may_go(self, resource: Resource, document: Json) -> bool:
         """Whether nothing keeps an object that is being deleted: finalizers, a grace period, or what it contains."""
@@ -280,10 +286,12 @@ class Api:
         for resource in resources[:1]:  # The versions share a collection, and without conversion one schema.
             self.store.see_as(resource.collection, customtype.with_defaults(resource))
 
-    def _shown(self, resource: Resource, document: Json) -> Json:
-        """As this version of the kind; the versions of a kind differ in name only, as without conversion webhooks."""
+    def shown(self, resource: Resource, document: Json) -> Json:
+        """In this version of its kind. Versions differ in name only (no conversion webhooks), but for Events."""
         if document.get("apiVersion") == resource.group_version:
             return document
+        if resource.collection == event_views.COLLECTION:
+            return event_views.to_view(document, resource.group_version)
         return document | {"apiVersion": resource.group_version, "kind": resource.kind}
 
     def _furnish(self, namespace: Json) -> None:

@@ -4,7 +4,7 @@ Made by the reading verbs; fed by the store. A watch that falls too far behind i
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from darkroom_local.apiserver.documents import Json
@@ -32,6 +32,11 @@ class WatchPlan:
     initial_end: bool
     """Mark the end of the present objects with a bookmark (sendInitialEvents)."""
     timeout_seconds: float
+    shown: Callable[[Json], Json] = lambda document: document
+    """The object in the version that the client watches."""
+
+    def matches(self, document: Json) -> bool:
+        return self.selects(self.shown(document))
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ class WatchHub:
         """The present objects, or what happened since the plan's revision."""
         if plan.since is None:
             items = self._store.items(plan.collection, plan.namespace)
-            present = [Change("ADDED", item) for item in items if plan.selects(item)]
+            present = [Change("ADDED", plan.shown(item)) for item in items if plan.matches(item)]
             return present + ([_bookmark(self._store.revision, True)] if plan.initial_end else [])
         if plan.since > self._store.revision:  # The client has seen a state that this store has lost, or never had.
             raise expired(f"resource version {plan.since} is in the future: the newest is {self._store.revision}")
@@ -141,11 +146,11 @@ def translate(event: Event, plan: WatchPlan) -> Change | None:
     metadata = event.document["metadata"]
     if plan.namespace is not None and metadata.get("namespace") != plan.namespace:
         return None
-    before = event.previous is not None and plan.selects(event.previous)
-    after = event.kind != "DELETED" and plan.selects(event.document)
+    before = event.previous is not None and plan.matches(event.previous)
+    after = event.kind != "DELETED" and plan.matches(event.document)
     if after:
-        return Change("MODIFIED" if before else "ADDED", event.document)
-    return Change("DELETED", event.document) if before else None
+        return Change("MODIFIED" if before else "ADDED", plan.shown(event.document))
+    return Change("DELETED", plan.shown(event.document)) if before else None
 
 
 def _bookmark(revision: int, initial_end: bool) -> Change:
