@@ -18,6 +18,7 @@ METRICS = {
     "darkroom_slot_busy",
     "darkroom_quota_refusals_total",
     "darkroom_api_requests_total",
+    "darkroom_events_total",
     "darkroom_reconcile_duration_seconds_bucket",
     "http_requests_total",
     "http_request_duration_seconds_bucket",
