@@ -137,8 +137,8 @@ def _of_its_end(change: _Change) -> Iterator[JobEvent]:
     if due is None or due == change.before.next_attempt_time or ready is None:
         return
     interrupted = change.after.interruptions > change.before.interruptions
-    what = f"Run {change.after.attempts} {'was interrupted' if interrupted else 'failed'} ({ready.reason})"
-    note = f"{what}. The next one starts at {due:%H:%M:%S} UTC at the earliest. {ready.message}"
+    how = "was interrupted" if interrupted else f"failed ({ready.reason})"
+    note = f"Run {change.after.attempts} {how}. The next one starts at {due:%H:%M:%S} UTC at the earliest. {ready.message}"
     yield JobEvent(EventReason.RETRYING, note, _pod(change.before))
 
 
