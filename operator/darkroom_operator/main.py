@@ -23,7 +23,7 @@ from darkroom_operator.clock import ServerClock
 from darkroom_operator.cluster import Cluster
 from darkroom_operator.connection import find_connection
 from darkroom_operator.errors import ApiError, OperatorError
-from darkroom_operator.events import EventRecorder
+from darkroom_operator.event_recorder import EventRecorder
 from darkroom_operator.gauges import Gauges
 from darkroom_operator.handlers import build_registry
 from darkroom_operator.health import Health
@@ -117,7 +117,7 @@ async def _act(settings: Settings, watching: Watching) -> None:
     model_root = ModelRoot(settings.model_root)
     cache = Cache(lambda job: refusal(job, settings, model_root))
     watches, metrics = Watches(settings.watch_stuck_seconds), Metrics()
-    clock, events = ServerClock(), EventRecorder()
+    clock, events = ServerClock(), EventRecorder(metrics)
     async with Cluster(settings.namespace, find_connection, metrics, clock) as cluster:
         leadership = Leadership(cluster, settings, watches, clock.now)
         requests = Requests(cluster, cache, settings, clock.now, metrics, events)

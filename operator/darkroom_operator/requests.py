@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import singledispatchmethod
 
 from darkroom_contract import names
+from darkroom_contract.event_reasons import EventReason
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.outcome import Reason
@@ -44,7 +45,8 @@ from darkroom_operator.errors import (
     QuotaExceededError,
     UnreachableError,
 )
-from darkroom_operator.events import EventRecorder, remark_event
+from darkroom_operator.event_recorder import EventRecorder
+from darkroom_operator.job_events import JobEvent, JobReference
 from darkroom_operator.metrics import Metrics
 from darkroom_operator.run_ends import end_of_run
 from darkroom_operator.runner_pod import GATE, RunnerPod
@@ -124,6 +126,7 @@ class Requests:
         except QuotaExceededError as error:
             self._metrics.count_quota_refusal()
             await self._tell(action.job, statuses.without_room(action.job, error.message, self._clock()))
+            self._record(EventReason.QUOTA_EXCEEDED, action.job, error.message)
             raise
         except ApiError as error:
             await self._tell_refusal(action.job, error)
@@ -166,16 +169,16 @@ class Requests:
             self._metrics.count_run(end)
         if job.status.phase != action.status.phase:
             log.info("%s is %s", job.key, action.status.phase)
-        for remark in action.status.remarks or ():
-            if remark not in (job.status.remarks or ()):
-                self._events.record(remark_event(job, remark, self._clock()))
+        self._events.record_change(job, action.status, answer["metadata"]["resourceVersion"], self._clock())
 
     @_send.register
     async def _(self, action: FailBroken) -> None:
         job = action.job
-        patch = {"metadata": {"resourceVersion": job.version}, "status": _broken_status(job, self._clock())}
+        status = _broken_status(job, self._clock())
+        patch = {"metadata": {"resourceVersion": job.version}, "status": status}
         try:
             self._cache.put_job(job.kind, await self._cluster.patch_status(job.kind, job.name, patch))
+            self._record(EventReason.FAILED, job, f"{Reason.INVALID_SPEC}: {status['conditions'][0]['message']}")
         except (ConflictError, NotFoundError):
             await self._look_up_job(job.kind, job.name, job.uid)
 
@@ -275,6 +278,12 @@ class Requests:
     async def _tell_refusal(self, job: Job, error: ApiError) -> None:
         words = f"The API server would not take the pod: {error.message}"
         await self._tell(job, statuses.refused(job, words, self._clock()))
+        self._record(EventReason.POD_REFUSED, job, words)
+
+    def _record(self, reason: EventReason, job: Job | BrokenJob, note: str) -> None:
+        """An Event that does not follow from a change of the status; at the version of the job that shows it."""
+        present = self._cache.jobs.view.get(job.uid, job)
+        self._events.record(JobReference.of(present), JobEvent(reason, note), self._clock())
 
     async def _tell(self, job: Job, status: JobStatus) -> None:
         if statuses.is_news(job, status):

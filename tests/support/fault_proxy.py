@@ -33,6 +33,7 @@ HANDED_ON = ("Content-Type", "Accept", "Authorization")
 class Refusal(Enum):
     """The server did nothing, and says why."""
 
+    FORBIDDEN = (403, "Forbidden")
     CONFLICT = (409, "Conflict")
     GONE = (410, "Expired")
     TOO_MANY = (429, "TooManyRequests")

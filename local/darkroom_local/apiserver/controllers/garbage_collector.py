@@ -10,16 +10,15 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from darkroom_local.apiserver.apimachinery.errors import StatusError
-from darkroom_local.apiserver.apimachinery.unstructured import Json, clone, is_being_deleted, owners
+from darkroom_local.apiserver.apimachinery.unstructured import Json, clone, dig, is_being_deleted, owners
 from darkroom_local.apiserver.registry.deletion import FOREGROUND, ORPHAN
 from darkroom_local.apiserver.registry.request import RequestTarget
 from darkroom_local.apiserver.registry.resource_api import ResourceApi
-from darkroom_local.apiserver.resources.resource import DEFINITIONS, NAMESPACES, Resource
+from darkroom_local.apiserver.resources.resource import DEFINITIONS, EVENTS, NAMESPACES, Resource
 from darkroom_local.apiserver.storage.store import StoreConflictError
 
 log = logging.getLogger(__name__)
 
-EVENTS = "/events"
 EVENT_TTL = timedelta(hours=1)
 """The default of Kubernetes (`--event-ttl`)."""
 RESYNC_SECONDS = 60.0
@@ -103,7 +102,8 @@ def _delete_unneeded(api: ResourceApi, resource: Resource, document: Json) -> in
 def _is_expired(resource: Resource, document: Json) -> bool:
     if resource.collection != EVENTS:
         return False
-    seen = document.get("lastTimestamp") or document["metadata"]["creationTimestamp"]
+    last = dig(document, ("series", "lastObservedTime")) or document.get("lastTimestamp")
+    seen = last or document["metadata"]["creationTimestamp"]
     try:
         return datetime.now(UTC) - datetime.fromisoformat(seen) > EVENT_TTL
     except (TypeError, ValueError):

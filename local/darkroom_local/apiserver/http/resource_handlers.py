@@ -29,6 +29,7 @@ from darkroom_local.apiserver.http.requests import (
 from darkroom_local.apiserver.registry.evictions import evict
 from darkroom_local.apiserver.registry.request import RequestTarget, WriteResult
 from darkroom_local.apiserver.registry.resource_api import ResourceApi
+from darkroom_local.apiserver.resources.event_views import event_selector
 from darkroom_local.apiserver.storage.paging import cut_page, read_token
 from darkroom_local.apiserver.storage.watch import WatchHub, WatchPlan
 
@@ -153,6 +154,7 @@ class ResourceHandlers:
             bookmarks=boolean_parameter(query, "allowWatchBookmarks"),
             initial_end=send_existing,
             timeout_seconds=float(integer_parameter(query, "timeoutSeconds", DEFAULT_WATCH_SECONDS)),
+            convert=lambda document: self._api.as_version(target.resource, document),
         )
         lines = responses.watch_lines(ResponseFormat.of(request), target.resource, self._hub.watch(plan))
         return StreamingResponse(lines, media_type="application/json")
@@ -164,7 +166,9 @@ def _object_response(request: Request, target: RequestTarget, result: WriteResul
 
 def _selector(request: Request, target: RequestTarget) -> Predicate:
     query = request.query_params
-    return compile_selectors(query.get("labelSelector", ""), query.get("fieldSelector", ""), target.resource.fields)
+    resource = target.resource
+    matches = compile_selectors(query.get("labelSelector", ""), query.get("fieldSelector", ""), resource.fields)
+    return event_selector(resource.collection, matches)
 
 
 def _require_object(target: RequestTarget) -> None:

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from darkroom_local.apiserver.apimachinery.unstructured import Json, dig, find_condition
-from darkroom_local.apiserver.resources.resource import Resource
+from darkroom_local.apiserver.resources import event_views
+from darkroom_local.apiserver.resources.resource import EVENTS, Resource
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ def columns_of(resource: Resource) -> list[Column]:
     if resource.custom:
         own = [_custom_column(each) for each in resource.custom.columns]
         return [name, *(own or [AGE])]
+    if resource.collection == EVENTS:
+        return [*EVENT_COLUMNS, replace(name, priority=1)]
     return [name, *BUILT_IN.get(resource.plural, (AGE,))]
 
 
@@ -152,13 +155,35 @@ def _count(field: str) -> Callable[[Json], int]:
     return lambda document: len(document.get(field) or {})
 
 
-def _last_seen(document: Json) -> str:
-    return age(document.get("lastTimestamp") or document.get("eventTime") or document["metadata"]["creationTimestamp"])
+def _core_cell(cell: Callable[[Json], Any]) -> Callable[[Json], Any]:
+    """A cell of an Event in either of its two views."""
+    return lambda document: cell(event_views.to_core(document))
 
 
-def _involved_object(document: Json) -> str:
-    about = document.get("involvedObject") or document.get("regarding") or {}
+def _first_seen(event: Json) -> str:
+    return age(event.get("firstTimestamp") or event.get("eventTime"))
+
+
+def _last_seen(event: Json) -> str:
+    last = dig(event, ("series", "lastObservedTime")) or event.get("lastTimestamp")
+    return age(last) if last else _first_seen(event)
+
+
+def _event_count(event: Json) -> int:
+    return int(dig(event, ("series", "count")) or event.get("count") or 1)
+
+
+def _involved_object(event: Json) -> str:
+    about = event.get("involvedObject") or {}
     return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
+
+
+def _event_source(event: Json) -> str:
+    source = event.get("source") or {}
+    parts = source.get("component"), source.get("host")
+    if not any(parts):
+        parts = event.get("reportingComponent"), event.get("reportingInstance")
+    return ", ".join(part for part in parts if part)
 
 
 def _role_of(document: Json) -> str:
@@ -204,11 +229,17 @@ BUILT_IN: dict[str, tuple[Column, ...]] = {
     "clusterrolebindings": (Column("Role", _role_of), AGE),
     "configmaps": (Column("Data", _count("data")), AGE),
     "customresourcedefinitions": (Column("Created At", _at("metadata", "creationTimestamp")),),
-    "events": (
-        Column("Last Seen", _last_seen),
-        Column("Type", _at("type")),
-        Column("Reason", _at("reason")),
-        Column("Object", _involved_object),
-        Column("Message", _at("message")),
-    ),
 }
+
+EVENT_COLUMNS = (
+    Column("Last Seen", _core_cell(_last_seen)),
+    Column("Type", _at("type")),
+    Column("Reason", _at("reason")),
+    Column("Object", _core_cell(_involved_object)),
+    Column("Subobject", _core_cell(_at("involvedObject", "fieldPath")), priority=1),
+    Column("Source", _core_cell(_event_source), priority=1),
+    Column("Message", _core_cell(lambda event: (event.get("message") or "").strip())),
+    Column("First Seen", _core_cell(_first_seen), priority=1),
+    Column("Count", _core_cell(_event_count), priority=1),
+)
+"""The name is the last column, and only with `-o wide` (pkg/printers/internalversion/printers.go)."""

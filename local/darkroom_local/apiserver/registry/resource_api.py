@@ -26,9 +26,11 @@ from darkroom_local.apiserver.registry import pods, strategy
 from darkroom_local.apiserver.registry.deletion import check_preconditions, mark_for_deletion
 from darkroom_local.apiserver.registry.request import RequestTarget, WriteOptions, WriteResult
 from darkroom_local.apiserver.resources import definitions
+from darkroom_local.apiserver.resources.event_views import to_stored, to_view
 from darkroom_local.apiserver.resources.registry import Registry
 from darkroom_local.apiserver.resources.resource import (
     DEFINITIONS,
+    EVENTS,
     LEASES,
     NAMESPACES,
     PODS,
@@ -60,7 +62,7 @@ class ResourceApi:
         document = self.store.get(target.resource.collection, target.namespace, target.name)
         if document is None:
             raise not_found(target.resource.plural, target.resource.group, target.name)
-        return self._as_version(target.resource, document)
+        return self.as_version(target.resource, document)
 
     def list_objects(self, target: RequestTarget, revision: int | None = None) -> list[Json]:
         """The objects of a namespace, or of all, now or at a revision. Raises 410 if that is no longer kept."""
@@ -70,7 +72,7 @@ class ResourceApi:
             found = self.store.items_at(resource.collection, namespace, revision or self.store.revision)
         except WindowExpiredError as error:
             raise expired(f"The provided continue parameter is too old: {error}") from error
-        return [self._as_version(resource, each) for each in found]
+        return [self.as_version(resource, each) for each in found]
 
     def create(self, target: RequestTarget, body: Any, options: WriteOptions) -> WriteResult:
         return self._create(target, decode_object(target.resource, target.namespace, body), options)
@@ -147,9 +149,9 @@ class ResourceApi:
             self._establish(document)
         if options.dry_run:
             return WriteResult(document, warnings, created=True)
-        written = self.store.create(resource.collection, document)
+        written = self.store.create(resource.collection, to_stored(resource.collection, document))
         self._after_write(resource, written)
-        return WriteResult(written, warnings, created=True)
+        return WriteResult(self.as_version(resource, written), warnings, created=True)
 
     def _apply(self, target: RequestTarget, body: Any, options: WriteOptions) -> WriteResult:
         resource, strict = target.resource, replace(options, strict=True)  # An unknown field can't be managed.
@@ -157,6 +159,7 @@ class ResourceApi:
         old = self.store.get(resource.collection, target.namespace, target.name)
         if old is None:
             return self._create_applied(target, sent, strict)
+        old = self.as_version(resource, old)
         strategy.require_same_object(resource, old, sent)
         new = server_side_apply(
             clone(old), sent, options.manager, options.force, resource, subresource=target.subresource
@@ -202,17 +205,19 @@ class ResourceApi:
         return WriteResult(self._replace(resource, old, new), warnings)
 
     def _replace(self, resource: Resource, old: Json, new: Json) -> Json:
-        written = self.store.replace(resource.collection, new, old["metadata"]["resourceVersion"])
+        stored = to_stored(resource.collection, new)
+        written = self.store.replace(resource.collection, stored, old["metadata"]["resourceVersion"])
         self._after_write(resource, written)
-        return written
+        return self.as_version(resource, written)
 
     def _remove(self, resource: Resource, old: Json, last: Json) -> Json:
-        removed = self.store.remove(resource.collection, last, old["metadata"]["resourceVersion"])
+        stored = to_stored(resource.collection, last)
+        removed = self.store.remove(resource.collection, stored, old["metadata"]["resourceVersion"])
         if resource.collection == DEFINITIONS:
             self.registry.drop_custom(removed["spec"]["group"], removed["spec"]["names"]["plural"])
         chain.update_quota_status(self.store, resource, removed)
         self._collect()
-        return removed
+        return self.as_version(resource, removed)
 
     def _is_removable(self, resource: Resource, document: Json) -> bool:
         """Whether no finalizer, grace period or content keeps an object that is being deleted."""
@@ -256,10 +261,12 @@ class ResourceApi:
         for resource in resources[:1]:  # All versions share one collection and, without conversion, one schema.
             self.store.transform(resource.collection, definitions.with_defaults(resource))
 
-    def _as_version(self, resource: Resource, document: Json) -> Json:
-        """The object at this version of its kind; without conversion, versions differ in name only."""
+    def as_version(self, resource: Resource, document: Json) -> Json:
+        """The object at this version. Without conversion webhooks, only Events have different fields per version."""
         if document.get("apiVersion") == resource.group_version:
             return document
+        if resource.collection == EVENTS:
+            return to_view(document, resource.group_version)
         return document | {"apiVersion": resource.group_version, "kind": resource.kind}
 
     def _ensure_service_account(self, namespace: Json) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from darkroom_local.apiserver.resources.resource import Resource
+from darkroom_local.apiserver.resources import event_views
+from darkroom_local.apiserver.resources.resource import EVENTS, Resource
 
 
 def _core(plural: str, kind: str, namespaced: bool, **more: object) -> Resource:
@@ -20,10 +21,6 @@ def _workload(group: str, plural: str, kind: str, *short_names: str, subresource
     )
 
 
-EVENT_FIELDS = frozenset(
-    {f"involvedObject.{field}" for field in ("kind", "namespace", "name", "uid", "apiVersion", "fieldPath")}
-    | {"reason", "reportingComponent", "source", "type"}
-)
 POD_FIELDS = frozenset(
     {"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName"}
     | {"status.phase", "status.podIP", "status.nominatedNodeName"}
@@ -52,12 +49,22 @@ BUILT_INS: tuple[Resource, ...] = (
     _core("services", "Service", True, short_names=("svc",), categories=("all",), subresources=STATUS),
     _core("endpoints", "Endpoints", True, short_names=("ep",)),
     _core("serviceaccounts", "ServiceAccount", True, short_names=("sa",), subresources=("token",)),
-    _core("events", "Event", True, short_names=("ev",), fields=EVENT_FIELDS),
+    _core("events", "Event", True, short_names=("ev",), fields=event_views.CORE_FIELDS),
     _core("persistentvolumeclaims", "PersistentVolumeClaim", True, short_names=("pvc",), subresources=STATUS),
     _core("persistentvolumes", "PersistentVolume", False, short_names=("pv",), subresources=STATUS),
     _core("resourcequotas", "ResourceQuota", True, short_names=("quota",), subresources=STATUS),
     _core("limitranges", "LimitRange", True, short_names=("limits",)),
     Resource("coordination.k8s.io", "v1", "leases", "Lease", True),
+    Resource(
+        event_views.GROUP,
+        "v1",
+        "events",
+        "Event",
+        True,
+        ("ev",),
+        fields=event_views.FIELDS,
+        collection=EVENTS,
+    ),
     Resource(
         "apiextensions.k8s.io",
         "v1",

@@ -6,7 +6,7 @@ from darkroom_local.apiserver.apiextensions.custom_type import CustomType
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 DEFINITIONS = "apiextensions.k8s.io/customresourcedefinitions"
-NAMESPACES, NODES, PODS = "/namespaces", "/nodes", "/pods"
+EVENTS, NAMESPACES, NODES, PODS = "/events", "/namespaces", "/nodes", "/pods"
 PRIORITY_CLASSES, QUOTAS = "scheduling.k8s.io/priorityclasses", "/resourcequotas"
 LEASES, SERVICE_ACCOUNTS = "coordination.k8s.io/leases", "/serviceaccounts"
 """Collections: where the store keeps these kinds."""

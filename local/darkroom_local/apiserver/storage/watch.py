@@ -4,7 +4,7 @@ The store feeds them. A watch that falls too far behind ends with 410, and its c
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from darkroom_local.apiserver.apimachinery.errors import StatusError, expired
@@ -33,6 +33,11 @@ class WatchPlan:
     initial_end: bool
     """Send a bookmark after the existing objects (sendInitialEvents)."""
     timeout_seconds: float
+    convert: Callable[[Json], Json] = lambda document: document
+    """Returns an object in the version that the client watches."""
+
+    def matches(self, document: Json) -> bool:
+        return self.selects(self.convert(document))
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ class WatchHub:
         """The existing objects, or the events since the plan's revision."""
         if plan.since is None:
             items = self._store.items(plan.collection, plan.namespace)
-            present = [Change("ADDED", item) for item in items if plan.selects(item)]
+            present = [Change("ADDED", plan.convert(item)) for item in items if plan.matches(item)]
             return present + ([_bookmark(self._store.revision, True)] if plan.initial_end else [])
         if plan.since > self._store.revision:  # From another store, or one that lost its last writes.
             raise expired(f"resource version {plan.since} is in the future: the newest is {self._store.revision}")
@@ -141,11 +146,11 @@ def translate(event: Event, plan: WatchPlan) -> Change | None:
     metadata = event.document["metadata"]
     if plan.namespace is not None and metadata.get("namespace") != plan.namespace:
         return None
-    before = event.previous is not None and plan.selects(event.previous)
-    after = event.kind != "DELETED" and plan.selects(event.document)
+    before = event.previous is not None and plan.matches(event.previous)
+    after = event.kind != "DELETED" and plan.matches(event.document)
     if after:
-        return Change("MODIFIED" if before else "ADDED", event.document)
-    return Change("DELETED", event.document) if before else None
+        return Change("MODIFIED" if before else "ADDED", plan.convert(event.document))
+    return Change("DELETED", plan.convert(event.document)) if before else None
 
 
 def _bookmark(revision: int, initial_end: bool) -> Change:

@@ -11,7 +11,7 @@ import jsonschema_rs
 from darkroom_local.apiserver.apimachinery.errors import StatusError, bad_request, invalid, invalid_value
 from darkroom_local.apiserver.apimachinery.unstructured import Json, clone, meta
 from darkroom_local.apiserver.resources.registry import AUTHORIZATION, RBAC, TOKEN_REQUEST
-from darkroom_local.apiserver.resources.resource import Resource
+from darkroom_local.apiserver.resources.resource import EVENTS, Resource
 
 Schema = dict[str, Any]
 
@@ -56,6 +56,9 @@ CONTAINERS = _list(
     volumeMounts=_list(name=STRING, mountPath=STRING),
     resources={"type": ["object", "null"]},
 )
+REFERENCE = _object(
+    **dict.fromkeys(("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"), STRING)
+)
 SCHEMAS: dict[str, Schema] = {
     "/pods": _object(
         spec=_object(
@@ -75,6 +78,15 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "/configmaps": _object(data=STRING_MAP, binaryData=STRING_MAP),
     "/secrets": _object(data=STRING_MAP, stringData=STRING_MAP, type=STRING),
+    EVENTS: _object(
+        **dict.fromkeys(("involvedObject", "regarding", "related"), REFERENCE),
+        **dict.fromkeys(("source", "deprecatedSource"), _object(component=STRING, host=STRING)),
+        **dict.fromkeys(("message", "note", "type", "reason", "action", "eventTime", "reportingInstance"), STRING),
+        **dict.fromkeys(("reportingComponent", "reportingController", "firstTimestamp", "lastTimestamp"), STRING),
+        **dict.fromkeys(("deprecatedFirstTimestamp", "deprecatedLastTimestamp"), STRING),
+        **dict.fromkeys(("count", "deprecatedCount"), INTEGER),
+        series=_object(count=INTEGER, lastObservedTime=STRING),
+    ),
     "coordination.k8s.io/leases": _object(
         spec=_object(
             holderIdentity=STRING,

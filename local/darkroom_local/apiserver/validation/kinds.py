@@ -7,8 +7,24 @@ from darkroom_local.apiserver.apimachinery.errors import Cause
 from darkroom_local.apiserver.apimachinery.unstructured import Json
 from darkroom_local.apiserver.resources import definitions
 from darkroom_local.apiserver.resources.registry import RBAC
-from darkroom_local.apiserver.resources.resource import DEFINITIONS, LEASES, PODS, PRIORITY_CLASSES, QUOTAS, Resource
-from darkroom_local.apiserver.validation import immutability, leases, pods, priority_classes, rbac, resource_quotas
+from darkroom_local.apiserver.resources.resource import (
+    DEFINITIONS,
+    EVENTS,
+    LEASES,
+    PODS,
+    PRIORITY_CLASSES,
+    QUOTAS,
+    Resource,
+)
+from darkroom_local.apiserver.validation import (
+    events,
+    immutability,
+    leases,
+    pods,
+    priority_classes,
+    rbac,
+    resource_quotas,
+)
 
 
 def set_defaults(resource: Resource, document: Json) -> None:
@@ -53,6 +69,7 @@ VALIDATORS: dict[str, Callable[[Json, Json | None], list[Cause]]] = {
     "/configmaps": immutability.validate_config_map,
     "/persistentvolumeclaims": immutability.validate_claim,
     "/secrets": immutability.validate_secret,
+    EVENTS: events.validate,
     PODS: pods.validate,
     QUOTAS: resource_quotas.validate,
     LEASES: leases.validate,
