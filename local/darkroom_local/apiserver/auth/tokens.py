@@ -28,7 +28,7 @@ KEY_BYTES = 32
 
 @dataclass(frozen=True)
 class BoundObject:
-    """An object that a token is bound to: the token is invalid once the object is deleted."""
+    """An object that a token is bound to; deleting it invalidates the token."""
 
     kind: str
     name: str

@@ -66,7 +66,7 @@ def _round(api: ResourceApi, step: Step) -> int:
 
 
 def _is_candidate(resource: Resource, document: Json) -> bool:
-    """Most objects are none: no step ever applies to them."""
+    """Whether a step may apply; to most objects none does."""
     metadata = document["metadata"]
     return "ownerReferences" in metadata or "deletionTimestamp" in metadata or resource.collection == EVENTS
 
