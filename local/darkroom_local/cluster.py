@@ -13,12 +13,8 @@ from types import TracebackType
 from typing import Self
 
 from darkroom_contract import environment
-from darkroom_local.errors import LocalError, PortTakenError
-from darkroom_local.kube import KubeClient
-from darkroom_local.kubeconfig import Connection, pinned_kubeconfig, read_kubeconfig, write_kubeconfig
-from darkroom_local.ports import ANY_PORT, free_ports, is_free, obstacle, require_free
-from darkroom_local.preparation import prepare
-from darkroom_local.programs import (
+from darkroom_local.cluster.bootstrap import prepare
+from darkroom_local.cluster.components import (
     RUNNER_SECRET,
     Layout,
     apiserver_program,
@@ -29,10 +25,14 @@ from darkroom_local.programs import (
     s3_program,
     write_runner_template,
 )
-from darkroom_local.redis_server import redis_program
+from darkroom_local.cluster.redis import redis_program
+from darkroom_local.errors import LocalError, PortTakenError
+from darkroom_local.kube.client import KubeClient
+from darkroom_local.kube.kubeconfig import Connection, pinned_kubeconfig, read_kubeconfig, write_kubeconfig
+from darkroom_local.processes.ports import ANY_PORT, free_ports, is_free, obstacle, require_free
+from darkroom_local.processes.supervisor import Supervisor
+from darkroom_local.s3.storage import Storage
 from darkroom_local.state import StateDir, write_private
-from darkroom_local.storage import Storage
-from darkroom_local.supervisor import Supervisor
 
 NAMESPACE = "default"
 NODE_NAME = "darkroom-local"

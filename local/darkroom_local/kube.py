@@ -15,7 +15,7 @@ from typing import Any, Self
 import httpx
 
 from darkroom_local.errors import ApiError, ExpiredError, api_error
-from darkroom_local.kubeconfig import Connection
+from darkroom_local.kube.kubeconfig import Connection
 
 Json = dict[str, Any]
 

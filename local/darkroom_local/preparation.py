@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from darkroom_contract.crd import definition
 from darkroom_contract.names import LABEL_MANAGED_BY, Kind
 from darkroom_local.errors import ApiError, LocalError, NotFoundError, StartFailedError
-from darkroom_local.kube import Json, KubeClient
+from darkroom_local.kube.client import Json, KubeClient
 from darkroom_local.node.registration import LEASE_SECONDS, LEASES_PATH
 
 NODE_ANNOTATION = "darkroom.dev/local-node"

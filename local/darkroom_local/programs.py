@@ -13,12 +13,12 @@ from pathlib import Path
 import yaml
 
 from darkroom_contract import environment
+from darkroom_local.cluster.redis import redis_url
 from darkroom_local.node.settings import GPU_RESOURCE, TOLERATION, NodeSettings
-from darkroom_local.probes import HttpProbe
-from darkroom_local.redis_server import redis_url
+from darkroom_local.processes.probes import HttpProbe
+from darkroom_local.processes.supervisor import Program
+from darkroom_local.s3.storage import BUCKET, EXAMPLE_PHOTOS, Storage
 from darkroom_local.state import Settings, StateDir
-from darkroom_local.storage import BUCKET, EXAMPLE_PHOTOS, Storage
-from darkroom_local.supervisor import Program
 
 RUNNER_IMAGE = "darkroom/runner:local"
 """A name only: the local node runs the program of the pod's command."""
@@ -87,7 +87,7 @@ def s3_program(layout: Layout) -> Program:
     port, credentials = layout.settings.ports.s3, layout.settings.credentials
     return Program(
         name="s3",
-        command=_python("darkroom_local.s3", "--data-dir", str(layout.state.folder("s3")), "--port", str(port)),
+        command=_python("darkroom_local.s3.server", "--data-dir", str(layout.state.folder("s3")), "--port", str(port)),
         environment=_plain_environment()
         | {"NANIO_ACCESS_KEY": credentials.s3_access_key, "NANIO_SECRET_KEY": credentials.s3_secret_key},
         ready=HttpProbe(f"http://127.0.0.1:{port}/.health"),

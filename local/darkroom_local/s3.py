@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from darkroom_contract.log_lines import set_up_log
 from darkroom_local import s3_listing, s3_ranges
-from darkroom_local.s3_errors import error_answer
+from darkroom_local.s3.errors import error_answer
 
 HEALTH_PATH = "/.health"
 """No bucket can have this name: names begin with a letter or a digit."""
@@ -149,7 +149,7 @@ def make_app(data_dir: Path, port: int) -> ASGIApp:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="darkroom_local.s3", description="The S3 server of the local cluster.")
+    parser = argparse.ArgumentParser(prog="darkroom_local.s3.server", description="The S3 server of the local cluster.")
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     arguments = parser.parse_args()

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from darkroom_local.s3_errors import error_answer
+from darkroom_local.s3.errors import error_answer
 
 _RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from darkroom_local.errors import LocalError, StateInUseError
-from darkroom_local.ports import free_ports
+from darkroom_local.processes.ports import free_ports
 
 SETTINGS_FILE = "cluster.json"
 LOCK_FILE = "lock"

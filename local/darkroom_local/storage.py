@@ -8,7 +8,7 @@ from typing import Any
 from darkroom_contract import environment
 from darkroom_contract.s3_client import open_client
 from darkroom_contract.storage import dataset_uri
-from darkroom_local.examples import PREFIX, example_photos
+from darkroom_local.example_photos import PREFIX, example_photos
 
 BUCKET = "darkroom"
 EXAMPLE_PHOTOS = dataset_uri(BUCKET, PREFIX)

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from darkroom_local.errors import StartFailedError
-from darkroom_local.probes import Probe
-from darkroom_local.tether import tethered
+from darkroom_local.processes.parent_death import tethered
+from darkroom_local.processes.probes import Probe
 
 T = TypeVar("T")
 

@@ -33,7 +33,7 @@ from darkroom_operator.reconcile.executor import ActionExecutor
 from darkroom_operator.scheduling.policy import DEFAULT_POLICY, POLICIES
 from darkroom_operator.scheduling.preflight import ModelRoot, preflight_failure
 from darkroom_operator.settings import Settings
-from darkroom_operator.telemetry.events import EventRecorder
+from darkroom_operator.telemetry.event_recorder import EventRecorder
 from darkroom_operator.telemetry.gauges import Gauges
 from darkroom_operator.telemetry.health import Health
 from darkroom_operator.telemetry.metrics import Metrics
@@ -76,7 +76,7 @@ async def _run(settings: Settings, kopf_tasks: KopfTasks) -> None:
     model_root = ModelRoot(settings.model_root)
     cache = Cache(lambda job: preflight_failure(job, settings, model_root), POLICIES[DEFAULT_POLICY]())
     watch_monitor, metrics = WatchMonitor(settings.watch_stuck_seconds), Metrics()
-    clock, events = ServerClock(), EventRecorder()
+    clock, events = ServerClock(), EventRecorder(metrics)
     async with KubeClient(settings.namespace, find_connection, clock, metrics.count_request) as kube:
         elector = LeaderElector(kube, settings, watch_monitor, clock.now)
         executor = ActionExecutor(kube, cache, settings, clock.now, metrics, events)

@@ -14,7 +14,7 @@ from support.chaos_schedule import Schedule, Work, draw_schedule
 from support.kube_api import Json
 from support.waiting import patience
 
-from darkroom_local.node.record import overlaps
+from darkroom_local.node.journal import overlaps
 
 JOBS = int(os.environ.get("CHAOS_JOBS") or 7)
 FIRST_SEED = int(os.environ.get("CHAOS_SEED") or 1)

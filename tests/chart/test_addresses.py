@@ -1,4 +1,4 @@
-"""Where people find the gateway and the storage, as the chart tells the gateway, the runner and the user."""
+"""Addresses of gateway and storage, as the chart passes them to the gateway, the runner and the user."""
 
 import re
 from typing import Any
@@ -24,7 +24,7 @@ def ingress(path: str) -> Json:
 
 
 @pytest.mark.parametrize(("path", "root"), [("/darkroom", "/darkroom"), ("/studio/darkroom/", "/studio/darkroom")])
-def test_a_path_of_the_ingress_is_the_root_path_of_the_gateway(path: str, root: str) -> None:
+def test_ingress_path_is_the_root_path_of_the_gateway(path: str, root: str) -> None:
     rendering = render(ingress(path))
     [rule] = rendering.of_kind("Ingress")[0]["spec"]["rules"]
     assert rule["http"]["paths"][0]["path"] == path
@@ -34,11 +34,11 @@ def test_a_path_of_the_ingress_is_the_root_path_of_the_gateway(path: str, root: 
 
 
 @pytest.mark.parametrize("given", [ingress("/"), {"gateway": {"ingress": {"path": "/darkroom"}}}])
-def test_the_root_and_an_ingress_that_is_off_are_no_root_path(given: Json) -> None:
+def test_root_or_disabled_ingress_sets_no_root_path(given: Json) -> None:
     assert ROOT_PATH not in gateway_environment(given)
 
 
-def test_probes_ask_without_the_path() -> None:
+def test_probes_omit_the_ingress_path() -> None:
     [container] = render(ingress("/darkroom")).deployment("gateway")["spec"]["template"]["spec"]["containers"]
     assert {container[f"{each}Probe"]["httpGet"]["path"] for each in ("startup", "liveness", "readiness")} == {
         "/healthz",
@@ -47,13 +47,13 @@ def test_probes_ask_without_the_path() -> None:
 
 
 @pytest.mark.parametrize("path", [f"/{name}" for name in sorted(OWN_NAMES)] + ["/jobs/x"])
-def test_a_path_of_the_gateway_itself_is_refused(path: str) -> None:
-    with pytest.raises(HelmError, match="is a path of the gateway itself"):
+def test_ingress_path_of_a_gateway_route_is_rejected(path: str) -> None:
+    with pytest.raises(HelmError, match="is one of the gateway's own paths"):
         render(ingress(path))
 
 
 @pytest.mark.parametrize("path", ["darkroom", "/a//b", "/a b", "/a?b", "/..", "/darkroom(/|$)(.*)"])
-def test_what_is_no_path_is_refused(path: str) -> None:
+def test_invalid_ingress_path_is_rejected(path: str) -> None:
     with pytest.raises(HelmError, match="/gateway/ingress/path"):
         render(ingress(path))
 
@@ -62,19 +62,19 @@ def test_what_is_no_path_is_refused(path: str) -> None:
 @pytest.mark.parametrize(
     "url", ["https://host/s3", "https://host?x", "https://host#x", "https://u:p@host", "host:9000"]
 )
-def test_storage_behind_a_path_is_refused(name: str, url: str) -> None:
+def test_storage_url_with_a_path_is_rejected(name: str, url: str) -> None:
     with pytest.raises(HelmError, match=f"/storage/s3/{name}"):
         render({"storage": {"s3": {name: url}}})
 
 
 @pytest.mark.parametrize("url", ["https://s3.example.com", "https://s3.example.com/", "http://10.0.0.1:9000"])
-def test_storage_with_a_host_of_its_own_is_taken(url: str) -> None:
+def test_storage_url_with_its_own_host_is_accepted(url: str) -> None:
     given: Json = {"storage": {"s3": {"endpointUrl": url, "publicEndpointUrl": url}}}
     assert gateway_environment(given)[environment.S3_PUBLIC_ENDPOINT_URL] == url
 
 
 @pytest.mark.parametrize("style", ["path", "virtual", "auto"])
-def test_gateway_and_runner_address_the_bucket_alike(style: str) -> None:
+def test_gateway_and_runner_use_the_same_addressing_style(style: str) -> None:
     rendering = render({"storage": {"s3": {"endpointUrl": "https://s3.example.com", "addressingStyle": style}}})
     runner = rendering.one("Secret", "darkroom-runner")["stringData"]
     gateway = plain_environment(rendering.deployment("gateway")["spec"]["template"])
@@ -87,37 +87,37 @@ def test_gateway_and_runner_address_the_bucket_alike(style: str) -> None:
         ({"storage": {"s3": {"bucket": "a.b"}}}, "a dot in the bucket's name (a.b)"),
         ({"storage": {"s3": {"endpointUrl": "http://10.0.0.1:9000"}}}, "http://10.0.0.1:9000 has no host name"),
         ({"storage": {"s3": {"publicEndpointUrl": "http://[::1]"}}}, "http://[::1] has no host name"),
-        ({"tryout": {"s3": {"enabled": True}}}, "no name for each bucket"),
+        ({"tryout": {"s3": {"enabled": True}}}, "does not support: use path"),
     ],
 )
-def test_virtual_addresses_need_names(given: Any, message: str) -> None:
+def test_virtual_addressing_needs_host_names(given: Any, message: str) -> None:
     s3 = {**given.get("storage", {}).get("s3", {}), "addressingStyle": "virtual"}
     with pytest.raises(HelmError, match=re.escape(message)):
         render({**given, "storage": {"s3": s3}})
 
 
 @pytest.mark.parametrize("component", ["gateway", "operator"])
-def test_replicas_are_left_out_where_something_else_owns_them(component: str) -> None:
+def test_null_replicas_are_omitted(component: str) -> None:
     assert render({component: {"replicas": 2}}).deployment(component)["spec"]["replicas"] == 2
     assert render({component: {"replicas": 0}}).deployment(component)["spec"]["replicas"] == 0
     assert "replicas" not in render({component: {"replicas": None}}).deployment(component)["spec"]
 
 
-def test_the_charts_own_autoscaler_owns_the_replicas() -> None:
+def test_autoscaling_omits_replicas() -> None:
     autoscaled = render({"gateway": {"autoscaling": {"enabled": True}}})
     assert "replicas" not in autoscaled.deployment("gateway")["spec"]
 
 
-def test_drains_take_one_replica_at_a_time_when_their_number_is_somebody_elses() -> None:
+def test_disruption_budget_exists_with_null_replicas() -> None:
     assert render({"gateway": {"replicas": None}}).has("PodDisruptionBudget", "darkroom-gateway")
     assert not render({"gateway": {"replicas": 1}}).has("PodDisruptionBudget", "darkroom-gateway")
 
 
-def test_every_name_is_taken_until_some_are_set() -> None:
+def test_all_host_names_are_accepted_by_default() -> None:
     assert ALLOWED_HOSTS not in gateway_environment({})
 
 
-def test_names_that_are_set_come_with_those_of_service_ingress_and_route() -> None:
+def test_allowed_hosts_include_service_ingress_and_route() -> None:
     gateway = {
         "allowedHosts": ["*.studio.example", "example.com"],
         "ingress": HOST,
@@ -132,11 +132,11 @@ def test_names_that_are_set_come_with_those_of_service_ingress_and_route() -> No
     )
 
 
-def test_the_defaults_of_the_chart_are_those_of_the_gateway() -> None:
+def test_chart_defaults_equal_the_gateway_s() -> None:
     assert GatewaySettings.from_environment(gateway_environment({})).bounds == GatewaySettings().bounds
 
 
 @pytest.mark.parametrize("host", ["http://example.com", "example.com:80", "a b", "**.example.com", ""])
-def test_what_is_no_host_name_is_refused(host: str) -> None:
+def test_invalid_host_name_is_rejected(host: str) -> None:
     with pytest.raises(HelmError, match="/gateway/allowedHosts/0"):
         render({"gateway": {"allowedHosts": [host]}})

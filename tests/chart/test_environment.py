@@ -1,4 +1,4 @@
-"""Every variable that the chart sets is one that the code reads; whatever the code reads, the chart can set."""
+"""The chart sets only environment variables that the code reads, and can set all of them."""
 
 import base64
 from collections.abc import Callable
@@ -21,12 +21,12 @@ HUB = {"HF_TOKEN", "HF_HOME", "HF_ENDPOINT", "HF_HUB_OFFLINE"}
 """Read by huggingface_hub."""
 SET_BY_THE_OPERATOR = {environment.RUN, environment.SCRATCH_DIR}
 IN_EVERYTHING = {"NO_PROXY", "OMP_NUM_THREADS", "HTTPS_PROXY"}
-"""Of the user's own making there."""
+"""Set by the test's values."""
 OUTSIDE_OF_A_CLUSTER = {"KUBECONFIG"}
 
 
 def _whole(pod: Json) -> dict[str, str]:
-    """All variables; what comes from elsewhere has its source in place of a value."""
+    """All variables; those with a `valueFrom` have the source as value."""
     return {
         each["name"]: each.get("value", f"from {each.get('valueFrom')}") for each in only_container(pod).get("env", [])
     }
@@ -40,7 +40,7 @@ def _of(component: str) -> set[str]:
 
 @pytest.fixture
 def told(tmp_path: Path) -> Callable[[str, str], dict[str, str]]:
-    """The variables of a component in a case, the runner template in a file of this machine."""
+    """The variables of a component in a case, with the runner template in a local file."""
 
     def variables(case: str, component: str) -> dict[str, str]:
         given = _whole(_pod(case, component))
@@ -59,12 +59,12 @@ def test_the_operators() -> None:
     assert _of("operator") - IN_EVERYTHING == read - OUTSIDE_OF_A_CLUSTER
 
 
-def test_the_gateways() -> None:
+def test_gateway_variables() -> None:
     read = GatewaySettings.variables().keys()
     assert _of("gateway") - IN_EVERYTHING - S3_LOGIN == read - OUTSIDE_OF_A_CLUSTER
 
 
-def test_the_runners() -> None:
+def test_runner_variables() -> None:
     read = RunnerSettings.variables().keys()
     names: set[str] = set()
     for case in CASES:
@@ -81,15 +81,15 @@ def _runner_secret(case: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_operator_and_gateway_take_what_they_are_told(case: str, told: Callable[[str, str], dict[str, str]]) -> None:
-    """Neither raises; the operator has read the template of its runners, too."""
+def test_operator_and_gateway_accept_their_environment(case: str, told: Callable[[str, str], dict[str, str]]) -> None:
+    """Neither raises; the operator has also read its runner template."""
     gateway = GatewaySettings.from_environment(told(case, "gateway"))
     operator = OperatorSettings.from_environment(told(case, "operator"))
     assert gateway.namespace == operator.namespace == "studio"
     assert operator.runner_template == rendered(case).runner_template()
 
 
-def test_values_arrive_in_the_settings(told: Callable[[str, str], dict[str, str]]) -> None:
+def test_values_become_settings(told: Callable[[str, str], dict[str, str]]) -> None:
     gateway = GatewaySettings.from_environment(told("everything", "gateway"))
     assert gateway.busy_policy is BusyPolicy.REJECT
     assert (gateway.host, gateway.port, gateway.metrics_port) == ("::", 8000, 9090)
@@ -112,7 +112,7 @@ def _pod(case: str, component: str) -> Json:
     return found
 
 
-def test_ports_are_those_that_the_programs_listen_on() -> None:
+def test_container_ports_match_the_settings() -> None:
     for component, names in (
         ("gateway", {"http": "DARKROOM_GATEWAY_PORT", "metrics": "DARKROOM_GATEWAY_METRICS_PORT"}),
         ("operator", {"metrics": "DARKROOM_HEALTH_PORT"}),
@@ -122,7 +122,7 @@ def test_ports_are_those_that_the_programs_listen_on() -> None:
         assert ports == {port: plain_environment(pod)[variable] for port, variable in names.items()}
 
 
-def test_a_leader_is_called_as_its_pod() -> None:
+def test_leader_identity_is_the_pod_name() -> None:
     [identity] = [
         each
         for each in only_container(_pod("default", "operator"))["env"]
@@ -131,8 +131,8 @@ def test_a_leader_is_called_as_its_pod() -> None:
     assert identity["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
 
 
-def test_what_is_in_the_users_secrets_is_taken_from_there_alone() -> None:
-    """Of a Secret with more in it, nothing else reaches a process."""
+def test_secret_values_come_only_from_the_user_s_secrets() -> None:
+    """Other entries of such a Secret do not reach a process."""
     gateway = _pod("typical", "gateway")
     assert "envFrom" not in only_container(gateway)
     sources = {
@@ -163,9 +163,7 @@ S3 = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
         ({}, None, None),
     ],
 )
-def test_gateway_and_runner_log_in_with_the_secrets_that_are_named_for_them(
-    given: Json, gateway: str | None, runner: str | None
-) -> None:
+def test_gateway_and_runner_use_their_own_secrets(given: Json, gateway: str | None, runner: str | None) -> None:
     found = render({"storage": {"s3": given}})
     containers = {
         "gateway": only_container(found.deployment("gateway")["spec"]["template"]),
@@ -180,7 +178,7 @@ def test_gateway_and_runner_log_in_with_the_secrets_that_are_named_for_them(
 
 
 @pytest.mark.parametrize("component", ["gateway", "operator"])
-def test_the_model_root_is_only_read_where_it_is_only_looked_at(component: str) -> None:
+def test_model_root_is_mounted_read_only(component: str) -> None:
     pod = _pod("everything", component)
     [mount] = [each for each in only_container(pod)["volumeMounts"] if each["name"] == "models"]
     [volume] = [each for each in pod["spec"]["volumes"] if each["name"] == "models"]
@@ -191,7 +189,7 @@ def test_the_model_root_is_only_read_where_it_is_only_looked_at(component: str) 
 
 
 def test_operator_and_runner_allow_the_same_datasets(told: Callable[[str, str], dict[str, str]]) -> None:
-    """The operator tells early, the runner enforces: by one rule."""
+    """The operator checks early and the runner enforces, by the same rule."""
     operator = OperatorSettings.from_environment(told("everything", "operator"))
     secret = _runner_secret("everything")
     runner = RunnerSettings.from_environment({environment.RUN: "{}", **secret})
@@ -204,7 +202,7 @@ def test_operator_and_runner_allow_the_same_datasets(told: Callable[[str, str], 
     assert environment.DATASET_URIS not in _runner_secret("default")
 
 
-def test_storage_and_redis_of_the_tryout_are_found_by_all() -> None:
+def test_all_components_use_the_trial_backends() -> None:
     gateway, runner = plain_environment(_pod("tryout", "gateway")), _runner_secret("tryout")
     for name in (environment.S3_ENDPOINT_URL, environment.S3_BUCKET, environment.REDIS_URL):
         assert gateway[name] == runner[name]
@@ -214,7 +212,7 @@ def test_storage_and_redis_of_the_tryout_are_found_by_all() -> None:
 
 
 @pytest.mark.parametrize("uri", ["s3://photos/", "s3://my.photos-1/a/", "s3://photos/a/_b=1/-c.d/"])
-def test_a_folder_that_the_chart_takes_is_one_that_the_programs_take(uri: str) -> None:
+def test_dataset_folder_accepted_by_the_chart_is_accepted_by_the_code(uri: str) -> None:
     operator = render({"datasets": {"allowedUris": [uri]}}).deployment("operator")["spec"]["template"]
     assert plain_environment(operator)[environment.DATASET_URIS] == uri
     assert read_allowed_uris(uri) == (uri,)

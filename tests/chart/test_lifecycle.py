@@ -1,7 +1,7 @@
-"""A release from its installation to its end, on a local API server that enforces RBAC.
+"""A release from installation to uninstallation, on a local API server that enforces RBAC.
 
-Helm's own engine does what `helm` would. What the release's Deployments say is run as processes, under exactly their
-ServiceAccounts and variables; the test is the node of the runs.
+Helm's own engine replaces the command. The release's Deployments run as processes, with exactly their ServiceAccounts
+and variables; the test acts as the node of the runs.
 """
 
 import base64
@@ -55,7 +55,7 @@ def submit(client: httpx.Client, prompt: str, **parameters: Any) -> str:
 def test_jobs_outlive_upgrade_rollback_and_uninstall(installation: Installation) -> None:
     jobs = installation.jobs
 
-    # Given a release, with one job that runs and two that wait.
+    # Given a release with one running and two waiting jobs.
     installation.install()
     key, before = installation.key(), deployments(installation)
     first = installation.start()
@@ -65,13 +65,13 @@ def test_jobs_outlive_upgrade_rollback_and_uninstall(installation: Installation)
     jobs.run_pod(pod)
     jobs.wait_for_phase(running, "Running")
 
-    # When it is upgraded, as a rolling update goes: the new ones first.
+    # When it is upgraded by a rolling update, new pods first.
     installation.upgrade(runner={"gpu": {"count": 0}, "labels": {"team": "blue"}}, gateway={"busyPolicy": "Reject"})
     assert deployments(installation) != before
     second = installation.start()
     first.stop()
 
-    # Then nobody has touched the run; when it ends, the next one begins, and as the new release says.
+    # Then the run is untouched; when it ends, the next one starts with the new release's settings.
     assert [each["metadata"]["uid"] for each in jobs.live_pods()] == [pod["metadata"]["uid"]]
     with second.client(key) as user:
         assert user.post("/generate/sdxl", params={"prompt": "a white moon"}).status_code == 409
@@ -86,7 +86,7 @@ def test_jobs_outlive_upgrade_rollback_and_uninstall(installation: Installation)
     jobs.set_job_status(waiting, progress={"stage": "Denoising", "step": 1, "total": 4, "lastUpdatedTime": now()})
     assert_measured(second)
 
-    # When it is rolled back while that runs, then everything is told what it was told before, and the run goes on.
+    # When it is rolled back during that run, then the Deployments are as before, and the run continues.
     installation.config.rollback(RELEASE)
     assert deployments(installation) == before
     jobs.finish_pod(next_pod)
@@ -95,14 +95,14 @@ def test_jobs_outlive_upgrade_rollback_and_uninstall(installation: Installation)
         brief = submit(user, "a black sun", ttl_seconds_after_finished=0)
     jobs.run_pod(brief_pod := jobs.wait_for_pod(brief))
     jobs.finish_pod(brief_pod)
-    wait_until(lambda: not jobs.exists(Kind.GENERATE.plural, brief), "a job whose time is over is gone")
+    wait_until(lambda: not jobs.exists(Kind.GENERATE.plural, brief), "the expired job is deleted")
 
-    # And `helm test` is content, and nobody has asked for more than the Roles give.
-    assert "GET /jobs: 200, as it should be" in ask_gateway(second)
+    # And `helm test` passes, and all requests are covered by the Roles.
+    assert "GET /jobs: 200, as expected" in ask_gateway(second)
     second.stop()
     assert_rights_fit(installation)
 
-    # When it is uninstalled, then jobs, their kinds, the keys and the models stay, and a new release takes them over.
+    # When it is uninstalled, then jobs, CRDs, keys and models stay, and a new release adopts them.
     installation.config.uninstall(RELEASE)
     assert deployments(installation) == {}
     assert installation.api.exists("persistentvolumeclaims", f"{RELEASE}-models")
@@ -118,13 +118,13 @@ def event_messages(installation: Installation) -> list[str]:
 
 
 def deployments(installation: Installation) -> Json:
-    """What each of them is told."""
+    """Specs of the Deployments by name."""
     found = ok(installation.api.http.get(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"))["items"]
     return {each["metadata"]["name"]: each["spec"] for each in found}
 
 
 def ask_gateway(programs: Programs) -> str:
-    """What the pod of `helm test` runs. Its output."""
+    """Output of the script that the `helm test` pod runs."""
     keys = programs.gateway.environment["DARKROOM_GATEWAY_API_KEYS_DIR"]
     environment = {"GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": str(programs.port), "KEYS_DIR": keys}
     done = subprocess.run(
@@ -139,18 +139,18 @@ def ask_gateway(programs: Programs) -> str:
 
 
 def assert_measured(programs: Programs) -> None:
-    """Whatever alerts and dashboard ask for, by name and by label, while a run tells of its progress."""
+    """All metrics and labels of alerts and dashboard exist while a run reports progress."""
     wait_until(lambda: "darkroom_progress_age_seconds" in programs.metrics()[1], "the operator has seen the progress")
     there = exposed(*programs.metrics())
     for question in questions(rendered("typical")):
         assert question.metrics() <= there.keys(), question.owner
         labels = set().union(*(there[name] for name in question.metrics()))
         assert question.labels() - OF_THE_TARGET <= labels, question.owner
-    assert 'status="4xx"' in programs.metrics()[0]  # So a failure is a `5xx`, as they ask.
+    assert 'status="4xx"' in programs.metrics()[0]  # So failures have the class `5xx`, as alerts expect.
 
 
 def assert_rights_fit(installation: Installation) -> None:
-    """Nothing was refused for want of a right, every request was covered by a Role, and every rule was needed."""
+    """No request was forbidden, every request was covered by a Role, and every rule was used."""
     for component in ("operator", "gateway"):
         rules = installation.api.read("roles.rbac.authorization.k8s.io/v1", f"{RELEASE}-{component}")["rules"]
         entries = list(installation.log.of(f"system:serviceaccount:{NAMESPACE}:{RELEASE}-{component}"))
@@ -160,7 +160,7 @@ def assert_rights_fit(installation: Installation) -> None:
         assert [rule for rule in rules if not any(allows(rule, access) for access in accesses)] == []
 
 
-def test_an_upgrade_brings_new_crds(installation: Installation, tmp_path: Path) -> None:
+def test_upgrade_installs_new_crds(installation: Installation, tmp_path: Path) -> None:
     older = tmp_path / "darkroom"
     shutil.copytree(CHART, older)
     file = older / "files" / "crds" / f"{Kind.TRAIN.crd_name}.yaml"
@@ -181,9 +181,7 @@ def printer_columns(installation: Installation) -> list[Json]:
 
 
 @pytest.mark.parametrize("component", ["gateway", "operator"])
-def test_what_was_scaled_by_hand_is_in_the_way_of_an_upgrade_and_docs_tell_the_ways_out(
-    installation: Installation, component: str
-) -> None:
+def test_manual_scaling_blocks_an_upgrade_until_the_documented_fix(installation: Installation, component: str) -> None:
     """docs/operations/upgrade.md, "After kubectl scale, patch or edit"."""
     installation.install()
     scale_by_hand(installation, component, 3)
@@ -206,7 +204,7 @@ def test_what_was_scaled_by_hand_is_in_the_way_of_an_upgrade_and_docs_tell_the_w
 
 
 def scale_by_hand(installation: Installation, component: str, number: int) -> None:
-    """As `kubectl scale` does, and as an autoscaler does under its own name."""
+    """As `kubectl scale` does, or an autoscaler under its own field manager."""
     path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{RELEASE}-{component}?fieldManager=kubectl"
     headers = {"Content-Type": "application/merge-patch+json"}
     ok(installation.api.http.patch(path, json={"spec": {"replicas": number}}, headers=headers))
@@ -217,8 +215,8 @@ def replicas(installation: Installation, component: str) -> int:
     return found
 
 
-def test_keys_are_the_users_once_they_are_made(installation: Installation) -> None:
-    """Neither an upgrade nor a rollback brings back one that was taken out."""
+def test_upgrade_and_rollback_keep_the_user_s_api_keys(installation: Installation) -> None:
+    """Neither an upgrade nor a rollback restores a key that was removed."""
     release = installation.install()
     made = installation.key()
     assert made not in release["manifest"]
@@ -232,7 +230,7 @@ def test_keys_are_the_users_once_they_are_made(installation: Installation) -> No
     assert len(made) == 40
 
 
-def test_the_fence_lets_one_run_in(installation: Installation) -> None:
+def test_quota_admits_one_run(installation: Installation) -> None:
     installation.install(runner={"priorityClass": {"create": True}}, quota={"enabled": True})
     first, second = (installation.api.create("pods", a_pod(name)) for name in ("first", "second"))
     ok(first, 201)
@@ -241,7 +239,7 @@ def test_the_fence_lets_one_run_in(installation: Installation) -> None:
 
 
 def a_pod(name: str, **spec: Any) -> Json:
-    """One of the runners' class."""
+    """A pod with the runners' PriorityClass."""
     container = {"name": "c", "image": "x"}
     return {
         "metadata": {"name": name},
@@ -249,7 +247,9 @@ def a_pod(name: str, **spec: Any) -> Json:
     }
 
 
-def test_a_second_release_in_a_namespace_is_refused(installation: Installation) -> None:
+def test_second_release_in_a_namespace_is_rejected(installation: Installation) -> None:
     installation.install()
-    with pytest.raises(helm_python.HelmError, match=r"has a Darkroom already, .* of release .darkroom.: one release"):
+    with pytest.raises(
+        helm_python.HelmError, match=r"already has Darkroom, .* of release .darkroom.: only one release"
+    ):
         installation.install(name="another", crds={"enabled": False})

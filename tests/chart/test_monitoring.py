@@ -1,6 +1,4 @@
-"""Alerts and dashboard: that they can be read, and say what they should. That they ask for what there is, is shown by
-test_lifecycle.py, on the metrics of running programs.
-"""
+"""Alerts and dashboard are valid and complete. test_lifecycle.py shows that their metrics exist in running programs."""
 
 import pytest
 from support.chart import NAMESPACE, render, rendered
@@ -18,6 +16,7 @@ METRICS = {
     "darkroom_slot_busy",
     "darkroom_quota_refusals_total",
     "darkroom_api_requests_total",
+    "darkroom_events_total",
     "darkroom_reconcile_duration_seconds_bucket",
     "http_requests_total",
     "http_request_duration_seconds_bucket",
@@ -27,21 +26,21 @@ METRICS = {
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.owner)
-def test_every_expression_is_promql_and_asks_for_this_installation(question: Question) -> None:
+def test_every_expression_is_valid_promql_and_selects_this_installation(question: Question) -> None:
     assert question.selectors()
     for selector in question.selectors():
         matchers = {matcher.name: matcher.value for matcher in selector.matchers.matchers}
         assert matchers["namespace"] in (NAMESPACE, "$namespace")
-        # Their names are anybody's: only by the job they are ours.
+        # Their names are generic: only the job label makes them ours.
         assert "job" in matchers or not selector.name.startswith("http_")
 
 
-def test_what_is_no_promql_would_be_found() -> None:
+def test_invalid_promql_is_detected() -> None:
     with pytest.raises(ValueError, match="unclosed left parenthesis"):
         Question("x", "sum by (rate(").selectors()
 
 
-def test_the_dashboard_shows_everything_that_is_measured() -> None:
+def test_dashboard_shows_every_metric() -> None:
     shown = {Question("", target["expr"]) for panel in _panels() for target in panel.get("targets", [])}
     assert {name for question in shown for name in question.metrics()} == METRICS
 
@@ -51,7 +50,7 @@ def _panels() -> list[dict[str, object]]:
     return found
 
 
-def test_panels_have_titles_and_places_of_their_own() -> None:
+def test_panels_have_titles_and_do_not_overlap() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in dashboard(rendered("typical"))["panels"]:
         place = panel["gridPos"]
@@ -71,7 +70,7 @@ def test_grafana_finds_the_dashboard_by_its_label() -> None:
     assert names == {"datasource", "namespace"}
 
 
-def test_alerts_say_how_bad_it_is_and_what_to_do() -> None:
+def test_alerts_have_severity_summary_and_description() -> None:
     found = alerts(rendered("typical"))
     assert {alert["alert"] for alert in found} == {
         "DarkroomNoLeader",
@@ -96,12 +95,12 @@ def test_thresholds_are_values() -> None:
     assert "> 0.9" in found["DarkroomRunsFail"]["expr"]
 
 
-def test_a_cluster_has_rules_of_its_own() -> None:
+def test_extra_rules_are_added() -> None:
     assert alerts(rendered("everything"))[-1]["alert"] == "AnyRun"
 
 
 @pytest.mark.parametrize("component", ["operator", "gateway"])
-def test_a_monitor_finds_its_service(component: str) -> None:
+def test_service_monitor_selects_its_service(component: str) -> None:
     monitor = rendered("typical").one("ServiceMonitor", f"darkroom-{component}")
     selector = monitor["spec"]["selector"]["matchLabels"]
     services = rendered("typical").of_kind("Service")
@@ -111,6 +110,6 @@ def test_a_monitor_finds_its_service(component: str) -> None:
     assert monitor["metadata"]["labels"]["release"] == "kube-prometheus-stack"
 
 
-def test_metrics_are_not_on_the_gateways_public_service() -> None:
+def test_public_service_does_not_expose_metrics() -> None:
     [port] = rendered("typical").one("Service", "darkroom-gateway")["spec"]["ports"]
     assert port["targetPort"] == "http"

@@ -1,4 +1,4 @@
-"""Who reaches whom, as the chart's policies have it."""
+"""Reachability under the chart's NetworkPolicies."""
 
 from typing import Any
 
@@ -14,38 +14,38 @@ def policy(component: str, given: Json | None = None) -> Json:
     return found.one("NetworkPolicy", f"darkroom-{component}")
 
 
-def test_everybody_reaches_the_gateway_and_only_the_cluster_its_metrics() -> None:
+def test_gateway_is_open_and_its_metrics_only_to_the_cluster() -> None:
     assert lets_in(policy("gateway"), ANYBODY, "http")
     assert lets_in(policy("gateway"), SCRAPER, "metrics")
     assert not lets_in(policy("gateway"), ANYBODY, "metrics")
 
 
-def test_the_way_to_the_gateway_can_be_narrowed() -> None:
+def test_gateway_clients_can_be_restricted() -> None:
     narrow = policy("gateway", values("typical"))
     assert lets_in(narrow, Pod(namespace="ingress-nginx"), "http")
     assert not lets_in(narrow, Pod(namespace="elsewhere"), "http")
 
 
-def test_the_operator_is_asked_for_its_metrics_and_for_nothing_else() -> None:
+def test_only_the_operator_s_metrics_are_reachable() -> None:
     assert lets_in(policy("operator"), SCRAPER, "metrics")
     assert not lets_in(policy("operator"), ANYBODY, "metrics")
     assert not lets_in(policy("operator"), SCRAPER, 22)
 
 
-def test_nobody_reaches_a_run() -> None:
+def test_runner_pods_have_no_ingress() -> None:
     for port in (22, 80, 8000, "metrics"):
         assert not lets_in(policy("runner"), Pod(namespace="studio"), port)
 
 
-def test_a_run_reaches_names_and_the_hub() -> None:
+def test_run_reaches_dns_and_the_hub() -> None:
     assert lets_out(policy("runner"), Pod({"k8s-app": "kube-dns"}, "kube-system"), 53, "UDP")
     assert lets_out(policy("runner"), ANYBODY, 443)
     assert not lets_out(policy("runner"), ANYBODY, 80)
     assert not lets_out(policy("runner"), Pod(namespace="studio"), 8000)
 
 
-def test_a_run_gets_no_credentials_of_the_cloud() -> None:
-    """Not even where storage is on the port of those services."""
+def test_run_cannot_reach_cloud_metadata_services() -> None:
+    """Not even if storage uses the same port."""
     for given in ({}, {"storage": {"s3": {"endpointUrl": "http://minio.storage.svc"}}}):
         run = policy("runner", given)
         assert [
@@ -53,7 +53,7 @@ def test_a_run_gets_no_credentials_of_the_cloud() -> None:
         ] == []
 
 
-def test_a_run_reaches_storage_redis_and_a_hub_of_ones_own_where_they_are() -> None:
+def test_run_reaches_configured_storage_redis_and_hub() -> None:
     given: dict[str, Any] = {
         "storage": {"s3": {"endpointUrl": "http://minio.storage.svc:9000/"}},
         "redis": {"url": "rediss://redis.cache.svc/0"},
@@ -65,25 +65,25 @@ def test_a_run_reaches_storage_redis_and_a_hub_of_ones_own_where_they_are() -> N
         assert not lets_out(policy("runner"), Pod(namespace="storage"), port)
 
 
-def test_a_redis_in_a_secret_is_on_its_usual_port_or_on_a_named_one() -> None:
+def test_redis_url_in_a_secret_uses_the_default_or_a_given_port() -> None:
     given: Json = {"redis": {"existingSecret": "redis"}}
     assert lets_out(policy("runner", given), Pod(namespace="cache"), 6379)
     assert lets_out(policy("runner", given | {"networkPolicy": {"runner": {"ports": [6380]}}}), Pod(), 6380)
 
 
-def test_an_offline_run_does_not_reach_the_hub() -> None:
+def test_offline_run_does_not_reach_the_hub() -> None:
     given = {"hub": {"offline": True}, "storage": {"s3": {"endpointUrl": "http://minio.storage.svc:9000"}}}
     assert not lets_out(policy("runner", given), ANYBODY, 443)
 
 
-def test_rules_of_ones_own_are_added() -> None:
+def test_extra_egress_rules_are_added() -> None:
     everything = policy("runner", values("everything"))
     assert lets_out(everything, Host("169.254.170.23"), 80)
     assert lets_out(everything, Pod(), 3128)
     assert not lets_out(everything, ANYBODY, 443)
 
 
-def test_gateway_and_operator_go_where_they_like_until_they_are_fenced() -> None:
+def test_egress_of_gateway_and_operator_is_restricted_only_on_request() -> None:
     assert lets_out(policy("gateway"), ANYBODY, 6443)
     fenced: Json = {
         "networkPolicy": {"controlPlaneEgress": {"enabled": True}},
@@ -95,7 +95,7 @@ def test_gateway_and_operator_go_where_they_like_until_they_are_fenced() -> None
         assert {port for port in (22, 53, 80, 443, 5432, 6379, 6443, 9000) if lets_out(fence, Pod(), port)} == ports
 
 
-def test_the_stores_of_the_tryout_are_for_the_parts_of_darkroom_alone() -> None:
+def test_trial_backends_accept_only_darkroom_s_components() -> None:
     part = Pod(rendered("tryout").deployment("gateway")["spec"]["template"]["metadata"]["labels"], "studio")
     run = Pod({"app.kubernetes.io/component": "runner", "app.kubernetes.io/part-of": "darkroom"}, "studio")
     for component, port in (("s3", 8333), ("valkey", 6379)):
@@ -107,5 +107,5 @@ def test_the_stores_of_the_tryout_are_for_the_parts_of_darkroom_alone() -> None:
     assert not lets_in(rendered("tryout").one("NetworkPolicy", "darkroom-s3"), part, 8888)
 
 
-def test_policies_can_be_left_to_the_cluster() -> None:
+def test_network_policies_can_be_disabled() -> None:
     assert render({"networkPolicy": {"enabled": False}}).of_kind("NetworkPolicy") == []

@@ -1,4 +1,4 @@
-"""Every pod that the chart makes is restricted, and what security people ask beyond that."""
+"""All pods of the chart meet the restricted Pod Security Standard and further hardening rules."""
 
 from typing import Any
 
@@ -8,16 +8,16 @@ from support.pod_security import containers, violations
 
 PODS = [pytest.param(pod, id=f"{case} {owner}") for case in CASES for owner, pod in rendered(case).pods()]
 SPEAKERS = ("Deployment/darkroom-operator", "Deployment/darkroom-gateway")
-"""Those that speak to the API server."""
+"""Components that use the API server."""
 
 
 @pytest.mark.parametrize("pod", PODS)
-def test_the_restricted_standard(pod: Json) -> None:
+def test_pods_meet_the_restricted_standard(pod: Json) -> None:
     assert violations(pod) == []
 
 
 @pytest.mark.parametrize("pod", PODS)
-def test_the_root_file_system_is_read_only_and_what_is_written_goes_to_volumes(pod: Json) -> None:
+def test_root_file_system_is_read_only_and_writes_go_to_volumes(pod: Json) -> None:
     for container in containers(pod["spec"]):
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
         assert {mount["mountPath"] for mount in container["volumeMounts"]} & {"/tmp", "/data"}
@@ -31,7 +31,7 @@ def test_requests_and_limits_are_set(pod: Json) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_token_is_mounted_only_where_it_is_used(case: str) -> None:
+def test_service_account_token_is_mounted_only_where_needed(case: str) -> None:
     mounted = [owner for owner, pod in rendered(case).pods() if pod["spec"]["automountServiceAccountToken"]]
     assert sorted(mounted) == sorted(SPEAKERS)
     for account in rendered(case).of_kind("ServiceAccount"):
@@ -39,13 +39,13 @@ def test_a_token_is_mounted_only_where_it_is_used(case: str) -> None:
 
 
 @pytest.mark.parametrize("pod", PODS)
-def test_services_of_the_namespace_are_no_variables(pod: Json) -> None:
-    """The gateway's own would set DARKROOM_GATEWAY_PORT to tcp://..., which is a setting."""
+def test_service_links_are_disabled(pod: Json) -> None:
+    """The gateway's Service would set DARKROOM_GATEWAY_PORT, which is a setting, to tcp://..."""
     assert pod["spec"]["enableServiceLinks"] is False
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_server_has_probes_and_they_ask_what_they_should(case: str) -> None:
+def test_every_server_has_probes_with_the_right_paths(case: str) -> None:
     for deployment in rendered(case).of_kind("Deployment"):
         container = only_container(deployment["spec"]["template"])
         assert {"startupProbe", "livenessProbe", "readinessProbe"} <= container.keys()
@@ -56,8 +56,8 @@ def test_every_server_has_probes_and_they_ask_what_they_should(case: str) -> Non
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_no_secret_is_written_into_a_pod(case: str) -> None:
-    """Values of what is secret come from Secrets; what is in clear is no such value."""
+def test_pod_specs_contain_no_secret_values(case: str) -> None:
+    """Secret values come from Secrets, never from plain `value` fields."""
     for owner, pod in rendered(case).pods():
         for container in containers(pod["spec"]):
             clear = {each["name"] for each in container.get("env", []) if "value" in each}
@@ -85,12 +85,12 @@ def _with(change: Any) -> Json:
     return pod
 
 
-def test_the_least_pod_of_the_standard_passes() -> None:
+def test_minimal_compliant_pod_passes() -> None:
     assert violations(_with(lambda metadata, spec, container: None)) == []
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "violation"),
     [
         (lambda m, s, c: s.update(hostNetwork=True), "hostNetwork is true"),
         (lambda m, s, c: s.update(hostPID=True), "hostPID is true"),
@@ -120,5 +120,5 @@ def test_the_least_pod_of_the_standard_passes() -> None:
         (lambda m, s, c: s.update(initContainers=[{"name": "i"}]), "container i: allowPrivilegeEscalation"),
     ],
 )
-def test_each_rule_of_the_standard_is_looked_at(change: Any, complaint: str) -> None:
-    assert complaint in "; ".join(violations(_with(change)))
+def test_each_rule_of_the_standard_is_checked(change: Any, violation: str) -> None:
+    assert violation in "; ".join(violations(_with(change)))

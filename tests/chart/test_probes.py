@@ -1,4 +1,4 @@
-"""The gateway's probes fit what it promises: a probe that times out first would name nothing."""
+"""The gateway's probe timeouts fit its response times: a probe that times out first would not name the cause."""
 
 from typing import Any
 
@@ -13,16 +13,16 @@ def container() -> dict[str, Any]:
     return only_container(rendered("default").deployment("gateway")["spec"]["template"])
 
 
-def test_readiness_waits_longer_than_the_answer_takes_and_no_longer_than_until_the_next(
+def test_readiness_timeout_is_between_response_time_and_period(
     container: dict[str, Any],
 ) -> None:
     probe = container["readinessProbe"]
     assert READY_SECONDS < probe["timeoutSeconds"] <= probe["periodSeconds"]
 
 
-def test_an_outage_of_object_storage_takes_no_gateway_out_of_its_service(container: dict[str, Any]) -> None:
+def test_storage_outage_does_not_make_gateways_unready(container: dict[str, Any]) -> None:
     assert container["readinessProbe"]["httpGet"]["path"] == "/readyz?tolerate=storage"
 
 
-def test_liveness_asks_for_the_process_alone(container: dict[str, Any]) -> None:
+def test_liveness_checks_only_the_process(container: dict[str, Any]) -> None:
     assert {container[name]["httpGet"]["path"] for name in ("startupProbe", "livenessProbe")} == {"/healthz"}

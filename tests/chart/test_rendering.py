@@ -1,4 +1,4 @@
-"""What Helm renders is what Kubernetes takes, in each version that the chart says it is for."""
+"""Rendered manifests are valid in every supported Kubernetes version."""
 
 import functools
 import gzip
@@ -16,14 +16,14 @@ from support.chart import CASES, CHART, Json, Rendering, chart, render, rendered
 
 VERSIONS = tuple(f"1.{minor}" for minor in range(30, 38))
 CUSTOM = {"HTTPRoute", "ServiceMonitor", "PrometheusRule"}
-"""Kinds of other projects' CRDs, of which there is no schema here."""
+"""Kinds of other projects' CRDs, without a schema here."""
 CLUSTER_WIDE = {"CustomResourceDefinition", "PriorityClass", "ClusterRole"}
 MAX_SECRET_BYTES = 1024**2
 
 
 @pytest.fixture(autouse=True, scope="module")
 def schemas_read_once() -> Any:
-    """The definitions of a version are 2 MB, and would be read anew for every object."""
+    """Caches the definitions of a version: they are 2 MB, and would be parsed for every object."""
     patch = pytest.MonkeyPatch()
     original = kubernetes_validate.utils.schema_contents
     patch.setattr(kubernetes_validate.utils, "schema_contents", functools.cache(original))
@@ -31,11 +31,11 @@ def schemas_read_once() -> Any:
     patch.undo()
 
 
-# What is deprecated depends on the version alone, and what a template makes of the values on the case alone.
+# Deprecations depend only on the version, and rendered values only on the case.
 @pytest.mark.parametrize(
     ("case", "version"), [(case, VERSIONS[0]) for case in CASES[:-1]] + [(CASES[-1], version) for version in VERSIONS]
 )
-def test_helm_lint_has_no_complaint(case: str, version: str) -> None:
+def test_helm_lint_passes(case: str, version: str) -> None:
     report = helm_python.lint(CHART, values(case), strict=True, kube_version=f"v{version}.0")
     complaints = [each for each in report["messages"] if each["severity"] > 1]
     assert (report["errors"], complaints) == ([], [])
@@ -43,7 +43,7 @@ def test_helm_lint_has_no_complaint(case: str, version: str) -> None:
 
 @pytest.fixture(scope="module")
 def every_object() -> list[Json]:
-    """Of all cases, each once."""
+    """The objects of all cases, without duplicates."""
     found = (each for case in CASES for each in rendered(case).objects if each["kind"] not in CUSTOM)
     return list({json.dumps(each): each for each in found}.values())
 
@@ -54,19 +54,19 @@ def test_every_object_is_valid(version: str, every_object: list[Json]) -> None:
         kubernetes_validate.validate(each, version, strict=True)
 
 
-def test_a_wrong_object_would_be_found() -> None:
+def test_invalid_object_is_detected() -> None:
     service = rendered("default").one("Service", "darkroom-gateway")
     with pytest.raises(kubernetes_validate.ValidationError, match="typ"):
         kubernetes_validate.validate({**service, "spec": {**service["spec"], "typ": "ClusterIP"}}, "1.30", strict=True)
 
 
-def test_helm_refuses_older_clusters() -> None:
-    """Scheduling gates, behind which a run's pod waits for its slot, are stable from 1.30 on."""
+def test_helm_rejects_older_clusters() -> None:
+    """Scheduling gates, which hold a run's pod until it has its slot, are stable since 1.30."""
     assert chart().metadata["kubeVersion"] == ">=1.30.0-0"
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_objects_are_of_the_namespace_labelled_and_there_once(case: str) -> None:
+def test_objects_are_namespaced_labelled_and_unique(case: str) -> None:
     seen = set()
     for each in rendered(case).objects:
         metadata, kind = each["metadata"], each["kind"]
@@ -79,7 +79,7 @@ def test_objects_are_of_the_namespace_labelled_and_there_once(case: str) -> None
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_selectors_find_their_pods_and_no_others(case: str) -> None:
+def test_selectors_match_only_their_own_pods(case: str) -> None:
     rendering = rendered(case)
     labels = {name: pod["metadata"]["labels"] for name, pod in rendering.pods()}
     for deployment in rendering.of_kind("Deployment"):
@@ -97,11 +97,13 @@ def _selected(selector: Json, labels: Json) -> list[str]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_pods_name_is_in_the_release_or_named_by_the_user(case: str) -> None:
+def test_references_of_pods_exist_or_are_set_by_the_user(case: str) -> None:
     rendering, given = rendered(case), str(values(case))
     for owner, pod in rendering.pods():
         for kind, name in _references(pod):
-            assert rendering.has(kind, name) or f"'{name}'" in given, f"{owner} names {kind}/{name}, which is nowhere"
+            assert rendering.has(kind, name) or f"'{name}'" in given, (
+                f"{owner} refers to {kind}/{name}, which does not exist"
+            )
 
 
 def _references(pod: Json) -> list[tuple[str, str]]:
@@ -121,7 +123,7 @@ def _references(pod: Json) -> list[tuple[str, str]]:
     return found
 
 
-def test_a_long_name_of_a_release_fits_everywhere() -> None:
+def test_long_release_name_fits_all_names() -> None:
     rendering = render({"tryout": {"s3": {"enabled": True}, "valkey": {"enabled": True}}}, name="r" * 53)
     for each in rendering.objects:
         longest = 63 if each["kind"] == "Service" else 253
@@ -137,14 +139,14 @@ def test_names_that_look_like_numbers_stay_strings() -> None:
         assert each["metadata"]["labels"]["app.kubernetes.io/instance"] == "7"
 
 
-def test_chart_image_and_code_have_one_version() -> None:
+def test_chart_image_and_code_have_the_same_version() -> None:
     metadata = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     project = tomllib.loads((CHART.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert (metadata["version"], metadata["appVersion"]) == (project["version"], project["version"])
 
 
-def test_the_release_fits_into_the_secret_where_helm_keeps_it(tmp_path: Path) -> None:
-    """Compressed chart and manifest, twice in base64: by Helm, and by Kubernetes."""
+def test_release_fits_into_helm_s_secret(tmp_path: Path) -> None:
+    """Compressed chart and manifest, encoded twice in base64: by Helm and by Kubernetes."""
     archive = Path(helm_python.package(CHART, destination=tmp_path))
     manifest = len(_compressed(rendered("everything")))
     assert (archive.stat().st_size + manifest) * 16 / 9 < MAX_SECRET_BYTES / 4
@@ -154,7 +156,7 @@ def _compressed(rendering: Rendering) -> bytes:
     return gzip.compress("\n".join(rendering.texts.values()).encode())
 
 
-def test_a_package_holds_what_is_needed_and_no_values_of_tests(tmp_path: Path) -> None:
+def test_package_contains_required_files_and_no_test_values(tmp_path: Path) -> None:
     with tarfile.open(helm_python.package(CHART, destination=tmp_path)) as archive:
         names = {name.removeprefix("darkroom/") for name in archive.getnames()}
     assert {"values.schema.json", "files/crds/trainjobs.darkroom.dev.yaml", "templates/NOTES.txt"} <= names

@@ -1,7 +1,7 @@
-"""The Roles grant what the code asks for, and nothing that it doesn't.
+"""The Roles grant exactly the requests that the code makes.
 
-What the code asks for is found out by asking: every method of each door to the API server is called on a server that
-writes the requests down. That it suffices in earnest is shown by test_lifecycle.py, with RBAC enforced.
+To find these requests, the test calls every method of each Kubernetes client on a server that records them.
+test_lifecycle.py shows that the Roles are sufficient, with RBAC enforced.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from darkroom_contract.names import Kind, slot_lease_name
 from darkroom_gateway.errors import ClusterUnavailableError
 from darkroom_gateway.kube.client import KubeClient as GatewayKubeClient
 from darkroom_gateway.settings import Settings as GatewaySettings
-from darkroom_local.kubeconfig import write_kubeconfig
-from darkroom_operator.cache import handlers
+from darkroom_local.kube.kubeconfig import write_kubeconfig
+from darkroom_operator.cache.cache import handlers
 from darkroom_operator.kube.client import KubeClient
 from darkroom_operator.leader_election import LEASE
 
@@ -34,12 +34,12 @@ WATCHED = (*handlers.JOBS, handlers.POD, handlers.LEASE)
 @pytest.fixture(scope="module")
 def operator_accesses() -> set[Access]:
     with recording_api() as api:
-        asyncio.run(_ask_all_of_the_operator(api))
+        asyncio.run(_call_all_operator_methods(api))
         kopfs = {Access(verb, group, plural) for group, _, plural in WATCHED for verb in ("list", "watch")}
         return api.accesses | kopfs
 
 
-async def _ask_all_of_the_operator(api: RecordingApi) -> None:
+async def _call_all_operator_methods(api: RecordingApi) -> None:
     async with KubeClient(NAMESPACE, lambda: kopf.ConnectionInfo(server=api.url)) as cluster:
         for call in _calls(cluster):
             answer: Any = call()
@@ -53,14 +53,14 @@ async def _ask_all_of_the_operator(api: RecordingApi) -> None:
 def gateway_accesses(tmp_path_factory: pytest.TempPathFactory) -> set[Access]:
     with recording_api() as api:
         kubeconfig: Path = tmp_path_factory.mktemp("gateway") / "kubeconfig"
-        # Without the token in its path, which is the embedded API server's own way.
+        # Without the token in the path, which only the embedded API server supports.
         text = write_kubeconfig(api.url, "token", NAMESPACE).replace(f"{api.url}/token", api.url)
         kubeconfig.write_text(text)
         cluster = GatewayKubeClient(GatewaySettings(namespace=NAMESPACE, kubeconfig=str(kubeconfig)))
         for call in _calls(cluster):
             answer = call()
             if isinstance(answer, Iterator):
-                # The server knows no watches: its one answer is no line of a stream.
+                # The server does not support watches: its answer is not a stream of lines.
                 with contextlib.suppress(ClusterUnavailableError):
                     list(answer)
         cluster.close()
@@ -68,7 +68,7 @@ def gateway_accesses(tmp_path_factory: pytest.TempPathFactory) -> set[Access]:
 
 
 def _calls(door: Any) -> Iterator[Callable[[], Any]]:
-    """Every public method of a door, with all that its parameters may mean for RBAC."""
+    """All public methods of a client, with all arguments that matter for RBAC."""
     for name, method in inspect.getmembers(door, inspect.ismethod):
         if name.startswith("_") or name == "close":
             continue
@@ -77,7 +77,9 @@ def _calls(door: Any) -> Iterator[Callable[[], Any]]:
                 known = _arguments(kind, called)
                 parameters = inspect.signature(method).parameters.values()
                 wanted = [each.name for each in parameters if each.default is each.empty]
-                assert set(wanted) <= known.keys(), f"{name} takes what this test does not know: teach it"
+                assert set(wanted) <= known.keys(), (
+                    f"{name} has parameters that this test does not know: add them to _arguments"
+                )
                 yield lambda method=method, wanted=wanted, known=known: method(**{each: known[each] for each in wanted})
 
 
@@ -108,12 +110,12 @@ def _rules(case: str, component: str) -> list[Json]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_operator_may_do_what_it_asks_for(case: str, operator_accesses: set[Access]) -> None:
+def test_operator_role_covers_its_requests(case: str, operator_accesses: set[Access]) -> None:
     assert _refused(_rules(case, "operator"), operator_accesses) == []
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_gateway_may_do_what_it_asks_for(case: str, gateway_accesses: set[Access]) -> None:
+def test_gateway_role_covers_its_requests(case: str, gateway_accesses: set[Access]) -> None:
     assert _refused(_rules(case, "gateway"), gateway_accesses) == []
 
 
@@ -121,11 +123,11 @@ def _refused(rules: list[Json], accesses: set[Access]) -> list[Access]:
     return sorted(access for access in accesses if not any(allows(rule, access) for rule in rules))
 
 
-def test_the_operator_may_do_nothing_else(operator_accesses: set[Access]) -> None:
+def test_operator_role_grants_nothing_else(operator_accesses: set[Access]) -> None:
     assert _unused(_rules("default", "operator"), operator_accesses) == []
 
 
-def test_the_gateway_may_do_nothing_else(gateway_accesses: set[Access]) -> None:
+def test_gateway_role_grants_nothing_else(gateway_accesses: set[Access]) -> None:
     assert _unused(_rules("default", "gateway"), gateway_accesses) == []
 
 
@@ -134,7 +136,7 @@ def _unused(rules: list[Json], accesses: set[Access]) -> list[Access]:
     return sorted(grant for rule in rules for grant in grants(rule) if grant not in asked)
 
 
-def test_rights_end_at_the_namespace() -> None:
+def test_permissions_are_limited_to_the_namespace() -> None:
     for case in CASES:
         assert rendered(case).of_kind("ClusterRoleBinding") == []
         for binding in rendered(case).of_kind("RoleBinding"):
@@ -142,7 +144,7 @@ def test_rights_end_at_the_namespace() -> None:
             assert [subject["namespace"] for subject in binding["subjects"]] == [NAMESPACE]
 
 
-def test_nobody_may_read_a_secret_and_no_rule_is_a_wildcard() -> None:
+def test_no_role_reads_secrets_or_uses_wildcards() -> None:
     for case in CASES:
         for role in [*rendered(case).of_kind("Role"), *rendered(case).of_kind("ClusterRole")]:
             for rule in role["rules"]:
@@ -150,19 +152,19 @@ def test_nobody_may_read_a_secret_and_no_rule_is_a_wildcard() -> None:
                 assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
 
 
-def test_the_operator_may_write_its_own_leases_only() -> None:
+def test_operator_writes_only_its_own_leases() -> None:
     patch = Access("patch", "coordination.k8s.io", "leases", "somebody-elses")
     assert not any(allows(rule, patch) for rule in _rules("default", "operator"))
 
 
-def test_every_slot_has_its_lease_among_them() -> None:
+def test_operator_may_write_the_lease_of_every_slot() -> None:
     for slots in (1, 16, 40):
         rules = render({"operator": {"slots": slots}}).one("Role", "darkroom-operator")["rules"]
         last = Access("patch", "coordination.k8s.io", "leases", slot_lease_name(slots - 1))
         assert any(allows(rule, last) for rule in rules)
 
 
-def test_bindings_are_to_the_accounts_of_the_pods() -> None:
+def test_bindings_refer_to_the_pods_service_accounts() -> None:
     for case in CASES:
         for component in ("operator", "gateway"):
             account = rendered(case).deployment(component)["spec"]["template"]["spec"]["serviceAccountName"]
@@ -171,14 +173,14 @@ def test_bindings_are_to_the_accounts_of_the_pods() -> None:
             assert rendered(case).has("ServiceAccount", account)
 
 
-def test_rights_may_be_somebody_elses_to_give() -> None:
+def test_rbac_can_be_disabled() -> None:
     without = render({"rbac": {"create": False}, "operator": {"serviceAccount": {"create": False, "name": "theirs"}}})
     assert without.of_kind("Role") == without.of_kind("RoleBinding") == []
     assert without.deployment("operator")["spec"]["template"]["spec"]["serviceAccountName"] == "theirs"
 
 
-def test_the_admission_plugin_for_owners_is_served_when_asked_for() -> None:
-    """It wants `update` on the finalizers of an owner whose deletion a pod blocks; no request of ours is one."""
+def test_permissions_for_the_owner_references_plugin() -> None:
+    """The plugin requires `update` on finalizers of an owner whose deletion a pod blocks, without a request for it."""
     given = render({"rbac": {"ownerReferencesPermissionEnforcement": True}})
     rules = given.one("Role", "darkroom-operator")["rules"]
     for kind in Kind:

@@ -1,4 +1,4 @@
-"""The pods that the operator makes of the chart's runner template: what the chart's values mean in the end."""
+"""Pods that the operator creates from the chart's runner template: the effect of the chart's values."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def _job() -> Json:
 
 
 def _pod(given: Json, folder: Path) -> Json:
-    """As the operator makes it, told as the chart tells it."""
+    """The pod as the operator creates it, with the chart's settings."""
     rendering = render(given)
     environment = plain_environment(rendering.deployment("operator")["spec"]["template"])
     template = folder / "runner-template.yaml"
@@ -46,13 +46,13 @@ def pod(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     return _pod(values(request.param), tmp_path_factory.mktemp(request.param))
 
 
-def test_the_restricted_standard(pod: Json) -> None:
+def test_pods_meet_the_restricted_standard(pod: Json) -> None:
     assert violations(pod) == []
     assert pod["spec"]["automountServiceAccountToken"] is False
     assert pod["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
 
 
-def test_kubernetes_takes_it(pod: Json) -> None:
+def test_pod_is_valid(pod: Json) -> None:
     for version in ("1.30", "1.37"):
         kubernetes_validate.validate(pod, version, strict=True)
 
@@ -63,12 +63,12 @@ def test_requests_and_limits_are_set(pod: Json) -> None:
     assert "memory" in resources["limits"]
 
 
-def test_the_policy_of_the_network_is_about_it(pod: Json) -> None:
+def test_network_policy_selects_the_pod(pod: Json) -> None:
     selector = rendered("default").one("NetworkPolicy", "darkroom-runner")["spec"]["podSelector"]["matchLabels"]
     assert selector.items() <= pod["metadata"]["labels"].items()
 
 
-def test_no_service_or_deployment_of_the_release_takes_it_for_its_own(pod: Json) -> None:
+def test_no_service_or_deployment_selects_the_pod(pod: Json) -> None:
     for each in rendered("everything").objects:
         selector = each.get("spec", {}).get("selector", {})
         labels = selector.get("matchLabels", selector)
@@ -83,7 +83,7 @@ def test_every_mount_has_its_volume(pod: Json) -> None:
     assert set(mounts) == set(volumes)
 
 
-def test_the_defaults_ask_for_a_gpu_and_keep_the_models(tmp_path: Path) -> None:
+def test_defaults_request_a_gpu_and_mount_the_model_cache(tmp_path: Path) -> None:
     spec = _pod({}, tmp_path)["spec"]
     [container] = spec["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
@@ -95,13 +95,13 @@ def test_the_defaults_ask_for_a_gpu_and_keep_the_models(tmp_path: Path) -> None:
     assert spec["serviceAccountName"] == "darkroom-runner"
 
 
-def test_without_a_gpu_none_is_asked_for(tmp_path: Path) -> None:
+def test_gpu_count_zero_requests_no_gpu(tmp_path: Path) -> None:
     resources = _pod(values("tryout"), tmp_path)["spec"]["containers"][0]["resources"]
     assert "nvidia.com/gpu" not in resources["limits"]
     assert resources["requests"]["memory"] == "1Gi"
 
 
-def test_whatever_values_name_is_there(tmp_path: Path) -> None:
+def test_all_runner_values_reach_the_pod(tmp_path: Path) -> None:
     pod = _pod(values("everything"), tmp_path)
     spec, metadata = pod["spec"], pod["metadata"]
     [container] = spec["containers"]
@@ -120,7 +120,7 @@ def test_whatever_values_name_is_there(tmp_path: Path) -> None:
     assert shared in spec["volumes"]
 
 
-def test_the_template_adds_to_lists_and_has_the_last_word(tmp_path: Path) -> None:
+def test_template_extends_lists_and_overrides_other_fields(tmp_path: Path) -> None:
     given = {
         "runner": {
             "nodeSelector": {"zone": "a"},
@@ -145,7 +145,7 @@ def test_the_template_adds_to_lists_and_has_the_last_word(tmp_path: Path) -> Non
     assert (resources["limits"]["memory"], resources["requests"]["memory"]) == ("99Gi", "8Gi")
 
 
-def test_a_template_that_is_changed_restarts_the_operator() -> None:
+def test_changed_template_restarts_the_operator() -> None:
     def checksum(given: Json) -> str:
         pod = render(given).deployment("operator")["spec"]["template"]
         found: str = pod["metadata"]["annotations"]["checksum/runner-template"]

@@ -1,7 +1,7 @@
-"""Pods of ours that are no server end at SIGTERM, and not when their grace period does.
+"""Our pods that are not servers stop at SIGTERM instead of at the end of their grace period.
 
-The kernel hands the first process of a PID namespace only signals for which it has a handler. So a command must have
-one; that it is there is seen in /proc.
+The kernel delivers only handled signals to PID 1 of a PID namespace. So a command must have a handler; /proc shows
+whether it has.
 """
 
 import os
@@ -16,7 +16,7 @@ import yaml
 from support.chart import only_container, rendered
 from support.waiting import patience
 
-from darkroom_local.ports import free_ports
+from darkroom_local.processes.ports import free_ports
 
 MODEL_LOADER = Path(__file__).resolve().parents[2] / "docs" / "operations" / "model-loader.yaml"
 END_SECONDS = 2.0
@@ -39,7 +39,7 @@ def command_of(what: str) -> list[str]:
 
 @pytest.fixture(params=["model-loader", "helm test"])
 def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]]:
-    """The command of a pod, in a process group of its own."""
+    """The command of a pod, in its own process group."""
     [nobody] = free_ports(1)
     environment = {"PATH": os.environ["PATH"], "GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": str(nobody)}
     started = subprocess.Popen(command_of(request.param), env=environment, start_new_session=True)
@@ -49,7 +49,7 @@ def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]]
         started.wait()
 
 
-def test_it_ends_at_sigterm_with_all_that_it_started(process: subprocess.Popen[bytes]) -> None:
+def test_process_group_stops_at_sigterm(process: subprocess.Popen[bytes]) -> None:
     wait_until(lambda: handles(process.pid, signal.SIGTERM), "SIGTERM is handled")
 
     process.terminate()

@@ -1,4 +1,4 @@
-"""values.yaml is the reference: complete and told in words. What is not in it is refused, with a word that helps."""
+"""values.yaml is a complete, commented reference. Unknown and wrong values are rejected with a helpful message."""
 
 import functools
 import re
@@ -13,9 +13,9 @@ from helm_python import Chart, HelmError
 from support.chart import CHART, Json, chart, render
 
 FREE = {"global"}
-"""Of Helm itself; no value of ours."""
+"""Values of Helm itself."""
 KUBERNETES = {"claims", "request", "backendRequest"}
-"""Fields of Kubernetes' own, which the reference does not repeat."""
+"""Kubernetes' own fields, which the reference does not repeat."""
 
 ON = {"enabled": True}
 WRONG: list[tuple[str, Json, str]] = [
@@ -23,39 +23,39 @@ WRONG: list[tuple[str, Json, str]] = [
     ("a typo at the top", {"gatway": {}}, "additional properties 'gatway' not allowed"),
     ("a typo deep inside", {"models": {"cache": {"storageclass": "x"}}}, "additional properties 'storageclass' not"),
     ("a field of a resource", {"gateway": {"resources": {"request": {}}}}, "additional properties 'request' not"),
-    ("a word that is none", {"gateway": {"busyPolicy": "reject"}}, "must be one of 'Queue', 'Reject'"),
+    ("an unknown enum value", {"gateway": {"busyPolicy": "reject"}}, "must be one of 'Queue', 'Reject'"),
     ("a string for a number", {"operator": {"slots": "1"}}, "at '/operator/slots': got string, want integer"),
     ("a number for a string", {"runner": {"labels": {"a": 1}}}, "at '/runner/labels/a': got number, want string"),
     ("a string for a switch", {"quota": {"enabled": "no"}}, "at '/quota/enabled': got string, want boolean"),
     ("less than one", {"operator": {"slots": 0}}, "at '/operator/slots': minimum: got 0, want 1"),
-    ("photos that go while they are uploaded", {"gateway": {"datasetRetentionHours": 0}}, "datasetRetentionHours"),
+    ("no retention", {"gateway": {"datasetRetentionHours": 0}}, "datasetRetentionHours"),
     ("more than a week", {"gateway": {"linkSeconds": 604801}}, "maximum: got 604,801, want 604,800"),
     (
-        "an address without its scheme",
+        "a URL without a scheme",
         {"storage": {"s3": {"endpointUrl": "minio:9000"}}},
         "'minio:9000' does not",
     ),
-    ("a size without its unit's name", {"models": {"cache": {"size": "40 GB"}}}, "'40 GB' does not match pattern"),
+    ("an invalid quantity", {"models": {"cache": {"size": "40 GB"}}}, "'40 GB' does not match pattern"),
     ("a tag in the repository", {"image": {"runner": {"digest": "latest"}}}, "'latest' does not match pattern"),
-    ("a secret that is no name", {"hub": {"existingSecret": "hf_AbCd"}}, "at '/hub/existingSecret'"),
-    ("a pull secret by its name alone", {"imagePullSecrets": ["registry"]}, "got string, want object"),
+    ("an invalid Secret name", {"hub": {"existingSecret": "hf_AbCd"}}, "at '/hub/existingSecret'"),
+    ("a pull secret as a string", {"imagePullSecrets": ["registry"]}, "got string, want object"),
     ("a password", {"redis": {"url": "redis://:secret@redis:6379"}}, "put the URL into a Secret"),
     (
-        "less memory than the decoders may take",
+        "too little memory for the decoders",
         {"gateway": {"photos": {"decoders": 4}}},
         "gateway.resources.limits.memory is 2560 Mi: 4 decoders of 1024 MiB (gateway.photos) and the gateway itself",
     ),
     (
-        "less room than the uploads may take",
+        "too little space for the uploads",
         {"gateway": {"maxUploads": 9}},
         "gateway.tmpSize is 4096 Mi: 9 uploads (gateway.maxUploads) of 501 MiB (gateway.maxUploadBytes) need 4509Mi",
     ),
     (
-        "names of the gateway without those of its ingress",
+        "allowed hosts without ingress hosts",
         {"gateway": {"allowedHosts": ["a.example"], "ingress": {"enabled": True, "hosts": None}}},
         "gateway.ingress.enabled needs gateway.ingress.hosts",
     ),
-    ("two places of Redis", {"redis": {"url": "redis://a", "existingSecret": "b"}}, "set one of the two"),
+    ("two Redis URLs", {"redis": {"url": "redis://a", "existingSecret": "b"}}, "set one of the two"),
     (
         "a Valkey and a Redis",
         {"tryout": {"valkey": {"enabled": True}}, "redis": {"url": "redis://a"}},
@@ -66,78 +66,86 @@ WRONG: list[tuple[str, Json, str]] = [
         {"tryout": {"s3": {"enabled": True}}, "storage": {"s3": {"existingSecret": "b"}}},
         "one of the two",
     ),
-    ("a dataset without its slash", {"datasets": {"allowedUris": ["s3://photos"]}}, "'s3://photos' does not match"),
-    ("a dataset that no job can name", {"datasets": {"allowedUris": ["s3://photos/_x/"]}}, "does not match pattern"),
-    ("a dataset's detour", {"datasets": {"allowedUris": ["s3://photos/../x/"]}}, "does not match pattern"),
     (
-        "a storage that is made and another's Secret",
+        "a dataset without a trailing slash",
+        {"datasets": {"allowedUris": ["s3://photos"]}},
+        "'s3://photos' does not match",
+    ),
+    ("an invalid dataset folder", {"datasets": {"allowedUris": ["s3://photos/_x/"]}}, "does not match pattern"),
+    ("a dataset path with ..", {"datasets": {"allowedUris": ["s3://photos/../x/"]}}, "does not match pattern"),
+    (
+        "trial storage and a Secret",
         {"tryout": {"s3": {"enabled": True}}, "storage": {"s3": {"runnerSecret": "b"}}},
         "one of the two",
     ),
-    ("a base model's detour", {"models": {"baseModel": "owner/name@../x"}}, "does not match pattern"),
+    ("a base model path with ..", {"models": {"baseModel": "owner/name@../x"}}, "does not match pattern"),
     (
-        "a look into no cache",
+        "a check without a cache",
         {"models": {"checkAtSubmission": True, "cache": {"enabled": False}}},
         "set models.cache.enabled",
     ),
     (
-        "a look into another volume",
+        "a model root outside the cache",
         {"models": {"checkAtSubmission": True, "root": "/modelsbase"}},
-        "models.root is not in models.cache.mountPath",
+        "needs models.root to be inside models.cache.mountPath",
     ),
     (
-        "a volume for one pod",
+        "a cache for one pod",
         {"models": {"checkAtSubmission": True, "cache": {"accessModes": ["ReadWriteOncePod"]}}},
-        "lets one pod have it",
+        "allows only one pod",
     ),
-    ("open and closed", {"gateway": {"apiKeys": {"open": True, "existingSecret": "b"}}}, "set one of the two"),
-    ("a quota of nothing", {"quota": {"enabled": True}}, "set runner.priorityClass.create"),
-    ("an ingress for nobody", {"gateway": {"ingress": {"enabled": True}}}, "needs gateway.ingress.hosts"),
-    ("a route from nowhere", {"gateway": {"httpRoute": {"enabled": True}}}, "needs gateway.httpRoute.parentRefs"),
-    ("fewer at most than at least", {"gateway": {"autoscaling": {"enabled": True, "minReplicas": 9}}}, "is more than"),
-    ("no time to leave", {"gateway": {"drainSeconds": 30}}, "set it to 55 or more"),
+    ("open with API keys", {"gateway": {"apiKeys": {"open": True, "existingSecret": "b"}}}, "set one of the two"),
+    ("a quota without a class", {"quota": {"enabled": True}}, "set runner.priorityClass.create"),
+    ("an ingress without hosts", {"gateway": {"ingress": {"enabled": True}}}, "needs gateway.ingress.hosts"),
+    ("a route without parents", {"gateway": {"httpRoute": {"enabled": True}}}, "needs gateway.httpRoute.parentRefs"),
+    (
+        "minReplicas above maxReplicas",
+        {"gateway": {"autoscaling": {"enabled": True, "minReplicas": 9}}},
+        "is greater than",
+    ),
+    ("too short a grace period", {"gateway": {"drainSeconds": 30}}, "set it to 55 or more"),
     (
         "offline without models",
         {"hub": {"offline": True}, "models": {"cache": {"enabled": False}}},
-        "no place for base",
+        "no source of base models",
     ),
 ]
 
 
 @pytest.mark.parametrize(("given", "message"), [pytest.param(*rest, id=what) for what, *rest in WRONG])
-def test_wrong_values_are_refused_with_a_clear_word(given: Json, message: str) -> None:
+def test_wrong_values_are_rejected_with_a_clear_message(given: Json, message: str) -> None:
     with pytest.raises(HelmError, match=re.escape(message)):
         render(given)
 
 
 @pytest.mark.parametrize("missing", ["datasets", "gateway.photos", "gateway.maxUploads"])
-def test_values_of_an_older_release_are_refused_with_the_flag_that_helps(missing: str, tmp_path: Path) -> None:
-    """`helm upgrade --reuse-values` takes the old chart's defaults in place of the new one's."""
+def test_values_of_an_older_release_are_rejected_with_the_flag_to_use(missing: str, tmp_path: Path) -> None:
+    """`helm upgrade --reuse-values` uses the old chart's defaults instead of the new ones."""
     shutil.copytree(CHART, tmp_path / "darkroom")
     found = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
     *path, name = missing.split(".")
     del functools.reduce(dict.__getitem__, path, found)[name]
     (tmp_path / "darkroom" / "values.yaml").write_text(yaml.safe_dump(found), encoding="utf-8")
     old = Chart.load(tmp_path / "darkroom")
-    with pytest.raises(HelmError, match="--reset-then-reuse-values in place of --reuse-values"):
+    with pytest.raises(HelmError, match="--reset-then-reuse-values instead of --reuse-values"):
         old.render({}, name="darkroom", namespace="studio")
 
 
-def test_the_gateway_s_resources_may_be_taken_away() -> None:
+def test_gateway_resources_can_be_null() -> None:
     assert render({"gateway": {"resources": None}}).deployment("gateway")
 
 
-def test_a_refusal_does_not_repeat_the_password() -> None:
+def test_error_message_does_not_contain_the_password() -> None:
     with pytest.raises(HelmError) as refusal:
         render({"redis": {"url": "redis://:hunter2hunter2@redis:6379"}})
     assert "hunter2" not in str(refusal.value)
 
 
-def test_a_chart_around_this_one_may_have_globals() -> None:
+def test_parent_chart_may_set_globals() -> None:
     assert render({"global": {"region": "eu"}}).objects
 
 
-def test_the_schema_is_closed_wherever_the_names_are_ours() -> None:
+def test_schema_allows_no_additional_properties() -> None:
     open_ones = [path for path, each in _objects(chart().schema or {}) if "additionalProperties" not in each]
     assert {path.rsplit(".", 1)[-1] for path in open_ones} == {"global", "affinity", "spec", "objects[]", "valueFrom"}
 
@@ -153,14 +161,14 @@ def _objects(schema: Json, path: str = "") -> Iterator[tuple[str, Json]]:
             yield from _objects(schema[name], f"{path}[]")
 
 
-def test_every_value_that_the_schema_knows_is_in_the_reference() -> None:
+def test_every_schema_property_is_in_values_yaml() -> None:
     root = chart().schema or {}
     missing = [path for path in _paths(root, root) if not _has(chart().values, path)]
     assert missing == []
 
 
 def _paths(schema: Json, root: Json, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """All places of values that have names of ours; not within lists."""
+    """All paths of named values, except within lists."""
     schema = root["$defs"][schema["$ref"].rsplit("/", 1)[-1]] if "$ref" in schema else schema
     for name, each in schema.get("properties", {}).items():
         if name not in FREE | KUBERNETES and path != ("runner", "template"):
@@ -179,18 +187,18 @@ def _has(values: Any, path: tuple[str, ...]) -> bool:
 def test_every_value_is_used_by_a_template() -> None:
     text = "\n".join(each["data"] for each in chart().templates)
     unused = [name for *_, name in _leaves(chart().values) if not re.search(rf"\.{name}\b|\"{name}\"", text)]
-    # Those are handed on whole, or reached by the name of their component.
+    # Rendered as a whole, or accessed by the component's name.
     assert set(unused) <= {"requests", "limits", "request"}
 
 
-def test_every_value_is_told_in_words() -> None:
-    """By a comment over it or over its group, or by its name, where that is one of Kubernetes' own."""
+def test_every_value_has_a_comment() -> None:
+    """Above it or above its group, unless its name is a Kubernetes field."""
     told = _comments()
     silent = [path for path in _leaves(chart().values) if path[-1] not in PLAIN and not {path, path[:-1]} & told]
     assert silent == []
 
 
-# What says by its name all that there is to say, being as in any pod or object of Kubernetes.
+# Self-explanatory names, used as in any Kubernetes object.
 PLAIN = {
     "repository", "pullPolicy", "resources", "requests", "limits", "podLabels", "podAnnotations", "priorityClassName",
     "nodeSelector", "tolerations", "affinity", "topologySpreadConstraints", "extraEnv", "annotations", "labels",
@@ -208,7 +216,7 @@ def _leaves(values: Json, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
 
 
 def _comments() -> set[tuple[str, ...]]:
-    """Places of keys right below a comment, or below another key that is: `retryCapSeconds` shares its neighbour's."""
+    """Paths of keys right below a comment, or below another such key: `retryCapSeconds` shares its neighbour's."""
     told: set[tuple[str, ...]] = set()
     stack: list[tuple[int, str]] = []
     above = False

@@ -1,10 +1,10 @@
-"""What Darkroom relies on from an API server.
+"""Conformance tests: the behaviour of an API server that Darkroom relies on.
 
-Against the embedded one by default; `KUBECONFIG=path make conformance` holds any cluster to the same. There everything
-happens in a fresh namespace, which is deleted afterwards; the two CRDs are applied and stay. Most of it needs no node:
-pods are gated, or bound to a node that does not exist. What kubelets do (`test_kubelet.py`) is shown by the local node,
-and by the cluster's own nodes too where DARKROOM_CONFORMANCE_IMAGE names an image with a shell. The cluster must have
-its controllers (garbage collection, namespaces, node lifecycle).
+They run against the embedded server, or with `KUBECONFIG=path make conformance` against any cluster. There everything
+happens in a new namespace, which is deleted afterwards; the two CRDs are applied and stay. Most tests need no node:
+their pods are gated, or bound to a node that does not exist. `test_kubelet.py` uses the local node, and the cluster's
+own nodes too if DARKROOM_CONFORMANCE_IMAGE names an image with a shell. The cluster must run its controllers (garbage
+collection, namespaces, node lifecycle).
 """
 
 import os
@@ -25,7 +25,7 @@ CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 KUBECTL = Path(sys.executable).parent / "kubectl"
 NODE = "darkroom-no-such-node"
 NODE_GRACE_SECONDS = 5
-"""Of the embedded server; Kubernetes has 50."""
+"""Of the embedded server; the default of Kubernetes is 50."""
 
 
 @pytest.fixture(scope="session")
@@ -43,12 +43,12 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def api(kubeconfig: Path) -> Iterator[Api]:
-    """The API server, with the CRDs installed and a namespace that is ready for pods."""
+    """The API server, with the CRDs installed and a namespace that accepts pods."""
     found = Api(kubeconfig, f"darkroom-conformance-{secrets.token_hex(4)}")
     _install_crds(found)
     ok(found.http.post("/api/v1/namespaces", json={"metadata": {"name": found.namespace}}), 201)
-    # On a whole cluster pods are refused until the namespace has its service account.
-    wait_until(lambda: found.create("pods", a_pod("probe"), dryRun="All").status_code == 201, "pods may be made")
+    # A full cluster rejects pods until the namespace has its service account.
+    wait_until(lambda: found.create("pods", a_pod("probe"), dryRun="All").status_code == 201, "pods are accepted")
     yield found
     ok(found.http.delete(f"/api/v1/namespaces/{found.namespace}"))
     found.http.close()
@@ -71,12 +71,12 @@ def _install_crds(api: Api) -> None:
 
 @pytest.fixture
 def name() -> str:
-    """A name that no other test uses."""
+    """A unique name."""
     return f"test-{secrets.token_hex(5)}"
 
 
 def a_train_job(name: str, **spec: Any) -> Json:
-    """Suspended, so that an operator that might be there lets it be."""
+    """Suspended, so that an operator in the cluster does not run it."""
     given = {"suspend": True, "modelId": "cat", "prompt": "a photo of sks cat", "dataset": {"uri": "s3://bucket/cat/"}}
     return {
         "apiVersion": "darkroom.dev/v1alpha1",
@@ -96,7 +96,7 @@ def a_generate_job(name: str, **spec: Any) -> Json:
 
 
 def a_pod(name: str, **spec: Any) -> Json:
-    """Gated, so that no scheduler takes it."""
+    """Gated, so that no scheduler binds it."""
     given = {
         "schedulingGates": [{"name": "darkroom.dev/conformance"}],
         "automountServiceAccountToken": False,
@@ -106,7 +106,7 @@ def a_pod(name: str, **spec: Any) -> Json:
 
 
 def an_unbound_pod(name: str, **spec: Any) -> Json:
-    """For a scheduler that does not exist."""
+    """A pod for a scheduler that does not exist."""
     return a_pod(name, **{"schedulingGates": [], "schedulerName": "nobody", **spec})
 
 
@@ -132,7 +132,7 @@ def unbound_pod() -> Callable[..., Json]:
 
 @pytest.fixture
 def bound_pod(api: Api) -> Callable[..., Json]:
-    """Makes a pod and binds it to a node that does not exist, so that nobody ends it."""
+    """Creates a pod and binds it to a node that does not exist, so that no kubelet stops it."""
 
     def make(name: str, **spec: Any) -> Json:
         api.made("pods", an_unbound_pod(name, **spec))
@@ -145,7 +145,7 @@ def bound_pod(api: Api) -> Callable[..., Json]:
 
 @pytest.fixture(scope="session")
 def local_node(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeUnderTest]:
-    """The local node as a Node of the cluster, whose pods may run a shell. It takes the pods that name it."""
+    """The local node as a Node of the cluster, whose pods may run a shell. It runs the pods bound to it."""
     node = NodeUnderTest(api.kubeconfig, api.namespace, tmp_path_factory.mktemp("node"), "--heartbeat-seconds", "1")
     (node.bin_dir / "sh").symlink_to("/bin/sh")
     node.start()
@@ -155,7 +155,7 @@ def local_node(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
 
 class Kubectl:
-    """The real kubectl on the suite's namespace."""
+    """The real kubectl with the suite's namespace."""
 
     def __init__(self, api: Api, home: Path) -> None:
         self._command = [str(KUBECTL), "--kubeconfig", str(api.kubeconfig), "--namespace", api.namespace]
@@ -172,13 +172,13 @@ class Kubectl:
         )
 
     def __call__(self, *words: str, stdin: str | None = None) -> str:
-        """Its standard output; it must succeed."""
+        """Run a command that must succeed; returns its standard output."""
         done = self.run(*words, stdin=stdin)
         assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
         return done.stdout
 
-    def refusal(self, *words: str, stdin: str | None = None) -> str:
-        """Its standard error; it must fail."""
+    def error(self, *words: str, stdin: str | None = None) -> str:
+        """Run a command that must fail; returns its standard error."""
         done = self.run(*words, stdin=stdin)
         assert done.returncode != 0, f"kubectl {' '.join(words)} succeeded: {done.stdout}"
         return done.stderr.strip()

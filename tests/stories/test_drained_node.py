@@ -7,7 +7,7 @@ import pytest
 from support.darkroom_up import PHOTOS, Darkroom, wait_for
 
 from darkroom_contract.names import LABEL_JOB_NAME
-from darkroom_local.node.record import overlaps
+from darkroom_local.node.journal import overlaps
 
 DRAINS = 3
 STEPS = 60

@@ -9,7 +9,7 @@ import pytest
 from support.darkroom_up import Darkroom, wait_for
 from support.injections import injecting_darkroom
 
-from darkroom_local.node.record import overlaps
+from darkroom_local.node.journal import overlaps
 
 TOLERATED_SECONDS = 8
 """In place of five minutes: until the control plane deletes the pods of a node that is silent."""

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from support.darkroom_up import PHOTOS, Darkroom
 
-from darkroom_local.node.record import overlaps
+from darkroom_local.node.journal import overlaps
 
 PHOTOLESS = {f"yaml-train-{number}" for number in range(11)}
 """Trainings whose photos are nowhere."""

@@ -10,7 +10,7 @@ from support.darkroom_up import PHOTOS, Darkroom, wait_for
 from support.kube_api import Api
 
 from darkroom_contract.names import LABEL_JOB_NAME
-from darkroom_local.node.record import overlaps
+from darkroom_local.node.journal import overlaps
 
 TRAINJOBS = "trainjobs.darkroom.dev/v1alpha1"
 StorePhotos = Callable[[str, dict[str, bytes]], str]

@@ -7,7 +7,7 @@ import pytest
 from support.darkroom_up import Darkroom, wait_for
 from support.injections import injecting_darkroom
 
-from darkroom_local.node.record import overlaps
+from darkroom_local.node.journal import overlaps
 
 MESH = {"name": "mesh", "image": "mesh:1", "command": ["mesh"]}
 QUICK = {"steps": 1, "width": 64, "height": 64, "cache_profile": "Disabled"}

@@ -18,7 +18,7 @@ import httpx
 import pytest
 from support.darkroom_up import Darkroom, wait_for
 
-from darkroom_gateway.backends import deadlines
+from darkroom_gateway.backends.calls import deadlines
 
 HANGING = 50
 SOON_SECONDS = 3.0
@@ -121,7 +121,7 @@ def number_of_jobs(darkroom: Darkroom) -> int:
 
 def test_object_storage_stands_still(darkroom: Darkroom, people: People) -> None:
     task_id = darkroom.generate(**JOB)
-    with stopped(darkroom, "darkroom_local.s3"):
+    with stopped(darkroom, "darkroom_local.s3.server"):
         hanging = [people.begin("GET", "/models") for _ in range(HANGING)]
         wait_for(lambda: all(each.running() for each in hanging), "requests hang")
 

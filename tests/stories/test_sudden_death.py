@@ -5,7 +5,7 @@ from collections.abc import Callable
 import httpx
 from support.darkroom_up import Darkroom, wait_for
 
-from darkroom_local.node.record import overlaps
+from darkroom_local.node.journal import overlaps
 
 
 def test_a_killed_cluster_loses_nothing(start_darkroom: Callable[[], Darkroom]) -> None:

@@ -24,14 +24,14 @@ from darkroom_contract.names import (
     Kind,
     slot_lease_name,
 )
-from darkroom_local.cluster import ClusterOptions, LocalCluster
-from darkroom_local.examples import example_photos
-from darkroom_local.node.record import Interval, read_record
-from darkroom_local.ports import free_ports
-from darkroom_local.probes import HttpProbe
-from darkroom_local.programs import operator_program
-from darkroom_local.storage import BUCKET
-from darkroom_local.supervisor import Program
+from darkroom_local.cluster.components import operator_program
+from darkroom_local.cluster.local_cluster import ClusterOptions, LocalCluster
+from darkroom_local.example_photos import example_photos
+from darkroom_local.node.journal import Interval, read_record
+from darkroom_local.processes.ports import free_ports
+from darkroom_local.processes.probes import HttpProbe
+from darkroom_local.processes.supervisor import Program
+from darkroom_local.s3.storage import BUCKET
 from support.chaos_schedule import Deed, Event, Schedule, Victim, Work
 from support.fault_proxy import FaultProxy
 from support.kube_api import MERGE, Api, ApiServer, Json

@@ -14,8 +14,8 @@ import httpx
 from botocore.config import Config
 
 from darkroom_contract.names import LABEL_JOB_NAME
-from darkroom_local.node.record import Interval, read_record
-from darkroom_local.ports import free_ports
+from darkroom_local.node.journal import Interval, read_record
+from darkroom_local.processes.ports import free_ports
 from support.waiting import patience
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -19,7 +19,7 @@ from weakref import WeakSet
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, web
 
-from darkroom_local.ports import free_ports
+from darkroom_local.processes.ports import free_ports
 
 REQUEST_RATE = 0.05
 """How many of the requests meet a fault."""
@@ -33,6 +33,7 @@ HANDED_ON = ("Content-Type", "Accept", "Authorization")
 class Refusal(Enum):
     """The server did nothing, and says why."""
 
+    FORBIDDEN = (403, "Forbidden")
     CONFLICT = (409, "Conflict")
     GONE = (410, "Expired")
     TOO_MANY = (429, "TooManyRequests")

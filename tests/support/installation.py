@@ -19,8 +19,8 @@ import helm_python
 import httpx
 from helm_python import _native
 
-from darkroom_local.ports import free_ports
-from darkroom_local.tether import tethered
+from darkroom_local.processes.parent_death import tethered
+from darkroom_local.processes.ports import free_ports
 from support.access_log import AccessLog
 from support.chart import CHART
 from support.deployments import RunningDeployment, run_deployment
@@ -167,7 +167,7 @@ def _s3(folder: Path) -> Iterator[dict[str, str]]:
     [port] = free_ports(1)
     url, login = f"http://127.0.0.1:{port}", {"AWS_ACCESS_KEY_ID": "darkroom", "AWS_SECRET_ACCESS_KEY": "a secret key"}
     environment = {"NANIO_ACCESS_KEY": "darkroom", "NANIO_SECRET_KEY": login["AWS_SECRET_ACCESS_KEY"]}
-    command = [sys.executable, "-m", "darkroom_local.s3", "--data-dir", str(folder / "s3"), "--port", str(port)]
+    command = [sys.executable, "-m", "darkroom_local.s3.server", "--data-dir", str(folder / "s3"), "--port", str(port)]
     with (folder / "s3.log").open("ab") as log:
         process = subprocess.Popen(tethered(command), env=environment, stdout=log, stderr=log)
     try:

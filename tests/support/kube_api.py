@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import yaml
 
-from darkroom_local.kubeconfig import Connection, pinned_kubeconfig, read_kubeconfig, write_kubeconfig
-from darkroom_local.ports import free_ports
-from darkroom_local.tether import tethered
+from darkroom_local.kube.kubeconfig import Connection, pinned_kubeconfig, read_kubeconfig, write_kubeconfig
+from darkroom_local.processes.parent_death import tethered
+from darkroom_local.processes.ports import free_ports
 from support.waiting import patience
 
 Json = dict[str, Any]

@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 
 from darkroom_contract import names
-from darkroom_local.node.record import Interval, read_record
-from darkroom_local.ports import free_ports
-from darkroom_local.tether import tethered
+from darkroom_local.node.journal import Interval, read_record
+from darkroom_local.processes.parent_death import tethered
+from darkroom_local.processes.ports import free_ports
 from support.waiting import patience
 
 PATIENCE_SECONDS = 60

@@ -21,9 +21,9 @@ from darkroom_contract.crd import definition
 from darkroom_contract.names import GROUP, VERSION, Kind
 from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
 from darkroom_contract.remarks import Remark
-from darkroom_local.kubeconfig import write_kubeconfig
-from darkroom_local.ports import free_ports
-from darkroom_local.tether import tethered
+from darkroom_local.kube.kubeconfig import write_kubeconfig
+from darkroom_local.processes.parent_death import tethered
+from darkroom_local.processes.ports import free_ports
 from darkroom_operator.leader_election import LEASE
 from support.waiting import patience
 

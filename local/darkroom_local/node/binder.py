@@ -10,10 +10,10 @@ import httpx
 
 from darkroom_contract.names import LABEL_COMPONENT, RUNNER_COMPONENT
 from darkroom_local.errors import ApiError, ConflictError, NotFoundError
-from darkroom_local.kube import STRATEGIC_PATCH, Json, KubeClient, Mirror, Waits
+from darkroom_local.kube.client import STRATEGIC_PATCH, Json, KubeClient, Mirror, Waits
 from darkroom_local.node.placement import objection
+from darkroom_local.node.pod_status import unschedulable
 from darkroom_local.node.settings import GPU_RESOURCE, NodeSettings
-from darkroom_local.node.statuses import unschedulable
 
 log = logging.getLogger(__name__)
 

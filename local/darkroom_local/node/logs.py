@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from darkroom_local.node.folders import ContainerFolder, is_name
 from darkroom_local.node.node import Node
+from darkroom_local.node.pod_dirs import ContainerFolder, is_name
 from darkroom_local.node.worker import Worker
 
 CHUNK_BYTES = 64 * 1024

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from darkroom_local.kube import Json
+from darkroom_local.kube.client import Json
 from darkroom_local.node.expansion import expand
-from darkroom_local.node.folders import PodFolder, is_name
+from darkroom_local.node.pod_dirs import PodFolder, is_name
 
 DEFAULT_MESSAGE_PATH = "/dev/termination-log"
 _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")

@@ -6,11 +6,11 @@ import contextlib
 import httpx
 
 from darkroom_local.errors import ApiError
-from darkroom_local.kube import Json, KubeClient, Mirror
-from darkroom_local.node.binder import Binder
-from darkroom_local.node.folders import PodFolders, is_uid
-from darkroom_local.node.record import Record
+from darkroom_local.kube.client import Json, KubeClient, Mirror
+from darkroom_local.node.journal import Record
+from darkroom_local.node.pod_dirs import PodFolders, is_uid
 from darkroom_local.node.registration import Registration
+from darkroom_local.node.scheduler import Binder
 from darkroom_local.node.settings import NodeSettings
 from darkroom_local.node.worker import Premises, Worker, close_lost_runs
 

@@ -7,7 +7,7 @@ TaintToleration. Required node affinity beyond `nodeSelector` is not read: with 
 from collections.abc import Iterable
 
 from darkroom_contract.names import GROUP
-from darkroom_local.kube import Json
+from darkroom_local.kube.client import Json
 
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 HOLDING_EFFECTS = ("NoSchedule", "NoExecute")

@@ -12,13 +12,13 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
-from darkroom_local.kube import Json
+from darkroom_local.kube.client import Json
 from darkroom_local.node import processes, statuses
-from darkroom_local.node.folders import PodFolder
+from darkroom_local.node.journal import ContainerEnd
 from darkroom_local.node.manifest import Launch, Order
+from darkroom_local.node.pod_dirs import PodFolder
+from darkroom_local.node.pod_status import Seen
 from darkroom_local.node.processes import ContainerProcess
-from darkroom_local.node.record import ContainerEnd
-from darkroom_local.node.statuses import Seen
 
 log = logging.getLogger(__name__)
 

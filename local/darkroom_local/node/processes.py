@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from darkroom_local.node.folders import ContainerFolder, PodFolder
 from darkroom_local.node.manifest import Launch
-from darkroom_local.tether import tethered
+from darkroom_local.node.pod_dirs import ContainerFolder, PodFolder
+from darkroom_local.processes.parent_death import tethered
 
 KILLED = 128 + signal.SIGKILL
 SETTLE_SECONDS = 0.02

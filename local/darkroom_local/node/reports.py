@@ -8,8 +8,8 @@ import contextlib
 import logging
 
 from darkroom_local.errors import ApiError, ConflictError, NotFoundError
-from darkroom_local.kube import STRATEGIC_PATCH, Json, KubeClient, persist
-from darkroom_local.node.statuses import is_ready
+from darkroom_local.kube.client import STRATEGIC_PATCH, Json, KubeClient, persist
+from darkroom_local.node.pod_status import is_ready
 
 log = logging.getLogger(__name__)
 

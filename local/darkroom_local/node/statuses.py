@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from darkroom_local.kube import Json
-from darkroom_local.node.record import LOST, SHUT_DOWN, ContainerEnd, Interval
+from darkroom_local.kube.client import Json
+from darkroom_local.node.journal import LOST, SHUT_DOWN, ContainerEnd, Interval
 
 TERMINAL_PHASES = ("Succeeded", "Failed")
 SHUTDOWN_MESSAGE = "Pod was terminated in response to imminent node shutdown."

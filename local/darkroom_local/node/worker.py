@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from darkroom_local.errors import NotFoundError
-from darkroom_local.kube import Json, KubeClient, persist
+from darkroom_local.kube.client import Json, KubeClient, persist
 from darkroom_local.node import manifest, processes, statuses
-from darkroom_local.node.folders import PodFolders
+from darkroom_local.node.journal import LOST, SHUT_DOWN, ContainerEnd, Interval, Record
 from darkroom_local.node.manifest import Sources, WaitingError
-from darkroom_local.node.pod_run import PodRun
-from darkroom_local.node.record import LOST, SHUT_DOWN, ContainerEnd, Interval, Record
+from darkroom_local.node.pod_dirs import PodFolders
+from darkroom_local.node.pod_lifecycle import PodRun
 from darkroom_local.node.reports import StatusReports
 from darkroom_local.node.settings import NodeSettings
 

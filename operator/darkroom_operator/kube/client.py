@@ -45,7 +45,7 @@ class KubeClient:
         self._session: aiohttp.ClientSession | None = None
         self._jobs = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}"
         self._pods = f"/api/v1/namespaces/{namespace}/pods"
-        self._events = f"/api/v1/namespaces/{namespace}/events"
+        self._events = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
         self._leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
 
     async def __aenter__(self) -> Self:
@@ -103,6 +103,9 @@ class KubeClient:
 
     async def create_event(self, event: Json) -> Json:
         return await self._send("POST", self._events, event)
+
+    async def patch_event(self, name: str, patch: Json) -> Json:
+        return await self._patch(f"{self._events}/{name}", patch)
 
     async def create_lease(self, manifest: Json) -> Json:
         return await self._send("POST", self._leases, manifest)

@@ -1,7 +1,7 @@
 """Sends actions to the API server and puts the responses into the cache. Called by `controller.py`; decides nothing.
 
-A 409 or 404 means that the cache is stale: the object is read again, so that the next decision is made on its current
-state. Every other error is raised.
+A 409 or 404 means that the cache is stale: the object is read again (`cache_refresh.py`), so that the next decision is
+made on its current state. Every other error is raised.
 """
 
 import contextlib
@@ -10,11 +10,12 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import singledispatchmethod
 
-from darkroom_contract import names
+from darkroom_contract.event_reasons import EventReason
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
+from darkroom_contract.outcome import Reason
 from darkroom_contract.status import JobStatus
-from darkroom_operator.cache.cache import Cache, uids
+from darkroom_operator.cache.cache import Cache
 from darkroom_operator.errors import (
     AlreadyExistsError,
     ApiError,
@@ -24,9 +25,9 @@ from darkroom_operator.errors import (
     UnreachableError,
 )
 from darkroom_operator.kube.client import RUNNER_PODS, KubeClient
-from darkroom_operator.kube.objects import Json, merge_patch
+from darkroom_operator.kube.objects import merge_patch
 from darkroom_operator.pods.builder import runner_pod
-from darkroom_operator.pods.runner_pod import GATE, RunnerPod
+from darkroom_operator.pods.runner_pod import GATE
 from darkroom_operator.reconcile.actions import (
     Action,
     AssignSlot,
@@ -44,13 +45,15 @@ from darkroom_operator.reconcile.actions import (
     VerifyPods,
     WriteStatus,
 )
+from darkroom_operator.reconcile.cache_refresh import CacheRefresh
 from darkroom_operator.scheduling import slot
-from darkroom_operator.scheduling.slot import Slot
+from darkroom_operator.scheduling.snapshot import UnreadableJob
 from darkroom_operator.settings import Settings
 from darkroom_operator.status import transitions
 from darkroom_operator.status.run_ends import end_of_run
 from darkroom_operator.status.unreadable import unreadable_status
-from darkroom_operator.telemetry.events import EventRecorder, remark_event
+from darkroom_operator.telemetry.event_recorder import EventRecorder
+from darkroom_operator.telemetry.job_events import JobEvent, JobReference
 from darkroom_operator.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -71,6 +74,7 @@ class ActionExecutor:
         self._events = events or EventRecorder()
         self._kube = kube
         self._cache = cache
+        self._refresh = CacheRefresh(kube, cache)
         self._settings = settings
         self._clock = clock
         self._metrics = metrics or Metrics()
@@ -94,7 +98,7 @@ class ActionExecutor:
             else:
                 answer = await self._kube.patch_lease(lease.name, slot.assignment(lease, job, self._clock()))
         except (ConflictError, AlreadyExistsError, NotFoundError):
-            await self._look_up_slot(lease)
+            await self._refresh.slot(lease)
             return
         self._cache.put_slot(answer)
         log.info("slot %d is assigned to %s", lease.number, job.key if job else "no job")
@@ -105,7 +109,7 @@ class ActionExecutor:
         before = dict(self._cache.pods.view)
         async for _, page in self._kube.list_pods(RUNNER_PODS):
             for document in page:
-                self._put_pod(document)
+                self._refresh.put_pod(document)
         return before != self._cache.pods.view
 
     @_send.register
@@ -116,7 +120,7 @@ class ActionExecutor:
             self._cache.put_pod(await self._kube.create_pod(manifest))
             log.info("created pod %s for %s", name, action.job.key)
         except AlreadyExistsError as error:
-            found = self._put_pod(await self._kube.get_pod(name))
+            found = self._refresh.put_pod(await self._kube.get_pod(name))
             if found is None or (found.job_uid, found.attempt) != (action.job.uid, action.attempt):
                 await self._record_refusal(action.job, error)
                 raise
@@ -127,6 +131,7 @@ class ActionExecutor:
             await self._write_if_changed(
                 action.job, transitions.quota_exceeded(action.job, error.message, self._clock())
             )
+            self._record(EventReason.QUOTA_EXCEEDED, action.job, error.message)
             raise
         except ApiError as error:
             await self._record_refusal(action.job, error)
@@ -138,7 +143,7 @@ class ActionExecutor:
         try:
             self._cache.put_slot(await self._kube.patch_lease(action.slot.name, patch))
         except (ConflictError, NotFoundError):
-            await self._look_up_slot(action.slot)
+            await self._refresh.slot(action.slot)
 
     @_send.register
     async def _(self, action: UngatePod) -> None:
@@ -146,14 +151,14 @@ class ActionExecutor:
             self._cache.put_pod(await self._kube.remove_gate(action.pod.name, action.pod.uid, GATE))
             log.info("ungated pod %s", action.pod.name)
         except (ConflictError, NotFoundError):
-            await self._look_up_pod(action.pod)
+            await self._refresh.pod(action.pod)
 
     @_send.register
     async def _(self, action: DeletePod) -> None:
         log.info("deleting pod %s: %s", action.pod.name, action.why)
         with contextlib.suppress(ConflictError, NotFoundError):  # Deleted or changed: the look-up shows it.
             await self._kube.delete_pod(action.pod.name, action.pod.uid, action.pod.version)
-        await self._look_up_pod(action.pod)
+        await self._refresh.pod(action.pod)
 
     @_send.register
     async def _(self, action: WriteStatus) -> None:
@@ -162,25 +167,25 @@ class ActionExecutor:
         try:
             answer = await self._kube.patch_status(job.kind, job.name, patch)
         except (ConflictError, NotFoundError):
-            await self._look_up_job(job.kind, job.name, job.uid)
+            await self._refresh.job(job.kind, job.name, job.uid)
             return
         self._cache.put_job(job.kind, answer)
         if (end := end_of_run(job, action.status, self._cache.pods.view.get(job.status.pod_uid or ""))) is not None:
             self._metrics.count_run(end)
         if job.status.phase != action.status.phase:
             log.info("%s is %s", job.key, action.status.phase)
-        for remark in action.status.remarks or ():
-            if remark not in (job.status.remarks or ()):
-                self._events.record(remark_event(job, remark, self._clock()))
+        self._events.record_change(job, action.status, answer["metadata"]["resourceVersion"], self._clock())
 
     @_send.register
     async def _(self, action: FailUnreadableJob) -> None:
         job = action.job
-        patch = {"metadata": {"resourceVersion": job.version}, "status": unreadable_status(job, self._clock())}
+        status = unreadable_status(job, self._clock())
+        patch = {"metadata": {"resourceVersion": job.version}, "status": status}
         try:
             self._cache.put_job(job.kind, await self._kube.patch_status(job.kind, job.name, patch))
+            self._record(EventReason.FAILED, job, f"{Reason.INVALID_SPEC}: {status['conditions'][0]['message']}")
         except (ConflictError, NotFoundError):
-            await self._look_up_job(job.kind, job.name, job.uid)
+            await self._refresh.job(job.kind, job.name, job.uid)
 
     @_send.register
     async def _(self, action: DeleteJob) -> None:
@@ -188,11 +193,11 @@ class ActionExecutor:
         with contextlib.suppress(ConflictError, NotFoundError):  # Deleted or replaced already.
             await self._kube.delete_job(job.kind, job.name, job.uid)
             log.info("deleted %s: its time to live has expired", job.key)
-        await self._look_up_job(job.kind, job.name, job.uid)
+        await self._refresh.job(job.kind, job.name, job.uid)
 
     @_send.register
     async def _(self, action: Requeue) -> None:
-        await self._look_up_slot(self._cache.slot(action.job.status.slot or 0))
+        await self._refresh.slot(self._cache.slot(action.job.status.slot or 0))
         # Of each slot the newest Lease: a response may have brought a deleted one back into the cache.
         holders = {each.holder for each in self._cache.slots(0).values()}
         if action.job.uid not in holders:
@@ -204,80 +209,31 @@ class ActionExecutor:
 
     @_send.register
     async def _(self, action: VerifyPods) -> None:
-        found, version = set(), 0
-        async for text, page in self._kube.list_pods({names.LABEL_JOB_UID: action.job_uid}):
-            version = int(text)
-            found |= uids(page)
-            for document in page:
-                self._put_pod(document)
-        cached = self._cache.pods.view
-        # Newer pods can't be in the list.
-        known = {pod.uid for pod in cached.values() if pod.job_uid == action.job_uid and int(pod.version) <= version}
-        for uid in (known | ({action.expected_uid} - cached.keys())) - found:
-            self._cache.pods.drop(uid)
+        await self._refresh.pods_of(action.job_uid, action.expected_uid)
 
     @_send.register
     async def _(self, action: VerifyHolder) -> None:
         holder, key = action.slot.holder or "", action.slot.holder_key or ""
         kind, _, name = key.partition("/")
         if kind in set(Kind) and name:
-            await self._look_up_job(Kind(kind), name, holder)
+            await self._refresh.job(Kind(kind), name, holder)
             return
         log.warning("slot %d is held by uid %r without a job key, searching all jobs", action.slot.number, holder)
-        await self._look_up_jobs(holder)
+        await self._refresh.jobs(holder)
 
     @_send.register
     async def _(self, action: VerifyJob) -> None:
-        await self._look_up_job(action.pod.job_kind, action.pod.job_name, action.pod.job_uid)
-
-    def _put_pod(self, document: Json) -> RunnerPod | None:
-        """Add a pod that the API server itself has just returned: it exists."""
-        pod = self._cache.put_pod(document)
-        if pod is not None:
-            self._cache.pods.revive(pod.uid, pod)
-        return pod
-
-    async def _look_up_slot(self, lease: Slot) -> None:
-        try:
-            document = await self._kube.get_lease(lease.name)
-        except NotFoundError:
-            document = {}
-        found = self._cache.put_slot(document) if document else None
-        if found is not None and found.uid is not None:
-            self._cache.leases.revive(found.uid, found)
-        if lease.uid is not None and (found is None or found.uid != lease.uid):
-            self._cache.leases.drop(lease.uid)
-
-    async def _look_up_pod(self, pod: RunnerPod) -> None:
-        try:
-            document = await self._kube.get_pod(pod.name)
-        except NotFoundError:
-            self._cache.pods.drop(pod.uid)
-            return
-        self._put_pod(document)
-        if document["metadata"]["uid"] != pod.uid:
-            self._cache.pods.drop(pod.uid)
-
-    async def _look_up_job(self, kind: Kind, name: str, uid: str) -> None:
-        try:
-            found = self._cache.put_job(kind, await self._kube.get_job(kind, name))
-        except NotFoundError:
-            found = None
-        if found is None or found.uid != uid:
-            self._cache.drop_job(uid)
-
-    async def _look_up_jobs(self, uid: str) -> None:
-        """List all jobs to find one by its uid."""
-        found: set[str] = set()
-        for kind in Kind:
-            async for _, page in self._kube.list_jobs(kind):
-                found |= {self._cache.put_job(kind, document).uid for document in page}
-        if uid not in found:
-            self._cache.drop_job(uid)
+        await self._refresh.job(action.pod.job_kind, action.pod.job_name, action.pod.job_uid)
 
     async def _record_refusal(self, job: Job, error: ApiError) -> None:
         message = f"The API server refused the pod: {error.message}"
         await self._write_if_changed(job, transitions.pod_refused(job, message, self._clock()))
+        self._record(EventReason.POD_REFUSED, job, message)
+
+    def _record(self, reason: EventReason, job: Job | UnreadableJob, note: str) -> None:
+        """Record an Event that is not derived from a change of the status, at the job's cached version."""
+        cached = self._cache.jobs.view.get(job.uid, job)
+        self._events.record(JobReference.of(cached), JobEvent(reason, note), self._clock())
 
     async def _write_if_changed(self, job: Job, status: JobStatus) -> None:
         if transitions.is_changed(job, status):

@@ -44,6 +44,13 @@ class Metrics:
             ["method", "code"],
             registry=self.registry,
         )
+        self._events = Counter(
+            "darkroom_events_total",
+            "Kubernetes Events on jobs: posted, updated (a repeat), limited (too many of one job), dropped (too many "
+            "waited) or refused by the API server.",
+            ["result"],
+            registry=self.registry,
+        )
         self._reconcile_seconds = Histogram(
             "darkroom_reconcile_duration_seconds",
             "Duration of a reconcile pass with all of its requests.",
@@ -62,6 +69,9 @@ class Metrics:
     def count_request(self, method: str, code: int | None) -> None:
         """`code` is None for a request without a response."""
         self._requests.labels(method, REQUEST_UNANSWERED if code is None else str(code)).inc()
+
+    def count_event(self, result: str) -> None:
+        self._events.labels(result).inc()
 
     def time_reconcile(self, seconds: float) -> None:
         self._reconcile_seconds.observe(seconds)

@@ -33,9 +33,9 @@ from darkroom_contract.names import GROUP, VERSION, Kind
 from darkroom_gateway.kube.client import KubeClient
 from darkroom_gateway.settings import Settings
 from darkroom_gateway.storage.client import ObjectStorage
-from darkroom_local.kubeconfig import read_kubeconfig, write_kubeconfig
-from darkroom_local.ports import free_ports
-from darkroom_local.tether import tethered
+from darkroom_local.kube.kubeconfig import read_kubeconfig, write_kubeconfig
+from darkroom_local.processes.parent_death import tethered
+from darkroom_local.processes.ports import free_ports
 
 NAMESPACE = "default"
 BUCKET = "darkroom"
@@ -194,7 +194,7 @@ def _embedded_api_server(folder: Path) -> Iterator[Path]:
 def s3_environment(folder: Path) -> Iterator[dict[str, str]]:
     [port] = free_ports(1)
     keys = {"NANIO_ACCESS_KEY": "darkroom", "NANIO_SECRET_KEY": secrets.token_hex(16)}
-    command = [sys.executable, "-m", "darkroom_local.s3", "--data-dir", str(folder / "s3"), "--port", str(port)]
+    command = [sys.executable, "-m", "darkroom_local.s3.server", "--data-dir", str(folder / "s3"), "--port", str(port)]
     with running(command, keys, folder / "s3.log"):
         wait_until(lambda: answers(f"http://127.0.0.1:{port}/.health"), "the S3 server answers")
         yield {

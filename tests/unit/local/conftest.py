@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from support.waiting import patience
 
-from darkroom_local.ports import free_ports
-from darkroom_local.probes import HttpProbe
-from darkroom_local.storage import BUCKET, Storage
-from darkroom_local.supervisor import Program, Supervisor
+from darkroom_local.processes.ports import free_ports
+from darkroom_local.processes.probes import HttpProbe
+from darkroom_local.processes.supervisor import Program, Supervisor
+from darkroom_local.s3.storage import BUCKET, Storage
 
 PATIENCE_SECONDS = 60
 
@@ -46,7 +46,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
     storage = Storage(free_ports(1)[0], "ACCESS", "secret-key")
     program = Program(
         name="s3",
-        command=[sys.executable, "-m", "darkroom_local.s3", "--data-dir", data_dir, "--port", str(storage.port)],
+        command=[sys.executable, "-m", "darkroom_local.s3.server", "--data-dir", data_dir, "--port", str(storage.port)],
         ready=HttpProbe(f"{storage.endpoint_url}/.health"),
         environment={"NANIO_ACCESS_KEY": storage.access_key, "NANIO_SECRET_KEY": storage.secret_key},
     )

@@ -16,12 +16,12 @@ from rich.console import Console
 
 from darkroom_contract.names import RUNNER_CONTAINER
 from darkroom_local.cli import main
-from darkroom_local.cluster import ClusterOptions, LocalCluster
+from darkroom_local.cluster.local_cluster import ClusterOptions, LocalCluster
 from darkroom_local.demo.demo import perform
 from darkroom_local.errors import DemoFailedError, LocalError, StateInUseError
-from darkroom_local.kubectl import run_kubectl
-from darkroom_local.node.folders import PodFolders
-from darkroom_local.node.record import overlaps, read_record
+from darkroom_local.kube.kubectl import run_kubectl
+from darkroom_local.node.journal import overlaps, read_record
+from darkroom_local.node.pod_dirs import PodFolders
 
 PARTS = {"apiserver", "redis", "s3", "node", "operator", "gateway"}
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from darkroom_local.errors import KubeconfigInvalidError
-from darkroom_local.kubeconfig import pinned_kubeconfig, read_kubeconfig, write_kubeconfig
+from darkroom_local.kube.kubeconfig import pinned_kubeconfig, read_kubeconfig, write_kubeconfig
 
 
 @pytest.fixture

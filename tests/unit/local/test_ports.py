@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from darkroom_local.errors import PortTakenError
-from darkroom_local.ports import free_ports, is_free, obstacle, require_free
+from darkroom_local.processes.ports import free_ports, is_free, obstacle, require_free
 
 
 @contextlib.contextmanager

@@ -7,8 +7,8 @@ import pytest
 
 from darkroom_gateway.settings import BusyPolicy
 from darkroom_gateway.settings import Settings as GatewaySettings
+from darkroom_local.cluster.components import Layout, gateway_program, operator_program, write_runner_template
 from darkroom_local.node.settings import TAINT
-from darkroom_local.programs import Layout, gateway_program, operator_program, write_runner_template
 from darkroom_local.state import Credentials, Ports, Settings, StateDir
 from darkroom_local.up import UpOptions, gateway_environment
 from darkroom_operator.settings import Settings as OperatorSettings

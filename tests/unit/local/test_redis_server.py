@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from darkroom_local.ports import free_ports
-from darkroom_local.redis_server import redis_program, redis_url
-from darkroom_local.supervisor import Supervisor
+from darkroom_local.cluster.redis import redis_program, redis_url
+from darkroom_local.processes.ports import free_ports
+from darkroom_local.processes.supervisor import Supervisor
 
 PASSWORD = "a-password"
 FOLDER = 'Jo\'s "dark" room #1 \\n ä\n'

@@ -8,8 +8,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from darkroom_local.s3 import unserved_feature
-from darkroom_local.storage import BUCKET
+from darkroom_local.s3.server import unserved_feature
+from darkroom_local.s3.storage import BUCKET
 
 
 def refusal(call, **arguments):

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
-from darkroom_local.s3_listing import keys_below, page, read_question
-from darkroom_local.storage import Storage
+from darkroom_local.s3.listing import keys_below, page, read_question
+from darkroom_local.s3.storage import Storage
 
 KEYS = (
     *("a-b", "a.b", "a/b", "a/c/d", "a/c/e", "a0", "A", "b!/x", "b/x/y/z", "c d/+ %.png"),

@@ -4,8 +4,8 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from darkroom_local.s3_ranges import satisfied_range
-from darkroom_local.storage import BUCKET
+from darkroom_local.s3.ranges import satisfied_range
+from darkroom_local.s3.storage import BUCKET
 
 CONTENT = b"0123456789"
 

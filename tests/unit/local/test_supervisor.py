@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from darkroom_local.errors import StartFailedError
-from darkroom_local.supervisor import Program, Supervisor
+from darkroom_local.processes.supervisor import Program, Supervisor
 
 WORK = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(600)"
 

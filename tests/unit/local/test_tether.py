@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from darkroom_local.tether import NOT_STARTED, tethered
+from darkroom_local.processes.parent_death import NOT_STARTED, tethered
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -23,7 +23,7 @@ def gate():
 def test_a_child_is_killed_when_its_parent_is(alive, wait):
     script = f"import subprocess, time; print(subprocess.Popen({SLEEP}).pid, flush=True); time.sleep(600)"
     script = script.replace(f"Popen({SLEEP})", f"Popen(tethered({SLEEP}))")
-    script = f"from darkroom_local.tether import tethered; {script}"
+    script = f"from darkroom_local.processes.parent_death import tethered; {script}"
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
         child = int(parent.stdout.readline())
         assert alive(child)

@@ -1,6 +1,6 @@
 {{/*
-The partial PodTemplateSpec that the operator lays under each run's pod: the values of `runner`, `models`, `storage`,
-`redis` and `hub` as one, `runner.template` merged over it. YAML.
+The partial PodTemplateSpec of all runner pods as YAML: the values of `runner`, `models`, `storage`, `redis` and `hub`,
+with `runner.template` merged over them.
 */}}
 {{- define "darkroom.runnerTemplate" -}}
 {{- $base := include "darkroom.runnerTemplateOfValues" . | fromYaml }}
@@ -80,7 +80,7 @@ spec:
   {{- end }}
   {{- if $cache.enabled }}
   securityContext:
-    # Not every file of the cache anew at every run.
+    # Don't change the owner of every file in the cache at each run.
     fsGroupChangePolicy: OnRootMismatch
   {{- end }}
   containers:

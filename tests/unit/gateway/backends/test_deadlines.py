@@ -24,12 +24,11 @@ from support.waiting import patience
 
 import darkroom_gateway
 from darkroom_contract.names import Kind
-from darkroom_gateway.backends import deadlines
-from darkroom_gateway.backends.calls import CLUSTER_CALLS, STORAGE_CALLS, UPLOAD_CALLS
+from darkroom_gateway.backends.calls import CLUSTER_CALLS, STORAGE_CALLS, UPLOAD_CALLS, deadlines
 from darkroom_gateway.settings import Settings
 from darkroom_gateway.storage.client import ObjectStorage
-from darkroom_local.kubeconfig import write_kubeconfig
-from darkroom_local.ports import free_ports
+from darkroom_local.kube.kubeconfig import write_kubeconfig
+from darkroom_local.processes.ports import free_ports
 
 Draw = Callable[..., bytes]
 

@@ -36,7 +36,7 @@ from darkroom_gateway.jobs.store import JobStore
 from darkroom_gateway.kube.client import KubeClient
 from darkroom_gateway.kube.informer import Informer
 from darkroom_gateway.storage.client import ObjectStorage
-from darkroom_local.kubeconfig import write_kubeconfig
+from darkroom_local.kube.kubeconfig import write_kubeconfig
 
 wait_until = patience(30)
 

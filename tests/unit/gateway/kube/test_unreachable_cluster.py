@@ -24,7 +24,7 @@ from darkroom_gateway.models import catalog
 from darkroom_gateway.models.catalog import ModelCatalog
 from darkroom_gateway.settings import Settings
 from darkroom_gateway.storage.client import ObjectStorage
-from darkroom_local.kubeconfig import write_kubeconfig
+from darkroom_local.kube.kubeconfig import write_kubeconfig
 
 SLACK_SECONDS = 3.0
 

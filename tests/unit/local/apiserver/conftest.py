@@ -1,4 +1,4 @@
-"""The embedded API server as a process, to be killed and started again."""
+"""The embedded API server as a process that tests kill and restart."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from support.kube_api import Api, ApiServer
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """For tests that leave it as it was."""
+    """For tests that do not change it."""
     started = ApiServer(tmp_path_factory.mktemp("apiserver"))
     started.start()
     yield started
@@ -27,7 +27,7 @@ def server(tmp_path: Path) -> Iterator[ApiServer]:
 
 @pytest.fixture
 def connect() -> Iterator[Callable[[ApiServer], Api]]:
-    """Connects to a server, on new connections."""
+    """Connects to a server, with new connections."""
     opened: list[Api] = []
 
     def to(server: ApiServer) -> Api:

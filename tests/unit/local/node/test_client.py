@@ -9,8 +9,8 @@ import pytest
 from support.holding_proxy import HoldingProxy
 
 from darkroom_local.errors import ApiError, ConflictError, NotFoundError
-from darkroom_local.kube import KubeClient, Mirror, persist
-from darkroom_local.kubeconfig import read_kubeconfig
+from darkroom_local.kube.client import KubeClient, Mirror, persist
+from darkroom_local.kube.kubeconfig import read_kubeconfig
 
 PATIENCE_SECONDS = 60
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from darkroom_local.node.binder import is_waiting_for_a_node, missing_resources
 from darkroom_local.node.expansion import expand
-from darkroom_local.node.folders import PodFolders, is_uid
 from darkroom_local.node.manifest import WaitingError, find_program, order
 from darkroom_local.node.placement import objection
+from darkroom_local.node.pod_dirs import PodFolders, is_uid
+from darkroom_local.node.scheduler import is_waiting_for_a_node, missing_resources
 
 UID = "7cadbac9-6199-41c9-a49c-be729d19c46c"
 

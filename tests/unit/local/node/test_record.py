@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from darkroom_local.node.record import ContainerEnd, Record, intervals, overlaps, read_record
+from darkroom_local.node.journal import ContainerEnd, Record, intervals, overlaps, read_record
 
 
 def lines(story):

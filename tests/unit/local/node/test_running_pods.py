@@ -3,7 +3,7 @@
 import json
 import signal
 
-from darkroom_local.node.record import overlaps
+from darkroom_local.node.journal import overlaps
 
 SLEEP = "import time; print('ready', flush=True); time.sleep(600)"
 OBEDIENT = """

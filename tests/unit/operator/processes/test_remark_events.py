@@ -5,8 +5,10 @@ from typing import Any
 from support.operator_processes import Namespace, Process, success, wait_until
 from support.operator_snapshots import NOW, a_job
 
+from darkroom_contract.jobs import Job
 from darkroom_contract.remarks import Remark, RemarkReason
-from darkroom_operator.telemetry.events import MAX_WAITING, EventRecorder, remark_event
+from darkroom_operator.telemetry.event_recorder import MAX_WAITING, EventRecorder
+from darkroom_operator.telemetry.job_events import JobEvent, JobReference, event_document
 
 TRUNCATED = Remark(
     reason=RemarkReason.PROMPT_TRUNCATED, message="The prompt is longer than 77 tokens: 'at dusk' was cut."
@@ -17,7 +19,11 @@ CONVERTED = Remark(reason=RemarkReason.PHOTOS_CONVERTED, message="2 photos were 
 def events(namespace: Namespace) -> list[dict[str, Any]]:
     answer = namespace.server.http.get(f"/api/v1/namespaces/{namespace.name}/events")
     found: list[dict[str, Any]] = answer.json()["items"]
-    return found
+    return [event for event in found if event["reason"] in set(RemarkReason)]
+
+
+def remark_event(job: Job, remark: Remark) -> dict[str, Any]:
+    return event_document(JobReference.of(job), JobEvent(remark.reason, remark.message), NOW)
 
 
 def test_a_run_s_remarks_are_in_the_status_and_each_is_an_event_on_the_job(
@@ -45,15 +51,16 @@ def test_a_run_without_remarks_posts_none(namespace: Namespace, operator: Proces
 
 
 def test_the_same_remark_is_one_event_however_often_it_is_posted() -> None:
-    first, again = (remark_event(a_job("a"), TRUNCATED, NOW) for _ in range(2))
+    first, again = (remark_event(a_job("a"), TRUNCATED) for _ in range(2))
     assert first["metadata"] == again["metadata"]
-    assert remark_event(a_job("a"), CONVERTED, NOW)["metadata"] != first["metadata"]
-    assert remark_event(a_job("b"), TRUNCATED, NOW)["metadata"] != first["metadata"]
+    assert remark_event(a_job("a"), CONVERTED)["metadata"] != first["metadata"]
+    assert remark_event(a_job("b"), TRUNCATED)["metadata"] != first["metadata"]
 
 
 def test_events_that_can_t_be_posted_fill_no_memory() -> None:
     recorder = EventRecorder()
     for number in range(MAX_WAITING + 5):
-        recorder.record({"number": number})
-    assert [each["number"] for each in recorder.waiting][:1] == [5]
+        job = JobReference.of(a_job(f"job-{number}"))
+        recorder.record(job, JobEvent(TRUNCATED.reason, TRUNCATED.message), NOW)
+    assert [each["regarding"]["name"] for each in recorder.waiting][:1] == ["job-5"]
     assert len(recorder.waiting) == MAX_WAITING

@@ -8,7 +8,7 @@ import pytest
 from support.simulated_api import SimulatedApi, SimulatedKubeClient
 from support.simulated_operator import SimulatedOperator
 
-from darkroom_local.ports import free_ports
+from darkroom_local.processes.ports import free_ports
 from darkroom_operator.cache.cache import Cache
 from darkroom_operator.cache.resync import Resync
 from darkroom_operator.kube.client import KubeClient

@@ -1,0 +1,1 @@
+"""Admission plugins: priority, default tolerations and resource quotas."""

@@ -1,0 +1,1 @@
+"""Custom resources: structural schemas and CEL rules (k8s.io/apiextensions-apiserver)."""

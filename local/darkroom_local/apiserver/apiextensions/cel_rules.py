@@ -1,0 +1,163 @@
+"""CEL rules of custom resource definitions (`x-kubernetes-validations`). Pure; compiled once per schema.
+
+cel-expr-python lacks Kubernetes' own CEL libraries (quantity, url, ip, regex): a definition whose rules use them is
+rejected when it is created.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_math, ext_optional, ext_strings
+
+from darkroom_local.apiserver.apimachinery.errors import Cause, forbidden_value
+from darkroom_local.apiserver.apimachinery.unstructured import Json
+
+ENVIRONMENT = cel.NewEnv(
+    variables={"self": cel.Type.DYN, "oldSelf": cel.Type.DYN},
+    extensions=[ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional()],
+)
+OLD_SELF = re.compile(r"\boldSelf\b")
+MISSING = object()
+"""Stands for a missing old value: the object or this part of it is new."""
+
+
+class RuleInvalidError(ValueError):
+    """A rule does not compile."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One compiled rule of a schema node."""
+
+    source: str
+    program: Any
+    message: str
+    message_program: Any
+    reason: str
+    field_path: str
+    is_transition: bool
+
+
+def compile_rules(schema: Json) -> "RuleNode | None":
+    """The rules of a schema and its subschemas, or None if there are none. Raises `RuleInvalidError`."""
+    rules = [_compile_rule(rule) for rule in schema.get("x-kubernetes-validations", [])]
+    properties = {name: node for name, child in schema.get("properties", {}).items() if (node := compile_rules(child))}
+    values = schema.get("additionalProperties")
+    items = schema.get("items")
+    node = RuleNode(
+        schema,
+        rules,
+        properties,
+        compile_rules(values) if isinstance(values, dict) else None,
+        compile_rules(items) if isinstance(items, dict) else None,
+    )
+    return node if rules or properties or node.values or node.items else None
+
+
+def _compile_rule(rule: Json) -> Rule:
+    source, message = rule["rule"], rule.get("message", "")
+    if rule.get("optionalOldSelf"):
+        raise RuleInvalidError("optionalOldSelf is not supported by this server")
+    message_source = rule.get("messageExpression", "")
+    return Rule(
+        source,
+        _compile(source),
+        message or f"failed rule: {' '.join(source.split())}",
+        _compile(message_source) if message_source else None,
+        rule.get("reason", "FieldValueInvalid"),
+        rule.get("fieldPath", ""),
+        bool(OLD_SELF.search(source)),
+    )
+
+
+def _compile(source: str) -> Any:
+    try:
+        return ENVIRONMENT.compile(source)
+    except RuntimeError as error:
+        raise RuleInvalidError(f"compilation failed: {error}") from error
+
+
+@dataclass(frozen=True)
+class RuleNode:
+    """The rules of a schema node and of the nodes below it."""
+
+    schema: Json
+    rules: list[Rule]
+    properties: dict[str, "RuleNode"]
+    values: "RuleNode | None"
+    items: "RuleNode | None"
+
+    def validate(self, value: Any, old: Any, path: str = "") -> Iterator[Cause]:
+        """The violations of a value. `old` is MISSING if there is no value to compare with."""
+        if value is None:
+            return
+        yield from self._validate_here(value, old, path)
+        if isinstance(value, dict):
+            yield from self._validate_properties(value, old, path)
+        elif isinstance(value, list) and self.items:
+            for index, item in enumerate(value):
+                yield from self.items.validate(item, self._old_item(item, old), f"{path}[{index}]")
+
+    def _validate_properties(self, value: Json, old: Any, path: str) -> Iterator[Cause]:
+        before = old if isinstance(old, dict) else {}
+        for name, item in value.items():
+            node = self.properties.get(name) or (None if name in self.schema.get("properties", {}) else self.values)
+            if node:
+                yield from node.validate(item, before.get(name, MISSING), f"{path}.{name}" if path else name)
+
+    def _old_item(self, item: Any, old: Any) -> Any:
+        """The old item with the same keys; only items of map lists can be matched."""
+        keys = self.schema.get("x-kubernetes-list-map-keys")
+        if not keys or not isinstance(old, list) or not isinstance(item, dict):
+            return MISSING
+        for candidate in old:
+            if isinstance(candidate, dict) and all(candidate.get(key) == item.get(key) for key in keys):
+                return candidate
+        return MISSING
+
+    def _validate_here(self, value: Any, old: Any, path: str) -> Iterator[Cause]:
+        rules = [rule for rule in self.rules if not rule.is_transition or old is not MISSING]
+        if not rules:
+            return
+        data = {"self": to_cel(value, self.schema)}
+        if old is not MISSING:
+            data["oldSelf"] = to_cel(old, self.schema)
+        for rule in rules:
+            # An evaluation error is a truthy value, hence `is True`.
+            result = rule.program.eval(data=data).value()
+            if result is not True:
+                yield _cause(rule, data, result, path, self.schema.get("type", "object"))
+
+
+def _cause(rule: Rule, data: Json, result: Any, path: str, type_name: str) -> Cause:
+    message = rule.message
+    if result is not False:
+        message = f"rule evaluation error: {result}: {rule.source}"
+    elif rule.message_program is not None:
+        text = rule.message_program.eval(data=data).value()
+        message = text if isinstance(text, str) else message
+    field = (path + rule.field_path).lstrip(".") or "<nil>"
+    if rule.reason == "FieldValueForbidden":
+        return forbidden_value(field, message)
+    words = {"FieldValueRequired": "Required value", "FieldValueDuplicate": f'Duplicate value: "{type_name}"'}
+    problem = words.get(rule.reason, f'Invalid value: "{type_name}"')
+    return Cause(field, rule.reason, f"{problem}: {message}")
+
+
+def to_cel(value: Any, schema: Json) -> Any:
+    """JSON with CEL's types: a schema's `number` is a double even when written as 1.
+
+    Unlike in Kubernetes, a date-time stays a string: the library accepts no timestamps inside objects.
+    """
+    if isinstance(value, dict):
+        properties, values = schema.get("properties", {}), schema.get("additionalProperties")
+        others = values if isinstance(values, dict) else {}
+        return {name: to_cel(item, properties.get(name, others)) for name, item in value.items()}
+    if isinstance(value, list):
+        return [to_cel(item, schema.get("items") or {}) for item in value]
+    if schema.get("type") == "number" and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value

@@ -1,0 +1,1 @@
+"""What every Kubernetes object and request has in common; the lowest layer."""

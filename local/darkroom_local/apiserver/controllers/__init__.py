@@ -1,0 +1,1 @@
+"""Controllers of the control plane that run inside the server."""

@@ -1,0 +1,1 @@
+"""The HTTP surface: paths, request parsing, responses, discovery and OpenAPI."""

@@ -1,0 +1,1 @@
+"""Patches, server-side apply, and the fields that each manager owns."""

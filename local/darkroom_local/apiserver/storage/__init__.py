@@ -1,0 +1,1 @@
+"""Durable objects, and the watches and list pages that read them."""

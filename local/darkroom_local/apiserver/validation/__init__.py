@@ -1,0 +1,1 @@
+"""Decoding, defaults and validation of request bodies."""

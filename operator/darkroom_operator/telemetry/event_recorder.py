@@ -1,0 +1,223 @@
+"""Posts Kubernetes Events on jobs: bounded, aggregated and rate-limited, in a task of its own.
+
+`reconcile/executor.py` records, `main.py` runs the task. Recording never waits and never raises: an API server that is
+slow or refuses Events delays no admission. An Event is a hint: one that can't be posted is lost, and the job's status
+has the truth.
+
+Repeats are one Event with a `series`, as client-go's recorder for this API has it (tools/events/event_broadcaster.go).
+Limits per job are those of client-go's spam filter for core Events (tools/record/events_cache.go), which that recorder
+lacks.
+"""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from darkroom_contract.event_reasons import EventReason
+from darkroom_contract.jobs import Job
+from darkroom_contract.status import JobStatus
+from darkroom_operator.errors import AlreadyExistsError, ApiError, NotFoundError
+from darkroom_operator.kube.client import KubeClient
+from darkroom_operator.kube.objects import Json, micro_time
+from darkroom_operator.telemetry.job_events import JobEvent, JobReference, event_document, events_of_change
+from darkroom_operator.telemetry.metrics import Metrics
+from darkroom_operator.telemetry.token_bucket import TokenBucket
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 1000
+"""Events that wait to be posted (client-go's maxQueuedEvents); the oldest are dropped beyond."""
+MAX_REMEMBERED = 4096
+"""Series and jobs that are remembered (client-go's maxLruCacheEntries)."""
+JOB_BURST, JOB_PER_SECOND = 25, 1 / 300
+"""New Events of one job: 25 at once, then one every five minutes (client-go's defaultSpamBurst and defaultSpamQPS)."""
+BURST, PER_SECOND = 50, 10.0
+"""Requests in all: client-go's clients default to a burst of 10 at 5 a second, for each kind of work."""
+SERIES_ENDS_AFTER = timedelta(minutes=6)
+"""A repeat that comes later is a new Event (client-go's finishTime)."""
+SERIES_SECONDS = 60.0
+"""Between two updates of one series."""
+MAX_TRIES, RETRY_SECONDS = 12, 10.0
+"""While the API server does not answer (client-go's maxTriesPerEvent and defaultSleepDuration)."""
+FORBIDDEN_SECONDS = 60.0
+"""Until another try after the API server has refused for lack of rights."""
+LOG_SECONDS = 600.0
+"""Between two warnings about dropped Events."""
+ENDS = frozenset({EventReason.SUCCEEDED, EventReason.FAILED})
+"""Posted however many Events a job had before."""
+
+K = TypeVar("K")
+V = TypeVar("V")
+Key = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Series:
+    """One Event, and how often what it says has happened."""
+
+    key: Key
+    document: Json
+    last: datetime
+    count: int = 1
+    posted: bool = False
+    due: float = 0.0
+    """By the monotonic clock."""
+    tries: int = 0
+
+    def with_series(self) -> Json:
+        return self.document if self.count < 2 else {**self.document, **self.series()}
+
+    def series(self) -> Json:
+        return {"series": {"count": self.count, "lastObservedTime": micro_time(self.last)}}
+
+
+class EventRecorder:
+    """A bounded queue of Events, and the task that posts them."""
+
+    def __init__(self, metrics: Metrics | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._metrics = metrics or Metrics()
+        self._clock = clock
+        self._waiting: OrderedDict[Key, _Series] = OrderedDict()
+        self._series: OrderedDict[Key, _Series] = OrderedDict()
+        self._jobs: OrderedDict[str, TokenBucket] = OrderedDict()
+        self._bucket = TokenBucket(BURST, PER_SECOND, clock)
+        self._pause_ends = 0.0
+        self._recorded = asyncio.Event()
+        self._is_forbidden = False
+        self._dropped = 0
+        self._log_due = 0.0
+
+    @property
+    def waiting(self) -> tuple[Json, ...]:
+        """What is to be posted, the oldest first."""
+        return tuple(series.with_series() for series in self._waiting.values())
+
+    def record_change(self, job: Job, after: JobStatus, version: str, now: datetime) -> None:
+        """Everything that follows from a status write that was accepted, with the version that it led to."""
+        try:
+            reference = JobReference(job.kind, job.namespace, job.name, job.uid, version)
+            for event in events_of_change(job, after):
+                self.record(reference, event, now)
+        except Exception:  # Whatever is wrong with an Event, the reconcile continues.
+            log.exception("could not derive the Events of %s", job.key)
+
+    def record(self, job: JobReference, event: JobEvent, now: datetime) -> None:
+        """One Event, or one more of its series."""
+        key = event.key(job)
+        series = self._series.get(key)
+        if series is not None and (key in self._waiting or now - series.last <= SERIES_ENDS_AFTER):
+            series.count, series.last = series.count + 1, now
+        elif event.reason in ENDS or self._bucket_of(job.uid).take():
+            series = _Series(key, event_document(job, event, now), now)
+        else:
+            self._metrics.count_event("limited")
+            return
+        _remember(self._series, key, series)
+        self._waiting.setdefault(key, series)
+        if len(self._waiting) > MAX_WAITING:
+            self._drop_oldest()
+        self._recorded.set()
+
+    async def run(self, kube: KubeClient) -> None:
+        """Forever."""
+        while True:
+            self._recorded.clear()
+            wait_seconds = self._seconds_until_due()
+            if wait_seconds != 0.0:
+                await self._sleep(wait_seconds)
+                continue
+            await asyncio.sleep(self._bucket.seconds_until_next())
+            if self._bucket.take() and (series := self._take_due()) is not None:
+                await self._post(kube, series)
+
+    async def _sleep(self, seconds: float | None) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._recorded.wait()
+        except TimeoutError:
+            return
+
+    def _seconds_until_due(self) -> float | None:
+        """None when nothing waits."""
+        if not self._waiting:
+            return None
+        now = self._clock()
+        soonest = min(series.due for series in self._waiting.values())
+        return max(0.0, soonest - now, self._pause_ends - now)
+
+    def _take_due(self) -> _Series | None:
+        now = self._clock()
+        key = next((key for key, series in self._waiting.items() if series.due <= now), None)
+        return None if key is None else self._waiting.pop(key)
+
+    async def _post(self, kube: KubeClient, series: _Series) -> None:
+        try:
+            await self._send(kube, series)
+        except ApiError as error:
+            self._not_posted(series, error)
+        except Exception:  # As above.
+            log.exception("could not post the Event %s", series.document["metadata"]["name"])
+        else:
+            series.tries, self._is_forbidden = 0, False
+
+    async def _send(self, kube: KubeClient, series: _Series) -> None:
+        name = series.document["metadata"]["name"]
+        if series.posted:
+            try:
+                await kube.patch_event(name, series.series())
+                series.due = self._clock() + SERIES_SECONDS
+                self._metrics.count_event("updated")
+                return
+            except NotFoundError:
+                log.debug("the Event %s has expired: it is posted again", name)
+        try:
+            await kube.create_event(series.with_series())
+            self._metrics.count_event("posted")
+        except AlreadyExistsError:
+            # Posted before this process began, or with an answer that was lost. An empty patch reads it.
+            known = (await kube.patch_event(name, {})).get("series") or {}
+            series.count = max(series.count, int(known.get("count") or 1))
+        series.posted = True
+
+    def _not_posted(self, series: _Series, error: ApiError) -> None:
+        reason, name = series.document["reason"], series.document["regarding"]["name"]
+        if error.code == 403:
+            self._metrics.count_event("refused")
+            self._pause_ends = self._clock() + FORBIDDEN_SECONDS
+            if not self._is_forbidden:
+                log.warning("Events are not posted until the operator may create and patch them: %s", error)
+            self._is_forbidden = True
+        elif error.is_transient and series.tries + 1 < MAX_TRIES:
+            series.tries += 1
+            self._pause_ends = self._clock() + RETRY_SECONDS
+            self._waiting.setdefault(series.key, series)
+            self._waiting.move_to_end(series.key, last=False)
+        else:
+            self._metrics.count_event("refused")
+            log.warning("could not post the Event %s on %s: %s", reason, name, error)
+
+    def _drop_oldest(self) -> None:
+        self._waiting.popitem(last=False)
+        self._metrics.count_event("dropped")
+        self._dropped += 1
+        if self._clock() >= self._log_due:
+            log.warning("dropped %d Events: more than %d wait to be posted", self._dropped, MAX_WAITING)
+            self._dropped, self._log_due = 0, self._clock() + LOG_SECONDS
+
+    def _bucket_of(self, uid: str) -> TokenBucket:
+        bucket = self._jobs.get(uid) or TokenBucket(JOB_BURST, JOB_PER_SECOND, self._clock)
+        _remember(self._jobs, uid, bucket)
+        return bucket
+
+
+def _remember(cache: "OrderedDict[K, V]", key: K, value: V) -> None:
+    """The most recently used are kept."""
+    cache[key] = value
+    cache.move_to_end(key)
+    if len(cache) > MAX_REMEMBERED:
+        cache.popitem(last=False)
