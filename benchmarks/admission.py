@@ -37,9 +37,9 @@ from darkroom_contract.crd import definition
 from darkroom_contract.names import API_VERSION, GROUP, VERSION, Kind
 from darkroom_contract.outcome import Outcome
 from darkroom_local.errors import ApiError
-from darkroom_local.kube import KubeClient
-from darkroom_local.kubeconfig import Connection, read_kubeconfig, write_kubeconfig
-from darkroom_local.ports import free_ports
+from darkroom_local.kube.client import KubeClient
+from darkroom_local.kube.kubeconfig import Connection, read_kubeconfig, write_kubeconfig
+from darkroom_local.processes.ports import free_ports
 from darkroom_operator.leadership import LEASE
 
 Json = dict[str, Any]

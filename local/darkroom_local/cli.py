@@ -16,7 +16,7 @@ from darkroom_gateway.settings import BusyPolicy
 from darkroom_local.demo import DemoOptions, run_demo
 from darkroom_local.errors import LocalError
 from darkroom_local.node.__main__ import main as node_main
-from darkroom_local.ports import ANY_PORT, port_number
+from darkroom_local.processes.ports import ANY_PORT, port_number
 from darkroom_local.up import UpOptions, run_up
 
 INTERRUPTED = 130

@@ -21,7 +21,7 @@ from darkroom_contract.names import Kind, slot_lease_name
 from darkroom_gateway.cluster import Cluster as GatewayCluster
 from darkroom_gateway.errors import ClusterUnavailableError
 from darkroom_gateway.settings import Settings as GatewaySettings
-from darkroom_local.kubeconfig import write_kubeconfig
+from darkroom_local.kube.kubeconfig import write_kubeconfig
 from darkroom_operator import handlers
 from darkroom_operator.cluster import Cluster as OperatorCluster
 from darkroom_operator.leadership import LEASE

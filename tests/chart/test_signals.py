@@ -16,7 +16,7 @@ import yaml
 from support.chart import only_container, rendered
 from support.waiting import patience
 
-from darkroom_local.ports import free_ports
+from darkroom_local.processes.ports import free_ports
 
 MODEL_LOADER = Path(__file__).resolve().parents[2] / "docs" / "operations" / "model-loader.yaml"
 END_SECONDS = 2.0

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from support.kube_api import Api, http_client, ok, refused
 
-from darkroom_local.kubeconfig import read_kubeconfig
+from darkroom_local.kube.kubeconfig import read_kubeconfig
 
 NEEDED = {
     "/api/v1": [

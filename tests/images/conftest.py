@@ -26,7 +26,7 @@ from support.containers import Container, Engine, Image, find_engine
 from support.operator_processes import ApiServer, Namespace, Process
 from support.waiting import patience
 
-from darkroom_local.ports import free_ports
+from darkroom_local.processes.ports import free_ports
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BASE = "docker.io/library/python:3.11-slim-bookworm"

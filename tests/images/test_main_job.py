@@ -18,8 +18,8 @@ from support.waiting import patience
 
 from darkroom_contract import environment as names
 from darkroom_contract.outcome import Outcome
-from darkroom_local.node.manifest import Sources, environment
-from darkroom_local.ports import free_ports
+from darkroom_local.node.pod_spec import Sources, environment
+from darkroom_local.processes.ports import free_ports
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODELS = REPOSITORY / "models"

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from darkroom_local.node.expansion import expand
-from darkroom_local.node.manifest import Sources, decoded_secret, environment
+from darkroom_local.node.pod_spec import Sources, decode_secret, environment
 from support.kube_api import Api, Json, kubeconfig_with_token, ok
 from support.operator_processes import Process
 
@@ -125,7 +125,7 @@ def _sources(kube: Api, namespace: str, container: Json) -> Sources:
         for plural in ("secrets", "configmaps")
     }
     return Sources(
-        {each["metadata"]["name"]: decoded_secret(each) for each in found["secrets"]},
+        {each["metadata"]["name"]: decode_secret(each) for each in found["secrets"]},
         {each["metadata"]["name"]: each.get("data") or {} for each in found["configmaps"]},
     )
 

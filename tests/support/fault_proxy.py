@@ -19,7 +19,7 @@ from weakref import WeakSet
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, web
 
-from darkroom_local.ports import free_ports
+from darkroom_local.processes.ports import free_ports
 
 REQUEST_RATE = 0.05
 """How many of the requests meet a fault."""

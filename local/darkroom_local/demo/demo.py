@@ -15,13 +15,13 @@ import httpx
 from rich.console import Console
 
 from darkroom_contract.names import Kind
-from darkroom_local.cluster import ClusterOptions, LocalCluster
+from darkroom_local.cluster.local_cluster import ClusterOptions, LocalCluster
 from darkroom_local.demo.display import display_for
 from darkroom_local.demo.gateway import Gateway
 from darkroom_local.demo.journey import download, submit, watch
 from darkroom_local.demo.view import clock
 from darkroom_local.errors import DemoFailedError, LocalError
-from darkroom_local.kubectl import run_kubectl
+from darkroom_local.kube.kubectl import run_kubectl
 from darkroom_local.up import starting
 
 KINDS = ",".join(kind.crd_name for kind in Kind)

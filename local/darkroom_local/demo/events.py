@@ -10,7 +10,7 @@ import httpx
 
 from darkroom_local.demo.gateway import Gateway
 from darkroom_local.errors import DemoFailedError, GatewayUnavailableError
-from darkroom_local.kube import Json
+from darkroom_local.kube.client import Json
 
 log = logging.getLogger(__name__)
 

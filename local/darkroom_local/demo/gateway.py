@@ -9,7 +9,7 @@ from typing import Any, Self
 import httpx
 
 from darkroom_local.errors import DemoFailedError, GatewayUnavailableError
-from darkroom_local.kube import Json
+from darkroom_local.kube.client import Json
 
 TIMEOUT = httpx.Timeout(30, connect=5)
 

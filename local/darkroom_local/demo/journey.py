@@ -6,14 +6,14 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
+from darkroom_local.cluster.example_photos import FOLDER, example_photos
 from darkroom_local.demo import script
 from darkroom_local.demo.display import Display
 from darkroom_local.demo.events import follow
 from darkroom_local.demo.gateway import Gateway
 from darkroom_local.demo.view import JobView
 from darkroom_local.errors import DemoFailedError
-from darkroom_local.examples import FOLDER, example_photos
-from darkroom_local.kube import Json
+from darkroom_local.kube.client import Json
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from darkroom_local.demo.events import ServerEvent
-from darkroom_local.kube import Json
+from darkroom_local.kube.client import Json
 
 STAGES = {
     "Downloading": "getting its files",

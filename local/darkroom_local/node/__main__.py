@@ -17,13 +17,13 @@ import uvicorn
 
 from darkroom_contract.log_lines import set_up_log
 from darkroom_local.errors import LocalError
-from darkroom_local.kube import KubeClient
-from darkroom_local.kubeconfig import Connection, read_kubeconfig
-from darkroom_local.node.logs import log_app
+from darkroom_local.kube.client import KubeClient
+from darkroom_local.kube.kubeconfig import Connection, read_kubeconfig
+from darkroom_local.node.log_server import log_app
 from darkroom_local.node.node import Node
 from darkroom_local.node.settings import NodeSettings
-from darkroom_local.ports import port_number
-from darkroom_local.state import StateDir
+from darkroom_local.processes.ports import port_number
+from darkroom_local.state.state_dir import StateDir
 
 SHUTDOWN_SECONDS = 2
 """How long somebody who follows a log may take to read its end."""

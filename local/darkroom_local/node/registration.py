@@ -17,10 +17,10 @@ import httpx
 
 from darkroom_contract.names import GROUP
 from darkroom_local.errors import ApiError, ConflictError, NotFoundError
-from darkroom_local.kube import Json, KubeClient
+from darkroom_local.kube.client import Json, KubeClient
+from darkroom_local.node.pod_status import now
 from darkroom_local.node.settings import GPU_RESOURCE, TAINT, NodeSettings
-from darkroom_local.node.statuses import now
-from darkroom_local.state import write_private
+from darkroom_local.state.state_dir import write_private
 
 log = logging.getLogger(__name__)
 

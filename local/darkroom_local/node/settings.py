@@ -32,5 +32,5 @@ class NodeSettings:
     """How often the Lease is renewed, as a kubelet does."""
 
     @property
-    def record_path(self) -> Path:
+    def journal_path(self) -> Path:
         return self.data_dir / "record.jsonl"

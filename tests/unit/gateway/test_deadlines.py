@@ -28,8 +28,8 @@ from darkroom_gateway import deadlines
 from darkroom_gateway.backends import CLUSTER_CALLS, STORAGE_CALLS, UPLOAD_CALLS
 from darkroom_gateway.settings import Settings
 from darkroom_gateway.storage import Storage
-from darkroom_local.kubeconfig import write_kubeconfig
-from darkroom_local.ports import free_ports
+from darkroom_local.kube.kubeconfig import write_kubeconfig
+from darkroom_local.processes.ports import free_ports
 
 Draw = Callable[..., bytes]
 

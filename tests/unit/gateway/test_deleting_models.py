@@ -37,7 +37,7 @@ from darkroom_gateway.job_store import JobStore
 from darkroom_gateway.jobs import Jobs
 from darkroom_gateway.progress import Progress
 from darkroom_gateway.storage import Storage
-from darkroom_local.kubeconfig import write_kubeconfig
+from darkroom_local.kube.kubeconfig import write_kubeconfig
 
 wait_until = patience(30)
 

@@ -17,7 +17,7 @@ from support.waiting import patience
 
 from darkroom_contract.names import Kind
 from darkroom_gateway.informer import LOST_AFTER_SECONDS
-from darkroom_local.kubeconfig import write_kubeconfig
+from darkroom_local.kube.kubeconfig import write_kubeconfig
 
 wait_until = patience(30)
 

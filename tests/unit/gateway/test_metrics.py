@@ -13,7 +13,7 @@ from darkroom_gateway.app import create_app
 from darkroom_gateway.errors import SettingsError
 from darkroom_gateway.metrics import Metrics
 from darkroom_gateway.settings import Settings
-from darkroom_local.ports import free_ports
+from darkroom_local.processes.ports import free_ports
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

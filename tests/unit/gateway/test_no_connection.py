@@ -24,7 +24,7 @@ from darkroom_gateway.job_store import JobStore
 from darkroom_gateway.known_models import KnownModels
 from darkroom_gateway.settings import Settings
 from darkroom_gateway.storage import Storage
-from darkroom_local.kubeconfig import write_kubeconfig
+from darkroom_local.kube.kubeconfig import write_kubeconfig
 
 SLACK_SECONDS = 3.0
 

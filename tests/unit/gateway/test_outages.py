@@ -13,7 +13,7 @@ from support.forgotten import Place
 from darkroom_contract.names import Kind
 from darkroom_gateway.app import create_app
 from darkroom_gateway.services import Services
-from darkroom_local.kubeconfig import write_kubeconfig
+from darkroom_local.kube.kubeconfig import write_kubeconfig
 
 Draw = Callable[..., bytes]
 

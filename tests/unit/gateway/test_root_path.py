@@ -14,7 +14,7 @@ from support.path_proxy import proxy
 from darkroom_contract.names import Kind
 from darkroom_gateway.errors import SettingsError
 from darkroom_gateway.settings import Settings
-from darkroom_local.ports import free_ports
+from darkroom_local.processes.ports import free_ports
 
 PREFIX = "/darkroom"
 KEY = secrets.token_hex(24)

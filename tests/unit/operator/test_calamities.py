@@ -9,7 +9,7 @@ import pytest
 from support.operator_processes import ApiServer, Namespace, Node, Process, operator_process, running, wait_until
 
 from darkroom_contract.names import LABEL_COMPONENT, slot_lease_name
-from darkroom_local.ports import free_ports
+from darkroom_local.processes.ports import free_ports
 
 LEASE = slot_lease_name(0)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from darkroom_local.kubeconfig import write_kubeconfig
+from darkroom_local.kube.kubeconfig import write_kubeconfig
 from darkroom_operator.connection import find_connection
 from darkroom_operator.errors import LoginError
 

@@ -8,7 +8,7 @@ import pytest
 from support.simulated_api import SimulatedApi, SimulatedDoor
 from support.simulated_operator import SimulatedOperator
 
-from darkroom_local.ports import free_ports
+from darkroom_local.processes.ports import free_ports
 from darkroom_operator.cache import Cache
 from darkroom_operator.cluster import Cluster
 from darkroom_operator.health import Check, Health

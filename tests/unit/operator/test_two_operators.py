@@ -7,7 +7,7 @@ from pathlib import Path
 from support.fault_proxy import Disturbance, FaultProxy
 from support.operator_processes import ApiServer, Namespace, Node, Process, wait_until
 
-from darkroom_local.kubeconfig import write_kubeconfig
+from darkroom_local.kube.kubeconfig import write_kubeconfig
 
 TAKEOVER_SECONDS = 10.0
 

@@ -14,8 +14,8 @@ import pytest
 from support.local_node import NodeUnderTest, Process, wait_until
 
 from darkroom_contract import names
-from darkroom_local.kubeconfig import read_kubeconfig, write_kubeconfig
-from darkroom_local.ports import free_ports
+from darkroom_local.kube.kubeconfig import read_kubeconfig, write_kubeconfig
+from darkroom_local.processes.ports import free_ports
 
 Json = dict[str, Any]
 

@@ -3,7 +3,7 @@
 import json
 import signal
 
-from darkroom_local.node.record import overlaps
+from darkroom_local.node.journal import overlapping_runs
 
 SLEEP = "import time; print('ready', flush=True); time.sleep(600)"
 OBEDIENT = """
@@ -80,7 +80,7 @@ def test_pods_that_are_bound_together_run_together_and_the_record_tells(api, nod
     for name in ("job-1", "job-2"):
         api.await_phase(name, "Running")
 
-    assert len(overlaps(node.runs())) == 1
+    assert len(overlapping_runs(node.runs())) == 1
 
 
 def test_a_pod_that_asks_for_what_the_node_lacks_is_told_so_and_stays_pending(api, node, wait):

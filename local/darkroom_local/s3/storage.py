@@ -1,0 +1,65 @@
+"""The embedded object storage as everybody reaches it. Made by cluster.py; also used by its callers and by tests."""
+
+import os
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from darkroom_contract import environment
+from darkroom_contract.storage import dataset_uri
+from darkroom_local.cluster.example_photos import PREFIX, example_photos
+
+BUCKET = "darkroom"
+EXAMPLE_PHOTOS = dataset_uri(BUCKET, PREFIX)
+"""Of `examples/train.yaml`; jobs of every namespace may read them."""
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True)
+class Storage:
+    """One S3 server with one bucket."""
+
+    port: int
+    access_key: str
+    secret_key: str
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def environment(self) -> dict[str, str]:
+        """What gateway and runner are told of it. The user's own AWS profiles are kept out of it."""
+        return {
+            environment.S3_ENDPOINT_URL: self.endpoint_url,
+            environment.S3_BUCKET: BUCKET,
+            environment.S3_REGION: REGION,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def client(self) -> Any:
+        """A boto3 client."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint_url,
+            region_name=REGION,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+        )
+
+    def create_bucket(self) -> None:
+        """Make the bucket, with the sample photos in it, where it is missing."""
+        with closing(self.client()) as client:
+            if BUCKET in {each["Name"] for each in client.list_buckets()["Buckets"]}:
+                return
+            client.create_bucket(Bucket=BUCKET)
+            for photo in example_photos():
+                key, body = PREFIX + photo.name, photo.read_bytes()
+                client.put_object(Bucket=BUCKET, Key=key, Body=body, ContentType="image/png")
