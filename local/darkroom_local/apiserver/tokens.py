@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from darkroom_local.apiserver.documents import Json, encode
-from darkroom_local.state.state_dir import write_private
+from darkroom_local.state.private_files import write_private
 
 AUDIENCE = "https://kubernetes.default.svc.cluster.local"
 """Of this server, and its issuer's name: both as in a cluster that is left as it comes."""

@@ -1,6 +1,6 @@
-"""The programs of the local cluster: what is run for each part, and how one sees that it is ready. For cluster.py.
+"""Command line, environment and probes of each component of the local cluster. Used by `LocalCluster`.
 
-Gateway, operator and runner are the ones that run anywhere: they are told by their environment where things are.
+Gateway, operator and runner are the programs of the container images, configured by environment variables.
 """
 
 import os
@@ -18,35 +18,36 @@ from darkroom_local.node.settings import GPU_RESOURCE, TOLERATION, NodeSettings
 from darkroom_local.processes.probes import HttpProbe
 from darkroom_local.processes.supervisor import Program
 from darkroom_local.s3.storage import BUCKET, EXAMPLE_PHOTOS, Storage
-from darkroom_local.state.state_dir import Settings, StateDir
+from darkroom_local.state.settings import ClusterSettings
+from darkroom_local.state.state_dir import StateDir
 
 RUNNER_IMAGE = "darkroom/runner:local"
-"""A name only: the local node runs the program of the pod's command."""
+"""A name only: the local node has no images, and runs the pod's command."""
 RUNNER_SECRET = "darkroom-runner"  # noqa: S105 (the name of a Secret)
 SDXL, SVD = "darkroom-tiny-sdxl", "darkroom-tiny-svd"
-STOP_ALLOWANCE_SECONDS = 15.0
-"""What a node needs to stop, on top of what it grants to its runs."""
+NODE_STOP_SECONDS = 15.0
+"""What the node needs to stop, on top of the grace period of its runs."""
 PASSED_THROUGH = (
     *("HF_HOME", "HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"),
     *("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "OMP_NUM_THREADS"),
 )
-"""Variables of the user's that runners get too: the way to the hub, its cache, and how the machine is to be used."""
+"""The user's variables that runners inherit: access to the Hugging Face hub, its cache, GPU and thread settings."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the parts of one cluster are, and how they reach each other."""
+    """Addresses, folders and settings of one cluster's components."""
 
     state: StateDir
-    settings: Settings
+    settings: ClusterSettings
     namespace: str
     node_name: str
     bin_dir: Path
     model_root: Path
     operator_environment: Mapping[str, str] = field(default_factory=dict)
-    """Settings of the operator's own, beside those that the cluster makes."""
+    """Additional settings of the operator."""
     gateway_environment: Mapping[str, str] = field(default_factory=dict)
-    """The same for the gateway."""
+    """Additional settings of the gateway."""
 
     @property
     def storage(self) -> Storage:
@@ -67,7 +68,7 @@ class Layout:
 
     @property
     def runner_template(self) -> Path:
-        """The template of runner pods that the operator reads; written by `write_runner_template`."""
+        """The pod template that the operator merges into runner pods; see `write_runner_template`."""
         return self.state.runner_template
 
 
@@ -78,7 +79,7 @@ def apiserver_program(layout: Layout, token_file: Path) -> Program:
     return Program(
         name="apiserver",
         command=_python("darkroom_local.apiserver", *options),
-        environment=_plain_environment(),
+        environment=_minimal_environment(),
         ready=HttpProbe(f"http://127.0.0.1:{port}/readyz"),
     )
 
@@ -88,7 +89,7 @@ def s3_program(layout: Layout) -> Program:
     return Program(
         name="s3",
         command=_python("darkroom_local.s3", "--data-dir", str(layout.state.folder("s3")), "--port", str(port)),
-        environment=_plain_environment()
+        environment=_minimal_environment()
         | {"NANIO_ACCESS_KEY": credentials.s3_access_key, "NANIO_SECRET_KEY": credentials.s3_secret_key},
         ready=HttpProbe(f"http://127.0.0.1:{port}/.health"),
     )
@@ -107,14 +108,14 @@ def node_program(layout: Layout) -> Program:
     return Program(
         name="node",
         command=_python("darkroom_local.node", *(str(word) for pair in options.items() for word in pair)),
-        environment=_plain_environment(),
+        environment=_minimal_environment(),
         ready=HttpProbe(f"http://127.0.0.1:{port}/healthz"),
-        stop_grace_seconds=NodeSettings.shutdown_grace_seconds + STOP_ALLOWANCE_SECONDS,
+        stop_grace_seconds=NodeSettings.shutdown_grace_seconds + NODE_STOP_SECONDS,
     )
 
 
 def write_runner_template(layout: Layout) -> None:
-    """Runs, and they alone, tolerate the taint of the local node."""
+    """Only runner pods tolerate the taint of the local node."""
     document = {"spec": {"tolerations": [TOLERATION]}}
     layout.runner_template.write_text(yaml.safe_dump(document), encoding="utf-8")
 
@@ -135,14 +136,14 @@ def operator_program(layout: Layout) -> Program:
         "DARKROOM_DEFAULT_VIDEO_BASE_MODEL": SVD,
         "DARKROOM_HEALTH_HOST": "127.0.0.1",
         "DARKROOM_HEALTH_PORT": str(port),
-        # Nobody else on this machine has the port while it lives: so its successor need not wait for its lease to end.
+        # No other process has this port, so a restarted operator may take over its own Lease at once.
         "DARKROOM_OPERATOR_IDENTITY": f"{socket.gethostname()}_{port}",
         environment.REDIS_URL: layout.redis_url,
     }
     return Program(
         name="operator",
         command=_python("darkroom_operator.main"),
-        environment=_plain_environment() | own | dict(layout.operator_environment),
+        environment=_minimal_environment() | own | dict(layout.operator_environment),
         ready=HttpProbe(f"http://127.0.0.1:{port}/healthz"),
         alive=HttpProbe(f"http://127.0.0.1:{port}/healthz"),
     )
@@ -160,14 +161,14 @@ def gateway_program(layout: Layout) -> Program:
     return Program(
         name="gateway",
         command=_python("darkroom_gateway.main"),
-        environment=_plain_environment() | layout.storage.environment() | own | dict(layout.gateway_environment),
+        environment=_minimal_environment() | layout.storage.environment() | own | dict(layout.gateway_environment),
         ready=HttpProbe(f"{layout.gateway_url}/readyz"),
         stop_grace_seconds=25.0,
     )
 
 
 def runner_environment(layout: Layout, user: Mapping[str, str]) -> dict[str, str]:
-    """What every runner is told: the content of the Secret that the operator names in its pods."""
+    """The environment of every runner: the content of the Secret that its pod references."""
     own = {
         environment.REDIS_URL: layout.redis_url,
         environment.MODEL_ROOT: str(layout.model_root),
@@ -181,5 +182,5 @@ def _python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", module, *arguments]
 
 
-def _plain_environment() -> dict[str, str]:
+def _minimal_environment() -> dict[str, str]:
     return {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(Path.home())}

@@ -1,4 +1,4 @@
-"""The sample photos of the source tree: shown by `up`, sent by the demo, in the bucket for `examples/train.yaml`."""
+"""The sample photos in `examples/photos`: used by the demo, by `examples/train.yaml` and in the output of `up`."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ from darkroom_contract.storage import dataset_prefix
 
 FOLDER = Path(__file__).resolve().parents[3] / "examples" / "photos"
 PREFIX = dataset_prefix("examples", "star")
-"""Where they lie in the bucket of a local cluster."""
+"""Their key prefix in the bucket of a local cluster."""
 
 
 def example_photos() -> list[Path]:
-    """Five pictures of a subject that the base model has never seen; none outside of a source tree."""
+    """Five photos of a subject that the base model has never seen; an empty list outside a source checkout."""
     return sorted(FOLDER.glob("*.png"))

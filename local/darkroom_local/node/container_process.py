@@ -1,7 +1,7 @@
-"""The processes of containers: how one is started, stopped, and known to be gone. Used by the workers.
+"""Starts and stops the process of a container, and finds what it left running. Used by the pod workers.
 
-A container is a process with a session of its own, tied to the node's life (tether.py). What it starts itself is found
-by the environment that it inherits: `TMPDIR` lies in the folder of its container.
+A container is a process in its own session that dies with the node (parent_death.py). Its descendants are found by the
+environment they inherit: `TMPDIR` is in the container's directory.
 """
 
 import asyncio
@@ -16,27 +16,27 @@ from darkroom_local.node.pod_dirs import ContainerDir, PodDir
 from darkroom_local.node.pod_spec import ProcessSpec
 from darkroom_local.processes.parent_death import die_with_parent
 
-KILLED = 128 + signal.SIGKILL
-SETTLE_SECONDS = 0.02
-"""How often one looks whether killed processes are gone."""
+SIGKILL_EXIT_CODE = 128 + signal.SIGKILL
+POLL_SECONDS = 0.02
+"""Between looks for killed processes that still exist."""
 
 
 @dataclass(frozen=True)
-class Exit:
-    """How a process ended, in the container runtime's words."""
+class ProcessExit:
+    """How a process ended, in the terms of a container runtime."""
 
     code: int
     reason: str
 
 
 class ContainerProcess:
-    """One container's process, from its start until nothing of it is left."""
+    """The process of one container, until all its descendants are gone."""
 
-    def __init__(self, process: asyncio.subprocess.Process, folder: ContainerDir) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, container_dir: ContainerDir) -> None:
         self._process = process
-        self._folder = folder
-        self._kernel_kills = kernel_kills()
-        self._killed_by_us = False
+        self._dir = container_dir
+        self._oom_kills_before = oom_kill_count()
+        self._killed_by_node = False
 
     @property
     def pid(self) -> int:
@@ -47,70 +47,72 @@ class ContainerProcess:
             self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        self._killed_by_us = True
+        self._killed_by_node = True
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
-    async def wait(self) -> Exit:
-        """The end of the process; what it has left running is killed, and certainly gone when this returns."""
+    async def wait(self) -> ProcessExit:
+        """Wait for the end of the process, then kill its descendants; none is left when this returns."""
         status = await self._process.wait()
-        await kill_remaining_processes(self._folder)
-        return Exit(status if status >= 0 else 128 - status, self._reason(status))
+        await kill_remaining_processes(self._dir)
+        return ProcessExit(status if status >= 0 else 128 - status, self._reason(status))
 
     def _reason(self, status: int) -> str:
         if status == 0:
             return "Completed"
-        by_kernel = status == -signal.SIGKILL and not self._killed_by_us and kernel_kills() > self._kernel_kills
-        return "OOMKilled" if by_kernel else "Error"
+        oom_killed = (
+            status == -signal.SIGKILL and not self._killed_by_node and oom_kill_count() > self._oom_kills_before
+        )
+        return "OOMKilled" if oom_killed else "Error"
 
 
-async def start(launch: ProcessSpec, pod_folder: PodDir, record: Callable[[int], None]) -> ContainerProcess:
-    """Start a container. `record` is called with its pid before the program begins; if it raises, it never does."""
-    folder = pod_folder.container(launch.container)
-    pod_folder.make(launch.volumes)
-    folder.make()
+async def start_process(spec: ProcessSpec, pod_dir: PodDir, created: Callable[[int], None]) -> ContainerProcess:
+    """Start a container. `created` gets the pid before the program executes; if it raises, the program never does."""
+    container_dir = pod_dir.container(spec.container)
+    pod_dir.create(spec.volumes)
+    container_dir.create()
     reader, writer = os.pipe()
     try:
-        with folder.log.open("ab") as log:
+        with container_dir.log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                *die_with_parent([launch.program, *launch.arguments], reader),
+                *die_with_parent([spec.program, *spec.arguments], reader),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=launch.environment,
-                cwd=folder.tmp,
+                env=spec.environment,
+                cwd=container_dir.tmp,
                 start_new_session=True,
                 pass_fds=(reader,),
             )
-        record(process.pid)
-        with contextlib.suppress(BrokenPipeError):  # It died meanwhile: `wait` tells how.
+        created(process.pid)
+        with contextlib.suppress(BrokenPipeError):  # It died already; `wait` returns how.
             os.write(writer, b"\n")
     finally:
         os.close(reader)
         os.close(writer)
-    return ContainerProcess(process, folder)
+    return ContainerProcess(process, container_dir)
 
 
-async def kill_remaining_processes(folder: ContainerDir) -> None:
-    """Kill whatever runs with the environment of this container, until nothing does."""
-    while pids := list(_processes_of(folder)):
+async def kill_remaining_processes(container_dir: ContainerDir) -> None:
+    """Kill every process with the environment of this container, until none is left."""
+    while pids := list(_processes_of(container_dir)):
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        await asyncio.sleep(SETTLE_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
-def _processes_of(folder: ContainerDir) -> Iterator[int]:
-    mark = f"TMPDIR={folder.tmp}\0".encode()
+def _processes_of(container_dir: ContainerDir) -> Iterator[int]:
+    mark = f"TMPDIR={container_dir.tmp}\0".encode()
     for entry in Path("/proc").iterdir():
-        # A process that is gone, is a zombie, or is somebody else's has no environment to read.
+        # The environment of a process that is gone, a zombie, or another user's can't be read.
         with contextlib.suppress(OSError):
             if entry.name.isdigit() and int(entry.name) != os.getpid() and mark in (entry / "environ").read_bytes():
                 yield int(entry.name)
 
 
-def kernel_kills() -> int:
-    """How many processes the kernel has killed for want of memory, ever."""
+def oom_kill_count() -> int:
+    """How many processes the kernel's out-of-memory killer has killed since boot."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
             name, _, count = line.partition(" ")

@@ -1,10 +1,9 @@
-"""The node's record of runs: one JSON line for each start and each end of a pod, in the order they happened.
+"""The node's journal of runs: a file with one JSON line for each start and each end of a pod, in order.
 
-Written by the workers; read by the node when it starts, and by tests and stories. A start is on disk before the
-pod's first program is let go, and an end is written only after its last process was reaped, so that two runs overlap
-if, and only if, the second one's start stands before the first one's end. In a pod of several containers each
-container's end has a line too, so that a restarted node still knows it. Lines are compared by their order, never by
-their times: `time_ns` is CLOCK_REALTIME, which goes on over restarts of the node and of the machine, but can be set.
+Written by the pod workers; read by the node at its start, and by tests. A start is on disk before the pod's first
+program executes, and an end is written after its last process was reaped. So two runs overlapped if and only if the
+second start precedes the first end. In a pod of several containers each container's end has a line too, for a restarted
+node. Lines are compared by their order, not by `time_ns`: CLOCK_REALTIME continues over restarts, but can be set.
 """
 
 import errno
@@ -26,14 +25,14 @@ class Event(StrEnum):
 
 
 LOST = "lost with the node"
-"""The `note` of an end that a restarted node wrote in place of the one that ran the process."""
+"""The `note` of an end that a restarted node wrote for a run of its predecessor."""
 SHUT_DOWN = "stopped with the node"
-"""The `note` of an end that came because the node was told to stop."""
+"""The `note` of a run that ended because the node was shut down."""
 
 
 @dataclass(frozen=True)
 class ContainerEnd:
-    """How one container ended, in the container runtime's words."""
+    """How one container ended, in the terms of a container runtime."""
 
     exit_code: int
     reason: str
@@ -44,53 +43,53 @@ class ContainerEnd:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run, from the line of its start to the line of its end."""
+    """One run of a pod, from its start line to its end line."""
 
     pod_uid: str
     pod_name: str
     pid: int
     """Of its first process."""
     began: int
-    """Number of the line, from 0."""
+    """Number of the start line, from 0."""
     start_ns: int
     ended: int | None = None
-    """None: it has no end yet."""
+    """Number of the end line; None while it runs."""
     end_ns: int | None = None
     exit_code: int | None = None
     """Of its first main container."""
     reason: str = ""
-    """The same container's: Completed, Error or OOMKilled."""
+    """Of the same container: Completed, Error or OOMKilled."""
     note: str = ""
     labels: dict[str, str] = field(default_factory=dict)
-    """The pod's, which tell the job."""
+    """The pod's labels, which name the job."""
     containers: dict[str, ContainerEnd] = field(default_factory=dict)
-    """The ends of containers, in a pod that has several."""
+    """The ends of its containers, in a pod of several."""
 
 
 def read_journal(path: Path) -> list[RunRecord]:
-    """The runs of a record, in the order of their starts. A last line that a crash cut short is left out."""
+    """The runs in a journal file, in the order of their starts. An incomplete last line is ignored."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     return pair_events(json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n"))
 
 
 def pair_events(entries: Iterable[dict[str, Any]]) -> list[RunRecord]:
-    """Pair starts with ends. Raises `ValueError` for an end without a start, or a pod that was started twice."""
+    """Match starts and ends. Raises `ValueError` for an end without a start, or for two starts of a pod."""
     runs: dict[str, RunRecord] = {}
     for number, entry in enumerate(entries):
         uid = entry["uid"]
         match Event(entry["event"]):
             case Event.START if uid not in runs:
-                runs[uid] = _begun(entry, number)
+                runs[uid] = _started(entry, number)
             case Event.CONTAINER_END if uid in runs and runs[uid].ended is None:
                 runs[uid] = _with_container(runs[uid], entry)
             case Event.END if uid in runs and runs[uid].ended is None:
-                runs[uid] = _over(runs[uid], entry, number)
+                runs[uid] = _ended(runs[uid], entry, number)
             case event:
                 raise ValueError(f"line {number + 1}: an unexpected {event} of pod {entry['pod']} ({uid})")
     return list(runs.values())
 
 
-def _begun(entry: dict[str, Any], number: int) -> RunRecord:
+def _started(entry: dict[str, Any], number: int) -> RunRecord:
     return RunRecord(
         pod_uid=entry["uid"],
         pod_name=entry["pod"],
@@ -101,7 +100,7 @@ def _begun(entry: dict[str, Any], number: int) -> RunRecord:
     )
 
 
-def _over(run: RunRecord, entry: dict[str, Any], number: int) -> RunRecord:
+def _ended(run: RunRecord, entry: dict[str, Any], number: int) -> RunRecord:
     return replace(
         run,
         ended=number,
@@ -118,18 +117,18 @@ def _with_container(run: RunRecord, entry: dict[str, Any]) -> RunRecord:
 
 
 def overlapping_runs(runs: Iterable[RunRecord]) -> list[tuple[RunRecord, RunRecord]]:
-    """All pairs of runs that were running at the same moment. One without an end is running still."""
+    """All pairs of runs that ran at the same time. A run without an end still runs."""
     ordered = sorted(runs, key=lambda run: run.began)
     return [(a, b) for a, b in combinations(ordered, 2) if a.ended is None or b.began < a.ended]
 
 
 class RunJournal:
-    """The record of this node, open for writing. There is one writer; every line is on disk when its method returns."""
+    """The journal of this node, open for appending by one writer. Each line is on disk when its method returns."""
 
     def __init__(self, path: Path) -> None:
-        _drop_torn_line(path)
+        _truncate_incomplete_line(path)
         self.runs = {run.pod_uid: run for run in read_journal(path)}
-        """By the pod's uid."""
+        """By pod uid."""
         self._lines = path.read_bytes().count(b"\n") if path.exists() else 0
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         _sync_folder(path.parent)
@@ -138,13 +137,13 @@ class RunJournal:
         os.close(self._descriptor)
 
     def start(self, pod_uid: str, pod_name: str, pid: int, labels: dict[str, str]) -> None:
-        """The process exists, and waits to be let go."""
+        """Write the start of a run, whose first process exists but does not execute its program yet."""
         entry = {"event": Event.START, "uid": pod_uid, "pod": pod_name, "pid": pid, "labels": labels}
         entry["time_ns"] = time.time_ns()
-        self.runs[pod_uid] = _begun(entry, self._append(entry))
+        self.runs[pod_uid] = _started(entry, self._append(entry))
 
     def container_end(self, pod_uid: str, name: str, end: ContainerEnd) -> None:
-        """One container of several has ended."""
+        """Write the end of one container of several."""
         run = self.runs[pod_uid]
         entry: dict[str, Any] = {"event": Event.CONTAINER_END, "uid": pod_uid, "pod": run.pod_name, "container": name}
         entry |= {"exit_code": end.exit_code, "reason": end.reason, "start_ns": end.start_ns, "time_ns": end.end_ns}
@@ -152,15 +151,15 @@ class RunJournal:
         self.runs[pod_uid] = _with_container(run, entry)
 
     def end(self, pod_uid: str, exit_code: int, reason: str, note: str = "") -> RunRecord:
-        """All processes of the pod are gone."""
+        """Write the end of a run, all of whose processes are gone."""
         run = self.runs[pod_uid]
         entry = {"event": Event.END, "uid": pod_uid, "pod": run.pod_name, "pid": run.pid, "exit_code": exit_code}
         entry |= {"reason": reason, "note": note, "time_ns": time.time_ns()}
-        self.runs[pod_uid] = _over(run, entry, self._append(entry))
+        self.runs[pod_uid] = _ended(run, entry, self._append(entry))
         return self.runs[pod_uid]
 
     def _append(self, entry: dict[str, Any]) -> int:
-        """The number of the new line. After an `OSError` (a full disk) the record is as it was."""
+        """Append a line and return its number. After an `OSError` (a full disk) the file is unchanged."""
         size = os.fstat(self._descriptor).st_size
         line = (json.dumps(entry) + "\n").encode()
         try:
@@ -174,15 +173,15 @@ class RunJournal:
         return self._lines - 1
 
 
-def _drop_torn_line(path: Path) -> None:
-    """Cut off what a crash left of a last line: it was never acted upon."""
+def _truncate_incomplete_line(path: Path) -> None:
+    """Remove an incomplete last line: no action followed from it."""
     if path.exists():
         content = path.read_bytes()
         os.truncate(path, content.rfind(b"\n") + 1)
 
 
 def _sync_folder(folder: Path) -> None:
-    """A new file is only safe once its folder is on disk too."""
+    """Flush a directory, so that a new file in it survives a crash."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

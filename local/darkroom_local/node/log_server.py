@@ -1,4 +1,4 @@
-"""What a kubelet serves over HTTP: the logs of pods, and its health. Started by `__main__`, on loopback."""
+"""The kubelet's HTTP endpoints for container logs and health. Started by `__main__`, on loopback."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -16,11 +16,11 @@ from darkroom_local.node.pod_worker import PodWorker
 
 CHUNK_BYTES = 64 * 1024
 FOLLOW_SECONDS = 0.1
-"""How often a followed log is looked at."""
-NOT_KEPT = ("timestamps", "sinceSeconds", "sinceTime", "previous")
-"""Options of `kubectl logs` that need what is not kept here: when a line was written, and the run before."""
+"""Between reads of a followed log."""
+UNSUPPORTED_OPTIONS = ("timestamps", "sinceSeconds", "sinceTime", "previous")
+"""Options of `kubectl logs` that need timestamps of lines, or the log of an earlier run; the node keeps neither."""
 OWN_HOSTS = ("127.0.0.1", "localhost")
-"""A web page that has its own name lead to this machine (DNS rebinding) sends that name as Host: it reads no log."""
+"""Other Host headers are rejected, against DNS rebinding: a web page can't read logs."""
 
 
 def log_app(node: Node) -> Starlette:
@@ -28,13 +28,13 @@ def log_app(node: Node) -> Starlette:
         return PlainTextResponse("ok")
 
     async def container_log(request: Request) -> Response:
-        place = request.path_params
-        worker = node.worker(place["pod"]) if place["namespace"] == node.settings.namespace else None
+        params = request.path_params
+        worker = node.worker(params["pod"]) if params["namespace"] == node.settings.namespace else None
         if worker is None:
-            return PlainTextResponse(f"pod {place['pod']} is not on this node", status_code=404)
-        if not is_name(place["container"]):
-            return PlainTextResponse(f"container {place['container']} is not in pod {place['pod']}", status_code=404)
-        return _log_of(worker, place["container"], node.folders.of(worker.uid).container(place["container"]), request)
+            return PlainTextResponse(f"pod {params['pod']} is not on this node", status_code=404)
+        if not is_name(params["container"]):
+            return PlainTextResponse(f"container {params['container']} is not in pod {params['pod']}", status_code=404)
+        return _log_of(worker, params["container"], node.dirs.of(worker.uid).container(params["container"]), request)
 
     return Starlette(
         routes=[
@@ -45,53 +45,53 @@ def log_app(node: Node) -> Starlette:
     )
 
 
-def _log_of(worker: PodWorker, container: str, folder: ContainerDir, request: Request) -> Response:
+def _log_of(worker: PodWorker, container: str, container_dir: ContainerDir, request: Request) -> Response:
     query = request.query_params
-    for option in NOT_KEPT:
+    for option in UNSUPPORTED_OPTIONS:
         if query.get(option, "false") not in ("false", ""):
-            return PlainTextResponse(f"the local node keeps no {option} of logs", status_code=400)
+            return PlainTextResponse(f"the local node does not support {option} for logs", status_code=400)
     try:
         tail, limit = (int(query[name]) if query.get(name) else None for name in ("tailLines", "limitBytes"))
     except ValueError:
         return PlainTextResponse("tailLines and limitBytes must be numbers", status_code=400)
-    if worker.interval is None or not folder.log.exists():
+    if worker.run_record is None or not container_dir.log.exists():
         why = f'container "{container}" in pod "{worker.name}" is waiting to start'
         return PlainTextResponse(why, status_code=400)
     follow = query.get("follow") == "true"
-    pieces = _pieces(lambda: worker.gone or worker.is_container_over(container), folder, tail, follow)
-    return StreamingResponse(_limited(pieces, limit), media_type="text/plain")
+    chunks = _chunks(lambda: worker.gone or worker.is_container_over(container), container_dir, tail, follow)
+    return StreamingResponse(_limited(chunks, limit), media_type="text/plain")
 
 
-async def _pieces(
-    is_over: Callable[[], bool], folder: ContainerDir, tail: int | None, follow: bool
+async def _chunks(
+    is_over: Callable[[], bool], container_dir: ContainerDir, tail: int | None, follow: bool
 ) -> AsyncIterator[bytes]:
-    with folder.log.open("rb") as log:
-        log.seek(_tail_offset(folder, tail))
+    with container_dir.log.open("rb") as log:
+        log.seek(_tail_offset(container_dir, tail))
         while True:
-            last = not follow or is_over()  # Looked at before reading, so that nothing is missed.
-            while piece := log.read(CHUNK_BYTES):
-                yield piece
+            last = not follow or is_over()  # Checked before reading, so that no output is missed.
+            while chunk := log.read(CHUNK_BYTES):
+                yield chunk
             if last:
                 return
             await asyncio.sleep(FOLLOW_SECONDS)
 
 
-async def _limited(pieces: AsyncIterator[bytes], limit: int | None) -> AsyncIterator[bytes]:
-    async for piece in pieces:
+async def _limited(chunks: AsyncIterator[bytes], limit: int | None) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
         if limit is None:
-            yield piece
+            yield chunk
             continue
-        yield piece[:limit]
-        limit -= len(piece)
+        yield chunk[:limit]
+        limit -= len(chunk)
         if limit <= 0:
             return
 
 
-def _tail_offset(folder: ContainerDir, lines: int | None) -> int:
-    """Where the last so many lines begin."""
+def _tail_offset(container_dir: ContainerDir, lines: int | None) -> int:
+    """The offset of the last `lines` lines."""
     if lines is None:
         return 0
-    content = folder.log.read_bytes()
+    content = container_dir.log.read_bytes()
     position = len(content) - content.endswith(b"\n")
     for _ in range(lines):
         position = content.rfind(b"\n", 0, position)

@@ -1,6 +1,6 @@
-"""Tells the API server what became of a pod, for as long as it takes. One for each pod; used by its worker.
+"""Writes the status of one pod to the API server, retrying until it is answered. Owned by the pod's worker.
 
-The newest status replaces one that could not be sent yet, and requests never overtake each other.
+A newer status replaces one that was not sent yet, and requests are sent one at a time.
 """
 
 import asyncio
@@ -8,64 +8,65 @@ import contextlib
 import logging
 
 from darkroom_local.errors import ApiError, ConflictError, NotFoundError
-from darkroom_local.kube.client import STRATEGIC_PATCH, Json, KubeClient, retry_until_answered
+from darkroom_local.kube.client import STRATEGIC_PATCH, Json, KubeClient
+from darkroom_local.kube.retry import retry_until_answered
 from darkroom_local.node.pod_status import is_ready
 
 log = logging.getLogger(__name__)
 
 
 class PodStatusWriter:
-    """The status of exactly one pod: a namesake with another uid is never touched."""
+    """Writes the status of exactly one pod; another pod of the same name, with another uid, is never changed."""
 
     def __init__(self, client: KubeClient, path: str, uid: str) -> None:
         self._client = client
         self._path = path
         self._uid = uid
         self._newest: Json | None = None
-        self._wanted = asyncio.Event()
-        self._told = asyncio.Event()
-        self._told.set()
+        self._pending = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
-    def tell(self, status: Json) -> None:
-        """Send this status, soon, in place of any before it."""
+    def submit(self, status: Json) -> None:
+        """Send this status soon, in place of any that was not sent yet."""
         self._newest = status
-        self._told.clear()
-        self._wanted.set()
+        self._idle.clear()
+        self._pending.set()
 
-    def repair(self, shown: Json) -> None:
-        """Send the newest status once more when the API server shows another readiness: it was set from afar.
+    def correct(self, actual: Json) -> None:
+        """Send the newest status again when the API server's copy differs in readiness.
 
-        A control plane that hears nothing of a node sets the Ready of its pods to False, and leaves it to the node to
-        take it back, as a kubelet does (`needsReconcile` of its status manager).
+        A control plane sets Ready to False when it loses contact with the node, and expects the node to set it back, as
+        the kubelet does (`needsReconcile` of its status manager).
         """
-        if self._newest is not None and self._told.is_set() and is_ready(self._newest) != is_ready(shown):
-            self.tell(self._newest)
+        if self._newest is not None and self._idle.is_set() and is_ready(self._newest) != is_ready(actual):
+            self.submit(self._newest)
 
-    async def told(self) -> None:
-        """Wait until everything is told, or the pod is gone."""
-        await self._told.wait()
+    async def flush(self) -> None:
+        """Wait until every status was sent, or the pod is gone."""
+        await self._idle.wait()
 
-    def give_up(self) -> None:
-        """Nobody waits any longer."""
-        self._told.set()
+    def close(self) -> None:
+        """End the wait of callers of `flush`."""
+        self._idle.set()
 
     async def run(self) -> None:
-        """Send statuses until it is cancelled."""
+        """Send statuses until cancelled."""
         while True:
-            await self._wanted.wait()
+            await self._pending.wait()
             status = self._newest
             try:
                 await retry_until_answered(self._send)
             except (NotFoundError, ConflictError):
-                log.info("%s is gone: nobody is told of it", self._path)
+                log.info("%s is gone: its status is dropped", self._path)
             except ApiError as error:
-                log.error("the status of %s was refused: %s", self._path, error)
+                log.error("the API server rejected the status of %s: %s", self._path, error)
             if self._newest is status:
-                self._wanted.clear()
-                self._told.set()
+                self._pending.clear()
+                self._idle.set()
 
-    async def delete(self) -> None:
-        """Remove the pod from the API server: nothing of it is running any more."""
+    async def delete_pod(self) -> None:
+        """Delete the pod from the API server, without a grace period: all its processes have ended."""
 
         async def attempt() -> Json:
             await self._client.delete(self._path, uid=self._uid, grace_seconds=0)

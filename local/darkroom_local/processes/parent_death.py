@@ -1,10 +1,10 @@
-"""Ties a process to the life of its parent, then becomes the program it was asked to start.
+"""Starts a program that the kernel kills when its parent process dies (PR_SET_PDEATHSIG).
 
-Used by the supervisor and by the node for everything they start; run as a script by its path, so it may import nothing
-but the standard library. A launcher in place of `preexec_fn`, which may deadlock in a process that has threads.
+Used by the supervisor and by the node for every process they start. Runs as a script by its path, so it imports only
+the standard library. A launcher instead of `preexec_fn`, which can deadlock in a process with threads.
 
-The signal comes when the *thread* that started the process ends (prctl(2)), so both callers start processes from the
-thread of an event loop that lives as long as they do.
+The signal is sent when the *thread* that started the process ends (prctl(2)). Both callers therefore start processes
+from the thread of an event loop that lives as long as they do.
 """
 
 import ctypes
@@ -18,41 +18,41 @@ PR_SET_PDEATHSIG = 1
 """From linux/prctl.h."""
 
 NOT_STARTED = 127
-"""Exit code for a program that can't be executed, as shells have it."""
+"""Exit code when the program can't be executed, as in shells."""
 
 
-def die_with_parent(command: Sequence[str], go_fd: int | None = None) -> list[str]:
-    """The command line that runs `command` and kills it when the calling process dies.
+def die_with_parent(command: Sequence[str], start_fd: int | None = None) -> list[str]:
+    """The command line that runs `command` and is killed when the calling process dies.
 
-    With `go_fd` (the reading end of a pipe, to be passed on) the program begins only once a byte was written to it, and
-    never when the pipe is closed before: so that its start can be recorded before it happens.
+    With `start_fd`, the inherited read end of a pipe, the program starts only after a byte was written to the pipe, and
+    never when the pipe is closed first. So the caller can record the start before it happens.
     """
-    fd = "-" if go_fd is None else str(go_fd)
+    fd = "-" if start_fd is None else str(start_fd)
     return [sys.executable, "-I", "-S", str(Path(__file__).resolve()), str(os.getpid()), fd, *command]
 
 
-def die_with(parent_pid: int) -> None:
-    """Ask the kernel for SIGKILL at the parent's death, and leave at once if it came before we asked."""
+def set_parent_death_signal(parent_pid: int) -> None:
+    """Request SIGKILL at the parent's death, and exit if the parent is dead already."""
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent_pid:
         sys.exit(NOT_STARTED)
 
 
-def wait_for_go(fd: int) -> None:
-    """Block until the parent says go; leave when it closed the pipe without a word."""
+def wait_for_start(fd: int) -> None:
+    """Block until the parent writes a byte; exit when it closes the pipe instead."""
     if os.read(fd, 1) == b"":
         sys.exit(NOT_STARTED)
     os.close(fd)
 
 
 def main() -> None:
-    parent_pid, go_fd, *command = sys.argv[1:]
-    die_with(int(parent_pid))
-    if go_fd != "-":
-        wait_for_go(int(go_fd))
+    parent_pid, start_fd, *command = sys.argv[1:]
+    set_parent_death_signal(int(parent_pid))
+    if start_fd != "-":
+        wait_for_start(int(start_fd))
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(ignored, signal.SIG_DFL)  # Python ignores both, and exec would hand that on.
+        signal.signal(ignored, signal.SIG_DFL)  # Python ignores both, and exec would pass that on.
     try:
         os.execv(command[0], command)  # noqa: S606 (no shell is the point)
     except OSError as error:

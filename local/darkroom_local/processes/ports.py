@@ -1,4 +1,4 @@
-"""Loopback ports: finding free ones, and checking that a remembered one still is. Used by state.py and cluster.py."""
+"""Loopback ports: chooses free ones, and checks whether a port can be listened on."""
 
 import argparse
 import contextlib
@@ -11,27 +11,27 @@ from collections.abc import Callable
 from darkroom_local.errors import PortTakenError
 
 ANY_PORT = 0
-"""Stands for one that is free, as it does everywhere."""
+"""Any free port, as usual in socket APIs."""
 
-LAST_POSSIBLE_PORT = 65_535
+MAX_PORT = 65_535
 
 FIRST_PORT, LAST_PORT = 20_000, 29_999
-"""Below the range that the kernel takes ports of outgoing connections from: one might borrow ours between starts."""
+"""Below the kernel's ephemeral range, from which an outgoing connection might take our port between two starts."""
 
 
 def port_number(least: int = 1) -> Callable[[str], int]:
-    """A reader of ports for argparse, from `least` to 65535."""
+    """An argparse type for ports from `least` to 65535."""
 
     def read(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not least <= int(text) <= LAST_POSSIBLE_PORT:
-            raise argparse.ArgumentTypeError(f"{text!r} is no port from {least} to {LAST_POSSIBLE_PORT}")
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= MAX_PORT:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a port from {least} to {MAX_PORT}")
         return int(text)
 
     return read
 
 
 def free_ports(count: int) -> list[int]:
-    """Different free ports, drawn at random so that clusters started at the same moment do not meet."""
+    """Distinct free ports, chosen at random so that clusters started at the same time do not collide."""
     ports: set[int] = set()
     while len(ports) < count:
         port = FIRST_PORT + secrets.randbelow(LAST_PORT - FIRST_PORT + 1)
@@ -41,27 +41,27 @@ def free_ports(count: int) -> list[int]:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on the port now."""
+    """Whether a server can listen on the port now."""
     return bind_error(port) is None
 
 
 def bind_error(port: int) -> str | None:
-    """Why no server could listen on the port now, for people; None when one could."""
+    """Why no server can listen on the port now, as a message for users; None when one can."""
     with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                return "is used by another program"
-            return f"can't be listened on ({os.strerror(error.errno or 0)})"
+                return "is in use by another program"
+            return f"can't be used ({os.strerror(error.errno or 0)})"
     return None
 
 
 def require_free(name: str, port: int) -> None:
-    """Raise `PortTakenError` when a port of ours can't be listened on."""
+    """Raise `PortTakenError` when the port of a component can't be listened on."""
     if (reason := bind_error(port)) is not None:
         raise PortTakenError(
-            f"port {port}, which {name} of this state folder listens on, {reason}: "
-            "stop that program, or name another folder with --state-dir"
+            f"port {port}, which {name} of this state directory listens on, {reason}: "
+            "stop that program, or choose another directory with --state-dir"
         )

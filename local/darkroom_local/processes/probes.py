@@ -1,4 +1,4 @@
-"""Ways to find out whether a child is ready. Called by the supervisor, again and again until one says yes."""
+"""Readiness and liveness probes of child processes. Called by the supervisor."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,25 +6,25 @@ from typing import Protocol
 
 import httpx
 
-TRY_SECONDS = 2.0
-"""How long one try may take."""
+TIMEOUT_SECONDS = 2.0
+"""Of one attempt."""
 
 
 class Probe(Protocol):
     async def __call__(self) -> bool:
-        """Whether the child is ready; False while it can't be reached."""
+        """Whether the probe succeeds; False while the process can't be reached."""
 
 
 @dataclass(frozen=True)
 class HttpProbe:
-    """Ready when `url` answers below 400."""
+    """Succeeds when `url` answers with a status below 400."""
 
     url: str
     token: str | None = None
 
     async def __call__(self) -> bool:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        async with httpx.AsyncClient(timeout=TRY_SECONDS, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False) as client:
             try:
                 return (await client.get(self.url, headers=headers)).status_code < 400
             except httpx.HTTPError:
@@ -33,14 +33,14 @@ class HttpProbe:
 
 @dataclass(frozen=True)
 class RedisProbe:
-    """Ready when the server answers PING; while it reads its data back it answers -LOADING."""
+    """Succeeds when the server answers PING. While it loads its data from disk it answers -LOADING."""
 
     port: int
     password: str
 
     async def __call__(self) -> bool:
         try:
-            return b"+PONG" in await asyncio.wait_for(self._ping(), TRY_SECONDS)
+            return b"+PONG" in await asyncio.wait_for(self._ping(), TIMEOUT_SECONDS)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             return False
 

@@ -1,9 +1,9 @@
-"""Starts, watches and stops the programs of the local cluster. Used by cluster.py alone.
+"""Starts, probes, restarts and stops child processes. Used by `cluster/local_cluster.py`.
 
-Owns one thread with an event loop that starts every child, since a child is killed when the thread that started it
-ends (tether.py). Each child has a session of its own, so that Ctrl-C reaches only us and we stop them in order, and a
-log file of its own. One that exits unexpectedly is started again after a growing wait; one that is stuck is killed
-first, as a kubelet does.
+Owns one thread with an event loop, from which every child is started: a child is killed when the thread that started it
+ends (parent_death.py). Each child has its own log file and its own session, so Ctrl-C reaches only the parent, which
+then stops the children in order. A child that exits is restarted with exponential backoff; one that fails its liveness
+probe is killed first, as a kubelet does.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from darkroom_local.backoff import ExponentialBackoff
 from darkroom_local.errors import StartFailedError
 from darkroom_local.processes.parent_death import die_with_parent
 from darkroom_local.processes.probes import Probe
@@ -27,18 +28,18 @@ T = TypeVar("T")
 FIRST_RESTART_SECONDS = 0.5
 LONGEST_RESTART_SECONDS = 15.0
 STEADY_SECONDS = 60.0
-"""A child that ran this long is restarted without the waits that it earned before."""
+"""A child that ran this long is restarted without the backoff of earlier exits."""
 PROBE_INTERVAL_SECONDS = 0.05
-FAILURES_BEFORE_STUCK = 3
-"""In a row, as a kubelet has it."""
-STARTS_BEFORE_READY = 3
-"""A child that exits this often without ever having been ready fails the start."""
+LIVENESS_FAILURES = 3
+"""Consecutive failures of the liveness probe before a child is killed; the kubelet's default failureThreshold."""
+MAX_STARTS_BEFORE_READY = 3
+"""A child that exits this often without having been ready fails the start."""
 LOG_TAIL_LINES = 20
 
 
 @dataclass(frozen=True)
 class Program:
-    """One child: what is run, and how one sees that it is ready."""
+    """What to run as a child, and its probes."""
 
     name: str
     command: Sequence[str]
@@ -46,14 +47,14 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     """The whole environment of the child; nothing is inherited."""
     alive: Probe | None = None
-    """Asked now and then once it has said yes; a child for which it says no again and again is killed."""
+    """Liveness probe. Failures count after its first success, so a slow start is not mistaken for a hang."""
     alive_every_seconds: float = 10.0
     ready_within_seconds: float = 120.0
     stop_grace_seconds: float = 10.0
 
 
 class Child:
-    """A program and its present process. Lives on the supervisor's loop."""
+    """A program and its current process. All methods run on the supervisor's event loop."""
 
     def __init__(self, program: Program, log_path: Path) -> None:
         self.program = program
@@ -61,27 +62,27 @@ class Child:
         self.process: asyncio.subprocess.Process | None = None
         self.starts = 0
         self.was_ready = False
-        self._restarts: asyncio.Task[None] | None = None
+        self._restart_loop: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start the process and keep it running; returns once it is ready. Raises `StartFailedError`."""
-        self._restarts = asyncio.create_task(self._keep(), name=f"keep-{self.program.name}")
+        """Start the process and keep it running; returns when it is ready. Raises `StartFailedError`."""
+        self._restart_loop = asyncio.create_task(self._keep_running(), name=f"restart-{self.program.name}")
         try:
             async with asyncio.timeout(self.program.ready_within_seconds):
                 while not await self.program.ready():
-                    if self._restarts.done():
-                        raise StartFailedError(self._account("exited again and again"))
+                    if self._restart_loop.done():
+                        raise StartFailedError(self._failure_message(f"exited {self.starts} times before it was ready"))
                     await asyncio.sleep(PROBE_INTERVAL_SECONDS)
         except TimeoutError as error:
             problem = f"was not ready after {self.program.ready_within_seconds:.0f} s"
-            raise StartFailedError(self._account(problem)) from error
+            raise StartFailedError(self._failure_message(problem)) from error
         self.was_ready = True
 
     async def stop(self) -> None:
-        """SIGTERM, then SIGKILL to its whole session after the grace."""
-        if self._restarts is not None:
-            self._restarts.cancel()
-            await asyncio.gather(self._restarts, return_exceptions=True)
+        """SIGTERM, then SIGKILL to its session after the grace period."""
+        if self._restart_loop is not None:
+            self._restart_loop.cancel()
+            await asyncio.gather(self._restart_loop, return_exceptions=True)
         process = self.process
         if process is None:
             return
@@ -93,21 +94,20 @@ class Child:
         await process.wait()
 
     def kill(self) -> None:
-        """SIGKILL to its whole session, and no restart."""
-        if self._restarts is not None:
-            self._restarts.cancel()
+        """SIGKILL to its session, without a restart."""
+        if self._restart_loop is not None:
+            self._restart_loop.cancel()
         if self.process is not None and self.process.returncode is None:
             _kill_session(self.process.pid)
 
-    async def _keep(self) -> None:
-        wait_seconds = FIRST_RESTART_SECONDS
-        while self.was_ready or self.starts < STARTS_BEFORE_READY:
+    async def _keep_running(self) -> None:
+        backoff = ExponentialBackoff(FIRST_RESTART_SECONDS, LONGEST_RESTART_SECONDS)
+        while self.was_ready or self.starts < MAX_STARTS_BEFORE_READY:
             began = time.monotonic()
             await self._run_once()
             if time.monotonic() - began > STEADY_SECONDS:
-                wait_seconds = FIRST_RESTART_SECONDS
-            await asyncio.sleep(wait_seconds)
-            wait_seconds = min(2 * wait_seconds, LONGEST_RESTART_SECONDS)
+                backoff.reset()
+            await backoff.wait()
 
     async def _run_once(self) -> None:
         self.starts += 1
@@ -126,44 +126,43 @@ class Child:
         finally:
             liveness.cancel()
         _kill_session(self.process.pid)
-        with self.log_path.open("a", encoding="utf-8") as log_text:
-            log_text.write(f"--- {self.program.name} exited with {code}\n")
+        self._write_log_line(f"exited with {code}")
 
     async def _kill_when_stuck(self, pid: int) -> None:
-        """Failures count once there was a success: a slow start is not a stuck one."""
         if (alive := self.program.alive) is None:
             return
         was_alive, failures = False, 0
-        while failures < FAILURES_BEFORE_STUCK:
+        while failures < LIVENESS_FAILURES:
             await asyncio.sleep(self.program.alive_every_seconds)
             is_alive = await alive()
             was_alive = was_alive or is_alive
             failures = 0 if is_alive else failures + was_alive
-        with self.log_path.open("a", encoding="utf-8") as log_text:
-            log_text.write(f"--- {self.program.name} is stuck and is killed\n")
+        self._write_log_line(f"failed its liveness probe {failures} times and is killed")
         _kill_session(pid)
 
-    def _account(self, problem: str) -> str:
+    def _write_log_line(self, text: str) -> None:
+        with self.log_path.open("a", encoding="utf-8") as log:
+            log.write(f"--- {self.program.name} {text}\n")
+
+    def _failure_message(self, problem: str) -> str:
         tail = log_tail(self.log_path)
         return f"{self.program.name} {problem}. The end of {self.log_path}:\n{tail}"
 
 
 def log_tail(path: Path, lines: int = LOG_TAIL_LINES) -> str:
-    """The last lines of a log, for a message to people."""
+    """The last lines of a log file, for an error message."""
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     return "\n".join(text.splitlines()[-lines:])
 
 
 def _kill_session(leader_pid: int) -> None:
-    """Kill what a process left behind in its group."""
-    try:
+    """SIGKILL to a process group, including what its leader left behind."""
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(leader_pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 class Supervisor:
-    """The children of one local cluster. Its methods may be called from any thread."""
+    """The child processes of one local cluster. Its methods may be called from any thread."""
 
     def __init__(self, log_dir: Path) -> None:
         self._log_dir = log_dir
@@ -173,45 +172,44 @@ class Supervisor:
         self._thread.start()
 
     def start(self, *programs: Program) -> None:
-        """Start programs side by side and wait until each is ready. Raises `StartFailedError`."""
-        self._log_dir.mkdir(parents=True, exist_ok=True)
-        for future in [self.begin(program) for program in programs]:
+        """Start programs in parallel and wait until all are ready. Raises `StartFailedError`."""
+        for future in [self.start_in_background(program) for program in programs]:
             future.result()
 
-    def begin(self, program: Program) -> "Future[None]":
-        """Start one program; the future is done when it is ready, or holds `StartFailedError`."""
+    def start_in_background(self, program: Program) -> "Future[None]":
+        """Start one program. The future completes when it is ready, or fails with `StartFailedError`."""
         self._log_dir.mkdir(parents=True, exist_ok=True)
         child = Child(program, self._log_dir / f"{program.name}.log")
         self._children[program.name] = child
         return asyncio.run_coroutine_threadsafe(child.start(), self._loop)
 
     def stop(self) -> None:
-        """Stop every child, the last started first, and end the thread. May be called twice."""
+        """Stop every child in reverse order of start, and end the thread. Does nothing when stopped already."""
         if self._loop.is_closed():
             return
         for name in reversed(list(self._children)):
-            self._call(self._children.pop(name).stop())
+            self.call(self._children.pop(name).stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
     def kill(self) -> None:
-        """SIGKILL every child at once and start none again; `stop` is still to be called."""
-        self._call(self._kill())
+        """SIGKILL every child at once, without restarts. The caller must still call `stop`."""
+        self.call(self._kill())
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run something of the caller's on the supervisor's loop, and wait for it."""
-        return self._call(work)
+        """Run a coroutine on the supervisor's event loop, and wait for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def stop_one(self, name: str) -> None:
-        """Stop one child for good."""
-        self._call(self._children.pop(name).stop())
+        """Stop one child and do not restart it."""
+        self.call(self._children.pop(name).stop())
 
     def pid(self, name: str) -> int:
         """The process id of a running child. Raises `LookupError` while it has no process."""
         process = self._children[name].process
         if process is None or process.returncode is not None:
-            raise LookupError(f"{name} is not running at the moment")
+            raise LookupError(f"{name} is not running")
         return process.pid
 
     def pids(self) -> dict[str, int]:
@@ -225,6 +223,3 @@ class Supervisor:
     async def _kill(self) -> None:
         for child in self._children.values():
             child.kill()
-
-    def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()

@@ -1,4 +1,4 @@
-"""Errors of the embedded S3 server that nanio does not make, in S3's own form."""
+"""S3 error responses that nanio does not produce."""
 
 from xml.sax.saxutils import escape
 

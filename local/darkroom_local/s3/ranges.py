@@ -1,6 +1,6 @@
-"""Byte ranges of the embedded S3 server, as RFC 9110 and S3 have them. Installed by s3.py, behind nanio's signatures.
+"""Byte ranges of the embedded S3 server, by RFC 9110 and S3. Routes behind nanio's signature check; see server.py.
 
-nanio answers 400 to a range that ends behind the object, and to one that counts from its end.
+nanio answers 400 to a range that ends after the object, and to a suffix range (`bytes=-5`).
 """
 
 import re
@@ -18,18 +18,18 @@ _RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
 
 
 def routes() -> list[Route]:
-    """To be put in front of nanio's."""
+    """Routes that take precedence over nanio's."""
     return [Route("/{bucket}/{key:path}", _get, methods=["GET"])]
 
 
 async def _get(request: Request) -> Response:
-    asked = request.headers.get("range")
-    if asked is None or "uploadId" in request.query_params:
+    header = request.headers.get("range")
+    if header is None or "uploadId" in request.query_params:
         return await _read(request)
     storage: FilesystemStorage = request.app.state.storage
     info = storage.head_object(request.path_params["bucket"], request.path_params["key"])
     condition = request.headers.get("if-range")
-    span = None if condition not in (None, info.etag) else satisfied_range(asked, info.size)
+    span = None if condition not in (None, info.etag) else satisfiable_range(header, info.size)
     if span is not None and not span:
         headers = {"Content-Range": f"bytes */{info.size}"}
         return error_response(416, "InvalidRange", "The requested range is not satisfiable", headers)
@@ -41,12 +41,12 @@ async def _read(request: Request) -> Response:
     return answer
 
 
-def satisfied_range(asked: str, size: int) -> range | None:
-    """The bytes of an object of `size` bytes that a Range header asks for.
+def satisfiable_range(header: str, size: int) -> range | None:
+    """The bytes of an object of `size` bytes that a Range header selects.
 
-    Empty when there are none of them (416); None for a header that can't be read, which is as if it weren't there.
+    Empty when it is not satisfiable (416); None when it is malformed, and therefore ignored.
     """
-    match = _RANGE.fullmatch(asked.strip())
+    match = _RANGE.fullmatch(header.strip())
     if match is None or match[1] == match[2] == "":
         return None
     if match[1] == "":
@@ -58,7 +58,7 @@ def satisfied_range(asked: str, size: int) -> range | None:
 
 
 def _with_range(request: Request, span: range | None) -> Request:
-    """The request with a range that nanio can serve, or without one."""
+    """The request with a range that nanio supports, or without a range."""
     headers = MutableHeaders(raw=Headers(scope=request.scope).mutablecopy().raw)
     del headers["range"]
     if span is not None:

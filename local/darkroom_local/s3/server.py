@@ -1,9 +1,9 @@
-"""The embedded S3 server: `python -m darkroom_local.s3 --data-dir DIR --port N`.
+"""The embedded S3 server, started by `python -m darkroom_local.s3`.
 
-Started by cluster.py. nanio does the work: it keeps objects as plain files and checks signatures and expiry. Listings
-and byte ranges are ours (listing.py, ranges.py). Some of S3 nanio gets wrong without saying so; `Guard` answers
-501 to those requests, so that nobody builds on them.
-Credentials come in `NANIO_ACCESS_KEY` and `NANIO_SECRET_KEY`: a command line can be read by every user of the machine.
+nanio stores objects as plain files and checks signatures and their expiry. Listings and byte ranges are ours
+(listing.py, ranges.py). nanio silently ignores some S3 features; `UnsupportedFeatureFilter` answers 501 to requests
+that use them. Credentials come from `NANIO_ACCESS_KEY` and `NANIO_SECRET_KEY`: every user of the machine can read a
+command line.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from darkroom_local.s3 import listing, ranges
 from darkroom_local.s3.errors import error_response
 
 HEALTH_PATH = "/.health"
-"""No bucket can have this name: names begin with a letter or a digit."""
+"""Not a valid bucket name, which starts with a letter or a digit."""
 
 RESPONSE_OVERRIDES = {
     f"response-{header}": header
@@ -34,9 +34,9 @@ RESPONSE_OVERRIDES = {
         *("content-language", "cache-control", "expires"),
     )
 }
-"""Parameters of a signed link by which it sets headers of its answer."""
+"""Query parameters of a signed link that set headers of the response."""
 
-SERVED_QUERIES = frozenset(
+SUPPORTED_PARAMETERS = frozenset(
     {
         *("list-type", "prefix", "delimiter", "encoding-type", "start-after"),
         *("continuation-token", "max-keys", "marker"),
@@ -46,21 +46,21 @@ SERVED_QUERIES = frozenset(
         *RESPONSE_OVERRIDES,
     }
 )
-"""Every other parameter names a feature that nanio ignores, and then treats the request as a plain read or write of the
-object: PutObjectTagging and PutObjectAcl overwrite it."""
+"""nanio ignores all others, and treats the request as a plain read or write: PutObjectTagging and PutObjectAcl
+overwrite the object."""
 
-IGNORED_HEADERS = (
+UNSUPPORTED_HEADERS = (
     *("x-amz-tagging", "x-amz-acl", "x-amz-server-side-encryption", "x-amz-object-lock-mode"),
     *("x-amz-copy-source-if-match", "x-amz-copy-source-if-none-match", "x-amz-copy-source-range"),
 )
-"""Headers that change what a request means and that nanio ignores."""
+"""Headers that change the meaning of a request, and that nanio ignores."""
 
-CONDITIONS = ("if-none-match", "if-match", "if-modified-since", "if-unmodified-since")
-"""Refused for writes. A read may be answered in full, but for If-Match, which `Guard` checks itself."""
+CONDITIONAL_HEADERS = ("if-none-match", "if-match", "if-modified-since", "if-unmodified-since")
+"""Rejected for writes. A read may ignore them, except If-Match, which `UnsupportedFeatureFilter` checks itself."""
 
 
-class Guard:
-    """Before nanio: refuses what it would answer wrongly. After it: If-Match and the headers that a link asks for."""
+class UnsupportedFeatureFilter:
+    """ASGI middleware: rejects what nanio gets wrong, checks If-Match, applies the `response-*` parameters."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -70,15 +70,15 @@ class Guard:
             await self._app(scope, receive, send)
             return
         query, headers = QueryParams(scope["query_string"]), Headers(scope=scope)
-        response = _answer(scope["method"], scope["path"], query, headers)
+        response = _own_response(scope["method"], scope["path"], query, headers)
         if response is None:
-            await self._app(scope, receive, _Amended(send, query, headers.get("if-match")))
+            await self._app(scope, receive, _ResponseRewriter(send, query, headers.get("if-match")))
         else:
             await response(scope, receive, send)
 
 
-class _Amended:
-    """Sends nanio's answer on, with the headers that a signed link asks for, or 412 when If-Match does not hold."""
+class _ResponseRewriter:
+    """Sends nanio's response with the headers that a signed link sets, or 412 when If-Match fails."""
 
     def __init__(self, send: Send, query: QueryParams, if_match: str | None) -> None:
         self._send = send
@@ -90,62 +90,62 @@ class _Amended:
         if message["type"] == "http.response.start" and message["status"] < 300:
             headers = MutableHeaders(raw=message["headers"])
             if self._if_match not in (None, "*", headers.get("etag")):
-                await self._refuse()
+                await self._precondition_failed()
             for parameter, header in RESPONSE_OVERRIDES.items():
                 if parameter in self._query:
                     headers[header] = self._query[parameter]
         if not self._replaced:
             await self._send(message)
 
-    async def _refuse(self) -> None:
+    async def _precondition_failed(self) -> None:
         self._replaced = True
         await self._send({"type": "http.response.start", "status": 412, "headers": [(b"content-length", b"0")]})
         await self._send({"type": "http.response.body", "body": b""})
 
 
-def _answer(method: str, path: str, query: QueryParams, headers: Headers) -> Response | None:
+def _own_response(method: str, path: str, query: QueryParams, headers: Headers) -> Response | None:
     if path == HEALTH_PATH:
         return PlainTextResponse("ok")
-    unusable = next((name for name in RESPONSE_OVERRIDES if not _fits_a_header(query.get(name, ""))), None)
+    unusable = next((name for name in RESPONSE_OVERRIDES if not _is_header_value(query.get(name, ""))), None)
     if unusable is not None:
-        return _refusal(400, "InvalidArgument", f"{unusable} holds what no header can.")
-    feature = unserved_feature(method, query, headers)
+        return _error(400, "InvalidArgument", f"{unusable} has a character that is not allowed in a header.")
+    feature = unsupported_feature(method, query, headers)
     if feature is not None:
-        return _refusal(501, "NotImplemented", f"The embedded S3 server does not serve {feature}.")
+        return _error(501, "NotImplemented", f"The embedded S3 server does not support {feature}.")
     return None
 
 
-def _refusal(status: int, code: str, message: str) -> Response:
-    """The connection is closed, as the body of the request was not read."""
+def _error(status: int, code: str, message: str) -> Response:
+    """Closes the connection, since the request body was not read."""
     return error_response(status, code, message, {"Connection": "close"})
 
 
-def _fits_a_header(value: str) -> bool:
+def _is_header_value(value: str) -> bool:
     return all(" " <= each <= "\xff" and each != "\x7f" for each in value)
 
 
-def unserved_feature(method: str, query: QueryParams, headers: Headers) -> str | None:
-    """The part of a request that this server gets wrong, or None when it serves the request rightly."""
+def unsupported_feature(method: str, query: QueryParams, headers: Headers) -> str | None:
+    """The part of a request that this server does not support, or None when it supports the request."""
     for name in query:
-        if name not in SERVED_QUERIES:
+        if name not in SUPPORTED_PARAMETERS:
             return f"the query parameter {name}"
     writes = method not in ("GET", "HEAD")
-    for name in IGNORED_HEADERS + (CONDITIONS if writes else ()):
+    for name in UNSUPPORTED_HEADERS + (CONDITIONAL_HEADERS if writes else ()):
         if name in headers:
             return f"the header {name}"
-    asked_range = headers.get("range", "")
-    if "," in asked_range:
-        return f"the range {asked_range}"
+    requested_range = headers.get("range", "")
+    if "," in requested_range:
+        return f"the range {requested_range}"
     if method == "POST" and not {"delete", "uploads", "uploadId"} & set(query):
         return "uploads by POST policy"
     return None
 
 
 def make_app(data_dir: Path, port: int) -> ASGIApp:
-    """The server: the guard, then nanio's signatures, then our routes and nanio's."""
+    """The feature filter, then nanio's signature check, then our routes, then nanio's."""
     app: Starlette = build_app(Settings(data_dir=data_dir, host="127.0.0.1", port=port))
     app.router.routes[:0] = [*listing.routes(), *ranges.routes()]
-    return Guard(app)
+    return UnsupportedFeatureFilter(app)
 
 
 def main() -> None:

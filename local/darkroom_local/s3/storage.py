@@ -1,4 +1,4 @@
-"""The embedded object storage as everybody reaches it. Made by cluster.py; also used by its callers and by tests."""
+"""Address, credentials and bucket of the embedded object storage. Used by the cluster and by tests."""
 
 import os
 from contextlib import closing
@@ -14,7 +14,7 @@ from darkroom_local.cluster.example_photos import PREFIX, example_photos
 
 BUCKET = "darkroom"
 EXAMPLE_PHOTOS = dataset_uri(BUCKET, PREFIX)
-"""Of `examples/train.yaml`; jobs of every namespace may read them."""
+"""The dataset of `examples/train.yaml`, which jobs of every namespace may read."""
 REGION = "us-east-1"
 
 
@@ -31,7 +31,7 @@ class Storage:
         return f"http://127.0.0.1:{self.port}"
 
     def environment(self) -> dict[str, str]:
-        """What gateway and runner are told of it. The user's own AWS profiles are kept out of it."""
+        """Settings of gateway and runner. The user's own AWS profiles are disabled."""
         return {
             environment.S3_ENDPOINT_URL: self.endpoint_url,
             environment.S3_BUCKET: BUCKET,
@@ -55,7 +55,7 @@ class Storage:
         )
 
     def create_bucket(self) -> None:
-        """Make the bucket, with the sample photos in it, where it is missing."""
+        """Create the bucket, with the sample photos, if it does not exist."""
         with closing(self.client()) as client:
             if BUCKET in {each["Name"] for each in client.list_buckets()["Buckets"]}:
                 return

@@ -1,4 +1,4 @@
-"""What the parts of the local cluster are told by their environment."""
+"""The environment of the local cluster's components."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,8 @@ from darkroom_gateway.settings import BusyPolicy
 from darkroom_gateway.settings import Settings as GatewaySettings
 from darkroom_local.cluster.components import Layout, gateway_program, operator_program, write_runner_template
 from darkroom_local.node.settings import TAINT
-from darkroom_local.state.state_dir import Credentials, Ports, Settings, StateDir
+from darkroom_local.state.settings import ClusterSettings, Credentials, Ports
+from darkroom_local.state.state_dir import StateDir
 from darkroom_local.up import UpOptions, gateway_environment
 from darkroom_operator.settings import Settings as OperatorSettings
 
@@ -18,7 +19,7 @@ from darkroom_operator.settings import Settings as OperatorSettings
 def layout(tmp_path: Path) -> Layout:
     return Layout(
         state=StateDir(tmp_path),
-        settings=Settings(Ports(*range(9000, 9006)), Credentials("token", "access", "secret", "password")),
+        settings=ClusterSettings(Ports(*range(9000, 9006)), Credentials("token", "access", "secret", "password")),
         namespace="studio",
         node_name="here",
         bin_dir=tmp_path,
@@ -26,7 +27,7 @@ def layout(tmp_path: Path) -> Layout:
     )
 
 
-def test_runs_tolerate_the_taint_that_keeps_others_from_the_local_node(layout: Layout) -> None:
+def test_runner_pods_tolerate_the_taint_of_the_local_node(layout: Layout) -> None:
     write_runner_template(layout)
 
     settings = OperatorSettings.from_environment(operator_program(layout).environment)
@@ -41,25 +42,25 @@ def test_runs_tolerate_the_taint_that_keeps_others_from_the_local_node(layout: L
 
 
 @pytest.mark.parametrize("policy", BusyPolicy)
-def test_settings_of_the_gateway_that_somebody_chose_reach_it(layout: Layout, policy: BusyPolicy) -> None:
+def test_chosen_settings_reach_the_gateway(layout: Layout, policy: BusyPolicy) -> None:
     layout = replace(layout, gateway_environment={"DARKROOM_BUSY_POLICY": policy.value})
 
-    told = GatewaySettings.from_environment(gateway_program(layout).environment)
+    settings = GatewaySettings.from_environment(gateway_program(layout).environment)
 
-    assert (told.busy_policy, told.namespace, told.port) == (policy, "studio", 9005)
+    assert (settings.busy_policy, settings.namespace, settings.port) == (policy, "studio", 9005)
 
 
-def test_names_for_the_gateway_come_from_the_environment_of_darkroom_up(layout: Layout, tmp_path: Path) -> None:
+def test_allowed_hosts_come_from_the_environment_of_darkroom_up(layout: Layout, tmp_path: Path) -> None:
     options = UpOptions(tmp_path)
     chosen = gateway_environment(options, {"DARKROOM_GATEWAY_ALLOWED_HOSTS": "me.tunnel.example", "OTHER": "x"})
     layout = replace(layout, gateway_environment=chosen)
 
-    told = GatewaySettings.from_environment(gateway_program(layout).environment)
+    settings = GatewaySettings.from_environment(gateway_program(layout).environment)
 
-    assert told.allowed_hosts == ("me.tunnel.example",)
+    assert settings.allowed_hosts == ("me.tunnel.example",)
     assert gateway_environment(options, {"DARKROOM_GATEWAY_ALLOWED_HOSTS": ""}) == {"DARKROOM_BUSY_POLICY": "Queue"}
 
 
-def test_the_gateway_of_darkroom_up_is_the_program_of_the_image(layout: Layout) -> None:
-    """So it speaks HTTP by the same protocol, on the same loop: gateway/darkroom_gateway/http_server.py names them."""
+def test_darkroom_up_runs_the_gateway_program_of_the_image(layout: Layout) -> None:
+    """With the same HTTP protocol and event loop: see gateway/darkroom_gateway/http_server.py."""
     assert list(gateway_program(layout).command)[-2:] == ["-m", "darkroom_gateway.main"]

@@ -1,4 +1,4 @@
-"""The embedded Redis keeps what it was told, whatever happens to it."""
+"""The embedded Redis: durability, password, permissions."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def client(supervisor, port):
         yield client
 
 
-def test_it_survives_kill_nine(supervisor, client, wait):
+def test_data_survives_sigkill(supervisor, client, wait):
     for number in range(100):
         client.xadd("progress", {"step": number})
     client.execute_command("WAITAOF", 1, 0, 10_000)
@@ -47,15 +47,15 @@ def test_it_survives_kill_nine(supervisor, client, wait):
         except redis.ConnectionError:
             return None
 
-    assert wait(length, "it is back") == 100
+    assert wait(length, "Redis is restarted") == 100
 
 
-def test_nobody_gets_in_without_the_password(supervisor, port):
+def test_a_connection_needs_the_password(supervisor, port):
     with redis.Redis(port=port) as stranger, pytest.raises(redis.AuthenticationError):
         stranger.ping()
 
 
-def test_its_password_is_on_no_command_line_and_in_no_file_of_others(supervisor, tmp_path):
+def test_the_password_is_neither_on_the_command_line_nor_readable_by_others(supervisor, tmp_path):
     config = tmp_path / FOLDER / "valkey.conf"
 
     assert PASSWORD.encode() not in Path(f"/proc/{supervisor.pid('redis')}/cmdline").read_bytes()

@@ -1,4 +1,4 @@
-"""Kubeconfig files: what is understood, and what is refused by name."""
+"""Kubeconfig files: supported and rejected features."""
 
 import base64
 import ssl
@@ -26,7 +26,7 @@ def kubeconfig(tmp_path):
     return write
 
 
-def test_what_we_write_we_can_read(tmp_path):
+def test_a_written_kubeconfig_is_read_back(tmp_path):
     path = tmp_path / "kubeconfig"
     path.write_text(write_kubeconfig("http://127.0.0.1:1234", "secret", "photos"))
 
@@ -48,7 +48,7 @@ def test_a_token_may_be_in_a_file_beside_the_kubeconfig(kubeconfig, tmp_path):
     assert read_kubeconfig(kubeconfig({"tokenFile": "token"})).token == "from the file"
 
 
-def test_a_server_with_tls_is_verified_unless_it_is_said_otherwise(kubeconfig):
+def test_tls_is_verified_unless_disabled(kubeconfig):
     strict = read_kubeconfig(kubeconfig({"token": "t"}, {"server": "https://10.0.0.1"}))
     lax = read_kubeconfig(kubeconfig({"token": "t"}, {"server": "https://10.0.0.1", "insecure-skip-tls-verify": True}))
 
@@ -70,13 +70,13 @@ def test_a_server_with_tls_is_verified_unless_it_is_said_otherwise(kubeconfig):
         ),
     ],
 )
-def test_what_can_not_be_used_is_refused_with_the_reason(kubeconfig, user, cluster, message):
+def test_an_unsupported_kubeconfig_is_rejected_with_the_reason(kubeconfig, user, cluster, message):
     with pytest.raises(KubeconfigInvalidError, match=message):
         read_kubeconfig(kubeconfig(user, cluster))
 
 
 @pytest.mark.parametrize("content", ["", "a: [", "[]", "current-context: x\ncontexts: []\n"])
-def test_a_file_that_is_no_kubeconfig_is_named(tmp_path, content):
+def test_an_invalid_file_is_named(tmp_path, content):
     path = tmp_path / "config"
     path.write_text(content)
 
@@ -84,7 +84,7 @@ def test_a_file_that_is_no_kubeconfig_is_named(tmp_path, content):
         read_kubeconfig(path)
 
 
-def test_a_pinned_kubeconfig_holds_the_current_context_alone_for_a_namespace(kubeconfig, tmp_path):
+def test_a_pinned_kubeconfig_has_only_the_current_context_and_the_namespace(kubeconfig, tmp_path):
     (tmp_path / "token").write_text("from the file")
     given = kubeconfig({"tokenFile": "token"}, {"insecure-skip-tls-verify": True}, {"namespace": "theirs"})
     elsewhere = tmp_path / "elsewhere"

@@ -1,4 +1,4 @@
-"""The record of runs, as a table: what it proves, and what it survives."""
+"""The journal of runs: overlapping runs, restarts, incomplete lines, a full disk."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ def lines(story):
 
 @contextlib.contextmanager
 def file_size_limit(size):
-    """No file may grow beyond this: what a full disk does, without filling one. Python ignores the signal."""
+    """Limit the size of files, to simulate a full disk. Python ignores the signal."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -43,11 +43,11 @@ def file_size_limit(size):
         ("+a +b +c", ["ab", "ac", "bc"]),
     ],
 )
-def test_runs_overlap_when_one_starts_before_the_other_has_ended(story, expected):
+def test_runs_overlap_when_one_starts_before_the_other_ended(story, expected):
     assert [a.pod_uid + b.pod_uid for a, b in overlapping_runs(pair_events(lines(story)))] == expected
 
 
-def test_a_clock_that_was_set_back_hides_no_overlap():
+def test_overlap_is_found_when_the_clock_was_set_back():
     entries = list(lines("+a +b -a -b"))
     entries[1]["time_ns"] = entries[2]["time_ns"] + 1_000_000
 
@@ -55,12 +55,12 @@ def test_a_clock_that_was_set_back_hides_no_overlap():
 
 
 @pytest.mark.parametrize("story", ["-a", "+a +a", "+a -a -a", "+a -a +a"])
-def test_a_record_that_cannot_be_is_refused(story):
+def test_an_impossible_sequence_of_events_is_rejected(story):
     with pytest.raises(ValueError, match="line"):
         pair_events(lines(story))
 
 
-def test_what_was_written_is_read_again_after_a_restart(tmp_path):
+def test_runs_are_read_back_after_a_restart(tmp_path):
     path = tmp_path / "record.jsonl"
     first = RunJournal(path)
     first.start("a", "pod-a", 11, {"darkroom.dev/job-name": "job"})
@@ -81,38 +81,38 @@ def test_what_was_written_is_read_again_after_a_restart(tmp_path):
     assert (second.runs["b"], second.runs["c"]) == (b, c)
 
 
-def test_a_torn_last_line_is_left_out_and_then_overwritten(tmp_path):
+def test_an_incomplete_last_line_is_ignored_and_then_overwritten(tmp_path):
     path = tmp_path / "record.jsonl"
-    record = RunJournal(path)
-    record.start("a", "pod-a", 11, {})
-    record.close()
+    journal = RunJournal(path)
+    journal.start("a", "pod-a", 11, {})
+    journal.close()
     with path.open("a") as file:
         file.write('{"event": "end", "ui')
     assert [run.ended for run in read_journal(path)] == [None]
 
-    record = RunJournal(path)
-    record.end("a", 0, "Completed")
-    record.close()
+    journal = RunJournal(path)
+    journal.end("a", 0, "Completed")
+    journal.close()
 
     assert [json.loads(line)["event"] for line in path.read_text().splitlines()] == ["start", "end"]
 
 
-def test_a_line_that_did_not_fit_on_the_disk_leaves_no_trace(tmp_path):
-    record = RunJournal(tmp_path / "record.jsonl")
-    record.start("a", "pod-a", 11, {})
+def test_a_line_that_did_not_fit_on_the_disk_is_removed(tmp_path):
+    journal = RunJournal(tmp_path / "record.jsonl")
+    journal.start("a", "pod-a", 11, {})
     limited = len((tmp_path / "record.jsonl").read_bytes()) + 10
 
     with file_size_limit(limited), pytest.raises(OSError, match=r"large|space"):
-        record.end("a", 0, "Completed")
-    assert record.runs["a"].ended is None
+        journal.end("a", 0, "Completed")
+    assert journal.runs["a"].ended is None
 
-    record.end("a", 0, "Completed")
-    record.close()
+    journal.end("a", 0, "Completed")
+    journal.close()
     assert [run.exit_code for run in read_journal(tmp_path / "record.jsonl")] == [0]
 
 
-def test_a_pod_runs_until_its_last_container_has_ended(tmp_path):
-    """The end of one of several containers is on record, and is not the end of the run."""
+def test_a_pod_runs_until_its_last_container_ended(tmp_path):
+    """The end of one of several containers is in the journal, and does not end the run."""
     path = tmp_path / "record.jsonl"
     first = RunJournal(path)
     first.start("a", "pod-a", 11, {})
@@ -131,7 +131,7 @@ def test_a_pod_runs_until_its_last_container_has_ended(tmp_path):
     assert overlapping_runs([a, b]) == [(a, b)]
 
 
-def test_a_container_of_a_run_that_is_over_cannot_end():
+def test_a_container_end_after_the_end_of_its_run_is_rejected():
     entry = {"event": "container end", "uid": "a", "pod": "pod-a", "container": "c"}
     entry |= {"exit_code": 0, "reason": "Completed", "start_ns": 1, "time_ns": 2}
 

@@ -1,4 +1,4 @@
-"""The node's client: errors by name, a mirror that misses nothing, and requests that outlast an outage."""
+"""The Kubernetes client: typed errors, a reflector that misses no change, and retries during an outage."""
 
 import asyncio
 import contextlib
@@ -9,10 +9,12 @@ import pytest
 from support.holding_proxy import HoldingProxy
 
 from darkroom_local.errors import ApiError, ConflictError, NotFoundError
-from darkroom_local.kube.client import KubeClient, Reflector, retry_until_answered
+from darkroom_local.kube.client import KubeClient
 from darkroom_local.kube.kubeconfig import read_kubeconfig
+from darkroom_local.kube.reflector import Reflector
+from darkroom_local.kube.retry import retry_until_answered
 
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 
 
 @pytest.fixture
@@ -27,8 +29,8 @@ def path(api):
     api.remove_pods()
 
 
-class Observation:
-    """What a mirror has shown last: names and values."""
+class Observed:
+    """The collection as the reflector reported it last: names and values."""
 
     def __init__(self):
         self.now = {}
@@ -39,15 +41,15 @@ class Observation:
         self._changed.set()
 
     async def becomes(self, expected):
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while self.now != expected:
                 self._changed.clear()
                 await self._changed.wait()
 
 
 @contextlib.asynccontextmanager
-async def mirrored(client, path, **query):
-    seen = Observation()
+async def reflected(client, path, **query):
+    seen = Observed()
     task = asyncio.create_task(Reflector(client, path, seen, **query).run())
     yield seen
     task.cancel()
@@ -58,7 +60,7 @@ def config_map(name, value, **labels):
     return {"metadata": {"name": name, "labels": labels}, "data": {"value": value}}
 
 
-async def test_refusals_have_names(client, path):
+async def test_errors_are_typed(client, path):
     created = await client.create(path, config_map("a", "1"))
 
     with pytest.raises(NotFoundError):
@@ -72,10 +74,10 @@ async def test_refusals_have_names(client, path):
     assert (await client.get(f"{path}/a"))["data"] == created["data"]
 
 
-async def test_a_mirror_shows_what_is_there_and_what_changes(client, path):
+async def test_a_reflector_reports_existing_objects_and_changes(client, path):
     await client.create(path, config_map("a", "1"))
 
-    async with mirrored(client, path) as seen:
+    async with reflected(client, path) as seen:
         await seen.becomes({"a": "1"})
         created = await client.create(path, config_map("b", "1"))
         await client.patch(f"{path}/a", {"data": {"value": "2"}})
@@ -84,7 +86,7 @@ async def test_a_mirror_shows_what_is_there_and_what_changes(client, path):
         await seen.becomes({"a": "2"})
 
 
-async def test_a_mirror_finds_out_that_its_watch_is_silent(api, path, monkeypatch):
+async def test_a_reflector_notices_a_silent_watch(api, path, monkeypatch):
     monkeypatch.setattr("darkroom_local.kube.client.WATCH_SECONDS", 1)
     monkeypatch.setattr("darkroom_local.kube.client.OVERDUE_SECONDS", 1)
     connection = read_kubeconfig(api.kubeconfig)
@@ -96,15 +98,15 @@ async def test_a_mirror_finds_out_that_its_watch_is_silent(api, path, monkeypatc
         KubeClient(replace(connection, server=proxy.url + address.path)) as held,
     ):
         await client.create(path, config_map("a", "1"))
-        async with mirrored(held, path) as seen:
+        async with reflected(held, path) as seen:
             await seen.becomes({"a": "1"})
             await client.create(path, config_map("b", "1"))
             await seen.becomes({"a": "1", "b": "1"})
     proxy.close()
 
 
-async def test_a_mirror_shows_an_object_for_as_long_as_its_selector_fits(client, path):
-    async with mirrored(client, path, labelSelector="colour=red") as seen:
+async def test_a_reflector_drops_an_object_that_no_longer_matches_the_selector(client, path):
+    async with reflected(client, path, labelSelector="colour=red") as seen:
         await client.create(path, config_map("a", "1", colour="blue"))
         await client.create(path, config_map("b", "1", colour="red"))
         await seen.becomes({"b": "1"})
@@ -114,16 +116,16 @@ async def test_a_mirror_shows_an_object_for_as_long_as_its_selector_fits(client,
 
 
 async def logged(caplog, text):
-    """Until the client has said so."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    """Wait until the text is logged."""
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while text not in caplog.text:  # noqa: ASYNC110 (logging has no event to wait for)
             await asyncio.sleep(0.01)
 
 
-async def test_a_mirror_misses_nothing_over_an_outage(api_server, client, path, caplog):
+async def test_a_reflector_misses_no_change_during_an_outage(api_server, client, path, caplog):
     await client.create(path, config_map("a", "1"))
 
-    async with mirrored(client, path) as seen:
+    async with reflected(client, path) as seen:
         await seen.becomes({"a": "1"})
         api_server.kill()
         await logged(caplog, f"watching {path}")
@@ -132,18 +134,18 @@ async def test_a_mirror_misses_nothing_over_an_outage(api_server, client, path, 
         await seen.becomes({"a": "2"})
 
 
-async def test_a_request_outlasts_an_outage(api_server, client, path, caplog):
+async def test_a_request_is_retried_during_an_outage(api_server, client, path, caplog):
     api_server.kill()
     request = asyncio.create_task(retry_until_answered(lambda: client.create(path, config_map("a", "1"))))
     await logged(caplog, "the API server can't be reached")
     api_server.start()
 
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         assert (await request)["data"] == {"value": "1"}
 
 
 @pytest.mark.parametrize(("status", "is_final"), [(404, True), (409, True), (422, True), (429, False), (500, False)])
-async def test_only_what_may_pass_is_tried_again(status, is_final):
+async def test_only_temporary_errors_are_retried(status, is_final):
     answers = [ApiError(status, "Reason", "why"), None]
 
     async def attempt():

@@ -1,4 +1,4 @@
-"""`kubectl logs`, from kubectl through the API server to the node."""
+"""`kubectl logs`, through the API server to the node."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import pytest
 
 KUBECTL = Path(sys.executable).parent / "kubectl"
 LINES = "import time\nfor number in range(1, 6): print('line', number, flush=True)\n"
-UNTIL_TOLD = """
+UNTIL_FLAG = """
 import os, pathlib, time
 print('ready', flush=True)
 while not pathlib.Path(os.environ['FLAG']).exists():
@@ -27,7 +27,7 @@ def kubectl(api):
     return run
 
 
-def test_a_log_is_there_once_the_run_is_over(api, node, kubectl):
+def test_the_log_is_readable_after_the_run(api, node, kubectl):
     node.program("runner", LINES)
     api.run("job-1", "runner")
     api.await_phase("job-1", "Succeeded")
@@ -41,7 +41,7 @@ def test_a_log_is_there_once_the_run_is_over(api, node, kubectl):
     ("option", "expected"),
     [("--tail=2", "line 4\nline 5\n"), ("--tail=0", ""), ("--tail=99", None), ("--limit-bytes=8", "line 1\nl")],
 )
-def test_a_part_of_a_log(api, node, kubectl, option, expected):
+def test_tail_and_limit_bytes_select_a_part_of_the_log(api, node, kubectl, option, expected):
     node.program("runner", LINES)
     api.run("job-1", "runner")
     api.await_phase("job-1", "Succeeded")
@@ -51,8 +51,8 @@ def test_a_part_of_a_log(api, node, kubectl, option, expected):
     assert output == (expected if expected is not None else "".join(f"line {number}\n" for number in range(1, 6)))
 
 
-def test_a_followed_log_grows_and_ends_with_the_run(api, node, kubectl, tmp_path):
-    node.program("runner", UNTIL_TOLD)
+def test_a_followed_log_ends_with_the_run(api, node, kubectl, tmp_path):
+    node.program("runner", UNTIL_FLAG)
     flag = tmp_path / "flag"
     api.run("job-1", container={"command": ["runner"], "env": [{"name": "FLAG", "value": str(flag)}]})
     api.await_phase("job-1", "Running")
@@ -66,9 +66,9 @@ def test_a_followed_log_grows_and_ends_with_the_run(api, node, kubectl, tmp_path
     assert following.returncode == 0
 
 
-def test_each_container_has_a_log_which_ends_with_it(api, node, kubectl, tmp_path):
-    """A followed log ends with its container, though another one of the pod lives on."""
-    node.program("runner", UNTIL_TOLD)
+def test_each_container_has_its_own_log(api, node, kubectl, tmp_path):
+    """A followed log ends with its container, while another container of the pod still runs."""
+    node.program("runner", UNTIL_FLAG)
     node.program("mesh", "import time; print('on guard', flush=True); time.sleep(600)")
     flag = tmp_path / "flag"
     main = {"name": "runner", "image": "x", "command": ["runner"], "env": [{"name": "FLAG", "value": str(flag)}]}
@@ -96,17 +96,17 @@ def test_a_pod_that_has_not_started_has_no_log_yet(api, node, kubectl):
     assert "waiting to start" in output
 
 
-def test_options_that_need_what_is_not_kept_are_refused(api, node, kubectl):
+def test_unsupported_options_are_rejected(api, node, kubectl):
     node.program("runner", LINES)
     api.run("job-1", "runner")
     api.await_phase("job-1", "Succeeded")
 
     output, _ = kubectl("logs", "--timestamps", "job-1").communicate(timeout=30)
 
-    assert "the local node keeps no timestamps of logs" in output
+    assert "the local node does not support timestamps for logs" in output
 
 
-def test_the_log_of_a_pod_in_another_namespace_is_not_shown(api, node):
+def test_logs_of_another_namespace_are_not_found(api, node):
     node.program("runner", LINES)
     api.run("job-1", "runner")
     api.await_phase("job-1", "Succeeded")
@@ -116,7 +116,7 @@ def test_the_log_of_a_pod_in_another_namespace_is_not_shown(api, node):
     assert answer.status_code == 404
 
 
-def test_a_page_that_rebinds_its_name_to_this_machine_reads_no_log(api, node):
+def test_a_foreign_host_header_is_rejected_against_dns_rebinding(api, node):
     node.program("runner", LINES)
     api.run("job-1", "runner")
     api.await_phase("job-1", "Succeeded")

@@ -1,14 +1,13 @@
-"""Parts of a manifest, as tables."""
+"""Pod specs: variable expansion, paths, programs, scheduling, as tables."""
 
 from pathlib import Path
 
 import pytest
 
 from darkroom_local.node.expansion import expand
-from darkroom_local.node.node_fit import unschedulable_reason
+from darkroom_local.node.node_fit import missing_resources, needs_scheduling, unschedulable_reason
 from darkroom_local.node.pod_dirs import PodDirs, is_uid
-from darkroom_local.node.pod_spec import CannotStartError, find_program, order
-from darkroom_local.node.scheduler import missing_resources, needs_scheduling
+from darkroom_local.node.pod_spec import CannotStartError, find_program, start_order
 
 UID = "7cadbac9-6199-41c9-a49c-be729d19c46c"
 
@@ -28,25 +27,25 @@ UID = "7cadbac9-6199-41c9-a49c-be729d19c46c"
         ("$()", "$()"),
     ],
 )
-def test_references_are_expanded_as_kubernetes_does(text, expected):
+def test_references_are_expanded_as_in_kubernetes(text, expected):
     assert expand(text, {"A": "1", "B": "2"}) == expected
 
 
 @pytest.mark.parametrize("uid", ["", "..", "../../etc", UID.upper(), UID + "/..", UID + "\n", "mirror-pod", UID[:-1]])
-def test_what_is_no_uid_of_an_api_server_becomes_no_path(tmp_path, uid):
+def test_an_invalid_uid_never_becomes_a_path(tmp_path, uid):
     assert not is_uid(uid)
-    with pytest.raises(ValueError, match="no uid"):
+    with pytest.raises(ValueError, match="not a valid pod uid"):
         PodDirs(tmp_path).of(uid)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "A", "-a", "a" * 64, "a\n"])
-def test_what_is_no_name_of_a_volume_becomes_no_path(tmp_path, name):
-    with pytest.raises(ValueError, match="no name"):
+def test_an_invalid_volume_name_never_becomes_a_path(tmp_path, name):
+    with pytest.raises(ValueError, match="not a valid name of a volume"):
         PodDirs(tmp_path).of(UID).volume(name)
 
 
 @pytest.mark.parametrize("name", ["", ".", "/", "/bin/sh", "../sh", "sub/../../sh", "folder", "not-executable"])
-def test_programs_are_taken_from_the_bin_folder_only(tmp_path, name):
+def test_only_programs_in_the_bin_folder_are_found(tmp_path, name):
     (tmp_path / "bin" / "folder").mkdir(parents=True)
     (tmp_path / "bin" / "not-executable").touch()
     (tmp_path / "sh").touch(mode=0o755)
@@ -56,7 +55,7 @@ def test_programs_are_taken_from_the_bin_folder_only(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["runner", "./runner", "{bin}/runner"])
-def test_a_program_of_the_bin_folder_is_found(tmp_path, name):
+def test_a_program_in_the_bin_folder_is_found(tmp_path, name):
     (tmp_path / "runner").touch(mode=0o755)
 
     assert find_program(name.format(bin=tmp_path), tmp_path, "image") == Path(tmp_path / "runner")
@@ -72,7 +71,7 @@ def test_a_program_of_the_bin_folder_is_found(tmp_path, name):
         ({"status": {"phase": "Failed"}}, False),
     ],
 )
-def test_only_pods_that_a_scheduler_would_take_are_bound(changes, expected):
+def test_only_pods_that_kube_scheduler_would_bind_need_scheduling(changes, expected):
     pod = {"metadata": {}, "spec": {}, "status": {"phase": "Pending"}} | changes
 
     assert needs_scheduling(pod) is expected
@@ -88,7 +87,7 @@ def test_only_pods_that_a_scheduler_would_take_are_bound(changes, expected):
         ({"limits": {"darkroom.dev/gpu": "2", "nvidia.com/gpu": "1"}}, 2),
     ],
 )
-def test_resources_that_the_node_lacks_are_named(resources, missing):
+def test_missing_resources_are_named(resources, missing):
     pod = {"spec": {"containers": [{"resources": resources}]}}
 
     assert len(missing_resources(pod)) == missing
@@ -117,7 +116,7 @@ GPU_TAINT = {"key": "nvidia.com/gpu", "value": "yes", "effect": "NoSchedule"}
         ({}, a_node(taints=[{"key": "darkroom.dev/local", "effect": "NoSchedule"}]), ""),
     ],
 )
-def test_a_pod_is_kept_from_a_node_as_a_scheduler_would(pod, node, expected):
+def test_node_selector_cordon_and_taints_make_a_pod_unschedulable(pod, node, expected):
     found = unschedulable_reason({"spec": pod}, node)
 
     assert (expected in found) if expected else (found == "")
@@ -126,12 +125,12 @@ def test_a_pod_is_kept_from_a_node_as_a_scheduler_would(pod, node, expected):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"restartPolicy": "OnFailure"}, "restartPolicy is OnFailure"),
+        ({"restartPolicy": "OnFailure"}, "restartPolicy must be Never, not OnFailure"),
         ({"containers": [{"name": "a", "restartPolicy": "OnFailure"}]}, "restarts no main container"),
-        ({"containers": [{"name": "../a"}]}, "no name of a container"),
-        ({"initContainers": [{"name": "a/b"}]}, "no name of a container"),
+        ({"containers": [{"name": "../a"}]}, "not a valid container name"),
+        ({"initContainers": [{"name": "a/b"}]}, "not a valid container name"),
     ],
 )
-def test_pods_that_the_node_cannot_run_are_refused_with_the_reason(spec, message):
+def test_unsupported_pods_are_rejected_with_the_reason(spec, message):
     with pytest.raises(CannotStartError, match=message):
-        order({"spec": {"restartPolicy": "Never", "containers": [{"name": "main"}]} | spec})
+        start_order({"spec": {"restartPolicy": "Never", "containers": [{"name": "main"}]} | spec})

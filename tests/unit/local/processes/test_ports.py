@@ -1,4 +1,4 @@
-"""Ports on loopback."""
+"""Free and used ports on loopback."""
 
 import contextlib
 import errno
@@ -16,7 +16,7 @@ def listening(address):
         yield server.getsockname()[1]
 
 
-def test_free_ports_are_different_and_free():
+def test_free_ports_are_distinct_and_free():
     ports = free_ports(6)
 
     assert len(set(ports)) == 6
@@ -24,25 +24,25 @@ def test_free_ports_are_different_and_free():
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
-def test_a_port_that_somebody_listens_on_is_not_free(address):
+def test_a_port_with_a_listener_is_not_free(address):
     with listening(address) as port:
         assert not is_free(port)
-        with pytest.raises(PortTakenError, match=f"port {port}, which gateway of this state folder listens on"):
+        with pytest.raises(PortTakenError, match=f"port {port}, which gateway of this state directory listens on"):
             require_free("gateway", port)
     assert is_free(port)
 
 
-def test_a_port_that_can_not_be_had_for_another_reason_is_not_called_used(monkeypatch):
+def test_another_bind_error_is_named(monkeypatch):
     def refuse(*_):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(socket.socket, "bind", refuse)
 
-    assert bind_error(80) == "can't be listened on (Permission denied)"
+    assert bind_error(80) == "can't be used (Permission denied)"
 
 
-def test_a_port_that_was_used_a_moment_ago_is_free():
-    """Connections in TIME_WAIT must not keep a cluster from starting again."""
+def test_a_port_with_connections_in_time_wait_is_free():
+    """They must not keep a cluster from restarting."""
     with listening("127.0.0.1") as port, socket.create_connection(("127.0.0.1", port)):
         pass
 

@@ -1,4 +1,4 @@
-"""The supervisor: children that are ready, started again, and gone."""
+"""The supervisor: starts, probes, restarts and stops child processes."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ WORK = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep
 
 @dataclass(frozen=True)
 class FileProbe:
-    """Ready when a file is there."""
+    """Ready when a file exists."""
 
     path: Path
 
@@ -41,7 +41,7 @@ def program(tmp_path):
     return make
 
 
-def test_children_are_ready_once_started_and_gone_once_stopped(supervisor, program, alive):
+def test_children_are_ready_after_start_and_gone_after_stop(supervisor, program, alive):
     supervisor.start(program("a"), program("b"))
     pids = supervisor.pids()
     assert sorted(pids) == ["a", "b"]
@@ -51,57 +51,57 @@ def test_children_are_ready_once_started_and_gone_once_stopped(supervisor, progr
     assert not any(alive(pid) for pid in pids.values())
 
 
-def test_a_child_that_is_killed_is_started_again(supervisor, program, wait):
+def test_a_killed_child_is_restarted(supervisor, program, wait):
     supervisor.start(program())
     first = supervisor.pid("work")
 
     os.kill(first, signal.SIGKILL)
 
-    wait(lambda: supervisor.pids().get("work", first) != first, "there is another process")
+    wait(lambda: supervisor.pids().get("work", first) != first, "there is a new process")
     assert "work exited with -9" in supervisor.log_path("work").read_text()
 
 
-def test_a_child_that_is_stuck_is_killed_and_started_again(supervisor, program, wait):
-    is_well, said = [True], []
+def test_a_stuck_child_is_killed_and_restarted(supervisor, program, wait):
+    healthy, probes = [True], []
 
-    async def says():
-        said.append(is_well[0])
-        return is_well[0]
+    async def probe():
+        probes.append(healthy[0])
+        return healthy[0]
 
-    supervisor.start(program(alive=says, alive_every_seconds=0.05))
+    supervisor.start(program(alive=probe, alive_every_seconds=0.05))
     first = supervisor.pid("work")
-    wait(lambda: said, "it has said that it is well")
+    wait(lambda: probes, "the probe succeeded once")
     os.kill(first, signal.SIGSTOP)
 
-    is_well[0] = False
+    healthy[0] = False
 
-    wait(lambda: supervisor.pids().get("work", first) != first, "there is another process")
-    assert "work is stuck and is killed" in supervisor.log_path("work").read_text()
+    wait(lambda: supervisor.pids().get("work", first) != first, "there is a new process")
+    assert "work failed its liveness probe 3 times and is killed" in supervisor.log_path("work").read_text()
 
 
-def test_a_child_that_was_never_well_is_left_to_start_as_slowly_as_it_does(supervisor, program, wait, tmp_path):
-    asked = []
+def test_liveness_failures_before_the_first_success_do_not_kill_a_child(supervisor, program, wait, tmp_path):
+    probes = []
 
-    async def says_no():
-        asked.append(time.monotonic())
+    async def failing():
+        probes.append(time.monotonic())
         return False
 
-    supervisor.start(program(alive=says_no, alive_every_seconds=0.01))
+    supervisor.start(program(alive=failing, alive_every_seconds=0.01))
     first = supervisor.pid("work")
 
-    wait(lambda: len(asked) > 10, "it was asked often")
+    wait(lambda: len(probes) > 10, "the probe failed often")
     assert supervisor.pid("work") == first
 
 
-def test_a_child_has_its_own_environment_and_no_more(supervisor, program, tmp_path):
+def test_a_child_has_only_its_own_environment(supervisor, program, tmp_path):
     code = "import os, pathlib, sys; print(sorted(os.environ), flush=True); " + WORK
     supervisor.start(program(code=code))
 
     assert eval(supervisor.log_path("work").read_text().splitlines()[0]) in (["PATH"], ["LC_CTYPE", "PATH"])
 
 
-def test_a_child_that_exits_again_and_again_fails_the_start_with_the_end_of_its_log(supervisor, program):
-    with pytest.raises(StartFailedError, match=r"broken exited again and again(.|\n)*the reason"):
+def test_a_child_that_keeps_exiting_fails_the_start_with_the_end_of_its_log(supervisor, program):
+    with pytest.raises(StartFailedError, match=r"broken exited 3 times before it was ready(.|\n)*the reason"):
         supervisor.start(program("broken", "import sys; sys.exit('the reason')"))
 
 
@@ -110,7 +110,7 @@ def test_a_child_that_is_never_ready_fails_the_start(supervisor, program):
         supervisor.start(program("slow", "import time; time.sleep(600)", ready_within_seconds=1))
 
 
-def test_a_child_that_ignores_sigterm_is_killed_after_its_grace(supervisor, program, alive):
+def test_a_child_that_ignores_sigterm_is_killed_after_the_grace_period(supervisor, program, alive):
     code = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {WORK}"
     supervisor.start(program(code=code, stop_grace_seconds=0.2))
     pid = supervisor.pid("work")
@@ -120,7 +120,7 @@ def test_a_child_that_ignores_sigterm_is_killed_after_its_grace(supervisor, prog
     assert not alive(pid)
 
 
-def test_what_a_child_has_started_goes_with_it(supervisor, program, alive, wait):
+def test_processes_started_by_a_child_are_killed_with_it(supervisor, program, alive, wait):
     code = f"import subprocess, sys; print(subprocess.Popen(['sleep', '600']).pid, flush=True); {WORK}"
     supervisor.start(program(code=code))
     grandchild = int(supervisor.log_path("work").read_text())
@@ -131,7 +131,7 @@ def test_what_a_child_has_started_goes_with_it(supervisor, program, alive, wait)
     wait(lambda: not alive(grandchild), "the grandchild is gone")
 
 
-def test_killed_children_stay_dead(supervisor, program, alive, wait):
+def test_killed_children_are_not_restarted(supervisor, program, alive, wait):
     supervisor.start(program("a"), program("b"))
     pids = supervisor.pids()
 
@@ -142,7 +142,7 @@ def test_killed_children_stay_dead(supervisor, program, alive, wait):
     assert "exited" not in supervisor.log_path("a").read_text()
 
 
-def test_stopping_twice_does_no_harm(supervisor, program, alive):
+def test_stopping_twice_is_harmless(supervisor, program, alive):
     supervisor.start(program())
     pid = supervisor.pid("work")
 
@@ -154,7 +154,7 @@ def test_stopping_twice_does_no_harm(supervisor, program, alive):
     assert "exited" not in supervisor.log_path("work").read_text()
 
 
-def test_one_child_can_be_stopped_for_good(supervisor, program, alive):
+def test_one_child_can_be_stopped(supervisor, program, alive):
     supervisor.start(program("a"), program("b"))
     pid = supervisor.pid("a")
 

@@ -1,4 +1,4 @@
-"""Listings of the embedded S3 server, whole and in pages, against a model of a few lines."""
+"""Listings of the embedded S3 server, complete and in pages, compared with a simple model."""
 
 from dataclasses import dataclass
 
@@ -15,14 +15,14 @@ KEYS = (
     *("a-b", "a.b", "a/b", "a/c/d", "a/c/e", "a0", "A", "b!/x", "b/x/y/z", "c d/+ %.png"),
     *("ä/ö", "z&<>'\"", "日/本", "😀", "\uffee", "x/.nanio-own", "x/.tmp.own", "photos.json"),
 )
-"""Names that sort otherwise as paths than as bytes, that XML and URLs escape, and that look like nanio's own."""
+"""Names that sort differently as paths and as bytes, need escaping in XML and URLs, or look like nanio's own."""
 PREFIXES = ("", "a", "a/", "a/c", "a/c/", "a/c/d", "b", "b/x/", "nothing", "nothing/", "ä/", "../", "./", "a//", "日")
 DELIMITERS = ("", "/", "/x/", "-", "b")
 BUCKET = "listing"
 
 
 def expected(keys, prefix="", delimiter="", after=""):
-    """All entries, as S3 defines them: keys, and common prefixes, by their UTF-8 bytes."""
+    """All entries by S3's definition: keys and common prefixes, sorted by their UTF-8 bytes."""
     entries = set()
     for key in keys:
         if key.startswith(prefix):
@@ -33,7 +33,7 @@ def expected(keys, prefix="", delimiter="", after=""):
 
 @dataclass(frozen=True)
 class Lister:
-    """Both versions of a listing, to its end."""
+    """Reads all pages of a listing, in both versions."""
 
     client: object
 
@@ -57,7 +57,7 @@ def filled(s3):
 
 @pytest.mark.parametrize("operation", ["list_objects", "list_objects_v2"])
 @pytest.mark.parametrize("page_size", [1, 2, 3, 1000])
-def test_every_key_comes_once_and_in_order_however_it_is_paged(filled, operation, page_size):
+def test_every_key_is_listed_once_and_in_order_at_any_page_size(filled, operation, page_size):
     for delimiter in DELIMITERS:
         found = filled.entries(operation, Delimiter=delimiter, PaginationConfig={"PageSize": page_size})
         assert found == expected(KEYS, delimiter=delimiter), delimiter
@@ -65,7 +65,7 @@ def test_every_key_comes_once_and_in_order_however_it_is_paged(filled, operation
 
 @pytest.mark.parametrize("operation", ["list_objects", "list_objects_v2"])
 @pytest.mark.parametrize("prefix", PREFIXES)
-def test_prefixes_are_texts_and_not_folders(filled, operation, prefix):
+def test_prefixes_match_text_and_not_folders(filled, operation, prefix):
     for delimiter in DELIMITERS:
         paging = {"PageSize": 2}
         found = filled.entries(operation, Prefix=prefix, Delimiter=delimiter, PaginationConfig=paging)
@@ -73,14 +73,14 @@ def test_prefixes_are_texts_and_not_folders(filled, operation, prefix):
 
 
 @pytest.mark.parametrize("after", ["a", "a/", "a/b", "a/zzz", "b/x/y/z", "ÿ", "\U0010ffff"])
-def test_a_listing_begins_behind_what_it_is_asked_to(filled, after):
+def test_a_listing_starts_after_the_given_key(filled, after):
     for delimiter in DELIMITERS:
-        wanted = expected(KEYS, "", delimiter, after)
-        assert filled.entries("list_objects_v2", Delimiter=delimiter, StartAfter=after) == wanted
-        assert filled.entries("list_objects", Delimiter=delimiter, Marker=after) == wanted
+        remaining = expected(KEYS, "", delimiter, after)
+        assert filled.entries("list_objects_v2", Delimiter=delimiter, StartAfter=after) == remaining
+        assert filled.entries("list_objects", Delimiter=delimiter, Marker=after) == remaining
 
 
-def test_an_entry_tells_size_etag_and_time(filled, s3):
+def test_an_entry_has_size_etag_and_time(filled, s3):
     [entry] = s3.list_objects_v2(Bucket=BUCKET, Prefix="a/b")["Contents"]
     head = s3.head_object(Bucket=BUCKET, Key="a/b")
 
@@ -88,7 +88,7 @@ def test_an_entry_tells_size_etag_and_time(filled, s3):
     assert entry["LastModified"] == head["LastModified"]
 
 
-def test_the_fields_around_the_entries(filled, s3):
+def test_pagination_fields(filled, s3):
     second = s3.list_objects_v2(Bucket=BUCKET, MaxKeys=2, Delimiter="/", StartAfter="A")
     first = s3.list_objects(Bucket=BUCKET, MaxKeys=2, Delimiter="/", Marker="A")
 
@@ -99,7 +99,7 @@ def test_the_fields_around_the_entries(filled, s3):
     assert s3.list_objects_v2(Bucket=BUCKET, MaxKeys=5000)["MaxKeys"] == 1000
 
 
-def test_an_upload_under_way_is_not_listed(s3, storage: Storage):
+def test_an_incomplete_upload_is_not_listed(s3, storage: Storage):
     upload = s3.create_multipart_upload(Bucket=BUCKET, Key="under/way")
     s3.upload_part(Bucket=BUCKET, Key="under/way", UploadId=upload["UploadId"], PartNumber=1, Body=b"part")
 
@@ -111,18 +111,18 @@ def test_an_upload_under_way_is_not_listed(s3, storage: Storage):
     "arguments",
     [{"ContinuationToken": "%%%"}, {"ContinuationToken": "w6Q"}, {"MaxKeys": -1}, {"EncodingType": "other"}],
 )
-def test_a_question_that_can_t_be_read_is_400(filled, s3, arguments):
+def test_an_invalid_parameter_is_400(filled, s3, arguments):
     with pytest.raises(ClientError, match="InvalidArgument"):
         s3.list_objects_v2(Bucket=BUCKET, **arguments)
 
 
-def test_a_bucket_that_is_not_there_is_404(s3):
+def test_a_missing_bucket_is_404(s3):
     for list_ in (s3.list_objects, s3.list_objects_v2):
         with pytest.raises(ClientError, match="NoSuchBucket"):
             list_(Bucket="not-there")
 
 
-def test_the_other_questions_of_a_bucket_are_nanio_s(filled, s3):
+def test_other_requests_for_a_bucket_are_passed_to_nanio(filled, s3):
     assert s3.head_bucket(Bucket=BUCKET)["ResponseMetadata"]["HTTPStatusCode"] == 200
     assert s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
     assert s3.get_bucket_location(Bucket=BUCKET)["ResponseMetadata"]["HTTPStatusCode"] == 200
@@ -138,7 +138,7 @@ PART = st.text(alphabet="ab-.0 é😀", min_size=1, max_size=3).filter(lambda pa
     delimiter=st.sampled_from(["", "/", "-", "a", "/a"]),
     max_keys=st.integers(1, 4),
 )
-def test_any_keys_are_listed_as_the_model_lists_them(tmp_path_factory, paths, prefix, delimiter, max_keys):
+def test_generated_keys_are_listed_like_the_model(tmp_path_factory, paths, prefix, delimiter, max_keys):
     bucket = tmp_path_factory.mktemp("bucket")
     keys = {path for path in paths if not any(other.startswith(path + "/") for other in paths)}
     for key in keys:
@@ -147,8 +147,8 @@ def test_any_keys_are_listed_as_the_model_lists_them(tmp_path_factory, paths, pr
     found, after = [], ""
     while True:
         query = QueryParams({"prefix": prefix, "delimiter": delimiter, "max-keys": str(max_keys), "start-after": after})
-        question = parse_request(QueryParams({**query, "list-type": "2"}))
-        answer = page(keys_below(bucket, prefix, delimiter), question)
+        request = parse_request(QueryParams({**query, "list-type": "2"}))
+        answer = page(keys_below(bucket, prefix, delimiter), request)
         found += [(each, True) for each in answer.keys] + [(each, False) for each in answer.common_prefixes]
         if answer.next_after is None:
             break

@@ -1,17 +1,17 @@
-"""Byte ranges of the embedded S3 server: what lies within the object is sent, and 416 when nothing does."""
+"""Byte ranges of the embedded S3 server: the satisfiable part is sent, and 416 when there is none."""
 
 import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from darkroom_local.s3.ranges import satisfied_range
+from darkroom_local.s3.ranges import satisfiable_range
 from darkroom_local.s3.storage import BUCKET
 
 CONTENT = b"0123456789"
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("header", "expected"),
     [
         ("bytes=2-5", b"2345"),
         ("bytes=0-", CONTENT),
@@ -24,8 +24,8 @@ CONTENT = b"0123456789"
         ("bytes=-100", CONTENT),
     ],
 )
-def test_a_range_is_what_of_it_there_is(s3, asked, expected):
-    answer = s3.get_object(Bucket=BUCKET, Key="photo.png", Range=asked)
+def test_the_satisfiable_part_of_a_range_is_sent(s3, header, expected):
+    answer = s3.get_object(Bucket=BUCKET, Key="photo.png", Range=header)
 
     first = CONTENT.index(expected)
     assert answer["Body"].read() == expected
@@ -34,10 +34,10 @@ def test_a_range_is_what_of_it_there_is(s3, asked, expected):
     assert answer["ContentLength"] == len(expected)
 
 
-@pytest.mark.parametrize("asked", ["bytes=10-", "bytes=10-20", "bytes=100-", "bytes=-0"])
-def test_a_range_behind_the_end_is_416(s3, asked):
+@pytest.mark.parametrize("header", ["bytes=10-", "bytes=10-20", "bytes=100-", "bytes=-0"])
+def test_a_range_after_the_end_is_416(s3, header):
     with pytest.raises(ClientError) as refusal:
-        s3.get_object(Bucket=BUCKET, Key="photo.png", Range=asked)
+        s3.get_object(Bucket=BUCKET, Key="photo.png", Range=header)
 
     response = refusal.value.response
     assert response["Error"]["Code"] == "InvalidRange"
@@ -45,23 +45,23 @@ def test_a_range_behind_the_end_is_416(s3, asked):
     assert response["ResponseMetadata"]["HTTPHeaders"]["content-range"] == "bytes */10"
 
 
-@pytest.mark.parametrize("asked", ["bytes=5-2", "bytes=-", "bytes=a-b", "lines=1-2"])
-def test_a_range_that_is_none_is_passed_over(s3, asked):
-    answer = s3.get_object(Bucket=BUCKET, Key="photo.png", Range=asked)
+@pytest.mark.parametrize("header", ["bytes=5-2", "bytes=-", "bytes=a-b", "lines=1-2"])
+def test_a_malformed_range_is_ignored(s3, header):
+    answer = s3.get_object(Bucket=BUCKET, Key="photo.png", Range=header)
 
     assert (answer["ResponseMetadata"]["HTTPStatusCode"], answer["Body"].read()) == (200, CONTENT)
 
 
-def test_an_empty_object_has_no_range(s3):
+def test_an_empty_object_has_no_satisfiable_range(s3):
     s3.put_object(Bucket=BUCKET, Key="empty", Body=b"")
 
-    for asked in ("bytes=0-", "bytes=-1"):
+    for header in ("bytes=0-", "bytes=-1"):
         with pytest.raises(ClientError, match="InvalidRange"):
-            s3.get_object(Bucket=BUCKET, Key="empty", Range=asked)
+            s3.get_object(Bucket=BUCKET, Key="empty", Range=header)
     assert s3.get_object(Bucket=BUCKET, Key="empty")["Body"].read() == b""
 
 
-def test_a_link_can_be_read_by_ranges(s3):
+def test_a_signed_link_supports_ranges(s3):
     link = s3.generate_presigned_url("get_object", {"Bucket": BUCKET, "Key": "photo.png"})
 
     answer = httpx.get(link, headers={"Range": "bytes=8-"}, trust_env=False)
@@ -69,7 +69,7 @@ def test_a_link_can_be_read_by_ranges(s3):
     assert (answer.status_code, answer.content) == (206, b"89")
 
 
-def test_a_range_of_another_version_is_the_whole_object(s3):
+def test_if_range_with_another_etag_returns_the_whole_object(s3):
     link = s3.generate_presigned_url("get_object", {"Bucket": BUCKET, "Key": "photo.png"})
     etag = s3.head_object(Bucket=BUCKET, Key="photo.png")["ETag"]
 
@@ -84,8 +84,8 @@ def test_a_missing_object_is_404_whatever_the_range(s3):
 
 
 @pytest.mark.parametrize(
-    ("asked", "size", "expected"),
+    ("header", "size", "expected"),
     [("bytes=0-0", 0, range(0)), ("bytes=3-", 2, range(0)), ("bytes=1-1", 2, range(1, 2)), ("items=0-1", 2, None)],
 )
-def test_ranges_are_counted_right(asked, size, expected):
-    assert satisfied_range(asked, size) == expected
+def test_satisfiable_range(header, size, expected):
+    assert satisfiable_range(header, size) == expected

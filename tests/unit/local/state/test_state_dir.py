@@ -1,4 +1,4 @@
-"""The state folder: one user at a time, and the same ports and secrets at every start."""
+"""The state directory: locking, permissions, and persistent ports and credentials."""
 
 import json
 import os
@@ -10,7 +10,9 @@ from dataclasses import replace
 import pytest
 
 from darkroom_local.errors import LocalError, StateInUseError
-from darkroom_local.state.state_dir import VERSION, StateDir, write_private
+from darkroom_local.state.private_files import write_private
+from darkroom_local.state.settings import VERSION
+from darkroom_local.state.state_dir import StateDir
 
 HOLD = """
 import sys, time
@@ -22,7 +24,7 @@ with StateDir(Path(sys.argv[1])).locked():
 """
 
 
-def test_a_folder_that_another_process_uses_is_refused_and_free_once_that_is_killed(tmp_path):
+def test_a_locked_directory_is_rejected_until_its_holder_is_killed(tmp_path):
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "locked\n"
@@ -34,13 +36,13 @@ def test_a_folder_that_another_process_uses_is_refused_and_free_once_that_is_kil
         assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
 
 
-def test_ports_and_credentials_stay_the_same(tmp_path):
+def test_ports_and_credentials_persist(tmp_path):
     first = StateDir(tmp_path).settings()
 
     assert StateDir(tmp_path).settings() == first
 
 
-def test_two_folders_have_nothing_in_common(tmp_path):
+def test_two_directories_share_no_port_and_no_credential(tmp_path):
     folders = (StateDir(tmp_path / name) for name in ("a", "b"))
     for folder in folders:
         folder.root.mkdir()
@@ -50,7 +52,7 @@ def test_two_folders_have_nothing_in_common(tmp_path):
     assert not set(vars(a.credentials).values()) & set(vars(b.credentials).values())
 
 
-def test_a_chosen_gateway_port_replaces_the_one_before_and_nothing_else(tmp_path):
+def test_a_chosen_gateway_port_replaces_only_the_stored_one(tmp_path):
     before = StateDir(tmp_path).settings()
 
     after = StateDir(tmp_path).settings(gateway_port=8123)
@@ -60,13 +62,13 @@ def test_a_chosen_gateway_port_replaces_the_one_before_and_nothing_else(tmp_path
     assert StateDir(tmp_path).settings() == after
 
 
-def test_secrets_are_for_their_owner_only(tmp_path):
+def test_only_the_owner_can_read_secrets(tmp_path):
     StateDir(tmp_path).settings()
 
     assert stat.S_IMODE((tmp_path / "cluster.json").stat().st_mode) == 0o600
 
 
-def test_a_file_that_is_written_anew_is_private_whatever_it_was_before(tmp_path):
+def test_a_rewritten_file_is_private_whatever_its_mode_was(tmp_path):
     path = tmp_path / "kubeconfig"
     path.write_text("old")
     path.chmod(0o644)
@@ -76,7 +78,7 @@ def test_a_file_that_is_written_anew_is_private_whatever_it_was_before(tmp_path)
     assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("new", 0o600)
 
 
-def test_a_folder_that_others_could_read_is_taken_from_them_and_what_is_not_ours_stays(tmp_path):
+def test_own_files_become_private_and_other_files_stay_unchanged(tmp_path):
     ours, shared = tmp_path / "ours", tmp_path / "shared"
     for folder in (ours, shared):
         (folder / "s3").mkdir(parents=True)
@@ -104,7 +106,7 @@ def _rewrite(path, change):
     path.write_text(json.dumps(document))
 
 
-def test_a_folder_of_the_first_release_is_taken_over(tmp_path):
+def test_a_directory_of_the_first_release_is_upgraded(tmp_path):
     first = StateDir(tmp_path).settings()
     _rewrite(tmp_path / "cluster.json", lambda document: document.pop("version"))
 
@@ -112,7 +114,7 @@ def test_a_folder_of_the_first_release_is_taken_over(tmp_path):
     assert json.loads((tmp_path / "cluster.json").read_text())["version"] == VERSION
 
 
-def test_a_folder_of_a_newer_release_is_refused_and_left_alone(tmp_path):
+def test_a_directory_of_a_newer_release_is_rejected_unchanged(tmp_path):
     StateDir(tmp_path).settings()
     _rewrite(tmp_path / "cluster.json", lambda document: document.update(version=VERSION + 1, ports="elsewhere"))
     before = (tmp_path / "cluster.json").read_bytes()
@@ -123,7 +125,7 @@ def test_a_folder_of_a_newer_release_is_refused_and_left_alone(tmp_path):
     assert (tmp_path / "cluster.json").read_bytes() == before
 
 
-def test_a_port_that_a_release_adds_is_chosen_and_one_that_it_knows_no_more_is_passed_over(tmp_path):
+def test_a_new_port_is_chosen_and_an_unknown_one_ignored(tmp_path):
     first = StateDir(tmp_path).settings()
 
     def change(document):
@@ -143,7 +145,7 @@ def test_a_port_that_a_release_adds_is_chosen_and_one_that_it_knows_no_more_is_p
     "text",
     ["", "[]", "{}", '{"ports": {}}', '{"version": "one"}', '{"ports": {"s3": "20001"}, "credentials": {}}'],
 )
-def test_a_damaged_file_is_named(tmp_path, text):
+def test_a_damaged_settings_file_is_named(tmp_path, text):
     (tmp_path / "cluster.json").write_text(text)
 
     with pytest.raises(LocalError, match=r"cluster\.json is damaged"):
