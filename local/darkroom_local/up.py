@@ -12,8 +12,8 @@ from pathlib import Path
 from rich.console import Console
 
 from darkroom_gateway.settings import ALLOWED_HOSTS, BusyPolicy
-from darkroom_local.cluster.example_photos import example_photos
 from darkroom_local.cluster.local_cluster import ClusterOptions, LocalCluster
+from darkroom_local.example_photos import example_photos
 from darkroom_local.kube.kubectl import kubectl_path
 
 GATEWAY_PORT = 8000

@@ -25,8 +25,8 @@ from darkroom_contract.names import (
     slot_lease_name,
 )
 from darkroom_local.cluster.components import operator_program
-from darkroom_local.cluster.example_photos import example_photos
 from darkroom_local.cluster.local_cluster import ClusterOptions, LocalCluster
+from darkroom_local.example_photos import example_photos
 from darkroom_local.node.journal import RunRecord, read_journal
 from darkroom_local.processes.ports import free_ports
 from darkroom_local.processes.probes import HttpProbe

@@ -7,13 +7,13 @@ import httpx
 from rich.console import Console
 
 from darkroom_contract.names import Kind
-from darkroom_local.cluster.example_photos import FOLDER, example_photos
 from darkroom_local.cluster.local_cluster import LocalCluster
 from darkroom_local.cluster.temporary import TemporaryClusterOptions, temporary_cluster
 from darkroom_local.demo import script
 from darkroom_local.demo.gateway_client import GatewayClient, Json
 from darkroom_local.demo.progress import show
 from darkroom_local.errors import DemoFailedError, LocalError
+from darkroom_local.example_photos import FOLDER, example_photos
 from darkroom_local.kube.kubectl import run_kubectl
 from darkroom_local.up import starting
 

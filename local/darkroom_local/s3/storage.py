@@ -10,7 +10,7 @@ from botocore.config import Config
 
 from darkroom_contract import environment
 from darkroom_contract.storage import dataset_uri
-from darkroom_local.cluster.example_photos import PREFIX, example_photos
+from darkroom_local.example_photos import PREFIX, example_photos
 
 BUCKET = "darkroom"
 EXAMPLE_PHOTOS = dataset_uri(BUCKET, PREFIX)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from darkroom_contract.storage import dataset_prefix
 
-FOLDER = Path(__file__).resolve().parents[3] / "examples" / "photos"
+FOLDER = Path(__file__).resolve().parents[2] / "examples" / "photos"
 PREFIX = dataset_prefix("examples", "star")
 """Their key prefix in the bucket of a local cluster."""
 
