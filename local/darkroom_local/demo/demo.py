@@ -42,9 +42,9 @@ def perform(cluster: LocalCluster, output: Path, console: Console, max_steps: in
         with GatewayClient(cluster.gateway_url) as gateway:
             paths = _run_jobs(gateway, training, output, console)
     except (DemoFailedError, httpx.HTTPError) as error:
-        raise DemoFailedError(f"{error}. With --keep the logs stay in {cluster.state.logs}.") from error
-    finally:
-        _print(console, f"$ kubectl get {KINDS}", run_kubectl(cluster.kubeconfig, "get", KINDS))
+        _show_resources(cluster, console)
+        raise DemoFailedError(f"{error} (with --keep, the logs stay in {cluster.state.logs})") from error
+    _show_resources(cluster, console)
     return paths
 
 
@@ -64,6 +64,10 @@ def _run_jobs(gateway: GatewayClient, training: Json, output: Path, console: Con
     result = gateway.call("GET", job["status_url"])
     files = [*result["images"], result["video"]]
     return [gateway.download(file["url"], output / Path(file["name"]).name) for file in files]
+
+
+def _show_resources(cluster: LocalCluster, console: Console) -> None:
+    _print(console, f"$ kubectl get {KINDS}", run_kubectl(cluster.kubeconfig, "get", KINDS))
 
 
 def _print(console: Console, *lines: str) -> None:

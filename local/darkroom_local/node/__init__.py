@@ -1,5 +1,5 @@
 """A single node: scheduler and kubelet of one namespace, which runs each pod as a process of this machine.
 
 Started as `python -m darkroom_local.node`; other packages import only `journal` and constants. There are no containers:
-whoever may create pods in the namespace can run the programs in the node's bin folder, as the node's user.
+every user who can create pods in the namespace can run the programs in the node's bin folder.
 """

@@ -199,26 +199,28 @@ def test_a_pod_waits_for_a_missing_secret(api, node):
     api.await_phase("job-1", "Running")
 
 
+VARIABLES = {
+    "command": ["runner"],
+    "env": [
+        {"name": "KEY", "value": "of the pod"},
+        {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {"name": "SCRATCH", "value": "/scratch"},
+        {"name": "BELOW", "value": "/scratch/cache/hub"},
+        {"name": "BESIDE", "value": "/scratchy"},
+        {"name": "OUTSIDE", "value": "/scratch/../etc"},
+        {"name": "PRICE", "value": "$$5 for $(NAME), not $(NOBODY)"},
+        {"name": "MESSAGE", "value": "/dev/termination-log"},
+    ],
+    "envFrom": [{"secretRef": {"name": "keys"}}, {"configMapRef": {"name": "map"}}],
+    "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
+}
+
+
 def test_the_environment_comes_from_the_pod_only(api, node):
     node.program("runner", "import json, os; print(json.dumps(dict(os.environ)))")
     api.create("secrets", {"metadata": {"name": "keys"}, "stringData": {"KEY": "of the secret", "OTHER": "1"}})
     api.create("configmaps", {"metadata": {"name": "map"}, "data": {"MAPPED": "yes"}})
-    container = {
-        "command": ["runner"],
-        "env": [
-            {"name": "KEY", "value": "of the pod"},
-            {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-            {"name": "SCRATCH", "value": "/scratch"},
-            {"name": "BELOW", "value": "/scratch/cache/hub"},
-            {"name": "BESIDE", "value": "/scratchy"},
-            {"name": "OUTSIDE", "value": "/scratch/../etc"},
-            {"name": "PRICE", "value": "$$5 for $(NAME), not $(NOBODY)"},
-            {"name": "MESSAGE", "value": "/dev/termination-log"},
-        ],
-        "envFrom": [{"secretRef": {"name": "keys"}}, {"configMapRef": {"name": "map"}}],
-        "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
-    }
-    uid = api.run("job-1", container=container, volumes=[{"name": "scratch", "emptyDir": {}}])
+    uid = api.run("job-1", container=VARIABLES, volumes=[{"name": "scratch", "emptyDir": {}}])
     api.await_phase("job-1", "Succeeded")
 
     folder, pod_folder = node.folder_of(uid), node.data_dir / "pods" / uid
