@@ -37,6 +37,7 @@ def run_demo(options: TemporaryClusterOptions, output: Path, max_steps: int | No
 def perform(cluster: LocalCluster, output: Path, console: Console, max_steps: int | None = None) -> list[Path]:
     """Run both jobs on a running cluster, and return the downloaded files. Raises `DemoFailedError`."""
     _print(console, f"Gateway: {cluster.gateway_url}. Five photos of a star go in, a picture and a video come out.")
+    output.mkdir(parents=True, exist_ok=True)
     training = script.TRAIN | ({"max_steps": max_steps} if max_steps is not None else {})
     try:
         with GatewayClient(cluster.gateway_url) as gateway:
