@@ -110,7 +110,7 @@ def runner_pod(name: str, *command: str, **spec: Any) -> Json:
 
 
 class ApiServer(Process):
-    """An embedded API server with its own folder."""
+    """The embedded API server in a folder of its own."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         token = secrets.token_hex(16)
@@ -126,7 +126,7 @@ class ApiServer(Process):
 
 @pytest.fixture(scope="package")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """Shared by all tests of the node; each has its own namespace."""
+    """One for all tests of the node; each has a namespace of its own."""
     server = ApiServer(tmp_path_factory.mktemp("apiserver"))
     server.start()
     yield server
@@ -187,7 +187,7 @@ def own_node(own_api: Api, tmp_path: Path) -> Iterator[NodeUnderTest]:
 
 @pytest.fixture(scope="module")
 def quick_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """An API server that marks a node as lost after three seconds."""
+    """One that counts a node as lost after three seconds."""
     server = ApiServer(tmp_path_factory.mktemp("quick"), "--node-monitor-grace-seconds", "3")
     server.start()
     yield server
