@@ -44,6 +44,7 @@ def describe(state: Json) -> str:
     parts = [f"{stage} {progress['step']}/{progress['total']}" if progress["total"] else stage]
     if "loss" in progress["metrics"]:
         parts.append(f"loss {progress['metrics']['loss']:.3f}")
-    if progress["stage"] in ESTIMATED_STAGES and progress.get("estimated_remaining_seconds") is not None:
-        parts.append(f"{progress['estimated_remaining_seconds']:.0f} s left")
+    seconds_left = progress.get("estimated_remaining_seconds")
+    if progress["stage"] in ESTIMATED_STAGES and progress["step"] > 0 and seconds_left is not None:
+        parts.append(f"{seconds_left:.0f} s left")
     return ", ".join(parts)

@@ -34,6 +34,7 @@ FAILED = status("Failed", failure={"reason": "DiskFull", "message": "[bold]No sp
             running("Training", 12, 200, metrics={"loss": 0.1234, "rate": 1}, estimated_remaining_seconds=8.2),
             "training 12/200, loss 0.123, 8 s left",
         ),
+        (running("Denoising", 0, 30, estimated_remaining_seconds=999.0), "denoising 0/30"),
         (running("DrawingClassImages", 3, 60, estimated_remaining_seconds=999.0), "drawing class images 3/60"),
         (running("SomethingNew", 1, 2), "something new 1/2"),
         (status("Succeeded"), "succeeded"),
