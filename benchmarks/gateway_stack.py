@@ -32,7 +32,7 @@ from darkroom_contract.crd import definition
 from darkroom_contract.names import API_VERSION, GROUP, LABEL_SUBMITTED_BY, Kind
 from darkroom_local.apiserver.storage.store import Store
 from darkroom_local.kube.kubeconfig import Connection, read_kubeconfig, write_kubeconfig
-from darkroom_local.processes.parent_death import tethered
+from darkroom_local.processes.parent_death import die_with_parent
 from darkroom_local.processes.ports import free_ports
 from darkroom_local.s3.storage import Storage
 
@@ -254,7 +254,7 @@ def _s3_server(folder: Path) -> Iterator[Storage]:
     with _process("darkroom_local.s3.server", keys, folder / "s3.log", *arguments):
         url = f"{storage.endpoint_url}/.health"
         _wait_for(lambda: httpx.get(url, trust_env=False, timeout=5).is_success, url)
-        storage.fill()
+        storage.create_bucket()
         yield storage
 
 
@@ -270,7 +270,7 @@ def _process(what: str, environment: dict[str, str], log_path: Path, *arguments:
 def _running(command: list[str], environment: dict[str, str], log_path: Path) -> Iterator[int]:
     with log_path.open("ab") as log:
         settings = {"PATH": os.defpath, "HOME": str(log_path.parent), **environment}
-        process = subprocess.Popen(tethered(command), env=settings, stdout=log, stderr=log)
+        process = subprocess.Popen(die_with_parent(command), env=settings, stdout=log, stderr=log)
     try:
         yield process.pid
     finally:

@@ -24,12 +24,12 @@ from darkroom_gateway.http.root_path import RootPathMiddleware
 from darkroom_gateway.http.security_headers import SecurityHeadersMiddleware
 from darkroom_gateway.http.shutdown import ConnectionCloseMiddleware
 from darkroom_gateway.http.unexpected_input import reject_unexpected_input
-from darkroom_gateway.jobs.service import router as jobs_router
+from darkroom_gateway.jobs import router as jobs_router
 from darkroom_gateway.models import router as models_router
 from darkroom_gateway.pattern_advice import PATTERN_ADVICE
 from darkroom_gateway.services import Services, build_services
 from darkroom_gateway.settings import OPEN_ACCESS, Settings, is_loopback
-from darkroom_gateway.training.service import router as training_router
+from darkroom_gateway.training import router as training_router
 
 log = logging.getLogger(__name__)
 

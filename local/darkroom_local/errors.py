@@ -1,21 +1,20 @@
-"""What can go wrong in the local cluster, for people at a terminal.
+"""Errors of the local cluster.
 
-LocalError            a message that says what to do; the CLI prints it and exits 1
-├── StateInUseError        another process runs on this state folder
-├── PortTakenError         a remembered port is used by another program
-├── StartFailedError       a child exited, or was not ready in time
-├── KubeconfigInvalidError a kubeconfig that can't be read, or asks for what we don't do
-├── ApiError          the API server answered with an error
-│   ├── NotFoundError          404
-│   ├── ConflictError          409, and 422 for another uid
-│   └── ExpiredError           410: the watch's resource version is too old
-└── DemoFailedError        a job of the demo failed, or the gateway refused it
-    └── GatewayUnavailableError   the gateway answered that something behind it is down
+LocalError                   the message says what to do; the CLI prints it and exits with 1
+├── StateInUseError          another process holds the state directory
+├── PortTakenError           another program listens on a port of this cluster
+├── StartFailedError         a component exited, or was not ready in time
+├── KubeconfigInvalidError   a kubeconfig that can't be read, or needs an unsupported feature
+├── ApiError                 the API server answered with an error
+│   ├── NotFoundError        404
+│   ├── ConflictError        409, or 422 because the object of this name has another uid
+│   └── ExpiredError         410: the watch's resource version is too old
+└── DemoFailedError          a job of the demo failed, or the gateway rejected a request
 """
 
 
 class LocalError(Exception):
-    """Base of everything this room raises on purpose."""
+    """Root of this package's errors."""
 
 
 class StateInUseError(LocalError):
@@ -38,12 +37,8 @@ class DemoFailedError(LocalError):
     pass
 
 
-class GatewayUnavailableError(DemoFailedError):
-    pass
-
-
 class ApiError(LocalError):
-    """The API server's answer to a request that it refused."""
+    """An error response of the API server."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(f"{status} {reason}: {message}")
@@ -65,13 +60,12 @@ class ExpiredError(ApiError):
 
 _BY_STATUS: dict[int, type[ApiError]] = {404: NotFoundError, 409: ConflictError, 410: ExpiredError}
 
-
-_ANOTHER_UID = "metadata.uid: Invalid value"
-"""What an API server says, with 422, of a patch that was meant for another object of this name."""
+_OTHER_UID = "metadata.uid: Invalid value"
+"""In the message of a 422: the patch names the uid of another object of this name."""
 
 
 def api_error(status: int, reason: str, message: str) -> ApiError:
     """The error for an HTTP status."""
-    if status == 422 and _ANOTHER_UID in message:
+    if status == 422 and _OTHER_UID in message:
         return ConflictError(status, reason, message)
     return _BY_STATUS.get(status, ApiError)(status, reason, message)

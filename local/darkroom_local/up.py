@@ -1,4 +1,4 @@
-"""`darkroom up`: the whole system in the foreground, until Ctrl-C. Called by the CLI."""
+"""`darkroom up`: runs the whole system in the foreground until Ctrl-C. Called by the CLI."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ GATEWAY_PORT = 8000
 
 @dataclass(frozen=True)
 class UpOptions:
-    """What `darkroom up` was told."""
+    """Options of `darkroom up`."""
 
     state_dir: Path
     kubeconfig: Path | None = None
@@ -32,7 +32,7 @@ class UpOptions:
 
 
 def run_up(options: UpOptions, console: Console) -> None:
-    """Start, tell what is where, and stay until `KeyboardInterrupt`. Raises `LocalError`."""
+    """Start the cluster, print how to use it, and run until `KeyboardInterrupt`. Raises `LocalError`."""
     cluster = LocalCluster(
         ClusterOptions(
             state_dir=options.state_dir,
@@ -44,36 +44,35 @@ def run_up(options: UpOptions, console: Console) -> None:
             gateway_environment=gateway_environment(options, os.environ),
         )
     )
-    # Weights, pictures and photos are written by programs that do not ask who may read them.
+    # Some components create their files with the default mode; weights, pictures and photos are private.
     os.umask(0o077)
     try:
-        with starting(console):
-            cluster.start()
+        cluster.start(lambda: starting(console))
         console.print(welcome(cluster), highlight=False, soft_wrap=True, markup=False)
         threading.Event().wait()
     except KeyboardInterrupt:
-        _say_goodbye(console, "Stopping; a run that is going on saves its state first ...")
+        _print_if_possible(console, "Stopping. A running job saves its state first ...")
     finally:
         cluster.stop()
-    _say_goodbye(console, f"Stopped. Everything is kept in {cluster.state.root}.")
+    _print_if_possible(console, f"Stopped. The state is kept in {cluster.state.root}.")
 
 
-def _say_goodbye(console: Console, text: str) -> None:
-    """Where somebody still listens: the terminal may be what has just been closed."""
+def _print_if_possible(console: Console, text: str) -> None:
+    """The terminal may have been closed."""
     with contextlib.suppress(OSError):
         console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def gateway_environment(options: UpOptions, environ: Mapping[str, str]) -> dict[str, str]:
-    """The gateway's settings that can be chosen. Names come from the environment: the answers to somebody who publishes
-    this gateway, by a tunnel or a proxy on the same machine, say so."""
+    """Additional settings of the gateway. Allowed hosts come from the environment, for a gateway behind a tunnel or
+    proxy on this machine."""
     hosts = environ.get(ALLOWED_HOSTS)
     return {"DARKROOM_BUSY_POLICY": options.busy_policy.value} | ({ALLOWED_HOSTS: hosts} if hosts else {})
 
 
 @contextlib.contextmanager
 def starting(console: Console) -> Iterator[None]:
-    """Tell that the cluster starts, with a moving sign where there is somebody to see it."""
+    """Show that the cluster starts, with a spinner in a terminal."""
     text = "Starting the cluster: API server, Redis, S3, node, operator, gateway ..."
     if console.is_terminal:
         with console.status(text):
@@ -84,7 +83,7 @@ def starting(console: Console) -> Iterator[None]:
 
 
 def welcome(cluster: LocalCluster) -> str:
-    """What a person needs to go on."""
+    """The addresses of the running cluster, and commands to try."""
     url, kubectl = cluster.gateway_url, shell_kubectl()
     photos = " ".join(f"-F {shlex.quote(f'files=@{_short(path)}')}" for path in example_photos()[:3])
     return f"""Darkroom is running.
@@ -104,12 +103,12 @@ Try, in another terminal:
   curl -X POST "$GATEWAY/generate/sdxl?prompt=a+red+circle+on+a+navy+background&allow_motion=true"
   curl "$GATEWAY/jobs"
 
-Ctrl-C stops everything and keeps its state.
+Ctrl-C stops everything; the state is kept.
 """
 
 
 def shell_kubectl() -> str:
-    """How kubectl is called in this person's shell."""
+    """The kubectl command as typed in the user's shell."""
     return "kubectl" if shutil.which("kubectl") else shlex.quote(_short(Path(kubectl_path())))
 
 

@@ -14,7 +14,7 @@ from support.chaos_schedule import Schedule, Work, draw_schedule
 from support.kube_api import Json
 from support.waiting import patience
 
-from darkroom_local.node.journal import overlaps
+from darkroom_local.node.journal import overlapping_runs
 
 JOBS = int(os.environ.get("CHAOS_JOBS") or 7)
 FIRST_SEED = int(os.environ.get("CHAOS_SEED") or 1)
@@ -45,7 +45,7 @@ def test_nothing_is_lost_and_nothing_runs_twice(tmp_path: Path, seed: int) -> No
 
         assert chaos.proxy.faults.total() > 0
         assert endings(chaos) == expected_endings(chaos, schedule)
-        assert overlaps(chaos.record()) == []
+        assert overlapping_runs(chaos.record()) == []
         assert chaos.damaged_artifacts() == []
     assert processes_of(tmp_path) == {}
 

@@ -18,7 +18,7 @@ from support.waiting import patience
 
 from darkroom_contract import environment as names
 from darkroom_contract.outcome import Outcome
-from darkroom_local.node.manifest import Sources, environment
+from darkroom_local.node.container_env import EnvSources, container_env
 from darkroom_local.processes.ports import free_ports
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -106,7 +106,7 @@ def run_pod(runner_image: Image, start: Callable[..., Container], tmp_path: Path
         running = start(
             runner_image,
             *container["command"],
-            environment=environment(pod, container, Sources({RUNNER_SECRET: secret}, {})),
+            environment=container_env(pod, container, EnvSources({RUNNER_SECRET: secret}, {})),
             mounts={"/models": MODELS},
             writable=scratch | {container["terminationMessagePath"]: message},
             user=_user(pod),

@@ -7,7 +7,7 @@ import pytest
 from support.darkroom_up import PHOTOS, Darkroom, wait_for
 
 from darkroom_contract.names import LABEL_JOB_NAME
-from darkroom_local.node.journal import overlaps
+from darkroom_local.node.journal import overlapping_runs
 
 DRAINS = 3
 STEPS = 60
@@ -31,7 +31,7 @@ def test_a_training_outlasts_three_drains(darkroom: Darkroom) -> None:
     runs = darkroom.runs_of(task_id)
     assert len(runs) == DRAINS + 1
     assert [run.exit_code for run in runs][-1] == 0
-    assert overlaps(darkroom.record()) == []
+    assert overlapping_runs(darkroom.record()) == []
 
 
 def _progress(darkroom: Darkroom, task_id: str, attempt: int, beyond: int) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ import pytest
 from support.darkroom_up import Darkroom, wait_for
 from support.injections import injecting_darkroom
 
-from darkroom_local.node.journal import overlaps
+from darkroom_local.node.journal import overlapping_runs
 
 TOLERATED_SECONDS = 8
 """In place of five minutes: until the control plane deletes the pods of a node that is silent."""
@@ -60,7 +60,7 @@ def test_a_lost_node_is_told_of_and_all_ends_well_when_it_is_back(forgetful: Dar
     darkroom.wait_for_phase(task_id, "Running")
     status = darkroom.resource("generatejob", task_id)["status"]
     assert (status["attempts"], status.get("failures", 0), status["interruptions"]) == (2, 0, 1)
-    assert overlaps(darkroom.record()) == []
+    assert overlapping_runs(darkroom.record()) == []
 
 
 def _pod(darkroom: Darkroom, task_id: str) -> dict[str, dict[str, object]]:

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from support.darkroom_up import PHOTOS, Darkroom
 
-from darkroom_local.node.journal import overlaps
+from darkroom_local.node.journal import overlapping_runs
 
 PHOTOLESS = {f"yaml-train-{number}" for number in range(11)}
 """Trainings whose photos are nowhere."""
@@ -28,7 +28,7 @@ def test_twenty_mixed_jobs_run_one_after_the_other(darkroom: Darkroom) -> None:
 
     runs = [run for run in darkroom.record() if run.pod_uid not in before]
     assert len(names) == 20
-    assert overlaps(runs) == []
+    assert overlapping_runs(runs) == []
     assert sorted(run.labels["darkroom.dev/job-name"] for run in runs) == sorted(names)
     assert {name for name, phase in ends.items() if phase == "Failed"} == PHOTOLESS
     for name in PHOTOLESS:

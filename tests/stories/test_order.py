@@ -10,7 +10,7 @@ from support.darkroom_up import PHOTOS, Darkroom, wait_for
 from support.kube_api import Api
 
 from darkroom_contract.names import LABEL_JOB_NAME
-from darkroom_local.node.journal import overlaps
+from darkroom_local.node.journal import overlapping_runs
 
 TRAINJOBS = "trainjobs.darkroom.dev/v1alpha1"
 StorePhotos = Callable[[str, dict[str, bytes]], str]
@@ -98,7 +98,7 @@ def test_twelve_jobs_of_a_second_run_as_they_were_submitted(darkroom: Darkroom) 
         darkroom.wait_for_phase(name, "Succeeded", "Failed")
 
     assert order_of(darkroom, *names) == names
-    assert overlaps(darkroom.record()) == []
+    assert overlapping_runs(darkroom.record()) == []
 
 
 def _namespace(darkroom: Darkroom) -> str:

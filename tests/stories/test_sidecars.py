@@ -7,7 +7,7 @@ import pytest
 from support.darkroom_up import Darkroom, wait_for
 from support.injections import injecting_darkroom
 
-from darkroom_local.node.journal import overlaps
+from darkroom_local.node.journal import overlapping_runs
 
 MESH = {"name": "mesh", "image": "mesh:1", "command": ["mesh"]}
 QUICK = {"steps": 1, "width": 64, "height": 64, "cache_profile": "Disabled"}
@@ -38,7 +38,7 @@ def test_a_job_succeeds_though_another_container_lives_on(meshed: Darkroom) -> N
     assert run.containers["runner"].exit_code == 0
     assert run.ended is not None
     assert run.ended < following.began
-    assert overlaps(meshed.record()) == []
+    assert overlapping_runs(meshed.record()) == []
 
 
 def test_a_job_that_fails_tells_why_though_another_container_lives_on(meshed: Darkroom) -> None:

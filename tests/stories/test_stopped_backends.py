@@ -18,7 +18,7 @@ import httpx
 import pytest
 from support.darkroom_up import Darkroom, wait_for
 
-from darkroom_gateway.backends.calls import deadlines
+from darkroom_gateway.backends import deadlines
 
 HANGING = 50
 SOON_SECONDS = 3.0

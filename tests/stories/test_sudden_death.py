@@ -5,7 +5,7 @@ from collections.abc import Callable
 import httpx
 from support.darkroom_up import Darkroom, wait_for
 
-from darkroom_local.node.journal import overlaps
+from darkroom_local.node.journal import overlapping_runs
 
 
 def test_a_killed_cluster_loses_nothing(start_darkroom: Callable[[], Darkroom]) -> None:
@@ -24,7 +24,7 @@ def test_a_killed_cluster_loses_nothing(start_darkroom: Callable[[], Darkroom]) 
     assert httpx.get(image["url"], trust_env=False).headers["content-type"] == "image/png"
     assert darkroom.wait_for_phase(running, "Succeeded", seconds=200)["attempts"] == 2
     assert darkroom.wait_for_phase(waiting, "Succeeded")["attempts"] == 1
-    assert overlaps(darkroom.record()) == []
+    assert overlapping_runs(darkroom.record()) == []
 
 
 def test_ctrl_c_stops_everything_in_order(start_darkroom: Callable[[], Darkroom]) -> None:

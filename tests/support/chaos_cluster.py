@@ -27,7 +27,7 @@ from darkroom_contract.names import (
 from darkroom_local.cluster.components import operator_program
 from darkroom_local.cluster.local_cluster import ClusterOptions, LocalCluster
 from darkroom_local.example_photos import example_photos
-from darkroom_local.node.journal import Interval, read_record
+from darkroom_local.node.journal import RunRecord, read_journal
 from darkroom_local.processes.ports import free_ports
 from darkroom_local.processes.probes import HttpProbe
 from darkroom_local.processes.supervisor import Program
@@ -187,8 +187,8 @@ class ChaosCluster:
         statuses = {name: job.get("status", {}) for name, job in self.jobs().items()}
         return {name: status for name, status in statuses.items() if status.get("phase") not in FINAL}
 
-    def record(self) -> list[Interval]:
-        return read_record(self.cluster.record_path)
+    def record(self) -> list[RunRecord]:
+        return read_journal(self.cluster.journal_path)
 
     def slot_is_free(self) -> bool:
         return not self.api.read("leases.coordination.k8s.io/v1", slot_lease_name(0))["spec"].get("holderIdentity")

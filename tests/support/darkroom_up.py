@@ -14,7 +14,7 @@ import httpx
 from botocore.config import Config
 
 from darkroom_contract.names import LABEL_JOB_NAME
-from darkroom_local.node.journal import Interval, read_record
+from darkroom_local.node.journal import RunRecord, read_journal
 from darkroom_local.processes.ports import free_ports
 from support.waiting import patience
 
@@ -116,9 +116,9 @@ class Darkroom:
             config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
         )
 
-    def record(self) -> list[Interval]:
+    def record(self) -> list[RunRecord]:
         """The node's own record of processes."""
-        return read_record(self.state_dir / "node" / "record.jsonl")
+        return read_journal(self.state_dir / "node" / "record.jsonl")
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """Its output. With `check` off, also what it says of its failure."""
@@ -159,7 +159,7 @@ class Darkroom:
         pods: list[dict[str, Any]] = json.loads(listed)["items"]
         return pods
 
-    def runs_of(self, job: str) -> list[Interval]:
+    def runs_of(self, job: str) -> list[RunRecord]:
         """Its runs in the node's own record."""
         return [run for run in self.record() if run.labels.get(LABEL_JOB_NAME) == job]
 

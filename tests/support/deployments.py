@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from darkroom_local.node.container_env import EnvSources, container_env, decode_secret
 from darkroom_local.node.expansion import expand
-from darkroom_local.node.manifest import Sources, decoded_secret, environment
 from support.kube_api import Api, Json, kubeconfig_with_token, ok
 from support.operator_processes import Process
 
@@ -86,7 +86,7 @@ def _prepare(
     volumes = Volumes(kube, pod, root / "volumes")
     volumes.write()
     places = volumes.places(chosen)
-    own = environment(pod, chosen, _sources(kube, namespace, chosen))
+    own = container_env(pod, chosen, _sources(kube, namespace, chosen))
     given = {key: _translated(value, places) for key, value in own.items()}
     words = [expand(word, own) for word in [*(chosen.get("command") or []), *(chosen.get("args") or [])]]
     assert words, f"{name}: there are no images here, and so no entry points: the container must have a command"
@@ -118,14 +118,14 @@ def _container(pod: Json, name: str) -> Json:
     return only
 
 
-def _sources(kube: Api, namespace: str, container: Json) -> Sources:
+def _sources(kube: Api, namespace: str, container: Json) -> EnvSources:
     """All Secrets and ConfigMaps of the namespace: which of them the container may use is its manifest's affair."""
     found = {
         plural: ok(kube.http.get(f"/api/v1/namespaces/{namespace}/{plural}"))["items"]
         for plural in ("secrets", "configmaps")
     }
-    return Sources(
-        {each["metadata"]["name"]: decoded_secret(each) for each in found["secrets"]},
+    return EnvSources(
+        {each["metadata"]["name"]: decode_secret(each) for each in found["secrets"]},
         {each["metadata"]["name"]: each.get("data") or {} for each in found["configmaps"]},
     )
 

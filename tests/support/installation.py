@@ -19,7 +19,7 @@ import helm_python
 import httpx
 from helm_python import _native
 
-from darkroom_local.processes.parent_death import tethered
+from darkroom_local.processes.parent_death import die_with_parent
 from darkroom_local.processes.ports import free_ports
 from support.access_log import AccessLog
 from support.chart import CHART
@@ -169,7 +169,7 @@ def _s3(folder: Path) -> Iterator[dict[str, str]]:
     environment = {"NANIO_ACCESS_KEY": "darkroom", "NANIO_SECRET_KEY": login["AWS_SECRET_ACCESS_KEY"]}
     command = [sys.executable, "-m", "darkroom_local.s3.server", "--data-dir", str(folder / "s3"), "--port", str(port)]
     with (folder / "s3.log").open("ab") as log:
-        process = subprocess.Popen(tethered(command), env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(die_with_parent(command), env=environment, stdout=log, stderr=log)
     try:
         wait_until(lambda: _is_up(f"{url}/.health"), "the S3 server answers")
         names = {name.lower(): value for name, value in login.items()}

@@ -15,7 +15,7 @@ import httpx
 import yaml
 
 from darkroom_local.kube.kubeconfig import Connection, pinned_kubeconfig, read_kubeconfig, write_kubeconfig
-from darkroom_local.processes.parent_death import tethered
+from darkroom_local.processes.parent_death import die_with_parent
 from darkroom_local.processes.ports import free_ports
 from support.waiting import patience
 
@@ -163,7 +163,7 @@ class ApiServer:
         command = [sys.executable, "-m", "darkroom_local.apiserver", "--data-dir", str(self.folder / "data")]
         command += ["--port", str(self.port), "--token-file", str(self.folder / "token"), *self._options]
         with (self.folder / "apiserver.log").open("ab") as log:
-            self.process = subprocess.Popen(tethered(command), env={"PATH": os.defpath}, stdout=log, stderr=log)
+            self.process = subprocess.Popen(die_with_parent(command), env={"PATH": os.defpath}, stdout=log, stderr=log)
         wait_until(self._answers, "the API server answers")
 
     def stop(self) -> None:

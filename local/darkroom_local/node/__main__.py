@@ -1,6 +1,6 @@
-"""`python -m darkroom_local.node --kubeconfig PATH --data-dir DIR --bin-dir BIN ...`: a node until it is stopped.
+"""`python -m darkroom_local.node --kubeconfig PATH --data-dir DIR --bin-dir BIN ...`: runs a node until a signal.
 
-SIGTERM and SIGINT let runs save their state first. A second node on the same folder is refused.
+SIGTERM and SIGINT let runs save their state first. A second node with the same data directory is rejected.
 """
 
 import argparse
@@ -23,10 +23,10 @@ from darkroom_local.node.log_server import log_app
 from darkroom_local.node.node import Node
 from darkroom_local.node.settings import NodeSettings
 from darkroom_local.processes.ports import port_number
-from darkroom_local.state import StateDir
+from darkroom_local.state.state_dir import StateDir
 
 SHUTDOWN_SECONDS = 2
-"""How long somebody who follows a log may take to read its end."""
+"""How long clients that follow a log may take to read its end."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -44,12 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="darkroom node", description="Run the pods of one namespace as processes.")
-    parser.add_argument("--kubeconfig", type=Path, required=True, help="how to reach the API server")
-    parser.add_argument("--namespace", help="whose pods are run; the context's own by default")
-    parser.add_argument("--name", default=f"darkroom-{socket.gethostname()}".lower(), help="name of the Node object")
-    parser.add_argument("--data-dir", type=Path, required=True, help="record of runs, logs and scratch space")
-    parser.add_argument("--bin-dir", type=Path, required=True, help="programs that pods may run")
-    parser.add_argument("--port", type=port_number(), required=True, help="loopback port of logs and health")
+    parser.add_argument("--kubeconfig", type=Path, required=True, help="kubeconfig of the API server")
+    parser.add_argument("--namespace", help="namespace whose pods are run (default: the context's)")
+    parser.add_argument(
+        "--name",
+        default=f"darkroom-{socket.gethostname()}".lower(),
+        help="name of the Node (default: darkroom-HOSTNAME)",
+    )
+    parser.add_argument("--data-dir", type=Path, required=True, help="journal of runs, logs and scratch space")
+    parser.add_argument("--bin-dir", type=Path, required=True, help="folder of the programs that pods may run")
+    parser.add_argument("--port", type=port_number(), required=True, help="loopback port of logs and health checks")
     parser.add_argument("--shutdown-grace-seconds", type=float, default=NodeSettings.shutdown_grace_seconds)
     parser.add_argument("--heartbeat-seconds", type=float, default=NodeSettings.heartbeat_seconds)
     return parser
@@ -68,7 +72,7 @@ def _settings(options: argparse.Namespace, connection: Connection) -> NodeSettin
 
 
 async def _serve(connection: Connection, settings: NodeSettings) -> None:
-    """Run the node and its HTTP server until a signal, or until one of them fails."""
+    """Run the node and its HTTP server until a signal, or until one fails."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -104,7 +108,7 @@ def _server_config(node: Node) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to us: runs are stopped before logs are."""
+    """Does not handle signals: pods are stopped before the log server."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

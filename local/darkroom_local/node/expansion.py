@@ -1,4 +1,4 @@
-"""`$(NAME)` in a container's environment and command, by Kubernetes' rules. Pure; used by `manifest.py`.
+"""Expands `$(NAME)` in a container's environment and command, by Kubernetes' rules. Pure.
 
 Source: k8s.io/kubernetes/third_party/forked/golang/expansion/expand.go
 """
@@ -10,7 +10,7 @@ _REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\))")
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
-    """`$$` becomes `$`, and `$(NAME)` the value; a name that has none stays as it was written."""
+    """`$$` becomes `$`, and `$(NAME)` the value; a reference to an unknown name stays unchanged."""
 
     def replacement(match: re.Match[str]) -> str:
         if match[0] == "$$":

@@ -1,7 +1,7 @@
-"""Makes this machine known as a Node, keeps it so, and takes it away at the end. Run by `node.py` as long as it lives.
+"""Registers this machine as a Node, renews its Lease, and deletes both at the end. Run by `node.py`.
 
-The node is tainted, so that a scheduler puts nothing there but runs of the operator that tolerates it. A Node that it
-creates carries the identity of the data folder as an annotation, so that a node which was killed knows its own again.
+The Node is tainted, so only runner pods are scheduled to it. An annotation holds the identity of the data directory, by
+which a restarted node recognizes the Node that its predecessor created.
 """
 
 import asyncio
@@ -20,17 +20,17 @@ from darkroom_local.errors import ApiError, ConflictError, NotFoundError
 from darkroom_local.kube.client import Json, KubeClient
 from darkroom_local.node.pod_status import now
 from darkroom_local.node.settings import GPU_RESOURCE, TAINT, NodeSettings
-from darkroom_local.state import write_private
+from darkroom_local.state.private_files import write_private
 
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 40
-"""As kubelets have it; after so long a node counts as lost."""
+"""Without a renewal for this long a node counts as lost; the kubelet's default."""
 STATUS_INTERVAL_SECONDS = 60
 LEASES_PATH = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
-MANAGER = "darkroom-node"
+FIELD_MANAGER = "darkroom-node"
 OWNER_ANNOTATION = f"{GROUP}/node-identity"
-"""On a Node: the identity of the data folder whose node created it."""
+"""On a Node: the identity of the data directory whose node created it."""
 IDENTITY_FILE = "identity"
 
 
@@ -44,69 +44,69 @@ class Registration:
         self._lease_path = f"{LEASES_PATH}/{settings.name}"
         self._identity = _identity(settings.data_dir)
         self._uid: str | None = None
-        """Of the Node, if it carries our identity."""
+        """Of the Node, if this data directory created it."""
         self._lease_uid: str | None = None
-        self._turn = asyncio.Lock()
-        self._corrected = asyncio.Event()
-        self._registered = self._withdrawn = False
+        self._lock = asyncio.Lock()
+        self._outdated = asyncio.Event()
+        self._registered = self._leaving = False
 
     async def run(self) -> None:
-        """Until the node is withdrawn; whatever fails is tried again at the next turn."""
+        """Renew status and Lease until the node leaves; failed requests are retried."""
         clock = asyncio.get_running_loop().time
         status_due = clock()
         while True:
             try:
-                async with self._turn:
-                    if self._withdrawn:
+                async with self._lock:
+                    if self._leaving:
                         return
                     if clock() >= status_due:
                         await self._register()
                         status_due = clock() + STATUS_INTERVAL_SECONDS
                     await self._renew_lease()
             except (ApiError, httpx.TransportError) as error:
-                log.warning("the node can't be kept registered: %s", error)
+                log.warning("registering the node failed: %s; retrying", error)
                 status_due = clock()
                 await asyncio.sleep(1)
             else:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._corrected.wait(), self._settings.heartbeat_seconds)
-                if self._corrected.is_set():
-                    self._corrected.clear()
+                    await asyncio.wait_for(self._outdated.wait(), self._settings.heartbeat_seconds)
+                if self._outdated.is_set():
+                    self._outdated.clear()
                     status_due = clock()
 
     def observe(self, node: Json | None) -> None:
-        """A node that was lost, or was deleted, says at once that it is back."""
+        """Register again at once when the Node was deleted, or marked as lost."""
         conditions = ((node or {}).get("status") or {}).get("conditions") or []
         is_lost = any(each["type"] == "Ready" and each["status"] == "Unknown" for each in conditions)
-        if (node is None or is_lost) and self._registered and not self._withdrawn:
-            self._corrected.set()
+        if (node is None or is_lost) and self._registered and not self._leaving:
+            self._outdated.set()
 
-    async def withdraw(self) -> None:
-        """Say that the node is about to be away, so that nothing new is bound to it."""
-        self._withdrawn = True
-        condition = _ready("False", "NodeShutdown", "the node was told to stop")
-        async with self._turn:
+    async def set_not_ready(self) -> None:
+        """Set Ready to False before the shutdown, so that no new pod is bound to the node."""
+        self._leaving = True
+        condition = _ready("False", "NodeShutdown", "the node is shutting down")
+        async with self._lock:
             await self._client.patch(f"{self._path}/status", {"status": {"conditions": [condition]}})
 
     async def remove(self) -> None:
-        """Delete the Node and its Lease, once its runs have ended.
+        """Delete the Node and its Lease, after all runs ended.
 
-        Only a Node that this data folder's node created, and the Lease of such a Node: others of the same name stay.
+        Only if this data directory created the Node: another one of this name stays, with its Lease.
         """
-        self._withdrawn = True
-        async with self._turn:
+        self._leaving = True
+        async with self._lock:
             if self._uid is None:
-                log.info("node %s was not created by this node: it stays", self._settings.name)
+                log.info("node %s was created by another node: not deleting it", self._settings.name)
                 return
             try:
                 await self._delete(self._path, self._uid)
                 if self._lease_uid is not None:
                     await self._delete(self._lease_path, self._lease_uid)
             except ConflictError as error:
-                log.info("node %s belongs to another one now: %s", self._settings.name, error)
+                log.info("node %s was replaced by another node: %s", self._settings.name, error)
 
     async def _delete(self, path: str, uid: str) -> None:
-        """Raises `ConflictError` when another object has the name now."""
+        """Raises `ConflictError` when the object of this name has another uid."""
         with contextlib.suppress(NotFoundError):
             await self._client.delete(path, uid=uid, grace_seconds=0)
 
@@ -122,7 +122,7 @@ class Registration:
         self._registered = True
 
     async def _tainted(self, node: Json) -> Json:
-        """A node that was registered before, with our taint beside those of others."""
+        """An existing Node, with our taint added."""
         taints = (node.get("spec") or {}).get("taints") or []
         if any(each["key"] == TAINT["key"] and each["effect"] == TAINT["effect"] for each in taints):
             return node
@@ -141,10 +141,10 @@ class Registration:
             },
         }
         try:
-            applied = await self._client.apply(self._lease_path, lease, MANAGER)
+            applied = await self._client.apply(self._lease_path, lease, FIELD_MANAGER)
             self._lease_uid = applied["metadata"]["uid"]
         except NotFoundError:
-            log.debug("this API server has no namespace kube-node-lease: nobody looks at leases there")
+            log.debug("the API server has no namespace kube-node-lease: no Lease is needed")
 
     def _node(self) -> Json:
         labels = {
@@ -166,7 +166,7 @@ class Registration:
         return {
             "capacity": resources,
             "allocatable": resources,
-            "conditions": [_ready("True", "NodeReady", "the local node takes pods")],
+            "conditions": [_ready("True", "NodeReady", "the local node accepts pods")],
             "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self._settings.port}},
             "nodeInfo": _node_info(),
@@ -174,7 +174,7 @@ class Registration:
 
 
 def _identity(data_dir: Path) -> str:
-    """A random name of the data folder, made at its first use."""
+    """The random identity of a data directory, created at its first use."""
     path = data_dir / IDENTITY_FILE
     if not path.exists():
         write_private(path, f"{uuid.uuid4()}\n")
@@ -182,13 +182,13 @@ def _identity(data_dir: Path) -> str:
 
 
 def _ready(status: str, reason: str, message: str) -> Json:
-    moment = now()
-    times = {"lastHeartbeatTime": moment, "lastTransitionTime": moment}
+    time = now()
+    times = {"lastHeartbeatTime": time, "lastTransitionTime": time}
     return {"type": "Ready", "status": status, "reason": reason, "message": message, **times}
 
 
 def _node_info() -> Json:
-    """Every field is required by the schema of Kubernetes; what has no meaning here is empty."""
+    """The schema requires every field; those without a meaning here are empty."""
     empty = ("machineID", "systemUUID", "bootID", "kubeProxyVersion")
     return dict.fromkeys(empty, "") | {
         "kernelVersion": platform.release(),

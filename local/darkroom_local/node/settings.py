@@ -1,17 +1,16 @@
-"""What a node is told on its command line. Read by `__main__`, used by all its parts."""
+"""Settings of a node, from its command line. Read by `__main__`, used by every module of the package."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 GPU_RESOURCE = "darkroom.dev/gpu"
-"""The extended resource that the node has one of. It is not counted: that one job runs at a time is the operator's to
-keep, and would not be seen to be kept if the node kept it too."""
-
+"""The extended resource that the node offers one of. The node does not count its use: running one job at a time is the
+operator's task, and a node that enforced it too would hide the operator's mistakes."""
 
 TAINT = {"key": "darkroom.dev/local-node", "effect": "NoSchedule"}
-"""On the node: it runs processes, and other people's pods would hang there."""
+"""Keeps other pods away: they need containers, which this node does not have."""
 TOLERATION = {"key": TAINT["key"], "operator": "Exists", "effect": TAINT["effect"]}
-"""On the pods that it is for."""
+"""Of runner pods."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +22,14 @@ class NodeSettings:
     """Only pods of this namespace are run."""
     data_dir: Path
     bin_dir: Path
-    """Where the programs are that a pod's command may name: what images are to a real node."""
+    """The programs that a pod's command may name; a real node has images instead."""
     port: int
-    """Logs and health, on loopback."""
+    """Of logs and health, on loopback."""
     shutdown_grace_seconds: float = 20.0
-    """How long runs may take to save their state and leave when the node is told to stop."""
+    """How long runs may take to save their state when the node stops."""
     heartbeat_seconds: float = 10.0
-    """How often the Lease is renewed, as a kubelet does."""
+    """How often the Lease is renewed; the kubelet's default."""
 
     @property
-    def record_path(self) -> Path:
+    def journal_path(self) -> Path:
         return self.data_dir / "record.jsonl"

@@ -34,7 +34,7 @@ from darkroom_gateway.kube.client import KubeClient
 from darkroom_gateway.settings import Settings
 from darkroom_gateway.storage.client import ObjectStorage
 from darkroom_local.kube.kubeconfig import read_kubeconfig, write_kubeconfig
-from darkroom_local.processes.parent_death import tethered
+from darkroom_local.processes.parent_death import die_with_parent
 from darkroom_local.processes.ports import free_ports
 
 NAMESPACE = "default"
@@ -49,7 +49,9 @@ wait_until = patience(START_SECONDS)
 @contextlib.contextmanager
 def running(command: list[str], environment: dict[str, str], log_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log_path.open("ab") as log:
-        process = subprocess.Popen(tethered(command), env={"PATH": os.defpath, **environment}, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            die_with_parent(command), env={"PATH": os.defpath, **environment}, stdout=log, stderr=log
+        )
     try:
         yield process
     finally:

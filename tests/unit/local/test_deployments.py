@@ -1,4 +1,4 @@
-"""A Deployment's container as a process: the tool with which the chart's tests run what the chart wrote."""
+"""Running a Deployment's container as a process (`support.deployments`), as the chart's tests do."""
 
 import json
 from collections.abc import Iterator
@@ -72,16 +72,16 @@ def _pod_spec() -> Json:
     return {"serviceAccountName": "gateway", "containers": [container], "volumes": volumes}
 
 
-def said(running: RunningDeployment) -> Json:
-    """What the program has found."""
-    line = wait_until(lambda: running.process.log(), "the program speaks")
+def printed(running: RunningDeployment) -> Json:
+    """The environment and arguments that the program printed."""
+    line = wait_until(lambda: running.process.log(), "the program prints")
     found: Json = json.loads(line)
     return found
 
 
-def test_the_program_finds_what_its_manifest_says_and_nothing_else(api: Api, tmp_path: Path) -> None:
+def test_the_program_gets_exactly_what_its_manifest_says(api: Api, tmp_path: Path) -> None:
     with run_deployment(api, "default", "gateway", root=tmp_path, extra_env={"PORT": "9"}) as running:
-        found = said(running)
+        found = printed(running)
     given = {"WHO", "KEY", "KEYS_DIR", "PORT", "MY_LEVEL", "MY_template.yaml", "KUBECONFIG", "PATH", "HOME", "LANG"}
     assert set(found["env"]) - {"LC_CTYPE"} == given
     assert found["env"]["KEY"] == "first key"
@@ -93,9 +93,9 @@ def test_the_program_finds_what_its_manifest_says_and_nothing_else(api: Api, tmp
     assert who == found["env"]["WHO"] == running.pod["metadata"]["name"]
 
 
-def test_its_files_follow_the_secret(api: Api, tmp_path: Path) -> None:
+def test_mounted_files_follow_the_secret(api: Api, tmp_path: Path) -> None:
     with run_deployment(api, "default", "gateway", root=tmp_path) as running:
-        folder = Path(said(running)["env"]["KEYS_DIR"])
+        folder = Path(printed(running)["env"]["KEYS_DIR"])
         assert [file.name for file in folder.iterdir() if not file.name.startswith("..")] == ["default"]
         assert (folder / "default").read_text() == "first key"
         api.patch("secrets", "keys", {"stringData": {"default": "second key"}})
@@ -104,15 +104,15 @@ def test_its_files_follow_the_secret(api: Api, tmp_path: Path) -> None:
     api.patch("secrets", "keys", {"stringData": {"default": "first key"}})
 
 
-def test_it_may_do_what_its_service_account_may(api: Api, tmp_path: Path) -> None:
+def test_it_has_the_permissions_of_its_service_account(api: Api, tmp_path: Path) -> None:
     with run_deployment(api, "default", "gateway", root=tmp_path) as running:
-        own = Api(Path(said(running)["env"]["KUBECONFIG"]), "default")
+        own = Api(Path(printed(running)["env"]["KUBECONFIG"]), "default")
     ok(own.get("pods"))
     assert 'User "system:serviceaccount:default:gateway" cannot list' in refused(own.get("secrets"), 403)
     own.http.close()
 
 
-def test_without_a_token_mounted_it_knows_no_cluster(api: Api, tmp_path: Path) -> None:
+def test_without_a_mounted_token_it_has_no_kubeconfig(api: Api, tmp_path: Path) -> None:
     api.made("deployments.apps/v1", a_deployment("alone", automountServiceAccountToken=False))
     with run_deployment(api, "default", "alone", root=tmp_path) as running:
-        assert "KUBECONFIG" not in said(running)["env"]
+        assert "KUBECONFIG" not in printed(running)["env"]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from darkroom_local.apiserver.apimachinery.unstructured import Json, encode
-from darkroom_local.state import write_private
+from darkroom_local.state.private_files import write_private
 
 AUDIENCE = "https://kubernetes.default.svc.cluster.local"
 """Audience and issuer of this server: the defaults of a cluster."""

@@ -22,11 +22,12 @@ from darkroom_local.apiserver.apimachinery.errors import (
 from darkroom_local.apiserver.apimachinery.unstructured import Json, clone, is_being_deleted, now, owners
 from darkroom_local.apiserver.patching.patches import APPLY, STRATEGIC, apply_patch
 from darkroom_local.apiserver.patching.server_side_apply import same_managers, server_side_apply, track
+from darkroom_local.apiserver.registry import pods, strategy
 from darkroom_local.apiserver.registry.deletion import check_preconditions, mark_for_deletion
 from darkroom_local.apiserver.registry.request import RequestTarget, WriteOptions, WriteResult
 from darkroom_local.apiserver.resources import definitions
 from darkroom_local.apiserver.resources.event_views import to_stored, to_view
-from darkroom_local.apiserver.resources.registry import Registry, pods, strategy
+from darkroom_local.apiserver.resources.registry import Registry
 from darkroom_local.apiserver.resources.resource import (
     DEFINITIONS,
     EVENTS,

@@ -10,7 +10,8 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from darkroom_gateway.backends.calls import Backend, Backends, calls
+from darkroom_gateway.backends import calls
+from darkroom_gateway.backends.calls import Backend, Backends
 from darkroom_gateway.backends.deadlines import upload_seconds
 from darkroom_gateway.errors import ClusterUnavailableError, StorageUnavailableError, UnavailableError
 from darkroom_gateway.health import readiness

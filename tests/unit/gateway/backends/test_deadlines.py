@@ -24,7 +24,8 @@ from support.waiting import patience
 
 import darkroom_gateway
 from darkroom_contract.names import Kind
-from darkroom_gateway.backends.calls import CLUSTER_CALLS, STORAGE_CALLS, UPLOAD_CALLS, deadlines
+from darkroom_gateway.backends import deadlines
+from darkroom_gateway.backends.calls import CLUSTER_CALLS, STORAGE_CALLS, UPLOAD_CALLS
 from darkroom_gateway.settings import Settings
 from darkroom_gateway.storage.client import ObjectStorage
 from darkroom_local.kube.kubeconfig import write_kubeconfig

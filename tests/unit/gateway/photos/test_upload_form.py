@@ -8,8 +8,8 @@ from starlette.types import Message
 
 from darkroom_contract.photos import MAX_PHOTO_BYTES, MAX_PHOTOS
 from darkroom_gateway.errors import InvalidPhotosError, InvalidRequestError, NoUploadSpaceError
+from darkroom_gateway.photos import upload_form
 from darkroom_gateway.photos.upload_form import UploadForm
-from darkroom_gateway.photos.upload_validator import upload_form
 
 BLOCK = bytes(64 * 1024)
 FORM = "multipart/form-data; boundary=b"

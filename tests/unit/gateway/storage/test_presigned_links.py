@@ -23,8 +23,8 @@ from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
 from darkroom_contract.names import Kind
 from darkroom_gateway.errors import StorageUnavailableError
 from darkroom_gateway.settings import Settings
-from darkroom_gateway.storage.client import client as storage_client
-from darkroom_gateway.storage.client import presigned_links
+from darkroom_gateway.storage import client as storage_client
+from darkroom_gateway.storage import presigned_links
 from darkroom_gateway.storage.presigned_links import LinkSigner
 
 PARAMETERS = {"Bucket": "darkroom", "Key": "runs/1/picture.png"}

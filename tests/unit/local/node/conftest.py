@@ -1,4 +1,4 @@
-"""A node as a process, beside a real embedded API server, with small Python programs in place of the runner."""
+"""A node process with an embedded API server; small Python programs replace the runner."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 
 class Api:
-    """What the operator does to pods, in short words."""
+    """The operator's requests for pods."""
 
     def __init__(self, kubeconfig: Path, namespace: str) -> None:
         connection = read_kubeconfig(kubeconfig)
@@ -53,18 +53,18 @@ class Api:
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[Iterator[Json]]:
-        """What happens to the pods of the namespace from now on."""
+        """Watch events of the namespace's pods from now on."""
         path = f"/api/v1/namespaces/{self.namespace}/pods"
         version = self.request("GET", path)["metadata"]["resourceVersion"]
         with self.http.stream("GET", path, params={"watch": "true", "resourceVersion": version}, timeout=30) as stream:
             yield (json.loads(line) for line in stream.iter_lines())
 
     def run(self, name: str, *command: str, **spec: Any) -> str:
-        """Create a runner's pod; its uid."""
+        """Create a runner pod and return its uid."""
         return self.create("pods", runner_pod(name, *command, **spec))["metadata"]["uid"]
 
     def remove_pods(self) -> None:
-        """All of them, at once, and what they need."""
+        """Delete all pods, Secrets and ConfigMaps, without a grace period."""
         for plural in ("pods", "secrets", "configmaps"):
             path = f"/api/v1/namespaces/{self.namespace}/{plural}"
             self.request("DELETE", path, params={"gracePeriodSeconds": "0"})
@@ -75,7 +75,7 @@ class Api:
         return pod["status"].get("phase") if pod else None
 
     def state(self, name: str) -> Json:
-        """The state of the pod's container: waiting, running or terminated, with what is said of it."""
+        """The state of the pod's first container: waiting, running or terminated, with details."""
         statuses = ((self.pod(name) or {}).get("status") or {}).get("containerStatuses") or [{}]
         return statuses[0].get("state") or {}
 
@@ -87,7 +87,7 @@ class Api:
         wait_until(lambda: self.pod(name) is None, f"{name} is gone")
 
     def await_waiting(self, name: str, reason: str) -> str:
-        """The message of a container that waits for this reason."""
+        """Wait for a waiting container with this reason, and return its message."""
         wait_until(lambda: self.state(name).get("waiting", {}).get("reason") == reason, f"{name} waits: {reason}")
         return self.state(name)["waiting"]["message"]
 
@@ -166,7 +166,7 @@ def shared_node(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def node(api: Api, shared_node: NodeUnderTest) -> Iterator[NodeUnderTest]:
-    """A node that other tests use too, without pods, programs or runs of theirs."""
+    """A shared node, without the pods, programs and runs of other tests."""
     shared_node.forget()
     yield shared_node
     api.remove_pods()
@@ -208,7 +208,7 @@ def quick_node(quick_api: Api, tmp_path: Path) -> Iterator[NodeUnderTest]:
 
 @pytest.fixture
 def frozen() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
-    """Freezes processes, and thaws them at the end whatever happens."""
+    """Stops processes with SIGSTOP, and continues them after the test."""
     processes: list[subprocess.Popen[bytes]] = []
 
     def freeze(process: subprocess.Popen[bytes]) -> None:

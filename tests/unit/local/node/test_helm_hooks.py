@@ -1,4 +1,4 @@
-"""`helm test` on the local node: a hook's pod runs, its outcome is told, its log is read."""
+"""`helm test` on the local node: the hook's pod runs, and Helm reads its outcome and log."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,23 +23,23 @@ def config(api: Any, node: Any, tmp_path: Path) -> Iterator[helm.Config]:
 
 
 def run_tests(config: helm.Config, api: Any, node: Any, wait: Any) -> Any:
-    """The test, while somebody does what a scheduler does: this node takes runner pods only."""
+    """Run `helm test`, and bind the hook's pod: the node's scheduler binds runner pods only."""
     with ThreadPoolExecutor(1) as helm_thread:
-        told = helm_thread.submit(config.test, RELEASE, timeout=SECONDS, logs=True)
-        wait(lambda: api.pod(POD), "the hook's pod is there")
+        done = helm_thread.submit(config.test, RELEASE, timeout=SECONDS, logs=True)
+        wait(lambda: api.pod(POD), "the hook's pod exists")
         binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": POD}, "target": {"name": node.name}}
         api.request("POST", f"/api/v1/namespaces/{api.namespace}/pods/{POD}/binding", json=binding)
-        return told.result(timeout=SECONDS)
+        return done.result(timeout=SECONDS)
 
 
-def test_a_test_that_passes_says_so_and_leaves_nothing(config: helm.Config, api: Any, node: Any, wait: Any) -> None:
+def test_a_passing_test_is_reported_and_its_pod_deleted(config: helm.Config, api: Any, node: Any, wait: Any) -> None:
     node.program("check", "import sys; print('checked', sys.argv[1])")
-    told = run_tests(config, api, node, wait)
-    assert "checked sample" in told["logs"]
+    done = run_tests(config, api, node, wait)
+    assert "checked sample" in done["logs"]
     wait(lambda: api.pod(POD) is None, "the hook's pod is gone")
 
 
-def test_a_test_that_fails_says_so(config: helm.Config, api: Any, node: Any, wait: Any) -> None:
+def test_a_failing_test_is_reported(config: helm.Config, api: Any, node: Any, wait: Any) -> None:
     node.program("check", "raise SystemExit(3)")
     with pytest.raises(helm.HelmReleaseError, match=f"{POD}.*failed"):
         run_tests(config, api, node, wait)

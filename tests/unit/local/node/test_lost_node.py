@@ -1,4 +1,4 @@
-"""A node that falls silent, and comes back: what its Node and its pods say meanwhile, as on Kubernetes 1.36."""
+"""A node that loses contact and comes back: the states of its Node and pods, as on Kubernetes 1.36."""
 
 import signal
 
@@ -28,14 +28,14 @@ def running(quick_api, quick_node):
     return quick_api.await_phase("job-1", "Running")
 
 
-def test_the_pods_of_a_silent_node_are_unready_without_a_reason_and_evicted_later(
+def test_pods_of_a_lost_node_become_unready_without_a_reason_and_are_evicted_later(
     quick_api, quick_node, running, frozen, wait, alive
 ):
     api, node = quick_api, quick_node
     pid = node.run_of("job-1").pid
     frozen(node.running)
 
-    wait(lambda: condition(the_node(api, node), "Ready")["status"] == "Unknown", "the node counts as lost")
+    wait(lambda: condition(the_node(api, node), "Ready")["status"] == "Unknown", "the node is lost")
     assert condition(the_node(api, node), "Ready")["reason"] == "NodeStatusUnknown"
     wait(lambda: "unreachable:NoExecute" in taints(the_node(api, node)), "the node is tainted")
     pod = wait(lambda: (p := api.pod("job-1")) and condition(p, "Ready")["status"] == "False" and p, "it is unready")
@@ -55,7 +55,7 @@ def test_the_pods_of_a_silent_node_are_unready_without_a_reason_and_evicted_late
     wait(lambda: taints(the_node(api, node)) == {"local-node:NoSchedule"}, "only the node's own taint is left")
 
 
-def test_a_node_that_is_back_in_time_keeps_its_pods(quick_api, quick_node, frozen, wait):
+def test_a_node_that_returns_in_time_keeps_its_pods(quick_api, quick_node, frozen, wait):
     api, node = quick_api, quick_node
     node.program("runner", SLEEP)
     uid = api.run("job-1", "runner")
@@ -71,14 +71,16 @@ def test_a_node_that_is_back_in_time_keeps_its_pods(quick_api, quick_node, froze
     assert len(node.runs()) == 1
 
 
-def test_a_cordoned_node_takes_no_pods_until_it_is_uncordoned(api, node, wait):
+def test_no_pod_is_bound_to_a_cordoned_node(api, node, wait):
     node.program("runner", SLEEP)
     cordon(api, node, True)
     wait(lambda: "unschedulable:NoSchedule" in taints(the_node(api, node)), "the node is tainted")
 
     api.run("job-1", "runner")
 
-    wait(lambda: condition(api.pod("job-1"), "PodScheduled").get("reason") == "Unschedulable", "the pod is refused")
+    wait(
+        lambda: condition(api.pod("job-1"), "PodScheduled").get("reason") == "Unschedulable", "the pod is unschedulable"
+    )
     assert "cordoned" in condition(api.pod("job-1"), "PodScheduled")["message"]
     cordon(api, node, False)
     api.await_phase("job-1", "Running")
@@ -90,8 +92,8 @@ def cordon(api, node, unschedulable):
     api.request("PATCH", f"/api/v1/nodes/{node.name}", content=body, headers=headers)
 
 
-def test_a_status_of_the_node_keeps_the_conditions_of_others(api, node, wait):
-    """The mark of an eviction is still there when the node reports how the run has ended."""
+def test_a_status_of_the_node_keeps_conditions_of_other_writers(api, node, wait):
+    """DisruptionTarget of an eviction is kept when the node reports the end of the run."""
     node.program("runner", "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))\n" + SLEEP)
     uid = api.run("job-1", "runner", terminationGracePeriodSeconds=60)
     node.await_log(uid, "ready")

@@ -1,18 +1,18 @@
-"""The node, the API server and the machine fail; no run is lost track of, and none is started twice."""
+"""Failures of the node, the API server and the machine: no run is lost, and none is started twice."""
 
 import signal
 
 import pytest
 
 SLEEP = "import time; print('ready', flush=True); time.sleep(600)"
-UNTIL_TOLD = """
+UNTIL_FLAG = """
 import os, pathlib, time
 print('ready', flush=True)
 while not pathlib.Path(os.environ['FLAG']).exists():
     time.sleep(0.01)
 pathlib.Path(os.environ['MESSAGE']).write_text('done')
 """
-OBEDIENT = """
+GRACEFUL = """
 import os, pathlib, signal, sys, time
 def leave(number, frame):
     pathlib.Path(os.environ['MESSAGE']).write_text('saved')
@@ -38,7 +38,7 @@ def container(flag):
     return {"command": ["runner"], "env": [{"name": name, "value": value} for name, value in environment.items()]}
 
 
-def test_a_killed_node_takes_its_runs_with_it_and_says_so_when_it_is_back(api, node, wait, alive):
+def test_runs_die_with_a_killed_node_which_reports_them_after_its_restart(api, node, wait, alive):
     node.program("runner", SLEEP)
     uid = api.run("job-1", "runner")
     node.await_log(uid, "ready")
@@ -55,8 +55,8 @@ def test_a_killed_node_takes_its_runs_with_it_and_says_so_when_it_is_back(api, n
     assert (run.exit_code, run.note) == (137, "lost with the node")
 
 
-def test_what_a_run_had_started_itself_does_not_outlive_a_killed_node_for_long(api, node, alive):
-    """The kernel kills only the run; its children are found when the node is back, before it starts anything."""
+def test_descendants_of_a_run_are_killed_when_the_node_restarts(api, node, alive):
+    """The kernel kills only the run's process. The restarted node kills its children before it starts anything."""
     start = f"subprocess.Popen([sys.executable, '-c', {SLEEP!r}], start_new_session=True)"
     node.program("runner", f"import subprocess, sys; print('child', {start}.pid, flush=True)\n{SLEEP}")
     uid = api.run("job-1", "runner")
@@ -86,22 +86,22 @@ def test_a_restarted_node_never_starts_a_pod_again(api, node):
     assert [run.pod_name for run in node.runs()] == ["job-1", "job-2"]
 
 
-def test_a_run_ends_while_the_api_server_is_down_and_its_end_is_told_later(api, api_server, node, tmp_path, wait):
-    node.program("runner", UNTIL_TOLD)
+def test_an_end_during_an_outage_of_the_api_server_is_reported_later(api, api_server, node, tmp_path, wait):
+    node.program("runner", UNTIL_FLAG)
     uid = api.run("job-1", container=container(tmp_path / "flag"))
     node.await_log(uid, "ready")
 
     api_server.kill()
     (tmp_path / "flag").touch()
-    wait(lambda: node.run_of("job-1").ended, "the run has ended")
+    wait(lambda: node.run_of("job-1").ended, "the run ends")
     api_server.start()
 
     api.await_phase("job-1", "Succeeded")
     assert api.state("job-1")["terminated"]["message"] == "done"
 
 
-def test_a_run_outlasts_a_restart_of_the_api_server(api, api_server, node, tmp_path):
-    node.program("runner", UNTIL_TOLD)
+def test_a_run_survives_a_restart_of_the_api_server(api, api_server, node, tmp_path):
+    node.program("runner", UNTIL_FLAG)
     uid = api.run("job-1", container=container(tmp_path / "flag"))
     node.await_log(uid, "ready")
 
@@ -113,13 +113,13 @@ def test_a_run_outlasts_a_restart_of_the_api_server(api, api_server, node, tmp_p
     assert len(node.runs()) == 1
 
 
-def test_an_end_that_a_killed_node_could_not_tell_is_told_by_the_next_one(api, api_server, node, tmp_path, wait):
-    node.program("runner", UNTIL_TOLD)
+def test_an_end_that_a_killed_node_did_not_report_is_reported_after_its_restart(api, api_server, node, tmp_path, wait):
+    node.program("runner", UNTIL_FLAG)
     uid = api.run("job-1", container=container(tmp_path / "flag"))
     node.await_log(uid, "ready")
     api_server.kill()
     (tmp_path / "flag").touch()
-    wait(lambda: node.run_of("job-1").ended, "the run has ended")
+    wait(lambda: node.run_of("job-1").ended, "the run ends")
     node.kill()
 
     api_server.start()
@@ -129,7 +129,7 @@ def test_an_end_that_a_killed_node_could_not_tell_is_told_by_the_next_one(api, a
     assert api.state("job-1")["terminated"]["message"] == "done"
 
 
-def test_a_pod_that_is_deleted_while_the_node_is_down_goes_when_it_is_back(api, node):
+def test_a_pod_deleted_while_the_node_is_down_is_removed_after_its_restart(api, node):
     node.program("runner", SLEEP)
     api.run("job-1", "runner", terminationGracePeriodSeconds=600)
     api.await_phase("job-1", "Running")
@@ -142,8 +142,8 @@ def test_a_pod_that_is_deleted_while_the_node_is_down_goes_when_it_is_back(api, 
     api.await_gone("job-1")
 
 
-def test_a_node_that_is_told_to_stop_lets_its_runs_save_their_state(api, node, tmp_path):
-    node.program("runner", OBEDIENT)
+def test_a_stopping_node_lets_its_runs_save_their_state(api, node, tmp_path):
+    node.program("runner", GRACEFUL)
     uid = api.run("job-1", container=container(tmp_path / "flag"))
     node.await_log(uid, "ready")
 
@@ -155,7 +155,7 @@ def test_a_node_that_is_told_to_stop_lets_its_runs_save_their_state(api, node, t
     assert node.run_of("job-1").note == "stopped with the node"
 
 
-def test_a_node_that_is_told_to_stop_kills_a_run_that_does_not(api, node):
+def test_a_stopping_node_kills_a_run_that_ignores_sigterm(api, node):
     node.program("runner", f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}")
     uid = api.run("job-1", "runner")
     node.await_log(uid, "ready")
@@ -178,19 +178,19 @@ def test_a_node_can_be_stopped_while_the_api_server_is_down(api, api_server, nod
         api_server.start()
 
 
-def test_a_second_node_on_the_same_folder_is_refused(node):
+def test_a_second_node_with_the_same_data_directory_is_rejected(node):
     message = node.second_start()
 
     assert f"{node.data_dir} is used by process {node.running.pid}" in message
 
 
-def test_a_last_line_of_the_record_that_a_crash_cut_short_is_dropped(api, node):
+def test_an_incomplete_last_line_of_the_journal_is_dropped(api, node):
     node.program("runner", "")
     api.run("job-1", "runner")
     api.await_phase("job-1", "Succeeded")
     node.kill()
-    with (node.data_dir / "record.jsonl").open("a") as record:
-        record.write('{"event": "start", "uid": "0')
+    with (node.data_dir / "record.jsonl").open("a") as journal:
+        journal.write('{"event": "start", "uid": "0')
 
     node.start()
     api.run("job-2", "runner")

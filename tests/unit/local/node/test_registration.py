@@ -1,10 +1,10 @@
-"""The Node object of a local node and its Lease: how they come, whose they are, and how they go."""
+"""The Node and its Lease: registration, ownership, deletion."""
 
 import signal
 
 from darkroom_local.node.registration import LEASES_PATH
 
-OBEDIENT = """
+GRACEFUL = """
 import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 print('ready', flush=True)
@@ -15,14 +15,14 @@ OTHERS_TAINT = {"key": "example.com/maintenance", "effect": "NoExecute"}
 
 
 def registered(api, node, wait):
-    """The node's Node once its status is complete; a Lease follows it."""
+    """The Node, once its status is complete and its Lease exists."""
 
     def shown():
         response = api.http.get(path_of(node))
         complete = response.status_code == 200 and "daemonEndpoints" in response.json().get("status", {})
         return complete and api.http.get(lease_path_of(node)).status_code == 200 and response.json()
 
-    return wait(shown, "node and Lease are there")
+    return wait(shown, "node and Lease exist")
 
 
 def path_of(node):
@@ -37,7 +37,7 @@ def statuses(api, node):
     return [api.http.get(path).status_code for path in (path_of(node), lease_path_of(node))]
 
 
-def test_the_node_registers_with_one_gpu_and_the_port_of_its_logs(api, node, wait):
+def test_the_node_registers_one_gpu_and_its_log_port(api, node, wait):
     status = registered(api, node, wait)["status"]
 
     assert status["allocatable"]["darkroom.dev/gpu"] == "1"
@@ -45,8 +45,8 @@ def test_the_node_registers_with_one_gpu_and_the_port_of_its_logs(api, node, wai
     assert [(each["type"], each["status"]) for each in status["conditions"]] == [("Ready", "True")]
 
 
-def test_the_node_and_its_lease_go_when_it_is_told_to_stop(own_api, own_node, wait):
-    own_node.program("runner", OBEDIENT)
+def test_a_stopping_node_deletes_its_node_and_lease(own_api, own_node, wait):
+    own_node.program("runner", GRACEFUL)
     uid = own_api.run("job-1", "runner")
     own_node.await_log(uid, "ready")
     registered(own_api, own_node, wait)
@@ -59,7 +59,7 @@ def test_the_node_and_its_lease_go_when_it_is_told_to_stop(own_api, own_node, wa
     registered(own_api, own_node, wait)
 
 
-def test_a_node_that_was_killed_knows_its_own_again(own_api, own_node, wait):
+def test_a_restarted_node_recognizes_the_node_it_created(own_api, own_node, wait):
     before = registered(own_api, own_node, wait)
     own_node.kill()
     lease = own_api.request("GET", lease_path_of(own_node))["spec"]["renewTime"]
@@ -72,7 +72,7 @@ def test_a_node_that_was_killed_knows_its_own_again(own_api, own_node, wait):
     assert statuses(own_api, own_node) == [404, 404]
 
 
-def test_a_node_that_another_created_is_tainted_and_never_deleted(own_api, own_node, wait):
+def test_a_node_created_by_another_is_tainted_and_never_deleted(own_api, own_node, wait):
     registered(own_api, own_node, wait)
     assert own_node.stop() == 0
     document = {"metadata": {"name": own_node.name}, "spec": {"taints": [OTHERS_TAINT]}}
@@ -87,8 +87,8 @@ def test_a_node_that_another_created_is_tainted_and_never_deleted(own_api, own_n
     assert [(each["status"], each["reason"]) for each in ready] == [("False", "NodeShutdown")]
 
 
-def test_a_node_that_another_created_in_place_of_ours_is_never_deleted(own_api, own_node, wait, frozen):
-    """Whether the node has noticed the exchange or not when it stops."""
+def test_a_node_recreated_by_another_is_never_deleted(own_api, own_node, wait, frozen):
+    """Whether or not the node noticed the replacement before it stops."""
     registered(own_api, own_node, wait)
     frozen(own_node.running)
     own_api.request("DELETE", path_of(own_node))
@@ -101,7 +101,7 @@ def test_a_node_that_another_created_in_place_of_ours_is_never_deleted(own_api, 
     assert statuses(own_api, own_node) == [200, 200]
 
 
-def test_the_lease_goes_with_a_node_that_somebody_has_deleted(own_api, own_node, wait, frozen):
+def test_the_lease_of_a_deleted_node_is_deleted(own_api, own_node, wait, frozen):
     registered(own_api, own_node, wait)
     frozen(own_node.running)
     own_api.request("DELETE", path_of(own_node))

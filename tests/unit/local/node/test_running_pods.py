@@ -1,12 +1,12 @@
-"""From a pending pod to the end of its process, as the operator sees it."""
+"""From a pending pod to the end of its process, as the operator observes it."""
 
 import json
 import signal
 
-from darkroom_local.node.journal import overlaps
+from darkroom_local.node.journal import overlapping_runs
 
 SLEEP = "import time; print('ready', flush=True); time.sleep(600)"
-OBEDIENT = """
+GRACEFUL = """
 import signal, sys, time
 def leave(number, frame):
     open(TERMINATION, 'w').write('saved')
@@ -22,7 +22,7 @@ STUBBORN = (
 MESSAGE = {"env": [{"name": "MESSAGE", "value": "/dev/termination-log"}]}
 
 
-def test_a_run_that_succeeds_tells_its_last_word(api, node):
+def test_a_successful_run_reports_its_termination_message(api, node):
     node.program("runner", "import os; open(os.environ['MESSAGE'], 'w').write('all good')")
 
     api.run("job-1", "runner", container={"command": ["runner"], **MESSAGE})
@@ -36,7 +36,7 @@ def test_a_run_that_succeeds_tells_its_last_word(api, node):
     assert not status["ready"]
 
 
-def test_a_running_pod_is_ready_and_tells_when_it_started(api, node):
+def test_a_running_pod_is_ready_and_has_a_start_time(api, node):
     node.program("runner", SLEEP)
 
     api.run("job-1", "runner")
@@ -47,7 +47,7 @@ def test_a_running_pod_is_ready_and_tells_when_it_started(api, node):
     assert conditions == {"PodScheduled": "True", "Initialized": "True", "ContainersReady": "True", "Ready": "True"}
 
 
-def test_a_run_that_fails_tells_its_exit_code_and_the_end_of_a_long_last_word(api, node):
+def test_a_failed_run_reports_its_exit_code_and_the_end_of_a_long_termination_message(api, node):
     node.program("runner", "import os, sys; open(os.environ['MESSAGE'], 'w').write('x' * 5000 + 'end'); sys.exit(75)")
 
     api.run("job-1", "runner", container={"command": ["runner"], **MESSAGE})
@@ -59,7 +59,7 @@ def test_a_run_that_fails_tells_its_exit_code_and_the_end_of_a_long_last_word(ap
     assert ended["message"].endswith("xend")
 
 
-def test_a_gated_pod_is_left_alone_until_its_gate_is_removed(api, node):
+def test_a_gated_pod_is_not_started_until_its_gate_is_removed(api, node):
     node.program("runner", SLEEP)
     api.run("gated", "runner", schedulingGates=[{"name": "darkroom.dev/slot"}])
     api.run("free", "runner")
@@ -72,33 +72,33 @@ def test_a_gated_pod_is_left_alone_until_its_gate_is_removed(api, node):
     api.await_phase("gated", "Running")
 
 
-def test_pods_that_are_bound_together_run_together_and_the_record_tells(api, node):
-    """One at a time is the operator's to keep: the node must not hide that it was not kept."""
+def test_pods_bound_together_overlap_in_the_journal(api, node):
+    """Running one job at a time is the operator's task. The node must not hide a violation."""
     node.program("runner", SLEEP)
     for name in ("job-1", "job-2"):
         api.run(name, "runner")
     for name in ("job-1", "job-2"):
         api.await_phase(name, "Running")
 
-    assert len(overlaps(node.runs())) == 1
+    assert len(overlapping_runs(node.runs())) == 1
 
 
-def test_a_pod_that_asks_for_what_the_node_lacks_is_told_so_and_stays_pending(api, node, wait):
-    wanted = {"limits": {"nvidia.com/gpu": "1"}, "requests": {"nvidia.com/gpu": "1"}}
+def test_a_pod_that_requests_a_missing_resource_is_unschedulable(api, node, wait):
+    resources = {"limits": {"nvidia.com/gpu": "1"}, "requests": {"nvidia.com/gpu": "1"}}
     node.program("runner", SLEEP)
 
-    api.run("job-1", "runner", container={"command": ["runner"], "resources": wanted})
+    api.run("job-1", "runner", container={"command": ["runner"], "resources": resources})
 
-    def refused():
+    def unschedulable():
         conditions = api.pod("job-1")["status"].get("conditions") or []
         return next((each for each in conditions if each.get("reason") == "Unschedulable"), None)
 
-    assert "nvidia.com/gpu" in wait(refused, "the pod is told")["message"]
+    assert "nvidia.com/gpu" in wait(unschedulable, "the pod is unschedulable")["message"]
     assert node.run_of("job-1") is None
 
 
-def test_a_deleted_pod_gets_sigterm_and_goes_once_its_process_has_left(api, node):
-    node.program("runner", OBEDIENT)
+def test_a_deleted_pod_gets_sigterm_and_is_removed_when_its_process_ended(api, node):
+    node.program("runner", GRACEFUL)
     uid = api.run("job-1", "runner", container={"command": ["runner"], **MESSAGE}, terminationGracePeriodSeconds=60)
     node.await_log(uid, "ready")
 
@@ -109,8 +109,8 @@ def test_a_deleted_pod_gets_sigterm_and_goes_once_its_process_has_left(api, node
     assert (run.exit_code, run.note) == (143, "")
 
 
-def test_the_end_of_a_deleted_pod_is_reported_before_it_goes(api, node):
-    node.program("runner", OBEDIENT)
+def test_the_end_of_a_deleted_pod_is_reported_before_its_removal(api, node):
+    node.program("runner", GRACEFUL)
     uid = api.run("job-1", "runner", container={"command": ["runner"], **MESSAGE}, terminationGracePeriodSeconds=60)
     node.await_log(uid, "ready")
     with api.watch() as events:
@@ -143,22 +143,22 @@ def test_a_forced_deletion_kills_at_once(api, node, wait):
 
     api.delete_pod("job-1", gracePeriodSeconds=0)
 
-    wait(lambda: node.run_of("job-1").ended is not None, "the run has ended")
+    wait(lambda: node.run_of("job-1").ended is not None, "the run ends")
     assert node.run_of("job-1").exit_code == 128 + signal.SIGKILL
 
 
-def test_what_a_run_leaves_running_in_a_session_of_its_own_is_gone_before_the_end_is_on_record(api, node, alive):
+def test_descendants_in_another_session_are_killed_before_the_end_is_in_the_journal(api, node, alive):
     start = f"subprocess.Popen([sys.executable, '-c', {SLEEP!r}], start_new_session=True)"
     node.program("runner", f"import subprocess, sys; print({start}.pid)")
     uid = api.run("job-1", "runner")
     api.await_phase("job-1", "Succeeded")
 
-    left_behind = int(node.log_of(uid).read_text().split()[0])
+    descendant = int(node.log_of(uid).read_text().split()[0])
 
-    assert not alive(left_behind)
+    assert not alive(descendant)
 
 
-def test_the_folder_of_a_pod_goes_with_it(api, node, wait):
+def test_the_directory_of_a_deleted_pod_is_removed(api, node, wait):
     node.program("runner", "")
     uid = api.run("job-1", "runner")
     api.await_phase("job-1", "Succeeded")
@@ -167,10 +167,10 @@ def test_the_folder_of_a_pod_goes_with_it(api, node, wait):
 
     api.delete_pod("job-1")
 
-    wait(lambda: not folder.exists(), "the folder is removed")
+    wait(lambda: not folder.exists(), "the directory is removed")
 
 
-def test_a_missing_program_is_told_like_a_missing_image_and_the_pod_runs_once_it_is_there(api, node):
+def test_a_missing_program_is_reported_like_a_missing_image_and_retried(api, node):
     api.run("job-1", "runner")
 
     message = api.await_waiting("job-1", "ErrImagePull")
@@ -181,15 +181,15 @@ def test_a_missing_program_is_told_like_a_missing_image_and_the_pod_runs_once_it
     api.await_phase("job-1", "Running")
 
 
-def test_a_program_outside_of_the_bin_folder_is_refused(api, node):
+def test_a_program_outside_the_bin_folder_is_rejected(api, node):
     api.run("absolute", "/bin/true")
     api.run("relative", "../../../bin/true")
 
     for name in ("absolute", "relative"):
-        assert "the only place that programs are run from" in api.await_waiting(name, "ErrImagePull")
+        assert "the local node runs only programs in it" in api.await_waiting(name, "ErrImagePull")
 
 
-def test_a_missing_secret_is_waited_for(api, node):
+def test_a_pod_waits_for_a_missing_secret(api, node):
     node.program("runner", SLEEP)
     api.run("job-1", "runner", container={"command": ["runner"], "envFrom": [{"secretRef": {"name": "keys"}}]})
 
@@ -199,31 +199,33 @@ def test_a_missing_secret_is_waited_for(api, node):
     api.await_phase("job-1", "Running")
 
 
-def test_the_environment_is_what_the_pod_says_and_nothing_of_the_node_s_own(api, node):
+VARIABLES = {
+    "command": ["runner"],
+    "env": [
+        {"name": "KEY", "value": "of the pod"},
+        {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {"name": "SCRATCH", "value": "/scratch"},
+        {"name": "BELOW", "value": "/scratch/cache/hub"},
+        {"name": "BESIDE", "value": "/scratchy"},
+        {"name": "OUTSIDE", "value": "/scratch/../etc"},
+        {"name": "PRICE", "value": "$$5 for $(NAME), not $(NOBODY)"},
+        {"name": "MESSAGE", "value": "/dev/termination-log"},
+    ],
+    "envFrom": [{"secretRef": {"name": "keys"}}, {"configMapRef": {"name": "map"}}],
+    "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
+}
+
+
+def test_the_environment_comes_from_the_pod_only(api, node):
     node.program("runner", "import json, os; print(json.dumps(dict(os.environ)))")
     api.create("secrets", {"metadata": {"name": "keys"}, "stringData": {"KEY": "of the secret", "OTHER": "1"}})
     api.create("configmaps", {"metadata": {"name": "map"}, "data": {"MAPPED": "yes"}})
-    container = {
-        "command": ["runner"],
-        "env": [
-            {"name": "KEY", "value": "of the pod"},
-            {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-            {"name": "SCRATCH", "value": "/scratch"},
-            {"name": "BELOW", "value": "/scratch/cache/hub"},
-            {"name": "BESIDE", "value": "/scratchy"},
-            {"name": "OUTSIDE", "value": "/scratch/../etc"},
-            {"name": "PRICE", "value": "$$5 for $(NAME), not $(NOBODY)"},
-            {"name": "MESSAGE", "value": "/dev/termination-log"},
-        ],
-        "envFrom": [{"secretRef": {"name": "keys"}}, {"configMapRef": {"name": "map"}}],
-        "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
-    }
-    uid = api.run("job-1", container=container, volumes=[{"name": "scratch", "emptyDir": {}}])
+    uid = api.run("job-1", container=VARIABLES, volumes=[{"name": "scratch", "emptyDir": {}}])
     api.await_phase("job-1", "Succeeded")
 
     folder, pod_folder = node.folder_of(uid), node.data_dir / "pods" / uid
     environment = json.loads((folder / "log").read_text())
-    environment.pop("LC_CTYPE", None)  # Python's own.
+    environment.pop("LC_CTYPE", None)  # Set by Python.
     assert environment == {
         "PATH": f"{node.bin_dir}:/bin:/usr/bin",
         "HOME": str(folder / "tmp"),
@@ -242,10 +244,10 @@ def test_the_environment_is_what_the_pod_says_and_nothing_of_the_node_s_own(api,
     }
 
 
-def test_pods_of_other_shapes_are_refused_by_name(api, node):
+def test_unsupported_pods_wait_with_the_reason(api, node):
     node.program("runner", "")
     api.run("always", "runner", restartPolicy="Always")
     api.run("disk", "runner", volumes=[{"name": "disk", "hostPath": {"path": "/etc"}}])
 
-    assert "restartPolicy is Always" in api.await_waiting("always", "CreateContainerConfigError")
+    assert "restartPolicy must be Never, not Always" in api.await_waiting("always", "CreateContainerConfigError")
     assert "emptyDir volumes only" in api.await_waiting("disk", "CreateContainerConfigError")

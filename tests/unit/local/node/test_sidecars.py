@@ -1,11 +1,11 @@
-"""Pods of several containers, as service meshes and log collectors make them, in the order of a kubelet."""
+"""Pods with sidecars, as service meshes and log collectors inject them: started and stopped in a kubelet's order."""
 
 import pytest
 
 from darkroom_contract.names import RUNNER_CONTAINER
 
 SLEEP = "import time; print('ready', flush=True); time.sleep(600)"
-UNTIL_TOLD = """
+UNTIL_FLAG = """
 import os, pathlib, sys, time
 print('ready', flush=True)
 flag = pathlib.Path(os.environ['FLAG'])
@@ -13,7 +13,7 @@ while not (flag.exists() and flag.read_text()):
     time.sleep(0.01)
 sys.exit(int(flag.read_text()))
 """
-OBEDIENT = """
+GRACEFUL = """
 import signal, sys, time
 def leave(number, frame):
     sys.exit(0)
@@ -21,7 +21,7 @@ signal.signal(signal.SIGTERM, leave)
 print('ready', flush=True)
 time.sleep(600)
 """
-TELLS_THE_TIME_OF_ITS_END = """
+PRINTS_ITS_TIMES = """
 import os, pathlib, signal, sys, time
 def leave(number, frame):
     print('ends', time.monotonic_ns(), flush=True)
@@ -51,13 +51,13 @@ def condition(pod, kind):
     return next((each for each in pod["status"]["conditions"] if each["type"] == kind), None)
 
 
-def moments(node, uid, container):
-    """What a container said: when it started and when it ended."""
+def times(node, uid, container):
+    """The times that a container printed at its start and end."""
     lines = node.log_of(uid, container).read_text().splitlines()
-    return {word: int(moment) for word, moment in (line.split() for line in lines)}
+    return {word: int(time) for word, time in (line.split() for line in lines)}
 
 
-def test_each_container_is_a_process_with_a_log_and_a_status_of_its_own(api, node):
+def test_each_container_has_its_own_process_log_and_status(api, node):
     node.program("main", "print('main')")
     node.program("other", "print('other'); raise SystemExit(0)")
 
@@ -70,9 +70,9 @@ def test_each_container_is_a_process_with_a_log_and_a_status_of_its_own(api, nod
     assert node.log_of(uid, "mesh").read_text() == "other\n"
 
 
-def test_a_pod_runs_on_while_another_container_lives(api, node, wait, tmp_path):
-    """It is Running, the runner's end stands in it, and it is not ready: as the kubelet shows an injected sidecar."""
-    node.program("main", UNTIL_TOLD)
+def test_a_pod_keeps_running_while_another_container_runs(api, node, wait, tmp_path):
+    """Its phase is Running, the runner is terminated, and it is not ready: as on a kubelet with an injected sidecar."""
+    node.program("main", UNTIL_FLAG)
     node.program("other", SLEEP)
     flag = tmp_path / "flag"
     api.run("job-1", containers=[the_runner("main", FLAG=flag), a_container("mesh", "other")])
@@ -80,7 +80,7 @@ def test_a_pod_runs_on_while_another_container_lives(api, node, wait, tmp_path):
     wait(lambda: condition(api.pod("job-1"), "Ready")["status"] == "True", "all containers are ready")
 
     flag.write_text("0")
-    wait(lambda: states(api.pod("job-1"))[RUNNER_CONTAINER] == "terminated", "the runner has ended")
+    wait(lambda: states(api.pod("job-1"))[RUNNER_CONTAINER] == "terminated", "the runner is terminated")
 
     pod = api.pod("job-1")
     assert pod["status"]["phase"] == "Running"
@@ -96,7 +96,7 @@ def test_a_pod_runs_on_while_another_container_lives(api, node, wait, tmp_path):
     assert node.run_of("job-1").ended is not None
 
 
-def test_a_pod_whose_sidecar_fails_has_failed(api, node):
+def test_a_pod_fails_when_one_of_its_containers_fails(api, node):
     node.program("main", "")
     node.program("other", "raise SystemExit(3)")
 
@@ -108,8 +108,8 @@ def test_a_pod_whose_sidecar_fails_has_failed(api, node):
     assert condition(pod, "Ready")["reason"] == "PodFailed"
 
 
-def test_a_deletion_ends_all_containers(api, node, alive):
-    node.program("main", f"import os; print('pid', os.getpid(), flush=True)\n{OBEDIENT}")
+def test_a_deletion_stops_all_containers(api, node, alive):
+    node.program("main", f"import os; print('pid', os.getpid(), flush=True)\n{GRACEFUL}")
     node.program("other", f"import os; print('pid', os.getpid(), flush=True)\n{SLEEP}")
     uid = api.run("job-1", containers=[the_runner("main"), a_container("mesh", "other")])
     node.await_log(uid, "ready")
@@ -123,19 +123,19 @@ def test_a_deletion_ends_all_containers(api, node, alive):
     assert (node.run_of("job-1").exit_code, node.run_of("job-1").containers["mesh"].exit_code) == (0, 143)
 
 
-def test_init_containers_run_one_after_the_other_before_the_main_ones(api, node):
-    node.program("clock", TELLS_THE_TIME_OF_ITS_END)
+def test_init_containers_run_in_order_before_the_main_containers(api, node):
+    node.program("clock", PRINTS_ITS_TIMES)
     init = [a_container(name, "clock", SECONDS=0.05) for name in ("first", "second")]
 
     uid = api.run("job-1", containers=[the_runner("clock", SECONDS=0)], initContainers=init)
     pod = api.await_phase("job-1", "Succeeded")
 
-    first, second, main = (moments(node, uid, name) for name in ("first", "second", RUNNER_CONTAINER))
+    first, second, main = (times(node, uid, name) for name in ("first", "second", RUNNER_CONTAINER))
     assert first["ends"] < second["starts"] < second["ends"] < main["starts"]
     assert set(states(pod).values()) == {"terminated"}
 
 
-def test_a_failed_init_container_fails_the_pod_and_nothing_else_starts(api, node):
+def test_a_failed_init_container_fails_the_pod_before_anything_else_starts(api, node):
     node.program("main", SLEEP)
     node.program("init", "raise SystemExit(4)")
 
@@ -148,22 +148,22 @@ def test_a_failed_init_container_fails_the_pod_and_nothing_else_starts(api, node
     assert node.run_of("job-1").exit_code == 4
 
 
-def test_a_native_sidecar_starts_before_the_main_container_and_ends_after_it(api, node):
-    """`restartPolicy: Always` among the init containers (KEP-753): it keeps no pod from ending."""
-    node.program("clock", TELLS_THE_TIME_OF_ITS_END)
+def test_a_native_sidecar_starts_before_and_ends_after_the_main_container(api, node):
+    """An init container with `restartPolicy: Always` (KEP-753) does not keep the pod from ending."""
+    node.program("clock", PRINTS_ITS_TIMES)
     sidecars = [a_container(name, "clock") | {"restartPolicy": "Always"} for name in ("mesh", "logs")]
 
     uid = api.run("job-1", containers=[the_runner("clock", SECONDS=0.2)], initContainers=sidecars)
     pod = api.await_phase("job-1", "Succeeded")
 
-    main, mesh, logs = (moments(node, uid, name) for name in (RUNNER_CONTAINER, "mesh", "logs"))
+    main, mesh, logs = (times(node, uid, name) for name in (RUNNER_CONTAINER, "mesh", "logs"))
     assert main["ends"] < logs["ends"] < mesh["ends"]
     assert condition(pod, "Ready")["reason"] == "PodCompleted"
     assert node.run_of("job-1").exit_code == 0
 
 
-def test_a_native_sidecar_that_ends_is_started_again(api, node, wait, tmp_path):
-    node.program("main", UNTIL_TOLD)
+def test_a_native_sidecar_is_restarted_when_it_exits(api, node, wait, tmp_path):
+    node.program("main", UNTIL_FLAG)
     node.program("mesh", "raise SystemExit(1)")
     flag = tmp_path / "flag"
     sidecar = a_container("mesh", "mesh") | {"restartPolicy": "Always"}
@@ -173,21 +173,21 @@ def test_a_native_sidecar_that_ends_is_started_again(api, node, wait, tmp_path):
         shown = (api.pod("job-1")["status"].get("initContainerStatuses") or [{}])[0]
         return shown.get("restartCount")
 
-    wait(restarts, "the sidecar was started again")
+    wait(restarts, "the sidecar is restarted")
     flag.write_text("0")
 
     api.await_phase("job-1", "Succeeded")
 
 
-def test_a_killed_node_still_knows_how_a_container_had_ended(own_api, own_node, wait, tmp_path):
+def test_a_restarted_node_reports_how_a_container_had_ended(own_api, own_node, wait, tmp_path):
     node, api = own_node, own_api
-    node.program("main", UNTIL_TOLD)
+    node.program("main", UNTIL_FLAG)
     node.program("other", SLEEP)
     flag = tmp_path / "flag"
     api.run("job-1", containers=[the_runner("main", FLAG=flag), a_container("mesh", "other")])
     api.await_phase("job-1", "Running")
     flag.write_text("7")
-    wait(lambda: node.run_of("job-1").containers, "the end of the runner is on record")
+    wait(lambda: node.run_of("job-1").containers, "the end of the runner is in the journal")
 
     node.kill()
     node.start()
@@ -198,17 +198,17 @@ def test_a_killed_node_still_knows_how_a_container_had_ended(own_api, own_node, 
     assert (ends["mesh"]["exitCode"], ends["mesh"]["reason"]) == (137, "NodeRestarted")
 
 
-@pytest.mark.parametrize("at_fault", [RUNNER_CONTAINER, "mesh"])
-def test_a_container_that_cannot_be_started_says_so_and_the_others_wait_for_it(api, node, wait, at_fault):
+@pytest.mark.parametrize("missing", [RUNNER_CONTAINER, "mesh"])
+def test_the_other_containers_wait_for_one_that_cannot_be_started(api, node, wait, missing):
     node.program("there", SLEEP)
-    commands = {RUNNER_CONTAINER: "there", "mesh": "there"} | {at_fault: "missing"}
+    commands = {RUNNER_CONTAINER: "there", "mesh": "there"} | {missing: "missing"}
     api.run("job-1", containers=[a_container(name, command) for name, command in commands.items()])
 
     def reason(name):
         shown = api.pod("job-1")["status"].get("containerStatuses") or []
         return next((each["state"].get("waiting", {}).get("reason") for each in shown if each["name"] == name), None)
 
-    wait(lambda: reason(at_fault) == "ErrImagePull", "the container says so")
-    [other] = set(commands) - {at_fault}
+    wait(lambda: reason(missing) == "ErrImagePull", "its state has the reason")
+    [other] = set(commands) - {missing}
     assert reason(other) == "ContainerCreating"
     assert node.run_of("job-1") is None

@@ -1,0 +1,1 @@
+"""Clients of the Kubernetes API: kubeconfig files, an asynchronous HTTP client, list and watch, kubectl."""

@@ -1,0 +1,94 @@
+"""The environment variables of a container, as a kubelet builds them. Pure; used by `pod_spec.py` and by tests."""
+
+import base64
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from darkroom_local.kube.client import Json
+from darkroom_local.node.errors import config_error
+from darkroom_local.node.expansion import expand
+
+_VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
+_FIELDS = {
+    "metadata.name": ("metadata", "name"),
+    "metadata.namespace": ("metadata", "namespace"),
+    "metadata.uid": ("metadata", "uid"),
+    "spec.nodeName": ("spec", "nodeName"),
+}
+
+
+@dataclass(frozen=True)
+class EnvSources:
+    """The existing Secrets (decoded) and ConfigMaps that a pod references, by name."""
+
+    secrets: Mapping[str, Mapping[str, str]]
+    config_maps: Mapping[str, Mapping[str, str]]
+
+
+def referenced_sources(containers: list[Json]) -> tuple[set[str], set[str]]:
+    """Names of the Secrets and of the ConfigMaps that the containers' environments reference."""
+    references = [each for container in containers for each in _references(container)]
+    secrets = {each[key]["name"] for each in references for key in ("secretRef", "secretKeyRef") if key in each}
+    maps = {each[key]["name"] for each in references for key in ("configMapRef", "configMapKeyRef") if key in each}
+    return secrets, maps
+
+
+def _references(container: Json) -> Iterator[Json]:
+    yield from container.get("envFrom") or []
+    yield from (each["valueFrom"] for each in container.get("env") or [] if "valueFrom" in each)
+
+
+def decode_secret(document: Json) -> dict[str, str]:
+    return {
+        key: base64.b64decode(value).decode(errors="surrogateescape")
+        for key, value in (document.get("data") or {}).items()
+    }
+
+
+def container_env(pod: Json, container: Json, sources: EnvSources) -> dict[str, str]:
+    """The variables of `env` and `envFrom`. Raises `CannotStartError` when one can't be resolved."""
+    values: dict[str, str] = {}
+    for source in container.get("envFrom") or []:
+        found = _from_source(source, sources)
+        prefixed = {source.get("prefix", "") + key: value for key, value in found.items()}
+        values |= {name: value for name, value in prefixed.items() if _VARIABLE.fullmatch(name)}
+    for variable in container.get("env") or []:
+        value = _value(pod, variable, sources, values)
+        if value is not None:
+            values[variable["name"]] = value
+    return values
+
+
+def _value(pod: Json, variable: Json, sources: EnvSources, values: Mapping[str, str]) -> str | None:
+    """None for an optional variable whose source does not exist."""
+    origin = variable.get("valueFrom")
+    if origin is None:
+        return expand(variable.get("value", ""), values)
+    if "fieldRef" in origin:
+        return _field(pod, origin["fieldRef"]["fieldPath"])
+    kind, reference = next(iter(origin.items()))
+    found = _from_source({kind.replace("Key", ""): reference}, sources)
+    if reference.get("key") not in found and not reference.get("optional"):
+        raise config_error(f"couldn't find key {reference.get('key')} in {kind} {reference.get('name')}")
+    return found.get(reference["key"])
+
+
+def _from_source(source: Json, sources: EnvSources) -> Mapping[str, str]:
+    for kind, word, known in (
+        ("secretRef", "secret", sources.secrets),
+        ("configMapRef", "configmap", sources.config_maps),
+    ):
+        if kind in source:
+            name = source[kind]["name"]
+            if name not in known and not source[kind].get("optional"):
+                raise config_error(f'{word} "{name}" not found')
+            return known.get(name, {})
+    raise config_error(f"the local node does not support variables from {', '.join(source)}")
+
+
+def _field(pod: Json, path: str) -> str:
+    if path not in _FIELDS:
+        raise config_error(f"the local node does not support the pod field {path} in fieldRef")
+    section, name = _FIELDS[path]
+    return str(pod[section][name])

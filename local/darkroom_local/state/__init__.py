@@ -1,0 +1,1 @@
+"""What a local cluster keeps on disk between starts."""

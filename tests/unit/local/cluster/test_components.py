@@ -1,0 +1,66 @@
+"""The environment of the local cluster's components."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from darkroom_gateway.settings import BusyPolicy
+from darkroom_gateway.settings import Settings as GatewaySettings
+from darkroom_local.cluster.components import Layout, gateway_program, operator_program, write_runner_template
+from darkroom_local.node.settings import TAINT
+from darkroom_local.state.settings import ClusterSettings, Credentials, Ports
+from darkroom_local.state.state_dir import StateDir
+from darkroom_local.up import UpOptions, gateway_environment
+from darkroom_operator.settings import Settings as OperatorSettings
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(
+        state=StateDir(tmp_path),
+        settings=ClusterSettings(Ports(*range(9000, 9006)), Credentials("token", "access", "secret", "password")),
+        namespace="studio",
+        node_name="here",
+        bin_dir=tmp_path,
+        model_root=tmp_path,
+    )
+
+
+def test_runner_pods_tolerate_the_taint_of_the_local_node(layout: Layout) -> None:
+    write_runner_template(layout)
+
+    settings = OperatorSettings.from_environment(operator_program(layout).environment)
+
+    [toleration] = settings.runner_template["spec"]["tolerations"]
+    assert (toleration["key"], toleration["effect"], toleration["operator"]) == (
+        TAINT["key"],
+        TAINT["effect"],
+        "Exists",
+    )
+    assert TAINT == {"key": "darkroom.dev/local-node", "effect": "NoSchedule"}
+
+
+@pytest.mark.parametrize("policy", BusyPolicy)
+def test_chosen_settings_reach_the_gateway(layout: Layout, policy: BusyPolicy) -> None:
+    layout = replace(layout, gateway_environment={"DARKROOM_BUSY_POLICY": policy.value})
+
+    settings = GatewaySettings.from_environment(gateway_program(layout).environment)
+
+    assert (settings.busy_policy, settings.namespace, settings.port) == (policy, "studio", 9005)
+
+
+def test_allowed_hosts_come_from_the_environment_of_darkroom_up(layout: Layout, tmp_path: Path) -> None:
+    options = UpOptions(tmp_path)
+    chosen = gateway_environment(options, {"DARKROOM_GATEWAY_ALLOWED_HOSTS": "me.tunnel.example", "OTHER": "x"})
+    layout = replace(layout, gateway_environment=chosen)
+
+    settings = GatewaySettings.from_environment(gateway_program(layout).environment)
+
+    assert settings.allowed_hosts == ("me.tunnel.example",)
+    assert gateway_environment(options, {"DARKROOM_GATEWAY_ALLOWED_HOSTS": ""}) == {"DARKROOM_BUSY_POLICY": "Queue"}
+
+
+def test_darkroom_up_runs_the_gateway_program_of_the_image(layout: Layout) -> None:
+    """With the same HTTP protocol and event loop: see gateway/darkroom_gateway/http/server.py."""
+    assert list(gateway_program(layout).command)[-2:] == ["-m", "darkroom_gateway.main"]

@@ -1,0 +1,99 @@
+"""The progress of the demo's jobs, in a terminal and in a log."""
+
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from darkroom_local.demo import progress as progress_display
+from darkroom_local.demo.progress import describe, show
+
+
+def status(phase: str, **more: Any) -> dict[str, Any]:
+    return {"phase": phase, "attempts": 1, "progress": None, **more}
+
+
+def running(stage: str, step: int = 0, total: int = 0, **more: Any) -> dict[str, Any]:
+    progress = {"stage": stage, "step": step, "total": total, "progress_percentage": 25.0, "metrics": {}, **more}
+    return status("Running", progress=progress)
+
+
+FAILED = status("Failed", failure={"reason": "DiskFull", "message": "[bold]No space left."})
+
+
+@pytest.mark.parametrize(
+    ("state", "line"),
+    [
+        (status("Queued", queue={"position": 1}), "queued"),
+        (status("Starting"), "starting"),
+        (status("Running"), "running"),
+        (running("LoadingModel"), "loading model"),
+        (
+            running("Training", 12, 200, metrics={"loss": 0.1234, "rate": 1}, estimated_remaining_seconds=8.2),
+            "training 12/200, loss 0.123, 8 s left",
+        ),
+        (running("Denoising", 0, 30, estimated_remaining_seconds=999.0), "denoising 0/30"),
+        (running("DrawingClassImages", 3, 60, estimated_remaining_seconds=999.0), "drawing class images 3/60"),
+        (running("SomethingNew", 1, 2), "something new 1/2"),
+        (status("Succeeded"), "succeeded"),
+        (FAILED, "failed: DiskFull: [bold]No space left."),
+    ],
+)
+def test_one_line_describes_a_job(state: dict[str, Any], line: str) -> None:
+    assert describe(state) == line
+
+
+def test_a_log_has_a_line_per_stage_and_not_per_step() -> None:
+    output = StringIO()
+    states = [*(running("Training", step, 3) for step in range(3)), running("Uploading"), status("Succeeded")]
+
+    assert show("Learn", states, Console(file=output, width=20)) == states[-1]
+
+    assert output.getvalue().splitlines() == ["Learn: training 0/3", "Learn: uploading", "Learn: succeeded"]
+
+
+def test_a_log_has_a_line_every_ten_seconds_during_a_long_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = 0.0
+    monkeypatch.setattr(progress_display.time, "monotonic", lambda: seconds)
+    output = StringIO()
+
+    def states() -> Iterator[dict[str, Any]]:
+        nonlocal seconds
+        for step in range(12):
+            yield running("DrawingClassImages", step, 60)
+            seconds += 4
+
+    show("Learn", states(), Console(file=output))
+
+    steps = [line.split()[-1] for line in output.getvalue().splitlines()]
+    assert steps == ["0/60", "3/60", "6/60", "9/60"]
+
+
+def test_a_long_line_of_a_log_is_not_wrapped() -> None:
+    output = StringIO()
+    failed = status("Failed", failure={"reason": "Unknown", "message": "because " * 20})
+
+    show("Learn", [failed], Console(file=output, width=40))
+
+    assert len(output.getvalue().splitlines()) == 1
+
+
+def test_a_terminal_shows_a_bar() -> None:
+    output = StringIO()
+    console = Console(file=output, force_terminal=True, width=140)
+
+    show("Learn", [running("Training", 1, 4)], console)
+
+    text = output.getvalue()
+    assert "25%" in text
+    assert "training 1/4" in text
+
+
+def test_square_brackets_in_a_failure_are_not_markup() -> None:
+    output = StringIO()
+
+    show("Learn", [FAILED], Console(file=output, force_terminal=True, width=140))
+
+    assert "failed: DiskFull: [bold]No space left." in output.getvalue()

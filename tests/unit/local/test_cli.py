@@ -1,0 +1,49 @@
+"""The `darkroom` command: errors of its options."""
+
+import subprocess
+import sys
+
+import pytest
+
+from darkroom_local.cli import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["up", "--models", "/nowhere"], "no folder of base models at /nowhere"),
+        (["up", "--kubeconfig", "/nowhere"], "/nowhere can't be used as a kubeconfig"),
+        (["up", "--state-dir", __file__], f"{__file__} can't be used as the state directory: File exists"),
+        (["up", "--state-dir", "/proc/darkroom"], "/proc/darkroom can't be used as the state directory: No such file"),
+        (["demo", "--output", __file__], f"{__file__} can't be used as the output folder: File exists"),
+    ],
+)
+def test_invalid_options_fail_with_one_line_before_the_start(tmp_path, arguments, message):
+    command = [sys.executable, "-m", "darkroom_local.cli", *arguments]
+
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"darkroom: {message}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["up", "--port", "80000"], "argument --port: '80000' is not a port from 0 to 65535"),
+        (["up", "--port", "-1"], "argument --port: '-1' is not a port from 0 to 65535"),
+        (["up", "--port", "http"], "argument --port: 'http' is not a port from 0 to 65535"),
+        (["demo", "--max-steps", "0"], "argument --max-steps: '0' is not a whole number from 1"),
+        (
+            ["node", "--kubeconfig=k", "--data-dir=d", "--bin-dir=b", "--port=0"],
+            "argument --port: '0' is not a port from 1 to 65535",
+        ),
+    ],
+)
+def test_unusable_options_are_named(arguments, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+
+    assert message in capsys.readouterr().err
