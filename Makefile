@@ -29,7 +29,7 @@ SEEDS  ?= 1
 EXAMPLES ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check generate golden conformance stories chaos fuzz bench images save-images sbom test-images lock pin-images constraints clean
+.PHONY: help setup demo up test test-fast check generate golden conformance stories chaos fuzz bench images save-images sbom test-images lock pin-images constraints clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ up: setup ## Run the whole system on this machine until Ctrl-C
 
 test: setup ## Run the whole test suite, on embedded servers only
 	env -u KUBECONFIG OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-fast: setup ## Run the tests that need no torch and no cluster: in about a minute or two
+	env -u KUBECONFIG $(BIN)/python -m pytest -m fast -n $(TEST_WORKERS) --dist worksteal
 
 # Of the tests, types are looked at in those alone that CI, without a GPU, never runs.
 check: setup ## Style, types, import contracts, generated files

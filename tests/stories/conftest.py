@@ -5,24 +5,25 @@ from pathlib import Path
 
 import pytest
 from support.darkroom_up import Darkroom
+from support.warm_runner.installation import WarmRunner
 
 
 @pytest.fixture(scope="session")
-def darkroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Darkroom]:
+def darkroom(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmRunner) -> Iterator[Darkroom]:
     """Shared: a story must leave its jobs finished or deleted."""
-    shared = Darkroom(tmp_path_factory.mktemp("darkroom"))
+    shared = Darkroom(tmp_path_factory.mktemp("darkroom"), warm_runner.python)
     shared.start()
     yield shared
     shared.close()
 
 
 @pytest.fixture
-def start_darkroom(tmp_path: Path) -> Iterator[Callable[[], Darkroom]]:
+def start_darkroom(tmp_path: Path, warm_runner: WarmRunner) -> Iterator[Callable[[], Darkroom]]:
     """Starts a cluster that nobody else uses."""
     started: list[Darkroom] = []
 
     def start() -> Darkroom:
-        started.append(Darkroom(tmp_path))
+        started.append(Darkroom(tmp_path, warm_runner.python))
         started[-1].start()
         return started[-1]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.darkroom_up import Darkroom, wait_for
 from support.injections import injecting_darkroom
+from support.warm_runner.installation import WarmRunner
 
 from darkroom_local.node.record import overlaps
 
@@ -18,7 +19,7 @@ GRACE_SECONDS = 15
 
 
 @pytest.fixture
-def forgetful(tmp_path: Path) -> Iterator[Darkroom]:
+def forgetful(tmp_path: Path, warm_runner: WarmRunner) -> Iterator[Darkroom]:
     """A cluster that gives up the pods of a lost node soon."""
     tolerations = [
         {
@@ -29,7 +30,8 @@ def forgetful(tmp_path: Path) -> Iterator[Darkroom]:
         }
         for state in ("unreachable", "not-ready")
     ]
-    with injecting_darkroom(tmp_path, [("/spec/tolerations", tolerations)], GRACE_SECONDS) as darkroom:
+    changes = [("/spec/tolerations", tolerations)]
+    with injecting_darkroom(tmp_path, warm_runner.python, changes, GRACE_SECONDS) as darkroom:
         yield darkroom
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from support.darkroom_up import Darkroom, wait_for
 from support.injections import injecting_darkroom
+from support.warm_runner.installation import WarmRunner
 
 from darkroom_local.node.record import overlaps
 
@@ -14,10 +15,10 @@ QUICK = {"steps": 1, "width": 64, "height": 64, "cache_profile": "Disabled"}
 
 
 @pytest.fixture(scope="module")
-def meshed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Darkroom]:
+def meshed(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmRunner) -> Iterator[Darkroom]:
     """A cluster that injects a container which runs until it is stopped."""
     folder = tmp_path_factory.mktemp("meshed")
-    with injecting_darkroom(folder, [("/spec/containers/-", MESH)]) as darkroom:
+    with injecting_darkroom(folder, warm_runner.python, [("/spec/containers/-", MESH)]) as darkroom:
         program = darkroom.state_dir / "bin" / "mesh"
         program.write_text(f"#!{sys.executable} -S\nimport time\nprint('on guard', flush=True)\ntime.sleep(3600)\n")
         program.chmod(0o755)

@@ -51,13 +51,15 @@ wait_for = patience(ACCEPTED_SECONDS)
 class ChaosCluster:
     """One cluster, from `with` to its end."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, bin_dir: Path, seed: int) -> None:
+        """`bin_dir` holds the `darkroom-runner` that pods run."""
         self.folder = folder
         self.server = ApiServer(folder)
         self.proxy = FaultProxy(self.server.url, seed)
         kubeconfig = folder / "by-proxy.yaml"
         kubeconfig.write_text(self.server.kubeconfig.read_text().replace(self.server.url, self.proxy.url))
-        self.cluster = LocalCluster(ClusterOptions(folder / "state", kubeconfig=kubeconfig, operator_environment=SOON))
+        options = ClusterOptions(folder / "state", kubeconfig=kubeconfig, bin_dir=bin_dir, operator_environment=SOON)
+        self.cluster = LocalCluster(options)
         self.api = Api(self.server.kubeconfig, "default")
         self.names: dict[str, str] = {}
         """Of the jobs that were accepted, by their names in the schedule."""

@@ -33,8 +33,12 @@ wait_for = patience(RUN_SECONDS)
 class Darkroom:
     """One local cluster. It may be killed and started again on the same folder."""
 
-    def __init__(self, folder: Path, kubeconfig: Path | None = GIVEN_KUBECONFIG) -> None:
-        """`kubeconfig` is of the API server to use in place of the embedded one: by default KUBECONFIG's, if any."""
+    def __init__(self, folder: Path, python: Path, kubeconfig: Path | None = GIVEN_KUBECONFIG) -> None:
+        """`python` is the interpreter to use; its folder holds the runner that pods run.
+
+        `kubeconfig` is of the API server to use in place of the embedded one: by default KUBECONFIG's, if any.
+        """
+        self._python = python
         self._given = kubeconfig
         self.state_dir = folder / "state"
         self.log_path = folder / "up.log"
@@ -51,7 +55,7 @@ class Darkroom:
         return "default" if self._given is None else self.namespace
 
     def start(self) -> None:
-        command = [BIN / "darkroom", "up", "--state-dir", self.state_dir, "--port", str(self.port)]
+        command = [self._python, BIN / "darkroom", "up", "--state-dir", self.state_dir, "--port", str(self.port)]
         if self._given is not None:
             command += ["--kubeconfig", self._given, "--namespace", self.namespace]
         with self.log_path.open("ab") as log:

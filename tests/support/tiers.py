@@ -1,0 +1,168 @@
+"""The fast tier of tests: what needs no torch and no cluster. Used by tests/conftest.py.
+
+A test is in the fast tier unless the code that it can reach - itself, its fixtures, and the functions and classes of
+ours that they name - imports torch or one of its libraries, or names a program of a cluster. What this misses fails:
+while a fast test runs, such an import or such a process raises `NotFastError`.
+"""
+
+import ast
+import functools
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import pytest
+
+TESTS = Path(__file__).resolve().parents[1]
+TORCH = frozenset({"torch", "diffusers", "transformers", "peft", "accelerate", "DeepCache"})
+PROGRAM = re.compile(
+    r"^(-m )?(darkroom_local\.(apiserver|node|cli)|darkroom_(gateway|operator)\.main|darkroom_runner\.\w+"
+    r"|darkroom(-gateway|-operator|-runner)?)$"
+)
+"""An argument of a command line: the module after `-m`, or the name of the program's file."""
+CLUSTER_FOLDERS = tuple(TESTS / name for name in ("stories", "chaos", "quality", "conformance", "gpu", "images"))
+ADVICE = "a test that needs it belongs to the whole suite: tests/support/tiers.py decides by what a test can reach"
+
+
+class NotFastError(AssertionError):
+    """A test of the fast tier imports torch, or starts a program of a cluster."""
+
+
+def is_whole_module_slow(path: Path) -> bool:
+    """Whether importing a test module loads torch, or its folder is about clusters."""
+    return any(path.is_relative_to(folder) for folder in CLUSTER_FOLDERS) or _loads_torch(path)
+
+
+@functools.cache
+def _loads_torch(path: Path) -> bool:
+    """By the imports at its top, and at the top of the modules of ours that these import."""
+    seen: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        each = waiting.pop()
+        if each in seen:
+            continue
+        seen.add(each)
+        names = list(_imports_at_top(each))
+        if any(name.partition(".")[0] in TORCH for name in names):
+            return True
+        waiting += [file for name in names if (file := _file_of_ours(name)) is not None]
+    return False
+
+
+@functools.cache
+def _imports_at_top(path: Path) -> tuple[str, ...]:
+    names: list[str] = []
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.Import):
+            names += [each.name for each in statement.names]
+        elif isinstance(statement, ast.ImportFrom) and statement.module:
+            names += [statement.module, *(f"{statement.module}.{each.name}" for each in statement.names)]
+    return tuple(names)
+
+
+@functools.cache
+def _file_of_ours(name: str) -> Path | None:
+    """The file of a module of ours; None for other modules, and for what is no module."""
+    package = name.partition(".")[0]
+    root = TESTS if package == "support" else TESTS.parent / package.removeprefix("darkroom_")
+    path = root.joinpath(*name.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def is_fast(item: pytest.Item) -> bool:
+    """Whether neither the test nor its fixtures can reach torch or a cluster."""
+    if not isinstance(item, pytest.Function) or is_whole_module_slow(item.path):
+        return False
+    fixtures = item._fixtureinfo.name2fixturedefs.values()
+    return not any(_is_slow(each) for each in (item.obj, *(found.func for group in fixtures for found in group)))
+
+
+def _is_slow(function: Any) -> bool:
+    function = getattr(function, "__func__", function)
+    return isinstance(function, FunctionType) and _reaches_slow(function)
+
+
+@functools.cache
+def _reaches_slow(function: FunctionType) -> bool:
+    seen: set[Any] = set()
+    waiting: list[Any] = [function]
+    while waiting:
+        each = waiting.pop()
+        if each in seen:
+            continue
+        seen.add(each)
+        if isinstance(each, type):
+            waiting += [value for value in map(_unwrapped, vars(each).values()) if isinstance(value, FunctionType)]
+            continue
+        codes = list(_codes(each.__code__))
+        if any(_is_slow_code(code, each.__module__) for code in codes):
+            return True
+        waiting += _named(codes, each.__globals__)
+    return False
+
+
+def _unwrapped(value: Any) -> Any:
+    value = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+    return getattr(value, "__wrapped__", value)
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
+
+
+def _is_slow_code(code: CodeType, module: str) -> bool:
+    if TORCH.intersection(code.co_names):
+        return True
+    # The products' own code names programs without starting them.
+    return not module.startswith("darkroom_") and any(
+        PROGRAM.match(word) for constant in code.co_consts for word in _words(constant)
+    )
+
+
+def _words(constant: Any) -> Iterator[str]:
+    if isinstance(constant, str):
+        yield constant
+    elif isinstance(constant, tuple):
+        for each in constant:
+            yield from _words(each)
+
+
+def _named(codes: list[CodeType], scope: dict[str, Any]) -> Iterator[Any]:
+    """The functions and classes of ours that code names, also by a module."""
+    for code in codes:
+        for name in code.co_names:
+            value = scope.get(name)
+            members = [getattr(value, other, None) for other in code.co_names] if isinstance(value, ModuleType) else []
+            for each in map(_unwrapped, (value, *members)):
+                if isinstance(each, (FunctionType, type)) and _is_ours(each.__module__):
+                    yield each
+
+
+def _is_ours(module: str) -> bool:
+    file = getattr(sys.modules.get(module), "__file__", None) or ""
+    return module.startswith(("darkroom_", "support.")) or file.startswith(str(TESTS))
+
+
+class Guard:
+    """Makes what a fast test must not do fail. An audit hook can't be removed: there is one, off by default."""
+
+    def __init__(self) -> None:
+        self.is_on = False
+        sys.addaudithook(self._hear)
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.is_on:
+            return
+        if event == "import" and arguments[0] in TORCH:
+            raise NotFastError(f"a fast test imports {arguments[0]}; {ADVICE}")
+        if event == "subprocess.Popen":
+            command = [str(word) for word in (arguments[0], *arguments[1])]
+            if any(PROGRAM.match(Path(word).name if "/" in word else word) for word in command):
+                raise NotFastError(f"a fast test starts {' '.join(command[1:])}; {ADVICE}")
