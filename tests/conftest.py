@@ -1,12 +1,13 @@
 """For all tests: the environment of the libraries, and runs that are forked from one warm parent."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.tiers import Guard, is_fast, is_whole_module_slow
-from support.warm_runner.installation import WarmRunner, shared_folder
+from support.warm_parent.installation import WarmParent, shared_folder
 
 from darkroom_local.programs import HANDED_ON
 
@@ -23,11 +24,29 @@ def run_environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def warm_runner(tmp_path_factory: pytest.TempPathFactory, run_environment: dict[str, str]) -> Iterator[WarmRunner]:
-    """The runner's programs, for tests that don't test the start-up of a run: its work is forked, not started."""
-    folder = shared_folder(tmp_path_factory.getbasetemp()) / "warm-runner"
-    with WarmRunner(folder, run_environment).serving() as runner:
-        yield runner
+def warm_runner(tmp_path_factory: pytest.TempPathFactory, run_environment: dict[str, str]) -> Iterator[WarmParent]:
+    """For tests that don't test the start-up of a run: its work is forked, not started."""
+    with _warm_parent(tmp_path_factory, "darkroom_runner", run_environment) as parent:
+        yield parent
+
+
+@pytest.fixture(scope="session")
+def warm_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmParent]:
+    with _warm_parent(tmp_path_factory, "darkroom_gateway", {"PATH": os.defpath}) as parent:
+        yield parent
+
+
+@pytest.fixture(scope="session")
+def warm_operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmParent]:
+    with _warm_parent(tmp_path_factory, "darkroom_operator", {"PATH": os.defpath}) as parent:
+        yield parent
+
+
+def _warm_parent(
+    factory: pytest.TempPathFactory, package: str, environment: dict[str, str]
+) -> contextlib.AbstractContextManager[WarmParent]:
+    folder = shared_folder(factory.getbasetemp()) / f"warm-{package}"
+    return WarmParent(folder, package, environment).serving()
 
 
 guard = Guard()

@@ -13,7 +13,7 @@ from support.chaos_cluster import ChaosCluster, processes_of
 from support.chaos_schedule import Schedule, Work, draw_schedule
 from support.kube_api import Json
 from support.waiting import patience
-from support.warm_runner.installation import WarmRunner
+from support.warm_parent.installation import WarmParent
 
 from darkroom_local.node.record import overlaps
 
@@ -30,7 +30,7 @@ wait_for = patience(PATIENCE_SECONDS)
 
 @pytest.mark.timeout(600 + 4 * PATIENCE_SECONDS)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_nothing_is_lost_and_nothing_runs_twice(tmp_path: Path, warm_runner: WarmRunner, seed: int) -> None:
+def test_nothing_is_lost_and_nothing_runs_twice(tmp_path: Path, warm_runner: WarmParent, seed: int) -> None:
     schedule = draw_schedule(seed, JOBS)
     print(schedule, f"Replay it with: make chaos SEED={seed}" + f" JOBS={JOBS}" * (JOBS != 60), sep="\n")
     chaos = ChaosCluster(tmp_path, warm_runner.bin_dir, seed)

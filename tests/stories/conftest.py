@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from support.darkroom_up import Darkroom
-from support.warm_runner.installation import WarmRunner
+from support.warm_parent.installation import WarmParent
 
 
 @pytest.fixture(scope="session")
-def darkroom(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmRunner) -> Iterator[Darkroom]:
+def darkroom(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmParent) -> Iterator[Darkroom]:
     """Shared: a story must leave its jobs finished or deleted."""
     shared = Darkroom(tmp_path_factory.mktemp("darkroom"), warm_runner.python)
     shared.start()
@@ -18,7 +18,7 @@ def darkroom(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmRunner) 
 
 
 @pytest.fixture
-def start_darkroom(tmp_path: Path, warm_runner: WarmRunner) -> Iterator[Callable[[], Darkroom]]:
+def start_darkroom(tmp_path: Path, warm_runner: WarmParent) -> Iterator[Callable[[], Darkroom]]:
     """Starts a cluster that nobody else uses."""
     started: list[Darkroom] = []
 

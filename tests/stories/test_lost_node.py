@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.darkroom_up import Darkroom, wait_for
 from support.injections import injecting_darkroom
-from support.warm_runner.installation import WarmRunner
+from support.warm_parent.installation import WarmParent
 
 from darkroom_local.node.record import overlaps
 
@@ -19,7 +19,7 @@ GRACE_SECONDS = 15
 
 
 @pytest.fixture
-def forgetful(tmp_path: Path, warm_runner: WarmRunner) -> Iterator[Darkroom]:
+def forgetful(tmp_path: Path, warm_runner: WarmParent) -> Iterator[Darkroom]:
     """A cluster that gives up the pods of a lost node soon."""
     tolerations = [
         {

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from support.darkroom_up import Darkroom, wait_for
 from support.injections import injecting_darkroom
-from support.warm_runner.installation import WarmRunner
+from support.warm_parent.installation import WarmParent
 
 from darkroom_local.node.record import overlaps
 
@@ -15,7 +15,7 @@ QUICK = {"steps": 1, "width": 64, "height": 64, "cache_profile": "Disabled"}
 
 
 @pytest.fixture(scope="module")
-def meshed(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmRunner) -> Iterator[Darkroom]:
+def meshed(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmParent) -> Iterator[Darkroom]:
     """A cluster that injects a container which runs until it is stopped."""
     folder = tmp_path_factory.mktemp("meshed")
     with injecting_darkroom(folder, warm_runner.python, [("/spec/containers/-", MESH)]) as darkroom:

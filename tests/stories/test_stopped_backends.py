@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from support.darkroom_up import Darkroom, wait_for
-from support.warm_runner.installation import WarmRunner
+from support.warm_parent.installation import WarmParent
 
 from darkroom_gateway import deadlines
 
@@ -89,7 +89,7 @@ class People:
 
 
 @pytest.fixture(scope="module")
-def darkroom(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmRunner) -> Iterator[Darkroom]:
+def darkroom(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmParent) -> Iterator[Darkroom]:
     """Of its own: the operator notices as well when the API server stands still."""
     own = Darkroom(tmp_path_factory.mktemp("stopped"), warm_runner.python, kubeconfig=None)
     own.start()

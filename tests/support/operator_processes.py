@@ -60,6 +60,7 @@ class Process:
 
     def pause(self) -> None:
         assert self._running is not None
+        assert "forking-python" not in self.command[0], "it would not stop what is forked"
         self._running.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -332,8 +333,10 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def operator_process(namespace: Namespace, folder: Path, **settings: str) -> Process:
-    """Started again after a kill it leads at once, under its old name."""
+def operator_process(
+    namespace: Namespace, folder: Path, python: str | Path = sys.executable, **settings: str
+) -> Process:
+    """Started again after a kill it leads at once, under its old name. `python` runs it."""
     identity = f"operator-{secrets.token_hex(4)}"
     environment = {
         "KUBECONFIG": str(namespace.server.kubeconfig),
@@ -345,7 +348,7 @@ def operator_process(namespace: Namespace, folder: Path, **settings: str) -> Pro
         "HOME": str(folder),
         **settings,
     }
-    return Process([sys.executable, "-m", "darkroom_operator.main"], environment, folder / f"{identity}.log")
+    return Process([str(python), "-m", "darkroom_operator.main"], environment, folder / f"{identity}.log")
 
 
 @contextlib.contextmanager

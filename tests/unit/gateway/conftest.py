@@ -27,6 +27,7 @@ from PIL import Image
 from support.event_streams import StreamedJob
 from support.forgotten import Place
 from support.waiting import patience
+from support.warm_parent.installation import WarmParent
 
 from darkroom_contract.crd import definition
 from darkroom_contract.names import GROUP, VERSION, Kind
@@ -260,16 +261,16 @@ def _pings(client: "redis.Redis") -> bool:
 
 
 @pytest.fixture(scope="session")
-def start_gateway(folder: Path) -> Callable[..., contextlib.AbstractContextManager[Gateway]]:
-    """Starts a gateway with an environment."""
+def start_gateway(folder: Path, warm_gateway: WarmParent) -> Callable[..., contextlib.AbstractContextManager[Gateway]]:
+    """Starts a gateway with an environment: a fork, or a new process of the interpreter given."""
 
     @contextlib.contextmanager
-    def start(environment: dict[str, str]) -> Iterator[Gateway]:
+    def start(environment: dict[str, str], python: Path = warm_gateway.forking_python) -> Iterator[Gateway]:
         [port] = free_ports(1)
         log_path = folder / f"gateway-{port}.log"
         settings = {**environment, "DARKROOM_GATEWAY_PORT": str(port), "HOME": str(folder)}
         url = f"http://127.0.0.1:{port}"
-        with running([sys.executable, "-m", "darkroom_gateway.main"], settings, log_path) as process:
+        with running([str(python), "-m", "darkroom_gateway.main"], settings, log_path) as process:
             wait_until(lambda: answers(f"{url}/healthz") or process.poll() is not None, "the gateway answers")
             assert process.poll() is None, log_path.read_text()
             with httpx.Client(base_url=url, trust_env=False, timeout=30) as http:

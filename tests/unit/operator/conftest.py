@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.operator_processes import ApiServer, Namespace, Process, operator_process
+from support.warm_parent.installation import WarmParent
 
 
 @pytest.fixture(scope="session")
@@ -34,12 +35,15 @@ def namespace(api_server: ApiServer) -> Namespace:
 
 
 @pytest.fixture
-def start_operator(namespace: Namespace, tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """Starts an operator with settings beside the usual ones; stops it after the test."""
+def start_operator(namespace: Namespace, tmp_path: Path, warm_operator: WarmParent) -> Iterator[Callable[..., Process]]:
+    """Starts an operator with settings beside the usual ones; stops it after the test.
+
+    It is a fork, or a new process of the interpreter given.
+    """
     started: list[Process] = []
 
-    def start(**settings: str) -> Process:
-        process = operator_process(namespace, tmp_path, **settings)
+    def start(python: Path = warm_operator.forking_python, **settings: str) -> Process:
+        process = operator_process(namespace, tmp_path, python, **settings)
         process.start()
         started.append(process)
         return process

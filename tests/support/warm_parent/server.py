@@ -1,8 +1,8 @@
-"""The warm parent: loads the runner's libraries once and forks itself for every client.
+"""The warm parent: loads the libraries of one package once and forks itself for every client.
 
 A process without threads: what it forks is as good as a new interpreter that has imported the same. It ends when the
-last test process that holds it has ended. Started by `installation.py` with the path of its socket and a file
-descriptor that counts as the first holder.
+last test process that holds it has ended. Started by `installation.py` with the package, the path of its socket and a
+file descriptor that counts as the first holder.
 """
 
 import atexit
@@ -22,11 +22,14 @@ import socket
 import sys
 import tempfile
 import threading
+from pathlib import Path
 from typing import Any, NoReturn
 
 HOLD = b"hold"
+ENTRY_POINTS = ("main", "work", "worker", "__main__")
+"""Modules that a fork runs as `__main__`: importing them before would be once too often."""
 DISPOSABLE = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
-LIBRARIES = (
+RUNNER_LIBRARIES = (
     ("torch", ()),
     ("torch.utils.checkpoint", ()),
     ("numpy", ("random",)),
@@ -149,26 +152,38 @@ def _receive(client: socket.socket, length: int) -> bytes:
     return received
 
 
-def preload() -> None:
-    """Import what a run imports. Nothing is computed, so that no library starts a thread."""
+def preload(package: str) -> dict[str, str]:
+    """Import what the package's programs import. Nothing is computed, so that no library starts a thread.
+
+    Returns the variables that libraries set as they are imported.
+    """
+    given = dict(os.environ)
     # As a run does it, see darkroom_runner's garbage collector control: about a fifth of the time.
     gc.disable()
-    package = importlib.import_module("darkroom_runner")
-    importlib.import_module("darkroom_runner.quiet").quiet_libraries()
-    for library, names in LIBRARIES:
-        module = importlib.import_module(library)
-        for name in names:
-            getattr(module, name)
-    for each in pkgutil.walk_packages(package.__path__, "darkroom_runner."):
-        importlib.import_module(each.name)
+    if package == "darkroom_runner":
+        _preload_runner_libraries()
+    for each in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+        if each.name.rpartition(".")[2] not in ENTRY_POINTS:
+            importlib.import_module(each.name)
     # As a run does it after its imports; also, a collection in a fork would copy the pages of all these objects.
     gc.freeze()
     gc.enable()
     assert threading.active_count() == 1, threading.enumerate()
     assert len(os.listdir("/proc/self/task")) == 1
+    return {name: value for name, value in os.environ.items() if name not in given}
 
 
-def become(request: dict[str, Any], descriptors: list[int]) -> None:
+def _preload_runner_libraries() -> None:
+    from darkroom_runner.quiet import quiet_libraries
+
+    quiet_libraries()
+    for library, names in RUNNER_LIBRARIES:
+        module = importlib.import_module(library)
+        for name in names:
+            getattr(module, name)
+
+
+def become(request: dict[str, Any], descriptors: list[int], set_by_imports: dict[str, str]) -> None:
     """Take over the client's process state, and reset what a new interpreter would have drawn or cached itself."""
     *streams, leash = descriptors
     os.setsid()
@@ -188,11 +203,17 @@ def become(request: dict[str, Any], descriptors: list[int]) -> None:
     for limit, soft, hard in request["limits"]:
         resource.setrlimit(limit, (soft, hard))
     os.environ.clear()
-    os.environ.update(request["environment"])
+    ours = tempfile.gettempdir()
     tempfile.tempdir = None
+    os.environ.update(request["environment"])
+    for name, value in set_by_imports.items():
+        # torch names a folder in the temporary folder.
+        os.environ.setdefault(name, value.replace(ours, tempfile.gettempdir(), 1))
     random.seed()
-    importlib.import_module("numpy.random").seed()
-    importlib.import_module("torch").default_generator.seed()
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
+    if "torch" in sys.modules:
+        sys.modules["torch"].default_generator.seed()
 
 
 def _die_with(leash: int) -> None:
@@ -207,16 +228,21 @@ def _die_with(leash: int) -> None:
 
 
 def main() -> NoReturn:
-    path, first_holder = sys.argv[1:]
-    del sys.path[0]  # This folder, for it was run by path.
-    preload()
+    package, path, first_holder = sys.argv[1:]
+    from client import import_time_settings
+
+    del sys.path[0]  # This folder, because it was run by path.
+    settings = {"socket": path, "package": package, "import_time": import_time_settings(package)}
+    settings["python"] = sys.executable
+    Path(sys.executable).with_name("warm-parent.json").write_text(json.dumps(settings))
+    set_by_imports = preload(package)
     try:
         Server(path, int(first_holder)).serve()
     except Forked as fork:
         request, descriptors = fork.request, fork.descriptors
     else:
         sys.exit()
-    become(request, descriptors)
+    become(request, descriptors, set_by_imports)
     _leave(run(request["module"], request["arguments"]))
 
 

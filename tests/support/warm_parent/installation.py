@@ -1,11 +1,11 @@
-"""A bin folder like that of the virtual environment, whose `darkroom-runner` has its work forked from a warm parent.
+"""A bin folder like that of the virtual environment, with an interpreter that forks from a warm parent.
 
-One warm parent serves all test processes of a run of pytest: the first to need it starts it, and it ends with the last.
+One warm parent of a package serves all test processes of a run of pytest: the first to need it starts it, and it ends
+with the last.
 """
 
 import contextlib
 import fcntl
-import json
 import os
 import socket
 import subprocess
@@ -14,13 +14,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from support.waiting import patience
-from support.warm_runner import client, server
+from support.warm_parent import client, server
 
 BIN = Path(sys.executable).parent
 LAUNCHER = """#!{bin}/python
 import sys
 
-sys.executable = "{bin}/python-warm"
+sys.executable = "{bin}/forking-python"
 from darkroom_runner.main import main
 
 main()
@@ -28,19 +28,24 @@ main()
 wait_until = patience(120.0)
 
 
-class WarmRunner:
-    """The bin folder: `python`, `darkroom-runner` and the other programs of the virtual environment."""
+class WarmParent:
+    """The bin folder: `python`, `darkroom-runner` and the other programs of the virtual environment.
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    `forking_python -m MODULE` is a fork of the warm parent; `python` is a new interpreter. `runner` forks its work.
+    """
+
+    def __init__(self, folder: Path, package: str, environment: Mapping[str, str]) -> None:
         self.folder = folder
         self.bin_dir = folder / "bin"
         self.python = self.bin_dir / "python"
-        self.program = self.bin_dir / "darkroom-runner"
-        self.environment = dict(environment)
+        self.forking_python = self.bin_dir / "forking-python"
+        self.runner = self.bin_dir / "darkroom-runner"
+        self._package = package
+        self._environment = dict(environment)
         self._socket = folder / "socket"
 
     @contextlib.contextmanager
-    def serving(self) -> Iterator["WarmRunner"]:
+    def serving(self) -> Iterator["WarmParent"]:
         """The warm parent lives as long as anybody is in here."""
         self.folder.mkdir(exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
@@ -68,8 +73,8 @@ class WarmRunner:
         ours, first_holder = socket.socketpair()
         with first_holder, (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(
-                [str(self.python), server.__file__, str(self._socket), str(first_holder.fileno())],
-                env=self.environment,
+                [str(self.python), server.__file__, self._package, str(self._socket), str(first_holder.fileno())],
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -82,7 +87,7 @@ class WarmRunner:
             with socket.socket(socket.AF_UNIX) as probe:
                 return probe.connect_ex(str(self._socket)) == 0
 
-        wait_until(accepts, "the warm parent of runs accepts connections")
+        wait_until(accepts, f"the warm parent of {self._package} accepts connections")
         # It may outlive this process.
         process.returncode = 0
         return ours
@@ -95,15 +100,8 @@ class WarmRunner:
         for program in BIN.iterdir():
             _link(self.bin_dir / program.name, program)
         interpreter = Path(sys.executable).resolve()
-        warm = self.bin_dir / "python-warm"
-        _write_program(self.program, LAUNCHER.format(bin=self.bin_dir))
-        _write_program(warm, f"#!{interpreter} -IS\n{Path(client.__file__).read_text()}")
-        settings = {
-            "socket": str(self._socket),
-            "python": str(self.python),
-            "import_time": client.import_time_settings(self.environment),
-        }
-        (self.bin_dir / "warm-runner.json").write_text(json.dumps(settings))
+        _write_program(self.runner, LAUNCHER.format(bin=self.bin_dir))
+        _write_program(self.forking_python, f"#!{interpreter} -IS\n{Path(client.__file__).read_text()}")
 
 
 def _link(link: Path, target: Path) -> None:
