@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.tiers import Guard, is_fast, is_whole_module_slow
+from support.tiers import guard, is_fast, is_whole_module_slow
 from support.warm_parent.installation import WarmParent, shared_folder
 
 from darkroom_local.programs import HANDED_ON
@@ -47,9 +47,6 @@ def _warm_parent(
 ) -> contextlib.AbstractContextManager[WarmParent]:
     folder = shared_folder(factory.getbasetemp()) / f"warm-{package}"
     return WarmParent(folder, package, environment).serving()
-
-
-guard = Guard()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -69,8 +69,7 @@ class ChaosCluster:
     def running(self) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             stack.callback(self.api.http.close)
-            stack.callback(self.server.stop)
-            self.server.start()
+            stack.enter_context(self.server)
             stack.enter_context(self.proxy)
             stack.enter_context(self.cluster)
             self.cluster.supervisor.start(self._other_operator())

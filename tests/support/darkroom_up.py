@@ -9,13 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
-from botocore.config import Config
 
 from darkroom_contract.names import LABEL_JOB_NAME
 from darkroom_local.node.record import Interval, read_record
 from darkroom_local.ports import free_ports
+from support.s3_server import s3_client
 from support.waiting import patience
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -111,14 +110,9 @@ class Darkroom:
     def bucket(self) -> Any:
         """A boto3 client with the cluster's own credentials."""
         settings = json.loads((self.state_dir / "cluster.json").read_text(encoding="utf-8"))
-        return boto3.client(
-            "s3",
-            endpoint_url=f"http://127.0.0.1:{settings['ports']['s3']}",
-            region_name="us-east-1",
-            aws_access_key_id=settings["credentials"]["s3_access_key"],
-            aws_secret_access_key=settings["credentials"]["s3_secret_key"],
-            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
-        )
+        keys = settings["credentials"]
+        url = f"http://127.0.0.1:{settings['ports']['s3']}"
+        return s3_client(url, keys["s3_access_key"], keys["s3_secret_key"])
 
     def record(self) -> list[Interval]:
         """The node's own record of processes."""

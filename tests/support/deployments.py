@@ -21,7 +21,7 @@ from typing import Any
 from darkroom_local.node.expansion import expand
 from darkroom_local.node.manifest import Sources, decoded_secret, environment
 from support.kube_api import Api, Json, kubeconfig_with_token, ok
-from support.operator_processes import Process
+from support.server_process import Process
 
 PROGRAMS = Path(sys.executable).parent
 """Stands for the image: a command is looked for here first."""
@@ -96,7 +96,7 @@ def _prepare(
     home.mkdir(exist_ok=True)
     whole = {"PATH": f"{PROGRAMS}{os.pathsep}{os.defpath}", "HOME": str(home), "LANG": "C.UTF-8"}
     whole |= given | _credentials(kube, pod, root) | dict(extra_env)
-    process = Process([program, *(_translated(word, places) for word in words[1:])], whole, root / f"{name}.log")
+    process = Process([program, *(_translated(word, places) for word in words[1:])], root / f"{name}.log", whole)
     return RunningDeployment(pod, process, whole, places, volumes)
 
 

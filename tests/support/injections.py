@@ -63,9 +63,8 @@ def injecting_darkroom(
             darkroom = Darkroom(folder, python)
             stack.enter_context(_policy(darkroom.namespace, changes))
         else:
-            server = ApiServer(folder, "default", False, "--node-monitor-grace-seconds", str(node_grace_seconds))
-            server.start()
-            stack.callback(server.stop)
+            server = ApiServer(folder, "--node-monitor-grace-seconds", str(node_grace_seconds))
+            stack.enter_context(server)
             proxy = stack.enter_context(InjectingProxy(server.url, changes))
             kubeconfig = folder / "by-proxy.yaml"
             kubeconfig.write_text(server.kubeconfig.read_text().replace(server.url, proxy.url))

@@ -1,130 +1,32 @@
-"""A real API server and real operators as processes, and what users and nodes do to them over HTTP."""
+"""Operators as processes on a real API server, and what users and nodes do there over HTTP."""
 
-import contextlib
 import json
-import os
 import secrets
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
 from darkroom_contract import names
-from darkroom_contract.crd import definition
 from darkroom_contract.names import GROUP, VERSION, Kind
 from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
 from darkroom_contract.remarks import Remark
-from darkroom_local.kubeconfig import write_kubeconfig
-from darkroom_local.ports import free_ports
-from darkroom_local.tether import tethered
 from darkroom_operator.leadership import LEASE
+from support.kube_api import ApiServer
+from support.server_process import Process
 from support.waiting import patience
 
 Json = dict[str, Any]
 SECONDS = 60.0
 """Much longer than anything takes on a machine that has little else to do."""
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
-CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 wait_until = patience(SECONDS)
-
-
-@dataclass
-class Process:
-    """A process that can be killed and started again."""
-
-    command: list[str]
-    environment: dict[str, str]
-    log_path: Path
-    _running: subprocess.Popen[bytes] | None = field(default=None, repr=False)
-
-    def start(self) -> None:
-        environment = {"PATH": os.defpath, **self.environment}
-        with self.log_path.open("ab") as log:
-            self._running = subprocess.Popen(tethered(self.command), env=environment, stdout=log, stderr=log)
-
-    def kill(self) -> None:
-        """As a machine that loses its power."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> int:
-        """Its exit code."""
-        return self._end(signal.SIGTERM)
-
-    def pause(self) -> None:
-        assert self._running is not None
-        assert "forking-python" not in self.command[0], "it would not stop what is forked"
-        self._running.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        assert self._running is not None
-        self._running.send_signal(signal.SIGCONT)
-
-    def ended(self) -> bool:
-        return self._running is None or self._running.poll() is not None
-
-    def log(self) -> str:
-        return self.log_path.read_text(encoding="utf-8")
-
-    def _end(self, how: signal.Signals) -> int:
-        if self._running is None:
-            return 0
-        self._running.send_signal(how)
-        self._running.send_signal(signal.SIGCONT)
-        code = self._running.wait(timeout=30)
-        self._running = None
-        return code
-
-
-class ApiServer:
-    """The embedded API server."""
-
-    def __init__(self, folder: Path) -> None:
-        [port] = free_ports(1)
-        self.url, self.kubeconfig = f"http://127.0.0.1:{port}", folder / "kubeconfig.yaml"
-        (folder / "token").write_text("a-token")
-        self.kubeconfig.write_text(write_kubeconfig(self.url, "a-token", "default"))
-        command = [sys.executable, "-m", "darkroom_local.apiserver", "--data-dir", str(folder / "data")]
-        command += ["--port", str(port), "--token-file", str(folder / "token")]
-        self.process = Process(command, {}, folder / "apiserver.log")
-        headers = {"Authorization": "Bearer a-token"}
-        self.http = httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=10)
-
-    def start(self) -> None:
-        self.process.start()
-        wait_until(self._is_ready, "the API server answers")
-
-    def _is_ready(self) -> bool:
-        assert not self.process.ended(), self.process.log()
-        try:
-            return self.http.get("/readyz").status_code == 200
-        except httpx.HTTPError:
-            return False
-
-    def install_crds(self, change: Callable[[Json], None] = lambda _: None) -> None:
-        """As `kubectl apply`."""
-        for kind in Kind:
-            document = definition(kind)
-            change(document)
-            headers = {"Content-Type": "application/apply-patch+yaml"}
-            query = {"fieldManager": "tests", "force": "true"}
-            path = f"{CRDS}/{kind.crd_name}"
-            _checked(self.http.patch(path, content=json.dumps(document), headers=headers, params=query))
-        for kind in Kind:
-            path = f"/apis/{GROUP}/{VERSION}/{kind.plural}"
-            wait_until(lambda path=path: self.http.get(path).status_code == 200, f"{kind.plural} are served")
-
-    def namespace(self, name: str) -> "Namespace":
-        document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        assert self.http.post("/api/v1/namespaces", json=document).is_success
-        return Namespace(self, name)
 
 
 @dataclass(frozen=True)
@@ -133,6 +35,12 @@ class Namespace:
 
     server: ApiServer
     name: str
+
+    @classmethod
+    def create(cls, server: ApiServer, name: str) -> Self:
+        document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        _checked(server.http.post("/api/v1/namespaces", json=document))
+        return cls(server, name)
 
     def path(self, plural: str, name: str = "") -> str:
         core, ours = "/api/v1", f"/apis/{GROUP}/{VERSION}"
@@ -348,16 +256,7 @@ def operator_process(
         "HOME": str(folder),
         **settings,
     }
-    return Process([str(python), "-m", "darkroom_operator.main"], environment, folder / f"{identity}.log")
-
-
-@contextlib.contextmanager
-def running(process: Process) -> Iterator[Process]:
-    process.start()
-    try:
-        yield process
-    finally:
-        process.stop()
+    return Process([python, "-m", "darkroom_operator.main"], folder / f"{identity}.log", environment)
 
 
 def _checked(response: httpx.Response) -> Json:

@@ -83,11 +83,11 @@ def is_fast(item: pytest.Item) -> bool:
 
 def _is_slow(function: Any) -> bool:
     function = getattr(function, "__func__", function)
-    return isinstance(function, FunctionType) and _reaches_slow(function)
+    return isinstance(function, FunctionType) and reaches_slow(function)
 
 
 @functools.cache
-def _reaches_slow(function: FunctionType) -> bool:
+def reaches_slow(function: FunctionType) -> bool:
     seen: set[Any] = set()
     waiting: list[Any] = [function]
     while waiting:
@@ -166,3 +166,6 @@ class Guard:
             command = [str(word) for word in (arguments[0], *arguments[1])]
             if any(PROGRAM.match(Path(word).name if "/" in word else word) for word in command):
                 raise NotFastError(f"a fast test starts {' '.join(command[1:])}; {ADVICE}")
+
+
+guard = Guard()

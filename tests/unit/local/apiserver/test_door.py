@@ -46,7 +46,6 @@ def test_whether_it_lives_is_told_to_everybody(shared: ApiServer, path: str) -> 
 
 
 def test_it_listens_on_the_loopback_address_only(shared: ApiServer) -> None:
-    assert shared.process is not None
     listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     local = [each[1] for each in listening if each[3] == "0A" and each[1].endswith(f":{shared.port:04X}")]
     assert local == [f"0100007F:{shared.port:04X}"]
