@@ -1,4 +1,4 @@
-"""The images, built once for all tests here, and what they need around them: an API server, S3 and Redis.
+"""The images, built once for all tests here, and the servers they need: an API server, S3 and Redis.
 
 `TEST_GATEWAY_IMAGE` and `TEST_RUNNER_IMAGE` name images that are there already and are to be tested.
 `TEST_BASE` names another base than the Dockerfiles do. Where neither that base nor a registry can be reached,
@@ -116,7 +116,7 @@ def image(request: pytest.FixtureRequest, images: dict[str, Image]) -> Image:
     return images[request.param]
 
 
-# --- what is around them -----------------------------------------------------------------------------------------
+# --- servers -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Surroundings:
     """A client of the tests' own."""
 
     def environment(self) -> dict[str, str]:
-        """What gateway, operator and runner are told alike."""
+        """The environment that gateway, operator and runner share."""
         return {
             **self.s3_credentials,
             "DARKROOM_NAMESPACE": self.namespace.name,

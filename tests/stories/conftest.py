@@ -1,4 +1,4 @@
-"""A local cluster for the stories: one that they share, and new ones for those that break it."""
+"""Local clusters for the stories: one that they share, and new ones for stories that break it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ def darkroom(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmParent) 
 
 @pytest.fixture
 def start_darkroom(tmp_path: Path, warm_runner: WarmParent) -> Iterator[Callable[[], Darkroom]]:
-    """Starts a cluster that nobody else uses."""
+    """Starts a cluster for this story alone."""
     started: list[Darkroom] = []
 
     def start() -> Darkroom:
@@ -34,7 +34,7 @@ def start_darkroom(tmp_path: Path, warm_runner: WarmParent) -> Iterator[Callable
 
 @pytest.fixture
 def store_photos(darkroom: Darkroom) -> Callable[[str, dict[str, bytes]], str]:
-    """Puts files into object storage, as somebody does who has a bucket; returns the folder's address."""
+    """Uploads files to the bucket directly; returns the URI of their folder."""
 
     prefix = f"datasets/{darkroom.jobs_namespace}/"
 

@@ -1,4 +1,4 @@
-"""Somebody's service mesh puts a container into every pod, which never ends: jobs do, and the queue moves on."""
+"""A service mesh injects a container that never ends into every pod: jobs end all the same, and the next one starts."""
 
 import sys
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def meshed(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmParent) ->
         yield darkroom
 
 
-def test_a_job_succeeds_though_another_container_lives_on(meshed: Darkroom) -> None:
+def test_job_succeeds_while_a_sidecar_still_runs(meshed: Darkroom) -> None:
     first = meshed.generate(prompt="a red circle", **QUICK)
     second = meshed.generate(prompt="a blue circle", **QUICK)
 
@@ -42,7 +42,7 @@ def test_a_job_succeeds_though_another_container_lives_on(meshed: Darkroom) -> N
     assert overlaps(meshed.record()) == []
 
 
-def test_a_job_that_fails_tells_why_though_another_container_lives_on(meshed: Darkroom) -> None:
+def test_failed_job_has_its_reason_while_a_sidecar_still_runs(meshed: Darkroom) -> None:
     meshed.apply(
         "TrainJob",
         "photoless",

@@ -119,7 +119,7 @@ def _container(pod: Json, name: str) -> Json:
 
 
 def _sources(kube: Api, namespace: str, container: Json) -> Sources:
-    """All Secrets and ConfigMaps of the namespace: which of them the container may use is its manifest's affair."""
+    """All Secrets and ConfigMaps of the namespace: the manifest decides which of them the container uses."""
     found = {
         plural: ok(kube.http.get(f"/api/v1/namespaces/{namespace}/{plural}"))["items"]
         for plural in ("secrets", "configmaps")

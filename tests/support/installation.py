@@ -91,7 +91,7 @@ class Installation:
         return Api(kubeconfig, NAMESPACE)
 
     def clear(self) -> None:
-        """No release, and nothing that one would leave but its CRDs."""
+        """Uninstall the release, and delete what it leaves behind, except for its CRDs."""
         self.config.uninstall(RELEASE, ignore_not_found=True)
         for plural, name in (("secrets", "api-keys"), ("persistentvolumeclaims", "models")):
             self.api.delete(plural, f"{RELEASE}-{name}")
@@ -129,7 +129,7 @@ class Installation:
         port, metrics, health = free_ports(3)
         here = {"DARKROOM_GATEWAY_HOST": "127.0.0.1", "DARKROOM_HEALTH_HOST": "127.0.0.1"}
         here |= {"DARKROOM_GATEWAY_PORT": str(port), "DARKROOM_GATEWAY_METRICS_PORT": str(metrics)}
-        # One process instead of several behind a Service: nobody has to hear that it leaves.
+        # One process instead of several behind a Service: there are no endpoints to drain.
         here |= {"DARKROOM_HEALTH_PORT": str(health), "DARKROOM_GATEWAY_DRAIN_SECONDS": "0"}
         started = [
             stack.enter_context(

@@ -27,7 +27,7 @@ APPLY = "application/apply-patch+yaml"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 WAIT_SECONDS = 60.0
-"""Long enough for a machine that is busy with something else; whoever waits goes on as soon as it can."""
+"""Long enough for a busy machine; waiting ends as soon as the condition holds."""
 
 wait_until = patience(WAIT_SECONDS)
 

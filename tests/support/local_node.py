@@ -1,4 +1,4 @@
-"""A local node as a process, and the programs that its pods may run. For the tests of the node, and of conformance."""
+"""A local node as a process, and the programs that its pods may run."""
 
 import os
 import secrets
@@ -39,14 +39,14 @@ class NodeUnderTest(Process):
         path.chmod(0o755)
 
     def second_start(self) -> str:
-        """What another node on the same folder says before it gives up."""
+        """The error message of a second node on the same folder."""
         environment = {"PATH": os.defpath}
         second = subprocess.run(self.command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
         assert second.returncode == 1
         return second.stderr
 
     def forget(self) -> None:
-        """Begin anew: without programs, and without the runs of earlier tests."""
+        """Remove the programs, and leave the runs of earlier tests out of `runs`."""
         for program in self.bin_dir.iterdir():
             program.unlink()
         self._earlier = len(read_record(self.data_dir / "record.jsonl"))

@@ -31,7 +31,7 @@ wait_until = patience(SECONDS)
 
 @dataclass(frozen=True)
 class Namespace:
-    """What a user, and what a node, sees of one namespace."""
+    """One namespace, as users and nodes see it."""
 
     server: ApiServer
     name: str
@@ -80,7 +80,7 @@ class Namespace:
         return self.count("Succeeded") == len(self.jobs())
 
     def create_foreign_pod(self, name: str, labels: dict[str, str] | None = None) -> None:
-        """One that no operator of ours has made."""
+        """A pod that was not created by our operator."""
         metadata = {"name": name, "namespace": self.name, "labels": labels or {}}
         spec = {"containers": [{"name": "x", "image": "x"}]}
         self.create_object("pods", {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
@@ -113,20 +113,20 @@ class Namespace:
         return found
 
     def live_pods(self) -> list[Json]:
-        """Those of jobs that were let go and are not over."""
+        """Pods of jobs that were admitted and have not ended."""
         return [
             pod for pod in self.pods() if names.LABEL_JOB_NAME in pod["metadata"].get("labels", {}) and is_live(pod)
         ]
 
     def wait_for_pod(self, job: str) -> Json:
-        """A live pod of the job."""
+        """Wait for a live pod of the job."""
 
         def found() -> Json | None:
             return next(
                 (pod for pod in self.live_pods() if pod["metadata"]["labels"][names.LABEL_JOB_NAME] == job), None
             )
 
-        pod: Json = wait_until(found, f"a pod of {job} is let go")
+        pod: Json = wait_until(found, f"a pod of {job} is admitted")
         return pod
 
     def wait_for_phase(self, job: str, phase: str, kind: Kind = Kind.GENERATE) -> Json:
@@ -141,18 +141,18 @@ class Namespace:
         return _checked(self.server.http.get(self.path("leases", names.slot_lease_name(0))))
 
     def leadership(self) -> Json:
-        """The spec of the leader's Lease; empty as long as nobody ever led."""
+        """The spec of the leader's Lease; empty before the first leader."""
         answer = self.server.http.get(self.path("leases", LEASE))
         return {} if answer.status_code == 404 else _checked(answer)["spec"]
 
     def leader(self) -> str | None:
-        """The name of the operator that acts."""
+        """The identity of the leading operator."""
         return self.leadership().get("holderIdentity")
 
     def slot_is_free(self) -> bool:
         return not self.lease()["spec"].get("holderIdentity")
 
-    # What a node does.
+    # Actions of a node.
 
     def bind(self, pod: Json) -> None:
         """A pod that is on a node does not vanish at once when it is deleted."""
@@ -182,13 +182,13 @@ class Namespace:
         self.end_pod(pod, success(*remarks))
 
     def remove_pod(self, pod: Json) -> None:
-        """As a node does with a pod that was to be deleted and has ended."""
+        """As a node removes a deleted pod once its containers have ended."""
         path = self.path("pods", pod["metadata"]["name"])
         self.server.http.request("DELETE", path, json={"gracePeriodSeconds": 0})
 
 
 class Node:
-    """Runs one pod at a time to its success, and remembers what it saw."""
+    """Runs pods to success, and records how many were live at once."""
 
     def __init__(self, namespace: Namespace) -> None:
         self._namespace = namespace

@@ -109,7 +109,7 @@ def files_of(start_run: Callable[..., Any], dataset: str, program: str | None) -
     generation = GenerateJobSpec.from_dict({"prompt": "a photo of sks dog", "modelId": "my-dog", "images": pictures})
     found = []
     for spec in (training, generation):
-        run = start_run(spec, program=program).finish()
+        run = start_run(spec, program=program).finish(280)
         assert run.outcome.succeeded, run.log
         found += [(file.name, file.sha256) for file in run.outcome.files]
     return found
