@@ -25,7 +25,7 @@ from darkroom_runner.main import main
 
 main()
 """
-wait_until = patience(120.0)
+wait_until = patience(280.0)
 
 
 class WarmParent:
