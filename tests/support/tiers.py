@@ -86,23 +86,37 @@ def _is_slow(function: Any) -> bool:
     return isinstance(function, FunctionType) and reaches_slow(function)
 
 
-@functools.cache
+_reached: dict[Any, bool] = {}
+"""What is known of functions and classes: whether they reach torch or a cluster."""
+
+
 def reaches_slow(function: FunctionType) -> bool:
     seen: set[Any] = set()
     waiting: list[Any] = [function]
-    while waiting:
+    slow = False
+    while waiting and not slow:
         each = waiting.pop()
-        if each in seen:
-            continue
-        seen.add(each)
-        if isinstance(each, type):
-            waiting += [value for value in map(_unwrapped, vars(each).values()) if isinstance(value, FunctionType)]
-            continue
-        codes = list(_codes(each.__code__))
-        if any(_is_slow_code(code, each.__module__) for code in codes):
-            return True
-        waiting += _named(codes, each.__globals__)
-    return False
+        if each not in seen and _reached.get(each) is not False:
+            seen.add(each)
+            slow = _reached.get(each, False) or _is_slow_itself(each)
+            waiting += _next(each)
+    # When nothing slow was reached, that holds for everything on the way.
+    _reached.update(dict.fromkeys(seen, False) if not slow else {function: True, each: True})
+    return slow
+
+
+def _is_slow_itself(each: Any) -> bool:
+    if isinstance(each, type):
+        return False
+    return any(_is_slow_code(code, each.__module__) for code in _codes(each.__code__))
+
+
+@functools.cache
+def _next(each: Any) -> tuple[Any, ...]:
+    """The methods of a class; the functions and classes of ours that a function names."""
+    if isinstance(each, type):
+        return tuple(value for value in map(_unwrapped, vars(each).values()) if isinstance(value, FunctionType))
+    return tuple(_named(list(_codes(each.__code__)), each.__globals__))
 
 
 def _unwrapped(value: Any) -> Any:
@@ -145,6 +159,7 @@ def _named(codes: list[CodeType], scope: dict[str, Any]) -> Iterator[Any]:
                     yield each
 
 
+@functools.cache
 def _is_ours(module: str) -> bool:
     file = getattr(sys.modules.get(module), "__file__", None) or ""
     return module.startswith(("darkroom_", "support.")) or file.startswith(str(TESTS))
