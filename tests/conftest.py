@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.tiers import guard, is_fast, is_whole_module_slow
+from support.tiers import is_fast, is_whole_module_slow, only_what_is_fast
 from support.warm_parent.installation import WarmParent, shared_folder
 
 from darkroom_local.programs import HANDED_ON
@@ -64,8 +64,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    guard.is_on = item.get_closest_marker("fast") is not None
-    try:
+    is_marked = item.get_closest_marker("fast") is not None
+    with only_what_is_fast() if is_marked else contextlib.nullcontext():
         return (yield)
-    finally:
-        guard.is_on = False

@@ -6,10 +6,14 @@ while a fast test runs, such an import or such a process raises `NotFastError`.
 """
 
 import ast
+import contextlib
 import functools
+import os
 import re
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -165,22 +169,35 @@ def _is_ours(module: str) -> bool:
     return module.startswith(("darkroom_", "support.")) or file.startswith(str(TESTS))
 
 
-class Guard:
-    """Makes what a fast test must not do fail. An audit hook can't be removed: there is one, off by default."""
+class _Torchless(MetaPathFinder):
+    """Comes before all other finders, and finds nothing."""
 
-    def __init__(self) -> None:
-        self.is_on = False
-        sys.addaudithook(self._hear)
-
-    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if not self.is_on:
-            return
-        if event == "import" and arguments[0] in TORCH:
-            raise NotFastError(f"a fast test imports {arguments[0]}; {ADVICE}")
-        if event == "subprocess.Popen":
-            command = [str(word) for word in (arguments[0], *arguments[1])]
-            if any(PROGRAM.match(Path(word).name if "/" in word else word) for word in command):
-                raise NotFastError(f"a fast test starts {' '.join(command[1:])}; {ADVICE}")
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        if name in TORCH:
+            raise NotFastError(f"a fast test imports {name}; {ADVICE}")
 
 
-guard = Guard()
+class _Popen:
+    """The two ways to start a process: guarded, and as it was."""
+
+    original = subprocess.Popen.__init__
+
+    def guarded(self, args: Any, *rest: Any, **options: Any) -> None:
+        command = [args] if isinstance(args, (str, bytes, Path)) else list(args)
+        words = [os.fsdecode(each) for each in command]
+        if any(PROGRAM.match(Path(word).name if "/" in word else word) for word in words):
+            raise NotFastError(f"a fast test starts {' '.join(words)}; {ADVICE}")
+        _Popen.original(self, args, *rest, **options)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def only_what_is_fast() -> Iterator[None]:
+    """Within, torch can't be imported and no program of a cluster can be started."""
+    finder = _Torchless()
+    sys.meta_path.insert(0, finder)
+    subprocess.Popen.__init__ = _Popen.guarded  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        subprocess.Popen.__init__ = _Popen.original  # type: ignore[method-assign]
+        sys.meta_path.remove(finder)

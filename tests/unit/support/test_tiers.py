@@ -1,6 +1,5 @@
 """Which tests are in the fast tier, and that what slips in fails there."""
 
-import importlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,16 +9,13 @@ import pytest
 from support import tiers
 from support.kube_api import ApiServer
 from support.server_process import Process
-from support.tiers import NotFastError, guard
-
-HERE = Path(__file__).resolve().parents[1]
+from support.tiers import NotFastError, only_what_is_fast
 
 
 @pytest.fixture
 def guarded() -> Iterator[None]:
-    was_on, guard.is_on = guard.is_on, True
-    yield
-    guard.is_on = was_on
+    with only_what_is_fast():
+        yield
 
 
 def starts_an_api_server(folder: Path) -> None:
@@ -57,16 +53,25 @@ def test_what_a_function_can_reach_decides(function: Callable[..., None], slow: 
 
 
 @pytest.mark.parametrize(
-    ("module", "slow"),
+    ("source", "slow"),
     [
-        ("runner/test_training.py", True),
-        ("runner/test_storage.py", False),
-        ("contract/test_crd.py", False),
-        ("../stories/test_order.py", True),
+        ("import torch.nn", True),
+        ("from peft import LoraConfig", True),
+        ("from darkroom_tiny.tokenizer import WORDS", True),
+        ("from darkroom_contract.crd import definition", False),
+        ("def test_it(sdxl):\n    import torch", False),
     ],
+    ids=["torch", "a library with torch", "a module of ours with torch", "without torch", "torch within a test"],
 )
-def test_modules_that_load_torch_or_run_clusters_are_not_even_imported(module: str, slow: bool) -> None:
-    assert tiers.is_whole_module_slow((HERE / module).resolve()) is slow
+def test_modules_that_load_torch_are_not_even_imported(tmp_path: Path, source: str, slow: bool) -> None:
+    module = tmp_path / "test_something.py"
+    module.write_text(source)
+
+    assert tiers.is_whole_module_slow(module) is slow
+
+
+def test_folders_of_clusters_are_slow() -> None:
+    assert tiers.is_whole_module_slow(tiers.TESTS / "stories" / "test_anything.py")
 
 
 @pytest.mark.usefixtures("guarded")
@@ -85,11 +90,10 @@ def test_program_of_a_cluster_fails_a_fast_test(command: list[str]) -> None:
 
 @pytest.mark.usefixtures("guarded")
 def test_import_of_torch_fails_a_fast_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = "diffusers"
-    monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.delitem(sys.modules, "diffusers", raising=False)
 
     with pytest.raises(NotFastError, match="a fast test imports diffusers"):
-        importlib.import_module(name)
+        exec("import diffusers")
 
 
 @pytest.mark.usefixtures("guarded")
