@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STATE  ?= .darkroom
-# Test files that run side by side. Each starts processes of its own, and some wait: three keep two cores busy.
+# Test processes that run in parallel. Many tests wait for other processes: three keep two cores busy.
 TEST_WORKERS ?= 3
 
 # Of `make images`: docker, podman or buildah (the first that works when unset), more arguments for it, and what stands in
@@ -29,7 +29,7 @@ SEEDS  ?= 1
 EXAMPLES ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check generate golden conformance stories chaos fuzz bench images save-images sbom test-images lock pin-images constraints clean
+.PHONY: help setup demo up test test-fast check generate golden conformance stories chaos fuzz bench images save-images sbom test-images lock pin-images constraints clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,10 +50,13 @@ demo: setup ## Learn a subject from five photos, then make a picture and a video
 up: setup ## Run the whole system on this machine until Ctrl-C
 	$(BIN)/darkroom up --state-dir $(STATE)
 
-test: setup ## Run the whole test suite, on embedded servers only
+test: setup ## Run the whole test suite on embedded servers
 	env -u KUBECONFIG OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
-# Of the tests, types are looked at in those alone that CI, without a GPU, never runs.
+test-fast: setup ## Run the tests that need no torch and no cluster, in a minute or two
+	env -u KUBECONFIG $(BIN)/python -m pytest -m fast -n $(TEST_WORKERS) --dist worksteal
+
+# mypy checks only those tests that CI, which has no GPU, never runs.
 check: setup ## Style, types, import contracts, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -68,19 +71,19 @@ generate: setup ## Write the CRDs (crds/, chart), docs/reference.md and docs/con
 	$(BIN)/python -m darkroom_contract.reference docs/reference.md
 	$(BIN)/python docs/generate_configuration.py
 
-golden: setup ## Write tests/chart/golden anew: what the chart makes of its default values
+golden: setup ## Rewrite tests/chart/golden: the chart rendered with its default values
 	DARKROOM_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/chart/test_golden.py
 
-conformance: setup ## Hold an API server to what Darkroom relies on: the one KUBECONFIG names, or the embedded one
+conformance: setup ## Check an API server for what Darkroom relies on: the one of KUBECONFIG, or the embedded one
 	$(BIN)/python -m pytest tests/conformance
 
-stories: setup ## Run the users' journeys on the API server that KUBECONFIG names, or on the embedded one
+stories: setup ## Run the user stories on the API server of KUBECONFIG, or on the embedded one
 	$(BIN)/python -m pytest tests/stories
 
-chaos: setup ## Kill every part and evict runs again and again while 60 jobs run; SEEDS=5: five times, SEED=7: as the seventh
+chaos: setup ## Kill every process and evict pods repeatedly while 60 jobs run; SEEDS=5 for five seeds, SEED=7 for the seventh
 	env -u KUBECONFIG CHAOS_JOBS=$(JOBS) CHAOS_SEED=$(SEED) CHAOS_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/chaos
 
-fuzz: setup ## Compare the gateway's answers to many generated requests with its OpenAPI description; EXAMPLES=200, SEED=7
+fuzz: setup ## Check the gateway's responses to generated requests against its OpenAPI description; EXAMPLES=200, SEED=7
 	env -u KUBECONFIG GENERATED_EXAMPLES=$(EXAMPLES) GENERATED_SEED=$(SEED) $(BIN)/python -m pytest tests/unit/gateway/test_described_answers.py
 
 bench: setup ## Measure DeepCache, the hand-over of the slot, photos and the gateway on this machine
@@ -99,7 +102,7 @@ save-images: ## Write the built images into files for nodes without a registry (
 sbom: ## Copy the images' lists of parts (CycloneDX) into build/sbom
 	$(PYTHON) images/build.py --builder '$(BUILDER)' --prefix '$(IMAGE_PREFIX)' --sbom build/sbom
 
-test-images: setup ## Build the images, look into them, start and drive them; with docker or podman
+test-images: setup ## Build the images, inspect and run them; needs docker or podman
 	env -u KUBECONFIG BUILDER='$(BUILDER)' $(BIN)/python -m pytest tests/images
 
 # Run it after `make constraints`, and when pyproject.toml asks for another package.

@@ -1,8 +1,8 @@
-"""Everything is killed, again and again, and runs are evicted, while the API server's answers can't be relied on:
-nothing is lost, nothing runs twice at a time.
+"""Chaos: every process is killed repeatedly and pods are evicted, behind an API server that fails at random.
 
-`make chaos` runs it with 60 jobs; SEEDS=5 takes five seeds, SEED=7 begins at the seventh. A seed fixes what is done and
-when, and which faults are drawn in which order; which request meets one depends on the machine too.
+No job may be lost, and no slot may run two at once. `make chaos` runs it with 60 jobs; SEEDS=5 runs five seeds, SEED=7
+starts at the seventh. A seed fixes all actions with their times and the order of faults; which request meets a fault
+also depends on the machine.
 """
 
 import os
@@ -13,6 +13,7 @@ from support.chaos_cluster import ChaosCluster, processes_of
 from support.chaos_schedule import Schedule, Work, draw_schedule
 from support.kube_api import Json
 from support.waiting import patience
+from support.warm_parent.installation import WarmParent
 
 from darkroom_local.node.journal import overlapping_runs
 
@@ -20,7 +21,7 @@ JOBS = int(os.environ.get("CHAOS_JOBS") or 7)
 FIRST_SEED = int(os.environ.get("CHAOS_SEED") or 1)
 SEEDS = range(FIRST_SEED, FIRST_SEED + int(os.environ.get("CHAOS_SEEDS") or 1))
 PATIENCE_SECONDS = 180.0 + 40.0 * JOBS
-"""With everything that is run again, on a machine that is busy with something else."""
+"""Allows for retries and for a busy machine."""
 
 FAILURES = {Work.NO_DATASET: "DatasetNotFound", Work.NO_MODEL: "ModelNotFound"}
 
@@ -29,10 +30,10 @@ wait_for = patience(PATIENCE_SECONDS)
 
 @pytest.mark.timeout(600 + 4 * PATIENCE_SECONDS)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_nothing_is_lost_and_nothing_runs_twice(tmp_path: Path, seed: int) -> None:
+def test_no_job_is_lost_and_no_slot_runs_two_at_once(tmp_path: Path, warm_runner: WarmParent, seed: int) -> None:
     schedule = draw_schedule(seed, JOBS)
     print(schedule, f"Replay it with: make chaos SEED={seed}" + f" JOBS={JOBS}" * (JOBS != 60), sep="\n")
-    chaos = ChaosCluster(tmp_path, seed)
+    chaos = ChaosCluster(tmp_path, warm_runner.bin_dir, seed)
     with chaos.running():
         chaos.play(schedule)
         print("faults:", dict(chaos.proxy.faults), "evictions:", chaos.evictions)
@@ -51,18 +52,18 @@ def test_nothing_is_lost_and_nothing_runs_twice(tmp_path: Path, seed: int) -> No
 
 
 def endings(chaos: ChaosCluster) -> dict[str, str]:
-    """How each job that is there ended: Succeeded, or the reason of its failure."""
+    """How each existing job ended: Succeeded, or the reason of its failure."""
     return {name: ending(job["status"]) for name, job in chaos.jobs().items()}
 
 
 def ending(status: Json) -> str:
     failed = [each["reason"] for each in status["conditions"] if each["type"] == "Failed" and each["status"] == "True"]
     if status["phase"] == "Succeeded" and not status.get("artifacts"):
-        return "Succeeded, with nothing made"
+        return "Succeeded without artifacts"
     return str(failed[0] if failed else status["phase"])
 
 
 def expected_endings(chaos: ChaosCluster, schedule: Schedule) -> dict[str, str]:
-    """Each job that was accepted and not deleted is there, and no other."""
+    """Of exactly the jobs that were accepted and not deleted."""
     kept = {name: work for name, work in schedule.jobs.items() if name not in schedule.deleted}
     return {chaos.names[name]: FAILURES.get(work, "Succeeded") for name, work in kept.items()}

@@ -1,30 +1,30 @@
-"""A seed that failed can be replayed: the schedule is the same, and it is one worth running."""
+"""A failed seed can be replayed: it gives the same schedule again."""
 
 import pytest
-from support.chaos_schedule import RUNNING_PODS, Deed, Victim, draw_schedule
+from support.chaos_schedule import RUNNING_PODS, Action, Victim, draw_schedule
 
 
-def test_a_seed_gives_the_same_schedule_again() -> None:
+def test_same_seed_gives_same_schedule() -> None:
     assert draw_schedule(7, 60) == draw_schedule(7, 60)
     assert str(draw_schedule(7, 60)) == str(draw_schedule(7, 60))
 
 
-def test_another_seed_gives_another_schedule() -> None:
+def test_different_seed_gives_different_schedule() -> None:
     assert draw_schedule(7, 60).events != draw_schedule(8, 60).events
 
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("job_count", [7, 60])
-def test_a_schedule_can_be_played(seed: int, job_count: int) -> None:
-    """Every job is submitted once and first, everything is killed, runs are evicted, and nobody stays suspended."""
+def test_schedule_is_complete_and_in_order(seed: int, job_count: int) -> None:
+    """Jobs are submitted once and first, every victim is killed, pods are evicted, and no job stays suspended."""
     schedule = draw_schedule(seed, job_count)
-    deeds = [(event.deed, event.target) for event in schedule.events]
+    actions = [(event.action, event.target) for event in schedule.events]
     assert [event.at_seconds for event in schedule.events] == sorted(event.at_seconds for event in schedule.events)
-    assert {target for deed, target in deeds if deed is Deed.KILL} == set(Victim)
-    assert sorted(target for deed, target in deeds if deed is Deed.SUBMIT) == sorted(schedule.jobs)
+    assert {target for action, target in actions if action is Action.KILL} == set(Victim)
+    assert sorted(target for action, target in actions if action is Action.SUBMIT) == sorted(schedule.jobs)
     for name in schedule.jobs:
-        own = [deed for deed, target in deeds if target == name]
-        assert own in ([Deed.SUBMIT], [Deed.SUBMIT, Deed.SUSPEND, Deed.RESUME], [Deed.SUBMIT, Deed.DELETE])
-    assert deeds.count((Deed.EVICT, RUNNING_PODS)) == job_count // 3
+        own = [action for action, target in actions if target == name]
+        assert own in ([Action.SUBMIT], [Action.SUBMIT, Action.SUSPEND, Action.RESUME], [Action.SUBMIT, Action.DELETE])
+    assert actions.count((Action.EVICT, RUNNING_PODS)) == job_count // 3
     assert schedule.deleted
-    assert any(deed is Deed.SUSPEND for deed, _ in deeds)
+    assert any(action is Action.SUSPEND for action, _ in actions)

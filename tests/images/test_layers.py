@@ -24,7 +24,9 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_changed_line_moves_little(checkout: Path, build: Callable[..., Image], images: dict[str, Image]) -> None:
+def test_changed_line_changes_only_small_layers(
+    checkout: Path, build: Callable[..., Image], images: dict[str, Image]
+) -> None:
     with (checkout / "runner" / "darkroom_runner" / "main.py").open("a") as file:
         file.write("\nANOTHER_LINE = 1\n")
 
@@ -35,13 +37,13 @@ def test_a_changed_line_moves_little(checkout: Path, build: Callable[..., Image]
     assert 1 <= moved <= 2
     assert same == [True] * (len(same) - moved) + [False] * moved
     assert sum(runner.layer_bytes()[:moved]) < SMALL
-    # It has nothing of the runner's room.
+    # The gateway's image has no file of the runner's package.
     assert gateway.layers == images["gateway"].layers
 
 
 @pytest.mark.skipif(not os.environ.get("TEST_TWICE"), reason="builds all again: set TEST_TWICE=1")
 @pytest.mark.parametrize("name", ["gateway", "runner"])
-def test_two_builds_are_the_same_bytes(name: str, build: Callable[..., Image], request: pytest.FixtureRequest) -> None:
+def test_builds_are_reproducible(name: str, build: Callable[..., Image], request: pytest.FixtureRequest) -> None:
     before: Image = request.getfixturevalue(f"{name}_image")
 
     again = build(name, "test-again", REPOSITORY, "--no-cache")

@@ -140,7 +140,7 @@ def _keys(folder: Path) -> Path:
     return keys
 
 
-def test_the_gateway_wants_its_key(installation: Installation) -> None:
+def test_gateway_requires_the_api_key(installation: Installation) -> None:
     assert installation.http.get("/jobs", headers={"Authorization": "Bearer another-key-altogether"}).status_code == 401
     assert installation.http.get("/jobs").status_code == 200
 
@@ -174,7 +174,7 @@ def test_a_subject_is_learnt_drawn_and_animated(installation: Installation, run_
     assert images == {RUNNER_IMAGE}
 
 
-def test_both_end_when_they_are_told_to(installation: Installation) -> None:
+def test_both_stop_on_sigterm(installation: Installation) -> None:
     """The last test here: as the first process of its container, neither would get a signal that it does not handle."""
     for container in (installation.gateway, installation.operator):
         container.signal("TERM")

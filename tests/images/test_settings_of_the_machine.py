@@ -72,7 +72,7 @@ def test_the_file_is_what_pip_reads(pip_settings: ModuleType, tmp_path: Path, mo
 
 
 @pytest.mark.parametrize(
-    ("remote", "told"),
+    ("remote", "label"),
     [
         ("https://user:token@git.example:8443/darkroom.git?x=1", "https://git.example:8443/darkroom.git"),
         ("https://git.example/darkroom", "https://git.example/darkroom"),
@@ -81,8 +81,8 @@ def test_the_file_is_what_pip_reads(pip_settings: ModuleType, tmp_path: Path, mo
         ("", ""),
     ],
 )
-def test_a_label_tells_no_password_and_no_path(build_script: ModuleType, remote: str, told: str) -> None:
-    assert build_script.public_address(remote) == told
+def test_label_has_no_password_and_no_path(build_script: ModuleType, remote: str, label: str) -> None:
+    assert build_script.public_address(remote) == label
 
 
 def test_without_a_builder_it_says_what_to_do(tmp_path: Path) -> None:

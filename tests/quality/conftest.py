@@ -1,4 +1,4 @@
-"""The quality of the shipped small models, through the runner's own code."""
+"""Loads the shipped small models with the runner's code."""
 
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,6 @@ def svd_model() -> PretrainedModel:
 
 @pytest.fixture(scope="module")
 def sdxl(sdxl_model: PretrainedModel) -> Any:
-    """The pipeline of pictures. Tests must leave it as it was."""
+    """The text-to-image pipeline. Tests must leave it unchanged."""
     device = find_device()
     return load_pipeline(sdxl_model, device.inference_dtype, device.torch_device)

@@ -1,4 +1,4 @@
-"""The small SVD moves the pictures that it is given, and their subject stays what it is."""
+"""The small SVD animates its input picture, and the subject keeps shape and colour."""
 
 from itertools import pairwise
 from typing import Any
@@ -17,7 +17,7 @@ SPEC = GenerateJobSpec.from_dict({"prompt": "a blue heart on a sand background",
 
 
 def nobody_watches(step: int, total: int) -> None:
-    """Takes the progress of a drawing."""
+    """Ignores progress."""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_a_clip_has_frames_of_the_picture_s_size(frames: list[Image.Image]) -> N
     assert {frame.size for frame in frames} == {(128, 128)}
 
 
-def test_it_begins_with_the_picture(frames: list[Image.Image], picture: Image.Image) -> None:
+def test_clip_starts_with_the_picture(frames: list[Image.Image], picture: Image.Image) -> None:
     assert judge.difference(frames[0], picture) < 8
 
 
@@ -45,7 +45,7 @@ def test_every_frame_differs_from_the_one_before(frames: list[Image.Image]) -> N
     assert all(judge.difference(before, after) > 1 for before, after in pairwise(frames))
 
 
-def test_it_goes_farther_from_the_picture_with_time(frames: list[Image.Image], picture: Image.Image) -> None:
+def test_distance_from_the_picture_grows_with_time(frames: list[Image.Image], picture: Image.Image) -> None:
     assert judge.difference(frames[-1], picture) > 2 * judge.difference(frames[1], picture)
 
 

@@ -1,4 +1,4 @@
-"""The small SDXL draws what it is asked: shape, colour and background, read off the pixels."""
+"""The small SDXL follows the prompt: shape, colour and background, measured in the pixels."""
 
 import re
 from pathlib import Path
@@ -15,30 +15,30 @@ CACHE_INTERVAL = 3
 
 @pytest.fixture(scope="module")
 def plain(sdxl: Any) -> Scores:
-    """What is drawn right without a cache."""
+    """Scores without a cache."""
     return measure(sdxl)
 
 
-def test_the_yardstick_is_a_hundred_prompts_with_all_that_training_never_saw() -> None:
+def test_benchmark_has_a_hundred_prompts_with_all_held_out_combinations() -> None:
     combinations = [scene.combination for scene in yardstick()]
     assert len(set(combinations)) == 100
     assert set(combinations[:40]) == held_out()
 
 
-def test_nine_of_ten_prompts_are_drawn_right(plain: Scores) -> None:
+def test_nine_of_ten_prompts_are_correct(plain: Scores) -> None:
     assert plain.all_prompts >= 0.9
 
 
-def test_combinations_that_training_never_saw_are_drawn_as_well(plain: Scores) -> None:
+def test_held_out_combinations_are_correct_as_often(plain: Scores) -> None:
     assert plain.held_out >= 0.9
 
 
-def test_deepcache_costs_next_to_no_fidelity(sdxl: Any, plain: Scores) -> None:
+def test_deepcache_keeps_fidelity(sdxl: Any, plain: Scores) -> None:
     cached = measure(sdxl, around_batch=lambda: deepcache(sdxl, CACHE_INTERVAL))
     assert cached.all_prompts >= plain.all_prompts - 0.03
 
 
-def test_the_card_says_what_is_measured(plain: Scores, models: Path) -> None:
+def test_model_card_has_the_measured_scores(plain: Scores, models: Path) -> None:
     card = (models / "darkroom-tiny-sdxl" / "README.md").read_text(encoding="utf-8")
     claimed = [float(number) for number in re.findall(r"\| (\d\.\d\d) \|$", card, flags=re.MULTILINE)]
     # Another processor may round one picture or two to the other side.

@@ -1,4 +1,4 @@
-"""What lies in the models' folder: little, and nothing that runs code when it is read."""
+"""The shipped models are small and contain nothing that runs code when loaded."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ def test_both_models_together_are_small_enough_to_be_cloned(models: Path) -> Non
     assert 0 < size_bytes(models) < 25_000_000
 
 
-def test_weights_are_safetensors_alone(models: Path) -> None:
+def test_weights_are_safetensors_only(models: Path) -> None:
     kinds = {path.suffix for path in models.rglob("*") if path.is_file()}
     assert kinds == {".safetensors", ".json", ".md"}
 
@@ -19,6 +19,6 @@ def test_every_file_is_readable_by_everybody(models: Path) -> None:
     assert unreadable == []
 
 
-def test_no_file_tells_where_it_was_made(models: Path) -> None:
-    told = [path for path in models.rglob("*.json") if "_name_or_path" in path.read_text(encoding="utf-8")]
-    assert told == []
+def test_no_file_contains_a_build_path(models: Path) -> None:
+    found = [path for path in models.rglob("*.json") if "_name_or_path" in path.read_text(encoding="utf-8")]
+    assert found == []

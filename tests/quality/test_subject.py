@@ -1,4 +1,4 @@
-"""A LoRA learns a subject from five photos within a minute or two, and puts it where no photo has it."""
+"""A LoRA learns a subject from five photos within two minutes, and draws it on backgrounds of no photo."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from darkroom_tiny.samples import PHOTOS, UNSEEN_BACKGROUNDS
 from darkroom_tiny.score import GUIDANCE_SCALE
 
 PHOTO_FOLDER = Path(__file__).parents[2] / "examples" / "photos"
-# Somewhat less than the demo takes, whose pictures have cleaner edges.
+# Fewer than the demo takes, whose pictures have cleaner edges.
 TRAINING = TrainJobSpec.from_dict(
     {
         "modelId": "my-star",
@@ -44,12 +44,12 @@ TRAINING = TrainJobSpec.from_dict(
 )
 PICTURES = 10
 
-# A training of some minutes: a slow machine may take its time.
+# A training of some minutes, longer on a slow machine.
 pytestmark = pytest.mark.timeout(1200)
 
 
 def nobody_watches(step: int, total: int) -> None:
-    """Takes the progress of a drawing."""
+    """Ignores progress."""
 
 
 def generation(prompt: str) -> GenerateJobSpec:
@@ -63,7 +63,7 @@ def photos() -> list[Photo]:
 
 @pytest.fixture(scope="module")
 def trained(sdxl_model: PretrainedModel, photos: list[Photo], tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A pipeline with the LoRA that was learned from the photos, saved and loaded as by two jobs."""
+    """A pipeline with the LoRA trained on the photos, saved and loaded as by two jobs."""
     weights = tmp_path_factory.mktemp("lora") / "pytorch_lora_weights.safetensors"
     session = open_session(
         sdxl_model, TRAINING, ProgressTracker(1, plan_training(TRAINING), NullSender()), StopSignal()
@@ -83,7 +83,7 @@ def ask(pipeline: Any, number: int) -> tuple[Image.Image, str]:
     return generate_image(pipeline, spec, number, nobody_watches), background
 
 
-def test_the_sample_photos_are_those_that_are_drawn(photos: list[Photo]) -> None:
+def test_sample_photos_match_the_drawn_subject(photos: list[Photo]) -> None:
     assert [photo.read().tobytes() for photo in photos] == [draw(scene).tobytes() for scene in PHOTOS]
     assert not {scene.background for scene in PHOTOS} & set(UNSEEN_BACKGROUNDS)
 
@@ -101,7 +101,7 @@ def test_the_subject_stands_on_backgrounds_that_no_photo_has(trained: Any) -> No
     assert right >= 8
 
 
-def test_other_prompts_still_mean_what_they_meant(trained: Any) -> None:
+def test_other_prompts_are_unaffected(trained: Any) -> None:
     others = [scene for scene in scenes(count=20, seed=2) if scene.shape != "star"][:6]
     pictures = [generate_image(trained, generation(prompt_of(scene)), 0, nobody_watches) for scene in others]
     right = [judge.matches(picture, scene) for picture, scene in zip(pictures, others, strict=True)]

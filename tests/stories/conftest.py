@@ -1,28 +1,29 @@
-"""A local cluster for the stories: one that they share, and new ones for those that break it."""
+"""Local clusters for the stories: one that they share, and new ones for stories that break it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support.darkroom_up import Darkroom
+from support.warm_parent.installation import WarmParent
 
 
 @pytest.fixture(scope="session")
-def darkroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Darkroom]:
+def darkroom(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmParent) -> Iterator[Darkroom]:
     """Shared: a story must leave its jobs finished or deleted."""
-    shared = Darkroom(tmp_path_factory.mktemp("darkroom"))
+    shared = Darkroom(tmp_path_factory.mktemp("darkroom"), warm_runner.python)
     shared.start()
     yield shared
     shared.close()
 
 
 @pytest.fixture
-def start_darkroom(tmp_path: Path) -> Iterator[Callable[[], Darkroom]]:
-    """Starts a cluster that nobody else uses."""
+def start_darkroom(tmp_path: Path, warm_runner: WarmParent) -> Iterator[Callable[[], Darkroom]]:
+    """Starts a cluster for this story alone."""
     started: list[Darkroom] = []
 
     def start() -> Darkroom:
-        started.append(Darkroom(tmp_path))
+        started.append(Darkroom(tmp_path, warm_runner.python))
         started[-1].start()
         return started[-1]
 
@@ -33,7 +34,7 @@ def start_darkroom(tmp_path: Path) -> Iterator[Callable[[], Darkroom]]:
 
 @pytest.fixture
 def store_photos(darkroom: Darkroom) -> Callable[[str, dict[str, bytes]], str]:
-    """Puts files into object storage, as somebody does who has a bucket; returns the folder's address."""
+    """Uploads files to the bucket directly; returns the URI of their folder."""
 
     prefix = f"datasets/{darkroom.jobs_namespace}/"
 

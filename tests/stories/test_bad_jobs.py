@@ -1,4 +1,4 @@
-"""Jobs that can't work, from YAML, which skips the gateway's door: each ends at once and says what to change."""
+"""Invalid jobs from YAML, which bypasses the gateway's checks: each fails at once and says what to change."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from support.darkroom_up import PHOTOS, Darkroom
 Store = Callable[[str, dict[str, bytes]], str]
 
 
-def test_photos_that_are_none_fail_the_job_with_their_names(darkroom: Darkroom, store_photos: Store) -> None:
+def test_invalid_photos_fail_the_job_and_are_named(darkroom: Darkroom, store_photos: Store) -> None:
     whole = PHOTOS[0].read_bytes()
     uri = store_photos("bad", {"1.png": whole, "text.jpg": b"this is no picture", "cut.png": whole[:200]})
     failure = _failure(darkroom, "bad-photos", "TrainJob", **_training(uri))
@@ -20,7 +20,7 @@ def test_photos_that_are_none_fail_the_job_with_their_names(darkroom: Darkroom, 
     assert "text.jpg" in failure["message"] or "cut.png" in failure["message"]
 
 
-def test_a_picture_30_000_pixels_wide_is_refused_before_it_is_decoded(darkroom: Darkroom, store_photos: Store) -> None:
+def test_photo_30_000_pixels_wide_is_refused_before_decoding(darkroom: Darkroom, store_photos: Store) -> None:
     wide = BytesIO()
     Image.new("RGB", (30_000, 64)).save(wide, "PNG")
     failure = _failure(darkroom, "wide", "TrainJob", **_training(store_photos("wide", {"wide.png": wide.getvalue()})))
@@ -36,20 +36,16 @@ def test_a_picture_30_000_pixels_wide_is_refused_before_it_is_decoded(darkroom: 
         ("wrong-kind", {"prompt": "a red circle", "baseModel": "darkroom-tiny-svd"}, "ModelIncompatible"),
     ],
 )
-def test_a_model_that_is_not_there_fails_the_job(
-    darkroom: Darkroom, name: str, spec: dict[str, Any], reason: str
-) -> None:
-    # The model root is looked at before the job takes a slot; which LoRAs there are is for its run to find out.
+def test_missing_model_fails_the_job(darkroom: Darkroom, name: str, spec: dict[str, Any], reason: str) -> None:
+    # The operator checks base models before admission; only the run can check LoRAs.
     runs = 1 if "modelId" in spec else 0
     failure = _failure(darkroom, name, "GenerateJob", runs, **spec)
     assert failure["reason"] == reason
     assert (spec.get("modelId") or spec["baseModel"]) in failure["message"]
 
 
-def test_photos_that_a_training_may_not_read_fail_it_before_it_takes_a_slot(
-    darkroom: Darkroom, store_photos: Store
-) -> None:
-    """Another namespace's, in the same bucket; and by a detour."""
+def test_forbidden_dataset_fails_the_training_before_admission(darkroom: Darkroom, store_photos: Store) -> None:
+    """Another namespace in the same bucket, also through `..`."""
     photos = store_photos("../lab", {})
     for name, uri in (("other", "s3://darkroom/datasets/lab/photos/"), ("detour", photos)):
         failure = _failure(darkroom, name, "TrainJob", 0, **_training(uri))
@@ -67,8 +63,8 @@ def test_contradictory_guidance_scales_are_refused_by_kubectl(darkroom: Darkroom
             "video": {"minGuidanceScale": 3, "maxGuidanceScale": 1},
         },
     }
-    told = darkroom.kubectl("apply", "-f", "-", stdin=json.dumps(document), check=False)
-    assert "turns guidance off for the whole clip" in told
+    output = darkroom.kubectl("apply", "-f", "-", stdin=json.dumps(document), check=False)
+    assert "turns guidance off for the whole clip" in output
 
 
 def _training(uri: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Somebody changes their mind: a running job is deleted, and the next one gets its turn once the process is gone."""
+"""Cancelling: a running job is deleted, and the next one starts once its process is gone."""
 
 from support.darkroom_up import Darkroom, wait_for
 
@@ -8,7 +8,9 @@ def test_deleting_a_running_job_frees_its_slot_when_its_process_is_gone(darkroom
     short = darkroom.generate(prompt="a blue circle", steps=1)
     darkroom.wait_for_phase(long, "Running")
     place = {"position": 0, "waiting_for": f"GenerateJob/{long}"}
-    wait_for(lambda: (darkroom.job(short).get("queue") or {}).items() >= place.items(), "the other one has its place")
+    wait_for(
+        lambda: (darkroom.job(short).get("queue") or {}).items() >= place.items(), "the other one has its position"
+    )
 
     answer = darkroom.http.delete(f"/jobs/{long}")
     assert answer.status_code in (202, 204)
@@ -20,12 +22,12 @@ def test_deleting_a_running_job_frees_its_slot_when_its_process_is_gone(darkroom
     assert first.ended < second.began
 
 
-def test_a_waiting_job_can_be_deleted_and_moved_up(darkroom: Darkroom) -> None:
+def test_waiting_job_can_be_deleted_and_moved_up(darkroom: Darkroom) -> None:
     long = darkroom.generate(prompt="a red circle", steps=100, count=2, cache_profile="Disabled")
     darkroom.wait_for_phase(long, "Starting", "Running")
     waiting = [darkroom.generate(prompt=f"circle number {number}", steps=1) for number in range(3)]
-    # Of those that were created within the same second any may be first.
-    first, second, third = wait_for(lambda: _in_order(darkroom, waiting), "all three have their places", 60)
+    # Jobs created within the same second may be in any order.
+    first, second, third = wait_for(lambda: _in_order(darkroom, waiting), "all three have their positions", 60)
 
     assert darkroom.http.delete(f"/jobs/{first}").status_code == 204
     darkroom.kubectl("patch", "generatejob", third, "--type=merge", "-p", '{"spec":{"priority":10}}')
@@ -39,6 +41,6 @@ def test_a_waiting_job_can_be_deleted_and_moved_up(darkroom: Darkroom) -> None:
 
 
 def _in_order(darkroom: Darkroom, task_ids: list[str]) -> list[str]:
-    """The tasks by their places in the queue; nothing while two claim the same, or one has none yet."""
+    """The tasks by queue position; None while a position is missing or taken twice."""
     places = {darkroom.job(task_id).get("queue", {}).get("position"): task_id for task_id in task_ids}
     return [places[place] for place in range(len(task_ids))] if set(places) == set(range(len(task_ids))) else []

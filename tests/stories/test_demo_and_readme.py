@@ -1,4 +1,4 @@
-"""A newcomer follows the README: its commands work as they are printed, and `darkroom demo` keeps its word."""
+"""The commands of the README work as printed, and `darkroom demo` makes a picture and a video."""
 
 import os
 import re
@@ -31,11 +31,16 @@ def shell(darkroom: Darkroom) -> dict[str, str]:
 
 
 def test_every_command_of_the_readme_works(darkroom: Darkroom, shell: dict[str, str], tmp_path: Path) -> None:
-    told = script("Use it").replace(".venv/bin/", f"{BIN}/").replace("curl ", "curl --fail-with-body -sS ")
-    assert len(told.splitlines()) >= 15
+    commands = script("Use it").replace(".venv/bin/", f"{BIN}/").replace("curl ", "curl --fail-with-body -sS ")
+    assert len(commands.splitlines()) >= 15
     (tmp_path / "examples").symlink_to(REPOSITORY / "examples")
     done = subprocess.run(
-        ["bash", "-xeo", "pipefail", "-c", told], cwd=tmp_path, env=shell, capture_output=True, text=True, timeout=280
+        ["bash", "-xeo", "pipefail", "-c", commands],
+        cwd=tmp_path,
+        env=shell,
+        capture_output=True,
+        text=True,
+        timeout=280,
     )
     assert done.returncode == 0, f"{done.stdout}{done.stderr}"
     assert "event: end" in done.stdout
@@ -47,22 +52,22 @@ def test_every_command_of_the_readme_works(darkroom: Darkroom, shell: dict[str, 
 
 
 def test_make_help_lists_the_commands() -> None:
-    told = subprocess.run(["make", "help"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(["make", "help"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     for command in ("demo", "up", "test", "check", "generate", "conformance", "bench"):
-        assert f"make {command} " in told
+        assert f"make {command} " in output
 
 
-def test_the_demo_leaves_a_picture_and_a_video_and_nothing_else(tmp_path: Path) -> None:
+def test_demo_leaves_only_a_picture_and_a_video(tmp_path: Path) -> None:
     output = tmp_path / "output"
     command = [BIN / "darkroom", "demo", "--output", output, "--max-steps", "5"]
     done = subprocess.run(
         [str(part) for part in command], cwd=REPOSITORY, capture_output=True, text=True, timeout=240, check=False
     )
-    told = done.stdout + done.stderr
-    assert done.returncode == 0, told
-    assert str(output) in told
-    assert "trainjob.darkroom.dev/" in told
-    assert "generatejob.darkroom.dev/" in told
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    assert str(output) in text
+    assert "trainjob.darkroom.dev/" in text
+    assert "generatejob.darkroom.dev/" in text
     [picture] = output.glob("*.png")
     with Image.open(picture) as image:
         assert image.size == (128, 128)

@@ -1,5 +1,4 @@
-"""Somebody drains the node three times while a model is trained: the training goes on each time, and nothing of it
-counts as a failure."""
+"""The node is drained three times during a training: it continues each time, and no drain counts as a failure."""
 
 from typing import Any
 
@@ -14,11 +13,13 @@ STEPS = 60
 
 
 @pytest.mark.timeout(900)
-def test_a_training_outlasts_three_drains(darkroom: Darkroom) -> None:
+def test_training_survives_three_drains(darkroom: Darkroom) -> None:
     task_id = darkroom.train(PHOTOS[:2], prompt="a photo of sks star", model_id="drained", max_steps=STEPS, rank=4)
     reached = 0
     for attempt in range(1, DRAINS + 1):
-        progress = wait_for(lambda n=attempt, step=reached: _progress(darkroom, task_id, n, step), "it goes on")
+        progress = wait_for(
+            lambda n=attempt, step=reached: _progress(darkroom, task_id, n, step), "the training continues"
+        )
         reached = progress["step"]
         assert reached < STEPS, "the training is too short for this story"
         _drain(darkroom, task_id)
@@ -35,7 +36,7 @@ def test_a_training_outlasts_three_drains(darkroom: Darkroom) -> None:
 
 
 def _progress(darkroom: Darkroom, task_id: str, attempt: int, beyond: int) -> dict[str, Any] | None:
-    """Of this attempt, once it trains. It begins where the last one was stopped: it never falls behind."""
+    """Progress of this attempt, once it trains. It resumes where the last attempt stopped."""
     job = darkroom.job(task_id)
     progress: dict[str, Any] = job.get("progress") or {}
     if job["attempts"] != attempt or job["phase"] != "Running" or progress.get("stage") != "Training":
@@ -45,10 +46,10 @@ def _progress(darkroom: Darkroom, task_id: str, attempt: int, beyond: int) -> di
 
 
 def _drain(darkroom: Darkroom, task_id: str) -> None:
-    """As an administrator does it; of a cluster that others use too, the pods of this job alone."""
+    """As an administrator does; on a shared cluster only the pods of this job."""
     [pod] = [each for each in darkroom.pods_of(task_id) if each["spec"].get("nodeName")]
     node = pod["spec"]["nodeName"]
     options = ("--delete-emptydir-data", "--ignore-daemonsets", f"--pod-selector={LABEL_JOB_NAME}={task_id}")
-    told = darkroom.kubectl("drain", node, "--timeout=90s", *options)
-    assert f"pod/{pod['metadata']['name']} evicted" in told
+    output = darkroom.kubectl("drain", node, "--timeout=90s", *options)
+    assert f"pod/{pod['metadata']['name']} evicted" in output
     darkroom.kubectl("uncordon", node)

@@ -1,4 +1,4 @@
-"""A person in the photos wants to be forgotten: while their training runs, and after a model was made of them."""
+"""A person in the photos wants their data deleted: during the training, and after a model was trained."""
 
 from support.darkroom_up import Darkroom, wait_for
 
@@ -11,12 +11,12 @@ def keys(darkroom: Darkroom, prefix: str) -> list[str]:
 
 
 def places(darkroom: Darkroom, task_id: str) -> tuple[str, str]:
-    """Where a training's photos and its run's files are."""
+    """The prefixes of a training's photos and of its run's files."""
     job = darkroom.resource("trainjob", task_id)
     return parse_uri(job["spec"]["dataset"]["uri"])[1], f"runs/{job['metadata']['uid']}/"
 
 
-def test_a_running_training_goes_with_its_photos(darkroom: Darkroom) -> None:
+def test_deleting_a_running_training_deletes_its_photos(darkroom: Darkroom) -> None:
     task_id = darkroom.train(
         prompt="a photo of sks star", model_id="forgotten-early", max_steps=2000, checkpoint_steps=5
     )
@@ -33,7 +33,7 @@ def test_a_running_training_goes_with_its_photos(darkroom: Darkroom) -> None:
     assert darkroom.record()[-1].ended is not None
 
 
-def test_a_model_outlives_its_photos_until_it_is_deleted(darkroom: Darkroom) -> None:
+def test_model_stays_after_its_photos_until_it_is_deleted(darkroom: Darkroom) -> None:
     task_id = darkroom.train(prompt="a photo of sks star", model_id="forgotten-late", max_steps=2)
     photos, files = places(darkroom, task_id)
     waiting = darkroom.generate(prompt="a photo of sks star", path="/generate/lora", model_id="forgotten-late", steps=2)

@@ -1,4 +1,4 @@
-"""Somebody works with kubectl alone: applies the examples, looks, waits, reads logs, deletes."""
+"""kubectl alone: apply the examples, get, describe, wait, read logs, delete."""
 
 import os
 
@@ -19,11 +19,11 @@ def circles(darkroom: Darkroom) -> str:
 
 def test_every_example_is_accepted(darkroom: Darkroom) -> None:
     jobs = sum(path.read_text(encoding="utf-8").count("\nkind: ") for path in EXAMPLES.glob("*.yaml"))
-    told = darkroom.kubectl("apply", "--dry-run=server", "-f", str(EXAMPLES))
-    assert told.count("created (server dry run)") == jobs
+    output = darkroom.kubectl("apply", "--dry-run=server", "-f", str(EXAMPLES))
+    assert output.count("created (server dry run)") == jobs
 
 
-def test_the_columns_tell_how_it_stands(darkroom: Darkroom, circles: str) -> None:
+def test_columns_show_the_state(darkroom: Darkroom, circles: str) -> None:
     header, row = darkroom.kubectl("get", "generatejob", circles).splitlines()
     assert header.split() == ["NAME", "PHASE", "POSITION", "STARTS", "PROGRESS", "ETA", "MODEL", "AGE"]
     assert row.split()[:3] == ["circles", "Succeeded", "100"]
@@ -33,14 +33,14 @@ def test_the_category_shows_both_kinds(darkroom: Darkroom, circles: str) -> None
     assert f"generatejob.darkroom.dev/{circles}" in darkroom.kubectl("get", "darkroom", "-o", "name")
 
 
-def test_describe_tells_why(darkroom: Darkroom, circles: str) -> None:
-    told = darkroom.kubectl("describe", "generatejob", circles)
-    assert "Complete" in told
-    assert "runs/" in told
+def test_describe_shows_the_reason(darkroom: Darkroom, circles: str) -> None:
+    output = darkroom.kubectl("describe", "generatejob", circles)
+    assert "Complete" in output
+    assert "runs/" in output
 
 
 @pytest.mark.skipif(
-    "KUBECONFIG" in os.environ, reason="an API server of its own asks kubelets by TLS, which this node lacks"
+    "KUBECONFIG" in os.environ, reason="a real API server talks TLS to kubelets, which the local node lacks"
 )
 def test_the_log_of_a_run_can_be_read(darkroom: Darkroom, circles: str) -> None:
     pod = darkroom.resource("generatejob", circles)["status"]["podName"]
@@ -51,14 +51,14 @@ def test_explain_reads_like_documentation(darkroom: Darkroom) -> None:
     assert "Number of images." in darkroom.kubectl("explain", "generatejobs.darkroom.dev.spec.images.count")
 
 
-def test_a_job_goes_with_its_pod(darkroom: Darkroom, circles: str) -> None:
+def test_deleting_a_job_deletes_its_pod(darkroom: Darkroom, circles: str) -> None:
     pod = darkroom.resource("generatejob", circles)["status"]["podName"]
     darkroom.kubectl("delete", "generatejob", circles)
     wait_for(lambda: "not found" in darkroom.kubectl("get", "pod", pod, check=False), "the pod is gone")
     assert "not found" in darkroom.kubectl("get", "generatejob", circles, check=False)
 
 
-def test_a_training_that_is_suspended_stops_and_later_goes_on_where_it_was(darkroom: Darkroom) -> None:
+def test_suspended_training_stops_and_resumes_where_it_was(darkroom: Darkroom) -> None:
     task_id = darkroom.train(prompt="a photo of sks star", model_id="paused-star", max_steps=150)
     wait_for(lambda: _steps(darkroom, task_id) >= 10, "ten steps are taken")
 

@@ -1,4 +1,4 @@
-"""The machine of a run falls silent, and comes back: the job says what to do, and there is never a second run."""
+"""The node of a run becomes unreachable and comes back: the job says what to do, and never runs twice at once."""
 
 import os
 import signal
@@ -8,18 +8,19 @@ from pathlib import Path
 import pytest
 from support.darkroom_up import Darkroom, wait_for
 from support.injections import injecting_darkroom
+from support.warm_parent.installation import WarmParent
 
 from darkroom_local.node.journal import overlapping_runs
 
 TOLERATED_SECONDS = 8
-"""In place of five minutes: until the control plane deletes the pods of a node that is silent."""
+"""Instead of five minutes: until the control plane deletes the pods of an unreachable node."""
 GRACE_SECONDS = 15
-"""Of the local API server; Kubernetes has 50. The node tells every 10 s that it is alive."""
+"""Of the local API server; Kubernetes has 50. The node renews its lease every 10 s."""
 
 
 @pytest.fixture
-def forgetful(tmp_path: Path) -> Iterator[Darkroom]:
-    """A cluster that gives up the pods of a lost node soon."""
+def impatient(tmp_path: Path, warm_runner: WarmParent) -> Iterator[Darkroom]:
+    """A cluster that soon evicts the pods of a lost node."""
     tolerations = [
         {
             "key": f"node.kubernetes.io/{state}",
@@ -29,13 +30,14 @@ def forgetful(tmp_path: Path) -> Iterator[Darkroom]:
         }
         for state in ("unreachable", "not-ready")
     ]
-    with injecting_darkroom(tmp_path, [("/spec/tolerations", tolerations)], GRACE_SECONDS) as darkroom:
+    changes = [("/spec/tolerations", tolerations)]
+    with injecting_darkroom(tmp_path, warm_runner.python, changes, GRACE_SECONDS) as darkroom:
         yield darkroom
 
 
 @pytest.mark.timeout(900)
-def test_a_lost_node_is_told_of_and_all_ends_well_when_it_is_back(forgetful: Darkroom) -> None:
-    darkroom = forgetful
+def test_lost_node_is_reported_and_the_job_succeeds_once_it_is_back(impatient: Darkroom) -> None:
+    darkroom = impatient
     task_id = darkroom.generate(
         prompt="a red circle", steps=200, count=8, width=256, height=256, cache_profile="Disabled"
     )
@@ -48,8 +50,8 @@ def test_a_lost_node_is_told_of_and_all_ends_well_when_it_is_back(forgetful: Dar
         lost = wait_for(lambda: _lost(darkroom, task_id), "the job says that its node is lost", 150)
         assert "deletionTimestamp" not in _pod(darkroom, task_id)["metadata"]
         assert "kubectl delete node" in lost
-        wait_for(lambda: "deletionTimestamp" in _pod(darkroom, task_id)["metadata"], "the pod is given up")
-        assert "kubectl delete node" in wait_for(lambda: _lost(darkroom, task_id), "it still says so")
+        wait_for(lambda: "deletionTimestamp" in _pod(darkroom, task_id)["metadata"], "the pod is being deleted")
+        assert "kubectl delete node" in wait_for(lambda: _lost(darkroom, task_id), "the job still reports it")
         assert darkroom.job(waiting)["phase"] == "Queued"
         assert len(darkroom.record()) == 1
     finally:

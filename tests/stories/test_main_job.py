@@ -1,4 +1,4 @@
-"""Somebody has five photos: a model is learnt, a picture and a video are made with it, all by HTTP."""
+"""The main story over HTTP: a model is trained on five photos, then makes a picture and a video."""
 
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +11,7 @@ from safetensors import safe_open
 from support.darkroom_up import Darkroom
 
 FEW_STEPS = 4
-"""The story is about the way, not the likeness: tests/quality is about that."""
+"""Too few for a likeness, which tests/quality checks."""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def drawn(darkroom: Darkroom, trained: str) -> str:
     return task_id
 
 
-def test_the_training_ends_with_safetensors_behind_a_link(darkroom: Darkroom, trained: str, tmp_path: Path) -> None:
+def test_training_ends_with_safetensors_behind_a_link(darkroom: Darkroom, trained: str, tmp_path: Path) -> None:
     result = darkroom.http.get("/result", params={"task_id": trained}).json()
     lora = result["lora"]
     path = tmp_path / lora["name"]
@@ -50,16 +50,16 @@ def test_the_model_is_listed(darkroom: Darkroom, trained: str) -> None:
     assert [each["prompt"] for each in models if each["model_id"] == "story-star"] == ["a photo of sks star"]
 
 
-def test_the_picture_carries_what_made_it(darkroom: Darkroom, drawn: str) -> None:
+def test_picture_has_its_generation_parameters(darkroom: Darkroom, drawn: str) -> None:
     [image] = darkroom.http.get("/images", params={"task_id": drawn}).json()["images"]
     content = httpx.get(image["url"], trust_env=False).raise_for_status().content
 
     picture = Image.open(BytesIO(content))
-    told = " ".join(str(value) for value in picture.info.values())
+    text = " ".join(str(value) for value in picture.info.values())
     assert picture.format == "PNG"
     assert picture.size == (128, 128)
     for part in ("a photo of sks star on a teal background", "11", "story-star", "darkroom-tiny-sdxl"):
-        assert part in told
+        assert part in text
 
 
 def test_the_video_can_be_played(darkroom: Darkroom, drawn: str) -> None:
@@ -74,7 +74,7 @@ def test_the_video_can_be_played(darkroom: Darkroom, drawn: str) -> None:
     assert frames[0].shape == (128, 128, 3)
 
 
-def test_a_link_that_was_tampered_with_is_refused(darkroom: Darkroom, drawn: str) -> None:
+def test_tampered_link_is_refused(darkroom: Darkroom, drawn: str) -> None:
     [image] = darkroom.http.get("/images", params={"task_id": drawn}).json()["images"]
     assert httpx.get(image["url"][:-1] + "x", trust_env=False).status_code == 403
 
@@ -91,8 +91,8 @@ def test_the_progress_was_streamed_while_it_ran(darkroom: Darkroom) -> None:
     task_id = darkroom.generate(prompt="a red circle on a navy background", steps=12)
     with darkroom.http.stream("GET", f"/jobs/{task_id}/events", timeout=120) as response:
         lines = list(response.iter_lines())
-    told = "\n".join(lines)
-    assert "event: progress" in told
-    assert '"stage":"Denoising"' in told.replace('": "', '":"')
-    assert lines[-1 if lines[-1] else -2].startswith("data") or "event: end" in told
-    assert "Succeeded" in told.rpartition("event: end")[2]
+    text = "\n".join(lines)
+    assert "event: progress" in text
+    assert '"stage":"Denoising"' in text.replace('": "', '":"')
+    assert lines[-1 if lines[-1] else -2].startswith("data") or "event: end" in text
+    assert "Succeeded" in text.rpartition("event: end")[2]

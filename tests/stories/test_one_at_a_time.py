@@ -1,5 +1,7 @@
-"""Twenty jobs of both kinds are submitted at once, by REST and by YAML: they run one after the other. Some end within a
-second, so that the slot changes hands as fast as it can, and some take their time."""
+"""Twenty jobs of both kinds are submitted at once, by REST and by YAML: they run one at a time.
+
+Some end within a second, so that the slot is handed over as fast as possible.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -10,12 +12,12 @@ from support.darkroom_up import PHOTOS, Darkroom
 from darkroom_local.node.journal import overlapping_runs
 
 PHOTOLESS = {f"yaml-train-{number}" for number in range(11)}
-"""Trainings whose photos are nowhere."""
+"""Trainings with missing photos."""
 QUICK = {"steps": 1, "width": 64, "height": 64, "cache_profile": "Disabled"}
 
 
 @pytest.mark.timeout(900)
-def test_twenty_mixed_jobs_run_one_after_the_other(darkroom: Darkroom) -> None:
+def test_twenty_mixed_jobs_run_one_at_a_time(darkroom: Darkroom) -> None:
     before = {run.pod_uid for run in darkroom.record()}
     by_rest = [partial(darkroom.generate, prompt="a red circle", **QUICK) for _ in range(4)]
     by_rest += [partial(darkroom.train, PHOTOS[:1], prompt="sks", model_id=f"m{n}", max_steps=1) for n in range(2)]
@@ -42,7 +44,7 @@ def _apply_generation(darkroom: Darkroom, name: str) -> str:
 
 
 def _apply_training(darkroom: Darkroom, name: str) -> str:
-    """Its photos are nowhere: it fails within a second, and the next one gets its turn."""
+    """With missing photos: it fails within a second, and the next job starts."""
     dataset = {"uri": "s3://darkroom/datasets/examples/star/nowhere/"}
     darkroom.apply("TrainJob", name, modelId="nobody", prompt="sks", dataset=dataset, maxSteps=1)
     return name

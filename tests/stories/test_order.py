@@ -1,5 +1,5 @@
-"""Jobs that are submitted together run in the order that makes sense: trainings before what needs their models, and
-otherwise as they came, also within one second."""
+"""Jobs that are submitted together: a training runs before generations with its model; others run in order of
+submission, also within one second."""
 
 import json
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def apply(darkroom: Darkroom, *documents: dict[str, Any]) -> None:
 
 
 def order_of(darkroom: Darkroom, *names: str) -> list[str]:
-    """Of the runs of these jobs."""
+    """The start of each run of these jobs."""
     run = [each.labels[LABEL_JOB_NAME] for each in darkroom.record()]
     return [name for name in run if name in names]
 
@@ -62,8 +62,8 @@ def test_a_generation_waits_for_the_training_of_its_model(darkroom: Darkroom, ph
     assert darkroom.resource("generatejob", draw)["status"].get("failures", 0) == 0
 
 
-def test_a_generation_beside_a_retraining_draws_with_the_new_model(darkroom: Darkroom, photos: str) -> None:
-    """The old model is there, and is not what was meant. Nothing else runs: the generation could begin at once."""
+def test_generation_submitted_with_a_retraining_uses_the_new_model(darkroom: Darkroom, photos: str) -> None:
+    """The old model exists and the slot is free: without the rule the generation would start at once."""
     apply(darkroom, a_training("train-old", "ordered-again", photos, steps=1))
     darkroom.wait_for_phase("train-old", "Succeeded")
 
@@ -74,7 +74,7 @@ def test_a_generation_beside_a_retraining_draws_with_the_new_model(darkroom: Dar
     assert order_of(darkroom, "train-new", "draw-new") == ["train-new", "draw-new"]
 
 
-def test_a_generation_waits_for_no_training_of_another_model(darkroom: Darkroom, photos: str) -> None:
+def test_generation_does_not_wait_for_training_of_another_model(darkroom: Darkroom, photos: str) -> None:
     apply(darkroom, a_training("train-mine", "ordered-mine", photos, steps=1))
     darkroom.wait_for_phase("train-mine", "Succeeded")
     apply(darkroom, a_generation("draw-mine", "ordered-mine") | {}, a_training("train-other", "ordered-other", photos))
@@ -84,8 +84,8 @@ def test_a_generation_waits_for_no_training_of_another_model(darkroom: Darkroom,
 
 
 @pytest.mark.timeout(600)
-def test_twelve_jobs_of_a_second_run_as_they_were_submitted(darkroom: Darkroom) -> None:
-    """Each after the answer of the one before; their times of creation are whole seconds, and equal."""
+def test_twelve_jobs_of_one_second_run_in_order_of_submission(darkroom: Darkroom) -> None:
+    """Submitted one after another; their creation timestamps have whole seconds and are equal."""
     api = Api(darkroom.state_dir / "kubeconfig", _namespace(darkroom))
     long = darkroom.generate(prompt="a red circle", steps=60, cache_profile="Disabled")
     names = [f"ordered-{letter}" for letter in "kbxaqfzmcwej"]
@@ -106,7 +106,7 @@ def _namespace(darkroom: Darkroom) -> str:
 
 
 def _waiting_for_model(darkroom: Darkroom, name: str) -> str | None:
-    """What a generation says that it waits for."""
+    """The message of a generation that waits for its model."""
     admitted = darkroom.conditions("generatejob", name).get("Admitted", {})
     message: str = admitted.get("message", "")
     return message if admitted.get("reason") == "WaitingForModel" and admitted.get("status") == "False" else None

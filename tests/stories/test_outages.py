@@ -1,4 +1,4 @@
-"""A server dies while a job runs: what may be missing is missed, what must not be lost is tried again."""
+"""A server is killed while a job runs: optional parts may be missing, the run is retried when it must be."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from support.darkroom_up import Darkroom, wait_for
 
 
-def test_a_run_does_not_notice_that_redis_and_the_operator_died(start_darkroom: Callable[[], Darkroom]) -> None:
+def test_run_continues_when_redis_and_the_operator_are_killed(start_darkroom: Callable[[], Darkroom]) -> None:
     darkroom = start_darkroom()
     task_id = darkroom.generate(prompt="a red circle", steps=40, cache_profile="Disabled")
     darkroom.wait_for_phase(task_id, "Running")
@@ -19,7 +19,7 @@ def test_a_run_does_not_notice_that_redis_and_the_operator_died(start_darkroom: 
     assert len(darkroom.record()) == 1
 
 
-def test_a_run_that_its_node_took_along_is_run_again(start_darkroom: Callable[[], Darkroom]) -> None:
+def test_run_that_died_with_its_node_is_retried(start_darkroom: Callable[[], Darkroom]) -> None:
     darkroom = start_darkroom()
     task_id = darkroom.generate(prompt="a red circle", steps=40, cache_profile="Disabled")
     darkroom.wait_for_phase(task_id, "Running")
@@ -32,6 +32,6 @@ def test_a_run_that_its_node_took_along_is_run_again(start_darkroom: Callable[[]
 
 
 def _kill(darkroom: Darkroom, word: str) -> None:
-    """SIGKILL to the one part whose command line has the word in it."""
+    """SIGKILL to the one process whose command line contains the word."""
     [pid] = wait_for(lambda: darkroom.pids(word), f"{word} runs", 20)
     os.kill(pid, signal.SIGKILL)

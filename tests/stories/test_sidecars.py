@@ -1,4 +1,4 @@
-"""Somebody's service mesh puts a container into every pod, which never ends: jobs do, and the queue moves on."""
+"""A service mesh injects a container that never ends into every pod: jobs end all the same, and the next one starts."""
 
 import sys
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from support.darkroom_up import Darkroom, wait_for
 from support.injections import injecting_darkroom
+from support.warm_parent.installation import WarmParent
 
 from darkroom_local.node.journal import overlapping_runs
 
@@ -14,17 +15,17 @@ QUICK = {"steps": 1, "width": 64, "height": 64, "cache_profile": "Disabled"}
 
 
 @pytest.fixture(scope="module")
-def meshed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Darkroom]:
+def meshed(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmParent) -> Iterator[Darkroom]:
     """A cluster that injects a container which runs until it is stopped."""
     folder = tmp_path_factory.mktemp("meshed")
-    with injecting_darkroom(folder, [("/spec/containers/-", MESH)]) as darkroom:
+    with injecting_darkroom(folder, warm_runner.python, [("/spec/containers/-", MESH)]) as darkroom:
         program = darkroom.state_dir / "bin" / "mesh"
         program.write_text(f"#!{sys.executable} -S\nimport time\nprint('on guard', flush=True)\ntime.sleep(3600)\n")
         program.chmod(0o755)
         yield darkroom
 
 
-def test_a_job_succeeds_though_another_container_lives_on(meshed: Darkroom) -> None:
+def test_job_succeeds_while_a_sidecar_still_runs(meshed: Darkroom) -> None:
     first = meshed.generate(prompt="a red circle", **QUICK)
     second = meshed.generate(prompt="a blue circle", **QUICK)
 
@@ -41,7 +42,7 @@ def test_a_job_succeeds_though_another_container_lives_on(meshed: Darkroom) -> N
     assert overlapping_runs(meshed.record()) == []
 
 
-def test_a_job_that_fails_tells_why_though_another_container_lives_on(meshed: Darkroom) -> None:
+def test_failed_job_has_its_reason_while_a_sidecar_still_runs(meshed: Darkroom) -> None:
     meshed.apply(
         "TrainJob",
         "photoless",

@@ -1,7 +1,7 @@
-"""A server stands still (SIGSTOP: it takes connections and never answers) while fifty requests hang on it.
+"""A server is frozen (SIGSTOP: it accepts connections and never answers) while fifty requests wait for it.
 
 Every answer comes within its documented deadline (docs/api.md), requests that don't need the server notice nothing, and
-once it goes on everything works again without a restart.
+once it continues, everything works again without a restart.
 """
 
 import json
@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from support.darkroom_up import Darkroom, wait_for
+from support.warm_parent.installation import WarmParent
 
 from darkroom_gateway.backends import deadlines
 
@@ -24,12 +25,12 @@ HANGING = 50
 SOON_SECONDS = 3.0
 """A request that doesn't need the stopped server, with 50 others in progress."""
 SLACK_SECONDS = 3.0
-"""For a machine whose cores are taken."""
+"""Slack for a busy machine."""
 BACK_SECONDS = 30.0
 READ_SECONDS = 1.0
 """How long a stream waits for new progress, when Redis answers."""
 TRIES = 2
-"""Redis may have closed an idle connection: then a second one tells."""
+"""Redis may have closed an idle connection: then the second request shows it."""
 JOB = {"prompt": "a red circle", "suspend": "true"}
 """One that stays in the queue: these stories are about the gateway."""
 
@@ -88,9 +89,9 @@ class People:
 
 
 @pytest.fixture(scope="module")
-def darkroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Darkroom]:
-    """Of its own: the operator notices as well when the API server stands still."""
-    own = Darkroom(tmp_path_factory.mktemp("stopped"), kubeconfig=None)
+def darkroom(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmParent) -> Iterator[Darkroom]:
+    """A separate cluster: the operator is affected too when the API server is frozen."""
+    own = Darkroom(tmp_path_factory.mktemp("stopped"), warm_runner.python, kubeconfig=None)
     own.start()
     yield own
     own.close()
@@ -106,7 +107,7 @@ def people(darkroom: Darkroom) -> Iterator[People]:
 
 @contextmanager
 def stopped(darkroom: Darkroom, word: str) -> Iterator[None]:
-    """The one part whose command line has the word in it stands still."""
+    """Freezes the one process whose command line contains the word."""
     [pid] = wait_for(lambda: darkroom.pids(word), f"{word} runs", 20)
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -119,7 +120,7 @@ def number_of_jobs(darkroom: Darkroom) -> int:
     return len(darkroom.kubectl("get", "generatejobs.darkroom.dev", "-o", "name").splitlines())
 
 
-def test_object_storage_stands_still(darkroom: Darkroom, people: People) -> None:
+def test_frozen_object_storage(darkroom: Darkroom, people: People) -> None:
     task_id = darkroom.generate(**JOB)
     with stopped(darkroom, "darkroom_local.s3.server"):
         hanging = [people.begin("GET", "/models") for _ in range(HANGING)]
@@ -141,7 +142,7 @@ def test_object_storage_stands_still(darkroom: Darkroom, people: People) -> None
     people.ask("GET", "/models").assert_unaffected()
 
 
-def test_redis_stands_still(darkroom: Darkroom, people: People) -> None:
+def test_frozen_redis(darkroom: Darkroom, people: People) -> None:
     task_id = darkroom.generate(**JOB)
     with stopped(darkroom, "valkey"):
         hanging = [people.first_warning(task_id) for _ in range(HANGING)]
@@ -159,7 +160,7 @@ def test_redis_stands_still(darkroom: Darkroom, people: People) -> None:
     people.ask("GET", f"/jobs/{task_id}").assert_unaffected()
 
 
-def test_the_api_server_stands_still(darkroom: Darkroom, people: People) -> None:
+def test_frozen_api_server(darkroom: Darkroom, people: People) -> None:
     task_id = darkroom.generate(**JOB)
     before = number_of_jobs(darkroom)
     submissions = [
@@ -182,7 +183,7 @@ def test_the_api_server_stands_still(darkroom: Darkroom, people: People) -> None
             submission.result().assert_unavailable("ClusterUnavailable", write_seconds)
 
     people.assert_ready()
-    # Some of them reached the API server after all. Sent again, each is there once.
+    # Some of them reached the API server after all. After a retry each job exists once.
     again = [people.begin("POST", "/generate/sdxl", **each) for each in submissions]
     assert {each.result().status for each in again} == {202}
     assert len({each.result().body["task_id"] for each in again}) == HANGING

@@ -1,4 +1,4 @@
-"""Everything is killed at once, and started again: nothing is lost, and what was running is run again."""
+"""Everything is killed at once and restarted: nothing is lost, and the interrupted run is retried."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from support.darkroom_up import Darkroom, wait_for
 from darkroom_local.node.journal import overlapping_runs
 
 
-def test_a_killed_cluster_loses_nothing(start_darkroom: Callable[[], Darkroom]) -> None:
+def test_killed_cluster_loses_nothing(start_darkroom: Callable[[], Darkroom]) -> None:
     darkroom = start_darkroom()
     done = darkroom.generate(prompt="a red circle on a navy background", steps=2)
     darkroom.wait_for_phase(done, "Succeeded")

@@ -1,1 +1,1 @@
-"""What the tests of several rooms share."""
+"""Servers, proxies, builders and checkers that tests of several packages share."""

@@ -1,4 +1,4 @@
-"""Who asked the API server for what, and what was answered: a calm proxy that writes it down."""
+"""A proxy before an API server that logs every request with its user and the status of the answer."""
 
 import base64
 import json
@@ -20,16 +20,16 @@ class Entry:
     method: str
     target: str
     status: int | None = None
-    """None: a watch that goes on, or whose client has left."""
+    """None: a watch that is still open, or whose client has closed the connection."""
 
     @property
     def access(self) -> Access | None:
-        """None: it is about no object of a namespace, but asks which kinds there are."""
+        """None for discovery requests, which name no namespace."""
         return access_of(self.method, self.target) if "/namespaces/" in self.target else None
 
 
 class AccessLog(FaultProxy):
-    """In the place of the API server, from `with` to its end."""
+    """Takes the place of the API server within its `with` block."""
 
     def __init__(self, server_url: str) -> None:
         super().__init__(server_url, seed=0, request_rate=0)
@@ -48,7 +48,7 @@ class AccessLog(FaultProxy):
 
 
 def _token_and_target(request: web.Request) -> tuple[str, str]:
-    """A token is the first part of the path, for clients that send none in a header where there is no TLS."""
+    """The token may be the first part of the path: kubectl sends no Authorization header without TLS."""
     target = request.rel_url.raw_path_qs
     first, _, rest = target.lstrip("/").partition("/")
     if first.count(".") == 2:
@@ -57,7 +57,7 @@ def _token_and_target(request: web.Request) -> tuple[str, str]:
 
 
 def _user(token: str) -> str:
-    """The subject of a ServiceAccount's token; nobody's for others."""
+    """The subject of a ServiceAccount's token; empty for other tokens."""
     parts = token.split(".")
     if len(parts) != 3:
         return ""

@@ -1,6 +1,6 @@
-"""A local cluster with two operators, whose API server is only reached through a proxy that makes faults.
+"""A local cluster with two operators that reach the API server only through a fault-injecting proxy.
 
-It does what a schedule says. Its own looks at the API server and at the node's record go past the proxy.
+Plays a chaos schedule. The test itself reads the API server and the node's record past the proxy.
 """
 
 import contextlib
@@ -32,14 +32,14 @@ from darkroom_local.processes.ports import free_ports
 from darkroom_local.processes.probes import HttpProbe
 from darkroom_local.processes.supervisor import Program
 from darkroom_local.s3.storage import BUCKET
-from support.chaos_schedule import Deed, Event, Schedule, Victim, Work
+from support.chaos_schedule import Action, Event, Schedule, Victim, Work
 from support.fault_proxy import FaultProxy
 from support.kube_api import MERGE, Api, ApiServer, Json
 from support.waiting import patience
 
 FINAL = ("Succeeded", "Failed")
 MANY_TRIES = 10
-"""As many as a job may have: what we kill is to be run again."""
+"""The highest backoff limit of a job: killed runs must be retried."""
 SOON = {"DARKROOM_RETRY_BASE_SECONDS": "1", "DARKROOM_RETRY_CAP_SECONDS": "5"}
 KINDS = {Kind.TRAIN: f"trainjobs.{GROUP}/{VERSION}", Kind.GENERATE: f"generatejobs.{GROUP}/{VERSION}"}
 TRAININGS = (Work.TRAINING, Work.NO_DATASET)
@@ -49,26 +49,27 @@ wait_for = patience(ACCEPTED_SECONDS)
 
 
 class ChaosCluster:
-    """One cluster, from `with` to its end."""
+    """One cluster, which lives within `with chaos.running()`."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, bin_dir: Path, seed: int) -> None:
+        """`bin_dir` holds the `darkroom-runner` that pods run."""
         self.folder = folder
         self.server = ApiServer(folder)
         self.proxy = FaultProxy(self.server.url, seed)
         kubeconfig = folder / "by-proxy.yaml"
         kubeconfig.write_text(self.server.kubeconfig.read_text().replace(self.server.url, self.proxy.url))
-        self.cluster = LocalCluster(ClusterOptions(folder / "state", kubeconfig=kubeconfig, operator_environment=SOON))
+        options = ClusterOptions(folder / "state", kubeconfig=kubeconfig, bin_dir=bin_dir, operator_environment=SOON)
+        self.cluster = LocalCluster(options)
         self.api = Api(self.server.kubeconfig, "default")
         self.names: dict[str, str] = {}
-        """Of the jobs that were accepted, by their names in the schedule."""
+        """Names of the accepted jobs, by their names in the schedule."""
         self.evictions = 0
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             stack.callback(self.api.http.close)
-            stack.callback(self.server.stop)
-            self.server.start()
+            stack.enter_context(self.server)
             stack.enter_context(self.proxy)
             stack.enter_context(self.cluster)
             self.cluster.supervisor.start(self._other_operator())
@@ -81,10 +82,10 @@ class ChaosCluster:
         environment = {**program.environment, **own}
         return replace(program, name=Victim.OTHER_OPERATOR, environment=environment, ready=health, alive=health)
 
-    # What is done to it.
+    # Disturbances.
 
     def play(self, schedule: Schedule) -> None:
-        """Do everything when its time has come, or as soon after it as what came before is done."""
+        """Play every event at its time, or as soon as the events before it are done."""
         self.proxy.begin()
         began = time.monotonic()
         for event in schedule.events:
@@ -93,17 +94,17 @@ class ChaosCluster:
         self.proxy.calm()
 
     def _do(self, event: Event, schedule: Schedule) -> None:
-        match event.deed:
-            case Deed.SUBMIT:
+        match event.action:
+            case Action.SUBMIT:
                 self.names[event.target] = self._submit(event.target, schedule.jobs[event.target])
-            case Deed.SUSPEND | Deed.RESUME:
-                self._patch(event.target, schedule, suspend=event.deed is Deed.SUSPEND)
-            case Deed.DELETE:
+            case Action.SUSPEND | Action.RESUME:
+                self._patch(event.target, schedule, suspend=event.action is Action.SUSPEND)
+            case Action.DELETE:
                 answer = self.api.delete(KINDS[kind_of(schedule.jobs[event.target])], self.names[event.target])
                 assert answer.status_code in (200, 202), answer.text
-            case Deed.KILL:
+            case Action.KILL:
                 self._kill(Victim(event.target))
-            case Deed.EVICT:
+            case Action.EVICT:
                 self._evict()
 
     def _patch(self, name: str, schedule: Schedule, **spec: Any) -> None:
@@ -111,7 +112,7 @@ class ChaosCluster:
         assert answer.status_code == 200, answer.text
 
     def _evict(self) -> None:
-        """Every pod that runs, as `kubectl drain` does. What has just ended is let be."""
+        """Evict every running pod, as `kubectl drain` does. A pod that has just ended may be gone."""
         runners = f"{LABEL_COMPONENT}={RUNNER_COMPONENT}"
         for pod in self.api.get("pods", labelSelector=runners).json()["items"]:
             if pod["status"].get("phase") != "Running":
@@ -123,7 +124,7 @@ class ChaosCluster:
             self.evictions += answer.status_code == 201
 
     def _kill(self, victim: Victim) -> None:
-        """SIGKILL. What has just died already is let be."""
+        """SIGKILL. A process that has just ended is ignored."""
         match victim:
             case Victim.API_SERVER:
                 self.server.kill()
@@ -140,10 +141,10 @@ class ChaosCluster:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
-    # How jobs are submitted.
+    # Submitting jobs.
 
     def _submit(self, name: str, work: Work) -> str:
-        """The name of the job, once it was accepted. The gateway refuses what can't be done, so that goes past it."""
+        """The name of the accepted job. Jobs that the gateway would refuse are created past it."""
         if work in (Work.NO_DATASET, Work.NO_MODEL):
             return self._create(name, work)
         accepted: str = wait_for(lambda: self._post(name, work), f"{name} is accepted")
@@ -159,7 +160,7 @@ class ChaosCluster:
         return name
 
     def _post(self, name: str, work: Work) -> str | None:
-        """One try; the same request again makes no second job."""
+        """One attempt; repeating it creates no second job."""
         path = "/train" if work is Work.TRAINING else "/generate/sdxl"
         try:
             response = httpx.post(
@@ -176,7 +177,7 @@ class ChaosCluster:
         task_id: str | None = response.json()["task_id"] if response.status_code == 202 else None
         return task_id
 
-    # What one sees of it.
+    # Observing.
 
     def jobs(self) -> dict[str, Json]:
         listed = [self.api.get(plural).json()["items"] for plural in KINDS.values()]
@@ -194,7 +195,7 @@ class ChaosCluster:
         return not self.api.read("leases.coordination.k8s.io/v1", slot_lease_name(0))["spec"].get("holderIdentity")
 
     def damaged_artifacts(self) -> list[str]:
-        """The keys of those that a status names, and that are not in the bucket as it says."""
+        """Keys of artifacts that a status names and whose content in the bucket differs or is missing."""
         artifacts = [artifact for job in self.jobs().values() for artifact in job["status"].get("artifacts", [])]
         with contextlib.closing(self.cluster.storage.client()) as bucket:
             return [each["key"] for each in artifacts if digest(bucket, each["key"]) != each["sha256"]]
@@ -205,7 +206,7 @@ def kind_of(work: Work) -> Kind:
 
 
 def parameters(name: str, work: Work) -> Json:
-    """Of a request to the gateway: as little as may be called a job."""
+    """Of a request to the gateway for the smallest possible job."""
     shared = {"prompt": "a red star on a navy background", "backoff_limit": MANY_TRIES}
     match work:
         case Work.TRAINING:
@@ -230,10 +231,10 @@ def digest(bucket: Any, key: str) -> str | None:
 
 
 def processes_of(folder: Path) -> dict[int, str]:
-    """Whatever has files of the folder's for its output or its arguments, with its command line."""
+    """Command lines by process id, of processes that log into the folder or have it in their arguments."""
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # It ended meanwhile, or is somebody else's.
+        with contextlib.suppress(OSError):  # It has just ended, or belongs to another user.
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             if str(folder) in command or os.readlink(process / "fd" / "2").startswith(str(folder)):
                 found[int(process.name)] = command

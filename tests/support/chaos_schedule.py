@@ -1,34 +1,33 @@
-"""What happens in a run of chaos, and when: which jobs, which kills and evictions. Pure; every choice comes from the
-seed."""
+"""The schedule of a chaos run: jobs, kills and evictions, each with its time. Pure; the seed decides everything."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
 SECONDS_PER_JOB = 4.0
-"""About what one job takes on an idle machine: so long does the trouble last, for each."""
+"""About what one job takes on an idle machine; a run is this long for each of its jobs."""
 SUBMITTED_WITHIN = 0.5
-"""Of the whole time: then the last job is submitted, while much is still to come."""
+"""Fraction of the run in which all jobs are submitted."""
 
 
 class Work(StrEnum):
-    """What a job is to do."""
+    """Kinds of jobs."""
 
     PICTURE = "a picture"
     TRAINING = "a training"
     CLIP = "a clip"
-    NO_DATASET = "a training of photos that are not there"
-    NO_MODEL = "a picture with a model that is not there"
+    NO_DATASET = "a training with missing photos"
+    NO_MODEL = "a picture with a missing model"
 
 
 RUNNING_PODS = "running pods"
-"""What is evicted: the pods that run at that moment, as when their node is drained."""
+"""Target of an eviction: all pods that run at that moment, as when their node is drained."""
 JOBS_PER_EVICTION = 3
 MIX = (Work.PICTURE, Work.TRAINING, Work.PICTURE, Work.NO_DATASET, Work.PICTURE, Work.NO_MODEL, Work.PICTURE, Work.CLIP)
 
 
 class Victim(StrEnum):
-    """What is killed."""
+    """Processes that are killed."""
 
     OPERATOR = "operator"
     OTHER_OPERATOR = "operator-2"
@@ -40,7 +39,7 @@ class Victim(StrEnum):
     API_SERVER = "apiserver"
 
 
-class Deed(StrEnum):
+class Action(StrEnum):
     SUBMIT = "submit"
     SUSPEND = "suspend"
     RESUME = "resume"
@@ -51,20 +50,20 @@ class Deed(StrEnum):
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that is done to the cluster."""
+    """One disturbance of the cluster, or the submission of a job."""
 
     at_seconds: float
-    deed: Deed
+    action: Action
     target: str
     """A job's name, a victim, or RUNNING_PODS."""
 
     def __str__(self) -> str:
-        return f"{self.at_seconds:7.2f} s  {self.deed} {self.target}"
+        return f"{self.at_seconds:7.2f} s  {self.action} {self.target}"
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Everything that is done, in order."""
+    """All events of a run, by time."""
 
     seed: int
     jobs: dict[str, Work]
@@ -72,7 +71,7 @@ class Schedule:
 
     @property
     def deleted(self) -> frozenset[str]:
-        return frozenset(event.target for event in self.events if event.deed is Deed.DELETE)
+        return frozenset(event.target for event in self.events if event.action is Action.DELETE)
 
     def __str__(self) -> str:
         jobs = [f"  {name}: {work}" for name, work in self.jobs.items()]
@@ -80,33 +79,33 @@ class Schedule:
 
 
 def draw_schedule(seed: int, job_count: int) -> Schedule:
-    """One kill for each job, each victim as often as any other; one eviction for every third job; every eighth job is
-    suspended, and another deleted."""
+    """One kill for each job, spread evenly over the victims; an eviction for every third job; every eighth job is
+    suspended and resumed, and another deleted."""
     random = Random(seed)
     length = SECONDS_PER_JOB * job_count
     works = [MIX[number % len(MIX)] for number in range(job_count)]
     random.shuffle(works)
     jobs = {f"chaos-{number}": work for number, work in enumerate(works)}
     submitted = {name: random.uniform(0, SUBMITTED_WITHIN * length) for name in jobs}
-    events = [Event(at, Deed.SUBMIT, name) for name, at in submitted.items()]
+    events = [Event(at, Action.SUBMIT, name) for name, at in submitted.items()]
     events += _kills(random, max(job_count, len(Victim)), length)
     events += _interventions(random, submitted, length)
     evictions = max(1, job_count // JOBS_PER_EVICTION)
-    events += [Event(random.uniform(0, length), Deed.EVICT, RUNNING_PODS) for _ in range(evictions)]
+    events += [Event(random.uniform(0, length), Action.EVICT, RUNNING_PODS) for _ in range(evictions)]
     return Schedule(seed, jobs, tuple(sorted(events, key=lambda event: event.at_seconds)))
 
 
 def _kills(random: Random, count: int, length: float) -> list[Event]:
     victims = [list(Victim)[number % len(Victim)] for number in range(count)]
-    return [Event(random.uniform(0, length), Deed.KILL, victim) for victim in victims]
+    return [Event(random.uniform(0, length), Action.KILL, victim) for victim in victims]
 
 
 def _interventions(random: Random, submitted: dict[str, float], length: float) -> list[Event]:
-    """Always after the job was submitted; what is suspended is resumed."""
+    """Suspensions with their resumptions, and deletions, each after the submission of its job."""
     share = max(1, len(submitted) // 8)
     chosen = random.sample(sorted(submitted), 2 * share)
     events = []
     for name in chosen[:share]:
         suspended, resumed = sorted(random.uniform(submitted[name], length) for _ in range(2))
-        events += [Event(suspended, Deed.SUSPEND, name), Event(resumed, Deed.RESUME, name)]
-    return events + [Event(random.uniform(submitted[name], length), Deed.DELETE, name) for name in chosen[share:]]
+        events += [Event(suspended, Action.SUSPEND, name), Event(resumed, Action.RESUME, name)]
+    return events + [Event(random.uniform(submitted[name], length), Action.DELETE, name) for name in chosen[share:]]

@@ -25,7 +25,7 @@ def chart() -> Chart:
 
 
 def values(case: str) -> Json:
-    """What a user gives, of one case."""
+    """The values of one test case."""
     if case == "default":
         return {}
     found: Json = yaml.safe_load((CHART / "ci" / f"{case}-values.yaml").read_text(encoding="utf-8"))
@@ -34,7 +34,7 @@ def values(case: str) -> Json:
 
 @dataclass(frozen=True)
 class Rendering:
-    """One render: what would be sent to the API server, and what is told to the user."""
+    """One render: the objects for the API server, and the notes for the user."""
 
     texts: Mapping[str, str]
     """By template."""
@@ -76,7 +76,7 @@ class Rendering:
         return self.one("Deployment", f"{RELEASE}-{component}")
 
     def runner_template(self) -> Json:
-        """The partial PodTemplateSpec that the operator is told."""
+        """The partial PodTemplateSpec that the operator reads."""
         text = self.one("ConfigMap", f"{RELEASE}-runner-template")["data"]["runner-template.yaml"]
         found: Json = yaml.safe_load(text)
         return found

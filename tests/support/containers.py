@@ -1,7 +1,7 @@
 """Containers as a kubelet would start ours: another user, a root file system that can't be written, no capabilities.
 
-docker and podman take the same arguments, but for what is said here. The host's network is used, since the servers that
-the tests start listen on loopback.
+docker and podman take the same arguments, with the exceptions in this module. The host's network is used, since the
+servers that the tests start listen on loopback.
 """
 
 import json
@@ -49,7 +49,7 @@ class Engine:
         writable: Mapping[str, Path] | None = None,
         user: str = USER,
     ) -> "Container":
-        """Mounts are read-only; `writable` ones are those of a pod that may be written to."""
+        """Mounts are read-only; `writable` ones stand for the writable volumes of a pod."""
         words = ["run", "--detach", "--network=host", "--read-only", "--cap-drop=all"]
         words += ["--security-opt=no-new-privileges", f"--user={user}", *self._own_flags()]
         words += [f"--env={name}={value}" for name, value in (environment or {}).items()]
@@ -58,7 +58,7 @@ class Engine:
         return Container(self, self(*words, image, *command).splitlines()[-1])
 
     def run(self, image: str, *command: str, **options: Any) -> str:
-        """What a command says that ends with 0."""
+        """The output of a command, which must exit with 0."""
         container = self.start(image, *command, **options)
         try:
             code = container.wait()
@@ -77,7 +77,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class Image:
-    """One image, and what the engine tells of it."""
+    """One image, and what the engine reports about it."""
 
     engine: Engine
     name: str

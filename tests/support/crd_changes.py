@@ -33,7 +33,7 @@ FREEDOMS = ("nullable", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-in
 
 
 def losses(old: Json, new: Json) -> list[str]:
-    """What a client of `old` would miss in `new`, each told with its place."""
+    """What a client of `old` would miss in `new`, each with its path in the schema."""
     return [*_definition(old["spec"], new["spec"])]
 
 

@@ -9,13 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
-from botocore.config import Config
 
 from darkroom_contract.names import LABEL_JOB_NAME
 from darkroom_local.node.journal import RunRecord, read_journal
 from darkroom_local.processes.ports import free_ports
+from support.s3_server import s3_client
 from support.waiting import patience
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -33,8 +32,12 @@ wait_for = patience(RUN_SECONDS)
 class Darkroom:
     """One local cluster. It may be killed and started again on the same folder."""
 
-    def __init__(self, folder: Path, kubeconfig: Path | None = GIVEN_KUBECONFIG) -> None:
-        """`kubeconfig` is of the API server to use in place of the embedded one: by default KUBECONFIG's, if any."""
+    def __init__(self, folder: Path, python: Path, kubeconfig: Path | None = GIVEN_KUBECONFIG) -> None:
+        """`python` is the interpreter to use; its folder holds the runner that pods run.
+
+        `kubeconfig` is of the API server to use in place of the embedded one: by default KUBECONFIG's, if any.
+        """
+        self._python = python
         self._given = kubeconfig
         self.state_dir = folder / "state"
         self.log_path = folder / "up.log"
@@ -51,7 +54,7 @@ class Darkroom:
         return "default" if self._given is None else self.namespace
 
     def start(self) -> None:
-        command = [BIN / "darkroom", "up", "--state-dir", self.state_dir, "--port", str(self.port)]
+        command = [self._python, BIN / "darkroom", "up", "--state-dir", self.state_dir, "--port", str(self.port)]
         if self._given is not None:
             command += ["--kubeconfig", self._given, "--namespace", self.namespace]
         with self.log_path.open("ab") as log:
@@ -107,14 +110,9 @@ class Darkroom:
     def bucket(self) -> Any:
         """A boto3 client with the cluster's own credentials."""
         settings = json.loads((self.state_dir / "cluster.json").read_text(encoding="utf-8"))
-        return boto3.client(
-            "s3",
-            endpoint_url=f"http://127.0.0.1:{settings['ports']['s3']}",
-            region_name="us-east-1",
-            aws_access_key_id=settings["credentials"]["s3_access_key"],
-            aws_secret_access_key=settings["credentials"]["s3_secret_key"],
-            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
-        )
+        keys = settings["credentials"]
+        url = f"http://127.0.0.1:{settings['ports']['s3']}"
+        return s3_client(url, keys["s3_access_key"], keys["s3_secret_key"])
 
     def record(self) -> list[RunRecord]:
         """The node's own record of processes."""

@@ -21,7 +21,7 @@ from typing import Any
 from darkroom_local.node.container_env import EnvSources, container_env, decode_secret
 from darkroom_local.node.expansion import expand
 from support.kube_api import Api, Json, kubeconfig_with_token, ok
-from support.operator_processes import Process
+from support.server_process import Process
 
 PROGRAMS = Path(sys.executable).parent
 """Stands for the image: a command is looked for here first."""
@@ -96,7 +96,7 @@ def _prepare(
     home.mkdir(exist_ok=True)
     whole = {"PATH": f"{PROGRAMS}{os.pathsep}{os.defpath}", "HOME": str(home), "LANG": "C.UTF-8"}
     whole |= given | _credentials(kube, pod, root) | dict(extra_env)
-    process = Process([program, *(_translated(word, places) for word in words[1:])], whole, root / f"{name}.log")
+    process = Process([program, *(_translated(word, places) for word in words[1:])], root / f"{name}.log", whole)
     return RunningDeployment(pod, process, whole, places, volumes)
 
 
@@ -119,7 +119,7 @@ def _container(pod: Json, name: str) -> Json:
 
 
 def _sources(kube: Api, namespace: str, container: Json) -> EnvSources:
-    """All Secrets and ConfigMaps of the namespace: which of them the container may use is its manifest's affair."""
+    """All Secrets and ConfigMaps of the namespace: the manifest decides which of them the container uses."""
     found = {
         plural: ok(kube.http.get(f"/api/v1/namespaces/{namespace}/{plural}"))["items"]
         for plural in ("secrets", "configmaps")

@@ -1,4 +1,4 @@
-"""A proxy before an API server that misbehaves by chance, as real ones, their load balancers and networks do.
+"""A proxy before an API server that fails at random, as real servers, load balancers and networks do.
 
 Only what a real API server may answer: a request that is refused was not done; one whose answer is lost was.
 """
@@ -22,9 +22,9 @@ from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, w
 from darkroom_local.processes.ports import free_ports
 
 REQUEST_RATE = 0.05
-"""How many of the requests meet a fault."""
+"""Fraction of requests that meet a fault."""
 EVENT_RATE = 0.08
-"""How many of the events of a watch."""
+"""Fraction of watch events that meet a fault."""
 DELAY_SECONDS = 3.0
 LONGEST_LINE_BYTES = 4 * 1024**2
 HANDED_ON = ("Content-Type", "Accept", "Authorization")
@@ -46,8 +46,8 @@ class Refusal(Enum):
     @property
     def document(self) -> dict[str, Any]:
         code, reason = self.value
-        told = {"code": code, "reason": reason, "message": f"a fault that was made: {reason}"}
-        return {"kind": "Status", "apiVersion": "v1", "status": "Failure"} | told
+        details = {"code": code, "reason": reason, "message": f"a fault that was made: {reason}"}
+        return {"kind": "Status", "apiVersion": "v1", "status": "Failure"} | details
 
 
 class Loss(StrEnum):
@@ -58,7 +58,7 @@ class Loss(StrEnum):
 
 
 class Disturbance(StrEnum):
-    """What befalls a watch at one of its events."""
+    """Faults of a watch, at one of its events."""
 
     TWICE = "an event twice"
     LATE = "an event late"
@@ -80,7 +80,7 @@ DISTURBANCES = {
 
 
 class FaultProxy:
-    """In the place of the API server at an address, from `with` to its end. It begins calm."""
+    """Takes the place of the API server at an address within its `with` block. It starts without faults."""
 
     def __init__(self, server_url: str, seed: int, request_rate: float = REQUEST_RATE) -> None:
         [self._port] = free_ports(1)
@@ -112,11 +112,11 @@ class FaultProxy:
         self._loop.close()
 
     def begin(self) -> None:
-        """From now on there are faults."""
+        """Start injecting faults."""
         self._loop.call_soon_threadsafe(self._calm.clear)
 
     def calm(self) -> None:
-        """No new faults; what had gone silent is reset."""
+        """Stop injecting faults, and reset connections that had gone silent."""
         self._loop.call_soon_threadsafe(self._calm.set)
 
     def _call(self, work: Coroutine[Any, Any, None]) -> None:

@@ -1,7 +1,6 @@
 """A gateway before an API server that a test may stop, with a proxy between them."""
 
 import contextlib
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -47,10 +46,9 @@ class GatewayHarness:
     @contextlib.contextmanager
     def standing_still(self) -> Iterator[None]:
         """The API server's process is stopped, as by SIGSTOP."""
-        assert self.server.process is not None
-        self.server.process.send_signal(signal.SIGSTOP)
+        self.server.pause()
         try:
             yield
         finally:
-            self.server.process.send_signal(signal.SIGCONT)
+            self.server.resume()
             self.wait_until_heard()

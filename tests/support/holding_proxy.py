@@ -27,13 +27,13 @@ class HoldingProxy:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def hold(self, which: Held) -> None:
-        """Hold back the answers to such requests, told by their first line, also to those that are under way."""
+        """Hold back the answers to requests that match by their first line, also to requests in flight."""
         with self._changed:
             self._held = which
             self._changed.notify_all()
 
     def release(self) -> None:
-        """Hand on all that was held back, and hold nothing more."""
+        """Forward everything that was held back, and hold nothing from now on."""
         self.hold(lambda _: False)
 
     def close(self) -> None:

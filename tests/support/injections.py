@@ -1,4 +1,4 @@
-"""Changes that a cluster makes to every new pod of a namespace, as service meshes and admission policies do.
+"""Mutations of every new runner pod, as service meshes and admission policies make them.
 
 On the local API server by a proxy before it; on a real control plane (KUBECONFIG) by a MutatingAdmissionPolicy, which
 Kubernetes serves as v1 from 1.36 on.
@@ -26,7 +26,7 @@ Change = tuple[str, Any]
 
 
 class InjectingProxy(FaultProxy):
-    """Without faults: new runner pods get what is injected."""
+    """A proxy without faults that applies the changes to new runner pods."""
 
     def __init__(self, server_url: str, changes: list[Change]) -> None:
         super().__init__(server_url, seed=0, request_rate=0)
@@ -43,7 +43,7 @@ class InjectingProxy(FaultProxy):
 
 
 def _add(document: Any, path: str, value: Any) -> None:
-    """RFC 6902, as far as it is needed here: `-` at the end appends to a list."""
+    """RFC 6902, in part: `-` at the end appends to a list."""
     *parents, last = path.strip("/").split("/")
     for each in parents:
         document = document.setdefault(each, [] if last == "-" and each == parents[-1] else {})
@@ -54,20 +54,21 @@ def _add(document: Any, path: str, value: Any) -> None:
 
 
 @contextlib.contextmanager
-def injecting_darkroom(folder: Path, changes: list[Change], node_grace_seconds: float = 50.0) -> Iterator[Darkroom]:
-    """A `darkroom up` whose runner pods are changed so. `node_grace_seconds` is of the local API server alone."""
+def injecting_darkroom(
+    folder: Path, python: Path, changes: list[Change], node_grace_seconds: float = 50.0
+) -> Iterator[Darkroom]:
+    """A `darkroom up` whose runner pods get the changes. `node_grace_seconds` applies to the local API server only."""
     with contextlib.ExitStack() as stack:
         if GIVEN_KUBECONFIG is not None:
-            darkroom = Darkroom(folder)
+            darkroom = Darkroom(folder, python)
             stack.enter_context(_policy(darkroom.namespace, changes))
         else:
-            server = ApiServer(folder, "default", False, "--node-monitor-grace-seconds", str(node_grace_seconds))
-            server.start()
-            stack.callback(server.stop)
+            server = ApiServer(folder, "--node-monitor-grace-seconds", str(node_grace_seconds))
+            stack.enter_context(server)
             proxy = stack.enter_context(InjectingProxy(server.url, changes))
             kubeconfig = folder / "by-proxy.yaml"
             kubeconfig.write_text(server.kubeconfig.read_text().replace(server.url, proxy.url))
-            darkroom = Darkroom(folder, kubeconfig)
+            darkroom = Darkroom(folder, python, kubeconfig)
         stack.callback(darkroom.close)
         darkroom.start()
         yield darkroom

@@ -7,27 +7,24 @@ import base64
 import contextlib
 import json
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
 import helm_python
 import httpx
 from helm_python import _native
 
-from darkroom_local.processes.parent_death import die_with_parent
 from darkroom_local.processes.ports import free_ports
 from support.access_log import AccessLog
 from support.chart import CHART
 from support.deployments import RunningDeployment, run_deployment
 from support.kube_api import Api, ApiServer, Json, ok, wait_until
 from support.operator_processes import Namespace
+from support.s3_server import BUCKET, S3Server
 
-NAMESPACE, RELEASE, BUCKET = "studio", "darkroom", "darkroom"
+NAMESPACE, RELEASE = "studio", "darkroom"
 S3_SECRET = "darkroom-s3"
 
 
@@ -64,7 +61,7 @@ class Installation:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.server = ApiServer(folder, NAMESPACE, rbac=True)
+        self.server = ApiServer(folder, "--rbac", namespace=NAMESPACE)
         self.api = Api(self.server.kubeconfig, NAMESPACE)
         self.log = AccessLog(self.server.url)
         self.config: helm_python.Config
@@ -76,15 +73,14 @@ class Installation:
     def running(self) -> Iterator["Installation"]:
         with self._open as stack:
             stack.callback(self.api.http.close)
-            stack.callback(self.server.stop)
-            self.server.start()
+            stack.enter_context(self.server)
             ok(self.api.http.post("/api/v1/namespaces", json={"metadata": {"name": NAMESPACE}}), 201)
             stack.enter_context(self.log)
             self._behind_the_log = self._to_the_log()
             stack.callback(self._behind_the_log.http.close)
-            login = stack.enter_context(_s3(self.folder))
-            self._s3_url = login.pop("url")
-            self.api.made("secrets", {"metadata": {"name": S3_SECRET}, "stringData": login})
+            s3 = stack.enter_context(S3Server(self.folder))
+            self._s3_url = s3.url
+            self.api.made("secrets", {"metadata": {"name": S3_SECRET}, "stringData": s3.credentials})
             config = helm_python.Config(kubeconfig_path=self.server.kubeconfig, namespace=NAMESPACE)
             self.config = stack.enter_context(config)
             yield self
@@ -95,7 +91,7 @@ class Installation:
         return Api(kubeconfig, NAMESPACE)
 
     def clear(self) -> None:
-        """No release, and nothing that one would leave but its CRDs."""
+        """Uninstall the release, and delete what it leaves behind, except for its CRDs."""
         self.config.uninstall(RELEASE, ignore_not_found=True)
         for plural, name in (("secrets", "api-keys"), ("persistentvolumeclaims", "models")):
             self.api.delete(plural, f"{RELEASE}-{name}")
@@ -133,7 +129,7 @@ class Installation:
         port, metrics, health = free_ports(3)
         here = {"DARKROOM_GATEWAY_HOST": "127.0.0.1", "DARKROOM_HEALTH_HOST": "127.0.0.1"}
         here |= {"DARKROOM_GATEWAY_PORT": str(port), "DARKROOM_GATEWAY_METRICS_PORT": str(metrics)}
-        # One process instead of several behind a Service: nobody has to hear that it leaves.
+        # One process instead of several behind a Service: there are no endpoints to drain.
         here |= {"DARKROOM_HEALTH_PORT": str(health), "DARKROOM_GATEWAY_DRAIN_SECONDS": "0"}
         started = [
             stack.enter_context(
@@ -157,32 +153,5 @@ def _answers(port: int, path: str, program: RunningDeployment) -> bool:
     assert not program.process.ended(), program.process.log()
     try:
         return httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False, timeout=10).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-@contextlib.contextmanager
-def _s3(folder: Path) -> Iterator[dict[str, str]]:
-    """A server with the bucket; its address and the keys to it."""
-    [port] = free_ports(1)
-    url, login = f"http://127.0.0.1:{port}", {"AWS_ACCESS_KEY_ID": "darkroom", "AWS_SECRET_ACCESS_KEY": "a secret key"}
-    environment = {"NANIO_ACCESS_KEY": "darkroom", "NANIO_SECRET_KEY": login["AWS_SECRET_ACCESS_KEY"]}
-    command = [sys.executable, "-m", "darkroom_local.s3.server", "--data-dir", str(folder / "s3"), "--port", str(port)]
-    with (folder / "s3.log").open("ab") as log:
-        process = subprocess.Popen(die_with_parent(command), env=environment, stdout=log, stderr=log)
-    try:
-        wait_until(lambda: _is_up(f"{url}/.health"), "the S3 server answers")
-        names = {name.lower(): value for name, value in login.items()}
-        with contextlib.closing(boto3.client("s3", endpoint_url=url, region_name="us-east-1", **names)) as client:
-            client.create_bucket(Bucket=BUCKET)
-        yield {"url": url, **login}
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def _is_up(url: str) -> bool:
-    try:
-        return httpx.get(url, trust_env=False, timeout=5).status_code == 200
     except httpx.TransportError:
         return False

@@ -2,21 +2,20 @@
 
 import contextlib
 import json
-import os
 import secrets
-import subprocess
 import sys
-from collections.abc import Iterator
-from http.client import HTTPConnection
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import yaml
 
+from darkroom_contract.crd import definition
+from darkroom_contract.names import GROUP, VERSION, Kind
 from darkroom_local.kube.kubeconfig import Connection, pinned_kubeconfig, read_kubeconfig, write_kubeconfig
-from darkroom_local.processes.parent_death import die_with_parent
 from darkroom_local.processes.ports import free_ports
+from support.server_process import Process
 from support.waiting import patience
 
 Json = dict[str, Any]
@@ -26,8 +25,9 @@ JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 WAIT_SECONDS = 60.0
-"""Long enough for a machine that is busy with something else; whoever waits goes on as soon as it can."""
+"""Long enough for a busy machine; waiting ends as soon as the condition holds."""
 
 wait_until = patience(WAIT_SECONDS)
 
@@ -142,54 +142,36 @@ def kubeconfig_with_token(kubeconfig: Path, token: str, namespace: str) -> str:
     return text
 
 
-class ApiServer:
+class ApiServer(Process):
     """The embedded API server as a process, in a folder that it may be started on again."""
 
-    def __init__(self, folder: Path, namespace: str = "default", rbac: bool = False, *options: str) -> None:
-        self._options = [*(["--rbac"] if rbac else []), *options]
+    def __init__(self, folder: Path, *options: str, namespace: str = "default", token: str = "") -> None:
+        """`namespace` is that of the kubeconfig."""
         [self.port] = free_ports(1)
-        self.folder = folder
-        self.token = secrets.token_hex(16)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.token = token or secrets.token_hex(16)
         self.kubeconfig = folder / "kubeconfig.yaml"
         self.kubeconfig.write_text(write_kubeconfig(self.url, self.token, namespace))
         (folder / "token").write_text(self.token)
-        self.process: subprocess.Popen[bytes] | None = None
+        self.http = http_client(read_kubeconfig(self.kubeconfig))
+        command = [sys.executable, "-m", "darkroom_local.apiserver", "--data-dir", str(folder / "data")]
+        command += ["--port", str(self.port), "--token-file", str(folder / "token"), *options]
+        super().__init__(command, folder / "apiserver.log", ready_url=f"{self.url}/readyz")
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def close(self) -> None:
+        super().close()
+        self.http.close()
 
-    def start(self) -> None:
-        command = [sys.executable, "-m", "darkroom_local.apiserver", "--data-dir", str(self.folder / "data")]
-        command += ["--port", str(self.port), "--token-file", str(self.folder / "token"), *self._options]
-        with (self.folder / "apiserver.log").open("ab") as log:
-            self.process = subprocess.Popen(die_with_parent(command), env={"PATH": os.defpath}, stdout=log, stderr=log)
-        wait_until(self._answers, "the API server answers")
 
-    def stop(self) -> None:
-        self._end("terminate")
-
-    def kill(self) -> None:
-        """As kill -9."""
-        self._end("kill")
-
-    def log(self) -> str:
-        return (self.folder / "apiserver.log").read_text()
-
-    def _end(self, how: str) -> None:
-        if self.process is not None:
-            getattr(self.process, how)()
-            self.process.wait(timeout=30)
-            self.process = None
-
-    def _answers(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, self.log()
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
-        finally:
-            connection.close()
+def install_crds(http: httpx.Client, change: Callable[[Json], None] = lambda _: None) -> None:
+    """As `kubectl apply`; returns once the kinds are served. `change` alters a definition before."""
+    for kind in Kind:
+        document = definition(kind)
+        change(document)
+        query = {"fieldManager": "tests", "force": "true"}
+        content, headers = json.dumps(document), {"Content-Type": APPLY}
+        answer = http.patch(f"{CRDS_PATH}/{kind.crd_name}", content=content, headers=headers, params=query)
+        assert answer.is_success, answer.text
+    for kind in Kind:
+        path = f"/apis/{GROUP}/{VERSION}/{kind.plural}"
+        wait_until(lambda path=path: http.get(path).status_code == 200, f"{kind.plural} are served")

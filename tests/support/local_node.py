@@ -1,63 +1,20 @@
-"""A local node as a process, and the programs that its pods may run. For the tests of the node, and of conformance."""
+"""A local node as a process, and the programs that its pods may run."""
 
-import contextlib
 import os
 import secrets
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import httpx
-
 from darkroom_contract import names
 from darkroom_local.node.journal import RunRecord, read_journal
-from darkroom_local.processes.parent_death import die_with_parent
 from darkroom_local.processes.ports import free_ports
+from support.server_process import Process
 from support.waiting import patience
 
 PATIENCE_SECONDS = 60
 
 wait_until = patience(PATIENCE_SECONDS)
-
-
-class Process:
-    """One program of ours, which can be killed and started again."""
-
-    def __init__(self, command: list[str], log_path: Path, health_url: str) -> None:
-        self._command = command
-        self._log_path = log_path
-        self._health_url = health_url
-        self.running: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self._log_path.open("ab") as log:
-            self.running = subprocess.Popen(
-                die_with_parent([sys.executable, *self._command]), env={"PATH": os.defpath}, stdout=log, stderr=log
-            )
-        wait_until(self._answers, f"{self._command} answers")
-
-    def kill(self) -> None:
-        self.stop(signal.SIGKILL)
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        assert self.running is not None
-        self.running.send_signal(number)
-        return self.running.wait(timeout=PATIENCE_SECONDS)
-
-    def close(self) -> None:
-        if self.running is not None and self.running.returncode is None:
-            self.stop()
-
-    def log(self) -> str:
-        return self._log_path.read_text(encoding="utf-8")
-
-    def _answers(self) -> bool:
-        assert self.running is not None
-        assert self.running.poll() is None, self.log()
-        with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(self._health_url, trust_env=False, timeout=2).status_code == 200
-        return False
 
 
 class NodeUnderTest(Process):
@@ -69,10 +26,11 @@ class NodeUnderTest(Process):
         self._earlier = 0
         self.bin_dir.mkdir()
         (self.port,) = free_ports(1)
-        command = ["-m", "darkroom_local.node", "--kubeconfig", str(kubeconfig), "--namespace", namespace]
+        command = [sys.executable, "-m", "darkroom_local.node", "--kubeconfig", str(kubeconfig)]
+        command += ["--namespace", namespace]
         command += ["--name", self.name, "--data-dir", str(self.data_dir), "--bin-dir", str(self.bin_dir)]
         command += ["--port", str(self.port), "--shutdown-grace-seconds", "1", *options]
-        super().__init__(command, folder / "node.log", f"http://127.0.0.1:{self.port}/healthz")
+        super().__init__(command, folder / "node.log", ready_url=f"http://127.0.0.1:{self.port}/healthz")
 
     def program(self, name: str, body: str) -> None:
         """A program for pods, in Python."""
@@ -81,15 +39,14 @@ class NodeUnderTest(Process):
         path.chmod(0o755)
 
     def second_start(self) -> str:
-        """What another node on the same folder says before it gives up."""
+        """The error message of a second node on the same folder."""
         environment = {"PATH": os.defpath}
-        command = [sys.executable, *self._command]
-        second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+        second = subprocess.run(self.command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
         assert second.returncode == 1
         return second.stderr
 
     def forget(self) -> None:
-        """Begin anew: without programs, and without the runs of earlier tests."""
+        """Remove the programs, and leave the runs of earlier tests out of `runs`."""
         for program in self.bin_dir.iterdir():
             program.unlink()
         self._earlier = len(read_journal(self.data_dir / "record.jsonl"))

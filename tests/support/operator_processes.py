@@ -1,137 +1,46 @@
-"""A real API server and real operators as processes, and what users and nodes do to them over HTTP."""
+"""Operators as processes on a real API server, and what users and nodes do there over HTTP."""
 
-import contextlib
 import json
-import os
 import secrets
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
 from darkroom_contract import names
-from darkroom_contract.crd import definition
 from darkroom_contract.names import GROUP, VERSION, Kind
 from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
 from darkroom_contract.remarks import Remark
-from darkroom_local.kube.kubeconfig import write_kubeconfig
-from darkroom_local.processes.parent_death import die_with_parent
-from darkroom_local.processes.ports import free_ports
 from darkroom_operator.leader_election import LEASE
+from support.kube_api import ApiServer
+from support.server_process import Process
 from support.waiting import patience
 
 Json = dict[str, Any]
 SECONDS = 60.0
 """Much longer than anything takes on a machine that has little else to do."""
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
-CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 wait_until = patience(SECONDS)
 
 
-@dataclass
-class Process:
-    """A process that can be killed and started again."""
-
-    command: list[str]
-    environment: dict[str, str]
-    log_path: Path
-    _running: subprocess.Popen[bytes] | None = field(default=None, repr=False)
-
-    def start(self) -> None:
-        environment = {"PATH": os.defpath, **self.environment}
-        with self.log_path.open("ab") as log:
-            self._running = subprocess.Popen(die_with_parent(self.command), env=environment, stdout=log, stderr=log)
-
-    def kill(self) -> None:
-        """As a machine that loses its power."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> int:
-        """Its exit code."""
-        return self._end(signal.SIGTERM)
-
-    def pause(self) -> None:
-        assert self._running is not None
-        self._running.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        assert self._running is not None
-        self._running.send_signal(signal.SIGCONT)
-
-    def ended(self) -> bool:
-        return self._running is None or self._running.poll() is not None
-
-    def log(self) -> str:
-        return self.log_path.read_text(encoding="utf-8")
-
-    def _end(self, how: signal.Signals) -> int:
-        if self._running is None:
-            return 0
-        self._running.send_signal(how)
-        self._running.send_signal(signal.SIGCONT)
-        code = self._running.wait(timeout=30)
-        self._running = None
-        return code
-
-
-class ApiServer:
-    """The embedded API server."""
-
-    def __init__(self, folder: Path) -> None:
-        [port] = free_ports(1)
-        self.url, self.kubeconfig = f"http://127.0.0.1:{port}", folder / "kubeconfig.yaml"
-        (folder / "token").write_text("a-token")
-        self.kubeconfig.write_text(write_kubeconfig(self.url, "a-token", "default"))
-        command = [sys.executable, "-m", "darkroom_local.apiserver", "--data-dir", str(folder / "data")]
-        command += ["--port", str(port), "--token-file", str(folder / "token")]
-        self.process = Process(command, {}, folder / "apiserver.log")
-        headers = {"Authorization": "Bearer a-token"}
-        self.http = httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=10)
-
-    def start(self) -> None:
-        self.process.start()
-        wait_until(self._is_ready, "the API server answers")
-
-    def _is_ready(self) -> bool:
-        assert not self.process.ended(), self.process.log()
-        try:
-            return self.http.get("/readyz").status_code == 200
-        except httpx.HTTPError:
-            return False
-
-    def install_crds(self, change: Callable[[Json], None] = lambda _: None) -> None:
-        """As `kubectl apply`."""
-        for kind in Kind:
-            document = definition(kind)
-            change(document)
-            headers = {"Content-Type": "application/apply-patch+yaml"}
-            query = {"fieldManager": "tests", "force": "true"}
-            path = f"{CRDS}/{kind.crd_name}"
-            _checked(self.http.patch(path, content=json.dumps(document), headers=headers, params=query))
-        for kind in Kind:
-            path = f"/apis/{GROUP}/{VERSION}/{kind.plural}"
-            wait_until(lambda path=path: self.http.get(path).status_code == 200, f"{kind.plural} are served")
-
-    def namespace(self, name: str) -> "Namespace":
-        document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        assert self.http.post("/api/v1/namespaces", json=document).is_success
-        return Namespace(self, name)
-
-
 @dataclass(frozen=True)
 class Namespace:
-    """What a user, and what a node, sees of one namespace."""
+    """One namespace, as users and nodes see it."""
 
     server: ApiServer
     name: str
+
+    @classmethod
+    def create(cls, server: ApiServer, name: str) -> Self:
+        document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        _checked(server.http.post("/api/v1/namespaces", json=document))
+        return cls(server, name)
 
     def path(self, plural: str, name: str = "") -> str:
         core, ours = "/api/v1", f"/apis/{GROUP}/{VERSION}"
@@ -171,7 +80,7 @@ class Namespace:
         return self.count("Succeeded") == len(self.jobs())
 
     def create_foreign_pod(self, name: str, labels: dict[str, str] | None = None) -> None:
-        """One that no operator of ours has made."""
+        """A pod that was not created by our operator."""
         metadata = {"name": name, "namespace": self.name, "labels": labels or {}}
         spec = {"containers": [{"name": "x", "image": "x"}]}
         self.create_object("pods", {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
@@ -204,20 +113,20 @@ class Namespace:
         return found
 
     def live_pods(self) -> list[Json]:
-        """Those of jobs that were let go and are not over."""
+        """Pods of jobs that were admitted and have not ended."""
         return [
             pod for pod in self.pods() if names.LABEL_JOB_NAME in pod["metadata"].get("labels", {}) and is_live(pod)
         ]
 
     def wait_for_pod(self, job: str) -> Json:
-        """A live pod of the job."""
+        """Wait for a live pod of the job."""
 
         def found() -> Json | None:
             return next(
                 (pod for pod in self.live_pods() if pod["metadata"]["labels"][names.LABEL_JOB_NAME] == job), None
             )
 
-        pod: Json = wait_until(found, f"a pod of {job} is let go")
+        pod: Json = wait_until(found, f"a pod of {job} is admitted")
         return pod
 
     def wait_for_phase(self, job: str, phase: str, kind: Kind = Kind.GENERATE) -> Json:
@@ -232,18 +141,18 @@ class Namespace:
         return _checked(self.server.http.get(self.path("leases", names.slot_lease_name(0))))
 
     def leadership(self) -> Json:
-        """The spec of the leader's Lease; empty as long as nobody ever led."""
+        """The spec of the leader's Lease; empty before the first leader."""
         answer = self.server.http.get(self.path("leases", LEASE))
         return {} if answer.status_code == 404 else _checked(answer)["spec"]
 
     def leader(self) -> str | None:
-        """The name of the operator that acts."""
+        """The identity of the leading operator."""
         return self.leadership().get("holderIdentity")
 
     def slot_is_free(self) -> bool:
         return not self.lease()["spec"].get("holderIdentity")
 
-    # What a node does.
+    # Actions of a node.
 
     def bind(self, pod: Json) -> None:
         """A pod that is on a node does not vanish at once when it is deleted."""
@@ -273,13 +182,13 @@ class Namespace:
         self.end_pod(pod, success(*remarks))
 
     def remove_pod(self, pod: Json) -> None:
-        """As a node does with a pod that was to be deleted and has ended."""
+        """As a node removes a deleted pod once its containers have ended."""
         path = self.path("pods", pod["metadata"]["name"])
         self.server.http.request("DELETE", path, json={"gracePeriodSeconds": 0})
 
 
 class Node:
-    """Runs one pod at a time to its success, and remembers what it saw."""
+    """Runs pods to success, and records how many were live at once."""
 
     def __init__(self, namespace: Namespace) -> None:
         self._namespace = namespace
@@ -332,8 +241,10 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def operator_process(namespace: Namespace, folder: Path, **settings: str) -> Process:
-    """Started again after a kill it leads at once, under its old name."""
+def operator_process(
+    namespace: Namespace, folder: Path, python: str | Path = sys.executable, **settings: str
+) -> Process:
+    """Started again after a kill it leads at once, under its old name. `python` runs it."""
     identity = f"operator-{secrets.token_hex(4)}"
     environment = {
         "KUBECONFIG": str(namespace.server.kubeconfig),
@@ -345,16 +256,7 @@ def operator_process(namespace: Namespace, folder: Path, **settings: str) -> Pro
         "HOME": str(folder),
         **settings,
     }
-    return Process([sys.executable, "-m", "darkroom_operator.main"], environment, folder / f"{identity}.log")
-
-
-@contextlib.contextmanager
-def running(process: Process) -> Iterator[Process]:
-    process.start()
-    try:
-        yield process
-    finally:
-        process.stop()
+    return Process([python, "-m", "darkroom_operator.main"], folder / f"{identity}.log", environment)
 
 
 def _checked(response: httpx.Response) -> Json:

@@ -1,4 +1,4 @@
-"""The restricted Pod Security Standard, as it is written on
+"""The restricted Pod Security Standard, as documented at
 https://kubernetes.io/docs/concepts/security/pod-security-standards/ (baseline's rules are part of it).
 """
 

@@ -1,4 +1,4 @@
-"""What Linux says about processes."""
+"""Reads /proc about processes."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ def is_alive(pid: int) -> bool:
 
 
 def environment(pid: int) -> dict[str, str]:
-    """With which it was started."""
+    """The environment that the process was started with."""
     entries = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
     return dict(entry.split("=", 1) for entry in entries if entry)
 

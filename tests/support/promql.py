@@ -1,4 +1,4 @@
-"""The PromQL of the chart: its alerts and its dashboard, and what they ask of Prometheus."""
+"""The PromQL queries of the chart's alerts and dashboard."""
 
 import json
 import re
@@ -66,11 +66,11 @@ def dashboard(rendering: Rendering) -> Json:
 
 
 def questions(rendering: Rendering) -> Iterator[Question]:
-    """All that is asked, also in what alerts tell people to ask."""
+    """All queries, also those that descriptions of alerts recommend."""
     for alert in alerts(rendering):
         yield Question(alert["alert"], alert["expr"])
-        for told in re.findall(r"`(sum[^`]+)`", alert.get("annotations", {}).get("description", "")):
-            yield Question(f"{alert['alert']}, description", told)
+        for query in re.findall(r"`(sum[^`]+)`", alert.get("annotations", {}).get("description", "")):
+            yield Question(f"{alert['alert']}, description", query)
     for panel in dashboard(rendering)["panels"]:
         for target in panel.get("targets", []):
             yield Question(panel["title"], target["expr"])

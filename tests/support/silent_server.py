@@ -1,4 +1,4 @@
-"""A server that stands still: it takes connections and never answers, as a stopped process or a dead link does."""
+"""A server that accepts connections and never answers, as a stopped process or a dead link does."""
 
 import contextlib
 import socket

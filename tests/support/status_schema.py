@@ -18,7 +18,7 @@ def faults(document: dict[str, Any]) -> list[str]:
 
 
 def require_valid(status: JobStatus) -> JobStatus:
-    """The status as it is read again after the API server has stored it: the same, or the operator writes for ever."""
+    """The status as it is read again after the API server has stored it: equal, or the operator would write forever."""
     document = status.to_dict()
     assert faults(document) == []
     assert JobStatus.from_dict(document) == status

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from support.photo_cases import bad_photos, good_photos
 from support.photo_check import check_photo as gateway_check
-from support.photos import bad_photos, good_photos
 
 from darkroom_gateway.errors import InvalidPhotosError
 from darkroom_runner.errors import DatasetInvalidError

@@ -5,6 +5,7 @@ import struct
 
 import pytest
 from PIL import Image, ImageDraw
+from support import photo_cases
 from support import photos as made
 
 from darkroom_contract.photo_containers import take_apart
@@ -78,9 +79,9 @@ def test_a_heic_s_exif_does_not_turn_it_once_more() -> None:
 # --- pixels --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", [name for name in made.good_photos() if "MPO" in name or ", " in name])
+@pytest.mark.parametrize("what", [name for name in photo_cases.good_photos() if "MPO" in name or ", " in name])
 def test_what_shows_nothing_costs_nothing(what: str) -> None:
-    picture = read_photo(made.good_photos()[what], what)
+    picture = read_photo(photo_cases.good_photos()[what], what)
 
     if picture.size == (128, 96):
         assert made.colour_error(picture) <= WITHIN
@@ -167,9 +168,9 @@ def test_the_size_is_the_whole_photo_s_when_it_lies_on_its_side() -> None:
 # --- what can't be read ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", made.bad_photos())
+@pytest.mark.parametrize("what", photo_cases.bad_photos())
 def test_what_can_t_be_trained_on_is_refused_by_name(what: str) -> None:
-    content, words = made.bad_photos()[what]
+    content, words = photo_cases.bad_photos()[what]
 
     for reading in (check_photo, read_photo):
         with pytest.raises(PhotoError, match=r"^holiday 1\.jpg (is|has) ") as refusal:

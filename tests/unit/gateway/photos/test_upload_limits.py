@@ -29,8 +29,8 @@ SETTINGS = {
 
 @pytest.fixture
 def gateway(start_gateway: Any, environment: dict[str, str]) -> Iterator[Any]:
-    """A gateway with two decoders of little memory, which takes two uploads at once."""
-    with start_gateway({**environment, **SETTINGS}) as started:
+    """A gateway with two decoders of little memory, which takes two uploads at once. New, so that it has children."""
+    with start_gateway({**environment, **SETTINGS}, Path(sys.executable)) as started:
         yield started
 
 
@@ -140,7 +140,7 @@ def test_uploads_beyond_the_limit_get_a_503_and_can_be_retried(gateway: Any, pic
 
 
 def test_full_disk_leaves_nothing_behind(
-    start_gateway: Any, environment: dict[str, str], picture: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start_gateway: Any, environment: dict[str, str], picture: Draw, tmp_path: Path
 ) -> None:
     """A limit on the size of files stands for a full disk."""
     launcher = tmp_path / "python"
@@ -148,8 +148,7 @@ def test_full_disk_leaves_nothing_behind(
     launcher.chmod(0o755)
     spool = tmp_path / "spool"
     spool.mkdir()
-    monkeypatch.setattr(sys, "executable", str(launcher))
-    with start_gateway({**environment, "TMPDIR": str(spool)}) as gateway:
+    with start_gateway({**environment, "TMPDIR": str(spool)}, launcher) as gateway:
         response = train(gateway.http, picture(), picture(1500, 1500, "PNG"))
 
         assert response.status_code == 503, response.text

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from support.local_node import NodeUnderTest, Process, wait_until
+from support.kube_api import ApiServer, http_client
+from support.local_node import NodeUnderTest, wait_until
 
 from darkroom_contract import names
-from darkroom_local.kube.kubeconfig import read_kubeconfig, write_kubeconfig
-from darkroom_local.processes.ports import free_ports
+from darkroom_local.kube.kubeconfig import read_kubeconfig
 
 Json = dict[str, Any]
 
@@ -24,12 +23,8 @@ class Api:
     """The operator's requests for pods."""
 
     def __init__(self, kubeconfig: Path, namespace: str) -> None:
-        connection = read_kubeconfig(kubeconfig)
         self.kubeconfig, self.namespace = kubeconfig, namespace
-        headers = {"Authorization": f"Bearer {connection.token}"} if connection.token else {}
-        self.http = httpx.Client(
-            base_url=connection.server, headers=headers, verify=connection.verify, trust_env=False, timeout=10
-        )
+        self.http = http_client(read_kubeconfig(kubeconfig))
 
     def request(self, method: str, path: str, **options: Any) -> Json:
         response = self.http.request(method, path, **options)
@@ -109,28 +104,11 @@ def runner_pod(name: str, *command: str, **spec: Any) -> Json:
     }
 
 
-class ApiServer(Process):
-    """The embedded API server in a folder of its own."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        token = secrets.token_hex(16)
-        (port,) = free_ports(1)
-        self.kubeconfig = folder / "kubeconfig"
-        self.kubeconfig.write_text(write_kubeconfig(f"http://127.0.0.1:{port}", token, "default"), encoding="utf-8")
-        (folder / "token").write_text(token, encoding="utf-8")
-        (folder / "apiserver").mkdir()
-        command = ["-m", "darkroom_local.apiserver", "--data-dir", str(folder / "apiserver")]
-        command += ["--port", str(port), "--token-file", str(folder / "token"), *options]
-        super().__init__(command, folder / "apiserver.log", f"http://127.0.0.1:{port}/readyz")
-
-
 @pytest.fixture(scope="package")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """One for all tests of the node; each has a namespace of its own."""
-    server = ApiServer(tmp_path_factory.mktemp("apiserver"))
-    server.start()
-    yield server
-    server.close()
+    with ApiServer(tmp_path_factory.mktemp("apiserver")) as server:
+        yield server
 
 
 @contextlib.contextmanager
@@ -188,10 +166,8 @@ def own_node(own_api: Api, tmp_path: Path) -> Iterator[NodeUnderTest]:
 @pytest.fixture(scope="module")
 def quick_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """One that counts a node as lost after three seconds."""
-    server = ApiServer(tmp_path_factory.mktemp("quick"), "--node-monitor-grace-seconds", "3")
-    server.start()
-    yield server
-    server.close()
+    with ApiServer(tmp_path_factory.mktemp("quick"), "--node-monitor-grace-seconds", "3") as server:
+        yield server
 
 
 @pytest.fixture

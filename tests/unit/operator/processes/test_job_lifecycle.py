@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 import pytest
-from support.operator_processes import Namespace, Node, Process, failure, wait_until
+from support.operator_processes import Namespace, Node, failure, wait_until
+from support.server_process import Process
 
 from darkroom_contract.names import Kind
 from darkroom_contract.outcome import Reason

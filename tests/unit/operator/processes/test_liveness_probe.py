@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from support.holding_proxy import HoldingProxy
-from support.operator_processes import ApiServer, Namespace, Process, wait_until
+from support.kube_api import ApiServer
+from support.operator_processes import Namespace, wait_until
+from support.server_process import Process
 
 from darkroom_local.kube.kubeconfig import write_kubeconfig
 from darkroom_local.processes.ports import free_ports

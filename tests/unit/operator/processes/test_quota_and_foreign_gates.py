@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from support.operator_processes import Namespace, Process, wait_until
+from support.operator_processes import Namespace, wait_until
+from support.server_process import Process
 
 from darkroom_contract.jobs import read_job
 from darkroom_contract.names import Kind, slot_lease_name

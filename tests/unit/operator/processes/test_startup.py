@@ -5,7 +5,9 @@ from pathlib import Path
 
 from aiohttp import web
 from support.fault_proxy import FaultProxy, Refusal
-from support.operator_processes import ApiServer, Namespace, Process, wait_until
+from support.kube_api import ApiServer
+from support.operator_processes import Namespace, wait_until
+from support.server_process import Process
 
 from darkroom_local.kube.kubeconfig import write_kubeconfig
 from darkroom_operator.kube.client import PAGE_SIZE

@@ -1,11 +1,15 @@
 """Two operators of one namespace: one leads, the other takes its place. Real processes."""
 
+import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from support.fault_proxy import Disturbance, FaultProxy
-from support.operator_processes import ApiServer, Namespace, Node, Process, wait_until
+from support.kube_api import ApiServer
+from support.operator_processes import Namespace, Node, wait_until
+from support.server_process import Process
 
 from darkroom_local.kube.kubeconfig import write_kubeconfig
 
@@ -87,7 +91,9 @@ class FailingWatches(FaultProxy):
 def test_a_leader_that_is_paused_again_and_again_does_no_harm_when_it_wakes_up(
     namespace: Namespace, start_operator: Callable[..., Process]
 ) -> None:
-    pair = Pair(namespace, start_operator, DARKROOM_LEASE_SECONDS="2")
+    # SIGSTOP would not stop a fork.
+    start_process = partial(start_operator, Path(sys.executable))
+    pair = Pair(namespace, start_process, DARKROOM_LEASE_SECONDS="2")
     for number in range(4):
         namespace.create_job(f"job-{number}")
     node = Node(namespace)

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.operator_processes import Namespace, Process
+from support.operator_processes import Namespace
+from support.server_process import Process
 
 WRONG = """\
 import datetime, time

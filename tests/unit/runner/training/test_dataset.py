@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image
 from support import processes
-from support.photos import P3, bad_photos, encode, rgb_profile, scene, shot_in, with_segment
+from support.photo_cases import bad_photos
+from support.photos import P3, encode, rgb_profile, scene, shot_in, with_segment
 
 from darkroom_contract.photo_decoder import DecodingLimits
 from darkroom_contract.photos import MAX_PHOTOS

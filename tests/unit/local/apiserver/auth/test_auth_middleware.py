@@ -46,7 +46,6 @@ def test_health_endpoints_need_no_token(shared: ApiServer, path: str) -> None:
 
 
 def test_server_listens_on_loopback_only(shared: ApiServer) -> None:
-    assert shared.process is not None
     listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     local = [each[1] for each in listening if each[3] == "0A" and each[1].endswith(f":{shared.port:04X}")]
     assert local == [f"0100007F:{shared.port:04X}"]

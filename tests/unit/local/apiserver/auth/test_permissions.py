@@ -20,7 +20,7 @@ def account(admin: Api, server: ApiServer, folder: Path) -> Path:
 
 
 def test_tokens_and_permissions_survive_a_restart(tmp_path: Path, connect: Callable[[ApiServer], Api]) -> None:
-    server = ApiServer(tmp_path, rbac=True)
+    server = ApiServer(tmp_path, "--rbac")
     server.start()
     admin = connect(server)
     own = Api(account(admin, server, tmp_path), "default")

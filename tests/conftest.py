@@ -1,0 +1,69 @@
+"""For all tests: the environment of the libraries, and runs that are forked from one warm parent."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.tiers import is_fast, is_whole_module_slow, only_what_is_fast
+from support.warm_parent.installation import WarmParent, shared_folder
+
+from darkroom_local.cluster.components import HANDED_ON
+
+# Read when the libraries are imported: one thread, so that tests beside each other stay fast, and no way to the hub.
+os.environ.update({"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
+
+
+@pytest.fixture(scope="session")
+def run_environment() -> dict[str, str]:
+    """What every run inherits of this process, in a pod of the local node or as a process of a test."""
+    cache = {"HF_HOME": str(Path.home() / ".cache" / "huggingface")}
+    handed_on = {name: os.environ[name] for name in HANDED_ON if os.environ.get(name)}
+    return {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(Path.home())} | cache | handed_on
+
+
+@pytest.fixture(scope="session")
+def warm_runner(tmp_path_factory: pytest.TempPathFactory, run_environment: dict[str, str]) -> Iterator[WarmParent]:
+    """For tests that don't test the start-up of a run: its work is forked, not started."""
+    with _warm_parent(tmp_path_factory, "darkroom_runner", run_environment) as parent:
+        yield parent
+
+
+@pytest.fixture(scope="session")
+def warm_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmParent]:
+    with _warm_parent(tmp_path_factory, "darkroom_gateway", {"PATH": os.defpath}) as parent:
+        yield parent
+
+
+@pytest.fixture(scope="session")
+def warm_operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmParent]:
+    with _warm_parent(tmp_path_factory, "darkroom_operator", {"PATH": os.defpath}) as parent:
+        yield parent
+
+
+def _warm_parent(
+    factory: pytest.TempPathFactory, package: str, environment: dict[str, str]
+) -> contextlib.AbstractContextManager[WarmParent]:
+    folder = shared_folder(factory.getbasetemp()) / f"warm-{package}"
+    return WarmParent(folder, package, environment).serving()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The fast tier doesn't import what it won't run."""
+    is_module = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    return True if config.option.markexpr == "fast" and is_module and is_whole_module_slow(collection_path) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`fast` is never written at a test."""
+    for item in items:
+        if is_fast(item):
+            item.add_marker(pytest.mark.fast)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    is_marked = item.get_closest_marker("fast") is not None
+    with only_what_is_fast() if is_marked else contextlib.nullcontext():
+        return (yield)

@@ -1,0 +1,10 @@
+"""Forks processes from a warm parent, so that tests don't import torch, FastAPI or kopf again for every process.
+
+- `installation.py` lays out a bin folder with an interpreter that forks, and starts the warm parent. For fixtures.
+- `server.py` is the warm parent: it has the libraries of one package loaded and forks itself for each client.
+- `client.py` is that interpreter: it has a module forked, passes on signals, and ends as the fork ends.
+
+Production code knows nothing of this: `darkroom-runner` starts its work with `sys.executable`, which the launcher in
+the bin folder sets. SIGSTOP stops the client alone: a test that freezes a process, or looks for its children, needs a
+new interpreter.
+"""
