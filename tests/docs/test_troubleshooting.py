@@ -33,14 +33,14 @@ def words_of(path: Path) -> set[str]:
 
 
 def test_every_state_of_a_job_has_its_entry() -> None:
-    assert set(entries("Where a job stands")) == set(ConditionReason)
+    assert set(entries("The state of a job")) == set(ConditionReason)
 
 
 def test_every_failure_has_its_entry() -> None:
     assert set(entries("Why a run or a job failed")) == set(Reason)
 
 
-@pytest.mark.parametrize("heading", ["Where a job stands", "Why a run or a job failed"])
+@pytest.mark.parametrize("heading", ["The state of a job", "Why a run or a job failed"])
 def test_every_entry_says_what_is_seen_why_and_what_to_do(heading: str) -> None:
     for reason, text in entries(heading).items():
         seen, why, do = (text.find(mark) for mark in ("*You see*", "*Why:*", "*Do*"))
