@@ -1,8 +1,9 @@
 """The English of pages and code, checked by the rules in styles/Darkroom.
 
-The rules are in Vale's format. Vale's PyPI package downloads its program from GitHub at first use, which fails where only
-a package index is reachable; so this reads the three kinds of rule that our style has: `substitution`, `existence` and
-`occurrence` in a sentence. `PYTHONPATH=tests python -m support.prose PATH...` lists what it finds in Markdown and Python.
+The rules are in Vale's format. Vale's PyPI package downloads its program from GitHub at first use, which fails where
+only a package index is reachable. So this module reads the three kinds of rule that our style uses: `substitution`,
+`existence`, and `occurrence` in a sentence. `PYTHONPATH=tests python -m support.prose PATH...` lists the findings in
+Markdown and Python files.
 """
 
 import ast
@@ -61,8 +62,7 @@ def rules(*names: str) -> list[Rule]:
 
 
 def sentences(text: str) -> list[str]:
-    """Split where a sentence, a clause after a semicolon or a colon, ends."""
-    return re.split(r"(?<=[.!?;:])\s+", " ".join(text.split()))
+    return re.split(r"(?<=[.!?])\s+", " ".join(text.split()))
 
 
 def markdown_paragraphs(text: str) -> Iterator[Paragraph]:
@@ -77,7 +77,7 @@ def markdown_paragraphs(text: str) -> Iterator[Paragraph]:
         if is_start and lines:
             yield Paragraph(start, "\n".join(lines))
         if is_start:
-            start, lines = number, []
+            start, lines = number + (not line.strip()), []
         if line.lstrip().startswith("|"):
             yield from (Paragraph(number, cell) for cell in line.split("|") if cell.strip())
         elif line.strip():
