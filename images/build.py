@@ -107,8 +107,8 @@ def public_address(remote: str) -> str:
 
 
 def torch_arguments(environment: Mapping[str, str]) -> dict[str, str]:
-    """The lock of the build TORCH_BUILD, or TORCH_LOCK; and PyTorch's index of that build, unless TORCH_INDEX_URL is set
-    (empty: pip's own indexes).
+    """The lock of the build TORCH_BUILD, or TORCH_LOCK; and PyTorch's index of that build, unless TORCH_INDEX_URL is
+    set (empty: pip's own indexes).
 
     Raises `BuilderError` for a build without a lock: its hashes are unknown.
     """
