@@ -34,13 +34,13 @@ def diagram(name: str) -> str:
 
 
 def arrows(name: str) -> dict[Edge, str]:
-    """The arrows of a flowchart, each with its text."""
+    """The arrows of a flowchart, with their labels."""
     found = re.findall(r"^ *(\w+)\S* *-->(?:\|([^|]+)\|)? *(\w+)", bare(diagram(name)), re.MULTILINE)
     return {(start, end): text for start, text, end in found}
 
 
 def bare(text: str) -> str:
-    """Without the shapes and titles of nodes."""
+    """Without shapes and titles of nodes."""
     return re.sub(r"\(\[.*?\]\)|\[\(.*?\)\]", "", text)
 
 
