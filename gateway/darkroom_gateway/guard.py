@@ -2,7 +2,7 @@
 
 It is the one place that decides, outside of every router, so that an endpoint that is added is guarded too. It answers
 before anything of a body is read. Endpoints learn from it whose key it was; that everybody with a key may do everything
-is decided in docs/decisions/0009-api-keys.md.
+is decided in docs/decisions/0009-access-by-keys.md.
 """
 
 import logging

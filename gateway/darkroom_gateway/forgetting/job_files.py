@@ -69,7 +69,7 @@ class JobFiles:
             if now.deleting:
                 raise AlreadyDeletingError(
                     f"{job.key} is being deleted already, without its files, and can't be changed any more. "
-                    "Wait until it is gone; docs/operations/data-deletion.md says how to remove what it leaves behind."
+                    "Wait until it is gone; docs/operations/forgetting.md says how to remove what it leaves behind."
                 )
             try:
                 if self._cluster.patch_metadata(job.kind, job.name, _mark_of(now.resource_version, now.finalizers)):
@@ -80,7 +80,7 @@ class JobFiles:
                     raise
         message = (
             f"{job.key} is gone already. If it was deleted without its files, they stay in object storage; "
-            "docs/operations/data-deletion.md says how to remove them."
+            "docs/operations/forgetting.md says how to remove them."
         )
         raise UnknownTaskError(message, (Complaint("task_id", message, job.name),))
 
