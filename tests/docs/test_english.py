@@ -1,4 +1,4 @@
-"""Every page is in plain English: the rules in styles/Darkroom, which Vale and editors read too."""
+"""Pages and code are in plain English: the rules in styles/Darkroom, which Vale and editors read too."""
 
 from pathlib import Path
 
@@ -7,11 +7,20 @@ from support.markdown import REPOSITORY, pages
 from support.prose import Paragraph, faults, markdown_paragraphs, python_paragraphs, rules
 
 STYLE = rules()
+WORDS = rules("Phrases", "Terms", "Padding")
+"""Of code: its docstrings have tables and trees, in which sentences can't be measured."""
+PACKAGES = ("contract", "gateway", "operator", "runner", "local")
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_page_follows_the_style(page: Path) -> None:
     assert faults(page, STYLE) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_comments_docstrings_and_messages_follow_the_style(package: str) -> None:
+    files = (REPOSITORY / package / f"darkroom_{package}").rglob("*.py")
+    assert [fault for path in sorted(files) for fault in faults(path, WORDS)] == []
 
 
 @pytest.mark.parametrize(
