@@ -171,7 +171,7 @@ def compose_strip() -> Image.Image:
     clip = frames[:5:2]
     groups = [
         ("5 photos", "you upload them", photo_grid(photos)),
-        ("Pictures", '"a photo of sks star, olive background"', row(drawn)),
+        ("Images", '"a photo of sks star, olive background"', row(drawn)),
         ("Clip", f"three of its {len(frames)} frames", row(clip)),
     ]
     arrow = 56
