@@ -9,7 +9,7 @@ from kubernetes_validate import validate
 from support.chart import CHART, render
 from support.markdown import OPERATIONS, REPOSITORY, commands, fences, read, spans
 
-from darkroom_operator.runner_template import check_template
+from darkroom_operator.pods.template import check_template
 
 Json = dict[str, Any]
 
@@ -18,8 +18,8 @@ TEXT = {page.name: read(page) for page in PAGES}
 VALUES: Json = yaml.safe_load(read(CHART / "values.yaml"))
 METRICS = (
     "gateway/darkroom_gateway/metrics.py",
-    "operator/darkroom_operator/metrics.py",
-    "operator/darkroom_operator/gauges.py",
+    "operator/darkroom_operator/telemetry/metrics.py",
+    "operator/darkroom_operator/telemetry/gauges.py",
 )
 METRIC = r'(?:Counter|Histogram|Gauge|GaugeMetricFamily)\(\s*"(\w+)"'
 NEWEST_KUBERNETES = "1.37"

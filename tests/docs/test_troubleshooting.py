@@ -14,10 +14,17 @@ from darkroom_contract.status import ConditionStatus, ConditionType, Phase
 
 PAGE = read(OPERATIONS / "troubleshooting.md")
 OPERATOR = REPOSITORY / "operator" / "darkroom_operator"
-WORDING = ("statuses.py", "waiting_words.py", "pod_condition.py", "stops.py", "steps.py", "requests.py")
+WORDING = (
+    "status/transitions.py",
+    "status/waiting.py",
+    "status/pod_condition.py",
+    "reconcile/stops.py",
+    "reconcile/plan_slot.py",
+    "reconcile/executor.py",
+)
 """The operator's files with reasons of conditions."""
 DELETED = "Deleted"
-"""Why steps.py stops the run of a job that is going away: there is no status left to write it into."""
+"""Why plan_slot.py stops the run of a deleted job: there is no status left to write it into."""
 
 
 def entries(heading: str) -> dict[str, str]:
@@ -54,5 +61,5 @@ def test_operator_uses_only_reasons_of_the_contract() -> None:
 
 
 def test_operator_uses_every_reason_of_the_contract() -> None:
-    given = {word for path in OPERATOR.glob("*.py") for word in words_of(path)}
+    given = {word for path in OPERATOR.rglob("*.py") for word in words_of(path)}
     assert sorted(set(ConditionReason) - given) == []
