@@ -2,7 +2,7 @@
 
 Starts `darkroom up` in a temporary folder, trains a LoRA on examples/photos, draws the subject with it, and composes
 the results. The files of the run stay in build/pictures, so a second call only composes; `rm -r build/pictures` forces
-a new run. `--gateway URL` uses a running gateway instead. On two idle CPU cores it takes about three minutes.
+a new run. `--gateway URL` uses a running gateway instead. On two idle CPU cores it takes some minutes.
 """
 
 import argparse
