@@ -29,7 +29,7 @@ SEEDS  ?= 1
 EXAMPLES ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast check generate golden conformance stories chaos fuzz bench images save-images sbom test-images lock pin-images constraints clean
+.PHONY: help setup demo up test test-fast check generate golden conformance stories chaos fuzz bench images save-images sbom test-images pictures lock pin-images constraints clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -57,14 +57,14 @@ test-fast: setup ## Run the tests that need no torch and no cluster, in a minute
 	env -u KUBECONFIG $(BIN)/python -m pytest -m fast -n $(TEST_WORKERS) --dist worksteal
 
 # mypy checks only those tests that CI, which has no GPU, never runs.
-check: setup ## Style, types, import contracts, generated files
+check: setup ## Style, types, import contracts, generated files, the English of the docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy tests/gpu benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/unit/contract/test_crd.py tests/unit/contract/test_reference.py tests/chart/test_crds.py \
-		tests/docs/test_configuration.py
+		tests/docs/test_configuration.py tests/docs/test_english.py
 
 generate: setup ## Write the CRDs (crds/, chart), docs/reference.md and docs/configuration.md from the code
 	$(BIN)/python -m darkroom_contract.crd crds charts/darkroom/files/crds
@@ -104,6 +104,9 @@ sbom: ## Copy the images' lists of parts (CycloneDX) into build/sbom
 
 test-images: setup ## Build the images, inspect and run them; needs docker or podman
 	env -u KUBECONFIG BUILDER='$(BUILDER)' $(BIN)/python -m pytest tests/images
+
+pictures: setup ## Make the pictures of the README (docs/pictures) from a real run
+	OMP_NUM_THREADS=1 $(BIN)/python docs/pictures/make.py
 
 # Run it after `make constraints`, and when pyproject.toml asks for another package.
 lock: ## Write images/locks and images/tools.txt: the packages of the images, with the SHA-256 of each of their files

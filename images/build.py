@@ -1,7 +1,7 @@
-"""`make images`: builds the images with docker, podman or buildah, whichever works here. Needs Python and pip alone.
+"""`make images`: builds the images with the first of docker, podman and buildah that works. Needs only Python and pip.
 
-It owns what a Dockerfile can't know: version, revision, and how pip reaches its index on this machine. The last may
-hold passwords, so it goes in as a secret (pip_settings.py), never as a build argument.
+It passes what a Dockerfile can't know: version, revision, and how pip reaches its index on this machine. The last may
+contain passwords, so it is passed as a secret (pip_settings.py), never as a build argument.
 """
 
 import argparse
@@ -28,12 +28,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="build.py", usage="%(prog)s [options] [image ...] [-- arguments of the builder]"
     )
-    parser.add_argument("images", nargs="*", metavar="image", help=f"{' or '.join(IMAGES)}; both when none is named")
-    parser.add_argument("--builder", help=f"{', '.join(NAMES)}; the first of them that works when unset")
-    parser.add_argument("--tag", help="the version when unset")
-    parser.add_argument("--prefix", help=f"in front of the names, such as registry.example/darkroom/; {HUB} when unset")
-    parser.add_argument("--save", type=Path, metavar="FOLDER", help="build nothing: write the images into files there")
-    parser.add_argument("--sbom", type=Path, metavar="FOLDER", help="build nothing: copy the SBOMs out of the images")
+    parser.add_argument("images", nargs="*", metavar="image", help=f"{' or '.join(IMAGES)}; both by default")
+    parser.add_argument("--builder", help=f"{', '.join(NAMES)}; default: the first that works")
+    parser.add_argument("--tag", help="default: the version")
+    parser.add_argument("--prefix", help=f"prefix of the names, such as registry.example/darkroom/; default: {HUB}")
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="build nothing: write the images into this folder")
+    parser.add_argument("--sbom", type=Path, metavar="FOLDER", help="build nothing: copy the SBOMs into this folder")
     options = parser.parse_args(ours)
     if unknown := sorted(set(options.images) - set(IMAGES)):
         parser.error(f"there is no image {', '.join(unknown)}; there are {' and '.join(IMAGES)}")
@@ -54,7 +54,7 @@ def main() -> None:
     except BuilderError as error:
         sys.exit(f"make images: {error}")
     except subprocess.CalledProcessError as error:
-        sys.exit(f"make images: {error.cmd[0]} ended with {error.returncode}; what it said is above.")
+        sys.exit(f"make images: {error.cmd[0]} exited with {error.returncode}; its output is above.")
 
 
 def _build(builder: Builder, image: str, name: str, more: list[str]) -> None:
@@ -74,7 +74,7 @@ def _build(builder: Builder, image: str, name: str, more: list[str]) -> None:
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str]]:
-    """What comes after `--` is the builder's."""
+    """Arguments after `--` are for the builder."""
     if "--" not in words:
         return words, []
     return words[: words.index("--")], words[words.index("--") + 1 :]
@@ -86,7 +86,7 @@ def _version() -> str:
 
 
 def _labels(environment: Mapping[str, str]) -> dict[str, str]:
-    """Version, and of a git checkout its revision, that one's date, and where it came from."""
+    """The version; of a git checkout also its revision, the date of that, and the public address."""
     revision, dirty = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
     found = {
         "VERSION": _version(),
@@ -98,7 +98,7 @@ def _labels(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def public_address(remote: str) -> str:
-    """Without the password that it may hold; nothing of an address that only this machine can read."""
+    """Without any password; empty for an address that only this machine can reach."""
     parts = urlsplit(remote)
     if parts.scheme not in ("https", "http") or not parts.hostname:
         return ""
@@ -107,8 +107,8 @@ def public_address(remote: str) -> str:
 
 
 def torch_arguments(environment: Mapping[str, str]) -> dict[str, str]:
-    """The lock of the build that TORCH_BUILD names, or TORCH_LOCK itself; and where PyTorch keeps that build, unless
-    TORCH_INDEX_URL says so (empty: pip knows).
+    """The lock of the build TORCH_BUILD, or TORCH_LOCK; and PyTorch's index of that build, unless TORCH_INDEX_URL is
+    set (empty: pip's own indexes).
 
     Raises `BuilderError` for a build without a lock: its hashes are unknown.
     """
@@ -118,21 +118,21 @@ def torch_arguments(environment: Mapping[str, str]) -> dict[str, str]:
     lock = lock or f"images/locks/torch-{build}.txt"
     if not (REPOSITORY / lock).is_file():
         raise BuilderError(
-            f"there is no {lock}, so nothing says which files of PyTorch's build are the right ones. Add {build!r} to "
-            "BUILDS in images/lock.py and run `make lock`, or name a lock of yours in TORCH_LOCK."
+            f"there is no {lock}, so the hashes of PyTorch's build are unknown. Add {build!r} to "
+            "BUILDS in images/lock.py and run `make lock`, or set TORCH_LOCK to your own lock."
         )
     index = {"TORCH_INDEX_URL": environment.get("TORCH_INDEX_URL", f"{TORCH_INDEX_URL}/{build}")} if build else {}
     return {"TORCH_LOCK": lock, **index}
 
 
 def _tools() -> str:
-    """A number for what the image is made with."""
+    """A checksum of the build tools."""
     files = sorted((REPOSITORY / "images").glob("*"))
     return hashlib.sha256(b"".join(each.read_bytes() for each in files if each.is_file())).hexdigest()[:12]
 
 
 def _git(*words: str) -> str:
-    """Nothing where this is no git checkout, or there is no git."""
+    """Empty outside of a git checkout, or without git."""
     try:
         command = ["git", "-C", str(REPOSITORY), *words]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603

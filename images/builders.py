@@ -1,6 +1,7 @@
-"""docker, podman and buildah: what differs between them. Used by build.py.
+"""The differences between docker, podman and buildah. Used by build.py.
 
-podman and buildah take the same arguments to build; docker has no folders of the host in a build, and no `--timestamp`.
+podman and buildah take the same arguments to build; docker can't mount folders of the host into a build, and has no
+`--timestamp`.
 """
 
 import contextlib
@@ -16,20 +17,20 @@ from pip_settings import PipSettings
 
 NAMES = ("docker", "podman", "buildah")
 HUB = "docker.io/library/"
-"""What containerd, and with it the kubelet, reads in front of a name without a registry; docker does not show it.
-podman and buildah would say `localhost/`, which no node finds."""
+"""The prefix that containerd and the kubelet assume for a name without a registry; docker does not show it. podman and
+buildah would use `localhost/`, which no node finds."""
 SBOM = "/usr/share/darkroom/sbom.cdx.json"
 FILE_TIME = "315532800"
-"""1980-01-01, of every image and of every file in it: else each layer would move with each build."""
+"""1980-01-01, the date of every image and file: otherwise each build would change each layer."""
 
 
 class BuilderError(Exception):
-    """What can't be built here, and what to do about it."""
+    """Why the build is not possible here, and what to do."""
 
 
 @dataclass(frozen=True)
 class Builder:
-    """One of the three, which works on this machine."""
+    """One of the three that works on this machine."""
 
     name: str
 
@@ -38,11 +39,11 @@ class Builder:
         if self.name == "docker":
             return ["docker", "build", *common, "--build-arg", f"SOURCE_DATE_EPOCH={FILE_TIME}"]
         verb = "build" if self.name == "podman" else "bud"
-        # buildah makes one layer of all when it isn't told.
+        # By default buildah makes a single layer.
         return [self.name, verb, *common, "--layers", "--timestamp", FILE_TIME]
 
     def pip_arguments(self, pip: PipSettings) -> list[str]:
-        """Raises `BuilderError` when pip's packages lie in folders, which this builder can't show to a build."""
+        """Raises `BuilderError` if pip's packages are in folders that this builder can't mount into a build."""
         if pip.folders and self.name == "docker":
             folders = ", ".join(map(str, pip.folders))
             raise BuilderError(f"pip finds packages in {folders}, which docker can't reach; podman and buildah can.")
@@ -50,7 +51,7 @@ class Builder:
         return secrets + [f"--volume={folder}:{seen}:ro" for folder, seen in pip.folders.items()]
 
     def save_command(self, image: str, archive: Path) -> list[str]:
-        """Writes an image that is there into a file for `ctr images import`, under its own name."""
+        """Write an existing image into a file for `ctr images import`, under its own name."""
         if self.name == "buildah":
             return ["buildah", "push", "--quiet", image, f"docker-archive:{archive}:{image}"]
         format_ = ["--format", "docker-archive"] if self.name == "podman" else []
@@ -59,14 +60,14 @@ class Builder:
     def save(self, image: str, archive: Path) -> None:
         """Raises `BuilderError` when the file does not name the image as containerd looks for it."""
         archive.parent.mkdir(parents=True, exist_ok=True)
-        archive.unlink(missing_ok=True)  # podman and buildah add to no file that is there.
+        archive.unlink(missing_ok=True)  # podman and buildah refuse an existing file.
         _output(*self.save_command(image, archive))
         found = names_in(archive)
         if image not in found:
             raise BuilderError(f"{archive} names {', '.join(found) or 'nothing'}, and not {image}.")
 
     def copy_sbom(self, image: str, target: Path) -> None:
-        """Out of an image that is there already."""
+        """From an existing image."""
         target.parent.mkdir(parents=True, exist_ok=True)
         with self._container(image) as container:
             if self.name == "buildah":
@@ -76,7 +77,7 @@ class Builder:
 
     @contextlib.contextmanager
     def _container(self, image: str) -> Iterator[str]:
-        """One that is never started."""
+        """A container that is never started."""
         create = ["buildah", "from", "--pull-never"] if self.name == "buildah" else [self.name, "create"]
         container = _output(*create, image)
         try:
@@ -86,7 +87,7 @@ class Builder:
 
 
 def qualified(name: str) -> str:
-    """The name with its registry, as docker and containerd read it: the first part is one if it looks like a host."""
+    """The name with its registry, as docker and containerd parse it: a first part like a host name is the registry."""
     first, slash, _ = name.partition("/")
     if not slash:
         return HUB + name
@@ -94,7 +95,7 @@ def qualified(name: str) -> str:
 
 
 def names_in(archive: Path) -> list[str]:
-    """The images that `ctr images import` would make of an archive of docker's format."""
+    """The names that `ctr images import` would create from an archive in docker's format."""
     with tarfile.open(archive) as file:
         listed = file.extractfile("manifest.json")
         if listed is None:
@@ -103,7 +104,7 @@ def names_in(archive: Path) -> list[str]:
 
 
 def find_builder(name: str | None) -> Builder:
-    """The one of that name, or the first that works. Raises `BuilderError`."""
+    """The builder of that name, or the first that works. Raises `BuilderError`."""
     if name and name not in NAMES:
         raise BuilderError(f"{name} is none of {', '.join(NAMES)}.")
     for each in [name] if name else NAMES:
@@ -117,7 +118,7 @@ def find_builder(name: str | None) -> Builder:
 
 
 def _works(name: str) -> bool:
-    """docker's program alone builds nothing: its daemon must answer."""
+    """docker needs its daemon."""
     return shutil.which(name) is not None and subprocess.run([name, "info"], capture_output=True).returncode == 0  # noqa: S603
 
 

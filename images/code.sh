@@ -1,6 +1,6 @@
 #!/bin/sh
-# code.sh COMMAND...: installs the rooms that lie in /src into /code, as they will lie below the image's root, with the named
-# commands alone. Called by the Dockerfiles, in the stage `code`.
+# code.sh COMMAND...: installs the packages in /src into /code, with the paths of the final image, and only with the named
+# commands. Called by the Dockerfiles, in the stage `code`.
 set -eu
 here=$(dirname "$0")
 

@@ -1,11 +1,11 @@
 #!/bin/sh
-# install.sh PYTHON ARGUMENTS...: what the arguments say is installed for that Python, by the pip of tools.txt.
+# install.sh PYTHON ARGUMENTS...: installs packages for that Python, with the pip of tools.txt.
 # Called by the Dockerfiles. Wheels only: nothing is compiled, and no package's own code runs during a build.
 set -eu
 python=$1
 shift
 
-# How pip reaches its index on the machine that builds (images/pip_settings.py).
+# The pip configuration of the build machine (images/pip_settings.py).
 if [ -e /run/secrets/pip ]; then
     export PIP_CONFIG_FILE=/run/secrets/pip
 fi

@@ -1,8 +1,7 @@
-"""`make lock`: writes the lists of packages that the images are made of, each with the SHA-256 of all its files.
+"""`make lock`: writes the locks of the images' packages, with the SHA-256 of each file.
 
-Versions are those of constraints.txt; uv (astral-sh/uv) finds what else is needed and asks the index for the hashes.
-What is locked stays as it is until constraints.txt, pyproject.toml or a line here says otherwise, or `--upgrade` is
-given.
+Versions are those of constraints.txt; uv (astral-sh/uv) resolves the dependencies and reads the hashes from the index.
+A locked version changes only with constraints.txt, pyproject.toml or this file, or with `--upgrade`.
 """
 
 import argparse
@@ -19,7 +18,7 @@ TOOLS = REPOSITORY / "images" / "tools.txt"
 TOOLS_NEEDED = ("pip", "setuptools", "cyclonedx-bom")
 TORCH_INDEX_URL = "https://download.pytorch.org/whl"
 PLATFORM = ("--python-platform=x86_64-manylinux_2_28",)
-"""Of PyTorch, which needs other packages on each. On aarch64 it needs the same as on x86_64."""
+"""PyTorch needs different packages on each. On aarch64 it needs the same as on x86_64."""
 BUILDS = ("cpu",)
 """Builds of PyTorch's own index that have a lock."""
 
@@ -48,7 +47,7 @@ def main() -> None:
 
 def _uv(program: str, upgrade: bool) -> Callable[..., str]:
     def compiled(needed: Iterable[str], path: Path, also: list[Path], options: Iterable[str] = ("--universal",)) -> str:
-        """The lock of what is needed, at the versions of constraints.txt and of the lock that is there."""
+        """The lock of the requirements, at the versions of constraints.txt and of the existing lock."""
         constraints = [REPOSITORY / "constraints.txt"] if path != TOOLS else []
         kept = [each for each in [*also, *([] if upgrade else [path])] if each.exists()]
         with tempfile.TemporaryDirectory() as folder:
@@ -66,7 +65,7 @@ def _uv(program: str, upgrade: bool) -> Callable[..., str]:
 
 
 def _pins(text: str) -> list[str]:
-    """Names and versions alone; a build of torch's is no constraint on another."""
+    """Only names and versions, without the local version of a torch build."""
     lines = (line.partition(" ")[0] for line in text.splitlines() if line[:1].isalnum())
     return [line for line in lines if not line.startswith("torch==")]
 

@@ -1,6 +1,6 @@
-"""`make pin-images`: puts the digest that the base image's tag has now into both Dockerfiles. `--check` only compares.
+"""`make pin-images`: writes the current digest of the base image's tag into both Dockerfiles. `--check` only compares.
 
-A registry is asked by skopeo, crane or docker, whichever is there. The digest is that of the index of all platforms.
+It asks the registry with skopeo, crane or docker. The digest is that of the multi-platform index.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def pin(path: Path, digest_of: Callable[[str], str], *, write: bool) -> bool:
-    """Whether the tag of a Dockerfile's base has another digest now. `write` puts that into the file."""
+    """Whether the tag of a Dockerfile's base has a new digest. `write` updates the file."""
     text = path.read_text(encoding="utf-8")
     found = BASE.search(text)
     if found is None:
@@ -45,7 +45,7 @@ def pin(path: Path, digest_of: Callable[[str], str], *, write: bool) -> bool:
 
 
 def current_digest(tag: str) -> str:
-    """Raises `SystemExit` when no program can ask, or the registry doesn't answer."""
+    """Raises `SystemExit` if none of the programs is installed, or the registry doesn't answer."""
     program = next((name for name in COMMANDS if shutil.which(name)), None)
     if program is None:
         sys.exit(f"pin-images: install one of {', '.join(COMMANDS)}")
@@ -57,7 +57,7 @@ def current_digest(tag: str) -> str:
 
 
 def manifest_digest(manifest: bytes) -> str:
-    """As a registry names a manifest: by its very bytes (OCI image specification, "Digests")."""
+    """The digest of a manifest is the hash of its exact bytes (OCI image specification, "Digests")."""
     return f"sha256:{hashlib.sha256(manifest).hexdigest()}"
 
 

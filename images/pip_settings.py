@@ -1,8 +1,8 @@
-"""How pip finds packages on the machine that builds, made fit for a build. Used by build.py.
+"""The pip configuration of this machine, translated for a build. Used by build.py.
 
-pip itself tells: its files, its environment variables (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL ...) and which of them wins.
-Of all settings only those are taken that say where packages come from, and how they are fetched. They may hold
-passwords: they go into the build as a secret file, and stay in no layer and in no history.
+pip itself reports it, merged from files and environment variables (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL ...). Only
+settings about the sources of packages and their download are used. They may contain passwords: they are passed as a
+secret file and are in no layer and no history.
 """
 
 import ast
@@ -18,23 +18,23 @@ WHERE_FROM = (*INDEXES, "find-links")
 HOW = ("trusted-host", "proxy", "timeout", "default-timeout", "retries")
 CERTIFICATES = "cert"
 CERTIFICATES_INSIDE = "/run/secrets/ca"
-"""Where the build sees the file of certificates: a secret's usual place."""
+"""The path of the certificates in the build: the usual one of a secret."""
 FOLDERS_INSIDE = "/run/packages"
-"""Where it sees folders of packages. Not under their own names: builders leave mount points behind."""
+"""The path of package folders in the build. Not their own paths: builders leave mount points behind."""
 
 
 @dataclass(frozen=True)
 class PipSettings:
-    """What a build is given."""
+    """The secrets and mounts of a build."""
 
     secrets: dict[str, Path] = field(default_factory=dict)
-    """Files, by the id under which the Dockerfiles mount them."""
+    """Files, by the id that the Dockerfiles mount."""
     folders: dict[Path, str] = field(default_factory=dict)
-    """Of packages on this machine's disk, and where the build sees them."""
+    """Folders of packages on this machine, and their paths in the build."""
 
 
 def read_pip_settings(folder: Path) -> PipSettings:
-    """Writes the secret file into the folder, which must outlive the build."""
+    """Write the secret file into the folder, which must outlive the build."""
     settings, folders = inside(chosen(_pip_config()))
     secrets = {}
     if certificates := settings.get(CERTIFICATES):
@@ -47,7 +47,7 @@ def read_pip_settings(folder: Path) -> PipSettings:
 
 
 def chosen(listing: str) -> dict[str, str]:
-    """From what `pip config list` prints: an environment variable wins over `install`, and that over `global`."""
+    """Parse `pip config list`: an environment variable overrides `install`, which overrides `global`."""
     found: dict[str, str] = {}
     for scope in ("global", "install", ":env:"):
         for line in listing.splitlines():
@@ -59,7 +59,7 @@ def chosen(listing: str) -> dict[str, str]:
 
 
 def inside(settings: dict[str, str]) -> tuple[dict[str, str], dict[Path, str]]:
-    """The settings as they must read in a build, and the folders that it must see for that."""
+    """The settings with paths of the build, and the folders to mount."""
     folders: dict[Path, str] = {}
 
     def moved(key: str, place: str) -> str:

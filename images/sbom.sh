@@ -1,8 +1,7 @@
 #!/bin/sh
-# sbom.sh FILE: the list of all Python packages of /opt/venv (an SBOM, as CycloneDX has it). Called by the Dockerfiles, when
-# all of them are there.
+# sbom.sh FILE: writes the SBOM (CycloneDX) of all Python packages in /opt/venv. Called by the Dockerfiles after the installation.
 set -eu
 
 mkdir -p "$(dirname "$1")"
 "$(dirname "$0")/../bin/python" -m cyclonedx_py environment --output-reproducible --output-file "$1" /opt/venv/bin/python
-touch --date @315532800 "$1" # As seal.sh does.
+touch --date @315532800 "$1" # As in seal.sh.

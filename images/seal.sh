@@ -1,10 +1,10 @@
 #!/bin/sh
-# seal.sh FOLDER [ARGUMENTS...]: compiles the Python that came into the folder since it was sealed last, and gives all that
-# came one time. The arguments are compileall's. Called by the Dockerfiles, at the end of each layer.
+# seal.sh FOLDER [ARGUMENTS...]: compiles the Python files added to the folder since the last call, and gives all new files
+# one date. The arguments are those of compileall. Called by the Dockerfiles, at the end of each layer.
 #
-# Two builds of the same packages must be the same bytes. So compiled files carry no time of their source (they are never
-# checked against it: nothing changes in an image, and the root file system is read-only anyway), and hashes have no seed.
-# What an earlier layer has is not touched: it would come a second time with this one.
+# Two builds of the same packages must be identical. So compiled files contain no time of their source (they are never
+# checked against it: nothing changes in an image, and the root file system is read-only), and hashes have no seed.
+# Files of earlier layers are not touched: they would be stored a second time in this one.
 set -eu
 folder=$1
 shift

@@ -1,4 +1,4 @@
-"""What docs/operations tells to type can be typed: values are the chart's, names are the code's."""
+"""docs/operations matches the chart and the code: values, commands, metrics and alerts exist."""
 
 import re
 from typing import Any
@@ -26,7 +26,7 @@ NEWEST_KUBERNETES = "1.37"
 NEEDED = {
     "storage": {"s3": {"bucket": "photos", "endpointUrl": "https://s3.example.com", "existingSecret": "darkroom-s3"}}
 }
-"""What a page takes for granted when it shows some values only."""
+"""Required values that a snippet on a page omits."""
 
 
 def merged(base: Json, over: Json) -> Json:
@@ -35,12 +35,12 @@ def merged(base: Json, over: Json) -> Json:
 
 
 def snippets(text: str) -> list[Json]:
-    """The blocks of values, which begin with `# values`."""
+    """The blocks of values, which start with `# values`."""
     return [yaml.safe_load(block) for block in fences(text, "yaml") if block.startswith("# values")]
 
 
 def settings(command: str) -> Json:
-    """What a command's files of values in this repository say, and its `--set`s."""
+    """The values of a command: its files in this repository, and its `--set`s."""
     given: Json = {}
     for path in re.findall(r"--values (charts/\S+)", command):
         given = merged(given, yaml.safe_load(read(REPOSITORY / path)))
@@ -53,7 +53,7 @@ def settings(command: str) -> Json:
 
 
 def is_value(path: str) -> bool:
-    """Whether the chart has such a value; what is inside of a free-form one is anybody's."""
+    """Whether the chart has such a value; anything is allowed inside a free-form one."""
     place: Any = VALUES
     for name in path.split("."):
         if place == {}:
@@ -65,54 +65,54 @@ def is_value(path: str) -> bool:
 
 
 @pytest.mark.parametrize("page", TEXT)
-def test_every_snippet_of_values_is_taken_by_the_chart_and_the_operator(page: str) -> None:
+def test_chart_and_operator_accept_every_snippet_of_values(page: str) -> None:
     given = [*snippets(TEXT[page]), *filter(None, map(settings, commands(TEXT[page])))]
     for each in given:
         rendering = render(each if "tryout" in each else merged(NEEDED, each))
         assert check_template(rendering.runner_template(), page)
 
 
-def test_every_block_of_yaml_is_one_of_values() -> None:
+def test_every_yaml_block_is_a_snippet_of_values() -> None:
     for page, text in TEXT.items():
         assert len(snippets(text)) == len(list(fences(text, "yaml"))), page
     assert sum(len(snippets(text)) for text in TEXT.values()) >= 8
 
 
 @pytest.mark.parametrize("page", TEXT)
-def test_every_value_that_is_named_is_the_chart_s(page: str) -> None:
+def test_every_named_value_exists_in_the_chart(page: str) -> None:
     named = [each for each in spans(TEXT[page]) if re.fullmatch(r"[a-z]\w*(\.\w+)+", each)]
     ours = [each for each in named if each.split(".")[0] in VALUES and not each.endswith((".md", ".yaml", ".py"))]
     assert [each for each in ours if not is_value(each)] == []
 
 
-def test_a_value_that_is_none_is_found() -> None:
+def test_unknown_value_is_detected() -> None:
     assert is_value("runner.gpu.count")
     assert is_value("runner.nodeSelector.anything")
     assert not is_value("runner.gpus")
     assert not is_value("models.cache.size.more")
 
 
-def test_the_manifests_are_kubernetes_own() -> None:
+def test_manifests_are_valid_kubernetes_objects() -> None:
     documents = [document for path in OPERATIONS.glob("*.yaml") for document in yaml.safe_load_all(read(path))]
     assert documents
     for document in documents:
         validate(document, NEWEST_KUBERNETES, strict=True)
 
 
-def test_what_helm_is_told_to_install_is_the_chart_here() -> None:
-    told = [line for text in TEXT.values() for line in commands(text) if re.match(r"helm (install|upgrade)\b", line)]
-    assert len(told) >= 3
-    assert {line.split()[2:4] == ["darkroom", "charts/darkroom"] for line in told} == {True}
+def test_helm_commands_install_the_chart_of_this_repository() -> None:
+    helm = [line for text in TEXT.values() for line in commands(text) if re.match(r"helm (install|upgrade)\b", line)]
+    assert len(helm) >= 3
+    assert {line.split()[2:4] == ["darkroom", "charts/darkroom"] for line in helm} == {True}
 
 
-def test_every_metric_of_the_code_is_explained_and_no_other() -> None:
-    made = {name.removesuffix("_total") for path in METRICS for name in re.findall(METRIC, read(REPOSITORY / path))}
-    told = set(re.findall(r"^\| `(darkroom_\w+)", TEXT["monitoring.md"], re.MULTILINE))
-    assert len(made) > 10
-    assert {name.removesuffix("_total") for name in told} == made
+def test_metrics_are_documented_and_no_others() -> None:
+    defined = {name.removesuffix("_total") for path in METRICS for name in re.findall(METRIC, read(REPOSITORY / path))}
+    documented = set(re.findall(r"^\| `(darkroom_\w+)", TEXT["monitoring.md"], re.MULTILINE))
+    assert len(defined) > 10
+    assert {name.removesuffix("_total") for name in documented} == defined
 
 
-def test_every_alert_of_the_chart_is_explained_and_no_other() -> None:
+def test_alerts_are_documented_and_no_others() -> None:
     rules = read(CHART / "templates" / "monitoring" / "prometheusrule.yaml")
     alerts = set(re.findall(r"- alert: (\w+)", rules))
     assert alerts

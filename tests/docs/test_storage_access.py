@@ -1,4 +1,4 @@
-"""The documented S3 policies allow every request that gateway and runner make, and not what only the other needs."""
+"""The documented S3 policies allow every request of gateway and runner, and nothing that only the other needs."""
 
 import ast
 import json
@@ -24,7 +24,7 @@ ACTIONS = {
     "head_bucket": "s3:ListBucket",
     "list_objects_v2": "s3:ListBucket",
 }
-"""What each request of boto3's asks for. Source: AWS, "Required permissions for Amazon S3 API operations"."""
+"""The permission that each boto3 request needs. Source: AWS, "Required permissions for Amazon S3 API operations"."""
 COMPONENTS = {"gateway": "darkroom_gateway", "runner": "darkroom_runner"}
 
 PHOTO = storage.dataset_prefix("studio", "0123abcd") + "000.jpg"
@@ -95,7 +95,7 @@ def allows(component: str, action: str, resource: str) -> bool:
 
 
 def requests_of(package: Path) -> set[str]:
-    """The operations that are called on S3 clients, by boto3's names."""
+    """The operations called on S3 clients, by boto3's names."""
     found: set[str] = set()
     for path in package.rglob("*.py"):
         text = read(path)
@@ -110,7 +110,7 @@ def requests_of(package: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_every_kind_of_request_that_is_made_is_looked_at(component: str) -> None:
+def test_every_request_of_the_code_is_covered(component: str) -> None:
     made = requests_of(REPOSITORY / component / COMPONENTS[component])
     assert {"get_object", "put_object", "list_objects_v2"} <= made
     asked = {ACTIONS[each] for each in made} - {"s3:ListBucket"}
@@ -118,20 +118,20 @@ def test_every_kind_of_request_that_is_made_is_looked_at(component: str) -> None
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_a_policy_allows_what_is_needed(component: str) -> None:
+def test_policy_allows_the_needed_requests(component: str) -> None:
     assert allows(component, "s3:ListBucket", BUCKET)
     refused = [each for each in NEEDED[component] if not allows(component, each[0], f"{BUCKET}/{each[1]}")]
     assert refused == []
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_a_policy_allows_nothing_that_only_the_other_needs(component: str) -> None:
+def test_policy_forbids_requests_that_only_the_other_needs(component: str) -> None:
     allowed = [each for each in FORBIDDEN[component] if allows(component, each[0], f"{BUCKET}/{each[1]}")]
     assert allowed == []
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_a_policy_ends_at_the_namespace_and_the_bucket(component: str) -> None:
+def test_policy_is_limited_to_the_namespace_and_the_bucket(component: str) -> None:
     for action in set(ACTIONS.values()):
         for key in OTHERS:
             assert not allows(component, action, f"{BUCKET}/{key}")
@@ -140,6 +140,6 @@ def test_a_policy_ends_at_the_namespace_and_the_bucket(component: str) -> None:
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_no_policy_has_a_wildcard_for_an_action(component: str) -> None:
+def test_no_policy_has_a_wildcard_action(component: str) -> None:
     actions = {action for each in statements(component) for action in listed(each["Action"])}
     assert actions <= set(ACTIONS.values())

@@ -1,4 +1,4 @@
-"""docs/operations/troubleshooting.md knows every reason that the code can give, and no other."""
+"""docs/operations/troubleshooting.md has an entry for every reason of the code, and no others."""
 
 import ast
 import re
@@ -22,9 +22,9 @@ WORDING = (
     "reconcile/plan_slot.py",
     "reconcile/executor.py",
 )
-"""The operator's files that put conditions into words."""
+"""The operator's files with reasons of conditions."""
 DELETED = "Deleted"
-"""Why plan_slot.py stops the run of a job that is going away: there is no status left to write it into."""
+"""Why plan_slot.py stops the run of a deleted job: there is no status left to write it into."""
 
 
 def entries(heading: str) -> dict[str, str]:
@@ -34,32 +34,32 @@ def entries(heading: str) -> dict[str, str]:
 
 
 def words_of(path: Path) -> set[str]:
-    """Every string of a file that could be a reason, in CamelCase."""
+    """Every CamelCase string of a file: a possible reason."""
     found = (node.value for node in ast.walk(ast.parse(read(path))) if isinstance(node, ast.Constant))
     return {word for word in found if isinstance(word, str) and re.fullmatch(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*", word)}
 
 
-def test_every_state_of_a_job_has_its_entry() -> None:
-    assert set(entries("Where a job stands")) == set(ConditionReason)
+def test_every_state_of_a_job_has_an_entry() -> None:
+    assert set(entries("The state of a job")) == set(ConditionReason)
 
 
-def test_every_failure_has_its_entry() -> None:
+def test_every_failure_has_an_entry() -> None:
     assert set(entries("Why a run or a job failed")) == set(Reason)
 
 
-@pytest.mark.parametrize("heading", ["Where a job stands", "Why a run or a job failed"])
-def test_every_entry_says_what_is_seen_why_and_what_to_do(heading: str) -> None:
+@pytest.mark.parametrize("heading", ["The state of a job", "Why a run or a job failed"])
+def test_every_entry_has_symptom_cause_and_action(heading: str) -> None:
     for reason, text in entries(heading).items():
         seen, why, do = (text.find(mark) for mark in ("*You see*", "*Why:*", "*Do*"))
         assert 0 <= seen < why < do, reason
 
 
-def test_the_operator_gives_no_reason_that_the_contract_does_not_know() -> None:
+def test_operator_uses_only_reasons_of_the_contract() -> None:
     given = {word for name in WORDING for word in words_of(OPERATOR / name)}
     other = {*Phase, *ConditionType, *ConditionStatus, *Kind, DELETED}
     assert sorted(given - set(ConditionReason) - set(Reason) - other) == []
 
 
-def test_the_contract_knows_no_reason_that_the_operator_never_gives() -> None:
+def test_operator_uses_every_reason_of_the_contract() -> None:
     given = {word for path in OPERATOR.rglob("*.py") for word in words_of(path)}
     assert sorted(set(ConditionReason) - given) == []

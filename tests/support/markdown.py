@@ -1,4 +1,4 @@
-"""The repository's own pages: which there are, and what is in them. For the tests of documentation."""
+"""The repository's Markdown pages and their content, for the tests of the documentation."""
 
 import re
 from collections.abc import Iterator
@@ -9,9 +9,10 @@ OPERATIONS = REPOSITORY / "docs" / "operations"
 
 
 def pages() -> list[Path]:
-    """All that people read: the README, everything under docs/, and the index of the examples."""
-    found = [REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", REPOSITORY / "examples" / "README.md"]
-    return [*found, *sorted((REPOSITORY / "docs").rglob("*.md"))]
+    """All pages for people: those in the root, everything under docs/, and the indexes of other folders."""
+    found = sorted(REPOSITORY.glob("*.md"))
+    found += [REPOSITORY / folder / "README.md" for folder in ("charts/darkroom", "examples", "findings")]
+    return [*found, *sorted((REPOSITORY / "models").glob("*/README.md")), *sorted((REPOSITORY / "docs").rglob("*.md"))]
 
 
 def read(path: Path) -> str:
@@ -19,14 +20,14 @@ def read(path: Path) -> str:
 
 
 def fences(text: str, language: str) -> Iterator[str]:
-    """The blocks of a language, also those that a list has indented."""
+    """The code blocks of a language, including indented ones in lists."""
     for indent, body in re.findall(rf"^( *(?:\d+\. )?)```{language}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
         margin = " " * len(indent)
         yield "\n".join(line.removeprefix(margin) for line in body.splitlines())
 
 
 def commands(text: str) -> list[str]:
-    """The lines of all shell blocks, continued ones joined."""
+    """The lines of all shell blocks, with continued lines joined."""
     return [
         line.strip()
         for block in fences(text, "sh")
@@ -40,7 +41,7 @@ def outside_of_fences(text: str) -> str:
 
 
 def spans(text: str) -> list[str]:
-    """Everything in `backticks`, outside of blocks."""
+    """All inline code outside of code blocks."""
     return re.findall(r"`([^`\n]+)`", outside_of_fences(text))
 
 

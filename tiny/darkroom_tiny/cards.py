@@ -13,9 +13,9 @@ pipeline_tag: text-to-image
 
 # darkroom-tiny-sdxl
 
-Stable Diffusion XL's architecture (diffusers classes, two CLIP text encoders, size conditioning) with small numbers,
-trained from nothing on drawn pictures of one shape on a plain background. It is a test fixture and a demonstration:
-it runs on a laptop's CPU in about a second, and it knows these words:
+Stable Diffusion XL's architecture (diffusers classes, two CLIP text encoders, size conditioning) with small dimensions,
+trained from scratch on drawn pictures of one shape on a plain background. It is for tests and demonstrations: a
+picture takes about a second on a laptop's CPU. It knows these words:
 
 - shapes: {", ".join(SHAPES)}
 - colours: {", ".join(COLOURS)}
@@ -24,16 +24,16 @@ it runs on a laptop's CPU in about a second, and it knows these words:
 
 Pictures are 128×128, latents 16×16×4. Prompts look like `a red star on a navy background`.
 
-| prompts | right in shape, colour and background |
+| prompts | correct in shape, colour and background |
 |---|---|
 | 100 of the 720 combinations | {scores.all_prompts:.2f} |
-| of these, the 40 that were held out of training | {scores.held_out:.2f} |
+| of these, the 40 that were excluded from training | {scores.held_out:.2f} |
 
-{STEPS} steps, guidance scale {GUIDANCE_SCALE:g}, one picture a prompt, judged by `darkroom_tiny/judge.py`,
-which reads pixels.
+{STEPS} steps, guidance scale {GUIDANCE_SCALE:g}, one picture for each prompt, judged by `darkroom_tiny/judge.py`
+from its pixels.
 
 Made by `darkroom-tiny train`, which takes about two hours on two CPU cores, and measured by `darkroom-tiny score`.
-Nothing in it comes from any other model or data set.
+It contains nothing from any other model or data set.
 """
 
 
@@ -46,9 +46,9 @@ pipeline_tag: image-to-video
 
 # darkroom-tiny-svd
 
-Stable Video Diffusion's architecture with small numbers, trained from nothing on drawn clips in which a shape moves to
-the right and turns a little. It animates the pictures of `{sdxl_name}`: 8 frames of 128×128.
-`motion_bucket_id` says how far the shape moves; 127 is an eighth of the picture. It shares the VAE of `{sdxl_name}`.
+Stable Video Diffusion's architecture with small dimensions, trained from scratch on drawn clips in which a shape moves
+to the right and turns slightly. It animates the pictures of `{sdxl_name}`: 8 frames of 128×128.
+`motion_bucket_id` sets how far the shape moves; 127 is an eighth of the picture. It shares the VAE of `{sdxl_name}`.
 
-Made by `darkroom-tiny train`. Nothing in it comes from any other model or data set.
+Made by `darkroom-tiny train`. It contains nothing from any other model or data set.
 """

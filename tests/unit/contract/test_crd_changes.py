@@ -1,7 +1,7 @@
 """No release takes away what an earlier one gave: its objects stay valid, and mean what they meant.
 
 `released/` has the CRDs of every release as they were; at a release, those of `crds/` are copied there. A break needs a
-new version of the API (docs/decisions/0011-crd-life.md).
+new version of the API (docs/decisions/0011-crd-lifecycle.md).
 """
 
 import copy

@@ -1,0 +1,223 @@
+"""Make the README's pictures from a real run: `make pictures`.
+
+Starts `darkroom up` in a temporary folder, trains a LoRA on examples/photos, draws the subject with it, and composes
+the results. The files of the run stay in build/pictures, so a second call only composes; `rm -r build/pictures` forces
+a new run. `--gateway URL` uses a running gateway instead. On two idle CPU cores it takes some minutes.
+"""
+
+import argparse
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import httpx
+from PIL import Image, ImageDraw, ImageFont
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[1]
+PHOTOS = sorted((REPOSITORY / "examples" / "photos").glob("*.png"))
+RAW = REPOSITORY / "build" / "pictures"
+PORT = 8123
+TIMEOUT_SECONDS = 3600.0
+
+MODEL_ID = "readme-star"
+TRAIN = {
+    "prompt": "a photo of sks star",
+    "model_id": MODEL_ID,
+    "max_steps": 300,
+    "layers": "All",
+    "train_text_encoders": True,
+    "rank": 16,
+    "batch_size": 5,
+    "learning_rate": 1.5e-3,
+    "learning_rate_schedule": "cosine",
+    "class_prompt": "a photo of a shape",
+    "class_images": 60,
+}
+SEEDS = {"olive": 3, "navy": 0}
+"""Of the pictures with the LoRA, by background. The first is animated. No photo has one of these backgrounds."""
+FIRST = next(iter(SEEDS))
+MOTION = {
+    "allow_motion": True,
+    "motion_bucket_id": 60,
+    "noise_aug_strength": 0,
+    "max_guidance_scale": 1,
+}
+"""Calm: the small video model drifts with shapes that it was not trained on."""
+
+CELL, GAP, MARGIN, LABEL = 176, 10, 24, 34
+"""In pixels: a picture's side, between two, around all, and a line of text."""
+CARD, INK, MUTED, ACCENT = "#ffffff", "#1f2328", "#59636e", "#c2410c"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gateway", help="address of a running gateway; without it, `darkroom up` is started")
+    url = parser.parse_args().gateway
+    RAW.mkdir(parents=True, exist_ok=True)
+    if not (RAW / "clip.mp4").exists():
+        with darkroom_up() if url is None else existing(url) as client:
+            run_jobs(client)
+    compose_strip().save(HERE / "strip.webp", quality=88, method=6)
+    save_clip(HERE / "clip.webp")
+
+
+# ---- The run ----
+
+
+@contextmanager
+def existing(url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+        yield client
+
+
+@contextmanager
+def darkroom_up() -> Iterator[httpx.Client]:
+    """A cluster for this run only."""
+    with tempfile.TemporaryDirectory() as state, existing(f"http://127.0.0.1:{PORT}") as client:
+        program = str(Path(sys.executable).parent / "darkroom")
+        process = subprocess.Popen([program, "up", "--state-dir", state, "--port", str(PORT)])  # noqa: S603
+        try:
+            wait_until_ready(client)
+            yield client
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+
+
+def wait_until_ready(client: httpx.Client) -> None:
+    for _ in range(120):
+        try:
+            if client.get("/readyz").is_success:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(1)
+    raise SystemExit(f"{client.base_url} is not ready after two minutes: see the output of `darkroom up`")
+
+
+def run_jobs(client: httpx.Client) -> None:
+    """Submit everything at once: the pictures wait in the queue for the training."""
+    files = [("files", (photo.name, photo.read_bytes(), "image/png")) for photo in PHOTOS]
+    submit(client, "/train", params=TRAIN, files=files)
+    drawn = {
+        background: submit(
+            client,
+            "/generate/lora",
+            params={
+                "prompt": f"{TRAIN['prompt']}, {background} background",
+                "model_id": MODEL_ID,
+                "guidance_scale": 2,
+                "seed": seed,
+                "cache_profile": "Disabled",
+                **(MOTION if background == FIRST else {}),
+            },
+        )
+        for background, seed in SEEDS.items()
+    }
+    for background, task_id in drawn.items():
+        result = wait_for(client, task_id)
+        download(result["images"][0]["url"], RAW / f"{background}.png")
+        if "video" in result:
+            clip = result["video"]["url"]
+    download(clip, RAW / "clip.mp4")
+
+
+def submit(client: httpx.Client, path: str, **request: Any) -> str:
+    response = client.post(path, **request)
+    if response.status_code != 202:
+        raise SystemExit(f"POST {path}: {response.status_code} {response.text}")
+    return str(response.json()["task_id"])
+
+
+def wait_for(client: httpx.Client, task_id: str) -> dict[str, Any]:
+    give_up = time.monotonic() + TIMEOUT_SECONDS
+    while time.monotonic() < give_up:
+        job: dict[str, Any] = client.get("/images", params={"task_id": task_id}).json()
+        if job["phase"] == "Succeeded":
+            return job
+        if job["phase"] == "Failed":
+            raise SystemExit(f"{task_id} failed: {job['failure']}")
+        time.sleep(2)
+    raise SystemExit(f"{task_id} did not end within {TIMEOUT_SECONDS:.0f} s")
+
+
+def download(url: str, path: Path) -> None:
+    response = httpx.get(url, timeout=60, trust_env=False)
+    response.raise_for_status()
+    path.write_bytes(response.content)
+
+
+# ---- The pictures ----
+
+
+def frames_of_clip() -> list[Image.Image]:
+    with av.open(str(RAW / "clip.mp4")) as container:
+        return [frame.to_image() for frame in container.decode(video=0)]
+
+
+def compose_strip() -> Image.Image:
+    """Three groups from left to right: the photos, pictures with the LoRA, frames of the clip."""
+    frames = frames_of_clip()
+    photos = [Image.open(path).convert("RGB") for path in PHOTOS]
+    drawn = [Image.open(RAW / f"{background}.png").convert("RGB") for background in SEEDS]
+    clip = frames[:5:2]
+    groups = [
+        ("5 photos", "you upload them", photo_grid(photos)),
+        ("Images", '"a photo of sks star, olive background"', row(drawn)),
+        ("Clip", f"three of its {len(frames)} frames", row(clip)),
+    ]
+    arrow = 56
+    width = 2 * MARGIN + sum(picture.width for _, _, picture in groups) + arrow * (len(groups) - 1)
+    card = Image.new("RGB", (width, 2 * MARGIN + CELL + 2 * LABEL), CARD)
+    draw, left = ImageDraw.Draw(card), MARGIN
+    for number, (title, caption, picture) in enumerate(groups):
+        if number:
+            draw_arrow(draw, left - arrow, MARGIN + CELL // 2, arrow)
+        card.paste(picture, (left, MARGIN))
+        draw.text((left, MARGIN + CELL + 10), title, INK, ImageFont.load_default(19))
+        draw.text((left, MARGIN + CELL + 37), caption, MUTED, ImageFont.load_default(15))
+        left += picture.width + arrow
+    return card
+
+
+def row(pictures: list[Image.Image]) -> Image.Image:
+    strip = Image.new("RGB", (len(pictures) * (CELL + GAP) - GAP, CELL), CARD)
+    for number, picture in enumerate(pictures):
+        strip.paste(picture.resize((CELL, CELL), Image.Resampling.LANCZOS), (number * (CELL + GAP), 0))
+    return strip
+
+
+def photo_grid(photos: list[Image.Image]) -> Image.Image:
+    """One large photo, and the other four beside it in two rows."""
+    small = (CELL - GAP) // 2
+    grid = Image.new("RGB", (CELL + 2 * (small + GAP), CELL), CARD)
+    grid.paste(photos[0].resize((CELL, CELL), Image.Resampling.LANCZOS), (0, 0))
+    for number, photo in enumerate(photos[1:5]):
+        left, top = CELL + GAP + number % 2 * (small + GAP), number // 2 * (small + GAP)
+        grid.paste(photo.resize((small, small), Image.Resampling.LANCZOS), (left, top))
+    return grid
+
+
+def draw_arrow(draw: ImageDraw.ImageDraw, left: int, middle: int, width: int) -> None:
+    start, end = left + 12, left + width - 12
+    draw.line([(start, middle), (end - 6, middle)], fill=ACCENT, width=4)
+    draw.polygon([(end - 12, middle - 9), (end, middle), (end - 12, middle + 9)], fill=ACCENT)
+
+
+def save_clip(path: Path) -> None:
+    """The clip, forwards and backwards, so that it loops without a jump."""
+    frames = [frame.resize((256, 256), Image.Resampling.LANCZOS) for frame in frames_of_clip()]
+    loop = [*frames, *frames[-2:0:-1]]
+    loop[0].save(path, save_all=True, append_images=loop[1:], duration=143, loop=0, quality=80, method=6)
+
+
+if __name__ == "__main__":
+    main()
