@@ -9,7 +9,7 @@ import pytest
 from support.tiers import is_fast, is_whole_module_slow, only_what_is_fast
 from support.warm_parent.installation import WarmParent, shared_folder
 
-from darkroom_local.cluster.components import HANDED_ON
+from darkroom_local.cluster.components import PASSED_THROUGH
 
 # Read when the libraries are imported: one thread, so that tests beside each other stay fast, and no way to the hub.
 os.environ.update({"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
@@ -19,7 +19,7 @@ os.environ.update({"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
 def run_environment() -> dict[str, str]:
     """What every run inherits of this process, in a pod of the local node or as a process of a test."""
     cache = {"HF_HOME": str(Path.home() / ".cache" / "huggingface")}
-    handed_on = {name: os.environ[name] for name in HANDED_ON if os.environ.get(name)}
+    handed_on = {name: os.environ[name] for name in PASSED_THROUGH if os.environ.get(name)}
     return {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(Path.home())} | cache | handed_on
 
 

@@ -22,7 +22,7 @@ from darkroom_gateway.errors import ClusterUnavailableError
 from darkroom_gateway.kube.client import KubeClient as GatewayKubeClient
 from darkroom_gateway.settings import Settings as GatewaySettings
 from darkroom_local.kube.kubeconfig import write_kubeconfig
-from darkroom_operator.cache.cache import handlers
+from darkroom_operator.cache import handlers
 from darkroom_operator.kube.client import KubeClient
 from darkroom_operator.leader_election import LEASE
 

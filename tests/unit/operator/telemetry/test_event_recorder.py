@@ -12,9 +12,9 @@ import pytest
 from support.operator_snapshots import NOW, a_job
 
 from darkroom_contract.event_reasons import EventReason
-from darkroom_operator import event_recorder
 from darkroom_operator.errors import ApiError, UnreachableError, api_error
-from darkroom_operator.kube.client import Cluster
+from darkroom_operator.kube.client import KubeClient
+from darkroom_operator.telemetry import event_recorder
 from darkroom_operator.telemetry.event_recorder import EventRecorder
 from darkroom_operator.telemetry.job_events import JobEvent, JobReference, event_document
 from darkroom_operator.telemetry.metrics import Metrics
@@ -95,7 +95,7 @@ class Stage:
 
     @asynccontextmanager
     async def posting(self) -> AsyncIterator[Events]:
-        task = asyncio.create_task(self.recorder.run(cast(Cluster, self.events)))
+        task = asyncio.create_task(self.recorder.run(cast(KubeClient, self.events)))
         try:
             yield self.events
         finally:

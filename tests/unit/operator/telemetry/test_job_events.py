@@ -11,10 +11,10 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Reason
 from darkroom_contract.remarks import Remark, RemarkReason
 from darkroom_contract.status import JobStatus, Phase
-from darkroom_operator import statuses
-from darkroom_operator.places import Place
 from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.reconcile.stops import SUSPENDED
+from darkroom_operator.scheduling.queue_position import QueuePosition
+from darkroom_operator.status import transitions
 from darkroom_operator.telemetry.job_events import (
     MAX_NOTE_BYTES,
     JobEvent,
@@ -37,14 +37,14 @@ def after(job: Job, status: JobStatus, **spec: object) -> Job:
     return replace(job, status=status, spec=a_job(**spec).spec if spec else job.spec)
 
 
-QUEUED = after(JOB, statuses.waiting(JOB, Place(JOB, 3), NOW))
-ADMITTED = after(QUEUED, statuses.starting(QUEUED, POD, NOW))
-RUNNING = after(ADMITTED, statuses.running(ADMITTED, RUNNING_POD, None, NOW))
-SUSPENDING = after(RUNNING, statuses.stopping(RUNNING, SUSPENDED, "stop", POD, NOW), suspend=True)
+QUEUED = after(JOB, transitions.waiting(JOB, QueuePosition(JOB, 3), NOW))
+ADMITTED = after(QUEUED, transitions.starting(QUEUED, POD, NOW))
+RUNNING = after(ADMITTED, transitions.running(ADMITTED, RUNNING_POD, None, NOW))
+SUSPENDING = after(RUNNING, transitions.stopping(RUNNING, SUSPENDED, "stop", POD, NOW), suspend=True)
 INTERRUPTED = Failure(Reason.INTERRUPTED, "The node was drained.", interrupted=True)
-STOPPED = after(SUSPENDING, statuses.suspended(SUSPENDING, INTERRUPTED, NOW))
+STOPPED = after(SUSPENDING, transitions.run_suspended(SUSPENDING, INTERRUPTED, NOW))
 RESUMED = after(STOPPED, STOPPED.status, suspend=False)
-BACKING_OFF = after(RUNNING, statuses.failed_run(RUNNING, BROKEN, WAIT, NOW))
+BACKING_OFF = after(RUNNING, transitions.run_failed(RUNNING, BROKEN, WAIT, NOW))
 DUE = NOW + 2 * WAIT
 
 
@@ -56,31 +56,35 @@ def reasons(job: Job, status: JobStatus) -> list[str]:
     ("job", "status", "expected"),
     [
         (JOB, QUEUED.status, ["Queued"]),
-        (JOB, statuses.waiting(JOB, None, NOW, "TrainJob/t"), ["WaitingForModel"]),
-        (JOB, statuses.starting(JOB, POD, NOW), ["Queued", "Admitted"]),
-        (JOB, statuses.without_room(JOB, "full", NOW), ["Queued"]),
-        (JOB, statuses.failed(JOB, BROKEN, NOW), ["Failed"]),
+        (JOB, transitions.waiting(JOB, QueuePosition(JOB, 0, training="TrainJob/t"), NOW), ["WaitingForModel"]),
+        (JOB, transitions.starting(JOB, POD, NOW), ["Queued", "Admitted"]),
+        (JOB, transitions.quota_exceeded(JOB, "full", NOW), ["Queued"]),
+        (JOB, transitions.failed(JOB, BROKEN, NOW), ["Failed"]),
         (QUEUED, ADMITTED.status, ["Admitted"]),
         (ADMITTED, RUNNING.status, ["Started"]),
-        (ADMITTED, statuses.succeeded(ADMITTED, success(JOB), NOW), ["Started", "Succeeded"]),
-        (RUNNING, statuses.succeeded(RUNNING, success(JOB), NOW), ["Succeeded"]),
+        (ADMITTED, transitions.succeeded(ADMITTED, success(JOB), NOW), ["Started", "Succeeded"]),
+        (RUNNING, transitions.succeeded(RUNNING, success(JOB), NOW), ["Succeeded"]),
         (RUNNING, BACKING_OFF.status, ["Retrying"]),
-        (RUNNING, statuses.interrupted(RUNNING, INTERRUPTED, WAIT, NOW), ["Retrying"]),
-        (RUNNING, statuses.failed_run(RUNNING, Failure(Reason.DATASET_INVALID, "x"), WAIT, NOW), ["Failed"]),
-        (RUNNING, statuses.running(RUNNING, replace(RUNNING_POD, lost=True), None, NOW), ["NodeLost"]),
-        (ADMITTED, statuses.stopping(ADMITTED, "StartDeadlineExceeded", "late", POD, NOW), ["StartDeadlineExceeded"]),
-        (RUNNING, statuses.stopping(RUNNING, "ActiveDeadlineExceeded", "x", POD, NOW), ["ActiveDeadlineExceeded"]),
+        (RUNNING, transitions.run_interrupted(RUNNING, INTERRUPTED, WAIT, NOW), ["Retrying"]),
+        (RUNNING, transitions.run_failed(RUNNING, Failure(Reason.DATASET_INVALID, "x"), WAIT, NOW), ["Failed"]),
+        (RUNNING, transitions.running(RUNNING, replace(RUNNING_POD, node_lost=True), None, NOW), ["NodeLost"]),
+        (
+            ADMITTED,
+            transitions.stopping(ADMITTED, "StartDeadlineExceeded", "late", POD, NOW),
+            ["StartDeadlineExceeded"],
+        ),
+        (RUNNING, transitions.stopping(RUNNING, "ActiveDeadlineExceeded", "x", POD, NOW), ["ActiveDeadlineExceeded"]),
         (
             QUEUED,
-            statuses.failed_run(QUEUED, Failure(Reason.START_DEADLINE_EXCEEDED, "No pod."), WAIT, NOW),
+            transitions.run_failed(QUEUED, Failure(Reason.START_DEADLINE_EXCEEDED, "No pod."), WAIT, NOW),
             ["StartDeadlineExceeded", "Retrying"],
         ),
         (SUSPENDING, STOPPED.status, ["Suspended"]),
-        (RESUMED, statuses.waiting(RESUMED, Place(RESUMED, 0), NOW), ["Resumed", "Queued"]),
-        (RESUMED, statuses.starting(RESUMED, a_pod(JOB, 2), NOW), ["Resumed", "Admitted"]),
-        (BACKING_OFF, statuses.waiting(BACKING_OFF, Place(BACKING_OFF, 0), DUE), ["Queued"]),
-        (BACKING_OFF, statuses.starting(BACKING_OFF, a_pod(JOB, 2), DUE), ["Admitted"]),
-        (RUNNING, statuses.returned(RUNNING, BROKEN, "TrainJob/t", NOW), ["WaitingForModel"]),
+        (RESUMED, transitions.waiting(RESUMED, QueuePosition(RESUMED, 0), NOW), ["Resumed", "Queued"]),
+        (RESUMED, transitions.starting(RESUMED, a_pod(JOB, 2), NOW), ["Resumed", "Admitted"]),
+        (BACKING_OFF, transitions.waiting(BACKING_OFF, QueuePosition(BACKING_OFF, 0), DUE), ["Queued"]),
+        (BACKING_OFF, transitions.starting(BACKING_OFF, a_pod(JOB, 2), DUE), ["Admitted"]),
+        (RUNNING, transitions.requeued_for_model(RUNNING, BROKEN, "TrainJob/t", NOW), ["WaitingForModel"]),
     ],
 )
 def test_each_transition_has_its_events(job: Job, status: JobStatus, expected: list[str]) -> None:
@@ -90,11 +94,11 @@ def test_each_transition_has_its_events(job: Job, status: JobStatus, expected: l
 @pytest.mark.parametrize(
     ("job", "status"),
     [
-        (QUEUED, statuses.waiting(QUEUED, Place(QUEUED, 2), NOW)),
-        (RUNNING, statuses.running(RUNNING, RUNNING_POD, None, NOW + WAIT)),
+        (QUEUED, transitions.waiting(QUEUED, QueuePosition(QUEUED, 2), NOW)),
+        (RUNNING, transitions.running(RUNNING, RUNNING_POD, None, NOW + WAIT)),
         (RUNNING, SUSPENDING.status),
-        (BACKING_OFF, statuses.waiting(BACKING_OFF, None, NOW)),
-        (in_phase(JOB, Phase.SUCCEEDED), statuses.observed(in_phase(JOB, Phase.SUCCEEDED))),
+        (BACKING_OFF, transitions.waiting(BACKING_OFF, None, NOW)),
+        (in_phase(JOB, Phase.SUCCEEDED), transitions.generation_observed(in_phase(JOB, Phase.SUCCEEDED), NOW)),
     ],
     ids=["moved up", "progress", "being stopped", "still backing off", "observed"],
 )
@@ -104,7 +108,7 @@ def test_other_changes_have_none(job: Job, status: JobStatus) -> None:
 
 def test_a_run_that_failed_with_progress_is_a_retry_though_nothing_is_counted() -> None:
     saved = replace(BROKEN, saved_step=50)
-    status = statuses.failed_run(RUNNING, saved, WAIT, NOW)
+    status = transitions.run_failed(RUNNING, saved, WAIT, NOW)
     assert status.failures == 0
     assert reasons(RUNNING, status) == ["Retrying"]
 
@@ -114,7 +118,7 @@ def test_remarks_come_before_the_end_and_only_once() -> None:
         Remark(reason=RemarkReason.PROMPT_TRUNCATED, message="'at dusk' was cut."),
         Remark(reason=RemarkReason.PHOTOS_CONVERTED, message="2 photos."),
     )
-    done = statuses.succeeded(RUNNING, success(JOB).model_copy(update={"remarks": remarks}), NOW)
+    done = transitions.succeeded(RUNNING, success(JOB).model_copy(update={"remarks": remarks}), NOW)
     assert reasons(RUNNING, done) == ["PromptTruncated", "PhotosConverted", "Succeeded"]
     assert reasons(after(RUNNING, done), done) == []
 
@@ -124,11 +128,11 @@ def test_notes_say_which_run_why_and_what_follows() -> None:
     assert retry.note == (
         "Run 1 failed (StorageUnavailable). The next one starts at 12:00:10 UTC at the earliest. No answer."
     )
-    [end] = events_of_change(RUNNING, statuses.succeeded(RUNNING, success(JOB), NOW))
+    [end] = events_of_change(RUNNING, transitions.succeeded(RUNNING, success(JOB), NOW))
     assert end.note == "Run 1 succeeded with 1 file."
     [admitted] = events_of_change(QUEUED, ADMITTED.status)
     assert admitted.note == f"Run 1 holds slot 0. Created pod {POD.name}."
-    [failed] = events_of_change(RUNNING, statuses.failed(RUNNING, BROKEN, NOW))
+    [failed] = events_of_change(RUNNING, transitions.failed(RUNNING, BROKEN, NOW))
     assert failed.note == "StorageUnavailable: No answer."
 
 
@@ -220,4 +224,4 @@ class TestTheContract:
 
 def test_a_status_that_holds_a_slot_is_not_queued_again() -> None:
     held = holding(JOB, POD)
-    assert reasons(held, statuses.running(held, POD, None, NOW)) == []
+    assert reasons(held, transitions.running(held, POD, None, NOW)) == []
