@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 
 from rich.console import Console
-from rich.progress import Progress, TextColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Column
 
 from darkroom_local.demo.gateway_client import Json
@@ -19,7 +19,7 @@ def show(title: str, states: Iterable[Json], console: Console) -> Json:
     """Show the states of a job as they arrive, and return the last one."""
     state, last_stage, last_line = Json(), "", time.monotonic()
     text = TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True, ratio=1))
-    columns = (*Progress.get_default_columns()[:3], text)
+    columns = TextColumn("{task.description}"), BarColumn(bar_width=12), TaskProgressColumn(), text
     with Progress(*columns, console=console, expand=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task(title, text="")
         for state in states:
