@@ -137,7 +137,7 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def _is_slow_code(code: CodeType, module: str) -> bool:
-    if TORCH.intersection(code.co_names):
+    if any(name.partition(".")[0] in TORCH for name in code.co_names):
         return True
     # The products' own code names programs without starting them.
     return not module.startswith("darkroom_") and any(
