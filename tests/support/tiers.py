@@ -8,6 +8,7 @@ while a fast test runs, such an import or such a process raises `NotFastError`.
 import ast
 import contextlib
 import functools
+import itertools
 import os
 import re
 import subprocess
@@ -136,7 +137,7 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def _is_slow_code(code: CodeType, module: str) -> bool:
-    if TORCH.intersection(code.co_names):
+    if any(name.partition(".")[0] in TORCH for name in code.co_names):
         return True
     # The products' own code names programs without starting them.
     return not module.startswith("darkroom_") and any(
@@ -177,6 +178,13 @@ class _Torchless(MetaPathFinder):
             raise NotFastError(f"a fast test imports {name}; {ADVICE}")
 
 
+def _starts_a_cluster(command: list[str]) -> bool:
+    """By its program, a path among its arguments (a launcher's program), or a module after `-m`."""
+    programs = [Path(word).name for word in command if word.startswith("/") or word is command[0]]
+    modules = [module for option, module in itertools.pairwise(command) if option == "-m"]
+    return any(PROGRAM.match(each) for each in programs + modules)
+
+
 class _Popen:
     """The two ways to start a process: guarded, and as it was."""
 
@@ -185,7 +193,7 @@ class _Popen:
     def guarded(self, args: Any, *rest: Any, **options: Any) -> None:
         command = [args] if isinstance(args, (str, bytes, Path)) else list(args)
         words = [os.fsdecode(each) for each in command]
-        if any(PROGRAM.match(Path(word).name if "/" in word else word) for word in words):
+        if _starts_a_cluster(words):
             raise NotFastError(f"a fast test starts {' '.join(words)}; {ADVICE}")
         _Popen.original(self, args, *rest, **options)  # type: ignore[arg-type]
 

@@ -35,6 +35,12 @@ def imports_torch() -> None:
     assert torch
 
 
+def imports_a_part_of_diffusers() -> None:
+    import diffusers.utils.logging
+
+    assert diffusers
+
+
 def lists_a_folder(folder: Path) -> None:
     subprocess.run(["ls", folder], check=True)
 
@@ -45,6 +51,7 @@ def lists_a_folder(folder: Path) -> None:
         (starts_an_api_server, True),
         (starts_a_gateway_beside_it, True),
         (imports_torch, True),
+        (imports_a_part_of_diffusers, True),
         (lists_a_folder, False),
     ],
 )
