@@ -1,5 +1,5 @@
-"""An operator on a simulated API, driven request by request: the real reconcile, requests and cache, with watches that
-show as much as they are told to. And the node and the garbage collector beside it.
+"""An operator on a simulated API, driven request by request: the real controller, executor and cache,
+with watches that deliver as much as a test wants. And the user, the node and the garbage collector beside it.
 """
 
 import logging

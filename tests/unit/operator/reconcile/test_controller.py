@@ -1,4 +1,4 @@
-"""The reconcile on a simulated API: whole journeys, and what is refused, doubled or seen too late."""
+"""The reconcile loop on a simulated API: whole lifecycles, refusals, duplicates, and stale views."""
 
 from typing import Any
 
@@ -31,12 +31,12 @@ class Stage:
         return phase
 
     def rest(self) -> list[str]:
-        """The operator does all it can; the names of the pods that may run then."""
+        """The operator does all it can. Returns the names of the pods that may run then."""
         self.operator.rest()
         return self.node.live()
 
     def step_until(self, what: str) -> None:
-        """Up to the moment when the operator is about to send such a request."""
+        """Until the operator is about to send such a request."""
         for _ in range(200):
             self.operator.see_all()
             self.operator.step(1)
@@ -50,7 +50,7 @@ def stage() -> Stage:
     return Stage()
 
 
-class TestJourneys:
+class TestLifecycle:
     def test_jobs_run_one_after_the_other(self, stage: Stage) -> None:
         for name in ("a", "b", "c"):
             stage.user.create(name)
@@ -64,7 +64,7 @@ class TestJourneys:
         assert len(runs) == 3
         assert {stage.phase(name) for name in ("a", "b", "c")} == {"Succeeded"}
 
-    def test_a_failed_run_waits_its_turn_and_is_tried_again(self, stage: Stage) -> None:
+    def test_a_failed_run_is_retried_in_its_turn(self, stage: Stage) -> None:
         stage.user.create("a", priority=1)
         stage.user.create("b")
         stage.node.end(stage.rest()[0], failure(Reason.STORAGE_UNAVAILABLE), 75)
@@ -94,8 +94,8 @@ class TestJourneys:
         assert (stage.phase("a"), stage.status("a")["attempts"]) == ("Succeeded", 1)
 
 
-class TestAnOldView:
-    def test_a_run_that_another_operator_has_begun_is_not_taken_for_a_stray(self, stage: Stage) -> None:
+class TestStaleView:
+    def test_a_run_that_another_operator_has_started_is_not_deleted_as_a_stray(self, stage: Stage) -> None:
         """The other's jobs and Leases were not seen yet, its pod was."""
         late = SimulatedOperator(stage.api)
         stage.user.create("a")
@@ -107,7 +107,7 @@ class TestAnOldView:
         assert stage.node.live() == [pod]
         assert "deletionTimestamp" not in stage.api.get("pods", pod)["metadata"]
 
-    def test_a_run_whose_recording_was_not_seen_yet_is_not_ended(self, stage: Stage) -> None:
+    def test_a_run_whose_record_was_not_seen_yet_is_not_ended(self, stage: Stage) -> None:
         late = SimulatedOperator(stage.api)
         stage.user.create("a")
         late.see(GENERATE)
@@ -121,7 +121,7 @@ class TestAnOldView:
         assert stage.status("a")["attempts"] == 1
         assert "deletionTimestamp" not in stage.api.get("pods", pod)["metadata"]
 
-    def test_a_holder_is_not_put_back_into_the_queue_because_its_lease_was_not_seen_yet(self, stage: Stage) -> None:
+    def test_a_holder_is_not_requeued_because_its_lease_was_not_seen_yet(self, stage: Stage) -> None:
         late = SimulatedOperator(stage.api)
         stage.user.create("a")
         [pod] = stage.rest()
@@ -130,7 +130,7 @@ class TestAnOldView:
         assert stage.status("a")["slot"] == 0
         assert stage.rest() == [pod]
 
-    def test_a_pod_that_came_after_a_list_is_not_taken_for_gone(self, stage: Stage) -> None:
+    def test_a_pod_newer_than_a_list_is_not_dropped(self, stage: Stage) -> None:
         stage.user.create("a")
         [pod] = stage.rest()
         job_uid = stage.api.get(GENERATE, "a")["metadata"]["uid"]
@@ -141,11 +141,11 @@ class TestAnOldView:
         stage.operator.see("pods")
         with pytest.raises(StopIteration):
             asking.send(None)
-        gone = stage.operator.cache.snapshot(stage.api.now, 1).deleted
-        assert later["metadata"]["uid"] not in gone
-        assert "another" in gone
+        deleted = stage.operator.cache.snapshot(stage.api.now, 1).deleted
+        assert later["metadata"]["uid"] not in deleted
+        assert "another" in deleted
 
-    def test_a_pod_that_was_about_to_be_let_go_does_not_run_beside_another_when_its_lease_was_deleted(
+    def test_a_pod_about_to_be_ungated_does_not_run_beside_another_when_its_lease_is_deleted(
         self, stage: Stage
     ) -> None:
         stage.user.create("a")
@@ -158,7 +158,7 @@ class TestAnOldView:
         stage.operator.step(100)
         assert len(stage.node.live()) == 1
 
-    def test_a_slot_that_changed_hands_is_not_confirmed_for_its_former_holder(self, stage: Stage) -> None:
+    def test_a_slot_with_a_new_holder_is_not_confirmed_for_the_former_one(self, stage: Stage) -> None:
         stage.user.create("a", priority=9)
         stage.user.create("b")
         stage.step_until("patch lease")
@@ -171,7 +171,7 @@ class TestAnOldView:
         stage.operator.step(100)
         assert stage.node.live() == [pod]
 
-    def test_a_run_that_no_watch_has_shown_is_found_before_a_lease_is_made_again(self, stage: Stage) -> None:
+    def test_a_run_that_no_watch_has_delivered_is_found_before_a_lease_is_created_again(self, stage: Stage) -> None:
         late = SimulatedOperator(stage.api)
         stage.user.create("a")
         [pod] = stage.rest()
@@ -183,7 +183,7 @@ class TestAnOldView:
 
 
 class TestRefusals:
-    def test_a_refused_pod_of_one_slot_holds_up_neither_the_other_slot_nor_the_queue(self) -> None:
+    def test_a_refused_pod_of_one_slot_delays_neither_the_other_slot_nor_the_queue(self) -> None:
         stage = Stage(slots=2)
         for name in ("a", "b", "c"):
             stage.user.create(name)
@@ -192,7 +192,7 @@ class TestRefusals:
         assert stage.status("c")["queue"]["position"] == 0
         assert stage.status("a")["conditions"][-1]["reason"] == "PodRefused"
 
-    def test_a_refused_status_holds_up_no_other(self, stage: Stage) -> None:
+    def test_a_refused_status_delays_no_other(self, stage: Stage) -> None:
         for name in ("a", "b", "c"):
             stage.user.create(name)
         stage.api.forbid("patch status", lambda request: request["name"] == "b")
@@ -202,14 +202,14 @@ class TestRefusals:
             stage.rest()
         assert stage.status("c")["queue"]["position"] == 1
 
-    def test_a_step_that_changes_nothing_is_not_repeated_without_end(self, stage: Stage) -> None:
+    def test_an_action_that_changes_nothing_is_not_repeated_forever(self, stage: Stage) -> None:
         stage.user.create("a")
         stage.api.ignore("patch status")
         stage.operator.see_all()
         stage.operator.step(10_000)
         assert stage.operator.kube.sent < 20
 
-    def test_a_pod_of_another_that_has_the_name_is_told_of_and_fails_the_run_in_time(self, stage: Stage) -> None:
+    def test_a_foreign_pod_with_the_same_name_is_reported_and_fails_the_run_in_time(self, stage: Stage) -> None:
         stage.user.create("a", startDeadlineSeconds=30, backoffLimit=0)
         uid = stage.api.get(GENERATE, "a")["metadata"]["uid"].replace("-", "")[:8]
         stage.api.create("pods", {"metadata": {"name": f"a-{uid}-1", "ownerReferences": [{"uid": ""}]}, "spec": {}})
@@ -219,8 +219,8 @@ class TestRefusals:
         stage.rest()
         assert stage.phase("a") == "Failed"
 
-    def test_a_pod_that_was_refused_once_is_not_held_against_the_next_try(self, stage: Stage) -> None:
-        """Only a refusal counts as one: not an operator that was down for longer than the deadline."""
+    def test_one_refusal_does_not_count_against_a_later_try(self, stage: Stage) -> None:
+        """Only a refusal counts: not an operator that was down for longer than the deadline."""
         stage.user.create("a", startDeadlineSeconds=30, backoffLimit=0)
         stage.step_until("create pod")
         stage.operator.crash()
@@ -229,12 +229,12 @@ class TestRefusals:
         assert stage.status("a").get("failures", 0) == 0
 
 
-class TestAQuota:
-    """It counts every pod that is not over, whoever made it."""
+class TestQuota:
+    """It counts every pod that is not terminated, of any owner."""
 
     @pytest.fixture
     def full(self, stage: Stage) -> Stage:
-        """A job that may not have its pod, because somebody else's takes the room."""
+        """A job whose pod exceeds the quota, because of a pod of another owner."""
         stage.api.pod_quota = 1
         stage.api.create("pods", {"metadata": {"name": "foreign", "ownerReferences": [{"uid": ""}]}, "spec": {}})
         stage.user.create("a", startDeadlineSeconds=30, backoffLimit=0)
@@ -245,14 +245,14 @@ class TestAQuota:
         [found] = [each for each in stage.status("a")["conditions"] if each["type"] == "Admitted"]
         return found
 
-    def test_the_job_stays_queued_and_says_why_in_the_api_server_s_words(self, full: Stage) -> None:
+    def test_the_job_stays_queued_with_the_api_server_s_message(self, full: Stage) -> None:
         condition = self.condition(full)
         assert (full.phase("a"), condition["status"], condition["reason"]) == ("Queued", "False", "QuotaExceeded")
         assert condition["message"].endswith(
             "is forbidden: exceeded quota: darkroom-runner, requested: pods=1, used: pods=1, limited: pods=1"
         )
 
-    def test_it_is_no_failure_however_long_it_lasts(self, full: Stage) -> None:
+    def test_it_is_never_a_failure_however_long_it_lasts(self, full: Stage) -> None:
         for _ in range(20):
             full.api.pass_time(30)
             full.rest()
@@ -262,7 +262,7 @@ class TestAQuota:
         assert full.rest() == ["a-uid1-1"]
         assert full.status("a").get("failures", 0) == 0
 
-    def test_a_full_quota_is_asked_every_few_seconds_and_no_more(self, full: Stage) -> None:
+    def test_a_full_quota_is_retried_only_every_few_seconds(self, full: Stage) -> None:
         refusals = full.api.quota_refusals
         for _ in range(120):
             assert 0 < full.operator.seconds_until_the_next_look() <= 5
@@ -270,7 +270,7 @@ class TestAQuota:
             full.rest()
         assert 11 <= full.api.quota_refusals - refusals <= 18
 
-    def test_the_end_of_a_run_lets_the_next_begin_at_once(self) -> None:
+    def test_the_end_of_a_run_lets_the_next_start_at_once(self) -> None:
         stage = Stage(slots=2)
         stage.api.pod_quota = 1
         for name in ("a", "b", "c"):
@@ -285,7 +285,7 @@ class TestAQuota:
         stage.node.succeed(second)
         assert [name[0] for name in stage.rest()] == ["c"]
 
-    def test_others_are_told_their_place_and_the_holder_is_suspended_without_delay(self, full: Stage) -> None:
+    def test_other_jobs_get_their_position_and_the_holder_can_be_suspended_without_delay(self, full: Stage) -> None:
         full.user.create("b")
         full.rest()
         assert full.status("b")["queue"] == {"position": 0, "waitingFor": "GenerateJob/a"}
@@ -294,14 +294,14 @@ class TestAQuota:
         assert (full.phase("a"), self.condition(full)["reason"]) == ("Suspended", "Suspended")
         assert full.api.get("leases", LEASE)["metadata"]["annotations"]["darkroom.dev/job"] == "GenerateJob/b"
 
-    def test_the_slot_is_free_when_nobody_is_left_to_hold_it(self, full: Stage) -> None:
+    def test_the_slot_is_freed_when_no_job_is_left_to_hold_it(self, full: Stage) -> None:
         full.api.delete(GENERATE, "a")
         full.rest()
         assert "holderIdentity" not in full.api.get("leases", LEASE)["spec"]
 
 
-class TestAGateOfSomebodyElse:
-    def test_it_stays_when_ours_is_removed_and_the_run_begins_when_it_goes(self, stage: Stage) -> None:
+class TestForeignGate:
+    def test_it_stays_when_ours_is_removed_and_the_run_starts_when_it_is_removed(self, stage: Stage) -> None:
         stage.api.added_gate = "kueue.x-k8s.io/admission"
         stage.user.create("a")
         stage.user.create("b")
@@ -314,9 +314,9 @@ class TestAGateOfSomebodyElse:
         assert stage.phase("a") == "Succeeded"
 
 
-class TestMeddling:
-    def test_a_lease_that_was_deleted_is_not_believed_when_a_late_answer_brings_it_back(self, stage: Stage) -> None:
-        """Its job is told that it lost the slot, though the cache knows two Leases for a while."""
+class TestManualEdits:
+    def test_a_deleted_lease_is_not_trusted_when_a_late_response_brings_it_back(self, stage: Stage) -> None:
+        """Its job is requeued, although the cache contains two Leases for a while."""
         other = SimulatedOperator(stage.api)
         stage.user.create("a")
         stage.operator.see_all()
@@ -340,14 +340,14 @@ class TestMeddling:
         assert stage.rest()[0].startswith("b-")
         assert (stage.phase("a"), stage.status("a")["attempts"]) == ("Succeeded", 1)
 
-    def test_a_holder_that_was_taken_out_of_the_lease_does_not_run_beside_another(self, stage: Stage) -> None:
+    def test_a_holder_that_was_removed_from_the_lease_does_not_run_beside_another(self, stage: Stage) -> None:
         stage.user.create("a")
         [pod] = stage.rest()
         stage.user.create("b", priority=9)
         stage.api.patch("leases", LEASE, {"spec": {"holderIdentity": None}})
         assert stage.rest() == [pod]
 
-    def test_a_lease_that_does_not_say_what_its_holder_is_called_is_put_right(self, stage: Stage) -> None:
+    def test_a_lease_without_the_key_of_its_holder_is_corrected(self, stage: Stage) -> None:
         stage.user.create("a")
         [pod] = stage.rest()
         stage.api.patch("leases", LEASE, {"metadata": {"annotations": {"darkroom.dev/job": None}}})
@@ -387,7 +387,7 @@ def a_second(pod: dict[str, Any]) -> dict[str, Any]:
     return {**pod, "metadata": {**pod["metadata"], "name": pod["metadata"]["name"] + "0"}}
 
 
-def test_a_look_at_all_waiting_jobs_that_takes_long_is_taken_seldom_and_holds_up_no_slot(stage: Stage) -> None:
+def test_planning_that_takes_long_with_many_jobs_is_done_rarely_and_delays_no_slot(stage: Stage) -> None:
     stage.operator.look_cpu_seconds = 1.0
     stage.user.create("a")
     stage.rest()
