@@ -61,8 +61,8 @@ def test_it_passes_while_the_api_server_accepts_requests_and_answers_nothing(
     probe: Callable[[], httpx.Response], proxy: HoldingProxy, namespace: Namespace
 ) -> None:
     proxy.hold(is_watch_of_leases)
-    renewed = namespace.elector()["renewTime"]
-    wait_until(lambda: namespace.elector()["renewTime"] != renewed, "the watch has something to show")
+    renewed = namespace.leadership()["renewTime"]
+    wait_until(lambda: namespace.leadership()["renewTime"] != renewed, "the watch has something to show")
     proxy.hold(lambda _: True)
     end = time.monotonic() + 2 * STUCK_SECONDS
     wait_until(lambda: probe().status_code == 503 or time.monotonic() > end, "time has passed")
