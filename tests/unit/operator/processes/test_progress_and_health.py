@@ -76,7 +76,7 @@ def test_invalid_progress_changes_nothing(
     pod = namespace.wait_for_pod("a")
     for number, rubbish in enumerate((b"\xff\xfe", b'{"attempt": "many"}'), start=1):
         store.xadd(stream_name(job["metadata"]["uid"]), {STREAM_FIELD: rubbish})
-        wait_until(lambda number=number: operator.log().count("progress") >= number, "the operator has looked")
+        wait_until(lambda number=number: operator.log().count("the progress event of job") >= number, "the operator has looked")
     namespace.finish_pod(pod)
     namespace.wait_for_phase("a", "Succeeded")
     assert not operator.ended()
