@@ -68,6 +68,9 @@ def test_the_newest_progress_of_a_run_is_in_its_status(
     assert progress["metrics"] == {"sigma": 0.5}
 
 
+WARNING = "the progress event of job"
+
+
 def test_invalid_progress_changes_nothing(
     namespace: Namespace, start_operator: Callable[..., Process], store: "redis.Redis"
 ) -> None:
@@ -76,7 +79,7 @@ def test_invalid_progress_changes_nothing(
     pod = namespace.wait_for_pod("a")
     for number, rubbish in enumerate((b"\xff\xfe", b'{"attempt": "many"}'), start=1):
         store.xadd(stream_name(job["metadata"]["uid"]), {STREAM_FIELD: rubbish})
-        wait_until(lambda number=number: operator.log().count("the progress event of job") >= number, "the operator has looked")
+        wait_until(lambda number=number: operator.log().count(WARNING) >= number, "the operator has logged it")
     namespace.finish_pod(pod)
     namespace.wait_for_phase("a", "Succeeded")
     assert not operator.ended()
