@@ -1,15 +1,15 @@
-"""How soon the next run begins: from *slot free in the API* to *next pod created in the API*, with many jobs waiting.
+"""Latency of a hand-over: from *slot free in the API* to *next pod created in the API*, with many jobs waiting.
 
     python benchmarks/admission.py                                 the embedded API server
     python benchmarks/admission.py --kubeconfig ~/.kube/config     any cluster that has Darkroom's CRDs
 
-Only the operator is real here. Its pods ask for a resource that no node has, so nothing runs them: this program ends
-each one, by the status that a kubelet would write, as soon as the operator has let it go. Both moments are read off one
-watch of pods, as their events arrive. With `--plain-job` a plain Kubernetes Job with parallelism 1 is measured beside
-it in the same way, on a cluster that has a Job controller: the embedded one has none. With `--quota` everything is
-measured once more behind a ResourceQuota of one pod, the chart's second fence.
+Only the operator is real. Its pods request a resource that no node has, so nothing runs them: this program ends each
+one, by the status that a kubelet would write, as soon as the operator has ungated it. Both moments are taken from one
+watch of pods. With `--plain-job` a plain Kubernetes Job with parallelism 1 is measured in the same way, on a cluster
+with a Job controller (the embedded one has none). With `--quota` everything is measured again with a ResourceQuota of
+one pod, the chart's second safeguard.
 
-Requests are counted by a proxy between the operator and the API server, in hand-overs of their own that are not timed.
+A proxy between the operator and the API server counts requests, in separate hand-overs that are not timed.
 """
 
 import argparse
@@ -45,14 +45,14 @@ from darkroom_operator.leader_election import LEASE
 Json = dict[str, Any]
 
 NO_NODE_HAS = f"{names.GROUP}/benchmark"
-"""An extended resource: pods that ask for it wait for ever."""
+"""An extended resource: pods that request it wait forever."""
 MESSAGE = Outcome(succeeded=True, prefix="runs/benchmark/").to_message()
 UNUSED = "unused"
-"""The proxy asks its clients for no token."""
+"""The proxy requires no token."""
 COUNTED = 20
 CREATING_AT_ONCE = 16
 SETTLE_SECONDS = 300.0
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 def main() -> None:
@@ -64,11 +64,11 @@ def main() -> None:
 
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--waiting", type=int, nargs="+", default=[10, 1_000], help="jobs that wait meanwhile")
-    parser.add_argument("--handovers", type=int, default=100, help="hand-overs of the slot that are timed")
+    parser.add_argument("--waiting", type=int, nargs="+", default=[10, 1_000], help="number of waiting jobs")
+    parser.add_argument("--handovers", type=int, default=100, help="number of timed hand-overs")
     parser.add_argument("--kubeconfig", type=Path, help="a cluster; without it an embedded API server is started")
     parser.add_argument("--quota", action="store_true", help="measure again with a ResourceQuota of one pod")
-    parser.add_argument("--plain-job", action="store_true", help="measure a plain Kubernetes Job beside it")
+    parser.add_argument("--plain-job", action="store_true", help="measure a plain Kubernetes Job as well")
     return parser.parse_args()
 
 
@@ -77,7 +77,7 @@ def read_options() -> argparse.Namespace:
 
 @contextlib.contextmanager
 def open_cluster(named: Path | None) -> Iterator[Path]:
-    """A kubeconfig: the one that was named, or that of an API server which lives as long as this context."""
+    """The given kubeconfig, or that of an API server that runs as long as this context."""
     if named is not None:
         yield named
         return
@@ -98,7 +98,7 @@ def open_cluster(named: Path | None) -> Iterator[Path]:
 
 
 def wait_for_server(url: str) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < end:
         with contextlib.suppress(httpx.TransportError):
             if httpx.get(url, trust_env=False).is_success:
@@ -118,7 +118,7 @@ def install_crds(connection: Connection) -> None:
 
 @dataclass
 class Handovers:
-    """Watches the pods, ends each as soon as it may run, and notes how long the next one took."""
+    """Watches the pods, ends each as soon as it may run, and measures the time until the next one."""
 
     kube: KubeClient
     pods: str
@@ -128,7 +128,7 @@ class Handovers:
     _ended: set[str] = field(default_factory=set)
 
     async def until(self, count: int) -> None:
-        """Until so many hand-overs have been seen."""
+        """Until this number of hand-overs was measured."""
         listed = await self.kube.get(self.pods, labelSelector=self.selector)
         for pod in listed["items"]:
             await self._see("ADDED", pod)
@@ -152,7 +152,7 @@ class Handovers:
             await self._end(name)
 
     async def _end(self, name: str) -> None:
-        """As a kubelet tells it."""
+        """Report the end as a kubelet does."""
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         ended = {"exitCode": 0, "reason": "Completed", "message": MESSAGE, "startedAt": now, "finishedAt": now}
         container = {"name": names.RUNNER_CONTAINER, "ready": False, "restartCount": 0, "image": "", "imageID": ""}
@@ -179,7 +179,7 @@ async def measure_all(kubeconfig: Path, options: argparse.Namespace) -> None:
 
 @contextlib.asynccontextmanager
 async def new_namespace(kube: KubeClient) -> AsyncIterator[str]:
-    """Its name; what is in it goes with it, where the cluster deletes namespaces."""
+    """The name of a new namespace; its objects are deleted with it, if the cluster does that."""
     name = f"darkroom-bench-{secrets.token_hex(3)}"
     made = await kube.create("/api/v1/namespaces", {"metadata": {"name": name}})
     try:
@@ -190,25 +190,25 @@ async def new_namespace(kube: KubeClient) -> AsyncIterator[str]:
 
 
 async def create_quota(kube: KubeClient, namespace: str) -> None:
-    """Of one pod that is not over, once the cluster counts by it."""
+    """A quota of one pod that is not terminated; waits until the cluster enforces it."""
     path = f"/api/v1/namespaces/{namespace}/resourcequotas"
     await kube.create(path, {"metadata": {"name": "fence"}, "spec": {"hard": {"pods": "1"}}})
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + TIMEOUT_SECONDS
     while not (await kube.get(f"{path}/fence")).get("status", {}).get("used"):
         if time.monotonic() > end:
-            sys.exit("the cluster does not count by a ResourceQuota")
+            sys.exit("the cluster does not enforce a ResourceQuota")
         await asyncio.sleep(0.1)
 
 
 async def measure(
     kube: KubeClient, connection: Connection, kubeconfig: Path, namespace: str, waiting: int, handovers: int
 ) -> None:
-    # One more than is ended: the last hand-over needs a next job too.
+    # One more than are ended: the last hand-over needs a next job.
     await create_jobs(kube, namespace, waiting + handovers + COUNTED + 2)
     with start_operator(kubeconfig, namespace) as operator:
         await settle(kube, namespace)
         seen, before = runner_pods(kube, namespace), cpu_seconds(operator.pid)
-        await asyncio.wait_for(seen.until(handovers), PATIENCE_SECONDS + handovers)
+        await asyncio.wait_for(seen.until(handovers), TIMEOUT_SECONDS + handovers)
         cpu_ms = 1000 * (cpu_seconds(operator.pid) - before) / handovers
         memory = peak_memory_mib(operator.pid)
     per_job = await count_requests(kube, connection, namespace)
@@ -219,11 +219,11 @@ async def measure(
 
 
 async def count_requests(kube: KubeClient, connection: Connection, namespace: str) -> float:
-    """The operator's requests for each job, with all that it writes about the ones that wait."""
+    """The operator's requests per job, including status updates of waiting jobs."""
     async with counting_proxy(connection, namespace) as (kubeconfig, requests):
         with start_operator(kubeconfig, namespace):
             counted = runner_pods(kube, namespace)
-            # An operator that has just started tells everybody their place, beside what it hands on.
+            # An operator that has just started writes every queue position, beside its hand-overs.
             await asyncio.wait_for(counted.until(1), SETTLE_SECONDS)
             requests.clear()
             await asyncio.wait_for(counted.until(COUNTED), SETTLE_SECONDS)
@@ -237,10 +237,10 @@ def runner_pods(kube: KubeClient, namespace: str) -> Handovers:
 
 async def create_jobs(kube: KubeClient, namespace: str, count: int) -> None:
     path = jobs_path(namespace)
-    places = asyncio.Semaphore(CREATING_AT_ONCE)
+    connections = asyncio.Semaphore(CREATING_AT_ONCE)
 
     async def create(number: int) -> None:
-        async with places:
+        async with connections:
             metadata = {"name": f"job-{number}", "namespace": namespace}
             document = {"apiVersion": API_VERSION, "kind": Kind.GENERATE.value, "metadata": metadata}
             await kube.create(path, document | {"spec": {"prompt": "a red star on a navy background"}})
@@ -255,7 +255,7 @@ def jobs_path(namespace: str) -> str:
 
 
 async def settle(kube: KubeClient, namespace: str) -> None:
-    """Until the operator has told the last job that it waits, or for five minutes."""
+    """Until every job has a status, or for five minutes."""
     end = time.monotonic() + SETTLE_SECONDS
     while time.monotonic() < end:
         jobs = await all_jobs(kube, namespace)
@@ -309,13 +309,13 @@ def peak_memory_mib(pid: int) -> float:
 
 @contextlib.asynccontextmanager
 async def counting_proxy(connection: Connection, namespace: str) -> AsyncIterator[tuple[Path, Counter[str]]]:
-    """A way to the API server that counts what passes, by method; its kubeconfig, and the counter."""
+    """A proxy to the API server that counts requests by method. Yields its kubeconfig and the counter."""
     requests: Counter[str] = Counter()
     headers = {"Authorization": f"Bearer {connection.token}"} if connection.token else {}
     tls = connection.verify if connection.server.startswith("https") else None
 
     async def forward(request: web.Request) -> web.StreamResponse:
-        if not request.path.endswith(f"/{LEASE}"):  # A leader renews its term once a second, whatever happens.
+        if not request.path.endswith(f"/{LEASE}"):  # A leader renews its term once a second anyway.
             requests[request.method] += 1
         url = connection.server + request.rel_url.raw_path_qs.removeprefix(f"/{UNUSED}")
         kept = {name: request.headers[name] for name in ("Content-Type", "Accept") if name in request.headers}
@@ -356,7 +356,7 @@ async def measure_plain_job(kube: KubeClient, namespace: str, handovers: int) ->
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "reference"}, "spec": spec}
     await kube.create(f"/apis/batch/v1/namespaces/{namespace}/jobs", job)
     seen = Handovers(kube, f"/api/v1/namespaces/{namespace}/pods", "batch.kubernetes.io/job-name=reference")
-    await asyncio.wait_for(seen.until(handovers), PATIENCE_SECONDS + 2 * handovers)
+    await asyncio.wait_for(seen.until(handovers), TIMEOUT_SECONDS + 2 * handovers)
     milliseconds = sorted(1000 * each for each in seen.seconds)
     print(
         f"a plain Job with parallelism 1: median {statistics.median(milliseconds):.1f}, worst {milliseconds[-1]:.1f} ms"

@@ -1,4 +1,4 @@
-"""Builds the worlds that the operator's pure functions decide on."""
+"""Builds snapshots for the operator's pure functions."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -49,13 +49,13 @@ def in_phase(job: Job, phase: Phase, **status: Any) -> Job:
 
 
 def holding(job: Job, pod: RunnerPod, **status: Any) -> Job:
-    """The job as it stands once its pod was recorded."""
+    """The job once its pod was recorded."""
     recorded = {"slot": pod.slot, "attempts": pod.attempt, "pod_uid": pod.uid, "pod_name": pod.name}
     return in_phase(job, status.pop("phase", Phase.STARTING), **recorded, **status)
 
 
 def a_pod(job: Job, attempt: int = 1, **changes: Any) -> RunnerPod:
-    """A pod that waits for its node, let go."""
+    """An ungated pod that waits for its node."""
     pod = RunnerPod(
         name=pod_name(job.name, job.uid, attempt),
         uid=f"pod-{job.name}-{attempt}",

@@ -1,4 +1,4 @@
-"""A small API server in plain data: what the operator's door (`cluster.py`) offers, with optimistic concurrency,
+"""A small API server in plain data: the interface of the operator's `KubeClient`, with optimistic concurrency,
 graceful deletion and a history that watches read as late as they like. Requests pause before and after they are carried
 out, so that a test can do anything in between.
 """
@@ -160,13 +160,13 @@ def merged(document: Any, patch: Any) -> Any:
 
 @types.coroutine
 def pause() -> Generator[None, None, None]:
-    """Hands control to whoever drives the operator."""
+    """Hands control to the driver of the operator."""
     yield
 
 
 @dataclass
 class SimulatedKubeClient:
-    """One operator's way to the API: the interface of `darkroom_operator.kube.client.Cluster`."""
+    """One operator's client: the interface of `darkroom_operator.kube.client.Cluster`."""
 
     api: SimulatedApi
     sent: int = 0

@@ -1,4 +1,4 @@
-"""One operator's leadership on a simulated API, driven turn by turn."""
+"""A candidate of the leader election on a simulated API, driven attempt by attempt."""
 
 from typing import cast
 
@@ -13,7 +13,7 @@ TERM_SECONDS = 5
 
 
 class Candidate:
-    """With a monotonic clock of its own, that may have begun at any moment."""
+    """With its own monotonic clock, whose zero is arbitrary."""
 
     def __init__(self, api: SimulatedApi, name: str, began: float = 0.0) -> None:
         self.kube, self.clock = SimulatedKubeClient(api), began
@@ -25,8 +25,8 @@ class Candidate:
     def is_leader(self) -> bool:
         return self.elector.is_leader()
 
-    async def turn(self, after_seconds: float = 0.0) -> bool:
-        """Whether it leads after a turn."""
+    async def attempt(self, after_seconds: float = 0.0) -> bool:
+        """Whether it is the leader after an attempt."""
         self.clock += after_seconds
         self.kube.api.pass_time(after_seconds)
         await self.elector.attempt()

@@ -1,5 +1,5 @@
-"""An operator on a simulated API, driven request by request: the real reconcile, requests and cache, with watches that
-show as much as they are told to. And the node and the garbage collector beside it.
+"""An operator on a simulated API, driven request by request: the real controller, executor and cache,
+with watches that deliver as much as a test wants. And the user, the node and the garbage collector beside it.
 """
 
 import logging
@@ -128,7 +128,7 @@ class SimulatedOperator:
         self._reconciler.wake()
 
     def step(self, pauses: int) -> None:
-        """Go on with the present pass of the reconcile, or begin one, for so many pauses at requests."""
+        """Continue or start a pass of the reconcile loop, for this number of pauses at requests."""
         for _ in range(pauses):
             self._work = self._work or self._reconciler.once()
             try:
@@ -138,7 +138,7 @@ class SimulatedOperator:
                 return
 
     def rest(self) -> None:
-        """Pass after pass, with up-to-date watch_monitor, until one sends nothing."""
+        """Pass after pass, with up-to-date watches, until one sends nothing."""
         for _ in range(200):
             self.see_all()
             sent, begun = self.kube.sent, self._work is None
@@ -150,7 +150,7 @@ class SimulatedOperator:
         raise AssertionError("the operator does not come to rest")
 
     def seconds_until_the_next_look(self) -> float:
-        """How long the operator sleeps when nothing wakes it; it is at rest, and sends nothing before."""
+        """How long an operator at rest sleeps when nothing wakes it."""
         try:
             self._reconciler.once().send(None)
         except StopIteration as done:

@@ -1,4 +1,4 @@
-"""What became of a run: its pod in, a verdict out. Pure; used by `transitions.py`."""
+"""How a run ended: classifies its pod as an outcome or a failure. Pure."""
 
 from dataclasses import dataclass
 

@@ -15,6 +15,9 @@ from darkroom_operator.scheduling.policy import Key, PriorityThenAge, QueuePolic
 SortKey = tuple[Key, str]
 """The key of the policy, then the uid: no two jobs are equal."""
 
+Entry = tuple[SortKey, str | None]
+"""The key under which a job was inserted, and the model that it trains."""
+
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -28,7 +31,7 @@ class PendingQueue:
         self._policy = policy or PriorityThenAge()
         self._keyed_at = NEVER
         """The `now` of all sort keys."""
-        self._keys: dict[str, SortKey] = {}
+        self._entries: dict[str, Entry] = {}
         self._all = _SortedJobs()
         self._trainings: dict[str, _SortedJobs] = {}
         """By the model that they train."""
@@ -40,23 +43,32 @@ class PendingQueue:
 
     def put(self, job: Job) -> None:
         """Insert the job, or replace its older state. A finished job leaves the queue."""
-        self.remove(job.uid)
         if is_finished(job):
+            self.remove(job.uid)
             return
-        key = self._keys[job.uid] = self._policy.key(job, self._keyed_at), job.uid
-        self._all.insert(key, job)
-        if (model_id := _trained_model(job)) is not None:
-            self._trainings.setdefault(model_id, _SortedJobs()).insert(key, job)
+        entry = key, model_id = (self._policy.key(job, self._keyed_at), job.uid), _trained_model(job)
+        if self._entries.get(job.uid) == entry:  # The usual change: the job keeps its position.
+            for jobs in self._lists(model_id):
+                jobs.replace(key, job)
+            return
+        self.remove(job.uid)
+        self._entries[job.uid] = entry
+        for jobs in self._lists(model_id):
+            jobs.insert(key, job)
 
     def remove(self, uid: str) -> None:
         """Remove the job, if it is in the queue, by the key under which it was inserted."""
-        if (key := self._keys.pop(uid, None)) is None:
+        key, model_id = self._entries.pop(uid, (None, None))
+        if key is None:
             return
-        model_id = _trained_model(self._all.remove(key))
-        if model_id is not None:
-            self._trainings[model_id].remove(key)
-            if not self._trainings[model_id].jobs:
-                del self._trainings[model_id]
+        for jobs in self._lists(model_id):
+            jobs.remove(key)
+        if model_id is not None and not self._trainings[model_id].jobs:
+            del self._trainings[model_id]
+
+    def _lists(self, model_id: str | None) -> list["_SortedJobs"]:
+        """The lists that contain a job which trains this model, if it is not None."""
+        return [self._all] if model_id is None else [self._all, self._trainings.setdefault(model_id, _SortedJobs())]
 
     def refresh(self, now: datetime) -> None:
         """Compute all keys again, if the policy depends on time and they are too old. Called for each snapshot."""
@@ -69,7 +81,7 @@ class PendingQueue:
 
     def precedes(self, first: Job, second: Job) -> bool:
         """Whether the first of two jobs of the queue is before the second."""
-        return self._keys[first.uid] < self._keys[second.uid]
+        return self._entries[first.uid][0] < self._entries[second.uid][0]
 
     @property
     def trained_models(self) -> Iterable[str]:
@@ -93,10 +105,12 @@ class _SortedJobs:
         self._keys.insert(index, key)
         self.jobs.insert(index, job)
 
-    def remove(self, key: SortKey) -> Job:
+    def replace(self, key: SortKey, job: Job) -> None:
+        self.jobs[bisect_left(self._keys, key)] = job
+
+    def remove(self, key: SortKey) -> None:
         index = bisect_left(self._keys, key)
-        del self._keys[index]
-        return self.jobs.pop(index)
+        del self._keys[index], self.jobs[index]
 
 
 def _trained_model(job: Job) -> str | None:

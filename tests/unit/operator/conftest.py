@@ -1,4 +1,4 @@
-"""One real API server for all; a namespace and an operator of its own for each test."""
+"""One real API server for all tests; a namespace and an operator for each test."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 @pytest.fixture
 def fresh_api_server(tmp_path: Path) -> Iterator[ApiServer]:
-    """One for this test alone, without any definition of ours."""
+    """For one test only, without our CRDs."""
     with ApiServer(tmp_path, token=TOKEN) as server:
         yield server
 
@@ -35,7 +35,7 @@ def namespace(api_server: ApiServer) -> Namespace:
 
 @pytest.fixture
 def start_operator(namespace: Namespace, tmp_path: Path, warm_operator: WarmParent) -> Iterator[Callable[..., Process]]:
-    """Starts an operator with settings beside the usual ones; stops it after the test.
+    """Starts an operator with additional settings; stops it after the test.
 
     It is a fork, or a new process of the interpreter given.
     """

@@ -1,4 +1,4 @@
-"""The API server's clock, as its answers tell it."""
+"""The API server's clock, as measured by the Date headers of its responses."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -13,7 +13,7 @@ SERVER = datetime(2026, 11, 28, 12, 0, 0, tzinfo=UTC)
 
 
 class Machine:
-    """An operator's machine: its own clock is off, and time passes when the test says so."""
+    """An operator's machine: its own clock is wrong, and time passes when the test says so."""
 
     def __init__(self, ahead: timedelta) -> None:
         self.seconds = 5000.0
@@ -21,7 +21,7 @@ class Machine:
         self.clock = ServerClock(lambda: self.seconds, lambda: (self.server + ahead).timestamp())
 
     def ask(self, before: float, after: float) -> None:
-        """A request that takes `before` seconds until the server dates its answer, and `after` seconds back."""
+        """A request that takes `before` seconds until the server dates its response, and `after` seconds back."""
         sent = self.seconds
         self.pass_time(before)
         date = format_datetime(self.server.replace(microsecond=0), usegmt=True)
@@ -38,7 +38,7 @@ class Machine:
 
 
 @pytest.mark.parametrize("ahead", [timedelta(minutes=15), timedelta(minutes=-15), timedelta(days=-9000), timedelta()])
-def test_one_answer_puts_a_wrong_clock_right_within_a_second(ahead: timedelta) -> None:
+def test_one_response_corrects_a_wrong_clock_to_within_a_second(ahead: timedelta) -> None:
     machine = Machine(ahead)
     machine.ask(0.01, 0.01)
     assert machine.error_seconds <= 0.51
@@ -47,7 +47,7 @@ def test_one_answer_puts_a_wrong_clock_right_within_a_second(ahead: timedelta) -
 
 
 @given(st.lists(st.tuples(st.floats(0, 5), st.floats(0, 5), st.floats(0, 100)), min_size=1, max_size=20))
-def test_it_is_never_further_off_than_the_best_answer_allows(answers: list[tuple[float, float, float]]) -> None:
+def test_the_error_is_never_larger_than_the_best_response_allows(answers: list[tuple[float, float, float]]) -> None:
     machine = Machine(timedelta(minutes=15))
     for before, after, pause in answers:
         machine.pass_time(pause)
@@ -56,7 +56,7 @@ def test_it_is_never_further_off_than_the_best_answer_allows(answers: list[tuple
     assert machine.error_seconds <= (best + 1) / 2 + 1e-3
 
 
-def test_many_answers_tell_it_more_exactly_than_whole_seconds() -> None:
+def test_many_responses_measure_it_more_precisely_than_whole_seconds() -> None:
     machine = Machine(timedelta(minutes=15))
     for _ in range(200):
         machine.ask(0.005, 0.005)
@@ -66,7 +66,7 @@ def test_many_answers_tell_it_more_exactly_than_whole_seconds() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 0.5), st.floats(0, 0.5), st.floats(0, 2)), min_size=1, max_size=30))
 def test_it_never_runs_backwards(answers: list[tuple[float, float, float]]) -> None:
-    """A deadline that has come stays so, whatever better answer comes."""
+    """A deadline that was reached stays reached, whatever response comes later."""
     machine = Machine(timedelta())
     machine.ask(0.0, 0.0)
     before = machine.clock.now()
@@ -87,8 +87,8 @@ def test_a_server_whose_clock_is_set_is_followed() -> None:
     assert machine.error_seconds <= 0.51
 
 
-def test_one_answer_that_contradicts_all_others_is_not_believed() -> None:
-    """A proxy in between may answer with its own clock."""
+def test_a_single_response_that_contradicts_all_others_is_ignored() -> None:
+    """A proxy may answer with its own clock."""
     machine = Machine(timedelta())
     for skew in (timedelta(), timedelta(hours=2), timedelta(), timedelta(hours=-3)):
         machine.server += skew
@@ -98,7 +98,7 @@ def test_one_answer_that_contradicts_all_others_is_not_believed() -> None:
 
 
 @pytest.mark.parametrize("date", [None, "", "soon", "2026-11-28"])
-def test_an_answer_without_a_date_teaches_nothing(date: str | None) -> None:
+def test_a_response_without_a_date_changes_nothing(date: str | None) -> None:
     machine = Machine(timedelta())
     machine.clock.observe(date, machine.seconds)
     assert machine.error_seconds < 1e-3

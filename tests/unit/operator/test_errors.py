@@ -1,4 +1,4 @@
-"""What an answer of the API server means. Each is in the words of a real one (1.36)."""
+"""The error for each response of the API server, with the messages of a real one (1.36)."""
 
 import pytest
 
@@ -29,7 +29,7 @@ FULL = 'pods "p" is forbidden: exceeded quota: q, requested: pods=1, used: pods=
         (403, "Forbidden", 'pods "p" is forbidden: violates PodSecurity "restricted"', ApiError),
     ],
 )
-def test_an_answer_is_the_error_that_it_means(code: int, reason: str, message: str, kind: type[ApiError]) -> None:
+def test_a_response_maps_to_its_error(code: int, reason: str, message: str, kind: type[ApiError]) -> None:
     error = api_error("POST /pods", code, reason, message)
     assert type(error) is kind
     assert message in str(error)

@@ -1,4 +1,4 @@
-"""Who acts, of several operators. Candidates with clocks of their own on a simulated API."""
+"""Leader election: candidates with clocks of their own on a simulated API."""
 
 from typing import Any
 
@@ -46,193 +46,191 @@ class TestMayClaim:
             (Term("1", "you", None, 0), 7.0, True),
         ],
     )
-    def test_a_term_is_free_when_it_is_nobody_s_or_one_s_own_or_was_silent_for_as_long_as_it_says(
+    def test_a_term_can_be_claimed_if_it_has_no_holder_is_the_own_or_was_not_renewed_for_its_duration(
         self, term: Term | None, unchanged_seconds: float, allowed: bool
     ) -> None:
         assert may_claim(term, unchanged_seconds, "me", default_seconds=7) is allowed
 
 
-class TestTheLease:
-    async def test_it_says_who_leads_since_when_and_how_often_that_changed(
+class TestLease:
+    async def test_it_has_the_holder_its_start_and_the_number_of_transitions(
         self, api: SimulatedApi, first: Candidate, second: Candidate
     ) -> None:
-        await first.turn()
+        await first.attempt()
         began = lease(api)
-        await first.turn(2)
+        await first.attempt(2)
         renewed = lease(api)
         assert (began["holderIdentity"], began["leaseDurationSeconds"], began["leaseTransitions"]) == ("first", 5, 0)
         assert renewed["acquireTime"] == began["acquireTime"] < renewed["renewTime"]
-        await second.turn()
-        await second.turn(TERM_SECONDS)
+        await second.attempt()
+        await second.attempt(TERM_SECONDS)
         assert (lease(api)["holderIdentity"], lease(api)["leaseTransitions"]) == ("second", 1)
 
-    async def test_it_is_none_of_the_slots_but_in_the_same_watch(self, api: SimulatedApi, first: Candidate) -> None:
-        await first.turn()
+    async def test_it_is_not_a_slot_but_in_the_same_watch(self, api: SimulatedApi, first: Candidate) -> None:
+        await first.attempt()
         labels = api.get("leases", LEASE)["metadata"]["labels"]
         assert labels == LABELS
         assert not SLOTS.items() <= labels.items()
 
-    async def test_one_that_lost_its_labels_gets_them_back(self, api: SimulatedApi, first: Candidate) -> None:
-        await first.turn()
+    async def test_a_lease_that_lost_its_labels_gets_them_back(self, api: SimulatedApi, first: Candidate) -> None:
+        await first.attempt()
         api.patch("leases", LEASE, {"metadata": {"labels": None}})
-        await first.turn(1)
-        assert await first.turn(1)
+        await first.attempt(1)
+        assert await first.attempt(1)
         assert api.get("leases", LEASE)["metadata"]["labels"] == LABELS
 
-    def test_a_claim_names_the_version_that_it_was_decided_on(self, api: SimulatedApi) -> None:
+    def test_a_claim_has_the_version_that_it_was_decided_on(self, api: SimulatedApi) -> None:
         assert claim(Term("7", None, None, 3), "me", 5, api.now)["metadata"]["resourceVersion"] == "7"
 
-    def test_one_that_was_made_by_hand_can_be_read(self) -> None:
+    def test_a_lease_that_was_created_by_hand_can_be_read(self) -> None:
         document = {"metadata": {"resourceVersion": "3"}, "spec": {"holderIdentity": ""}}
         assert read_term(document) == Term("3", None, None, 0)
 
 
-class TestOneLeads:
-    async def test_the_first_leads_and_the_second_follows(self, first: Candidate, second: Candidate) -> None:
-        assert await first.turn()
+class TestSingleLeader:
+    async def test_the_first_is_the_leader_and_the_second_a_candidate(
+        self, first: Candidate, second: Candidate
+    ) -> None:
+        assert await first.attempt()
         for _ in range(10):
-            assert not await second.turn(1)
-            assert await first.turn(1)
+            assert not await second.attempt(1)
+            assert await first.attempt(1)
 
-    async def test_another_leads_once_the_first_was_silent_for_a_whole_term(
+    async def test_another_becomes_the_leader_once_the_first_has_not_renewed_for_a_whole_term(
         self, first: Candidate, second: Candidate
     ) -> None:
-        await first.turn()
-        assert not await second.turn()
-        assert not await second.turn(TERM_SECONDS - 0.1)
-        assert await second.turn(0.1)
+        await first.attempt()
+        assert not await second.attempt()
+        assert not await second.attempt(TERM_SECONDS - 0.1)
+        assert await second.attempt(0.1)
 
-    async def test_a_term_is_counted_from_its_last_renewal_that_was_seen(
-        self, first: Candidate, second: Candidate
-    ) -> None:
-        await first.turn()
-        await second.turn()
-        await first.turn(2)
-        assert not await second.turn(TERM_SECONDS - 1)
-        assert not await second.turn(TERM_SECONDS - 1)
-        assert await second.turn(1)
+    async def test_a_term_counts_from_its_last_observed_renewal(self, first: Candidate, second: Candidate) -> None:
+        await first.attempt()
+        await second.attempt()
+        await first.attempt(2)
+        assert not await second.attempt(TERM_SECONDS - 1)
+        assert not await second.attempt(TERM_SECONDS - 1)
+        assert await second.attempt(1)
 
-    async def test_a_candidate_that_has_just_begun_waits_for_a_whole_term_however_old_the_lease_says_it_is(
+    async def test_a_new_candidate_waits_for_a_whole_term_however_old_the_lease_claims_to_be(
         self, api: SimulatedApi, first: Candidate, second: Candidate
     ) -> None:
-        await first.turn()
+        await first.attempt()
         api.pass_time(3600)
-        assert not await second.turn()
+        assert not await second.attempt()
 
-    async def test_of_two_that_claim_at_once_one_leads(
-        self, api: SimulatedApi, first: Candidate, second: Candidate
-    ) -> None:
+    async def test_of_two_claims_at_once_one_wins(self, api: SimulatedApi, first: Candidate, second: Candidate) -> None:
         third = Candidate(api, "third")
-        await first.turn()
-        await second.turn()
-        await third.turn()
+        await first.attempt()
+        await second.attempt()
+        await third.attempt()
         second.clock = third.clock = TERM_SECONDS
-        turns = [each.elector.attempt() for each in (second, third)]
-        while turns:
-            turns = [turn for turn in turns if goes_on(turn)]
+        attempts = [each.elector.attempt() for each in (second, third)]
+        while attempts:
+            attempts = [attempt for attempt in attempts if continues(attempt)]
         assert [second.is_leader(), third.is_leader()] == [True, False]
         assert lease(api)["holderIdentity"] == "second"
 
-    async def test_the_name_of_a_process_that_is_gone_lets_its_successor_lead_at_once(
+    async def test_an_identity_that_outlives_its_process_lets_the_successor_lead_at_once(
         self, api: SimulatedApi, first: Candidate
     ) -> None:
-        await first.turn()
+        await first.attempt()
         began = lease(api)["acquireTime"]
-        assert await Candidate(api, "first").turn(1)
+        assert await Candidate(api, "first").attempt(1)
         assert (lease(api)["acquireTime"], lease(api)["leaseTransitions"]) == (began, 0)
 
-    async def test_a_lease_that_was_deleted_is_made_again(self, api: SimulatedApi, first: Candidate) -> None:
-        await first.turn()
+    async def test_a_deleted_lease_is_created_again(self, api: SimulatedApi, first: Candidate) -> None:
+        await first.attempt()
         api.delete("leases", LEASE)
-        await first.turn(1)
-        assert await first.turn(1)
+        await first.attempt(1)
+        assert await first.attempt(1)
         assert lease(api)["holderIdentity"] == "first"
 
-    def test_names_are_of_one_process_each(self) -> None:
+    def test_identities_are_unique_per_process(self) -> None:
         assert new_identity() != new_identity()
 
 
-class TestALeaderThatCannotRenew:
-    async def test_it_stops_before_anybody_else_may_begin(self, first: Candidate) -> None:
-        await first.turn()
+class TestLeaderThatCannotRenew:
+    async def test_it_stops_before_another_can_start(self, first: Candidate) -> None:
+        await first.attempt()
         first.kube.breaks = "lost"
         with pytest.raises(UnreachableError):
-            await first.turn(2)
+            await first.attempt(2)
         assert first.is_leader()
         first.clock += 1
         assert not first.is_leader()
 
-    async def test_it_leads_again_when_nobody_took_over(self, first: Candidate) -> None:
-        await first.turn()
+    async def test_it_leads_again_if_no_other_took_over(self, first: Candidate) -> None:
+        await first.attempt()
         first.clock += 100
         assert not first.is_leader()
-        assert await first.turn()
+        assert await first.attempt()
 
-    async def test_an_answer_that_was_lost_is_found_out(self, first: Candidate) -> None:
-        await first.turn()
+    async def test_a_lost_response_is_detected(self, first: Candidate) -> None:
+        await first.attempt()
         first.kube.breaks = "unanswered"
         with pytest.raises(UnreachableError):
-            await first.turn(1)
-        await first.turn(1)
-        assert await first.turn(1)
+            await first.attempt(1)
+        await first.attempt(1)
+        assert await first.attempt(1)
 
-    async def test_an_answer_that_comes_when_the_term_is_over_renews_nothing(
+    async def test_a_response_after_the_end_of_the_term_renews_nothing(
         self, first: Candidate, second: Candidate
     ) -> None:
-        await first.turn()
-        turn = first.elector.attempt()
-        assert goes_on(turn)
-        assert goes_on(turn)
+        await first.attempt()
+        attempt = first.elector.attempt()
+        assert continues(attempt)
+        assert continues(attempt)
         assert first.kube.answered == "patch lease"
-        await second.turn()
+        await second.attempt()
         first.clock += TERM_SECONDS
-        assert await second.turn(TERM_SECONDS)
-        assert not goes_on(turn)
+        assert await second.attempt(TERM_SECONDS)
+        assert not continues(attempt)
         assert not first.is_leader()
 
-    async def test_one_that_wakes_up_after_another_took_over_does_not_act(
+    async def test_a_leader_that_resumes_after_another_took_over_does_not_act(
         self, first: Candidate, second: Candidate
     ) -> None:
-        await first.turn()
-        await second.turn()
+        await first.attempt()
+        await second.attempt()
         first.clock += TERM_SECONDS
-        await second.turn(TERM_SECONDS)
+        await second.attempt(TERM_SECONDS)
         assert not first.is_leader()
-        assert not await first.turn()
+        assert not await first.attempt()
 
-    async def test_one_whose_name_was_overwritten_by_hand_stops_when_it_sees_that(
+    async def test_a_leader_whose_identity_was_overwritten_by_hand_stops_when_it_sees_that(
         self, api: SimulatedApi, first: Candidate
     ) -> None:
-        await first.turn()
-        api.patch("leases", LEASE, {"spec": {"holderIdentity": "somebody"}})
-        assert not await first.turn(1)
+        await first.attempt()
+        api.patch("leases", LEASE, {"spec": {"holderIdentity": "another"}})
+        assert not await first.attempt(1)
 
 
-class TestTheEnd:
-    async def test_the_next_leads_at_once(self, first: Candidate, second: Candidate) -> None:
-        await first.turn()
-        await second.turn()
+class TestShutdown:
+    async def test_the_next_becomes_the_leader_at_once(self, first: Candidate, second: Candidate) -> None:
+        await first.attempt()
+        await second.attempt()
         await first.elector.resign()
         assert not first.is_leader()
-        assert await second.turn(0.1)
+        assert await second.attempt(0.1)
 
-    async def test_a_follower_takes_nothing_from_the_leader(
+    async def test_a_candidate_takes_nothing_from_the_leader(
         self, api: SimulatedApi, first: Candidate, second: Candidate
     ) -> None:
-        await first.turn()
-        await second.turn()
+        await first.attempt()
+        await second.attempt()
         await second.elector.resign()
         assert lease(api)["holderIdentity"] == "first"
 
-    async def test_an_api_server_that_does_not_answer_holds_up_nobody(self, first: Candidate) -> None:
-        await first.turn()
+    async def test_an_api_server_that_does_not_answer_delays_no_shutdown(self, first: Candidate) -> None:
+        await first.attempt()
         first.kube.breaks = "lost"
         await first.elector.resign()
         assert not first.is_leader()
 
 
-class TestTheReconcile:
-    def test_a_follower_sends_nothing_until_it_leads(self, api: SimulatedApi) -> None:
+class TestReconcile:
+    def test_a_candidate_sends_nothing_until_it_is_the_leader(self, api: SimulatedApi) -> None:
         operator = SimulatedOperator(api)
         operator.is_leader = False
         SimulatedUser(api).create("a")
@@ -242,7 +240,7 @@ class TestTheReconcile:
         operator.rest()
         assert len(SimulatedNode(api).live()) == 1
 
-    def test_a_leader_whose_term_ends_in_a_pass_ends_what_it_does_and_does_nothing_more(
+    def test_a_leader_whose_term_ends_during_a_pass_finishes_its_request_and_sends_nothing_more(
         self, api: SimulatedApi
     ) -> None:
         operator = SimulatedOperator(api)
@@ -256,22 +254,22 @@ class TestTheReconcile:
         assert not api.all("pods")
 
 
-def goes_on(turn: Any) -> bool:
+def continues(attempt: Any) -> bool:
     """Whether there is more to do, after one more pause."""
     try:
-        turn.send(None)
+        attempt.send(None)
     except StopIteration:
         return False
     return True
 
 
-class TestWhatIsLogged:
-    async def test_a_candidate_that_starts_says_at_once_for_whom_it_waits(
+class TestLogging:
+    async def test_a_starting_candidate_logs_at_once_whom_it_waits_for(
         self, first: Candidate, second: Candidate, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level("INFO", logger="darkroom_operator.leader_election")
         await first.elector.announce()
-        await first.turn()
+        await first.attempt()
         await second.elector.announce()
         assert [record.message for record in caplog.records] == [
             "first is a candidate: the Lease darkroom-operator has no other holder and is claimed in a moment",
@@ -279,7 +277,9 @@ class TestWhatIsLogged:
         ]
         assert not second.elector.is_leader()
 
-    async def test_it_says_so_when_nobody_answers(self, second: Candidate, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_it_logs_when_the_api_server_does_not_answer(
+        self, second: Candidate, caplog: pytest.LogCaptureFixture
+    ) -> None:
         caplog.set_level("INFO", logger="darkroom_operator.leader_election")
         second.kube.breaks = "lost"
         await second.elector.announce()

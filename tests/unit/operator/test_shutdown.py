@@ -1,4 +1,4 @@
-"""How kopf's tasks are ended: as gracefully as they let themselves be, and no slower."""
+"""Stopping kopf's tasks: as gracefully as possible, without kopf's grace period."""
 
 import asyncio
 import time
@@ -14,8 +14,8 @@ async def forever() -> None:
     await asyncio.Event().wait()
 
 
-async def test_what_a_watch_leaves_behind_does_not_hold_up_the_end() -> None:
-    """One that is cancelled while it hands on an event never closes its stream, whose waiter waits for ever."""
+async def test_a_task_left_behind_by_a_watch_does_not_delay_the_shutdown() -> None:
+    """A watch that is cancelled while it passes on an event never closes its stream, which is awaited forever."""
     left: list[asyncio.Task[None]] = []
 
     async def watch() -> None:
@@ -56,7 +56,7 @@ async def test_a_watch_that_takes_its_cancellation_for_a_pause_is_cancelled_agai
     assert left[0].cancelled()
 
 
-async def test_a_task_that_has_something_to_finish_is_waited_for() -> None:
+async def test_a_task_with_work_to_finish_is_awaited() -> None:
     finished = []
 
     async def watch() -> None:
@@ -72,7 +72,7 @@ async def test_a_task_that_has_something_to_finish_is_waited_for() -> None:
     assert finished == [True]
 
 
-async def test_what_made_a_watch_fail_is_raised_once_all_have_ended() -> None:
+async def test_the_error_of_a_failed_watch_is_raised_once_all_have_ended() -> None:
     async def fail() -> None:
         raise ConnectionError("error 500 inside of a watch")
 
@@ -84,7 +84,7 @@ async def test_what_made_a_watch_fail_is_raised_once_all_have_ended() -> None:
     assert others.cancelled()
 
 
-async def test_where_nothing_was_begun_nothing_is_cancelled() -> None:
+async def test_where_nothing_was_started_nothing_is_cancelled() -> None:
     somebody_s = asyncio.create_task(forever())
     await KopfTasks().stop()
     assert not somebody_s.done()

@@ -1,4 +1,5 @@
-"""Never two leaders, never none for long: candidates that are paused between any two requests, cut off and killed."""
+"""Never two leaders, and never none for long: candidates that are paused between any two requests, disconnected or
+killed."""
 
 from collections.abc import Coroutine
 from typing import Any
@@ -16,33 +17,33 @@ CANDIDATES = st.sampled_from(NUMBERS)
 
 
 class OneLeader(RuleBasedStateMachine):
-    """Two candidates. Time passes for both alike, in turns and between."""
+    """Two candidates. Time passes for both, during attempts and in between."""
 
     @initialize()
     def begin(self) -> None:
         self.api, self.started = SimulatedApi(), 0
         self.candidates: dict[int, Candidate] = {}
-        self.turns: dict[int, Coroutine[Any, Any, None]] = {}
+        self.attempts: dict[int, Coroutine[Any, Any, None]] = {}
         for number in NUMBERS:
             self.start(number)
 
     def start(self, number: int) -> None:
-        """Under a new name; the old one is killed."""
+        """With a new identity; the old process is killed."""
         self.stop(number)
         self.candidates[number] = Candidate(self.api, f"candidate-{self.started}", began=1000.0 * self.started)
         self.started += 1
 
     @rule(number=CANDIDATES, seconds=st.sampled_from([0.0, 1.0, 2.9, 5.0]))
     def look(self, number: int, seconds: float) -> None:
-        """A turn from its beginning, or from where it was paused, to its end."""
+        """An attempt from its start, or from where it was paused, to its end."""
         self.pass_time(seconds)
         self.go_on(number)
-        while number in self.turns:
+        while number in self.attempts:
             self.go_on(number)
 
     @rule(number=CANDIDATES, pauses=st.integers(1, 4))
     def begin_to_look(self, number: int, pauses: int) -> None:
-        """And be paused, before or after a request is carried out."""
+        """Start an attempt and be paused, before or after a request is processed."""
         for _ in range(pauses):
             self.go_on(number)
 
@@ -54,12 +55,12 @@ class OneLeader(RuleBasedStateMachine):
             self.candidates[number].kube.breaks = how
 
     def go_on(self, number: int) -> None:
-        if number not in self.turns:
-            self.turns[number] = self.candidates[number].elector.attempt()
+        if number not in self.attempts:
+            self.attempts[number] = self.candidates[number].elector.attempt()
         try:
-            self.turns[number].send(None)
+            self.attempts[number].send(None)
         except (StopIteration, UnreachableError):
-            del self.turns[number]
+            del self.attempts[number]
 
     def pass_time(self, seconds: float) -> None:
         self.api.pass_time(seconds)
@@ -71,11 +72,11 @@ class OneLeader(RuleBasedStateMachine):
         assert sum(candidate.is_leader() for candidate in self.candidates.values()) <= 1
 
     def stop(self, number: int) -> None:
-        if number in self.turns:
-            self.turns.pop(number).close()
+        if number in self.attempts:
+            self.attempts.pop(number).close()
 
     def teardown(self) -> None:
-        """Once nothing goes wrong any more, somebody leads within a term and a look before and after it."""
+        """Once nothing goes wrong, a candidate becomes the leader within a term and an attempt before and after it."""
         for number in self.candidates:
             self.stop(number)
             self.candidates[number].kube.breaks = None

@@ -1,4 +1,4 @@
-"""What is remembered: the newest of everything, and what is gone."""
+"""The cache keeps the newest state of every object, and tombstones of deleted ones."""
 
 from typing import Any
 
@@ -47,14 +47,14 @@ def test_an_older_state_never_replaces_a_newer_one() -> None:
     assert cache.jobs.view["uid-a"].resource_version == "9"
 
 
-def test_versions_are_numbers_not_words() -> None:
+def test_versions_are_compared_as_numbers() -> None:
     cache = Cache()
     for version in (9, 10):
         cache.put_pod(pod(version))
     assert cache.pods.view["pod-uid"].version == "10"
 
 
-def test_what_is_gone_stays_gone_whatever_a_late_event_says() -> None:
+def test_a_late_event_does_not_bring_back_a_deleted_object() -> None:
     cache = Cache()
     cache.put_job(Kind.GENERATE, job(5))
     cache.drop_job("uid-a")
@@ -64,7 +64,7 @@ def test_what_is_gone_stays_gone_whatever_a_late_event_says() -> None:
     assert "uid-a" in snapshot.deleted
 
 
-def test_what_was_only_forgotten_comes_back() -> None:
+def test_a_forgotten_object_comes_back() -> None:
     cache = Cache()
     cache.put_pod(pod(5))
     cache.pods.forget("pod-uid")
@@ -73,7 +73,7 @@ def test_what_was_only_forgotten_comes_back() -> None:
     assert "pod-uid" in cache.pods.view
 
 
-def test_what_the_api_server_itself_has_shown_is_not_gone() -> None:
+def test_an_object_that_the_api_server_itself_returns_is_not_deleted() -> None:
     cache = Cache()
     cache.pods.drop("pod-uid")
     found = cache.put_pod(pod(6))
@@ -83,7 +83,7 @@ def test_what_the_api_server_itself_has_shown_is_not_gone() -> None:
     assert "pod-uid" in cache.pods.view
 
 
-def test_a_list_drops_what_it_does_not_have_but_nothing_newer_and_nothing_of_another_kind() -> None:
+def test_a_list_drops_missing_objects_but_none_that_is_newer_or_of_another_kind() -> None:
     cache = Cache()
     cache.put_job(Kind.GENERATE, job(5, uid="old"))
     cache.put_job(Kind.GENERATE, job(6, uid="listed"))
@@ -96,7 +96,7 @@ def test_a_list_drops_what_it_does_not_have_but_nothing_newer_and_nothing_of_ano
     assert not cache.unreadable.view
 
 
-def test_a_list_forgets_the_refusals_of_the_jobs_that_it_does_not_have() -> None:
+def test_a_list_drops_the_rejections_of_missing_jobs() -> None:
     cache = Cache(lambda _job: Failure(Reason.DATASET_NOT_ALLOWED, "no"))
     cache.put_job(Kind.GENERATE, job(5, uid="old"))
     cache.put_job(Kind.GENERATE, job(6, uid="listed"))
@@ -104,7 +104,7 @@ def test_a_list_forgets_the_refusals_of_the_jobs_that_it_does_not_have() -> None
     assert set(cache.snapshot(NOW, 1).rejected) == {"listed"}
 
 
-def test_a_list_of_pods_forgets_what_it_does_not_have_without_taking_it_for_gone() -> None:
+def test_a_list_of_pods_forgets_missing_pods_without_tombstones() -> None:
     cache = Cache()
     cache.put_pod(pod(5))
     cache.pods.forget_others(set(), 10)
@@ -112,26 +112,26 @@ def test_a_list_of_pods_forgets_what_it_does_not_have_without_taking_it_for_gone
     assert "pod-uid" not in cache.snapshot(NOW, 1).deleted
 
 
-def test_a_job_that_can_t_be_read_is_known_as_such_with_what_is_wrong() -> None:
+def test_an_unreadable_job_is_stored_with_its_faults() -> None:
     cache = Cache()
     cache.put_job(Kind.GENERATE, job(5))
-    broken = cache.put_job(Kind.GENERATE, job(6, prompt=""))
-    assert isinstance(broken, UnreadableJob)
-    assert broken.fault.startswith("prompt")
+    unreadable = cache.put_job(Kind.GENERATE, job(6, prompt=""))
+    assert isinstance(unreadable, UnreadableJob)
+    assert unreadable.fault.startswith("prompt")
     assert not cache.jobs.view
     cache.put_job(Kind.GENERATE, job(7))
     assert not cache.unreadable.view
     assert "uid-a" in cache.jobs.view
 
 
-def test_an_older_state_that_can_t_be_read_does_not_hide_a_newer_one_that_can() -> None:
+def test_an_older_unreadable_state_does_not_hide_a_newer_readable_one() -> None:
     cache = Cache()
     cache.put_job(Kind.GENERATE, job(6))
     cache.put_job(Kind.GENERATE, job(5, prompt=""))
     assert "uid-a" in cache.jobs.view
 
 
-def test_a_time_without_a_zone_can_be_compared_with_the_present() -> None:
+def test_a_time_without_a_zone_can_be_compared_with_now() -> None:
     cache = Cache()
     cache.put_job(Kind.GENERATE, job(5, nextAttemptTime="2026-01-01T00:00:00", completionTime="2026-01-01T00:00:00"))
     status = cache.jobs.view["uid-a"].status
@@ -142,16 +142,16 @@ def test_a_time_without_a_zone_can_be_compared_with_the_present() -> None:
 
 
 @pytest.mark.parametrize("label", ["darkroom.dev/slot", "darkroom.dev/job-uid"])
-def test_a_pod_whose_labels_were_meddled_with_stays_as_it_was_known(label: str) -> None:
+def test_a_pod_with_edited_labels_keeps_its_known_state(label: str) -> None:
     cache = Cache()
     cache.put_pod(pod(5))
-    meddled = pod(6)
-    del meddled["metadata"]["labels"][label]
-    assert cache.put_pod(meddled) is None
+    edited = pod(6)
+    del edited["metadata"]["labels"][label]
+    assert cache.put_pod(edited) is None
     assert cache.pods.view["pod-uid"].version == "5"
 
 
-def test_a_lease_of_another_name_is_no_slot() -> None:
+def test_a_lease_with_another_name_is_not_a_slot() -> None:
     cache = Cache()
     stranger = lease(5)
     stranger["metadata"]["name"] = "darkroom-slot-00"
@@ -159,7 +159,7 @@ def test_a_lease_of_another_name_is_no_slot() -> None:
     assert not cache.leases.view
 
 
-def test_slots_are_there_before_their_leases_and_after_their_number_was_lowered() -> None:
+def test_slots_exist_before_their_leases_and_after_their_number_was_lowered() -> None:
     cache = Cache()
     cache.put_slot(lease(5, number=3))
     slots = cache.slots(2)
@@ -169,16 +169,16 @@ def test_slots_are_there_before_their_leases_and_after_their_number_was_lowered(
     assert cache.slot(10**12) == Slot(10**12)
 
 
-def test_a_lease_that_was_made_again_counts_before_the_old_one_is_known_to_be_gone() -> None:
+def test_a_recreated_lease_counts_before_the_old_one_is_known_to_be_deleted() -> None:
     cache = Cache()
     cache.put_slot(lease(9, uid="new"))
     cache.put_slot(lease(5, uid="old"))
     assert cache.slots(1)[0].uid == "new"
 
 
-def test_the_oldest_of_what_is_gone_is_forgotten_in_the_end() -> None:
-    gone = Tombstones()
+def test_the_oldest_tombstones_are_dropped() -> None:
+    tombstones = Tombstones()
     for number in range(MAX_TOMBSTONES + 1):
-        gone.add(str(number))
-    assert "0" not in gone
-    assert str(MAX_TOMBSTONES) in gone
+        tombstones.add(str(number))
+    assert "0" not in tombstones
+    assert str(MAX_TOMBSTONES) in tombstones

@@ -1,4 +1,4 @@
-"""What a complete list says about what the watches have shown."""
+"""A complete list corrects what the watches have delivered."""
 
 from collections import Counter
 from typing import cast
@@ -18,14 +18,14 @@ def resync(operator: SimulatedOperator, api: SimulatedApi) -> Resync:
     return Resync(cast(KubeClient, SimulatedKubeClient(api)), operator.cache, WatchMonitor(120.0), lambda: None)
 
 
-async def test_the_first_list_fills_the_cache_however_often_it_has_to_be_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_first_list_is_retried_until_the_cache_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("darkroom_operator.cache.resync.FIRST_RETRY_SECONDS", 0.0)
     api, cache, tries = SimulatedApi(), Cache(), Counter[str]()
     before = SimulatedOperator(api)
     SimulatedUser(api).create("a")
     before.rest()
-    door = SimulatedKubeClient(api, breaks="lost")
-    first = Resync(cast(KubeClient, door), cache, WatchMonitor(120.0), lambda: None)
+    kube = SimulatedKubeClient(api, breaks="lost")
+    first = Resync(cast(KubeClient, kube), cache, WatchMonitor(120.0), lambda: None)
     await first.list_until_complete(lambda: tries.update(["alive"]))
     assert tries["alive"] == 2
     assert first.readiness_error() is None
@@ -34,15 +34,15 @@ async def test_the_first_list_fills_the_cache_however_often_it_has_to_be_tried(m
     assert filled.pods
 
 
-async def test_a_first_list_that_is_forbidden_is_no_reason_to_wait() -> None:
-    door = SimulatedKubeClient(SimulatedApi(), breaks="refused")
-    first = Resync(cast(KubeClient, door), Cache(), WatchMonitor(120.0), lambda: None)
+async def test_a_forbidden_first_list_is_not_retried() -> None:
+    kube = SimulatedKubeClient(SimulatedApi(), breaks="refused")
+    first = Resync(cast(KubeClient, kube), Cache(), WatchMonitor(120.0), lambda: None)
     with pytest.raises(ApiError, match="403"):
         await first.list_until_complete(lambda: None)
     assert first.readiness_error() is not None
 
 
-async def test_a_list_brings_what_no_watch_has_shown() -> None:
+async def test_a_list_adds_what_no_watch_has_delivered() -> None:
     api = SimulatedApi()
     operator = SimulatedOperator(api)
     SimulatedUser(api).create("a")
@@ -50,7 +50,7 @@ async def test_a_list_brings_what_no_watch_has_shown() -> None:
     assert [job.name for job in operator.cache.jobs.view.values()] == ["a"]
 
 
-async def test_a_job_that_vanished_unseen_is_gone() -> None:
+async def test_a_job_that_a_list_does_not_contain_is_deleted() -> None:
     api = SimulatedApi()
     SimulatedUser(api).create("a")
     operator = SimulatedOperator(api)
@@ -61,7 +61,7 @@ async def test_a_job_that_vanished_unseen_is_gone() -> None:
     assert uid in operator.cache.snapshot(api.now, 1).deleted
 
 
-async def test_a_pod_that_is_missing_from_its_list_is_looked_for_rather_than_taken_for_gone() -> None:
+async def test_a_pod_that_its_list_does_not_contain_is_looked_up_rather_than_deleted() -> None:
     api = SimulatedApi()
     SimulatedUser(api).create("a")
     operator = SimulatedOperator(api)
@@ -77,7 +77,7 @@ async def test_a_pod_that_is_missing_from_its_list_is_looked_for_rather_than_tak
     assert api.get(GENERATE, "a")["status"]["phase"] == "Starting"
 
 
-async def test_an_api_server_that_was_set_back_ends_the_process() -> None:
+async def test_an_api_server_with_older_resource_versions_ends_the_process() -> None:
     api, restored = SimulatedApi(), SimulatedApi()
     for name in ("a", "b"):
         SimulatedUser(api).create(name)
@@ -86,7 +86,7 @@ async def test_an_api_server_that_was_set_back_ends_the_process() -> None:
         await resync(SimulatedOperator(api), restored).once()
 
 
-async def test_a_job_that_went_between_two_lists_is_not_waited_for() -> None:
+async def test_an_object_deleted_between_two_lists_is_not_expected_from_its_watch() -> None:
     api, clock = SimulatedApi(), [0.0]
     SimulatedUser(api).create("a")
     watch_monitor = WatchMonitor(120.0, lambda: clock[0])
@@ -98,7 +98,7 @@ async def test_a_job_that_went_between_two_lists_is_not_waited_for() -> None:
     assert watch_monitor.liveness_error() is None
 
 
-async def test_a_watch_that_does_not_show_what_a_list_had_is_found_stuck() -> None:
+async def test_a_watch_that_does_not_deliver_what_a_list_contains_is_stuck() -> None:
     api, clock = SimulatedApi(), [0.0]
     SimulatedUser(api).create("a")
     watch_monitor = WatchMonitor(120.0, lambda: clock[0])

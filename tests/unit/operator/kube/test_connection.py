@@ -12,12 +12,12 @@ from darkroom_operator.kube.connection import find_connection
 
 @pytest.fixture(autouse=True)
 def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No kubeconfig of whoever runs the tests."""
+    """Hides the kubeconfig of the user who runs the tests."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KUBECONFIG", raising=False)
 
 
-def test_kubeconfig_names_server_and_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_kubeconfig_sets_server_and_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(write_kubeconfig("http://127.0.0.1:1", "secret", "default"))
     monkeypatch.setenv("KUBECONFIG", str(path))
@@ -26,7 +26,7 @@ def test_kubeconfig_names_server_and_token(monkeypatch: pytest.MonkeyPatch, tmp_
     assert found.as_http_headers() == {"Authorization": "Bearer secret"}
 
 
-def test_it_is_read_anew_each_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_file_is_read_at_every_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     monkeypatch.setenv("KUBECONFIG", str(path))
     for token in ("first", "second"):
@@ -34,7 +34,7 @@ def test_it_is_read_anew_each_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         assert find_connection().as_http_headers() == {"Authorization": f"Bearer {token}"}
 
 
-def test_without_any_way_it_says_what_to_set() -> None:
+def test_without_any_configuration_the_error_says_what_to_set() -> None:
     with pytest.raises(LoginError, match="set KUBECONFIG"):
         find_connection()
 
@@ -42,9 +42,9 @@ def test_without_any_way_it_says_what_to_set() -> None:
 @pytest.mark.parametrize(
     "content",
     ["{", "[]", "no yaml: [", yaml.safe_dump({"current-context": "x", "contexts": [], "clusters": [], "users": []})],
-    ids=["half", "a list", "broken", "no such context"],
+    ids=["half", "a list", "invalid", "no such context"],
 )
-def test_a_file_that_can_t_be_used_is_told(content: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_invalid_file_is_reported(content: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(content)
     monkeypatch.setenv("KUBECONFIG", str(path))
@@ -52,7 +52,7 @@ def test_a_file_that_can_t_be_used_is_told(content: str, monkeypatch: pytest.Mon
         find_connection()
 
 
-def test_a_file_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere.yaml"))
     with pytest.raises(LoginError):
         find_connection()

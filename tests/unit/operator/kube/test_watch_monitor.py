@@ -1,4 +1,4 @@
-"""Whether watches are behind: what they have shown against what was read."""
+"""A watch is stuck if it does not deliver what was read from the API server."""
 
 from darkroom_operator.kube.objects import LEASES, PODS
 from darkroom_operator.kube.watch_monitor import WatchMonitor
@@ -11,7 +11,7 @@ class Clock:
         return self.now
 
 
-def test_a_watch_that_shows_what_was_read_is_well() -> None:
+def test_a_watch_that_delivers_what_was_read_works() -> None:
     clock = Clock()
     watch_monitor = WatchMonitor(60.0, clock)
     watch_monitor.expect(PODS, 7)
@@ -20,7 +20,7 @@ def test_a_watch_that_shows_what_was_read_is_well() -> None:
     assert watch_monitor.liveness_error() is None
 
 
-def test_one_that_does_not_for_too_long_is_stuck_though_others_go_on() -> None:
+def test_a_watch_that_delivers_nothing_for_too_long_is_stuck_although_others_work() -> None:
     clock = Clock()
     watch_monitor = WatchMonitor(60.0, clock)
     watch_monitor.record_delivered(PODS, 6)
@@ -32,7 +32,7 @@ def test_one_that_does_not_for_too_long_is_stuck_though_others_go_on() -> None:
     assert watch_monitor.liveness_error() == "the watch of pods has not delivered version 7, which was read 63 s ago"
 
 
-def test_nothing_is_asked_of_a_watch_of_which_nothing_was_read() -> None:
+def test_nothing_is_expected_of_a_watch_without_reads() -> None:
     clock = Clock()
     watch_monitor = WatchMonitor(60.0, clock)
     watch_monitor.record_delivered(PODS, 6)
@@ -41,7 +41,7 @@ def test_nothing_is_asked_of_a_watch_of_which_nothing_was_read() -> None:
     assert watch_monitor.liveness_error() is None
 
 
-def test_one_that_catches_up_is_well_again() -> None:
+def test_a_watch_that_catches_up_works_again() -> None:
     clock = Clock()
     watch_monitor = WatchMonitor(60.0, clock)
     watch_monitor.expect(PODS, 7)
@@ -51,7 +51,7 @@ def test_one_that_catches_up_is_well_again() -> None:
     assert watch_monitor.liveness_error() is None
 
 
-def test_what_is_gone_by_the_next_list_need_not_be_shown() -> None:
+def test_an_object_deleted_before_the_next_list_is_not_expected() -> None:
     clock = Clock()
     watch_monitor = WatchMonitor(60.0, clock)
     watch_monitor.record_delivered(PODS, 5)
@@ -65,7 +65,7 @@ def test_what_is_gone_by_the_next_list_need_not_be_shown() -> None:
     assert watch_monitor.liveness_error() is not None
 
 
-def test_an_api_server_that_did_not_answer_excuses_what_came_before() -> None:
+def test_a_request_without_an_answer_resets_all_expectations() -> None:
     clock = Clock()
     watch_monitor = WatchMonitor(60.0, clock)
     watch_monitor.expect(PODS, 7)

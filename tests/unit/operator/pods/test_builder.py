@@ -1,4 +1,4 @@
-"""The manifest of a run's pod: what Kubernetes takes, what the runner is told, and what it may not do."""
+"""The manifest of a run's pod: valid for Kubernetes, complete for the runner, and restricted."""
 
 from dataclasses import replace
 from typing import Any
@@ -30,15 +30,15 @@ def container(pod: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("version", [f"1.{minor}" for minor in range(30, 38)])
-def test_every_kubernetes_of_the_last_years_takes_it(version: str) -> None:
+def test_recent_kubernetes_versions_accept_it(version: str) -> None:
     kubernetes_validate.validate(manifest(), version, strict=True)
 
 
-def test_it_takes_a_training_s_as_well() -> None:
+def test_they_accept_that_of_a_training() -> None:
     kubernetes_validate.validate(manifest(JOBS[1]), "1.37", strict=True)
 
 
-def test_it_may_run_in_a_namespace_with_the_restricted_pod_security_standard() -> None:
+def test_the_restricted_pod_security_standard_allows_it() -> None:
     pod = manifest()
     security = container(pod)["securityContext"]
     assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
@@ -49,34 +49,34 @@ def test_it_may_run_in_a_namespace_with_the_restricted_pod_security_standard() -
     assert [volume for volume in pod["spec"]["volumes"] if "emptyDir" not in volume] == []
 
 
-def test_it_gets_no_credentials_of_the_cluster() -> None:
+def test_it_gets_no_credentials_for_the_cluster() -> None:
     assert manifest()["spec"]["automountServiceAccountToken"] is False
 
 
-def test_it_is_made_with_a_gate_and_never_restarted_in_place() -> None:
+def test_it_is_created_gated_and_never_restarted_in_place() -> None:
     spec = manifest()["spec"]
     assert spec["schedulingGates"] == [{"name": GATE}]
     assert spec["restartPolicy"] == "Never"
     assert spec["terminationGracePeriodSeconds"] == 90
 
 
-def test_its_name_is_the_same_for_the_same_run_and_another_for_the_next() -> None:
+def test_its_name_is_fixed_for_a_run_and_different_for_the_next() -> None:
     assert manifest()["metadata"]["name"] == "pictures-0f9a1b2c-2" == manifest()["metadata"]["name"]
     assert manifest(attempt=3)["metadata"]["name"] == "pictures-0f9a1b2c-3"
 
 
-def test_the_longest_name_of_a_job_still_makes_a_host_name() -> None:
+def test_the_longest_job_name_makes_a_valid_host_name() -> None:
     job = replace(JOBS[0], name="n" * names.MAX_JOB_NAME_LENGTH)
     assert len(manifest(job, attempt=1234)["metadata"]["name"]) <= 63
 
 
-def test_it_goes_when_its_job_goes() -> None:
+def test_it_is_deleted_with_its_job() -> None:
     [owner] = manifest()["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["uid"], owner["controller"]) == ("GenerateJob", "pictures", UID, True)
 
 
 @pytest.mark.parametrize("job", JOBS, ids=["generate", "train"])
-def test_the_run_document_comes_back_as_it_was_sent(job: Job) -> None:
+def test_the_run_document_is_read_back_unchanged(job: Job) -> None:
     variables = {each["name"]: each["value"] for each in container(manifest(job))["env"]}
     document = RunDocument.from_json(variables[environment.RUN])
     assert (document.train or document.generate) == job.spec
@@ -84,18 +84,18 @@ def test_the_run_document_comes_back_as_it_was_sent(job: Job) -> None:
     assert document.base_model == SETTINGS.default_base_model
 
 
-def test_a_job_s_own_base_model_comes_before_the_default() -> None:
+def test_the_base_model_of_the_job_overrides_the_default() -> None:
     job = replace(JOBS[0], spec=JOBS[0].spec.model_copy(update={"base_model": "mine"}))
     variables = {each["name"]: each["value"] for each in container(manifest(job))["env"]}
     assert RunDocument.from_json(variables[environment.RUN]).base_model == "mine"
 
 
-def test_it_asks_for_the_gpu_by_requests_and_limits() -> None:
+def test_it_requests_the_gpu_in_requests_and_limits() -> None:
     gpu = {"nvidia.com/gpu": "1"}
     assert container(manifest())["resources"] == {"limits": gpu, "requests": gpu}
 
 
-def test_it_asks_for_none_where_there_is_none() -> None:
+def test_it_requests_no_gpu_if_the_count_is_zero() -> None:
     assert container(manifest(gpu_count=0))["resources"] == {}
 
 
@@ -104,7 +104,7 @@ def test_the_secret_is_the_only_source_of_its_credentials() -> None:
     assert container(manifest(runner_secret=None))["envFrom"] == []
 
 
-def test_what_was_built_can_be_read() -> None:
+def test_the_pod_that_was_built_can_be_read() -> None:
     document = manifest()
     document["metadata"] |= {"uid": "u", "resourceVersion": "1", "creationTimestamp": "2026-11-25T12:00:00Z"}
     pod = read_pod(document)

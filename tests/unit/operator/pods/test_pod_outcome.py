@@ -1,4 +1,4 @@
-"""What is concluded from how a pod ended."""
+"""How the end of a pod is classified."""
 
 from dataclasses import replace
 
@@ -17,16 +17,16 @@ def file(name: str) -> OutcomeFile:
     return OutcomeFile(name=name, content_type="image/png", bytes=1, sha256="0" * 64)
 
 
-def test_a_run_that_says_it_succeeded_did() -> None:
+def test_a_run_that_reports_success_has_succeeded() -> None:
     assert classify_pod(ended(POD, success(JOB))) == success(JOB)
 
 
-def test_success_counts_even_if_the_process_was_killed_on_its_way_out() -> None:
+def test_a_success_counts_even_if_the_process_was_killed_while_exiting() -> None:
     assert classify_pod(ended(POD, success(JOB), exit_code=137)) == success(JOB)
 
 
 @pytest.mark.parametrize(
-    ("pod", "reason", "words"),
+    ("pod", "reason", "message"),
     [
         (None, Reason.POD_LOST, "deleted"),
         (ended(POD, failure(Reason.DATASET_INVALID, "no photos"), 2), Reason.DATASET_INVALID, "no photos"),
@@ -42,11 +42,11 @@ def test_success_counts_even_if_the_process_was_killed_on_its_way_out() -> None:
         (replace(ended(POD, None, 0), termination_message="Traceback ..."), Reason.POD_FAILED, "exit code 0"),
     ],
 )
-def test_a_failure_tells_its_reason(pod: RunnerPod | None, reason: Reason, words: str) -> None:
-    verdict = classify_pod(pod)
-    assert isinstance(verdict, Failure)
-    assert verdict.reason is reason
-    assert words in verdict.message
+def test_a_failure_has_its_reason(pod: RunnerPod | None, reason: Reason, message: str) -> None:
+    failure_ = classify_pod(pod)
+    assert isinstance(failure_, Failure)
+    assert failure_.reason is reason
+    assert message in failure_.message
 
 
 TAINTED = "DeletionByTaintManager: Taint manager: deleting due to NoExecute taint"
@@ -54,7 +54,7 @@ STOPPED = failure(Reason.INTERRUPTED, "The run was stopped by SIGTERM.")
 
 
 @pytest.mark.parametrize(
-    ("pod", "words"),
+    ("pod", "message"),
     [
         (replace(ended(POD, STOPPED, 143), disruption=TAINTED), TAINTED),
         (replace(ended(POD, None, 137), disruption=TAINTED), TAINTED),
@@ -66,12 +66,12 @@ STOPPED = failure(Reason.INTERRUPTED, "The run was stopped by SIGTERM.")
     ],
     ids=["drained, with an outcome", "killed", "node shut down", "deleted by hand"],
 )
-def test_an_interruption_from_outside_is_no_failure(pod: RunnerPod, words: str) -> None:
-    verdict = classify_pod(pod)
-    assert isinstance(verdict, Failure)
-    assert (verdict.reason, verdict.interrupted) == (Reason.INTERRUPTED, True)
-    assert words in verdict.message
-    assert ".." not in verdict.message
+def test_an_interruption_from_outside_is_not_a_failure(pod: RunnerPod, message: str) -> None:
+    failure_ = classify_pod(pod)
+    assert isinstance(failure_, Failure)
+    assert (failure_.reason, failure_.interrupted) == (Reason.INTERRUPTED, True)
+    assert message in failure_.message
+    assert ".." not in failure_.message
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,10 @@ def test_an_interruption_from_outside_is_no_failure(pod: RunnerPod, words: str) 
     ],
     ids=["out of memory", "bad input", "killed for its memory", "evicted for its own use of storage"],
 )
-def test_a_run_that_failed_by_itself_is_no_interruption(pod: RunnerPod, reason: Reason) -> None:
-    verdict = classify_pod(pod)
-    assert isinstance(verdict, Failure)
-    assert (verdict.reason, verdict.interrupted) == (reason, False)
+def test_a_run_that_failed_by_itself_was_not_interrupted(pod: RunnerPod, reason: Reason) -> None:
+    failure_ = classify_pod(pod)
+    assert isinstance(failure_, Failure)
+    assert (failure_.reason, failure_.interrupted) == (reason, False)
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ def test_a_run_that_failed_by_itself_is_no_interruption(pod: RunnerPod, reason: 
     ],
     ids=["too many artifacts", "too long a key"],
 )
-def test_an_outcome_that_no_status_can_hold_is_a_failure(outcome: Outcome) -> None:
+def test_an_outcome_too_large_for_a_status_is_a_failure(outcome: Outcome) -> None:
     pod = replace(ended(POD, success(JOB)), termination_message=outcome.model_dump_json(by_alias=True))
-    verdict = classify_pod(pod)
-    assert isinstance(verdict, Failure)
-    assert verdict.reason is Reason.INTERNAL_ERROR
+    failure_ = classify_pod(pod)
+    assert isinstance(failure_, Failure)
+    assert failure_.reason is Reason.INTERNAL_ERROR

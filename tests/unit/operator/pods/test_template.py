@@ -1,4 +1,4 @@
-"""The cluster's template under the pods of runs: what may be set and arrives, what is refused and with which words."""
+"""The runner template: which fields it sets in a run's pod, and which are rejected with what message."""
 
 from pathlib import Path
 from textwrap import dedent
@@ -27,7 +27,7 @@ def pod_under(template: str, **settings: Any) -> Json:
 
 
 def at(document: Any, path: str) -> Any:
-    """What is found at `spec/containers/0/env`."""
+    """The value at a path such as `spec/containers/0/env`."""
     for part in path.split("/"):
         document = document[int(part) if isinstance(document, list) else part]
     return document
@@ -68,7 +68,7 @@ def template_with(path: str, value: Any) -> str:
 
 
 @pytest.mark.parametrize("what", POD_FIELDS)
-def test_of_the_pod_it_may_set(what: str) -> None:
+def test_it_can_set_these_pod_fields(what: str) -> None:
     path, value = POD_FIELDS[what]
     pod = pod_under(template_with(path, value))
     assert at(pod, path) == value
@@ -80,13 +80,13 @@ def require_sound(pod: Json) -> None:
     assert violations(pod) == []
 
 
-def test_labels_of_a_queue_stand_beside_darkroom_s_own() -> None:
+def test_labels_of_a_queue_are_added_to_those_of_darkroom() -> None:
     pod = pod_under("metadata: {labels: {kueue.x-k8s.io/queue-name: gpu}}")
     own = runner_pod(a_job("a"), 1, 0, BARE)["metadata"]["labels"]
     assert pod["metadata"]["labels"] == own | {"kueue.x-k8s.io/queue-name": "gpu"}
 
 
-def test_shared_memory_a_model_cache_and_more_variables_join_what_darkroom_sets() -> None:
+def test_shared_memory_a_model_cache_and_variables_are_merged_with_those_of_darkroom() -> None:
     pod = pod_under(
         """
         spec:
@@ -123,20 +123,20 @@ def test_shared_memory_a_model_cache_and_more_variables_join_what_darkroom_sets(
     assert runner["imagePullPolicy"] == "Always"
 
 
-def test_the_gpu_is_named_and_counted_by_the_settings() -> None:
+def test_the_settings_decide_resource_and_number_of_gpus() -> None:
     template = "spec: {containers: [{name: runner, resources: {limits: {memory: 8Gi}}}]}"
     pod = pod_under(template, gpu_resource="nvidia.com/mig-3g.40gb", gpu_count=2)
     assert at(pod, "spec/containers/0/resources/limits") == {"nvidia.com/mig-3g.40gb": "2", "memory": "8Gi"}
 
 
-def test_the_user_may_be_another_that_is_not_root() -> None:
+def test_it_can_set_another_user_that_is_not_root() -> None:
     pod = pod_under("spec: {securityContext: {runAsUser: 1000680000, fsGroup: 1000680000}}")
     context = pod["spec"]["securityContext"]
     assert (context["runAsUser"], context["fsGroup"], context["runAsNonRoot"]) == (1000680000, 1000680000, True)
     require_sound(pod)
 
 
-def test_what_the_restricted_standard_asks_for_may_be_said_again() -> None:
+def test_it_can_repeat_what_the_restricted_standard_requires() -> None:
     pod = pod_under(
         """
         spec:
@@ -155,7 +155,7 @@ def test_what_the_restricted_standard_asks_for_may_be_said_again() -> None:
 
 
 @pytest.mark.parametrize("kind", [{"emptyDir": {"sizeLimit": "80Gi"}}, {"ephemeral": {"volumeClaimTemplate": {}}}])
-def test_a_run_s_scratch_may_be_on_another_volume_of_its_own(kind: Json) -> None:
+def test_the_scratch_volume_can_be_replaced_by_another_one_per_run(kind: Json) -> None:
     pod = pod_under(yaml.safe_dump({"spec": {"volumes": [{"name": "scratch", **kind}]}}))
     assert pod["spec"]["volumes"] == [{"name": "scratch", **kind}]
 
@@ -211,11 +211,11 @@ CONTAINER_REFUSED = {
     "procMount: Unmasked": r"procMount: .*restricted",
 }
 CONTAINER_TEMPLATE = "spec: {{containers: [{{name: runner, securityContext: {{{0}}}}}]}}"
-REFUSED |= {CONTAINER_TEMPLATE.format(context): words for context, words in CONTAINER_REFUSED.items()}
+REFUSED |= {CONTAINER_TEMPLATE.format(context): message for context, message in CONTAINER_REFUSED.items()}
 
 
 @pytest.mark.parametrize("template", REFUSED)
-def test_what_is_darkroom_s_or_against_its_promises_is_refused_by_name(template: str, tmp_path: Path) -> None:
+def test_reserved_or_unsafe_fields_are_rejected_by_name(template: str, tmp_path: Path) -> None:
     path = tmp_path / "template.yaml"
     path.write_text(template)
     with pytest.raises(SettingsError, match=REFUSED[template]) as caught:
@@ -227,7 +227,7 @@ def settings_with(path: Path) -> Settings:
     return Settings.from_environment({"DARKROOM_RUNNER_IMAGE": "x", "DARKROOM_RUNNER_TEMPLATE": str(path)})
 
 
-def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     path = tmp_path / "template.yaml"
     path.write_text("metadata: {name: x}\nspec: {hostPID: true, nodeName: a}\n")
     with pytest.raises(SettingsError) as caught:
@@ -235,27 +235,27 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     assert len(str(caught.value).splitlines()) == 4
 
 
-def test_a_gpu_that_is_told_twice_is_refused(tmp_path: Path) -> None:
+def test_a_gpu_in_both_template_and_settings_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "template.yaml"
     path.write_text("spec: {containers: [{name: runner, resources: {limits: {nvidia.com/gpu: 2}}}]}")
     with pytest.raises(SettingsError, match=r"resources\.limits\.nvidia\.com/gpu: .*set DARKROOM_GPU_COUNT"):
         settings_with(path)
 
 
-def test_a_file_that_is_no_yaml_is_told_with_the_line(tmp_path: Path) -> None:
+def test_invalid_yaml_is_reported_with_the_line(tmp_path: Path) -> None:
     path = tmp_path / "template.yaml"
     path.write_text("spec:\n  nodeSelector: {a: b\n  tolerations: []\n")
     with pytest.raises(SettingsError, match=r"template.yaml is not valid YAML: line 3, column \d+: "):
         settings_with(path)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"missing.yaml can't be read: No such file or directory\. Mount the file"):
         settings_with(tmp_path / "missing.yaml")
 
 
 @pytest.mark.parametrize(
-    ("under", "over", "joined"),
+    ("base", "override", "merged"),
     [
         ({"a": 1, "b": 2}, {"b": 3}, {"a": 1, "b": 3}),
         ({"a": {"b": 1}}, {"a": {"c": 2}}, {"a": {"b": 1, "c": 2}}),
@@ -279,5 +279,5 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     ],
     ids=["values", "maps", "variables", "pull secrets", "mounts", "lists without a key", "of two kinds"],
 )
-def test_two_documents_are_joined_and_the_upper_one_stands(under: Json, over: Json, joined: Json) -> None:
-    assert merge(under, over) == joined
+def test_two_objects_are_merged_and_the_override_wins(base: Json, override: Json, merged: Json) -> None:
+    assert merge(base, override) == merged

@@ -1,4 +1,4 @@
-"""What becomes of jobs: the operator as a process against a real API server; the test is user and node."""
+"""The lifecycle of jobs: an operator process with a real API server; the test acts as user and node."""
 
 from collections.abc import Callable
 
@@ -11,8 +11,8 @@ from darkroom_contract.outcome import Reason
 
 
 @pytest.mark.usefixtures("operator")
-class TestTheWholeJourney:
-    def test_a_job_is_queued_started_run_and_told_of_its_artifacts(self, namespace: Namespace) -> None:
+class TestWholeLifecycle:
+    def test_a_job_is_queued_started_run_and_gets_its_artifacts(self, namespace: Namespace) -> None:
         namespace.create_job("a")
         pod = namespace.wait_for_pod("a")
         assert namespace.status("a")["podName"] == pod["metadata"]["name"]
@@ -35,7 +35,7 @@ class TestTheWholeJourney:
         assert node.most_at_once == 1
         assert [name.rsplit("-", 2)[0] for name in node.started] == [holder, *(f"job-{n}" for n in range(10))]
 
-    def test_waiting_jobs_are_told_their_place_and_whom_they_wait_for(self, namespace: Namespace) -> None:
+    def test_waiting_jobs_have_their_position_and_the_holder_of_the_slot(self, namespace: Namespace) -> None:
         namespace.create_job("a")
         namespace.wait_for_pod("a")
         namespace.create_job("b", priority=2)
@@ -43,27 +43,27 @@ class TestTheWholeJourney:
         wait_until(lambda: namespace.status("c").get("queue", {}).get("position") == 1, "c is second")
         assert namespace.status("b")["queue"] == {"position": 0, "waitingFor": "GenerateJob/a"}
 
-    def test_a_deleted_job_gives_its_slot_back_only_when_its_pod_is_gone(self, namespace: Namespace) -> None:
+    def test_a_deleted_job_releases_its_slot_only_when_its_pod_is_gone(self, namespace: Namespace) -> None:
         namespace.create_job("a", priority=1)
         pod = namespace.wait_for_pod("a")
         namespace.run_pod(pod)
         namespace.create_job("b")
         namespace.delete(Kind.GENERATE.plural, "a")
-        wait_until(lambda: "deletionTimestamp" in namespace.pods()[0]["metadata"], "the pod is told to end")
+        wait_until(lambda: "deletionTimestamp" in namespace.pods()[0]["metadata"], "the pod is being deleted")
         wait_until(lambda: namespace.status("b").get("queue"), "b waits")
-        assert [each["metadata"]["name"] for each in namespace.active_pods()] == [pod["metadata"]["name"]]
+        assert [each["metadata"]["name"] for each in namespace.live_pods()] == [pod["metadata"]["name"]]
         namespace.remove_pod(pod)
         namespace.wait_for_pod("b")
 
 
 @pytest.mark.usefixtures("operator")
 class TestStopping:
-    def test_a_suspended_run_is_stopped_and_run_again_when_it_is_resumed(self, namespace: Namespace) -> None:
+    def test_a_suspended_run_is_stopped_and_runs_again_when_it_is_resumed(self, namespace: Namespace) -> None:
         namespace.create_job("a")
         pod = namespace.wait_for_pod("a")
         namespace.run_pod(pod)
         namespace.patch_job("a", suspend=True)
-        wait_until(lambda: "deletionTimestamp" in namespace.pods()[0]["metadata"], "the pod is told to end")
+        wait_until(lambda: "deletionTimestamp" in namespace.pods()[0]["metadata"], "the pod is being deleted")
         assert namespace.condition("a", "PodReady")["reason"] == "Suspended"
         namespace.end_pod(pod, failure(Reason.INTERRUPTED), 143)
         namespace.remove_pod(pod)
@@ -73,19 +73,24 @@ class TestStopping:
         namespace.finish_pod(namespace.wait_for_pod("a"))
         assert namespace.wait_for_phase("a", "Succeeded")["attempts"] == 2
 
-    def test_a_job_that_is_suspended_from_the_start_lets_others_pass(self, namespace: Namespace) -> None:
+    def test_a_job_created_suspended_is_overtaken(self, namespace: Namespace) -> None:
         namespace.create_job("a", priority=9, suspend=True)
         namespace.create_job("b")
         namespace.wait_for_pod("b")
         namespace.wait_for_phase("a", "Suspended")
         assert namespace.condition("a", "Suspended")["status"] == "True"
 
-    def test_a_pod_that_does_not_start_in_time_fails_its_run_with_the_scheduler_s_words(
+    def test_a_pod_that_does_not_start_in_time_fails_its_run_with_the_scheduler_s_message(
         self, namespace: Namespace
     ) -> None:
         namespace.create_job("a", startDeadlineSeconds=1, backoffLimit=0)
-        words = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: no GPU."}
-        namespace.set_pod_status(namespace.wait_for_pod("a"), conditions=[words])
+        condition = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": "0/1 nodes: no GPU.",
+        }
+        namespace.set_pod_status(namespace.wait_for_pod("a"), conditions=[condition])
         namespace.wait_for_phase("a", "Failed")
         message = namespace.condition("a", "Failed")["message"]
         assert message.startswith("StartDeadlineExceeded")
@@ -96,7 +101,7 @@ class TestStopping:
         namespace.create_job("a", activeDeadlineSeconds=1)
         pod = namespace.wait_for_pod("a")
         namespace.run_pod(pod)
-        wait_until(lambda: "deletionTimestamp" in namespace.pods()[0]["metadata"], "the pod is told to end")
+        wait_until(lambda: "deletionTimestamp" in namespace.pods()[0]["metadata"], "the pod is being deleted")
         namespace.remove_pod(pod)
         namespace.wait_for_phase("a", "Failed")
         assert namespace.condition("a", "Failed")["reason"] == "ActiveDeadlineExceeded"
@@ -104,9 +109,7 @@ class TestStopping:
 
 @pytest.mark.usefixtures("operator")
 class TestFailing:
-    def test_a_failed_run_is_tried_again_after_others_had_their_turn_until_the_limit(
-        self, namespace: Namespace
-    ) -> None:
+    def test_a_failed_run_is_retried_after_other_jobs_until_the_limit(self, namespace: Namespace) -> None:
         namespace.create_job("a", priority=1, backoffLimit=1)
         namespace.end_pod(namespace.wait_for_pod("a"), failure(Reason.STORAGE_UNAVAILABLE), 75)
         waiting = namespace.wait_for_phase("a", "Queued")
@@ -119,13 +122,13 @@ class TestFailing:
         namespace.wait_for_phase("a", "Failed")
         assert namespace.condition("a", "Failed")["reason"] == "BackoffLimitExceeded"
 
-    def test_bad_input_fails_the_job_at_once(self, namespace: Namespace) -> None:
+    def test_invalid_input_fails_the_job_at_once(self, namespace: Namespace) -> None:
         namespace.create_job("a")
         namespace.end_pod(namespace.wait_for_pod("a"), failure(Reason.MODEL_NOT_FOUND), 2)
         assert namespace.wait_for_phase("a", "Failed")["attempts"] == 1
         assert namespace.condition("a", "Failed")["reason"] == "ModelNotFound"
 
-    def test_a_finished_job_is_removed_with_its_pods_when_its_time_to_live_is_over(self, namespace: Namespace) -> None:
+    def test_a_finished_job_is_deleted_with_its_pods_when_its_time_to_live_expires(self, namespace: Namespace) -> None:
         namespace.create_job("a", ttlSecondsAfterFinished=1)
         namespace.finish_pod(namespace.wait_for_pod("a"))
         wait_until(lambda: not namespace.exists(Kind.GENERATE.plural, "a"), "the job is removed")
@@ -138,14 +141,14 @@ class TestFailing:
         assert namespace.condition("a", "Failed")["message"].startswith("PodLost")
 
 
-def test_a_pod_that_can_t_be_made_is_told_of_and_fails_the_run_in_time(
+def test_a_pod_that_can_t_be_created_is_reported_and_fails_the_run_in_time(
     namespace: Namespace, start_operator: Callable[..., Process]
 ) -> None:
     job = namespace.create_job("a", startDeadlineSeconds=2, backoffLimit=0, priority=1)
     namespace.create_job("b")
     namespace.create_foreign_pod(f"a-{job['metadata']['uid'].replace('-', '')[:8]}-1")
     start_operator()
-    wait_until(lambda: namespace.condition("a", "PodReady").get("reason") == "PodRefused", "the refusal is told")
+    wait_until(lambda: namespace.condition("a", "PodReady").get("reason") == "PodRefused", "the refusal is reported")
     assert "already exists" in namespace.condition("a", "PodReady")["message"]
     namespace.wait_for_phase("a", "Failed")
     namespace.wait_for_pod("b")

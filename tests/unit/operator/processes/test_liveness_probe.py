@@ -1,4 +1,4 @@
-"""What the liveness probe finds out, and what it forgives. A real operator behind a proxy that can go silent."""
+"""What fails the liveness probe and what does not: a real operator behind a proxy that can stop answering."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ def proxy(api_server: ApiServer) -> Iterator[HoldingProxy]:
 def probe(
     proxy: HoldingProxy, namespace: Namespace, start_operator: Callable[..., Process], tmp_path: Path
 ) -> Callable[[], httpx.Response]:
-    """Asks an operator that has nothing but the proxy, and that has just let a pod of the job `a` go."""
+    """The liveness probe of an operator that only knows the proxy, and has just ungated a pod of job `a`."""
     kubeconfig, [port] = tmp_path / "proxy.yaml", free_ports(1)
     kubeconfig.write_text(write_kubeconfig(proxy.url, "a-token", namespace.name))
     start_operator(
@@ -48,7 +48,7 @@ def is_watch_of_leases(request: bytes) -> bool:
     return b"/leases?" in request and b"watch=true" in request
 
 
-def test_it_fails_while_a_watch_is_silent_though_requests_are_answered(
+def test_it_fails_while_a_watch_is_silent_although_requests_are_answered(
     probe: Callable[[], httpx.Response], proxy: HoldingProxy
 ) -> None:
     assert probe().text == "ok\n"
@@ -59,12 +59,12 @@ def test_it_fails_while_a_watch_is_silent_though_requests_are_answered(
     wait_until(lambda: probe().text == "ok\n", "the watch has caught up")
 
 
-def test_it_holds_while_the_api_server_takes_requests_and_answers_nothing(
+def test_it_passes_while_the_api_server_accepts_requests_and_answers_nothing(
     probe: Callable[[], httpx.Response], proxy: HoldingProxy, namespace: Namespace
 ) -> None:
     proxy.hold(is_watch_of_leases)
-    renewed = namespace.elector()["renewTime"]
-    wait_until(lambda: namespace.elector()["renewTime"] != renewed, "the watch has something to show")
+    renewed = namespace.leadership()["renewTime"]
+    wait_until(lambda: namespace.leadership()["renewTime"] != renewed, "the watch has something to show")
     proxy.hold(lambda _: True)
     end = time.monotonic() + 2 * STUCK_SECONDS
     wait_until(lambda: probe().status_code == 503 or time.monotonic() > end, "time has passed")

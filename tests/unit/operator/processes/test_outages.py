@@ -1,4 +1,4 @@
-"""What goes wrong around the operator: killed, cut off, meddled with. Real processes."""
+"""Outages around the operator: killed, disconnected, objects edited by hand. Real processes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +16,8 @@ from darkroom_local.processes.ports import free_ports
 LEASE = slot_lease_name(0)
 
 
-class TestAnOperatorThatIsKilled:
-    def test_nothing_is_lost_or_done_twice_wherever_it_dies(
+class TestKilledOperator:
+    def test_nothing_is_lost_or_done_twice_wherever_it_is_killed(
         self, namespace: Namespace, start_operator: Callable[..., Process]
     ) -> None:
         namespace.create_job("a", priority=1)
@@ -44,8 +44,8 @@ class TestAnOperatorThatIsKilled:
         assert operator.stop() == 0
 
 
-class TestWhatPeopleDoByHand:
-    def test_a_run_whose_lease_was_deleted_goes_on_and_keeps_its_slot(
+class TestManualEdits:
+    def test_a_run_whose_lease_was_deleted_continues_and_keeps_its_slot(
         self, namespace: Namespace, operator: Process
     ) -> None:
         namespace.create_job("a", priority=1)
@@ -55,12 +55,12 @@ class TestWhatPeopleDoByHand:
         namespace.delete("leases", LEASE)
         wait_until(lambda: namespace.exists("leases", LEASE) and pod_in(namespace.lease()), "the Lease is made again")
         assert pod_in(namespace.lease()) == pod["metadata"]["uid"]
-        assert len(namespace.active_pods()) == 1
+        assert len(namespace.live_pods()) == 1
         namespace.finish_pod(pod)
         assert namespace.wait_for_phase("a", "Succeeded")["attempts"] == 1
         namespace.wait_for_pod("b")
 
-    def test_an_end_that_nobody_saw_counts_even_if_the_lease_is_gone_too(
+    def test_an_end_during_an_outage_counts_even_if_the_lease_is_gone_too(
         self, namespace: Namespace, operator: Process
     ) -> None:
         namespace.create_job("a")
@@ -73,19 +73,17 @@ class TestWhatPeopleDoByHand:
         assert namespace.wait_for_phase("a", "Succeeded")["attempts"] == 1
         namespace.wait_for_pod("b")
 
-    def test_a_pod_whose_labels_were_taken_away_is_not_taken_for_gone(
-        self, namespace: Namespace, operator: Process
-    ) -> None:
+    def test_a_pod_that_lost_its_labels_is_not_taken_for_deleted(self, namespace: Namespace, operator: Process) -> None:
         namespace.create_job("a", priority=1)
         pod = namespace.wait_for_pod("a")
         namespace.create_job("b")
         namespace.patch("pods", pod["metadata"]["name"], {"metadata": {"labels": {LABEL_COMPONENT: None}}})
         namespace.create_job("c")
-        wait_until(lambda: namespace.status("c").get("queue"), "the operator has gone on")
-        assert len(namespace.active_pods()) == 1
+        wait_until(lambda: namespace.status("c").get("queue"), "the operator has continued")
+        assert len(namespace.live_pods()) == 1
         assert namespace.status("a")["attempts"] == 1
 
-    def test_foreign_objects_with_our_labels_disturb_nothing(self, namespace: Namespace, operator: Process) -> None:
+    def test_foreign_objects_with_our_labels_have_no_effect(self, namespace: Namespace, operator: Process) -> None:
         namespace.create_foreign_pod("stranger", {LABEL_COMPONENT: "runner", "darkroom.dev/attempt": "x"})
         namespace.create_lease("darkroom-slot-00")
         job = namespace.create_job("a")
@@ -96,7 +94,7 @@ class TestWhatPeopleDoByHand:
         namespace.wait_for_phase("a", "Succeeded")
         assert "Traceback" not in operator.log()
 
-    def test_a_status_that_was_edited_by_hand_is_put_right(self, namespace: Namespace, operator: Process) -> None:
+    def test_a_status_that_was_edited_by_hand_is_corrected(self, namespace: Namespace, operator: Process) -> None:
         namespace.create_job("a", priority=1)
         namespace.wait_for_pod("a")
         namespace.create_job("b")
@@ -109,8 +107,8 @@ class TestWhatPeopleDoByHand:
         namespace.wait_for_phase("b", "Succeeded")
 
 
-class TestTheApiServer:
-    def test_it_is_killed_and_started_again_and_the_run_goes_on(
+class TestApiServer:
+    def test_a_run_continues_while_the_api_server_is_killed_and_restarted(
         self, fresh_api_server: ApiServer, tmp_path: Path
     ) -> None:
         install_crds(fresh_api_server.http)
@@ -121,19 +119,17 @@ class TestTheApiServer:
             fresh_api_server.kill()
             fresh_api_server.start()
             namespace.finish_pod(pod)
-            wait_until(lambda: operator.ended() or namespace.count("Succeeded"), "the operator goes on or gives up")
+            wait_until(lambda: operator.ended() or namespace.count("Succeeded"), "the operator continues or exits")
             if operator.ended():  # kopf does at some errors; its restarter would start it again.
                 operator.start()
             assert namespace.wait_for_phase("a", "Succeeded")["attempts"] == 1
 
-    def test_the_operator_waits_for_the_definitions_and_lives(
-        self, fresh_api_server: ApiServer, tmp_path: Path
-    ) -> None:
+    def test_the_operator_waits_for_the_crds_and_stays_alive(self, fresh_api_server: ApiServer, tmp_path: Path) -> None:
         [port] = free_ports(1)
         health = {"DARKROOM_HEALTH_PORT": str(port), "DARKROOM_HEALTH_HOST": "127.0.0.1"}
         namespace = Namespace.create(fresh_api_server, "here")
         with operator_process(namespace, tmp_path, **health) as operator:
-            wait_until(lambda: "apply crds/ to it" in operator.log(), "the operator tells what it waits for")
+            wait_until(lambda: "apply crds/ to it" in operator.log(), "the operator logs what it waits for")
             assert httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).text == "ok\n"
             install_crds(fresh_api_server.http)
             namespace.create_job("a")
@@ -141,7 +137,7 @@ class TestTheApiServer:
             assert httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200
 
     @pytest.mark.parametrize("narrow_again", [False, True])
-    def test_a_job_that_can_t_be_read_fails_and_holds_up_nobody(
+    def test_an_unreadable_job_fails_and_blocks_no_other(
         self, fresh_api_server: ApiServer, tmp_path: Path, narrow_again: bool
     ) -> None:
         install_crds(fresh_api_server.http, loosened)

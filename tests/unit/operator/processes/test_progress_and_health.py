@@ -1,4 +1,4 @@
-"""What the operator shows while it works: progress from Redis, and that it lives."""
+"""Progress from Redis in the status, and the health endpoint of the operator."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def url(client: "redis.Redis") -> str:
     return f"redis://127.0.0.1:{client.connection_pool.connection_kwargs['port']}/0"
 
 
-def test_the_newest_progress_of_a_run_shows_in_its_status(
+def test_the_newest_progress_of_a_run_is_in_its_status(
     namespace: Namespace, start_operator: Callable[..., Process], store: "redis.Redis"
 ) -> None:
     start_operator(DARKROOM_REDIS_URL=url(store))
@@ -57,7 +57,10 @@ def test_the_newest_progress_of_a_run_shows_in_its_status(
     assert progress["metrics"] == {"sigma": 0.5}
 
 
-def test_progress_that_can_t_be_read_changes_nothing(
+WARNING = "the progress event of job"
+
+
+def test_invalid_progress_changes_nothing(
     namespace: Namespace, start_operator: Callable[..., Process], store: "redis.Redis"
 ) -> None:
     operator = start_operator(DARKROOM_REDIS_URL=url(store))
@@ -65,23 +68,23 @@ def test_progress_that_can_t_be_read_changes_nothing(
     pod = namespace.wait_for_pod("a")
     for number, rubbish in enumerate((b"\xff\xfe", b'{"attempt": "many"}'), start=1):
         store.xadd(stream_name(job["metadata"]["uid"]), {STREAM_FIELD: rubbish})
-        wait_until(lambda number=number: operator.log().count("progress") >= number, "the operator has looked")
+        wait_until(lambda number=number: operator.log().count(WARNING) >= number, "the operator has logged it")
     namespace.finish_pod(pod)
     namespace.wait_for_phase("a", "Succeeded")
     assert not operator.ended()
 
 
-def test_a_redis_that_is_down_changes_nothing(namespace: Namespace, start_operator: Callable[..., Process]) -> None:
+def test_an_unreachable_redis_changes_nothing(namespace: Namespace, start_operator: Callable[..., Process]) -> None:
     [port] = free_ports(1)
     operator = start_operator(DARKROOM_REDIS_URL=f"redis://127.0.0.1:{port}/0")
     namespace.create_job("a")
     pod = namespace.wait_for_pod("a")
-    wait_until(lambda: "no live progress" in operator.log(), "the operator tells once")
+    wait_until(lambda: "no live progress" in operator.log(), "the operator logs it once")
     namespace.finish_pod(pod)
     namespace.wait_for_phase("a", "Succeeded")
 
 
-def test_it_says_that_it_lives(namespace: Namespace, start_operator: Callable[..., Process]) -> None:
+def test_it_reports_that_it_is_alive(namespace: Namespace, start_operator: Callable[..., Process]) -> None:
     [port] = free_ports(1)
     start_operator(DARKROOM_HEALTH_PORT=str(port), DARKROOM_HEALTH_HOST="127.0.0.1")
     namespace.create_job("a")
@@ -91,24 +94,24 @@ def test_it_says_that_it_lives(namespace: Namespace, start_operator: Callable[..
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         ({"DARKROOM_SLOTS": "none"}, "DARKROOM_SLOTS is 'none'"),
         ({"DARKROOM_REDIS_URL": "no address"}, "DARKROOM_REDIS_URL is invalid"),
         ({"KUBECONFIG": "/nowhere"}, "can't be used"),
     ],
 )
-def test_settings_that_can_t_be_used_end_it_with_one_line(
-    settings: dict[str, str], words: str, start_operator: Callable[..., Process]
+def test_invalid_settings_end_it_with_one_line(
+    settings: dict[str, str], message: str, start_operator: Callable[..., Process]
 ) -> None:
     operator = start_operator(**settings)
     wait_until(operator.ended, "it ends")
-    assert words in operator.log()
+    assert message in operator.log()
     assert "Traceback" not in operator.log()
 
 
 @pytest.mark.parametrize("query", ["?protocol=2", "?protocol=3", "?legacy_responses=false"])
-async def test_progress_is_read_in_every_shape_of_answer(query: str, store: "redis.Redis") -> None:
+async def test_progress_is_read_from_every_form_of_response(query: str, store: "redis.Redis") -> None:
     event = ProgressEvent(attempt=1, stage=Stage.DENOISING, step=3, total=12, time=datetime.now(UTC))
     store.xadd(stream_name("uid"), {STREAM_FIELD: event.model_dump_json(by_alias=True)})
     cache, seen = Cache(), asyncio.Event()
@@ -122,7 +125,7 @@ async def test_progress_is_read_in_every_shape_of_answer(query: str, store: "red
     assert cache.progress["uid"].step == 3
 
 
-async def test_an_event_from_a_node_whose_clock_is_ahead_is_of_the_present(store: "redis.Redis") -> None:
+async def test_an_event_from_a_node_whose_clock_is_ahead_gets_the_current_time(store: "redis.Redis") -> None:
     ahead = ProgressEvent(attempt=1, stage=Stage.DENOISING, step=3, total=12, time=now() + timedelta(minutes=15))
     store.xadd(stream_name("uid"), {STREAM_FIELD: ahead.model_dump_json(by_alias=True)})
     cache, seen = Cache(), asyncio.Event()
@@ -137,6 +140,6 @@ async def test_an_event_from_a_node_whose_clock_is_ahead_is_of_the_present(store
 
 
 @pytest.mark.parametrize("query", ["protocol=4", "nonsense=1", "encoding=utf-99", "socket_timeout=soon"])
-def test_an_address_of_redis_with_a_bad_query_is_refused_at_the_start(query: str) -> None:
+def test_a_redis_address_with_an_invalid_query_is_rejected_at_the_start(query: str) -> None:
     with pytest.raises(SettingsError, match="DARKROOM_REDIS_URL is invalid"):
         ProgressReader(f"redis://redis:6379/0?{query}", Cache(), lambda: None, now)

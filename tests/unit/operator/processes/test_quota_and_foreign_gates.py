@@ -1,4 +1,5 @@
-"""What others put before a run, on a real API server: a full quota, and a scheduling gate of a queue such as Kueue."""
+"""What can delay a run, with a real API server: a full quota, and a scheduling gate of another controller such as
+Kueue."""
 
 from collections.abc import Callable
 
@@ -13,13 +14,13 @@ from darkroom_operator.settings import Settings
 KUEUE = {"name": "kueue.x-k8s.io/admission"}
 
 
-def test_a_full_quota_means_not_yet(namespace: Namespace, operator: Process) -> None:
+def test_a_pod_that_exceeds_a_quota_is_retried(namespace: Namespace, operator: Process) -> None:
     spec = {"hard": {"pods": "1"}}
-    namespace.create_object("resourcequotas", {"metadata": {"name": "fence"}, "spec": spec})
+    namespace.create_object("resourcequotas", {"metadata": {"name": "one-pod"}, "spec": spec})
     namespace.create_foreign_pod("stranger")
     namespace.create_job("a", backoffLimit=0)
     wait_until(lambda: namespace.condition("a", "Admitted").get("reason") == "QuotaExceeded", "a is told why it waits")
-    assert "exceeded quota: fence, requested: pods=1" in namespace.condition("a", "Admitted")["message"]
+    assert "exceeded quota: one-pod, requested: pods=1" in namespace.condition("a", "Admitted")["message"]
     assert namespace.status("a")["phase"] == "Queued"
     namespace.delete("pods", "stranger")
     namespace.create_job("b", priority=-1)  # Of two that were made in the same second, either may be first.
@@ -29,10 +30,10 @@ def test_a_full_quota_means_not_yet(namespace: Namespace, operator: Process) -> 
     assert namespace.status("a")["phase"] == "Succeeded"
 
 
-def test_only_its_own_gate_is_removed_and_the_job_tells_of_the_other(
+def test_only_our_gate_is_removed_and_the_status_names_the_other(
     namespace: Namespace, start_operator: Callable[..., Process]
 ) -> None:
-    """The pod is there already, with the gate that a webhook would have added."""
+    """The pod exists already, with the gate that a webhook would have added."""
     job = read_job({**namespace.create_job("a"), "kind": Kind.GENERATE.value})
     pod = runner_pod(job, 1, 0, Settings(runner_image="x", gpu_count=0))
     pod["spec"]["schedulingGates"].append(KUEUE)

@@ -1,4 +1,4 @@
-"""An operator that starts while the API server is in trouble. Real processes, and a proxy that makes the trouble."""
+"""Starting an operator while the API server has a problem. Real processes, and a proxy that causes it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from darkroom_local.kube.kubeconfig import write_kubeconfig
 from darkroom_operator.kube.client import PAGE_SIZE
 
 
-def test_it_waits_for_an_api_server_that_answers_429_and_500(
+def test_it_waits_while_the_api_server_answers_429_and_500(
     api_server: ApiServer, namespace: Namespace, start_operator: Callable[..., Process], tmp_path: Path
 ) -> None:
     kubeconfig, troubles = tmp_path / "proxy.yaml", (str(Refusal.TOO_MANY), str(Refusal.BROKEN))
@@ -27,7 +27,7 @@ def test_it_waits_for_an_api_server_that_answers_429_and_500(
         assert not operator.ended(), operator.log()
 
 
-def test_nobody_leads_before_everything_was_listed(
+def test_no_operator_becomes_the_leader_before_its_cache_is_complete(
     api_server: ApiServer, namespace: Namespace, start_operator: Callable[..., Process], tmp_path: Path
 ) -> None:
     kubeconfig = tmp_path / "proxy.yaml"
@@ -45,7 +45,7 @@ def test_nobody_leads_before_everything_was_listed(
 
 
 class NoLists(FaultProxy):
-    """Until it is calm, nothing can be listed in pages. A list of one object tells whether a kind is served."""
+    """Fails every paged list until it is calm. A list of one object, which shows whether a kind is served, works."""
 
     def _draw_fault(self, request: web.Request, is_watch: bool) -> Refusal | None:
         if self._calm.is_set() or is_watch or request.query.get("limit") != str(PAGE_SIZE):

@@ -1,4 +1,4 @@
-"""Two operators of one namespace: one leads, the other takes its place. Real processes."""
+"""Two operators of one namespace: one is the leader, the other takes over. Real processes."""
 
 import sys
 import time
@@ -17,7 +17,7 @@ TAKEOVER_SECONDS = 10.0
 
 
 class Pair:
-    """The first leads, the second follows."""
+    """The first is the leader, the second a candidate."""
 
     def __init__(self, namespace: Namespace, start: Callable[..., Process], **settings: str) -> None:
         self.namespace = namespace
@@ -46,10 +46,10 @@ def test_another_operator_takes_over_within_ten_seconds_of_a_kill(
     assert namespace.status("a")["attempts"] == 1
 
 
-def test_an_operator_that_is_told_to_stop_hands_over_at_once_as_in_an_upgrade(
+def test_an_operator_that_is_stopped_hands_over_at_once_as_in_an_upgrade(
     namespace: Namespace, start_operator: Callable[..., Process]
 ) -> None:
-    """Its term would last for twenty seconds more, and a follower looks every four."""
+    """Its term would last twenty seconds more, and a candidate tries every four."""
     pair = Pair(namespace, start_operator, DARKROOM_LEASE_SECONDS="20")
     namespace.create_job("a")
     running = namespace.wait_for_pod("a")
@@ -63,7 +63,7 @@ def test_an_operator_that_is_told_to_stop_hands_over_at_once_as_in_an_upgrade(
     assert time.monotonic() - stopped < TAKEOVER_SECONDS
 
 
-def test_a_leader_whose_watch_fails_gives_the_lead_back_and_ends_by_itself(
+def test_a_leader_whose_watch_fails_gives_up_the_lease_and_exits(
     api_server: ApiServer, namespace: Namespace, start_operator: Callable[..., Process], tmp_path: Path
 ) -> None:
     """kopf ends at an error 500 inside of a watch."""
@@ -82,13 +82,13 @@ def test_a_leader_whose_watch_fails_gives_the_lead_back_and_ends_by_itself(
 
 
 class FailingWatches(FaultProxy):
-    """Once it begins, every watch fails at its next event, and nothing else does."""
+    """Once active, every watch fails at its next event, and nothing else does."""
 
     def _draw_disturbance(self) -> Disturbance | None:
         return None if self._calm.is_set() else Disturbance.ERROR
 
 
-def test_a_leader_that_is_paused_again_and_again_does_no_harm_when_it_wakes_up(
+def test_a_leader_that_is_paused_again_and_again_does_no_harm_when_it_resumes(
     namespace: Namespace, start_operator: Callable[..., Process]
 ) -> None:
     # SIGSTOP would not stop a fork.
@@ -100,7 +100,7 @@ def test_a_leader_that_is_paused_again_and_again_does_no_harm_when_it_wakes_up(
     for round_ in range(4):
         paused = pair.first if namespace.leader() == "first" else pair.second
         paused.pause()
-        node.run_until(lambda round_=round_: namespace.count("Succeeded") > round_, "the other goes on")
+        node.run_until(lambda round_=round_: namespace.count("Succeeded") > round_, "the other continues")
         paused.resume()
     node.run_until(namespace.all_succeeded, "all jobs succeed")
     assert node.most_at_once == 1

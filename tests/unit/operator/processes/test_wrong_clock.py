@@ -1,4 +1,4 @@
-"""An operator on a machine whose clock is wrong: deadlines and times are those of the API server's clock."""
+"""An operator on a machine with a wrong clock: deadlines and timestamps follow the API server's clock."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ def moment(text: str) -> datetime:
 
 
 @pytest.mark.parametrize("seconds", [900, -900], ids=["a quarter of an hour ahead", "a quarter of an hour behind"])
-def test_a_job_runs_as_ever_and_its_times_are_right(
+def test_a_job_runs_normally_and_its_timestamps_are_right(
     namespace: Namespace, start_wrong_operator: Callable[[int], Process], seconds: int
 ) -> None:
     start_wrong_operator(seconds)
@@ -53,7 +53,7 @@ def test_a_job_runs_as_ever_and_its_times_are_right(
         assert abs(now - moment({**running, **done}[name])) < timedelta(seconds=60), name
 
 
-def test_a_deadline_comes_in_time_although_the_clock_is_behind(
+def test_a_deadline_is_enforced_in_time_although_the_clock_is_behind(
     namespace: Namespace, start_wrong_operator: Callable[[int], Process]
 ) -> None:
     start_wrong_operator(-900)
@@ -62,7 +62,7 @@ def test_a_deadline_comes_in_time_although_the_clock_is_behind(
     assert "StartDeadlineExceeded" in namespace.condition("a", "Failed")["message"]
 
 
-def test_a_node_whose_clock_is_wrong_ends_no_run(namespace: Namespace, operator: Process) -> None:
+def test_a_node_with_a_wrong_clock_ends_no_run(namespace: Namespace, operator: Process) -> None:
     namespace.create_job("a", backoffLimit=0, activeDeadlineSeconds=300)
     pod = namespace.wait_for_pod("a")
     namespace.run_pod(pod)

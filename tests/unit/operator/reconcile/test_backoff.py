@@ -1,4 +1,4 @@
-"""How long what was refused is left alone."""
+"""Exponential backoff per key after refusals."""
 
 from darkroom_operator.reconcile.backoff import (
     FIRST_WAIT_SECONDS,
@@ -22,7 +22,7 @@ def test_waits_grow_to_a_limit() -> None:
     assert waits[-1] == LONGEST_WAIT_SECONDS
 
 
-def test_each_waits_for_itself() -> None:
+def test_each_key_waits_for_itself() -> None:
     backoff = ExponentialBackoff(Clock())
     backoff.record_failure("one")
     assert backoff.remaining_seconds("one") > 0
@@ -39,7 +39,7 @@ def test_a_wait_ends_with_its_time() -> None:
     assert backoff.next_retry_seconds() is None
 
 
-def test_what_was_accepted_begins_with_the_first_wait_again() -> None:
+def test_a_reset_key_starts_with_the_first_wait() -> None:
     backoff = ExponentialBackoff(Clock())
     for _ in range(5):
         backoff.record_failure("slot")
@@ -48,7 +48,7 @@ def test_what_was_accepted_begins_with_the_first_wait_again() -> None:
     assert backoff.record_failure("slot") == FIRST_WAIT_SECONDS
 
 
-def test_old_refusals_are_forgotten() -> None:
+def test_old_failures_are_forgotten() -> None:
     clock = Clock()
     backoff = ExponentialBackoff(clock)
     for number in range(1000):

@@ -1,4 +1,4 @@
-"""What is done beside the slots, and when there is something to do again."""
+"""Housekeeping beside the slots, and when the next one is due."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -34,46 +34,46 @@ def todo(snapshot: Snapshot) -> list[Action]:
     return list(housekeeping(snapshot, max_updates=20))
 
 
-def told(job: Job, position: int = 0) -> Job:
-    """With the status that it should have while the slot is free: then the turn of the first is now."""
-    place = QueuePosition(job, position, estimated_start=None if position else NOW)
-    return replace(job, status=transitions.waiting(job, place, NOW))
+def up_to_date(job: Job, position: int = 0) -> Job:
+    """The job with the status that it should have while the slot is free: the first one can start now."""
+    queue_position = QueuePosition(job, position, estimated_start=None if position else NOW)
+    return replace(job, status=transitions.waiting(job, queue_position, NOW))
 
 
-class TestPlacesInTheQueue:
-    def test_each_waiting_job_is_told_its_place_and_the_holder(self) -> None:
+class TestQueuePositions:
+    def test_each_waiting_job_gets_its_position_and_the_holder(self) -> None:
         holder = holding(a_job("holder"), a_pod(a_job("holder")))
         snapshot = a_snapshot(holder, OTHER, JOB, slot=a_slot(holder))
-        places = {each.job.name: each.status.queue for each in todo(snapshot) if isinstance(each, WriteStatus)}
-        assert {name: queue and queue.position for name, queue in places.items()} == {"job": 0, "other": 1}
-        assert {queue and queue.waiting_for for queue in places.values()} == {"GenerateJob/holder"}
+        queues = {each.job.name: each.status.queue for each in todo(snapshot) if isinstance(each, WriteStatus)}
+        assert {name: queue and queue.position for name, queue in queues.items()} == {"job": 0, "other": 1}
+        assert {queue and queue.waiting_for for queue in queues.values()} == {"GenerateJob/holder"}
 
-    def test_a_job_that_was_told_is_left_alone(self) -> None:
-        assert todo(a_snapshot(told(JOB))) == []
+    def test_a_job_with_the_right_position_is_not_updated(self) -> None:
+        assert todo(a_snapshot(up_to_date(JOB))) == []
 
-    def test_a_job_that_moved_up_is_told_its_new_place(self) -> None:
-        [action] = todo(a_snapshot(told(JOB, position=1)))
+    def test_a_job_that_moved_up_gets_its_new_position(self) -> None:
+        [action] = todo(a_snapshot(up_to_date(JOB, position=1)))
         assert isinstance(action, UpdateQueuePosition)
         assert action.status.queue is not None
         assert action.status.queue.position == 0
 
-    def test_of_those_that_moved_up_only_so_many_are_told_at_once(self) -> None:
-        snapshot = a_snapshot(*(told(a_job(f"job-{number}"), position=number + 1) for number in range(9)))
+    def test_the_number_of_position_updates_is_limited(self) -> None:
+        snapshot = a_snapshot(*(up_to_date(a_job(f"job-{number}"), position=number + 1) for number in range(9)))
         assert len(list(housekeeping(snapshot, max_updates=4))) == 4
         assert not list(housekeeping(snapshot, max_updates=0))
 
-    def test_a_job_that_is_new_is_told_its_place_whatever_else_there_is_to_tell(self) -> None:
-        snapshot = a_snapshot(told(JOB, position=7), OTHER)
+    def test_a_new_job_gets_its_position_regardless_of_the_limit(self) -> None:
+        snapshot = a_snapshot(up_to_date(JOB, position=7), OTHER)
         [action] = housekeeping(snapshot, max_updates=0)
         assert isinstance(action, WriteStatus)
         assert action.job == OTHER
 
-    def test_a_job_whose_spec_was_changed_is_told_that_it_was_seen(self) -> None:
-        [action] = housekeeping(a_snapshot(replace(told(JOB), generation=2)), max_updates=0)
+    def test_a_changed_spec_of_a_waiting_job_is_observed(self) -> None:
+        [action] = housekeeping(a_snapshot(replace(up_to_date(JOB), generation=2)), max_updates=0)
         assert isinstance(action, WriteStatus)
         assert action.status.observed_generation == 2
 
-    def test_a_suspended_job_is_told_so(self) -> None:
+    def test_a_suspended_job_gets_its_status(self) -> None:
         [action] = todo(a_snapshot(a_job("job", suspend=True)))
         assert isinstance(action, WriteStatus)
         assert action.status.phase is Phase.SUSPENDED
@@ -86,28 +86,28 @@ class TestPlacesInTheQueue:
             replace(JOB, deleting=True),
         ],
     )
-    def test_a_job_that_has_ended_is_told_nothing(self, job: Job) -> None:
+    def test_a_finished_or_deleted_job_gets_no_update(self, job: Job) -> None:
         assert todo(a_snapshot(job)) == []
 
-    def test_a_job_without_the_slot_of_its_status_is_put_back_only_after_the_lease_was_asked(self) -> None:
+    def test_a_job_that_lost_the_slot_of_its_status_is_requeued_only_after_the_lease_was_read(self) -> None:
         lost = holding(JOB, GATED)
         [action] = todo(a_snapshot(lost, pods=(replace(GATED, created=NOW),)))
         assert isinstance(action, Requeue)
         assert action.status.slot is None
 
-    def test_a_deleted_job_without_the_slot_of_its_status_is_put_back_too(self) -> None:
-        """A finalizer keeps it until its files are removed, and they are while no run can be alive."""
+    def test_a_deleted_job_that_lost_the_slot_of_its_status_is_requeued_too(self) -> None:
+        """A finalizer keeps it until its files are removed, which happens only while no run can be active."""
         lost = replace(holding(JOB, a_pod(JOB)), deleting=True)
         [action] = todo(a_snapshot(lost))
         assert isinstance(action, Requeue)
         assert action.status.slot is None
 
-    def test_a_job_whose_run_still_has_its_slot_coming_is_left_alone(self) -> None:
+    def test_a_job_whose_active_run_is_about_to_get_its_slot_back_is_not_updated(self) -> None:
         pod = running(a_pod(JOB))
         assert todo(a_snapshot(holding(JOB, pod), pods=(pod,))) == []
 
 
-class TestStrays:
+class TestStrayPods:
     @pytest.mark.parametrize(
         ("job", "holder"),
         [
@@ -116,9 +116,9 @@ class TestStrays:
             (JOB, OTHER),
             (in_phase(JOB, Phase.QUEUED, attempts=1, pod_uid="another"), JOB),
         ],
-        ids=["job gone", "slot free", "slot another's", "another run's"],
+        ids=["job deleted", "slot free", "slot another's", "another run's"],
     )
-    def test_a_gated_pod_of_no_use_is_deleted(self, job: Job | None, holder: Job | None) -> None:
+    def test_a_gated_pod_without_use_is_deleted(self, job: Job | None, holder: Job | None) -> None:
         known = [each for each in (job, OTHER) if each is not None]
         actions = todo(a_snapshot(*known, slot=a_slot(holder), pods=(GATED,)))
         assert DeletePod(GATED, "it belongs to no run") in actions
@@ -131,19 +131,19 @@ class TestStrays:
             running(a_pod(JOB)),
             ended(a_pod(JOB), success(JOB)),
         ],
-        ids=["young", "on its way out", "let go", "over"],
+        ids=["young", "being deleted", "ungated", "terminated"],
     )
-    def test_any_other_pod_is_left_alone(self, pod: RunnerPod) -> None:
+    def test_any_other_pod_is_kept(self, pod: RunnerPod) -> None:
         assert not [action for action in todo(a_snapshot(pods=(pod,))) if isinstance(action, DeletePod)]
 
-    def test_the_holder_s_pod_is_left_alone(self) -> None:
+    def test_the_pod_of_the_holder_is_kept(self) -> None:
         snapshot = a_snapshot(JOB, slot=a_slot(JOB), pods=(GATED,))
         assert not [action for action in todo(snapshot) if isinstance(action, DeletePod)]
 
 
 class TestTimeToLive:
     @pytest.mark.parametrize(("age_seconds", "is_removed"), [(59, False), (60, True), (600, True)])
-    def test_a_finished_job_is_removed_when_its_time_is_over(self, age_seconds: int, is_removed: bool) -> None:
+    def test_a_finished_job_is_deleted_when_its_time_to_live_expires(self, age_seconds: int, is_removed: bool) -> None:
         job = a_job("job", ttl_seconds_after_finished=60)
         ended = {"completion_time": NOW - timedelta(seconds=age_seconds), "observed_generation": 1}
         job = in_phase(job, Phase.FAILED, **ended)
@@ -154,7 +154,7 @@ class TestTimeToLive:
         assert todo(a_snapshot(in_phase(JOB, Phase.FAILED, **ended))) == []
 
 
-class TestFinishedJobsWhoseSpecWasChanged:
+class TestChangedSpecsOfFinishedJobs:
     def test_status_and_every_condition_observe_the_newest_generation(self) -> None:
         done = replace(JOB, status=transitions.succeeded(JOB, success(JOB), NOW))
         [action] = todo(a_snapshot(replace(done, generation=7)))
@@ -164,14 +164,14 @@ class TestFinishedJobsWhoseSpecWasChanged:
         assert action.status.phase is Phase.SUCCEEDED
         assert todo(a_snapshot(replace(done, generation=7, status=action.status))) == []
 
-    def test_they_are_updated_at_a_bounded_rate(self) -> None:
+    def test_the_number_of_updates_is_limited(self) -> None:
         done = [replace(a_job(f"job-{n}"), status=transitions.succeeded(JOB, success(JOB), NOW)) for n in range(50)]
         changed = a_snapshot(*(replace(job, generation=2) for job in done))
         assert len(list(housekeeping(changed, max_updates=20))) == 20
         assert list(housekeeping(changed, max_updates=0)) == []
 
-    def test_jobs_that_want_a_new_place_leave_them_a_share(self) -> None:
-        waiting = [replace(a_job(f"w{n:02}"), status=told(JOB, 9).status) for n in range(50)]
+    def test_stale_positions_leave_them_a_share(self) -> None:
+        waiting = [replace(a_job(f"w{n:02}"), status=up_to_date(JOB, 9).status) for n in range(50)]
         done = [replace(a_job(f"job-{n}"), status=transitions.succeeded(JOB, success(JOB), NOW)) for n in range(50)]
         snapshot = a_snapshot(*waiting, *(replace(job, generation=2) for job in done))
         found = list(housekeeping(snapshot, max_updates=20))
@@ -180,7 +180,7 @@ class TestFinishedJobsWhoseSpecWasChanged:
 
 
 @pytest.mark.parametrize("failed", [False, True])
-def test_a_job_that_can_t_be_read_is_failed_once(failed: bool) -> None:
+def test_an_unreadable_job_is_failed_once(failed: bool) -> None:
     job = UnreadableJob(Kind.TRAIN, "default", "b", "uid-b", "1", failed=failed, fault="prompt: too short")
     assert todo(a_snapshot(unreadable={"uid-b": job})) == ([] if failed else [FailUnreadableJob(job)])
 
@@ -189,9 +189,9 @@ def next_moments(snapshot: Snapshot) -> list[datetime]:
     return [moment for moment in (next_deadline(snapshot), next_due(snapshot)) if moment is not None]
 
 
-class TestTheNextMoment:
+class TestNextDueTime:
     def test_it_is_none_when_only_events_can_change_anything(self) -> None:
-        assert next_moments(a_snapshot(told(JOB))) == []
+        assert next_moments(a_snapshot(up_to_date(JOB))) == []
 
     @pytest.mark.parametrize(
         ("snapshot", "seconds"),
@@ -231,5 +231,5 @@ class TestTheNextMoment:
     def test_it_is_when_the_first_is_due(self, snapshot: Snapshot, seconds: float) -> None:
         assert next_moments(snapshot) == [NOW + timedelta(seconds=seconds)]
 
-    def test_what_is_due_already_is_no_reason_to_look_again(self) -> None:
+    def test_overdue_work_is_no_reason_to_look_again(self) -> None:
         assert next_moments(a_snapshot(in_phase(JOB, Phase.QUEUED, next_attempt_time=NOW))) == []

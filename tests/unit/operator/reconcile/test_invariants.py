@@ -1,7 +1,7 @@
-"""Invariants under any order of events: two operators with stale views that are
-paused and killed between any two requests, nodes that come and go, users who change their minds.
+"""Invariants under any order of events: two operators with stale views that are paused and killed between any two
+requests, nodes that fail and return, users who change their minds.
 
-A few seconds by default, with 5,000 steps and more; HYPOTHESIS_PROFILE=nightly looks for minutes, at 100,000 and more.
+A few seconds by default, with more than 5,000 steps; HYPOTHESIS_PROFILE=nightly runs for minutes, with 100,000.
 """
 
 import os
@@ -32,7 +32,7 @@ STORAGE_FAILURE = failure(Reason.STORAGE_UNAVAILABLE)
 
 
 class OneAtATime(RuleBasedStateMachine):
-    """Two operators."""
+    """Two operators, one slot."""
 
     slots = 1
 
@@ -123,7 +123,7 @@ class OneAtATime(RuleBasedStateMachine):
     @precondition(lambda self: self.created < MOST_JOBS)
     @rule(priority=st.integers(0, 2), backoff_limit=st.integers(0, 2), kind=st.sampled_from([None, "draw", "train"]))
     def create_job(self, priority: int, backoff_limit: int, kind: str | None) -> None:
-        """`draw`: with the one model that there is; `train`: that model."""
+        """`draw`: a generation with the one model; `train`: a training of it."""
         spec = {"priority": priority, "backoffLimit": backoff_limit, "startDeadlineSeconds": 60}
         if kind == "train":
             self.user.train(f"job-{self.created}", MODEL, **spec)
@@ -221,7 +221,7 @@ class OneAtATime(RuleBasedStateMachine):
             self.counts[uid] = counts
 
     def teardown(self) -> None:
-        """Then nothing else goes wrong, and all comes to an end. A quota that was set leaves room for one run."""
+        """From here on nothing else goes wrong, and every job ends. A quota that was set has room for one run."""
         self.api.pod_quota = None if self.api.pod_quota is None else 1
         for _ in range(60):
             self.settle()
@@ -252,12 +252,12 @@ class OneAtATime(RuleBasedStateMachine):
         self.api.pass_time(20)
 
     def waiting_for_the_model(self) -> set[str]:
-        """Generations that have not ended while a training of their model has not."""
+        """Unfinished generations while a training of their model is unfinished."""
         unfinished = [job for job in self.user.jobs() if phase_of(job) not in FINISHED]
         if not any("dataset" in job["spec"] for job in unfinished):
             return set()
-        drawings = (job for job in unfinished if "dataset" not in job["spec"] and "modelId" in job["spec"])
-        return {job["metadata"]["uid"] for job in drawings}
+        generations = (job for job in unfinished if "dataset" not in job["spec"] and "modelId" in job["spec"])
+        return {job["metadata"]["uid"] for job in generations}
 
     def failed_for_their_model(self) -> set[str]:
         found = set()
@@ -272,7 +272,7 @@ class OneAtATime(RuleBasedStateMachine):
         return free and not self.node.live() and all(self.is_at_rest(job) for job in self.user.jobs())
 
     def is_at_rest(self, job: dict[str, Any]) -> bool:
-        """Finished or suspended; or a generation that waits for a suspended training, as it says itself."""
+        """Finished or suspended; or a generation that waits for a suspended training and says so."""
         if phase_of(job) in (*FINISHED, JobPhase.SUSPENDED.value):
             return True
         conditions = {each["type"]: each["reason"] for each in job.get("status", {}).get("conditions", [])}

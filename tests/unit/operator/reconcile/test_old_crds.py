@@ -1,4 +1,4 @@
-"""An operator beside the CRDs of an older release, which drop what they do not know of a status."""
+"""An operator with the CRDs of an older release, which drop unknown status fields."""
 
 from support.simulated_api import SimulatedApi
 from support.simulated_operator import GENERATE, SimulatedNode, SimulatedOperator, SimulatedUser

@@ -1,4 +1,4 @@
-"""What waiting jobs are told while the queue moves, and at what cost, on a simulated API."""
+"""Status updates of waiting jobs while the queue moves, and their cost, on a simulated API."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from darkroom_operator.status.stale_positions import TOLERANCE
 
 
 class Studio:
-    """An operator with jobs that take so many seconds each."""
+    """An operator with jobs of a given duration."""
 
     def __init__(self, jobs: int) -> None:
         self.api = SimulatedApi()
@@ -29,7 +29,7 @@ class Studio:
         return queue
 
     def hand_over(self, seconds: float = 60.0) -> int:
-        """The running job takes so long and ends; how many requests the operator sends until it rests again."""
+        """The running job takes this long and ends. Returns the number of requests until the operator rests again."""
         self.api.pass_time(seconds)
         [pod] = self.node.live()
         before = self.operator.kube.sent
@@ -43,20 +43,20 @@ class Studio:
         return (start - self.api.now).total_seconds()
 
 
-def test_no_start_is_told_before_any_job_has_ended() -> None:
+def test_no_start_is_estimated_before_any_job_has_ended() -> None:
     studio = Studio(jobs=3)
     assert studio.queue("job-001") == {"position": 0, "waitingFor": "GenerateJob/job-000"}
     assert studio.queue("job-002") == {"position": 1, "waitingFor": "GenerateJob/job-000"}
 
 
-def test_what_the_first_job_took_tells_when_the_others_start() -> None:
+def test_the_duration_of_the_first_job_estimates_the_starts_of_the_others() -> None:
     studio = Studio(jobs=5)
     studio.hand_over(seconds=60)
     assert studio.queue("job-002").items() >= {"position": 0, "waitingFor": "GenerateJob/job-001"}.items()
     assert [studio.starts_in(name) for name in studio.names[2:]] == [60, 120, 180]
 
 
-def test_a_start_that_comes_as_it_was_told_is_not_told_again() -> None:
+def test_a_start_that_comes_closer_as_estimated_is_not_updated() -> None:
     studio = Studio(jobs=5)
     studio.hand_over(seconds=60)
     before = studio.operator.kube.sent
@@ -66,7 +66,7 @@ def test_a_start_that_comes_as_it_was_told_is_not_told_again() -> None:
     assert studio.starts_in("job-002") == 40
 
 
-def test_a_run_that_takes_longer_than_expected_puts_off_the_others() -> None:
+def test_a_run_that_takes_longer_than_expected_delays_the_others() -> None:
     studio = Studio(jobs=4)
     studio.hand_over(seconds=60)
     studio.api.pass_time(90)
@@ -74,7 +74,7 @@ def test_a_run_that_takes_longer_than_expected_puts_off_the_others() -> None:
     assert [studio.starts_in(name) for name in studio.names[2:]] == [0, 60]
 
 
-def test_a_new_operator_learns_from_the_jobs_that_are_there() -> None:
+def test_a_new_operator_learns_from_the_existing_jobs() -> None:
     studio = Studio(jobs=4)
     studio.hand_over(seconds=60)
     studio.operator.crash()
@@ -96,7 +96,7 @@ def test_a_hand_over_costs_as_many_requests_with_many_jobs_waiting_as_with_few()
     assert sum(costs[1]) / 5 <= sum(costs[0]) / 5 + 8
 
 
-def test_who_could_not_be_told_at_once_is_told_as_time_goes_by() -> None:
+def test_updates_beyond_the_rate_limit_follow_later() -> None:
     studio = Studio(jobs=60)
     studio.hand_over()
     assert sum("estimatedStartTime" in studio.queue(name) for name in studio.names[2:]) == LOW_PRIORITY_UPDATES
@@ -108,7 +108,7 @@ def test_who_could_not_be_told_at_once_is_told_as_time_goes_by() -> None:
     assert studio.operator.seconds_until_the_next_look() > LOW_PRIORITY_SECONDS
 
 
-def test_a_slot_that_gets_free_while_others_are_told_their_places_is_handed_on_first() -> None:
+def test_a_slot_that_becomes_free_during_position_updates_is_handed_over_first() -> None:
     studio = Studio(jobs=60)
     studio.hand_over()
     studio.api.pass_time(LOW_PRIORITY_SECONDS)
@@ -124,13 +124,13 @@ def test_a_slot_that_gets_free_while_others_are_told_their_places_is_handed_on_f
     assert studio.operator.kube.sent - before <= 8
 
 
-def test_the_head_of_a_long_queue_is_told_exactly_and_the_rest_nearly() -> None:
+def test_positions_are_exact_at_the_head_of_a_long_queue_and_approximate_behind() -> None:
     studio = Studio(jobs=100)
     for _ in range(8):
         studio.hand_over()
     waiting = studio.names[9:]
-    told = [studio.queue(name)["position"] for name in waiting]
-    assert told[:EXACT_POSITIONS] == list(range(EXACT_POSITIONS))
-    behind = list(enumerate(told))[EXACT_POSITIONS:]
+    shown = [studio.queue(name)["position"] for name in waiting]
+    assert shown[:EXACT_POSITIONS] == list(range(EXACT_POSITIONS))
+    behind = list(enumerate(shown))[EXACT_POSITIONS:]
     assert [position for position, each in behind if abs(each - position) >= TOLERANCE * position] == []
     assert not any("waitingFor" in studio.queue(name) for name in waiting[EXACT_POSITIONS:])

@@ -1,9 +1,9 @@
-"""So many in any span of so many seconds."""
+"""The rate limiter for low-priority updates."""
 
 from darkroom_operator.reconcile.rate_limit import RateLimiter
 
 
-def test_what_is_used_up_comes_back_when_the_span_is_over() -> None:
+def test_used_updates_are_available_again_when_the_window_ends() -> None:
     now = [100.0]
     limiter = RateLimiter(2, 5.0, lambda: now[0])
     assert (limiter.available, limiter.seconds_until_available()) == (2, None)
@@ -15,7 +15,7 @@ def test_what_is_used_up_comes_back_when_the_span_is_over() -> None:
     assert (limiter.available, limiter.seconds_until_available()) == (2, None)
 
 
-def test_a_span_begins_with_the_first_use_in_it() -> None:
+def test_a_window_starts_with_its_first_use() -> None:
     now = [100.0]
     limiter = RateLimiter(1, 5.0, lambda: now[0])
     now[0] += 50

@@ -1,4 +1,4 @@
-"""Jobs that no run can finish fail at once: no slot is taken for them, and no pod is made."""
+"""Preflight checks: jobs that no run can finish fail at once, without a slot and without a pod."""
 
 import json
 import threading
@@ -37,41 +37,41 @@ def failed(job: dict[str, Any]) -> tuple[str, str]:
 SECRET = {"uri": "s3://darkroom/datasets/lab/secret/"}
 
 
-class TestADatasetOutsideOfWhatIsAllowed:
-    def test_is_refused_with_what_is_allowed(self) -> None:
+class TestForbiddenDataset:
+    def test_is_rejected_with_the_allowed_addresses(self) -> None:
         found = refusal_of(a_training(dataset=SECRET), SETTINGS)
         assert found is not None
         assert found.reason is Reason.DATASET_NOT_ALLOWED
         assert "s3://darkroom/datasets/default/, s3://photos/" in found.message
 
     @pytest.mark.parametrize("uri", ["s3://darkroom/datasets/default/x/", "s3://photos/dogs/"])
-    def test_others_are_not(self, uri: str) -> None:
+    def test_other_datasets_are_accepted(self, uri: str) -> None:
         assert refusal_of(a_training(dataset={"uri": uri}), SETTINGS) is None
 
-    def test_it_is_left_to_the_runner_where_the_operator_was_told_of_no_bucket(self) -> None:
+    def test_it_is_left_to_the_runner_if_the_operator_knows_no_bucket(self) -> None:
         assert refusal_of(a_training(dataset=SECRET), Settings(runner_image="x")) is None
 
-    def test_a_generation_has_none(self) -> None:
+    def test_a_generation_has_no_dataset(self) -> None:
         assert refusal_of(a_job(), SETTINGS) is None
 
-    def test_the_namespace_is_the_job_s_own(self) -> None:
+    def test_the_namespace_is_that_of_the_job(self) -> None:
         assert refusal_of(replace(a_training(dataset=SECRET), namespace="lab"), SETTINGS) is None
 
 
-class TestAContradiction:
+class TestContradiction:
     VIDEO: ClassVar = {"min_guidance_scale": 3.0, "max_guidance_scale": 1.0}
 
-    def test_is_refused_under_crds_that_took_it(self) -> None:
+    def test_is_rejected_under_crds_that_accepted_it(self) -> None:
         found = refusal_of(a_job(allow_motion=True, video=Video(**self.VIDEO)), SETTINGS)
         assert found is not None
         assert found.reason is Reason.INVALID_RUN
         assert "Raise the latter above 1 or lower the former" in found.message
 
-    def test_without_a_clip_is_none(self) -> None:
+    def test_without_a_clip_there_is_none(self) -> None:
         assert refusal_of(a_job(video=Video(**self.VIDEO)), SETTINGS) is None
 
 
-class TestABaseModelOfTheModelRoot:
+class TestBaseModelInTheModelRoot:
     @pytest.fixture
     def settings(self, tmp_path: Path) -> Settings:
         for name, pipeline in (("sdxl", SDXL_PIPELINE), ("svd", SVD_PIPELINE)):
@@ -90,9 +90,7 @@ class TestABaseModelOfTheModelRoot:
             (a_training(baseModel="sdx", dataset={"uri": "s3://photos/x/"}), Reason.BASE_MODEL_NOT_FOUND),
         ],
     )
-    def test_that_is_not_there_or_of_the_wrong_kind_is_refused(
-        self, settings: Settings, job: Job, reason: Reason
-    ) -> None:
+    def test_a_missing_or_unsuitable_one_is_rejected(self, settings: Settings, job: Job, reason: Reason) -> None:
         found = refusal_of(job, settings)
         assert found is not None
         assert found.reason is reason
@@ -107,15 +105,15 @@ class TestABaseModelOfTheModelRoot:
             a_job(video=Video(base_model="nothing")),
         ],
     )
-    def test_others_are_not(self, settings: Settings, job: Job) -> None:
+    def test_other_models_are_accepted(self, settings: Settings, job: Job) -> None:
         assert refusal_of(job, settings) is None
 
-    def test_a_default_that_is_not_there_is_told_too(self, settings: Settings) -> None:
+    def test_a_missing_default_model_is_rejected_too(self, settings: Settings) -> None:
         found = refusal_of(a_job(), settings.model_copy(update={"default_base_model": "gone"}))
         assert found is not None
         assert "'gone' in the model root. It contains sdxl, svd." in found.message
 
-    def test_a_file_system_that_stands_still_refuses_nothing_and_is_waited_for_once(
+    def test_a_file_system_that_hangs_rejects_nothing_and_is_awaited_once(
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         answers, looks = threading.Event(), []
@@ -135,7 +133,7 @@ class TestABaseModelOfTheModelRoot:
         wait_until(lambda: preflight_failure(a_job(base_model="sdx"), settings, root), "the file system answers again")
 
 
-class TestARefusedJob:
+class TestRejectedJob:
     def stage(self) -> tuple[SimulatedApi, SimulatedUser, SimulatedNode, SimulatedOperator]:
         api = SimulatedApi()
         operator = SimulatedOperator(api, **DATASETS)
@@ -150,7 +148,7 @@ class TestARefusedJob:
         assert api.all("pods") == []
         assert node.live() == []
 
-    def test_fails_at_once_behind_a_long_run_and_keeps_nobody_from_his_turn(self) -> None:
+    def test_fails_at_once_behind_a_long_run_and_delays_no_other_job(self) -> None:
         api, user, node, operator = self.stage()
         user.create("long")
         operator.rest()
@@ -165,7 +163,7 @@ class TestARefusedJob:
         operator.rest()
         assert [name for name in node.live() if name.startswith("next")] == node.live() != []
 
-    def test_that_is_suspended_is_judged_when_it_would_run(self) -> None:
+    def test_is_checked_when_it_is_resumed(self) -> None:
         api, user, _, operator = self.stage()
         user.train("later", "m", dataset={"uri": "s3://elsewhere/photos/"}, suspend=True)
         operator.rest()
@@ -174,7 +172,7 @@ class TestARefusedJob:
         operator.rest()
         assert failed(api.get(TRAIN, "later")) == ("Failed", Reason.DATASET_NOT_ALLOWED)
 
-    def test_whose_run_began_under_other_settings_is_judged_by_its_run(self) -> None:
+    def test_whose_run_started_under_other_settings_ends_with_its_run(self) -> None:
         api, user, node, _ = self.stage()
         free = SimulatedOperator(api)
         user.train("early", "m", dataset={"uri": "s3://elsewhere/photos/"})

@@ -1,4 +1,4 @@
-"""The jobs that have not ended, in their order, as they come, change and go."""
+"""The queue of unfinished jobs, as they are added, changed and removed."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ CHANGES = st.tuples(UIDS, st.integers(1, 40), st.integers(-1, 1), PHASES, st.int
 
 
 @given(st.lists(CHANGES, max_size=30))
-def test_it_is_what_sorting_all_jobs_that_have_not_ended_would_give(changes: list[Any]) -> None:
+def test_it_equals_the_sorted_unfinished_jobs(changes: list[Any]) -> None:
     cache = Cache()
     for uid, version, priority, phase, second, is_last in changes:
         cache.see(Kind.GENERATE.plural, document(uid, version, priority, phase, second))

@@ -1,4 +1,4 @@
-"""The Lease that is a slot: written and read."""
+"""The Lease of a slot: written and read."""
 
 from typing import Any
 
@@ -17,16 +17,16 @@ def stored(document: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("version", ["1.30", "1.37"])
-def test_kubernetes_takes_it(version: str) -> None:
+def test_kubernetes_accepts_it(version: str) -> None:
     kubernetes_validate.validate(new_lease(Slot(0), JOB, NOW), version, strict=True)
 
 
-def test_what_was_written_is_read_again() -> None:
+def test_what_was_written_is_read_back() -> None:
     slot = read_slot(stored(new_lease(Slot(4), JOB, NOW)))
     assert slot == Slot(4, "lease", "3", holder=JOB.uid, holder_key="GenerateJob/a", pod_uid=None, acquired=NOW)
 
 
-def test_an_assignment_names_the_version_it_was_decided_on_and_forgets_the_last_pod() -> None:
+def test_an_assignment_has_the_version_it_was_decided_on_and_clears_the_last_pod() -> None:
     patch = assignment(Slot(0, "lease", "3", holder="old", pod_uid="pod"), JOB, NOW)
     assert patch["metadata"]["resourceVersion"] == "3"
     assert patch["metadata"]["annotations"]["darkroom.dev/pod-uid"] is None
@@ -34,11 +34,11 @@ def test_an_assignment_names_the_version_it_was_decided_on_and_forgets_the_last_
     assert patch["spec"]["holderIdentity"] == JOB.uid
 
 
-def test_a_slot_that_is_freed_has_no_holder_rather_than_an_empty_one() -> None:
+def test_a_freed_slot_has_no_holder_rather_than_an_empty_one() -> None:
     assert assignment(Slot(0, "lease", "3"), None, NOW)["spec"]["holderIdentity"] is None
 
 
-def test_a_confirmation_names_the_version_and_the_pod() -> None:
+def test_a_confirmation_has_the_version_and_the_pod() -> None:
     patch = confirmation(Slot(0, "lease", "3", holder=JOB.uid), a_pod(JOB), NOW)
     assert patch["metadata"] == {"resourceVersion": "3", "annotations": {"darkroom.dev/pod-uid": "pod-a-1"}}
 
@@ -46,7 +46,7 @@ def test_a_confirmation_names_the_version_and_the_pod() -> None:
 @pytest.mark.parametrize(
     "name", ["darkroom-slot-00", "darkroom-slot-x", "darkroom-slot-", "slot-0", "my-darkroom-slot-0"]
 )
-def test_a_lease_of_another_name_is_no_slot(name: str) -> None:
+def test_a_lease_with_another_name_is_not_a_slot(name: str) -> None:
     document = stored(new_lease(Slot(0), JOB, NOW))
     document["metadata"]["name"] = name
     with pytest.raises(ValueError, match="not the name of one"):
@@ -64,7 +64,7 @@ def test_a_lease_of_another_name_is_no_slot(name: str) -> None:
         ({"a": {"b": 1}}, {"a": 2}, {"a": 2}),
     ],
 )
-def test_a_merge_patch_holds_the_difference(
+def test_a_merge_patch_contains_the_difference(
     before: dict[str, Any], after: dict[str, Any], patch: dict[str, Any]
 ) -> None:
     assert merge_patch(before, after) == patch

@@ -1,4 +1,4 @@
-"""How much work a job is: only proportions matter, and only among jobs of one shape."""
+"""The amount of work of a job: only proportions matter, and only among jobs of one shape."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from darkroom_contract.plan import DOWNLOADING, ENCODING, LOADING, UPLOADING
 from darkroom_operator.scheduling.workload import workload
 
 
-def drawing(**spec: Any) -> float:
+def units(**spec: Any) -> float:
     return workload(a_job(**spec).spec).units - (DOWNLOADING + LOADING + UPLOADING)
 
 
@@ -17,9 +17,9 @@ def learning(**spec: Any) -> float:
     return workload(a_training(**spec).spec).units - (DOWNLOADING + LOADING + ENCODING + UPLOADING)
 
 
-def test_twice_the_steps_or_pictures_is_twice_the_work() -> None:
-    assert drawing(images={"steps": 20}) == pytest.approx(2 * drawing(images={"steps": 10}))
-    assert drawing(images={"steps": 10, "count": 2}) == pytest.approx(2 * drawing(images={"steps": 10}))
+def test_twice_the_steps_or_images_is_twice_the_work() -> None:
+    assert units(images={"steps": 20}) == pytest.approx(2 * units(images={"steps": 10}))
+    assert units(images={"steps": 10, "count": 2}) == pytest.approx(2 * units(images={"steps": 10}))
     assert learning(maxSteps=200) == 2 * learning(maxSteps=100)
     assert learning(maxSteps=100, training={"batchSize": 2}) == 2 * learning(maxSteps=100)
 
@@ -32,16 +32,16 @@ def test_twice_the_steps_or_pictures_is_twice_the_work() -> None:
         {"training": {"gradientAccumulationSteps": 4}},
     ],
 )
-def test_what_a_training_does_besides_is_work_too(more: dict[str, Any]) -> None:
+def test_other_parts_of_a_training_are_work_too(more: dict[str, Any]) -> None:
     assert learning(**more) > learning()
 
 
 def test_a_cache_saves_work_and_a_clip_adds_some() -> None:
-    assert drawing(cache={"interval": 3}) < drawing(cache={"interval": 1})
-    assert drawing(allow_motion=True) > drawing()
+    assert units(cache={"interval": 3}) < units(cache={"interval": 1})
+    assert units(allow_motion=True) > units()
 
 
-def test_jobs_whose_speeds_say_nothing_of_each_other_have_other_shapes() -> None:
+def test_jobs_with_incomparable_speeds_have_different_shapes() -> None:
     jobs = [
         a_training(),
         a_training(baseModel="other"),
@@ -58,6 +58,6 @@ def test_prompt_and_seed_change_nothing() -> None:
     assert workload(a_job().spec) == workload(a_job(prompt="something else", images={"seed": 7}).spec)
 
 
-def test_sizes_within_a_factor_of_two_are_of_one_class_or_of_neighbours() -> None:
+def test_sizes_within_a_factor_of_two_are_in_the_same_or_neighbouring_classes() -> None:
     half, whole = workload(a_job(images={"steps": 50}).spec), workload(a_job(images={"steps": 100}).spec)
     assert whole.size_class - half.size_class in (0, 1)

@@ -1,4 +1,4 @@
-"""Who of the queue is told anew, and who is left with what is nearly true."""
+"""Which waiting jobs get a status update, and which positions are accurate enough."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,29 +19,29 @@ JOB = a_job("a")
 SOON, LATE = NOW + timedelta(seconds=30), NOW + timedelta(hours=1)
 
 
-def told(
+def moved(
     position: int, now_at: int, *, start: datetime | None = None, starts_now: datetime | None = None
 ) -> QueuePosition:
-    """A job that was told one place, and stands at another."""
+    """A job whose status shows one position while it is at another."""
     job = replace(JOB, name=f"at-{now_at}", uid=f"uid-at-{now_at}")
     job = replace(job, status=transitions.waiting(job, QueuePosition(job, position, None, start), NOW))
     return QueuePosition(job, now_at, None, starts_now)
 
 
-def is_due(place: QueuePosition) -> bool:
-    return drift(place, NOW) >= 1
+def is_due(position: QueuePosition) -> bool:
+    return drift(position, NOW) >= 1
 
 
-class TestTheLine:
-    def test_the_first_are_told_who_holds_the_slot(self) -> None:
+class TestPositions:
+    def test_the_first_jobs_show_the_holder_of_the_slot(self) -> None:
         holder = holding(a_job("h"), a_pod(a_job("h")))
         waiting = [a_job(f"w{number:02}") for number in range(EXACT_POSITIONS + 2)]
-        line = queue_positions(a_snapshot(holder, *waiting, slot=a_slot(holder)))
-        assert [position.index for position in line] == list(range(EXACT_POSITIONS + 2))
-        named = [place.waiting_for for place in line]
+        positions = queue_positions(a_snapshot(holder, *waiting, slot=a_slot(holder)))
+        assert [position.index for position in positions] == list(range(EXACT_POSITIONS + 2))
+        named = [position.waiting_for for position in positions]
         assert named == ["GenerateJob/h"] * EXACT_POSITIONS + [None, None]
 
-    def test_a_job_knows_its_place_only_as_the_spec_that_it_has_now(self) -> None:
+    def test_a_job_has_a_position_only_if_its_current_spec_was_observed(self) -> None:
         status = transitions.waiting(JOB, QueuePosition(JOB, 0), NOW)
         assert has_position(replace(JOB, status=status))
         assert not has_position(JOB)
@@ -51,16 +51,16 @@ class TestTheLine:
 
 class TestDrift:
     @pytest.mark.parametrize("position", [0, 1, 5, 9])
-    def test_the_first_are_told_of_every_step(self, position: int) -> None:
-        assert is_due(told(position + 1, position))
-        assert not is_due(told(position, position))
+    def test_the_first_positions_are_updated_at_every_step(self, position: int) -> None:
+        assert is_due(moved(position + 1, position))
+        assert not is_due(moved(position, position))
 
     @pytest.mark.parametrize(("was", "now_at", "due"), [(1200, 1000, False), (1250, 1000, True), (750, 1000, True)])
-    def test_the_others_once_they_are_a_quarter_off(self, was: int, now_at: int, due: bool) -> None:
-        assert is_due(told(was, now_at)) is due
+    def test_the_others_are_updated_once_they_are_a_quarter_off(self, was: int, now_at: int, due: bool) -> None:
+        assert is_due(moved(was, now_at)) is due
 
-    def test_a_job_that_comes_to_the_head_is_told_who_holds_the_slot(self) -> None:
-        assert is_due(replace(told(9, 9), waiting_for="GenerateJob/h"))
+    def test_a_job_that_reaches_the_head_gets_the_holder_of_the_slot(self) -> None:
+        assert is_due(replace(moved(9, 9), waiting_for="GenerateJob/h"))
 
     @pytest.mark.parametrize(
         ("start", "starts_now", "due"),
@@ -75,36 +75,36 @@ class TestDrift:
         ],
         ids=["became known", "became unknown", "seconds", "twice the wait", "minutes of an hour", "half", "no zone"],
     )
-    def test_a_start_that_is_not_true_enough_is_told_anew(
+    def test_an_inaccurate_start_is_updated(
         self, start: datetime | None, starts_now: datetime | None, due: bool
     ) -> None:
-        assert is_due(told(3, 3, start=start, starts_now=starts_now)) is due
+        assert is_due(moved(3, 3, start=start, starts_now=starts_now)) is due
 
     @pytest.mark.parametrize("before", ["TrainJob/t2", None])
-    def test_a_generation_that_waits_for_another_training_than_it_says(self, before: str | None) -> None:
+    def test_a_changed_training_to_wait_for_is_updated(self, before: str | None) -> None:
         status = transitions.waiting(JOB, QueuePosition(JOB, 3, training=before), NOW)
-        told_before = replace(JOB, status=status)
-        assert is_due(QueuePosition(told_before, 3, training="TrainJob/t"))
-        assert not is_due(QueuePosition(told_before, 3, training=before))
+        updated_before = replace(JOB, status=status)
+        assert is_due(QueuePosition(updated_before, 3, training="TrainJob/t"))
+        assert not is_due(QueuePosition(updated_before, 3, training=before))
 
-    def test_a_place_that_somebody_took_out_of_the_status_is_told_again(self) -> None:
+    def test_a_position_that_was_removed_from_the_status_is_restored(self) -> None:
         edited = replace(JOB, status=JobStatus(phase=Phase.QUEUED, queue=QueueStatus(position=None)))
         assert is_due(QueuePosition(edited, 3))
 
 
-class TestWhoIsToldFirst:
-    def test_the_worst_informed(self) -> None:
-        slightly, badly, well = told(3, 2), told(5000, 40), told(1000, 1000)
+class TestUpdateOrder:
+    def test_the_most_outdated_comes_first(self) -> None:
+        slightly, badly, well = moved(3, 2), moved(5000, 40), moved(1000, 1000)
         assert stale_positions([slightly, badly, well], NOW, 10) == [badly, slightly]
         assert stale_positions([slightly, badly, well], NOW, 1) == [badly]
 
-    def test_of_equals_the_one_that_is_next(self) -> None:
-        line = [told(position + 1, position) for position in range(5)]
-        assert stale_positions(line, NOW, 2) == line[:2]
+    def test_of_equal_drifts_the_next_job_comes_first(self) -> None:
+        positions = [moved(position + 1, position) for position in range(5)]
+        assert stale_positions(positions, NOW, 2) == positions[:2]
 
-    def test_none_when_all_know(self) -> None:
-        assert stale_positions([told(position, position) for position in range(5)], NOW, 10) == []
+    def test_nothing_is_stale_when_all_positions_are_right(self) -> None:
+        assert stale_positions([moved(position, position) for position in range(5)], NOW, 10) == []
 
-    def test_a_hand_over_makes_few_of_ten_thousand_misinformed(self) -> None:
-        line = [told(position + 1, position) for position in range(10_000)]
-        assert len(stale_positions(line, NOW, 10_000)) == EXACT_POSITIONS
+    def test_a_hand_over_makes_few_of_ten_thousand_positions_stale(self) -> None:
+        positions = [moved(position + 1, position) for position in range(10_000)]
+        assert len(stale_positions(positions, NOW, 10_000)) == EXACT_POSITIONS

@@ -1,5 +1,5 @@
-"""What a job's status says at each turn of its life. Each is held to the CRD's schema: what that refuses is never
-written, and the slot never given back."""
+"""The status after each transition. Each is validated by the CRD's schema: a status that it rejects would never be
+written, and the slot never released."""
 
 import math
 from collections.abc import Callable
@@ -62,7 +62,7 @@ def as_document(job: Job) -> dict[str, Any]:
     return {"kind": job.kind.value, "metadata": metadata, "spec": job.spec.to_dict(), "status": job.status.to_dict()}
 
 
-TURNS: dict[str, Callable[[], JobStatus]] = {
+TRANSITIONS: dict[str, Callable[[], JobStatus]] = {
     "queued": lambda: transitions.waiting(JOB, QueuePosition(JOB, 3, "GenerateJob/" + "n" * 48, NOW), NOW),
     "queued far behind": lambda: transitions.waiting(JOB, QueuePosition(JOB, 9999, estimated_start=NOW + WAIT), NOW),
     "queued for a free slot": lambda: transitions.waiting(JOB, QueuePosition(JOB, 0), NOW),
@@ -83,7 +83,7 @@ TURNS: dict[str, Callable[[], JobStatus]] = {
         replace(JOB, status=transitions.succeeded(HELD, success(JOB), NOW)), NOW
     ),
     "succeeded with remarks": lambda: transitions.succeeded(HELD, remarked(40), NOW),
-    "its pod on a silent node": lambda: transitions.node_lost(
+    "its pod on a lost node": lambda: transitions.node_lost(
         replace(HELD, status=transitions.pod_refused(HELD, "r" * 5000, NOW)), NOW
     ),
     "stopping": lambda: transitions.stopping(HELD, "Suspended", "s" * 5000, POD, NOW),
@@ -95,18 +95,18 @@ TURNS: dict[str, Callable[[], JobStatus]] = {
 }
 
 
-@pytest.mark.parametrize("turn", TURNS)
-def test_every_status_is_valid_and_reads_back_the_same(turn: str) -> None:
-    require_valid(TURNS[turn]())
+@pytest.mark.parametrize("name", TRANSITIONS)
+def test_every_status_is_valid_and_is_read_back_unchanged(name: str) -> None:
+    require_valid(TRANSITIONS[name]())
 
 
-@pytest.mark.parametrize("turn", TURNS)
-def test_every_status_says_which_generation_it_is_about(turn: str) -> None:
-    assert TURNS[turn]().observed_generation == JOB.generation
+@pytest.mark.parametrize("name", TRANSITIONS)
+def test_every_status_observes_the_generation(name: str) -> None:
+    assert TRANSITIONS[name]().observed_generation == JOB.generation
 
 
 class TestWaiting:
-    def test_it_tells_the_place_whom_it_waits_for_and_until_when(self) -> None:
+    def test_it_shows_the_position_the_holder_and_the_estimated_start(self) -> None:
         status = transitions.waiting(JOB, QueuePosition(JOB, 2, "TrainJob/t", NOW + WAIT), NOW)
         admitted = find(status, ConditionType.ADMITTED)
         assert status.queue is not None
@@ -115,12 +115,12 @@ class TestWaiting:
         assert admitted is not None
         assert admitted.message == "Position 2 in the queue; TrainJob/t holds the slot."
 
-    def test_a_place_far_behind_is_told_as_the_guess_that_it_is(self) -> None:
+    def test_a_position_far_behind_is_marked_as_approximate(self) -> None:
         admitted = find(transitions.waiting(JOB, QueuePosition(JOB, 4711), NOW), ConditionType.ADMITTED)
         assert admitted is not None
         assert admitted.message == "Position about 4711 in the queue."
 
-    def test_a_job_that_was_suspended_once_says_that_it_is_no_more(self) -> None:
+    def test_a_resumed_job_is_marked_as_not_suspended(self) -> None:
         suspended = transitions.waiting(a_job("a", suspend=True), None, NOW)
         resumed = transitions.waiting(replace(JOB, status=suspended), QueuePosition(JOB, 0), NOW)
         assert reason_of(resumed, ConditionType.SUSPENDED) == "Resumed"
@@ -130,17 +130,17 @@ class TestWaiting:
         status = transitions.waiting(JOB, QueuePosition(JOB, 2), NOW)
         assert transitions.waiting(replace(JOB, status=status), QueuePosition(JOB, 2), NOW + WAIT) == status
 
-    def test_a_generation_says_which_training_it_waits_for(self) -> None:
-        drawing = a_job("a", model_id="m")
-        placed = transitions.waiting(drawing, QueuePosition(drawing, 3, training="TrainJob/t"), NOW)
-        unplaced = transitions.requeued_for_model(drawing, LONG, "TrainJob/t", NOW)
-        for status in (placed, unplaced):
+    def test_a_generation_names_the_training_that_it_waits_for(self) -> None:
+        generation = a_job("a", model_id="m")
+        queued = transitions.waiting(generation, QueuePosition(generation, 3, training="TrainJob/t"), NOW)
+        requeued = transitions.requeued_for_model(generation, LONG, "TrainJob/t", NOW)
+        for status in (queued, requeued):
             assert reason_of(status, ConditionType.ADMITTED) == "WaitingForModel"
             admitted = find(status, ConditionType.ADMITTED)
             assert admitted is not None
             assert admitted.message.endswith("Waiting for TrainJob/t, which trains the model m.")
-        assert placed.queue is not None
-        assert placed.queue.position == 3
+        assert queued.queue is not None
+        assert queued.queue.position == 3
 
     def test_a_suspended_job_says_that_its_run_has_stopped(self) -> None:
         held = holding(a_job("a", suspend=True), POD)
@@ -160,22 +160,22 @@ class TestWaiting:
         assert ready is not None
         assert ready.message == "The run has stopped."
 
-    def test_a_training_that_was_suspended_keeps_what_it_has_saved(self) -> None:
+    def test_a_suspended_training_keeps_its_saved_step(self) -> None:
         assert transitions.run_suspended(HELD, replace(LONG, saved_step=10**30), NOW).saved_step == MAX_COUNT
         assert transitions.run_suspended(holding(JOB, POD, saved_step=7), LONG, NOW).saved_step == 7
 
 
-class TestNews:
-    """CRDs of an older release drop fields that they do not know: writing them again and again would never end."""
+class TestIsChanged:
+    """CRDs of an older release drop unknown fields: writing them again would never end."""
 
-    def test_what_older_crds_drop_is_none(self) -> None:
+    def test_fields_that_older_crds_drop_are_no_change(self) -> None:
         status = transitions.running(HELD, running(POD), None, NOW)
         dropped = status.model_copy(update={"admission_order": None, "run_start_time": None})
         known = replace(HELD, status=dropped)
         assert not transitions.is_changed(known, transitions.running(known, running(POD), None, NOW + WAIT))
         assert transitions.is_changed(known, transitions.running(known, replace(running(POD), ready=False), None, NOW))
 
-    def test_a_job_that_was_told_before_it_had_an_order_is_not_told_again(self) -> None:
+    def test_a_status_from_before_the_admission_order_existed_is_not_rewritten(self) -> None:
         status = transitions.waiting(a_job("a", suspend=True), None, NOW).model_copy(update={"admission_order": None})
         job = replace(a_job("a", suspend=True), status=status)
         assert not transitions.is_changed(job, transitions.waiting(job, None, NOW + WAIT))
@@ -188,9 +188,9 @@ def test_a_job_whose_first_pod_is_refused_is_queued_with_the_reason() -> None:
         assert reason_of(status, kind) == "PodRefused"
 
 
-@pytest.mark.parametrize("turn", TURNS)
-def test_every_condition_observes_the_generation_of_the_status(turn: str) -> None:
-    assert {each.observed_generation for each in TURNS[turn]().conditions} == {JOB.generation}
+@pytest.mark.parametrize("name", TRANSITIONS)
+def test_every_condition_observes_the_generation_of_the_status(name: str) -> None:
+    assert {each.observed_generation for each in TRANSITIONS[name]().conditions} == {JOB.generation}
 
 
 def test_an_older_condition_observes_a_newer_generation_too() -> None:
@@ -199,13 +199,13 @@ def test_an_older_condition_observes_a_newer_generation_too() -> None:
     assert {each.observed_generation for each in changed.status.conditions} == {5}
 
 
-def test_what_a_run_remarked_before_it_failed_for_good_is_kept() -> None:
+def test_remarks_of_a_run_that_failed_for_good_are_kept() -> None:
     remarks = remarked(2).remarks
     assert transitions.failed(HELD, replace(LONG, remarks=remarks), NOW).remarks == remarks
     assert transitions.failed(HELD, LONG, NOW).remarks is None
 
 
-def test_the_order_of_admission_is_written_down_and_stays() -> None:
+def test_the_order_of_admission_is_recorded_and_stays() -> None:
     first = replace(JOB, order=41)
     status = transitions.waiting(first, QueuePosition(first, 0), NOW)
     assert status.admission_order == 41
@@ -213,7 +213,7 @@ def test_the_order_of_admission_is_written_down_and_stays() -> None:
 
 
 class TestRunning:
-    def test_it_says_when_the_run_was_first_seen_and_keeps_it(self) -> None:
+    def test_it_has_the_time_when_the_run_was_first_seen(self) -> None:
         """By the operator's clock, which is the API server's, and not by the node's."""
         far_off = replace(running(POD), started=NOW + timedelta(minutes=15))
         first = transitions.running(HELD, far_off, None, NOW)
@@ -222,7 +222,7 @@ class TestRunning:
         again = transitions.starting(replace(HELD, status=first), a_pod(JOB, 2), NOW + WAIT)
         assert again.run_start_time is None
 
-    def test_a_node_that_does_not_answer_is_told_with_what_to_do(self) -> None:
+    def test_an_unreachable_node_is_reported_with_advice(self) -> None:
         for lost in (
             replace(running(POD), node_lost=True, node="gpu-7"),
             replace(running(POD), deleting=True, node="gpu-7", deletion_deadline=NOW - DELETION_OVERDUE),
@@ -233,7 +233,7 @@ class TestRunning:
             assert "kubectl delete node gpu-7" in found.message
             assert f"kubectl delete pod {POD.name} --force" in found.message
 
-    def test_a_deletion_within_its_grace_is_not_overdue(self) -> None:
+    def test_a_deletion_within_its_grace_period_is_not_overdue(self) -> None:
         ending = replace(running(POD), deleting=True, node="gpu-7", deletion_deadline=NOW - WAIT)
         assert reason_of(transitions.running(HELD, ending, None, NOW), ConditionType.POD_READY) == "Terminating"
 
@@ -247,7 +247,7 @@ class TestRunning:
             (replace(running(POD), node_lost=True, deleting=True), ConditionStatus.UNKNOWN, "NodeLost"),
         ],
     )
-    def test_its_pod_shows_in_a_condition(self, pod: RunnerPod, status: ConditionStatus, reason: str) -> None:
+    def test_the_pod_is_shown_in_a_condition(self, pod: RunnerPod, status: ConditionStatus, reason: str) -> None:
         found = find(transitions.running(HELD, pod, None, NOW), ConditionType.POD_READY)
         assert found is not None
         assert (found.status, found.reason) == (status, reason)
@@ -256,7 +256,7 @@ class TestRunning:
         second = holding(JOB, a_pod(JOB, 2))
         assert transitions.running(second, running(a_pod(JOB, 2)), an_event(attempt=1), NOW).progress is None
 
-    def test_progress_stays_when_redis_falls_silent(self) -> None:
+    def test_progress_stays_when_redis_has_none(self) -> None:
         shown = transitions.running(HELD, running(POD), an_event(), NOW)
         later = transitions.running(replace(HELD, status=shown), running(POD), None, NOW)
         assert later.progress == shown.progress
@@ -272,12 +272,12 @@ class TestRunning:
         ],
         ids=["no numbers", "too many", "endless", "too large", "no zone"],
     )
-    def test_whatever_a_runner_tells_makes_a_valid_status(self, event: ProgressEvent) -> None:
+    def test_anything_that_a_runner_reports_makes_a_valid_status(self, event: ProgressEvent) -> None:
         require_valid(transitions.running(HELD, running(POD), event, NOW))
 
 
-class TestTheEnd:
-    def test_success_tells_artifacts_and_metrics_that_are_numbers(self) -> None:
+class TestEnd:
+    def test_success_has_artifacts_and_finite_metrics(self) -> None:
         file = OutcomeFile(name="x.png", content_type="image/png", bytes=1, sha256="0" * 64)
         metrics = {"loss": math.nan, "seconds": 2.0}
         outcome = Outcome(succeeded=True, prefix="p/", files=(file,), metrics=metrics)
@@ -291,10 +291,10 @@ class TestTheEnd:
         status = transitions.run_failed(HELD, LONG, timedelta(seconds=0.2), NOW + timedelta(milliseconds=100))
         assert status.next_attempt_time == NOW + timedelta(seconds=1)
 
-    def test_a_job_that_never_had_a_pod_says_nothing_of_one(self) -> None:
+    def test_a_job_that_never_had_a_pod_has_no_condition_for_it(self) -> None:
         assert find(transitions.failed(JOB, LONG, NOW), ConditionType.POD_READY) is None
 
-    def test_the_first_start_stays(self) -> None:
+    def test_the_first_start_time_stays(self) -> None:
         first = replace(JOB, status=transitions.starting(JOB, POD, NOW))
         assert transitions.starting(first, a_pod(JOB, 2), NOW + WAIT).start_time == NOW
 

@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz` and `/metrics` over HTTP: well as long as nobody complains."""
+"""`/healthz`, `/readyz` and `/metrics` over HTTP."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -30,17 +30,17 @@ async def ask(*checks: Check, ready: Sequence[Check] = (), path: str = "/healthz
         await health.stop()
 
 
-async def test_it_is_well_when_nobody_complains() -> None:
+async def test_it_is_healthy_without_errors() -> None:
     answer = await ask(lambda: None, lambda: None)
     assert (answer.status_code, answer.text) == (200, "ok\n")
 
 
-async def test_it_says_all_that_is_wrong() -> None:
+async def test_it_reports_all_errors() -> None:
     answer = await ask(lambda: "this is stuck", lambda: None, lambda: "so is that")
     assert (answer.status_code, answer.text) == (503, "this is stuck\nso is that\n")
 
 
-async def test_it_is_ready_as_soon_as_everything_was_listed_whoever_leads() -> None:
+async def test_it_is_ready_once_the_cache_is_complete_whoever_is_the_leader() -> None:
     resync = Resync(cast(KubeClient, SimulatedKubeClient(SimulatedApi())), Cache(), WatchMonitor(1), lambda: None)
     answer = await ask(ready=[resync.readiness_error], path="/readyz")
     assert (answer.status_code, answer.text) == (503, "the first list of all objects is not complete\n")
@@ -48,14 +48,14 @@ async def test_it_is_ready_as_soon_as_everything_was_listed_whoever_leads() -> N
     assert (await ask(lambda: "stuck", ready=[resync.readiness_error], path="/readyz")).status_code == 200
 
 
-async def test_its_metrics_are_told_as_prometheus_reads_them() -> None:
+async def test_its_metrics_are_in_the_format_of_prometheus() -> None:
     answer = await ask(path="/metrics")
     assert answer.headers["Content-Type"].startswith("text/plain; version=")
     assert "darkroom_quota_refusals_total 1.0" in answer.text.splitlines()
 
 
 @pytest.mark.parametrize(("seconds", "is_stuck"), [(0, False), (120, False), (121, True)])
-def test_a_reconcile_that_has_done_nothing_for_two_minutes_is_stuck(seconds: float, is_stuck: bool) -> None:
+def test_a_reconcile_loop_without_progress_for_two_minutes_is_stuck(seconds: float, is_stuck: bool) -> None:
     api = SimulatedApi()
     operator = SimulatedOperator(api)
     api.pass_time(seconds)

@@ -1,4 +1,4 @@
-"""What the operator counts, and what it shows at a look: as text, the way Prometheus reads it."""
+"""Counters and gauges of the operator, in the text format that Prometheus reads."""
 
 import time
 from dataclasses import replace
@@ -53,12 +53,14 @@ def scrape(snapshot: Snapshot, is_leader: bool = True) -> dict[str, float]:
 
 
 class TestGauges:
-    def test_a_follower_tells_that_it_follows_and_nothing_else(self) -> None:
+    def test_an_operator_that_is_not_the_leader_exports_nothing_else(self) -> None:
         assert scrape(a_snapshot(JOB), is_leader=False) == {"darkroom_leader": 0.0}
 
     def test_jobs_are_counted_by_kind_and_phase_with_zeros(self) -> None:
-        broken = UnreadableJob(Kind.TRAIN, "default", "b", "uid-b", "1", failed=True, fault="x")
-        snapshot = a_snapshot(JOB, in_phase(a_job("s"), Phase.SUCCEEDED), a_training("t"), unreadable={"uid-b": broken})
+        unreadable = UnreadableJob(Kind.TRAIN, "default", "b", "uid-b", "1", failed=True, fault="x")
+        snapshot = a_snapshot(
+            JOB, in_phase(a_job("s"), Phase.SUCCEEDED), a_training("t"), unreadable={"uid-b": unreadable}
+        )
         found = scrape(snapshot)
         assert found["darkroom_leader"] == 1
         assert found['darkroom_jobs{kind="GenerateJob",phase="Queued"}'] == 1
@@ -68,14 +70,14 @@ class TestGauges:
         assert found['darkroom_jobs{kind="TrainJob",phase="Running"}'] == 0
         assert sum(name.startswith("darkroom_jobs") for name in found) == len(Kind) * len(Phase)
 
-    def test_a_job_without_room_in_a_quota_waits_though_it_holds_the_slot(self) -> None:
+    def test_a_job_that_exceeds_a_quota_waits_although_it_holds_the_slot(self) -> None:
         job = replace(JOB, status=transitions.quota_exceeded(JOB, "exceeded quota", NOW))
         found = scrape(a_snapshot(job, a_job("b"), slot=a_slot(job)))
         assert found["darkroom_queue_length"] == 2
         assert found["darkroom_queue_oldest_wait_seconds"] == 300
         assert found['darkroom_slot_busy{slot="0"}'] == 0
 
-    def test_the_one_that_runs_is_busy_and_does_not_wait(self) -> None:
+    def test_the_running_job_occupies_the_slot_and_does_not_wait(self) -> None:
         found = scrape(a_snapshot(holding(JOB, POD), slot=a_slot(JOB, POD), pods=(POD,)))
         assert found['darkroom_slot_busy{slot="0"}'] == 1
         assert (found["darkroom_queue_length"], found["darkroom_queue_oldest_wait_seconds"]) == (0, 0)
@@ -94,41 +96,41 @@ class TestGauges:
                 0,
             ),
         ],
-        ids=["new", "told its place", "backed off", "failed just now"],
+        ids=["new", "has a position", "backed off", "failed just now"],
     )
-    def test_a_job_waits_since_it_last_came_into_the_queue(self, job: Job, seconds: float) -> None:
+    def test_a_job_waits_since_it_last_entered_the_queue(self, job: Job, seconds: float) -> None:
         assert (NOW - waiting_since(job)).total_seconds() == seconds
 
-    def test_one_that_was_suspended_waits_since_it_was_resumed(self) -> None:
+    def test_a_resumed_job_waits_since_it_was_resumed(self) -> None:
         suspended = replace(a_job("a", suspend=True), status=transitions.waiting(a_job("a", suspend=True), None, NOW))
         later = NOW + timedelta(seconds=60)
         resumed = replace(suspended, spec=JOB.spec)
         assert waiting_since(replace(resumed, status=transitions.waiting(resumed, None, later))) == later
 
-    def test_progress_is_as_old_as_its_last_word_and_absent_without_one(self) -> None:
+    def test_the_age_of_progress_counts_from_the_last_report_and_is_absent_without_one(self) -> None:
         job = in_phase(holding(JOB, POD), Phase.RUNNING)
-        silent = a_snapshot(job, slot=a_slot(JOB, POD), pods=(running(POD),))
-        assert "darkroom_progress_age_seconds" not in scrape(silent)
+        without_progress = a_snapshot(job, slot=a_slot(JOB, POD), pods=(running(POD),))
+        assert "darkroom_progress_age_seconds" not in scrape(without_progress)
         event = ProgressEvent(attempt=1, stage=Stage.TRAINING, time=NOW - timedelta(seconds=42))
-        assert scrape(replace(silent, progress={job.uid: event}))["darkroom_progress_age_seconds"] == 42
-        old = replace(silent, progress={job.uid: event.model_copy(update={"attempt": 7})})
+        assert scrape(replace(without_progress, progress={job.uid: event}))["darkroom_progress_age_seconds"] == 42
+        old = replace(without_progress, progress={job.uid: event.model_copy(update={"attempt": 7})})
         assert "darkroom_progress_age_seconds" not in scrape(old)
 
-    def test_ten_thousand_jobs_are_looked_at_in_no_time(self) -> None:
-        """About 20 ms on a quiet machine; who is held up meanwhile is the reconcile."""
+    def test_ten_thousand_jobs_are_scraped_quickly(self) -> None:
+        """About 20 ms on an idle machine; the reconcile loop waits meanwhile."""
         snapshot = a_snapshot(*(a_job(f"job-{number}") for number in range(10_000)))
         began = time.process_time()
         found = scrape(snapshot)
         assert time.process_time() - began < 0.25
         assert found["darkroom_queue_length"] == 10_000
 
-    def test_slots_that_never_were_taken_are_told_too(self) -> None:
+    def test_slots_that_never_were_assigned_are_exported_too(self) -> None:
         snapshot = replace(a_snapshot(), slots={0: a_slot(), 1: Slot(1)}, slot_count=2)
         assert [family.name for family in families(snapshot, is_leader=True)][-1] == "darkroom_slot_busy"
         assert scrape(snapshot)['darkroom_slot_busy{slot="1"}'] == 0
 
 
-class TestEndsOfRuns:
+class TestRunEnds:
     HELD = holding(JOB, POD)
     PAST = replace(running(POD, seconds=30), finished=NOW - timedelta(seconds=5))
 
@@ -136,7 +138,7 @@ class TestEndsOfRuns:
         found = end_of_run(job, status, self.PAST)
         return found and (found.result, found.reason, found.seconds)
 
-    def test_each_is_told_by_the_change_of_the_status(self) -> None:
+    def test_each_is_derived_from_the_status_change(self) -> None:
         held, broke = self.HELD, Failure(Reason.STORAGE_UNAVAILABLE, "no")
         assert self.end(held, transitions.succeeded(held, success(JOB), NOW)) == ("succeeded", "", 25.0)
         assert self.end(held, transitions.run_failed(held, broke, timedelta(0), NOW)) == (
@@ -170,7 +172,7 @@ class TestEndsOfRuns:
 
 
 class TestCounters:
-    def test_they_tell_what_has_happened(self) -> None:
+    def test_they_count_what_has_happened(self) -> None:
         api, metrics = SimulatedApi(pod_quota=0), Metrics()
         user, node = SimulatedUser(api), SimulatedNode(api)
         operator = SimulatedOperator(api, metrics=metrics)
@@ -201,7 +203,7 @@ class TestCounters:
         assert value("darkroom_run_duration_seconds_sum", {"kind": "TrainJob"}) == 70
         assert value("darkroom_run_duration_seconds_count", {"kind": "TrainJob"}) == 1
 
-    async def test_requests_are_counted_by_the_door_to_the_api_server(self) -> None:
+    async def test_requests_are_counted_by_the_kubernetes_client(self) -> None:
         metrics, value = Metrics(), "darkroom_api_requests_total"
         with recording_api() as server:
             login = kopf.ConnectionInfo(server=server.url)
@@ -215,7 +217,7 @@ class TestCounters:
         for method, code in (("GET", "200"), ("POST", "201"), ("PATCH", "200"), ("GET", "unanswered")):
             assert metrics.registry.get_sample_value(value, {"method": method, "code": code}) == 1
 
-    def test_two_operators_in_one_process_count_for_themselves(self) -> None:
+    def test_two_operators_in_one_process_count_separately(self) -> None:
         one, other = Metrics(), Metrics()
         one.count_request("GET", 200)
         other.count_request("GET", None)
