@@ -1,6 +1,6 @@
-"""A gateway as a process of its own, with a real API server, a real S3 server and a real Redis beside it.
+"""Fixtures: a gateway as a separate process, with a real API server, a real S3 server and a real Redis.
 
-`DARKROOM_TEST_KUBECONFIG` names another cluster to test against; it must not run an operator.
+`DARKROOM_TEST_KUBECONFIG` selects another cluster, which must not run an operator.
 """
 
 import contextlib
@@ -65,7 +65,7 @@ def answers(url: str) -> bool:
 
 
 class Cluster:
-    """What kubectl and the operator would do to the API server."""
+    """Changes jobs as kubectl and the operator do."""
 
     def __init__(self, kubeconfig: Path, namespace: str = NAMESPACE) -> None:
         self.namespace = namespace
@@ -73,7 +73,7 @@ class Cluster:
         headers = {"Authorization": f"Bearer {connection.token}"} if connection.token else {}
         self.kubeconfig = kubeconfig
         self.readers: list[httpx.Client] = []
-        """Gateways that show every write before the method that wrote it returns."""
+        """Gateways for which methods that write wait until they show the change."""
         self.http = httpx.Client(
             base_url=connection.server, headers=headers, verify=connection.verify, trust_env=False, timeout=10
         )
@@ -139,7 +139,7 @@ class Cluster:
 
 
 def _shows(answer: dict[str, Any], status: dict[str, Any]) -> bool:
-    """Whether an answer is of a status that was written."""
+    """Whether an answer shows the status that was written."""
     position = ((status.get("queue") or {}).get("position"), (answer.get("queue") or {}).get("position"))
     return (
         answer["phase"] == status.get("phase", answer["phase"])
@@ -151,7 +151,7 @@ def _shows(answer: dict[str, Any], status: dict[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class Gateway:
-    """A running gateway and a client for it."""
+    """A running gateway and its client."""
 
     http: httpx.Client
     process: subprocess.Popen[bytes]
@@ -208,7 +208,7 @@ def s3_environment(folder: Path) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def bucket(s3_environment: dict[str, str]) -> Any:
-    """A boto3 client of the bucket's server, with the bucket made."""
+    """A boto3 client of the S3 server, on which the bucket exists."""
     client = boto3.client(
         "s3",
         endpoint_url=s3_environment["DARKROOM_S3_ENDPOINT_URL"],
@@ -261,7 +261,7 @@ def _pings(client: "redis.Redis") -> bool:
 
 @pytest.fixture(scope="session")
 def start_gateway(folder: Path) -> Callable[..., contextlib.AbstractContextManager[Gateway]]:
-    """Starts a gateway with an environment."""
+    """Starts a gateway with the given environment variables."""
 
     @contextlib.contextmanager
     def start(environment: dict[str, str]) -> Iterator[Gateway]:
@@ -280,7 +280,7 @@ def start_gateway(folder: Path) -> Callable[..., contextlib.AbstractContextManag
 
 @pytest.fixture(scope="session")
 def environment(cluster: Cluster, s3_environment: dict[str, str], redis_url: str, bucket: Any) -> dict[str, str]:
-    """Everything is there."""
+    """The environment of a gateway with all backends."""
     kubeconfig = {"KUBECONFIG": str(cluster.kubeconfig), "DARKROOM_NAMESPACE": NAMESPACE}
     return {**s3_environment, **kubeconfig, "DARKROOM_REDIS_URL": redis_url}
 
@@ -295,18 +295,18 @@ def gateway(start_gateway: Any, environment: dict[str, str], cluster: Cluster) -
 
 @dataclass(frozen=True)
 class Guarded:
-    """A gateway with keys, which tells everything that it may tell in its log."""
+    """A gateway with API keys that logs at level DEBUG."""
 
     gateway: Gateway
     keys_folder: Path = field(repr=False)
     secrets: dict[str, str] = field(repr=False)
-    """What it was given that no log may show."""
+    """Secrets that the log must not contain."""
     redis_url: str
     metrics_url: str
 
     @property
     def http(self) -> httpx.Client:
-        """A client without a key."""
+        """A client without an API key."""
         return self.gateway.http
 
     def key(self, name: str) -> dict[str, str]:
@@ -327,14 +327,14 @@ def guarded(start_gateway: Any, environment: dict[str, str], cluster: Cluster, f
             "DARKROOM_GATEWAY_METRICS_PORT": str(metrics_port),
             "DARKROOM_REDIS_URL": redis_url,
         }
-        told = {
+        secrets_ = {
             **keys,
             "Redis": password,
             "S3": environment["AWS_SECRET_ACCESS_KEY"],
             "cluster": read_kubeconfig(cluster.kubeconfig).token or "no token",
         }
         with start_gateway({**environment, **settings}) as gateway:
-            yield Guarded(gateway, keys_folder, told, redis_url, f"http://127.0.0.1:{metrics_port}/metrics")
+            yield Guarded(gateway, keys_folder, secrets_, redis_url, f"http://127.0.0.1:{metrics_port}/metrics")
 
 
 @pytest.fixture(scope="session")
@@ -358,7 +358,7 @@ def kubeconfig_of_nowhere(folder: Path, nowhere: str) -> Path:
 
 @pytest.fixture(scope="session")
 def kubeconfig_of_a_stranger(folder: Path, cluster: Cluster) -> Path:
-    """The right cluster, with credentials that it does not know."""
+    """The cluster, with credentials that it does not accept."""
     document = yaml.safe_load(cluster.kubeconfig.read_text())
     for user in document["users"]:
         user["user"] = {"token": "unknown"}
@@ -376,13 +376,13 @@ def streamed_job(cluster: Cluster, redis_url: str, job_name: str) -> Iterator[St
 
 @pytest.fixture
 def job_name() -> str:
-    """A name that no other test uses."""
+    """A unique job name."""
     return f"test-{secrets.token_hex(6)}"
 
 
 @pytest.fixture(scope="session")
 def picture() -> Callable[..., bytes]:
-    """Draws a picture and encodes it."""
+    """Generates and encodes a picture."""
 
     def draw(width: int = 96, height: int = 80, format_: str = "JPEG", **options: Any) -> bytes:
         buffer = BytesIO()
@@ -393,13 +393,13 @@ def picture() -> Callable[..., bytes]:
 
 
 @pytest.fixture
-def place(
+def isolated(
     cluster: Cluster, environment: dict[str, str], bucket: Any, stored_keys: Any, monkeypatch: Any
 ) -> Iterator[IsolatedNamespace]:
-    """A namespace of its own in which no gateway runs, see support/isolated_namespace.py."""
+    """A new namespace without a gateway, see support/isolated_namespace.py."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, environment[name])
-    namespace = f"place-{secrets.token_hex(6)}"
+    namespace = f"isolated-{secrets.token_hex(6)}"
     made = cluster.http.post("/api/v1/namespaces", json={"metadata": {"name": namespace}})
     assert made.status_code == 201, made.text
     settings = Settings(
@@ -408,7 +408,7 @@ def place(
         s3_bucket=BUCKET,
         s3_endpoint_url=environment["DARKROOM_S3_ENDPOINT_URL"],
     )
-    made_place = IsolatedNamespace(
+    namespace_ = IsolatedNamespace(
         api=Cluster(cluster.kubeconfig, namespace),
         s3=bucket,
         keys=stored_keys,
@@ -416,12 +416,12 @@ def place(
         cluster=KubeClient(settings),
         storage=ObjectStorage(settings),
     )
-    yield made_place
-    made_place.close()
-    made_place.api.http.close()
+    yield namespace_
+    namespace_.close()
+    namespace_.api.http.close()
 
 
 @pytest.fixture(scope="session")
 def nanio_folder(folder: Path, bucket: Any) -> Path:
-    """Where the S3 server keeps its buckets: an object is a file."""
+    """The folder in which the S3 server stores objects as files."""
     return folder / "s3"

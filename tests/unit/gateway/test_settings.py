@@ -1,4 +1,4 @@
-"""The environment, read once; what can't be used ends the process with a message."""
+"""Settings from the environment; unusable values end the process with a message."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an address of Redis may ask of redis-py: every shape of answer is read, a bad query refused at the start."""
+"""Options in the Redis URL: every reply format is read, and invalid options are refused at startup."""
 
 import json
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""`GET /jobs/{task_id}/events`: status and live progress in one stream, which ends with the job."""
+"""`GET /jobs/{task_id}/events`: a stream of status and live progress that ends with the job."""
 
 import asyncio
 import time
@@ -168,7 +168,7 @@ def test_streams_beyond_the_limit_are_refused_with_retry_after(
 
 
 def _events_that_begin(http: httpx.Client, job: StreamedJob) -> list[str]:
-    """The first event of a stream, if it is not refused."""
+    """The first event of a stream; None if it is refused."""
     with http.stream("GET", f"/jobs/{job.name}/events") as response:
         lines = response.iter_lines()
         return [next(lines).removeprefix("event: ")] if response.status_code == 200 else []

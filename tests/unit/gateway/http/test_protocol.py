@@ -1,4 +1,4 @@
-"""Connections cost a bounded number of bytes and seconds: a real server, spoken to by hand, with low limits."""
+"""Limits of connections, tested with raw sockets on a real server with low limits."""
 
 import asyncio
 import inspect
@@ -41,8 +41,8 @@ wait_until = patience(20)
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """Answers with what it read. `/big` is a long answer, `/slow` one that takes a while, `/headers` answers with the
-    names of the request's headers, `/watch` waits until its client leaves, and `/stream` sends until then."""
+    """Echoes the body. `/big` returns a long response, `/slow` a delayed one, `/headers` the names of the request's
+    headers; `/watch` waits until the client disconnects, and `/stream` sends until then."""
     if scope["type"] == "lifespan":
         await _live(receive, send)
         return
@@ -180,7 +180,7 @@ def test_chunked_bodies_and_their_trailers_are_read(connection: Connection) -> N
 
 
 def test_trailers_are_not_headers(connection: Connection) -> None:
-    """RFC 9110, 6.5.1. It would come behind whatever a proxy in front has looked at."""
+    """RFC 9110, 6.5.1. A proxy in front would not have checked it."""
     head = post("/headers", "Transfer-Encoding: chunked")
     connection.send(head + b"1\r\nx\r\n0\r\nHost: b\r\nAuthorization: Bearer x\r\n\r\n")
     assert connection.answer().body == b"host transfer-encoding"
@@ -235,7 +235,7 @@ def test_upgrade_request_is_answered_in_http_1_1(connection: Connection) -> None
 def test_body_of_an_upgrade_request_is_read(
     connection: Connection, framing: str, pieces: list[bytes], at_once: bool
 ) -> None:
-    """Java's HttpClient asks for HTTP/2 with each upload over plain HTTP, curl with --http2."""
+    """Java's HttpClient requests HTTP/2 with each upload over plain HTTP, and curl with --http2."""
     head = post("/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "Expect: 100-continue", framing)
     if at_once:
         connection.send(head + b"".join(pieces) + get("/behind"))
@@ -531,7 +531,7 @@ def test_stopping_server_closes_idle_connections_and_finishes_responses() -> Non
 
 
 def test_uvicorn_has_the_names_that_the_protocol_uses() -> None:
-    """A new release of uvicorn that fails here needs http/protocol.py looked at before it is pinned."""
+    """If a new release of uvicorn fails here, check http/protocol.py before pinning it."""
     config = server_config(application, "127.0.0.1", 0, LOW, 5)
     config.load()
     loop = asyncio.new_event_loop()
@@ -571,5 +571,5 @@ def socket_is_readable(connection: Connection, seconds: float) -> bool:
 
 
 def wait_for_seconds(seconds: float) -> None:
-    """Be a slow reader."""
+    """Read slowly."""
     time.sleep(seconds)

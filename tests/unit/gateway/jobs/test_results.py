@@ -1,4 +1,4 @@
-"""`GET /result` and `GET /images`: the status as the operator wrote it, and links that work once a job is done."""
+"""`GET /result` and `GET /images`: the status from the operator, and working links once a job has succeeded."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ def generation(cluster: Any, job_name: str) -> str:
 
 
 def store(bucket: Any, key: str, body: bytes, content_type: str) -> dict[str, Any]:
-    """Upload a file as the runner does; returns it as the status names it."""
+    """Upload a file as the runner does; returns its artifact in the status."""
     bucket.put_object(Bucket="darkroom", Key=key, Body=body, ContentType=content_type)
     digest = hashlib.sha256(body).hexdigest()
     return {"key": key, "contentType": content_type, "bytes": len(body), "sha256": digest}

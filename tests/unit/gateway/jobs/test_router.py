@@ -1,4 +1,4 @@
-"""`/jobs`: both kinds in one list, found by name, and deleted."""
+"""`/jobs`: listing, lookup and deletion of both kinds."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ SPECS: dict[Kind, dict[str, Any]] = {
 
 @pytest.fixture
 def both(cluster: Any, job_name: str) -> str:
-    """A name that a TrainJob and a GenerateJob share."""
+    """The name of both a TrainJob and a GenerateJob."""
     for kind, spec in SPECS.items():
         cluster.create(kind, job_name, spec)
     return job_name

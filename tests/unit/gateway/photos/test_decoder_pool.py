@@ -1,4 +1,4 @@
-"""No photo takes the gateway's memory, its time or its life: each is decoded in a process with limits."""
+"""The decoder pool: photos are decoded in processes with limits of memory and time."""
 
 import asyncio
 import os
@@ -48,22 +48,22 @@ def small() -> bytes:
 
 @pytest.fixture(scope="module")
 def of_18_megapixels() -> bytes:
-    """An ordinary photo, which takes 72 MB to decode."""
+    """An ordinary photo that takes 72 MB to decode."""
     return encode(Image.new("RGB", (4500, 4000), "olive"), "PNG")
 
 
 _EARLIER = set[int]()
-"""Processes of this one from before a test: servers of other tests, and decoders of theirs."""
+"""Child processes from before a test: servers and decoders of other tests."""
 
 
 def decoder_processes() -> list[int]:
-    """Those that the test has started and that have not ended."""
+    """Running child processes that the test has started."""
     return [pid for pid in processes.children(os.getpid()) if pid not in _EARLIER]
 
 
 @pytest.fixture
 async def start() -> AsyncIterator[StartDecoders]:
-    """Makes decoders that end with the test."""
+    """Creates decoder pools that are closed after the test."""
     _EARLIER.clear()
     _EARLIER.update(processes.children(os.getpid()))
     started: list[DecoderPool] = []
@@ -112,7 +112,7 @@ async def test_photo_beyond_the_memory_limit_is_refused_and_the_next_one_is_deco
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF"])
 async def test_memory_limit_is_not_reported_as_damage(start: StartDecoders, format_: str) -> None:
-    """Codecs say "broken data stream" or "decoding of color planes failed" when an allocation fails."""
+    """Codecs report "broken data stream" or "decoding of color planes failed" when an allocation fails."""
     content = encode(Image.new("RGB", (3000, 2400), "olive"), format_, **FAST.get(format_, {}))
 
     with pytest.raises(PhotoLimitError, match="takes more memory to decode than the 32 MiB"):
@@ -243,7 +243,7 @@ def test_decoder_can_not_be_started_without_free_descriptors() -> None:
 async def test_full_disk_during_the_check_of_a_small_photo_is_an_outage(
     start: StartDecoders, small: bytes, tmp_path: Path
 ) -> None:
-    """It was kept in memory while the form was read, and goes to disk when it is checked."""
+    """It was in memory while the form was read, and is written to disk for the decoder."""
     with SpooledTemporaryFile(dir=tmp_path / "gone") as file:
         file.write(small)
         with pytest.raises(NoUploadSpaceError, match="can't be written to: No such file or directory"):

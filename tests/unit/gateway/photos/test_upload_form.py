@@ -1,4 +1,4 @@
-"""The form of an upload: refused at the first byte that is too much, with nothing spooled behind it."""
+"""The upload form is refused at the first byte over a limit, and nothing after it is spooled."""
 
 from collections.abc import AsyncIterator, Iterable
 
@@ -16,7 +16,7 @@ FORM = "multipart/form-data; boundary=b"
 
 
 class Body:
-    """The body of a request, and how much of it was read."""
+    """A request body, with the number of bytes that were read."""
 
     def __init__(self, blocks: Iterable[bytes], ends: bool = True) -> None:
         self._blocks = iter(blocks)
@@ -154,7 +154,7 @@ async def test_invalid_boundary_is_refused(form: UploadForm, content_type: str) 
 
 @pytest.mark.parametrize("charset", ["undefined", "idna", "utf-16", "nonsense"])
 async def test_charset_of_the_form_is_ignored(form: UploadForm, charset: str) -> None:
-    """Browsers and curl write names in UTF-8; Python's codecs of these names raise errors of every kind."""
+    """Browsers and curl encode names in UTF-8; Python codecs of these names raise various errors."""
     found = await read(form, part("files", "ü.jpg"), b"x", END, content_type=f"{FORM}; charset={charset}")
 
     assert found == [("ü.jpg", b"x")]
