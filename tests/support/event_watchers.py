@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -138,3 +139,19 @@ async def running_hub(valkey: Valkey, max_watchers: int = 2000, query: str = "")
 
 class LostError(GatewayError):
     """The cluster does not respond."""
+
+
+async def begun(harness: HubHarness, uid: str = "a", watchers: int = 1) -> list[Connection]:
+    """Watchers of a running job that have seen its first step, entry 5-0."""
+    harness.add_job(uid)
+    harness.report(uid, 1, "5-0")
+    connections = [harness.watch(uid) for _ in range(watchers)]
+    await until(lambda: all(each.steps == [1] for each in connections), "all have begun")
+    return connections
+
+
+def keep_busy(seconds: float) -> None:
+    """Block the event loop."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from darkroom_contract.names import Kind
-from darkroom_contract.storage import ModelRecord, model_record_key, run_prefix
+from darkroom_contract.storage import ModelRecord, dataset_uri, model_record_key, run_prefix
 from darkroom_gateway.deletion.job_deleter import JobDeleter
 from darkroom_gateway.deletion.model_deleter import ModelDeleter
 from darkroom_gateway.kube.client import KubeClient
@@ -129,3 +129,12 @@ class IsolatedNamespace:
         """One round of the sweeper."""
         files = self.job_files(storage)
         return files.proceed(files.labelled())
+
+
+def uri_of(prefix: str) -> str:
+    return dataset_uri(BUCKET, prefix)
+
+
+def finalizers(isolated: IsolatedNamespace) -> list[str]:
+    found: list[str] = isolated.api.get(Kind.TRAIN, "job")["metadata"].get("finalizers", [])
+    return found

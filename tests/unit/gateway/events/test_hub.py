@@ -2,52 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
-from support.event_watchers import POLL_SECONDS, Connection, HubHarness, LostError, running_hub, until
-from support.valkey import Valkey, running_valkey
+from support.event_watchers import POLL_SECONDS, HubHarness, begun, running_hub, until
+from support.valkey import Valkey
 
 from darkroom_contract.progress import stream_name
 from darkroom_contract.status import Phase
 from darkroom_gateway.errors import TooManyStreamsError
 from darkroom_gateway.events import hub as event_hub
 from darkroom_gateway.events.history import HISTORY_ENTRIES, TRIMMED_AT_ONCE
-
-
-@pytest.fixture(scope="module")
-def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    with running_valkey(tmp_path_factory.mktemp("valkey")) as valkey:
-        yield valkey
-
-
-@pytest.fixture
-def valkey(shared_valkey: Valkey) -> Valkey:
-    shared_valkey.client.flushall()
-    return shared_valkey
-
-
-@pytest.fixture
-async def harness(valkey: Valkey) -> AsyncIterator[HubHarness]:
-    async with running_hub(valkey) as harness:
-        yield harness
-
-
-async def begun(harness: HubHarness, uid: str = "a", watchers: int = 1) -> list[Connection]:
-    """Watchers of a running job that have seen its first step, entry 5-0."""
-    harness.add_job(uid)
-    harness.report(uid, 1, "5-0")
-    connections = [harness.watch(uid) for _ in range(watchers)]
-    await until(lambda: all(each.steps == [1] for each in connections), "all have begun")
-    return connections
-
-
-def keep_busy(seconds: float) -> None:
-    """Block the event loop."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        pass
 
 
 async def test_fifty_watchers_cost_one_connection_and_one_status_check_at_a_time(harness: HubHarness) -> None:
@@ -204,83 +168,6 @@ async def test_tasks_end_after_the_last_watcher(harness: HubHarness, monkeypatch
     assert harness.status_checks.count("a") == status_checks
     assert again.steps == [1]
     assert harness.valkey.calls("xread") > reads
-
-
-async def test_loss_of_the_cluster_is_reported_once_per_outage(harness: HubHarness) -> None:
-    [watcher] = await begun(harness)
-    for outage in (1, 2):
-        harness.failures["a"] = LostError("The cluster does not answer.")
-        status_checks = len(harness.status_checks)
-        await until(
-            lambda status_checks=status_checks: len(harness.status_checks) > status_checks + 3, "it was looked at again"
-        )
-        del harness.failures["a"]
-        status_checks = len(harness.status_checks)
-        await until(lambda status_checks=status_checks: len(harness.status_checks) > status_checks + 2, "it is back")
-        assert watcher.data("warning") == outage * [{"source": "cluster", "detail": "The cluster does not answer."}]
-
-
-async def test_loss_of_redis_is_reported_once_per_outage_and_progress_continues(tmp_path: Path) -> None:
-    with running_valkey(tmp_path) as valkey:
-        async with running_hub(valkey) as harness:
-            [watcher] = await begun(harness)
-            for outage in (1, 2):
-                valkey.stop()
-                await until(lambda outage=outage: len(watcher.data("warning")) == outage, "it is lost")
-                late = harness.watch("a")
-                await until(lambda late=late: late.names[:2] == ["status", "warning"], "it is sent")
-                valkey.start()
-                # Valkey has lost its data, and the new stream begins at a lower id.
-                harness.report("a", 10 + outage, f"{outage}-0")
-                await until(lambda step=10 + outage: watcher.steps[-1] == step, "it goes on")
-
-            assert watcher.data("warning") == 2 * [{"source": "progress", "detail": "Redis can't be reached."}]
-            assert watcher.steps == [1, 11, 12]
-
-
-async def test_hanging_redis_is_reported_within_seconds(tmp_path: Path) -> None:
-    with running_valkey(tmp_path) as valkey:
-        async with running_hub(valkey) as harness:
-            [watcher] = await begun(harness)
-            valkey.freeze()
-            await until(lambda: watcher.data("warning"), "it is lost", seconds=10)
-            harness.set_phase("a", Phase.SUCCEEDED)
-            await until(lambda: "end" in watcher.names, "the job's end does not wait for it", seconds=10)
-            valkey.thaw()
-
-
-async def test_busy_event_loop_is_not_an_outage(harness: HubHarness) -> None:
-    [watcher] = await begun(harness)
-    for step in (2, 3):
-        keep_busy(event_hub.READ_SECONDS + 3.0)
-        harness.report("a", step)
-        await until(lambda step=step: watcher.steps[-1] == step, "it goes on")
-
-    assert watcher.data("warning") == []
-
-
-async def test_connection_closed_by_redis_is_not_an_outage(harness: HubHarness) -> None:
-    [watcher] = await begun(harness)
-    for each in harness.valkey.other_connections():
-        harness.valkey.client.client_kill_filter(_id=each["id"])
-    harness.report("a", 2)
-
-    await until(lambda: watcher.steps == [1, 2], "it goes on")
-    assert watcher.data("warning") == []
-
-
-async def test_stream_that_redis_refuses_is_lost_only_for_its_watchers(harness: HubHarness) -> None:
-    harness.valkey.client.set(stream_name("b"), "no stream")
-    harness.add_job("b")
-    [well], broken = await begun(harness, "a"), harness.watch("b")
-    await until(lambda: broken.data("warning"), "it is lost")
-    harness.report("a", 2)
-    await until(lambda: well.steps == [1, 2], "the other goes on")
-    harness.set_phase("b", Phase.FAILED)
-    await until(lambda: "end" in broken.names, "it ends all the same")
-
-    assert broken.names == ["status", "warning", "status", "end"]
-    assert well.data("warning") == []
 
 
 async def test_all_progress_is_sent_before_the_end(harness: HubHarness) -> None:
