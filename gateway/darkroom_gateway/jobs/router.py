@@ -99,7 +99,7 @@ async def delete_job(
 
     With `files` the response is 204 when the files are removed, and 202 while their removal waits for the end of the
     run or for object storage; the job exists, with `deleting`, until the last file is removed. A model that a training
-    has made stays, with its weights: delete it with `DELETE /models/{model_id}`. """
+    has made stays, with its weights: delete it with `DELETE /models/{model_id}`."""
     if files:
         job = await services.sweeper.delete_job(task_id, kind)
     else:

@@ -113,7 +113,7 @@ def test_keys_of_a_mounted_secret_are_reloaded_without_a_restart(tmp_path: Path,
     keys = ApiKeys(tmp_path, clock)
     mount(tmp_path, "second", alice=BOB, carol=b"carol-is-new-in-here")
 
-    assert keys.name_of(ALICE) == "alice"  # Not looked at again yet.
+    assert keys.name_of(ALICE) == "alice"  # Not reloaded yet.
     clock.go_on()
     assert (keys.name_of(ALICE), keys.name_of(BOB), keys.names) == (None, "alice", ["alice", "carol"])
     mount(tmp_path, "third", carol=b"carol-is-new-in-here")

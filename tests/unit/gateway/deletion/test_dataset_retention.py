@@ -99,7 +99,7 @@ def test_gateway_sweeps_in_the_background(
     orphaned = f"datasets/{isolated.namespace}/orphanedorphaned/"
     photo = nanio_folder / "darkroom" / orphaned / "000.jpg"
     photo.parent.mkdir(parents=True)
-    photo.write_bytes(b"x")  # Of a file without a record of its own the server tells the file's time.
+    photo.write_bytes(b"x")  # The server returns the modification time of a file that has no record.
     two_hours_ago = time.time() - 7200
     os.utime(photo, (two_hours_ago, two_hours_ago))
     assert len(isolated.keys(orphaned)) == 1

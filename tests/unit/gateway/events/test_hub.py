@@ -20,7 +20,7 @@ async def test_fifty_watchers_cost_one_connection_and_one_status_check_at_a_time
 
     for step in range(2, 12):
         harness.report("a", step)
-    await until(lambda: len(harness.status_checks) >= status_checks + 5, "the job was looked at")
+    await until(lambda: len(harness.status_checks) >= status_checks + 5, "the job was checked")
     await until(lambda: all(each.steps == list(range(1, 12)) for each in connections), "all got it")
 
     passed = time.monotonic() - since
@@ -96,11 +96,11 @@ async def test_stream_that_restarts_with_lower_ids_is_sent_to_all(harness: HubHa
     harness.report("a", 2, "1-0")
     await until(lambda: watcher.steps == [1, 2], "the new stream is sent")
     harness.report("a", 3, "2-0")
-    await until(lambda: watcher.steps == [1, 2, 3], "and goes on")
+    await until(lambda: watcher.steps == [1, 2, 3], "progress continues")
     late, back, from_old = harness.watch("a"), harness.watch("a", "1-0"), harness.watch("a", "5-0")
 
     await until(lambda: late.steps == [1, 2, 3], "who comes late gets both")
-    await until(lambda: back.steps == [3], "who comes back goes on in the new one")
+    await until(lambda: back.steps == [3], "a reconnecting watcher continues in the new stream")
     await until(lambda: from_old.steps == [2, 3], "who comes back from the old one gets all of the new")
     assert watcher.ids == ["5-0", "1-0", "2-0"]
 
@@ -114,7 +114,7 @@ async def test_stream_that_lost_its_last_entry_is_not_sent_twice(harness: HubHar
     await until(lambda: harness.valkey.calls("xrevrange") >= reads + 2, "the loss was found")
     harness.report("a", 3)
 
-    await until(lambda: watcher.steps[-1] == 3, "it goes on")
+    await until(lambda: watcher.steps[-1] == 3, "progress continues")
     assert watcher.steps == [1, 2, 3]
 
 
@@ -204,7 +204,7 @@ async def test_bug_in_a_task_ends_its_streams(harness: HubHarness) -> None:
     again = harness.watch("a")
     await until(lambda: again.steps == [1], "the next one is served")
     harness.report("b", 2)
-    await until(lambda: other.steps == [1, 2], "the other job's goes on")
+    await until(lambda: other.steps == [1, 2], "the other job continues")
 
     assert watcher.events[-1] == ("end", {"reason": "GatewayStopping"})
 
@@ -227,7 +227,7 @@ async def test_failed_connection_is_released(harness: HubHarness) -> None:
     harness.report("a", 2)
     await until(lambda: failing.task is not None and failing.task.done(), "it is let go")
 
-    await until(lambda: well.steps == [1, 2], "the other goes on")
+    await until(lambda: well.steps == [1, 2], "the other watcher continues")
 
 
 async def test_streams_beyond_the_limit_are_refused_until_one_ends(valkey: Valkey) -> None:

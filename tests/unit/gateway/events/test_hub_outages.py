@@ -16,7 +16,7 @@ async def test_loss_of_the_cluster_is_reported_once_per_outage(harness: HubHarne
         harness.failures["a"] = LostError("The cluster does not answer.")
         status_checks = len(harness.status_checks)
         await until(
-            lambda status_checks=status_checks: len(harness.status_checks) > status_checks + 3, "it was looked at again"
+            lambda status_checks=status_checks: len(harness.status_checks) > status_checks + 3, "it was checked again"
         )
         del harness.failures["a"]
         status_checks = len(harness.status_checks)
@@ -36,7 +36,7 @@ async def test_loss_of_redis_is_reported_once_per_outage_and_progress_continues(
                 valkey.start()
                 # Valkey has lost its data, and the new stream begins at a lower id.
                 harness.report("a", 10 + outage, f"{outage}-0")
-                await until(lambda step=10 + outage: watcher.steps[-1] == step, "it goes on")
+                await until(lambda step=10 + outage: watcher.steps[-1] == step, "progress continues")
 
             assert watcher.data("warning") == 2 * [{"source": "progress", "detail": "Redis can't be reached."}]
             assert watcher.steps == [1, 11, 12]
@@ -58,7 +58,7 @@ async def test_busy_event_loop_is_not_an_outage(harness: HubHarness) -> None:
     for step in (2, 3):
         keep_busy(event_hub.READ_SECONDS + 3.0)
         harness.report("a", step)
-        await until(lambda step=step: watcher.steps[-1] == step, "it goes on")
+        await until(lambda step=step: watcher.steps[-1] == step, "progress continues")
 
     assert watcher.data("warning") == []
 
@@ -69,7 +69,7 @@ async def test_connection_closed_by_redis_is_not_an_outage(harness: HubHarness) 
         harness.valkey.client.client_kill_filter(_id=each["id"])
     harness.report("a", 2)
 
-    await until(lambda: watcher.steps == [1, 2], "it goes on")
+    await until(lambda: watcher.steps == [1, 2], "progress continues")
     assert watcher.data("warning") == []
 
 
@@ -79,7 +79,7 @@ async def test_stream_that_redis_refuses_is_lost_only_for_its_watchers(harness: 
     [well], broken = await begun(harness, "a"), harness.watch("b")
     await until(lambda: broken.data("warning"), "it is lost")
     harness.report("a", 2)
-    await until(lambda: well.steps == [1, 2], "the other goes on")
+    await until(lambda: well.steps == [1, 2], "the other watcher continues")
     harness.set_phase("b", Phase.FAILED)
     await until(lambda: "end" in broken.names, "it ends all the same")
 

@@ -23,7 +23,7 @@ def endpoints(kubeconfig_of_nowhere: Path) -> list[Endpoint]:
 
 
 @pytest.mark.parametrize(
-    ("path", "meant"),
+    ("path", "suggestion"),
     [
         ("/jobs/", "/jobs"),
         ("/jobs//", "/jobs"),
@@ -56,8 +56,8 @@ def endpoints(kubeconfig_of_nowhere: Path) -> list[Endpoint]:
         ("/jobs/" + "x" * MAX_PATH_CHARACTERS + "/", None),
     ],
 )
-def test_most_similar_path_is_suggested(endpoints: list[Endpoint], path: str, meant: str | None) -> None:
-    assert suggest(endpoints, path) == meant
+def test_most_similar_path_is_suggested(endpoints: list[Endpoint], path: str, suggestion: str | None) -> None:
+    assert suggest(endpoints, path) == suggestion
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_connections_beyond_the_limit_get_a_503_except_probes(caplog: pytest.Log
         assert held[0].answer().body == b"/mine"
 
         held[0].socket.close()
-        wait_until(lambda: len(running.server_state.connections) < len(held), "one is gone")
+        wait_until(lambda: len(running.server_state.connections) < len(held), "one has ended")
         assert ask(port, get("/jobs")).status == 200
 
 

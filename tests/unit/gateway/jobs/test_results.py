@@ -52,10 +52,10 @@ def test_waiting_job_has_its_queue_position(http: httpx.Client, cluster: Any, tr
 
     answer = http.get("/result", params={"task_id": training}).json()
 
-    told = answer["queue"]
-    assert (told["position"], told["waiting_for"]) == (2, "TrainJob/other")
-    assert datetime.fromisoformat(told["estimated_start"]) == start
-    assert 30 < told["estimated_start_seconds"] <= 90
+    queue = answer["queue"]
+    assert (queue["position"], queue["waiting_for"]) == (2, "TrainJob/other")
+    assert datetime.fromisoformat(queue["estimated_start"]) == start
+    assert 30 < queue["estimated_start_seconds"] <= 90
 
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -72,10 +72,10 @@ MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     ids=["to come", "late", "no zone", "unknown"],
 )
 def test_estimated_start_has_seconds_that_are_never_negative(start: datetime | None, seconds: float | None) -> None:
-    told = queue_answer(QueueStatus(position=0, estimated_start_time=start), MOMENT)
+    queue = queue_answer(QueueStatus(position=0, estimated_start_time=start), MOMENT)
 
-    assert told.estimated_start_seconds == seconds
-    assert (told.estimated_start is None) is (start is None)
+    assert queue.estimated_start_seconds == seconds
+    assert (queue.estimated_start is None) is (start is None)
 
 
 def test_running_job_has_progress(http: httpx.Client, cluster: Any, training: str) -> None:

@@ -185,17 +185,17 @@ def test_watch_reconnects_without_missing_changes(harness: GatewayHarness, job_n
 )
 def test_expired_history_causes_a_new_list(harness: GatewayHarness, job_name: str, answer: bytes) -> None:
     harness.wait_until_watched()
-    told = threading.Event()
+    sent = threading.Event()
 
     def once(line: bytes) -> bytes | None:
-        if b"watch=" not in line or b"generatejobs" not in line or told.is_set():
+        if b"watch=" not in line or b"generatejobs" not in line or sent.is_set():
             return None
-        told.set()
+        sent.set()
         return answer
 
     before = len(harness.proxy.asked())
     harness.proxy.answer = once
-    assert told.wait(30)
+    assert sent.wait(30)
     harness.cluster.create(Kind.GENERATE, job_name, GENERATION)
 
     wait_until(lambda: [line for line in harness.proxy.asked()[before:] if b"generatejobs?" in line], "they are listed")

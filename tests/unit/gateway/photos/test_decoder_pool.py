@@ -137,7 +137,7 @@ def test_decoders_end_with_their_parent(tmp_path: Path) -> None:
         os.kill(pid, signal.SIGSTOP)  # It can't notice that its socket closes.
         parent.kill()
 
-    wait_until(lambda: not processes.is_alive(pid), "the decoder is gone")
+    wait_until(lambda: not processes.is_alive(pid), "the decoder has ended")
 
 
 async def test_closing_stops_running_decoders(start: StartDecoders, small: bytes) -> None:
@@ -167,15 +167,15 @@ async def test_failure_to_start_a_process_is_not_the_photos_fault(
 
 async def test_one_upload_leaves_a_decoder_to_others(start: StartDecoders, small: bytes) -> None:
     decoders = start(2)
-    door = UploadValidator(decoders, 2)
-    await checked(door, small)
+    validator = UploadValidator(decoders, 2)
+    await checked(validator, small)
     [pid] = decoder_processes()
     os.kill(pid, signal.SIGSTOP)
-    slow = asyncio.create_task(checked(door, small, small, small))
+    slow = asyncio.create_task(checked(validator, small, small, small))
     await asyncio.sleep(0.1)
 
     async with asyncio.timeout(30):
-        assert len(await checked(door, small, small)) == 2
+        assert len(await checked(validator, small, small)) == 2
     assert not slow.done()
     os.kill(pid, signal.SIGCONT)
     assert len(await slow) == 3
@@ -219,10 +219,10 @@ async def test_slot_of_a_cancelled_waiter_is_passed_on() -> None:
 
 
 async def test_other_photos_are_still_validated(start: StartDecoders, of_18_megapixels: bytes, small: bytes) -> None:
-    door = UploadValidator(start(2, SMALL), 1)
+    validator = UploadValidator(start(2, SMALL), 1)
 
     with pytest.raises(InvalidPhotosError) as refusal:
-        await checked(door, of_18_megapixels, small, b"text", of_18_megapixels)
+        await checked(validator, of_18_megapixels, small, b"text", of_18_megapixels)
 
     assert [each.parameter for each in refusal.value.field_errors] == ["0.jpg", "2.jpg", "3.jpg"]
     assert "64 MiB" in refusal.value.field_errors[0].message
@@ -231,10 +231,10 @@ async def test_other_photos_are_still_validated(start: StartDecoders, of_18_mega
 async def test_validation_stops_after_several_photos_beyond_the_limits(
     start: StartDecoders, of_18_megapixels: bytes
 ) -> None:
-    door = UploadValidator(start(1, SHORT), 1)
+    validator = UploadValidator(start(1, SHORT), 1)
 
     with pytest.raises(InvalidPhotosError) as refusal:
-        await checked(door, *[of_18_megapixels] * (MAX_STOPPED + 2))
+        await checked(validator, *[of_18_megapixels] * (MAX_STOPPED + 2))
 
     assert len(refusal.value.field_errors) == MAX_STOPPED + 1
     assert refusal.value.field_errors[-1].message.startswith("2 photos were not decoded")

@@ -109,7 +109,7 @@ def test_client_disconnect_stops_decoding(gateway: Any, picture: Draw) -> None:
     wait_until(lambda: decoding(gateway, slow) == 2, "the photo is being decoded")
     upload.leave()
 
-    wait_until(lambda: not processes.is_alive(slow), "its decoder is gone")
+    wait_until(lambda: not processes.is_alive(slow), "its decoder has ended")
     wait_until(lambda: "the client disconnected" in gateway.log(), "the log says why")
     assert train(gateway.http, picture()).status_code == 202
 
@@ -121,7 +121,7 @@ def test_decoders_end_with_the_gateway(gateway: Any, picture: Draw) -> None:
     gateway.process.terminate()
     gateway.process.wait(30)
 
-    wait_until(lambda: not processes.is_alive(decoder), "the decoder is gone")
+    wait_until(lambda: not processes.is_alive(decoder), "the decoder has ended")
 
 
 def test_uploads_beyond_the_limit_get_a_503_and_can_be_retried(gateway: Any, picture: Draw) -> None:
