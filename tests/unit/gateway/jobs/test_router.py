@@ -99,7 +99,7 @@ def test_run_log_can_be_read(http: httpx.Client, cluster: Any, bucket: Any, job_
 
 @pytest.mark.parametrize(
     ("attempts", "query", "words"),
-    [(0, {}, "not run"), (1, {}, "no log yet"), (1, {"attempt": 2}, "no run 2: it has been run once")],
+    [(0, {}, "not run"), (1, {}, "no log yet"), (1, {"attempt": 2}, "no run 2: it has run once")],
 )
 def test_missing_log_is_explained(
     http: httpx.Client, cluster: Any, job_name: str, attempts: int, query: dict[str, int], words: str
