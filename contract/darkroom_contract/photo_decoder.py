@@ -1,7 +1,7 @@
 """A process that decodes photos on behalf of another one, so that no photo can take its memory, its time or its life.
 
-The gateway keeps some (`darkroom_gateway.photos.decoder_pool`), a run has one while it checks its photos. `photo_child` is the
-program. No image library is imported here.
+The gateway keeps some (`darkroom_gateway.photos.decoder_pool`), a run has one while it checks its photos. `photo_child`
+is the program. No image library is imported here.
 """
 
 import json
