@@ -79,7 +79,7 @@ chaos: setup ## Kill every part and evict runs again and again while 60 jobs run
 	env -u KUBECONFIG CHAOS_JOBS=$(JOBS) CHAOS_SEED=$(SEED) CHAOS_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/chaos
 
 fuzz: setup ## Compare the gateway's answers to many generated requests with its OpenAPI description; EXAMPLES=200, SEED=7
-	env -u KUBECONFIG GENERATED_EXAMPLES=$(EXAMPLES) GENERATED_SEED=$(SEED) $(BIN)/python -m pytest tests/unit/gateway/test_described_answers.py
+	env -u KUBECONFIG GENERATED_EXAMPLES=$(EXAMPLES) GENERATED_SEED=$(SEED) $(BIN)/python -m pytest tests/unit/gateway/docs/test_openapi.py
 
 bench: setup ## Measure DeepCache, the hand-over of the slot, photos and the gateway on this machine
 	$(BIN)/python benchmarks/deepcache.py
