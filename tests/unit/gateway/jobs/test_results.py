@@ -9,8 +9,9 @@ import pytest
 from support.waiting import patience
 
 from darkroom_contract.names import Kind
+from darkroom_contract.progress import ProgressEvent, Stage
 from darkroom_contract.status import QueueStatus
-from darkroom_gateway.jobs.serializers import queue_answer
+from darkroom_gateway.jobs.serializers import progress_answer, queue_answer
 
 NOW = "2026-01-02T03:04:05Z"
 DATASET = {"uri": "s3://darkroom/datasets/default/x/"}
@@ -76,6 +77,16 @@ def test_estimated_start_has_seconds_that_are_never_negative(start: datetime | N
 
     assert queue.estimated_start_seconds == seconds
     assert (queue.estimated_start is None) is (start is None)
+
+
+def test_event_with_more_metrics_than_a_status_may_have_is_serialized() -> None:
+    metrics = {f"lossOf{number}": 0.5 for number in range(40)}
+    event = ProgressEvent(attempt=1, stage=Stage.TRAINING, step=3, total=9, metrics=metrics, time=MOMENT)
+
+    answer = progress_answer(event).model_dump(mode="json", exclude_none=True)
+
+    assert set(answer) == {"stage", "step", "total", "progress_percentage", "metrics", "updated"}
+    assert (answer["step"], len(answer["metrics"]), answer["metrics"]["loss_of_7"]) == (3, 40, 0.5)
 
 
 def test_running_job_has_progress(http: httpx.Client, cluster: Any, training: str) -> None:
