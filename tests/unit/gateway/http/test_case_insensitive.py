@@ -52,7 +52,7 @@ def test_enum_with_members_that_differ_only_in_case_is_refused() -> None:
         LOWER = "a"
         UPPER = "A"
 
-    with pytest.raises(ValueError, match="Twins has members that differ in case only"):
+    with pytest.raises(ValueError, match="Twins has members that differ only in case"):
         case_insensitive(Twins)
 
 

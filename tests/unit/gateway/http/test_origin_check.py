@@ -143,7 +143,7 @@ def test_cross_site_changes_are_accepted_with_api_keys() -> None:
     "text", ["http://a.example", "a.example:80", "a..b", "a/b", "**.a", "[::1]", "a.*.b", "ä.example"]
 )
 def test_invalid_host_name_in_the_setting_is_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match=r"DARKROOM_GATEWAY_ALLOWED_HOSTS: .*is no host name"):
+    with pytest.raises(SettingsError, match=r"DARKROOM_GATEWAY_ALLOWED_HOSTS: .*is not a host name"):
         Settings.from_environment({"DARKROOM_GATEWAY_ALLOWED_HOSTS": text})
 
 

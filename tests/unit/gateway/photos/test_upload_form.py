@@ -75,7 +75,7 @@ async def test_unnamed_file_has_its_fields_name_and_an_empty_chooser_is_no_file(
 async def test_too_large_file_stops_reading(form: UploadForm) -> None:
     body = Body([part("files", "large.jpg"), *[BLOCK] * (4 * MAX_PHOTO_BYTES // len(BLOCK)), END])
 
-    with pytest.raises(InvalidPhotosError, match=r"large\.jpg: make it at most 25 MiB") as refusal:
+    with pytest.raises(InvalidPhotosError, match=r"large\.jpg: use a photo of at most 25 MiB") as refusal:
         await form.read(body.request())
 
     assert refusal.value.field_errors[0].parameter == "large.jpg"
@@ -86,7 +86,7 @@ async def test_too_large_files_together_stop_reading(form: UploadForm, monkeypat
     monkeypatch.setattr(upload_form.bounds, "MAX_DATASET_BYTES", 10 * len(BLOCK))
     body = Body([part("files", "a.jpg"), BLOCK] * 50)
 
-    with pytest.raises(InvalidPhotosError, match="in all"):
+    with pytest.raises(InvalidPhotosError, match="in total"):
         await form.read(body.request())
 
     assert body.read_blocks <= 24
