@@ -265,7 +265,7 @@ def test_more_files_than_one_listing_returns_are_all_deleted(isolated: IsolatedN
 def test_marking_retries_after_concurrent_status_updates(isolated: IsolatedNamespace) -> None:
     """The operator updates the status of a running job frequently."""
     isolated.training("job", uri_of(isolated.dataset()))
-    job = isolated.job_files()._cluster.get(Kind.TRAIN, "job")
+    job = isolated.job_files()._kube.get(Kind.TRAIN, "job")
     assert job is not None
     content = json.dumps({"metadata": {"labels": {"x": "y"}}})
     headers = {"Content-Type": "application/merge-patch+json"}

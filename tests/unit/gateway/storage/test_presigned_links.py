@@ -265,7 +265,7 @@ async def test_hanging_source_delays_startup_only_briefly(
         monkeypatch.setenv(name, "any")
     monkeypatch.setattr(storage_client, "CREDENTIALS_SECONDS", 0.05)
     monkeypatch.setattr(LinkSigner, "renew", lambda _: go.wait())
-    storage = storage_client.Storage(Settings(s3_endpoint_url="http://127.0.0.1:1"))
+    storage = storage_client.ObjectStorage(Settings(s3_endpoint_url="http://127.0.0.1:1"))
     try:
         await asyncio.wait_for(storage.start(), 10)
         with pytest.raises(StorageUnavailableError, match="no credentials yet"):
