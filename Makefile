@@ -84,7 +84,7 @@ chaos: setup ## Kill every process and evict pods repeatedly while 60 jobs run; 
 	env -u KUBECONFIG CHAOS_JOBS=$(JOBS) CHAOS_SEED=$(SEED) CHAOS_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/chaos
 
 fuzz: setup ## Check the gateway's responses to generated requests against its OpenAPI description; EXAMPLES=200, SEED=7
-	env -u KUBECONFIG GENERATED_EXAMPLES=$(EXAMPLES) GENERATED_SEED=$(SEED) $(BIN)/python -m pytest tests/unit/gateway/test_described_answers.py
+	env -u KUBECONFIG GENERATED_EXAMPLES=$(EXAMPLES) GENERATED_SEED=$(SEED) $(BIN)/python -m pytest tests/unit/gateway/docs/test_openapi.py
 
 bench: setup ## Measure DeepCache, the hand-over of the slot, photos and the gateway on this machine
 	$(BIN)/python benchmarks/deepcache.py

@@ -1,18 +1,18 @@
-"""The gateway under people: polls, lists and memory, beside a plain FastAPI and redis.asyncio endpoint in the same run.
+"""Gateway under load: polls, lists, memory and event streams, compared with a plain FastAPI and redis.asyncio server.
 
     python benchmarks/gateway.py                         everything, about six minutes
     python benchmarks/gateway.py --sections lists memory
 
-Both servers are processes of their own, with one worker and the same settings of uvicorn, and are measured in turns
-(gateway_stack.py, gateway_plain.py, gateway_load.py). Prints ratios, and fails when one breaks its bound:
+Both servers run in separate processes, with one worker and the same uvicorn settings, and are measured alternately
+(gateway_stack.py, gateway_plain.py, gateway_load.py). Prints ratios, and fails when one exceeds its bound:
 
-- polls of a running job a second, to the plain endpoint's, at 50 and 200 clients: at least 1.0; the 99th percentile of
-  their time: at most 1.0; requests of the gateway to the API server for each poll: 0;
-- `GET /jobs?limit=1` with 10,000 jobs: at most 1.5 times as long as with 10, alone and ten at once;
-- memory of the gateway with 10,000 jobs: at most that with 10 and 4 kB for each further job;
-- 1,000 watchers of one running job, beside a plain fan-out of one Redis reader (gateway_watchers.py): the 99th
-  percentile of the delay of its events at most 1.2 times, memory for each further watcher at most 1.5 times, no false
-  warning, and `/healthz` meanwhile no slower.
+- polls of a running job per second, relative to the plain endpoint, with 50 and 200 clients: at least 1.0; 99th
+  percentile of their latency: at most 1.0; requests of the gateway to the API server per poll: 0;
+- `GET /jobs?limit=1` with 10,000 jobs: at most 1.5 times the latency with 10 jobs, with one and with ten clients;
+- memory of the gateway with 10,000 jobs: at most 4 kB more per job than with 10 jobs;
+- 1,000 watchers of one running job, relative to a plain fan-out of one Redis reader (gateway_watchers.py): 99th
+  percentile of the event delay at most 1.2 times, memory per watcher at most 1.5 times, no false warnings, and
+  `/healthz` not slower.
 """
 
 import argparse
@@ -36,12 +36,12 @@ POLLING_CLIENTS = (50, 200)
 ROUNDS = 5
 POLL_SECONDS, LIST_SECONDS = 3.0, 2.0
 SETTLE_SECONDS = 5.0
-"""After the first list, until memory is read: the allocator gives back what the pages took."""
+"""Wait between the first list and the memory measurement, in which the allocator returns the memory of the pages."""
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A figure, and what it has to be."""
+    """A measured value and its limit."""
 
     name: str
     value: float
@@ -59,11 +59,11 @@ class Bound:
 
 
 def measure_polls() -> list[Bound]:
-    """Polls of one running job, in turns, plain first."""
+    """Polls of one running job; alternately, plain server first."""
     found: list[Bound] = []
     with open_stack(FEW, RUNNING) as stack, open_gateway(stack) as (ours, _), open_plain(stack) as (plain, _):
         _copy_answer(stack, ours)
-        time.sleep(SETTLE_SECONDS)  # The gateway looks once for what an earlier one left undone.
+        time.sleep(SETTLE_SECONDS)  # At startup, the gateway checks once for interrupted deletions.
         at_start = _requests_but_watches(stack)
         print(
             f"{'clients':>8} {'plain/s':>8} {'ours/s':>8} {'ratio':>6} {'plain p99':>10} {'ours p99':>10} {'ratio':>6}"
@@ -71,7 +71,7 @@ def measure_polls() -> list[Bound]:
         for clients in POLLING_CLIENTS:
             found += _measure_polls(stack, plain, ours, clients)
         asked = _requests_but_watches(stack) - at_start
-    return [*found, Bound("requests to the API server for all these polls", asked, at_most=0)]
+    return [*found, Bound("requests to the API server for all polls", asked, at_most=0)]
 
 
 def _measure_polls(stack: Stack, plain: str, ours: str, clients: int) -> list[Bound]:
@@ -84,21 +84,21 @@ def _measure_polls(stack: Stack, plain: str, ours: str, clients: int) -> list[Bo
     ratios = rate[1] / rate[0], slowest[1] / slowest[0]
     print(
         f"{clients:8} {rate[0]:8.0f} {rate[1]:8.0f} {ratios[0]:6.2f} {slowest[0]:7.1f} ms {slowest[1]:7.1f} ms "
-        f"{ratios[1]:6.2f}   {sum(each[1]['requests'] for each in rounds)} polls, {watches:.1f} watches a second",
+        f"{ratios[1]:6.2f}   {sum(each[1]['requests'] for each in rounds)} polls, {watches:.1f} watches per second",
         flush=True,
     )
     return [
-        Bound(f"polls a second, {clients} clients, to plain", ratios[0], at_least=1.0),
-        Bound(f"p99 of polls, {clients} clients, to plain", ratios[1], at_most=1.0),
+        Bound(f"polls per second, {clients} clients, relative to plain", ratios[0], at_least=1.0),
+        Bound(f"p99 of polls, {clients} clients, relative to plain", ratios[1], at_most=1.0),
     ]
 
 
 def measure_lists() -> list[Bound]:
-    """`GET /jobs?limit=1`, in turns, few jobs first."""
+    """`GET /jobs?limit=1`; alternately, few jobs first."""
     found = []
     with open_stack(FEW, RUNNING) as one, open_stack(MANY, RUNNING) as other, contextlib.ExitStack() as gateways:
         few, many = (gateways.enter_context(open_gateway(stack))[0] for stack in (one, other))
-        print(f"{'at once':>8} {f'{FEW} jobs':>12} {f'{MANY} jobs':>12} {'ratio':>6}")
+        print(f"{'clients':>8} {f'{FEW} jobs':>12} {f'{MANY} jobs':>12} {'ratio':>6}")
         for clients in (1, 10):
             rounds = [
                 [load(f"{url}/jobs?limit=1", clients, LIST_SECONDS)["p50_ms"] for url in (few, many)]
@@ -107,12 +107,14 @@ def measure_lists() -> list[Bound]:
             middle = [statistics.median(each[side] for each in rounds) for side in (0, 1)]
             ratio = middle[1] / middle[0]
             print(f"{clients:8} {middle[0]:9.2f} ms {middle[1]:9.2f} ms {ratio:6.2f}", flush=True)
-            found.append(Bound(f"GET /jobs?limit=1 of {MANY}, {clients} at once, to {FEW}", ratio, at_most=1.5))
+            found.append(
+                Bound(f"GET /jobs?limit=1 of {MANY} jobs, {clients} clients, relative to {FEW}", ratio, at_most=1.5)
+            )
     return found
 
 
 def measure_memory() -> list[Bound]:
-    """Resident memory once everything was listed, and after a hundred pages of it."""
+    """Resident memory after the first list, and after a hundred pages."""
     used = {}
     for jobs in (FEW, MANY):
         with open_stack(jobs, RUNNING) as stack, open_gateway(stack) as (url, pid):
@@ -122,7 +124,7 @@ def measure_memory() -> list[Bound]:
             used[jobs] = max(at_rest, resident_mib(pid))
             print(f"{jobs:8} jobs: {at_rest:.1f} MiB, {used[jobs]:.1f} after 100 pages", flush=True)
     each = (used[MANY] - used[FEW]) * 1024**2 / (MANY - FEW)
-    return [Bound(f"bytes for each further job, {FEW} to {MANY}", each, at_most=4000)]
+    return [Bound(f"bytes per additional job, {FEW} to {MANY}", each, at_most=4000)]
 
 
 def measure_watchers() -> list[Bound]:
@@ -130,11 +132,11 @@ def measure_watchers() -> list[Bound]:
     found = gateway_watchers.measure()
     print(json.dumps(found, indent=2))
     return [
-        Bound("p99 of the delay of events, 1,000 watchers, to plain", found["delay_p99_ratio"], at_most=1.2),
-        Bound("memory of each further watcher, to plain", found["memory_ratio"], at_most=1.5),
+        Bound("p99 of the event delay, 1,000 watchers, relative to plain", found["delay_p99_ratio"], at_most=1.2),
+        Bound("memory per additional watcher, relative to plain", found["memory_ratio"], at_most=1.5),
         Bound("false warnings", found["false_warnings"], at_most=0),
         Bound(
-            "p99 of /healthz meanwhile, ms",
+            "p99 of /healthz with 1,000 watchers, ms",
             found["servers"]["gateway"]["healthz_p99_ms"],
             at_most=found["servers"]["plain"]["healthz_p99_ms"] + gateway_watchers.HEALTH_ALLOWANCE_SECONDS * 1000,
         ),
@@ -147,11 +149,11 @@ SECTIONS: dict[str, Callable[[], Sequence[Bound]]] = {
     "memory": measure_memory,
     "watchers": measure_watchers,
 }
-"""Each prints its figures as it goes, and returns what has to hold. Another section is one more entry."""
+"""Sections by name. Each prints its values and returns its bounds."""
 
 
 def _copy_answer(stack: Stack, ours: str) -> None:
-    """The plain endpoint answers what the gateway does, byte by byte."""
+    """Make the plain endpoint return the same bytes as the gateway."""
     answer = httpx.get(f"{ours}/result", params={"task_id": RUNNING}, trust_env=False).raise_for_status()
     with stack.redis() as client:
         client.set(f"task:{RUNNING}", answer.content)

@@ -1,9 +1,9 @@
-"""Closed-loop HTTP load: each client sends its next request as soon as it has its answer. Used by gateway.py.
+"""Closed-loop HTTP load generator: each client sends its next request after the response. Used by gateway.py.
 
     python benchmarks/gateway_load.py http://127.0.0.1:8000/jobs --clients 50 --seconds 5
 
-A process of its own, so that it shares no event loop with what it measures; prints one line of JSON. Small on purpose:
-a full HTTP client would take longer for a request than the servers that are compared.
+Runs as a separate process, so that it shares no event loop with the measured server; prints one line of JSON. It parses
+only what it needs: a full HTTP client would take longer per request than the measured servers.
 """
 
 import argparse
@@ -22,7 +22,7 @@ HEAD_END = b"\r\n\r\n"
 
 @dataclass
 class Tally:
-    """What all clients of a round saw."""
+    """The results of all clients of a round."""
 
     request: bytes
     end: float = 0.0
@@ -36,7 +36,7 @@ class Tally:
 
 
 class Client(asyncio.Protocol):
-    """One connection, kept between requests."""
+    """One keep-alive connection."""
 
     def __init__(self, tally: Tally, done: "asyncio.Future[None]") -> None:
         self._tally = tally
@@ -46,7 +46,7 @@ class Client(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are none of asyncio's classes.
+        # uvloop's transports are not instances of asyncio's classes.
         self._transport = cast(asyncio.Transport, transport)
 
     def send(self) -> None:

@@ -1,7 +1,7 @@
-"""The endpoint that the gateway is measured against: plain FastAPI and redis.asyncio, nothing else. Used by gateway.py.
+"""Reference endpoint for the gateway: plain FastAPI and redis.asyncio. Used by gateway.py.
 
-Status lies in Redis as JSON under `task:<id>`, where whatever runs the jobs would write it, and goes out as it is. No
-models, keys, logs, metrics or links: what anybody would write in ten lines, and the fastest form of it.
+The status is JSON in Redis under `task:<id>`, and is returned unchanged. No response models, keys, logs, metrics or
+links: the fastest version of a ten-line endpoint.
 """
 
 import os
@@ -13,7 +13,7 @@ from fastapi import FastAPI, HTTPException, Response
 from redis.asyncio import Redis
 
 redis = Redis.from_url(os.environ["REDIS_URL"], max_connections=1000)
-"""redis-py's own limit is 100: the requests beyond it would fail."""
+"""The default limit of redis-py is 100; requests beyond it would fail."""
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
-"""The fan-out that the gateway is measured against: one task reads Redis, and each watcher has a queue. Used by
-gateway_watchers.py.
+"""Reference fan-out for the gateway: one task reads Redis, and each watcher has a queue. Used by gateway_watchers.py.
 
-What one writes with FastAPI and redis.asyncio alone: no jobs, statuses, history, deadlines or slow watchers.
+Plain FastAPI and redis.asyncio, without jobs, statuses, history, timeouts, or handling of slow watchers.
 """
 
 import asyncio
@@ -23,7 +22,7 @@ queues: set[asyncio.Queue[bytes]] = set()
 
 
 async def fan_out() -> None:
-    """Renders each event once, for the queue of each watcher."""
+    """Render each event once, and put it into the queue of each watcher."""
     last = "$"
     async with Redis.from_url(os.environ["REDIS_URL"], decode_responses=True, protocol=2) as client:
         while True:

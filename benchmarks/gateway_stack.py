@@ -1,7 +1,7 @@
-"""What benchmarks of the gateway run on: embedded servers, a gateway and a plain endpoint beside it, each a process
-of its own. Used by gateway.py and gateway_watchers.py.
+"""Servers for benchmarks of the gateway, each in a separate process: embedded servers, a gateway, and a plain endpoint.
+Used by gateway.py and gateway_watchers.py.
 
-Between gateway and API server stands a proxy that counts the gateway's requests.
+A proxy between the gateway and the API server counts the gateway's requests.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ CONDITIONS = (
 
 @dataclass
 class Stack:
-    """Addresses of the servers that run, and the requests of gateways to the API server."""
+    """Addresses of the running servers, and the number of requests of gateways to the API server."""
 
     folder: Path
     kubeconfig: Path
@@ -60,10 +60,10 @@ class Stack:
     storage: Storage
     connection: Connection
     requests: Counter[str] = field(default_factory=Counter)
-    """By verb: list, watch, get, create ..."""
+    """By verb: list, watch, get, create, ..."""
 
     def api(self) -> httpx.Client:
-        """A client of the API server, past the proxy."""
+        """A client of the API server that bypasses the proxy."""
         headers = {"Authorization": f"Bearer {self.connection.token}"} if self.connection.token else {}
         return httpx.Client(base_url=self.connection.server, headers=headers, trust_env=False, timeout=60)
 
@@ -73,7 +73,7 @@ class Stack:
 
 @contextlib.contextmanager
 def open_stack(jobs: int, running: str) -> Iterator[Stack]:
-    """An API server with `jobs` jobs, the one called `running` in progress and all others over, and a Redis."""
+    """An API server with `jobs` jobs, of which only `running` is unfinished, and a Redis."""
     with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         seed(folder / "data", jobs, running)
@@ -88,7 +88,7 @@ def open_stack(jobs: int, running: str) -> Iterator[Stack]:
 
 @contextlib.contextmanager
 def open_gateway(stack: Stack, **settings: str) -> Iterator[tuple[str, int]]:
-    """Its address and process id, once it has read all jobs."""
+    """Address and process id of a gateway that has listed all jobs."""
     [port] = free_ports(1)
     environment = {
         "KUBECONFIG": str(stack.kubeconfig),
@@ -106,7 +106,7 @@ def open_gateway(stack: Stack, **settings: str) -> Iterator[tuple[str, int]]:
 
 @contextlib.contextmanager
 def open_plain(stack: Stack, program: str = "gateway_plain.py") -> Iterator[tuple[str, int]]:
-    """The address and process id of a plain server, a file of this folder."""
+    """Address and process id of a plain server, which is a file in this folder."""
     [port] = free_ports(1)
     environment = {"REDIS_URL": stack.redis_url, "PORT": str(port)}
     url = f"http://127.0.0.1:{port}"
@@ -116,7 +116,7 @@ def open_plain(stack: Stack, program: str = "gateway_plain.py") -> Iterator[tupl
 
 
 def load(url: str, clients: int, seconds: float) -> Json:
-    """What gateway_load.py measures, in a process of its own. Ends the benchmark when an answer is no success."""
+    """The result of gateway_load.py in a separate process. Exits when a request fails."""
     command = [sys.executable, str(HERE / "gateway_load.py"), url, "--clients", str(clients), "--seconds", str(seconds)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: Json = json.loads(done.stdout)
@@ -126,13 +126,13 @@ def load(url: str, clients: int, seconds: float) -> Json:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a process has used so far."""
+    """CPU time of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_mib(pid: int) -> float:
-    """Memory of a process that is its own or shared, now."""
+    """Resident memory of a process, private and shared."""
     [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS:")]
     return int(line.split()[1]) / 1024
 
@@ -141,7 +141,7 @@ def resident_mib(pid: int) -> float:
 
 
 def seed(folder: Path, jobs: int, running: str) -> None:
-    """Write jobs into the file of an API server that does not run: through it, ten thousand would take minutes."""
+    """Write jobs into the database of a stopped API server: over HTTP, ten thousand would take minutes."""
     store = Store(folder / "objects.sqlite")
     try:
         for number in range(jobs - 1):
@@ -153,7 +153,7 @@ def seed(folder: Path, jobs: int, running: str) -> None:
 
 
 def job(kind: Kind, name: str, number: int, *, ended: bool) -> Json:
-    """A job as the operator leaves it, of about 4 kB with its bookkeeping."""
+    """A job as written by the operator, about 4 kB including managedFields."""
     uid = str(uuid.UUID(int=number + 1, version=4))
     created = (FIRST_CREATED + timedelta(seconds=number)).isoformat().replace("+00:00", "Z")
     labels = {LABEL_SUBMITTED_BY: f"key-{number % 5}"}
@@ -188,7 +188,7 @@ def job(kind: Kind, name: str, number: int, *, ended: bool) -> Json:
 
 
 class CountingProxy:
-    """In the place of the API server; counts the requests that pass, by their verb."""
+    """A proxy in front of the API server that counts requests by verb."""
 
     def __init__(self, server_url: str) -> None:
         self.requests: Counter[str] = Counter()
@@ -260,7 +260,7 @@ def _s3_server(folder: Path) -> Iterator[Storage]:
 
 @contextlib.contextmanager
 def _process(what: str, environment: dict[str, str], log_path: Path, *arguments: str) -> Iterator[int]:
-    """A module or a file of Python."""
+    """`program` is a module or a Python file."""
     started = [what] if what.endswith(".py") else ["-m", what]
     with _running([sys.executable, *started, *arguments], environment, log_path) as pid:
         yield pid
@@ -285,4 +285,4 @@ def _wait_for(ready: Callable[[], bool], what: str) -> None:
             if ready():
                 return
         time.sleep(0.05)
-    sys.exit(f"{what} does not answer")
+    sys.exit(f"{what} does not respond")

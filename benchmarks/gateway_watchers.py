@@ -1,13 +1,13 @@
-"""A thousand watchers of one running job: our gateway beside a plain FastAPI fan-out of one Redis reader, in one run.
+"""A thousand watchers of one running job: the gateway compared with a plain FastAPI fan-out of one Redis reader.
 
-    python benchmarks/gateway_watchers.py                  1,000 watchers, 5 rounds of 8 s each way: about 2 minutes
+    python benchmarks/gateway_watchers.py                  1,000 watchers, 5 rounds of 8 s per server: about 2 minutes
     python benchmarks/gateway_watchers.py --watchers 200 --rounds 2
 
-Both servers are processes of their own, one uvicorn worker each with the same settings, and read the same Valkey. All
+Both servers run in separate processes with one uvicorn worker and the same settings, and read the same Valkey. All
 watchers stay connected to both; each round publishes to one server, then to the other. Watchers are raw sockets in
-processes of their own. Four figures, ours to the plain server's: the delay from XADD to receipt (p99 of a round, median
-of the rounds), the memory of each further watcher, the time of `/healthz` meanwhile (median of the rounds' p99), and
-false warnings, which must be none. Fails when a figure is over its limit.
+separate processes. Compares four values with the plain server's: the delay from XADD to receipt (p99 per round, median
+of the rounds), the memory per additional watcher, the latency of `/healthz` under this load (median of the rounds'
+p99), and the number of false warnings, which must be zero. Fails when a value exceeds its limit.
 """
 
 import argparse
@@ -32,11 +32,12 @@ MAX_DELAY_RATIO = 1.2
 MAX_MEMORY_RATIO = 1.5
 MAX_HEALTH_RATIO = 1.0
 HEALTH_ALLOWANCE_SECONDS = 0.002
-"""Below this a difference between two p99 of a few hundred requests is the machine's."""
+"""Smaller differences between two p99 of a few hundred requests are noise."""
 
 EVENTS_PER_SECOND = 10
 FIRST_WATCHERS = 50
-"""Connected before memory is first measured: a server allocates pools with its first connections."""
+"""Watchers that connect before the first memory measurement, because a server allocates pools for its first
+connections."""
 SETTLE_SECONDS = 3.0
 
 
@@ -52,12 +53,12 @@ def _read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--watchers", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=8.0, help="of one server in one round")
+    parser.add_argument("--seconds", type=float, default=8.0, help="per server and round")
     return parser.parse_args()
 
 
 def measure(watchers: int = 1000, rounds: int = 5, seconds: float = 8.0) -> dict[str, Any]:
-    """The figures of both servers, their ratios, and a line in `failures` for each that is over its limit."""
+    """The values of both servers, their ratios, and a line in `failures` for each exceeded limit."""
     raise_file_limit()
     with running_servers() as (store, servers):
         for server in servers:
@@ -76,9 +77,9 @@ def _figures(servers: list[Server], watchers: int, warnings: dict[str, int], con
     memory = ours.bytes_a_watcher / plain.bytes_a_watcher
     health, plain_health = statistics.median(ours.health_p99s), statistics.median(plain.health_p99s)
     checks = {
-        f"p99 of the delay is {delay:.2f} times the plain one": delay <= MAX_DELAY_RATIO,
-        f"a further watcher takes {memory:.2f} times the plain memory": memory <= MAX_MEMORY_RATIO,
-        f"/healthz takes {health / plain_health:.2f} times the plain time": health
+        f"the p99 of the delay is {delay:.2f} times that of the plain server": delay <= MAX_DELAY_RATIO,
+        f"an additional watcher takes {memory:.2f} times the memory of the plain server": memory <= MAX_MEMORY_RATIO,
+        f"/healthz takes {health / plain_health:.2f} times as long as on the plain server": health
         <= MAX_HEALTH_RATIO * plain_health + HEALTH_ALLOWANCE_SECONDS,
         f"{warnings['gateway']} false warnings": not warnings["gateway"],
     }
@@ -104,7 +105,7 @@ def _figures(servers: list[Server], watchers: int, warnings: dict[str, int], con
 
 
 def _connect(server: Server, watchers: int) -> None:
-    """All watchers, and what each but the first few took of the server's memory."""
+    """Connect all watchers, and measure the server's memory per watcher, without the first few."""
     server.watchers.append(Watchers(server.port, server.path, FIRST_WATCHERS))
     time.sleep(SETTLE_SECONDS)
     before = _resident_bytes(server.pid)
@@ -115,7 +116,7 @@ def _connect(server: Server, watchers: int) -> None:
 
 
 def _run_round(server: Server, store: "redis.Redis", seconds: float) -> None:
-    """Publishes events while `/healthz` is asked, and notes the delays of both."""
+    """Publish events while requesting `/healthz`, and record both latencies."""
     done, health = threading.Event(), list[float]()
     prober = threading.Thread(target=_ask_health, args=(server.port, done, health))
     prober.start()
@@ -163,7 +164,7 @@ def _resident_bytes(pid: int) -> int:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Of a process since its start, the requests to `/healthz` included. Fields 14 and 15 of proc_pid_stat(5)."""
+    """CPU time of a process since its start, including `/healthz`. Fields 14 and 15 of proc_pid_stat(5)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,13 +1,12 @@
-"""What the choice of HTTP parser and event loop is worth, and what the bounds on connections cost: polls a second.
+"""HTTP parsers and event loops compared, and the cost of connection limits: polls per second.
 
-    python benchmarks/http_server.py                   50 clients, six rounds of a second each
+    python benchmarks/http_server.py                   50 clients, six rounds of one second
 
-A plain FastAPI endpoint that answers a job's status, one worker, one machine: by the gateway's server configuration
-(httptools on uvloop, with bounds), by the same parser and loop as uvicorn has them, and by uvicorn without either (h11
-on asyncio), which is what its `auto` takes where nothing else is installed. Rounds take turns, and the best of each
-counts. The clients are one process of plain sockets with one request under way each. What is compared is polls for each
-second of the server's CPU time, which other work on the machine changes little (Linux: /proc). Fails when the bounds
-cost more than a tenth.
+Serves a plain FastAPI endpoint that returns a job's status, with one worker: with the gateway's server configuration
+(httptools on uvloop, with limits), with the same parser and loop in plain uvicorn, and with h11 on asyncio, which
+uvicorn's `auto` selects if nothing else is installed. Rounds alternate, and the best round of each counts. The clients
+are plain sockets in one process, each with one request at a time. Compares polls per second of the server's CPU time,
+which other load on the machine hardly affects (Linux: /proc). Fails when the limits cost more than a tenth.
 """
 
 import argparse
@@ -34,7 +33,7 @@ SERVERS = {
     "uvicorn: httptools, uvloop": "httptools",
     "uvicorn: h11, asyncio": "h11",
 }
-LEAST_SHARE = 0.9
+MIN_SHARE = 0.9
 START_SECONDS = 30.0
 REQUEST = b"GET /jobs/generate-x7c2m4kq9a HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nUser-Agent: benchmark\r\n\r\n"
 
@@ -49,12 +48,12 @@ def main() -> None:
         for name, kind in SERVERS.items():
             best[name] = max(best[name], measure(kind, options.clients, options.seconds))
     reference = best["uvicorn: httptools, uvloop"]
-    print(f"{os.cpu_count()} CPUs, {options.clients} clients: polls a CPU second, and to those of the second line")
+    print(f"{os.cpu_count()} CPUs, {options.clients} clients: polls per CPU second, and relative to the second line")
     for name, rate in best.items():
         print(f"{name:<36} {rate:>8.0f} {rate / reference:>6.2f}")
     share = best["gateway: httptools, uvloop, bounds"] / reference
-    if share < LEAST_SHARE:
-        sys.exit(f"with bounds it is {share:.2f} of the polls without; at least {LEAST_SHARE} is asked for")
+    if share < MIN_SHARE:
+        sys.exit(f"with limits the rate is {share:.2f} of that without; at least {MIN_SHARE} is required")
 
 
 def _read_options() -> argparse.Namespace:
@@ -84,7 +83,7 @@ def serve(kind: str, port: int) -> None:
 
 
 def measure(kind: str, clients: int, seconds: float) -> float:
-    """Polls for each second of the server's CPU time."""
+    """Polls per second of the server's CPU time."""
     with running(kind) as (port, pid):
         asyncio.run(load(port, clients, seconds / 4))
         before = _cpu_seconds(pid)
@@ -100,7 +99,7 @@ def _cpu_seconds(pid: int) -> float:
 
 @contextmanager
 def running(kind: str) -> Iterator[tuple[int, int]]:
-    """Port and process id of a server in a process of its own."""
+    """Port and process id of a server in a separate process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -112,7 +111,7 @@ def running(kind: str) -> Iterator[tuple[int, int]]:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             if time.monotonic() > end or process.poll() is not None:
-                sys.exit(f"the server {kind} does not answer")
+                sys.exit(f"the server {kind} does not respond")
             time.sleep(0.05)
         yield port, process.pid
     finally:
@@ -121,7 +120,7 @@ def running(kind: str) -> Iterator[tuple[int, int]]:
 
 
 async def load(port: int, clients: int, seconds: float) -> int:
-    """The answers of all clients together."""
+    """The number of responses to all clients."""
     return sum(await asyncio.gather(*(_poll(port, seconds) for _ in range(clients))))
 
 
@@ -135,7 +134,7 @@ async def _poll(port: int, seconds: float) -> int:
         body = await reader.readexactly(length)
         answers += 1
         if answers == 1 and json.loads(body)["phase"] != "Running":
-            sys.exit(f"unexpected answer: {body!r}")
+            sys.exit(f"unexpected response: {body!r}")
     writer.close()
     return answers
 

@@ -1,14 +1,13 @@
-"""Memory and time of a training run's photos, from the bucket to the crops that its VAE encodes; and of an upload's.
+"""Memory and time for the photos of a training run, from the bucket to the crops for the VAE, and of an upload.
 
     python benchmarks/photos.py                        1, 8 and 100 photos of 48 megapixels, and a panorama
     python benchmarks/photos.py --counts 1 8           fewer
-    python benchmarks/photos.py --counts               only what it costs to check photos in another process
+    python benchmarks/photos.py --counts               only the cost of decoder processes
 
-Each measurement is a fresh process with the runner's own code on a real S3 server: it lists the folder, downloads and
-checks every photo, then decodes and crops them one by one at SDXL's 1024 pixels, as `encode_photo` does; only the VAE
-is left out. One photo is drawn and stored under as many names as are asked for. Fails when more photos
-take more than 1.1 times the memory of one. At last five photos of a phone are checked as the gateway checks them, in a
-decoder process, and beside it in this process: the reference.
+Each measurement is a new process that runs the runner's code on a real S3 server: it lists the folder, downloads and
+checks every photo, then decodes and crops them one by one to SDXL's 1024 pixels, as `encode_photo` does, without the
+VAE. One generated photo is stored under several names. Fails when more photos take more than 1.1 times the memory of
+one. Finally it checks five phone photos in a decoder process, as the gateway does, and in this process as reference.
 """
 
 import argparse
@@ -57,7 +56,7 @@ def main() -> None:
 
 
 def compare_counts(counts: list[int]) -> None:
-    """Print time and memory of runs with that many photos."""
+    """Print time and memory of runs with these numbers of photos."""
     print(f"{'':>24} {'download and check':>19} {'decode and crop':>16} {'peak memory':>12} {'above imports':>14}")
     with tempfile.TemporaryDirectory(prefix="darkroom-context-") as folder, s3_server(Path(folder)) as environment:
         photo = draw_photo()
@@ -69,7 +68,7 @@ def compare_counts(counts: list[int]) -> None:
         run(f"1 of {PANORAMA_PX[0]}×{PANORAMA_PX[1]}", store(environment, [panorama]), environment)
     one = peaks[min(peaks)]
     worst = max(peaks.values()) / one
-    print(f"most memory, to that of {min(peaks)}: {worst:.2f}")
+    print(f"peak memory relative to {min(peaks)}: {worst:.2f}")
     if worst > ALLOWED_RATIO:
         sys.exit(f"more photos take {worst:.2f} times the memory of {min(peaks)}; at most {ALLOWED_RATIO} is allowed")
 
@@ -82,7 +81,7 @@ def _read_options() -> argparse.Namespace:
 
 
 def compare_processes() -> None:
-    """Print how long checking five photos takes, in turn in this process and in a decoder process."""
+    """Print the time for checking five photos, alternately in this process and in a decoder process."""
     photos = [encode(Image.effect_noise(PHONE_PX, 60).convert("RGB"))] * 5
     limits = DecodingLimits(memory_bytes=1024**3, seconds=60)
     here, there, starts = [], [], []
@@ -117,7 +116,7 @@ def check_in(decoder: PhotoDecoder, photos: list[bytes]) -> None:
 
 
 def draw_photo() -> bytes:
-    """A JPEG of 48 megapixels with detail all over, under the 5 MiB that a hundred of them may have each."""
+    """A detailed JPEG of 48 megapixels, below the 5 MiB that each of a hundred photos may have."""
     noise = Image.effect_noise((PHOTO_PX[0] // 8, PHOTO_PX[1] // 8), 80).convert("RGB")
     return encode(noise.filter(ImageFilter.GaussianBlur(1)).resize(PHOTO_PX, Image.Resampling.BILINEAR))
 
@@ -133,7 +132,7 @@ def encode(picture: Image.Image) -> bytes:
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[dict[str, str]]:
-    """The embedded S3 server, as long as this context lives; the environment that leads there."""
+    """Run the embedded S3 server; yields the environment variables of its clients."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -163,7 +162,7 @@ def _wait_for(port: int) -> None:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    sys.exit("the S3 server does not answer")
+    sys.exit("the S3 server does not respond")
 
 
 def _client(environment: dict[str, str]) -> Any:
@@ -178,7 +177,7 @@ def _client(environment: dict[str, str]) -> Any:
 
 
 def store(environment: dict[str, str], photos: list[bytes]) -> str:
-    """A folder of photos; its URI."""
+    """Store photos in a folder; returns its URI."""
     client, prefix = _client(environment), f"{secrets.token_hex(4)}/"
     for number, photo in enumerate(photos):
         client.put_object(Bucket=BUCKET, Key=f"{prefix}{number:03d}.jpg", Body=photo)
@@ -189,7 +188,7 @@ def store(environment: dict[str, str], photos: list[bytes]) -> str:
 
 
 def run(name: str, uri: str, environment: dict[str, str]) -> float:
-    """Measure in a process of its own and print the figures; the peak of its memory in MiB."""
+    """Measure in a separate process and print the values; returns its peak memory in MiB."""
     command = [sys.executable, __file__, "--measure", uri]
     done = subprocess.run(command, env=os.environ | environment, check=True, capture_output=True, text=True)
     found = json.loads(done.stdout)
@@ -202,7 +201,7 @@ def run(name: str, uri: str, environment: dict[str, str]) -> float:
 
 
 def measure(uri: str) -> dict[str, float]:
-    """What a run does with its photos before and while it encodes them."""
+    """What a run does with its photos before the VAE."""
     from darkroom_runner.run.remarks import Remarks
     from darkroom_runner.run.storage import Storage
     from darkroom_runner.settings import Settings
@@ -226,7 +225,7 @@ def measure(uri: str) -> dict[str, float]:
 
 
 def _peak_mib() -> float:
-    """Of this process since its start. getrusage's figure would include the parent's, from before the exec."""
+    """Peak memory of this process. getrusage would include that of the parent from before the exec."""
     [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
     return int(line.split()[1]) / 1024
 

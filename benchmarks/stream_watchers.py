@@ -1,9 +1,9 @@
-"""Many streams of events of one server, held open by a process of their own: the load of gateway_watchers.py.
+"""Load generator of gateway_watchers.py: a process with many open event streams of one server.
 
     python benchmarks/stream_watchers.py PORT PATH COUNT
 
-Raw sockets, since an HTTP client would cost more than the servers that are measured. Prints a line of JSON when all
-streams have begun, and one for each line on its input: `received` asks when which step came, `stop` ends it.
+Uses raw sockets, because an HTTP client would cost more than the measured servers. Prints a line of JSON when all
+streams are open, and one per command on stdin: `received` returns the arrival times of the steps, `stop` exits.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import Any
 
 
 def raise_file_limit() -> None:
-    """Each stream takes a file descriptor, at both ends."""
+    """Each stream takes a file descriptor at both ends."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -32,11 +32,11 @@ class Watchers:
         assert self._answer() == "connected"
 
     def received(self) -> dict[str, list[float]]:
-        """When each step came to each watcher, since the last call."""
+        """Arrival times of each step at each watcher, since the last call."""
         return dict(self._ask("received"))
 
     def stop(self) -> int:
-        """Ends the process; how many warnings came."""
+        """End the process; returns the number of warnings."""
         return int(self._ask("stop"))
 
     def _ask(self, question: str) -> Any:
@@ -50,7 +50,7 @@ class Watchers:
 
 
 class Stream(asyncio.Protocol):
-    """One watcher: notes when which step came."""
+    """One watcher, which records the arrival times of steps."""
 
     def __init__(self, path: str, received: dict[str, list[float]], warnings: list[bytes]) -> None:
         self.begun = asyncio.get_running_loop().create_future()

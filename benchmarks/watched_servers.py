@@ -1,4 +1,4 @@
-"""The two servers that gateway_watchers.py measures: our gateway with one running job, and the plain fan-out."""
+"""The two servers of gateway_watchers.py: a gateway with one running job, and the plain fan-out."""
 
 import contextlib
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ JOB = "watched"
 
 @dataclass
 class Server:
-    """One of the two, and what was measured of it."""
+    """A server and its measurements."""
 
     name: str
     port: int
@@ -35,7 +35,7 @@ class Server:
 
 @contextlib.contextmanager
 def running_servers() -> Iterator[tuple["redis.Redis", list[Server]]]:
-    """Both, ours first, and the Valkey of both."""
+    """Both servers, the gateway first, and their Valkey."""
     with (
         open_stack(1, JOB) as stack,
         open_gateway(stack) as (ours, ours_pid),

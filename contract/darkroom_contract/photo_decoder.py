@@ -1,7 +1,8 @@
 """A child process that decodes photos, so that a photo can't exhaust the memory or time of the program, or crash it.
 
 The gateway keeps a pool of them (`darkroom_gateway.photos.decoder_pool`), a run has one while it checks its photos.
-`photo_child` is the program. No image library is imported here.
+`photo_child`
+is the program. No image library is imported here.
 """
 
 import json

@@ -1,7 +1,8 @@
-"""A hub of events in the test's own process, and connections that watch it as the web server would have them."""
+"""An event hub in the test process, and connections that watch it like those of the web server."""
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,7 @@ POLL_SECONDS = 0.2
 
 
 async def until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> None:
-    """Waits for a condition without holding up the event loop."""
+    """Wait for a condition without blocking the event loop."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     while not condition():
@@ -36,7 +37,7 @@ async def until(condition: Callable[[], Any], what: str, seconds: float = 30.0) 
 
 @dataclass
 class Connection:
-    """One watcher's connection: what it was sent, and whether it takes more."""
+    """A watcher's connection: the events that it received, and whether it accepts more."""
 
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
@@ -58,7 +59,7 @@ class Connection:
         return [data for each, data in self.events if each == name]
 
     async def receive(self) -> dict[str, Any]:
-        """As ASGI has it: also when the response is complete."""
+        """Returns `http.disconnect` also when the response is complete, as in ASGI."""
         await self.gone.wait()
         return {"type": "http.disconnect"}
 
@@ -77,19 +78,19 @@ class Connection:
 
 
 class HubHarness:
-    """A hub, its Valkey, and jobs as the cluster has them."""
+    """A hub, its Valkey, and the jobs of the cluster."""
 
     def __init__(self, valkey: Valkey, max_watchers: int = 2000, query: str = "") -> None:
         self.valkey = valkey
         self.jobs: dict[str, Job] = {}
-        self.looks: list[str] = []
+        self.status_checks: list[str] = []
         self.failures: dict[str, Exception] = {}
         self.shutdown = Shutdown()
         self.progress = ProgressStreams(Settings(redis_url=valkey.url + query))
         self.hub = EventHub(self._refresh, self.progress, POLL_SECONDS, self.shutdown, "", max_watchers)
 
     def _refresh(self, job: Job) -> Job | None:
-        self.looks.append(job.uid)
+        self.status_checks.append(job.uid)
         if job.uid in self.failures:
             raise self.failures[job.uid]
         return self.jobs.get(job.uid)
@@ -114,7 +115,7 @@ class HubHarness:
         return entry.decode()
 
     def watch(self, uid: str, after: str | None = None, *, takes: bool = True) -> Connection:
-        """Opens a connection, as the endpoint does."""
+        """Open a connection, as the endpoint does."""
         connection = Connection()
         if takes:
             connection.takes.set()
@@ -126,15 +127,31 @@ class HubHarness:
 
 
 @asynccontextmanager
-async def world_of(valkey: Valkey, max_watchers: int = 2000, query: str = "") -> AsyncIterator[HubHarness]:
-    world = HubHarness(valkey, max_watchers, query)
+async def running_hub(valkey: Valkey, max_watchers: int = 2000, query: str = "") -> AsyncIterator[HubHarness]:
+    harness = HubHarness(valkey, max_watchers, query)
     try:
-        yield world
+        yield harness
     finally:
-        world.shutdown.streams_end.set()
-        await world.hub.close()
-        await world.progress.close()
+        harness.shutdown.streams_end.set()
+        await harness.hub.close()
+        await harness.progress.close()
 
 
 class LostError(GatewayError):
-    """The cluster does not answer."""
+    """The cluster does not respond."""
+
+
+async def begun(harness: HubHarness, uid: str = "a", watchers: int = 1) -> list[Connection]:
+    """Watchers of a running job that have seen its first step, entry 5-0."""
+    harness.add_job(uid)
+    harness.report(uid, 1, "5-0")
+    connections = [harness.watch(uid) for _ in range(watchers)]
+    await until(lambda: all(each.steps == [1] for each in connections), "all have begun")
+    return connections
+
+
+def keep_busy(seconds: float) -> None:
+    """Block the event loop."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass

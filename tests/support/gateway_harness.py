@@ -1,4 +1,4 @@
-"""A gateway before an API server that a test may stop, with a proxy between them."""
+"""A gateway and an API server that tests can pause, with a proxy between them."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ wait_until = patience(30)
 
 @dataclass
 class GatewayHarness:
-    """An API server that a test may stop, what writes to it, and how to start gateways before a proxy."""
+    """A pausable API server, a client that changes jobs, and gateways behind a proxy."""
 
     server: ApiServer
     cluster: Any
@@ -40,15 +40,15 @@ class GatewayHarness:
         response = self.http.get(f"/jobs/{name}", params={"kind": kind.value})
         return response.json()["phase"] if response.is_success else None
 
-    def wait_until_heard(self) -> None:
-        wait_until(lambda: "stale" not in self.poll("/jobs"), "the gateway hears the cluster")
+    def wait_until_watched(self) -> None:
+        wait_until(lambda: "stale" not in self.poll("/jobs"), "the gateway watches the cluster")
 
     @contextlib.contextmanager
-    def standing_still(self) -> Iterator[None]:
-        """The API server's process is stopped, as by SIGSTOP."""
+    def paused(self) -> Iterator[None]:
+        """Pause the API server's process with SIGSTOP."""
         self.server.pause()
         try:
             yield
         finally:
             self.server.resume()
-            self.wait_until_heard()
+            self.wait_until_watched()

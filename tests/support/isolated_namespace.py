@@ -1,4 +1,4 @@
-"""A namespace of its own for deletions, without a gateway that would be quicker than the test."""
+"""A separate namespace for tests of deletion, without a gateway that could act before the test."""
 
 import json
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from darkroom_contract.names import Kind
-from darkroom_contract.storage import ModelRecord, model_record_key, run_prefix
+from darkroom_contract.storage import ModelRecord, dataset_uri, model_record_key, run_prefix
 from darkroom_gateway.deletion.job_deleter import JobDeleter
 from darkroom_gateway.deletion.model_deleter import ModelDeleter
 from darkroom_gateway.kube.client import KubeClient
@@ -19,11 +19,11 @@ RUN_FILES = ("dog.safetensors", "logs/1.txt", "manifest.json", "pytorch_lora_wei
 
 
 class KilledError(BaseException):
-    """The gateway is killed here: nothing catches it."""
+    """Simulates a killed gateway. Nothing catches it."""
 
 
 class KilledStorage(ObjectStorage):
-    """Dies instead of the change of number `changes`, counted from 0."""
+    """Raises `KilledError` instead of making change number `changes`, counted from 0."""
 
     def __init__(self, settings: Settings, changes: int) -> None:
         super().__init__(settings)
@@ -46,7 +46,7 @@ class KilledStorage(ObjectStorage):
 
 @dataclass(frozen=True)
 class IsolatedNamespace:
-    """A namespace, and what is needed to fill it with jobs and files."""
+    """A namespace, and methods that create jobs and files in it."""
 
     api: Any = field(repr=False)
     """`conftest.Cluster` of this namespace."""
@@ -54,7 +54,7 @@ class IsolatedNamespace:
     keys: Callable[[str], list[str]] = field(repr=False)
     settings: Settings
     cluster: KubeClient = field(repr=False)
-    """A gateway's doors."""
+    """A gateway's clients."""
     storage: ObjectStorage = field(repr=False)
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class IsolatedNamespace:
         return self.settings.namespace
 
     def dataset(self, name: str = "abcdefghijklmnop", photos: int = 2) -> str:
-        """Stores photos as a gateway does; returns the prefix."""
+        """Store photos as a gateway does; returns their prefix."""
         prefix = f"datasets/{self.namespace}/{name}/"
         self.store(*(f"{prefix}{number:03d}.jpg" for number in range(photos)))
         return prefix
@@ -76,7 +76,7 @@ class IsolatedNamespace:
             self.s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")
 
     def training(self, name: str, uri: str, *, finished: bool = True, model_id: str = "dog", **metadata: Any) -> str:
-        """A TrainJob with the files of its run; returns its uid."""
+        """Create a TrainJob with the files of its run; returns its uid."""
         spec = {"modelId": model_id, "prompt": "sks dog", "dataset": {"uri": uri}}
         uid: str = self.api.create(Kind.TRAIN, name, spec, **metadata)["metadata"]["uid"]
         if finished:
@@ -85,7 +85,7 @@ class IsolatedNamespace:
         return uid
 
     def model(self, uid: str, model_id: str = "dog", **changes: Any) -> None:
-        """Makes the model id mean the LoRA of a run."""
+        """Write the model's record for the LoRA of a run."""
         record = ModelRecord(
             model_id=model_id,
             weights_key=f"{run_prefix(uid)}pytorch_lora_weights.safetensors",
@@ -100,7 +100,7 @@ class IsolatedNamespace:
         self.s3.put_object(Bucket=BUCKET, Key=key, Body=body)
 
     def lease(self, name: str, holder: str | None) -> None:
-        """The slot, as the operator keeps it: held by `Kind/name`, or free."""
+        """Write the Lease of the slot as the operator does: held by `Kind/name`, or free."""
         path = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
         self.api.http.delete(f"{path}/{name}")
         if holder is not None:
@@ -120,12 +120,21 @@ class IsolatedNamespace:
         self.model_files(storage).delete(model_id, self.job_files().all())
 
     def request(self, kind: Kind, name: str) -> None:
-        """What a gateway does first when it is asked to delete a job with its files."""
+        """The first steps of deleting a job with its files."""
         job = self.cluster.get(kind, name)
         assert job is not None
         self.job_files().request(job)
 
     def proceed(self, storage: ObjectStorage | None = None) -> list[str]:
-        """One round of a gateway."""
+        """One round of the sweeper."""
         files = self.job_files(storage)
         return files.proceed(files.labelled())
+
+
+def uri_of(prefix: str) -> str:
+    return dataset_uri(BUCKET, prefix)
+
+
+def finalizers(isolated: IsolatedNamespace) -> list[str]:
+    found: list[str] = isolated.api.get(Kind.TRAIN, "job")["metadata"].get("finalizers", [])
+    return found

@@ -1,4 +1,4 @@
-"""The gateway's check of photos without a gateway, in decoder processes of its own, on an event loop in a thread."""
+"""The gateway's validation of photos without a gateway, with its own decoder processes and event loop."""
 
 import atexit
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ LIMITS = DecodingLimits(memory_bytes=1024**3, seconds=60)
 
 @contextmanager
 def upload(body: bytes, name: str = "a photo") -> Iterator[Upload]:
-    """A file as the form leaves it."""
+    """A file of an upload form."""
     with SpooledTemporaryFile() as file:
         file.write(body)
         yield Upload(name, len(body), file)
 
 
 def check_photo(body: bytes, name: str = "a photo") -> Photo:
-    """What the gateway makes of an uploaded file, whose content is gone. Raises `InvalidPhotosError`."""
+    """Validate an uploaded file. Raises `InvalidPhotosError`."""
     portal, validator = _validator()
     with upload(body, name) as each:
         [photo] = portal.call(validator.check, [each])

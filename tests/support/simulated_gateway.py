@@ -1,4 +1,4 @@
-"""A gateway beside a simulated operator, as far as it removes the files of jobs that are being deleted."""
+"""A gateway next to a simulated operator: removes the files of jobs that are being deleted."""
 
 from darkroom_contract import names
 from darkroom_gateway.deletion.deletable_job import DeletableJob, read_deletable_job, run_has_ended
@@ -7,19 +7,19 @@ from support.simulated_operator import JOBS, KINDS
 
 
 class SimulatedGateway:
-    """What it has listed may be out of date."""
+    """Its list of jobs may be outdated."""
 
     def __init__(self, api: SimulatedApi) -> None:
         self.api = api
         self.listed: list[DeletableJob] = []
         self.deleted_uids: set[str] = set()
-        """Uids of the jobs whose files it has removed."""
+        """Uids of the jobs whose files were removed."""
 
     def list_jobs(self) -> None:
         self.listed = [read_deletable_job(KINDS[plural], each) for plural in JOBS for each in self.api.all(plural)]
 
     def remove_files(self) -> None:
-        """Of the jobs that it has listed."""
+        """Remove the files of listed jobs."""
         leases = self.api.all("leases")
         holders = {each["metadata"].get("annotations", {}).get(names.ANNOTATION_JOB, "") for each in leases}
         for job in self.listed:

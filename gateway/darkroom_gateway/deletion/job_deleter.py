@@ -49,14 +49,14 @@ class ClusterState:
 class JobDeleter:
     """Deletes jobs of one namespace with their files."""
 
-    def __init__(self, cluster: KubeClient, storage: ObjectStorage) -> None:
-        self._cluster = cluster
+    def __init__(self, kube: KubeClient, storage: ObjectStorage) -> None:
+        self._kube = kube
         self._storage = storage
 
     def request(self, job: Job) -> None:
         """Steps 1 and 2. Raises `AlreadyDeletingError`, or `UnknownTaskError` when the job no longer exists."""
         self._mark(job)
-        self._cluster.delete(job)
+        self._kube.delete(job)
         log.info("deleting %s with its files", job.key)
 
     def _mark(self, job: Job) -> None:
@@ -72,7 +72,7 @@ class JobDeleter:
                     "longer exists; docs/operations/forgetting.md explains how to remove its files."
                 )
             try:
-                if self._cluster.patch_metadata(job.kind, job.name, _mark_of(now.resource_version, now.finalizers)):
+                if self._kube.patch_metadata(job.kind, job.name, _mark_of(now.resource_version, now.finalizers)):
                     return
             except RejectedError as error:
                 # 409: the job has changed. 422: its deletion has started.
@@ -86,16 +86,16 @@ class JobDeleter:
 
     def refresh(self, job: Job) -> Job | None:
         """The job's latest version from the API server, or None when it no longer exists."""
-        now = self._cluster.get(job.kind, job.name)
+        now = self._kube.get(job.kind, job.name)
         return now if now is not None and now.uid == job.uid else None
 
     def labelled(self) -> list[DeletableJob]:
         """The jobs with the label that their files are deleted with them."""
-        return [read_deletable_job(kind, each) for kind in Kind for each in self._cluster.documents(kind, LABELLED)]
+        return [read_deletable_job(kind, each) for kind in Kind for each in self._kube.documents(kind, LABELLED)]
 
     def all(self) -> list[DeletableJob]:
         """All jobs of the namespace."""
-        return [read_deletable_job(kind, each) for kind in Kind for each in self._cluster.documents(kind)]
+        return [read_deletable_job(kind, each) for kind in Kind for each in self._kube.documents(kind)]
 
     def proceed(self, jobs: Iterable[DeletableJob]) -> list[str]:
         """Continue the deletion of each job as far as possible. Returns the uids of those whose files were removed.
@@ -118,12 +118,12 @@ class JobDeleter:
         return removed
 
     def _cluster_state(self) -> ClusterState:
-        trainings = tuple(read_deletable_job(Kind.TRAIN, each) for each in self._cluster.documents(Kind.TRAIN))
-        return ClusterState(trainings, frozenset(self._cluster.slot_holders()))
+        trainings = tuple(read_deletable_job(Kind.TRAIN, each) for each in self._kube.documents(Kind.TRAIN))
+        return ClusterState(trainings, frozenset(self._kube.slot_holders()))
 
     def _remove(self, job: DeletableJob, state: ClusterState, removed: list[str]) -> None:
         """Step 3, unless a run may still use the files: of this job, or of another job that is being deleted."""
-        dataset = owned_dataset(job, self._storage.bucket, self._cluster.namespace)
+        dataset = owned_dataset(job, self._storage.bucket, self._kube.namespace)
         use = other_users(job, state.trainings, state.slot_holders)
         if not run_has_ended(job, state.slot_holders) or (dataset is not None and use is Use.ENDING):
             return
@@ -139,7 +139,7 @@ class JobDeleter:
         """The weights of the current version of a model. They belong to the model and outlive the training."""
         if job.kind is not Kind.TRAIN or not re.fullmatch(MODEL_ID_PATTERN, job.model_id or ""):
             return frozenset()
-        content = self._storage.read(model_record_key(self._cluster.namespace, job.model_id or ""))
+        content = self._storage.read(model_record_key(self._kube.namespace, job.model_id or ""))
         if content is None:
             return frozenset()
         try:
@@ -151,7 +151,7 @@ class JobDeleter:
     def _patch(self, job: DeletableJob, patch: dict[str, object]) -> None:
         """A job that has changed or no longer exists is left to the next round."""
         try:
-            self._cluster.patch_metadata(job.kind, job.name, patch)
+            self._kube.patch_metadata(job.kind, job.name, patch)
         except RejectedError as error:
             if error.status not in (409, 422):
                 raise

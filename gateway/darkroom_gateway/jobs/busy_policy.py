@@ -16,8 +16,8 @@ from darkroom_gateway.settings import BusyPolicy
 class BusyCheck:
     """Applies the busy policy of the settings."""
 
-    def __init__(self, cluster: KubeClient, backend: Backend, policy: BusyPolicy) -> None:
-        self._cluster = cluster
+    def __init__(self, kube: KubeClient, backend: Backend, policy: BusyPolicy) -> None:
+        self._kube = kube
         self._backend = backend
         self._policy = policy
 
@@ -25,7 +25,7 @@ class BusyCheck:
         """Raises `BusyError` if a job holds a slot and the policy is Reject, or `ClusterUnavailableError`."""
         if self._policy is BusyPolicy.QUEUE:
             return
-        holders = await self._backend.call(CLUSTER_READ_SECONDS, self._cluster.slot_holders)
+        holders = await self._backend.call(CLUSTER_READ_SECONDS, self._kube.slot_holders)
         if holders:
             raise BusyError(busy_message(holders[0]))
 

@@ -78,11 +78,11 @@ def job_answer(job: Job, root_path: str) -> JobAnswer:
 
 
 def progress_answer(progress: ProgressStatus | ProgressEvent) -> ProgressAnswer:
-    """Progress from the status, or from an event of the run."""
+    """Progress from the status, or from an event of the run, whose number of metrics has no limit."""
     values = progress.model_dump()
     values["metrics"] = {to_snake(name): value for name, value in progress.metrics.items()}
     values["updated"] = progress.time if isinstance(progress, ProgressEvent) else progress.last_updated_time
-    return ProgressAnswer.model_validate(values)
+    return ProgressAnswer.model_construct(**values)
 
 
 def queue_answer(queue: QueueStatus, now: datetime) -> Queue:

@@ -38,11 +38,11 @@ def task_id(kind: Kind, idempotency_key: str | None) -> str:
 class JobSubmission:
     """Creates jobs, each at most once per idempotency key."""
 
-    def __init__(self, cluster: KubeClient, backend: Backend, metrics: Metrics) -> None:
-        self._cluster = cluster
+    def __init__(self, kube: KubeClient, backend: Backend, metrics: Metrics) -> None:
+        self._kube = kube
         self._backend = backend
         self._metrics = metrics
-        self.namespace = cluster.namespace
+        self.namespace = kube.namespace
 
     async def find_earlier(self, name: str, spec: Spec) -> Job | None:
         """The job that an earlier copy of this request created. Raises `KeyReusedError` when its parameters differ.
@@ -65,7 +65,7 @@ class JobSubmission:
         )
 
     def _find_earlier(self, name: str, spec: Spec) -> Job | None:
-        job = self._cluster.get(_kind(spec), name)
+        job = self._kube.get(_kind(spec), name)
         if job is not None and _immutable_fields(job.spec) != _immutable_fields(spec):
             raise KeyReusedError(
                 f"{job.key} was submitted with this Idempotency-Key and other parameters. Use a new key."
@@ -93,7 +93,7 @@ class JobSubmission:
             labels[LABEL_SUBMITTED_BY] = key_name
         annotations = {} if photos_sha256 is None else {ANNOTATION_PHOTOS_SHA256: photos_sha256}
         document = write_job(spec, name=name, namespace=self.namespace, labels=labels, annotations=annotations)
-        job = self._cluster.create(document)
+        job = self._kube.create(document)
         log.info("created %s", job.key)
         self._metrics.count_submission(job.kind)
         return job

@@ -30,12 +30,12 @@ READS_AT_ONCE = 4
 class ModelCatalog:
     """The models of one namespace."""
 
-    def __init__(self, cluster: KubeClient, storage: ObjectStorage, backends: Backends, store: JobStore) -> None:
-        self._cluster = cluster
+    def __init__(self, kube: KubeClient, storage: ObjectStorage, backends: Backends, store: JobStore) -> None:
+        self._kube = kube
         self._backends = backends
         self._store = store
         self._storage = storage
-        self._namespace = cluster.namespace
+        self._namespace = kube.namespace
 
     async def list(self, limit: int) -> list[ModelAnswer]:
         """The first `limit` trained models, by name. Raises `StorageUnavailableError`."""
@@ -98,7 +98,7 @@ class ModelCatalog:
 
     def _is_in_training(self, model_id: str) -> bool:
         """Whether another gateway has just created a training of that model, found by its label."""
-        jobs = self._cluster.list(Kind.TRAIN, {LABEL_MODEL_ID: model_id})
+        jobs = self._kube.list(Kind.TRAIN, {LABEL_MODEL_ID: model_id})
         return any(job.spec.model_id == model_id and not phase_of(job).is_terminal for job in jobs)
 
     def _model(self, name: str) -> ModelAnswer | None:

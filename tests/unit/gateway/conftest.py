@@ -1,6 +1,6 @@
-"""A gateway as a process of its own, with a real API server, a real S3 server and a real Redis beside it.
+"""Fixtures: a gateway as a separate process, with a real API server, a real S3 server and a real Redis.
 
-`DARKROOM_TEST_KUBECONFIG` names another cluster to test against; it must not run an operator.
+`DARKROOM_TEST_KUBECONFIG` selects another cluster, which must not run an operator.
 """
 
 import contextlib
@@ -43,13 +43,13 @@ wait_until = patience(START_SECONDS)
 
 
 class Cluster:
-    """What kubectl and the operator would do to the API server."""
+    """Changes jobs as kubectl and the operator do."""
 
     def __init__(self, kubeconfig: Path, namespace: str = NAMESPACE) -> None:
         self.namespace = namespace
         self.kubeconfig = kubeconfig
         self.readers: list[httpx.Client] = []
-        """Gateways that show every write before the method that wrote it returns."""
+        """Gateways for which methods that write wait until they show the change."""
         self.http = http_client(read_kubeconfig(kubeconfig))
 
     def install_crds(self) -> None:
@@ -107,7 +107,7 @@ class Cluster:
 
 
 def _shows(answer: dict[str, Any], status: dict[str, Any]) -> bool:
-    """Whether an answer is of a status that was written."""
+    """Whether an answer shows the status that was written."""
     position = ((status.get("queue") or {}).get("position"), (answer.get("queue") or {}).get("position"))
     return (
         answer["phase"] == status.get("phase", answer["phase"])
@@ -119,7 +119,7 @@ def _shows(answer: dict[str, Any], status: dict[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class Gateway:
-    """A running gateway and a client for it."""
+    """A running gateway and its client."""
 
     http: httpx.Client
     process: subprocess.Popen[bytes]
@@ -203,7 +203,7 @@ def start_gateway(folder: Path, warm_gateway: WarmParent) -> Callable[..., conte
 
 @pytest.fixture(scope="session")
 def environment(cluster: Cluster, s3_environment: dict[str, str], redis_url: str, bucket: Any) -> dict[str, str]:
-    """Everything is there."""
+    """The environment of a gateway with all backends."""
     kubeconfig = {"KUBECONFIG": str(cluster.kubeconfig), "DARKROOM_NAMESPACE": NAMESPACE}
     return {**s3_environment, **kubeconfig, "DARKROOM_REDIS_URL": redis_url}
 
@@ -218,18 +218,18 @@ def gateway(start_gateway: Any, environment: dict[str, str], cluster: Cluster) -
 
 @dataclass(frozen=True)
 class Guarded:
-    """A gateway with keys, which tells everything that it may tell in its log."""
+    """A gateway with API keys that logs at level DEBUG."""
 
     gateway: Gateway
     keys_folder: Path = field(repr=False)
     secrets: dict[str, str] = field(repr=False)
-    """What it was given that no log may show."""
+    """Secrets that the log must not contain."""
     redis_url: str
     metrics_url: str
 
     @property
     def http(self) -> httpx.Client:
-        """A client without a key."""
+        """A client without an API key."""
         return self.gateway.http
 
     def key(self, name: str) -> dict[str, str]:
@@ -250,14 +250,14 @@ def guarded(start_gateway: Any, environment: dict[str, str], cluster: Cluster, f
             "DARKROOM_GATEWAY_METRICS_PORT": str(metrics_port),
             "DARKROOM_REDIS_URL": server.url,
         }
-        told = {
+        secrets_ = {
             **keys,
             "Redis": password,
             "S3": environment["AWS_SECRET_ACCESS_KEY"],
             "cluster": read_kubeconfig(cluster.kubeconfig).token or "no token",
         }
         with start_gateway({**environment, **settings}) as gateway:
-            yield Guarded(gateway, keys_folder, told, server.url, f"http://127.0.0.1:{metrics_port}/metrics")
+            yield Guarded(gateway, keys_folder, secrets_, server.url, f"http://127.0.0.1:{metrics_port}/metrics")
 
 
 @pytest.fixture(scope="session")
@@ -281,7 +281,7 @@ def kubeconfig_of_nowhere(folder: Path, nowhere: str) -> Path:
 
 @pytest.fixture(scope="session")
 def kubeconfig_of_a_stranger(folder: Path, cluster: Cluster) -> Path:
-    """The right cluster, with credentials that it does not know."""
+    """The cluster, with credentials that it does not accept."""
     document = yaml.safe_load(cluster.kubeconfig.read_text())
     for user in document["users"]:
         user["user"] = {"token": "unknown"}
@@ -299,13 +299,13 @@ def streamed_job(cluster: Cluster, redis_url: str, job_name: str) -> Iterator[St
 
 @pytest.fixture
 def job_name() -> str:
-    """A name that no other test uses."""
+    """A unique job name."""
     return f"test-{secrets.token_hex(6)}"
 
 
 @pytest.fixture(scope="session")
 def picture() -> Callable[..., bytes]:
-    """Draws a picture and encodes it."""
+    """Generates and encodes a picture."""
 
     def draw(width: int = 96, height: int = 80, format_: str = "JPEG", **options: Any) -> bytes:
         buffer = BytesIO()
@@ -316,13 +316,13 @@ def picture() -> Callable[..., bytes]:
 
 
 @pytest.fixture
-def place(
+def isolated(
     cluster: Cluster, environment: dict[str, str], bucket: Any, stored_keys: Any, monkeypatch: Any
 ) -> Iterator[IsolatedNamespace]:
-    """A namespace of its own in which no gateway runs, see support/isolated_namespace.py."""
+    """A new namespace without a gateway, see support/isolated_namespace.py."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, environment[name])
-    namespace = f"place-{secrets.token_hex(6)}"
+    namespace = f"isolated-{secrets.token_hex(6)}"
     made = cluster.http.post("/api/v1/namespaces", json={"metadata": {"name": namespace}})
     assert made.status_code == 201, made.text
     settings = Settings(
@@ -331,7 +331,7 @@ def place(
         s3_bucket=BUCKET,
         s3_endpoint_url=environment["DARKROOM_S3_ENDPOINT_URL"],
     )
-    made_place = IsolatedNamespace(
+    namespace_ = IsolatedNamespace(
         api=Cluster(cluster.kubeconfig, namespace),
         s3=bucket,
         keys=stored_keys,
@@ -339,12 +339,12 @@ def place(
         cluster=KubeClient(settings),
         storage=ObjectStorage(settings),
     )
-    yield made_place
-    made_place.close()
-    made_place.api.http.close()
+    yield namespace_
+    namespace_.close()
+    namespace_.api.http.close()
 
 
 @pytest.fixture(scope="session")
 def nanio_folder(s3_server: S3Server) -> Path:
-    """Where the S3 server keeps its buckets: an object is a file."""
+    """The folder in which the S3 server stores objects as files."""
     return s3_server.data_dir

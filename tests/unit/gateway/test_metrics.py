@@ -1,4 +1,4 @@
-"""What a gateway counts, on a port of its own."""
+"""Metrics of the gateway, on a separate port."""
 
 import socket
 from pathlib import Path

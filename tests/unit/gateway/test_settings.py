@@ -1,4 +1,4 @@
-"""The environment, read once; what can't be used ends the process with a message."""
+"""Settings from the environment; unusable values end the process with a message."""
 
 from typing import Any
 
@@ -118,7 +118,7 @@ def test_log_levels_that_print_whole_requests_are_refused(value: str) -> None:
     "url", ["redis://:pass/word@redis:6379/0", "redis://:pass@word:secret", "word", "redis://a:word"]
 )
 def test_invalid_redis_url_is_not_repeated(url: str) -> None:
-    with pytest.raises(SettingsError, match="DARKROOM_REDIS_URL is no address") as refusal:
+    with pytest.raises(SettingsError, match="DARKROOM_REDIS_URL is not a Redis URL") as refusal:
         ProgressStreams(Settings(redis_url=url))
     assert "word@" not in str(refusal.value).replace("user:password@", "")
     assert refusal.value.__cause__ is None

@@ -1,4 +1,4 @@
-"""A folder of API keys: what is refused at the start, and what counts when it changes."""
+"""The folder of API keys: validation at startup, and reloading after changes."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ ALICE, BOB = b"alice-has-a-long-key", b"bob-has-another-one!"
 
 
 class Clock:
-    """Time that goes on when it is told to."""
+    """A clock that tests advance."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def mount(folder: Path, version: str, **keys: bytes) -> None:
-    """Bring keys into a folder as a kubelet does: all at once, by a link that is swapped."""
+    """Write keys into a folder as a kubelet does: atomically, by replacing a symbolic link."""
     data = folder / f"..{version}"
     data.mkdir()
     for name, key in keys.items():
@@ -113,7 +113,7 @@ def test_keys_of_a_mounted_secret_are_reloaded_without_a_restart(tmp_path: Path,
     keys = ApiKeys(tmp_path, clock)
     mount(tmp_path, "second", alice=BOB, carol=b"carol-is-new-in-here")
 
-    assert keys.name_of(ALICE) == "alice"  # Not looked at again yet.
+    assert keys.name_of(ALICE) == "alice"  # Not reloaded yet.
     clock.go_on()
     assert (keys.name_of(ALICE), keys.name_of(BOB), keys.names) == (None, "alice", ["alice", "carol"])
     mount(tmp_path, "third", carol=b"carol-is-new-in-here")

@@ -1,4 +1,4 @@
-"""A gateway with API keys: who has none is refused, and a job carries the name of the key that it came with."""
+"""A gateway with API keys refuses requests without one, and labels jobs with the name of their key."""
 
 import socket
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Nothing secret reaches the log of a gateway that tells everything it may tell."""
+"""The log contains no secrets, even at level DEBUG."""
 
 import secrets
 from typing import Any

@@ -1,4 +1,4 @@
-"""A call of a backend ends at its deadline for its caller, and counts until its thread has ended."""
+"""Calls of backends: a caller gets an error at the deadline, and the call counts until its thread has ended."""
 
 import asyncio
 import threading
@@ -22,7 +22,7 @@ SHORT = 0.2
 
 @pytest.fixture
 def backend() -> Backend:
-    """One with two calls."""
+    """A backend with two concurrent calls."""
     return Backend("Object storage", 2, lambda detail, begun: StorageUnavailableError(f"{detail} begun={begun}"))
 
 
@@ -32,7 +32,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def refusal(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> UnavailableError:
-    """The error of a call for which there is no room."""
+    """The error of a call beyond the concurrency limit."""
     with monkeypatch.context() as patch:
         patch.setattr(calls, "TURN_SECONDS", SHORT)
         with pytest.raises(UnavailableError, match="overloaded or hangs") as found:
@@ -42,7 +42,7 @@ async def refusal(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Unavaila
 
 @asynccontextmanager
 async def hanging(backend: Backend, calls: int) -> AsyncIterator[threading.Event]:
-    """So many calls that hang, and were given up, until the event is set or the block ends."""
+    """Abandoned calls that hang until the event is set or the context ends."""
     go = threading.Event()
     for _ in range(calls):
         with pytest.raises(StorageUnavailableError, match="did not answer"):
@@ -152,7 +152,7 @@ def test_larger_photos_have_longer_timeouts() -> None:
 
 
 class Doors:
-    """Two checks: how often each was asked, and what it does."""
+    """Two checks, with the number of their calls."""
 
     def __init__(self) -> None:
         self.asked = dict.fromkeys(BackendName, 0)

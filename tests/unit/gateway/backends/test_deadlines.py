@@ -1,6 +1,6 @@
-"""A backend that stands still: every answer comes within its documented deadline, and other requests notice nothing.
+"""Hanging backends: every response arrives within its documented deadline, and other requests are unaffected.
 
-The deadlines are the real ones, so each test asks for everything at once.
+The deadlines are the real ones, so each test sends all requests concurrently.
 """
 
 import ast
@@ -34,11 +34,11 @@ from darkroom_local.processes.ports import free_ports
 Draw = Callable[..., bytes]
 
 HANGING = 50
-"""More than any backend may have in progress, and more than anyio's 40 threads."""
+"""More than the concurrency limit of any backend, and more than anyio's 40 threads."""
 SLACK_SECONDS = 3.0
-"""For a machine whose cores are taken."""
+"""Tolerance for a busy machine."""
 SOON_SECONDS = 3.0
-"""A request that doesn't need the backend. On the build before it took as long as those that hang."""
+"""Maximum duration of a request that does not need the backend."""
 
 wait_until = patience(60)
 
@@ -60,7 +60,7 @@ class Answer:
 
 
 class Crowd:
-    """Requests at once, each timed."""
+    """Concurrent requests, with the duration of each."""
 
     def __init__(self, http: httpx.Client, threads: ThreadPoolExecutor) -> None:
         self._http = http
@@ -189,7 +189,7 @@ def test_photos_of_a_timed_out_submission_are_removed_once_storage_responds(
 
 
 def pausing_s3(listener: socket.socket, pause_seconds: float) -> None:
-    """Answers one PUT, whose body it begins to take after a pause only."""
+    """A server for one PUT that reads its body only after a pause."""
     connection, _ = listener.accept()
     with connection:
         received = b""
@@ -243,7 +243,7 @@ def test_readiness_tolerates_storage_only_after_its_first_response(
 
 
 def documented() -> dict[str, list[float]]:
-    """The numbers of each row of the table, by the name of its constant."""
+    """The numbers of each row of the table by the name of its constant."""
     rows = re.findall(r"^\| .* \| `([A-Z_]+_SECONDS)` \| (.*) \|$", read(REPOSITORY / "docs" / "api.md"), re.MULTILINE)
     return {name: [float(each) for each in re.findall(r"\d+(?:\.\d+)?", text)] for name, text in rows}
 
@@ -256,7 +256,7 @@ def test_documented_deadlines_equal_those_in_the_code() -> None:
 
 
 def test_every_request_to_the_api_server_has_a_timeout() -> None:
-    """The client has none of its own: a call without one waits for ever."""
+    """The client has no default timeout."""
     trees = [ast.parse(read(path)) for path in Path(darkroom_gateway.__file__).parent.rglob("*.py")]
     calls = [
         node

@@ -1,4 +1,4 @@
-"""Photos go when their time is over, and never while a job may need them."""
+"""Retention of datasets: photos expire, but not while a job may need them."""
 
 import os
 import time
@@ -21,27 +21,27 @@ HOUR = timedelta(hours=1)
 RETENTION = "DARKROOM_GATEWAY_DATASET_RETENTION_HOURS"
 
 
-def sweep(place: IsolatedNamespace, now: datetime, retention: timedelta | None = HOUR) -> int:
-    """How many datasets go."""
-    return len(DatasetRetention(place.storage, place.namespace, retention).sweep(place.job_files().all(), now))
+def sweep(isolated: IsolatedNamespace, now: datetime, retention: timedelta | None = HOUR) -> int:
+    """The number of expired datasets."""
+    return len(DatasetRetention(isolated.storage, isolated.namespace, retention).sweep(isolated.job_files().all(), now))
 
 
 def in_hours(hours: float) -> datetime:
     return datetime.now(UTC) + timedelta(hours=hours)
 
 
-def test_photos_without_a_job_expire(place: IsolatedNamespace) -> None:
-    """Their job was removed by its time to live, or by kubectl."""
-    prefix = place.dataset()
-    place.training("job", dataset_uri("darkroom", prefix))
-    place.api.delete(Kind.TRAIN, "job")
+def test_photos_without_a_job_expire(isolated: IsolatedNamespace) -> None:
+    """Their job was deleted by its TTL or by kubectl."""
+    prefix = isolated.dataset()
+    isolated.training("job", dataset_uri("darkroom", prefix))
+    isolated.api.delete(Kind.TRAIN, "job")
 
-    assert sweep(place, in_hours(0.9)) == 0
-    assert sweep(place, in_hours(1.1), retention=None) == 0
-    assert len(place.keys(prefix)) == 2
-    assert sweep(place, in_hours(1.1)) == 1
-    assert place.keys(prefix) == []
-    assert sweep(place, in_hours(1.1)) == 0
+    assert sweep(isolated, in_hours(0.9)) == 0
+    assert sweep(isolated, in_hours(1.1), retention=None) == 0
+    assert len(isolated.keys(prefix)) == 2
+    assert sweep(isolated, in_hours(1.1)) == 1
+    assert isolated.keys(prefix) == []
+    assert sweep(isolated, in_hours(1.1)) == 0
 
 
 @pytest.mark.parametrize(
@@ -55,58 +55,58 @@ def test_photos_without_a_job_expire(place: IsolatedNamespace) -> None:
     ids=["new", "tried again", "running", "suspended"],
 )
 def test_photos_of_an_unfinished_job_are_kept(
-    place: IsolatedNamespace, status: dict[str, Any], spec: dict[str, Any]
+    isolated: IsolatedNamespace, status: dict[str, Any], spec: dict[str, Any]
 ) -> None:
-    prefix = place.dataset()
-    place.training("ended", dataset_uri("darkroom", prefix))
+    prefix = isolated.dataset()
+    isolated.training("ended", dataset_uri("darkroom", prefix))
     dataset = {"dataset": {"uri": dataset_uri("darkroom", prefix)}}
-    place.api.create(Kind.TRAIN, "other", {"modelId": "dog", "prompt": "sks dog", **dataset, **spec})
-    place.api.set_status(Kind.TRAIN, "other", **status)
+    isolated.api.create(Kind.TRAIN, "other", {"modelId": "dog", "prompt": "sks dog", **dataset, **spec})
+    isolated.api.set_status(Kind.TRAIN, "other", **status)
 
-    assert sweep(place, in_hours(1000)) == 0
-    assert len(place.keys(prefix)) == 2
+    assert sweep(isolated, in_hours(1000)) == 0
+    assert len(isolated.keys(prefix)) == 2
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
-def test_photos_expire_when_their_job_ended_before_the_retention(place: IsolatedNamespace, phase: str) -> None:
-    prefix = place.dataset()
-    place.training("job", dataset_uri("darkroom", prefix), finished=False)
+def test_photos_expire_when_their_job_ended_before_the_retention(isolated: IsolatedNamespace, phase: str) -> None:
+    prefix = isolated.dataset()
+    isolated.training("job", dataset_uri("darkroom", prefix), finished=False)
     ended = in_hours(0.5).isoformat(timespec="seconds")
-    place.api.set_status(Kind.TRAIN, "job", phase=phase, completionTime=ended)
+    isolated.api.set_status(Kind.TRAIN, "job", phase=phase, completionTime=ended)
 
-    assert sweep(place, in_hours(1.2)) == 0  # The photos are older than the retention, the end of the job is not.
-    assert len(place.keys(prefix)) == 2
-    assert sweep(place, in_hours(1.6)) == 1
-    assert place.keys(prefix) == []
+    assert sweep(isolated, in_hours(1.2)) == 0  # The photos are older than the retention, the end of the job is not.
+    assert len(isolated.keys(prefix)) == 2
+    assert sweep(isolated, in_hours(1.6)) == 1
+    assert isolated.keys(prefix) == []
 
 
-def test_photos_that_no_gateway_stored_are_kept(place: IsolatedNamespace) -> None:
+def test_photos_that_no_gateway_stored_are_kept(isolated: IsolatedNamespace) -> None:
     others = [
-        f"datasets/{place.namespace}/my-photos/1.jpg",
-        f"datasets/{place.namespace}/1.jpg",
-        f"datasets/not-{place.namespace}/abcdefghijklmnop/1.jpg",
+        f"datasets/{isolated.namespace}/my-photos/1.jpg",
+        f"datasets/{isolated.namespace}/1.jpg",
+        f"datasets/not-{isolated.namespace}/abcdefghijklmnop/1.jpg",
     ]
-    place.store(*others)
+    isolated.store(*others)
 
-    assert sweep(place, in_hours(1000)) == 0
-    assert [place.keys(key) for key in others] == [[key] for key in others]
+    assert sweep(isolated, in_hours(1000)) == 0
+    assert [isolated.keys(key) for key in others] == [[key] for key in others]
 
 
 def test_gateway_sweeps_in_the_background(
-    place: IsolatedNamespace, start_gateway: Any, environment: dict[str, str], nanio_folder: Any
+    isolated: IsolatedNamespace, start_gateway: Any, environment: dict[str, str], nanio_folder: Any
 ) -> None:
-    young = place.dataset("youngyoungyoungy")
-    orphaned = f"datasets/{place.namespace}/orphanedorphaned/"
+    young = isolated.dataset("youngyoungyoungy")
+    orphaned = f"datasets/{isolated.namespace}/orphanedorphaned/"
     photo = nanio_folder / "darkroom" / orphaned / "000.jpg"
     photo.parent.mkdir(parents=True)
-    photo.write_bytes(b"x")  # Of a file without a record of its own the server tells the file's time.
+    photo.write_bytes(b"x")  # The server returns the modification time of a file that has no record.
     two_hours_ago = time.time() - 7200
     os.utime(photo, (two_hours_ago, two_hours_ago))
-    assert len(place.keys(orphaned)) == 1
+    assert len(isolated.keys(orphaned)) == 1
 
-    with start_gateway({**environment, "DARKROOM_NAMESPACE": place.namespace, RETENTION: "1"}):
-        wait_until(lambda: place.keys(orphaned) == [], "the photos are gone")
-    assert len(place.keys(young)) == 2
+    with start_gateway({**environment, "DARKROOM_NAMESPACE": isolated.namespace, RETENTION: "1"}):
+        wait_until(lambda: isolated.keys(orphaned) == [], "the photos are gone")
+    assert len(isolated.keys(young)) == 2
 
 
 def test_retention_is_off_by_default() -> None:

@@ -1,4 +1,4 @@
-"""docs/api.md and the OpenAPI description tell the same, and the description is complete."""
+"""docs/api.md and the OpenAPI document agree, and the OpenAPI document is complete."""
 
 import json
 import re
@@ -87,7 +87,7 @@ def test_operation_ids_are_function_names(openapi: dict[str, Any]) -> None:
 
 
 def test_no_parameter_is_nullable(openapi: dict[str, Any]) -> None:
-    """A query can't hold one, and a header with the text `null` is refused."""
+    """Queries can't contain null, and a header with the text `null` is refused."""
     for name, operation in operations(openapi).items():
         for parameter in operation.get("parameters", []):
             assert "null" not in json.dumps(parameter["schema"]), f"{name}: {parameter['name']}"
@@ -108,7 +108,7 @@ def test_response_headers_are_described(openapi: dict[str, Any]) -> None:
 
 
 def test_responses_of_the_server_and_of_middleware_are_described(guarded: Any, openapi: dict[str, Any]) -> None:
-    """Also those that middleware gives, and with examples that are such problems."""
+    """Including responses of middleware, each with a matching example."""
     of_guarded = guarded.http.get("/openapi.json").json()
     for document in (openapi, of_guarded):
         for name, operation in operations(document).items():

@@ -1,8 +1,8 @@
-"""The gateway answers as its OpenAPI description says, to requests that Schemathesis generates from that description.
+"""Responses match the OpenAPI document, for requests that Schemathesis generates from it.
 
-Requests are good and bad; task ids are those of jobs in every phase, photos are real. Nothing about an endpoint stands
-here: one that is added is tested too. `make fuzz EXAMPLES=200 SEED=2` makes that many requests for each operation in
-each phase in place of five, and other ones.
+Generates valid and invalid requests, with task ids of jobs in every phase and with real photos. No endpoint is named
+here, so new ones are tested too. `make fuzz EXAMPLES=200 SEED=2` generates 200 requests per operation and phase instead
+of five, from another seed.
 """
 
 import json
@@ -61,7 +61,7 @@ CONDITIONS = {Phase.SUCCEEDED: ("Complete", "Succeeded"), Phase.FAILED: ("Failed
 
 @pytest.fixture(scope="module")
 def described(cluster: Any) -> Iterator[Any]:
-    """A namespace of its own: what is generated here disturbs no other test."""
+    """A separate namespace, so that generated requests don't affect other tests."""
     made = cluster.http.post("/api/v1/namespaces", json={"metadata": {"name": NAMESPACE}})
     assert made.status_code == 201, made.text
     found = type(cluster)(cluster.kubeconfig, NAMESPACE)
@@ -71,7 +71,8 @@ def described(cluster: Any) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def make_jobs(described: Any, bucket: Any) -> Callable[[str], list[str]]:
-    """Makes a job of each kind in each phase, with files and logs, and one that no operator has seen; their names."""
+    """Create a job of each kind in each phase, with files and logs, and one that no operator has seen; returns their
+    names."""
 
     def make(prefix: str) -> list[str]:
         names = []
@@ -106,7 +107,7 @@ def status_of(kind: Kind, phase: Phase, uid: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def make_models(bucket: Any) -> Callable[[list[str]], list[str]]:
-    """Makes LoRAs that can be used; their ids."""
+    """Create trained LoRAs; returns their ids."""
 
     def make(model_ids: list[str]) -> list[str]:
         for number, model_id in enumerate(model_ids):
@@ -130,7 +131,7 @@ def make_models(bucket: Any) -> Callable[[list[str]], list[str]]:
 
 @pytest.fixture(scope="module")
 def ids(make_jobs: Callable[[str], list[str]], make_models: Callable[[list[str]], list[str]]) -> str:
-    """Real values of parameters, for the hooks: what is there, and what may be deleted."""
+    """Values of parameters for the hooks: what exists, and what may be deleted."""
     doomed = make_models([f"doomed-{number}" for number in range(20)])
     return json.dumps(
         {
@@ -186,7 +187,7 @@ checks.positive_data_acceptance.expected-statuses = ["202", "404", "409", "422"]
 
 
 def answered(report: Path) -> dict[str, set[int]]:
-    """The statuses that each operation was answered with, from the run's events."""
+    """The response statuses of each operation, from the events of the run."""
     found = defaultdict(set)
     for line in report.read_text(encoding="utf-8").splitlines():
         recorder = json.loads(line).get("ScenarioFinished", {}).get("recorder", {})
@@ -226,7 +227,7 @@ def test_generated_requests_get_responses_that_match_the_openapi_document(
     }
     statuses = answered(report)
     assert operations <= statuses.keys()
-    # Without such an answer nothing behind the checks of the input was reached.
+    # Otherwise no request passed validation.
     assert sorted(each for each in operations if not {200, 202, 204} & statuses[each]) == []
-    # The operations that are open take anything, or nothing.
+    # Operations of open paths accept any input, or none.
     assert sorted(each for each in operations if not {401, 422} <= statuses[each]) == ["GET /healthz", "GET /readyz"]

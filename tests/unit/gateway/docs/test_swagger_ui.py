@@ -1,4 +1,4 @@
-"""`/docs` is served by the gateway alone: with no internet it shows every operation, with keys and without."""
+"""`/docs` works without internet access, with and without API keys."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ CHROMIUM = shutil.which("chromium")
 
 @pytest.fixture(scope="module", params=["open", "guarded"])
 def client(request: pytest.FixtureRequest, http: httpx.Client, guarded: Any) -> httpx.Client:
-    """Of a gateway without keys, and of one with keys, without a key."""
+    """Clients without a key: of a gateway without keys, and of one with keys."""
     return {"open": http, "guarded": guarded.http}[request.param]
 
 
@@ -78,7 +78,7 @@ def test_browser_without_internet_shows_every_operation(client: httpx.Client, tm
     assert CHROMIUM is not None
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=20000"]
     options += [f"--user-data-dir={tmp_path}", "--no-proxy-server"]
-    # No name of any other host is resolved.
+    # Other hosts are not resolved.
     options += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
     shown = subprocess.run(
         [CHROMIUM, *options, "--dump-dom", f"{client.base_url}/docs"], capture_output=True, text=True, timeout=200

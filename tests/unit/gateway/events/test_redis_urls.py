@@ -1,4 +1,4 @@
-"""What an address of Redis may ask of redis-py: every shape of answer is read, a bad query refused at the start."""
+"""Options in the Redis URL: every reply format is read, and invalid options are refused at startup."""
 
 import json
 from contextlib import closing
@@ -78,5 +78,5 @@ async def test_entry_that_is_not_text_is_skipped(redis_url: str, job_name: str) 
     "query", ["protocol=4", "protocol=three", "nonsense=1", "ssl_cert_reqs=none", "encoding=utf-99", "db=x"]
 )
 def test_invalid_query_option_is_refused_at_startup(query: str) -> None:
-    with pytest.raises(SettingsError, match="DARKROOM_REDIS_URL is no address of a Redis"):
+    with pytest.raises(SettingsError, match="DARKROOM_REDIS_URL is not a Redis URL"):
         ProgressStreams(Settings(redis_url=f"redis://redis:6379/0?{query}"))

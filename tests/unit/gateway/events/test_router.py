@@ -1,4 +1,4 @@
-"""`GET /jobs/{task_id}/events`: status and live progress in one stream, which ends with the job."""
+"""`GET /jobs/{task_id}/events`: a stream of status and live progress that ends with the job."""
 
 import asyncio
 import time
@@ -94,8 +94,8 @@ def test_countdown_alone_sends_no_status(http: httpx.Client, job: StreamedJob) -
     job.set_status(phase="Queued", queue={"position": 0, "estimatedStartTime": start.isoformat()})
     events = follow(http, job.name)
     assert 3500 < next(events).data["queue"]["estimated_start_seconds"] <= 3600
-    two_looks_later = time.monotonic() + 2.5 * Settings().events_poll_seconds
-    wait_until(lambda: time.monotonic() > two_looks_later, "the stream has looked twice")
+    two_checks_later = time.monotonic() + 2.5 * Settings().events_poll_seconds
+    wait_until(lambda: time.monotonic() > two_checks_later, "the stream was checked twice")
     job.set_status(phase="Succeeded")
 
     assert [each.name for each in events] == ["status", "end"]
@@ -122,12 +122,12 @@ async def test_fifty_watchers_of_a_gateway_share_one_connection_to_redis(
         for reader, _ in streams:
             await reader.readuntil(b"event: status")
         entry_id = job.report(step=3)
-        told = [await reader.readuntil(f"id: {entry_id}".encode()) for reader, _ in streams]
+        received = [await reader.readuntil(f"id: {entry_id}".encode()) for reader, _ in streams]
         others = [each for each in job.redis.client_list() if each["id"] not in before]
         for _, writer in streams:
             writer.close()
 
-    assert not any(b"event: warning" in each for each in told)
+    assert not any(b"event: warning" in each for each in received)
     assert len(others) == 1
 
 
@@ -168,7 +168,7 @@ def test_streams_beyond_the_limit_are_refused_with_retry_after(
 
 
 def _events_that_begin(http: httpx.Client, job: StreamedJob) -> list[str]:
-    """The first event of a stream, if it is not refused."""
+    """The first event of a stream; None if it is refused."""
     with http.stream("GET", f"/jobs/{job.name}/events") as response:
         lines = response.iter_lines()
         return [next(lines).removeprefix("event: ")] if response.status_code == 200 else []

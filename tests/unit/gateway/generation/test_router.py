@@ -1,4 +1,4 @@
-"""`POST /generate/sdxl` and `/generate/lora`: one GenerateJob is made; a LoRA must be there or in the making."""
+"""`POST /generate/sdxl` and `/generate/lora` create one GenerateJob; a LoRA must exist or be in training."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ DATASET = {"uri": "s3://darkroom/datasets/default/x/"}
 
 @pytest.fixture
 def trained_model(bucket: Any, job_name: str) -> str:
-    """A model whose training has finished."""
+    """A trained model."""
     record = {
         "modelId": job_name,
         "weightsKey": "runs/u/pytorch_lora_weights.safetensors",
@@ -31,7 +31,7 @@ def trained_model(bucket: Any, job_name: str) -> str:
 
 
 def training(cluster: Any, name: str, phase: str | None = None) -> str:
-    """A training that was submitted as YAML; its model's id is its name."""
+    """A training created with kubectl, whose model id is its name."""
     cluster.create(Kind.TRAIN, name, {"modelId": name, "prompt": "a", "dataset": DATASET})
     if phase is not None:
         cluster.set_status(Kind.TRAIN, name, phase=phase)
@@ -108,7 +108,7 @@ def test_unknown_model_error_lists_the_known_ones(http: httpx.Client, trained_mo
 
 
 def test_idempotency_key_of_a_job_in_deletion_is_refused(http: httpx.Client, cluster: Any, job_name: str) -> None:
-    """An answer with that task would be one with a task that never runs."""
+    """The task would never run."""
     headers = {"Idempotency-Key": job_name}
     task = http.post("/generate/sdxl", params={"prompt": "a dog"}, headers=headers).json()["task_id"]
     cluster.set_finalizers(Kind.GENERATE, task, ["x.dev/keep"])

@@ -1,4 +1,4 @@
-"""Combinations of parameters that do something pass: a table of those that come near to one that is refused."""
+"""Rejection of parameters without effect, and a table of similar combinations that are accepted."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""When the cluster or the storage is down the answer is 503 with Retry-After, and nothing half-made stays behind."""
+"""Without the cluster or storage, requests get a 503 with Retry-After, and leave nothing incomplete behind."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -83,8 +83,8 @@ def test_gateway_without_a_cluster_is_alive_but_not_ready(without_cluster: httpx
     assert [each["parameter"] for each in response.json()["errors"]] == ["cluster"]
 
 
-async def test_gateway_is_ready_once_it_has_listed_the_jobs(place: IsolatedNamespace) -> None:
-    app = create_app(place.settings)
+async def test_gateway_is_ready_once_it_has_listed_the_jobs(isolated: IsolatedNamespace) -> None:
+    app = create_app(isolated.settings)
     services: Services = app.state.services
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as http:
         before = await http.get("/readyz")

@@ -1,4 +1,4 @@
-"""A body beyond the limit is refused with 413, whether its size is announced or found out on the way."""
+"""A body beyond the limit gets a 413, whether its size is announced or not."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,7 @@ LIMIT_BYTES = 200_000
 
 @pytest.fixture(scope="module")
 def http(start_gateway: Any, environment: dict[str, str]) -> Iterator[httpx.Client]:
-    """A gateway that takes little."""
+    """A gateway with a low body limit."""
     with start_gateway({**environment, "DARKROOM_GATEWAY_MAX_UPLOAD_BYTES": str(LIMIT_BYTES)}) as started:
         yield started.http
 

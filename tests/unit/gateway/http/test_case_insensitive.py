@@ -1,4 +1,4 @@
-"""Enums in query parameters are taken in any case; specs, answers and the description keep the canonical one."""
+"""Enum values in query parameters are case-insensitive; specs, answers and the OpenAPI document have canonical ones."""
 
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -26,7 +26,7 @@ def enum_fields() -> Iterator[tuple[type[BaseModel], str, type[StrEnum]]]:
 
 
 def enum_values(schema: dict[str, Any], components: dict[str, Any]) -> list[str]:
-    """The values of a parameter's schema, behind references and beside null."""
+    """The enum values of a parameter's schema, following references."""
     if "$ref" in schema:
         return enum_values(components[schema["$ref"].rsplit("/", 1)[-1]], components)
     return schema.get("enum", []) + [
@@ -52,12 +52,12 @@ def test_enum_with_members_that_differ_only_in_case_is_refused() -> None:
         LOWER = "a"
         UPPER = "A"
 
-    with pytest.raises(ValueError, match="Twins has members that differ in case only"):
+    with pytest.raises(ValueError, match="Twins has members that differ only in case"):
         case_insensitive(Twins)
 
 
 def test_every_enum_of_every_endpoint_is_accepted_in_lower_and_upper_case(http: httpx.Client) -> None:
-    """What is wrong with such a request may be much, but not the enum's value."""
+    """The request may be invalid, but not because of the enum value."""
     document = http.get("/openapi.json").json()
     tried = 0
     for path, operations in document["paths"].items():

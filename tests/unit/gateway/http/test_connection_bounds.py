@@ -1,4 +1,4 @@
-"""The bounds on connections as settings of a real gateway, and that it speaks HTTP in the same way everywhere."""
+"""Connection limits as settings of a real gateway, and its HTTP server configuration."""
 
 import json
 import resource
@@ -103,7 +103,7 @@ def test_longest_texts_of_the_schemas_fit_into_a_url() -> None:
 
 
 def _longest_url_bytes(kind: Kind) -> int:
-    """Every text of a spec at its longest, in characters of four bytes."""
+    """Every text of a spec at its maximum length, in characters of four bytes."""
     lengths: list[int] = []
 
     def collect(schema: Any) -> None:

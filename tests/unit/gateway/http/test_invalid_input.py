@@ -1,4 +1,4 @@
-"""Bad input is refused with 422 and a message that says what to change, before anything is stored or created."""
+"""Invalid input gets a 422 that says what to change, before anything is stored or created."""
 
 import zlib
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ def train(http: httpx.Client, *files: File, **parameters: Any) -> httpx.Response
 
 
 def field_errors(response: httpx.Response, status: int = 422) -> dict[str, str]:
-    """The messages of a problem, by parameter; checks its shape on the way."""
+    """The messages of a problem by parameter. Also checks its schema."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()

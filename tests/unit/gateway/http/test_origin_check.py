@@ -1,4 +1,4 @@
-"""A gateway without keys refuses names that are not its own, and changes that another site's page asks for."""
+"""A gateway without keys refuses foreign host names and cross-site changes."""
 
 import socket
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ BEHIND_A_NAME = own_host_names(("Darkroom.example.org", "*.studio.example"), on_
 
 
 def problem(own: HostNames, method: str = "GET", version: str = "1.1", **headers: str | list[str]) -> str | None:
-    """The error's name, of a request to a gateway without keys."""
+    """The name of the error for a request to a gateway without keys."""
     pairs = [
         (name.replace("_", "-").encode(), value.encode("latin-1"))
         for name, values in headers.items()
@@ -143,7 +143,7 @@ def test_cross_site_changes_are_accepted_with_api_keys() -> None:
     "text", ["http://a.example", "a.example:80", "a..b", "a/b", "**.a", "[::1]", "a.*.b", "ä.example"]
 )
 def test_invalid_host_name_in_the_setting_is_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match=r"DARKROOM_GATEWAY_ALLOWED_HOSTS: .*is no host name"):
+    with pytest.raises(SettingsError, match=r"DARKROOM_GATEWAY_ALLOWED_HOSTS: .*is not a host name"):
         Settings.from_environment({"DARKROOM_GATEWAY_ALLOWED_HOSTS": text})
 
 

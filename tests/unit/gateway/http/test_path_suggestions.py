@@ -1,4 +1,4 @@
-"""A path or a method that no endpoint has is answered with the one that was probably meant."""
+"""Responses to unknown paths and methods suggest the probable ones."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def endpoints(kubeconfig_of_nowhere: Path) -> list[Endpoint]:
 
 
 @pytest.mark.parametrize(
-    ("path", "meant"),
+    ("path", "suggestion"),
     [
         ("/jobs/", "/jobs"),
         ("/jobs//", "/jobs"),
@@ -56,8 +56,8 @@ def endpoints(kubeconfig_of_nowhere: Path) -> list[Endpoint]:
         ("/jobs/" + "x" * MAX_PATH_CHARACTERS + "/", None),
     ],
 )
-def test_most_similar_path_is_suggested(endpoints: list[Endpoint], path: str, meant: str | None) -> None:
-    assert suggest(endpoints, path) == meant
+def test_most_similar_path_is_suggested(endpoints: list[Endpoint], path: str, suggestion: str | None) -> None:
+    assert suggest(endpoints, path) == suggestion
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_response_suggests_the_path_or_method(
 
 
 def test_allow_header_has_the_described_methods_of_each_path(http: httpx.Client) -> None:
-    """Of the described operations, each is in the Allow header of its path, and nothing else is."""
+    """The Allow header of a path has exactly the methods of the OpenAPI document."""
     paths = http.get("/openapi.json").json()["paths"]
     for path, operations in paths.items():
         response = http.request("PROPFIND", path.replace("{task_id}", "some-job"))

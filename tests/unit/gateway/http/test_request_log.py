@@ -1,4 +1,4 @@
-"""Whatever a client sends, a record of the gateway's log is one line and begins as our lines do."""
+"""Client input can't forge log lines: every record is one line with the usual prefix."""
 
 import re
 from collections.abc import Iterator

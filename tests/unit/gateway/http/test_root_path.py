@@ -1,4 +1,4 @@
-"""A gateway under a path of a proxy, one that strips the path and one that hands it on: everything works the same."""
+"""A gateway behind a proxy with a path prefix: one proxy strips it, one does not."""
 
 import re
 import secrets
@@ -30,7 +30,7 @@ def metrics_port() -> int:
 
 @pytest.fixture(scope="module")
 def backend(start_gateway: Any, environment: dict[str, str], folder: Path, metrics_port: int) -> Iterator[Any]:
-    """A gateway with a key, that knows its path."""
+    """A gateway with an API key and a root path."""
     keys = folder / "root-path-keys"
     keys.mkdir()
     (keys / "alice").write_text(KEY)
@@ -46,7 +46,7 @@ def backend(start_gateway: Any, environment: dict[str, str], folder: Path, metri
 
 @pytest.fixture(scope="module", params=[True, False], ids=["strips", "hands on"])
 def http(request: pytest.FixtureRequest, backend: Any) -> Iterator[httpx.Client]:
-    """Behind the proxy, at its root."""
+    """A client of the proxy, with the prefix as base URL."""
     with proxy(str(backend.http.base_url), PREFIX, strips=request.param) as client:
         client.headers.update(WITH_KEY)
         yield client

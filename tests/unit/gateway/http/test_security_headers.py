@@ -1,4 +1,4 @@
-"""No cache keeps an answer, no browser guesses its type, and a link's signature covers the type of its download."""
+"""Every response has no-store and nosniff, and a link's signature covers the media type of its download."""
 
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def test_unexpected_error_has_the_headers_too(kubeconfig_of_nowhere: Path) -> No
 
 @pytest.fixture
 def linked(http: httpx.Client, cluster: Any, bucket: Any, job_name: str) -> Any:
-    """The answer to a generation whose one file the status gives a media type, as a function of that type."""
+    """The response for a generation whose only file has the given media type."""
 
     def make(name: str, content_type: str) -> dict[str, Any]:
         key = f"runs/{job_name}/{name}"

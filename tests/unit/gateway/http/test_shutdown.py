@@ -1,4 +1,4 @@
-"""A gateway that is asked to end: others hear of it, then streams move on, and what is in progress is answered."""
+"""Graceful shutdown: readiness fails, then streams reconnect elsewhere, and requests in progress are completed."""
 
 import itertools
 import socket
@@ -17,7 +17,7 @@ wait_until = patience(20)
 
 
 class Browser:
-    """Reads a job's stream, and goes on at the next gateway when one ends, as an EventSource does."""
+    """Reads a job's stream, and reconnects to the next gateway when it ends, as an EventSource does."""
 
     def __init__(self, job: StreamedJob, gateways: Iterator[httpx.Client]) -> None:
         self.events: list[Event] = []
@@ -43,7 +43,7 @@ class Browser:
 
 @contextmanager
 def reporting(job: StreamedJob) -> Iterator[list[int]]:
-    """The runner: reports step after step, and what it has reported."""
+    """A runner that reports steps, and the steps that it has reported."""
     done, reported = threading.Event(), list[int]()
 
     def report() -> None:
@@ -63,7 +63,7 @@ def reporting(job: StreamedJob) -> Iterator[list[int]]:
 
 
 class Upload:
-    """A training whose photo is on its way."""
+    """A training whose photo is being uploaded."""
 
     def __init__(self, address: tuple[str, int], photo: bytes) -> None:
         head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
@@ -76,7 +76,7 @@ class Upload:
         )
 
     def finish(self) -> bytes:
-        """The answer, which begins with its status line."""
+        """The raw response."""
         with self._connection:
             self._connection.sendall(self._rest)
             return self._connection.recv(10_000)

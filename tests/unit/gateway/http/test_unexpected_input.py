@@ -1,4 +1,4 @@
-"""What an endpoint would ignore is refused with 422, by its name, and nothing is made or deleted."""
+"""Input that an endpoint would ignore gets a 422 that names it, and nothing is created or deleted."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,7 +23,7 @@ def _nothing_changes(cluster: Any, stored_keys: Any, http: httpx.Client) -> Iter
 
 @pytest.fixture(scope="module")
 def operations(http: httpx.Client) -> list[tuple[str, str]]:
-    """The method and path of each endpoint but the probes."""
+    """The method and path of each endpoint except the probes."""
     paths = http.get("/openapi.json").json()["paths"]
     found = [
         (method.upper(), path.replace("{task_id}", "nobody-sent-this"))
@@ -36,7 +36,7 @@ def operations(http: httpx.Client) -> list[tuple[str, str]]:
 
 
 def refused(response: httpx.Response) -> dict[str, str]:
-    """The messages of a refusal, by parameter."""
+    """The messages of a problem by parameter."""
     assert response.status_code == 422, f"{response.request.method} {response.request.url}: {response.text}"
     assert response.json()["type"].endswith(":InvalidRequest")
     return {each["parameter"]: each["message"] for each in response.json()["errors"]}

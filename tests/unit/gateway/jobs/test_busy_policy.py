@@ -1,4 +1,4 @@
-"""`DARKROOM_BUSY_POLICY=Reject`: while a job runs, nothing new is taken, and who runs is told."""
+"""`DARKROOM_BUSY_POLICY=Reject`: submissions are refused while a job is running, with the name of that job."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,14 +18,14 @@ Draw = Callable[..., bytes]
 
 @pytest.fixture(scope="module")
 def strict(start_gateway: Any, environment: dict[str, str]) -> Iterator[httpx.Client]:
-    """A gateway that refuses what would have to wait."""
+    """A gateway with the policy Reject."""
     with start_gateway({**environment, "DARKROOM_BUSY_POLICY": "Reject"}) as started:
         yield started.http
 
 
 @pytest.fixture
 def lease(cluster: Any) -> Iterator[str]:
-    """The slot as the operator leaves it to a job that runs; its path."""
+    """The path of a slot's Lease that is held by a running job."""
     path = f"{LEASES}/{slot_lease_name(0)}"
     assert cluster.http.post(LEASES, json=new_lease(Slot(0), HOLDER, NOW)).status_code == 201
     yield path
@@ -106,7 +106,7 @@ def test_invalid_input_is_reported_before_the_busy_policy(strict: httpx.Client) 
 
 
 def test_second_submission_is_accepted_before_the_slot_is_assigned(strict: httpx.Client) -> None:
-    """It will wait: the policy is no lock, and the document says so."""
+    """Its job waits: the policy is not a lock, as documented."""
     assert [draw_picture(strict).status_code for _ in range(2)] == [202, 202]
 
 

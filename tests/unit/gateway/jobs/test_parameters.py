@@ -1,4 +1,4 @@
-"""Every field of the contract can be set by a query, within the contract's bounds."""
+"""Every field of the contract has a query parameter with the contract's bounds."""
 
 import pytest
 from pydantic import BaseModel

@@ -1,4 +1,4 @@
-"""`GET /result` and `GET /images`: the status as the operator wrote it, and links that work once a job is done."""
+"""`GET /result` and `GET /images`: the status from the operator, and working links once a job has succeeded."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -9,8 +9,9 @@ import pytest
 from support.waiting import patience
 
 from darkroom_contract.names import Kind
+from darkroom_contract.progress import ProgressEvent, Stage
 from darkroom_contract.status import QueueStatus
-from darkroom_gateway.jobs.serializers import queue_answer
+from darkroom_gateway.jobs.serializers import progress_answer, queue_answer
 
 NOW = "2026-01-02T03:04:05Z"
 DATASET = {"uri": "s3://darkroom/datasets/default/x/"}
@@ -29,7 +30,7 @@ def generation(cluster: Any, job_name: str) -> str:
 
 
 def store(bucket: Any, key: str, body: bytes, content_type: str) -> dict[str, Any]:
-    """Upload a file as the runner does; returns it as the status names it."""
+    """Upload a file as the runner does; returns its artifact in the status."""
     bucket.put_object(Bucket="darkroom", Key=key, Body=body, ContentType=content_type)
     digest = hashlib.sha256(body).hexdigest()
     return {"key": key, "contentType": content_type, "bytes": len(body), "sha256": digest}
@@ -52,10 +53,10 @@ def test_waiting_job_has_its_queue_position(http: httpx.Client, cluster: Any, tr
 
     answer = http.get("/result", params={"task_id": training}).json()
 
-    told = answer["queue"]
-    assert (told["position"], told["waiting_for"]) == (2, "TrainJob/other")
-    assert datetime.fromisoformat(told["estimated_start"]) == start
-    assert 30 < told["estimated_start_seconds"] <= 90
+    queue = answer["queue"]
+    assert (queue["position"], queue["waiting_for"]) == (2, "TrainJob/other")
+    assert datetime.fromisoformat(queue["estimated_start"]) == start
+    assert 30 < queue["estimated_start_seconds"] <= 90
 
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -72,10 +73,20 @@ MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     ids=["to come", "late", "no zone", "unknown"],
 )
 def test_estimated_start_has_seconds_that_are_never_negative(start: datetime | None, seconds: float | None) -> None:
-    told = queue_answer(QueueStatus(position=0, estimated_start_time=start), MOMENT)
+    queue = queue_answer(QueueStatus(position=0, estimated_start_time=start), MOMENT)
 
-    assert told.estimated_start_seconds == seconds
-    assert (told.estimated_start is None) is (start is None)
+    assert queue.estimated_start_seconds == seconds
+    assert (queue.estimated_start is None) is (start is None)
+
+
+def test_event_with_more_metrics_than_a_status_may_have_is_serialized() -> None:
+    metrics = {f"lossOf{number}": 0.5 for number in range(40)}
+    event = ProgressEvent(attempt=1, stage=Stage.TRAINING, step=3, total=9, metrics=metrics, time=MOMENT)
+
+    answer = progress_answer(event).model_dump(mode="json", exclude_none=True)
+
+    assert set(answer) == {"stage", "step", "total", "progress_percentage", "metrics", "updated"}
+    assert (answer["step"], len(answer["metrics"]), answer["metrics"]["loss_of_7"]) == (3, 40, 0.5)
 
 
 def test_running_job_has_progress(http: httpx.Client, cluster: Any, training: str) -> None:

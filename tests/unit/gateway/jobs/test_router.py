@@ -1,4 +1,4 @@
-"""`/jobs`: both kinds in one list, found by name, and deleted."""
+"""`/jobs`: listing, lookup and deletion of both kinds."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ SPECS: dict[Kind, dict[str, Any]] = {
 
 @pytest.fixture
 def both(cluster: Any, job_name: str) -> str:
-    """A name that a TrainJob and a GenerateJob share."""
+    """The name of both a TrainJob and a GenerateJob."""
     for kind, spec in SPECS.items():
         cluster.create(kind, job_name, spec)
     return job_name
@@ -99,7 +99,7 @@ def test_run_log_can_be_read(http: httpx.Client, cluster: Any, bucket: Any, job_
 
 @pytest.mark.parametrize(
     ("attempts", "query", "words"),
-    [(0, {}, "not run"), (1, {}, "no log yet"), (1, {"attempt": 2}, "no run 2: it has been run once")],
+    [(0, {}, "not run"), (1, {}, "no log yet"), (1, {"attempt": 2}, "no run 2: it has run once")],
 )
 def test_missing_log_is_explained(
     http: httpx.Client, cluster: Any, job_name: str, attempts: int, query: dict[str, int], words: str

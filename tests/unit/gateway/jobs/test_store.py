@@ -1,4 +1,4 @@
-"""The store of jobs: what is newer wins, lists go page by page, and a job takes little memory."""
+"""The job store: newer versions win, lists are paginated, and a job takes little memory."""
 
 import gc
 import time
@@ -22,7 +22,7 @@ JOB_BYTES = 4_000
 
 
 def a_document(number: int, version: int | None = None, kind: Kind = Kind.GENERATE, **changes: Any) -> Json:
-    """The job of that number, created at that second; its uid is its own unless `uid` is given."""
+    """The job of that number, created at that second, with its own uid unless `uid` is given."""
     hours, rest = divmod(number, 3600)
     metadata = {
         "name": f"job-{number}",
@@ -102,7 +102,7 @@ def test_restarted_resource_versions_are_accepted() -> None:
 
 
 def test_list_order_within_a_second_is_the_reversed_queue_order() -> None:
-    """As the operator's line.queue_key: a training first, then the order of storing, before all else that grows."""
+    """As in the operator's queue: trainings first, then the order in which the API server stored them."""
     second = {"created": "2026-01-01T00:00:00Z"}
     store = a_store(
         a_document(3, 30, **second),

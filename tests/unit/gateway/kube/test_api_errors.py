@@ -1,4 +1,4 @@
-"""What an answer of the API server means to a person: a table."""
+"""Mapping of API server responses to errors."""
 
 import json
 from typing import Any

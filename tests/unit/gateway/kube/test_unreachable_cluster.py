@@ -1,4 +1,4 @@
-"""An address where nobody takes connections, as behind a firewall that drops them; and listings that never end."""
+"""Servers behind a firewall that drops packets, and endless listings."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ SLACK_SECONDS = 3.0
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    """Of a server whose queue of connections is full: Linux drops what comes then."""
+    """The address of a server with a full connection queue: Linux drops further connections."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -67,7 +67,7 @@ def test_expired_list_is_an_outage(tmp_path: Path) -> None:
 
 
 class ExpiringList(BaseHTTPRequestHandler):
-    """The first page of a list, whose second is no longer available."""
+    """A server whose list has a second page that has expired."""
 
     def do_GET(self) -> None:  # (the name that http.server calls)
         expired = "continue=" in self.path
@@ -81,7 +81,7 @@ class ExpiringList(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *arguments: object) -> None:
-        """Not to standard error."""
+        """Log nothing."""
 
 
 def test_unreachable_object_storage_is_an_outage(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +95,7 @@ def test_unreachable_object_storage_is_an_outage(url: str, monkeypatch: pytest.M
 
 
 async def test_listing_of_models_has_a_total_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each record comes within its own."""
+    """Each record stays within its own deadline."""
     monkeypatch.setattr(catalog, "MODELS_SECONDS", 0.2)
     go = threading.Event()
     storage = SimpleNamespace(list_folders=lambda _prefix, limit: ["a"] * limit, read=lambda _key: go.wait())

@@ -1,4 +1,4 @@
-"""Base models that are not there are refused at submission, where the gateway sees the model root."""
+"""Unknown base models are refused at submission if the model root is mounted."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ PROMPT = {"prompt": "a dog"}
 def seeing(
     start_gateway: Any, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[httpx.Client]:
-    """A gateway with a model root: an SDXL, and an SVD."""
+    """A gateway whose model root has an SDXL and an SVD model."""
     root = tmp_path_factory.mktemp("models")
     for name, pipeline in (("sdxl", SDXL_PIPELINE), ("svd", SVD_PIPELINE)):
         (root / name).mkdir()

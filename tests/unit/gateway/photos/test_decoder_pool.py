@@ -1,166 +1,33 @@
-"""No photo takes the gateway's memory, its time or its life: each is decoded in a process with limits."""
+"""The decoder pool: photos are decoded in processes with limits of memory and time."""
 
 import asyncio
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import Any
 
 import pytest
-from anyio import to_thread
-from PIL import Image
 from support import processes
-from support.photo_check import upload
+from support.decoder_pools import (
+    SHORT,
+    SMALL,
+    StartDecoders,
+    check,
+    checked,
+    decoder_processes,
+    until,
+    wait_until,
+)
 from support.photos import encode, scene
-from support.waiting import patience
 
-from darkroom_contract.photo_decoder import MAX_PHOTOS_EACH, DecodingLimits, PhotoDecoder
-from darkroom_contract.photo_facts import PhotoError, PhotoLimitError, PhotoProperties
+from darkroom_contract.photo_decoder import MAX_PHOTOS_EACH
+from darkroom_contract.photo_facts import PhotoLimitError
 from darkroom_gateway.errors import DecodersUnavailableError, InvalidPhotosError, NoUploadSpaceError
-from darkroom_gateway.photos.decoder_pool import DecoderPool, FairQueue, UploadUsage
+from darkroom_gateway.photos.decoder_pool import FairQueue, UploadUsage
 from darkroom_gateway.photos.upload_form import Upload
-from darkroom_gateway.photos.upload_validator import MAX_STOPPED, Photo, UploadValidator
-
-MIB = 1024**2
-AMPLE = DecodingLimits(1024 * MIB, 60)
-SMALL = DecodingLimits(64 * MIB, 60)
-SHORT = DecodingLimits(1024 * MIB, 0.001)
-
-FAST: dict[str, dict[str, Any]] = {
-    "JPEG": {"progressive": True},
-    "AVIF": {"speed": 10},
-    "HEIF": {"enc_params": {"preset": "ultrafast"}},
-}
-
-wait_until = patience(30)
-StartDecoders = Callable[..., DecoderPool]
-
-
-@pytest.fixture(scope="module")
-def small() -> bytes:
-    return encode(scene(), "JPEG")
-
-
-@pytest.fixture(scope="module")
-def of_18_megapixels() -> bytes:
-    """An ordinary photo, which takes 72 MB to decode."""
-    return encode(Image.new("RGB", (4500, 4000), "olive"), "PNG")
-
-
-_EARLIER = set[int]()
-"""Processes of this one from before a test: servers of other tests, and decoders of theirs."""
-
-
-def decoder_processes() -> list[int]:
-    """Those that the test has started and that have not ended."""
-    return [pid for pid in processes.children(os.getpid()) if pid not in _EARLIER]
-
-
-@pytest.fixture
-async def start() -> AsyncIterator[StartDecoders]:
-    """Makes decoders that end with the test."""
-    _EARLIER.clear()
-    _EARLIER.update(processes.children(os.getpid()))
-    started: list[DecoderPool] = []
-
-    def make(count: int, limits: DecodingLimits = AMPLE) -> DecoderPool:
-        started.append(DecoderPool(count, limits))
-        return started[-1]
-
-    yield make
-    for each in started:
-        await each.close()
-    assert decoder_processes() == []
-
-
-async def check(
-    decoders: DecoderPool, content: bytes, name: str = "a.jpg", account: UploadUsage | None = None
-) -> PhotoProperties:
-    with upload(content, name) as each:
-        return await decoders.check(each.file.fileno(), name, account or UploadUsage())
-
-
-async def checked(door: UploadValidator, *contents: bytes) -> list[Photo]:
-    with ExitStack() as stack:
-        uploads = [stack.enter_context(upload(content, f"{number}.jpg")) for number, content in enumerate(contents)]
-        return await door.check(uploads)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    await to_thread.run_sync(wait_until, condition, "it is so")
-
-
-# --- limits ----------------------------------------------------------------------------------------------------------
-
-
-async def test_photo_beyond_the_memory_limit_is_refused_and_the_next_one_is_decoded(
-    start: StartDecoders, of_18_megapixels: bytes, small: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
-    decoders = start(1, SMALL)
-
-    with pytest.raises(PhotoLimitError, match=r"^wide\.png takes more memory to decode than the 64 MiB .* as a JPEG"):
-        await check(decoders, of_18_megapixels, "wide.png")
-
-    assert "wide.png" in caplog.text
-    assert (await check(decoders, small)).extension == "jpg"
-
-
-@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF"])
-async def test_memory_limit_is_not_reported_as_damage(start: StartDecoders, format_: str) -> None:
-    """Codecs say "broken data stream" or "decoding of color planes failed" when an allocation fails."""
-    content = encode(Image.new("RGB", (3000, 2400), "olive"), format_, **FAST.get(format_, {}))
-
-    with pytest.raises(PhotoLimitError, match="takes more memory to decode than the 32 MiB"):
-        await check(start(1, DecodingLimits(32 * MIB, 60)), content)
-
-
-async def test_damage_is_not_reported_as_memory_limit(start: StartDecoders, small: bytes) -> None:
-    with pytest.raises(
-        PhotoError, match=r"^a\.jpg is damaged or cut short .* Replace it with an intact copy"
-    ) as refusal:
-        await check(start(1), small[: len(small) // 2])
-
-    assert not isinstance(refusal.value, PhotoLimitError)
-
-
-async def test_photo_beyond_the_time_limit_is_refused_and_its_process_is_killed(
-    start: StartDecoders, of_18_megapixels: bytes
-) -> None:
-    decoders = start(1, SHORT)
-
-    with pytest.raises(PhotoLimitError, match=r"takes longer to decode than the 0\.001 s .* as a JPEG"):
-        await check(decoders, of_18_megapixels)
-
-    assert decoder_processes() == []
-
-
-def test_cpu_time_is_limited_even_if_the_parent_hangs() -> None:
-    decoder = PhotoDecoder(DecodingLimits(1024 * MIB, 60))
-    try:
-        with upload(encode(scene(), "JPEG")) as each:
-            decoder.check(each.file.fileno(), "a.jpg")
-        cpu_seconds = int(processes.limits(decoder.pid)["Max cpu time"])
-        assert decoder.limits.cpu_seconds <= cpu_seconds <= decoder.limits.cpu_seconds + 5
-    finally:
-        decoder.kill()
-
-
-async def test_kernel_enforces_the_limits(start: StartDecoders, small: bytes) -> None:
-    await check(start(1), small)
-
-    [pid] = decoder_processes()
-    found = processes.limits(pid)
-    assert found["Max data size"] == str(AMPLE.memory_bytes)
-    assert found["Max core file size"] == found["Max file size"] == "0"
-    assert int(found["Max open files"]) <= 64
-
-
-# --- processes -------------------------------------------------------------------------------------------------------
+from darkroom_gateway.photos.upload_validator import MAX_STOPPED, UploadValidator
 
 
 async def test_decoder_gets_no_secrets_and_no_signals_of_the_gateway(
@@ -245,7 +112,7 @@ def test_decoder_can_not_be_started_without_free_descriptors() -> None:
 async def test_full_disk_during_the_check_of_a_small_photo_is_an_outage(
     start: StartDecoders, small: bytes, tmp_path: Path
 ) -> None:
-    """It was kept in memory while the form was read, and goes to disk when it is checked."""
+    """It was in memory while the form was read, and is written to disk for the decoder."""
     with SpooledTemporaryFile(dir=tmp_path / "gone") as file:
         file.write(small)
         with pytest.raises(NoUploadSpaceError, match="can't be written to: No such file or directory"):
@@ -270,7 +137,7 @@ def test_decoders_end_with_their_parent(tmp_path: Path) -> None:
         os.kill(pid, signal.SIGSTOP)  # It can't notice that its socket closes.
         parent.kill()
 
-    wait_until(lambda: not processes.is_alive(pid), "the decoder is gone")
+    wait_until(lambda: not processes.is_alive(pid), "the decoder has ended")
 
 
 async def test_closing_stops_running_decoders(start: StartDecoders, small: bytes) -> None:
@@ -298,20 +165,17 @@ async def test_failure_to_start_a_process_is_not_the_photos_fault(
             await checked(UploadValidator(start(count), 1), small, small, small)
 
 
-# --- whose turn it is ------------------------------------------------------------------------------------------------
-
-
 async def test_one_upload_leaves_a_decoder_to_others(start: StartDecoders, small: bytes) -> None:
     decoders = start(2)
-    door = UploadValidator(decoders, 2)
-    await checked(door, small)
+    validator = UploadValidator(decoders, 2)
+    await checked(validator, small)
     [pid] = decoder_processes()
     os.kill(pid, signal.SIGSTOP)
-    slow = asyncio.create_task(checked(door, small, small, small))
+    slow = asyncio.create_task(checked(validator, small, small, small))
     await asyncio.sleep(0.1)
 
     async with asyncio.timeout(30):
-        assert len(await checked(door, small, small)) == 2
+        assert len(await checked(validator, small, small)) == 2
     assert not slow.done()
     os.kill(pid, signal.SIGCONT)
     assert len(await slow) == 3
@@ -354,14 +218,11 @@ async def test_slot_of_a_cancelled_waiter_is_passed_on() -> None:
         await take()
 
 
-# --- an upload -------------------------------------------------------------------------------------------------------
-
-
 async def test_other_photos_are_still_validated(start: StartDecoders, of_18_megapixels: bytes, small: bytes) -> None:
-    door = UploadValidator(start(2, SMALL), 1)
+    validator = UploadValidator(start(2, SMALL), 1)
 
     with pytest.raises(InvalidPhotosError) as refusal:
-        await checked(door, of_18_megapixels, small, b"text", of_18_megapixels)
+        await checked(validator, of_18_megapixels, small, b"text", of_18_megapixels)
 
     assert [each.parameter for each in refusal.value.field_errors] == ["0.jpg", "2.jpg", "3.jpg"]
     assert "64 MiB" in refusal.value.field_errors[0].message
@@ -370,10 +231,10 @@ async def test_other_photos_are_still_validated(start: StartDecoders, of_18_mega
 async def test_validation_stops_after_several_photos_beyond_the_limits(
     start: StartDecoders, of_18_megapixels: bytes
 ) -> None:
-    door = UploadValidator(start(1, SHORT), 1)
+    validator = UploadValidator(start(1, SHORT), 1)
 
     with pytest.raises(InvalidPhotosError) as refusal:
-        await checked(door, *[of_18_megapixels] * (MAX_STOPPED + 2))
+        await checked(validator, *[of_18_megapixels] * (MAX_STOPPED + 2))
 
     assert len(refusal.value.field_errors) == MAX_STOPPED + 1
     assert refusal.value.field_errors[-1].message.startswith("2 photos were not decoded")

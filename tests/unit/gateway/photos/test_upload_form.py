@@ -1,4 +1,4 @@
-"""The form of an upload: refused at the first byte that is too much, with nothing spooled behind it."""
+"""The upload form is refused at the first byte over a limit, and nothing after it is spooled."""
 
 from collections.abc import AsyncIterator, Iterable
 
@@ -16,7 +16,7 @@ FORM = "multipart/form-data; boundary=b"
 
 
 class Body:
-    """The body of a request, and how much of it was read."""
+    """A request body, with the number of bytes that were read."""
 
     def __init__(self, blocks: Iterable[bytes], ends: bool = True) -> None:
         self._blocks = iter(blocks)
@@ -75,7 +75,7 @@ async def test_unnamed_file_has_its_fields_name_and_an_empty_chooser_is_no_file(
 async def test_too_large_file_stops_reading(form: UploadForm) -> None:
     body = Body([part("files", "large.jpg"), *[BLOCK] * (4 * MAX_PHOTO_BYTES // len(BLOCK)), END])
 
-    with pytest.raises(InvalidPhotosError, match=r"large\.jpg: make it at most 25 MiB") as refusal:
+    with pytest.raises(InvalidPhotosError, match=r"large\.jpg: use a photo of at most 25 MiB") as refusal:
         await form.read(body.request())
 
     assert refusal.value.field_errors[0].parameter == "large.jpg"
@@ -86,7 +86,7 @@ async def test_too_large_files_together_stop_reading(form: UploadForm, monkeypat
     monkeypatch.setattr(upload_form.bounds, "MAX_DATASET_BYTES", 10 * len(BLOCK))
     body = Body([part("files", "a.jpg"), BLOCK] * 50)
 
-    with pytest.raises(InvalidPhotosError, match="in all"):
+    with pytest.raises(InvalidPhotosError, match="in total"):
         await form.read(body.request())
 
     assert body.read_blocks <= 24
@@ -154,7 +154,7 @@ async def test_invalid_boundary_is_refused(form: UploadForm, content_type: str) 
 
 @pytest.mark.parametrize("charset", ["undefined", "idna", "utf-16", "nonsense"])
 async def test_charset_of_the_form_is_ignored(form: UploadForm, charset: str) -> None:
-    """Browsers and curl write names in UTF-8; Python's codecs of these names raise errors of every kind."""
+    """Browsers and curl encode names in UTF-8; Python codecs of these names raise various errors."""
     found = await read(form, part("files", "ü.jpg"), b"x", END, content_type=f"{FORM}; charset={charset}")
 
     assert found == [("ü.jpg", b"x")]

@@ -1,4 +1,4 @@
-"""One upload takes nothing from the others: not the decoders, not the disk, not the gateway."""
+"""An upload does not affect others: decoders, disk and limits are shared fairly."""
 
 import os
 import signal
@@ -29,14 +29,14 @@ SETTINGS = {
 
 @pytest.fixture
 def gateway(start_gateway: Any, environment: dict[str, str]) -> Iterator[Any]:
-    """A gateway with two decoders of little memory, which takes two uploads at once. New, so that it has children."""
+    """A gateway with two decoders with little memory, and a limit of two uploads. New, so that it has children."""
     with start_gateway({**environment, **SETTINGS}, Path(sys.executable)) as started:
         yield started
 
 
 @pytest.fixture
 def wide() -> bytes:
-    """An ordinary photo, which takes 72 MB to decode."""
+    """An ordinary photo that takes 72 MB to decode."""
     return encode(Image.new("RGB", (4500, 4000), "olive"), "PNG")
 
 
@@ -50,12 +50,12 @@ def decoders(gateway: Any) -> list[int]:
 
 
 def decoding(gateway: Any, decoder: int) -> int:
-    """Photos that a decoder got."""
+    """Photos that a decoder received."""
     return sum(line.endswith(f"in process {decoder}") for line in gateway.log().splitlines())
 
 
 class Upload:
-    """A connection whose client sends some photos, perhaps not to the end, and waits for no answer."""
+    """A client that sends photos, possibly incompletely, and does not wait for the response."""
 
     def __init__(self, http: httpx.Client, *photos: bytes, ends: bool) -> None:
         parts = [b'--b\r\nContent-Disposition: form-data; name="f"; filename="a.jpg"\r\n\r\n' + each for each in photos]
@@ -109,7 +109,7 @@ def test_client_disconnect_stops_decoding(gateway: Any, picture: Draw) -> None:
     wait_until(lambda: decoding(gateway, slow) == 2, "the photo is being decoded")
     upload.leave()
 
-    wait_until(lambda: not processes.is_alive(slow), "its decoder is gone")
+    wait_until(lambda: not processes.is_alive(slow), "its decoder has ended")
     wait_until(lambda: "the client disconnected" in gateway.log(), "the log says why")
     assert train(gateway.http, picture()).status_code == 202
 
@@ -121,7 +121,7 @@ def test_decoders_end_with_the_gateway(gateway: Any, picture: Draw) -> None:
     gateway.process.terminate()
     gateway.process.wait(30)
 
-    wait_until(lambda: not processes.is_alive(decoder), "the decoder is gone")
+    wait_until(lambda: not processes.is_alive(decoder), "the decoder has ended")
 
 
 def test_uploads_beyond_the_limit_get_a_503_and_can_be_retried(gateway: Any, picture: Draw) -> None:
@@ -142,7 +142,7 @@ def test_uploads_beyond_the_limit_get_a_503_and_can_be_retried(gateway: Any, pic
 def test_full_disk_leaves_nothing_behind(
     start_gateway: Any, environment: dict[str, str], picture: Draw, tmp_path: Path
 ) -> None:
-    """A limit on the size of files stands for a full disk."""
+    """A file size limit simulates a full disk."""
     launcher = tmp_path / "python"
     launcher.write_text(f'#!/bin/sh\nulimit -f 200\nexec "{sys.executable}" "$@"\n')
     launcher.chmod(0o755)

@@ -1,4 +1,4 @@
-"""What is a photo: decided on bytes alone, in a decoder process."""
+"""Validation of photos by content, in a decoder process."""
 
 from collections.abc import Callable
 from hashlib import sha256

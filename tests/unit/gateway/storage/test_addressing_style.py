@@ -1,4 +1,4 @@
-"""Storage that takes virtual-hosted addresses only: the bucket is in the host of every request and of every link."""
+"""Addressing styles: with the virtual-hosted style, the bucket is in the host of every request and link."""
 
 from collections.abc import Iterator
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""`expires` of a link: its own time, or that of the temporary credentials that signed it, whichever is sooner."""
+"""Expiry of links: their own lifetime, or that of the temporary credentials that signed them, whichever ends first."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ CONFIG = Config(signature_version="s3v4", s3={"addressing_style": "path"})
 
 
 class Provider:
-    """Hands out temporary credentials of a given life, each with a key of its own."""
+    """Returns temporary credentials with a given lifetime, each with its own key."""
 
     def __init__(self, *lives: timedelta) -> None:
         self._lives = list(lives)
@@ -62,7 +62,7 @@ def temporary(provider: Provider) -> RefreshableCredentials:
 
 
 def own_end(url: str) -> datetime:
-    """When the link itself says that it ends."""
+    """The expiry in the link itself."""
     query = parse_qs(urlsplit(url).query)
     signed = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     return signed + timedelta(seconds=int(query["X-Amz-Expires"][0]))
@@ -162,7 +162,7 @@ def test_gateway_returns_the_expiry_of_its_credentials(
 
 
 def test_signing_never_waits_for_the_credentials_source(signer_for: Callable[..., LinkSigner]) -> None:
-    """A metadata service, STS or a program that hangs, 14 minutes before the credentials end."""
+    """A hanging metadata service, STS or program, 14 minutes before the credentials expire."""
     go, asked = threading.Event(), threading.Event()
 
     def hang() -> dict[str, str]:
@@ -186,7 +186,7 @@ def test_signing_never_waits_for_the_credentials_source(signer_for: Callable[...
 
 
 def test_signing_without_credentials_does_no_io(signer_for: Callable[..., LinkSigner]) -> None:
-    """boto3 looks again with every call, at the metadata service of AWS too, until it has found some."""
+    """boto3 searches at every call until it has found credentials, also at the AWS metadata service."""
     asked = 0
 
     class Nothing(boto3.Session):
@@ -213,7 +213,7 @@ async def eventually(condition: Callable[[], bool]) -> None:
 async def test_credentials_are_renewed_in_the_background(
     signer_for: Callable[..., LinkSigner], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A gateway that nobody asked for a night signs with fresh ones in the morning."""
+    """A gateway that was idle overnight has fresh credentials in the morning."""
     monkeypatch.setattr(presigned_links, "RENEWAL_CHECK_SECONDS", 0.01)
     provider = Provider(timedelta(minutes=20), timedelta(hours=9))
     credentials = temporary(provider)
@@ -265,7 +265,7 @@ async def test_hanging_source_delays_startup_only_briefly(
         monkeypatch.setenv(name, "any")
     monkeypatch.setattr(storage_client, "CREDENTIALS_SECONDS", 0.05)
     monkeypatch.setattr(LinkSigner, "renew", lambda _: go.wait())
-    storage = storage_client.Storage(Settings(s3_endpoint_url="http://127.0.0.1:1"))
+    storage = storage_client.ObjectStorage(Settings(s3_endpoint_url="http://127.0.0.1:1"))
     try:
         await asyncio.wait_for(storage.start(), 10)
         with pytest.raises(StorageUnavailableError, match="no credentials yet"):

@@ -1,4 +1,4 @@
-"""Photos that no job will use are removed, however long that takes, and those that a job may use stay."""
+"""Photos that no job uses are removed, with retries; photos that a job may use are kept."""
 
 import asyncio
 import threading
@@ -14,12 +14,12 @@ from darkroom_gateway.training.orphaned_photos import OrphanedPhotos, Uploads
 
 
 class Bucket:
-    """Keys in memory, behind a server that may be down."""
+    """An in-memory bucket that may be down."""
 
     def __init__(self) -> None:
         self.keys = {"a", "b"}
         self.outages = 0
-        """So many deletions fail."""
+        """Number of deletions that fail."""
 
     def delete(self, keys: list[str]) -> None:
         if self.outages > 0:
@@ -45,7 +45,7 @@ def orphaned_photos(bucket: Bucket) -> OrphanedPhotos:
 
 
 async def stored(*keys: str) -> Uploads:
-    """Uploads that ended."""
+    """Finished uploads."""
     uploads = {key: asyncio.create_task(asyncio.sleep(0)) for key in keys}
     await asyncio.wait(uploads.values())
     return uploads

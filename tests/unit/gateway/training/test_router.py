@@ -1,4 +1,4 @@
-"""`POST /train`: photos are stored, one TrainJob is made, and the answer says where to look."""
+"""`POST /train` stores photos and creates one TrainJob."""
 
 import hashlib
 from collections.abc import Callable
