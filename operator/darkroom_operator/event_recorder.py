@@ -38,6 +38,8 @@ JOB_BURST, JOB_PER_SECOND = 25, 1 / 300
 """New Events of one job: 25 at once, then one every five minutes (client-go's defaultSpamBurst and defaultSpamQPS)."""
 BURST, PER_SECOND = 50, 10.0
 """Requests in all: client-go's clients default to a burst of 10 at 5 a second, for each kind of work."""
+DELAY_SECONDS = 0.2
+"""From recording to posting: the requests that hand a slot over go first."""
 SERIES_ENDS_AFTER = timedelta(minutes=6)
 """A repeat that comes later is a new Event (client-go's finishTime)."""
 SERIES_SECONDS = 60.0
@@ -79,9 +81,15 @@ class _Series:
 class EventRecorder:
     """A bounded queue of Events, and the task that posts them."""
 
-    def __init__(self, metrics: Metrics | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        metrics: Metrics | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        delay_seconds: float = DELAY_SECONDS,
+    ) -> None:
         self._metrics = metrics or Metrics()
         self._clock = clock
+        self._delay_seconds = delay_seconds
         self._waiting: OrderedDict[Key, _Series] = OrderedDict()
         self._series: OrderedDict[Key, _Series] = OrderedDict()
         self._jobs: OrderedDict[str, TokenBucket] = OrderedDict()
@@ -113,7 +121,7 @@ class EventRecorder:
         if series is not None and (key in self._waiting or now - series.last <= SERIES_ENDS_AFTER):
             series.count, series.last = series.count + 1, now
         elif event.reason in ENDS or self._bucket_of(job.uid).take():
-            series = _Series(key, event_document(job, event, now), now)
+            series = _Series(key, event_document(job, event, now), now, due=self._clock() + self._delay_seconds)
         else:
             self._metrics.count_event("limited")
             return

@@ -138,7 +138,9 @@ def _of_its_end(change: _Change) -> Iterator[JobEvent]:
         return
     interrupted = change.after.interruptions > change.before.interruptions
     how = "was interrupted" if interrupted else f"failed ({ready.reason})"
-    note = f"Run {change.after.attempts} {how}. The next one starts at {due:%H:%M:%S} UTC at the earliest. {ready.message}"
+    note = (
+        f"Run {change.after.attempts} {how}. The next one starts at {due:%H:%M:%S} UTC at the earliest. {ready.message}"
+    )
     yield JobEvent(EventReason.RETRYING, note, _pod(change.before))
 
 
