@@ -159,9 +159,12 @@ class EventRecorder:
         return max(0.0, soonest - now, self._pause_ends - now)
 
     def _take_due(self) -> _Series | None:
+        """The oldest. Ten thousand new jobs delay no Event of a run: `Queued` comes after all others."""
         now = self._clock()
-        key = next((key for key, series in self._waiting.items() if series.due <= now), None)
-        return None if key is None else self._waiting.pop(key)
+        due = [series for series in self._waiting.values() if series.due <= now]
+        first = next((series for series in due if series.document["reason"] != EventReason.QUEUED), None)
+        chosen = first or next(iter(due), None)
+        return None if chosen is None else self._waiting.pop(chosen.key)
 
     async def _post(self, cluster: Cluster, series: _Series) -> None:
         try:

@@ -134,6 +134,15 @@ class TestBounds:
             stage.record(admitted(), replace(JOB, uid=f"uid-{number}"))
         assert len(stage.recorder._series) == len(stage.recorder._jobs) == 10
 
+    async def test_new_jobs_delay_no_event_of_a_run(self, stage: Stage) -> None:
+        for number in range(20):
+            job = replace(JOB, uid=f"uid-{number}", name=f"job-{number}")
+            stage.record(JobEvent(EventReason.QUEUED, f"Number {number} in the queue."), job)
+        stage.record(admitted())
+        async with stage.posting() as events:
+            await events.wait_for(21)
+        assert [event["reason"] for event in events.objects.values()] == ["Admitted", *["Queued"] * 20]
+
     async def test_requests_in_all_are_a_burst_and_then_a_steady_rate(self, stage: Stage) -> None:
         for number in range(event_recorder.BURST + 10):
             stage.record(admitted(), replace(JOB, uid=f"uid-{number}", name=f"job-{number}"))
