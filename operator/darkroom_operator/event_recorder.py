@@ -177,23 +177,33 @@ class EventRecorder:
             series.tries, self._is_forbidden = 0, False
 
     async def _send(self, cluster: Cluster, series: _Series) -> None:
-        name = series.document["metadata"]["name"]
-        if series.posted:
-            try:
-                await cluster.patch_event(name, series.series())
-                series.due = self._clock() + SERIES_SECONDS
-                self._metrics.count_event("updated")
-                return
-            except NotFoundError:
-                log.debug("the Event %s has expired: it is posted again", name)
+        if not series.posted:
+            await self._create(cluster, series)
+            return
+        try:
+            await self._update(cluster, series)
+        except NotFoundError:  # It has expired.
+            await self._create(cluster, series)
+
+    async def _create(self, cluster: Cluster, series: _Series) -> None:
         try:
             await cluster.create_event(series.with_series())
             self._metrics.count_event("posted")
         except AlreadyExistsError:
             # Posted before this process began, or with an answer that was lost. An empty patch reads it.
-            known = (await cluster.patch_event(name, {})).get("series") or {}
-            series.count = max(series.count, int(known.get("count") or 1))
+            found = await cluster.patch_event(series.document["metadata"]["name"], {})
+            known = int((found.get("series") or {}).get("count") or 1)
+            if series.tries:
+                series.count = max(series.count, known)
+            else:
+                series.count += known
+                await self._update(cluster, series)
         series.posted = True
+
+    async def _update(self, cluster: Cluster, series: _Series) -> None:
+        await cluster.patch_event(series.document["metadata"]["name"], series.series())
+        series.due = self._clock() + SERIES_SECONDS
+        self._metrics.count_event("updated")
 
     def _not_posted(self, series: _Series, error: ApiError) -> None:
         reason, name = series.document["reason"], series.document["regarding"]["name"]

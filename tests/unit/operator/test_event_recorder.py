@@ -10,6 +10,7 @@ from support.operator_worlds import NOW
 
 from darkroom_contract.event_reasons import EventReason
 from darkroom_operator import event_recorder
+from darkroom_operator.errors import UnreachableError
 from darkroom_operator.event_recorder import EventRecorder
 from darkroom_operator.job_events import JobEvent, event_document
 
@@ -88,11 +89,25 @@ class TestAggregation:
         stage.events.objects[document["metadata"]["name"]] = document | {"series": {"count": 40}}
         async with stage.posting() as events:
             stage.record(QUOTA)
-            await events.wait_for(2)
             stage.record(QUOTA)
             await events.wait_for(3)
+        assert [verb for verb, _ in events.requests] == ["create", "patch", "patch"]
         [event] = events.objects.values()
-        assert event["series"]["count"] == 41
+        assert event["series"]["count"] == 42
+
+    async def test_a_lost_answer_counts_nothing_twice(self, stage: Stage) -> None:
+        document = event_document(JOB, QUOTA, NOW)
+        stage.events.error = UnreachableError("POST events", "no answer")
+        async with stage.posting() as events:
+            stage.record(QUOTA)
+            await events.wait_for(1)
+            events.objects[document["metadata"]["name"]] = document
+            events.error = None
+            stage.clock.now += event_recorder.RETRY_SECONDS
+            stage.recorder._recorded.set()
+            await events.wait_for(3)
+        assert [verb for verb, _ in events.requests] == ["create", "create", "patch"]
+        assert "series" not in events.objects[document["metadata"]["name"]]
 
 
 class TestBounds:
