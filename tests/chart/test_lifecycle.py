@@ -235,7 +235,7 @@ def test_quota_admits_one_run(installation: Installation) -> None:
     first, second = (installation.api.create("pods", a_pod(name)) for name in ("first", "second"))
     ok(first, 201)
     assert "exceeded quota: darkroom-runner, requested: pods=1, used: pods=1" in refused(second, 403, "Forbidden")
-    ok(installation.api.create("pods", a_pod("somebody-elses", priorityClassName="")), 201)
+    ok(installation.api.create("pods", a_pod("foreign", priorityClassName="")), 201)
 
 
 def a_pod(name: str, **spec: Any) -> Json:

@@ -29,7 +29,7 @@ class Journal:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_two_operators_tell_one_story(seed: int) -> None:
+def test_two_operators_record_one_story(seed: int) -> None:
     """Both act on views of different age; one crashes now and then."""
     random, api, journal = Random(seed), SimulatedApi(), Journal()
     user, node = SimulatedUser(api), SimulatedNode(api)

@@ -35,11 +35,11 @@ def test_a_run_s_remarks_are_in_the_status_and_each_is_an_event_on_the_job(
     done = namespace.wait_for_phase("a", "Succeeded")
     assert done["remarks"] == [TRUNCATED.to_dict(), CONVERTED.to_dict()]
     wait_until(lambda: len(events(namespace)) == 2, "both remarks are Events")
-    told = {each["reason"]: each for each in events(namespace)}
-    assert told["PromptTruncated"]["message"] == TRUNCATED.message
-    assert (told["PromptTruncated"]["type"], told["PhotosConverted"]["type"]) == ("Warning", "Normal")
-    about = told["PromptTruncated"]["involvedObject"]
-    assert (about["kind"], about["name"], about["uid"]) == ("GenerateJob", "a", job["metadata"]["uid"])
+    by_reason = {each["reason"]: each for each in events(namespace)}
+    assert by_reason["PromptTruncated"]["message"] == TRUNCATED.message
+    assert (by_reason["PromptTruncated"]["type"], by_reason["PhotosConverted"]["type"]) == ("Warning", "Normal")
+    regarding = by_reason["PromptTruncated"]["involvedObject"]
+    assert (regarding["kind"], regarding["name"], regarding["uid"]) == ("GenerateJob", "a", job["metadata"]["uid"])
 
 
 def test_a_run_without_remarks_posts_none(namespace: Namespace, operator: Process) -> None:
