@@ -55,7 +55,8 @@ def submit(client: httpx.Client, prompt: str, **parameters: Any) -> str:
 def test_jobs_outlive_upgrade_rollback_and_uninstall(installation: Installation) -> None:
     jobs = installation.jobs
 
-    # Given a release with one running and two waiting jobs.
+    # Given a release with one running and two waiting jobs. Pods on a node that does not exist are deleted after 40 s.
+    ok(installation.api.http.post("/api/v1/nodes", json={"metadata": {"name": "here"}}), 201)
     installation.install()
     key, before = installation.key(), deployments(installation)
     first = installation.start()
