@@ -39,7 +39,7 @@ def _of(component: str) -> set[str]:
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Callable[[str, str], dict[str, str]]:
+def environment_of(tmp_path: Path) -> Callable[[str, str], dict[str, str]]:
     """The variables of a component in a case, with the runner template in a local file."""
 
     def variables(case: str, component: str) -> dict[str, str]:
@@ -81,16 +81,18 @@ def _runner_secret(case: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_operator_and_gateway_accept_their_environment(case: str, told: Callable[[str, str], dict[str, str]]) -> None:
+def test_operator_and_gateway_accept_their_environment(
+    case: str, environment_of: Callable[[str, str], dict[str, str]]
+) -> None:
     """Neither raises; the operator has also read its runner template."""
-    gateway = GatewaySettings.from_environment(told(case, "gateway"))
-    operator = OperatorSettings.from_environment(told(case, "operator"))
+    gateway = GatewaySettings.from_environment(environment_of(case, "gateway"))
+    operator = OperatorSettings.from_environment(environment_of(case, "operator"))
     assert gateway.namespace == operator.namespace == "studio"
     assert operator.runner_template == rendered(case).runner_template()
 
 
-def test_values_become_settings(told: Callable[[str, str], dict[str, str]]) -> None:
-    gateway = GatewaySettings.from_environment(told("everything", "gateway"))
+def test_values_become_settings(environment_of: Callable[[str, str], dict[str, str]]) -> None:
+    gateway = GatewaySettings.from_environment(environment_of("everything", "gateway"))
     assert gateway.busy_policy is BusyPolicy.REJECT
     assert (gateway.host, gateway.port, gateway.metrics_port) == ("::", 8000, 9090)
     assert (gateway.link_seconds, gateway.max_upload_bytes) == (604800, 104857600)
@@ -98,7 +100,7 @@ def test_values_become_settings(told: Callable[[str, str], dict[str, str]]) -> N
     assert gateway.photo_memory_bytes == 512 * 1024**2
     assert gateway.s3_public_endpoint_url == "https://s3.example.com"
     assert (gateway.bounds.max_connections, gateway.bounds.keep_alive_seconds) == (100, 610)
-    operator = OperatorSettings.from_environment(told("everything", "operator"))
+    operator = OperatorSettings.from_environment(environment_of("everything", "operator"))
     assert (operator.slots, operator.lease_seconds, operator.retry_base_seconds) == (20, 10, 0.5)
     assert (operator.gpu_resource, operator.gpu_count) == ("nvidia.com/mig-3g.40gb", 2)
     assert operator.runner_image == "registry.example.com:5000/darkroom/runner:0.1.0-cu128"
@@ -188,9 +190,9 @@ def test_model_root_is_mounted_read_only(component: str) -> None:
     assert environment.MODEL_ROOT not in plain_environment(_pod("default", component))
 
 
-def test_operator_and_runner_allow_the_same_datasets(told: Callable[[str, str], dict[str, str]]) -> None:
+def test_operator_and_runner_allow_the_same_datasets(environment_of: Callable[[str, str], dict[str, str]]) -> None:
     """The operator checks early and the runner enforces, by the same rule."""
-    operator = OperatorSettings.from_environment(told("everything", "operator"))
+    operator = OperatorSettings.from_environment(environment_of("everything", "operator"))
     secret = _runner_secret("everything")
     runner = RunnerSettings.from_environment({environment.RUN: "{}", **secret})
     assert operator.dataset_policy == runner.dataset_policy

@@ -55,7 +55,8 @@ def submit(client: httpx.Client, prompt: str, **parameters: Any) -> str:
 def test_jobs_outlive_upgrade_rollback_and_uninstall(installation: Installation) -> None:
     jobs = installation.jobs
 
-    # Given a release with one running and two waiting jobs.
+    # Given a release with one running and two waiting jobs. Pods on a node that does not exist are deleted after 40 s.
+    ok(installation.api.http.post("/api/v1/nodes", json={"metadata": {"name": "here"}}), 201)
     installation.install()
     key, before = installation.key(), deployments(installation)
     first = installation.start()
@@ -235,7 +236,7 @@ def test_quota_admits_one_run(installation: Installation) -> None:
     first, second = (installation.api.create("pods", a_pod(name)) for name in ("first", "second"))
     ok(first, 201)
     assert "exceeded quota: darkroom-runner, requested: pods=1, used: pods=1" in refused(second, 403, "Forbidden")
-    ok(installation.api.create("pods", a_pod("somebody-elses", priorityClassName="")), 201)
+    ok(installation.api.create("pods", a_pod("foreign", priorityClassName="")), 201)
 
 
 def a_pod(name: str, **spec: Any) -> Json:

@@ -153,7 +153,7 @@ def test_no_role_reads_secrets_or_uses_wildcards() -> None:
 
 
 def test_operator_writes_only_its_own_leases() -> None:
-    patch = Access("patch", "coordination.k8s.io", "leases", "somebody-elses")
+    patch = Access("patch", "coordination.k8s.io", "leases", "foreign")
     assert not any(allows(rule, patch) for rule in _rules("default", "operator"))
 
 

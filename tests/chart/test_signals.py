@@ -40,8 +40,8 @@ def command_of(what: str) -> list[str]:
 @pytest.fixture(params=["model-loader", "helm test"])
 def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]]:
     """The command of a pod, in its own process group."""
-    [nobody] = free_ports(1)
-    environment = {"PATH": os.environ["PATH"], "GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": str(nobody)}
+    [unused_port] = free_ports(1)
+    environment = {"PATH": os.environ["PATH"], "GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": str(unused_port)}
     started = subprocess.Popen(command_of(request.param), env=environment, start_new_session=True)
     yield started
     if started.poll() is None:

@@ -193,8 +193,8 @@ def test_every_value_is_used_by_a_template() -> None:
 
 def test_every_value_has_a_comment() -> None:
     """Above it or above its group, unless its name is a Kubernetes field."""
-    told = _comments()
-    silent = [path for path in _leaves(chart().values) if path[-1] not in PLAIN and not {path, path[:-1]} & told]
+    commented = _comments()
+    silent = [path for path in _leaves(chart().values) if path[-1] not in PLAIN and not {path, path[:-1]} & commented]
     assert silent == []
 
 
@@ -217,7 +217,7 @@ def _leaves(values: Json, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
 
 def _comments() -> set[tuple[str, ...]]:
     """Paths of keys right below a comment, or below another such key: `retryCapSeconds` shares its neighbour's."""
-    told: set[tuple[str, ...]] = set()
+    commented: set[tuple[str, ...]] = set()
     stack: list[tuple[int, str]] = []
     above = False
     for line in (CHART / "values.yaml").read_text(encoding="utf-8").splitlines():
@@ -228,9 +228,9 @@ def _comments() -> set[tuple[str, ...]]:
         indent = len(key[1])
         stack = [*(each for each in stack if each[0] < indent), (indent, key[2])]
         if above:
-            told.add(tuple(name for _, name in stack))
+            commented.add(tuple(name for _, name in stack))
         above = above and not line.rstrip().endswith(":")
-    return told
+    return commented
 
 
 def test_values_are_plain_yaml() -> None:

@@ -1,4 +1,4 @@
-"""Somebody asks kubectl what happened to a job: `describe` and `get events` tell the whole story."""
+"""`kubectl describe` and `kubectl get events` show the whole story of a job."""
 
 import os
 import re
@@ -35,41 +35,41 @@ def listed(darkroom: Darkroom, name: str) -> list[list[str]]:
     return rows
 
 
-def test_a_training_that_succeeds_tells_its_story(darkroom: Darkroom) -> None:
-    name = darkroom.train(prompt="a photo of sks star", model_id="told-star", max_steps=10)
+def test_a_training_that_succeeds_shows_its_story(darkroom: Darkroom) -> None:
+    name = darkroom.train(prompt="a photo of sks star", model_id="event-star", max_steps=10)
     darkroom.wait_for_phase(name, "Succeeded")
     assert wait_for_story(darkroom, "trainjob", name, "Succeeded") == ["Queued", *RUN, "Succeeded"]
     notes = dict(described(darkroom, "trainjob", name))
     assert notes["Admitted"].startswith("Run 1 holds slot 0. Created pod ")
     assert re.fullmatch(r"Run 1 succeeded with \d files\.", notes["Succeeded"])
-    told = [row for row in listed(darkroom, name) if "Photos" not in row[2]]
-    assert [row[1:4] for row in told] == [
+    shown = [row for row in listed(darkroom, name) if "Photos" not in row[2]]
+    assert [row[1:4] for row in shown] == [
         ["Normal", reason, f"trainjob/{name}"] for reason in ("Queued", *RUN, "Succeeded")
     ]
 
 
-def test_a_training_that_is_suspended_and_resumed_tells_its_story(darkroom: Darkroom) -> None:
-    name = darkroom.train(prompt="a photo of sks star", model_id="told-pause", max_steps=60)
+def test_a_training_that_is_suspended_and_resumed_shows_its_story(darkroom: Darkroom) -> None:
+    name = darkroom.train(prompt="a photo of sks star", model_id="event-pause", max_steps=60)
     darkroom.wait_for_phase(name, "Running")
     darkroom.kubectl("patch", "trainjob", name, "--type=merge", "-p", '{"spec":{"suspend":true}}')
     darkroom.wait_for_phase(name, "Suspended")
     darkroom.kubectl("patch", "trainjob", name, "--type=merge", "-p", '{"spec":{"suspend":false}}')
     darkroom.wait_for_phase(name, "Succeeded")
-    told = wait_for_story(darkroom, "trainjob", name, "Succeeded")
+    shown = wait_for_story(darkroom, "trainjob", name, "Succeeded")
     # Back in an empty queue it may be admitted before it has a place again.
-    assert [reason for reason in told if reason != "Queued"] == [*RUN, "Suspended", "Resumed", *RUN, "Succeeded"]
-    assert told[0] == "Queued"
+    assert [reason for reason in shown if reason != "Queued"] == [*RUN, "Suspended", "Resumed", *RUN, "Succeeded"]
+    assert shown[0] == "Queued"
     assert dict(described(darkroom, "trainjob", name))["Suspended"].startswith("Run 1 was stopped. ")
 
 
-def test_a_generation_that_fails_and_is_retried_tells_its_story(darkroom: Darkroom) -> None:
+def test_a_generation_that_fails_and_is_retried_shows_its_story(darkroom: Darkroom) -> None:
     name = darkroom.generate(prompt="a blue square", steps=80, cache_profile="Disabled")
     darkroom.wait_for_phase(name, "Running")
     [run] = darkroom.runs_of(name)
     os.killpg(run.pid, signal.SIGKILL)
     darkroom.wait_for_phase(name, "Succeeded")
-    told = wait_for_story(darkroom, "generatejob", name, "Succeeded")
-    assert [reason for reason in told if reason != "Queued"] == [*RUN, "Retrying", *RUN, "Succeeded"]
+    shown = wait_for_story(darkroom, "generatejob", name, "Succeeded")
+    assert [reason for reason in shown if reason != "Queued"] == [*RUN, "Retrying", *RUN, "Succeeded"]
     retried = dict(described(darkroom, "generatejob", name))["Retrying"]
     assert re.match(
         r"Run 1 failed \(PodFailed\)\. The next one starts at \d\d:\d\d:\d\d UTC at the earliest\. ", retried

@@ -38,6 +38,8 @@ JOB_BURST, JOB_PER_SECOND = 25, 1 / 300
 """New Events of one job: 25 at once, then one every five minutes (client-go's defaultSpamBurst and defaultSpamQPS)."""
 BURST, PER_SECOND = 50, 10.0
 """Requests in all: client-go's clients default to a burst of 10 at 5 a second, for each kind of work."""
+DELAY_SECONDS = 0.2
+"""From recording to posting: the requests that hand a slot over go first."""
 SERIES_ENDS_AFTER = timedelta(minutes=6)
 """A repeat that comes later is a new Event (client-go's finishTime)."""
 SERIES_SECONDS = 60.0
@@ -79,9 +81,15 @@ class _Series:
 class EventRecorder:
     """A bounded queue of Events, and the task that posts them."""
 
-    def __init__(self, metrics: Metrics | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        metrics: Metrics | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        delay_seconds: float = DELAY_SECONDS,
+    ) -> None:
         self._metrics = metrics or Metrics()
         self._clock = clock
+        self._delay_seconds = delay_seconds
         self._waiting: OrderedDict[Key, _Series] = OrderedDict()
         self._series: OrderedDict[Key, _Series] = OrderedDict()
         self._jobs: OrderedDict[str, TokenBucket] = OrderedDict()
@@ -113,7 +121,7 @@ class EventRecorder:
         if series is not None and (key in self._waiting or now - series.last <= SERIES_ENDS_AFTER):
             series.count, series.last = series.count + 1, now
         elif event.reason in ENDS or self._bucket_of(job.uid).take():
-            series = _Series(key, event_document(job, event, now), now)
+            series = _Series(key, event_document(job, event, now), now, due=self._clock() + self._delay_seconds)
         else:
             self._metrics.count_event("limited")
             return
@@ -151,9 +159,12 @@ class EventRecorder:
         return max(0.0, soonest - now, self._pause_ends - now)
 
     def _take_due(self) -> _Series | None:
+        """The oldest. Ten thousand new jobs delay no Event of a run: `Queued` comes after all others."""
         now = self._clock()
-        key = next((key for key, series in self._waiting.items() if series.due <= now), None)
-        return None if key is None else self._waiting.pop(key)
+        due = [series for series in self._waiting.values() if series.due <= now]
+        first = next((series for series in due if series.document["reason"] != EventReason.QUEUED), None)
+        chosen = first or next(iter(due), None)
+        return None if chosen is None else self._waiting.pop(chosen.key)
 
     async def _post(self, kube: KubeClient, series: _Series) -> None:
         try:
@@ -166,23 +177,33 @@ class EventRecorder:
             series.tries, self._is_forbidden = 0, False
 
     async def _send(self, kube: KubeClient, series: _Series) -> None:
-        name = series.document["metadata"]["name"]
-        if series.posted:
-            try:
-                await kube.patch_event(name, series.series())
-                series.due = self._clock() + SERIES_SECONDS
-                self._metrics.count_event("updated")
-                return
-            except NotFoundError:
-                log.debug("the Event %s has expired: it is posted again", name)
+        if not series.posted:
+            await self._create(kube, series)
+            return
+        try:
+            await self._update(kube, series)
+        except NotFoundError:  # It has expired.
+            await self._create(kube, series)
+
+    async def _create(self, kube: KubeClient, series: _Series) -> None:
         try:
             await kube.create_event(series.with_series())
             self._metrics.count_event("posted")
         except AlreadyExistsError:
             # Posted before this process began, or with an answer that was lost. An empty patch reads it.
-            known = (await kube.patch_event(name, {})).get("series") or {}
-            series.count = max(series.count, int(known.get("count") or 1))
+            found = await kube.patch_event(series.document["metadata"]["name"], {})
+            known = int((found.get("series") or {}).get("count") or 1)
+            if series.tries:
+                series.count = max(series.count, known)
+            else:
+                series.count += known
+                await self._update(kube, series)
         series.posted = True
+
+    async def _update(self, kube: KubeClient, series: _Series) -> None:
+        await kube.patch_event(series.document["metadata"]["name"], series.series())
+        series.due = self._clock() + SERIES_SECONDS
+        self._metrics.count_event("updated")
 
     def _not_posted(self, series: _Series, error: ApiError) -> None:
         reason, name = series.document["reason"], series.document["regarding"]["name"]

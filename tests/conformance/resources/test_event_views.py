@@ -56,10 +56,10 @@ def test_an_event_of_the_core_api_is_read_through_the_new_api(api: Api, job: Jso
     about = event_on(job)["regarding"]
     times = {"firstTimestamp": "2999-01-02T03:04:05Z", "lastTimestamp": "2999-01-02T03:05:05Z"}
     core = {"metadata": {"name": f"{name}.core"}, "involvedObject": about, "message": "x", "count": 3, **times}
-    api.made("events", {**core, "type": "Normal", "reason": "Old", "source": {"component": "somebody"}})
+    api.made("events", {**core, "type": "Normal", "reason": "Old", "source": {"component": "kubelet"}})
     seen = api.read(EVENTS, f"{name}.core")
     assert (seen["apiVersion"], seen["regarding"], seen["note"]) == ("events.k8s.io/v1", about, "x")
-    assert (seen["deprecatedCount"], seen["deprecatedSource"]) == (3, {"component": "somebody"})
+    assert (seen["deprecatedCount"], seen["deprecatedSource"]) == (3, {"component": "kubelet"})
     assert seen["deprecatedLastTimestamp"] == "2999-01-02T03:05:05Z"
 
 
@@ -202,8 +202,8 @@ def test_kubectl_shows_them_everywhere(kubectl: Any, api: Api, job: Json, name: 
     for order, reason in enumerate(("Queued", "Admitted", "Started")):
         metadata = {"name": f"{name}.000000000000{order}"}
         api.made(EVENTS, event_on(job, metadata=metadata, reason=reason, eventTime=_now()))
-    told = kubectl("describe", "dgj", name)
-    shown = re.findall(rf"Normal +(\w+) +\d+s +{CONTROLLER} +Run 1 holds slot 0\.", told)
+    described = kubectl("describe", "dgj", name)
+    shown = re.findall(rf"Normal +(\w+) +\d+s +{CONTROLLER} +Run 1 holds slot 0\.", described)
     assert shown == ["Queued", "Admitted", "Started"]
     listed = kubectl("get", "events", "--field-selector", f"involvedObject.name={name}")
     assert re.findall(rf"Normal +(\w+) +generatejob/{name} ", listed) == ["Queued", "Admitted", "Started"]

@@ -71,8 +71,8 @@ def test_a_job_that_fails_and_is_retried(namespace: Namespace, operator: Process
         namespace.end_pod(pod, failure(Reason.STORAGE_UNAVAILABLE), 75)
     run = ["Admitted", "Started"]
     wait_until(lambda: story(namespace, "a")[-1:] == ["Failed"], "it has failed")
-    told = [reason for reason in story(namespace, "a") if reason != "Queued"]
-    assert told == [*run, "Retrying", *run, "Failed"]
+    reasons = [reason for reason in story(namespace, "a") if reason != "Queued"]
+    assert reasons == [*run, "Retrying", *run, "Failed"]
     by_reason = {event["reason"]: event for event in events(namespace, "a")}
     assert by_reason["Retrying"]["note"].startswith("Run 1 failed (StorageUnavailable). The next one starts at ")
     assert by_reason["Failed"]["note"].startswith("BackoffLimitExceeded: StorageUnavailable: it broke")

@@ -1,10 +1,9 @@
-"""Remarks of a run: copied into the job's status, and posted as Events that `kubectl describe` shows."""
+"""Remarks of a run: copied into its job's status, and posted as Events that `kubectl describe` shows."""
 
 from typing import Any
 
-from support.operator_processes import Namespace, success, wait_until
+from support.operator_processes import Namespace, Process, success, wait_until
 from support.operator_snapshots import NOW, a_job
-from support.server_process import Process
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.remarks import Remark, RemarkReason
@@ -27,7 +26,7 @@ def remark_event(job: Job, remark: Remark) -> dict[str, Any]:
     return event_document(JobReference.of(job), JobEvent(remark.reason, remark.message), NOW)
 
 
-def test_the_remarks_of_a_run_are_in_the_status_and_each_is_an_event_on_the_job(
+def test_a_run_s_remarks_are_in_the_status_and_each_is_an_event_on_the_job(
     namespace: Namespace, operator: Process
 ) -> None:
     job = namespace.create_job("a")
@@ -36,11 +35,11 @@ def test_the_remarks_of_a_run_are_in_the_status_and_each_is_an_event_on_the_job(
     done = namespace.wait_for_phase("a", "Succeeded")
     assert done["remarks"] == [TRUNCATED.to_dict(), CONVERTED.to_dict()]
     wait_until(lambda: len(events(namespace)) == 2, "both remarks are Events")
-    posted = {each["reason"]: each for each in events(namespace)}
-    assert posted["PromptTruncated"]["message"] == TRUNCATED.message
-    assert (posted["PromptTruncated"]["type"], posted["PhotosConverted"]["type"]) == ("Warning", "Normal")
-    about = posted["PromptTruncated"]["involvedObject"]
-    assert (about["kind"], about["name"], about["uid"]) == ("GenerateJob", "a", job["metadata"]["uid"])
+    by_reason = {each["reason"]: each for each in events(namespace)}
+    assert by_reason["PromptTruncated"]["message"] == TRUNCATED.message
+    assert (by_reason["PromptTruncated"]["type"], by_reason["PhotosConverted"]["type"]) == ("Warning", "Normal")
+    regarding = by_reason["PromptTruncated"]["involvedObject"]
+    assert (regarding["kind"], regarding["name"], regarding["uid"]) == ("GenerateJob", "a", job["metadata"]["uid"])
 
 
 def test_a_run_without_remarks_posts_none(namespace: Namespace, operator: Process) -> None:
@@ -58,7 +57,7 @@ def test_the_same_remark_is_one_event_however_often_it_is_posted() -> None:
     assert remark_event(a_job("b"), TRUNCATED)["metadata"] != first["metadata"]
 
 
-def test_events_that_can_t_be_posted_do_not_accumulate() -> None:
+def test_events_that_can_t_be_posted_fill_no_memory() -> None:
     recorder = EventRecorder()
     for number in range(MAX_WAITING + 5):
         job = JobReference.of(a_job(f"job-{number}"))

@@ -1,0 +1,62 @@
+"""Events are deleted an hour after they were last seen, in whichever of the two APIs they were written."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from darkroom_local.apiserver.controllers.garbage_collector import collect
+from darkroom_local.apiserver.registry import Registry
+from darkroom_local.apiserver.storage.store import Store
+from darkroom_local.apiserver.verbs import Api, Options, Place
+
+Json = dict[str, Any]
+NOW = datetime.now(UTC)
+LONG_AGO = NOW - timedelta(hours=2)
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    store = Store(tmp_path / "objects.sqlite")
+    yield Api(store, Registry(), lambda: None)
+    store.close()
+
+
+def micro_time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def core_event(**changes: Any) -> Json:
+    about = {"kind": "Pod", "namespace": "default", "name": "p"}
+    return {"metadata": {"name": "e"}, "involvedObject": about, "reason": "x", "type": "Normal", **changes}
+
+
+def is_kept(api: Api, event: Json, group: str = "") -> bool:
+    resource = api.registry.find(group, "v1", "events")
+    assert resource is not None
+    api.create(Place(resource, "default"), event, Options())
+    collect(api)
+    return api.store.get(resource.collection, "default", "e") is not None
+
+
+@pytest.mark.parametrize(("last", "kept"), [(NOW, True), (LONG_AGO, False)])
+def test_a_core_event_lives_from_its_last_timestamp(api: Api, last: datetime, kept: bool) -> None:
+    assert is_kept(api, core_event(lastTimestamp=last.isoformat())) is kept
+
+
+@pytest.mark.parametrize(("last", "kept"), [(NOW, True), (LONG_AGO, False)])
+def test_a_series_lives_from_its_last_observation(api: Api, last: datetime, kept: bool) -> None:
+    event = {
+        "metadata": {"name": "e"},
+        "regarding": {"kind": "Pod", "namespace": "default", "name": "p"},
+        "type": "Normal",
+        "reason": "x",
+        "action": "x",
+        "reportingController": "x",
+        "reportingInstance": "x",
+        "eventTime": micro_time(LONG_AGO),
+        "series": {"count": 2, "lastObservedTime": micro_time(last)},
+    }
+    assert is_kept(api, event, "events.k8s.io") is kept
