@@ -73,7 +73,7 @@ def test_class_images_are_retried_in_float32_or_fail(sdxl: Any, open_training: C
     [cached] = generate_class_latents(sdxl, "a photo of a dog", 1, 64, 0, ignore, remarks)
 
     assert torch.isfinite(cached.mean).all()
-    assert [each.message[:26] for each in remarks.collected] == ["A batch of class images "]
+    assert [each.message[:24] for each in remarks.collected] == ["A batch of class images "]
     assert sdxl.unet.dtype == torch.float16
 
     session = open_training(priorPreservation={"classPrompt": "a photo of a dog", "classImages": 1})
