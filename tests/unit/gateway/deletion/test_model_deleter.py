@@ -115,7 +115,7 @@ def test_model_that_an_unfinished_job_uses_is_kept(
     dataset = {"dataset": {"uri": ELSEWHERE}} if kind is Kind.TRAIN else {}
     isolated.api.create(kind, "waiting", {"modelId": "dog", "prompt": "sks dog", "suspend": suspend, **dataset})
 
-    with pytest.raises(ModelInUseError, match=rf"waited for by {kind}/waiting\."):
+    with pytest.raises(ModelInUseError, match=rf"used by unfinished jobs: {kind}/waiting\."):
         isolated.delete_model("dog")
     assert len(of_the_model(isolated)) == 1
     assert len(isolated.keys(run_prefix(uid))) == len(RUN_FILES)
