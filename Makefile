@@ -67,8 +67,8 @@ check: setup ## Style, types, import contracts, generated files, the English of 
 		tests/docs/test_configuration.py tests/docs/test_english.py
 
 generate: setup ## Write the CRDs (crds/, chart), docs/reference.md and docs/configuration.md from the code
-	$(BIN)/python -m darkroom_contract.crd crds charts/darkroom/files/crds
-	$(BIN)/python -m darkroom_contract.reference docs/reference.md
+	$(BIN)/python -m darkroom_contract.crd.definitions crds charts/darkroom/files/crds
+	$(BIN)/python -m darkroom_contract.crd.reference docs/reference.md
 	$(BIN)/python docs/generate_configuration.py
 
 golden: setup ## Rewrite tests/chart/golden: the chart rendered with its default values

@@ -33,7 +33,7 @@ import httpx
 from aiohttp import ClientSession, ClientTimeout, web
 
 from darkroom_contract import names
-from darkroom_contract.crd import definition
+from darkroom_contract.crd.definitions import definition
 from darkroom_contract.names import API_VERSION, GROUP, VERSION, Kind
 from darkroom_contract.outcome import Outcome
 from darkroom_local.errors import ApiError

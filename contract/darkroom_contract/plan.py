@@ -7,7 +7,8 @@ compared only within one run, or between jobs of the same shape."""
 from collections.abc import Mapping
 
 from darkroom_contract.progress import Stage
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 
 Plan = Mapping[Stage, float]
 

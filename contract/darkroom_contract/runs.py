@@ -6,7 +6,8 @@ from pydantic import Field
 
 from darkroom_contract.names import Kind
 from darkroom_contract.schema import Schema
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 
 
 class RunDocument(Schema):

@@ -12,7 +12,7 @@ from types import FrameType
 import uvicorn
 
 from darkroom_contract.log_lines import set_up_log
-from darkroom_contract.photos import MAX_PHOTOS
+from darkroom_contract.photos.limits import MAX_PHOTOS
 from darkroom_gateway.app import create_app
 from darkroom_gateway.errors import SettingsError
 from darkroom_gateway.http.connection_bounds import ConnectionBounds, fit_to_descriptors

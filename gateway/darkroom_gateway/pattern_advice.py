@@ -1,7 +1,7 @@
 """What to do about a value that does not match a pattern of the API, by pattern. Used by http/problems.py."""
 
 from darkroom_contract.names import BASE_MODEL_PATTERN, MODEL_ID_PATTERN
-from darkroom_contract.specs import NOT_BLANK
+from darkroom_contract.specs.job import NOT_BLANK
 from darkroom_gateway.events.progress_streams import LAST_EVENT_ID_PATTERN
 from darkroom_gateway.jobs.cursors import ADVICE as CURSOR_ADVICE
 from darkroom_gateway.jobs.cursors import CURSOR_PATTERN

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
-from darkroom_contract.photo_decoder import DecodingLimits
+from darkroom_contract.photos.decoder import DecodingLimits
 from darkroom_gateway.backends.calls import Backends
 from darkroom_gateway.backends.deadlines import READY_SECONDS
 from darkroom_gateway.deletion.dataset_retention import DatasetRetention

@@ -9,9 +9,10 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
-from darkroom_contract import environment, photos
+from darkroom_contract import environment
+from darkroom_contract.photos import limits as photos
 from darkroom_contract.settings import Switch, variable
-from darkroom_contract.storage_settings import StorageSettings
+from darkroom_contract.storage.settings import StorageSettings
 from darkroom_gateway.errors import SettingsError
 from darkroom_gateway.http.connection_bounds import ConnectionBounds
 from darkroom_gateway.http.host_names import read_host_names
@@ -139,7 +140,7 @@ class Settings(StorageSettings):
             raise SettingsError(f"{API_KEYS_DIR} asks for keys and {OPEN_ACCESS}=true for none: set one of them.")
         if self.api_keys_dir is None and not self.open_access and not is_loopback(self.host):
             raise SettingsError(
-                f"DARKROOM_GATEWAY_HOST is {self.host!r}, which others may reach, and the gateway has no API keys. "
+                f"DARKROOM_GATEWAY_HOST is {self.host!r}, which others may reach, and it has no API keys. "
                 f"Name a folder of keys in {API_KEYS_DIR}, or set {OPEN_ACCESS}=true to answer everybody. "
                 "Without either it listens on loopback only, such as 127.0.0.1."
             )

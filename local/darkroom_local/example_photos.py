@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from darkroom_contract.storage import dataset_prefix
+from darkroom_contract.storage.keys import dataset_prefix
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "photos"
 PREFIX = dataset_prefix("examples", "star")

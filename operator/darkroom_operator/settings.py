@@ -12,10 +12,10 @@ from pydantic_settings import NoDecode
 
 from darkroom_contract import environment as names
 from darkroom_contract.base_models import parse_reference
-from darkroom_contract.datasets import DatasetPolicy
 from darkroom_contract.settings import EnvironmentSettings, variable
-from darkroom_contract.specs import MAX_SECONDS
-from darkroom_contract.storage_settings import DatasetUris
+from darkroom_contract.specs.job import MAX_SECONDS
+from darkroom_contract.storage.datasets import DatasetPolicy
+from darkroom_contract.storage.settings import DatasetUris
 from darkroom_operator.errors import SettingsError
 from darkroom_operator.kube.objects import Json
 from darkroom_operator.pods.template import VARIABLE, read_template
@@ -53,7 +53,7 @@ class Settings(EnvironmentSettings):
     """Jobs that run at a time. One, for one GPU."""
     runner_template: Template = variable(VARIABLE, default_factory=dict)
     """Path of a YAML file: a partial PodTemplateSpec that is merged into the pod of every run, for node selectors,
-    tolerations, volumes and the like. A field that Darkroom itself sets is refused."""
+    tolerations and volumes. A field that Darkroom itself sets is refused."""
     runner_secret: str | None = variable("DARKROOM_RUNNER_SECRET", None)
     """Secret whose keys become the runner's environment: storage, Redis, model root."""
     gpu_resource: str = variable("DARKROOM_GPU_RESOURCE", "nvidia.com/gpu")

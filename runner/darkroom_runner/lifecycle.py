@@ -19,8 +19,9 @@ from darkroom_contract.outcome import Outcome, OutcomeFile
 from darkroom_contract.plan import Plan, plan_generation, plan_training
 from darkroom_contract.progress import Stage
 from darkroom_contract.runs import RunDocument
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
-from darkroom_contract.storage import Manifest, manifest_key, run_prefix
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
+from darkroom_contract.storage.keys import Manifest, manifest_key, run_prefix
 from darkroom_runner.errors import InvalidRunError, first_line, translate
 from darkroom_runner.run.context import RunContext, RunResult
 from darkroom_runner.run.gc_control import paused_gc

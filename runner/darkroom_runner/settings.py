@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from darkroom_contract import environment as names
-from darkroom_contract.datasets import DatasetPolicy
 from darkroom_contract.settings import variable
-from darkroom_contract.storage_settings import DatasetUris, StorageSettings
+from darkroom_contract.storage.datasets import DatasetPolicy
+from darkroom_contract.storage.settings import DatasetUris, StorageSettings
 from darkroom_runner.errors import InvalidRunError
 
 DEFAULT_TERMINATION_MESSAGE_PATH = "/dev/termination-log"

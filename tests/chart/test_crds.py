@@ -3,8 +3,8 @@
 import pytest
 from support.chart import CHART, chart, render, rendered
 
-from darkroom_contract.crd import definition
-from darkroom_contract.crd import render as render_definition
+from darkroom_contract.crd.definitions import definition
+from darkroom_contract.crd.definitions import render as render_definition
 from darkroom_contract.names import Kind
 
 

@@ -9,7 +9,7 @@ import yaml
 from support.chart import CASES, Json, only_container, plain_environment, render, rendered
 
 from darkroom_contract import environment
-from darkroom_contract.datasets import read_allowed_uris
+from darkroom_contract.storage.datasets import read_allowed_uris
 from darkroom_gateway.settings import BusyPolicy
 from darkroom_gateway.settings import Settings as GatewaySettings
 from darkroom_operator.settings import Settings as OperatorSettings

@@ -11,7 +11,7 @@ import pytest
 from darkroom_contract import environment
 from darkroom_contract.names import slot_lease_name
 from darkroom_contract.status import Phase
-from darkroom_contract.storage import MANIFEST_FILE
+from darkroom_contract.storage.keys import MANIFEST_FILE
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "architecture.md").read_text(encoding="utf-8")
@@ -19,7 +19,7 @@ PACKAGES = ("contract", "gateway", "operator", "runner", "local", "tiny")
 PARTS = ("gateway", "operator", "runner")
 SERVICES = {
     "api": ("kubernetes", "kopf"),
-    "s3": ("boto3", "darkroom_contract.s3_client"),
+    "s3": ("boto3", "darkroom_contract.storage.s3_client"),
     "redis": ("redis",),
     "hub": ("diffusers",),
 }

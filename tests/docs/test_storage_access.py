@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.markdown import OPERATIONS, REPOSITORY, read
 
-from darkroom_contract import storage
+from darkroom_contract.storage import keys as storage
 
 PAGE = read(OPERATIONS / "storage-access.md")
 BUCKET = "arn:aws:s3:::darkroom"

@@ -9,7 +9,8 @@ import torch
 
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.plan import plan_training
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.lora.diffusers_format import load_lora
 from darkroom_runner.models.device import find_device, release
 from darkroom_runner.models.pretrained import PretrainedModel, load_pipeline

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from darkroom_contract.specs import GenerateJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner.models.device import find_device
 from darkroom_runner.models.pretrained import PretrainedModel, load_pipeline
 from darkroom_runner.sampling.sdxl import generate_image

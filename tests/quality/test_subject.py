@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from darkroom_contract.plan import plan_training
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.lora.diffusers_format import load_lora
 from darkroom_runner.models.device import find_device
 from darkroom_runner.models.pretrained import PretrainedModel, load_pipeline

@@ -2,7 +2,7 @@
 
 from support.darkroom_up import Darkroom, wait_for
 
-from darkroom_contract.storage import parse_uri
+from darkroom_contract.storage.keys import parse_uri
 
 
 def keys(darkroom: Darkroom, prefix: str) -> list[str]:

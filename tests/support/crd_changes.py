@@ -8,7 +8,7 @@ Descriptions, columns and messages may change.
 from collections.abc import Iterator
 from typing import Any
 
-from darkroom_contract.crd import CONTRADICTORY_GUIDANCE
+from darkroom_contract.crd.definitions import CONTRADICTORY_GUIDANCE
 
 Json = dict[str, Any]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from anyio import to_thread
 
-from darkroom_contract.photo_decoder import DecodingLimits
-from darkroom_contract.photo_facts import PhotoProperties
+from darkroom_contract.photos.decoder import DecodingLimits
+from darkroom_contract.photos.errors import PhotoProperties
 from darkroom_gateway.photos.decoder_pool import DecoderPool, UploadUsage
 from darkroom_gateway.photos.upload_validator import Photo, UploadValidator
 from support import processes

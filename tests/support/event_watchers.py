@@ -12,7 +12,7 @@ from typing import Any
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.progress import STREAM_FIELD, stream_name
-from darkroom_contract.specs import GenerateJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.status import JobStatus, Phase
 from darkroom_gateway.errors import GatewayError
 from darkroom_gateway.events.hub import EventHub

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from darkroom_contract.names import Kind
-from darkroom_contract.storage import ModelRecord, dataset_uri, model_record_key, run_prefix
+from darkroom_contract.storage.keys import ModelRecord, dataset_uri, model_record_key, run_prefix
 from darkroom_gateway.deletion.job_deleter import JobDeleter
 from darkroom_gateway.deletion.model_deleter import ModelDeleter
 from darkroom_gateway.kube.client import KubeClient

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import yaml
 
-from darkroom_contract.crd import definition
+from darkroom_contract.crd.definitions import definition
 from darkroom_contract.names import GROUP, VERSION, Kind
 from darkroom_local.kube.kubeconfig import Connection, pinned_kubeconfig, read_kubeconfig, write_kubeconfig
 from darkroom_local.processes.ports import free_ports

@@ -7,7 +7,8 @@ from typing import Any
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind, pod_name
 from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.status import JobStatus, Phase
 from darkroom_operator.pods.runner_pod import RunnerPod
 from darkroom_operator.scheduling.queue import PendingQueue

@@ -8,7 +8,7 @@ from tempfile import SpooledTemporaryFile
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from darkroom_contract.photo_decoder import DecodingLimits
+from darkroom_contract.photos.decoder import DecodingLimits
 from darkroom_gateway.photos.decoder_pool import DecoderPool
 from darkroom_gateway.photos.upload_form import Upload
 from darkroom_gateway.photos.upload_validator import Photo, UploadValidator

@@ -25,7 +25,7 @@ class S3Server(Process):
         self.data_dir = folder / "s3"
         self.credentials = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
         keys = {"NANIO_ACCESS_KEY": ACCESS_KEY, "NANIO_SECRET_KEY": self.credentials["AWS_SECRET_ACCESS_KEY"]}
-        command = [sys.executable, "-m", "darkroom_local.s3.server", "--data-dir", str(self.data_dir)]
+        command = [sys.executable, "-m", "darkroom_local.s3", "--data-dir", str(self.data_dir)]
         command += ["--port", str(self.port)]
         super().__init__(command, folder / "s3.log", keys, ready_url=f"{self.url}/.health")
 

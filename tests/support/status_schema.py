@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from darkroom_contract.crd import definition
+from darkroom_contract.crd.definitions import definition
 from darkroom_contract.names import Kind
 from darkroom_contract.status import JobStatus
 from darkroom_local.apiserver.apiextensions.structural_schema import StructuralSchema

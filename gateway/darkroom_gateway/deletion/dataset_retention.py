@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from darkroom_contract.storage import dataset_prefix
+from darkroom_contract.storage.keys import dataset_prefix
 from darkroom_gateway.deletion.background import run_for_each
 from darkroom_gateway.deletion.deletable_job import DeletableJob, owned_dataset
 from darkroom_gateway.jobs.task_ids import DATASET_ID_PATTERN

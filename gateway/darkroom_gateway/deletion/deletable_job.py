@@ -11,7 +11,7 @@ from typing import Any
 
 from darkroom_contract.names import FINALIZER_FILES, LABEL_DELETE_FILES, Kind
 from darkroom_contract.status import Phase
-from darkroom_contract.storage import dataset_prefix, parse_uri
+from darkroom_contract.storage.keys import dataset_prefix, parse_uri
 
 FINISHED = frozenset(phase.value for phase in Phase if phase.is_terminal)
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import FINALIZER_FILES, LABEL_DELETE_FILES, MODEL_ID_PATTERN, Kind
-from darkroom_contract.storage import LORA_FILE, ModelRecord, model_record_key, run_prefix
+from darkroom_contract.storage.keys import LORA_FILE, ModelRecord, model_record_key, run_prefix
 from darkroom_gateway.deletion.background import run_for_each
 from darkroom_gateway.deletion.deletable_job import (
     DeletableJob,

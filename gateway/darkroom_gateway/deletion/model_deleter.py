@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from darkroom_contract.names import MODEL_ID_PATTERN, Kind
-from darkroom_contract.storage import (
+from darkroom_contract.storage.keys import (
     ModelRecord,
     ModelRemoval,
     model_record_key,

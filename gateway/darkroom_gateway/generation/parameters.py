@@ -1,16 +1,16 @@
 """Query parameters of POST /generate/*, and the `GenerateJobSpec` that they make."""
 
 from darkroom_contract.schema import Schema
-from darkroom_contract.specs import (
+from darkroom_contract.specs.generate_job import (
     Cache,
     CacheProfile,
     GenerateJobSpec,
     Images,
     Scheduler,
-    TrainJobSpec,
     Video,
     VideoFit,
 )
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_gateway.jobs.contract_fields import parameter
 from darkroom_gateway.jobs.parameters import JobParameters, take
 

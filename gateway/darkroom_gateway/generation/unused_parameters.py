@@ -6,7 +6,7 @@ fields were set: it runs, and gets a remark instead (runner/darkroom_runner/task
 
 from collections.abc import Iterator
 
-from darkroom_contract.specs import GenerateJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_gateway.errors import FieldError, invalid_request
 from darkroom_gateway.generation.parameters import VIDEO_PARAMETERS, GenerateParameters
 

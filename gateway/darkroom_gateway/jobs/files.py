@@ -3,7 +3,7 @@
 from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Artifact
 from darkroom_contract.status import Phase
-from darkroom_contract.storage import MANIFEST_FILE
+from darkroom_contract.storage.keys import MANIFEST_FILE
 from darkroom_gateway.jobs.schemas import File, JobAnswer
 from darkroom_gateway.jobs.serializers import job_answer
 from darkroom_gateway.storage.client import ObjectStorage

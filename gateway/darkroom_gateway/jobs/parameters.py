@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from darkroom_contract.specs import JobSpec
+from darkroom_contract.specs.job import JobSpec
 from darkroom_gateway.jobs.contract_fields import parameter
 
 

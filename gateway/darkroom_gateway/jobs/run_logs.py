@@ -2,7 +2,7 @@
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
-from darkroom_contract.storage import run_log_key
+from darkroom_contract.storage.keys import run_log_key
 from darkroom_gateway.backends.calls import Backends
 from darkroom_gateway.backends.deadlines import STORAGE_SECONDS
 from darkroom_gateway.errors import FieldError, UnknownLogError

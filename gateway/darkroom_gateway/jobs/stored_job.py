@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from darkroom_contract.jobs import read_job
 from darkroom_contract.names import FINALIZER_FILES, LABEL_DELETE_FILES, LABEL_SUBMITTED_BY, Kind
-from darkroom_contract.specs import TrainJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.status import Phase
 from darkroom_gateway.jobs.serializers import phase_of
 

@@ -12,7 +12,9 @@ from darkroom_contract.names import (
     PART_OF,
     Kind,
 )
-from darkroom_contract.specs import MUTABLE_FIELDS, GenerateJobSpec, TrainJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.job import MUTABLE_FIELDS
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_gateway.backends.calls import Backend
 from darkroom_gateway.backends.deadlines import CLUSTER_READ_SECONDS, CLUSTER_WRITE_SECONDS
 from darkroom_gateway.errors import ClusterUnavailableError, KeyReusedError, RejectedError

@@ -7,7 +7,7 @@ import anyio
 from pydantic import ValidationError
 
 from darkroom_contract.names import LABEL_MODEL_ID, Kind
-from darkroom_contract.storage import ModelRecord, model_prefix, model_record_key
+from darkroom_contract.storage.keys import ModelRecord, model_prefix, model_record_key
 from darkroom_gateway.backends.calls import Backends
 from darkroom_gateway.backends.deadlines import CLUSTER_LIST_SECONDS, MODELS_SECONDS, STORAGE_SECONDS
 from darkroom_gateway.errors import FieldError, StorageUnavailableError, UnknownModelError

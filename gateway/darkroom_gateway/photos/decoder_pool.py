@@ -1,9 +1,8 @@
 """Pool of photo decoder processes with fair scheduling between uploads. Used by photos/upload_validator.py.
 
-A photo is decoded in a child process (`darkroom_contract.photo_decoder`), which is killed when it exceeds its limits of
-memory or time, or when its upload is cancelled. Uploads share the processes fairly: no upload uses all of them, and the
-next free process goes to the upload that has used the least time.
-"""
+A photo is decoded in a child process (`darkroom_contract.photos.decoder`), which is killed when it exceeds its limits
+of memory or time, or when its upload is cancelled. Uploads share the processes fairly: no upload uses all of them, and
+the next free process goes to the upload that has used the least time."""
 
 import asyncio
 import itertools
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 
 from anyio import CancelScope, CapacityLimiter, to_thread
 
-from darkroom_contract.photo_decoder import (
+from darkroom_contract.photos.decoder import (
     MAX_ANSWER_BYTES,
     START_SECONDS,
     DecoderDiedError,
@@ -25,7 +24,7 @@ from darkroom_contract.photo_decoder import (
     read_answer,
     too_slow,
 )
-from darkroom_contract.photo_facts import PhotoError, PhotoLimitError, PhotoProperties
+from darkroom_contract.photos.errors import PhotoError, PhotoLimitError, PhotoProperties
 
 log = logging.getLogger(__name__)
 

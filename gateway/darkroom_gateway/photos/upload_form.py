@@ -17,7 +17,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from darkroom_contract import photos as bounds
+from darkroom_contract.photos import limits as bounds
 from darkroom_gateway.errors import FieldError, InvalidPhotosError, NoUploadSpaceError, invalid_request
 
 MIB = 1024**2

@@ -14,9 +14,9 @@ from typing import IO, Any, TypeVar
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect, Request
 
-from darkroom_contract import photos as bounds
-from darkroom_contract.photo_decoder import DecoderUnavailableError
-from darkroom_contract.photo_facts import PhotoError, PhotoLimitError
+from darkroom_contract.photos import limits as bounds
+from darkroom_contract.photos.decoder import DecoderUnavailableError
+from darkroom_contract.photos.errors import PhotoError, PhotoLimitError
 from darkroom_gateway.errors import DecodersUnavailableError, FieldError, InvalidPhotosError, TooManyUploadsError
 from darkroom_gateway.photos.decoder_pool import DecoderPool, UploadUsage
 from darkroom_gateway.photos.upload_form import FILES, Upload, UploadForm, form_error, no_space

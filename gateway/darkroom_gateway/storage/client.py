@@ -16,7 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from darkroom_contract.s3_client import MISSING, client_config, error_code, open_client
+from darkroom_contract.storage.s3_client import MISSING, client_config, error_code, open_client
 from darkroom_gateway.backends.calls import STORAGE_CALLS, UPLOAD_CALLS
 from darkroom_gateway.backends.deadlines import (
     CREDENTIALS_SECONDS,

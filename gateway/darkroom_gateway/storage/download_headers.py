@@ -1,9 +1,8 @@
 """Response headers of downloads, signed into links by storage/client.py. Pure.
 
-The media types come from a job's status, and whoever can write a status can choose them: a browser would run scripts of
-HTML or SVG with the storage as their origin. So only the media types that runs produce are served as they are. The type
-is a part of the signature, so it can't be changed in the link.
-"""
+The media types come from a job's status, and anyone with write access to statuses can choose them: a browser would run
+scripts of HTML or SVG with the storage as their origin. So only the media types that runs produce are served as they
+are. The type is a part of the signature, so it can't be changed in the link."""
 
 import re
 

@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import NoCredentialsError
 
-from darkroom_contract.s3_client import open_client
+from darkroom_contract.storage.s3_client import open_client
 from darkroom_gateway.errors import StorageUnavailableError
 
 log = logging.getLogger(__name__)

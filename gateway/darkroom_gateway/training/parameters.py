@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from darkroom_contract.specs import (
+from darkroom_contract.specs.train_job import (
     Dataset,
     LearningRateSchedule,
     LoraLayers,

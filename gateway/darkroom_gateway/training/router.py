@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from darkroom_contract.names import Kind
-from darkroom_contract.photos import FORMAT_NAMES, MAX_PHOTOS, MIN_PHOTOS
+from darkroom_contract.photos.limits import FORMAT_NAMES, MAX_PHOTOS, MIN_PHOTOS
 from darkroom_gateway.http.problems import responses
 from darkroom_gateway.jobs.dependencies import SubmitterOfRequest, TaskIdInQuery, accept
 from darkroom_gateway.jobs.poll_route import CachedPollRoute, answer_with_files

@@ -1,7 +1,7 @@
 """Turns a TrainJob into the answer of GET /result."""
 
 from darkroom_contract.jobs import Job
-from darkroom_contract.storage import LORA_FILE
+from darkroom_contract.storage.keys import LORA_FILE
 from darkroom_gateway.jobs.files import job_fields, linked_files
 from darkroom_gateway.storage.client import ObjectStorage
 from darkroom_gateway.training.schemas import TrainingAnswer

@@ -10,8 +10,8 @@ from starlette.requests import Request
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
-from darkroom_contract.specs import TrainJobSpec
-from darkroom_contract.storage import dataset_prefix, dataset_uri, parse_uri
+from darkroom_contract.specs.train_job import TrainJobSpec
+from darkroom_contract.storage.keys import dataset_prefix, dataset_uri, parse_uri
 from darkroom_gateway.backends.calls import Backend
 from darkroom_gateway.backends.deadlines import upload_seconds
 from darkroom_gateway.errors import ClusterUnavailableError, KeyReusedError

@@ -6,7 +6,7 @@ Uses server-side apply, so objects of an earlier start are updated. Called by `L
 import asyncio
 from datetime import UTC, datetime
 
-from darkroom_contract.crd import definition
+from darkroom_contract.crd.definitions import definition
 from darkroom_contract.names import LABEL_MANAGED_BY, Kind
 from darkroom_local.errors import ApiError, LocalError, NotFoundError, StartFailedError
 from darkroom_local.kube.client import Json, KubeClient

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from darkroom_contract import environment
-from darkroom_contract.s3_client import open_client
-from darkroom_contract.storage import dataset_uri
+from darkroom_contract.storage.keys import dataset_uri
+from darkroom_contract.storage.s3_client import open_client
 from darkroom_local.example_photos import PREFIX, example_photos
 
 BUCKET = "darkroom"

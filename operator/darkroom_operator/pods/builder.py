@@ -4,7 +4,8 @@ from darkroom_contract import environment, names
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import API_VERSION, RUNNER_CONTAINER
 from darkroom_contract.runs import RunDocument
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_operator.kube.objects import Json
 from darkroom_operator.kube.strategic_merge import merge
 from darkroom_operator.pods.layout import SCRATCH_DIR, SCRATCH_VOLUME, TERMINATION_LOG

@@ -11,7 +11,8 @@ from pathlib import Path
 from darkroom_contract.base_models import SDXL_PIPELINE, SVD_PIPELINE, unknown_model, unsuitable_model
 from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Reason
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.settings import Settings
 

@@ -5,7 +5,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from darkroom_contract.plan import plan_generation, plan_training
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 
-from darkroom_contract.specs import LoraLayers, Training
+from darkroom_contract.specs.train_job import LoraLayers, Training
 
 ADAPTER = "darkroom"
 """peft's name of the adapter, in training and in inference."""

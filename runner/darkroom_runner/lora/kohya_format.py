@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from darkroom_contract.specs import TrainJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.errors import ModelIncompatibleError
 from darkroom_runner.lora.adapters import Adapters
 from darkroom_runner.lora.safetensors_file import write_safetensors

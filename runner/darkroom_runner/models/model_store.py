@@ -1,6 +1,6 @@
 """Trained LoRAs in object storage: the record of each model id, and the weights that it refers to.
 
-The train task writes records and the generate task reads them. Key layout: `darkroom_contract.storage`.
+The train task writes records and the generate task reads them. Key layout: `darkroom_contract.storage.keys`.
 """
 
 import logging
@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from darkroom_contract.names import MODEL_ID_PATTERN
-from darkroom_contract.storage import LORA_FILE, ModelRecord, model_record_key
+from darkroom_contract.storage.keys import LORA_FILE, ModelRecord, model_record_key
 from darkroom_runner.errors import InvalidRunError, ModelIncompatibleError, ModelNotFoundError
 from darkroom_runner.run.storage import NoSuchObjectError, Storage, sha256_of
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from darkroom_contract import environment as names
 from darkroom_contract.log_lines import escape_controls
 from darkroom_contract.runs import RunDocument
-from darkroom_contract.storage import run_log_key
+from darkroom_contract.storage.keys import run_log_key
 from darkroom_runner.errors import RunError
 
 EVERY_SECONDS = 5.0

@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from darkroom_contract.s3_client import MISSING, client_config, error_code, open_client
+from darkroom_contract.storage.s3_client import MISSING, client_config, error_code, open_client
 from darkroom_runner.errors import StorageUnavailableError
 from darkroom_runner.settings import Settings
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from darkroom_contract.remarks import RemarkReason
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.errors import PromptTooLongError
 from darkroom_runner.run.remarks import Remarks
 

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from darkroom_contract.plan import VALIDATION_GUIDANCE_SCALE, VALIDATION_STEPS
-from darkroom_contract.specs import GenerateJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner.models.device import generator
 from darkroom_runner.sampling.deepcache import deepcache
 from darkroom_runner.sampling.step_callback import OnStep, step_callback

@@ -4,7 +4,7 @@ from typing import Any
 
 from PIL import Image
 
-from darkroom_contract.specs import GenerateJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner.models.device import generator
 from darkroom_runner.sampling.deepcache import deepcache
 from darkroom_runner.sampling.image_fit import fit_image

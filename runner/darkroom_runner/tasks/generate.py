@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.outcome import OutcomeFile
 from darkroom_contract.remarks import RemarkReason
-from darkroom_contract.specs import GenerateJobSpec
-from darkroom_contract.storage import ModelRecord
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.storage.keys import ModelRecord
 from darkroom_runner.errors import InvalidRunError, NonFiniteOutputError
 from darkroom_runner.models import model_store
 from darkroom_runner.models.model_store import TrainedLora

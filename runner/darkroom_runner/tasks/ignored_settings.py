@@ -6,7 +6,8 @@ whenever a job has too few steps for it. Only the spec is read; no model is load
 
 from darkroom_contract.plan import class_image_count
 from darkroom_contract.remarks import RemarkReason
-from darkroom_contract.specs import Cache, GenerateJobSpec, TrainJobSpec, Video
+from darkroom_contract.specs.generate_job import Cache, GenerateJobSpec, Video
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.run.remarks import Remarks
 
 MIN_CACHED_STEPS = 10

@@ -10,8 +10,8 @@ from PIL import Image
 
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.progress import Stage
-from darkroom_contract.specs import GenerateJobSpec
-from darkroom_contract.storage import clip_file
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.storage.keys import clip_file
 from darkroom_runner.models.device import Device
 from darkroom_runner.models.pretrained import PretrainedModel
 from darkroom_runner.run.context import RunContext

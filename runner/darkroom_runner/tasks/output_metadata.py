@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.plan import VALIDATION_GUIDANCE_SCALE, VALIDATION_STEPS
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 
 if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo

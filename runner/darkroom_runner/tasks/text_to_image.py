@@ -13,8 +13,8 @@ from PIL import Image
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.progress import Stage
 from darkroom_contract.remarks import RemarkReason
-from darkroom_contract.specs import GenerateJobSpec
-from darkroom_contract.storage import image_file
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.storage.keys import image_file
 from darkroom_runner.errors import NonFiniteOutputError
 from darkroom_runner.lora.diffusers_format import load_lora
 from darkroom_runner.models.device import Device, find_device, free_memory, release

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.outcome import OutcomeFile
 from darkroom_contract.remarks import RemarkReason
-from darkroom_contract.specs import TrainJobSpec
-from darkroom_contract.storage import LORA_FILE, ModelRecord, kohya_file, run_prefix, validation_file
+from darkroom_contract.specs.train_job import TrainJobSpec
+from darkroom_contract.storage.keys import LORA_FILE, ModelRecord, kohya_file, run_prefix, validation_file
 from darkroom_runner.errors import InternalError, InterruptedRunError, ModelIncompatibleError, translate
 from darkroom_runner.models import model_store
 from darkroom_runner.models.pretrained import SDXL, PretrainedModel, find_pretrained

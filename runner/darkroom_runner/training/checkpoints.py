@@ -1,7 +1,7 @@
 """Checkpoints: the state of an unfinished training in object storage, from which the job's next run resumes.
 
 A state is one object, and the record that refers to it is written after it, so that an incomplete state is never read.
-Key layout: `darkroom_contract.storage`.
+Key layout: `darkroom_contract.storage.keys`.
 """
 
 import logging
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.runs import RunDocument
-from darkroom_contract.storage import CheckpointRecord, checkpoint_record_key, checkpoint_state_key
+from darkroom_contract.storage.keys import CheckpointRecord, checkpoint_record_key, checkpoint_state_key
 from darkroom_runner.errors import StorageUnavailableError
 from darkroom_runner.run.storage import NoSuchObjectError, Storage, sha256_of
 

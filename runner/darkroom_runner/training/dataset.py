@@ -14,13 +14,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from darkroom_contract import photo_reading
-from darkroom_contract import photos as bounds
-from darkroom_contract.datasets import DatasetPolicy
-from darkroom_contract.photo_decoder import DecodingLimits, PhotoDecoder
-from darkroom_contract.photo_facts import PhotoError, PhotoProperties
+from darkroom_contract.photos import limits as bounds
+from darkroom_contract.photos import reading as photo_reading
+from darkroom_contract.photos.decoder import DecodingLimits, PhotoDecoder
+from darkroom_contract.photos.errors import PhotoError, PhotoProperties
 from darkroom_contract.remarks import RemarkReason
-from darkroom_contract.storage import parse_uri
+from darkroom_contract.storage.datasets import DatasetPolicy
+from darkroom_contract.storage.keys import parse_uri
 from darkroom_runner.errors import DatasetInvalidError, DatasetNotAllowedError, DatasetNotFoundError
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.run.storage import NoSuchBucketError, Storage, StoredObject
@@ -107,7 +107,7 @@ def check_photo(path: Path, name: str, decoder: PhotoDecoder | None = None) -> P
 
 
 def read_photo(path: Path, name: str, least_px: int | None = None) -> Image.Image:
-    """Decode a photo to upright sRGB; with `least_px`, possibly reduced (see `darkroom_contract.photo_reading`).
+    """Decode a photo to upright sRGB; with `least_px`, possibly reduced (see `darkroom_contract.photos.reading`).
 
     `name` is used in messages. Raises `DatasetInvalidError`.
     """

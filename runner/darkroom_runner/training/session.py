@@ -15,7 +15,7 @@ from PIL import Image
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.plan import VALIDATION_STEPS, class_image_count
 from darkroom_contract.progress import Stage
-from darkroom_contract.specs import TrainJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.lora.adapters import TEXT_ENCODERS, Adapters, add_adapters
 from darkroom_runner.lora.diffusers_format import save_lora
 from darkroom_runner.lora.kohya_format import save_kohya_lora

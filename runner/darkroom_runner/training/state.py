@@ -12,7 +12,7 @@ import torch
 from diffusers.optimization import get_scheduler
 from safetensors import SafetensorError
 
-from darkroom_contract.specs import Training
+from darkroom_contract.specs.train_job import Training
 from darkroom_runner.errors import first_line
 
 _WEIGHT_DECAY = 1e-4

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from darkroom_contract.specs import Training
+from darkroom_contract.specs.train_job import Training
 from darkroom_runner.errors import TrainingDivergedError
 from darkroom_runner.models.device import Device, generator
 from darkroom_runner.training.batches import Batch, Concept, make_batch

@@ -19,7 +19,7 @@ from darkroom_contract.base_models import (
     unknown_model,
     unsuitable_model,
 )
-from darkroom_contract.specs import GenerateJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
 
 ONE, TWO = "1" * 40, "2" * 40
 GOOD = {

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from darkroom_contract.crd import definition, render, structural
+from darkroom_contract.crd.definitions import definition, render, structural
 from darkroom_contract.names import Kind
-from darkroom_contract.specs import MUTABLE_FIELDS
+from darkroom_contract.specs.job import MUTABLE_FIELDS
 
 CRDS = Path(__file__).parents[3] / "crds"
 SPEC_PATH = ("spec", "versions", 0, "schema", "openAPIV3Schema", "properties", "spec")

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.crd_changes import WIDENED, losses
 
-from darkroom_contract.crd import definition
+from darkroom_contract.crd.definitions import definition
 from darkroom_contract.names import Kind
 
 Json = dict[str, Any]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from darkroom_contract.datasets import DatasetPolicy, read_allowed_uris, read_policy
+from darkroom_contract.storage.datasets import DatasetPolicy, read_allowed_uris, read_policy
 
 OWN = DatasetPolicy("darkroom")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from darkroom_contract.crd import definition
+from darkroom_contract.crd.definitions import definition
 from darkroom_contract.names import Kind
 
 FEWEST_NEW_WORDS = 3

@@ -10,9 +10,10 @@ from darkroom_contract.names import MAX_JOB_NAME_LENGTH, Kind, pod_name
 from darkroom_contract.outcome import MAX_MESSAGE_BYTES, Outcome, OutcomeFile, Reason
 from darkroom_contract.remarks import MAX_REMARK_CHARACTERS, MAX_REMARKS, Remark, RemarkReason
 from darkroom_contract.runs import RunDocument
-from darkroom_contract.specs import Cache, CacheProfile, Dataset, GenerateJobSpec, TrainJobSpec
+from darkroom_contract.specs.generate_job import Cache, CacheProfile, GenerateJobSpec
+from darkroom_contract.specs.train_job import Dataset, TrainJobSpec
 from darkroom_contract.status import Phase
-from darkroom_contract.storage import model_record_key, parse_uri
+from darkroom_contract.storage.keys import model_record_key, parse_uri
 
 TRAIN = TrainJobSpec(model_id="star", prompt="a photo of sks star", dataset=Dataset(uri="s3://bucket/photos/"))
 

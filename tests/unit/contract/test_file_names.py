@@ -5,7 +5,7 @@ import re
 import pytest
 
 from darkroom_contract.outcome import OutcomeFile
-from darkroom_contract.storage import LORA_FILE, clip_file, image_file, kohya_file, validation_file
+from darkroom_contract.storage.keys import LORA_FILE, clip_file, image_file, kohya_file, validation_file
 
 
 def test_files_are_called_by_their_job_and_seed() -> None:

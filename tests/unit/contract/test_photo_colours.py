@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageChops, ImageCms
 from support import photos as made
 
-from darkroom_contract.photo_reading import check_photo, read_photo
+from darkroom_contract.photos.reading import check_photo, read_photo
 
 WITHIN = 3
 """Of 255: what is taken for the same colour."""

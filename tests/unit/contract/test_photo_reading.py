@@ -8,9 +8,9 @@ from PIL import Image, ImageDraw
 from support import photo_cases
 from support import photos as made
 
-from darkroom_contract.photo_containers import take_apart
-from darkroom_contract.photo_facts import PhotoError
-from darkroom_contract.photo_reading import check_photo, read_photo
+from darkroom_contract.photos.containers import take_apart
+from darkroom_contract.photos.errors import PhotoError
+from darkroom_contract.photos.reading import check_photo, read_photo
 
 WITHIN = 3
 """Of 255: what is taken for the same colour."""

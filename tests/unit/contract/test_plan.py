@@ -6,7 +6,7 @@ import pytest
 
 from darkroom_contract.plan import class_image_count, plan_training
 from darkroom_contract.progress import Stage
-from darkroom_contract.specs import TrainJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 
 
 def training(max_steps: int, **settings: Any) -> TrainJobSpec:

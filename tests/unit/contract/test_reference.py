@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from darkroom_contract import names
-from darkroom_contract.bounds import bounds_text, default_text
+from darkroom_contract.crd.bounds import bounds_text, default_text
+from darkroom_contract.crd.reference import ANNOTATIONS, FINALIZERS, LABELS, page
 from darkroom_contract.outcome import Reason
 from darkroom_contract.reasons import CONDITIONS, FAILURES, STATES, ConditionReason
-from darkroom_contract.reference import ANNOTATIONS, FINALIZERS, LABELS, page
 from darkroom_contract.status import ConditionType
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference.md"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from darkroom_contract.s3 import AddressingStyle, read_addressing_style, read_endpoint_url, require_host_for
+from darkroom_contract.storage.s3 import AddressingStyle, read_addressing_style, read_endpoint_url, require_host_for
 
 NAME = "DARKROOM_S3_PUBLIC_ENDPOINT_URL"
 

@@ -4,9 +4,9 @@ from enum import StrEnum
 
 import pytest
 
-from darkroom_contract.s3 import AddressingStyle
 from darkroom_contract.settings import EnvironmentSettings, Switch, variable
-from darkroom_contract.storage_settings import StorageSettings
+from darkroom_contract.storage.s3 import AddressingStyle
+from darkroom_contract.storage.settings import StorageSettings
 
 
 class Colour(StrEnum):

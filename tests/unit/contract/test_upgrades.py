@@ -13,7 +13,7 @@ import pytest
 import yaml
 from support.kube_api import APPLY, Api, ApiServer, Json, ok, refused, wait_until
 
-from darkroom_contract.crd import definition
+from darkroom_contract.crd.definitions import definition
 from darkroom_contract.jobs import read_job
 from darkroom_contract.names import API_VERSION, Kind
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from darkroom_contract.datasets import DatasetPolicy
+from darkroom_contract.storage.datasets import DatasetPolicy
 from darkroom_operator.errors import SettingsError
 from darkroom_operator.settings import Settings
 

@@ -29,7 +29,8 @@ from darkroom_contract import environment as names
 from darkroom_contract.outcome import Outcome
 from darkroom_contract.plan import plan_generation, plan_training
 from darkroom_contract.runs import RunDocument
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_local.processes.parent_death import die_with_parent
 from darkroom_local.processes.ports import free_ports
 from darkroom_runner.models import pretrained

@@ -13,7 +13,8 @@ import pytest
 from support.processes import children, is_alive
 from support.warm_parent.installation import WarmParent
 
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 
 COLD = str(Path(sys.executable).with_name("darkroom-runner"))
 STATE = """

@@ -1,6 +1,6 @@
 """Garbage collection: owner references, contents of deleted namespaces and kinds, and expired events.
 
-Level-triggered: each round looks at all objects, so an interrupted round is simply repeated. Writes wake it.
+Level-triggered: each round looks at all objects, so an interrupted round is repeated. Writes wake it.
 """
 
 import asyncio

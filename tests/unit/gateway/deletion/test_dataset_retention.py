@@ -10,7 +10,7 @@ from support.isolated_namespace import IsolatedNamespace
 from support.waiting import patience
 
 from darkroom_contract.names import Kind
-from darkroom_contract.storage import dataset_uri
+from darkroom_contract.storage.keys import dataset_uri
 from darkroom_gateway.deletion.dataset_retention import DatasetRetention
 from darkroom_gateway.errors import SettingsError
 from darkroom_gateway.settings import Settings

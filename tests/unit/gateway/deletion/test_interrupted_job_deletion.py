@@ -18,7 +18,7 @@ from support.silent_server import SilentServer
 from support.waiting import patience
 
 from darkroom_contract.names import FINALIZER_FILES, Kind
-from darkroom_contract.storage import run_prefix
+from darkroom_contract.storage.keys import run_prefix
 from darkroom_gateway.deletion.job_deleter import JobDeleter
 from darkroom_gateway.errors import RejectedError, StorageUnavailableError
 from darkroom_gateway.events.progress_streams import ProgressStreams

@@ -18,7 +18,7 @@ from support.waiting import patience
 
 from darkroom_contract.names import FINALIZER_FILES, Kind
 from darkroom_contract.progress import stream_name
-from darkroom_contract.storage import run_prefix
+from darkroom_contract.storage.keys import run_prefix
 from darkroom_gateway.deletion.deletable_job import owned_dataset, read_deletable_job
 from darkroom_gateway.errors import AlreadyDeletingError, UnknownTaskError
 

@@ -12,13 +12,7 @@ from support.silent_server import SilentServer
 from support.waiting import patience
 
 from darkroom_contract.names import Kind
-from darkroom_contract.storage import (
-    ModelRecord,
-    ModelRemoval,
-    model_record_key,
-    model_removal_key,
-    run_prefix,
-)
+from darkroom_contract.storage.keys import ModelRecord, ModelRemoval, model_record_key, model_removal_key, run_prefix
 from darkroom_gateway.backends.calls import STORAGE_CALLS, Backends
 from darkroom_gateway.backends.deadlines import STORAGE_SECONDS
 from darkroom_gateway.deletion.dataset_retention import DatasetRetention

@@ -20,7 +20,7 @@ from support.photos import encode, scene
 
 from darkroom_contract.names import Kind
 from darkroom_contract.status import Phase
-from darkroom_contract.storage import ModelRecord, model_record_key, run_log_key
+from darkroom_contract.storage.keys import ModelRecord, model_record_key, run_log_key
 
 EXAMPLES = int(os.environ.get("GENERATED_EXAMPLES", "5"))
 SEED = int(os.environ.get("GENERATED_SEED", "1"))

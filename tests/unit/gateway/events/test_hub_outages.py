@@ -46,11 +46,11 @@ async def test_hanging_redis_is_reported_within_seconds(tmp_path: Path) -> None:
     with Valkey(tmp_path) as valkey:
         async with running_hub(valkey) as harness:
             [watcher] = await begun(harness)
-            valkey.freeze()
+            valkey.pause()
             await until(lambda: watcher.data("warning"), "it is lost", seconds=10)
             harness.set_phase("a", Phase.SUCCEEDED)
             await until(lambda: "end" in watcher.names, "the job's end does not wait for it", seconds=10)
-            valkey.thaw()
+            valkey.resume()
 
 
 async def test_busy_event_loop_is_not_an_outage(harness: HubHarness) -> None:

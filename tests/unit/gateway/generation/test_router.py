@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from darkroom_contract.names import Kind
-from darkroom_contract.storage import model_record_key
+from darkroom_contract.storage.keys import model_record_key
 from darkroom_gateway.jobs.submission import COMPONENT
 
 DATASET = {"uri": "s3://darkroom/datasets/default/x/"}

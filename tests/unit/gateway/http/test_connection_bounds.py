@@ -13,9 +13,9 @@ from urllib.parse import quote
 import pytest
 from support.raw_http import Connection, get, post
 
-from darkroom_contract.crd import spec_schema
+from darkroom_contract.crd.definitions import spec_schema
 from darkroom_contract.names import Kind
-from darkroom_contract.specs import NOT_BLANK
+from darkroom_contract.specs.job import NOT_BLANK
 from darkroom_gateway.errors import SettingsError
 from darkroom_gateway.http.connection_bounds import (
     MAX_URL_BYTES,

@@ -2,7 +2,6 @@
 
 import socket
 import time
-from dataclasses import replace
 
 import pytest
 import uvicorn
@@ -45,7 +44,7 @@ def test_missing_body_does_not_delay_a_response_further(connection: Connection) 
 
 
 def test_slow_body_after_its_response_is_disconnected(port: int) -> None:
-    bounds = replace(LOW, body_seconds=0.1)
+    bounds = LOW.model_copy(update={"body_seconds": 0.1})
     without_body_limit = uvicorn.Server(server_config(application, "127.0.0.1", 0, bounds, 5))
     with serving(without_body_limit) as (other, _), Connection(other) as connection:
         connection.send(post("/unread", "Content-Length: 100000"))
@@ -77,7 +76,7 @@ def test_client_that_reads_nothing_is_dropped(port: int) -> None:
 
 def test_client_that_reads_slowly_is_kept(port: int) -> None:
     with (
-        server(replace(LOW, write_seconds=1)) as (other, _),
+        server(LOW.model_copy(update={"write_seconds": 1})) as (other, _),
         Connection(other, receive_buffer_bytes=65536) as connection,
     ):
         connection.send(get("/big"))

@@ -2,7 +2,6 @@
 
 import socket
 from contextlib import ExitStack
-from dataclasses import replace
 
 import pytest
 from support.protocol_server import LOW, ask, server, wait_until
@@ -10,7 +9,7 @@ from support.raw_http import Connection, get, post
 
 
 def test_connections_beyond_the_limit_get_a_503_except_probes(caplog: pytest.LogCaptureFixture) -> None:
-    bounds = replace(LOW, header_seconds=20)
+    bounds = LOW.model_copy(update={"header_seconds": 20})
     with server(bounds) as (port, running), ExitStack() as stack:
         held = [stack.enter_context(Connection(port)) for _ in range(bounds.max_connections)]
         wait_until(lambda: len(running.server_state.connections) == len(held), "all are accepted")
@@ -29,7 +28,7 @@ def test_connections_beyond_the_limit_get_a_503_except_probes(caplog: pytest.Log
 
 
 def test_upload_beyond_the_connection_limit_receives_its_503() -> None:
-    bounds = replace(LOW, header_seconds=20, max_connections=1)
+    bounds = LOW.model_copy(update={"header_seconds": 20, "max_connections": 1})
     with server(bounds) as (crowded, running), Connection(crowded):
         wait_until(lambda: running.server_state.connections, "the only place is taken")
         with Connection(crowded) as connection:
@@ -40,7 +39,7 @@ def test_upload_beyond_the_connection_limit_receives_its_503() -> None:
 
 
 def test_connections_far_beyond_the_limit_are_closed_immediately() -> None:
-    bounds = replace(LOW, header_seconds=20, max_connections=1)
+    bounds = LOW.model_copy(update={"header_seconds": 20, "max_connections": 1})
     with server(bounds) as (port, running), ExitStack() as stack:
         many = [stack.enter_context(Connection(port)) for _ in range(100)]
         assert many[-1].answer().problem == "TooManyConnections"

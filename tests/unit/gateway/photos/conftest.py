@@ -9,7 +9,7 @@ from support import processes
 from support.decoder_pools import AMPLE, EARLIER_PROCESSES, StartDecoders, decoder_processes
 from support.photos import encode, scene
 
-from darkroom_contract.photo_decoder import DecodingLimits
+from darkroom_contract.photos.decoder import DecodingLimits
 from darkroom_gateway.photos.decoder_pool import DecoderPool
 
 

@@ -7,8 +7,8 @@ from support.decoder_pools import AMPLE, FAST, MIB, SHORT, SMALL, StartDecoders,
 from support.photo_check import upload
 from support.photos import encode, scene
 
-from darkroom_contract.photo_decoder import DecodingLimits, PhotoDecoder
-from darkroom_contract.photo_facts import PhotoError, PhotoLimitError
+from darkroom_contract.photos.decoder import DecodingLimits, PhotoDecoder
+from darkroom_contract.photos.errors import PhotoError, PhotoLimitError
 
 
 async def test_photo_beyond_the_memory_limit_is_refused_and_the_next_one_is_decoded(

@@ -22,8 +22,8 @@ from support.decoder_pools import (
 )
 from support.photos import encode, scene
 
-from darkroom_contract.photo_decoder import MAX_PHOTOS_EACH
-from darkroom_contract.photo_facts import PhotoLimitError
+from darkroom_contract.photos.decoder import MAX_PHOTOS_EACH
+from darkroom_contract.photos.errors import PhotoLimitError
 from darkroom_gateway.errors import DecodersUnavailableError, InvalidPhotosError, NoUploadSpaceError
 from darkroom_gateway.photos.decoder_pool import FairQueue, UploadUsage
 from darkroom_gateway.photos.upload_form import Upload
@@ -100,7 +100,7 @@ async def test_cancelled_check_kills_its_process(start: StartDecoders, small: by
 def test_decoder_can_not_be_started_without_free_descriptors() -> None:
     program = (
         "import resource\n"
-        "from darkroom_contract.photo_decoder import DecoderUnavailableError, DecodingLimits, PhotoDecoder\n"
+        "from darkroom_contract.photos.decoder import DecoderUnavailableError, DecodingLimits, PhotoDecoder\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
         "try: PhotoDecoder(DecodingLimits(2**30, 60))\n"
         "except DecoderUnavailableError as error: print(error)\n"
@@ -124,7 +124,7 @@ def test_decoders_end_with_their_parent(tmp_path: Path) -> None:
     photo.write_bytes(encode(scene(), "JPEG"))
     program = (
         "import sys\n"
-        "from darkroom_contract.photo_decoder import DecodingLimits, PhotoDecoder\n"
+        "from darkroom_contract.photos.decoder import DecodingLimits, PhotoDecoder\n"
         "decoder = PhotoDecoder(DecodingLimits(2**30, 60))\n"
         "with open(sys.argv[1], 'rb') as file: decoder.check(file.fileno(), 'a.jpg')\n"
         "print(decoder.pid, flush=True)\n"

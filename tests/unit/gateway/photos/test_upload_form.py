@@ -6,7 +6,7 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from darkroom_contract.photos import MAX_PHOTO_BYTES, MAX_PHOTOS
+from darkroom_contract.photos.limits import MAX_PHOTO_BYTES, MAX_PHOTOS
 from darkroom_gateway.errors import InvalidPhotosError, InvalidRequestError, NoUploadSpaceError
 from darkroom_gateway.photos import upload_form
 from darkroom_gateway.photos.upload_form import UploadForm

@@ -9,7 +9,7 @@ import httpx
 from support.photos import encode, scene
 
 from darkroom_contract.names import Kind
-from darkroom_contract.storage import parse_uri
+from darkroom_contract.storage.keys import parse_uri
 from darkroom_gateway.jobs.task_ids import task_id_for
 
 Draw = Callable[..., bytes]

@@ -19,7 +19,7 @@ class Journal:
         self.recorded = 0
 
     def collect(self, operator: SimulatedOperator) -> None:
-        for event in operator.requests._events.waiting:
+        for event in operator.executor._events.waiting:
             self.events[event["metadata"]["name"]] = event
             self.recorded += 1
 

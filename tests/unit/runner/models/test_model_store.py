@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from darkroom_contract.storage import ModelRecord
+from darkroom_contract.storage.keys import ModelRecord
 from darkroom_runner.errors import InvalidRunError, ModelIncompatibleError, ModelNotFoundError
 from darkroom_runner.models.model_store import fetch_lora, read_record, write_record
 from darkroom_runner.run.storage import Storage

@@ -16,8 +16,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from darkroom_contract.outcome import Reason
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
-from darkroom_contract.storage import Manifest, ModelRecord
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
+from darkroom_contract.storage.keys import Manifest, ModelRecord
 
 BUCKET = "darkroom"
 FIRST, SECOND = "1" * 40, "2" * 40

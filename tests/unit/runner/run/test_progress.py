@@ -12,7 +12,8 @@ import redis
 
 from darkroom_contract.plan import plan_generation, plan_training
 from darkroom_contract.progress import STREAM_MAX_LENGTH, ProgressEvent, Stage, stream_name
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.run.progress import MIN_INTERVAL_SECONDS, ProgressTracker
 from darkroom_runner.run.progress_events import NullSender, RedisSender
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from darkroom_contract.specs import GenerateJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner import main
 from darkroom_runner.errors import StorageUnavailableError
 from darkroom_runner.run.run_log import ControlCharacterEscaper, HeadAndTail, RunLog

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from darkroom_contract.specs import GenerateJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner.errors import NonFiniteOutputError
 from darkroom_runner.lora.diffusers_format import load_lora
 from darkroom_runner.models import pretrained

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from transformers import CLIPTokenizer
 
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.errors import PromptTooLongError
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.sampling.prompt_length import check_training_prompts, find_truncated, remark_on_truncated_prompts

@@ -7,7 +7,7 @@ import pytest
 import torch
 from support import published
 
-from darkroom_contract.specs import Scheduler
+from darkroom_contract.specs.generate_job import Scheduler
 from darkroom_runner.errors import InvalidRunError, ModelIncompatibleError
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.sampling.schedulers import build_sampler, training_noise_scheduler

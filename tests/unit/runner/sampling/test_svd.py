@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from darkroom_contract.specs import GenerateJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner.sampling.svd import clip_size, generate_frames
 
 

@@ -10,7 +10,8 @@ from PIL import Image
 from support.photos import encode
 
 from darkroom_contract.outcome import Reason
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 
 BUCKET = "darkroom"
 TRY_AGAIN, FAILED, INTERRUPTED = 75, 1, 143

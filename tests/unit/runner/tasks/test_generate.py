@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from darkroom_contract.specs import GenerateJobSpec
-from darkroom_contract.storage import ModelRecord
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.storage.keys import ModelRecord
 from darkroom_runner.errors import InvalidRunError
 from darkroom_runner.models import model_store
 from darkroom_runner.tasks.generate import GenerateTask

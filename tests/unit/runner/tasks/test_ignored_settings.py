@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.tasks.ignored_settings import remark_on_generation, remark_on_training
 

@@ -10,8 +10,9 @@ import av
 import pytest
 from PIL import Image
 
-from darkroom_contract.specs import GenerateJobSpec, TrainJobSpec
-from darkroom_contract.storage import Manifest, ModelRecord
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
+from darkroom_contract.storage.keys import Manifest, ModelRecord
 
 BUCKET = "darkroom"
 

@@ -14,7 +14,7 @@ from safetensors.torch import load
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.outcome import Outcome, Reason
 from darkroom_contract.runs import RunDocument
-from darkroom_contract.specs import TrainJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.errors import InterruptedRunError, StorageUnavailableError
 from darkroom_runner.run.stop_signal import StopSignal
 from darkroom_runner.run.storage import Storage

@@ -11,10 +11,10 @@ from support import processes
 from support.photo_cases import bad_photos
 from support.photos import P3, encode, rgb_profile, scene, shot_in, with_segment
 
-from darkroom_contract.photo_decoder import DecodingLimits
-from darkroom_contract.photos import MAX_PHOTOS
+from darkroom_contract.photos.decoder import DecodingLimits
+from darkroom_contract.photos.limits import MAX_PHOTOS
 from darkroom_contract.remarks import RemarkReason
-from darkroom_contract.specs import TrainJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.errors import DatasetInvalidError, DatasetNotFoundError, InterruptedRunError
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.run.storage import Storage

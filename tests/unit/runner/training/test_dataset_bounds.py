@@ -7,7 +7,7 @@ import pytest
 
 from darkroom_contract import environment as names
 from darkroom_contract.outcome import Reason
-from darkroom_contract.specs import TrainJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.errors import DatasetNotAllowedError, DatasetNotFoundError, InvalidRunError
 from darkroom_runner.settings import Settings
 from darkroom_runner.tasks.train import TrainTask

@@ -1,4 +1,4 @@
-"""A photo's colours as sRGB, whatever space its file describes them in. Called by `photo_reading`.
+"""A photo's colours as sRGB, whatever space its file describes them in. Called by `reading`.
 
 Diffusion models were trained on sRGB. Pillow's `convert("RGB")` drops a profile, and a green of Display P3 comes out 51
 of 255 away from what its photographer saw.

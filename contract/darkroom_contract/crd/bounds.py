@@ -1,6 +1,6 @@
 """Defaults and bounds of a schema as text, for `kubectl explain`, which prints descriptions only.
 
-Works on structural schemas, as crd.py makes them.
+Works on structural schemas, as definitions.py makes them.
 """
 
 from typing import Any

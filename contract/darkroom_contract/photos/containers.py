@@ -1,6 +1,6 @@
 """A photo's file taken apart: what decodes to pixels on one side, what says how they are meant on the other.
 
-Called by `photo_reading` before an image library sees the file. Pillow refuses a whole photo over a part that shows
+Called by `reading` before an image library sees the file. Pillow refuses a whole photo over a part that shows
 nothing: a PNG over a long text or a short pHYs, a JPEG over an empty profile, an AVIF over one odd EXIF tag. So
 those parts never reach it. Nothing here decodes or raises: a broken structure is passed on for the decoder to judge.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from darkroom_contract import photos as bounds
+from darkroom_contract.photos import limits as bounds
 
 MAX_PROFILE_BYTES = 16 * 1024**2
 """Of an ICC profile that PNG compresses; those of printing presses have up to 4 MB."""

@@ -1,7 +1,7 @@
 """A child process that decodes photos, so that a photo can't exhaust the memory or time of the program, or crash it.
 
 The gateway keeps a pool of them (`darkroom_gateway.photos.decoder_pool`), a run has one while it checks its photos.
-`photo_child`
+`child`
 is the program. No image library is imported here.
 """
 
@@ -16,8 +16,8 @@ import time
 from dataclasses import dataclass, fields
 from typing import Any
 
-from darkroom_contract import photos as bounds
-from darkroom_contract.photo_facts import PhotoError, PhotoLimitError, PhotoProperties
+from darkroom_contract.photos import limits as bounds
+from darkroom_contract.photos.errors import PhotoError, PhotoLimitError, PhotoProperties
 
 MAX_ANSWER_BYTES = 64 * 1024
 START_SECONDS = 60.0
@@ -70,7 +70,7 @@ class PhotoDecoder:
         except OSError as error:
             raise _unavailable(error) from error
         self.connection.setblocking(False)
-        module = "darkroom_contract.photo_child"
+        module = "darkroom_contract.photos.child"
         command = [sys.executable, "-P", "-m", module, str(limits.memory_bytes), str(limits.cpu_seconds)]
         try:
             with theirs:

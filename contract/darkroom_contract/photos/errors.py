@@ -1,6 +1,6 @@
 """Properties of a photo, and the errors of reading one. Plain data: importing it loads no image library.
 
-`photo_reading` makes these; `photo_decoder` passes them from its child process.
+`reading` makes these; `decoder` passes them from its child process.
 
     PhotoError                a photo that can't be used
     ├── UndecodableError      a decoder gave up: damage, or too little memory
@@ -9,7 +9,7 @@
 
 from dataclasses import dataclass
 
-from darkroom_contract import photos as bounds
+from darkroom_contract.photos import limits as bounds
 
 
 class PhotoError(Exception):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from darkroom_contract import environment
 from darkroom_contract.names import DATASET_URI_PATTERN
-from darkroom_contract.storage import dataset_prefix, dataset_uri, parse_uri
+from darkroom_contract.storage.keys import dataset_prefix, dataset_uri, parse_uri
 
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/?")
 

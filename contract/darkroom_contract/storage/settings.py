@@ -6,9 +6,9 @@ from pydantic import BeforeValidator, ValidationInfo, field_validator, model_val
 from pydantic_settings import NoDecode
 
 from darkroom_contract import environment
-from darkroom_contract.datasets import read_allowed_uris
-from darkroom_contract.s3 import AddressingStyle, read_addressing_style, read_endpoint_url, require_host_for
 from darkroom_contract.settings import EnvironmentSettings, variable
+from darkroom_contract.storage.datasets import read_allowed_uris
+from darkroom_contract.storage.s3 import AddressingStyle, read_addressing_style, read_endpoint_url, require_host_for
 
 
 def _read_dataset_uris(given: object) -> object:

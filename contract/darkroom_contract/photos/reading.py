@@ -2,7 +2,7 @@
 
 `check_photo` decodes a photo completely and says what it is; `read_photo` gives its picture as the photographer saw
 it: upright, in sRGB, on white where it is transparent. Both refuse by `PhotoError`, which names the photo, and by
-nothing else but a MemoryError. With `photo_colour` the only part of the contract that imports an image library;
+nothing else but a MemoryError. With `colour` the only part of the contract that imports an image library;
 the operator never imports it.
 """
 
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import pi_heif
 from PIL import Image, ImageChops, UnidentifiedImageError
 
-from darkroom_contract import photo_exif
-from darkroom_contract import photos as bounds
-from darkroom_contract.photo_colour import ColourSpace, colour_space, to_srgb
-from darkroom_contract.photo_containers import Container, take_apart
-from darkroom_contract.photo_facts import PhotoError, PhotoProperties, UndecodableError
+from darkroom_contract.photos import exif as photo_exif
+from darkroom_contract.photos import limits as bounds
+from darkroom_contract.photos.colour import ColourSpace, colour_space, to_srgb
+from darkroom_contract.photos.containers import Container, take_apart
+from darkroom_contract.photos.errors import PhotoError, PhotoProperties, UndecodableError
 
 # Sizes are checked against our own bounds right after a header was read, before anything is decoded. Pillow's check
 # comes earlier, has other bounds, and can only be set for the whole process.

@@ -9,7 +9,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from darkroom_contract.s3 import AddressingStyle
+from darkroom_contract.storage.s3 import AddressingStyle
 
 MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 """Error codes of an object that doesn't exist; the code depends on the server and the request."""

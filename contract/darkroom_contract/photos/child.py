@@ -1,6 +1,6 @@
 """The program of a decoder process: checks one photo after another, within limits that the kernel keeps.
 
-Started by `photo_decoder` as `python -m darkroom_contract.photo_child MEMORY_BYTES CPU_SECONDS`, with a socket as its
+Started by `decoder` as `python -m darkroom_contract.photos.child MEMORY_BYTES CPU_SECONDS`, with a socket as its
 standard input. A request is a line of JSON, `{"name": ...}`, with the descriptor of the photo beside it (SCM_RIGHTS);
 an answer is a line of JSON (`answer_to`). It ends when the socket closes, and with the thread that started it.
 """
@@ -19,9 +19,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from darkroom_contract import photos as bounds
-from darkroom_contract.photo_facts import PhotoError, UndecodableError
-from darkroom_contract.photo_reading import check_photo
+from darkroom_contract.photos import limits as bounds
+from darkroom_contract.photos.errors import PhotoError, UndecodableError
+from darkroom_contract.photos.reading import check_photo
 
 READY = b"{}\n"
 """The first line, once the libraries are loaded: the time of a photo counts from here."""
@@ -34,7 +34,7 @@ _FIRST_FOR_THE_OOM_KILLER = "1000"
 
 _MOST_BYTES_PER_PX = 20
 """Measured: WebP takes 16, AVIF with transparent parts 12, everything else less. Some decoders report an allocation
-that failed as damage, so above this estimate one can't be told from the other."""
+that failed as damage, so above this estimate the two can't be distinguished."""
 
 
 def main() -> None:

@@ -1,8 +1,7 @@
 """The reference page of both kinds, generated from the models.
 
-`python -m darkroom_contract.reference docs/reference.md` writes it (`make generate`); a test fails when the committed
-page differs.
-"""
+`python -m darkroom_contract.crd.reference docs/reference.md` writes it (`make generate`); a test fails when the
+committed page differs."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -10,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from darkroom_contract import names
-from darkroom_contract.bounds import bounds_text, default_text
-from darkroom_contract.crd import definition, spec_schema, status_schema
+from darkroom_contract.crd.bounds import bounds_text, default_text
+from darkroom_contract.crd.definitions import definition, spec_schema, status_schema
 from darkroom_contract.names import API_VERSION, CATEGORY, GROUP, Kind
 from darkroom_contract.outcome import Reason
 from darkroom_contract.reasons import CONDITIONS, FAILURES, STATES, Advice, ConditionReason
-from darkroom_contract.specs import MUTABLE_FIELDS, JobSpec
+from darkroom_contract.specs.job import MUTABLE_FIELDS, JobSpec
 from darkroom_contract.status import ConditionStatus
 
 Json = dict[str, Any]

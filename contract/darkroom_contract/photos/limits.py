@@ -1,7 +1,7 @@
 """Limits of the photos of a dataset, and the file names that count as photos.
 
 The gateway enforces them on upload, the runner again: a job from YAML does not pass the gateway. Both read photos with
-`photo_reading`. This module has names and numbers only and imports no image library.
+`reading`. This module has names and numbers only and imports no image library.
 """
 
 MIN_PHOTOS = 1
@@ -12,7 +12,7 @@ MIN_SIDE_PX = 64
 MAX_SIDE_PX = 16_000
 MAX_PIXELS = 100_000_000
 """More is refused before it is decoded. Measured at the bound, to check a photo: 50 to 340 MiB (JPEG), 130 to 440
-(PNG), 710 (HEIC), 920 to 1,150 (AVIF), 1,590 (WebP). The limit for one photo is a setting: see `photo_decoder`."""
+(PNG), 710 (HEIC), 920 to 1,150 (AVIF), 1,590 (WebP). The limit for one photo is a setting: see `decoder`."""
 
 MAX_SCANS = 100
 """Scans of one JPEG. The decoder processes the whole image for each; encoders write 1, or about 10 if progressive."""

@@ -1,7 +1,7 @@
 """The custom resource definitions, generated from the pydantic models.
 
-`python -m darkroom_contract.crd FOLDER ...` writes them (`make generate`): to crds/ for kubectl, and into the chart. A
-test fails when the committed files differ.
+`python -m darkroom_contract.crd.definitions FOLDER ...` writes them (`make generate`): to crds/ for kubectl, and into
+the chart. A test fails when the committed files differ.
 
 pydantic emits JSON Schema; Kubernetes accepts its structural subset (no references, no `anyOf` with
 null, no `default: null`). `structural` translates one into the other.
@@ -14,10 +14,10 @@ from typing import Any
 
 import yaml
 
-from darkroom_contract.bounds import with_bounds_described
+from darkroom_contract.crd.bounds import with_bounds_described
 from darkroom_contract.jobs import SPEC_MODELS
 from darkroom_contract.names import API_VERSION, CATEGORY, GROUP, MAX_JOB_NAME_LENGTH, VERSION, Kind
-from darkroom_contract.specs import MUTABLE_FIELDS, NOT_BLANK, JobSpec
+from darkroom_contract.specs.job import MUTABLE_FIELDS, NOT_BLANK, JobSpec
 from darkroom_contract.status import JobStatus
 
 Json = dict[str, Any]

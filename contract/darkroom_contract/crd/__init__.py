@@ -1,0 +1,1 @@
+"""The custom resource definitions and their reference, generated from the models."""

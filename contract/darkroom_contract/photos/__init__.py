@@ -1,0 +1,1 @@
+"""Photos of a dataset: limits, decoding and colours."""

@@ -1,0 +1,1 @@
+"""The specs of `TrainJob` and `GenerateJob`."""

@@ -1,0 +1,1 @@
+"""Object storage: keys, folders that trainings may read, and S3 endpoints."""
