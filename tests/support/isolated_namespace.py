@@ -49,7 +49,7 @@ class IsolatedNamespace:
     """A namespace, and methods that create jobs and files in it."""
 
     api: Any = field(repr=False)
-    """`conftest.Cluster` of this namespace."""
+    """`GatewayCluster` of this namespace."""
     s3: Any = field(repr=False)
     keys: Callable[[str], list[str]] = field(repr=False)
     settings: Settings

@@ -4,7 +4,9 @@ from datetime import datetime
 from typing import Any
 
 from support.simulated_api import SimulatedApi
-from support.simulated_operator import GENERATE, SimulatedNode, SimulatedOperator, SimulatedUser
+from support.simulated_node import SimulatedNode
+from support.simulated_operator import SimulatedOperator
+from support.simulated_user import GENERATE, SimulatedUser
 
 from darkroom_operator.reconcile.controller import LOW_PRIORITY_SECONDS, LOW_PRIORITY_UPDATES
 from darkroom_operator.scheduling.queue_position import EXACT_POSITIONS

@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 import pytest
 from support.operator_snapshots import a_job, a_training
 from support.simulated_api import SimulatedApi
-from support.simulated_operator import GENERATE, TRAIN, SimulatedNode, SimulatedOperator, SimulatedUser
+from support.simulated_node import SimulatedNode
+from support.simulated_operator import SimulatedOperator
+from support.simulated_user import GENERATE, TRAIN, SimulatedUser
 from support.waiting import patience
 
 from darkroom_contract.base_models import SDXL_PIPELINE, SVD_PIPELINE

@@ -22,7 +22,9 @@ from support.operator_snapshots import (
 )
 from support.recording_api import recording_api
 from support.simulated_api import SimulatedApi
-from support.simulated_operator import SimulatedNode, SimulatedOperator, SimulatedUser
+from support.simulated_node import SimulatedNode
+from support.simulated_operator import SimulatedOperator
+from support.simulated_user import SimulatedUser
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
