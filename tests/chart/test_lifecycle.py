@@ -112,7 +112,7 @@ def when_upgraded_the_run_is_untouched(story: Story) -> None:
     assert deployments(installation) != story.before
     story.programs = installation.start()
     first.stop()
-    assert [each["metadata"]["uid"] for each in installation.jobs.live_pods()] == [story.pod["metadata"]["uid"]]
+    assert [each["metadata"]["uid"] for each in installation.jobs.active_pods()] == [story.pod["metadata"]["uid"]]
 
 
 def then_the_next_run_has_the_new_settings(story: Story) -> None:

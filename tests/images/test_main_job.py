@@ -14,7 +14,7 @@ import pytest
 from PIL import Image as Picture
 from support.containers import Container, Image
 from support.operator_processes import Json
-from support.waiting import patience
+from support.waiting import waiter
 
 from darkroom_contract import environment as names
 from darkroom_contract.outcome import Outcome
@@ -30,7 +30,7 @@ RUNNER_SECRET = "runner"
 RUNNER_IMAGE = "registry.example/darkroom-runner:test"
 STOP_SECONDS = 20.0
 
-wait_until = patience(120)
+wait_until = waiter(120)
 
 
 @dataclass

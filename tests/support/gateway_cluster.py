@@ -10,12 +10,12 @@ import httpx
 from darkroom_contract.names import GROUP, VERSION, Kind
 from darkroom_local.kube.kubeconfig import read_kubeconfig
 from support.kube_api import MERGE, http_client, install_crds
-from support.waiting import patience
+from support.waiting import waiter
 
 NAMESPACE = "default"
 MERGE_PATCH = {"Content-Type": MERGE}
 
-wait_until = patience(60)
+wait_until = waiter(60)
 
 
 class GatewayCluster:

@@ -44,19 +44,19 @@ class JobInvariants(RuleBasedStateMachine):
 
     @invariant()
     def no_run_of_a_job_whose_files_are_gone_is_alive(self) -> None:
-        running = {self.job_of(name) for name in self.node.live()}
+        running = {self.job_uid_of(name) for name in self.node.live()}
         assert not running & self.gateway.deleted_uids, running
 
     @invariant()
     def a_refused_job_never_has_a_pod(self) -> None:
         astray = {each["metadata"]["uid"] for each in self.user.jobs() if each["spec"].get("dataset") == SECRET}
-        assert not astray & {self.job_of(name) for name in self.api.objects["pods"]}
+        assert not astray & {self.job_uid_of(name) for name in self.api.objects["pods"]}
         for job in self.user.jobs():
             conditions = {each["type"]: each["reason"] for each in job.get("status", {}).get("conditions", [])}
             is_refused = conditions.get("Failed") == Reason.DATASET_NOT_ALLOWED
             assert is_refused == (job["metadata"]["uid"] in astray and phase_of(job) in FINISHED), job
 
-    def job_of(self, pod: str) -> str:
+    def job_uid_of(self, pod: str) -> str:
         uid: str = self.api.objects["pods"][pod]["metadata"]["labels"]["darkroom.dev/job-uid"]
         return uid
 

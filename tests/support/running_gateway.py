@@ -20,7 +20,7 @@ class Gateway:
 
 
 @dataclass(frozen=True)
-class Guarded:
+class SecuredGateway:
     """A gateway with API keys that logs at level DEBUG."""
 
     gateway: Gateway

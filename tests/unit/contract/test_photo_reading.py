@@ -48,9 +48,9 @@ def test_a_photo_is_turned_as_the_camera_was_held(kind: str, orientation: int) -
     body = made.exif(orientation=orientation)
     content = made.encode(corner_picture(), kind, exif=body)
 
-    picture, facts = read_photo(content, "a"), check_photo(content, "a")
+    picture, properties = read_photo(content, "a"), check_photo(content, "a")
 
-    assert picture.size == facts.size_px == ((96, 128) if orientation > 4 else (128, 96))
+    assert picture.size == properties.size_px == ((96, 128) if orientation > 4 else (128, 96))
     assert red_corner(picture) == RED_CORNER[orientation]
 
 

@@ -20,7 +20,7 @@ from support.event_streams import StreamedJob
 from support.gateway_cluster import NAMESPACE, GatewayCluster
 from support.isolated_namespace import IsolatedNamespace
 from support.kube_api import ApiServer
-from support.running_gateway import Gateway, Guarded
+from support.running_gateway import Gateway, SecuredGateway
 from support.s3_server import BUCKET, S3Server
 from support.server_process import Process
 from support.valkey import Valkey
@@ -122,9 +122,9 @@ def gateway(start_gateway: Any, environment: dict[str, str], cluster: GatewayClu
 
 
 @pytest.fixture(scope="session")
-def guarded(
+def secured(
     start_gateway: Any, environment: dict[str, str], cluster: GatewayCluster, folder: Path
-) -> Iterator[Guarded]:
+) -> Iterator[SecuredGateway]:
     keys = {name: secrets.token_hex(24) for name in ("alice", "bob")}
     keys_folder, password, [metrics_port] = folder / "keys", secrets.token_hex(16), free_ports(1)
     keys_folder.mkdir()
@@ -144,7 +144,7 @@ def guarded(
             "cluster": read_kubeconfig(cluster.kubeconfig).token or "no token",
         }
         with start_gateway({**environment, **settings}) as gateway:
-            yield Guarded(gateway, keys_folder, secrets_, server.url, f"http://127.0.0.1:{metrics_port}/metrics")
+            yield SecuredGateway(gateway, keys_folder, secrets_, server.url, f"http://127.0.0.1:{metrics_port}/metrics")
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from support.runner_photos import draw_photo, png, stored_photo
 from support.runner_processes import SDXL_NAME, SVD_NAME, Run, RunStarter, write_document
 from support.s3_server import BUCKET, S3Server
 from support.valkey import Valkey
-from support.waiting import patience
+from support.waiting import waiter
 from support.warm_parent.installation import WarmParent
 
 from darkroom_contract import environment as names
@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # --- processes ---------------------------------------------------------------------------------------------------
 
 
-wait_until = patience(20.0)
+wait_until = waiter(20.0)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ def test_training_never_sees_what_is_held_out_nor_the_subject():
     assert not any(is_subject_like(scene) for scene in seen)
 
 
-def test_the_hundred_scenes_of_the_yardstick_hold_combinations_that_training_never_saw():
+def test_the_benchmark_scenes_include_combinations_excluded_from_training():
     asked = {scene.combination for scene in scenes(count=100, seed=1)}
     assert len(asked) == 100
     assert asked & held_out()

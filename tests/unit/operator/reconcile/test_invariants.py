@@ -145,7 +145,7 @@ class OneAtATime(JobInvariants):
 
     @rule(data=st.data(), runs=st.booleans())
     def a_user_deletes_a_job_with_its_files(self, data: st.DataObject, runs: bool) -> None:
-        running = {self.job_of(name) for name in self.node.live()}
+        running = {self.job_uid_of(name) for name in self.node.live()}
         found = [(plural, job["metadata"]) for plural in JOBS for job in self.api.all(plural)]
         names = sorted((plural, each["name"]) for plural, each in found if not runs or each["uid"] in running)
         if names:
@@ -160,9 +160,9 @@ class OneAtATime(JobInvariants):
         if what != "list":
             self.gateway.remove_files()
 
-    @rule(room=st.sampled_from([None, 0, 1]))
-    def an_administrator_sets_a_quota(self, room: int | None) -> None:
-        self.api.pod_quota = room
+    @rule(pods=st.sampled_from([None, 0, 1]))
+    def an_administrator_sets_a_quota(self, pods: int | None) -> None:
+        self.api.pod_quota = pods
 
     @rule(gate=st.sampled_from([None, "kueue.x-k8s.io/admission"]))
     def a_webhook_adds_a_gate_to_new_pods(self, gate: str | None) -> None:

@@ -12,7 +12,7 @@ from support.simulated_api import SimulatedApi
 from support.simulated_node import SimulatedNode
 from support.simulated_operator import SimulatedOperator
 from support.simulated_user import GENERATE, TRAIN, SimulatedUser
-from support.waiting import patience
+from support.waiting import waiter
 
 from darkroom_contract.base_models import SDXL_PIPELINE, SVD_PIPELINE
 from darkroom_contract.jobs import Job
@@ -131,7 +131,7 @@ class TestBaseModelInTheModelRoot:
         assert [preflight_failure(a_job(base_model="sdx"), settings, root) for _ in range(3)] == [None] * 3
         assert len(looks) == 1
         answers.set()
-        wait_until = patience(10)
+        wait_until = waiter(10)
         wait_until(lambda: preflight_failure(a_job(base_model="sdx"), settings, root), "the file system answers again")
 
 

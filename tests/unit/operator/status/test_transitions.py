@@ -62,7 +62,7 @@ TRANSITIONS: dict[str, Callable[[], JobStatus]] = {
     "suspended from the start": lambda: transitions.waiting(a_job("a", suspend=True), None, NOW),
     "starting": lambda: transitions.starting(JOB, POD, NOW + timedelta(microseconds=7)),
     "refused": lambda: transitions.pod_refused(JOB, "r" * 5000, NOW),
-    "without room in a quota": lambda: transitions.quota_exceeded(HELD, "q" * 5000, NOW),
+    "over the quota": lambda: transitions.quota_exceeded(HELD, "q" * 5000, NOW),
     "gated by others": lambda: transitions.running(HELD, replace(POD, foreign_gates=("g" * 300,) * 9), None, NOW),
     "unschedulable": lambda: transitions.running(HELD, replace(POD, waiting_message="w" * 5000), None, NOW),
     "running": lambda: transitions.running(HELD, running(POD), a_progress_event(metrics={"loss": 0.1}), NOW),

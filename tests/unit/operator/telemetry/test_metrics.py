@@ -167,7 +167,7 @@ class TestRunEnds:
             (a_job("a", suspend=True), transitions.waiting(a_job("a", suspend=True), None, NOW)),
             (in_phase(JOB, Phase.FAILED), in_phase(JOB, Phase.FAILED).status),
         ],
-        ids=["queued", "without room", "starting", "suspended in the queue", "over already"],
+        ids=["queued", "over the quota", "starting", "suspended in the queue", "over already"],
     )
     def test_no_other_change_is_one(self, job: Job, status: JobStatus) -> None:
         assert end_of_run(job, status, None) is None
