@@ -191,10 +191,10 @@ def test_a_jpeg_of_too_many_scans_is_refused_by_name(monkeypatch: pytest.MonkeyP
     scans = progressive().count(b"\xff\xda")
     assert check_photo(progressive(), "a.jpg").extension == "jpg"
 
-    monkeypatch.setattr("darkroom_contract.photos.MAX_SCANS", scans)
+    monkeypatch.setattr("darkroom_contract.photos.limits.MAX_SCANS", scans)
     assert check_photo(progressive(), "a.jpg").extension == "jpg"
 
-    monkeypatch.setattr("darkroom_contract.photos.MAX_SCANS", scans - 1)
+    monkeypatch.setattr("darkroom_contract.photos.limits.MAX_SCANS", scans - 1)
     with pytest.raises(PhotoError, match=rf"^holiday\.jpg has more than {scans - 1} scans .* Save it again"):
         check_photo(progressive(), "holiday.jpg")
 
