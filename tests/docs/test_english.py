@@ -32,7 +32,7 @@ def test_comments_docstrings_and_messages_follow_the_style(package: str) -> None
         ("| a | " + "word " * 41 + "|", "SentenceLength"),
     ],
 )
-def test_each_rule_finds_what_it_is_for(text: str, rule: str, tmp_path: Path) -> None:
+def test_each_rule_finds_its_phrases(text: str, rule: str, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"# A page\n\n{text}\n", encoding="utf-8")
     found = faults(page, STYLE)

@@ -145,7 +145,7 @@ def test_gateway_requires_the_api_key(installation: Installation) -> None:
     assert installation.http.get("/jobs").status_code == 200
 
 
-def test_a_subject_is_learnt_drawn_and_animated(installation: Installation, run_pod: Any) -> None:
+def test_a_subject_is_trained_generated_and_animated(installation: Installation, run_pod: Any) -> None:
     namespace, http = installation.around.namespace, installation.http
     files = [("files", (photo.name, photo.read_bytes(), "image/png")) for photo in PHOTOS]
     asked = {"prompt": "a photo of sks star", "model_id": "star", "max_steps": 4, "rank": 4}

@@ -74,7 +74,7 @@ def test_everything_can_be_set() -> None:
     assert settings.dataset_policy == DatasetPolicy("photos", ("s3://more/",))
 
 
-def test_an_empty_variable_is_one_that_is_not_set() -> None:
+def test_an_empty_variable_counts_as_not_set() -> None:
     assert Settings.from_environment(IMAGE | {"DARKROOM_SLOTS": "", "DARKROOM_REDIS_URL": ""}) == Settings(
         runner_image="darkroom/runner:1"
     )

@@ -55,7 +55,7 @@ def lists_a_folder(folder: Path) -> None:
         (lists_a_folder, False),
     ],
 )
-def test_what_a_function_can_reach_decides(function: Callable[..., None], slow: bool) -> None:
+def test_reachable_code_decides_the_tier(function: Callable[..., None], slow: bool) -> None:
     assert tiers.reaches_slow(function) is slow
 
 

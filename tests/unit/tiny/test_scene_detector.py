@@ -11,13 +11,13 @@ from darkroom_tiny.draw import BACKGROUNDS, SUBJECT, Scene, Size, Style, draw, t
 from darkroom_tiny.samples import PHOTOS
 
 
-def test_every_plain_drawing_is_read_right():
+def test_plain_drawings_are_detected_correctly():
     plain = (scene for scene in training_scenes(seed=5) if scene.style is Style.PLAIN)
     wrong = [scene for scene in islice(plain, 200) if not scene_detector.matches(draw(scene), scene)]
     assert wrong == []
 
 
-def test_a_blurred_drawing_is_still_read():
+def test_a_blurred_drawing_is_detected():
     scene = Scene("heart", "pink", "teal")
     assert scene_detector.matches(draw(scene).filter(ImageFilter.GaussianBlur(1.5)), scene)
 
@@ -28,7 +28,7 @@ def test_a_wrong_shape_colour_or_background_is_noticed(change):
     assert not scene_detector.matches(draw(replace(scene, **change)), scene)
 
 
-def test_a_picture_of_nothing_is_read_as_nothing():
+def test_nothing_is_detected_in_an_empty_picture():
     assert scene_detector.read(Image.new("RGB", (128, 128), (20, 25, 90))) is None
 
 
@@ -45,9 +45,9 @@ def test_the_subject_is_recognised_in_each_sample_photo():
 @pytest.mark.parametrize(
     "change", [{"style": Style.PLAIN}, {"outline": "black"}, {"colour": "blue"}, {"shape": "heart"}]
 )
-def test_something_like_the_subject_is_not_the_subject(change):
+def test_a_similar_scene_is_not_the_subject(change):
     assert not scene_detector.shows_subject(draw(replace(SUBJECT, **change)))
 
 
-def test_nothing_that_training_sees_is_the_subject():
+def test_no_training_scene_is_the_subject():
     assert not any(scene_detector.shows_subject(draw(scene)) for scene in islice(training_scenes(seed=6), 300))

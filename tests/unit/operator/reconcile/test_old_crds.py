@@ -13,7 +13,7 @@ def stage() -> tuple[SimulatedApi, SimulatedUser, SimulatedNode, SimulatedOperat
     return api, SimulatedUser(api), SimulatedNode(api), SimulatedOperator(api)
 
 
-def test_it_comes_to_rest_and_writes_nothing_twice() -> None:
+def test_it_becomes_idle_and_writes_nothing_twice() -> None:
     api, user, node, operator = stage()
     for number in range(20):
         user.create(f"waiting-{number:02}", suspend=number % 2 == 0)

@@ -76,7 +76,7 @@ def test_a_run_that_takes_longer_than_expected_delays_the_others() -> None:
     assert [studio.starts_in(name) for name in studio.names[2:]] == [0, 60]
 
 
-def test_a_new_operator_learns_from_the_existing_jobs() -> None:
+def test_a_new_operator_gets_durations_from_existing_jobs() -> None:
     studio = Studio(jobs=4)
     studio.hand_over(seconds=60)
     studio.operator.crash()

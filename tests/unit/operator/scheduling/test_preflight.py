@@ -69,7 +69,7 @@ class TestContradiction:
         assert found.reason is Reason.INVALID_RUN
         assert "Raise the latter above 1 or lower the former" in found.message
 
-    def test_without_a_clip_there_is_none(self) -> None:
+    def test_without_a_clip_contradictory_guidance_is_accepted(self) -> None:
         assert refusal_of(a_job(video=Video(**self.VIDEO)), SETTINGS) is None
 
 
@@ -174,7 +174,7 @@ class TestRejectedJob:
         operator.rest()
         assert failed(api.get(TRAIN, "later")) == ("Failed", Reason.DATASET_NOT_ALLOWED)
 
-    def test_whose_run_started_under_other_settings_ends_with_its_run(self) -> None:
+    def test_a_run_that_started_under_other_settings_may_end(self) -> None:
         api, user, node, _ = self.stage()
         free = SimulatedOperator(api)
         user.train("early", "m", dataset={"uri": "s3://elsewhere/photos/"})

@@ -227,6 +227,6 @@ class TestEnd:
         assert transitions.starting(first, a_pod(JOB, 2), NOW + WAIT).start_time == NOW
 
 
-def test_the_schema_would_find_a_fault() -> None:
+def test_the_schema_rejects_invalid_statuses() -> None:
     assert faults({"phase": "Dancing"})
     assert faults({"unknown": 1})

@@ -169,7 +169,7 @@ class TestRunEnds:
         ],
         ids=["queued", "over the quota", "starting", "suspended in the queue", "over already"],
     )
-    def test_no_other_change_is_one(self, job: Job, status: JobStatus) -> None:
+    def test_no_other_change_counts_as_an_end(self, job: Job, status: JobStatus) -> None:
         assert end_of_run(job, status, None) is None
 
 
