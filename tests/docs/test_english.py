@@ -9,7 +9,7 @@ from support.prose import Paragraph, faults, markdown_paragraphs, python_paragra
 STYLE = rules()
 WORDS = rules("Phrases", "Terms", "Padding")
 """Of code: its docstrings have tables and trees, in which sentences can't be measured."""
-PACKAGES = ("contract", "gateway", "operator", "runner", "local")
+FOLDERS = ("benchmarks", "contract", "gateway", "local", "operator", "runner", "tests", "tiny")
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda path: str(path.relative_to(REPOSITORY)))
@@ -17,9 +17,9 @@ def test_page_follows_the_style(page: Path) -> None:
     assert faults(page, STYLE) == []
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_comments_docstrings_and_messages_follow_the_style(package: str) -> None:
-    files = (REPOSITORY / package / f"darkroom_{package}").rglob("*.py")
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_comments_docstrings_and_messages_follow_the_style(folder: str) -> None:
+    files = set((REPOSITORY / folder).rglob("*.py")) - {Path(__file__)}
     assert [fault for path in sorted(files) for fault in faults(path, WORDS)] == []
 
 

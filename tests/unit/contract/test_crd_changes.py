@@ -132,7 +132,7 @@ HARMLESS: dict[str, Callable[[Json, Json, Json], object]] = {
         s["required"].append("fresh"),
         p.update(fresh={"type": "string", "default": "a"}),
     ),
-    "a field that need not be given any more": lambda p, s, d: s["required"].remove("name"),
+    "a field that is no longer required": lambda p, s, d: s["required"].remove("name"),
     "wider bounds": lambda p, s, d: (p["count"].update(minimum=0, maximum=9, multipleOf=2), p["tags"].pop("maxItems")),
     "a pattern that is dropped": lambda p, s, d: p["name"].pop("pattern"),
     "another value": lambda p, s, d: p["mode"]["enum"].append("Careful"),
