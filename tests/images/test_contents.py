@@ -146,7 +146,7 @@ def test_pip_configuration_is_not_in_the_image(image: Image) -> None:
     command = [sys.executable, "-m", "pip", "config", "list"]
     lines = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
     values = {word for line in lines for word in str(ast.literal_eval(line.partition("=")[2])).split() if "/" in word}
-    text = image.history() + json.dumps(image.facts)
+    text = image.history() + json.dumps(image.inspected)
     assert "PIP_" not in text
     assert not {value for value in values if value in text}
 
