@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from support.operator_processes import Namespace, Process, success, wait_until
+from support.operator_processes import Namespace, success, wait_until
 from support.operator_snapshots import NOW, a_job
+from support.server_process import Process
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.remarks import Remark, RemarkReason
