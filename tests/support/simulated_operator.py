@@ -40,14 +40,14 @@ class SimulatedOperator:
         self._policy = policy
         self.is_leader = True
         self.look_cpu_seconds = 0.0
-        """What a look at all waiting jobs costs."""
+        """CPU time of one pass over all waiting jobs."""
         self._cpu = 0.0
         self._metrics = metrics or Metrics()
         self._settings = Settings(runner_image="x", slots=slots, retry_base_seconds=2.0, **settings)
         self.crash()
 
     def crash(self) -> None:
-        """All that it knew is lost; the new one begins with a list of everything."""
+        """Lose all state; a new process begins with a list of all objects."""
         model_root = ModelRoot(self._settings.model_root)
         self.cache = Cache(lambda job: preflight_failure(job, self._settings, model_root), self._policy)
         self.kube = SimulatedKubeClient(self.api)
@@ -77,7 +77,7 @@ class SimulatedOperator:
         return self.api.now.timestamp()
 
     def _cpu_seconds(self) -> float:
-        """Asked before and after a look."""
+        """Read before and after a pass."""
         self._cpu += self.look_cpu_seconds
         return self._cpu
 
@@ -92,7 +92,7 @@ class SimulatedOperator:
             self._show(plural, event.kind, event.document)
         self._seen[plural] = end
 
-    def list_anew(self, plural: str) -> None:
+    def list_again(self, plural: str) -> None:
         """The watch broke, what it would have shown is lost, and everything is listed, as resync.py does."""
         self._seen[plural] = len(self.api.history[plural])
         documents, version = self.api.all(plural), self.api.revision
@@ -139,7 +139,7 @@ class SimulatedOperator:
                 self.step(1)
             if self.kube.sent == sent:
                 return
-        raise AssertionError("the operator does not come to rest")
+        raise AssertionError("the operator does not become idle")
 
     def seconds_until_the_next_look(self) -> float:
         """How long an operator at rest sleeps when nothing wakes it."""

@@ -68,11 +68,11 @@ class OneAtATime(JobInvariants):
         self.operators[operator].see(plural, events)
 
     @rule(operator=OPERATORS, plural=st.sampled_from(PLURALS))
-    def a_watch_breaks_and_everything_is_listed_anew(self, operator: int, plural: str) -> None:
-        self.operators[operator].list_anew(plural)
+    def a_watch_breaks_and_everything_is_listed_again(self, operator: int, plural: str) -> None:
+        self.operators[operator].list_again(plural)
 
     @rule(operator=OPERATORS, how=st.sampled_from(["killed", "lost", "unanswered", "refused"]))
-    def an_operator_has_bad_luck(self, operator: int, how: str) -> None:
+    def an_operator_crashes_or_its_request_fails(self, operator: int, how: str) -> None:
         if how == "killed":
             self.operators[operator].crash()
         else:
@@ -82,7 +82,7 @@ class OneAtATime(JobInvariants):
 
     @precondition(lambda self: self.node.live())
     @rule(data=st.data(), what=st.sampled_from(["start", "finish", "fail", "give up"]))
-    def a_run_takes_its_course(self, data: st.DataObject, what: str) -> None:
+    def a_run_starts_or_ends(self, data: st.DataObject, what: str) -> None:
         name = data.draw(st.sampled_from(sorted(self.node.live())))
         if self.node.has_ended(name):
             self.node.end_sidecar(name)
@@ -98,7 +98,7 @@ class OneAtATime(JobInvariants):
 
     @precondition(lambda self: any(not self.node.has_ended(name) for name in self.node.live()))
     @rule(data=st.data(), what=st.sampled_from(["lose", "evict", "succeed beside a sidecar", "fail beside a sidecar"]))
-    def a_run_meets_its_cluster(self, data: st.DataObject, what: str) -> None:
+    def the_cluster_disrupts_a_run(self, data: st.DataObject, what: str) -> None:
         name = data.draw(st.sampled_from([each for each in sorted(self.node.live()) if not self.node.has_ended(each)]))
         self.node.start(name)
         {
@@ -169,7 +169,7 @@ class OneAtATime(JobInvariants):
         self.api.added_gate = gate
 
     @rule(data=st.data(), plural=st.sampled_from(["pods", "leases"]))
-    def somebody_meddles(self, data: st.DataObject, plural: str) -> None:
+    def somebody_deletes_an_object(self, data: st.DataObject, plural: str) -> None:
         if objects := sorted(self.api.objects[plural]):
             self.api.delete(plural, data.draw(st.sampled_from(objects)))
 
@@ -188,7 +188,7 @@ class TwoSlots(OneAtATime):
         assert len(set(jobs)) == len(jobs), pods
 
 
-def look(examples: int, steps: int) -> Any:
+def settings_of(examples: int, steps: int) -> Any:
     nightly = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
     return settings(
         max_examples=examples * (25 if nightly else 1),
@@ -202,8 +202,8 @@ def look(examples: int, steps: int) -> Any:
 
 
 TestOneAtATime = OneAtATime.TestCase
-TestOneAtATime.settings = look(100, 40)
+TestOneAtATime.settings = settings_of(100, 40)
 TestTwoSlots = TwoSlots.TestCase
-TestTwoSlots.settings = look(50, 40)
+TestTwoSlots.settings = settings_of(50, 40)
 
 pytestmark = pytest.mark.timeout(3600)
