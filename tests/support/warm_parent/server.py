@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 HOLD = b"hold"
-ENTRY_POINTS = ("main", "work", "worker", "__main__")
+ENTRY_POINTS = ("main", "worker", "__main__")
 """Modules that a fork runs as `__main__`: importing them before would be once too often."""
 DISPOSABLE = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 RUNNER_LIBRARIES = (
