@@ -86,8 +86,8 @@ class Settings(StorageSettings):
     kubeconfig: str | None = variable("KUBECONFIG", None)
     """Path of a kubeconfig. Unset: the pod's service account, and outside a pod `~/.kube/config`."""
     s3_public_endpoint_url: str | None = variable(environment.S3_PUBLIC_ENDPOINT_URL, None)
-    """Endpoint that download links are signed for, in the same form. Unset: the endpoint itself. An S3 signature covers
-    the path, so storage needs a host name or a port of its own."""
+    """Endpoint that download links are signed for, such as `https://minio.example.com`. Unset: the endpoint itself. An
+    S3 signature covers the path, so storage needs a host name or a port of its own."""
     redis_url: str | None = variable(environment.REDIS_URL, None, repr=False)
     """Redis for live progress, `redis://` or `rediss://`; redis-py's options may follow `?`. Unset: event streams
     contain `status` events only."""

@@ -68,7 +68,7 @@ class Settings(EnvironmentSettings):
     gpu_resource: str = variable("DARKROOM_GPU_RESOURCE", "nvidia.com/gpu")
     """Extended resource that a runner requests."""
     gpu_count: int = variable("DARKROOM_GPU_COUNT", 1, ge=0)
-    """Quantity of it. 0: request none, for clusters without GPUs."""
+    """How many of `DARKROOM_GPU_RESOURCE` a runner requests. 0: request none, for clusters without GPUs."""
     default_base_model: BaseModelReference = variable("DARKROOM_DEFAULT_BASE_MODEL", SDXL)
     """Base model of jobs that name none."""
     default_video_base_model: BaseModelReference = variable("DARKROOM_DEFAULT_VIDEO_BASE_MODEL", SVD)
@@ -87,7 +87,7 @@ class Settings(EnvironmentSettings):
     health_port: int | None = variable("DARKROOM_HEALTH_PORT", None, ge=1, le=65_535)
     """Port of `/healthz`, `/readyz` and `/metrics`. Unset: not served."""
     health_host: str = variable("DARKROOM_HEALTH_HOST", "0.0.0.0")
-    """Address of that port. A kubelet probes the pod's own address."""
+    """Address that `DARKROOM_HEALTH_PORT` is served on. A kubelet probes the pod's own address."""
     retry_base_seconds: float = variable("DARKROOM_RETRY_BASE_SECONDS", 10.0, ge=0, le=MAX_SECONDS)
     """Wait after the first failed run; each further one doubles it, as a Kubernetes Job does."""
     retry_cap_seconds: float = variable("DARKROOM_RETRY_CAP_SECONDS", 300.0, ge=0, le=MAX_SECONDS)

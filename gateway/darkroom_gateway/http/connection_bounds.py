@@ -46,7 +46,8 @@ class ConnectionBounds(EnvironmentSettings):
     body_seconds: float = variable("DARKROOM_GATEWAY_BODY_SECONDS", 30.0, ge=1, le=3600)
     """How long the gateway waits for the next piece of a body, and before it enforces the average pace."""
     min_body_bytes_per_second: int = variable("DARKROOM_GATEWAY_MIN_BODY_BYTES_PER_SECOND", 32 * 1024, ge=1, le=1024**3)
-    """Average pace of a body that takes longer than that: 256 kbit/s. The largest upload then takes at most 4.5 h."""
+    """Minimum average pace of a body that takes longer than `DARKROOM_GATEWAY_BODY_SECONDS`: 256 kbit/s. The largest
+    upload then takes at most 4.5 h."""
     keep_alive_seconds: int = variable("DARKROOM_GATEWAY_KEEP_ALIVE_SECONDS", 75, ge=1, le=3600)
     """How long a connection may be idle between requests. Keep it above the idle timeout of a proxy in front (often
     60 s): a proxy that reuses a connection that was just closed answers `502`."""
