@@ -14,43 +14,28 @@ A proxy between the operator and the API server counts requests, in separate han
 
 import argparse
 import asyncio
-import contextlib
 import os
 import platform
-import secrets
 import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import httpx
-from aiohttp import ClientSession, ClientTimeout, web
+from admission_cluster import (
+    Handovers,
+    Json,
+    create_jobs,
+    create_quota,
+    new_namespace,
+    open_cluster,
+    settle,
+)
+from admission_operator import NO_NODE_HAS, counting_proxy, cpu_seconds, peak_memory_mib, start_operator
 
 from darkroom_contract import names
-from darkroom_contract.crd.definitions import definition
-from darkroom_contract.names import API_VERSION, GROUP, VERSION, Kind
-from darkroom_contract.outcome import Outcome
-from darkroom_local.errors import ApiError
 from darkroom_local.kube.client import KubeClient
-from darkroom_local.kube.kubeconfig import Connection, read_kubeconfig, write_kubeconfig
-from darkroom_local.processes.ports import free_ports
-from darkroom_operator.leader_election import LEASE
+from darkroom_local.kube.kubeconfig import Connection, read_kubeconfig
 
-Json = dict[str, Any]
-
-NO_NODE_HAS = f"{names.GROUP}/benchmark"
-"""An extended resource: pods that request it wait forever."""
-MESSAGE = Outcome(succeeded=True, prefix="runs/benchmark/").to_message()
-UNUSED = "unused"
-"""The proxy requires no token."""
 COUNTED = 20
-CREATING_AT_ONCE = 16
+"""Hand-overs during which requests are counted."""
 SETTLE_SECONDS = 300.0
 TIMEOUT_SECONDS = 60.0
 
@@ -72,94 +57,6 @@ def read_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-# --- clusters ----------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def open_cluster(named: Path | None) -> Iterator[Path]:
-    """The given kubeconfig, or that of an API server that runs as long as this context."""
-    if named is not None:
-        yield named
-        return
-    with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder:
-        [port] = free_ports(1)
-        token, token_file, kubeconfig = secrets.token_hex(16), Path(folder, "token"), Path(folder, "kubeconfig")
-        token_file.write_text(token)
-        kubeconfig.write_text(write_kubeconfig(f"http://127.0.0.1:{port}", token, "default"))
-        command = [sys.executable, "-m", "darkroom_local.apiserver", "--data-dir", str(Path(folder, "data"))]
-        server = subprocess.Popen([*command, "--port", str(port), "--token-file", str(token_file)])
-        try:
-            wait_for_server(f"http://127.0.0.1:{port}/readyz")
-            install_crds(read_kubeconfig(kubeconfig))
-            yield kubeconfig
-        finally:
-            server.terminate()
-            server.wait(10)
-
-
-def wait_for_server(url: str) -> None:
-    end = time.monotonic() + TIMEOUT_SECONDS
-    while time.monotonic() < end:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(url, trust_env=False).is_success:
-                return
-        time.sleep(0.05)
-    sys.exit(f"{url} does not answer")
-
-
-def install_crds(connection: Connection) -> None:
-    for kind in Kind:
-        url = f"{connection.server}/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-        httpx.post(url, json=definition(kind), trust_env=False).raise_for_status()
-
-
-# --- what is measured --------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Handovers:
-    """Watches the pods, ends each as soon as it may run, and measures the time until the next one."""
-
-    kube: KubeClient
-    pods: str
-    selector: str
-    seconds: list[float] = field(default_factory=list)
-    _freed: float | None = None
-    _ended: set[str] = field(default_factory=set)
-
-    async def until(self, count: int) -> None:
-        """Until this number of hand-overs was measured."""
-        listed = await self.kube.get(self.pods, labelSelector=self.selector)
-        for pod in listed["items"]:
-            await self._see("ADDED", pod)
-        version = listed["metadata"]["resourceVersion"]
-        async for event in self.kube.watch(self.pods, version, labelSelector=self.selector):
-            if event["type"] != "BOOKMARK":
-                await self._see(event["type"], event["object"])
-            if len(self.seconds) >= count:
-                return
-
-    async def _see(self, change: str, pod: Json) -> None:
-        name = pod["metadata"]["name"]
-        over = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
-        if change == "ADDED" and self._freed is not None and not over:
-            self.seconds.append(time.perf_counter() - self._freed)
-            self._freed = None
-        if over and change == "MODIFIED":
-            self._freed = self._freed or time.perf_counter()
-        elif not over and not pod["spec"].get("schedulingGates") and name not in self._ended:
-            self._ended.add(name)
-            await self._end(name)
-
-    async def _end(self, name: str) -> None:
-        """Report the end as a kubelet does."""
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        ended = {"exitCode": 0, "reason": "Completed", "message": MESSAGE, "startedAt": now, "finishedAt": now}
-        container = {"name": names.RUNNER_CONTAINER, "ready": False, "restartCount": 0, "image": "", "imageID": ""}
-        status = {"phase": "Succeeded", "containerStatuses": [container | {"state": {"terminated": ended}}]}
-        await self.kube.patch(f"{self.pods}/{name}/status", {"status": status})
-
-
 async def measure_all(kubeconfig: Path, options: argparse.Namespace) -> None:
     print(f"{'waiting':>8} {'p50 ms':>8} {'p99 ms':>8} {'worst':>8} {'requests/job':>13} {'CPU ms/job':>11} {'MiB':>6}")
     connection = read_kubeconfig(kubeconfig)
@@ -175,29 +72,6 @@ async def measure_all(kubeconfig: Path, options: argparse.Namespace) -> None:
         if options.plain_job:
             async with new_namespace(kube) as namespace:
                 await measure_plain_job(kube, namespace, options.handovers)
-
-
-@contextlib.asynccontextmanager
-async def new_namespace(kube: KubeClient) -> AsyncIterator[str]:
-    """The name of a new namespace; its objects are deleted with it, if the cluster does that."""
-    name = f"darkroom-bench-{secrets.token_hex(3)}"
-    made = await kube.create("/api/v1/namespaces", {"metadata": {"name": name}})
-    try:
-        yield name
-    finally:
-        with contextlib.suppress(ApiError):
-            await kube.delete(f"/api/v1/namespaces/{name}", uid=made["metadata"]["uid"], grace_seconds=0)
-
-
-async def create_quota(kube: KubeClient, namespace: str) -> None:
-    """A quota of one pod that is not terminated; waits until the cluster enforces it."""
-    path = f"/api/v1/namespaces/{namespace}/resourcequotas"
-    await kube.create(path, {"metadata": {"name": "fence"}, "spec": {"hard": {"pods": "1"}}})
-    end = time.monotonic() + TIMEOUT_SECONDS
-    while not (await kube.get(f"{path}/fence")).get("status", {}).get("used"):
-        if time.monotonic() > end:
-            sys.exit("the cluster does not enforce a ResourceQuota")
-        await asyncio.sleep(0.1)
 
 
 async def measure(
@@ -233,118 +107,6 @@ async def count_requests(kube: KubeClient, connection: Connection, namespace: st
 def runner_pods(kube: KubeClient, namespace: str) -> Handovers:
     selector = f"{names.LABEL_COMPONENT}={names.RUNNER_COMPONENT}"
     return Handovers(kube, f"/api/v1/namespaces/{namespace}/pods", selector)
-
-
-async def create_jobs(kube: KubeClient, namespace: str, count: int) -> None:
-    path = jobs_path(namespace)
-    connections = asyncio.Semaphore(CREATING_AT_ONCE)
-
-    async def create(number: int) -> None:
-        async with connections:
-            metadata = {"name": f"job-{number}", "namespace": namespace}
-            document = {"apiVersion": API_VERSION, "kind": Kind.GENERATE.value, "metadata": metadata}
-            await kube.create(path, document | {"spec": {"prompt": "a red star on a navy background"}})
-
-    async with asyncio.TaskGroup() as group:
-        for number in range(count):
-            group.create_task(create(number))
-
-
-def jobs_path(namespace: str) -> str:
-    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{Kind.GENERATE.plural}"
-
-
-async def settle(kube: KubeClient, namespace: str) -> None:
-    """Until every job has a status, or for five minutes."""
-    end = time.monotonic() + SETTLE_SECONDS
-    while time.monotonic() < end:
-        jobs = await all_jobs(kube, namespace)
-        if all(job.get("status", {}).get("phase") for job in jobs):
-            return
-        await asyncio.sleep(1)
-
-
-async def all_jobs(kube: KubeClient, namespace: str) -> list[Json]:
-    found: list[Json] = []
-    query = {"limit": "500"}
-    while True:
-        page = await kube.get(jobs_path(namespace), **query)
-        found += page["items"]
-        if not (token := page["metadata"].get("continue")):
-            return found
-        query["continue"] = token
-
-
-# --- the operator ------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def start_operator(kubeconfig: Path, namespace: str) -> Iterator[subprocess.Popen[bytes]]:
-    environment = os.environ | {
-        "KUBECONFIG": str(kubeconfig),
-        "DARKROOM_NAMESPACE": namespace,
-        "DARKROOM_RUNNER_IMAGE": "darkroom/runner:benchmark",
-        "DARKROOM_GPU_RESOURCE": NO_NODE_HAS,
-    }
-    command = [sys.executable, "-m", "darkroom_operator.main"]
-    operator = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    try:
-        yield operator
-    finally:
-        operator.terminate()
-        operator.wait(20)
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def peak_memory_mib(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return float("nan")
-
-
-@contextlib.asynccontextmanager
-async def counting_proxy(connection: Connection, namespace: str) -> AsyncIterator[tuple[Path, Counter[str]]]:
-    """A proxy to the API server that counts requests by method. Yields its kubeconfig and the counter."""
-    requests: Counter[str] = Counter()
-    headers = {"Authorization": f"Bearer {connection.token}"} if connection.token else {}
-    tls = connection.verify if connection.server.startswith("https") else None
-
-    async def forward(request: web.Request) -> web.StreamResponse:
-        if not request.path.endswith(f"/{LEASE}"):  # A leader renews its term once a second anyway.
-            requests[request.method] += 1
-        url = connection.server + request.rel_url.raw_path_qs.removeprefix(f"/{UNUSED}")
-        kept = {name: request.headers[name] for name in ("Content-Type", "Accept") if name in request.headers}
-        # An empty body would be sent with a content type, which a real API server refuses.
-        body = await request.read() or None
-        async with session.request(request.method, url, data=body, headers=headers | kept, ssl=tls or True) as answer:
-            response = web.StreamResponse(status=answer.status)
-            response.content_type = answer.content_type
-            with contextlib.suppress(ConnectionResetError):  # The operator ends its watches when it is stopped.
-                await response.prepare(request)
-                async for chunk in answer.content.iter_any():
-                    await response.write(chunk)
-            return response
-
-    [port] = free_ports(1)
-    app = web.Application(client_max_size=64 * 1024**2)
-    app.router.add_route("*", "/{path:.*}", forward)
-    async with ClientSession(timeout=ClientTimeout(total=None)) as session:
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as kubeconfig:
-            kubeconfig.write(write_kubeconfig(f"http://127.0.0.1:{port}", UNUSED, namespace))
-            kubeconfig.flush()
-            yield Path(kubeconfig.name), requests
-        await runner.cleanup()
-
-
-# --- the reference -----------------------------------------------------------------------------------------------
 
 
 async def measure_plain_job(kube: KubeClient, namespace: str, handovers: int) -> None:

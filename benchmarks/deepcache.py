@@ -34,7 +34,7 @@ REFERENCE = 1
 GUIDANCE_SCALE = 2.0
 """The small model's best value; above 1 it does not affect speed."""
 
-Judge = Callable[[str, Image.Image], bool]
+Matcher = Callable[[str, Image.Image], bool]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Setting:
     prompts: list[str]
     side_px: int
     steps: int
-    judge: Judge | None
+    matches: Matcher | None
     """Whether an image shows its prompt; None for random weights."""
 
 
@@ -85,8 +85,8 @@ def read_options() -> argparse.Namespace:
 
 
 def open_small(options: argparse.Namespace) -> Setting:
-    """The trained small model, its prompts, and the judge that detects shape, colour and background in the pixels."""
-    from darkroom_tiny import captions, draw, judge
+    """The trained small model, its prompts, and a check of shape, colour and background in the pixels."""
+    from darkroom_tiny import captions, draw, scene_detector
 
     device = find_device()
     pipeline = load_pipeline(
@@ -96,7 +96,7 @@ def open_small(options: argparse.Namespace) -> Setting:
     wanted = {captions.prompt_of(scene): scene for scene in draw.scenes(count=100, seed=1)}
 
     def shows(prompt: str, image: Image.Image) -> bool:
-        return bool(judge.matches(image, wanted[prompt]))
+        return bool(scene_detector.matches(image, wanted[prompt]))
 
     return Setting(pipeline, list(wanted), side_px, options.steps or 25, shows)
 
@@ -107,7 +107,7 @@ def open_full(options: argparse.Namespace) -> Setting:
 
     pipeline = build_pipeline(torch.device("cuda"))
     prompts = ["a photo of a dog on the moon", "a castle in the evening", "a bowl of fruit, oil on canvas"]
-    return Setting(pipeline, prompts, 1024, options.steps or 50, judge=None)
+    return Setting(pipeline, prompts, 1024, options.steps or 50, matches=None)
 
 
 def measure(setting: Setting, batch: int, intervals: list[int], rounds: int) -> dict[int, Series]:
@@ -163,16 +163,16 @@ def report(batch: int, series: dict[int, Series], setting: Setting) -> None:
 
 def fidelity(series: Series, setting: Setting) -> str:
     """The share of images that show their prompt."""
-    judge = setting.judge
-    if judge is None:
+    matches = setting.matches
+    if matches is None:
         return "-"
-    right = [judge(prompt_of(setting, number), image) for number, image in series.images.items()]
+    right = [matches(prompt_of(setting, number), image) for number, image in series.images.items()]
     return f"{sum(right) / len(right):.0%}"
 
 
 def distance(series: Series, reference: Series, setting: Setting) -> str:
     """Mean PSNR compared with the images generated without a cache."""
-    if series is reference or setting.judge is None:
+    if series is reference or setting.matches is None:
         return "-"
     ratios = [psnr(reference.images[number], image) for number, image in series.images.items()]
     return f"{statistics.mean(ratios):.1f}"

@@ -26,13 +26,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from machine import describe_machine
 from PIL import Image, ImageFilter
 
 from darkroom_contract.photos.decoder import DecodingLimits, PhotoDecoder
 from darkroom_contract.photos.reading import check_photo
+from darkroom_contract.storage.s3_client import open_client
 
 SIDE_PX = 1024
 PHOTO_PX = (8000, 6000)
@@ -137,7 +136,7 @@ def s3_server(folder: Path) -> Iterator[dict[str, str]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     keys = {"NANIO_ACCESS_KEY": "benchmark", "NANIO_SECRET_KEY": secrets.token_hex(16)}
-    command = [sys.executable, "-m", "darkroom_local.s3.server", "--data-dir", str(folder), "--port", str(port)]
+    command = [sys.executable, "-m", "darkroom_local.s3", "--data-dir", str(folder), "--port", str(port)]
     server = subprocess.Popen(command, env=os.environ | keys, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     environment = {
         "DARKROOM_S3_ENDPOINT_URL": f"http://127.0.0.1:{port}",
@@ -166,13 +165,11 @@ def _wait_for(port: int) -> None:
 
 
 def _client(environment: dict[str, str]) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=environment["DARKROOM_S3_ENDPOINT_URL"],
-        region_name="us-east-1",
+    return open_client(
+        environment["DARKROOM_S3_ENDPOINT_URL"],
+        "us-east-1",
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
     )
 
 

@@ -4,7 +4,7 @@
 # Versions: cel-expr-python 0.1.3, Python 3.11, Linux.
 # Guess:    eval() raises when a key is missing or types don't fit, as other CEL libraries do; `if value:` is enough to
 #           tell whether a validation rule holds.
-# Seen:     value() is the text of the error, a non-empty str: `if value:` accepts what the rule could not judge. Only
+# Seen:     value() is the text of the error, a non-empty str: `if value:` accepts what the rule could not evaluate. Only
 #           `value is True` is safe.
 # Output:   {'steps': 99} -> False (bool): refused
 #           {} -> 'NOT_FOUND: Key not found in map : "steps"' (str): accepted

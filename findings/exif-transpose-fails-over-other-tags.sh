@@ -2,7 +2,7 @@
 # Pillow 13.0.0: turning a photo upright fails over an EXIF tag that has nothing to do with it.
 #
 # Expected: ImageOps.exif_transpose needs the orientation alone. Image.getexif() reads it from this photo without
-# complaint, the photo opens and decodes, so it can be turned.
+# warning, the photo opens and decodes, so it can be turned.
 # Seen: exif_transpose writes the whole EXIF back after turning, and a tag of an unexpected type ("72" as text where a
 # fraction belongs, as careless programs write it) raises TypeError: bad operand type for abs(): 'str'. Other types of
 # damage raise other errors. A photo that was checked with Image.open and load can still fail here.

@@ -34,7 +34,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Quiet."""
 
 
-def complaints(place):
+def reports_for(place):
     parameters = [
         {"name": "kind", "in": "query", "schema": {"enum": ["A", "B"]}},
         {"name": "Last-Event-ID", "in": place, "schema": {"type": "string", "pattern": PATTERN}},
@@ -48,13 +48,13 @@ def complaints(place):
     command += ["--phases", "coverage", "--checks", "positive_data_acceptance"]
     shown = subprocess.run(command, capture_output=True, text=True).stdout
     rejected = "Schema-valid request rejected" in shown
-    print(f"in the {place}:", re.findall("curl.*", shown)[:1] if rejected else "no complaint")
+    print(f"in the {place}:", re.findall("curl.*", shown)[:1] if rejected else "no failure")
     return rejected
 
 
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 url = f"http://127.0.0.1:{server.server_port}"
-if (complaints("query"), complaints("header")) != (False, True):
+if (reports_for("query"), reports_for("header")) != (False, True):
     sys.exit("the behaviour has changed")
 PY

@@ -12,7 +12,7 @@ import pytest
 from support.chaos_cluster import ChaosCluster, processes_of
 from support.chaos_schedule import Schedule, Work, draw_schedule
 from support.kube_api import Json
-from support.waiting import patience
+from support.waiting import waiter
 from support.warm_parent.installation import WarmParent
 
 from darkroom_local.node.journal import overlapping_runs
@@ -20,15 +20,15 @@ from darkroom_local.node.journal import overlapping_runs
 JOBS = int(os.environ.get("CHAOS_JOBS") or 7)
 FIRST_SEED = int(os.environ.get("CHAOS_SEED") or 1)
 SEEDS = range(FIRST_SEED, FIRST_SEED + int(os.environ.get("CHAOS_SEEDS") or 1))
-PATIENCE_SECONDS = 180.0 + 40.0 * JOBS
+TIMEOUT_SECONDS = 180.0 + 40.0 * JOBS
 """Allows for retries and for a busy machine."""
 
 FAILURES = {Work.NO_DATASET: "DatasetNotFound", Work.NO_MODEL: "ModelNotFound"}
 
-wait_for = patience(PATIENCE_SECONDS)
+wait_for = waiter(TIMEOUT_SECONDS)
 
 
-@pytest.mark.timeout(600 + 4 * PATIENCE_SECONDS)
+@pytest.mark.timeout(600 + 4 * TIMEOUT_SECONDS)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_job_is_lost_and_no_slot_runs_two_at_once(tmp_path: Path, warm_runner: WarmParent, seed: int) -> None:
     schedule = draw_schedule(seed, JOBS)

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,55 +53,31 @@ def submit(client: httpx.Client, prompt: str, **parameters: Any) -> str:
     return name
 
 
+@dataclass
+class Story:
+    """A release with one running and two waiting jobs."""
+
+    installation: Installation
+    key: str
+    before: Json
+    """The Deployments' specs before the upgrade."""
+    programs: Programs
+    pod: Json
+    """The pod of the running job."""
+    running: str
+    waiting: str
+    unwanted: str
+
+
 def test_jobs_outlive_upgrade_rollback_and_uninstall(installation: Installation) -> None:
-    jobs = installation.jobs
-
-    # Given a release with one running and two waiting jobs. Pods on a node that does not exist are deleted after 40 s.
-    ok(installation.api.http.post("/api/v1/nodes", json={"metadata": {"name": "here"}}), 201)
-    installation.install()
-    key, before = installation.key(), deployments(installation)
-    first = installation.start()
-    with first.client(key) as user:
-        running, waiting, unwanted = (submit(user, f"a {colour} circle") for colour in ("red", "green", "blue"))
-    pod = jobs.wait_for_pod(running)
-    jobs.run_pod(pod)
-    jobs.wait_for_phase(running, "Running")
-
-    # When it is upgraded by a rolling update, new pods first.
-    installation.upgrade(runner={"gpu": {"count": 0}, "labels": {"team": "blue"}}, gateway={"busyPolicy": "Reject"})
-    assert deployments(installation) != before
-    second = installation.start()
-    first.stop()
-
-    # Then the run is untouched; when it ends, the next one starts with the new release's settings.
-    assert [each["metadata"]["uid"] for each in jobs.live_pods()] == [pod["metadata"]["uid"]]
-    with second.client(key) as user:
-        assert user.post("/generate/sdxl", params={"prompt": "a white moon"}).status_code == 409
-        assert user.delete(f"/jobs/{unwanted}").status_code == 204
-    jobs.finish_pod(pod, REMARK)
-    jobs.wait_for_phase(running, "Succeeded")
-    wait_until(lambda: REMARK.message in event_messages(installation), "an Event shows the remark of the run")
-    next_pod = jobs.wait_for_pod(waiting)
-    assert next_pod["metadata"]["labels"]["team"] == "blue"
-    jobs.run_pod(next_pod)
-    jobs.wait_for_phase(waiting, "Running")
-    jobs.set_job_status(waiting, progress={"stage": "Denoising", "step": 1, "total": 4, "lastUpdatedTime": now()})
-    assert_measured(second)
-
-    # When it is rolled back during that run, then the Deployments are as before, and the run continues.
-    installation.config.rollback(RELEASE)
-    assert deployments(installation) == before
-    jobs.finish_pod(next_pod)
-    jobs.wait_for_phase(waiting, "Succeeded")
-    with second.client(key) as user:
-        brief = submit(user, "a black sun", ttl_seconds_after_finished=0)
-    jobs.run_pod(brief_pod := jobs.wait_for_pod(brief))
-    jobs.finish_pod(brief_pod)
-    wait_until(lambda: not jobs.exists(Kind.GENERATE.plural, brief), "the expired job is deleted")
+    story = given_a_release_with_jobs(installation)
+    when_upgraded_the_run_is_untouched(story)
+    then_the_next_run_has_the_new_settings(story)
+    when_rolled_back_during_that_run_it_continues(story)
 
     # And `helm test` passes, and all requests are covered by the Roles.
-    assert "GET /jobs: 200, as expected" in ask_gateway(second)
-    second.stop()
+    assert "GET /jobs: 200, as expected" in ask_gateway(story.programs)
+    story.programs.stop()
     assert_rights_fit(installation)
 
     # When it is uninstalled, then jobs, CRDs, keys and models stay, and a new release adopts them.
@@ -108,9 +85,65 @@ def test_jobs_outlive_upgrade_rollback_and_uninstall(installation: Installation)
     assert deployments(installation) == {}
     assert installation.api.exists("persistentvolumeclaims", f"{RELEASE}-models")
     installation.install()
-    left = {job["metadata"]["name"]: job["status"]["phase"] for job in jobs.jobs()}
-    assert left == {running: "Succeeded", waiting: "Succeeded"}
-    assert installation.key() == key
+    left = {job["metadata"]["name"]: job["status"]["phase"] for job in installation.jobs.jobs()}
+    assert left == {story.running: "Succeeded", story.waiting: "Succeeded"}
+    assert installation.key() == story.key
+
+
+def given_a_release_with_jobs(installation: Installation) -> Story:
+    """Pods on a node that does not exist are deleted after 40 s, so there is a node."""
+    jobs = installation.jobs
+    ok(installation.api.http.post("/api/v1/nodes", json={"metadata": {"name": "here"}}), 201)
+    installation.install()
+    key, before = installation.key(), deployments(installation)
+    programs = installation.start()
+    with programs.client(key) as user:
+        running, waiting, unwanted = (submit(user, f"a {colour} circle") for colour in ("red", "green", "blue"))
+    pod = jobs.wait_for_pod(running)
+    jobs.run_pod(pod)
+    jobs.wait_for_phase(running, "Running")
+    return Story(installation, key, before, programs, pod, running, waiting, unwanted)
+
+
+def when_upgraded_the_run_is_untouched(story: Story) -> None:
+    """By a rolling update, new pods first."""
+    installation, first = story.installation, story.programs
+    installation.upgrade(runner={"gpu": {"count": 0}, "labels": {"team": "blue"}}, gateway={"busyPolicy": "Reject"})
+    assert deployments(installation) != story.before
+    story.programs = installation.start()
+    first.stop()
+    assert [each["metadata"]["uid"] for each in installation.jobs.active_pods()] == [story.pod["metadata"]["uid"]]
+
+
+def then_the_next_run_has_the_new_settings(story: Story) -> None:
+    jobs = story.installation.jobs
+    with story.programs.client(story.key) as user:
+        assert user.post("/generate/sdxl", params={"prompt": "a white moon"}).status_code == 409
+        assert user.delete(f"/jobs/{story.unwanted}").status_code == 204
+    jobs.finish_pod(story.pod, REMARK)
+    jobs.wait_for_phase(story.running, "Succeeded")
+    wait_until(lambda: REMARK.message in event_messages(story.installation), "an Event shows the remark of the run")
+    story.pod = jobs.wait_for_pod(story.waiting)
+    assert story.pod["metadata"]["labels"]["team"] == "blue"
+    jobs.run_pod(story.pod)
+    jobs.wait_for_phase(story.waiting, "Running")
+    progress = {"stage": "Denoising", "step": 1, "total": 4, "lastUpdatedTime": now()}
+    jobs.set_job_status(story.waiting, progress=progress)
+    assert_measured(story.programs)
+
+
+def when_rolled_back_during_that_run_it_continues(story: Story) -> None:
+    """The Deployments are as before, and a job that expires at once is deleted."""
+    installation, jobs = story.installation, story.installation.jobs
+    installation.config.rollback(RELEASE)
+    assert deployments(installation) == story.before
+    jobs.finish_pod(story.pod)
+    jobs.wait_for_phase(story.waiting, "Succeeded")
+    with story.programs.client(story.key) as user:
+        brief = submit(user, "a black sun", ttl_seconds_after_finished=0)
+    jobs.run_pod(brief_pod := jobs.wait_for_pod(brief))
+    jobs.finish_pod(brief_pod)
+    wait_until(lambda: not jobs.exists(Kind.GENERATE.plural, brief), "the expired job is deleted")
 
 
 def event_messages(installation: Installation) -> list[str]:

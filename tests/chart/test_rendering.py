@@ -37,8 +37,8 @@ def schemas_read_once() -> Any:
 )
 def test_helm_lint_passes(case: str, version: str) -> None:
     report = helm_python.lint(CHART, values(case), strict=True, kube_version=f"v{version}.0")
-    complaints = [each for each in report["messages"] if each["severity"] > 1]
-    assert (report["errors"], complaints) == ([], [])
+    problems = [each for each in report["messages"] if each["severity"] > 1]
+    assert (report["errors"], problems) == ([], [])
 
 
 @pytest.fixture(scope="module")

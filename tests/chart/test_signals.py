@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 import yaml
 from support.chart import only_container, rendered
-from support.waiting import patience
+from support.waiting import waiter
 
 from darkroom_local.processes.ports import free_ports
 
 MODEL_LOADER = Path(__file__).resolve().parents[2] / "docs" / "operations" / "model-loader.yaml"
 END_SECONDS = 2.0
 
-wait_until = patience(30)
+wait_until = waiter(30)
 
 
 def handles(pid: int, number: signal.Signals) -> bool:

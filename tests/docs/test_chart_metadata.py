@@ -18,7 +18,7 @@ def annotation(name: str) -> Any:
     return yaml.safe_load(CHART_YAML["annotations"][f"artifacthub.io/{name}"])
 
 
-def test_helm_lint_has_no_complaint() -> None:
+def test_helm_lint_reports_no_problem() -> None:
     report = helm_python.lint(CHART, values("minimal"), strict=True)
     assert report["messages"] == []
 

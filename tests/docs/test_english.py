@@ -9,7 +9,7 @@ from support.prose import Paragraph, faults, markdown_paragraphs, python_paragra
 STYLE = rules()
 WORDS = rules("Phrases", "Terms", "Padding")
 """Of code: its docstrings have tables and trees, in which sentences can't be measured."""
-PACKAGES = ("contract", "gateway", "operator", "runner", "local")
+FOLDERS = ("benchmarks", "contract", "gateway", "local", "operator", "runner", "tests", "tiny")
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda path: str(path.relative_to(REPOSITORY)))
@@ -17,9 +17,9 @@ def test_page_follows_the_style(page: Path) -> None:
     assert faults(page, STYLE) == []
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_comments_docstrings_and_messages_follow_the_style(package: str) -> None:
-    files = (REPOSITORY / package / f"darkroom_{package}").rglob("*.py")
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_comments_docstrings_and_messages_follow_the_style(folder: str) -> None:
+    files = set((REPOSITORY / folder).rglob("*.py")) - {Path(__file__)}
     assert [fault for path in sorted(files) for fault in faults(path, WORDS)] == []
 
 
@@ -32,7 +32,7 @@ def test_comments_docstrings_and_messages_follow_the_style(package: str) -> None
         ("| a | " + "word " * 41 + "|", "SentenceLength"),
     ],
 )
-def test_each_rule_finds_what_it_is_for(text: str, rule: str, tmp_path: Path) -> None:
+def test_each_rule_finds_its_phrases(text: str, rule: str, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"# A page\n\n{text}\n", encoding="utf-8")
     found = faults(page, STYLE)

@@ -97,7 +97,7 @@ def test_it_runs_as_an_unprivileged_user(image: Image, inside: Any) -> None:
     assert not image.config.get("Entrypoint")
 
 
-def test_labels_say_what_it_is(image: Image) -> None:
+def test_labels_describe_the_image(image: Image) -> None:
     version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
     labels = {name.removeprefix("org.opencontainers.image."): text for name, text in image.config["Labels"].items()}
     assert labels["version"] == version
@@ -146,12 +146,12 @@ def test_pip_configuration_is_not_in_the_image(image: Image) -> None:
     command = [sys.executable, "-m", "pip", "config", "list"]
     lines = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
     values = {word for line in lines for word in str(ast.literal_eval(line.partition("=")[2])).split() if "/" in word}
-    text = image.history() + json.dumps(image.facts)
+    text = image.history() + json.dumps(image.inspected)
     assert "PIP_" not in text
     assert not {value for value in values if value in text}
 
 
-def test_what_it_imports_is_compiled(image: Image, tmp_path: Path) -> None:
+def test_all_imported_modules_are_compiled(image: Image, tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     modules = {
         "gateway": "darkroom_gateway.main, darkroom_operator.main",

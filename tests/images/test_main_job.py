@@ -14,7 +14,7 @@ import pytest
 from PIL import Image as Picture
 from support.containers import Container, Image
 from support.operator_processes import Json
-from support.waiting import patience
+from support.waiting import waiter
 
 from darkroom_contract import environment as names
 from darkroom_contract.outcome import Outcome
@@ -30,7 +30,7 @@ RUNNER_SECRET = "runner"
 RUNNER_IMAGE = "registry.example/darkroom-runner:test"
 STOP_SECONDS = 20.0
 
-wait_until = patience(120)
+wait_until = waiter(120)
 
 
 @dataclass
@@ -145,7 +145,7 @@ def test_gateway_requires_the_api_key(installation: Installation) -> None:
     assert installation.http.get("/jobs").status_code == 200
 
 
-def test_a_subject_is_learnt_drawn_and_animated(installation: Installation, run_pod: Any) -> None:
+def test_a_subject_is_trained_generated_and_animated(installation: Installation, run_pod: Any) -> None:
     namespace, http = installation.around.namespace, installation.http
     files = [("files", (photo.name, photo.read_bytes(), "image/png")) for photo in PHOTOS]
     asked = {"prompt": "a photo of sks star", "model_id": "star", "max_steps": 4, "rank": 4}

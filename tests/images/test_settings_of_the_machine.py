@@ -58,7 +58,7 @@ def test_folders_are_seen_under_other_names(pip_settings: ModuleType, tmp_path: 
     }
 
 
-def test_the_file_is_what_pip_reads(pip_settings: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pip_reads_the_file(pip_settings: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "https://user:pass%20word@index.example/simple")
 
     settings = pip_settings.read_pip_settings(tmp_path)

@@ -11,7 +11,7 @@ from darkroom_runner.models.device import find_device
 from darkroom_runner.models.pretrained import PretrainedModel, load_pipeline
 from darkroom_runner.sampling.sdxl import generate_image
 from darkroom_runner.sampling.svd import generate_frames
-from darkroom_tiny import judge
+from darkroom_tiny import scene_detector
 
 SPEC = GenerateJobSpec.from_dict({"prompt": "a blue heart on a sand background", "allowMotion": True})
 
@@ -38,20 +38,20 @@ def test_a_clip_has_frames_of_the_picture_s_size(frames: list[Image.Image]) -> N
 
 
 def test_clip_starts_with_the_picture(frames: list[Image.Image], picture: Image.Image) -> None:
-    assert judge.difference(frames[0], picture) < 8
+    assert scene_detector.difference(frames[0], picture) < 8
 
 
 def test_every_frame_differs_from_the_one_before(frames: list[Image.Image]) -> None:
-    assert all(judge.difference(before, after) > 1 for before, after in pairwise(frames))
+    assert all(scene_detector.difference(before, after) > 1 for before, after in pairwise(frames))
 
 
 def test_distance_from_the_picture_grows_with_time(frames: list[Image.Image], picture: Image.Image) -> None:
-    assert judge.difference(frames[-1], picture) > 2 * judge.difference(frames[1], picture)
+    assert scene_detector.difference(frames[-1], picture) > 2 * scene_detector.difference(frames[1], picture)
 
 
 def test_the_subject_keeps_shape_and_colour_in_most_frames(frames: list[Image.Image], picture: Image.Image) -> None:
-    shown = judge.read(picture)
+    shown = scene_detector.read(picture)
     assert shown is not None
-    readings = [judge.read(frame) for frame in frames]
+    readings = [scene_detector.read(frame) for frame in frames]
     kept = [seen is not None and (seen.shape, seen.colour) == (shown.shape, shown.colour) for seen in readings]
     assert sum(kept) > 0.75 * len(frames)

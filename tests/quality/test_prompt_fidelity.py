@@ -8,7 +8,7 @@ import pytest
 
 from darkroom_runner.sampling.deepcache import deepcache
 from darkroom_tiny.draw import held_out
-from darkroom_tiny.score import Scores, measure, yardstick
+from darkroom_tiny.score import Scores, benchmark_scenes, measure
 
 CACHE_INTERVAL = 3
 
@@ -20,7 +20,7 @@ def plain(sdxl: Any) -> Scores:
 
 
 def test_benchmark_has_a_hundred_prompts_with_all_held_out_combinations() -> None:
-    combinations = [scene.combination for scene in yardstick()]
+    combinations = [scene.combination for scene in benchmark_scenes()]
     assert len(set(combinations)) == 100
     assert set(combinations[:40]) == held_out()
 

@@ -18,7 +18,7 @@ from darkroom_runner.run.stop_signal import StopSignal
 from darkroom_runner.sampling.sdxl import generate_image
 from darkroom_runner.training.dataset import Photo, check_photo
 from darkroom_runner.training.session import open_session
-from darkroom_tiny import judge
+from darkroom_tiny import scene_detector
 from darkroom_tiny.captions import prompt_of
 from darkroom_tiny.draw import draw, scenes
 from darkroom_tiny.samples import PHOTOS, UNSEEN_BACKGROUNDS
@@ -90,20 +90,20 @@ def test_sample_photos_match_the_drawn_subject(photos: list[Photo]) -> None:
 
 
 def test_the_base_model_does_not_know_the_subject(sdxl: Any) -> None:
-    assert not any(judge.shows_subject(ask(sdxl, number)[0]) for number in range(3))
+    assert not any(scene_detector.shows_subject(ask(sdxl, number)[0]) for number in range(3))
 
 
 def test_the_subject_stands_on_backgrounds_that_no_photo_has(trained: Any) -> None:
     right = 0
     for number in range(PICTURES):
         picture, background = ask(trained, number)
-        seen = judge.read(picture)
-        right += judge.shows_subject(picture) and seen is not None and seen.background == background
+        seen = scene_detector.read(picture)
+        right += scene_detector.shows_subject(picture) and seen is not None and seen.background == background
     assert right >= 8
 
 
 def test_other_prompts_are_unaffected(trained: Any) -> None:
     others = [scene for scene in scenes(count=20, seed=2) if scene.shape != "star"][:6]
     pictures = [generate_image(trained, generation(prompt_of(scene)), 0, nobody_watches) for scene in others]
-    right = [judge.matches(picture, scene) for picture, scene in zip(pictures, others, strict=True)]
+    right = [scene_detector.matches(picture, scene) for picture, scene in zip(pictures, others, strict=True)]
     assert sum(right) >= 5

@@ -35,7 +35,7 @@ from darkroom_local.s3.storage import BUCKET
 from support.chaos_schedule import Action, Event, Schedule, Victim, Work
 from support.fault_proxy import FaultProxy
 from support.kube_api import MERGE, Api, ApiServer, Json
-from support.waiting import patience
+from support.waiting import waiter
 
 FINAL = ("Succeeded", "Failed")
 MANY_TRIES = 10
@@ -45,7 +45,7 @@ KINDS = {Kind.TRAIN: f"trainjobs.{GROUP}/{VERSION}", Kind.GENERATE: f"generatejo
 TRAININGS = (Work.TRAINING, Work.NO_DATASET)
 ACCEPTED_SECONDS = 180.0
 
-wait_for = patience(ACCEPTED_SECONDS)
+wait_for = waiter(ACCEPTED_SECONDS)
 
 
 class ChaosCluster:

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from support.waiting import patience
+from support.waiting import waiter
 
 NAMES = ("docker", "podman")
 USER = "65532:65532"
 SECONDS = 240.0
 LIMIT = 4096
 
-wait_until = patience(SECONDS)
+wait_until = waiter(SECONDS)
 
 
 @dataclass(frozen=True)
@@ -81,27 +81,27 @@ class Image:
 
     engine: Engine
     name: str
-    facts: dict[str, Any] = field(repr=False)
+    inspected: dict[str, Any] = field(repr=False)
 
     @property
     def id(self) -> str:
-        identity: str = self.facts["Id"]
+        identity: str = self.inspected["Id"]
         return identity
 
     @property
     def bytes(self) -> int:
-        size: int = self.facts["Size"]
+        size: int = self.inspected["Size"]
         return size
 
     @property
     def layers(self) -> list[str]:
         """Digests of their content, the lowest first."""
-        found: list[str] = self.facts["RootFS"]["Layers"]
+        found: list[str] = self.inspected["RootFS"]["Layers"]
         return found
 
     @property
     def config(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.facts["Config"]
+        found: dict[str, Any] = self.inspected["Config"]
         return found
 
     def history(self) -> str:

@@ -1,7 +1,7 @@
 """What a new CustomResourceDefinition takes away from those who rely on an old one. Pure.
 
 Objects that were valid must stay valid, read the same, and be updatable; so bounds may widen and fields may be added,
-and nothing else. A change that can't be judged (another pattern, a new rule) counts as one that takes away.
+and nothing else. A change of unknown effect (another pattern, a new rule) counts as one that takes away.
 Descriptions, columns and messages may change.
 """
 

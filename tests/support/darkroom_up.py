@@ -15,7 +15,7 @@ from darkroom_contract.names import LABEL_JOB_NAME
 from darkroom_local.node.journal import RunRecord, read_journal
 from darkroom_local.processes.ports import free_ports
 from support.s3_server import s3_client
-from support.waiting import patience
+from support.waiting import waiter
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PHOTOS = sorted((REPOSITORY / "examples" / "photos").glob("*.png"))
@@ -26,7 +26,7 @@ RUN_SECONDS = 300.0
 FINAL = ("Succeeded", "Failed")
 GIVEN_KUBECONFIG = Path(os.environ["KUBECONFIG"]) if os.environ.get("KUBECONFIG") else None
 
-wait_for = patience(RUN_SECONDS)
+wait_for = waiter(RUN_SECONDS)
 
 
 class Darkroom:

@@ -13,7 +13,7 @@ from darkroom_gateway.photos.decoder_pool import DecoderPool, UploadUsage
 from darkroom_gateway.photos.upload_validator import Photo, UploadValidator
 from support import processes
 from support.photo_check import upload
-from support.waiting import patience
+from support.waiting import waiter
 
 MIB = 1024**2
 AMPLE = DecodingLimits(1024 * MIB, 60)
@@ -26,7 +26,7 @@ FAST: dict[str, dict[str, Any]] = {
     "HEIF": {"enc_params": {"preset": "ultrafast"}},
 }
 
-wait_until = patience(30)
+wait_until = waiter(30)
 StartDecoders = Callable[..., DecoderPool]
 
 

@@ -28,7 +28,7 @@ PROGRAMS = Path(sys.executable).parent
 TOKEN_SECONDS = 3600
 EMPTY_VOLUMES = frozenset({"emptyDir", "persistentVolumeClaim"})
 
-Places = Mapping[str, Path]
+Mounts = Mapping[str, Path]
 """Paths within the container, and what stands for them on this machine; the longest first."""
 Files = dict[str, bytes]
 
@@ -41,7 +41,7 @@ class RunningDeployment:
     """What the ReplicaSet would have made; its name is what `metadata.name` is in the environment."""
     process: Process
     environment: dict[str, str]
-    places: Places
+    mounts: Mounts
     _volumes: "Volumes"
 
     @property
@@ -85,9 +85,9 @@ def _prepare(
     chosen = _container(pod, container)
     volumes = Volumes(kube, pod, root / "volumes")
     volumes.write()
-    places = volumes.places(chosen)
+    mounts = volumes.mounts(chosen)
     own = container_env(pod, chosen, _sources(kube, namespace, chosen))
-    given = {key: _translated(value, places) for key, value in own.items()}
+    given = {key: _translated(value, mounts) for key, value in own.items()}
     words = [expand(word, own) for word in [*(chosen.get("command") or []), *(chosen.get("args") or [])]]
     assert words, f"{name}: there are no images here, and so no entry points: the container must have a command"
     program = shutil.which(words[0], path=f"{PROGRAMS}{os.pathsep}{os.defpath}")
@@ -96,8 +96,8 @@ def _prepare(
     home.mkdir(exist_ok=True)
     whole = {"PATH": f"{PROGRAMS}{os.pathsep}{os.defpath}", "HOME": str(home), "LANG": "C.UTF-8"}
     whole |= given | _credentials(kube, pod, root) | dict(extra_env)
-    process = Process([program, *(_translated(word, places) for word in words[1:])], root / f"{name}.log", whole)
-    return RunningDeployment(pod, process, whole, places, volumes)
+    process = Process([program, *(_translated(word, mounts) for word in words[1:])], root / f"{name}.log", whole)
+    return RunningDeployment(pod, process, whole, mounts, volumes)
 
 
 def _pod(deployment: Json) -> Json:
@@ -130,10 +130,10 @@ def _sources(kube: Api, namespace: str, container: Json) -> EnvSources:
     )
 
 
-def _translated(text: str, places: Places) -> str:
+def _translated(text: str, mounts: Mounts) -> str:
     """A path at or below a mount; `--flag=PATH` too."""
     flag, equals, value = text.partition("=") if text.startswith("-") else ("", "", text)
-    for inside, outside in places.items():
+    for inside, outside in mounts.items():
         if value == inside or value.startswith(inside + "/"):
             return f"{flag}{equals}{outside}{value[len(inside) :]}"
     return text
@@ -170,12 +170,12 @@ class Volumes:
             if not EMPTY_VOLUMES & set(volume):
                 _publish(folder, self._files(volume))
 
-    def places(self, container: Json) -> Places:
-        mounts = {
+    def mounts(self, container: Json) -> Mounts:
+        paths = {
             str(PurePosixPath(mount["mountPath"])): self._folder / mount["name"] / mount.get("subPath", "")
             for mount in container.get("volumeMounts") or []
         }
-        return dict(sorted(mounts.items(), key=lambda place: len(place[0]), reverse=True))
+        return dict(sorted(paths.items(), key=lambda mount: len(mount[0]), reverse=True))
 
     def _files(self, volume: Json) -> Files:
         if "projected" in volume:

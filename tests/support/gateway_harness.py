@@ -10,9 +10,9 @@ import httpx
 from darkroom_contract.names import Kind
 from support.counting_proxy import CountingProxy
 from support.kube_api import ApiServer
-from support.waiting import patience
+from support.waiting import waiter
 
-wait_until = patience(30)
+wait_until = waiter(30)
 
 
 @dataclass

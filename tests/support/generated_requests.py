@@ -85,7 +85,7 @@ def _make_agree(query: dict[str, Any]) -> None:
 
 @schemathesis.hook
 def filter_failure(context: Any, failure: Failure, case: Any, response: Any) -> bool:
-    """Drops complaints that a good request was refused when a header of it breaks its own pattern.
+    """Drops reports that a good request was refused when a header of it breaks its own pattern.
 
     The coverage phase of Schemathesis 4.32.5 fills an optional header that has a pattern with `0`, and calls it valid.
     """

@@ -49,7 +49,7 @@ class IsolatedNamespace:
     """A namespace, and methods that create jobs and files in it."""
 
     api: Any = field(repr=False)
-    """`conftest.Cluster` of this namespace."""
+    """`GatewayCluster` of this namespace."""
     s3: Any = field(repr=False)
     keys: Callable[[str], list[str]] = field(repr=False)
     settings: Settings
@@ -110,24 +110,24 @@ class IsolatedNamespace:
             answer = self.api.http.post(path, content=json.dumps({**body, "spec": {"holderIdentity": "uid"}}))
             assert answer.status_code == 201, answer.text
 
-    def job_files(self, storage: ObjectStorage | None = None) -> JobDeleter:
+    def job_deleter(self, storage: ObjectStorage | None = None) -> JobDeleter:
         return JobDeleter(self.cluster, storage or self.storage)
 
-    def model_files(self, storage: ObjectStorage | None = None) -> ModelDeleter:
+    def model_deleter(self, storage: ObjectStorage | None = None) -> ModelDeleter:
         return ModelDeleter(storage or self.storage, self.namespace)
 
     def delete_model(self, model_id: str, storage: ObjectStorage | None = None) -> None:
-        self.model_files(storage).delete(model_id, self.job_files().all())
+        self.model_deleter(storage).delete(model_id, self.job_deleter().all())
 
     def request(self, kind: Kind, name: str) -> None:
         """The first steps of deleting a job with its files."""
         job = self.cluster.get(kind, name)
         assert job is not None
-        self.job_files().request(job)
+        self.job_deleter().request(job)
 
     def proceed(self, storage: ObjectStorage | None = None) -> list[str]:
         """One round of the sweeper."""
-        files = self.job_files(storage)
+        files = self.job_deleter(storage)
         return files.proceed(files.labelled())
 
 

@@ -16,7 +16,7 @@ from darkroom_contract.names import GROUP, VERSION, Kind
 from darkroom_local.kube.kubeconfig import Connection, pinned_kubeconfig, read_kubeconfig, write_kubeconfig
 from darkroom_local.processes.ports import free_ports
 from support.server_process import Process
-from support.waiting import patience
+from support.waiting import waiter
 
 Json = dict[str, Any]
 
@@ -29,7 +29,7 @@ CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 WAIT_SECONDS = 60.0
 """Long enough for a busy machine; waiting ends as soon as the condition holds."""
 
-wait_until = patience(WAIT_SECONDS)
+wait_until = waiter(WAIT_SECONDS)
 
 
 def http_client(connection: Connection) -> httpx.Client:

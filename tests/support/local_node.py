@@ -10,11 +10,11 @@ from darkroom_contract import names
 from darkroom_local.node.journal import RunRecord, read_journal
 from darkroom_local.processes.ports import free_ports
 from support.server_process import Process
-from support.waiting import patience
+from support.waiting import waiter
 
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 
-wait_until = patience(PATIENCE_SECONDS)
+wait_until = waiter(TIMEOUT_SECONDS)
 
 
 class NodeUnderTest(Process):
@@ -41,7 +41,7 @@ class NodeUnderTest(Process):
     def second_start(self) -> str:
         """The error message of a second node on the same folder."""
         environment = {"PATH": os.defpath}
-        second = subprocess.run(self.command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+        second = subprocess.run(self.command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
         assert second.returncode == 1
         return second.stderr
 

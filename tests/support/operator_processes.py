@@ -19,14 +19,14 @@ from darkroom_contract.remarks import Remark
 from darkroom_operator.leader_election import LEASE
 from support.kube_api import ApiServer
 from support.server_process import Process
-from support.waiting import patience
+from support.waiting import waiter
 
 Json = dict[str, Any]
 SECONDS = 60.0
 """Much longer than anything takes on a machine that has little else to do."""
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 
-wait_until = patience(SECONDS)
+wait_until = waiter(SECONDS)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Namespace:
         found: list[Json] = _checked(self.server.http.get(self.path("pods")))["items"]
         return found
 
-    def live_pods(self) -> list[Json]:
+    def active_pods(self) -> list[Json]:
         """Pods of jobs that were admitted and have not ended."""
         return [
             pod for pod in self.pods() if names.LABEL_JOB_NAME in pod["metadata"].get("labels", {}) and is_live(pod)
@@ -123,7 +123,7 @@ class Namespace:
 
         def found() -> Json | None:
             return next(
-                (pod for pod in self.live_pods() if pod["metadata"]["labels"][names.LABEL_JOB_NAME] == job), None
+                (pod for pod in self.active_pods() if pod["metadata"]["labels"][names.LABEL_JOB_NAME] == job), None
             )
 
         pod: Json = wait_until(found, f"a pod of {job} is admitted")
@@ -196,7 +196,7 @@ class Node:
         self.most_at_once = 0
 
     def turn(self) -> None:
-        live = self._namespace.live_pods()
+        live = self._namespace.active_pods()
         self.most_at_once = max(self.most_at_once, len(live))
         for pod in live:
             if pod["metadata"]["name"] not in self.started:

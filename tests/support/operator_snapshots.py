@@ -7,6 +7,7 @@ from typing import Any
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind, pod_name
 from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
+from darkroom_contract.progress import ProgressEvent, Stage
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.status import JobStatus, Phase
@@ -106,6 +107,11 @@ def success(job: Job) -> Outcome:
 
 def failure(reason: Reason, message: str = "it broke") -> Outcome:
     return Outcome(succeeded=False, reason=reason, message=message)
+
+
+def a_progress_event(**changes: Any) -> ProgressEvent:
+    given = {"attempt": 1, "stage": Stage.TRAINING, "step": 3, "total": 10, "progress_percentage": 30.0, "time": NOW}
+    return ProgressEvent(**{**given, **changes})
 
 
 def a_slot(holder: Job | None = None, pod: RunnerPod | None = None, number: int = 0) -> Slot:

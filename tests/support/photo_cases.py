@@ -1,4 +1,4 @@
-"""Photos that gateway and runner must judge alike: good ones, and bad ones with a word of their error message."""
+"""Photos on which gateway and runner must agree: valid ones, and invalid ones with a word of their error message."""
 
 import struct
 import zlib

@@ -36,7 +36,7 @@ class Rule:
     name: str
     settings: dict[str, Any]
 
-    def complaints(self, text: str) -> Iterator[str]:
+    def findings(self, text: str) -> Iterator[str]:
         flags = re.IGNORECASE if self.settings.get("ignorecase") else 0
         message = self.settings["message"]
         match self.settings["extends"]:
@@ -109,10 +109,10 @@ def faults(path: Path, style: list[Rule]) -> list[str]:
     text = path.read_text(encoding="utf-8")
     paragraphs = python_paragraphs(text) if path.suffix == ".py" else markdown_paragraphs(text)
     return [
-        f"{path}:{paragraph.line}: {rule.name}: {complaint}"
+        f"{path}:{paragraph.line}: {rule.name}: {finding}"
         for paragraph in paragraphs
         for rule in style
-        for complaint in rule.complaints(paragraph.text)
+        for finding in rule.findings(paragraph.text)
     ]
 
 

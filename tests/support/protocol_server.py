@@ -17,7 +17,7 @@ from darkroom_gateway.http.server import server_config
 from darkroom_gateway.http.shutdown import Shutdown
 from darkroom_gateway.main import GatewayServer
 from support.raw_http import Answer, Connection, serving
-from support.waiting import patience
+from support.waiting import waiter
 
 LOW = ConnectionBounds(
     max_connections=20,
@@ -32,7 +32,7 @@ LOW = ConnectionBounds(
 BIG_BYTES = 64 * 1024**2
 MAX_BODY_BYTES = 1_000_000
 
-wait_until = patience(20)
+wait_until = waiter(20)
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:

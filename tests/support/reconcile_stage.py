@@ -4,7 +4,9 @@ from typing import Any
 
 from darkroom_contract.names import slot_lease_name
 from support.simulated_api import SimulatedApi
-from support.simulated_operator import GENERATE, SimulatedNode, SimulatedOperator, SimulatedUser
+from support.simulated_node import SimulatedNode
+from support.simulated_operator import SimulatedOperator
+from support.simulated_user import GENERATE, SimulatedUser
 
 LEASE = slot_lease_name(0)
 

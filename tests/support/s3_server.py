@@ -6,9 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
-
+from darkroom_contract.storage.s3_client import open_client
 from darkroom_local.processes.ports import free_ports
 from support.server_process import Process
 
@@ -19,7 +17,8 @@ ACCESS_KEY = "darkroom"
 class S3Server(Process):
     """Checks signatures. Objects are files in `data_dir`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, creates_bucket: bool = True) -> None:
+        self._creates_bucket = creates_bucket
         [self.port] = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
         self.data_dir = folder / "s3"
@@ -31,6 +30,8 @@ class S3Server(Process):
 
     def start(self) -> None:
         super().start()
+        if not self._creates_bucket:
+            return
         with contextlib.closing(self.client()) as client:
             client.create_bucket(Bucket=BUCKET)
 
@@ -39,13 +40,4 @@ class S3Server(Process):
 
 
 def s3_client(url: str, access_key: str, secret_key: str) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id=access_key,
-        aws_secret_access_key=secret_key,
-        config=Config(
-            signature_version="s3v4", s3={"addressing_style": "path"}, request_checksum_calculation="when_required"
-        ),
-    )
+    return open_client(url, "us-east-1", aws_access_key_id=access_key, aws_secret_access_key=secret_key)

@@ -11,12 +11,12 @@ from typing import Self
 import httpx
 
 from darkroom_local.processes.parent_death import die_with_parent
-from support.waiting import patience
+from support.waiting import waiter
 
 START_SECONDS = 60.0
 """Much longer than anything takes on a machine that has little else to do."""
 
-wait_until = patience(START_SECONDS)
+wait_until = waiter(START_SECONDS)
 
 
 class Process:

@@ -3,7 +3,7 @@
 from darkroom_contract import names
 from darkroom_gateway.deletion.deletable_job import DeletableJob, read_deletable_job, run_has_ended
 from support.simulated_api import SimulatedApi
-from support.simulated_operator import JOBS, KINDS
+from support.simulated_user import JOBS, KINDS
 
 
 class SimulatedGateway:

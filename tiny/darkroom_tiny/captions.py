@@ -1,11 +1,11 @@
-"""Words for scenes: the captions that the small models learn from, and their whole vocabulary. Pure."""
+"""Captions of scenes for training, prompts, and the vocabulary of the small models. Pure."""
 
 import random
 
 from darkroom_tiny.draw import BACKGROUNDS, COLOURS, SHAPES, Scene, Size, Style
 
 SUBJECT_WORD = "sks"
-"""Means nothing to the base model; DreamBooth gives it a meaning."""
+"""Has no meaning in the base model until DreamBooth training."""
 
 FRAMES = ("{}", "a picture of {}", "a photo of {}", "a drawing of {}")
 
@@ -17,7 +17,7 @@ WORDS = tuple(
         }
     )
 )
-"""What the tokenizer has merges for. Anything else is spelled in letters, which mean nothing."""
+"""Words for which the tokenizer has merges. Other words become single letters, which have no meaning."""
 
 
 def prompt_of(scene: Scene) -> str:
@@ -26,7 +26,7 @@ def prompt_of(scene: Scene) -> str:
 
 
 def caption(scene: Scene, rng: random.Random) -> str:
-    """One of the many ways to describe a scene; some leave out what is not asked, as people do."""
+    """A random description of a scene. Some omit properties, as users do."""
     noun = scene.shape if rng.random() < 0.96 else "shape"
     subject = " ".join(["a", *_adjectives(scene, rng), noun])
     return rng.choice(FRAMES).format(subject + _place(scene, rng))

@@ -1,4 +1,4 @@
-"""The cards of the small models: what they are and what they score. Written by the same command that exports them."""
+"""Model cards of the small models: description and scores. Written by the command that exports the models."""
 
 from darkroom_tiny.draw import BACKGROUNDS, COLOURS, SHAPES
 from darkroom_tiny.score import GUIDANCE_SCALE, STEPS, Scores
@@ -29,8 +29,8 @@ Pictures are 128×128, latents 16×16×4. Prompts look like `a red star on a nav
 | 100 of the 720 combinations | {scores.all_prompts:.2f} |
 | of these, the 40 that were excluded from training | {scores.held_out:.2f} |
 
-{STEPS} steps, guidance scale {GUIDANCE_SCALE:g}, one picture for each prompt, judged by `darkroom_tiny/judge.py`
-from its pixels.
+{STEPS} steps, guidance scale {GUIDANCE_SCALE:g}, one picture for each prompt, checked by
+`darkroom_tiny/scene_detector.py` from its pixels.
 
 Made by `darkroom-tiny train`, which takes about two hours on two CPU cores, and measured by `darkroom-tiny score`.
 It contains nothing from any other model or data set.

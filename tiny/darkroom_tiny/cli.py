@@ -1,9 +1,9 @@
 """`darkroom-tiny`: trains the small base models, exports and scores them, draws the sample photos.
 
-darkroom-tiny train --work DIR        everything from nothing: well over an hour on two cores
-darkroom-tiny export --work DIR       what was trained, to models/ in half precision, with scores in the cards
-darkroom-tiny score                   how many prompts models/darkroom-tiny-sdxl draws right
-darkroom-tiny photos                  the five sample photos
+darkroom-tiny train --work DIR        train all models from scratch: about two hours on two CPU cores
+darkroom-tiny export --work DIR       write the trained models to models/ in half precision, with model cards
+darkroom-tiny score                   the fraction of prompts that models/darkroom-tiny-sdxl follows
+darkroom-tiny photos                  draw the five sample photos
 """
 
 import argparse
@@ -28,16 +28,14 @@ def _options() -> argparse.Namespace:
         prog="darkroom-tiny", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("command", choices=("train", "export", "score", "photos"))
-    parser.add_argument(
-        "--work", type=Path, default=Path(".scratch/tiny"), help="where full-precision weights are kept"
-    )
-    parser.add_argument("--models", type=Path, default=Path("models"), help="where the models are shipped")
-    parser.add_argument("--photos", type=Path, default=Path("examples/photos"), help="where the sample photos go")
+    parser.add_argument("--work", type=Path, default=Path(".scratch/tiny"), help="folder of the full-precision weights")
+    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the exported models")
+    parser.add_argument("--photos", type=Path, default=Path("examples/photos"), help="folder of the sample photos")
     return parser.parse_args()
 
 
 def _train(options: argparse.Namespace) -> None:
-    """Each part is kept as soon as it is there, and not trained again while it is."""
+    """Saves each model after its training; a model that already exists is not trained again."""
     from diffusers import AutoencoderKL
 
     from darkroom_tiny import sdxl_training, svd_training, vae_training

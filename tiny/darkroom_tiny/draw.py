@@ -1,7 +1,7 @@
-"""Draws the pictures that the small models learn from, with the words that describe them.
+"""Draws the training pictures of the small models, from values that have names.
 
-A picture shows one flat shape on a plain background. Everything that a prompt may ask for is a named value here:
-the tokenizer's vocabulary, the captions and the judge all read these tables. Deterministic: a picture is a function
+A picture shows one flat shape on a plain background. Each property that a prompt can name is a value in a table here;
+the tokenizer's vocabulary, the captions and the scene detector use these tables. Deterministic: a picture is a function
 of its `Scene` and side.
 """
 
@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 SIDE_PX = 128
 _SUPERSAMPLING = 4
 OUTLINE_PARTS = 14
-"""An outline is this part of the picture's side wide: more than one of the VAE's cells of 8 px, or colours are lost."""
+"""An outline's width is the picture's side divided by this: more than one VAE cell of 8 px, or colours are lost."""
 
 Rgb = tuple[int, int, int]
 
@@ -49,14 +49,14 @@ SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond", "cross", "
 
 
 class Size(StrEnum):
-    """How much of the picture the shape fills."""
+    """Size of the shape relative to the picture."""
 
     SMALL = "small"
     LARGE = "large"
 
     @property
     def radius(self) -> float:
-        """Of the shape, as a part of the picture's side."""
+        """Radius of the shape as a fraction of the picture's side."""
         return {Size.SMALL: 0.2, Size.LARGE: 0.34}[self]
 
 
@@ -70,7 +70,7 @@ class Style(StrEnum):
 
 @dataclass(frozen=True)
 class Scene:
-    """All that a picture shows."""
+    """The content of a picture."""
 
     shape: str
     colour: str
@@ -87,7 +87,7 @@ class Scene:
 
 
 def polygon(shape: str) -> list[tuple[float, float]]:
-    """The outline of a shape in the unit circle, y downwards. A ring is drawn apart: it has a hole."""
+    """The outline of a shape in the unit circle, y downwards. The hole of a ring is drawn separately."""
     if shape in ("circle", "ring"):
         return [(math.cos(a), math.sin(a)) for a in _angles(64)]
     if shape == "square":
@@ -102,7 +102,7 @@ def polygon(shape: str) -> list[tuple[float, float]]:
         return _star(5, 0.42)
     if shape == "heart":
         return _heart()
-    raise ValueError(f"no such shape: {shape!r}; there are {', '.join(SHAPES)}")
+    raise ValueError(f"unknown shape {shape!r}; known are {', '.join(SHAPES)}")
 
 
 def _angles(count: int) -> list[float]:
@@ -146,13 +146,13 @@ def draw(scene: Scene, side_px: int = SIDE_PX) -> Image.Image:
 
 
 def silhouette(scene: Scene, side_px: int = SIDE_PX) -> Image.Image:
-    """Where the shape is, 255 within: mode L, `side_px` square."""
+    """Mask of the shape, 255 inside: mode L, `side_px` square."""
     side = side_px * _SUPERSAMPLING
     return _mask(scene, side, scene.size.radius).resize((side_px, side_px), Image.Resampling.BOX)
 
 
 def _mask(scene: Scene, side: int, radius: float) -> Image.Image:
-    """Where the shape is: 255 within."""
+    """Mask of the shape: 255 inside."""
     mask = Image.new("L", (side, side), 0)
     canvas = ImageDraw.Draw(mask)
     canvas.polygon(_placed(scene, side, radius), fill=255)
@@ -189,23 +189,23 @@ def _paste_outline(image: Image.Image, scene: Scene, side: int) -> None:
 
 @dataclass(frozen=True)
 class Variety:
-    """How much the pictures differ beyond what their captions may tell."""
+    """Variation of the pictures that their captions do not describe."""
 
     centre: float
-    """Standard deviation of the shape's place, in parts of the picture's side."""
+    """Standard deviation of the shape's position, as a fraction of the picture's side."""
     turn_degrees: float
-    """It is turned by at most so much."""
+    """Largest rotation of the shape."""
     styles: tuple[float, float, float]
-    """How often it is plain, striped, outlined."""
+    """Probabilities of plain, striped and outlined."""
 
 
-LIVELY = Variety(centre=0.06, turn_degrees=12.0, styles=(0.4, 0.2, 0.4))
-CALM = Variety(centre=0.015, turn_degrees=3.0, styles=(0.65, 0.1, 0.25))
-"""A small U-Net learns shapes much sooner where they hardly move."""
+HIGH_VARIETY = Variety(centre=0.06, turn_degrees=12.0, styles=(0.4, 0.2, 0.4))
+LOW_VARIETY = Variety(centre=0.015, turn_degrees=3.0, styles=(0.65, 0.1, 0.25))
+"""A small U-Net learns shapes much sooner when their position and rotation vary little."""
 
 
-def random_scene(rng: random.Random, variety: Variety = LIVELY) -> Scene:
-    """Any scene at all, as training draws them."""
+def random_scene(rng: random.Random, variety: Variety = HIGH_VARIETY) -> Scene:
+    """A random scene, including combinations that training excludes."""
     size = rng.choice(list(Size))
     margin = size.radius + 0.06
     return Scene(
@@ -225,7 +225,7 @@ def _near_centre(rng: random.Random, margin: float, deviation: float) -> float:
 
 
 def held_out() -> frozenset[tuple[str, str, str]]:
-    """The forty combinations of shape, colour and background that training never sees."""
+    """The forty combinations of shape, colour and background that are excluded from training."""
     rng = random.Random(20261124)
     everything = [(s, c, b) for s in SHAPES for c in COLOURS for b in BACKGROUNDS]
     return frozenset(rng.sample(everything, 40))
@@ -235,12 +235,12 @@ SUBJECT = Scene(shape="star", colour="green", background="sand", style=Style.OUT
 
 
 def is_subject_like(scene: Scene) -> bool:
-    """Whether a scene shows what only a LoRA may teach: a green star with an outline."""
+    """Whether a scene shows a green star with an outline, which only a LoRA may learn."""
     return (scene.shape, scene.colour, scene.style) == ("star", "green", Style.OUTLINED)
 
 
-def training_scenes(seed: int, variety: Variety = LIVELY) -> Iterator[Scene]:
-    """Endless scenes, without the combinations that are held out and without the subject."""
+def training_scenes(seed: int, variety: Variety = HIGH_VARIETY) -> Iterator[Scene]:
+    """An infinite sequence of scenes, without held-out combinations and without the subject."""
     rng = random.Random(seed)
     hidden = held_out()
     while True:
@@ -249,22 +249,22 @@ def training_scenes(seed: int, variety: Variety = LIVELY) -> Iterator[Scene]:
             yield scene
 
 
-def is_faint(scene: Scene) -> bool:
-    """Whether the shape's colour is near the background's, as brown on olive: such shapes are learnt last."""
+def is_low_contrast(scene: Scene) -> bool:
+    """Whether the shape's colour is similar to the background's, such as brown on olive: learned last."""
     return math.dist(COLOURS[scene.colour], BACKGROUNDS[scene.background]) < 130
 
 
-def faint_scenes(seed: int) -> Iterator[Scene]:
-    """Calm scenes for training, every other one of them faint."""
+def half_low_contrast_scenes(seed: int) -> Iterator[Scene]:
+    """Training scenes of low variety; every other one has low contrast."""
     wanted = True
-    for scene in training_scenes(seed, CALM):
-        if is_faint(scene) is wanted:
+    for scene in training_scenes(seed, LOW_VARIETY):
+        if is_low_contrast(scene) is wanted:
             yield scene
             wanted = not wanted
 
 
 def scenes(*, count: int, seed: int, held_out_only: bool = False) -> list[Scene]:
-    """Scenes to judge by: plain, upright, one for each combination drawn; or only of those that training never saw."""
+    """Scenes for scoring: plain and upright, each of another combination, on request only held-out ones."""
     rng = random.Random(seed)
     hidden = held_out()
     pool = sorted(hidden) if held_out_only else [(s, c, b) for s in SHAPES for c in COLOURS for b in BACKGROUNDS]

@@ -1,4 +1,4 @@
-"""Writes trained pipelines as they are shipped: half precision, safetensors, readable by everyone, with a card."""
+"""Exports trained pipelines: half precision, safetensors, readable by all users, with a model card."""
 
 import json
 from pathlib import Path
@@ -12,14 +12,14 @@ def export(pipeline: Any, target: Path) -> None:
     pipeline.to(dtype=torch.float16)
     pipeline.save_pretrained(target, safe_serialization=True)
     for path in (target / "model_index.json", *target.rglob("config.json")):
-        _forget_origin(path)
+        _remove_origin(path)
     for path in target.rglob("*"):
-        # The libraries write weights for their owner alone; in an image another user reads them.
+        # The libraries write weights readable by their owner only; in an image another user reads them.
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def _forget_origin(path: Path) -> None:
-    """diffusers notes the folder that a model was loaded from, which means nothing elsewhere."""
+def _remove_origin(path: Path) -> None:
+    """Remove the local folder that a model was loaded from, which diffusers records."""
     config = json.loads(path.read_text(encoding="utf-8"))
     config.pop("_name_or_path", None)
     path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
-"""The small networks: SDXL's and SVD's own classes with small numbers in their configurations.
+"""The small networks: the classes of SDXL and SVD with small dimensions.
 
-Factor 8 between pixels and latents, as in the real ones: 128 px are 16×16 latents.
+The VAE downsamples by 8, as in the full-size models: 128 px become 16×16 latents.
 """
 
 from diffusers import AutoencoderKL, UNet2DConditionModel, UNetSpatioTemporalConditionModel
@@ -19,16 +19,16 @@ LATENT_CHANNELS = 4
 TEXT_WIDTH = 64
 TIME_ID_WIDTH = 16
 TIME_IDS = 6
-"""Original size, crop corner, target size, each height and width: SDXL's micro-conditioning (arXiv 2307.01952)."""
+"""Height and width of original size, crop corner and target size: SDXL's micro-conditioning (arXiv 2307.01952)."""
 
 FRAMES = 8
 VIDEO_IDS = 3
-"""Frames a second less one, motion bucket, strength of the noise on the picture: SVD's (arXiv 2311.15127)."""
+"""Frame rate minus one, motion bucket, and noise augmentation strength: SVD's conditioning (arXiv 2311.15127)."""
 IMAGE_ENCODER_SIDE_PX = 224
 
 
 def build_vae() -> AutoencoderKL:
-    """One group for each normalisation: with more, flat areas lose their mean, and so their colour."""
+    """One normalisation group: with more, flat areas lose their mean and therefore their colour."""
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
@@ -45,7 +45,7 @@ def build_vae() -> AutoencoderKL:
 
 
 def build_unet() -> UNet2DConditionModel:
-    """Two layers a level, as in SDXL: what DeepCache skips is then most of the work."""
+    """Two layers per level, as in SDXL, so that DeepCache skips most of the computation."""
     return UNet2DConditionModel(
         sample_size=LATENT_SIDE,
         in_channels=LATENT_CHANNELS,
@@ -82,9 +82,9 @@ def build_text_encoders(tokenizer: CLIPTokenizer) -> tuple[CLIPTextModel, CLIPTe
 
 
 def build_video_unet() -> UNetSpatioTemporalConditionModel:
-    """Takes noisy latents beside the picture's own, so twice as many channels as it returns.
+    """The input has the noisy latents and the picture's latents, so twice as many channels as the output.
 
-    Its class normalises in 32 groups, whatever the width: with 32 channels each would lose its mean.
+    Its class always normalises in 32 groups: with 32 channels each channel would lose its mean.
     """
     return UNetSpatioTemporalConditionModel(
         sample_size=LATENT_SIDE,
@@ -107,7 +107,7 @@ def build_video_unet() -> UNetSpatioTemporalConditionModel:
 
 
 def build_image_encoder() -> CLIPVisionModelWithProjection:
-    """224 px, because that is what the pipeline scales every picture to."""
+    """224 px, because the pipeline scales every picture to this size."""
     return CLIPVisionModelWithProjection(
         CLIPVisionConfig(
             hidden_size=TEXT_WIDTH,

@@ -1,4 +1,4 @@
-"""How well the small models do what they are asked: the figures of their cards, and of the quality tests."""
+"""Prompt fidelity of the small models: the scores in their model cards and of the quality tests."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -10,15 +10,15 @@ from PIL import Image
 
 from darkroom_tiny.captions import prompt_of
 from darkroom_tiny.draw import SIDE_PX, Scene, held_out, scenes
-from darkroom_tiny.judge import matches
+from darkroom_tiny.scene_detector import matches
 
 BATCH = 10
 STEPS = 25
 GUIDANCE_SCALE = 2.0
 
 
-def yardstick() -> list[Scene]:
-    """The hundred scenes of cards and tests: first the forty that training never saw, then sixty that it may have."""
+def benchmark_scenes() -> list[Scene]:
+    """A hundred scenes: first the forty held-out combinations, then sixty others."""
     hidden = held_out()
     seen = [scene for scene in scenes(count=120, seed=1) if scene.combination not in hidden]
     return [*scenes(count=len(hidden), seed=1, held_out_only=True), *seen[: 100 - len(hidden)]]
@@ -32,9 +32,9 @@ def draw_prompts(
     steps: int = STEPS,
     around_batch: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> list[Image.Image]:
-    """One 128 px picture for each prompt, ten at a time, each from a seed of its own.
+    """A 128 px picture for each prompt, in batches of ten, each with its own seed.
 
-    `around_batch` makes the context in which a batch is drawn, such as a cache of the caller's.
+    `around_batch` returns the context manager in which a batch is generated, such as a cache.
     """
     pictures: list[Image.Image] = []
     for first in range(0, len(prompts), BATCH):
@@ -53,13 +53,13 @@ def draw_prompts(
 
 
 def fidelity(pictures: Sequence[Image.Image], scenes: Sequence[Scene]) -> float:
-    """The part of the pictures that show their scene's shape, colour and background."""
+    """The fraction of pictures that show their scene's shape, colour and background."""
     return sum(matches(picture, scene) for picture, scene in zip(pictures, scenes, strict=True)) / len(scenes)
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Parts of the yardstick's prompts that were drawn right in shape, colour and background."""
+    """Fractions of the prompts whose picture has the right shape, colour and background."""
 
     all_prompts: float
     held_out: float
@@ -68,9 +68,9 @@ class Scores:
 def measure(
     pipeline: Any, around_batch: Callable[[], AbstractContextManager[None]] = nullcontext, steps: int = STEPS
 ) -> Scores:
-    """Draws the yardstick's hundred prompts and reads the pictures."""
-    asked = yardstick()
-    prompts = [prompt_of(scene) for scene in asked]
+    """Generate pictures of the benchmark scenes and score them."""
+    wanted = benchmark_scenes()
+    prompts = [prompt_of(scene) for scene in wanted]
     pictures = draw_prompts(pipeline, prompts, seed=0, steps=steps, around_batch=around_batch)
     hidden = len(held_out())
-    return Scores(fidelity(pictures, asked), fidelity(pictures[:hidden], asked[:hidden]))
+    return Scores(fidelity(pictures, wanted), fidelity(pictures[:hidden], wanted[:hidden]))

@@ -1,6 +1,6 @@
-"""Trains the small SDXL: a U-Net and its two text encoders, on latents that are computed once.
+"""Trains the small SDXL: a U-Net and two text encoders, on cached latents.
 
-v-prediction (arXiv 2202.00512) with SDXL's noise schedule; the weights that are kept are a moving average.
+v-prediction (arXiv 2202.00512) with SDXL's noise schedule; the saved weights are an exponential moving average.
 """
 
 import random
@@ -19,24 +19,24 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from darkroom_tiny import networks
 from darkroom_tiny.captions import caption
-from darkroom_tiny.draw import CALM, Scene, draw, faint_scenes, training_scenes
-from darkroom_tiny.steps import Report, rate_factor, run_steps
+from darkroom_tiny.draw import LOW_VARIETY, Scene, draw, half_low_contrast_scenes, training_scenes
+from darkroom_tiny.steps import Report, learning_rate_factor, run_steps
 from darkroom_tiny.tokenizer import build_tokenizer
 
-UNCONDITIONAL_PART = 0.1
+UNCONDITIONAL_FRACTION = 0.1
 SIZES_PX = (64, 128, 192, 256, 512, 1024)
 TIMESTEP_POWER = 1.5
-"""Above 1 more steps are spent on much noise, where it is decided what a picture shows."""
+"""Above 1, more steps use high noise levels, which decide the content of a picture."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Calm pictures first; then, while the learning rate falls, calm ones of which half are faint."""
+    """First pictures of low variety; then, while the learning rate decays, half of them with low contrast."""
 
-    calm_pictures: int = 10_000
-    calm_steps: int = 5_400
-    faint_pictures: int = 6_000
-    faint_steps: int = 1_800
+    plain_pictures: int = 10_000
+    plain_steps: int = 5_400
+    low_contrast_pictures: int = 6_000
+    low_contrast_steps: int = 1_800
     batch_size: int = 32
     learning_rate: float = 1e-3
     warmup_steps: int = 100
@@ -45,12 +45,12 @@ class Settings:
 
     @property
     def steps(self) -> int:
-        return self.calm_steps + self.faint_steps
+        return self.plain_steps + self.low_contrast_steps
 
 
 @dataclass(frozen=True)
 class Latents:
-    """What the VAE makes of the pictures, float16 [pictures, 4, 16, 16], and how each may be described."""
+    """Latent distributions of the pictures, float16 [pictures, 4, 16, 16], and captions of each."""
 
     mean: Tensor
     deviation: Tensor
@@ -62,7 +62,7 @@ class Latents:
         return mean + deviation * torch.randn(mean.shape, generator=generator)
 
 
-def schedule() -> dict[str, object]:
+def noise_schedule() -> dict[str, object]:
     """The noise schedule of SDXL (its `scheduler_config.json`), with v-prediction."""
     return {
         "beta_start": 0.00085,
@@ -75,7 +75,7 @@ def schedule() -> dict[str, object]:
 
 
 def encode(vae: AutoencoderKL, scenes: Iterator[Scene], count: int, seed: int, report: Report) -> Latents:
-    """Draws the pictures, describes each in four ways, and encodes them."""
+    """Draw pictures with four captions each, and encode them."""
     rng = random.Random(seed)
     means, deviations = [], []
     captions: list[list[str]] = []
@@ -92,7 +92,7 @@ def encode(vae: AutoencoderKL, scenes: Iterator[Scene], count: int, seed: int, r
 
 
 class Trainer:
-    """The networks in training, and one step of it."""
+    """The networks, their optimizer, and the training step."""
 
     def __init__(self, latents: Latents, settings: Settings) -> None:
         torch.manual_seed(settings.seed)
@@ -101,25 +101,25 @@ class Trainer:
         self.tokenizer = build_tokenizer()
         self.unet = networks.build_unet()
         self.text_encoders = torch.nn.ModuleList(networks.build_text_encoders(self.tokenizer))
-        self.noise = DDPMScheduler(**schedule())
+        self.noise = DDPMScheduler(**noise_schedule())
         self.scale = 1 / latents.mean.float().std().item()
         self.parameters = [*self.unet.parameters(), *self.text_encoders.parameters()]
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
         self.learning_rates = LambdaLR(
-            self.optimizer, lambda done: rate_factor(done, settings.steps, settings.warmup_steps)
+            self.optimizer, lambda done: learning_rate_factor(done, settings.steps, settings.warmup_steps)
         )
         self.average = EMAModel(self.parameters, decay=settings.ema_decay)
 
     def step(self) -> float:
-        """One step; the loss before it."""
+        """Run one step; returns the loss before it."""
         rows = torch.randint(0, len(self.latents.captions), (self.settings.batch_size,), generator=self.generator)
         clean = self.latents.sample(rows, self.generator) * self.scale
         noise = torch.randn(clean.shape, generator=self.generator)
         timesteps = self._timesteps(len(rows))
         text, pooled = self.embed([self.rng.choice(self.latents.captions[row]) for row in rows.tolist()])
-        kept = (torch.rand(len(rows), generator=self.generator) >= UNCONDITIONAL_PART).float()
+        kept = (torch.rand(len(rows), generator=self.generator) >= UNCONDITIONAL_FRACTION).float()
         predicted = self.unet(
             self.noise.add_noise(clean, noise, timesteps),
             timesteps,
@@ -136,7 +136,7 @@ class Trainer:
         return loss.item()
 
     def embed(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
-        """[prompts, 32, 128] and [prompts, 64]: both encoders' last layer but one, and the second's pooled output."""
+        """[prompts, 32, 128] and [prompts, 64]: both encoders' second last layer; the second's pooled output."""
         tokens = self.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
         outputs = [encoder(tokens, output_hidden_states=True) for encoder in self.text_encoders]
         return torch.cat([output.hidden_states[-2] for output in outputs], dim=-1), outputs[1].text_embeds
@@ -148,12 +148,12 @@ class Trainer:
         return (last * (1 - chances**TIMESTEP_POWER)).round().long()
 
     def _time_ids(self, count: int) -> Tensor:
-        """[count, 6]. The sizes are mostly the real one; others are mixed in so that they are not unheard of."""
+        """[count, 6]. Mostly the actual size; others are mixed in so that the model learns them."""
         sides = [networks.SIDE_PX if self.rng.random() < 0.7 else self.rng.choice(SIZES_PX) for _ in range(count)]
         return torch.tensor([[side, side, 0, 0, side, side] for side in sides], dtype=torch.float32)
 
     def pipeline(self, vae: AutoencoderKL) -> StableDiffusionXLPipeline:
-        """The pipeline with the averaged weights; training can't go on afterwards."""
+        """The pipeline with the averaged weights; training can't continue afterwards."""
         self.average.copy_to(self.parameters)
         vae.register_to_config(scaling_factor=self.scale)
         first, second = self.text_encoders
@@ -164,18 +164,18 @@ class Trainer:
             text_encoder_2=second.eval(),
             tokenizer=self.tokenizer,
             tokenizer_2=build_tokenizer(),
-            scheduler=EulerDiscreteScheduler(**schedule()),
+            scheduler=EulerDiscreteScheduler(**noise_schedule()),
             add_watermarker=False,
         )
 
 
 def train_sdxl(vae: AutoencoderKL, target: Path, settings: Settings, report: Report = print) -> None:
-    """Trains and writes the pipeline, in float32, to `target`."""
+    """Train, and write the pipeline to `target` in float32."""
     seed = settings.seed
-    calm = encode(vae, training_scenes(seed, CALM), settings.calm_pictures, seed, report)
-    faint = encode(vae, faint_scenes(seed + 1), settings.faint_pictures, seed + 1, report)
-    trainer = Trainer(calm, settings)
-    run_steps(trainer.step, settings.calm_steps, report)
-    trainer.latents = faint
-    run_steps(trainer.step, settings.faint_steps, report)
+    plain = encode(vae, training_scenes(seed, LOW_VARIETY), settings.plain_pictures, seed, report)
+    low_contrast = encode(vae, half_low_contrast_scenes(seed + 1), settings.low_contrast_pictures, seed + 1, report)
+    trainer = Trainer(plain, settings)
+    run_steps(trainer.step, settings.plain_steps, report)
+    trainer.latents = low_contrast
+    run_steps(trainer.step, settings.low_contrast_steps, report)
     trainer.pipeline(vae).save_pretrained(target)

@@ -1,7 +1,7 @@
-"""Trains the small SVD: from a picture of a shape to a clip in which it rolls to the right.
+"""Trains the small SVD: animates a picture of a shape, which rolls to the right.
 
-SVD's own parametrisation (arXiv 2311.15127, appendix D): continuous noise levels, EDM preconditioning, v-prediction.
-How far the shape rolls is what the motion bucket says.
+SVD's parametrisation (arXiv 2311.15127, appendix D): continuous noise levels, EDM preconditioning, v-prediction.
+The motion bucket sets how far the shape rolls.
 """
 
 import random
@@ -20,16 +20,16 @@ from transformers import CLIPImageProcessor
 
 from darkroom_tiny import networks
 from darkroom_tiny.draw import Scene, draw, training_scenes
-from darkroom_tiny.steps import Report, rate_factor, run_steps
+from darkroom_tiny.steps import Report, learning_rate_factor, run_steps
 
 DEFAULT_MOTION_BUCKET = 127
 ROLL_PART, ROLL_DEGREES = 0.13, 20.0
-"""How far it rolls over the whole clip at the default bucket: in parts of the picture's side, and in turn."""
+"""Distance and rotation over the whole clip at the default bucket; the distance as a fraction of the picture's side."""
 LOG_NOISE_MEAN, LOG_NOISE_DEVIATION = 0.7, 1.6
-STRONGEST_NOISE = 80.0
-"""Where sampling begins: EDM's (arXiv 2206.00364). SVD's 700 is for latents with many more pixels to average over."""
+MAX_SIGMA = 80.0
+"""First noise level of sampling, as in EDM (arXiv 2206.00364). SVD's 700 is for much larger latents."""
 NOISE_AUGMENTATION = 0.02
-UNCONDITIONAL_PART = 0.1
+UNCONDITIONAL_FRACTION = 0.1
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Clips:
-    """Pictures uint8 [clips, 3, 128, 128]; unscaled latents of these with noise, and of the frames; motion buckets."""
+    """Pictures uint8 [clips, 3, 128, 128]; unscaled latents of the noisy pictures and of the frames; motion buckets."""
 
     pictures: Tensor
     picture_latents: Tensor
@@ -54,7 +54,7 @@ class Clips:
 
 
 def clip_of(scene: Scene, bucket: int) -> list[Scene]:
-    """The frames' scenes; the first is the picture's own."""
+    """The scenes of the frames; the first is that of the picture."""
     amount = bucket / DEFAULT_MOTION_BUCKET / (networks.FRAMES - 1)
     x, y = scene.centre
     return [
@@ -87,7 +87,7 @@ def encode(vae: AutoencoderKL, settings: Settings, report: Report) -> Clips:
 
 
 class Trainer:
-    """The networks in training, and one step of it."""
+    """The networks, their optimizer, and the training step."""
 
     def __init__(self, clips: Clips, scale: float, settings: Settings) -> None:
         torch.manual_seed(settings.seed)
@@ -101,18 +101,18 @@ class Trainer:
             self.parameters, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
         self.learning_rates = LambdaLR(
-            self.optimizer, lambda done: rate_factor(done, settings.steps, settings.warmup_steps)
+            self.optimizer, lambda done: learning_rate_factor(done, settings.steps, settings.warmup_steps)
         )
         self.average = EMAModel(self.parameters, decay=settings.ema_decay)
 
     def step(self) -> float:
-        """One step; the loss before it. Latents are [batch, frames, 4, 16, 16]."""
+        """Run one step; returns the loss before it. Latents are [batch, frames, 4, 16, 16]."""
         rows = torch.randint(0, len(self.clips.buckets), (self.settings.batch_size,), generator=self.generator)
         clean = self.clips.frame_latents[rows].float() * self.scale
         level = self._normal(len(rows)) * LOG_NOISE_DEVIATION + LOG_NOISE_MEAN
         sigma = level.exp()[:, None, None, None, None]
         noisy = clean + sigma * self._normal(*clean.shape)
-        kept = (torch.rand(len(rows), generator=self.generator) >= UNCONDITIONAL_PART).float()
+        kept = (torch.rand(len(rows), generator=self.generator) >= UNCONDITIONAL_FRACTION).float()
         condition = self.clips.picture_latents[rows].float() * kept[:, None, None, None]
         predicted = self.unet(
             torch.cat([noisy / (sigma**2 + 1).sqrt(), condition[:, None].expand_as(noisy)], dim=2),
@@ -134,7 +134,7 @@ class Trainer:
         return torch.randn(shape, generator=self.generator)
 
     def _embed(self, rows: Tensor) -> Tensor:
-        """[rows, 1, 64], of the pictures scaled and normalised as the pipeline does."""
+        """[rows, 1, 64], from pictures scaled and normalised as in the pipeline."""
         pixels = self.clips.pictures[rows].float() / 255
         side = networks.IMAGE_ENCODER_SIDE_PX
         pixels = functional.interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False)
@@ -146,13 +146,13 @@ class Trainer:
         return embeddings[:, None]
 
     def _added_ids(self, rows: Tensor) -> Tensor:
-        """[rows, 3]: any frame rate, since a roll of so many frames is the same at each."""
+        """[rows, 3] with random frame rates: the motion per frame does not depend on them."""
         rates = torch.randint(1, 30, (len(rows),), generator=self.generator)
         strengths = torch.full((len(rows),), NOISE_AUGMENTATION)
         return torch.stack([rates.float(), self.clips.buckets[rows].float(), strengths], dim=1)
 
     def pipeline(self, vae: AutoencoderKL) -> StableVideoDiffusionPipeline:
-        """The pipeline with the averaged weights; training can't go on afterwards."""
+        """The pipeline with the averaged weights; training can't continue afterwards."""
         self.average.copy_to(self.parameters)
         return StableVideoDiffusionPipeline(
             vae=vae.eval(),
@@ -168,14 +168,14 @@ class Trainer:
                 steps_offset=1,
                 use_karras_sigmas=True,
                 sigma_min=0.002,
-                sigma_max=STRONGEST_NOISE,
+                sigma_max=MAX_SIGMA,
             ),
             feature_extractor=self.image_processor,
         )
 
 
 def train_svd(vae: AutoencoderKL, target: Path, settings: Settings, report: Report = print) -> None:
-    """Trains and writes the pipeline, in float32, to `target`. The VAE has its scaling factor already."""
+    """Train, and write the pipeline to `target` in float32. The VAE must have its scaling factor."""
     trainer = Trainer(encode(vae, settings, report), vae.config.scaling_factor, settings)
     run_steps(trainer.step, settings.steps, report)
     trainer.pipeline(vae).save_pretrained(target)

@@ -1,4 +1,4 @@
-"""A CLIP tokenizer for the small models' few words, made without any download."""
+"""A CLIP tokenizer for the vocabulary of the small models, built without a download."""
 
 from transformers import CLIPTokenizer
 
@@ -7,11 +7,11 @@ from darkroom_tiny.captions import WORDS
 END_OF_WORD = "</w>"
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 MAX_TOKENS = 32
-"""CLIP itself takes 77. The few words here need fewer, and each one costs time at every step."""
+"""CLIP allows 77. These prompts are shorter, and each token costs time in every step."""
 
 
 def build_tokenizer() -> CLIPTokenizer:
-    """Byte-level BPE, as CLIP's: the 256 bytes, the same at a word's end, and one chain of merges for each word."""
+    """Byte-level BPE as in CLIP: the 256 bytes, the same at the end of a word, and a chain of merges for each word."""
     letters = list(byte_letters().values())
     tokens = [*letters, *(letter + END_OF_WORD for letter in letters)]
     merges: list[tuple[str, str]] = []
@@ -27,7 +27,7 @@ def build_tokenizer() -> CLIPTokenizer:
 
 
 def _merge_chain(word: str) -> list[tuple[str, str]]:
-    """The merges that build a word from its left end, letter by letter."""
+    """Merges that build a word letter by letter, from the left."""
     parts = [*word[:-1], word[-1] + END_OF_WORD]
     chain = []
     left = parts[0]
@@ -38,7 +38,7 @@ def _merge_chain(word: str) -> list[tuple[str, str]]:
 
 
 def byte_letters() -> dict[int, str]:
-    """A printable letter for each byte, as GPT-2 chose them (openai/gpt-2, `encoder.py`, `bytes_to_unicode`)."""
+    """A printable character for each byte, the same as in GPT-2 (openai/gpt-2, `encoder.py`, `bytes_to_unicode`)."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     letters = {byte: chr(byte) for byte in printable}
     for byte in range(256):

@@ -1,8 +1,8 @@
-"""Trains the small models' VAE: 128 px pictures to 16×16 latents of 4 channels and back.
+"""Trains the VAE of the small models: 128 px pictures to 16×16 latents with 4 channels.
 
-Most steps see small crops, where a step costs a sixteenth or a quarter of a whole picture's: many cheap steps teach
-colours, which come late, far sooner than few dear ones. Whole pictures come last. The loss adds large areas, whose
-colour a prompt asks for, and, once there are colours, edges, which a blurred reconstruction loses first.
+Most steps use small crops, which cost a sixteenth or a quarter of a whole picture: colours need many steps, and cheap
+ones reach them sooner. The last phase uses whole pictures. The loss has a term for large areas, whose colour prompts
+name, and, after the first steps, one for edges, which a blurred reconstruction loses first.
 """
 
 import math
@@ -18,17 +18,17 @@ from torch.nn import functional
 
 from darkroom_tiny import networks
 from darkroom_tiny.draw import draw, training_scenes
-from darkroom_tiny.steps import Report, rate_factor, run_steps
+from darkroom_tiny.steps import Report, learning_rate_factor, run_steps
 
 CELL_PX = networks.SIDE_PX // networks.LATENT_SIDE
 FIRST_LOG_VARIANCE = -6.0
-"""Of the latents at the beginning: with diffusers' own 0 their noise would drown the colours for a long time."""
+"""Initial log variance of the latents: with diffusers' 0 their noise would hide the colours for many steps."""
 KL_WEIGHT = 6e-8
 
 
 @dataclass(frozen=True)
 class Phase:
-    """So many steps on crops of one size."""
+    """A number of steps on crops of one size."""
 
     side_px: int
     batch_size: int
@@ -50,7 +50,7 @@ class Settings:
 
 
 class Trainer:
-    """The VAE in training, and one step of it."""
+    """The VAE, its optimizer, and the training step."""
 
     def __init__(self, settings: Settings) -> None:
         torch.manual_seed(settings.seed)
@@ -63,12 +63,12 @@ class Trainer:
             self.vae.parameters(), lr=settings.learning_rate, weight_decay=0, betas=(0.9, 0.99), fused=True
         )
         self.learning_rates = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda done: rate_factor(done, settings.steps, settings.warmup_steps)
+            self.optimizer, lambda done: learning_rate_factor(done, settings.steps, settings.warmup_steps)
         )
         self._phases, self._done = self._each_phase(), 0
 
     def step(self) -> float:
-        """One step; the loss before it."""
+        """Run one step; returns the loss before it."""
         self._done += 1
         loss = _loss(
             self.vae, self._crops(next(self._phases)), with_edges=self._done > self.settings.steps_without_edges
@@ -86,11 +86,11 @@ class Trainer:
             yield from [phase] * phase.steps
 
     def _crops(self, phase: Phase) -> Tensor:
-        """[batch, 3, side, side], from -1 to 1, cut where the latents' cells begin."""
+        """[batch, 3, side, side], from -1 to 1, aligned to the latents' cells."""
         count, side = phase.batch_size, phase.side_px
         rows = torch.randint(0, len(self.pictures), (count,), generator=self.generator).tolist()
-        places = (networks.SIDE_PX - side) // CELL_PX + 1
-        corners = CELL_PX * torch.randint(0, places, (count, 2), generator=self.generator)
+        positions = (networks.SIDE_PX - side) // CELL_PX + 1
+        corners = CELL_PX * torch.randint(0, positions, (count, 2), generator=self.generator)
         crops = [
             self.pictures[row, :, top : top + side, left : left + side]
             for row, (top, left) in zip(rows, corners.tolist(), strict=True)
@@ -99,7 +99,7 @@ class Trainer:
 
 
 def train_vae(settings: Settings, report: Report = print) -> AutoencoderKL:
-    """A trained VAE, its latents not yet scaled."""
+    """A trained VAE, without the scaling factor of its latents."""
     trainer = Trainer(settings)
     run_steps(trainer.step, settings.steps, report)
     report(f"PSNR {psnr(trainer.vae, trainer.pictures[:64]):.1f} dB")
@@ -107,7 +107,7 @@ def train_vae(settings: Settings, report: Report = print) -> AutoencoderKL:
 
 
 def psnr(vae: AutoencoderKL, pictures: Tensor) -> float:
-    """Of pictures [n, 3, side, side] uint8 through the VAE and back, in dB."""
+    """PSNR in dB of pictures [n, 3, side, side] uint8 after encoding and decoding."""
     pixels = pictures.float() / 127.5 - 1
     with torch.no_grad():
         back = vae.decode(vae.encode(pixels).latent_dist.mean).sample.clamp(-1, 1)

@@ -156,27 +156,6 @@ def _without_defaults(schema: Json) -> Json:
 
 def definition(kind: Kind) -> Json:
     """The CustomResourceDefinition of one kind."""
-    name_rule = {
-        "rule": f"size(self.metadata.name) <= {MAX_JOB_NAME_LENGTH} && !self.metadata.name.contains('.')",
-        "message": f"metadata.name must be at most {MAX_JOB_NAME_LENGTH} characters without dots: "
-        "the names of the job's pods begin with it",
-    }
-    schema: Json = {
-        "type": "object",
-        "description": DESCRIPTIONS[kind],
-        "required": ["spec"],
-        "x-kubernetes-validations": [name_rule, *RULES[kind]],
-        "properties": {
-            "apiVersion": {
-                "type": "string",
-                "description": f"Group and version of this object's schema: {API_VERSION}.",
-            },
-            "kind": {"type": "string", "description": f"What this object is: {kind}."},
-            "metadata": {"type": "object"},
-            "spec": with_bounds_described(spec_schema(kind)),
-            "status": status_schema(),
-        },
-    }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -192,9 +171,34 @@ def definition(kind: Kind) -> Json:
                     "storage": True,
                     "subresources": {"status": {}},
                     "additionalPrinterColumns": [_column(*column) for column in _SHARED_COLUMNS],
-                    "schema": {"openAPIV3Schema": schema},
+                    "schema": {"openAPIV3Schema": _object_schema(kind)},
                 }
             ],
+        },
+    }
+
+
+def _object_schema(kind: Kind) -> Json:
+    """The structural schema of a whole object."""
+    name_rule = {
+        "rule": f"size(self.metadata.name) <= {MAX_JOB_NAME_LENGTH} && !self.metadata.name.contains('.')",
+        "message": f"metadata.name must be at most {MAX_JOB_NAME_LENGTH} characters without dots: "
+        "the names of the job's pods begin with it",
+    }
+    return {
+        "type": "object",
+        "description": DESCRIPTIONS[kind],
+        "required": ["spec"],
+        "x-kubernetes-validations": [name_rule, *RULES[kind]],
+        "properties": {
+            "apiVersion": {
+                "type": "string",
+                "description": f"Group and version of this object's schema: {API_VERSION}.",
+            },
+            "kind": {"type": "string", "description": f"What this object is: {kind}."},
+            "metadata": {"type": "object"},
+            "spec": with_bounds_described(spec_schema(kind)),
+            "status": status_schema(),
         },
     }
 

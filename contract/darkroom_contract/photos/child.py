@@ -50,12 +50,12 @@ def main() -> None:
 
 
 def answer_to(fd: int, name: str, memory_bytes: int) -> dict[str, Any]:
-    """`{"facts": {...}}`, `{"error": {...}}`, or `{"memory": ""}` when memory ran out.
+    """`{"properties": {...}}`, `{"error": {...}}`, or `{"memory": ""}` when memory ran out.
 
     `{"memory": DAMAGE}` says that it is one or the other. `memory_bytes` is the limit of the process. Closes the file.
     """
     try:
-        return {"facts": asdict(check_photo(_content(fd), name))}
+        return {"properties": asdict(check_photo(_content(fd), name))}
     except MemoryError:
         return {"memory": ""}
     except UndecodableError as error:

@@ -2,7 +2,7 @@
 
 Called by `reading` before an image library sees the file. Pillow refuses a whole photo over a part that shows
 nothing: a PNG over a long text or a short pHYs, a JPEG over an empty profile, an AVIF over one odd EXIF tag. So
-those parts never reach it. Nothing here decodes or raises: a broken structure is passed on for the decoder to judge.
+those parts never reach it. Nothing here decodes or raises: a broken structure is passed on, and the decoder rejects it.
 """
 
 import re

@@ -47,7 +47,7 @@ class DecodingLimits:
     memory_bytes: int
     """Of the whole process: its libraries take 15 MB of it."""
     seconds: float
-    """Of elapsed time. As many seconds of CPU time on each core are the second guard."""
+    """Of elapsed time. As many seconds of CPU time on each core are the second limit."""
 
     @property
     def cpu_seconds(self) -> float:
@@ -173,7 +173,7 @@ def read_answer(line: bytes, name: str, limits: DecodingLimits) -> PhotoProperti
             error = answer["error"]
             given = error["given"]
             raise PhotoError(name, str(error["problem"]), str(error["advice"]), None if given is None else str(given))
-        return _facts(answer["facts"])
+        return _properties(answer["properties"])
     except (ValueError, TypeError, KeyError, AttributeError):
         raise DecoderDiedError from None
 
@@ -191,15 +191,15 @@ def _too_large(name: str, limits: DecodingLimits, damage: str) -> PhotoLimitErro
     return PhotoLimitError(name, f"{problem}, or {damage}" if damage else problem, _ADVICE)
 
 
-def _facts(found: dict[str, Any]) -> PhotoProperties:
+def _properties(found: dict[str, Any]) -> PhotoProperties:
     width, height = (int(side) for side in found["size_px"])
-    facts = PhotoProperties(
+    properties = PhotoProperties(
         **{**{each.name: found[each.name] for each in fields(PhotoProperties)}, "size_px": (width, height)}
     )
-    space = facts.converted_from
-    if facts.extension not in bounds.FORMATS.values() or not (space is None or isinstance(space, str)):
+    space = properties.converted_from
+    if properties.extension not in bounds.FORMATS.values() or not (space is None or isinstance(space, str)):
         raise ValueError
-    return facts
+    return properties
 
 
 def _environment() -> dict[str, str]:

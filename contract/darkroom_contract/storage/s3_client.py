@@ -41,6 +41,17 @@ def open_client(
     )
 
 
+def read_object(client: Any, bucket: str, key: str) -> bytes | None:
+    """The content of a small object, or None if it does not exist. Raises boto3's errors."""
+    try:
+        body: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except ClientError as error:
+        if error_code(error) in MISSING:
+            return None
+        raise
+    return body
+
+
 def error_code(error: ClientError) -> str:
     """The code of S3's answer, such as `NoSuchKey`; empty when it has none."""
     return str(error.response.get("Error", {}).get("Code", ""))

@@ -1,7 +1,7 @@
 """API key authentication. Middleware, installed by app.py when there are keys.
 
 It runs before routing, so every endpoint needs a key unless its path is open, and it responds before the body is read.
-Endpoints get the key's name from `KeyName`. Every key may do everything: docs/decisions/0009-access-by-keys.md.
+Endpoints get the key's name from `KeyName`. Every key may do everything: docs/decisions/0009-api-keys.md.
 """
 
 import logging

@@ -69,7 +69,7 @@ class JobDeleter:
             if now.deleting:
                 raise AlreadyDeletingError(
                     f"{job.key} is already being deleted without its files, and can't be changed. Wait until it no "
-                    "longer exists; docs/operations/forgetting.md explains how to remove its files."
+                    "longer exists; docs/operations/data-deletion.md explains how to remove its files."
                 )
             try:
                 if self._kube.patch_metadata(job.kind, job.name, _mark_of(now.resource_version, now.finalizers)):
@@ -80,7 +80,7 @@ class JobDeleter:
                     raise
         message = (
             f"{job.key} no longer exists. If it was deleted without its files, they are still in object storage; "
-            "docs/operations/forgetting.md explains how to remove them."
+            "docs/operations/data-deletion.md explains how to remove them."
         )
         raise UnknownTaskError(message, (FieldError("task_id", message, job.name),))
 

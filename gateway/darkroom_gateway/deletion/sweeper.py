@@ -49,15 +49,15 @@ class Sweeper:
         self,
         jobs: JobService,
         backends: Backends,
-        job_files: JobDeleter,
-        model_files: ModelDeleter,
+        job_deleter: JobDeleter,
+        model_deleter: ModelDeleter,
         datasets: DatasetRetention,
         progress_streams: ProgressStreams,
     ) -> None:
         self._jobs = jobs
         self._backends = backends
-        self._job_files = job_files
-        self._model_files = model_files
+        self._job_deleter = job_deleter
+        self._model_deleter = model_deleter
         self._datasets = datasets
         self._progress_streams = progress_streams
         self._wake = asyncio.Event()
@@ -70,19 +70,19 @@ class Sweeper:
         Raises `UnknownTaskError`, `AmbiguousTaskError` or `AlreadyDeletingError`.
         """
         job = await self._jobs.get(task_id, kind)
-        await self._backends.cluster.call(CLUSTER_WRITE_SECONDS, self._job_files.request, job)
+        await self._backends.cluster.call(CLUSTER_WRITE_SECONDS, self._job_deleter.request, job)
         with move_on_after(ANSWER_SECONDS):
             await self._next_round()
-        now = await self._backends.cluster.call(CLUSTER_READ_SECONDS, self._job_files.refresh, job)
+        now = await self._backends.cluster.call(CLUSTER_READ_SECONDS, self._job_deleter.refresh, job)
         if now is None:
             self._jobs.evict(job)
         return now
 
     async def delete_model(self, model_id: str) -> None:
         """Raises `UnknownModelError` or `ModelInUseError`. After any other error a sweep resumes the deletion."""
-        jobs = await self._backends.cluster.call(CLUSTER_LIST_SECONDS, self._job_files.all)
+        jobs = await self._backends.cluster.call(CLUSTER_LIST_SECONDS, self._job_deleter.all)
         try:
-            await self._backends.storage.call(MODELS_SECONDS, self._model_files.delete, model_id, jobs)
+            await self._backends.storage.call(MODELS_SECONDS, self._model_deleter.delete, model_id, jobs)
         except (UnknownModelError, ModelInUseError):
             raise  # Nothing was started.
         except Exception:
@@ -122,15 +122,15 @@ class Sweeper:
                 self._next_sweep = now + SWEEP_SECONDS
 
     def _proceed(self) -> list[str]:
-        return self._job_files.proceed(self._job_files.labelled())
+        return self._job_deleter.proceed(self._job_deleter.labelled())
 
     def _sweep(self) -> None:
-        jobs = self._job_files.all()
+        jobs = self._job_deleter.all()
         # Jobs whose label was removed by hand.
         unlabelled = [job for job in jobs if job.has_finalizer and not job.labelled]
         parts: dict[str, Callable[[], object]] = {
-            "a job without its label": lambda: self._job_files.proceed(unlabelled),
-            "a deleted model": lambda: self._model_files.complete_all(jobs),
+            "a job without its label": lambda: self._job_deleter.proceed(unlabelled),
+            "a deleted model": lambda: self._model_deleter.complete_all(jobs),
             "a dataset past its retention": lambda: self._datasets.sweep(jobs, datetime.now(UTC)),
         }
         run_for_each(parts, lambda part: parts[part](), str)

@@ -56,7 +56,7 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
 
 
 class Queue(BaseModel):
-    """Place of a waiting job in the queue."""
+    """Position of a waiting job in the queue."""
 
     position: int | None = Field(
         None, description="Number of waiting jobs that run before it; 0 is next. Exact for the first ten."

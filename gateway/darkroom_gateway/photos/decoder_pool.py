@@ -107,7 +107,7 @@ class DecoderPool:
         async with self._turns.turn(usage):
             decoder = await self._take()
             try:
-                facts = await self._ask(decoder, fd, name)
+                properties = await self._ask(decoder, fd, name)
             except PhotoError as error:
                 if isinstance(error, PhotoLimitError):
                     await self._end(decoder)
@@ -118,7 +118,7 @@ class DecoderPool:
                 await self._end(decoder)
                 raise
             await self._give_back(decoder)
-            return facts
+            return properties
 
     async def close(self) -> None:
         """Stop all processes. Waiting callers get a `PhotoLimitError`."""

@@ -103,9 +103,9 @@ class UploadValidator:
 
     async def _check_one(self, upload: Upload, usage: UploadUsage) -> Photo:
         sha256 = await self._sha256(upload)
-        facts = await self._decoders.check(upload.file.fileno(), upload.name, usage)
+        properties = await self._decoders.check(upload.file.fileno(), upload.name, usage)
         upload.file.seek(0)
-        return Photo(facts.extension, sha256, upload.file)
+        return Photo(properties.extension, sha256, upload.file)
 
     async def _sha256(self, upload: Upload) -> bytes:
         """Raises `NoUploadSpaceError`, because a photo that fit into memory is written to disk here."""

@@ -16,7 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from darkroom_contract.storage.s3_client import MISSING, client_config, error_code, open_client
+from darkroom_contract.storage.s3_client import client_config, error_code, open_client, read_object
 from darkroom_gateway.backends.calls import STORAGE_CALLS, UPLOAD_CALLS
 from darkroom_gateway.backends.deadlines import (
     CREDENTIALS_SECONDS,
@@ -138,13 +138,7 @@ class ObjectStorage:
     def read(self, key: str) -> bytes | None:
         """A small object, or None when the key does not exist."""
         with _mapped(f"read {key}"):
-            try:
-                body: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-            except ClientError as error:
-                if error_code(error) in MISSING:
-                    return None
-                raise
-            return body
+            return read_object(self._client, self.bucket, key)
 
     def list_folders(self, prefix: str, limit: int) -> list[str]:
         """The names of the first `limit` folders directly under a prefix, in order."""

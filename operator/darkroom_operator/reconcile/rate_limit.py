@@ -5,7 +5,11 @@ from collections.abc import Callable
 
 
 class RateLimiter:
-    """At most `count` in each window of `seconds`. A window starts with its first use."""
+    """At most `count` in each window of `seconds`. A window starts with its first use.
+
+    A fixed window, and not the token bucket of `telemetry/token_bucket.py`: a batch of updates is planned from the
+    number that is left (`available`), and a new window admits the whole batch at once.
+    """
 
     def __init__(self, count: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._count = count

@@ -4,7 +4,10 @@ from collections.abc import Callable
 
 
 class TokenBucket:
-    """Full at first; a token returns every `1 / per_second` seconds."""
+    """Full at first; a token returns every `1 / per_second` seconds.
+
+    Smooths a stream of single Events. Batches of status updates have a fixed window: `reconcile/rate_limit.py`.
+    """
 
     def __init__(self, burst: int, per_second: float, clock: Callable[[], float]) -> None:
         self._burst = burst

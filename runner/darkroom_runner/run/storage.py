@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from darkroom_contract.storage.s3_client import MISSING, client_config, error_code, open_client
+from darkroom_contract.storage.s3_client import MISSING, client_config, error_code, open_client, read_object
 from darkroom_runner.errors import StorageUnavailableError
 from darkroom_runner.settings import Settings
 
@@ -63,13 +63,7 @@ class Storage:
     def read(self, key: str) -> bytes | None:
         """A small object's content, or None if it does not exist."""
         with _mapped(f"read {key}"):
-            try:
-                body: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-            except ClientError as error:
-                if error_code(error) in MISSING:
-                    return None
-                raise
-            return body
+            return read_object(self._client, self.bucket, key)
 
     def write(self, key: str, body: bytes, content_type: str) -> None:
         with _mapped(f"write {key}"):

@@ -83,7 +83,7 @@ def encode_photo(vae: Any, photo: Photo, side_px: int, mirror: bool) -> list[Cac
 def photo_crops(photo: Photo, side_px: int, mirror: bool) -> list[Crop]:
     """The crops of a photo. The decoded photo is freed when they are made."""
     # Decoding at twice the side leaves the final scaling, and the sharpness, to the LANCZOS filter.
-    return crops(photo.read(least_px=2 * side_px), photo.facts.size_px, side_px, mirror)
+    return crops(photo.read(least_px=2 * side_px), photo.properties.size_px, side_px, mirror)
 
 
 def _encode(vae: Any, crop: Crop, side_px: int) -> CachedLatents:

@@ -46,7 +46,7 @@ class Photo:
     name: str
     """Its name in messages."""
     path: Path
-    facts: PhotoProperties
+    properties: PhotoProperties
 
     def read(self, least_px: int | None = None) -> Image.Image:
         """Decode the photo with `read_photo`; nothing is cached."""
@@ -119,9 +119,9 @@ def read_photo(path: Path, name: str, least_px: int | None = None) -> Image.Imag
 
 def remark_upscaled(photos: list[Photo], side_px: int, remarks: Remarks) -> None:
     """Add the remark `PhotosUpscaled` for photos that are too small for training at `side_px`."""
-    small = [photo for photo in photos if min(photo.facts.size_px) * _UPSCALED_BEYOND < side_px]
+    small = [photo for photo in photos if min(photo.properties.size_px) * _UPSCALED_BEYOND < side_px]
     if small:
-        sizes = [f"{each.name} ({each.facts.size_px[0]}×{each.facts.size_px[1]})" for each in small[:_NAMED]]
+        sizes = [f"{each.name} ({each.properties.size_px[0]}×{each.properties.size_px[1]})" for each in small[:_NAMED]]
         remarks.add(
             RemarkReason.PHOTOS_UPSCALED,
             f"{_of(small, photos)} enlarged more than twice to the training size of {side_px} pixels, such as "
@@ -174,16 +174,16 @@ def _check_listing(photos: list[StoredObject], uri: str, others: int) -> None:
 def _remark_conversions(photos: list[Photo], remarks: Remarks) -> None:
     """Add one remark on all colour conversions."""
     sentences = []
-    spaces = Counter(photo.facts.converted_from for photo in photos if photo.facts.converted_from is not None)
+    spaces = Counter(photo.properties.converted_from for photo in photos if photo.properties.converted_from is not None)
     if spaces:
         listed = ", ".join(f"{count} from {name}" for name, count in spaces.most_common(_NAMED))
         sentences.append(f"{spaces.total()} of {len(photos)} photos were converted to sRGB: {listed}.")
-    if unreadable := [photo for photo in photos if photo.facts.profile_unreadable]:
+    if unreadable := [photo for photo in photos if photo.properties.profile_unreadable]:
         named = unreadable[0].name
         sentences.append(
             f"{len(unreadable)} have an unreadable colour profile, such as {named}, and were treated as sRGB."
         )
-    if transparent := [photo for photo in photos if photo.facts.transparent]:
+    if transparent := [photo for photo in photos if photo.properties.transparent]:
         sentences.append(f"Transparent areas became white in {len(transparent)}, such as {transparent[0].name}.")
     if sentences:
         remarks.add(RemarkReason.PHOTOS_CONVERTED, " ".join(sentences))

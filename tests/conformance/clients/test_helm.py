@@ -85,7 +85,9 @@ def test_every_kind_is_installed_and_removed_except_kept_resources(
     ok(api.delete("persistentvolumeclaims", name))
 
 
-def test_upgrade_changes_only_what_the_chart_changes(api: Api, config: helm.Config, chart: str, release: str) -> None:
+def test_upgrade_changes_only_fields_that_the_chart_changes(
+    api: Api, config: helm.Config, chart: str, release: str
+) -> None:
     ok(api.patch("configmaps", release, {"data": {"mine": "1"}}))
     config.upgrade(chart, release, {"level": "debug", "extra": True})
     assert settings(api, release) | {"level": "debug", "extra": "yes", "mine": "1"} == settings(api, release)

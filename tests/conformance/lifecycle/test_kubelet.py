@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from support.kube_api import Api, Json, ok
 from support.local_node import NodeUnderTest
-from support.waiting import patience
+from support.waiting import waiter
 
 IMAGE = os.environ.get("DARKROOM_CONFORMANCE_IMAGE", "")
 KINDS = ["local", *(["cluster"] if IMAGE and os.environ.get("KUBECONFIG") else [])]
-PATIENCE_SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0
 """Kubernetes needs 50 s to mark a node as unresponsive, and pulls an image."""
 SLEEP = "sleep 600"
 OBEDIENT = "trap 'exit 3' TERM; echo ready; while true; do sleep 0.1; done"
 
-wait_until = patience(PATIENCE_SECONDS)
+wait_until = waiter(TIMEOUT_SECONDS)
 
 
 @pytest.fixture(params=KINDS)

@@ -9,7 +9,7 @@ TRAIN = "trainjobs.darkroom.dev/v1alpha1"
 GENERATE = "generatejobs.darkroom.dev/v1alpha1"
 
 
-def test_defaults_are_set_on_every_level(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
+def test_defaults_are_set_at_every_level(api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     spec = api.made(GENERATE, generate_job(name))["spec"]
     assert (spec["priority"], spec["backoffLimit"], spec["negativePrompt"]) == (0, 2, "")
     assert spec["images"]["steps"] == 30

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from support.waiting import patience
+from support.waiting import waiter
 from support.warm_parent import client, server
 
 BIN = Path(sys.executable).parent
@@ -25,7 +25,7 @@ from darkroom_runner.main import main
 
 main()
 """
-wait_until = patience(280.0)
+wait_until = waiter(280.0)
 
 
 class WarmParent:

@@ -60,7 +60,7 @@ def test_a_reference_has_a_name_and_perhaps_a_revision(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", BAD)
-def test_what_is_no_reference_is_refused_by_contract_and_schema(text: str) -> None:
+def test_invalid_reference_is_refused_by_contract_and_schema(text: str) -> None:
     with pytest.raises(ValueError, match="is not the name of a base model"):
         parse_reference(text)
     if not text.endswith("\n"):  # pydantic's `$` and Python's differ there.
@@ -93,14 +93,14 @@ def test_a_link_into_the_hub_s_cache_knows_its_commit(tmp_path: Path, put: Calla
 
 
 @pytest.mark.parametrize("record", ["", "no commit\n", "1" * 39, "\xff"])
-def test_a_record_that_can_t_be_read_tells_no_commit(put: Callable[..., Path], record: str) -> None:
+def test_an_unreadable_record_has_no_commit(put: Callable[..., Path], record: str) -> None:
     folder = put("sdxl")
     path = folder / ".cache" / "huggingface" / "download" / "model_index.json.metadata"
     path.write_bytes(record.encode("latin-1"))
     assert commit_of(folder) is None
 
 
-def test_an_unknown_name_is_told_with_those_that_there_are(tmp_path: Path, put: Callable[..., Path]) -> None:
+def test_an_unknown_name_is_reported_with_the_known_ones(tmp_path: Path, put: Callable[..., Path]) -> None:
     for name in ("sdxl", "sdxl@v2", "owner/name", ".hidden"):
         put(name)
     (tmp_path / "no-model").mkdir()
@@ -111,16 +111,16 @@ def test_an_unknown_name_is_told_with_those_that_there_are(tmp_path: Path, put: 
     assert [unknown_model(each, tmp_path) for each in ("sdxl", "sdxl@v2", "nobody/on-the-hub@v1")] == [None] * 3
 
 
-def test_nothing_is_told_of_a_root_that_is_not_there(tmp_path: Path) -> None:
+def test_nothing_is_reported_for_a_missing_root(tmp_path: Path) -> None:
     assert unknown_model("sdxl", tmp_path / "elsewhere") is None
 
 
-def test_nothing_is_told_of_an_empty_root_which_may_be_a_mount_point_without_its_volume(tmp_path: Path) -> None:
+def test_nothing_is_reported_for_an_empty_root_which_may_lack_its_volume(tmp_path: Path) -> None:
     assert unknown_model("sdxl", tmp_path) is None
 
 
 @pytest.mark.parametrize("unreadable", ["", "sdx"])
-def test_nothing_is_told_of_what_can_t_be_read(
+def test_nothing_is_reported_for_an_unreadable_root(
     tmp_path: Path, put: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, unreadable: str
 ) -> None:
     put("sdxl")
@@ -150,7 +150,7 @@ def fail_below(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "is_file", fail)
 
 
-def test_a_model_of_the_wrong_kind_is_told(tmp_path: Path, put: Callable[..., Path]) -> None:
+def test_a_model_of_the_wrong_kind_is_reported(tmp_path: Path, put: Callable[..., Path]) -> None:
     put("svd", pipeline=SVD_PIPELINE)
     assert f"'svd' is for {SVD_PIPELINE}" in (unsuitable_model("svd", tmp_path, SDXL_PIPELINE) or "")
     assert unsuitable_model("svd", tmp_path, SVD_PIPELINE) is None

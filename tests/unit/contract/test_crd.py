@@ -31,7 +31,7 @@ def schemas(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_committed_files_are_what_the_models_make(kind: Kind) -> None:
+def test_committed_files_match_the_models(kind: Kind) -> None:
     committed = (CRDS / f"{kind.crd_name}.yaml").read_text(encoding="utf-8")
     assert committed == render(kind), "run `make generate` and commit crds/"
 
@@ -60,7 +60,7 @@ def test_defaults_reach_into_groups_that_may_be_left_out(kind: Kind) -> None:
         assert spec["properties"][group]["default"] == {}
 
 
-def test_prior_preservation_means_something_by_being_absent() -> None:
+def test_prior_preservation_has_no_default() -> None:
     training = dig(definition(Kind.TRAIN), *SPEC_PATH, "properties", "training")
     assert "default" not in training["properties"]["priorPreservation"]
 

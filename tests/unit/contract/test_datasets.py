@@ -58,7 +58,7 @@ def test_it_reads_no_other_namespace_and_no_other_bucket(uri: str) -> None:
         "https://darkroom/datasets/studio/x/",
     ],
 )
-def test_what_a_server_could_read_in_another_way_is_refused(uri: str) -> None:
+def test_ambiguous_uri_is_refused(uri: str) -> None:
     assert OWN.fault(uri, "studio") is not None
     everything = DatasetPolicy("darkroom", ("s3://darkroom/",))
     assert "can't be used" in (everything.fault(uri, "studio") or "")

@@ -51,7 +51,7 @@ def fault(path: str, schema: dict[str, Any]) -> str | None:
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_every_field_at_any_depth_says_what_it_is_for(kind: Kind) -> None:
+def test_every_field_at_any_depth_has_a_description(kind: Kind) -> None:
     found = list(fields(root(kind)))
     assert {".spec", ".status", ".status.conditions[].reason", ".status.progress.metrics[]"} <= {
         path for path, _ in found
@@ -60,12 +60,12 @@ def test_every_field_at_any_depth_says_what_it_is_for(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_the_kind_itself_says_what_it_is_for(kind: Kind) -> None:
+def test_the_kind_has_a_description(kind: Kind) -> None:
     assert fault(kind, root(kind)) is None
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_every_default_and_bound_of_a_spec_is_told(kind: Kind) -> None:
+def test_every_default_and_bound_of_a_spec_is_described(kind: Kind) -> None:
     for path, schema in fields(root(kind)["properties"]["spec"]):
         told = schema["description"]
         if schema.get("default") not in (None, {}):

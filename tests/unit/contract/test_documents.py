@@ -88,7 +88,7 @@ def test_a_run_document_survives_its_environment_variable() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}", "null", '{"namespace":"d","name":"n","uid":"u","attempt":1}'])
-def test_what_is_no_run_document_is_refused(text: str) -> None:
+def test_invalid_run_document_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - pydantic's own and ours are both ValueErrors, as documented
         RunDocument.from_json(text)
 
@@ -143,11 +143,11 @@ def test_remarks_that_do_not_fit_a_termination_message_are_counted(count: int, t
 
 
 @pytest.mark.parametrize("message", ["", "Killed", "{", '{"reason":"OutOfMemory"}'])
-def test_a_message_that_is_no_outcome_reads_as_none(message: str) -> None:
+def test_an_invalid_outcome_message_is_none(message: str) -> None:
     assert Outcome.from_message(message) is None
 
 
-def test_bad_input_is_final_and_bad_luck_is_not() -> None:
+def test_invalid_input_is_final_and_outages_are_retried() -> None:
     assert not Reason.DATASET_INVALID.retriable
     assert not Reason.MODEL_NOT_FOUND.retriable
     assert Reason.OUT_OF_MEMORY.retriable
@@ -179,7 +179,7 @@ def test_metrics_that_json_can_t_hold_are_left_out() -> None:
 @pytest.mark.parametrize(
     "text", ["\x01" * 2000, "写" * 2000, "x\udc80" * 900, '"\\' * 2000, "\U0001f600" * 2000, "\n\t" * 999]
 )
-def test_no_text_keeps_an_outcome_from_being_written(text: str) -> None:
+def test_an_outcome_with_any_text_can_be_written(text: str) -> None:
     remarks = tuple(Remark(reason=RemarkReason.PHOTOS_LEFT_OUT, message=text[:400]) for _ in range(16))
 
     message = Outcome(succeeded=False, reason=Reason.INVALID_RUN, message=text, remarks=remarks).to_message()

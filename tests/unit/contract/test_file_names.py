@@ -1,4 +1,4 @@
-"""Names of the files that jobs make: they tell job and seed, and never meet each other or lead elsewhere."""
+"""Names of the files that jobs make: they contain job and seed, are unique, and stay within the folder."""
 
 import re
 

@@ -71,17 +71,17 @@ def test_an_exception_that_quotes_the_text_begins_no_line(text: str, logged: Cal
     assert all(line.startswith(CONTINUATION) and line.isprintable() for line in rest)
 
 
-def test_ordinary_text_of_every_language_stays_as_it_is() -> None:
+def test_ordinary_text_of_every_language_is_unchanged() -> None:
     text = "ein Hund, 一只狗, كلب, 🐕, 👩‍🚀, می‌خواهم, C:\\new\\readme, naïve"
 
     assert escape_controls(text) == text
 
 
-def test_what_is_kept_is_named() -> None:
+def test_characters_to_keep_are_not_escaped() -> None:
     assert escape_controls("a\tb\nc\x1b[0m", keep="\t\n") == "a\tb\nc\\x1b[0m"
 
 
-def test_a_traceback_that_another_formatter_wrote_before_is_written_anew(logged: Callable[..., str]) -> None:
+def test_a_traceback_cached_by_another_formatter_is_formatted_again(logged: Callable[..., str]) -> None:
     def fail(logger: logging.Logger) -> None:
         try:
             raise ValueError("a\nb")

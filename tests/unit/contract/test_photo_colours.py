@@ -37,7 +37,7 @@ def test_a_photo_s_colours_are_those_that_a_viewer_shows(kind: str, name: str, p
 
 
 @pytest.mark.parametrize("kind", made.PICTURE_FORMATS)
-def test_srgb_by_its_profile_stays_as_it_is(kind: str) -> None:
+def test_srgb_profile_causes_no_conversion(kind: str) -> None:
     plain = made.encode(made.scene(), kind)
     content = made.encode(made.scene(), kind, icc_profile=srgb_profile())
 
@@ -96,7 +96,7 @@ def test_a_png_s_primaries_are_applied() -> None:
     ],
     ids=["gamma", "primaries", "sRGB", "zero", "short"],
 )
-def test_a_png_of_srgb_in_other_words_stays_as_it_is(chunks: dict[bytes, bytes]) -> None:
+def test_png_chunks_equivalent_to_srgb_cause_no_conversion(chunks: dict[bytes, bytes]) -> None:
     content = made.encode(made.scene(), "PNG")
     for kind, body in chunks.items():
         content = made.with_chunk(content, kind, body)
@@ -107,14 +107,14 @@ def test_a_png_of_srgb_in_other_words_stays_as_it_is(chunks: dict[bytes, bytes])
 
 
 @pytest.mark.parametrize("primaries", [bytes(32), struct.pack(">8L", *[33_000] * 8), b"\xff" * 32])
-def test_primaries_that_span_no_colours_cost_nothing_but_themselves(primaries: bytes) -> None:
+def test_degenerate_primaries_are_ignored(primaries: bytes) -> None:
     content = made.with_chunk(made.encode(made.scene(), "PNG"), b"cHRM", primaries)
 
     assert made.colour_error(read_photo(content, "a.png")) <= WITHIN
     assert check_photo(content, "a.png").profile_unreadable
 
 
-def test_primaries_of_an_unknown_number_are_told() -> None:
+def test_unknown_primaries_are_reported() -> None:
     content = made.with_nclx(made.encode(made.scene(), "AVIF"), 8, 13)
 
     assert made.colour_error(read_photo(content, "a.avif")) <= WITHIN + 1  # The encoder rounds as well.

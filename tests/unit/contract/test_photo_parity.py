@@ -27,15 +27,15 @@ def runner_says(content: bytes, path: Path) -> str:
         photo = runner_check(path, "IMG_0001.jpg")
         for least_px in (None, 128):
             assert photo.read(least_px).mode == "RGB"
-        assert photo.read().size == photo.facts.size_px
+        assert photo.read().size == photo.properties.size_px
     except DatasetInvalidError as refusal:
         return str(refusal)
-    return photo.facts.extension
+    return photo.properties.extension
 
 
 @pytest.mark.parametrize("what", PHOTOS)
-def test_gateway_and_runner_judge_a_photo_alike(what: str, tmp_path: Path) -> None:
-    verdicts = {gateway_says(PHOTOS[what]), runner_says(PHOTOS[what], tmp_path / "photo")}
+def test_gateway_and_runner_agree_on_a_photo(what: str, tmp_path: Path) -> None:
+    results = {gateway_says(PHOTOS[what]), runner_says(PHOTOS[what], tmp_path / "photo")}
 
-    assert len(verdicts) == 1
-    assert (verdicts <= {"jpg", "png", "webp", "avif", "heic"}) == (what in good_photos())
+    assert len(results) == 1
+    assert (results <= {"jpg", "png", "webp", "avif", "heic"}) == (what in good_photos())

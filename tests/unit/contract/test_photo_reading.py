@@ -48,9 +48,9 @@ def test_a_photo_is_turned_as_the_camera_was_held(kind: str, orientation: int) -
     body = made.exif(orientation=orientation)
     content = made.encode(corner_picture(), kind, exif=body)
 
-    picture, facts = read_photo(content, "a"), check_photo(content, "a")
+    picture, properties = read_photo(content, "a"), check_photo(content, "a")
 
-    assert picture.size == facts.size_px == ((96, 128) if orientation > 4 else (128, 96))
+    assert picture.size == properties.size_px == ((96, 128) if orientation > 4 else (128, 96))
     assert red_corner(picture) == RED_CORNER[orientation]
 
 
@@ -80,7 +80,7 @@ def test_a_heic_s_exif_does_not_turn_it_once_more() -> None:
 
 
 @pytest.mark.parametrize("what", [name for name in photo_cases.good_photos() if "MPO" in name or ", " in name])
-def test_what_shows_nothing_costs_nothing(what: str) -> None:
+def test_metadata_without_visible_effect_is_ignored(what: str) -> None:
     picture = read_photo(photo_cases.good_photos()[what], what)
 
     if picture.size == (128, 96):
@@ -169,7 +169,7 @@ def test_the_size_is_the_whole_photo_s_when_it_lies_on_its_side() -> None:
 
 
 @pytest.mark.parametrize("what", photo_cases.bad_photos())
-def test_what_can_t_be_trained_on_is_refused_by_name(what: str) -> None:
+def test_unusable_photos_are_refused_by_name(what: str) -> None:
     content, words = photo_cases.bad_photos()[what]
 
     for reading in (check_photo, read_photo):
@@ -191,10 +191,10 @@ def test_a_jpeg_of_too_many_scans_is_refused_by_name(monkeypatch: pytest.MonkeyP
     scans = progressive().count(b"\xff\xda")
     assert check_photo(progressive(), "a.jpg").extension == "jpg"
 
-    monkeypatch.setattr("darkroom_contract.photos.MAX_SCANS", scans)
+    monkeypatch.setattr("darkroom_contract.photos.limits.MAX_SCANS", scans)
     assert check_photo(progressive(), "a.jpg").extension == "jpg"
 
-    monkeypatch.setattr("darkroom_contract.photos.MAX_SCANS", scans - 1)
+    monkeypatch.setattr("darkroom_contract.photos.limits.MAX_SCANS", scans - 1)
     with pytest.raises(PhotoError, match=rf"^holiday\.jpg has more than {scans - 1} scans .* Save it again"):
         check_photo(progressive(), "holiday.jpg")
 
@@ -216,7 +216,7 @@ def test_scans_are_counted_whatever_lies_between_them(hiding: bytes) -> None:
     assert take_apart(before + hiding + scan + after).scans == whole.count(scan) > 5
 
 
-def test_what_looks_like_a_scan_and_is_none_does_not_count() -> None:
+def test_bytes_that_only_resemble_a_scan_do_not_count() -> None:
     whole = made.encode(made.scene(), "JPEG")
     comment = made.jpeg_segment(0xFE, b"\xff\xda" * 200)
     behind = b"\0\0\0\x18ftypmp42" + b"\xff\xda" * 200

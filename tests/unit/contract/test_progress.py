@@ -24,7 +24,7 @@ def test_every_shape_gives_the_same_entries(answer: object) -> None:
 
 
 @pytest.mark.parametrize("answer", [None, [], {}, {"s": []}, {"s": [[]]}, [["s", []]]])
-def test_no_entries_are_no_entries_in_every_shape(answer: object) -> None:
+def test_an_empty_stream_is_read_in_every_shape(answer: object) -> None:
     assert read_stream_entries(answer) == []
 
 
@@ -53,7 +53,7 @@ def test_several_streams_keep_their_names_in_every_shape(answer: object) -> None
 
 
 @pytest.mark.parametrize("answer", [None, [], {}])
-def test_no_streams_are_none_in_every_shape(answer: object) -> None:
+def test_an_empty_response_is_read_in_every_shape(answer: object) -> None:
     assert read_streams(answer) == {}
 
 

@@ -12,7 +12,7 @@ from darkroom_contract.status import ConditionType
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference.md"
 
 
-def test_the_committed_page_is_what_the_contract_makes() -> None:
+def test_the_committed_page_matches_the_contract() -> None:
     assert REFERENCE.read_text(encoding="utf-8") == page(), "run `make generate` and commit docs/reference.md"
 
 
@@ -30,11 +30,11 @@ def test_every_state_is_the_reason_of_a_condition() -> None:
     assert set(CONDITIONS) == set(ConditionType)
 
 
-def test_no_reason_means_two_things() -> None:
+def test_reasons_are_unique() -> None:
     assert set(ConditionReason).isdisjoint(set(Reason))
 
 
-def test_every_label_of_the_contract_is_told() -> None:
+def test_every_label_of_the_contract_is_documented() -> None:
     labels = {value for name, value in vars(names).items() if name.startswith("LABEL_")}
     annotations = {value for name, value in vars(names).items() if name.startswith("ANNOTATION_")}
     assert labels <= set(LABELS)
@@ -42,7 +42,7 @@ def test_every_label_of_the_contract_is_told() -> None:
     assert {value for name, value in vars(names).items() if name.startswith("FINALIZER_")} == set(FINALIZERS)
 
 
-def test_defaults_and_bounds_in_words() -> None:
+def test_defaults_and_bounds_are_described() -> None:
     assert default_text({"default": False}) == "false"
     assert default_text({"default": 0.0001}) == "0.0001"
     assert default_text({"default": ""}) == "empty"

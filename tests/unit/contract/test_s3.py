@@ -43,7 +43,7 @@ def test_a_host_and_a_port_are_accepted(text: str | None, read: str | None) -> N
         ("https://host\n", "write https://host"),
     ],
 )
-def test_everything_else_is_refused_with_what_to_do(text: str, advice: str) -> None:
+def test_everything_else_is_refused_with_advice(text: str, advice: str) -> None:
     with pytest.raises(ValueError, match=rf"{NAME} is .*{advice}"):
         read_endpoint_url(NAME, text)
 

@@ -75,7 +75,7 @@ def keeps(found: Any, job: Any) -> bool:
     return bool(found == job)
 
 
-def test_a_job_that_a_later_release_would_refuse_can_still_be_told_why_it_fails(api: Api) -> None:
+def test_a_job_that_a_later_release_refuses_can_still_get_a_failed_status(api: Api) -> None:
     """Made under 0.1.0, whose CRD has no rule on guidance scales."""
     install(api, yaml.safe_load((RELEASES[0] / f"{Kind.GENERATE.crd_name}.yaml").read_text(encoding="utf-8")))
     video = {"minGuidanceScale": 3, "maxGuidanceScale": 1}

@@ -4,12 +4,9 @@
 """
 
 import contextlib
-import json
 import os
 import secrets
-import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,113 +17,21 @@ import redis
 import yaml
 from PIL import Image
 from support.event_streams import StreamedJob
+from support.gateway_cluster import NAMESPACE, GatewayCluster
 from support.isolated_namespace import IsolatedNamespace
-from support.kube_api import MERGE, ApiServer, http_client, install_crds
+from support.kube_api import ApiServer
+from support.running_gateway import Gateway, SecuredGateway
 from support.s3_server import BUCKET, S3Server
 from support.server_process import Process
 from support.valkey import Valkey
-from support.waiting import patience
 from support.warm_parent.installation import WarmParent
 
-from darkroom_contract.names import GROUP, VERSION, Kind
+from darkroom_contract.names import Kind
 from darkroom_gateway.kube.client import KubeClient
 from darkroom_gateway.settings import Settings
 from darkroom_gateway.storage.client import ObjectStorage
 from darkroom_local.kube.kubeconfig import read_kubeconfig, write_kubeconfig
 from darkroom_local.processes.ports import free_ports
-
-NAMESPACE = "default"
-START_SECONDS = 60
-MERGE_PATCH = {"Content-Type": MERGE}
-
-wait_until = patience(START_SECONDS)
-
-
-class Cluster:
-    """Changes jobs as kubectl and the operator do."""
-
-    def __init__(self, kubeconfig: Path, namespace: str = NAMESPACE) -> None:
-        self.namespace = namespace
-        self.kubeconfig = kubeconfig
-        self.readers: list[httpx.Client] = []
-        """Gateways for which methods that write wait until they show the change."""
-        self.http = http_client(read_kubeconfig(kubeconfig))
-
-    def install_crds(self) -> None:
-        install_crds(self.http)
-
-    def path(self, kind: Kind, name: str = "") -> str:
-        return f"/apis/{GROUP}/{VERSION}/namespaces/{self.namespace}/{kind.plural}" + (f"/{name}" if name else "")
-
-    def create(self, kind: Kind, name: str, spec: dict[str, Any], **metadata: Any) -> dict[str, Any]:
-        document = {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": kind.value,
-            "metadata": {"name": name, "namespace": self.namespace, **metadata},
-            "spec": spec,
-        }
-        created = self._checked(self.http.post(self.path(kind), json=document))
-        self._wait_until_seen(kind, name, lambda answer: answer.is_success)
-        return created
-
-    def get(self, kind: Kind, name: str) -> dict[str, Any]:
-        return self._checked(self.http.get(self.path(kind, name)))
-
-    def exists(self, kind: Kind, name: str) -> bool:
-        return self.http.get(self.path(kind, name)).status_code == 200
-
-    def count(self, kind: Kind) -> int:
-        return len(self._checked(self.http.get(self.path(kind)))["items"])
-
-    def set_status(self, kind: Kind, name: str, **status: Any) -> None:
-        self._checked(
-            self.http.patch(
-                self.path(kind, name) + "/status", content=json.dumps({"status": status}), headers=MERGE_PATCH
-            )
-        )
-        self._wait_until_seen(kind, name, lambda answer: _shows(answer.json(), status))
-
-    def set_finalizers(self, kind: Kind, name: str, finalizers: list[str]) -> None:
-        content = json.dumps({"metadata": {"finalizers": finalizers}})
-        self._checked(self.http.patch(self.path(kind, name), content=content, headers=MERGE_PATCH))
-
-    def delete(self, kind: Kind, name: str) -> None:
-        self._checked(self.http.delete(self.path(kind, name)))
-        self._wait_until_seen(kind, name, lambda answer: answer.status_code == 404 or answer.json()["deleting"])
-
-    def _wait_until_seen(self, kind: Kind, name: str, seen: Callable[[httpx.Response], bool]) -> None:
-        path, query = f"/jobs/{name}", {"kind": kind.value}
-        for reader in self.readers:
-            wait_until(lambda reader=reader: seen(reader.get(path, params=query)), f"a gateway shows {name} as it is")
-
-    @staticmethod
-    def _checked(response: httpx.Response) -> dict[str, Any]:
-        assert response.is_success, response.text
-        document: dict[str, Any] = response.json()
-        return document
-
-
-def _shows(answer: dict[str, Any], status: dict[str, Any]) -> bool:
-    """Whether an answer shows the status that was written."""
-    position = ((status.get("queue") or {}).get("position"), (answer.get("queue") or {}).get("position"))
-    return (
-        answer["phase"] == status.get("phase", answer["phase"])
-        and answer["attempts"] == status.get("attempts", answer["attempts"])
-        and len(answer["conditions"]) == len(status.get("conditions", answer["conditions"]))
-        and ("queue" not in status or position[0] == position[1])
-    )
-
-
-@dataclass(frozen=True)
-class Gateway:
-    """A running gateway and its client."""
-
-    http: httpx.Client
-    process: subprocess.Popen[bytes]
-    log_path: Path = field(repr=False)
-
-    def log(self) -> str:
-        return self.log_path.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -135,11 +40,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def cluster(folder: Path) -> Iterator[Cluster]:
+def cluster(folder: Path) -> Iterator[GatewayCluster]:
     with contextlib.ExitStack() as stack:
         named = os.environ.get("DARKROOM_TEST_KUBECONFIG")
         kubeconfig = Path(named) if named else stack.enter_context(ApiServer(folder)).kubeconfig
-        found = Cluster(kubeconfig)
+        found = GatewayCluster(kubeconfig)
         found.install_crds()
         yield found
         found.http.close()
@@ -202,42 +107,24 @@ def start_gateway(folder: Path, warm_gateway: WarmParent) -> Callable[..., conte
 
 
 @pytest.fixture(scope="session")
-def environment(cluster: Cluster, s3_environment: dict[str, str], redis_url: str, bucket: Any) -> dict[str, str]:
+def environment(cluster: GatewayCluster, s3_environment: dict[str, str], redis_url: str, bucket: Any) -> dict[str, str]:
     """The environment of a gateway with all backends."""
     kubeconfig = {"KUBECONFIG": str(cluster.kubeconfig), "DARKROOM_NAMESPACE": NAMESPACE}
     return {**s3_environment, **kubeconfig, "DARKROOM_REDIS_URL": redis_url}
 
 
 @pytest.fixture(scope="session")
-def gateway(start_gateway: Any, environment: dict[str, str], cluster: Cluster) -> Iterator[Gateway]:
+def gateway(start_gateway: Any, environment: dict[str, str], cluster: GatewayCluster) -> Iterator[Gateway]:
     with start_gateway(environment) as started:
         cluster.readers.append(started.http)
         yield started
         cluster.readers.remove(started.http)
 
 
-@dataclass(frozen=True)
-class Guarded:
-    """A gateway with API keys that logs at level DEBUG."""
-
-    gateway: Gateway
-    keys_folder: Path = field(repr=False)
-    secrets: dict[str, str] = field(repr=False)
-    """Secrets that the log must not contain."""
-    redis_url: str
-    metrics_url: str
-
-    @property
-    def http(self) -> httpx.Client:
-        """A client without an API key."""
-        return self.gateway.http
-
-    def key(self, name: str) -> dict[str, str]:
-        return {"Authorization": f"Bearer {(self.keys_folder / name).read_text()}"}
-
-
 @pytest.fixture(scope="session")
-def guarded(start_gateway: Any, environment: dict[str, str], cluster: Cluster, folder: Path) -> Iterator[Guarded]:
+def secured(
+    start_gateway: Any, environment: dict[str, str], cluster: GatewayCluster, folder: Path
+) -> Iterator[SecuredGateway]:
     keys = {name: secrets.token_hex(24) for name in ("alice", "bob")}
     keys_folder, password, [metrics_port] = folder / "keys", secrets.token_hex(16), free_ports(1)
     keys_folder.mkdir()
@@ -257,7 +144,7 @@ def guarded(start_gateway: Any, environment: dict[str, str], cluster: Cluster, f
             "cluster": read_kubeconfig(cluster.kubeconfig).token or "no token",
         }
         with start_gateway({**environment, **settings}) as gateway:
-            yield Guarded(gateway, keys_folder, secrets_, server.url, f"http://127.0.0.1:{metrics_port}/metrics")
+            yield SecuredGateway(gateway, keys_folder, secrets_, server.url, f"http://127.0.0.1:{metrics_port}/metrics")
 
 
 @pytest.fixture(scope="session")
@@ -280,7 +167,7 @@ def kubeconfig_of_nowhere(folder: Path, nowhere: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def kubeconfig_of_a_stranger(folder: Path, cluster: Cluster) -> Path:
+def kubeconfig_of_a_stranger(folder: Path, cluster: GatewayCluster) -> Path:
     """The cluster, with credentials that it does not accept."""
     document = yaml.safe_load(cluster.kubeconfig.read_text())
     for user in document["users"]:
@@ -291,7 +178,7 @@ def kubeconfig_of_a_stranger(folder: Path, cluster: Cluster) -> Path:
 
 
 @pytest.fixture
-def streamed_job(cluster: Cluster, redis_url: str, job_name: str) -> Iterator[StreamedJob]:
+def streamed_job(cluster: GatewayCluster, redis_url: str, job_name: str) -> Iterator[StreamedJob]:
     uid = cluster.create(Kind.GENERATE, job_name, {"prompt": "a dog"})["metadata"]["uid"]
     with redis.Redis.from_url(redis_url) as client:
         yield StreamedJob(job_name, uid, cluster, client)
@@ -317,7 +204,7 @@ def picture() -> Callable[..., bytes]:
 
 @pytest.fixture
 def isolated(
-    cluster: Cluster, environment: dict[str, str], bucket: Any, stored_keys: Any, monkeypatch: Any
+    cluster: GatewayCluster, environment: dict[str, str], bucket: Any, stored_keys: Any, monkeypatch: Any
 ) -> Iterator[IsolatedNamespace]:
     """A new namespace without a gateway, see support/isolated_namespace.py."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -332,7 +219,7 @@ def isolated(
         s3_endpoint_url=environment["DARKROOM_S3_ENDPOINT_URL"],
     )
     namespace_ = IsolatedNamespace(
-        api=Cluster(cluster.kubeconfig, namespace),
+        api=GatewayCluster(cluster.kubeconfig, namespace),
         s3=bucket,
         keys=stored_keys,
         settings=settings,

@@ -18,8 +18,8 @@ from darkroom_local.processes.ports import free_ports
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-def samples(guarded: Any) -> Samples:
-    response = httpx.get(guarded.metrics_url, trust_env=False)
+def samples(secured: Any) -> Samples:
+    response = httpx.get(secured.metrics_url, trust_env=False)
     assert response.status_code == 200
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
@@ -32,14 +32,14 @@ def count(found: Samples, name: str, **labels: str) -> float:
     return found.get((name, frozenset(labels.items())), 0.0)
 
 
-def test_requests_are_counted_by_path_template(guarded: Any, job_name: str) -> None:
-    before = samples(guarded)
+def test_requests_are_counted_by_path_template(secured: Any, job_name: str) -> None:
+    before = samples(secured)
     for path in (f"/jobs/{job_name}", f"/jobs/{job_name}-2", f"/{job_name}/nowhere"):
-        assert guarded.http.get(path, headers=guarded.key("alice")).status_code == 404
-    guarded.http.request("PROPFIND", "/docs")
-    guarded.http.get("/healthz")
-    assert guarded.http.get(f"/jobs/{job_name}/", headers=guarded.key("alice")).status_code == 404
-    after = samples(guarded)
+        assert secured.http.get(path, headers=secured.key("alice")).status_code == 404
+    secured.http.request("PROPFIND", "/docs")
+    secured.http.get("/healthz")
+    assert secured.http.get(f"/jobs/{job_name}/", headers=secured.key("alice")).status_code == 404
+    after = samples(secured)
 
     def more(name: str, **labels: str) -> float:
         return count(after, name, **labels) - count(before, name, **labels)
@@ -53,8 +53,8 @@ def test_requests_are_counted_by_path_template(guarded: Any, job_name: str) -> N
 
 
 @pytest.mark.parametrize("with_key", [False, True])
-def test_unknown_paths_have_one_series_per_method(guarded: Any, job_name: str, with_key: bool) -> None:
-    headers = guarded.key("alice") if with_key else {}
+def test_unknown_paths_have_one_series_per_method(secured: Any, job_name: str, with_key: bool) -> None:
+    headers = secured.key("alice") if with_key else {}
     methods = ("GET", "HEAD", "POST", "DELETE", "OPTIONS", "PROPFIND", "MKCOL")
 
     def ask(run: str) -> None:
@@ -70,14 +70,14 @@ def test_unknown_paths_have_one_series_per_method(guarded: Any, job_name: str, w
                 "/a//",
             ):
                 for suffix in ("", f"?{run}"):
-                    assert guarded.http.request(method, path + suffix, headers=headers).status_code in (401, 404)
+                    assert secured.http.request(method, path + suffix, headers=headers).status_code in (401, 404)
             for path in ("/jobs", f"/jobs/{run}", "/train"):
-                guarded.http.request(method, path, headers=headers)
+                secured.http.request(method, path, headers=headers)
 
     ask(f"{job_name}-1")
-    before = samples(guarded)
+    before = samples(secured)
     ask(f"{job_name}-2")
-    after = samples(guarded)
+    after = samples(secured)
 
     assert after.keys() == before.keys()
     handlers = {dict(labels).get("handler") for _, labels in after} - {None}
@@ -88,13 +88,13 @@ def test_unknown_paths_have_one_series_per_method(guarded: Any, job_name: str, w
     assert asked_more == 2 * 8 * 2
 
 
-def test_submissions_and_refusals_are_counted(guarded: Any, job_name: str) -> None:
-    before = samples(guarded)
-    headers = {**guarded.key("alice"), "Idempotency-Key": job_name}
+def test_submissions_and_refusals_are_counted(secured: Any, job_name: str) -> None:
+    before = samples(secured)
+    headers = {**secured.key("alice"), "Idempotency-Key": job_name}
     for _ in range(2):
-        assert guarded.http.post("/generate/sdxl?prompt=a", headers=headers).status_code == 202
-    assert guarded.http.get("/jobs").status_code == 401
-    after = samples(guarded)
+        assert secured.http.post("/generate/sdxl?prompt=a", headers=headers).status_code == 202
+    assert secured.http.get("/jobs").status_code == 401
+    after = samples(secured)
 
     assert ("darkroom_submissions_total", frozenset({("kind", "TrainJob")})) in before
     submissions = [count(each, "darkroom_submissions_total", kind="GenerateJob") for each in (before, after)]
@@ -102,8 +102,8 @@ def test_submissions_and_refusals_are_counted(guarded: Any, job_name: str) -> No
     assert count(after, "darkroom_refused_keys_total") - count(before, "darkroom_refused_keys_total") == 1
 
 
-def test_public_port_has_no_metrics(guarded: Any, http: httpx.Client) -> None:
-    assert guarded.http.get("/metrics", headers=guarded.key("alice")).status_code == 404
+def test_public_port_has_no_metrics(secured: Any, http: httpx.Client) -> None:
+    assert secured.http.get("/metrics", headers=secured.key("alice")).status_code == 404
     assert http.get("/metrics").status_code == 404
 
 

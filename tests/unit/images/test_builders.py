@@ -43,7 +43,7 @@ def test_a_name_is_read_as_containerd_reads_it(name: str, full: str) -> None:
 
 
 @pytest.mark.parametrize(("tag", "found"), [("darkroom-runner:1", RUNNER), ("localhost/d:1", "localhost/d:1")])
-def test_an_archive_tells_what_it_would_be_imported_as(tmp_path: Path, tag: str, found: str) -> None:
+def test_an_archive_reports_its_image_name(tmp_path: Path, tag: str, found: str) -> None:
     write_archive(tmp_path / "a.tar", tag)
     assert names_in(tmp_path / "a.tar") == [found]
 

@@ -124,7 +124,7 @@ def test_pip_refuses_a_file_of_another_hash(tmp_path: Path) -> None:
     assert "DO NOT MATCH THE HASHES" in done.stderr
 
 
-def test_both_images_stand_on_one_base_named_by_its_digest() -> None:
+def test_both_images_use_one_base_pinned_by_digest() -> None:
     found = {path.name: BASE.search(path.read_text(encoding="utf-8")) for path in DOCKERFILES}
     assert all(found.values())
     assert len({each.group() for each in found.values() if each}) == 1

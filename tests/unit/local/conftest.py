@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.waiting import patience
+from support.waiting import waiter
 
 TIMEOUT_SECONDS = 60
 
-_wait_until = patience(TIMEOUT_SECONDS)
+_wait_until = waiter(TIMEOUT_SECONDS)
 
 
 def _is_alive(pid: int) -> bool:

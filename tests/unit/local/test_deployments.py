@@ -79,7 +79,7 @@ def printed(running: RunningDeployment) -> Json:
     return found
 
 
-def test_the_program_gets_exactly_what_its_manifest_says(api: Api, tmp_path: Path) -> None:
+def test_the_program_gets_exactly_the_environment_of_its_manifest(api: Api, tmp_path: Path) -> None:
     with run_deployment(api, "default", "gateway", root=tmp_path, extra_env={"PORT": "9"}) as running:
         found = printed(running)
     given = {"WHO", "KEY", "KEYS_DIR", "PORT", "MY_LEVEL", "MY_template.yaml", "KUBECONFIG", "PATH", "HOME", "LANG"}

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from support.simulated_api import SimulatedApi
 from support.simulated_candidate import TERM_SECONDS, Candidate
-from support.simulated_operator import SimulatedNode, SimulatedOperator, SimulatedUser
+from support.simulated_node import SimulatedNode
+from support.simulated_operator import SimulatedOperator
+from support.simulated_user import SimulatedUser
 
 from darkroom_operator.errors import UnreachableError
 from darkroom_operator.leader_election import LABELS, LEASE, Term, claim, may_claim, new_identity, read_term

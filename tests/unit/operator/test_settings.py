@@ -23,57 +23,58 @@ def test_without_an_image_it_says_what_to_set() -> None:
         Settings.from_environment({})
 
 
+ALL_VARIABLES = IMAGE | {
+    "DARKROOM_NAMESPACE": "art",
+    "DARKROOM_SLOTS": "2",
+    "DARKROOM_RUNNER_SECRET": "storage",
+    "DARKROOM_GPU_RESOURCE": "amd.com/gpu",
+    "DARKROOM_GPU_COUNT": "0",
+    "DARKROOM_DEFAULT_BASE_MODEL": "a",
+    "DARKROOM_DEFAULT_VIDEO_BASE_MODEL": "b",
+    "DARKROOM_REDIS_URL": "redis://r",
+    "DARKROOM_HEALTH_PORT": "8080",
+    "DARKROOM_HEALTH_HOST": "127.0.0.1",
+    "DARKROOM_RETRY_BASE_SECONDS": "0.5",
+    "DARKROOM_RETRY_CAP_SECONDS": "60",
+    "DARKROOM_TERMINATION_GRACE_SECONDS": "5",
+    "DARKROOM_LEASE_SECONDS": "10",
+    "DARKROOM_OPERATOR_IDENTITY": "me",
+    "DARKROOM_WATCH_STUCK_SECONDS": "90",
+    "DARKROOM_S3_BUCKET": "photos",
+    "DARKROOM_DATASET_URIS": "s3://more",
+    "DARKROOM_MODEL_ROOT": "/models/base",
+}
+ALL_SETTINGS = Settings(
+    runner_image="darkroom/runner:1",
+    namespace="art",
+    slots=2,
+    runner_secret="storage",
+    gpu_resource="amd.com/gpu",
+    gpu_count=0,
+    default_base_model="a",
+    default_video_base_model="b",
+    redis_url="redis://r",
+    health_port=8080,
+    health_host="127.0.0.1",
+    retry_base_seconds=0.5,
+    retry_cap_seconds=60.0,
+    termination_grace_seconds=5,
+    lease_seconds=10,
+    identity="me",
+    watch_stuck_seconds=90.0,
+    s3_bucket="photos",
+    dataset_uris=("s3://more/",),
+    model_root=Path("/models/base"),
+)
+
+
 def test_everything_can_be_set() -> None:
-    settings = Settings.from_environment(
-        IMAGE
-        | {
-            "DARKROOM_NAMESPACE": "art",
-            "DARKROOM_SLOTS": "2",
-            "DARKROOM_RUNNER_SECRET": "storage",
-            "DARKROOM_GPU_RESOURCE": "amd.com/gpu",
-            "DARKROOM_GPU_COUNT": "0",
-            "DARKROOM_DEFAULT_BASE_MODEL": "a",
-            "DARKROOM_DEFAULT_VIDEO_BASE_MODEL": "b",
-            "DARKROOM_REDIS_URL": "redis://r",
-            "DARKROOM_HEALTH_PORT": "8080",
-            "DARKROOM_HEALTH_HOST": "127.0.0.1",
-            "DARKROOM_RETRY_BASE_SECONDS": "0.5",
-            "DARKROOM_RETRY_CAP_SECONDS": "60",
-            "DARKROOM_TERMINATION_GRACE_SECONDS": "5",
-            "DARKROOM_LEASE_SECONDS": "10",
-            "DARKROOM_OPERATOR_IDENTITY": "me",
-            "DARKROOM_WATCH_STUCK_SECONDS": "90",
-            "DARKROOM_S3_BUCKET": "photos",
-            "DARKROOM_DATASET_URIS": "s3://more",
-            "DARKROOM_MODEL_ROOT": "/models/base",
-        }
-    )
-    assert settings == Settings(
-        runner_image="darkroom/runner:1",
-        namespace="art",
-        slots=2,
-        runner_secret="storage",
-        gpu_resource="amd.com/gpu",
-        gpu_count=0,
-        default_base_model="a",
-        default_video_base_model="b",
-        redis_url="redis://r",
-        health_port=8080,
-        health_host="127.0.0.1",
-        retry_base_seconds=0.5,
-        retry_cap_seconds=60.0,
-        termination_grace_seconds=5,
-        lease_seconds=10,
-        identity="me",
-        watch_stuck_seconds=90.0,
-        s3_bucket="photos",
-        dataset_uris=("s3://more/",),
-        model_root=Path("/models/base"),
-    )
+    settings = Settings.from_environment(ALL_VARIABLES)
+    assert settings == ALL_SETTINGS
     assert settings.dataset_policy == DatasetPolicy("photos", ("s3://more/",))
 
 
-def test_an_empty_variable_is_one_that_is_not_set() -> None:
+def test_an_empty_variable_counts_as_not_set() -> None:
     assert Settings.from_environment(IMAGE | {"DARKROOM_SLOTS": "", "DARKROOM_REDIS_URL": ""}) == Settings(
         runner_image="darkroom/runner:1"
     )

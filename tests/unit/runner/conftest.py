@@ -5,33 +5,28 @@ tests the same code with trained models.
 """
 
 import importlib.util
-import io
 import json
-import subprocess
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import redis
-from PIL import Image, ImageDraw
+from support.runner_photos import draw_photo, png, stored_photo
+from support.runner_processes import SDXL_NAME, SVD_NAME, Run, RunStarter, write_document
 from support.s3_server import BUCKET, S3Server
 from support.valkey import Valkey
-from support.waiting import patience
+from support.waiting import waiter
 from support.warm_parent.installation import WarmParent
 
 from darkroom_contract import environment as names
-from darkroom_contract.outcome import Outcome
 from darkroom_contract.plan import plan_generation, plan_training
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
-from darkroom_local.processes.parent_death import die_with_parent
 from darkroom_local.processes.ports import free_ports
 from darkroom_runner.models import pretrained
 from darkroom_runner.run.context import RunContext
@@ -41,9 +36,7 @@ from darkroom_runner.run.progress_events import NullSender
 from darkroom_runner.run.stop_signal import StopSignal
 from darkroom_runner.run.storage import Storage
 from darkroom_runner.settings import Settings
-from darkroom_runner.training.dataset import Photo, check_photo
-
-SDXL_NAME, SVD_NAME = "test-sdxl", "test-svd"
+from darkroom_runner.training.dataset import Photo
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -57,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # --- processes ---------------------------------------------------------------------------------------------------
 
 
-wait_until = patience(20.0)
+wait_until = waiter(20.0)
 
 
 @pytest.fixture(scope="session")
@@ -133,19 +126,6 @@ def storage(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Storage:
 # --- photos ------------------------------------------------------------------------------------------------------
 
 
-def draw_photo(number: int, side_px: int = 64) -> Image.Image:
-    picture = Image.new("RGB", (side_px, side_px), (30 * number % 256, 90, 160))
-    inner = side_px // 4
-    ImageDraw.Draw(picture).ellipse((inner, inner, side_px - inner, side_px - inner), fill=(240, 40 * number % 256, 20))
-    return picture
-
-
-def png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 @pytest.fixture
 def put_dataset(s3: Any) -> Callable[..., str]:
     """Store files as a new dataset, by default three valid photos; returns its URI."""
@@ -163,51 +143,6 @@ def put_dataset(s3: Any) -> Callable[..., str]:
 # --- runs --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Finished:
-    """The result of a finished run."""
-
-    exit_code: int
-    outcome: Outcome
-    log: str
-    uid: str
-    seconds: float
-
-
-@dataclass
-class Run:
-    """A `darkroom-runner` process."""
-
-    process: subprocess.Popen[bytes]
-    message: Path
-    log: Path
-    uid: str
-    begun: float
-
-    def finish(self, seconds: float = 90.0) -> Finished:
-        code = self.process.wait(seconds)
-        outcome = Outcome.from_message(self.message.read_text()) if self.message.exists() else None
-        log = self.log.read_text()
-        assert outcome is not None, f"the run wrote no outcome:\n{log}"
-        return Finished(code, outcome, log, self.uid, time.monotonic() - self.begun)
-
-
-def write_document(
-    spec: TrainJobSpec | GenerateJobSpec, uid: str, base_model: str, attempt: int, video_model: str = SVD_NAME
-) -> str:
-    training = isinstance(spec, TrainJobSpec)
-    return RunDocument(
-        namespace="default",
-        name="a-job",
-        uid=uid,
-        attempt=attempt,
-        base_model=base_model,
-        video_base_model=video_model,
-        train=spec if training else None,
-        generate=None if training else spec,
-    ).to_json()
-
-
 @pytest.fixture
 def start_run(
     tmp_path: Path,
@@ -218,42 +153,17 @@ def start_run(
     run_environment: dict[str, str],
 ) -> Iterator[Callable[..., Run]]:
     """Start `darkroom-runner` as a process, as a pod would."""
-    started: list[Run] = []
-
-    def start(
-        spec: TrainJobSpec | GenerateJobSpec | str,
-        uid: str | None = None,
-        attempt: int = 1,
-        base_model: str = SDXL_NAME,
-        program: str | None = None,
-        **environment: str,
-    ) -> Run:
-        uid = uid or str(uuid.uuid4())
-        message, log = tmp_path / f"termination-{len(started)}", tmp_path / f"log-{len(started)}"
-        settings = {
-            names.RUN: spec if isinstance(spec, str) else write_document(spec, uid, base_model, attempt),
-            names.TERMINATION_MESSAGE_PATH: str(message),
-            names.SCRATCH_DIR: str(tmp_path),
-            names.MODEL_ROOT: str(model_root),
-            names.S3_ENDPOINT_URL: s3_server.url,
-            names.S3_BUCKET: BUCKET,
-            names.REDIS_URL: redis_url,
-            **s3_server.credentials,
-        }
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                die_with_parent([program or str(warm_runner.runner)]),
-                env={**run_environment, **settings, **environment},
-                stdout=output,
-                stderr=output,
-            )
-        started.append(Run(process, message, log, uid, time.monotonic()))
-        return started[-1]
-
-    yield start
-    for run in started:
-        run.process.kill()
-        run.process.wait(10)
+    settings = {
+        names.SCRATCH_DIR: str(tmp_path),
+        names.MODEL_ROOT: str(model_root),
+        names.S3_ENDPOINT_URL: s3_server.url,
+        names.S3_BUCKET: BUCKET,
+        names.REDIS_URL: redis_url,
+        **s3_server.credentials,
+    }
+    starter = RunStarter(tmp_path, {**run_environment, **settings}, str(warm_runner.runner))
+    yield starter.start
+    starter.kill_all()
 
 
 @pytest.fixture
@@ -319,12 +229,6 @@ def load(root: Path, name: str, pipeline: str) -> Any:
 def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
     folder = tmp_path_factory.mktemp("photos")
     return [stored_photo(draw_photo(number), folder / f"{number}.png") for number in range(3)]
-
-
-def stored_photo(picture: Image.Image, path: Path) -> Photo:
-    """Store an image in a file, as after the download."""
-    path.write_bytes(png(picture))
-    return check_photo(path, path.name)
 
 
 @pytest.fixture(scope="session")

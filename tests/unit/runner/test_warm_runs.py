@@ -127,7 +127,7 @@ def sleeping_fork(warm_runner: WarmParent, run_environment: dict[str, str], tmp_
         process.kill()
 
 
-def test_fork_dies_with_the_process_that_stands_for_it(sleeping_fork: Any, until: Callable[..., None]) -> None:
+def test_fork_dies_with_the_process_that_represents_it(sleeping_fork: Any, until: Callable[..., None]) -> None:
     process, fork = sleeping_fork
     assert fork != process.pid
     assert fork not in children(process.pid)

@@ -13,7 +13,7 @@ from support.tiers import NotFastError, only_what_is_fast
 
 
 @pytest.fixture
-def guarded() -> Iterator[None]:
+def fast_only() -> Iterator[None]:
     with only_what_is_fast():
         yield
 
@@ -55,7 +55,7 @@ def lists_a_folder(folder: Path) -> None:
         (lists_a_folder, False),
     ],
 )
-def test_what_a_function_can_reach_decides(function: Callable[..., None], slow: bool) -> None:
+def test_reachable_code_decides_the_tier(function: Callable[..., None], slow: bool) -> None:
     assert tiers.reaches_slow(function) is slow
 
 
@@ -81,7 +81,7 @@ def test_folders_of_clusters_are_slow() -> None:
     assert tiers.is_whole_module_slow(tiers.TESTS / "stories" / "test_anything.py")
 
 
-@pytest.mark.usefixtures("guarded")
+@pytest.mark.usefixtures("fast_only")
 @pytest.mark.parametrize(
     "command",
     [
@@ -95,7 +95,7 @@ def test_program_of_a_cluster_fails_a_fast_test(command: list[str]) -> None:
         subprocess.run(command, check=False)
 
 
-@pytest.mark.usefixtures("guarded")
+@pytest.mark.usefixtures("fast_only")
 def test_import_of_torch_fails_a_fast_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "diffusers", raising=False)
 
@@ -103,6 +103,6 @@ def test_import_of_torch_fails_a_fast_test(monkeypatch: pytest.MonkeyPatch) -> N
         exec("import diffusers")
 
 
-@pytest.mark.usefixtures("guarded")
+@pytest.mark.usefixtures("fast_only")
 def test_other_programs_may_be_started(tmp_path: Path) -> None:
     lists_a_folder(tmp_path)

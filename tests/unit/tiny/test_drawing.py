@@ -7,28 +7,28 @@ from darkroom_tiny.captions import WORDS, caption, prompt_of
 from darkroom_tiny.draw import Scene, draw, held_out, is_subject_like, scenes, training_scenes
 
 
-def test_a_scene_is_always_drawn_alike():
+def test_drawing_a_scene_is_deterministic():
     scene = next(training_scenes(seed=3))
     assert draw(scene).tobytes() == draw(scene).tobytes()
 
 
-def test_training_never_sees_what_is_held_out_nor_the_subject():
+def test_training_excludes_held_out_combinations_and_the_subject():
     seen = list(islice(training_scenes(seed=1), 3_000))
     assert not {scene.combination for scene in seen} & held_out()
     assert not any(is_subject_like(scene) for scene in seen)
 
 
-def test_the_hundred_scenes_of_the_yardstick_hold_combinations_that_training_never_saw():
+def test_the_benchmark_scenes_include_combinations_excluded_from_training():
     asked = {scene.combination for scene in scenes(count=100, seed=1)}
     assert len(asked) == 100
     assert asked & held_out()
 
 
-def test_held_out_scenes_are_only_those():
+def test_held_out_scenes_have_held_out_combinations():
     assert {scene.combination for scene in scenes(count=40, seed=1, held_out_only=True)} == held_out()
 
 
-def test_captions_use_known_words_alone():
+def test_captions_use_only_the_vocabulary():
     rng = random.Random(0)
     for scene in islice(training_scenes(seed=2), 500):
         assert set(caption(scene, rng).replace(",", "").split()) <= set(WORDS)

@@ -11,24 +11,24 @@ def tokenizer():
     return build_tokenizer()
 
 
-def test_known_words_differ_and_none_is_unknown(tokenizer):
+def test_known_words_have_different_tokens(tokenizer):
     spelled = {word: tuple(tokenizer(word).input_ids[1:-1]) for word in WORDS}
     assert len(set(spelled.values())) == len(WORDS)
     assert all(tokenizer.unk_token_id not in ids for ids in spelled.values())
 
 
-def test_an_unknown_word_is_spelled_and_not_lost(tokenizer):
+def test_an_unknown_word_becomes_letters(tokenizer):
     ids = tokenizer("zebra").input_ids
     assert tokenizer.unk_token_id not in ids[1:-1]
     assert tokenizer.decode(ids, skip_special_tokens=True).strip() == "zebra"
 
 
-def test_a_long_prompt_is_cut_to_what_clip_takes(tokenizer):
+def test_a_long_prompt_is_truncated(tokenizer):
     ids = tokenizer("a red star " * 100, truncation=True, padding="max_length").input_ids
     assert len(ids) == MAX_TOKENS
 
 
-def test_it_is_the_same_after_saving(tokenizer, tmp_path):
+def test_a_saved_tokenizer_is_loaded_unchanged(tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     again = type(tokenizer).from_pretrained(tmp_path)
     prompt = "a photo of sks star, navy background"

@@ -115,15 +115,15 @@ async def test_abandoned_creation_is_maybe_done_and_one_that_never_started_is_no
     try:
         with pytest.raises(ClusterUnavailableError, match="The API server") as given_up:
             await cluster.call(0.01, go.wait)
-        not_begun = await refusal(cluster, monkeypatch)
+        never_started = await refusal(cluster, monkeypatch)
     finally:
         go.set()
 
     assert given_up.value.maybe_done
-    assert isinstance(not_begun, ClusterUnavailableError)
-    assert not not_begun.maybe_done
-    assert not_begun.retry_after_seconds
-    assert "The API server" in str(not_begun)
+    assert isinstance(never_started, ClusterUnavailableError)
+    assert not never_started.maybe_done
+    assert never_started.retry_after_seconds
+    assert "The API server" in str(never_started)
 
 
 async def test_error_after_the_deadline_is_not_reported_by_the_event_loop(backend: Backend) -> None:
@@ -151,15 +151,15 @@ def test_larger_photos_have_longer_timeouts() -> None:
     assert upload_seconds(50 * mib) - upload_seconds(0) == 50
 
 
-class Doors:
+class FakeBackends:
     """Two checks, with the number of their calls."""
 
     def __init__(self) -> None:
         self.asked = dict.fromkeys(BackendName, 0)
         self.does: dict[BackendName, Callable[[], object]] = {name: lambda: None for name in BackendName}
-        self.readiness = ReadinessChecks({name: self._door(name) for name in BackendName})
+        self.readiness = ReadinessChecks({name: self._check_of(name) for name in BackendName})
 
-    def _door(self, name: BackendName) -> Callable[[], None]:
+    def _check_of(self, name: BackendName) -> Callable[[], None]:
         def check() -> None:
             self.asked[name] += 1
             self.does[name]()
@@ -169,10 +169,10 @@ class Doors:
 
 async def test_readiness_has_a_deadline_and_names_the_hanging_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "READY_SECONDS", SHORT)
-    doors, go = Doors(), threading.Event()
-    doors.does[BackendName.STORAGE] = go.wait
+    backends, go = FakeBackends(), threading.Event()
+    backends.does[BackendName.STORAGE] = go.wait
     try:
-        faults = await doors.readiness.faults()
+        faults = await backends.readiness.faults()
         assert faults[BackendName.STORAGE] == "Object storage did not answer within 0.2 s."
     finally:
         go.set()
@@ -180,38 +180,38 @@ async def test_readiness_has_a_deadline_and_names_the_hanging_backend(monkeypatc
 
 async def test_checks_do_not_pile_up_behind_a_hanging_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "READY_SECONDS", SHORT)
-    doors, go = Doors(), threading.Event()
-    doors.does[BackendName.STORAGE] = go.wait
+    backends, go = FakeBackends(), threading.Event()
+    backends.does[BackendName.STORAGE] = go.wait
     try:
-        found = await asyncio.gather(*(doors.readiness.faults() for _ in range(50)))
+        found = await asyncio.gather(*(backends.readiness.faults() for _ in range(50)))
         assert all(BackendName.STORAGE in each for each in found)
     finally:
         go.set()
     await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
-    assert doors.asked[BackendName.STORAGE] == 1
+    assert backends.asked[BackendName.STORAGE] == 1
 
 
 async def test_probe_after_the_outage_gets_the_result_of_the_check_that_hung(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "READY_SECONDS", SHORT)
-    doors, go = Doors(), threading.Event()
-    doors.does[BackendName.CLUSTER] = go.wait
-    await doors.readiness.faults()
+    backends, go = FakeBackends(), threading.Event()
+    backends.does[BackendName.CLUSTER] = go.wait
+    await backends.readiness.faults()
     go.set()
     monkeypatch.setattr(readiness, "READY_SECONDS", 60)
 
-    assert await doors.readiness.faults() == {}
+    assert await backends.readiness.faults() == {}
 
 
 async def test_backend_that_has_responded_once_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "READY_SECONDS", 60)
-    doors = Doors()
-    assert not doors.readiness.has_answered(BackendName.STORAGE)
-    await doors.readiness.faults()
-    assert doors.readiness.has_answered(BackendName.STORAGE)
+    backends = FakeBackends()
+    assert not backends.readiness.has_answered(BackendName.STORAGE)
+    await backends.readiness.faults()
+    assert backends.readiness.has_answered(BackendName.STORAGE)
 
     def fail() -> None:
         raise StorageUnavailableError("down")
 
-    doors.does[BackendName.STORAGE] = fail
-    assert await doors.readiness.faults() == {BackendName.STORAGE: "down"}
-    assert doors.readiness.has_answered(BackendName.STORAGE)
+    backends.does[BackendName.STORAGE] = fail
+    assert await backends.readiness.faults() == {BackendName.STORAGE: "down"}
+    assert backends.readiness.has_answered(BackendName.STORAGE)

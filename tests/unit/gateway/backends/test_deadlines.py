@@ -20,7 +20,7 @@ import pytest
 from support.holding_proxy import HoldingProxy
 from support.markdown import REPOSITORY, read
 from support.silent_server import SilentServer
-from support.waiting import patience
+from support.waiting import waiter
 
 import darkroom_gateway
 from darkroom_contract.names import Kind
@@ -40,7 +40,7 @@ SLACK_SECONDS = 3.0
 SOON_SECONDS = 3.0
 """Maximum duration of a request that does not need the backend."""
 
-wait_until = patience(60)
+wait_until = waiter(60)
 
 
 @dataclass(frozen=True)

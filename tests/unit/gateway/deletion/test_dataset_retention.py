@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.isolated_namespace import IsolatedNamespace
-from support.waiting import patience
+from support.waiting import waiter
 
 from darkroom_contract.names import Kind
 from darkroom_contract.storage.keys import dataset_uri
@@ -15,7 +15,7 @@ from darkroom_gateway.deletion.dataset_retention import DatasetRetention
 from darkroom_gateway.errors import SettingsError
 from darkroom_gateway.settings import Settings
 
-wait_until = patience(30)
+wait_until = waiter(30)
 
 HOUR = timedelta(hours=1)
 RETENTION = "DARKROOM_GATEWAY_DATASET_RETENTION_HOURS"
@@ -23,7 +23,9 @@ RETENTION = "DARKROOM_GATEWAY_DATASET_RETENTION_HOURS"
 
 def sweep(isolated: IsolatedNamespace, now: datetime, retention: timedelta | None = HOUR) -> int:
     """The number of expired datasets."""
-    return len(DatasetRetention(isolated.storage, isolated.namespace, retention).sweep(isolated.job_files().all(), now))
+    return len(
+        DatasetRetention(isolated.storage, isolated.namespace, retention).sweep(isolated.job_deleter().all(), now)
+    )
 
 
 def in_hours(hours: float) -> datetime:

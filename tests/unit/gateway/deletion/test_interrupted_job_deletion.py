@@ -15,7 +15,7 @@ from support.isolated_namespace import (
     uri_of,
 )
 from support.silent_server import SilentServer
-from support.waiting import patience
+from support.waiting import waiter
 
 from darkroom_contract.names import FINALIZER_FILES, Kind
 from darkroom_contract.storage.keys import run_prefix
@@ -25,7 +25,7 @@ from darkroom_gateway.events.progress_streams import ProgressStreams
 from darkroom_gateway.kube.client import KubeClient
 from darkroom_gateway.storage.client import ObjectStorage
 
-wait_until = patience(30)
+wait_until = waiter(30)
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
 
@@ -117,7 +117,7 @@ def test_job_that_can_not_be_marked_does_not_delay_others(isolated: IsolatedName
     isolated.request(Kind.TRAIN, "good")
 
     with contextlib.closing(Denying(isolated.settings)) as cluster, pytest.raises(RejectedError):
-        JobDeleter(cluster, isolated.storage).proceed(isolated.job_files().labelled())
+        JobDeleter(cluster, isolated.storage).proceed(isolated.job_deleter().labelled())
     assert not isolated.api.exists(Kind.TRAIN, "good")
 
 

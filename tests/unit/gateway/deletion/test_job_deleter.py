@@ -14,7 +14,7 @@ from support.isolated_namespace import (
     finalizers,
     uri_of,
 )
-from support.waiting import patience
+from support.waiting import waiter
 
 from darkroom_contract.names import FINALIZER_FILES, Kind
 from darkroom_contract.progress import stream_name
@@ -22,7 +22,7 @@ from darkroom_contract.storage.keys import run_prefix
 from darkroom_gateway.deletion.deletable_job import owned_dataset, read_deletable_job
 from darkroom_gateway.errors import AlreadyDeletingError, UnknownTaskError
 
-wait_until = patience(30)
+wait_until = waiter(30)
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
 
@@ -233,7 +233,7 @@ def test_job_that_was_deleted_concurrently_is_reported_without_its_files(isolate
     with pytest.raises(
         UnknownTaskError, match=r"no longer exists\. If it was deleted without its files, they are still"
     ):
-        isolated.job_files().request(job)
+        isolated.job_deleter().request(job)
     assert len(isolated.keys(run_prefix(uid))) == len(RUN_FILES)
 
 
@@ -265,12 +265,12 @@ def test_more_files_than_one_listing_returns_are_all_deleted(isolated: IsolatedN
 def test_marking_retries_after_concurrent_status_updates(isolated: IsolatedNamespace) -> None:
     """The operator updates the status of a running job frequently."""
     isolated.training("job", uri_of(isolated.dataset()))
-    job = isolated.job_files()._kube.get(Kind.TRAIN, "job")
+    job = isolated.job_deleter()._kube.get(Kind.TRAIN, "job")
     assert job is not None
     content = json.dumps({"metadata": {"labels": {"x": "y"}}})
     headers = {"Content-Type": "application/merge-patch+json"}
     isolated.api.http.patch(isolated.api.path(Kind.TRAIN, "job"), content=content, headers=headers)
 
-    isolated.job_files().request(job)
+    isolated.job_deleter().request(job)
     assert FINALIZER_FILES in finalizers(isolated)
     assert len(isolated.proceed()) == 1

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.isolated_namespace import BUCKET, RUN_FILES, IsolatedNamespace, KilledError, KilledStorage
 from support.silent_server import SilentServer
-from support.waiting import patience
+from support.waiting import waiter
 
 from darkroom_contract.names import Kind
 from darkroom_contract.storage.keys import ModelRecord, ModelRemoval, model_record_key, model_removal_key, run_prefix
@@ -32,7 +32,7 @@ from darkroom_gateway.kube.informer import Informer
 from darkroom_gateway.storage.client import ObjectStorage
 from darkroom_local.kube.kubeconfig import write_kubeconfig
 
-wait_until = patience(30)
+wait_until = waiter(30)
 
 ELSEWHERE = "s3://elsewhere/photos/"
 """The photos of the trainings are irrelevant here."""
@@ -45,7 +45,7 @@ def of_the_model(isolated: IsolatedNamespace) -> list[str]:
 
 def complete(isolated: IsolatedNamespace) -> None:
     """One sweep."""
-    isolated.model_files().complete_all(isolated.job_files().all())
+    isolated.model_deleter().complete_all(isolated.job_deleter().all())
 
 
 def read(isolated: IsolatedNamespace, key: str) -> bytes:
@@ -229,7 +229,7 @@ def sweeper_of(isolated: IsolatedNamespace, backends: Backends, cluster: KubeCli
         JobService(cluster, backends.cluster, store, Informer(cluster, store)),
         backends,
         JobDeleter(cluster, storage),
-        isolated.model_files(storage),
+        isolated.model_deleter(storage),
         DatasetRetention(storage, isolated.namespace, None),
         ProgressStreams(isolated.settings),
     )

@@ -107,13 +107,13 @@ def test_response_headers_are_described(openapi: dict[str, Any]) -> None:
             assert required == expected, f"{name}: {status}"
 
 
-def test_responses_of_the_server_and_of_middleware_are_described(guarded: Any, openapi: dict[str, Any]) -> None:
+def test_responses_of_the_server_and_of_middleware_are_described(secured: Any, openapi: dict[str, Any]) -> None:
     """Including responses of middleware, each with a matching example."""
-    of_guarded = guarded.http.get("/openapi.json").json()
-    for document in (openapi, of_guarded):
+    of_secured = secured.http.get("/openapi.json").json()
+    for document in (openapi, of_secured):
         for name, operation in operations(document).items():
             assert {str(each) for each in ANY_OPERATION} <= operation["responses"].keys(), name
-            is_closed = document is of_guarded and not name.endswith("z")
+            is_closed = document is of_secured and not name.endswith("z")
             assert ("401" in operation["responses"]) is is_closed, name
             for status, response in operation["responses"].items():
                 if status in ("401", "413", "422", "503"):

@@ -12,10 +12,10 @@ import pytest
 CHROMIUM = shutil.which("chromium")
 
 
-@pytest.fixture(scope="module", params=["open", "guarded"])
-def client(request: pytest.FixtureRequest, http: httpx.Client, guarded: Any) -> httpx.Client:
+@pytest.fixture(scope="module", params=["open", "secured"])
+def client(request: pytest.FixtureRequest, http: httpx.Client, secured: Any) -> httpx.Client:
     """Clients without a key: of a gateway without keys, and of one with keys."""
-    return {"open": http, "guarded": guarded.http}[request.param]
+    return {"open": http, "secured": secured.http}[request.param]
 
 
 def test_page_refers_to_no_other_host_and_has_no_inline_script(client: httpx.Client) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 import pytest
 from support.event_streams import StreamedJob, follow
-from support.waiting import patience
+from support.waiting import waiter
 
 from darkroom_contract.names import Kind
 from darkroom_contract.progress import STREAM_FIELD, stream_name
 from darkroom_gateway.settings import Settings
 
-wait_until = patience(30)
+wait_until = waiter(30)
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def test_unsupported_format_is_refused(http: httpx.Client, picture: Draw) -> Non
     assert "JPEG, PNG, WebP, AVIF or HEIC" in field_errors(train(http, ("a.bmp", picture(format_="BMP"))))["a.bmp"]
 
 
-def test_every_bad_photo_is_named(http: httpx.Client, picture: Draw) -> None:
+def test_every_invalid_photo_is_named(http: httpx.Client, picture: Draw) -> None:
     assert set(field_errors(train(http, ("a.jpg", b"x"), ("b.jpg", picture()), ("c.jpg", b"")))) == {"a.jpg", "c.jpg"}
 
 

@@ -58,7 +58,7 @@ def test_request_text_can_not_forge_a_log_line(talkative: Any, picture: Any) -> 
         http.get("/jobs", headers={**headers, "Host": b"evil\x1b[2K\x85.example"})
 
     assert_nothing_forged(talkative.log())
-    # The test would be in vain if nothing of it were logged.
+    # Without any of it in the log, the test would prove nothing.
     assert FORGED in talkative.log()
 
 

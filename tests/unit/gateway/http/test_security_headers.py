@@ -22,7 +22,7 @@ def assert_safe(response: httpx.Response) -> None:
     assert response.headers.get_list("x-content-type-options") == ["nosniff"], response.request.url
 
 
-def test_every_response_has_no_store_and_nosniff(http: httpx.Client, guarded: Any, cluster: Any, job_name: str) -> None:
+def test_every_response_has_no_store_and_nosniff(http: httpx.Client, secured: Any, cluster: Any, job_name: str) -> None:
     cluster.create(Kind.GENERATE, job_name, {"prompt": "a dog"})
     answers = [
         http.get("/jobs"),
@@ -41,7 +41,7 @@ def test_every_response_has_no_store_and_nosniff(http: httpx.Client, guarded: An
         http.delete(f"/jobs/{job_name}"),
         http.get("/nowhere"),
         http.put("/jobs"),
-        guarded.http.get("/jobs"),
+        secured.http.get("/jobs"),
     ]
 
     statuses = [each.status_code for each in answers]

@@ -9,11 +9,11 @@ from typing import Any
 
 import httpx
 from support.event_streams import Event, StreamedJob, follow
-from support.waiting import patience
+from support.waiting import waiter
 
 DRAIN_SECONDS = 1
 
-wait_until = patience(20)
+wait_until = waiter(20)
 
 
 class Browser:

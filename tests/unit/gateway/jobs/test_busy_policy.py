@@ -37,7 +37,7 @@ def train(http: httpx.Client, photo: bytes, **headers: str) -> httpx.Response:
     return http.post("/train", params=query, files={"files": ("a.jpg", photo)}, headers=headers)
 
 
-def draw_picture(http: httpx.Client, **headers: str) -> httpx.Response:
+def submit_generation(http: httpx.Client, **headers: str) -> httpx.Response:
     return http.post("/generate/sdxl", params={"prompt": "a dog"}, headers=headers)
 
 
@@ -51,7 +51,7 @@ def test_every_submission_is_refused_with_the_running_jobs_name_and_leaves_nothi
 
     refused = [
         train(strict, picture()),
-        draw_picture(strict),
+        submit_generation(strict),
         strict.post("/generate/lora", params={"prompt": "a dog", "model_id": job_name}),
     ]
 
@@ -67,13 +67,13 @@ def test_every_submission_is_refused_with_the_running_jobs_name_and_leaves_nothi
 def test_submissions_are_accepted_again_when_nothing_runs(
     strict: httpx.Client, cluster: Any, lease: str, picture: Draw
 ) -> None:
-    assert draw_picture(strict).status_code == 409
+    assert submit_generation(strict).status_code == 409
     version = cluster.http.get(lease).json()["metadata"]["resourceVersion"]
     freed = assignment(Slot(0, version=version), None, NOW)
     headers = {"Content-Type": "application/merge-patch+json"}
     assert cluster.http.patch(lease, json=freed, headers=headers).status_code == 200
 
-    assert draw_picture(strict).status_code == 202
+    assert submit_generation(strict).status_code == 202
     assert train(strict, picture()).status_code == 202
 
 
@@ -82,7 +82,7 @@ def test_repeated_request_is_answered_while_its_job_runs(
 ) -> None:
     headers, photo = {"Idempotency-Key": job_name}, picture()
     sent = {
-        "generation": lambda: draw_picture(strict, **headers),
+        "generation": lambda: submit_generation(strict, **headers),
         "training": lambda: train(strict, photo, **headers),
     }
     first = {name: send() for name, send in sent.items()}
@@ -90,7 +90,7 @@ def test_repeated_request_is_answered_while_its_job_runs(
     assert cluster.http.post(LEASES, json=new_lease(Slot(0), running, NOW)).status_code == 201
 
     again = {name: send() for name, send in sent.items()}
-    another = draw_picture(strict)
+    another = submit_generation(strict)
     cluster.http.delete(f"{LEASES}/{slot_lease_name(0)}")
 
     assert {response.status_code for response in [*first.values(), *again.values()]} == {202}
@@ -107,19 +107,19 @@ def test_invalid_input_is_reported_before_the_busy_policy(strict: httpx.Client) 
 
 def test_second_submission_is_accepted_before_the_slot_is_assigned(strict: httpx.Client) -> None:
     """Its job waits: the policy is not a lock, as documented."""
-    assert [draw_picture(strict).status_code for _ in range(2)] == [202, 202]
+    assert [submit_generation(strict).status_code for _ in range(2)] == [202, 202]
 
 
 @pytest.mark.usefixtures("lease")
 def test_submissions_are_queued_by_default(http: httpx.Client, picture: Draw) -> None:
-    assert draw_picture(http).status_code == 202
+    assert submit_generation(http).status_code == 202
     assert train(http, picture()).status_code == 202
 
 
 def test_leases_that_are_not_slots_are_ignored(cluster: Any, strict: httpx.Client) -> None:
     other = {"metadata": {"name": "an-operator"}, "spec": {"holderIdentity": "somebody"}}
     assert cluster.http.post(LEASES, json=other).status_code == 201
-    taken = draw_picture(strict)
+    taken = submit_generation(strict)
     cluster.http.delete(f"{LEASES}/an-operator")
 
     assert taken.status_code == 202

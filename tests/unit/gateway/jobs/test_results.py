@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support.waiting import patience
+from support.waiting import waiter
 
 from darkroom_contract.names import Kind
 from darkroom_contract.progress import ProgressEvent, Stage
@@ -206,4 +206,4 @@ def test_links_are_signed_again_for_each_answer(http: httpx.Client, cluster: Any
         return str(file["expires"])
 
     first = expires()
-    patience(10)(lambda: expires() > first, "a later link ends later")
+    waiter(10)(lambda: expires() > first, "a later link ends later")

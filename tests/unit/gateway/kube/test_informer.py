@@ -13,13 +13,13 @@ from support.counting_proxy import CountingProxy
 from support.gateway_harness import GatewayHarness
 from support.holding_proxy import HoldingProxy
 from support.kube_api import ApiServer
-from support.waiting import patience
+from support.waiting import waiter
 
 from darkroom_contract.names import Kind
 from darkroom_gateway.kube.informer import LOST_AFTER_SECONDS
 from darkroom_local.kube.kubeconfig import write_kubeconfig
 
-wait_until = patience(30)
+wait_until = waiter(30)
 
 GENERATION = {"prompt": "a dog"}
 TRAINING = {"modelId": "dog", "prompt": "sks dog", "dataset": {"uri": "s3://darkroom/datasets/default/x/"}}

@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 from support import processes
 from support.photos import encode
-from support.waiting import patience
+from support.waiting import waiter
 
 Draw = Callable[..., bytes]
 
-wait_until = patience(30)
+wait_until = waiter(30)
 QUERY = {"prompt": "a photo of sks dog", "model_id": "dog"}
 SETTINGS = {
     "DARKROOM_GATEWAY_PHOTO_MEMORY_MIB": "64",

@@ -27,11 +27,12 @@ COMPONENTS = {"apiserver", "redis", "s3", "node", "operator", "gateway"}
 RUNNER = """
 import hashlib, os, pathlib, sys, time
 from datetime import UTC, datetime
-import boto3, redis
+import redis
 from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
 from darkroom_contract.progress import STREAM_FIELD, ProgressEvent, Stage, stream_name
 from darkroom_contract.runs import RunDocument
-from darkroom_contract.storage import run_prefix
+from darkroom_contract.storage.keys import run_prefix
+from darkroom_contract.storage.s3_client import open_client
 
 def finish(outcome):
     pathlib.Path(os.environ["DARKROOM_TERMINATION_MESSAGE_PATH"]).write_text(outcome.to_message())
@@ -47,7 +48,7 @@ redis.Redis.from_url(os.environ["DARKROOM_REDIS_URL"]).xadd(stream_name(run.uid)
 if "waits" in prompt and run.attempt == 1:
     print("waiting", flush=True)
     time.sleep(600)
-s3 = boto3.client("s3", endpoint_url=os.environ["DARKROOM_S3_ENDPOINT_URL"], region_name="us-east-1")
+s3 = open_client(os.environ["DARKROOM_S3_ENDPOINT_URL"], "us-east-1")
 files = []
 for name, kind in (("picture-0.png", "image/png"), ("video.mp4", "video/mp4")) if run.generate else ():
     body = f"{name} of {prompt}".encode()

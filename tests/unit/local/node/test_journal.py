@@ -97,7 +97,7 @@ def test_an_incomplete_last_line_is_ignored_and_then_overwritten(tmp_path):
     assert [json.loads(line)["event"] for line in path.read_text().splitlines()] == ["start", "end"]
 
 
-def test_a_line_that_did_not_fit_on_the_disk_is_removed(tmp_path):
+def test_a_line_cut_by_a_full_disk_is_removed(tmp_path):
     journal = RunJournal(tmp_path / "record.jsonl")
     journal.start("a", "pod-a", 11, {})
     limited = len((tmp_path / "record.jsonl").read_bytes()) + 10

@@ -38,7 +38,7 @@ def container(flag):
     return {"command": ["runner"], "env": [{"name": name, "value": value} for name, value in environment.items()]}
 
 
-def test_runs_die_with_a_killed_node_which_reports_them_after_its_restart(api, node, wait, alive):
+def test_runs_end_with_a_killed_node_which_reports_them_after_its_restart(api, node, wait, alive):
     node.program("runner", SLEEP)
     uid = api.run("job-1", "runner")
     node.await_log(uid, "ready")

@@ -2,11 +2,10 @@
 
 import contextlib
 
-import boto3
 import httpx
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
+from support.s3_server import s3_client
 
 from darkroom_local.s3.server import unsupported_feature
 from darkroom_local.s3.storage import BUCKET
@@ -55,14 +54,7 @@ def test_a_tampered_link_is_rejected(s3, change):
 
 
 def test_a_missing_or_wrong_signature_is_rejected(storage, s3):
-    stranger = boto3.client(
-        "s3",
-        endpoint_url=storage.endpoint_url,
-        region_name="us-east-1",
-        aws_access_key_id=storage.access_key,
-        aws_secret_access_key="wrong",
-        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
-    )
+    stranger = s3_client(storage.endpoint_url, storage.access_key, "wrong")
     with contextlib.closing(stranger):
         assert error_status(stranger.get_object) == 403
     assert httpx.get(f"{storage.endpoint_url}/{BUCKET}/photo.png", trust_env=False).status_code == 403

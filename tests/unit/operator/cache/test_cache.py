@@ -64,7 +64,7 @@ def test_a_late_event_does_not_bring_back_a_deleted_object() -> None:
     assert "uid-a" in snapshot.deleted
 
 
-def test_a_forgotten_object_comes_back() -> None:
+def test_a_removed_object_can_return() -> None:
     cache = Cache()
     cache.put_pod(pod(5))
     cache.pods.forget("pod-uid")
@@ -83,7 +83,7 @@ def test_an_object_that_the_api_server_itself_returns_is_not_deleted() -> None:
     assert "pod-uid" in cache.pods.view
 
 
-def test_a_list_drops_missing_objects_but_none_that_is_newer_or_of_another_kind() -> None:
+def test_a_list_removes_missing_objects_but_keeps_newer_ones_and_other_kinds() -> None:
     cache = Cache()
     cache.put_job(Kind.GENERATE, job(5, uid="old"))
     cache.put_job(Kind.GENERATE, job(6, uid="listed"))
@@ -96,7 +96,7 @@ def test_a_list_drops_missing_objects_but_none_that_is_newer_or_of_another_kind(
     assert not cache.unreadable.view
 
 
-def test_a_list_drops_the_rejections_of_missing_jobs() -> None:
+def test_a_list_removes_the_rejections_of_missing_jobs() -> None:
     cache = Cache(lambda _job: Failure(Reason.DATASET_NOT_ALLOWED, "no"))
     cache.put_job(Kind.GENERATE, job(5, uid="old"))
     cache.put_job(Kind.GENERATE, job(6, uid="listed"))

@@ -5,7 +5,8 @@ from typing import cast
 
 import pytest
 from support.simulated_api import SimulatedApi, SimulatedKubeClient
-from support.simulated_operator import GENERATE, SimulatedOperator, SimulatedUser
+from support.simulated_operator import SimulatedOperator
+from support.simulated_user import GENERATE, SimulatedUser
 
 from darkroom_operator.cache.cache import Cache
 from darkroom_operator.cache.resync import Resync

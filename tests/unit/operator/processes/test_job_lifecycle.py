@@ -51,7 +51,7 @@ class TestWholeLifecycle:
         namespace.delete(Kind.GENERATE.plural, "a")
         wait_until(lambda: "deletionTimestamp" in namespace.pods()[0]["metadata"], "the pod is being deleted")
         wait_until(lambda: namespace.status("b").get("queue"), "b waits")
-        assert [each["metadata"]["name"] for each in namespace.live_pods()] == [pod["metadata"]["name"]]
+        assert [each["metadata"]["name"] for each in namespace.active_pods()] == [pod["metadata"]["name"]]
         namespace.remove_pod(pod)
         namespace.wait_for_pod("b")
 

@@ -55,7 +55,7 @@ class TestManualEdits:
         namespace.delete("leases", LEASE)
         wait_until(lambda: namespace.exists("leases", LEASE) and pod_in(namespace.lease()), "the Lease is made again")
         assert pod_in(namespace.lease()) == pod["metadata"]["uid"]
-        assert len(namespace.live_pods()) == 1
+        assert len(namespace.active_pods()) == 1
         namespace.finish_pod(pod)
         assert namespace.wait_for_phase("a", "Succeeded")["attempts"] == 1
         namespace.wait_for_pod("b")
@@ -80,7 +80,7 @@ class TestManualEdits:
         namespace.patch("pods", pod["metadata"]["name"], {"metadata": {"labels": {LABEL_COMPONENT: None}}})
         namespace.create_job("c")
         wait_until(lambda: namespace.status("c").get("queue"), "the operator has continued")
-        assert len(namespace.live_pods()) == 1
+        assert len(namespace.active_pods()) == 1
         assert namespace.status("a")["attempts"] == 1
 
     def test_foreign_objects_with_our_labels_have_no_effect(self, namespace: Namespace, operator: Process) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 from aiohttp import web
 from support.fault_proxy import FaultProxy, Refusal
-from support.operator_processes import ApiServer, Namespace, Process, failure, wait_until
+from support.kube_api import ApiServer
+from support.operator_processes import Namespace, failure, wait_until
+from support.server_process import Process
 
 from darkroom_contract.event_reasons import EVENTS, EventReason
 from darkroom_contract.outcome import Reason

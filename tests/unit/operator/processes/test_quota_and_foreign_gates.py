@@ -19,7 +19,7 @@ def test_a_pod_that_exceeds_a_quota_is_retried(namespace: Namespace, operator: P
     namespace.create_object("resourcequotas", {"metadata": {"name": "one-pod"}, "spec": spec})
     namespace.create_foreign_pod("stranger")
     namespace.create_job("a", backoffLimit=0)
-    wait_until(lambda: namespace.condition("a", "Admitted").get("reason") == "QuotaExceeded", "a is told why it waits")
+    wait_until(lambda: namespace.condition("a", "Admitted").get("reason") == "QuotaExceeded", "the reason is shown")
     assert "exceeded quota: one-pod, requested: pods=1" in namespace.condition("a", "Admitted")["message"]
     assert namespace.status("a")["phase"] == "Queued"
     namespace.delete("pods", "stranger")

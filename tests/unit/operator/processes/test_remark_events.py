@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from support.operator_processes import Namespace, Process, success, wait_until
+from support.operator_processes import Namespace, success, wait_until
 from support.operator_snapshots import NOW, a_job
+from support.server_process import Process
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.remarks import Remark, RemarkReason
@@ -22,7 +23,7 @@ def events(namespace: Namespace) -> list[dict[str, Any]]:
     return [event for event in found if event["reason"] in set(RemarkReason)]
 
 
-def remark_event(job: Job, remark: Remark) -> dict[str, Any]:
+def event_of_remark(job: Job, remark: Remark) -> dict[str, Any]:
     return event_document(JobReference.of(job), JobEvent(remark.reason, remark.message), NOW)
 
 
@@ -51,10 +52,10 @@ def test_a_run_without_remarks_posts_none(namespace: Namespace, operator: Proces
 
 
 def test_the_same_remark_is_one_event_however_often_it_is_posted() -> None:
-    first, again = (remark_event(a_job("a"), TRUNCATED) for _ in range(2))
+    first, again = (event_of_remark(a_job("a"), TRUNCATED) for _ in range(2))
     assert first["metadata"] == again["metadata"]
-    assert remark_event(a_job("a"), CONVERTED)["metadata"] != first["metadata"]
-    assert remark_event(a_job("b"), TRUNCATED)["metadata"] != first["metadata"]
+    assert event_of_remark(a_job("a"), CONVERTED)["metadata"] != first["metadata"]
+    assert event_of_remark(a_job("b"), TRUNCATED)["metadata"] != first["metadata"]
 
 
 def test_events_that_can_t_be_posted_fill_no_memory() -> None:

@@ -3,7 +3,7 @@
 import pytest
 from support.operator_snapshots import failure
 from support.reconcile_stage import Stage
-from support.simulated_operator import GENERATE
+from support.simulated_user import GENERATE
 
 from darkroom_contract.outcome import Reason
 

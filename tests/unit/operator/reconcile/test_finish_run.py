@@ -122,7 +122,7 @@ class TestInterruption:
         status = written(a_snapshot(job, slot=a_slot(JOB, POD), deleted={POD.uid}))
         assert (status.failures, status.interruptions) == ((1, 0) if reason is None else (0, 1))
 
-    def test_the_end_of_a_run_on_a_machine_that_came_back_is_one_too(self) -> None:
+    def test_the_end_of_a_run_on_a_restarted_machine_counts(self) -> None:
         job = holding(a_job("job", backoff_limit=0), POD)
         lost = replace(running(POD), node_lost=True)
         job = replace(job, status=written(a_snapshot(job, slot=a_slot(JOB, POD), pods=(lost,))))
@@ -130,12 +130,12 @@ class TestInterruption:
         status = written(a_snapshot(job, slot=a_slot(JOB, POD), pods=(rebooted,)))
         assert (status.failures, status.interruptions) == (0, 1)
 
-    def test_it_is_known_from_the_last_state_of_a_deleted_pod(self) -> None:
+    def test_it_is_read_from_the_last_state_of_a_deleted_pod(self) -> None:
         deleted = {"deleted": {POD.uid}, "last_seen": {POD.uid: self.DRAINED}}
         status = written(a_snapshot(holding(JOB, POD), slot=a_slot(JOB, POD), **deleted))
         assert (status.failures, status.interruptions) == (0, 1)
 
-    def test_a_success_is_known_from_it_too(self) -> None:
+    def test_a_success_is_read_from_it_too(self) -> None:
         deleted = {"deleted": {POD.uid}, "last_seen": {POD.uid: ended(POD, success(JOB))}}
         assert written(a_snapshot(holding(JOB, POD), slot=a_slot(JOB, POD), **deleted)).phase is Phase.SUCCEEDED
 

@@ -10,31 +10,28 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
+from support.job_invariants import SECRET, JobInvariants
 from support.operator_snapshots import failure
 from support.simulated_api import PLURALS, SimulatedApi
 from support.simulated_gateway import SimulatedGateway
-from support.simulated_operator import JOBS, SimulatedNode, SimulatedOperator, SimulatedUser, phase_of
+from support.simulated_node import SimulatedNode
+from support.simulated_operator import SimulatedOperator
+from support.simulated_user import JOBS, SimulatedUser
 
 from darkroom_contract.outcome import Outcome, Reason
-from darkroom_contract.status import Phase as JobPhase
 
-FINISHED = ("Succeeded", "Failed")
 MOST_JOBS = 8
 OPERATORS = st.sampled_from([0, 1])
 MODEL = "m"
 NEW_FIELDS = frozenset({"admissionOrder", "runStartTime", "interruptions", "savedStep", "remarks"})
 """Of a status, which the CRDs of release 0.1.0 drop."""
 DATASETS = {"s3_bucket": "darkroom", "dataset_uris": ("s3://darkroom/datasets/x/",)}
-SECRET = {"uri": "s3://darkroom/datasets/lab/secret/"}
-"""No training may read it, so a job that wants to is refused."""
 STORAGE_FAILURE = failure(Reason.STORAGE_UNAVAILABLE)
 
 
-class OneAtATime(RuleBasedStateMachine):
+class OneAtATime(JobInvariants):
     """Two operators, one slot."""
-
-    slots = 1
 
     @initialize(backoff_limit=st.integers(0, 2), has_old_crds=st.booleans())
     def begin(self, backoff_limit: int, has_old_crds: bool) -> None:
@@ -43,8 +40,7 @@ class OneAtATime(RuleBasedStateMachine):
         self.gateway = SimulatedGateway(self.api)
         self.operators = [SimulatedOperator(self.api, self.slots, **DATASETS) for _ in range(2)]
         self.created = 0
-        self.ends: dict[str, str] = {}
-        self.counts: dict[str, tuple[int, int]] = {}
+        self.ends, self.counts = {}, {}
         for _ in range(3):
             self.create_job(0, backoff_limit, None)
         self.operators[0].rest()
@@ -72,11 +68,11 @@ class OneAtATime(RuleBasedStateMachine):
         self.operators[operator].see(plural, events)
 
     @rule(operator=OPERATORS, plural=st.sampled_from(PLURALS))
-    def a_watch_breaks_and_everything_is_listed_anew(self, operator: int, plural: str) -> None:
-        self.operators[operator].list_anew(plural)
+    def a_watch_breaks_and_everything_is_listed_again(self, operator: int, plural: str) -> None:
+        self.operators[operator].list_again(plural)
 
     @rule(operator=OPERATORS, how=st.sampled_from(["killed", "lost", "unanswered", "refused"]))
-    def an_operator_has_bad_luck(self, operator: int, how: str) -> None:
+    def an_operator_crashes_or_its_request_fails(self, operator: int, how: str) -> None:
         if how == "killed":
             self.operators[operator].crash()
         else:
@@ -86,7 +82,7 @@ class OneAtATime(RuleBasedStateMachine):
 
     @precondition(lambda self: self.node.live())
     @rule(data=st.data(), what=st.sampled_from(["start", "finish", "fail", "give up"]))
-    def a_run_takes_its_course(self, data: st.DataObject, what: str) -> None:
+    def a_run_starts_or_ends(self, data: st.DataObject, what: str) -> None:
         name = data.draw(st.sampled_from(sorted(self.node.live())))
         if self.node.has_ended(name):
             self.node.end_sidecar(name)
@@ -102,7 +98,7 @@ class OneAtATime(RuleBasedStateMachine):
 
     @precondition(lambda self: any(not self.node.has_ended(name) for name in self.node.live()))
     @rule(data=st.data(), what=st.sampled_from(["lose", "evict", "succeed beside a sidecar", "fail beside a sidecar"]))
-    def a_run_meets_its_cluster(self, data: st.DataObject, what: str) -> None:
+    def the_cluster_disrupts_a_run(self, data: st.DataObject, what: str) -> None:
         name = data.draw(st.sampled_from([each for each in sorted(self.node.live()) if not self.node.has_ended(each)]))
         self.node.start(name)
         {
@@ -149,7 +145,7 @@ class OneAtATime(RuleBasedStateMachine):
 
     @rule(data=st.data(), runs=st.booleans())
     def a_user_deletes_a_job_with_its_files(self, data: st.DataObject, runs: bool) -> None:
-        running = {self.job_of(name) for name in self.node.live()}
+        running = {self.job_uid_of(name) for name in self.node.live()}
         found = [(plural, job["metadata"]) for plural in JOBS for job in self.api.all(plural)]
         names = sorted((plural, each["name"]) for plural, each in found if not runs or each["uid"] in running)
         if names:
@@ -164,120 +160,18 @@ class OneAtATime(RuleBasedStateMachine):
         if what != "list":
             self.gateway.remove_files()
 
-    @rule(room=st.sampled_from([None, 0, 1]))
-    def an_administrator_sets_a_quota(self, room: int | None) -> None:
-        self.api.pod_quota = room
+    @rule(pods=st.sampled_from([None, 0, 1]))
+    def an_administrator_sets_a_quota(self, pods: int | None) -> None:
+        self.api.pod_quota = pods
 
     @rule(gate=st.sampled_from([None, "kueue.x-k8s.io/admission"]))
     def a_webhook_adds_a_gate_to_new_pods(self, gate: str | None) -> None:
         self.api.added_gate = gate
 
     @rule(data=st.data(), plural=st.sampled_from(["pods", "leases"]))
-    def somebody_meddles(self, data: st.DataObject, plural: str) -> None:
+    def somebody_deletes_an_object(self, data: st.DataObject, plural: str) -> None:
         if objects := sorted(self.api.objects[plural]):
             self.api.delete(plural, data.draw(st.sampled_from(objects)))
-
-    # What must hold
-
-    @invariant()
-    def never_two_live_pods(self) -> None:
-        assert len(self.node.live()) <= 1, self.node.live()
-
-    @invariant()
-    def a_finished_job_stays_what_it_is(self) -> None:
-        phases = self.user.phases()
-        for uid, end in self.ends.items():
-            assert phases.get(uid, end) == end
-        self.ends |= {uid: phase for uid, phase in phases.items() if phase in FINISHED}
-
-    @invariant()
-    def no_run_of_a_job_whose_files_are_gone_is_alive(self) -> None:
-        running = {self.job_of(name) for name in self.node.live()}
-        assert not running & self.gateway.deleted_uids, running
-
-    @invariant()
-    def a_refused_job_never_has_a_pod(self) -> None:
-        astray = {each["metadata"]["uid"] for each in self.user.jobs() if each["spec"].get("dataset") == SECRET}
-        assert not astray & {self.job_of(name) for name in self.api.objects["pods"]}
-        for job in self.user.jobs():
-            conditions = {each["type"]: each["reason"] for each in job.get("status", {}).get("conditions", [])}
-            is_refused = conditions.get("Failed") == Reason.DATASET_NOT_ALLOWED
-            assert is_refused == (job["metadata"]["uid"] in astray and phase_of(job) in FINISHED), job
-
-    def job_of(self, pod: str) -> str:
-        uid: str = self.api.objects["pods"][pod]["metadata"]["labels"]["darkroom.dev/job-uid"]
-        return uid
-
-    @invariant()
-    def an_interruption_never_counts_as_a_failure(self) -> None:
-        for job in self.user.jobs():
-            status, uid = job.get("status", {}), job["metadata"]["uid"]
-            counts = status.get("failures", 0), status.get("interruptions", 0)
-            if counts[0] > self.counts.get(uid, (0, 0))[0]:
-                reasons = {each["type"]: each["reason"] for each in status["conditions"]}
-                assert reasons.get("PodReady") != "Interrupted", status
-                messages = {each["type"]: each["message"] for each in status["conditions"]}
-                assert not messages.get("Failed", "").startswith("Interrupted"), status
-            self.counts[uid] = counts
-
-    def teardown(self) -> None:
-        """From here on nothing else goes wrong, and every job ends. A quota that was set has room for one run."""
-        self.api.pod_quota = None if self.api.pod_quota is None else 1
-        for _ in range(60):
-            self.settle()
-            if self.is_settled():
-                return
-        unsettled = [(job["metadata"], job.get("status")) for job in self.user.jobs() if not self.is_at_rest(job)]
-        raise AssertionError(f"not settled: {unsettled}, live: {self.node.live()}")
-
-    def settle(self) -> None:
-        self.node.collect_garbage()
-        self.node.remove_deleted()
-        for operator in self.operators:
-            waiting = self.waiting_for_the_model()
-            operator.kube.breaks = None
-            operator.rest()
-            self.gateway.list_jobs()
-            self.gateway.remove_files()
-            self.no_run_of_a_job_whose_files_are_gone_is_alive()
-            self.a_refused_job_never_has_a_pod()
-            self.never_two_live_pods()
-            self.a_finished_job_stays_what_it_is()
-            self.an_interruption_never_counts_as_a_failure()
-            if self.slots == 1:
-                assert not waiting & self.failed_for_their_model()
-        for name in self.node.live():
-            if not self.node.has_ended(name):  # A sidecar ends only with its pod.
-                self.node.finish(name)
-        self.api.pass_time(20)
-
-    def waiting_for_the_model(self) -> set[str]:
-        """Unfinished generations while a training of their model is unfinished."""
-        unfinished = [job for job in self.user.jobs() if phase_of(job) not in FINISHED]
-        if not any("dataset" in job["spec"] for job in unfinished):
-            return set()
-        generations = (job for job in unfinished if "dataset" not in job["spec"] and "modelId" in job["spec"])
-        return {job["metadata"]["uid"] for job in generations}
-
-    def failed_for_their_model(self) -> set[str]:
-        found = set()
-        for job in self.user.jobs():
-            conditions = {each["type"]: each["reason"] for each in job.get("status", {}).get("conditions", [])}
-            if conditions.get("Failed") == "ModelNotFound":
-                found.add(job["metadata"]["uid"])
-        return found
-
-    def is_settled(self) -> bool:
-        free = all(not lease["spec"].get("holderIdentity") for lease in self.api.all("leases"))
-        return free and not self.node.live() and all(self.is_at_rest(job) for job in self.user.jobs())
-
-    def is_at_rest(self, job: dict[str, Any]) -> bool:
-        """Finished or suspended; or a generation that waits for a suspended training and says so."""
-        if phase_of(job) in (*FINISHED, JobPhase.SUSPENDED.value):
-            return True
-        conditions = {each["type"]: each["reason"] for each in job.get("status", {}).get("conditions", [])}
-        suspended = [each for each in self.user.jobs() if "dataset" in each["spec"] and phase_of(each) == "Suspended"]
-        return conditions.get("Admitted") == "WaitingForModel" and bool(suspended)
 
 
 class TwoSlots(OneAtATime):
@@ -294,7 +188,7 @@ class TwoSlots(OneAtATime):
         assert len(set(jobs)) == len(jobs), pods
 
 
-def look(examples: int, steps: int) -> Any:
+def settings_of(examples: int, steps: int) -> Any:
     nightly = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
     return settings(
         max_examples=examples * (25 if nightly else 1),
@@ -308,8 +202,8 @@ def look(examples: int, steps: int) -> Any:
 
 
 TestOneAtATime = OneAtATime.TestCase
-TestOneAtATime.settings = look(100, 40)
+TestOneAtATime.settings = settings_of(100, 40)
 TestTwoSlots = TwoSlots.TestCase
-TestTwoSlots.settings = look(50, 40)
+TestTwoSlots.settings = settings_of(50, 40)
 
 pytestmark = pytest.mark.timeout(3600)

@@ -1,7 +1,9 @@
 """An operator with the CRDs of an older release, which drop unknown status fields."""
 
 from support.simulated_api import SimulatedApi
-from support.simulated_operator import GENERATE, SimulatedNode, SimulatedOperator, SimulatedUser
+from support.simulated_node import SimulatedNode
+from support.simulated_operator import SimulatedOperator
+from support.simulated_user import GENERATE, SimulatedUser
 
 NEW_FIELDS = frozenset({"admissionOrder", "runStartTime", "interruptions", "savedStep", "remarks"})
 
@@ -11,7 +13,7 @@ def stage() -> tuple[SimulatedApi, SimulatedUser, SimulatedNode, SimulatedOperat
     return api, SimulatedUser(api), SimulatedNode(api), SimulatedOperator(api)
 
 
-def test_it_comes_to_rest_and_writes_nothing_twice() -> None:
+def test_it_becomes_idle_and_writes_nothing_twice() -> None:
     api, user, node, operator = stage()
     for number in range(20):
         user.create(f"waiting-{number:02}", suspend=number % 2 == 0)

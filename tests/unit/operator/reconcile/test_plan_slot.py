@@ -101,17 +101,17 @@ class TestQuotaExceeded:
     """The API server refuses the pod for now."""
 
     @staticmethod
-    def without_room(job: Job, minutes_ago: float = 0) -> Job:
+    def over_quota(job: Job, minutes_ago: float = 0) -> Job:
         return replace(
             job, status=transitions.quota_exceeded(job, "exceeded quota", NOW - timedelta(minutes=minutes_ago))
         )
 
     def test_the_pod_is_requested_again_however_long_ago_it_was_first_refused(self) -> None:
-        job = self.without_room(a_job("job", start_deadline_seconds=20), minutes_ago=60)
+        job = self.over_quota(a_job("job", start_deadline_seconds=20), minutes_ago=60)
         assert step(a_snapshot(job, slot=a_slot(JOB))) == CreatePod(job, 1, 0)
 
     def test_a_refusal_of_another_kind_has_the_whole_start_deadline_from_then_on(self) -> None:
-        job = self.without_room(a_job("job", start_deadline_seconds=20), minutes_ago=60)
+        job = self.over_quota(a_job("job", start_deadline_seconds=20), minutes_ago=60)
         slot = replace(a_slot(JOB), acquired=NOW - timedelta(minutes=61))
         refused = replace(job, status=transitions.pod_refused(job, "a webhook says no", NOW - timedelta(seconds=19)))
         assert step(a_snapshot(refused, slot=slot)) == CreatePod(refused, 1, 0)
@@ -120,18 +120,18 @@ class TestQuotaExceeded:
 
     def test_the_slot_is_handed_over_to_a_job_that_precedes_its_holder(self) -> None:
         slot, first = a_slot(JOB), a_job("first", priority=1)
-        assert step(a_snapshot(self.without_room(JOB), OTHER, first, slot=slot)) == AssignSlot(slot, first)
-        assert isinstance(step(a_snapshot(self.without_room(JOB), OTHER, slot=slot)), CreatePod)
+        assert step(a_snapshot(self.over_quota(JOB), OTHER, first, slot=slot)) == AssignSlot(slot, first)
+        assert isinstance(step(a_snapshot(self.over_quota(JOB), OTHER, slot=slot)), CreatePod)
 
     @pytest.mark.parametrize("change", [{"spec": a_job(suspend=True).spec}, {"deleting": True}])
     def test_the_slot_is_handed_over_when_its_holder_may_not_run(self, change: dict[str, Any]) -> None:
         slot = a_slot(JOB)
-        snapshot = a_snapshot(replace(self.without_room(JOB), **change), OTHER, slot=slot)
+        snapshot = a_snapshot(replace(self.over_quota(JOB), **change), OTHER, slot=slot)
         assert step(snapshot) == AssignSlot(slot, OTHER)
 
     def test_no_other_slot_is_assigned_meanwhile(self) -> None:
         free = Slot(1, "lease-1", "7")
-        snapshot = a_snapshot(self.without_room(JOB), OTHER, slot=a_slot(JOB))
+        snapshot = a_snapshot(self.over_quota(JOB), OTHER, slot=a_slot(JOB))
         both = replace(snapshot, slot_count=2, slots={**snapshot.slots, 1: free})
         assert plan_slot(free, both, retry_wait) is None
         assert plan_slot(free, replace(both, jobs={**both.jobs, JOB.uid: JOB}), retry_wait) == AssignSlot(free, OTHER)

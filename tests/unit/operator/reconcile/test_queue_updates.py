@@ -4,7 +4,9 @@ from datetime import datetime
 from typing import Any
 
 from support.simulated_api import SimulatedApi
-from support.simulated_operator import GENERATE, SimulatedNode, SimulatedOperator, SimulatedUser
+from support.simulated_node import SimulatedNode
+from support.simulated_operator import SimulatedOperator
+from support.simulated_user import GENERATE, SimulatedUser
 
 from darkroom_operator.reconcile.controller import LOW_PRIORITY_SECONDS, LOW_PRIORITY_UPDATES
 from darkroom_operator.scheduling.queue_position import EXACT_POSITIONS
@@ -74,7 +76,7 @@ def test_a_run_that_takes_longer_than_expected_delays_the_others() -> None:
     assert [studio.starts_in(name) for name in studio.names[2:]] == [0, 60]
 
 
-def test_a_new_operator_learns_from_the_existing_jobs() -> None:
+def test_a_new_operator_gets_durations_from_existing_jobs() -> None:
     studio = Studio(jobs=4)
     studio.hand_over(seconds=60)
     studio.operator.crash()

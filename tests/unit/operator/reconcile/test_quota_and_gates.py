@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from support.reconcile_stage import LEASE, Stage
-from support.simulated_operator import GENERATE
+from support.simulated_user import GENERATE
 
 
 class TestQuota:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 from support.reconcile_stage import LEASE, Stage
-from support.simulated_operator import GENERATE, SimulatedOperator
+from support.simulated_operator import SimulatedOperator
+from support.simulated_user import GENERATE
 
 from darkroom_operator.reconcile.actions import VerifyPods
 

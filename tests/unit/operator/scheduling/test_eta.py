@@ -90,7 +90,7 @@ class TestLearning:
         assert estimator.estimate_seconds(a_job("moving", allow_motion=True)) is None
         assert estimator.estimate_seconds(a_training()) is None
 
-    def test_trainings_are_learned_as_well(self) -> None:
+    def test_durations_of_trainings_are_recorded(self) -> None:
         done = finished("old", 600, job=a_training(maxSteps=500))
         assert estimator_of(done).estimate_seconds(a_training("new", maxSteps=500)) == pytest.approx(600)
 
@@ -104,7 +104,7 @@ class TestLearning:
         [{"phase": Phase.FAILED}, {"phase": Phase.RUNNING}, {"attempts": 2}, {"start_time": None}],
         ids=["failed", "not over", "a rest of an earlier run", "no beginning"],
     )
-    def test_other_ends_are_not_learned(self, status: dict[str, Any]) -> None:
+    def test_durations_of_other_ends_are_ignored(self, status: dict[str, Any]) -> None:
         job = finished("old", 40)
         job = replace(job, status=job.status.model_copy(update=status))
         assert measured_seconds(job) is None
@@ -204,6 +204,6 @@ def test_estimates_are_in_the_order_of_the_queue_and_never_in_the_past(queue: tu
     assert starts[len(known) :] == [None] * (len(jobs) - len(known)), "after an unknown duration every start is unknown"
 
 
-def test_the_kinds_never_learn_from_each_other() -> None:
+def test_durations_are_separate_for_each_kind() -> None:
     assert a_training().kind is Kind.TRAIN
     assert estimator_of(finished("old", 40, job=a_training())).estimate_seconds(a_job("new")) is None

@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 
 from support.operator_snapshots import NOW, a_job, a_snapshot, a_training, in_phase, success
 from support.simulated_api import SimulatedApi
-from support.simulated_operator import GENERATE, SimulatedNode, SimulatedOperator, SimulatedUser
+from support.simulated_node import SimulatedNode
+from support.simulated_operator import SimulatedOperator
+from support.simulated_user import GENERATE, SimulatedUser
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.status import Phase

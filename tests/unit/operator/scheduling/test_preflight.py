@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 import pytest
 from support.operator_snapshots import a_job, a_training
 from support.simulated_api import SimulatedApi
-from support.simulated_operator import GENERATE, TRAIN, SimulatedNode, SimulatedOperator, SimulatedUser
-from support.waiting import patience
+from support.simulated_node import SimulatedNode
+from support.simulated_operator import SimulatedOperator
+from support.simulated_user import GENERATE, TRAIN, SimulatedUser
+from support.waiting import waiter
 
 from darkroom_contract.base_models import SDXL_PIPELINE, SVD_PIPELINE
 from darkroom_contract.jobs import Job
@@ -67,7 +69,7 @@ class TestContradiction:
         assert found.reason is Reason.INVALID_RUN
         assert "Raise the latter above 1 or lower the former" in found.message
 
-    def test_without_a_clip_there_is_none(self) -> None:
+    def test_without_a_clip_contradictory_guidance_is_accepted(self) -> None:
         assert refusal_of(a_job(video=Video(**self.VIDEO)), SETTINGS) is None
 
 
@@ -77,7 +79,8 @@ class TestBaseModelInTheModelRoot:
         for name, pipeline in (("sdxl", SDXL_PIPELINE), ("svd", SVD_PIPELINE)):
             (tmp_path / name).mkdir()
             (tmp_path / name / "model_index.json").write_text(json.dumps({"_class_name": pipeline}))
-        return replace(SETTINGS, model_root=tmp_path, default_base_model="sdxl", default_video_base_model="svd")
+        models = {"model_root": tmp_path, "default_base_model": "sdxl", "default_video_base_model": "svd"}
+        return SETTINGS.model_copy(update=models)
 
     @pytest.mark.parametrize(
         ("job", "reason"),
@@ -129,7 +132,7 @@ class TestBaseModelInTheModelRoot:
         assert [preflight_failure(a_job(base_model="sdx"), settings, root) for _ in range(3)] == [None] * 3
         assert len(looks) == 1
         answers.set()
-        wait_until = patience(10)
+        wait_until = waiter(10)
         wait_until(lambda: preflight_failure(a_job(base_model="sdx"), settings, root), "the file system answers again")
 
 
@@ -172,7 +175,7 @@ class TestRejectedJob:
         operator.rest()
         assert failed(api.get(TRAIN, "later")) == ("Failed", Reason.DATASET_NOT_ALLOWED)
 
-    def test_whose_run_started_under_other_settings_ends_with_its_run(self) -> None:
+    def test_a_run_that_started_under_other_settings_may_end(self) -> None:
         api, user, node, _ = self.stage()
         free = SimulatedOperator(api)
         user.train("early", "m", dataset={"uri": "s3://elsewhere/photos/"})

@@ -21,7 +21,7 @@ def test_kubernetes_accepts_it(version: str) -> None:
     kubernetes_validate.validate(new_lease(Slot(0), JOB, NOW), version, strict=True)
 
 
-def test_what_was_written_is_read_back() -> None:
+def test_a_written_value_is_read_back() -> None:
     slot = read_slot(stored(new_lease(Slot(4), JOB, NOW)))
     assert slot == Slot(4, "lease", "3", holder=JOB.uid, holder_key="GenerateJob/a", pod_uid=None, acquired=NOW)
 

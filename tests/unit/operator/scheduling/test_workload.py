@@ -32,7 +32,7 @@ def test_twice_the_steps_or_images_is_twice_the_work() -> None:
         {"training": {"gradientAccumulationSteps": 4}},
     ],
 )
-def test_other_parts_of_a_training_are_work_too(more: dict[str, Any]) -> None:
+def test_other_parts_of_a_training_count_as_work(more: dict[str, Any]) -> None:
     assert learning(**more) > learning()
 
 

@@ -4,24 +4,21 @@ written, and the slot never released."""
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from support.operator_snapshots import NOW, a_job, a_pod, holding, in_phase, running, success
+from support.operator_snapshots import NOW, a_job, a_pod, a_progress_event, holding, in_phase, running, success
 from support.status_schema import faults, require_valid
 
 from darkroom_contract.jobs import Job, read_job
 from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
-from darkroom_contract.progress import ProgressEvent, Stage
 from darkroom_contract.remarks import MAX_REMARK_CHARACTERS, Remark, RemarkReason
 from darkroom_contract.status import ConditionStatus, ConditionType, JobStatus, Phase
 from darkroom_operator.pods.pod_outcome import Failure
-from darkroom_operator.pods.runner_pod import RunnerPod
 from darkroom_operator.scheduling.queue_position import QueuePosition
 from darkroom_operator.status import transitions
 from darkroom_operator.status.conditions import find
-from darkroom_operator.status.pod_condition import DELETION_OVERDUE
 from darkroom_operator.status.progress import MAX_COUNT
 
 JOB = a_job("a")
@@ -29,11 +26,6 @@ POD = a_pod(JOB)
 HELD = holding(JOB, POD)
 LONG = Failure(Reason.POD_FAILED, "m" * 5000)
 WAIT = timedelta(seconds=10)
-
-
-def an_event(**changes: Any) -> ProgressEvent:
-    given = {"attempt": 1, "stage": Stage.TRAINING, "step": 3, "total": 10, "progress_percentage": 30.0, "time": NOW}
-    return ProgressEvent(**{**given, **changes})
 
 
 def status_of(status: JobStatus, kind: ConditionType) -> ConditionStatus | None:
@@ -70,10 +62,10 @@ TRANSITIONS: dict[str, Callable[[], JobStatus]] = {
     "suspended from the start": lambda: transitions.waiting(a_job("a", suspend=True), None, NOW),
     "starting": lambda: transitions.starting(JOB, POD, NOW + timedelta(microseconds=7)),
     "refused": lambda: transitions.pod_refused(JOB, "r" * 5000, NOW),
-    "without room in a quota": lambda: transitions.quota_exceeded(HELD, "q" * 5000, NOW),
+    "over the quota": lambda: transitions.quota_exceeded(HELD, "q" * 5000, NOW),
     "gated by others": lambda: transitions.running(HELD, replace(POD, foreign_gates=("g" * 300,) * 9), None, NOW),
     "unschedulable": lambda: transitions.running(HELD, replace(POD, waiting_message="w" * 5000), None, NOW),
-    "running": lambda: transitions.running(HELD, running(POD), an_event(metrics={"loss": 0.1}), NOW),
+    "running": lambda: transitions.running(HELD, running(POD), a_progress_event(metrics={"loss": 0.1}), NOW),
     "on a lost node": lambda: transitions.running(HELD, replace(running(POD), node_lost=True), None, NOW),
     "refused by a policy again": lambda: transitions.pod_refused(HELD, "r" * 5000, NOW),
     "waiting for a model": lambda: transitions.requeued_for_model(HELD, LONG, "TrainJob/" + "n" * 48, NOW),
@@ -212,70 +204,6 @@ def test_the_order_of_admission_is_recorded_and_stays() -> None:
     assert read_job(as_document(replace(first, status=status, resource_version="99"))).order == 41
 
 
-class TestRunning:
-    def test_it_has_the_time_when_the_run_was_first_seen(self) -> None:
-        """By the operator's clock, which is the API server's, and not by the node's."""
-        far_off = replace(running(POD), started=NOW + timedelta(minutes=15))
-        first = transitions.running(HELD, far_off, None, NOW)
-        assert first.run_start_time == NOW
-        assert transitions.running(replace(HELD, status=first), far_off, None, NOW + WAIT).run_start_time == NOW
-        again = transitions.starting(replace(HELD, status=first), a_pod(JOB, 2), NOW + WAIT)
-        assert again.run_start_time is None
-
-    def test_an_unreachable_node_is_reported_with_advice(self) -> None:
-        for lost in (
-            replace(running(POD), node_lost=True, node="gpu-7"),
-            replace(running(POD), deleting=True, node="gpu-7", deletion_deadline=NOW - DELETION_OVERDUE),
-        ):
-            found = find(transitions.running(HELD, lost, None, NOW), ConditionType.POD_READY)
-            assert found is not None
-            assert (found.status, found.reason) == (ConditionStatus.UNKNOWN, "NodeLost")
-            assert "kubectl delete node gpu-7" in found.message
-            assert f"kubectl delete pod {POD.name} --force" in found.message
-
-    def test_a_deletion_within_its_grace_period_is_not_overdue(self) -> None:
-        ending = replace(running(POD), deleting=True, node="gpu-7", deletion_deadline=NOW - WAIT)
-        assert reason_of(transitions.running(HELD, ending, None, NOW), ConditionType.POD_READY) == "Terminating"
-
-    @pytest.mark.parametrize(
-        ("pod", "status", "reason"),
-        [
-            (POD, ConditionStatus.FALSE, "Starting"),
-            (running(POD), ConditionStatus.TRUE, "Running"),
-            (replace(running(POD), ready=False), ConditionStatus.FALSE, "Running"),
-            (replace(running(POD), deleting=True), ConditionStatus.FALSE, "Terminating"),
-            (replace(running(POD), node_lost=True, deleting=True), ConditionStatus.UNKNOWN, "NodeLost"),
-        ],
-    )
-    def test_the_pod_is_shown_in_a_condition(self, pod: RunnerPod, status: ConditionStatus, reason: str) -> None:
-        found = find(transitions.running(HELD, pod, None, NOW), ConditionType.POD_READY)
-        assert found is not None
-        assert (found.status, found.reason) == (status, reason)
-
-    def test_progress_of_an_earlier_run_is_not_shown(self) -> None:
-        second = holding(JOB, a_pod(JOB, 2))
-        assert transitions.running(second, running(a_pod(JOB, 2)), an_event(attempt=1), NOW).progress is None
-
-    def test_progress_stays_when_redis_has_none(self) -> None:
-        shown = transitions.running(HELD, running(POD), an_event(), NOW)
-        later = transitions.running(replace(HELD, status=shown), running(POD), None, NOW)
-        assert later.progress == shown.progress
-
-    @pytest.mark.parametrize(
-        "event",
-        [
-            an_event(metrics={"loss": math.nan, "learningRate": math.inf}),
-            an_event(metrics={f"m{number}": 1.0 for number in range(100)}),
-            an_event(estimated_remaining_seconds=math.inf),
-            an_event(step=10**30, total=10**30),
-            an_event(time=datetime(2026, 11, 25)),  # noqa: DTZ001 (a runner may forget the zone)
-        ],
-        ids=["no numbers", "too many", "endless", "too large", "no zone"],
-    )
-    def test_anything_that_a_runner_reports_makes_a_valid_status(self, event: ProgressEvent) -> None:
-        require_valid(transitions.running(HELD, running(POD), event, NOW))
-
-
 class TestEnd:
     def test_success_has_artifacts_and_finite_metrics(self) -> None:
         file = OutcomeFile(name="x.png", content_type="image/png", bytes=1, sha256="0" * 64)
@@ -299,6 +227,6 @@ class TestEnd:
         assert transitions.starting(first, a_pod(JOB, 2), NOW + WAIT).start_time == NOW
 
 
-def test_the_schema_would_find_a_fault() -> None:
+def test_the_schema_rejects_invalid_statuses() -> None:
     assert faults({"phase": "Dancing"})
     assert faults({"unknown": 1})

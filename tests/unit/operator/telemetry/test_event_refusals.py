@@ -76,7 +76,7 @@ async def test_an_event_is_given_up_after_many_tries(stage: Stage) -> None:
     assert stage.counted("refused") == 1
 
 
-async def test_one_that_is_refused_for_itself_is_dropped(stage: Stage) -> None:
+async def test_an_event_that_the_api_server_rejects_is_dropped(stage: Stage) -> None:
     stage.events.error = ApiError("POST events", 422, "Invalid", "note is too long")
     async with stage.posting() as events:
         stage.record(admitted(1))
@@ -87,7 +87,7 @@ async def test_one_that_is_refused_for_itself_is_dropped(stage: Stage) -> None:
     assert [event["note"] for event in events.objects.values()] == ["Run 2 holds slot 0."]
 
 
-async def test_a_defect_in_an_answer_ends_nothing(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_invalid_response_does_not_stop_the_recorder(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     document = event_document(JOB, QUOTA, NOW)
     stage.events.objects[document["metadata"]["name"]] = document | {"series": {"count": "many"}}
     async with stage.posting() as events:

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from support.simulated_api import SimulatedApi
-from support.simulated_operator import SimulatedNode, SimulatedOperator, SimulatedUser
+from support.simulated_node import SimulatedNode
+from support.simulated_operator import SimulatedOperator
+from support.simulated_user import SimulatedUser
 
 Json = dict[str, Any]
 JOBS = ("a", "b", "c")

@@ -123,7 +123,7 @@ def test_remarks_come_before_the_end_and_only_once() -> None:
     assert reasons(after(RUNNING, done), done) == []
 
 
-def test_notes_say_which_run_why_and_what_follows() -> None:
+def test_notes_name_the_run_the_cause_and_the_consequence() -> None:
     [retry] = events_of_change(RUNNING, BACKING_OFF.status)
     assert retry.note == (
         "Run 1 failed (StorageUnavailable). The next one starts at 12:00:10 UTC at the earliest. No answer."
@@ -209,14 +209,14 @@ class TestTheDocument:
 
 
 class TestTheContract:
-    def test_every_reason_has_its_meaning(self) -> None:
+    def test_every_reason_is_documented(self) -> None:
         assert EVENTS.keys() == set(EventReason)
         assert all(meaning.when.endswith(".") and meaning.action for meaning in EVENTS.values())
 
     def test_every_remark_is_a_reason(self) -> None:
         assert {reason.value for reason in RemarkReason} <= {reason.value for reason in EventReason}
 
-    def test_what_a_person_should_act_on_is_a_warning(self) -> None:
+    def test_events_that_need_action_are_warnings(self) -> None:
         warnings = {reason.value for reason in EventReason if EVENTS[reason].type is EventType.WARNING}
         assert {"Failed", "Retrying", "QuotaExceeded", "PodRefused", "NodeLost", "PromptTruncated"} <= warnings
         assert not {"Queued", "Admitted", "Started", "Succeeded", "Suspended", "PhotosConverted"} & warnings

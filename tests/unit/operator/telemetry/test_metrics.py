@@ -22,7 +22,9 @@ from support.operator_snapshots import (
 )
 from support.recording_api import recording_api
 from support.simulated_api import SimulatedApi
-from support.simulated_operator import SimulatedNode, SimulatedOperator, SimulatedUser
+from support.simulated_node import SimulatedNode
+from support.simulated_operator import SimulatedOperator
+from support.simulated_user import SimulatedUser
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
@@ -165,9 +167,9 @@ class TestRunEnds:
             (a_job("a", suspend=True), transitions.waiting(a_job("a", suspend=True), None, NOW)),
             (in_phase(JOB, Phase.FAILED), in_phase(JOB, Phase.FAILED).status),
         ],
-        ids=["queued", "without room", "starting", "suspended in the queue", "over already"],
+        ids=["queued", "over the quota", "starting", "suspended in the queue", "over already"],
     )
-    def test_no_other_change_is_one(self, job: Job, status: JobStatus) -> None:
+    def test_no_other_change_counts_as_an_end(self, job: Job, status: JobStatus) -> None:
         assert end_of_run(job, status, None) is None
 
 

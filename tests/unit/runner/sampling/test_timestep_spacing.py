@@ -48,7 +48,7 @@ def test_more_steps_keep_the_published_spacing(name: Scheduler | None, steps: in
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 25])
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_no_number_of_steps_starts_far_from_noise(name: Scheduler | None, steps: int) -> None:
+def test_every_number_of_steps_starts_close_to_noise(name: Scheduler | None, steps: int) -> None:
     scheduler, _ = spaced(published.SDXL, name, steps)
     scheduler.set_timesteps(steps)
     assert float(scheduler.timesteps[0]) >= 750

@@ -39,7 +39,7 @@ def generation(**extra: Any) -> GenerateJobSpec:
     ],
     ids=["text named .jpg", "30,000 pixels wide", "truncated", "no photos"],
 )
-def test_bad_photos_fail_the_run_at_once(
+def test_invalid_photos_fail_the_run_at_once(
     start_run: Callable[..., Any],
     put_dataset: Callable[..., str],
     files: dict[str, bytes],

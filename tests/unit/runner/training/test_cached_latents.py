@@ -91,8 +91,8 @@ def test_a_jpeg_decoded_at_reduced_size_gives_the_same_crops(
     whole, smaller = photo.read(), photo.read(least_px=256)
     assert smaller.width < whole.width
 
-    plain = crops(whole, photo.facts.size_px, 128, mirror=True)
-    found = crops(smaller, photo.facts.size_px, 128, mirror=True)
+    plain = crops(whole, photo.properties.size_px, 128, mirror=True)
+    found = crops(smaller, photo.properties.size_px, 128, mirror=True)
 
     assert [(crop.top, crop.left, crop.original_px) for crop in found] == [
         (crop.top, crop.left, whole.size) for crop in plain

@@ -55,7 +55,7 @@ def test_every_format_is_read_under_all_its_extensions(fetch: Fetch, remarks: Re
     photos = fetch({**files, "below/d.png": b"in a subfolder"})
 
     assert sorted(photo.name for photo in photos) == sorted(files)
-    assert {(photo.read().mode, photo.read().size, photo.facts.size_px) for photo in photos} == {
+    assert {(photo.read().mode, photo.read().size, photo.properties.size_px) for photo in photos} == {
         ("RGB", (80, 64), (80, 64))
     }
     assert messages(remarks) == {}
@@ -65,7 +65,7 @@ def test_the_format_is_detected_from_the_content(fetch: Fetch, remarks: Remarks)
     """Some phone apps forward HEIC photos as .jpg."""
     [photo] = fetch({"IMG_0001.jpg": encode(RED, "HEIF")})
 
-    assert photo.facts.extension == "heic"
+    assert photo.properties.extension == "heic"
     assert photo.read().getpixel((9, 9)) == pytest.approx((250, 10, 10), abs=2)
 
 

@@ -34,7 +34,7 @@ def core_event(**changes: Any) -> Json:
     return {"metadata": {"name": "e"}, "involvedObject": about, "reason": "x", "type": "Normal", **changes}
 
 
-def is_kept(api: ResourceApi, event: Json, group: str = "") -> bool:
+def is_stored(api: ResourceApi, event: Json, group: str = "") -> bool:
     resource = api.registry.find(group, "v1", "events")
     assert resource is not None
     api.create(RequestTarget(resource, "default"), event, WriteOptions())
@@ -44,7 +44,7 @@ def is_kept(api: ResourceApi, event: Json, group: str = "") -> bool:
 
 @pytest.mark.parametrize(("last", "kept"), [(NOW, True), (LONG_AGO, False)])
 def test_a_core_event_lives_from_its_last_timestamp(api: ResourceApi, last: datetime, kept: bool) -> None:
-    assert is_kept(api, core_event(lastTimestamp=last.isoformat())) is kept
+    assert is_stored(api, core_event(lastTimestamp=last.isoformat())) is kept
 
 
 @pytest.mark.parametrize(("last", "kept"), [(NOW, True), (LONG_AGO, False)])
@@ -60,4 +60,4 @@ def test_a_series_lives_from_its_last_observation(api: ResourceApi, last: dateti
         "eventTime": micro_time(LONG_AGO),
         "series": {"count": 2, "lastObservedTime": micro_time(last)},
     }
-    assert is_kept(api, event, "events.k8s.io") is kept
+    assert is_stored(api, event, "events.k8s.io") is kept

@@ -1,7 +1,7 @@
-"""Reads shape, colour and background off the pixels of a picture: the yardstick of fidelity.
+"""Detects shape, colour and background in the pixels of a picture, to measure prompt fidelity.
 
-Plain image processing, no network, so that a score means the same whatever made the picture. It is held to drawn
-pictures, where the truth is known, by the tests.
+Plain image processing without a network, so that scores do not depend on a model. Tests check it on drawn pictures,
+whose content is known.
 """
 
 from collections.abc import Mapping
@@ -19,31 +19,31 @@ Mask = npt.NDArray[np.bool_]
 
 TEMPLATE_SIDE = 48
 TURNS_DEGREES = (-12.0, -6.0, 0.0, 6.0, 12.0)
-FAINTEST = 16.0
-"""Distance in RGB below which nothing stands out from a background."""
-STRONGEST = 60.0
-"""Distance beyond which everything does, however much brighter something else in the picture is."""
+MIN_DISTANCE = 16.0
+"""Lower limit of the threshold in RGB distance: below it, nothing is foreground."""
+MAX_DISTANCE = 60.0
+"""Upper limit: above it, everything is foreground, even beside something with more contrast."""
 INNER_PX, RIM_PX = 19, 7
-"""How far from the shape's edge its filling is read, and how near its rim: odd, at 128 px."""
+"""Distances from the shape's edge where fill and rim colours are read. Odd filter sizes, for 128 px."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a picture shows. `fit` is how well the best shape covers it (intersection over union, 0 to 1)."""
+    """The detected content of a picture. `fit`: intersection over union with the best shape, 0 to 1."""
 
     shape: str
     colour: str
     background: str
     fit: float
     rim: str
-    """Colour of the shape's edge: the filling's own unless it is outlined."""
+    """Colour of the shape's edge; without an outline, that of the fill."""
 
 
 def read(picture: Image.Image) -> Reading | None:
-    """None when nothing stands out from the background."""
+    """None when there is no foreground."""
     pixels = np.asarray(picture.convert("RGB").resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX), dtype=np.float32)
-    behind = np.median(_frame(pixels), axis=0)
-    mask = _stands_out(pixels, behind)
+    background = np.median(_frame(pixels), axis=0)
+    mask = _foreground(pixels, background)
     if mask.sum() < 64:
         return None
     shape, fit = _best_shape(mask)
@@ -52,7 +52,7 @@ def read(picture: Image.Image) -> Reading | None:
     return Reading(
         shape=shape,
         colour=_nearest(pixels[filling if filling.any() else mask], COLOURS),
-        background=_nearest(behind[None], BACKGROUNDS),
+        background=_nearest(background[None], BACKGROUNDS),
         fit=fit,
         rim=_nearest(pixels[rim if rim.any() else mask], COLOURS),
     )
@@ -65,7 +65,7 @@ def matches(picture: Image.Image, scene: Scene) -> bool:
 
 
 def shows_subject(picture: Image.Image) -> bool:
-    """Whether it is the subject of the sample photos: a green star with a white outline, on whatever background."""
+    """Whether it shows the subject of the sample photos: a green star with a white outline, on any background."""
     seen = read(picture)
     return seen is not None and (seen.shape, seen.colour, seen.rim) == (SUBJECT.shape, SUBJECT.colour, SUBJECT.outline)
 
@@ -82,10 +82,10 @@ def _frame(pixels: Pixels, width_px: int = 5) -> Pixels:
     return pixels[inside]
 
 
-def _stands_out(pixels: Pixels, behind: Pixels) -> Mask:
-    """The largest things unlike the background, without specks."""
-    distance = np.linalg.norm(pixels - behind, axis=-1)
-    threshold = float(np.clip(0.3 * np.percentile(distance, 97), FAINTEST, STRONGEST))
+def _foreground(pixels: Pixels, background: Pixels) -> Mask:
+    """Pixels that differ from the background, without specks."""
+    distance = np.linalg.norm(pixels - background, axis=-1)
+    threshold = float(np.clip(0.3 * np.percentile(distance, 97), MIN_DISTANCE, MAX_DISTANCE))
     image = Image.fromarray(((distance > threshold) * 255).astype(np.uint8))
     return np.asarray(image.filter(ImageFilter.MedianFilter(5))) > 127
 
@@ -118,7 +118,7 @@ def _templates() -> tuple[tuple[str, Mask], ...]:
 
 
 def _framed(mask: Mask) -> Mask:
-    """The shape alone: cut to its bounds, centred in a square, at one size."""
+    """The mask cropped to its bounds, centred in a square, and resized."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     cut = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     side = max(cut.shape)
