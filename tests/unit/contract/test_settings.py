@@ -83,7 +83,7 @@ def test_a_program_may_insist_on_digits(value: str) -> None:
         integer_pattern = DIGITS
 
     assert Strict.from_environment({"APP_NAME": "x", "APP_WORKERS": "05"}).workers == 5
-    with pytest.raises(WrongError, match="APP_WORKERS is .* use a whole number from 1 to 8"):
+    with pytest.raises(WrongError, match=r"APP_WORKERS is .* use a whole number from 1 to 8"):
         Strict.from_environment({"APP_NAME": "x", "APP_WORKERS": value})
 
 

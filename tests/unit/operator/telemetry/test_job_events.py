@@ -9,7 +9,7 @@ from support.operator_snapshots import NOW, a_job, a_pod, holding, in_phase, suc
 from darkroom_contract.event_reasons import EVENTS, EventReason, EventType
 from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Reason
-from darkroom_contract.remarks import Remark, RemarkReason
+from darkroom_contract.remarks import MAX_REMARKS, Remark, RemarkReason
 from darkroom_contract.status import JobStatus, Phase
 from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.reconcile.stops import SUSPENDED
@@ -121,6 +121,15 @@ def test_remarks_come_before_the_end_and_only_once() -> None:
     done = transitions.succeeded(RUNNING, success(JOB).model_copy(update={"remarks": remarks}), NOW)
     assert reasons(RUNNING, done) == ["PromptTruncated", "PhotosConverted", "Succeeded"]
     assert reasons(after(RUNNING, done), done) == []
+
+
+def test_the_most_remarks_leave_room_for_the_end() -> None:
+    remarks = tuple(Remark(reason=RemarkReason.FILE_LEFT_OUT, message=str(number)) for number in range(MAX_REMARKS))
+    done = transitions.succeeded(ADMITTED, success(JOB).model_copy(update={"remarks": remarks}), NOW)
+    events = events_of_change(ADMITTED, done)
+    assert [event.reason for event in events] == ["Started", *["FileLeftOut"] * MAX_REMARKS, "Succeeded"]
+    names = [event_document(REFERENCE, event, NOW)["metadata"]["name"] for event in events]
+    assert names == sorted(names)
 
 
 def test_notes_say_which_run_why_and_what_follows() -> None:
