@@ -77,7 +77,8 @@ class TestBaseModelInTheModelRoot:
         for name, pipeline in (("sdxl", SDXL_PIPELINE), ("svd", SVD_PIPELINE)):
             (tmp_path / name).mkdir()
             (tmp_path / name / "model_index.json").write_text(json.dumps({"_class_name": pipeline}))
-        return replace(SETTINGS, model_root=tmp_path, default_base_model="sdxl", default_video_base_model="svd")
+        models = {"model_root": tmp_path, "default_base_model": "sdxl", "default_video_base_model": "svd"}
+        return SETTINGS.model_copy(update=models)
 
     @pytest.mark.parametrize(
         ("job", "reason"),
