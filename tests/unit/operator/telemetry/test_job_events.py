@@ -96,11 +96,12 @@ def test_each_transition_has_its_events(job: Job, status: JobStatus, expected: l
     [
         (QUEUED, transitions.waiting(QUEUED, QueuePosition(QUEUED, 2), NOW)),
         (RUNNING, transitions.running(RUNNING, RUNNING_POD, None, NOW + WAIT)),
+        (RUNNING, transitions.running(RUNNING, POD, None, NOW + WAIT)),
         (RUNNING, SUSPENDING.status),
         (BACKING_OFF, transitions.waiting(BACKING_OFF, None, NOW)),
         (in_phase(JOB, Phase.SUCCEEDED), transitions.generation_observed(in_phase(JOB, Phase.SUCCEEDED), NOW)),
     ],
-    ids=["moved up", "progress", "being stopped", "still backing off", "observed"],
+    ids=["moved up", "progress", "a stale pod", "being stopped", "still backing off", "observed"],
 )
 def test_other_changes_have_none(job: Job, status: JobStatus) -> None:
     assert reasons(job, status) == []
