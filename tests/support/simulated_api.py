@@ -166,7 +166,7 @@ def pause() -> Generator[None, None, None]:
 
 @dataclass
 class SimulatedKubeClient:
-    """One operator's client: the interface of `darkroom_operator.kube.client.Cluster`."""
+    """One operator's client: the interface of `darkroom_operator.kube.client.KubeClient`."""
 
     api: SimulatedApi
     sent: int = 0
