@@ -5,18 +5,14 @@ A program reads its environment once, in `main`, with `from_environment`. A `Set
 from the environment.
 """
 
-import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
-
-DIGITS = "[0-9]+"
-"""An `integer_pattern` without sign, spaces and underscores."""
 
 
 class EnvironmentSettings(BaseSettings):
@@ -33,8 +29,6 @@ class EnvironmentSettings(BaseSettings):
     )
     error_type: ClassVar[type[Exception]] = ValueError
     """Raised for a value that can't be used, with the variable, the value and what to write instead."""
-    integer_pattern: ClassVar[str] = r"\s*[+-]?[0-9]+(_[0-9]+)*\s*"
-    """The text of a whole number, as Python's `int` reads it. pydantic would also take 5.0."""
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -53,15 +47,6 @@ class EnvironmentSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments only: the environment is read by `from_environment`, and no file is."""
         return (init_settings,)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _check_integer(cls, given: object, info: ValidationInfo) -> object:
-        field = cls.model_fields[str(info.field_name)]
-        is_text = isinstance(given, str) and field.annotation in (int, int | None)
-        if is_text and not re.fullmatch(cls.integer_pattern, str(given)):
-            raise ValueError(f"use {bounds_text(field) or 'a whole number'}.")
-        return given
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

@@ -11,7 +11,7 @@ from pydantic_settings import NoDecode
 
 from darkroom_contract import environment
 from darkroom_contract.photos import limits as photos
-from darkroom_contract.settings import DIGITS, Switch, variable
+from darkroom_contract.settings import Switch, variable
 from darkroom_contract.storage.settings import StorageSettings
 from darkroom_gateway.errors import SettingsError
 from darkroom_gateway.http.connection_bounds import ConnectionBounds
@@ -76,7 +76,6 @@ class Settings(StorageSettings):
     """One gateway. Credentials are not settings: boto3 and the Kubernetes client have their own sources."""
 
     error_type = SettingsError
-    integer_pattern = DIGITS
 
     host: str = variable("DARKROOM_GATEWAY_HOST", "127.0.0.1")
     """Address to listen on. An address that others reach needs API keys, or open access."""

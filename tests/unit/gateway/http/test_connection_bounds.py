@@ -135,7 +135,7 @@ BOUNDS = {
 def test_each_bound_has_an_environment_variable(field: str, variable: str, least: int, most: int) -> None:
     assert getattr(Settings.from_environment({variable: str(least)}).bounds, field) == least
     assert getattr(Settings.from_environment({variable: str(most)}).bounds, field) == most
-    for value in (least - 1, most + 1, "x", f"{most}.0", f" {most}", f"+{most}"):
+    for value in (least - 1, most + 1, "x"):
         with pytest.raises(SettingsError, match=variable):
             Settings.from_environment({variable: str(value)})
 
