@@ -30,7 +30,7 @@ from darkroom_operator.kube.watch_monitor import WatchMonitor
 from darkroom_operator.leader_election import LeaderElector
 from darkroom_operator.reconcile.controller import Reconciler
 from darkroom_operator.reconcile.executor import ActionExecutor
-from darkroom_operator.scheduling.policy import DEFAULT_POLICY, POLICIES
+from darkroom_operator.scheduling.policy import POLICIES
 from darkroom_operator.scheduling.preflight import ModelRoot, preflight_failure
 from darkroom_operator.settings import Settings
 from darkroom_operator.telemetry.event_recorder import EventRecorder
@@ -74,7 +74,7 @@ async def operate(settings: Settings) -> None:
 async def _run(settings: Settings, kopf_tasks: KopfTasks) -> None:
     """Everything except kopf's shutdown. Servers and connections are closed when this returns."""
     model_root = ModelRoot(settings.model_root)
-    cache = Cache(lambda job: preflight_failure(job, settings, model_root), POLICIES[DEFAULT_POLICY]())
+    cache = Cache(lambda job: preflight_failure(job, settings, model_root), POLICIES[settings.queue_policy]())
     watch_monitor, metrics = WatchMonitor(settings.watch_stuck_seconds), Metrics()
     clock, events = ServerClock(), EventRecorder(metrics)
     async with KubeClient(settings.namespace, find_connection, clock, metrics.count_request) as kube:

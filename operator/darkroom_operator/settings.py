@@ -4,6 +4,7 @@ The API server's address is not among them: the Kubernetes client finds it by ku
 """
 
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -40,6 +41,12 @@ BaseModelReference = Annotated[str, AfterValidator(_check_base_model)]
 Template = Annotated[Json, NoDecode, BeforeValidator(_read_template)]
 
 
+class QueuePolicyName(StrEnum):
+    """The policies of `scheduling/policy.py`."""
+
+    PRIORITY_THEN_AGE = "PriorityThenAge"
+
+
 class Settings(EnvironmentSettings):
     """One operator."""
 
@@ -51,6 +58,8 @@ class Settings(EnvironmentSettings):
     """Namespace of jobs, pods and Leases. One operator serves one namespace."""
     slots: int = variable("DARKROOM_SLOTS", 1, ge=1)
     """Jobs that run at a time. One, for one GPU."""
+    queue_policy: QueuePolicyName = variable("DARKROOM_QUEUE_POLICY", QueuePolicyName.PRIORITY_THEN_AGE)
+    """Order of the queue. `PriorityThenAge`: by `spec.priority`, then by age."""
     runner_template: Template = variable(VARIABLE, default_factory=dict)
     """Path of a YAML file: a partial PodTemplateSpec that is merged into the pod of every run, for node selectors,
     tolerations and volumes. A field that Darkroom itself sets is refused."""

@@ -1,7 +1,7 @@
 """The order of the queue. One policy object decides it for admission, queue positions and estimated start times alike.
 
 `queue.py` computes the keys and sorts by them; everything else asks the queue. To change the order, add a class with a
-`key` and a line in `POLICIES`; `main.py` picks the policy by its name there.
+`key`, a line in `POLICIES` and its name in `settings.QueuePolicyName`; `DARKROOM_QUEUE_POLICY` chooses it.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
+from darkroom_operator.settings import QueuePolicyName
 
 Key = tuple[Any, ...]
 """Keys of one policy are comparable with each other. The job with the least key is next."""
@@ -45,5 +46,4 @@ class PriorityThenAge:
         return -job.spec.priority, job.created, job.kind is not Kind.TRAIN, job.order
 
 
-POLICIES: Mapping[str, Callable[[], QueuePolicy]] = {"PriorityThenAge": PriorityThenAge}
-DEFAULT_POLICY = "PriorityThenAge"
+POLICIES: Mapping[QueuePolicyName, Callable[[], QueuePolicy]] = {QueuePolicyName.PRIORITY_THEN_AGE: PriorityThenAge}

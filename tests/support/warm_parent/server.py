@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 HOLD = b"hold"
-ENTRY_POINTS = ("main", "work", "worker", "__main__")
+ENTRY_POINTS = ("main", "worker", "__main__")
 """Modules that a fork runs as `__main__`: importing them before would be once too often."""
 DISPOSABLE = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 RUNNER_LIBRARIES = (
@@ -174,9 +174,9 @@ def preload(package: str) -> dict[str, str]:
 
 
 def _preload_runner_libraries() -> None:
-    from darkroom_runner.run.library_logging import quiet_libraries
+    from darkroom_runner.run.library_logging import configure_library_logging
 
-    quiet_libraries()
+    configure_library_logging()
     for library, names in RUNNER_LIBRARIES:
         module = importlib.import_module(library)
         for name in names:

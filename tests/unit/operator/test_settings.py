@@ -91,6 +91,7 @@ def test_an_empty_variable_is_one_that_is_not_set() -> None:
     [
         ("DARKROOM_SLOTS", "0"),
         ("DARKROOM_SLOTS", "one"),
+        ("DARKROOM_QUEUE_POLICY", "priorityThenAge"),
         ("DARKROOM_GPU_COUNT", "-1"),
         ("DARKROOM_HEALTH_PORT", "http"),
         ("DARKROOM_RETRY_BASE_SECONDS", "-0.1"),

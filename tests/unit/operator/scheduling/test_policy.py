@@ -11,11 +11,12 @@ from support.simulated_operator import GENERATE, SimulatedNode, SimulatedOperato
 from darkroom_contract.jobs import Job
 from darkroom_contract.status import Phase
 from darkroom_operator.scheduling.admission import admit, queued_jobs
-from darkroom_operator.scheduling.policy import DEFAULT_POLICY, POLICIES, Key, PriorityThenAge
+from darkroom_operator.scheduling.policy import POLICIES, Key, PriorityThenAge
 from darkroom_operator.scheduling.queue import PendingQueue
 from darkroom_operator.scheduling.queue_position import queue_positions
 from darkroom_operator.scheduling.runtime_history import DurationEstimator
 from darkroom_operator.scheduling.snapshot import Snapshot
+from darkroom_operator.settings import Settings
 from darkroom_operator.status import transitions
 
 OLD, NEW = replace(a_job("old"), created=NOW - timedelta(hours=2)), replace(a_job("new"), created=NOW)
@@ -51,7 +52,7 @@ def finished(job: Job, seconds: float) -> Job:
 
 
 def test_the_default_policy_is_priority_then_age() -> None:
-    assert isinstance(POLICIES[DEFAULT_POLICY](), PriorityThenAge)
+    assert isinstance(POLICIES[Settings(runner_image="x").queue_policy](), PriorityThenAge)
 
 
 def test_queue_positions_and_estimates_follow_a_second_policy() -> None:
