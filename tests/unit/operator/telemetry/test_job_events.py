@@ -124,15 +124,6 @@ def test_remarks_come_before_the_end_and_only_once() -> None:
     assert reasons(after(RUNNING, done), done) == []
 
 
-def test_the_most_remarks_leave_room_for_the_end() -> None:
-    remarks = tuple(Remark(reason=RemarkReason.FILE_LEFT_OUT, message=str(number)) for number in range(MAX_REMARKS))
-    done = transitions.succeeded(ADMITTED, success(JOB).model_copy(update={"remarks": remarks}), NOW)
-    events = events_of_change(ADMITTED, done)
-    assert [event.reason for event in events] == ["Started", *["FileLeftOut"] * MAX_REMARKS, "Succeeded"]
-    names = [event_document(REFERENCE, event, NOW)["metadata"]["name"] for event in events]
-    assert names == sorted(names)
-
-
 def test_notes_say_which_run_why_and_what_follows() -> None:
     [retry] = events_of_change(RUNNING, BACKING_OFF.status)
     assert retry.note == (
@@ -144,6 +135,15 @@ def test_notes_say_which_run_why_and_what_follows() -> None:
     assert admitted.note == f"Run 1 holds slot 0. Created pod {POD.name}."
     [failed] = events_of_change(RUNNING, transitions.failed(RUNNING, BROKEN, NOW))
     assert failed.note == "StorageUnavailable: No answer."
+
+
+def test_the_most_remarks_leave_room_for_the_end() -> None:
+    remarks = tuple(Remark(reason=RemarkReason.FILE_LEFT_OUT, message=str(number)) for number in range(MAX_REMARKS))
+    done = transitions.succeeded(ADMITTED, success(JOB).model_copy(update={"remarks": remarks}), NOW)
+    events = events_of_change(ADMITTED, done)
+    assert [event.reason for event in events] == ["Started", *["FileLeftOut"] * MAX_REMARKS, "Succeeded"]
+    names = [event_document(REFERENCE, event, NOW)["metadata"]["name"] for event in events]
+    assert names == sorted(names)
 
 
 def test_events_of_a_run_are_related_to_its_pod() -> None:
