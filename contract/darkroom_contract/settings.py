@@ -94,7 +94,7 @@ def bounds_text(field: FieldInfo) -> str:
     """What a field takes: `Queue or Reject`, `a whole number from 1 to 100`; empty when any text does."""
     if isinstance(field.annotation, type) and issubclass(field.annotation, Enum):
         *others, last = (str(each.value) for each in field.annotation)
-        return f"{', '.join(others)} or {last}"
+        return f"{', '.join(others)} or {last}" if others else last
     if field.annotation is bool:
         return "true or false"
     limits = {name: getattr(each, name) for each in field.metadata for name in ("ge", "le") if hasattr(each, name)}

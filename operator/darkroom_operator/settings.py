@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from darkroom_contract import environment as names
@@ -103,6 +103,12 @@ class Settings(EnvironmentSettings):
     watch_stuck_seconds: float = variable("DARKROOM_WATCH_STUCK_SECONDS", 120.0, ge=0, le=MAX_SECONDS)
     """How far a watch may lag before the liveness probe fails. kopf restarts a silent watch after 70 s, and waits up to
     21 s between attempts."""
+
+    @field_validator("dataset_uris", mode="before")
+    @classmethod
+    def _ignore_without_bucket(cls, given: object, info: ValidationInfo) -> object:
+        """Only a policy uses them, and a policy needs a bucket: the runner checks the rest."""
+        return given if info.data.get("s3_bucket") else ()
 
     @model_validator(mode="after")
     def _require_one_source_of_gpus(self) -> Self:

@@ -15,6 +15,10 @@ class Colour(StrEnum):
     GREEN = "Green"
 
 
+class Shape(StrEnum):
+    ROUND = "Round"
+
+
 class WrongError(Exception):
     """The error type of the settings below."""
 
@@ -33,6 +37,7 @@ class Settings(EnvironmentSettings):
     workers: int = variable("APP_WORKERS", 2, ge=1, le=8)
     """Number of workers."""
     colour: Colour = variable("APP_COLOUR", Colour.RED)
+    shape: Shape = variable("APP_SHAPE", Shape.ROUND)
     debug: Switch = variable("APP_DEBUG", False)
     group: Group = Group()
     poll_seconds: float = 1.0
@@ -62,6 +67,7 @@ def test_every_kind_of_value_is_read() -> None:
         ("APP_WORKERS", "many", "use a whole number from 1 to 8"),
         ("APP_SECONDS", "nan", "use a number from 0 to 10"),
         ("APP_COLOUR", "red", "use Red, Blue or Green"),
+        ("APP_SHAPE", "square", "use Round"),
         ("APP_DEBUG", "yes", "use true or false"),
     ],
 )
@@ -92,7 +98,9 @@ def test_bounds_apply_to_settings_built_in_code() -> None:
 
 
 def test_variables_lists_all_of_them_those_of_groups_included() -> None:
-    assert set(Settings.variables()) == {"APP_NAME", "APP_WORKERS", "APP_COLOUR", "APP_DEBUG", "APP_SECONDS"}
+    assert set(Settings.variables()) == {
+        *("APP_NAME", "APP_WORKERS", "APP_COLOUR", "APP_SHAPE", "APP_DEBUG", "APP_SECONDS")
+    }
 
 
 def test_storage_settings_are_normalised() -> None:
