@@ -174,9 +174,9 @@ def preload(package: str) -> dict[str, str]:
 
 
 def _preload_runner_libraries() -> None:
-    from darkroom_runner.run.library_logging import quiet_libraries
+    from darkroom_runner.run.library_logging import configure_library_logging
 
-    quiet_libraries()
+    configure_library_logging()
     for library, names in RUNNER_LIBRARIES:
         module = importlib.import_module(library)
         for name in names:

@@ -19,8 +19,8 @@ from darkroom_contract.specs.train_job import TrainJobSpec
 COLD = str(Path(sys.executable).with_name("darkroom-runner"))
 STATE = """
 import gc, json, locale, logging, os, random, resource, signal, sys, tempfile, threading, time, warnings
-from darkroom_runner.run.library_logging import quiet_libraries
-quiet_libraries()
+from darkroom_runner.run.library_logging import configure_library_logging
+configure_library_logging()
 import numpy, torch, diffusers, transformers
 
 print(json.dumps({
