@@ -64,7 +64,7 @@ check: setup ## Style, types, import contracts, generated files, the English of 
 	$(BIN)/mypy tests/gpu benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/unit/contract/test_crd.py tests/unit/contract/test_reference.py tests/chart/test_crds.py \
-		tests/docs/test_configuration.py tests/docs/test_english.py
+		tests/docs/test_configuration.py tests/docs/test_english.py tests/docs/test_architecture.py tests/docs/test_links.py
 
 generate: setup ## Write the CRDs (crds/, chart), docs/reference.md and docs/configuration.md from the code
 	$(BIN)/python -m darkroom_contract.crd.definitions crds charts/darkroom/files/crds

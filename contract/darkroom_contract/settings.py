@@ -90,17 +90,41 @@ Switch = Annotated[bool, BeforeValidator(_read_switch)]
 """`true` or `false`; pydantic would also take 1, yes and on."""
 
 
+def _read_integer(value: object) -> object:
+    """Without a reason of its own: the bounds say what to write."""
+    try:
+        return int(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError from None
+
+
+def _read_digits(value: object) -> object:
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError
+    return value
+
+
+_DIGITS = BeforeValidator(_read_digits)
+
+Integer = Annotated[int, BeforeValidator(_read_integer)]
+"""Text that `int` takes; pydantic would also take 1.0."""
+WholeNumber = Annotated[int, _DIGITS]
+"""Digits only: no sign, no space, no underscore."""
+WholeSeconds = Annotated[float, _DIGITS]
+"""Digits only in the environment; code may set a fraction."""
+
+
 def bounds_text(field: FieldInfo) -> str:
     """What a field takes: `Queue or Reject`, `a whole number from 1 to 100`; empty when any text does."""
     if isinstance(field.annotation, type) and issubclass(field.annotation, Enum):
         *others, last = (str(each.value) for each in field.annotation)
-        return f"{', '.join(others)} or {last}"
+        return f"{', '.join(others)} or {last}" if others else last
     if field.annotation is bool:
         return "true or false"
     limits = {name: getattr(each, name) for each in field.metadata for name in ("ge", "le") if hasattr(each, name)}
     if not limits:
         return ""
-    number = "a number" if "float" in str(field.annotation) else "a whole number"
+    number = "a number" if field.annotation is float and _DIGITS not in field.metadata else "a whole number"
     return f"{number} from {limits['ge']}" + (f" to {limits['le']}" if "le" in limits else "")
 
 

@@ -20,6 +20,8 @@ import av
 import httpx
 from PIL import Image, ImageDraw, ImageFont
 
+from darkroom_local.demo.script import MOTION
+
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 PHOTOS = sorted((REPOSITORY / "examples" / "photos").glob("*.png"))
@@ -44,13 +46,6 @@ TRAIN = {
 SEEDS = {"olive": 3, "navy": 0}
 """Of the pictures with the LoRA, by background. The first is animated. No photo has one of these backgrounds."""
 FIRST = next(iter(SEEDS))
-MOTION = {
-    "allow_motion": True,
-    "motion_bucket_id": 60,
-    "noise_aug_strength": 0,
-    "max_guidance_scale": 1,
-}
-"""Calm: the small video model drifts with shapes that it was not trained on."""
 
 CELL, GAP, MARGIN, LABEL = 176, 10, 24, 34
 """In pixels: a picture's side, between two, around all, and a line of text."""
@@ -117,7 +112,7 @@ def run_jobs(client: httpx.Client) -> None:
                 "guidance_scale": 2,
                 "seed": seed,
                 "cache_profile": "Disabled",
-                **(MOTION if background == FIRST else {}),
+                **({"allow_motion": True, **MOTION} if background == FIRST else {}),
             },
         )
         for background, seed in SEEDS.items()

@@ -11,7 +11,7 @@ from pydantic_settings import NoDecode
 
 from darkroom_contract import environment
 from darkroom_contract.photos import limits as photos
-from darkroom_contract.settings import Switch, variable
+from darkroom_contract.settings import Switch, WholeNumber, variable
 from darkroom_contract.storage.settings import StorageSettings
 from darkroom_gateway.errors import SettingsError
 from darkroom_gateway.http.connection_bounds import ConnectionBounds
@@ -79,38 +79,40 @@ class Settings(StorageSettings):
 
     host: str = variable("DARKROOM_GATEWAY_HOST", "127.0.0.1")
     """Address to listen on. An address that others reach needs API keys, or open access."""
-    port: int = variable(PORT, 8000, ge=0, le=65_535)
+    port: WholeNumber = variable(PORT, 8000, ge=0, le=65_535)
     """Port to listen on. 0: any free port."""
     namespace: str = variable("DARKROOM_NAMESPACE", "default")
     """Namespace of the jobs. The gateway sees no other."""
     kubeconfig: str | None = variable("KUBECONFIG", None)
     """Path of a kubeconfig. Unset: the pod's service account, and outside a pod `~/.kube/config`."""
     s3_public_endpoint_url: str | None = variable(environment.S3_PUBLIC_ENDPOINT_URL, None)
-    """Endpoint that download links are signed for, in the same form. Unset: the endpoint itself. An S3 signature covers
-    the path, so storage needs a host name or a port of its own."""
+    """Endpoint that download links are signed for, such as `https://minio.example.com`. Unset: the endpoint itself. An
+    S3 signature covers the path, so storage needs a host name or a port of its own."""
     redis_url: str | None = variable(environment.REDIS_URL, None, repr=False)
     """Redis for live progress, `redis://` or `rediss://`; redis-py's options may follow `?`. Unset: event streams
     contain `status` events only."""
     model_root: Path | None = variable(environment.MODEL_ROOT, None)
     """The runners' folder of base models, where it is mounted in the gateway too: a base model that is not in it is
     refused at submission. Unset: such a job fails later."""
-    link_seconds: int = variable("DARKROOM_GATEWAY_LINK_SECONDS", 3600, ge=1, le=MAX_LINK_SECONDS)
+    link_seconds: WholeNumber = variable("DARKROOM_GATEWAY_LINK_SECONDS", 3600, ge=1, le=MAX_LINK_SECONDS)
     """How long download links are valid; at most a week."""
-    max_upload_bytes: int = variable("DARKROOM_GATEWAY_MAX_UPLOAD_BYTES", MAX_UPLOAD_BYTES, ge=1, le=MAX_UPLOAD_BYTES)
+    max_upload_bytes: WholeNumber = variable(
+        "DARKROOM_GATEWAY_MAX_UPLOAD_BYTES", MAX_UPLOAD_BYTES, ge=1, le=MAX_UPLOAD_BYTES
+    )
     """Largest request body; a larger one gets `413`. The default (501 MiB) can only be lowered."""
-    max_uploads: int = variable("DARKROOM_GATEWAY_MAX_UPLOADS", 8, ge=1, le=100)
+    max_uploads: WholeNumber = variable("DARKROOM_GATEWAY_MAX_UPLOADS", 8, ge=1, le=100)
     """Concurrent uploads; more get `503`. Each may use `DARKROOM_GATEWAY_MAX_UPLOAD_BYTES` of the temporary folder."""
-    decoders: int = variable("DARKROOM_GATEWAY_DECODERS", 2, ge=1, le=32)
+    decoders: WholeNumber = variable("DARKROOM_GATEWAY_DECODERS", 2, ge=1, le=32)
     """Processes that decode photos, started on demand. One upload uses all but one of them."""
-    photo_memory_mib: int = variable("DARKROOM_GATEWAY_PHOTO_MEMORY_MIB", 1024, ge=64, le=16_384)
+    photo_memory_mib: WholeNumber = variable("DARKROOM_GATEWAY_PHOTO_MEMORY_MIB", 1024, ge=64, le=16_384)
     """Memory to decode one photo, in MiB. 1024 fits 100 megapixels of JPEG, PNG or HEIC, 75 of AVIF, 60 of WebP. Linux
     enforces it; other systems may not."""
-    photo_seconds: int = variable("DARKROOM_GATEWAY_PHOTO_SECONDS", 20, ge=1, le=600)
+    photo_seconds: WholeNumber = variable("DARKROOM_GATEWAY_PHOTO_SECONDS", 20, ge=1, le=600)
     """Time to decode one photo; 100 megapixels take 0.3 to 2 s on an idle core."""
     busy_policy: BusyPolicy = variable("DARKROOM_BUSY_POLICY", BusyPolicy.QUEUE)
     """What happens to a submission while a job runs: `Queue` accepts it, `Reject` answers `409`. `Reject` needs
     permission to list Leases."""
-    max_event_streams: int = variable("DARKROOM_GATEWAY_MAX_EVENT_STREAMS", 2000, ge=1, le=100_000)
+    max_event_streams: WholeNumber = variable("DARKROOM_GATEWAY_MAX_EVENT_STREAMS", 2000, ge=1, le=100_000)
     """Open event streams; more get `503`. Each takes about 30 kB of memory and a file descriptor."""
     log_level: Annotated[LogLevel, BeforeValidator(_upper)] = variable("DARKROOM_GATEWAY_LOG_LEVEL", LogLevel.INFO)
     """Level of the gateway's own log. Libraries stay at `INFO` or above, since some print credentials below it."""
@@ -118,16 +120,16 @@ class Settings(StorageSettings):
     """Folder of API keys, one file for each. Unset: requests need no key."""
     open_access: Switch = variable(OPEN_ACCESS, False)
     """`true`: answer everybody who reaches the gateway, without keys, on an address that others reach too."""
-    metrics_port: int | None = variable(METRICS_PORT, None, ge=1, le=65_535)
+    metrics_port: WholeNumber | None = variable(METRICS_PORT, None, ge=1, le=65_535)
     """Port of `/metrics`, on the same address. Unset: no metrics."""
     root_path: Annotated[str, BeforeValidator(_read_root_path)] = variable(ROOT_PATH, "")
     """Path under which a proxy publishes the gateway, such as `/darkroom`. The proxy may strip it or not."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_host_names)] = variable(ALLOWED_HOSTS, ())
     """Host names that the gateway answers to, separated by commas, without ports. `*.example.org`: every name below
     it; `*`: any. Unset: on loopback without keys the loopback names, otherwise any."""
-    dataset_retention_hours: int | None = variable(DATASET_RETENTION_HOURS, None, ge=1, le=MAX_RETENTION_HOURS)
+    dataset_retention_hours: WholeNumber | None = variable(DATASET_RETENTION_HOURS, None, ge=1, le=MAX_RETENTION_HOURS)
     """Hours after the last training on uploaded photos has ended until they are deleted. Unset: they are kept."""
-    drain_seconds: int = variable("DARKROOM_GATEWAY_DRAIN_SECONDS", 0, ge=0, le=60)
+    drain_seconds: WholeNumber = variable("DARKROOM_GATEWAY_DRAIN_SECONDS", 0, ge=0, le=60)
     """How long new connections are accepted after SIGTERM: until load balancers have removed the gateway."""
     bounds: ConnectionBounds = Field(default_factory=ConnectionBounds)
     events_poll_seconds: float = 1.0

@@ -8,12 +8,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from darkroom_contract import environment as names
 from darkroom_contract.base_models import parse_reference
-from darkroom_contract.settings import EnvironmentSettings, variable
+from darkroom_contract.settings import EnvironmentSettings, Integer, variable
 from darkroom_contract.specs.job import MAX_SECONDS
 from darkroom_contract.storage.datasets import DatasetPolicy
 from darkroom_contract.storage.settings import DatasetUris
@@ -56,7 +56,7 @@ class Settings(EnvironmentSettings):
     """Image with `darkroom-runner`, of the operator's own release."""
     namespace: str = variable("DARKROOM_NAMESPACE", "default")
     """Namespace of jobs, pods and Leases. One operator serves one namespace."""
-    slots: int = variable("DARKROOM_SLOTS", 1, ge=1)
+    slots: Integer = variable("DARKROOM_SLOTS", 1, ge=1)
     """Jobs that run at a time. One, for one GPU."""
     queue_policy: QueuePolicyName = variable("DARKROOM_QUEUE_POLICY", QueuePolicyName.PRIORITY_THEN_AGE)
     """Order of the queue. `PriorityThenAge`: by `spec.priority`, then by age."""
@@ -67,8 +67,8 @@ class Settings(EnvironmentSettings):
     """Secret whose keys become the runner's environment: storage, Redis, model root."""
     gpu_resource: str = variable("DARKROOM_GPU_RESOURCE", "nvidia.com/gpu")
     """Extended resource that a runner requests."""
-    gpu_count: int = variable("DARKROOM_GPU_COUNT", 1, ge=0)
-    """Quantity of it. 0: request none, for clusters without GPUs."""
+    gpu_count: Integer = variable("DARKROOM_GPU_COUNT", 1, ge=0)
+    """How many of `DARKROOM_GPU_RESOURCE` a runner requests. 0: request none, for clusters without GPUs."""
     default_base_model: BaseModelReference = variable("DARKROOM_DEFAULT_BASE_MODEL", SDXL)
     """Base model of jobs that name none."""
     default_video_base_model: BaseModelReference = variable("DARKROOM_DEFAULT_VIDEO_BASE_MODEL", SVD)
@@ -84,17 +84,17 @@ class Settings(EnvironmentSettings):
     fails before it takes a slot. Unset: only the runner checks."""
     redis_url: str | None = variable(names.REDIS_URL, None, repr=False)
     """Redis from which live progress is read. Unset: statuses show no progress."""
-    health_port: int | None = variable("DARKROOM_HEALTH_PORT", None, ge=1, le=65_535)
+    health_port: Integer | None = variable("DARKROOM_HEALTH_PORT", None, ge=1, le=65_535)
     """Port of `/healthz`, `/readyz` and `/metrics`. Unset: not served."""
     health_host: str = variable("DARKROOM_HEALTH_HOST", "0.0.0.0")
-    """Address of that port. A kubelet probes the pod's own address."""
+    """Address that `DARKROOM_HEALTH_PORT` is served on. A kubelet probes the pod's own address."""
     retry_base_seconds: float = variable("DARKROOM_RETRY_BASE_SECONDS", 10.0, ge=0, le=MAX_SECONDS)
     """Wait after the first failed run; each further one doubles it, as a Kubernetes Job does."""
     retry_cap_seconds: float = variable("DARKROOM_RETRY_CAP_SECONDS", 300.0, ge=0, le=MAX_SECONDS)
     """Longest wait between two runs."""
-    termination_grace_seconds: int = variable("DARKROOM_TERMINATION_GRACE_SECONDS", 120, ge=0)
+    termination_grace_seconds: Integer = variable("DARKROOM_TERMINATION_GRACE_SECONDS", 120, ge=0)
     """Time for a stopped runner to save its state and exit."""
-    lease_seconds: int = variable("DARKROOM_LEASE_SECONDS", 5, ge=1, le=MAX_LEASE_SECONDS)
+    lease_seconds: Integer = variable("DARKROOM_LEASE_SECONDS", 5, ge=1, le=MAX_LEASE_SECONDS)
     """Duration of the leader's Lease. Another operator takes over at most 1.4 times as long (7 s) after the leader
     died."""
     identity: str | None = variable("DARKROOM_OPERATOR_IDENTITY", None)
@@ -103,6 +103,12 @@ class Settings(EnvironmentSettings):
     watch_stuck_seconds: float = variable("DARKROOM_WATCH_STUCK_SECONDS", 120.0, ge=0, le=MAX_SECONDS)
     """How far a watch may lag before the liveness probe fails. kopf restarts a silent watch after 70 s, and waits up to
     21 s between attempts."""
+
+    @field_validator("dataset_uris", mode="before")
+    @classmethod
+    def _ignore_without_bucket(cls, given: object, info: ValidationInfo) -> object:
+        """Only a policy uses them, and a policy needs a bucket: the runner checks the rest."""
+        return given if info.data.get("s3_bucket") else ()
 
     @model_validator(mode="after")
     def _require_one_source_of_gpus(self) -> Self:

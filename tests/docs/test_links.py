@@ -29,6 +29,16 @@ def test_every_link_has_a_target(page: Path) -> None:
     assert [fault for link in links(read(page)) if (fault := missing(page, link))] == []
 
 
+@pytest.mark.parametrize("page", pages(), ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_no_section_is_there_twice(page: Path) -> None:
+    if page.name == "CHANGELOG.md":
+        return
+    sections = re.findall(
+        r"^## .+$", re.sub(r"^```.*?^```", "", read(page), flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    )
+    assert sorted(each for each in set(sections) if sections.count(each) > 1) == []
+
+
 def test_broken_link_is_detected() -> None:
     page = REPOSITORY / "README.md"
     assert missing(page, "docs/no-such-page.md") == "docs/no-such-page.md: no such file"

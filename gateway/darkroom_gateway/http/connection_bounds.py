@@ -7,7 +7,7 @@ http/body_limit.py (bodies). docs/api.md has the table.
 import logging
 import resource
 
-from darkroom_contract.settings import EnvironmentSettings, variable
+from darkroom_contract.settings import EnvironmentSettings, WholeNumber, WholeSeconds, variable
 from darkroom_gateway.errors import SettingsError
 
 log = logging.getLogger(__name__)
@@ -34,23 +34,26 @@ class ConnectionBounds(EnvironmentSettings):
 
     error_type = SettingsError
 
-    max_connections: int = variable("DARKROOM_GATEWAY_MAX_CONNECTIONS", 4096, ge=1, le=65_536)
+    max_connections: WholeNumber = variable("DARKROOM_GATEWAY_MAX_CONNECTIONS", 4096, ge=1, le=65_536)
     """Open connections, event streams included; more get `503`. The default fits a thousand people who watch events and
     poll."""
-    header_seconds: float = variable("DARKROOM_GATEWAY_HEADER_SECONDS", 10.0, ge=1, le=600)
+    header_seconds: WholeSeconds = variable("DARKROOM_GATEWAY_HEADER_SECONDS", 10.0, ge=1, le=600)
     """Time to send a request's URL and headers, from connecting or from the first byte."""
-    max_header_bytes: int = variable("DARKROOM_GATEWAY_MAX_HEADER_BYTES", 16 * 1024, ge=1024, le=256 * 1024)
+    max_header_bytes: WholeNumber = variable("DARKROOM_GATEWAY_MAX_HEADER_BYTES", 16 * 1024, ge=1024, le=256 * 1024)
     """Size of all headers together. The URL has a limit of its own."""
-    max_headers: int = variable("DARKROOM_GATEWAY_MAX_HEADERS", 100, ge=10, le=1000)
+    max_headers: WholeNumber = variable("DARKROOM_GATEWAY_MAX_HEADERS", 100, ge=10, le=1000)
     """Number of headers."""
-    body_seconds: float = variable("DARKROOM_GATEWAY_BODY_SECONDS", 30.0, ge=1, le=3600)
+    body_seconds: WholeSeconds = variable("DARKROOM_GATEWAY_BODY_SECONDS", 30.0, ge=1, le=3600)
     """How long the gateway waits for the next piece of a body, and before it enforces the average pace."""
-    min_body_bytes_per_second: int = variable("DARKROOM_GATEWAY_MIN_BODY_BYTES_PER_SECOND", 32 * 1024, ge=1, le=1024**3)
-    """Average pace of a body that takes longer than that: 256 kbit/s. The largest upload then takes at most 4.5 h."""
-    keep_alive_seconds: int = variable("DARKROOM_GATEWAY_KEEP_ALIVE_SECONDS", 75, ge=1, le=3600)
+    min_body_bytes_per_second: WholeNumber = variable(
+        "DARKROOM_GATEWAY_MIN_BODY_BYTES_PER_SECOND", 32 * 1024, ge=1, le=1024**3
+    )
+    """Minimum average pace of a body that takes longer than `DARKROOM_GATEWAY_BODY_SECONDS`: 256 kbit/s. The largest
+    upload then takes at most 4.5 h."""
+    keep_alive_seconds: WholeNumber = variable("DARKROOM_GATEWAY_KEEP_ALIVE_SECONDS", 75, ge=1, le=3600)
     """How long a connection may be idle between requests. Keep it above the idle timeout of a proxy in front (often
     60 s): a proxy that reuses a connection that was just closed answers `502`."""
-    write_seconds: float = variable("DARKROOM_GATEWAY_WRITE_SECONDS", 60.0, ge=1, le=3600)
+    write_seconds: WholeSeconds = variable("DARKROOM_GATEWAY_WRITE_SECONDS", 60.0, ge=1, le=3600)
     """How long a client may read nothing of its answer."""
 
 

@@ -65,7 +65,10 @@ class StateDir:
             with _readable_errors(self.root):
                 self._acquire(lock)
                 self._make_private()
-            yield
+            try:
+                yield
+            finally:
+                lock.truncate(0)  # The pid may be another process's later.
 
     def _acquire(self, lock: TextIO) -> None:
         try:

@@ -8,6 +8,7 @@ from darkroom_contract.outcome import Reason
 from darkroom_contract.status import ConditionStatus, ConditionType, Phase
 from darkroom_operator.kube.objects import aware
 from darkroom_operator.pods.runner_pod import RunnerPod
+from darkroom_operator.scheduling.job_state import has_started
 from darkroom_operator.status.conditions import find
 from darkroom_operator.status.pod_condition import NODE_LOST_ADVICE
 
@@ -32,7 +33,7 @@ def stop_of(job: Job, pod: RunnerPod, now: datetime) -> Stop | None:
     spec = job.spec
     if spec.suspend:
         return Stop(SUSPENDED, "spec.suspend is true: the run is being stopped.")
-    if pod.started is None and now >= start_deadline(job, pod):
+    if pod.started is None and not has_started(job) and now >= start_deadline(job, pod):
         cause = pod.pending_reason or "no reason is given"
         message = f"The pod had not started after {spec.start_deadline_seconds} s: {cause}."
         return Stop(Reason.START_DEADLINE_EXCEEDED, message)

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from darkroom_contract.jobs import Job
+from darkroom_contract.status import Phase
 
 
 def is_finished(job: Job) -> bool:
@@ -17,3 +18,8 @@ def may_run(job: Job) -> bool:
 def is_backing_off(job: Job, now: datetime) -> bool:
     due = job.status.next_attempt_time
     return due is not None and due > now
+
+
+def has_started(job: Job) -> bool:
+    """Whether the status records that the container of the current run has started. A cached pod may be older."""
+    return job.status.phase is Phase.RUNNING and job.status.run_start_time is not None

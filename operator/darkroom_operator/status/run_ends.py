@@ -35,10 +35,11 @@ def end_of_run(job: Job, after: JobStatus, pod: RunnerPod | None) -> RunEnd | No
     if after.phase is Phase.FAILED:
         return RunEnd(job.kind, "failed", _reason(after, ConditionType.FAILED), seconds)
     ready_reason = _reason(after, ConditionType.POD_READY)
-    if after.failures > before.failures:
-        return RunEnd(job.kind, "retried", ready_reason, seconds)
     if after.interruptions > before.interruptions:
         return RunEnd(job.kind, "interrupted", ready_reason, seconds)
+    # A run that made progress before it failed is not counted as a failure, but retried like the others.
+    if after.next_attempt_time not in (None, before.next_attempt_time) or after.failures > before.failures:
+        return RunEnd(job.kind, "retried", ready_reason, seconds)
     if before.slot is not None and after.phase is Phase.QUEUED and ready_reason == Reason.MODEL_NOT_FOUND:
         return RunEnd(job.kind, "retried", Reason.MODEL_NOT_FOUND, seconds)
     if before.slot is not None and after.phase is Phase.SUSPENDED:

@@ -14,6 +14,7 @@ from darkroom_contract.remarks import MAX_REMARKS
 from darkroom_contract.status import ConditionType, JobStatus, Phase, QueueStatus
 from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.pods.runner_pod import RunnerPod
+from darkroom_operator.scheduling.job_state import has_started
 from darkroom_operator.scheduling.queue_position import QueuePosition
 from darkroom_operator.status.builder import StatusBuilder
 from darkroom_operator.status.conditions import MAX_MESSAGE, find
@@ -124,13 +125,21 @@ def starting(job: Job, pod: RunnerPod, now: datetime) -> JobStatus:
 
 
 def running(job: Job, pod: RunnerPod, event: ProgressEvent | None, now: datetime) -> JobStatus:
-    """The run according to its pod and its newest progress; `Starting` until its container has started."""
+    """The run according to its pod and its newest progress; `Starting` until its container has started.
+
+    A pod that seems to wait again is a stale view: a container starts once.
+    """
+    is_stale = pod.started is None and has_started(job)
+    is_running = pod.started is not None or is_stale
     status = StatusBuilder(job, now).set(
-        phase=Phase.STARTING if pod.started is None else Phase.RUNNING,
-        run_start_time=None if pod.started is None else job.status.run_start_time or now.replace(microsecond=0),
+        phase=Phase.RUNNING if is_running else Phase.STARTING,
+        run_start_time=job.status.run_start_time or now.replace(microsecond=0) if is_running else None,
         progress=reported_progress(job.status, event),
     )
-    return status.set_condition(POD_READY, *pod_ready(pod, now)).build()
+    ready = pod_ready(pod, now)
+    return (
+        status.build() if is_stale and ready.reason == "Starting" else status.set_condition(POD_READY, *ready).build()
+    )
 
 
 def stopping(job: Job, reason: str, message: str, pod: RunnerPod, now: datetime) -> JobStatus:

@@ -31,7 +31,8 @@ from darkroom_operator.telemetry.token_bucket import TokenBucket
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 1000
-"""Events that wait to be posted (client-go's maxQueuedEvents); the oldest are dropped beyond."""
+"""Events that wait to be posted (client-go's maxQueuedEvents). Beyond, the oldest `Queued` is dropped, else the oldest
+Event."""
 MAX_REMEMBERED = 4096
 """Series and jobs that are remembered (client-go's maxLruCacheEntries)."""
 JOB_BURST, JOB_PER_SECOND = 25, 1 / 300
@@ -70,6 +71,10 @@ class _Series:
     due: float = 0.0
     """By the monotonic clock."""
     tries: int = 0
+
+    @property
+    def is_queued(self) -> bool:
+        return bool(self.document["reason"] == EventReason.QUEUED)
 
     def with_series(self) -> Json:
         return self.document if self.count < 2 else {**self.document, **self.series()}
@@ -116,6 +121,12 @@ class EventRecorder:
 
     def record(self, job: JobReference, event: JobEvent, now: datetime) -> None:
         """One Event, or one more of its series."""
+        try:
+            self._record(job, event, now)
+        except Exception:  # As above.
+            log.exception("could not record the Event %s of %s/%s", event.reason, job.kind, job.name)
+
+    def _record(self, job: JobReference, event: JobEvent, now: datetime) -> None:
         key = event.key(job)
         series = self._series.get(key)
         if series is not None and (key in self._waiting or now - series.last <= SERIES_ENDS_AFTER):
@@ -162,7 +173,7 @@ class EventRecorder:
         """The oldest. Ten thousand new jobs delay no Event of a run: `Queued` comes after all others."""
         now = self._clock()
         due = [series for series in self._waiting.values() if series.due <= now]
-        first = next((series for series in due if series.document["reason"] != EventReason.QUEUED), None)
+        first = next((series for series in due if not series.is_queued), None)
         chosen = first or next(iter(due), None)
         return None if chosen is None else self._waiting.pop(chosen.key)
 
@@ -223,7 +234,8 @@ class EventRecorder:
             log.warning("could not post the Event %s on %s: %s", reason, name, error)
 
     def _drop_oldest(self) -> None:
-        self._waiting.popitem(last=False)
+        queued = (key for key, series in self._waiting.items() if series.is_queued)
+        del self._waiting[next(queued, next(iter(self._waiting)))]
         self._metrics.count_event("dropped")
         self._dropped += 1
         if self._clock() >= self._log_due:

@@ -26,8 +26,9 @@ INSTANCE = "darkroom-operator"
 MAX_NAME_LENGTH = 253
 MAX_NOTE_BYTES = 1024
 """Longer ones are refused by the API server (validation of events.k8s.io/v1, NoteLengthLimit)."""
-REPEATED = 15
-"""Order, within one version of the job, of an Event that is not derived from a change."""
+REPEATED = 0xFF
+"""Order, within one version of the job, of an Event that is not derived from a change. A change has far fewer Events:
+at most `MAX_REMARKS` and a handful of its own."""
 
 _UNKNOWN = EventMeaning(EventType.WARNING, "Run", "")
 """Of a remark that a newer release of the runner makes, during an upgrade."""
@@ -95,7 +96,7 @@ def events_of_change(job: Job, after: JobStatus) -> list[JobEvent]:
     found = [*_of_the_run(change), *_of_its_end(change), *_of_the_queue(change), *_of_the_slot(change)]
     found += [JobEvent(remark.reason, remark.message, change.last_pod) for remark in _new_remarks(change)]
     found += list(_of_the_job_s_end(change))
-    return [JobEvent(each.reason, each.note, each.pod, order) for order, each in enumerate(found[:REPEATED])]
+    return [JobEvent(each.reason, each.note, each.pod, order) for order, each in enumerate(found)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +213,7 @@ def event_document(job: JobReference, event: JobEvent, now: datetime) -> Json:
 def _event_name(job: JobReference, event: JobEvent) -> str:
     """The job's name, its version and the Event's order within it, and a digest."""
     digest = hashlib.blake2b("\0".join(event.key(job)).encode(), digest_size=4).hexdigest()
-    suffix = f"{int(job.version):013x}{event.order:x}{digest}"
+    suffix = f"{int(job.version):013x}{event.order:02x}{digest}"
     return f"{job.name[: MAX_NAME_LENGTH - len(suffix) - 1].rstrip('.-')}.{suffix}"
 
 

@@ -71,7 +71,8 @@ class WarmParent:
         self._lay_out()
         self._socket.unlink(missing_ok=True)
         ours, first_holder = socket.socketpair()
-        with first_holder, (self.folder / "log").open("ab") as log:
+        with contextlib.ExitStack() as failed, first_holder, (self.folder / "log").open("ab") as log:
+            failed.callback(ours.close)
             process = subprocess.Popen(
                 [str(self.python), server.__file__, self._package, str(self._socket), str(first_holder.fileno())],
                 env=self._environment,
@@ -82,12 +83,13 @@ class WarmParent:
                 start_new_session=True,
             )
 
-        def accepts() -> bool:
-            assert process.poll() is None, (self.folder / "log").read_text()
-            with socket.socket(socket.AF_UNIX) as probe:
-                return probe.connect_ex(str(self._socket)) == 0
+            def accepts() -> bool:
+                assert process.poll() is None, (self.folder / "log").read_text()
+                with socket.socket(socket.AF_UNIX) as probe:
+                    return probe.connect_ex(str(self._socket)) == 0
 
-        wait_until(accepts, f"the warm parent of {self._package} accepts connections")
+            wait_until(accepts, f"the warm parent of {self._package} accepts connections")
+            failed.pop_all()
         # It may outlive this process.
         process.returncode = 0
         return ours

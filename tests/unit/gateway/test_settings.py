@@ -21,10 +21,16 @@ def test_variables_are_read() -> None:
     assert (settings.port, settings.namespace, settings.link_seconds) == (80, "studio", 60)
 
 
-@pytest.mark.parametrize("value", ["-1", "http", "65536", "1.5", "٣"])
+@pytest.mark.parametrize("value", ["-1", "http", "65536", "1.5", "80.0", "+80", " 80", "8_0", "٣"])
 def test_invalid_port_is_named(value: str) -> None:
     with pytest.raises(SettingsError, match="DARKROOM_GATEWAY_PORT"):
         Settings.from_environment({"DARKROOM_GATEWAY_PORT": value})
+
+
+@pytest.mark.parametrize("name", ["HEADER_SECONDS", "BODY_SECONDS", "KEEP_ALIVE_SECONDS", "WRITE_SECONDS"])
+def test_time_limits_of_connections_are_whole_seconds(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"DARKROOM_GATEWAY_{name} is '1.5': use a whole number from 1 to"):
+        Settings.from_environment({f"DARKROOM_GATEWAY_{name}": "1.5"})
 
 
 def test_invalid_busy_policy_is_named_with_the_valid_ones() -> None:

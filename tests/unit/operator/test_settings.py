@@ -119,3 +119,10 @@ def test_a_leader_stops_before_its_term_ends_and_another_begins_within_ten_secon
 @pytest.mark.parametrize(("failures", "seconds"), [(1, 10), (2, 20), (3, 40), (6, 300), (100_000, 300)])
 def test_waits_between_runs_double_up_to_a_limit(failures: int, seconds: float) -> None:
     assert Settings(runner_image="x").retry_wait(failures) == timedelta(seconds=seconds)
+
+
+def test_without_a_bucket_the_dataset_uris_are_not_looked_at() -> None:
+    settings = Settings.from_environment(IMAGE | {"DARKROOM_DATASET_URIS": "photos"})
+    assert (settings.dataset_uris, settings.dataset_policy) == ((), None)
+    with pytest.raises(SettingsError, match="DARKROOM_DATASET_URIS"):
+        Settings.from_environment(IMAGE | {"DARKROOM_DATASET_URIS": "photos", "DARKROOM_S3_BUCKET": "photos"})

@@ -34,6 +34,7 @@ def test_a_locked_directory_is_rejected_until_its_holder_is_killed(tmp_path):
 
     with StateDir(tmp_path).locked():
         assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+    assert (tmp_path / "lock").read_text() == ""  # `kill $(cat lock)` must not signal another process later.
 
 
 def test_ports_and_credentials_persist(tmp_path):

@@ -23,6 +23,28 @@ class TestStaleView:
         assert stage.node.live() == [pod]
         assert "deletionTimestamp" not in stage.api.get("pods", pod)["metadata"]
 
+    @pytest.mark.parametrize("wait", [0, 20], ids=["in time", "after the start deadline"])
+    def test_a_run_that_has_started_does_not_wait_again(self, stage: Stage, wait: int) -> None:
+        """The pod was seen before its container started, job and Lease after that."""
+        late = SimulatedOperator(stage.api)
+        stage.user.create("a", startDeadlineSeconds=10)
+        [pod] = stage.rest()
+        late.see("pods")
+        stage.node.start(pod)
+        stage.rest()
+        started = stage.status("a")
+        assert started["phase"] == "Running"
+        stage.api.pass_time(wait)
+        late.see(GENERATE)
+        late.see("leases")
+        late.step(100)
+        assert stage.status("a") == started
+        late.rest()
+        stage.rest()
+        assert stage.status("a")["runStartTime"] == started["runStartTime"]
+        assert stage.node.live() == [pod]
+        assert "deletionTimestamp" not in stage.api.get("pods", pod)["metadata"]
+
     def test_a_run_whose_record_was_not_seen_yet_is_not_ended(self, stage: Stage) -> None:
         late = SimulatedOperator(stage.api)
         stage.user.create("a")

@@ -56,7 +56,8 @@ class TestStops:
         ],
     )
     def test_the_reason_of_a_stop_is_recorded_first(self, spec: dict[str, object], pod: RunnerPod, reason: str) -> None:
-        job = holding(a_job("job", **spec), POD, phase=Phase.RUNNING, run_start_time=NOW - timedelta(seconds=6))
+        started = {} if pod.started is None else {"phase": Phase.RUNNING, "run_start_time": NOW - timedelta(seconds=6)}
+        job = holding(a_job("job", **spec), POD, **started)
         stopping = written(a_snapshot(job, slot=a_slot(JOB, POD), pods=(pod,)))
         ready = find(stopping, ConditionType.POD_READY)
         assert ready is not None

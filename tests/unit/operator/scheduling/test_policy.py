@@ -18,7 +18,7 @@ from darkroom_operator.scheduling.queue import PendingQueue
 from darkroom_operator.scheduling.queue_position import queue_positions
 from darkroom_operator.scheduling.runtime_history import DurationEstimator
 from darkroom_operator.scheduling.snapshot import Snapshot
-from darkroom_operator.settings import Settings
+from darkroom_operator.settings import QueuePolicyName, Settings
 from darkroom_operator.status import transitions
 
 OLD, NEW = replace(a_job("old"), created=NOW - timedelta(hours=2)), replace(a_job("new"), created=NOW)
@@ -55,6 +55,10 @@ def finished(job: Job, seconds: float) -> Job:
 
 def test_the_default_policy_is_priority_then_age() -> None:
     assert isinstance(POLICIES[Settings(runner_image="x").queue_policy](), PriorityThenAge)
+
+
+def test_every_name_of_a_policy_has_one() -> None:
+    assert POLICIES.keys() == set(QueuePolicyName)
 
 
 def test_queue_positions_and_estimates_follow_a_second_policy() -> None:

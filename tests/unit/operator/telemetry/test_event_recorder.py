@@ -121,6 +121,15 @@ class TestBounds:
         assert stage.counted("dropped") == 5
         assert len([record for record in caplog.records if "dropped" in record.message]) == 1
 
+    def test_new_jobs_drop_no_event_of_a_run(self, stage: Stage) -> None:
+        stage.record(admitted())
+        for number in range(event_recorder.MAX_WAITING + 5):
+            job = replace(JOB, uid=f"uid-{number}", name=f"job-{number}")
+            stage.record(JobEvent(EventReason.QUEUED, f"Position {number} in the queue."), job)
+        waiting = stage.recorder.waiting
+        assert [event["regarding"]["name"] for event in waiting[:2]] == [JOB.name, "job-6"]
+        assert len(waiting) == event_recorder.MAX_WAITING
+
     def test_one_job_posts_a_burst_and_then_one_event_each_five_minutes(self, stage: Stage) -> None:
         for number in range(40):
             stage.record(admitted(number))

@@ -108,3 +108,11 @@ def test_a_change_that_cannot_be_read_fails_no_reconcile(
     job = a_job()
     stage.recorder.record_change(job, job.status, "2", NOW)
     assert "could not derive the Events of GenerateJob/a" in caplog.text
+
+
+def test_an_event_that_can_not_be_encoded_is_logged_and_raises_nothing(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.record(JobEvent("PodRefused", "half a character: \ud83d"))
+    assert stage.recorder.waiting == ()
+    assert "could not record the Event PodRefused" in caplog.text

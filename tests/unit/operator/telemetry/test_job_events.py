@@ -9,7 +9,7 @@ from support.operator_snapshots import NOW, a_job, a_pod, holding, in_phase, suc
 from darkroom_contract.event_reasons import EVENTS, EventReason, EventType
 from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Reason
-from darkroom_contract.remarks import Remark, RemarkReason
+from darkroom_contract.remarks import MAX_REMARKS, Remark, RemarkReason
 from darkroom_contract.status import JobStatus, Phase
 from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.reconcile.stops import SUSPENDED
@@ -96,11 +96,12 @@ def test_each_transition_has_its_events(job: Job, status: JobStatus, expected: l
     [
         (QUEUED, transitions.waiting(QUEUED, QueuePosition(QUEUED, 2), NOW)),
         (RUNNING, transitions.running(RUNNING, RUNNING_POD, None, NOW + WAIT)),
+        (RUNNING, transitions.running(RUNNING, POD, None, NOW + WAIT)),
         (RUNNING, SUSPENDING.status),
         (BACKING_OFF, transitions.waiting(BACKING_OFF, None, NOW)),
         (in_phase(JOB, Phase.SUCCEEDED), transitions.generation_observed(in_phase(JOB, Phase.SUCCEEDED), NOW)),
     ],
-    ids=["moved up", "progress", "being stopped", "still backing off", "observed"],
+    ids=["moved up", "progress", "a stale pod", "being stopped", "still backing off", "observed"],
 )
 def test_other_changes_have_none(job: Job, status: JobStatus) -> None:
     assert reasons(job, status) == []
@@ -134,6 +135,15 @@ def test_notes_name_the_run_the_cause_and_the_consequence() -> None:
     assert admitted.note == f"Run 1 holds slot 0. Created pod {POD.name}."
     [failed] = events_of_change(RUNNING, transitions.failed(RUNNING, BROKEN, NOW))
     assert failed.note == "StorageUnavailable: No answer."
+
+
+def test_the_most_remarks_leave_room_for_the_end() -> None:
+    remarks = tuple(Remark(reason=RemarkReason.FILE_LEFT_OUT, message=str(number)) for number in range(MAX_REMARKS))
+    done = transitions.succeeded(ADMITTED, success(JOB).model_copy(update={"remarks": remarks}), NOW)
+    events = events_of_change(ADMITTED, done)
+    assert [event.reason for event in events] == ["Started", *["FileLeftOut"] * MAX_REMARKS, "Succeeded"]
+    names = [event_document(REFERENCE, event, NOW)["metadata"]["name"] for event in events]
+    assert names == sorted(names)
 
 
 def test_events_of_a_run_are_related_to_its_pod() -> None:

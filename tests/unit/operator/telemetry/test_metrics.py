@@ -148,6 +148,18 @@ class TestRunEnds:
             "StorageUnavailable",
             25.0,
         )
+        progressed = replace(broke, saved_step=50)
+        assert self.end(held, transitions.run_failed(held, progressed, timedelta(0), NOW)) == (
+            "retried",
+            "StorageUnavailable",
+            25.0,
+        )
+        drained = Failure(Reason.INTERRUPTED, "", interrupted=True)
+        assert self.end(held, transitions.run_interrupted(held, drained, timedelta(0), NOW)) == (
+            "interrupted",
+            "Interrupted",
+            25.0,
+        )
         last = replace(held, spec=a_job(backoff_limit=0).spec)
         assert self.end(last, transitions.run_failed(last, broke, timedelta(0), NOW)) == (
             "failed",
