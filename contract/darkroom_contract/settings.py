@@ -137,6 +137,8 @@ def _sentence(fault: Any, settings: type[EnvironmentSettings]) -> str:
     reason = str(fault["ctx"]["error"]) if fault["type"] == "value_error" else ""
     if not fault["loc"]:
         return reason
+    if fault["type"] == "extra_forbidden":
+        return f"{settings.__name__} has no field {fault['loc'][0]!r}."
     name, field = _variable_of(str(fault["loc"][0]), settings)
     if fault["type"] == "missing":
         return f"{name} is not set: {field.description}"
@@ -151,6 +153,8 @@ def _expected(field: FieldInfo, fault: Any) -> str:
 
 
 def _variable_of(location: str, settings: type[EnvironmentSettings]) -> tuple[str, FieldInfo]:
-    """A fault is at the field's name or at its variable, depending on which was given."""
+    """A fault is at the field's name or at its variable, depending on which was given. A field may have no variable."""
     field = settings.model_fields.get(location)
-    return (location, settings.variables()[location]) if field is None else (str(field.validation_alias), field)
+    if field is None:
+        return location, settings.variables()[location]
+    return str(field.validation_alias or location), field

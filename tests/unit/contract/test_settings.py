@@ -132,6 +132,13 @@ def test_bounds_apply_to_settings_built_in_code() -> None:
         Settings(name="x", workers=9)
 
 
+def test_faults_of_settings_built_in_code_name_the_field_when_it_has_no_variable() -> None:
+    with pytest.raises(WrongError, match=r"^poll_seconds is 'often': Input should be a valid number"):
+        Settings(name="x", poll_seconds="often")
+    with pytest.raises(WrongError, match=r"^Settings has no field 'worker'\.$"):
+        Settings(name="x", worker=2)
+
+
 def test_variables_lists_all_of_them_those_of_groups_included() -> None:
     assert set(Settings.variables()) == {
         *("APP_NAME", "APP_WORKERS", "APP_COLOUR", "APP_SHAPE", "APP_DEBUG", "APP_SECONDS")

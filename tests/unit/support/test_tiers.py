@@ -65,7 +65,7 @@ def test_reachable_code_decides_the_tier(function: Callable[..., None], slow: bo
         ("import torch.nn", True),
         ("from peft import LoraConfig", True),
         ("from darkroom_tiny.tokenizer import WORDS", True),
-        ("from darkroom_contract.crd import definition", False),
+        ("from darkroom_contract.crd.definitions import definition", False),
         ("def test_it(sdxl):\n    import torch", False),
     ],
     ids=["torch", "a library with torch", "a module of ours with torch", "without torch", "torch within a test"],
