@@ -40,7 +40,7 @@ async def test_it_reports_all_errors() -> None:
     assert (answer.status_code, answer.text) == (503, "this is stuck\nso is that\n")
 
 
-async def test_it_is_ready_once_the_cache_is_complete_whoever_is_the_leader() -> None:
+async def test_it_is_ready_once_the_cache_is_complete_leader_or_not() -> None:
     resync = Resync(cast(KubeClient, SimulatedKubeClient(SimulatedApi())), Cache(), WatchMonitor(1), lambda: None)
     answer = await ask(ready=[resync.readiness_error], path="/readyz")
     assert (answer.status_code, answer.text) == (503, "the first list of all objects is not complete\n")
