@@ -251,7 +251,7 @@ def _s3_server(folder: Path) -> Iterator[Storage]:
     storage = Storage(port, "benchmark", secrets.token_hex(16))
     keys = {"NANIO_ACCESS_KEY": storage.access_key, "NANIO_SECRET_KEY": storage.secret_key}
     arguments = ["--data-dir", str(folder / "s3"), "--port", str(port)]
-    with _process("darkroom_local.s3.server", keys, folder / "s3.log", *arguments):
+    with _process("darkroom_local.s3", keys, folder / "s3.log", *arguments):
         url = f"{storage.endpoint_url}/.health"
         _wait_for(lambda: httpx.get(url, trust_env=False, timeout=5).is_success, url)
         storage.create_bucket()

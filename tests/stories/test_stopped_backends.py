@@ -122,7 +122,7 @@ def number_of_jobs(darkroom: Darkroom) -> int:
 
 def test_frozen_object_storage(darkroom: Darkroom, people: People) -> None:
     task_id = darkroom.generate(**JOB)
-    with stopped(darkroom, "darkroom_local.s3.server"):
+    with stopped(darkroom, "darkroom_local.s3"):
         hanging = [people.begin("GET", "/models") for _ in range(HANGING)]
         wait_for(lambda: all(each.running() for each in hanging), "requests hang")
 

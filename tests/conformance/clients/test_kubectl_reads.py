@@ -31,7 +31,7 @@ def test_explain_describes_a_field(kubectl: Any) -> None:
 def test_explain_lists_all_fields_with_their_descriptions(kubectl: Any) -> None:
     output = kubectl("explain", "generatejobs.darkroom.dev.spec")
     assert "-required-" in output
-    assert "What the pictures show." in output
+    assert "What the images show." in output
     tree = kubectl("explain", "generatejobs.darkroom.dev", "--recursive")
     assert re.search(r"images\s+<Object>\n\s+count\s+<integer>", tree)
 
