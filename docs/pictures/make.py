@@ -20,7 +20,7 @@ import av
 import httpx
 from PIL import Image, ImageDraw, ImageFont
 
-from darkroom_local.demo.script import MOTION
+from darkroom_local.demo import script
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
@@ -30,19 +30,7 @@ PORT = 8123
 TIMEOUT_SECONDS = 3600.0
 
 MODEL_ID = "readme-star"
-TRAIN = {
-    "prompt": "a photo of sks star",
-    "model_id": MODEL_ID,
-    "max_steps": 300,
-    "layers": "All",
-    "train_text_encoders": True,
-    "rank": 16,
-    "batch_size": 5,
-    "learning_rate": 1.5e-3,
-    "learning_rate_schedule": "cosine",
-    "class_prompt": "a photo of a shape",
-    "class_images": 60,
-}
+TRAIN = {**script.TRAIN, "model_id": MODEL_ID}
 SEEDS = {"olive": 3, "navy": 0}
 """Of the pictures with the LoRA, by background. The first is animated. No photo has one of these backgrounds."""
 FIRST = next(iter(SEEDS))
@@ -112,7 +100,7 @@ def run_jobs(client: httpx.Client) -> None:
                 "guidance_scale": 2,
                 "seed": seed,
                 "cache_profile": "Disabled",
-                **({"allow_motion": True, **MOTION} if background == FIRST else {}),
+                **({"allow_motion": True, **script.MOTION} if background == FIRST else {}),
             },
         )
         for background, seed in SEEDS.items()

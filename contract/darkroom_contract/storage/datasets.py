@@ -43,11 +43,6 @@ class DatasetPolicy:
         )
 
 
-def read_policy(bucket: str, text: str | None) -> DatasetPolicy:
-    """The policy of a bucket and of the text of `environment.DATASET_URIS`. Raises `ValueError`."""
-    return DatasetPolicy(bucket, read_allowed_uris(text))
-
-
 def read_allowed_uris(text: str | None) -> tuple[str, ...]:
     """URIs of folders or whole buckets, separated by white space or commas; each gets a slash at its end, so that
     `s3://bucket/data` never allows `s3://bucket/database/`.

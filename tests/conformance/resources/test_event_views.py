@@ -154,7 +154,7 @@ def test_a_watch_shows_events_in_the_version_that_is_watched(api: Api, job: Json
         for start in ({"resourceVersion": since}, {}):
             with api.watching(plural, fieldSelector=f"{selected}={uid}", **start) as changes:
                 change = next(changes)
-        assert (change["type"], change["object"][text]) == ("ADDED", note)
+            assert (change["type"], change["object"][text]) == ("ADDED", note)
 
 
 def test_an_update_replaces_an_event(api: Api, event: Json) -> None:

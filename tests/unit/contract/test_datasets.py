@@ -2,7 +2,7 @@
 
 import pytest
 
-from darkroom_contract.storage.datasets import DatasetPolicy, read_allowed_uris, read_policy
+from darkroom_contract.storage.datasets import DatasetPolicy, read_allowed_uris
 
 OWN = DatasetPolicy("darkroom")
 
@@ -65,7 +65,9 @@ def test_ambiguous_uri_is_refused(uri: str) -> None:
 
 
 def test_an_administrator_may_allow_folders_and_buckets() -> None:
-    policy = read_policy("darkroom", "s3://photos/ , s3://archive/dogs\ns3://darkroom/datasets/examples/")
+    policy = DatasetPolicy(
+        "darkroom", read_allowed_uris("s3://photos/ , s3://archive/dogs\ns3://darkroom/datasets/examples/")
+    )
     assert policy.folders("studio") == (
         "s3://darkroom/datasets/studio/",
         "s3://photos/",
