@@ -23,7 +23,7 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from darkroom_contract.specs.train_job import LoraLayers
+from darkroom_contract.specs.training_choices import LoraLayers
 from darkroom_runner.lora.adapters import UNET_TARGETS
 from darkroom_runner.run.library_logging import configure_library_logging
 

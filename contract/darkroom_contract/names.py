@@ -49,6 +49,15 @@ MAX_JOB_NAME_LENGTH = 48
 MODEL_ID_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 """Also a valid label value, and never a path: no slash, no leading dot."""
 
+MODEL_REFERENCE_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?(@(best|[1-9][0-9]{0,4}))?$"
+"""A model id, optionally with one of its saved steps: `my-dog`, `my-dog@200`, `my-dog@best`."""
+MAX_MODEL_REFERENCE_LENGTH = 69
+
+LORA_URI_PATTERN = (
+    r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9]([A-Za-z0-9/_.=+@ -]*[A-Za-z0-9_.=+@ -])?\.safetensors$"
+)
+"""One LoRA file of a bucket. Whether a job may read it is decided by storage/datasets.py."""
+
 KEY_NAME_PATTERN = MODEL_ID_PATTERN
 """Names of API keys: label values, and names of files in a Secret."""
 

@@ -42,6 +42,11 @@ class ProgressEvent(Schema):
     progress_percentage: float = Field(0.0, ge=0.0, le=100.0, description="Progress of the whole run, in percent.")
     estimated_remaining_seconds: float | None = Field(None, ge=0.0, description="Seconds until the end of the run.")
     metrics: Metrics = Field(default_factory=dict, description="Such as loss and learningRate.")
+    files: tuple[str, ...] = Field(
+        (),
+        max_length=16,
+        description="Files of the run that can be read from now on, such as sample images of a training.",
+    )
     time: datetime = Field(description="Time of the report, UTC.")
 
 

@@ -33,6 +33,12 @@ class RemarkReason(StrEnum):
     PICTURE_CROPPED = "PictureCropped"
     PICTURE_PADDED = "PicturePadded"
     SETTING_IGNORED = "SettingIgnored"
+    SETTING_UNSUITABLE = "SettingUnsuitable"
+    CAPTIONS_LEFT_OUT = "CaptionsLeftOut"
+    MASKS_LEFT_OUT = "MasksLeftOut"
+    MEMORY_SAVED = "MemorySaved"
+    LORA_CONVERTED = "LoraConverted"
+    SAMPLES_LEFT_OUT = "SamplesLeftOut"
     REMARKS_LEFT_OUT = "RemarksLeftOut"
 
 

@@ -11,9 +11,9 @@ Json = dict[str, Any]
 def default_text(schema: Json) -> str:
     """The default as YAML has it; empty when there is none to show."""
     default = schema.get("default")
-    if default is None or default == {}:
+    if default in (None, {}):
         return ""
-    if default == "":
+    if default in ("", []):
         return "empty"
     if isinstance(default, bool):
         return str(default).lower()

@@ -35,7 +35,27 @@ CONTRADICTORY_GUIDANCE: Json = {
 }
 """As `GenerateJobSpec.contradiction`."""
 
-RULES: dict[Kind, list[Json]] = {Kind.TRAIN: [], Kind.GENERATE: [CONTRADICTORY_GUIDANCE]}
+ONE_LORA_SOURCE: Json = {
+    "rule": "has(self.status) || self.spec.loras.all(each, has(each.modelId) != has(each.uri))",
+    "message": "each of spec.loras needs exactly one of modelId and uri",
+    "fieldPath": ".spec.loras",
+}
+SHORT_FORM_ALONE: Json = {
+    "rule": "has(self.status) || !has(self.spec.modelId) || size(self.spec.loras) == 0",
+    "message": "spec.modelId is the short form of spec.loras: set only one of the two",
+    "fieldPath": ".spec.modelId",
+}
+ONE_INITIAL_LORA: Json = {
+    "rule": "has(self.status) || !has(self.spec.training.initialLora) || "
+    "has(self.spec.training.initialLora.modelId) != has(self.spec.training.initialLora.uri)",
+    "message": "spec.training.initialLora needs exactly one of modelId and uri",
+    "fieldPath": ".spec.training.initialLora",
+}
+
+RULES: dict[Kind, list[Json]] = {
+    Kind.TRAIN: [ONE_INITIAL_LORA],
+    Kind.GENERATE: [CONTRADICTORY_GUIDANCE, ONE_LORA_SOURCE, SHORT_FORM_ALONE],
+}
 """Rules on the whole object, in addition to the one on its name."""
 
 DESCRIPTIONS = {

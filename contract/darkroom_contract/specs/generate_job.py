@@ -7,9 +7,15 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from darkroom_contract.names import BASE_MODEL_PATTERN, MAX_BASE_MODEL_LENGTH, MODEL_ID_PATTERN
+from darkroom_contract.names import (
+    BASE_MODEL_PATTERN,
+    MAX_BASE_MODEL_LENGTH,
+    MAX_MODEL_REFERENCE_LENGTH,
+    MODEL_REFERENCE_PATTERN,
+)
 from darkroom_contract.schema import Schema
 from darkroom_contract.specs.job import MAX_SEED, NOT_BLANK, JobSpec
+from darkroom_contract.specs.lora import MAX_LORAS, LoraUse
 
 
 class Scheduler(StrEnum):
@@ -19,7 +25,10 @@ class Scheduler(StrEnum):
     DPM_PLUS_PLUS = "DPM++"
     EULER = "Euler"
     EULER_ANCESTRAL = "EulerAncestral"
+    EULER_TRAILING = "EulerTrailing"
     HEUN = "Heun"
+    LCM = "LCM"
+    TCD = "TCD"
     UNIPC = "UniPC"
 
 
@@ -66,7 +75,11 @@ class Images(Schema):
         le=MAX_SEED - 8,
         description="Seed of the first image. The same job with the same seed generates the same image.",
     )
-    scheduler: Scheduler | None = Field(None, description="Sampler. The base model's own when unset.")
+    scheduler: Scheduler | None = Field(
+        None,
+        description="Sampler. The base model's own when unset. Few-step LoRAs need theirs: LCM for LCM-LoRA, TCD for "
+        "Hyper-SD and TCD, EulerTrailing for SDXL-Lightning, LCM for DMD2.",
+    )
 
 
 class CacheProfile(StrEnum):
@@ -197,15 +210,22 @@ class GenerateJobSpec(JobSpec):
     )
     model_id: str | None = Field(
         None,
-        pattern=MODEL_ID_PATTERN,
-        max_length=63,
-        description="LoRA to use: the modelId of a TrainJob in this namespace. The plain base model when unset.",
+        pattern=MODEL_REFERENCE_PATTERN,
+        max_length=MAX_MODEL_REFERENCE_LENGTH,
+        description="LoRA to use: the modelId of a TrainJob in this namespace, or of an imported model; optionally "
+        "with a saved step, such as my-dog@200, or my-dog@best. The short form of loras. The plain base model when "
+        "both are unset.",
     )
     lora_scale: float = Field(
         1.0,
         ge=0.0,
         le=2.0,
         description="Strength of the LoRA, when modelId is set. 0 disables it; above 1 exaggerates it.",
+    )
+    loras: tuple[LoraUse, ...] = Field(
+        (),
+        max_length=MAX_LORAS,
+        description="Several LoRAs at once, each with its strength. Not together with modelId.",
     )
     allow_motion: bool = Field(False, description="Also make a short video (SVD) from the first image.")
     images: Images = Field(default_factory=Images, description="Number, size, steps, guidance and seed of the images.")
@@ -231,12 +251,31 @@ class GenerateJobSpec(JobSpec):
 
         The CRD refuses the same at creation (crd/definitions.py). Jobs that are older than the rule, or than the CRDs,
         are checked here."""
+        if self.loras and self.model_id is not None:
+            return "modelId is the short form of loras: set only one of the two."
+        if any(lora.is_ambiguous for lora in self.loras):
+            return "Each of loras needs exactly one of modelId and uri."
+        names = [lora.name for lora in self.loras]
+        if len(set(names)) < len(names):
+            return "loras has the same LoRA twice. Add up the scales."
         if not (self.allow_motion and self.video.has_contradictory_guidance):
             return None
         return (
             f"video.minGuidanceScale is {self.video.min_guidance_scale:g} and video.maxGuidanceScale, "
             f"{self.video.max_guidance_scale:g}, turns guidance off. Raise the latter above 1 or lower the former."
         )
+
+    @property
+    def used_loras(self) -> tuple[LoraUse, ...]:
+        """All LoRAs of the job: those of `loras`, or the one of the short form."""
+        if self.model_id is None:
+            return self.loras
+        return (LoraUse(model_id=self.model_id, scale=self.lora_scale),)
+
+    @property
+    def lora_uris(self) -> tuple[str, ...]:
+        """LoRA files that the job reads from outside of its namespace's models."""
+        return tuple(lora.uri for lora in self.loras if lora.uri is not None)
 
     @property
     def is_guided(self) -> bool:

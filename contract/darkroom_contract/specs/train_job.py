@@ -3,173 +3,31 @@
 The only source of the CRD's schema, of the gateway's bounds and of the run document.
 """
 
-from enum import StrEnum
-
 from pydantic import Field
 
-from darkroom_contract.names import BASE_MODEL_PATTERN, DATASET_URI_PATTERN, MAX_BASE_MODEL_LENGTH, MODEL_ID_PATTERN
+from darkroom_contract.names import BASE_MODEL_PATTERN, MAX_BASE_MODEL_LENGTH, MODEL_ID_PATTERN
 from darkroom_contract.schema import Schema
-from darkroom_contract.specs.job import MAX_SEED, NOT_BLANK, JobSpec
+from darkroom_contract.specs.dataset import MAX_CAPTIONS_BYTES, Dataset
+from darkroom_contract.specs.job import NOT_BLANK, JobSpec
+from darkroom_contract.specs.training import PriorPreservation, Training
+
+MAX_SAVED_STEPS = 100
 
 
-class Dataset(Schema):
-    """Location of the photos."""
+class Concept(Schema):
+    """One more subject of a training."""
 
-    uri: str = Field(
-        pattern=DATASET_URI_PATTERN,
-        max_length=512,
-        description="A folder of photos in object storage: s3://bucket/datasets/<namespace>/folder/ in Darkroom's"
-        " own bucket, or a folder that the deployment allows. The JPEG, PNG, WebP, AVIF and HEIC "
-        "files directly in it are used: 1 to 100 files, each at most 25 MiB (500 MiB in all) and at "
-        "least 64 pixels a side. Other files are skipped, with a remark in the status.",
-    )
-
-
-class LoraLayers(StrEnum):
-    """Layers of the U-Net that get adapters."""
-
-    ATTENTION = "Attention"
-    ALL = "All"
-
-
-class LearningRateSchedule(StrEnum):
-    """Learning rate schedules, by diffusers' names."""
-
-    CONSTANT = "constant"
-    COSINE = "cosine"
-    LINEAR = "linear"
-
-
-class PriorPreservation(Schema):
-    """Prior preservation (DreamBooth, arXiv 2208.12242, section 3.2): generated class images join the loss."""
-
-    class_prompt: str = Field(
+    prompt: str = Field(
         pattern=NOT_BLANK,
         max_length=1000,
-        description="The subject's class, without its rare word, such as: a photo of a dog.",
+        description="The instance prompt of this subject, with a rare word of its own, such as: a photo of xyz cat.",
     )
-    class_images: int = Field(
-        20,
-        ge=1,
-        le=500,
-        description="Class images that the base model generates before training, with DeepCache; never more than "
-        "the steps can use. Each takes about as long as one generated image. A resumed run generates "
-        "them again.",
-    )
-    weight: float = Field(
-        1.0,
-        ge=0.0,
-        le=10.0,
-        description="Weight of the class images in the loss; the subject's photos have 1. A higher weight "
-        "preserves the class better and learns the subject more slowly.",
-    )
-
-
-class Training(Schema):
-    """Training settings of a LoRA."""
-
-    rank: int = Field(
-        16,
-        ge=1,
-        le=256,
-        description="Rank of the LoRA matrices: how much the LoRA can learn. File size and optimizer memory grow "
-        "with it.",
-    )
-    alpha: int | None = Field(
-        None,
-        ge=1,
-        le=512,
-        description="LoRA scaling: the adapters' output is multiplied by alpha / rank. Equal to the rank when "
-        "unset, a factor of 1.",
-    )
-    layers: LoraLayers = Field(
-        LoraLayers.ATTENTION,
-        description="Attention: the U-Net's attention projections. All: its convolutions and feed-forward layers "
-        "too, which learns more from few photos and makes a larger file.",
-    )
-    train_text_encoders: bool = Field(
-        False,
-        description="Train adapters of both text encoders as well. Binds the subject closer to its word, and "
-        "needs more memory.",
-    )
-    learning_rate: float = Field(
-        1e-4,
-        ge=1e-8,
-        le=1.0,
-        description="Peak learning rate of AdamW. Lower it when the loss diverges or images look overfitted.",
-    )
-    learning_rate_schedule: LearningRateSchedule = Field(
-        LearningRateSchedule.CONSTANT,
-        description="Learning rate schedule: constant, or decay to zero by the last step along a cosine (cosine) "
-        "or a line (linear).",
-    )
-    warmup_steps: int = Field(
-        0,
-        ge=0,
-        le=10000,
-        description="Optimizer steps at the start over which the learning rate rises linearly from zero.",
-    )
-    batch_size: int = Field(
-        1,
-        ge=1,
-        le=64,
-        description="Photos in one forward pass; with prior preservation, as many class images in addition. "
-        "Memory grows with it.",
-    )
-    gradient_accumulation_steps: int = Field(
-        1,
-        ge=1,
-        le=64,
-        description="Forward passes per optimizer step: the effect of a larger batch without its memory. maxSteps"
-        " counts optimizer steps.",
-    )
-    max_grad_norm: float = Field(
-        1.0, ge=0.0, le=1000.0, description="Gradients are clipped to this norm. 0 disables clipping."
-    )
-    resolution: int | None = Field(
-        None,
-        ge=64,
-        le=2048,
-        multiple_of=8,
-        description="Side in pixels to which photos are scaled and cropped. The base model's native size when "
-        "unset (1024 for SDXL). A lower resolution needs less memory and time.",
-    )
-    random_flip: bool = Field(
-        False,
-        description="Mirror half of the photos horizontally. Not for faces, text, or anything with a left and a "
-        "right side.",
-    )
-    seed: int = Field(
-        0,
-        ge=0,
-        le=MAX_SEED,
-        description="Seed of every random choice of the run. The same job with the same seed gives the same LoRA,"
-        " bit for bit on a CPU.",
-    )
-    min_snr_gamma: float | None = Field(
-        None,
-        ge=0.1,
-        le=100.0,
-        description="Min-SNR loss weighting over timesteps (arXiv 2303.09556) with this gamma; 5 is usual. "
-        "Uniform weighting when unset.",
+    dataset: Dataset = Field(description="The photos of this subject.")
+    repeats: int = Field(
+        1, ge=1, le=100, description="How often each photo is shown for each time that one of the others is."
     )
     prior_preservation: PriorPreservation | None = Field(
-        None,
-        description="Prior preservation: keeps the base model's idea of the class, so that not every dog becomes "
-        "this one. Off when unset; a step takes about twice as long with it.",
-    )
-    checkpoint_steps: int = Field(
-        100,
-        ge=0,
-        le=100_000,
-        description="Interval in steps at which the training state is saved to object storage; a later run of the"
-        " job resumes from it. 0: save only when the run is stopped.",
-    )
-    validation_prompt: str | None = Field(
-        None,
-        pattern=NOT_BLANK,
-        max_length=1000,
-        description="Generate an image of this prompt with the finished LoRA, as an artifact. None when unset.",
+        None, description="Prior preservation for this subject's class. Off when unset."
     )
 
 
@@ -190,6 +48,14 @@ class TrainJobSpec(JobSpec):
         "photo of sks dog. Prompts with the same words show the subject later.",
     )
     dataset: Dataset = Field(description="The photos to learn from, in object storage.")
+    repeats: int = Field(
+        1, ge=1, le=100, description="How often a photo of dataset is shown for each time that one of concepts is."
+    )
+    concepts: tuple[Concept, ...] = Field(
+        (),
+        max_length=8,
+        description="Further subjects to learn in the same LoRA, each with its own prompt and photos.",
+    )
     max_steps: int = Field(
         500,
         ge=1,
@@ -208,3 +74,46 @@ class TrainJobSpec(JobSpec):
     training: Training = Field(
         default_factory=Training, description="Training settings. The defaults suit SDXL at its native size."
     )
+
+    @property
+    def datasets(self) -> dict[str, Dataset]:
+        """All datasets of the job by the path of their field, the main one first."""
+        found = {"dataset": self.dataset} | {
+            f"concepts[{i}].dataset": each.dataset for i, each in enumerate(self.concepts)
+        }
+        priors = {"training.priorPreservation": self.training.prior_preservation} | {
+            f"concepts[{i}].priorPreservation": each.prior_preservation for i, each in enumerate(self.concepts)
+        }
+        return found | {f"{path}.dataset": prior.dataset for path, prior in priors.items() if prior and prior.dataset}
+
+    @property
+    def lora_uris(self) -> tuple[str, ...]:
+        """LoRA files that the job reads from outside of its namespace's models."""
+        initial = self.training.initial_lora
+        return () if initial is None or initial.uri is None else (initial.uri,)
+
+    @property
+    def contradiction(self) -> str | None:
+        """Settings that contradict each other, and what to do, in whole sentences. None when there are none.
+
+        The CRD refuses what it can at creation (crd/definitions.py)."""
+        training = self.training
+        captions_bytes = sum(each.captions_bytes for each in self.datasets.values())
+        if captions_bytes > MAX_CAPTIONS_BYTES:
+            return (
+                f"The captions of the spec have {captions_bytes} bytes, more than {MAX_CAPTIONS_BYTES}. Put them into "
+                "files beside the photos: photo.txt for photo.jpg."
+            )
+        if training.initial_lora is not None and training.initial_lora.is_ambiguous:
+            return "training.initialLora needs exactly one of modelId and uri."
+        if training.save_steps and self.max_steps / training.save_steps > MAX_SAVED_STEPS:
+            return (
+                f"training.saveSteps {training.save_steps} saves the LoRA more than {MAX_SAVED_STEPS} times in "
+                f"{self.max_steps} steps. Raise it to {-(-self.max_steps // MAX_SAVED_STEPS)} or more."
+            )
+        if training.text_encoder_learning_rate is not None and not training.train_text_encoders:
+            return (
+                "training.textEncoderLearningRate has no effect without training.trainTextEncoders. Set that to true, "
+                "or omit the learning rate."
+            )
+        return None

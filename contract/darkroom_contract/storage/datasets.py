@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 
 from darkroom_contract import environment
-from darkroom_contract.names import DATASET_URI_PATTERN
-from darkroom_contract.storage.keys import dataset_prefix, dataset_uri, parse_uri
+from darkroom_contract.names import DATASET_URI_PATTERN, LORA_URI_PATTERN
+from darkroom_contract.storage.keys import dataset_prefix, dataset_uri, lora_prefix, parse_uri
 
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/?")
 
@@ -27,6 +27,23 @@ class DatasetPolicy:
     def folders(self, namespace: str) -> tuple[str, ...]:
         """As URIs that end in a slash, the namespace's own folder first."""
         return dataset_uri(self.bucket, f"{dataset_prefix(namespace)}"), *self.allowed
+
+    def lora_folders(self, namespace: str) -> tuple[str, ...]:
+        """Where LoRA files from elsewhere may be, as URIs that end in a slash."""
+        return dataset_uri(self.bucket, lora_prefix(namespace)), *self.allowed
+
+    def lora_fault(self, uri: str, namespace: str) -> str | None:
+        """Why a job of `namespace` may not read the LoRA file `uri`, in whole sentences; None when it may."""
+        if not re.fullmatch(LORA_URI_PATTERN, uri) or _has_empty_or_dot_segment(uri):
+            return f"The LoRA {uri!r} can't be used: write s3://bucket/folder/name.safetensors."
+        folders = self.lora_folders(namespace)
+        if uri.startswith(folders):
+            return None
+        return (
+            f"The LoRA {uri} is outside of the folders that jobs of namespace {namespace!r} may read: "
+            f"{', '.join(folders)}. Copy it there, import it with POST /v1/models, or have an administrator allow its "
+            f"folder ({environment.DATASET_URIS}; datasets.allowedUris of the chart)."
+        )
 
     def fault(self, uri: str, namespace: str) -> str | None:
         """Why a job of `namespace` may not read the dataset `uri`, in whole sentences; None when it may."""

@@ -4,12 +4,17 @@
     runs/<job uid>/<file>                                  results of a job, from the runner (names: below)
     runs/<job uid>/manifest.json                           written last: where it exists, the results are complete
     runs/<job uid>/logs/<attempt>.txt                      log of each run, during and after it
+    runs/<job uid>/steps/<step>/<LoRA file>                the LoRA at that step, or of the best one, in both formats
+    runs/<job uid>/samples/<file>                          images of the validation prompts during a training
     runs/<job uid>/checkpoint-<step>.safetensors           state of an unfinished training
     runs/<job uid>/checkpoint.json                         the state to resume from; written after it
     models/<namespace>/<model id>/model.json               the run whose weights a model id refers to; written last
+    models/<namespace>/<model id>/steps/<step>.json        the same for a saved step, or `best`
+    loras/<namespace>/<folder>/<file>                      LoRA files from elsewhere; imported ones, from the gateway
     deletions/<namespace>/models/<model id>.json           an incomplete deletion of a model; removed last
 
-A model's weights stay in the folder of the run that made them; `model.json` only points to them. So a second training
+A model's weights stay in the folder of the run that made them, or where they were imported; `model.json` only points to
+them. So a second training
 under the same id replaces one small object and never mixes two trainings.
 """
 
@@ -38,8 +43,15 @@ class ModelRecord(Schema):
     base_model: str
     base_model_commit: str | None = None
     """Commit on the hub, if known: a branch or tag may have other weights later."""
-    prompt: str
-    job_uid: str
+    prompt: str = ""
+    """What it was trained with; empty for an imported model that does not say."""
+    job_uid: str = ""
+    """The job that trained it; empty for an imported model."""
+    source: str | None = None
+    """Where an imported model came from: the name of the uploaded file, or its URI."""
+    step: int | None = None
+    """The training step, for a saved step or the best one."""
+    held_out_loss: float | None = None
     created: datetime
     earlier_runs: tuple[str, ...] = Field(
         (), description="Uids of the jobs that trained this model id before, oldest first."
@@ -114,6 +126,37 @@ def model_record_key(namespace: str, model_id: str) -> str:
     return f"{model_prefix(namespace)}{model_id}/model.json"
 
 
+def model_steps_prefix(namespace: str, model_id: str) -> str:
+    """`model_id` must have passed `names.MODEL_ID_PATTERN`."""
+    return f"{model_prefix(namespace)}{model_id}/steps/"
+
+
+def model_step_key(namespace: str, model_id: str, step: str) -> str:
+    """The record of a saved step: `step` is its number, or `best`; both must have passed their patterns."""
+    return f"{model_steps_prefix(namespace, model_id)}{step}.json"
+
+
+def model_reference_key(namespace: str, reference: str) -> str:
+    """The record that `my-dog`, `my-dog@200` or `my-dog@best` refers to; it must have passed
+    `names.MODEL_REFERENCE_PATTERN`."""
+    model_id, _, step = reference.partition("@")
+    return model_step_key(namespace, model_id, step) if step else model_record_key(namespace, model_id)
+
+
+def lora_prefix(namespace: str, import_id: str | None = None) -> str:
+    """Prefix of all LoRA files from elsewhere that a namespace's jobs may read, or of one import."""
+    return f"loras/{namespace}/" if import_id is None else f"loras/{namespace}/{import_id}/"
+
+
+def saved_step_prefix(job_uid: str, step: str) -> str:
+    """Where a run stores the LoRA of a step; `step` is its number, or `best`."""
+    return f"{run_prefix(job_uid)}steps/{step}/"
+
+
+def sample_key(job_uid: str, file: str) -> str:
+    return f"{run_prefix(job_uid)}samples/{file}"
+
+
 def model_removals_prefix(namespace: str) -> str:
     return f"deletions/{namespace}/models/"
 
@@ -142,6 +185,16 @@ def kohya_file(model_id: str) -> str:
     file systems ignore case."""
     taken = re.fullmatch(r"pytorch_lora_weights|checkpoint(-\d+)?", model_id, re.IGNORECASE)
     return f"{model_id}-kohya.safetensors" if taken else f"{model_id}.safetensors"
+
+
+def sample_file(job_name: str, step: int, prompt: int) -> str:
+    """The image of validation prompt number `prompt` (from 0) after `step` steps."""
+    return f"{_stem(job_name)}-step-{step:05d}-{prompt}.png"
+
+
+def samples_sheet_file(job_name: str) -> str:
+    """All sample images of a training on one sheet: a row for each prompt, a column for each step."""
+    return f"{_stem(job_name)}-samples.png"
 
 
 def _stem(job_name: str) -> str:

@@ -10,7 +10,6 @@ from darkroom_contract.specs.generate_job import (
     Video,
     VideoFit,
 )
-from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_gateway.jobs.contract_fields import parameter
 from darkroom_gateway.jobs.parameters import JobParameters, take
 
@@ -44,7 +43,7 @@ class GenerateParameters(JobParameters):
 
 
 class LoraParameters(GenerateParameters):
-    model_id: str = parameter(TrainJobSpec, "model_id", "my-dog")
+    model_id: str = parameter(GenerateJobSpec, "model_id", "my-dog", "my-dog@200", required=True)
     lora_scale: float = parameter(GenerateJobSpec, "lora_scale")
 
 

@@ -4,9 +4,10 @@ Used by the schemas and parameters of all features, so that no bound, default or
 """
 
 import copy
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticUndefined
 
 from darkroom_gateway.http.case_insensitive import case_insensitive, enum_of
 
@@ -14,7 +15,7 @@ BOUNDS = frozenset({"maxLength", "minLength", "pattern", "minimum", "maximum", "
 """JSON Schema keywords that restrict input. Answers are described by their types alone."""
 
 
-def parameter(model: type[BaseModel], name: str, *examples: str, optional: bool = False) -> Any:
+def parameter(model: type[BaseModel], name: str, *examples: str, optional: bool = False, required: bool = False) -> Any:
     """The contract's field as a query parameter, with its bounds, default and description.
 
     Enum values are accepted in any case.
@@ -26,7 +27,14 @@ def parameter(model: type[BaseModel], name: str, *examples: str, optional: bool 
     field.examples = list(examples) or None
     if optional:
         field.default = None
+    if required:
+        field.default, field.annotation = PydanticUndefined, _without_none(field.annotation)
     return field
+
+
+def _without_none(annotation: Any) -> Any:
+    [only] = [each for each in get_args(annotation) if each is not type(None)]
+    return only
 
 
 def _unbounded(schema: dict[str, Any]) -> None:

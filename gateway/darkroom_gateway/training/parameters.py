@@ -2,14 +2,10 @@
 
 from typing import Any
 
-from darkroom_contract.specs.train_job import (
-    Dataset,
-    LearningRateSchedule,
-    LoraLayers,
-    PriorPreservation,
-    Training,
-    TrainJobSpec,
-)
+from darkroom_contract.specs.dataset import Dataset
+from darkroom_contract.specs.train_job import TrainJobSpec
+from darkroom_contract.specs.training import PriorPreservation, Training
+from darkroom_contract.specs.training_choices import LearningRateSchedule, LoraLayers
 from darkroom_gateway.errors import FieldError, invalid_request
 from darkroom_gateway.jobs.contract_fields import parameter
 from darkroom_gateway.jobs.parameters import JobParameters, take
@@ -24,7 +20,7 @@ class TrainParameters(JobParameters):
     alpha: int | None = parameter(Training, "alpha")
     layers: LoraLayers = parameter(Training, "layers")
     train_text_encoders: bool = parameter(Training, "train_text_encoders")
-    learning_rate: float = parameter(Training, "learning_rate")
+    learning_rate: float | None = parameter(Training, "learning_rate")
     learning_rate_schedule: LearningRateSchedule = parameter(Training, "learning_rate_schedule")
     warmup_steps: int = parameter(Training, "warmup_steps")
     batch_size: int = parameter(Training, "batch_size")

@@ -52,15 +52,20 @@ def preflight_failure(job: Job, settings: Settings, model_root: ModelRoot) -> Fa
 
 def _contradiction(job: Job) -> Failure | None:
     """Contradictory fields, which the CRDs of an older release accept."""
-    contradiction = job.spec.contradiction if isinstance(job.spec, GenerateJobSpec) else None
+    contradiction = job.spec.contradiction
     return None if contradiction is None else Failure(Reason.INVALID_RUN, contradiction)
 
 
 def _dataset_fault(job: Job, settings: Settings) -> Failure | None:
-    if not isinstance(job.spec, TrainJobSpec) or settings.dataset_policy is None:
+    """A dataset or LoRA file outside of the folders that jobs of the namespace may read."""
+    policy = settings.dataset_policy
+    if policy is None:
         return None
-    fault = settings.dataset_policy.fault(job.spec.dataset.uri, job.namespace)
-    return None if fault is None else Failure(Reason.DATASET_NOT_ALLOWED, fault)
+    faults = [policy.lora_fault(uri, job.namespace) for uri in job.spec.lora_uris]
+    if isinstance(job.spec, TrainJobSpec):
+        faults += [policy.fault(each.uri, job.namespace) for each in job.spec.datasets.values()]
+    first = next(filter(None, faults), None)
+    return None if first is None else Failure(Reason.DATASET_NOT_ALLOWED, first)
 
 
 def _wanted_models(job: Job, settings: Settings) -> WantedModels:

@@ -10,7 +10,8 @@ import torch
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 
-from darkroom_contract.specs.train_job import LoraLayers, Training
+from darkroom_contract.specs.training import Training
+from darkroom_contract.specs.training_choices import LoraLayers
 
 ADAPTER = "darkroom"
 """peft's name of the adapter, in training and in inference."""

@@ -35,7 +35,7 @@ def remark_on_training(spec: TrainJobSpec, remarks: Remarks) -> None:
     if training.warmup_steps >= spec.max_steps:
         _ignored(
             remarks,
-            f"training.learningRate {training.learning_rate:g} is never reached: training.warmupSteps "
+            f"training.learningRate {training.peak_learning_rate:g} is never reached: training.warmupSteps "
             f"{training.warmup_steps} is not less than maxSteps {spec.max_steps}. Lower warmupSteps or raise maxSteps.",
         )
     if prior is not None and prior.weight == 0:

@@ -95,7 +95,7 @@ def lora_metadata(spec: TrainJobSpec, base_model: UsedModel) -> dict[str, str]:
         "alpha": training.alpha or training.rank,
         "layers": training.layers.value,
         "trainTextEncoders": training.train_text_encoders,
-        "learningRate": training.learning_rate,
+        "learningRate": training.peak_learning_rate,
         "steps": spec.max_steps,
         "seed": training.seed,
         "versions": json.dumps(package_versions()),

@@ -12,7 +12,7 @@ import torch
 from diffusers.optimization import get_scheduler
 from safetensors import SafetensorError
 
-from darkroom_contract.specs.train_job import Training
+from darkroom_contract.specs.training import Training
 from darkroom_runner.errors import first_line
 
 _WEIGHT_DECAY = 1e-4
@@ -53,7 +53,7 @@ class TrainingState:
         if name == "constant" and training.warmup_steps > 0:
             name = "constant_with_warmup"
         for group in self.optimizer.param_groups:
-            group["initial_lr"] = training.learning_rate
+            group["initial_lr"] = training.peak_learning_rate
         return get_scheduler(
             name,
             self.optimizer,

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from darkroom_contract.specs.train_job import Training
+from darkroom_contract.specs.training import Training
 from darkroom_runner.errors import TrainingDivergedError
 from darkroom_runner.models.device import Device, generator
 from darkroom_runner.training.batches import Batch, Concept, make_batch
@@ -59,7 +59,7 @@ class Trainer:
         if not math.isfinite(total):
             raise TrainingDivergedError(
                 f"Training diverged: the loss became {total} at step {step + 1}. Lower training.learningRate (now "
-                f"{self.training.learning_rate:g}), or add training.warmupSteps."
+                f"{self.training.peak_learning_rate:g}), or add training.warmupSteps."
             )
         if self.training.max_grad_norm > 0:
             torch.nn.utils.clip_grad_norm_(list(state.parameters.values()), self.training.max_grad_norm)

@@ -10,8 +10,9 @@ from darkroom_contract.names import MAX_JOB_NAME_LENGTH, Kind, pod_name
 from darkroom_contract.outcome import MAX_MESSAGE_BYTES, Outcome, OutcomeFile, Reason
 from darkroom_contract.remarks import MAX_REMARK_CHARACTERS, MAX_REMARKS, Remark, RemarkReason
 from darkroom_contract.runs import RunDocument
+from darkroom_contract.specs.dataset import Dataset
 from darkroom_contract.specs.generate_job import Cache, CacheProfile, GenerateJobSpec
-from darkroom_contract.specs.train_job import Dataset, TrainJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.status import Phase
 from darkroom_contract.storage.keys import model_record_key, parse_uri
 

@@ -5,7 +5,8 @@ from pydantic import BaseModel
 
 from darkroom_contract.specs.generate_job import Cache, GenerateJobSpec, Images, Video
 from darkroom_contract.specs.job import JobSpec
-from darkroom_contract.specs.train_job import PriorPreservation, Training, TrainJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
+from darkroom_contract.specs.training import PriorPreservation, Training
 from darkroom_gateway.generation.parameters import GenerateParameters, LoraParameters, generate_spec
 from darkroom_gateway.training.parameters import TrainParameters, train_spec
 

@@ -12,7 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from darkroom_contract.specs.train_job import LoraLayers, Training
+from darkroom_contract.specs.training import Training
+from darkroom_contract.specs.training_choices import LoraLayers
 from darkroom_runner.errors import ModelIncompatibleError
 from darkroom_runner.lora.adapters import adapter_state, add_adapters
 from darkroom_runner.lora.kohya_format import kohya_state, sgm_blocks
