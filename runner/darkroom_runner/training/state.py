@@ -3,6 +3,8 @@
 No random generator state is saved: the random numbers of a step depend only on the seed and the step's number.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -46,6 +48,11 @@ class TrainingState:
     def step(self) -> int:
         """Number of optimizer steps done."""
         return len(self.losses)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the parameters have the values to publish: their moving average, if the job asks for one."""
+        yield
 
     def learning_rates(self, training: Training, steps: int) -> Any:
         """diffusers' learning rate schedule, from the current step on. Its `constant` would ignore the warm-up."""

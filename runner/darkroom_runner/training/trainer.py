@@ -53,7 +53,7 @@ class Trainer:
         total = 0.0
         for number in range(step * passes, (step + 1) * passes):
             batch = make_batch(concepts, training.batch_size, number, training.seed, rng)
-            loss = self._loss(batch, rng) / passes
+            loss = self.loss(batch, rng) / passes
             loss.backward()
             total += loss.item()
         if not math.isfinite(total):
@@ -67,7 +67,7 @@ class Trainer:
         state.optimizer.zero_grad(set_to_none=True)
         return total
 
-    def _loss(self, batch: Batch, rng: torch.Generator) -> torch.Tensor:
+    def loss(self, batch: Batch, rng: torch.Generator) -> torch.Tensor:
         """Denoise one batch at random timesteps; returns the weighted loss, a scalar."""
         torch_device, dtype = self.device.torch_device, self.device.training_dtype
         latents = batch.latents.to(torch_device)
@@ -87,3 +87,15 @@ class Trainer:
             )[0]
         losses = self.diffusion_loss.losses(prediction, latents, noise, timesteps)
         return (losses * batch.weights.to(torch_device)).sum()
+
+    @torch.no_grad()
+    def held_out_loss(self, concepts: list[Concept], seed: int) -> float:
+        """The mean loss on photos that are not trained on.
+
+        Always of the same noise and the same spread of timesteps, so that values of different steps can be compared.
+        """
+        total, passes = 0.0, max(len(concept.images) for concept in concepts)
+        for number in range(passes):
+            rng = generator(seed, number)
+            total += self.loss(make_batch(concepts, 1, number, seed, rng), rng).item()
+        return total / passes
