@@ -32,6 +32,8 @@ LORA_FILE = "pytorch_lora_weights.safetensors"
 """The LoRA under diffusers' default file name; a GenerateJob loads this one."""
 MANIFEST_FILE = "manifest.json"
 CHECKPOINT_FILE = "checkpoint.json"
+BEST = "best"
+"""In place of a step's number: the LoRA with the lowest held-out loss."""
 
 
 class ModelRecord(Schema):

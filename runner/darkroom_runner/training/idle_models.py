@@ -28,8 +28,8 @@ class IdleModels:
     @contextmanager
     def present(self) -> Iterator[None]:
         """Inside, all components are on the device. For images in the middle of a training."""
-        self.bring_back()
         try:
+            self.bring_back()
             yield
         finally:
             self.put_away()
