@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from darkroom_contract.base_models import UsedModel
-from darkroom_contract.plan import VALIDATION_STEPS, class_image_count
+from darkroom_contract.plan import VALIDATION_STEPS
 from darkroom_contract.progress import Stage
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.lora.adapters import TEXT_ENCODERS, Adapters, add_adapters
@@ -29,14 +29,14 @@ from darkroom_runner.sampling.prompt_length import check_training_prompts
 from darkroom_runner.sampling.schedulers import training_noise_scheduler
 from darkroom_runner.sampling.sdxl import generate_validation_image
 from darkroom_runner.training.batches import Concept
-from darkroom_runner.training.cached_latents import CachedLatents, encode_photo
 from darkroom_runner.training.checkpoints import Checkpoints
 from darkroom_runner.training.dataset import Photo
 from darkroom_runner.training.diffusion_loss import DiffusionLoss
-from darkroom_runner.training.prior_preservation import generate_class_latents
-from darkroom_runner.training.prompt_embeddings import FrozenPromptEncoder, PromptEncoder, TrainablePromptEncoder
+from darkroom_runner.training.prompt_embeddings import PromptEncoder, open_prompt_encoder
 from darkroom_runner.training.state import TrainingState, UnusableStateError
+from darkroom_runner.training.subjects import Photos
 from darkroom_runner.training.trainer import Trainer
+from darkroom_runner.training.training_data import DataPreparation
 
 log = logging.getLogger(__name__)
 
@@ -61,24 +61,25 @@ class TrainingSession:
 
     @property
     def side_px(self) -> int:
-        """Side of the square crops: the job's resolution, or the base model's own."""
+        """Side of square images: the job's resolution, or the base model's own."""
         own = self.pipeline.unet.config.sample_size * self.pipeline.vae_scale_factor
         return self.spec.training.resolution or int(own)
 
-    def train(self, photos: list[Photo]) -> dict[str, float]:
-        """Train the adapters; returns the outcome's metrics.
+    def train(self, photos: list[Photo], others: Photos | None = None) -> dict[str, float]:
+        """Train the adapters; returns the outcome's metrics. `others`: photos of the datasets other than `dataset`.
 
         Raises `ModelIncompatibleError` early, before any expensive work, if the base model can't be trained.
         """
         noise_scheduler = training_noise_scheduler(self.pipeline.scheduler)
         diffusion_loss = DiffusionLoss(noise_scheduler, self.spec.training.min_snr_gamma)
         torch.manual_seed(self.spec.training.seed)
-        class_latents = self._generate_class_images()
-        concepts = [Concept(self.spec.prompt, self._encode(photos)), *self._class_concept(class_latents)]
+        data = DataPreparation(
+            self.pipeline, self.spec, self.side_px, self.progress, self.stop_signal, self.remarks
+        ).prepare({"dataset": photos, **(others or {})})
         self.adapters = add_adapters(self.pipeline, self.spec.training)
-        prompt_encoder = self._prompt_encoder([concept.prompt for concept in concepts])
-        self._prepare_device()
-        return self._train(self._restore(self.adapters), diffusion_loss, prompt_encoder, concepts)
+        prompt_encoder = open_prompt_encoder(self.pipeline, self.device, self.spec.training, data.all_concepts)
+        self._prepare_device(prompt_encoder)
+        return self._train(self._restore(self.adapters), diffusion_loss, prompt_encoder, data.concepts)
 
     def save(self, path: Path, metadata: dict[str, str]) -> None:
         """Write the trained adapters in diffusers' format. Call `train` first."""
@@ -110,48 +111,16 @@ class TrainingSession:
         return self.adapters
 
     def _on_step(self, step: int, total: int) -> None:
-        self._on_batch_step(0, 1, step, total)
-
-    def _on_batch_step(self, batch: int, batches: int, step: int, total: int) -> None:
         self.stop_signal.check()
-        self.progress.part_step(batch, batches, step, total)
+        self.progress.part_step(0, 1, step, total)
 
-    def _generate_class_images(self) -> list[CachedLatents]:
-        prior = self.spec.training.prior_preservation
-        if prior is None:
-            return []
-        self.progress.enter(Stage.DRAWING_CLASS_IMAGES)
-        count, seed = class_image_count(self.spec), self.spec.training.seed
-        return generate_class_latents(
-            self.pipeline, prior.class_prompt, count, self.side_px, seed, self._on_batch_step, self.remarks
-        )
-
-    def _encode(self, photos: list[Photo]) -> list[list[CachedLatents]]:
-        self.progress.enter(Stage.ENCODING, len(photos))
-        encoded = []
-        for number, photo in enumerate(photos, start=1):
-            self.stop_signal.check()
-            encoded.append(encode_photo(self.pipeline.vae, photo, self.side_px, self.spec.training.random_flip))
-            self.progress.step(number)
-        return encoded
-
-    def _class_concept(self, class_latents: list[CachedLatents]) -> list[Concept]:
-        prior = self.spec.training.prior_preservation
-        if prior is None:
-            return []
-        return [Concept(prior.class_prompt, [[each] for each in class_latents], prior.weight)]
-
-    def _prompt_encoder(self, prompts: list[str]) -> PromptEncoder:
-        kind = TrainablePromptEncoder if self.spec.training.train_text_encoders else FrozenPromptEncoder
-        return kind(self.pipeline, self.device, prompts)
-
-    def _prepare_device(self) -> None:
+    def _prepare_device(self, prompt_encoder: PromptEncoder) -> None:
         """On CUDA, keep only trained models on the device and use gradient checkpointing."""
         self.pipeline.unet.train()
         if not self.device.is_cuda:
             return
         self.pipeline.unet.enable_gradient_checkpointing()
-        idle = ["vae"] if self.spec.training.train_text_encoders else ["vae", *TEXT_ENCODERS]
+        idle = ["vae"] if prompt_encoder.needs_text_encoders else ["vae", *TEXT_ENCODERS]
         for name in idle:
             getattr(self.pipeline, name).to("cpu")
         free_memory()
