@@ -202,6 +202,7 @@ def measure(uri: str) -> dict[str, float]:
     from darkroom_runner.run.remarks import Remarks
     from darkroom_runner.run.storage import Storage
     from darkroom_runner.settings import Settings
+    from darkroom_runner.training.buckets import square_frame
     from darkroom_runner.training.cached_latents import photo_crops
     from darkroom_runner.training.dataset import fetch_photos
 
@@ -211,7 +212,7 @@ def measure(uri: str) -> dict[str, float]:
         photos = fetch_photos(storage, uri, Path(folder), Remarks(), lambda photos, total: None)
         checked = time.monotonic()
         for photo in photos:
-            photo_crops(photo, SIDE_PX, mirror=False)
+            photo_crops(photo, square_frame(photo.size_px, SIDE_PX), mirror=False)
         cropped = time.monotonic()
     return {
         "imports_mib": imports_mib,

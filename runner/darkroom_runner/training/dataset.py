@@ -47,6 +47,15 @@ class Photo:
     """Its name in messages."""
     path: Path
     properties: PhotoProperties
+    caption: str | None = None
+    """What it shows, in place of its concept's prompt."""
+    mask: Path | None = None
+    """Its mask's file: a grey picture of the same shape, white where the photo is learned."""
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height, upright."""
+        return self.properties.size_px
 
     def read(self, least_px: int | None = None) -> Image.Image:
         """Decode the photo with `read_photo`; nothing is cached."""

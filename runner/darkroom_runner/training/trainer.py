@@ -52,7 +52,7 @@ class Trainer:
         rng = generator(training.seed, step)
         total = 0.0
         for number in range(step * passes, (step + 1) * passes):
-            batch = make_batch(concepts, training.batch_size, number, training.seed, rng)
+            batch = make_batch(concepts, training, number, rng)
             loss = self.loss(batch, rng) / passes
             loss.backward()
             total += loss.item()
@@ -76,12 +76,12 @@ class Trainer:
         timesteps = torch.randint(timestep_count, (len(latents),), generator=rng).to(torch_device)
         noisy = self.diffusion_loss.add_noise(latents, noise, timesteps)
         with self.device.autocast():
-            prompts, concepts = self.encode_prompts(), batch.concepts.to(torch_device)
-            pooled = prompts.pooled_prompt_embeds[concepts].to(dtype)
+            prompts = self.encode_prompts(batch.prompts)
+            pooled = prompts.pooled_prompt_embeds.to(dtype)
             prediction = self.unet(
                 noisy.to(dtype),
                 timesteps,
-                encoder_hidden_states=prompts.prompt_embeds[concepts].to(dtype),
+                encoder_hidden_states=prompts.prompt_embeds.to(dtype),
                 added_cond_kwargs={"text_embeds": pooled, "time_ids": batch.time_ids.to(torch_device)},
                 return_dict=False,
             )[0]
@@ -94,8 +94,10 @@ class Trainer:
 
         Always of the same noise and the same spread of timesteps, so that values of different steps can be compared.
         """
-        total, passes = 0.0, max(len(concept.images) for concept in concepts)
+        texts = {"batch_size": 1, "caption_dropout": 0.0, "shuffle_tags": False}
+        training = self.training.model_copy(update=texts)
+        total, passes = 0.0, sum(len(concept.images) for concept in concepts)
         for number in range(passes):
             rng = generator(seed, number)
-            total += self.loss(make_batch(concepts, 1, number, seed, rng), rng).item()
+            total += self.loss(make_batch(concepts, training, number, rng), rng).item()
         return total / passes
