@@ -23,10 +23,11 @@ from darkroom_runner.tasks.ignored_training_settings import remark_on_base_model
 from darkroom_runner.tasks.output_metadata import lora_metadata, png_info, saved_step_metadata, validation_metadata
 from darkroom_runner.tasks.training_images import TrainingImages
 from darkroom_runner.training.checkpoints import Checkpoints
-from darkroom_runner.training.dataset import Photo, fetch_photos, remark_upscaled, require_allowed
+from darkroom_runner.training.dataset import Photo, fetch_datasets, require_allowed
 from darkroom_runner.training.outputs import Outputs
 from darkroom_runner.training.samples import Samples
 from darkroom_runner.training.saved_steps import SavedSteps
+from darkroom_runner.training.subjects import subjects_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -74,8 +75,12 @@ class TrainTask:
         model_store.check_model_id(spec.model_id)
         remark_on_training(spec, context.remarks)
         base_model = find_pretrained(context.document.base_model, SDXL, context.settings.model_root)
-        photos = fetch_photos(context.storage, spec.dataset.uri, context.scratch, context.remarks, context.on_step)
-        return TrainInputs(photos, base_model)
+        masked = spec.training.masked_loss is not None
+        photos = fetch_datasets(
+            context.storage, spec.datasets, context.scratch, masked, context.remarks, context.on_step
+        )
+        subjects_of(spec, photos)  # Raises if too many photos are held out.
+        return TrainInputs(photos.pop("dataset"), base_model, photos)
 
     def load(self, inputs: TrainInputs) -> "TrainingSession":
         from darkroom_runner.training.session import open_session
@@ -103,7 +108,6 @@ class TrainTask:
         return Outputs(self._samples, self._saved_steps, describe_lora, describe_sample)
 
     def execute(self, inputs: TrainInputs, models: "TrainingSession") -> RunResult:
-        remark_upscaled(inputs.photos, models.side_px, self._context.remarks)
         metrics = models.train(inputs.photos, inputs.others)
         weights = self._context.scratch / LORA_FILE
         self._base_model = models.base_model

@@ -33,6 +33,11 @@ class Frame:
     enlargement: float
     """Factor from the original to the scaled photo."""
 
+    @property
+    def kept(self) -> float:
+        """Part of the photo that one crop shows."""
+        return self.size_px[0] * self.size_px[1] / (self.scaled_px[0] * self.scaled_px[1])
+
 
 @dataclass(frozen=True)
 class Framing:

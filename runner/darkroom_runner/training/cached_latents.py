@@ -3,13 +3,14 @@
 A photo gives latents for each of its crops and optionally their mirror images; a training step picks one of them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from darkroom_runner.errors import DatasetInvalidError
 from darkroom_runner.training.buckets import Frame, Size
 from darkroom_runner.training.dataset import Photo
 
@@ -78,9 +79,43 @@ def source_box(size: Size, frame: Frame, top: int, left: int) -> tuple[float, fl
 
 
 @torch.no_grad()
-def encode_photo(vae: Any, photo: Photo, frame: Frame, mirror: bool) -> list[CachedLatents]:
-    """The latents of all crops of a photo. The VAE must be in float32: SDXL's overflows in half precision."""
-    return [_encode(vae, crop) for crop in photo_crops(photo, frame, mirror)]
+def encode_photo(
+    vae: Any, photo: Photo, frame: Frame, mirror: bool, unmasked_weight: float | None = None
+) -> list[CachedLatents]:
+    """The latents of all crops of a photo. The VAE must be in float32: SDXL's overflows in half precision.
+
+    With `unmasked_weight` they have the photo's mask, and crops in which it is black everywhere are dropped. Raises
+    `DatasetInvalidError` if none is left.
+    """
+    latents = [_encode(vae, crop) for crop in photo_crops(photo, frame, mirror)]
+    mask = None if unmasked_weight is None else photo.read_mask()
+    if unmasked_weight is None or mask is None:
+        return latents
+    height, width = latents[0].mean.shape[-2:]
+    masks = crop_masks(mask, frame, mirror, (width, height))
+    kept = [
+        replace(each, mask=unmasked_weight + (1 - unmasked_weight) * mask)
+        for each, mask in zip(latents, masks, strict=True)
+        if mask.any()
+    ]
+    if not kept:
+        raise DatasetInvalidError(
+            f"The mask of {photo.name} is black in the part that is trained on, {frame.size_px[0]}×{frame.size_px[1]} "
+            "pixels of its middle. Crop the photo and its mask to the subject."
+        )
+    return kept
+
+
+def crop_masks(mask: Image.Image, frame: Frame, mirror: bool, size: Size) -> list[torch.Tensor]:
+    """What `crops` cuts, of a mask of the whole photo: [1, h, w] each, 0 to 1, averaged to the latents' `size`."""
+
+    def cut(top: int, left: int) -> Image.Image:
+        return mask.resize(size, Image.Resampling.BOX, box=source_box(mask.size, frame, top, left))
+
+    found = [cut(*corner) for corner in frame.corners]
+    if mirror:
+        found += [ImageOps.mirror(cut(*mirrored(frame, *corner))) for corner in frame.corners]
+    return [torch.from_numpy(np.asarray(each, dtype=np.float32) / 255).unsqueeze(0) for each in found]
 
 
 def photo_crops(photo: Photo, frame: Frame, mirror: bool) -> list[Crop]:

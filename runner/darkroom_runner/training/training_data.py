@@ -16,6 +16,7 @@ from darkroom_runner.training.batches import Concept, TrainingImage
 from darkroom_runner.training.buckets import Frame, Framing, Size, bucket_frame, framing, nearest
 from darkroom_runner.training.cached_latents import encode_photo
 from darkroom_runner.training.dataset import Photo
+from darkroom_runner.training.photo_remarks import remark_cropped, remark_truncated_captions, remark_upscaled
 from darkroom_runner.training.prior_preservation import ClassImages, generate_class_latents, share_out
 from darkroom_runner.training.subjects import Photos, Subject, subjects_of
 
@@ -54,11 +55,18 @@ class DataPreparation:
 
     def prepare(self, photos: Photos) -> TrainingData:
         """Raises `DatasetInvalidError` and `NonFiniteOutputError`."""
+        self._remark(photos)
         subjects = subjects_of(self.spec, photos)
         self.progress.enter(Stage.ENCODING, sum(map(len, photos.values())))
         concepts = [self._concept(subject) for subject in subjects]
         held_out = [self._held_out(subject) for subject in subjects if subject.held_out]
         return TrainingData(self._add_class_images(concepts, subjects), held_out)
+
+    def _remark(self, photos: Photos) -> None:
+        together = [photo for of_dataset in photos.values() for photo in of_dataset]
+        remark_upscaled(together, self.framing, self.remarks)
+        remark_cropped(together, self.framing, self.remarks)
+        remark_truncated_captions(self.pipeline, together, self.remarks)
 
     def _concept(self, subject: Subject) -> Concept:
         """A subject's concept, with its own class pictures if it has some."""
@@ -88,8 +96,10 @@ class DataPreparation:
     def _encode_all(self, photo: Photo, frames: list[Frame], prompt: str, mirror: bool) -> list[TrainingImage]:
         """One photo, cropped in several ways."""
         self.stop_signal.check()
+        masked = self.spec.training.masked_loss
+        weight = None if masked is None else masked.unmasked_weight
         images = [
-            TrainingImage(photo.caption or prompt, encode_photo(self.pipeline.vae, photo, frame, mirror))
+            TrainingImage(photo.caption or prompt, encode_photo(self.pipeline.vae, photo, frame, mirror, weight))
             for frame in frames
         ]
         self._encoded += 1

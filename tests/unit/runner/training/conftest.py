@@ -71,9 +71,7 @@ class Job:
 
 
 @pytest.fixture
-def open_job(
-    open_context: Callable[..., RunContext], photos: list[Photo], model_root: Path
-) -> Callable[..., Job]:
+def open_job(open_context: Callable[..., RunContext], photos: list[Photo], model_root: Path) -> Callable[..., Job]:
     """Open a run of a training job; another run of the same job has the same `uid`."""
 
     def start(max_steps: int = 4, uid: str | None = None, model_id: str = "my-dog", **training: Any) -> Job:

@@ -87,7 +87,9 @@ def test_samples_show_the_progress_of_the_training(
 
     def change(job: Any) -> float:
         first, last = (
-            torch.tensor(list(Image.open(io.BytesIO(content(f"{job.prefix}samples/a-job-step-0000{step}-0.png"))).tobytes()))
+            torch.tensor(
+                list(Image.open(io.BytesIO(content(f"{job.prefix}samples/a-job-step-0000{step}-0.png"))).tobytes())
+            )
             for step in (2, 6)
         )
         return float((first - last).abs().float().mean())
