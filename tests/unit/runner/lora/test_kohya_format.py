@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from support.sdxl_structure import RealSize, kohya_tensors
 
@@ -162,33 +161,6 @@ def test_diffusers_kohya_loader_gives_the_same_image(
     assert float((without - expected).abs().max()) > 0.02
     assert differences["single"] <= 2e-6
     assert differences["my-dog"] <= 1e-3
-
-
-def test_the_file_is_in_half_precision_with_metadata_for_other_tools(
-    open_training: Callable[..., Any], photos: Any, tmp_path: Path
-) -> None:
-    session = open_training(alpha=32)
-    session.train(photos)
-    path = tmp_path / "my-dog.safetensors"
-
-    session.save_kohya(path, {"darkroom.baseModel": "owner/base"})
-
-    assert {tensor.dtype for tensor in load_file(path).values()} == {torch.float16}
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-    assert metadata == {
-        "format": "pt",
-        "ss_base_model_version": "sdxl_base_v1-0",
-        "ss_network_module": "networks.lora",
-        "ss_network_dim": "4",
-        "ss_network_alpha": "4",
-        "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
-        "modelspec.title": "my-dog",
-        "modelspec.trigger_phrase": "a photo of sks dog",
-        "modelspec.prediction_type": "v",
-        "darkroom.baseModel": "owner/base",
-    }
 
 
 def test_weights_beyond_half_precision_stay_in_float32(
