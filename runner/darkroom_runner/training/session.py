@@ -149,7 +149,7 @@ class TrainingSession:
 
     def _restore(self, adapters: Adapters) -> TrainingState:
         """The state saved by an earlier run of the job, or a fresh one."""
-        state = TrainingState.fresh(adapters.parameters, self.spec.training.peak_learning_rate)
+        state = TrainingState.fresh(adapters.parameters, self.spec.training)
         saved = None if self.checkpoints is None else self.checkpoints.fetch(self.base_model)
         if saved is not None:
             try:
