@@ -70,8 +70,7 @@ class TrainTask:
         context, spec = self._context, self._spec
         if (contradiction := spec.contradiction) is not None:
             raise InvalidRunError(contradiction)
-        for dataset in spec.datasets.values():
-            require_allowed(dataset.uri, context.document.namespace, context.settings.dataset_policy)
+        self._require_allowed()
         model_store.check_model_id(spec.model_id)
         remark_on_training(spec, context.remarks)
         base_model = find_pretrained(context.document.base_model, SDXL, context.settings.model_root)
@@ -79,8 +78,19 @@ class TrainTask:
         photos = fetch_datasets(
             context.storage, spec.datasets, context.scratch, masked, context.remarks, context.on_step
         )
-        subjects_of(spec, photos)  # Raises if too many photos are held out.
+        subjects = subjects_of(spec, photos)  # Raises if too many photos are held out.
+        texts = (photo.caption or subject.prompt for subject in subjects for photo in subject.photos)
+        remark_on_texts(spec.training, texts, context.remarks)
         return TrainInputs(photos.pop("dataset"), base_model, photos)
+
+    def _require_allowed(self) -> None:
+        """Check every address of the job before the first request."""
+        namespace, policy = self._context.document.namespace, self._context.settings.dataset_policy
+        for dataset in self._spec.datasets.values():
+            require_allowed(dataset.uri, namespace, policy)
+        for uri in self._spec.lora_uris:
+            if (fault := policy.lora_fault(uri, namespace)) is not None:
+                raise InvalidRunError(fault)
 
     def load(self, inputs: TrainInputs) -> "TrainingSession":
         from darkroom_runner.training.session import open_session
@@ -108,6 +118,7 @@ class TrainTask:
         return Outputs(self._samples, self._saved_steps, describe_lora, describe_sample)
 
     def execute(self, inputs: TrainInputs, models: "TrainingSession") -> RunResult:
+        remark_on_base_model(self._spec.training, models.pipeline.scheduler.config, self._context.remarks)
         metrics = models.train(inputs.photos, inputs.others)
         weights = self._context.scratch / LORA_FILE
         self._base_model = models.base_model
@@ -129,7 +140,7 @@ class TrainTask:
         """The file in Kohya format. If the base model has no names in that format, the job still succeeds."""
         path = self._context.scratch / kohya_file(self._spec.model_id)
         try:
-            models.save_kohya(path, metadata)
+            models.save_kohya(path, metadata, thumbnail)
         except ModelIncompatibleError as error:
             self._context.remarks.add(
                 RemarkReason.FILE_LEFT_OUT,

@@ -31,7 +31,9 @@ def test_the_held_out_loss_is_measured_at_each_interval_and_at_the_end(open_job:
 
     metrics = job.train().metrics
 
-    measured = {event.step: event.metrics["heldOutLoss"] for event in job.sender.events if "heldOutLoss" in event.metrics}
+    measured = {
+        event.step: event.metrics["heldOutLoss"] for event in job.sender.events if "heldOutLoss" in event.metrics
+    }
     assert {2, 4, 5} <= measured.keys()
     assert metrics["heldOutLoss"] == measured[5]
     assert metrics["bestHeldOutLoss"] == min(measured.values())
