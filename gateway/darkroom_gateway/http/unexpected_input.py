@@ -5,7 +5,7 @@ A dependency of all routers except the probes', so that new endpoints are strict
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_origin
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
@@ -35,9 +35,11 @@ def _unknown_names(request: Request, dependant: Dependant) -> Iterator[Error]:
 
 
 def _repeated_names(request: Request, dependant: Dependant) -> Iterator[Error]:
-    """No parameter is a list, so all but one of several values would be lost."""
+    """All but one of several values would be lost, except those of a list."""
+    lists = set(_list_names(dependant))
     for name in request.query_params:
-        yield from _repeated("query", name, request.query_params.getlist(name))
+        if name not in lists:
+            yield from _repeated("query", name, request.query_params.getlist(name))
     for name in _header_names(dependant):
         yield from _repeated("header", name, request.headers.getlist(name))
 
@@ -58,6 +60,16 @@ def _query_names(dependant: Dependant) -> Iterator[str]:
             yield field.alias
     for each in dependant.dependencies:
         yield from _query_names(each)
+
+
+def _list_names(dependant: Dependant) -> Iterator[str]:
+    """Query parameters that are lists: they may be repeated."""
+    for field in dependant.query_params:
+        annotation = field.field_info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from (name for name, each in annotation.model_fields.items() if get_origin(each.annotation) is list)
+    for each in dependant.dependencies:
+        yield from _list_names(each)
 
 
 def _header_names(dependant: Dependant) -> Iterator[str]:
