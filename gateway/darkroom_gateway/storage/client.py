@@ -16,7 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from darkroom_contract.storage.s3_client import client_config, error_code, open_client, read_object
+from darkroom_contract.storage.s3_client import MISSING, client_config, error_code, open_client, read_object
 from darkroom_gateway.backends.calls import STORAGE_CALLS, UPLOAD_CALLS
 from darkroom_gateway.backends.deadlines import (
     CREDENTIALS_SECONDS,
@@ -26,7 +26,7 @@ from darkroom_gateway.backends.deadlines import (
 )
 from darkroom_gateway.errors import StorageUnavailableError
 from darkroom_gateway.settings import Settings
-from darkroom_gateway.storage.download_headers import response_parameters
+from darkroom_gateway.storage.download_headers import OPAQUE, response_parameters
 from darkroom_gateway.storage.presigned_links import Link, LinkSigner
 
 log = logging.getLogger(__name__)
@@ -139,6 +139,21 @@ class ObjectStorage:
         """A small object, or None when the key does not exist."""
         with _mapped(f"read {key}"):
             return read_object(self._client, self.bucket, key)
+
+    def names_in(self, prefix: str) -> list[str]:
+        """The names of the first thousand objects directly under a prefix."""
+        return [key.removeprefix(prefix) for key, _ in self._first_entries(prefix, Delimiter="/")]
+
+    def media_type(self, key: str) -> str | None:
+        """The media type under which an object was stored, or None when the key does not exist."""
+        with _mapped(f"look up {key}"):
+            try:
+                head = self._client.head_object(Bucket=self.bucket, Key=key)
+            except ClientError as error:
+                if error_code(error) in MISSING:
+                    return None
+                raise
+        return str(head.get("ContentType", OPAQUE))
 
     def list_folders(self, prefix: str, limit: int) -> list[str]:
         """The names of the first `limit` folders directly under a prefix, in order."""
