@@ -11,6 +11,7 @@ from darkroom_contract.names import (
     LABEL_SUBMITTED_BY,
     PART_OF,
     Kind,
+    model_of_reference,
 )
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.job import MUTABLE_FIELDS
@@ -92,8 +93,8 @@ class JobSubmission:
     def _create(self, name: str, spec: Spec, key_name: str | None, photos_sha256: str | None) -> Job:
         """Raises `AlreadyExistsError`, `RejectedError` or `ClusterUnavailableError`."""
         labels = {LABEL_PART_OF: PART_OF, LABEL_MANAGED_BY: COMPONENT}
-        if spec.model_id is not None:
-            labels[LABEL_MODEL_ID] = spec.model_id
+        if (model_id := _only_model(spec)) is not None:
+            labels[LABEL_MODEL_ID] = model_id
         if key_name is not None:
             labels[LABEL_SUBMITTED_BY] = key_name
         annotations = {} if photos_sha256 is None else {ANNOTATION_PHOTOS_SHA256: photos_sha256}
@@ -141,6 +142,15 @@ def require_kept(job: Job) -> None:
             f"{job.key} was submitted with this Idempotency-Key and is being deleted. Wait until it no longer exists, "
             "or use a new key."
         )
+
+
+def _only_model(spec: Spec) -> str | None:
+    """The model that the job trains or uses, as a label: without a saved step, whose `@` no label may have. None for
+    several models."""
+    if isinstance(spec, TrainJobSpec):
+        return spec.model_id
+    models = {model_of_reference(each) for each in spec.model_references}
+    return models.pop() if len(models) == 1 else None
 
 
 def _kind(spec: Spec) -> Kind:

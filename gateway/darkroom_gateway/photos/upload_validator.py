@@ -18,7 +18,8 @@ from starlette.requests import ClientDisconnect, Request
 from darkroom_contract.photos import limits as bounds
 from darkroom_contract.photos.decoder import DecoderUnavailableError
 from darkroom_contract.photos.errors import PhotoError, PhotoLimitError
-from darkroom_gateway.errors import DecodersUnavailableError, FieldError, InvalidPhotosError, TooManyUploadsError
+from darkroom_gateway.errors import DecodersUnavailableError, FieldError, InvalidPhotosError
+from darkroom_gateway.http.upload_slots import UploadSlots
 from darkroom_gateway.photos.captions_and_masks import (
     MAX_FIELD_ERRORS,
     PhotoFiles,
@@ -72,8 +73,7 @@ class UploadValidator:
 
     def __init__(self, decoders: DecoderPool, uploads: int) -> None:
         self._decoders = decoders
-        self._free_uploads = uploads
-        self._uploads = uploads
+        self.slots = UploadSlots(uploads)
         self._hashing = CapacityLimiter(HASHING_THREADS)
 
     @asynccontextmanager
@@ -133,16 +133,13 @@ class UploadValidator:
     @asynccontextmanager
     async def _form(self, request: Request) -> AsyncIterator[list[Upload]]:
         """All files of the form, with any field name; open as long as the context."""
-        if self._free_uploads == 0:
-            raise TooManyUploadsError(f"{self._uploads} uploads are already in progress. Send this one again later.")
-        self._free_uploads -= 1
-        form = UploadForm()
-        try:
-            await form.read(request)
-            yield form.uploads
-        finally:
-            form.close()
-            self._free_uploads += 1
+        with self.slots.hold():
+            form = UploadForm()
+            try:
+                await form.read(request)
+                yield form.uploads
+            finally:
+                form.close()
 
     async def _check_one(self, upload: Upload, usage: UploadUsage) -> Photo:
         sha256 = await self._sha256(upload)

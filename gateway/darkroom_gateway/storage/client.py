@@ -1,4 +1,4 @@
-"""Object storage client: stores photos, reads and writes small records, and presigns links for everything else.
+"""Object storage client: stores photos and LoRA files, reads and writes small records, and presigns links for the rest.
 
 Synchronous, on boto3. Call it from worker threads through backends/calls.py, never from the event loop. Only `link`
 does no I/O (storage/presigned_links.py) and may be called anywhere. Links use the public endpoint of the storage.
@@ -30,6 +30,12 @@ from darkroom_gateway.storage.download_headers import OPAQUE, response_parameter
 from darkroom_gateway.storage.presigned_links import Link, LinkSigner
 
 log = logging.getLogger(__name__)
+
+FORBIDDEN = frozenset({"403", "AccessDenied", "Forbidden"})
+"""Error codes of an object that the credentials may not read. S3 also answers so for a missing one, without the right
+to list its bucket."""
+
+DOWNLOAD_BLOCK_BYTES = 1024**2
 
 _OPTIONS: dict[str, Any] = {
     "retries": {"mode": "standard", "total_max_attempts": 2},
@@ -82,6 +88,35 @@ class ObjectStorage:
     def put(self, key: str, body: IO[bytes], content_type: str) -> None:
         with _mapped(f"store {key}"):
             self._uploads.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
+
+    def size_of(self, bucket: str, key: str) -> int | None:
+        """The size of an object of any bucket in bytes; None if it does not exist or may not be read."""
+        with _mapped(f"look up s3://{bucket}/{key}"):
+            try:
+                size: int = self._client.head_object(Bucket=bucket, Key=key)["ContentLength"]
+            except ClientError as error:
+                if error_code(error) in MISSING | FORBIDDEN:
+                    return None
+                raise
+        return size
+
+    def download(self, bucket: str, key: str, file: IO[bytes], max_bytes: int) -> None:
+        """Append an object of any bucket to a file. Raises `StorageUnavailableError`, also beyond `max_bytes`."""
+        with _mapped(f"read s3://{bucket}/{key}"):
+            body = self._uploads.get_object(Bucket=bucket, Key=key)["Body"]
+            with contextlib.closing(body):
+                for block in body.iter_chunks(DOWNLOAD_BLOCK_BYTES):
+                    max_bytes -= len(block)
+                    if max_bytes < 0:
+                        raise StorageUnavailableError(f"s3://{bucket}/{key} has grown during its download. Try again.")
+                    file.write(block)
+
+    def sizes(self, prefix: str, *, recursive: bool = False) -> dict[str, int]:
+        """The sizes of the first thousand objects under a prefix, by key; without those in subfolders by default."""
+        options = {} if recursive else {"Delimiter": "/"}
+        with _mapped(f"list {prefix}"):
+            page = self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **options)
+        return {each["Key"]: each["Size"] for each in page.get("Contents", [])}
 
     def delete(self, keys: list[str]) -> None:
         """One by one, because not every S3 server supports the checksum of bulk deletion."""
@@ -139,10 +174,6 @@ class ObjectStorage:
         """A small object, or None when the key does not exist."""
         with _mapped(f"read {key}"):
             return read_object(self._client, self.bucket, key)
-
-    def names_in(self, prefix: str) -> list[str]:
-        """The names of the first thousand objects directly under a prefix."""
-        return [key.removeprefix(prefix) for key, _ in self._first_entries(prefix, Delimiter="/")]
 
     def media_type(self, key: str) -> str | None:
         """The media type under which an object was stored, or None when the key does not exist."""
