@@ -44,6 +44,7 @@ from darkroom_gateway.photos.upload_validator import UploadValidator
 from darkroom_gateway.settings import Settings
 from darkroom_gateway.storage.client import ObjectStorage
 from darkroom_gateway.training.orphaned_photos import OrphanedPhotos
+from darkroom_gateway.training.references import TrainingReferences
 from darkroom_gateway.training.serializers import training_answer
 from darkroom_gateway.training.service import TrainingService
 
@@ -122,12 +123,17 @@ def build_services(settings: Settings) -> Services:
     busy = BusyCheck(kube, backends.cluster, settings.busy_policy)
     base_models = BaseModelChecker(settings.model_root)
     orphaned_photos = OrphanedPhotos(storage, backends.storage)
+    references = TrainingReferences(
+        storage, backends.storage, settings.namespace, settings.dataset_policy, model_catalog
+    )
     limits = DecodingLimits(settings.photo_memory_bytes, settings.photo_seconds)
     validator = UploadValidator(DecoderPool(settings.decoders, limits), settings.max_uploads)
     return Services(
         clients=clients,
         jobs=jobs,
-        training=TrainingService(submission, storage, backends.uploads, orphaned_photos, validator, base_models, busy),
+        training=TrainingService(
+            submission, storage, backends.uploads, orphaned_photos, validator, base_models, references, busy
+        ),
         generation=GenerationService(submission, model_catalog, base_models, busy, settings.dataset_policy),
         model_catalog=model_catalog,
         model_importer=_importer(clients, validator.slots, model_catalog, base_models),

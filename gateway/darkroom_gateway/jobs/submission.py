@@ -16,6 +16,7 @@ from darkroom_contract.names import (
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.job import MUTABLE_FIELDS
 from darkroom_contract.specs.train_job import TrainJobSpec
+from darkroom_contract.storage.keys import parse_uri
 from darkroom_gateway.backends.calls import Backend
 from darkroom_gateway.backends.deadlines import CLUSTER_READ_SECONDS, CLUSTER_WRITE_SECONDS
 from darkroom_gateway.errors import ClusterUnavailableError, KeyReusedError, RejectedError
@@ -29,7 +30,7 @@ COMPONENT = "darkroom-gateway"
 
 NOT_COMPARED = MUTABLE_FIELDS | {"dataset"}
 """Fields that may differ between a repeated request and its job: mutable fields change, and every copy of a request
-stores its photos under its own prefix. `require_same_photos` compares their content."""
+stores its photos under its own prefix. `require_same_photos` and `require_same_dataset` compare them."""
 
 Spec = TrainJobSpec | GenerateJobSpec
 
@@ -60,7 +61,7 @@ class JobSubmission:
         """Create the job, or return the one that another copy of the request has just created.
 
         If the response of the API server is lost, the job may exist: it is then read back. `photos_sha256` is the
-        fingerprint of the photos; None for jobs without photos. An abandoned call may still create the job: the
+        fingerprint of the uploaded photos; None without an upload. An abandoned call may still create the job: the
         `ClusterUnavailableError` is then `maybe_done`.
         """
         return await self._backend.call(
@@ -85,6 +86,8 @@ class JobSubmission:
             job = _found(self._find_after_outage(name, spec, error), name, error)
         if photos_sha256 is not None:
             require_same_photos(job, photos_sha256)
+        elif isinstance(spec, TrainJobSpec):
+            require_same_dataset(job, spec)
         return job
 
     def _create(self, name: str, spec: Spec, key_name: str | None, photos_sha256: str | None) -> Job:
@@ -114,15 +117,21 @@ class JobSubmission:
 def require_same_photos(job: Job, photos_sha256: str) -> None:
     """Raises `KeyReusedError` unless the job was created with these photos.
 
-    A job without a fingerprint was created by an older gateway. Its photos may differ, and returning the task of
-    another training would be worse than an error: a new key always works."""
+    A job without a fingerprint was created by an older gateway, or with `dataset_uri`. Its photos may differ, and
+    returning the task of another training would be worse than an error: a new key always works."""
     if job.photos_sha256 is None:
         raise KeyReusedError(
-            f"{job.key} was submitted with this Idempotency-Key and has no fingerprint of its photos, because an older "
-            f"gateway created it: they can't be compared. GET /jobs/{job.name} shows that job. Use a new key for "
-            "another job."
+            f"{job.key} was submitted with this Idempotency-Key and has no fingerprint of its photos, because it was "
+            "submitted with dataset_uri or to an older gateway: they can't be compared. "
+            f"GET /jobs/{job.name} shows that job. Use a new key for another job."
         )
     if job.photos_sha256 != photos_sha256:
+        raise KeyReusedError(f"{job.key} was submitted with this Idempotency-Key and other photos. Use a new key.")
+
+
+def require_same_dataset(job: Job, spec: TrainJobSpec) -> None:
+    """Raises `KeyReusedError` unless the job trains on the dataset of `spec`, which the request named."""
+    if not isinstance(job.spec, TrainJobSpec) or parse_uri(job.spec.dataset.uri) != parse_uri(spec.dataset.uri):
         raise KeyReusedError(f"{job.key} was submitted with this Idempotency-Key and other photos. Use a new key.")
 
 

@@ -26,7 +26,7 @@ from darkroom_gateway.backends.deadlines import (
 )
 from darkroom_gateway.errors import StorageUnavailableError
 from darkroom_gateway.settings import Settings
-from darkroom_gateway.storage.download_headers import response_parameters
+from darkroom_gateway.storage.download_headers import OPAQUE, response_parameters
 from darkroom_gateway.storage.presigned_links import Link, LinkSigner
 
 log = logging.getLogger(__name__)
@@ -174,6 +174,17 @@ class ObjectStorage:
         """A small object, or None when the key does not exist."""
         with _mapped(f"read {key}"):
             return read_object(self._client, self.bucket, key)
+
+    def media_type(self, key: str) -> str | None:
+        """The media type under which an object was stored, or None when the key does not exist."""
+        with _mapped(f"look up {key}"):
+            try:
+                head = self._client.head_object(Bucket=self.bucket, Key=key)
+            except ClientError as error:
+                if error_code(error) in MISSING:
+                    return None
+                raise
+        return str(head.get("ContentType", OPAQUE))
 
     def list_folders(self, prefix: str, limit: int) -> list[str]:
         """The names of the first `limit` folders directly under a prefix, in order."""
