@@ -25,5 +25,5 @@ def test_the_tables_are_the_contract_s() -> None:
 def test_the_limits_are_the_operator_s() -> None:
     assert f"at most {JOB_BURST} Events of\none job at once" in SECTION
     assert f"in all {BURST} at once and then {PER_SECOND:g} a second" in SECTION
-    assert f"at most {QUEUED_BURST} and then {QUEUED_PER_SECOND:g} a second are `Queued`" in SECTION
+    assert f"Of them, at most {QUEUED_BURST} and then {QUEUED_PER_SECOND:g} a second are `Queued`" in SECTION
     assert f"up to {MAX_DELAY_SECONDS:g} seconds" in SECTION

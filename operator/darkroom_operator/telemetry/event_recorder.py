@@ -64,7 +64,7 @@ V = TypeVar("V")
 
 
 async def _at_once(_: float) -> None:
-    """Nothing else is going on."""
+    """Without a reconcile to wait for."""
 
 
 class EventRecorder:
