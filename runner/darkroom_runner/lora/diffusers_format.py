@@ -33,15 +33,17 @@ def save_lora(adapters: Adapters, path: Path, metadata: dict[str, str]) -> None:
 def _loading_config(adapters: Adapters, targets: tuple[str, ...]) -> dict[str, Any]:
     """The arguments of `LoraConfig` that every release of peft knows, without any local path.
 
-    diffusers 0.34 to 0.39 raise a KeyError when the patterns are missing.
+    diffusers 0.34 to 0.39 raise a KeyError when the patterns are missing. Without `use_dora` diffusers would drop the
+    magnitudes of a DoRA.
     """
-    return {
+    config = {
         "r": adapters.rank,
         "lora_alpha": adapters.rank,
         "rank_pattern": {},
         "alpha_pattern": {},
         "target_modules": list(targets),
     }
+    return config | ({"use_dora": True} if adapters.dora else {})
 
 
 def load_lora(pipeline: Any, path: Path, scale: float, model_id: str) -> None:

@@ -9,6 +9,7 @@ from darkroom_contract.base_models import UsedModel
 from darkroom_contract.plan import VALIDATION_GUIDANCE_SCALE, VALIDATION_STEPS
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
+from darkroom_contract.specs.training import Training
 
 if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
@@ -89,15 +90,17 @@ def _base_model_entries(used: UsedModel) -> dict[str, str]:
 
 
 def lora_metadata(spec: TrainJobSpec, base_model: UsedModel) -> dict[str, str]:
-    """Metadata of a LoRA file. It has no local path and no job name, so that equal trainings give equal files.
+    """Metadata of a LoRA file: the main settings, and all others that differ from their defaults.
 
-    The model's record has the job's uid and the file's SHA-256.
+    It has no local path, no job name and no folder of photos, so that equal trainings give equal files. The model's
+    record has the job's uid and the file's SHA-256.
     """
     training = spec.training
     metadata = {
         "prompt": spec.prompt,
         "modelId": spec.model_id,
         **_base_model_entries(base_model),
+        **_changed_settings(spec),
         "rank": training.rank,
         "alpha": training.alpha or training.rank,
         "layers": training.layers.value,
@@ -105,9 +108,29 @@ def lora_metadata(spec: TrainJobSpec, base_model: UsedModel) -> dict[str, str]:
         "learningRate": training.peak_learning_rate,
         "steps": spec.max_steps,
         "seed": training.seed,
-        "versions": json.dumps(package_versions()),
+        "versions": package_versions(),
     }
-    return {f"darkroom.{name}": str(value) for name, value in metadata.items()}
+    return {f"darkroom.{name}": _entry(value) for name, value in metadata.items()}
+
+
+def _changed_settings(spec: TrainJobSpec) -> dict[str, Any]:
+    """Everything in `training` that differs from its default, and the job's further concepts, by the spec's names."""
+    defaults = Training().to_dict()
+    changed = {name: value for name, value in spec.training.to_dict().items() if value != defaults.get(name)}
+    if spec.concepts:
+        changed |= {"repeats": spec.repeats, "concepts": [concept.to_dict() for concept in spec.concepts]}
+    return {name: _without_folders(value) for name, value in changed.items()}
+
+
+def _without_folders(value: Any) -> Any:
+    """Datasets become `true`: their folders have other names in every upload."""
+    if isinstance(value, dict):
+        return {name: True if name == "dataset" else _without_folders(each) for name, each in value.items()}
+    return [_without_folders(each) for each in value] if isinstance(value, list) else value
+
+
+def _entry(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
 
 
 def png_info(metadata: dict[str, Any]) -> "PngInfo":
