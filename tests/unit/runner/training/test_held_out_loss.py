@@ -98,8 +98,8 @@ def test_a_resumed_run_keeps_the_best_so_far(
     stopped = open_job(10, **settings)
     announce = stopped.session.progress.announce
 
-    def stop(*arguments: Any, **metrics: float) -> None:
-        announce(*arguments, **metrics)
+    def stop(*arguments: Any, **more: Any) -> None:
+        announce(*arguments, **more)
         stopped.context.stop_signal.requested = stopped.session.progress._step == 8
 
     stopped.session.progress.announce = stop
@@ -139,5 +139,5 @@ def test_the_best_lora_is_stored_later_if_storage_is_down(
 
 
 def test_one_photo_must_remain_to_train_on(open_job: Callable[..., Any]) -> None:
-    with pytest.raises(DatasetInvalidError, match="training.heldOutPhotos 3 leaves"):
+    with pytest.raises(DatasetInvalidError, match=r"training\.heldOutPhotos 3 leaves"):
         open_job(heldOutPhotos=3).train()
