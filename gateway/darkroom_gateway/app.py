@@ -25,6 +25,7 @@ from darkroom_gateway.http.security_headers import SecurityHeadersMiddleware
 from darkroom_gateway.http.shutdown import ConnectionCloseMiddleware
 from darkroom_gateway.http.unexpected_input import reject_unexpected_input
 from darkroom_gateway.jobs import router as jobs_router
+from darkroom_gateway.jobs import run_files_router
 from darkroom_gateway.model_import import router as model_import_router
 from darkroom_gateway.models import router as models_router
 from darkroom_gateway.pattern_advice import PATTERN_ADVICE
@@ -45,7 +46,7 @@ Submissions return `202` with a `task_id` immediately. Poll `/result` or `/image
 TAGS = [
     {"name": "train", "description": "Learn a subject from photos."},
     {"name": "generate", "description": "Generate pictures, and short videos from them."},
-    {"name": "jobs", "description": "Jobs of both kinds: list, follow, read the log, delete."},
+    {"name": "jobs", "description": "Jobs of both kinds: list, follow, read log and files, delete."},
     {"name": "models", "description": "LoRAs, trained here or imported."},
     {"name": "health", "description": "Probes. They need no API key."},
 ]
@@ -74,8 +75,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services = build_services(settings)
     problems.install(app, PATTERN_ADVICE)
-    routers = (training_router, generation_router, jobs_router, events_router, model_import_router, models_router)
-    for module in routers:
+    jobs_routers = (jobs_router, run_files_router, events_router)
+    for module in (training_router, generation_router, *jobs_routers, model_import_router, models_router):
         app.include_router(module.router, dependencies=[Depends(reject_unexpected_input)])
     app.include_router(health_router.router)  # Probes may send any parameter.
     app.include_router(swagger_ui.router)
