@@ -45,7 +45,7 @@ Submissions return `202` with a `task_id` immediately. Poll `/result` or `/image
 TAGS = [
     {"name": "train", "description": "Learn a subject from photos."},
     {"name": "generate", "description": "Generate pictures, and short videos from them."},
-    {"name": "jobs", "description": "Jobs of both kinds: list, follow, read the log, delete."},
+    {"name": "jobs", "description": "Jobs of both kinds: list, follow, read log and files, delete."},
     {"name": "models", "description": "LoRAs, trained here or imported."},
     {"name": "health", "description": "Probes. They need no API key."},
 ]

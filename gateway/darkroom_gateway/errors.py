@@ -15,6 +15,7 @@
     ├── CrossSiteError            403  a state-changing request from another site's page
     ├── UnknownTaskError          404  no job of that name
     ├── UnknownLogError           404  no run of that number, or no log of it yet
+    ├── UnknownFileError          404  no such file of the job's runs, or not yet
     ├── UnknownModelError         404  no LoRA of that name, neither trained nor in training
     ├── AmbiguousTaskError        409  a TrainJob and a GenerateJob have the same name
     ├── AlreadyDeletingError      409  a job that is being deleted without its files
@@ -141,6 +142,11 @@ class UnknownTaskError(GatewayError):
 class UnknownLogError(GatewayError):
     status = 404
     title = "The log does not exist"
+
+
+class UnknownFileError(GatewayError):
+    status = 404
+    title = "The file does not exist"
 
 
 class UnknownModelError(GatewayError):

@@ -28,6 +28,7 @@ from darkroom_gateway.http.shutdown import Shutdown
 from darkroom_gateway.http.upload_slots import UploadSlots
 from darkroom_gateway.jobs.busy_policy import BusyCheck
 from darkroom_gateway.jobs.response_cache import ResponseCache
+from darkroom_gateway.jobs.run_files import RunFiles
 from darkroom_gateway.jobs.run_logs import RunLogs
 from darkroom_gateway.jobs.service import JobService
 from darkroom_gateway.jobs.store import JobStore
@@ -78,6 +79,7 @@ class Services:
     generation: GenerationService
     model_catalog: ModelCatalog
     model_importer: ModelImporter
+    run_files: RunFiles
     run_logs: RunLogs
     response_cache: ResponseCache
     events: EventHub
@@ -137,6 +139,7 @@ def build_services(settings: Settings) -> Services:
         generation=GenerationService(submission, model_catalog, base_models, busy, settings.dataset_policy),
         model_catalog=model_catalog,
         model_importer=_importer(clients, validator.slots, model_catalog, base_models),
+        run_files=RunFiles(jobs, storage, backends, settings.root_path),
         run_logs=RunLogs(jobs, storage, backends),
         response_cache=ResponseCache(clients.store, _serializers(storage, settings), settings.root_path),
         events=_event_hub(clients, jobs, shutdown),

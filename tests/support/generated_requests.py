@@ -1,8 +1,8 @@
 """Hooks of Schemathesis, loaded by its own process: real photos, real task ids, and parameters that agree.
 
 `DARKROOM_TEST_PHOTOS` is a folder of photos, `DARKROOM_TEST_IDS` JSON: for `task_id`, `model_id`, `lora` and `uri` what
-exists, and under `DELETE` what may be deleted. Everything else is generated from the OpenAPI description. What is wrong
-on purpose stays wrong: only good values are replaced.
+exists, under `DELETE` what may be deleted, and under `FILES` the parameters of an existing file by path. Everything
+else is generated from the OpenAPI description. What is wrong on purpose stays wrong: only good values are replaced.
 """
 
 import itertools
@@ -26,9 +26,11 @@ from support.lora_files import lora_bytes
 
 PHOTOS = [path.read_bytes() for path in sorted(Path(os.environ["DARKROOM_TEST_PHOTOS"]).iterdir())]
 # A value that was generated comes through as it is now and then.
+_REAL = json.loads(os.environ["DARKROOM_TEST_IDS"])
+FILES = {path: itertools.cycle([file, {}]) for path, file in _REAL.pop("FILES").items()}
 IDS: dict[str, dict[str, Iterator[Any]]] = {
     use: {parameter: itertools.cycle([*ids, None]) for parameter, ids in of_use.items()}
-    for use, of_use in json.loads(os.environ["DARKROOM_TEST_IDS"]).items()
+    for use, of_use in _REAL.items()
 }
 KEYS = map("generated-{}".format, itertools.count())
 
@@ -39,6 +41,8 @@ VIDEO = frozenset(
     {"video_steps", "video_fit", "video_seed", "video_base_model", "frames", "fps", "motion_bucket_id"}
     | {"noise_aug_strength", "decode_chunk_size", "min_guidance_scale", "max_guidance_scale"}
 )
+
+CLASS = frozenset({"class_images", "prior_weight"})
 
 ONLY_FROM_ANSWERS = frozenset({"cursor"})
 """Parameters whose good values are found in an earlier answer alone, whatever their pattern says."""
@@ -53,6 +57,8 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
             if _is_good(case, location):
                 for name, ids in IDS.get(case.method, IDS["GET"]).items():
                     _replace(values, name, ids)
+    if case.operation.path in FILES and _is_good(case, ParameterLocation.PATH):
+        case.path_parameters.update(next(FILES[case.operation.path]))
     if _is_good(case, ParameterLocation.QUERY):
         for name in ONLY_FROM_ANSWERS & case.query.keys():
             del case.query[name]
@@ -89,8 +95,26 @@ def _make_agree(query: dict[str, Any]) -> None:
     if "lora" in query:
         query.pop("model_id", None)
         query.pop("lora_scale", None)
-    if {"class_images", "prior_weight"} & query.keys():
+    if CLASS & query.keys():
         query["class_prompt"] = "a dog"
+    _make_training_agree(query)
+
+
+def _make_training_agree(query: dict[str, Any]) -> None:
+    for name in {"dataset_uri", "class_dataset_uri", "initial_lora"} & query.keys():
+        del query[name]  # None of the generated ones exists.
+    if "unmasked_weight" in query:
+        query["masked_loss"] = "true"
+    if "keep_tags" in query:
+        query["shuffle_tags"] = "true"
+    if "text_encoder_learning_rate" in query:
+        query["train_text_encoders"] = "true"
+    if "validation_steps" in query:
+        query["validation_prompt"] = "a dog"
+    if {"save_steps", "validation_steps"} & query.keys():
+        query["max_steps"] = "50"
+    query.pop("evaluation_steps", None)
+    query.pop("held_out_photos", None)  # More than the photos of the form, mostly.
 
 
 def _give_lora(case: Any) -> None:

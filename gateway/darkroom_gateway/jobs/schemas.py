@@ -164,6 +164,22 @@ class File(BaseModel):
     sha256: str
 
 
+class RunFile(BaseModel):
+    """A file of a job's runs."""
+
+    path: str = Field(
+        description="Its path below the run's folder: an artifact, samples/<file>, or steps/<step>/<file>."
+    )
+    url: str = Field(description="Its address at this gateway, which redirects to a fresh presigned link.")
+    bytes: int
+
+
+class RunFileList(BaseModel):
+    """The files of a job that can be read now."""
+
+    files: list[RunFile]
+
+
 class JobList(BaseModel):
     """Jobs of both kinds, newest first."""
 
