@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from support.crd_changes import DOOMED, ON_NEW_FIELDS, WIDENED
 from support.schema_values import values
@@ -116,7 +116,7 @@ def test_a_rule_that_refuses_old_jobs_is_found(rule: str) -> None:
     assert alone is not None
 
     @given(job=accepted_jobs(Kind.TRAIN, old))
-    @slow
+    @settings(slow, phases=[Phase.generate])
     def holds(job: Json) -> None:
         assert list(alone.validate(SERVED[Kind.TRAIN].stored(job), MISSING)) == []
 
