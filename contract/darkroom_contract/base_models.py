@@ -27,6 +27,9 @@ SDXL_PIPELINE = "StableDiffusionXLPipeline"
 SVD_PIPELINE = "StableVideoDiffusionPipeline"
 """Names of diffusers' pipelines, as `model_index.json` has them."""
 
+DEFAULT_BASE_MODEL = "stabilityai/stable-diffusion-xl-base-1.0"
+"""The base model of jobs that name none, unless the deployment sets another one."""
+
 INDEX = "model_index.json"
 MAX_NAMED = 20
 """Models that a message lists."""

@@ -30,4 +30,7 @@ S3_REGION = "DARKROOM_S3_REGION"
 DATASET_URIS = "DARKROOM_DATASET_URIS"
 """Folders that trainings may read beside their namespace's own, such as `s3://photos/ s3://archive/dogs/`."""
 
+DEFAULT_BASE_MODEL = "DARKROOM_DEFAULT_BASE_MODEL"
+"""The base model of jobs that name none: for the operator, and for the gateway's imports of LoRAs."""
+
 REDIS_URL = "DARKROOM_REDIS_URL"

@@ -53,6 +53,17 @@ MODEL_REFERENCE_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?(@(bes
 """A model id, optionally with one of its saved steps: `my-dog`, `my-dog@200`, `my-dog@best`."""
 MAX_MODEL_REFERENCE_LENGTH = 69
 
+
+def model_of_reference(reference: str) -> str:
+    """The model id of a reference: `my-dog` for `my-dog@200`."""
+    return reference.partition("@")[0]
+
+
+def step_of_reference(reference: str) -> str | None:
+    """The saved step of a reference: `200` for `my-dog@200`, None for `my-dog`."""
+    return reference.partition("@")[2] or None
+
+
 LORA_URI_PATTERN = (
     r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9]([A-Za-z0-9/_.=+@ -]*[A-Za-z0-9_.=+@ -])?\.safetensors$"
 )

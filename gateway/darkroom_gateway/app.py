@@ -25,10 +25,12 @@ from darkroom_gateway.http.security_headers import SecurityHeadersMiddleware
 from darkroom_gateway.http.shutdown import ConnectionCloseMiddleware
 from darkroom_gateway.http.unexpected_input import reject_unexpected_input
 from darkroom_gateway.jobs import router as jobs_router
+from darkroom_gateway.jobs import run_files_router
+from darkroom_gateway.model_import import router as model_import_router
 from darkroom_gateway.models import router as models_router
 from darkroom_gateway.pattern_advice import PATTERN_ADVICE
 from darkroom_gateway.services import Services, build_services
-from darkroom_gateway.settings import OPEN_ACCESS, Settings, is_loopback
+from darkroom_gateway.settings import MULTIPART_OVERHEAD_BYTES, OPEN_ACCESS, Settings, is_loopback
 from darkroom_gateway.training import router as training_router
 
 log = logging.getLogger(__name__)
@@ -44,8 +46,8 @@ Submissions return `202` with a `task_id` immediately. Poll `/result` or `/image
 TAGS = [
     {"name": "train", "description": "Learn a subject from photos."},
     {"name": "generate", "description": "Generate pictures, and short videos from them."},
-    {"name": "jobs", "description": "Jobs of both kinds: list, follow, read the log, delete."},
-    {"name": "models", "description": "Trained LoRAs."},
+    {"name": "jobs", "description": "Jobs of both kinds: list, follow, read log and files, delete."},
+    {"name": "models", "description": "LoRAs, trained here or imported."},
     {"name": "health", "description": "Probes. They need no API key."},
 ]
 
@@ -73,7 +75,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services = build_services(settings)
     problems.install(app, PATTERN_ADVICE)
-    for module in (training_router, generation_router, jobs_router, events_router, models_router):
+    jobs_routers = (jobs_router, run_files_router, events_router)
+    for module in (training_router, generation_router, *jobs_routers, model_import_router, models_router):
         app.include_router(module.router, dependencies=[Depends(reject_unexpected_input)])
     app.include_router(health_router.router)  # Probes may send any parameter.
     app.include_router(swagger_ui.router)
@@ -85,7 +88,13 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _add_middleware(app: FastAPI, settings: Settings, keys: ApiKeys | None, services: Services) -> None:
     """Middleware that is added later runs earlier."""
-    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_upload_bytes, bounds=settings.bounds)
+    model_bytes = settings.model_upload_bytes + MULTIPART_OVERHEAD_BYTES
+    app.add_middleware(
+        BodyLimitMiddleware,
+        max_bytes=settings.max_upload_bytes,
+        bounds=settings.bounds,
+        larger=dict.fromkeys(model_import_router.IMPORT_PATHS, max(model_bytes, settings.max_upload_bytes)),
+    )
     if keys is not None:
         app.add_middleware(
             ApiKeyMiddleware, keys=keys, open_paths=OPEN_PATHS, count_refusal=services.metrics.count_refused_key

@@ -3,6 +3,7 @@
     GatewayError
     ├── InvalidRequestError       422  unusable parameters
     │   ├── InvalidPhotosError    422  unusable photos
+    │   ├── InvalidModelError     422  an unusable LoRA file
     │   └── KeyReusedError        422  the Idempotency-Key of another request, or of a job that is being deleted
     ├── UnauthorizedError         401  no API key, or an unknown one
     ├── TooLargeError             413  a body over the limit
@@ -14,10 +15,12 @@
     ├── CrossSiteError            403  a state-changing request from another site's page
     ├── UnknownTaskError          404  no job of that name
     ├── UnknownLogError           404  no run of that number, or no log of it yet
+    ├── UnknownFileError          404  no such file of the job's runs, or not yet
     ├── UnknownModelError         404  no LoRA of that name, neither trained nor in training
     ├── AmbiguousTaskError        409  a TrainJob and a GenerateJob have the same name
     ├── AlreadyDeletingError      409  a job that is being deleted without its files
     ├── ModelInUseError           409  a model that an unfinished job trains or uses
+    ├── ModelExistsError          409  an import under the name of an existing model
     ├── BusyError                 409  another job is running, and the busy policy is Reject
     ├── RejectedError             4xx  refused by the API server, with its status
     ├── UnreadableJobError        500  a job that does not match the schema of this release
@@ -83,6 +86,10 @@ class InvalidPhotosError(InvalidRequestError):
         super().__init__(" ".join(each.message for each in field_errors[:3]), field_errors)
 
 
+class InvalidModelError(InvalidRequestError):
+    title = "The LoRA is unusable"
+
+
 class KeyReusedError(InvalidRequestError):
     title = "The Idempotency-Key belongs to another request"
 
@@ -137,6 +144,11 @@ class UnknownLogError(GatewayError):
     title = "The log does not exist"
 
 
+class UnknownFileError(GatewayError):
+    status = 404
+    title = "The file does not exist"
+
+
 class UnknownModelError(GatewayError):
     status = 404
     title = "The model does not exist"
@@ -155,6 +167,11 @@ class AlreadyDeletingError(GatewayError):
 class ModelInUseError(GatewayError):
     status = 409
     title = "The model is in use"
+
+
+class ModelExistsError(GatewayError):
+    status = 409
+    title = "The model exists already"
 
 
 class BusyError(GatewayError):

@@ -1,16 +1,30 @@
 """What to do about a value that does not match a pattern of the API, by pattern. Used by http/problems.py."""
 
-from darkroom_contract.names import BASE_MODEL_PATTERN, MODEL_ID_PATTERN
+from darkroom_contract.names import (
+    BASE_MODEL_PATTERN,
+    DATASET_URI_PATTERN,
+    LORA_URI_PATTERN,
+    MODEL_ID_PATTERN,
+    MODEL_REFERENCE_PATTERN,
+)
 from darkroom_contract.specs.job import NOT_BLANK
 from darkroom_gateway.events.progress_streams import LAST_EVENT_ID_PATTERN
+from darkroom_gateway.generation.loras import ADVICE as LORA_ADVICE
+from darkroom_gateway.generation.loras import LORA_PATTERN
 from darkroom_gateway.jobs.cursors import ADVICE as CURSOR_ADVICE
 from darkroom_gateway.jobs.cursors import CURSOR_PATTERN
 from darkroom_gateway.jobs.task_ids import IDEMPOTENCY_KEY_PATTERN, TASK_ID_PATTERN
+from darkroom_gateway.training.parameters import INITIAL_LORA_PATTERN
 
 PATTERN_ADVICE = {
     NOT_BLANK: "Write some text: it must not be empty or blank.",
     MODEL_ID_PATTERN: "Use 1 to 63 letters, digits, '.', '_' and '-', with a letter or digit at both ends.",
+    MODEL_REFERENCE_PATTERN: "Use a model id, optionally with a saved step: my-dog, my-dog@200 or my-dog@best.",
+    LORA_PATTERN: LORA_ADVICE,
+    LORA_URI_PATTERN: "Use the URI of one file: s3://bucket/folder/name.safetensors.",
     BASE_MODEL_PATTERN: "Use a hub repository, owner/name, or the plain name of a folder of the model root.",
+    DATASET_URI_PATTERN: "Use a folder of a bucket: s3://bucket/folder/.",
+    INITIAL_LORA_PATTERN: "Use a model (my-dog, my-dog@200, my-dog@best), or s3://bucket/folder/name.safetensors.",
     IDEMPOTENCY_KEY_PATTERN: "Use 1 to 255 printable ASCII characters without spaces, such as a UUID.",
     CURSOR_PATTERN: CURSOR_ADVICE,
     LAST_EVENT_ID_PATTERN: "Send the id of a progress event, such as 1795501214886-0, or leave the header out.",

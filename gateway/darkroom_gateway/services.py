@@ -15,6 +15,7 @@ from darkroom_contract.photos.decoder import DecodingLimits
 from darkroom_gateway.backends.calls import Backends
 from darkroom_gateway.backends.deadlines import READY_SECONDS
 from darkroom_gateway.deletion.dataset_retention import DatasetRetention
+from darkroom_gateway.deletion.import_collector import ImportCollector
 from darkroom_gateway.deletion.job_deleter import JobDeleter
 from darkroom_gateway.deletion.model_deleter import ModelDeleter
 from darkroom_gateway.deletion.sweeper import Sweeper
@@ -24,8 +25,10 @@ from darkroom_gateway.generation.serializers import images_answer
 from darkroom_gateway.generation.service import GenerationService
 from darkroom_gateway.health.readiness import BackendName, ReadinessChecks
 from darkroom_gateway.http.shutdown import Shutdown
+from darkroom_gateway.http.upload_slots import UploadSlots
 from darkroom_gateway.jobs.busy_policy import BusyCheck
 from darkroom_gateway.jobs.response_cache import ResponseCache
+from darkroom_gateway.jobs.run_files import RunFiles
 from darkroom_gateway.jobs.run_logs import RunLogs
 from darkroom_gateway.jobs.service import JobService
 from darkroom_gateway.jobs.store import JobStore
@@ -33,6 +36,8 @@ from darkroom_gateway.jobs.submission import JobSubmission
 from darkroom_gateway.kube.client import KubeClient
 from darkroom_gateway.kube.informer import Informer
 from darkroom_gateway.metrics import Metrics
+from darkroom_gateway.model_import.importer import ModelImporter
+from darkroom_gateway.model_import.lora_source import LoraSource, UploadLimits
 from darkroom_gateway.models.base_models import BaseModelChecker
 from darkroom_gateway.models.catalog import ModelCatalog
 from darkroom_gateway.photos.decoder_pool import DecoderPool
@@ -40,6 +45,7 @@ from darkroom_gateway.photos.upload_validator import UploadValidator
 from darkroom_gateway.settings import Settings
 from darkroom_gateway.storage.client import ObjectStorage
 from darkroom_gateway.training.orphaned_photos import OrphanedPhotos
+from darkroom_gateway.training.references import TrainingReferences
 from darkroom_gateway.training.serializers import training_answer
 from darkroom_gateway.training.service import TrainingService
 
@@ -72,6 +78,8 @@ class Services:
     training: TrainingService
     generation: GenerationService
     model_catalog: ModelCatalog
+    model_importer: ModelImporter
+    run_files: RunFiles
     run_logs: RunLogs
     response_cache: ResponseCache
     events: EventHub
@@ -117,14 +125,21 @@ def build_services(settings: Settings) -> Services:
     busy = BusyCheck(kube, backends.cluster, settings.busy_policy)
     base_models = BaseModelChecker(settings.model_root)
     orphaned_photos = OrphanedPhotos(storage, backends.storage)
+    references = TrainingReferences(
+        storage, backends.storage, settings.namespace, settings.dataset_policy, model_catalog
+    )
     limits = DecodingLimits(settings.photo_memory_bytes, settings.photo_seconds)
     validator = UploadValidator(DecoderPool(settings.decoders, limits), settings.max_uploads)
     return Services(
         clients=clients,
         jobs=jobs,
-        training=TrainingService(submission, storage, backends.uploads, orphaned_photos, validator, base_models, busy),
-        generation=GenerationService(submission, model_catalog, base_models, busy),
+        training=TrainingService(
+            submission, storage, backends.uploads, orphaned_photos, validator, base_models, references, busy
+        ),
+        generation=GenerationService(submission, model_catalog, base_models, busy, settings.dataset_policy),
         model_catalog=model_catalog,
+        model_importer=_importer(clients, validator.slots, model_catalog, base_models),
+        run_files=RunFiles(jobs, storage, backends, settings.root_path),
         run_logs=RunLogs(jobs, storage, backends),
         response_cache=ResponseCache(clients.store, _serializers(storage, settings), settings.root_path),
         events=_event_hub(clients, jobs, shutdown),
@@ -177,8 +192,27 @@ def _sweeper(clients: Clients, jobs: JobService) -> Sweeper:
         clients.backends,
         JobDeleter(clients.kube, storage),
         ModelDeleter(storage, settings.namespace),
+        ImportCollector(storage, settings.namespace),
         DatasetRetention(storage, settings.namespace, settings.dataset_retention),
         clients.progress_streams,
+    )
+
+
+def _importer(
+    clients: Clients, slots: UploadSlots, catalog: ModelCatalog, base_models: BaseModelChecker
+) -> ModelImporter:
+    settings, storage, backends = clients.settings, clients.storage, clients.backends
+    limits = UploadLimits(settings.model_upload_bytes, settings.max_upload_bytes)
+    source = LoraSource(storage, backends, settings.dataset_policy, settings.namespace, slots, limits)
+    return ModelImporter(
+        source,
+        storage,
+        backends,
+        catalog,
+        JobDeleter(clients.kube, storage),
+        base_models,
+        settings.namespace,
+        settings.default_base_model,
     )
 
 

@@ -6,13 +6,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
 from darkroom_contract import environment
+from darkroom_contract.base_models import DEFAULT_BASE_MODEL, parse_reference
 from darkroom_contract.photos import limits as photos
 from darkroom_contract.settings import Switch, WholeNumber, variable
-from darkroom_contract.storage.settings import StorageSettings
+from darkroom_contract.storage.datasets import DatasetPolicy
+from darkroom_contract.storage.settings import DatasetUris, StorageSettings
 from darkroom_gateway.errors import SettingsError
 from darkroom_gateway.http.connection_bounds import ConnectionBounds
 from darkroom_gateway.http.host_names import read_host_names
@@ -23,6 +25,8 @@ MIB = 1024**2
 MULTIPART_OVERHEAD_BYTES = MIB
 """Boundaries and headers of the parts, on top of the photos."""
 MAX_UPLOAD_BYTES = photos.MAX_DATASET_BYTES + MULTIPART_OVERHEAD_BYTES
+MAX_OBJECT_BYTES = 5 * 1024 * MIB
+"""S3 accepts no more in one PutObject."""
 MAX_LINK_SECONDS = 7 * 24 * 3600
 """S3 refuses links that are valid for more than a week."""
 MAX_RETENTION_HOURS = 10 * 365 * 24
@@ -54,6 +58,11 @@ class LogLevel(StrEnum):
 
 def _upper(given: object) -> object:
     return given.upper() if isinstance(given, str) else given
+
+
+def _check_base_model(reference: str) -> str:
+    parse_reference(reference)
+    return reference
 
 
 def _read_host_names(given: object) -> object:
@@ -94,12 +103,24 @@ class Settings(StorageSettings):
     model_root: Path | None = variable(environment.MODEL_ROOT, None)
     """The runners' folder of base models, where it is mounted in the gateway too: a base model that is not in it is
     refused at submission. Unset: such a job fails later."""
+    dataset_uris: DatasetUris = variable(environment.DATASET_URIS, ())
+    """Folders that jobs may read in addition to those of their namespace, such as `s3://bucket/shared/`. LoRA files may
+    be imported from them. The same as that of operator and runner; separated by white space or commas."""
+    default_base_model: Annotated[str, AfterValidator(_check_base_model)] = variable(
+        environment.DEFAULT_BASE_MODEL, DEFAULT_BASE_MODEL
+    )
+    """Base model of jobs that name none, and of imported LoRAs whose import names none. The same as the operator's."""
     link_seconds: WholeNumber = variable("DARKROOM_GATEWAY_LINK_SECONDS", 3600, ge=1, le=MAX_LINK_SECONDS)
     """How long download links are valid; at most a week."""
     max_upload_bytes: WholeNumber = variable(
         "DARKROOM_GATEWAY_MAX_UPLOAD_BYTES", MAX_UPLOAD_BYTES, ge=1, le=MAX_UPLOAD_BYTES
     )
     """Largest request body; a larger one gets `413`. The default (501 MiB) can only be lowered."""
+    max_model_bytes: WholeNumber = variable(
+        "DARKROOM_GATEWAY_MAX_MODEL_BYTES", 2 * 1024 * MIB, ge=1, le=MAX_OBJECT_BYTES
+    )
+    """Largest LoRA file of an import. One takes the space of as many uploads of photos as it needs, and can't be larger
+    than that of all `DARKROOM_GATEWAY_MAX_UPLOADS`."""
     max_uploads: WholeNumber = variable("DARKROOM_GATEWAY_MAX_UPLOADS", 8, ge=1, le=100)
     """Concurrent uploads; more get `503`. Each may use `DARKROOM_GATEWAY_MAX_UPLOAD_BYTES` of the temporary folder."""
     decoders: WholeNumber = variable("DARKROOM_GATEWAY_DECODERS", 2, ge=1, le=32)
@@ -157,6 +178,15 @@ class Settings(StorageSettings):
     def dataset_retention(self) -> timedelta | None:
         """`dataset_retention_hours` as a duration."""
         return None if self.dataset_retention_hours is None else timedelta(hours=self.dataset_retention_hours)
+
+    @property
+    def model_upload_bytes(self) -> int:
+        """The largest LoRA file that fits into the temporary folder."""
+        return min(self.max_model_bytes, self.max_uploads * self.max_upload_bytes)
+
+    @property
+    def dataset_policy(self) -> DatasetPolicy:
+        return DatasetPolicy(self.s3_bucket, self.dataset_uris)
 
     @property
     def photo_memory_bytes(self) -> int:

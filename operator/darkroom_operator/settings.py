@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, ValidationInfo, field_vali
 from pydantic_settings import NoDecode
 
 from darkroom_contract import environment as names
-from darkroom_contract.base_models import parse_reference
+from darkroom_contract.base_models import DEFAULT_BASE_MODEL, parse_reference
 from darkroom_contract.settings import EnvironmentSettings, Integer, variable
 from darkroom_contract.specs.job import MAX_SECONDS
 from darkroom_contract.storage.datasets import DatasetPolicy
@@ -21,7 +21,6 @@ from darkroom_operator.errors import SettingsError
 from darkroom_operator.kube.objects import Json
 from darkroom_operator.pods.template import VARIABLE, read_template
 
-SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 SVD = "stabilityai/stable-video-diffusion-img2vid-xt"
 
 MAX_DOUBLINGS = 64
@@ -69,7 +68,7 @@ class Settings(EnvironmentSettings):
     """Extended resource that a runner requests."""
     gpu_count: Integer = variable("DARKROOM_GPU_COUNT", 1, ge=0)
     """How many of `DARKROOM_GPU_RESOURCE` a runner requests. 0: request none, for clusters without GPUs."""
-    default_base_model: BaseModelReference = variable("DARKROOM_DEFAULT_BASE_MODEL", SDXL)
+    default_base_model: BaseModelReference = variable(names.DEFAULT_BASE_MODEL, DEFAULT_BASE_MODEL)
     """Base model of jobs that name none."""
     default_video_base_model: BaseModelReference = variable("DARKROOM_DEFAULT_VIDEO_BASE_MODEL", SVD)
     """Video base model of jobs that name none."""

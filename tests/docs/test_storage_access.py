@@ -30,6 +30,9 @@ COMPONENTS = {"gateway": "darkroom_gateway", "runner": "darkroom_runner"}
 PHOTO = storage.dataset_prefix("studio", "0123abcd") + "000.jpg"
 RESULT = storage.run_prefix("a-uid") + storage.image_file("job", 0)
 RECORD = storage.model_record_key("studio", "my-dog")
+STEP_RECORD = storage.model_step_key("studio", "my-dog", "200")
+SAVED_STEP = storage.saved_step_prefix("a-uid", "200") + storage.LORA_FILE
+IMPORTED = storage.lora_prefix("studio", "import-abcdefgh23456777") + "film-grain.safetensors"
 REMOVAL = storage.model_removal_key("studio", "my-dog")
 NEEDED = {
     "gateway": [
@@ -40,6 +43,14 @@ NEEDED = {
         ("s3:GetObject", RECORD),
         ("s3:DeleteObject", RESULT),
         ("s3:DeleteObject", RECORD),
+        ("s3:PutObject", RECORD),
+        ("s3:GetObject", STEP_RECORD),
+        ("s3:DeleteObject", STEP_RECORD),
+        ("s3:GetObject", SAVED_STEP),
+        ("s3:DeleteObject", SAVED_STEP),
+        ("s3:PutObject", IMPORTED),
+        ("s3:GetObject", IMPORTED),
+        ("s3:DeleteObject", IMPORTED),
         ("s3:PutObject", REMOVAL),
         ("s3:GetObject", REMOVAL),
         ("s3:DeleteObject", REMOVAL),
@@ -56,14 +67,24 @@ NEEDED = {
         ("s3:DeleteObject", storage.checkpoint_record_key("a-uid")),
         ("s3:GetObject", RECORD),
         ("s3:PutObject", RECORD),
+        ("s3:GetObject", STEP_RECORD),
+        ("s3:PutObject", STEP_RECORD),
+        ("s3:DeleteObject", STEP_RECORD),
+        ("s3:PutObject", SAVED_STEP),
+        ("s3:GetObject", SAVED_STEP),
+        ("s3:PutObject", storage.sample_key("a-uid", storage.sample_file("job", 100, 0))),
+        ("s3:GetObject", IMPORTED),
     ],
 }
 FORBIDDEN = {
-    "gateway": [("s3:PutObject", RESULT), ("s3:PutObject", RECORD), ("s3:GetObject", PHOTO)],
+    "gateway": [("s3:PutObject", RESULT), ("s3:PutObject", STEP_RECORD), ("s3:GetObject", PHOTO)],
     "runner": [
         ("s3:PutObject", PHOTO),
         ("s3:DeleteObject", PHOTO),
         ("s3:DeleteObject", RESULT),
+        ("s3:DeleteObject", RECORD),
+        ("s3:PutObject", IMPORTED),
+        ("s3:DeleteObject", IMPORTED),
         ("s3:PutObject", REMOVAL),
     ],
 }
@@ -71,6 +92,7 @@ OTHERS = (
     storage.dataset_prefix("lab", "0123abcd") + "000.jpg",
     storage.model_record_key("lab", "my-dog"),
     storage.model_removal_key("lab", "x"),
+    storage.lora_prefix("lab", "import-abcdefgh23456777") + "film-grain.safetensors",
 )
 
 

@@ -33,9 +33,10 @@ class StreamedJob:
     def set_status(self, **status: Any) -> None:
         self.cluster.set_status(Kind.GENERATE, self.name, **status)
 
-    def report(self, step: int) -> str:
+    def report(self, step: int, *files: str) -> str:
         """The id of the entry."""
         event = {"attempt": 1, "stage": "Denoising", "step": step, "total": 9, "progressPercentage": 10.0, "time": NOW}
+        event |= {"files": files} if files else {}
         entry: bytes = self.redis.xadd(stream_name(self.uid), {STREAM_FIELD: json.dumps(event)})
         return entry.decode()
 

@@ -273,6 +273,13 @@ class GenerateJobSpec(JobSpec):
         return (LoraUse(model_id=self.model_id, scale=self.lora_scale),)
 
     @property
+    def model_references(self) -> tuple[str, ...]:
+        """The models of this namespace that the job uses, such as `my-dog` and `my-dog@200`."""
+        if self.model_id is not None:
+            return (self.model_id,)
+        return tuple(lora.model_id for lora in self.loras if lora.model_id is not None)
+
+    @property
     def lora_uris(self) -> tuple[str, ...]:
         """LoRA files that the job reads from outside of its namespace's models."""
         return tuple(lora.uri for lora in self.loras if lora.uri is not None)

@@ -87,6 +87,12 @@ class TrainJobSpec(JobSpec):
         return found | {f"{path}.dataset": prior.dataset for path, prior in priors.items() if prior and prior.dataset}
 
     @property
+    def model_references(self) -> tuple[str, ...]:
+        """The model of this namespace that the training continues from, if any."""
+        initial = self.training.initial_lora
+        return () if initial is None or initial.model_id is None else (initial.model_id,)
+
+    @property
     def lora_uris(self) -> tuple[str, ...]:
         """LoRA files that the job reads from outside of its namespace's models."""
         initial = self.training.initial_lora

@@ -67,6 +67,7 @@ class ModelRemoval(Schema):
 
     model_id: str
     runs: tuple[str, ...] = Field(description="Uids of the jobs whose LoRA is deleted.")
+    imports: tuple[str, ...] = Field((), description="Ids of the imports whose file is deleted.")
     requested: datetime
 
 

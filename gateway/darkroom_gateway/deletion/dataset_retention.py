@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from darkroom_contract.storage.keys import dataset_prefix
 from darkroom_gateway.deletion.background import run_for_each
-from darkroom_gateway.deletion.deletable_job import DeletableJob, owned_dataset
+from darkroom_gateway.deletion.deletable_job import DeletableJob, owned_datasets
 from darkroom_gateway.jobs.task_ids import DATASET_ID_PATTERN
 from darkroom_gateway.storage.client import ObjectStorage
 
@@ -54,4 +54,4 @@ class DatasetRetention:
 def needed_datasets(jobs: Collection[DeletableJob], bucket: str, namespace: str, since: datetime) -> set[str]:
     """The prefixes of datasets of unfinished jobs, and of jobs that ended after `since`."""
     kept = [job for job in jobs if not job.finished or job.ended is None or job.ended > since]
-    return {prefix for job in kept if (prefix := owned_dataset(job, bucket, namespace)) is not None}
+    return {prefix for job in kept for prefix in owned_datasets(job, bucket, namespace)}

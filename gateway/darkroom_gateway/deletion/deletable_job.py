@@ -12,6 +12,7 @@ from typing import Any
 from darkroom_contract.names import FINALIZER_FILES, LABEL_DELETE_FILES, Kind
 from darkroom_contract.status import Phase
 from darkroom_contract.storage.keys import dataset_prefix, parse_uri
+from darkroom_gateway.deletion.job_references import JobReferences, read_references
 
 FINISHED = frozenset(phase.value for phase in Phase if phase.is_terminal)
 
@@ -33,7 +34,8 @@ class DeletableJob:
     """`status.completionTime`."""
     slot: int | None
     model_id: str | None
-    dataset_uri: str | None
+    """The model that it trains, or the short form of the LoRA that it uses."""
+    references: JobReferences
 
     @property
     def key(self) -> str:
@@ -65,7 +67,7 @@ def read_deletable_job(kind: Kind, document: dict[str, Any]) -> DeletableJob:
         ended=_instant(status.get("completionTime")),
         slot=status.get("slot"),
         model_id=spec.get("modelId"),
-        dataset_uri=(spec.get("dataset") or {}).get("uri"),
+        references=read_references(spec),
     )
 
 
@@ -78,15 +80,17 @@ def run_has_ended(job: DeletableJob, slot_holders: Collection[str]) -> bool:
     return job.slot is None and job.key not in slot_holders
 
 
-def owned_dataset(job: DeletableJob, bucket: str, namespace: str) -> str | None:
-    """The prefix of the job's photos, if it is a dataset of this deployment and namespace."""
-    if job.dataset_uri is None:
-        return None
-    found_bucket, prefix = parse_uri(job.dataset_uri)
+def owned_datasets(job: DeletableJob, bucket: str, namespace: str) -> tuple[str, ...]:
+    """The prefixes of the job's photos that are datasets of this deployment and namespace."""
     root = dataset_prefix(namespace)
-    parts = prefix.removeprefix(root).rstrip("/").split("/")
-    is_inside = prefix.startswith(root) and not any(part in ("", ".", "..") for part in parts)
-    return prefix if found_bucket == bucket and is_inside else None
+    found = [parse_uri(uri) for uri in job.references.dataset_uris]
+    return tuple(
+        prefix
+        for in_bucket, prefix in dict.fromkeys(found)
+        if in_bucket == bucket
+        and prefix.startswith(root)
+        and not any(part in ("", ".", "..") for part in prefix.removeprefix(root).rstrip("/").split("/"))
+    )
 
 
 class Use(StrEnum):
@@ -98,15 +102,15 @@ class Use(StrEnum):
     SHARED = "Shared"
 
 
-def other_users(job: DeletableJob, trainings: Iterable[DeletableJob], slot_holders: Collection[str]) -> Use:
-    """How other jobs use the photos of `job`. A job that is being deleted needs them until its run has ended."""
-    if job.dataset_uri is None:
-        return Use.NONE
-    dataset = parse_uri(job.dataset_uri)
+def other_users(
+    job: DeletableJob, dataset: tuple[str, str], trainings: Iterable[DeletableJob], slot_holders: Collection[str]
+) -> Use:
+    """How other jobs use a dataset of `job`, given by bucket and prefix. A job that is being deleted needs it until its
+    run has ended."""
     others = [
         other
         for other in trainings
-        if other.uid != job.uid and other.dataset_uri is not None and parse_uri(other.dataset_uri) == dataset
+        if other.uid != job.uid and dataset in map(parse_uri, other.references.dataset_uris)
     ]
     if any(not other.deleting for other in others):
         return Use.SHARED

@@ -12,22 +12,21 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from darkroom_contract.jobs import Job
-from darkroom_contract.names import FINALIZER_FILES, LABEL_DELETE_FILES, MODEL_ID_PATTERN, Kind
-from darkroom_contract.storage.keys import LORA_FILE, ModelRecord, model_record_key, run_prefix
+from darkroom_contract.names import FINALIZER_FILES, LABEL_DELETE_FILES, MODEL_ID_PATTERN, Kind, step_of_reference
+from darkroom_contract.storage.keys import LORA_FILE, kohya_file, run_prefix, saved_step_prefix
 from darkroom_gateway.deletion.background import run_for_each
 from darkroom_gateway.deletion.deletable_job import (
     DeletableJob,
     Use,
     other_users,
-    owned_dataset,
+    owned_datasets,
     read_deletable_job,
     run_has_ended,
 )
 from darkroom_gateway.errors import AlreadyDeletingError, FieldError, RejectedError, UnknownTaskError
 from darkroom_gateway.kube.client import KubeClient
+from darkroom_gateway.models.records import ModelRecords, lora_forms
 from darkroom_gateway.storage.client import ObjectStorage
 
 log = logging.getLogger(__name__)
@@ -52,6 +51,7 @@ class JobDeleter:
     def __init__(self, kube: KubeClient, storage: ObjectStorage) -> None:
         self._kube = kube
         self._storage = storage
+        self._records = ModelRecords(storage, kube.namespace)
 
     def request(self, job: Job) -> None:
         """Steps 1 and 2. Raises `AlreadyDeletingError`, or `UnknownTaskError` when the job no longer exists."""
@@ -123,30 +123,35 @@ class JobDeleter:
 
     def _remove(self, job: DeletableJob, state: ClusterState, removed: list[str]) -> None:
         """Step 3, unless a run may still use the files: of this job, or of another job that is being deleted."""
-        dataset = owned_dataset(job, self._storage.bucket, self._kube.namespace)
-        use = other_users(job, state.trainings, state.slot_holders)
-        if not run_has_ended(job, state.slot_holders) or (dataset is not None and use is Use.ENDING):
+        bucket = self._storage.bucket
+        uses = {
+            dataset: other_users(job, (bucket, dataset), state.trainings, state.slot_holders)
+            for dataset in owned_datasets(job, bucket, self._kube.namespace)
+        }
+        if not run_has_ended(job, state.slot_holders) or Use.ENDING in uses.values():
             return
-        photos = self._storage.delete_folder(dataset) if dataset is not None and use is Use.NONE else 0
+        photos = sum(self._storage.delete_folder(dataset) for dataset, use in uses.items() if use is Use.NONE)
         files = self._storage.delete_below(run_prefix(job.uid), keep=self._kept(job))
-        log.info("removed the files of %s: %d of its dataset, %d of its runs", job.key, photos, files)
+        log.info("removed the files of %s: %d of its datasets, %d of its runs", job.key, photos, files)
         if job.has_finalizer:
             others = [each for each in job.finalizers if each != FINALIZER_FILES]
             self._patch(job, {"metadata": {"resourceVersion": job.resource_version, "finalizers": others}})
         removed.append(job.uid)
 
     def _kept(self, job: DeletableJob) -> frozenset[str]:
-        """The weights of the current version of a model. They belong to the model and outlive the training."""
+        """The LoRAs that a model and its saved steps refer to. They belong to the model and outlive the training."""
         if job.kind is not Kind.TRAIN or not re.fullmatch(MODEL_ID_PATTERN, job.model_id or ""):
             return frozenset()
-        content = self._storage.read(model_record_key(self._kube.namespace, job.model_id or ""))
-        if content is None:
-            return frozenset()
-        try:
-            record = ModelRecord.model_validate_json(content)
-        except ValidationError:
-            return frozenset({run_prefix(job.uid) + LORA_FILE})  # Possibly written by a newer release.
-        return frozenset({record.weights_key}) if record.job_uid == job.uid else frozenset()
+        model_id = job.model_id or ""
+        names = [model_id, *(f"{model_id}@{step}" for step in self._records.step_names(model_id))]
+        kept: set[str] = set()
+        for name in names:
+            record = self._records.read(name)
+            if record is not None:
+                kept.update(lora_forms(record) if record.job_uid == job.uid else ())
+            elif self._records.has(name):  # Possibly written by a newer release.
+                kept |= {_prefix_of(job.uid, name) + file for file in (LORA_FILE, kohya_file(model_id))}
+        return frozenset(kept)
 
     def _patch(self, job: DeletableJob, patch: dict[str, object]) -> None:
         """A job that has changed or no longer exists is left to the next round."""
@@ -156,6 +161,12 @@ class JobDeleter:
             if error.status not in (409, 422):
                 raise
             log.debug("%s has changed: %s", job.key, error)
+
+
+def _prefix_of(job_uid: str, reference: str) -> str:
+    """Where a run stores the LoRA of a reference."""
+    step = step_of_reference(reference)
+    return run_prefix(job_uid) if step is None else saved_step_prefix(job_uid, step)
 
 
 def _mark_of(resource_version: str, finalizers: tuple[str, ...]) -> dict[str, object]:

@@ -1,8 +1,8 @@
 """Background task that completes deletions. Started by app.py, one per gateway.
 
 Every few seconds it continues the deletion of jobs with their files, and every few minutes it sweeps everything:
-interrupted deletions of models, and datasets past their retention. All of its work is idempotent: several gateways may
-do it at the same time, and it may be interrupted anywhere.
+interrupted deletions of models, imported LoRAs that no model refers to, and datasets past their retention. All of its
+work is idempotent: several gateways may do it at the same time, and it may be interrupted anywhere.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from darkroom_gateway.backends.deadlines import (
 )
 from darkroom_gateway.deletion.background import in_daemon_thread, run_for_each
 from darkroom_gateway.deletion.dataset_retention import DatasetRetention
+from darkroom_gateway.deletion.import_collector import ImportCollector
 from darkroom_gateway.deletion.job_deleter import JobDeleter
 from darkroom_gateway.deletion.model_deleter import ModelDeleter
 from darkroom_gateway.errors import GatewayError, ModelInUseError, UnknownModelError
@@ -51,6 +52,7 @@ class Sweeper:
         backends: Backends,
         job_deleter: JobDeleter,
         model_deleter: ModelDeleter,
+        imports: ImportCollector,
         datasets: DatasetRetention,
         progress_streams: ProgressStreams,
     ) -> None:
@@ -58,6 +60,7 @@ class Sweeper:
         self._backends = backends
         self._job_deleter = job_deleter
         self._model_deleter = model_deleter
+        self._imports = imports
         self._datasets = datasets
         self._progress_streams = progress_streams
         self._wake = asyncio.Event()
@@ -131,6 +134,7 @@ class Sweeper:
         parts: dict[str, Callable[[], object]] = {
             "a job without its label": lambda: self._job_deleter.proceed(unlabelled),
             "a deleted model": lambda: self._model_deleter.complete_all(jobs),
+            "an imported LoRA": lambda: self._imports.collect(jobs, datetime.now(UTC)),
             "a dataset past its retention": lambda: self._datasets.sweep(jobs, datetime.now(UTC)),
         }
         run_for_each(parts, lambda part: parts[part](), str)

@@ -33,7 +33,7 @@ EXAMPLES: dict[int, GatewayError] = {
     401: UnauthorizedError(
         "This gateway requires an API key. Send your key in a header: 'Authorization: Bearer <key>'."
     ),
-    413: TooLargeError("Send at most 501 MiB in one request. Use fewer or smaller photos."),
+    413: TooLargeError("Send at most 501 MiB in one request. Use fewer or smaller files."),
     422: invalid_request(
         [FieldError("phse", "Remove it or correct its name: there is no such parameter.", given="Failed")]
     ),

@@ -16,6 +16,7 @@ from darkroom_gateway.errors import GatewayError
 from darkroom_gateway.events.frames import PING, end_frame, status_frame, warning_frame
 from darkroom_gateway.events.history import History
 from darkroom_gateway.events.progress_streams import Entry, EntryId
+from darkroom_gateway.jobs.run_file_paths import FileAddresses
 from darkroom_gateway.jobs.serializers import phase_of
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class JobFeed:
 
     def __init__(self, job: Job, root_path: str) -> None:
         self.job = job
-        self.history = History()
+        self.history = History(FileAddresses(root_path, job.name, job.kind))
         self.end: bytes | None = None
         """The last event; None until everything before it was read."""
         self.watchers: set[Watcher] = set()

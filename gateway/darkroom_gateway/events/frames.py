@@ -10,6 +10,8 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.progress import ProgressEvent
 from darkroom_gateway.errors import GatewayError
 from darkroom_gateway.events.progress_streams import EntryId
+from darkroom_gateway.jobs.run_file_paths import FileAddresses
+from darkroom_gateway.jobs.schemas import ProgressAnswer
 from darkroom_gateway.jobs.serializers import job_answer, progress_answer
 
 RETRY_MILLISECONDS = 2000
@@ -17,6 +19,14 @@ RETRY_MILLISECONDS = 2000
 
 PING = KEEPALIVE_COMMENT
 """A comment that keeps proxies from closing an idle connection."""
+
+
+class ProgressUpdate(ProgressAnswer):
+    """Progress of the run as it reported it, with the files that it announced."""
+
+    files: list[str] | None = Field(
+        None, description="Addresses of files that can be read from now on, such as sample images of a training."
+    )
 
 
 class SourceLost(BaseModel):
@@ -36,8 +46,10 @@ def status_frame(job: Job, root_path: str) -> bytes:
     return _frame("status", job_answer(job, root_path))
 
 
-def progress_frame(entry_id: EntryId, event: ProgressEvent) -> bytes:
-    return _frame("progress", progress_answer(event), str(entry_id))
+def progress_frame(entry_id: EntryId, event: ProgressEvent, addresses: FileAddresses) -> bytes:
+    files = addresses.of_all(event.files) or None
+    update = ProgressUpdate.model_construct(**dict(progress_answer(event)), files=files)
+    return _frame("progress", update, str(entry_id))
 
 
 def warning_frame(source: str, error: GatewayError) -> bytes:

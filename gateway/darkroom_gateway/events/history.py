@@ -10,6 +10,7 @@ from itertools import islice
 from darkroom_contract.progress import STREAM_MAX_LENGTH
 from darkroom_gateway.events.frames import progress_frame
 from darkroom_gateway.events.progress_streams import BEGINNING, Entry, EntryId
+from darkroom_gateway.jobs.run_file_paths import FileAddresses
 
 HISTORY_ENTRIES = STREAM_MAX_LENGTH + 200
 """Redis trims streams by whole nodes of up to 100 entries, so a stream may be longer than its limit."""
@@ -33,7 +34,8 @@ class _Frame:
 class History:
     """The entries that were read from a job's stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, addresses: FileAddresses) -> None:
+        self._addresses = addresses
         self.read_until = BEGINNING
         """Id of the last entry that was read."""
         self.reads_begun = 0
@@ -57,7 +59,7 @@ class History:
         for entry in entries:
             self.read_until = entry.id
             if entry.event is not None:
-                data = progress_frame(entry.id, entry.event)
+                data = progress_frame(entry.id, entry.event, self._addresses)
                 if self._known.get(entry.id) != data:
                     self._frames.append(_Frame(entry.id, data))
         if len(self._frames) > HISTORY_ENTRIES + TRIMMED_AT_ONCE:

@@ -1,5 +1,9 @@
 """Query parameters of POST /generate/*, and the `GenerateJobSpec` that they make."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from darkroom_contract.schema import Schema
 from darkroom_contract.specs.generate_job import (
     Cache,
@@ -10,6 +14,9 @@ from darkroom_contract.specs.generate_job import (
     Video,
     VideoFit,
 )
+from darkroom_contract.specs.lora import MAX_LORAS
+from darkroom_gateway.errors import FieldError, invalid_request
+from darkroom_gateway.generation.loras import LORA_PATTERN, MAX_LORA_LENGTH, read_loras
 from darkroom_gateway.jobs.contract_fields import parameter
 from darkroom_gateway.jobs.parameters import JobParameters, take
 
@@ -43,8 +50,16 @@ class GenerateParameters(JobParameters):
 
 
 class LoraParameters(GenerateParameters):
-    model_id: str = parameter(GenerateJobSpec, "model_id", "my-dog", "my-dog@200", required=True)
+    model_id: str | None = parameter(GenerateJobSpec, "model_id", "my-dog", "my-dog@200")
     lora_scale: float = parameter(GenerateJobSpec, "lora_scale")
+    lora: list[Annotated[str, Field(pattern=LORA_PATTERN, max_length=MAX_LORA_LENGTH)]] = Field(
+        [],
+        max_length=MAX_LORAS,
+        description="A LoRA with its scale: my-dog:0.8, my-dog@200:0.8 or s3://bucket/folder/name.safetensors:0.8. "
+        "Repeat it for up to 5 LoRAs at once. The scale is from -2 to 2, and 1 when left out. Not together with "
+        "model_id.",
+        examples=[["my-dog:0.8", "lcm:1"]],
+    )
 
 
 # Fields by parameter.
@@ -60,8 +75,12 @@ VIDEO_PARAMETERS = {
 
 
 def generate_spec(parameters: GenerateParameters) -> GenerateJobSpec:
-    """The spec of a request; with a LoRA for `LoraParameters`."""
+    """The spec of a request; with LoRAs for `LoraParameters`. Raises `InvalidRequestError`."""
     given = parameters.model_dump(exclude_unset=True)
+    if isinstance(parameters, LoraParameters):
+        _require_one_form(parameters)
+        if loras := given.pop("lora", None):
+            given["loras"] = read_loras(loras)
     groups: tuple[tuple[str, type[Schema], dict[str, str]], ...] = (
         ("images", Images, _IMAGES),
         ("cache", Cache, _CACHE),
@@ -71,3 +90,12 @@ def generate_spec(parameters: GenerateParameters) -> GenerateJobSpec:
         if values := take(given, fields):
             given[name] = model(**values)
     return GenerateJobSpec(**given)
+
+
+def _require_one_form(parameters: LoraParameters) -> None:
+    """Raises `InvalidRequestError` unless the request names either a model or LoRAs."""
+    if parameters.model_id is None and not parameters.lora:
+        raise invalid_request([FieldError("model_id", "Add model_id, or lora for each of several LoRAs.")])
+    if parameters.model_id is not None and parameters.lora:
+        message = f"Leave it out and add lora={parameters.model_id}:{parameters.lora_scale:g} instead: lora is set too."
+        raise invalid_request([FieldError("model_id", message, parameters.model_id)])

@@ -15,6 +15,7 @@ _CONTRADICTORY = (
 )
 _NO_MOTION = "Add allow_motion=true, or leave it out: it has no effect without a clip."
 _UNGUIDED = "Raise guidance_scale above 1, or leave it out: at {scale:g} guidance is off and it has no effect."
+_NO_MODEL = "Leave it out, and write the scale behind each LoRA, such as lora=my-dog:0.8: it belongs to model_id."
 _UNCACHED = "Set cache_interval to 2 or more, or leave it out: DeepCache is off."
 _REPLACED = "Leave it or cache_interval out: cache_interval overrides the interval of the profile."
 
@@ -36,6 +37,8 @@ def _ignored(given: set[str], spec: GenerateJobSpec) -> Iterator[tuple[str, str]
         yield "min_guidance_scale", _CONTRADICTORY.format(max=spec.video.max_guidance_scale)
     if spec.negative_prompt and not spec.is_guided:
         yield "negative_prompt", _UNGUIDED.format(scale=spec.images.guidance_scale)
+    if "lora_scale" in given and spec.model_id is None:
+        yield "lora_scale", _NO_MODEL
     if "cache_branch" in given and spec.cache.effective_interval <= 1:
         yield "cache_branch", _UNCACHED
     if {"cache_profile", "cache_interval"} <= given:

@@ -7,6 +7,7 @@ after a response.
 """
 
 import asyncio
+from collections.abc import Mapping
 
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from darkroom_gateway.errors import GatewayError, RequestTimeoutError, TooLargeError
 from darkroom_gateway.http.connection_bounds import BODY_HEADERS, ConnectionBounds
 from darkroom_gateway.http.problems import problem_response
+from darkroom_gateway.http.root_path import route_path
 
 MAX_DRAINED_BYTES = 64 * 1024**2
 MIB = 1024**2
@@ -24,22 +26,27 @@ LINGER_SECONDS = 2.0
 
 
 class BodyLimitMiddleware:
-    """Responds 413 to a body of more than `max_bytes`, and 408 to one that arrives too slowly."""
+    """Responds 413 to a body of more than `max_bytes`, and 408 to one that arrives too slowly. `larger` has the limits
+    of paths that accept more."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int, bounds: ConnectionBounds) -> None:
+    def __init__(
+        self, app: ASGIApp, max_bytes: int, bounds: ConnectionBounds, larger: Mapping[str, int] | None = None
+    ) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._bounds = bounds
+        self._larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or BODY_HEADERS.isdisjoint(name for name, _ in scope["headers"]):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        body = Body(receive, expects_continue="expect" in headers, max_bytes=self._max_bytes, bounds=self._bounds)
+        max_bytes = self._larger.get(route_path(scope), self._max_bytes)
+        body = Body(receive, expects_continue="expect" in headers, max_bytes=max_bytes, bounds=self._bounds)
         announced = headers.get("content-length", "0")
-        if announced.isdigit() and int(announced) > self._max_bytes:
-            response = problem_response(_too_large(self._max_bytes))
+        if announced.isdigit() and int(announced) > max_bytes:
+            response = problem_response(_too_large(max_bytes))
             response.headers["Connection"] = "close"
             await body.drain()
             await response(scope, receive, send)
@@ -152,4 +159,4 @@ def _too_slow(bounds: ConnectionBounds) -> RequestTimeoutError:
 
 
 def _too_large(max_bytes: int) -> TooLargeError:
-    return TooLargeError(f"Send at most {max_bytes / MIB:.0f} MiB in one request. Use fewer or smaller photos.")
+    return TooLargeError(f"Send at most {max_bytes / MIB:.0f} MiB in one request. Use fewer or smaller files.")

@@ -5,7 +5,7 @@ A dependency of all routers except the probes', so that new endpoints are strict
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_origin
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
@@ -21,23 +21,25 @@ async def reject_unexpected_input(request: Request) -> None:
     """Raises `RequestValidationError` with an error for each ignored parameter, and for an ignored body."""
     route = request.scope["route"]
     errors = [*_unknown_names(request, route.dependant), *_repeated_names(request, route.dependant)]
-    if not _reads_body(route) and await _has_body(request):
+    if not _reads_body(route) and await has_body(request):
         errors.append(_unread_body(request))
     if errors:
         raise RequestValidationError(errors)
 
 
 def _unknown_names(request: Request, dependant: Dependant) -> Iterator[Error]:
-    known = set(_query_names(dependant))
+    known = dict(_query_fields(dependant))
     for name in request.query_params:
         if name not in known:
             yield {"type": "extra_forbidden", "loc": ("query", name), "input": request.query_params[name]}
 
 
 def _repeated_names(request: Request, dependant: Dependant) -> Iterator[Error]:
-    """No parameter is a list, so all but one of several values would be lost."""
+    """Unless a parameter is a list, all but one of several values would be lost."""
+    lists = {name for name, annotation in _query_fields(dependant) if get_origin(annotation) in (list, tuple)}
     for name in request.query_params:
-        yield from _repeated("query", name, request.query_params.getlist(name))
+        if name not in lists:
+            yield from _repeated("query", name, request.query_params.getlist(name))
     for name in _header_names(dependant):
         yield from _repeated("header", name, request.headers.getlist(name))
 
@@ -48,16 +50,16 @@ def _repeated(place: str, name: str, values: list[str]) -> Iterator[Error]:
         yield {"type": "repeated", "loc": (place, name), "msg": message, "input": ", ".join(values)}
 
 
-def _query_names(dependant: Dependant) -> Iterator[str]:
-    """Query parameters of an endpoint and its dependencies. The fields of a model are parameters."""
+def _query_fields(dependant: Dependant) -> Iterator[tuple[str, Any]]:
+    """Query parameters of an endpoint and its dependencies, with their types. The fields of a model are parameters."""
     for field in dependant.query_params:
         annotation = field.field_info.annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            yield from annotation.model_fields
+            yield from ((name, each.annotation) for name, each in annotation.model_fields.items())
         else:
-            yield field.alias
+            yield field.alias, annotation
     for each in dependant.dependencies:
-        yield from _query_names(each)
+        yield from _query_fields(each)
 
 
 def _header_names(dependant: Dependant) -> Iterator[str]:
@@ -70,7 +72,7 @@ def _reads_body(route: APIRoute) -> bool:
     return route.body_field is not None or "requestBody" in (route.openapi_extra or {})
 
 
-async def _has_body(request: Request) -> bool:
+async def has_body(request: Request) -> bool:
     """Whether the body has content. Reads only its first block, and nothing if its length is announced."""
     if "transfer-encoding" not in request.headers:
         return int(request.headers.get("content-length", "0")) > 0

@@ -15,16 +15,24 @@ BOUNDS = frozenset({"maxLength", "minLength", "pattern", "minimum", "maximum", "
 """JSON Schema keywords that restrict input. Answers are described by their types alone."""
 
 
-def parameter(model: type[BaseModel], name: str, *examples: str, optional: bool = False, required: bool = False) -> Any:
+def parameter(
+    model: type[BaseModel],
+    name: str,
+    *examples: str,
+    optional: bool = False,
+    required: bool = False,
+    description: str | None = None,
+) -> Any:
     """The contract's field as a query parameter, with its bounds, default and description.
 
-    Enum values are accepted in any case.
+    Enum values are accepted in any case. `description` replaces the field's.
     """
     field = copy.copy(model.model_fields[name])
     if enum := enum_of(field.annotation):
         field.metadata = [case_insensitive(enum), *field.metadata]
     field.alias = field.validation_alias = field.serialization_alias = None
     field.examples = list(examples) or None
+    field.description = description or field.description
     if optional:
         field.default = None
     if required:

@@ -14,6 +14,14 @@ from darkroom_contract.status import Condition, Phase, ProgressStatus
 from darkroom_gateway.jobs.contract_fields import AS_ANSWER
 
 
+class LoraAnswer(BaseModel):
+    """A LoRA that a generation uses."""
+
+    model_id: str | None = Field(None, description="The model, optionally with its saved step.")
+    uri: str | None = Field(None, description="The file, for a LoRA that is no model of this namespace.")
+    scale: float = Field(description="Its strength.")
+
+
 class TaskAccepted(BaseModel):
     """The submission was accepted. Poll `status_url` for its result."""
 
@@ -24,6 +32,7 @@ class TaskAccepted(BaseModel):
                     "task_id": "train-k3x9q2m7ab",
                     "kind": "TrainJob",
                     "model_id": "my-dog",
+                    "loras": [],
                     "status_url": "/result?task_id=train-k3x9q2m7ab",
                     "job_url": "/jobs/train-k3x9q2m7ab?kind=TrainJob",
                     "events_url": "/jobs/train-k3x9q2m7ab/events?kind=TrainJob",
@@ -35,6 +44,9 @@ class TaskAccepted(BaseModel):
     task_id: str = Field(description="Name of the job.", examples=["train-k3x9q2m7ab"])
     kind: Kind = Field(description="TrainJob or GenerateJob.")
     model_id: str | None = Field(None, description="The LoRA that the job trains or uses.")
+    loras: list[LoraAnswer] = Field(
+        default_factory=list, description="The LoRAs that the generation uses, with their scales."
+    )
     status_url: str = Field(description="Address of the status and the results; also in the Location header.")
     job_url: str = Field(description="Address of the job in the schema that both kinds share.")
     events_url: str = Field(description="Address of the live progress, as server-sent events.")
@@ -113,6 +125,9 @@ class JobAnswer(BaseModel):
     phase: Phase = Field(description="Succeeded and Failed are final.")
     prompt: str
     model_id: str | None = Field(None, description="The LoRA that the job trains or uses.")
+    loras: list[LoraAnswer] = Field(
+        default_factory=list, description="The LoRAs that the generation uses, with their scales."
+    )
     priority: int = Field(description="Jobs with a higher priority run first.")
     submitted_by: str | None = Field(None, description="Name of the API key that submitted it.")
     created: datetime
@@ -147,6 +162,22 @@ class File(BaseModel):
     content_type: str
     bytes: int
     sha256: str
+
+
+class RunFile(BaseModel):
+    """A file of a job's runs."""
+
+    path: str = Field(
+        description="Its path below the run's folder: an artifact, samples/<file>, or steps/<step>/<file>."
+    )
+    url: str = Field(description="Its address at this gateway, which redirects to a fresh presigned link.")
+    bytes: int
+
+
+class RunFileList(BaseModel):
+    """The files of a job that can be read now."""
+
+    files: list[RunFile]
 
 
 class JobList(BaseModel):

@@ -11,11 +11,13 @@ from pydantic.alias_generators import to_snake
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import FINALIZER_FILES, LABEL_DELETE_FILES, LABEL_SUBMITTED_BY, Kind
 from darkroom_contract.progress import ProgressEvent
+from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.status import ConditionStatus, ConditionType, Phase, ProgressStatus, QueueStatus
 from darkroom_gateway.jobs.schemas import (
     ConditionAnswer,
     Failure,
     JobAnswer,
+    LoraAnswer,
     ProgressAnswer,
     Queue,
     RemarkAnswer,
@@ -38,10 +40,18 @@ def accepted(job: Job, root_path: str) -> TaskAccepted:
         task_id=job.name,
         kind=job.kind,
         model_id=job.spec.model_id,
+        loras=loras_of(job),
         status_url=status_url(job, root_path),
         job_url=f"{root_path}/jobs/{job.name}?{urlencode({'kind': job.kind.value})}",
         events_url=events_url(job, root_path),
     )
+
+
+def loras_of(job: Job) -> list[LoraAnswer]:
+    """The LoRAs of a generation; none for a training."""
+    if not isinstance(job.spec, GenerateJobSpec):
+        return []
+    return [LoraAnswer(model_id=each.model_id, uri=each.uri, scale=each.scale) for each in job.spec.used_loras]
 
 
 def phase_of(job: Job) -> Phase:
@@ -58,6 +68,7 @@ def job_answer(job: Job, root_path: str) -> JobAnswer:
         phase=phase_of(job),
         prompt=job.spec.prompt,
         model_id=job.spec.model_id,
+        loras=loras_of(job),
         priority=job.spec.priority,
         submitted_by=job.labels.get(LABEL_SUBMITTED_BY),
         created=job.created,

@@ -11,10 +11,12 @@ from darkroom_contract.names import (
     LABEL_SUBMITTED_BY,
     PART_OF,
     Kind,
+    model_of_reference,
 )
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.job import MUTABLE_FIELDS
 from darkroom_contract.specs.train_job import TrainJobSpec
+from darkroom_contract.storage.keys import parse_uri
 from darkroom_gateway.backends.calls import Backend
 from darkroom_gateway.backends.deadlines import CLUSTER_READ_SECONDS, CLUSTER_WRITE_SECONDS
 from darkroom_gateway.errors import ClusterUnavailableError, KeyReusedError, RejectedError
@@ -28,7 +30,7 @@ COMPONENT = "darkroom-gateway"
 
 NOT_COMPARED = MUTABLE_FIELDS | {"dataset"}
 """Fields that may differ between a repeated request and its job: mutable fields change, and every copy of a request
-stores its photos under its own prefix. `require_same_photos` compares their content."""
+stores its photos under its own prefix. `require_same_photos` and `require_same_dataset` compare them."""
 
 Spec = TrainJobSpec | GenerateJobSpec
 
@@ -59,7 +61,7 @@ class JobSubmission:
         """Create the job, or return the one that another copy of the request has just created.
 
         If the response of the API server is lost, the job may exist: it is then read back. `photos_sha256` is the
-        fingerprint of the photos; None for jobs without photos. An abandoned call may still create the job: the
+        fingerprint of the uploaded photos; None without an upload. An abandoned call may still create the job: the
         `ClusterUnavailableError` is then `maybe_done`.
         """
         return await self._backend.call(
@@ -84,13 +86,15 @@ class JobSubmission:
             job = _found(self._find_after_outage(name, spec, error), name, error)
         if photos_sha256 is not None:
             require_same_photos(job, photos_sha256)
+        elif isinstance(spec, TrainJobSpec):
+            require_same_dataset(job, spec)
         return job
 
     def _create(self, name: str, spec: Spec, key_name: str | None, photos_sha256: str | None) -> Job:
         """Raises `AlreadyExistsError`, `RejectedError` or `ClusterUnavailableError`."""
         labels = {LABEL_PART_OF: PART_OF, LABEL_MANAGED_BY: COMPONENT}
-        if spec.model_id is not None:
-            labels[LABEL_MODEL_ID] = spec.model_id
+        if (model_id := _only_model(spec)) is not None:
+            labels[LABEL_MODEL_ID] = model_id
         if key_name is not None:
             labels[LABEL_SUBMITTED_BY] = key_name
         annotations = {} if photos_sha256 is None else {ANNOTATION_PHOTOS_SHA256: photos_sha256}
@@ -113,15 +117,21 @@ class JobSubmission:
 def require_same_photos(job: Job, photos_sha256: str) -> None:
     """Raises `KeyReusedError` unless the job was created with these photos.
 
-    A job without a fingerprint was created by an older gateway. Its photos may differ, and returning the task of
-    another training would be worse than an error: a new key always works."""
+    A job without a fingerprint was created by an older gateway, or with `dataset_uri`. Its photos may differ, and
+    returning the task of another training would be worse than an error: a new key always works."""
     if job.photos_sha256 is None:
         raise KeyReusedError(
-            f"{job.key} was submitted with this Idempotency-Key and has no fingerprint of its photos, because an older "
-            f"gateway created it: they can't be compared. GET /jobs/{job.name} shows that job. Use a new key for "
-            "another job."
+            f"{job.key} was submitted with this Idempotency-Key and has no fingerprint of its photos, because it was "
+            "submitted with dataset_uri or to an older gateway: they can't be compared. "
+            f"GET /jobs/{job.name} shows that job. Use a new key for another job."
         )
     if job.photos_sha256 != photos_sha256:
+        raise KeyReusedError(f"{job.key} was submitted with this Idempotency-Key and other photos. Use a new key.")
+
+
+def require_same_dataset(job: Job, spec: TrainJobSpec) -> None:
+    """Raises `KeyReusedError` unless the job trains on the dataset of `spec`, which the request named."""
+    if not isinstance(job.spec, TrainJobSpec) or parse_uri(job.spec.dataset.uri) != parse_uri(spec.dataset.uri):
         raise KeyReusedError(f"{job.key} was submitted with this Idempotency-Key and other photos. Use a new key.")
 
 
@@ -132,6 +142,15 @@ def require_kept(job: Job) -> None:
             f"{job.key} was submitted with this Idempotency-Key and is being deleted. Wait until it no longer exists, "
             "or use a new key."
         )
+
+
+def _only_model(spec: Spec) -> str | None:
+    """The model that the job trains or uses, as a label: without a saved step, whose `@` no label may have. None for
+    several models."""
+    if isinstance(spec, TrainJobSpec):
+        return spec.model_id
+    models = {model_of_reference(each) for each in spec.model_references}
+    return models.pop() if len(models) == 1 else None
 
 
 def _kind(spec: Spec) -> Kind:

@@ -14,6 +14,9 @@ IDEMPOTENCY_KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
 DATASET_ID_PATTERN = r"[a-z2-7]{16}"
 """Format of `new_dataset_id`. Other folders next to the datasets are not the gateway's."""
 
+IMPORT_ID_PATTERN = r"import-[a-z2-7]{16}"
+"""Format of `new_import_id`. Other folders next to the imported LoRAs belong to people."""
+
 PREFIXES = {Kind.TRAIN: "train", Kind.GENERATE: "generate"}
 
 
@@ -30,6 +33,11 @@ def task_id_for(kind: Kind, idempotency_key: str) -> str:
 def new_dataset_id() -> str:
     """Always random, so that of two requests with the same key, each removes only its own photos."""
     return _letters(secrets.token_bytes(10))
+
+
+def new_import_id() -> str:
+    """Always random, so that concurrent imports of one model never share a file."""
+    return f"import-{_letters(secrets.token_bytes(10))}"
 
 
 def _letters(data: bytes) -> str:

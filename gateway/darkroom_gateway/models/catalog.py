@@ -1,23 +1,21 @@
 """Catalog of the LoRAs that jobs can use: those in object storage, and those being trained."""
 
-import logging
 from collections.abc import Sequence
 
 import anyio
-from pydantic import ValidationError
 
-from darkroom_contract.names import LABEL_MODEL_ID, Kind
-from darkroom_contract.storage.keys import ModelRecord, model_prefix, model_record_key
+from darkroom_contract.names import LABEL_MODEL_ID, Kind, model_of_reference, step_of_reference
+from darkroom_contract.storage.keys import model_prefix
 from darkroom_gateway.backends.calls import Backends
 from darkroom_gateway.backends.deadlines import CLUSTER_LIST_SECONDS, MODELS_SECONDS, STORAGE_SECONDS
 from darkroom_gateway.errors import FieldError, StorageUnavailableError, UnknownModelError
 from darkroom_gateway.jobs.serializers import phase_of
 from darkroom_gateway.jobs.store import JobStore
 from darkroom_gateway.kube.client import KubeClient
-from darkroom_gateway.models.schemas import ModelAnswer
+from darkroom_gateway.models.details import read_detail
+from darkroom_gateway.models.records import ModelRecords
+from darkroom_gateway.models.schemas import ModelAnswer, ModelDetail
 from darkroom_gateway.storage.client import ObjectStorage
-
-log = logging.getLogger(__name__)
 
 MAX_NAMED = 20
 """Maximum number of models that an error message lists."""
@@ -36,9 +34,10 @@ class ModelCatalog:
         self._store = store
         self._storage = storage
         self._namespace = kube.namespace
+        self._records = ModelRecords(storage, kube.namespace)
 
     async def list(self, limit: int) -> list[ModelAnswer]:
-        """The first `limit` trained models, by name. Raises `StorageUnavailableError`."""
+        """The first `limit` models, trained or imported, by name. Raises `StorageUnavailableError`."""
         with anyio.move_on_after(MODELS_SECONDS):
             names = await self._folders(limit)
             return [model for model in await self._models(names) if model is not None]
@@ -46,9 +45,15 @@ class ModelCatalog:
             f"Object storage did not list all models within {MODELS_SECONDS:g} s. Try again, or with a lower limit."
         )
 
-    async def require(self, model_id: str) -> None:
+    async def get(self, model_id: str) -> ModelDetail:
+        """One model with its files and saved steps. Raises `UnknownModelError` or `StorageUnavailableError`."""
+        in_training = self._store.is_being_trained(model_id)
+        read = lambda: read_detail(self._storage, self._records, model_id, in_training=in_training)  # noqa: E731
+        return await self._backends.storage.call(MODELS_SECONDS, read)
+
+    async def require(self, reference: str, parameter: str = "model_id") -> None:
         """Raises `UnknownModelError` unless the model exists or is being trained; a job that uses it waits in the
-        queue.
+        queue. A saved step, such as `my-dog@200`, must exist: no job waits for it. `parameter` is named in the error.
 
         An unfinished training counts; once it has ended, its model is in storage or was deleted. The store may lag: a
         job that is accepted after its training has just failed will fail, and a training created with kubectl counts
@@ -56,19 +61,31 @@ class ModelCatalog:
 
         Raises `StorageUnavailableError` or `ClusterUnavailableError` when that can't be determined.
         """
-        key = model_record_key(self._namespace, model_id)
-        if await self._backends.storage.call(STORAGE_SECONDS, self._storage.read, key) is not None:
+        if await self._has(reference):
             return
-        if self._store.is_being_trained(model_id):
-            return
-        if await self._backends.cluster.call(CLUSTER_LIST_SECONDS, self._is_in_training, model_id):
-            return
-        if await self._backends.storage.call(STORAGE_SECONDS, self._storage.read, key) is not None:
-            return  # Its training has succeeded in the meantime.
+        model_id, step = model_of_reference(reference), step_of_reference(reference)
+        if step is not None:
+            steps = await self._backends.storage.call(STORAGE_SECONDS, self._records.step_names, model_id)
+            if steps or await self._has(model_id) or await self.is_being_trained(model_id):
+                raise _unknown(_unknown_step(model_id, step, steps), parameter, reference)
+        elif await self.is_being_trained(model_id) or await self._has(model_id):
+            return  # The record is read again: the training may have succeeded in the meantime.
         names = await self._folders(MAX_NAMED)
         known = f"Known models: {', '.join(names)}." if names else "There are no models yet."
-        message = f"There is no model {model_id!r}. Train it with POST /train, or use one of GET /models. {known}"
-        raise UnknownModelError(message, (FieldError("model_id", message, model_id),))
+        message = (
+            f"There is no model {model_id!r}. Train it with POST /train, import it with POST /v1/models, or use one of "
+            f"GET /v1/models. {known}"
+        )
+        raise _unknown(message, parameter, reference)
+
+    async def is_being_trained(self, model_id: str) -> bool:
+        """Whether an unfinished training of the model exists. Raises `ClusterUnavailableError`."""
+        if self._store.is_being_trained(model_id):
+            return True
+        return await self._backends.cluster.call(CLUSTER_LIST_SECONDS, self._is_in_training, model_id)
+
+    async def _has(self, reference: str) -> bool:
+        return await self._backends.storage.call(STORAGE_SECONDS, self._records.has, reference)
 
     async def _folders(self, limit: int) -> Sequence[str]:
         prefix = model_prefix(self._namespace)
@@ -102,12 +119,16 @@ class ModelCatalog:
         return any(job.spec.model_id == model_id and not phase_of(job).is_terminal for job in jobs)
 
     def _model(self, name: str) -> ModelAnswer | None:
-        body = self._storage.read(model_record_key(self._namespace, name))
-        if body is None:
-            return None
-        try:
-            record = ModelRecord.model_validate_json(body)
-        except ValidationError as error:
-            log.warning("skipped the model %s, whose record can't be read: %s", name, error)
-            return None
-        return ModelAnswer.model_validate(record)
+        record = self._records.read(name)
+        return None if record is None else ModelAnswer.model_validate(record)
+
+
+def _unknown(message: str, parameter: str, reference: str) -> UnknownModelError:
+    return UnknownModelError(message, (FieldError(parameter, message, reference),))
+
+
+def _unknown_step(model_id: str, step: str, steps: Sequence[str]) -> str:
+    if not steps:
+        return f"The model {model_id!r} has no saved steps. Use {model_id}, or train it with save_steps."
+    named = ", ".join(f"{model_id}@{each}" for each in steps[-MAX_NAMED:])
+    return f"The model {model_id!r} has no saved step {step!r}. Use one of: {named}."

@@ -1,4 +1,4 @@
-"""`/models`: trained LoRAs, and their deletion."""
+"""`/v1/models`: trained and imported LoRAs, and their deletion. `/models` answers the same."""
 
 from typing import Annotated
 
@@ -6,30 +6,48 @@ from fastapi import APIRouter, Path, Query, Response
 
 from darkroom_contract.names import MODEL_ID_PATTERN
 from darkroom_gateway.http.problems import responses
-from darkroom_gateway.models.schemas import ModelList
+from darkroom_gateway.models.schemas import ModelDetail, ModelList
 from darkroom_gateway.services import ServicesOfApp
 
 router = APIRouter(tags=["models"])
 
+PATH, OLD_PATH = "/v1/models", "/models"
+
 ModelIdInPath = Annotated[
     str, Path(pattern=MODEL_ID_PATTERN, max_length=63, description="The name of a model.", examples=["my-dog"])
 ]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of models.")]
 
 
-@router.get("/models", responses=responses(422, 503))
-async def list_models(
-    services: ServicesOfApp, limit: Annotated[int, Query(ge=1, le=1000, description="Maximum number of models.")] = 100
-) -> ModelList:
-    """Trained LoRAs, by name."""
+@router.get(OLD_PATH, responses=responses(422, 503))
+@router.get(PATH, responses=responses(422, 503), name="list_all_models")
+async def list_models(services: ServicesOfApp, limit: Limit = 100) -> ModelList:
+    """LoRAs, trained and imported, by name."""
     return ModelList(models=await services.model_catalog.list(limit))
 
 
-@router.delete("/models/{model_id}", status_code=204, response_class=Response, responses=responses(404, 409, 422, 503))
-async def delete_model(model_id: ModelIdInPath, services: ServicesOfApp) -> Response:
-    """Delete a model: its record, and the LoRA files of every training of it.
+@router.get(OLD_PATH + "/{model_id}", include_in_schema=False)
+@router.get(PATH + "/{model_id}", responses=responses(404, 422, 503))
+async def get_model(model_id: ModelIdInPath, services: ServicesOfApp) -> ModelDetail:
+    """One model with its saved steps, and fresh links to the LoRA in each form."""
+    return await services.model_catalog.get(model_id)
 
-    Returns 409 while an unfinished job trains or uses it. After a 503 the deletion may have started; it is then
-    completed in the background, and the request may be repeated.
+
+@router.delete(
+    OLD_PATH + "/{model_id}", status_code=204, response_class=Response, responses=responses(404, 409, 422, 503)
+)
+@router.delete(
+    PATH + "/{model_id}",
+    status_code=204,
+    response_class=Response,
+    responses=responses(404, 409, 422, 503),
+    name="delete_one_model",
+)
+async def delete_model(model_id: ModelIdInPath, services: ServicesOfApp) -> Response:
+    """Delete a model: its record, its saved steps, its imported file, and the LoRA files of every training of it.
+
+    Returns 409 while an unfinished job trains or uses it, or continues from it. After a 503 the deletion may have
+    started; it is then completed in the background, and the request may be repeated.
     """
     await services.sweeper.delete_model(model_id)
     return Response(status_code=204)

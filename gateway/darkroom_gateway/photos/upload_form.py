@@ -1,11 +1,12 @@
 """Reads the multipart form of an upload with limits. Called by photos/upload_validator.py.
 
 Starlette's parser spools the whole form before an endpoint sees it, and keeps text fields in memory. This one refuses a
-form at the first byte over a limit: per photo, for all photos, for the number of parts, and for text. It uses
+form at the first byte over a limit: per file, for all files, for the number of parts, and for text. It uses
 python-multipart, which accepts 8 headers of 4 KiB per part.
 """
 
 import errno
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,13 +19,17 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from darkroom_contract.photos import limits as bounds
+from darkroom_contract.specs.dataset import MAX_CAPTION_CHARACTERS
 from darkroom_gateway.errors import FieldError, InvalidPhotosError, NoUploadSpaceError, invalid_request
+from darkroom_gateway.photos.file_roles import FileRole, role_and_stem
 
 MIB = 1024**2
 FILES = "files"
 MAX_TEXT_FIELDS = 20
 MAX_TEXT_BYTES = 200
 """Maximum length of a text field in an error message."""
+MAX_CAPTION_BYTES = 8 * 1024
+"""A caption file, white space included: a character of UTF-8 has at most four bytes."""
 MAX_BOUNDARY_BYTES = 70
 """RFC 2046, 5.1.1."""
 
@@ -39,9 +44,12 @@ class Upload:
     """A file of the form."""
 
     name: str
-    """The file name of the client. Used in messages only."""
+    """The file name of the client, shortened for messages."""
     size_bytes: int
     file: IO[bytes]
+    role: FileRole = FileRole.PHOTO
+    stem: str = ""
+    """Pairs a caption or mask with its photo; never part of a key or a path."""
 
 
 @dataclass
@@ -63,6 +71,7 @@ class UploadForm:
 
     def __init__(self) -> None:
         self._uploads: list[Upload] = []
+        self._files = Counter[FileRole]()
         self._texts: dict[str, bytes] = {}
         self._text_parts = 0
         self._part = _Part()
@@ -150,10 +159,12 @@ class UploadForm:
 
     def _begin_file(self, filename: str) -> None:
         self._refuse_texts()
-        if len(self._uploads) == bounds.MAX_PHOTOS:
-            raise form_error(f"Send at most {bounds.MAX_PHOTOS} photos: the form has more.")
+        role, stem = role_and_stem(filename)
+        if self._files[role] == bounds.MAX_PHOTOS:
+            raise form_error(f"Send at most {bounds.MAX_PHOTOS} {role}s: the form has more.")
+        self._files[role] += 1
         file: IO[bytes] = SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 (see `close`)
-        self._part.upload = Upload(bounds.short_name(filename), 0, file)
+        self._part.upload = Upload(bounds.short_name(filename), 0, file, role, stem)
         self._uploads.append(self._part.upload)
 
     def _begin_text(self) -> None:
@@ -227,10 +238,13 @@ def no_space(error: OSError) -> NoUploadSpaceError:
 
 
 def _check_size(upload: Upload, field_name: str) -> None:
-    if upload.size_bytes > bounds.MAX_PHOTO_BYTES:
-        name, limit = upload.name or bounds.short_name(field_name), bounds.MAX_PHOTO_BYTES // MIB
-        message = f"{name}: use a photo of at most {limit} MiB. The photos after it were not read."
-        raise InvalidPhotosError((FieldError(name, message, f"more than {bounds.MAX_PHOTO_BYTES} bytes"),))
+    is_caption = upload.role is FileRole.CAPTION
+    limit = MAX_CAPTION_BYTES if is_caption else bounds.MAX_PHOTO_BYTES
+    if upload.size_bytes > limit:
+        name = upload.name or bounds.short_name(field_name)
+        shown = f"{MAX_CAPTION_CHARACTERS:,} characters" if is_caption else f"{limit // MIB} MiB"
+        message = f"{name}: use a {upload.role} of at most {shown}. The files after it were not read."
+        raise InvalidPhotosError((FieldError(name, message, f"more than {limit} bytes"),))
 
 
 @contextmanager

@@ -1,14 +1,15 @@
-"""Validation of uploaded photos, before anything is stored or created. Called by training/service.py.
+"""Validation of uploaded photos, captions and masks, before anything is stored. Called by training/service.py.
 
-photos/upload_form.py reads the form, and photos/decoder_pool.py decodes each photo in a child process. The client's
-file names appear in messages only.
+photos/upload_form.py reads the form, photos/captions_and_masks.py pairs its files, and photos/decoder_pool.py decodes
+each photo and mask in a child process. The client's file names pair files and appear in messages; nothing is stored
+under them.
 """
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -17,13 +18,22 @@ from starlette.requests import ClientDisconnect, Request
 from darkroom_contract.photos import limits as bounds
 from darkroom_contract.photos.decoder import DecoderUnavailableError
 from darkroom_contract.photos.errors import PhotoError, PhotoLimitError
-from darkroom_gateway.errors import DecodersUnavailableError, FieldError, InvalidPhotosError, TooManyUploadsError
+from darkroom_gateway.errors import DecodersUnavailableError, FieldError, InvalidPhotosError
+from darkroom_gateway.http.upload_slots import UploadSlots
+from darkroom_gateway.photos.captions_and_masks import (
+    MAX_FIELD_ERRORS,
+    PhotoFiles,
+    mask_faults,
+    paired,
+    read_captions,
+)
 from darkroom_gateway.photos.decoder_pool import DecoderPool, UploadUsage
+from darkroom_gateway.photos.file_roles import FileRole
+from darkroom_gateway.photos.fingerprint import Digests, fingerprint
 from darkroom_gateway.photos.upload_form import FILES, Upload, UploadForm, form_error, no_space
 
 Found = TypeVar("Found")
 
-MAX_FIELD_ERRORS = 20
 MAX_STOPPED = 5
 """After this many photos of an upload exceeded a decoding limit, the rest is not decoded."""
 
@@ -39,15 +49,23 @@ CONTENT_TYPES = {
 
 @dataclass(frozen=True)
 class Photo:
-    """A validated photo. Its bytes are stored unchanged under a generated name."""
+    """A validated photo or mask. Its bytes are stored unchanged under a generated name."""
 
     extension: str
     sha256: bytes
     file: IO[bytes]
+    size_px: tuple[int, int]
+    """Width and height, upright."""
+    caption: str | None = None
+    mask: "Photo | None" = None
 
     @property
     def content_type(self) -> str:
         return CONTENT_TYPES[self.extension]
+
+    @property
+    def digests(self) -> Digests:
+        return Digests(self.sha256, _text_sha256(self.caption), None if self.mask is None else self.mask.sha256)
 
 
 class UploadValidator:
@@ -55,28 +73,53 @@ class UploadValidator:
 
     def __init__(self, decoders: DecoderPool, uploads: int) -> None:
         self._decoders = decoders
-        self._free_uploads = uploads
-        self._uploads = uploads
+        self.slots = UploadSlots(uploads)
         self._hashing = CapacityLimiter(HASHING_THREADS)
 
     @asynccontextmanager
     async def receive(self, request: Request) -> AsyncIterator[list[Photo]]:
-        """The validated photos of a form, whose temporary files exist as long as the context.
+        """The validated photos of a form with their captions and masks. Temporary files exist as long as the context.
 
         Raises `InvalidPhotosError` with an error for each problem, `InvalidRequestError` for form fields that are not
         files, an `UnavailableError` when a limit of the gateway is reached, and `ClientDisconnect`.
         """
         async with self._form(request) as uploads:
-            if len(uploads) < bounds.MIN_PHOTOS:
+            if sum(each.role is FileRole.PHOTO for each in uploads) < bounds.MIN_PHOTOS:
                 raise form_error(
                     "Add photos of the subject to the form: it has none. curl: -F files=@1.jpg -F files=@2.jpg."
                 )
-            yield await _unless_disconnected(request, self.check(uploads))
+            yield await _unless_disconnected(request, self._check_files(paired(uploads)))
 
     async def fingerprint(self, request: Request) -> str:
-        """The fingerprint of the files of a form. Does not validate them."""
+        """The fingerprint of the files of a form. Does not decode them, but raises for unusable captions."""
         async with self._form(request) as uploads:
-            return fingerprint([await self._sha256(each) for each in uploads])
+            files = paired(uploads)
+            captions = read_captions(files)
+            return fingerprint(
+                [
+                    Digests(
+                        await self._sha256(each.photo),
+                        _text_sha256(caption),
+                        None if each.mask is None else await self._sha256(each.mask),
+                    )
+                    for each, caption in zip(files, captions, strict=True)
+                ]
+            )
+
+    async def _check_files(self, files: Sequence[PhotoFiles]) -> list[Photo]:
+        """Check captions, then decode all photos and masks. Raises `InvalidPhotosError`."""
+        captions = read_captions(files)
+        masks = [each.mask for each in files if each.mask is not None]
+        decoded = await self.check([*(each.photo for each in files), *masks])
+        photos, left = decoded[: len(files)], iter(decoded[len(files) :])
+        found = [
+            replace(photo, caption=caption, mask=None if each.mask is None else next(left))
+            for each, photo, caption in zip(files, photos, captions, strict=True)
+        ]
+        sizes_px = [(each.size_px, None if each.mask is None else each.mask.size_px) for each in found]
+        if field_errors := tuple(mask_faults(files, sizes_px))[:MAX_FIELD_ERRORS]:
+            raise InvalidPhotosError(field_errors)
+        return found
 
     async def check(self, uploads: Sequence[Upload]) -> list[Photo]:
         """Decode all photos. Raises `InvalidPhotosError` with an error for each unusable photo."""
@@ -90,22 +133,19 @@ class UploadValidator:
     @asynccontextmanager
     async def _form(self, request: Request) -> AsyncIterator[list[Upload]]:
         """All files of the form, with any field name; open as long as the context."""
-        if self._free_uploads == 0:
-            raise TooManyUploadsError(f"{self._uploads} uploads are already in progress. Send this one again later.")
-        self._free_uploads -= 1
-        form = UploadForm()
-        try:
-            await form.read(request)
-            yield form.uploads
-        finally:
-            form.close()
-            self._free_uploads += 1
+        with self.slots.hold():
+            form = UploadForm()
+            try:
+                await form.read(request)
+                yield form.uploads
+            finally:
+                form.close()
 
     async def _check_one(self, upload: Upload, usage: UploadUsage) -> Photo:
         sha256 = await self._sha256(upload)
         properties = await self._decoders.check(upload.file.fileno(), upload.name, usage)
         upload.file.seek(0)
-        return Photo(properties.extension, sha256, upload.file)
+        return Photo(properties.extension, sha256, upload.file, properties.size_px)
 
     async def _sha256(self, upload: Upload) -> bytes:
         """Raises `NoUploadSpaceError`, because a photo that fit into memory is written to disk here."""
@@ -191,9 +231,8 @@ async def _cancel(*tasks: "asyncio.Task[Any]") -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def fingerprint(digests: Iterable[bytes]) -> str:
-    """SHA-256 over the SHA-256 digests of the photos, in order, as 64 hex digits. Independent of file names."""
-    return hashlib.sha256(b"".join(digests)).hexdigest()
+def _text_sha256(text: str | None) -> bytes | None:
+    return None if text is None else hashlib.sha256(text.encode()).digest()
 
 
 def _sha256(file: IO[bytes]) -> bytes:

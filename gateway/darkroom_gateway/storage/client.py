@@ -1,4 +1,4 @@
-"""Object storage client: stores photos, reads and writes small records, and presigns links for everything else.
+"""Object storage client: stores photos and LoRA files, reads and writes small records, and presigns links for the rest.
 
 Synchronous, on boto3. Call it from worker threads through backends/calls.py, never from the event loop. Only `link`
 does no I/O (storage/presigned_links.py) and may be called anywhere. Links use the public endpoint of the storage.
@@ -16,7 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from darkroom_contract.storage.s3_client import client_config, error_code, open_client, read_object
+from darkroom_contract.storage.s3_client import MISSING, client_config, error_code, open_client, read_object
 from darkroom_gateway.backends.calls import STORAGE_CALLS, UPLOAD_CALLS
 from darkroom_gateway.backends.deadlines import (
     CREDENTIALS_SECONDS,
@@ -26,10 +26,16 @@ from darkroom_gateway.backends.deadlines import (
 )
 from darkroom_gateway.errors import StorageUnavailableError
 from darkroom_gateway.settings import Settings
-from darkroom_gateway.storage.download_headers import response_parameters
+from darkroom_gateway.storage.download_headers import OPAQUE, response_parameters
 from darkroom_gateway.storage.presigned_links import Link, LinkSigner
 
 log = logging.getLogger(__name__)
+
+FORBIDDEN = frozenset({"403", "AccessDenied", "Forbidden"})
+"""Error codes of an object that the credentials may not read. S3 also answers so for a missing one, without the right
+to list its bucket."""
+
+DOWNLOAD_BLOCK_BYTES = 1024**2
 
 _OPTIONS: dict[str, Any] = {
     "retries": {"mode": "standard", "total_max_attempts": 2},
@@ -82,6 +88,35 @@ class ObjectStorage:
     def put(self, key: str, body: IO[bytes], content_type: str) -> None:
         with _mapped(f"store {key}"):
             self._uploads.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
+
+    def size_of(self, bucket: str, key: str) -> int | None:
+        """The size of an object of any bucket in bytes; None if it does not exist or may not be read."""
+        with _mapped(f"look up s3://{bucket}/{key}"):
+            try:
+                size: int = self._client.head_object(Bucket=bucket, Key=key)["ContentLength"]
+            except ClientError as error:
+                if error_code(error) in MISSING | FORBIDDEN:
+                    return None
+                raise
+        return size
+
+    def download(self, bucket: str, key: str, file: IO[bytes], max_bytes: int) -> None:
+        """Append an object of any bucket to a file. Raises `StorageUnavailableError`, also beyond `max_bytes`."""
+        with _mapped(f"read s3://{bucket}/{key}"):
+            body = self._uploads.get_object(Bucket=bucket, Key=key)["Body"]
+            with contextlib.closing(body):
+                for block in body.iter_chunks(DOWNLOAD_BLOCK_BYTES):
+                    max_bytes -= len(block)
+                    if max_bytes < 0:
+                        raise StorageUnavailableError(f"s3://{bucket}/{key} has grown during its download. Try again.")
+                    file.write(block)
+
+    def sizes(self, prefix: str, *, recursive: bool = False) -> dict[str, int]:
+        """The sizes of the first thousand objects under a prefix, by key; without those in subfolders by default."""
+        options = {} if recursive else {"Delimiter": "/"}
+        with _mapped(f"list {prefix}"):
+            page = self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **options)
+        return {each["Key"]: each["Size"] for each in page.get("Contents", [])}
 
     def delete(self, keys: list[str]) -> None:
         """One by one, because not every S3 server supports the checksum of bulk deletion."""
@@ -139,6 +174,17 @@ class ObjectStorage:
         """A small object, or None when the key does not exist."""
         with _mapped(f"read {key}"):
             return read_object(self._client, self.bucket, key)
+
+    def media_type(self, key: str) -> str | None:
+        """The media type under which an object was stored, or None when the key does not exist."""
+        with _mapped(f"look up {key}"):
+            try:
+                head = self._client.head_object(Bucket=self.bucket, Key=key)
+            except ClientError as error:
+                if error_code(error) in MISSING:
+                    return None
+                raise
+        return str(head.get("ContentType", OPAQUE))
 
     def list_folders(self, prefix: str, limit: int) -> list[str]:
         """The names of the first `limit` folders directly under a prefix, in order."""

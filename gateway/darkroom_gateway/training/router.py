@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from darkroom_contract.names import Kind
 from darkroom_contract.photos.limits import FORMAT_NAMES, MAX_PHOTOS, MIN_PHOTOS
+from darkroom_contract.specs.dataset import MAX_CAPTION_CHARACTERS
 from darkroom_gateway.http.problems import responses
 from darkroom_gateway.jobs.dependencies import SubmitterOfRequest, TaskIdInQuery, accept
 from darkroom_gateway.jobs.poll_route import CachedPollRoute, answer_with_files
@@ -18,7 +19,8 @@ router = APIRouter(tags=["train"], route_class=CachedPollRoute)
 
 PHOTOS_BODY: dict[str, Any] = {
     "requestBody": {
-        "required": True,
+        "required": False,
+        "description": "Required, unless dataset_uri names photos in object storage.",
         "content": {
             "multipart/form-data": {
                 "schema": {
@@ -30,9 +32,24 @@ PHOTOS_BODY: dict[str, Any] = {
                             "minItems": MIN_PHOTOS,
                             "maxItems": MAX_PHOTOS,
                             "items": {"type": "string", "format": "binary"},
-                            "description": f"Photos of the subject: {FORMAT_NAMES}. Other field names are accepted "
-                            "too; text fields are refused.",
-                        }
+                            "description": f"Photos of the subject: {FORMAT_NAMES}. Captions and masks may have this "
+                            "field name too, and photos any other one: file names say what a file is. Text fields are "
+                            "refused.",
+                        },
+                        "captions": {
+                            "type": "array",
+                            "maxItems": MAX_PHOTOS,
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "photo.txt is the caption of photo.jpg, in place of the prompt: UTF-8, at "
+                            f"most {MAX_CAPTION_CHARACTERS:,} characters. Blank ones are ignored.",
+                        },
+                        "masks": {
+                            "type": "array",
+                            "maxItems": MAX_PHOTOS,
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "photo.mask.png is the mask of photo.jpg, for masked_loss: white is learned."
+                            " Any format of photos, with the photo's aspect ratio.",
+                        },
                     },
                 }
             }
@@ -43,7 +60,7 @@ PHOTOS_BODY: dict[str, Any] = {
 
 
 @router.post(
-    "/train", status_code=202, responses={**ACCEPTED, **responses(409, 413, 422, 503)}, openapi_extra=PHOTOS_BODY
+    "/train", status_code=202, responses={**ACCEPTED, **responses(404, 409, 413, 422, 503)}, openapi_extra=PHOTOS_BODY
 )
 async def train(
     parameters: Annotated[TrainParameters, Query()],
@@ -52,7 +69,10 @@ async def train(
     services: ServicesOfApp,
     submitter: SubmitterOfRequest,
 ) -> TaskAccepted:
-    """Learn a subject from photos: trains an SDXL DreamBooth LoRA and stores it as `model_id`."""
+    """Learn a subject from photos: trains an SDXL DreamBooth LoRA and stores it as `model_id`.
+
+    The photos are uploaded, with captions and masks beside them, or are in object storage already (`dataset_uri`).
+    """
     job = await services.training.submit(parameters, request, submitter)
     return accept(job, response, services.root_path)
 

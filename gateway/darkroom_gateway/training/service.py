@@ -1,8 +1,10 @@
 """Submission of trainings: checks and stores the photos, then creates one TrainJob. Called by training/router.py."""
 
 import asyncio
+import io
 import logging
 import os
+from collections.abc import Iterator
 from typing import IO
 
 import anyio
@@ -17,13 +19,26 @@ from darkroom_gateway.backends.deadlines import upload_seconds
 from darkroom_gateway.errors import ClusterUnavailableError, KeyReusedError
 from darkroom_gateway.jobs.busy_policy import BusyCheck
 from darkroom_gateway.jobs.dependencies import Submitter
-from darkroom_gateway.jobs.submission import JobSubmission, require_kept, require_same_photos, task_id
+from darkroom_gateway.jobs.submission import (
+    JobSubmission,
+    require_kept,
+    require_same_dataset,
+    require_same_photos,
+    task_id,
+)
 from darkroom_gateway.jobs.task_ids import new_dataset_id
 from darkroom_gateway.models.base_models import BaseModelChecker
-from darkroom_gateway.photos.upload_validator import Photo, UploadValidator, fingerprint
+from darkroom_gateway.photos.fingerprint import fingerprint
+from darkroom_gateway.photos.upload_validator import Photo, UploadValidator
 from darkroom_gateway.storage.client import ObjectStorage
+from darkroom_gateway.training.contradictions import (
+    masks_without_effect,
+    reject_contradictions,
+    too_many_held_out,
+)
 from darkroom_gateway.training.orphaned_photos import OrphanedPhotos, Uploads
 from darkroom_gateway.training.parameters import TrainParameters, train_spec
+from darkroom_gateway.training.references import TrainingReferences, require_no_body
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +54,7 @@ class TrainingService:
         orphaned_photos: OrphanedPhotos,
         upload_validator: UploadValidator,
         base_models: BaseModelChecker,
+        references: TrainingReferences,
         busy: BusyCheck,
     ) -> None:
         self._submission = submission
@@ -47,26 +63,39 @@ class TrainingService:
         self._orphaned_photos = orphaned_photos
         self._upload_validator = upload_validator
         self._base_models = base_models
+        self._references = references
         self._busy = busy
 
     async def submit(self, parameters: TrainParameters, request: Request, submitter: Submitter) -> Job:
         """Check everything, then store the photos, then create the job.
 
         Raises `KeyReusedError` when the idempotency key was used with other parameters or photos or its job is being
-        deleted, `InvalidPhotosError`, `InvalidRequestError` for an unknown base model, or `BusyError`.
+        deleted, `InvalidPhotosError`, `InvalidRequestError` for contradictory parameters, an unknown base model or
+        dataset, `UnknownModelError` for an unknown initial LoRA, or `BusyError`.
         """
         prefix = dataset_prefix(self._submission.namespace, new_dataset_id())
-        spec = train_spec(parameters, dataset_uri(self._storage.bucket, prefix))
+        uploads_photos = parameters.dataset_uri is None
+        spec = train_spec(parameters, parameters.dataset_uri or dataset_uri(self._storage.bucket, prefix))
+        reject_contradictions(parameters, spec)
+        if not uploads_photos:
+            await require_no_body(request)
         name = task_id(Kind.TRAIN, submitter.idempotency_key)
         if submitter.idempotency_key is not None:
             earlier = await self._submission.find_earlier(name, spec)
             if earlier is not None:
                 require_kept(earlier)
-                require_same_photos(earlier, await self._upload_validator.fingerprint(request))
+                if uploads_photos:
+                    require_same_photos(earlier, await self._upload_validator.fingerprint(request))
+                else:
+                    require_same_dataset(earlier, spec)
                 return earlier
         await self._base_models.require(spec.base_model)
+        await self._references.require(spec, uploads_photos=uploads_photos)
         await self._busy.require_free_slot()
+        if not uploads_photos:
+            return await self._submission.create_or_find(name, spec, submitter.key_name)
         async with self._upload_validator.receive(request) as photos:
+            _require_usable(photos, spec)
             # Not cancellable: a gateway that stops here would leave photos without a job.
             with anyio.CancelScope(shield=True):
                 job = await self._store_and_create(name, spec, prefix, photos, submitter.key_name)
@@ -78,14 +107,14 @@ class TrainingService:
         uploads: Uploads = {}
         try:
             await self._store(prefix, photos, uploads)
-            digest = fingerprint(each.sha256 for each in photos)
+            digest = fingerprint([each.digests for each in photos])
             job = await self._submission.create_or_find(name, spec, key_name, digest)
         except asyncio.CancelledError:
-            log.error("left %d photos in %s: the gateway is stopping during the submission", len(uploads), prefix)
+            log.error("left %d files in %s: the gateway is stopping during the submission", len(uploads), prefix)
             raise
         except Exception as error:
             if isinstance(error, ClusterUnavailableError) and error.maybe_done:
-                log.error("kept %d photos in %s: it is unknown whether %s was created", len(photos), prefix, name)
+                log.error("kept %d files in %s: it is unknown whether %s was created", len(uploads), prefix, name)
                 self._orphaned_photos.remove_unless_used(uploads, lambda: self._is_used(name, spec, prefix))
             else:
                 await self._orphaned_photos.remove(uploads)
@@ -103,12 +132,32 @@ class TrainingService:
         return job is not None and _has_photos(job, prefix)
 
     async def _store(self, prefix: str, photos: list[Photo], uploads: Uploads) -> None:
-        """Adds each photo to `uploads` as soon as its upload begins."""
+        """Adds each file to `uploads` as soon as its upload begins."""
         for number, photo in enumerate(photos):
-            key = f"{prefix}{number:03d}.{photo.extension}"
-            seconds = upload_seconds(_size_bytes(photo.file))
-            uploads[key] = await self._uploads.begin(self._storage.put, key, photo.file, photo.content_type)
-            await self._uploads.result(seconds, uploads[key])
+            for name, file, content_type in _stored_files(number, photo):
+                seconds, key = upload_seconds(_size_bytes(file)), prefix + name
+                uploads[key] = await self._uploads.begin(self._storage.put, key, file, content_type)
+                await self._uploads.result(seconds, uploads[key])
+
+
+def _require_usable(photos: list[Photo], spec: TrainJobSpec) -> None:
+    """Raises `InvalidRequestError` when the photos and the parameters contradict each other."""
+    if spec.training.held_out_photos >= len(photos):
+        raise too_many_held_out(spec.training.held_out_photos, len(photos))
+    if spec.training.masked_loss is None and any(each.mask is not None for each in photos):
+        raise masks_without_effect()
+
+
+def _stored_files(number: int, photo: Photo) -> Iterator[tuple[str, IO[bytes], str]]:
+    """Name, content and media type of a photo's files: `000.jpg`, `000.txt` and `000.mask.png`.
+
+    A mask has that name whatever its format: readers go by the content.
+    """
+    yield f"{number:03d}.{photo.extension}", photo.file, photo.content_type
+    if photo.caption is not None:
+        yield f"{number:03d}.txt", io.BytesIO(photo.caption.encode()), "text/plain; charset=utf-8"
+    if photo.mask is not None:
+        yield f"{number:03d}.mask.png", photo.mask.file, photo.mask.content_type
 
 
 def _has_photos(job: Job, prefix: str) -> bool:

@@ -132,7 +132,7 @@ def operator_program(layout: Layout) -> Program:
         environment.S3_BUCKET: BUCKET,
         environment.DATASET_URIS: EXAMPLE_PHOTOS,
         environment.MODEL_ROOT: str(layout.model_root),
-        "DARKROOM_DEFAULT_BASE_MODEL": SDXL,
+        environment.DEFAULT_BASE_MODEL: SDXL,
         "DARKROOM_DEFAULT_VIDEO_BASE_MODEL": SVD,
         "DARKROOM_HEALTH_HOST": "127.0.0.1",
         "DARKROOM_HEALTH_PORT": str(port),
@@ -156,6 +156,8 @@ def gateway_program(layout: Layout) -> Program:
         "DARKROOM_GATEWAY_HOST": "127.0.0.1",
         "DARKROOM_GATEWAY_PORT": str(layout.settings.ports.gateway),
         environment.MODEL_ROOT: str(layout.model_root),
+        environment.DATASET_URIS: EXAMPLE_PHOTOS,
+        environment.DEFAULT_BASE_MODEL: SDXL,
         environment.REDIS_URL: layout.redis_url,
     }
     return Program(

@@ -1,13 +1,15 @@
 """Which job gets a free slot. Pure: a snapshot in, jobs out.
 
 The order is that of the queue policy. A job that is suspended, backing off or being deleted is not queued. A generation
-with a LoRA waits for every unfinished training of its model, wherever the two are in the queue.
+with LoRAs waits for every unfinished training of their models, wherever they are in the queue. A training that
+continues from a LoRA waits only for trainings of that model that precede it, so that two trainings never wait for each
+other. A saved step, such as `my-dog@200`, is used as it is: no job waits for it.
 """
 
 from datetime import datetime, timedelta
 
 from darkroom_contract.jobs import Job
-from darkroom_contract.names import Kind
+from darkroom_contract.names import Kind, step_of_reference
 from darkroom_operator.pods.runner_pod import RunnerPod
 from darkroom_operator.scheduling.job_state import is_backing_off, is_finished, may_run
 from darkroom_operator.scheduling.snapshot import Snapshot
@@ -45,10 +47,25 @@ def is_queued(job: Job, snapshot: Snapshot) -> bool:
     )
 
 
+def awaited_models(job: Job) -> tuple[str, ...]:
+    """The models of the job whose trainings it waits for: all but saved steps."""
+    return tuple(each for each in job.spec.model_references if step_of_reference(each) is None)
+
+
 def awaited_training(job: Job, snapshot: Snapshot) -> Job | None:
-    """The last unfinished training of the model that a generation needs; None if there is none to wait for."""
-    model_id = job.spec.model_id
-    return None if job.kind is not Kind.GENERATE or model_id is None else snapshot.last_trainings.get(model_id)
+    """The last unfinished training of the models that the job needs; None if there is none to wait for."""
+    models = awaited_models(job)
+    if not models:
+        return None
+    if job.kind is Kind.GENERATE:
+        trainings = [found for each in models if (found := snapshot.last_trainings.get(each)) is not None]
+    else:
+        trainings = [found for each in models for found in snapshot.pending.trainings_before(job, each)]
+    last: Job | None = None
+    for training in trainings:
+        if last is None or snapshot.pending.precedes(last, training):
+            last = training
+    return last
 
 
 def queued_jobs(snapshot: Snapshot) -> list[Job]:
@@ -92,5 +109,5 @@ def is_too_young(job: Job, now: datetime) -> bool:
 
 def admissible_from(job: Job) -> datetime:
     """A generation with a LoRA waits a moment: one file may create a training of its model directly after it."""
-    needs_a_model = job.kind is Kind.GENERATE and job.spec.model_id is not None
+    needs_a_model = job.kind is Kind.GENERATE and bool(awaited_models(job))
     return job.created + TRAINING_FOLLOWS_WITHIN if needs_a_model else job.created

@@ -92,6 +92,12 @@ class PendingQueue:
         """The unfinished trainings of a model, in the order of the queue."""
         return self._trainings[model_id].jobs if model_id in self._trainings else []
 
+    def trainings_before(self, job: Job, model_id: str) -> list[Job]:
+        """The unfinished trainings of a model that precede a job of the queue, without those being deleted."""
+        if job.uid not in self._entries:
+            return []
+        return [each for each in self.trainings_of(model_id) if not each.deleting and self.precedes(each, job)]
+
 
 class _SortedJobs:
     """Jobs in the order of their sort keys: two lists of the same length."""

@@ -19,7 +19,7 @@ from support.waiting import waiter
 from darkroom_contract.names import FINALIZER_FILES, Kind
 from darkroom_contract.progress import stream_name
 from darkroom_contract.storage.keys import run_prefix
-from darkroom_gateway.deletion.deletable_job import owned_dataset, read_deletable_job
+from darkroom_gateway.deletion.deletable_job import owned_datasets, read_deletable_job
 from darkroom_gateway.errors import AlreadyDeletingError, UnknownTaskError
 
 wait_until = waiter(30)
@@ -95,7 +95,7 @@ def test_model_of_a_deleted_training_stays_usable(isolated: IsolatedNamespace) -
     isolated.request(Kind.TRAIN, "job")
 
     assert isolated.proceed() == [uid]
-    assert isolated.keys(run_prefix(uid)) == [run_prefix(uid) + WEIGHTS]
+    assert isolated.keys(run_prefix(uid)) == [run_prefix(uid) + each for each in ("dog.safetensors", WEIGHTS)]
     assert len(isolated.keys(f"models/{isolated.namespace}/")) == 1
 
 
@@ -171,21 +171,21 @@ def test_photos_outside_the_deployments_datasets_are_kept(isolated: IsolatedName
 @pytest.mark.parametrize(
     ("uri", "found"),
     [
-        ("s3://darkroom/datasets/team/x", "datasets/team/x/"),
-        ("s3://darkroom/datasets/team/x/", "datasets/team/x/"),
-        ("s3://darkroom/datasets/team/x/y/", "datasets/team/x/y/"),
-        ("s3://darkroom/datasets/team/", None),
-        ("s3://darkroom/datasets/team/../other/x/", None),
-        ("s3://darkroom/datasets/team//x/", None),
-        ("s3://darkroom/datasets/team-b/x/", None),
-        ("s3://darkroom/runs/1/", None),
-        ("s3://darkroom2/datasets/team/x/", None),
+        ("s3://darkroom/datasets/team/x", ("datasets/team/x/",)),
+        ("s3://darkroom/datasets/team/x/", ("datasets/team/x/",)),
+        ("s3://darkroom/datasets/team/x/y/", ("datasets/team/x/y/",)),
+        ("s3://darkroom/datasets/team/", ()),
+        ("s3://darkroom/datasets/team/../other/x/", ()),
+        ("s3://darkroom/datasets/team//x/", ()),
+        ("s3://darkroom/datasets/team-b/x/", ()),
+        ("s3://darkroom/runs/1/", ()),
+        ("s3://darkroom2/datasets/team/x/", ()),
     ],
 )
-def test_owned_dataset_accepts_only_prefixes_of_the_deployment(uri: str, found: str | None) -> None:
+def test_owned_datasets_are_only_prefixes_of_the_deployment(uri: str, found: tuple[str, ...]) -> None:
     document = {"metadata": {"name": "a", "uid": "1", "resourceVersion": "1"}, "spec": {"dataset": {"uri": uri}}}
 
-    assert owned_dataset(read_deletable_job(Kind.TRAIN, document), BUCKET, "team") == found
+    assert owned_datasets(read_deletable_job(Kind.TRAIN, document), BUCKET, "team") == found
 
 
 def test_label_set_with_kubectl_deletes_files(isolated: IsolatedNamespace, gateway_of: Any) -> None:
@@ -245,7 +245,7 @@ def test_unreadable_job_keeps_its_photos(isolated: IsolatedNamespace) -> None:
     other = read_deletable_job(Kind.TRAIN, {**document, "spec": {"dataset": {"uri": uri_of(prefix)}}})
 
     assert not other.finished
-    assert owned_dataset(other, BUCKET, isolated.namespace) == prefix
+    assert owned_datasets(other, BUCKET, isolated.namespace) == (prefix,)
 
 
 def test_more_files_than_one_listing_returns_are_all_deleted(isolated: IsolatedNamespace, nanio_folder: Any) -> None:

@@ -16,6 +16,7 @@ from darkroom_contract.storage.keys import ModelRecord, ModelRemoval, model_reco
 from darkroom_gateway.backends.calls import STORAGE_CALLS, Backends
 from darkroom_gateway.backends.deadlines import STORAGE_SECONDS
 from darkroom_gateway.deletion.dataset_retention import DatasetRetention
+from darkroom_gateway.deletion.import_collector import ImportCollector
 from darkroom_gateway.deletion.job_deleter import JobDeleter
 from darkroom_gateway.deletion.sweeper import Sweeper
 from darkroom_gateway.errors import (
@@ -230,6 +231,7 @@ def sweeper_of(isolated: IsolatedNamespace, backends: Backends, cluster: KubeCli
         backends,
         JobDeleter(cluster, storage),
         isolated.model_deleter(storage),
+        ImportCollector(storage, isolated.namespace),
         DatasetRetention(storage, isolated.namespace, None),
         ProgressStreams(isolated.settings),
     )

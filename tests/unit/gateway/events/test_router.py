@@ -51,6 +51,24 @@ def test_finished_job_sends_all_its_progress_and_ends(http: httpx.Client, job: S
     assert (events[-1].name, events[-1].data) == ("end", {"reason": "Failed"})
 
 
+def test_files_of_an_event_are_addresses_of_the_gateway(
+    start_gateway: Any, environment: dict[str, str], job: StreamedJob
+) -> None:
+    job.report(1, "samples/a-step-00100-0.png", "steps/best/a.safetensors", "../../other/a.png", "logs/1.txt")
+    job.report(2)
+    job.set_status(phase="Succeeded")
+
+    with start_gateway({**environment, "DARKROOM_GATEWAY_ROOT_PATH": "/darkroom"}) as gateway:
+        events = [each for each in follow(gateway.http, job.name) if each.name == "progress"]
+
+    files = f"/darkroom/jobs/{job.name}/files"
+    assert events[0].data["files"] == [
+        f"{files}/samples/a-step-00100-0.png?kind=GenerateJob",
+        f"{files}/steps/best/a.safetensors?kind=GenerateJob",
+    ]
+    assert "files" not in events[1].data
+
+
 def test_reconnecting_browser_continues_where_it_was(http: httpx.Client, job: StreamedJob) -> None:
     ids = [job.report(step) for step in range(3)]
     job.set_status(phase="Succeeded")

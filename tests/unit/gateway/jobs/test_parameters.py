@@ -21,7 +21,7 @@ RENAMED: dict[tuple[type[BaseModel], str], str] = {
     (Video, "seed"): "video_seed",
     (Video, "base_model"): "video_base_model",
 }
-GROUPS = {"dataset", "training", "prior_preservation", "images", "cache", "video"}
+GROUPS = {"dataset", "training", "prior_preservation", "images", "cache", "video", "loras"}
 FIELDS = [
     (parameters, model, name)
     for parameters, models in [

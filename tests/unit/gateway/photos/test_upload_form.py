@@ -182,3 +182,35 @@ async def test_full_disk_is_not_the_photos_fault(form: UploadForm, monkeypatch: 
         await read(form, part("files", "a.jpg"), *[BLOCK] * 10, END)
 
     assert (refusal.value.status, refusal.value.retry_after_seconds) == (503, 30)
+
+
+async def test_too_long_caption_stops_reading(form: UploadForm) -> None:
+    body = Body([part("files", "a.txt"), *[BLOCK] * 50, END])
+
+    with pytest.raises(InvalidPhotosError, match=r"a\.txt: use a caption of at most 1,000 characters"):
+        await form.read(body.request())
+
+    assert body.read_blocks == 2
+
+
+@pytest.mark.parametrize(("name", "what"), [("a.txt", "captions"), ("a.mask.png", "masks")])
+async def test_too_many_files_beside_the_photos_stop_reading(form: UploadForm, name: str, what: str) -> None:
+    photos = [part("files", "a.jpg"), b"x"] * MAX_PHOTOS
+    body = Body([*photos, *[part("files", name), b"x"] * 300])
+
+    with pytest.raises(InvalidPhotosError, match=f"at most 100 {what}"):
+        await form.read(body.request())
+
+    assert body.read_blocks == 4 * MAX_PHOTOS + 1
+
+
+async def test_captions_and_masks_count_towards_the_size_in_total(
+    form: UploadForm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_form.bounds, "MAX_DATASET_BYTES", 10 * len(BLOCK))
+    body = Body([part("files", "a.jpg"), BLOCK, part("files", "a.mask.png"), BLOCK] * 50)
+
+    with pytest.raises(InvalidPhotosError, match="in total"):
+        await form.read(body.request())
+
+    assert body.read_blocks <= 24

@@ -1,0 +1,70 @@
+"""The files of a job's runs: artifacts, and what a training stores while it runs. Called by jobs/run_files_router.py.
+
+Polls don't list samples and saved steps: that would cost listings of object storage for each poll. Their addresses come
+with the live events, and from `GET /jobs/{task_id}/files`, with two listings.
+"""
+
+from darkroom_contract.jobs import Job
+from darkroom_contract.names import Kind
+from darkroom_contract.storage.keys import MANIFEST_FILE, run_prefix
+from darkroom_gateway.backends.calls import Backends
+from darkroom_gateway.backends.deadlines import STORAGE_SECONDS
+from darkroom_gateway.errors import FieldError, UnknownFileError
+from darkroom_gateway.jobs.run_file_paths import FileAddresses, is_served
+from darkroom_gateway.jobs.schemas import RunFile, RunFileList
+from darkroom_gateway.jobs.service import JobService
+from darkroom_gateway.storage.client import ObjectStorage
+
+FOLDERS = ("samples/", "steps/")
+"""What a training stores while it runs, below its prefix."""
+
+
+class RunFiles:
+    """The files of the runs of one namespace's jobs."""
+
+    def __init__(self, jobs: JobService, storage: ObjectStorage, backends: Backends, root_path: str) -> None:
+        self._jobs = jobs
+        self._storage = storage
+        self._backends = backends
+        self._root_path = root_path
+
+    async def list(self, task_id: str, kind: Kind | None) -> RunFileList:
+        """The files that can be read now: artifacts first, then samples and saved steps.
+
+        Raises what `JobService.get` raises, and `StorageUnavailableError`.
+        """
+        job = await self._jobs.get(task_id, kind)
+        prefix, sizes = run_prefix(job.uid), _artifacts(job)
+        for folder in FOLDERS if job.kind is Kind.TRAIN else ():
+            found = await self._backends.storage.call(STORAGE_SECONDS, self._stored_below, prefix + folder)
+            sizes |= {key.removeprefix(prefix): size_bytes for key, size_bytes in sorted(found.items())}
+        addresses = FileAddresses(self._root_path, job.name, job.kind)
+        files = [RunFile(path=path, url=addresses.of(path), bytes=sizes[path]) for path in sizes if is_served(path)]
+        return RunFileList(files=files)
+
+    async def link(self, task_id: str, kind: Kind | None, path: str) -> str:
+        """A fresh presigned link to a file; `path` must be served.
+
+        Raises `UnknownFileError`, what `JobService.get` raises, and `StorageUnavailableError`.
+        """
+        job = await self._jobs.get(task_id, kind)
+        media_type, key = None, run_prefix(job.uid) + path
+        if "/" in path or path in _artifacts(job):
+            media_type = await self._backends.storage.call(STORAGE_SECONDS, self._storage.media_type, key)
+        if media_type is None:
+            message = (
+                f"{job.name} has no file {path}: its run has not stored it yet, or it was deleted. "
+                f"GET /jobs/{job.name}/files lists the files."
+            )
+            raise UnknownFileError(message, (FieldError("name", message, path),))
+        return self._storage.link(key, media_type).url
+
+    def _stored_below(self, prefix: str) -> dict[str, int]:
+        return self._storage.sizes(prefix, recursive=True)
+
+
+def _artifacts(job: Job) -> dict[str, int]:
+    """The sizes of the artifacts in bytes, without the manifest. A job has none until it has succeeded."""
+    prefix = run_prefix(job.uid)
+    found = {each.key.removeprefix(prefix): each.bytes for each in job.status.artifacts or ()}
+    return {name: size_bytes for name, size_bytes in found.items() if name != MANIFEST_FILE}
