@@ -57,15 +57,15 @@ _ROLES_OF_KIND = {
     LoraKind.DIFFERENCE: ({"diff"}, {"diff_b"}),
 }
 """Roles of a module's tensors: the ones that it needs, and the ones that it may have; all may have these two:"""
-_COMMON_ROLES = {"alpha", "dora_scale"}
+_COMMON_ROLES = {"alpha", "dora_scale", "magnitude"}
 
 _TENSOR = re.compile(
     r"(?P<module>.+?)(?P<old>_lora)?(?:"
     r"\.lora_(?P<new>A|B|down|up|mid)(?:\.default)?\.weight"
     r"|(?:\.lora|\.lora_linear_layer)?\.(?P<plain>down|up)\.weight"
-    r"|\.(?P<dora>dora_scale|lora_magnitude_vector(?:\.default)?(?:\.weight)?)"
+    r"|\.(?P<magnitude>lora_magnitude_vector)(?:\.default)?(?:\.weight)?"
     r"|(?:\.lora)?\.(?P<alpha>alpha)"
-    r"|\.(?P<other>hada_w[12]_[ab]|hada_t[12]|lokr_w[12](?:_[ab])?|lokr_t2|diff|diff_b)"
+    r"|\.(?P<other>hada_w[12]_[ab]|hada_t[12]|lokr_w[12](?:_[ab])?|lokr_t2|diff|diff_b|dora_scale)"
     r")"
 )
 _NEW_ROLES = {"A": "down", "B": "up"}
@@ -112,7 +112,7 @@ class LoraModule:
 
     @property
     def is_dora(self) -> bool:
-        return "dora_scale" in self.tensors
+        return not {"dora_scale", "magnitude"}.isdisjoint(self.tensors)
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class LoraNames:
                 f"It contains a textual-inversion embedding ({shortened(self.embeddings)}), which would be dropped. "
                 "Remove the embedding from the file, or use a LoRA without one."
             )
-        if not self.modules and not any(_TENSOR.fullmatch(name) for name in self.refused):
+        if not self.modules and not any(map(_looks_like_lora, self.refused)):
             return f"It is not a LoRA: no tensor has the name of a LoRA's ({shortened(self.refused)})."
         if self.refused:
             return (
@@ -197,7 +197,7 @@ def parse_name(name: str) -> LoraTensor | None:
     if found is None:
         return None
     form, component, path = found
-    role = match["plain"] or match["alpha"] or match["other"] or (match["dora"] and "dora_scale")
+    role = match["plain"] or match["alpha"] or match["other"] or (match["magnitude"] and "magnitude")
     role = role or _NEW_ROLES.get(match["new"], match["new"])
     module = _flat_module(component, path, is_old=match["old"] is not None)
     if component == UNET and not module.startswith(_UNET_BLOCKS):
@@ -205,6 +205,10 @@ def parse_name(name: str) -> LoraTensor | None:
     if form is LoraForm.KOHYA_DIFFUSERS and module.startswith(_SGM_BLOCKS):
         form = LoraForm.KOHYA_SGM
     return LoraTensor(form, component, module, role)
+
+
+def _looks_like_lora(name: str) -> bool:
+    return _TENSOR.fullmatch(name) is not None or name.startswith(tuple(_KOHYA_PREFIXES))
 
 
 def shortened(names: tuple[str, ...]) -> str:
@@ -241,6 +245,8 @@ def _flat_module(component: str, path: str, is_old: bool) -> str:
 def _kind(roles: set[str]) -> LoraKind | None:
     """The kind with exactly these roles; None for a part that is missing or superfluous."""
     own = roles - _COMMON_ROLES
+    if {"dora_scale", "magnitude"} <= roles:
+        return None
     for kind, (needed, possible) in _ROLES_OF_KIND.items():
         if own and needed <= own <= needed | possible:
             return kind if kind is not LoraKind.LOKR or _is_complete_lokr(own) else None
