@@ -1,6 +1,7 @@
 """Metadata of images, clips and LoRA files: how they were made, so that they can be reproduced."""
 
 import json
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +29,12 @@ def package_versions() -> dict[str, str]:
 
 
 def image_metadata(
-    spec: GenerateJobSpec, base_model: UsedModel, lora_sha256: str | None, seed: int, size_px: tuple[int, int]
+    spec: GenerateJobSpec, base_model: UsedModel, lora_sha256: Sequence[str], seed: int, size_px: tuple[int, int]
 ) -> dict[str, Any]:
-    """Everything needed to reproduce an image: the `darkroom` chunk of its PNG."""
+    """Everything needed to reproduce an image: the `darkroom` chunk of its PNG.
+
+    `lora_sha256` are the digests of the files of `spec.used_loras`, in that order.
+    """
     images, interval = spec.images, spec.cache.effective_interval
     metadata: dict[str, Any] = {
         "prompt": spec.prompt,
@@ -45,8 +49,11 @@ def image_metadata(
         "cache": {"interval": interval, "branch": spec.cache.branch} if interval > 1 else None,
         "versions": package_versions(),
     }
+    loras = [use.to_dict() | {"sha256": sha256} for use, sha256 in zip(spec.used_loras, lora_sha256, strict=True)]
+    if loras:
+        metadata["loras"] = loras
     if spec.model_id is not None:
-        metadata |= {"modelId": spec.model_id, "loraScale": spec.lora_scale, "loraSha256": lora_sha256}
+        metadata |= {"modelId": spec.model_id, "loraScale": spec.lora_scale, "loraSha256": loras[0]["sha256"]}
     return metadata
 
 
@@ -146,12 +153,23 @@ def _parameters(metadata: dict[str, Any]) -> str:
         "Seed": metadata["seed"],
         "Size": f"{metadata['width']}x{metadata['height']}",
         "Model": metadata["baseModel"],
-        "Lora": f"{metadata['modelId']}:{metadata['loraScale']}" if "modelId" in metadata else None,
+        **_lora_parameters(metadata),
         "DeepCache": f"interval {metadata['cache']['interval']}" if metadata["cache"] else None,
         "Version": f"darkroom {metadata['versions'].get('darkroom', '')}",
     }
     line = ", ".join(f"{name}: {value}" for name, value in settings.items() if value is not None)
     return "\n".join(filter(None, [metadata["prompt"], _negative(metadata["negativePrompt"]), line]))
+
+
+def _lora_parameters(metadata: dict[str, Any]) -> dict[str, str]:
+    """Names and scales; and digests, quoted as the web UIs quote a list."""
+    if "modelId" in metadata:
+        found = {"Lora": f"{metadata['modelId']}:{metadata['loraScale']}"}
+    else:
+        loras = [f"{each.get('modelId') or each['uri']}:{each['scale']}" for each in metadata.get("loras", ())]
+        found = {"Lora": f'"{", ".join(loras)}"'} if loras else {}
+    digests = [f"{each.get('modelId') or each['uri']}: {each['sha256']}" for each in metadata.get("loras", ())]
+    return found | ({"Lora SHA-256": f'"{", ".join(digests)}"'} if digests else {})
 
 
 def _negative(prompt: str) -> str:
