@@ -50,4 +50,4 @@ def randomize(model: Any) -> None:
         if "magnitude" in name or "dora_scale" in name:
             parameter *= 1 + 0.1 * torch.rand(parameter.shape, generator=random)
         elif "lora_" in name or "hada_" in name or "lokr_" in name:
-            parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.05)
+            parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.15)
