@@ -23,7 +23,7 @@ DOWNLOADING, LOADING, ENCODING, UPLOADING = 2.0, 20.0, 10.0, 4.0
 """Fixed stages, so that they count in a run of few steps."""
 GUIDED = 2.0
 """Classifier-free guidance runs the U-Net on two inputs at every step."""
-EVALUATION_PASSES = 8.0
+EVALUATION_PASSES = 4.0
 """Passes of the U-Net over each held-out photo."""
 WITH_GRADIENT = 3.0
 """A backward pass costs about two forward passes."""

@@ -270,7 +270,7 @@ class Training(Schema):
         0,
         ge=0,
         le=50,
-        description="Photos of dataset that are not trained on, fewer than it has; the loss on them shows overfitting. "
+        description="Photos that are not trained on, spread over all concepts; the loss on them shows overfitting. "
         "The LoRA with the lowest one is kept beside the last, as modelId@best.",
     )
     evaluation_steps: int = Field(

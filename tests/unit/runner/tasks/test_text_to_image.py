@@ -83,7 +83,9 @@ def test_prompt_negative_prompt_and_guidance_change_the_image(sdxl: Any) -> None
 @pytest.fixture
 def saved(tmp_path: Path) -> Callable[[GenerateJobSpec], dict[str, Any]]:
     def save(spec: GenerateJobSpec) -> dict[str, Any]:
-        metadata = image_metadata(spec, UsedModel(reference="owner/base@v2", commit="c" * 40), "ab" * 32, 7, (64, 64))
+        used = UsedModel(reference="owner/base@v2", commit="c" * 40)
+        digests = [f"{number:x}" * 64 for number in range(10, 10 + len(spec.used_loras))]
+        metadata = image_metadata(spec, used, digests, 7, (64, 64))
         Image.new("RGB", (64, 64)).save(tmp_path / "image.png", pnginfo=png_info(metadata))
         with Image.open(tmp_path / "image.png") as image:
             return {str(name): value for name, value in image.info.items()}
@@ -97,7 +99,8 @@ def test_png_metadata_is_enough_to_reproduce_the_image(saved: Callable[..., dict
     metadata = json.loads(saved(spec)["darkroom"])
 
     assert metadata["prompt"] == "ein Hündchen – 小狗"
-    assert (metadata["seed"], metadata["modelId"], metadata["loraSha256"]) == (7, "my-dog", "ab" * 32)
+    assert (metadata["seed"], metadata["modelId"], metadata["loraSha256"]) == (7, "my-dog", "a" * 64)
+    assert metadata["loras"] == [{"modelId": "my-dog", "scale": 1.0, "sha256": "a" * 64}]
     assert (metadata["baseModel"], metadata["baseModelCommit"]) == ("owner/base@v2", "c" * 40)
     assert metadata["cache"] == {"interval": 3, "branch": 0}
     assert metadata["versions"].keys() >= {"darkroom", "torch", "diffusers"}
@@ -111,3 +114,22 @@ def test_png_parameters_have_the_format_of_the_web_uis(saved: Callable[..., dict
     assert (first, second) == ("a dog", "Negative prompt: blurry")
     assert third.startswith("Steps: 30, Sampler: default, CFG scale: 5.0, Seed: 7, Size: 64x64, Model: owner/base@v2, ")
     assert "DeepCache" not in third
+
+
+def test_png_metadata_lists_all_loras_with_scale_and_digest(saved: Callable[..., dict[str, Any]]) -> None:
+    uri = "s3://darkroom/loras/default/style.safetensors"
+    loras = [{"modelId": "my-dog@200", "scale": 0.8}, {"uri": uri, "scale": -0.5}]
+
+    chunks = saved(GenerateJobSpec.from_dict({"prompt": "a dog", "loras": loras}))
+
+    metadata = json.loads(chunks["darkroom"])
+    assert metadata["loras"] == [loras[0] | {"sha256": "a" * 64}, loras[1] | {"sha256": "b" * 64}]
+    assert metadata.keys().isdisjoint({"modelId", "loraScale", "loraSha256"})
+    digests = f'Lora SHA-256: "my-dog@200: {"a" * 64}, {uri}: {"b" * 64}"'
+    assert f'Lora: "my-dog@200:0.8, {uri}:-0.5", {digests}, ' in chunks["parameters"]
+
+
+def test_png_parameters_keep_the_short_form_of_one_lora(saved: Callable[..., dict[str, Any]]) -> None:
+    chunks = saved(GenerateJobSpec.from_dict({"prompt": "a dog", "modelId": "my-dog", "loraScale": 0.5}))
+
+    assert ", Lora: my-dog:0.5, " in chunks["parameters"]

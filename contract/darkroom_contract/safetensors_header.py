@@ -1,0 +1,121 @@
+"""Reads and checks the header of a safetensors file: names, types and shapes of its tensors, and its metadata.
+
+Pure Python, without torch: the gateway checks uploaded LoRA files with it, the runner the ones that it downloads.
+File format: a little-endian length of 8 bytes, that many bytes of JSON, then the tensors' bytes without gaps.
+https://huggingface.co/docs/safetensors/index#format
+"""
+
+import json
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, BinaryIO
+
+MAX_HEADER_BYTES = 8 * 1024**2
+"""A LoRA of all layers of SDXL has 8,523 tensors and a header of about 1 MB."""
+MAX_TENSORS = 40_000
+_MAX_DIMENSIONS = 8
+_LENGTH_BYTES = 8
+_METADATA = "__metadata__"
+
+DTYPE_BYTES = {
+    "BOOL": 1,
+    "U8": 1,
+    "I8": 1,
+    "F8_E4M3": 1,
+    "F8_E5M2": 1,
+    "U16": 2,
+    "I16": 2,
+    "F16": 2,
+    "BF16": 2,
+    "U32": 4,
+    "I32": 4,
+    "F32": 4,
+    "U64": 8,
+    "I64": 8,
+    "F64": 8,
+}
+"""Bytes of one element."""
+
+
+class NotSafetensorsError(ValueError):
+    """The file is not a safetensors file, or it is damaged. The message says why, in one sentence."""
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor's element type, as safetensors names it, and its shape."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SafetensorsHeader:
+    """The header of a valid file."""
+
+    tensors: dict[str, TensorInfo]
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def read_header(file: BinaryIO, size_bytes: int) -> SafetensorsHeader:
+    """The header of an open file of `size_bytes`; reads at most `MAX_HEADER_BYTES`. Raises `NotSafetensorsError`."""
+    length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+    if not 2 <= length <= size_bytes - _LENGTH_BYTES:
+        raise NotSafetensorsError("It is not a safetensors file: its first 8 bytes are not the length of a header.")
+    if length > MAX_HEADER_BYTES:
+        raise NotSafetensorsError(f"Its header has {length} bytes, more than the limit of {MAX_HEADER_BYTES}.")
+    document = _parse(file.read(length))
+    metadata = _checked_metadata(document.pop(_METADATA, {}))
+    if len(document) > MAX_TENSORS:
+        raise NotSafetensorsError(f"It has {len(document)} tensors, more than the limit of {MAX_TENSORS}.")
+    spans = {name: _span(name, entry) for name, entry in document.items()}
+    _require_contiguous(sorted(spans.values()), size_bytes - _LENGTH_BYTES - length)
+    tensors = {name: TensorInfo(entry["dtype"], tuple(entry["shape"])) for name, entry in document.items()}
+    return SafetensorsHeader(tensors, metadata)
+
+
+def _parse(content: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(content, object_pairs_hook=_without_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise NotSafetensorsError("It is not a safetensors file: its header is not JSON.") from error
+    if not isinstance(document, dict):
+        raise NotSafetensorsError("It is not a safetensors file: its header is not a JSON object.")
+    return document
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name twice")
+    return found
+
+
+def _checked_metadata(metadata: Any) -> dict[str, str]:
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise NotSafetensorsError("Its metadata is not a map of texts.")
+    return metadata
+
+
+def _span(name: str, entry: Any) -> tuple[int, int]:
+    """Where a tensor's bytes begin and end. Raises `NotSafetensorsError` unless that fits its type and shape."""
+    match entry:
+        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(begin), int(end)]}:
+            known = dtype in DTYPE_BYTES and len(shape) <= _MAX_DIMENSIONS
+            if known and all(type(side) is int and side >= 0 for side in shape):
+                if end - begin == prod(shape) * DTYPE_BYTES[dtype]:
+                    return begin, end
+                raise NotSafetensorsError(f"Tensor {name[:200]!r} is damaged: its size is not that of its shape.")
+    raise NotSafetensorsError(f"Tensor {name[:200]!r} has no valid type, shape and position.")
+
+
+def _require_contiguous(spans: list[tuple[int, int]], data_bytes: int) -> None:
+    position = 0
+    for begin, end in spans:
+        if begin != position:
+            raise NotSafetensorsError("It is damaged: its tensors overlap or have gaps between them.")
+        position = end
+    if position != data_bytes:
+        raise NotSafetensorsError(
+            f"It is incomplete or damaged: its tensors need {position} bytes, and it has {data_bytes}."
+        )
