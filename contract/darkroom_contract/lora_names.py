@@ -54,10 +54,10 @@ _ROLES_OF_KIND = {
     LoraKind.LORA: ({"down", "up"}, {"mid"}),
     LoraKind.LOHA: ({"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"}, {"hada_t1", "hada_t2"}),
     LoraKind.LOKR: (set(), {"lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2"}),
-    LoraKind.DIFFERENCE: ({"diff"}, {"diff_b"}),
+    LoraKind.DIFFERENCE: ({"diff"}, set()),
 }
-"""Roles of a module's tensors: the ones that it needs, and the ones that it may have; all may have these two:"""
-_COMMON_ROLES = {"alpha", "dora_scale", "magnitude"}
+"""Roles of a module's tensors: the ones that it needs, and the ones that it may have. All kinds may have these:"""
+_COMMON_ROLES = {"alpha", "dora_scale", "magnitude", "diff_b"}
 
 _TENSOR = re.compile(
     r"(?P<module>.+?)(?P<old>_lora)?(?:"
