@@ -92,7 +92,7 @@ def _add_middleware(app: FastAPI, settings: Settings, keys: ApiKeys | None, serv
         BodyLimitMiddleware,
         max_bytes=settings.max_upload_bytes,
         bounds=settings.bounds,
-        larger=dict.fromkeys(model_import_router.IMPORT_PATHS, max(model_bytes, settings.max_upload_bytes)),
+        larger={models_router.PATH: max(model_bytes, settings.max_upload_bytes)},
     )
     if keys is not None:
         app.add_middleware(

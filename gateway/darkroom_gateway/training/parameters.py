@@ -104,9 +104,7 @@ _PRIOR = {
 }
 _CONVERTED = {"initial_lora", "masked_loss"}
 _TRAINING = {
-    name: name
-    for name in Training.model_fields
-    if name in TrainParameters.model_fields and name not in _CONVERTED
+    name: name for name in Training.model_fields if name in TrainParameters.model_fields and name not in _CONVERTED
 }
 
 

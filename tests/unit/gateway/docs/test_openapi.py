@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.lora_files import lora_bytes
 from support.photos import encode, scene
 
 from darkroom_contract.names import Kind
 from darkroom_contract.status import Phase
-from darkroom_contract.storage.keys import ModelRecord, model_record_key, run_log_key
+from darkroom_contract.storage.keys import ModelRecord, model_record_key, model_step_key, run_log_key
 
 EXAMPLES = int(os.environ.get("GENERATED_EXAMPLES", "5"))
 SEED = int(os.environ.get("GENERATED_SEED", "1"))
@@ -129,13 +130,22 @@ def make_models(bucket: Any) -> Callable[[list[str]], list[str]]:
             body = ModelRecord.model_validate(record).model_dump_json(by_alias=True).encode()
             bucket.put_object(Bucket="darkroom", Key=weights, Body=b"weights")
             bucket.put_object(Bucket="darkroom", Key=model_record_key(NAMESPACE, model_id), Body=body)
+            bucket.put_object(Bucket="darkroom", Key=model_step_key(NAMESPACE, model_id, "best"), Body=body)
         return model_ids
 
     return make
 
 
 @pytest.fixture(scope="module")
-def ids(make_jobs: Callable[[str], list[str]], make_models: Callable[[list[str]], list[str]]) -> str:
+def lora_uri(bucket: Any) -> str:
+    """A LoRA file in object storage that jobs may read."""
+    key = f"loras/{NAMESPACE}/friends/style.safetensors"
+    bucket.put_object(Bucket="darkroom", Key=key, Body=lora_bytes())
+    return f"s3://darkroom/{key}"
+
+
+@pytest.fixture(scope="module")
+def ids(make_jobs: Callable[[str], list[str]], make_models: Callable[[list[str]], list[str]], lora_uri: str) -> str:
     """Values of parameters for the hooks: what exists, and what may be deleted."""
     succeeded = {"task_id": "kept-trainjob-succeeded"}
     files = {
@@ -146,7 +156,12 @@ def ids(make_jobs: Callable[[str], list[str]], make_models: Callable[[list[str]]
     doomed = make_models([f"doomed-{number}" for number in range(20)])
     return json.dumps(
         {
-            "GET": {"task_id": make_jobs("kept"), "model_id": make_models([MODEL_ID])},
+            "GET": {
+                "task_id": make_jobs("kept"),
+                "model_id": make_models([MODEL_ID]),
+                "lora": [[f"{MODEL_ID}:0.5"], [f"{MODEL_ID}@best", lora_uri]],
+                "uri": [lora_uri],
+            },
             "FILES": files,
             "DELETE": {"task_id": make_jobs("doomed"), "model_id": doomed},
         }
@@ -193,7 +208,7 @@ max-steps = 4
 [[operations]]
 # Rules between parameters are stricter than a description can say.
 include-method = "POST"
-checks.positive_data_acceptance.expected-statuses = ["202", "404", "409", "422"]
+checks.positive_data_acceptance.expected-statuses = ["200", "201", "202", "404", "409", "422"]
 """
 """`schemathesis.toml`."""
 
@@ -240,6 +255,6 @@ def test_generated_requests_get_responses_that_match_the_openapi_document(
     statuses = answered(report)
     assert operations <= statuses.keys()
     # Otherwise no request passed validation.
-    assert sorted(each for each in operations if not {200, 202, 204, 307} & statuses[each]) == []
+    assert sorted(each for each in operations if not {200, 201, 202, 204, 307} & statuses[each]) == []
     # Operations of open paths accept any input, or none.
     assert sorted(each for each in operations if not {401, 422} <= statuses[each]) == ["GET /healthz", "GET /readyz"]
