@@ -25,7 +25,6 @@ from darkroom_gateway.http.security_headers import SecurityHeadersMiddleware
 from darkroom_gateway.http.shutdown import ConnectionCloseMiddleware
 from darkroom_gateway.http.unexpected_input import reject_unexpected_input
 from darkroom_gateway.jobs import router as jobs_router
-from darkroom_gateway.jobs import run_files_router
 from darkroom_gateway.model_import import router as model_import_router
 from darkroom_gateway.models import router as models_router
 from darkroom_gateway.pattern_advice import PATTERN_ADVICE
@@ -75,8 +74,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services = build_services(settings)
     problems.install(app, PATTERN_ADVICE)
-    jobs_routers = (jobs_router, run_files_router, events_router)
-    for module in (training_router, generation_router, *jobs_routers, model_import_router, models_router):
+    routers = (training_router, generation_router, jobs_router, events_router, model_import_router, models_router)
+    for module in routers:
         app.include_router(module.router, dependencies=[Depends(reject_unexpected_input)])
     app.include_router(health_router.router)  # Probes may send any parameter.
     app.include_router(swagger_ui.router)
@@ -93,7 +92,7 @@ def _add_middleware(app: FastAPI, settings: Settings, keys: ApiKeys | None, serv
         BodyLimitMiddleware,
         max_bytes=settings.max_upload_bytes,
         bounds=settings.bounds,
-        larger=dict.fromkeys(model_import_router.IMPORT_PATHS, max(model_bytes, settings.max_upload_bytes)),
+        larger={models_router.PATH: max(model_bytes, settings.max_upload_bytes)},
     )
     if keys is not None:
         app.add_middleware(

@@ -1,8 +1,8 @@
 """Hooks of Schemathesis, loaded by its own process: real photos, real task ids, and parameters that agree.
 
-`DARKROOM_TEST_PHOTOS` is a folder of photos, `DARKROOM_TEST_IDS` JSON: for `task_id` and `model_id` those that are
-there, and under `DELETE` those that may be deleted. Everything else is generated from the OpenAPI description. What is
-wrong on purpose stays wrong: only good values are replaced.
+`DARKROOM_TEST_PHOTOS` is a folder of photos, `DARKROOM_TEST_IDS` JSON: for `task_id`, `model_id`, `lora` and `uri` what
+exists, under `DELETE` what may be deleted, and under `FILES` the parameters of an existing file by path. Everything
+else is generated from the OpenAPI description. What is wrong on purpose stays wrong: only good values are replaced.
 """
 
 import itertools
@@ -22,18 +22,27 @@ from schemathesis.generation import GenerationMode
 from schemathesis.generation.meta import TestPhase
 from schemathesis.openapi.checks import RejectedPositiveData
 
+from support.lora_files import lora_bytes
+
 PHOTOS = [path.read_bytes() for path in sorted(Path(os.environ["DARKROOM_TEST_PHOTOS"]).iterdir())]
 # A value that was generated comes through as it is now and then.
-IDS: dict[str, dict[str, Iterator[str | None]]] = {
+_REAL = json.loads(os.environ["DARKROOM_TEST_IDS"])
+FILES = {path: itertools.cycle([file, {}]) for path, file in _REAL.pop("FILES").items()}
+IDS: dict[str, dict[str, Iterator[Any]]] = {
     use: {parameter: itertools.cycle([*ids, None]) for parameter, ids in of_use.items()}
-    for use, of_use in json.loads(os.environ["DARKROOM_TEST_IDS"]).items()
+    for use, of_use in _REAL.items()
 }
 KEYS = map("generated-{}".format, itertools.count())
+
+FILLS = itertools.cycle(range(256))
+IMPORT_PATH = "/v1/models"
 
 VIDEO = frozenset(
     {"video_steps", "video_fit", "video_seed", "video_base_model", "frames", "fps", "motion_bucket_id"}
     | {"noise_aug_strength", "decode_chunk_size", "min_guidance_scale", "max_guidance_scale"}
 )
+
+CLASS = frozenset({"class_images", "prior_weight"})
 
 ONLY_FROM_ANSWERS = frozenset({"cursor"})
 """Parameters whose good values are found in an earlier answer alone, whatever their pattern says."""
@@ -48,12 +57,16 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
             if _is_good(case, location):
                 for name, ids in IDS.get(case.method, IDS["GET"]).items():
                     _replace(values, name, ids)
+    if case.operation.path in FILES and _is_good(case, ParameterLocation.PATH):
+        case.path_parameters.update(next(FILES[case.operation.path]))
     if _is_good(case, ParameterLocation.QUERY):
         for name in ONLY_FROM_ANSWERS & case.query.keys():
             del case.query[name]
     if case.method == "POST" and case.meta.generation.mode is GenerationMode.POSITIVE:
         _replace(case.headers, "Idempotency-Key", KEYS)
         _make_agree(case.query)
+        if case.path == IMPORT_PATH:
+            _give_lora(case)
 
 
 def _is_good(case: Any, location: ParameterLocation) -> bool:
@@ -61,7 +74,7 @@ def _is_good(case: Any, location: ParameterLocation) -> bool:
     return component is not None and component.mode is GenerationMode.POSITIVE
 
 
-def _replace(values: Any, name: str, real: Iterator[str | None]) -> None:
+def _replace(values: Any, name: str, real: Iterator[Any]) -> None:
     if values not in (None, NOT_SET) and name in values:
         value = next(real)
         if value is not None:
@@ -79,8 +92,39 @@ def _make_agree(query: dict[str, Any]) -> None:
     if {"cache_branch", "cache_profile"} & query.keys():
         query["cache_profile"] = "Fast"
         query.pop("cache_interval", None)
-    if {"class_images", "prior_weight"} & query.keys():
+    if "lora" in query:
+        query.pop("model_id", None)
+        query.pop("lora_scale", None)
+    if CLASS & query.keys():
         query["class_prompt"] = "a dog"
+    _make_training_agree(query)
+
+
+def _make_training_agree(query: dict[str, Any]) -> None:
+    for name in {"dataset_uri", "class_dataset_uri", "initial_lora"} & query.keys():
+        del query[name]  # None of the generated ones exists.
+    if "unmasked_weight" in query:
+        query["masked_loss"] = "true"
+    if "keep_tags" in query:
+        query["shuffle_tags"] = "true"
+    if "text_encoder_learning_rate" in query:
+        query["train_text_encoders"] = "true"
+    if "validation_steps" in query:
+        query["validation_prompt"] = "a dog"
+    if {"save_steps", "validation_steps"} & query.keys():
+        query["max_steps"] = "50"
+    query.pop("evaluation_steps", None)
+    query.pop("held_out_photos", None)  # More than the photos of the form, mostly.
+
+
+def _give_lora(case: Any) -> None:
+    """A real LoRA in the body or in object storage, not in both."""
+    if case.media_type == "application/json" and isinstance(case.body, dict):
+        _replace(case.body, "uri", IDS["GET"]["uri"])
+    elif isinstance(case.body, dict):
+        case.body = {**case.body, "file": lora_bytes(fill=next(FILLS))}
+    if case.body is not NOT_SET and _is_good(case, ParameterLocation.QUERY):
+        case.query.pop("uri", None)
 
 
 @schemathesis.hook

@@ -1,4 +1,4 @@
-"""The files of a job's runs: artifacts, and what a training stores while it runs. Called by jobs/run_files_router.py.
+"""The files of a job's runs: artifacts, and what a training stores while it runs. Called by jobs/router.py.
 
 Polls don't list samples and saved steps: that would cost listings of object storage for each poll. Their addresses come
 with the live events, and from `GET /jobs/{task_id}/files`, with two listings.

@@ -21,6 +21,7 @@ from darkroom_gateway.deletion.model_deleter import require_unused
 from darkroom_gateway.errors import FieldError, GatewayError, ModelExistsError, ModelInUseError
 from darkroom_gateway.jobs.task_ids import new_import_id
 from darkroom_gateway.model_import.lora_source import LoraFile, LoraSource
+from darkroom_gateway.model_import.parameters import MAX_PROMPT_CHARACTERS, ImportParameters
 from darkroom_gateway.models.base_models import BaseModelChecker
 from darkroom_gateway.models.catalog import ModelCatalog
 from darkroom_gateway.models.records import ModelRecords
@@ -30,18 +31,6 @@ log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/octet-stream"
 MAX_SOURCE_CHARACTERS = 512
-MAX_PROMPT_CHARACTERS = 1000
-
-
-@dataclass(frozen=True)
-class ImportRequest:
-    """The parameters of an import."""
-
-    model_id: str
-    base_model: str | None
-    prompt: str | None
-    uri: str | None
-    replace: bool
 
 
 class ModelImporter:
@@ -69,7 +58,7 @@ class ModelImporter:
         self._records = ModelRecords(storage, namespace)
         self._removals: set[asyncio.Task[None]] = set()
 
-    async def submit(self, asked: ImportRequest, request: Request) -> bool:
+    async def submit(self, asked: ImportParameters, request: Request) -> bool:
         """Import the LoRA of the request. False if the model was imported from the same file before, so that a request
         may be repeated.
 
@@ -91,7 +80,7 @@ class ModelImporter:
         log.info("imported the model %s from %s", asked.model_id, lora.source)
         return True
 
-    async def _replaced(self, asked: ImportRequest) -> "_Before":
+    async def _replaced(self, asked: ImportParameters) -> "_Before":
         """What the import would replace. Raises `ModelExistsError` or `ModelInUseError` if it may not."""
         model_id = asked.model_id
         if await self._catalog.is_being_trained(model_id):
@@ -115,7 +104,7 @@ class ModelImporter:
         is_readable = (record is not None or not self._records.has(model_id)) and None not in saved
         return _Before(record, tuple(steps), tuple(each for each in saved if each is not None), is_readable)
 
-    def _record(self, asked: ImportRequest, lora: LoraFile, before: "_Before") -> ModelRecord:
+    def _record(self, asked: ImportParameters, lora: LoraFile, before: "_Before") -> ModelRecord:
         key = f"{lora_prefix(self._namespace, new_import_id())}{asked.model_id}.safetensors"
         return ModelRecord(
             model_id=asked.model_id,

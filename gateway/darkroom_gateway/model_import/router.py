@@ -1,21 +1,18 @@
-"""`POST /v1/models`, and the same at `/models`."""
+"""`POST /v1/models`."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from darkroom_contract.names import BASE_MODEL_PATTERN, LORA_URI_PATTERN, MAX_BASE_MODEL_LENGTH, MODEL_ID_PATTERN
+from darkroom_contract.names import LORA_URI_PATTERN
 from darkroom_gateway.http.problems import responses
-from darkroom_gateway.model_import.importer import MAX_PROMPT_CHARACTERS, ImportRequest
+from darkroom_gateway.model_import.parameters import ImportParameters
 from darkroom_gateway.model_import.upload_form import FILE
-from darkroom_gateway.models.router import OLD_PATH, PATH
+from darkroom_gateway.models.router import PATH
 from darkroom_gateway.models.schemas import ModelDetail, ModelUri
 from darkroom_gateway.services import ServicesOfApp
 
 router = APIRouter(tags=["models"])
-
-IMPORT_PATHS = (PATH, OLD_PATH)
-"""Paths whose bodies are LoRA files."""
 
 LORA_BODY: dict[str, Any] = {
     "requestBody": {
@@ -74,59 +71,15 @@ IMPORTED: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post(OLD_PATH, status_code=201, openapi_extra=LORA_BODY, include_in_schema=False)
 @router.post(PATH, status_code=201, responses={**IMPORTED, **responses(409, 413, 422, 503)}, openapi_extra=LORA_BODY)
 async def import_model(
-    request: Request,
-    response: Response,
-    services: ServicesOfApp,
-    model_id: Annotated[
-        str,
-        Query(
-            pattern=MODEL_ID_PATTERN,
-            max_length=63,
-            description="Name under which the LoRA is stored, for generations. Letters, digits, dot, underscore and "
-            "hyphen.",
-            examples=["film-grain"],
-        ),
-    ],
-    base_model: Annotated[
-        str | None,
-        Query(
-            pattern=BASE_MODEL_PATTERN,
-            max_length=MAX_BASE_MODEL_LENGTH,
-            description="SDXL model that it was made for: a hub repository (owner/name) or a folder of the model root. "
-            "The cluster's default when left out.",
-        ),
-    ] = None,
-    prompt: Annotated[
-        str | None,
-        Query(
-            max_length=MAX_PROMPT_CHARACTERS,
-            description="Its trigger words, for people. Those of the file's metadata when left out.",
-            examples=["film grain"],
-        ),
-    ] = None,
-    uri: Annotated[
-        str | None,
-        Query(
-            pattern=LORA_URI_PATTERN,
-            max_length=512,
-            description="Import this file from object storage, instead of one in the body. It must be in a folder that "
-            "jobs of this namespace may read.",
-            examples=["s3://darkroom/loras/default/film-grain.safetensors"],
-        ),
-    ] = None,
-    replace: Annotated[
-        bool, Query(description="Replace an existing model of this name, unless an unfinished job uses it.")
-    ] = False,
+    parameters: Annotated[ImportParameters, Query()], request: Request, response: Response, services: ServicesOfApp
 ) -> ModelDetail:
     """Import a LoRA for SDXL that was made elsewhere: in Kohya's, diffusers' or peft's form; LoRA, DoRA, LoHa or LoKr.
 
     The file is stored unchanged. One of which any part would be dropped is refused, with a list of the tensors. A
     repeated request with the same file answers 200 and changes nothing."""
-    asked = ImportRequest(model_id=model_id, base_model=base_model, prompt=prompt, uri=uri, replace=replace)
-    if not await services.model_importer.submit(asked, request):
+    if not await services.model_importer.submit(parameters, request):
         response.status_code = 200
-    response.headers["Location"] = f"{services.root_path}{PATH}/{model_id}"
-    return await services.model_catalog.get(model_id)
+    response.headers["Location"] = f"{services.root_path}{PATH}/{parameters.model_id}"
+    return await services.model_catalog.get(parameters.model_id)

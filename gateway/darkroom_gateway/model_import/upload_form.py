@@ -1,7 +1,7 @@
 """Reads the LoRA file of a multipart form into a temporary file. Called by model_import/lora_source.py.
 
-http/body_limit.py limits the size of the whole form. Files that are not safetensors are refused at their first bytes,
-before the rest is received.
+http/body_limit.py limits the size of the whole form. Pickles are refused at their first bytes, before the rest is
+received.
 """
 
 from typing import IO, cast
@@ -26,17 +26,14 @@ def invalid_model(name: str, message: str, *more: FieldError) -> InvalidModelErr
     return InvalidModelError(f"{name}: {message}", (FieldError(name, message), *more))
 
 
-def require_safetensors(name: str, start: bytes = b"") -> None:
-    """Raises `InvalidModelError` for a file with another extension, or with the first bytes of a pickle."""
-    lowered = name.lower()
-    if lowered.endswith(PICKLES) or start.startswith(PICKLE_STARTS):
+def refuse_pickle(name: str, start: bytes = b"") -> None:
+    """Raises `InvalidModelError` for a file with the extension or the first bytes of a pickle."""
+    if name.lower().endswith(PICKLES) or start.startswith(PICKLE_STARTS):
         raise invalid_model(
             name,
             "It is a pickle, which can run code when it is loaded. Send a .safetensors file: most tools can save one, "
             "and many models are published in both formats.",
         )
-    if not lowered.endswith(".safetensors"):
-        raise invalid_model(name, "Send a .safetensors file.")
 
 
 class LoraForm(MultiPartParser):
@@ -53,13 +50,13 @@ class LoraForm(MultiPartParser):
         super().on_headers_finished()
         file = self._current_part.file
         if file is not None:
-            require_safetensors(short_name(file.filename or ""))
+            refuse_pickle(short_name(file.filename or FILE))
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         file = self._current_part.file
         if file is not None and len(self._start) < 8:
             self._start += data[start : start + 8]
-            require_safetensors(short_name(file.filename or ""), self._start)
+            refuse_pickle(short_name(file.filename or FILE), self._start)
         super().on_part_data(data, start, end)
 
 
@@ -86,7 +83,7 @@ async def read_form(request: Request) -> tuple[str, IO[bytes]]:
         for each in files:
             each.file.close()
         raise _misplaced(texts) if texts else _unusable("Add the LoRA to the form: it has no file.")
-    return short_name(files[0].filename or ""), cast(IO[bytes], files[0].file)
+    return short_name(files[0].filename or FILE), cast(IO[bytes], files[0].file)
 
 
 def _misplaced(texts: list[tuple[str, str]]) -> InvalidRequestError:

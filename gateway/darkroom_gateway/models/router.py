@@ -1,4 +1,5 @@
-"""`/v1/models`: trained and imported LoRAs, and their deletion. `/models` answers the same."""
+"""`/v1/models`: trained and imported LoRAs, and their deletion. The list and the deletion are at `/models` too, as in
+earlier releases."""
 
 from typing import Annotated
 
@@ -26,7 +27,6 @@ async def list_models(services: ServicesOfApp, limit: Limit = 100) -> ModelList:
     return ModelList(models=await services.model_catalog.list(limit))
 
 
-@router.get(OLD_PATH + "/{model_id}", include_in_schema=False)
 @router.get(PATH + "/{model_id}", responses=responses(404, 422, 503))
 async def get_model(model_id: ModelIdInPath, services: ServicesOfApp) -> ModelDetail:
     """One model with its saved steps, and fresh links to the LoRA in each form."""

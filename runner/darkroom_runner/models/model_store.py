@@ -8,7 +8,6 @@ import hashlib
 import logging
 import re
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -20,7 +19,6 @@ from darkroom_contract.storage.keys import (
     ModelRecord,
     model_record_key,
     model_reference_key,
-    model_step_key,
     model_steps_prefix,
     parse_uri,
 )
@@ -166,46 +164,6 @@ def write_record(storage: Storage, namespace: str, record: ModelRecord) -> None:
     record = record.model_copy(update={"earlier_runs": _earlier_runs(storage.read(key), record.job_uid)})
     storage.write(key, record.model_dump_json(by_alias=True).encode(), "application/json")
     log.info("model %s now refers to the weights of job %s", record.model_id, record.job_uid)
-
-
-def write_step(storage: Storage, namespace: str, step: str, record: ModelRecord) -> None:
-    """Replace the record of a saved step: its number, or `best`."""
-    check_model_id(record.model_id)
-    key = model_step_key(namespace, record.model_id, step)
-    storage.write(key, record.model_dump_json(by_alias=True).encode(), "application/json")
-    log.info("model %s@%s now refers to %s", record.model_id, step, record.weights_key)
-
-
-def read_step(storage: Storage, namespace: str, model_id: str, step: str) -> ModelRecord | None:
-    """The record of a saved step; None if there is none, or if it can't be read."""
-    check_model_id(model_id)
-    content = storage.read(model_step_key(namespace, model_id, step))
-    try:
-        return None if content is None else ModelRecord.model_validate_json(content)
-    except ValidationError:
-        log.warning("the record of %s@%s can't be read", model_id, step)
-        return None
-
-
-def read_steps(storage: Storage, namespace: str, model_id: str) -> dict[str, ModelRecord]:
-    """The records of all saved steps of a model, by their name. Unreadable ones are left out."""
-    check_model_id(model_id)
-    listed = storage.list_folder(storage.bucket, model_steps_prefix(namespace, model_id))
-    names = [each.name.removesuffix(".json") for each in listed]
-    found = {name: read_step(storage, namespace, model_id, name) for name in names}
-    return {name: record for name, record in found.items() if record is not None}
-
-
-def delete_earlier_steps(storage: Storage, namespace: str, record: ModelRecord, before: datetime) -> None:
-    """Delete the records of steps that other trainings of this model saved before a time: `record` replaces theirs.
-
-    Their weights are in the folders of those trainings, and are deleted with them. A training of the same model that
-    runs at the same time keeps its steps.
-    """
-    for step, saved in read_steps(storage, namespace, record.model_id).items():
-        if saved.job_uid != record.job_uid and saved.created < before:
-            storage.delete(model_step_key(namespace, record.model_id, step))
-            log.info("deleted the record of %s@%s, which an earlier training saved", record.model_id, step)
 
 
 def _earlier_runs(content: bytes | None, job_uid: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ follows the pace of the whole run.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -105,10 +105,10 @@ class ProgressTracker:
         if due or step <= 1 or step >= self._total:
             self._send()
 
-    def announce(self, files: Sequence[str] = (), **metrics: float) -> None:
+    def announce(self, files: Sequence[str] = (), metrics: Mapping[str, float] | None = None) -> None:
         """Send at once, between two steps: files that can be read now, by their path below the run's prefix, and
         metrics beside those of the newest step. More than `MAX_FILES` files become several events."""
-        self._metrics = self._metrics | metrics
+        self._metrics = {**self._metrics, **(metrics or {})}
         for first in range(0, max(len(files), 1), MAX_FILES):
             self._send(tuple(files[first : first + MAX_FILES]))
 

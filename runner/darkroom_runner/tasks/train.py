@@ -14,8 +14,9 @@ from darkroom_contract.outcome import OutcomeFile
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.storage.keys import LORA_FILE, ModelRecord, kohya_file, run_prefix
-from darkroom_runner.errors import InvalidRunError, ModelIncompatibleError
-from darkroom_runner.models import model_store
+from darkroom_runner.errors import DatasetNotAllowedError, InvalidRunError, ModelIncompatibleError
+from darkroom_runner.models import model_store, step_records
+from darkroom_runner.models.model_store import FetchedLora
 from darkroom_runner.models.pretrained import SDXL, PretrainedModel, find_pretrained
 from darkroom_runner.run.context import RunContext, RunResult
 from darkroom_runner.run.storage import sha256_of
@@ -46,6 +47,8 @@ class TrainInputs:
     base_model: PretrainedModel
     others: dict[str, list[Photo]] = field(default_factory=dict)
     """The photos of the job's further datasets, by the path of their field."""
+    initial_lora: FetchedLora | None = None
+    """The LoRA to continue from."""
 
 
 class TrainTask:
@@ -81,7 +84,16 @@ class TrainTask:
         subjects = subjects_of(spec, photos)  # Raises if too many photos are held out.
         texts = (photo.caption or subject.prompt for subject in subjects for photo in subject.photos)
         remark_on_texts(spec.training, texts, context.remarks)
-        return TrainInputs(photos.pop("dataset"), base_model, photos)
+        return TrainInputs(photos.pop("dataset"), base_model, photos, self._fetch_initial_lora())
+
+    def _fetch_initial_lora(self) -> FetchedLora | None:
+        context, source = self._context, self._spec.training.initial_lora
+        if source is None:
+            return None
+        policy = context.settings.dataset_policy
+        return model_store.fetch_lora_source(
+            context.storage, context.document.namespace, source, policy, context.scratch
+        )
 
     def _require_allowed(self) -> None:
         """Check every address of the job before the first request."""
@@ -90,7 +102,7 @@ class TrainTask:
             require_allowed(dataset.uri, namespace, policy)
         for uri in self._spec.lora_uris:
             if (fault := policy.lora_fault(uri, namespace)) is not None:
-                raise InvalidRunError(fault)
+                raise DatasetNotAllowedError(fault)
 
     def load(self, inputs: TrainInputs) -> "TrainingSession":
         from darkroom_runner.training.session import open_session
@@ -103,14 +115,15 @@ class TrainTask:
             context.stop_signal,
             self._checkpoints,
             context.remarks,
-            outputs=self._outputs(),
+            outputs=self._outputs(inputs.initial_lora),
+            initial_lora=inputs.initial_lora,
         )
 
-    def _outputs(self) -> Outputs:
+    def _outputs(self, initial_lora: FetchedLora | None) -> Outputs:
         spec = self._spec
 
         def describe_lora(base_model: UsedModel, step: int, held_out_loss: float | None) -> dict[str, str]:
-            return saved_step_metadata(spec, base_model, step, held_out_loss)
+            return saved_step_metadata(spec, base_model, step, held_out_loss) | _origin(initial_lora)
 
         def describe_sample(base_model: UsedModel, prompt: str, step: int, size_px: tuple[int, int]) -> "PngInfo":
             return png_info(validation_metadata(spec, prompt, base_model, size_px, step))
@@ -118,11 +131,12 @@ class TrainTask:
         return Outputs(self._samples, self._saved_steps, describe_lora, describe_sample)
 
     def execute(self, inputs: TrainInputs, models: "TrainingSession") -> RunResult:
+        self._remark_on_origin(inputs.initial_lora, models.base_model)
         remark_on_base_model(self._spec.training, models.pipeline.scheduler.config, self._context.remarks)
         metrics = models.train(inputs.photos, inputs.others)
         weights = self._context.scratch / LORA_FILE
         self._base_model = models.base_model
-        metadata = lora_metadata(self._spec, models.base_model)
+        metadata = lora_metadata(self._spec, models.base_model) | _origin(inputs.initial_lora)
         models.save(weights, metadata)
         images = TrainingImages(self._context, self._spec, self._samples, models)
         image_files = images.generate(sha256_of(weights))
@@ -133,6 +147,16 @@ class TrainTask:
             saved_steps=self._saved_steps.records(),
             samples=self._samples.names,
         )
+
+    def _remark_on_origin(self, initial_lora: FetchedLora | None, used: UsedModel) -> None:
+        record = None if initial_lora is None else initial_lora.record
+        if initial_lora is not None and record is not None and record.trained_on.differs(used):
+            self._context.remarks.add(
+                RemarkReason.BASE_MODEL_DIFFERS,
+                f"The training continues from {initial_lora.name!r}, "
+                f"which was trained on {record.trained_on}, on {used}: it may have to learn much again. Set baseModel "
+                "to the one that it was trained on.",
+            )
 
     def _save_kohya(
         self, models: "TrainingSession", metadata: dict[str, str], thumbnail: "Image.Image | None"
@@ -164,7 +188,12 @@ class TrainTask:
             created=datetime.now(UTC),
         )
         model_store.write_record(self._context.storage, document.namespace, record)
-        model_store.delete_earlier_steps(self._context.storage, document.namespace, record, self._started)
+        step_records.delete_earlier(self._context.storage, document.namespace, record, self._started)
 
     def clean_up(self) -> None:
         self._checkpoints.clear()
+
+
+def _origin(initial_lora: FetchedLora | None) -> dict[str, str]:
+    """Metadata of a LoRA that continues from another: that one's digest. The settings have its name."""
+    return {} if initial_lora is None else {"darkroom.initialLoraSha256": initial_lora.sha256}

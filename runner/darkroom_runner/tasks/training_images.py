@@ -5,6 +5,7 @@ The LoRA is already saved, so a failure here only adds a remark.
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ class TrainingImages:
         prompts = self._spec.training.prompts_to_validate
         files = []
         for number in range(len(prompts)):
-            path = self._try(lambda number=number: self._validate(number, lora_sha256), "no validation image")
+            path = self._try(partial(self._validate, number, lora_sha256), "no validation image")
             files += [] if path is None else [path]
         if self._spec.training.validation_steps and prompts:
             self._samples.publish()

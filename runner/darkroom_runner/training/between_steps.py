@@ -95,7 +95,7 @@ class BetweenSteps:
             self.metrics |= {"bestHeldOutLoss": loss, "bestStep": step}
             if self.outputs is not None:
                 self._save_best(self.outputs, step, loss)
-        session.progress.announce(**self.metrics)
+        session.progress.announce(metrics=self.metrics)
 
     def _save_best(self, outputs: Outputs, step: int, loss: float) -> None:
         try:

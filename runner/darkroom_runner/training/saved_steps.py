@@ -16,7 +16,7 @@ from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.storage.keys import BEST, LORA_FILE, ModelRecord, saved_step_prefix
 from darkroom_runner.errors import StorageUnavailableError
-from darkroom_runner.models import model_store
+from darkroom_runner.models import step_records
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.run.storage import Storage
 
@@ -85,7 +85,7 @@ class SavedSteps:
 
     def records(self) -> tuple[ModelRecord, ...]:
         """Of all saved steps of this job, by step, the best one last. Raises `StorageUnavailableError`."""
-        found = model_store.read_steps(self._storage, self._document.namespace, self._spec.model_id)
+        found = step_records.read_all(self._storage, self._document.namespace, self._spec.model_id)
         own = {name: record for name, record in found.items() if record.job_uid == self._document.uid}
         return tuple(own[name] for name in sorted(own, key=lambda name: (name == BEST, own[name].step or 0)))
 
@@ -104,10 +104,10 @@ class SavedSteps:
             held_out_loss=loss,
             created=datetime.now(UTC),
         )
-        model_store.write_step(self._storage, self._document.namespace, name, record)
+        step_records.write(self._storage, self._document.namespace, name, record)
 
     def _own_record(self, name: str) -> ModelRecord | None:
-        record = model_store.read_step(self._storage, self._document.namespace, self._spec.model_id, name)
+        record = step_records.read(self._storage, self._document.namespace, self._spec.model_id, name)
         return record if record is not None and record.job_uid == self._document.uid else None
 
     def _folder(self, name: str) -> Path:

@@ -18,8 +18,10 @@ from darkroom_contract.progress import Stage
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.lora.adapters import TEXT_ENCODERS, Adapters, add_adapters
 from darkroom_runner.lora.diffusers_format import save_lora
+from darkroom_runner.lora.initial_lora import load_initial_lora
 from darkroom_runner.lora.kohya_format import save_kohya_lora
 from darkroom_runner.models.device import Device, find_device
+from darkroom_runner.models.model_store import FetchedLora
 from darkroom_runner.models.pretrained import PretrainedModel, load_pipeline
 from darkroom_runner.run.progress import ProgressTracker
 from darkroom_runner.run.remarks import Remarks
@@ -62,6 +64,8 @@ class TrainingSession:
     """Where the training state is saved; None to save none."""
     outputs: Outputs | None = None
     """What is shown and kept during the training; None for nothing."""
+    initial_lora: FetchedLora | None = None
+    """The LoRA to continue from; None for adapters without effect."""
     adapters: Adapters | None = None
     remarks: Remarks = field(default_factory=Remarks)
     idle_models: IdleModels = field(init=False)
@@ -88,6 +92,8 @@ class TrainingSession:
             self.pipeline, self.spec, self.side_px, self.progress, self.stop_signal, self.remarks
         ).prepare({"dataset": photos, **(others or {})})
         self.adapters = add_adapters(self.pipeline, self.spec.training)
+        if (initial := self.initial_lora) is not None:
+            load_initial_lora(self.pipeline, self.adapters, initial.path, initial.name)
         prompt_encoder = open_prompt_encoder(self.pipeline, self.device, self.spec.training, data.all_concepts)
         self._prepare_device(prompt_encoder)
         trainer = Trainer(self.pipeline.unet, prompt_encoder, diffusion_loss, self.spec.training, self.device)
@@ -209,6 +215,7 @@ def open_session(
     remarks: Remarks | None = None,
     device: Device | None = None,
     outputs: Outputs | None = None,
+    initial_lora: FetchedLora | None = None,
 ) -> TrainingSession:
     """Load a base model for training. `device` defaults to `find_device()`.
 
@@ -220,4 +227,15 @@ def open_session(
     pipeline = load_pipeline(model, dtype, device.torch_device)
     check_training_prompts(pipeline, spec)
     used, remarks = model.used(pipeline), remarks or Remarks()
-    return TrainingSession(pipeline, used, device, spec, progress, stop_signal, checkpoints, outputs, remarks=remarks)
+    return TrainingSession(
+        pipeline,
+        used,
+        device,
+        spec,
+        progress,
+        stop_signal,
+        checkpoints,
+        outputs,
+        initial_lora,
+        remarks=remarks,
+    )

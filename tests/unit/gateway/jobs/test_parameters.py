@@ -1,17 +1,19 @@
-"""Every field of the contract has a query parameter with the contract's bounds."""
+"""Every field of the contract has a query parameter with the contract's bounds, except those that only YAML has."""
 
 import pytest
 from pydantic import BaseModel
 
+from darkroom_contract.specs.dataset import Dataset
 from darkroom_contract.specs.generate_job import Cache, GenerateJobSpec, Images, Video
 from darkroom_contract.specs.job import JobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
-from darkroom_contract.specs.training import PriorPreservation, Training
+from darkroom_contract.specs.training import MaskedLoss, PriorPreservation, Training
 from darkroom_gateway.generation.parameters import GenerateParameters, LoraParameters, generate_spec
 from darkroom_gateway.training.parameters import TrainParameters, train_spec
 
 URI = "s3://darkroom/datasets/default/x/"
 RENAMED: dict[tuple[type[BaseModel], str], str] = {
+    (Dataset, "uri"): "dataset_uri",
     (PriorPreservation, "weight"): "prior_weight",
     (Cache, "profile"): "cache_profile",
     (Cache, "interval"): "cache_interval",
@@ -21,16 +23,28 @@ RENAMED: dict[tuple[type[BaseModel], str], str] = {
     (Video, "seed"): "video_seed",
     (Video, "base_model"): "video_base_model",
 }
-GROUPS = {"dataset", "training", "prior_preservation", "images", "cache", "video", "loras"}
+GROUPS = {
+    "dataset",
+    "training",
+    "prior_preservation",
+    "masked_loss",
+    "initial_lora",
+    "images",
+    "cache",
+    "video",
+    "loras",
+}
+YAML_ONLY = {"concepts", "repeats", "captions"}
+"""A request trains one concept, for which repeats have no effect, and captions are files of its form."""
 FIELDS = [
     (parameters, model, name)
     for parameters, models in [
-        (TrainParameters, (JobSpec, TrainJobSpec, Training, PriorPreservation)),
+        (TrainParameters, (JobSpec, TrainJobSpec, Dataset, Training, MaskedLoss, PriorPreservation)),
         (LoraParameters, (JobSpec, GenerateJobSpec, Images, Cache, Video)),
     ]
     for model in models
     for name in model.model_fields
-    if name not in GROUPS
+    if name not in GROUPS | YAML_ONLY
 ]
 
 
@@ -43,6 +57,14 @@ def test_parameter_has_the_bounds_of_its_field(parameters: type[BaseModel], mode
         str(each) for each in parameter.metadata if "Validator" not in type(each).__name__
     ]
     assert parameter.description
+
+
+def test_class_dataset_has_the_bounds_of_a_dataset() -> None:
+    fields = TrainParameters.model_fields
+
+    assert (
+        fields["class_dataset_uri"].metadata == fields["dataset_uri"].metadata == Dataset.model_fields["uri"].metadata
+    )
 
 
 def test_spec_contains_only_given_parameters() -> None:

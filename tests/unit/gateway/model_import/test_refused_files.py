@@ -54,10 +54,6 @@ def test_other_content_is_refused(import_lora: Any, job_name: str, content: byte
     assert words in refused(import_lora(job_name, content))["style.safetensors"]
 
 
-def test_other_extension_is_refused(import_lora: Any, job_name: str) -> None:
-    assert refused(import_lora(job_name, lora_bytes(), "lora.zip")) == {"lora.zip": "Send a .safetensors file."}
-
-
 def test_tensors_that_would_be_dropped_are_listed(import_lora: Any, job_name: str) -> None:
     unknown = [f"lora_unet_a_new_block_{number}.lora_down.weight" for number in range(30)]
 

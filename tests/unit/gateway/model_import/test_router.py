@@ -165,10 +165,8 @@ def test_imported_model_is_listed_and_generates(
     assert response.status_code == 202, response.text
 
 
-def test_old_paths_answer_the_same(http: httpx.Client, job_name: str) -> None:
-    files = {"file": ("style.safetensors", lora_bytes())}
-    assert http.post("/models", params={"model_id": job_name}, files=files).status_code == 201
-    assert http.get(f"/models/{job_name}").json()["model_id"] == job_name
+def test_imported_model_is_deleted_at_the_old_path_too(import_lora: Any, http: httpx.Client, job_name: str) -> None:
+    assert import_lora(job_name).status_code == 201
     assert http.delete(f"/models/{job_name}").status_code == 204
     assert problem(http.get(f"/v1/models/{job_name}"), 404, "UnknownModel")
 

@@ -1,38 +1,22 @@
-"""Parameters of `POST /train`: the contract's bounds, the spec that they make, and what they contradict."""
+"""Parameters of `POST /train`: values at their bounds, the spec that they make, and what they contradict.
+
+tests/unit/gateway/jobs/test_parameters.py compares the bounds with those of the contract.
+"""
 
 from typing import Any
 
 import httpx
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from support.photos import encode, scene
 
 from darkroom_contract.names import Kind
-from darkroom_contract.specs.dataset import Dataset
-from darkroom_contract.specs.train_job import TrainJobSpec
-from darkroom_contract.specs.training import MaskedLoss, PriorPreservation, Training
+from darkroom_contract.specs.training import Training
 from darkroom_gateway.errors import InvalidRequestError
 from darkroom_gateway.training.contradictions import in_parameters, reject_contradictions
 from darkroom_gateway.training.parameters import TrainParameters, train_spec
 
 URI = "s3://darkroom/datasets/default/x/"
-BOUNDS = ("minimum", "maximum", "maxLength", "minLength", "pattern", "multipleOf", "maxItems", "enum", "type", "items")
-
-FIELDS: dict[str, tuple[type[BaseModel], str]] = {
-    "max_steps": (TrainJobSpec, "maxSteps"),
-    "unmasked_weight": (MaskedLoss, "unmaskedWeight"),
-    "class_prompt": (PriorPreservation, "classPrompt"),
-    "class_images": (PriorPreservation, "classImages"),
-    "prior_weight": (PriorPreservation, "weight"),
-    "dataset_uri": (Dataset, "uri"),
-    "class_dataset_uri": (Dataset, "uri"),
-} | {
-    name: (Training, str(field.alias))
-    for name, field in Training.model_fields.items()
-    if name not in ("prior_preservation", "masked_loss", "initial_lora")
-}
-"""The contract's field of each parameter."""
-
 EDGES: dict[str, tuple[list[Any], list[Any]]] = {
     "lora_dropout": ([0, 0.9], [-0.01, 0.91]),
     "text_encoder_learning_rate": ([0, 10], [-1, 10.1]),
@@ -67,31 +51,6 @@ EDGES: dict[str, tuple[list[Any], list[Any]]] = {
 
 def parameters(**given: Any) -> TrainParameters:
     return TrainParameters(prompt="sks dog", model_id="dog", **given)
-
-
-def plain(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """The bounds of a field, references and null resolved."""
-    [branch] = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
-    if "$ref" in branch:
-        branch = definitions[branch["$ref"].removeprefix("#/$defs/")]
-    found = {name: branch[name] for name in BOUNDS if name in branch}
-    if "items" in found:
-        found["items"] = plain(found["items"], definitions)
-    return found
-
-
-@pytest.mark.parametrize("name", sorted(FIELDS))
-def test_parameter_has_the_bounds_of_the_contract(name: str) -> None:
-    model, field = FIELDS[name]
-    contract, own = model.model_json_schema(), TrainParameters.model_json_schema()
-
-    bounds = plain(own["properties"][name], own["$defs"])
-
-    assert bounds == plain(contract["properties"][field], contract.get("$defs", {}))
-
-
-def test_every_training_setting_is_a_parameter() -> None:
-    assert FIELDS.keys() | {"masked_loss", "initial_lora"} <= TrainParameters.model_fields.keys()
 
 
 @pytest.mark.parametrize("name", sorted(EDGES))

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,9 @@ class Job:
 
 
 @pytest.fixture
-def open_job(open_context: Callable[..., RunContext], photos: list[Photo], model_root: Path) -> Callable[..., Job]:
+def open_job(
+    open_context: Callable[..., RunContext], photos: list[Photo], model_root: Path, tmp_path: Path
+) -> Callable[..., Job]:
     """Open a run of a training job; another run of the same job has the same `uid`."""
 
     def start(max_steps: int = 4, uid: str | None = None, model_id: str = "my-dog", **training: Any) -> Job:
@@ -86,6 +88,8 @@ def open_job(open_context: Callable[..., RunContext], photos: list[Photo], model
         )
         sender = RecordingSender()
         context = open_context(spec, uid=uid or str(uuid.uuid4()), sender=sender)
+        context = replace(context, scratch=tmp_path / str(uuid.uuid4()))
+        context.scratch.mkdir()
         task = TrainTask(context, spec)
         inputs = TrainInputs(photos, pretrained.find_pretrained("test-sdxl", pretrained.SDXL, model_root))
         return Job(task, context, inputs, task.load(inputs), sender)

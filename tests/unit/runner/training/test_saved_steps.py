@@ -14,7 +14,7 @@ from safetensors.torch import load, load_file
 from darkroom_contract.outcome import OutcomeFile
 from darkroom_contract.storage.keys import ModelRecord, model_step_key
 from darkroom_runner.errors import StorageUnavailableError
-from darkroom_runner.models import model_store
+from darkroom_runner.models import step_records
 
 FILES = ["my-dog.safetensors", "pytorch_lora_weights.safetensors"]
 
@@ -155,10 +155,10 @@ def test_steps_of_a_training_that_runs_at_the_same_time_are_kept(storage: Any) -
             model_id=model_id, weights_key="k", sha256="0" * 64, base_model="b", job_uid=job_uid, created=created
         )
 
-    model_store.write_step(storage, "default", "100", record("before", now - timedelta(minutes=1)))
-    model_store.write_step(storage, "default", "200", record("beside", now + timedelta(minutes=1)))
-    model_store.write_step(storage, "default", "300", record("own", now + timedelta(minutes=1)))
+    step_records.write(storage, "default", "100", record("before", now - timedelta(minutes=1)))
+    step_records.write(storage, "default", "200", record("beside", now + timedelta(minutes=1)))
+    step_records.write(storage, "default", "300", record("own", now + timedelta(minutes=1)))
 
-    model_store.delete_earlier_steps(storage, "default", record("own", now), now)
+    step_records.delete_earlier(storage, "default", record("own", now), now)
 
-    assert sorted(model_store.read_steps(storage, "default", model_id)) == ["200", "300"]
+    assert sorted(step_records.read_all(storage, "default", model_id)) == ["200", "300"]
