@@ -112,7 +112,7 @@ EVENTS: Mapping[EventReason, EventMeaning] = {
     EventReason.CLIP_LEFT_OUT: _warning(RUN, "A clip could not be made, and is not in the result."),
     EventReason.VALIDATION_FAILED: _warning(RUN, "A validation picture of the training could not be made."),
     EventReason.FILE_LEFT_OUT: _warning(RUN, "A file could not be written or uploaded, and is not in the result."),
-    EventReason.PICTURE_CROPPED: _normal(RUN, "The picture was cropped to the size of the clip."),
+    EventReason.PICTURE_CROPPED: _normal(RUN, "A picture was cropped to the size of a clip, or of the training."),
     EventReason.PICTURE_PADDED: _normal(RUN, "The picture was padded to the size of the clip."),
     EventReason.SETTING_IGNORED: _warning(RUN, "A setting has no effect in this job."),
     EventReason.REMARKS_LEFT_OUT: _warning(RUN, "There were more remarks than a status holds; the log has them all."),

@@ -58,9 +58,18 @@ def image_metadata(
 
 
 def validation_metadata(
-    spec: TrainJobSpec, prompt: str, base_model: UsedModel, lora_sha256: str, size_px: tuple[int, int]
+    spec: TrainJobSpec,
+    prompt: str,
+    base_model: UsedModel,
+    size_px: tuple[int, int],
+    step: int,
+    lora_sha256: str | None = None,
 ) -> dict[str, Any]:
-    """`image_metadata` for a training's validation image, which is made with the LoRA just trained."""
+    """`image_metadata` for an image of a validation prompt, made with the LoRA as it was after a step.
+
+    `lora_sha256` is None for an image from the middle of a training.
+    """
+    lora = {"modelId": spec.model_id, "trainingStep": step, "loraScale": 1.0}
     return {
         "prompt": prompt,
         "negativePrompt": "",
@@ -73,9 +82,8 @@ def validation_metadata(
         **_base_model_entries(base_model),
         "cache": None,
         "versions": package_versions(),
-        "modelId": spec.model_id,
-        "loraScale": 1.0,
-        "loraSha256": lora_sha256,
+        **lora,
+        **({} if lora_sha256 is None else {"loraSha256": lora_sha256}),
     }
 
 
@@ -131,6 +139,14 @@ def _without_folders(value: Any) -> Any:
 
 def _entry(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+
+
+def saved_step_metadata(
+    spec: TrainJobSpec, base_model: UsedModel, step: int, held_out_loss: float | None
+) -> dict[str, str]:
+    """`lora_metadata` of a LoRA from the middle of a training."""
+    loss = {} if held_out_loss is None else {"darkroom.heldOutLoss": str(held_out_loss)}
+    return {**lora_metadata(spec, base_model), "darkroom.trainedSteps": str(step), **loss}
 
 
 def png_info(metadata: dict[str, Any]) -> "PngInfo":
