@@ -23,7 +23,8 @@ def remark_on_generation(spec: GenerateJobSpec, remarks: Remarks) -> None:
             "Raise it above 1.",
         )
     if spec.model_id is None and spec.lora_scale != GenerateJobSpec.model_fields["lora_scale"].default:
-        _ignored(remarks, "loraScale has no effect without modelId. Set modelId to the LoRA to use.")
+        advice = "Set the scale of each of loras." if spec.loras else "Set modelId to the LoRA to use."
+        _ignored(remarks, f"loraScale has no effect without modelId. {advice}")
     if not spec.allow_motion and spec.video != Video():
         _ignored(remarks, "video has no effect: allowMotion is false. Set it to true to make a clip.")
     _remark_on_cache(spec, remarks)

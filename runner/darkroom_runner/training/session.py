@@ -84,13 +84,15 @@ class TrainingSession:
         """Write the trained adapters in diffusers' format. Call `train` first."""
         save_lora(self._trained_adapters(), path, metadata)
 
-    def save_kohya(self, path: Path, metadata: dict[str, str]) -> None:
-        """Write the trained adapters in Kohya format, for other tools. Call `train` first.
+    def save_kohya(self, path: Path, metadata: dict[str, str], thumbnail: Image.Image | None = None) -> None:
+        """Write the trained adapters in Kohya format, for other tools; `thumbnail` shows them. Call `train` first.
 
         Raises `ModelIncompatibleError` if the base model has modules without a name in that format.
         """
         prediction = self.pipeline.scheduler.config.get("prediction_type")
-        save_kohya_lora(self._trained_adapters(), path, metadata, self.spec, prediction)
+        save_kohya_lora(
+            self._trained_adapters(), path, metadata, self.spec, prediction, thumbnail, side_px=self.side_px
+        )
 
     def generate_validation_image(self, prompt: str) -> Image.Image:
         """Generate one image with the trained LoRA. Raises `NonFiniteOutputError`."""

@@ -23,6 +23,7 @@ def remarks_on(**spec: Any) -> list[tuple[str, str]]:
         {"negativePrompt": "blurry"},
         {"images": {"guidanceScale": 1.0}},
         {"modelId": "my-dog", "loraScale": 0.5},
+        {"loras": [{"modelId": "my-dog", "scale": 0.5}]},
         {"allowMotion": True, "video": {"fps": 12}},
         {"images": {"steps": 4}, "cache": {"profile": "Disabled"}},
         {"images": {"steps": 4}, "cache": {"interval": 1}},
@@ -45,7 +46,11 @@ def test_settings_with_an_effect_add_no_remark(spec: dict[str, Any]) -> None:
             {"negativePrompt": "blurry", "images": {"guidanceScale": 1.0}},
             "negativePrompt has no effect: images.guidanceScale 1 turns guidance off. Raise it above 1.",
         ),
-        ({"loraScale": 0.5}, "loraScale has no effect without modelId."),
+        ({"loraScale": 0.5}, "loraScale has no effect without modelId. Set modelId to the LoRA to use."),
+        (
+            {"loraScale": 0.5, "loras": [{"modelId": "my-dog"}]},
+            "loraScale has no effect without modelId. Set the scale of each of loras.",
+        ),
         ({"video": {"fps": 12}}, "video has no effect: allowMotion is false."),
         ({"cache": {"branch": 1, "profile": "Disabled"}}, "cache.branch has no effect: DeepCache is off."),
         (
