@@ -199,19 +199,22 @@ def run(name: str, uri: str, environment: dict[str, str]) -> float:
 
 def measure(uri: str) -> dict[str, float]:
     """What a run does with its photos before the VAE."""
+    from darkroom_contract.specs.dataset import Dataset
     from darkroom_runner.run.remarks import Remarks
     from darkroom_runner.run.storage import Storage
     from darkroom_runner.settings import Settings
+    from darkroom_runner.training.buckets import square_frame
     from darkroom_runner.training.cached_latents import photo_crops
-    from darkroom_runner.training.dataset import fetch_photos
+    from darkroom_runner.training.dataset import fetch_datasets
 
     storage, imports_mib = Storage(Settings.from_environment(os.environ)), _peak_mib()
     with tempfile.TemporaryDirectory(prefix="darkroom-context-") as folder:
         begun = time.monotonic()
-        photos = fetch_photos(storage, uri, Path(folder), Remarks(), lambda photos, total: None)
+        datasets = {"dataset": Dataset(uri=uri)}
+        photos = fetch_datasets(storage, datasets, Path(folder), False, Remarks(), lambda photos, total: None)
         checked = time.monotonic()
-        for photo in photos:
-            photo_crops(photo, SIDE_PX, mirror=False)
+        for photo in photos["dataset"]:
+            photo_crops(photo, square_frame(photo.size_px, SIDE_PX), mirror=False)
         cropped = time.monotonic()
     return {
         "imports_mib": imports_mib,

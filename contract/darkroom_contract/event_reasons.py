@@ -52,6 +52,12 @@ class EventReason(StrEnum):
     PICTURE_CROPPED = RemarkReason.PICTURE_CROPPED.value
     PICTURE_PADDED = RemarkReason.PICTURE_PADDED.value
     SETTING_IGNORED = RemarkReason.SETTING_IGNORED.value
+    SETTING_UNSUITABLE = RemarkReason.SETTING_UNSUITABLE.value
+    CAPTIONS_LEFT_OUT = RemarkReason.CAPTIONS_LEFT_OUT.value
+    MASKS_LEFT_OUT = RemarkReason.MASKS_LEFT_OUT.value
+    MEMORY_SAVED = RemarkReason.MEMORY_SAVED.value
+    LORA_CONVERTED = RemarkReason.LORA_CONVERTED.value
+    SAMPLES_LEFT_OUT = RemarkReason.SAMPLES_LEFT_OUT.value
     REMARKS_LEFT_OUT = RemarkReason.REMARKS_LEFT_OUT.value
 
 
@@ -112,8 +118,14 @@ EVENTS: Mapping[EventReason, EventMeaning] = {
     EventReason.CLIP_LEFT_OUT: _warning(RUN, "A clip could not be made, and is not in the result."),
     EventReason.VALIDATION_FAILED: _warning(RUN, "A validation picture of the training could not be made."),
     EventReason.FILE_LEFT_OUT: _warning(RUN, "A file could not be written or uploaded, and is not in the result."),
-    EventReason.PICTURE_CROPPED: _normal(RUN, "The picture was cropped to the size of the clip."),
+    EventReason.PICTURE_CROPPED: _normal(RUN, "A picture was cropped to the size of a clip, or of the training."),
     EventReason.PICTURE_PADDED: _normal(RUN, "The picture was padded to the size of the clip."),
     EventReason.SETTING_IGNORED: _warning(RUN, "A setting has no effect in this job."),
+    EventReason.SETTING_UNSUITABLE: _warning(RUN, "A setting does not suit the LoRA or the rest of the job."),
+    EventReason.CAPTIONS_LEFT_OUT: _warning(RUN, "Some captions were not used."),
+    EventReason.MASKS_LEFT_OUT: _warning(RUN, "Some masks were not used."),
+    EventReason.MEMORY_SAVED: _normal(RUN, "The training saved memory in a way that costs time or precision."),
+    EventReason.LORA_CONVERTED: _normal(RUN, "The LoRA was made by another program, and was converted completely."),
+    EventReason.SAMPLES_LEFT_OUT: _warning(RUN, "Some sample images of the training could not be made or kept."),
     EventReason.REMARKS_LEFT_OUT: _warning(RUN, "There were more remarks than a status holds; the log has them all."),
 }

@@ -54,18 +54,18 @@ _ROLES_OF_KIND = {
     LoraKind.LORA: ({"down", "up"}, {"mid"}),
     LoraKind.LOHA: ({"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"}, {"hada_t1", "hada_t2"}),
     LoraKind.LOKR: (set(), {"lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2"}),
-    LoraKind.DIFFERENCE: ({"diff"}, {"diff_b"}),
+    LoraKind.DIFFERENCE: ({"diff"}, set()),
 }
-"""Roles of a module's tensors: the ones that it needs, and the ones that it may have; all may have these two:"""
-_COMMON_ROLES = {"alpha", "dora_scale"}
+"""Roles of a module's tensors: the ones that it needs, and the ones that it may have. All kinds may have these:"""
+_COMMON_ROLES = {"alpha", "dora_scale", "magnitude", "diff_b"}
 
 _TENSOR = re.compile(
     r"(?P<module>.+?)(?P<old>_lora)?(?:"
     r"\.lora_(?P<new>A|B|down|up|mid)(?:\.default)?\.weight"
     r"|(?:\.lora|\.lora_linear_layer)?\.(?P<plain>down|up)\.weight"
-    r"|\.(?P<dora>dora_scale|lora_magnitude_vector(?:\.default)?(?:\.weight)?)"
+    r"|\.(?P<magnitude>lora_magnitude_vector)(?:\.default)?(?:\.weight)?"
     r"|(?:\.lora)?\.(?P<alpha>alpha)"
-    r"|\.(?P<other>hada_w[12]_[ab]|hada_t[12]|lokr_w[12](?:_[ab])?|lokr_t2|diff|diff_b)"
+    r"|\.(?P<other>hada_w[12]_[ab]|hada_t[12]|lokr_w[12](?:_[ab])?|lokr_t2|diff|diff_b|dora_scale)"
     r")"
 )
 _NEW_ROLES = {"A": "down", "B": "up"}
@@ -87,6 +87,8 @@ _UNET_BLOCKS = (
 _OLD_TEXT_LAYERS = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"}
 _EMBEDDINGS = ("bundle_emb.", "emb_params", "clip_l", "clip_g", "string_to_param")
 _FLOATS = ("F16", "BF16", "F32", "F64")
+_NUMBERS = (*_FLOATS, "I32", "I64")
+"""Of an alpha: diffusers' `convert_state_dict_to_kohya` writes it as an integer."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class LoraModule:
 
     @property
     def is_dora(self) -> bool:
-        return "dora_scale" in self.tensors
+        return not {"dora_scale", "magnitude"}.isdisjoint(self.tensors)
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class LoraNames:
                 f"It contains a textual-inversion embedding ({shortened(self.embeddings)}), which would be dropped. "
                 "Remove the embedding from the file, or use a LoRA without one."
             )
-        if not self.modules and not any(_TENSOR.fullmatch(name) for name in self.refused):
+        if not self.modules and not any(map(_looks_like_lora, self.refused)):
             return f"It is not a LoRA: no tensor has the name of a LoRA's ({shortened(self.refused)})."
         if self.refused:
             return (
@@ -166,7 +168,7 @@ def classify(tensors: Mapping[str, TensorInfo]) -> LoraNames:
     refused = set[str]()
     for name, info in tensors.items():
         tensor = parse_name(name)
-        if tensor is None or info.dtype not in _FLOATS:
+        if tensor is None or info.dtype not in (_NUMBERS if tensor.role == "alpha" else _FLOATS):
             refused.add(name)
             continue
         roles = modules[tensor.component, tensor.module]
@@ -197,7 +199,7 @@ def parse_name(name: str) -> LoraTensor | None:
     if found is None:
         return None
     form, component, path = found
-    role = match["plain"] or match["alpha"] or match["other"] or (match["dora"] and "dora_scale")
+    role = match["plain"] or match["alpha"] or match["other"] or (match["magnitude"] and "magnitude")
     role = role or _NEW_ROLES.get(match["new"], match["new"])
     module = _flat_module(component, path, is_old=match["old"] is not None)
     if component == UNET and not module.startswith(_UNET_BLOCKS):
@@ -205,6 +207,10 @@ def parse_name(name: str) -> LoraTensor | None:
     if form is LoraForm.KOHYA_DIFFUSERS and module.startswith(_SGM_BLOCKS):
         form = LoraForm.KOHYA_SGM
     return LoraTensor(form, component, module, role)
+
+
+def _looks_like_lora(name: str) -> bool:
+    return _TENSOR.fullmatch(name) is not None or name.startswith(tuple(_KOHYA_PREFIXES))
 
 
 def shortened(names: tuple[str, ...]) -> str:
@@ -241,6 +247,8 @@ def _flat_module(component: str, path: str, is_old: bool) -> str:
 def _kind(roles: set[str]) -> LoraKind | None:
     """The kind with exactly these roles; None for a part that is missing or superfluous."""
     own = roles - _COMMON_ROLES
+    if {"dora_scale", "magnitude"} <= roles:
+        return None
     for kind, (needed, possible) in _ROLES_OF_KIND.items():
         if own and needed <= own <= needed | possible:
             return kind if kind is not LoraKind.LOKR or _is_complete_lokr(own) else None

@@ -16,6 +16,8 @@ from darkroom_contract.schema import Metrics, Schema
 STREAM_MAX_LENGTH = 1000
 STREAM_TTL_SECONDS = 24 * 3600
 STREAM_FIELD = "event"
+MAX_FILES = 16
+"""Files in one event."""
 
 
 class Stage(StrEnum):
@@ -44,8 +46,9 @@ class ProgressEvent(Schema):
     metrics: Metrics = Field(default_factory=dict, description="Such as loss and learningRate.")
     files: tuple[str, ...] = Field(
         (),
-        max_length=16,
-        description="Files of the run that can be read from now on, such as sample images of a training.",
+        max_length=MAX_FILES,
+        description="Files of the run that can be read from now on, by their path below its prefix, such as "
+        "samples/<file> for a sample image of a training.",
     )
     time: datetime = Field(description="Time of the report, UTC.")
 

@@ -105,7 +105,9 @@ class ProgressStatus(Schema):
         description="What the run is doing. Stages run in the order in which they are listed; a job skips those "
         "that it does not need."
     )
-    step: int = Field(0, ge=0, description="Completed steps of this stage.")
+    step: int = Field(
+        0, ge=0, description="Completed steps of this stage; after success those of the training or of all images."
+    )
     total: int = Field(0, ge=0, description="Steps of this stage; 0 when it is not counted in steps.")
     progress_percentage: float = Field(
         0.0, ge=0.0, le=100.0, description="Progress of the whole run, over all of its stages, in percent."

@@ -28,6 +28,7 @@ from darkroom_operator.kube.client import KubeClient
 from darkroom_operator.kube.connection import find_connection
 from darkroom_operator.kube.watch_monitor import WatchMonitor
 from darkroom_operator.leader_election import LeaderElector
+from darkroom_operator.reconcile.activity import Activity
 from darkroom_operator.reconcile.controller import Reconciler
 from darkroom_operator.reconcile.executor import ActionExecutor
 from darkroom_operator.scheduling.policy import POLICIES
@@ -76,11 +77,13 @@ async def _run(settings: Settings, kopf_tasks: KopfTasks) -> None:
     model_root = ModelRoot(settings.model_root)
     cache = Cache(lambda job: preflight_failure(job, settings, model_root), POLICIES[settings.queue_policy]())
     watch_monitor, metrics = WatchMonitor(settings.watch_stuck_seconds), Metrics()
-    clock, events = ServerClock(), EventRecorder(metrics)
+    clock, events, activity = ServerClock(), EventRecorder(metrics), Activity()
     async with KubeClient(settings.namespace, find_connection, clock, metrics.count_request) as kube:
         elector = LeaderElector(kube, settings, watch_monitor, clock.now)
         executor = ActionExecutor(kube, cache, settings, clock.now, metrics, events)
-        reconciler = Reconciler(cache, executor, settings, clock.now, is_leader=elector.is_leader, metrics=metrics)
+        reconciler = Reconciler(
+            cache, executor, settings, clock.now, is_leader=elector.is_leader, metrics=metrics, activity=activity
+        )
         resync = Resync(kube, cache, watch_monitor, reconciler.wake)
         progress = _progress_reader(settings, cache, reconciler, clock)
         metrics.registry.register(Gauges(lambda: cache.snapshot(clock.now(), settings.slots), elector.is_leader))
@@ -98,7 +101,7 @@ async def _run(settings: Settings, kopf_tasks: KopfTasks) -> None:
                 "leader election": elector.run(reconciler.wake),
                 "reconcile": reconciler.run(),
                 "resync": resync.run(),
-                "events": events.run(kube),
+                "events": events.run(kube, activity.wait_until_idle),
             }
             # 3. Stop acting, then give up the leadership.
             await _run_and_resign(parts | ({} if progress is None else {"progress": progress.run()}), elector)

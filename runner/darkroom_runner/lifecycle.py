@@ -183,6 +183,8 @@ def write_manifest(storage: Storage, document: RunDocument, outcome: Outcome, re
         attempt=document.attempt,
         versions=package_versions(),
         base_models=result.base_models,
+        saved_steps=result.saved_steps,
+        samples=result.samples,
         created=datetime.now(UTC),
     )
     body = manifest.model_dump_json(by_alias=True, exclude_none=True).encode()

@@ -94,9 +94,6 @@ def run_pod(runner_image: Image, start: Callable[..., Container], tmp_path: Path
     def run(job: str) -> tuple[Outcome | None, str]:
         namespace = surroundings.namespace
         pod: Json = namespace.wait_for_pod(job)
-        # Pods of a node that is not there are removed after 40 s, as Kubernetes does.
-        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "here"}}
-        assert namespace.server.http.post("/api/v1/nodes", json=node).status_code in (201, 409)
         namespace.run_pod(pod)
         [container] = pod["spec"]["containers"]
         message = tmp_path / f"{job}-message"

@@ -9,6 +9,7 @@ from typing import Any, cast
 from darkroom_contract.event_reasons import EventReason
 from darkroom_operator.errors import ApiError, api_error
 from darkroom_operator.kube.client import KubeClient
+from darkroom_operator.reconcile.activity import Activity
 from darkroom_operator.telemetry.event_recorder import EventRecorder
 from darkroom_operator.telemetry.job_events import JobEvent, JobReference
 from darkroom_operator.telemetry.metrics import Metrics
@@ -86,8 +87,9 @@ class Stage:
         self.recorder.record(job, event, now)
 
     @asynccontextmanager
-    async def posting(self) -> AsyncIterator[Events]:
-        task = asyncio.create_task(self.recorder.run(cast(KubeClient, self.events)))
+    async def posting(self, activity: Activity | None = None) -> AsyncIterator[Events]:
+        idle = Activity(pause_seconds=0) if activity is None else activity
+        task = asyncio.create_task(self.recorder.run(cast(KubeClient, self.events), idle.wait_until_idle))
         try:
             yield self.events
         finally:

@@ -155,7 +155,12 @@ class Namespace:
     # Actions of a node.
 
     def bind(self, pod: Json) -> None:
-        """A pod that is on a node does not vanish at once when it is deleted."""
+        """A pod that is on a node does not vanish at once when it is deleted.
+
+        The node exists: pods of a missing one are removed after 40 s, and their jobs run again.
+        """
+        node = self.server.http.post("/api/v1/nodes", json={"metadata": {"name": "here"}})
+        assert node.status_code in (201, 409), node.text
         metadata = {"name": pod["metadata"]["name"], "namespace": self.name}
         target = {"apiVersion": "v1", "kind": "Node", "name": "here"}
         binding = {"apiVersion": "v1", "kind": "Binding", "metadata": metadata, "target": target}

@@ -60,9 +60,25 @@ def read_photo(content: bytes, name: str, least_px: int | None = None) -> Image.
     shorter side keeps that many pixels and no pixel is lost at an edge: a quarter of the memory or less, and sooner.
     """
     found = _decode(content, name, least_px)
-    picture = _on_white(to_srgb(_plain(found.image), found.space))
-    turn = _TURNS.get(found.orientation)
-    return picture if turn is None else picture.transpose(turn)
+    return _upright(_on_white(to_srgb(_plain(found.image), found.space)), found.orientation)
+
+
+def read_mask(content: bytes, name: str) -> Image.Image:
+    """A mask's picture: grey, upright, black where it is transparent. Raises `PhotoError`, naming it `name`."""
+    found = _decode(content, name, None)
+    picture = _plain(found.image)
+    grey = picture.convert("RGB").convert("L") if picture.mode == "CMYK" else picture.convert("L")
+    if picture.mode.endswith("A"):
+        grey = ImageChops.multiply(grey, picture.getchannel("A"))
+    return _upright(grey, found.orientation)
+
+
+def read_opacity(content: bytes, name: str) -> Image.Image:
+    """A photo's alpha channel, upright; 255 where it is opaque. Raises `PhotoError`, naming it `name`."""
+    found = _decode(content, name, None)
+    picture = _plain(found.image)
+    alpha = picture.getchannel("A") if picture.mode.endswith("A") else Image.new("L", picture.size, 255)
+    return _upright(alpha, found.orientation)
 
 
 @dataclass(frozen=True)
@@ -205,6 +221,11 @@ def _has_transparent_parts(image: Image.Image) -> bool:
 
 def _is_transparent(picture: Image.Image) -> bool:
     return picture.getchannel("A").histogram()[255] < picture.width * picture.height
+
+
+def _upright(picture: Image.Image, orientation: int) -> Image.Image:
+    turn = _TURNS.get(orientation)
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _on_white(picture: Image.Image) -> Image.Image:

@@ -12,6 +12,7 @@ from darkroom_contract.specs.job import NOT_BLANK, JobSpec
 from darkroom_contract.specs.training import PriorPreservation, Training
 
 MAX_SAVED_STEPS = 100
+MAX_SAMPLED_STEPS = 100
 
 
 class Concept(Schema):
@@ -116,6 +117,11 @@ class TrainJobSpec(JobSpec):
             return (
                 f"training.saveSteps {training.save_steps} saves the LoRA more than {MAX_SAVED_STEPS} times in "
                 f"{self.max_steps} steps. Raise it to {-(-self.max_steps // MAX_SAVED_STEPS)} or more."
+            )
+        if training.validation_steps and self.max_steps / training.validation_steps > MAX_SAMPLED_STEPS:
+            return (
+                f"training.validationSteps {training.validation_steps} generates images more than {MAX_SAMPLED_STEPS} "
+                f"times in {self.max_steps} steps. Raise it to {-(-self.max_steps // MAX_SAMPLED_STEPS)} or more."
             )
         if training.text_encoder_learning_rate is not None and not training.train_text_encoders:
             return (

@@ -88,7 +88,8 @@ class Training(Schema):
     dora: bool = Field(
         False,
         description="Weight-decomposed adapters (DoRA, arXiv 2402.09353): learn more at small ranks, and take longer "
-        "to train and to apply.",
+        "to train and to apply. Of other tools ComfyUI, Forge, LyCORIS and diffusers apply them; A1111, InvokeAI and "
+        "kohya's scripts do not.",
     )
     lora_dropout: float = Field(
         0.0,
@@ -256,7 +257,8 @@ class Training(Schema):
         ge=0,
         le=20000,
         description="Interval in steps at which an image of each validation prompt is generated during the training, "
-        "for the live view and as files. 0: only at its end.",
+        "for the live view and as files; at most 100 times. The training is the same with and without them. 0: only "
+        "at its end.",
     )
     save_steps: int = Field(
         0,
@@ -269,8 +271,8 @@ class Training(Schema):
         0,
         ge=0,
         le=50,
-        description="Photos that are not trained on; the loss on them shows overfitting. The LoRA with the lowest "
-        "one is kept beside the last, as modelId@best.",
+        description="Photos that are not trained on, spread over all concepts; the loss on them shows overfitting. "
+        "The LoRA with the lowest one is kept beside the last, as modelId@best.",
     )
     evaluation_steps: int = Field(
         50, ge=1, le=20000, description="Interval in steps at which the held-out loss is measured."

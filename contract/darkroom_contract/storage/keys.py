@@ -32,6 +32,8 @@ LORA_FILE = "pytorch_lora_weights.safetensors"
 """The LoRA under diffusers' default file name; a GenerateJob loads this one."""
 MANIFEST_FILE = "manifest.json"
 CHECKPOINT_FILE = "checkpoint.json"
+BEST = "best"
+"""In place of a step's number: the LoRA with the lowest held-out loss."""
 
 
 class ModelRecord(Schema):
@@ -78,6 +80,8 @@ class Manifest(Schema):
     attempt: int
     versions: dict[str, str] = Field(default_factory=dict, description="Of darkroom, torch, diffusers, ...")
     base_models: tuple[UsedModel, ...] = Field((), description="What the run loaded.")
+    saved_steps: tuple[ModelRecord, ...] = Field((), description="The LoRA of earlier steps, and the best one, last.")
+    samples: tuple[str, ...] = Field((), description="Sample images in storage, by their name in `samples/`.")
     created: datetime
 
 
@@ -154,8 +158,12 @@ def saved_step_prefix(job_uid: str, step: str) -> str:
     return f"{run_prefix(job_uid)}steps/{step}/"
 
 
+def samples_prefix(job_uid: str) -> str:
+    return f"{run_prefix(job_uid)}samples/"
+
+
 def sample_key(job_uid: str, file: str) -> str:
-    return f"{run_prefix(job_uid)}samples/{file}"
+    return samples_prefix(job_uid) + file
 
 
 def model_removals_prefix(namespace: str) -> str:
@@ -176,8 +184,9 @@ def clip_file(job_name: str) -> str:
     return f"{_stem(job_name)}.mp4"
 
 
-def validation_file(job_name: str) -> str:
-    return f"{_stem(job_name)}-validation.png"
+def validation_file(job_name: str, prompt: int = 0) -> str:
+    """The image of validation prompt number `prompt` (from 0) by the finished LoRA: the second one ends in `-2`."""
+    return f"{_stem(job_name)}-validation{f'-{prompt + 1}' if prompt else ''}.png"
 
 
 def kohya_file(model_id: str) -> str:

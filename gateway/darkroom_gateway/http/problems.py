@@ -102,7 +102,9 @@ def _field_error(error: Mapping[str, Any], pattern_advice: Mapping[str, str]) ->
         return FieldError(parameter, f"Add this parameter to the {error['loc'][0]}: it is required.")
     given = str(error["input"])[:MAX_GIVEN_CHARACTERS]
     if error["type"] == "extra_forbidden":
-        return FieldError(parameter, "Remove it or correct its name: there is no such parameter.", given)
+        similar = error.get("ctx", {}).get("similar")
+        advice = "Remove it or correct its name: there is no such parameter."
+        return FieldError(parameter, advice if similar is None else f"{advice} Did you mean {similar}?", given)
     if error["type"] == "string_pattern_mismatch":
         return FieldError(parameter, pattern_advice.get(error["ctx"]["pattern"], f"{error['msg']}."), given)
     return FieldError(parameter, f"{error['msg']}.", given)

@@ -5,33 +5,49 @@ A dependency of all routers except the probes', so that new endpoints are strict
 """
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any, get_origin
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import request_params_to_args
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 Error = dict[str, Any]
 """In the format of pydantic's errors."""
+MIN_SIMILARITY = 0.7
+"""Minimum `difflib` ratio of a suggested name. `step` and `steps` have 0.89."""
 
 
 async def reject_unexpected_input(request: Request) -> None:
-    """Raises `RequestValidationError` with an error for each ignored parameter, and for an ignored body."""
+    """Raises `RequestValidationError` with an error for each ignored parameter, and for an ignored body. Then the
+    errors of the other parameters are in it too, which FastAPI would find later."""
     route = request.scope["route"]
     errors = [*_unknown_names(request, route.dependant), *_repeated_names(request, route.dependant)]
     if not _reads_body(route) and await has_body(request):
         errors.append(_unread_body(request))
     if errors:
-        raise RequestValidationError(errors)
+        places = {error["loc"] for error in errors}
+        others = (error for error in _invalid_values(request, route.dependant) if tuple(error["loc"]) not in places)
+        raise RequestValidationError([*errors, *others])
 
 
 def _unknown_names(request: Request, dependant: Dependant) -> Iterator[Error]:
     known = dict(_query_fields(dependant))
     for name in request.query_params:
         if name not in known:
-            yield {"type": "extra_forbidden", "loc": ("query", name), "input": request.query_params[name]}
+            similar = get_close_matches(name, known, 1, MIN_SIMILARITY)
+            error = {"type": "extra_forbidden", "loc": ("query", name), "input": request.query_params[name]}
+            yield {**error, "ctx": {"similar": similar[0]}} if similar else error
+
+
+def _invalid_values(request: Request, dependant: Dependant) -> Iterator[Error]:
+    _, errors = request_params_to_args(dependant.query_params, request.query_params)
+    yield from errors
+    for each in dependant.dependencies:
+        yield from _invalid_values(request, each)
 
 
 def _repeated_names(request: Request, dependant: Dependant) -> Iterator[Error]:

@@ -22,6 +22,7 @@ from darkroom_operator.reconcile.actions import (
     VerifyHolder,
     VerifyPods,
 )
+from darkroom_operator.reconcile.activity import Activity
 from darkroom_operator.reconcile.backoff import ExponentialBackoff
 from darkroom_operator.reconcile.executor import ActionExecutor
 from darkroom_operator.reconcile.housekeeping import housekeeping, next_deadline, next_due
@@ -68,6 +69,7 @@ class Reconciler:
         cpu_seconds: Callable[[], float] = time.thread_time,
         is_leader: Callable[[], bool] = lambda: True,
         metrics: Metrics | None = None,
+        activity: Activity | None = None,
     ) -> None:
         self._cache = cache
         self._executor = executor
@@ -77,6 +79,7 @@ class Reconciler:
         self._cpu_seconds = cpu_seconds
         self._is_leader = is_leader
         self._metrics = metrics or Metrics()
+        self._activity = activity or Activity(monotonic)
         self._woken = asyncio.Event()
         self._wakes = 0
         self._backoff = ExponentialBackoff(monotonic)
@@ -131,7 +134,8 @@ class Reconciler:
         """One pass: all that can be done now. Returns the seconds until the next pass, unless something changes."""
         began = self._monotonic()
         try:
-            return await self._pass()
+            with self._activity.in_pass():
+                return await self._pass()
         finally:
             self._metrics.time_reconcile(self._monotonic() - began)
 
@@ -179,6 +183,7 @@ class Reconciler:
             repeats = repeats + 1 if action == last else 0
             if repeats == MAX_REPEATS:
                 break
+            self._activity.record_slot_action()
             if not await self._try(action, number):
                 return
             last = action

@@ -27,7 +27,9 @@ class Workload:
 def workload(spec: TrainJobSpec | GenerateJobSpec) -> Workload:
     if isinstance(spec, TrainJobSpec):
         training = spec.training
-        shape = ("train", spec.base_model, training.resolution, training.train_text_encoders)
+        precision = (training.quantization, training.memory)
+        layers = (training.layers, training.dora, training.train_text_encoders)
+        shape = ("train", spec.base_model, training.resolution, *layers, *precision)
         return Workload(shape, sum(plan_training(spec).values()))
     images, motion = spec.images, spec.video.base_model if spec.allow_motion else None
     key = ("generate", spec.base_model, images.width, images.height, spec.allow_motion, motion)

@@ -9,6 +9,8 @@ from datetime import datetime
 from itertools import islice
 
 from darkroom_contract.progress import ProgressEvent, Stage
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.status import JobStatus, ProgressStatus
 from darkroom_operator.kube.objects import aware
 
@@ -32,10 +34,13 @@ def reported_progress(status: JobStatus, event: ProgressEvent | None) -> Progres
     )
 
 
-def final_progress(metrics: Mapping[str, float], now: datetime) -> ProgressStatus:
-    """The progress of a run that has succeeded."""
+def final_progress(spec: TrainJobSpec | GenerateJobSpec, metrics: Mapping[str, float], now: datetime) -> ProgressStatus:
+    """The progress of a run that has succeeded: all steps of its training or of its images."""
+    steps = spec.max_steps if isinstance(spec, TrainJobSpec) else spec.images.count * spec.images.steps
     return ProgressStatus(
         stage=Stage.DONE,
+        step=steps,
+        total=steps,
         progress_percentage=100.0,
         estimated_remaining_seconds=0.0,
         metrics=_finite(metrics),

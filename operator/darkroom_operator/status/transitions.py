@@ -212,10 +212,15 @@ def _saved_step(job: Job, end: Failure) -> int | None:
 def succeeded(job: Job, outcome: Outcome, now: datetime) -> JobStatus:
     status = _finished(job, Phase.SUCCEEDED, now).set(
         artifacts=outcome.artifacts,
-        progress=final_progress(outcome.metrics, now),
+        progress=final_progress(job.spec, outcome.metrics, now),
         remarks=outcome.remarks[:MAX_REMARKS] or None,
     )
-    return status.set_true(ConditionType.COMPLETE, "Succeeded", outcome.message).build()
+    return status.set_true(ConditionType.COMPLETE, "Succeeded", outcome.message or _made(outcome)).build()
+
+
+def _made(outcome: Outcome) -> str:
+    count = len(outcome.files)
+    return f"The run succeeded with {count} file{'' if count == 1 else 's'}."
 
 
 def failed(job: Job, failure: Failure, now: datetime, **fields: Any) -> JobStatus:

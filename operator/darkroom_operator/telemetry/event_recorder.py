@@ -1,8 +1,8 @@
 """Posts Kubernetes Events on jobs: bounded, aggregated and rate-limited, in a task of its own.
 
 `reconcile/executor.py` records, `main.py` runs the task. Recording never waits and never raises: an API server that is
-slow or refuses Events delays no admission. An Event is a hint: one that can't be posted is lost, and the job's status
-has the truth.
+slow or refuses Events delays no admission. Posting waits while the reconcile is active (`reconcile/activity.py`), up to
+a maximum. An Event is a hint: one that can't be posted is lost, and the job's status has the truth.
 
 Repeats are one Event with a `series`, as client-go's recorder for this API has it (tools/events/event_broadcaster.go).
 Limits per job are those of client-go's spam filter for core Events (tools/record/events_cache.go), which that recorder
@@ -13,8 +13,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -23,7 +22,8 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.status import JobStatus
 from darkroom_operator.errors import AlreadyExistsError, ApiError, NotFoundError
 from darkroom_operator.kube.client import KubeClient
-from darkroom_operator.kube.objects import Json, micro_time
+from darkroom_operator.kube.objects import Json
+from darkroom_operator.telemetry.event_queue import EventQueue, Key, Series
 from darkroom_operator.telemetry.job_events import JobEvent, JobReference, event_document, events_of_change
 from darkroom_operator.telemetry.metrics import Metrics
 from darkroom_operator.telemetry.token_bucket import TokenBucket
@@ -39,8 +39,13 @@ JOB_BURST, JOB_PER_SECOND = 25, 1 / 300
 """New Events of one job: 25 at once, then one every five minutes (client-go's defaultSpamBurst and defaultSpamQPS)."""
 BURST, PER_SECOND = 50, 10.0
 """Requests in all: client-go's clients default to a burst of 10 at 5 a second, for each kind of work."""
+QUEUED_BURST, QUEUED_PER_SECOND = 20, 2.0
+"""`Queued` Events among them: of thousands of new jobs, each has its position in its status."""
+MAX_DELAY_SECONDS = 2.0
+"""The longest wait for the reconcile before each request: without a pause between hand-overs, Events are still
+posted."""
 DELAY_SECONDS = 0.2
-"""From recording to posting: the requests that hand a slot over go first."""
+"""From recording to posting, so that repeats in quick succession are one request."""
 SERIES_ENDS_AFTER = timedelta(minutes=6)
 """A repeat that comes later is a new Event (client-go's finishTime)."""
 SERIES_SECONDS = 60.0
@@ -56,31 +61,10 @@ ENDS = frozenset({EventReason.SUCCEEDED, EventReason.FAILED})
 
 K = TypeVar("K")
 V = TypeVar("V")
-Key = tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _Series:
-    """One Event, and how often what it says has happened."""
-
-    key: Key
-    document: Json
-    last: datetime
-    count: int = 1
-    posted: bool = False
-    due: float = 0.0
-    """By the monotonic clock."""
-    tries: int = 0
-
-    @property
-    def is_queued(self) -> bool:
-        return bool(self.document["reason"] == EventReason.QUEUED)
-
-    def with_series(self) -> Json:
-        return self.document if self.count < 2 else {**self.document, **self.series()}
-
-    def series(self) -> Json:
-        return {"series": {"count": self.count, "lastObservedTime": micro_time(self.last)}}
+async def _at_once(_: float) -> None:
+    """Without a reconcile to wait for."""
 
 
 class EventRecorder:
@@ -95,10 +79,11 @@ class EventRecorder:
         self._metrics = metrics or Metrics()
         self._clock = clock
         self._delay_seconds = delay_seconds
-        self._waiting: OrderedDict[Key, _Series] = OrderedDict()
-        self._series: OrderedDict[Key, _Series] = OrderedDict()
+        self._waiting = EventQueue()
+        self._series: OrderedDict[Key, Series] = OrderedDict()
         self._jobs: OrderedDict[str, TokenBucket] = OrderedDict()
         self._bucket = TokenBucket(BURST, PER_SECOND, clock)
+        self._queued_bucket = TokenBucket(QUEUED_BURST, QUEUED_PER_SECOND, clock)
         self._pause_ends = 0.0
         self._recorded = asyncio.Event()
         self._is_forbidden = False
@@ -107,8 +92,8 @@ class EventRecorder:
 
     @property
     def waiting(self) -> tuple[Json, ...]:
-        """What is to be posted, the oldest first."""
-        return tuple(series.with_series() for series in self._waiting.values())
+        """What is to be posted, in this order."""
+        return tuple(series.with_series() for series in self._waiting)
 
     def record_change(self, job: Job, after: JobStatus, version: str, now: datetime) -> None:
         """Everything that follows from a status write that was accepted, with the version that it led to."""
@@ -132,26 +117,26 @@ class EventRecorder:
         if series is not None and (key in self._waiting or now - series.last <= SERIES_ENDS_AFTER):
             series.count, series.last = series.count + 1, now
         elif event.reason in ENDS or self._bucket_of(job.uid).take():
-            series = _Series(key, event_document(job, event, now), now, due=self._clock() + self._delay_seconds)
+            series = Series(key, event_document(job, event, now), now, due=self._clock() + self._delay_seconds)
         else:
             self._metrics.count_event("limited")
             return
         _remember(self._series, key, series)
-        self._waiting.setdefault(key, series)
+        self._waiting.add(series)
         if len(self._waiting) > MAX_WAITING:
             self._drop_oldest()
         self._recorded.set()
 
-    async def run(self, kube: KubeClient) -> None:
-        """Forever."""
+    async def run(self, kube: KubeClient, wait_until_idle: Callable[[float], Awaitable[None]] = _at_once) -> None:
+        """Forever. `wait_until_idle(seconds)` returns when the reconcile has paused, or after these seconds."""
         while True:
             self._recorded.clear()
-            wait_seconds = self._seconds_until_due()
+            wait_seconds = self._seconds_until_next()
             if wait_seconds != 0.0:
                 await self._sleep(wait_seconds)
                 continue
-            await asyncio.sleep(self._bucket.seconds_until_next())
-            if self._bucket.take() and (series := self._take_due()) is not None:
+            await wait_until_idle(MAX_DELAY_SECONDS)
+            if (series := self._take_due()) is not None:
                 await self._post(kube, series)
 
     async def _sleep(self, seconds: float | None) -> None:
@@ -161,23 +146,28 @@ class EventRecorder:
         except TimeoutError:
             return
 
-    def _seconds_until_due(self) -> float | None:
-        """None when nothing waits."""
-        if not self._waiting:
+    def _seconds_until_next(self) -> float | None:
+        """Until an Event may be posted; None when nothing waits."""
+        now = self._clock()
+        of_runs, of_new_jobs = self._waiting.due_of_runs(), self._waiting.due_of_new_jobs()
+        times = [] if of_runs is None else [of_runs]
+        if of_new_jobs is not None:
+            times.append(max(of_new_jobs, now + self._queued_bucket.seconds_until_next()))
+        if not times:
             return None
-        now = self._clock()
-        soonest = min(series.due for series in self._waiting.values())
-        return max(0.0, soonest - now, self._pause_ends - now)
+        return max(0.0, min(times) - now, self._pause_ends - now, self._bucket.seconds_until_next())
 
-    def _take_due(self) -> _Series | None:
-        """The oldest. Ten thousand new jobs delay no Event of a run: `Queued` comes after all others."""
+    def _take_due(self) -> Series | None:
+        """The next Event, or None if none is due. Ten thousand new jobs delay no Event of a run."""
         now = self._clock()
-        due = [series for series in self._waiting.values() if series.due <= now]
-        first = next((series for series in due if not series.is_queued), None)
-        chosen = first or next(iter(due), None)
-        return None if chosen is None else self._waiting.pop(chosen.key)
+        of_runs, of_new_jobs = self._waiting.due_of_runs(), self._waiting.due_of_new_jobs()
+        if of_runs is not None and of_runs <= now:
+            return self._waiting.take_of_runs() if self._bucket.take() else None
+        if of_new_jobs is not None and of_new_jobs <= now and self._queued_bucket.take():
+            return self._waiting.take_of_new_jobs() if self._bucket.take() else None
+        return None
 
-    async def _post(self, kube: KubeClient, series: _Series) -> None:
+    async def _post(self, kube: KubeClient, series: Series) -> None:
         try:
             await self._send(kube, series)
         except ApiError as error:
@@ -187,7 +177,7 @@ class EventRecorder:
         else:
             series.tries, self._is_forbidden = 0, False
 
-    async def _send(self, kube: KubeClient, series: _Series) -> None:
+    async def _send(self, kube: KubeClient, series: Series) -> None:
         if not series.posted:
             await self._create(kube, series)
             return
@@ -196,7 +186,7 @@ class EventRecorder:
         except NotFoundError:  # It has expired.
             await self._create(kube, series)
 
-    async def _create(self, kube: KubeClient, series: _Series) -> None:
+    async def _create(self, kube: KubeClient, series: Series) -> None:
         try:
             await kube.create_event(series.with_series())
             self._metrics.count_event("posted")
@@ -211,12 +201,12 @@ class EventRecorder:
                 await self._update(kube, series)
         series.posted = True
 
-    async def _update(self, kube: KubeClient, series: _Series) -> None:
+    async def _update(self, kube: KubeClient, series: Series) -> None:
         await kube.patch_event(series.document["metadata"]["name"], series.series())
         series.due = self._clock() + SERIES_SECONDS
         self._metrics.count_event("updated")
 
-    def _not_posted(self, series: _Series, error: ApiError) -> None:
+    def _not_posted(self, series: Series, error: ApiError) -> None:
         reason, name = series.document["reason"], series.document["regarding"]["name"]
         if error.code == 403:
             self._metrics.count_event("refused")
@@ -227,15 +217,13 @@ class EventRecorder:
         elif error.is_transient and series.tries + 1 < MAX_TRIES:
             series.tries += 1
             self._pause_ends = self._clock() + RETRY_SECONDS
-            self._waiting.setdefault(series.key, series)
-            self._waiting.move_to_end(series.key, last=False)
+            self._waiting.put_back(series)
         else:
             self._metrics.count_event("refused")
             log.warning("could not post the Event %s on %s: %s", reason, name, error)
 
     def _drop_oldest(self) -> None:
-        queued = (key for key, series in self._waiting.items() if series.is_queued)
-        del self._waiting[next(queued, next(iter(self._waiting)))]
+        self._waiting.drop_oldest()
         self._metrics.count_event("dropped")
         self._dropped += 1
         if self._clock() >= self._log_due:

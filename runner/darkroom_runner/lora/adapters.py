@@ -16,6 +16,9 @@ from darkroom_contract.specs.training_choices import LoraLayers
 ADAPTER = "darkroom"
 """peft's name of the adapter, in training and in inference."""
 
+MAGNITUDE = "lora_magnitude_vector"
+"""peft's name of the trained norms of a DoRA's weights."""
+
 _ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 _FEED_FORWARD = ("proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
 _CONVOLUTIONS = ("conv1", "conv2", "conv_shortcut", "downsamplers.0.conv", "upsamplers.0.conv")
@@ -33,6 +36,7 @@ class Adapters:
     targets: dict[str, tuple[str, ...]]
     rank: int
     alpha: int
+    dora: bool = False
 
     @property
     def parameters(self) -> dict[str, torch.nn.Parameter]:
@@ -55,7 +59,8 @@ class Adapters:
     def folded_state(self) -> dict[str, torch.Tensor]:
         """`state` with every `lora_B` multiplied by alpha / rank, so that alpha equals the rank in the file.
 
-        Exact where the factor is a power of two; otherwise rounded once in float32 (relative error 6e-8).
+        Exact where the factor is a power of two; otherwise rounded once in float32 (relative error 6e-8). DoRA's
+        magnitudes stay as they are: they scale the base weight plus the scaled product of the matrices, which is equal.
         """
         factor = self.alpha / self.rank
         return {name: tensor * factor if ".lora_B." in name else tensor for name, tensor in self.state().items()}
@@ -71,23 +76,34 @@ def add_adapters(pipeline: Any, training: Training) -> Adapters:
     models = {component: getattr(pipeline, component) for component in targets}
     alpha = training.alpha or training.rank
     for component, model in models.items():
-        model.add_adapter(_config(training.rank, alpha, targets[component]), adapter_name=ADAPTER)
+        model.add_adapter(_config(training, alpha, targets[component]), adapter_name=ADAPTER)
         for parameter in model.parameters():
             if parameter.requires_grad:
                 # Half precision would round Adam's small updates away.
                 parameter.data = parameter.data.float()
-    return Adapters(models, targets, training.rank, alpha)
+    return Adapters(models, targets, training.rank, alpha, training.dora)
 
 
-def _config(rank: int, alpha: int, targets: tuple[str, ...]) -> LoraConfig:
-    return LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets), init_lora_weights="gaussian")
+def _config(training: Training, alpha: int, targets: tuple[str, ...]) -> LoraConfig:
+    return LoraConfig(
+        r=training.rank,
+        lora_alpha=alpha,
+        target_modules=list(targets),
+        init_lora_weights="gaussian",
+        use_dora=training.dora,
+        lora_dropout=training.lora_dropout,
+    )
 
 
 def adapter_state(component: str, model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """A component's adapter weights under peft's names (`….lora_A.weight`).
+    """A component's adapter weights under peft's names (`….lora_A.weight`; `….lora_magnitude_vector` of a DoRA).
 
-    transformers 5 removed the outer `text_model` of `CLIPTextModel`; names in files keep it.
+    transformers 5 removed the outer `text_model` of `CLIPTextModel`; names in files keep it. It also loads the
+    magnitudes of a text encoder only under the name of their parameter, with `.weight`: without it they stay those of
+    the base model, with just a report. diffusers' loader for U-Nets accepts both.
     """
     state = get_peft_model_state_dict(model, adapter_name=ADAPTER)
-    prefix = "text_model." if component in TEXT_ENCODERS and not hasattr(model, "text_model") else ""
-    return {prefix + name: tensor for name, tensor in state.items()}
+    if component not in TEXT_ENCODERS:
+        return state
+    prefix = "" if hasattr(model, "text_model") else "text_model."
+    return {f"{prefix}{name}{'.weight' if name.endswith(MAGNITUDE) else ''}": each for name, each in state.items()}

@@ -1,57 +1,73 @@
 """Saves LoRA files in Kohya format, which ComfyUI, A1111, Forge, InvokeAI and kohya's scripts read.
 
 U-Net blocks have the names of Stability AI's SDXL code (SGM: `input_blocks`, `middle_block`, `output_blocks`): A1111
-does not find the upsamplers under diffusers' names. Each module has `lora_down`, `lora_up` and `alpha`. As in the
-diffusers format, alpha / rank is folded into the weights, so `alpha` equals the rank.
+does not find the upsamplers under diffusers' names. Each module has `lora_down`, `lora_up` and `alpha`, a DoRA also
+`dora_scale`. As in the diffusers format, alpha / rank is folded into the weights, so `alpha` equals the rank.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from darkroom_contract.specs.train_job import TrainJobSpec
+from darkroom_contract.specs.training_choices import FilePrecision
 from darkroom_runner.errors import ModelIncompatibleError
-from darkroom_runner.lora.adapters import Adapters
-from darkroom_runner.lora.safetensors_file import write_safetensors
+from darkroom_runner.lora.adapters import MAGNITUDE, Adapters
+from darkroom_runner.lora.file_hashes import write_with_hashes
+from darkroom_runner.lora.kohya_metadata import tool_metadata
+from darkroom_runner.lora.thumbnail import thumbnail_uri
 
+DORA_SCALE = "dora_scale"
 _PREFIXES = {"unet": "lora_unet", "text_encoder": "lora_te1", "text_encoder_2": "lora_te2"}
-_MATRICES = {"lora_A": "lora_down", "lora_B": "lora_up"}
-_PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v"}
-"""Prediction types: diffusers' name -> the model specification's name."""
+_MATRICES = {"lora_A": "lora_down.weight", "lora_B": "lora_up.weight"}
+_DTYPES = {
+    FilePrecision.FLOAT16: torch.float16,
+    FilePrecision.BFLOAT16: torch.bfloat16,
+    FilePrecision.FLOAT32: torch.float32,
+}
 _RESNET_LAYERS = {"conv1": "in_layers.2", "conv2": "out_layers.3", "conv_shortcut": "skip_connection"}
 """SGM's indices also count norms and activations."""
 
 
 def save_kohya_lora(
-    adapters: Adapters, path: Path, metadata: dict[str, str], spec: TrainJobSpec, prediction: str | None = None
+    adapters: Adapters,
+    path: Path,
+    metadata: dict[str, str],
+    spec: TrainJobSpec,
+    prediction: str | None = None,
+    thumbnail: Image.Image | None = None,
+    *,
+    side_px: int | None = None,
+    captions: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Write all adapters to one file in float16, with `metadata` and the metadata that other tools show.
+    """Write all adapters to one file, with `metadata` and the metadata that other tools show.
 
-    `prediction` is the base model's `prediction_type`. Raises `ModelIncompatibleError` for a U-Net with modules that
-    SGM has no name for.
+    `prediction` is the base model's `prediction_type`, `side_px` the resolution of the training (the base model's own
+    when None), `thumbnail` an image that shows the LoRA, `captions` the text of each photo by instance prompt.
+    Raises `ModelIncompatibleError` for a U-Net with modules that SGM has no name for.
     """
-    tensors = kohya_state(adapters.folded_state(), adapters.models["unet"], adapters.rank)
-    half = {name: tensor.half() for name, tensor in tensors.items()}
-    # Weights beyond the range of float16 would become infinite: such a file stays in float32.
-    fits = all(torch.isfinite(tensor).all() for tensor in half.values())
-    header = {"format": "pt", **_tool_metadata(adapters, spec, prediction), **metadata}
-    write_safetensors(half if fits else tensors, path, header)
+    unet: Any = adapters.models["unet"]
+    tensors = _in_precision(kohya_state(adapters.folded_state(), unet, adapters.rank), spec.training.file_precision)
+    side_px = side_px or int(unet.config.sample_size) * 8
+    header = tool_metadata(spec, adapters, prediction, side_px, metadata.get("darkroom.baseModel"), captions)
+    if thumbnail is not None:
+        header["modelspec.thumbnail"] = thumbnail_uri(thumbnail)
+    write_with_hashes(tensors, path, {"format": "pt", **header, **metadata})
 
 
-def _tool_metadata(adapters: Adapters, spec: TrainJobSpec, prediction: str | None) -> dict[str, str]:
-    """`ss_*` keys as kohya's scripts read them, `modelspec.*` keys of Stability AI's model specification."""
-    return {
-        "ss_base_model_version": "sdxl_base_v1-0",
-        "ss_network_module": "networks.lora",
-        "ss_network_dim": str(adapters.rank),
-        "ss_network_alpha": str(adapters.rank),
-        "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
-        "modelspec.title": spec.model_id,
-        "modelspec.trigger_phrase": spec.prompt,
-        **({"modelspec.prediction_type": _PREDICTIONS[prediction]} if prediction in _PREDICTIONS else {}),
+def _in_precision(tensors: dict[str, torch.Tensor], precision: FilePrecision) -> dict[str, torch.Tensor]:
+    """The matrices in the job's precision; in float32 if one is beyond its range and would become infinite.
+
+    The few magnitudes of a DoRA stay in float32: each scales a whole row of the base model's weights, and bfloat16
+    would round it by up to 0.4%.
+    """
+    rounded = {
+        name: tensor if name.endswith(DORA_SCALE) else tensor.to(_DTYPES[precision]) for name, tensor in tensors.items()
     }
+    return rounded if all(torch.isfinite(tensor).all() for tensor in rounded.values()) else tensors
 
 
 def kohya_state(state: dict[str, torch.Tensor], unet: Any, rank: int) -> dict[str, torch.Tensor]:
@@ -62,13 +78,24 @@ def kohya_state(state: dict[str, torch.Tensor], unet: Any, rank: int) -> dict[st
     blocks = sgm_blocks(unet)
     renamed: dict[str, torch.Tensor] = {}
     for name, tensor in state.items():
-        module, matrix, weight = name.rsplit(".", 2)
+        module, matrix = name.removesuffix(".weight").rsplit(".", 1)
         component, path = module.split(".", 1)
         target = _sgm_name(path, blocks) if component == "unet" else path
         module = f"{_PREFIXES[component]}_{target.replace('.', '_')}"
-        renamed[f"{module}.{_MATRICES[matrix]}.{weight}"] = tensor
+        if matrix == MAGNITUDE:
+            renamed[f"{module}.{DORA_SCALE}"] = _dora_scale(tensor)
+            continue
+        renamed[f"{module}.{_MATRICES[matrix]}"] = tensor
         renamed[f"{module}.alpha"] = torch.tensor(float(rank))
     return renamed
+
+
+def _dora_scale(magnitude: torch.Tensor) -> torch.Tensor:
+    """LyCORIS' shape of magnitudes per output (`wd_on_out`): [out, 1], of convolutions [out, 1, 1, 1].
+
+    peft has [out] and [1, out, 1, 1]. ComfyUI and Forge recognize the axis by this shape.
+    """
+    return magnitude[:, None] if magnitude.dim() == 1 else magnitude.transpose(0, 1).contiguous()
 
 
 def sgm_blocks(unet: Any) -> dict[str, str]:

@@ -13,7 +13,9 @@ import torch
 
 log = logging.getLogger(__name__)
 
-_LENGTH_BYTES = 8
+LENGTH_BYTES = 8
+"""The file starts with the length of its header."""
+
 _METADATA = "__metadata__"
 
 
@@ -29,7 +31,7 @@ def _sort_metadata(path: Path) -> None:
     File format: a little-endian length, a JSON header padded with spaces to a multiple of 8, the tensors' bytes.
     """
     with path.open("r+b") as file:
-        length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+        length = int.from_bytes(file.read(LENGTH_BYTES), "little")
         try:
             header = json.loads(file.read(length))
             ordered = {_METADATA: dict(sorted(header.pop(_METADATA).items())), **header}
@@ -40,5 +42,5 @@ def _sort_metadata(path: Path) -> None:
             # Another safetensors release may format its header differently: the file is valid, only not reproducible.
             log.warning("%s: unexpected safetensors header, its metadata is left unsorted", path.name)
             return
-        file.seek(_LENGTH_BYTES)
+        file.seek(LENGTH_BYTES)
         file.write(content.ljust(length))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.runs import RunDocument
+from darkroom_contract.storage.keys import ModelRecord
 from darkroom_runner.run.progress import ProgressTracker
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.run.stop_signal import StopSignal
@@ -43,3 +44,7 @@ class RunResult:
     metrics: dict[str, float] = field(default_factory=dict)
     base_models: tuple[UsedModel, ...] = ()
     """The base models that were used, for the manifest."""
+    saved_steps: tuple[ModelRecord, ...] = ()
+    """The LoRAs that a training has saved on its way, for the manifest."""
+    samples: tuple[str, ...] = ()
+    """The sample images that a training has stored on its way, for the manifest."""

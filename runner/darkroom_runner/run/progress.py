@@ -7,13 +7,13 @@ follows the pace of the whole run.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
 from darkroom_contract.plan import Plan
-from darkroom_contract.progress import ProgressEvent, Stage, stream_name
+from darkroom_contract.progress import MAX_FILES, ProgressEvent, Stage, stream_name
 from darkroom_contract.runs import RunDocument
 from darkroom_runner.run.progress_events import EventSender, NullSender, RedisSender
 
@@ -43,6 +43,8 @@ class ProgressTracker:
         self._remaining_plan = dict(plan)
         """Planned work of the current and later stages."""
         self._percentage = 0.0
+        self._metrics: dict[str, float] = {}
+        """Those of the stage's newest step."""
         self._run_started = self._stage_started = clock()
         self._sent_at = float("-inf")
 
@@ -90,17 +92,30 @@ class ProgressTracker:
             self._remaining_plan.pop(self._stage, None)
         self._stage, self._step, self._total = stage, done, total
         self._fraction_at_start = done / total if total else 0.0
-        self._stage_started = self._clock()
+        self._stage_started, self._metrics = self._clock(), {}
         self._update_percentage()
-        self._send({})
+        self._send()
 
     def step(self, step: int, total: int | None = None, **metrics: float) -> None:
         """Step number `step` (from 1) is done. `total` replaces the stage's number of steps, where it was not known."""
         self._step, self._total = step, self._total if total is None else total
+        self._metrics = metrics
         self._update_percentage()
         due = self._clock() - self._sent_at >= MIN_INTERVAL_SECONDS
         if due or step <= 1 or step >= self._total:
-            self._send(metrics)
+            self._send()
+
+    def announce(self, files: Sequence[str] = (), metrics: Mapping[str, float] | None = None) -> None:
+        """Send at once, between two steps: files that can be read now, by their path below the run's prefix, and
+        metrics beside those of the newest step. More than `MAX_FILES` files become several events."""
+        self._metrics = {**self._metrics, **(metrics or {})}
+        for first in range(0, max(len(files), 1), MAX_FILES):
+            self._send(tuple(files[first : first + MAX_FILES]))
+
+    def keep_alive(self) -> None:
+        """Send the newest state again, at most once per interval: the run works, although no step is done."""
+        if self._clock() - self._sent_at >= MIN_INTERVAL_SECONDS:
+            self._send()
 
     def part_step(self, part: int, parts: int, step: int, total: int) -> None:
         """Step `step` of `total` within part number `part` (from 0) of a stage with `parts` equal parts is done."""
@@ -122,7 +137,7 @@ class ProgressTracker:
         done = 100.0 if self._stage is Stage.DONE else 100.0 * self._done_work() / sum(self._plan.values())
         self._percentage = max(self._percentage, done)
 
-    def _send(self, metrics: dict[str, float]) -> None:
+    def _send(self, files: tuple[str, ...] = ()) -> None:
         remaining = self.remaining_seconds
         event = ProgressEvent(
             attempt=self._attempt,
@@ -131,7 +146,8 @@ class ProgressTracker:
             total=self._total,
             progress_percentage=round(self._percentage, 2),
             estimated_remaining_seconds=None if remaining is None else round(remaining, 1),
-            metrics=metrics,
+            metrics=self._metrics,
+            files=files,
             time=datetime.now(UTC),
         )
         self._sent_at = self._clock()

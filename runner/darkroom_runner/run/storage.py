@@ -40,6 +40,10 @@ class NoSuchObjectError(StorageUnavailableError):
     """The object does not exist, although a record refers to it."""
 
 
+class ObjectTooLargeError(Exception):
+    """The object is larger than the caller allows; nothing was downloaded."""
+
+
 @dataclass(frozen=True)
 class StoredObject:
     """An object in a listing."""
@@ -81,9 +85,14 @@ class Storage:
             found = [StoredObject(each["Key"], each["Size"]) for page in pages for each in page.get("Contents", [])]
         return sorted(found, key=lambda each: each.key)
 
-    def download(self, bucket: str, key: str, path: Path) -> None:
+    def download(self, bucket: str, key: str, path: Path, max_bytes: int | None = None) -> None:
+        """Raises `ObjectTooLargeError` before anything is downloaded."""
         with _mapped(f"download s3://{bucket}/{key}"):
-            body = self._client.get_object(Bucket=bucket, Key=key)["Body"]
+            found = self._client.get_object(Bucket=bucket, Key=key)
+            body = found["Body"]
+            if max_bytes is not None and found["ContentLength"] > max_bytes:
+                body.close()
+                raise ObjectTooLargeError(f"s3://{bucket}/{key} has {found['ContentLength']} bytes")
             with path.open("wb") as file:
                 for chunk in body.iter_chunks(_CHUNK_BYTES):
                     file.write(chunk)

@@ -58,17 +58,27 @@ def remark_on_truncated_prompts(pipeline: Any, spec: GenerateJobSpec, remarks: R
 
 def check_training_prompts(pipeline: Any, spec: TrainJobSpec) -> None:
     """Raises `PromptTooLongError` for the first prompt of a training that is too long."""
-    training = spec.training
-    prompts = {"prompt": spec.prompt}
-    if training.prior_preservation is not None:
-        prompts["training.priorPreservation.classPrompt"] = training.prior_preservation.class_prompt
-    if training.validation_prompt is not None:
-        prompts["training.validationPrompt"] = training.validation_prompt
-    for each in find_truncated(pipeline, prompts):
+    for each in find_truncated(pipeline, _training_prompts(spec)):
         raise PromptTooLongError(
             f"{each.field} has {each.tokens} tokens and the base model's text encoders read {each.limit}: "
             f"'{each.excerpt}' would be cut off. Create a new job with a shorter {each.field}."
         )
+
+
+def _training_prompts(spec: TrainJobSpec) -> dict[str, str]:
+    """All prompts of a training by their field; captions are checked with the photos."""
+    training = spec.training
+    prompts = {"prompt": spec.prompt}
+    if training.prior_preservation is not None:
+        prompts["training.priorPreservation.classPrompt"] = training.prior_preservation.class_prompt
+    for index, concept in enumerate(spec.concepts):
+        prompts[f"concepts[{index}].prompt"] = concept.prompt
+        if concept.prior_preservation is not None:
+            prompts[f"concepts[{index}].priorPreservation.classPrompt"] = concept.prior_preservation.class_prompt
+    if training.validation_prompt is not None:
+        prompts["training.validationPrompt"] = training.validation_prompt
+    listed = {f"training.validationPrompts[{index}]": each for index, each in enumerate(training.validation_prompts)}
+    return prompts | listed
 
 
 def find_truncated(pipeline: Any, prompts: Mapping[str, str]) -> list[TruncatedPrompt]:

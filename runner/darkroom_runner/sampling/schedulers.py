@@ -22,7 +22,10 @@ _CLASSES = {
     Scheduler.DPM_PLUS_PLUS: diffusers.DPMSolverMultistepScheduler,
     Scheduler.EULER: diffusers.EulerDiscreteScheduler,
     Scheduler.EULER_ANCESTRAL: diffusers.EulerAncestralDiscreteScheduler,
+    Scheduler.EULER_TRAILING: diffusers.EulerDiscreteScheduler,
     Scheduler.HEUN: diffusers.HeunDiscreteScheduler,
+    Scheduler.LCM: diffusers.LCMScheduler,
+    Scheduler.TCD: diffusers.TCDScheduler,
     Scheduler.UNIPC: diffusers.UniPCMultistepScheduler,
 }
 
@@ -120,8 +123,13 @@ def training_noise_scheduler(current: Any) -> Any:
 
 def _built(kind: Any, current: Any, name: Scheduler, steps: int) -> Any:
     """With the algorithm settings of the model's file if the sampler works with them, otherwise with its own."""
-    # By default DDIM clips the predicted clean latents to ±1, which SDXL's latents exceed.
-    extra = {"clip_sample": False} if name is Scheduler.DDIM and "clip_sample" not in current.config else {}
+    extra: dict[str, Any] = {}
+    if name is Scheduler.DDIM and "clip_sample" not in current.config:
+        # By default DDIM clips the predicted clean latents to ±1, which SDXL's latents exceed.
+        extra["clip_sample"] = False
+    if name is Scheduler.EULER_TRAILING:
+        # SDXL-Lightning was distilled with it: its first step is from pure noise.
+        extra["timestep_spacing"] = "trailing"
     settings = {**_effective(current, kind), **extra}
     own = {setting: value for setting, value in settings.items() if setting not in _ALGORITHM}
     fault: str | None = None

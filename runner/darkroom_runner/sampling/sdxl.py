@@ -6,6 +6,7 @@ image that its seed gives alone. At SDXL's size one image fills a GPU, and batch
 
 from typing import Any
 
+from diffusers import TCDScheduler
 from PIL import Image
 
 from darkroom_contract.plan import VALIDATION_GUIDANCE_SCALE, VALIDATION_STEPS
@@ -13,6 +14,8 @@ from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner.models.device import generator
 from darkroom_runner.sampling.deepcache import deepcache
 from darkroom_runner.sampling.step_callback import OnStep, step_callback
+
+TCD_ETA = 0.3
 
 
 def generate_image(pipeline: Any, spec: GenerateJobSpec, seed: int, on_step: OnStep) -> Image.Image:
@@ -27,10 +30,17 @@ def generate_image(pipeline: Any, spec: GenerateJobSpec, seed: int, on_step: OnS
             height=images.height,
             num_inference_steps=images.steps,
             guidance_scale=images.guidance_scale,
+            eta=_eta(pipeline.scheduler),
             generator=generator(seed),
             callback_on_step_end=step_callback(on_step),
         ).images[0]
     return image
+
+
+def _eta(scheduler: Any) -> float:
+    """0 for all samplers, as in diffusers, except TCD: its own default. Its authors call it gamma (arXiv 2402.19159),
+    and at 0 it adds no noise between steps."""
+    return TCD_ETA if isinstance(scheduler, TCDScheduler) else 0.0
 
 
 def generate_validation_image(pipeline: Any, prompt: str, side_px: int, seed: int, on_step: OnStep) -> Image.Image:

@@ -10,12 +10,12 @@ from darkroom_contract.base_models import UsedModel
 from darkroom_contract.outcome import OutcomeFile
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs.generate_job import GenerateJobSpec
-from darkroom_contract.storage.keys import ModelRecord
 from darkroom_runner.errors import InvalidRunError, NonFiniteOutputError
 from darkroom_runner.models import model_store
-from darkroom_runner.models.model_store import TrainedLora
+from darkroom_runner.models.model_store import FetchedLora
 from darkroom_runner.models.pretrained import SDXL, SVD, PretrainedModel, find_pretrained
 from darkroom_runner.run.context import RunContext, RunResult
+from darkroom_runner.tasks.few_step_loras import remark_on_few_steps
 from darkroom_runner.tasks.ignored_settings import remark_on_generation
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ class GenerateInputs:
     base_model: PretrainedModel
     video_model: PretrainedModel | None
     """Located at the start, so that a wrong name fails before the images are generated; loaded after them."""
-    lora: TrainedLora | None
+    loras: tuple[FetchedLora, ...] = ()
+    """In the order of the job's `used_loras`."""
 
 
 class GenerateTask:
@@ -50,19 +51,19 @@ class GenerateTask:
         remark_on_generation(self._spec, self._context.remarks)
         document, root = self._context.document, self._context.settings.model_root
         base_model = find_pretrained(document.base_model, SDXL, root)
-        return GenerateInputs(
-            base_model=base_model,
-            video_model=find_pretrained(document.video_base_model, SVD, root) if self._spec.allow_motion else None,
-            lora=self._fetch_lora(self._spec.model_id, base_model.used()) if self._spec.model_id is not None else None,
-        )
+        video_model = find_pretrained(document.video_base_model, SVD, root) if self._spec.allow_motion else None
+        loras = self._fetch_loras(base_model.used())
+        remark_on_few_steps(self._spec, loras, self._context.remarks)
+        return GenerateInputs(base_model, video_model, loras)
 
     def load(self, inputs: GenerateInputs) -> "TextToImage":
         from darkroom_runner.tasks.text_to_image import load_text_to_image
 
-        models = load_text_to_image(self._context, self._spec, inputs.base_model, inputs.lora)
-        if inputs.lora is not None and not inputs.lora.record.trained_on.differs(inputs.base_model.used()):
-            # The commit that a hub branch or tag refers to is known only after loading.
-            self._remark_on_base_model(inputs.lora.record, models.base_model)
+        models = load_text_to_image(self._context, self._spec, inputs.base_model, inputs.loras)
+        for lora in inputs.loras:
+            if not _differs(lora, inputs.base_model.used()):
+                # The commit that a hub branch or tag refers to is known only after loading.
+                self._remark_on_base_model(lora, models.base_model)
         return models
 
     def execute(self, inputs: GenerateInputs, models: "TextToImage") -> RunResult:
@@ -93,16 +94,25 @@ class GenerateTask:
     def clean_up(self) -> None:
         """Nothing to delete."""
 
-    def _fetch_lora(self, model_id: str, base_model: UsedModel) -> TrainedLora:
-        storage = self._context.storage
-        record = model_store.read_record(storage, self._context.document.namespace, model_id)
-        self._remark_on_base_model(record, base_model)
-        return model_store.fetch_lora(storage, record, self._context.scratch)
+    def _fetch_loras(self, base_model: UsedModel) -> tuple[FetchedLora, ...]:
+        context = self._context
+        namespace, policy = context.document.namespace, context.settings.dataset_policy
+        fetched = []
+        for use in self._spec.used_loras:
+            lora = model_store.fetch_lora_source(context.storage, namespace, use, policy, context.scratch)
+            self._remark_on_base_model(lora, base_model)
+            fetched.append(lora)
+        return tuple(fetched)
 
-    def _remark_on_base_model(self, record: ModelRecord, used: UsedModel) -> None:
-        if record.trained_on.differs(used):
+    def _remark_on_base_model(self, lora: FetchedLora, used: UsedModel) -> None:
+        if lora.record is not None and _differs(lora, used):
             self._context.remarks.add(
                 RemarkReason.BASE_MODEL_DIFFERS,
-                f"Model {record.model_id!r} was trained on {record.trained_on} and used here on {used}: the "
+                f"Model {lora.name!r} was trained on {lora.record.trained_on} and used here on {used}: the "
                 "subject may be less recognisable. Set baseModel to the one that it was trained on.",
             )
+
+
+def _differs(lora: FetchedLora, used: UsedModel) -> bool:
+    """Whether a LoRA is known to be of another base model; files by URI don't say reliably."""
+    return lora.record is not None and bool(lora.record.base_model) and lora.record.trained_on.differs(used)

@@ -1,13 +1,12 @@
-"""Adds remarks for settings of a job that have no effect, or cost more than they gain. Called by both tasks.
+"""Adds remarks for settings of a job that have no effect, or cost more than they gain. Called by the generate task.
 
-A setting without effect gets a remark only if it differs from its default. DeepCache is on by default, and gets one
-whenever a job has too few steps for it. Only the spec is read; no model is loaded.
+`ignored_training_settings` has those of trainings. A setting without effect gets a remark only if it differs from its
+default. DeepCache is on by default, and gets one whenever a job has too few steps for it. Only the spec is read; no
+model is loaded.
 """
 
-from darkroom_contract.plan import class_image_count
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs.generate_job import Cache, GenerateJobSpec, Video
-from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.run.remarks import Remarks
 
 MIN_CACHED_STEPS = 10
@@ -23,34 +22,11 @@ def remark_on_generation(spec: GenerateJobSpec, remarks: Remarks) -> None:
             "Raise it above 1.",
         )
     if spec.model_id is None and spec.lora_scale != GenerateJobSpec.model_fields["lora_scale"].default:
-        _ignored(remarks, "loraScale has no effect without modelId. Set modelId to the LoRA to use.")
+        advice = "Set the scale of each of loras." if spec.loras else "Set modelId to the LoRA to use."
+        _ignored(remarks, f"loraScale has no effect without modelId. {advice}")
     if not spec.allow_motion and spec.video != Video():
         _ignored(remarks, "video has no effect: allowMotion is false. Set it to true to make a clip.")
     _remark_on_cache(spec, remarks)
-
-
-def remark_on_training(spec: TrainJobSpec, remarks: Remarks) -> None:
-    """Add the remark `SettingIgnored`."""
-    training, prior = spec.training, spec.training.prior_preservation
-    if training.warmup_steps >= spec.max_steps:
-        _ignored(
-            remarks,
-            f"training.learningRate {training.peak_learning_rate:g} is never reached: training.warmupSteps "
-            f"{training.warmup_steps} is not less than maxSteps {spec.max_steps}. Lower warmupSteps or raise maxSteps.",
-        )
-    if prior is not None and prior.weight == 0:
-        _ignored(
-            remarks,
-            "priorPreservation only takes time: its weight is 0. Raise priorPreservation.weight, or omit "
-            "priorPreservation.",
-        )
-    used = class_image_count(spec)
-    if prior is not None and used < prior.class_images:
-        _ignored(
-            remarks,
-            f"{used} class images are generated, not {prior.class_images} (priorPreservation.classImages): the "
-            f"training uses no more than that in {spec.max_steps} steps.",
-        )
 
 
 def _remark_on_cache(spec: GenerateJobSpec, remarks: Remarks) -> None:

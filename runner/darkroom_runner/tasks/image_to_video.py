@@ -47,7 +47,7 @@ def generate_clip(
     """
     remarks = context.remarks
     context.progress.enter(Stage.ANIMATING, spec.video.steps)
-    pipeline = load_inference_pipeline(video_model, device, None, spec, remarks)
+    pipeline = load_inference_pipeline(video_model, device, (), remarks)
     pipeline.scheduler = ensure_starts_from_noise(pipeline.scheduler, spec.video.steps, "video.steps", remarks)
     fitting = fit_remark(image.image.size, clip_size(pipeline, image.image.size), spec.video.fit)
     if fitting is not None:

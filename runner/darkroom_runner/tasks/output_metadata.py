@@ -1,6 +1,7 @@
 """Metadata of images, clips and LoRA files: how they were made, so that they can be reproduced."""
 
 import json
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ from darkroom_contract.base_models import UsedModel
 from darkroom_contract.plan import VALIDATION_GUIDANCE_SCALE, VALIDATION_STEPS
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
+from darkroom_contract.specs.training import Training
 
 if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
@@ -27,9 +29,12 @@ def package_versions() -> dict[str, str]:
 
 
 def image_metadata(
-    spec: GenerateJobSpec, base_model: UsedModel, lora_sha256: str | None, seed: int, size_px: tuple[int, int]
+    spec: GenerateJobSpec, base_model: UsedModel, lora_sha256: Sequence[str], seed: int, size_px: tuple[int, int]
 ) -> dict[str, Any]:
-    """Everything needed to reproduce an image: the `darkroom` chunk of its PNG."""
+    """Everything needed to reproduce an image: the `darkroom` chunk of its PNG.
+
+    `lora_sha256` are the digests of the files of `spec.used_loras`, in that order.
+    """
     images, interval = spec.images, spec.cache.effective_interval
     metadata: dict[str, Any] = {
         "prompt": spec.prompt,
@@ -44,15 +49,27 @@ def image_metadata(
         "cache": {"interval": interval, "branch": spec.cache.branch} if interval > 1 else None,
         "versions": package_versions(),
     }
+    loras = [use.to_dict() | {"sha256": sha256} for use, sha256 in zip(spec.used_loras, lora_sha256, strict=True)]
+    if loras:
+        metadata["loras"] = loras
     if spec.model_id is not None:
-        metadata |= {"modelId": spec.model_id, "loraScale": spec.lora_scale, "loraSha256": lora_sha256}
+        metadata |= {"modelId": spec.model_id, "loraScale": spec.lora_scale, "loraSha256": loras[0]["sha256"]}
     return metadata
 
 
 def validation_metadata(
-    spec: TrainJobSpec, prompt: str, base_model: UsedModel, lora_sha256: str, size_px: tuple[int, int]
+    spec: TrainJobSpec,
+    prompt: str,
+    base_model: UsedModel,
+    size_px: tuple[int, int],
+    step: int,
+    lora_sha256: str | None = None,
 ) -> dict[str, Any]:
-    """`image_metadata` for a training's validation image, which is made with the LoRA just trained."""
+    """`image_metadata` for an image of a validation prompt, made with the LoRA as it was after a step.
+
+    `lora_sha256` is None for an image from the middle of a training.
+    """
+    lora = {"modelId": spec.model_id, "trainingStep": step, "loraScale": 1.0}
     return {
         "prompt": prompt,
         "negativePrompt": "",
@@ -65,9 +82,8 @@ def validation_metadata(
         **_base_model_entries(base_model),
         "cache": None,
         "versions": package_versions(),
-        "modelId": spec.model_id,
-        "loraScale": 1.0,
-        "loraSha256": lora_sha256,
+        **lora,
+        **({} if lora_sha256 is None else {"loraSha256": lora_sha256}),
     }
 
 
@@ -82,15 +98,17 @@ def _base_model_entries(used: UsedModel) -> dict[str, str]:
 
 
 def lora_metadata(spec: TrainJobSpec, base_model: UsedModel) -> dict[str, str]:
-    """Metadata of a LoRA file. It has no local path and no job name, so that equal trainings give equal files.
+    """Metadata of a LoRA file: the main settings, and all others that differ from their defaults.
 
-    The model's record has the job's uid and the file's SHA-256.
+    It has no local path, no job name and no folder of photos, so that equal trainings give equal files. The model's
+    record has the job's uid and the file's SHA-256.
     """
     training = spec.training
     metadata = {
         "prompt": spec.prompt,
         "modelId": spec.model_id,
         **_base_model_entries(base_model),
+        **_changed_settings(spec),
         "rank": training.rank,
         "alpha": training.alpha or training.rank,
         "layers": training.layers.value,
@@ -98,9 +116,37 @@ def lora_metadata(spec: TrainJobSpec, base_model: UsedModel) -> dict[str, str]:
         "learningRate": training.peak_learning_rate,
         "steps": spec.max_steps,
         "seed": training.seed,
-        "versions": json.dumps(package_versions()),
+        "versions": package_versions(),
     }
-    return {f"darkroom.{name}": str(value) for name, value in metadata.items()}
+    return {f"darkroom.{name}": _entry(value) for name, value in metadata.items()}
+
+
+def _changed_settings(spec: TrainJobSpec) -> dict[str, Any]:
+    """Everything in `training` that differs from its default, and the job's further concepts, by the spec's names."""
+    defaults = Training().to_dict()
+    changed = {name: value for name, value in spec.training.to_dict().items() if value != defaults.get(name)}
+    if spec.concepts:
+        changed |= {"repeats": spec.repeats, "concepts": [concept.to_dict() for concept in spec.concepts]}
+    return {name: _without_folders(value) for name, value in changed.items()}
+
+
+def _without_folders(value: Any) -> Any:
+    """Datasets become `true`: their folders have other names in every upload."""
+    if isinstance(value, dict):
+        return {name: True if name == "dataset" else _without_folders(each) for name, each in value.items()}
+    return [_without_folders(each) for each in value] if isinstance(value, list) else value
+
+
+def _entry(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+
+
+def saved_step_metadata(
+    spec: TrainJobSpec, base_model: UsedModel, step: int, held_out_loss: float | None
+) -> dict[str, str]:
+    """`lora_metadata` of a LoRA from the middle of a training."""
+    loss = {} if held_out_loss is None else {"darkroom.heldOutLoss": str(held_out_loss)}
+    return {**lora_metadata(spec, base_model), "darkroom.trainedSteps": str(step), **loss}
 
 
 def png_info(metadata: dict[str, Any]) -> "PngInfo":
@@ -123,12 +169,23 @@ def _parameters(metadata: dict[str, Any]) -> str:
         "Seed": metadata["seed"],
         "Size": f"{metadata['width']}x{metadata['height']}",
         "Model": metadata["baseModel"],
-        "Lora": f"{metadata['modelId']}:{metadata['loraScale']}" if "modelId" in metadata else None,
+        **_lora_parameters(metadata),
         "DeepCache": f"interval {metadata['cache']['interval']}" if metadata["cache"] else None,
         "Version": f"darkroom {metadata['versions'].get('darkroom', '')}",
     }
     line = ", ".join(f"{name}: {value}" for name, value in settings.items() if value is not None)
     return "\n".join(filter(None, [metadata["prompt"], _negative(metadata["negativePrompt"]), line]))
+
+
+def _lora_parameters(metadata: dict[str, Any]) -> dict[str, str]:
+    """Names and scales; and digests, quoted as the web UIs quote a list."""
+    if "modelId" in metadata:
+        found = {"Lora": f"{metadata['modelId']}:{metadata['loraScale']}"}
+    else:
+        loras = [f"{each.get('modelId') or each['uri']}:{each['scale']}" for each in metadata.get("loras", ())]
+        found = {"Lora": f'"{", ".join(loras)}"'} if loras else {}
+    digests = [f"{each.get('modelId') or each['uri']}: {each['sha256']}" for each in metadata.get("loras", ())]
+    return found | ({"Lora SHA-256": f'"{", ".join(digests)}"'} if digests else {})
 
 
 def _negative(prompt: str) -> str:

@@ -1,7 +1,8 @@
-"""Text to image with SDXL: loads the pipeline with sampler and LoRA, and saves the images. Called by `generate`."""
+"""Text to image with SDXL: loads the pipeline with sampler and LoRAs, and saves the images. Called by `generate`."""
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,14 +12,16 @@ import torch
 from PIL import Image
 
 from darkroom_contract.base_models import UsedModel
+from darkroom_contract.lora_names import LoraKind
 from darkroom_contract.progress import Stage
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.storage.keys import image_file
 from darkroom_runner.errors import NonFiniteOutputError
-from darkroom_runner.lora.diffusers_format import load_lora
+from darkroom_runner.lora.foreign_files import LoraFile
+from darkroom_runner.lora.loading import LoraToLoad, load_loras
 from darkroom_runner.models.device import Device, find_device, free_memory, release
-from darkroom_runner.models.model_store import TrainedLora
+from darkroom_runner.models.model_store import FetchedLora
 from darkroom_runner.models.pretrained import PretrainedModel, load_pipeline
 from darkroom_runner.run.context import RunContext
 from darkroom_runner.run.remarks import Remarks
@@ -43,13 +46,13 @@ class GeneratedImage:
 
 @dataclass(frozen=True)
 class TextToImage:
-    """SDXL with sampler and LoRA, loaded on a device."""
+    """SDXL with sampler and LoRAs, loaded on a device."""
 
     context: RunContext
     spec: GenerateJobSpec
     device: Device
     pipeline: Any
-    lora_sha256: str | None
+    loras: tuple[FetchedLora, ...]
     base_model: UsedModel
 
     def generate(self) -> tuple[list[GeneratedImage], dict[str, float]]:
@@ -95,7 +98,7 @@ class TextToImage:
             f"The image of seed {seed}",
             context.remarks,
         )
-        metadata = image_metadata(self.spec, self.base_model, self.lora_sha256, seed, image.size)
+        metadata = image_metadata(self.spec, self.base_model, [lora.sha256 for lora in self.loras], seed, image.size)
         path = context.scratch / image_file(context.document.name, seed)
         image.save(path, pnginfo=png_info(metadata))
         return GeneratedImage(path, image, metadata)
@@ -109,29 +112,30 @@ def load_text_to_image(
     context: RunContext,
     spec: GenerateJobSpec,
     base_model: PretrainedModel,
-    lora: TrainedLora | None,
+    loras: tuple[FetchedLora, ...] = (),
     device: Device | None = None,
 ) -> TextToImage:
-    """Load the base model with its sampler and LoRA. `device` defaults to `find_device()`."""
+    """Load the base model with its sampler and LoRAs. `device` defaults to `find_device()`."""
     device = device or find_device()
-    pipeline = load_inference_pipeline(base_model, device, lora, spec, context.remarks)
+    scaled = [LoraToLoad(lora.path, use.scale, lora.name) for lora, use in zip(loras, spec.used_loras, strict=True)]
+    pipeline = load_inference_pipeline(base_model, device, scaled, context.remarks)
     remark_on_truncated_prompts(pipeline, spec, context.remarks)
     sampler = build_sampler(pipeline.scheduler, spec.images.scheduler, spec.images.steps, context.remarks)
     pipeline.scheduler = ensure_starts_from_noise(sampler, spec.images.steps, "images.steps", context.remarks)
     used = base_model.used(pipeline)
-    return TextToImage(context, spec, device, pipeline, lora.record.sha256 if lora else None, used)
+    return TextToImage(context, spec, device, pipeline, loras, used)
 
 
 def load_inference_pipeline(
-    model: PretrainedModel, device: Device, lora: TrainedLora | None, spec: GenerateJobSpec, remarks: Remarks
+    model: PretrainedModel, device: Device, loras: Sequence[LoraToLoad], remarks: Remarks
 ) -> Any:
-    """A pipeline with its LoRA, in the device's precision, or in float32 if half precision overflows its weights.
+    """A pipeline with its LoRAs, in the device's precision, or in float32 if half precision overflows its weights.
 
     Float32 then applies to the whole job, since every image would be NaN in half precision.
     """
     pipeline = load_pipeline(model, device.inference_dtype, device.torch_device)
-    if lora is not None:
-        load_lora(pipeline, lora.path, spec.lora_scale, lora.record.model_id)
+    if loras:
+        _remark_converted(load_loras(pipeline, loras), remarks)
     if device.inference_dtype == torch.float32 or has_finite_weights(pipeline):
         return pipeline
     release(pipeline)
@@ -139,4 +143,16 @@ def load_inference_pipeline(
         RemarkReason.DRAWN_AGAIN,
         f"Weights of {model.name!r} or its LoRA exceed half precision's range: everything is generated in float32.",
     )
-    return load_inference_pipeline(model, replace(device, inference_dtype=torch.float32), lora, spec, remarks)
+    return load_inference_pipeline(model, replace(device, inference_dtype=torch.float32), loras, remarks)
+
+
+def _remark_converted(files: list[LoraFile], remarks: Remarks) -> None:
+    """LyCORIS's kinds have no adapters of their own here; other conversions change names only."""
+    for file in files:
+        kinds = [kind.value for kind in file.kinds if kind is not LoraKind.LORA]
+        if kinds:
+            remarks.add(
+                RemarkReason.LORA_CONVERTED,
+                f"LoRA {file.name!r} ({', '.join(kinds)}) was added to the base model's weights: all "
+                f"{len(file.changes)} layers.",
+            )

@@ -4,7 +4,7 @@ torch and modules that need it are imported in `load` and later, so that invalid
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,18 +13,27 @@ from darkroom_contract.base_models import UsedModel
 from darkroom_contract.outcome import OutcomeFile
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs.train_job import TrainJobSpec
-from darkroom_contract.storage.keys import LORA_FILE, ModelRecord, kohya_file, run_prefix, validation_file
-from darkroom_runner.errors import InternalError, InterruptedRunError, ModelIncompatibleError, translate
-from darkroom_runner.models import model_store
+from darkroom_contract.storage.keys import LORA_FILE, ModelRecord, kohya_file, run_prefix
+from darkroom_runner.errors import DatasetNotAllowedError, InvalidRunError, ModelIncompatibleError
+from darkroom_runner.models import model_store, step_records
+from darkroom_runner.models.model_store import FetchedLora
 from darkroom_runner.models.pretrained import SDXL, PretrainedModel, find_pretrained
 from darkroom_runner.run.context import RunContext, RunResult
 from darkroom_runner.run.storage import sha256_of
-from darkroom_runner.tasks.ignored_settings import remark_on_training
-from darkroom_runner.tasks.output_metadata import lora_metadata, png_info, validation_metadata
+from darkroom_runner.tasks.ignored_training_settings import remark_on_base_model, remark_on_texts, remark_on_training
+from darkroom_runner.tasks.output_metadata import lora_metadata, png_info, saved_step_metadata, validation_metadata
+from darkroom_runner.tasks.training_images import TrainingImages
 from darkroom_runner.training.checkpoints import Checkpoints
-from darkroom_runner.training.dataset import Photo, fetch_photos, remark_upscaled, require_allowed
+from darkroom_runner.training.dataset import Photo, fetch_datasets, require_allowed
+from darkroom_runner.training.outputs import Outputs
+from darkroom_runner.training.samples import Samples
+from darkroom_runner.training.saved_steps import SavedSteps
+from darkroom_runner.training.subjects import subjects_of
 
 if TYPE_CHECKING:
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
     from darkroom_runner.training.session import TrainingSession
 
 log = logging.getLogger(__name__)
@@ -36,6 +45,10 @@ class TrainInputs:
 
     photos: list[Photo]
     base_model: PretrainedModel
+    others: dict[str, list[Photo]] = field(default_factory=dict)
+    """The photos of the job's further datasets, by the path of their field."""
+    initial_lora: FetchedLora | None = None
+    """The LoRA to continue from."""
 
 
 class TrainTask:
@@ -44,7 +57,11 @@ class TrainTask:
     def __init__(self, context: RunContext, spec: TrainJobSpec) -> None:
         self._context = context
         self._spec = spec
-        self._checkpoints = Checkpoints(context.storage, context.document, context.scratch)
+        storage, document, scratch = context.storage, context.document, context.scratch
+        self._checkpoints = Checkpoints(storage, document, scratch)
+        self._samples = Samples(storage, document, scratch, context.progress, context.remarks)
+        self._saved_steps = SavedSteps(storage, document, spec, scratch, context.remarks)
+        self._started = datetime.now(UTC)
         self._base_model: UsedModel | None = None
         """Set once the base model is loaded."""
 
@@ -53,40 +70,101 @@ class TrainTask:
         return self._checkpoints.saved_step
 
     def download(self) -> TrainInputs:
-        context, uri = self._context, self._spec.dataset.uri
-        require_allowed(uri, context.document.namespace, context.settings.dataset_policy)
-        model_store.check_model_id(self._spec.model_id)
-        remark_on_training(self._spec, context.remarks)
+        context, spec = self._context, self._spec
+        if (contradiction := spec.contradiction) is not None:
+            raise InvalidRunError(contradiction)
+        self._require_allowed()
+        model_store.check_model_id(spec.model_id)
+        remark_on_training(spec, context.remarks)
         base_model = find_pretrained(context.document.base_model, SDXL, context.settings.model_root)
-        photos = fetch_photos(context.storage, uri, context.scratch, context.remarks, context.on_step)
-        return TrainInputs(photos, base_model)
+        masked = spec.training.masked_loss is not None
+        photos = fetch_datasets(
+            context.storage, spec.datasets, context.scratch, masked, context.remarks, context.on_step
+        )
+        subjects = subjects_of(spec, photos)  # Raises if too many photos are held out.
+        texts = (photo.caption or subject.prompt for subject in subjects for photo in subject.photos)
+        remark_on_texts(spec.training, texts, context.remarks)
+        return TrainInputs(photos.pop("dataset"), base_model, photos, self._fetch_initial_lora())
+
+    def _fetch_initial_lora(self) -> FetchedLora | None:
+        context, source = self._context, self._spec.training.initial_lora
+        if source is None:
+            return None
+        policy = context.settings.dataset_policy
+        return model_store.fetch_lora_source(
+            context.storage, context.document.namespace, source, policy, context.scratch
+        )
+
+    def _require_allowed(self) -> None:
+        """Check every address of the job before the first request."""
+        namespace, policy = self._context.document.namespace, self._context.settings.dataset_policy
+        for dataset in self._spec.datasets.values():
+            require_allowed(dataset.uri, namespace, policy)
+        for uri in self._spec.lora_uris:
+            if (fault := policy.lora_fault(uri, namespace)) is not None:
+                raise DatasetNotAllowedError(fault)
 
     def load(self, inputs: TrainInputs) -> "TrainingSession":
         from darkroom_runner.training.session import open_session
 
         context = self._context
         return open_session(
-            inputs.base_model, self._spec, context.progress, context.stop_signal, self._checkpoints, context.remarks
+            inputs.base_model,
+            self._spec,
+            context.progress,
+            context.stop_signal,
+            self._checkpoints,
+            context.remarks,
+            outputs=self._outputs(inputs.initial_lora),
+            initial_lora=inputs.initial_lora,
         )
 
+    def _outputs(self, initial_lora: FetchedLora | None) -> Outputs:
+        spec = self._spec
+
+        def describe_lora(base_model: UsedModel, step: int, held_out_loss: float | None) -> dict[str, str]:
+            return saved_step_metadata(spec, base_model, step, held_out_loss) | _origin(initial_lora)
+
+        def describe_sample(base_model: UsedModel, prompt: str, step: int, size_px: tuple[int, int]) -> "PngInfo":
+            return png_info(validation_metadata(spec, prompt, base_model, size_px, step))
+
+        return Outputs(self._samples, self._saved_steps, describe_lora, describe_sample)
+
     def execute(self, inputs: TrainInputs, models: "TrainingSession") -> RunResult:
-        remark_upscaled(inputs.photos, models.side_px, self._context.remarks)
-        metrics = models.train(inputs.photos)
+        self._remark_on_origin(inputs.initial_lora, models.base_model)
+        remark_on_base_model(self._spec.training, models.pipeline.scheduler.config, self._context.remarks)
+        metrics = models.train(inputs.photos, inputs.others)
         weights = self._context.scratch / LORA_FILE
         self._base_model = models.base_model
-        metadata = lora_metadata(self._spec, models.base_model)
+        metadata = lora_metadata(self._spec, models.base_model) | _origin(inputs.initial_lora)
         models.save(weights, metadata)
-        files = [weights, *self._save_kohya(models, metadata)]
-        prompt = self._spec.training.validation_prompt
-        if prompt is not None:
-            files += self._try_validation(models, prompt, sha256_of(weights))
-        return RunResult(files, metrics, (models.base_model,))
+        images = TrainingImages(self._context, self._spec, self._samples, models)
+        image_files, training = images.generate(sha256_of(weights)), self._spec.training
+        return RunResult(
+            files=[weights, *self._save_kohya(models, metadata, images.first), *image_files],
+            metrics=metrics,
+            base_models=(models.base_model,),
+            saved_steps=self._saved_steps.records() if training.save_steps or training.held_out_photos else (),
+            samples=self._samples.names,
+        )
 
-    def _save_kohya(self, models: "TrainingSession", metadata: dict[str, str]) -> list[Path]:
+    def _remark_on_origin(self, initial_lora: FetchedLora | None, used: UsedModel) -> None:
+        record = None if initial_lora is None else initial_lora.record
+        if initial_lora is not None and record is not None and record.trained_on.differs(used):
+            self._context.remarks.add(
+                RemarkReason.BASE_MODEL_DIFFERS,
+                f"The training continues from {initial_lora.name!r}, "
+                f"which was trained on {record.trained_on}, on {used}: it may have to learn much again. Set baseModel "
+                "to the one that it was trained on.",
+            )
+
+    def _save_kohya(
+        self, models: "TrainingSession", metadata: dict[str, str], thumbnail: "Image.Image | None"
+    ) -> list[Path]:
         """The file in Kohya format. If the base model has no names in that format, the job still succeeds."""
         path = self._context.scratch / kohya_file(self._spec.model_id)
         try:
-            models.save_kohya(path, metadata)
+            models.save_kohya(path, metadata, thumbnail)
         except ModelIncompatibleError as error:
             self._context.remarks.add(
                 RemarkReason.FILE_LEFT_OUT,
@@ -94,28 +172,6 @@ class TrainTask:
             )
             return []
         return [path]
-
-    def _try_validation(self, models: "TrainingSession", prompt: str, lora_sha256: str) -> list[Path]:
-        """The validation image. The LoRA is already saved, so a failure here only adds a remark."""
-        try:
-            return [self._generate_validation(models, prompt, lora_sha256)]
-        except InterruptedRunError:
-            raise
-        except Exception as error:
-            failure = translate(error)
-            log.warning("the validation image failed", exc_info=isinstance(failure, InternalError))
-            self._context.remarks.add(
-                RemarkReason.VALIDATION_FAILED, f"The LoRA is finished, but has no validation image: {failure}"
-            )
-            return []
-
-    def _generate_validation(self, models: "TrainingSession", prompt: str, lora_sha256: str) -> Path:
-        document = self._context.document
-        image = models.generate_validation_image(prompt)
-        path = self._context.scratch / validation_file(document.name)
-        metadata = validation_metadata(self._spec, prompt, models.base_model, lora_sha256, image.size)
-        image.save(path, pnginfo=png_info(metadata))
-        return path
 
     def publish(self, files: tuple[OutcomeFile, ...]) -> None:
         """Make the model id refer to this run's weights."""
@@ -132,6 +188,12 @@ class TrainTask:
             created=datetime.now(UTC),
         )
         model_store.write_record(self._context.storage, document.namespace, record)
+        step_records.delete_earlier(self._context.storage, document.namespace, record, self._started)
 
     def clean_up(self) -> None:
         self._checkpoints.clear()
+
+
+def _origin(initial_lora: FetchedLora | None) -> dict[str, str]:
+    """Metadata of a LoRA that continues from another: that one's digest. The settings have its name."""
+    return {} if initial_lora is None else {"darkroom.initialLoraSha256": initial_lora.sha256}

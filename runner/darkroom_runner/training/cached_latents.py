@@ -3,22 +3,21 @@
 A photo gives latents for each of its crops and optionally their mirror images; a training step picks one of them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from darkroom_runner.errors import DatasetInvalidError
+from darkroom_runner.training.buckets import Frame, Size
 from darkroom_runner.training.dataset import Photo
-
-_NEARLY_SQUARE = 1.1
-"""Up to this aspect ratio, one centred crop is enough."""
 
 
 @dataclass(frozen=True)
 class CachedLatents:
-    """The VAE's posterior for one square crop, and SDXL's size and crop conditioning."""
+    """The VAE's posterior for one crop, and SDXL's size and crop conditioning."""
 
     mean: torch.Tensor
     """[4, h, w], float32, CPU, scaled for the U-Net."""
@@ -26,6 +25,8 @@ class CachedLatents:
     """Same shape and scale as `mean`."""
     time_ids: torch.Tensor
     """[6]: original height and width, top and left of the crop, target height and width (SDXL paper, section 2.2)."""
+    mask: torch.Tensor | None = None
+    """[1, h, w], float32: weight of each position in the loss; None if it is 1 everywhere."""
 
     def sample(self, generator: torch.Generator) -> torch.Tensor:
         """A sample of the posterior: [4, h, w]."""
@@ -34,67 +35,109 @@ class CachedLatents:
 
 @dataclass(frozen=True)
 class Crop:
-    """A square crop of a scaled photo."""
+    """A crop of a scaled photo."""
 
     image: Image.Image
-    original_px: tuple[int, int]
-    """Width and height before scaling."""
+    original_px: Size
+    """Before scaling."""
     top: int
     left: int
 
 
-def crops(image: Image.Image, original_px: tuple[int, int], side_px: int, mirror: bool) -> list[Crop]:
-    """The square crops of `side_px` that a photo is trained on: the centre, and both ends of an elongated photo.
+def crops(image: Image.Image, original_px: Size, frame: Frame, mirror: bool) -> list[Crop]:
+    """The crops of a photo, then with `mirror` their mirror images.
 
-    `original_px` is the photo's width and height; `image` may be a smaller version of it. Each crop is scaled by
-    itself, so that a panorama takes no more memory than its crops.
+    `original_px` is the photo's size; `image` may be a smaller version of it. Each crop is scaled by itself, so that a
+    panorama takes no more memory than its crops.
     """
-    scale = side_px / min(original_px)
-    width, height = (max(side_px, round(length * scale)) for length in original_px)
-    offsets = [0.5] if max(width, height) <= _NEARLY_SQUARE * side_px else [0.0, 0.5, 1.0]
-    corners = [(round((height - side_px) * offset), round((width - side_px) * offset)) for offset in offsets]
-
-    across, down = image.width / width, image.height / height
+    width, height = frame.size_px
 
     def cut(top: int, left: int) -> Image.Image:
-        box = (left * across, top * down, (left + side_px) * across, (top + side_px) * down)
-        return image.resize((side_px, side_px), Image.Resampling.LANCZOS, box=_clamp(box, image.size))
+        box = source_box(image.size, frame, top, left)
+        return image.resize((width, height), Image.Resampling.LANCZOS, box=box)
 
-    found = [Crop(cut(top, left), original_px, top, left) for top, left in corners]
+    found = [Crop(cut(top, left), original_px, top, left) for top, left in frame.corners]
     if mirror:
-        # The crop at `left` of the mirrored photo is the mirrored crop at the same distance from the other edge.
         found += [
-            Crop(ImageOps.mirror(cut(top, width - side_px - left)), original_px, top, left) for top, left in corners
+            Crop(ImageOps.mirror(cut(*mirrored(frame, top, left))), original_px, top, left)
+            for top, left in frame.corners
         ]
     return found
 
 
-def _clamp(box: tuple[float, float, float, float], size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Correct a far corner that rounding errors moved just outside the image."""
-    return (box[0], box[1], min(box[2], size[0]), min(box[3], size[1]))
+def mirrored(frame: Frame, top: int, left: int) -> tuple[int, int]:
+    """The corner whose mirrored crop is the crop at `top`, `left` of the mirrored photo: as far from the other edge."""
+    return top, frame.scaled_px[0] - frame.size_px[0] - left
+
+
+def source_box(size: Size, frame: Frame, top: int, left: int) -> tuple[float, float, float, float]:
+    """A crop's left, upper, right and lower edge in a picture of the whole photo of any size."""
+    across, down = size[0] / frame.scaled_px[0], size[1] / frame.scaled_px[1]
+    right, bottom = (left + frame.size_px[0]) * across, (top + frame.size_px[1]) * down
+    # Rounding may move the far corner just outside of the picture.
+    return left * across, top * down, min(right, size[0]), min(bottom, size[1])
 
 
 @torch.no_grad()
-def encode_photo(vae: Any, photo: Photo, side_px: int, mirror: bool) -> list[CachedLatents]:
-    """The latents of all crops of a photo. The VAE must be in float32: SDXL's overflows in half precision."""
-    return [_encode(vae, crop, side_px) for crop in photo_crops(photo, side_px, mirror)]
+def encode_photo(
+    vae: Any, photo: Photo, frame: Frame, mirror: bool, unmasked_weight: float | None = None
+) -> list[CachedLatents]:
+    """The latents of all crops of a photo. The VAE must be in float32: SDXL's overflows in half precision.
+
+    With `unmasked_weight` they have the photo's mask, and crops in which it is black everywhere are dropped. Raises
+    `DatasetInvalidError` if none is left.
+    """
+    latents = [_encode(vae, crop) for crop in photo_crops(photo, frame, mirror)]
+    mask = None if unmasked_weight is None else photo.read_mask()
+    if unmasked_weight is None or mask is None:
+        return latents
+    height, width = latents[0].mean.shape[-2:]
+    masks = crop_masks(mask, frame, mirror, (width, height))
+    kept = [
+        replace(each, mask=unmasked_weight + (1 - unmasked_weight) * mask)
+        for each, mask in zip(latents, masks, strict=True)
+        if mask.any()
+    ]
+    if not kept:
+        raise DatasetInvalidError(
+            f"The mask of {photo.name} is black in the part that is trained on, {frame.size_px[0]}×{frame.size_px[1]} "
+            "pixels of its middle. Crop the photo and its mask to the subject."
+        )
+    return kept
 
 
-def photo_crops(photo: Photo, side_px: int, mirror: bool) -> list[Crop]:
+def crop_masks(mask: Image.Image, frame: Frame, mirror: bool, size: Size) -> list[torch.Tensor]:
+    """What `crops` cuts, of a mask of the whole photo: [1, h, w] each, 0 to 1, averaged to the latents' `size`."""
+
+    def cut(top: int, left: int) -> Image.Image:
+        return mask.resize(size, Image.Resampling.BOX, box=source_box(mask.size, frame, top, left))
+
+    found = [cut(*corner) for corner in frame.corners]
+    if mirror:
+        found += [ImageOps.mirror(cut(*mirrored(frame, *corner))) for corner in frame.corners]
+    return [torch.from_numpy(np.asarray(each, dtype=np.float32) / 255).unsqueeze(0) for each in found]
+
+
+def photo_crops(photo: Photo, frame: Frame, mirror: bool) -> list[Crop]:
     """The crops of a photo. The decoded photo is freed when they are made."""
-    # Decoding at twice the side leaves the final scaling, and the sharpness, to the LANCZOS filter.
-    return crops(photo.read(least_px=2 * side_px), photo.properties.size_px, side_px, mirror)
+    # Decoding at twice the size leaves the final scaling, and the sharpness, to the LANCZOS filter.
+    return crops(photo.read(least_px=2 * min(frame.scaled_px)), photo.properties.size_px, frame, mirror)
 
 
-def _encode(vae: Any, crop: Crop, side_px: int) -> CachedLatents:
+def _encode(vae: Any, crop: Crop) -> CachedLatents:
     posterior = vae.encode(_pixels(crop.image).to(vae.device, vae.dtype)).latent_dist
     shift, scale = _latent_scale(vae.config)
-    width, height = crop.original_px
     return CachedLatents(
         mean=((posterior.mean[0].float().cpu() - shift) * scale),
         std=(posterior.std[0].float().cpu() * scale),
-        time_ids=torch.tensor([height, width, crop.top, crop.left, side_px, side_px], dtype=torch.float32),
+        time_ids=time_ids(crop.original_px, (crop.top, crop.left), crop.image.size),
     )
+
+
+def time_ids(original_px: Size, corner: tuple[int, int], target_px: Size) -> torch.Tensor:
+    """SDXL's conditioning on size and crop, [6]; sizes as width and height, the corner as top and left."""
+    (width, height), (target_width, target_height) = original_px, target_px
+    return torch.tensor([height, width, *corner, target_height, target_width], dtype=torch.float32)
 
 
 def _pixels(image: Image.Image) -> torch.Tensor:

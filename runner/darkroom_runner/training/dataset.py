@@ -7,9 +7,9 @@ as a local file name.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -19,24 +19,25 @@ from darkroom_contract.photos import reading as photo_reading
 from darkroom_contract.photos.decoder import DecodingLimits, PhotoDecoder
 from darkroom_contract.photos.errors import PhotoError, PhotoProperties
 from darkroom_contract.remarks import RemarkReason
+from darkroom_contract.specs.dataset import Dataset
 from darkroom_contract.storage.datasets import DatasetPolicy
 from darkroom_contract.storage.keys import parse_uri
-from darkroom_runner.errors import DatasetInvalidError, DatasetNotAllowedError, DatasetNotFoundError
+from darkroom_runner.errors import DatasetInvalidError, DatasetNotAllowedError
 from darkroom_runner.run.remarks import Remarks
-from darkroom_runner.run.storage import NoSuchBucketError, Storage, StoredObject
+from darkroom_runner.run.storage import Storage, StoredObject
+from darkroom_runner.training import masks
+from darkroom_runner.training.captions import one_line, read_caption
+from darkroom_runner.training.companions import ListedPhoto
+from darkroom_runner.training.listing import list_datasets
 
 log = logging.getLogger(__name__)
 
-_MIB = 1024**2
 _NAMED = 3
 """Number of files that a remark names; the others are counted."""
 
 CHECK_LIMITS = DecodingLimits(memory_bytes=3 * 1024**3, seconds=120)
 """Above the gateway's defaults (1 GiB, 20 s), so that every accepted photo fits. Without limits, a photo could exhaust
 the run's memory or deadline, and the failure would not name the photo."""
-
-_UPSCALED_BEYOND = 2
-"""Enlarging more than this blurs visibly: fewer than a quarter of the pixels are original."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,21 @@ class Photo:
     """Its name in messages."""
     path: Path
     properties: PhotoProperties
+    caption: str | None = None
+    """What it shows, in place of its concept's prompt."""
+    mask: Path | None = None
+    """Its mask's file: a grey picture of the same shape, white where the photo is learned."""
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height, upright."""
+        return self.properties.size_px
+
+    def read_mask(self) -> Image.Image | None:
+        """What to learn of it, as a grey picture of the whole photo: its mask, or else its opacity. None for all."""
+        if self.mask is not None:
+            return masks.read_mask(self.mask, self.name)
+        return masks.read_opacity(self.path, self.name) if self.properties.transparent else None
 
     def read(self, least_px: int | None = None) -> Image.Image:
         """Decode the photo with `read_photo`; nothing is cached."""
@@ -60,27 +76,73 @@ def require_allowed(uri: str, namespace: str, policy: DatasetPolicy) -> None:
         raise DatasetNotAllowedError(fault)
 
 
-def fetch_photos(
-    storage: Storage, uri: str, folder: Path, remarks: Remarks, on_photo: Callable[[int, int], None]
-) -> list[Photo]:
-    """Download and validate all photos under `uri`. Skipped files and conversions are added to `remarks`.
+def fetch_datasets(
+    storage: Storage,
+    datasets: Mapping[str, Dataset],
+    folder: Path,
+    masked: bool,
+    remarks: Remarks,
+    on_photo: Callable[[int, int], None],
+) -> dict[str, list[Photo]]:
+    """Download and validate the photos of all datasets, by the path of their field, with captions and masks.
 
-    `on_photo` is called before the first photo and after each, with the number of photos done and their total. Raises
-    `DatasetNotFoundError` if there are none and `DatasetInvalidError` if one can't be used.
+    Skipped files and conversions are added to `remarks`. Masks are read only for a masked loss (`masked`). `on_photo`
+    is called before the first photo and after each, with the number of photos done and their total. Raises
+    `DatasetNotFoundError` if a dataset has none and `DatasetInvalidError` if a file can't be used.
     """
-    bucket, prefix = parse_uri(uri)
-    photos: list[Photo] = []
-    listed = _list_photos(storage, bucket, prefix, uri, remarks)
-    on_photo(0, len(listed))
+    listings = list_datasets(storage, datasets, masked, remarks)
+    total = sum(len(each.photos) for each in listings.values())
+    photos: dict[str, list[Photo]] = {path: [] for path in listings}
+    files = [(path, each) for path, listing in listings.items() for each in listing.photos]
+    on_photo(0, total)
     with _photo_decoder() as decoder:
-        for number, stored in enumerate(listed):
-            path = folder / f"photo-{number:03d}"
-            storage.download(bucket, stored.key, path)
-            photos.append(check_photo(path, bounds.short_name(stored.name), decoder))
-            on_photo(len(photos), len(listed))
-    log.info("validated %d photos of %s", len(photos), uri)
-    _remark_conversions(photos, remarks)
+        for number, (path, listed) in enumerate(files):
+            download = _Download(storage, datasets[path], folder / f"photo-{number:03d}")
+            photos[path].append(download.photo(listed, masked, decoder))
+            on_photo(number + 1, total)
+    log.info("validated %d photos of %s", total, ", ".join(each.uri for each in datasets.values()))
+    _remark_conversions([photo for of_dataset in photos.values() for photo in of_dataset], masked, remarks)
     return photos
+
+
+@dataclass(frozen=True)
+class _Download:
+    """Downloads a photo and the files beside it."""
+
+    storage: Storage
+    dataset: Dataset
+    path: Path
+    """Of the photo; those of the other files begin with it."""
+
+    def photo(self, listed: ListedPhoto, masked: bool, decoder: PhotoDecoder) -> Photo:
+        self._get(listed.photo, self.path)
+        photo = check_photo(self.path, bounds.short_name(listed.photo.name), decoder)
+        photo = replace(photo, caption=self._caption(listed))
+        if not masked:
+            return photo
+        if listed.mask is None:
+            opacity = photo.read_mask()
+            if opacity is not None:
+                masks.require_some(opacity, photo.name)
+            return photo
+        mask = self.path.with_suffix(".mask")
+        self._get(listed.mask, mask)
+        masks.check_mask(mask, bounds.short_name(listed.mask.name), photo.size_px, decoder)
+        return replace(photo, mask=mask)
+
+    def _caption(self, listed: ListedPhoto) -> str | None:
+        captions = self.dataset.captions or {}
+        if listed.photo.name in captions:
+            return one_line(captions[listed.photo.name]) or None
+        if listed.caption is None:
+            return None
+        path = self.path.with_suffix(".txt")
+        self._get(listed.caption, path)
+        return read_caption(path, bounds.short_name(listed.caption.name))
+
+    def _get(self, file: StoredObject, path: Path) -> None:
+        bucket, _ = parse_uri(self.dataset.uri)
+        self.storage.download(bucket, file.key, path)
 
 
 @contextmanager
@@ -117,62 +179,8 @@ def read_photo(path: Path, name: str, least_px: int | None = None) -> Image.Imag
         raise DatasetInvalidError(str(error)) from error
 
 
-def remark_upscaled(photos: list[Photo], side_px: int, remarks: Remarks) -> None:
-    """Add the remark `PhotosUpscaled` for photos that are too small for training at `side_px`."""
-    small = [photo for photo in photos if min(photo.properties.size_px) * _UPSCALED_BEYOND < side_px]
-    if small:
-        sizes = [f"{each.name} ({each.properties.size_px[0]}×{each.properties.size_px[1]})" for each in small[:_NAMED]]
-        remarks.add(
-            RemarkReason.PHOTOS_UPSCALED,
-            f"{_of(small, photos)} enlarged more than twice to the training size of {side_px} pixels, such as "
-            f"{', '.join(sizes)}: the LoRA learns their blur. Use larger photos, or a lower training.resolution.",
-        )
-
-
-def _list_photos(storage: Storage, bucket: str, prefix: str, uri: str, remarks: Remarks) -> list[StoredObject]:
-    try:
-        entries = storage.list_folder(bucket, prefix)
-    except NoSuchBucketError as error:
-        raise DatasetNotFoundError(f"There is no bucket {bucket!r}. Correct dataset.uri (now {uri}).") from error
-    visible = [each for each in entries if not bounds.is_hidden(each.name)]
-    photos = [each for each in visible if bounds.is_photo_name(each.name)]
-    others = [each for each in visible if not bounds.is_photo_name(each.name)]
-    if others:
-        names = ", ".join(bounds.short_name(each.name) for each in others[:_NAMED])
-        remarks.add(
-            RemarkReason.PHOTOS_LEFT_OUT,
-            f"{len(others)} of {len(visible)} files were skipped, such as {names}: only {bounds.FORMAT_NAMES} files "
-            "are read, by their extension.",
-        )
-    _check_listing(photos, uri, len(others))
-    return photos
-
-
-def _check_listing(photos: list[StoredObject], uri: str, others: int) -> None:
-    if len(photos) < bounds.MIN_PHOTOS:
-        found = f", only {others} files of other types" if others else ""
-        raise DatasetNotFoundError(
-            f"There are no photos in {uri}{found}. Put {bounds.FORMAT_NAMES} files directly in that folder "
-            "(subfolders are not read)."
-        )
-    if len(photos) > bounds.MAX_PHOTOS:
-        raise DatasetInvalidError(f"{uri} has {len(photos)} photos, more than {bounds.MAX_PHOTOS}. Remove some.")
-    for photo in photos:
-        if photo.size_bytes > bounds.MAX_PHOTO_BYTES:
-            raise DatasetInvalidError(
-                f"{bounds.short_name(photo.name)} has {photo.size_bytes / _MIB:.0f} MiB, more than "
-                f"{bounds.MAX_PHOTO_BYTES // _MIB}. Make it smaller."
-            )
-    total = sum(photo.size_bytes for photo in photos)
-    if total > bounds.MAX_DATASET_BYTES:
-        raise DatasetInvalidError(
-            f"The photos in {uri} have {total / _MIB:.0f} MiB together, more than "
-            f"{bounds.MAX_DATASET_BYTES // _MIB}. Make them smaller or remove some."
-        )
-
-
-def _remark_conversions(photos: list[Photo], remarks: Remarks) -> None:
-    """Add one remark on all colour conversions."""
+def _remark_conversions(photos: list[Photo], masked: bool, remarks: Remarks) -> None:
+    """Add one remark on all conversions."""
     sentences = []
     spaces = Counter(photo.properties.converted_from for photo in photos if photo.properties.converted_from is not None)
     if spaces:
@@ -184,10 +192,7 @@ def _remark_conversions(photos: list[Photo], remarks: Remarks) -> None:
             f"{len(unreadable)} have an unreadable colour profile, such as {named}, and were treated as sRGB."
         )
     if transparent := [photo for photo in photos if photo.properties.transparent]:
-        sentences.append(f"Transparent areas became white in {len(transparent)}, such as {transparent[0].name}.")
+        mask = " and serve as their mask" if masked and not all(photo.mask for photo in transparent) else ""
+        sentences.append(f"Transparent areas became white in {len(transparent)}, such as {transparent[0].name}{mask}.")
     if sentences:
         remarks.add(RemarkReason.PHOTOS_CONVERTED, " ".join(sentences))
-
-
-def _of(some: list[Photo], photos: list[Photo]) -> str:
-    return f"{len(some)} of {len(photos)} photos {'is' if len(some) == 1 else 'are'}"

@@ -10,6 +10,9 @@ from darkroom_runner.errors import ModelIncompatibleError
 
 _PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
 
+_LEAST_MASK = 1e-3
+"""Mean below which a mask counts as empty: such a photo is learned less, not infinitely more."""
+
 
 @dataclass(frozen=True)
 class DiffusionLoss:
@@ -32,11 +35,22 @@ class DiffusionLoss:
         return noisy
 
     def losses(
-        self, prediction: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
+        self,
+        prediction: torch.Tensor,
+        latents: torch.Tensor,
+        noise: torch.Tensor,
+        timesteps: torch.Tensor,
+        masks: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Weighted mean squared error of each sample: [b], float32."""
+        """Weighted mean squared error of each sample: [b], float32.
+
+        `masks` [b, 1, h, w] weigh the positions in a sample's mean; where they are 0, there is no gradient.
+        """
         target = self._target(latents, noise, timesteps)
         squared = functional.mse_loss(prediction.float(), target.float(), reduction="none")
+        if masks is not None:
+            # Not the mean of the products: a small subject would count less than a large one.
+            squared = squared * (masks / masks.mean(dim=(1, 2, 3), keepdim=True).clamp(min=_LEAST_MASK))
         return squared.mean(dim=(1, 2, 3)) * self._weights(timesteps)
 
     def _target(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:

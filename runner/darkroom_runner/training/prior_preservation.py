@@ -4,7 +4,8 @@ They stay latents: the VAE would only decode them to encode them again. They are
 detail matters little for preserving the class.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,8 @@ from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.sampling.deepcache import deepcache
 from darkroom_runner.sampling.non_finite import require_finite, retry_in_float32
 from darkroom_runner.sampling.step_callback import OnStep, step_callback
-from darkroom_runner.training.cached_latents import CachedLatents
+from darkroom_runner.training.buckets import Size
+from darkroom_runner.training.cached_latents import CachedLatents, time_ids
 
 _BATCH_SIZE = 4
 _GUIDANCE_SCALE = 5.0
@@ -26,39 +28,61 @@ OnBatchStep = Callable[[int, int, int, int], None]
 within the batch."""
 
 
+@dataclass(frozen=True)
+class ClassImages:
+    """Class images of one prompt and size to generate."""
+
+    prompt: str
+    size_px: Size
+    count: int
+
+
+def share_out(count: int, sizes: Mapping[Size, int]) -> dict[Size, int]:
+    """How many of `count` class images each size gets, in proportion to its number of photos: at least one.
+
+    The images of a batch have one size, so each size of the photos needs class images.
+    """
+    counts, photos = dict.fromkeys(sizes, 1), sum(sizes.values())
+    for _ in range(count - len(sizes)):
+        counts[max(sizes, key=lambda each: sizes[each] / photos * count - counts[each])] += 1
+    return counts
+
+
 def generate_class_latents(
-    pipeline: Any,
-    class_prompt: str,
-    count: int,
-    side_px: int,
-    seed: int,
-    on_batch_step: OnBatchStep,
-    remarks: Remarks,
-) -> list[CachedLatents]:
-    """Generate `count` square class images as latents.
+    pipeline: Any, wanted: Sequence[ClassImages], seed: int, on_batch_step: OnBatchStep, remarks: Remarks
+) -> list[list[CachedLatents]]:
+    """Generate class images as latents; a list for each of `wanted`.
 
     Their seeds are seed + 1, seed + 2 and so on, since `seed` itself starts the training's own random numbers.
     Raises `NonFiniteOutputError`.
     """
-    seeds = range(seed + 1, seed + 1 + count)
-    batches = [list(seeds[first : first + _BATCH_SIZE]) for first in range(0, count, _BATCH_SIZE)]
-    cached: list[CachedLatents] = []
-    for number, batch in enumerate(batches):
-        on_step = partial(on_batch_step, number, len(batches))
-        generate = partial(_generate_batch, pipeline, class_prompt, batch, side_px, on_step)
+    batches = list(_batches(wanted, seed + 1))
+    generated: list[list[CachedLatents]] = [[] for _ in wanted]
+    for number, (index, seeds) in enumerate(batches):
+        images, on_step = wanted[index], partial(on_batch_step, number, len(batches))
+        generate = partial(_generate_batch, pipeline, images, seeds, on_step)
         latents = retry_in_float32(pipeline, generate, "A batch of class images", remarks)
-        cached += [_cached(each, side_px) for each in latents]
-    return cached
+        generated[index] += [_cached(each, images.size_px) for each in latents]
+    return generated
 
 
-def _generate_batch(pipeline: Any, prompt: str, seeds: list[int], side_px: int, on_step: OnStep) -> torch.Tensor:
+def _batches(wanted: Sequence[ClassImages], first_seed: int) -> Iterator[tuple[int, list[int]]]:
+    """The seeds of each batch, and which of `wanted` it is part of."""
+    for index, images in enumerate(wanted):
+        seeds = range(first_seed, first_seed + images.count)
+        yield from ((index, list(seeds[first : first + _BATCH_SIZE])) for first in range(0, images.count, _BATCH_SIZE))
+        first_seed += images.count
+
+
+def _generate_batch(pipeline: Any, images: ClassImages, seeds: list[int], on_step: OnStep) -> torch.Tensor:
     """Latents of one image per seed: [n, 4, h, w]."""
+    width, height = images.size_px
     with deepcache(pipeline, CLASS_IMAGE_CACHE_INTERVAL):
         latents: torch.Tensor = pipeline(
-            prompt,
+            images.prompt,
             num_images_per_prompt=len(seeds),
-            height=side_px,
-            width=side_px,
+            height=height,
+            width=width,
             num_inference_steps=CLASS_IMAGE_STEPS,
             guidance_scale=_GUIDANCE_SCALE,
             generator=[generator(each) for each in seeds],
@@ -68,7 +92,6 @@ def _generate_batch(pipeline: Any, prompt: str, seeds: list[int], side_px: int, 
     return require_finite(latents)
 
 
-def _cached(latents: torch.Tensor, side_px: int) -> CachedLatents:
+def _cached(latents: torch.Tensor, size_px: Size) -> CachedLatents:
     mean = latents.float().cpu()
-    time_ids = torch.tensor([side_px, side_px, 0, 0, side_px, side_px], dtype=torch.float32)
-    return CachedLatents(mean, torch.zeros_like(mean), time_ids)
+    return CachedLatents(mean, torch.zeros_like(mean), time_ids(size_px, (0, 0), size_px))

@@ -6,7 +6,7 @@ exactly the steps that it would have taken without the interruption.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,10 +14,17 @@ import torch
 from darkroom_contract.specs.training import Training
 from darkroom_runner.errors import TrainingDivergedError
 from darkroom_runner.models.device import Device, generator
-from darkroom_runner.training.batches import Batch, Concept, make_batch
+from darkroom_runner.training.batches import Batch, Concept, evaluation_batches, make_batch
 from darkroom_runner.training.diffusion_loss import DiffusionLoss
+from darkroom_runner.training.optimizers import learning_rate
 from darkroom_runner.training.prompt_embeddings import PromptEncoder
 from darkroom_runner.training.state import TrainingState
+
+_DROPOUT = -2
+"""Purpose of the random numbers for LoRA dropout; a step's others have the step as their purpose."""
+
+_EVALUATED_TIMESTEPS = 4
+"""Timesteps at which the held-out loss of a photo is measured."""
 
 
 @dataclass(frozen=True)
@@ -37,53 +44,80 @@ class Trainer:
 
         Raises `TrainingDivergedError` if the loss becomes NaN or infinite.
         """
-        schedule = state.learning_rates(self.training, steps)
+        schedules = state.learning_rates(steps)
         while state.step < steps:
-            learning_rate = schedule.get_last_lr()[0]
+            rate = learning_rate(state.optimizers[0])
             loss = self._step(concepts, state)
             state.losses.append(loss)
-            schedule.step()
-            on_step(loss, learning_rate)
+            for schedule in schedules:
+                schedule.step()
+            on_step(loss, rate)
 
     def _step(self, concepts: list[Concept], state: TrainingState) -> float:
         """One optimizer step; returns the mean loss over the accumulated batches."""
         training, step = self.training, state.step
         passes = training.gradient_accumulation_steps
         rng = generator(training.seed, step)
+        if training.lora_dropout:
+            # Dropout uses torch's global generator, whose state no checkpoint has.
+            torch.manual_seed(generator(training.seed, _DROPOUT, step).initial_seed())
         total = 0.0
         for number in range(step * passes, (step + 1) * passes):
-            batch = make_batch(concepts, training.batch_size, number, training.seed, rng)
-            loss = self._loss(batch, rng) / passes
+            loss = self.loss(make_batch(concepts, training, number, rng), rng) / passes
             loss.backward()
             total += loss.item()
         if not math.isfinite(total):
             raise TrainingDivergedError(
                 f"Training diverged: the loss became {total} at step {step + 1}. Lower training.learningRate (now "
-                f"{self.training.peak_learning_rate:g}), or add training.warmupSteps."
+                f"{training.peak_learning_rate:g}), or add training.warmupSteps."
             )
-        if self.training.max_grad_norm > 0:
-            torch.nn.utils.clip_grad_norm_(list(state.parameters.values()), self.training.max_grad_norm)
-        state.optimizer.step()
-        state.optimizer.zero_grad(set_to_none=True)
+        if training.max_grad_norm > 0:
+            torch.nn.utils.clip_grad_norm_(list(state.parameters.values()), training.max_grad_norm)
+        state.take_step()
         return total
 
-    def _loss(self, batch: Batch, rng: torch.Generator) -> torch.Tensor:
-        """Denoise one batch at random timesteps; returns the weighted loss, a scalar."""
+    def loss(self, batch: Batch, rng: torch.Generator, timesteps: torch.Tensor | None = None) -> torch.Tensor:
+        """Denoise one batch at `timesteps` [b], random ones by default; returns the weighted loss, a scalar."""
         torch_device, dtype = self.device.torch_device, self.device.training_dtype
         latents = batch.latents.to(torch_device)
-        noise = torch.randn(latents.shape, generator=rng).to(torch_device)
-        timestep_count = self.diffusion_loss.noise_scheduler.config.num_train_timesteps
-        timesteps = torch.randint(timestep_count, (len(latents),), generator=rng).to(torch_device)
+        noise = torch.randn(latents.shape, generator=rng)
+        if timesteps is None:
+            timesteps = torch.randint(self._timestep_count, (len(latents),), generator=rng)
+        if self.training.noise_offset:
+            noise += self.training.noise_offset * torch.randn((*latents.shape[:2], 1, 1), generator=rng)
+        noise, timesteps = noise.to(torch_device), timesteps.to(torch_device)
         noisy = self.diffusion_loss.add_noise(latents, noise, timesteps)
         with self.device.autocast():
-            prompts, concepts = self.encode_prompts(), batch.concepts.to(torch_device)
-            pooled = prompts.pooled_prompt_embeds[concepts].to(dtype)
+            prompts = self.encode_prompts(batch.prompts)
+            pooled = prompts.pooled_prompt_embeds.to(dtype)
             prediction = self.unet(
                 noisy.to(dtype),
                 timesteps,
-                encoder_hidden_states=prompts.prompt_embeds[concepts].to(dtype),
+                encoder_hidden_states=prompts.prompt_embeds.to(dtype),
                 added_cond_kwargs={"text_embeds": pooled, "time_ids": batch.time_ids.to(torch_device)},
                 return_dict=False,
             )[0]
-        losses = self.diffusion_loss.losses(prediction, latents, noise, timesteps)
+        masks = None if batch.masks is None else batch.masks.to(torch_device)
+        losses = self.diffusion_loss.losses(prediction, latents, noise, timesteps, masks)
         return (losses * batch.weights.to(torch_device)).sum()
+
+    @torch.no_grad()
+    def held_out_loss(self, concepts: list[Concept], seed: int) -> float:
+        """The mean loss on photos that are not trained on.
+
+        Always of the same noise and the same spread of timesteps, so that values of different steps can be compared.
+        """
+        plain = replace(self, training=self.training.model_copy(update={"noise_offset": 0.0}))
+        total, count, images = 0.0, 0, sum(len(each.images) for each in concepts)
+        for turn in range(_EVALUATED_TIMESTEPS):
+            rng = generator(seed, turn)
+            for batch in evaluation_batches(concepts, self.training.batch_size, rng):
+                size = len(batch.latents)
+                positions = turn + (torch.arange(size) + count % images + 0.5) / images
+                timesteps = (positions / _EVALUATED_TIMESTEPS * self._timestep_count).long()
+                total, count = total + size * plain.loss(batch, rng, timesteps).item(), count + size
+        return total / count
+
+    @property
+    def _timestep_count(self) -> int:
+        return int(self.diffusion_loss.noise_scheduler.config.num_train_timesteps)

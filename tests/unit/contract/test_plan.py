@@ -25,3 +25,54 @@ def test_no_more_class_pictures_are_drawn_than_the_steps_can_show(max_steps: int
 def test_none_are_drawn_unless_the_job_asks_for_them() -> None:
     assert class_image_count(training(100)) == 0
     assert Stage.DRAWING_CLASS_IMAGES not in plan_training(training(100))
+
+
+def test_own_class_pictures_replace_the_generated_ones() -> None:
+    prior = {"classPrompt": "a shape", "dataset": {"uri": "s3://bucket/shapes/"}}
+    own, generated = training(100, priorPreservation=prior), training(100, priorPreservation={"classPrompt": "a shape"})
+
+    assert class_image_count(own) == 0
+    assert Stage.DRAWING_CLASS_IMAGES not in plan_training(own)
+    assert plan_training(own)[Stage.TRAINING] == plan_training(generated)[Stage.TRAINING]
+
+
+def test_class_images_of_further_concepts_are_part_of_the_plan() -> None:
+    prior = {"classPrompt": "a shape", "classImages": 5}
+    concept = {"prompt": "a photo of xyz", "dataset": {"uri": "s3://bucket/xyz/"}, "priorPreservation": prior}
+    one = training(100, priorPreservation=prior)
+    two = TrainJobSpec.from_dict({**one.to_dict(), "concepts": [concept]})
+
+    assert plan_training(two)[Stage.DRAWING_CLASS_IMAGES] == 2 * plan_training(one)[Stage.DRAWING_CLASS_IMAGES]
+    assert plan_training(two)[Stage.DOWNLOADING] > plan_training(one)[Stage.DOWNLOADING]
+
+
+@pytest.mark.parametrize(
+    ("settings", "stage"),
+    [
+        ({"validationPrompt": "p", "validationPrompts": ["q"]}, Stage.DENOISING),
+        ({"validationPrompt": "p", "validationSteps": 10}, Stage.TRAINING),
+        ({"heldOutPhotos": 2}, Stage.TRAINING),
+        ({"priorPreservation": {"classPrompt": "a shape"}}, Stage.TRAINING),
+    ],
+    ids=["two prompts", "samples", "held-out loss", "prior preservation"],
+)
+def test_what_takes_time_makes_its_stage_longer(settings: dict[str, Any], stage: Stage) -> None:
+    less = training(100, validationPrompt="p") if "validationPrompt" in settings else training(100)
+
+    assert plan_training(training(100, **settings))[stage] > plan_training(less)[stage]
+
+
+def test_samples_of_the_last_step_are_planned_once() -> None:
+    once, twice = (training(100, validationPrompt="p", validationSteps=steps) for steps in (100, 50))
+    assert plan_training(once)[Stage.TRAINING] == plan_training(training(100, validationPrompt="p"))[Stage.TRAINING]
+    assert plan_training(twice)[Stage.TRAINING] - plan_training(once)[Stage.TRAINING] == pytest.approx(
+        plan_training(once)[Stage.DENOISING]
+    )
+
+
+@pytest.mark.parametrize(("steps", "every", "allowed"), [(1000, 10, True), (1000, 9, False), (50, 1, True)])
+def test_images_are_generated_at_most_a_hundred_times(steps: int, every: int, allowed: bool) -> None:
+    contradiction = training(steps, validationPrompt="p", validationSteps=every).contradiction
+
+    assert (contradiction is None) is allowed
+    assert allowed or "training.validationSteps 9 generates images more than 100 times" in str(contradiction)

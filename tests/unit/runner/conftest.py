@@ -32,7 +32,7 @@ from darkroom_runner.models import pretrained
 from darkroom_runner.run.context import RunContext
 from darkroom_runner.run.library_logging import configure_library_logging
 from darkroom_runner.run.progress import ProgressTracker
-from darkroom_runner.run.progress_events import NullSender
+from darkroom_runner.run.progress_events import EventSender, NullSender
 from darkroom_runner.run.stop_signal import StopSignal
 from darkroom_runner.run.storage import Storage
 from darkroom_runner.settings import Settings
@@ -171,13 +171,18 @@ def open_context(storage: Storage, tmp_path: Path, model_root: Path) -> Callable
     """Create a `RunContext` for a task in this process. Its job is named `a-job`."""
 
     def start(
-        spec: TrainJobSpec | GenerateJobSpec, base_model: str = SDXL_NAME, video_model: str = SVD_NAME
+        spec: TrainJobSpec | GenerateJobSpec,
+        base_model: str = SDXL_NAME,
+        video_model: str = SVD_NAME,
+        uid: str = "u",
+        sender: EventSender | None = None,
     ) -> RunContext:
-        document = RunDocument.from_json(write_document(spec, "u", base_model, 1, video_model))
+        document = RunDocument.from_json(write_document(spec, uid, base_model, 1, video_model))
         environment = {names.RUN: "{}", names.S3_BUCKET: BUCKET, names.MODEL_ROOT: str(model_root)}
         settings = Settings.from_environment(environment)
         plan = plan_training(spec) if isinstance(spec, TrainJobSpec) else plan_generation(spec)
-        return RunContext(document, settings, storage, ProgressTracker(1, plan, NullSender()), StopSignal(), tmp_path)
+        progress = ProgressTracker(1, plan, sender or NullSender())
+        return RunContext(document, settings, storage, progress, StopSignal(), tmp_path)
 
     return start
 

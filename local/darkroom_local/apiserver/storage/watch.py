@@ -68,6 +68,10 @@ class Backlog:
     def close(self) -> None:
         self._queue.put_nowait(None)
 
+    @property
+    def is_empty(self) -> bool:
+        return self._queue.empty()
+
     async def next(self, timeout_seconds: float) -> Event | None:
         """None if the server stops. Raises TimeoutError."""
         return await asyncio.wait_for(self._queue.get(), timeout_seconds)
@@ -126,7 +130,8 @@ class WatchHub:
             try:
                 event = await backlog.next(min(pause, BOOKMARK_SECONDS))
             except TimeoutError:
-                if plan.bookmarks:
+                # An event may have arrived since the timeout: a bookmark before it would make the client skip it.
+                if plan.bookmarks and backlog.is_empty:
                     yield _bookmark(self._store.revision, False)
                 continue
             if event is None:

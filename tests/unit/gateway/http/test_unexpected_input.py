@@ -51,6 +51,24 @@ def test_every_endpoint_refuses_an_unknown_parameter(http: httpx.Client, operati
         assert "no such parameter" in refused(http.request(method, path, params={"phse": "Failed"}))["phse"]
 
 
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [("step", "steps"), ("guidancescale", "guidance_scale"), ("negative_promt", "negative_prompt")],
+)
+def test_a_misspelt_parameter_gets_the_name_that_was_meant(http: httpx.Client, misspelt: str, meant: str) -> None:
+    assert refused(generate(http, **{misspelt: "5"}))[misspelt].endswith(f"Did you mean {meant}?")
+
+
+def test_a_parameter_like_no_other_gets_no_suggestion(http: httpx.Client) -> None:
+    assert "mean" not in refused(generate(http, colour="red"))["colour"]
+
+
+def test_all_errors_of_a_request_are_named_at_once(http: httpx.Client) -> None:
+    parameters = {"step": 5, "width": 65, "count": 99, "colour": "red"}
+    found = refused(http.post("/generate/sdxl", params=parameters))
+    assert found.keys() == {*parameters, "prompt"}
+
+
 def test_every_endpoint_refuses_a_repeated_parameter(http: httpx.Client, operations: list[tuple[str, str]]) -> None:
     for method, path in operations:
         response = http.request(method, f"{path}?task_id=a&task_id=b&kind=TrainJob&kind=TrainJob&prompt=a&prompt=b")

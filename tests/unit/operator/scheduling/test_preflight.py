@@ -17,7 +17,7 @@ from support.waiting import waiter
 from darkroom_contract.base_models import SDXL_PIPELINE, SVD_PIPELINE
 from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Reason
-from darkroom_contract.specs.generate_job import Video
+from darkroom_contract.specs.generate_job import GenerateJobSpec, Video
 from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.scheduling.preflight import ModelRoot, preflight_failure
 from darkroom_operator.settings import Settings
@@ -59,6 +59,56 @@ class TestForbiddenDataset:
     def test_the_namespace_is_that_of_the_job(self) -> None:
         assert refusal_of(replace(a_training(dataset=SECRET), namespace="lab"), SETTINGS) is None
 
+    @pytest.mark.parametrize(
+        "spec",
+        [
+            {"concepts": [{"prompt": "a sks cat", "dataset": SECRET}]},
+            {"training": {"priorPreservation": {"classPrompt": "a star", "dataset": SECRET}}},
+            {
+                "concepts": [
+                    {
+                        "prompt": "a sks cat",
+                        "dataset": {"uri": "s3://photos/cat/"},
+                        "priorPreservation": {"classPrompt": "a cat", "dataset": SECRET},
+                    }
+                ]
+            },
+        ],
+        ids=["a concept", "class pictures", "class pictures of a concept"],
+    )
+    def test_of_a_concept_or_a_class_is_rejected(self, spec: dict[str, Any]) -> None:
+        found = refusal_of(a_training(dataset={"uri": "s3://photos/dogs/"}, **spec), SETTINGS)
+        assert found is not None
+        assert found.reason is Reason.DATASET_NOT_ALLOWED
+        assert SECRET["uri"] in found.message
+
+
+class TestForbiddenLora:
+    STOLEN = "s3://darkroom/loras/lab/style.safetensors"
+
+    def jobs(self, uri: str) -> list[Job]:
+        loras = [{"modelId": "my-dog"}, {"uri": uri}]
+        return [
+            replace(a_job(), spec=GenerateJobSpec.from_dict({"prompt": "a dog", "loras": loras})),
+            a_training(dataset={"uri": "s3://photos/dogs/"}, training={"initialLora": {"uri": uri}}),
+        ]
+
+    def test_is_rejected_with_the_allowed_addresses(self) -> None:
+        for job in self.jobs(self.STOLEN):
+            found = refusal_of(job, SETTINGS)
+            assert found is not None
+            assert found.reason is Reason.DATASET_NOT_ALLOWED
+            assert "s3://darkroom/loras/default/, s3://photos/" in found.message
+
+    @pytest.mark.parametrize("uri", ["s3://darkroom/loras/default/x.safetensors", "s3://photos/loras/x.safetensors"])
+    def test_others_are_accepted(self, uri: str) -> None:
+        for job in self.jobs(uri):
+            assert refusal_of(job, SETTINGS) is None
+
+    def test_a_path_out_of_the_folder_is_rejected(self) -> None:
+        for job in self.jobs("s3://darkroom/loras/default/../lab/x.safetensors"):
+            assert refusal_of(job, SETTINGS) is not None
+
 
 class TestContradiction:
     VIDEO: ClassVar = {"min_guidance_scale": 3.0, "max_guidance_scale": 1.0}
@@ -68,6 +118,40 @@ class TestContradiction:
         assert found is not None
         assert found.reason is Reason.INVALID_RUN
         assert "Raise the latter above 1 or lower the former" in found.message
+
+    @pytest.mark.parametrize(
+        ("spec", "advice"),
+        [
+            ({"training": {"initialLora": {}}}, "exactly one of modelId and uri"),
+            ({"training": {"initialLora": {"modelId": "a", "uri": "s3://photos/a.safetensors"}}}, "exactly one"),
+            ({"maxSteps": 2000, "training": {"saveSteps": 10}}, "Raise it to 20 or more"),
+            ({"training": {"textEncoderLearningRate": 1e-5}}, "has no effect without training.trainTextEncoders"),
+            (
+                {"dataset": {"uri": "s3://photos/x/", "captions": {f"{n}.jpg": "a" * 1000 for n in range(50)}}},
+                "Put them into files beside the photos",
+            ),
+        ],
+    )
+    def test_of_a_training_is_rejected(self, spec: dict[str, Any], advice: str) -> None:
+        found = refusal_of(a_training(**{"dataset": {"uri": "s3://photos/x/"}, **spec}), SETTINGS)
+        assert found is not None
+        assert found.reason is Reason.INVALID_RUN
+        assert advice in found.message
+
+    @pytest.mark.parametrize(
+        ("spec", "advice"),
+        [
+            ({"loras": [{"scale": 1}]}, "exactly one of modelId and uri"),
+            ({"modelId": "a", "loras": [{"modelId": "b"}]}, "set only one of the two"),
+            ({"loras": [{"modelId": "b"}, {"modelId": "b", "scale": 0.5}]}, "the same LoRA twice"),
+        ],
+    )
+    def test_of_several_loras_is_rejected(self, spec: dict[str, Any], advice: str) -> None:
+        job = replace(a_job(), spec=GenerateJobSpec.from_dict({"prompt": "a", **spec}))
+        found = refusal_of(job, SETTINGS)
+        assert found is not None
+        assert found.reason is Reason.INVALID_RUN
+        assert advice in found.message
 
     def test_without_a_clip_contradictory_guidance_is_accepted(self) -> None:
         assert refusal_of(a_job(video=Video(**self.VIDEO)), SETTINGS) is None

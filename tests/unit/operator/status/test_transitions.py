@@ -8,12 +8,23 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from support.operator_snapshots import NOW, a_job, a_pod, a_progress_event, holding, in_phase, running, success
+from support.operator_snapshots import (
+    NOW,
+    a_job,
+    a_pod,
+    a_progress_event,
+    a_training,
+    holding,
+    in_phase,
+    running,
+    success,
+)
 from support.status_schema import faults, require_valid
 
 from darkroom_contract.jobs import Job, read_job
 from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
 from darkroom_contract.remarks import MAX_REMARK_CHARACTERS, Remark, RemarkReason
+from darkroom_contract.specs.generate_job import Images
 from darkroom_contract.status import ConditionStatus, ConditionType, JobStatus, Phase
 from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.scheduling.queue_position import QueuePosition
@@ -214,6 +225,18 @@ class TestEnd:
         assert status.progress.metrics == {"seconds": 2.0}
         assert status_of(status, ConditionType.COMPLETE) is ConditionStatus.TRUE
         assert (status.slot, status.completion_time) == (None, NOW)
+
+    @pytest.mark.parametrize(
+        ("job", "steps"),
+        [(HELD, 30), (a_training(maxSteps=70), 70), (a_job(images=Images(count=3, steps=20)), 60)],
+    )
+    def test_success_counts_all_steps_and_says_how_many_files_it_made(self, job: Job, steps: int) -> None:
+        status = require_valid(transitions.succeeded(job, success(job), NOW))
+        assert status.progress is not None
+        assert (status.progress.step, status.progress.total, status.progress.progress_percentage) == (steps, steps, 100)
+        complete = find(status, ConditionType.COMPLETE)
+        assert complete is not None
+        assert complete.message == f"The run succeeded with {len(success(job).files)} file."
 
     def test_a_failed_run_waits_until_the_next_whole_second(self) -> None:
         status = transitions.run_failed(HELD, LONG, timedelta(seconds=0.2), NOW + timedelta(milliseconds=100))

@@ -66,7 +66,7 @@ class TestAggregation:
     def test_a_repeat_after_a_long_pause_is_a_new_event(self, stage: Stage) -> None:
         recorder = stage.recorder
         stage.record(QUOTA)
-        recorder._waiting.clear()
+        recorder._waiting.drop_oldest()
         later = NOW + event_recorder.SERIES_ENDS_AFTER + timedelta(seconds=1)
         stage.record(QUOTA, replace(JOB, version="99"), later)
         [event] = recorder.waiting

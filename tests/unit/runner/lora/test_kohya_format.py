@@ -1,40 +1,21 @@
 """LoRA files in Kohya format: the names that other tools expect, at SDXL's real size, and equal images."""
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
-from safetensors import safe_open
+from diffusers import StableDiffusionXLPipeline
 from safetensors.torch import load_file, save_file
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from support.sdxl_structure import RealSize, kohya_tensors
 
-from darkroom_contract.specs.training import Training
 from darkroom_contract.specs.training_choices import LoraLayers
 from darkroom_runner.errors import ModelIncompatibleError
-from darkroom_runner.lora.adapters import adapter_state, add_adapters
 from darkroom_runner.lora.kohya_format import kohya_state, sgm_blocks
 from darkroom_runner.models import pretrained
 from darkroom_runner.models.device import generator
 from darkroom_runner.tasks.train import TrainInputs, TrainTask
-
-# unet/config.json of stabilityai/stable-diffusion-xl-base-1.0, without diffusers' defaults.
-SDXL_UNET = {
-    "sample_size": 128,
-    "block_out_channels": (320, 640, 1280),
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    "transformer_layers_per_block": (1, 2, 10),
-    "attention_head_dim": (5, 10, 20),
-    "cross_attention_dim": 2048,
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-}
 
 # diffusers' names -> the names that ComfyUI, A1111 and kohya's scripts look up.
 EXPECTED_NAMES = {
@@ -80,46 +61,18 @@ EXPECTED_NAMES = {
 }
 
 
-class RealSize:
-    """SDXL's trained models at their real size, on the meta device."""
-
-    def __init__(self) -> None:
-        with torch.device("meta"):
-            self.unet = UNet2DConditionModel(**SDXL_UNET)
-            self.vae = torch.nn.Identity()
-            self.text_encoder = CLIPTextModel(
-                CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12)
-            )
-            self.text_encoder_2 = CLIPTextModelWithProjection(
-                CLIPTextConfig(hidden_size=1280, intermediate_size=5120, num_hidden_layers=32, num_attention_heads=20)
-            )
-
-
 @pytest.fixture(scope="module")
 def real_unet() -> Any:
     return RealSize().unet
-
-
-@functools.cache
-def real_names(layers: LoraLayers, text_encoders: bool) -> tuple[list[str], dict[str, torch.Tensor]]:
-    """diffusers' names of a LoRA's weights at SDXL's size, and the weights in Kohya format."""
-    with torch.device("meta"):
-        adapters = add_adapters(RealSize(), Training(rank=4, layers=layers, train_text_encoders=text_encoders))
-    state = {
-        f"{component}.{name}": tensor
-        for component, model in adapters.models.items()
-        for name, tensor in adapter_state(component, model).items()
-    }
-    return list(state), kohya_state(state, adapters.models["unet"], adapters.rank)
 
 
 @pytest.mark.parametrize(
     ("layers", "text_encoders", "count"), [(LoraLayers.ATTENTION, False, 1680), (LoraLayers.ALL, True, 2841)]
 )
 def test_every_module_of_sdxl_has_a_unique_name(layers: LoraLayers, text_encoders: bool, count: int) -> None:
-    names, state = real_names(layers, text_encoders)
+    state = kohya_tensors(layers, text_encoders)
 
-    assert len(state) == count == len(names) // 2 * 3
+    assert len(state) == count
     modules = {name.split(".")[0] for name in state}
     assert len(modules) == count // 3
     for module in modules:
@@ -129,7 +82,7 @@ def test_every_module_of_sdxl_has_a_unique_name(layers: LoraLayers, text_encoder
 
 
 def test_names_match_those_of_other_tools(real_unet: Any) -> None:
-    _, state = real_names(LoraLayers.ALL, True)
+    state = kohya_tensors(LoraLayers.ALL, True)
     assert {f"{name}.lora_down.weight" for name in EXPECTED_NAMES.values()} <= state.keys()
     for name, expected in EXPECTED_NAMES.items():
         weights = {f"{name}.lora_A.weight": torch.zeros(4, 1), f"{name}.lora_B.weight": torch.zeros(1, 4)}
@@ -147,7 +100,7 @@ def test_blocks_are_numbered_across_all_levels(real_unet: Any) -> None:
 
 
 def test_convolution_weights_keep_four_dimensions() -> None:
-    _, state = real_names(LoraLayers.ALL, True)
+    state = kohya_tensors(LoraLayers.ALL, True)
     assert state["lora_unet_input_blocks_3_0_op.lora_down.weight"].shape == (4, 320, 3, 3)
     assert state["lora_unet_input_blocks_3_0_op.lora_up.weight"].shape == (320, 4, 1, 1)
     assert state["lora_unet_input_blocks_3_0_op.alpha"].item() == 4.0
@@ -208,33 +161,6 @@ def test_diffusers_kohya_loader_gives_the_same_image(
     assert float((without - expected).abs().max()) > 0.02
     assert differences["single"] <= 2e-6
     assert differences["my-dog"] <= 1e-3
-
-
-def test_the_file_is_in_half_precision_with_metadata_for_other_tools(
-    open_training: Callable[..., Any], photos: Any, tmp_path: Path
-) -> None:
-    session = open_training(alpha=32)
-    session.train(photos)
-    path = tmp_path / "my-dog.safetensors"
-
-    session.save_kohya(path, {"darkroom.baseModel": "owner/base"})
-
-    assert {tensor.dtype for tensor in load_file(path).values()} == {torch.float16}
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-    assert metadata == {
-        "format": "pt",
-        "ss_base_model_version": "sdxl_base_v1-0",
-        "ss_network_module": "networks.lora",
-        "ss_network_dim": "4",
-        "ss_network_alpha": "4",
-        "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
-        "modelspec.title": "my-dog",
-        "modelspec.trigger_phrase": "a photo of sks dog",
-        "modelspec.prediction_type": "v",
-        "darkroom.baseModel": "owner/base",
-    }
 
 
 def test_weights_beyond_half_precision_stay_in_float32(

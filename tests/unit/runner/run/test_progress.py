@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from darkroom_contract.plan import plan_generation, plan_training
-from darkroom_contract.progress import STREAM_MAX_LENGTH, ProgressEvent, Stage, stream_name
+from darkroom_contract.progress import MAX_FILES, STREAM_MAX_LENGTH, ProgressEvent, Stage, stream_name
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.run.progress import MIN_INTERVAL_SECONDS, ProgressTracker
@@ -205,3 +205,48 @@ def test_events_are_sent_again_once_redis_is_back(
 
         until(arrived, "event after the outage")
         sender.close()
+
+
+def test_files_are_announced_at_once_with_the_metrics_of_the_newest_step() -> None:
+    clock, sender = Clock(), RecordingSender()
+    progress = ProgressTracker(1, plan_training(TRAINING), sender, clock)
+    progress.enter(Stage.TRAINING, 100)
+    progress.step(1, loss=0.5)
+    progress.step(2, loss=0.25)
+
+    progress.announce(["samples/a.png"], {"heldOutLoss": 0.125})
+
+    newest = sender.events[-1]
+    assert newest.files == ("samples/a.png",)
+    assert newest.metrics == {"loss": 0.25, "heldOutLoss": 0.125}
+    assert (newest.stage, newest.step, newest.total) == (Stage.TRAINING, 2, 100)
+    progress.step(3, loss=0.2)
+    clock.now += MIN_INTERVAL_SECONDS
+    progress.step(4, loss=0.1)
+    assert (sender.events[-1].files, sender.events[-1].metrics) == ((), {"loss": 0.1})
+
+
+def test_many_files_are_announced_in_several_events() -> None:
+    sender = RecordingSender()
+    progress = ProgressTracker(1, plan_training(TRAINING), sender, Clock())
+    names = [f"samples/{number}.png" for number in range(2 * MAX_FILES + 1)]
+
+    progress.announce(names)
+
+    assert [len(event.files) for event in sender.events] == [MAX_FILES, MAX_FILES, 1]
+    assert [file for event in sender.events for file in event.files] == names
+
+
+def test_a_pause_between_steps_is_reported_once_per_interval() -> None:
+    clock, sender = Clock(), RecordingSender()
+    progress = ProgressTracker(1, plan_training(TRAINING), sender, clock)
+    progress.enter(Stage.TRAINING, 100)
+    progress.step(1, loss=0.5)
+    sent = len(sender.events)
+
+    for _ in range(20):
+        clock.now += MIN_INTERVAL_SECONDS / 4
+        progress.keep_alive()
+
+    assert len(sender.events) - sent == 5
+    assert {(event.step, event.metrics["loss"]) for event in sender.events[sent:]} == {(1, 0.5)}

@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 
 from darkroom_contract.specs.generate_job import GenerateJobSpec
-from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.run.remarks import Remarks
-from darkroom_runner.tasks.ignored_settings import remark_on_generation, remark_on_training
+from darkroom_runner.tasks.ignored_settings import remark_on_generation
 
 
 def remarks_on(**spec: Any) -> list[tuple[str, str]]:
@@ -23,6 +22,7 @@ def remarks_on(**spec: Any) -> list[tuple[str, str]]:
         {"negativePrompt": "blurry"},
         {"images": {"guidanceScale": 1.0}},
         {"modelId": "my-dog", "loraScale": 0.5},
+        {"loras": [{"modelId": "my-dog", "scale": 0.5}]},
         {"allowMotion": True, "video": {"fps": 12}},
         {"images": {"steps": 4}, "cache": {"profile": "Disabled"}},
         {"images": {"steps": 4}, "cache": {"interval": 1}},
@@ -45,7 +45,11 @@ def test_settings_with_an_effect_add_no_remark(spec: dict[str, Any]) -> None:
             {"negativePrompt": "blurry", "images": {"guidanceScale": 1.0}},
             "negativePrompt has no effect: images.guidanceScale 1 turns guidance off. Raise it above 1.",
         ),
-        ({"loraScale": 0.5}, "loraScale has no effect without modelId."),
+        ({"loraScale": 0.5}, "loraScale has no effect without modelId. Set modelId to the LoRA to use."),
+        (
+            {"loraScale": 0.5, "loras": [{"modelId": "my-dog"}]},
+            "loraScale has no effect without modelId. Set the scale of each of loras.",
+        ),
         ({"video": {"fps": 12}}, "video has no effect: allowMotion is false."),
         ({"cache": {"branch": 1, "profile": "Disabled"}}, "cache.branch has no effect: DeepCache is off."),
         (
@@ -67,42 +71,3 @@ def test_deepcache_below_ten_steps_adds_a_remark_for_images_and_clips() -> None:
     assert images[1].endswith("Set cache.profile to Disabled, or images.steps to 10 or more.")
     assert clip[1].startswith("With video.steps 4, DeepCache at interval 3 ")
     assert len(remarks_on(images={"steps": 9}, cache={"profile": "Quality"})) == 1
-
-
-@pytest.mark.parametrize(("asked", "count"), [(2, 0), (20, 1)])
-def test_unused_class_images_add_a_remark(asked: int, count: int) -> None:
-    spec = {
-        "modelId": "m",
-        "prompt": "a photo of sks dog",
-        "dataset": {"uri": "s3://bucket/photos/"},
-        "maxSteps": 2,
-        "training": {"priorPreservation": {"classPrompt": "a dog", "classImages": asked}},
-    }
-    remarks = Remarks()
-    remark_on_training(TrainJobSpec.from_dict(spec), remarks)
-    assert [each.reason for each in remarks.collected] == ["SettingIgnored"] * count
-    assert all("2 class images are generated, not 20" in each.message for each in remarks.collected)
-
-
-@pytest.mark.parametrize(
-    ("training", "expected"),
-    [
-        (
-            {"warmupSteps": 50},
-            ["training.learningRate 0.0001 is never reached: training.warmupSteps 50 is not less than maxSteps 50."],
-        ),
-        ({"warmupSteps": 49}, []),
-        (
-            {"priorPreservation": {"classPrompt": "a dog", "weight": 0}},
-            ["priorPreservation only takes time: its weight is 0."],
-        ),
-        ({"priorPreservation": {"classPrompt": "a dog", "weight": 0.1}}, []),
-    ],
-)
-def test_conflicting_training_settings_add_a_remark(training: dict[str, object], expected: list[str]) -> None:
-    dataset = {"uri": "s3://bucket/photos/"}
-    spec = {"modelId": "m", "prompt": "sks dog", "dataset": dataset, "maxSteps": 50, "training": training}
-    remarks = Remarks()
-    remark_on_training(TrainJobSpec.from_dict(spec), remarks)
-    assert [each.reason for each in remarks.collected] == ["SettingIgnored"] * len(expected)
-    assert all(each.message.startswith(words) for each, words in zip(remarks.collected, expected, strict=True))

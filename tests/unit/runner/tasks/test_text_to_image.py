@@ -10,7 +10,7 @@ from PIL import Image
 from support import published
 
 from darkroom_contract.base_models import UsedModel
-from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec, Scheduler
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.sampling.non_finite import retry_in_float32
 from darkroom_runner.sampling.schedulers import build_sampler
@@ -51,6 +51,37 @@ def test_an_edm_base_model_works_with_its_own_sampler(sdxl: Any, model: str) -> 
     assert remarks.collected == ()
 
 
+@pytest.mark.parametrize("name", [Scheduler.LCM, Scheduler.TCD, Scheduler.EULER_TRAILING])
+def test_samplers_for_few_steps_draw_the_same_image_for_a_seed(sdxl: Any, name: Scheduler) -> None:
+    """LCM and TCD add noise between their steps."""
+    own = generate(sdxl, spec_of(guidanceScale=1.0))
+    sdxl.scheduler = build_sampler(sdxl.scheduler, name, 3, Remarks())
+
+    first, again = generate(sdxl, spec_of(guidanceScale=1.0)), generate(sdxl, spec_of(guidanceScale=1.0))
+
+    assert first.tobytes() == again.tobytes()
+    if name is not Scheduler.EULER_TRAILING:  # the small model's own
+        assert first.tobytes() != own.tobytes()
+
+
+def test_tcd_adds_noise_between_its_steps(sdxl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """diffusers' pipeline turns that off by default (eta 0)."""
+    etas = []
+    sdxl.scheduler = build_sampler(sdxl.scheduler, Scheduler.TCD, 3, Remarks())
+    step = sdxl.scheduler.step
+
+    def watched(
+        model_output: Any, timestep: Any, sample: Any, eta: float = 9.0, generator: Any = None, return_dict: bool = True
+    ) -> Any:
+        etas.append(eta)
+        return step(model_output, timestep, sample, eta=eta, generator=generator, return_dict=return_dict)
+
+    monkeypatch.setattr(sdxl.scheduler, "step", watched)
+    generate(sdxl, spec_of())
+
+    assert etas == [0.3] * 3
+
+
 def test_every_step_is_reported(sdxl: Any) -> None:
     reported: list[tuple[int, int]] = []
 
@@ -83,7 +114,9 @@ def test_prompt_negative_prompt_and_guidance_change_the_image(sdxl: Any) -> None
 @pytest.fixture
 def saved(tmp_path: Path) -> Callable[[GenerateJobSpec], dict[str, Any]]:
     def save(spec: GenerateJobSpec) -> dict[str, Any]:
-        metadata = image_metadata(spec, UsedModel(reference="owner/base@v2", commit="c" * 40), "ab" * 32, 7, (64, 64))
+        used = UsedModel(reference="owner/base@v2", commit="c" * 40)
+        digests = [f"{number:x}" * 64 for number in range(10, 10 + len(spec.used_loras))]
+        metadata = image_metadata(spec, used, digests, 7, (64, 64))
         Image.new("RGB", (64, 64)).save(tmp_path / "image.png", pnginfo=png_info(metadata))
         with Image.open(tmp_path / "image.png") as image:
             return {str(name): value for name, value in image.info.items()}
@@ -97,7 +130,8 @@ def test_png_metadata_is_enough_to_reproduce_the_image(saved: Callable[..., dict
     metadata = json.loads(saved(spec)["darkroom"])
 
     assert metadata["prompt"] == "ein Hündchen – 小狗"
-    assert (metadata["seed"], metadata["modelId"], metadata["loraSha256"]) == (7, "my-dog", "ab" * 32)
+    assert (metadata["seed"], metadata["modelId"], metadata["loraSha256"]) == (7, "my-dog", "a" * 64)
+    assert metadata["loras"] == [{"modelId": "my-dog", "scale": 1.0, "sha256": "a" * 64}]
     assert (metadata["baseModel"], metadata["baseModelCommit"]) == ("owner/base@v2", "c" * 40)
     assert metadata["cache"] == {"interval": 3, "branch": 0}
     assert metadata["versions"].keys() >= {"darkroom", "torch", "diffusers"}
@@ -111,3 +145,22 @@ def test_png_parameters_have_the_format_of_the_web_uis(saved: Callable[..., dict
     assert (first, second) == ("a dog", "Negative prompt: blurry")
     assert third.startswith("Steps: 30, Sampler: default, CFG scale: 5.0, Seed: 7, Size: 64x64, Model: owner/base@v2, ")
     assert "DeepCache" not in third
+
+
+def test_png_metadata_lists_all_loras_with_scale_and_digest(saved: Callable[..., dict[str, Any]]) -> None:
+    uri = "s3://darkroom/loras/default/style.safetensors"
+    loras = [{"modelId": "my-dog@200", "scale": 0.8}, {"uri": uri, "scale": -0.5}]
+
+    chunks = saved(GenerateJobSpec.from_dict({"prompt": "a dog", "loras": loras}))
+
+    metadata = json.loads(chunks["darkroom"])
+    assert metadata["loras"] == [loras[0] | {"sha256": "a" * 64}, loras[1] | {"sha256": "b" * 64}]
+    assert metadata.keys().isdisjoint({"modelId", "loraScale", "loraSha256"})
+    digests = f'Lora SHA-256: "my-dog@200: {"a" * 64}, {uri}: {"b" * 64}"'
+    assert f'Lora: "my-dog@200:0.8, {uri}:-0.5", {digests}, ' in chunks["parameters"]
+
+
+def test_png_parameters_keep_the_short_form_of_one_lora(saved: Callable[..., dict[str, Any]]) -> None:
+    chunks = saved(GenerateJobSpec.from_dict({"prompt": "a dog", "modelId": "my-dog", "loraScale": 0.5}))
+
+    assert ", Lora: my-dog:0.5, " in chunks["parameters"]

@@ -10,7 +10,8 @@ import torch
 from PIL import Image, ImageDraw, ImageOps
 from support.photos import encode, exif
 
-from darkroom_runner.training.cached_latents import crops, encode_photo
+from darkroom_runner.training.buckets import square_frame
+from darkroom_runner.training.cached_latents import CachedLatents, crops, encode_photo
 from darkroom_runner.training.dataset import Photo, check_photo
 
 Store = Callable[..., Photo]
@@ -24,6 +25,10 @@ def store(tmp_path: Path) -> Store:
         return check_photo(path, f"a.{kind.lower()}")
 
     return stored
+
+
+def encode_square(sdxl: Any, photo: Photo) -> list[CachedLatents]:
+    return encode_photo(sdxl.vae, photo, square_frame(photo.size_px, 64), mirror=False)
 
 
 def detailed(width: int, height: int) -> Image.Image:
@@ -61,7 +66,7 @@ def differences(one: Image.Image, other: Image.Image) -> Any:
 def test_an_elongated_photo_is_cropped_at_the_centre_and_both_ends(
     size: tuple[int, int], corners: list[tuple[int, int]]
 ) -> None:
-    found = crops(Image.new("RGB", size), size, 64, mirror=False)
+    found = crops(Image.new("RGB", size), size, square_frame(size, 64), mirror=False)
 
     assert [(crop.top, crop.left) for crop in found] == corners
     assert {crop.image.size for crop in found} == {(64, 64)}
@@ -72,7 +77,8 @@ def test_an_elongated_photo_is_cropped_at_the_centre_and_both_ends(
 @pytest.mark.parametrize("side_px", [64, 96])
 def test_cropping_before_scaling_gives_the_same_pixels(size: tuple[int, int], side_px: int) -> None:
     image = detailed(*size)
-    straight, mirrored = crops(image, size, side_px, mirror=False), crops(image, size, side_px, mirror=True)
+    frame = square_frame(size, side_px)
+    straight, mirrored = crops(image, size, frame, mirror=False), crops(image, size, frame, mirror=True)
 
     for crop in straight:
         assert differences(crop.image, scaled_then_cropped(image, side_px, crop.top, crop.left)).max() <= 1
@@ -91,8 +97,9 @@ def test_a_jpeg_decoded_at_reduced_size_gives_the_same_crops(
     whole, smaller = photo.read(), photo.read(least_px=256)
     assert smaller.width < whole.width
 
-    plain = crops(whole, photo.properties.size_px, 128, mirror=True)
-    found = crops(smaller, photo.properties.size_px, 128, mirror=True)
+    frame = square_frame(photo.size_px, 128)
+    plain = crops(whole, photo.size_px, frame, mirror=True)
+    found = crops(smaller, photo.size_px, frame, mirror=True)
 
     assert [(crop.top, crop.left, crop.original_px) for crop in found] == [
         (crop.top, crop.left, whole.size) for crop in plain
@@ -113,7 +120,7 @@ def test_a_panorama_is_never_scaled_as_a_whole() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Image.Image, "resize", watched)
-        found = crops(image, image.size, 1024, mirror=True)
+        found = crops(image, image.size, square_frame(image.size, 1024), mirror=True)
 
     assert len(found) == 6
     assert set(sizes) == {(1024, 1024)}
@@ -122,14 +129,14 @@ def test_a_panorama_is_never_scaled_as_a_whole() -> None:
 def test_mirroring_adds_the_mirrored_crop() -> None:
     image = Image.linear_gradient("L").rotate(90).convert("RGB").resize((64, 64))
 
-    straight, mirrored = crops(image, image.size, 64, mirror=True)
+    straight, mirrored = crops(image, image.size, square_frame(image.size, 64), mirror=True)
 
     assert ImageOps.mirror(mirrored.image).tobytes() == straight.image.tobytes()
     assert mirrored.image.tobytes() != straight.image.tobytes()
 
 
 def test_time_ids_are_original_size_crop_and_target_size(sdxl: Any, store: Store) -> None:
-    _, middle, _ = encode_photo(sdxl.vae, store(Image.new("RGB", (256, 128), "red")), 64, mirror=False)
+    _, middle, _ = encode_square(sdxl, store(Image.new("RGB", (256, 128), "red")))
 
     assert middle.time_ids.tolist() == [128, 256, 0, 32, 64, 64]
     assert middle.mean.shape == middle.std.shape == (4, 8, 8)
@@ -138,7 +145,7 @@ def test_time_ids_are_original_size_crop_and_target_size(sdxl: Any, store: Store
 def test_time_ids_have_the_full_size_of_a_photo_decoded_smaller(sdxl: Any, store: Store) -> None:
     photo = store(Image.new("RGB", (1600, 1000), "red"), "JPEG", exif=exif(orientation=6))
 
-    first, _, _ = encode_photo(sdxl.vae, photo, 64, mirror=False)
+    first, _, _ = encode_square(sdxl, photo)
 
     assert first.time_ids.tolist() == [1600, 1000, 0, 0, 64, 64]
 
@@ -149,9 +156,9 @@ def test_latents_have_the_scale_that_the_pipeline_decodes(sdxl: Any, store: Stor
     with torch.no_grad():
         raw = sdxl.vae.encode(pixels).latent_dist.mean[0]
 
-    plain = encode_photo(sdxl.vae, photo, 64, mirror=False)[0].mean
+    plain = encode_square(sdxl, photo)[0].mean
     sdxl.vae.register_to_config(latents_mean=[1.0, 2.0, 3.0, 4.0], latents_std=[2.0] * 4)
-    by_channel = encode_photo(sdxl.vae, photo, 64, mirror=False)[0].mean
+    by_channel = encode_square(sdxl, photo)[0].mean
 
     factor = sdxl.vae.config.scaling_factor
     torch.testing.assert_close(plain, raw * factor)

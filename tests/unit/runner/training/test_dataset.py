@@ -14,13 +14,16 @@ from support.photos import P3, encode, rgb_profile, scene, shot_in, with_segment
 from darkroom_contract.photos.decoder import DecodingLimits
 from darkroom_contract.photos.limits import MAX_PHOTOS
 from darkroom_contract.remarks import RemarkReason
+from darkroom_contract.specs.dataset import Dataset
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.errors import DatasetInvalidError, DatasetNotFoundError, InterruptedRunError
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.run.storage import Storage
 from darkroom_runner.tasks.train import TrainTask
 from darkroom_runner.training import dataset
-from darkroom_runner.training.dataset import Photo, check_photo, fetch_photos, read_photo, remark_upscaled
+from darkroom_runner.training.buckets import Framing
+from darkroom_runner.training.dataset import Photo, check_photo, fetch_datasets, read_photo
+from darkroom_runner.training.photo_remarks import remark_upscaled
 
 Put = Callable[..., str]
 Fetch = Callable[[dict[str, bytes]], list[Photo]]
@@ -36,7 +39,11 @@ def remarks() -> Remarks:
 
 @pytest.fixture
 def fetch(storage: Storage, put_dataset: Put, tmp_path: Path, remarks: Remarks) -> Fetch:
-    return lambda files: fetch_photos(storage, put_dataset(files), tmp_path, remarks, ignore)
+    def fetch(files: dict[str, bytes]) -> list[Photo]:
+        datasets = {"dataset": Dataset(uri=put_dataset(files))}
+        return fetch_datasets(storage, datasets, tmp_path, False, remarks, ignore)["dataset"]
+
+    return fetch
 
 
 def ignore(photos: int, total: int) -> None:
@@ -96,7 +103,7 @@ def test_skipped_files_are_counted_and_named(fetch: Fetch, remarks: Remarks) -> 
     assert message.startswith("17 of 19 files were skipped, such as IMG_0003.CR2, ")
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "a.mov", "a.dng", "a.gif", "photo", "a.jpg.part"])
+@pytest.mark.parametrize("name", ["notes.md", "a.mov", "a.dng", "a.gif", "photo", "a.jpg.part"])
 def test_a_file_of_another_type_adds_a_remark(fetch: Fetch, remarks: Remarks, name: str) -> None:
     fetch({"a.png": encode(RED), name: b"something"})
 
@@ -133,7 +140,7 @@ def test_photos_much_smaller_than_the_training_size_add_a_remark(tmp_path: Path,
         (tmp_path / name).write_bytes(encode(Image.new("RGB", size)))
         photos.append(check_photo(tmp_path / name, name))
 
-    remark_upscaled(photos, 1024, remarks)
+    remark_upscaled(photos, Framing(1024), remarks)
 
     message = messages(remarks)[RemarkReason.PHOTOS_UPSCALED]
     assert message.startswith("2 of 3 photos are enlarged more than twice to the training size of 1024 pixels")
@@ -143,7 +150,7 @@ def test_photos_much_smaller_than_the_training_size_add_a_remark(tmp_path: Path,
 def test_photos_of_half_the_training_size_add_no_remark(tmp_path: Path, remarks: Remarks) -> None:
     (tmp_path / "a.png").write_bytes(encode(RED))
 
-    remark_upscaled([check_photo(tmp_path / "a.png", "a.png")], 128, remarks)
+    remark_upscaled([check_photo(tmp_path / "a.png", "a.png")], Framing(128), remarks)
 
     assert messages(remarks) == {}
 
@@ -169,9 +176,9 @@ def test_photo_names_in_messages_are_short_and_printable(fetch: Fetch, remarks: 
     with pytest.raises(DatasetInvalidError, match=r"^a\?gpj\.x{74} is no JPEG"):
         fetch({"a\u202egpj." + "x" * 200 + ".jpg": b"nothing"})
 
-    [photo] = fetch({"a\u202eb.png": encode(RED), "c\u202ed.txt": b"text"})
+    [photo] = fetch({"a\u202eb.png": encode(RED), "c\u202ed.gif": b"text"})
     assert photo.name == "a?b.png"
-    assert "such as c?d.txt:" in messages(remarks)[RemarkReason.PHOTOS_LEFT_OUT]
+    assert "such as c?d.gif:" in messages(remarks)[RemarkReason.PHOTOS_LEFT_OUT]
 
 
 def test_a_stop_signal_ends_the_run_between_two_photos(
@@ -212,7 +219,7 @@ def test_a_folder_without_photos_is_reported(fetch: Fetch, files: dict[str, byte
 
 def test_a_missing_bucket_is_reported(storage: Storage, tmp_path: Path, remarks: Remarks) -> None:
     with pytest.raises(DatasetNotFoundError, match=r"no bucket 'elsewhere'.*dataset\.uri"):
-        fetch_photos(storage, "s3://elsewhere/photos/", tmp_path, remarks, ignore)
+        fetch_datasets(storage, {"dataset": Dataset(uri="s3://elsewhere/photos/")}, tmp_path, False, remarks, ignore)
 
 
 def test_an_object_key_never_becomes_a_path(fetch: Fetch, tmp_path: Path) -> None:

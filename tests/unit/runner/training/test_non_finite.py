@@ -11,7 +11,7 @@ from darkroom_runner.models import pretrained
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.run.stop_signal import StopSignal
 from darkroom_runner.tasks.train import TrainInputs, TrainTask
-from darkroom_runner.training.prior_preservation import generate_class_latents
+from darkroom_runner.training.prior_preservation import ClassImages, generate_class_latents
 
 LARGE, NOT_A_NUMBER = 3e4, float("nan")
 """A weight that fits into half precision, but not its sums; and NaN."""
@@ -70,7 +70,7 @@ def test_class_images_are_retried_in_float32_or_fail(sdxl: Any, open_training: C
         sdxl.unet.conv_in.weight.fill_(LARGE)
     remarks = Remarks()
 
-    [cached] = generate_class_latents(sdxl, "a photo of a dog", 1, 64, 0, ignore, remarks)
+    [[cached]] = generate_class_latents(sdxl, [ClassImages("a photo of a dog", (64, 64), 1)], 0, ignore, remarks)
 
     assert torch.isfinite(cached.mean).all()
     assert [each.message[:24] for each in remarks.collected] == ["A batch of class images "]

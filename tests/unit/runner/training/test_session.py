@@ -12,7 +12,7 @@ from darkroom_contract.plan import CLASS_IMAGE_CACHE_INTERVAL, CLASS_IMAGE_STEPS
 from darkroom_runner.errors import InterruptedRunError, ModelIncompatibleError, TrainingDivergedError
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.run.stop_signal import StopSignal
-from darkroom_runner.training.prior_preservation import generate_class_latents
+from darkroom_runner.training.prior_preservation import ClassImages, generate_class_latents
 
 Train = Callable[..., tuple[dict[str, torch.Tensor], dict[str, float]]]
 
@@ -121,10 +121,8 @@ def test_class_images_are_generated_through_deepcache(open_training: Callable[..
     deepest, reported = session.pipeline.unet.mid_block.resnets[0], []
     whole_passes: list[object] = []
     with deepest.register_forward_hook(lambda *_: whole_passes.append(None)):
-        prompt, side_px = "a photo of a dog", session.side_px
-        latents = generate_class_latents(
-            session.pipeline, prompt, 6, side_px, 0, lambda *step: reported.append(step), Remarks()
-        )
+        wanted = [ClassImages("a photo of a dog", (session.side_px, session.side_px), 6)]
+        [latents] = generate_class_latents(session.pipeline, wanted, 0, lambda *step: reported.append(step), Remarks())
     assert len(latents) == 6
     batches = 2
     assert reported[-1] == (batches - 1, batches, CLASS_IMAGE_STEPS, CLASS_IMAGE_STEPS)

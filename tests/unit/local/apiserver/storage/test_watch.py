@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from darkroom_local.apiserver.storage import watch
-from darkroom_local.apiserver.storage.store import Store
+from darkroom_local.apiserver.storage.store import Event, Store
 from darkroom_local.apiserver.storage.watch import Change, WatchHub, WatchPlan
 
 Json = dict[str, Any]
@@ -92,3 +92,25 @@ async def test_ended_watch_is_unsubscribed(store: Store) -> None:
     assert [change async for change in changes] == []
     assert not store._listeners
     assert not hub._open
+
+
+async def test_no_bookmark_is_sent_before_an_event_that_it_covers(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that resumed from such a bookmark would never see the event."""
+    next_event = watch.Backlog.next
+
+    async def next_event_or_write(backlog: watch.Backlog, timeout_seconds: float) -> Event | None:
+        try:
+            return await next_event(backlog, timeout_seconds)
+        except TimeoutError:  # The write comes between the timeout and the bookmark.
+            write(store, 1)
+            raise
+
+    monkeypatch.setattr(watch.Backlog, "next", next_event_or_write)
+    since = store.revision
+    seen = [change async for change in WatchHub(store).watch(plan(since, bookmarks=True, timeout_seconds=0.01))]
+    resumed_from = int(seen[-1].document["metadata"]["resourceVersion"]) if seen else since
+    monkeypatch.undo()
+    seen += await take(WatchHub(store).watch(plan(resumed_from)), 1)
+    assert [change.kind for change in seen] == ["ADDED"]
