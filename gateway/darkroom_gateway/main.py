@@ -85,7 +85,7 @@ def main() -> None:
             services.metrics.serve(settings.host, settings.metrics_port)
     except SettingsError as error:
         sys.exit(f"darkroom-gateway: {error}")
-    bounds = fit_to_descriptors(settings.bounds, settings.max_uploads * MAX_PHOTOS)
+    bounds = fit_to_descriptors(settings.bounds, settings.max_uploads * 2 * MAX_PHOTOS)  # With masks.
     config = server_config(app, settings.host, settings.port, bounds, SHUTDOWN_SECONDS)
     with suppress(KeyboardInterrupt):
         GatewayServer(config, services.shutdown, settings.drain_seconds, bounds).run()

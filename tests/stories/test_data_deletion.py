@@ -41,7 +41,9 @@ def test_model_stays_after_its_photos_until_it_is_deleted(darkroom: Darkroom) ->
     assert darkroom.http.delete(f"/jobs/{task_id}", params={"files": "true"}).status_code in (202, 204)
     wait_for(lambda: darkroom.http.get(f"/jobs/{task_id}").status_code == 404, "the training is gone")
     assert keys(darkroom, photos) == []
-    assert keys(darkroom, files) == [f"{files}pytorch_lora_weights.safetensors"]
+    assert keys(darkroom, files) == [
+        files + each for each in ("deleted-late.safetensors", "pytorch_lora_weights.safetensors")
+    ]
     darkroom.wait_for_phase(waiting, "Succeeded")
 
     assert darkroom.http.delete("/models/deleted-late").status_code == 204

@@ -2,7 +2,8 @@
 
 `DARKROOM_TEST_PHOTOS` is a folder of photos, `DARKROOM_TEST_IDS` JSON: for `task_id`, `model_id`, `lora` and `uri` what
 exists, under `DELETE` what may be deleted, and under `FILES` the parameters of an existing file by path. Everything
-else is generated from the OpenAPI description. What is wrong on purpose stays wrong: only good values are replaced.
+else
+is generated from the OpenAPI description. What is wrong on purpose stays wrong: only good values are replaced.
 """
 
 import itertools

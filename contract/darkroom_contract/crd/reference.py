@@ -205,7 +205,9 @@ def _type(schema: Json) -> str:
         return "time"
     if schema["type"] == "array":
         return f"list of {schema['items']['type']}s"
-    return "numbers by name" if "additionalProperties" in schema else str(schema["type"])
+    if "additionalProperties" in schema:
+        return f"{schema['additionalProperties']['type']}s by name"
+    return str(schema["type"])
 
 
 def main() -> None:

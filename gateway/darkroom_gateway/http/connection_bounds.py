@@ -13,8 +13,9 @@ from darkroom_gateway.errors import SettingsError
 log = logging.getLogger(__name__)
 
 MAX_URL_BYTES = 48 * 1024
-"""Parameters are in the URL. At most, three texts of 1,000 characters with 12 bytes each when percent-encoded, they
-take 36 kB. The limit of httptools is 64 KiB."""
+"""Parameters are in the URL. Prompt, class prompt and validation prompt of 1,000 characters with 12 bytes each when
+percent-encoded take 36 kB. The eight `validation_prompts` of a training fit too in ASCII (11 kB for all texts), but not
+in any script: then a TrainJob in YAML has them. The limit of httptools is 64 KiB."""
 
 BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 """Headers that announce a request body."""

@@ -115,7 +115,10 @@ async def delete_job(
     services: ServicesOfApp,
     kind: KindInQuery = None,
     files: Annotated[
-        bool, Query(description="Also delete its files: photos that no other job uses, pictures, checkpoints and logs.")
+        bool,
+        Query(
+            description="Also delete its files: photos that no other job uses, pictures, samples, checkpoints and logs."
+        ),
     ] = False,
 ) -> Response:
     """Delete a job, and stop its run. Its files stay in object storage, unless `files` is true.

@@ -4,6 +4,8 @@ Polls don't list samples and saved steps: that would cost listings of object sto
 with the live events, and from `GET /jobs/{task_id}/files`, with two listings.
 """
 
+import re
+
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.storage.keys import MANIFEST_FILE, run_prefix
@@ -37,7 +39,7 @@ class RunFiles:
         prefix, sizes = run_prefix(job.uid), _artifacts(job)
         for folder in FOLDERS if job.kind is Kind.TRAIN else ():
             found = await self._backends.storage.call(STORAGE_SECONDS, self._stored_below, prefix + folder)
-            sizes |= {key.removeprefix(prefix): size_bytes for key, size_bytes in sorted(found.items())}
+            sizes |= {key.removeprefix(prefix): size_bytes for key, size_bytes in sorted(found.items(), key=_by_step)}
         addresses = FileAddresses(self._root_path, job.name, job.kind)
         files = [RunFile(path=path, url=addresses.of(path), bytes=sizes[path]) for path in sizes if is_served(path)]
         return RunFileList(files=files)
@@ -61,6 +63,11 @@ class RunFiles:
 
     def _stored_below(self, prefix: str) -> dict[str, int]:
         return self._storage.sizes(prefix, recursive=True)
+
+
+def _by_step(found: tuple[str, int]) -> str:
+    """Sorts keys with numbers by their value."""
+    return re.sub(r"\d+", lambda number: number[0].zfill(9), found[0])
 
 
 def _artifacts(job: Job) -> dict[str, int]:

@@ -102,11 +102,9 @@ _PRIOR = {
     "class_dataset_uri": "dataset",
     "prior_weight": "weight",
 }
-_OF_THEIR_OWN_FORM = {"initial_lora", "masked_loss"}
+_CONVERTED = {"initial_lora", "masked_loss"}
 _TRAINING = {
-    name: name
-    for name in Training.model_fields
-    if name in TrainParameters.model_fields and name not in _OF_THEIR_OWN_FORM
+    name: name for name in Training.model_fields if name in TrainParameters.model_fields and name not in _CONVERTED
 }
 
 

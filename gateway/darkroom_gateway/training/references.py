@@ -72,7 +72,7 @@ class TrainingReferences:
         return photos
 
     async def _require_file(self, uri: str) -> None:
-        """A file of another bucket is left to the run: the gateway's credentials may not read it."""
+        """The run checks files of other buckets: the gateway's credentials may not read them."""
         _refuse("initial_lora", uri, self._policy.lora_fault(uri, self._namespace))
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         if bucket == self._storage.bucket:

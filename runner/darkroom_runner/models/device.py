@@ -29,6 +29,11 @@ class Device:
     def is_cuda(self) -> bool:
         return self.torch_device.type == "cuda"
 
+    @property
+    def capability(self) -> tuple[int, int]:
+        """The card's compute capability; (0, 0) on the CPU."""
+        return torch.cuda.get_device_capability(self.torch_device) if self.is_cuda else (0, 0)
+
     def autocast(self) -> AbstractContextManager[Any]:
         """On CUDA, mixed precision with the float32 adapters; no-op on the CPU."""
         if not self.is_cuda:

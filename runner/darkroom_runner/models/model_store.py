@@ -7,6 +7,7 @@ The train task writes records; generations, and trainings that continue from a L
 import hashlib
 import logging
 import re
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from darkroom_contract.names import MODEL_ID_PATTERN, MODEL_REFERENCE_PATTERN
 from darkroom_contract.specs.lora import LoraSource
 from darkroom_contract.storage.datasets import DatasetPolicy
 from darkroom_contract.storage.keys import (
+    BEST,
     ModelRecord,
     model_record_key,
     model_reference_key,
@@ -37,6 +39,8 @@ log = logging.getLogger(__name__)
 MAX_LORA_BYTES = 8 * 1024**3
 """Limit of a LoRA file by URI: more than SDXL itself has in half precision."""
 _MAX_NAMED_STEPS = 20
+_WAITS_SECONDS = (1.0, 2.0, 4.0)
+"""Between two tries to read the best LoRA of a training that runs."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,22 @@ def fetch_lora_source(
     if source.is_ambiguous:
         raise InvalidRunError("A LoRA needs exactly one of modelId and uri.")
     if source.model_id is not None:
-        record = read_record(storage, namespace, source.model_id)
-        fetched = fetch_lora(storage, record, folder, source)
+        fetched = _fetch_model(storage, namespace, source, folder)
     else:
         fetched = _fetch_file(storage, namespace, source, policy, folder)
     header, _ = read_lora_header(fetched.path, fetched.name)
     return replace(fetched, metadata=header.metadata)
+
+
+def _fetch_model(storage: Storage, namespace: str, source: LoraSource, folder: Path) -> FetchedLora:
+    """The LoRA of a record. A training that runs may be replacing its best one: the weights first, then the record."""
+    for wait_seconds in _WAITS_SECONDS if source.name.endswith(f"@{BEST}") else ():
+        try:
+            return fetch_lora(storage, read_record(storage, namespace, source.name), folder, source)
+        except ModelIncompatibleError as error:
+            log.info("trying again in %g s, since the best LoRA may be just being replaced: %s", wait_seconds, error)
+            time.sleep(wait_seconds)
+    return fetch_lora(storage, read_record(storage, namespace, source.name), folder, source)
 
 
 def _fetch_file(

@@ -5,6 +5,8 @@ Called before the first of these libraries is imported.
 
 import os
 
+from darkroom_runner.run.optional_libraries import hide_cuda_libraries
+
 _DEFAULTS = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -17,6 +19,7 @@ def configure_library_logging() -> None:
     """Silence everything below errors and Python warnings. Environment variables that are already set win."""
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
+    hide_cuda_libraries()
     import diffusers.utils.logging
     import transformers.utils.logging
 

@@ -13,6 +13,7 @@ from diffusers.optimization import get_scheduler
 
 from darkroom_contract.specs.training import Training
 from darkroom_contract.specs.training_choices import Optimizer
+from darkroom_runner.run.optional_libraries import reveal
 
 Parameters = Mapping[str, torch.nn.Parameter]
 
@@ -134,6 +135,7 @@ def _create(parameters: list[torch.nn.Parameter], training: Training, rate: floa
             # Fused: updates hundreds of small matrices in one call.
             return torch.optim.AdamW(parameters, lr=rate, weight_decay=_WEIGHT_DECAY, fused=True)
         case Optimizer.ADAMW_8BIT:
+            reveal("bitsandbytes")
             from bitsandbytes.optim import AdamW8bit
 
             return AdamW8bit(parameters, lr=rate, weight_decay=_WEIGHT_DECAY)

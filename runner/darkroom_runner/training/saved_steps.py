@@ -91,7 +91,9 @@ class SavedSteps:
 
     def _publish(self, name: str, files: list[Path], base_model: UsedModel, step: int, loss: float | None) -> None:
         prefix = saved_step_prefix(self._document.uid, name)
-        digests = {path.name: self._storage.upload(prefix + path.name, path, _CONTENT_TYPE) for path in files}
+        # The weights that the record refers to last: the two do not match in between, if there was an earlier best.
+        ordered = sorted(files, key=lambda path: path.name == LORA_FILE)
+        digests = {path.name: self._storage.upload(prefix + path.name, path, _CONTENT_TYPE) for path in ordered}
         record = ModelRecord(
             model_id=self._spec.model_id,
             weights_key=prefix + LORA_FILE,

@@ -15,6 +15,7 @@ from PIL import Image
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.plan import VALIDATION_STEPS
 from darkroom_contract.progress import Stage
+from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.lora.adapters import TEXT_ENCODERS, Adapters, add_adapters
 from darkroom_runner.lora.diffusers_format import save_lora
@@ -37,6 +38,7 @@ from darkroom_runner.training.dataset import Photo
 from darkroom_runner.training.diffusion_loss import DiffusionLoss
 from darkroom_runner.training.evaluation_mode import evaluation_mode
 from darkroom_runner.training.idle_models import IdleModels
+from darkroom_runner.training.memory import choose_quantization, plan_memory
 from darkroom_runner.training.outputs import Outputs
 from darkroom_runner.training.prompt_embeddings import PromptEncoder, open_prompt_encoder
 from darkroom_runner.training.state import TrainingState, UnusableStateError
@@ -95,7 +97,7 @@ class TrainingSession:
         if (initial := self.initial_lora) is not None:
             load_initial_lora(self.pipeline, self.adapters, initial.path, initial.name)
         prompt_encoder = open_prompt_encoder(self.pipeline, self.device, self.spec.training, data.all_concepts)
-        self._prepare_device(prompt_encoder)
+        self._prepare_device(prompt_encoder, data)
         trainer = Trainer(self.pipeline.unet, prompt_encoder, diffusion_loss, self.spec.training, self.device)
         return self._train(self._restore(self.adapters), trainer, data)
 
@@ -143,15 +145,23 @@ class TrainingSession:
             raise RuntimeError("call train() first: there are no adapters yet")
         return self.adapters
 
-    def _prepare_device(self, prompt_encoder: PromptEncoder) -> None:
-        """On CUDA, keep only the models that the steps need on the device, and use gradient checkpointing."""
+    def _prepare_device(self, prompt_encoder: PromptEncoder, data: TrainingData) -> None:
+        """Trained models in training mode, and what the memory plan says."""
         self.pipeline.unet.train()
-        if not self.device.is_cuda:
-            return
-        self.pipeline.unet.enable_gradient_checkpointing()
-        idle = ("vae",) if prompt_encoder.needs_text_encoders else ("vae", *TEXT_ENCODERS)
-        self.idle_models = IdleModels(self.pipeline, self.device, idle)
-        self.idle_models.put_away()
+        shapes = sorted({image.shape for concept in data.concepts for image in concept.images})
+        plan = plan_memory(self.device, self.spec, self.pipeline.unet, shapes)
+        if plan.remark is not None:
+            self.remarks.add(RemarkReason.MEMORY_SAVED, plan.remark)
+        if self.spec.training.train_text_encoders:
+            for name in TEXT_ENCODERS:
+                # For LoRA dropout: SDXL's text encoders have no dropout of their own.
+                getattr(self.pipeline, name).train()
+        if plan.gradient_checkpointing:
+            self.pipeline.unet.enable_gradient_checkpointing()
+        if plan.idle_models_off_device:
+            idle = ("vae",) if prompt_encoder.needs_text_encoders else ("vae", *TEXT_ENCODERS)
+            self.idle_models = IdleModels(self.pipeline, self.device, idle)
+            self.idle_models.put_away()
 
     def _restore(self, adapters: Adapters) -> TrainingState:
         """The state saved by an earlier run of the job, or a fresh one."""
@@ -219,12 +229,14 @@ def open_session(
 ) -> TrainingSession:
     """Load a base model for training. `device` defaults to `find_device()`.
 
-    Raises `PromptTooLongError` for a prompt that its text encoders would truncate.
+    Raises `PromptTooLongError` for a prompt that its text encoders would truncate, and `InvalidRunError` for a
+    quantization that the device does not have.
     """
     device = device or find_device()
     # SDXL's VAE overflows in half precision, and its weights must not be rounded to it on loading.
     dtype = {"vae": torch.float32, "default": device.training_dtype}
-    pipeline = load_pipeline(model, dtype, device.torch_device)
+    quantization = choose_quantization(device, spec.training)
+    pipeline = load_pipeline(model, dtype, device.torch_device, quantization)
     check_training_prompts(pipeline, spec)
     used, remarks = model.used(pipeline), remarks or Remarks()
     return TrainingSession(

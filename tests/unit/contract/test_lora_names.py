@@ -94,6 +94,7 @@ def test_diffusers_old_names_refer_to_the_modules_of_today(name: str, module: st
         (["lokr_w1", "lokr_w2_a", "lokr_w2_b", "alpha"], LoraKind.LOKR),
         (["lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b", "lokr_t2"], LoraKind.LOKR),
         (["diff", "diff_b"], LoraKind.DIFFERENCE),
+        (["lora_down.weight", "lora_up.weight", "alpha", "diff_b"], LoraKind.LORA),
         (["lora_down.weight", "lora_mid.weight", "lora_up.weight", "alpha"], LoraKind.LORA),
     ],
 )
@@ -129,6 +130,7 @@ def test_dora_is_recognised(scale: str) -> None:
         ["lora_unet_never_heard_of.lora_down.weight", "lora_unet_never_heard_of.lora_up.weight"],
         [f"{DIFFUSERS}.lora_down.weight"],
         [f"{DIFFUSERS}.dora_scale"],
+        [f"{DIFFUSERS}.diff_b"],
         [f"{DIFFUSERS}.lokr_w1"],
         [f"{DIFFUSERS}.lokr_w1", f"{DIFFUSERS}.lokr_w1_a", f"{DIFFUSERS}.lokr_w1_b", f"{DIFFUSERS}.lokr_w2"],
         [f"{DIFFUSERS}.hada_w1_a", f"{DIFFUSERS}.hada_w1_b"],
@@ -150,6 +152,11 @@ def test_two_names_for_one_weight_are_refused() -> None:
     found = names_of(*kohya(DIFFUSERS), f"unet.{DOTTED}.lora_A.weight")
 
     assert found.refused == (f"unet.{DOTTED}.lora_A.weight",)
+
+
+def test_an_alpha_may_be_an_integer_as_diffusers_writes_it() -> None:
+    found = classify(tensors(*kohya(SGM)) | {f"{SGM}.alpha": TensorInfo("I64", ())})
+    assert found.fault is None
 
 
 def test_weights_that_are_not_floating_point_are_refused() -> None:

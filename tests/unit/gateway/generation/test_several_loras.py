@@ -34,7 +34,7 @@ def model(bucket: Any, job_name: str) -> str:
         sha256="0" * 64,
         base_model="tiny",
         job_uid="u",
-        created="2026-01-02T03:04:05Z",  # type: ignore[arg-type]
+        created="2026-01-02T03:04:05Z",
     )
     keys = [
         model_record_key("default", job_name),

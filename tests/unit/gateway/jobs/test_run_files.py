@@ -12,7 +12,7 @@ from darkroom_gateway.jobs.run_file_paths import FileAddresses, is_served
 
 DATASET = {"uri": "s3://darkroom/datasets/default/x/"}
 SAMPLE, STEP_FILE = "samples/dog-step-00100-0.png", "steps/100/pytorch_lora_weights.safetensors"
-BEST = "steps/best/dog.safetensors"
+LATER, BEST = "steps/1000/dog.safetensors", "steps/best/dog.safetensors"
 NOT_SERVED = ("checkpoint.json", "checkpoint-100.safetensors", "manifest.json", "logs/1.txt", "samples/below/a.png")
 
 
@@ -22,7 +22,7 @@ def training(cluster: Any, bucket: Any, job_name: str) -> str:
     spec = {"modelId": "dog", "prompt": "sks dog", "dataset": DATASET}
     uid = cluster.create(Kind.TRAIN, job_name, spec)["metadata"]["uid"]
     cluster.set_status(Kind.TRAIN, job_name, phase="Running", attempts=1)
-    for path in (SAMPLE, STEP_FILE, BEST, *NOT_SERVED):
+    for path in (SAMPLE, LATER, STEP_FILE, BEST, *NOT_SERVED):
         media_type = "image/png" if path.endswith(".png") else "application/octet-stream"
         bucket.put_object(Bucket=BUCKET, Key=f"runs/{uid}/{path}", Body=path.encode(), ContentType=media_type)
     return job_name
@@ -48,7 +48,7 @@ def test_file_of_a_running_training_redirects_to_a_fresh_link(http: httpx.Client
 def test_list_names_what_can_be_read_now(http: httpx.Client, training: str) -> None:
     files = http.get(f"/jobs/{training}/files").json()["files"]
 
-    assert [each["path"] for each in files] == [SAMPLE, STEP_FILE, BEST]
+    assert [each["path"] for each in files] == [SAMPLE, STEP_FILE, LATER, BEST]
     assert [each["bytes"] for each in files] == [len(each["path"]) for each in files]
     assert files[0]["url"] == f"/jobs/{training}/files/{SAMPLE}?kind=TrainJob"
     for each in files:

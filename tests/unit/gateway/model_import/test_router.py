@@ -107,7 +107,7 @@ def test_replaced_training_is_deleted_with_the_model(
         sha256="0" * 64,
         base_model="b",
         job_uid=f"uid-{job_name}",
-        created="2026-01-02T03:04:05Z",  # type: ignore[arg-type]
+        created="2026-01-02T03:04:05Z",
     )
     saved = record.model_copy(update={"weights_key": step, "step": 200})
     for key, body in (
@@ -206,7 +206,7 @@ class TestFileFromObjectStorage:
             {"params": {"model_id": job_name, "uri": uri}},
             {"params": {"model_id": job_name}, "json": {"uri": uri}},
         ):
-            response = http.post("/v1/models", **asked)  # type: ignore[arg-type]
+            response = http.post("/v1/models", **asked)
             assert words in problem(response, 422, "InvalidRequest")
             assert response.json()["errors"][0]["parameter"] == "uri"
 

@@ -32,7 +32,7 @@ class Trained:
             base_model="owner/base",
             prompt="sks dog",
             job_uid=self.uid,
-            created=CREATED,  # type: ignore[arg-type]
+            created=CREATED,
             **record,
         )
         self.bucket.put_object(Bucket=BUCKET, Key=record_key, Body=written.model_dump_json(by_alias=True))

@@ -17,7 +17,7 @@ from darkroom_runner.errors import (
     ModelIncompatibleError,
     ModelNotFoundError,
 )
-from darkroom_runner.models import model_store
+from darkroom_runner.models import model_store, step_records
 from darkroom_runner.models.model_store import fetch_lora, fetch_lora_source, read_record, write_record
 from darkroom_runner.run.storage import Storage
 
@@ -197,3 +197,39 @@ def test_a_step_of_a_model_without_steps_says_how_to_save_them(storage: Storage,
 def test_exactly_one_of_model_and_uri_is_needed(storage: Storage, tmp_path: Path) -> None:
     with pytest.raises(InvalidRunError, match="exactly one"):
         fetch(storage, tmp_path)
+
+
+def test_the_best_lora_can_be_fetched_while_a_training_replaces_it(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights are already the new ones, and their record follows."""
+    key = "runs/1/steps/best/weights.safetensors"
+    storage.write(key, LORA, "x")
+    before = record_of(model_id="replaced", weights_key=key, sha256="0" * 64)
+    after = record_of(model_id="replaced", weights_key=key, sha256=hashlib.sha256(LORA).hexdigest())
+    step_records.write(storage, "default", "best", before)
+    waits: list[float] = []
+
+    def replace(seconds: float) -> None:
+        waits.append(seconds)
+        step_records.write(storage, "default", "best", after)
+
+    monkeypatch.setattr(model_store.time, "sleep", replace)
+
+    assert fetch(storage, tmp_path, model_id="replaced@best").record == after
+    assert waits == [1.0]
+
+
+def test_changed_weights_of_the_best_lora_are_refused_in_the_end(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.write("runs/1/steps/best/changed.safetensors", b"changed", "x")
+    record = record_of(model_id="changed", weights_key="runs/1/steps/best/changed.safetensors", sha256="0" * 64)
+    step_records.write(storage, "default", "best", record)
+    waits: list[float] = []
+    monkeypatch.setattr(model_store.time, "sleep", waits.append)
+
+    with pytest.raises(ModelIncompatibleError, match="were changed after they were stored"):
+        fetch(storage, tmp_path, model_id="changed@best")
+
+    assert len(waits) == 3

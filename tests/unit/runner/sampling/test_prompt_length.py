@@ -81,6 +81,9 @@ def test_words_of_several_characters_are_counted_as_tokens() -> None:
     assert cut.unread == "three  GREEN stars"
 
 
+PHOTOS = {"dataset": {"uri": "s3://bucket/photos/"}}
+
+
 @pytest.mark.parametrize(
     ("field", "spec"),
     [
@@ -90,6 +93,12 @@ def test_words_of_several_characters_are_counted_as_tokens() -> None:
             {"training": {"priorPreservation": {"classPrompt": TOO_LONG, "classImages": 1}}},
         ),
         ("training.validationPrompt", {"training": {"validationPrompt": TOO_LONG}}),
+        ("training.validationPrompts[1]", {"training": {"validationPrompts": ["a dog", TOO_LONG]}}),
+        ("concepts[0].prompt", {"concepts": [{"prompt": TOO_LONG, **PHOTOS}]}),
+        (
+            "concepts[0].priorPreservation.classPrompt",
+            {"concepts": [{"prompt": "xyz", "priorPreservation": {"classPrompt": TOO_LONG}, **PHOTOS}]},
+        ),
     ],
 )
 def test_a_training_with_a_too_long_prompt_is_refused(sdxl: Any, field: str, spec: dict[str, Any]) -> None:

@@ -122,7 +122,8 @@ def test_the_best_lora_is_stored_later_if_storage_is_down(
     open_job: Callable[..., Any], model_id: str, best: Callable[[], ModelRecord], caplog: pytest.LogCaptureFixture
 ) -> None:
     job = open_job(2, model_id=model_id, heldOutPhotos=1, evaluationSteps=2)
-    upload, failures = job.context.storage.upload, []
+    upload = job.context.storage.upload
+    failures: list[tuple[Any, ...]] = []
 
     def fail_once(*arguments: Any) -> str:
         if not failures:

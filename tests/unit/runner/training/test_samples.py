@@ -154,7 +154,8 @@ def test_samples_wait_while_storage_is_down(
     open_job: Callable[..., Any], stored: Callable[[str], list[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
     job = open_job(**PROMPTS, validationSteps=2)
-    upload, failures = job.context.storage.upload, []
+    upload = job.context.storage.upload
+    failures: list[tuple[Any, ...]] = []
 
     def fail_twice(*arguments: Any) -> str:
         if len(failures) < 2:
@@ -221,7 +222,7 @@ def test_the_sheet_has_a_row_for_each_prompt_and_a_column_for_each_step(tmp_path
 
     sheet = draw_sheet(["a dog", "a very long prompt " * 40], [10, 20], cells)
 
-    def middle(row: int, column: int) -> tuple[int, ...]:
+    def middle(row: int, column: int) -> object:
         return sheet.getpixel((200 + column * 264 + 128, 28 + row * 264 + 128))
 
     assert [middle(0, 0), middle(0, 1), middle(1, 1)] == [(255, 0, 0), (0, 128, 0), (0, 0, 255)]

@@ -39,7 +39,8 @@ def test_a_saved_step_can_be_used_while_the_training_still_runs(
     record_of: Callable[[str, str], ModelRecord],
 ) -> None:
     job = open_job(saveSteps=2)
-    step, found = job.session.progress.step, {}
+    step = job.session.progress.step
+    found: dict[str, Any] = {}
 
     def look(number: int, total: int | None = None, **metrics: float) -> None:
         if number == 3 and "loss" in metrics:
@@ -108,7 +109,8 @@ def test_a_step_of_an_earlier_run_of_the_job_is_left_unchanged(
 
 def test_a_step_that_can_not_be_stored_adds_a_remark(open_job: Callable[..., Any]) -> None:
     job, plain = open_job(saveSteps=2), open_job()
-    upload, failures = job.context.storage.upload, []
+    upload = job.context.storage.upload
+    failures: list[tuple[Any, ...]] = []
 
     def fail_once(*arguments: Any) -> str:
         if not failures:
