@@ -88,6 +88,8 @@ _UNET_BLOCKS = (
 _OLD_TEXT_LAYERS = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"}
 _EMBEDDINGS = ("bundle_emb.", "emb_params", "clip_l", "clip_g", "string_to_param")
 _FLOATS = ("F16", "BF16", "F32", "F64")
+_NUMBERS = (*_FLOATS, "I32", "I64")
+"""Of an alpha: diffusers' `convert_state_dict_to_kohya` writes it as an integer."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,10 @@ def classify(tensors: Mapping[str, TensorInfo]) -> LoraNames:
     refused = set[str]()
     for name, info in tensors.items():
         tensor = parse_name(name)
-        if tensor is None or info.dtype not in _FLOATS or not _has_valid_shape(tensor.role, info.shape):
+        if tensor is None or not _has_valid_shape(tensor.role, info.shape):
+            refused.add(name)
+            continue
+        if info.dtype not in (_NUMBERS if tensor.role == "alpha" else _FLOATS):
             refused.add(name)
             continue
         roles = modules[tensor.component, tensor.module]

@@ -45,7 +45,16 @@ def interpreter(name: str) -> Path:
         venv.create(folder, with_pip=False, symlinks=True)
         packages = next(folder.glob("lib/python*/site-packages"))
         (packages / "shared.pth").write_text("\n".join(_shared_folders()))
-        install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
+        install = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-compile",
+            "--disable-pip-version-check",
+        ]
         subprocess.run([*install, "--target", str(packages), *PINS[name]], check=True)
         stamp.write_text(_stamp(name))
     return python

@@ -154,6 +154,11 @@ def test_two_names_for_one_weight_are_refused() -> None:
     assert found.refused == (f"unet.{DOTTED}.lora_A.weight",)
 
 
+def test_an_alpha_may_be_an_integer_as_diffusers_writes_it() -> None:
+    found = classify(tensors(*kohya(SGM)) | {f"{SGM}.alpha": TensorInfo("I64", ())})
+    assert found.fault is None
+
+
 def test_weights_that_are_not_floating_point_are_refused() -> None:
     found = classify(tensors(*kohya(SGM), dtype="I8"))
 

@@ -69,6 +69,28 @@ def test_hashes_of_a_training_are_those_of_its_tensors(saved: Callable[..., Path
     assert metadata["sshs_model_hash"] == hashlib.sha256(content[8 + length :]).hexdigest()
 
 
+# --- bytes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("training", [{}, {"dora": True, "layers": "All", "trainTextEncoders": True}], ids=["", "dora"])
+def test_equal_trainings_give_equal_bytes(
+    open_training: Callable[..., Any], photos: Any, tmp_path: Path, training: dict[str, Any]
+) -> None:
+    contents = set()
+    for number in range(2):
+        session = open_training(max_steps=1, **training)
+        session.train(photos)
+        session.save_kohya(
+            tmp_path / f"{number}.safetensors", {"darkroom.seed": "0"}, Image.new("RGB", (64, 64), "teal")
+        )
+        contents.add((tmp_path / f"{number}.safetensors").read_bytes())
+
+    [content] = contents
+    (length,) = struct.unpack("<Q", content[:8])
+    # safetensors writes the metadata in another order in each process.
+    assert list(json.loads(content[8 : 8 + length])["__metadata__"]) == sorted(header_of(tmp_path / "0.safetensors"))
+
+
 # --- precision ---------------------------------------------------------------------------------------------------
 
 
