@@ -169,8 +169,10 @@ def classify(tensors: Mapping[str, TensorInfo]) -> LoraNames:
     refused = set[str]()
     for name, info in tensors.items():
         tensor = parse_name(name)
-        dtypes = _NUMBERS if tensor is not None and tensor.role == "alpha" else _FLOATS
-        if tensor is None or info.dtype not in dtypes or not _has_valid_shape(tensor.role, info.shape):
+        if tensor is None or not _has_valid_shape(tensor.role, info.shape):
+            refused.add(name)
+            continue
+        if info.dtype not in (_NUMBERS if tensor.role == "alpha" else _FLOATS):
             refused.add(name)
             continue
         roles = modules[tensor.component, tensor.module]
