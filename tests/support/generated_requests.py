@@ -21,9 +21,6 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation import GenerationMode
 from schemathesis.generation.meta import TestPhase
 from schemathesis.openapi.checks import RejectedPositiveData
-from schemathesis.transport.serialization import Binary
-
-from support.lora_files import lora_bytes
 
 PHOTOS = [path.read_bytes() for path in sorted(Path(os.environ["DARKROOM_TEST_PHOTOS"]).iterdir())]
 # A value that was generated comes through as it is now and then.
@@ -35,7 +32,6 @@ IDS: dict[str, dict[str, Iterator[Any]]] = {
 }
 KEYS = map("generated-{}".format, itertools.count())
 
-FILLS = itertools.cycle(range(256))
 IMPORT_PATH = "/v1/models"
 
 VIDEO = frozenset(
@@ -66,7 +62,7 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if case.method == "POST" and case.meta.generation.mode is GenerationMode.POSITIVE:
         _replace(case.headers, "Idempotency-Key", KEYS)
         _make_agree(case.query)
-        if case.path == IMPORT_PATH and _is_good(case, ParameterLocation.BODY):
+        if case.path == IMPORT_PATH:
             _give_lora(case)
 
 
@@ -119,14 +115,12 @@ def _make_training_agree(query: dict[str, Any]) -> None:
 
 
 def _give_lora(case: Any) -> None:
-    """A real LoRA in the body or in object storage, not in both."""
+    """A real LoRA in object storage, named in the query or in the body, not in both. Photos stay: they are refused."""
+    if case.body is NOT_SET:
+        return
+    case.query.pop("uri", None)
     if case.media_type == "application/json" and isinstance(case.body, dict):
         _replace(case.body, "uri", IDS["GET"]["uri"])
-    elif isinstance(case.body, dict):
-        # Plain bytes would count as an invalid body.
-        case.body = {**case.body, "file": Binary(lora_bytes(fill=next(FILLS)))}
-    if case.body is not NOT_SET and _is_good(case, ParameterLocation.QUERY):
-        case.query.pop("uri", None)
 
 
 @schemathesis.hook
