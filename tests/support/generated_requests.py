@@ -2,8 +2,7 @@
 
 `DARKROOM_TEST_PHOTOS` is a folder of photos, `DARKROOM_TEST_IDS` JSON: for `task_id`, `model_id`, `lora` and `uri` what
 exists, under `DELETE` what may be deleted, and under `FILES` the parameters of an existing file by path. Everything
-else
-is generated from the OpenAPI description. What is wrong on purpose stays wrong: only good values are replaced.
+else is generated from the OpenAPI description. What is wrong on purpose stays wrong: only good values are replaced.
 """
 
 import itertools
@@ -22,6 +21,7 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation import GenerationMode
 from schemathesis.generation.meta import TestPhase
 from schemathesis.openapi.checks import RejectedPositiveData
+from schemathesis.transport.serialization import Binary
 
 from support.lora_files import lora_bytes
 
@@ -66,7 +66,7 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if case.method == "POST" and case.meta.generation.mode is GenerationMode.POSITIVE:
         _replace(case.headers, "Idempotency-Key", KEYS)
         _make_agree(case.query)
-        if case.path == IMPORT_PATH:
+        if case.path == IMPORT_PATH and _is_good(case, ParameterLocation.BODY):
             _give_lora(case)
 
 
@@ -123,7 +123,8 @@ def _give_lora(case: Any) -> None:
     if case.media_type == "application/json" and isinstance(case.body, dict):
         _replace(case.body, "uri", IDS["GET"]["uri"])
     elif isinstance(case.body, dict):
-        case.body = {**case.body, "file": lora_bytes(fill=next(FILLS))}
+        # Plain bytes would count as an invalid body.
+        case.body = {**case.body, "file": Binary(lora_bytes(fill=next(FILLS)))}
     if case.body is not NOT_SET and _is_good(case, ParameterLocation.QUERY):
         case.query.pop("uri", None)
 

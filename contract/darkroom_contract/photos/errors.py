@@ -52,3 +52,5 @@ class PhotoProperties:
     """Its colour profile can't be used; its values are read as sRGB."""
     transparent: bool = False
     """Transparent parts become white."""
+    black: bool = False
+    """Black or transparent everywhere: as a mask it selects nothing."""

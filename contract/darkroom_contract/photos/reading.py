@@ -49,7 +49,12 @@ def check_photo(content: bytes, name: str) -> PhotoProperties:
     found = _decode(content, name, least_px=0)
     space = found.space
     return PhotoProperties(
-        found.extension, found.size_px, space.name, space.unreadable, _has_transparent_parts(found.image)
+        found.extension,
+        found.size_px,
+        space.name,
+        space.unreadable,
+        _has_transparent_parts(found.image),
+        _is_black(found.image),
     )
 
 
@@ -66,11 +71,7 @@ def read_photo(content: bytes, name: str, least_px: int | None = None) -> Image.
 def read_mask(content: bytes, name: str) -> Image.Image:
     """A mask's picture: grey, upright, black where it is transparent. Raises `PhotoError`, naming it `name`."""
     found = _decode(content, name, None)
-    picture = _plain(found.image)
-    grey = picture.convert("RGB").convert("L") if picture.mode == "CMYK" else picture.convert("L")
-    if picture.mode.endswith("A"):
-        grey = ImageChops.multiply(grey, picture.getchannel("A"))
-    return _upright(grey, found.orientation)
+    return _upright(_grey(_plain(found.image)), found.orientation)
 
 
 def read_opacity(content: bytes, name: str) -> Image.Image:
@@ -221,6 +222,17 @@ def _has_transparent_parts(image: Image.Image) -> bool:
 
 def _is_transparent(picture: Image.Image) -> bool:
     return picture.getchannel("A").histogram()[255] < picture.width * picture.height
+
+
+def _is_black(image: Image.Image) -> bool:
+    tops = range(0, image.height, _STRIP_ROWS)
+    return not any(_grey(_plain(_strip(image, top, _STRIP_ROWS))).getbbox() for top in tops)
+
+
+def _grey(picture: Image.Image) -> Image.Image:
+    """A plain picture as a mask: grey, black where it is transparent."""
+    grey = picture.convert("RGB").convert("L") if picture.mode == "CMYK" else picture.convert("L")
+    return ImageChops.multiply(grey, picture.getchannel("A")) if picture.mode.endswith("A") else grey
 
 
 def _upright(picture: Image.Image, orientation: int) -> Image.Image:

@@ -104,22 +104,33 @@ def _not_utf8(name: str, why: str) -> FieldError:
     return FieldError(name, f"{name} is not UTF-8 text: {why}. Save the caption as UTF-8, or remove it.")
 
 
-def mask_faults(
-    files: Sequence[PhotoFiles], sizes_px: Sequence[tuple[tuple[int, int], tuple[int, int] | None]]
-) -> Iterator[FieldError]:
-    """An error for each mask whose aspect ratio is not that of its photo.
+@dataclass(frozen=True)
+class DecodedMask:
+    """A mask beside its photo, both decoded. Sizes are width and height, upright."""
 
-    `sizes_px` are width and height of each photo, upright, and of its mask.
-    """
-    for each, (photo_px, mask_px) in zip(files, sizes_px, strict=True):
-        if each.mask is None or mask_px is None or _is_same_shape(photo_px, mask_px):
+    photo_px: tuple[int, int]
+    mask_px: tuple[int, int]
+    black: bool
+
+
+def mask_faults(files: Sequence[PhotoFiles], masks: Sequence[DecodedMask | None]) -> Iterator[FieldError]:
+    """An error for each mask whose aspect ratio is not that of its photo, or that is black everywhere."""
+    for each, mask in zip(files, masks, strict=True):
+        if each.mask is None or mask is None:
             continue
-        (width, height), (mask_width, mask_height) = photo_px, mask_px
-        message = (
-            f"{each.mask.name} has {mask_width} × {mask_height} pixels, and {each.photo.name} has {width} × {height}: "
-            "the aspect ratios differ. Make the mask from the whole photo, in any size."
-        )
-        yield FieldError(each.mask.name, message, f"{mask_width} × {mask_height} pixels")
+        (width, height), (mask_width, mask_height) = mask.photo_px, mask.mask_px
+        if not _is_same_shape(mask.photo_px, mask.mask_px):
+            message = (
+                f"{each.mask.name} has {mask_width} × {mask_height} pixels, and {each.photo.name} has "
+                f"{width} × {height}: the aspect ratios differ. Make the mask from the whole photo, in any size."
+            )
+            yield FieldError(each.mask.name, message, f"{mask_width} × {mask_height} pixels")
+        elif mask.black:
+            message = (
+                f"{each.mask.name} is black everywhere, so nothing of {each.photo.name} would be learned. Make what is "
+                "to be learned white, or remove the photo."
+            )
+            yield FieldError(each.mask.name, message)
 
 
 def _is_same_shape(photo_px: tuple[int, int], mask_px: tuple[int, int]) -> bool:

@@ -22,6 +22,7 @@ from darkroom_gateway.errors import DecodersUnavailableError, FieldError, Invali
 from darkroom_gateway.http.upload_slots import UploadSlots
 from darkroom_gateway.photos.captions_and_masks import (
     MAX_FIELD_ERRORS,
+    DecodedMask,
     PhotoFiles,
     mask_faults,
     paired,
@@ -56,6 +57,7 @@ class Photo:
     file: IO[bytes]
     size_px: tuple[int, int]
     """Width and height, upright."""
+    black: bool = False
     caption: str | None = None
     mask: "Photo | None" = None
 
@@ -116,8 +118,11 @@ class UploadValidator:
             replace(photo, caption=caption, mask=None if each.mask is None else next(left))
             for each, photo, caption in zip(files, photos, captions, strict=True)
         ]
-        sizes_px = [(each.size_px, None if each.mask is None else each.mask.size_px) for each in found]
-        if field_errors := tuple(mask_faults(files, sizes_px))[:MAX_FIELD_ERRORS]:
+        masks_found = [
+            None if each.mask is None else DecodedMask(each.size_px, each.mask.size_px, each.mask.black)
+            for each in found
+        ]
+        if field_errors := tuple(mask_faults(files, masks_found))[:MAX_FIELD_ERRORS]:
             raise InvalidPhotosError(field_errors)
         return found
 
@@ -145,7 +150,7 @@ class UploadValidator:
         sha256 = await self._sha256(upload)
         properties = await self._decoders.check(upload.file.fileno(), upload.name, usage)
         upload.file.seek(0)
-        return Photo(properties.extension, sha256, upload.file, properties.size_px)
+        return Photo(properties.extension, sha256, upload.file, properties.size_px, properties.black)
 
     async def _sha256(self, upload: Upload) -> bytes:
         """Raises `NoUploadSpaceError`, because a photo that fit into memory is written to disk here."""

@@ -177,7 +177,7 @@ def test_second_caption_of_a_photo_is_refused(http: httpx.Client, picture: Draw)
 
 @pytest.mark.parametrize(("width", "height"), [(96, 128), (128, 93), (200, 100)])
 def test_mask_of_another_shape_is_refused(http: httpx.Client, width: int, height: int) -> None:
-    mask = encode(Image.new("L", (width, height)), "PNG")
+    mask = encode(Image.new("L", (width, height), "white"), "PNG")
 
     errors = refused(send(http, [("a.jpg", encode(scene(), "JPEG")), ("a.mask.png", mask)], masked_loss=True))
 
@@ -185,9 +185,22 @@ def test_mask_of_another_shape_is_refused(http: httpx.Client, width: int, height
     assert f"a.mask.png has {width} × {height} pixels, and a.jpg has 128 × 96" in errors["a.mask.png"]
 
 
+@pytest.mark.parametrize(
+    "picture",
+    [Image.new("L", (128, 96)), Image.new("RGB", (128, 96)), Image.new("RGBA", (128, 96), (255, 255, 255, 0))],
+)
+def test_mask_that_selects_nothing_is_refused(http: httpx.Client, picture: Image.Image) -> None:
+    """The run would refuse it, too."""
+    files = [("a.jpg", encode(scene(), "JPEG")), ("a.mask.png", encode(picture, "PNG"))]
+
+    errors = refused(send(http, files, masked_loss=True))
+
+    assert "a.mask.png is black everywhere" in errors["a.mask.png"]
+
+
 def test_mask_of_a_rotated_photo_is_upright(http: httpx.Client) -> None:
     """The orientation tag of a photo from a phone says that it is taller than wide."""
-    photo, mask = with_exif("JPEG", exif()), encode(Image.new("L", (96, 128)), "PNG")
+    photo, mask = with_exif("JPEG", exif()), encode(Image.new("L", (96, 128), "white"), "PNG")
 
     assert send(http, [("a.jpg", photo), ("a.mask.png", mask)], masked_loss=True).status_code == 202
 
@@ -220,7 +233,7 @@ def test_captions_and_masks_do_not_count_as_photos(http: httpx.Client, picture: 
 def test_repeated_key_with_other_captions_or_masks_is_refused(
     http: httpx.Client, cluster: Any, mask: bytes, job_name: str
 ) -> None:
-    photo, other_mask = encode(scene(), "JPEG"), encode(Image.new("L", (96, 72), "black"), "PNG")
+    photo, other_mask = encode(scene(), "JPEG"), encode(Image.new("L", (96, 72), "grey"), "PNG")
     files = [("a.jpg", photo), ("a.txt", b"a dog"), ("a.mask.png", mask)]
     first = send(http, files, job_name, masked_loss=True)
     assert first.status_code == 202, first.text
