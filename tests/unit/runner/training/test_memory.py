@@ -29,7 +29,7 @@ def cuda(capability: tuple[int, int]) -> Device:
 
 def plan(unet: Any, monkeypatch: pytest.MonkeyPatch, free: int = 1 << 40, **training: Any) -> MemoryPlan:
     spec = TrainJobSpec.from_dict(
-        {"modelId": "m", "prompt": "p", "dataset": {"uri": "s3://b/p/"}, "training": training}
+        {"modelId": "m", "prompt": "p", "dataset": {"uri": "s3://bucket/photos/"}, "training": training}
     )
     monkeypatch.setattr(memory, "free_bytes", lambda device: free)
     return plan_memory(find_device(), spec, unet, [SHAPE])
