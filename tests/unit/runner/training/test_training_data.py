@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 from support.runner_photos import draw_photo, stored_photo
 
 from darkroom_contract.plan import plan_training
 from darkroom_contract.specs.train_job import TrainJobSpec
-from darkroom_runner.errors import DatasetInvalidError
 from darkroom_runner.models.device import generator
 from darkroom_runner.run.progress import ProgressTracker
 from darkroom_runner.run.progress_events import NullSender
@@ -150,86 +148,6 @@ def test_dropped_captions_and_shuffled_tags_are_the_same_for_a_batch_s_number(
     assert 15 < counts[""] < 50
     assert len(counts) > 15
     assert all(text.startswith("sks dog, ") for text in counts if text)
-
-
-# --- masks ---------------------------------------------------------------------------------------------------------
-
-
-def with_mask(photo: Photo, box: tuple[int, int, int, int], size: tuple[int, int] | None = None) -> Photo:
-    """A mask that is white in a box of fractions of 1/8 of the photo."""
-    width, height = size or photo.size_px
-    mask = Image.new("L", (width, height))
-    mask.paste(255, (box[0] * width // 8, box[1] * height // 8, box[2] * width // 8, box[3] * height // 8))
-    path = photo.path.with_suffix(".mask")
-    mask.save(path, "PNG")
-    return replace(photo, mask=path)
-
-
-@pytest.mark.parametrize("size", [(64, 64), (256, 256)])
-def test_a_mask_is_averaged_to_the_latents_and_outside_has_its_weight(
-    prepare: Prepare, photo: Callable[..., Photo], size: tuple[int, int]
-) -> None:
-    masked = with_mask(photo(0), (0, 0, 4, 8), size)
-
-    [concept] = prepare({"dataset": [masked]}, maskedLoss={"unmaskedWeight": 0.25}, randomFlip=True).concepts
-
-    straight, mirrored = [each.mask for each in concept.images[0].crops]
-    assert straight is not None
-    assert mirrored is not None
-    assert straight.shape == (1, 8, 8)
-    assert straight[0, 3].tolist() == [1.0] * 4 + [0.25] * 4
-    assert mirrored[0, 3].tolist() == [0.25] * 4 + [1.0] * 4
-
-
-def test_a_position_partly_in_the_mask_has_that_part(prepare: Prepare, photo: Callable[..., Photo]) -> None:
-    """At 64 pixels, a latent position has 8×8 pixels; here the mask ends in the middle of one."""
-    masked = photo(0)
-    mask = Image.new("L", (64, 64))
-    mask.paste(255, (0, 0, 36, 64))
-    mask.save(masked.path.with_suffix(".mask"), "PNG")
-
-    [concept] = prepare(
-        {"dataset": [replace(masked, mask=masked.path.with_suffix(".mask"))]}, maskedLoss={"unmaskedWeight": 0.0}
-    ).concepts
-
-    weights = concept.images[0].crops[0].mask
-    assert weights is not None
-    assert weights[0, 0].tolist() == pytest.approx([1, 1, 1, 1, 0.5, 0, 0, 0], abs=0.01)
-
-
-def test_masks_follow_the_crop_of_their_photo(prepare: Prepare, photo: Callable[..., Photo]) -> None:
-    """The end crops of a wide photo without anything of the mask are dropped."""
-    masked = with_mask(photo(0, WIDE), (0, 0, 1, 8))
-
-    [concept] = prepare({"dataset": [masked]}, cropping="Square", maskedLoss={"unmaskedWeight": 0.0}).concepts
-
-    [crop] = concept.images[0].crops
-    assert crop.mask is not None
-    assert crop.mask[0, 0].tolist() == [1, 1, 1, 0, 0, 0, 0, 0]
-
-
-def test_a_mask_outside_of_the_crop_is_refused(prepare: Prepare, photo: Callable[..., Photo]) -> None:
-    masked = with_mask(photo(0, (640, 64)), (0, 0, 1, 8))
-
-    with pytest.raises(DatasetInvalidError, match=r"The mask of 0\.png is black in the part that is trained on"):
-        prepare({"dataset": [masked]}, maskedLoss={})
-
-
-def test_masks_are_not_used_without_masked_loss(prepare: Prepare, photo: Callable[..., Photo]) -> None:
-    data = prepare({"dataset": [with_mask(photo(0), (0, 0, 4, 8))]})
-
-    assert make_batch(data.concepts, job().training, 0, generator(0)).masks is None
-
-
-def test_a_photo_without_a_mask_counts_as_a_whole(prepare: Prepare, photo: Callable[..., Photo]) -> None:
-    settings = {"maskedLoss": {"unmaskedWeight": 0.0}, "batchSize": 2}
-    data = prepare({"dataset": [with_mask(photo(0), (0, 0, 4, 8)), photo(1)]}, **settings)
-
-    masks = make_batch(data.concepts, job(**settings).training, 0, generator(0)).masks
-
-    assert masks is not None
-    assert masks.shape == (2, 1, 8, 8)
-    assert sorted(masks.mean(dim=(1, 2, 3)).tolist()) == [0.5, 1.0]
 
 
 # --- concepts, class images and held-out photos ----------------------------------------------------------------------
