@@ -11,12 +11,12 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from pydantic import BaseModel
 from support.raw_http import Connection, get, post
 
-from darkroom_contract.crd.definitions import spec_schema
-from darkroom_contract.names import Kind
 from darkroom_contract.specs.job import NOT_BLANK
 from darkroom_gateway.errors import SettingsError
+from darkroom_gateway.generation.parameters import LoraParameters
 from darkroom_gateway.http.connection_bounds import (
     MAX_URL_BYTES,
     RESERVED_CONNECTIONS,
@@ -27,6 +27,7 @@ from darkroom_gateway.http.connection_bounds import (
 from darkroom_gateway.http.protocol import BoundedProtocol
 from darkroom_gateway.http.server import server_config
 from darkroom_gateway.settings import Settings
+from darkroom_gateway.training.parameters import TrainParameters
 
 ROOT = Path(__file__).parents[4]
 LOW = {
@@ -98,24 +99,26 @@ def test_connections_beyond_the_limit_are_refused_but_probes_are_answered(low: A
     assert answers[0].headers["x-request-id"] in low.log()
 
 
-def test_longest_texts_of_the_schemas_fit_into_a_url() -> None:
-    assert all(_longest_url_bytes(kind) < MAX_URL_BYTES for kind in Kind)
+@pytest.mark.parametrize("parameters", [TrainParameters, LoraParameters])
+def test_longest_texts_of_the_parameters_fit_into_a_url(parameters: type[BaseModel]) -> None:
+    """Each text at its maximum length in characters of four bytes; lists of texts in ASCII, as blanks are encoded."""
+    single, listed = _text_lengths(parameters)
+    assert max(single) >= 1000
+    assert sum(single) * len(quote("🐕")) + 4096 < MAX_URL_BYTES
+    assert (sum(single) + sum(listed)) * len(quote(" ")) + 4096 < MAX_URL_BYTES
 
 
-def _longest_url_bytes(kind: Kind) -> int:
-    """Every text of a spec at its maximum length, in characters of four bytes."""
-    lengths: list[int] = []
-
-    def collect(schema: Any) -> None:
-        if isinstance(schema, dict):
-            if schema.get("type") == "string" and schema.get("pattern") in (None, NOT_BLANK):
-                lengths.append(schema.get("maxLength", 0))
-            for each in schema.values():
-                collect(each)
-
-    collect(spec_schema(kind))
-    assert max(lengths) >= 1000
-    return sum(lengths) * len(quote("🐕")) + 4096
+def _text_lengths(parameters: type[BaseModel]) -> tuple[list[int], list[int]]:
+    """Of free text: of the parameters that are given once, and of those that may be repeated."""
+    single, listed = list[int](), list[int]()
+    for field in parameters.model_json_schema()["properties"].values():
+        items = field.get("items", {})
+        for each in (field, *field.get("anyOf", ())):
+            if each.get("type") == "string" and each.get("pattern") in (None, NOT_BLANK):
+                single.append(each.get("maxLength", 0))
+        if items.get("pattern") == NOT_BLANK:
+            listed.append(items["maxLength"] * field["maxItems"])
+    return single, listed
 
 
 BOUNDS = {
