@@ -11,12 +11,12 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from pydantic import BaseModel
 from support.raw_http import Connection, get, post
 
-from darkroom_contract.crd.definitions import spec_schema
-from darkroom_contract.names import Kind
 from darkroom_contract.specs.job import NOT_BLANK
 from darkroom_gateway.errors import SettingsError
+from darkroom_gateway.generation.parameters import LoraParameters
 from darkroom_gateway.http.connection_bounds import (
     MAX_URL_BYTES,
     RESERVED_CONNECTIONS,
@@ -27,6 +27,7 @@ from darkroom_gateway.http.connection_bounds import (
 from darkroom_gateway.http.protocol import BoundedProtocol
 from darkroom_gateway.http.server import server_config
 from darkroom_gateway.settings import Settings
+from darkroom_gateway.training.parameters import TrainParameters
 
 ROOT = Path(__file__).parents[4]
 LOW = {
@@ -98,24 +99,20 @@ def test_connections_beyond_the_limit_are_refused_but_probes_are_answered(low: A
     assert answers[0].headers["x-request-id"] in low.log()
 
 
-def test_longest_texts_of_the_schemas_fit_into_a_url() -> None:
-    assert all(_longest_url_bytes(kind) < MAX_URL_BYTES for kind in Kind)
+@pytest.mark.parametrize("parameters", [TrainParameters, LoraParameters])
+def test_longest_texts_fit_into_a_url(parameters: type[BaseModel]) -> None:
+    """Each text in characters of four bytes; lists of texts in ASCII, see `MAX_URL_BYTES`."""
+    lengths, in_lists = [], []
+    for field in parameters.model_json_schema()["properties"].values():
+        [schema] = [each for each in field.get("anyOf", [field]) if each.get("type") != "null"]
+        if schema.get("type") == "array":
+            in_lists.append(schema["maxItems"] * schema["items"]["maxLength"])
+        elif schema.get("type") == "string" and schema.get("pattern") in (None, NOT_BLANK):
+            lengths.append(schema["maxLength"])
 
-
-def _longest_url_bytes(kind: Kind) -> int:
-    """Every text of a spec at its maximum length, in characters of four bytes."""
-    lengths: list[int] = []
-
-    def collect(schema: Any) -> None:
-        if isinstance(schema, dict):
-            if schema.get("type") == "string" and schema.get("pattern") in (None, NOT_BLANK):
-                lengths.append(schema.get("maxLength", 0))
-            for each in schema.values():
-                collect(each)
-
-    collect(spec_schema(kind))
     assert max(lengths) >= 1000
-    return sum(lengths) * len(quote("🐕")) + 4096
+    assert sum(lengths) * len(quote("🐕")) + 4096 < MAX_URL_BYTES
+    assert sum(lengths) + sum(in_lists) + 4096 < MAX_URL_BYTES
 
 
 BOUNDS = {
