@@ -108,7 +108,7 @@ sbom: ## Copy the images' lists of parts (CycloneDX) into build/sbom
 test-images: setup ## Build the images, inspect and run them; needs docker or podman
 	env -u KUBECONFIG BUILDER='$(BUILDER)' $(BIN)/python -m pytest tests/images
 
-pictures: setup ## Make the pictures of the README (docs/pictures) from a real run
+pictures: setup ## Make the pictures of README and docs (docs/pictures) from a real run
 	OMP_NUM_THREADS=1 $(BIN)/python docs/pictures/make.py
 
 # Run it after `make constraints`, and when pyproject.toml asks for another package.

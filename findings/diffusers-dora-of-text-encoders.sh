@@ -7,8 +7,8 @@
 #           The U-Net's are loaded by peft, which adds the parameter's `.weight`; the text encoders' by transformers 5,
 #           which does not. They keep the norms of the base model, all else is loaded, and nothing is raised: just a
 #           report of unexpected and missing keys. With `.weight` in the file both load.
-# Output:   magnitudes restored: U-Net 4 of 4, text encoder 0 of 8
-#           with .weight in the names: U-Net 4 of 4, text encoder 8 of 8
+# Output:   magnitudes restored: U-Net 8 of 8, text encoder 0 of 8
+#           with .weight in the names: U-Net 8 of 8, text encoder 8 of 8
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -95,6 +95,6 @@ renamed = {name + ".weight" if name.endswith("magnitude_vector") else name: each
 save_file(renamed, "saved/pytorch_lora_weights.safetensors")
 with_weight = restored("saved")
 print("with .weight in the names:", told(with_weight))
-assert plain == {"unet": (4, 4), "text_encoder": (0, 8)}, plain
-assert with_weight == {"unet": (4, 4), "text_encoder": (8, 8)}, with_weight
+assert plain == {"unet": (8, 8), "text_encoder": (0, 8)}, plain
+assert with_weight == {"unet": (8, 8), "text_encoder": (8, 8)}, with_weight
 PY

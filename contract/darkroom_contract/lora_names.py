@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import prod
 
 from darkroom_contract.lora_architectures import other_architecture
 from darkroom_contract.safetensors_header import TensorInfo
@@ -168,7 +169,10 @@ def classify(tensors: Mapping[str, TensorInfo]) -> LoraNames:
     refused = set[str]()
     for name, info in tensors.items():
         tensor = parse_name(name)
-        if tensor is None or info.dtype not in (_NUMBERS if tensor.role == "alpha" else _FLOATS):
+        if tensor is None or not _has_valid_shape(tensor.role, info.shape):
+            refused.add(name)
+            continue
+        if info.dtype not in (_NUMBERS if tensor.role == "alpha" else _FLOATS):
             refused.add(name)
             continue
         roles = modules[tensor.component, tensor.module]
@@ -188,6 +192,10 @@ def classify(tensors: Mapping[str, TensorInfo]) -> LoraNames:
         architecture=other_architecture(tensors),
         embeddings=tuple(name for name in tensors if name.startswith(_EMBEDDINGS)),
     )
+
+
+def _has_valid_shape(role: str, shape: tuple[int, ...]) -> bool:
+    return prod(shape) == 1 if role == "alpha" else bool(shape) and 0 not in shape
 
 
 def parse_name(name: str) -> LoraTensor | None:

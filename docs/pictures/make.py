@@ -1,8 +1,9 @@
-"""Make the README's pictures from a real run: `make pictures`.
+"""Make the pictures of README.md and docs/training.md from a real run: `make pictures`.
 
-Starts `darkroom up` in a temporary folder, trains a LoRA on examples/photos, draws the subject with it, and composes
-the results. The files of the run stay in build/pictures, so a second call only composes; `rm -r build/pictures` forces
-a new run. `--gateway URL` uses a running gateway instead. On two idle CPU cores it takes some minutes.
+Starts `darkroom up` in a temporary folder, trains a LoRA on examples/photos with sample images on the way, draws the
+subject with it, and composes the results. The files of the run stay in build/pictures, so a second call only composes;
+`rm -r build/pictures` forces a new run. `--gateway URL` uses a running gateway instead. On two idle CPU cores it takes
+some minutes.
 """
 
 import argparse
@@ -30,13 +31,17 @@ PORT = 8123
 TIMEOUT_SECONDS = 3600.0
 
 MODEL_ID = "readme-star"
-TRAIN = {**script.TRAIN, "model_id": MODEL_ID}
+SAMPLE_PROMPTS = ("a photo of sks star, olive background", "a red circle, navy background")
+"""Of the subject, and of what should stay as it was."""
+TRAIN = {**script.TRAIN, "model_id": MODEL_ID, "validation_prompts": SAMPLE_PROMPTS, "validation_steps": 60}
 SEEDS = {"olive": 3, "navy": 0}
 """Of the pictures with the LoRA, by background. The first is animated. No photo has one of these backgrounds."""
 FIRST = next(iter(SEEDS))
 
 CELL, GAP, MARGIN, LABEL = 176, 10, 24, 34
 """In pixels: a picture's side, between two, around all, and a line of text."""
+SHEET_PX = 1000
+"""Longest side of the sheet of sample images."""
 CARD, INK, MUTED, ACCENT = "#ffffff", "#1f2328", "#59636e", "#c2410c"
 
 
@@ -48,6 +53,9 @@ def main() -> None:
     if not (RAW / "clip.mp4").exists():
         with darkroom_up() if url is None else existing(url) as client:
             run_jobs(client)
+    samples = Image.open(RAW / "samples.png").convert("RGB")
+    samples.thumbnail((SHEET_PX, SHEET_PX), Image.Resampling.LANCZOS)
+    samples.save(HERE / "samples.webp", quality=88, method=6)
     compose_strip().save(HERE / "strip.webp", quality=88, method=6)
     save_clip(HERE / "clip.webp")
 
@@ -89,7 +97,7 @@ def wait_until_ready(client: httpx.Client) -> None:
 def run_jobs(client: httpx.Client) -> None:
     """Submit everything at once: the pictures wait in the queue for the training."""
     files = [("files", (photo.name, photo.read_bytes(), "image/png")) for photo in PHOTOS]
-    submit(client, "/train", params=TRAIN, files=files)
+    trained = submit(client, "/train", params=TRAIN, files=files)
     drawn = {
         background: submit(
             client,
@@ -105,6 +113,8 @@ def run_jobs(client: httpx.Client) -> None:
         )
         for background, seed in SEEDS.items()
     }
+    sheet = wait_for(client, trained, "/result")["files"]
+    download(next(each["url"] for each in sheet if each["name"].endswith("-samples.png")), RAW / "samples.png")
     for background, task_id in drawn.items():
         result = wait_for(client, task_id)
         download(result["images"][0]["url"], RAW / f"{background}.png")
@@ -120,10 +130,10 @@ def submit(client: httpx.Client, path: str, **request: Any) -> str:
     return str(response.json()["task_id"])
 
 
-def wait_for(client: httpx.Client, task_id: str) -> dict[str, Any]:
+def wait_for(client: httpx.Client, task_id: str, path: str = "/images") -> dict[str, Any]:
     give_up = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < give_up:
-        job: dict[str, Any] = client.get("/images", params={"task_id": task_id}).json()
+        job: dict[str, Any] = client.get(path, params={"task_id": task_id}).json()
         if job["phase"] == "Succeeded":
             return job
         if job["phase"] == "Failed":
@@ -154,7 +164,7 @@ def compose_strip() -> Image.Image:
     clip = frames[:5:2]
     groups = [
         ("5 photos", "you upload them", photo_grid(photos)),
-        ("Images", '"a photo of sks star, olive background"', row(drawn)),
+        ("Images", f'"{TRAIN["prompt"]}, {" / ".join(SEEDS)} background"', row(drawn)),
         ("Clip", f"three of its {len(frames)} frames", row(clip)),
     ]
     arrow = 56

@@ -16,7 +16,7 @@
     ├── UnknownTaskError          404  no job of that name
     ├── UnknownLogError           404  no run of that number, or no log of it yet
     ├── UnknownFileError          404  no such file of the job's runs, or not yet
-    ├── UnknownModelError         404  no LoRA of that name, neither trained nor in training
+    ├── UnknownModelError         404  no LoRA of that name, neither stored nor in training
     ├── AmbiguousTaskError        409  a TrainJob and a GenerateJob have the same name
     ├── AlreadyDeletingError      409  a job that is being deleted without its files
     ├── ModelInUseError           409  a model that an unfinished job trains or uses

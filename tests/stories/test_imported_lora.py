@@ -10,7 +10,7 @@ from PIL import Image
 from support.darkroom_up import Darkroom
 
 PROMPT = "a photo of sks star on a teal background"
-SETTINGS: dict[str, Any] = {"prompt": PROMPT, "steps": 4, "seed": 3}
+SETTINGS: dict[str, Any] = {"prompt": PROMPT, "steps": 6, "seed": 3, "cache_profile": "Disabled"}
 
 
 @pytest.fixture(scope="module")

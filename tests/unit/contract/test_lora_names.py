@@ -7,7 +7,7 @@ from darkroom_contract.safetensors_header import TensorInfo
 
 
 def tensors(*names: str, rank: int = 4, width: int = 32, dtype: str = "F16") -> dict[str, TensorInfo]:
-    return {name: TensorInfo(dtype, (rank, width)) for name in names}
+    return {name: TensorInfo(dtype, () if name.endswith(".alpha") else (rank, width)) for name in names}
 
 
 def names_of(*names: str) -> LoraNames:
@@ -163,6 +163,16 @@ def test_weights_that_are_not_floating_point_are_refused() -> None:
     found = classify(tensors(*kohya(SGM), dtype="I8"))
 
     assert len(found.refused) == 3
+    assert found.fault is not None
+
+
+@pytest.mark.parametrize(("role", "shape"), [(0, ()), (0, (0, 32)), (1, (4, 0)), (2, (2,)), (2, (0,))])
+def test_a_tensor_without_elements_or_sides_is_refused(role: int, shape: tuple[int, ...]) -> None:
+    names = kohya(SGM)
+
+    found = classify(tensors(*names) | {names[role]: TensorInfo("F32", shape)})
+
+    assert names[role] in found.refused
     assert found.fault is not None
 
 
