@@ -1,8 +1,8 @@
 """How photos are scaled and cropped for training: aspect-ratio buckets, or square crops. Pure.
 
 Buckets are as in SDXL's training (arXiv 2307.01952, appendix I): sides in steps of 64 pixels, for each longer side the
-largest area that is not above the square's, aspect ratios up to 4. A photo goes to the bucket that crops least of it. Nearly square photos go to
-the square, so that they are trained on exactly as with square crops.
+largest area that is not above the square's, aspect ratios up to 4. A photo goes to the bucket that crops least of it.
+Nearly square photos go to the square, so that they are trained on exactly as with square crops.
 """
 
 import math
