@@ -6,8 +6,8 @@
 # In fact:  the file's names begin with `base_model.model.`, and diffusers keeps only names that begin with `unet.`
 #           (its default prefix): none is left, a warning says so, and the call returns. With `prefix=None` it loads
 #           nothing either: the names with peft's prefix match no layer, and it raises instead.
-# Output:   default prefix: no exception, 0 of 12 weights loaded
-#           prefix=None: ValueError
+# Output:   default prefix: no exception, 0 of 16 weights loaded
+#           prefix=None: NoMatchingPeftModuleError, 0 loaded
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -211,7 +211,7 @@ def test_two_names_of_one_layer_are_refused(sdxl: Any, tmp_path: Path) -> None:
     twice = forms.kohya(lora) | {name: tensor.clone() for name, tensor in forms.kohya(lora, sgm=False).items()}
     path = saved(twice, tmp_path / "a.safetensors")
 
-    with pytest.raises(ModelIncompatibleError, match="two sets of weights for one layer: lora_unet_conv_in"):
+    with pytest.raises(ModelIncompatibleError, match="two sets of weights for one layer: lora_unet_input_blocks_0_0"):
         load_lora(sdxl, path, scale=1.0, model_id="foreign")
 
 
