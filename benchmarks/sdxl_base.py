@@ -4,6 +4,9 @@ The configuration is that of the published files.
 Source: https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0 (unet, vae, text_encoder, scheduler)
 """
 
+import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -78,6 +81,46 @@ def build_pipeline(torch_device: torch.device) -> Any:
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(torch_device)
+
+
+def save_pipeline(folder: Path) -> None:
+    """Write the pipeline in float32, 14 GB, as a folder that `from_pretrained` reads. One model at a time in memory."""
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    text = {
+        "text_encoder": CLIPTextConfig(**TEXT_ENCODER, **ids),
+        "text_encoder_2": CLIPTextConfig(**TEXT_ENCODER_2, **ids),
+    }
+    builders: dict[str, Callable[[], Any]] = {
+        "unet": lambda: UNet2DConditionModel(**UNET),
+        "vae": lambda: AutoencoderKL(**VAE),
+        "text_encoder": lambda: CLIPTextModel(text["text_encoder"]),
+        "text_encoder_2": lambda: CLIPTextModelWithProjection(text["text_encoder_2"]),
+    }
+    for name, build in builders.items():
+        with torch.device("meta"):
+            model = build()
+        model.to_empty(device="cpu")
+        for parameter in model.parameters():
+            parameter.data.normal_(0.0, 0.02) if parameter.ndim > 1 else parameter.data.fill_(1.0)
+        model.save_pretrained(folder / name)
+    for name in ("tokenizer", "tokenizer_2"):
+        tokenizer.save_pretrained(folder / name)
+    EulerDiscreteScheduler(**SCHEDULER).save_pretrained(folder / "scheduler")
+    index = {
+        "_class_name": "StableDiffusionXLPipeline",
+        "force_zeros_for_empty_prompt": True,
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "tokenizer_2": ["transformers", "CLIPTokenizer"],
+        "scheduler": ["diffusers", "EulerDiscreteScheduler"],
+    }
+    # Last: a folder without it is incomplete.
+    (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
 def build_tokenizer() -> CLIPTokenizer:

@@ -1,0 +1,113 @@
+"""The fused attention layer computes what diffusers' and peft's modules compute, in both passes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from darkroom_contract.specs.training import Training
+from darkroom_runner.lora.adapters import add_adapters
+from darkroom_runner.training import session as session_module
+from darkroom_runner.training.dataset import Photo
+from darkroom_runner.training.fused_attention import fuse_attention
+
+Result = tuple[torch.Tensor, dict[str, torch.Tensor]]
+
+
+def run(unet: Any, text: torch.Tensor) -> Result:
+    """Prediction, and gradients by parameter and of the text."""
+    rng = torch.Generator().manual_seed(4)
+    pooled = unet.config.projection_class_embeddings_input_dim - 6 * unet.config.addition_time_embed_dim
+    text = text.detach().clone().requires_grad_()
+    prediction = unet(
+        torch.randn(2, 4, 8, 8, generator=rng),
+        torch.tensor([500, 20]),
+        encoder_hidden_states=text,
+        added_cond_kwargs={"text_embeds": torch.randn(2, pooled, generator=rng), "time_ids": torch.ones(2, 6)},
+    ).sample
+    unet.zero_grad()
+    prediction.square().sum().backward()
+    gradients = {name: each.grad.clone() for name, each in unet.named_parameters() if each.grad is not None}
+    assert text.grad is not None
+    return prediction.detach(), {**gradients, "text": text.grad}
+
+
+@pytest.fixture
+def unet(sdxl: Any) -> Any:
+    """With adapters whose second matrix is not zero, and an alpha that is not the rank."""
+    add_adapters(sdxl, Training(rank=4, alpha=2))
+    rng = torch.Generator().manual_seed(3)
+    for name, parameter in sdxl.unet.named_parameters():
+        if "lora_B" in name:
+            parameter.data = 0.1 * torch.randn(parameter.shape, generator=rng)
+    return sdxl.unet
+
+
+def require_close(one: Result, other: Result) -> None:
+    torch.testing.assert_close(one[0], other[0], rtol=1e-4, atol=1e-5)
+    assert one[1].keys() == other[1].keys()
+    for name, gradient in one[1].items():
+        torch.testing.assert_close(gradient, other[1][name], rtol=1e-3, atol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_output_and_all_gradients_are_those_of_the_modules(unet: Any, checkpointing: bool) -> None:
+    text = torch.randn(2, 77, unet.config.cross_attention_dim, generator=torch.Generator().manual_seed(5))
+    unet.train()
+    modules = run(unet, text)
+
+    assert fuse_attention(unet) == sum(type(each).__name__ == "Attention" for each in unet.modules())
+    if checkpointing:
+        unet.enable_gradient_checkpointing()
+
+    require_close(run(unet, text), modules)
+
+
+def test_adapters_that_are_off_stay_off(unet: Any) -> None:
+    text = torch.randn(2, 77, unet.config.cross_attention_dim)
+    unet.disable_adapters()
+    with torch.no_grad():
+        expected = unet_output(unet, text)
+        fuse_attention(unet)
+
+        assert torch.equal(unet_output(unet, text), expected)
+
+
+def unet_output(unet: Any, text: torch.Tensor) -> torch.Tensor:
+    pooled = unet.config.projection_class_embeddings_input_dim - 6 * unet.config.addition_time_embed_dim
+    condition = {"text_embeds": torch.ones(2, pooled), "time_ids": torch.ones(2, 6)}
+    output: torch.Tensor = unet(
+        torch.ones(2, 4, 8, 8), torch.tensor(9), encoder_hidden_states=text, added_cond_kwargs=condition
+    ).sample
+    return output
+
+
+@pytest.mark.parametrize("settings", [{"dora": True}, {"lora_dropout": 0.5}])
+def test_dropout_and_dora_are_left_to_peft(sdxl: Any, settings: dict[str, Any]) -> None:
+    add_adapters(sdxl, Training(rank=4, **settings))
+
+    assert fuse_attention(sdxl.unet) == 0
+
+
+def test_a_training_has_the_same_losses_with_and_without(
+    open_training: Callable[..., Any], photos: list[Photo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = []
+    for fuse in (fuse_attention, lambda unet: 0):
+        monkeypatch.setattr(session_module, "fuse_attention", fuse)
+        seen: list[float] = []
+        session = open_training(max_steps=8, trainTextEncoders=True, layers="All")
+        report = session.progress.step
+
+        def record(*step: Any, seen: list[float] = seen, report: Any = report, **metrics: float) -> None:
+            if "loss" in metrics:
+                seen.append(metrics["loss"])
+            report(*step, **metrics)
+
+        session.progress.step = record
+        session.train(photos)
+        losses.append(seen)
+
+    assert len(losses[0]) == 8
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)

@@ -1,0 +1,150 @@
+"""The memory plan: what is picked for which device, free memory and job; the estimate against what torch keeps."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from darkroom_contract.specs.train_job import TrainJobSpec
+from darkroom_contract.specs.training import Training
+from darkroom_contract.specs.training_choices import Quantization
+from darkroom_runner.errors import InvalidRunError
+from darkroom_runner.lora.adapters import add_adapters
+from darkroom_runner.models.device import Device, find_device
+from darkroom_runner.training import memory, memory_estimate
+from darkroom_runner.training.memory import MemoryPlan, choose_quantization, plan_memory
+
+SHAPE = (8, 8)
+
+
+def cuda(capability: tuple[int, int]) -> Device:
+    class Card(Device):
+        @property
+        def capability(self) -> tuple[int, int]:
+            return capability
+
+    return Card(torch.device("cuda"), torch.float16, torch.bfloat16)
+
+
+def plan(unet: Any, monkeypatch: pytest.MonkeyPatch, free: int = 1 << 40, **training: Any) -> MemoryPlan:
+    spec = TrainJobSpec.from_dict(
+        {"modelId": "m", "prompt": "p", "dataset": {"uri": "s3://bucket/photos/"}, "training": training}
+    )
+    monkeypatch.setattr(memory, "free_bytes", lambda device: free)
+    return plan_memory(find_device(), spec, unet, [SHAPE])
+
+
+@pytest.fixture
+def unet(sdxl: Any) -> Any:
+    add_adapters(sdxl, Training(rank=4))
+    return sdxl.unet
+
+
+def test_auto_saves_nothing_that_costs_when_there_is_enough(unet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert plan(unet, monkeypatch) == MemoryPlan(gradient_checkpointing=False, idle_models_off_device=True)
+
+
+def test_auto_keeps_models_that_images_need_on_the_cpu(unet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not plan(unet, monkeypatch, validationPrompt="a dog").idle_models_off_device
+
+
+def test_auto_checkpoints_on_a_full_device_and_says_why(unet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = plan(unet, monkeypatch, free=2**20, validationPrompt="a dog")
+
+    assert found.gradient_checkpointing
+    assert found.idle_models_off_device
+    assert found.remark is not None
+    assert "0.0 GiB are free" in found.remark
+    assert "training.batchSize" in found.remark
+
+
+def test_low_saves_all_it_can_on_any_device(unet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = plan(unet, monkeypatch, memory="Low", validationPrompt="a dog")
+
+    assert found.gradient_checkpointing
+    assert found.idle_models_off_device
+    assert found.remark is not None
+    assert found.remark.startswith("training.memory Low")
+
+
+@pytest.mark.parametrize(
+    ("device", "settings", "chosen"),
+    [
+        (find_device(), {}, Quantization.DISABLED),
+        (find_device(), {"memory": "Low"}, Quantization.DISABLED),
+        (cuda((8, 0)), {}, Quantization.DISABLED),
+        (cuda((8, 0)), {"memory": "Low"}, Quantization.NF4),
+        (cuda((8, 0)), {"memory": "Low", "quantization": "Disabled"}, Quantization.DISABLED),
+        (cuda((8, 0)), {"quantization": "NF4"}, Quantization.NF4),
+        (cuda((8, 9)), {"quantization": "FP8"}, Quantization.FP8),
+    ],
+)
+def test_quantization_by_device_and_job(device: Device, settings: dict[str, Any], chosen: Quantization) -> None:
+    assert choose_quantization(device, Training.from_dict(settings)) is chosen
+
+
+def test_fp8_on_an_older_card_is_refused_with_advice() -> None:
+    with pytest.raises(InvalidRunError, match=r"this one has 8\.6\. Set it to NF4"):
+        choose_quantization(cuda((8, 6)), Training.from_dict({"quantization": "FP8"}))
+
+
+def kept_elements(unet: Any, side: int) -> int:
+    """Numbers that torch keeps of one sample for the backward pass, without the model's own weights."""
+    own = {each.data_ptr() for each in unet.parameters()}
+    sizes: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            sizes[storage.data_ptr()] = storage.nbytes() // 4
+        return tensor
+
+    config = unet.config
+    pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        unet(
+            torch.randn(1, 4, side, side),
+            torch.tensor([500]),
+            encoder_hidden_states=torch.randn(1, 77, config.cross_attention_dim),
+            added_cond_kwargs={"text_embeds": torch.randn(1, pooled), "time_ids": torch.ones(1, 6)},
+        )
+    return sum(sizes.values())
+
+
+def test_the_estimate_is_close_to_what_torch_keeps(unet: Any) -> None:
+    """At 64×64 latents, where text and timesteps hardly count."""
+    kept, estimated = kept_elements(unet, 64), memory_estimate.activation_elements(unet.config, (64, 64))
+
+    assert 0.7 < estimated / kept < 1.5
+
+
+def test_a_step_needs_memory_in_proportion_to_its_samples_and_area(unet: Any) -> None:
+    device = find_device()
+    one, four, wide = (
+        memory_estimate.step_bytes(unet, shape, samples, device)
+        for shape, samples in (((64, 64), 1), ((64, 64), 4), ((64, 256), 1))
+    )
+
+    assert four == wide
+    assert 3.5 < four / one < 4
+
+
+def write(folder: Path, **files: str) -> Path:
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_text(text)
+    return folder
+
+
+def test_free_memory_counts_the_limit_of_a_container(tmp_path: Path) -> None:
+    stat = "anon 10\ninactive_file 300\n"
+    limited = write(tmp_path, memory__max="5000\n", memory__current="1000\n", memory__stat=stat)
+
+    assert memory_estimate._cgroup_free_bytes(limited) == 4300
+
+
+def test_free_memory_without_a_limit_is_that_of_the_machine(tmp_path: Path) -> None:
+    unlimited = write(tmp_path, memory__max="max\n")
+
+    assert memory_estimate._cgroup_free_bytes(unlimited) > 1 << 60
+    assert 0 < memory_estimate.free_bytes(find_device()) < 1 << 50
