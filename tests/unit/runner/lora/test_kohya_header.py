@@ -1,6 +1,7 @@
 """The header of a Kohya file: hashes, thumbnail, precision, and the entries that other tools show."""
 
 import base64
+import dataclasses
 import hashlib
 import io
 import json
@@ -217,7 +218,15 @@ def test_tags_of_captions_are_counted_as_kohya_counts_them(
     assert metadata["ss_num_train_images"] == "3"
 
 
-def test_without_captions_nothing_is_said_about_photos(saved: Callable[..., Path]) -> None:
-    metadata = header_of(saved())
-    assert "ss_tag_frequency" not in metadata
-    assert "ss_num_train_images" not in metadata
+def test_a_training_counts_the_texts_of_its_photos(
+    open_training: Callable[..., Any], photos: Any, tmp_path: Path
+) -> None:
+    """A photo without a caption has the instance prompt."""
+    session = open_training(max_steps=1)
+    session.train([dataclasses.replace(photos[0], caption="sks dog, grass"), *photos[1:]])
+    session.save_kohya(tmp_path / "my-dog.safetensors", {})
+
+    metadata = header_of(tmp_path / "my-dog.safetensors")
+    tags = {"a photo of sks dog": 2, "grass": 1, "sks dog": 1}
+    assert json.loads(metadata["ss_tag_frequency"]) == {"a photo of sks dog": tags}
+    assert metadata["ss_num_train_images"] == "3"
