@@ -49,5 +49,7 @@ def randomize(model: Any) -> None:
     for name, parameter in model.named_parameters():
         if "magnitude" in name or "dora_scale" in name:
             parameter *= 1 + 0.1 * torch.rand(parameter.shape, generator=random)
-        elif "lora_" in name or "hada_" in name or "lokr_" in name:
+        elif "lora_" in name or "lokr_" in name:
             parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.15)
+        elif "hada_" in name:  # products of four
+            parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.4)
