@@ -18,12 +18,17 @@ class UploadSlots:
     def hold(self, slots: int = 1) -> Iterator[None]:
         """Raises `TooManyUploadsError` if fewer slots are free."""
         if slots > self._free:
-            raise TooManyUploadsError(
-                f"Other uploads take {self.count - self._free} of the {self.count} parts of the temporary folder, and "
-                f"this one needs {slots}. Send it again later."
-            )
+            raise TooManyUploadsError(self._refusal(slots))
         self._free -= slots
         try:
             yield
         finally:
             self._free += slots
+
+    def _refusal(self, slots: int) -> str:
+        if slots == 1:
+            return f"{self.count} uploads are already in progress. Send this one again later."
+        return (
+            f"This upload takes the space of {slots} of the {self.count} uploads that the gateway accepts at once, and "
+            f"{self._free} are free. Send it again later."
+        )
