@@ -158,7 +158,11 @@ def _kind(spec: Spec) -> Kind:
 
 
 def _immutable_fields(spec: Spec) -> dict[str, object]:
-    return spec.model_dump(exclude=set(NOT_COMPARED))
+    fields = spec.model_dump(exclude=set(NOT_COMPARED))
+    if isinstance(spec, TrainJobSpec):
+        # Releases up to 0.1 stored the default learning rate of a job that named none.
+        fields["training"]["learning_rate"] = spec.training.peak_learning_rate
+    return fields
 
 
 def _found(job: Job | None, name: str, error: Exception) -> Job:

@@ -120,6 +120,19 @@ def test_idempotency_key_with_other_parameters_is_refused(http: httpx.Client, pi
     assert response.json()["type"].endswith(":KeyReused")
 
 
+def test_repeated_request_finds_a_job_of_the_release_that_stored_the_default_learning_rate(
+    http: httpx.Client, picture: Draw, job_name: str
+) -> None:
+    files, query = {"files": ("a.jpg", picture())}, {"prompt": "sks dog", "model_id": "dog"}
+    stored, repeated = (
+        http.post("/train", params={**query, **rate}, files=files, headers={"Idempotency-Key": job_name})
+        for rate in ({"learning_rate": 1e-4}, {})
+    )
+
+    assert (stored.status_code, repeated.status_code) == (202, 202)
+    assert repeated.json()["task_id"] == stored.json()["task_id"]
+
+
 def keyed(http: httpx.Client, key: str, *photos: bytes) -> httpx.Response:
     files = [("files", (f"{number}.jpg", photo)) for number, photo in enumerate(photos)]
     query = {"prompt": "sks dog", "model_id": "dog"}
