@@ -76,7 +76,9 @@ def read_header(file: BinaryIO, size_bytes: int) -> SafetensorsHeader:
 
 def _parse(content: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(content, object_pairs_hook=_without_duplicates)
+        # Strict, unlike `json.loads` of bytes: no UTF-16, and no half surrogates, which no message could be sent with.
+        document = json.loads(content.decode(), object_pairs_hook=_without_duplicates)
+        json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise NotSafetensorsError("It is not a safetensors file: its header is not JSON.") from error
     if not isinstance(document, dict):
