@@ -29,7 +29,7 @@ SEEDS  ?= 1
 EXAMPLES ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast check generate golden conformance stories chaos fuzz bench images save-images sbom test-images pictures lock pin-images constraints clean
+.PHONY: help setup demo up test test-fast test-interop check generate golden conformance stories chaos fuzz bench images save-images sbom test-images pictures lock pin-images constraints clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ test: setup ## Run the whole test suite on embedded servers
 
 test-fast: setup ## Run the tests that need no torch and no cluster, in a minute or two
 	env -u KUBECONFIG $(BIN)/python -m pytest -m fast -n $(TEST_WORKERS) --dist worksteal
+
+test-interop: setup ## Read our LoRA files with other releases of diffusers, peft and LyCORIS, and theirs with ours; installs them into build/interop
+	env -u KUBECONFIG OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/interop
 
 # mypy checks only those tests that CI, which has no GPU, never runs.
 check: setup ## Style, types, import contracts, generated files, the English of the docs

@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import prod
 
 from darkroom_contract.lora_architectures import other_architecture
 from darkroom_contract.safetensors_header import TensorInfo
@@ -54,10 +55,10 @@ _ROLES_OF_KIND = {
     LoraKind.LORA: ({"down", "up"}, {"mid"}),
     LoraKind.LOHA: ({"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"}, {"hada_t1", "hada_t2"}),
     LoraKind.LOKR: (set(), {"lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2"}),
-    LoraKind.DIFFERENCE: ({"diff"}, {"diff_b"}),
+    LoraKind.DIFFERENCE: ({"diff"}, set()),
 }
-"""Roles of a module's tensors: the ones that it needs, and the ones that it may have; all may have these two:"""
-_COMMON_ROLES = {"alpha", "dora_scale", "magnitude"}
+"""Roles of a module's tensors: the ones that it needs, and the ones that it may have. All kinds may have these:"""
+_COMMON_ROLES = {"alpha", "dora_scale", "magnitude", "diff_b"}
 
 _TENSOR = re.compile(
     r"(?P<module>.+?)(?P<old>_lora)?(?:"
@@ -87,6 +88,8 @@ _UNET_BLOCKS = (
 _OLD_TEXT_LAYERS = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"}
 _EMBEDDINGS = ("bundle_emb.", "emb_params", "clip_l", "clip_g", "string_to_param")
 _FLOATS = ("F16", "BF16", "F32", "F64")
+_NUMBERS = (*_FLOATS, "I32", "I64")
+"""Of an alpha: diffusers' `convert_state_dict_to_kohya` writes it as an integer."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,10 @@ def classify(tensors: Mapping[str, TensorInfo]) -> LoraNames:
     refused = set[str]()
     for name, info in tensors.items():
         tensor = parse_name(name)
-        if tensor is None or info.dtype not in _FLOATS:
+        if tensor is None or not _has_valid_shape(tensor.role, info.shape):
+            refused.add(name)
+            continue
+        if info.dtype not in (_NUMBERS if tensor.role == "alpha" else _FLOATS):
             refused.add(name)
             continue
         roles = modules[tensor.component, tensor.module]
@@ -186,6 +192,10 @@ def classify(tensors: Mapping[str, TensorInfo]) -> LoraNames:
         architecture=other_architecture(tensors),
         embeddings=tuple(name for name in tensors if name.startswith(_EMBEDDINGS)),
     )
+
+
+def _has_valid_shape(role: str, shape: tuple[int, ...]) -> bool:
+    return prod(shape) == 1 if role == "alpha" else bool(shape) and 0 not in shape
 
 
 def parse_name(name: str) -> LoraTensor | None:

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
+from PIL import Image
 
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.plan import plan_training
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
+from darkroom_runner.errors import RunError
 from darkroom_runner.lora.diffusers_format import load_lora
 from darkroom_runner.models.device import find_device, release
 from darkroom_runner.models.pretrained import PretrainedModel, load_pipeline
@@ -21,6 +23,9 @@ from darkroom_runner.sampling.sdxl import generate_image
 from darkroom_runner.sampling.svd import generate_frames
 from darkroom_runner.training.checkpoints import Checkpoints
 from darkroom_runner.training.dataset import Photo
+from darkroom_runner.training.outputs import Outputs
+from darkroom_runner.training.samples import Samples
+from darkroom_runner.training.saved_steps import SavedSteps
 from darkroom_runner.training.session import open_session
 
 EVERYTHING = {
@@ -110,6 +115,62 @@ def test_a_training_resumes_from_its_checkpoint(
     assert losses[1]["resumedFromStep"] == 3
     # The same steps; on a GPU the order of additions varies.
     assert losses[1]["finalLoss"] == pytest.approx(losses[0]["finalLoss"], rel=0.02)
+
+
+class LocalSamples(Samples):
+    """Keeps the images in memory."""
+
+    def __init__(self) -> None:
+        self.images: list[Image.Image] = []
+
+    def find_stored(self) -> None:
+        """There are no earlier runs."""
+
+    def has(self, step: int, prompt: int) -> bool:
+        return False
+
+    def add(self, step: int, prompt: int, image: Image.Image, info: Any) -> None:
+        self.images.append(image)
+
+    def publish(self) -> None:
+        """There is no storage."""
+
+    def note_failure(self, step: int, failure: RunError) -> None:
+        raise failure
+
+
+def test_samples_bring_idle_models_back_for_a_while_and_do_not_change_the_training(
+    sdxl_model: PretrainedModel, photos: list[Photo]
+) -> None:
+    losses, places = [], []
+    for interval in (0, 2):
+        training = {"rank": 4, "validationPrompt": "a photo of sks", "validationSteps": interval}
+        spec = TrainJobSpec.from_dict(
+            {
+                "modelId": "m",
+                "prompt": "a photo of sks",
+                "dataset": {"uri": "s3://bucket/photos/"},
+                "maxSteps": 6,
+                "training": training,
+            }
+        )
+        progress, samples = ProgressTracker(1, plan_training(spec), NullSender()), LocalSamples()
+        outputs = Outputs(samples, cast("SavedSteps", None), lambda *_: {}, lambda *_: cast("Any", None))
+        session = open_session(sdxl_model, spec, progress, StopSignal(), outputs=outputs)
+        step = progress.step
+
+        def record(*done: Any, session: Any = session, step: Any = step, **metrics: float) -> None:
+            if "loss" in metrics:
+                places.append(session.pipeline.vae.device.type)
+            step(*done, **metrics)
+
+        progress.step = record  # type: ignore[assignment, method-assign]
+        losses.append(session.train(photos)["finalLoss"])
+        assert len(samples.images) == (2 if interval else 0)
+        assert all(len(image.getcolors(128 * 128) or []) > 1 for image in samples.images)
+
+    assert set(places) == {"cpu"}
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
 
 
 @pytest.mark.parametrize("profile", ["Disabled", "Balanced"])

@@ -24,7 +24,7 @@ def train(pipeline: Any, settings: dict[str, Any]) -> Adapters:
     random = torch.Generator().manual_seed(7)
     for name, parameter in adapters.parameters.items():
         if "lora_B" in name:
-            parameter.data = torch.randn(parameter.shape, generator=random) * 0.02
+            parameter.data = torch.randn(parameter.shape, generator=random) * 0.1
         elif "magnitude" in name:
             parameter.data *= 1 + 0.1 * torch.rand(parameter.shape, generator=random)
     return adapters

@@ -2,7 +2,7 @@
 
 Each has its own packages first on its path, and then those of this environment: PyTorch, numpy and others are shared,
 so that results can be compared bit by bit, and nothing is installed twice. Packages are installed without their
-dependencies: a release of diffusers never replaces PyTorch.
+dependencies: a release of diffusers never replaces PyTorch. Optional packages of this environment are hidden.
 """
 
 import hashlib
@@ -34,6 +34,9 @@ PINS = {
     "lycoris-4.1": ("lycoris-lora==4.1.3", "einops==0.8.2", "toml==0.10.2"),
 }
 
+HIDDEN = ("bitsandbytes", "torchao")
+"""diffusers imports them when they are there: 0.36 fails at a torchao newer than itself."""
+
 
 def interpreter(name: str) -> Path:
     """The Python of an environment, built on first use and after a change of its pins. Raises `CalledProcessError`."""
@@ -44,8 +47,17 @@ def interpreter(name: str) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         venv.create(folder, with_pip=False, symlinks=True)
         packages = next(folder.glob("lib/python*/site-packages"))
-        (packages / "shared.pth").write_text("\n".join(_shared_folders()))
-        install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
+        (packages / "shared.pth").write_text(_path_file())
+        install = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-compile",
+            "--disable-pip-version-check",
+        ]
         subprocess.run([*install, "--target", str(packages), *PINS[name]], check=True)
         stamp.write_text(_stamp(name))
     return python
@@ -55,5 +67,10 @@ def _shared_folders() -> list[str]:
     return [folder for folder in sys.path if Path(folder).name == "site-packages"]
 
 
+def _path_file() -> str:
+    """Read at the start of Python: folders to search, and a line to run. A module that is None is not found."""
+    return "\n".join([*_shared_folders(), f"import sys; sys.modules.update(dict.fromkeys({HIDDEN!r}))", ""])
+
+
 def _stamp(name: str) -> str:
-    return hashlib.sha256(repr((PINS[name], _shared_folders(), sys.version)).encode()).hexdigest()
+    return hashlib.sha256(repr((PINS[name], _path_file(), sys.version)).encode()).hexdigest()

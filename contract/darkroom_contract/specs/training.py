@@ -88,7 +88,8 @@ class Training(Schema):
     dora: bool = Field(
         False,
         description="Weight-decomposed adapters (DoRA, arXiv 2402.09353): learn more at small ranks, and take longer "
-        "to train and to apply.",
+        "to train and to apply. Of other tools ComfyUI, Forge, LyCORIS and diffusers apply them; A1111, InvokeAI and "
+        "kohya's scripts do not.",
     )
     lora_dropout: float = Field(
         0.0,

@@ -12,6 +12,8 @@ from darkroom_runner.lora.adapters import ADAPTER, Adapters
 from darkroom_runner.lora.foreign_files import LoraFile, read_lora
 from darkroom_runner.lora.weight_change import WeightChange
 
+_DORA = {"magnitude", "dora_scale"}
+
 
 def load_initial_lora(pipeline: Any, adapters: Adapters, path: Path, name: str) -> None:
     """Give the adapters that `add_adapters` made the weights of a LoRA file; they then have its effect at once.
@@ -34,7 +36,7 @@ def load_initial_lora(pipeline: Any, adapters: Adapters, path: Path, name: str) 
 
 def _obstacle(file: LoraFile, layers: dict[tuple[str, str], LoraLayer], rank: int) -> str | None:
     """Why the file does not fit the training's adapters, and what to set."""
-    if any(not {"down", "up"} <= change.tensors.keys() or "mid" in change.tensors for change in file.changes.values()):
+    if any(change.tensors.keys() - _DORA != {"down", "up"} for change in file.changes.values()):
         return (
             f"it is a {' and '.join(file.kinds)} with other parts than two matrices. Only LoRA and DoRA can be trained."
         )

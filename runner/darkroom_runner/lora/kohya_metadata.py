@@ -85,7 +85,8 @@ def _network(adapters: Adapters, training: Training) -> dict[str, object]:
 def _training(spec: TrainJobSpec, side_px: int) -> dict[str, object]:
     training = spec.training
     prior = training.prior_preservation
-    text_rate = training.text_encoder_learning_rate or training.peak_learning_rate
+    text_rate = training.text_encoder_learning_rate
+    text_rate = training.peak_learning_rate if text_rate is None else text_rate
     return {
         "ss_resolution": (side_px, side_px),
         "ss_steps": spec.max_steps,

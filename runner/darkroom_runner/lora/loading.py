@@ -8,6 +8,7 @@ matter, and a scale of 0 leaves the base model unchanged.
 
 import logging
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ def load_loras(pipeline: Any, loras: Sequence[LoraToLoad]) -> list[LoraFile]:
     Raises `ModelIncompatibleError` if one can't be read, or not all of it matches the base model. The pipeline is then
     in an undefined state and must not be used.
     """
+    # Sorted: sums of floating-point numbers depend on their order.
+    loras = sorted(loras, key=lambda each: each.name)
     files = [read_lora(pipeline, each.path, each.name) for each in loras]
     scaled = [(file, each.scale) for file, each in zip(files, loras, strict=True)]
     _add_to_weights(pipeline, [each for each in scaled if not each[0].is_plain])
@@ -75,7 +78,10 @@ def _add_adapter(model: Any, adapter: str, rank: int, paths: Iterable[str], name
     # A pattern, since a list would match the ends of paths.
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules="|".join(map(re.escape, paths)))
     try:
-        model.add_adapter(config, adapter_name=adapter)
+        with warnings.catch_warnings():
+            # Several adapters in one model are meant.
+            warnings.filterwarnings("ignore", "Already found a `peft_config` attribute", UserWarning)
+            model.add_adapter(config, adapter_name=adapter)
     except (ValueError, RuntimeError) as error:
         raise ModelIncompatibleError(f"LoRA {name!r} does not fit this base model: {first_line(error)}") from error
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
+
+from darkroom_runner.errors import first_line
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +24,10 @@ _METADATA = "__metadata__"
 
 def write_safetensors(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
     """Write tensors (on the CPU, contiguous) with metadata; equal input gives equal bytes. Raises `OSError`."""
-    safetensors.torch.save_file(tensors, path, metadata=metadata)
+    try:
+        safetensors.torch.save_file(tensors, path, metadata=metadata)
+    except SafetensorError as error:
+        raise OSError(first_line(error)) from error
     _sort_metadata(path)
 
 

@@ -53,7 +53,7 @@ class FetchedLora:
     record: ModelRecord | None
     """None for a file by URI."""
     metadata: dict[str, str] = field(default_factory=dict)
-    """What the file's header says about it: from its trainer, or from whoever changed it."""
+    """What the file's header says about it: written by its trainer, or by a later tool."""
 
     @property
     def name(self) -> str:

@@ -139,12 +139,12 @@ class TrainTask:
         metadata = lora_metadata(self._spec, models.base_model) | _origin(inputs.initial_lora)
         models.save(weights, metadata)
         images = TrainingImages(self._context, self._spec, self._samples, models)
-        image_files = images.generate(sha256_of(weights))
+        image_files, training = images.generate(sha256_of(weights)), self._spec.training
         return RunResult(
             files=[weights, *self._save_kohya(models, metadata, images.first), *image_files],
             metrics=metrics,
             base_models=(models.base_model,),
-            saved_steps=self._saved_steps.records(),
+            saved_steps=self._saved_steps.records() if training.save_steps or training.held_out_photos else (),
             samples=self._samples.names,
         )
 

@@ -52,7 +52,8 @@ class BetweenSteps:
         Raises `StorageUnavailableError`.
         """
         if self.outputs is not None:
-            self.outputs.samples.find_stored()
+            if self.session.spec.training.validation_steps:
+                self.outputs.samples.find_stored()
             best = self.outputs.saved_steps.find_best(self.session.base_model) if self.held_out else None
             if best is not None and best.held_out_loss is not None and best.step is not None:
                 self.metrics |= {"bestHeldOutLoss": best.held_out_loss, "bestStep": best.step}

@@ -1,8 +1,8 @@
 """How photos are scaled and cropped for training: aspect-ratio buckets, or square crops. Pure.
 
-Buckets are those of SDXL's training (arXiv 2307.01952, appendix I): sides in steps of 64 pixels, an area of at most
-that of the square, aspect ratios up to 4. A photo goes to the bucket that crops least of it. Nearly square photos go to
-the square, so that they are trained on exactly as with square crops.
+Buckets are as in SDXL's training (arXiv 2307.01952, appendix I): sides in steps of 64 pixels, for each longer side the
+largest area that is not above the square's, aspect ratios up to 4. A photo goes to the bucket that crops least of it.
+Nearly square photos go to the square, so that they are trained on exactly as with square crops.
 """
 
 import math
@@ -67,7 +67,7 @@ def framing(cropping: Cropping, side_px: int, unit_px: int) -> Framing:
 
 
 def bucket_sizes(side_px: int, unit_px: int) -> tuple[Size, ...]:
-    """All buckets of a resolution: 40 for SDXL at 1024."""
+    """All buckets of a resolution: 33 for SDXL at 1024."""
     step = max(unit_px, min(_MAX_STEP_PX, side_px // _STEPS_PER_SIDE) // unit_px * unit_px)
     sizes = {(side_px, side_px)}
     for longer in range(-(-side_px // step) * step, _MAX_ELONGATION * side_px + 1, step):

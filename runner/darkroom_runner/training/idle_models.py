@@ -44,9 +44,12 @@ class IdleModels:
 
     @contextmanager
     def present(self) -> Iterator[None]:
-        """Inside, all components are on the device. For images in the middle of a training."""
-        self.bring_back()
+        """Inside, all components are on the device. For images in the middle of a training.
+
+        They are put away again even if the device has no memory for all of them.
+        """
         try:
+            self.bring_back()
             yield
         finally:
             self.put_away()

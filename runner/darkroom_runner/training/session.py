@@ -43,7 +43,7 @@ from darkroom_runner.training.memory import choose_quantization, plan_memory
 from darkroom_runner.training.outputs import Outputs
 from darkroom_runner.training.prompt_embeddings import PromptEncoder, open_prompt_encoder
 from darkroom_runner.training.state import TrainingState, UnusableStateError
-from darkroom_runner.training.subjects import Photos
+from darkroom_runner.training.subjects import Photos, captions_by_prompt, subjects_of
 from darkroom_runner.training.trainer import Trainer
 from darkroom_runner.training.training_data import DataPreparation, TrainingData
 
@@ -70,6 +70,8 @@ class TrainingSession:
     initial_lora: FetchedLora | None = None
     """The LoRA to continue from; None for adapters without effect."""
     adapters: Adapters | None = None
+    captions: dict[str, list[str]] = field(default_factory=dict)
+    """The texts of the photos by instance prompt, for the file's metadata."""
     remarks: Remarks = field(default_factory=Remarks)
     idle_models: IdleModels = field(init=False)
     """Models that the steps don't need. All are on the device until the first step."""
@@ -91,9 +93,11 @@ class TrainingSession:
         noise_scheduler = training_noise_scheduler(self.pipeline.scheduler)
         diffusion_loss = DiffusionLoss(noise_scheduler, self.spec.training.min_snr_gamma)
         torch.manual_seed(self.spec.training.seed)
+        of_datasets = {"dataset": photos, **(others or {})}
+        self.captions = captions_by_prompt(subjects_of(self.spec, of_datasets))
         data = DataPreparation(
             self.pipeline, self.spec, self.side_px, self.progress, self.stop_signal, self.remarks
-        ).prepare({"dataset": photos, **(others or {})})
+        ).prepare(of_datasets)
         self.adapters = add_adapters(self.pipeline, self.spec.training)
         if (initial := self.initial_lora) is not None:
             load_initial_lora(self.pipeline, self.adapters, initial.path, initial.name)
@@ -113,7 +117,14 @@ class TrainingSession:
         """
         prediction = self.pipeline.scheduler.config.get("prediction_type")
         save_kohya_lora(
-            self._trained_adapters(), path, metadata, self.spec, prediction, thumbnail, side_px=self.side_px
+            self._trained_adapters(),
+            path,
+            metadata,
+            self.spec,
+            prediction,
+            thumbnail,
+            side_px=self.side_px,
+            captions=self.captions,
         )
 
     def generate_validation_image(self, prompt: str, number: int = 0, count: int = 1) -> Image.Image:

@@ -38,3 +38,12 @@ def subjects_of(spec: TrainJobSpec, photos: Photos) -> list[Subject]:
         class_photos = photos.get(f"{owner}.priorPreservation.dataset", [])
         subjects.append(Subject(prompt, trained, held_out, repeats, prior, class_photos))
     return subjects
+
+
+def captions_by_prompt(subjects: list[Subject]) -> dict[str, list[str]]:
+    """The text that each trained photo is shown with, by instance prompt."""
+    captions: dict[str, list[str]] = {}
+    for subject in subjects:
+        texts = [subject.prompt if photo.caption is None else photo.caption for photo in subject.photos]
+        captions[subject.prompt] = captions.get(subject.prompt, []) + texts
+    return captions

@@ -40,3 +40,16 @@ def outputs(pipeline: Any) -> dict[str, torch.Tensor]:
     conditions = {"text_embeds": second[0], "time_ids": torch.tensor([[64.0, 64.0, 0.0, 0.0, 64.0, 64.0]])}
     prediction = pipeline.unet(latents, 501, hidden, added_cond_kwargs=conditions).sample
     return {"hidden": hidden.contiguous(), "pooled": second[0].contiguous(), "prediction": prediction.contiguous()}
+
+
+@torch.no_grad()
+def randomize(model: Any) -> None:
+    """Give adapters that start without effect one: matrices and cores of small random values, other magnitudes."""
+    random = torch.Generator().manual_seed(7)
+    for name, parameter in model.named_parameters():
+        if "magnitude" in name or "dora_scale" in name:
+            parameter *= 1 + 0.1 * torch.rand(parameter.shape, generator=random)
+        elif "lora_" in name or "lokr_" in name:
+            parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.15)
+        elif "hada_" in name:  # products of four
+            parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.4)

@@ -7,7 +7,7 @@ from darkroom_contract.safetensors_header import TensorInfo
 
 
 def tensors(*names: str, rank: int = 4, width: int = 32, dtype: str = "F16") -> dict[str, TensorInfo]:
-    return {name: TensorInfo(dtype, (rank, width)) for name in names}
+    return {name: TensorInfo(dtype, () if name.endswith(".alpha") else (rank, width)) for name in names}
 
 
 def names_of(*names: str) -> LoraNames:
@@ -94,6 +94,7 @@ def test_diffusers_old_names_refer_to_the_modules_of_today(name: str, module: st
         (["lokr_w1", "lokr_w2_a", "lokr_w2_b", "alpha"], LoraKind.LOKR),
         (["lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b", "lokr_t2"], LoraKind.LOKR),
         (["diff", "diff_b"], LoraKind.DIFFERENCE),
+        (["lora_down.weight", "lora_up.weight", "alpha", "diff_b"], LoraKind.LORA),
         (["lora_down.weight", "lora_mid.weight", "lora_up.weight", "alpha"], LoraKind.LORA),
     ],
 )
@@ -129,6 +130,7 @@ def test_dora_is_recognised(scale: str) -> None:
         ["lora_unet_never_heard_of.lora_down.weight", "lora_unet_never_heard_of.lora_up.weight"],
         [f"{DIFFUSERS}.lora_down.weight"],
         [f"{DIFFUSERS}.dora_scale"],
+        [f"{DIFFUSERS}.diff_b"],
         [f"{DIFFUSERS}.lokr_w1"],
         [f"{DIFFUSERS}.lokr_w1", f"{DIFFUSERS}.lokr_w1_a", f"{DIFFUSERS}.lokr_w1_b", f"{DIFFUSERS}.lokr_w2"],
         [f"{DIFFUSERS}.hada_w1_a", f"{DIFFUSERS}.hada_w1_b"],
@@ -152,10 +154,25 @@ def test_two_names_for_one_weight_are_refused() -> None:
     assert found.refused == (f"unet.{DOTTED}.lora_A.weight",)
 
 
+def test_an_alpha_may_be_an_integer_as_diffusers_writes_it() -> None:
+    found = classify(tensors(*kohya(SGM)) | {f"{SGM}.alpha": TensorInfo("I64", ())})
+    assert found.fault is None
+
+
 def test_weights_that_are_not_floating_point_are_refused() -> None:
     found = classify(tensors(*kohya(SGM), dtype="I8"))
 
     assert len(found.refused) == 3
+    assert found.fault is not None
+
+
+@pytest.mark.parametrize(("role", "shape"), [(0, ()), (0, (0, 32)), (1, (4, 0)), (2, (2,)), (2, (0,))])
+def test_a_tensor_without_elements_or_sides_is_refused(role: int, shape: tuple[int, ...]) -> None:
+    names = kohya(SGM)
+
+    found = classify(tensors(*names) | {names[role]: TensorInfo("F32", shape)})
+
+    assert names[role] in found.refused
     assert found.fault is not None
 
 

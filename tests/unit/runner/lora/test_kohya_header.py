@@ -1,6 +1,7 @@
 """The header of a Kohya file: hashes, thumbnail, precision, and the entries that other tools show."""
 
 import base64
+import dataclasses
 import hashlib
 import io
 import json
@@ -67,6 +68,28 @@ def test_hashes_of_a_training_are_those_of_its_tensors(saved: Callable[..., Path
     (length,) = struct.unpack("<Q", content[:8])
     metadata = json.loads(content[8 : 8 + length])["__metadata__"]
     assert metadata["sshs_model_hash"] == hashlib.sha256(content[8 + length :]).hexdigest()
+
+
+# --- bytes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("training", [{}, {"dora": True, "layers": "All", "trainTextEncoders": True}], ids=["", "dora"])
+def test_equal_trainings_give_equal_bytes(
+    open_training: Callable[..., Any], photos: Any, tmp_path: Path, training: dict[str, Any]
+) -> None:
+    contents = set()
+    for number in range(2):
+        session = open_training(max_steps=1, **training)
+        session.train(photos)
+        session.save_kohya(
+            tmp_path / f"{number}.safetensors", {"darkroom.seed": "0"}, Image.new("RGB", (64, 64), "teal")
+        )
+        contents.add((tmp_path / f"{number}.safetensors").read_bytes())
+
+    [content] = contents
+    (length,) = struct.unpack("<Q", content[:8])
+    # safetensors writes the metadata in another order in each process.
+    assert list(json.loads(content[8 : 8 + length])["__metadata__"]) == sorted(header_of(tmp_path / "0.safetensors"))
 
 
 # --- precision ---------------------------------------------------------------------------------------------------
@@ -195,7 +218,15 @@ def test_tags_of_captions_are_counted_as_kohya_counts_them(
     assert metadata["ss_num_train_images"] == "3"
 
 
-def test_without_captions_nothing_is_said_about_photos(saved: Callable[..., Path]) -> None:
-    metadata = header_of(saved())
-    assert "ss_tag_frequency" not in metadata
-    assert "ss_num_train_images" not in metadata
+def test_a_training_counts_the_texts_of_its_photos(
+    open_training: Callable[..., Any], photos: Any, tmp_path: Path
+) -> None:
+    """A photo without a caption has the instance prompt."""
+    session = open_training(max_steps=1)
+    session.train([dataclasses.replace(photos[0], caption="sks dog, grass"), *photos[1:]])
+    session.save_kohya(tmp_path / "my-dog.safetensors", {})
+
+    metadata = header_of(tmp_path / "my-dog.safetensors")
+    tags = {"a photo of sks dog": 2, "grass": 1, "sks dog": 1}
+    assert json.loads(metadata["ss_tag_frequency"]) == {"a photo of sks dog": tags}
+    assert metadata["ss_num_train_images"] == "3"

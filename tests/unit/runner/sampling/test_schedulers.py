@@ -22,16 +22,19 @@ EXPECTED: dict[str, dict[Scheduler, Any]] = {
     "playgroundai/playground-v2.5-1024px-aesthetic": ALL_REFUSED,
     "stabilityai/cosxl": ALL_REFUSED,
     "stabilityai/stable-video-diffusion-img2vid-xt": {
-        name: REFUSED for name in Scheduler if name is not Scheduler.EULER
+        name: REFUSED for name in Scheduler if name not in (Scheduler.EULER, Scheduler.EULER_TRAILING)
     },
     "v-prediction with zero terminal SNR": {Scheduler.HEUN: REFUSED},
     "DPM++ with Karras' noise levels": {
-        Scheduler.DDIM: ["use_karras_sigmas (True)"],
-        Scheduler.EULER_ANCESTRAL: ["use_karras_sigmas (True)"],
+        name: ["use_karras_sigmas (True)"]
+        for name in (Scheduler.DDIM, Scheduler.EULER_ANCESTRAL, Scheduler.LCM, Scheduler.TCD)
     },
     "DDPM that clips": {
         name: ["clip_sample (True)"]
-        for name in (Scheduler.DPM_PLUS_PLUS, Scheduler.EULER, Scheduler.EULER_ANCESTRAL, Scheduler.UNIPC)
+        for name in (
+            *(Scheduler.DPM_PLUS_PLUS, Scheduler.EULER, Scheduler.EULER_ANCESTRAL),
+            *(Scheduler.EULER_TRAILING, Scheduler.UNIPC),
+        )
     },
     "DDIM that predicts the picture": {Scheduler.EULER_ANCESTRAL: REFUSED},
     "betas along a sigmoid": ALL_REFUSED,
@@ -61,8 +64,10 @@ def test_a_dropped_setting_adds_a_remark_or_is_refused(model: str, name: Schedul
     for remark, setting in zip(remarks.collected, expected, strict=True):
         setting_name, value = setting.removesuffix(")").split(" (")
         assert f"{name.value} has no setting {setting_name}, which is {value} in" in remark.message
-    for setting in ("beta_start", "beta_end", "beta_schedule", "prediction_type", "timestep_spacing"):
+    for setting in ("beta_start", "beta_end", "beta_schedule", "prediction_type"):
         assert sampler.config[setting] == current.config[setting]
+    spacing = "trailing" if name is Scheduler.EULER_TRAILING else current.config["timestep_spacing"]
+    assert sampler.config["timestep_spacing"] == spacing
 
 
 def test_defaults_of_the_model_s_own_scheduler_are_kept() -> None:

@@ -17,7 +17,10 @@ from darkroom_runner.sampling.schedulers import build_sampler
 from darkroom_runner.sampling.timestep_spacing import ensure_starts_from_noise
 
 SHIPPED = Path(__file__).parents[4] / "models"
+FEW_STEP = [Scheduler.EULER_TRAILING, Scheduler.LCM, Scheduler.TCD]
+"""Samplers that start from noise with every number of steps."""
 SAMPLERS = [None, *Scheduler]
+OTHERS = [each for each in SAMPLERS if each not in FEW_STEP]
 
 
 def spaced(model: str, name: Scheduler | None, steps: int) -> tuple[Any, Remarks]:
@@ -27,7 +30,7 @@ def spaced(model: str, name: Scheduler | None, steps: int) -> tuple[Any, Remarks
 
 
 @pytest.mark.parametrize("steps", [1, 2])
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", OTHERS)
 def test_few_steps_with_sdxl_s_published_scheduler_start_near_noise(name: Scheduler | None, steps: int) -> None:
     scheduler, remarks = spaced(published.SDXL, name, steps)
 
@@ -38,7 +41,16 @@ def test_few_steps_with_sdxl_s_published_scheduler_start_near_noise(name: Schedu
     assert f"With images.steps {steps} the base model's timestep spacing, 'leading'" in remarks.collected[0].message
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("steps", [1, 2, 4, 12])
+@pytest.mark.parametrize("name", FEW_STEP)
+def test_samplers_for_few_steps_start_at_pure_noise(name: Scheduler, steps: int) -> None:
+    scheduler, remarks = spaced(published.SDXL, name, steps)
+    scheduler.set_timesteps(steps)
+    assert float(scheduler.timesteps[0]) == 999
+    assert remarks.collected == ()
+
+
+@pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("steps", [4, 30])
 def test_more_steps_keep_the_published_spacing(name: Scheduler | None, steps: int) -> None:
     scheduler, remarks = spaced(published.SDXL, name, steps)
@@ -114,5 +126,5 @@ def test_an_image_of_one_step_is_not_noise(name: Scheduler | None) -> None:
     sampler = build_sampler(current, name, 1, Remarks())
 
     assert abs(correlation_with_noise(ensure_starts_from_noise(sampler, 1, "images.steps", Remarks()))) < 0.35
-    if name not in (Scheduler.DPM_PLUS_PLUS, Scheduler.UNIPC):
+    if name not in (Scheduler.DPM_PLUS_PLUS, Scheduler.UNIPC, *FEW_STEP):
         assert correlation_with_noise(sampler) > 0.8

@@ -10,7 +10,7 @@ from PIL import Image
 from support import published
 
 from darkroom_contract.base_models import UsedModel
-from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec, Scheduler
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.sampling.non_finite import retry_in_float32
 from darkroom_runner.sampling.schedulers import build_sampler
@@ -49,6 +49,37 @@ def test_an_edm_base_model_works_with_its_own_sampler(sdxl: Any, model: str) -> 
 
     assert len(image.getcolors(64 * 64) or []) > 1
     assert remarks.collected == ()
+
+
+@pytest.mark.parametrize("name", [Scheduler.LCM, Scheduler.TCD, Scheduler.EULER_TRAILING])
+def test_samplers_for_few_steps_draw_the_same_image_for_a_seed(sdxl: Any, name: Scheduler) -> None:
+    """LCM and TCD add noise between their steps."""
+    own = generate(sdxl, spec_of(guidanceScale=1.0))
+    sdxl.scheduler = build_sampler(sdxl.scheduler, name, 3, Remarks())
+
+    first, again = generate(sdxl, spec_of(guidanceScale=1.0)), generate(sdxl, spec_of(guidanceScale=1.0))
+
+    assert first.tobytes() == again.tobytes()
+    if name is not Scheduler.EULER_TRAILING:  # the small model's own
+        assert first.tobytes() != own.tobytes()
+
+
+def test_tcd_adds_noise_between_its_steps(sdxl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """diffusers' pipeline turns that off by default (eta 0)."""
+    etas = []
+    sdxl.scheduler = build_sampler(sdxl.scheduler, Scheduler.TCD, 3, Remarks())
+    step = sdxl.scheduler.step
+
+    def watched(
+        model_output: Any, timestep: Any, sample: Any, eta: float = 9.0, generator: Any = None, return_dict: bool = True
+    ) -> Any:
+        etas.append(eta)
+        return step(model_output, timestep, sample, eta=eta, generator=generator, return_dict=return_dict)
+
+    monkeypatch.setattr(sdxl.scheduler, "step", watched)
+    generate(sdxl, spec_of())
+
+    assert etas == [0.3] * 3
 
 
 def test_every_step_is_reported(sdxl: Any) -> None:

@@ -88,6 +88,7 @@ def test_a_validation_image_is_retried_and_adapters_stay_in_float32(
 ) -> None:
     session = open_training()
     session.train(photos)
+    session.idle_models.bring_back()
     session.pipeline.to(torch.float16)
     for each in session.adapters.parameters.values():
         each.data = each.data.float()

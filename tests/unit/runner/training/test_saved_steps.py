@@ -164,3 +164,21 @@ def test_steps_of_a_training_that_runs_at_the_same_time_are_kept(storage: Any) -
     step_records.delete_earlier(storage, "default", record("own", now), now)
 
     assert sorted(step_records.read_all(storage, "default", model_id)) == ["200", "300"]
+
+
+def test_a_full_disk_adds_a_remark_and_the_training_continues(open_job: Callable[..., Any]) -> None:
+    job = open_job(2, saveSteps=1)
+    save = job.session.save
+    failures: list[tuple[Any, ...]] = []
+
+    def fail_once(*arguments: Any) -> None:
+        if not failures:
+            failures.append(arguments)
+            raise OSError(28, "No space left on device")
+        save(*arguments)
+
+    job.session.save = fail_once
+    result = job.train()
+
+    assert job.remarks == ["FileLeftOut"]
+    assert [each.step for each in result.saved_steps] == [2]
