@@ -72,7 +72,7 @@ class Trainer:
                 f"{training.peak_learning_rate:g}), or add training.warmupSteps."
             )
         if training.max_grad_norm > 0:
-            torch.nn.utils.clip_grad_norm_(list(state.parameters.values()), training.max_grad_norm)
+            _clip([each.grad for each in state.parameters.values() if each.grad is not None], training.max_grad_norm)
         state.take_step()
         return total
 
@@ -121,3 +121,10 @@ class Trainer:
     @property
     def _timestep_count(self) -> int:
         return int(self.diffusion_loss.noise_scheduler.config.num_train_timesteps)
+
+
+def _clip(gradients: list[torch.Tensor], max_norm: float) -> None:
+    """As `clip_grad_norm_`, which multiplies all gradients even where the factor is 1."""
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if not norm <= max_norm:
+        torch._foreach_mul_(gradients, max_norm / (norm + 1e-6))
