@@ -37,6 +37,7 @@ def trained(open_training: Callable[..., Any], photos: Any, tmp_path: Path) -> C
         session.train(photos)
         path = tmp_path / "pytorch_lora_weights.safetensors"
         session.save(path, {"darkroom.prompt": "a photo of sks dog"})
+        session.idle_models.bring_back()
         session.pipeline.unet.eval()
         return path, generate(session.pipeline)
 
@@ -91,6 +92,7 @@ def test_a_lora_of_darkroom_0_1_is_loaded_with_its_strength(
     """Its header has alpha and no patterns, and lora_B is not folded."""
     session = open_training(alpha=32)
     session.train(photos)
+    session.idle_models.bring_back()
     session.pipeline.unet.eval()
     expected = generate(session.pipeline)
     config = {"unet.r": 4, "unet.lora_alpha": 32, "unet.target_modules": list(session.adapters.targets["unet"])}

@@ -34,6 +34,7 @@ def test_diffusers_reloads_a_dora_exactly(
 ) -> None:
     session = open_training(**training)
     session.train(photos)
+    session.idle_models.bring_back()
     session.pipeline.unet.eval()
     expected, without = generate(session.pipeline), generate(sdxl)
     path = tmp_path / "pytorch_lora_weights.safetensors"

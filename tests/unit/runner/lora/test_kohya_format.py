@@ -146,6 +146,7 @@ def test_diffusers_kohya_loader_gives_the_same_image(
 ) -> None:
     session = open_training(**training)
     session.train(photos)
+    session.idle_models.bring_back()
     session.pipeline.unet.eval()
     expected, without = generate(session.pipeline), generate(sdxl)
     session.save_kohya(tmp_path / "my-dog.safetensors", {})
