@@ -67,12 +67,17 @@ class ModelImporter:
         """
         await self._base_models.require(asked.base_model)
         before = await self._replaced(asked)
+        if not before.is_import:  # Of an import this may be a repetition, which changes nothing.
+            await self._require_unused(asked.model_id, before)
         async with self._source.open(request, asked.uri) as lora:
+            # Again: while the file was received, a training or another import may have made the model.
+            before = await self._replaced(asked)
             record = self._record(asked, lora, before)
             if before.is_import_of(record):
                 return False
             if before.exists and not asked.replace:
                 raise _exists(asked.model_id)
+            await self._require_unused(asked.model_id, before)
             # Not cancellable: a gateway that stops here would leave a file without a record.
             with anyio.CancelScope(shield=True):
                 await self._store(record, lora)
@@ -81,7 +86,7 @@ class ModelImporter:
         return True
 
     async def _replaced(self, asked: ImportParameters) -> "_Before":
-        """What the import would replace. Raises `ModelExistsError` or `ModelInUseError` if it may not."""
+        """What the import would replace. Raises `ModelExistsError`, or `ModelInUseError` while it is being trained."""
         model_id = asked.model_id
         if await self._catalog.is_being_trained(model_id):
             raise ModelInUseError(
@@ -93,10 +98,13 @@ class ModelImporter:
             return before
         if not before.is_readable or not (asked.replace or before.is_import):
             raise _exists(model_id)
-        if asked.replace:
+        return before
+
+    async def _require_unused(self, model_id: str, before: "_Before") -> None:
+        """Raises `ModelInUseError` while an unfinished job uses the model that is to be replaced."""
+        if before.exists:
             jobs = await self._backends.cluster.call(CLUSTER_LIST_SECONDS, self._jobs.all)
             require_unused(model_id, jobs, self._storage.bucket, before.prefixes)
-        return before
 
     def _before(self, model_id: str) -> "_Before":
         record, steps = self._records.read(model_id), self._records.step_names(model_id)
