@@ -158,7 +158,11 @@ def _kind(spec: Spec) -> Kind:
 
 
 def _immutable_fields(spec: Spec) -> dict[str, object]:
-    return spec.model_dump(exclude=set(NOT_COMPARED))
+    """With the learning rate that applies: the CRD of earlier releases had it as a default."""
+    fields = spec.model_dump(exclude=set(NOT_COMPARED))
+    if isinstance(spec, TrainJobSpec):
+        fields["training"] |= {"learning_rate": spec.training.peak_learning_rate}
+    return fields
 
 
 def _found(job: Job | None, name: str, error: Exception) -> Job:
