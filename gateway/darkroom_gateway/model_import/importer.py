@@ -96,7 +96,9 @@ class ModelImporter:
         before = await self._backends.storage.call(MODELS_SECONDS, self._before, model_id)
         if not before.exists:
             return before
-        if not before.is_readable or not (asked.replace or before.is_import):
+        if not before.is_readable:
+            raise _exists(model_id, "Its record can't be read: a newer release may have written it. Delete it first.")
+        if not (asked.replace or before.is_import):
             raise _exists(model_id)
         return before
 
@@ -200,6 +202,6 @@ class _Before:
         return (old.sha256, old.base_model, old.prompt) == (record.sha256, record.base_model, record.prompt)
 
 
-def _exists(model_id: str) -> ModelExistsError:
-    message = f"There is a model {model_id!r} already. Use another model_id, or add replace=true to replace it."
+def _exists(model_id: str, advice: str = "Add replace=true to replace it.") -> ModelExistsError:
+    message = f"There is a model {model_id!r} already. Use another model_id. {advice}"
     return ModelExistsError(message, (FieldError("model_id", message, model_id),))
