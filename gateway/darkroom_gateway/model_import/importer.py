@@ -9,6 +9,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from weakref import WeakValueDictionary
 
 import anyio
 from starlette.requests import Request
@@ -57,6 +58,8 @@ class ModelImporter:
         self._default_base_model = default_base_model
         self._records = ModelRecords(storage, namespace)
         self._removals: set[asyncio.Task[None]] = set()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By model id, while an import of it is being stored."""
 
     async def submit(self, asked: ImportParameters, request: Request) -> bool:
         """Import the LoRA of the request. False if the model was imported from the same file before, so that a request
@@ -69,21 +72,29 @@ class ModelImporter:
         before = await self._replaced(asked)
         if not before.is_import:  # Of an import this may be a repetition, which changes nothing.
             await self._require_unused(asked.model_id, before)
-        async with self._source.open(request, asked.uri) as lora:
-            # Again: while the file was received, a training or another import may have made the model.
-            before = await self._replaced(asked)
-            record = self._record(asked, lora, before)
-            if before.is_import_of(record):
-                return False
-            if before.exists and not asked.replace:
-                raise _exists(asked.model_id)
-            await self._require_unused(asked.model_id, before)
-            # Not cancellable: a gateway that stops here would leave a file without a record.
-            with anyio.CancelScope(shield=True):
-                await self._store(record, lora)
-                await self._forget(before, asked.model_id)
+        async with self._source.open(request, asked.uri) as lora, self._only_import_of(asked.model_id):
+            return await self._import(asked, lora)
+
+    async def _import(self, asked: ImportParameters, lora: LoraFile) -> bool:
+        """False if the model was imported from the same file before."""
+        # Again: while the file was received, a training or another import may have made the model.
+        before = await self._replaced(asked)
+        record = self._record(asked, lora, before)
+        if before.is_import_of(record):
+            return False
+        if before.exists and not asked.replace:
+            raise _exists(asked.model_id)
+        await self._require_unused(asked.model_id, before)
+        # Not cancellable: a gateway that stops here would leave a file without a record.
+        with anyio.CancelScope(shield=True):
+            await self._store(record, lora)
+            await self._forget(before, asked.model_id)
         log.info("imported the model %s from %s", asked.model_id, lora.source)
         return True
+
+    def _only_import_of(self, model_id: str) -> asyncio.Lock:
+        """Of concurrent imports of one model, the later ones find it, unless they are at different gateways."""
+        return self._locks.setdefault(model_id, asyncio.Lock())
 
     async def _replaced(self, asked: ImportParameters) -> "_Before":
         """What the import would replace. Raises `ModelExistsError`, or `ModelInUseError` while it is being trained."""

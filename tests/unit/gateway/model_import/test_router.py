@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -101,6 +102,22 @@ def test_repeated_replacement_changes_nothing_while_a_job_uses_it(
 
     assert import_lora(job_name, other, replace="true").status_code == 200
     assert record_of(bucket, job_name) == before
+
+
+@pytest.mark.parametrize("same_file", [True, False])
+def test_one_of_concurrent_imports_makes_the_model(
+    import_lora: Any, bucket: Any, stored_keys: Any, job_name: str, same_file: bool
+) -> None:
+    contents = [lora_bytes(fill=7 if same_file else number) for number in range(5)]
+    before = len(stored_keys("loras/"))
+    with ThreadPoolExecutor(5) as threads:
+        answers = list(threads.map(lambda content: import_lora(job_name, content), contents))
+
+    others = [200 if same_file else 409] * 4
+    assert sorted(each.status_code for each in answers) == sorted([201, *others])
+    [made] = [each.json() for each in answers if each.status_code == 201]
+    assert record_of(bucket, job_name).sha256 == made["sha256"]
+    assert len(stored_keys("loras/")) == before + 1
 
 
 def test_existing_model_is_replaced_only_on_request(
