@@ -102,8 +102,8 @@ class Trainer:
         return (losses * batch.weights.to(torch_device)).sum()
 
     @torch.no_grad()
-    def held_out_loss(self, concepts: list[Concept], seed: int) -> float:
-        """The mean loss on photos that are not trained on.
+    def held_out_loss(self, concepts: list[Concept], seed: int, on_batch: Callable[[], None] = lambda: None) -> float:
+        """The mean loss on photos that are not trained on. `on_batch` is called before each forward pass.
 
         Always of the same noise and the same spread of timesteps, so that values of different steps can be compared.
         """
@@ -112,6 +112,7 @@ class Trainer:
         for turn in range(_EVALUATED_TIMESTEPS):
             rng = generator(seed, turn)
             for batch in evaluation_batches(concepts, self.training.batch_size, rng):
+                on_batch()
                 size = len(batch.latents)
                 positions = turn + (torch.arange(size) + count % images + 0.5) / images
                 timesteps = (positions / _EVALUATED_TIMESTEPS * self._timestep_count).long()
