@@ -50,7 +50,7 @@ PROMPT = "a photo of sks star"
 SHAPES = ((3, 2), (2, 3), (16, 9), (9, 16), (4, 3), (3, 4), (1, 1))
 SHORT_SIDE_PX = 256
 MEASURES = ("Buckets", "Square")
-SMOOTHED = 3
+SMOOTHED = 2
 """Evaluations whose mean is the smoothed loss."""
 
 
@@ -76,10 +76,10 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=ROOT / "models" / "darkroom-tiny-sdxl", help="a folder")
     parser.add_argument("--photos", type=int, default=14)
-    parser.add_argument("--held-out", type=int, default=7, help="photos")
+    parser.add_argument("--held-out", type=int, default=5, help="photos")
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("--evaluation-steps", type=int, default=15)
+    parser.add_argument("--evaluation-steps", type=int, default=25)
     parser.add_argument("--rounds", type=int, default=3)
     return parser.parse_args()
 

@@ -224,10 +224,8 @@ def _looks_like_lora(name: str) -> bool:
 
 
 def shortened(names: tuple[str, ...]) -> str:
-    """The first few names, and how many more there are. Control characters become `?`: they would change a terminal."""
-    listed = ", ".join(
-        "".join(each if each.isprintable() else "?" for each in name[:120]) for name in names[:MAX_LISTED]
-    )
+    """The first few names, and how many more there are."""
+    listed = ", ".join(name[:120] for name in names[:MAX_LISTED])
     return f"{listed} and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else listed
 
 

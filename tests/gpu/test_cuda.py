@@ -203,3 +203,50 @@ def test_sdxl_is_released_before_svd_is_loaded(
     frames = generate_frames(video, image, generation(), ignore_steps)
     assert len(frames) > 1
     assert frames[0].tobytes() != frames[-1].tobytes()
+
+
+def train(sdxl_model: PretrainedModel, photos: list[Photo], **training: Any) -> Any:
+    """Train a few steps; returns the session and its metrics."""
+    spec = TrainJobSpec.from_dict(
+        {
+            "modelId": "m",
+            "prompt": "a photo of sks",
+            "dataset": {"uri": "s3://bucket/photos/"},
+            "maxSteps": 4,
+            "training": {"rank": 4, **training},
+        }
+    )
+    session = open_session(sdxl_model, spec, ProgressTracker(1, plan_training(spec), NullSender()), StopSignal())
+    return session, session.train(photos)
+
+
+@pytest.mark.parametrize("optimizer", ["AdamW", "AdamW8bit", "Adafactor", "Prodigy"])
+def test_every_optimizer_trains_on_the_card(optimizer: str, sdxl_model: PretrainedModel, photos: list[Photo]) -> None:
+    session, metrics = train(sdxl_model, photos, optimizer=optimizer, emaDecay=0.9, noiseOffset=0.05)
+
+    assert 0 < metrics["finalLoss"] < 10
+    assert all(torch.isfinite(each).all() for each in session.adapters.state().values())
+
+
+@pytest.mark.parametrize("quantization", ["NF4", "FP8"])
+def test_a_quantized_base_model_is_smaller_and_is_trained(
+    quantization: str, sdxl_model: PretrainedModel, photos: list[Photo]
+) -> None:
+    if quantization == "FP8" and find_device().capability < (8, 9):
+        pytest.skip("needs a card of compute capability 8.9 or above")
+
+    session, metrics = train(sdxl_model, photos, quantization=quantization)
+
+    assert 0 < metrics["finalLoss"] < 10
+    assert any("lora_B" in name and weight.abs().max() > 0 for name, weight in session.adapters.state().items())
+    assert len(session.generate_validation_image("a photo of sks").getcolors(128 * 128) or []) > 1
+
+
+def test_low_memory_checkpoints_quantizes_and_says_so(sdxl_model: PretrainedModel, photos: list[Photo]) -> None:
+    session, _ = train(sdxl_model, photos, memory="Low")
+
+    [remark] = session.remarks.collected
+    assert remark.reason == "MemorySaved"
+    assert "NF4" in remark.message
+    assert session.pipeline.unet.is_gradient_checkpointing
+    assert session.pipeline.vae.device.type == "cpu"

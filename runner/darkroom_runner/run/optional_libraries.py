@@ -8,15 +8,17 @@ import sys
 from typing import Any
 
 _CUDA_LIBRARIES = ("bitsandbytes", "torchao")
+_IMPORTERS = ("accelerate", "diffusers", "peft", "transformers")
+"""What notes at its own import which libraries are installed, and later expects to find them."""
 
 
 def hide_cuda_libraries() -> None:
-    """Without CUDA, let the libraries seem not to be installed. Call it before diffusers or peft is imported."""
+    """Without CUDA, let the libraries seem not to be installed. Does nothing once diffusers or peft is imported."""
     import torch
 
-    if torch.cuda.is_available():
-        return
     modules: dict[str, Any] = sys.modules
+    if torch.cuda.is_available() or any(name in modules for name in _IMPORTERS):
+        return
     for name in _CUDA_LIBRARIES:
         modules.setdefault(name, None)
 

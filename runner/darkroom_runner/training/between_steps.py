@@ -88,8 +88,12 @@ class BetweenSteps:
     def _evaluate(self) -> None:
         """Measure the held-out loss, and keep the LoRA if it is the lowest one so far."""
         session, step = self.session, self.state.step
-        with evaluation_mode(session.pipeline, session.device):
-            loss = self.trainer.held_out_loss(self.held_out, session.spec.training.seed)
+        try:
+            with evaluation_mode(session.pipeline, session.device):
+                loss = self.trainer.held_out_loss(self.held_out, session.spec.training.seed, self._on_part)
+        except InterruptedRunError:
+            log.info("the held-out loss of step %d is left to the next run", step)
+            return
         log.info("held-out loss at step %d: %.5f", step, loss)
         self.metrics["heldOutLoss"] = loss
         if math.isfinite(loss) and loss < self.metrics.get("bestHeldOutLoss", math.inf):
@@ -160,5 +164,9 @@ class BetweenSteps:
             samples.note_failure(step, failure)
 
     def _on_denoising_step(self, step: int, total: int) -> None:
+        self._on_part()
+
+    def _on_part(self) -> None:
+        """Called often while something takes long. A stop is left to the session, which saves a checkpoint first."""
         self.session.stop_signal.check()
         self.session.progress.keep_alive()

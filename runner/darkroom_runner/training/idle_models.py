@@ -34,12 +34,12 @@ class IdleModels:
         """All components are on the device again, to generate images."""
         if not self._away:
             return
-        self._away = False
         for name in self._names:
             if self._device.is_cuda:
                 getattr(self._pipeline, name).to(self._device.torch_device)
             else:
                 self._read_again(name)
+        self._away = False  # Last: after a failure, the next image tries again.
         free_memory()
 
     @contextmanager

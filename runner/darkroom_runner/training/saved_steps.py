@@ -18,7 +18,7 @@ from darkroom_contract.storage.keys import BEST, LORA_FILE, ModelRecord, saved_s
 from darkroom_runner.errors import StorageUnavailableError
 from darkroom_runner.models import step_records
 from darkroom_runner.run.remarks import Remarks
-from darkroom_runner.run.storage import Storage
+from darkroom_runner.run.storage import NoSuchObjectError, Storage, sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,14 @@ class SavedSteps:
     def find_best(self, base_model: UsedModel) -> ModelRecord | None:
         """The best LoRA that an earlier run of the job has saved. Raises `StorageUnavailableError`."""
         record = self._own_record(BEST)
-        return None if record is None or record.trained_on.differs(base_model) else record
+        if record is None or record.trained_on.differs(base_model):
+            return None
+        if not self._has_weights(record):
+            log.warning(
+                "the weights of %s@best are not those of its record: the best LoRA is found anew", record.model_id
+            )
+            return None
+        return record
 
     def put(self, step: int, base_model: UsedModel, write: WriteFiles) -> None:
         """Save the LoRA of a step, unless an earlier run has.
@@ -69,6 +76,7 @@ class SavedSteps:
 
     def put_best(self, step: int, loss: float, base_model: UsedModel, write: WriteFiles) -> None:
         """Replace the best LoRA. If storage fails, a warning is logged, and `finish` tries again. Raises `OSError`."""
+        self._best = None  # `write` replaces its files, perhaps in part.
         write(self._folder(BEST), step, loss)
         self._best = step, loss
         try:
@@ -107,6 +115,17 @@ class SavedSteps:
             created=datetime.now(UTC),
         )
         step_records.write(self._storage, self._document.namespace, name, record)
+
+    def _has_weights(self, record: ModelRecord) -> bool:
+        """Whether the weights in storage are those of the record: a run may have ended between writing the two."""
+        path = self._folder("stored") / LORA_FILE
+        try:
+            self._storage.download(self._storage.bucket, record.weights_key, path)
+            return sha256_of(path) == record.sha256
+        except NoSuchObjectError:
+            return False
+        finally:
+            path.unlink(missing_ok=True)
 
     def _own_record(self, name: str) -> ModelRecord | None:
         record = step_records.read(self._storage, self._document.namespace, self._spec.model_id, name)

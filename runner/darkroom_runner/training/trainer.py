@@ -72,7 +72,7 @@ class Trainer:
                 f"{training.peak_learning_rate:g}), or add training.warmupSteps."
             )
         if training.max_grad_norm > 0:
-            torch.nn.utils.clip_grad_norm_(list(state.parameters.values()), training.max_grad_norm)
+            _clip([each.grad for each in state.parameters.values() if each.grad is not None], training.max_grad_norm)
         state.take_step()
         return total
 
@@ -102,8 +102,8 @@ class Trainer:
         return (losses * batch.weights.to(torch_device)).sum()
 
     @torch.no_grad()
-    def held_out_loss(self, concepts: list[Concept], seed: int) -> float:
-        """The mean loss on photos that are not trained on.
+    def held_out_loss(self, concepts: list[Concept], seed: int, on_batch: Callable[[], None] = lambda: None) -> float:
+        """The mean loss on photos that are not trained on. `on_batch` is called before each forward pass.
 
         Always of the same noise and the same spread of timesteps, so that values of different steps can be compared.
         """
@@ -112,6 +112,7 @@ class Trainer:
         for turn in range(_EVALUATED_TIMESTEPS):
             rng = generator(seed, turn)
             for batch in evaluation_batches(concepts, self.training.batch_size, rng):
+                on_batch()
                 size = len(batch.latents)
                 positions = turn + (torch.arange(size) + count % images + 0.5) / images
                 timesteps = (positions / _EVALUATED_TIMESTEPS * self._timestep_count).long()
@@ -121,3 +122,10 @@ class Trainer:
     @property
     def _timestep_count(self) -> int:
         return int(self.diffusion_loss.noise_scheduler.config.num_train_timesteps)
+
+
+def _clip(gradients: list[torch.Tensor], max_norm: float) -> None:
+    """As `clip_grad_norm_`, which multiplies all gradients even where the factor is 1."""
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if not norm <= max_norm:
+        torch._foreach_mul_(gradients, max_norm / (norm + 1e-6))

@@ -1,16 +1,20 @@
 """The loss on held-out photos: measured at intervals, without influence on the training; the best LoRA is kept."""
 
+import hashlib
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from botocore.exceptions import ClientError
 from safetensors import safe_open
 from safetensors.torch import load
 
 from darkroom_contract.storage.keys import ModelRecord
 from darkroom_runner.errors import DatasetInvalidError, InterruptedRunError, StorageUnavailableError
+from darkroom_runner.training.trainer import Trainer
 
 LORA = "pytorch_lora_weights.safetensors"
 
@@ -137,6 +141,80 @@ def test_the_best_lora_is_stored_later_if_storage_is_down(
 
     assert "the best LoRA so far, of step 2, is not stored yet" in caplog.text
     assert best().step == 2
+
+
+def test_a_best_lora_whose_record_is_missing_is_found_anew(
+    open_job: Callable[..., Any],
+    model_id: str,
+    best: Callable[[], ModelRecord],
+    content: Callable[[str], bytes],
+    s3: Any,
+) -> None:
+    """A run was killed between the weights of a better LoRA and the record, which still is of an earlier one."""
+    settings = {"model_id": model_id, "heldOutPhotos": 1, "evaluationSteps": 2}
+    killed = open_job(4, **settings)
+    killed.train()
+    record = best().model_copy(update={"step": 1, "held_out_loss": 0.0, "sha256": "0" * 64})
+    body = record.model_dump_json(by_alias=True).encode()
+    s3.put_object(Bucket="darkroom", Key=f"models/default/{model_id}/steps/best.json", Body=body)
+
+    metrics = open_job(4, uid=killed.context.document.uid, **settings).train().metrics
+
+    assert metrics["bestHeldOutLoss"] > 0
+    assert best().step == metrics["bestStep"]
+    assert hashlib.sha256(content(best().weights_key)).hexdigest() == best().sha256
+
+
+def test_a_best_lora_written_in_part_is_never_stored(
+    open_job: Callable[..., Any], model_id: str, best: Callable[[], ModelRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Storage is down for the first one, and the disk is full in the middle of the next."""
+    job = open_job(2, model_id=model_id, heldOutPhotos=1, evaluationSteps=1)
+    losses = iter([0.5, 0.4])
+    monkeypatch.setattr(Trainer, "held_out_loss", lambda *_: next(losses))
+    upload, save = job.context.storage.upload, job.session.save
+    saved: list[Path] = []
+
+    def fail_once(*arguments: Any) -> str:
+        job.context.storage.upload = upload
+        raise StorageUnavailableError("Object storage failed to upload")
+
+    def fill_the_disk(path: Path, metadata: dict[str, str]) -> None:
+        saved.append(path)
+        if len(saved) == 2:
+            path.write_bytes(b"cut short")
+            raise OSError(28, "No space left on device")
+        save(path, metadata)
+
+    job.context.storage.upload, job.session.save = fail_once, fill_the_disk
+    job.train()
+
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        best()
+
+
+def test_a_stop_while_the_held_out_loss_is_measured_saves_a_checkpoint(
+    open_job: Callable[..., Any], model_id: str
+) -> None:
+    settings = {"model_id": model_id, "heldOutPhotos": 2, "evaluationSteps": 2, "checkpointSteps": 0}
+    whole, stopped = open_job(4, **settings), open_job(4, **settings)
+    keep_alive, passes = stopped.session.progress.keep_alive, list[None]()
+
+    def stop() -> None:
+        passes.append(None)
+        stopped.context.stop_signal.requested = len(passes) == 3
+        keep_alive()
+
+    stopped.session.progress.keep_alive = stop
+    with pytest.raises(InterruptedRunError):
+        stopped.train()
+    assert len(passes) == 3
+
+    resumed = open_job(4, uid=stopped.context.document.uid, **settings).train().metrics
+
+    expected = whole.train().metrics
+    assert resumed["resumedFromStep"] == 2
+    assert all(resumed[name] == expected[name] for name in ("heldOutLoss", "bestHeldOutLoss", "bestStep"))
 
 
 def test_one_photo_must_remain_to_train_on(open_job: Callable[..., Any]) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 import torch
 
+from darkroom_runner.training.idle_models import IdleModels
+
 SAMPLES = {"validationPrompt": "a photo of sks dog", "validationSteps": 2}
 
 
@@ -51,3 +53,21 @@ def test_models_are_put_away_again_when_they_do_not_fit(open_job: Callable[..., 
     assert put_away == [2]
     assert "SamplesLeftOut" in job.remarks
     assert len(job.losses) == 4
+
+
+def test_a_failure_to_bring_a_model_back_does_not_fail_the_next_image(
+    open_job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = open_job(1, memory="Low", validationPrompts=["a photo of sks dog", "a painting of sks dog"])
+    read_again, failed = IdleModels._read_again, list[str]()
+
+    def fail_once(models: IdleModels, name: str) -> None:
+        if not failed:
+            failed.append(name)
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        read_again(models, name)
+
+    monkeypatch.setattr(IdleModels, "_read_again", fail_once)
+    result = job.train()
+
+    assert [path.name for path in result.files if path.suffix == ".png"] == ["a-job-validation-2.png"]
