@@ -6,6 +6,7 @@ https://huggingface.co/docs/safetensors/index#format
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, BinaryIO
@@ -13,6 +14,10 @@ from typing import Any, BinaryIO
 MAX_HEADER_BYTES = 8 * 1024**2
 """A LoRA of all layers of SDXL has 2,841 tensors, about 0.5 MB of header; trainers add captions and thumbnails."""
 MAX_TENSORS = 40_000
+MAX_NAME_CHARACTERS = 512
+"""The longest names of LoRAs for SDXL have about 120. Longer ones would take time to classify."""
+_MAX_CONTAINERS = 4 * MAX_TENSORS
+"""Lists and maps of the JSON; brackets in texts count too. Millions of them would take seconds, and 200 MB."""
 _MAX_DIMENSIONS = 8
 _LENGTH_BYTES = 8
 _METADATA = "__metadata__"
@@ -58,7 +63,9 @@ class SafetensorsHeader:
 
 
 def read_header(file: BinaryIO, size_bytes: int) -> SafetensorsHeader:
-    """The header of an open file of `size_bytes`; reads at most `MAX_HEADER_BYTES`. Raises `NotSafetensorsError`."""
+    """The header of an open file of `size_bytes`; reads at most `MAX_HEADER_BYTES`. Raises `NotSafetensorsError`.
+
+    Takes up to 100 MB of memory for a header of the largest size."""
     length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
     if not 2 <= length <= size_bytes - _LENGTH_BYTES:
         raise NotSafetensorsError("It is not a safetensors file: its first 8 bytes are not the length of a header.")
@@ -66,6 +73,7 @@ def read_header(file: BinaryIO, size_bytes: int) -> SafetensorsHeader:
         raise NotSafetensorsError(f"Its header has {length} bytes, more than the limit of {MAX_HEADER_BYTES}.")
     document = _parse(file.read(length))
     metadata = _checked_metadata(document.pop(_METADATA, {}))
+    _check_names(document)
     if len(document) > MAX_TENSORS:
         raise NotSafetensorsError(f"It has {len(document)} tensors, more than the limit of {MAX_TENSORS}.")
     spans = {name: _span(name, entry) for name, entry in document.items()}
@@ -75,8 +83,10 @@ def read_header(file: BinaryIO, size_bytes: int) -> SafetensorsHeader:
 
 
 def _parse(content: bytes) -> dict[str, Any]:
+    if content.count(b"[") + content.count(b"{") > _MAX_CONTAINERS:
+        raise NotSafetensorsError(f"Its header has more than {_MAX_CONTAINERS} lists and maps.")
     try:
-        document = json.loads(content, object_pairs_hook=_without_duplicates)
+        document = json.loads(content.decode(), object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:
         raise NotSafetensorsError("It is not a safetensors file: its header is not JSON.") from error
     if not isinstance(document, dict):
@@ -97,12 +107,22 @@ def _checked_metadata(metadata: Any) -> dict[str, str]:
     return metadata
 
 
+def _check_names(names: Iterable[str]) -> None:
+    """Names get into messages and logs, and are matched with regular expressions."""
+    for name in names:
+        if len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
+            raise NotSafetensorsError(
+                f"Tensor {name[:200]!r} has no valid name: it has more than {MAX_NAME_CHARACTERS} characters, or one "
+                "that can't be printed."
+            )
+
+
 def _span(name: str, entry: Any) -> tuple[int, int]:
     """Where a tensor's bytes begin and end. Raises `NotSafetensorsError` unless that fits its type and shape."""
     match entry:
-        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(begin), int(end)]}:
+        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [begin, end]}:
             known = dtype in DTYPE_BYTES and len(shape) <= _MAX_DIMENSIONS
-            if known and all(type(side) is int and side >= 0 for side in shape):
+            if known and all(type(each) is int and each >= 0 for each in (*shape, begin, end)):
                 if end - begin == prod(shape) * DTYPE_BYTES[dtype]:
                     return begin, end
                 raise NotSafetensorsError(f"Tensor {name[:200]!r} is damaged: its size is not that of its shape.")

@@ -238,10 +238,17 @@ def _column(name: str, type_: str, path: str, description: str) -> Json:
     return {"name": name, "type": type_, "jsonPath": path, "description": description}
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes values that occur twice in full: not every reader of YAML knows anchors, and people read it too."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def render(kind: Kind) -> str:
     """The definition as the committed YAML file."""
     header = "# Generated from contract/ by `make generate`. Do not edit.\n"
-    body: str = yaml.safe_dump(definition(kind), sort_keys=False, allow_unicode=True, width=120)
+    body: str = yaml.dump(definition(kind), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
     return header + body
 
 

@@ -13,6 +13,8 @@ from darkroom_contract.specs.training import PriorPreservation, Training
 
 MAX_SAVED_STEPS = 100
 MAX_SAMPLED_STEPS = 100
+MAX_SPEC_BYTES = 112 * 1024
+"""As JSON. The spec becomes a part of one environment variable, which Linux limits to 128 KiB."""
 
 
 class Concept(Schema):
@@ -105,12 +107,8 @@ class TrainJobSpec(JobSpec):
 
         The CRD refuses what it can at creation (crd/definitions.py)."""
         training = self.training
-        captions_bytes = sum(each.captions_bytes for each in self.datasets.values())
-        if captions_bytes > MAX_CAPTIONS_BYTES:
-            return (
-                f"The captions of the spec have {captions_bytes} bytes, more than {MAX_CAPTIONS_BYTES}. Put them into "
-                "files beside the photos: photo.txt for photo.jpg."
-            )
+        if (fault := self._size_fault) is not None:
+            return fault
         if training.initial_lora is not None and training.initial_lora.is_ambiguous:
             return "training.initialLora needs exactly one of modelId and uri."
         if training.save_steps and self.max_steps / training.save_steps > MAX_SAVED_STEPS:
@@ -127,5 +125,24 @@ class TrainJobSpec(JobSpec):
             return (
                 "training.textEncoderLearningRate has no effect without training.trainTextEncoders. Set that to true, "
                 "or omit the learning rate."
+            )
+        return None
+
+    @property
+    def _size_fault(self) -> str | None:
+        """Texts that are each within their bounds, and together too long for a pod."""
+        captions_bytes = sum(each.captions_bytes for each in self.datasets.values())
+        if captions_bytes > MAX_CAPTIONS_BYTES:
+            return (
+                f"The captions of the spec have {captions_bytes} bytes, more than {MAX_CAPTIONS_BYTES}. Put them into "
+                "files beside the photos: photo.txt for photo.jpg."
+            )
+        if not (captions_bytes or self.concepts or self.training.validation_prompts):
+            return None
+        spec_bytes = len(self.model_dump_json(by_alias=True, exclude_none=True).encode())
+        if spec_bytes > MAX_SPEC_BYTES:
+            return (
+                f"The spec has {spec_bytes} bytes of JSON, more than {MAX_SPEC_BYTES}. Shorten the prompts, or put "
+                "captions into files beside the photos: photo.txt for photo.jpg."
             )
         return None

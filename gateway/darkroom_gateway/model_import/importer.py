@@ -9,6 +9,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from weakref import WeakValueDictionary
 
 import anyio
 from starlette.requests import Request
@@ -57,6 +58,8 @@ class ModelImporter:
         self._default_base_model = default_base_model
         self._records = ModelRecords(storage, namespace)
         self._removals: set[asyncio.Task[None]] = set()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By model id, while an import of it is being stored."""
 
     async def submit(self, asked: ImportParameters, request: Request) -> bool:
         """Import the LoRA of the request. False if the model was imported from the same file before, so that a request
@@ -67,21 +70,34 @@ class ModelImporter:
         """
         await self._base_models.require(asked.base_model)
         before = await self._replaced(asked)
-        async with self._source.open(request, asked.uri) as lora:
-            record = self._record(asked, lora, before)
-            if before.is_import_of(record):
-                return False
-            if before.exists and not asked.replace:
-                raise _exists(asked.model_id)
-            # Not cancellable: a gateway that stops here would leave a file without a record.
-            with anyio.CancelScope(shield=True):
-                await self._store(record, lora)
-                await self._forget(before, asked.model_id)
+        if not before.is_import:  # Of an import this may be a repetition, which changes nothing.
+            await self._require_unused(asked.model_id, before)
+        async with self._source.open(request, asked.uri) as lora, self._only_import_of(asked.model_id):
+            return await self._import(asked, lora)
+
+    async def _import(self, asked: ImportParameters, lora: LoraFile) -> bool:
+        """False if the model was imported from the same file before."""
+        # Again: while the file was received, a training or another import may have made the model.
+        before = await self._replaced(asked)
+        record = self._record(asked, lora, before)
+        if before.is_import_of(record):
+            return False
+        if before.exists and not asked.replace:
+            raise _exists(asked.model_id)
+        await self._require_unused(asked.model_id, before)
+        # Not cancellable: a gateway that stops here would leave a file without a record.
+        with anyio.CancelScope(shield=True):
+            await self._store(record, lora)
+            await self._forget(before, asked.model_id)
         log.info("imported the model %s from %s", asked.model_id, lora.source)
         return True
 
+    def _only_import_of(self, model_id: str) -> asyncio.Lock:
+        """Of concurrent imports of one model, the later ones find it, unless they are at different gateways."""
+        return self._locks.setdefault(model_id, asyncio.Lock())
+
     async def _replaced(self, asked: ImportParameters) -> "_Before":
-        """What the import would replace. Raises `ModelExistsError` or `ModelInUseError` if it may not."""
+        """What the import would replace. Raises `ModelExistsError`, or `ModelInUseError` while it is being trained."""
         model_id = asked.model_id
         if await self._catalog.is_being_trained(model_id):
             raise ModelInUseError(
@@ -91,12 +107,17 @@ class ModelImporter:
         before = await self._backends.storage.call(MODELS_SECONDS, self._before, model_id)
         if not before.exists:
             return before
-        if not before.is_readable or not (asked.replace or before.is_import):
+        if not before.is_readable:
+            raise _exists(model_id, "Its record can't be read: a newer release may have written it. Delete it first.")
+        if not (asked.replace or before.is_import):
             raise _exists(model_id)
-        if asked.replace:
+        return before
+
+    async def _require_unused(self, model_id: str, before: "_Before") -> None:
+        """Raises `ModelInUseError` while an unfinished job uses the model that is to be replaced."""
+        if before.exists:
             jobs = await self._backends.cluster.call(CLUSTER_LIST_SECONDS, self._jobs.all)
             require_unused(model_id, jobs, self._storage.bucket, before.prefixes)
-        return before
 
     def _before(self, model_id: str) -> "_Before":
         record, steps = self._records.read(model_id), self._records.step_names(model_id)
@@ -192,6 +213,6 @@ class _Before:
         return (old.sha256, old.base_model, old.prompt) == (record.sha256, record.base_model, record.prompt)
 
 
-def _exists(model_id: str) -> ModelExistsError:
-    message = f"There is a model {model_id!r} already. Use another model_id, or add replace=true to replace it."
+def _exists(model_id: str, advice: str = "Add replace=true to replace it.") -> ModelExistsError:
+    message = f"There is a model {model_id!r} already. Use another model_id. {advice}"
     return ModelExistsError(message, (FieldError("model_id", message, model_id),))

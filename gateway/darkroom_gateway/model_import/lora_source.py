@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import IO, BinaryIO, cast
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from pydantic import ValidationError
 from starlette.requests import Request
 
@@ -81,6 +81,8 @@ class LoraSource:
         self._namespace = namespace
         self._slots = slots
         self._limits = limits
+        self._checking = CapacityLimiter(1)
+        """The largest header takes 100 MB of memory: one file at a time."""
 
     @asynccontextmanager
     async def open(self, request: Request, uri: str | None) -> AsyncIterator[LoraFile]:
@@ -92,7 +94,7 @@ class LoraSource:
         uri = await self._given_uri(request, uri)
         opened = self._uploaded(request) if uri is None else self._downloaded(uri)
         async with opened as (source, file):
-            yield await to_thread.run_sync(checked, source, file)
+            yield await to_thread.run_sync(checked, source, file, limiter=self._checking)
 
     async def _given_uri(self, request: Request, uri: str | None) -> str | None:
         """The URI that the request names; None if it has a form."""

@@ -17,8 +17,11 @@ from darkroom_gateway.photos.upload_form import no_space
 FILE = "file"
 MAX_TEXT_FIELDS = 20
 PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
-PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-"""A zip archive, as torch writes it since 1.6, and the older pickles."""
+ZIP_START = b"PK\x03\x04"
+"""Of an archive of pickles, as torch writes it since 1.6."""
+PICKLE_STARTS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_FIRST_OPCODE = 0x20
+"""All opcodes of pickle are above. https://github.com/python/cpython/blob/main/Lib/pickle.py"""
 
 
 def invalid_model(name: str, message: str, *more: FieldError) -> InvalidModelError:
@@ -28,12 +31,20 @@ def invalid_model(name: str, message: str, *more: FieldError) -> InvalidModelErr
 
 def refuse_pickle(name: str, start: bytes = b"") -> None:
     """Raises `InvalidModelError` for a file with the extension or the first bytes of a pickle."""
-    if name.lower().endswith(PICKLES) or start.startswith(PICKLE_STARTS):
+    if name.lower().endswith(PICKLES) or _is_pickle(start):
         raise invalid_model(
             name,
             "It is a pickle, which can run code when it is loaded. Send a .safetensors file: most tools can save one, "
             "and many models are published in both formats.",
         )
+
+
+def _is_pickle(start: bytes) -> bool:
+    """Whether a file begins as a pickle. A safetensors file begins with the length of its header in 8 bytes, the first
+    two of which may be those of a pickle: 640 is `80 02 00 00 00 00 00 00`."""
+    if start.startswith(PICKLE_STARTS):
+        return start[2:3] > bytes([_FIRST_OPCODE]) and start[4:8] != bytes(4)
+    return start.startswith(ZIP_START)
 
 
 class LoraForm(MultiPartParser):
@@ -55,7 +66,7 @@ class LoraForm(MultiPartParser):
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         file = self._current_part.file
         if file is not None and len(self._start) < 8:
-            self._start += data[start : start + 8]
+            self._start += data[start : min(start + 8, end)]
             refuse_pickle(short_name(file.filename or FILE), self._start)
         super().on_part_data(data, start, end)
 

@@ -86,7 +86,7 @@ class UploadValidator:
         files, an `UnavailableError` when a limit of the gateway is reached, and `ClientDisconnect`.
         """
         async with self._form(request) as uploads:
-            if sum(each.role is FileRole.PHOTO for each in uploads) < bounds.MIN_PHOTOS:
+            if sum(each.role is not FileRole.CAPTION for each in uploads) < bounds.MIN_PHOTOS:
                 raise form_error(
                     "Add photos of the subject to the form: it has none. curl: -F files=@1.jpg -F files=@2.jpg."
                 )

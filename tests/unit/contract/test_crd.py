@@ -91,3 +91,8 @@ def test_no_enum_value_reads_as_a_boolean_in_yaml(kind: Kind) -> None:
 def test_a_union_of_two_types_is_refused() -> None:
     with pytest.raises(ValueError, match="no structural schema"):
         structural({"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}]}, {})
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_the_committed_yaml_has_no_anchors(kind: Kind) -> None:
+    assert [token for token in yaml.scan(render(kind)) if isinstance(token, yaml.AnchorToken | yaml.AliasToken)] == []

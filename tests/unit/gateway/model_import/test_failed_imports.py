@@ -13,6 +13,7 @@ from darkroom_contract.storage.keys import ModelRecord, model_record_key
 from darkroom_gateway.app import create_app
 from darkroom_gateway.errors import StorageUnavailableError, TooManyUploadsError
 from darkroom_gateway.http.upload_slots import UploadSlots
+from darkroom_gateway.model_import import lora_source
 from darkroom_gateway.services import Services
 
 REFUSED = StorageUnavailableError("Object storage can't be reached.")
@@ -105,6 +106,35 @@ async def test_replacement_that_fails_keeps_the_earlier_model(
     await removals(gateway)
 
     assert stored(isolated) == before
+
+
+async def test_model_that_is_made_while_the_file_arrives_is_not_replaced(
+    isolated: IsolatedNamespace, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large upload takes minutes."""
+    trained = ModelRecord(
+        model_id="dog",
+        weights_key="runs/u/dog.safetensors",
+        sha256="0" * 64,
+        base_model="b",
+        job_uid="u",
+        created="2026-01-02T03:04:05Z",
+    )
+    check = lora_source.checked
+
+    def check_late(source: str, file: IO[bytes]) -> lora_source.LoraFile:
+        key = model_record_key(isolated.namespace, "dog")
+        gateway.storage.write(key, trained.model_dump_json(by_alias=True).encode(), "application/json")
+        return check(source, file)
+
+    monkeypatch.setattr(lora_source, "checked", check_late)
+    assert await gateway.upload() == 409
+    assert isolated.keys(f"loras/{isolated.namespace}/") == []
+
+    isolated.s3.delete_object(Bucket=BUCKET, Key=model_record_key(isolated.namespace, "dog"))
+    assert await gateway.upload(replace="true") == 201
+    body = isolated.s3.get_object(Bucket=BUCKET, Key=model_record_key(isolated.namespace, "dog"))["Body"].read()
+    assert ModelRecord.model_validate_json(body).earlier_runs == ("u",)  # Deleted with the model.
 
 
 async def test_import_takes_the_slots_that_its_size_needs(gateway: Gateway, isolated: IsolatedNamespace) -> None:

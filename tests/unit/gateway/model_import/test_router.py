@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -76,6 +77,47 @@ def test_repeated_import_of_the_same_file_changes_nothing(
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.headers["location"] == first.headers["location"]
     assert (record_of(bucket, job_name), stored_keys("loras/")) == (before, keys)
+
+
+@pytest.mark.parametrize("header_bytes", [0x0280, 0x0380, 0x0480, 0x0580, 0x10280])
+def test_header_whose_length_looks_like_a_pickle_is_accepted(
+    import_lora: Any, job_name: str, header_bytes: int
+) -> None:
+    """A file of 640 bytes of header begins with 80 02, like a pickle."""
+    missing = header_bytes - int.from_bytes(lora_bytes(note="")[:8], "little")
+    content = lora_bytes(note="x" * missing)
+    assert int.from_bytes(content[:8], "little") == header_bytes
+
+    assert import_lora(job_name, content).status_code == 201
+
+
+def test_repeated_replacement_changes_nothing_while_a_job_uses_it(
+    import_lora: Any, cluster: Any, bucket: Any, job_name: str
+) -> None:
+    import_lora(job_name)
+    other = lora_bytes(fill=6)
+    assert import_lora(job_name, other, replace="true").status_code == 201
+    before = record_of(bucket, job_name)
+    cluster.create(Kind.GENERATE, job_name, {"prompt": "a", "modelId": job_name})
+
+    assert import_lora(job_name, other, replace="true").status_code == 200
+    assert record_of(bucket, job_name) == before
+
+
+@pytest.mark.parametrize("same_file", [True, False])
+def test_one_of_concurrent_imports_makes_the_model(
+    import_lora: Any, bucket: Any, stored_keys: Any, job_name: str, same_file: bool
+) -> None:
+    contents = [lora_bytes(fill=7 if same_file else number) for number in range(5)]
+    before = len(stored_keys("loras/"))
+    with ThreadPoolExecutor(5) as threads:
+        answers = list(threads.map(lambda content: import_lora(job_name, content), contents))
+
+    others = [200 if same_file else 409] * 4
+    assert sorted(each.status_code for each in answers) == sorted([201, *others])
+    [made] = [each.json() for each in answers if each.status_code == 201]
+    assert record_of(bucket, job_name).sha256 == made["sha256"]
+    assert len(stored_keys("loras/")) == before + 1
 
 
 def test_existing_model_is_replaced_only_on_request(

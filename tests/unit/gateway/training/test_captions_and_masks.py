@@ -144,6 +144,11 @@ def test_unusable_caption_is_refused_by_name(http: httpx.Client, picture: Draw, 
     assert words in errors["b.txt"]
 
 
+def test_form_of_masks_alone_says_what_they_are(http: httpx.Client, mask: bytes) -> None:
+    """A photo may have such a name by chance."""
+    assert "mask of no photo" in refused(send(http, [("a.mask.png", mask)]))["a.mask.png"]
+
+
 def test_files_without_a_photo_are_refused_by_name(http: httpx.Client, picture: Draw, mask: bytes) -> None:
     errors = refused(
         send(http, [("a.jpg", picture()), ("b.txt", b"a cat"), ("README.txt", b""), ("a.png.mask.png", mask)])

@@ -10,6 +10,7 @@ from support.s3_server import BUCKET
 
 from darkroom_contract.names import Kind
 from darkroom_contract.storage.keys import ModelRecord, model_step_key
+from darkroom_gateway.jobs.task_ids import task_id_for
 
 Draw = Callable[..., bytes]
 
@@ -104,6 +105,17 @@ def test_key_belongs_to_one_dataset(
         assert response.status_code == 422
         assert response.json()["type"].endswith(":KeyReused")
     assert cluster.count(Kind.TRAIN) == jobs
+
+
+def test_key_is_recognised_after_an_upgrade(http: httpx.Client, cluster: Any, dataset: str, job_name: str) -> None:
+    """The CRD of earlier releases filled in a learning rate, which now is unset."""
+    task = task_id_for(Kind.TRAIN, job_name)
+    spec = {"prompt": "sks dog", "modelId": "dog", "dataset": {"uri": dataset}}
+    cluster.create(Kind.TRAIN, task, spec | {"training": {"learningRate": 0.0001}})
+
+    assert train(http, job_name, dataset_uri=dataset).json()["task_id"] == task
+    other = train(http, job_name, dataset_uri=dataset, learning_rate=0.0002)
+    assert other.json()["type"].endswith(":KeyReused")
 
 
 def test_key_of_an_upload_is_not_that_of_a_dataset(

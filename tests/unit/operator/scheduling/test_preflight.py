@@ -110,6 +110,17 @@ class TestForbiddenLora:
             assert refusal_of(job, SETTINGS) is not None
 
 
+PHOTOS = {"uri": "s3://photos/x/"}
+DOGS = "\N{DOG FACE}" * 1000
+"""Four bytes each."""
+LONG_TEXTS: dict[str, Any] = {
+    "concepts": [{"prompt": DOGS, "dataset": PHOTOS, "priorPreservation": {"classPrompt": DOGS}}] * 8,
+    "dataset": PHOTOS | {"captions": {f"{number}.jpg": DOGS for number in range(5)}},
+    "training": {"validationPrompts": [DOGS] * 8},
+}
+"""Each is within its bounds."""
+
+
 class TestContradiction:
     VIDEO: ClassVar = {"min_guidance_scale": 3.0, "max_guidance_scale": 1.0}
 
@@ -130,6 +141,7 @@ class TestContradiction:
                 {"dataset": {"uri": "s3://photos/x/", "captions": {f"{n}.jpg": "a" * 1000 for n in range(50)}}},
                 "Put them into files beside the photos",
             ),
+            (LONG_TEXTS, "bytes of JSON, more than 114688. Shorten the prompts"),
         ],
     )
     def test_of_a_training_is_rejected(self, spec: dict[str, Any], advice: str) -> None:
