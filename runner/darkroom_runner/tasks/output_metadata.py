@@ -131,10 +131,16 @@ def _changed_settings(spec: TrainJobSpec) -> dict[str, Any]:
 
 
 def _without_folders(value: Any) -> Any:
-    """Datasets become `true`: their folders have other names in every upload."""
+    """Datasets become `true`: their folders have other names in every upload. Of a LoRA's URI its file name is left."""
     if isinstance(value, dict):
-        return {name: True if name == "dataset" else _without_folders(each) for name, each in value.items()}
+        return {name: _without_folder(name, each) for name, each in value.items()}
     return [_without_folders(each) for each in value] if isinstance(value, list) else value
+
+
+def _without_folder(name: str, value: Any) -> Any:
+    if name == "uri":
+        return str(value).rpartition("/")[2]
+    return True if name == "dataset" else _without_folders(value)
 
 
 def _entry(value: Any) -> str:
