@@ -54,6 +54,13 @@ def _trailing(scheduler: Any) -> Any:
 def _first_step(scheduler: Any, steps: int, field: str) -> tuple[float, float]:
     """The first timestep, and the signal amplitude that it expects in its input (0: pure noise, 1: no noise)."""
     probe = type(scheduler).from_config(scheduler.config)
+    most = probe.config.get("original_inference_steps")
+    if most is not None and steps > most:
+        # diffusers' own message advises a `strength` that no text-to-image pipeline has.
+        raise InvalidRunError(
+            f"{field} is {steps}, and {type(probe).__name__} has at most {most} steps. Lower {field}, or choose another "
+            "sampler."
+        )
     try:
         probe.set_timesteps(steps)
     except STEP_FAULTS as error:

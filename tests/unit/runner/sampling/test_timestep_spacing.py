@@ -92,9 +92,15 @@ def test_one_step_is_refused_if_no_spacing_works() -> None:
 
 def test_a_rejected_number_of_steps_names_its_setting() -> None:
     current = type(published.scheduler(published.SDXL)).from_config({})
-    lcm = diffusers.LCMScheduler.from_config(current.config, original_inference_steps=50)
+    lcm = diffusers.LCMScheduler.from_config(current.config, original_inference_steps=2000)
     with pytest.raises(InvalidRunError, match=r"^images\.steps is 60: .* Change images\.steps\."):
         ensure_starts_from_noise(lcm, 60, "images.steps", Remarks())
+
+
+@pytest.mark.parametrize("name", [Scheduler.LCM, Scheduler.TCD])
+def test_more_steps_than_a_few_step_sampler_has_are_refused_with_the_limit(name: Scheduler) -> None:
+    with pytest.raises(InvalidRunError, match=r"^images\.steps is 51, and (LCM|TCD)Scheduler has at most 50 steps"):
+        spaced(published.SDXL, name, 51)
 
 
 def test_an_unknown_kind_of_noise_levels_is_refused() -> None:
