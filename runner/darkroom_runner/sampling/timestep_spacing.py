@@ -58,8 +58,8 @@ def _first_step(scheduler: Any, steps: int, field: str) -> tuple[float, float]:
     if most is not None and steps > most:
         # diffusers' own message advises a `strength` that no text-to-image pipeline has.
         raise InvalidRunError(
-            f"{field} is {steps}, and {type(probe).__name__} has at most {most} steps. Lower {field}, or choose another "
-            "sampler."
+            f"{field} is {steps}, and {type(probe).__name__} has at most {most} steps. Lower {field}, or choose "
+            "another sampler."
         )
     try:
         probe.set_timesteps(steps)
