@@ -108,3 +108,19 @@ def test_a_lora_of_another_base_model_is_refused(trained: Callable[..., Any], fr
 
     with pytest.raises(ModelIncompatibleError, match="'my-dog' does not fit this base model"):
         load_initial_lora(fresh, adapters_of(fresh), path, "my-dog")
+
+
+def test_a_quantized_layer_has_the_shape_of_its_inputs_and_outputs(trained: Callable[..., Any], fresh: Any) -> None:
+    """bitsandbytes packs the weights of a layer in 4 bits into one column of bytes."""
+    files = trained()[:2]
+    adapters = adapters_of(fresh)
+    for module in fresh.unet.modules():
+        if isinstance(module, torch.nn.Linear) and not any(each.requires_grad for each in module.parameters()):
+            packed = torch.zeros(module.weight.numel() // 2, 1, dtype=torch.uint8)
+            module.weight = torch.nn.Parameter(packed, requires_grad=False)
+
+    for file in files:
+        load_initial_lora(fresh, adapters, file, "my-dog")
+
+    saved = load_file(files[0])
+    assert all(torch.equal(tensor, saved[name]) for name, tensor in adapters.folded_state().items())
