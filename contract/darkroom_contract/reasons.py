@@ -88,9 +88,9 @@ NOTHING = "Nothing."
 STATES: Mapping[ConditionReason, Advice] = {
     ConditionReason.QUEUED: Advice("The job waits for the slot; the message gives its position.", NOTHING),
     ConditionReason.WAITING_FOR_MODEL: Advice(
-        "A TrainJob of the same modelId has not finished. The generation waits for it, whatever their"
+        "A TrainJob of a model that the job needs has not finished. The job waits for it, whatever their"
         " order in the queue, and uses the model that it makes.",
-        "Nothing. If that training is suspended, resume it, or delete it to generate with the current model.",
+        "Nothing. If that training is suspended, resume it, or delete it to use the current model.",
     ),
     ConditionReason.QUOTA_EXCEEDED: Advice(
         "A ResourceQuota of the namespace does not admit the run's pod yet.",

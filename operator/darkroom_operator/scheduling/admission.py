@@ -2,7 +2,7 @@
 
 The order is that of the queue policy. A job that is suspended, backing off or being deleted is not queued. A generation
 with LoRAs waits for every unfinished training of their models, wherever they are in the queue. A training that
-continues from a LoRA waits only for trainings of that model that precede it, so that two trainings never wait for each
+continues from a LoRA waits only for trainings of that model that are older, so that two trainings never wait for each
 other. A saved step, such as `my-dog@200`, is used as it is: no job waits for it.
 """
 
@@ -71,20 +71,24 @@ def awaited_training(job: Job, snapshot: Snapshot) -> Job | None:
 def queued_jobs(snapshot: Snapshot) -> list[Job]:
     """The jobs that wait for a slot, the next one first.
 
-    A generation that waits for trainings comes directly after the last of them, even if that training is suspended or
-    backing off: so it always has a position.
+    A job that waits for trainings comes directly after the last of them, even if that training is suspended or backing
+    off: so it always has a position.
     """
     waiting_for: dict[str, list[Job]] = {}
     ordered: list[Job] = []
-    for job in snapshot.pending:
-        training = awaited_training(job, snapshot)
-        if training is not None and training.uid not in snapshot.holders and snapshot.pending.precedes(job, training):
-            if is_queued(job, snapshot):
-                waiting_for.setdefault(training.uid, []).append(job)
+    placed = set[str](snapshot.holders)
+    for first in snapshot.pending:
+        training = awaited_training(first, snapshot)
+        if training is not None and training.uid not in placed:
+            waiting_for.setdefault(training.uid, []).append(first)
             continue
-        if is_queued(job, snapshot):
-            ordered.append(job)
-        ordered += waiting_for.pop(job.uid, [])
+        following = [first]
+        while following:
+            job = following.pop()
+            placed.add(job.uid)
+            if is_queued(job, snapshot):
+                ordered.append(job)
+            following += reversed(waiting_for.pop(job.uid, []))
     return ordered
 
 

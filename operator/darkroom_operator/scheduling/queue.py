@@ -93,10 +93,11 @@ class PendingQueue:
         return self._trainings[model_id].jobs if model_id in self._trainings else []
 
     def trainings_before(self, job: Job, model_id: str) -> list[Job]:
-        """The unfinished trainings of a model that precede a job of the queue, without those being deleted."""
+        """The unfinished trainings of a model that were created before a job of the queue, without those being
+        deleted. Their priority does not matter."""
         if job.uid not in self._entries:
             return []
-        return [each for each in self.trainings_of(model_id) if not each.deleting and self.precedes(each, job)]
+        return [each for each in self.trainings_of(model_id) if not each.deleting and _age(each) < _age(job)]
 
 
 class _SortedJobs:
@@ -117,6 +118,11 @@ class _SortedJobs:
     def remove(self, key: SortKey) -> None:
         index = bisect_left(self._keys, key)
         del self._keys[index], self.jobs[index]
+
+
+def _age(job: Job) -> tuple[datetime, int]:
+    """Creation times have whole seconds."""
+    return job.created, job.order
 
 
 def _trained_model(job: Job) -> str | None:

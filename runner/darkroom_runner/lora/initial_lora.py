@@ -73,7 +73,7 @@ def _dora_obstacle(pairs: list[tuple[WeightChange, LoraLayer]]) -> str | None:
 
 def _fill(layer: LoraLayer, change: WeightChange, factor: float) -> None:
     """`factor` is rank / alpha of the training: the adapter's output is divided by it again."""
-    lora_a, lora_b = change.lora_matrices(weight_shape(layer.get_base_layer()))
+    lora_a, lora_b = change.lora_matrices(tuple(weight_shape(layer.get_base_layer())))
     with torch.no_grad():
         layer.lora_A[ADAPTER].weight.copy_(lora_a)
         layer.lora_B[ADAPTER].weight.copy_(lora_b * factor)

@@ -77,26 +77,25 @@ class WeightChange:
         magnitude = self.magnitude.to(weight.device).reshape(norm.shape)
         return weight * (magnitude / (norm + torch.finfo(torch.float32).eps))
 
-    def has_magnitudes_of_inputs(self, weight_shape: tuple[int, ...]) -> bool:
+    def has_magnitudes_of_inputs(self, weight_shape: torch.Size) -> bool:
         outputs, inputs = weight_shape[:2]
         scale = self.tensors.get("dora_scale")
         return scale is not None and scale.shape[0] != outputs and scale.numel() == inputs
 
 
-def weight_shape(module: torch.nn.Module) -> tuple[int, ...]:
-    """The shape of a layer's weight, which bitsandbytes packs into a column when it quantizes a linear layer."""
-    if isinstance(module, torch.nn.Linear):
-        return module.out_features, module.in_features
-    weight = module.weight
-    assert isinstance(weight, torch.Tensor)
-    return tuple(weight.shape)
+def weight_shape(layer: torch.nn.Module) -> torch.Size:
+    """Of a layer's weight, (outputs, inputs, …), also when quantization packs its elements into another shape."""
+    if isinstance(layer, torch.nn.Linear):
+        return torch.Size((layer.out_features, layer.in_features))
+    shape: torch.Size = layer.weight.shape  # type: ignore[assignment]
+    return shape
 
 
 def shape_fault(change: WeightChange, module: torch.nn.Module) -> str | None:
     """How a change does not fit its module, such as `(64, 16), not (32, 16)`; None if it fits."""
     if not isinstance(module.weight, torch.Tensor):
         return "the layer has no weight"
-    shape = torch.Size(weight_shape(module))
+    shape = weight_shape(module)
     if change.kind is not LoraKind.DIFFERENCE and not isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
         return f"a {type(module).__name__} is neither linear nor a convolution"
     if change.kind is LoraKind.LORA and (fault := _lora_fault(change.tensors, tuple(shape))) is not None:
@@ -111,7 +110,7 @@ def shape_fault(change: WeightChange, module: torch.nn.Module) -> str | None:
         # On the meta device: shapes alone.
         tensors = {role: tensor.to("meta") for role, tensor in change.tensors.items()}
         result = _DELTAS[change.kind](tensors, shape)
-        if result.numel() != shape.numel() or result.shape[0] != shape[0]:
+        if result.numel() != prod(shape) or result.shape[0] != shape[0]:
             return f"{tuple(result.shape)}, not {tuple(shape)}"
         if change.is_dora:
             change.with_magnitude(result.reshape(shape))

@@ -20,9 +20,9 @@ def a_generation(*loras: str) -> Job:
     return replace(a_job("generation", loras=used, priority=9), created=EARLY)
 
 
-def continued(name: str, from_: str, to: str, created: datetime | None = None) -> Job:
+def continued(name: str, from_: str, to: str, created: datetime | None = None, priority: int = 0) -> Job:
     """A training of the model `to` that continues from the LoRA `from_`."""
-    training = a_training(name, modelId=to, training={"initialLora": {"modelId": from_}})
+    training = a_training(name, modelId=to, training={"initialLora": {"modelId": from_}}, priority=priority)
     return training if created is None else replace(training, created=created)
 
 
@@ -85,6 +85,26 @@ def test_training_waits_for_an_earlier_training_of_its_initial_lora() -> None:
     running = replace(snapshot, slots={0: a_slot(base), 1: a_slot(number=1)}, slot_count=2)
     assert admit(running) is None
     assert awaited_training(more, running) == base
+
+
+def test_training_of_high_priority_waits_for_an_older_one_that_it_continues() -> None:
+    """It would fail: there is no such model yet."""
+    base = replace(a_training("base", modelId="dog"), created=EARLY)
+    other = replace(a_training("other", modelId="other", priority=5), created=EARLY)
+    more = continued("more", "dog", "dog-2", priority=9)
+    images = replace(a_job("images", loras=({"modelId": "dog-2"},), priority=10), created=EARLY)
+    snapshot = a_snapshot(images, more, other, base)
+
+    assert admit(snapshot) == other
+    assert queued_jobs(snapshot) == [other, base, more, images]
+
+
+def test_training_does_not_wait_for_a_younger_one_of_higher_priority() -> None:
+    """A model that exists is continued as it is."""
+    more = continued("more", "dog", "dog-2", created=EARLY)
+    base = a_training("base", modelId="dog", priority=9)
+
+    assert awaited_training(more, a_snapshot(more, base)) is None
 
 
 def test_training_that_continues_from_its_own_model_does_not_wait_for_itself() -> None:

@@ -110,17 +110,24 @@ def test_a_lora_of_another_base_model_is_refused(trained: Callable[..., Any], fr
         load_initial_lora(fresh, adapters_of(fresh), path, "my-dog")
 
 
-def test_a_quantized_layer_has_the_shape_of_its_inputs_and_outputs(trained: Callable[..., Any], fresh: Any) -> None:
-    """bitsandbytes packs the weights of a layer in 4 bits into one column of bytes."""
-    files = trained()[:2]
-    adapters = adapters_of(fresh)
-    for module in fresh.unet.modules():
-        if isinstance(module, torch.nn.Linear) and not any(each.requires_grad for each in module.parameters()):
-            packed = torch.zeros(module.weight.numel() // 2, 1, dtype=torch.uint8)
-            module.weight = torch.nn.Parameter(packed, requires_grad=False)
+class PackedLinear(torch.nn.Linear):
+    """Like bitsandbytes' `Linear4bit`: the elements of the weight are packed, two in a byte."""
 
-    for file in files:
-        load_initial_lora(fresh, adapters, file, "my-dog")
+    def __init__(self, layer: torch.nn.Linear) -> None:
+        super().__init__(layer.in_features, layer.out_features, layer.bias is not None)
+        packed = torch.zeros(layer.weight.numel() // 2, 1, dtype=torch.uint8)
+        self.weight = torch.nn.Parameter(packed, requires_grad=False)
 
-    saved = load_file(files[0])
-    assert all(torch.equal(tensor, saved[name]) for name, tensor in adapters.folded_state().items())
+
+def test_a_training_on_a_quantized_model_continues_from_a_lora(trained: Callable[..., Any], fresh: Any) -> None:
+    path, _, _ = trained(**EVERYTHING)
+    for name, layer in list(fresh.unet.named_modules()):
+        if isinstance(layer, torch.nn.Linear):
+            parent, _, last = name.rpartition(".")
+            setattr(fresh.unet.get_submodule(parent), last, PackedLinear(layer))
+    adapters = adapters_of(fresh, **EVERYTHING)
+
+    load_initial_lora(fresh, adapters, path, "my-dog")
+
+    for name, tensor in load_file(path).items():
+        assert torch.equal(adapters.folded_state()[name], tensor)
