@@ -152,6 +152,8 @@ class LoraNames:
                 f"It contains a textual-inversion embedding ({shortened(self.embeddings)}), which would be dropped. "
                 "Remove the embedding from the file, or use a LoRA without one."
             )
+        if not self.modules and not self.refused:
+            return "It is not a LoRA: it has no tensors."
         if not self.modules and not any(map(_looks_like_lora, self.refused)):
             return f"It is not a LoRA: no tensor has the name of a LoRA's ({shortened(self.refused)})."
         if self.refused:
@@ -222,8 +224,10 @@ def _looks_like_lora(name: str) -> bool:
 
 
 def shortened(names: tuple[str, ...]) -> str:
-    """The first few names, and how many more there are."""
-    listed = ", ".join(name[:120] for name in names[:MAX_LISTED])
+    """The first few names, and how many more there are. Control characters become `?`: they would change a terminal."""
+    listed = ", ".join(
+        "".join(each if each.isprintable() else "?" for each in name[:120]) for name in names[:MAX_LISTED]
+    )
     return f"{listed} and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else listed
 
 

@@ -86,7 +86,9 @@ def _parse(content: bytes) -> dict[str, Any]:
     if content.count(b"[") + content.count(b"{") > _MAX_CONTAINERS:
         raise NotSafetensorsError(f"Its header has more than {_MAX_CONTAINERS} lists and maps.")
     try:
+        # Strict, unlike `json.loads` of bytes: no UTF-16, and no half surrogates, which no message could be sent with.
         document = json.loads(content.decode(), object_pairs_hook=_without_duplicates)
+        json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise NotSafetensorsError("It is not a safetensors file: its header is not JSON.") from error
     if not isinstance(document, dict):

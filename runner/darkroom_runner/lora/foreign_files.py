@@ -50,7 +50,8 @@ class LoraFile:
 def read_lora(pipeline: Any, path: Path, name: str) -> LoraFile:
     """Read a file and match all of it to the pipeline's modules, which may have adapters already.
 
-    Raises `ModelIncompatibleError`, with the first few tensors that have no place, if it does not fit completely.
+    Raises `ModelIncompatibleError`, with the first few tensors that have no place, if it does not fit completely, and
+    for NaN or infinite values: they would spoil every image, even at scale 0.
     """
     header, names = read_lora_header(path, name)
     paths = module_paths(pipeline)
@@ -63,6 +64,7 @@ def read_lora(pipeline: Any, path: Path, name: str) -> LoraFile:
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise ModelIncompatibleError(f"The file of LoRA {name!r} can't be read: {first_line(error)}") from error
+    _require_finite(tensors, name)
     alphas = _HeaderAlphas.parse(header.metadata, name)
     changes: dict[tuple[str, str], WeightChange] = {}
     for key, module in names.modules.items():
@@ -72,6 +74,15 @@ def read_lora(pipeline: Any, path: Path, name: str) -> LoraFile:
         changes[place] = _change(module, tensors, alphas, place)
     _require_shapes(pipeline, changes, names, paths, name)
     return LoraFile(name, names.form, changes, header.metadata)
+
+
+def _require_finite(tensors: Mapping[str, torch.Tensor], name: str) -> None:
+    faulty = tuple(sorted(each for each, tensor in tensors.items() if not torch.isfinite(tensor).all()))
+    if faulty:
+        raise ModelIncompatibleError(
+            f"LoRA {name!r} can't be used: {len(faulty)} of its {len(tensors)} tensors have NaN or infinite values: "
+            f"{shortened(faulty)}. Use an earlier step of it, or train it again with a lower learning rate."
+        )
 
 
 def _change(
@@ -138,11 +149,15 @@ class _HeaderAlphas:
         return cls(config)
 
     def factor(self, component: str, path: str, rank: int) -> float:
-        """alpha / rank of a module, or alpha / sqrt(rank) for rsLoRA (arXiv 2312.03732)."""
+        """alpha / rank of a module, or alpha / sqrt(rank) for rsLoRA (arXiv 2312.03732).
+
+        Patterns for text encoders may have the outer `text_model` that transformers 5 removed, or not.
+        """
+        names = (f".{path}", f".text_model.{path}")
         alpha = self.config.get(f"{component}.lora_alpha")
         for pattern, value in (self.config.get(f"{component}.alpha_pattern") or {}).items():
-            suffix = _pattern_suffix(pattern)
-            if f".{path}".endswith(f".{suffix}"):
+            suffix = f".{_pattern_suffix(pattern)}"
+            if any(name.endswith(suffix) for name in names):
                 alpha = value
                 break
         if alpha is None:

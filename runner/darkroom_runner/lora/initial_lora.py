@@ -10,7 +10,7 @@ from darkroom_contract.lora_names import UNET
 from darkroom_runner.errors import ModelIncompatibleError
 from darkroom_runner.lora.adapters import ADAPTER, Adapters
 from darkroom_runner.lora.foreign_files import LoraFile, read_lora
-from darkroom_runner.lora.weight_change import WeightChange
+from darkroom_runner.lora.weight_change import WeightChange, weight_shape
 
 _DORA = {"magnitude", "dora_scale"}
 
@@ -62,7 +62,7 @@ def _obstacle(file: LoraFile, layers: dict[tuple[str, str], LoraLayer], rank: in
 def _dora_obstacle(pairs: list[tuple[WeightChange, LoraLayer]]) -> str | None:
     in_file = {change.is_dora for change, _ in pairs}
     in_training = any(ADAPTER in layer.lora_magnitude_vector for _, layer in pairs)
-    if any(change.has_magnitudes_of_inputs(layer.get_base_layer().weight.shape) for change, layer in pairs):
+    if any(change.has_magnitudes_of_inputs(weight_shape(layer.get_base_layer())) for change, layer in pairs):
         return "its DoRA has a magnitude for each input of a layer. Only one for each output can be trained."
     if in_file == {in_training}:
         return None
@@ -73,7 +73,7 @@ def _dora_obstacle(pairs: list[tuple[WeightChange, LoraLayer]]) -> str | None:
 
 def _fill(layer: LoraLayer, change: WeightChange, factor: float) -> None:
     """`factor` is rank / alpha of the training: the adapter's output is divided by it again."""
-    lora_a, lora_b = change.lora_matrices(tuple(layer.get_base_layer().weight.shape))
+    lora_a, lora_b = change.lora_matrices(tuple(weight_shape(layer.get_base_layer())))
     with torch.no_grad():
         layer.lora_A[ADAPTER].weight.copy_(lora_a)
         layer.lora_B[ADAPTER].weight.copy_(lora_b * factor)

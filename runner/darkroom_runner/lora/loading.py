@@ -2,8 +2,8 @@
 
 Plain LoRAs become peft adapters, so that a LoRA of this runner gives bit for bit what its training had. All others
 (DoRA, LoHa, LoKr, Tucker decompositions, differences) are added to the weights: peft can't mix them, and its DoRA at
-scale 0 is not the base model. All changes are computed from the original weights and summed, so their order does not
-matter, and a scale of 0 leaves the base model unchanged.
+scale 0 is not the base model. So are files with many ranks, such as resized ones. All changes are computed from the
+original weights and summed, so their order does not matter, and a scale of 0 leaves the base model unchanged.
 """
 
 import logging
@@ -23,6 +23,9 @@ from darkroom_runner.errors import ModelIncompatibleError, first_line
 from darkroom_runner.lora.adapters import ADAPTER
 from darkroom_runner.lora.foreign_files import LoraFile, read_lora
 from darkroom_runner.lora.weight_change import WeightChange
+
+MAX_RANKS = 8
+"""In a file whose layers become adapters: each rank is an adapter of its own, which takes about a second to add."""
 
 log = logging.getLogger(__name__)
 
@@ -46,15 +49,19 @@ def load_loras(pipeline: Any, loras: Sequence[LoraToLoad]) -> list[LoraFile]:
     loras = sorted(loras, key=lambda each: each.name)
     files = [read_lora(pipeline, each.path, each.name) for each in loras]
     scaled = [(file, each.scale) for file, each in zip(files, loras, strict=True)]
-    _add_to_weights(pipeline, [each for each in scaled if not each[0].is_plain])
+    _add_to_weights(pipeline, [each for each in scaled if not _becomes_adapters(each[0])])
     adapters = dict[str, float]()
-    for file, scale in (each for each in scaled if each[0].is_plain):
+    for file, scale in (each for each in scaled if _becomes_adapters(each[0])):
         adapters |= dict.fromkeys(_add_adapters(pipeline, file, len(adapters)), scale)
     if adapters:
         pipeline.set_adapters(list(adapters), adapter_weights=list(adapters.values()))
     for file, scale in scaled:
         log.info("LoRA %s (%s): all %d layers loaded, scale %g", file.name, file.form, len(file.changes), scale)
     return files
+
+
+def _becomes_adapters(file: LoraFile) -> bool:
+    return file.is_plain and len({change.rank for change in file.changes.values()}) <= MAX_RANKS
 
 
 def _add_adapters(pipeline: Any, file: LoraFile, first: int) -> list[str]:

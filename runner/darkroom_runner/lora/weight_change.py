@@ -83,14 +83,22 @@ class WeightChange:
         return scale is not None and scale.shape[0] != outputs and scale.numel() == inputs
 
 
+def weight_shape(layer: torch.nn.Module) -> torch.Size:
+    """Of a layer's weight, (outputs, inputs, …), also when quantization packs its elements into another shape."""
+    if isinstance(layer, torch.nn.Linear):
+        return torch.Size((layer.out_features, layer.in_features))
+    shape: torch.Size = layer.weight.shape  # type: ignore[assignment]
+    return shape
+
+
 def shape_fault(change: WeightChange, module: torch.nn.Module) -> str | None:
     """How a change does not fit its module, such as `(64, 16), not (32, 16)`; None if it fits."""
-    weight = module.weight
-    if not isinstance(weight, torch.Tensor):
+    if not isinstance(module.weight, torch.Tensor):
         return "the layer has no weight"
+    shape = weight_shape(module)
     if change.kind is not LoraKind.DIFFERENCE and not isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
         return f"a {type(module).__name__} is neither linear nor a convolution"
-    if change.kind is LoraKind.LORA and (fault := _lora_fault(change.tensors, tuple(weight.shape))) is not None:
+    if change.kind is LoraKind.LORA and (fault := _lora_fault(change.tensors, tuple(shape))) is not None:
         return fault
     if "diff_b" in change.tensors:
         bias = getattr(module, "bias", None)
@@ -101,11 +109,11 @@ def shape_fault(change: WeightChange, module: torch.nn.Module) -> str | None:
     try:
         # On the meta device: shapes alone.
         tensors = {role: tensor.to("meta") for role, tensor in change.tensors.items()}
-        result = _DELTAS[change.kind](tensors, weight.shape)
-        if result.numel() != weight.numel() or result.shape[0] != weight.shape[0]:
-            return f"{tuple(result.shape)}, not {tuple(weight.shape)}"
+        result = _DELTAS[change.kind](tensors, shape)
+        if result.numel() != prod(shape) or result.shape[0] != shape[0]:
+            return f"{tuple(result.shape)}, not {tuple(shape)}"
         if change.is_dora:
-            change.with_magnitude(result.reshape(weight.shape))
+            change.with_magnitude(result.reshape(shape))
     except (RuntimeError, ValueError, IndexError) as error:
         return str(error).splitlines()[0][:100]
     return None

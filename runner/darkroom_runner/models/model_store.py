@@ -19,10 +19,12 @@ from darkroom_contract.storage.datasets import DatasetPolicy
 from darkroom_contract.storage.keys import (
     BEST,
     ModelRecord,
+    lora_prefix,
     model_record_key,
     model_reference_key,
     model_steps_prefix,
     parse_uri,
+    run_prefix,
 )
 from darkroom_runner.errors import DatasetNotAllowedError, InvalidRunError, ModelIncompatibleError, ModelNotFoundError
 from darkroom_runner.models.lora_header import read_lora_header
@@ -109,15 +111,26 @@ def _fetch_file(
 
 
 def read_record(storage: Storage, namespace: str, model_id: str) -> ModelRecord:
-    """The current record of a model id, or of one of its saved steps (`my-dog@200`). Raises `ModelNotFoundError`."""
+    """The current record of a model id, or of one of its saved steps (`my-dog@200`).
+
+    Raises `ModelNotFoundError`, and `ModelIncompatibleError` for a record that can't be read, or whose weights are not
+    where the runner and the gateway store them: a forged one could give away a file of another namespace.
+    """
     check_model_reference(model_id)
     content = storage.read(model_reference_key(namespace, model_id))
     if content is None:
         raise _not_found(storage, namespace, model_id)
     try:
-        return ModelRecord.model_validate_json(content)
+        record = ModelRecord.model_validate_json(content)
     except ValidationError as error:
         raise ModelIncompatibleError(f"The record of model {model_id!r} can't be read. Train it again.") from error
+    folder = run_prefix(record.job_uid) if record.job_uid else lora_prefix(namespace)
+    if not record.weights_key.startswith(folder) or ".." in record.weights_key.split("/"):
+        raise ModelIncompatibleError(
+            f"The record of model {model_id!r} refers to {record.weights_key}, which is not below {folder}: it was "
+            f"changed. {_AGAIN[record.job_uid == '']}"
+        )
+    return record
 
 
 def _not_found(storage: Storage, namespace: str, reference: str) -> ModelNotFoundError:

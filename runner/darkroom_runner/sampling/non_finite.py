@@ -20,6 +20,7 @@ Precisions = dict[tuple[torch.nn.Module, str], torch.dtype]
 """The dtype of each floating-point parameter and buffer, by its module and name."""
 
 _IN_FLOAT32_TOO = "in float32, too"
+_QUANTIZED = "and can't be generated again in float32, since the base model is quantized"
 _OUT_OF_MEMORY = "in half precision, and memory ran out when it was generated again in float32"
 
 
@@ -55,6 +56,8 @@ def retry_in_float32(
         except _NonFiniteError as error:
             if all(dtype == torch.float32 for dtype in precisions.values()):
                 raise _failure(what, _IN_FLOAT32_TOO) from error
+            if any(getattr(model, "is_quantized", False) for model in _models(pipeline)):
+                raise _failure(what, _QUANTIZED) from error
         output = _in_float32(pipeline, retry or generate, what)
     remarks.add(
         RemarkReason.DRAWN_AGAIN,

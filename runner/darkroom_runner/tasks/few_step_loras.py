@@ -15,6 +15,8 @@ from darkroom_runner.run.remarks import Remarks
 
 MAX_STEPS = 12
 MAX_GUIDANCE_SCALE = 2.0
+MAX_TITLE_CHARACTERS = 300
+"""Read of each name: a header may have megabytes, and the patterns take quadratic time."""
 _TITLES = ("modelspec.title", "ss_output_name")
 """Metadata in which trainers store a LoRA's name."""
 
@@ -76,7 +78,7 @@ def few_step_kind(lora: FetchedLora) -> FewStepKind | None:
     texts += [lora.record.source.rsplit("/", 1)[-1] if lora.record and lora.record.source else None]
     texts += [lora.metadata.get(title) for title in _TITLES]
     for kind in KINDS:
-        if any(kind.pattern.search(text) for text in texts if text):
+        if any(kind.pattern.search(text[:MAX_TITLE_CHARACTERS]) for text in texts if text):
             return kind
     return None
 

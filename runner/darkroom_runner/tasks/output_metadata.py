@@ -33,7 +33,8 @@ def image_metadata(
 ) -> dict[str, Any]:
     """Everything needed to reproduce an image: the `darkroom` chunk of its PNG.
 
-    `lora_sha256` are the digests of the files of `spec.used_loras`, in that order.
+    `lora_sha256` are the digests of the files of `spec.used_loras`, in that order. A job of the short form has the same
+    entries as in Darkroom 0.1.
     """
     images, interval = spec.images, spec.cache.effective_interval
     metadata: dict[str, Any] = {
@@ -49,12 +50,11 @@ def image_metadata(
         "cache": {"interval": interval, "branch": spec.cache.branch} if interval > 1 else None,
         "versions": package_versions(),
     }
-    loras = [use.to_dict() | {"sha256": sha256} for use, sha256 in zip(spec.used_loras, lora_sha256, strict=True)]
-    if loras:
-        metadata["loras"] = loras
+    used = list(zip(spec.used_loras, lora_sha256, strict=True))
     if spec.model_id is not None:
-        metadata |= {"modelId": spec.model_id, "loraScale": spec.lora_scale, "loraSha256": loras[0]["sha256"]}
-    return metadata
+        return metadata | {"modelId": spec.model_id, "loraScale": spec.lora_scale, "loraSha256": used[0][1]}
+    loras = [use.to_dict() | {"sha256": sha256} for use, sha256 in used]
+    return metadata | ({"loras": loras} if loras else {})
 
 
 def validation_metadata(
@@ -131,10 +131,16 @@ def _changed_settings(spec: TrainJobSpec) -> dict[str, Any]:
 
 
 def _without_folders(value: Any) -> Any:
-    """Datasets become `true`: their folders have other names in every upload."""
+    """Datasets become `true`: their folders have other names in every upload. Of a LoRA's URI its file name is left."""
     if isinstance(value, dict):
-        return {name: True if name == "dataset" else _without_folders(each) for name, each in value.items()}
+        return {name: _without_folder(name, each) for name, each in value.items()}
     return [_without_folders(each) for each in value] if isinstance(value, list) else value
+
+
+def _without_folder(name: str, value: Any) -> Any:
+    if name == "uri":
+        return str(value).rpartition("/")[2]
+    return True if name == "dataset" else _without_folders(value)
 
 
 def _entry(value: Any) -> str:
@@ -178,14 +184,13 @@ def _parameters(metadata: dict[str, Any]) -> str:
 
 
 def _lora_parameters(metadata: dict[str, Any]) -> dict[str, str]:
-    """Names and scales; and digests, quoted as the web UIs quote a list."""
+    """Names and scales; of several LoRAs also digests, quoted as the web UIs quote a list."""
     if "modelId" in metadata:
-        found = {"Lora": f"{metadata['modelId']}:{metadata['loraScale']}"}
-    else:
-        loras = [f"{each.get('modelId') or each['uri']}:{each['scale']}" for each in metadata.get("loras", ())]
-        found = {"Lora": f'"{", ".join(loras)}"'} if loras else {}
-    digests = [f"{each.get('modelId') or each['uri']}: {each['sha256']}" for each in metadata.get("loras", ())]
-    return found | ({"Lora SHA-256": f'"{", ".join(digests)}"'} if digests else {})
+        return {"Lora": f"{metadata['modelId']}:{metadata['loraScale']}"}
+    named = [(each.get("modelId") or each["uri"], each) for each in metadata.get("loras", ())]
+    scales = ", ".join(f"{name}:{each['scale']}" for name, each in named)
+    digests = ", ".join(f"{name}: {each['sha256']}" for name, each in named)
+    return {"Lora": f'"{scales}"', "Lora SHA-256": f'"{digests}"'} if named else {}
 
 
 def _negative(prompt: str) -> str:

@@ -100,6 +100,8 @@ class BetweenSteps:
             self.metrics |= {"bestHeldOutLoss": loss, "bestStep": step}
             if self.outputs is not None:
                 self._save_best(self.outputs, step, loss)
+        elif self.outputs is not None:
+            self.outputs.saved_steps.store_best(session.base_model)
         session.progress.announce(metrics=self.metrics)
 
     def _save_best(self, outputs: Outputs, step: int, loss: float) -> None:

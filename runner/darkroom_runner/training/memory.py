@@ -13,6 +13,12 @@ from darkroom_runner.errors import InvalidRunError
 from darkroom_runner.models.device import Device
 from darkroom_runner.training.memory_estimate import free_bytes, step_bytes
 
+RAN_OUT = (
+    "Gradient checkpointing was turned on when a step ran out of memory; a step takes about a third longer with it. To "
+    "avoid it, lower training.batchSize or training.resolution."
+)
+"""For `RemarkReason.MEMORY_SAVED`."""
+
 _GIB = 2**30
 _FP8_CAPABILITY = (8, 9)
 """Of Ada and Hopper: the first with FP8 in their tensor cores."""

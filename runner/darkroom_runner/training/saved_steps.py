@@ -75,14 +75,19 @@ class SavedSteps:
             )
 
     def put_best(self, step: int, loss: float, base_model: UsedModel, write: WriteFiles) -> None:
-        """Replace the best LoRA. If storage fails, a warning is logged, and `finish` tries again. Raises `OSError`."""
+        """Replace the best LoRA, and store it with `store_best`. Raises `OSError`."""
         self._best = None  # `write` replaces its files, perhaps in part.
         write(self._folder(BEST), step, loss)
         self._best = step, loss
+        self.store_best(base_model)
+
+    def store_best(self, base_model: UsedModel) -> None:
+        """`finish`, but if storage fails, a warning is logged. To be tried again in the course of the training."""
         try:
             self.finish(base_model)
         except StorageUnavailableError as error:
-            log.warning("the best LoRA so far, of step %d, is not stored yet: %s", step, error)
+            step = None if self._best is None else self._best[0]
+            log.warning("the best LoRA so far, of step %s, is not stored yet: %s", step, error)
 
     def finish(self, base_model: UsedModel) -> None:
         """Save the best LoRA, if it has not been. Raises `StorageUnavailableError`."""

@@ -39,7 +39,7 @@ from darkroom_runner.training.diffusion_loss import DiffusionLoss
 from darkroom_runner.training.evaluation_mode import evaluation_mode
 from darkroom_runner.training.fused_attention import fuse_attention
 from darkroom_runner.training.idle_models import IdleModels
-from darkroom_runner.training.memory import choose_quantization, plan_memory
+from darkroom_runner.training.memory import RAN_OUT, choose_quantization, plan_memory
 from darkroom_runner.training.outputs import Outputs
 from darkroom_runner.training.prompt_embeddings import PromptEncoder, open_prompt_encoder
 from darkroom_runner.training.state import TrainingState, UnusableStateError
@@ -103,7 +103,9 @@ class TrainingSession:
             load_initial_lora(self.pipeline, self.adapters, initial.path, initial.name)
         prompt_encoder = open_prompt_encoder(self.pipeline, self.device, self.spec.training, data.all_concepts)
         self._prepare_device(prompt_encoder, data)
-        trainer = Trainer(self.pipeline.unet, prompt_encoder, diffusion_loss, self.spec.training, self.device)
+        trainer = Trainer(
+            self.pipeline.unet, prompt_encoder, diffusion_loss, self.spec.training, self.device, self._save_memory
+        )
         return self._train(self._restore(self.adapters), trainer, data)
 
     def save(self, path: Path, metadata: dict[str, str]) -> None:
@@ -175,6 +177,14 @@ class TrainingSession:
             idle = ("vae",) if prompt_encoder.needs_text_encoders else ("vae", *TEXT_ENCODERS)
             self.idle_models = IdleModels(self.pipeline, self.device, idle)
             self.idle_models.put_away()
+
+    def _save_memory(self) -> bool:
+        """A step ran out of memory, which `plan_memory` only estimates: returns whether the next one takes less."""
+        if self.pipeline.unet.is_gradient_checkpointing:
+            return False
+        self.pipeline.unet.enable_gradient_checkpointing()
+        self.remarks.add(RemarkReason.MEMORY_SAVED, RAN_OUT)
+        return True
 
     def _restore(self, adapters: Adapters) -> TrainingState:
         """The state saved by an earlier run of the job, or a fresh one."""

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from darkroom_contract.specs.training import Training
-from darkroom_runner.errors import TrainingDivergedError
-from darkroom_runner.models.device import Device, generator
+from darkroom_runner.errors import TrainingDivergedError, is_out_of_memory
+from darkroom_runner.models.device import Device, free_memory, generator
 from darkroom_runner.training.batches import Batch, Concept, evaluation_batches, make_batch
 from darkroom_runner.training.diffusion_loss import DiffusionLoss
 from darkroom_runner.training.optimizers import learning_rate
@@ -36,6 +36,8 @@ class Trainer:
     diffusion_loss: DiffusionLoss
     training: Training
     device: Device
+    save_memory: Callable[[], bool] = lambda: False
+    """Called when a step runs out of memory: lets the next one take less. Returns False if it can't."""
 
     def train(
         self, concepts: list[Concept], state: TrainingState, steps: int, on_step: Callable[[float, float], None]
@@ -55,8 +57,34 @@ class Trainer:
 
     def _step(self, concepts: list[Concept], state: TrainingState) -> float:
         """One optimizer step; returns the mean loss over the accumulated batches."""
-        training, step = self.training, state.step
-        passes = training.gradient_accumulation_steps
+        training = self.training
+        total = self._add_gradients_in_memory(concepts, state)
+        if not math.isfinite(total):
+            raise TrainingDivergedError(
+                f"Training diverged: the loss became {total} at step {state.step + 1}. Lower training.learningRate "
+                f"(now {training.peak_learning_rate:g}), or add training.warmupSteps."
+            )
+        if training.max_grad_norm > 0:
+            _clip([each.grad for each in state.parameters.values() if each.grad is not None], training.max_grad_norm)
+        state.take_step()
+        return total
+
+    def _add_gradients_in_memory(self, concepts: list[Concept], state: TrainingState) -> float:
+        """`_add_gradients`; once more with less memory if it ran out. Both have the same random numbers."""
+        try:
+            return self._add_gradients(concepts, state.step)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error) or not self.save_memory():
+                raise
+        # Outside of the handler, which keeps the tensors of the first attempt.
+        for parameter in state.parameters.values():
+            parameter.grad = None
+        free_memory()
+        return self._add_gradients(concepts, state.step)
+
+    def _add_gradients(self, concepts: list[Concept], step: int) -> float:
+        """Forward and backward passes of all batches of a step; returns their mean loss."""
+        training, passes = self.training, self.training.gradient_accumulation_steps
         rng = generator(training.seed, step)
         if training.lora_dropout:
             # Dropout uses torch's global generator, whose state no checkpoint has.
@@ -66,14 +94,6 @@ class Trainer:
             loss = self.loss(make_batch(concepts, training, number, rng), rng) / passes
             loss.backward()
             total += loss.item()
-        if not math.isfinite(total):
-            raise TrainingDivergedError(
-                f"Training diverged: the loss became {total} at step {step + 1}. Lower training.learningRate (now "
-                f"{training.peak_learning_rate:g}), or add training.warmupSteps."
-            )
-        if training.max_grad_norm > 0:
-            _clip([each.grad for each in state.parameters.values() if each.grad is not None], training.max_grad_norm)
-        state.take_step()
         return total
 
     def loss(self, batch: Batch, rng: torch.Generator, timesteps: torch.Tensor | None = None) -> torch.Tensor:

@@ -223,3 +223,14 @@ def test_a_lora_for_another_architecture_is_named(names: list[str], width: int, 
 @pytest.mark.parametrize("width", [2048, 32])
 def test_a_lora_for_sdxl_or_a_small_model_is_not_taken_for_another(width: int) -> None:
     assert classify(tensors(*kohya(DIFFUSERS.replace("attn1_to_q", "attn2_to_k")), width=width)).fault is None
+
+
+def test_control_characters_of_a_name_do_not_reach_a_terminal() -> None:
+    fault = classify(tensors("lora_unet_a\n\x1b[31m.lora_down.weight")).fault
+
+    assert fault is not None
+    assert "lora_unet_a??[31m.lora_down.weight" in fault
+
+
+def test_a_file_without_tensors_is_no_lora() -> None:
+    assert classify({}).fault == "It is not a LoRA: it has no tensors."

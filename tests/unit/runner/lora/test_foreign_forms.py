@@ -223,3 +223,44 @@ def test_an_unreadable_strength_is_refused(sdxl: Any, tmp_path: Path, config: st
 
     with pytest.raises(ModelIncompatibleError, match="lora_adapter_metadata in its header"):
         load_lora(sdxl, path, scale=1.0, model_id="foreign")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("part", ["lora_up.weight", "alpha"])
+def test_nan_and_infinite_weights_are_refused(sdxl: Any, tmp_path: Path, part: str, value: float) -> None:
+    """They would spoil every image, even at scale 0."""
+    tensors = forms.kohya(random_lora(sdxl))
+    first = min(name for name in tensors if name.endswith(part))
+    tensors[first].view(-1)[0] = value
+
+    with pytest.raises(ModelIncompatibleError, match=f"1 of its 60 tensors have NaN or infinite values: {first}"):
+        load_lora(sdxl, saved(tensors, tmp_path / "a.safetensors"), scale=0.0, model_id="foreign")
+
+
+@pytest.mark.parametrize("outer", ["text_model.", ""])
+def test_alpha_patterns_of_text_encoders_are_applied_with_and_without_the_outer_module(
+    sdxl: Any, tmp_path: Path, outer: str
+) -> None:
+    lora = forms.with_alpha(random_lora(sdxl, size=0.3), 4.0)
+    places = [(component, forms.TEXT_LAYERS[0]) for component in ("text_encoder", "text_encoder_2")]
+    lora |= {place: (*lora[place][:2], 16.0) for place in places}
+    config = {f"{component}.alpha_pattern": {outer + path: 16} for component, path in places}
+    config |= {f"{component}.lora_alpha": 4 for component in ("unet", "text_encoder", "text_encoder_2")}
+    base, expected = output_of(sdxl), output_of(forms.merged(sdxl, lora))
+    metadata = {"lora_adapter_metadata": json.dumps(config)}
+
+    load_lora(sdxl, saved(forms.dotted(lora), tmp_path / "a.safetensors", metadata), scale=1.0, model_id="foreign")
+
+    assert_same_effect(sdxl, expected, base)
+
+
+def test_a_file_with_many_ranks_is_added_to_the_weights(sdxl: Any, tmp_path: Path) -> None:
+    """Files that were resized dynamically have dozens of ranks; an adapter for each takes minutes on SDXL."""
+    ranks = [random_lora(sdxl, rank=rank, alpha=rank / 2, seed=rank) for rank in range(1, 21)]
+    lora = {place: ranks[number][place] for number, place in enumerate(ranks[0])}
+    base, expected = output_of(sdxl), output_of(forms.merged(sdxl, lora))
+
+    load_lora(sdxl, saved(forms.kohya(lora), tmp_path / "a.safetensors"), scale=1.0, model_id="foreign")
+
+    assert_same_effect(sdxl, expected, base)
+    assert not getattr(sdxl.unet, "peft_config", {})

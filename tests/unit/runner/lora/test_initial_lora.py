@@ -108,3 +108,26 @@ def test_a_lora_of_another_base_model_is_refused(trained: Callable[..., Any], fr
 
     with pytest.raises(ModelIncompatibleError, match="'my-dog' does not fit this base model"):
         load_initial_lora(fresh, adapters_of(fresh), path, "my-dog")
+
+
+class PackedLinear(torch.nn.Linear):
+    """Like bitsandbytes' `Linear4bit`: the elements of the weight are packed, two in a byte."""
+
+    def __init__(self, layer: torch.nn.Linear) -> None:
+        super().__init__(layer.in_features, layer.out_features, layer.bias is not None)
+        packed = torch.zeros(layer.weight.numel() // 2, 1, dtype=torch.uint8)
+        self.weight = torch.nn.Parameter(packed, requires_grad=False)
+
+
+def test_a_training_on_a_quantized_model_continues_from_a_lora(trained: Callable[..., Any], fresh: Any) -> None:
+    path, _, _ = trained(**EVERYTHING)
+    for name, layer in list(fresh.unet.named_modules()):
+        if isinstance(layer, torch.nn.Linear):
+            parent, _, last = name.rpartition(".")
+            setattr(fresh.unet.get_submodule(parent), last, PackedLinear(layer))
+    adapters = adapters_of(fresh, **EVERYTHING)
+
+    load_initial_lora(fresh, adapters, path, "my-dog")
+
+    for name, tensor in load_file(path).items():
+        assert torch.equal(adapters.folded_state()[name], tensor)

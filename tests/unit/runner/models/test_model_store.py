@@ -10,7 +10,7 @@ import pytest
 
 from darkroom_contract.specs.lora import LoraSource
 from darkroom_contract.storage.datasets import DatasetPolicy
-from darkroom_contract.storage.keys import ModelRecord, model_step_key
+from darkroom_contract.storage.keys import ModelRecord, model_reference_key, model_step_key
 from darkroom_runner.errors import (
     DatasetNotAllowedError,
     InvalidRunError,
@@ -233,3 +233,27 @@ def test_changed_weights_of_the_best_lora_are_refused_in_the_end(
         fetch(storage, tmp_path, model_id="changed@best")
 
     assert len(waits) == 3
+
+
+@pytest.mark.parametrize(
+    ("job_uid", "key"),
+    [
+        ("", "loras/other/i1/secret.safetensors"),
+        ("", "loras/default/../other/i1/secret.safetensors"),
+        ("", "runs/1/secret.safetensors"),
+        ("1", "runs/2/secret.safetensors"),
+        ("1", "datasets/other/d/secret.safetensors"),
+    ],
+)
+@pytest.mark.parametrize("reference", ["forged", "forged@200", "forged@best"])
+def test_a_forged_record_gives_away_no_file_of_others(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str, job_uid: str, key: str
+) -> None:
+    monkeypatch.setattr(model_store.time, "sleep", lambda seconds: None)
+    if ".." not in key:
+        storage.write(key, LORA, "x")
+    record = record_of(model_id="forged", weights_key=key, job_uid=job_uid, sha256=hashlib.sha256(LORA).hexdigest())
+    storage.write(model_reference_key("default", reference), record.model_dump_json().encode(), "application/json")
+
+    with pytest.raises(ModelIncompatibleError, match="which is not below"):
+        fetch(storage, tmp_path, model_id=reference)

@@ -1,5 +1,6 @@
 """Few-step LoRAs are recognised by name, and unsuitable settings add a remark with what to set."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,17 @@ from darkroom_runner.tasks.few_step_loras import few_step_kind, remark_on_few_st
 FOLDER = "s3://darkroom/loras/default"
 SUITABLE = {"scheduler": "LCM", "steps": 4, "guidanceScale": 1.0}
 NO_CACHE = {"profile": "Disabled"}
+
+
+def test_a_huge_title_takes_no_time() -> None:
+    """Such a header of 8 MB would take hours."""
+    lora = fetched(LoraSource(model_id="a"), **{"modelspec.title": "hyper_sdxl1 " * 100_000})
+
+    started = time.monotonic()
+    assert few_step_kind(lora) is not None
+    assert few_step_kind(fetched(LoraSource(model_id="a"), ss_output_name="hyper-sdx " * 100_000)) is None
+
+    assert time.monotonic() - started < 1
 
 
 def fetched(source: LoraSource, **metadata: str) -> FetchedLora:

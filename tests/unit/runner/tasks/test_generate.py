@@ -41,7 +41,7 @@ def keep_model(storage: Any) -> Callable[..., None]:
             sha256=hashlib.sha256(weights).hexdigest(),
             base_model=base_model,
             prompt="a photo of sks dog",
-            job_uid="u",
+            job_uid=model_id,
             created=datetime.now(UTC),
         )
         model_store.write_record(storage, "default", record)

@@ -48,6 +48,7 @@ def test_defaults_give_the_main_settings_only() -> None:
         ("quantization", "NF4", "NF4"),
         ("filePrecision", "BFloat16", "BFloat16"),
         ("initialLora", {"modelId": "my-dog@200"}, '{"modelId": "my-dog@200"}'),
+        ("initialLora", {"uri": "s3://private/people/dog.safetensors"}, '{"uri": "dog.safetensors"}'),
         ("maskedLoss", {"unmaskedWeight": 0.3}, '{"unmaskedWeight": 0.3}'),
         ("validationPrompts", ["ein Hund im Grünen"], '["ein Hund im Grünen"]'),
     ],

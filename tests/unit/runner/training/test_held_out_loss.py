@@ -143,6 +143,30 @@ def test_the_best_lora_is_stored_later_if_storage_is_down(
     assert best().step == 2
 
 
+def test_the_best_lora_is_stored_at_the_next_evaluation_if_storage_is_back(
+    open_job: Callable[..., Any], model_id: str, best: Callable[[], ModelRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only at the end: a run that is killed later resumes behind the best step."""
+    job = open_job(3, model_id=model_id, heldOutPhotos=1, evaluationSteps=1)
+    losses, found = iter([0.4, 0.5, 0.6]), list[ModelRecord]()
+    monkeypatch.setattr(Trainer, "held_out_loss", lambda *_: next(losses))
+    upload, step = job.context.storage.upload, job.session.progress.step
+
+    def fail_once(*arguments: Any) -> str:
+        job.context.storage.upload = upload
+        raise StorageUnavailableError("Object storage failed to upload")
+
+    def look(number: int, total: int | None = None, **metrics: float) -> None:
+        if number == 3 and "loss" in metrics:
+            found.append(best())
+        step(number, total, **metrics)
+
+    job.context.storage.upload, job.session.progress.step = fail_once, look
+    job.train()
+
+    assert [each.step for each in found] == [1]
+
+
 def test_a_best_lora_whose_record_is_missing_is_found_anew(
     open_job: Callable[..., Any],
     model_id: str,

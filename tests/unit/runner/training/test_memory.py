@@ -1,5 +1,6 @@
 """The memory plan: what is picked for which device, free memory and job; the estimate against what torch keeps."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,40 @@ def test_free_memory_without_a_limit_is_that_of_the_machine(tmp_path: Path) -> N
 
     assert memory_estimate._cgroup_free_bytes(unlimited) > 1 << 60
     assert 0 < memory_estimate.free_bytes(find_device()) < 1 << 50
+
+
+def test_a_step_that_runs_out_of_memory_is_repeated_with_gradient_checkpointing(
+    open_job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"gradientAccumulationSteps": 2, "loraDropout": 0.2, "trainTextEncoders": True}
+    plain, short = open_job(**settings), open_job(**settings)
+    unet, passes = short.session.pipeline.unet, list[bool]()
+    forward = unet.forward
+
+    def run_out(*arguments: Any, **more: Any) -> Any:
+        passes.append(unet.is_gradient_checkpointing)
+        if len(passes) == 4:  # The second pass of the second step: the first one's gradients are there.
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(*arguments, **more)
+
+    monkeypatch.setattr(unet, "forward", run_out)
+    short.train()
+    plain.train()
+
+    assert passes == [False] * 4 + [True] * 6
+    assert short.losses == plain.losses
+    assert short.remarks == ["MemorySaved"]
+
+
+def test_a_step_that_needs_too_much_memory_even_so_fails(
+    open_job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = open_job()
+
+    def run_out(*arguments: Any, **more: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(job.session.pipeline.unet, "forward", run_out)
+
+    with pytest.raises(torch.OutOfMemoryError):
+        job.train()

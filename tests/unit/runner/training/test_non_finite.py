@@ -83,6 +83,19 @@ def test_class_images_are_retried_in_float32_or_fail(sdxl: Any, open_training: C
         session.train(photos)
 
 
+def test_a_quantized_model_is_not_retried_in_float32(sdxl: Any) -> None:
+    """diffusers refuses to cast it, with a ValueError."""
+    sdxl.to(torch.float16)
+    sdxl.unet.is_quantized = True
+    with torch.no_grad():
+        sdxl.unet.conv_in.weight.fill_(LARGE)
+
+    with pytest.raises(NonFiniteOutputError, match="the base model is quantized"):
+        generate_class_latents(sdxl, [ClassImages("a photo of a dog", (64, 64), 1)], 0, ignore, Remarks())
+
+    assert sdxl.unet.dtype == torch.float16
+
+
 def test_a_validation_image_is_retried_and_adapters_stay_in_float32(
     open_training: Callable[..., Any], photos: Any
 ) -> None:
