@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 MAX_HEADER_BYTES = 8 * 1024**2
 """A LoRA of all layers of SDXL has 2,841 tensors, about 0.5 MB of header; trainers add captions and thumbnails."""
 MAX_TENSORS = 40_000
-MAX_NAME_CHARACTERS = 512
+MAX_NAME_CHARACTERS = 256
 """The longest names of LoRAs for SDXL have about 120. Longer ones would take time to classify."""
 _MAX_CONTAINERS = 4 * MAX_TENSORS
 """Lists and maps of the JSON; brackets in texts count too. Millions of them would take seconds, and 200 MB."""

@@ -233,7 +233,7 @@ def _write_all(blocks: list[tuple[Upload, bytes]]) -> None:
 def no_space(error: OSError) -> NoUploadSpaceError:
     """An error for a temporary file that can't be created or written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return NoUploadSpaceError("The gateway's temporary folder is full. Send the photos again later.")
+        return NoUploadSpaceError("The gateway's temporary folder is full. Send the request again later.")
     return NoUploadSpaceError(f"The gateway's temporary folder can't be written to: {error.strerror}.")
 
 
