@@ -191,8 +191,17 @@ def _normalized(job: Job) -> Job:
     have edited the status; and equal parts of specs are shared, to save memory."""
     due, ended = job.status.next_attempt_time, job.status.completion_time
     times = {"next_attempt_time": due and aware(due), "completion_time": ended and aware(ended)}
-    parts = {name: _shared(part) for name, part in job.spec if isinstance(part, BaseModel)}
+    parts = {name: _shared(part) for name, part in job.spec if isinstance(part, BaseModel) and _is_hashable(part)}
     return replace(job, spec=job.spec.model_copy(update=parts), status=job.status.model_copy(update=times))
+
+
+def _is_hashable(part: BaseModel) -> bool:
+    """False for a part that has a dictionary, such as captions; hardly two jobs have equal ones."""
+    try:
+        hash(part)
+    except TypeError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1000)

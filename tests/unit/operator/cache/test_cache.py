@@ -1,10 +1,13 @@
 """The cache keeps the newest state of every object, and tombstones of deleted ones."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from support.operator_snapshots import NOW, a_job
 
+from darkroom_contract.jobs import SPEC_MODELS, Job
 from darkroom_contract.names import Kind
 from darkroom_contract.outcome import Reason
 from darkroom_operator.cache.cache import Cache
@@ -182,3 +185,33 @@ def test_the_oldest_tombstones_are_dropped() -> None:
         tombstones.add(str(number))
     assert "0" not in tombstones
     assert str(MAX_TOMBSTONES) in tombstones
+
+
+EXAMPLES = sorted(Path(__file__).parents[4].glob("examples/*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_job_of_each_example_is_cached_whole(path: Path) -> None:
+    for number, document in enumerate(yaml.safe_load_all(path.read_text(encoding="utf-8"))):
+        metadata = {"name": "a", "namespace": "default", "uid": f"{number}", "resourceVersion": "1"}
+        cached = Cache().put_job(
+            Kind(document["kind"]), {**document, "metadata": {**metadata, "creationTimestamp": CREATED}}
+        )
+        assert isinstance(cached, Job)
+        assert cached.spec == SPEC_MODELS[cached.kind].from_dict(document["spec"])
+
+
+def test_captions_in_any_dataset_of_a_job_are_cached() -> None:
+    """Dictionaries have no hash, by which equal parts of specs are shared."""
+    dataset = {"uri": "s3://darkroom/datasets/default/dog/", "captions": {"a.jpg": "a dog"}}
+    prior = {"classPrompt": "a dog", "dataset": dataset}
+    spec = {
+        "modelId": "dog",
+        "prompt": "sks dog",
+        "dataset": dataset,
+        "training": {"priorPreservation": prior},
+        "concepts": [{"prompt": "xyz cat", "dataset": dataset, "priorPreservation": prior}],
+    }
+    cached = Cache().put_job(Kind.TRAIN, {**job(1), "spec": spec})
+    assert isinstance(cached, Job)
+    assert [each.captions for each in cached.spec.datasets.values()] == [{"a.jpg": "a dog"}] * 4
