@@ -21,6 +21,7 @@ _MAX_CONTAINERS = 4 * MAX_TENSORS
 _MAX_DIMENSIONS = 8
 _LENGTH_BYTES = 8
 _METADATA = "__metadata__"
+_NO_LORA = "Download it again: a saved web page or an incomplete download is no LoRA."
 
 DTYPE_BYTES = {
     "BOOL": 1,
@@ -43,7 +44,7 @@ DTYPE_BYTES = {
 
 
 class NotSafetensorsError(ValueError):
-    """The file is not a safetensors file, or it is damaged. The message says why, in one sentence."""
+    """The file is not a safetensors file, or it is damaged. The message says why, in whole sentences."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ def read_header(file: BinaryIO, size_bytes: int) -> SafetensorsHeader:
     Takes up to 100 MB of memory for a header of the largest size."""
     length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
     if not 2 <= length <= size_bytes - _LENGTH_BYTES:
-        raise NotSafetensorsError("It is not a safetensors file: its first 8 bytes are not the length of a header.")
+        raise NotSafetensorsError(
+            f"It is not a safetensors file: its first 8 bytes are not the length of a header. {_NO_LORA}"
+        )
     if length > MAX_HEADER_BYTES:
         raise NotSafetensorsError(f"Its header has {length} bytes, more than the limit of {MAX_HEADER_BYTES}.")
     document = _parse(file.read(length))
@@ -88,9 +91,9 @@ def _parse(content: bytes) -> dict[str, Any]:
     try:
         document = json.loads(content.decode(), object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:
-        raise NotSafetensorsError("It is not a safetensors file: its header is not JSON.") from error
+        raise NotSafetensorsError(f"It is not a safetensors file: its header is not JSON. {_NO_LORA}") from error
     if not isinstance(document, dict):
-        raise NotSafetensorsError("It is not a safetensors file: its header is not a JSON object.")
+        raise NotSafetensorsError(f"It is not a safetensors file: its header is not a JSON object. {_NO_LORA}")
     return document
 
 

@@ -8,6 +8,7 @@ from darkroom_contract.names import (
     MODEL_REFERENCE_PATTERN,
 )
 from darkroom_contract.specs.job import NOT_BLANK
+from darkroom_contract.storage.datasets import SAFETENSORS_ONLY
 from darkroom_gateway.events.progress_streams import LAST_EVENT_ID_PATTERN
 from darkroom_gateway.generation.loras import ADVICE as LORA_ADVICE
 from darkroom_gateway.generation.loras import LORA_PATTERN
@@ -22,10 +23,11 @@ PATTERN_ADVICE = {
     MODEL_ID_PATTERN: "Use 1 to 63 letters, digits, '.', '_' and '-', with a letter or digit at both ends.",
     MODEL_REFERENCE_PATTERN: "Use a model id, optionally with a saved step: my-dog, my-dog@200 or my-dog@best.",
     LORA_PATTERN: LORA_ADVICE,
-    LORA_URI_PATTERN: "Use the URI of one file: s3://bucket/folder/name.safetensors.",
+    LORA_URI_PATTERN: f"Use the URI of one file: s3://bucket/folder/name.safetensors. {SAFETENSORS_ONLY}",
     BASE_MODEL_PATTERN: "Use a hub repository, owner/name, or the plain name of a folder of the model root.",
     DATASET_URI_PATTERN: "Use a folder of a bucket: s3://bucket/folder/.",
-    INITIAL_LORA_PATTERN: "Use a model (my-dog, my-dog@200, my-dog@best), or s3://bucket/folder/name.safetensors.",
+    INITIAL_LORA_PATTERN: "Use a model (my-dog, my-dog@200, my-dog@best), or s3://bucket/folder/name.safetensors. "
+    + SAFETENSORS_ONLY,
     IDEMPOTENCY_KEY_PATTERN: "Use 1 to 255 printable ASCII characters without spaces, such as a UUID.",
     CURSOR_PATTERN: CURSOR_ADVICE,
     FILE_NAME_PATTERN: "Use a path that GET /jobs/{task_id}/files lists.",

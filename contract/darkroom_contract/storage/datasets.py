@@ -14,6 +14,10 @@ from darkroom_contract.storage.keys import dataset_prefix, dataset_uri, lora_pre
 
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/?")
 
+SAFETENSORS_ONLY = (
+    "Only safetensors are read: .ckpt, .pt and .bin are pickles, which can run code when they are loaded."
+)
+
 
 @dataclass(frozen=True)
 class DatasetPolicy:
@@ -35,7 +39,8 @@ class DatasetPolicy:
     def lora_fault(self, uri: str, namespace: str) -> str | None:
         """Why a job of `namespace` may not read the LoRA file `uri`, in whole sentences; None when it may."""
         if not re.fullmatch(LORA_URI_PATTERN, uri) or _has_empty_or_dot_segment(uri):
-            return f"The LoRA {uri!r} can't be used: write s3://bucket/folder/name.safetensors."
+            advice = "" if uri.endswith(".safetensors") else f" {SAFETENSORS_ONLY}"
+            return f"The LoRA {uri!r} can't be used: write s3://bucket/folder/name.safetensors.{advice}"
         folders = self.lora_folders(namespace)
         if uri.startswith(folders):
             return None

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from darkroom_contract.names import LORA_URI_PATTERN, MAX_MODEL_REFERENCE_LENGTH, MODEL_REFERENCE_PATTERN
 from darkroom_contract.specs.lora import MAX_LORA_SCALE, LoraUse
+from darkroom_contract.storage.datasets import SAFETENSORS_ONLY
 from darkroom_gateway.errors import FieldError, InvalidRequestError, invalid_request
 
 PARAMETER = "lora"
@@ -17,7 +18,8 @@ LORA_PATTERN = (
 )
 ADVICE = (
     "Write a model and its scale, such as my-dog:0.8 or my-dog@200:1, or a file, such as "
-    "s3://bucket/loras/name.safetensors:0.8. The scale is from -2 to 2, and 1 when left out."
+    "s3://bucket/loras/name.safetensors:0.8. The scale is from -2 to 2, and 1 when left out. "
+    f"{SAFETENSORS_ONLY}"
 )
 
 

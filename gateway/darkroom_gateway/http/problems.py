@@ -102,12 +102,17 @@ def _field_error(error: Mapping[str, Any], pattern_advice: Mapping[str, str]) ->
         return FieldError(parameter, f"Add this parameter to the {error['loc'][0]}: it is required.")
     given = str(error["input"])[:MAX_GIVEN_CHARACTERS]
     if error["type"] == "extra_forbidden":
-        similar = error.get("ctx", {}).get("similar")
-        advice = "Remove it or correct its name: there is no such parameter."
-        return FieldError(parameter, advice if similar is None else f"{advice} Did you mean {similar}?", given)
+        return FieldError(parameter, _unknown_parameter(**error.get("ctx", {})), given)
     if error["type"] == "string_pattern_mismatch":
         return FieldError(parameter, pattern_advice.get(error["ctx"]["pattern"], f"{error['msg']}."), given)
     return FieldError(parameter, f"{error['msg']}.", given)
+
+
+def _unknown_parameter(similar: str | None = None, elsewhere: str | None = None) -> str:
+    if elsewhere is not None:
+        return f"Remove it, or use {elsewhere}, which takes it: there is no such parameter here."
+    advice = "Remove it or correct its name: there is no such parameter."
+    return advice if similar is None else f"{advice} Did you mean {similar}?"
 
 
 def _handle_http_exception(request: Request, error: Exception) -> Response:

@@ -4,7 +4,7 @@ A dependency of all routers except the probes', so that new endpoints are strict
 (http/problems.py), and are never logged: the input may be a secret.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, get_origin
 
@@ -12,7 +12,7 @@ from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import request_params_to_args
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel
 
 Error = dict[str, Any]
@@ -38,9 +38,27 @@ def _unknown_names(request: Request, dependant: Dependant) -> Iterator[Error]:
     known = dict(_query_fields(dependant))
     for name in request.query_params:
         if name not in known:
-            similar = get_close_matches(name, known, 1, MIN_SIMILARITY)
             error = {"type": "extra_forbidden", "loc": ("query", name), "input": request.query_params[name]}
-            yield {**error, "ctx": {"similar": similar[0]}} if similar else error
+            yield {**error, "ctx": _advice(request, name, known)}
+
+
+def _advice(request: Request, name: str, known: Mapping[str, Any]) -> dict[str, str]:
+    """An endpoint beside this one that has the parameter, or the most similar name; empty without either."""
+    if (sibling := _sibling_with(request, name)) is not None:
+        return {"elsewhere": sibling}
+    similar = get_close_matches(name, known, 1, MIN_SIMILARITY)
+    return {"similar": similar[0]} if similar else {}
+
+
+def _sibling_with(request: Request, name: str) -> str | None:
+    """The path of an endpoint with this method and parameter, in the folder of this one, such as `/generate/`."""
+    folder = request.scope["route"].path.rpartition("/")[0]
+    for context in iter_route_contexts(request.app.routes) if folder else ():
+        route, path = context.original_route, context.path or ""
+        is_sibling = path.rpartition("/")[0] == folder and request.method in (context.methods or ())
+        if is_sibling and isinstance(route, APIRoute) and name in dict(_query_fields(route.dependant)):
+            return path
+    return None
 
 
 def _invalid_values(request: Request, dependant: Dependant) -> Iterator[Error]:

@@ -79,6 +79,14 @@ class JobStore:
         """Whether the model has an unfinished training."""
         return self._trainings[model_id] > 0
 
+    def trainings_of(self, model_id: str) -> list[StoredJob]:
+        """The unfinished trainings of a model. Reads all trainings: for error messages."""
+        if not self.is_being_trained(model_id):
+            return []
+        with self._lock:
+            jobs = list(self._jobs[Kind.TRAIN].values())
+        return [each for each in jobs if each.trains == model_id and not each.phase.is_terminal]
+
     def put(self, document: dict[str, Any], kind: Kind | None = None) -> None:
         """Store a job from the API server, unless a newer version is stored or the job was deleted."""
         kind = Kind(document["kind"]) if kind is None else kind

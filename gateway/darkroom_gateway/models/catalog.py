@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import anyio
 
 from darkroom_contract.names import LABEL_MODEL_ID, Kind, model_of_reference, step_of_reference
+from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.storage.keys import model_prefix
 from darkroom_gateway.backends.calls import Backends
 from darkroom_gateway.backends.deadlines import CLUSTER_LIST_SECONDS, MODELS_SECONDS, STORAGE_SECONDS
@@ -13,13 +14,10 @@ from darkroom_gateway.jobs.serializers import phase_of
 from darkroom_gateway.jobs.store import JobStore
 from darkroom_gateway.kube.client import KubeClient
 from darkroom_gateway.models.details import read_detail
+from darkroom_gateway.models.missing_models import MAX_NAMED, unknown_model, unknown_step
 from darkroom_gateway.models.records import ModelRecords
 from darkroom_gateway.models.schemas import ModelAnswer, ModelDetail
 from darkroom_gateway.storage.client import ObjectStorage
-
-MAX_NAMED = 20
-"""Maximum number of models that an error message lists."""
-
 
 READS_AT_ONCE = 4
 """Records that one listing reads concurrently: a share of the concurrent calls of all requests."""
@@ -66,23 +64,24 @@ class ModelCatalog:
         model_id, step = model_of_reference(reference), step_of_reference(reference)
         if step is not None:
             steps = await self._backends.storage.call(STORAGE_SECONDS, self._records.step_names, model_id)
-            if steps or await self._has(model_id) or await self.is_being_trained(model_id):
-                raise _unknown(_unknown_step(model_id, step, steps), parameter, reference)
+            trainings = await self._trainings(model_id)
+            if steps or trainings or await self._has(model_id):
+                raise _unknown(unknown_step(model_id, step, steps, trainings), parameter, reference)
         elif await self.is_being_trained(model_id) or await self._has(model_id):
             return  # The record is read again: the training may have succeeded in the meantime.
-        names = await self._folders(MAX_NAMED)
-        known = f"Known models: {', '.join(names)}." if names else "There are no models yet."
-        message = (
-            f"There is no model {model_id!r}. Train it with POST /train, import it with POST /v1/models, or use one of "
-            f"GET /v1/models. {known}"
-        )
-        raise _unknown(message, parameter, reference)
+        raise _unknown(unknown_model(model_id, await self._folders(MAX_NAMED)), parameter, reference)
 
     async def is_being_trained(self, model_id: str) -> bool:
         """Whether an unfinished training of the model exists. Raises `ClusterUnavailableError`."""
         if self._store.is_being_trained(model_id):
             return True
-        return await self._backends.cluster.call(CLUSTER_LIST_SECONDS, self._is_in_training, model_id)
+        return bool(await self._trainings(model_id))
+
+    async def _trainings(self, model_id: str) -> Sequence[TrainJobSpec]:
+        """The specs of the model's unfinished trainings. Raises `ClusterUnavailableError`."""
+        stored = [self._store.read(each).spec for each in self._store.trainings_of(model_id)]
+        found = [each for each in stored if isinstance(each, TrainJobSpec)]
+        return found or await self._backends.cluster.call(CLUSTER_LIST_SECONDS, self._trainings_by_label, model_id)
 
     async def _has(self, reference: str) -> bool:
         return await self._backends.storage.call(STORAGE_SECONDS, self._records.has, reference)
@@ -113,10 +112,11 @@ class ModelCatalog:
             raise errors[0]
         return [found[name] for name in names]
 
-    def _is_in_training(self, model_id: str) -> bool:
-        """Whether another gateway has just created a training of that model, found by its label."""
+    def _trainings_by_label(self, model_id: str) -> Sequence[TrainJobSpec]:
+        """The unfinished trainings that another gateway has just created."""
         jobs = self._kube.list(Kind.TRAIN, {LABEL_MODEL_ID: model_id})
-        return any(job.spec.model_id == model_id and not phase_of(job).is_terminal for job in jobs)
+        specs = [job.spec for job in jobs if not phase_of(job).is_terminal]
+        return [each for each in specs if isinstance(each, TrainJobSpec) and each.model_id == model_id]
 
     def _model(self, name: str) -> ModelAnswer | None:
         record = self._records.read(name)
@@ -125,10 +125,3 @@ class ModelCatalog:
 
 def _unknown(message: str, parameter: str, reference: str) -> UnknownModelError:
     return UnknownModelError(message, (FieldError(parameter, message, reference),))
-
-
-def _unknown_step(model_id: str, step: str, steps: Sequence[str]) -> str:
-    if not steps:
-        return f"The model {model_id!r} has no saved steps. Use {model_id}, or train it with save_steps."
-    named = ", ".join(f"{model_id}@{each}" for each in steps[-MAX_NAMED:])
-    return f"The model {model_id!r} has no saved step {step!r}. Use one of: {named}."

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from darkroom_contract.names import step_of_reference
 from darkroom_contract.storage.keys import LORA_FILE, ModelRecord, run_prefix
 from darkroom_gateway.errors import FieldError, UnknownModelError
+from darkroom_gateway.models.missing_models import without_record
 from darkroom_gateway.models.records import ModelRecords, lora_forms
 from darkroom_gateway.models.schemas import FileForm, ModelDetail, ModelFile, ModelStep
 from darkroom_gateway.storage.client import ObjectStorage
@@ -22,7 +23,7 @@ def read_detail(storage: ObjectStorage, records: ModelRecords, model_id: str, *,
     steps = {f"{model_id}@{name}": each for name, each in found if each is not None}
     newest = record or max(steps.values(), key=lambda each: each.created, default=None)
     if newest is None:
-        message = f"There is no model {model_id!r}. GET /v1/models lists all models."
+        message = without_record(model_id, in_training=in_training)
         raise UnknownModelError(message, (FieldError("model_id", message, model_id),))
     sizes = _sizes(storage, steps.values())
     return ModelDetail(

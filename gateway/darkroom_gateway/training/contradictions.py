@@ -48,7 +48,9 @@ def masks_without_effect() -> InvalidRequestError:
 
 
 def in_parameters(message: str) -> tuple[str, str]:
-    """A message of the contract with the names of parameters instead of fields, and the first parameter in it."""
+    """The first parameter in a message of the contract, and the message with names of parameters instead of fields.
+
+    A message that begins with its parameter begins with "It" instead, since the answer has the name before it."""
     named: list[str] = []
 
     def rename(found: re.Match[str]) -> str:
@@ -59,7 +61,9 @@ def in_parameters(message: str) -> tuple[str, str]:
         return name
 
     renamed = _FIELD_PATH.sub(rename, message)
-    return (named[0] if named else "training"), renamed
+    if not named:
+        return "training", renamed
+    return named[0], re.sub(rf"^{named[0]}( [0-9][0-9.e-]*)? (?=[a-z])", "It ", renamed)
 
 
 def _without_effect(given: set[str], spec: TrainJobSpec) -> Iterator[tuple[str, str]]:

@@ -49,7 +49,7 @@ class SavedSteps:
             return None
         if not self._has_weights(record):
             log.warning(
-                "the weights of %s@best are not those of its record: the best LoRA is found anew", record.model_id
+                "the weights of %s@best are not those of its record: the best LoRA is found again", record.model_id
             )
             return None
         return record

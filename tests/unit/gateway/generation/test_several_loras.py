@@ -144,11 +144,28 @@ def test_step_of_a_model_in_training_must_be_saved(
     """The plain model is accepted and waits, a step that may never come is not."""
     cluster.create(Kind.TRAIN, job_name, {"modelId": job_name, "prompt": "a", "dataset": DATASET})
     assert generate(http, job_name).status_code == 202
-    assert "no saved steps" in refused(generate(http, f"{job_name}@100"), 404)["lora"]
+    assert "saves no steps" in refused(generate(http, f"{job_name}@100"), 404)["lora"]
 
     key = model_step_key("default", job_name, "100")
     bucket.put_object(Bucket=BUCKET, Key=key, Body=b"{}")
     assert generate(http, f"{job_name}@100").status_code == 202
+
+
+def test_unknown_step_error_says_what_the_training_saves(
+    http: httpx.Client, cluster: Any, bucket: Any, job_name: str
+) -> None:
+    spec = {"modelId": job_name, "prompt": "a", "dataset": DATASET, "maxSteps": 60, "training": {"saveSteps": 20}}
+    cluster.create(Kind.TRAIN, job_name, spec)
+    response = http.post("/generate/lora", params={"prompt": "a", "model_id": f"{job_name}@7"})
+    assert refused(response, 404)["model_id"] == (
+        f"The model '{job_name}' has no saved step '7'. Its training saves every 20 steps of 60. No step is saved so "
+        "far."
+    )
+
+    bucket.put_object(Bucket=BUCKET, Key=model_step_key("default", job_name, "20"), Body=b"{}")
+    message = refused(generate(http, f"{job_name}@40"), 404)["lora"]
+    assert "has no saved step '40' yet. " in message
+    assert message.endswith(f"Saved now: {job_name}@20.")
 
 
 def test_idempotency_key_with_other_loras_is_refused(http: httpx.Client, model: str, job_name: str) -> None:

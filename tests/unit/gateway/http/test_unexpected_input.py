@@ -63,6 +63,11 @@ def test_a_parameter_like_no_other_gets_no_suggestion(http: httpx.Client) -> Non
     assert "mean" not in refused(generate(http, colour="red"))["colour"]
 
 
+@pytest.mark.parametrize("name", ["lora", "model_id", "lora_scale"])
+def test_parameter_of_a_sibling_endpoint_gets_its_path(http: httpx.Client, name: str) -> None:
+    assert "use /generate/lora, which takes it" in refused(generate(http, **{name: "1"}))[name]
+
+
 def test_all_errors_of_a_request_are_named_at_once(http: httpx.Client) -> None:
     parameters = {"step": 5, "width": 65, "count": 99, "colour": "red"}
     found = refused(http.post("/generate/sdxl", params=parameters))

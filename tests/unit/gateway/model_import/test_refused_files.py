@@ -35,6 +35,16 @@ def test_pickle_is_refused_by_its_name(import_lora: Any, job_name: str, name: st
     assert ".safetensors" in message
 
 
+@pytest.mark.parametrize("name", ["a.ckpt", "a.pt", "a.bin"])
+def test_pickle_is_refused_by_its_uri(http: httpx.Client, job_name: str, name: str) -> None:
+    uri = f"s3://darkroom/loras/default/{name}"
+    in_query = http.post("/v1/models", params={"model_id": job_name, "uri": uri})
+    in_body = http.post("/v1/models", params={"model_id": job_name}, json={"uri": uri})
+
+    assert "can run code" in refused(in_query, kind="InvalidRequest")["uri"]
+    assert "can run code" in refused(in_body, kind="InvalidRequest")["uri"]
+
+
 @pytest.mark.parametrize("content", [PICKLE, b"\x80\x02}q\x00.", b"\x80\x04\x95"])
 def test_renamed_pickle_is_refused_by_its_content(import_lora: Any, job_name: str, content: bytes) -> None:
     assert "can run code" in refused(import_lora(job_name, content))["style.safetensors"]
@@ -44,6 +54,7 @@ def test_renamed_pickle_is_refused_by_its_content(import_lora: Any, job_name: st
     ("content", "words"),
     [
         (b"", "not a safetensors file"),
+        (b"<!DOCTYPE html><html></html>", "Download it again: a saved web page"),
         (b"\x08\x00\x00\x00\x00\x00\x00\x00no json!", "not JSON"),
         (lora_bytes()[:-1], "incomplete or damaged"),
         (lora_bytes() + b"x", "incomplete or damaged"),

@@ -89,7 +89,9 @@ def test_saved_steps_are_listed_in_their_order(http: httpx.Client, trained: Trai
 
 def test_model_in_its_first_training_shows_the_steps_so_far(http: httpx.Client, cluster: Any, trained: Trained) -> None:
     cluster.create(Kind.TRAIN, trained.model_id, {"modelId": trained.model_id, "prompt": "a", "dataset": DATASET})
-    assert http.get(f"/v1/models/{trained.model_id}").status_code == 404
+    response = http.get(f"/v1/models/{trained.model_id}")
+    assert response.status_code == 404
+    assert "is being trained for the first time, and no step of it is saved yet" in response.json()["detail"]
 
     trained.step("50", 50, 0.5)
     answer = detail(http, trained.model_id)
@@ -119,3 +121,4 @@ def test_unknown_model_is_not_found(http: httpx.Client) -> None:
     response = http.get("/v1/models/nobody-made-this")
 
     assert (response.status_code, response.json()["type"].rpartition(":")[2]) == (404, "UnknownModel")
+    assert response.json()["detail"].startswith("There is no model 'nobody-made-this'.")

@@ -153,6 +153,7 @@ def test_contradiction_is_refused_and_names_the_parameter(given: dict[str, Any],
 
     assert [each.parameter for each in refusal.value.field_errors] == [name]
     assert "training." not in str(refusal.value)
+    assert not refusal.value.field_errors[0].message.startswith(name)
 
 
 def test_messages_of_the_contract_name_parameters() -> None:
@@ -160,7 +161,11 @@ def test_messages_of_the_contract_name_parameters() -> None:
 
     assert in_parameters(message) == (
         "save_steps",
-        "save_steps contradicts max_steps and class_prompt. Lower memory.",
+        "It contradicts max_steps and class_prompt. Lower memory.",
+    )
+    assert in_parameters("training.saveSteps 1 saves too often. Raise it.") == (
+        "save_steps",
+        "It saves too often. Raise it.",
     )
     assert in_parameters("This is bad.") == ("training", "This is bad.")
 
