@@ -49,7 +49,8 @@ class SavedSteps:
             return None
         if not self._has_weights(record):
             log.warning(
-                "the weights of %s@best are not those of its record: the best LoRA is found anew", record.model_id
+                "%s@best is ignored: its weights differ from its record. The next evaluation replaces it",
+                record.model_id,
             )
             return None
         return record
