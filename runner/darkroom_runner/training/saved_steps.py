@@ -55,8 +55,8 @@ class SavedSteps:
             return None
         return record
 
-    def put(self, step: int, base_model: UsedModel, write: WriteFiles) -> None:
-        """Save the LoRA of a step, unless an earlier run has.
+    def put(self, step: int, loss: float | None, base_model: UsedModel, write: WriteFiles) -> None:
+        """Save the LoRA of a step, unless an earlier run has. `loss`: its held-out loss, if it was measured.
 
         If storage fails or the disk is full, a remark is added, and the training continues.
         """
@@ -65,8 +65,8 @@ class SavedSteps:
             if record is not None and not record.trained_on.differs(base_model):
                 log.info("an earlier run has saved the LoRA of step %d", step)
                 return
-            files = write(self._folder(str(step)), step, None)
-            self._publish(str(step), files, base_model, step, None)
+            files = write(self._folder(str(step)), step, loss)
+            self._publish(str(step), files, base_model, step, loss)
             for path in files:
                 path.unlink()
         except (StorageUnavailableError, OSError) as error:
