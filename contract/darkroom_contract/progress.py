@@ -48,7 +48,7 @@ class ProgressEvent(Schema):
         (),
         max_length=MAX_FILES,
         description="Files of the run that can be read from now on, by their path below its prefix, such as "
-        "samples/<file> for a sample image of a training.",
+        "samples/<file> for a sample image of a training, and steps/<step>/<file> for a saved step.",
     )
     time: datetime = Field(description="Time of the report, UTC.")
 

@@ -12,6 +12,7 @@ from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.specs.training import PriorPreservation, Training
 from darkroom_contract.specs.training_choices import Optimizer
 from darkroom_runner.run.remarks import Remarks
+from darkroom_runner.training.dataset import Photo
 
 _LEAST_PRODIGY_RATE = 0.1
 
@@ -42,6 +43,16 @@ def remark_on_texts(training: Training, texts: Iterable[str], remarks: Remarks) 
             RemarkReason.SETTING_IGNORED,
             f"training.shuffleTags has no effect: no caption or prompt has two or more tags, separated by commas, "
             f"behind the first {training.keep_tags} (training.keepTags). Write captions as tags, or omit shuffleTags.",
+        )
+
+
+def remark_on_masks(training: Training, photos: Iterable[Photo], remarks: Remarks) -> None:
+    """Add the remark `SettingIgnored` if a masked loss has no masks."""
+    if training.masked_loss is not None and not any(photo.has_mask for photo in photos):
+        remarks.add(
+            RemarkReason.SETTING_IGNORED,
+            "training.maskedLoss has no effect: no photo has a mask or transparent areas. Put photo.mask.png, white "
+            "where photo.jpg is learned, beside it, or omit maskedLoss.",
         )
 
 

@@ -20,7 +20,12 @@ from darkroom_runner.models.model_store import FetchedLora
 from darkroom_runner.models.pretrained import SDXL, PretrainedModel, find_pretrained
 from darkroom_runner.run.context import RunContext, RunResult
 from darkroom_runner.run.storage import sha256_of
-from darkroom_runner.tasks.ignored_training_settings import remark_on_base_model, remark_on_texts, remark_on_training
+from darkroom_runner.tasks.ignored_training_settings import (
+    remark_on_base_model,
+    remark_on_masks,
+    remark_on_texts,
+    remark_on_training,
+)
 from darkroom_runner.tasks.output_metadata import lora_metadata, png_info, saved_step_metadata, validation_metadata
 from darkroom_runner.tasks.training_images import TrainingImages
 from darkroom_runner.training.checkpoints import Checkpoints
@@ -28,7 +33,7 @@ from darkroom_runner.training.dataset import Photo, fetch_datasets, require_allo
 from darkroom_runner.training.outputs import Outputs
 from darkroom_runner.training.samples import Samples
 from darkroom_runner.training.saved_steps import SavedSteps
-from darkroom_runner.training.subjects import subjects_of
+from darkroom_runner.training.subjects import log_subjects, subjects_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -60,7 +65,7 @@ class TrainTask:
         storage, document, scratch = context.storage, context.document, context.scratch
         self._checkpoints = Checkpoints(storage, document, scratch)
         self._samples = Samples(storage, document, scratch, context.progress, context.remarks)
-        self._saved_steps = SavedSteps(storage, document, spec, scratch, context.remarks)
+        self._saved_steps = SavedSteps(storage, document, spec, scratch, context.progress, context.remarks)
         self._started = datetime.now(UTC)
         self._base_model: UsedModel | None = None
         """Set once the base model is loaded."""
@@ -82,6 +87,8 @@ class TrainTask:
             context.storage, spec.datasets, context.scratch, masked, context.remarks, context.on_step
         )
         subjects = subjects_of(spec, photos)  # Raises if too many photos are held out.
+        log_subjects(subjects, masked)
+        remark_on_masks(spec.training, (photo for each in photos.values() for photo in each), context.remarks)
         texts = (photo.caption or subject.prompt for subject in subjects for photo in subject.photos)
         remark_on_texts(spec.training, texts, context.remarks)
         return TrainInputs(photos.pop("dataset"), base_model, photos, self._fetch_initial_lora())

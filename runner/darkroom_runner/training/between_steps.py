@@ -45,6 +45,8 @@ class BetweenSteps:
     """Time that all of it took."""
     metrics: dict[str, float] = field(default_factory=dict, init=False)
     """`heldOutLoss` of the newest evaluation; `bestHeldOutLoss` and `bestStep` so far."""
+    _measured: float | None = field(default=None, init=False)
+    """The held-out loss of the newest step, if it was measured and is finite."""
 
     def resume(self) -> None:
         """Continue an earlier run's outputs, and make up for those of its last step.
@@ -63,7 +65,7 @@ class BetweenSteps:
     def run(self) -> None:
         """Do what is due after the newest step."""
         started, step, training = time.monotonic(), self.state.step, self.session.spec.training
-        due = []
+        due, self._measured = [], None
         if self.held_out and (step % training.evaluation_steps == 0 or step == self.session.spec.max_steps):
             due.append(self._evaluate)
         if self.outputs is not None:
@@ -96,6 +98,7 @@ class BetweenSteps:
             return
         log.info("held-out loss at step %d: %.5f", step, loss)
         self.metrics["heldOutLoss"] = loss
+        self._measured = loss if math.isfinite(loss) else None
         if math.isfinite(loss) and loss < self.metrics.get("bestHeldOutLoss", math.inf):
             self.metrics |= {"bestHeldOutLoss": loss, "bestStep": step}
             if self.outputs is not None:
@@ -112,7 +115,7 @@ class BetweenSteps:
 
     def _save_step(self) -> None:
         assert self.outputs is not None
-        self.outputs.saved_steps.put(self.state.step, self.session.base_model, self._write_files)
+        self.outputs.saved_steps.put(self.state.step, self._measured, self.session.base_model, self._write_files)
 
     def _write_files(self, folder: Path, step: int, held_out_loss: float | None) -> list[Path]:
         """The LoRA in both formats; only in diffusers' for a base model without names in Kohya's."""

@@ -58,6 +58,11 @@ class Photo:
         """Width and height, upright."""
         return self.properties.size_px
 
+    @property
+    def has_mask(self) -> bool:
+        """Whether a masked loss does not learn all of it equally."""
+        return self.mask is not None or self.properties.transparent
+
     def read_mask(self) -> Image.Image | None:
         """What to learn of it, as a grey picture of the whole photo: its mask, or else its opacity. None for all."""
         if self.mask is not None:

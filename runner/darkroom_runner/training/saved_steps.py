@@ -1,8 +1,8 @@
 """The LoRA of a training at some of its steps, in object storage: usable at once as `model_id@step`, or `@best`.
 
 The train task opens `SavedSteps`; `between_steps` calls it. The record is written after the weights, so that it never
-refers to incomplete ones. A step is written once: a later run of the job that repeats it leaves it unchanged. Key
-layout: `darkroom_contract.storage.keys`.
+refers to incomplete ones; then a progress event names the files. A step is written once: a later run of the job that
+repeats it leaves it unchanged. Key layout: `darkroom_contract.storage.keys`.
 """
 
 import logging
@@ -14,9 +14,10 @@ from darkroom_contract.base_models import UsedModel
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs.train_job import TrainJobSpec
-from darkroom_contract.storage.keys import BEST, LORA_FILE, ModelRecord, saved_step_prefix
+from darkroom_contract.storage.keys import BEST, LORA_FILE, ModelRecord, run_prefix, saved_step_prefix
 from darkroom_runner.errors import StorageUnavailableError
 from darkroom_runner.models import step_records
+from darkroom_runner.run.progress import ProgressTracker
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.run.storage import NoSuchObjectError, Storage, sha256_of
 
@@ -32,12 +33,19 @@ class SavedSteps:
     """The saved steps of one job, and its best one."""
 
     def __init__(
-        self, storage: Storage, document: RunDocument, spec: TrainJobSpec, scratch: Path, remarks: Remarks
+        self,
+        storage: Storage,
+        document: RunDocument,
+        spec: TrainJobSpec,
+        scratch: Path,
+        progress: ProgressTracker,
+        remarks: Remarks,
     ) -> None:
         self._storage = storage
         self._document = document
         self._spec = spec
         self._scratch = scratch
+        self._progress = progress
         self._remarks = remarks
         self._best: tuple[int, float] | None = None
         """Step and held-out loss of a best LoRA that is not in storage yet; its files are in the scratch folder."""
@@ -49,13 +57,14 @@ class SavedSteps:
             return None
         if not self._has_weights(record):
             log.warning(
-                "the weights of %s@best are not those of its record: the best LoRA is found again", record.model_id
+                "%s@best is ignored: its weights differ from its record. The next evaluation replaces it",
+                record.model_id,
             )
             return None
         return record
 
-    def put(self, step: int, base_model: UsedModel, write: WriteFiles) -> None:
-        """Save the LoRA of a step, unless an earlier run has.
+    def put(self, step: int, loss: float | None, base_model: UsedModel, write: WriteFiles) -> None:
+        """Save the LoRA of a step, unless an earlier run has. `loss`: its held-out loss, if it was measured.
 
         If storage fails or the disk is full, a remark is added, and the training continues.
         """
@@ -64,8 +73,8 @@ class SavedSteps:
             if record is not None and not record.trained_on.differs(base_model):
                 log.info("an earlier run has saved the LoRA of step %d", step)
                 return
-            files = write(self._folder(str(step)), step, None)
-            self._publish(str(step), files, base_model, step, None)
+            files = write(self._folder(str(step)), step, loss)
+            self._publish(str(step), files, base_model, step, loss)
             for path in files:
                 path.unlink()
         except (StorageUnavailableError, OSError) as error:
@@ -120,6 +129,8 @@ class SavedSteps:
             created=datetime.now(UTC),
         )
         step_records.write(self._storage, self._document.namespace, name, record)
+        folder = prefix.removeprefix(run_prefix(self._document.uid))
+        self._progress.announce([folder + file for file in sorted(digests)])
 
     def _has_weights(self, record: ModelRecord) -> bool:
         """Whether the weights in storage are those of the record: a run may have ended between writing the two."""

@@ -1,5 +1,6 @@
 """The concepts of a job with their photos, before encoding. Imports no torch."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -7,6 +8,8 @@ from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.specs.training import PriorPreservation
 from darkroom_runner.training.dataset import Photo
 from darkroom_runner.training.held_out import held_out_counts, split_held_out
+
+log = logging.getLogger(__name__)
 
 Photos = Mapping[str, list[Photo]]
 """The photos of each dataset of a job, by the path of its field; see `TrainJobSpec.datasets`."""
@@ -38,6 +41,25 @@ def subjects_of(spec: TrainJobSpec, photos: Photos) -> list[Subject]:
         class_photos = photos.get(f"{owner}.priorPreservation.dataset", [])
         subjects.append(Subject(prompt, trained, held_out, repeats, prior, class_photos))
     return subjects
+
+
+def log_subjects(subjects: list[Subject], masked: bool) -> None:
+    """Log what is trained on; `masked`: masks are used."""
+    for subject in subjects:
+        photos = subject.photos
+        captions = sum(photo.caption is not None for photo in photos)
+        masks = sum(masked and photo.has_mask for photo in photos)
+        own = f", {len(subject.class_photos)} own class pictures" if subject.class_photos else ""
+        held_out = ", ".join(photo.name for photo in subject.held_out) or "none"
+        log.info(
+            "training %r on %d photos (%d with captions, %d with masks)%s; held out: %s",
+            subject.prompt,
+            len(photos),
+            captions,
+            masks,
+            own,
+            held_out,
+        )
 
 
 def captions_by_prompt(subjects: list[Subject]) -> dict[str, list[str]]:

@@ -1,13 +1,21 @@
 """Settings of a training without effect, or with an unlikely one, add a remark that says how to change that."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from darkroom_contract.photos.errors import PhotoProperties
 from darkroom_contract.specs.train_job import TrainJobSpec
-from darkroom_contract.specs.training import Training
+from darkroom_contract.specs.training import MaskedLoss, Training
 from darkroom_runner.run.remarks import Remarks
-from darkroom_runner.tasks.ignored_training_settings import remark_on_base_model, remark_on_texts, remark_on_training
+from darkroom_runner.tasks.ignored_training_settings import (
+    remark_on_base_model,
+    remark_on_masks,
+    remark_on_texts,
+    remark_on_training,
+)
+from darkroom_runner.training.dataset import Photo
 
 ZERO_SNR = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
 PRIOR = {"classPrompt": "a dog", "dataset": {"uri": "s3://bucket/dogs/"}}
@@ -135,6 +143,25 @@ def test_shuffling_needs_two_tags_to_exchange(texts: list[str], keep: int, count
     remark_on_texts(Training(shuffle_tags=True, keep_tags=keep), texts, remarks)
 
     assert [each.reason for each in remarks.collected] == ["SettingIgnored"] * count
+
+
+@pytest.mark.parametrize(
+    ("masked", "mask", "transparent", "count"),
+    [(True, False, False, 1), (True, True, False, 0), (True, False, True, 0), (False, False, False, 0)],
+    ids=["no masks", "mask", "transparency", "no masked loss"],
+)
+def test_a_masked_loss_needs_masks(masked: bool, mask: bool, transparent: bool, count: int) -> None:
+    properties = PhotoProperties("png", (64, 64), transparent=transparent)
+    photos = [
+        Photo("a.png", Path("a"), PhotoProperties("png", (64, 64))),
+        Photo("b.png", Path("b"), properties, mask=Path("b.mask") if mask else None),
+    ]
+    remarks = Remarks()
+
+    remark_on_masks(Training(masked_loss=MaskedLoss() if masked else None), photos, remarks)
+
+    assert [each.reason for each in remarks.collected] == ["SettingIgnored"] * count
+    assert all("Put photo.mask.png, white where photo.jpg is learned" in each.message for each in remarks.collected)
 
 
 @pytest.mark.parametrize(("asked", "count"), [(2, 0), (20, 1)])

@@ -90,6 +90,31 @@ def test_the_best_lora_is_kept_beside_the_last(
     assert len(result.files) == 2
 
 
+def test_a_saved_step_has_the_loss_that_was_measured_at_it(
+    open_job: Callable[..., Any], model_id: str, content: Callable[[str], bytes], tmp_path: Path
+) -> None:
+    job = open_job(4, model_id=model_id, heldOutPhotos=1, evaluationSteps=2, saveSteps=1)
+
+    result = job.train()
+
+    measured = {
+        event.step: event.metrics["heldOutLoss"] for event in job.sender.events if "heldOutLoss" in event.metrics
+    }
+    records = {each.step: each for each in result.saved_steps[:4]}
+    assert {step: each.held_out_loss for step, each in records.items()} == {
+        1: None,
+        2: measured[2],
+        3: None,
+        4: measured[4],
+    }
+    for step, record in records.items():
+        path = tmp_path / f"{step}.safetensors"
+        path.write_bytes(content(record.weights_key))
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata().get("darkroom.heldOutLoss")
+        assert header == (None if record.held_out_loss is None else str(record.held_out_loss))
+
+
 def test_a_resumed_run_keeps_the_best_so_far(
     open_job: Callable[..., Any], model_id: str, best: Callable[[], ModelRecord]
 ) -> None:

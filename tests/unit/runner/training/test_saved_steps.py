@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load, load_file
 
 from darkroom_contract.outcome import OutcomeFile
+from darkroom_contract.progress import ProgressEvent
 from darkroom_contract.storage.keys import ModelRecord, model_step_key
 from darkroom_runner.errors import StorageUnavailableError
 from darkroom_runner.models import step_records
@@ -58,6 +59,25 @@ def test_a_saved_step_can_be_used_while_the_training_still_runs(
     assert (record.step, record.job_uid, record.prompt) == (2, job.context.document.uid, "a photo of sks dog")
     assert [each.step for each in result.saved_steps] == [2, 4]
     assert [path.name for path in result.files] == FILES[::-1]
+
+
+def test_the_files_of_a_saved_step_are_announced_when_it_can_be_used(
+    open_job: Callable[..., Any], record_of: Callable[[str, str], ModelRecord]
+) -> None:
+    model_id = f"m-{uuid.uuid4().hex[:8]}"
+    job = open_job(2, model_id=model_id, saveSteps=1, heldOutPhotos=1, evaluationSteps=2)
+    send, found = job.sender.send, list[tuple[tuple[str, ...], int | None]]()
+
+    def look(event: ProgressEvent) -> None:
+        if event.files:
+            found.append((event.files, record_of(model_id, event.files[0].split("/")[1]).step))
+        send(event)
+
+    job.sender.send = look
+    job.train()
+
+    names, saved = [f"{model_id}.safetensors", FILES[1]], [("1", 1), ("best", 2), ("2", 2)]
+    assert found == [(tuple(f"steps/{name}/{file}" for file in names), step) for name, step in saved]
 
 
 def test_a_saved_step_has_the_weights_of_that_step(
