@@ -5,7 +5,6 @@ Called before the first of these libraries is imported.
 
 import os
 
-from darkroom_runner.run.optional_compiler import defer_compiler
 from darkroom_runner.run.optional_libraries import hide_cuda_libraries
 
 _DEFAULTS = {
@@ -21,7 +20,6 @@ def configure_library_logging() -> None:
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     hide_cuda_libraries()
-    defer_compiler()
     import diffusers.utils.logging
     import transformers.utils.logging
 
