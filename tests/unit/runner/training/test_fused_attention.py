@@ -5,15 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers.models.attention import FeedForward
-from diffusers.models.resnet import ResnetBlock2D
 
 from darkroom_contract.specs.training import Training
 from darkroom_runner.lora.adapters import add_adapters
 from darkroom_runner.training import session as session_module
 from darkroom_runner.training.dataset import Photo
 from darkroom_runner.training.fused_attention import fuse_attention
-from darkroom_runner.training.fused_layers import fuse_layers
 
 Result = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
@@ -55,15 +52,12 @@ def require_close(one: Result, other: Result) -> None:
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize("fuse_others", [False, True])
-def test_output_and_all_gradients_are_those_of_the_modules(unet: Any, checkpointing: bool, fuse_others: bool) -> None:
+def test_output_and_all_gradients_are_those_of_the_modules(unet: Any, checkpointing: bool) -> None:
     text = torch.randn(2, 77, unet.config.cross_attention_dim, generator=torch.Generator().manual_seed(5))
     unet.train()
     modules = run(unet, text)
 
     assert fuse_attention(unet) == sum(type(each).__name__ == "Attention" for each in unet.modules())
-    if fuse_others:
-        assert fuse_layers(unet) == sum(isinstance(each, ResnetBlock2D | FeedForward) for each in unet.modules())
     if checkpointing:
         unet.enable_gradient_checkpointing()
 
@@ -89,32 +83,6 @@ def unet_output(unet: Any, text: torch.Tensor) -> torch.Tensor:
     return output
 
 
-def test_layers_with_adapters_are_left_to_peft(sdxl: Any) -> None:
-    add_adapters(sdxl, Training(rank=4, layers="All"))
-
-    assert fuse_layers(sdxl.unet) == 0
-
-
-def test_the_gradient_of_the_time_embedding_is_that_of_the_modules(unet: Any) -> None:
-    """It trains the second text encoder, whose pooled output is part of it."""
-    gradients = []
-    for fuse in (lambda unet: 0, fuse_layers):
-        fuse(unet)
-        pooled = torch.ones(
-            2,
-            unet.config.projection_class_embeddings_input_dim - 6 * unet.config.addition_time_embed_dim,
-            requires_grad=True,
-        )
-        condition = {"text_embeds": pooled, "time_ids": torch.ones(2, 6)}
-        text = torch.ones(2, 77, unet.config.cross_attention_dim)
-        output = unet(torch.ones(2, 4, 8, 8), torch.tensor(9), encoder_hidden_states=text, added_cond_kwargs=condition)
-        output.sample.square().sum().backward()
-        gradients.append(pooled.grad)
-
-    assert gradients[0].abs().max() > 0
-    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-3, atol=1e-5)
-
-
 @pytest.mark.parametrize("settings", [{"dora": True}, {"lora_dropout": 0.5}])
 def test_dropout_and_dora_are_left_to_peft(sdxl: Any, settings: dict[str, Any]) -> None:
     add_adapters(sdxl, Training(rank=4, **settings))
@@ -126,9 +94,8 @@ def test_a_training_has_the_same_losses_with_and_without(
     open_training: Callable[..., Any], photos: list[Photo], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = []
-    for fuse in ((fuse_attention, fuse_layers), (lambda unet: 0, lambda unet: 0)):
-        monkeypatch.setattr(session_module, "fuse_attention", fuse[0])
-        monkeypatch.setattr(session_module, "fuse_layers", fuse[1])
+    for fuse in (fuse_attention, lambda unet: 0):
+        monkeypatch.setattr(session_module, "fuse_attention", fuse)
         seen: list[float] = []
         session = open_training(max_steps=8, trainTextEncoders=True, layers="All")
         report = session.progress.step
