@@ -151,7 +151,7 @@ class BetweenSteps:
         session, step = self.session, self.state.step
         with self._failures_noted(outputs.samples):
             image = session.generate_image(prompt, self._on_denoising_step, "A sample image")
-            info = outputs.sample_info(session.base_model, prompt, step, image.size)
+            info = outputs.sample_info(session.base_model, prompt, step, image.size, session.sampler)
             outputs.samples.add(step, number, image, info)
         outputs.samples.publish()
 
