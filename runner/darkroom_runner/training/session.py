@@ -6,6 +6,7 @@ The train task opens it. It alone uses all other modules of this package.
 import logging
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 
 from darkroom_contract.base_models import UsedModel
-from darkroom_contract.plan import VALIDATION_STEPS
+from darkroom_contract.plan import VALIDATION_STEPS, training_fraction
 from darkroom_contract.progress import Stage
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs.train_job import TrainJobSpec
@@ -204,6 +205,7 @@ class TrainingSession:
 
     def _train(self, state: TrainingState, trainer: Trainer, data: TrainingData) -> dict[str, float]:
         steps, first = self.spec.max_steps, state.step
+        self.progress.weigh(Stage.TRAINING, partial(training_fraction, self.spec))
         self.progress.enter(Stage.TRAINING, steps, first)
         between_steps = BetweenSteps(self, trainer, state, data.held_out, self.outputs)
 
