@@ -23,6 +23,8 @@ DOWNLOADING, LOADING, ENCODING, UPLOADING = 2.0, 20.0, 10.0, 4.0
 """Fixed stages, so that they count in a run of few steps."""
 GUIDED = 2.0
 """Classifier-free guidance runs the U-Net on two inputs at every step."""
+SAMPLE = VALIDATION_STEPS * GUIDED
+"""A validation or sample image."""
 EVALUATION_PASSES = 4.0
 """Passes of the U-Net over each held-out photo."""
 WITH_GRADIENT = 3.0
@@ -57,25 +59,42 @@ def plan_training(spec: TrainJobSpec) -> Plan:
     }
     if class_images := sum(class_image_count(spec, prior) for prior in priors):
         plan[Stage.DRAWING_CLASS_IMAGES] = class_images * CLASS_IMAGE_STEPS * GUIDED / CLASS_IMAGE_CACHE_INTERVAL
-    batch = training.batch_size * training.gradient_accumulation_steps * (2 if priors else 1)
-    plan[Stage.TRAINING] = spec.max_steps * batch * WITH_GRADIENT + _evaluations(spec) + _samples(spec)
+    plan[Stage.TRAINING] = _training(spec, spec.max_steps) + _between_steps(spec, spec.max_steps)
     if training.prompts_to_validate:
-        plan[Stage.DENOISING] = len(training.prompts_to_validate) * VALIDATION_STEPS * GUIDED
+        plan[Stage.DENOISING] = len(training.prompts_to_validate) * SAMPLE
     return {**plan, Stage.UPLOADING: UPLOADING}
 
 
-def _evaluations(spec: TrainJobSpec) -> float:
-    """Measuring the held-out loss: at every interval, and at the end."""
-    training = spec.training
-    times = -(-spec.max_steps // training.evaluation_steps)
-    return times * training.held_out_photos * EVALUATION_PASSES
+def training_fraction(spec: TrainJobSpec, step: int, between: float = 0.0) -> float:
+    """Part of the work of `Stage.TRAINING` that is done after a step, 0 to 1.
+
+    `between` is the work since then: of the held-out loss and the sample images of that step.
+    """
+    earlier, whole = _between_steps(spec, max(step - 1, 0)), _between_steps(spec, step)
+    done = _training(spec, step) + min(earlier + between, whole)
+    return done / (_training(spec, spec.max_steps) + _between_steps(spec, spec.max_steps))
 
 
-def _samples(spec: TrainJobSpec) -> float:
-    """Sample images during the training. Those of its last step are in `Stage.DENOISING`."""
-    training = spec.training
-    times = (spec.max_steps - 1) // training.validation_steps if training.validation_steps else 0
-    return times * len(training.prompts_to_validate) * VALIDATION_STEPS * GUIDED
+def evaluation_work(spec: TrainJobSpec) -> float:
+    """Measuring the held-out loss once."""
+    return spec.training.held_out_photos * EVALUATION_PASSES
+
+
+def _training(spec: TrainJobSpec, step: int) -> float:
+    """All steps up to one, without what is done between them."""
+    batch = spec.training.batch_size * spec.training.gradient_accumulation_steps
+    return step * batch * (2 if prior_preservations(spec) else 1) * WITH_GRADIENT
+
+
+def _between_steps(spec: TrainJobSpec, step: int) -> float:
+    """Evaluations and sample images up to a step, with its own.
+
+    The held-out loss is measured at every interval and at the end. Samples of the last step are in `Stage.DENOISING`.
+    """
+    training, last = spec.training, spec.max_steps
+    evaluations = -(-step // training.evaluation_steps) if step == last else step // training.evaluation_steps
+    samples = min(step, last - 1) // training.validation_steps if training.validation_steps else 0
+    return evaluations * evaluation_work(spec) + samples * len(training.prompts_to_validate) * SAMPLE
 
 
 def plan_generation(spec: GenerateJobSpec) -> Plan:

@@ -42,6 +42,9 @@ class ProgressTracker:
         """Part of the current stage that an earlier run had done."""
         self._remaining_plan = dict(plan)
         """Planned work of the current and later stages."""
+        self._fractions: dict[Stage, Callable[[int, float], float]] = {}
+        self._between = 0.0
+        """Work since the newest step."""
         self._percentage = 0.0
         self._metrics: dict[str, float] = {}
         """Those of the stage's newest step."""
@@ -85,13 +88,18 @@ class ProgressTracker:
             stage_seconds = current * (1 - fraction) * seconds_per_unit
         return stage_seconds + later * seconds_per_unit
 
+    def weigh(self, stage: Stage, fraction: Callable[[int, float], float]) -> None:
+        """Set how much of a stage is done after a step, given the work since then. By default, steps are equal."""
+        self._fractions[stage] = fraction
+
     def enter(self, stage: Stage, total: int = 0, done: int = 0) -> None:
         """Begin a stage of `total` steps, 0 for a stage without steps. An earlier run may have `done` some of them."""
         log.info("%s", stage)
         if stage is not self._stage:
             self._remaining_plan.pop(self._stage, None)
         self._stage, self._step, self._total = stage, done, total
-        self._fraction_at_start = done / total if total else 0.0
+        self._between = 0.0
+        self._fraction_at_start = self._fraction()
         self._stage_started, self._metrics = self._clock(), {}
         self._update_percentage()
         self._send()
@@ -99,7 +107,7 @@ class ProgressTracker:
     def step(self, step: int, total: int | None = None, **metrics: float) -> None:
         """Step number `step` (from 1) is done. `total` replaces the stage's number of steps, where it was not known."""
         self._step, self._total = step, self._total if total is None else total
-        self._metrics = metrics
+        self._metrics, self._between = metrics, 0.0
         self._update_percentage()
         due = self._clock() - self._sent_at >= MIN_INTERVAL_SECONDS
         if due or step <= 1 or step >= self._total:
@@ -112,8 +120,10 @@ class ProgressTracker:
         for first in range(0, max(len(files), 1), MAX_FILES):
             self._send(tuple(files[first : first + MAX_FILES]))
 
-    def keep_alive(self) -> None:
-        """Send the newest state again, at most once per interval: the run works, although no step is done."""
+    def keep_alive(self, between: float = 0.0) -> None:
+        """Report `between`, the work since the newest step, at most once per interval."""
+        self._between = between
+        self._update_percentage()
         if self._clock() - self._sent_at >= MIN_INTERVAL_SECONDS:
             self._send()
 
@@ -122,6 +132,8 @@ class ProgressTracker:
         self.step(part * total + step, parts * total)
 
     def _fraction(self) -> float:
+        if self._stage in self._fractions:
+            return min(self._fractions[self._stage](self._step, self._between), 1.0)
         return min(self._step / self._total, 1.0) if self._total else 0.0
 
     def _current_work(self) -> float:

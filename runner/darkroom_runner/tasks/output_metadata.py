@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _PACKAGES = ("darkroom", "torch", "diffusers", "transformers", "peft", "DeepCache", "av")
 
+_DEFAULT_SAMPLER = "default"
+"""Of jobs that use the base model's own sampler."""
+
 
 def package_versions() -> dict[str, str]:
     """Installed versions of the packages that affect the output, by package."""
@@ -43,7 +46,7 @@ def image_metadata(
         "seed": seed,
         "steps": images.steps,
         "guidanceScale": images.guidance_scale,
-        "scheduler": images.scheduler.value if images.scheduler else "default",
+        "scheduler": images.scheduler.value if images.scheduler else _DEFAULT_SAMPLER,
         "width": size_px[0],
         "height": size_px[1],
         **_base_model_entries(base_model),
@@ -76,7 +79,7 @@ def validation_metadata(
         "seed": spec.training.seed,
         "steps": VALIDATION_STEPS,
         "guidanceScale": VALIDATION_GUIDANCE_SCALE,
-        "scheduler": "default",
+        "scheduler": _DEFAULT_SAMPLER,
         "width": size_px[0],
         "height": size_px[1],
         **_base_model_entries(base_model),
@@ -155,22 +158,26 @@ def saved_step_metadata(
     return {**lora_metadata(spec, base_model), "darkroom.trainedSteps": str(step), **loss}
 
 
-def png_info(metadata: dict[str, Any]) -> "PngInfo":
-    """PNG text chunks: `parameters`, which image viewers show, and `darkroom` with the whole metadata as JSON."""
+def png_info(metadata: dict[str, Any], sampler: str) -> "PngInfo":
+    """PNG text chunks: `parameters`, which image viewers show, and `darkroom` with the whole metadata as JSON.
+
+    `sampler` is the name of the one that ran. `parameters` has it where the job sets none: other tools don't know the
+    base model's default.
+    """
     # Imported here, since a run that fails early saves no image.
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
-    info.add_itxt("parameters", _parameters(metadata))
+    info.add_itxt("parameters", _parameters(metadata, sampler))
     info.add_itxt("darkroom", json.dumps(metadata, ensure_ascii=False))
     return info
 
 
-def _parameters(metadata: dict[str, Any]) -> str:
+def _parameters(metadata: dict[str, Any], sampler: str) -> str:
     """The text format of the Stable Diffusion web UIs."""
     settings = {
         "Steps": metadata["steps"],
-        "Sampler": metadata["scheduler"],
+        "Sampler": sampler if metadata["scheduler"] == _DEFAULT_SAMPLER else metadata["scheduler"],
         "CFG scale": metadata["guidanceScale"],
         "Seed": metadata["seed"],
         "Size": f"{metadata['width']}x{metadata['height']}",

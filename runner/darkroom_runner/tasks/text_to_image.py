@@ -27,7 +27,7 @@ from darkroom_runner.run.context import RunContext
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.sampling.non_finite import has_finite_weights, retry_in_float32
 from darkroom_runner.sampling.prompt_length import remark_on_truncated_prompts
-from darkroom_runner.sampling.schedulers import build_sampler
+from darkroom_runner.sampling.schedulers import build_sampler, sampler_name
 from darkroom_runner.sampling.sdxl import generate_image
 from darkroom_runner.sampling.timestep_spacing import ensure_starts_from_noise
 from darkroom_runner.tasks.output_metadata import image_metadata, png_info
@@ -100,7 +100,7 @@ class TextToImage:
         )
         metadata = image_metadata(self.spec, self.base_model, [lora.sha256 for lora in self.loras], seed, image.size)
         path = context.scratch / image_file(context.document.name, seed)
-        image.save(path, pnginfo=png_info(metadata))
+        image.save(path, pnginfo=png_info(metadata, sampler_name(self.pipeline.scheduler)))
         return GeneratedImage(path, image, metadata)
 
     def release(self) -> None:

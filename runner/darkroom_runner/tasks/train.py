@@ -132,8 +132,10 @@ class TrainTask:
         def describe_lora(base_model: UsedModel, step: int, held_out_loss: float | None) -> dict[str, str]:
             return saved_step_metadata(spec, base_model, step, held_out_loss) | _origin(initial_lora)
 
-        def describe_sample(base_model: UsedModel, prompt: str, step: int, size_px: tuple[int, int]) -> "PngInfo":
-            return png_info(validation_metadata(spec, prompt, base_model, size_px, step))
+        def describe_sample(
+            base_model: UsedModel, prompt: str, step: int, size_px: tuple[int, int], sampler: str
+        ) -> "PngInfo":
+            return png_info(validation_metadata(spec, prompt, base_model, size_px, step), sampler)
 
         return Outputs(self._samples, self._saved_steps, describe_lora, describe_sample)
 

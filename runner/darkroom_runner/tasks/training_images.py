@@ -69,10 +69,11 @@ class TrainingImages:
         metadata = validation_metadata(
             spec, prompts[number], self._models.base_model, image.size, spec.max_steps, lora_sha256
         )
-        image.save(path, pnginfo=png_info(metadata))
+        info = png_info(metadata, self._models.sampler)
+        image.save(path, pnginfo=info)
         self.first = self.first or image
         if spec.training.validation_steps and not self._samples.has(spec.max_steps, number):
-            self._samples.add(spec.max_steps, number, image, png_info(metadata))
+            self._samples.add(spec.max_steps, number, image, info)
         return path
 
     def _draw_sheet(self) -> Path | None:

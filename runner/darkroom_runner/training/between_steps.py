@@ -11,9 +11,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from darkroom_contract.plan import SAMPLE, evaluation_work
 from darkroom_contract.storage.keys import LORA_FILE, kohya_file
 from darkroom_runner.errors import InternalError, InterruptedRunError, ModelIncompatibleError, translate
 from darkroom_runner.models.device import free_memory
@@ -45,6 +47,8 @@ class BetweenSteps:
     """Time that all of it took."""
     metrics: dict[str, float] = field(default_factory=dict, init=False)
     """`heldOutLoss` of the newest evaluation; `bestHeldOutLoss` and `bestStep` so far."""
+    _work: float = field(default=0.0, init=False)
+    """Planned work of what is done since the newest step."""
     _measured: float | None = field(default=None, init=False)
     """The held-out loss of the newest step, if it was measured and is finite."""
 
@@ -65,7 +69,7 @@ class BetweenSteps:
     def run(self) -> None:
         """Do what is due after the newest step."""
         started, step, training = time.monotonic(), self.state.step, self.session.spec.training
-        due, self._measured = [], None
+        due, self._measured, self._work = [], None, 0.0
         if self.held_out and (step % training.evaluation_steps == 0 or step == self.session.spec.max_steps):
             due.append(self._evaluate)
         if self.outputs is not None:
@@ -92,10 +96,11 @@ class BetweenSteps:
         session, step = self.session, self.state.step
         try:
             with evaluation_mode(session.pipeline, session.device):
-                loss = self.trainer.held_out_loss(self.held_out, session.spec.training.seed, self._on_part)
+                loss = self.trainer.held_out_loss(self.held_out, session.spec.training.seed, self._on_batch)
         except InterruptedRunError:
             log.info("the held-out loss of step %d is left to the next run", step)
             return
+        self._work = evaluation_work(session.spec)
         log.info("held-out loss at step %d: %.5f", step, loss)
         self.metrics["heldOutLoss"] = loss
         self._measured = loss if math.isfinite(loss) else None
@@ -150,8 +155,8 @@ class BetweenSteps:
     def _sample_prompt(self, outputs: Outputs, number: int, prompt: str) -> None:
         session, step = self.session, self.state.step
         with self._failures_noted(outputs.samples):
-            image = session.generate_image(prompt, self._on_denoising_step, "A sample image")
-            info = outputs.sample_info(session.base_model, prompt, step, image.size)
+            image = session.generate_image(prompt, partial(self._on_denoising_step, number), "A sample image")
+            info = outputs.sample_info(session.base_model, prompt, step, image.size, session.sampler)
             outputs.samples.add(step, number, image, info)
         outputs.samples.publish()
 
@@ -168,10 +173,16 @@ class BetweenSteps:
             log.warning("a sample image of step %d failed", step, exc_info=isinstance(failure, InternalError))
             samples.note_failure(step, failure)
 
-    def _on_denoising_step(self, step: int, total: int) -> None:
-        self._on_part()
+    def _on_batch(self) -> None:
+        """Called before each forward pass of an evaluation."""
+        self._on_part(self._work)
+        self._work = min(self._work + self.session.spec.training.batch_size, evaluation_work(self.session.spec))
 
-    def _on_part(self) -> None:
+    def _on_denoising_step(self, number: int, step: int, total: int) -> None:
+        """Called after each step of sample image `number`."""
+        self._on_part(self._work + (number + step / total) * SAMPLE)
+
+    def _on_part(self, work: float) -> None:
         """Called often while something takes long. A stop is left to the session, which saves a checkpoint first."""
         self.session.stop_signal.check()
-        self.session.progress.keep_alive()
+        self.session.progress.keep_alive(work)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 LoraMetadata = Callable[[UsedModel, int, float | None], dict[str, str]]
 """The header of a LoRA file: of a base model and step, with the held-out loss where it is known."""
 
-SampleInfo = Callable[[UsedModel, str, int, tuple[int, int]], "PngInfo"]
-"""The metadata of a sample image: of a base model, prompt, step, and size in pixels."""
+SampleInfo = Callable[[UsedModel, str, int, tuple[int, int], str], "PngInfo"]
+"""The metadata of a sample image: of a base model, prompt, step, size in pixels, and sampler."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ The train task opens it. It alone uses all other modules of this package.
 import logging
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 
 from darkroom_contract.base_models import UsedModel
-from darkroom_contract.plan import VALIDATION_STEPS
+from darkroom_contract.plan import VALIDATION_STEPS, training_fraction
 from darkroom_contract.progress import Stage
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs.train_job import TrainJobSpec
@@ -29,7 +30,7 @@ from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.run.stop_signal import StopSignal
 from darkroom_runner.sampling.non_finite import retry_in_float32
 from darkroom_runner.sampling.prompt_length import check_training_prompts
-from darkroom_runner.sampling.schedulers import training_noise_scheduler
+from darkroom_runner.sampling.schedulers import sampler_name, training_noise_scheduler
 from darkroom_runner.sampling.sdxl import generate_validation_image
 from darkroom_runner.sampling.step_callback import OnStep
 from darkroom_runner.training.between_steps import BetweenSteps
@@ -84,6 +85,11 @@ class TrainingSession:
         """Side of square images: the job's resolution, or the base model's own."""
         own = self.pipeline.unet.config.sample_size * self.pipeline.vae_scale_factor
         return self.spec.training.resolution or int(own)
+
+    @property
+    def sampler(self) -> str:
+        """The name of the sampler of validation and sample images: the base model's own."""
+        return sampler_name(self.pipeline.scheduler)
 
     def train(self, photos: list[Photo], others: Photos | None = None) -> dict[str, float]:
         """Train the adapters; returns the outcome's metrics. `others`: photos of the datasets other than `dataset`.
@@ -199,6 +205,7 @@ class TrainingSession:
 
     def _train(self, state: TrainingState, trainer: Trainer, data: TrainingData) -> dict[str, float]:
         steps, first = self.spec.max_steps, state.step
+        self.progress.weigh(Stage.TRAINING, partial(training_fraction, self.spec))
         self.progress.enter(Stage.TRAINING, steps, first)
         between_steps = BetweenSteps(self, trainer, state, data.held_out, self.outputs)
 

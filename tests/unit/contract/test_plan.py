@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from darkroom_contract.plan import class_image_count, plan_training
+from darkroom_contract.plan import class_image_count, evaluation_work, plan_training, training_fraction
 from darkroom_contract.progress import Stage
 from darkroom_contract.specs.train_job import TrainJobSpec
 
@@ -68,6 +68,21 @@ def test_samples_of_the_last_step_are_planned_once() -> None:
     assert plan_training(twice)[Stage.TRAINING] - plan_training(once)[Stage.TRAINING] == pytest.approx(
         plan_training(once)[Stage.DENOISING]
     )
+
+
+def test_the_work_between_steps_is_part_of_the_stage() -> None:
+    """Ten steps of 3 passes, evaluations of 8 after 4, 8 and 10, and two samples of 60 each after 5."""
+    spec = training(
+        10, heldOutPhotos=2, evaluationSteps=4, validationPrompt="p", validationPrompts=["q"], validationSteps=5
+    )
+    assert plan_training(spec)[Stage.TRAINING] == 30 + 3 * evaluation_work(spec) + 120
+
+    done = [
+        training_fraction(spec, *each) * plan_training(spec)[Stage.TRAINING]
+        for each in [(0, 0), (4, 0), (4, 5), (5, 0), (5, 60), (6, 0), (10, 0), (10, 8), (10, 999)]
+    ]
+
+    assert done == pytest.approx([0, 12, 17, 23, 83, 146, 166, 174, 174])
 
 
 @pytest.mark.parametrize(("steps", "every", "allowed"), [(1000, 10, True), (1000, 9, False), (50, 1, True)])

@@ -250,3 +250,26 @@ def test_a_pause_between_steps_is_reported_once_per_interval() -> None:
 
     assert len(sender.events) - sent == 5
     assert {(event.step, event.metrics["loss"]) for event in sender.events[sent:]} == {(1, 0.5)}
+
+
+def test_work_between_steps_moves_the_percentage_and_not_the_time_remaining() -> None:
+    """Two steps of 5, and after the first one another 90."""
+    clock, sender = Clock(), RecordingSender()
+    progress = ProgressTracker(1, {Stage.TRAINING: 100.0}, sender, clock)
+    progress.weigh(Stage.TRAINING, lambda step, between: (step * 5 + between + (90 if step == 2 else 0)) / 100)
+    progress.enter(Stage.TRAINING, 2)
+    clock.now += 5
+    progress.step(1, loss=0.5)
+    sent = len(sender.events)
+
+    for work in range(1, 91):
+        clock.now += 1
+        progress.keep_alive(float(work))
+    clock.now += 5
+    progress.step(2)
+
+    between = sender.events[sent:-1]
+    assert [event.progress_percentage for event in between] == list(range(6, 96))
+    assert [event.estimated_remaining_seconds for event in between] == list(range(94, 4, -1))
+    assert {(event.step, event.metrics["loss"]) for event in between} == {(1, 0.5)}
+    assert sender.events[-1].progress_percentage == 100.0

@@ -117,7 +117,7 @@ def saved(tmp_path: Path) -> Callable[[GenerateJobSpec], dict[str, Any]]:
         used = UsedModel(reference="owner/base@v2", commit="c" * 40)
         digests = [f"{number:x}" * 64 for number in range(10, 10 + len(spec.used_loras))]
         metadata = image_metadata(spec, used, digests, 7, (64, 64))
-        Image.new("RGB", (64, 64)).save(tmp_path / "image.png", pnginfo=png_info(metadata))
+        Image.new("RGB", (64, 64)).save(tmp_path / "image.png", pnginfo=png_info(metadata, "DDIM"))
         with Image.open(tmp_path / "image.png") as image:
             return {str(name): value for name, value in image.info.items()}
 
@@ -143,8 +143,18 @@ def test_png_parameters_have_the_format_of_the_web_uis(saved: Callable[..., dict
     first, second, third = saved(spec)["parameters"].splitlines()
 
     assert (first, second) == ("a dog", "Negative prompt: blurry")
-    assert third.startswith("Steps: 30, Sampler: default, CFG scale: 5.0, Seed: 7, Size: 64x64, Model: owner/base@v2, ")
+    assert third.startswith("Steps: 30, Sampler: DDIM, CFG scale: 5.0, Seed: 7, Size: 64x64, Model: owner/base@v2, ")
     assert "DeepCache" not in third
+
+
+def test_png_parameters_name_the_sampler_that_ran(saved: Callable[..., dict[str, Any]]) -> None:
+    """The `darkroom` chunk says what the job sets, as in Darkroom 0.1."""
+    own, chosen = (saved(spec_of(**images)) for images in ({}, {"scheduler": "Euler"}))
+
+    assert ", Sampler: DDIM, " in own["parameters"]
+    assert json.loads(own["darkroom"])["scheduler"] == "default"
+    assert ", Sampler: Euler, " in chosen["parameters"]
+    assert json.loads(chosen["darkroom"])["scheduler"] == "Euler"
 
 
 def test_png_parameters_of_the_short_form_are_those_of_earlier_releases(saved: Callable[..., dict[str, Any]]) -> None:

@@ -249,10 +249,10 @@ def test_a_stop_while_the_held_out_loss_is_measured_saves_a_checkpoint(
     whole, stopped = open_job(4, **settings), open_job(4, **settings)
     keep_alive, passes = stopped.session.progress.keep_alive, list[None]()
 
-    def stop() -> None:
+    def stop(work: float) -> None:
         passes.append(None)
         stopped.context.stop_signal.requested = len(passes) == 3
-        keep_alive()
+        keep_alive(work)
 
     stopped.session.progress.keep_alive = stop
     with pytest.raises(InterruptedRunError):

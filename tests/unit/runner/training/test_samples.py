@@ -9,7 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from darkroom_contract.plan import VALIDATION_STEPS
 from darkroom_runner.errors import InterruptedRunError, StorageUnavailableError
+from darkroom_runner.run import progress as progress_module
 from darkroom_runner.training.sample_sheet import MAX_COLUMNS, draw_sheet, shown_steps
 
 PROMPTS = {"validationPrompt": "a photo of sks dog", "validationPrompts": ["sks dog on the moon"]}
@@ -56,6 +58,22 @@ def test_samples_are_stored_and_announced_as_soon_as_they_exist(
     assert "loss" in announced.metrics
     metadata = json.loads(Image.open(io.BytesIO(content(f"{job.prefix}samples/{names[1]}"))).info["darkroom"])
     assert (metadata["prompt"], metadata["trainingStep"], metadata["seed"]) == ("sks dog on the moon", 2, 0)
+
+
+def test_progress_moves_while_samples_are_generated(
+    open_job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress_module, "MIN_INTERVAL_SECONDS", 0.0)
+    job = open_job(**PROMPTS, validationSteps=2, heldOutPhotos=1, evaluationSteps=2)
+
+    job.train()
+
+    percentages = [
+        event.progress_percentage for event in job.sender.events if (event.stage, event.step) == ("Training", 2)
+    ]
+    assert percentages == sorted(percentages)
+    assert len(set(percentages)) > 2 * VALIDATION_STEPS
+    assert percentages[-1] - percentages[0] > 40
 
 
 def test_the_last_samples_are_the_validation_images(
@@ -179,8 +197,8 @@ def test_a_stop_during_samples_saves_a_checkpoint_and_the_next_run_makes_up_for_
     plain, stopped = open_job(**settings), open_job(**settings)
     keep_alive = stopped.session.progress.keep_alive
 
-    def stop() -> None:
-        keep_alive()
+    def stop(work: float) -> None:
+        keep_alive(work)
         stopped.context.stop_signal.requested = True
 
     stopped.session.progress.keep_alive = stop
