@@ -64,6 +64,7 @@ def train(sdxl_model: PretrainedModel) -> Callable[..., Measure]:
         )
         session = open_session(sdxl_model, spec, ProgressTracker(1, plan_training(spec), NullSender()), StopSignal())
         session.train(photos, others)
+        session.idle_models.bring_back()
         return measure(session)
 
     return run

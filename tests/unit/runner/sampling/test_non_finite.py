@@ -74,7 +74,7 @@ def open_text_to_image(open_context: Callable[..., Any]) -> Callable[..., Any]:
         )
         context = open_context(spec, base_model, video_model)
         inputs = GenerateTask(context, spec).download()
-        return load_text_to_image(context, spec, inputs.base_model, inputs.lora, device), inputs
+        return load_text_to_image(context, spec, inputs.base_model, inputs.loras, device), inputs
 
     return start
 
