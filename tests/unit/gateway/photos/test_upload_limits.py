@@ -130,7 +130,7 @@ def test_uploads_beyond_the_limit_get_a_503_and_can_be_retried(gateway: Any, pic
     response = train(gateway.http, picture())
     assert response.status_code == 503, response.text
     assert response.json()["type"].endswith(":TooManyUploads")
-    assert "take 2 of the 2 parts of the temporary folder" in response.json()["detail"]
+    assert response.json()["detail"] == "2 uploads are already in progress. Send this one again later."
     assert int(response.headers["retry-after"]) > 0
     assert gateway.http.get("/jobs").status_code == 200
 
