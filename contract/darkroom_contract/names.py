@@ -69,6 +69,13 @@ LORA_URI_PATTERN = (
 )
 """One LoRA file of a bucket. Whether a job may read it is decided by storage/datasets.py."""
 
+IMAGE_URI_PATTERN = (
+    r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9]([A-Za-z0-9/_.=+@ -]*[A-Za-z0-9_=+@ -])?"
+    r"\.([Jj][Pp][Ee]?[Gg]|[Pp][Nn][Gg]|[Ww][Ee][Bb][Pp]|[Aa][Vv][Ii][Ff]|[Hh][Ee][Ii][CcFf])$"
+)
+"""One picture of a bucket. Whether a job may read it is decided by storage/datasets.py."""
+MAX_IMAGE_URI_LENGTH = 512
+
 KEY_NAME_PATTERN = MODEL_ID_PATTERN
 """Names of API keys: label values, and names of files in a Secret."""
 

@@ -16,6 +16,7 @@ from darkroom_contract.schema import Metrics, Schema
 STREAM_MAX_LENGTH = 1000
 STREAM_TTL_SECONDS = 24 * 3600
 STREAM_FIELD = "event"
+MAX_PREVIEW_CHARACTERS = 32 * 1024
 MAX_FILES = 16
 """Files in one event."""
 
@@ -34,6 +35,18 @@ class Stage(StrEnum):
     DONE = "Done"
 
 
+class Preview(Schema):
+    """A small picture of an image that is being generated."""
+
+    seed: int = Field(ge=0, description="Seed of the image.")
+    step: int = Field(ge=1, description="Its denoising steps so far.")
+    jpeg: str = Field(
+        max_length=MAX_PREVIEW_CHARACTERS,
+        pattern="^[A-Za-z0-9+/]+=*$",
+        description="A JPEG of at most 256 pixels a side, in base64.",
+    )
+
+
 class ProgressEvent(Schema):
     """One progress report of a run."""
 
@@ -49,6 +62,9 @@ class ProgressEvent(Schema):
         max_length=MAX_FILES,
         description="Files of the run that can be read from now on, by their path below its prefix, such as "
         "samples/<file> for a sample image of a training, and steps/<step>/<file> for a saved step.",
+    )
+    preview: Preview | None = Field(
+        None, description="What an image looks like so far. Only on the event stream, never in a status."
     )
     time: datetime = Field(description="Time of the report, UTC.")
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from darkroom_contract.crd.definitions import (
     CONTRADICTORY_GUIDANCE,
+    MASK_NEEDS_START_IMAGE,
+    NOTHING_TO_MAKE,
     ONE_INITIAL_LORA,
     ONE_LORA_SOURCE,
     SHORT_FORM_ALONE,
@@ -35,7 +37,10 @@ WIDENED = frozenset(
     }
 )
 """Patterns and their successors, which accept all that the former accepted."""
-ON_NEW_FIELDS = frozenset(rule["rule"] for rule in (ONE_LORA_SOURCE, SHORT_FORM_ALONE, ONE_INITIAL_LORA))
+ON_NEW_FIELDS = frozenset(
+    rule["rule"]
+    for rule in (ONE_LORA_SOURCE, SHORT_FORM_ALONE, ONE_INITIAL_LORA, MASK_NEEDS_START_IMAGE, NOTHING_TO_MAKE)
+)
 """Rules that hold for every object without the new fields, although they also read old ones."""
 REPLACED_DEFAULTS = frozenset({("v1alpha1.spec.training.learningRate", 1e-4)})
 """Defaults that depend on a new field now, and are the same without it."""

@@ -52,9 +52,27 @@ ONE_INITIAL_LORA: Json = {
     "fieldPath": ".spec.training.initialLora",
 }
 
+NOTHING_TO_MAKE: Json = {
+    "rule": "has(self.status) || self.spec.images.count > 0 || (self.spec.allowMotion && "
+    "has(self.spec.video.startImage))",
+    "message": "spec.images.count is 0: set allowMotion and video.startImage to make a clip, or raise it",
+    "fieldPath": ".spec.images.count",
+}
+MASK_NEEDS_START_IMAGE: Json = {
+    "rule": "has(self.status) || !has(self.spec.mask) || has(self.spec.startImage)",
+    "message": "spec.mask needs spec.startImage, the picture that is painted on",
+    "fieldPath": ".spec.mask",
+}
+
 RULES: dict[Kind, list[Json]] = {
     Kind.TRAIN: [ONE_INITIAL_LORA],
-    Kind.GENERATE: [CONTRADICTORY_GUIDANCE, ONE_LORA_SOURCE, SHORT_FORM_ALONE],
+    Kind.GENERATE: [
+        CONTRADICTORY_GUIDANCE,
+        ONE_LORA_SOURCE,
+        SHORT_FORM_ALONE,
+        NOTHING_TO_MAKE,
+        MASK_NEEDS_START_IMAGE,
+    ],
 }
 """Rules on the whole object, in addition to the one on its name."""
 

@@ -1,6 +1,7 @@
 """Keys of the bucket's objects. No client, no network.
 
     datasets/<namespace>/<dataset id>/<file>               photos, from the gateway
+    images/<namespace>/<upload id>/<file>                  start pictures and masks of generations, from the gateway
     runs/<job uid>/<file>                                  results of a job, from the runner (names: below)
     runs/<job uid>/manifest.json                           written last: where it exists, the results are complete
     runs/<job uid>/logs/<attempt>.txt                      log of each run, during and after it
@@ -78,6 +79,7 @@ class Manifest(Schema):
 
     outcome: Outcome
     attempt: int
+    namespace: str | None = Field(None, description="Of the job. Releases up to 0.1.0 recorded none.")
     versions: dict[str, str] = Field(default_factory=dict, description="Of darkroom, torch, diffusers, ...")
     base_models: tuple[UsedModel, ...] = Field((), description="What the run loaded.")
     saved_steps: tuple[ModelRecord, ...] = Field((), description="The LoRA of earlier steps, and the best one, last.")
@@ -100,6 +102,11 @@ class CheckpointRecord(Schema):
 def dataset_prefix(namespace: str, dataset_id: str | None = None) -> str:
     """Prefix of one dataset, or of all datasets that a namespace's jobs may read."""
     return f"datasets/{namespace}/" if dataset_id is None else f"datasets/{namespace}/{dataset_id}/"
+
+
+def images_prefix(namespace: str, upload_id: str | None = None) -> str:
+    """Prefix of one upload of start pictures, or of all pictures that a namespace's jobs may read."""
+    return f"images/{namespace}/" if upload_id is None else f"images/{namespace}/{upload_id}/"
 
 
 def run_prefix(job_uid: str) -> str:
@@ -175,9 +182,14 @@ def model_removal_key(namespace: str, model_id: str) -> str:
     return f"{model_removals_prefix(namespace)}{model_id}.json"
 
 
-def image_file(job_name: str, seed: int) -> str:
+def image_file(job_name: str, seed: int, suffix: str = ".png") -> str:
     """An image is named after its job and seed, so that downloads of several jobs never overwrite each other."""
-    return f"{_stem(job_name)}-seed-{seed}.png"
+    return f"{_stem(job_name)}-seed-{seed}{suffix}"
+
+
+def grid_file(job_name: str, suffix: str = ".png") -> str:
+    """All images of a job in one."""
+    return f"{_stem(job_name)}-grid{suffix}"
 
 
 def clip_file(job_name: str) -> str:

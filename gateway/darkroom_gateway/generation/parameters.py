@@ -5,16 +5,11 @@ from typing import Annotated
 from pydantic import Field
 
 from darkroom_contract.schema import Schema
-from darkroom_contract.specs.generate_job import (
-    Cache,
-    CacheProfile,
-    GenerateJobSpec,
-    Images,
-    Scheduler,
-    Video,
-    VideoFit,
-)
+from darkroom_contract.specs.cache import Cache, CacheProfile
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.images import Images, Scheduler
 from darkroom_contract.specs.lora import MAX_LORAS
+from darkroom_contract.specs.video import Video, VideoFit
 from darkroom_gateway.errors import FieldError, invalid_request
 from darkroom_gateway.generation.loras import LORA_PATTERN, MAX_LORA_LENGTH, read_loras
 from darkroom_gateway.jobs.contract_fields import parameter

@@ -7,7 +7,7 @@ to the frame would make it 5 % wider, and circles elliptical.
 from PIL import Image
 
 from darkroom_contract.remarks import RemarkReason
-from darkroom_contract.specs.generate_job import VideoFit
+from darkroom_contract.specs.video import VideoFit
 
 Size = tuple[int, int]
 """Width and height in pixels."""

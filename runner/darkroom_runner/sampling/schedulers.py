@@ -13,7 +13,7 @@ import diffusers
 import torch
 
 from darkroom_contract.remarks import RemarkReason
-from darkroom_contract.specs.generate_job import Scheduler
+from darkroom_contract.specs.images import Scheduler
 from darkroom_runner.errors import InvalidRunError, ModelIncompatibleError, first_line
 from darkroom_runner.run.remarks import Remarks
 

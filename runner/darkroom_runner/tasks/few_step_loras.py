@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from darkroom_contract.remarks import RemarkReason
-from darkroom_contract.specs.generate_job import GenerateJobSpec, Scheduler
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.images import Scheduler
 from darkroom_runner.models.model_store import FetchedLora
 from darkroom_runner.run.remarks import Remarks
 

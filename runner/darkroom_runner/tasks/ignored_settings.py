@@ -6,7 +6,9 @@ model is loaded.
 """
 
 from darkroom_contract.remarks import RemarkReason
-from darkroom_contract.specs.generate_job import Cache, GenerateJobSpec, Video
+from darkroom_contract.specs.cache import Cache
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.video import Video
 from darkroom_runner.run.remarks import Remarks
 
 MIN_CACHED_STEPS = 10

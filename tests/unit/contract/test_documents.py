@@ -10,8 +10,9 @@ from darkroom_contract.names import MAX_JOB_NAME_LENGTH, Kind, pod_name
 from darkroom_contract.outcome import MAX_MESSAGE_BYTES, Outcome, OutcomeFile, Reason
 from darkroom_contract.remarks import MAX_REMARK_CHARACTERS, MAX_REMARKS, Remark, RemarkReason
 from darkroom_contract.runs import RunDocument
+from darkroom_contract.specs.cache import Cache, CacheProfile
 from darkroom_contract.specs.dataset import Dataset
-from darkroom_contract.specs.generate_job import Cache, CacheProfile, GenerateJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.status import Phase
 from darkroom_contract.storage.keys import model_record_key, parse_uri
@@ -67,7 +68,7 @@ def test_a_base_model_is_never_a_path(base_model: str) -> None:
         GenerateJobSpec(prompt="p", base_model=base_model)
 
 
-@pytest.mark.parametrize("prompt", ["", "   ", "\n\t", "x" * 1001])
+@pytest.mark.parametrize("prompt", ["", "   ", "\n\t", "x" * 4001])
 def test_a_blank_or_endless_prompt_is_refused(prompt: str) -> None:
     with pytest.raises(ValidationError):
         GenerateJobSpec(prompt=prompt)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from darkroom_contract.names import Kind
-from darkroom_contract.specs.generate_job import Scheduler
+from darkroom_contract.specs.images import Scheduler
 from darkroom_gateway.generation.parameters import LoraParameters
 from darkroom_gateway.http.case_insensitive import case_insensitive, enum_of
 from darkroom_gateway.training.parameters import TrainParameters

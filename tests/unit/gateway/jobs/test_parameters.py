@@ -3,11 +3,14 @@
 import pytest
 from pydantic import BaseModel
 
+from darkroom_contract.specs.cache import Cache
 from darkroom_contract.specs.dataset import Dataset
-from darkroom_contract.specs.generate_job import Cache, GenerateJobSpec, Images, Video
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.images import Images
 from darkroom_contract.specs.job import JobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.specs.training import MaskedLoss, PriorPreservation, Training
+from darkroom_contract.specs.video import Video
 from darkroom_gateway.generation.parameters import GenerateParameters, LoraParameters, generate_spec
 from darkroom_gateway.training.parameters import TrainParameters, train_spec
 

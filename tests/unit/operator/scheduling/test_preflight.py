@@ -17,7 +17,8 @@ from support.waiting import waiter
 from darkroom_contract.base_models import SDXL_PIPELINE, SVD_PIPELINE
 from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Reason
-from darkroom_contract.specs.generate_job import GenerateJobSpec, Video
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.video import Video
 from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.scheduling.preflight import ModelRoot, preflight_failure
 from darkroom_operator.settings import Settings

@@ -24,7 +24,7 @@ from support.status_schema import faults, require_valid
 from darkroom_contract.jobs import Job, read_job
 from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
 from darkroom_contract.remarks import MAX_REMARK_CHARACTERS, Remark, RemarkReason
-from darkroom_contract.specs.generate_job import Images
+from darkroom_contract.specs.images import Images
 from darkroom_contract.status import ConditionStatus, ConditionType, JobStatus, Phase
 from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.scheduling.queue_position import QueuePosition

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from darkroom_contract.specs.generate_job import Scheduler
+from darkroom_contract.specs.images import Scheduler
 from darkroom_runner.errors import InvalidRunError
 from darkroom_runner.models.device import generator
 from darkroom_runner.run.remarks import Remarks

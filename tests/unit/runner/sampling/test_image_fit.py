@@ -8,7 +8,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from darkroom_contract.remarks import RemarkReason
-from darkroom_contract.specs.generate_job import GenerateJobSpec, VideoFit
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.video import VideoFit
 from darkroom_runner.sampling.image_fit import fit_image, fit_remark
 from darkroom_runner.sampling.svd import clip_size
 

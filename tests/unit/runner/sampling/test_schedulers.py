@@ -7,7 +7,7 @@ import pytest
 import torch
 from support import published
 
-from darkroom_contract.specs.generate_job import Scheduler
+from darkroom_contract.specs.images import Scheduler
 from darkroom_runner.errors import InvalidRunError, ModelIncompatibleError
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.sampling.schedulers import build_sampler, sampler_name, training_noise_scheduler

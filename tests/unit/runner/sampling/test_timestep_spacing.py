@@ -8,7 +8,7 @@ import pytest
 import torch
 from support import published
 
-from darkroom_contract.specs.generate_job import Scheduler
+from darkroom_contract.specs.images import Scheduler
 from darkroom_runner.errors import InvalidRunError, ModelIncompatibleError
 from darkroom_runner.models.device import generator
 from darkroom_runner.models.pretrained import SDXL, find_pretrained, load_pipeline

@@ -10,7 +10,8 @@ from PIL import Image
 from support import published
 
 from darkroom_contract.base_models import UsedModel
-from darkroom_contract.specs.generate_job import GenerateJobSpec, Scheduler
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.images import Scheduler
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.sampling.non_finite import retry_in_float32
 from darkroom_runner.sampling.schedulers import build_sampler

@@ -1,0 +1,82 @@
+"""Settings of the U-Net cache."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from darkroom_contract.schema import Schema
+
+
+class CacheProfile(StrEnum):
+    """How much is reused. Not `Off`: YAML 1.1 reads that as a boolean."""
+
+    DISABLED = "Disabled"
+    QUALITY = "Quality"
+    BALANCED = "Balanced"
+    FAST = "Fast"
+
+    @property
+    def interval(self) -> int:
+        """Steps between two runs of the whole U-Net, of the policies that have a fixed one."""
+        return {CacheProfile.DISABLED: 1, CacheProfile.QUALITY: 2, CacheProfile.BALANCED: 3, CacheProfile.FAST: 5}[self]
+
+
+class CachePolicy(StrEnum):
+    """Which steps reuse features, and which features."""
+
+    ADAPTIVE = "Adaptive"
+    INTERVAL = "Interval"
+    FIRST_BLOCK = "FirstBlock"
+    DEEPCACHE = "DeepCache"
+
+
+class Cache(Schema):
+    """Reuse the U-Net's features between denoising steps."""
+
+    profile: CacheProfile = Field(
+        CacheProfile.BALANCED,
+        description="How much is reused. Disabled: nothing, bit-identical to diffusers. Quality, Balanced, Fast: more "
+        "and more; faster, and the image changes more.",
+    )
+    policy: CachePolicy = Field(
+        CachePolicy.ADAPTIVE,
+        description="Adaptive runs the whole U-Net when features have moved further than the profile allows. Interval "
+        "runs it at every 2nd, 3rd or 5th step (the algorithm of DeepCache, arXiv 2312.00858). FirstBlock runs the "
+        "first block at every step and the others when its result has changed. DeepCache is the package of that name "
+        "at the interval of the profile, as a reference.",
+    )
+    interval: int | None = Field(
+        None,
+        ge=1,
+        le=50,
+        description="Steps between two runs of the whole U-Net; overrides the profile and makes Interval the policy "
+        "unless it is DeepCache. 1 disables caching.",
+    )
+    branch: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description="Skip branch that is recomputed at every step, for Interval and DeepCache; 0 is fastest. A higher "
+        "branch recomputes more and changes the image less. SDXL has 0 to 8, smaller models fewer.",
+    )
+    threshold: float | None = Field(
+        None,
+        ge=0.0,
+        le=1.0,
+        description="How far features may move before the whole U-Net runs again, for Adaptive and FirstBlock: the "
+        "relative change; overrides the profile. 0 reuses nothing.",
+    )
+    reuse_guidance: bool = Field(
+        True,
+        description="Also reuse the difference that guidance makes while it hardly changes, for Adaptive: those steps "
+        "run the U-Net on one input instead of two.",
+    )
+    reuse_attention: bool = Field(
+        True,
+        description="Also reuse the attention to the prompt in the steps after it has converged (T-GATE, arXiv "
+        "2404.02747), for Adaptive.",
+    )
+
+    @property
+    def effective_interval(self) -> int:
+        return self.profile.interval if self.interval is None else self.interval
