@@ -12,16 +12,16 @@ from PIL import Image
 from darkroom_contract.plan import VALIDATION_GUIDANCE_SCALE, VALIDATION_STEPS
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner.models.device import generator
-from darkroom_runner.sampling.deepcache import deepcache
 from darkroom_runner.sampling.step_callback import OnStep, step_callback
+from darkroom_runner.unet_cache import unet_cache
 
 TCD_ETA = 0.3
 
 
 def generate_image(pipeline: Any, spec: GenerateJobSpec, seed: int, on_step: OnStep) -> Image.Image:
-    """The image of one seed, through DeepCache as the job asks for it."""
+    """The image of one seed, with the U-Net cache of the job."""
     images = spec.images
-    with deepcache(pipeline, spec.cache.effective_interval, spec.cache.branch):
+    with unet_cache(pipeline, spec.cache, images.steps):
         image: Image.Image = pipeline(
             spec.prompt,
             # An empty string would be encoded; SDXL was trained with zeros (None) for "no prompt".
@@ -44,7 +44,7 @@ def _eta(scheduler: Any) -> float:
 
 
 def generate_validation_image(pipeline: Any, prompt: str, side_px: int, seed: int, on_step: OnStep) -> Image.Image:
-    """A training's square validation image: fixed number of steps and guidance scale, without DeepCache."""
+    """A training's square validation image: fixed number of steps and guidance scale, without a cache."""
     image: Image.Image = pipeline(
         prompt,
         height=side_px,
