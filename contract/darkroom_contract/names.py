@@ -30,8 +30,8 @@ ANNOTATION_JOB = f"{GROUP}/job"
 """On the Lease of a slot: its holder, as `Kind/name`."""
 
 ANNOTATION_PHOTOS_SHA256 = f"{GROUP}/photos-sha256"
-"""On a TrainJob from the gateway: SHA-256 over the SHA-256 of each uploaded photo, in order; hex. Too long for a label
-(64 characters)."""
+"""On a TrainJob from the gateway: SHA-256 over the SHA-256 of each uploaded photo, in order; hex. On a GenerateJob from
+it: a SHA-256 that identifies its start pictures. Too long for a label (64 characters)."""
 
 LABEL_DELETE_FILES = f"{GROUP}/delete-files"
 """`true` on a job whose files are deleted with it. `DELETE /jobs/{task_id}?files=true` sets it; users of YAML may set

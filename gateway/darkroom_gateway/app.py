@@ -29,7 +29,7 @@ from darkroom_gateway.model_import import router as model_import_router
 from darkroom_gateway.models import router as models_router
 from darkroom_gateway.pattern_advice import PATTERN_ADVICE
 from darkroom_gateway.services import Services, build_services
-from darkroom_gateway.settings import MULTIPART_OVERHEAD_BYTES, OPEN_ACCESS, Settings, is_loopback
+from darkroom_gateway.settings import MAX_IMAGES_BYTES, MULTIPART_OVERHEAD_BYTES, OPEN_ACCESS, Settings, is_loopback
 from darkroom_gateway.training import router as training_router
 
 log = logging.getLogger(__name__)
@@ -88,11 +88,16 @@ def create_app(settings: Settings) -> FastAPI:
 def _add_middleware(app: FastAPI, settings: Settings, keys: ApiKeys | None, services: Services) -> None:
     """Middleware that is added later runs earlier."""
     model_bytes = settings.model_upload_bytes + MULTIPART_OVERHEAD_BYTES
+    images_bytes = min(MAX_IMAGES_BYTES, settings.max_upload_bytes)
     app.add_middleware(
         BodyLimitMiddleware,
         max_bytes=settings.max_upload_bytes,
         bounds=settings.bounds,
-        larger={models_router.PATH: max(model_bytes, settings.max_upload_bytes)},
+        by_path={
+            models_router.PATH: max(model_bytes, settings.max_upload_bytes),
+            generation_router.SDXL_PATH: images_bytes,
+            generation_router.LORA_PATH: images_bytes,
+        },
     )
     if keys is not None:
         app.add_middleware(

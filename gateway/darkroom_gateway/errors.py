@@ -3,6 +3,7 @@
     GatewayError
     ├── InvalidRequestError       422  unusable parameters
     │   ├── InvalidPhotosError    422  unusable photos
+    │   ├── InvalidImagesError    422  unusable start pictures or masks
     │   ├── InvalidModelError     422  an unusable LoRA file
     │   └── KeyReusedError        422  the Idempotency-Key of another request, or of a job that is being deleted
     ├── UnauthorizedError         401  no API key, or an unknown one
@@ -18,6 +19,7 @@
     ├── UnknownFileError          404  no such file of the job's runs, or not yet
     ├── UnknownModelError         404  no LoRA of that name, neither stored nor in training
     ├── AmbiguousTaskError        409  a TrainJob and a GenerateJob have the same name
+    ├── UnfinishedTaskError       409  a task whose pictures are asked for has not finished
     ├── AlreadyDeletingError      409  a job that is being deleted without its files
     ├── ModelInUseError           409  a model that an unfinished job trains or uses
     ├── ModelExistsError          409  an import under the name of an existing model
@@ -84,6 +86,13 @@ class InvalidPhotosError(InvalidRequestError):
 
     def __init__(self, field_errors: tuple[FieldError, ...]) -> None:
         super().__init__(" ".join(each.message for each in field_errors[:3]), field_errors)
+
+
+class InvalidImagesError(InvalidRequestError):
+    title = "The pictures are unusable"
+
+    def __init__(self, field_errors: tuple[FieldError, ...]) -> None:
+        super().__init__(" ".join(f"{each.parameter}: {each.message}" for each in field_errors[:3]), field_errors)
 
 
 class InvalidModelError(InvalidRequestError):
@@ -157,6 +166,11 @@ class UnknownModelError(GatewayError):
 class AmbiguousTaskError(GatewayError):
     status = 409
     title = "Two tasks have this name"
+
+
+class UnfinishedTaskError(GatewayError):
+    status = 409
+    title = "The task has not finished"
 
 
 class AlreadyDeletingError(GatewayError):

@@ -3,6 +3,7 @@
 from darkroom_contract.names import (
     BASE_MODEL_PATTERN,
     DATASET_URI_PATTERN,
+    IMAGE_URI_PATTERN,
     LORA_URI_PATTERN,
     MODEL_ID_PATTERN,
     MODEL_REFERENCE_PATTERN,
@@ -10,6 +11,8 @@ from darkroom_contract.names import (
 from darkroom_contract.specs.job import NOT_BLANK
 from darkroom_contract.storage.datasets import SAFETENSORS_ONLY
 from darkroom_gateway.events.progress_streams import LAST_EVENT_ID_PATTERN
+from darkroom_gateway.generation.image_links import URL_PATTERN
+from darkroom_gateway.generation.image_sources import IMAGE_FILE_PATTERN
 from darkroom_gateway.generation.loras import ADVICE as LORA_ADVICE
 from darkroom_gateway.generation.loras import LORA_PATTERN
 from darkroom_gateway.jobs.cursors import ADVICE as CURSOR_ADVICE
@@ -26,6 +29,9 @@ PATTERN_ADVICE = {
     LORA_URI_PATTERN: f"Use the URI of one file: s3://bucket/folder/name.safetensors. {SAFETENSORS_ONLY}",
     BASE_MODEL_PATTERN: "Use a hub repository, owner/name, or the plain name of a folder of the model root.",
     DATASET_URI_PATTERN: "Use a folder of a bucket: s3://bucket/folder/.",
+    IMAGE_URI_PATTERN: "Use the URI of one picture: s3://bucket/folder/name.png (or .jpg, .webp, .avif, .heic).",
+    IMAGE_FILE_PATTERN: "Use the name of a picture in the answer of GET /images, such as my-job-seed-0.png.",
+    URL_PATTERN: "Use a link that begins with http:// or https://, without a user name.",
     INITIAL_LORA_PATTERN: "Use a model (my-dog, my-dog@200, my-dog@best), or s3://bucket/folder/name.safetensors. "
     + SAFETENSORS_ONLY,
     IDEMPOTENCY_KEY_PATTERN: "Use 1 to 255 printable ASCII characters without spaces, such as a UUID.",

@@ -21,18 +21,23 @@ from darkroom_gateway.deletion.model_deleter import ModelDeleter
 from darkroom_gateway.deletion.sweeper import Sweeper
 from darkroom_gateway.events.hub import EventHub
 from darkroom_gateway.events.progress_streams import ProgressStreams
+from darkroom_gateway.generation.image_links import LinkDownloader
+from darkroom_gateway.generation.image_resolver import ImageResolver
 from darkroom_gateway.generation.serializers import images_answer
 from darkroom_gateway.generation.service import GenerationService
+from darkroom_gateway.generation.stored_images import StoredImages
 from darkroom_gateway.health.readiness import BackendName, ReadinessChecks
 from darkroom_gateway.http.shutdown import Shutdown
 from darkroom_gateway.http.upload_slots import UploadSlots
 from darkroom_gateway.jobs.busy_policy import BusyCheck
+from darkroom_gateway.jobs.orphaned_photos import OrphanedPhotos
 from darkroom_gateway.jobs.response_cache import ResponseCache
 from darkroom_gateway.jobs.run_files import RunFiles
 from darkroom_gateway.jobs.run_logs import RunLogs
 from darkroom_gateway.jobs.service import JobService
 from darkroom_gateway.jobs.store import JobStore
 from darkroom_gateway.jobs.submission import JobSubmission
+from darkroom_gateway.jobs.uploaded_files import UploadedFiles
 from darkroom_gateway.kube.client import KubeClient
 from darkroom_gateway.kube.informer import Informer
 from darkroom_gateway.metrics import Metrics
@@ -44,7 +49,6 @@ from darkroom_gateway.photos.decoder_pool import DecoderPool
 from darkroom_gateway.photos.upload_validator import UploadValidator
 from darkroom_gateway.settings import Settings
 from darkroom_gateway.storage.client import ObjectStorage
-from darkroom_gateway.training.orphaned_photos import OrphanedPhotos
 from darkroom_gateway.training.references import TrainingReferences
 from darkroom_gateway.training.serializers import training_answer
 from darkroom_gateway.training.service import TrainingService
@@ -125,6 +129,7 @@ def build_services(settings: Settings) -> Services:
     busy = BusyCheck(kube, backends.cluster, settings.busy_policy)
     base_models = BaseModelChecker(settings.model_root)
     orphaned_photos = OrphanedPhotos(storage, backends.storage)
+    uploaded_files = UploadedFiles(submission, storage, backends.uploads, orphaned_photos)
     references = TrainingReferences(
         storage, backends.storage, settings.namespace, settings.dataset_policy, model_catalog
     )
@@ -133,10 +138,16 @@ def build_services(settings: Settings) -> Services:
     return Services(
         clients=clients,
         jobs=jobs,
-        training=TrainingService(
-            submission, storage, backends.uploads, orphaned_photos, validator, base_models, references, busy
+        training=TrainingService(submission, storage.bucket, uploaded_files, validator, base_models, references, busy),
+        generation=GenerationService(
+            submission,
+            model_catalog,
+            base_models,
+            busy,
+            settings.dataset_policy,
+            _images(clients, jobs, validator),
+            uploaded_files,
         ),
-        generation=GenerationService(submission, model_catalog, base_models, busy, settings.dataset_policy),
         model_catalog=model_catalog,
         model_importer=_importer(clients, validator.slots, model_catalog, base_models),
         run_files=RunFiles(jobs, storage, backends, settings.root_path),
@@ -196,6 +207,13 @@ def _sweeper(clients: Clients, jobs: JobService) -> Sweeper:
         DatasetRetention(storage, settings.namespace, settings.dataset_retention),
         clients.progress_streams,
     )
+
+
+def _images(clients: Clients, jobs: JobService, validator: UploadValidator) -> ImageResolver:
+    settings, storage = clients.settings, clients.storage
+    stored = StoredImages(jobs, storage, clients.backends.storage, settings.namespace, settings.dataset_policy)
+    links = LinkDownloader(settings.image_links)
+    return ImageResolver(validator, links, stored, settings.s3_bucket, settings.namespace)
 
 
 def _importer(

@@ -24,6 +24,8 @@ MIB = 1024**2
 
 MULTIPART_OVERHEAD_BYTES = MIB
 """Boundaries and headers of the parts, on top of the photos."""
+MAX_IMAGES_BYTES = 3 * photos.MAX_PHOTO_BYTES + MULTIPART_OVERHEAD_BYTES
+"""The largest body of a generation: start picture, mask, and the clip's picture."""
 MAX_UPLOAD_BYTES = photos.MAX_DATASET_BYTES + MULTIPART_OVERHEAD_BYTES
 MAX_OBJECT_BYTES = 5 * 1024 * MIB
 """S3 accepts no more in one PutObject."""
@@ -45,6 +47,14 @@ class BusyPolicy(StrEnum):
 
     QUEUE = "Queue"
     REJECT = "Reject"
+
+
+class ImageLinks(StrEnum):
+    """Which links to pictures the gateway follows."""
+
+    PUBLIC = "Public"
+    ANY = "Any"
+    DISABLED = "Disabled"
 
 
 class LogLevel(StrEnum):
@@ -130,6 +140,10 @@ class Settings(StorageSettings):
     enforces it; other systems may not."""
     photo_seconds: WholeNumber = variable("DARKROOM_GATEWAY_PHOTO_SECONDS", 20, ge=1, le=600)
     """Time to decode one photo; 100 megapixels take 0.3 to 2 s on an idle core."""
+    image_links: ImageLinks = variable("DARKROOM_GATEWAY_IMAGE_LINKS", ImageLinks.PUBLIC)
+    """Which links in `image_url`, `mask_url` and `video_image_url` are followed. `Public`: those that lead to public
+    addresses, so that nobody reads the cluster's own services through the gateway. `Any`: private, loopback and
+    link-local addresses too. `Disabled`: none."""
     busy_policy: BusyPolicy = variable("DARKROOM_BUSY_POLICY", BusyPolicy.QUEUE)
     """What happens to a submission while a job runs: `Queue` accepts it, `Reject` answers `409`. `Reject` needs
     permission to list Leases."""
@@ -149,7 +163,8 @@ class Settings(StorageSettings):
     """Host names that the gateway answers to, separated by commas, without ports. `*.example.org`: every name below
     it; `*`: any. Unset: on loopback without keys the loopback names, otherwise any."""
     dataset_retention_hours: WholeNumber | None = variable(DATASET_RETENTION_HOURS, None, ge=1, le=MAX_RETENTION_HOURS)
-    """Hours after the last training on uploaded photos has ended until they are deleted. Unset: they are kept."""
+    """Hours after the last job that uses uploaded photos or start pictures has ended until they are deleted. Unset: they
+    are kept."""
     drain_seconds: WholeNumber = variable("DARKROOM_GATEWAY_DRAIN_SECONDS", 0, ge=0, le=60)
     """How long new connections are accepted after SIGTERM: until load balancers have removed the gateway."""
     bounds: ConnectionBounds = Field(default_factory=ConnectionBounds)

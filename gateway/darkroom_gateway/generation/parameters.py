@@ -1,22 +1,81 @@
 """Query parameters of POST /generate/*, and the `GenerateJobSpec` that they make."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from darkroom_contract.names import MAX_JOB_NAME_LENGTH
 from darkroom_contract.schema import Schema
-from darkroom_contract.specs.cache import Cache, CacheProfile
-from darkroom_contract.specs.generate_job import GenerateJobSpec
-from darkroom_contract.specs.images import Images, Scheduler
+from darkroom_contract.specs.cache import Cache, CachePolicy, CacheProfile
+from darkroom_contract.specs.generate_job import GenerateJobSpec, Upscale
+from darkroom_contract.specs.images import ImageFormat, Images, Scheduler, VaeTiling
 from darkroom_contract.specs.lora import MAX_LORAS
+from darkroom_contract.specs.start_image import ImageFit, ImageSource, Mask, StartImage
 from darkroom_contract.specs.video import Video, VideoFit
 from darkroom_gateway.errors import FieldError, invalid_request
+from darkroom_gateway.generation.image_links import MAX_URL_CHARACTERS, URL_PATTERN
+from darkroom_gateway.generation.image_sources import IMAGE_FILE_PATTERN, ImageRole
 from darkroom_gateway.generation.loras import LORA_PATTERN, MAX_LORA_LENGTH, read_loras
 from darkroom_gateway.jobs.contract_fields import parameter
 from darkroom_gateway.jobs.parameters import JobParameters, take
+from darkroom_gateway.jobs.task_ids import TASK_ID_PATTERN
+
+_UPSCALE_FACTOR = (
+    "A second pass at this multiple of width and height, 1.1 to 2, which adds detail. No second pass when unset."
+)
 
 
-class GenerateParameters(JobParameters):
+def _url(what: str) -> Any:
+    description = f"{what}: an http or https link, which the gateway downloads. At most 25 MiB."
+    return Field(None, pattern=URL_PATTERN, max_length=MAX_URL_CHARACTERS, description=description)
+
+
+def _uri(what: str) -> Any:
+    return parameter(ImageSource, "uri", optional=True, description=f"{what}: a picture in object storage. {_FOLDERS}")
+
+
+def _task(what: str) -> Any:
+    description = f"{what}: a picture of an earlier task, which must have succeeded."
+    return Field(None, pattern=TASK_ID_PATTERN, max_length=MAX_JOB_NAME_LENGTH, description=description)
+
+
+def _file(role: ImageRole) -> Any:
+    description = f"Which file of {role.task_parameter}, by its name. Its first picture when left out."
+    return Field(None, pattern=IMAGE_FILE_PATTERN, max_length=100, description=description)
+
+
+_FOLDERS = (
+    "In Darkroom's own bucket below images/<namespace>/ or datasets/<namespace>/, or in a folder that the deployment "
+    "allows."
+)
+_IMAGE = "The picture that the prompt changes (image to image)"
+_MASK = "The part of the start picture to paint (inpainting), white on black"
+_VIDEO_IMAGE = "The picture that the clip begins with, instead of the first image"
+
+
+class ImageParameters(JobParameters):
+    """Where start pictures come from, unless they are parts of the form, and what is done with them."""
+
+    image_url: str | None = _url(_IMAGE)
+    image_task_id: str | None = _task(_IMAGE)
+    image_file: str | None = _file(ImageRole.IMAGE)
+    image_uri: str | None = _uri(_IMAGE)
+    strength: float = parameter(StartImage, "strength")
+    image_fit: ImageFit = parameter(StartImage, "fit")
+    mask_url: str | None = _url(_MASK)
+    mask_task_id: str | None = _task(_MASK)
+    mask_file: str | None = _file(ImageRole.MASK)
+    mask_uri: str | None = _uri(_MASK)
+    mask_blur: int = parameter(Mask, "blur")
+    mask_invert: bool = parameter(Mask, "invert")
+    video_image_url: str | None = _url(_VIDEO_IMAGE)
+    video_image_task_id: str | None = _task(_VIDEO_IMAGE)
+    video_image_file: str | None = _file(ImageRole.VIDEO_IMAGE)
+    video_image_uri: str | None = _uri(_VIDEO_IMAGE)
+
+
+class GenerateParameters(ImageParameters):
     prompt: str = parameter(GenerateJobSpec, "prompt", "a photo of a dog on the moon")
     allow_motion: bool = parameter(GenerateJobSpec, "allow_motion")
     negative_prompt: str = parameter(GenerateJobSpec, "negative_prompt")
@@ -28,9 +87,22 @@ class GenerateParameters(JobParameters):
     guidance_scale: float = parameter(Images, "guidance_scale")
     seed: int = parameter(Images, "seed")
     scheduler: Scheduler | None = parameter(Images, "scheduler")
+    clip_skip: int = parameter(Images, "clip_skip")
+    vae_tiling: VaeTiling = parameter(Images, "vae_tiling")
+    preview_steps: int = parameter(Images, "preview_steps")
+    format: ImageFormat = parameter(Images, "format")
+    quality: int = parameter(Images, "quality")
+    grid: bool = parameter(Images, "grid")
+    upscale_factor: float | None = parameter(Upscale, "factor", optional=True, description=_UPSCALE_FACTOR)
+    upscale_strength: float = parameter(Upscale, "strength")
+    upscale_steps: int | None = parameter(Upscale, "steps")
     cache_profile: CacheProfile = parameter(Cache, "profile")
+    cache_policy: CachePolicy = parameter(Cache, "policy")
     cache_interval: int | None = parameter(Cache, "interval")
     cache_branch: int = parameter(Cache, "branch")
+    cache_threshold: float | None = parameter(Cache, "threshold")
+    cache_reuse_guidance: bool = parameter(Cache, "reuse_guidance")
+    cache_reuse_attention: bool = parameter(Cache, "reuse_attention")
     frames: int | None = parameter(Video, "frames")
     fps: int = parameter(Video, "fps")
     video_steps: int = parameter(Video, "steps")
@@ -59,19 +131,38 @@ class LoraParameters(GenerateParameters):
 
 # Fields by parameter.
 _IMAGES = {name: name for name in Images.model_fields}
-_CACHE = {"cache_profile": "profile", "cache_interval": "interval", "cache_branch": "branch"}
+_CACHE = {f"cache_{name}": name for name in Cache.model_fields}
+_UPSCALE = {f"upscale_{name}": name for name in Upscale.model_fields}
+_START_IMAGE = {"strength": "strength", "image_fit": "fit"}
+_MASK_FIELDS = {"mask_blur": "blur", "mask_invert": "invert"}
+_SOURCES = {name for role in ImageRole for name in role.parameters}
 VIDEO_PARAMETERS = {
     "video_steps": "steps",
     "video_fit": "fit",
     "video_seed": "seed",
     "video_base_model": "base_model",
-    **{name: name for name in Video.model_fields if name not in ("steps", "fit", "seed", "base_model")},
+    **{name: name for name in Video.model_fields if name not in ("steps", "fit", "seed", "base_model", "start_image")},
 }
 
+ImageUris = Mapping[ImageRole, str]
+"""The URI of each picture of a request."""
 
-def generate_spec(parameters: GenerateParameters) -> GenerateJobSpec:
-    """The spec of a request; with LoRAs for `LoraParameters`. Raises `InvalidRequestError`."""
-    given = parameters.model_dump(exclude_unset=True)
+
+def generate_spec(parameters: GenerateParameters, uris: ImageUris | None = None) -> GenerateJobSpec:
+    """The spec of a request; with LoRAs for `LoraParameters`. Raises `InvalidRequestError`.
+
+    Parameters without effect, such as `strength` without a picture, are left out: unused_parameters.py rejects them.
+    """
+    uris = uris or {}
+    given = parameters.model_dump(exclude_unset=True, exclude=_SOURCES)
+    start_image, mask = take(given, _START_IMAGE), take(given, _MASK_FIELDS)
+    upscale = take(given, _UPSCALE)
+    if ImageRole.IMAGE in uris:
+        given["start_image"] = StartImage(uri=uris[ImageRole.IMAGE], **start_image)
+    if ImageRole.MASK in uris:
+        given["mask"] = Mask(uri=uris[ImageRole.MASK], **mask)
+    if upscale.get("factor") is not None:
+        given["upscale"] = Upscale(**upscale)
     if isinstance(parameters, LoraParameters):
         _require_one_form(parameters)
         if loras := given.pop("lora", None):
@@ -82,7 +173,10 @@ def generate_spec(parameters: GenerateParameters) -> GenerateJobSpec:
         ("video", Video, VIDEO_PARAMETERS),
     )
     for name, model, fields in groups:
-        if values := take(given, fields):
+        values = take(given, fields)
+        if name == "video" and ImageRole.VIDEO_IMAGE in uris:
+            values["start_image"] = ImageSource(uri=uris[ImageRole.VIDEO_IMAGE])
+        if values:
             given[name] = model(**values)
     return GenerateJobSpec(**given)
 

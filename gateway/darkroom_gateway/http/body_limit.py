@@ -26,23 +26,23 @@ LINGER_SECONDS = 2.0
 
 
 class BodyLimitMiddleware:
-    """Responds 413 to a body of more than `max_bytes`, and 408 to one that arrives too slowly. `larger` has the limits
-    of paths that accept more."""
+    """Responds 413 to a body of more than `max_bytes`, and 408 to one that arrives too slowly. `by_path` has the
+    limits of paths that accept more or less."""
 
     def __init__(
-        self, app: ASGIApp, max_bytes: int, bounds: ConnectionBounds, larger: Mapping[str, int] | None = None
+        self, app: ASGIApp, max_bytes: int, bounds: ConnectionBounds, by_path: Mapping[str, int] | None = None
     ) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._bounds = bounds
-        self._larger = larger or {}
+        self._by_path = by_path or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or BODY_HEADERS.isdisjoint(name for name, _ in scope["headers"]):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        max_bytes = self._larger.get(route_path(scope), self._max_bytes)
+        max_bytes = self._by_path.get(route_path(scope), self._max_bytes)
         body = Body(receive, expects_continue="expect" in headers, max_bytes=max_bytes, bounds=self._bounds)
         announced = headers.get("content-length", "0")
         if announced.isdigit() and int(announced) > max_bytes:

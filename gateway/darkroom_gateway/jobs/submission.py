@@ -30,7 +30,8 @@ COMPONENT = "darkroom-gateway"
 
 NOT_COMPARED = MUTABLE_FIELDS | {"dataset"}
 """Fields that may differ between a repeated request and its job: mutable fields change, and every copy of a request
-stores its photos under its own prefix. `require_same_photos` and `require_same_dataset` compare them."""
+stores its photos under its own prefix. `require_same_photos` and `require_same_dataset` compare them. The URIs of start
+pictures are not compared either, for the same reason: `require_same_photos` compares the pictures."""
 
 Spec = TrainJobSpec | GenerateJobSpec
 
@@ -61,8 +62,8 @@ class JobSubmission:
         """Create the job, or return the one that another copy of the request has just created.
 
         If the response of the API server is lost, the job may exist: it is then read back. `photos_sha256` is the
-        fingerprint of the uploaded photos; None without an upload. An abandoned call may still create the job: the
-        `ClusterUnavailableError` is then `maybe_done`.
+        fingerprint of the uploaded photos or of the start pictures; None without either. An abandoned call may still
+        create the job: the `ClusterUnavailableError` is then `maybe_done`.
         """
         return await self._backend.call(
             CLUSTER_WRITE_SECONDS, self._create_or_find, name, spec, key_name, photos_sha256
@@ -115,18 +116,19 @@ class JobSubmission:
 
 
 def require_same_photos(job: Job, photos_sha256: str) -> None:
-    """Raises `KeyReusedError` unless the job was created with these photos.
+    """Raises `KeyReusedError` unless the job was created with these photos, or start pictures.
 
     A job without a fingerprint was created by an older gateway, or with `dataset_uri`. Its photos may differ, and
-    returning the task of another training would be worse than an error: a new key always works."""
+    returning the task of another request would be worse than an error: a new key always works."""
+    files = "photos" if isinstance(job.spec, TrainJobSpec) else "pictures"
     if job.photos_sha256 is None:
         raise KeyReusedError(
-            f"{job.key} was submitted with this Idempotency-Key and has no fingerprint of its photos, because it was "
+            f"{job.key} was submitted with this Idempotency-Key and has no fingerprint of its {files}, because it was "
             "submitted with dataset_uri or to an older gateway: they can't be compared. "
             f"GET /jobs/{job.name} shows that job. Use a new key for another job."
         )
     if job.photos_sha256 != photos_sha256:
-        raise KeyReusedError(f"{job.key} was submitted with this Idempotency-Key and other photos. Use a new key.")
+        raise KeyReusedError(f"{job.key} was submitted with this Idempotency-Key and other {files}. Use a new key.")
 
 
 def require_same_dataset(job: Job, spec: TrainJobSpec) -> None:
@@ -162,6 +164,10 @@ def _immutable_fields(spec: Spec) -> dict[str, object]:
     if isinstance(spec, TrainJobSpec):
         # Releases up to 0.1 stored the default learning rate of a job that named none.
         fields["training"]["learning_rate"] = spec.training.peak_learning_rate
+    else:
+        for image in (fields["start_image"], fields["mask"], fields["video"]["start_image"]):
+            if image is not None:
+                del image["uri"]
     return fields
 
 

@@ -1,4 +1,5 @@
-"""Validation of uploaded photos, captions and masks, before anything is stored. Called by training/service.py.
+"""Validation of uploaded photos, captions and masks, before anything is stored. Called by training/service.py, and for
+start pictures by generation/image_resolver.py.
 
 photos/upload_form.py reads the form, photos/captions_and_masks.py pairs its files, and photos/decoder_pool.py decodes
 each photo and mask in a child process. The client's file names pair files and appear in messages; nothing is stored
@@ -90,7 +91,7 @@ class UploadValidator:
                 raise form_error(
                     "Add photos of the subject to the form: it has none. curl: -F files=@1.jpg -F files=@2.jpg."
                 )
-            yield await _unless_disconnected(request, self._check_files(paired(uploads)))
+            yield await unless_disconnected(request, self._check_files(paired(uploads)))
 
     async def fingerprint(self, request: Request) -> str:
         """The fingerprint of the files of a form. Does not decode them, but raises for unusable captions."""
@@ -100,9 +101,9 @@ class UploadValidator:
             return fingerprint(
                 [
                     Digests(
-                        await self._sha256(each.photo),
+                        await self.sha256(each.photo),
                         _text_sha256(caption),
-                        None if each.mask is None else await self._sha256(each.mask),
+                        None if each.mask is None else await self.sha256(each.mask),
                     )
                     for each, caption in zip(files, captions, strict=True)
                 ]
@@ -147,12 +148,12 @@ class UploadValidator:
                 form.close()
 
     async def _check_one(self, upload: Upload, usage: UploadUsage) -> Photo:
-        sha256 = await self._sha256(upload)
+        digest = await self.sha256(upload)
         properties = await self._decoders.check(upload.file.fileno(), upload.name, usage)
         upload.file.seek(0)
-        return Photo(properties.extension, sha256, upload.file, properties.size_px, properties.black)
+        return Photo(properties.extension, digest, upload.file, properties.size_px, properties.black)
 
-    async def _sha256(self, upload: Upload) -> bytes:
+    async def sha256(self, upload: Upload) -> bytes:
         """Raises `NoUploadSpaceError`, because a photo that fit into memory is written to disk here."""
         try:
             return await to_thread.run_sync(_sha256, upload.file, limiter=self._hashing)
@@ -213,7 +214,7 @@ class _Check:
         return [each for each in found if isinstance(each, Photo)]
 
 
-async def _unless_disconnected(request: Request, work: Coroutine[Any, Any, Found]) -> Found:
+async def unless_disconnected(request: Request, work: Coroutine[Any, Any, Found]) -> Found:
     """The result of `work`. Cancels it and raises `ClientDisconnect` when the client disconnects."""
     working, leaving = asyncio.create_task(work), asyncio.create_task(_disconnect(request))
     try:

@@ -1,22 +1,14 @@
 """Submission of trainings: checks and stores the photos, then creates one TrainJob. Called by training/router.py."""
 
-import asyncio
 import io
-import logging
-import os
 from collections.abc import Iterator
-from typing import IO
 
-import anyio
 from starlette.requests import Request
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.storage.keys import dataset_prefix, dataset_uri, parse_uri
-from darkroom_gateway.backends.calls import Backend
-from darkroom_gateway.backends.deadlines import upload_seconds
-from darkroom_gateway.errors import ClusterUnavailableError, KeyReusedError
 from darkroom_gateway.jobs.busy_policy import BusyCheck
 from darkroom_gateway.jobs.dependencies import Submitter
 from darkroom_gateway.jobs.submission import (
@@ -27,20 +19,17 @@ from darkroom_gateway.jobs.submission import (
     task_id,
 )
 from darkroom_gateway.jobs.task_ids import new_dataset_id
+from darkroom_gateway.jobs.uploaded_files import NewJob, StoredFile, UploadedFiles
 from darkroom_gateway.models.base_models import BaseModelChecker
 from darkroom_gateway.photos.fingerprint import fingerprint
 from darkroom_gateway.photos.upload_validator import Photo, UploadValidator
-from darkroom_gateway.storage.client import ObjectStorage
 from darkroom_gateway.training.contradictions import (
     masks_without_effect,
     reject_contradictions,
     too_many_held_out,
 )
-from darkroom_gateway.training.orphaned_photos import OrphanedPhotos, Uploads
 from darkroom_gateway.training.parameters import TrainParameters, train_spec
 from darkroom_gateway.training.references import TrainingReferences, require_no_body
-
-log = logging.getLogger(__name__)
 
 
 class TrainingService:
@@ -49,18 +38,16 @@ class TrainingService:
     def __init__(
         self,
         submission: JobSubmission,
-        storage: ObjectStorage,
-        uploads: Backend,
-        orphaned_photos: OrphanedPhotos,
+        bucket: str,
+        uploaded_files: UploadedFiles,
         upload_validator: UploadValidator,
         base_models: BaseModelChecker,
         references: TrainingReferences,
         busy: BusyCheck,
     ) -> None:
         self._submission = submission
-        self._storage = storage
-        self._uploads = uploads
-        self._orphaned_photos = orphaned_photos
+        self._bucket = bucket
+        self._uploaded_files = uploaded_files
         self._upload_validator = upload_validator
         self._base_models = base_models
         self._references = references
@@ -75,7 +62,7 @@ class TrainingService:
         """
         prefix = dataset_prefix(self._submission.namespace, new_dataset_id())
         uploads_photos = parameters.dataset_uri is None
-        spec = train_spec(parameters, parameters.dataset_uri or dataset_uri(self._storage.bucket, prefix))
+        spec = train_spec(parameters, parameters.dataset_uri or dataset_uri(self._bucket, prefix))
         reject_contradictions(parameters, spec)
         if not uploads_photos:
             await require_no_body(request)
@@ -96,48 +83,15 @@ class TrainingService:
             return await self._submission.create_or_find(name, spec, submitter.key_name)
         async with self._upload_validator.receive(request) as photos:
             _require_usable(photos, spec)
-            # Not cancellable: a gateway that stops here would leave photos without a job.
-            with anyio.CancelScope(shield=True):
-                job = await self._store_and_create(name, spec, prefix, photos, submitter.key_name)
-        return job
-
-    async def _store_and_create(
-        self, name: str, spec: TrainJobSpec, prefix: str, photos: list[Photo], key_name: str | None
-    ) -> Job:
-        uploads: Uploads = {}
-        try:
-            await self._store(prefix, photos, uploads)
-            digest = fingerprint([each.digests for each in photos])
-            job = await self._submission.create_or_find(name, spec, key_name, digest)
-        except asyncio.CancelledError:
-            log.error("left %d files in %s: the gateway is stopping during the submission", len(uploads), prefix)
-            raise
-        except Exception as error:
-            if isinstance(error, ClusterUnavailableError) and error.maybe_done:
-                log.error("kept %d files in %s: it is unknown whether %s was created", len(uploads), prefix, name)
-                self._orphaned_photos.remove_unless_used(uploads, lambda: self._is_used(name, spec, prefix))
-            else:
-                await self._orphaned_photos.remove(uploads)
-            raise
-        if not _has_photos(job, prefix):
-            await self._orphaned_photos.remove(uploads)  # A concurrent copy of this request created the job first.
-        return job
-
-    async def _is_used(self, name: str, spec: TrainJobSpec, prefix: str) -> bool:
-        """Whether a job with these photos exists. Raises `ClusterUnavailableError`."""
-        try:
-            job = await self._submission.find_earlier(name, spec)
-        except KeyReusedError:
-            return False  # Another request created the job of this name.
-        return job is not None and _has_photos(job, prefix)
-
-    async def _store(self, prefix: str, photos: list[Photo], uploads: Uploads) -> None:
-        """Adds each file to `uploads` as soon as its upload begins."""
-        for number, photo in enumerate(photos):
-            for name, file, content_type in _stored_files(number, photo):
-                seconds, key = upload_seconds(_size_bytes(file)), prefix + name
-                uploads[key] = await self._uploads.begin(self._storage.put, key, file, content_type)
-                await self._uploads.result(seconds, uploads[key])
+            new = NewJob(
+                name=name,
+                spec=spec,
+                prefix=prefix,
+                sha256=fingerprint([each.digests for each in photos]),
+                key_name=submitter.key_name,
+                uses=lambda job: _has_photos(job, prefix),
+            )
+            return await self._uploaded_files.store_and_create(new, _stored_files(photos))
 
 
 def _require_usable(photos: list[Photo], spec: TrainJobSpec) -> None:
@@ -148,24 +102,18 @@ def _require_usable(photos: list[Photo], spec: TrainJobSpec) -> None:
         raise masks_without_effect()
 
 
-def _stored_files(number: int, photo: Photo) -> Iterator[tuple[str, IO[bytes], str]]:
-    """Name, content and media type of a photo's files: `000.jpg`, `000.txt` and `000.mask.png`.
+def _stored_files(photos: list[Photo]) -> Iterator[StoredFile]:
+    """The files of all photos: `000.jpg`, `000.txt` and `000.mask.png`.
 
     A mask has that name whatever its format: readers go by the content.
     """
-    yield f"{number:03d}.{photo.extension}", photo.file, photo.content_type
-    if photo.caption is not None:
-        yield f"{number:03d}.txt", io.BytesIO(photo.caption.encode()), "text/plain; charset=utf-8"
-    if photo.mask is not None:
-        yield f"{number:03d}.mask.png", photo.mask.file, photo.mask.content_type
+    for number, photo in enumerate(photos):
+        yield StoredFile(f"{number:03d}.{photo.extension}", photo.file, photo.content_type)
+        if photo.caption is not None:
+            yield StoredFile(f"{number:03d}.txt", io.BytesIO(photo.caption.encode()), "text/plain; charset=utf-8")
+        if photo.mask is not None:
+            yield StoredFile(f"{number:03d}.mask.png", photo.mask.file, photo.mask.content_type)
 
 
 def _has_photos(job: Job, prefix: str) -> bool:
     return isinstance(job.spec, TrainJobSpec) and parse_uri(job.spec.dataset.uri)[1] == prefix
-
-
-def _size_bytes(file: IO[bytes]) -> int:
-    file.seek(0, os.SEEK_END)
-    size = file.tell()
-    file.seek(0)
-    return size

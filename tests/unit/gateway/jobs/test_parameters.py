@@ -5,9 +5,10 @@ from pydantic import BaseModel
 
 from darkroom_contract.specs.cache import Cache
 from darkroom_contract.specs.dataset import Dataset
-from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.generate_job import GenerateJobSpec, Upscale
 from darkroom_contract.specs.images import Images
 from darkroom_contract.specs.job import JobSpec
+from darkroom_contract.specs.start_image import ImageSource, Mask, StartImage
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.specs.training import MaskedLoss, PriorPreservation, Training
 from darkroom_contract.specs.video import Video
@@ -18,9 +19,14 @@ URI = "s3://darkroom/datasets/default/x/"
 RENAMED: dict[tuple[type[BaseModel], str], str] = {
     (Dataset, "uri"): "dataset_uri",
     (PriorPreservation, "weight"): "prior_weight",
-    (Cache, "profile"): "cache_profile",
-    (Cache, "interval"): "cache_interval",
-    (Cache, "branch"): "cache_branch",
+    **{(Cache, name): f"cache_{name}" for name in Cache.model_fields},
+    **{(Upscale, name): f"upscale_{name}" for name in Upscale.model_fields},
+    (ImageSource, "uri"): "image_uri",
+    (StartImage, "fit"): "image_fit",
+    (StartImage, "uri"): "image_uri",
+    (Mask, "uri"): "mask_uri",
+    (Mask, "blur"): "mask_blur",
+    (Mask, "invert"): "mask_invert",
     (Video, "steps"): "video_steps",
     (Video, "fit"): "video_fit",
     (Video, "seed"): "video_seed",
@@ -36,6 +42,9 @@ GROUPS = {
     "cache",
     "video",
     "loras",
+    "start_image",
+    "mask",
+    "upscale",
 }
 YAML_ONLY = {"concepts", "repeats", "captions"}
 """A request trains one concept, for which repeats have no effect, and captions are files of its form."""
@@ -43,7 +52,10 @@ FIELDS = [
     (parameters, model, name)
     for parameters, models in [
         (TrainParameters, (JobSpec, TrainJobSpec, Dataset, Training, MaskedLoss, PriorPreservation)),
-        (LoraParameters, (JobSpec, GenerateJobSpec, Images, Cache, Video)),
+        (
+            LoraParameters,
+            (JobSpec, GenerateJobSpec, Images, Cache, Video, Upscale, ImageSource, StartImage, Mask),
+        ),
     ]
     for model in models
     for name in model.model_fields

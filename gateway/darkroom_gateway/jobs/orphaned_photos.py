@@ -1,4 +1,5 @@
-"""Removes the photos of failed submissions, with retries until object storage responds. Used by training/service.py.
+"""Removes the photos and start pictures of failed submissions, with retries until object storage responds. Used by
+jobs/uploaded_files.py.
 
 While it is unknown whether a submission created its job, its photos are kept, because a job without photos would be
 worse than photos without a job. Removals run one at a time, so that after an outage they use only one of the concurrent

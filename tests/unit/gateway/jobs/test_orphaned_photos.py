@@ -8,9 +8,9 @@ import pytest
 
 from darkroom_gateway.backends.calls import Backends
 from darkroom_gateway.errors import ClusterUnavailableError, StorageUnavailableError
+from darkroom_gateway.jobs import orphaned_photos as cleanup
+from darkroom_gateway.jobs.orphaned_photos import OrphanedPhotos, Uploads
 from darkroom_gateway.storage.client import ObjectStorage
-from darkroom_gateway.training import orphaned_photos as cleanup
-from darkroom_gateway.training.orphaned_photos import OrphanedPhotos, Uploads
 
 
 class Bucket:
