@@ -10,16 +10,16 @@ from typing import Any
 from diffusers import TCDScheduler
 from PIL import Image, ImageOps
 
-from darkroom_contract.plan import VALIDATION_GUIDANCE_SCALE, VALIDATION_STEPS, image_steps
+from darkroom_contract.plan import VALIDATION_GUIDANCE_SCALE, VALIDATION_STEPS, denoising_steps, image_steps
 from darkroom_contract.specs.generate_job import GenerateJobSpec, Upscale
 from darkroom_runner.models.device import generator
-from darkroom_runner.sampling.deepcache import deepcache
 from darkroom_runner.sampling.image_to_image import encode_picture, image_to_image_pipeline, strength_arguments
 from darkroom_runner.sampling.picture_size import Size, image_size, upscaled_size
 from darkroom_runner.sampling.prompt_embeddings import prompt_arguments
 from darkroom_runner.sampling.start_picture import StartPicture
 from darkroom_runner.sampling.step_callback import OnStep, step_callback
 from darkroom_runner.sampling.vae_tiling import vae_tiling
+from darkroom_runner.unet_cache import unet_cache
 
 TCD_ETA = 0.3
 _UPSCALING = 1
@@ -65,7 +65,7 @@ class _Passes:
             if start is None or (start.mask is None and strength >= 1):
                 width, height = size_px
                 given = {"width": width, "height": height, "num_inference_steps": images.steps}
-                return self._run(self.pipeline, seed, on_step, given)
+                return self._run(self.pipeline, given, images.steps, seed, on_step)
             return self._image_to_image(start, images.steps, strength, seed, on_step)
 
     def upscale(self, image: Image.Image, upscale: Upscale, seed: int, on_step: OnStep) -> Image.Image:
@@ -84,10 +84,12 @@ class _Passes:
         if start.mask is not None:
             width, height = start.image.size
             given |= {"width": width, "height": height, "mask_image": start.paint_mask(pipeline.vae_scale_factor)}
-        return start.paste_back(self._run(pipeline, seed, on_step, given, *purpose))
+        return start.paste_back(self._run(pipeline, given, denoising_steps(steps, strength), seed, on_step, *purpose))
 
-    def _run(self, pipeline: Any, seed: int, on_step: OnStep, given: dict[str, Any], *purpose: int) -> Image.Image:
-        with deepcache(pipeline, self.spec.cache.effective_interval, self.spec.cache.branch):
+    def _run(
+        self, pipeline: Any, given: dict[str, Any], steps: int, seed: int, on_step: OnStep, *purpose: int
+    ) -> Image.Image:
+        with unet_cache(pipeline, self.spec.cache, steps):
             image: Image.Image = pipeline(
                 **self.prompts,
                 **given,
@@ -106,7 +108,7 @@ def _eta(scheduler: Any) -> float:
 
 
 def generate_validation_image(pipeline: Any, prompt: str, side_px: int, seed: int, on_step: OnStep) -> Image.Image:
-    """A training's square validation image: fixed number of steps and guidance scale, without DeepCache."""
+    """A training's square validation image: fixed number of steps and guidance scale, without a cache."""
     image: Image.Image = pipeline(
         prompt,
         height=side_px,
