@@ -13,12 +13,15 @@ from darkroom_contract.plan import VALIDATION_GUIDANCE_SCALE, VALIDATION_STEPS
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner.models.device import generator
 from darkroom_runner.sampling.deepcache import deepcache
+from darkroom_runner.sampling.preview import ImagePreviews
 from darkroom_runner.sampling.step_callback import OnStep, step_callback
 
 TCD_ETA = 0.3
 
 
-def generate_image(pipeline: Any, spec: GenerateJobSpec, seed: int, on_step: OnStep) -> Image.Image:
+def generate_image(
+    pipeline: Any, spec: GenerateJobSpec, seed: int, on_step: OnStep, preview: ImagePreviews | None = None
+) -> Image.Image:
     """The image of one seed, through DeepCache as the job asks for it."""
     images = spec.images
     with deepcache(pipeline, spec.cache.effective_interval, spec.cache.branch):
@@ -32,7 +35,7 @@ def generate_image(pipeline: Any, spec: GenerateJobSpec, seed: int, on_step: OnS
             guidance_scale=images.guidance_scale,
             eta=_eta(pipeline.scheduler),
             generator=generator(seed),
-            callback_on_step_end=step_callback(on_step),
+            callback_on_step_end=step_callback(on_step, preview),
         ).images[0]
     return image
 
