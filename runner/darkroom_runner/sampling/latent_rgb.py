@@ -1,17 +1,18 @@
-"""A linear map from a VAE's latents to RGB, for previews.
+"""Approximate pixels of latents, for previews, at a fraction of a decoding's cost.
 
-For SDXL's own latents it is known. For others it is fitted once per VAE, by least squares, to a test picture that the
-VAE encodes and decodes.
+For SDXL's latents a linear map to RGB is known: one pixel for each latent one. Other VAEs, such as the small model's,
+may be far from linear: they decode reduced latents.
 """
 
-from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
-from PIL import Image
 from torch.nn import functional
+
+MAX_SIDE_PX = 256
+DECODED_SIDE, DECODED_FRACTION = 8, 8
+"""Latents that the VAE decodes are reduced to this side, or to this fraction if that is larger, such as 128 to 16: a VAE
+as large as SDXL's then needs about 1% of a step's arithmetic."""
 
 _SDXL_WEIGHTS = ((60.0, 60.0, 60.0), (-60.0, -5.0, 10.0), (25.0, 15.0, -5.0), (-70.0, -50.0, -35.0))
 _SDXL_OFFSET = (150.0, 140.0, 130.0)
@@ -19,33 +20,25 @@ _SDXL_OFFSET = (150.0, 140.0, 130.0)
 
 _SDXL_SCALING, _SDXL_WIDTHS = 0.13025, (128, 256, 512, 512)
 
-_TEST_SIDE_PX, _TEST_COLOURS = 256, 10
+
+@torch.no_grad()
+def approximate_pixels(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """Latents of one image as the pipeline has them, (channels, height, width), as (height, width, 3) bytes on the same
+    device, at most `MAX_SIDE_PX` a side. The VAE is unchanged afterwards."""
+    values = latents.detach().float()
+    if has_sdxl_latents(vae):
+        values = _reduced(values, MAX_SIDE_PX)
+        weights, offset = (torch.tensor(each, device=values.device) for each in (_SDXL_WEIGHTS, _SDXL_OFFSET))
+        rgb = torch.einsum("chw,cr->hwr", values, weights) + offset
+    else:
+        side = max(DECODED_SIDE, max(values.shape[-2:]) // DECODED_FRACTION)
+        decoded = _decode(vae, _reduced(values, side)[None])
+        rgb = (_reduced(decoded[0], MAX_SIDE_PX).permute(1, 2, 0) + 1) * 127.5
+    return rgb.nan_to_num(0.0).clamp(0, 255).to(torch.uint8).contiguous()
 
 
-@dataclass(frozen=True)
-class LatentRgb:
-    """RGB from 0 to 255 = a pixel's latent values, as the pipeline has them, times weights + offset."""
-
-    weights: torch.Tensor
-    """(channels, 3), float32."""
-    offset: torch.Tensor
-    """(3)"""
-
-
-_fitted: "WeakKeyDictionary[Any, LatentRgb]" = WeakKeyDictionary()
-
-
-def latent_rgb(vae: Any) -> LatentRgb:
-    """The map for a VAE, on its device. The first call for a VAE other than SDXL's costs an encoding and a decoding of
-    256×256 pixels. The VAE is unchanged afterwards, and so are torch's random numbers."""
-    known = _fitted.get(vae)
-    if known is None or known.offset.device != vae.device:
-        weights, offset = (torch.tensor(_SDXL_WEIGHTS), torch.tensor(_SDXL_OFFSET)) if _is_sdxl(vae) else _fit(vae)
-        known = _fitted[vae] = LatentRgb(weights.to(vae.device), offset.to(vae.device))
-    return known
-
-
-def _is_sdxl(vae: Any) -> bool:
+def has_sdxl_latents(vae: Any) -> bool:
+    """Whether the latents are SDXL's, as those of nearly all models made from it are."""
     config = vae.config
     return (
         config.scaling_factor == _SDXL_SCALING
@@ -55,36 +48,29 @@ def _is_sdxl(vae: Any) -> bool:
     )
 
 
-def _fit(vae: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    latents, rgb = _encode_and_decode(vae)
-    pixels = functional.adaptive_avg_pool2d(rgb, latents.shape[-2:])[0].flatten(1).T
-    values = latents[0].flatten(1).T
-    ones = torch.ones(len(values), 1)
-    solution = torch.linalg.lstsq(torch.cat([values, ones], dim=1), (pixels + 1) * 127.5).solution
-    weights, offset = solution[:-1], solution[-1]
-    # As in the pipelines: decoded are latents * std / scaling_factor + mean.
-    config = vae.config
-    if config.get("latents_mean") is not None:
-        offset = offset + torch.tensor(config.latents_mean) @ weights
-        weights = weights * torch.tensor(config.latents_std)[:, None]
-    return weights / config.scaling_factor, offset
+def _reduced(values: torch.Tensor, max_side: int) -> torch.Tensor:
+    """(channels, height, width), averaged down to at most `max_side` a side."""
+    scale = max_side / max(values.shape[-2:])
+    if scale >= 1:
+        return values
+    height, width = (max(1, round(side * scale)) for side in values.shape[-2:])
+    return functional.interpolate(values[None], (height, width), mode="area")[0]
 
 
-@torch.no_grad()
-def _encode_and_decode(vae: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """The test picture as latents (1, channels, height, width), and decoded again (1, 3, ...), from -1 to 1."""
-    dtype = vae.dtype
-    # Half precision overflows in SDXL's VAE: the pipelines convert it for decoding, too.
-    vae.to(torch.float32)
+def _decode(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """(1, 3, height, width) pixels from -1 to 1, as the pipelines decode."""
+    config, dtype = vae.config, vae.dtype
+    scaled = latents / config.scaling_factor
+    if config.get("latents_mean") is not None and config.get("latents_std") is not None:
+        mean, std = (
+            torch.tensor(each, device=latents.device).view(1, -1, 1, 1)
+            for each in (config.latents_mean, config.latents_std)
+        )
+        scaled = scaled * std + mean
+    if dtype == torch.float16 and config.get("force_upcast", False):
+        vae.to(torch.float32)
     try:
-        latents = vae.encode(_test_picture().to(vae.device)).latent_dist.mode()
-        return latents.cpu(), vae.decode(latents).sample.clamp(-1, 1).cpu()
+        decoded: torch.Tensor = vae.decode(scaled.to(vae.dtype), return_dict=False)[0]
+        return decoded.float()
     finally:
         vae.to(dtype)
-
-
-def _test_picture() -> torch.Tensor:
-    """Random colours that blend into each other, as (1, 3, height, width) from -1 to 1."""
-    colours = np.random.default_rng(0).integers(0, 256, (_TEST_COLOURS, _TEST_COLOURS, 3), dtype=np.uint8)
-    picture = Image.fromarray(colours).resize((_TEST_SIDE_PX, _TEST_SIDE_PX), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None] / 127.5 - 1

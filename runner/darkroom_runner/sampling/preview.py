@@ -1,8 +1,8 @@
 """Live previews: small JPEGs of what an image looks like so far. Called after each denoising step by `step_callback`.
 
-A preview is a linear map of the latents to RGB (`latent_rgb`), with one pixel for each latent one: the VAE would cost
-about as much as a step. It shows the sampler's present prediction of the final latents (`predicted_latents`), since the
-latents themselves are mostly noise until the last steps.
+A preview is a cheap approximation of a decoding (`latent_rgb`): at full size the VAE costs about as much as a step. It
+shows the sampler's present prediction of the final latents (`predicted_latents`), since the latents themselves are
+mostly noise until the last steps.
 
 Previews never affect the image, and never fail or delay a run: an error turns them off, and on CUDA the pixels are
 copied in the background and encoded after a later step, so that no step waits for the device.
@@ -12,20 +12,17 @@ import base64
 import io
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from PIL import Image
-from torch.nn import functional
 
 from darkroom_contract.progress import MAX_PREVIEW_CHARACTERS
-from darkroom_runner.sampling.latent_rgb import LatentRgb, latent_rgb
+from darkroom_runner.sampling.latent_rgb import approximate_pixels
 from darkroom_runner.sampling.predicted_latents import SchedulerStep, keep_next_step, predicted_latents
 
 log = logging.getLogger(__name__)
 
-MAX_SIDE_PX = 256
 QUALITIES = (80, 60, 40, 20)
 """The first that gives a JPEG of at most `MAX_PREVIEW_CHARACTERS` in base64 is used."""
 
@@ -80,7 +77,7 @@ class ImagePreviews:
         if kept is not None:
             latents = predicted_latents(pipeline.scheduler, kept)
             if latents is not None:
-                self._pixels = _Pixels(latents[0], latent_rgb(pipeline.vae), self._steps_before + step)
+                self._pixels = _Pixels(approximate_pixels(pipeline.vae, latents[0]), self._steps_before + step)
         if self._pixels is not None and self._pixels.are_here:
             self._show(self._pixels)
             self._pixels = None
@@ -99,21 +96,18 @@ class ImagePreviews:
             self._previews.show(self._seed, pixels.step, jpeg)
 
 
-@dataclass(init=False)
 class _Pixels:
     """The pixels of a preview, in main memory or on their way to it."""
 
-    step: int
-
-    def __init__(self, latents: torch.Tensor, colours: LatentRgb, step: int) -> None:
-        """`latents`: (channels, height, width), on any device."""
+    def __init__(self, pixels: torch.Tensor, step: int) -> None:
+        """`pixels`: (height, width, 3) bytes, on any device."""
         self.step = step
         # On CUDA an asynchronous copy into pinned memory.
-        self._rgb = rgb_pixels(latents, colours).to("cpu", non_blocking=True)
+        self._rgb = pixels.to("cpu", non_blocking=True)
         self._copied = None
-        if latents.is_cuda:
+        if pixels.is_cuda:
             self._copied = torch.cuda.Event()
-            self._copied.record(torch.cuda.current_stream(latents.device))
+            self._copied.record(torch.cuda.current_stream(pixels.device))
 
     @property
     def are_here(self) -> bool:
@@ -124,22 +118,11 @@ class _Pixels:
         return Image.fromarray(self._rgb.numpy())
 
 
-def rgb_pixels(latents: torch.Tensor, colours: LatentRgb) -> torch.Tensor:
-    """(channels, height, width) latents as (height, width, 3) bytes, of at most `MAX_SIDE_PX` a side."""
-    values = latents.detach().float()
-    scale = MAX_SIDE_PX / max(values.shape[-2:])
-    if scale < 1:
-        height, width = (max(1, round(side * scale)) for side in values.shape[-2:])
-        values = functional.interpolate(values[None], (height, width), mode="area")[0]
-    rgb = torch.einsum("chw,cr->hwr", values, colours.weights) + colours.offset
-    return rgb.nan_to_num(0.0).clamp(0, 255).to(torch.uint8)
-
-
 def encode_jpeg(image: Image.Image) -> str | None:
     """A JPEG in base64; None if even the lowest quality is too large."""
     for quality in QUALITIES:
         file = io.BytesIO()
-        # Colours at full resolution: one pixel stands for 64.
+        # Colours at full resolution: a pixel stands for 64 of the image.
         image.save(file, "JPEG", quality=quality, subsampling=0)
         text = base64.b64encode(file.getvalue()).decode("ascii")
         if len(text) <= MAX_PREVIEW_CHARACTERS:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from PIL import Image
 
 from darkroom_contract.progress import MAX_PREVIEW_CHARACTERS
@@ -16,8 +17,8 @@ from darkroom_contract.specs.images import Scheduler
 from darkroom_runner.models.pretrained import SDXL, find_pretrained, load_pipeline
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.sampling import preview
-from darkroom_runner.sampling.latent_rgb import latent_rgb
-from darkroom_runner.sampling.preview import Previews, encode_jpeg, rgb_pixels
+from darkroom_runner.sampling.latent_rgb import MAX_SIDE_PX, approximate_pixels, has_sdxl_latents
+from darkroom_runner.sampling.preview import Previews, encode_jpeg
 from darkroom_runner.sampling.schedulers import build_sampler
 from darkroom_runner.sampling.sdxl import generate_image
 
@@ -98,26 +99,52 @@ def test_later_previews_are_closer_to_the_image(trained: Any, name: Scheduler | 
     finally:
         trained.scheduler = own
 
-    width, _ = shown.images[0].size
-    errors = [np.abs(reduced(each, width) - reduced(image, width)).mean() for each in shown.images]
+    errors = [np.abs(reduced(each, 16) - reduced(image, 16)).mean() for each in shown.images]
     assert errors[-1] < errors[0]
     assert errors[-1] < 20
     assert np.corrcoef(reduced(shown.images[-1], 4).ravel(), reduced(image, 4).ravel())[0, 1] > 0.9
 
 
-def test_a_preview_has_a_pixel_for_each_latent_one(sdxl: Any) -> None:
-    image, shown = generate(sdxl, spec_of(), 3)
+@pytest.fixture(scope="module")
+def sdxl_vae() -> AutoencoderKL:
+    """SDXL's configuration, as far as its latents depend on it, without layers of that size."""
+    with torch.device("meta"):
+        return AutoencoderKL(
+            block_out_channels=(128, 256, 512, 512),
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            scaling_factor=0.13025,
+        )
 
-    [small] = shown.images
-    assert small.format == "JPEG"
-    assert small.size == (image.width // 8, image.height // 8)
+
+@pytest.mark.parametrize(
+    ("latents", "pixels"), [((128, 96), (128, 96)), ((256, 128), (256, 128)), ((512, 64), (256, 32))]
+)
+def test_sdxl_latents_give_a_pixel_each_without_the_vae(
+    sdxl_vae: AutoencoderKL, latents: tuple[int, int], pixels: tuple[int, int]
+) -> None:
+    grey = approximate_pixels(sdxl_vae, torch.zeros(4, *latents))
+
+    assert has_sdxl_latents(sdxl_vae)
+    assert tuple(grey.shape) == (*pixels, 3)
+    assert grey[0, 0].tolist() == [150, 140, 130]
 
 
-@pytest.mark.parametrize(("height", "width"), [(256, 128), (512, 256), (1, 1000)])
-def test_previews_of_large_images_are_reduced(sdxl: Any, height: int, width: int) -> None:
-    pixels = rgb_pixels(torch.randn(4, height, width), latent_rgb(sdxl.vae))
+def test_the_first_sdxl_channel_is_brightness(sdxl_vae: AutoencoderKL) -> None:
+    latents = torch.zeros(4, 2, 2)
+    latents[0, 0, 0], latents[0, 1, 1] = 1.0, -1.0
 
-    assert max(pixels.shape[:2]) <= preview.MAX_SIDE_PX
+    pixels = approximate_pixels(sdxl_vae, latents).float().mean(dim=2)
+
+    assert pixels[1, 1] < pixels[0, 1] < pixels[0, 0]
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (16, 8), (512, 256), (1, 1000)])
+def test_other_latents_are_decoded_at_a_reduced_size(sdxl: Any, height: int, width: int) -> None:
+    pixels = approximate_pixels(sdxl.vae, torch.randn(4, height, width))
+
+    assert not has_sdxl_latents(sdxl.vae)
+    assert max(pixels.shape[:2]) == min(MAX_SIDE_PX, 8 * max(8, max(height, width) // 8))
     assert pixels.dtype == torch.uint8
 
 
@@ -133,10 +160,10 @@ def test_a_preview_of_noise_still_fits() -> None:
 def test_an_error_turns_previews_off_and_is_logged_once(
     sdxl: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(vae: Any) -> None:
+    def fail(vae: Any, latents: Any) -> None:
         raise RuntimeError("no memory")
 
-    monkeypatch.setattr(preview, "latent_rgb", fail)
+    monkeypatch.setattr(preview, "approximate_pixels", fail)
     previews = Previews(1, Shown())
 
     for seed in (7, 8):
@@ -164,9 +191,8 @@ def test_the_vae_keeps_its_precision(sdxl: Any) -> None:
     sdxl.vae.half()
     before = {name: value.clone() for name, value in sdxl.vae.state_dict().items()}
 
-    colours = latent_rgb(sdxl.vae)
+    pixels = approximate_pixels(sdxl.vae, torch.randn(4, 8, 8, dtype=torch.float16))
 
     assert sdxl.vae.dtype == torch.float16
     assert all(torch.equal(before[name], value) for name, value in sdxl.vae.state_dict().items())
-    assert colours.weights.dtype == torch.float32
-    assert latent_rgb(sdxl.vae) is colours
+    assert len(pixels.unique()) > 1
