@@ -3,16 +3,14 @@
 import json
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.plan import VALIDATION_GUIDANCE_SCALE, VALIDATION_STEPS
 from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.images import ImageFormat
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.specs.training import Training
-
-if TYPE_CHECKING:
-    from PIL.PngImagePlugin import PngInfo
 
 _PACKAGES = ("darkroom", "torch", "diffusers", "transformers", "peft", "DeepCache", "av")
 
@@ -32,12 +30,18 @@ def package_versions() -> dict[str, str]:
 
 
 def image_metadata(
-    spec: GenerateJobSpec, base_model: UsedModel, lora_sha256: Sequence[str], seed: int, size_px: tuple[int, int]
+    spec: GenerateJobSpec,
+    base_model: UsedModel,
+    lora_sha256: Sequence[str],
+    seed: int,
+    size_px: tuple[int, int],
+    lora_tensors_sha256: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Everything needed to reproduce an image: the `darkroom` chunk of its PNG.
 
-    `lora_sha256` are the digests of the files of `spec.used_loras`, in that order. A job of the short form has the same
-    entries as in Darkroom 0.1.
+    `lora_sha256` are the digests of the files of `spec.used_loras`, in that order, and `lora_tensors_sha256` those by
+    which other tools find them (`lora.file_hashes.web_ui_hash`), where they are known. A job of the short form has the
+    same entries as in Darkroom 0.1.
     """
     images, interval = spec.images, spec.cache.effective_interval
     metadata: dict[str, Any] = {
@@ -51,13 +55,35 @@ def image_metadata(
         "height": size_px[1],
         **_base_model_entries(base_model),
         "cache": {"interval": interval, "branch": spec.cache.branch} if interval > 1 else None,
+        **_drawing_entries(spec),
         "versions": package_versions(),
     }
-    used = list(zip(spec.used_loras, lora_sha256, strict=True))
+    hashes = [{"tensorsSha256": each} for each in lora_tensors_sha256] or [{} for _ in lora_sha256]
+    used = list(zip(spec.used_loras, lora_sha256, hashes, strict=True))
     if spec.model_id is not None:
-        return metadata | {"modelId": spec.model_id, "loraScale": spec.lora_scale, "loraSha256": used[0][1]}
-    loras = [use.to_dict() | {"sha256": sha256} for use, sha256 in used]
+        lora = {"modelId": spec.model_id, "loraScale": spec.lora_scale, "loraSha256": lora_sha256[0]}
+        return metadata | lora | ({"loraTensorsSha256": lora_tensors_sha256[0]} if lora_tensors_sha256 else {})
+    loras = [use.to_dict() | {"sha256": sha256} | more for use, sha256, more in used]
     return metadata | ({"loras": loras} if loras else {})
+
+
+def _drawing_entries(spec: GenerateJobSpec) -> dict[str, Any]:
+    """Settings that a job has only if it uses them."""
+    images = spec.images
+    lossy = {} if images.format is ImageFormat.PNG else {"format": images.format.value, "quality": images.quality}
+    entries = {
+        "startImage": spec.start_image and spec.start_image.to_dict(),
+        "mask": spec.mask and spec.mask.to_dict(),
+        "upscale": spec.upscale and spec.upscale.to_dict(),
+        "clipSkip": images.clip_skip,
+        **lossy,
+    }
+    return {name: value for name, value in entries.items() if value}
+
+
+def grid_metadata(images: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of a job's grid: the metadata of its first image, and the seeds of all."""
+    return images[0] | {"gridSeeds": [image["seed"] for image in images]}
 
 
 def validation_metadata(
@@ -156,49 +182,3 @@ def saved_step_metadata(
     """`lora_metadata` of a LoRA from the middle of a training."""
     loss = {} if held_out_loss is None else {"darkroom.heldOutLoss": str(held_out_loss)}
     return {**lora_metadata(spec, base_model), "darkroom.trainedSteps": str(step), **loss}
-
-
-def png_info(metadata: dict[str, Any], sampler: str) -> "PngInfo":
-    """PNG text chunks: `parameters`, which image viewers show, and `darkroom` with the whole metadata as JSON.
-
-    `sampler` is the name of the one that ran. `parameters` has it where the job sets none: other tools don't know the
-    base model's default.
-    """
-    # Imported here, since a run that fails early saves no image.
-    from PIL.PngImagePlugin import PngInfo
-
-    info = PngInfo()
-    info.add_itxt("parameters", _parameters(metadata, sampler))
-    info.add_itxt("darkroom", json.dumps(metadata, ensure_ascii=False))
-    return info
-
-
-def _parameters(metadata: dict[str, Any], sampler: str) -> str:
-    """The text format of the Stable Diffusion web UIs."""
-    settings = {
-        "Steps": metadata["steps"],
-        "Sampler": sampler if metadata["scheduler"] == _DEFAULT_SAMPLER else metadata["scheduler"],
-        "CFG scale": metadata["guidanceScale"],
-        "Seed": metadata["seed"],
-        "Size": f"{metadata['width']}x{metadata['height']}",
-        "Model": metadata["baseModel"],
-        **_lora_parameters(metadata),
-        "DeepCache": f"interval {metadata['cache']['interval']}" if metadata["cache"] else None,
-        "Version": f"darkroom {metadata['versions'].get('darkroom', '')}",
-    }
-    line = ", ".join(f"{name}: {value}" for name, value in settings.items() if value is not None)
-    return "\n".join(filter(None, [metadata["prompt"], _negative(metadata["negativePrompt"]), line]))
-
-
-def _lora_parameters(metadata: dict[str, Any]) -> dict[str, str]:
-    """Names and scales; of several LoRAs also digests, quoted as the web UIs quote a list."""
-    if "modelId" in metadata:
-        return {"Lora": f"{metadata['modelId']}:{metadata['loraScale']}"}
-    named = [(each.get("modelId") or each["uri"], each) for each in metadata.get("loras", ())]
-    scales = ", ".join(f"{name}:{each['scale']}" for name, each in named)
-    digests = ", ".join(f"{name}: {each['sha256']}" for name, each in named)
-    return {"Lora": f'"{scales}"', "Lora SHA-256": f'"{digests}"'} if named else {}
-
-
-def _negative(prompt: str) -> str:
-    return f"Negative prompt: {prompt}" if prompt else ""
