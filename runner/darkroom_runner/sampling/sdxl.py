@@ -15,8 +15,8 @@ from darkroom_contract.specs.generate_job import GenerateJobSpec, Upscale
 from darkroom_runner.models.device import generator
 from darkroom_runner.sampling.image_to_image import encode_picture, image_to_image_pipeline, strength_arguments
 from darkroom_runner.sampling.picture_size import Size, image_size, upscaled_size
-from darkroom_runner.sampling.prompt_embeddings import prompt_arguments
 from darkroom_runner.sampling.preview import Previews
+from darkroom_runner.sampling.prompt_embeddings import prompt_arguments
 from darkroom_runner.sampling.start_picture import StartPicture
 from darkroom_runner.sampling.step_callback import OnStep, step_callback
 from darkroom_runner.sampling.vae_tiling import vae_tiling
