@@ -39,7 +39,7 @@ from darkroom_runner.training.checkpoints import Checkpoints
 from darkroom_runner.training.dataset import Photo
 from darkroom_runner.training.diffusion_loss import DiffusionLoss
 from darkroom_runner.training.evaluation_mode import evaluation_mode
-from darkroom_runner.training.fused_attention import fuse_attention
+from darkroom_runner.training.fused.layers import fuse_layers
 from darkroom_runner.training.idle_models import IdleModels
 from darkroom_runner.training.memory import RAN_OUT, choose_quantization, plan_memory
 from darkroom_runner.training.outputs import Outputs
@@ -177,7 +177,7 @@ class TrainingSession:
             for name in TEXT_ENCODERS:
                 # For LoRA dropout: SDXL's text encoders have no dropout of their own.
                 getattr(self.pipeline, name).train()
-        fuse_attention(self.pipeline.unet)
+        fuse_layers(self.pipeline.unet)
         if plan.gradient_checkpointing:
             self.pipeline.unet.enable_gradient_checkpointing()
         if plan.idle_models_off_device:
