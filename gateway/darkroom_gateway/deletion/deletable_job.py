@@ -3,6 +3,7 @@
 Read from the raw resource: a job that does not match this release's schema can still use photos, and be deleted.
 """
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,8 +12,9 @@ from typing import Any
 
 from darkroom_contract.names import FINALIZER_FILES, LABEL_DELETE_FILES, Kind
 from darkroom_contract.status import Phase
-from darkroom_contract.storage.keys import dataset_prefix, parse_uri
+from darkroom_contract.storage.keys import dataset_prefix, dataset_uri, images_prefix, parse_uri
 from darkroom_gateway.deletion.job_references import JobReferences, read_references
+from darkroom_gateway.jobs.task_ids import DATASET_ID_PATTERN
 
 FINISHED = frozenset(phase.value for phase in Phase if phase.is_terminal)
 
@@ -93,8 +95,21 @@ def owned_datasets(job: DeletableJob, bucket: str, namespace: str) -> tuple[str,
     )
 
 
+def owned_images(job: DeletableJob, bucket: str, namespace: str) -> tuple[str, ...]:
+    """The prefixes of the pictures that were uploaded for the job. Other folders belong to people."""
+    root = images_prefix(namespace)
+    pattern = f"{re.escape(dataset_uri(bucket, root))}({DATASET_ID_PATTERN})/[^/]+"
+    uploads = (re.fullmatch(pattern, uri) for uri in sorted(job.references.image_uris))
+    return tuple(dict.fromkeys(f"{root}{found[1]}/" for found in uploads if found is not None))
+
+
+def owned_folders(job: DeletableJob, bucket: str, namespace: str) -> tuple[str, ...]:
+    """The prefixes of all files of the job besides those of its runs: photos and pictures."""
+    return *owned_datasets(job, bucket, namespace), *owned_images(job, bucket, namespace)
+
+
 class Use(StrEnum):
-    """How other jobs use a job's photos."""
+    """How other jobs use a job's photos or pictures."""
 
     NONE = "None"
     ENDING = "Ending"
@@ -103,15 +118,11 @@ class Use(StrEnum):
 
 
 def other_users(
-    job: DeletableJob, dataset: tuple[str, str], trainings: Iterable[DeletableJob], slot_holders: Collection[str]
+    job: DeletableJob, folder: tuple[str, str], jobs: Iterable[DeletableJob], slot_holders: Collection[str]
 ) -> Use:
-    """How other jobs use a dataset of `job`, given by bucket and prefix. A job that is being deleted needs it until its
+    """How other jobs use a folder of `job`, given by bucket and prefix. A job that is being deleted needs it until its
     run has ended."""
-    others = [
-        other
-        for other in trainings
-        if other.uid != job.uid and dataset in map(parse_uri, other.references.dataset_uris)
-    ]
+    others = [other for other in jobs if other.uid != job.uid and other.references.reads_folder(*folder)]
     if any(not other.deleting for other in others):
         return Use.SHARED
     return Use.NONE if all(run_has_ended(other, slot_holders) for other in others) else Use.ENDING

@@ -20,7 +20,7 @@ from darkroom_gateway.deletion.deletable_job import (
     DeletableJob,
     Use,
     other_users,
-    owned_datasets,
+    owned_folders,
     read_deletable_job,
     run_has_ended,
 )
@@ -39,9 +39,9 @@ LABELLED = {LABEL_DELETE_FILES: "true"}
 
 @dataclass(frozen=True)
 class ClusterState:
-    """The trainings and slot holders at the time of one round."""
+    """All jobs and slot holders at the time of one round."""
 
-    trainings: tuple[DeletableJob, ...]
+    jobs: tuple[DeletableJob, ...]
     slot_holders: frozenset[str]
 
 
@@ -118,21 +118,20 @@ class JobDeleter:
         return removed
 
     def _cluster_state(self) -> ClusterState:
-        trainings = tuple(read_deletable_job(Kind.TRAIN, each) for each in self._kube.documents(Kind.TRAIN))
-        return ClusterState(trainings, frozenset(self._kube.slot_holders()))
+        return ClusterState(tuple(self.all()), frozenset(self._kube.slot_holders()))
 
     def _remove(self, job: DeletableJob, state: ClusterState, removed: list[str]) -> None:
         """Step 3, unless a run may still use the files: of this job, or of another job that is being deleted."""
         bucket = self._storage.bucket
         uses = {
-            dataset: other_users(job, (bucket, dataset), state.trainings, state.slot_holders)
-            for dataset in owned_datasets(job, bucket, self._kube.namespace)
+            folder: other_users(job, (bucket, folder), state.jobs, state.slot_holders)
+            for folder in owned_folders(job, bucket, self._kube.namespace)
         }
         if not run_has_ended(job, state.slot_holders) or Use.ENDING in uses.values():
             return
-        photos = sum(self._storage.delete_folder(dataset) for dataset, use in uses.items() if use is Use.NONE)
+        inputs = sum(self._storage.delete_folder(folder) for folder, use in uses.items() if use is Use.NONE)
         files = self._storage.delete_below(run_prefix(job.uid), keep=self._kept(job))
-        log.info("removed the files of %s: %d of its datasets, %d of its runs", job.key, photos, files)
+        log.info("removed the files of %s: %d photos and pictures, %d of its runs", job.key, inputs, files)
         if job.has_finalizer:
             others = [each for each in job.finalizers if each != FINALIZER_FILES]
             self._patch(job, {"metadata": {"resourceVersion": job.resource_version, "finalizers": others}})
