@@ -16,11 +16,14 @@ from typing import Any
 
 import torch
 
+from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner.errors import InvalidRunError
-from darkroom_runner.sampling.prompt_weights import WeightedText, parse_prompt
+from darkroom_runner.run.remarks import Remarks
+from darkroom_runner.sampling.prompt_weights import MAX_WEIGHT, WeightedText, out_of_range_weights, parse_prompt
 
 _WORD_END, _COMMA = "</w>", ",</w>"
+_EXCERPT_CHARACTERS = 100
 _COMMA_FRACTION = 0.25
 """A part ends at a comma rather than at a later word if the comma is in this last fraction of it."""
 
@@ -32,15 +35,25 @@ class _Token:
     text: str
 
 
+def check_prompts(pipeline: Any, spec: GenerateJobSpec, remarks: Remarks) -> None:
+    """Raises `InvalidRunError` if `images.clipSkip` leaves no layer. Adds a remark for weights that are too large."""
+    _check_clip_skip(_encoders(pipeline), spec.images.clip_skip)
+    for field, prompt in {"prompt": spec.prompt, "negativePrompt": spec.negative_prompt}.items():
+        if groups := out_of_range_weights(prompt):
+            remarks.add(
+                RemarkReason.SETTING_IGNORED,
+                f"{field} has a weight above {MAX_WEIGHT:g}, {groups[0][:_EXCERPT_CHARACTERS]!r}, which is read as "
+                "text. Lower the number, or put backslashes before the parentheses.",
+            )
+
+
 def prompt_arguments(pipeline: Any, spec: GenerateJobSpec) -> dict[str, Any]:
     """Arguments of the pipeline's call: the prompts as text, or their embeddings.
 
-    An empty negative prompt is None: SDXL was trained with zeros for "no prompt". Raises `InvalidRunError` if
-    `images.clipSkip` leaves no layer.
+    An empty negative prompt is None: SDXL was trained with zeros for "no prompt".
     """
     encoders = _encoders(pipeline)
     skip, negative = spec.images.clip_skip, spec.negative_prompt if spec.is_guided else ""
-    _check_clip_skip(encoders, skip)
     prompts = [parse_prompt(spec.prompt), parse_prompt(negative)]
     if not skip and all(_is_plain(encoders, each) for each in prompts):
         text, negative_text = ("".join(part.text for part in each) for each in prompts)
