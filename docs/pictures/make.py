@@ -1,24 +1,19 @@
-"""Make the pictures of README.md and docs/training.md from a real run: `make pictures`.
+"""Make the pictures of README.md, docs/training.md and docs/drawing.md from a real run: `make pictures`.
 
 Starts `darkroom up` in a temporary folder, trains a LoRA on examples/photos with sample images on the way, draws the
 subject with it, and composes the results. The files of the run stay in build/pictures, so a second call only composes;
-`rm -r build/pictures` forces a new run. `--gateway URL` uses a running gateway instead. On two idle CPU cores it takes
+`rm -r build/pictures` forces a new run. `--gateway URL` uses a running gateway instead, `--only drawing` makes those of
+docs/drawing.md, without a training. On two idle CPU cores it takes
 some minutes.
 """
 
 import argparse
-import signal
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import av
+import drawing
 import httpx
+from gateway import darkroom_up, download, existing, submit, wait_for
 from PIL import Image, ImageDraw, ImageFont
 
 from darkroom_local.demo import script
@@ -27,8 +22,6 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 PHOTOS = sorted((REPOSITORY / "examples" / "photos").glob("*.png"))
 RAW = REPOSITORY / "build" / "pictures"
-PORT = 8123
-TIMEOUT_SECONDS = 3600.0
 
 MODEL_ID = "readme-star"
 SAMPLE_PROMPTS = ("a photo of sks star, olive background", "a red circle, navy background")
@@ -48,11 +41,23 @@ CARD, INK, MUTED, ACCENT = "#ffffff", "#1f2328", "#59636e", "#c2410c"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gateway", help="address of a running gateway; without it, `darkroom up` is started")
-    url = parser.parse_args().gateway
+    parser.add_argument("--only", choices=("drawing", "training"), help="make a part of the pictures")
+    options = parser.parse_args()
     RAW.mkdir(parents=True, exist_ok=True)
-    if not (RAW / "clip.mp4").exists():
-        with darkroom_up() if url is None else existing(url) as client:
-            run_jobs(client)
+    parts = {"training": (RAW / "clip.mp4", run_jobs), "drawing": (RAW / drawing.LAST, drawing.run_jobs)}
+    wanted = {name: each for name, each in parts.items() if options.only in (None, name)}
+    missing = [run for last, run in wanted.values() if not last.exists()]
+    if missing:
+        with darkroom_up() if options.gateway is None else existing(options.gateway) as client:
+            for run in missing:
+                run(client, RAW)
+    if "training" in wanted:
+        compose_training()
+    if "drawing" in wanted:
+        drawing.compose(RAW, HERE)
+
+
+def compose_training() -> None:
     samples = Image.open(RAW / "samples.png").convert("RGB")
     samples.thumbnail((SHEET_PX, SHEET_PX), Image.Resampling.LANCZOS)
     samples.save(HERE / "samples.webp", quality=88, method=6)
@@ -63,38 +68,7 @@ def main() -> None:
 # ---- The run ----
 
 
-@contextmanager
-def existing(url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
-        yield client
-
-
-@contextmanager
-def darkroom_up() -> Iterator[httpx.Client]:
-    """A cluster for this run only."""
-    with tempfile.TemporaryDirectory() as state, existing(f"http://127.0.0.1:{PORT}") as client:
-        program = str(Path(sys.executable).parent / "darkroom")
-        process = subprocess.Popen([program, "up", "--state-dir", state, "--port", str(PORT)])  # noqa: S603
-        try:
-            wait_until_ready(client)
-            yield client
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait()
-
-
-def wait_until_ready(client: httpx.Client) -> None:
-    for _ in range(120):
-        try:
-            if client.get("/readyz").is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(1)
-    raise SystemExit(f"{client.base_url} is not ready after two minutes: see the output of `darkroom up`")
-
-
-def run_jobs(client: httpx.Client) -> None:
+def run_jobs(client: httpx.Client, raw: Path) -> None:
     """Submit everything at once: the pictures wait in the queue for the training."""
     files = [("files", (photo.name, photo.read_bytes(), "image/png")) for photo in PHOTOS]
     trained = submit(client, "/train", params=TRAIN, files=files)
@@ -114,38 +88,13 @@ def run_jobs(client: httpx.Client) -> None:
         for background, seed in SEEDS.items()
     }
     sheet = wait_for(client, trained, "/result")["files"]
-    download(next(each["url"] for each in sheet if each["name"].endswith("-samples.png")), RAW / "samples.png")
+    download(next(each["url"] for each in sheet if each["name"].endswith("-samples.png")), raw / "samples.png")
     for background, task_id in drawn.items():
         result = wait_for(client, task_id)
-        download(result["images"][0]["url"], RAW / f"{background}.png")
+        download(result["images"][0]["url"], raw / f"{background}.png")
         if "video" in result:
             clip = result["video"]["url"]
-    download(clip, RAW / "clip.mp4")
-
-
-def submit(client: httpx.Client, path: str, **request: Any) -> str:
-    response = client.post(path, **request)
-    if response.status_code != 202:
-        raise SystemExit(f"POST {path}: {response.status_code} {response.text}")
-    return str(response.json()["task_id"])
-
-
-def wait_for(client: httpx.Client, task_id: str, path: str = "/images") -> dict[str, Any]:
-    give_up = time.monotonic() + TIMEOUT_SECONDS
-    while time.monotonic() < give_up:
-        job: dict[str, Any] = client.get(path, params={"task_id": task_id}).json()
-        if job["phase"] == "Succeeded":
-            return job
-        if job["phase"] == "Failed":
-            raise SystemExit(f"{task_id} failed: {job['failure']}")
-        time.sleep(2)
-    raise SystemExit(f"{task_id} did not end within {TIMEOUT_SECONDS:.0f} s")
-
-
-def download(url: str, path: Path) -> None:
-    response = httpx.get(url, timeout=60, trust_env=False)
-    response.raise_for_status()
-    path.write_bytes(response.content)
+    download(clip, raw / "clip.mp4")
 
 
 # ---- The pictures ----

@@ -9,7 +9,9 @@ from support.markdown import REPOSITORY, commands, read
 
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
-from darkroom_local.s3.storage import EXAMPLE_PHOTOS
+from darkroom_contract.storage.datasets import DatasetPolicy, read_allowed_uris
+from darkroom_local.example_photos import example_objects
+from darkroom_local.s3.storage import BUCKET, EXAMPLE_FOLDERS, EXAMPLE_PHOTOS
 
 EXAMPLES = REPOSITORY / "examples"
 TRAININGS = sorted(EXAMPLES.glob("train-*.yaml"))
@@ -50,3 +52,13 @@ def test_saved_step_of_another_example_exists_there() -> None:
     )
 
     assert used.loras[0].model_id == f"{saved.model_id}@{2 * saved.training.save_steps}"
+
+
+def test_start_pictures_of_examples_are_in_the_local_bucket_and_allowed() -> None:
+    policy = DatasetPolicy(BUCKET, read_allowed_uris(EXAMPLE_FOLDERS))
+    jobs = [job for each in GENERATIONS for job in yaml.safe_load_all(for_local_cluster(each))]
+    sources = [each for job in jobs for each in GenerateJobSpec.model_validate(job["spec"]).image_sources.values()]
+
+    assert len(sources) >= 4
+    assert {each.uri for each in sources} <= {f"s3://{BUCKET}/{key}" for key in example_objects()}
+    assert [fault for each in sources if (fault := policy.image_fault(each.uri, "default"))] == []

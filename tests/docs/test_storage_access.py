@@ -28,6 +28,7 @@ ACTIONS = {
 COMPONENTS = {"gateway": "darkroom_gateway", "runner": "darkroom_runner"}
 
 PHOTO = storage.dataset_prefix("studio", "0123abcd") + "000.jpg"
+START_PICTURE = storage.images_prefix("studio", "0123abcd") + "image.png"
 RESULT = storage.run_prefix("a-uid") + storage.image_file("job", 0)
 RECORD = storage.model_record_key("studio", "my-dog")
 STEP_RECORD = storage.model_step_key("studio", "my-dog", "200")
@@ -38,6 +39,9 @@ NEEDED = {
     "gateway": [
         ("s3:PutObject", PHOTO),
         ("s3:DeleteObject", PHOTO),
+        ("s3:PutObject", START_PICTURE),
+        ("s3:DeleteObject", START_PICTURE),
+        ("s3:GetObject", START_PICTURE),
         ("s3:GetObject", RESULT),
         ("s3:GetObject", storage.run_log_key("a-uid", 1)),
         ("s3:GetObject", RECORD),
@@ -57,6 +61,7 @@ NEEDED = {
     ],
     "runner": [
         ("s3:GetObject", PHOTO),
+        ("s3:GetObject", START_PICTURE),
         ("s3:PutObject", RESULT),
         ("s3:GetObject", storage.run_prefix("a-uid") + storage.LORA_FILE),
         ("s3:GetObject", storage.manifest_key("a-uid")),
@@ -81,6 +86,8 @@ FORBIDDEN = {
     "runner": [
         ("s3:PutObject", PHOTO),
         ("s3:DeleteObject", PHOTO),
+        ("s3:PutObject", START_PICTURE),
+        ("s3:DeleteObject", START_PICTURE),
         ("s3:DeleteObject", RESULT),
         ("s3:DeleteObject", RECORD),
         ("s3:PutObject", IMPORTED),
@@ -89,6 +96,7 @@ FORBIDDEN = {
     ],
 }
 OTHERS = (
+    storage.images_prefix("lab", "0123abcd") + "image.png",
     storage.dataset_prefix("lab", "0123abcd") + "000.jpg",
     storage.model_record_key("lab", "my-dog"),
     storage.model_removal_key("lab", "x"),

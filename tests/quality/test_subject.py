@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from darkroom_contract.plan import plan_training
+from darkroom_contract.specs.cache import CacheProfile
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.lora.diffusers_format import load_lora
@@ -53,8 +54,9 @@ def nobody_watches(step: int, total: int) -> None:
     """Ignores progress."""
 
 
-def generation(prompt: str) -> GenerateJobSpec:
-    return GenerateJobSpec.from_dict({"prompt": prompt, "images": {"guidanceScale": GUIDANCE_SCALE}})
+def generation(prompt: str, profile: CacheProfile = CacheProfile.BALANCED) -> GenerateJobSpec:
+    images = {"guidanceScale": GUIDANCE_SCALE}
+    return GenerateJobSpec.from_dict({"prompt": prompt, "images": images, "cache": {"profile": profile}})
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +79,10 @@ def trained(sdxl_model: PretrainedModel, photos: list[Photo], tmp_path_factory: 
     return pipeline
 
 
-def ask(pipeline: Any, number: int) -> tuple[Image.Image, str]:
+def ask(pipeline: Any, number: int, profile: CacheProfile = CacheProfile.BALANCED) -> tuple[Image.Image, str]:
     """A picture of the subject on one of the backgrounds that are in no photo, and that background."""
     background = UNSEEN_BACKGROUNDS[number % len(UNSEEN_BACKGROUNDS)]
-    spec = generation(f"{TRAINING.prompt} on a {background} background")
+    spec = generation(f"{TRAINING.prompt} on a {background} background", profile)
     return generate_image(pipeline, spec, number, nobody_watches), background
 
 
@@ -93,10 +95,11 @@ def test_the_base_model_does_not_know_the_subject(sdxl: Any) -> None:
     assert not any(scene_detector.shows_subject(ask(sdxl, number)[0]) for number in range(3))
 
 
-def test_the_subject_stands_on_backgrounds_that_no_photo_has(trained: Any) -> None:
+@pytest.mark.parametrize("profile", [CacheProfile.DISABLED, CacheProfile.BALANCED])
+def test_the_subject_stands_on_backgrounds_that_no_photo_has(trained: Any, profile: CacheProfile) -> None:
     right = 0
     for number in range(PICTURES):
-        picture, background = ask(trained, number)
+        picture, background = ask(trained, number, profile)
         seen = scene_detector.read(picture)
         right += scene_detector.shows_subject(picture) and seen is not None and seen.background == background
     assert right >= 8

@@ -1,9 +1,9 @@
-"""`darkroom-tiny`: trains the small base models, exports and scores them, draws the sample photos.
+"""`darkroom-tiny`: trains the small base models, exports and scores them, draws the sample photos and pictures.
 
 darkroom-tiny train --work DIR        train all models from scratch: about two hours on two CPU cores
 darkroom-tiny export --work DIR       write the trained models to models/ in half precision, with model cards
 darkroom-tiny score                   the fraction of prompts that models/darkroom-tiny-sdxl follows
-darkroom-tiny photos                  draw the five sample photos
+darkroom-tiny photos                  draw the five sample photos, and the pictures to start from
 """
 
 import argparse
@@ -31,6 +31,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path(".scratch/tiny"), help="folder of the full-precision weights")
     parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the exported models")
     parser.add_argument("--photos", type=Path, default=Path("examples/photos"), help="folder of the sample photos")
+    parser.add_argument("--pictures", type=Path, default=Path("examples/pictures"), help="folder of the start pictures")
     return parser.parse_args()
 
 
@@ -71,6 +72,7 @@ def _score(options: argparse.Namespace) -> None:
 def _photos(options: argparse.Namespace) -> None:
     for path in samples.write_photos(options.photos):
         print(path)
+    samples.write_start_pictures(options.pictures)
 
 
 def _load_sdxl(folder: Path) -> Any:

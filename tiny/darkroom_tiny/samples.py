@@ -1,9 +1,14 @@
-"""Five photos of a subject that the small base model has never seen: a green star with a white outline."""
+"""The files that examples work on.
+
+Five photos of a subject that the small base model has never seen, a green star with a white outline; and pictures to
+start from, which the base model can change."""
 
 from dataclasses import replace
 from pathlib import Path
 
-from darkroom_tiny.draw import SUBJECT, Scene, Size, draw
+from PIL import Image
+
+from darkroom_tiny.draw import SIDE_PX, SUBJECT, Scene, Size, draw
 
 PHOTOS = (
     replace(SUBJECT, background="sand"),
@@ -21,3 +26,24 @@ def write_photos(target: Path, photos: tuple[Scene, ...] = PHOTOS) -> list[Path]
     for path, scene in zip(paths, photos, strict=True):
         draw(scene).save(path)
     return paths
+
+
+def start_pictures() -> dict[str, Image.Image]:
+    """By file name in examples/pictures: a circle; two shapes side by side, and a mask of the second one."""
+    circle, square = Scene("circle", "yellow", "navy"), Scene("square", "green", "navy")
+    two = Image.new("RGB", (2 * SIDE_PX, SIDE_PX))
+    for number, scene in enumerate((circle, square)):
+        two.paste(draw(scene), (number * SIDE_PX, 0))
+    mask = Image.new("L", two.size, "black")
+    mask.paste("white", (SIDE_PX, 0, *two.size))
+    return {
+        "circle.png": draw(Scene("circle", "red", "navy", centre=(0.42, 0.55))),
+        "two-shapes.png": two,
+        "two-shapes-mask.png": mask,
+    }
+
+
+def write_start_pictures(target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for name, picture in start_pictures().items():
+        picture.save(target / name, optimize=True)

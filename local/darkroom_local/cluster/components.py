@@ -17,7 +17,7 @@ from darkroom_local.cluster.redis import redis_url
 from darkroom_local.node.settings import GPU_RESOURCE, TOLERATION, NodeSettings
 from darkroom_local.processes.probes import HttpProbe
 from darkroom_local.processes.supervisor import Program
-from darkroom_local.s3.storage import BUCKET, EXAMPLE_PHOTOS, Storage
+from darkroom_local.s3.storage import BUCKET, EXAMPLE_FOLDERS, Storage
 from darkroom_local.state.settings import ClusterSettings
 from darkroom_local.state.state_dir import StateDir
 
@@ -130,7 +130,7 @@ def operator_program(layout: Layout) -> Program:
         "DARKROOM_RUNNER_TEMPLATE": str(layout.runner_template),
         "DARKROOM_GPU_RESOURCE": GPU_RESOURCE,
         environment.S3_BUCKET: BUCKET,
-        environment.DATASET_URIS: EXAMPLE_PHOTOS,
+        environment.DATASET_URIS: EXAMPLE_FOLDERS,
         environment.MODEL_ROOT: str(layout.model_root),
         environment.DEFAULT_BASE_MODEL: SDXL,
         "DARKROOM_DEFAULT_VIDEO_BASE_MODEL": SVD,
@@ -156,7 +156,7 @@ def gateway_program(layout: Layout) -> Program:
         "DARKROOM_GATEWAY_HOST": "127.0.0.1",
         "DARKROOM_GATEWAY_PORT": str(layout.settings.ports.gateway),
         environment.MODEL_ROOT: str(layout.model_root),
-        environment.DATASET_URIS: EXAMPLE_PHOTOS,
+        environment.DATASET_URIS: EXAMPLE_FOLDERS,
         environment.DEFAULT_BASE_MODEL: SDXL,
         environment.REDIS_URL: layout.redis_url,
     }
@@ -174,7 +174,7 @@ def runner_environment(layout: Layout, user: Mapping[str, str]) -> dict[str, str
     own = {
         environment.REDIS_URL: layout.redis_url,
         environment.MODEL_ROOT: str(layout.model_root),
-        environment.DATASET_URIS: EXAMPLE_PHOTOS,
+        environment.DATASET_URIS: EXAMPLE_FOLDERS,
     }
     cache = {"HF_HOME": str(Path.home() / ".cache" / "huggingface")}
     return layout.storage.environment() | own | cache | {name: user[name] for name in PASSED_THROUGH if user.get(name)}

@@ -8,11 +8,13 @@ from typing import Any
 from darkroom_contract import environment
 from darkroom_contract.storage.keys import dataset_uri
 from darkroom_contract.storage.s3_client import open_client
-from darkroom_local.example_photos import PREFIX, example_photos
+from darkroom_local.example_photos import PICTURES_PREFIX, PREFIX, example_objects
 
 BUCKET = "darkroom"
 EXAMPLE_PHOTOS = dataset_uri(BUCKET, PREFIX)
 """The dataset of `examples/train.yaml`, which jobs of every namespace may read."""
+EXAMPLE_FOLDERS = f"{EXAMPLE_PHOTOS} {dataset_uri(BUCKET, PICTURES_PREFIX)}"
+"""All folders of sample files, as `environment.DATASET_URIS`."""
 REGION = "us-east-1"
 
 
@@ -51,11 +53,10 @@ class Storage:
         )
 
     def create_bucket(self) -> None:
-        """Create the bucket, with the sample photos, if it does not exist."""
+        """Create the bucket, with the sample files, if it does not exist."""
         with closing(self.client()) as client:
             if BUCKET in {each["Name"] for each in client.list_buckets()["Buckets"]}:
                 return
             client.create_bucket(Bucket=BUCKET)
-            for photo in example_photos():
-                key, body = PREFIX + photo.name, photo.read_bytes()
-                client.put_object(Bucket=BUCKET, Key=key, Body=body, ContentType="image/png")
+            for key, path in example_objects().items():
+                client.put_object(Bucket=BUCKET, Key=key, Body=path.read_bytes(), ContentType="image/png")

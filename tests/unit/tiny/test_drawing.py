@@ -2,9 +2,13 @@
 
 import random
 from itertools import islice
+from pathlib import Path
+
+from PIL import Image
 
 from darkroom_tiny.captions import WORDS, caption, prompt_of
 from darkroom_tiny.draw import Scene, draw, held_out, is_subject_like, scenes, training_scenes
+from darkroom_tiny.samples import start_pictures
 
 
 def test_drawing_a_scene_is_deterministic():
@@ -36,3 +40,12 @@ def test_captions_use_only_the_vocabulary():
 
 def test_a_prompt_names_shape_colour_and_background():
     assert prompt_of(Scene("star", "red", "navy")) == "a red star on a navy background"
+
+
+def test_start_pictures_of_the_examples_are_drawn_by_this_code() -> None:
+    folder = Path(__file__).parents[3] / "examples" / "pictures"
+    drawn = start_pictures()
+    assert {path.name for path in folder.iterdir()} == set(drawn)
+    for name, picture in drawn.items():
+        with Image.open(folder / name) as stored:
+            assert stored.convert("RGB").tobytes() == picture.convert("RGB").tobytes()

@@ -23,6 +23,13 @@ def test_an_object_is_read_back_unchanged(s3):
     assert (answer["Body"].read(), answer["ContentType"]) == (b"0123456789", "image/png")
 
 
+def test_the_bucket_is_created_with_the_start_pictures_of_the_examples(s3):
+    found = s3.list_objects_v2(Bucket=BUCKET, Prefix="images/examples/")["Contents"]
+    assert [each["Key"] for each in found] == [
+        f"images/examples/{name}.png" for name in ("circle", "two-shapes-mask", "two-shapes")
+    ]
+
+
 def test_the_bucket_is_created_once_with_the_sample_photos(storage, s3):
     photos = s3.list_objects_v2(Bucket=BUCKET, Prefix="datasets/examples/star/")["Contents"]
     assert len(photos) == 5
