@@ -110,7 +110,7 @@ def _forward(
     x = _attend(block.attn2, block.norm2, x, encoder_hidden_states, index, parts.cross_attention)
     if parts.feed_forward:
         return feed_forward.feed_forward(block.ff, _norm(block.norm3), x)
-    return x + block.ff(block.norm3(x))  # type: ignore[no-any-return]
+    return x + block.ff(block.norm3(x))
 
 
 def _attend(
@@ -124,7 +124,7 @@ def _attend(
     if fused and attention.adapters_are_active(layer):
         return attention.attend(layer, _norm(norm), x, context, index)
     each_context = context if context is None or index is None else context[index]
-    return x + layer(norm(x), each_context)  # type: ignore[no-any-return]
+    return x + layer(norm(x), each_context)
 
 
 def _norm(norm: torch.nn.LayerNorm) -> LayerNorm:
