@@ -26,14 +26,29 @@ class PromptEmbeddings:
     """[n, pooled width], of the second text encoder."""
 
 
+@dataclass(frozen=True)
+class DistinctPrompts:
+    """The text conditioning of a batch of n prompts, of which m are distinct."""
+
+    embeddings: PromptEmbeddings
+    """[m, ...]"""
+    index: torch.Tensor
+    """[n]: which of them each prompt is."""
+
+    def expanded(self) -> PromptEmbeddings:
+        """[n, ...], in the order of the prompts."""
+        given = self.embeddings
+        return PromptEmbeddings(given.prompt_embeds[self.index], given.pooled_prompt_embeds[self.index])
+
+
 class PromptEncoder(Protocol):
-    """Encodes the prompts of a batch, in their order."""
+    """Encodes the prompts of a batch, each distinct one once."""
 
     @property
     def needs_text_encoders(self) -> bool:
         """Whether later calls use the text encoders. If not, they can be moved off the device."""
 
-    def __call__(self, prompts: list[str]) -> PromptEmbeddings: ...
+    def __call__(self, prompts: list[str]) -> DistinctPrompts: ...
 
 
 class FrozenPromptEncoder:
@@ -51,12 +66,14 @@ class FrozenPromptEncoder:
             self._embeddings[prompt] = self._encode(prompt)
         self._capacity = max(MAX_CACHED_TEXTS, len(self._embeddings))
 
-    def __call__(self, prompts: list[str]) -> PromptEmbeddings:
-        found = [self._look_up(prompt) for prompt in prompts]
-        return PromptEmbeddings(
+    def __call__(self, prompts: list[str]) -> DistinctPrompts:
+        distinct = list(dict.fromkeys(prompts))
+        found = [self._look_up(prompt) for prompt in distinct]
+        together = PromptEmbeddings(
             torch.cat([each.prompt_embeds for each in found]).to(self._device.torch_device),
             torch.cat([each.pooled_prompt_embeds for each in found]).to(self._device.torch_device),
         )
+        return DistinctPrompts(together, _index(prompts, distinct, self._device))
 
     def _look_up(self, prompt: str) -> PromptEmbeddings:
         if prompt in self._embeddings:
@@ -85,11 +102,9 @@ class TrainablePromptEncoder:
         self._pipeline = pipeline
         self._device = device
 
-    def __call__(self, prompts: list[str]) -> PromptEmbeddings:
+    def __call__(self, prompts: list[str]) -> DistinctPrompts:
         distinct = list(dict.fromkeys(prompts))
-        encoded = encode(self._pipeline, self._device, distinct)
-        index = torch.tensor([distinct.index(prompt) for prompt in prompts], device=self._device.torch_device)
-        return PromptEmbeddings(encoded.prompt_embeds[index], encoded.pooled_prompt_embeds[index])
+        return DistinctPrompts(encode(self._pipeline, self._device, distinct), _index(prompts, distinct, self._device))
 
 
 def open_prompt_encoder(
@@ -103,6 +118,10 @@ def open_prompt_encoder(
     return FrozenPromptEncoder(
         pipeline, device, [*texts, EMPTY_PROMPT] if training.caption_dropout else texts, new_texts
     )
+
+
+def _index(prompts: list[str], distinct: list[str], device: Device) -> torch.Tensor:
+    return torch.tensor([distinct.index(prompt) for prompt in prompts], device=device.torch_device)
 
 
 def _texts(concepts: Iterable[Concept]) -> Iterable[str]:

@@ -110,8 +110,15 @@ class TrainingSession:
             load_initial_lora(self.pipeline, self.adapters, initial.path, initial.name)
         prompt_encoder = open_prompt_encoder(self.pipeline, self.device, self.spec.training, data.all_concepts)
         self._prepare_device(prompt_encoder, data)
+        fused = fuse_layers(self.pipeline.unet)
         trainer = Trainer(
-            self.pipeline.unet, prompt_encoder, diffusion_loss, self.spec.training, self.device, self._save_memory
+            self.pipeline.unet,
+            prompt_encoder,
+            diffusion_loss,
+            self.spec.training,
+            self.device,
+            self._save_memory,
+            fused.takes_text_index,
         )
         return self._train(self._restore(self.adapters), trainer, data)
 
@@ -177,7 +184,6 @@ class TrainingSession:
             for name in TEXT_ENCODERS:
                 # For LoRA dropout: SDXL's text encoders have no dropout of their own.
                 getattr(self.pipeline, name).train()
-        fuse_layers(self.pipeline.unet)
         if plan.gradient_checkpointing:
             self.pipeline.unet.enable_gradient_checkpointing()
         if plan.idle_models_off_device:

@@ -16,6 +16,7 @@ from darkroom_runner.errors import TrainingDivergedError, is_out_of_memory
 from darkroom_runner.models.device import Device, free_memory, generator
 from darkroom_runner.training.batches import Batch, Concept, evaluation_batches, make_batch
 from darkroom_runner.training.diffusion_loss import DiffusionLoss
+from darkroom_runner.training.fused.layers import TEXT_INDEX
 from darkroom_runner.training.optimizers import learning_rate
 from darkroom_runner.training.prompt_embeddings import PromptEncoder
 from darkroom_runner.training.state import TrainingState
@@ -38,6 +39,8 @@ class Trainer:
     device: Device
     save_memory: Callable[[], bool] = lambda: False
     """Called when a step runs out of memory: lets the next one take less. Returns False if it can't."""
+    takes_text_index: bool = False
+    """Whether the U-Net takes distinct texts with a `TEXT_INDEX`; see `fused.layers`."""
 
     def train(
         self, concepts: list[Concept], state: TrainingState, steps: int, on_step: Callable[[float, float], None]
@@ -108,18 +111,27 @@ class Trainer:
         noise, timesteps = noise.to(torch_device), timesteps.to(torch_device)
         noisy = self.diffusion_loss.add_noise(latents, noise, timesteps)
         with self.device.autocast():
-            prompts = self.encode_prompts(batch.prompts)
-            pooled = prompts.pooled_prompt_embeds.to(dtype)
-            prediction = self.unet(
-                noisy.to(dtype),
-                timesteps,
-                encoder_hidden_states=prompts.prompt_embeds.to(dtype),
-                added_cond_kwargs={"text_embeds": pooled, "time_ids": batch.time_ids.to(torch_device)},
-                return_dict=False,
-            )[0]
+            prediction = self._predict(noisy.to(dtype), timesteps, batch)
         masks = None if batch.masks is None else batch.masks.to(torch_device)
         losses = self.diffusion_loss.losses(prediction, latents, noise, timesteps, masks)
         return (losses * batch.weights.to(torch_device)).sum()
+
+    def _predict(self, noisy: torch.Tensor, timesteps: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """The U-Net's prediction [b, 4, h, w] for the noisy latents of a batch."""
+        texts, dtype = self.encode_prompts(batch.prompts), self.device.training_dtype
+        each = texts.expanded()
+        prediction: torch.Tensor = self.unet(
+            noisy,
+            timesteps,
+            encoder_hidden_states=(texts.embeddings if self.takes_text_index else each).prompt_embeds.to(dtype),
+            cross_attention_kwargs={TEXT_INDEX: texts.index} if self.takes_text_index else None,
+            added_cond_kwargs={
+                "text_embeds": each.pooled_prompt_embeds.to(dtype),
+                "time_ids": batch.time_ids.to(self.device.torch_device),
+            },
+            return_dict=False,
+        )[0]
+        return prediction
 
     @torch.no_grad()
     def held_out_loss(self, concepts: list[Concept], seed: int, on_batch: Callable[[], None] = lambda: None) -> float:

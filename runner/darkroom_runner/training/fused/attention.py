@@ -47,13 +47,22 @@ def adapters_are_active(layer: Any) -> bool:
     )
 
 
-def attend(layer: Any, norm: LayerNorm, x: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
-    """x + attention(norm(x)), for x [b, n, d] and a context [b, m, c]; None for self-attention."""
+def attend(
+    layer: Any,
+    norm: LayerNorm,
+    x: torch.Tensor,
+    context: torch.Tensor | None = None,
+    index: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """x + attention(norm(x)) for x [b, n, d]. Cross-attention: to a context [b, m, c].
+
+    With `index` [b], `context` has the distinct contexts; keys and values are computed once of each.
+    """
     projections = _projections(layer)
     weights = [each.base_layer.weight for each in projections]
     adapters = [part[ADAPTER].weight for each in projections for part in (each.lora_A, each.lora_B)]
     scale, bias = projections[0].scaling[ADAPTER], projections[3].base_layer.bias
-    result: torch.Tensor = _FusedAttention.apply(x, context, norm, layer.heads, scale, bias, *weights, *adapters)
+    result: torch.Tensor = _FusedAttention.apply(x, context, index, norm, layer.heads, scale, bias, *weights, *adapters)
     return result
 
 
@@ -74,14 +83,15 @@ def _projections(layer: Any) -> tuple[Any, ...]:
 
 
 class _FusedAttention(torch.autograd.Function):
-    """Arguments: x, context or None, the norm of x, heads, s, the output's bias, the weights of queries, keys, values
-    and output, and A and B of each."""
+    """Arguments: x, context and index or None, the norm of x, heads, s, the output's bias, the weights of queries,
+    keys, values and output, and A and B of each."""
 
     @staticmethod
     def forward(
         ctx: Any,
         x: torch.Tensor,
         context: torch.Tensor | None,
+        index: torch.Tensor | None,
         norm: LayerNorm,
         heads: int,
         scale: float,
@@ -89,47 +99,58 @@ class _FusedAttention(torch.autograd.Function):
         *parts: torch.Tensor,
     ) -> torch.Tensor:
         sources, output = _groups(parts, scale, context is not None)
-        inputs = [norm.forward(x).view(-1, x.shape[-1])]
-        if context is not None:
-            inputs.append(context.reshape(-1, context.shape[-1]))
-        done = [group.forward(rows) for group, rows in zip(sources, inputs, strict=True)]
-        query, key, value = (_split_heads(each, len(x), heads) for outputs, _ in done for each in outputs)
+        done = [group.forward(rows) for group, rows in zip(sources, _inputs(x, context, norm), strict=True)]
+        query, *by_context = [each for outputs, _ in done for each in outputs]
+        query = _split_heads(query, len(x), heads)
+        contexts = len(x if context is None else context)
+        key, value = (_split_heads(each, contexts, heads) for each in by_context)
+        if index is not None:
+            key, value = key[index], value[index]
         attended, sums = _flash(query, key, value)
-        [result], kept = output.forward(_join_heads(attended))
-        kept += [each for _, of_group in done for each in of_group]
-        ctx.save_for_backward(x, context, query, key, value, attended, sums, *parts, *kept)
+        [result], inner = output.forward(_join_heads(attended))
+        inner = [each for _, of_group in done for each in of_group] + inner
+        ctx.save_for_backward(x, context, index, query, key, value, attended, sums, *parts, *inner)
         ctx.norm, ctx.heads, ctx.scale = norm, heads, scale
         return result.add_(bias).view(x.shape).add_(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
-        x, context, query, key, value, attended, sums, *others = ctx.saved_tensors
+        x, context, index, query, key, value, attended, sums, *others = ctx.saved_tensors
         sources, output = _groups(others[:12], ctx.scale, context is not None)
-        kept = others[12:]
-        inputs = [ctx.norm.forward(x).view(-1, x.shape[-1])]
-        if context is not None:
-            inputs.append(context.reshape(-1, context.shape[-1]))
+        *inner, of_joined = others[12:]
         rows = gradient.reshape(-1, gradient.shape[-1])
-        joined, of_output = output.backward([rows], _join_heads(attended), kept[:1])
-        split = _split_heads(joined, len(query), ctx.heads)
-        by_part = _flash_backward(split, query, key, value, attended, sums, 0.0, False)
-        gradients, kept = [_join_heads(each) for each in by_part], kept[1:]
-        of_inputs, of_adapters = [], []
-        for group, given in zip(sources, inputs, strict=True):
-            size, saved = len(group.weights), 1 if group.merged else len(group.weights)
-            of_input, adapters = group.backward(gradients[:size], given, kept[:saved])
-            gradients, kept = gradients[size:], kept[saved:]
+        joined, of_output = output.backward([rows], _join_heads(attended), [of_joined])
+        split = _split_heads(joined, len(x), ctx.heads)
+        by_query, *by_context = _flash_backward(split, query, key, value, attended, sums, 0.0, False)
+        if index is not None:
+            by_context = [_sum_by(index, each, len(context)) for each in by_context]
+        gradients, of_inputs, of_adapters = [_join_heads(each) for each in (by_query, *by_context)], [], []
+        for group, given in zip(sources, _inputs(x, context, ctx.norm), strict=True):
+            size = len(group.weights)
+            of_input, adapters = group.backward(gradients[:size], given, inner[:size])
+            gradients, inner = gradients[size:], inner[size:]
             of_inputs.append(of_input)
             of_adapters += adapters
         wants_x, wants_context = ctx.needs_input_grad[:2]
         return (
             ctx.norm.backward(of_inputs[0].view(x.shape), x).add_(gradient) if wants_x else None,
             of_inputs[1].view(context.shape) if wants_context else None,
-            *(None,) * 8,
+            *(None,) * 9,
             *of_adapters,
             *of_output,
         )
+
+
+def _inputs(x: torch.Tensor, context: torch.Tensor | None, norm: LayerNorm) -> list[torch.Tensor]:
+    """The rows that each group of projections takes."""
+    given = [norm.forward(x)] if context is None else [norm.forward(x), context]
+    return [each.reshape(-1, each.shape[-1]) for each in given]
+
+
+def _sum_by(index: torch.Tensor, gradient: torch.Tensor, count: int) -> torch.Tensor:
+    """The sums of the gradients of each of `count` contexts."""
+    return gradient.new_zeros(count, *gradient.shape[1:]).index_add_(0, index, gradient)
 
 
 def _groups(parts: Any, scale: float, has_context: bool) -> tuple[list[Projections], Projections]:

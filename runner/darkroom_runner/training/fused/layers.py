@@ -20,9 +20,24 @@ from darkroom_runner.training.fused.norms import LayerNorm
 ATTENTION, FEED_FORWARD, RESNET = "attention", "feed-forward", "resnet"
 
 
-def fuse_layers(unet: torch.nn.Module) -> Counter[str]:
-    """Fuse what can be fused of a U-Net on the CPU; returns the number of fused parts by kind."""
+TEXT_INDEX = "text_index"
+"""Entry of `cross_attention_kwargs`: which of the given texts each sample has, [b]."""
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What is fused of a U-Net."""
+
+    counts: Counter[str]
+    """Number of parts by kind."""
+    takes_text_index: bool
+    """Whether `encoder_hidden_states` may be the batch's distinct texts, with a `TEXT_INDEX`."""
+
+
+def fuse_layers(unet: torch.nn.Module) -> Fused:
+    """Fuse what can be fused of a U-Net on the CPU."""
     fused: Counter[str] = Counter()
+    blocks = [each for each in unet.modules() if isinstance(each, BasicTransformerBlock)]
     for module in unet.modules():
         if isinstance(module, ResnetBlock2D) and resnet.can_fuse(module):
             resnet.fuse(module)
@@ -31,7 +46,7 @@ def fuse_layers(unet: torch.nn.Module) -> Counter[str]:
             parts = _Parts.of(module)
             module.forward = partial(_forward, module, parts, module.forward)
             fused += parts.counts()
-    return fused
+    return Fused(fused, takes_text_index=all(_is_plain(each) for each in blocks))
 
 
 @dataclass(frozen=True)
@@ -78,28 +93,38 @@ def _forward(
     class_labels: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """[b, tokens, width] to the same. `original` is the module's own method."""
-    special = attention_mask is not None or encoder_attention_mask is not None or cross_attention_kwargs
+    kwargs = dict(cross_attention_kwargs or {})
+    index = kwargs.pop(TEXT_INDEX, None)
+    special = attention_mask is not None or encoder_attention_mask is not None or kwargs
     if special or x.dtype != torch.float32 or encoder_hidden_states is None:
         return original(
             x,
             attention_mask,
-            encoder_hidden_states,
+            encoder_hidden_states if index is None or encoder_hidden_states is None else encoder_hidden_states[index],
             encoder_attention_mask,
             timestep,
-            cross_attention_kwargs,
+            kwargs,
             class_labels,
         )
-    x = _attend(block.attn1, block.norm1, x, None, parts.self_attention)
-    x = _attend(block.attn2, block.norm2, x, encoder_hidden_states, parts.cross_attention)
+    x = _attend(block.attn1, block.norm1, x, None, None, parts.self_attention)
+    x = _attend(block.attn2, block.norm2, x, encoder_hidden_states, index, parts.cross_attention)
     if parts.feed_forward:
         return feed_forward.feed_forward(block.ff, _norm(block.norm3), x)
-    return x + block.ff(block.norm3(x))  # type: ignore[no-any-return]
+    return x + block.ff(block.norm3(x))
 
 
-def _attend(layer: Any, norm: Any, x: torch.Tensor, context: torch.Tensor | None, fused: bool) -> torch.Tensor:
+def _attend(
+    layer: Any,
+    norm: Any,
+    x: torch.Tensor,
+    context: torch.Tensor | None,
+    index: torch.Tensor | None,
+    fused: bool,
+) -> torch.Tensor:
     if fused and attention.adapters_are_active(layer):
-        return attention.attend(layer, _norm(norm), x, context)
-    return x + layer(norm(x), context)  # type: ignore[no-any-return]
+        return attention.attend(layer, _norm(norm), x, context, index)
+    each_context = context if context is None or index is None else context[index]
+    return x + layer(norm(x), each_context)
 
 
 def _norm(norm: torch.nn.LayerNorm) -> LayerNorm:

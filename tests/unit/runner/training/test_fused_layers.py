@@ -11,13 +11,13 @@ from darkroom_contract.specs.training import Training
 from darkroom_runner.lora.adapters import add_adapters
 from darkroom_runner.training import session as session_module
 from darkroom_runner.training.dataset import Photo
-from darkroom_runner.training.fused.layers import ATTENTION, FEED_FORWARD, RESNET, fuse_layers
+from darkroom_runner.training.fused.layers import ATTENTION, FEED_FORWARD, RESNET, TEXT_INDEX, Fused, fuse_layers
 
 Result = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
 
-def run(unet: Any, text: torch.Tensor) -> Result:
-    """Prediction, and gradients by parameter and of the text."""
+def run(unet: Any, text: torch.Tensor, index: list[int] | None = None) -> Result:
+    """Prediction, and gradients by parameter and of the text. `index`: which text each sample has."""
     rng = torch.Generator().manual_seed(4)
     pooled = unet.config.projection_class_embeddings_input_dim - 6 * unet.config.addition_time_embed_dim
     text = text.detach().clone().requires_grad_()
@@ -25,6 +25,7 @@ def run(unet: Any, text: torch.Tensor) -> Result:
         torch.randn(2, 4, 8, 8, generator=rng),
         torch.tensor([500, 20]),
         encoder_hidden_states=text,
+        cross_attention_kwargs=None if index is None else {TEXT_INDEX: torch.tensor(index)},
         added_cond_kwargs={"text_embeds": torch.randn(2, pooled, generator=rng), "time_ids": torch.ones(2, 6)},
     ).sample
     unet.zero_grad()
@@ -36,13 +37,21 @@ def run(unet: Any, text: torch.Tensor) -> Result:
 
 @pytest.fixture
 def unet(sdxl: Any) -> Any:
-    """With adapters whose second matrix is not zero, and an alpha that is not the rank."""
-    add_adapters(sdxl, Training(rank=4, alpha=2))
+    return adapted(sdxl, rank=4, alpha=2)
+
+
+def adapted(pipeline: Any, **training: Any) -> Any:
+    """A U-Net with adapters whose second matrix is not zero, in training mode."""
+    add_adapters(pipeline, Training(**training))
     rng = torch.Generator().manual_seed(3)
-    for name, parameter in sdxl.unet.named_parameters():
+    for name, parameter in pipeline.unet.named_parameters():
         if "lora_B" in name:
             parameter.data = 0.1 * torch.randn(parameter.shape, generator=rng)
-    return sdxl.unet
+    return pipeline.unet.train()
+
+
+def texts(unet: Any, count: int = 2) -> torch.Tensor:
+    return torch.randn(count, 77, unet.config.cross_attention_dim, generator=torch.Generator().manual_seed(5))
 
 
 def require_close(one: Result, other: Result) -> None:
@@ -54,17 +63,78 @@ def require_close(one: Result, other: Result) -> None:
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_output_and_all_gradients_are_those_of_the_modules(unet: Any, checkpointing: bool) -> None:
-    text = torch.randn(2, 77, unet.config.cross_attention_dim, generator=torch.Generator().manual_seed(5))
-    unet.train()
+    text = texts(unet)
     modules = run(unet, text)
 
     kinds = Counter(type(each).__name__ for each in unet.modules())
     expected = {ATTENTION: kinds["Attention"], FEED_FORWARD: kinds["FeedForward"], RESNET: kinds["ResnetBlock2D"]}
-    assert fuse_layers(unet) == expected
+    assert fuse_layers(unet).counts == expected
     if checkpointing:
         unet.enable_gradient_checkpointing()
 
     require_close(run(unet, text), modules)
+
+
+@pytest.mark.parametrize(
+    ("training", "fused"),
+    [
+        ({"layers": "All"}, {ATTENTION}),
+        ({"dora": True}, {FEED_FORWARD, RESNET}),
+    ],
+)
+def test_parts_that_peft_computes_differently_are_left_to_it(
+    sdxl: Any, training: dict[str, Any], fused: set[str]
+) -> None:
+    unet = adapted(sdxl, rank=4, **training)
+    modules = run(unet, texts(unet))
+
+    assert set(+fuse_layers(unet).counts) == fused
+
+    require_close(run(unet, texts(unet)), modules)
+
+
+@pytest.mark.parametrize("training", [{}, {"dora": True}])
+def test_samples_that_share_a_text_add_up_its_gradient(sdxl: Any, training: dict[str, Any]) -> None:
+    unet = adapted(sdxl, rank=4, **training)
+    text = texts(unet, 1)
+    prediction, gradients = run(unet, text.expand(2, -1, -1))
+
+    assert fuse_layers(unet).takes_text_index
+
+    gradients["text"] = gradients["text"].sum(dim=0, keepdim=True)
+    require_close(run(unet, text, [0, 0]), (prediction, gradients))
+
+
+def test_text_index_gives_each_sample_its_own_text(unet: Any) -> None:
+    text = texts(unet)
+    prediction, gradients = run(unet, text.flip(0))
+    fuse_layers(unet)
+
+    gradients["text"] = gradients["text"].flip(0)
+    require_close(run(unet, text, [1, 0]), (prediction, gradients))
+
+
+def test_fused_training_keeps_fewer_activations(unet: Any) -> None:
+    """Bytes that autograd keeps between the two passes, without weights."""
+
+    def kept_bytes() -> int:
+        weights = {each.untyped_storage().data_ptr() for each in unet.parameters()}
+        kept: dict[int, int] = {}
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in weights:
+                kept[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            unet_output(unet, texts(unet))
+        return sum(kept.values())
+
+    modules = kept_bytes()
+    fuse_layers(unet)
+
+    assert kept_bytes() < 0.75 * modules
 
 
 def test_adapters_that_are_off_stay_off(unet: Any) -> None:
@@ -86,18 +156,16 @@ def unet_output(unet: Any, text: torch.Tensor) -> torch.Tensor:
     return output
 
 
-@pytest.mark.parametrize("settings", [{"dora": True}, {"lora_dropout": 0.5}])
-def test_dropout_and_dora_are_left_to_peft(sdxl: Any, settings: dict[str, Any]) -> None:
-    add_adapters(sdxl, Training(rank=4, **settings))
-
-    assert fuse_layers(sdxl.unet)[ATTENTION] == 0
+def test_dropout_is_left_to_peft(sdxl: Any) -> None:
+    assert fuse_layers(adapted(sdxl, rank=4, lora_dropout=0.5)).counts[ATTENTION] == 0
 
 
 def test_a_training_has_the_same_losses_with_and_without(
     open_training: Callable[..., Any], photos: list[Photo], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = []
-    for fuse in (fuse_layers, lambda unet: None):
+    nothing = Fused(Counter(), takes_text_index=False)
+    for fuse in (fuse_layers, lambda unet: nothing):
         monkeypatch.setattr(session_module, "fuse_layers", fuse)
         seen: list[float] = []
         session = open_training(max_steps=8, trainTextEncoders=True, layers="All")

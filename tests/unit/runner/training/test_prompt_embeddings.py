@@ -28,7 +28,7 @@ def encoder(sdxl: Any, kind: str) -> PromptEncoder:
 @pytest.mark.parametrize("kind", ["frozen", "trainable"])
 def test_prompts_of_a_batch_equal_the_pipeline_s_own_embeddings(sdxl: Any, kind: str) -> None:
     batch = [PROMPTS[1], PROMPTS[0], PROMPTS[1]]
-    encoded = encoder(sdxl, kind)(batch)
+    encoded = encoder(sdxl, kind)(batch).expanded()
     for index, prompt in enumerate(batch):
         embeddings, _, pooled, _ = sdxl.encode_prompt(prompt)
         torch.testing.assert_close(encoded.prompt_embeds[index], embeddings[0])
@@ -38,8 +38,8 @@ def test_prompts_of_a_batch_equal_the_pipeline_s_own_embeddings(sdxl: Any, kind:
 
 
 def test_gradients_reach_only_trained_text_encoders(sdxl: Any) -> None:
-    assert encoder(sdxl, "trainable")(PROMPTS).prompt_embeds.requires_grad
-    assert not encoder(sdxl, "frozen")(PROMPTS).prompt_embeds.requires_grad
+    assert encoder(sdxl, "trainable")(PROMPTS).expanded().prompt_embeds.requires_grad
+    assert not encoder(sdxl, "frozen")(PROMPTS).expanded().prompt_embeds.requires_grad
 
 
 def test_encoding_does_not_search_the_models_for_their_device(sdxl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,9 +80,10 @@ def test_frozen_text_encoders_encode_each_text_once(sdxl: Any, encoded_texts: li
     frozen = open_prompt_encoder(sdxl, find_device(), Training(), concepts(*PROMPTS, PROMPTS[0]))
 
     for _ in range(3):
-        frozen(PROMPTS)
+        batch = frozen([*PROMPTS, *PROMPTS])
 
     assert encoded_texts == [[prompt] for prompt in PROMPTS]
+    assert (len(batch.embeddings.prompt_embeds), batch.index.tolist()) == (2, [0, 1, 0, 1])
     assert not frozen.needs_text_encoders
 
 
@@ -112,7 +113,7 @@ def test_text_encoders_are_needed_only_while_new_texts_can_arise(
     frozen = open_prompt_encoder(sdxl, find_device(), Training(**training), concepts(prompt))
 
     assert frozen.needs_text_encoders is needed
-    assert frozen([prompt]).prompt_embeds.shape[0] == 1
+    assert frozen([prompt]).expanded().prompt_embeds.shape[0] == 1
 
 
 def test_the_cache_of_shuffled_texts_is_bounded(
@@ -121,10 +122,10 @@ def test_the_cache_of_shuffled_texts_is_bounded(
     monkeypatch.setattr(prompt_embeddings, "MAX_CACHED_TEXTS", 2)
     frozen = FrozenPromptEncoder(sdxl, find_device(), ["a"], new_texts=True)
 
-    first = frozen(["b"]).prompt_embeds
+    first = frozen(["b"]).expanded().prompt_embeds
     frozen(["c"])
     frozen(["c", "a"])
-    again = frozen(["b"]).prompt_embeds
+    again = frozen(["b"]).expanded().prompt_embeds
 
     assert [text for call in encoded_texts for text in call] == ["a", "b", "c", "a", "b"]
     assert torch.equal(first, again)
@@ -137,7 +138,7 @@ def test_an_empty_prompt_is_encoded_as_the_pipeline_does_without_a_negative_prom
 ) -> None:
     sdxl.register_to_config(force_zeros_for_empty_prompt=zeros)
     dropped = Training(caption_dropout=0.5, train_text_encoders=kind == "trainable")
-    batch = open_prompt_encoder(sdxl, find_device(), dropped, concepts(*PROMPTS))(["", PROMPTS[0]])
+    batch = open_prompt_encoder(sdxl, find_device(), dropped, concepts(*PROMPTS))(["", PROMPTS[0]]).expanded()
 
     _, expected, _, expected_pooled = sdxl.encode_prompt(PROMPTS[0], do_classifier_free_guidance=True)
 
