@@ -30,7 +30,7 @@ def draw_prompts(
     *,
     seed: int,
     steps: int = STEPS,
-    around_batch: Callable[[], AbstractContextManager[None]] = nullcontext,
+    around_batch: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> list[Image.Image]:
     """A 128 px picture for each prompt, in batches of ten, each with its own seed.
 
@@ -66,7 +66,7 @@ class Scores:
 
 
 def measure(
-    pipeline: Any, around_batch: Callable[[], AbstractContextManager[None]] = nullcontext, steps: int = STEPS
+    pipeline: Any, around_batch: Callable[[], AbstractContextManager[object]] = nullcontext, steps: int = STEPS
 ) -> Scores:
     """Generate pictures of the benchmark scenes and score them."""
     wanted = benchmark_scenes()
