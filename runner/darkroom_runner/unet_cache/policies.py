@@ -49,7 +49,7 @@ class Policy(ABC):
     def choose(self, position: Position, change: float | None) -> Pass:
         """The pass at a position. The first one of a generation is always full."""
 
-    def observe(self, position: Position, error: float | None) -> None:
+    def observe(self, position: Position, error: float | None) -> None:  # noqa: B027 - optional to override
         """Called after a full or single pass with the relative error of the prediction that it replaced; None at the
         first."""
 
