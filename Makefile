@@ -89,8 +89,8 @@ chaos: setup ## Kill every process and evict pods repeatedly while 60 jobs run; 
 fuzz: setup ## Check the gateway's responses to generated requests against its OpenAPI description; EXAMPLES=200, SEED=7
 	env -u KUBECONFIG GENERATED_EXAMPLES=$(EXAMPLES) GENERATED_SEED=$(SEED) $(BIN)/python -m pytest tests/unit/gateway/docs/test_openapi.py
 
-bench: setup ## Measure DeepCache, the hand-over of the slot, photos and the gateway on this machine
-	$(BIN)/python benchmarks/deepcache.py
+bench: setup ## Measure the U-Net cache, the hand-over of the slot, photos and the gateway on this machine
+	$(BIN)/python benchmarks/unet_cache.py
 	$(BIN)/python benchmarks/admission.py
 	$(BIN)/python benchmarks/photos.py
 	$(BIN)/python benchmarks/http_server.py

@@ -111,7 +111,7 @@ EVENTS: Mapping[EventReason, EventMeaning] = {
     EventReason.TIMESTEPS_REPLACED: _warning(
         RUN, "The base model's timestep spacing starts too far from noise, and was replaced."
     ),
-    EventReason.CACHE_INEFFECTIVE: _warning(RUN, "DeepCache saves little time at these settings."),
+    EventReason.CACHE_INEFFECTIVE: _warning(RUN, "The U-Net cache saves little time at these settings."),
     EventReason.BASE_MODEL_DIFFERS: _warning(RUN, "The LoRA was trained on another base model than the job uses."),
     EventReason.DRAWN_AGAIN: _normal(RUN, "A picture came out with invalid values, and was drawn again in float32."),
     EventReason.PICTURE_LEFT_OUT: _warning(RUN, "A picture came out with invalid values, and is not in the result."),

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 
 from darkroom_contract.progress import Stage
+from darkroom_contract.specs.cache import Cache
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.specs.training import PriorPreservation
@@ -15,8 +16,8 @@ from darkroom_contract.specs.training import PriorPreservation
 Plan = Mapping[Stage, float]
 
 CLASS_IMAGE_STEPS = 25
-CLASS_IMAGE_CACHE_INTERVAL = 3
-"""DeepCache interval for class images."""
+CLASS_IMAGE_CACHE = Cache()
+"""The U-Net cache for class images."""
 VALIDATION_STEPS = 30
 VALIDATION_GUIDANCE_SCALE = 5.0
 
@@ -59,7 +60,9 @@ def plan_training(spec: TrainJobSpec) -> Plan:
         Stage.ENCODING: ENCODING * datasets,
     }
     if class_images := sum(class_image_count(spec, prior) for prior in priors):
-        plan[Stage.DRAWING_CLASS_IMAGES] = class_images * CLASS_IMAGE_STEPS * GUIDED / CLASS_IMAGE_CACHE_INTERVAL
+        plan[Stage.DRAWING_CLASS_IMAGES] = (
+            class_images * CLASS_IMAGE_STEPS * GUIDED / CLASS_IMAGE_CACHE.expected_speedup
+        )
     plan[Stage.TRAINING] = _training(spec, spec.max_steps) + _between_steps(spec, spec.max_steps)
     if training.prompts_to_validate:
         plan[Stage.DENOISING] = len(training.prompts_to_validate) * SAMPLE
@@ -122,9 +125,9 @@ def plan_generation(spec: GenerateJobSpec) -> Plan:
     plan = {
         Stage.DOWNLOADING: DOWNLOADING,
         Stage.LOADING_MODEL: LOADING,
-        Stage.DENOISING: spec.images.count * _image_passes(spec) / spec.cache.effective_interval,
+        Stage.DENOISING: spec.images.count * _image_passes(spec) / spec.cache.expected_speedup,
     }
     if spec.allow_motion:
         frames = spec.video.frames or FRAMES
-        plan[Stage.ANIMATING] = LOADING + spec.video.steps * frames * GUIDED / spec.cache.effective_interval
+        plan[Stage.ANIMATING] = LOADING + spec.video.steps * frames * GUIDED / spec.cache.expected_speedup
     return {**plan, Stage.UPLOADING: UPLOADING}

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from darkroom_runner.unet_cache.deepcache import deepcache
+from darkroom_contract.specs.cache import Cache
+from darkroom_runner.unet_cache import unet_cache
 from darkroom_tiny.draw import held_out
-from darkroom_tiny.score import Scores, benchmark_scenes, measure
-
-CACHE_INTERVAL = 3
+from darkroom_tiny.score import STEPS, Scores, benchmark_scenes, measure
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +32,16 @@ def test_held_out_combinations_are_correct_as_often(plain: Scores) -> None:
     assert plain.held_out >= 0.9
 
 
-def test_deepcache_keeps_fidelity(sdxl: Any, plain: Scores) -> None:
-    cached = measure(sdxl, around_batch=lambda: deepcache(sdxl, CACHE_INTERVAL))
-    assert cached.all_prompts >= plain.all_prompts - 0.03
+def test_the_default_cache_keeps_fidelity(sdxl: Any, plain: Scores) -> None:
+    cached = measure(sdxl, around_batch=lambda: unet_cache(sdxl, Cache(), STEPS))
+    assert cached.all_prompts >= plain.all_prompts - 0.02
+
+
+@pytest.mark.parametrize("steps", [4, 8])
+def test_the_default_cache_keeps_fidelity_at_few_steps(sdxl: Any, steps: int) -> None:
+    plain = measure(sdxl, steps=steps)
+    cached = measure(sdxl, around_batch=lambda: unet_cache(sdxl, Cache(), steps), steps=steps)
+    assert cached.all_prompts >= 0.95 * plain.all_prompts
 
 
 def test_model_card_has_the_measured_scores(plain: Scores, models: Path) -> None:

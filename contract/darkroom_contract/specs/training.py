@@ -31,7 +31,7 @@ class PriorPreservation(Schema):
         20,
         ge=1,
         le=500,
-        description="Class images that the base model generates before training, with DeepCache; never more than "
+        description="Class images that the base model generates before training, with the U-Net cache; never more than "
         "the steps can use. Each takes about as long as one generated image. A resumed run generates "
         "them again.",
     )

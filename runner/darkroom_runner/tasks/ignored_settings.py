@@ -1,21 +1,21 @@
 """Adds remarks for settings of a job that have no effect, or cost more than they gain. Called by the generate task.
 
 `ignored_training_settings` has those of trainings. A setting without effect gets a remark only if it differs from its
-default. DeepCache is on by default, and gets one whenever a job has too few steps for it. Only the spec is read; no
-model is loaded.
+default. A cache with a fixed interval gets one whenever a job has too few steps for it; the adaptive one has bounds of
+its own. Only the spec is read; no model is loaded.
 """
 
 from pydantic.alias_generators import to_camel
 
 from darkroom_contract.remarks import RemarkReason
-from darkroom_contract.specs.cache import Cache
+from darkroom_contract.specs.cache import Cache, CachePolicy
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.images import ImageFormat, Images
 from darkroom_contract.specs.video import Video
 from darkroom_runner.run.remarks import Remarks
 
 MIN_CACHED_STEPS = 10
-"""With fewer steps DeepCache saves little time, since the first step runs the whole U-Net, and costs much quality."""
+"""With fewer steps a fixed interval saves little time, since the first step runs the whole U-Net, and costs quality."""
 
 
 def remark_on_generation(spec: GenerateJobSpec, remarks: Remarks) -> None:
@@ -61,17 +61,19 @@ def _remark_on_cache(spec: GenerateJobSpec, remarks: Remarks) -> None:
     interval = spec.cache.effective_interval
     if interval <= 1:
         if spec.cache.branch:
-            _ignored(remarks, "cache.branch has no effect: DeepCache is off. Set cache.interval to 2 or more.")
+            _ignored(remarks, "cache.branch has no effect: the cache is off. Set cache.interval to 2 or more.")
+        return
+    if spec.cache.effective_policy in (CachePolicy.ADAPTIVE, CachePolicy.FIRST_BLOCK):
         return
     counts = {"images.steps": spec.images.steps}
     if spec.allow_motion:
         counts["video.steps"] = spec.video.steps
     for field, steps in counts.items():
-        # A single step always runs the whole U-Net: DeepCache changes nothing.
+        # A single step always runs the whole U-Net: the cache changes nothing.
         if 1 < steps < MIN_CACHED_STEPS:
             remarks.add(
                 RemarkReason.CACHE_INEFFECTIVE,
-                f"With {field} {steps}, DeepCache at interval {interval} saves little time and costs much quality. Set "
+                f"With {field} {steps}, a cache at interval {interval} saves little time and costs much quality. Set "
                 f"cache.profile to Disabled, or {field} to {MIN_CACHED_STEPS} or more.",
             )
 

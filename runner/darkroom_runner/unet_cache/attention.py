@@ -8,7 +8,6 @@ approximation. Any transformer that is not of SDXL's standard form runs as diffu
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from diffusers.models.attention_processor import AttnProcessor2_0
 
 KeyValue = tuple[torch.Tensor, torch.Tensor]
@@ -36,8 +35,10 @@ class PromptAttention:
             tokens = block.attn1.processor(block.attn1, block.norm1(tokens)) + tokens
             tokens = self._attend(block, tokens, context) + tokens
             tokens = block.ff(block.norm3(tokens)) + tokens
-        result = transformer._get_output_for_continuous_inputs(tokens, hidden, batch, height, width, inner)
-        return result
+        output: torch.Tensor = transformer._get_output_for_continuous_inputs(
+            tokens, hidden, batch, height, width, inner
+        )
+        return output
 
     def _attend(self, block: Any, tokens: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         """The attention to the prompt: the same operations as diffusers' `AttnProcessor2_0`."""
@@ -47,7 +48,7 @@ class PromptAttention:
             return earlier[len(earlier) - len(tokens) :]
         key, value = self._key_value(attention, context)
         query = _heads(attention, attention.to_q(block.norm2(tokens)))
-        attended = F.scaled_dot_product_attention(query, key, value)
+        attended = torch.nn.functional.scaled_dot_product_attention(query, key, value)
         result: torch.Tensor = attention.to_out[0](
             attended.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[1], -1)
         )

@@ -49,7 +49,7 @@ class Policy(ABC):
     def choose(self, position: Position, change: float | None) -> Pass:
         """The pass at a position. The first one of a generation is always full."""
 
-    def observe(self, position: Position, error: float | None) -> None:
+    def observe(self, position: Position, error: float | None) -> None:  # noqa: B027 - optional to override
         """Called after a full or single pass with the relative error of the prediction that it replaced; None at the
         first."""
 
@@ -78,24 +78,24 @@ class FirstBlockPolicy(Policy):
 class Profile:
     """Bounds of the adaptive policy. Chosen on the small model: `benchmarks/unet_cache.py` shows their effect."""
 
-    full_passes: float
-    """The number of full passes in a generation in which all predictions are good."""
+    density: float
+    """Full passes per square root of the number of steps, where predictions are good: with more steps, features move
+    less from one to the next, and with few steps a larger part of them is full."""
     threshold: float
     """The relative error of a predicted feature above which full passes move closer together."""
     first_block_threshold: float
 
 
 PROFILES = {
-    CacheProfile.QUALITY: Profile(full_passes=8.0, threshold=0.08, first_block_threshold=0.08),
-    CacheProfile.BALANCED: Profile(full_passes=4.0, threshold=0.25, first_block_threshold=0.15),
-    CacheProfile.FAST: Profile(full_passes=3.0, threshold=0.4, first_block_threshold=0.3),
+    CacheProfile.QUALITY: Profile(density=1.6, threshold=0.6, first_block_threshold=0.1),
+    CacheProfile.BALANCED: Profile(density=0.8, threshold=0.8, first_block_threshold=0.2),
+    CacheProfile.FAST: Profile(density=0.6, threshold=1.0, first_block_threshold=0.3),
 }
 
-FIRST_GAP, LATER_GAP = 0.8, 1.2
-"""Distance of full passes, relative to an even distribution. The first is shorter: before the second full pass there
-is nothing to extrapolate from, and features move fastest at the start. The last gap is shorter too, as what is left."""
-MIN_FULL_STEPS = 2
-"""Fewest steps of which the first two are full whatever the profile: an extrapolation needs two."""
+OUTER_GAP, INNER_GAP = 0.8, 1.2
+"""Weights of the distances between full passes: of the first and last, and of those between them. The first is shorter:
+before the second full pass there is nothing to extrapolate from. The last is shorter, since fine details form there."""
+FEWEST_FULL = 3
 SINGLE_TIME, ATTENTION_TIME = 0.75, 0.6
 """Fractions of a generation after which guidance and attention are reused."""
 
@@ -110,28 +110,28 @@ class AdaptivePolicy(Policy):
     extrapolates = True
 
     def __init__(self, profile: Profile, steps: int, threshold: float, *, guidance: bool, attention: bool) -> None:
-        self.steps, self.threshold = steps, threshold
-        self.gap = steps / profile.full_passes
-        self.reuses_guidance = guidance
+        self.steps, self.threshold, self.reuses_guidance = steps, threshold, guidance
         if attention:
             self.attention_reuse_time = ATTENTION_TIME * steps
+        full_passes = max(profile.density * steps**0.5, FEWEST_FULL)
+        self._unit = steps / (INNER_GAP * (full_passes - 2) + 2 * OUTER_GAP)
+        """The distance of full passes with weight 1, in steps."""
         self._last: float | None = None
         self._next = 0.0
-        self._full_passes = 0
 
     def choose(self, position: Position, change: float | None) -> Pass:
-        if position.time < self._next:
+        if position.time < round(self._next):
             return Pass.SHALLOW
-        late = position.time >= SINGLE_TIME * self.steps and self._full_passes > 1
+        late = position.time >= SINGLE_TIME * self.steps
         return Pass.SINGLE if self.reuses_guidance and late else Pass.FULL
 
     def observe(self, position: Position, error: float | None) -> None:
-        longest = self.gap * (FIRST_GAP if self._last is None else LATER_GAP)
-        if error is None or self._last is None:
-            distance = longest if self.threshold > 0 else 0.0
-        else:
+        longest = self._unit * (OUTER_GAP if self._last is None else INNER_GAP)
+        distance = longest if self.threshold > 0 else 1.0
+        if error is not None and self._last is not None:
             covered = position.time - self._last
             distance = min(longest, covered * (self.threshold / max(error, 1e-6)) ** 0.5)
-        self._last, self._full_passes = position.time, self._full_passes + 1
-        # At least the next step; rounded, so that passes do not drift from their even distribution.
-        self._next = position.time + max(1.0, float(round(distance)))
+        self._last = position.time
+        # From the exact target rather than the step it was rounded to, and at least to the next step.
+        target = max(self._next, position.time - 0.5)
+        self._next = max(position.time + 1.0, target + distance)

@@ -51,7 +51,7 @@ def test_settings_with_an_effect_add_no_remark(spec: dict[str, Any]) -> None:
             "loraScale has no effect without modelId. Set the scale of each of loras.",
         ),
         ({"video": {"fps": 12}}, "video has no effect: allowMotion is false."),
-        ({"cache": {"branch": 1, "profile": "Disabled"}}, "cache.branch has no effect: DeepCache is off."),
+        ({"cache": {"branch": 1, "profile": "Disabled"}}, "cache.branch has no effect: the cache is off."),
         (
             {"cache": {"profile": "Disabled", "interval": 4}},
             "cache.profile Disabled has no effect: cache.interval 4 overrides",
@@ -64,13 +64,15 @@ def test_a_setting_without_effect_adds_a_remark(spec: dict[str, Any], words: str
     assert message.startswith(words)
 
 
-def test_deepcache_below_ten_steps_adds_a_remark_for_images_and_clips() -> None:
-    images, clip = remarks_on(images={"steps": 9}, video={"steps": 4}, allowMotion=True)
+def test_an_interval_below_ten_steps_adds_a_remark_for_images_and_clips() -> None:
+    cache = {"policy": "Interval"}
+    images, clip = remarks_on(images={"steps": 9}, video={"steps": 4}, allowMotion=True, cache=cache)
     assert images[0] == clip[0] == "CacheIneffective"
-    assert images[1].startswith("With images.steps 9, DeepCache at interval 3 saves little time")
+    assert images[1].startswith("With images.steps 9, a cache at interval 3 saves little time")
     assert images[1].endswith("Set cache.profile to Disabled, or images.steps to 10 or more.")
-    assert clip[1].startswith("With video.steps 4, DeepCache at interval 3 ")
-    assert len(remarks_on(images={"steps": 9}, cache={"profile": "Quality"})) == 1
+    assert clip[1].startswith("With video.steps 4, a cache at interval 3 ")
+    assert len(remarks_on(images={"steps": 9}, cache={"policy": "DeepCache"})) == 1
+    assert remarks_on(images={"steps": 9}) == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Training sessions on the small model, in this process: the effect of each setting, and reproducibility."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +7,7 @@ import pytest
 import torch
 from support import published
 
-from darkroom_contract.plan import CLASS_IMAGE_CACHE_INTERVAL, CLASS_IMAGE_STEPS
+from darkroom_contract.plan import CLASS_IMAGE_STEPS
 from darkroom_runner.errors import InterruptedRunError, ModelIncompatibleError, TrainingDivergedError
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.run.stop_signal import StopSignal
@@ -116,7 +115,7 @@ def test_the_weight_of_prior_preservation_has_an_effect(train: Train, plain: dic
     assert not same(plain, fully)
 
 
-def test_class_images_are_generated_through_deepcache(open_training: Callable[..., Any]) -> None:
+def test_class_images_are_generated_with_the_unet_cache(open_training: Callable[..., Any]) -> None:
     session = open_training()
     deepest, reported = session.pipeline.unet.mid_block.resnets[0], []
     whole_passes: list[object] = []
@@ -127,7 +126,7 @@ def test_class_images_are_generated_through_deepcache(open_training: Callable[..
     batches = 2
     assert reported[-1] == (batches - 1, batches, CLASS_IMAGE_STEPS, CLASS_IMAGE_STEPS)
     assert len(reported) == batches * CLASS_IMAGE_STEPS
-    assert len(whole_passes) == batches * math.ceil(CLASS_IMAGE_STEPS / CLASS_IMAGE_CACHE_INTERVAL)
+    assert batches <= len(whole_passes) <= batches * CLASS_IMAGE_STEPS // 3
 
 
 def test_a_diverged_training_fails_with_advice(train: Train, photos: Any, open_training: Callable[..., Any]) -> None:

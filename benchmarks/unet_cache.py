@@ -1,12 +1,13 @@
-"""Speedup by DeepCache, measured side by side with the plain pipeline, and the fidelity of its images.
+"""Speed and fidelity of the U-Net cache, side by side with plain diffusers and the DeepCache package.
 
-    python benchmarks/deepcache.py                      the small model of this repository, any machine
-    python benchmarks/deepcache.py --size full          SDXL at its real size with random weights, needs CUDA
+    python benchmarks/unet_cache.py                     the small model of this repository, any machine
+    python benchmarks/unet_cache.py --few-steps         the default cache at 4 and 8 steps
+    python benchmarks/unet_cache.py --real-size         SDXL at its real size with random weights: CUDA, or 14 GB
 
 The reference is the plain diffusers pipeline: same model, sampler, prompts, seeds and batch. Every round runs the
-reference and each interval once, in an order that changes every round, so that a machine that slows down affects all of
-them equally; the ratio is the median of the rounds' ratios. Speed does not depend on the values of weights, so random
-ones are enough for it; they generate noise, so `--size full` shows no fidelity.
+reference and each variant once, in an order that changes every round, so that a machine that slows down affects all of
+them equally; the ratio is the median of the rounds' ratios. Random weights are enough to measure speed; they generate
+noise, so `--real-size` shows no fidelity.
 """
 
 import argparse
@@ -24,17 +25,28 @@ import torch
 from machine import describe_machine
 from PIL import Image
 
+from darkroom_contract.specs.cache import Cache, CachePolicy, CacheProfile
 from darkroom_runner.models.device import find_device, generator
 from darkroom_runner.models.pretrained import SDXL, find_pretrained, load_pipeline
 from darkroom_runner.run.library_logging import configure_library_logging
-from darkroom_runner.unet_cache.deepcache import deepcache
+from darkroom_runner.unet_cache import unet_cache
 
-REFERENCE = 1
-"""Interval 1 turns the cache off: the plain pipeline."""
+REFERENCE = "none"
+PACKAGE_INTERVALS = (2, 3, 5, 8)
 GUIDANCE_SCALE = 2.0
 """The small model's best value; above 1 it does not affect speed."""
 
 Matcher = Callable[[str, Image.Image], bool]
+
+
+def variants(few_steps: bool) -> dict[str, Cache]:
+    """The caches that are compared, by the name in the table."""
+    found = {REFERENCE: Cache(profile=CacheProfile.DISABLED)}
+    own = (CacheProfile.QUALITY, CacheProfile.BALANCED, CacheProfile.FAST)
+    package = (3,) if few_steps else PACKAGE_INTERVALS
+    found |= {f"package {each}": Cache(policy=CachePolicy.DEEPCACHE, interval=each) for each in package}
+    found |= {f"{profile}": Cache(profile=profile) for profile in own}
+    return found | {"FirstBlock": Cache(policy=CachePolicy.FIRST_BLOCK)}
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,7 @@ class Setting:
 
 @dataclass
 class Series:
-    """Times and images of one interval."""
+    """Times and images of one variant."""
 
     seconds: list[float] = field(default_factory=list)
     images: dict[int, Image.Image] = field(default_factory=dict)
@@ -61,30 +73,31 @@ def main() -> None:
     options = read_options()
     logging.disable(logging.INFO)
     configure_library_logging()
-    setting = open_full(options) if options.size == "full" else open_small(options)
+    caches = variants(options.few_steps)
     print(f"machine: {describe_machine()}")
-    print(f"command: python benchmarks/deepcache.py {' '.join(sys.argv[1:])}")
-    print(f"reference: diffusers' plain pipeline, {setting.side_px}×{setting.side_px}, {setting.steps} steps\n")
-    for batch in options.batches:
-        report(batch, measure(setting, batch, options.intervals, options.rounds), setting)
+    print(f"command: python benchmarks/unet_cache.py {' '.join(sys.argv[1:])}")
+    for steps in [4, 8] if options.few_steps else [options.steps]:
+        setting = open_real_size(steps) if options.real_size else open_small(options, steps)
+        print(f"reference: diffusers' plain pipeline, {setting.side_px}×{setting.side_px}, {setting.steps} steps\n")
+        for batch in options.batches:
+            report(batch, measure(setting, batch, caches, options.rounds), setting)
 
 
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=["small", "full"], default="small")
+    parser.add_argument("--real-size", action="store_true")
+    parser.add_argument("--few-steps", action="store_true")
     parser.add_argument("--models", type=Path, default=Path(__file__).parents[1] / "models", help="the model root")
-    parser.add_argument("--model", default="darkroom-tiny-sdxl", help="its folder, with --size small")
-    parser.add_argument("--intervals", type=int, nargs="+", default=[2, 3, 5])
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 10], help="images generated at once")
+    parser.add_argument("--model", default="darkroom-tiny-sdxl", help="its folder")
+    parser.add_argument("--batches", type=int, nargs="+", help="images generated at once")
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--steps", type=int, help="denoising steps; 25, and 50 with --size full")
+    parser.add_argument("--steps", type=int, help="denoising steps; 25, and 12 or 50 with --real-size")
     options = parser.parse_args()
-    if options.size == "full" and not torch.cuda.is_available():
-        parser.exit(0, "--size full needs a CUDA device and this machine has none: not measured.\n")
+    options.batches = options.batches or ([1] if options.real_size else [1, 10])
     return options
 
 
-def open_small(options: argparse.Namespace) -> Setting:
+def open_small(options: argparse.Namespace, steps: int | None) -> Setting:
     """The trained small model, its prompts, and a check of shape, colour and background in the pixels."""
     from darkroom_tiny import captions, draw, scene_detector
 
@@ -98,37 +111,41 @@ def open_small(options: argparse.Namespace) -> Setting:
     def shows(prompt: str, image: Image.Image) -> bool:
         return bool(scene_detector.matches(image, wanted[prompt]))
 
-    return Setting(pipeline, list(wanted), side_px, options.steps or 25, shows)
+    return Setting(pipeline, list(wanted), side_px, steps or 25, shows)
 
 
-def open_full(options: argparse.Namespace) -> Setting:
-    """SDXL-base's architecture in half precision with random weights, on 1024×1024."""
+def open_real_size(steps: int | None) -> Setting:
+    """SDXL-base's architecture with random weights: in half precision at 1024 px on CUDA, in float32 at 512 px
+    elsewhere."""
     from sdxl_base import build_pipeline
 
-    pipeline = build_pipeline(torch.device("cuda"))
+    cuda = torch.cuda.is_available()
+    pipeline = build_pipeline(torch.device("cuda" if cuda else "cpu"))
+    if not cuda:
+        pipeline = pipeline.to(torch.float32)
     prompts = ["a photo of a dog on the moon", "a castle in the evening", "a bowl of fruit, oil on canvas"]
-    return Setting(pipeline, prompts, 1024, options.steps or 50, matches=None)
+    return Setting(pipeline, prompts, 1024 if cuda else 512, steps or (50 if cuda else 12), matches=None)
 
 
-def measure(setting: Setting, batch: int, intervals: list[int], rounds: int) -> dict[int, Series]:
-    """Generate every round's images with each interval in turn; a first, unmeasured round warms up."""
-    series = {interval: Series() for interval in (REFERENCE, *intervals)}
-    for interval in series:
-        generate(setting, batch, interval, 0)
+def measure(setting: Setting, batch: int, caches: dict[str, Cache], rounds: int) -> dict[str, Series]:
+    """Generate every round's images with each variant in turn; a first, unmeasured round warms up."""
+    series = {name: Series() for name in caches}
+    for cache in caches.values():
+        generate(setting, batch, cache, 0)
     for turn in range(rounds):
         order = list(series)
-        for interval in order[turn % len(order) :] + order[: turn % len(order)]:
+        for name in order[turn % len(order) :] + order[: turn % len(order)]:
             started = time.perf_counter()
-            images = generate(setting, batch, interval, turn)
-            series[interval].seconds.append(time.perf_counter() - started)
-            series[interval].images |= dict(enumerate(images, start=turn * batch))
+            images = generate(setting, batch, caches[name], turn)
+            series[name].seconds.append(time.perf_counter() - started)
+            series[name].images |= dict(enumerate(images, start=turn * batch))
     return series
 
 
-def generate(setting: Setting, batch: int, interval: int, turn: int) -> list[Image.Image]:
+def generate(setting: Setting, batch: int, cache: Cache, turn: int) -> list[Image.Image]:
     """Generate the images of a round in one batch. The seeds are the images' numbers."""
     numbers = range(turn * batch, (turn + 1) * batch)
-    with deepcache(setting.pipeline, interval):
+    with unet_cache(setting.pipeline, cache, setting.steps):
         images: list[Image.Image] = setting.pipeline(
             [prompt_of(setting, number) for number in numbers],
             width=setting.side_px,
@@ -146,16 +163,16 @@ def prompt_of(setting: Setting, number: int) -> str:
     return setting.prompts[number % len(setting.prompts)]
 
 
-def report(batch: int, series: dict[int, Series], setting: Setting) -> None:
+def report(batch: int, series: dict[str, Series], setting: Setting) -> None:
     """Print the table of a batch size."""
     reference = series[REFERENCE]
     print(f"batches of {batch}, {len(reference.images)} images")
-    print(f"{'interval':>8} {'s/image':>10} {'speed':>7} {'fidelity':>9} {'PSNR dB':>8}")
-    for interval, each in series.items():
+    print(f"{'cache':>10} {'s/image':>10} {'speed':>7} {'fidelity':>9} {'PSNR dB':>8}")
+    for name, each in series.items():
         ratio = statistics.median(a / b for a, b in zip(reference.seconds, each.seconds, strict=True))
         seconds = statistics.median(each.seconds) / batch
         print(
-            f"{'none' if interval == REFERENCE else interval:>8} {seconds:>10.3f} {ratio:>6.2f}× "
+            f"{name:>10} {seconds:>10.3f} {ratio:>6.2f}× "
             f"{fidelity(each, setting):>9} {distance(each, reference, setting):>8}"
         )
     print()
