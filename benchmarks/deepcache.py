@@ -27,7 +27,7 @@ from PIL import Image
 from darkroom_runner.models.device import find_device, generator
 from darkroom_runner.models.pretrained import SDXL, find_pretrained, load_pipeline
 from darkroom_runner.run.library_logging import configure_library_logging
-from darkroom_runner.sampling.deepcache import deepcache
+from darkroom_runner.unet_cache.deepcache import deepcache
 
 REFERENCE = 1
 """Interval 1 turns the cache off: the plain pipeline."""

@@ -24,6 +24,9 @@ class Reason(StrEnum):
     DATASET_INVALID = "DatasetInvalid"
     DATASET_NOT_ALLOWED = "DatasetNotAllowed"
     DATASET_NOT_FOUND = "DatasetNotFound"
+    IMAGE_INVALID = "ImageInvalid"
+    IMAGE_NOT_ALLOWED = "ImageNotAllowed"
+    IMAGE_NOT_FOUND = "ImageNotFound"
     MODEL_NOT_FOUND = "ModelNotFound"
     MODEL_INCOMPATIBLE = "ModelIncompatible"
     BASE_MODEL_NOT_FOUND = "BaseModelNotFound"
@@ -54,6 +57,9 @@ _FINAL = frozenset(
         Reason.DATASET_INVALID,
         Reason.DATASET_NOT_ALLOWED,
         Reason.DATASET_NOT_FOUND,
+        Reason.IMAGE_INVALID,
+        Reason.IMAGE_NOT_ALLOWED,
+        Reason.IMAGE_NOT_FOUND,
         Reason.MODEL_NOT_FOUND,
         Reason.MODEL_INCOMPATIBLE,
         Reason.BASE_MODEL_NOT_FOUND,

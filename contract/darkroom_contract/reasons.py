@@ -142,6 +142,19 @@ FAILURES: Mapping[Reason, Advice] = {
         "There are no photos under dataset.uri, or the bucket does not exist.",
         "Correct the URI, or put JPEG, PNG, WebP, AVIF or HEIC files directly into that folder.",
     ),
+    Reason.IMAGE_INVALID: Advice(
+        "A start picture or mask can't be used: damaged, too large, of another format, or a mask that selects nothing.",
+        "Replace the picture that the message names, and create a new job.",
+    ),
+    Reason.IMAGE_NOT_ALLOWED: Advice(
+        "A start picture or mask is outside of the folders that generations of this namespace may read, or belongs to "
+        "a job of another namespace.",
+        "Copy it to images/<namespace>/ of Darkroom's bucket, or have its folder added to datasets.allowedUris.",
+    ),
+    Reason.IMAGE_NOT_FOUND: Advice(
+        "There is no such start picture or mask, or the job that makes it has not finished.",
+        "Correct the URI; wait for the job that makes the picture, or upload it again if it was deleted.",
+    ),
     Reason.MODEL_NOT_FOUND: Advice(
         "There is no LoRA of this modelId in this namespace, or its weights are missing in storage.",
         "Train it first, or correct modelId.",

@@ -5,6 +5,9 @@
     ├── DatasetInvalidError      DatasetInvalid      a photo can't be used
     ├── DatasetNotAllowedError   DatasetNotAllowed   the namespace may not read that folder
     ├── DatasetNotFoundError     DatasetNotFound     no photos, or no such bucket
+    ├── ImageInvalidError        ImageInvalid        a start picture or mask can't be used
+    ├── ImageNotAllowedError     ImageNotAllowed     the namespace may not read that picture
+    ├── ImageNotFoundError       ImageNotFound       no such picture, or its job has not finished
     ├── ModelNotFoundError       ModelNotFound       no LoRA with that model id
     ├── ModelIncompatibleError   ModelIncompatible   the LoRA or base model is of another architecture
     ├── BaseModelNotFoundError   BaseModelNotFound   not in the model root and not on the hub
@@ -51,6 +54,18 @@ class DatasetNotAllowedError(RunError):
 
 class DatasetNotFoundError(RunError):
     reason = Reason.DATASET_NOT_FOUND
+
+
+class ImageInvalidError(RunError):
+    reason = Reason.IMAGE_INVALID
+
+
+class ImageNotAllowedError(RunError):
+    reason = Reason.IMAGE_NOT_ALLOWED
+
+
+class ImageNotFoundError(RunError):
+    reason = Reason.IMAGE_NOT_FOUND
 
 
 class ModelNotFoundError(RunError):

@@ -181,6 +181,7 @@ def write_manifest(storage: Storage, document: RunDocument, outcome: Outcome, re
     manifest = Manifest(
         outcome=outcome,
         attempt=document.attempt,
+        namespace=document.namespace,
         versions=package_versions(),
         base_models=result.base_models,
         saved_steps=result.saved_steps,

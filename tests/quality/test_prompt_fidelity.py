@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from darkroom_runner.sampling.deepcache import deepcache
+from darkroom_runner.unet_cache.deepcache import deepcache
 from darkroom_tiny.draw import held_out
 from darkroom_tiny.score import Scores, benchmark_scenes, measure
 

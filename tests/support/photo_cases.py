@@ -91,7 +91,7 @@ def bad_photos() -> dict[str, tuple[bytes, str]]:
     sizes: dict[str, Callable[[], tuple[bytes, str]]] = {
         "narrow": lambda: (encode(Image.new("RGB", (63, 200)), "HEIF"), "63 × 200 pixels"),
         "wide": lambda: (encode(Image.new("L", (16_001, 64)), "PNG"), "16001 × 64 pixels"),
-        "many pixels": lambda: (_claims_png(15_000, 15_000), "at most 100 megapixels"),
+        "many pixels": lambda: (claimed_png(15_000, 15_000), "at most 100 megapixels"),
     }
     others = {kind: (encode(scene(), kind), "is no JPEG, PNG") for kind in ("GIF", "BMP", "TIFF", "JPEG2000")}
     empty = {"text": (b"not a picture\n" * 20, "is no JPEG, PNG"), "empty": (b"", "is no JPEG, PNG")}
@@ -103,7 +103,7 @@ def bad_photos() -> dict[str, tuple[bytes, str]]:
     return cut | {name: make() for name, make in sizes.items()} | others | empty | heic
 
 
-def _claims_png(width: int, height: int) -> bytes:
+def claimed_png(width: int, height: int) -> bytes:
     """A few bytes that claim many pixels."""
     header = png_chunk(b"IHDR", struct.pack(">LLBBBBB", width, height, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(bytes(100))) + png_chunk(b"IEND", b"")

@@ -80,3 +80,15 @@ class Cache(Schema):
     @property
     def effective_interval(self) -> int:
         return self.profile.interval if self.interval is None else self.interval
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is reused."""
+        return self.interval != 1 and (self.interval is not None or self.profile is not CacheProfile.DISABLED)
+
+    @property
+    def effective_policy(self) -> CachePolicy:
+        """An interval makes Interval the policy, unless it is DeepCache."""
+        if self.interval is None or self.policy is CachePolicy.DEEPCACHE:
+            return self.policy
+        return CachePolicy.INTERVAL

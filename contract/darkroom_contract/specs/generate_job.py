@@ -16,7 +16,7 @@ from darkroom_contract.specs.cache import Cache
 from darkroom_contract.specs.images import Images
 from darkroom_contract.specs.job import NOT_BLANK, JobSpec
 from darkroom_contract.specs.lora import MAX_LORAS, LoraUse
-from darkroom_contract.specs.start_image import Mask, StartImage
+from darkroom_contract.specs.start_image import ImageSource, Mask, StartImage
 from darkroom_contract.specs.video import Video
 
 MAX_PROMPT_CHARACTERS = 4000
@@ -146,6 +146,14 @@ class GenerateJobSpec(JobSpec):
     def lora_uris(self) -> tuple[str, ...]:
         """LoRA files that the job reads from outside of its namespace's models."""
         return tuple(lora.uri for lora in self.loras if lora.uri is not None)
+
+    @property
+    def image_sources(self) -> dict[str, ImageSource]:
+        """The pictures that the job reads, by the path of their field."""
+        sources: dict[str, ImageSource | None] = {"startImage": self.start_image, "mask": self.mask}
+        if self.allow_motion:
+            sources["video.startImage"] = self.video.start_image
+        return {field: source for field, source in sources.items() if source is not None}
 
     @property
     def is_guided(self) -> bool:

@@ -1,4 +1,4 @@
-"""The folders of object storage that a training may read. Pure: no client, no network.
+"""The folders of object storage that jobs may read: photos, LoRA files and pictures. Pure: no client, no network.
 
 A run's credentials usually reach the photos of more than one namespace, and perhaps other buckets. So a dataset must be
 in its own namespace's folder of the deployment's bucket, `datasets/<namespace>/`, where the gateway stores uploaded
@@ -9,8 +9,11 @@ import re
 from dataclasses import dataclass
 
 from darkroom_contract import environment
-from darkroom_contract.names import DATASET_URI_PATTERN, LORA_URI_PATTERN
-from darkroom_contract.storage.keys import dataset_prefix, dataset_uri, lora_prefix, parse_uri
+from darkroom_contract.names import DATASET_URI_PATTERN, IMAGE_URI_PATTERN, LORA_URI_PATTERN
+from darkroom_contract.storage.keys import dataset_prefix, dataset_uri, images_prefix, lora_prefix, parse_uri
+
+_RUN_FILE = re.compile(r"runs/(?P<uid>[A-Za-z0-9-]{1,64})/(samples/)?[^/]+")
+"""A picture of a job's run, or of a training's samples."""
 
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/?")
 
@@ -49,6 +52,40 @@ class DatasetPolicy:
             f"{', '.join(folders)}. Copy it there, import it with POST /v1/models, or have an administrator allow its "
             f"folder ({environment.DATASET_URIS}; datasets.allowedUris of the chart)."
         )
+
+    def image_folders(self, namespace: str) -> tuple[str, ...]:
+        """Where pictures may be that generations start from, besides those of finished jobs; with a slash each."""
+        own = (images_prefix(namespace), dataset_prefix(namespace))
+        return *(dataset_uri(self.bucket, each) for each in own), *self.allowed
+
+    def image_fault(self, uri: str, namespace: str, field: str = "uri") -> str | None:
+        """Why a job of `namespace` may not read the picture `uri`, in whole sentences; None when it may.
+
+        A picture of a finished job may be read if `job_of_image` is a job of the same namespace. The key of a run does
+        not name the namespace, so the runner looks it up in the run's manifest.
+        """
+        if not re.fullmatch(IMAGE_URI_PATTERN, uri) or _has_empty_or_dot_segment(uri):
+            return (
+                f"{field} {uri!r} can't be used: write s3://bucket/folder/name.png. The file must end in .jpg, .jpeg, "
+                ".png, .webp, .avif, .heic or .heif, and no folder may be empty, '.' or '..'."
+            )
+        folders = self.image_folders(namespace)
+        if uri.startswith(folders) or self.job_of_image(uri, namespace) is not None:
+            return None
+        return (
+            f"{field} {uri} is outside of the folders that generations of namespace {namespace!r} may read: "
+            f"{', '.join(folders)}, and pictures of its jobs (s3://{self.bucket}/runs/<job uid>/name.png). Copy the "
+            f"picture there, upload it with POST /generate/sdxl, or have an administrator allow its folder "
+            f"({environment.DATASET_URIS}; datasets.allowedUris of the chart)."
+        )
+
+    def job_of_image(self, uri: str, namespace: str) -> str | None:
+        """The uid of the job whose manifest must name `namespace` before `uri` is read; None if no manifest decides."""
+        if uri.startswith(self.image_folders(namespace)):
+            return None
+        key = uri.removeprefix(f"s3://{self.bucket}/")
+        found = None if key == uri else _RUN_FILE.fullmatch(key)
+        return None if found is None else found["uid"]
 
     def fault(self, uri: str, namespace: str) -> str | None:
         """Why a job of `namespace` may not read the dataset `uri`, in whole sentences; None when it may."""

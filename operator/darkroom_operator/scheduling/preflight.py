@@ -47,7 +47,12 @@ class ModelRoot:
 
 def preflight_failure(job: Job, settings: Settings, model_root: ModelRoot) -> Failure | None:
     """Why no run of the job can succeed; None if nothing is wrong with it."""
-    return _contradiction(job) or _dataset_fault(job, settings) or model_root.fault(_wanted_models(job, settings))
+    return (
+        _contradiction(job)
+        or _dataset_fault(job, settings)
+        or _image_fault(job, settings)
+        or model_root.fault(_wanted_models(job, settings))
+    )
 
 
 def _contradiction(job: Job) -> Failure | None:
@@ -66,6 +71,17 @@ def _dataset_fault(job: Job, settings: Settings) -> Failure | None:
         faults += [policy.fault(each.uri, job.namespace) for each in job.spec.datasets.values()]
     first = next(filter(None, faults), None)
     return None if first is None else Failure(Reason.DATASET_NOT_ALLOWED, first)
+
+
+def _image_fault(job: Job, settings: Settings) -> Failure | None:
+    """A start picture or mask that jobs of the namespace may not read. The runner checks whose job made a picture."""
+    policy = settings.dataset_policy
+    if policy is None or not isinstance(job.spec, GenerateJobSpec):
+        return None
+    sources = job.spec.image_sources.items()
+    faults = (policy.image_fault(source.uri, job.namespace, f"{field}.uri") for field, source in sources)
+    first = next(filter(None, faults), None)
+    return None if first is None else Failure(Reason.IMAGE_NOT_ALLOWED, first)
 
 
 def _wanted_models(job: Job, settings: Settings) -> WantedModels:

@@ -1,21 +1,16 @@
-"""Finds prompts that are longer than the text encoders read: 77 tokens for CLIP, including start and end.
+"""Finds training prompts that are longer than the text encoders read: 77 tokens for CLIP, including start and end.
 
-The pipelines truncate longer prompts with a warning that the log level hides. For a generation this adds a remark. A
-training fails, since its rare token may be in the truncated part and would then not be trained.
+The pipelines truncate longer prompts with a warning that the log level hides. A training fails instead, since its rare
+token may be in the truncated part and would then not be trained. Generations encode long prompts in parts
+(`prompt_embeddings`).
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from darkroom_contract.remarks import RemarkReason
-from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.errors import PromptTooLongError
-from darkroom_runner.run.remarks import Remarks
-
-log = logging.getLogger(__name__)
 
 _TOKENIZERS = ("tokenizer", "tokenizer_2")
 _EXCERPT_CHARACTERS = 200
@@ -40,20 +35,6 @@ class TruncatedPrompt:
             return self.unread
         half = _EXCERPT_CHARACTERS // 2
         return f"{self.unread[:half]} … {self.unread[-half:]}"
-
-
-def remark_on_truncated_prompts(pipeline: Any, spec: GenerateJobSpec, remarks: Remarks) -> None:
-    """Add the remark `PromptTruncated` for each prompt of a generation that is too long."""
-    prompts = {"prompt": spec.prompt}
-    if spec.is_guided:
-        prompts["negativePrompt"] = spec.negative_prompt
-    for each in find_truncated(pipeline, prompts):
-        remarks.add(
-            RemarkReason.PROMPT_TRUNCATED,
-            f"{each.field} has {each.tokens} tokens; the text encoders read {each.limit} tokens. Not read: "
-            f"'{each.excerpt}'. Shorten it, or move the important words to the front.",
-        )
-        log.info("unread part of %s: %s", each.field, each.unread)
 
 
 def check_training_prompts(pipeline: Any, spec: TrainJobSpec) -> None:

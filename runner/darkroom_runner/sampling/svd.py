@@ -6,9 +6,9 @@ from PIL import Image
 
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner.models.device import generator
-from darkroom_runner.sampling.deepcache import deepcache
 from darkroom_runner.sampling.image_fit import fit_image
 from darkroom_runner.sampling.step_callback import OnStep, step_callback
+from darkroom_runner.unet_cache import unet_cache
 
 
 def generate_frames(
@@ -20,7 +20,7 @@ def generate_frames(
     """
     video = spec.video
     width, height = clip_size(pipeline, image.size)
-    with deepcache(pipeline, spec.cache.effective_interval, spec.cache.branch):
+    with unet_cache(pipeline, spec.cache, video.steps):
         frames: list[Image.Image] = pipeline(
             fit_image(image, (width, height), video.fit),
             width=width,

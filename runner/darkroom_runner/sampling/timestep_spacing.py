@@ -44,6 +44,12 @@ def ensure_starts_from_noise(scheduler: Any, steps: int, field: str, remarks: Re
     return spaced
 
 
+def check_steps(scheduler: Any, steps: int, field: str) -> None:
+    """Raises `InvalidRunError` if the scheduler can't have this number of steps. For image to image, which does not
+    start from noise."""
+    _first_step(scheduler, steps, field)
+
+
 def _trailing(scheduler: Any) -> Any:
     kind = type(scheduler)
     if "timestep_spacing" not in settings_of(kind):

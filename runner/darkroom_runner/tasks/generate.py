@@ -17,6 +17,7 @@ from darkroom_runner.models.pretrained import SDXL, SVD, PretrainedModel, find_p
 from darkroom_runner.run.context import RunContext, RunResult
 from darkroom_runner.tasks.few_step_loras import remark_on_few_steps
 from darkroom_runner.tasks.ignored_settings import remark_on_generation
+from darkroom_runner.tasks.start_files import StartFiles, fetch_start_files
 
 if TYPE_CHECKING:
     from darkroom_runner.tasks.text_to_image import GeneratedImage, TextToImage
@@ -31,6 +32,7 @@ class GenerateInputs:
     """Located at the start, so that a wrong name fails before the images are generated; loaded after them."""
     loras: tuple[FetchedLora, ...] = ()
     """In the order of the job's `used_loras`."""
+    start: StartFiles | None = None
 
 
 class GenerateTask:
@@ -54,12 +56,12 @@ class GenerateTask:
         video_model = find_pretrained(document.video_base_model, SVD, root) if self._spec.allow_motion else None
         loras = self._fetch_loras(base_model.used())
         remark_on_few_steps(self._spec, loras, self._context.remarks)
-        return GenerateInputs(base_model, video_model, loras)
+        return GenerateInputs(base_model, video_model, loras, fetch_start_files(self._context, self._spec))
 
     def load(self, inputs: GenerateInputs) -> "TextToImage":
         from darkroom_runner.tasks.text_to_image import load_text_to_image
 
-        models = load_text_to_image(self._context, self._spec, inputs.base_model, inputs.loras)
+        models = load_text_to_image(self._context, self._spec, inputs.base_model, inputs.loras, start=inputs.start)
         for lora in inputs.loras:
             if not _differs(lora, inputs.base_model.used()):
                 # The commit that a hub branch or tag refers to is known only after loading.

@@ -1,13 +1,14 @@
 """Metadata of images, clips and LoRA files: how they were made, so that they can be reproduced."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.plan import VALIDATION_GUIDANCE_SCALE, VALIDATION_STEPS
 from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.images import VaeTiling
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.specs.training import Training
 
@@ -32,12 +33,17 @@ def package_versions() -> dict[str, str]:
 
 
 def image_metadata(
-    spec: GenerateJobSpec, base_model: UsedModel, lora_sha256: Sequence[str], seed: int, size_px: tuple[int, int]
+    spec: GenerateJobSpec,
+    base_model: UsedModel,
+    lora_sha256: Sequence[str],
+    seed: int,
+    size_px: tuple[int, int],
+    start_sha256: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Everything needed to reproduce an image: the `darkroom` chunk of its PNG.
 
-    `lora_sha256` are the digests of the files of `spec.used_loras`, in that order. A job of the short form has the same
-    entries as in Darkroom 0.1.
+    `lora_sha256` are the digests of the files of `spec.used_loras`, in that order; `start_sha256` those of the start
+    image and the mask, by their field. A job of the short form has the same entries as in Darkroom 0.1.
     """
     images, interval = spec.images, spec.cache.effective_interval
     metadata: dict[str, Any] = {
@@ -52,12 +58,29 @@ def image_metadata(
         **_base_model_entries(base_model),
         "cache": {"interval": interval, "branch": spec.cache.branch} if interval > 1 else None,
         "versions": package_versions(),
+        **_drawing_entries(spec, start_sha256 or {}),
     }
     used = list(zip(spec.used_loras, lora_sha256, strict=True))
     if spec.model_id is not None:
         return metadata | {"modelId": spec.model_id, "loraScale": spec.lora_scale, "loraSha256": used[0][1]}
     loras = [use.to_dict() | {"sha256": sha256} for use, sha256 in used]
     return metadata | ({"loras": loras} if loras else {})
+
+
+def _drawing_entries(spec: GenerateJobSpec, start_sha256: Mapping[str, str]) -> dict[str, Any]:
+    """Start image, mask, upscaling pass, clip skip and tiling, where the job has them, by the spec's names."""
+    found: dict[str, Any] = {}
+    for field, settings in {"startImage": spec.start_image, "mask": spec.mask}.items():
+        if settings is not None:
+            digest = {"sha256": start_sha256[field]} if field in start_sha256 else {}
+            found[field] = settings.to_dict() | digest
+    if spec.upscale is not None:
+        found["upscale"] = spec.upscale.to_dict() | {"steps": spec.upscale.steps or spec.images.steps}
+    if spec.images.clip_skip:
+        found["clipSkip"] = spec.images.clip_skip
+    if spec.images.vae_tiling is not VaeTiling.AUTO:
+        found["vaeTiling"] = spec.images.vae_tiling.value
+    return found
 
 
 def validation_metadata(

@@ -1,9 +1,9 @@
-"""Text to image with SDXL: loads the pipeline with sampler and LoRAs, and saves the images. Called by `generate`."""
+"""Images with SDXL: loads the pipeline with sampler and LoRAs, generates and saves the images. Called by `generate`."""
 
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ from PIL import Image
 
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.lora_names import LoraKind
+from darkroom_contract.plan import image_steps
 from darkroom_contract.progress import Stage
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.storage.keys import image_file
-from darkroom_runner.errors import NonFiniteOutputError
+from darkroom_runner.errors import ModelIncompatibleError, NonFiniteOutputError
 from darkroom_runner.lora.foreign_files import LoraFile
 from darkroom_runner.lora.loading import LoraToLoad, load_loras
 from darkroom_runner.models.device import Device, find_device, free_memory, release
@@ -25,13 +26,17 @@ from darkroom_runner.models.model_store import FetchedLora
 from darkroom_runner.models.pretrained import PretrainedModel, load_pipeline
 from darkroom_runner.run.context import RunContext
 from darkroom_runner.run.remarks import Remarks
+from darkroom_runner.sampling.image_to_image import strength_arguments
 from darkroom_runner.sampling.non_finite import has_finite_weights, retry_in_float32
+from darkroom_runner.sampling.picture_size import image_size
 from darkroom_runner.sampling.preview import Previews
-from darkroom_runner.sampling.prompt_length import remark_on_truncated_prompts
+from darkroom_runner.sampling.prompt_embeddings import check_prompts
 from darkroom_runner.sampling.schedulers import build_sampler, sampler_name
 from darkroom_runner.sampling.sdxl import generate_image
-from darkroom_runner.sampling.timestep_spacing import ensure_starts_from_noise
+from darkroom_runner.sampling.start_picture import StartPicture, fit_remark
+from darkroom_runner.sampling.timestep_spacing import check_steps, ensure_starts_from_noise
 from darkroom_runner.tasks.output_metadata import image_metadata, png_info
+from darkroom_runner.tasks.start_files import StartFiles
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +60,9 @@ class TextToImage:
     pipeline: Any
     loras: tuple[FetchedLora, ...]
     base_model: UsedModel
+    start: StartPicture | None = None
+    start_sha256: Mapping[str, str] = field(default_factory=dict)
+    """Digests of the start image and the mask by their field."""
 
     def generate(self) -> tuple[list[GeneratedImage], dict[str, float]]:
         """Generate and save all images; also returns the outcome's metrics.
@@ -63,7 +71,8 @@ class TextToImage:
         leaves none.
         """
         settings = self.spec.images
-        self.context.progress.enter(Stage.DENOISING, settings.count * settings.steps)
+        steps = settings.count * sum(image_steps(self.spec))
+        self.context.progress.enter(Stage.DENOISING, steps)
         previews = Previews(settings.preview_steps, self.context.progress.preview)
         started, images, failures = time.monotonic(), list[GeneratedImage](), dict[int, str]()
         for index in range(settings.count):
@@ -76,7 +85,7 @@ class TextToImage:
         self._remark_skipped(failures, images)
         seconds = time.monotonic() - started
         log.info("generated %d images in %.1f s", len(images), seconds)
-        return images, {"pictures": len(images), "secondsPerStep": seconds / (settings.count * settings.steps)}
+        return images, {"pictures": len(images), "secondsPerStep": seconds / steps}
 
     def _remark_skipped(self, failures: dict[int, str], images: list[GeneratedImage]) -> None:
         if failures and not images:
@@ -96,11 +105,12 @@ class TextToImage:
         on_step = partial(context.on_part_step, index, settings.count)
         image = retry_in_float32(
             self.pipeline,
-            lambda: generate_image(self.pipeline, self.spec, seed, on_step, previews.of_image(seed)),
+            lambda: generate_image(self.pipeline, self.spec, seed, on_step, self.start, previews),
             f"The image of seed {seed}",
             context.remarks,
         )
-        metadata = image_metadata(self.spec, self.base_model, [lora.sha256 for lora in self.loras], seed, image.size)
+        digests = [lora.sha256 for lora in self.loras]
+        metadata = image_metadata(self.spec, self.base_model, digests, seed, image.size, self.start_sha256)
         path = context.scratch / image_file(context.document.name, seed)
         image.save(path, pnginfo=png_info(metadata, sampler_name(self.pipeline.scheduler)))
         return GeneratedImage(path, image, metadata)
@@ -116,16 +126,49 @@ def load_text_to_image(
     base_model: PretrainedModel,
     loras: tuple[FetchedLora, ...] = (),
     device: Device | None = None,
+    start: StartFiles | None = None,
 ) -> TextToImage:
-    """Load the base model with its sampler and LoRAs. `device` defaults to `find_device()`."""
-    device = device or find_device()
+    """Load the base model with its sampler and LoRAs. `device` defaults to `find_device()`.
+
+    Everything that the base model can't do with these settings is refused here, before the first step.
+    """
+    device, remarks = device or find_device(), context.remarks
+    picture = start.read(remarks) if start else None
     scaled = [LoraToLoad(lora.path, use.scale, lora.name) for lora, use in zip(loras, spec.used_loras, strict=True)]
-    pipeline = load_inference_pipeline(base_model, device, scaled, context.remarks)
-    remark_on_truncated_prompts(pipeline, spec, context.remarks)
-    sampler = build_sampler(pipeline.scheduler, spec.images.scheduler, spec.images.steps, context.remarks)
-    pipeline.scheduler = ensure_starts_from_noise(sampler, spec.images.steps, "images.steps", context.remarks)
+    pipeline = load_inference_pipeline(base_model, device, scaled, remarks)
+    _require_plain_unet(pipeline, base_model)
+    check_prompts(pipeline, spec, remarks)
+    pipeline.scheduler = _sampler(pipeline, spec, remarks)
+    if picture is not None:
+        size_px = image_size(pipeline, spec.images, picture.image.size)
+        fitting = fit_remark(picture.image.size, size_px, picture.fit)
+        if fitting is not None:
+            remarks.add(*fitting)
     used = base_model.used(pipeline)
-    return TextToImage(context, spec, device, pipeline, loras, used)
+    return TextToImage(context, spec, device, pipeline, loras, used, picture, start.sha256 if start else {})
+
+
+def _sampler(pipeline: Any, spec: GenerateJobSpec, remarks: Remarks) -> Any:
+    """The sampler for both passes, tested with the number of steps of each."""
+    steps = spec.images.steps
+    if spec.start_image is not None:
+        steps = strength_arguments(steps, spec.start_image.strength)["num_inference_steps"]
+    sampler = build_sampler(pipeline.scheduler, spec.images.scheduler, steps, remarks)
+    sampler = ensure_starts_from_noise(sampler, steps, "images.steps", remarks)
+    if (upscale := spec.upscale) is not None:
+        whole = strength_arguments(upscale.steps or spec.images.steps, upscale.strength)["num_inference_steps"]
+        check_steps(sampler, whole, "images.steps" if upscale.steps is None else "upscale.steps")
+    return sampler
+
+
+def _require_plain_unet(pipeline: Any, base_model: PretrainedModel) -> None:
+    """Inpainting models take mask and picture as five more channels, and can't do anything else."""
+    channels = pipeline.unet.config.in_channels
+    if channels != pipeline.vae.config.latent_channels:
+        raise ModelIncompatibleError(
+            f"The U-Net of the base model {base_model.name!r} has {channels} input channels: it is made for inpainting "
+            "only. Use a plain SDXL model, such as stabilityai/stable-diffusion-xl-base-1.0: masks work with it."
+        )
 
 
 def load_inference_pipeline(

@@ -1,4 +1,4 @@
-"""Prompts longer than CLIP reads. The small model has one token per character: 75 fit, with start and end."""
+"""Training prompts longer than CLIP reads. The small model has one token per character: 75 fit, with start and end."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,54 +7,19 @@ from typing import Any
 import pytest
 from transformers import CLIPTokenizer
 
-from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.errors import PromptTooLongError
-from darkroom_runner.run.remarks import Remarks
-from darkroom_runner.sampling.prompt_length import check_training_prompts, find_truncated, remark_on_truncated_prompts
+from darkroom_runner.sampling.prompt_length import check_training_prompts, find_truncated
 
 FITS = "x" * 75
 TOO_LONG = FITS + " Three Green stars"
 SHIPPED = Path(__file__).parents[4] / "models" / "darkroom-tiny-sdxl"
 
 
-def remarks_on(pipeline: Any, **spec: Any) -> list[str]:
-    remarks = Remarks()
-    remark_on_truncated_prompts(pipeline, GenerateJobSpec.from_dict({"prompt": "a dog", **spec}), remarks)
-    assert {each.reason for each in remarks.collected} <= {"PromptTruncated"}
-    return [each.message for each in remarks.collected]
-
-
-def test_the_truncated_part_is_quoted_verbatim(sdxl: Any) -> None:
-    [message] = remarks_on(sdxl, prompt=TOO_LONG)
-    # Spaces are not tokens.
-    assert message.startswith("prompt has 92 tokens; the text encoders read 77 tokens. Not read: 'Three Green stars'.")
-
-
-def test_a_long_truncated_part_is_shortened_only_in_the_remark(sdxl: Any, caplog: pytest.LogCaptureFixture) -> None:
-    middle = "very detailed, " * 40
-    with caplog.at_level("INFO"):
-        [message] = remarks_on(sdxl, prompt=f"{FITS} first words {middle}last wish")
-    assert len(message) < 400
-    assert "Not read: 'first words very" in message
-    assert "last wish'. Shorten it" in message
-    assert f"unread part of prompt: first words {middle}last wish" in caplog.text
-
-
-def test_a_prompt_that_just_fits_adds_no_remark(sdxl: Any) -> None:
-    assert remarks_on(sdxl, prompt=FITS, negativePrompt=FITS) == []
-
-
 def test_the_pipeline_ignores_the_truncated_part(sdxl: Any) -> None:
     whole, cut = sdxl.encode_prompt(TOO_LONG)[0], sdxl.encode_prompt(FITS)[0]
     assert whole.equal(cut)
     assert not sdxl.encode_prompt(FITS[:-1] + "y")[0].equal(cut)
-
-
-def test_negative_prompts_are_checked_only_with_guidance(sdxl: Any) -> None:
-    [message] = remarks_on(sdxl, negativePrompt=TOO_LONG)
-    assert message.startswith("negativePrompt has 92 tokens")
-    assert remarks_on(sdxl, negativePrompt=TOO_LONG, images={"guidanceScale": 1.0}) == []
 
 
 @pytest.mark.parametrize("short", ["tokenizer", "tokenizer_2"])

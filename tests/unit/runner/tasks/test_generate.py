@@ -115,14 +115,15 @@ def test_an_imported_few_step_lora_adds_a_remark_with_what_to_set(
 def test_remarks_are_kept_in_the_order_in_which_they_are_added(
     open_context: Callable[..., Any],
 ) -> None:
-    spec = GenerateJobSpec.from_dict({"prompt": "a dog, " + "sharp, " * 12, "loraScale": 0.5})
+    spec = GenerateJobSpec.from_dict({"prompt": "a (dog:9)", "loraScale": 0.5})
     context = open_context(spec)
     task = GenerateTask(context, spec)
 
     inputs = task.download()
     load_text_to_image(context, spec, inputs.base_model)
 
-    assert [each.reason for each in context.remarks.collected] == ["SettingIgnored", "PromptTruncated"]
+    assert [each.reason for each in context.remarks.collected] == ["SettingIgnored", "SettingIgnored"]
+    assert "(dog:9)" in context.remarks.collected[1].message
 
 
 def test_an_incompatible_sampler_is_refused_when_the_model_is_loaded(open_context: Callable[..., Any]) -> None:

@@ -92,6 +92,7 @@ def assert_trained(trained: Any, s3: Any) -> None:
     )
     manifest = Manifest.model_validate_json(read(s3, f"runs/{trained.uid}/manifest.json"))
     assert manifest.outcome == trained.outcome
+    assert manifest.namespace == "default"
 
 
 def assert_generated(generated: Any, s3: Any, spec: GenerateJobSpec) -> None:

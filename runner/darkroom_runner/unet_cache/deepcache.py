@@ -41,7 +41,7 @@ def deepcache(pipeline: Any, interval: int, branch: int = 0) -> Iterator[None]:
     if interval <= 1:
         yield
         return
-    with _claimed(unet), _restored(unet):
+    with claimed(unet), _restored(unet):
         helper = _Helper(pipe=pipeline)
         helper.use(interval, *layers[branch])
         helper.enable()
@@ -54,10 +54,10 @@ def skip_branches(unet: Any) -> list[tuple[int, int]]:
 
 
 @contextmanager
-def _claimed(unet: torch.nn.Module) -> Iterator[None]:
+def claimed(unet: torch.nn.Module) -> Iterator[None]:
     with _lock:
         if id(unet) in _in_use:
-            raise CacheInUseError("this U-Net is already inside a deepcache() context: use one context per generation")
+            raise CacheInUseError("this U-Net is already inside a cache context: use one context per generation")
         _in_use.add(id(unet))
     try:
         yield

@@ -9,7 +9,7 @@ from darkroom_contract.specs.images import Scheduler
 from darkroom_runner.errors import InvalidRunError
 from darkroom_runner.models.device import generator
 from darkroom_runner.run.remarks import Remarks
-from darkroom_runner.sampling.deepcache import CacheInUseError, deepcache, skip_branches
+from darkroom_runner.unet_cache.deepcache import CacheInUseError, deepcache, skip_branches
 from darkroom_runner.sampling.schedulers import build_sampler
 
 
