@@ -29,6 +29,7 @@ from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.sampling.image_to_image import strength_arguments
 from darkroom_runner.sampling.non_finite import has_finite_weights, retry_in_float32
 from darkroom_runner.sampling.picture_size import image_size
+from darkroom_runner.sampling.preview import Previews
 from darkroom_runner.sampling.prompt_embeddings import check_prompts
 from darkroom_runner.sampling.schedulers import build_sampler, sampler_name
 from darkroom_runner.sampling.sdxl import generate_image
@@ -72,10 +73,11 @@ class TextToImage:
         settings = self.spec.images
         steps = settings.count * sum(image_steps(self.spec))
         self.context.progress.enter(Stage.DENOISING, steps)
+        previews = Previews(settings.preview_steps, self.context.progress.preview)
         started, images, failures = time.monotonic(), list[GeneratedImage](), dict[int, str]()
         for index in range(settings.count):
             try:
-                images.append(self._generate_one(index))
+                images.append(self._generate_one(index, previews))
             except NonFiniteOutputError as error:
                 failures[settings.seed + index] = str(error)
                 log.warning("%s", error)
@@ -96,14 +98,14 @@ class TextToImage:
                 f"{next(iter(failures.values()))}",
             )
 
-    def _generate_one(self, index: int) -> GeneratedImage:
+    def _generate_one(self, index: int, previews: Previews) -> GeneratedImage:
         """Image number `index` of the job, from 0."""
         settings, context = self.spec.images, self.context
         seed = settings.seed + index
         on_step = partial(context.on_part_step, index, settings.count)
         image = retry_in_float32(
             self.pipeline,
-            lambda: generate_image(self.pipeline, self.spec, seed, on_step, self.start),
+            lambda: generate_image(self.pipeline, self.spec, seed, on_step, self.start, previews),
             f"The image of seed {seed}",
             context.remarks,
         )
