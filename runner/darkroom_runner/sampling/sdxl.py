@@ -15,7 +15,7 @@ from darkroom_contract.specs.generate_job import GenerateJobSpec, Upscale
 from darkroom_runner.models.device import generator
 from darkroom_runner.sampling.image_to_image import encode_picture, image_to_image_pipeline, strength_arguments
 from darkroom_runner.sampling.picture_size import Size, image_size, upscaled_size
-from darkroom_runner.sampling.preview import Previews
+from darkroom_runner.sampling.preview import ImagePreviews, Previews
 from darkroom_runner.sampling.prompt_embeddings import prompt_arguments
 from darkroom_runner.sampling.start_picture import StartPicture
 from darkroom_runner.sampling.step_callback import OnStep, StepCallback, step_callback
@@ -42,13 +42,17 @@ def generate_image(
     first, second = (_evaluations(pipeline.scheduler, steps) for steps in image_steps(spec))
     size_px = image_size(pipeline, spec.images, start.image.size if start else None)
     passes = _Passes(pipeline, spec, prompt_arguments(pipeline, spec))
-    callback = step_callback(lambda n, m: on_step(n, m + second), previews and previews.of_image(seed))
+    callback = step_callback(lambda n, m: on_step(n, m + second), _previews(previews, seed))
     image = passes.first(start.fitted(size_px) if start else None, size_px, seed, callback)
     if spec.upscale is None:
         return image
-    callback = step_callback(lambda n, m: on_step(first + n, first + m), previews and previews.of_image(seed, first))
+    callback = step_callback(lambda n, m: on_step(first + n, first + m), _previews(previews, seed, first))
     image = passes.upscale(image, spec.upscale, seed, callback)
     return start.fitted(image.size).paste_back(image) if start else image
+
+
+def _previews(previews: Previews | None, seed: int, steps_before: int = 0) -> ImagePreviews | None:
+    return None if previews is None else previews.of_image(seed, steps_before)
 
 
 def _evaluations(scheduler: Any, steps: int) -> int:
