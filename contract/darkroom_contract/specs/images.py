@@ -109,7 +109,8 @@ class Images(Schema):
     vae_tiling: VaeTiling = Field(
         VaeTiling.AUTO,
         description="Decode large images in overlapping tiles, which needs a fraction of the memory. Auto: when the "
-        "image is larger than 1.5 times the base model's own side. Enabled may show faint seams on small images.",
+        "image has more pixels than a square of 1.5 times the base model's own side (1536×1536 for SDXL). Enabled: "
+        "always, in tiles of half that side, which may show faint seams.",
     )
     preview_steps: int = Field(
         5,

@@ -35,7 +35,7 @@ class StartImage(ImageSource):
         ge=0.05,
         le=1.0,
         description="How much of the start picture is replaced: near 0 it stays as it is, at 1 nothing of it is left. "
-        "That part of images.steps is run.",
+        "That part of images.steps is run, at least one step.",
     )
     fit: ImageFit = Field(
         ImageFit.CROP,

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 MAX_SIDE_PX = 256
 DECODED_SIDE, DECODED_FRACTION = 8, 8
-"""Latents that the VAE decodes are reduced to this side, or to this fraction if that is larger, such as 128 to 16: a VAE
-as large as SDXL's then needs about 1% of a step's arithmetic."""
+"""Latents that the VAE decodes are reduced to this side, or to this fraction if that is larger, such as 128 to 16: a
+VAE as large as SDXL's then needs about 1% of a step's arithmetic."""
 
 _SDXL_WEIGHTS = ((60.0, 60.0, 60.0), (-60.0, -5.0, 10.0), (25.0, 15.0, -5.0), (-70.0, -50.0, -35.0))
 _SDXL_OFFSET = (150.0, 140.0, 130.0)
@@ -67,10 +67,12 @@ def _decode(vae: Any, latents: torch.Tensor) -> torch.Tensor:
             for each in (config.latents_mean, config.latents_std)
         )
         scaled = scaled * std + mean
-    if dtype == torch.float16 and config.get("force_upcast", False):
+    needs_float32 = dtype == torch.float16 and config.get("force_upcast", False)
+    if needs_float32:
         vae.to(torch.float32)
     try:
         decoded: torch.Tensor = vae.decode(scaled.to(vae.dtype), return_dict=False)[0]
         return decoded.float()
     finally:
-        vae.to(dtype)
+        if needs_float32:
+            vae.to(dtype)

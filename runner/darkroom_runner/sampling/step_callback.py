@@ -9,10 +9,11 @@ if TYPE_CHECKING:
 OnStep = Callable[[int, int], None]
 """Called after each denoising step with the number of steps done and their total."""
 
+StepCallback = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
+"""A pipeline's `callback_on_step_end`."""
 
-def step_callback(
-    on_step: OnStep, preview: "ImagePreviews | None" = None
-) -> Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]:
+
+def step_callback(on_step: OnStep, preview: "ImagePreviews | None" = None) -> StepCallback:
     """A `callback_on_step_end`. The total is the pipeline's own, since Heun, for one, takes 2n - 1 steps."""
 
     def report(pipe: Any, step: int, timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
