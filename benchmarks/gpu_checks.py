@@ -38,6 +38,9 @@ class Row:
 LIMIT_SECONDS = {"tests": 150, "images": 130, "clip": 110, "training": 150, "cold-start": 50}
 """Together less than ten minutes."""
 
+SMALL_FACTOR = 5
+"""A CPU may take this many times as long with small models."""
+
 ROWS = (
     Row("tests", "passed", "tests/gpu: passed", unit=""),
     Row("tests", "failed", "tests/gpu: failed", 0, is_limit=True, unit=""),
@@ -112,7 +115,7 @@ def run_part(part: str, options: argparse.Namespace) -> Result:
     command += [f"--{each}" for each in ("small", "quick") if getattr(options, each)]
     if options.script is not None:
         command += ["--script", str(options.script.resolve())]
-    return run_command(part, command, LIMIT_SECONDS[part])
+    return run_command(part, command, LIMIT_SECONDS[part] * (SMALL_FACTOR if options.small else 1))
 
 
 def run_command(part: str, command: list[str], limit_seconds: float) -> Result:

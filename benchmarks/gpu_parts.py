@@ -67,7 +67,7 @@ def tests(options: argparse.Namespace) -> dict[str, float]:
 
 
 def images(options: argparse.Namespace) -> dict[str, float]:
-    device, steps = find_device(), 6 if options.quick else 50
+    device, steps = find_device(), 4 if options.quick else 50
     if options.small:
         pipeline = load_pipeline(find_pretrained(SMALL_SDXL, SDXL, MODELS), device.inference_dtype, device.torch_device)
         pipeline.set_progress_bar_config(disable=True)
@@ -97,11 +97,11 @@ def images(options: argparse.Namespace) -> dict[str, float]:
 
 
 def clip(options: argparse.Namespace) -> dict[str, float]:
-    device, steps = find_device(), 4 if options.quick else 25
+    device, steps = find_device(), 3 if options.quick else 25
     if options.small:
         pipeline = load_pipeline(find_pretrained(SMALL_SVD, SVD, MODELS), device.inference_dtype, device.torch_device)
         pipeline.set_progress_bar_config(disable=True)
-        size = {"width": 128, "height": 128}
+        size = {"width": 64, "height": 64, "num_frames": 4}
     else:
         from svd_base import build_video_pipeline
 

@@ -42,11 +42,13 @@ def generate_image(
     first, second = (_evaluations(pipeline.scheduler, steps) for steps in image_steps(spec))
     size_px = image_size(pipeline, spec.images, start.image.size if start else None)
     passes = _Passes(pipeline, spec, prompt_arguments(pipeline, spec))
-    callback = step_callback(lambda n, m: on_step(n, m + second), previews and previews.of_image(seed))
+    preview = previews.of_image(seed) if previews else None
+    callback = step_callback(lambda n, m: on_step(n, m + second), preview)
     image = passes.first(start.fitted(size_px) if start else None, size_px, seed, callback)
     if spec.upscale is None:
         return image
-    callback = step_callback(lambda n, m: on_step(first + n, first + m), previews and previews.of_image(seed, first))
+    preview = previews.of_image(seed, steps_before=first) if previews else None
+    callback = step_callback(lambda n, m: on_step(first + n, first + m), preview)
     image = passes.upscale(image, spec.upscale, seed, callback)
     return start.fitted(image.size).paste_back(image) if start else image
 

@@ -40,6 +40,7 @@ def run_script(out: Path, *arguments: str) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.timeout(900)
 def test_small_models_take_the_same_path(tmp_path: Path) -> None:
     report = run_script(tmp_path, "--small", "--quick", "--parts", "images", "clip", "cold-start")
 
