@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[3]
 
@@ -51,7 +52,7 @@ def test_small_models_take_the_same_path(tmp_path: Path) -> None:
 
 
 def test_without_a_card_nothing_is_measured(tmp_path: Path, checks: ModuleType) -> None:
-    if checks.torch.cuda.is_available():
+    if torch.cuda.is_available():
         pytest.skip("this machine has a card")
 
     run_script(tmp_path)
