@@ -19,6 +19,7 @@ from darkroom_runner.models.pretrained import PretrainedModel, load_pipeline
 from darkroom_runner.run.progress import ProgressTracker
 from darkroom_runner.run.progress_events import NullSender
 from darkroom_runner.run.stop_signal import StopSignal
+from darkroom_runner.sampling.preview import Previews
 from darkroom_runner.sampling.sdxl import generate_image
 from darkroom_runner.sampling.svd import generate_frames
 from darkroom_runner.training.checkpoints import Checkpoints
@@ -186,6 +187,21 @@ def test_images_are_generated_in_half_precision_and_equal_for_a_seed(
     assert pipeline.unet.dtype == torch.float16
     assert first.tobytes() == again.tobytes() != other.tobytes()
     assert len(first.getcolors(128 * 128) or []) > 1, "the image is blank"
+
+
+def test_previews_arrive_and_do_not_change_the_image(
+    sdxl_model: PretrainedModel, ignore_steps: Callable[..., Any]
+) -> None:
+    device, shown = find_device(), list[int]()
+    pipeline = load_pipeline(sdxl_model, device.inference_dtype, device.torch_device)
+    previews = Previews(1, lambda seed, step, jpeg: shown.append(step))
+    spec = generation(images={"steps": 12})
+
+    without = generate_image(pipeline, spec, 1, ignore_steps)
+    image = generate_image(pipeline, spec, 1, ignore_steps, previews=previews)
+
+    assert image.tobytes() == without.tobytes()
+    assert shown == sorted(shown) != []
 
 
 def test_sdxl_is_released_before_svd_is_loaded(

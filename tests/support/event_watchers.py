@@ -108,8 +108,8 @@ class HubHarness:
         version = str(int(job.resource_version) + 1)
         self.jobs[uid] = replace(job, resource_version=version, status=JobStatus(phase=phase))
 
-    def report(self, uid: str, step: int, entry_id: str = "*") -> str:
-        event = {"attempt": 1, "stage": "Denoising", "step": step, "total": 9, "time": NOW}
+    def report(self, uid: str, step: int, entry_id: str = "*", preview: dict[str, Any] | None = None) -> str:
+        event = {"attempt": 1, "stage": "Denoising", "step": step, "total": 9, "time": NOW, "preview": preview}
         fields = {STREAM_FIELD: json.dumps(event)}
         entry: bytes = self.valkey.client.xadd(stream_name(uid), fields, id=entry_id, maxlen=1000, approximate=True)
         return entry.decode()

@@ -12,7 +12,7 @@ from support.operator_processes import Namespace, wait_until
 from support.server_process import Process
 from support.valkey import Valkey
 
-from darkroom_contract.progress import STREAM_FIELD, ProgressEvent, Stage, stream_name
+from darkroom_contract.progress import STREAM_FIELD, Preview, ProgressEvent, Stage, stream_name
 from darkroom_local.processes.ports import free_ports
 from darkroom_operator.cache.cache import Cache
 from darkroom_operator.cache.progress_reader import ProgressReader
@@ -137,6 +137,26 @@ async def test_an_event_from_a_node_whose_clock_is_ahead_gets_the_current_time(s
         reader.cancel()
         await asyncio.wait([reader])
     assert cache.progress["uid"].time <= now()
+
+
+async def test_a_preview_is_not_kept_for_the_status(store: "redis.Redis") -> None:
+    event = ProgressEvent(
+        attempt=1,
+        stage=Stage.DENOISING,
+        step=3,
+        preview=Preview(seed=7, step=3, jpeg="/9j/AAAA"),
+        time=datetime.now(UTC),
+    )
+    store.xadd(stream_name("uid"), {STREAM_FIELD: event.model_dump_json(by_alias=True)})
+    cache, seen = Cache(), asyncio.Event()
+    cache.leases.put("lease", Slot(number=0, uid="lease", version="1", holder="uid"))
+    reader = asyncio.create_task(ProgressReader(url(store), cache, seen.set, now).run())
+    try:
+        await asyncio.wait_for(seen.wait(), 30)
+    finally:
+        reader.cancel()
+        await asyncio.wait([reader])
+    assert (cache.progress["uid"].step, cache.progress["uid"].preview) == (3, None)
 
 
 @pytest.mark.parametrize("query", ["protocol=4", "nonsense=1", "encoding=utf-99", "socket_timeout=soon"])

@@ -11,11 +11,11 @@ import pytest
 import redis
 
 from darkroom_contract.plan import plan_generation, plan_training
-from darkroom_contract.progress import MAX_FILES, STREAM_MAX_LENGTH, ProgressEvent, Stage, stream_name
+from darkroom_contract.progress import MAX_FILES, STREAM_MAX_LENGTH, Preview, ProgressEvent, Stage, stream_name
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.run.progress import MIN_INTERVAL_SECONDS, ProgressTracker
-from darkroom_runner.run.progress_events import NullSender, RedisSender
+from darkroom_runner.run.progress_events import MAX_QUEUED_WITH_PREVIEW, QUEUE_LENGTH, NullSender, RedisSender
 
 TRAINING = TrainJobSpec.from_dict(
     {"modelId": "m", "prompt": "p", "dataset": {"uri": "s3://bucket/photos/"}, "maxSteps": 100}
@@ -273,3 +273,48 @@ def test_work_between_steps_moves_the_percentage_and_not_the_time_remaining() ->
     assert [event.estimated_remaining_seconds for event in between] == list(range(94, 4, -1))
     assert {(event.step, event.metrics["loss"]) for event in between} == {(1, 0.5)}
     assert sender.events[-1].progress_percentage == 100.0
+
+
+JPEG = "/9j/" + 8000 * "A"
+
+
+def test_previews_are_sent_at_once_and_once_per_interval() -> None:
+    clock, sender = Clock(), RecordingSender()
+    progress = ProgressTracker(1, plan_training(TRAINING), sender, clock)
+    progress.enter(Stage.DENOISING, 50)
+
+    for step in range(5, 45, 5):
+        progress.preview(7, step, JPEG)
+        clock.now += MIN_INTERVAL_SECONDS / 2
+
+    shown = [event.preview for event in sender.events if event.preview is not None]
+    assert [each.step for each in shown] == [5, 15, 25, 35]
+    assert (shown[0].seed, shown[0].jpeg) == (7, JPEG)
+
+
+def test_the_stream_keeps_the_newest_preview_only(redis_url: str) -> None:
+    stream, clock = stream_name(str(uuid.uuid4())), Clock()
+    with ProgressTracker(1, plan_training(TRAINING), RedisSender(redis_url, stream), clock) as progress:
+        progress.enter(Stage.DENOISING, 50)
+        for step in (5, 10, 15):
+            clock.now += MIN_INTERVAL_SECONDS
+            progress.step(step)
+            progress.preview(7, step, JPEG)
+
+    with redis.Redis.from_url(redis_url) as client:
+        events = [ProgressEvent.model_validate_json(entry[b"event"]) for _, entry in client.xrange(stream)]
+    assert [event.preview.step for event in events if event.preview is not None] == [15]
+    assert [event.step for event in events if event.preview is None] == [0, 5, 10, 15]
+
+
+def test_previews_do_not_displace_other_events(unresponsive_server: str) -> None:
+    sender = RedisSender(unresponsive_server, "stream")
+    event = ProgressEvent(attempt=1, stage=Stage.DENOISING, files=("a.png",), time=datetime.now(UTC))
+    sender.send(event)
+    for step in range(1, 3 * QUEUE_LENGTH):
+        sender.send(event.model_copy(update={"files": (), "preview": Preview(seed=7, step=step, jpeg=JPEG)}))
+
+    queued = sender._events.qsize()
+
+    assert queued <= MAX_QUEUED_WITH_PREVIEW + 1
+    sender.close()

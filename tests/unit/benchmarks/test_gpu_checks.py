@@ -1,0 +1,100 @@
+"""`benchmarks/gpu.sh`: runs with small models, survives a failing part, and fills its table."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def checks() -> ModuleType:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        spec = importlib.util.spec_from_file_location("gpu_checks", ROOT / "benchmarks" / "gpu_checks.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["gpu_checks"] = module
+        spec.loader.exec_module(module)
+        return module
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
+
+
+def run_script(out: Path, *arguments: str) -> dict[str, Any]:
+    subprocess.run(
+        [str(ROOT / "benchmarks" / "gpu.sh"), "--out", str(out), *arguments],
+        env={**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"},
+        check=True,
+        capture_output=True,
+    )
+    report: dict[str, Any] = json.loads((out / "gpu.json").read_text(encoding="utf-8"))
+    return report
+
+
+@pytest.mark.timeout(900)
+def test_small_models_take_the_same_path(tmp_path: Path) -> None:
+    report = run_script(tmp_path, "--small", "--quick", "--parts", "images", "clip", "cold-start")
+
+    assert [each["state"] for each in report["parts"]] == ["measured"] * 3
+    images, clip, start = (each["values"] for each in report["parts"])
+    assert min(images["speed"], clip["speed"], start["seconds"]) > 0
+    assert "small models" in (tmp_path / "gpu.md").read_text(encoding="utf-8")
+
+
+def test_without_a_card_nothing_is_measured(tmp_path: Path, checks: ModuleType) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a card")
+
+    run_script(tmp_path)
+
+    rows = (tmp_path / "gpu.md").read_text(encoding="utf-8").splitlines()[4:]
+    assert len(rows) == len(checks.ROWS)
+    assert all("not measured" in row for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("program", "state"),
+    [
+        ("import sys; sys.exit(3)", "failed: exit status 3"),
+        ("print('no figures')", "failed: exit status 0"),
+        ("import time; time.sleep(60)", "failed: took more than 1 s"),
+        ("print('{\"speed\": 3.0}')", "measured"),
+    ],
+)
+def test_a_failing_part_is_a_result(checks: ModuleType, program: str, state: str) -> None:
+    assert checks.run_command("clip", [sys.executable, "-c", program], 1).state == state
+
+
+def test_missed_targets_are_marked(checks: ModuleType) -> None:
+    part = {"part": "training", "state": "measured", "values": {"speed": 1.5, "memory": 0.6}}
+
+    text = checks.table({"machine": "m", "date": "d", "seconds": 1, "command": "c", "small": False, "parts": [part]})
+
+    assert "| ≥ 1.8× | 1.5× (missed) |" in text
+    assert "| ≤ 0.7× | 0.6× |" in text
+
+
+def test_the_page_has_a_place_for_the_table(checks: ModuleType) -> None:
+    page = checks.PAGE.read_text(encoding="utf-8")
+
+    once = checks.filled(page, "figures\n")
+
+    assert f"{checks.BEGIN}figures\n{checks.END}" in once
+    assert checks.filled(once, "figures\n") == once
+    with pytest.raises(ValueError, match="lacks the marks"):
+        checks.filled("# A page", "figures\n")
+
+
+def test_all_parts_together_fit_in_ten_minutes(checks: ModuleType) -> None:
+    assert sum(checks.LIMIT_SECONDS.values()) < 600
+    assert {row.part for row in checks.ROWS} == set(checks.LIMIT_SECONDS)
