@@ -31,6 +31,8 @@ PINS = {
     ),
     "diffusers-0.42": ("diffusers==0.42.1", "transformers==5.23.0", "peft==0.21.2"),
     "peft-0.21": ("peft==0.21.2",),
+    "sd-parsers-0.6": ("sd-parsers==0.6",),
+    "sd-prompt-reader-1.3": ("sd-prompt-reader==1.3.5", "piexif==1.1.3"),
     "lycoris-4.1": ("lycoris-lora==4.1.3", "einops==0.8.2", "toml==0.10.2"),
 }
 

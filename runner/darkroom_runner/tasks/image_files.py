@@ -34,6 +34,8 @@ FULL_CHROMA_QUALITY = 90
 every 2 by 2 pixels."""
 
 _EXIF_IFD, _SOFTWARE, _USER_COMMENT, _COLOUR_SPACE = 0x8769, 0x0131, 0x9286, 0xA001
+_COMMENT_AS_BYTE, _COMMENT_AS_UNDEFINED = b"\x92\x86\0\x01", b"\x92\x86\0\x07"
+"""Tag and type of UserComment's entry."""
 _UNICODE = b"UNICODE\0"
 _SRGB = 1
 _PERCEPTUAL = b"\0"
@@ -121,7 +123,8 @@ def _exif(metadata: dict[str, Any], sampler: WebUiSampler) -> bytes:
     exif[_SOFTWARE] = creator_tool(metadata)
     comment = _UNICODE + web_ui_parameters(metadata, sampler).encode("utf-16-be", errors="replace")
     exif.get_ifd(_EXIF_IFD).update({_USER_COMMENT: comment, _COLOUR_SPACE: _SRGB})
-    return exif.tobytes()
+    # Pillow writes bytes as BYTE; the standard, and piexif, want UNDEFINED. Entries stand before all texts.
+    return exif.tobytes().replace(_COMMENT_AS_BYTE, _COMMENT_AS_UNDEFINED, 1)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -156,6 +156,9 @@ def test_exif_says_srgb_and_darkroom(save: Callable[..., Path], kind: ImageForma
         exif = image.getexif()
         assert exif.get_ifd(0x8769)[0xA001] == 1
         assert exif[0x0131].startswith("Darkroom")
+        raw = image.info["exif"]
+    # UserComment has the type UNDEFINED (7): piexif, and with it A1111, refuses others.
+    assert b"\x92\x86\0\x07" in raw
 
 
 @pytest.mark.parametrize("character", ["&", "\U0001f436", "<", '"', "\x01"])
