@@ -28,7 +28,23 @@ def remark_on_generation(spec: GenerateJobSpec, remarks: Remarks) -> None:
         _ignored(remarks, f"loraScale has no effect without modelId. {advice}")
     if not spec.allow_motion and spec.video != Video():
         _ignored(remarks, "video has no effect: allowMotion is false. Set it to true to make a clip.")
+    if spec.images.count == 0:
+        _remark_without_images(spec, remarks)
     _remark_on_cache(spec, remarks)
+
+
+def _remark_without_images(spec: GenerateJobSpec, remarks: Remarks) -> None:
+    """Settings of the images in a job that makes only a clip."""
+    settings = {
+        "modelId": spec.model_id,
+        "loras": spec.loras,
+        "startImage": spec.start_image,
+        "mask": spec.mask,
+        "upscale": spec.upscale,
+    }
+    if named := [name for name, value in settings.items() if value]:
+        effect = "has" if len(named) == 1 else "have"
+        _ignored(remarks, f"{', '.join(named)} {effect} no effect: images.count is 0, and the job makes only its clip.")
 
 
 def _remark_on_cache(spec: GenerateJobSpec, remarks: Remarks) -> None:
@@ -43,7 +59,7 @@ def _remark_on_cache(spec: GenerateJobSpec, remarks: Remarks) -> None:
         if spec.cache.branch:
             _ignored(remarks, "cache.branch has no effect: DeepCache is off. Set cache.interval to 2 or more.")
         return
-    counts = {"images.steps": spec.images.steps}
+    counts = {"images.steps": spec.images.steps} if spec.images.count else {}
     if spec.allow_motion:
         counts["video.steps"] = spec.video.steps
     for field, steps in counts.items():
