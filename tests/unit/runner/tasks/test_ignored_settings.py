@@ -71,3 +71,13 @@ def test_deepcache_below_ten_steps_adds_a_remark_for_images_and_clips() -> None:
     assert images[1].endswith("Set cache.profile to Disabled, or images.steps to 10 or more.")
     assert clip[1].startswith("With video.steps 4, DeepCache at interval 3 ")
     assert len(remarks_on(images={"steps": 9}, cache={"profile": "Quality"})) == 1
+
+
+def test_clip_without_images_names_the_settings_of_images_without_effect() -> None:
+    clip = {"allowMotion": True, "video": {"startImage": {"uri": "s3://darkroom/images/default/a/b.png"}}}
+    loras = [{"modelId": "my-dog"}]
+
+    assert remarks_on(**clip, images={"count": 0, "steps": 4}) == []
+    [(_, message)] = remarks_on(**clip, images={"count": 0}, loras=loras, upscale={"factor": 1.5})
+    assert message == "loras, upscale have no effect: images.count is 0, and the job makes only its clip."
+    assert remarks_on(**clip, images={"count": 1}, loras=loras) == []
