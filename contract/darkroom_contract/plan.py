@@ -122,11 +122,13 @@ def _image_passes(spec: GenerateJobSpec) -> float:
 
 
 def plan_generation(spec: GenerateJobSpec) -> Plan:
-    plan = {
-        Stage.DOWNLOADING: DOWNLOADING,
-        Stage.LOADING_MODEL: LOADING,
-        Stage.DENOISING: spec.images.count * _image_passes(spec) / spec.cache.expected_speedup,
-    }
+    """The stages of a generation. A job without images only loads the video model, which is part of `ANIMATING`."""
+    plan: dict[Stage, float] = {Stage.DOWNLOADING: DOWNLOADING}
+    if spec.images.count:
+        plan |= {
+            Stage.LOADING_MODEL: LOADING,
+            Stage.DENOISING: spec.images.count * _image_passes(spec) / spec.cache.expected_speedup,
+        }
     if spec.allow_motion:
         frames = spec.video.frames or FRAMES
         plan[Stage.ANIMATING] = LOADING + spec.video.steps * frames * GUIDED / spec.cache.expected_speedup

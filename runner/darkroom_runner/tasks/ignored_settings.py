@@ -35,15 +35,20 @@ def remark_on_generation(spec: GenerateJobSpec, remarks: Remarks) -> None:
     _remark_on_cache(spec, remarks)
 
 
+_OF_IMAGES = ("model_id", "loras", "start_image", "mask", "upscale")
+
+
 def _remark_on_images(spec: GenerateJobSpec, remarks: Remarks) -> None:
     images = spec.images
     if images.count == 0:
         used = {"count", "preview_steps"}
         changed = [name for name, field in Images.model_fields.items() if getattr(images, name) != field.default]
         fields = [f"images.{to_camel(name)}" for name in changed if name not in used]
-        fields += [to_camel(name) for name in ("start_image", "mask", "upscale") if getattr(spec, name) is not None]
+        fields += [to_camel(name) for name in _OF_IMAGES if getattr(spec, name)]
         if fields:
-            _ignored(remarks, f"{', '.join(fields)} has no effect: images.count is 0. Raise it to generate images.")
+            effect = "has" if len(fields) == 1 else "have"
+            advice = "Raise it to generate images."
+            _ignored(remarks, f"{', '.join(fields)} {effect} no effect: images.count is 0. {advice}")
         return
     if images.format is ImageFormat.PNG and images.quality != Images.model_fields["quality"].default:
         _ignored(remarks, "images.quality has no effect: PNG is lossless. Set images.format to JPEG, WebP or AVIF.")
@@ -65,7 +70,7 @@ def _remark_on_cache(spec: GenerateJobSpec, remarks: Remarks) -> None:
         return
     if spec.cache.effective_policy in (CachePolicy.ADAPTIVE, CachePolicy.FIRST_BLOCK):
         return
-    counts = {"images.steps": spec.images.steps}
+    counts = {"images.steps": spec.images.steps} if spec.images.count else {}
     if spec.allow_motion:
         counts["video.steps"] = spec.video.steps
     for field, steps in counts.items():

@@ -1,4 +1,7 @@
-"""Image to video with SVD: loads the pipeline, generates the frames, and saves an mp4. Called by `generate`."""
+"""Image to video with SVD: loads the pipeline, generates the frames, and saves an mp4. Called by `generate`.
+
+The first frame is an image of the job or the user's own (`video.startImage`).
+"""
 
 import json
 import logging
@@ -22,7 +25,8 @@ from darkroom_runner.sampling.non_finite import retry_in_float32
 from darkroom_runner.sampling.svd import clip_size, generate_frames
 from darkroom_runner.sampling.timestep_spacing import ensure_starts_from_noise
 from darkroom_runner.tasks.output_metadata import clip_metadata
-from darkroom_runner.tasks.text_to_image import GeneratedImage, load_inference_pipeline
+from darkroom_runner.tasks.start_files import ClipStart
+from darkroom_runner.tasks.text_to_image import load_inference_pipeline
 from darkroom_runner.tasks.xmp import xmp_packet
 
 log = logging.getLogger(__name__)
@@ -41,7 +45,7 @@ class GeneratedClip:
 
 
 def generate_clip(
-    context: RunContext, spec: GenerateJobSpec, device: Device, video_model: PretrainedModel, image: GeneratedImage
+    context: RunContext, spec: GenerateJobSpec, device: Device, video_model: PretrainedModel, start: ClipStart
 ) -> GeneratedClip:
     """Load SVD and animate an image. The device must have memory free for it.
 
@@ -51,19 +55,19 @@ def generate_clip(
     context.progress.enter(Stage.ANIMATING, spec.video.steps)
     pipeline = load_inference_pipeline(video_model, device, (), remarks)
     pipeline.scheduler = ensure_starts_from_noise(pipeline.scheduler, spec.video.steps, "video.steps", remarks)
-    fitting = fit_remark(image.image.size, clip_size(pipeline, image.image.size), spec.video.fit)
+    fitting = fit_remark(start.image.size, clip_size(pipeline, start.image.size), spec.video.fit)
     if fitting is not None:
         remarks.add(*fitting)
     started = time.monotonic()
 
     def generate(max_chunk: int | None = None) -> list[Image.Image]:
-        return generate_frames(pipeline, image.image, spec, context.on_step, max_chunk)
+        return generate_frames(pipeline, start.image, spec, context.on_step, max_chunk)
 
     frames = retry_in_float32(pipeline, generate, "The clip", remarks, retry=lambda: generate(_FLOAT32_DECODE_CHUNK))
     log.info("generated %d frames in %.1f s", len(frames), time.monotonic() - started)
     path = context.scratch / clip_file(context.document.name)
     used = video_model.used(pipeline)
-    metadata = clip_metadata(spec, used, image.metadata)
+    metadata = clip_metadata(spec, used, start.metadata)
     write_mp4(frames, path, spec.video.fps, json.dumps(metadata, ensure_ascii=False))
     append_xmp(path, xmp_packet(metadata))
     metrics = {"videoFrames": len(frames), "videoSecondsPerStep": (time.monotonic() - started) / spec.video.steps}

@@ -121,9 +121,14 @@ def validation_metadata(
     }
 
 
-def clip_metadata(spec: GenerateJobSpec, video_model: UsedModel, image: dict[str, Any]) -> dict[str, Any]:
-    """A clip's comment: the video settings, and the metadata of its first image."""
-    return {"video": spec.video.to_dict() | _base_model_entries(video_model), "picture": image}
+def clip_metadata(spec: GenerateJobSpec, video_model: UsedModel, start: dict[str, Any]) -> dict[str, Any]:
+    """A clip's comment: the video settings, and where its first frame is from.
+
+    `start` is `picture`, the metadata of the job's image, or `startImage`, the URI and digest of the user's own.
+    """
+    video = spec.video.to_dict() | _base_model_entries(video_model)
+    video.pop("startImage", None)
+    return {"video": video, **start}
 
 
 def _base_model_entries(used: UsedModel) -> dict[str, str]:

@@ -1,13 +1,17 @@
-"""The start image and mask of a generation: fetched before the model is loaded, decoded after. Called by `generate`."""
+"""Start images and mask of a generation and its clip: fetched before the model is loaded, decoded after.
+
+Called by `generate`.
+"""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from darkroom_contract.specs.generate_job import GenerateJobSpec
-from darkroom_contract.specs.start_image import Mask, StartImage
+from darkroom_contract.specs.start_image import ImageSource, Mask, StartImage
 from darkroom_runner.run.context import RunContext
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.sampling.start_image import fetch_image, read_image, read_mask
@@ -43,6 +47,38 @@ class StartFiles:
         if self.mask is None or self.mask_settings is None:
             return None
         return read_mask(self.mask, image.size, self.mask_settings.invert, remarks)
+
+
+@dataclass(frozen=True)
+class ClipStart:
+    """The image that a clip begins with, and its entry in the clip's metadata."""
+
+    image: Image.Image
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ClipStartFile:
+    """A downloaded and checked file, with its source."""
+
+    path: Path
+    source: ImageSource
+
+    def read(self) -> ClipStart:
+        """Raises `ImageInvalidError`."""
+        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        return ClipStart(read_image(self.path), {"startImage": self.source.to_dict() | {"sha256": digest}})
+
+
+def fetch_clip_start(context: RunContext, spec: GenerateJobSpec) -> ClipStartFile | None:
+    """Download `video.startImage`; None for a job without a clip or such an image. See `fetch_image` for errors."""
+    source = spec.video.start_image
+    if not spec.allow_motion or source is None:
+        return None
+    policy, namespace = context.settings.dataset_policy, context.document.namespace
+    return ClipStartFile(
+        fetch_image(context.storage, namespace, source, policy, context.scratch, "video.startImage"), source
+    )
 
 
 def fetch_start_files(context: RunContext, spec: GenerateJobSpec) -> StartFiles | None:

@@ -87,7 +87,7 @@ def test_an_interval_below_ten_steps_adds_a_remark_for_images_and_clips() -> Non
                 "allowMotion": True,
                 "video": {"startImage": {"uri": "s3://darkroom/images/default/x/image.png"}},
             },
-            "images.steps, images.clipSkip, upscale has no effect: images.count is 0",
+            "images.steps, images.clipSkip, upscale have no effect: images.count is 0",
         ),
     ],
 )
@@ -102,3 +102,12 @@ def test_settings_of_files_and_missing_images_without_effect_are_remarked(spec: 
 )
 def test_effective_settings_of_files_are_not_remarked(images: dict[str, Any]) -> None:
     assert remarks_on(images=images) == []
+
+
+def test_clip_without_images_names_the_settings_of_images_without_effect() -> None:
+    clip = {"allowMotion": True, "video": {"startImage": {"uri": "s3://darkroom/images/default/a/b.png"}}}
+    loras = [{"modelId": "my-dog"}]
+
+    [(_, message)] = remarks_on(**clip, images={"count": 0}, loras=loras, upscale={"factor": 1.5})
+    assert message == "loras, upscale have no effect: images.count is 0. Raise it to generate images."
+    assert remarks_on(**clip, images={"count": 1}, loras=loras) == []
