@@ -53,8 +53,8 @@ class Network(ABC):
         self.layers = layers_of(unet)
 
     @abstractmethod
-    def inputs(self, sample: torch.Tensor, timestep: torch.Tensor, **conditions: Any) -> Inputs:
-        """The arguments of diffusers' `forward` as inputs of the three parts."""
+    def inputs(self, *arguments: Any, **conditions: Any) -> Inputs:
+        """The arguments of diffusers' `forward`, from `sample` and `timestep` on, as inputs of the three parts."""
 
     @abstractmethod
     def output(self, predicted: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:

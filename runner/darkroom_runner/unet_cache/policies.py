@@ -120,14 +120,14 @@ class AdaptivePolicy(Policy):
         self._next = 0.0
 
     def choose(self, position: Position, change: float | None) -> Pass:
-        if position.time < round(self._next):
+        if self.threshold > 0 and position.time < round(self._next):
             return Pass.SHALLOW
         late = position.time >= SINGLE_TIME * self.steps
         return Pass.SINGLE if self.reuses_guidance and late else Pass.FULL
 
     def observe(self, position: Position, error: float | None) -> None:
         longest = self._unit * (OUTER_GAP if self._last is None else INNER_GAP)
-        distance = longest if self.threshold > 0 else 1.0
+        distance = longest
         if error is not None and self._last is not None:
             covered = position.time - self._last
             distance = min(longest, covered * (self.threshold / max(error, 1e-6)) ** 0.5)

@@ -14,6 +14,7 @@ from darkroom_runner.models.device import generator
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.sampling.schedulers import build_sampler
 from darkroom_runner.unet_cache import CacheInUseError, unet_cache
+from darkroom_runner.unet_cache.cached_unet import Features
 from darkroom_runner.unet_cache.deepcache import deepcache
 
 OWN = [policy for policy in CachePolicy if policy is not CachePolicy.DEEPCACHE]
@@ -105,13 +106,18 @@ def test_a_faster_profile_runs_fewer_full_passes(sdxl: Any) -> None:
     assert full[0] > full[1] > full[2]
 
 
-def test_extrapolation_is_closer_than_repetition_with_as_many_full_passes(sdxl: Any) -> None:
-    plain = generate(sdxl, steps=25)
-    with unet_cache(sdxl, Cache(), 25) as adaptive:
-        extrapolated = distance(generate(sdxl, steps=25), plain)
-    with unet_cache(sdxl, Cache(interval=-(-25 // adaptive.full)), 25):
-        repeated = distance(generate(sdxl, steps=25), plain)
-    assert extrapolated < repeated
+def test_features_are_extrapolated_on_the_line_through_the_last_two() -> None:
+    features = Features(extrapolates=True)
+    for time, value in ((0.0, 9.0), (2.0, 1.0), (4.0, 2.0)):
+        features.add(time, torch.tensor([value]))
+    assert features.at(8.0).item() == pytest.approx(4.0)
+
+
+def test_features_are_repeated_without_extrapolation() -> None:
+    features = Features(extrapolates=False)
+    for time, value in ((2.0, 1.0), (4.0, 2.0)):
+        features.add(time, torch.tensor([value]))
+    assert features.at(8.0).item() == 2.0
 
 
 def test_guidance_reuse_runs_late_passes_on_one_input(sdxl: Any) -> None:
