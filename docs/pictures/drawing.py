@@ -11,6 +11,8 @@ START = Path(__file__).resolve().parents[2] / "examples" / "pictures"
 STRENGTHS = (0.2, 0.4, 0.6, 0.9)
 PROFILES = ("Disabled", "Quality", "Balanced", "Fast")
 SETTINGS = {"guidance_scale": 3, "steps": 25, "preview_steps": 0}
+UNCACHED = {"cache_profile": "Disabled"}
+"""Of pictures that show another setting than the cache."""
 LAST = f"cache-{PROFILES[-1]}.png"
 """The file that is made last: where it exists, all others do."""
 
@@ -41,13 +43,13 @@ def generate(client: httpx.Client, parts: tuple[str, ...], pictures: tuple[str, 
 
 def image_to_image(client: httpx.Client, strength: float) -> str:
     prompt = "a striped red circle on a navy background"
-    return generate(client, ("image",), ("circle.png",), prompt=prompt, strength=strength)
+    return generate(client, ("image",), ("circle.png",), prompt=prompt, strength=strength, **UNCACHED)
 
 
 def inpainting(client: httpx.Client) -> str:
     pictures = ("two-shapes.png", "two-shapes-mask.png")
     settings = {"prompt": "a red star on a navy background", "strength": 1, "seed": 1, "width": 256, "height": 128}
-    return generate(client, ("image", "mask"), pictures, **settings)
+    return generate(client, ("image", "mask"), pictures, **settings, **UNCACHED)
 
 
 def cached(client: httpx.Client, profile: str) -> str:
