@@ -43,6 +43,9 @@ _NO_TASK = "The run document has neither train nor generate."
 
 CONTENT_TYPES = {
     ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".webp": "image/webp",
+    ".avif": "image/avif",
     ".mp4": "video/mp4",
     ".safetensors": "application/octet-stream",
 }

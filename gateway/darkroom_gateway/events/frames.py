@@ -7,7 +7,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import BaseModel, Field
 
 from darkroom_contract.jobs import Job
-from darkroom_contract.progress import ProgressEvent
+from darkroom_contract.progress import Preview, ProgressEvent
 from darkroom_gateway.errors import GatewayError
 from darkroom_gateway.events.progress_streams import EntryId
 from darkroom_gateway.jobs.run_file_paths import FileAddresses
@@ -27,6 +27,7 @@ class ProgressUpdate(ProgressAnswer):
     files: list[str] | None = Field(
         None, description="Addresses of files that can be read from now on, such as sample images of a training."
     )
+    preview: Preview | None = Field(None, description="What an image looks like so far; see images.previewSteps.")
 
 
 class SourceLost(BaseModel):
@@ -48,7 +49,7 @@ def status_frame(job: Job, root_path: str) -> bytes:
 
 def progress_frame(entry_id: EntryId, event: ProgressEvent, addresses: FileAddresses) -> bytes:
     files = addresses.of_all(event.files) or None
-    update = ProgressUpdate.model_construct(**dict(progress_answer(event)), files=files)
+    update = ProgressUpdate.model_construct(**dict(progress_answer(event)), files=files, preview=event.preview)
     return _frame("progress", update, str(entry_id))
 
 

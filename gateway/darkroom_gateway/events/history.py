@@ -1,13 +1,13 @@
 """Bounded history of one job's progress as rendered events, shared by all watchers. Pure; used by events/feed.py.
 
 A watcher has a position: the number of its next event. Numbers increase by one, even when the Redis stream is lost and
-restarts with lower ids.
+restarts with lower ids. Only the newest preview is kept: a late watcher gets the events of older ones without them.
 """
 
 from dataclasses import dataclass
 from itertools import islice
 
-from darkroom_contract.progress import STREAM_MAX_LENGTH
+from darkroom_contract.progress import STREAM_MAX_LENGTH, ProgressEvent
 from darkroom_gateway.events.frames import progress_frame
 from darkroom_gateway.events.progress_streams import BEGINNING, Entry, EntryId
 from darkroom_gateway.jobs.run_file_paths import FileAddresses
@@ -46,6 +46,8 @@ class History:
         """Number of the oldest frame in the history."""
         self._era = 0
         """Number of the first frame since the stream restarted."""
+        self._preview: tuple[int, EntryId, ProgressEvent] | None = None
+        """The newest event with a preview, after its number and id."""
         self._known: dict[EntryId, bytes] = {}
         """Frames from before the restart, which the stream may still contain."""
 
@@ -62,10 +64,21 @@ class History:
                 data = progress_frame(entry.id, entry.event, self._addresses)
                 if self._known.get(entry.id) != data:
                     self._frames.append(_Frame(entry.id, data))
+                    if entry.event.preview is not None:
+                        self._replace_preview(entry.id, entry.event)
         if len(self._frames) > HISTORY_ENTRIES + TRIMMED_AT_ONCE:
             surplus = len(self._frames) - HISTORY_ENTRIES
             del self._frames[:surplus]
             self._trimmed += surplus
+
+    def _replace_preview(self, newest: EntryId, event: ProgressEvent) -> None:
+        """Remove the preview from the event that had the newest one until now."""
+        before, self._preview = self._preview, (self.end - 1, newest, event)
+        if before is None or before[0] < self._trimmed:
+            return
+        number, entry_id, earlier = before
+        data = progress_frame(entry_id, earlier.model_copy(update={"preview": None}), self._addresses)
+        self._frames[number - self._trimmed] = _Frame(entry_id, data)
 
     def read_to_end(self) -> None:
         """The read that started last has reached the end of the stream."""

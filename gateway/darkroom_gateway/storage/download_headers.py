@@ -8,7 +8,7 @@ import re
 
 OPAQUE = "application/octet-stream"
 
-SAFE_TYPES = frozenset({"image/png", "video/mp4", OPAQUE})
+SAFE_TYPES = frozenset({"image/png", "image/jpeg", "image/webp", "image/avif", "video/mp4", OPAQUE})
 """Types that runs produce (runner/darkroom_runner/lifecycle.py), and that browsers don't execute."""
 
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._-]")

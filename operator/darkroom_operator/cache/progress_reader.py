@@ -91,5 +91,7 @@ class ProgressReader:
             return
         self._newest[uid] = entry
         # A node's clock may be ahead: an estimated end that is counted from the future would never come closer.
-        self._cache.progress[uid] = event.model_copy(update={"time": min(aware(event.time), self._clock())})
+        # A preview is for those who watch the event stream: no status has one.
+        update = {"time": min(aware(event.time), self._clock()), "preview": None}
+        self._cache.progress[uid] = event.model_copy(update=update)
         self._changed()

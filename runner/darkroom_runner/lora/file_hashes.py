@@ -10,6 +10,7 @@ Tools that edit a title or a description leave these hashes unchanged.
 """
 
 import hashlib
+import re
 from pathlib import Path
 
 import torch
@@ -41,6 +42,12 @@ def tensors_sha256(path: Path) -> str:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+def web_ui_hash(path: Path, metadata: dict[str, str]) -> str:
+    """The SHA-256 by which A1111, Forge and Civitai find a LoRA: its header's, or that of its tensors."""
+    declared = metadata.get("sshs_model_hash", "").lower()
+    return declared if re.fullmatch("[0-9a-f]{64}", declared) else tensors_sha256(path)
 
 
 def _legacy_hash(path: Path) -> str:

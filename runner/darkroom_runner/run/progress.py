@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from darkroom_contract.plan import Plan
-from darkroom_contract.progress import MAX_FILES, ProgressEvent, Stage, stream_name
+from darkroom_contract.progress import MAX_FILES, Preview, ProgressEvent, Stage, stream_name
 from darkroom_contract.runs import RunDocument
 from darkroom_runner.run.progress_events import EventSender, NullSender, RedisSender
 
@@ -49,7 +49,7 @@ class ProgressTracker:
         self._metrics: dict[str, float] = {}
         """Those of the stage's newest step."""
         self._run_started = self._stage_started = clock()
-        self._sent_at = float("-inf")
+        self._sent_at = self._preview_sent_at = float("-inf")
 
     def __enter__(self) -> Self:
         return self
@@ -120,6 +120,12 @@ class ProgressTracker:
         for first in range(0, max(len(files), 1), MAX_FILES):
             self._send(tuple(files[first : first + MAX_FILES]))
 
+    def preview(self, seed: int, step: int, jpeg: str) -> None:
+        """Send a preview of an image, a JPEG in base64 after `step` steps, at most once per interval."""
+        if self._clock() - self._preview_sent_at >= MIN_INTERVAL_SECONDS:
+            self._preview_sent_at = self._clock()
+            self._send(preview=Preview(seed=seed, step=step, jpeg=jpeg))
+
     def keep_alive(self, between: float = 0.0) -> None:
         """Report `between`, the work since the newest step, at most once per interval."""
         self._between = between
@@ -149,7 +155,7 @@ class ProgressTracker:
         done = 100.0 if self._stage is Stage.DONE else 100.0 * self._done_work() / sum(self._plan.values())
         self._percentage = max(self._percentage, done)
 
-    def _send(self, files: tuple[str, ...] = ()) -> None:
+    def _send(self, files: tuple[str, ...] = (), preview: Preview | None = None) -> None:
         remaining = self.remaining_seconds
         event = ProgressEvent(
             attempt=self._attempt,
@@ -160,6 +166,7 @@ class ProgressTracker:
             estimated_remaining_seconds=None if remaining is None else round(remaining, 1),
             metrics=self._metrics,
             files=files,
+            preview=preview,
             time=datetime.now(UTC),
         )
         self._sent_at = self._clock()

@@ -1,7 +1,8 @@
 """Sends progress events to a Redis stream without ever blocking or failing the run.
 
 Events go into a short queue that a background thread empties. While Redis is slow or unreachable, events are dropped,
-oldest first, and one warning is logged.
+oldest first, and one warning is logged. Previews are dropped first, and the stream keeps only the newest one: they are
+much larger than other events, and nobody needs an old one.
 """
 
 import logging
@@ -17,6 +18,8 @@ REDIS_TIMEOUT_SECONDS = 1.5
 RETRY_SECONDS = 2.0
 CLOSE_TIMEOUT_SECONDS = 2.0
 QUEUE_LENGTH = 64
+MAX_QUEUED_WITH_PREVIEW = 8
+"""A preview is not queued behind more events than this."""
 
 
 class EventSender(Protocol):
@@ -45,11 +48,14 @@ class RedisSender:
         self._stream = stream
         self._events: queue.Queue[ProgressEvent | None] = queue.Queue(QUEUE_LENGTH)
         self._closing = threading.Event()
+        self._newest_preview: bytes | None = None
+        """Id of the stream's entry with a preview."""
         self._thread = threading.Thread(target=self._work, name="progress", daemon=True)
         self._thread.start()
 
     def send(self, event: ProgressEvent) -> None:
-        self._put(event)
+        if event.preview is None or self._events.qsize() <= MAX_QUEUED_WITH_PREVIEW:
+            self._put(event)
 
     def close(self) -> None:
         """Send queued events for at most `CLOSE_TIMEOUT_SECONDS`, then give up."""
@@ -113,4 +119,9 @@ class RedisSender:
             entry = {STREAM_FIELD: event.model_dump_json(by_alias=True, exclude_none=True)}
             pipe.xadd(self._stream, entry, maxlen=STREAM_MAX_LENGTH, approximate=True)
             pipe.expire(self._stream, STREAM_TTL_SECONDS)
-            pipe.execute()
+            if event.preview is not None and self._newest_preview is not None:
+                # After the new one is added: readers take a stream whose newest entry is gone for a lost one.
+                pipe.xdel(self._stream, self._newest_preview)
+            added, *_ = pipe.execute()
+        if event.preview is not None:
+            self._newest_preview = added

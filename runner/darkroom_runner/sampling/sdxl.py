@@ -15,6 +15,7 @@ from darkroom_contract.specs.generate_job import GenerateJobSpec, Upscale
 from darkroom_runner.models.device import generator
 from darkroom_runner.sampling.image_to_image import encode_picture, image_to_image_pipeline, strength_arguments
 from darkroom_runner.sampling.picture_size import Size, image_size, upscaled_size
+from darkroom_runner.sampling.preview import Previews
 from darkroom_runner.sampling.prompt_embeddings import prompt_arguments
 from darkroom_runner.sampling.start_picture import StartPicture
 from darkroom_runner.sampling.step_callback import OnStep, step_callback
@@ -27,7 +28,12 @@ _UPSCALING = 1
 
 
 def generate_image(
-    pipeline: Any, spec: GenerateJobSpec, seed: int, on_step: OnStep, start: StartPicture | None = None
+    pipeline: Any,
+    spec: GenerateJobSpec,
+    seed: int,
+    on_step: OnStep,
+    start: StartPicture | None = None,
+    previews: Previews | None = None,
 ) -> Image.Image:
     """The image of one seed; `start` is the start image and its mask, of any size.
 
@@ -35,11 +41,11 @@ def generate_image(
     """
     first, second = (_evaluations(pipeline.scheduler, steps) for steps in image_steps(spec))
     size_px = image_size(pipeline, spec.images, start.image.size if start else None)
-    passes = _Passes(pipeline, spec, prompt_arguments(pipeline, spec))
+    passes = _Passes(pipeline, spec, prompt_arguments(pipeline, spec), previews)
     image = passes.first(start.fitted(size_px) if start else None, size_px, seed, lambda n, m: on_step(n, m + second))
     if spec.upscale is None:
         return image
-    image = passes.upscale(image, spec.upscale, seed, lambda n, m: on_step(first + n, first + m))
+    image = passes.upscale(image, spec.upscale, seed, lambda n, m: on_step(first + n, first + m), first)
     return start.fitted(image.size).paste_back(image) if start else image
 
 
@@ -56,6 +62,7 @@ class _Passes:
     pipeline: Any
     spec: GenerateJobSpec
     prompts: dict[str, Any]
+    previews: Previews | None
 
     def first(self, start: StartPicture | None, size_px: Size, seed: int, on_step: OnStep) -> Image.Image:
         images, settings = self.spec.images, self.spec.start_image
@@ -65,30 +72,48 @@ class _Passes:
             if start is None or (start.mask is None and strength >= 1):
                 width, height = size_px
                 given = {"width": width, "height": height, "num_inference_steps": images.steps}
-                return self._run(self.pipeline, given, images.steps, seed, on_step)
-            return self._image_to_image(start, images.steps, strength, seed, on_step)
+                return self._run(self.pipeline, given, images.steps, seed, on_step, 0)
+            return self._image_to_image(start, images.steps, strength, seed, on_step, 0)
 
-    def upscale(self, image: Image.Image, upscale: Upscale, seed: int, on_step: OnStep) -> Image.Image:
+    def upscale(
+        self, image: Image.Image, upscale: Upscale, seed: int, on_step: OnStep, steps_before: int
+    ) -> Image.Image:
         """The upscaling pass: Lanczos, then image to image, which draws the detail."""
         size_px = upscaled_size(self.pipeline, image.size, upscale.factor)
         large = StartPicture(ImageOps.fit(image, size_px, Image.Resampling.LANCZOS))
         steps = upscale.steps or self.spec.images.steps
         with vae_tiling(self.pipeline, self.spec.images.vae_tiling, size_px):
-            return self._image_to_image(large, steps, upscale.strength, seed, on_step, _UPSCALING)
+            return self._image_to_image(large, steps, upscale.strength, seed, on_step, steps_before, _UPSCALING)
 
     def _image_to_image(
-        self, start: StartPicture, steps: int, strength: float, seed: int, on_step: OnStep, *purpose: int
+        self,
+        start: StartPicture,
+        steps: int,
+        strength: float,
+        seed: int,
+        on_step: OnStep,
+        steps_before: int,
+        *purpose: int,
     ) -> Image.Image:
         pipeline = image_to_image_pipeline(self.pipeline, inpainting=start.mask is not None)
         given = {"image": encode_picture(pipeline, start.image), **strength_arguments(steps, strength)}
         if start.mask is not None:
             width, height = start.image.size
             given |= {"width": width, "height": height, "mask_image": start.paint_mask(pipeline.vae_scale_factor)}
-        return start.paste_back(self._run(pipeline, given, denoising_steps(steps, strength), seed, on_step, *purpose))
+        run_steps = denoising_steps(steps, strength)
+        return start.paste_back(self._run(pipeline, given, run_steps, seed, on_step, steps_before, *purpose))
 
     def _run(
-        self, pipeline: Any, given: dict[str, Any], steps: int, seed: int, on_step: OnStep, *purpose: int
+        self,
+        pipeline: Any,
+        given: dict[str, Any],
+        steps: int,
+        seed: int,
+        on_step: OnStep,
+        steps_before: int,
+        *purpose: int,
     ) -> Image.Image:
+        preview = self.previews.of_image(seed, steps_before) if self.previews else None
         with unet_cache(pipeline, self.spec.cache, steps):
             image: Image.Image = pipeline(
                 **self.prompts,
@@ -96,7 +121,7 @@ class _Passes:
                 guidance_scale=self.spec.images.guidance_scale,
                 eta=_eta(pipeline.scheduler),
                 generator=generator(seed, *purpose),
-                callback_on_step_end=step_callback(on_step),
+                callback_on_step_end=step_callback(on_step, preview),
             ).images[0]
         return image
 

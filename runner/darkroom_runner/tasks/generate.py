@@ -70,7 +70,8 @@ class GenerateTask:
 
     def execute(self, inputs: GenerateInputs, models: "TextToImage") -> RunResult:
         images, metrics = models.generate()
-        result = RunResult([image.path for image in images], metrics, (models.base_model,))
+        files = [*(image.path for image in images), *models.save_grid(images)]
+        result = RunResult(files, metrics, (models.base_model,))
         if inputs.video_model is None:
             return result
         models.release()

@@ -17,11 +17,13 @@ from darkroom_runner.models.pretrained import PretrainedModel
 from darkroom_runner.run.context import RunContext
 from darkroom_runner.sampling.image_fit import fit_remark
 from darkroom_runner.sampling.mp4 import write_mp4
+from darkroom_runner.sampling.mp4_xmp import append_xmp
 from darkroom_runner.sampling.non_finite import retry_in_float32
 from darkroom_runner.sampling.svd import clip_size, generate_frames
 from darkroom_runner.sampling.timestep_spacing import ensure_starts_from_noise
 from darkroom_runner.tasks.output_metadata import clip_metadata
 from darkroom_runner.tasks.text_to_image import GeneratedImage, load_inference_pipeline
+from darkroom_runner.tasks.xmp import xmp_packet
 
 log = logging.getLogger(__name__)
 
@@ -63,5 +65,6 @@ def generate_clip(
     used = video_model.used(pipeline)
     metadata = clip_metadata(spec, used, image.metadata)
     write_mp4(frames, path, spec.video.fps, json.dumps(metadata, ensure_ascii=False))
+    append_xmp(path, xmp_packet(metadata))
     metrics = {"videoFrames": len(frames), "videoSecondsPerStep": (time.monotonic() - started) / spec.video.steps}
     return GeneratedClip(path, metrics, used)

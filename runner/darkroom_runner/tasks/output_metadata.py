@@ -3,17 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.plan import VALIDATION_GUIDANCE_SCALE, VALIDATION_STEPS
 from darkroom_contract.specs.generate_job import GenerateJobSpec
-from darkroom_contract.specs.images import VaeTiling
+from darkroom_contract.specs.images import ImageFormat, VaeTiling
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.specs.training import Training
-
-if TYPE_CHECKING:
-    from PIL.PngImagePlugin import PngInfo
 
 _PACKAGES = ("darkroom", "torch", "diffusers", "transformers", "peft", "DeepCache", "av")
 
@@ -39,11 +36,13 @@ def image_metadata(
     seed: int,
     size_px: tuple[int, int],
     start_sha256: Mapping[str, str] | None = None,
+    lora_tensors_sha256: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Everything needed to reproduce an image: the `darkroom` chunk of its PNG.
 
-    `lora_sha256` are the digests of the files of `spec.used_loras`, in that order; `start_sha256` those of the start
-    image and the mask, by their field. A job of the short form has the same entries as in Darkroom 0.1.
+    `lora_sha256` are the digests of the files of `spec.used_loras`, in that order, and `lora_tensors_sha256` those by
+    which other tools find them (`lora.file_hashes.web_ui_hash`), where they are known; `start_sha256` those of the
+    start image and the mask, by their field. A job of the short form has the same entries as in Darkroom 0.1.
     """
     images, interval = spec.images, spec.cache.effective_interval
     metadata: dict[str, Any] = {
@@ -60,15 +59,17 @@ def image_metadata(
         "versions": package_versions(),
         **_drawing_entries(spec, start_sha256 or {}),
     }
-    used = list(zip(spec.used_loras, lora_sha256, strict=True))
+    hashes = [{"tensorsSha256": each} for each in lora_tensors_sha256] or [{} for _ in lora_sha256]
+    used = list(zip(spec.used_loras, lora_sha256, hashes, strict=True))
     if spec.model_id is not None:
-        return metadata | {"modelId": spec.model_id, "loraScale": spec.lora_scale, "loraSha256": used[0][1]}
-    loras = [use.to_dict() | {"sha256": sha256} for use, sha256 in used]
+        lora = {"modelId": spec.model_id, "loraScale": spec.lora_scale, "loraSha256": lora_sha256[0]}
+        return metadata | lora | ({"loraTensorsSha256": lora_tensors_sha256[0]} if lora_tensors_sha256 else {})
+    loras = [use.to_dict() | {"sha256": sha256} | more for use, sha256, more in used]
     return metadata | ({"loras": loras} if loras else {})
 
 
 def _drawing_entries(spec: GenerateJobSpec, start_sha256: Mapping[str, str]) -> dict[str, Any]:
-    """Start image, mask, upscaling pass, clip skip and tiling, where the job has them, by the spec's names."""
+    """Start image, mask, upscaling pass, clip skip, tiling and format, where the job has them, by the spec's names."""
     found: dict[str, Any] = {}
     for field, settings in {"startImage": spec.start_image, "mask": spec.mask}.items():
         if settings is not None:
@@ -80,7 +81,14 @@ def _drawing_entries(spec: GenerateJobSpec, start_sha256: Mapping[str, str]) -> 
         found["clipSkip"] = spec.images.clip_skip
     if spec.images.vae_tiling is not VaeTiling.AUTO:
         found["vaeTiling"] = spec.images.vae_tiling.value
+    if spec.images.format is not ImageFormat.PNG:
+        found |= {"format": spec.images.format.value, "quality": spec.images.quality}
     return found
+
+
+def grid_metadata(images: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of a job's grid: the metadata of its first image, and the seeds of all."""
+    return images[0] | {"gridSeeds": [image["seed"] for image in images]}
 
 
 def validation_metadata(
@@ -179,49 +187,3 @@ def saved_step_metadata(
     """`lora_metadata` of a LoRA from the middle of a training."""
     loss = {} if held_out_loss is None else {"darkroom.heldOutLoss": str(held_out_loss)}
     return {**lora_metadata(spec, base_model), "darkroom.trainedSteps": str(step), **loss}
-
-
-def png_info(metadata: dict[str, Any], sampler: str) -> "PngInfo":
-    """PNG text chunks: `parameters`, which image viewers show, and `darkroom` with the whole metadata as JSON.
-
-    `sampler` is the name of the one that ran. `parameters` has it where the job sets none: other tools don't know the
-    base model's default.
-    """
-    # Imported here, since a run that fails early saves no image.
-    from PIL.PngImagePlugin import PngInfo
-
-    info = PngInfo()
-    info.add_itxt("parameters", _parameters(metadata, sampler))
-    info.add_itxt("darkroom", json.dumps(metadata, ensure_ascii=False))
-    return info
-
-
-def _parameters(metadata: dict[str, Any], sampler: str) -> str:
-    """The text format of the Stable Diffusion web UIs."""
-    settings = {
-        "Steps": metadata["steps"],
-        "Sampler": sampler if metadata["scheduler"] == _DEFAULT_SAMPLER else metadata["scheduler"],
-        "CFG scale": metadata["guidanceScale"],
-        "Seed": metadata["seed"],
-        "Size": f"{metadata['width']}x{metadata['height']}",
-        "Model": metadata["baseModel"],
-        **_lora_parameters(metadata),
-        "DeepCache": f"interval {metadata['cache']['interval']}" if metadata["cache"] else None,
-        "Version": f"darkroom {metadata['versions'].get('darkroom', '')}",
-    }
-    line = ", ".join(f"{name}: {value}" for name, value in settings.items() if value is not None)
-    return "\n".join(filter(None, [metadata["prompt"], _negative(metadata["negativePrompt"]), line]))
-
-
-def _lora_parameters(metadata: dict[str, Any]) -> dict[str, str]:
-    """Names and scales; of several LoRAs also digests, quoted as the web UIs quote a list."""
-    if "modelId" in metadata:
-        return {"Lora": f"{metadata['modelId']}:{metadata['loraScale']}"}
-    named = [(each.get("modelId") or each["uri"], each) for each in metadata.get("loras", ())]
-    scales = ", ".join(f"{name}:{each['scale']}" for name, each in named)
-    digests = ", ".join(f"{name}: {each['sha256']}" for name, each in named)
-    return {"Lora": f'"{scales}"', "Lora SHA-256": f'"{digests}"'} if named else {}
-
-
-def _negative(prompt: str) -> str:
-    return f"Negative prompt: {prompt}" if prompt else ""

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from darkroom_contract.plan import image_steps
 from darkroom_contract.progress import Stage
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs.generate_job import GenerateJobSpec
-from darkroom_contract.storage.keys import image_file
+from darkroom_contract.storage.keys import grid_file, image_file
 from darkroom_runner.errors import ModelIncompatibleError, NonFiniteOutputError
+from darkroom_runner.lora.file_hashes import web_ui_hash
 from darkroom_runner.lora.foreign_files import LoraFile
 from darkroom_runner.lora.loading import LoraToLoad, load_loras
 from darkroom_runner.models.device import Device, find_device, free_memory, release
@@ -29,12 +30,15 @@ from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.sampling.image_to_image import strength_arguments
 from darkroom_runner.sampling.non_finite import has_finite_weights, retry_in_float32
 from darkroom_runner.sampling.picture_size import image_size
+from darkroom_runner.sampling.preview import Previews
 from darkroom_runner.sampling.prompt_embeddings import check_prompts
-from darkroom_runner.sampling.schedulers import build_sampler, sampler_name
+from darkroom_runner.sampling.schedulers import build_sampler
 from darkroom_runner.sampling.sdxl import generate_image
 from darkroom_runner.sampling.start_picture import StartPicture, fit_remark
 from darkroom_runner.sampling.timestep_spacing import check_steps, ensure_starts_from_noise
-from darkroom_runner.tasks.output_metadata import image_metadata, png_info
+from darkroom_runner.sampling.web_ui_samplers import web_ui_sampler
+from darkroom_runner.tasks.image_files import save_grid, save_image
+from darkroom_runner.tasks.output_metadata import grid_metadata, image_metadata
 from darkroom_runner.tasks.start_files import StartFiles
 
 log = logging.getLogger(__name__)
@@ -72,10 +76,11 @@ class TextToImage:
         settings = self.spec.images
         steps = settings.count * sum(image_steps(self.spec))
         self.context.progress.enter(Stage.DENOISING, steps)
+        previews = Previews(settings.preview_steps, self.context.progress.preview)
         started, images, failures = time.monotonic(), list[GeneratedImage](), dict[int, str]()
         for index in range(settings.count):
             try:
-                images.append(self._generate_one(index))
+                images.append(self._generate_one(index, previews))
             except NonFiniteOutputError as error:
                 failures[settings.seed + index] = str(error)
                 log.warning("%s", error)
@@ -96,22 +101,38 @@ class TextToImage:
                 f"{next(iter(failures.values()))}",
             )
 
-    def _generate_one(self, index: int) -> GeneratedImage:
+    def _generate_one(self, index: int, previews: Previews) -> GeneratedImage:
         """Image number `index` of the job, from 0."""
         settings, context = self.spec.images, self.context
         seed = settings.seed + index
         on_step = partial(context.on_part_step, index, settings.count)
         image = retry_in_float32(
             self.pipeline,
-            lambda: generate_image(self.pipeline, self.spec, seed, on_step, self.start),
+            lambda: generate_image(self.pipeline, self.spec, seed, on_step, self.start, previews),
             f"The image of seed {seed}",
             context.remarks,
         )
         digests = [lora.sha256 for lora in self.loras]
-        metadata = image_metadata(self.spec, self.base_model, digests, seed, image.size, self.start_sha256)
-        path = context.scratch / image_file(context.document.name, seed)
-        image.save(path, pnginfo=png_info(metadata, sampler_name(self.pipeline.scheduler)))
+        metadata = image_metadata(
+            self.spec, self.base_model, digests, seed, image.size, self.start_sha256, self._lora_hashes
+        )
+        path = context.scratch / image_file(context.document.name, seed, settings.format.suffix)
+        save_image(image, path, metadata, settings, web_ui_sampler(self.pipeline.scheduler))
         return GeneratedImage(path, image, metadata)
+
+    @cached_property
+    def _lora_hashes(self) -> list[str]:
+        return [web_ui_hash(lora.path, lora.metadata) for lora in self.loras]
+
+    def save_grid(self, images: Sequence[GeneratedImage]) -> list[Path]:
+        """The file of all images in one, if the job asks for it and there are several."""
+        settings, context = self.spec.images, self.context
+        if not settings.grid or len(images) < 2:
+            return []
+        path = context.scratch / grid_file(context.document.name, settings.format.suffix)
+        metadata = grid_metadata([image.metadata for image in images])
+        save_grid([image.image for image in images], path, metadata, settings, web_ui_sampler(self.pipeline.scheduler))
+        return [path]
 
     def release(self) -> None:
         """Free the pipeline's memory for another model. No image can be generated afterwards."""

@@ -20,13 +20,15 @@ from darkroom_runner.models.model_store import FetchedLora
 from darkroom_runner.models.pretrained import SDXL, PretrainedModel, find_pretrained
 from darkroom_runner.run.context import RunContext, RunResult
 from darkroom_runner.run.storage import sha256_of
+from darkroom_runner.sampling.web_ui_samplers import WebUiSampler
 from darkroom_runner.tasks.ignored_training_settings import (
     remark_on_base_model,
     remark_on_masks,
     remark_on_texts,
     remark_on_training,
 )
-from darkroom_runner.tasks.output_metadata import lora_metadata, png_info, saved_step_metadata, validation_metadata
+from darkroom_runner.tasks.image_files import png_info
+from darkroom_runner.tasks.output_metadata import lora_metadata, saved_step_metadata, validation_metadata
 from darkroom_runner.tasks.training_images import TrainingImages
 from darkroom_runner.training.checkpoints import Checkpoints
 from darkroom_runner.training.dataset import Photo, fetch_datasets, require_allowed
@@ -133,7 +135,7 @@ class TrainTask:
             return saved_step_metadata(spec, base_model, step, held_out_loss) | _origin(initial_lora)
 
         def describe_sample(
-            base_model: UsedModel, prompt: str, step: int, size_px: tuple[int, int], sampler: str
+            base_model: UsedModel, prompt: str, step: int, size_px: tuple[int, int], sampler: WebUiSampler
         ) -> "PngInfo":
             return png_info(validation_metadata(spec, prompt, base_model, size_px, step), sampler)
 

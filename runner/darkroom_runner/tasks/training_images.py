@@ -14,7 +14,8 @@ from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.storage.keys import validation_file
 from darkroom_runner.errors import InternalError, InterruptedRunError, translate
 from darkroom_runner.run.context import RunContext
-from darkroom_runner.tasks.output_metadata import png_info, validation_metadata
+from darkroom_runner.tasks.image_files import png_info
+from darkroom_runner.tasks.output_metadata import validation_metadata
 from darkroom_runner.training.samples import Samples
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from darkroom_contract.base_models import UsedModel
+from darkroom_runner.sampling.web_ui_samplers import WebUiSampler
 from darkroom_runner.training.samples import Samples
 from darkroom_runner.training.saved_steps import SavedSteps
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 LoraMetadata = Callable[[UsedModel, int, float | None], dict[str, str]]
 """The header of a LoRA file: of a base model and step, with the held-out loss where it is known."""
 
-SampleInfo = Callable[[UsedModel, str, int, tuple[int, int], str], "PngInfo"]
+SampleInfo = Callable[[UsedModel, str, int, tuple[int, int], WebUiSampler], "PngInfo"]
 """The metadata of a sample image: of a base model, prompt, step, size in pixels, and sampler."""
 
 

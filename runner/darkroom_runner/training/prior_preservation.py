@@ -14,11 +14,11 @@ import torch
 from darkroom_contract.plan import CLASS_IMAGE_CACHE_INTERVAL, CLASS_IMAGE_STEPS
 from darkroom_runner.models.device import generator
 from darkroom_runner.run.remarks import Remarks
-from darkroom_runner.unet_cache.deepcache import deepcache
 from darkroom_runner.sampling.non_finite import require_finite, retry_in_float32
 from darkroom_runner.sampling.step_callback import OnStep, step_callback
 from darkroom_runner.training.buckets import Size
 from darkroom_runner.training.cached_latents import CachedLatents, time_ids
+from darkroom_runner.unet_cache.deepcache import deepcache
 
 _BATCH_SIZE = 4
 _GUIDANCE_SCALE = 5.0

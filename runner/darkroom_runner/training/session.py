@@ -30,15 +30,16 @@ from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.run.stop_signal import StopSignal
 from darkroom_runner.sampling.non_finite import retry_in_float32
 from darkroom_runner.sampling.prompt_length import check_training_prompts
-from darkroom_runner.sampling.schedulers import sampler_name, training_noise_scheduler
+from darkroom_runner.sampling.schedulers import training_noise_scheduler
 from darkroom_runner.sampling.sdxl import generate_validation_image
 from darkroom_runner.sampling.step_callback import OnStep
+from darkroom_runner.sampling.web_ui_samplers import WebUiSampler, web_ui_sampler
 from darkroom_runner.training.between_steps import BetweenSteps
 from darkroom_runner.training.checkpoints import Checkpoints
 from darkroom_runner.training.dataset import Photo
 from darkroom_runner.training.diffusion_loss import DiffusionLoss
 from darkroom_runner.training.evaluation_mode import evaluation_mode
-from darkroom_runner.training.fused_attention import fuse_attention
+from darkroom_runner.training.fused.layers import fuse_layers
 from darkroom_runner.training.idle_models import IdleModels
 from darkroom_runner.training.memory import RAN_OUT, choose_quantization, plan_memory
 from darkroom_runner.training.outputs import Outputs
@@ -87,9 +88,9 @@ class TrainingSession:
         return self.spec.training.resolution or int(own)
 
     @property
-    def sampler(self) -> str:
-        """The name of the sampler of validation and sample images: the base model's own."""
-        return sampler_name(self.pipeline.scheduler)
+    def sampler(self) -> WebUiSampler:
+        """The sampler of validation and sample images: the base model's own."""
+        return web_ui_sampler(self.pipeline.scheduler)
 
     def train(self, photos: list[Photo], others: Photos | None = None) -> dict[str, float]:
         """Train the adapters; returns the outcome's metrics. `others`: photos of the datasets other than `dataset`.
@@ -176,7 +177,7 @@ class TrainingSession:
             for name in TEXT_ENCODERS:
                 # For LoRA dropout: SDXL's text encoders have no dropout of their own.
                 getattr(self.pipeline, name).train()
-        fuse_attention(self.pipeline.unet)
+        fuse_layers(self.pipeline.unet)
         if plan.gradient_checkpointing:
             self.pipeline.unet.enable_gradient_checkpointing()
         if plan.idle_models_off_device:

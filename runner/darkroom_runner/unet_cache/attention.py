@@ -48,7 +48,9 @@ class PromptAttention:
         key, value = self._key_value(attention, context)
         query = _heads(attention, attention.to_q(block.norm2(tokens)))
         attended = F.scaled_dot_product_attention(query, key, value)
-        result: torch.Tensor = attention.to_out[0](attended.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[1], -1))
+        result: torch.Tensor = attention.to_out[0](
+            attended.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[1], -1)
+        )
         if earlier is None or len(result) == len(earlier):
             self._results[attention] = result
         return result

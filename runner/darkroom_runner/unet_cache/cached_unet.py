@@ -66,7 +66,12 @@ class CachedUnet:
         return feature
 
     def _compute(
-        self, chosen: Pass, position: Position, inputs: Inputs, skips: list[torch.Tensor], predicted: torch.Tensor | None
+        self,
+        chosen: Pass,
+        position: Position,
+        inputs: Inputs,
+        skips: list[torch.Tensor],
+        predicted: torch.Tensor | None,
     ) -> torch.Tensor:
         network, branch = self._network, self._policy.branch
         if isinstance(network, ImageNetwork):

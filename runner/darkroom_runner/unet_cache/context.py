@@ -8,8 +8,8 @@ from diffusers import UNetSpatioTemporalConditionModel
 
 from darkroom_contract.specs.cache import Cache, CachePolicy
 from darkroom_runner.errors import InvalidRunError
-from darkroom_runner.unet_cache.deepcache import CacheInUseError, claimed, deepcache
 from darkroom_runner.unet_cache.cached_unet import CachedUnet, CacheReport
+from darkroom_runner.unet_cache.deepcache import CacheInUseError, claimed, deepcache
 from darkroom_runner.unet_cache.network import ClipNetwork, ImageNetwork, Network
 from darkroom_runner.unet_cache.policies import PROFILES, AdaptivePolicy, FirstBlockPolicy, IntervalPolicy, Policy
 

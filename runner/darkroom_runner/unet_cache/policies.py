@@ -1,9 +1,9 @@
 """Which part of the U-Net runs at each pass. Pure decisions; `cached_unet` carries them out.
 
-    Interval     a full pass at every n-th step, the last feature between them (DeepCache, arXiv 2312.00858)
-    FirstBlock   a full pass when the first block's output has changed (the first-block cache of ParaAttention)
-    Adaptive     features between full passes are extrapolated; how far a prediction was off decides how many steps
-                 the next one has to cover, like the step size of an ODE solver
+Interval     a full pass at every n-th step, the last feature between them (DeepCache, arXiv 2312.00858)
+FirstBlock   a full pass when the first block's output has changed (the first-block cache of ParaAttention)
+Adaptive     features between full passes are extrapolated; how far a prediction was off decides how many steps
+             the next one has to cover, like the step size of an ODE solver
 """
 
 from abc import ABC, abstractmethod

@@ -1,7 +1,10 @@
 """The state directory: locking, permissions, and persistent ports and credentials."""
 
+import contextlib
+import itertools
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -10,6 +13,7 @@ from dataclasses import replace
 import pytest
 
 from darkroom_local.errors import LocalError, StateInUseError
+from darkroom_local.processes import ports
 from darkroom_local.state.private_files import write_private
 from darkroom_local.state.settings import VERSION
 from darkroom_local.state.state_dir import StateDir
@@ -43,13 +47,41 @@ def test_ports_and_credentials_persist(tmp_path):
     assert StateDir(tmp_path).settings() == first
 
 
-def test_two_directories_share_no_port_and_no_credential(tmp_path):
-    folders = (StateDir(tmp_path / name) for name in ("a", "b"))
-    for folder in folders:
-        folder.root.mkdir()
+def test_new_directory_avoids_the_ports_of_a_running_cluster(tmp_path, monkeypatch):
+    """Even if its random numbers are those of the running cluster."""
+
+    def settings(name):
+        numbers = itertools.count(1000)
+        monkeypatch.setattr(ports.secrets, "randbelow", lambda limit: next(numbers) % limit)
+        (tmp_path / name).mkdir()
+        return StateDir(tmp_path / name).settings()
+
+    running = set(vars(settings("a").ports).values())
+    with contextlib.ExitStack() as servers:
+        for port in running:
+            servers.enter_context(listening(port))
+        chosen = set(vars(settings("b").ports).values())
+
+    assert len(running) == len(chosen) == 6
+    assert not running & chosen
+
+
+@contextlib.contextmanager
+def listening(port):
+    """Listen on the port, unless another program has taken it in the meantime."""
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            server.bind(("127.0.0.1", port))
+            server.listen()
+        yield
+
+
+def test_two_directories_share_no_credential(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
     a, b = (StateDir(tmp_path / name).settings() for name in ("a", "b"))
 
-    assert not set(vars(a.ports).values()) & set(vars(b.ports).values())
     assert not set(vars(a.credentials).values()) & set(vars(b.credentials).values())
 
 

@@ -1,5 +1,6 @@
-"""The fused attention layer computes what diffusers' and peft's modules compute, in both passes."""
+"""Fused parts of the U-Net compute what diffusers' and peft's modules compute, in both passes."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from darkroom_contract.specs.training import Training
 from darkroom_runner.lora.adapters import add_adapters
 from darkroom_runner.training import session as session_module
 from darkroom_runner.training.dataset import Photo
-from darkroom_runner.training.fused_attention import fuse_attention
+from darkroom_runner.training.fused.layers import ATTENTION, FEED_FORWARD, RESNET, fuse_layers
 
 Result = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
@@ -57,7 +58,9 @@ def test_output_and_all_gradients_are_those_of_the_modules(unet: Any, checkpoint
     unet.train()
     modules = run(unet, text)
 
-    assert fuse_attention(unet) == sum(type(each).__name__ == "Attention" for each in unet.modules())
+    kinds = Counter(type(each).__name__ for each in unet.modules())
+    expected = {ATTENTION: kinds["Attention"], FEED_FORWARD: kinds["FeedForward"], RESNET: kinds["ResnetBlock2D"]}
+    assert fuse_layers(unet) == expected
     if checkpointing:
         unet.enable_gradient_checkpointing()
 
@@ -69,7 +72,7 @@ def test_adapters_that_are_off_stay_off(unet: Any) -> None:
     unet.disable_adapters()
     with torch.no_grad():
         expected = unet_output(unet, text)
-        fuse_attention(unet)
+        fuse_layers(unet)
 
         assert torch.equal(unet_output(unet, text), expected)
 
@@ -87,15 +90,15 @@ def unet_output(unet: Any, text: torch.Tensor) -> torch.Tensor:
 def test_dropout_and_dora_are_left_to_peft(sdxl: Any, settings: dict[str, Any]) -> None:
     add_adapters(sdxl, Training(rank=4, **settings))
 
-    assert fuse_attention(sdxl.unet) == 0
+    assert fuse_layers(sdxl.unet)[ATTENTION] == 0
 
 
 def test_a_training_has_the_same_losses_with_and_without(
     open_training: Callable[..., Any], photos: list[Photo], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = []
-    for fuse in (fuse_attention, lambda unet: 0):
-        monkeypatch.setattr(session_module, "fuse_attention", fuse)
+    for fuse in (fuse_layers, lambda unet: None):
+        monkeypatch.setattr(session_module, "fuse_layers", fuse)
         seen: list[float] = []
         session = open_training(max_steps=8, trainTextEncoders=True, layers="All")
         report = session.progress.step

@@ -1,0 +1,69 @@
+"""Layer and group normalisation with frozen weights, both passes, outside of autograd."""
+
+from dataclasses import dataclass
+
+import torch
+
+_layer_norm_backward = torch.ops.aten.native_layer_norm_backward
+_group_norm_backward = torch.ops.aten.native_group_norm_backward
+_silu_backward = torch.ops.aten.silu_backward.grad_input
+
+
+@dataclass(frozen=True)
+class LayerNorm:
+    """Over the last dimension."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    eps: float
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        normed: torch.Tensor = torch.native_layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)[0]
+        return normed
+
+    def backward(self, gradient: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        shape, weight, bias = self.weight.shape, self.weight, self.bias
+        _, mean, rstd = torch.native_layer_norm(x, shape, weight, bias, self.eps)
+        of_input: torch.Tensor = _layer_norm_backward(
+            gradient, x, shape, mean, rstd, weight, bias, [True, False, False]
+        )[0]
+        return of_input
+
+
+@dataclass(frozen=True)
+class GroupNormSilu:
+    """Group normalisation of [b, c, h, w], then SiLU. Only the input is needed for the backward pass."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    groups: int
+    eps: float
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.silu(self._norm(x)[0], inplace=True)
+
+    def backward(self, gradient: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Overwrites `gradient`."""
+        normed, mean, rstd = self._norm(x)
+        _silu_backward(gradient, normed, grad_input=gradient)
+        batch, channels, height, width = x.shape
+        of_input: torch.Tensor = _group_norm_backward(
+            gradient,
+            x,
+            mean,
+            rstd,
+            self.weight,
+            batch,
+            channels,
+            height * width,
+            self.groups,
+            [True, False, False],
+        )[0]
+        return of_input
+
+    def _norm(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        batch, channels, height, width = x.shape
+        normed: tuple[torch.Tensor, torch.Tensor, torch.Tensor] = torch.native_group_norm(
+            x, self.weight, self.bias, batch, channels, height * width, self.groups, self.eps
+        )
+        return normed
