@@ -33,4 +33,9 @@ DATASET_URIS = "DARKROOM_DATASET_URIS"
 DEFAULT_BASE_MODEL = "DARKROOM_DEFAULT_BASE_MODEL"
 """The base model of jobs that name none: for the operator, and for the gateway's imports of LoRAs."""
 
+C2PA_CERTIFICATE = "DARKROOM_C2PA_CERTIFICATE"
+C2PA_KEY = "DARKROOM_C2PA_KEY"
+C2PA_TIMESTAMP_URL = "DARKROOM_C2PA_TIMESTAMP_URL"
+"""Content Credentials: PEM files of the certificate chain and its key, and a time-stamping server; for the runner."""
+
 REDIS_URL = "DARKROOM_REDIS_URL"

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "OutOfMemory"
     DISK_FULL = "DiskFull"
     STORAGE_UNAVAILABLE = "StorageUnavailable"
+    SIGNING_FAILED = "SigningFailed"
     INTERRUPTED = "Interrupted"
     INTERNAL_ERROR = "InternalError"
     # What the operator concludes.

@@ -196,6 +196,10 @@ FAILURES: Mapping[Reason, Advice] = {
     Reason.STORAGE_UNAVAILABLE: Advice(
         "Object storage is unreachable or refuses access.", "Check its address, bucket, credentials and network policy."
     ),
+    Reason.SIGNING_FAILED: Advice(
+        "Images are to be signed (C2PA), and the certificate or its key can't be read, has expired or is not accepted.",
+        "Replace the Secret of runner.c2pa.secretName with a valid certificate chain and its key.",
+    ),
     Reason.INTERRUPTED: Advice(
         "A cause outside Darkroom ended the run: an eviction, a preemption, a drained node, a node "
         "shutdown. It does not count against spec.backoffLimit.",

@@ -17,6 +17,7 @@
     ├── OutOfMemoryError         OutOfMemory
     ├── DiskFullError            DiskFull
     ├── StorageUnavailableError  StorageUnavailable  object storage is unreachable or refused the request
+    ├── SigningFailedError       SigningFailed       the certificate for Content Credentials can't sign
     ├── InterruptedRunError      Interrupted         SIGTERM
     └── InternalError            InternalError       any other exception
 
@@ -102,6 +103,10 @@ class DiskFullError(RunError):
 
 class StorageUnavailableError(RunError):
     reason = Reason.STORAGE_UNAVAILABLE
+
+
+class SigningFailedError(RunError):
+    reason = Reason.SIGNING_FAILED
 
 
 class InterruptedRunError(RunError):

@@ -23,6 +23,7 @@ from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.storage.keys import Manifest, manifest_key, run_prefix
 from darkroom_runner.errors import InvalidRunError, first_line, translate
+from darkroom_runner.run.content_credentials import load_credentials
 from darkroom_runner.run.context import RunContext, RunResult
 from darkroom_runner.run.gc_control import paused_gc
 from darkroom_runner.run.library_logging import configure_library_logging
@@ -33,6 +34,7 @@ from darkroom_runner.settings import Settings
 from darkroom_runner.tasks.generate import GenerateTask
 from darkroom_runner.tasks.output_metadata import package_versions
 from darkroom_runner.tasks.train import TrainTask
+from darkroom_runner.tasks.xmp import job_source_type
 
 if TYPE_CHECKING:
     from darkroom_runner.tasks.task import Task
@@ -50,6 +52,7 @@ CONTENT_TYPES = {
     ".safetensors": "application/octet-stream",
 }
 """Content types of the files that runs produce, by suffix."""
+_SIGNED = ("image/", "video/")
 
 
 def run(settings: Settings, stop_signal: StopSignal) -> Outcome:
@@ -115,11 +118,12 @@ def open_run_context(
 ) -> Iterator[RunContext]:
     """A context with a temporary folder and a progress tracker; both are closed when it ends."""
     plan = plan_run(document)
+    credentials = load_credentials(settings, package_versions().get("darkroom", ""))
     with (
         tempfile.TemporaryDirectory(prefix="run-", dir=settings.scratch_dir) as scratch,
         open_progress(document, plan, settings.redis_url) as progress,
     ):
-        yield RunContext(document, settings, storage, progress, stop_signal, Path(scratch))
+        yield RunContext(document, settings, storage, progress, stop_signal, Path(scratch), credentials=credentials)
 
 
 def plan_run(document: RunDocument) -> Plan:
@@ -156,11 +160,14 @@ def execute(task: "Task[Any, Any]", context: RunContext) -> RunResult:
 
 
 def upload(result: RunResult, context: RunContext) -> tuple[OutcomeFile, ...]:
-    """Upload all files under the run's prefix."""
+    """Sign images and clips, if the deployment has a certificate, and upload all files under the run's prefix."""
     context.progress.enter(Stage.UPLOADING, len(result.files))
     uploaded = []
     for number, path in enumerate(result.files, start=1):
         content_type = CONTENT_TYPES[path.suffix]
+        if context.credentials and content_type.startswith(_SIGNED):
+            source_type = job_source_type(context.document.generate, is_clip=content_type.startswith("video/"))
+            context.credentials.sign(path, content_type, source_type)
         digest = context.storage.upload(run_prefix(context.document.uid) + path.name, path, content_type)
         uploaded.append(
             OutcomeFile(name=path.name, content_type=content_type, bytes=path.stat().st_size, sha256=digest)

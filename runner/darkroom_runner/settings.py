@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
+
+from pydantic import model_validator
 
 from darkroom_contract import environment as names
 from darkroom_contract.settings import variable
@@ -27,8 +30,20 @@ class Settings(StorageSettings):
     """Folder of base models. Unset: base models come from the Hugging Face hub only."""
     redis_url: str | None = variable(names.REDIS_URL, None, repr=False)
     """Redis to which live progress is published. Unset: progress goes to the log only."""
+    c2pa_certificate: Path | None = variable(names.C2PA_CERTIFICATE, None)
+    """PEM file of the certificate chain that signs images and clips (C2PA), the signer's first. Unset: unsigned."""
+    c2pa_key: Path | None = variable(names.C2PA_KEY, None)
+    """PEM file of the certificate's private key, without password."""
+    c2pa_timestamp_url: str | None = variable(names.C2PA_TIMESTAMP_URL, None)
+    """Time-stamping server (RFC 3161) that confirms when a file was signed. Unset: none is asked."""
     dataset_uris: DatasetUris = variable(names.DATASET_URIS, ())
     """Folders that trainings may read in addition to `datasets/<namespace>/` of the bucket."""
+
+    @model_validator(mode="after")
+    def _require_certificate_and_key(self) -> Self:
+        if (self.c2pa_certificate is None) != (self.c2pa_key is None):
+            raise InvalidRunError(f"Set both {names.C2PA_CERTIFICATE} and {names.C2PA_KEY}, or neither.")
+        return self
 
     @property
     def dataset_policy(self) -> DatasetPolicy:

@@ -6,6 +6,7 @@ from pathlib import Path
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.storage.keys import ModelRecord
+from darkroom_runner.run.content_credentials import ContentCredentials
 from darkroom_runner.run.progress import ProgressTracker
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.run.stop_signal import StopSignal
@@ -25,6 +26,8 @@ class RunContext:
     scratch: Path
     """The run's temporary folder, deleted when the run ends."""
     remarks: Remarks = field(default_factory=Remarks)
+    credentials: ContentCredentials | None = None
+    """Signs images and clips; None if the deployment has no certificate."""
 
     def on_step(self, step: int, total: int) -> None:
         """Report a finished step. Raises `InterruptedRunError` once a stop was requested."""

@@ -66,7 +66,7 @@ class TrainTask:
         self._spec = spec
         storage, document, scratch = context.storage, context.document, context.scratch
         self._checkpoints = Checkpoints(storage, document, scratch)
-        self._samples = Samples(storage, document, scratch, context.progress, context.remarks)
+        self._samples = Samples(storage, document, scratch, context.progress, context.remarks, context.credentials)
         self._saved_steps = SavedSteps(storage, document, spec, scratch, context.progress, context.remarks)
         self._started = datetime.now(UTC)
         self._base_model: UsedModel | None = None

@@ -14,6 +14,7 @@ from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.storage.keys import run_prefix, sample_file, sample_key, samples_prefix, samples_sheet_file
 from darkroom_runner.errors import RunError, StorageUnavailableError
+from darkroom_runner.run.content_credentials import GENERATED, ContentCredentials
 from darkroom_runner.run.progress import ProgressTracker
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.run.storage import Storage
@@ -31,7 +32,13 @@ class Samples:
     """The sample images of one job."""
 
     def __init__(
-        self, storage: Storage, document: RunDocument, scratch: Path, progress: ProgressTracker, remarks: Remarks
+        self,
+        storage: Storage,
+        document: RunDocument,
+        scratch: Path,
+        progress: ProgressTracker,
+        remarks: Remarks,
+        credentials: ContentCredentials | None = None,
     ) -> None:
         self._storage = storage
         self._document = document
@@ -41,6 +48,7 @@ class Samples:
         """Folders of images to upload, and of small copies of all images, for the sheet."""
         for folder in (self._waiting, self._cells):
             folder.mkdir(exist_ok=True)
+        self._credentials = credentials
         self._stored: set[str] = set()
         self._failed = False
 
@@ -59,7 +67,10 @@ class Samples:
 
     def add(self, step: int, prompt: int, image: Image.Image, info: "PngInfo") -> None:
         """Keep an image until `publish`. Raises `OSError`."""
-        image.save(self._waiting / self._file(step, prompt), pnginfo=info)
+        path = self._waiting / self._file(step, prompt)
+        image.save(path, pnginfo=info)
+        if self._credentials:
+            self._credentials.sign(path, _CONTENT_TYPE, GENERATED)
         shrink(image).save(self._cells / self._file(step, prompt))
 
     def publish(self) -> None:

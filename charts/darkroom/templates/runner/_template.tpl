@@ -99,6 +99,13 @@ spec:
         - name: HF_TOKEN
           valueFrom: {secretKeyRef: {name: {{ . }}, key: HF_TOKEN}}
         {{- end }}
+        {{- if $runner.c2pa.secretName }}
+        - {name: DARKROOM_C2PA_CERTIFICATE, value: /etc/darkroom/c2pa/tls.crt}
+        - {name: DARKROOM_C2PA_KEY, value: /etc/darkroom/c2pa/tls.key}
+        {{- with $runner.c2pa.timestampUrl }}
+        - {name: DARKROOM_C2PA_TIMESTAMP_URL, value: {{ . | quote }}}
+        {{- end }}
+        {{- end }}
         {{- with $runner.env }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -114,6 +121,9 @@ spec:
         {{- if $cache.enabled }}
         - {name: models, mountPath: {{ $cache.mountPath | trimSuffix "/" }}}
         {{- end }}
+        {{- if $runner.c2pa.secretName }}
+        - {name: c2pa, mountPath: /etc/darkroom/c2pa, readOnly: true}
+        {{- end }}
         {{- with $runner.volumeMounts }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -127,6 +137,10 @@ spec:
     {{- if $cache.enabled }}
     - name: models
       persistentVolumeClaim: {claimName: {{ include "darkroom.modelCacheClaim" . }}}
+    {{- end }}
+    {{- with $runner.c2pa.secretName }}
+    - name: c2pa
+      secret: {secretName: {{ . }}}
     {{- end }}
     {{- with $runner.volumes }}
     {{- toYaml . | nindent 4 }}
