@@ -163,8 +163,8 @@ class Settings(StorageSettings):
     """Host names that the gateway answers to, separated by commas, without ports. `*.example.org`: every name below
     it; `*`: any. Unset: on loopback without keys the loopback names, otherwise any."""
     dataset_retention_hours: WholeNumber | None = variable(DATASET_RETENTION_HOURS, None, ge=1, le=MAX_RETENTION_HOURS)
-    """Hours after the last job that uses uploaded photos or start pictures has ended until they are deleted. Unset: they
-    are kept."""
+    """Hours after the last job that uses uploaded photos or start pictures has ended until they are deleted. Unset:
+    they are kept."""
     drain_seconds: WholeNumber = variable("DARKROOM_GATEWAY_DRAIN_SECONDS", 0, ge=0, le=60)
     """How long new connections are accepted after SIGTERM: until load balancers have removed the gateway."""
     bounds: ConnectionBounds = Field(default_factory=ConnectionBounds)

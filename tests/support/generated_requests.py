@@ -33,6 +33,7 @@ IDS: dict[str, dict[str, Iterator[Any]]] = {
 KEYS = map("generated-{}".format, itertools.count())
 
 IMPORT_PATH = "/v1/models"
+GENERATE_PATHS = "/generate/"
 
 VIDEO = frozenset(
     {"video_steps", "video_fit", "video_seed", "video_base_model", "frames", "fps", "motion_bucket_id"}
@@ -62,8 +63,8 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if case.method == "POST" and case.meta.generation.mode is GenerationMode.POSITIVE:
         _replace(case.headers, "Idempotency-Key", KEYS)
         _make_agree(case.query)
-        if case.path == IMPORT_PATH:
-            _give_lora(case)
+        _make_form_agree(case)
+        _give_lora(case)
 
 
 def _is_good(case: Any, location: ParameterLocation) -> bool:
@@ -86,15 +87,52 @@ def _make_agree(query: dict[str, Any]) -> None:
         query |= {"min_guidance_scale": "1", "max_guidance_scale": "3"}
     if query.get("negative_prompt"):
         query["guidance_scale"] = "5"
-    if {"cache_branch", "cache_profile"} & query.keys():
-        query["cache_profile"] = "Fast"
-        query.pop("cache_interval", None)
+    _make_images_agree(query)
+    _make_cache_agree(query)
     if "lora" in query:
         query.pop("model_id", None)
         query.pop("lora_scale", None)
     if CLASS & query.keys():
         query["class_prompt"] = "a dog"
     _make_training_agree(query)
+
+
+def _make_images_agree(query: dict[str, Any]) -> None:
+    for name in [name for name in query if name.startswith(("image_", "mask_", "video_image_"))]:
+        del query[name]  # None of the generated pictures exists, and the form has others.
+    query.pop("strength", None)
+    if "count" in query or "grid" in query:
+        query["count"] = "2"
+    if "preview_steps" in query:
+        query["preview_steps"] = "1"
+    if "quality" in query:
+        query["format"] = "JPEG"
+    if {"upscale_strength", "upscale_steps"} & query.keys():
+        query["upscale_factor"] = "1.5"
+
+
+def _make_cache_agree(query: dict[str, Any]) -> None:
+    """One of the caches: an interval, a branch, or a policy that adapts."""
+    given = {name for name in query if name.startswith("cache_")}
+    keep = {"cache_profile", "cache_policy", "cache_reuse_guidance", "cache_reuse_attention"}
+    if "cache_interval" in given:
+        keep = {"cache_interval"}
+    elif "cache_branch" in given:
+        keep, query["cache_policy"] = {"cache_policy", "cache_branch"}, "Interval"
+    elif given:
+        query |= {"cache_profile": "Fast", "cache_policy": "Adaptive"}
+    for name in given - keep:
+        del query[name]
+
+
+def _make_form_agree(case: Any) -> None:
+    """A mask needs a start picture, and a picture of the clip a clip."""
+    if not case.path.startswith(GENERATE_PATHS) or not isinstance(case.body, dict):
+        return
+    if "image" not in case.body:
+        case.body.pop("mask", None)
+    if "video_image" in case.body:
+        case.query["allow_motion"] = "true"
 
 
 def _make_training_agree(query: dict[str, Any]) -> None:
@@ -116,7 +154,7 @@ def _make_training_agree(query: dict[str, Any]) -> None:
 
 def _give_lora(case: Any) -> None:
     """A real LoRA in object storage, named in the query or in the body, not in both. Photos stay: they are refused."""
-    if case.body is NOT_SET:
+    if case.path != IMPORT_PATH or case.body is NOT_SET:
         return
     case.query.pop("uri", None)
     if case.media_type == "application/json" and isinstance(case.body, dict):

@@ -5,9 +5,12 @@ default. DeepCache is on by default, and gets one whenever a job has too few ste
 model is loaded.
 """
 
+from pydantic.alias_generators import to_camel
+
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs.cache import Cache
 from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.images import ImageFormat, Images
 from darkroom_contract.specs.video import Video
 from darkroom_runner.run.remarks import Remarks
 
@@ -28,7 +31,24 @@ def remark_on_generation(spec: GenerateJobSpec, remarks: Remarks) -> None:
         _ignored(remarks, f"loraScale has no effect without modelId. {advice}")
     if not spec.allow_motion and spec.video != Video():
         _ignored(remarks, "video has no effect: allowMotion is false. Set it to true to make a clip.")
+    _remark_on_images(spec, remarks)
     _remark_on_cache(spec, remarks)
+
+
+def _remark_on_images(spec: GenerateJobSpec, remarks: Remarks) -> None:
+    images = spec.images
+    if images.count == 0:
+        used = {"count", "preview_steps"}
+        changed = [name for name, field in Images.model_fields.items() if getattr(images, name) != field.default]
+        fields = [f"images.{to_camel(name)}" for name in changed if name not in used]
+        fields += [to_camel(name) for name in ("start_image", "mask", "upscale") if getattr(spec, name) is not None]
+        if fields:
+            _ignored(remarks, f"{', '.join(fields)} has no effect: images.count is 0. Raise it to generate images.")
+        return
+    if images.format is ImageFormat.PNG and images.quality != Images.model_fields["quality"].default:
+        _ignored(remarks, "images.quality has no effect: PNG is lossless. Set images.format to JPEG, WebP or AVIF.")
+    if images.grid and images.count == 1:
+        _ignored(remarks, "images.grid has no effect: images.count is 1. Raise it to 2 or more.")
 
 
 def _remark_on_cache(spec: GenerateJobSpec, remarks: Remarks) -> None:

@@ -11,7 +11,7 @@ from darkroom_contract.names import Kind
 Draw = Callable[..., bytes]
 
 HEALTH = {"/healthz", "/readyz"}
-READS_A_BODY = {"POST /train", "POST /v1/models"}
+READS_A_BODY = {"POST /train", "POST /generate/sdxl", "POST /generate/lora", "POST /v1/models"}
 
 
 @pytest.fixture(autouse=True)

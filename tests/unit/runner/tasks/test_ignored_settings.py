@@ -71,3 +71,32 @@ def test_deepcache_below_ten_steps_adds_a_remark_for_images_and_clips() -> None:
     assert images[1].endswith("Set cache.profile to Disabled, or images.steps to 10 or more.")
     assert clip[1].startswith("With video.steps 4, DeepCache at interval 3 ")
     assert len(remarks_on(images={"steps": 9}, cache={"profile": "Quality"})) == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"images": {"quality": 50}}, "images.quality has no effect: PNG is lossless"),
+        ({"images": {"grid": True}}, "images.grid has no effect: images.count is 1"),
+        (
+            {
+                "images": {"count": 0, "steps": 12, "clipSkip": 1},
+                "upscale": {},
+                "allowMotion": True,
+                "video": {"startImage": {"uri": "s3://darkroom/images/default/x/image.png"}},
+            },
+            "images.steps, images.clipSkip, upscale has no effect: images.count is 0",
+        ),
+    ],
+)
+def test_settings_of_files_and_missing_images_without_effect_are_remarked(spec: dict[str, Any], words: str) -> None:
+    [message] = [message for reason, message in remarks_on(**spec) if reason == "SettingIgnored"]
+
+    assert message.startswith(words)
+
+
+@pytest.mark.parametrize(
+    "images", [{"format": "WebP", "quality": 50}, {"count": 2, "grid": True}, {"quality": 90}, {"previewSteps": 3}]
+)
+def test_effective_settings_of_files_are_not_remarked(images: dict[str, Any]) -> None:
+    assert remarks_on(images=images) == []
