@@ -9,11 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 START = Path(__file__).resolve().parents[2] / "examples" / "pictures"
 STRENGTHS = (0.2, 0.4, 0.6, 0.9)
-PROFILES = ("Disabled", "Quality", "Balanced", "Fast")
-SETTINGS = {"guidance_scale": 3, "steps": 25, "preview_steps": 0}
-UNCACHED = {"cache_profile": "Disabled"}
-"""Of pictures that show another setting than the cache."""
-LAST = f"cache-{PROFILES[-1]}.png"
+SETTINGS = {"guidance_scale": 3, "steps": 25, "preview_steps": 0, "cache_profile": "Disabled"}
+LAST = "inpainting.png"
 """The file that is made last: where it exists, all others do."""
 
 SIDE, GAP, MARGIN, LABEL = 150, 10, 16, 30
@@ -27,8 +24,7 @@ def run_jobs(client: httpx.Client, raw: Path) -> None:
     """One job for each picture; all wait in the queue."""
     tasks = {
         **{f"strength-{each}.png": image_to_image(client, each) for each in STRENGTHS},
-        "inpainting.png": inpainting(client),
-        **{f"cache-{each}.png": cached(client, each) for each in PROFILES},
+        LAST: inpainting(client),
     }
     for name, task_id in tasks.items():
         download(wait_for(client, task_id)["images"][0]["url"], raw / name)
@@ -43,17 +39,13 @@ def generate(client: httpx.Client, parts: tuple[str, ...], pictures: tuple[str, 
 
 def image_to_image(client: httpx.Client, strength: float) -> str:
     prompt = "a striped red circle on a navy background"
-    return generate(client, ("image",), ("circle.png",), prompt=prompt, strength=strength, **UNCACHED)
+    return generate(client, ("image",), ("circle.png",), prompt=prompt, strength=strength)
 
 
 def inpainting(client: httpx.Client) -> str:
     pictures = ("two-shapes.png", "two-shapes-mask.png")
     settings = {"prompt": "a red star on a navy background", "strength": 1, "seed": 1, "width": 256, "height": 128}
-    return generate(client, ("image", "mask"), pictures, **settings, **UNCACHED)
-
-
-def cached(client: httpx.Client, profile: str) -> str:
-    return generate(client, (), (), prompt="a striped pink heart on a teal background", cache_profile=profile)
+    return generate(client, ("image", "mask"), pictures, **settings)
 
 
 def compose(raw: Path, target: Path) -> None:
@@ -61,9 +53,8 @@ def compose(raw: Path, target: Path) -> None:
     strengths = [(f"strength {each}", picture(raw / f"strength-{each}.png")) for each in STRENGTHS]
     save([*circle, *strengths], target / "strengths.webp")
     start = [("start picture", START / "two-shapes.png"), ("mask", START / "two-shapes-mask.png")]
-    painted = [*start, ('"a red star on a navy background"', raw / "inpainting.png")]
+    painted = [*start, ('"a red star on a navy background"', raw / LAST)]
     save([(label, picture(path)) for label, path in painted], target / "inpainting.webp")
-    save([(each, picture(raw / f"cache-{each}.png")) for each in PROFILES], target / "cache.webp")
 
 
 def picture(path: Path) -> Image.Image:
