@@ -15,7 +15,7 @@ LAST = "inpainting.png"
 
 SIDE, GAP, MARGIN, LABEL = 150, 10, 16, 30
 """In pixels: height of a picture, between two, around all, and a line of text."""
-CARD, INK = "#ffffff", "#1f2328"
+CARD, INK, EDGE = "#ffffff", "#1f2328", "#d1d9e0"
 
 Labelled = list[tuple[str, Image.Image]]
 
@@ -70,6 +70,7 @@ def save(pictures: Labelled, path: Path) -> None:
     draw, left = ImageDraw.Draw(card), MARGIN
     for label, each in pictures:
         card.paste(each, (left, MARGIN))
+        draw.rectangle((left - 1, MARGIN - 1, left + each.width, MARGIN + SIDE), outline=EDGE)
         draw.text((left, MARGIN + SIDE + 8), label, INK, ImageFont.load_default(15))
         left += each.width + GAP
     card.save(path, quality=88, method=6)
