@@ -9,14 +9,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 START = Path(__file__).resolve().parents[2] / "examples" / "pictures"
 STRENGTHS = (0.2, 0.4, 0.6, 0.9)
-PROFILES = ("Disabled", "Quality", "Balanced", "Fast")
-SETTINGS = {"guidance_scale": 3, "steps": 25, "preview_steps": 0}
-LAST = f"cache-{PROFILES[-1]}.png"
+SETTINGS = {"guidance_scale": 3, "steps": 25, "preview_steps": 0, "cache_profile": "Disabled"}
+LAST = "inpainting.png"
 """The file that is made last: where it exists, all others do."""
 
 SIDE, GAP, MARGIN, LABEL = 150, 10, 16, 30
 """In pixels: height of a picture, between two, around all, and a line of text."""
-CARD, INK = "#ffffff", "#1f2328"
+CARD, INK, EDGE = "#ffffff", "#1f2328", "#d1d9e0"
 
 Labelled = list[tuple[str, Image.Image]]
 
@@ -25,8 +24,7 @@ def run_jobs(client: httpx.Client, raw: Path) -> None:
     """One job for each picture; all wait in the queue."""
     tasks = {
         **{f"strength-{each}.png": image_to_image(client, each) for each in STRENGTHS},
-        "inpainting.png": inpainting(client),
-        **{f"cache-{each}.png": cached(client, each) for each in PROFILES},
+        LAST: inpainting(client),
     }
     for name, task_id in tasks.items():
         download(wait_for(client, task_id)["images"][0]["url"], raw / name)
@@ -50,18 +48,13 @@ def inpainting(client: httpx.Client) -> str:
     return generate(client, ("image", "mask"), pictures, **settings)
 
 
-def cached(client: httpx.Client, profile: str) -> str:
-    return generate(client, (), (), prompt="a striped pink heart on a teal background", cache_profile=profile)
-
-
 def compose(raw: Path, target: Path) -> None:
     circle = [("start picture", picture(START / "circle.png"))]
     strengths = [(f"strength {each}", picture(raw / f"strength-{each}.png")) for each in STRENGTHS]
     save([*circle, *strengths], target / "strengths.webp")
     start = [("start picture", START / "two-shapes.png"), ("mask", START / "two-shapes-mask.png")]
-    painted = [*start, ('"a red star on a navy background"', raw / "inpainting.png")]
+    painted = [*start, ('"a red star on a navy background"', raw / LAST)]
     save([(label, picture(path)) for label, path in painted], target / "inpainting.webp")
-    save([(each, picture(raw / f"cache-{each}.png")) for each in PROFILES], target / "cache.webp")
 
 
 def picture(path: Path) -> Image.Image:
@@ -77,6 +70,7 @@ def save(pictures: Labelled, path: Path) -> None:
     draw, left = ImageDraw.Draw(card), MARGIN
     for label, each in pictures:
         card.paste(each, (left, MARGIN))
+        draw.rectangle((left - 1, MARGIN - 1, left + each.width, MARGIN + SIDE), outline=EDGE)
         draw.text((left, MARGIN + SIDE + 8), label, INK, ImageFont.load_default(15))
         left += each.width + GAP
     card.save(path, quality=88, method=6)
