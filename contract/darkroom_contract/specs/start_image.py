@@ -45,7 +45,7 @@ class StartImage(ImageSource):
 
 
 class Mask(ImageSource):
-    """The part of the start picture that is painted anew."""
+    """The part of the start picture that the prompt paints."""
 
     blur: int = Field(
         4,

@@ -73,7 +73,7 @@ class StoredImages:
     async def _require_own(self, uid: str, parameter: str, given: str) -> None:
         """Raises `InvalidRequestError` unless the job's manifest says that its files are of this namespace.
 
-        The run refuses the picture otherwise, since it can't tell whose it is.
+        The run refuses the picture otherwise, since its owner is unknown.
         """
         content = await self._backend.call(STORAGE_SECONDS, self._storage.read, manifest_key(uid))
         if content is None:

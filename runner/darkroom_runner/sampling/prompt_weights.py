@@ -6,7 +6,6 @@ parenthesis makes it plain text: `\\(words:1.3\\)`.
 """
 
 import itertools
-import operator
 import re
 from dataclasses import dataclass
 
@@ -51,7 +50,7 @@ def parse_prompt(prompt: str) -> list[WeightedText]:
     kept = [(weight, character) for weight, character in zip(weights, prompt, strict=True) if weight is not None]
     parts = [
         WeightedText("".join(character for _, character in each), min(weight, MAX_WEIGHT))
-        for weight, each in itertools.groupby(kept, key=operator.itemgetter(0))
+        for weight, each in itertools.groupby(kept, key=lambda each: each[0])
     ]
     return [WeightedText(_ESCAPED.sub(r"\1", each.text), each.weight) for each in parts]
 

@@ -67,7 +67,7 @@ class TestForbiddenImage:
 
     @pytest.mark.parametrize("uri", ["s3://darkroom/images/default/1.png", "s3://darkroom/runs/ab-1/dog-seed-0.png"])
     def test_own_pictures_are_accepted(self, uri: str) -> None:
-        """The operator can't read the manifest that tells whose job made a picture: the runner does."""
+        """The operator can't read the manifest that names the job of a picture: the runner does."""
         assert refusal_of(a_job(startImage={"uri": uri}), SETTINGS) is None
 
     def test_is_left_to_the_runner_if_the_operator_knows_no_bucket(self) -> None:
