@@ -66,7 +66,10 @@ def _remark_on_cache(spec: GenerateJobSpec, remarks: Remarks) -> None:
     interval = spec.cache.effective_interval
     if interval <= 1:
         if spec.cache.branch:
-            _ignored(remarks, "cache.branch has no effect: the cache is off. Set cache.interval to 2 or more.")
+            _ignored(
+                remarks,
+                "cache.branch has no effect: the cache is off. Set cache.profile to Quality, Balanced or Fast, or cache.interval to 2 or more.",
+            )
         return
     if spec.cache.effective_policy in (CachePolicy.ADAPTIVE, CachePolicy.FIRST_BLOCK):
         return

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from darkroom_contract.base_models import UsedModel
 from darkroom_contract.specs.cache import Cache
-from darkroom_runner.tasks.output_metadata import cache_metadata
+from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_runner.tasks.output_metadata import cache_metadata, clip_metadata
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,11 @@ from darkroom_runner.tasks.output_metadata import cache_metadata
 )
 def test_metadata_has_the_cache_settings_that_apply(settings: dict[str, Any], expected: dict[str, Any] | None) -> None:
     assert cache_metadata(Cache.from_dict(settings)) == expected
+
+
+def test_clip_metadata_has_the_cache_of_the_clip() -> None:
+    spec = GenerateJobSpec.from_dict({"prompt": "a dog", "allowMotion": True, "cache": {"interval": 2}})
+
+    metadata = clip_metadata(spec, UsedModel(reference="owner/clips", commit=None), {})
+
+    assert metadata["video"]["cache"] == {"policy": "Interval", "interval": 2, "branch": 0}
