@@ -19,7 +19,7 @@ _CONTRADICTORY = (
 _NO_MOTION = "Add allow_motion=true, or leave it out: it has no effect without a clip."
 _UNGUIDED = "Raise guidance_scale above 1, or leave it out: at {scale:g} guidance is off and it has no effect."
 _NO_MODEL = "Leave it out, and write the scale behind each LoRA, such as lora=my-dog:0.8: it belongs to model_id."
-_UNCACHED = "Set cache_profile to Quality, Balanced or Fast, or leave it out: the cache is off."
+_UNCACHED = "Leave it, or cache_profile=Disabled or cache_interval=1, out: they turn the cache off."
 _REPLACED = "Leave it or cache_interval out: cache_interval overrides the interval of the profile."
 _REPLACED_THRESHOLD = "Leave it or cache_threshold out: cache_threshold overrides the threshold of the profile."
 _INTERVAL_POLICY = "Leave it or {name} out: {name} makes Interval the policy."
