@@ -67,7 +67,8 @@ class Cache(Schema):
         ge=0,
         le=8,
         description="Skip branch that is recomputed at every step, for Interval and DeepCache; 0 is fastest. A higher "
-        "branch recomputes more and changes the image less. SDXL has 0 to 8, smaller models fewer.",
+        "branch recomputes more and changes the image less. Above 0 it makes Interval the policy unless it is "
+        "DeepCache. SDXL has 0 to 8, smaller models fewer.",
     )
     threshold: float | None = Field(
         None,
@@ -100,13 +101,13 @@ class Cache(Schema):
     @property
     def expected_speedup(self) -> float:
         """How many times as fast as without a cache, roughly: for progress estimates."""
-        if self.interval is None and self.effective_policy in (CachePolicy.ADAPTIVE, CachePolicy.FIRST_BLOCK):
+        if self.effective_policy in (CachePolicy.ADAPTIVE, CachePolicy.FIRST_BLOCK):
             return self.profile.expected_speedup
         return float(self.effective_interval)
 
     @property
     def effective_policy(self) -> CachePolicy:
-        """An interval makes Interval the policy, unless it is DeepCache."""
-        if self.interval is None or self.policy is CachePolicy.DEEPCACHE:
+        """An interval, or a branch above 0, makes Interval the policy, unless it is DeepCache."""
+        if (self.interval is None and self.branch == 0) or self.policy is CachePolicy.DEEPCACHE:
             return self.policy
         return CachePolicy.INTERVAL

@@ -6,7 +6,7 @@ fields were set: it runs, and gets a remark instead (runner/darkroom_runner/task
 
 from collections.abc import Iterable, Iterator
 
-from darkroom_contract.specs.cache import Cache, CachePolicy, CacheProfile
+from darkroom_contract.specs.cache import Cache, CachePolicy
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.images import ImageFormat, Images
 from darkroom_gateway.errors import FieldError, invalid_request
@@ -19,10 +19,10 @@ _CONTRADICTORY = (
 _NO_MOTION = "Add allow_motion=true, or leave it out: it has no effect without a clip."
 _UNGUIDED = "Raise guidance_scale above 1, or leave it out: at {scale:g} guidance is off and it has no effect."
 _NO_MODEL = "Leave it out, and write the scale behind each LoRA, such as lora=my-dog:0.8: it belongs to model_id."
-_UNCACHED = "Set cache_interval to 2 or more, or leave it out: the cache is off."
+_UNCACHED = "Leave it, or cache_profile=Disabled or cache_interval=1, out: they turn the cache off."
 _REPLACED = "Leave it or cache_interval out: cache_interval overrides the interval of the profile."
 _REPLACED_THRESHOLD = "Leave it or cache_threshold out: cache_threshold overrides the threshold of the profile."
-_INTERVAL_POLICY = "Leave it or cache_interval out: cache_interval makes Interval the policy."
+_INTERVAL_POLICY = "Leave it or {name} out: {name} makes Interval the policy."
 _OTHER_POLICY = "Set cache_policy to {policies}, or leave it out: the policy {policy} does not use it."
 _NO_MASK = "Add a mask ({ways}), or leave it out: it has no effect without a mask."
 _NO_IMAGE = "Add a start picture ({ways}), or leave it out: it has no effect without one."
@@ -112,15 +112,14 @@ def _ignored_by_images(given: set[str], spec: GenerateJobSpec) -> Ignored:
 
 
 def _ignored_by_cache(given: set[str], cache: Cache) -> Ignored:
-    policy = _policy(cache)
-    is_off = cache.profile is CacheProfile.DISABLED if cache.interval is None else cache.interval == 1
+    policy = cache.effective_policy
     if {"cache_profile", "cache_interval"} <= given:
         yield "cache_profile", _REPLACED
     elif {"cache_profile", "cache_threshold"} <= given and policy in _WITH_THRESHOLD:
         yield "cache_profile", _REPLACED_THRESHOLD
     if "cache_threshold" in given and policy not in _WITH_THRESHOLD:
         yield "cache_threshold", _other_policy(policy, _WITH_THRESHOLD)
-    elif is_off and "cache_threshold" not in given:
+    elif not cache.enabled and "cache_threshold" not in given:
         yield from ((name, _UNCACHED) for name in _of(given, "cache_branch", "cache_policy", *_ADAPTIVE))
         return
     if "cache_branch" in given and policy not in _WITH_BRANCH:
@@ -128,18 +127,12 @@ def _ignored_by_cache(given: set[str], cache: Cache) -> Ignored:
     if policy is not CachePolicy.ADAPTIVE:
         yield from ((name, _other_policy(policy, (CachePolicy.ADAPTIVE,))) for name in _of(given, *_ADAPTIVE))
     if "cache_policy" in given and policy is not cache.policy:
-        yield "cache_policy", _INTERVAL_POLICY
+        name = "cache_branch" if cache.interval is None else "cache_interval"
+        yield "cache_policy", _INTERVAL_POLICY.format(name=name)
 
 
 _WITH_BRANCH = (CachePolicy.INTERVAL, CachePolicy.DEEPCACHE)
 _WITH_THRESHOLD = (CachePolicy.ADAPTIVE, CachePolicy.FIRST_BLOCK)
-
-
-def _policy(cache: Cache) -> CachePolicy:
-    """An interval makes Interval the policy, unless it is DeepCache."""
-    if cache.interval is None or cache.policy is CachePolicy.DEEPCACHE:
-        return cache.policy
-    return CachePolicy.INTERVAL
 
 
 def _other_policy(policy: CachePolicy, policies: Iterable[CachePolicy]) -> str:

@@ -1,1 +1,1 @@
-"""Inference with SDXL and SVD: samplers, DeepCache, prompt length, NaN checks, image and video output."""
+"""Inference with SDXL and SVD: samplers, prompt length, NaN checks, image and video output."""

@@ -66,7 +66,11 @@ def _remark_on_cache(spec: GenerateJobSpec, remarks: Remarks) -> None:
     interval = spec.cache.effective_interval
     if interval <= 1:
         if spec.cache.branch:
-            _ignored(remarks, "cache.branch has no effect: the cache is off. Set cache.interval to 2 or more.")
+            _ignored(
+                remarks,
+                "cache.branch has no effect: the cache is off. Set cache.interval to 2 or more, or leave it out and set "
+                "cache.profile to Quality, Balanced or Fast.",
+            )
         return
     if spec.cache.effective_policy in (CachePolicy.ADAPTIVE, CachePolicy.FIRST_BLOCK):
         return

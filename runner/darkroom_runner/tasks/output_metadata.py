@@ -7,10 +7,12 @@ from typing import Any
 
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.plan import VALIDATION_GUIDANCE_SCALE, VALIDATION_STEPS
+from darkroom_contract.specs.cache import Cache, CachePolicy
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.images import ImageFormat, VaeTiling
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.specs.training import Training
+from darkroom_runner.unet_cache.policies import PROFILES
 
 _PACKAGES = ("darkroom", "torch", "diffusers", "transformers", "peft", "DeepCache", "av")
 
@@ -44,7 +46,7 @@ def image_metadata(
     which other tools find them (`lora.file_hashes.web_ui_hash`), where they are known; `start_sha256` those of the
     start image and the mask, by their field. A job of the short form has the same entries as in Darkroom 0.1.
     """
-    images, interval = spec.images, spec.cache.effective_interval
+    images = spec.images
     metadata: dict[str, Any] = {
         "prompt": spec.prompt,
         "negativePrompt": spec.negative_prompt,
@@ -55,7 +57,7 @@ def image_metadata(
         "width": size_px[0],
         "height": size_px[1],
         **_base_model_entries(base_model),
-        "cache": {"interval": interval, "branch": spec.cache.branch} if interval > 1 else None,
+        "cache": cache_metadata(spec.cache),
         "versions": package_versions(),
         **_drawing_entries(spec, start_sha256 or {}),
     }
@@ -84,6 +86,28 @@ def _drawing_entries(spec: GenerateJobSpec, start_sha256: Mapping[str, str]) -> 
     if spec.images.format is not ImageFormat.PNG:
         found |= {"format": spec.images.format.value, "quality": spec.images.quality}
     return found
+
+
+def cache_metadata(cache: Cache) -> dict[str, Any] | None:
+    """The settings of the U-Net cache that apply; None when it is off.
+
+    `interval` and `branch` are there for the policies that use them, as in Darkroom 0.1.
+    """
+    if not cache.enabled:
+        return None
+    policy = cache.effective_policy
+    if policy in (CachePolicy.INTERVAL, CachePolicy.DEEPCACHE):
+        return {"policy": policy.value, "interval": cache.effective_interval, "branch": cache.branch}
+    profile = PROFILES[cache.profile]
+    default = profile.first_block_threshold if policy is CachePolicy.FIRST_BLOCK else profile.threshold
+    found = {
+        "policy": policy.value,
+        "profile": cache.profile.value,
+        "threshold": default if cache.threshold is None else cache.threshold,
+    }
+    if policy is CachePolicy.FIRST_BLOCK:
+        return found
+    return found | {"reuseGuidance": cache.reuse_guidance, "reuseAttention": cache.reuse_attention}
 
 
 def grid_metadata(images: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -127,6 +151,7 @@ def clip_metadata(spec: GenerateJobSpec, video_model: UsedModel, start: dict[str
     `start` is `picture`, the metadata of the job's image, or `startImage`, the URI and digest of the user's own.
     """
     video = spec.video.to_dict() | _base_model_entries(video_model)
+    video |= {"cache": cache_metadata(spec.cache)}
     video.pop("startImage", None)
     return {"video": video, **start}
 

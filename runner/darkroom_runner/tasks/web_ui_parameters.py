@@ -22,7 +22,7 @@ def web_ui_parameters(metadata: dict[str, Any], sampler: WebUiSampler) -> str:
 
 
 def _settings(metadata: dict[str, Any], sampler: WebUiSampler) -> list[tuple[str, Any]]:
-    cache, clip_skip = metadata["cache"], metadata.get("clipSkip")
+    clip_skip = metadata.get("clipSkip")
     return [
         ("Steps", metadata["steps"]),
         ("Sampler", sampler.name),
@@ -36,10 +36,15 @@ def _settings(metadata: dict[str, Any], sampler: WebUiSampler) -> list[tuple[str
         ("Clip skip", clip_skip and clip_skip + 1),
         *_upscale(metadata),
         *_loras(metadata),
-        ("DeepCache", f"interval {cache['interval']}" if cache and "interval" in cache else None),
+        ("Cache", _cache(metadata["cache"])),
         ("Lora hashes", _lora_hashes(metadata)),
         ("Version", f"darkroom {metadata['versions'].get('darkroom', '')}"),
     ]
+
+
+def _cache(cache: dict[str, Any] | None) -> str | None:
+    """Policy and interval, such as `Interval 3`, or policy and profile."""
+    return cache and f"{cache['policy']} {cache.get('interval') or cache['profile']}"
 
 
 def _first_pass_size(metadata: dict[str, Any]) -> str:

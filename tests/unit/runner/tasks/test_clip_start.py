@@ -117,7 +117,7 @@ def test_job_without_images_needs_neither_sdxl_nor_loras(open_context: Callable[
 
     assert (inputs.base_model, inputs.loras) == (None, ())
     assert [each.message for each in context.remarks.collected if "modelId" in each.message] == [
-        "modelId has no effect: images.count is 0. Raise it to generate images."
+        "images.steps, modelId have no effect: images.count is 0. Raise it to generate images."
     ]
 
 

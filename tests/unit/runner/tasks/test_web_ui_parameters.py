@@ -24,7 +24,8 @@ def settings_of(spec: dict[str, Any], size_px: tuple[int, int] = (64, 64), hashe
     """The last line."""
     job = GenerateJobSpec.from_dict({"prompt": "a dog", "cache": {"profile": "Disabled"}, **spec})
     digests = ["f" * 64 for _ in job.used_loras]
-    metadata = image_metadata(job, UsedModel(reference="owner/base", commit=None), digests, 7, size_px, hashes)
+    base = UsedModel(reference="owner/base", commit=None)
+    metadata = image_metadata(job, base, digests, 7, size_px, lora_tensors_sha256=hashes)
     return web_ui_parameters(metadata, WebUiSampler("Euler a", "Karras")).splitlines()[-1]
 
 
