@@ -75,6 +75,11 @@ async def test_redirect_to_another_scheme_is_refused(target: str) -> None:
         assert "redirects to an address that does not begin with http" in await refusal(url)
 
 
+@pytest.mark.parametrize("url", ["http://xn--/", "http://[::1/", "http://x:99999/", "http://:80/"])
+async def test_link_with_an_invalid_host_or_port_is_refused(url: str) -> None:
+    assert "Use a link that begins with http" in await refusal(url)
+
+
 @pytest.mark.parametrize("announced", [True, False])
 async def test_large_content_is_refused(announced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "MAX_PHOTO_BYTES", 100_000)
