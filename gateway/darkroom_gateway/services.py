@@ -130,11 +130,8 @@ def build_services(settings: Settings) -> Services:
     base_models = BaseModelChecker(settings.model_root)
     orphaned_photos = OrphanedPhotos(storage, backends.storage)
     uploaded_files = UploadedFiles(submission, storage, backends.uploads, orphaned_photos)
-    references = TrainingReferences(
-        storage, backends.storage, settings.namespace, settings.dataset_policy, model_catalog
-    )
-    limits = DecodingLimits(settings.photo_memory_bytes, settings.photo_seconds)
-    validator = UploadValidator(DecoderPool(settings.decoders, limits), settings.max_uploads)
+    references = _training_references(clients, model_catalog)
+    validator = _upload_validator(settings)
     return Services(
         clients=clients,
         jobs=jobs,
@@ -161,6 +158,16 @@ def build_services(settings: Settings) -> Services:
         metrics=metrics,
         shutdown=shutdown,
     )
+
+
+def _upload_validator(settings: Settings) -> UploadValidator:
+    limits = DecodingLimits(settings.photo_memory_bytes, settings.photo_seconds)
+    return UploadValidator(DecoderPool(settings.decoders, limits), settings.max_uploads)
+
+
+def _training_references(clients: Clients, model_catalog: ModelCatalog) -> TrainingReferences:
+    settings, storage = clients.settings, clients.backends.storage
+    return TrainingReferences(clients.storage, storage, settings.namespace, settings.dataset_policy, model_catalog)
 
 
 def _clients(settings: Settings) -> Clients:

@@ -153,3 +153,22 @@ def test_changed_template_restarts_the_operator() -> None:
 
     assert checksum({}) == checksum({"gateway": {"replicas": 2}})
     assert checksum({}) != checksum({"runner": {"nodeSelector": {"gpu": "true"}}})
+
+
+def test_c2pa_certificate_is_mounted_read_only_where_the_runner_reads_it(tmp_path: Path) -> None:
+    c2pa = {"secretName": "signing", "timestampUrl": "https://tsa.example.com"}
+    pod = _pod({"runner": {"c2pa": c2pa}}, tmp_path)
+
+    [container] = pod["spec"]["containers"]
+    environment = {each["name"]: each.get("value") for each in container["env"]}
+    [mount] = [each for each in container["volumeMounts"] if each["name"] == "c2pa"]
+    [volume] = [each for each in pod["spec"]["volumes"] if each["name"] == "c2pa"]
+    assert volume["secret"] == {"secretName": "signing"}
+    assert mount["readOnly"] is True
+    assert environment["DARKROOM_C2PA_CERTIFICATE"] == f"{mount['mountPath']}/tls.crt"
+    assert environment["DARKROOM_C2PA_KEY"] == f"{mount['mountPath']}/tls.key"
+    assert environment["DARKROOM_C2PA_TIMESTAMP_URL"] == "https://tsa.example.com"
+
+
+def test_pod_has_no_c2pa_settings_without_a_secret(tmp_path: Path) -> None:
+    assert "c2pa" not in yaml.safe_dump(_pod({}, tmp_path)).lower()

@@ -11,6 +11,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 """RFC 6052: an IPv4 address in the last 32 bits."""
 
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All that IANA allocates from. `is_global` is also true for site-local and IPv4-compatible addresses."""
+
 
 def is_public(text: str) -> bool:
     """Whether an IP address is public: not private, loopback, link-local, shared, reserved or multicast.
@@ -20,6 +23,8 @@ def is_public(text: str) -> bool:
     try:
         address = _contained(ipaddress.ip_address(text))
     except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address not in _GLOBAL_UNICAST:
         return False
     return address.is_global and not address.is_multicast and not _is_tunnel(address)
 

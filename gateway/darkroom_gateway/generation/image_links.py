@@ -128,6 +128,7 @@ class LinkDownloader:
 def _parsed(text: str, given: str, parameter: str, base: URL | None = None) -> URL:
     try:
         url = URL(text) if base is None else base.join(URL(text))
+        _ = url.host  # Decoded on first access: raises `UnicodeError` for a host such as xn--.
     except ValueError:
         url = URL()
     if not text or url.scheme not in ("http", "https") or not url.host or url.user is not None:

@@ -75,6 +75,11 @@ async def test_redirect_to_another_scheme_is_refused(target: str) -> None:
         assert "redirects to an address that does not begin with http" in await refusal(url)
 
 
+@pytest.mark.parametrize("url", ["http://xn--/", "http://[::1/", "http://x:99999/", "http://:80/"])
+async def test_link_with_an_invalid_host_or_port_is_refused(url: str) -> None:
+    assert "Use a link that begins with http" in await refusal(url)
+
+
 @pytest.mark.parametrize("announced", [True, False])
 async def test_large_content_is_refused(announced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "MAX_PHOTO_BYTES", 100_000)
@@ -115,7 +120,7 @@ async def test_slow_server_is_left_after_the_time_limit() -> None:
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
         "224.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1", "::1", "::", "fe80::1", "fd00:ec2::254", "ff02::1",
         "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a00:1", "2002:7f00:1::", "fe80::1%eth0",
-        "localhost", "",
+        "::127.0.0.1", "::ffff:0:7f00:1", "fec0::1", "4000::1", "localhost", "",
     ],
 )  # fmt: skip
 def test_addresses_that_are_not_public(address: str) -> None:

@@ -282,32 +282,6 @@ def test_two_sources_of_one_picture_are_refused(http: httpx.Client, picture: Dra
     assert set(errors) == {"image_uri", "mask_task_id", "video_image_file"}
 
 
-# --- repeated requests -----------------------------------------------------------------------------------------------
-
-
-def test_repeated_upload_returns_the_first_task(
-    http: httpx.Client, stored_keys: Any, picture: Draw, job_name: str
-) -> None:
-    files = {"image": picture(), "mask": picture(format_="PNG")}
-    first = generate(http, files, key=job_name)
-    folders = uploaded_folders(stored_keys)
-
-    assert generate(http, files, key=job_name).json() == first.json()
-    assert uploaded_folders(stored_keys) == folders
-
-
-def test_key_with_other_pictures_is_refused(http: httpx.Client, stored: str, picture: Draw, job_name: str) -> None:
-    files = {"image": picture()}
-    assert generate(http, files, key=job_name).status_code == 202
-
-    for other in ({"files": {"image": picture()}}, {"image_uri": stored}):
-        response = generate(http, key=job_name, **other)
-        assert response.json()["type"].rpartition(":")[2] == "KeyReused", response.text
-        assert "other pictures" in response.json()["detail"]
-    assert "other parameters" in generate(http, key=job_name).json()["detail"]
-    assert "other parameters" in generate(http, files, key=job_name, strength=0.9).json()["detail"]
-
-
 def test_picture_of_a_task_may_be_gone_when_the_request_is_repeated(
     http: httpx.Client, cluster: Any, finished_task: str
 ) -> None:
@@ -316,14 +290,3 @@ def test_picture_of_a_task_may_be_gone_when_the_request_is_repeated(
     cluster.delete(Kind.GENERATE, finished_task)
 
     assert generate(http, image_task_id=finished_task, key=key).json() == first.json()
-
-
-def test_upload_is_removed_when_the_cluster_refuses_the_job(
-    http: httpx.Client, cluster: Any, stored_keys: Any, picture: Draw, job_name: str
-) -> None:
-    """A picture of a request that another one overtook is not left behind either."""
-    before = uploaded_folders(stored_keys)
-
-    assert generate(http, {"image": picture()}, base_model="no/such/model").status_code == 422
-
-    assert uploaded_folders(stored_keys) == before

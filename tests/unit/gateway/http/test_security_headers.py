@@ -132,6 +132,12 @@ def test_media_types_of_runs_are_kept() -> None:
     assert {served_type(each) for each in CONTENT_TYPES.values()} == set(CONTENT_TYPES.values())
 
 
+@pytest.mark.parametrize("content_type", ["image/png", "image/jpeg", "image/webp", "image/avif", "video/mp4"])
+def test_every_format_of_images_and_clips_is_shown_by_browsers(content_type: str) -> None:
+    assert served_type(content_type) == content_type
+    assert response_parameters("runs/1/a", content_type)["ResponseContentDisposition"].startswith("inline")
+
+
 def test_file_name_can_not_break_out_of_its_header() -> None:
     parameters = response_parameters('runs/1/a";\r\nx: "b\u00e9.png', "image/png")
 

@@ -40,41 +40,6 @@ def failed(job: dict[str, Any]) -> tuple[str, str]:
 SECRET = {"uri": "s3://darkroom/datasets/lab/secret/"}
 
 
-class TestForbiddenImage:
-    @pytest.mark.parametrize(
-        ("field", "spec"),
-        [
-            ("startImage", {"startImage": {"uri": "s3://darkroom/images/lab/secret.png"}}),
-            (
-                "mask",
-                {
-                    "startImage": {"uri": "s3://photos/dog.png"},
-                    "mask": {"uri": "s3://darkroom/images/lab/secret.png"},
-                },
-            ),
-            (
-                "video.startImage",
-                {"allowMotion": True, "video": {"startImage": {"uri": "s3://darkroom/images/lab/secret.png"}}},
-            ),
-        ],
-    )
-    def test_is_rejected_with_its_field_and_the_allowed_folders(self, field: str, spec: dict[str, Any]) -> None:
-        found = refusal_of(a_job(**spec), SETTINGS)
-        assert found is not None
-        assert found.reason is Reason.IMAGE_NOT_ALLOWED
-        assert found.message.startswith(f"{field}.uri s3://darkroom/images/lab/secret.png is outside")
-        assert "s3://darkroom/images/default/" in found.message
-
-    @pytest.mark.parametrize("uri", ["s3://darkroom/images/default/1.png", "s3://darkroom/runs/ab-1/dog-seed-0.png"])
-    def test_own_pictures_are_accepted(self, uri: str) -> None:
-        """The operator can't read the manifest that names the job of a picture: the runner does."""
-        assert refusal_of(a_job(startImage={"uri": uri}), SETTINGS) is None
-
-    def test_is_left_to_the_runner_if_the_operator_knows_no_bucket(self) -> None:
-        spec = {"startImage": {"uri": "s3://darkroom/images/lab/secret.png"}}
-        assert refusal_of(a_job(**spec), Settings(runner_image="x")) is None
-
-
 class TestForbiddenDataset:
     def test_is_rejected_with_the_allowed_addresses(self) -> None:
         found = refusal_of(a_training(dataset=SECRET), SETTINGS)
