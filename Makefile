@@ -56,7 +56,7 @@ test: setup ## Run the whole test suite on embedded servers
 test-fast: setup ## Run the tests that need no torch and no cluster, in a minute or two
 	env -u KUBECONFIG $(BIN)/python -m pytest -m fast -n $(TEST_WORKERS) --dist worksteal
 
-test-interop: setup ## Read our LoRA files with other releases of diffusers, peft and LyCORIS, and theirs with ours; installs them into build/interop
+test-interop: setup ## Read our LoRA files, images and clips with other programs, and their LoRA files with ours; installs them into build/interop
 	env -u KUBECONFIG OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/interop
 
 # mypy checks only those tests that CI, which has no GPU, never runs.

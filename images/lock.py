@@ -35,7 +35,8 @@ def main() -> None:
     _write(LOCKS / "gateway.txt", "The gateway's image.", uv(_extras("gateway", "operator"), LOCKS / "gateway.txt", []))
     torch = uv([_torch()], LOCKS / "torch.txt", [], PLATFORM)
     _write(LOCKS / "torch.txt", "PyTorch for CUDA, and what it needs.", torch)
-    runner = _without(uv([_torch(), *_extras("runner")], LOCKS / "runner.txt", [LOCKS / "torch.txt"]), names(torch))
+    asked = [_torch(), *_extras("runner", "c2pa")]
+    runner = _without(uv(asked, LOCKS / "runner.txt", [LOCKS / "torch.txt"]), names(torch))
     _write(LOCKS / "runner.txt", "The runner's image, on top of PyTorch and what that needs.", runner)
     for build in BUILDS:
         path = LOCKS / f"torch-{build}.txt"

@@ -37,6 +37,11 @@ class StartPicture:
         return StartPicture(fit_picture(self.image, size_px, self.fit, _LANCZOS), mask, self.fit, self.blur_px)
 
     @property
+    def paints_nothing(self) -> bool:
+        """Whether the mask has no white: it was cropped away, or is too small to remain after scaling."""
+        return self.mask is not None and self.alpha.getbbox() is None
+
+    @property
     def alpha(self) -> Image.Image:
         """How much of the painted picture each pixel has. Needs a mask.
 
@@ -64,7 +69,10 @@ def fit_picture(image: Image.Image, size_px: Size, fit: ImageFit, filter_: Image
         return image
     if fit is ImageFit.CROP:
         return ImageOps.fit(image, size_px, filter_)
-    inner = ImageOps.contain(image, size_px, filter_)
+    # Not `ImageOps.contain`: it rounds the shorter side of a very long picture down to 0.
+    scale = min(size / side for size, side in zip(size_px, image.size, strict=True))
+    inner_px = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    inner = image.resize(inner_px, filter_)
     across, down = size_px[0] - inner.width, size_px[1] - inner.height
     edges = [(down // 2, down - down // 2), (across // 2, across - across // 2)]
     pixels = np.asarray(inner)

@@ -18,7 +18,7 @@ from darkroom_contract.progress import Stage
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.storage.keys import grid_file, image_file
-from darkroom_runner.errors import ModelIncompatibleError, NonFiniteOutputError
+from darkroom_runner.errors import ImageInvalidError, ModelIncompatibleError, NonFiniteOutputError
 from darkroom_runner.lora.file_hashes import web_ui_hash
 from darkroom_runner.lora.foreign_files import LoraFile
 from darkroom_runner.lora.loading import LoraToLoad, load_loras
@@ -29,7 +29,7 @@ from darkroom_runner.run.context import RunContext
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.sampling.image_to_image import strength_arguments
 from darkroom_runner.sampling.non_finite import has_finite_weights, retry_in_float32
-from darkroom_runner.sampling.picture_size import image_size
+from darkroom_runner.sampling.picture_size import Size, image_size
 from darkroom_runner.sampling.preview import Previews
 from darkroom_runner.sampling.prompt_embeddings import check_prompts
 from darkroom_runner.sampling.schedulers import build_sampler
@@ -159,12 +159,22 @@ def load_text_to_image(
     check_prompts(pipeline, spec, remarks)
     pipeline.scheduler = _sampler(pipeline, spec, remarks)
     if picture is not None:
-        size_px = image_size(pipeline, spec.images, picture.image.size)
-        fitting = fit_remark(picture.image.size, size_px, picture.fit)
-        if fitting is not None:
-            remarks.add(*fitting)
+        _check_fit(picture, image_size(pipeline, spec.images, picture.image.size), remarks)
     used = base_model.used(pipeline)
     return TextToImage(context, spec, device, pipeline, loras, used, picture, start.sha256 if start else {})
+
+
+def _check_fit(picture: StartPicture, size_px: Size, remarks: Remarks) -> None:
+    """Add a remark on what the result's size crops or pads. Raises `ImageInvalidError` if it leaves no mask."""
+    fitting = fit_remark(picture.image.size, size_px, picture.fit)
+    if fitting is not None:
+        remarks.add(*fitting)
+    if picture.fitted(size_px).paints_nothing:
+        width, height = size_px
+        raise ImageInvalidError(
+            f"Nothing is left of the mask at the result's {width}×{height} pixels: its painted part is cropped away or "
+            "too small. Paint a larger part, set startImage.fit to Pad, or omit images.width and images.height."
+        )
 
 
 def _sampler(pipeline: Any, spec: GenerateJobSpec, remarks: Remarks) -> Any:

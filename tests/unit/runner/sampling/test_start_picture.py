@@ -92,3 +92,23 @@ def test_what_is_cropped_or_added_is_remarked(
 
 def test_rounding_of_the_size_is_not_remarked() -> None:
     assert fit_remark((1000, 667), (1248, 832), ImageFit.CROP) is None
+
+
+@pytest.mark.parametrize(("image_px", "inner"), [((1000, 4), (0, 32, 64, 33)), ((4, 1000), (32, 0, 33, 64))])
+def test_a_very_long_picture_keeps_at_least_one_row_when_padded(
+    image_px: tuple[int, int], inner: tuple[int, int, int, int]
+) -> None:
+    image = Image.new("RGB", image_px, "red")
+
+    fitted = fit_picture(image, (64, 64), ImageFit.PAD, LANCZOS)
+
+    assert fitted.size == (64, 64)
+    assert fitted.crop(inner).getpixel((0, 0)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize(("fit", "nothing"), [(ImageFit.CROP, True), (ImageFit.PAD, False)])
+def test_a_mask_in_a_cropped_edge_paints_nothing(fit: ImageFit, nothing: bool) -> None:
+    mask = Image.new("L", (100, 50))
+    mask.paste(255, (0, 0, 10, 50))
+
+    assert StartPicture(striped(), mask, fit).fitted((48, 48)).paints_nothing is nothing

@@ -10,7 +10,7 @@ from PIL import Image
 from support.s3_server import BUCKET
 
 from darkroom_contract.specs.generate_job import GenerateJobSpec
-from darkroom_runner.errors import ImageNotFoundError, InvalidRunError, ModelIncompatibleError
+from darkroom_runner.errors import ImageInvalidError, ImageNotFoundError, InvalidRunError, ModelIncompatibleError
 from darkroom_runner.tasks.generate import GenerateTask
 from darkroom_runner.tasks.text_to_image import load_text_to_image
 
@@ -147,3 +147,19 @@ def test_an_inpainting_model_is_refused(open_context: Open, monkeypatch: pytest.
     inputs = GenerateTask(context, spec).download()
     with pytest.raises(ModelIncompatibleError, match="has 9 input channels: it is made for inpainting only"):
         load_text_to_image(context, spec, inputs.base_model)
+
+
+def test_a_mask_of_which_cropping_leaves_nothing_is_refused(
+    open_context: Open, put_picture: Callable[..., dict[str, str]]
+) -> None:
+    """Otherwise the result would be the start image, unchanged."""
+    mask = Image.new("L", (192, 64))
+    mask.paste(255, (0, 0, 20, 64))
+    spec = generation(
+        startImage=put_picture("photo", Image.new("RGB", (192, 64), "red")),
+        mask=put_picture("mask", mask),
+        images={"width": 64, "height": 64},
+    )
+
+    with pytest.raises(ImageInvalidError, match="Nothing is left of the mask"):
+        run(open_context, spec)

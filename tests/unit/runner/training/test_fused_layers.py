@@ -160,15 +160,21 @@ def test_dropout_is_left_to_peft(sdxl: Any) -> None:
     assert fuse_layers(adapted(sdxl, rank=4, lora_dropout=0.5)).counts[ATTENTION] == 0
 
 
+@pytest.mark.parametrize(
+    "training", [{}, {"dora": True}, {"loraDropout": 0.1}, {"trainTextEncoders": True, "layers": "All"}]
+)
 def test_a_training_has_the_same_losses_with_and_without(
-    open_training: Callable[..., Any], photos: list[Photo], monkeypatch: pytest.MonkeyPatch
+    open_training: Callable[..., Any],
+    photos: list[Photo],
+    monkeypatch: pytest.MonkeyPatch,
+    training: dict[str, Any],
 ) -> None:
     losses = []
     nothing = Fused(Counter(), takes_text_index=False)
     for fuse in (fuse_layers, lambda unet: nothing):
         monkeypatch.setattr(session_module, "fuse_layers", fuse)
         seen: list[float] = []
-        session = open_training(max_steps=8, trainTextEncoders=True, layers="All")
+        session = open_training(max_steps=8, **training)
         report = session.progress.step
 
         def record(*step: Any, seen: list[float] = seen, report: Any = report, **metrics: float) -> None:
