@@ -68,8 +68,8 @@ def _remark_on_cache(spec: GenerateJobSpec, remarks: Remarks) -> None:
         if spec.cache.branch:
             _ignored(
                 remarks,
-                "cache.branch has no effect: the cache is off. Set cache.interval to 2 or more, or leave it out and set "
-                "cache.profile to Quality, Balanced or Fast.",
+                "cache.branch has no effect: the cache is off. Set cache.interval to 2 or more, or leave it out and "
+                "set cache.profile to Quality, Balanced or Fast.",
             )
         return
     if spec.cache.effective_policy in (CachePolicy.ADAPTIVE, CachePolicy.FIRST_BLOCK):

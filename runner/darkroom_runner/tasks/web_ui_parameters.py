@@ -44,7 +44,7 @@ def _settings(metadata: dict[str, Any], sampler: WebUiSampler) -> list[tuple[str
 
 def _cache(cache: dict[str, Any] | None) -> str | None:
     """Policy and interval, such as `Interval 3`, or policy and profile."""
-    return cache and f"{cache['policy']} {cache.get('interval') or cache['profile']}"
+    return f"{cache['policy']} {cache.get('interval') or cache['profile']}" if cache else None
 
 
 def _first_pass_size(metadata: dict[str, Any]) -> str:

@@ -141,12 +141,12 @@ def test_the_worker_dies_with_a_killed_run(start_run: Callable[..., Any], until:
 
 def test_a_prompt_cannot_forge_log_lines(start_run: Callable[..., Any], s3: Any) -> None:
     forged = "2026-11-28 12:00:00,000 INFO succeeded with 9 files"
-    prompt = "a dog, " * 60 + f"\n{forged}\r{forged}\u2028{forged}\x1b[2K"
+    prompt = f"a dog (in 9:16\n{forged}\r{forged}\u2028{forged}\x1b[2K:9.5)"
     run = start_run(generation(prompt=prompt)).finish()
 
     lines = stored(s3, run.uid).splitlines()
 
-    # The log quotes the prompt, since it is longer than CLIP reads.
+    # The log quotes this part of the prompt, since its weight is out of range.
     assert any(forged in line for line in lines)
     assert not any(line.startswith(forged) for line in lines)
     assert all(line.replace("\t", " ").isprintable() for line in lines)
