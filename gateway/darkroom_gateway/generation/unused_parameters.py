@@ -122,8 +122,6 @@ def _ignored_by_cache(given: set[str], cache: Cache) -> Ignored:
     elif not cache.enabled and "cache_threshold" not in given:
         yield from ((name, _UNCACHED) for name in _of(given, "cache_branch", "cache_policy", *_ADAPTIVE))
         return
-    if "cache_branch" in given and policy not in _WITH_BRANCH:
-        yield "cache_branch", _other_policy(policy, _WITH_BRANCH)
     if policy is not CachePolicy.ADAPTIVE:
         yield from ((name, _other_policy(policy, (CachePolicy.ADAPTIVE,))) for name in _of(given, *_ADAPTIVE))
     if "cache_policy" in given and policy is not cache.policy:
@@ -131,7 +129,6 @@ def _ignored_by_cache(given: set[str], cache: Cache) -> Ignored:
         yield "cache_policy", _INTERVAL_POLICY.format(name=name)
 
 
-_WITH_BRANCH = (CachePolicy.INTERVAL, CachePolicy.DEEPCACHE)
 _WITH_THRESHOLD = (CachePolicy.ADAPTIVE, CachePolicy.FIRST_BLOCK)
 
 

@@ -94,7 +94,10 @@ class CachedUnet:
 
 
 class Timeline:
-    """Positions of passes. Counts calls, since comparing timesteps would wait for the device at every pass."""
+    """Positions of passes, from 0 at the first one.
+
+    Counts calls, since comparing timesteps would wait for the device at every pass.
+    """
 
     def __init__(self, pipeline: Any, first_timestep: torch.Tensor) -> None:
         scheduler = pipeline.scheduler
@@ -107,7 +110,7 @@ class Timeline:
             distinct.append(distinct[-1] + float(later != earlier))
         # Image to image begins in the middle of the schedule, with the first pass of a step.
         start = len(times) - 1 - times[::-1].index(first_timestep.item())
-        self._times = distinct[start:]
+        self._times = [time - distinct[start] for time in distinct[start:]]
 
     def next_position(self) -> Position:
         position = Position(self._calls // self._order, self._times[min(self._calls, len(self._times) - 1)])
