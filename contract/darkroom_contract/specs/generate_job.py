@@ -19,7 +19,7 @@ from darkroom_contract.specs.lora import MAX_LORAS, LoraUse
 from darkroom_contract.specs.start_image import ImageSource, Mask, StartImage
 from darkroom_contract.specs.video import Video
 
-MAX_PROMPT_CHARACTERS = 4000
+MAX_PROMPT_CHARACTERS = 1800
 
 
 class Upscale(Schema):

@@ -33,7 +33,7 @@ def test_explain_lists_all_fields_with_their_descriptions(kubectl: Any) -> None:
     assert "-required-" in output
     assert "What the images show." in output
     tree = kubectl("explain", "generatejobs.darkroom.dev", "--recursive")
-    assert re.search(r"images\s+<Object>\n\s+count\s+<integer>", tree)
+    assert re.search(r"images\s+<Object>\n(\s+\w+\s+<\w+>\n)*\s+count\s+<integer>", tree)
 
 
 def test_get_shows_the_columns(kubectl: Any, api: Api, name: str, generate_job: Callable[..., Json]) -> None:

@@ -39,6 +39,8 @@ def trained(open_training: Callable[..., Any], photos: Any, tmp_path: Path) -> C
         session.save(path, {"darkroom.prompt": "a photo of sks dog"})
         session.idle_models.bring_back()
         session.pipeline.unet.eval()
+        for module in session.pipeline.unet.modules():
+            module.__dict__.pop("forward", None)  # Fused layers are equal within rounding only.
         return path, generate(session.pipeline)
 
     return train
@@ -94,6 +96,8 @@ def test_a_lora_of_darkroom_0_1_is_loaded_with_its_strength(
     session.train(photos)
     session.idle_models.bring_back()
     session.pipeline.unet.eval()
+    for module in session.pipeline.unet.modules():
+        module.__dict__.pop("forward", None)  # Fused layers are equal within rounding only.
     expected = generate(session.pipeline)
     config = {"unet.r": 4, "unet.lora_alpha": 32, "unet.target_modules": list(session.adapters.targets["unet"])}
     path = tmp_path / "pytorch_lora_weights.safetensors"

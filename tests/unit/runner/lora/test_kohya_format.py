@@ -148,6 +148,8 @@ def test_diffusers_kohya_loader_gives_the_same_image(
     session.train(photos)
     session.idle_models.bring_back()
     session.pipeline.unet.eval()
+    for module in session.pipeline.unet.modules():
+        module.__dict__.pop("forward", None)  # Fused layers are equal within rounding only.
     expected, without = generate(session.pipeline), generate(sdxl)
     session.save_kohya(tmp_path / "my-dog.safetensors", {})
     single = kohya_state(session.adapters.folded_state(), sdxl.unet, 4)

@@ -88,7 +88,7 @@ def assert_trained(trained: Any, s3: Any) -> None:
     assert (metadata["prompt"], metadata["modelId"], metadata["steps"]) == ("a photo of sks dog", "my-dog", 30)
     assert (metadata["loraSha256"], metadata["baseModel"], metadata["seed"]) == (record.sha256, "test-sdxl", 0)
     assert validation.info["parameters"].startswith(
-        "a photo of sks dog\nSteps: 30, Sampler: EulerTrailing, CFG scale: 5.0, "
+        "a photo of sks dog\nSteps: 30, Sampler: Euler, Schedule type: SGM Uniform, CFG scale: 5.0, "
     )
     manifest = Manifest.model_validate_json(read(s3, f"runs/{trained.uid}/manifest.json"))
     assert manifest.outcome == trained.outcome
