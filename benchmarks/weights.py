@@ -15,6 +15,7 @@ from diffusers import (
 )
 from peft import LoraConfig
 from sdxl_base import TEXT_ENCODER, TEXT_ENCODER_2, UNET, VAE
+from svd_base import IMAGE_ENCODER
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -34,16 +35,6 @@ TRAINED_BYTES = 16
 """Weight, gradient and AdamW's two moments, each in float32."""
 RANKS = (16, 32, 64)
 
-IMAGE_ENCODER = {
-    "hidden_size": 1280,
-    "intermediate_size": 5120,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 16,
-    "patch_size": 14,
-    "image_size": 224,
-    "projection_dim": 1024,
-    "hidden_act": "gelu",
-}
 VIDEO_VAE = {key: VAE[key] for key in ("block_out_channels", "down_block_types", "layers_per_block")}
 
 
