@@ -107,14 +107,6 @@ def build_sampler(current: Any, name: Scheduler | None, steps: int, remarks: Rem
     return sampler
 
 
-def sampler_name(scheduler: Any) -> str:
-    """A sampler's name in job specs; of a class without one, the class's own name."""
-    if type(scheduler) is diffusers.EulerDiscreteScheduler and scheduler.config.timestep_spacing == "trailing":
-        return Scheduler.EULER_TRAILING.value
-    names = (name.value for name, kind in _CLASSES.items() if kind is type(scheduler))
-    return next(names, _name(scheduler))
-
-
 def training_noise_scheduler(current: Any) -> Any:
     """A DDPMScheduler with the base model's noise schedule, for adding noise in training.
 

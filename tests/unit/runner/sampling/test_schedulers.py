@@ -10,7 +10,7 @@ from support import published
 from darkroom_contract.specs.images import Scheduler
 from darkroom_runner.errors import InvalidRunError, ModelIncompatibleError
 from darkroom_runner.run.remarks import Remarks
-from darkroom_runner.sampling.schedulers import build_sampler, sampler_name, training_noise_scheduler
+from darkroom_runner.sampling.schedulers import build_sampler, training_noise_scheduler
 
 REFUSED = "refused"
 ALL_REFUSED = dict.fromkeys(Scheduler, REFUSED)
@@ -68,15 +68,6 @@ def test_a_dropped_setting_adds_a_remark_or_is_refused(model: str, name: Schedul
         assert sampler.config[setting] == current.config[setting]
     spacing = "trailing" if name is Scheduler.EULER_TRAILING else current.config["timestep_spacing"]
     assert sampler.config["timestep_spacing"] == spacing
-
-
-@pytest.mark.parametrize("name", Scheduler)
-def test_a_sampler_has_the_name_that_selects_it(name: Scheduler) -> None:
-    assert sampler_name(build_sampler(published.scheduler(published.SDXL), name, 4, Remarks())) == name.value
-
-
-def test_a_sampler_that_no_job_can_select_has_its_class_s_name() -> None:
-    assert sampler_name(published.scheduler("flow matching")) == "FlowMatchEulerDiscreteScheduler"
 
 
 def test_defaults_of_the_model_s_own_scheduler_are_kept() -> None:
