@@ -28,7 +28,7 @@ from darkroom_runner.models.pretrained import SDXL, SVD, find_pretrained, load_p
 from darkroom_runner.run.library_logging import configure_library_logging
 from darkroom_runner.sampling.latent_rgb import approximate_pixels
 from darkroom_runner.sampling.preview import encode_jpeg
-from darkroom_runner.unet_cache import unet_cache
+from darkroom_runner.unet_cache.context import unet_cache
 
 ROOT = Path(__file__).parents[1]
 MODELS = ROOT / "models"

@@ -29,7 +29,7 @@ from darkroom_contract.specs.cache import Cache, CachePolicy, CacheProfile
 from darkroom_runner.models.device import find_device, generator
 from darkroom_runner.models.pretrained import SDXL, find_pretrained, load_pipeline
 from darkroom_runner.run.library_logging import configure_library_logging
-from darkroom_runner.unet_cache import unet_cache
+from darkroom_runner.unet_cache.context import unet_cache
 
 REFERENCE = "none"
 PACKAGE_INTERVALS = (2, 3, 5, 8)

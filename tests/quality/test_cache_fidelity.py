@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from darkroom_contract.specs.cache import Cache
-from darkroom_runner.unet_cache import unet_cache
+from darkroom_runner.unet_cache.context import unet_cache
 from darkroom_tiny.score import Scores, measure
 
 FEW_STEPS = (4, 8)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from darkroom_contract.specs.cache import Cache
-from darkroom_runner.unet_cache import unet_cache
+from darkroom_runner.unet_cache.context import unet_cache
 from darkroom_tiny.draw import held_out
 from darkroom_tiny.score import STEPS, Scores, benchmark_scenes, measure
 

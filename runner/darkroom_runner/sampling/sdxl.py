@@ -20,7 +20,7 @@ from darkroom_runner.sampling.prompt_embeddings import prompt_arguments
 from darkroom_runner.sampling.start_picture import StartPicture
 from darkroom_runner.sampling.step_callback import OnStep, StepCallback, step_callback
 from darkroom_runner.sampling.vae_tiling import vae_tiling
-from darkroom_runner.unet_cache import unet_cache
+from darkroom_runner.unet_cache.context import unet_cache
 
 TCD_ETA = 0.3
 _UPSCALING = 1

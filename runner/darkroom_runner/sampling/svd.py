@@ -8,7 +8,7 @@ from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner.models.device import generator
 from darkroom_runner.sampling.image_fit import fit_image
 from darkroom_runner.sampling.step_callback import OnStep, step_callback
-from darkroom_runner.unet_cache import unet_cache
+from darkroom_runner.unet_cache.context import unet_cache
 
 
 def generate_frames(

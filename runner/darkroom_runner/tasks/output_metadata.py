@@ -12,6 +12,7 @@ from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.images import ImageFormat, VaeTiling
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.specs.training import Training
+from darkroom_runner.unet_cache.policies import PROFILES
 
 _PACKAGES = ("darkroom", "torch", "diffusers", "transformers", "peft", "DeepCache", "av")
 
@@ -92,7 +93,6 @@ def cache_metadata(cache: Cache) -> dict[str, Any] | None:
 
     `interval` and `branch` are there for the policies that use them, as in Darkroom 0.1.
     """
-    from darkroom_runner.unet_cache.policies import PROFILES  # imports torch
 
     if not cache.enabled:
         return None

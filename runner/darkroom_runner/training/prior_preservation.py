@@ -18,7 +18,7 @@ from darkroom_runner.sampling.non_finite import require_finite, retry_in_float32
 from darkroom_runner.sampling.step_callback import OnStep, step_callback
 from darkroom_runner.training.buckets import Size
 from darkroom_runner.training.cached_latents import CachedLatents, time_ids
-from darkroom_runner.unet_cache import unet_cache
+from darkroom_runner.unet_cache.context import unet_cache
 
 _BATCH_SIZE = 4
 _GUIDANCE_SCALE = 5.0

@@ -3,7 +3,3 @@
 `unet_cache` replaces a pipeline's U-Net for one generation. `network` divides a forward pass into three parts,
 `policies` decide at each pass how much of it runs, and `cached_unet` joins the two.
 """
-
-from darkroom_runner.unet_cache.context import CacheInUseError, CacheReport, unet_cache
-
-__all__ = ["CacheInUseError", "CacheReport", "unet_cache"]

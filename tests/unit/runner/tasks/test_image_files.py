@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from darkroom_contract.base_models import UsedModel
-from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.generate_job import MAX_PROMPT_CHARACTERS, GenerateJobSpec
 from darkroom_contract.specs.images import ImageFormat, Images
 from darkroom_runner.errors import DiskFullError, InternalError
 from darkroom_runner.sampling.web_ui_samplers import WebUiSampler
@@ -23,6 +23,7 @@ from darkroom_runner.tasks.output_metadata import grid_metadata, image_metadata
 EULER = WebUiSampler("Euler a", "Karras")
 FORMATS = list(ImageFormat)
 LOSSY = [each for each in ImageFormat if each is not ImageFormat.PNG]
+LONGEST = MAX_PROMPT_CHARACTERS
 MAGIC = {"PNG": b"\x89PNG\r\n", "JPEG": b"\xff\xd8\xff", "WebP": b"RIFF", "AVIF": b"\0\0\0"}
 DC, XMP = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}", "{https://darkroom.dev/xmp/1.0/}"
 
@@ -166,7 +167,7 @@ def test_exif_says_srgb_and_darkroom(save: Callable[..., Path], kind: ImageForma
 def test_the_longest_prompts_fit_every_format(save: Callable[..., Path], kind: ImageFormat, character: str) -> None:
     """A JPEG segment holds 64 KiB."""
     spec = GenerateJobSpec.from_dict(
-        {"prompt": "x" + character * 3999, "negativePrompt": character * 4000, "loras": [
+        {"prompt": "x" + character * (LONGEST - 1), "negativePrompt": character * LONGEST, "loras": [
             {"uri": f"s3://bucket/loras/default/{number}{'x' * 440}.safetensors"} for number in range(5)
         ]}
     )  # fmt: skip

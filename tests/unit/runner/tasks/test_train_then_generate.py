@@ -42,6 +42,7 @@ def generation() -> GenerateJobSpec:
             "modelId": "my-dog",
             "allowMotion": True,
             "images": {"count": 2, "steps": 4, "seed": 7},
+            "cache": {"interval": 3},
             "video": {"steps": 2, "fps": 5},
         }
     )

@@ -9,7 +9,7 @@ from PIL import Image
 
 from darkroom_contract.specs.cache import Cache, CachePolicy
 from darkroom_runner.models.device import generator
-from darkroom_runner.unet_cache import unet_cache
+from darkroom_runner.unet_cache.context import unet_cache
 
 
 def animate(svd: Any, steps: int, max_guidance_scale: float = 3.0) -> torch.Tensor:

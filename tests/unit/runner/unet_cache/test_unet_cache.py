@@ -13,8 +13,8 @@ from darkroom_runner.errors import InvalidRunError
 from darkroom_runner.models.device import generator
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.sampling.schedulers import build_sampler
-from darkroom_runner.unet_cache import CacheInUseError, unet_cache
 from darkroom_runner.unet_cache.cached_unet import Features
+from darkroom_runner.unet_cache.context import CacheInUseError, unet_cache
 from darkroom_runner.unet_cache.deepcache import deepcache
 
 OWN = [policy for policy in CachePolicy if policy is not CachePolicy.DEEPCACHE]
