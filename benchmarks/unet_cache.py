@@ -1,22 +1,29 @@
 """Speed and fidelity of the U-Net cache, side by side with plain diffusers and the DeepCache package.
 
     python benchmarks/unet_cache.py                     the small model of this repository, any machine
+    python benchmarks/unet_cache.py --curve             the same, and the speed against the package at equal PSNR
     python benchmarks/unet_cache.py --few-steps         the default cache at 4 and 8 steps
-    python benchmarks/unet_cache.py --real-size         SDXL at its real size with random weights: CUDA, or 14 GB
+    python benchmarks/unet_cache.py --video             the small SVD model: clips of eight frames
+    python benchmarks/unet_cache.py --real-size         SDXL's U-Net at its real size, random weights: CUDA, or 14 GB
 
 The reference is the plain diffusers pipeline: same model, sampler, prompts, seeds and batch. Every round runs the
 reference and each variant once, in an order that changes every round, so that a machine that slows down affects all of
 them equally; the ratio is the median of the rounds' ratios. Random weights are enough to measure speed; they generate
-noise, so `--real-size` shows no fidelity.
+noise, so `--real-size` shows no fidelity, and it stops before the VAE, which no cache changes.
+
+Equal PSNR: `--curve` measures our cache at 3 to 12 full passes. The time that it needs for the PSNR of the package at
+an interval is interpolated between the two nearest of them.
 """
 
 import argparse
 import logging
+import math
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,27 +33,58 @@ from machine import describe_machine
 from PIL import Image
 
 from darkroom_contract.specs.cache import Cache, CachePolicy, CacheProfile
+from darkroom_contract.specs.video import Video
 from darkroom_runner.models.device import find_device, generator
-from darkroom_runner.models.pretrained import SDXL, find_pretrained, load_pipeline
+from darkroom_runner.models.pretrained import SDXL, SVD, find_pretrained, load_pipeline
 from darkroom_runner.run.library_logging import configure_library_logging
+from darkroom_runner.sampling.vae_format import set_vae_format
 from darkroom_runner.unet_cache.context import unet_cache
+from darkroom_runner.unet_cache.policies import Profile
 
 REFERENCE = "none"
 PACKAGE_INTERVALS = (2, 3, 5, 8)
+FULL_PASSES = (3, 4, 5, 6, 7, 8, 9, 10, 12)
+"""Of the curve."""
 GUIDANCE_SCALE = 2.0
 """The small model's best value; above 1 it does not affect speed."""
 
-Matcher = Callable[[str, Image.Image], bool]
+Matcher = Callable[[int, Image.Image], bool]
 
 
-def variants(few_steps: bool) -> dict[str, Cache]:
-    """The caches that are compared, by the name in the table."""
-    found = {REFERENCE: Cache(profile=CacheProfile.DISABLED)}
-    own = (CacheProfile.QUALITY, CacheProfile.BALANCED, CacheProfile.FAST)
-    package = (3,) if few_steps else PACKAGE_INTERVALS
-    found |= {f"package {each}": Cache(policy=CachePolicy.DEEPCACHE, interval=each) for each in package}
-    found |= {f"{profile}": Cache(profile=profile) for profile in own}
-    return found | {"FirstBlock": Cache(policy=CachePolicy.FIRST_BLOCK)}
+@dataclass(frozen=True)
+class Variant:
+    """A cache under measurement."""
+
+    cache: Cache
+    profile: Profile | None = None
+    """Bounds of the adaptive policy other than those of the cache's profile."""
+
+
+def variants(options: argparse.Namespace, steps: int) -> dict[str, Variant]:
+    """What is compared, by the name in the table."""
+    found = {REFERENCE: Variant(Cache(profile=CacheProfile.DISABLED))}
+    package = (3,) if options.few_steps or options.real_size else PACKAGE_INTERVALS
+    found |= {
+        package_name(interval): Variant(Cache(policy=CachePolicy.DEEPCACHE, interval=interval)) for interval in package
+    }
+    profiles = (CacheProfile.QUALITY, CacheProfile.BALANCED, CacheProfile.FAST)
+    own = (CacheProfile.BALANCED,) if options.real_size else profiles
+    found |= {f"{profile}": Variant(Cache(profile=profile)) for profile in own}
+    if options.curve:
+        fixed = {number: Profile(number / steps**0.5, float("inf"), 0.0) for number in FULL_PASSES if number < steps}
+        return found | {own_name(number): Variant(Cache(), profile) for number, profile in fixed.items()}
+    return found if options.video or options.real_size else found | {"FirstBlock": Variant(FIRST_BLOCK)}
+
+
+FIRST_BLOCK = Cache(policy=CachePolicy.FIRST_BLOCK)
+
+
+def package_name(interval: int) -> str:
+    return f"package {interval}"
+
+
+def own_name(full_passes: int) -> str:
+    return f"{full_passes} full"
 
 
 @dataclass(frozen=True)
@@ -54,64 +92,123 @@ class Setting:
     """What is measured."""
 
     pipeline: Any
-    prompts: list[str]
-    side_px: int
+    description: str
     steps: int
+    draw: Callable[[range, int], list[Image.Image]]
+    """Generates the images or clips of these numbers in one batch, with a number of steps. Their numbers are
+    the seeds."""
     matches: Matcher | None
-    """Whether an image shows its prompt; None for random weights."""
+    """Whether an image shows its prompt, by its number in the whole run; None for random weights."""
 
 
 @dataclass
 class Series:
-    """Times and images of one variant."""
+    """Times, passes and images of one variant."""
 
     seconds: list[float] = field(default_factory=list)
-    images: dict[int, Image.Image] = field(default_factory=dict)
+    images: list[Image.Image] = field(default_factory=list)
+    full_passes: int = 0
 
 
 def main() -> None:
     options = read_options()
     logging.disable(logging.INFO)
     configure_library_logging()
-    caches = variants(options.few_steps)
     print(f"machine: {describe_machine()}")
     print(f"command: python benchmarks/unet_cache.py {' '.join(sys.argv[1:])}")
     for steps in [4, 8] if options.few_steps else [options.steps]:
-        setting = open_real_size(steps) if options.real_size else open_small(options, steps)
-        print(f"reference: diffusers' plain pipeline, {setting.side_px}×{setting.side_px}, {setting.steps} steps\n")
+        setting = open_setting(options, steps)
+        compared = variants(options, setting.steps)
+        print(f"reference: diffusers' plain pipeline, {setting.description}, {setting.steps} steps\n")
         for batch in options.batches:
-            report(batch, measure(setting, batch, caches, options.rounds), setting)
+            series = measure(setting, batch, compared, options.rounds)
+            report(batch, series, setting)
+            if options.curve:
+                report_curve(series)
 
 
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--real-size", action="store_true")
     parser.add_argument("--few-steps", action="store_true")
+    parser.add_argument("--curve", action="store_true")
+    parser.add_argument("--video", action="store_true")
     parser.add_argument("--models", type=Path, default=Path(__file__).parents[1] / "models", help="the model root")
-    parser.add_argument("--model", default="darkroom-tiny-sdxl", help="its folder")
     parser.add_argument("--batches", type=int, nargs="+", help="images generated at once")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--steps", type=int, help="denoising steps; 25, and 12 or 50 with --real-size")
     options = parser.parse_args()
-    options.batches = options.batches or ([1] if options.real_size else [1, 10])
+    options.batches = options.batches or ([1] if options.real_size or options.video or options.curve else [1, 10])
     return options
 
 
-def open_small(options: argparse.Namespace, steps: int | None) -> Setting:
+def open_setting(options: argparse.Namespace, steps: int | None) -> Setting:
+    if options.real_size:
+        return open_real_size(steps)
+    return open_video(options, steps or 25) if options.video else open_small(options, steps or 25)
+
+
+def open_small(options: argparse.Namespace, steps: int) -> Setting:
     """The trained small model, its prompts, and a check of shape, colour and background in the pixels."""
     from darkroom_tiny import captions, draw, scene_detector
 
-    device = find_device()
-    pipeline = load_pipeline(
-        find_pretrained(options.model, SDXL, options.models), device.inference_dtype, device.torch_device
-    )
+    pipeline = load("darkroom-tiny-sdxl", SDXL, options.models)
     side_px = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
-    wanted = {captions.prompt_of(scene): scene for scene in draw.scenes(count=100, seed=1)}
+    scenes = draw.scenes(count=100, seed=1)
 
-    def shows(prompt: str, image: Image.Image) -> bool:
-        return bool(scene_detector.matches(image, wanted[prompt]))
+    def generate(numbers: range, steps: int) -> list[Image.Image]:
+        images: list[Image.Image] = pipeline(
+            [captions.prompt_of(scenes[number % len(scenes)]) for number in numbers],
+            width=side_px,
+            height=side_px,
+            num_inference_steps=steps,
+            guidance_scale=GUIDANCE_SCALE,
+            generator=[generator(number) for number in numbers],
+        ).images
+        return images
 
-    return Setting(pipeline, list(wanted), side_px, steps or 25, shows)
+    def shows(number: int, image: Image.Image) -> bool:
+        return bool(scene_detector.matches(image, scenes[number % len(scenes)]))
+
+    return Setting(pipeline, f"{side_px}×{side_px}", steps, generate, shows)
+
+
+def open_video(options: argparse.Namespace, steps: int) -> Setting:
+    """The small SVD model: clips of drawn pictures, and whether every frame shows the picture's shape and colours."""
+    from darkroom_tiny import draw, scene_detector
+
+    pipeline = load("darkroom-tiny-svd", SVD, options.models)
+    scenes = draw.scenes(count=100, seed=5)
+    video = Video()
+    frames: int = pipeline.unet.config.num_frames
+
+    def generate(numbers: range, steps: int) -> list[Image.Image]:
+        [number] = numbers
+        picture = draw.draw(scenes[number % len(scenes)])
+        clip: list[Image.Image] = pipeline(
+            picture,
+            width=picture.width,
+            height=picture.height,
+            num_frames=frames,
+            num_inference_steps=steps,
+            min_guidance_scale=video.min_guidance_scale,
+            max_guidance_scale=video.max_guidance_scale,
+            generator=generator(number),
+        ).frames[0]
+        return clip
+
+    def shows(number: int, image: Image.Image) -> bool:
+        scene, found = scenes[number // frames % len(scenes)], scene_detector.read(image)
+        return found is not None and (found.shape, found.colour) == (scene.shape, scene.colour)
+
+    return Setting(pipeline, f"clips of {frames} frames", steps, generate, shows)
+
+
+def load(model: str, kind: Any, root: Path) -> Any:
+    device = find_device()
+    pipeline = load_pipeline(find_pretrained(model, kind, root), device.inference_dtype, device.torch_device)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def open_real_size(steps: int | None) -> Setting:
@@ -123,59 +220,99 @@ def open_real_size(steps: int | None) -> Setting:
     pipeline = build_pipeline(torch.device("cuda" if cuda else "cpu"))
     if not cuda:
         pipeline = pipeline.to(torch.float32)
-    prompts = ["a photo of a dog on the moon", "a castle in the evening", "a bowl of fruit, oil on canvas"]
-    return Setting(pipeline, prompts, 1024 if cuda else 512, steps or (50 if cuda else 12), matches=None)
+    pipeline.set_progress_bar_config(disable=True)
+    side_px, count = (1024, 50) if cuda else (512, 12)
+
+    def generate(numbers: range, steps: int) -> list[Image.Image]:
+        pipeline(
+            ["a photo of a dog on the moon"] * len(numbers),
+            width=side_px,
+            height=side_px,
+            num_inference_steps=steps,
+            generator=[generator(number) for number in numbers],
+            output_type="latent",
+        )
+        return []
+
+    return Setting(pipeline, f"the U-Net at {side_px}×{side_px}", steps or count, generate, matches=None)
 
 
-def measure(setting: Setting, batch: int, caches: dict[str, Cache], rounds: int) -> dict[str, Series]:
-    """Generate every round's images with each variant in turn; a first, unmeasured round warms up."""
-    series = {name: Series() for name in caches}
-    for cache in caches.values():
-        generate(setting, batch, cache, 0)
+def measure(setting: Setting, batch: int, compared: dict[str, Variant], rounds: int) -> dict[str, Series]:
+    """Generate every round's images with each variant in turn, after a single step of each to warm up."""
+    series = {name: Series() for name in compared}
+    for variant in compared.values():
+        generate(setting, range(batch), variant, steps=1)
     for turn in range(rounds):
         order = list(series)
+        numbers = range(turn * batch, (turn + 1) * batch)
         for name in order[turn % len(order) :] + order[: turn % len(order)]:
+            set_vae_format(setting.pipeline, is_fast=is_own(compared[name].cache))
             started = time.perf_counter()
-            images = generate(setting, batch, caches[name], turn)
+            images, full_passes = generate(setting, numbers, compared[name], setting.steps)
             series[name].seconds.append(time.perf_counter() - started)
-            series[name].images |= dict(enumerate(images, start=turn * batch))
+            series[name].full_passes, series[name].images = full_passes, series[name].images + images
     return series
 
 
-def generate(setting: Setting, batch: int, cache: Cache, turn: int) -> list[Image.Image]:
-    """Generate the images of a round in one batch. The seeds are the images' numbers."""
-    numbers = range(turn * batch, (turn + 1) * batch)
-    with unet_cache(setting.pipeline, cache, setting.steps):
-        images: list[Image.Image] = setting.pipeline(
-            [prompt_of(setting, number) for number in numbers],
-            width=setting.side_px,
-            height=setting.side_px,
-            num_inference_steps=setting.steps,
-            guidance_scale=GUIDANCE_SCALE,
-            generator=[generator(number) for number in numbers],
-        ).images
+def is_own(cache: Cache) -> bool:
+    """Whether the cache is ours: diffusers and the package run with the VAE as diffusers loads it."""
+    return cache.enabled and cache.effective_policy is not CachePolicy.DEEPCACHE
+
+
+def generate(setting: Setting, numbers: range, variant: Variant, steps: int) -> tuple[list[Image.Image], int]:
+    """The images of a round, and the number of full passes."""
+    cache = variant.cache
+    with unet_cache(setting.pipeline, cache, steps, variant.profile) as passes:
+        images = setting.draw(numbers, steps)
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return images
-
-
-def prompt_of(setting: Setting, number: int) -> str:
-    return setting.prompts[number % len(setting.prompts)]
+    return images, passes.full if is_own(cache) else math.ceil(steps / cache.effective_interval)
 
 
 def report(batch: int, series: dict[str, Series], setting: Setting) -> None:
     """Print the table of a batch size."""
     reference = series[REFERENCE]
-    print(f"batches of {batch}, {len(reference.images)} images")
-    print(f"{'cache':>10} {'s/image':>10} {'speed':>7} {'fidelity':>9} {'PSNR dB':>8}")
+    print(f"batches of {batch}, {len(reference.seconds)} rounds")
+    print(f"{'cache':>10} {'full':>5} {'seconds':>8} {'speed':>7} {'fidelity':>9} {'PSNR dB':>8}")
     for name, each in series.items():
         ratio = statistics.median(a / b for a, b in zip(reference.seconds, each.seconds, strict=True))
-        seconds = statistics.median(each.seconds) / batch
+        quality = "-" if each is reference or setting.matches is None else f"{mean_psnr(each, reference):.1f}"
         print(
-            f"{name:>10} {seconds:>10.3f} {ratio:>6.2f}× "
-            f"{fidelity(each, setting):>9} {distance(each, reference, setting):>8}"
+            f"{name:>10} {each.full_passes:>5} {statistics.median(each.seconds) / batch:>8.3f} {ratio:>6.2f}× "
+            f"{fidelity(each, setting):>9} {quality:>8}"
         )
     print()
+
+
+def report_curve(series: dict[str, Series]) -> None:
+    """Print our speed against the package at each of its intervals, at the package's PSNR."""
+    reference = series[REFERENCE]
+    own = [series[own_name(number)] for number in FULL_PASSES if own_name(number) in series]
+    curve = sorted((mean_psnr(each, reference), each.seconds) for each in own)
+    for interval in PACKAGE_INTERVALS:
+        package = series[package_name(interval)]
+        target = mean_psnr(package, reference)
+        seconds = [
+            interpolate(target, [(quality, times[turn]) for quality, times in curve])
+            for turn in range(len(package.seconds))
+        ]
+        ratio = statistics.median(a / b for a, b in zip(package.seconds, seconds, strict=True))
+        print(f"at {target:.1f} dB, the package's interval {interval}: {ratio:.2f}×")
+    print()
+
+
+def interpolate(target: float, curve: list[tuple[float, float]]) -> float:
+    """The seconds of a PSNR on the line between its neighbours in `curve`, of (PSNR, seconds) in ascending order.
+
+    Below the first point, the first point's: fewer full passes than that are not possible. Raises `ValueError` above
+    the last.
+    """
+    if target <= curve[0][0]:
+        return curve[0][1]
+    for (below, fast), (above, slow) in pairwise(curve):
+        if target <= above:
+            return fast + (slow - fast) * (target - below) / (above - below)
+    raise ValueError(f"no variant reaches {target:.1f} dB: measure with more full passes")
 
 
 def fidelity(series: Series, setting: Setting) -> str:
@@ -183,16 +320,12 @@ def fidelity(series: Series, setting: Setting) -> str:
     matches = setting.matches
     if matches is None:
         return "-"
-    right = [matches(prompt_of(setting, number), image) for number, image in series.images.items()]
-    return f"{sum(right) / len(right):.0%}"
+    return f"{statistics.mean(matches(number, image) for number, image in enumerate(series.images)):.0%}"
 
 
-def distance(series: Series, reference: Series, setting: Setting) -> str:
-    """Mean PSNR compared with the images generated without a cache."""
-    if series is reference or setting.matches is None:
-        return "-"
-    ratios = [psnr(reference.images[number], image) for number, image in series.images.items()]
-    return f"{statistics.mean(ratios):.1f}"
+def mean_psnr(series: Series, reference: Series) -> float:
+    """Compared with the images generated without a cache, in dB."""
+    return statistics.mean(psnr(one, other) for one, other in zip(reference.images, series.images, strict=True))
 
 
 def psnr(one: Image.Image, other: Image.Image) -> float:

@@ -48,7 +48,7 @@ pipeline_tag: image-to-video
 
 Stable Video Diffusion's architecture with small dimensions, trained from scratch on drawn clips in which a shape moves
 to the right and turns slightly. It animates the pictures of `{sdxl_name}`: 8 frames of 128×128.
-`motion_bucket_id` sets how far the shape moves; 127 is an eighth of the picture. It shares the VAE of `{sdxl_name}`.
+`motion_bucket_id` sets how far the shape moves; 127 is a twelfth of the picture. It shares the VAE of `{sdxl_name}`.
 
 Made by `darkroom-tiny train`. It contains nothing from any other model or data set.
 """

@@ -49,7 +49,7 @@ def _train(options: argparse.Namespace) -> None:
         sdxl_training.train_sdxl(vae, work / SDXL, sdxl_training.Settings())
     if not (work / SVD).exists():
         vae = AutoencoderKL.from_pretrained(work / SDXL / "vae").eval()
-        svd_training.train_svd(vae, work / SVD, svd_training.Settings())
+        svd_training.train_svd(vae, work / SVD)
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -11,29 +11,41 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableVideoDiffusionPipeline
+from diffusers import (
+    AutoencoderKL,
+    EulerDiscreteScheduler,
+    StableVideoDiffusionPipeline,
+    UNetSpatioTemporalConditionModel,
+)
 from diffusers.training_utils import EMAModel
 from torch import Tensor
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import CLIPImageProcessor
+from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from darkroom_tiny import networks
 from darkroom_tiny.draw import Scene, draw, training_scenes
 from darkroom_tiny.steps import Report, learning_rate_factor, run_steps
 
 DEFAULT_MOTION_BUCKET = 127
-ROLL_PART, ROLL_DEGREES = 0.13, 20.0
-"""Distance and rotation over the whole clip at the default bucket; the distance as a fraction of the picture's side."""
 LOG_NOISE_MEAN, LOG_NOISE_DEVIATION = 0.7, 1.6
 MAX_SIGMA = 80.0
 """First noise level of sampling, as in EDM (arXiv 2206.00364). SVD's 700 is for much larger latents."""
-NOISE_AUGMENTATION = 0.02
-UNCONDITIONAL_FRACTION = 0.1
 
 
 @dataclass(frozen=True)
-class Settings:
+class Roll:
+    """Motion over the whole clip at the default bucket."""
+
+    part: float
+    """Distance to the right, as a fraction of the picture's side."""
+    degrees: float
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A training with its own clips and optimizer, which begins with the averaged weights of the phase before."""
+
     clips: int = 1_000
     steps: int = 2_000
     batch_size: int = 4
@@ -41,78 +53,109 @@ class Settings:
     warmup_steps: int = 100
     ema_decay: float = 0.995
     seed: int = 2
+    roll: Roll = Roll(0.13, 20.0)
+    unconditional_fraction: float = 0.1
+    noise_augmentation: tuple[float, float] = (0.02, 0.02)
+    """Least and greatest strength of the noise on the picture."""
+
+
+@dataclass(frozen=True)
+class VideoNetworks:
+    """The networks that are trained together."""
+
+    unet: UNetSpatioTemporalConditionModel
+    image_encoder: CLIPVisionModelWithProjection
+
+
+CALM = Phase(
+    clips=400,
+    steps=900,
+    learning_rate=5e-4,
+    warmup_steps=30,
+    seed=3,
+    roll=Roll(0.08, 6.0),
+    unconditional_fraction=0.2,
+    noise_augmentation=(0.0, 0.05),
+)
+"""After the first phase, subjects dissolved towards the end of a clip: at its fast motion the frames stay uncertain.
+
+The unconditional prediction is trained twice as often, because guidance multiplies its error.
+"""
+PHASES = (Phase(), CALM, replace(CALM, steps=700, learning_rate=4e-4, seed=4))
 
 
 @dataclass(frozen=True)
 class Clips:
-    """Pictures uint8 [clips, 3, 128, 128]; unscaled latents of the noisy pictures and of the frames; motion buckets."""
+    """Pictures uint8 [clips, 3, 128, 128]; unscaled latents of the noisy pictures and of the frames; conditioning."""
 
     pictures: Tensor
     picture_latents: Tensor
     frame_latents: Tensor
     buckets: Tensor
+    noise_strengths: Tensor
 
 
-def clip_of(scene: Scene, bucket: int) -> list[Scene]:
+def clip_of(scene: Scene, bucket: int, roll: Roll) -> list[Scene]:
     """The scenes of the frames; the first is that of the picture."""
     amount = bucket / DEFAULT_MOTION_BUCKET / (networks.FRAMES - 1)
     x, y = scene.centre
     return [
         replace(
             scene,
-            centre=(x + ROLL_PART * amount * k, y),
-            turn_degrees=scene.turn_degrees + ROLL_DEGREES * amount * k,
+            centre=(x + roll.part * amount * k, y),
+            turn_degrees=scene.turn_degrees + roll.degrees * amount * k,
         )
         for k in range(networks.FRAMES)
     ]
 
 
-def encode(vae: AutoencoderKL, settings: Settings, report: Report) -> Clips:
-    rng, generator = random.Random(settings.seed), torch.Generator().manual_seed(settings.seed)
-    pictures, conditions, frames, buckets = [], [], [], []
-    for scene in islice(training_scenes(settings.seed), settings.clips):
-        bucket = rng.randint(0, 255)
-        shots = np.stack([np.asarray(draw(each)) for each in clip_of(scene, bucket)])
+def encode(vae: AutoencoderKL, phase: Phase, report: Report) -> Clips:
+    rng, generator = random.Random(phase.seed), torch.Generator().manual_seed(phase.seed)
+    pictures, conditions, frames, buckets, strengths = [], [], [], [], []
+    for scene in islice(training_scenes(phase.seed), phase.clips):
+        bucket, strength = rng.randint(0, 255), rng.uniform(*phase.noise_augmentation)
+        shots = np.stack([np.asarray(draw(each)) for each in clip_of(scene, bucket, phase.roll)])
         pixels = torch.from_numpy(shots).permute(0, 3, 1, 2)
         clean = pixels.float() / 127.5 - 1
-        noisy = clean[:1] + NOISE_AUGMENTATION * torch.randn(clean[:1].shape, generator=generator)
+        noisy = clean[:1] + strength * torch.randn(clean[:1].shape, generator=generator)
         with torch.no_grad():
             latents = vae.encode(torch.cat([clean, noisy])).latent_dist.mean.half()
         pictures.append(pixels[0])
         frames.append(latents[:-1])
         conditions.append(latents[-1])
         buckets.append(bucket)
+        strengths.append(strength)
     report(f"{len(frames)} clips encoded")
-    return Clips(torch.stack(pictures), torch.stack(conditions), torch.stack(frames), torch.tensor(buckets))
+    return Clips(
+        torch.stack(pictures), torch.stack(conditions), torch.stack(frames), *map(torch.tensor, (buckets, strengths))
+    )
 
 
 class Trainer:
     """The networks, their optimizer, and the training step."""
 
-    def __init__(self, clips: Clips, scale: float, settings: Settings) -> None:
-        torch.manual_seed(settings.seed)
-        self.clips, self.scale, self.settings = clips, scale, settings
-        self.generator = torch.Generator().manual_seed(settings.seed)
-        self.unet = networks.build_video_unet()
-        self.image_encoder = networks.build_image_encoder()
+    def __init__(self, video: VideoNetworks, clips: Clips, scale: float, phase: Phase) -> None:
+        self.clips, self.scale, self.phase = clips, scale, phase
+        self.generator = torch.Generator().manual_seed(phase.seed)
+        self.unet, self.image_encoder = video.unet.train(), video.image_encoder.train()
         self.image_processor = CLIPImageProcessor()
         self.parameters = [*self.unet.parameters(), *self.image_encoder.parameters()]
         self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+            self.parameters, lr=phase.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
         self.learning_rates = LambdaLR(
-            self.optimizer, lambda done: learning_rate_factor(done, settings.steps, settings.warmup_steps)
+            self.optimizer, lambda done: learning_rate_factor(done, phase.steps, phase.warmup_steps)
         )
-        self.average = EMAModel(self.parameters, decay=settings.ema_decay)
+        self.average = EMAModel(self.parameters, decay=phase.ema_decay)
 
     def step(self) -> float:
         """Run one step; returns the loss before it. Latents are [batch, frames, 4, 16, 16]."""
-        rows = torch.randint(0, len(self.clips.buckets), (self.settings.batch_size,), generator=self.generator)
+        rows = torch.randint(0, len(self.clips.buckets), (self.phase.batch_size,), generator=self.generator)
         clean = self.clips.frame_latents[rows].float() * self.scale
         level = self._normal(len(rows)) * LOG_NOISE_DEVIATION + LOG_NOISE_MEAN
         sigma = level.exp()[:, None, None, None, None]
         noisy = clean + sigma * self._normal(*clean.shape)
-        kept = (torch.rand(len(rows), generator=self.generator) >= UNCONDITIONAL_FRACTION).float()
+        kept = (torch.rand(len(rows), generator=self.generator) >= self.phase.unconditional_fraction).float()
         condition = self.clips.picture_latents[rows].float() * kept[:, None, None, None]
         predicted = self.unet(
             torch.cat([noisy / (sigma**2 + 1).sqrt(), condition[:, None].expand_as(noisy)], dim=2),
@@ -148,8 +191,7 @@ class Trainer:
     def _added_ids(self, rows: Tensor) -> Tensor:
         """[rows, 3] with random frame rates: the motion per frame does not depend on them."""
         rates = torch.randint(1, 30, (len(rows),), generator=self.generator)
-        strengths = torch.full((len(rows),), NOISE_AUGMENTATION)
-        return torch.stack([rates.float(), self.clips.buckets[rows].float(), strengths], dim=1)
+        return torch.stack([rates.float(), self.clips.buckets[rows].float(), self.clips.noise_strengths[rows]], dim=1)
 
     def pipeline(self, vae: AutoencoderKL) -> StableVideoDiffusionPipeline:
         """The pipeline with the averaged weights; training can't continue afterwards."""
@@ -174,8 +216,12 @@ class Trainer:
         )
 
 
-def train_svd(vae: AutoencoderKL, target: Path, settings: Settings, report: Report = print) -> None:
+def train_svd(vae: AutoencoderKL, target: Path, phases: tuple[Phase, ...] = PHASES, report: Report = print) -> None:
     """Train, and write the pipeline to `target` in float32. The VAE must have its scaling factor."""
-    trainer = Trainer(encode(vae, settings, report), vae.config.scaling_factor, settings)
-    run_steps(trainer.step, settings.steps, report)
-    trainer.pipeline(vae).save_pretrained(target)
+    torch.manual_seed(phases[0].seed)
+    video = VideoNetworks(networks.build_video_unet(), networks.build_image_encoder())
+    for phase in phases:
+        trainer = Trainer(video, encode(vae, phase, report), vae.config.scaling_factor, phase)
+        run_steps(trainer.step, phase.steps, report)
+        pipeline = trainer.pipeline(vae)
+    pipeline.save_pretrained(target)

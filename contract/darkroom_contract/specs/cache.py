@@ -73,7 +73,7 @@ class Cache(Schema):
     threshold: float | None = Field(
         None,
         ge=0.0,
-        le=1.0,
+        le=4.0,
         description="Relative change, for Adaptive and FirstBlock, that overrides the profile's. Adaptive runs the "
         "whole U-Net more often where predicted features are off by more, FirstBlock whenever the first block's "
         "output has changed by more. 0 reuses nothing.",

@@ -19,6 +19,7 @@ from darkroom_runner.sampling.preview import ImagePreviews, Previews
 from darkroom_runner.sampling.prompt_embeddings import prompt_arguments
 from darkroom_runner.sampling.start_picture import StartPicture
 from darkroom_runner.sampling.step_callback import OnStep, StepCallback, step_callback
+from darkroom_runner.sampling.vae_format import set_vae_format
 from darkroom_runner.sampling.vae_tiling import vae_tiling
 from darkroom_runner.unet_cache.context import unet_cache
 
@@ -39,6 +40,7 @@ def generate_image(
 
     Steps of both passes are counted together. With a mask, the result outside of it is the start image.
     """
+    set_vae_format(pipeline, is_fast=spec.cache.enabled)
     first, second = (_evaluations(pipeline.scheduler, steps) for steps in image_steps(spec))
     size_px = image_size(pipeline, spec.images, start.image.size if start else None)
     passes = _Passes(pipeline, spec, prompt_arguments(pipeline, spec))

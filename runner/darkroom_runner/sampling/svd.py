@@ -8,6 +8,7 @@ from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner.models.device import generator
 from darkroom_runner.sampling.image_fit import fit_image
 from darkroom_runner.sampling.step_callback import OnStep, step_callback
+from darkroom_runner.sampling.vae_format import set_vae_format
 from darkroom_runner.unet_cache.context import unet_cache
 
 
@@ -19,6 +20,7 @@ def generate_frames(
     `max_chunk` limits the number of frames decoded at once, in addition to `video.decodeChunkSize`.
     """
     video = spec.video
+    set_vae_format(pipeline, is_fast=spec.cache.enabled)
     width, height = clip_size(pipeline, image.size)
     with unet_cache(pipeline, spec.cache, video.steps):
         frames: list[Image.Image] = pipeline(

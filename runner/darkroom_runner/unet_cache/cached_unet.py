@@ -1,13 +1,13 @@
 """The object that stands in for a pipeline's U-Net during one generation."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
 
 from darkroom_runner.unet_cache.network import ImageNetwork, Inputs, Network
 from darkroom_runner.unet_cache.policies import Pass, Policy, Position
+from darkroom_runner.unet_cache.timeline import Timeline
 
 
 @dataclass
@@ -93,29 +93,8 @@ class CachedUnet:
         return None if predicted is None or not self._policy.extrapolates else _relative_distance(predicted, feature)
 
 
-class Timeline:
-    """Positions of passes, from 0 at the first one.
-
-    Counts calls, since comparing timesteps would wait for the device at every pass.
-    """
-
-    def __init__(self, pipeline: Any, first_timestep: torch.Tensor) -> None:
-        scheduler = pipeline.scheduler
-        self.guided = bool(pipeline.do_classifier_free_guidance)
-        times = scheduler.timesteps.tolist()
-        self._order, self._calls = scheduler.order, 0
-        # Heun's schedule has each timestep twice: for the second pass of a step and the first of the next.
-        distinct = [0.0]
-        for earlier, later in pairwise(times):
-            distinct.append(distinct[-1] + float(later != earlier))
-        # Image to image begins in the middle of the schedule, with the first pass of a step.
-        start = len(times) - 1 - times[::-1].index(first_timestep.item())
-        self._times = [time - distinct[start] for time in distinct[start:]]
-
-    def next_position(self) -> Position:
-        position = Position(self._calls // self._order, self._times[min(self._calls, len(self._times) - 1)])
-        self._calls += 1
-        return position
+EXTRAPOLATION = 0.8
+"""The part of the last change that an extrapolation continues: features slow down from step to step."""
 
 
 class Features:
@@ -135,12 +114,13 @@ class Features:
         self._entries = [*others, (time, feature)][-self._kept :]
 
     def at(self, time: float) -> torch.Tensor:
-        """The feature on the line through the last two, or the only one."""
+        """The last feature, changed further at `EXTRAPOLATION` of the rate between the last two."""
         last_time, last = self._entries[-1]
         if len(self._entries) == 1:
             return last
         earlier_time, earlier = self._entries[0]
-        return torch.lerp(earlier, last, (time - earlier_time) / (last_time - earlier_time))
+        ahead = EXTRAPOLATION * (time - last_time) / (last_time - earlier_time)
+        return torch.lerp(earlier, last, 1 + ahead)
 
 
 def _relative_distance(one: torch.Tensor, other: torch.Tensor) -> float:

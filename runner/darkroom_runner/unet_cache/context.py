@@ -11,17 +11,25 @@ from darkroom_runner.errors import InvalidRunError
 from darkroom_runner.unet_cache.cached_unet import CachedUnet, CacheReport
 from darkroom_runner.unet_cache.deepcache import CacheInUseError, claimed, deepcache
 from darkroom_runner.unet_cache.network import ClipNetwork, ImageNetwork, Network
-from darkroom_runner.unet_cache.policies import PROFILES, AdaptivePolicy, FirstBlockPolicy, IntervalPolicy, Policy
+from darkroom_runner.unet_cache.policies import (
+    PROFILES,
+    AdaptivePolicy,
+    FirstBlockPolicy,
+    IntervalPolicy,
+    Policy,
+    Profile,
+)
 
 __all__ = ["CacheInUseError", "CacheReport", "unet_cache"]
 
 
 @contextmanager
-def unet_cache(pipeline: Any, cache: Cache, steps: int) -> Iterator[CacheReport]:
+def unet_cache(pipeline: Any, cache: Cache, steps: int, profile: Profile | None = None) -> Iterator[CacheReport]:
     """Reuse features of the pipeline's U-Net during one generation of `steps` denoising steps, as `cache` says.
 
-    A context is valid for one call of the pipeline. If the cache is off, the pipeline is not touched. Raises
-    `InvalidRunError` if the model has no such branch, and `CacheInUseError` if the U-Net is in use already.
+    `profile` has bounds of the adaptive policy other than those of `cache.profile`. A context is valid for one call of
+    the pipeline. If the cache is off, the pipeline is not touched. Raises `InvalidRunError` if the model has no such
+    branch, and `CacheInUseError` if the U-Net is in use already.
     """
     report = CacheReport()
     if not cache.enabled:
@@ -38,7 +46,13 @@ def unet_cache(pipeline: Any, cache: Cache, steps: int) -> Iterator[CacheReport]
         with deepcache(pipeline, cache.effective_interval, cache.branch):
             yield report
         return
-    with claimed(unet), _replaced(pipeline, CachedUnet(pipeline, network, _policy(cache, network, steps), report)):
+    with (
+        claimed(unet),
+        _replaced(
+            pipeline,
+            CachedUnet(pipeline, network, _policy(cache, profile or PROFILES[cache.profile], network, steps), report),
+        ),
+    ):
         yield report
 
 
@@ -53,10 +67,9 @@ def _replaced(pipeline: Any, replacement: CachedUnet) -> Iterator[None]:
         object.__setattr__(pipeline, "unet", unet)
 
 
-def _policy(cache: Cache, network: Network, steps: int) -> Policy:
+def _policy(cache: Cache, profile: Profile, network: Network, steps: int) -> Policy:
     if cache.effective_policy is CachePolicy.INTERVAL:
         return IntervalPolicy(cache.effective_interval, cache.branch)
-    profile = PROFILES[cache.profile]
     if cache.effective_policy is CachePolicy.FIRST_BLOCK:
         threshold = profile.first_block_threshold if cache.threshold is None else cache.threshold
         return FirstBlockPolicy(threshold, network.layers.first_block)

@@ -13,7 +13,7 @@ from darkroom_runner.errors import InvalidRunError
 from darkroom_runner.models.device import generator
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.sampling.schedulers import build_sampler
-from darkroom_runner.unet_cache.cached_unet import Features
+from darkroom_runner.unet_cache.cached_unet import EXTRAPOLATION, Features
 from darkroom_runner.unet_cache.context import CacheInUseError, unet_cache
 from darkroom_runner.unet_cache.deepcache import deepcache
 
@@ -106,11 +106,11 @@ def test_a_faster_profile_runs_fewer_full_passes(sdxl: Any) -> None:
     assert full[0] > full[1] > full[2]
 
 
-def test_features_are_extrapolated_on_the_line_through_the_last_two() -> None:
+def test_features_are_extrapolated_at_part_of_the_last_rate() -> None:
     features = Features(extrapolates=True)
     for time, value in ((0.0, 9.0), (2.0, 1.0), (4.0, 2.0)):
         features.add(time, torch.tensor([value]))
-    assert features.at(8.0).item() == pytest.approx(4.0)
+    assert features.at(8.0).item() == pytest.approx(2.0 + EXTRAPOLATION * 2.0)
 
 
 def test_features_are_repeated_without_extrapolation() -> None:
