@@ -122,7 +122,7 @@ class TextToImage:
 
     @cached_property
     def _lora_hashes(self) -> list[str]:
-        return [web_ui_hash(lora.path, lora.metadata) for lora in self.loras]
+        return [_web_ui_hash(lora) for lora in self.loras]
 
     def save_grid(self, images: Sequence[GeneratedImage]) -> list[Path]:
         """The file of all images in one, if the job asks for it and there are several."""
@@ -137,6 +137,12 @@ class TextToImage:
     def release(self) -> None:
         """Free the pipeline's memory for another model. No image can be generated afterwards."""
         release(self.pipeline)
+
+
+def _web_ui_hash(lora: FetchedLora) -> str:
+    """A trained model is found by the hash of its file in Kohya format: other tools can't read the one used here."""
+    recorded = lora.record.kohya_tensors_sha256 if lora.record else None
+    return recorded or web_ui_hash(lora.path, lora.metadata)
 
 
 def load_text_to_image(
