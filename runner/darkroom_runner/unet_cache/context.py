@@ -17,13 +17,14 @@ __all__ = ["CacheInUseError", "CacheReport", "unet_cache"]
 
 
 @contextmanager
-def unet_cache(pipeline: Any, cache: Cache, steps: int) -> Iterator[CacheReport]:
+def unet_cache(pipeline: Any, cache: Cache, steps: int, report: CacheReport | None = None) -> Iterator[CacheReport]:
     """Reuse features of the pipeline's U-Net during one generation of `steps` denoising steps, as `cache` says.
 
-    A context is valid for one call of the pipeline. If the cache is off, the pipeline is not touched. Raises
-    `InvalidRunError` if the model has no such branch, and `CacheInUseError` if the U-Net is in use already.
+    A context is valid for one call of the pipeline. If the cache is off, the pipeline is not touched. The passes are
+    added to `report`. Raises `InvalidRunError` if the model has no such branch, and `CacheInUseError` if the U-Net is
+    in use already.
     """
-    report = CacheReport()
+    report = CacheReport() if report is None else report
     if not cache.enabled:
         yield report
         return
@@ -35,7 +36,7 @@ def unet_cache(pipeline: Any, cache: Cache, steps: int) -> Iterator[CacheReport]
             f"cache.branch is {cache.branch}, but this base model has branches 0 to {branches - 1}. Choose one of them."
         )
     if cache.effective_policy is CachePolicy.DEEPCACHE:
-        with deepcache(pipeline, cache.effective_interval, cache.branch):
+        with deepcache(pipeline, cache.effective_interval, cache.branch, report):
             yield report
         return
     with claimed(unet), _replaced(pipeline, CachedUnet(pipeline, network, _policy(cache, network, steps), report)):
