@@ -262,7 +262,7 @@ def is_own(cache: Cache) -> bool:
 def generate(setting: Setting, numbers: range, variant: Variant, steps: int) -> tuple[list[Image.Image], int]:
     """The images of a round, and the number of full passes."""
     cache = variant.cache
-    with unet_cache(setting.pipeline, cache, steps, variant.profile) as passes:
+    with unet_cache(setting.pipeline, cache, steps, profile=variant.profile) as passes:
         images = setting.draw(numbers, steps)
     if torch.cuda.is_available():
         torch.cuda.synchronize()

@@ -43,6 +43,9 @@ class ModelRecord(Schema):
     model_id: str
     weights_key: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    kohya_tensors_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    """Of the file in Kohya format: the SHA-256 of its tensors, by which A1111, Forge and Civitai find it. None if there
+    is no such file, for an imported model, and in records of releases up to 0.1.0."""
     base_model: str
     base_model_commit: str | None = None
     """Commit on the hub, if known: a branch or tag may have other weights later."""

@@ -122,12 +122,13 @@ class JobDeleter:
 
     def _remove(self, job: DeletableJob, state: ClusterState, removed: list[str]) -> None:
         """Step 3, unless a run may still use the files: of this job, or of another job that is being deleted."""
-        bucket = self._storage.bucket
-        uses = {
-            folder: other_users(job, (bucket, folder), state.jobs, state.slot_holders)
-            for folder in owned_folders(job, bucket, self._kube.namespace)
-        }
-        if not run_has_ended(job, state.slot_holders) or Use.ENDING in uses.values():
+        if not run_has_ended(job, state.slot_holders):
+            return
+        uses = self._uses(job, state)
+        if Use.NONE in uses.values():
+            # A round may take long: a job that was created since it began may read them.
+            uses = self._uses(job, self._cluster_state())
+        if Use.ENDING in uses.values():
             return
         inputs = sum(self._storage.delete_folder(folder) for folder, use in uses.items() if use is Use.NONE)
         files = self._storage.delete_below(run_prefix(job.uid), keep=self._kept(job))
@@ -136,6 +137,14 @@ class JobDeleter:
             others = [each for each in job.finalizers if each != FINALIZER_FILES]
             self._patch(job, {"metadata": {"resourceVersion": job.resource_version, "finalizers": others}})
         removed.append(job.uid)
+
+    def _uses(self, job: DeletableJob, state: ClusterState) -> dict[str, Use]:
+        """How other jobs use each folder of photos and pictures of a job."""
+        bucket = self._storage.bucket
+        return {
+            folder: other_users(job, (bucket, folder), state.jobs, state.slot_holders)
+            for folder in owned_folders(job, bucket, self._kube.namespace)
+        }
 
     def _kept(self, job: DeletableJob) -> frozenset[str]:
         """The LoRAs that a model and its saved steps refer to. They belong to the model and outlive the training."""

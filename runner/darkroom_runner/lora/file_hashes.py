@@ -11,10 +11,12 @@ Tools that edit a title or a description leave these hashes unchanged.
 
 import hashlib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
+from darkroom_contract.storage.keys import kohya_file
 from darkroom_runner.lora.safetensors_file import LENGTH_BYTES, write_safetensors
 
 _BLOCK_BYTES = 1024 * 1024
@@ -48,6 +50,11 @@ def web_ui_hash(path: Path, metadata: dict[str, str]) -> str:
     """The SHA-256 by which A1111, Forge and Civitai find a LoRA: its header's, or that of its tensors."""
     declared = metadata.get("sshs_model_hash", "").lower()
     return declared if re.fullmatch("[0-9a-f]{64}", declared) else tensors_sha256(path)
+
+
+def kohya_tensors_sha256(files: Iterable[Path], model_id: str) -> str | None:
+    """`tensors_sha256` of a model's file in Kohya format, if it is among `files`: the others need not exist."""
+    return next((tensors_sha256(path) for path in files if path.name == kohya_file(model_id)), None)
 
 
 def _legacy_hash(path: Path) -> str:

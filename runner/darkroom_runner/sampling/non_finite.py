@@ -24,7 +24,7 @@ _QUANTIZED = "and can't be generated again in float32, since the base model is q
 _OUT_OF_MEMORY = "in half precision, and memory ran out when it was generated again in float32"
 
 
-class _NonFiniteError(Exception):
+class NonFiniteError(Exception):
     """The U-Net or the VAE returned NaN or infinite values."""
 
 
@@ -53,7 +53,7 @@ def retry_in_float32(
         try:
             with checked_decoder(pipeline), autocast():
                 return generate()
-        except _NonFiniteError as error:
+        except NonFiniteError as error:
             if all(dtype == torch.float32 for dtype in precisions.values()):
                 raise _failure(what, _IN_FLOAT32_TOO) from error
             if any(getattr(model, "is_quantized", False) for model in _models(pipeline)):
@@ -73,7 +73,7 @@ def _in_float32(pipeline: Any, generate: Callable[[], Output], what: str) -> Out
             model.to(torch.float32)
         with checked_decoder(pipeline):
             return generate()
-    except _NonFiniteError as error:
+    except NonFiniteError as error:
         raise _failure(what, _IN_FLOAT32_TOO) from error
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
@@ -84,7 +84,7 @@ def _in_float32(pipeline: Any, generate: Callable[[], Output], what: str) -> Out
 def require_finite(tensor: torch.Tensor) -> torch.Tensor:
     """Return the tensor (any shape) if it is finite. For latents that no VAE decodes, inside `retry_in_float32`."""
     if not torch.isfinite(tensor).all():
-        raise _NonFiniteError
+        raise NonFiniteError
     return tensor
 
 

@@ -5,7 +5,8 @@ shows the sampler's present prediction of the final latents (`predicted_latents`
 mostly noise until the last steps.
 
 Previews never affect the image, and never fail or delay a run: an error turns them off, and on CUDA the pixels are
-copied in the background and encoded after a later step, so that no step waits for the device.
+copied in the background and encoded after a later step, so that no step waits for the device. An image that is not
+finite has none: it is generated again, with previews.
 """
 
 import base64
@@ -19,6 +20,7 @@ from PIL import Image
 
 from darkroom_contract.progress import MAX_PREVIEW_CHARACTERS
 from darkroom_runner.sampling.latent_rgb import approximate_pixels
+from darkroom_runner.sampling.non_finite import NonFiniteError
 from darkroom_runner.sampling.predicted_latents import SchedulerStep, keep_next_step, predicted_latents
 
 log = logging.getLogger(__name__)
@@ -69,6 +71,8 @@ class ImagePreviews:
             return
         try:
             self._after_step(pipeline, step)
+        except NonFiniteError:
+            log.info("no preview of step %d: it has NaN or infinite values", self._steps_before + step)
         except Exception as error:  # noqa: BLE001 - nothing here may fail a run
             self._previews.turn_off(error)
 

@@ -21,7 +21,7 @@ from darkroom_runner.sampling.start_picture import StartPicture
 from darkroom_runner.sampling.step_callback import OnStep, StepCallback, step_callback
 from darkroom_runner.sampling.vae_format import set_vae_format
 from darkroom_runner.sampling.vae_tiling import vae_tiling
-from darkroom_runner.unet_cache.context import unet_cache
+from darkroom_runner.unet_cache.context import CacheReport, unet_cache
 
 TCD_ETA = 0.3
 _UPSCALING = 1
@@ -35,15 +35,17 @@ def generate_image(
     on_step: OnStep,
     start: StartPicture | None = None,
     previews: Previews | None = None,
+    report: CacheReport | None = None,
 ) -> Image.Image:
     """The image of one seed; `start` is the start image and its mask, of any size.
 
-    Steps of both passes are counted together. With a mask, the result outside of it is the start image.
+    Steps of both passes are counted together. With a mask, the result outside of it is the start image. The passes of
+    the U-Net are added to `report`.
     """
     set_vae_format(pipeline, is_fast=spec.cache.enabled)
     first, second = (_evaluations(pipeline.scheduler, steps) for steps in image_steps(spec))
     size_px = image_size(pipeline, spec.images, start.image.size if start else None)
-    passes = _Passes(pipeline, spec, prompt_arguments(pipeline, spec))
+    passes = _Passes(pipeline, spec, prompt_arguments(pipeline, spec), report)
     callback = step_callback(lambda n, m: on_step(n, m + second), _previews(previews, seed))
     image = passes.first(start.fitted(size_px) if start else None, size_px, seed, callback)
     if spec.upscale is None:
@@ -70,6 +72,7 @@ class _Passes:
     pipeline: Any
     spec: GenerateJobSpec
     prompts: dict[str, Any]
+    report: CacheReport | None
 
     def first(self, start: StartPicture | None, size_px: Size, seed: int, callback: StepCallback) -> Image.Image:
         images, settings = self.spec.images, self.spec.start_image
@@ -103,7 +106,7 @@ class _Passes:
     def _run(
         self, pipeline: Any, given: dict[str, Any], steps: int, seed: int, callback: StepCallback, *purpose: int
     ) -> Image.Image:
-        with unet_cache(pipeline, self.spec.cache, steps):
+        with unet_cache(pipeline, self.spec.cache, steps, self.report):
             image: Image.Image = pipeline(
                 **self.prompts,
                 **given,

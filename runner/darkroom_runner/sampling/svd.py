@@ -9,20 +9,26 @@ from darkroom_runner.models.device import generator
 from darkroom_runner.sampling.image_fit import fit_image
 from darkroom_runner.sampling.step_callback import OnStep, step_callback
 from darkroom_runner.sampling.vae_format import set_vae_format
-from darkroom_runner.unet_cache.context import unet_cache
+from darkroom_runner.unet_cache.context import CacheReport, unet_cache
 
 
 def generate_frames(
-    pipeline: Any, image: Image.Image, spec: GenerateJobSpec, on_step: OnStep, max_chunk: int | None = None
+    pipeline: Any,
+    image: Image.Image,
+    spec: GenerateJobSpec,
+    on_step: OnStep,
+    max_chunk: int | None = None,
+    report: CacheReport | None = None,
 ) -> list[Image.Image]:
     """The frames of a clip that begins with `image`, which is first fitted to the clip's size as `video.fit` says.
 
-    `max_chunk` limits the number of frames decoded at once, in addition to `video.decodeChunkSize`.
+    `max_chunk` limits the number of frames decoded at once, in addition to `video.decodeChunkSize`. The passes
+    of the U-Net are added to `report`.
     """
     video = spec.video
     set_vae_format(pipeline, is_fast=spec.cache.enabled)
     width, height = clip_size(pipeline, image.size)
-    with unet_cache(pipeline, spec.cache, video.steps):
+    with unet_cache(pipeline, spec.cache, video.steps, report):
         frames: list[Image.Image] = pipeline(
             fit_image(image, (width, height), video.fit),
             width=width,

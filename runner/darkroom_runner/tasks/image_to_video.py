@@ -28,6 +28,7 @@ from darkroom_runner.tasks.output_metadata import clip_metadata
 from darkroom_runner.tasks.start_files import ClipStart
 from darkroom_runner.tasks.text_to_image import load_inference_pipeline
 from darkroom_runner.tasks.xmp import xmp_packet
+from darkroom_runner.unet_cache.context import CacheReport
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +59,10 @@ def generate_clip(
     fitting = fit_remark(start.image.size, clip_size(pipeline, start.image.size), spec.video.fit)
     if fitting is not None:
         remarks.add(*fitting)
-    started = time.monotonic()
+    started, passes = time.monotonic(), CacheReport()
 
     def generate(max_chunk: int | None = None) -> list[Image.Image]:
-        return generate_frames(pipeline, start.image, spec, context.on_step, max_chunk)
+        return generate_frames(pipeline, start.image, spec, context.on_step, max_chunk, passes)
 
     frames = retry_in_float32(pipeline, generate, "The clip", remarks, retry=lambda: generate(_FLOAT32_DECODE_CHUNK))
     log.info("generated %d frames in %.1f s", len(frames), time.monotonic() - started)
@@ -71,4 +72,4 @@ def generate_clip(
     write_mp4(frames, path, spec.video.fps, json.dumps(metadata, ensure_ascii=False))
     append_xmp(path, xmp_packet(metadata))
     metrics = {"videoFrames": len(frames), "videoSecondsPerStep": (time.monotonic() - started) / spec.video.steps}
-    return GeneratedClip(path, metrics, used)
+    return GeneratedClip(path, metrics | passes.metrics("videoUnetPasses", "videoUnetFullPasses"), used)

@@ -40,6 +40,7 @@ from darkroom_runner.sampling.web_ui_samplers import web_ui_sampler
 from darkroom_runner.tasks.image_files import save_grid, save_image
 from darkroom_runner.tasks.output_metadata import grid_metadata, image_metadata
 from darkroom_runner.tasks.start_files import StartFiles
+from darkroom_runner.unet_cache.context import CacheReport
 
 log = logging.getLogger(__name__)
 
@@ -78,9 +79,10 @@ class TextToImage:
         self.context.progress.enter(Stage.DENOISING, steps)
         previews = Previews(settings.preview_steps, self.context.progress.preview)
         started, images, failures = time.monotonic(), list[GeneratedImage](), dict[int, str]()
+        passes = CacheReport()
         for index in range(settings.count):
             try:
-                images.append(self._generate_one(index, previews))
+                images.append(self._generate_one(index, previews, passes))
             except NonFiniteOutputError as error:
                 failures[settings.seed + index] = str(error)
                 log.warning("%s", error)
@@ -88,7 +90,8 @@ class TextToImage:
         self._remark_skipped(failures, images)
         seconds = time.monotonic() - started
         log.info("generated %d images in %.1f s", len(images), seconds)
-        return images, {"pictures": len(images), "secondsPerStep": seconds / steps}
+        metrics = {"pictures": len(images), "secondsPerStep": seconds / steps}
+        return images, metrics | passes.metrics("unetPasses", "unetFullPasses")
 
     def _remark_skipped(self, failures: dict[int, str], images: list[GeneratedImage]) -> None:
         if failures and not images:
@@ -101,14 +104,14 @@ class TextToImage:
                 f"{next(iter(failures.values()))}",
             )
 
-    def _generate_one(self, index: int, previews: Previews) -> GeneratedImage:
-        """Image number `index` of the job, from 0."""
+    def _generate_one(self, index: int, previews: Previews, passes: CacheReport) -> GeneratedImage:
+        """Image number `index` of the job, from 0. `passes` counts those of the U-Net, repeated ones too."""
         settings, context = self.spec.images, self.context
         seed = settings.seed + index
         on_step = partial(context.on_part_step, index, settings.count)
         image = retry_in_float32(
             self.pipeline,
-            lambda: generate_image(self.pipeline, self.spec, seed, on_step, self.start, previews),
+            lambda: generate_image(self.pipeline, self.spec, seed, on_step, self.start, previews, passes),
             f"The image of seed {seed}",
             context.remarks,
         )
@@ -122,7 +125,7 @@ class TextToImage:
 
     @cached_property
     def _lora_hashes(self) -> list[str]:
-        return [web_ui_hash(lora.path, lora.metadata) for lora in self.loras]
+        return [_web_ui_hash(lora) for lora in self.loras]
 
     def save_grid(self, images: Sequence[GeneratedImage]) -> list[Path]:
         """The file of all images in one, if the job asks for it and there are several."""
@@ -137,6 +140,12 @@ class TextToImage:
     def release(self) -> None:
         """Free the pipeline's memory for another model. No image can be generated afterwards."""
         release(self.pipeline)
+
+
+def _web_ui_hash(lora: FetchedLora) -> str:
+    """A trained model is found by the hash of its file in Kohya format: other tools can't read the one used here."""
+    recorded = lora.record.kohya_tensors_sha256 if lora.record else None
+    return recorded or web_ui_hash(lora.path, lora.metadata)
 
 
 def load_text_to_image(

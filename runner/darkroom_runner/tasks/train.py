@@ -186,12 +186,16 @@ class TrainTask:
 
     def publish(self, files: tuple[OutcomeFile, ...]) -> None:
         """Make the model id refer to this run's weights."""
+        from darkroom_runner.lora.file_hashes import kohya_tensors_sha256
+
         document = self._context.document
         weights = next(file for file in files if file.name == LORA_FILE)
+        stored = [self._context.scratch / file.name for file in files]
         record = ModelRecord(
             model_id=self._spec.model_id,
             weights_key=run_prefix(document.uid) + weights.name,
             sha256=weights.sha256,
+            kohya_tensors_sha256=kohya_tensors_sha256(stored, self._spec.model_id),
             base_model=document.base_model,
             base_model_commit=self._base_model.commit if self._base_model else None,
             prompt=self._spec.prompt,

@@ -112,6 +112,8 @@ class SavedSteps:
         return tuple(own[name] for name in sorted(own, key=lambda name: (name == BEST, own[name].step or 0)))
 
     def _publish(self, name: str, files: list[Path], base_model: UsedModel, step: int, loss: float | None) -> None:
+        from darkroom_runner.lora.file_hashes import kohya_tensors_sha256
+
         prefix = saved_step_prefix(self._document.uid, name)
         # The weights that the record refers to last: the two do not match in between, if there was an earlier best.
         ordered = sorted(files, key=lambda path: path.name == LORA_FILE)
@@ -120,6 +122,7 @@ class SavedSteps:
             model_id=self._spec.model_id,
             weights_key=prefix + LORA_FILE,
             sha256=digests[LORA_FILE],
+            kohya_tensors_sha256=kohya_tensors_sha256(files, self._spec.model_id),
             base_model=base_model.reference,
             base_model_commit=base_model.commit,
             prompt=self._spec.prompt,

@@ -12,12 +12,17 @@ from darkroom_runner.unet_cache.timeline import Timeline
 
 @dataclass
 class CacheReport:
-    """The passes of a generation."""
+    """The passes of one generation or several; all 0 without a cache."""
 
     full: int = 0
     single: int = 0
     """Full passes on the inputs with the prompt only."""
     shallow: int = 0
+
+    def metrics(self, passes: str, full_passes: str) -> dict[str, float]:
+        """All passes and those that ran the whole U-Net, under these names; empty without a cache."""
+        whole = self.full + self.single
+        return {passes: whole + self.shallow, full_passes: whole} if whole else {}
 
 
 class CachedUnet:

@@ -24,14 +24,20 @@ __all__ = ["CacheInUseError", "CacheReport", "unet_cache"]
 
 
 @contextmanager
-def unet_cache(pipeline: Any, cache: Cache, steps: int, profile: Profile | None = None) -> Iterator[CacheReport]:
+def unet_cache(
+    pipeline: Any,
+    cache: Cache,
+    steps: int,
+    report: CacheReport | None = None,
+    profile: Profile | None = None,
+) -> Iterator[CacheReport]:
     """Reuse features of the pipeline's U-Net during one generation of `steps` denoising steps, as `cache` says.
 
-    `profile` has bounds of the adaptive policy other than those of `cache.profile`. A context is valid for one call of
-    the pipeline. If the cache is off, the pipeline is not touched. Raises `InvalidRunError` if the model has no such
-    branch, and `CacheInUseError` if the U-Net is in use already.
+    The passes are added to `report`. `profile` has bounds of the adaptive policy other than those of `cache.profile`. A
+    context is valid for one call of the pipeline. If the cache is off, the pipeline is not touched. Raises
+    `InvalidRunError` if the model has no such branch, and `CacheInUseError` if the U-Net is in use already.
     """
-    report = CacheReport()
+    report = CacheReport() if report is None else report
     if not cache.enabled:
         yield report
         return
@@ -43,16 +49,11 @@ def unet_cache(pipeline: Any, cache: Cache, steps: int, profile: Profile | None 
             f"cache.branch is {cache.branch}, but this base model has branches 0 to {branches - 1}. Choose one of them."
         )
     if cache.effective_policy is CachePolicy.DEEPCACHE:
-        with deepcache(pipeline, cache.effective_interval, cache.branch):
+        with deepcache(pipeline, cache.effective_interval, cache.branch, report):
             yield report
         return
-    with (
-        claimed(unet),
-        _replaced(
-            pipeline,
-            CachedUnet(pipeline, network, _policy(cache, profile or PROFILES[cache.profile], network, steps), report),
-        ),
-    ):
+    policy = _policy(cache, profile or PROFILES[cache.profile], network, steps)
+    with claimed(unet), _replaced(pipeline, CachedUnet(pipeline, network, policy, report)):
         yield report
 
 

@@ -13,6 +13,7 @@ import torch
 from DeepCache import DeepCacheSDHelper
 
 from darkroom_runner.errors import InvalidRunError
+from darkroom_runner.unet_cache.cached_unet import CacheReport
 
 _ABSENT = object()
 
@@ -26,11 +27,12 @@ class CacheInUseError(RuntimeError):
 
 
 @contextmanager
-def deepcache(pipeline: Any, interval: int, branch: int = 0) -> Iterator[None]:
+def deepcache(pipeline: Any, interval: int, branch: int = 0, report: CacheReport | None = None) -> Iterator[None]:
     """Run the whole U-Net only at every `interval`-th step; between them, only the layers outside `branch`.
 
-    A context is valid for one generation. Interval 1 turns caching off (bit-identical output).
-    Raises `InvalidRunError` if the model has no such branch and `CacheInUseError` if the U-Net is in use already.
+    A context is valid for one generation. Interval 1 turns caching off (bit-identical output). The passes are added to
+    `report`. Raises `InvalidRunError` if the model has no such branch and `CacheInUseError` if the U-Net is in use
+    already.
     """
     unet = pipeline.unet
     layers = skip_branches(unet)
@@ -43,6 +45,7 @@ def deepcache(pipeline: Any, interval: int, branch: int = 0) -> Iterator[None]:
         return
     with claimed(unet), _restored(unet):
         helper = _Helper(pipe=pipeline)
+        helper.report = CacheReport() if report is None else report
         helper.use(interval, *layers[branch])
         helper.enable()
         yield
@@ -87,6 +90,8 @@ class _Helper(DeepCacheSDHelper):
     interval would never run the whole U-Net again.
     """
 
+    report: CacheReport
+
     def use(self, interval: int, block: int, layer: int) -> None:
         """Replaces `set_params`, whose numbering of branches assumes three layers per block."""
         self.params = {
@@ -107,6 +112,10 @@ class _Helper(DeepCacheSDHelper):
             nonlocal passes
             self.cur_timestep = passes // passes_per_step
             passes += 1
+            if self.cur_timestep % self.params["cache_interval"]:
+                self.report.shallow += 1
+            else:
+                self.report.full += 1
             return forward(*args, **kwargs)
 
         self.pipe.unet.forward = wrapped_forward

@@ -15,8 +15,11 @@ from darkroom_contract.specs.dataset import Dataset
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.status import Phase
-from darkroom_contract.storage.keys import model_record_key, parse_uri
+from darkroom_contract.storage.keys import clip_file, grid_file, image_file, model_record_key, parse_uri
 
+PASSES = ("unetPasses", "unetFullPasses", "videoUnetPasses", "videoUnetFullPasses")
+METRICS = ("pictures", "secondsPerStep", "videoFrames", "videoSecondsPerStep", "seconds", *PASSES)
+"""Of a generation with a clip."""
 TRAIN = TrainJobSpec(model_id="star", prompt="a photo of sks star", dataset=Dataset(uri="s3://bucket/photos/"))
 
 
@@ -111,17 +114,19 @@ def test_a_run_document_of_both_kinds_is_refused() -> None:
 
 
 def test_the_largest_outcome_fits_a_termination_message() -> None:
+    job, seed = "j" * 48, 2**32 - 1
+    images = [*(image_file(job, seed - number, ".avif") for number in range(8)), grid_file(job, ".avif")]
     files = tuple(
-        OutcomeFile(name=f"image-{i:02d}.png", content_type="image/png", bytes=10**8, sha256="0" * 64)
-        for i in range(10)
+        OutcomeFile(name=name, content_type=kind, bytes=10**8, sha256="0" * 64)
+        for name, kind in [*((name, "image/avif") for name in images), (clip_file(job), "video/mp4")]
     )
-    metrics = {"seconds": 123.456789, "secondsPerStep": 0.123456789, "videoFrames": 25.0}
+    metrics = dict.fromkeys(METRICS, 1234.12345678901234567)
     outcome = Outcome(succeeded=True, message="x" * 5000, prefix="runs/" + "u" * 36 + "/", files=files, metrics=metrics)
     message = outcome.to_message()
     assert len(message.encode()) <= MAX_MESSAGE_BYTES
     read = Outcome.from_message(message)
     assert read is not None
-    assert read.artifacts[0].key == f"runs/{'u' * 36}/image-00.png"
+    assert read.artifacts[0].key == f"runs/{'u' * 36}/{images[0]}"
 
 
 @pytest.mark.parametrize("count", [1, MAX_REMARKS, MAX_REMARKS + 1, 100])

@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from support.isolated_namespace import IsolatedNamespace
 
 from darkroom_contract.names import Kind
 from darkroom_gateway.deletion.dataset_retention import DatasetRetention
+from darkroom_gateway.kube.client import KubeClient
 
 UPLOAD, OTHER = "abcdefghijklmnop", "ponmlkjihgfedcba"
 MONTH_LATER = datetime.now(UTC) + timedelta(days=30)
@@ -54,6 +56,50 @@ def test_pictures_that_another_job_reads_are_kept(isolated: IsolatedNamespace) -
     isolated.request(Kind.GENERATE, "other")
     isolated.proceed()
     assert isolated.keys(prefix) == []
+
+
+def test_a_job_created_during_the_deletion_keeps_the_pictures(isolated: IsolatedNamespace) -> None:
+    """The deleted job still runs when the other one is created."""
+    prefix = upload(isolated)
+    generation(isolated, "job", prefix)
+    isolated.lease("darkroom-slot-0", "GenerateJob/job")
+    isolated.request(Kind.GENERATE, "job")
+    assert isolated.proceed() == []
+
+    generation(isolated, "other", prefix)
+    isolated.lease("darkroom-slot-0", None)
+
+    assert len(isolated.proceed()) == 1
+    assert len(isolated.keys(prefix)) == 3
+    isolated.request(Kind.GENERATE, "other")
+    isolated.proceed()
+    assert isolated.keys(prefix) == []
+
+
+@pytest.mark.parametrize("deleted", [False, True], ids=["waiting", "running and being deleted"])
+def test_a_job_created_during_a_round_of_deletions_keeps_the_pictures(
+    isolated: IsolatedNamespace, monkeypatch: pytest.MonkeyPatch, deleted: bool
+) -> None:
+    """After the round has listed all jobs, and before it removes the pictures."""
+    prefix = upload(isolated)
+    generation(isolated, "job", prefix)
+    isolated.request(Kind.GENERATE, "job")
+    slot_holders, lists = KubeClient.slot_holders, list[None]()
+
+    def create_after_the_first_list(kube: KubeClient) -> list[str]:
+        holders = list(slot_holders(kube))
+        if not lists:
+            generation(isolated, "other", prefix)
+            if deleted:
+                isolated.lease("darkroom-slot-0", "GenerateJob/other")
+                isolated.request(Kind.GENERATE, "other")
+        lists.append(None)
+        return holders
+
+    monkeypatch.setattr(KubeClient, "slot_holders", create_after_the_first_list)
+
+    assert len(isolated.proceed()) == (0 if deleted else 1)
+    assert len(isolated.keys(prefix)) == 3
 
 
 def test_picture_of_a_dataset_keeps_the_dataset(isolated: IsolatedNamespace) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import pytest
+from support.isolated_namespace import IsolatedNamespace
 
 URI = "s3://darkroom/images/default/repeated/dog.png"
 Draw = Callable[..., bytes]
@@ -49,3 +51,27 @@ def test_nothing_is_stored_for_a_refused_request(http: httpx.Client, stored_keys
     assert generate(http, {"image": picture()}, base_model="no/such/model").status_code == 422
 
     assert uploaded_folders(stored_keys) == before
+
+
+@pytest.mark.parametrize("repeatable", [False, True], ids=["new job", "with an idempotency key"])
+def test_pictures_of_a_job_that_the_cluster_refuses_are_removed(
+    isolated: IsolatedNamespace,
+    start_gateway: Any,
+    environment: dict[str, str],
+    picture: Draw,
+    job_name: str,
+    repeatable: bool,
+) -> None:
+    """With a quota on jobs: the pictures are stored before the API server refuses the job."""
+    quota = {"metadata": {"name": "jobs"}, "spec": {"hard": {"count/generatejobs.darkroom.dev": "0"}}}
+    path = f"/api/v1/namespaces/{isolated.namespace}/resourcequotas"
+    assert isolated.api.http.post(path, json=quota).status_code == 201
+    key = {"key": job_name} if repeatable else {}
+
+    with start_gateway({**environment, "DARKROOM_NAMESPACE": isolated.namespace}) as gateway:
+        response = generate(gateway.http, {"image": picture(), "mask": picture(format_="PNG")}, **key)
+
+    assert response.status_code == 403, response.text
+    assert "exceeded quota" in response.json()["detail"]
+    assert isolated.keys(f"images/{isolated.namespace}/") == []
+    assert "kept" not in gateway.log()

@@ -91,12 +91,14 @@ async def test_gateway_is_ready_once_it_has_listed_the_jobs(
     monkeypatch.setattr(readiness, "READY_SECONDS", 60)
     app = create_app(isolated.settings)
     services: Services = app.state.services
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as http:
-        before = await http.get("/readyz")
-        services.informer.start()
-        await services.informer.ready()
-        after = await http.get("/readyz")
-    await services.close()
+    try:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as http:
+            before = await http.get("/readyz")
+            services.informer.start()
+            await services.informer.ready()
+            after = await http.get("/readyz")
+    finally:
+        await services.close()
 
     assert_unavailable(before, "NotReady")
     assert [(each["parameter"], "not been listed" in each["message"]) for each in before.json()["errors"]] == [

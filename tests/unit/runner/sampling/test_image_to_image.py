@@ -215,3 +215,19 @@ def test_tiles_decode_almost_the_same_image(trained: Any, red_circle: Image.Imag
 
     assert 0 < distance(tiled, red_circle) < 8
     assert not trained.vae.use_tiling
+
+
+def test_tiling_ends_with_its_image_even_after_an_exception(sdxl: Any) -> None:
+    plain = draw(sdxl)
+    before = {name: getattr(sdxl.vae, name) for name in ("tile_sample_min_size", "tile_latent_min_size")}
+
+    def fail(*_: Any) -> None:
+        assert sdxl.vae.use_tiling
+        raise KeyboardInterrupt
+
+    with sdxl.vae.decoder.register_forward_pre_hook(fail), pytest.raises(KeyboardInterrupt):
+        draw(sdxl, images={"vaeTiling": "Enabled"})
+
+    assert not sdxl.vae.use_tiling
+    assert {name: getattr(sdxl.vae, name) for name in before} == before
+    assert draw(sdxl).tobytes() == plain.tobytes()

@@ -3,9 +3,7 @@
 The CPU runs small models in half precision as a GPU does. Weights are poisoned so that sums exceed 65,504.
 """
 
-import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,6 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner.errors import NonFiniteOutputError
 from darkroom_runner.lora.diffusers_format import load_lora
 from darkroom_runner.models import pretrained
@@ -24,7 +21,7 @@ from darkroom_runner.sampling.non_finite import has_finite_weights, retry_in_flo
 from darkroom_runner.sampling.sdxl import generate_image
 from darkroom_runner.tasks.generate import GenerateTask
 from darkroom_runner.tasks.image_to_video import GeneratedClip, generate_clip
-from darkroom_runner.tasks.text_to_image import GeneratedImage, load_text_to_image
+from darkroom_runner.tasks.text_to_image import GeneratedImage
 
 pytestmark = pytest.mark.filterwarnings("ignore:`upcast_vae` is deprecated:FutureWarning")
 """diffusers' pipeline itself calls it for a float16 VAE."""
@@ -35,48 +32,6 @@ DECODER = ("vae/diffusion_pytorch_model.safetensors", "decoder.conv_in.weight")
 UNET = ("unet/diffusion_pytorch_model.safetensors", "conv_in.weight")
 LARGE, BEYOND_HALF, NOT_A_NUMBER = 3e4, 1e6, float("nan")
 """A weight that fits into half precision, but not its sums; one that does not fit; and NaN."""
-
-
-@pytest.fixture
-def poison(model_root: Path) -> Iterator[Callable[[str, tuple[str, str], float], str]]:
-    """Copy a small model with one weight set to a value and without `force_upcast`; returns its name."""
-    made: list[Path] = []
-
-    def make(name: str, weight: tuple[str, str], value: float) -> str:
-        folder = model_root / f"poisoned-{len(made)}"
-        shutil.copytree(model_root / name, folder)
-        made.append(folder)
-        weights = load_file(folder / weight[0])
-        weights[weight[1]] = torch.full_like(weights[weight[1]], value)
-        save_file(weights, folder / weight[0], metadata={"format": "pt"})
-        config = folder / "vae" / "config.json"
-        config.write_text(json.dumps(json.loads(config.read_text()) | {"force_upcast": False}))
-        return folder.name
-
-    yield make
-    for folder in made:
-        shutil.rmtree(folder)
-
-
-@pytest.fixture
-def open_text_to_image(open_context: Callable[..., Any]) -> Callable[..., Any]:
-    """Load text to image on a device; also returns the task's inputs."""
-
-    def start(base_model: str, device: Device, video_model: str = "test-svd", **images: Any) -> Any:
-        spec = GenerateJobSpec.from_dict(
-            {
-                "prompt": "a dog",
-                "images": {"steps": 2, **images},
-                "video": {"steps": 2},
-                "allowMotion": True,
-                "cache": {"profile": "Disabled"},
-            }
-        )
-        context = open_context(spec, base_model, video_model)
-        inputs = GenerateTask(context, spec).download()
-        return load_text_to_image(context, spec, inputs.base_model, inputs.loras, device), inputs
-
-    return start
 
 
 def animate(models: Any, image: GeneratedImage, inputs: Any) -> GeneratedClip:

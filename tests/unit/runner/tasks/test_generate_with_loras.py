@@ -78,6 +78,23 @@ def test_loras_of_several_forms_are_used_together_and_recorded(
     assert len({each.tobytes() for each in images}) == 4
 
 
+@pytest.mark.parametrize("recorded", ["c" * 64, None], ids=["recorded", "older record"])
+def test_images_name_the_kohya_file_by_its_hash(
+    open_context: Callable[..., Any], storage: Any, stored: dict[str, str], recorded: str | None
+) -> None:
+    """Older records don't have it: then the hash is that of the file that was used."""
+    used, _ = generate(open_context, [{"modelId": "kohya"}])
+    record = model_store.read_record(storage, "default", "kohya")
+    changed = record.model_copy(update={"kohya_tensors_sha256": recorded})
+    model_store.write_record(storage, "default", changed)
+
+    image, _ = generate(open_context, [{"modelId": "kohya"}])
+
+    [before], [now] = (json.loads(each.info["darkroom"])["loras"] for each in (used, image))
+    assert now["tensorsSha256"] == (recorded or before["tensorsSha256"])
+    assert f'Lora hashes: "kohya: {now["tensorsSha256"][:12]}"' in image.info["parameters"]
+
+
 def test_a_lora_of_which_a_layer_is_missing_in_the_base_model_fails_the_generation(
     open_context: Callable[..., Any], storage: Any, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -83,6 +84,9 @@ def assert_trained(trained: Any, s3: Any) -> None:
     record = ModelRecord.model_validate_json(read(s3, "models/default/my-dog/model.json"))
     assert hashlib.sha256(read(s3, record.weights_key)).hexdigest() == record.sha256
     assert record.weights_key.endswith("/pytorch_lora_weights.safetensors")
+    kohya = read(s3, f"runs/{trained.uid}/my-dog.safetensors")
+    [declared] = re.findall(rb'"sshs_model_hash":"([0-9a-f]{64})"', kohya)
+    assert record.kohya_tensors_sha256 == declared.decode()
     validation = Image.open(io.BytesIO(read(s3, f"runs/{trained.uid}/a-job-validation.png")))
     metadata = json.loads(validation.info["darkroom"])
     assert metadata["scheduler"] == "default"
@@ -105,6 +109,13 @@ def assert_generated(generated: Any, s3: Any, spec: GenerateJobSpec) -> None:
     image = Image.open(io.BytesIO(read(s3, f"runs/{generated.uid}/a-job-seed-8.png")))
     metadata = json.loads(image.info["darkroom"])
     assert (metadata["prompt"], metadata["seed"], metadata["modelId"]) == (spec.prompt, 8, "my-dog")
+    record = ModelRecord.model_validate_json(read(s3, "models/default/my-dog/model.json"))
+    assert record.kohya_tensors_sha256 == metadata["loraTensorsSha256"]
+    assert f'Lora hashes: "my-dog: {metadata["loraTensorsSha256"][:12]}"' in image.info["parameters"]
+    manifest = Manifest.model_validate_json(read(s3, f"runs/{generated.uid}/manifest.json"))
+    passes = {name: value for name, value in manifest.outcome.metrics.items() if name.lower().endswith("passes")}
+    assert passes == {"unetPasses": 8, "unetFullPasses": 4, "videoUnetPasses": 2, "videoUnetFullPasses": 1}
+    assert manifest.outcome == generated.outcome
     with av.open(io.BytesIO(read(s3, f"runs/{generated.uid}/a-job.mp4"))) as clip:
         frames = [frame.to_image().size for frame in clip.decode(video=0)]
     assert frames == [(64, 64)] * 4

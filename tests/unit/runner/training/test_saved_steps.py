@@ -26,6 +26,11 @@ def record_of(content: Callable[[str], bytes]) -> Callable[[str, str], ModelReco
     return lambda model_id, step: ModelRecord.model_validate_json(content(model_step_key("default", model_id, step)))
 
 
+def tensors_sha256(safetensors: bytes) -> str:
+    """Of everything behind the header, whose length is in the first eight bytes."""
+    return hashlib.sha256(safetensors[8 + int.from_bytes(safetensors[:8], "little") :]).hexdigest()
+
+
 def publish(job: Any) -> None:
     """End a run as the life cycle does, without uploading its files."""
     job.task.publish(
@@ -56,6 +61,7 @@ def test_a_saved_step_can_be_used_while_the_training_still_runs(
     assert found["files"] == FILES
     assert record.weights_key == f"{job.prefix}steps/2/{FILES[1]}"
     assert hashlib.sha256(content(record.weights_key)).hexdigest() == record.sha256
+    assert tensors_sha256(content(f"{job.prefix}steps/2/{FILES[0]}")) == record.kohya_tensors_sha256
     assert (record.step, record.job_uid, record.prompt) == (2, job.context.document.uid, "a photo of sks dog")
     assert [each.step for each in result.saved_steps] == [2, 4]
     assert [path.name for path in result.files] == FILES[::-1]
