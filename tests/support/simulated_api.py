@@ -3,6 +3,7 @@ graceful deletion and a history that watches read as late as they like. Requests
 out, so that a test can do anything in between.
 """
 
+import copy
 import types
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from darkroom_contract.names import Kind
-from darkroom_local.apiserver.apimachinery.unstructured import clone
 from darkroom_operator.errors import (
     AlreadyExistsError,
     ApiError,
@@ -64,7 +64,7 @@ class SimulatedApi:
         name = document["metadata"]["name"]
         if name in self.objects[plural]:
             raise AlreadyExistsError(f"create {plural}/{name}", 409, "AlreadyExists", "it exists")
-        made = clone(document)
+        made = copy.deepcopy(document)
         if plural == "pods":
             self._admit_pod(made)
         created = self.now.replace(microsecond=0).isoformat()
@@ -92,7 +92,7 @@ class SimulatedApi:
     def get(self, plural: str, name: str) -> Json:
         if name not in self.objects[plural]:
             raise NotFoundError(f"get {plural}/{name}", 404, "NotFound", "there is none")
-        return clone(self.objects[plural][name])
+        return copy.deepcopy(self.objects[plural][name])
 
     def patch(self, plural: str, name: str, patch: Json) -> Json:
         """A merge patch; refused when it names another version or uid than there is."""
@@ -128,7 +128,7 @@ class SimulatedApi:
         self.history[plural].append(Event("DELETED", document))
 
     def all(self, plural: str) -> list[Json]:
-        return clone(list(self.objects[plural].values()))
+        return copy.deepcopy(list(self.objects[plural].values()))
 
     def pass_time(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -137,8 +137,8 @@ class SimulatedApi:
         self.revision += 1
         document["metadata"]["resourceVersion"] = str(self.revision)
         self.objects[plural][document["metadata"]["name"]] = document
-        self.history[plural].append(Event(event, clone(document)))
-        return clone(document)
+        self.history[plural].append(Event(event, copy.deepcopy(document)))
+        return copy.deepcopy(document)
 
 
 def is_over(pod: Json) -> bool:
@@ -148,7 +148,7 @@ def is_over(pod: Json) -> bool:
 def merged(document: Any, patch: Any) -> Any:
     """RFC 7386."""
     if not isinstance(patch, dict):
-        return clone(patch)
+        return copy.deepcopy(patch)
     result = dict(document) if isinstance(document, dict) else {}
     for name, value in patch.items():
         if value is None:

@@ -1,12 +1,12 @@
 """The CRD's schema of a status, as an API server applies it."""
 
+import copy
 from typing import Any
 
 from darkroom_contract.crd.definitions import definition
 from darkroom_contract.names import Kind
 from darkroom_contract.status import JobStatus
 from darkroom_local.apiserver.apiextensions.structural_schema import StructuralSchema
-from darkroom_local.apiserver.apimachinery.unstructured import clone
 
 [_VERSION] = definition(Kind.GENERATE)["spec"]["versions"]
 SCHEMA = StructuralSchema(_VERSION["schema"]["openAPIV3Schema"]["properties"]["status"])
@@ -14,7 +14,7 @@ SCHEMA = StructuralSchema(_VERSION["schema"]["openAPIV3Schema"]["properties"]["s
 
 def faults(document: dict[str, Any]) -> list[str]:
     """What the schema finds wrong, and what it does not know."""
-    return [str(cause) for cause in SCHEMA.validate(document)] + SCHEMA.prune(clone(document))
+    return [str(cause) for cause in SCHEMA.validate(document)] + SCHEMA.prune(copy.deepcopy(document))
 
 
 def require_valid(status: JobStatus) -> JobStatus:
