@@ -19,7 +19,8 @@ from support.waiting import waiter
 from darkroom_local.processes.ports import free_ports
 
 MODEL_LOADER = Path(__file__).resolve().parents[2] / "docs" / "operations" / "model-loader.yaml"
-END_SECONDS = 2.0
+END_SECONDS = 20.0
+"""Less than the grace period of a pod, 30 s."""
 
 wait_until = waiter(30)
 

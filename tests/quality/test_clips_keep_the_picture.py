@@ -3,6 +3,7 @@
 The pictures are drawn, so that the content of the first frame is known. Settings are the defaults of a job.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -37,13 +38,28 @@ def start_scenes() -> list[Scene]:
     return [replace(SUBJECT, background="olive"), *scenes(count=CLIPS - 1, seed=5)]
 
 
+class Clips:
+    """20 clips, each generated when it is first read: a test that fails early needs only some of them."""
+
+    def __init__(self, pipeline: Any, spec: GenerateJobSpec) -> None:
+        self._pipeline, self._spec = pipeline, spec
+        self._clips: list[list[Image.Image]] = []
+
+    def __iter__(self) -> Iterator[list[Image.Image]]:
+        for number, scene in enumerate(start_scenes()):
+            if number == len(self._clips):
+                frames = generate_frames(self._pipeline, draw(scene), self._spec, lambda step, total: None)
+                self._clips.append(frames)
+            yield self._clips[number]
+
+
 @pytest.fixture(scope="module", params=["Disabled", "Balanced"])
-def clips(request: pytest.FixtureRequest, svd_model: PretrainedModel) -> list[list[Image.Image]]:
-    """20 clips without and with the cache."""
+def clips(request: pytest.FixtureRequest, svd_model: PretrainedModel) -> Clips:
+    """Without and with the cache."""
     device = find_device()
     pipeline = load_pipeline(svd_model, device.inference_dtype, device.torch_device)
     spec = GenerateJobSpec.from_dict({"prompt": "p", "allowMotion": True, "cache": {"profile": request.param}})
-    return [generate_frames(pipeline, draw(scene), spec, lambda step, total: None) for scene in start_scenes()]
+    return Clips(pipeline, spec)
 
 
 def edge_pixels(frame: Image.Image) -> Any:
@@ -65,25 +81,33 @@ def sharpness(frame: Image.Image) -> float:
     return float(np.abs(np.diff(pixels, axis=0)).mean() + np.abs(np.diff(pixels, axis=1)).mean())
 
 
-def test_background_and_subject_stay_until_the_last_frame(clips: list[list[Image.Image]]) -> None:
-    readings = [(scene_detector.read(clip[0]), scene_detector.read(clip[-1])) for clip in clips]
-    kept = [
+def test_background_and_subject_stay_until_the_last_frame(clips: Clips) -> None:
+    lost, changes = 0, []
+    for clip in clips:
+        lost += not keeps_its_scene(clip)
+        changes.append(background_change(clip))
+        assert lost <= 0.1 * CLIPS
+        assert changes[-1] < 12
+
+    assert len(changes) == CLIPS
+    assert np.median(changes) < 4
+
+
+def keeps_its_scene(clip: list[Image.Image]) -> bool:
+    first, last = scene_detector.read(clip[0]), scene_detector.read(clip[-1])
+    return (
         first is not None
         and last is not None
         and (first.shape, first.colour, first.background) == (last.shape, last.colour, last.background)
-        for first, last in readings
-    ]
-    changes = [background_change(clip) for clip in clips]
-
-    assert sum(kept) >= 0.9 * CLIPS
-    assert np.median(changes) < 4
-    assert max(changes) < 12
+    )
 
 
-def test_sharpness_does_not_fall_and_no_blots_appear(clips: list[list[Image.Image]]) -> None:
+def test_sharpness_does_not_fall_and_no_blots_appear(clips: Clips) -> None:
     """A blurred frame has fewer and weaker edges than the first, and a frame with blots more."""
-    ratios = [sharpness(clip[-1]) / sharpness(clip[0]) for clip in clips]
+    ratios = []
+    for clip in clips:
+        ratios.append(sharpness(clip[-1]) / sharpness(clip[0]))
+        assert 0.8 < ratios[-1] < 1.4
 
-    assert min(ratios) > 0.8
+    assert len(ratios) == CLIPS
     assert np.median(ratios) < 1.2
-    assert max(ratios) < 1.4

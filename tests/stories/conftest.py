@@ -8,7 +8,7 @@ from support.darkroom_up import Darkroom
 from support.warm_parent.installation import WarmParent
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def darkroom(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmParent) -> Iterator[Darkroom]:
     """Shared: a story must leave its jobs finished or deleted."""
     shared = Darkroom(tmp_path_factory.mktemp("darkroom"), warm_runner.python)

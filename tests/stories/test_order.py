@@ -83,7 +83,6 @@ def test_generation_does_not_wait_for_training_of_another_model(darkroom: Darkro
     assert _waiting_for_model(darkroom, "draw-mine") is None
 
 
-@pytest.mark.timeout(600)
 def test_twelve_jobs_of_one_second_run_in_order_of_submission(darkroom: Darkroom) -> None:
     """Submitted one after another; their creation timestamps have whole seconds and are equal."""
     api = Api(darkroom.state_dir / "kubeconfig", _namespace(darkroom))

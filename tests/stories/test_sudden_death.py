@@ -17,12 +17,12 @@ def test_killed_cluster_loses_nothing(start_darkroom: Callable[[], Darkroom]) ->
     darkroom.wait_for_phase(running, "Running")
 
     darkroom.kill()
-    wait_for(lambda: darkroom.pids() == [], "everything died with the parent", 20)
+    wait_for(lambda: darkroom.pids() == [], "everything died with the parent")
     darkroom.start()
 
     [image] = darkroom.http.get("/images", params={"task_id": done}).json()["images"]
     assert httpx.get(image["url"], trust_env=False).headers["content-type"] == "image/png"
-    assert darkroom.wait_for_phase(running, "Succeeded", seconds=200)["attempts"] == 2
+    assert darkroom.wait_for_phase(running, "Succeeded")["attempts"] == 2
     assert darkroom.wait_for_phase(waiting, "Succeeded")["attempts"] == 1
     assert overlapping_runs(darkroom.record()) == []
 

@@ -21,8 +21,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PHOTOS = sorted((REPOSITORY / "examples" / "photos").glob("*.png"))
 BIN = Path(sys.executable).parent
 
-START_SECONDS = 120.0
-RUN_SECONDS = 300.0
+START_SECONDS = 240.0
+RUN_SECONDS = 600.0
 FINAL = ("Succeeded", "Failed")
 GIVEN_KUBECONFIG = Path(os.environ["KUBECONFIG"]) if os.environ.get("KUBECONFIG") else None
 

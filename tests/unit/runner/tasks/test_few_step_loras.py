@@ -21,11 +21,11 @@ def test_a_huge_title_takes_no_time() -> None:
     """Such a header of 8 MB would take hours."""
     lora = fetched(LoraSource(model_id="a"), **{"modelspec.title": "hyper_sdxl1 " * 100_000})
 
-    started = time.monotonic()
+    started = time.process_time()
     assert few_step_kind(lora) is not None
     assert few_step_kind(fetched(LoraSource(model_id="a"), ss_output_name="hyper-sdx " * 100_000)) is None
 
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 def fetched(source: LoraSource, **metadata: str) -> FetchedLora:
