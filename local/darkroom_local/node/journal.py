@@ -153,13 +153,14 @@ def runs_by_job(runs: Iterable[RunRecord]) -> list[RunRecord]:
 
 
 def _parts(run: RunRecord) -> Iterator[RunRecord]:
-    rest = replace(run, label_changes=())
+    part = replace(run, label_changes=())
     for change in run.label_changes:
-        if any(change.labels.get(each) != rest.labels.get(each) for each in (LABEL_JOB_UID, LABEL_ATTEMPT)):
-            handed_over = {"exit_code": None, "reason": "", "note": "", "containers": {}}
-            yield replace(rest, ended=change.line, end_ns=change.time_ns, **handed_over)
-            rest = replace(rest, began=change.line, start_ns=change.time_ns, labels=change.labels)
-    yield rest
+        if any(change.labels.get(each) != part.labels.get(each) for each in (LABEL_JOB_UID, LABEL_ATTEMPT)):
+            yield replace(
+                part, ended=change.line, end_ns=change.time_ns, exit_code=None, reason="", note="", containers={}
+            )
+            part = replace(part, began=change.line, start_ns=change.time_ns, labels=change.labels)
+    yield part
 
 
 def overlapping_runs(runs: Iterable[RunRecord]) -> list[tuple[RunRecord, RunRecord]]:
@@ -191,7 +192,7 @@ class RunJournal:
     def relabel(self, pod_uid: str, labels: dict[str, str]) -> None:
         """Write the new labels of a running pod, before anything follows from them."""
         run = self.runs[pod_uid]
-        entry = {"event": Event.LABELS, "uid": pod_uid, "pod": run.pod_name, "labels": labels}
+        entry: dict[str, Any] = {"event": Event.LABELS, "uid": pod_uid, "pod": run.pod_name, "labels": labels}
         entry["time_ns"] = time.time_ns()
         self.runs[pod_uid] = _relabelled(run, entry, self._append(entry))
 
