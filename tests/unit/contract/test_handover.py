@@ -79,9 +79,9 @@ def test_field_of_a_newer_release_is_covered_and_ignored() -> None:
 
 @pytest.mark.parametrize("key", ["", "0f" * 31, "no hexadecimal digits at all" * 4])
 def test_weak_key_is_refused(key: str) -> None:
-    with pytest.raises(ValueError, match="key|hexadecimal"):
+    with pytest.raises(ValueError, match=r"key|hexadecimal"):
         SignedOutcome.sign("u", 1, OUTCOME, key)
-    with pytest.raises(ValueError, match="key|hexadecimal"):
+    with pytest.raises(ValueError, match=r"key|hexadecimal"):
         SignedOutcome.verify(SIGNED.to_json(), key)
 
 
