@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from darkroom_contract.names import LABEL_JOB_NAME
-from darkroom_local.node.journal import RunRecord, read_journal
+from darkroom_local.node.journal import RunRecord, read_journal, runs_by_job
 from darkroom_local.processes.ports import free_ports
 from support.s3_server import s3_client
 from support.waiting import waiter
@@ -115,8 +115,8 @@ class Darkroom:
         return s3_client(url, keys["s3_access_key"], keys["s3_secret_key"])
 
     def record(self) -> list[RunRecord]:
-        """The node's own record of processes."""
-        return read_journal(self.state_dir / "node" / "record.jsonl")
+        """The node's own record of processes, split where a pod was handed over to another job."""
+        return runs_by_job(read_journal(self.state_dir / "node" / "record.jsonl"))
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """Its output. With `check` off, also what it says of its failure."""
