@@ -10,7 +10,11 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 
@@ -62,6 +66,16 @@ def _set_collector(enabled: bool, threshold: tuple[int, int, int]) -> None:
         gc.enable()
     else:
         gc.disable()
+
+
+@contextmanager
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """Temporary files that libraries make without a folder of their own are in `folder`, and deleted with it."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def reset_random_numbers() -> None:
