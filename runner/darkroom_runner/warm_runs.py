@@ -32,6 +32,10 @@ Execute = Callable[[str], tuple[Outcome, int]]
 """Executes the run of a document, leaves its termination message, and returns its outcome and exit code."""
 
 
+class NoMoreRunsError(Exception):
+    """The process must end. The message says why, as part of a sentence."""
+
+
 class WarmRuns:
     """Waits for runs and has them executed."""
 
@@ -52,54 +56,50 @@ class WarmRuns:
         """Returns the exit code of the process. `outcome` is that of the first run, which ended well."""
         code = EXIT_SUCCEEDED
         try:
-            while code == EXIT_SUCCEEDED and (text := self._next(outcome)) is not None:
-                outcome, code = self._execute(text)
+            while code == EXIT_SUCCEEDED:
+                outcome, code = self._execute(self._next(outcome))
+        except (NoMoreRunsError, RefusedRunError) as end:
+            log.info("the process ends: %s", "SIGTERM" if self._services.stop_signal.requested else end)
         except Exception:
-            # The last run ended well and its outcome is in the termination message: the job is not affected.
+            # The outcome of the last run is in the termination message: its job is not affected.
             log.exception("the process ends")
         return code
 
-    def _next(self, outcome: Outcome) -> str | None:
-        """The next run document, after the outcome of the last run is acknowledged. None: the process must end."""
-        if (fault := self._fault()) is not None:
-            log.info("the process ends: %s", fault)
-            return None
-        # The log of the run ends here: in storage before the outcome is published.
+    def _next(self, outcome: Outcome) -> str:
+        """The next run document, once the outcome of the last run is acknowledged.
+
+        Raises `NoMoreRunsError` or `RefusedRunError`.
+        """
+        self._restore()
+        # The log of the run ends here: it is in storage before the outcome is published.
         self._logs.finish()
-        if not self._hand_in(outcome):
-            log.info("the process ends: its outcome was not acknowledged")
-            return None
-        return self._wait()
-
-    def _fault(self) -> str | None:
-        """Restore everything that the run has changed; why the process can't carry out another run, if so."""
-        services, pipelines = self._services, self._services.pipelines
-        if services.stop_signal.requested:
-            return "a stop was requested"
-        pipelines.restore()
-        if (fault := services.process_state.restore()) is not None:
-            return fault
-        return self._fitness.fault(pipelines.bytes_on("cpu"), pipelines.bytes_on("cuda"))
-
-    def _hand_in(self, outcome: Outcome) -> bool:
-        if outcome.job_uid is None or outcome.attempt is None:
-            return False
-        signed = SignedOutcome.sign(outcome.job_uid, outcome.attempt, outcome, self._key)
-        key = run_key(outcome.job_uid, outcome.attempt)
-        return self._handover.wait_for_acknowledgement(key, partial(self._stream.publish, signed))
-
-    def _wait(self) -> str | None:
+        self._hand_in(outcome)
         seconds = self._services.settings.warm_seconds
         log.info("waiting %g s for the next run", seconds)
-        try:
-            found = self._handover.wait_for_run(seconds)
-        except RefusedRunError as error:
-            log.error("the process ends: %s", error)
-            return None
+        found = self._handover.wait_for_run(seconds)
         if found is None:
-            log.info("the process ends: %s", "SIGTERM" if self._services.stop_signal.requested else "no run came")
-            return None
+            raise NoMoreRunsError("no run document came")
         document, text = found
         self._logs.start(document.uid, document.attempt)
         clear_message(self._message_path)
         return text
+
+    def _restore(self) -> None:
+        """Restore everything that the run has changed. Raises `NoMoreRunsError` if that is not possible."""
+        services, pipelines = self._services, self._services.pipelines
+        if services.stop_signal.requested:
+            raise NoMoreRunsError
+        pipelines.restore()
+        fault = services.process_state.restore()
+        fault = fault or self._fitness.fault(pipelines.bytes_on("cpu"), pipelines.bytes_on("cuda"))
+        if fault is not None:
+            raise NoMoreRunsError(fault)
+
+    def _hand_in(self, outcome: Outcome) -> None:
+        """Publish the outcome until it is acknowledged. Raises `NoMoreRunsError` if that takes too long."""
+        if outcome.job_uid is None or outcome.attempt is None:
+            raise NoMoreRunsError("the outcome names no run")
+        signed = SignedOutcome.sign(outcome.job_uid, outcome.attempt, outcome, self._key)
+        key = run_key(outcome.job_uid, outcome.attempt)
+        if not self._handover.wait_for_acknowledgement(key, partial(self._stream.publish, signed)):
+            raise NoMoreRunsError("its outcome was not acknowledged")

@@ -35,6 +35,10 @@ def main() -> None:
     outcome, code = worker.execute()
     if code == EXIT_SUCCEEDED and worker.stays_warm:
         code = worker.serve(outcome)
+        # Past the interpreter's own end, which takes torch up to a second: somebody may be waiting for this process.
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(code)
     sys.exit(code)
 
 
