@@ -1,4 +1,4 @@
-"""Pauses Python's cyclic garbage collector while libraries and models are loaded. Used by `lifecycle`."""
+"""Controls Python's cyclic garbage collector: paused while libraries and models are loaded, run between runs."""
 
 import gc
 from collections.abc import Iterator
@@ -19,3 +19,12 @@ def paused_gc() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def collect_garbage(thorough: bool) -> None:
+    """Free the unreachable cycles of a run. Frozen objects are examined only if `thorough`, which takes longer."""
+    if thorough:
+        gc.unfreeze()
+    gc.collect()
+    if thorough:
+        gc.freeze()
