@@ -6,6 +6,7 @@ import secrets
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,16 @@ wait_for = waiter(RUN_SECONDS)
 class Darkroom:
     """One local cluster. It may be killed and started again on the same folder."""
 
-    def __init__(self, folder: Path, python: Path, kubeconfig: Path | None = GIVEN_KUBECONFIG) -> None:
+    def __init__(
+        self, folder: Path, python: Path, kubeconfig: Path | None = GIVEN_KUBECONFIG, options: Sequence[str] = ()
+    ) -> None:
         """`python` is the interpreter to use; its folder holds the runner that pods run.
 
         `kubeconfig` is of the API server to use in place of the embedded one: by default KUBECONFIG's, if any.
+        `options` are further ones of `darkroom up`.
         """
         self._python = python
+        self._options = options
         self._given = kubeconfig
         self.state_dir = folder / "state"
         self.log_path = folder / "up.log"
@@ -55,6 +60,7 @@ class Darkroom:
 
     def start(self) -> None:
         command = [self._python, BIN / "darkroom", "up", "--state-dir", self.state_dir, "--port", str(self.port)]
+        command += self._options
         if self._given is not None:
             command += ["--kubeconfig", self._given, "--namespace", self.namespace]
         with self.log_path.open("ab") as log:
