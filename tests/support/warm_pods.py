@@ -61,15 +61,10 @@ class WarmPod:
         self._run = self._start_run(spec, uid, **environment)
         return self._run.uid
 
-    def hand_over(
-        self, spec: Spec, uid: str | None = None, attempt: int = 1, base_model: str = SDXL_NAME, **changes: Any
-    ) -> str:
+    def hand_over(self, spec: Spec, uid: str | None = None, attempt: int = 1) -> str:
         """Write the document of the next run; returns the uid of its job."""
         uid = uid or str(uuid.uuid4())
-        document = write_document(spec, uid, base_model, attempt)
-        for name, value in changes.items():
-            document = document.replace(f'"{name}":"default"', f'"{name}":"{value}"')
-        self.volume.write(RUN_FILE, document)
+        self.volume.write(RUN_FILE, write_document(spec, uid, SDXL_NAME, attempt))
         return uid
 
     def published(self, uid: str) -> list[SignedOutcome]:

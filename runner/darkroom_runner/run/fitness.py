@@ -49,7 +49,8 @@ class Fitness:
         self._runs += 1
         if self._runs >= self._max_runs:
             return f"it has carried out {self._runs} runs"
-        collect_garbage(thorough=self._runs == 1)
+        # A first run that keeps no model, such as a training, has loaded one among the objects that were then frozen.
+        collect_garbage(thorough=self._runs == 1 and kept_bytes + kept_on_card == 0)
         if (fault := _card_fault()) is not None:
             return fault
         memory = MemoryInUse(resident_bytes() - kept_bytes, _bytes_on_card() - kept_on_card)
