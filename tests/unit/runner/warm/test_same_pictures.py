@@ -25,7 +25,7 @@ CLIP = GenerateJobSpec.from_dict(
     {
         "prompt": "a photo of sks dog",
         "allowMotion": True,
-        "images": {"steps": 2, "seed": 7, "scheduler": "Heun"},
+        "images": {"steps": 2, "seed": 7, "scheduler": "DDIM"},
         "cache": {"interval": 2, "policy": "DeepCache"},
         "video": {"steps": 2, "fps": 5},
     }
