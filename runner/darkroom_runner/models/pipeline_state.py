@@ -1,8 +1,8 @@
 """The state of a loaded pipeline's models: their structure, which can be restored, and a checksum of their weights.
 
 A run changes both. LoRA adapters replace layers, freeze parameters and leave attributes; caches replace `forward`;
-LoRAs of other kinds are added to the weights. `ModelState` undoes the first and detects the second, whoever did it: it
-does not depend on each library's way of unloading.
+LoRAs of other kinds are added to the weights. `ModelState` undoes the first and detects the second. It does not depend
+on each library's way of unloading.
 """
 
 from collections.abc import Iterable, MutableMapping, MutableSequence, MutableSet

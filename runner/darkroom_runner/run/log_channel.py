@@ -1,6 +1,6 @@
-"""The socket by which the worker tells `main` where the log of one run ends and that of the next begins.
+"""The socket through which the worker separates the logs of its runs in `main`.
 
-It is the worker's standard input, so that no other program that the worker starts gets hold of it. A request is a line,
+It is the worker's standard input, so that programs that the worker starts don't inherit it. A request is a line,
 and so is its answer: `finish`, answered when the current log is in storage, and `start` with the job's uid and the
 attempt as JSON.
 """

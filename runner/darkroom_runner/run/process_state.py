@@ -1,8 +1,8 @@
 """State of the process that a run may change outside its models, put back after each run. Used by `warm_runs`.
 
-Environment, working directory, signal handlers and the garbage collector are restored; random generators are seeded
-anew. Settings of torch are only compared, and so are threads: what changed them may still be at work, and
-the process must end.
+Environment, working directory, signal handlers and the garbage collector are restored; random generators get new seeds.
+Settings of torch are only compared, and so are threads: what changed them may still be at work, and the process must
+end.
 """
 
 import gc
