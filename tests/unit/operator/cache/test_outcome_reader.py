@@ -94,13 +94,16 @@ async def test_outcome_of_the_next_job_in_the_same_pod_follows(valkey: Valkey) -
         assert (await found.outcome()).job_uid == NEXT.uid
 
 
-async def test_rubbish_and_forgeries_before_the_outcome_are_ignored(valkey: Valkey) -> None:
+async def test_rubbish_and_forgeries_before_the_outcome_are_ignored_with_one_warning(
+    valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
     for text in (b"\xff\xfe", "{}", signed(key=OTHER_KEY), signed(NEXT)):
         publish(valkey, text)
     valkey.client.xadd(outcome_stream(JOB.uid), {"another field": "x"})
     publish(valkey, signed())
     async with reading(valkey.url) as found:
         assert (await found.outcome()).outcome == success(JOB)
+    assert caplog.text.count("ignoring an outcome") == 1
 
 
 async def test_redis_that_comes_back_is_read_again(valkey: Valkey) -> None:

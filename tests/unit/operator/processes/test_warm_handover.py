@@ -69,7 +69,7 @@ def test_two_jobs_share_a_pod(namespace: Namespace, start_operator: Callable[...
     assert namespace.status("first")["runStart"] == "Cold"
 
     publish(valkey, first, "00" * 32)  # A forgery.
-    wait_until(lambda: "did not sign" in operator.log(), "the operator has ignored it")
+    wait_until(lambda: "has not signed" in operator.log(), "the operator has ignored it")
     publish(valkey, first, key_of(pod))
 
     document = wait_for_run(namespace, pod, second)
