@@ -6,6 +6,7 @@ Redis is optional: without it a runner ends with its outcome in its termination 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -90,7 +91,7 @@ class OutcomeReader:
         if not awaited:
             await asyncio.sleep(IDLE_SECONDS)
             return
-        positions = {name: self._newest.get(name, FIRST) for name in awaited}
+        positions: dict[Any, Any] = {name: self._newest.get(name, FIRST) for name in awaited}
         answer = await self._redis.xread(positions, count=STREAM_MAX_LENGTH, block=BLOCK_MILLISECONDS)
         for name, entries in read_streams(answer).items():
             pod, job_uid = awaited[name]
