@@ -1,8 +1,9 @@
 """Chaos: every process is killed repeatedly and pods are evicted, behind an API server that fails at random.
 
 No job may be lost, no slot may run two at once, and no run may be carried out twice: runners take over the next job's
-run, or leave at that moment. `make chaos` runs it with 60 jobs; SEEDS=5 runs five seeds, SEED=7 starts at the seventh. A
-seed fixes all actions with their times and the order of faults; which request meets a fault also depends on the machine.
+run, or leave at that moment. `make chaos` runs it with 60 jobs; SEEDS=5 runs five seeds, SEED=7 starts at the seventh.
+A seed fixes all actions with their times and the order of faults; which request meets a fault also depends on the
+machine.
 """
 
 import os
