@@ -1,6 +1,7 @@
 """Signed outcomes from a real Redis: which are accepted, and that they are waited for."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -97,6 +98,7 @@ async def test_outcome_of_the_next_job_in_the_same_pod_follows(valkey: Valkey) -
 async def test_rubbish_and_forgeries_before_the_outcome_are_ignored_with_one_warning(
     valkey: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, "darkroom_operator")
     for text in (b"\xff\xfe", "{}", signed(key=OTHER_KEY), signed(NEXT)):
         publish(valkey, text)
     valkey.client.xadd(outcome_stream(JOB.uid), {"another field": "x"})
