@@ -19,7 +19,10 @@ S3_LOGIN = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 """Read by boto3."""
 HUB = {"HF_TOKEN", "HF_HOME", "HF_ENDPOINT", "HF_HUB_OFFLINE"}
 """Read by huggingface_hub."""
-SET_BY_THE_OPERATOR = {environment.RUN, environment.SCRATCH_DIR}
+SET_BY_THE_OPERATOR = {
+    *(environment.RUN, environment.SCRATCH_DIR, environment.WARM_SECONDS, environment.MAX_RUNS),
+    *(environment.OUTCOME_KEY, environment.HANDOVER_DIR),
+}
 IN_EVERYTHING = {"NO_PROXY", "OMP_NUM_THREADS", "HTTPS_PROXY"}
 """Set by the test's values."""
 OUTSIDE_OF_A_CLUSTER = {"KUBECONFIG"}

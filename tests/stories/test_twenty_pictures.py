@@ -21,6 +21,13 @@ def drawn(darkroom: Darkroom) -> Darkroom:
     return darkroom
 
 
+def test_kubectl_shows_whose_run_was_in_the_pod_and_that_it_is_idle(drawn: Darkroom) -> None:
+    [run] = [run for run in drawn.record() if run.labels[LABEL_JOB_NAME] == NAMES[-1]]
+    columns = "darkroom.dev/job-name,darkroom.dev/runner-state"
+    [row] = [each for each in drawn.kubectl("get", "pods", "-L", columns).splitlines() if run.pod_name in each]
+    assert row.split()[-2:] == [NAMES[-1], "idle"]
+
+
 def test_one_pod_draws_all_of_them_in_order_and_one_at_a_time(drawn: Darkroom) -> None:
     runs = [run for run in drawn.record() if run.labels[LABEL_JOB_NAME] in NAMES]
 
@@ -49,18 +56,13 @@ def test_each_job_has_its_own_log(drawn: Darkroom) -> None:
         assert other not in log.text
 
 
-def test_kubectl_shows_whose_run_was_in_the_pod_and_that_it_is_idle(drawn: Darkroom) -> None:
-    [run] = [run for run in drawn.record() if run.labels[LABEL_JOB_NAME] == NAMES[-1]]
-    columns = "darkroom.dev/job-name,darkroom.dev/runner-state"
-    [row] = [each for each in drawn.kubectl("get", "pods", "-L", columns).splitlines() if run.pod_name in each]
-    assert row.split()[-2:] == [NAMES[-1], "idle"]
+def test_deleting_an_earlier_job_leaves_its_pod_to_the_next(drawn: Darkroom) -> None:
+    apply_pictures(drawn, {"earlier": "a green heart", "later": "a yellow star"})
+    drawn.wait_for_phase("later", "Starting", "Running", "Succeeded")
+    pod_name = status_of(drawn, "earlier")["podName"]
 
+    drawn.kubectl("delete", "generatejob", "earlier", "--wait")
+    drawn.wait_for_phase("later", "Succeeded")
 
-def test_deleting_the_first_job_leaves_the_pod_alone(drawn: Darkroom) -> None:
-    pod_name = status_of(drawn, NAMES[-1])["podName"]
-
-    drawn.kubectl("delete", "generatejob", NAMES[0], "--wait")
-    apply_pictures(drawn, {"one-more": "a green heart"})
-    drawn.wait_for_phase("one-more", "Succeeded")
-
-    assert (status_of(drawn, "one-more")["podName"], status_of(drawn, "one-more")["runStart"]) == (pod_name, "Warm")
+    later = status_of(drawn, "later")
+    assert (later["podName"], later["runStart"], later["attempts"]) == (pod_name, "Warm", 1)
