@@ -6,10 +6,11 @@ Redis is optional: without it a runner ends with its outcome in its termination 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from redis.exceptions import RedisError
 
-from darkroom_contract.handover import STREAM_FIELD, SignedOutcome, outcome_stream
+from darkroom_contract.handover import STREAM_FIELD, STREAM_MAX_LENGTH, SignedOutcome, outcome_stream
 from darkroom_contract.progress import read_streams
 from darkroom_operator.cache.cache import Cache
 from darkroom_operator.cache.redis_connection import open_redis
@@ -52,6 +53,8 @@ class OutcomeReader:
         self._changed = changed
         self._newest: dict[str, str] = {}
         """The id of the last entry that was read, by stream."""
+        self._warned: set[str] = set()
+        """Streams with an entry that was ignored."""
 
     async def run(self) -> None:
         is_reachable = True
@@ -81,24 +84,22 @@ class OutcomeReader:
             if pod is not None and pod.outcome_key and (known is None or known.job_uid != job_uid):
                 awaited[outcome_stream(job_uid)] = pod, job_uid
         self._newest = {name: newest for name, newest in self._newest.items() if name in awaited}
+        self._warned &= awaited.keys()
         return awaited
 
     async def _read(self, awaited: Mapping[str, tuple[RunnerPod, str]]) -> None:
         if not awaited:
             await asyncio.sleep(IDLE_SECONDS)
             return
-        positions = {name: self._newest.get(name, FIRST) for name in awaited}
-        answer = await self._redis.xread(positions, block=BLOCK_MILLISECONDS)
+        positions: dict[Any, Any] = {name: self._newest.get(name, FIRST) for name in awaited}
+        answer = await self._redis.xread(positions, count=STREAM_MAX_LENGTH, block=BLOCK_MILLISECONDS)
         for name, entries in read_streams(answer).items():
             pod, job_uid = awaited[name]
             for entry, fields in entries:
                 self._newest[name] = entry
-                self._accept(fields.get(STREAM_FIELD, ""), pod, job_uid)
-
-    def _accept(self, text: str, pod: RunnerPod, job_uid: str) -> None:
-        found = accepted_outcome(text, pod, job_uid)
-        if found is None:
-            log.warning("ignoring an outcome of job %s that pod %s did not sign or report", job_uid, pod.name)
-            return
-        self._cache.outcomes[pod.uid] = found
-        self._changed()
+                if (found := accepted_outcome(fields.get(STREAM_FIELD, ""), pod, job_uid)) is not None:
+                    self._cache.outcomes[pod.uid] = found
+                    self._changed()
+                elif name not in self._warned:
+                    log.warning("ignoring an outcome of job %s that pod %s has not signed", job_uid, pod.name)
+                    self._warned.add(name)

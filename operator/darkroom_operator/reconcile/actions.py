@@ -128,11 +128,13 @@ class DeleteJob:
 
 @dataclass(frozen=True, slots=True)
 class VerifyPods:
-    """List the pods of a slot: no watch has delivered the expected one. Not by its job, which changes when another job
-    takes the pod over."""
+    """List the pods of a job: no watch has delivered the expected one."""
 
-    slot: int
+    job_uid: str | None
+    """None for a pod that waits for its next job: only that pod is read, if its name is known."""
     expected_uid: str
+    expected_name: str | None = None
+    """Known if another job may have taken the pod over: then it is missing from the list, and read by its name."""
 
 
 @dataclass(frozen=True, slots=True)

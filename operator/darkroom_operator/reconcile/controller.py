@@ -162,10 +162,11 @@ class Reconciler:
             return
         self._verified = self._monotonic()
         for slot in self._snapshot().slots.values():
-            if (pod_uid := slot.pod_uid or slot.idle_pod_uid) is not None:
-                await self._try(VerifyPods(slot.number, pod_uid), ("verify", slot.number))
             if slot.holder and slot.pod_uid:
+                await self._try(VerifyPods(slot.holder, slot.pod_uid, slot.pod_name), ("verify", slot.number))
                 await self._try(VerifyHolder(slot), ("verify", slot.number))
+            elif slot.idle_pod_uid:
+                await self._try(VerifyPods(None, slot.idle_pod_uid, slot.pod_name), ("verify", slot.number))
 
     async def _advance_slots(self) -> None:
         for number in self._snapshot().slots:

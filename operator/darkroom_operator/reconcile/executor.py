@@ -101,7 +101,7 @@ class ActionExecutor:
             if lease.uid is None and job is not None:
                 answer = await self._kube.create_lease(slot.new_lease(lease, job, self._clock()))
             else:
-                patch = slot.assignment(lease, job, action.idle_pod, self._clock())
+                patch = slot.assignment(lease, job, self._clock(), action.idle_pod)
                 answer = await self._kube.patch_lease(lease.name, patch)
         except (ConflictError, AlreadyExistsError, NotFoundError):
             await self._refresh.slot(lease)
@@ -239,7 +239,7 @@ class ActionExecutor:
 
     @_send.register
     async def _(self, action: VerifyPods) -> None:
-        await self._refresh.pods_in(action.slot, action.expected_uid)
+        await self._refresh.pods_of(action.job_uid, action.expected_uid, action.expected_name)
 
     @_send.register
     async def _(self, action: VerifyHolder) -> None:

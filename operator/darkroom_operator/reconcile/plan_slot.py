@@ -66,12 +66,12 @@ def plan_slot(slot: Slot, snapshot: Snapshot, retry_wait: RetryWait) -> Action |
         return _release(slot, snapshot)
     pod = snapshot.pods.get(slot.pod_uid)
     if pod is None and slot.pod_uid not in snapshot.deleted:
-        return VerifyPods(slot.number, slot.pod_uid)
+        return VerifyPods(job.uid, slot.pod_uid, slot.pod_name)
     if (job.status.slot, job.status.pod_uid) != (slot.number, slot.pod_uid):
         return _repair_record(slot, job, pod, snapshot)
     if pod is None or pod.terminated or pod.run_ended:
         return finish_run(job, pod or _last_seen(slot.pod_uid, snapshot), snapshot, retry_wait)
-    return _supervise(slot, job, pod, snapshot)
+    return _supervise(job, pod, snapshot)
 
 
 # --- 1. Assign, and 7. hand over ------------------------------------------------------------------------------------
@@ -171,7 +171,8 @@ def _create_pod(slot: Slot, job: Job, snapshot: Snapshot, retry_wait: RetryWait)
     if status.slot == slot.number and status.pod_uid is not None and status.pod_uid not in snapshot.deleted:
         recorded = snapshot.pods.get(status.pod_uid)
         if recorded is None or recorded.has_run:
-            return VerifyPods(slot.number, status.pod_uid)  # Recorded, never ungated, and not seen yet.
+            name = None if snapshot.template is None else status.pod_name
+            return VerifyPods(job.uid, status.pod_uid, name)  # Recorded, never ungated, and not seen yet.
     if _exceeds_quota(job) and _is_overtaken(job, snapshot):
         return _hand_over(slot, snapshot)
     failure = _start_failure(slot, job, snapshot.now)
@@ -213,7 +214,7 @@ def _repair_record(slot: Slot, job: Job, pod: RunnerPod | None, snapshot: Snapsh
 # --- 5. Ungate the pod, and 6. supervise the run --------------------------------------------------------------------
 
 
-def _supervise(slot: Slot, job: Job, pod: RunnerPod, snapshot: Snapshot) -> Action | None:
+def _supervise(job: Job, pod: RunnerPod, snapshot: Snapshot) -> Action | None:
     """Everything until the run has ended."""
     if (outcome := warm_pods.published_outcome(job, pod, snapshot)) is not None:
         return WriteStatus(job, transitions.succeeded(job, outcome, snapshot.now))
@@ -222,7 +223,7 @@ def _supervise(slot: Slot, job: Job, pod: RunnerPod, snapshot: Snapshot) -> Acti
         return _stop(job, pod, stop, snapshot.now)
     if pod.gated:
         return _next_if_alone(pod, UngatePod(pod), snapshot)
-    if (giving := warm_pods.give_run(job, pod, slot)) is not None:
+    if (giving := warm_pods.give_run(job, pod)) is not None:
         return _next_if_alone(pod, giving, snapshot)
     return _write(job, transitions.running(job, pod, snapshot.progress.get(job.uid), snapshot.now))
 
@@ -260,7 +261,7 @@ def _release(slot: Slot, snapshot: Snapshot) -> Action | None:
         return _hand_over(slot, snapshot)
     pod = snapshot.pods.get(slot.pod_uid)
     if pod is None:
-        return VerifyPods(slot.number, slot.pod_uid)
+        return VerifyPods(holder or "", slot.pod_uid, slot.pod_name)
     if pod.terminated or warm_pods.idle_pod(slot, snapshot) is not None:
         return _hand_over(slot, snapshot)
     job = snapshot.jobs.get(holder or "")

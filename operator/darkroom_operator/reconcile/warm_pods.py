@@ -3,7 +3,7 @@
 A run that ended well may leave its process waiting for the next run. Its outcome comes signed by Redis, and
 `plan_slot.py` writes it into the job's status as step 6. From there each step is again a single refusable request:
 
-a. Acknowledge: the pod is told by an annotation that its outcome is recorded, and is idle. Refused if it has changed.
+a. Acknowledge: an annotation reports to the pod that its outcome is recorded. It is idle. Refused if it has changed.
 b. Assign: the slot's Lease names the next job, if there is one, and keeps the idle pod's uid (`Slot.idle_pod_uid`).
 c. Take over: the pod gets labels and owner of the job's next run. Refused if it has changed.
 d. Record, as step 3, and confirm, as step 4: the Lease names the pod as its holder's, and no idle pod.
@@ -34,7 +34,7 @@ def verify_idle_pod(slot: Slot, snapshot: Snapshot) -> VerifyPods | None:
     uid = slot.idle_pod_uid
     if uid is None or slot.pod_uid is not None or uid in snapshot.pods or uid in snapshot.deleted:
         return None
-    return VerifyPods(slot.number, uid)
+    return VerifyPods(None, uid, slot.pod_name)
 
 
 def idle_pod(slot: Slot, snapshot: Snapshot) -> RunnerPod | None:
@@ -76,13 +76,13 @@ def take_over(job: Job, pod: RunnerPod, snapshot: Snapshot) -> TakeOverPod | Non
     return TakeOverPod(pod, job, max(job.status.attempts, last_attempt) + 1)
 
 
-def give_run(job: Job, pod: RunnerPod, slot: Slot) -> GiveRun | VerifyPods | None:
+def give_run(job: Job, pod: RunnerPod) -> GiveRun | VerifyPods | None:
     """Step e., once the Lease and the job's status name the pod; None if it has its run document.
 
     A pod that waits under the labels of another job is a stale view: it was taken over.
     """
     if pod.job_uid != job.uid and (pod.is_idle or not pod.has_run):
-        return VerifyPods(slot.number, pod.uid)
+        return VerifyPods(None, pod.uid, pod.name)
     return None if pod.has_run else GiveRun(pod, job)
 
 

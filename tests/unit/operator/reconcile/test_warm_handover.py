@@ -1,6 +1,6 @@
 """Warm hand-over on a simulated API: whole stories, with the requests of the real executor."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from support.simulated_user import GENERATE
 
 from darkroom_contract.handover import IDLE, LABEL_RUNNER_STATE
 from darkroom_contract.names import LABEL_JOB_NAME
+from darkroom_operator.reconcile.actions import VerifyPods
 from darkroom_operator.telemetry.metrics import Metrics
 
 WARM: dict[str, Any] = {"redis_url": "redis://localhost:1"}
@@ -77,9 +78,8 @@ def test_idle_pod_is_labelled_and_waits_in_a_free_slot(warm: WarmStage) -> None:
     lease = warm.api.get("leases", LEASE)
     assert warm.labels(pod)[LABEL_RUNNER_STATE] == IDLE
     assert "holderIdentity" not in lease["spec"]
-    assert lease["metadata"]["annotations"] == {
-        "darkroom.dev/idle-pod-uid": warm.api.get("pods", pod)["metadata"]["uid"]
-    }
+    uid = warm.api.get("pods", pod)["metadata"]["uid"]
+    assert lease["metadata"]["annotations"] == {"darkroom.dev/idle-pod-uid": uid, "darkroom.dev/pod": pod}
     warm.user.create("b")
     assert warm.run() == pod
     assert LABEL_RUNNER_STATE not in warm.labels(pod)
@@ -175,7 +175,7 @@ def test_warm_seconds_of_zero_replace_the_idle_pod(warm: WarmStage) -> None:
 
 
 def test_pod_that_another_controller_has_gated_takes_over_no_run(warm: WarmStage) -> None:
-    """The gate is gone by then; the annotation tells a new operator."""
+    """The gate is gone by then; an annotation shows it to a new operator."""
     warm.api.added_gate = "kueue.x-k8s.io/admission"
     warm.user.create("a")
     pod = warm.run()
@@ -226,3 +226,30 @@ def test_old_view_of_the_idle_pod_gives_no_run_twice(warm: WarmStage) -> None:
     assert len(runner.begun) == len(set(runner.begun)) == 2
     phases = {name: warm.phase(name) for name in ("b", "c")}
     assert sorted(phases.values()) == ["Queued", "Running"]
+
+
+def test_pod_that_another_job_has_taken_over_is_not_taken_for_deleted(warm: WarmStage) -> None:
+    """An operator with old views lists the pods of the first job, and does not find it."""
+    warm.user.create("a")
+    pod = warm.run()
+    late = SimulatedOperator(warm.api, **WARM)
+    uids = {name: warm.api.get(kind, name)["metadata"]["uid"] for kind, name in ((GENERATE, "a"), ("pods", pod))}
+    warm.user.create("b")
+    warm.report(pod)
+    warm.run()
+    complete(late.executor.send(VerifyPods(uids["a"], uids[pod])))
+    snapshot = late.cache.snapshot(warm.api.now, 1)
+    assert uids[pod] not in snapshot.deleted
+    assert snapshot.pods[uids[pod]].job_name == "b"
+    late.rest()
+    assert (warm.phase("b"), warm.status("b")["attempts"], warm.node.live()) == ("Running", 1, [pod])
+
+
+def complete(request: Coroutine[Any, Any, None]) -> None:
+    """Carry out a request without a pause."""
+    for _ in range(100):
+        try:
+            request.send(None)
+        except StopIteration:
+            return
+    raise AssertionError("the request does not end")

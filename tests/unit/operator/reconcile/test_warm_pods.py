@@ -51,7 +51,7 @@ def warm(*jobs: Job, slot: Slot, pods: tuple[RunnerPod, ...], **more: Any) -> Sn
 
 
 def idle_slot(holder: Job | None = None, pod: RunnerPod = IDLE) -> Slot:
-    return replace(a_slot(holder), idle_pod_uid=pod.uid)
+    return replace(a_slot(holder), idle_pod_uid=pod.uid, pod_name=pod.name)
 
 
 def reported(job: Job = JOB, pod: RunnerPod = RUNNING, attempt: int = 1) -> dict[str, SignedOutcome]:
@@ -104,7 +104,7 @@ class TestIdlePod:
 
     @pytest.mark.parametrize("holder", [None, OTHER], ids=["free", "assigned"])
     def test_idle_pod_that_no_watch_has_delivered_is_looked_up(self, holder: Job | None) -> None:
-        assert step(warm(DONE, OTHER, slot=idle_slot(holder), pods=())) == VerifyPods(0, IDLE.uid)
+        assert step(warm(DONE, OTHER, slot=idle_slot(holder), pods=())) == VerifyPods(None, IDLE.uid, IDLE.name)
 
     @pytest.mark.parametrize(
         "change",
@@ -208,7 +208,9 @@ class TestTakeover:
         assert action.pod == stray
 
     def test_old_view_of_the_pod_is_refreshed(self) -> None:
-        assert step(warm(DONE, self.HELD, slot=a_slot(OTHER, TAKEN), pods=(IDLE,))) == VerifyPods(0, IDLE.uid)
+        assert step(warm(DONE, self.HELD, slot=a_slot(OTHER, TAKEN), pods=(IDLE,))) == VerifyPods(
+            None, IDLE.uid, IDLE.name
+        )
 
     def test_suspended_job_passes_the_pod_on_to_the_next_one(self) -> None:
         suspended, third = replace(OTHER, spec=a_job(suspend=True).spec), a_job("third")
