@@ -121,7 +121,7 @@ class RunnerPod:
 def read_pod(document: Json) -> RunnerPod:
     """Raises `KeyError` or `ValueError` if the labels are not those of a runner's pod."""
     metadata, status = document["metadata"], document.get("status") or {}
-    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    labels = metadata.get("labels") or {}
     state = _runner_state(status)
     ended = state.get("terminated") or {}
     reason, message = _waiting_reason(status, state)
@@ -156,16 +156,24 @@ def read_pod(document: Json) -> RunnerPod:
         termination_message=ended.get("message") or "",
         waiting_reason=reason,
         waiting_message=message,
-        template=annotations.get(ANNOTATION_TEMPLATE, ""),
-        outcome_key=_outcome_key(document) if ANNOTATION_TEMPLATE in annotations else "",
-        acknowledged=annotations.get(ANNOTATION_ACKNOWLEDGED, ""),
-        given_run=_run_key_of(annotations.get(ANNOTATION_RUN, "")),
-        foreign=bool(foreign_gates or ANNOTATION_FOREIGN_GATES in annotations or metadata.get("finalizers")),
+        **_handover_fields(metadata, document.get("spec") or {}, foreign_gates),
     )
 
 
-def _outcome_key(document: Json) -> str:
-    for container in (document.get("spec") or {}).get("containers") or []:
+def _handover_fields(metadata: Json, spec: Json, foreign_gates: tuple[str, ...]) -> Json:
+    annotations = metadata.get("annotations") or {}
+    is_foreign = foreign_gates or ANNOTATION_FOREIGN_GATES in annotations or metadata.get("finalizers")
+    return {
+        "template": annotations.get(ANNOTATION_TEMPLATE, ""),
+        "outcome_key": _outcome_key(spec) if ANNOTATION_TEMPLATE in annotations else "",
+        "acknowledged": annotations.get(ANNOTATION_ACKNOWLEDGED, ""),
+        "given_run": _run_key_of(annotations.get(ANNOTATION_RUN, "")),
+        "foreign": bool(is_foreign),
+    }
+
+
+def _outcome_key(spec: Json) -> str:
+    for container in spec.get("containers") or []:
         for variable in container.get("env") or []:
             if variable["name"] == environment.OUTCOME_KEY:
                 return variable.get("value") or ""
