@@ -8,10 +8,14 @@ import pytest
 import torch
 from support import foreign_loras as forms
 from support.foreign_loras import random_lora, saved
+from support.runner_processes import SDXL_NAME
 
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner.lora.loading import LoraToLoad, load_loras
+from darkroom_runner.models.device import find_device
+from darkroom_runner.models.kept_pipelines import KeptPipelines
 from darkroom_runner.models.pipeline_state import ModelState
+from darkroom_runner.models.pretrained import SDXL, find_pretrained
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.sampling.schedulers import build_sampler
 from darkroom_runner.sampling.sdxl import generate_image
@@ -65,7 +69,22 @@ def test_lora_sampler_tiling_and_cache_leave_nothing(sdxl: Any, plain_lora: Lora
     assert description(sdxl) == before
 
 
-def test_whatever_is_set_on_a_module_is_gone(sdxl: Any) -> None:
+def test_picture_after_another_one_is_equal_bit_by_bit(model_root: Path, sdxl: Any, plain_lora: LoraToLoad) -> None:
+    pipelines, device = KeptPipelines(keeping=True), find_device()
+    model = find_pretrained(SDXL_NAME, SDXL, model_root)
+    first = draw(pipelines.load(model, device))
+    pipelines.restore()
+    other = pipelines.load(model, device)
+    load_loras(other, [plain_lora])
+    assert draw(other, **OTHER) != first
+    pipelines.restore()
+    assert pipelines.bytes_on("cpu") > 0
+
+    assert draw(pipelines.load(model, device)) == first
+    assert draw(sdxl) == first
+
+
+def test_attributes_and_layers_that_a_run_sets_are_gone(sdxl: Any) -> None:
     state, before = ModelState(models(sdxl)), description(sdxl)
     unet = sdxl.unet
     unet.train()
