@@ -35,7 +35,7 @@ class JobTimes:
     admitted: float | None = None
     first_step: float | None = None
     phase: Phase | None = None
-    start: RunStart | None = None
+    start: RunStart = RunStart.COLD
 
     @property
     def first_step_seconds(self) -> float:
@@ -116,7 +116,7 @@ class Cluster:
                 job = jobs.setdefault(metadata["uid"], JobTimes(metadata["uid"]))
                 if job.admitted is None and _is_admitted(status):
                     job.admitted = time.time()
-                job.phase, job.start = status.get("phase"), status.get("runStart") and RunStart(status["runStart"])
+                job.phase, job.start = status.get("phase"), RunStart(status.get("runStart", RunStart.COLD))
                 if job.phase == Phase.FAILED:
                     raise RuntimeError(f"{metadata['name']} failed: {status['conditions']}")
                 if sum(each.phase == Phase.SUCCEEDED for each in jobs.values()) == count:
