@@ -141,8 +141,8 @@ class JobAnswer(BaseModel):
     run_start: RunStart | None = Field(
         None,
         description="How the current or last run started. Cold: in a new pod, which loads libraries and base model. "
-        "Warm: in the idle pod of an earlier run, which has both in memory. Present from the phase Starting on, while warm "
-        "runners are turned on.",
+        "Warm: in the idle pod of an earlier run, which has both in memory. Present from the phase Starting on, "
+        "while warm runners are turned on.",
     )
     next_attempt: datetime | None = Field(None, description="Earliest time of the next run after a failure.")
     queue: Queue | None = Field(None, description="Present while the job waits.")
