@@ -104,6 +104,8 @@ class JobInvariants(RuleBasedStateMachine):
             waiting = self.waiting_for_the_model()
             operator.kube.breaks = None
             operator.rest()
+            operator.read_outcomes(self.node.published)
+            operator.rest()
             self.gateway.list_jobs()
             self.gateway.remove_files()
             self.no_run_of_a_job_whose_files_are_gone_is_alive()
@@ -117,8 +119,11 @@ class JobInvariants(RuleBasedStateMachine):
                 assert not waiting & self.failed_for_their_model()
         for name in self.node.live():
             if not self.node.has_ended(name):  # A sidecar ends only with its pod.
-                self.node.finish(name)
+                self.end_run(name)
         self.api.pass_time(20)
+
+    def end_run(self, name: str) -> None:
+        self.node.finish(name)
 
     def waiting_for_the_model(self) -> set[str]:
         """Unfinished generations while a training of their model is unfinished."""

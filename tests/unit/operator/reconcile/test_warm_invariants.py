@@ -30,21 +30,33 @@ class WarmRunners(OneAtATime):
         self.operators[operator].read_outcomes(self.node.published)
 
     @precondition(lambda self: self.node.live())
-    @rule(operator=OPERATORS, pauses=st.integers(0, 12), leaves=st.booleans())
-    def a_run_ends_well_and_its_pod_is_handed_over(self, operator: int, pauses: int, leaves: bool) -> None:
-        """With the operator paused anywhere, and perhaps the process gone at that moment."""
-        self.operators[operator].rest()
-        for name in self.node.live():
-            self.node.start(name)
-        for name in self.node.warm():
-            self.node.poll(name)
-            self.node.report(name)
-        self.operators[operator].see_all()
-        self.operators[operator].read_outcomes(self.node.published)
+    @rule(operator=OPERATORS, runs=st.integers(1, 3), pauses=st.integers(0, 16), leaves=st.booleans())
+    def runs_end_well_and_their_pods_are_handed_over(self, operator: int, runs: int, pauses: int, leaves: bool) -> None:
+        """The last time with the operator paused anywhere, and perhaps the process gone at that moment."""
+        for _ in range(runs):
+            self.operators[operator].rest()
+            for name in self.node.live():
+                self.node.start(name)
+            for name in self.node.warm():
+                self.node.poll(name)
+                self.node.report(name)
+            self.operators[operator].see_all()
+            self.operators[operator].read_outcomes(self.node.published)
         self.operators[operator].step(pauses)
         for name in self.node.warm():
             if leaves:
                 self.node.leave(name)
+
+    def end_run(self, name: str) -> None:
+        """A run that ends well leaves its process waiting; an idle process ends."""
+        if self.node.runner(name) is None:
+            self.node.start(name)
+        runner = self.node.runner(name)
+        if runner is not None and runner.key is not None and runner.is_running:
+            self.node.report(name)
+            if not runner.is_running:
+                return
+        self.node.finish(name)
 
 
 class WarmRunnersInTwoSlots(WarmRunners, TwoSlots):
@@ -52,8 +64,8 @@ class WarmRunnersInTwoSlots(WarmRunners, TwoSlots):
 
 
 TestWarmRunners = WarmRunners.TestCase
-TestWarmRunners.settings = settings_of(100, 40)
+TestWarmRunners.settings = settings_of(60, 40)
 TestWarmRunnersInTwoSlots = WarmRunnersInTwoSlots.TestCase
-TestWarmRunnersInTwoSlots.settings = settings_of(50, 40)
+TestWarmRunnersInTwoSlots.settings = settings_of(30, 40)
 
 pytestmark = pytest.mark.timeout(3600)
