@@ -12,6 +12,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from darkroom_contract.specs.job import MAX_SECONDS
 from darkroom_gateway.settings import BusyPolicy
 from darkroom_local.cluster.temporary import TemporaryClusterOptions
 from darkroom_local.demo.demo import run_demo
@@ -81,6 +82,11 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
         default=BusyPolicy.QUEUE,
         help="the gateway's answer to a request while a job runs: Queue it, or Reject it with 409 (default: Queue)",
     )
+    parser.add_argument(
+        "--warm-seconds",
+        type=_seconds,
+        help="how long a runner waits for the next job with the base model in memory; 0: not at all (default: 60)",
+    )
     _add_shared(parser)
     parser.set_defaults(command=_up)
 
@@ -108,6 +114,16 @@ def _steps(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to {MAX_SECONDS}")
+    return seconds
+
+
 def _up(options: argparse.Namespace, console: Console) -> None:
     chosen = UpOptions(
         state_dir=options.state_dir,
@@ -116,6 +132,7 @@ def _up(options: argparse.Namespace, console: Console) -> None:
         port=options.port,
         models=options.models,
         busy_policy=options.busy_policy,
+        warm_seconds=options.warm_seconds,
     )
     run_up(chosen, console)
 

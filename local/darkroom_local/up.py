@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from darkroom_contract import environment
 from darkroom_gateway.settings import ALLOWED_HOSTS, BusyPolicy
 from darkroom_local.cluster.local_cluster import ClusterOptions, LocalCluster
 from darkroom_local.example_photos import example_photos
@@ -29,6 +30,8 @@ class UpOptions:
     port: int | None = None
     models: Path | None = None
     busy_policy: BusyPolicy = BusyPolicy.QUEUE
+    warm_seconds: float | None = None
+    """How long a runner waits for the next job. None: the operator's default."""
 
 
 def run_up(options: UpOptions, console: Console) -> None:
@@ -41,6 +44,7 @@ def run_up(options: UpOptions, console: Console) -> None:
             gateway_port=options.port,
             preferred_gateway_port=GATEWAY_PORT,
             model_root=options.models,
+            operator_environment=operator_environment(options),
             gateway_environment=gateway_environment(options, os.environ),
         )
     )
@@ -61,6 +65,11 @@ def _print_if_possible(console: Console, text: str) -> None:
     """The terminal may have been closed."""
     with contextlib.suppress(OSError):
         console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+def operator_environment(options: UpOptions) -> dict[str, str]:
+    """Additional settings of the operator."""
+    return {} if options.warm_seconds is None else {environment.WARM_SECONDS: str(options.warm_seconds)}
 
 
 def gateway_environment(options: UpOptions, environ: Mapping[str, str]) -> dict[str, str]:

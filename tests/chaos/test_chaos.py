@@ -1,11 +1,13 @@
 """Chaos: every process is killed repeatedly and pods are evicted, behind an API server that fails at random.
 
-No job may be lost, and no slot may run two at once. `make chaos` runs it with 60 jobs; SEEDS=5 runs five seeds, SEED=7
-starts at the seventh. A seed fixes all actions with their times and the order of faults; which request meets a fault
-also depends on the machine.
+No job may be lost, no slot may run two at once, and no run may be carried out twice: runners take over the next job's
+run, or leave at that moment. `make chaos` runs it with 60 jobs; SEEDS=5 runs five seeds, SEED=7 starts at the seventh.
+A seed fixes all actions with their times and the order of faults; which request meets a fault also depends on the
+machine.
 """
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -44,7 +46,11 @@ def test_no_job_is_lost_and_no_slot_runs_two_at_once(tmp_path: Path, warm_runner
         wait_for(chaos.slot_is_free, "no slot is held")
         wait_for(lambda: all(run.ended is not None for run in chaos.record()), "all runs are over")
 
+        begun, starts = chaos.begun_runs(), [job["status"].get("runStart") for job in chaos.jobs().values()]
+        print("runs:", begun.total(), "last starts:", Counter(starts))
         assert chaos.proxy.faults.total() > 0
+        assert begun
+        assert {run for run, times in begun.items() if times > 1} == set()
         assert endings(chaos) == expected_endings(chaos, schedule)
         assert overlapping_runs(chaos.record()) == []
         assert chaos.damaged_artifacts() == []

@@ -19,7 +19,10 @@ S3_LOGIN = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 """Read by boto3."""
 HUB = {"HF_TOKEN", "HF_HOME", "HF_ENDPOINT", "HF_HUB_OFFLINE"}
 """Read by huggingface_hub."""
-SET_BY_THE_OPERATOR = {environment.RUN, environment.SCRATCH_DIR}
+SET_BY_THE_OPERATOR = {
+    *(environment.RUN, environment.SCRATCH_DIR, environment.WARM_SECONDS, environment.MAX_RUNS),
+    *(environment.OUTCOME_KEY, environment.HANDOVER_DIR),
+}
 IN_EVERYTHING = {"NO_PROXY", "OMP_NUM_THREADS", "HTTPS_PROXY"}
 """Set by the test's values."""
 OUTSIDE_OF_A_CLUSTER = {"KUBECONFIG"}
@@ -102,11 +105,27 @@ def test_values_become_settings(environment_of: Callable[[str, str], dict[str, s
     assert (gateway.bounds.max_connections, gateway.bounds.keep_alive_seconds) == (100, 610)
     operator = OperatorSettings.from_environment(environment_of("everything", "operator"))
     assert (operator.slots, operator.lease_seconds, operator.retry_base_seconds) == (20, 10, 0.5)
+    assert (operator.warm_seconds, operator.max_runs) == (7.5, 12)
     assert (operator.gpu_resource, operator.gpu_count) == ("nvidia.com/mig-3g.40gb", 2)
     assert operator.runner_image == "registry.example.com:5000/darkroom/runner:0.1.0-cu128"
     assert (operator.default_base_model, operator.default_video_base_model) == ("sdxl", "svd@2026-11")
     assert operator.model_root == gateway.model_root == Path("/cache/base")
     assert operator.termination_grace_seconds == 300
+
+
+def test_runners_are_warm_by_default_as_in_the_code(environment_of: Callable[[str, str], dict[str, str]]) -> None:
+    installed = OperatorSettings.from_environment(environment_of("default", "operator"))
+    alone = OperatorSettings(runner_image="x")
+    assert (installed.warm_seconds, installed.max_runs) == (alone.warm_seconds, alone.max_runs)
+
+
+@pytest.mark.parametrize(("seconds", "runs"), [(0, 1), (0.5, 100), (2_592_000, 1_000_000)])
+def test_numbers_of_warm_runners_accepted_by_the_chart_are_accepted_by_the_code(seconds: float, runs: int) -> None:
+    """Helm writes large numbers as 1e+06."""
+    values = {"operator": {"warmSeconds": seconds, "maxRuns": runs}}
+    given = _whole(render(values).deployment("operator")["spec"]["template"])
+    operator = OperatorSettings.from_environment(given | {"DARKROOM_RUNNER_TEMPLATE": ""})
+    assert (operator.warm_seconds, operator.max_runs) == (seconds, runs)
 
 
 def _pod(case: str, component: str) -> Json:

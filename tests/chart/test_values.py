@@ -28,6 +28,12 @@ WRONG: list[tuple[str, Json, str]] = [
     ("a number for a string", {"runner": {"labels": {"a": 1}}}, "at '/runner/labels/a': got number, want string"),
     ("a string for a switch", {"quota": {"enabled": "no"}}, "at '/quota/enabled': got string, want boolean"),
     ("less than one", {"operator": {"slots": 0}}, "at '/operator/slots': minimum: got 0, want 1"),
+    (
+        "a warm time below zero",
+        {"operator": {"warmSeconds": -1}},
+        "at '/operator/warmSeconds': minimum: got -1, want 0",
+    ),
+    ("no runs", {"operator": {"maxRuns": 0}}, "at '/operator/maxRuns': minimum: got 0, want 1"),
     ("no retention", {"gateway": {"datasetRetentionHours": 0}}, "datasetRetentionHours"),
     ("more than a week", {"gateway": {"linkSeconds": 604801}}, "maximum: got 604,801, want 604,800"),
     (

@@ -9,6 +9,7 @@ import grimp
 import pytest
 
 from darkroom_contract import environment
+from darkroom_contract.handover import ACKNOWLEDGED_FILE, ANNOTATION_ACKNOWLEDGED, ANNOTATION_RUN, RUN_FILE
 from darkroom_contract.names import slot_lease_name
 from darkroom_contract.status import Phase
 from darkroom_contract.storage.keys import MANIFEST_FILE
@@ -109,9 +110,10 @@ def test_clients_are_in_the_modules_that_are_drawn(graph: grimp.ImportGraph) -> 
             assert library not in SINGLE_CLIENT or not elsewhere, f"{library} is imported elsewhere: {elsewhere}"
 
 
-def test_messages_of_the_journey_follow_the_arrows_of_the_clients() -> None:
-    messages = re.findall(r"^ *(\w+)->>(\w+):", diagram("journey"), re.MULTILINE)
-    assert len(messages) > 15
+@pytest.mark.parametrize(("name", "least"), [("journey", 15), ("handover", 10)])
+def test_messages_follow_the_arrows_of_the_clients(name: str, least: int) -> None:
+    messages = re.findall(r"^ *(\w+)->>(\w+):", diagram(name), re.MULTILINE)
+    assert len(messages) > least
     assert {edge for edge in messages if edge not in arrows("clients")} == set()
 
 
@@ -127,6 +129,17 @@ def test_journey_uses_the_names_of_the_contract() -> None:
     api = (DOCS / "api.md").read_text(encoding="utf-8")
     assert endpoints
     assert [each for each in endpoints if f"### `{each}`" not in api] == []
+
+
+def test_handover_uses_the_names_of_the_contract() -> None:
+    for name in (
+        ANNOTATION_ACKNOWLEDGED,
+        ANNOTATION_RUN,
+        f"file {ACKNOWLEDGED_FILE}",
+        f"file {RUN_FILE}",
+        MANIFEST_FILE,
+    ):
+        assert name in diagram("handover")
 
 
 def is_defined(place: str) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from support.darkroom_up import Darkroom, wait_for
 
+from darkroom_local.node.journal import LOST
+
 
 def test_run_continues_when_redis_and_the_operator_are_killed(start_darkroom: Callable[[], Darkroom]) -> None:
     darkroom = start_darkroom()
@@ -28,7 +30,7 @@ def test_run_that_died_with_its_node_is_retried(start_darkroom: Callable[[], Dar
 
     job = darkroom.wait_for_phase(task_id, "Succeeded")
     assert job["attempts"] == 2
-    assert [run.exit_code for run in darkroom.record()][-1] == 0
+    assert [run.note for run in darkroom.record()] == [LOST, ""]
 
 
 def _kill(darkroom: Darkroom, word: str) -> None:

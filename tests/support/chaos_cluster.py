@@ -6,8 +6,10 @@ Plays a chaos schedule. The test itself reads the API server and the node's reco
 import contextlib
 import hashlib
 import os
+import re
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 
 import httpx
 
+from darkroom_contract import environment
 from darkroom_contract.names import (
     API_VERSION,
     GROUP,
@@ -40,7 +43,10 @@ from support.waiting import waiter
 FINAL = ("Succeeded", "Failed")
 MANY_TRIES = 10
 """The highest backoff limit of a job: killed runs must be retried."""
-SOON = {"DARKROOM_RETRY_BASE_SECONDS": "1", "DARKROOM_RETRY_CAP_SECONDS": "5"}
+SOON = {"DARKROOM_RETRY_BASE_SECONDS": "1", "DARKROOM_RETRY_CAP_SECONDS": "5", environment.WARM_SECONDS: "1"}
+"""Settings of the operators. Idle runners leave so early that some do when they are handed over."""
+BEGUN = re.compile(r"run (\d+) of (?:Train|Generate)Job \S+ \(([0-9a-f-]{36})\)")
+"""In a runner's log: attempt and job of each run that it carries out."""
 KINDS = {Kind.TRAIN: f"trainjobs.{GROUP}/{VERSION}", Kind.GENERATE: f"generatejobs.{GROUP}/{VERSION}"}
 TRAININGS = (Work.TRAINING, Work.NO_DATASET)
 ACCEPTED_SECONDS = 180.0
@@ -190,6 +196,12 @@ class ChaosCluster:
 
     def record(self) -> list[RunRecord]:
         return read_journal(self.cluster.journal_path)
+
+    def begun_runs(self) -> Counter[tuple[str, str]]:
+        """How often each run (job uid and attempt) was begun, by the logs of the pods that still exist."""
+        logs = self.cluster.layout.node_dir.glob("pods/*/containers/runner/log")
+        found = (BEGUN.findall(log.read_text(encoding="utf-8", errors="replace")) for log in logs)
+        return Counter((uid, attempt) for runs in found for attempt, uid in runs)
 
     def slot_is_free(self) -> bool:
         return not self.api.read("leases.coordination.k8s.io/v1", slot_lease_name(0))["spec"].get("holderIdentity")

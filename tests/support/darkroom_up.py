@@ -6,13 +6,14 @@ import secrets
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from darkroom_contract.names import LABEL_JOB_NAME
-from darkroom_local.node.journal import RunRecord, read_journal
+from darkroom_local.node.journal import RunRecord, read_journal, runs_by_job
 from darkroom_local.processes.ports import free_ports
 from support.s3_server import s3_client
 from support.waiting import waiter
@@ -32,12 +33,16 @@ wait_for = waiter(RUN_SECONDS)
 class Darkroom:
     """One local cluster. It may be killed and started again on the same folder."""
 
-    def __init__(self, folder: Path, python: Path, kubeconfig: Path | None = GIVEN_KUBECONFIG) -> None:
+    def __init__(
+        self, folder: Path, python: Path, kubeconfig: Path | None = GIVEN_KUBECONFIG, options: Sequence[str] = ()
+    ) -> None:
         """`python` is the interpreter to use; its folder holds the runner that pods run.
 
         `kubeconfig` is of the API server to use in place of the embedded one: by default KUBECONFIG's, if any.
+        `options` are further ones of `darkroom up`.
         """
         self._python = python
+        self._options = options
         self._given = kubeconfig
         self.state_dir = folder / "state"
         self.log_path = folder / "up.log"
@@ -55,6 +60,7 @@ class Darkroom:
 
     def start(self) -> None:
         command = [self._python, BIN / "darkroom", "up", "--state-dir", self.state_dir, "--port", str(self.port)]
+        command += self._options
         if self._given is not None:
             command += ["--kubeconfig", self._given, "--namespace", self.namespace]
         with self.log_path.open("ab") as log:
@@ -115,8 +121,8 @@ class Darkroom:
         return s3_client(url, keys["s3_access_key"], keys["s3_secret_key"])
 
     def record(self) -> list[RunRecord]:
-        """The node's own record of processes."""
-        return read_journal(self.state_dir / "node" / "record.jsonl")
+        """The node's own record of processes, split where a pod was handed over to another job."""
+        return runs_by_job(read_journal(self.state_dir / "node" / "record.jsonl"))
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """Its output. With `check` off, also what it says of its failure."""

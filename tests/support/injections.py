@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,17 @@ def _add(document: Any, path: str, value: Any) -> None:
 
 @contextlib.contextmanager
 def injecting_darkroom(
-    folder: Path, python: Path, changes: list[Change], node_grace_seconds: float = 50.0
+    folder: Path,
+    python: Path,
+    changes: list[Change],
+    node_grace_seconds: float = 50.0,
+    options: Sequence[str] = (),
 ) -> Iterator[Darkroom]:
-    """A `darkroom up` whose runner pods get the changes. `node_grace_seconds` applies to the local API server only."""
+    """A `darkroom up` with these options, whose runner pods get the changes. `node_grace_seconds` applies to the local
+    API server only."""
     with contextlib.ExitStack() as stack:
         if GIVEN_KUBECONFIG is not None:
-            darkroom = Darkroom(folder, python)
+            darkroom = Darkroom(folder, python, options=options)
             stack.enter_context(_policy(darkroom.namespace, changes))
         else:
             server = ApiServer(folder, "--node-monitor-grace-seconds", str(node_grace_seconds))
@@ -68,7 +73,7 @@ def injecting_darkroom(
             proxy = stack.enter_context(InjectingProxy(server.url, changes))
             kubeconfig = folder / "by-proxy.yaml"
             kubeconfig.write_text(server.kubeconfig.read_text().replace(server.url, proxy.url))
-            darkroom = Darkroom(folder, python, kubeconfig)
+            darkroom = Darkroom(folder, python, kubeconfig, options)
         stack.callback(darkroom.close)
         darkroom.start()
         yield darkroom

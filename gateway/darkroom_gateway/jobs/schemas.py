@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from darkroom_contract.names import Kind
 from darkroom_contract.remarks import Remark
-from darkroom_contract.status import Condition, Phase, ProgressStatus
+from darkroom_contract.status import Condition, Phase, ProgressStatus, RunStart
 from darkroom_gateway.jobs.contract_fields import AS_ANSWER
 
 
@@ -138,6 +138,12 @@ class JobAnswer(BaseModel):
         False, description="Deleting the job also deletes its files. It disappears once they are removed."
     )
     attempts: int = Field(description="Number of runs started so far.")
+    run_start: RunStart | None = Field(
+        None,
+        description="How the current or last run started. Cold: in a new pod, which loads libraries and base model. "
+        "Warm: in the idle pod of an earlier run, which has both in memory. Present from the phase Starting on, "
+        "while warm runners are turned on.",
+    )
     next_attempt: datetime | None = Field(None, description="Earliest time of the next run after a failure.")
     queue: Queue | None = Field(None, description="Present while the job waits.")
     progress: ProgressAnswer | None = Field(None, description="Present once a run has reported progress.")

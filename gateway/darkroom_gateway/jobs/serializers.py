@@ -77,6 +77,7 @@ def job_answer(job: Job, root_path: str) -> JobAnswer:
         deleting=job.deleting,
         deletes_files=job.labels.get(LABEL_DELETE_FILES) == "true" or FINALIZER_FILES in job.finalizers,
         attempts=status.attempts,
+        run_start=status.run_start,
         next_attempt=status.next_attempt_time,
         queue=None if status.queue is None else queue_answer(status.queue, datetime.now(UTC)),
         progress=None if status.progress is None else progress_answer(status.progress),

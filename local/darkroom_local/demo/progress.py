@@ -38,6 +38,8 @@ def describe(state: Json) -> str:
     progress, failure = state.get("progress") or {}, state.get("failure")
     if failure:
         return f"failed: {failure['reason']}: {failure['message']}"
+    if state["phase"] == "Starting" and state.get("run_start"):
+        return f"starting ({state['run_start'].lower()})"
     if state["phase"] != "Running" or not progress:
         return str(state["phase"]).lower()
     stage = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", progress["stage"]).lower()  # "DrawingClassImages"

@@ -3,27 +3,26 @@
 import base64
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from darkroom_local.kube.client import Json
 from darkroom_local.node.errors import config_error
 from darkroom_local.node.expansion import expand
+from darkroom_local.node.pod_fields import resource_text, variable_text
 
 _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
-_FIELDS = {
-    "metadata.name": ("metadata", "name"),
-    "metadata.namespace": ("metadata", "namespace"),
-    "metadata.uid": ("metadata", "uid"),
-    "spec.nodeName": ("spec", "nodeName"),
-}
 
 
 @dataclass(frozen=True)
 class EnvSources:
-    """The existing Secrets (decoded) and ConfigMaps that a pod references, by name."""
+    """What a pod's variables may refer to outside the pod."""
 
     secrets: Mapping[str, Mapping[str, str]]
+    """The existing Secrets, decoded, by name."""
     config_maps: Mapping[str, Mapping[str, str]]
+    """The existing ConfigMaps, by name."""
+    allocatable: Mapping[str, str] = field(default_factory=dict)
+    """The resources of the node: the limits of a container that sets none."""
 
 
 def referenced_sources(containers: list[Json]) -> tuple[set[str], set[str]]:
@@ -54,19 +53,19 @@ def container_env(pod: Json, container: Json, sources: EnvSources) -> dict[str, 
         prefixed = {source.get("prefix", "") + key: value for key, value in found.items()}
         values |= {name: value for name, value in prefixed.items() if _VARIABLE.fullmatch(name)}
     for variable in container.get("env") or []:
-        value = _value(pod, variable, sources, values)
+        value = _value(pod, container["name"], variable, sources, values)
         if value is not None:
             values[variable["name"]] = value
     return values
 
 
-def _value(pod: Json, variable: Json, sources: EnvSources, values: Mapping[str, str]) -> str | None:
+def _value(pod: Json, container: str, variable: Json, sources: EnvSources, values: Mapping[str, str]) -> str | None:
     """None for an optional variable whose source does not exist."""
     origin = variable.get("valueFrom")
     if origin is None:
         return expand(variable.get("value", ""), values)
-    if "fieldRef" in origin:
-        return _field(pod, origin["fieldRef"]["fieldPath"])
+    if "fieldRef" in origin or "resourceFieldRef" in origin:
+        return _own_field(pod, container, origin, sources)
     kind, reference = next(iter(origin.items()))
     found = _from_source({kind.replace("Key", ""): reference}, sources)
     if reference.get("key") not in found and not reference.get("optional"):
@@ -87,8 +86,10 @@ def _from_source(source: Json, sources: EnvSources) -> Mapping[str, str]:
     raise config_error(f"the local node does not support variables from {', '.join(source)}")
 
 
-def _field(pod: Json, path: str) -> str:
-    if path not in _FIELDS:
-        raise config_error(f"the local node does not support the pod field {path} in fieldRef")
-    section, name = _FIELDS[path]
-    return str(pod[section][name])
+def _own_field(pod: Json, container: str, origin: Json, sources: EnvSources) -> str:
+    try:
+        if "fieldRef" in origin:
+            return variable_text(pod, origin["fieldRef"]["fieldPath"])
+        return resource_text(pod, origin["resourceFieldRef"], container, sources.allocatable)
+    except ValueError as error:
+        raise config_error(str(error)) from error

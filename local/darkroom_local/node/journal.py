@@ -4,22 +4,28 @@ Written by the pod workers; read by the node at its start, and by tests. A start
 program executes, and an end is written after its last process was reaped. So two runs overlapped if and only if the
 second start precedes the first end. In a pod of several containers each container's end has a line too, for a restarted
 node. Lines are compared by their order, not by `time_ns`: CLOCK_REALTIME continues over restarts, but can be set.
+
+The operator may hand a running pod over to another job, by its labels. A line records that before the pod can read its
+next run document, and `runs_by_job` splits the pod's record at such lines.
 """
 
 import errno
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from darkroom_contract.names import LABEL_ATTEMPT, LABEL_JOB_UID
+
 
 class Event(StrEnum):
     START = "start"
+    LABELS = "labels"
     CONTAINER_END = "container end"
     END = "end"
 
@@ -42,6 +48,16 @@ class ContainerEnd:
 
 
 @dataclass(frozen=True)
+class LabelChange:
+    """New labels of a running pod."""
+
+    line: int
+    """Number of its line, from 0."""
+    time_ns: int
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """One run of a pod, from its start line to its end line."""
 
@@ -61,9 +77,14 @@ class RunRecord:
     """Of the same container: Completed, Error or OOMKilled."""
     note: str = ""
     labels: dict[str, str] = field(default_factory=dict)
-    """The pod's labels, which name the job."""
+    """The pod's labels at its start, which name the job."""
+    label_changes: tuple[LabelChange, ...] = ()
     containers: dict[str, ContainerEnd] = field(default_factory=dict)
     """The ends of its containers, in a pod of several."""
+
+    @property
+    def newest_labels(self) -> dict[str, str]:
+        return self.label_changes[-1].labels if self.label_changes else self.labels
 
 
 def read_journal(path: Path) -> list[RunRecord]:
@@ -80,6 +101,8 @@ def pair_events(entries: Iterable[dict[str, Any]]) -> list[RunRecord]:
         match Event(entry["event"]):
             case Event.START if uid not in runs:
                 runs[uid] = _started(entry, number)
+            case Event.LABELS if uid in runs and runs[uid].ended is None:
+                runs[uid] = _relabelled(runs[uid], entry, number)
             case Event.CONTAINER_END if uid in runs and runs[uid].ended is None:
                 runs[uid] = _with_container(runs[uid], entry)
             case Event.END if uid in runs and runs[uid].ended is None:
@@ -111,9 +134,33 @@ def _ended(run: RunRecord, entry: dict[str, Any], number: int) -> RunRecord:
     )
 
 
+def _relabelled(run: RunRecord, entry: dict[str, Any], number: int) -> RunRecord:
+    change = LabelChange(number, entry["time_ns"], entry["labels"])
+    return replace(run, label_changes=(*run.label_changes, change))
+
+
 def _with_container(run: RunRecord, entry: dict[str, Any]) -> RunRecord:
     end = ContainerEnd(entry["exit_code"], entry["reason"], entry["start_ns"], entry["time_ns"])
     return replace(run, containers=run.containers | {entry["container"]: end})
+
+
+def runs_by_job(runs: Iterable[RunRecord]) -> list[RunRecord]:
+    """The runs in the order of their starts, with one record for each attempt of a job that a pod carried out.
+
+    A record that ends with a hand-over has no exit code: the process continued.
+    """
+    return sorted((part for run in runs for part in _parts(run)), key=lambda run: run.began)
+
+
+def _parts(run: RunRecord) -> Iterator[RunRecord]:
+    part = replace(run, label_changes=())
+    for change in run.label_changes:
+        if any(change.labels.get(each) != part.labels.get(each) for each in (LABEL_JOB_UID, LABEL_ATTEMPT)):
+            yield replace(
+                part, ended=change.line, end_ns=change.time_ns, exit_code=None, reason="", note="", containers={}
+            )
+            part = replace(part, began=change.line, start_ns=change.time_ns, labels=change.labels)
+    yield part
 
 
 def overlapping_runs(runs: Iterable[RunRecord]) -> list[tuple[RunRecord, RunRecord]]:
@@ -141,6 +188,13 @@ class RunJournal:
         entry = {"event": Event.START, "uid": pod_uid, "pod": pod_name, "pid": pid, "labels": labels}
         entry["time_ns"] = time.time_ns()
         self.runs[pod_uid] = _started(entry, self._append(entry))
+
+    def relabel(self, pod_uid: str, labels: dict[str, str]) -> None:
+        """Write the new labels of a running pod, before anything follows from them."""
+        run = self.runs[pod_uid]
+        entry: dict[str, Any] = {"event": Event.LABELS, "uid": pod_uid, "pod": run.pod_name, "labels": labels}
+        entry["time_ns"] = time.time_ns()
+        self.runs[pod_uid] = _relabelled(run, entry, self._append(entry))
 
     def container_end(self, pod_uid: str, name: str, end: ContainerEnd) -> None:
         """Write the end of one container of several."""

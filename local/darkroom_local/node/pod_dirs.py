@@ -3,7 +3,7 @@
     pods/<uid>/containers/<name>/log               stdout and stderr of the container
     pods/<uid>/containers/<name>/termination-log   its termination message
     pods/<uid>/containers/<name>/tmp/              TMPDIR, and its working directory
-    pods/<uid>/volumes/<name>/                     the pod's emptyDirs, shared by its containers
+    pods/<uid>/volumes/<name>/                     the pod's emptyDir and downwardAPI volumes, shared by its containers
 
 Only this module turns uids and names into paths, after it checked them.
 """

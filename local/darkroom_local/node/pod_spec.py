@@ -113,8 +113,9 @@ def _default_env(home: str, bin_dir: Path) -> dict[str, str]:
 
 def _volumes(spec: Json) -> Iterator[str]:
     for volume in spec.get("volumes") or []:
-        if "emptyDir" not in volume:
-            raise config_error(f"volume {volume['name']}: the local node supports emptyDir volumes only")
+        if "emptyDir" not in volume and "downwardAPI" not in volume:
+            why = "the local node supports emptyDir and downwardAPI volumes only"
+            raise config_error(f"volume {volume['name']}: {why}")
         yield volume["name"]
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from darkroom_local.kube.client import Json
 from darkroom_local.node.journal import LOST, SHUT_DOWN, ContainerEnd, RunRecord
+from darkroom_local.node.pod_fields import HOST_IP
 
 TERMINAL_PHASES = ("Succeeded", "Failed")
 SHUTDOWN_MESSAGE = "Pod was terminated in response to imminent node shutdown."
@@ -93,7 +94,7 @@ def current_status(pod: Json, observation: Observation) -> Json:
         "phase": phase,
         "reason": reason,
         "message": message,
-        "hostIP": "127.0.0.1",
+        "hostIP": HOST_IP,
         "startTime": (pod.get("status") or {}).get("startTime") or started,
         "conditions": _conditions(pod, phase, observation),
         "containerStatuses": [_container(each, observation) for each in pod["spec"]["containers"]],

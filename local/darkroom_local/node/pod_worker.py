@@ -1,7 +1,7 @@
 """The life of one pod on this node, from its start to its removal. `node.py` owns one worker per pod.
 
 A pod is started at most once: the journal holds the start before it happens, and a pod in the journal is never started
-again, neither by this node nor after a restart.
+again, neither by this node nor after a restart. New labels are in the journal too before the pod's files follow them.
 """
 
 import asyncio
@@ -14,12 +14,14 @@ from darkroom_local.kube.client import Json, KubeClient
 from darkroom_local.kube.retry import retry_until_answered
 from darkroom_local.node.container_env import EnvSources, decode_secret, referenced_sources
 from darkroom_local.node.container_process import SIGKILL_EXIT_CODE, kill_remaining_processes
+from darkroom_local.node.downward_api import write_volumes
 from darkroom_local.node.errors import CannotStartError, config_error
 from darkroom_local.node.journal import LOST, SHUT_DOWN, ContainerEnd, RunJournal, RunRecord
 from darkroom_local.node.pod_dirs import PodDirs
 from darkroom_local.node.pod_lifecycle import PodLifecycle
 from darkroom_local.node.pod_spec import all_containers, process_specs, start_order
 from darkroom_local.node.pod_status import TERMINAL_PHASES, current_status, final_status, is_reported, waiting_status
+from darkroom_local.node.registration import machine_resources
 from darkroom_local.node.settings import NodeSettings
 from darkroom_local.node.status_writer import PodStatusWriter
 from darkroom_local.node.waiting import first_of
@@ -27,7 +29,7 @@ from darkroom_local.node.waiting import first_of
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 2.0
-"""Between attempts to start a pod, or to write to the journal."""
+"""Between attempts to start a pod, or to write to the data directory."""
 NEVER_STARTED = ContainerEnd(SIGKILL_EXIT_CODE, "Error", 0, 0)
 
 
@@ -55,7 +57,7 @@ class PodWorker:
         self._stopping = asyncio.Event()
         self._stop_deadline = float("inf")
         self._note = ""
-        self._changed = asyncio.Event()
+        self._changed, self._updated = asyncio.Event(), asyncio.Event()
         self._over = asyncio.Event()
         self._lifecycle: PodLifecycle | None = None
         path = f"/api/v1/namespaces/{context.settings.namespace}/pods/{self.name}"
@@ -83,6 +85,7 @@ class PodWorker:
             self._stop(0)
         else:
             self.pod = pod
+            self._updated.set()
             self._status.correct(pod.get("status") or {})
             if "deletionTimestamp" in pod["metadata"]:
                 self._stop(float(pod["metadata"].get("deletionGracePeriodSeconds") or 0))
@@ -125,8 +128,10 @@ class PodWorker:
         self._lifecycle = lifecycle
         grace_seconds = float(self.pod["spec"].get("terminationGracePeriodSeconds") or 0)
         stopping = asyncio.create_task(self._enforce_stop(lifecycle))
+        following = asyncio.create_task(self._follow_updates())
         await lifecycle.run(grace_seconds)
         stopping.cancel()
+        following.cancel()
         if self.run_record is None:
             return  # It was stopped before its first process.
         end = lifecycle.decisive_end or NEVER_STARTED
@@ -154,9 +159,33 @@ class PodWorker:
             if self._stopping.is_set():
                 return None
             specs = process_specs(self.pod, fetching.result(), self._dir, self._context.settings.bin_dir)
+            self._write_volumes()
+        except OSError as error:
+            raise CannotStartError("ContainerCreating", f"MountVolume.SetUp failed: {error}") from error
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise config_error(f"the pod's manifest is invalid: {error!r}") from error
         return PodLifecycle(order, specs, self._dir, self)
+
+    def _write_volumes(self) -> None:
+        write_volumes(self.pod, self._dir, machine_resources())
+
+    async def _follow_updates(self) -> None:
+        """Carry changes of labels and annotations into the journal and the pod's files.
+
+        Cancelled when every container ended. A pod that is being stopped gets no changes, as from a kubelet.
+        """
+        while not self._stopping.is_set():
+            await self._updated.wait()
+            self._updated.clear()
+            await _retry_write(self._write_update)
+
+    def _write_update(self) -> None:
+        run, labels = self.run_record, self.pod["metadata"].get("labels") or {}
+        if run is not None and labels != run.newest_labels:
+            self._context.journal.relabel(self.uid, labels)
+            log.info("%s has new labels: %s", self.name, labels)
+        if not self._stopping.is_set():
+            self._write_volumes()
 
     def process_created(self, pid: int) -> None:
         """See `LifecycleListener`."""
@@ -181,6 +210,7 @@ class PodWorker:
         return EnvSources(
             secrets={name: decode_secret(each) for name, each in secrets.items() if each},
             config_maps={name: each.get("data") or {} for name, each in config_maps.items() if each},
+            allocatable=machine_resources(),
         )
 
     async def _get(self, plural: str, name: str) -> Json | None:
@@ -229,12 +259,12 @@ class PodWorker:
 
 
 async def _retry_write(write: Callable[[], object]) -> None:
-    """Repeat a write to the journal until it succeeds: no action may follow from an unwritten line."""
+    """Repeat a write until it succeeds: no action may follow from an unwritten line of the journal."""
     while True:
         try:
             write()
         except OSError as error:
-            log.error("the journal can't be written: %s; retrying", error)
+            log.error("the node's data directory can't be written: %s; retrying", error)
             await asyncio.sleep(RETRY_SECONDS)
         else:
             return

@@ -157,12 +157,7 @@ class Registration:
         return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {"taints": [TAINT]}}
 
     def _status(self) -> Json:
-        resources = {
-            "cpu": str(os.cpu_count() or 1),
-            "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 1024}Ki",
-            "pods": "110",
-            GPU_RESOURCE: "1",
-        }
+        resources = machine_resources()
         return {
             "capacity": resources,
             "allocatable": resources,
@@ -171,6 +166,16 @@ class Registration:
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self._settings.port}},
             "nodeInfo": _node_info(),
         }
+
+
+def machine_resources() -> dict[str, str]:
+    """What the node offers to pods."""
+    return {
+        "cpu": str(os.cpu_count() or 1),
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 1024}Ki",
+        "pods": "110",
+        GPU_RESOURCE: "1",
+    }
 
 
 def _identity(data_dir: Path) -> str:

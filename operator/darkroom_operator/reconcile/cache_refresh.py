@@ -8,7 +8,7 @@ from darkroom_contract import names
 from darkroom_contract.names import Kind
 from darkroom_operator.cache.cache import Cache, uids
 from darkroom_operator.errors import NotFoundError
-from darkroom_operator.kube.client import KubeClient
+from darkroom_operator.kube.client import RUNNER_PODS, KubeClient
 from darkroom_operator.kube.objects import Json
 from darkroom_operator.pods.runner_pod import RunnerPod
 from darkroom_operator.scheduling.slot import Slot
@@ -21,18 +21,41 @@ class CacheRefresh:
         self._kube = kube
         self._cache = cache
 
-    async def pods_of(self, job_uid: str, expected_uid: str) -> None:
-        """List the pods of a job; those that are cached or expected and not in the list are dropped."""
+    async def pods_of(self, job_uid: str | None, expected_uid: str, expected_name: str | None) -> None:
+        """List the pods of a job; those that are cached or expected and not in the list are dropped.
+
+        Those that another job may have taken over are read by their names first.
+        """
+        if job_uid is None and expected_name is not None:
+            await self._drop_if_gone(expected_uid, expected_name)
+            return
         found, version = set(), 0
-        async for text, page in self._kube.list_pods({names.LABEL_JOB_UID: job_uid}):
+        selector = RUNNER_PODS if job_uid is None else {names.LABEL_JOB_UID: job_uid}
+        async for text, page in self._kube.list_pods(selector):
             version = int(text)
             found |= uids(page)
             for document in page:
                 self.put_pod(document)
         cached = self._cache.pods.view
         # Newer pods can't be in the list.
-        known = {pod.uid for pod in cached.values() if pod.job_uid == job_uid and int(pod.version) <= version}
-        for uid in (known | ({expected_uid} - cached.keys())) - found:
+        known = {pod.uid: pod for pod in cached.values() if pod.job_uid == job_uid and int(pod.version) <= version}
+        missing = {uid: pod.name if pod.template else None for uid, pod in known.items()}
+        missing |= {} if expected_uid in cached else {expected_uid: expected_name}
+        for uid, name in missing.items():
+            if uid not in found:
+                await self._drop_if_gone(uid, name)
+
+    async def _drop_if_gone(self, uid: str, name: str | None) -> None:
+        if name is None:
+            self._cache.pods.drop(uid)
+            return
+        try:
+            document = await self._kube.get_pod(name)
+        except NotFoundError:
+            self._cache.pods.drop(uid)
+            return
+        self.put_pod(document)
+        if document["metadata"]["uid"] != uid:
             self._cache.pods.drop(uid)
 
     def put_pod(self, document: Json) -> RunnerPod | None:
@@ -54,14 +77,7 @@ class CacheRefresh:
             self._cache.leases.drop(lease.uid)
 
     async def pod(self, pod: RunnerPod) -> None:
-        try:
-            document = await self._kube.get_pod(pod.name)
-        except NotFoundError:
-            self._cache.pods.drop(pod.uid)
-            return
-        self.put_pod(document)
-        if document["metadata"]["uid"] != pod.uid:
-            self._cache.pods.drop(pod.uid)
+        await self._drop_if_gone(pod.uid, pod.name)
 
     async def job(self, kind: Kind, name: str, uid: str) -> None:
         try:

@@ -13,6 +13,7 @@ from itertools import islice
 
 from darkroom_operator.cache.cache import Cache
 from darkroom_operator.errors import ApiError, QuotaExceededError, UnreachableError
+from darkroom_operator.pods.builder import template_hash
 from darkroom_operator.reconcile.actions import (
     Action,
     CreatePod,
@@ -74,6 +75,7 @@ class Reconciler:
         self._cache = cache
         self._executor = executor
         self._settings = settings
+        self._template = template_hash(settings) if settings.keeps_pods_warm else None
         self._clock = clock
         self._monotonic = monotonic
         self._cpu_seconds = cpu_seconds
@@ -161,8 +163,10 @@ class Reconciler:
         self._verified = self._monotonic()
         for slot in self._snapshot().slots.values():
             if slot.holder and slot.pod_uid:
-                await self._try(VerifyPods(slot.holder, slot.pod_uid), ("verify", slot.number))
+                await self._try(VerifyPods(slot.holder, slot.pod_uid, slot.pod_name), ("verify", slot.number))
                 await self._try(VerifyHolder(slot), ("verify", slot.number))
+            elif slot.idle_pod_uid:
+                await self._try(VerifyPods(None, slot.idle_pod_uid, slot.pod_name), ("verify", slot.number))
 
     async def _advance_slots(self) -> None:
         for number in self._snapshot().slots:
@@ -258,7 +262,7 @@ class Reconciler:
         return actions, due_seconds
 
     def _snapshot(self) -> Snapshot:
-        return self._cache.snapshot(self._clock(), self._settings.slots)
+        return self._cache.snapshot(self._clock(), self._settings.slots, self._template)
 
 
 def _backoff_key(action: Action) -> Hashable:

@@ -17,6 +17,10 @@ SLOTS = {names.LABEL_COMPONENT: names.SLOT_COMPONENT, names.LABEL_PART_OF: names
 """Label selector of the slots."""
 ANNOTATION_JOB = names.ANNOTATION_JOB
 ANNOTATION_POD_UID = f"{names.GROUP}/pod-uid"
+ANNOTATION_IDLE_POD_UID = f"{names.GROUP}/idle-pod-uid"
+"""Absent unless a warm pod stays in the slot: see `reconcile/warm_pods.py`."""
+ANNOTATION_POD_NAME = f"{names.GROUP}/pod"
+"""Name of the one or the other, if it may be taken over: its labels don't identify it."""
 
 _NUMBER = re.compile(r"[0-9]+$")
 
@@ -34,6 +38,10 @@ class Slot:
     """`Kind/name` of that job, to look it up when it is in no cache."""
     pod_uid: str | None = None
     """The holder's pod that is ungated, or about to be."""
+    idle_pod_uid: str | None = None
+    """A pod between two runs, which the next holder takes over. Meaningless beside `pod_uid`."""
+    pod_name: str | None = None
+    """Of either pod, if other jobs may take it over."""
     acquired: datetime | None = None
     """When the holder was assigned."""
 
@@ -56,6 +64,8 @@ def read_slot(document: Json) -> Slot:
         holder=spec.get("holderIdentity") or None,
         holder_key=annotations.get(ANNOTATION_JOB),
         pod_uid=annotations.get(ANNOTATION_POD_UID),
+        idle_pod_uid=annotations.get(ANNOTATION_IDLE_POD_UID),
+        pod_name=annotations.get(ANNOTATION_POD_NAME),
         acquired=instant(spec.get("acquireTime")),
     )
 
@@ -70,14 +80,15 @@ def new_lease(slot: Slot, holder: Job, now: datetime) -> Json:
     }
 
 
-def assignment(slot: Slot, holder: Job | None, now: datetime) -> Json:
-    """The patch that assigns the slot to a job, or frees it. A free slot has no `holderIdentity`, not an empty one."""
+def assignment(slot: Slot, holder: Job | None, now: datetime, idle_pod: RunnerPod | None = None) -> Json:
+    """The patch that assigns the slot to a job, or frees it; `idle_pod` stays in it.
+
+    A free slot has no `holderIdentity`, not an empty one.
+    """
+    annotations = {ANNOTATION_JOB: holder.key if holder else None, ANNOTATION_POD_UID: None}
+    warm = _warm_annotations(slot, idle_pod, None if idle_pod is None else idle_pod.uid)
     return {
-        "metadata": {
-            "resourceVersion": slot.version,
-            "labels": SLOTS,
-            "annotations": {ANNOTATION_JOB: holder.key if holder else None, ANNOTATION_POD_UID: None},
-        },
+        "metadata": {"resourceVersion": slot.version, "labels": SLOTS, "annotations": annotations | warm},
         "spec": {
             "holderIdentity": holder.uid if holder else None,
             "acquireTime": micro_time(now) if holder else None,
@@ -87,8 +98,17 @@ def assignment(slot: Slot, holder: Job | None, now: datetime) -> Json:
 
 
 def confirmation(slot: Slot, pod: RunnerPod, now: datetime) -> Json:
-    """The patch that records the pod which is about to be ungated."""
+    """The patch that records the pod which is about to be ungated, or to get its next run document."""
+    annotations = {ANNOTATION_POD_UID: pod.uid} | _warm_annotations(slot, pod, None)
     return {
-        "metadata": {"resourceVersion": slot.version, "annotations": {ANNOTATION_POD_UID: pod.uid}},
+        "metadata": {"resourceVersion": slot.version, "annotations": annotations},
         "spec": {"renewTime": micro_time(now)},
     }
+
+
+def _warm_annotations(slot: Slot, pod: RunnerPod | None, idle_uid: str | None) -> dict[str, str | None]:
+    """Only what changes: without warm pods every request stays the same."""
+    name = pod.name if pod is not None and pod.template else None
+    before = {ANNOTATION_IDLE_POD_UID: slot.idle_pod_uid, ANNOTATION_POD_NAME: slot.pod_name}
+    after = {ANNOTATION_IDLE_POD_UID: idle_uid, ANNOTATION_POD_NAME: name}
+    return {key: value for key, value in after.items() if value != before[key]}

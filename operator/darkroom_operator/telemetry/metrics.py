@@ -6,6 +6,8 @@ are correct. Gauges are in `gauges.py`.
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from darkroom_contract.names import Kind
+from darkroom_contract.status import RunStart
 from darkroom_operator.status.run_ends import RunEnd
 
 REQUEST_UNANSWERED = "unanswered"
@@ -20,19 +22,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._runs = Counter(
-            "darkroom_runs_total",
-            "Runs that have ended: succeeded, failed for good, retried (another follows), interrupted, suspended.",
-            ["kind", "result", "reason"],
-            registry=self.registry,
-        )
-        self._run_seconds = Histogram(
-            "darkroom_run_duration_seconds",
-            "From the start of a run's container to its end.",
-            ["kind"],
-            buckets=RUN_SECONDS,
-            registry=self.registry,
-        )
+        self._runs, self._starts, self._run_seconds = _run_metrics(self.registry)
         self._quota_refusals = Counter(
             "darkroom_quota_refusals_total",
             "Pods that exceeded a ResourceQuota and are retried.",
@@ -63,6 +53,9 @@ class Metrics:
         if end.seconds is not None:
             self._run_seconds.labels(end.kind.value).observe(end.seconds)
 
+    def count_start(self, kind: Kind, start: RunStart) -> None:
+        self._starts.labels(kind.value, start.value.lower()).inc()
+
     def count_quota_refusal(self) -> None:
         self._quota_refusals.inc()
 
@@ -75,3 +68,27 @@ class Metrics:
 
     def time_reconcile(self, seconds: float) -> None:
         self._reconcile_seconds.observe(seconds)
+
+
+def _run_metrics(registry: CollectorRegistry) -> tuple[Counter, Counter, Histogram]:
+    """Ends, starts and durations of runs."""
+    runs = Counter(
+        "darkroom_runs_total",
+        "Runs that have ended: succeeded, failed for good, retried (another follows), interrupted, suspended.",
+        ["kind", "result", "reason"],
+        registry=registry,
+    )
+    seconds = Histogram(
+        "darkroom_run_duration_seconds",
+        "From the start of a run's container to its end.",
+        ["kind"],
+        buckets=RUN_SECONDS,
+        registry=registry,
+    )
+    starts = Counter(
+        "darkroom_run_starts_total",
+        "Runs that were started: cold (in a new pod) or warm (in the idle pod of an earlier run).",
+        ["kind", "start"],
+        registry=registry,
+    )
+    return runs, starts, seconds

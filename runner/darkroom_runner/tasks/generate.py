@@ -15,6 +15,7 @@ from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner.errors import InvalidRunError, NonFiniteOutputError
 from darkroom_runner.models import model_store
+from darkroom_runner.models.kept_pipelines import KeptPipelines
 from darkroom_runner.models.model_store import FetchedLora
 from darkroom_runner.models.pretrained import SDXL, SVD, PretrainedModel, find_pretrained
 from darkroom_runner.run.context import RunContext, RunResult
@@ -43,9 +44,10 @@ class GenerateInputs:
 class GenerateTask:
     """Generate images (SDXL) and optionally a short clip of the first (SVD)."""
 
-    def __init__(self, context: RunContext, spec: GenerateJobSpec) -> None:
+    def __init__(self, context: RunContext, spec: GenerateJobSpec, pipelines: KeptPipelines | None = None) -> None:
         self._context = context
         self._spec = spec
+        self._pipelines = pipelines or KeptPipelines()
 
     @property
     def saved_step(self) -> int | None:
@@ -73,7 +75,14 @@ class GenerateTask:
             return None
         from darkroom_runner.tasks.text_to_image import load_text_to_image
 
-        models = load_text_to_image(self._context, self._spec, inputs.base_model, inputs.loras, start=inputs.start)
+        models = load_text_to_image(
+            self._context,
+            self._spec,
+            inputs.base_model,
+            inputs.loras,
+            start=inputs.start,
+            pipelines=self._pipelines,
+        )
         for lora in inputs.loras:
             if not _differs(lora, inputs.base_model.used()):
                 # The commit that a hub branch or tag refers to is known only after loading.
@@ -109,7 +118,7 @@ class GenerateTask:
         if inputs.video_model is None:
             raise InvalidRunError("The job makes neither images nor a clip.")
         start = _clip_start(inputs, image)
-        clip = generate_clip(self._context, self._spec, find_device(), inputs.video_model, start)
+        clip = generate_clip(self._context, self._spec, find_device(), inputs.video_model, start, self._pipelines)
         return RunResult([clip.path], clip.metrics, (clip.video_model,))
 
     def publish(self, files: tuple[OutcomeFile, ...]) -> None:

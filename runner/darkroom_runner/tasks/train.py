@@ -16,6 +16,7 @@ from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.storage.keys import LORA_FILE, ModelRecord, kohya_file, run_prefix
 from darkroom_runner.errors import DatasetNotAllowedError, InvalidRunError, ModelIncompatibleError
 from darkroom_runner.models import model_store, step_records
+from darkroom_runner.models.kept_pipelines import KeptPipelines
 from darkroom_runner.models.model_store import FetchedLora
 from darkroom_runner.models.pretrained import SDXL, PretrainedModel, find_pretrained
 from darkroom_runner.run.context import RunContext, RunResult
@@ -61,9 +62,10 @@ class TrainInputs:
 class TrainTask:
     """Train a LoRA on photos of a subject (DreamBooth)."""
 
-    def __init__(self, context: RunContext, spec: TrainJobSpec) -> None:
+    def __init__(self, context: RunContext, spec: TrainJobSpec, pipelines: KeptPipelines | None = None) -> None:
         self._context = context
         self._spec = spec
+        self._pipelines = pipelines or KeptPipelines()
         storage, document, scratch = context.storage, context.document, context.scratch
         self._checkpoints = Checkpoints(storage, document, scratch)
         self._samples = Samples(storage, document, scratch, context.progress, context.remarks, context.credentials)
@@ -116,6 +118,8 @@ class TrainTask:
     def load(self, inputs: TrainInputs) -> "TrainingSession":
         from darkroom_runner.training.session import open_session
 
+        # The training decides by the free memory how it computes.
+        self._pipelines.drop()
         context = self._context
         return open_session(
             inputs.base_model,

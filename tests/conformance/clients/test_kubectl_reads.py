@@ -65,6 +65,14 @@ def test_get_selects_by_labels_and_fields(kubectl: Any, api: Api, name: str, gat
     assert kubectl("get", "pods", "-A", "-l", f"test={name}", "--no-headers").split()[:2] == [api.namespace, name]
 
 
+def test_get_shows_labels_as_columns(kubectl: Any, api: Api, name: str, gated_pod: Callable[..., Json]) -> None:
+    labels = {"darkroom.dev/job-name": "my-job", "darkroom.dev/runner-state": "idle"}
+    api.made("pods", gated_pod(name) | {"metadata": {"name": name, "labels": labels}})
+    header, row = kubectl("get", "pod", name, "-L", ",".join(labels)).splitlines()
+    assert header.split()[-2:] == ["JOB-NAME", "RUNNER-STATE"]
+    assert row.split()[-2:] == ["my-job", "idle"]
+
+
 def test_get_pages_through_a_long_list(kubectl: Any, api: Api, name: str, generate_job: Callable[..., Json]) -> None:
     for number in range(5):
         document = generate_job(f"{name}-{number}")

@@ -112,3 +112,46 @@ def test_chain_of_owners_is_deleted(
     ok(api.delete(GENERATE, name))
     api.wait_gone("pods", name)
     api.wait_gone("configmaps", name)
+
+
+def test_pod_with_a_new_owner_is_deleted_with_that_one_only(
+    api: Api,
+    name: str,
+    generate_job: Callable[..., Json],
+    bound_pod: Callable[..., Json],
+    gated_pod: Callable[..., Json],
+) -> None:
+    """A hand-over moves the owner reference to the next job; the first job may be deleted at any time.
+
+    The witness is deleted in the round of garbage collection in which the pod would be, too.
+    """
+    first, second = (api.made(GENERATE, generate_job(f"{name}-{number}")) for number in (1, 2))
+    pod = bound_pod(name)
+    for owner in (first, second):
+        moved = owned_by(owner, {"metadata": {}})["metadata"]
+        version = api.read("pods", name)["metadata"]["resourceVersion"]
+        pod = ok(api.patch("pods", name, {"metadata": moved | {"resourceVersion": version}}))
+    assert [each["uid"] for each in pod["metadata"]["ownerReferences"]] == [second["metadata"]["uid"]]
+
+    witness = api.made("pods", owned_by(first, gated_pod(f"{name}-witness")))
+    ok(api.delete(GENERATE, f"{name}-1"))
+    api.wait_gone("pods", witness["metadata"]["name"])
+    assert "deletionTimestamp" not in api.read("pods", name)["metadata"]
+
+    ok(api.delete(GENERATE, f"{name}-2"))
+    wait_until(lambda: "deletionTimestamp" in api.read("pods", name)["metadata"], "the pod is deleted")
+    api.delete("pods", name, gracePeriodSeconds=0)
+
+
+def test_foreground_deletion_of_the_old_owner_spares_a_pod_with_a_new_one(
+    api: Api, name: str, generate_job: Callable[..., Json], gated_pod: Callable[..., Json]
+) -> None:
+    first, second = (api.made(GENERATE, generate_job(f"{name}-{number}")) for number in (1, 2))
+    api.made("pods", owned_by(first, gated_pod(name)))
+    ok(api.patch("pods", name, {"metadata": owned_by(second, {"metadata": {}})["metadata"]}))
+
+    ok(api.delete(GENERATE, f"{name}-1", propagationPolicy="Foreground"))
+
+    api.wait_gone(GENERATE, f"{name}-1")
+    assert "deletionTimestamp" not in api.read("pods", name)["metadata"]
+    ok(api.delete("pods", name))

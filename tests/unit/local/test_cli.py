@@ -35,6 +35,9 @@ def test_invalid_options_fail_with_one_line_before_the_start(tmp_path, arguments
         (["up", "--port", "80000"], "argument --port: '80000' is not a port from 0 to 65535"),
         (["up", "--port", "-1"], "argument --port: '-1' is not a port from 0 to 65535"),
         (["up", "--port", "http"], "argument --port: 'http' is not a port from 0 to 65535"),
+        (["up", "--warm-seconds", "-1"], "--warm-seconds: '-1' is not a number of seconds from 0 to 2592000"),
+        (["up", "--warm-seconds", "nan"], "--warm-seconds: 'nan' is not a number of seconds from 0 to 2592000"),
+        (["up", "--warm-seconds", "1m"], "--warm-seconds: '1m' is not a number of seconds from 0 to 2592000"),
         (["demo", "--max-steps", "0"], "argument --max-steps: '0' is not a whole number from 1"),
         (
             ["node", "--kubeconfig=k", "--data-dir=d", "--bin-dir=b", "--port=0"],

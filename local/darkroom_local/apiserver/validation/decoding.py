@@ -46,12 +46,14 @@ METADATA = _object(
     managedFields=_list(manager=STRING, operation=STRING, subresource=STRING, fieldsV1={"type": ["object", "null"]}),
     selfLink=STRING,
 )
+FIELD_REFERENCE = _object(apiVersion=STRING, fieldPath=STRING)
+DOWNWARD_API = _object(defaultMode=INTEGER, items=_list(path=STRING, mode=INTEGER, fieldRef=FIELD_REFERENCE))
 CONTAINERS = _list(
     name=STRING,
     image=STRING,
     command=STRINGS,
     args=STRINGS,
-    env=_list(name=STRING, value=STRING),
+    env=_list(name=STRING, value=STRING, valueFrom=_object(fieldRef=FIELD_REFERENCE)),
     ports=_list(),
     volumeMounts=_list(name=STRING, mountPath=STRING),
     resources={"type": ["object", "null"]},
@@ -64,7 +66,7 @@ SCHEMAS: dict[str, Schema] = {
         spec=_object(
             containers=CONTAINERS,
             initContainers=CONTAINERS,
-            volumes=_list(name=STRING),
+            volumes=_list(name=STRING, downwardAPI=DOWNWARD_API),
             nodeName=STRING,
             priorityClassName=STRING,
             priority=INTEGER,

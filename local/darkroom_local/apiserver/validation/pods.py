@@ -2,6 +2,7 @@
 
 from darkroom_local.apiserver.apimachinery.errors import Cause, forbidden_value, required_value, unsupported_value
 from darkroom_local.apiserver.apimachinery.unstructured import Json, clone
+from darkroom_local.apiserver.validation import downward_api
 
 TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
 DEFAULT_GRACE_SECONDS = 30
@@ -29,6 +30,7 @@ def set_defaults(document: Json) -> None:
         container.setdefault("terminationMessagePolicy", "File")
         container.setdefault("imagePullPolicy", "IfNotPresent")
         container.setdefault("resources", {})
+    downward_api.set_defaults(spec)
     document.setdefault("status", _initial_status(spec))
 
 
@@ -51,7 +53,7 @@ def validate(document: Json, old: Json | None) -> list[Cause]:
     """Errors of a pod, or of a change to one."""
     spec = document["spec"]
     causes = [] if spec.get("containers") else [required_value("spec.containers")]
-    causes += _container_causes(spec)
+    causes += _container_causes(spec) + (downward_api.validate(spec) if old is None else [])
     if spec["restartPolicy"] not in RESTART_POLICIES:
         causes.append(unsupported_value("spec.restartPolicy", spec["restartPolicy"], RESTART_POLICIES))
     if old is None and spec.get("nodeName") and spec.get("schedulingGates"):

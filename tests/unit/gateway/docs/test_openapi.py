@@ -46,7 +46,7 @@ STORED = (*FILES[Kind.TRAIN], "samples/1-step-00100-0.png", "steps/100/1.safeten
 """Files of the runs of trainings."""
 STATUSES: dict[Phase, dict[str, Any]] = {
     Phase.QUEUED: {"queue": {"position": 1, "estimatedStartTime": NOW, "waitingFor": "TrainJob/other"}},
-    Phase.STARTING: {"attempts": 1, "startTime": NOW},
+    Phase.STARTING: {"attempts": 1, "startTime": NOW, "runStart": "Warm"},
     Phase.RUNNING: {
         "attempts": 1,
         "startTime": NOW,

@@ -89,6 +89,19 @@ def test_event_with_more_metrics_than_a_status_may_have_is_serialized() -> None:
     assert (answer["step"], len(answer["metrics"]), answer["metrics"]["loss_of_7"]) == (3, 40, 0.5)
 
 
+@pytest.mark.parametrize("start", ["Cold", "Warm"])
+def test_starting_job_shows_how_its_run_starts(http: httpx.Client, cluster: Any, training: str, start: str) -> None:
+    cluster.set_status(Kind.TRAIN, training, phase="Starting", attempts=1, runStart=start)
+
+    for url in (f"/result?task_id={training}", f"/jobs/{training}"):
+        answer = http.get(url).json()
+        assert (answer["phase"], answer["run_start"]) == ("Starting", start)
+
+
+def test_waiting_job_has_no_start(http: httpx.Client, training: str) -> None:
+    assert "run_start" not in http.get("/result", params={"task_id": training}).json()
+
+
 def test_running_job_has_progress(http: httpx.Client, cluster: Any, training: str) -> None:
     progress = {"stage": "Training", "step": 3, "total": 10, "progressPercentage": 30.0, "lastUpdatedTime": NOW}
     progress["metrics"] = {"loss": 0.5, "learningRate": 1e-4}

@@ -11,7 +11,7 @@ from darkroom_local.cluster.components import Layout, gateway_program, operator_
 from darkroom_local.node.settings import TAINT
 from darkroom_local.state.settings import ClusterSettings, Credentials, Ports
 from darkroom_local.state.state_dir import StateDir
-from darkroom_local.up import UpOptions, gateway_environment
+from darkroom_local.up import UpOptions, gateway_environment, operator_environment
 from darkroom_operator.settings import Settings as OperatorSettings
 
 
@@ -64,3 +64,15 @@ def test_allowed_hosts_come_from_the_environment_of_darkroom_up(layout: Layout, 
 def test_darkroom_up_runs_the_gateway_program_of_the_image(layout: Layout) -> None:
     """With the same HTTP protocol and event loop: see gateway/darkroom_gateway/http/server.py."""
     assert list(gateway_program(layout).command)[-2:] == ["-m", "darkroom_gateway.main"]
+
+
+def test_chosen_warm_seconds_reach_the_operator(layout: Layout, tmp_path: Path) -> None:
+    write_runner_template(layout)
+    chosen = operator_environment(UpOptions(tmp_path, warm_seconds=2.5))
+
+    settings = OperatorSettings.from_environment(
+        operator_program(replace(layout, operator_environment=chosen)).environment
+    )
+
+    assert settings.warm_seconds == 2.5
+    assert operator_environment(UpOptions(tmp_path)) == {}

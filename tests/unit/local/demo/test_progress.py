@@ -28,6 +28,9 @@ FAILED = status("Failed", failure={"reason": "DiskFull", "message": "[bold]No sp
     [
         (status("Queued", queue={"position": 1}), "queued"),
         (status("Starting"), "starting"),
+        (status("Starting", run_start="Cold"), "starting (cold)"),
+        (status("Starting", run_start="Warm"), "starting (warm)"),
+        (status("Running", run_start="Warm"), "running"),
         (status("Running"), "running"),
         (running("LoadingModel"), "loading model"),
         (

@@ -6,7 +6,15 @@ import resource
 
 import pytest
 
-from darkroom_local.node.journal import ContainerEnd, RunJournal, overlapping_runs, pair_events, read_journal
+from darkroom_contract.names import LABEL_ATTEMPT, LABEL_JOB_UID
+from darkroom_local.node.journal import (
+    ContainerEnd,
+    RunJournal,
+    overlapping_runs,
+    pair_events,
+    read_journal,
+    runs_by_job,
+)
 
 
 def lines(story):
@@ -136,4 +144,56 @@ def test_a_container_end_after_the_end_of_its_run_is_rejected():
     entry |= {"exit_code": 0, "reason": "Completed", "start_ns": 1, "time_ns": 2}
 
     with pytest.raises(ValueError, match="line 3"):
+        pair_events([*lines("+a -a"), entry])
+
+
+def labels_of(job, attempt=1, **more):
+    return {LABEL_JOB_UID: job, LABEL_ATTEMPT: str(attempt), **more}
+
+
+def test_a_pod_that_is_handed_over_counts_as_one_run_for_each_job(tmp_path):
+    path = tmp_path / "record.jsonl"
+    first = RunJournal(path)
+    first.start("a", "pod-a", 11, labels_of("job-1"))
+    first.relabel("a", labels_of("job-1", idle="yes"))
+    first.relabel("a", labels_of("job-2"))
+    first.close()
+    second = RunJournal(path)
+    second.relabel("a", labels_of("job-2", attempt=2))
+    second.end("a", 7, "Error")
+    second.start("b", "pod-b", 12, labels_of("job-3"))
+    second.close()
+
+    pods = read_journal(path)
+    runs = runs_by_job(pods)
+
+    assert [(run.pod_uid, run.labels[LABEL_JOB_UID], run.exit_code) for run in runs] == [
+        ("a", "job-1", None),
+        ("a", "job-2", None),
+        ("a", "job-2", 7),
+        ("b", "job-3", None),
+    ]
+    assert [(run.began, run.ended) for run in runs] == [(0, 2), (2, 3), (3, 4), (5, None)]
+    assert overlapping_runs(pods) == overlapping_runs(runs) == []
+    assert pods[0].newest_labels == labels_of("job-2", attempt=2)
+
+
+def test_a_run_in_a_pod_that_was_handed_over_overlaps_a_run_elsewhere(tmp_path):
+    journal = RunJournal(tmp_path / "record.jsonl")
+    journal.start("a", "pod-a", 11, labels_of("job-1"))
+    journal.start("b", "pod-b", 12, labels_of("job-2"))
+    journal.relabel("a", labels_of("job-3"))
+    journal.end("b", 0, "Completed")
+    journal.close()
+
+    runs = runs_by_job(read_journal(tmp_path / "record.jsonl"))
+
+    overlapping = [tuple(each.labels[LABEL_JOB_UID] for each in pair) for pair in overlapping_runs(runs)]
+    assert overlapping == [("job-1", "job-2"), ("job-2", "job-3")]
+
+
+def test_new_labels_of_a_pod_that_does_not_run_are_rejected():
+    entry = {"event": "labels", "uid": "a", "pod": "pod-a", "labels": {}, "time_ns": 2}
+
+    with pytest.raises(ValueError, match="line 3: an unexpected labels"):
         pair_events([*lines("+a -a"), entry])

@@ -250,4 +250,4 @@ def test_unsupported_pods_wait_with_the_reason(api, node):
     api.run("disk", "runner", volumes=[{"name": "disk", "hostPath": {"path": "/etc"}}])
 
     assert "restartPolicy must be Never, not Always" in api.await_waiting("always", "CreateContainerConfigError")
-    assert "emptyDir volumes only" in api.await_waiting("disk", "CreateContainerConfigError")
+    assert "emptyDir and downwardAPI volumes only" in api.await_waiting("disk", "CreateContainerConfigError")

@@ -1,5 +1,6 @@
 """The Lease of a slot: written and read."""
 
+from dataclasses import replace
 from typing import Any
 
 import kubernetes_validate
@@ -41,6 +42,46 @@ def test_a_freed_slot_has_no_holder_rather_than_an_empty_one() -> None:
 def test_a_confirmation_has_the_version_and_the_pod() -> None:
     patch = confirmation(Slot(0, "lease", "3", holder=JOB.uid), a_pod(JOB), NOW)
     assert patch["metadata"] == {"resourceVersion": "3", "annotations": {"darkroom.dev/pod-uid": "pod-a-1"}}
+
+
+IDLE = replace(a_pod(a_job("earlier")), template="t")
+IDLE_UID, POD_NAME = "darkroom.dev/idle-pod-uid", "darkroom.dev/pod"
+
+
+def test_idle_pod_stays_in_the_slot_until_it_is_confirmed() -> None:
+    before = Slot(0, "lease", "3", holder="old", pod_uid=IDLE.uid, pod_name=IDLE.name)
+    assert assignment(before, JOB, NOW, IDLE)["metadata"]["annotations"] == {
+        "darkroom.dev/job": "GenerateJob/a",
+        "darkroom.dev/pod-uid": None,
+        IDLE_UID: IDLE.uid,
+    }
+    slot = Slot(0, "lease", "4", holder=JOB.uid, idle_pod_uid=IDLE.uid, pod_name=IDLE.name)
+    confirmed = {"darkroom.dev/pod-uid": IDLE.uid, IDLE_UID: None}
+    assert confirmation(slot, IDLE, NOW)["metadata"]["annotations"] == confirmed
+
+
+def test_pod_that_may_be_taken_over_is_confirmed_with_its_name() -> None:
+    patch = confirmation(Slot(0, "lease", "4", holder=JOB.uid), IDLE, NOW)
+    assert patch["metadata"]["annotations"] == {"darkroom.dev/pod-uid": IDLE.uid, POD_NAME: IDLE.name}
+
+
+def test_idle_pod_that_is_gone_is_removed_from_the_slot() -> None:
+    slot = Slot(0, "lease", "4", idle_pod_uid=IDLE.uid, pod_name=IDLE.name)
+    annotations = assignment(slot, None, NOW)["metadata"]["annotations"]
+    assert (annotations[IDLE_UID], annotations[POD_NAME]) == (None, None)
+
+
+def test_idle_pod_is_read_back() -> None:
+    document = stored(new_lease(Slot(0), JOB, NOW))
+    document["metadata"]["annotations"] |= {IDLE_UID: IDLE.uid, POD_NAME: IDLE.name}
+    assert (read_slot(document).idle_pod_uid, read_slot(document).pod_name) == (IDLE.uid, IDLE.name)
+
+
+def test_lease_without_idle_pods_never_names_them() -> None:
+    """With warmSeconds=0 every request is the same as before."""
+    cold = a_pod(JOB)
+    patches = (assignment(Slot(0, "lease", "3"), JOB, NOW), confirmation(Slot(0, "lease", "3"), cold, NOW))
+    assert all(not {IDLE_UID, POD_NAME} & patch["metadata"]["annotations"].keys() for patch in patches)
 
 
 @pytest.mark.parametrize(
