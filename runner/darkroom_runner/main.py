@@ -11,9 +11,10 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from darkroom_runner.run.run_log import ControlCharacterEscaper, RunLog, open_run_log
+if TYPE_CHECKING:
+    from darkroom_runner.run.run_log import RunLog
 
 _CHUNK_BYTES = 64 * 1024
 _DRAIN_SECONDS = 2.0
@@ -25,6 +26,9 @@ def main() -> NoReturn:
     worker = _start_worker()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda number, frame: worker.send_signal(number))
+    # Imported while the worker starts: on another core than it.
+    from darkroom_runner.run.run_log import open_run_log
+
     log = open_run_log(os.environ)
     copying = threading.Thread(target=_copy_output, args=(worker, log), name="copy", daemon=True)
     copying.start()
@@ -51,8 +55,10 @@ def _start_worker() -> subprocess.Popen[bytes]:
     )
 
 
-def _copy_output(worker: subprocess.Popen[bytes], log: RunLog) -> None:
+def _copy_output(worker: subprocess.Popen[bytes], log: "RunLog") -> None:
     """Copy to stderr and to the log until every process that holds the pipe's write end has exited."""
+    from darkroom_runner.run.run_log import ControlCharacterEscaper
+
     if worker.stdout is None:
         raise RuntimeError("the worker was started without a pipe")
     escape = ControlCharacterEscaper()

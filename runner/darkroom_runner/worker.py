@@ -12,6 +12,7 @@ from pathlib import Path
 from darkroom_contract.log_lines import set_up_log
 from darkroom_contract.outcome import Outcome
 from darkroom_runner.errors import InternalError, RunError, translate
+from darkroom_runner.run.start_clock import StartClock, StartPart
 from darkroom_runner.run.stop_signal import StopSignal
 from darkroom_runner.run.termination import exit_code, write_outcome
 from darkroom_runner.settings import Settings, termination_message_path
@@ -26,16 +27,19 @@ def main() -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
     stop_signal = StopSignal()
     stop_signal.listen()
-    sys.exit(report(execute(stop_signal), termination_message_path(os.environ)))
+    start = StartClock.of_container()
+    start.end(StartPart.INTERPRETER)
+    sys.exit(report(execute(stop_signal, start), termination_message_path(os.environ)))
 
 
-def execute(stop_signal: StopSignal) -> Outcome:
+def execute(stop_signal: StopSignal, start: StartClock) -> Outcome:
     """Do the run; returns its outcome, whether it succeeded or failed."""
     try:
         # Importing boto3 takes a while; a signal during the import must find its handler installed.
         from darkroom_runner import lifecycle
 
-        outcome = lifecycle.run(Settings.from_environment(os.environ), stop_signal)
+        start.end(StartPart.IMPORTS)
+        outcome = lifecycle.run(Settings.from_environment(os.environ), stop_signal, start)
     except Exception as error:
         # The process boundary: every exception becomes an outcome.
         failure = translate(error)

@@ -16,7 +16,8 @@ from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner.errors import InvalidRunError, NonFiniteOutputError
 from darkroom_runner.models import model_store
 from darkroom_runner.models.model_store import FetchedLora
-from darkroom_runner.models.pretrained import SDXL, SVD, PretrainedModel, find_pretrained
+from darkroom_runner.models.pretrained import PIPELINE_MODULES, SDXL, SVD, PretrainedModel, find_pretrained
+from darkroom_runner.models.weight_files import read_ahead
 from darkroom_runner.run.context import RunContext, RunResult
 from darkroom_runner.tasks.few_step_loras import remark_on_few_steps
 from darkroom_runner.tasks.ignored_settings import remark_on_generation
@@ -24,6 +25,10 @@ from darkroom_runner.tasks.start_files import ClipStart, ClipStartFile, StartFil
 
 if TYPE_CHECKING:
     from darkroom_runner.tasks.text_to_image import GeneratedImage, TextToImage
+
+
+IMAGE_LIBRARIES = ("torch", PIPELINE_MODULES[SDXL], "darkroom_runner.tasks.text_to_image")
+CLIP_LIBRARIES = ("torch", PIPELINE_MODULES[SVD], "darkroom_runner.tasks.image_to_video")
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,10 @@ class GenerateTask:
         """None: a generation has no checkpoints."""
         return None
 
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        return IMAGE_LIBRARIES if self._spec.images.count else CLIP_LIBRARIES
+
     def download(self) -> GenerateInputs:
         if (contradiction := self._spec.contradiction) is not None:
             raise InvalidRunError(contradiction)
@@ -59,6 +68,8 @@ class GenerateTask:
         document, root = self._context.document, self._context.settings.model_root
         base_model = find_pretrained(document.base_model, SDXL, root) if self._spec.images.count else None
         video_model = find_pretrained(document.video_base_model, SVD, root) if self._spec.allow_motion else None
+        if (first := base_model or video_model) is not None and first.folder is not None:
+            read_ahead(first.folder)
         clip_start = fetch_clip_start(self._context, self._spec)
         if base_model is None:
             return GenerateInputs(None, video_model, clip_start=clip_start)

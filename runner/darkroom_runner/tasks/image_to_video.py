@@ -53,7 +53,7 @@ def generate_clip(
     """
     remarks = context.remarks
     context.progress.enter(Stage.ANIMATING, spec.video.steps)
-    pipeline = load_inference_pipeline(video_model, device, (), remarks)
+    pipeline = load_inference_pipeline(video_model, device, (), remarks, context.progress.start)
     pipeline.scheduler = ensure_starts_from_noise(pipeline.scheduler, spec.video.steps, "video.steps", remarks)
     fitting = fit_remark(start.image.size, clip_size(pipeline, start.image.size), spec.video.fit)
     if fitting is not None:

@@ -27,6 +27,7 @@ from darkroom_runner.models.model_store import FetchedLora
 from darkroom_runner.models.pretrained import PretrainedModel, load_pipeline
 from darkroom_runner.run.context import RunContext
 from darkroom_runner.run.remarks import Remarks
+from darkroom_runner.run.start_clock import StartClock
 from darkroom_runner.sampling.image_to_image import strength_arguments
 from darkroom_runner.sampling.non_finite import has_finite_weights, retry_in_float32
 from darkroom_runner.sampling.picture_size import Size, image_size
@@ -154,7 +155,7 @@ def load_text_to_image(
     device, remarks = device or find_device(), context.remarks
     picture = start.read(remarks) if start else None
     scaled = [LoraToLoad(lora.path, use.scale, lora.name) for lora, use in zip(loras, spec.used_loras, strict=True)]
-    pipeline = load_inference_pipeline(base_model, device, scaled, remarks)
+    pipeline = load_inference_pipeline(base_model, device, scaled, remarks, context.progress.start)
     _require_plain_unet(pipeline, base_model)
     check_prompts(pipeline, spec, remarks)
     pipeline.scheduler = _sampler(pipeline, spec, remarks)
@@ -201,13 +202,17 @@ def _require_plain_unet(pipeline: Any, base_model: PretrainedModel) -> None:
 
 
 def load_inference_pipeline(
-    model: PretrainedModel, device: Device, loras: Sequence[LoraToLoad], remarks: Remarks
+    model: PretrainedModel,
+    device: Device,
+    loras: Sequence[LoraToLoad],
+    remarks: Remarks,
+    clock: StartClock | None = None,
 ) -> Any:
     """A pipeline with its LoRAs, in the device's precision, or in float32 if half precision overflows its weights.
 
     Float32 then applies to the whole job, since every image would be NaN in half precision.
     """
-    pipeline = load_pipeline(model, device.inference_dtype, device.torch_device)
+    pipeline = load_pipeline(model, device.inference_dtype, device.torch_device, start=clock)
     if loras:
         _remark_converted(load_loras(pipeline, loras), remarks)
     if device.inference_dtype == torch.float32 or has_finite_weights(pipeline):
@@ -217,7 +222,7 @@ def load_inference_pipeline(
         RemarkReason.DRAWN_AGAIN,
         f"Weights of {model.name!r} or its LoRA exceed half precision's range: everything is generated in float32.",
     )
-    return load_inference_pipeline(model, replace(device, inference_dtype=torch.float32), loras, remarks)
+    return load_inference_pipeline(model, replace(device, inference_dtype=torch.float32), loras, remarks, clock)
 
 
 def _remark_converted(files: list[LoraFile], remarks: Remarks) -> None:

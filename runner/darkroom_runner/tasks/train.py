@@ -17,7 +17,8 @@ from darkroom_contract.storage.keys import LORA_FILE, ModelRecord, kohya_file, r
 from darkroom_runner.errors import DatasetNotAllowedError, InvalidRunError, ModelIncompatibleError
 from darkroom_runner.models import model_store, step_records
 from darkroom_runner.models.model_store import FetchedLora
-from darkroom_runner.models.pretrained import SDXL, PretrainedModel, find_pretrained
+from darkroom_runner.models.pretrained import PIPELINE_MODULES, SDXL, PretrainedModel, find_pretrained
+from darkroom_runner.models.weight_files import read_ahead
 from darkroom_runner.run.context import RunContext, RunResult
 from darkroom_runner.run.storage import sha256_of
 from darkroom_runner.sampling.web_ui_samplers import WebUiSampler
@@ -76,6 +77,10 @@ class TrainTask:
     def saved_step(self) -> int | None:
         return self._checkpoints.saved_step
 
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        return ("torch", PIPELINE_MODULES[SDXL], "darkroom_runner.training.session")
+
     def download(self) -> TrainInputs:
         context, spec = self._context, self._spec
         if (contradiction := spec.contradiction) is not None:
@@ -84,6 +89,8 @@ class TrainTask:
         model_store.check_model_id(spec.model_id)
         remark_on_training(spec, context.remarks)
         base_model = find_pretrained(context.document.base_model, SDXL, context.settings.model_root)
+        if base_model.folder is not None:
+            read_ahead(base_model.folder)
         masked = spec.training.masked_loss is not None
         photos = fetch_datasets(
             context.storage, spec.datasets, context.scratch, masked, context.remarks, context.on_step
