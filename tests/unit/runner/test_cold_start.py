@@ -25,6 +25,7 @@ NEEDLESS = (
         "darkroom_runner.training.session",
     ),
     "diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion",
+    "diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl_inpaint",
 )
 """What a generation of one image has no use for, and its libraries import where it is installed or asked for."""
 WORKER = f"""#!{sys.executable}
