@@ -13,6 +13,19 @@ TERMINATION_MESSAGE_PATH = "DARKROOM_TERMINATION_MESSAGE_PATH"
 SCRATCH_DIR = "DARKROOM_SCRATCH_DIR"
 """A writable folder for the runner's temporary files (an emptyDir)."""
 
+WARM_SECONDS = "DARKROOM_WARM_SECONDS"
+"""For the operator: how long a pod whose run ended well waits for the next job. On the runner's container: the same,
+set by the operator; absent or 0: the process ends with its run."""
+
+MAX_RUNS = "DARKROOM_MAX_RUNS"
+"""Runs of one pod, after which its process ends; for the operator, and set by it on the runner's container."""
+
+OUTCOME_KEY = "DARKROOM_OUTCOME_KEY"
+"""Key of the signatures of outcomes (handover.py): 64 hexadecimal digits, random for each pod; set by the operator."""
+
+HANDOVER_DIR = "DARKROOM_HANDOVER_DIR"
+"""Mount path of the downward API volume with the next run document (handover.py); set by the operator."""
+
 MODEL_ROOT = "DARKROOM_MODEL_ROOT"
 """A folder of base models, one folder each, looked at before the hub."""
 

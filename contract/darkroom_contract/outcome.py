@@ -116,6 +116,12 @@ class Outcome(Schema):
         None, ge=0, description="The newest training step whose state is in storage, when the run did not succeed."
     )
     remarks: tuple[Remark, ...] = Field((), description="What was cut, left out, converted or replaced.")
+    job_uid: str | None = Field(
+        None,
+        max_length=64,
+        description="Job of the run. A pod that takes over further runs may end with the outcome of an earlier one.",
+    )
+    attempt: int | None = Field(None, ge=1, description="Number of the run.")
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:

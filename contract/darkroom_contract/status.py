@@ -27,6 +27,15 @@ class Phase(StrEnum):
         return self in (Phase.SUCCEEDED, Phase.FAILED)
 
 
+class RunStart(StrEnum):
+    """How a run starts."""
+
+    COLD = "Cold"
+    """In a new pod, which imports the libraries and loads the base model."""
+    WARM = "Warm"
+    """In the idle pod of an earlier run."""
+
+
 class ConditionType(StrEnum):
     """The conditions of a job."""
 
@@ -198,6 +207,11 @@ class JobStatus(Schema):
         "Event too.",
     )
     start_time: datetime | None = Field(None, description="When the first run was admitted.")
+    run_start: RunStart | None = Field(
+        None,
+        description="How the current or last run started. Cold: in a new pod, which loads libraries and base model. "
+        "Warm: in the idle pod of an earlier run, which has both in memory.",
+    )
     run_start_time: datetime | None = Field(
         None,
         description="When the current run's container was first seen running, by the API server's clock. "

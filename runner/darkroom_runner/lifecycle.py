@@ -1,4 +1,4 @@
-"""One run from start to end: download, load, execute, upload, manifest. Called by `worker`.
+"""One run from start to end: download, load, execute, upload, manifest. Called by `worker` and `warm_runs`.
 
 The steps are the same for every task; the tasks themselves are in `tasks`. A job that already has a manifest is only
 reported again, so that a duplicate pod does no harm.
@@ -7,9 +7,11 @@ reported again, so that a duplicate pod does no harm.
 import logging
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +25,13 @@ from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.storage.keys import Manifest, manifest_key, run_prefix
 from darkroom_runner.errors import InvalidRunError, first_line, translate
+from darkroom_runner.models.kept_pipelines import KeptPipelines
 from darkroom_runner.run.content_credentials import load_credentials
 from darkroom_runner.run.context import RunContext, RunResult
 from darkroom_runner.run.gc_control import paused_gc
 from darkroom_runner.run.library_imports import imports_in_background
 from darkroom_runner.run.library_logging import configure_library_logging
+from darkroom_runner.run.process_state import ProcessState, temporary_files_in
 from darkroom_runner.run.progress import open_progress
 from darkroom_runner.run.start_clock import StartClock, StartPart
 from darkroom_runner.run.stop_signal import StopSignal
@@ -55,30 +59,49 @@ CONTENT_TYPES = {
 _SIGNED = ("image/", "video/")
 
 
-def run(settings: Settings, stop_signal: StopSignal, start: StartClock | None = None) -> Outcome:
+@dataclass(frozen=True)
+class Services:
+    """What all runs of the process share."""
+
+    settings: Settings
+    stop_signal: StopSignal
+    pipelines: KeptPipelines = field(default_factory=KeptPipelines)
+    process_state: ProcessState = field(default_factory=ProcessState)
+
+    @cached_property
+    def storage(self) -> Storage:
+        return Storage(self.settings)
+
+
+def open_services(environment: Mapping[str, str], stop_signal: StopSignal) -> Services:
+    """Raises `InvalidRunError` for a setting that can't be used."""
+    settings = Settings.from_environment(environment)
+    return Services(settings, stop_signal, KeptPipelines(keeping=settings.stays_warm))
+
+
+def run(text: str, services: Services, start: StartClock | None = None) -> Outcome:
     """Read the run document, execute its task, upload the result, and write the manifest last.
 
     `start` is the clock of a start that began before this call.
     Raises `RunError`; before the task has started also any error of a library.
     """
     started = time.monotonic()
-    document = read_document(settings.run)
+    document = read_document(text)
     log.info(
         "run %d of %s %s/%s (%s)", document.attempt, document.kind, document.namespace, document.name, document.uid
     )
-    storage = Storage(settings)
-    finished = find_manifest(storage, document.uid)
+    finished = find_manifest(services.storage, document.uid)
     if finished is not None:
         log.info("this job was already finished by run %d: nothing to do", finished.attempt)
         return finished.outcome
-    with open_run_context(document, settings, storage, stop_signal, start) as context:
-        task = task_for(context)
+    with open_run_context(document, services, start) as context:
+        task = task_for(context, services.pipelines)
         with _failures_described(task, context):
             result = execute(task, context)
             files = upload(result, context)
             task.publish(files)
             outcome = build_outcome(result, files, context, time.monotonic() - started)
-            write_manifest(storage, document, outcome, result)
+            write_manifest(context.storage, document, outcome, result)
             task.clean_up()
             context.progress.enter(Stage.DONE)
     return outcome
@@ -115,20 +138,25 @@ def find_manifest(storage: Storage, uid: str) -> Manifest | None:
 
 @contextmanager
 def open_run_context(
-    document: RunDocument,
-    settings: Settings,
-    storage: Storage,
-    stop_signal: StopSignal,
-    start: StartClock | None = None,
+    document: RunDocument, services: Services, start: StartClock | None = None
 ) -> Iterator[RunContext]:
     """A context with a temporary folder and a progress tracker; both are closed when it ends."""
-    plan = plan_run(document)
+    plan, settings = plan_run(document), services.settings
     credentials = load_credentials(settings, package_versions().get("darkroom", ""))
     with (
         tempfile.TemporaryDirectory(prefix="run-", dir=settings.scratch_dir) as scratch,
+        temporary_files_in(Path(scratch)) if settings.stays_warm else nullcontext(),
         open_progress(document, plan, settings.redis_url, start) as progress,
     ):
-        yield RunContext(document, settings, storage, progress, stop_signal, Path(scratch), credentials=credentials)
+        yield RunContext(
+            document,
+            settings,
+            services.storage,
+            progress,
+            services.stop_signal,
+            Path(scratch),
+            credentials=credentials,
+        )
 
 
 def plan_run(document: RunDocument) -> Plan:
@@ -141,17 +169,17 @@ def plan_run(document: RunDocument) -> Plan:
     raise InvalidRunError(_NO_TASK)
 
 
-def task_for(context: RunContext) -> "Task[Any, Any]":
+def task_for(context: RunContext, pipelines: KeptPipelines) -> "Task[Any, Any]":
     """The task that the run document asks for. The modules of the other kind are not imported."""
     match context.document:
         case RunDocument(train=TrainJobSpec() as spec):
             from darkroom_runner.tasks.train import TrainTask
 
-            return TrainTask(context, spec)
+            return TrainTask(context, spec, pipelines)
         case RunDocument(generate=GenerateJobSpec() as spec):
             from darkroom_runner.tasks.generate import GenerateTask
 
-            return GenerateTask(context, spec)
+            return GenerateTask(context, spec, pipelines)
     raise InvalidRunError(_NO_TASK)
 
 

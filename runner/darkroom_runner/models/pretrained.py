@@ -177,6 +177,21 @@ def _download(model: PretrainedModel, variant: str | None) -> str:
     return folder
 
 
+def hub_folder(model: PretrainedModel, known: Path) -> Path | None:
+    """The folder in the hub cache with the commit that the model's name refers to now; None if it can't be loaded.
+
+    `known` is the folder of an earlier load of the same name: a full commit in the name needs no request.
+    """
+    import httpx
+
+    if parse_reference(model.name).revision == known.name:
+        return known
+    try:
+        return Path(_download(model, variant_of(known)))
+    except (OSError, ValueError, httpx.HTTPError):
+        return None
+
+
 def _from_pretrained(
     model: PretrainedModel, dtype: Precision, settings: dict[str, Any], folder: str, variant: str | None
 ) -> Any:

@@ -6,6 +6,7 @@ meanwhile. safetensors then maps them: weights go from the page cache to the dev
 
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,6 +29,12 @@ def weight_files(folder: Path) -> list[Path]:
         half = sorted(component.glob(f"*{_HALF_SUFFIX}")) if variant else []
         files += half or _plain(component)
     return files
+
+
+def read_ahead_if_cold(folder: Path | None) -> None:
+    """Read the weights of a base model's folder ahead, unless this process has imported the libraries already."""
+    if folder is not None and "diffusers" not in sys.modules:
+        read_ahead(folder)
 
 
 def read_ahead(folder: Path) -> threading.Thread:

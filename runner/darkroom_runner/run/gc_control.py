@@ -1,4 +1,4 @@
-"""Pauses Python's cyclic garbage collector while libraries and models are loaded. Used by `lifecycle`."""
+"""Controls Python's cyclic garbage collector: paused while libraries and models are loaded, run between runs."""
 
 import gc
 from collections.abc import Iterator
@@ -9,6 +9,8 @@ from contextlib import contextmanager
 def paused_gc() -> Iterator[None]:
     """Disable collection inside the context, then freeze all objects that exist: later collections skip them.
 
+    Only the first call of a process freezes: later runs import next to nothing, and their models must be freed.
+
     Importing torch, diffusers and transformers creates very many objects that live as long as the process. Scanning
     them repeatedly takes about a fifth of the import time (figures: docs/performance.md). `gc.freeze` saves every later
     full collection the same scan (see `gc` in Python's library reference).
@@ -17,5 +19,15 @@ def paused_gc() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.freeze()
+        if gc.get_freeze_count() == 0:
+            gc.freeze()
         gc.enable()
+
+
+def collect_garbage(thorough: bool) -> None:
+    """Free the unreachable cycles of a run. Frozen objects are examined only if `thorough`, which takes a while."""
+    if thorough:
+        gc.unfreeze()
+    gc.collect()
+    if thorough:
+        gc.freeze()

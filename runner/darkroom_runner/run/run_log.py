@@ -9,12 +9,17 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from darkroom_contract import environment as names
 from darkroom_contract.log_lines import escape_controls
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.storage.keys import run_log_key
 from darkroom_runner.errors import RunError
+
+if TYPE_CHECKING:
+    from darkroom_runner.run.storage import Storage
 
 EVERY_SECONDS = 5.0
 CLOSE_SECONDS = 8.0
@@ -119,24 +124,48 @@ class RunLog:
         self._warned = True
 
 
-def open_run_log(environment: Mapping[str, str]) -> RunLog:
-    """The log of the run in the environment. An invalid run document is not reported here, since the worker does it."""
-    try:
-        document = RunDocument.from_json(environment.get(names.RUN) or "")
-    except ValueError:  # Includes pydantic's ValidationError.
-        return RunLog(lambda: _discard)
+class RunLogs:
+    """The logs of a worker's runs, one at a time. What is printed between two runs is in neither log."""
 
-    def connect() -> Upload:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._current: RunLog | None = self._open_first()
+
+    def add(self, chunk: bytes) -> None:
+        if self._current is not None:
+            self._current.add(chunk)
+
+    def finish(self) -> None:
+        """Upload the rest of the current log, if there is one, as `RunLog.close` does."""
+        if self._current is not None:
+            self._current.close()
+        self._current = None
+
+    def start(self, uid: str, attempt: int) -> None:
+        """Begin the log of a run."""
+        self.finish()
+        self._current = RunLog(lambda: self._upload(uid, attempt))
+
+    def _open_first(self) -> RunLog:
+        """Of the run in the environment. An invalid run document is not reported here, since the worker does it."""
+        try:
+            document = RunDocument.from_json(self._environment.get(names.RUN) or "")
+        except ValueError:  # Includes pydantic's ValidationError.
+            return RunLog(lambda: _discard)
+        return RunLog(lambda: self._upload(document.uid, document.attempt))
+
+    def _upload(self, uid: str, attempt: int) -> Upload:
+        key = run_log_key(uid, attempt)
+        return lambda body: self._storage.write(key, body, CONTENT_TYPE)
+
+    @cached_property
+    def _storage(self) -> "Storage":
         # Importing boto3 takes a while; the worker is already running by then.
         from darkroom_runner.run.storage import Storage
         from darkroom_runner.settings import Settings
 
         logging.getLogger("botocore").setLevel(logging.WARNING)
-        storage = Storage(Settings.from_environment(environment))
-        key = run_log_key(document.uid, document.attempt)
-        return lambda body: storage.write(key, body, CONTENT_TYPE)
-
-    return RunLog(connect)
+        return Storage(Settings.from_environment(self._environment))
 
 
 def _discard(body: bytes) -> None:

@@ -24,6 +24,14 @@ def exit_code(outcome: Outcome) -> int:
     return EXIT_TRY_AGAIN if outcome.reason is not None and outcome.reason.retriable else EXIT_FAILED
 
 
+def clear_message(path: Path) -> None:
+    """Empty the termination message: a run that is killed must not end with the outcome of the one before it."""
+    try:
+        os.truncate(path, 0)
+    except OSError as error:
+        log.warning("can't empty the termination message %s: %s", path, error.strerror)
+
+
 def write_outcome(outcome: Outcome, path: Path) -> None:
     """Write in place with one call: in a container the file is a mount, which a rename can't replace.
 

@@ -15,9 +15,10 @@ from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner.errors import InvalidRunError, NonFiniteOutputError
 from darkroom_runner.models import model_store
+from darkroom_runner.models.kept_pipelines import KeptPipelines
 from darkroom_runner.models.model_store import FetchedLora
 from darkroom_runner.models.pretrained import PIPELINE_MODULES, SDXL, SVD, PretrainedModel, find_pretrained
-from darkroom_runner.models.weight_files import read_ahead
+from darkroom_runner.models.weight_files import read_ahead_if_cold
 from darkroom_runner.run.context import RunContext, RunResult
 from darkroom_runner.tasks.few_step_loras import remark_on_few_steps
 from darkroom_runner.tasks.ignored_settings import remark_on_generation
@@ -48,9 +49,10 @@ class GenerateInputs:
 class GenerateTask:
     """Generate images (SDXL) and optionally a short clip of the first (SVD)."""
 
-    def __init__(self, context: RunContext, spec: GenerateJobSpec) -> None:
+    def __init__(self, context: RunContext, spec: GenerateJobSpec, pipelines: KeptPipelines | None = None) -> None:
         self._context = context
         self._spec = spec
+        self._pipelines = pipelines or KeptPipelines()
 
     @property
     def saved_step(self) -> int | None:
@@ -68,8 +70,8 @@ class GenerateTask:
         document, root = self._context.document, self._context.settings.model_root
         base_model = find_pretrained(document.base_model, SDXL, root) if self._spec.images.count else None
         video_model = find_pretrained(document.video_base_model, SVD, root) if self._spec.allow_motion else None
-        if (first := base_model or video_model) is not None and first.folder is not None:
-            read_ahead(first.folder)
+        if (first := base_model or video_model) is not None:
+            read_ahead_if_cold(first.folder)
         clip_start = fetch_clip_start(self._context, self._spec)
         if base_model is None:
             return GenerateInputs(None, video_model, clip_start=clip_start)
@@ -84,7 +86,14 @@ class GenerateTask:
             return None
         from darkroom_runner.tasks.text_to_image import load_text_to_image
 
-        models = load_text_to_image(self._context, self._spec, inputs.base_model, inputs.loras, start=inputs.start)
+        models = load_text_to_image(
+            self._context,
+            self._spec,
+            inputs.base_model,
+            inputs.loras,
+            start=inputs.start,
+            pipelines=self._pipelines,
+        )
         for lora in inputs.loras:
             if not _differs(lora, inputs.base_model.used()):
                 # The commit that a hub branch or tag refers to is known only after loading.
@@ -120,7 +129,7 @@ class GenerateTask:
         if inputs.video_model is None:
             raise InvalidRunError("The job makes neither images nor a clip.")
         start = _clip_start(inputs, image)
-        clip = generate_clip(self._context, self._spec, find_device(), inputs.video_model, start)
+        clip = generate_clip(self._context, self._spec, find_device(), inputs.video_model, start, self._pipelines)
         return RunResult([clip.path], clip.metrics, (clip.video_model,))
 
     def publish(self, files: tuple[OutcomeFile, ...]) -> None:

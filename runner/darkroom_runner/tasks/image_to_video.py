@@ -16,6 +16,7 @@ from darkroom_contract.progress import Stage
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.storage.keys import clip_file
 from darkroom_runner.models.device import Device
+from darkroom_runner.models.kept_pipelines import KeptPipelines
 from darkroom_runner.models.pretrained import PretrainedModel
 from darkroom_runner.run.context import RunContext
 from darkroom_runner.sampling.image_fit import fit_remark
@@ -45,7 +46,12 @@ class GeneratedClip:
 
 
 def generate_clip(
-    context: RunContext, spec: GenerateJobSpec, device: Device, video_model: PretrainedModel, start: ClipStart
+    context: RunContext,
+    spec: GenerateJobSpec,
+    device: Device,
+    video_model: PretrainedModel,
+    start: ClipStart,
+    pipelines: KeptPipelines | None = None,
 ) -> GeneratedClip:
     """Load SVD and animate an image. The device must have memory free for it.
 
@@ -53,7 +59,8 @@ def generate_clip(
     """
     remarks = context.remarks
     context.progress.enter(Stage.ANIMATING, spec.video.steps)
-    pipeline = load_inference_pipeline(video_model, device, (), remarks, context.progress.start)
+    pipelines, clock = pipelines or KeptPipelines(), context.progress.start
+    pipeline = load_inference_pipeline(pipelines, video_model, device, (), remarks, clock)
     pipeline.scheduler = ensure_starts_from_noise(pipeline.scheduler, spec.video.steps, "video.steps", remarks)
     fitting = fit_remark(start.image.size, clip_size(pipeline, start.image.size), spec.video.fit)
     if fitting is not None:

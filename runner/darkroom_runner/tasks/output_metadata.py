@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -22,6 +23,12 @@ _DEFAULT_SAMPLER = "default"
 
 def package_versions() -> dict[str, str]:
     """Installed versions of the packages that affect the output, by package."""
+    return dict(_installed_versions())
+
+
+@cache
+def _installed_versions() -> dict[str, str]:
+    """Read from the packages' metadata once per process."""
     found = {}
     for package in _PACKAGES:
         try:

@@ -22,9 +22,10 @@ from darkroom_runner.errors import ImageInvalidError, ModelIncompatibleError, No
 from darkroom_runner.lora.file_hashes import web_ui_hash
 from darkroom_runner.lora.foreign_files import LoraFile
 from darkroom_runner.lora.loading import LoraToLoad, load_loras
-from darkroom_runner.models.device import Device, find_device, free_memory, release
+from darkroom_runner.models.device import Device, find_device, free_memory
+from darkroom_runner.models.kept_pipelines import KeptPipelines
 from darkroom_runner.models.model_store import FetchedLora
-from darkroom_runner.models.pretrained import PretrainedModel, load_pipeline
+from darkroom_runner.models.pretrained import PretrainedModel
 from darkroom_runner.run.context import RunContext
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.run.start_clock import StartClock
@@ -67,6 +68,7 @@ class TextToImage:
     start: StartPicture | None = None
     start_sha256: Mapping[str, str] = field(default_factory=dict)
     """Digests of the start image and the mask by their field."""
+    pipelines: KeptPipelines = field(default_factory=KeptPipelines)
 
     def generate(self) -> tuple[list[GeneratedImage], dict[str, float]]:
         """Generate and save all images; also returns the outcome's metrics.
@@ -137,7 +139,7 @@ class TextToImage:
 
     def release(self) -> None:
         """Free the pipeline's memory for another model. No image can be generated afterwards."""
-        release(self.pipeline)
+        self.pipelines.release(self.pipeline, self.device)
 
 
 def load_text_to_image(
@@ -147,22 +149,24 @@ def load_text_to_image(
     loras: tuple[FetchedLora, ...] = (),
     device: Device | None = None,
     start: StartFiles | None = None,
+    pipelines: KeptPipelines | None = None,
 ) -> TextToImage:
     """Load the base model with its sampler and LoRAs. `device` defaults to `find_device()`.
 
     Everything that the base model can't do with these settings is refused here, before the first step.
     """
-    device, remarks = device or find_device(), context.remarks
+    device, remarks, pipelines = device or find_device(), context.remarks, pipelines or KeptPipelines()
     picture = start.read(remarks) if start else None
     scaled = [LoraToLoad(lora.path, use.scale, lora.name) for lora, use in zip(loras, spec.used_loras, strict=True)]
-    pipeline = load_inference_pipeline(base_model, device, scaled, remarks, context.progress.start)
+    pipeline = load_inference_pipeline(pipelines, base_model, device, scaled, remarks, context.progress.start)
     _require_plain_unet(pipeline, base_model)
     check_prompts(pipeline, spec, remarks)
     pipeline.scheduler = _sampler(pipeline, spec, remarks)
     if picture is not None:
         _check_fit(picture, image_size(pipeline, spec.images, picture.image.size), remarks)
     used = base_model.used(pipeline)
-    return TextToImage(context, spec, device, pipeline, loras, used, picture, start.sha256 if start else {})
+    digests = start.sha256 if start else {}
+    return TextToImage(context, spec, device, pipeline, loras, used, picture, digests, pipelines)
 
 
 def _check_fit(picture: StartPicture, size_px: Size, remarks: Remarks) -> None:
@@ -202,6 +206,7 @@ def _require_plain_unet(pipeline: Any, base_model: PretrainedModel) -> None:
 
 
 def load_inference_pipeline(
+    pipelines: KeptPipelines,
     model: PretrainedModel,
     device: Device,
     loras: Sequence[LoraToLoad],
@@ -212,17 +217,18 @@ def load_inference_pipeline(
 
     Float32 then applies to the whole job, since every image would be NaN in half precision.
     """
-    pipeline = load_pipeline(model, device.inference_dtype, device.torch_device, start=clock)
+    pipeline = pipelines.load(model, device, clock)
     if loras:
         _remark_converted(load_loras(pipeline, loras), remarks)
     if device.inference_dtype == torch.float32 or has_finite_weights(pipeline):
         return pipeline
-    release(pipeline)
+    pipelines.release(pipeline, device)
     remarks.add(
         RemarkReason.DRAWN_AGAIN,
         f"Weights of {model.name!r} or its LoRA exceed half precision's range: everything is generated in float32.",
     )
-    return load_inference_pipeline(model, replace(device, inference_dtype=torch.float32), loras, remarks, clock)
+    device = replace(device, inference_dtype=torch.float32)
+    return load_inference_pipeline(pipelines, model, device, loras, remarks, clock)
 
 
 def _remark_converted(files: list[LoraFile], remarks: Remarks) -> None:

@@ -16,9 +16,10 @@ from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.storage.keys import LORA_FILE, ModelRecord, kohya_file, run_prefix
 from darkroom_runner.errors import DatasetNotAllowedError, InvalidRunError, ModelIncompatibleError
 from darkroom_runner.models import model_store, step_records
+from darkroom_runner.models.kept_pipelines import KeptPipelines
 from darkroom_runner.models.model_store import FetchedLora
 from darkroom_runner.models.pretrained import PIPELINE_MODULES, SDXL, PretrainedModel, find_pretrained
-from darkroom_runner.models.weight_files import read_ahead
+from darkroom_runner.models.weight_files import read_ahead_if_cold
 from darkroom_runner.run.context import RunContext, RunResult
 from darkroom_runner.run.storage import sha256_of
 from darkroom_runner.sampling.web_ui_samplers import WebUiSampler
@@ -62,9 +63,10 @@ class TrainInputs:
 class TrainTask:
     """Train a LoRA on photos of a subject (DreamBooth)."""
 
-    def __init__(self, context: RunContext, spec: TrainJobSpec) -> None:
+    def __init__(self, context: RunContext, spec: TrainJobSpec, pipelines: KeptPipelines | None = None) -> None:
         self._context = context
         self._spec = spec
+        self._pipelines = pipelines or KeptPipelines()
         storage, document, scratch = context.storage, context.document, context.scratch
         self._checkpoints = Checkpoints(storage, document, scratch)
         self._samples = Samples(storage, document, scratch, context.progress, context.remarks, context.credentials)
@@ -89,8 +91,7 @@ class TrainTask:
         model_store.check_model_id(spec.model_id)
         remark_on_training(spec, context.remarks)
         base_model = find_pretrained(context.document.base_model, SDXL, context.settings.model_root)
-        if base_model.folder is not None:
-            read_ahead(base_model.folder)
+        read_ahead_if_cold(base_model.folder)
         masked = spec.training.masked_loss is not None
         photos = fetch_datasets(
             context.storage, spec.datasets, context.scratch, masked, context.remarks, context.on_step
@@ -123,6 +124,8 @@ class TrainTask:
     def load(self, inputs: TrainInputs) -> "TrainingSession":
         from darkroom_runner.training.session import open_session
 
+        # The training decides by the free memory how it computes.
+        self._pipelines.drop()
         context = self._context
         return open_session(
             inputs.base_model,

@@ -11,7 +11,8 @@ from darkroom_contract.specs.training import Training
 from darkroom_contract.specs.training_choices import Memory, Quantization
 from darkroom_runner.errors import InvalidRunError
 from darkroom_runner.models.device import Device
-from darkroom_runner.training.memory_estimate import free_bytes, step_bytes
+from darkroom_runner.models.free_memory import free_bytes
+from darkroom_runner.training.memory_estimate import step_bytes
 
 RAN_OUT = (
     "Gradient checkpointing was turned on when a step ran out of memory; a step takes about a third longer with it. To "

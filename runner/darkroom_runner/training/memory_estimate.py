@@ -1,6 +1,5 @@
-"""Estimates the memory of a training step, and finds the memory that is free on its device."""
+"""Estimates the memory of a training step."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,8 +18,6 @@ _STATE_COPIES = 4
 
 _MARGIN = {"cuda": 2.0, "cpu": 1.25}
 """Factor on the estimate. CUDA: autocast keeps norms in float32 and copies of inputs; not measured on a card."""
-
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 def step_bytes(unet: Any, latent_shape: tuple[int, int], samples: int, device: Device) -> int:
@@ -50,34 +47,6 @@ def activation_elements(config: Any, latent_shape: tuple[int, int]) -> int:
             blocks, layers = blocks + 2, layers + transformers[level]
         total += size * (_RESNET_COPIES * blocks + _TRANSFORMER_COPIES * layers)
     return total
-
-
-def free_bytes(device: Device) -> int:
-    """Memory that this process can still take: of the card, or of the machine and its cgroup."""
-    if device.is_cuda:
-        free, _ = torch.cuda.mem_get_info(device.torch_device)
-        return int(free + torch.cuda.memory_reserved() - torch.cuda.memory_allocated())
-    return min(_available_bytes(), _cgroup_free_bytes(_CGROUP))
-
-
-def _available_bytes() -> int:
-    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-
-
-def _cgroup_free_bytes(folder: Path) -> int:
-    """What the cgroup's limit leaves, without the file cache that the kernel drops first. Unlimited: a huge number."""
-    for limit, usage in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
-        for place in (folder, folder / "memory"):
-            if (place / limit).is_file() and (allowed := (place / limit).read_text().strip()) != "max":
-                return int(allowed) - int((place / usage).read_text()) + _inactive_file_bytes(place)
-    return 1 << 62
-
-
-def _inactive_file_bytes(folder: Path) -> int:
-    lines = (folder / "memory.stat").read_text().splitlines()
-    names = ("inactive_file", "total_inactive_file")
-    return max((int(line.split()[1]) for line in lines if line.split()[0] in names), default=0)
 
 
 def _per_level(value: Any, levels: int) -> list[int]:

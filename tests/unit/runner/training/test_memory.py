@@ -1,7 +1,6 @@
 """The memory plan: what is picked for which device, free memory and job; the estimate against what torch keeps."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,26 +128,6 @@ def test_a_step_needs_memory_in_proportion_to_its_samples_and_area(unet: Any) ->
 
     assert four == wide
     assert 3.5 < four / one < 4
-
-
-def write(folder: Path, **files: str) -> Path:
-    for name, text in files.items():
-        (folder / name.replace("__", ".")).write_text(text)
-    return folder
-
-
-def test_free_memory_counts_the_limit_of_a_container(tmp_path: Path) -> None:
-    stat = "anon 10\ninactive_file 300\n"
-    limited = write(tmp_path, memory__max="5000\n", memory__current="1000\n", memory__stat=stat)
-
-    assert memory_estimate._cgroup_free_bytes(limited) == 4300
-
-
-def test_free_memory_without_a_limit_is_that_of_the_machine(tmp_path: Path) -> None:
-    unlimited = write(tmp_path, memory__max="max\n")
-
-    assert memory_estimate._cgroup_free_bytes(unlimited) > 1 << 60
-    assert 0 < memory_estimate.free_bytes(find_device()) < 1 << 50
 
 
 def test_a_step_that_runs_out_of_memory_is_repeated_with_gradient_checkpointing(
