@@ -196,11 +196,8 @@ def _from_pretrained(
     model: PretrainedModel, dtype: Precision, settings: dict[str, Any], folder: str, variant: str | None
 ) -> Any:
     import diffusers
-    from diffusers.models.modeling_utils import no_init_weights
 
     kind = getattr(diffusers, model.pipeline)
     # The invisible watermark needs another package and would change every image.
     extra = {"add_watermarker": False} if model.pipeline == SDXL else {}
-    # transformers runs torch's initialisation even for tensors without storage, and imports sympy for it.
-    with no_init_weights():
-        return kind.from_pretrained(folder, dtype=dtype, variant=variant, use_safetensors=True, **extra, **settings)
+    return kind.from_pretrained(folder, dtype=dtype, variant=variant, use_safetensors=True, **extra, **settings)

@@ -1,8 +1,7 @@
 """Keeps two parts of torch that a run does not need at its start from being imported with the libraries.
 
 diffusers, transformers, accelerate and peft import them wherever torch has them: its compiler (`torch.compile`)
-and its distributed package. Together with sympy, which only they need, they are a third of the imports' CPU time
-(figures: docs/performance.md).
+and its distributed package. Together they are a third of the imports' CPU time (figures: docs/performance.md).
 
 The libraries support builds of torch without the distributed package. Of the compiler, they and torch itself use only
 decorators that mean something to compiled code, and the class of compiled models. Should a new release use more of it,
