@@ -15,14 +15,10 @@ from darkroom_runner.tasks.generate import IMAGE_LIBRARIES
 
 HEAVY = ("torch", "diffusers", "transformers", "peft", "av", "redis")
 NEEDLESS = (
-    *("torch._dynamo", "torch._inductor", "torch.distributed.fsdp", "torch.distributed.tensor", "torch.onnx", "sympy"),
+    *("torch._dynamo", "torch._inductor", "torch.distributed.fsdp", "torch.distributed.tensor", "torch.onnx"),
     *("bitsandbytes", "torchao", "triton", "prodigyopt", "scipy", "sklearn", "pandas", "matplotlib", "torchvision"),
     *("tensorflow", "tensorboard", "wandb", "onnx", "onnxruntime", "sentencepiece", "kernels", "av", "c2pa"),
-    *(
-        "diffusers.pipelines.flux",
-        "diffusers.pipelines.stable_diffusion",
-        "darkroom_runner.training.session",
-    ),
+    *("diffusers.pipelines.flux", "diffusers.pipelines.stable_diffusion", "darkroom_runner.tasks.train"),
     "diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion",
     "diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl_inpaint",
 )
