@@ -130,7 +130,13 @@ def plain_start(model: Path) -> Start:
 def runner_start(model: Path, folder: Path, storage: dict[str, str]) -> Start:
     spec = GenerateJobSpec.from_dict({"prompt": "a red star on grass", "images": {"steps": STEPS, "seed": 1}})
     document = RunDocument(
-        namespace="default", name="start", uid=str(uuid.uuid4()), attempt=1, base_model=model.name, generate=spec
+        namespace="default",
+        name="start",
+        uid=str(uuid.uuid4()),
+        attempt=1,
+        base_model=model.name,
+        video_base_model="",
+        generate=spec,
     )
     settings = {
         "DARKROOM_RUN": document.to_json(),
