@@ -27,6 +27,7 @@ class ConditionReason(StrEnum):
     RUNNING = "Running"
     TERMINATING = "Terminating"
     NODE_LOST = "NodeLost"
+    IDLE_POD_GONE = "IdlePodGone"
     FINISHED = "Finished"
     SUCCEEDED = "Succeeded"
 
@@ -57,6 +58,7 @@ CONDITIONS: Mapping[ConditionType, tuple[str, Mapping[ConditionStatus, tuple[Con
                 ConditionReason.POD_REFUSED,
                 ConditionReason.TERMINATING,
                 ConditionReason.SUSPENDED,
+                ConditionReason.IDLE_POD_GONE,
                 ConditionReason.FINISHED,
             ),
             UNKNOWN: (ConditionReason.NODE_LOST,),
@@ -112,7 +114,8 @@ STATES: Mapping[ConditionReason, Advice] = {
         "Fix what the message names: an admission policy, a missing service account or priority class.",
     ),
     ConditionReason.STARTING: Advice(
-        "The run's pod exists and its container does not run yet: it waits for a GPU, an image, or a volume.",
+        "The run's pod exists and its container does not run yet: it waits for a GPU, an image, or a volume. After a "
+        "warm start, which status.runStart shows, the container runs already and gets its run.",
         "If it lasts, read the message: it quotes the scheduler or the kubelet.",
     ),
     ConditionReason.RUNNING: Advice("The run is in progress.", NOTHING),
@@ -121,6 +124,11 @@ STATES: Mapping[ConditionReason, Advice] = {
         "The node of the run does not answer. The run may still be working, so the slot is held until its pod is gone.",
         "Bring the node back. If it is off for good, delete the Node, or the pod with --force: the job is then tried "
         "again.",
+    ),
+    ConditionReason.IDLE_POD_GONE: Advice(
+        "The job had taken over the idle pod of an earlier run, which ended before it began this one. It is counted "
+        "neither as a failure nor as an interruption.",
+        "Nothing: the job runs next in a new pod.",
     ),
     ConditionReason.FINISHED: Advice("The run is over.", NOTHING),
     ConditionReason.SUCCEEDED: Advice(

@@ -19,6 +19,7 @@ from darkroom_contract.log_lines import set_up_log
 from darkroom_contract.names import Kind
 from darkroom_operator.cache.cache import Cache
 from darkroom_operator.cache.handlers import build_registry
+from darkroom_operator.cache.outcome_reader import OutcomeReader
 from darkroom_operator.cache.progress_reader import ProgressReader
 from darkroom_operator.cache.resync import Resync
 from darkroom_operator.clock import ServerClock
@@ -85,7 +86,7 @@ async def _run(settings: Settings, kopf_tasks: KopfTasks) -> None:
             cache, executor, settings, clock.now, is_leader=elector.is_leader, metrics=metrics, activity=activity
         )
         resync = Resync(kube, cache, watch_monitor, reconciler.wake)
-        progress = _progress_reader(settings, cache, reconciler, clock)
+        readers = _redis_readers(settings, cache, reconciler, clock)
         metrics.registry.register(Gauges(lambda: cache.snapshot(clock.now(), settings.slots), elector.is_leader))
         async with _probes_served(reconciler, watch_monitor, resync, metrics, settings):
             # 1. Log who the leader is, wait for the CRDs, and complete the cache.
@@ -104,7 +105,7 @@ async def _run(settings: Settings, kopf_tasks: KopfTasks) -> None:
                 "events": events.run(kube, activity.wait_until_idle),
             }
             # 3. Stop acting, then give up the leadership.
-            await _run_and_resign(parts | ({} if progress is None else {"progress": progress.run()}), elector)
+            await _run_and_resign(parts | {name: reader.run() for name, reader in readers.items()}, elector)
 
 
 async def _run_and_resign(parts: dict[str, Coroutine[Any, Any, None]], elector: LeaderElector) -> None:
@@ -132,12 +133,16 @@ async def _run_together(parts: dict[str, Coroutine[Any, Any, None]]) -> None:
         task.result()
 
 
-def _progress_reader(
+def _redis_readers(
     settings: Settings, cache: Cache, reconciler: Reconciler, clock: ServerClock
-) -> ProgressReader | None:
-    if settings.redis_url is None:
-        return None
-    return ProgressReader(settings.redis_url, cache, reconciler.wake, clock.now)
+) -> dict[str, ProgressReader | OutcomeReader]:
+    url = settings.redis_url
+    if url is None:
+        return {}
+    progress = ProgressReader(url, cache, reconciler.wake, clock.now)
+    if not settings.keeps_pods_warm:
+        return {"progress": progress}
+    return {"progress": progress, "outcomes": OutcomeReader(url, cache, reconciler.wake)}
 
 
 def _tune_garbage_collection() -> None:

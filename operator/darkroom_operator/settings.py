@@ -13,6 +13,7 @@ from pydantic_settings import NoDecode
 
 from darkroom_contract import environment as names
 from darkroom_contract.base_models import DEFAULT_BASE_MODEL, parse_reference
+from darkroom_contract.handover import DEFAULT_MAX_RUNS
 from darkroom_contract.settings import EnvironmentSettings, Integer, variable
 from darkroom_contract.specs.job import MAX_SECONDS
 from darkroom_contract.storage.datasets import DatasetPolicy
@@ -24,6 +25,7 @@ from darkroom_operator.pods.template import VARIABLE, read_template
 SVD = "stabilityai/stable-video-diffusion-img2vid-xt"
 
 MAX_DOUBLINGS = 64
+MAX_RUNS = 1_000_000
 MAX_LEASE_SECONDS = 3600
 
 
@@ -87,6 +89,11 @@ class Settings(EnvironmentSettings):
     """Port of `/healthz`, `/readyz` and `/metrics`. Unset: not served."""
     health_host: str = variable("DARKROOM_HEALTH_HOST", "0.0.0.0")
     """Address that `DARKROOM_HEALTH_PORT` is served on. A kubelet probes the pod's own address."""
+    warm_seconds: float = variable(names.WARM_SECONDS, 60.0, ge=0, le=MAX_SECONDS)
+    """How long a runner whose run ended well waits for the next job, with libraries and base model in memory. It holds
+    its GPU meanwhile. 0: each run gets a new pod, as it does without Redis."""
+    max_runs: Integer = variable(names.MAX_RUNS, DEFAULT_MAX_RUNS, ge=1, le=MAX_RUNS)
+    """Runs of one runner, one after the other, before a new pod replaces it."""
     retry_base_seconds: float = variable("DARKROOM_RETRY_BASE_SECONDS", 10.0, ge=0, le=MAX_SECONDS)
     """Wait after the first failed run; each further one doubles it, as a Kubernetes Job does."""
     retry_cap_seconds: float = variable("DARKROOM_RETRY_CAP_SECONDS", 300.0, ge=0, le=MAX_SECONDS)
@@ -123,6 +130,11 @@ class Settings(EnvironmentSettings):
     def dataset_policy(self) -> DatasetPolicy | None:
         """What trainings may read; None without a bucket."""
         return DatasetPolicy(self.s3_bucket, self.dataset_uris) if self.s3_bucket else None
+
+    @property
+    def keeps_pods_warm(self) -> bool:
+        """Whether pods take over further runs. Outcomes of such runs come by Redis."""
+        return self.warm_seconds > 0 and self.redis_url is not None
 
     @property
     def renew_seconds(self) -> float:

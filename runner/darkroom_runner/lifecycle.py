@@ -223,6 +223,8 @@ def build_outcome(result: RunResult, files: tuple[OutcomeFile, ...], context: Ru
         prefix=run_prefix(context.document.uid),
         files=files,
         metrics={**result.metrics, "seconds": round(seconds, 3)},
+        job_uid=context.document.uid,
+        attempt=context.document.attempt,
     )
 
 

@@ -30,7 +30,7 @@ _PR_SET_PDEATHSIG = 1
 def main() -> NoReturn:
     ours, theirs = socket.socketpair()
     # Only a worker of several runs asks for anything.
-    worker = _start_worker(theirs if os.environ.get(names.WARM_SECONDS) else None)
+    worker = _start_worker(theirs.fileno() if os.environ.get(names.WARM_SECONDS) else None)
     theirs.close()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda number, frame: worker.send_signal(number))
@@ -49,7 +49,7 @@ def main() -> NoReturn:
     _exit_like(status)
 
 
-def _start_worker(stdin: socket.socket | None) -> subprocess.Popen[bytes]:
+def _start_worker(stdin: int | None) -> subprocess.Popen[bytes]:
     parent = os.getpid()
     libc = ctypes.CDLL(None)
 

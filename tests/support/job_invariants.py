@@ -1,5 +1,6 @@
 """What must hold in a simulated cluster after any events, and that its jobs end once nothing else goes wrong."""
 
+from collections import Counter
 from typing import Any
 
 from hypothesis.stateful import RuleBasedStateMachine, invariant
@@ -44,8 +45,22 @@ class JobInvariants(RuleBasedStateMachine):
 
     @invariant()
     def no_run_of_a_job_whose_files_are_gone_is_alive(self) -> None:
-        running = {self.job_uid_of(name) for name in self.node.live()}
+        running = self.node.live_runs()
         assert not running & self.gateway.deleted_uids, running
+
+    @invariant()
+    def a_run_document_is_carried_out_at_most_once(self) -> None:
+        begun = Counter(run for runner in self.node.runners.values() for run in runner.begun)
+        assert all(count == 1 for count in begun.values()), begun
+
+    @invariant()
+    def a_job_succeeds_with_the_files_of_its_own_run(self) -> None:
+        begun = {run for runner in self.node.runners.values() for run in runner.begun}
+        for job in self.user.jobs():
+            uid, status = job["metadata"]["uid"], job.get("status", {})
+            if phase_of(job) == "Succeeded":
+                assert (uid, status["attempts"]) in begun, status
+                assert all(each["key"].startswith(f"runs/{uid}/") for each in status["artifacts"]), status
 
     @invariant()
     def a_refused_job_never_has_a_pod(self) -> None:
@@ -92,6 +107,8 @@ class JobInvariants(RuleBasedStateMachine):
             self.gateway.list_jobs()
             self.gateway.remove_files()
             self.no_run_of_a_job_whose_files_are_gone_is_alive()
+            self.a_run_document_is_carried_out_at_most_once()
+            self.a_job_succeeds_with_the_files_of_its_own_run()
             self.a_refused_job_never_has_a_pod()
             self.never_two_live_pods()
             self.a_finished_job_stays_what_it_is()

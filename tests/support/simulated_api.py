@@ -84,10 +84,12 @@ class SimulatedApi:
         if self.added_gate is not None:
             pod["spec"].setdefault("schedulingGates", []).append({"name": self.added_gate})
 
-    def remove_gate(self, name: str, gate: str, uid: str | None = None) -> Json:
+    def remove_gate(
+        self, name: str, gate: str, uid: str | None = None, annotations: Mapping[str, str] | None = None
+    ) -> Json:
         kept = [each for each in self.get("pods", name)["spec"].get("schedulingGates", []) if each["name"] != gate]
-        identity = {} if uid is None else {"uid": uid}
-        return self.patch("pods", name, {"metadata": identity, "spec": {"schedulingGates": kept or None}})
+        metadata: Json = ({} if uid is None else {"uid": uid}) | ({"annotations": annotations} if annotations else {})
+        return self.patch("pods", name, {"metadata": metadata, "spec": {"schedulingGates": kept or None}})
 
     def get(self, plural: str, name: str) -> Json:
         if name not in self.objects[plural]:
@@ -221,8 +223,11 @@ class SimulatedKubeClient:
     async def get_pod(self, name: str) -> Json:
         return await self._carry_out("get pod", lambda: self.api.get("pods", name))
 
-    async def remove_gate(self, name: str, uid: str, gate: str) -> Json:
-        return await self._carry_out("patch pod", lambda: self.api.remove_gate(name, gate, uid))
+    async def remove_gate(self, name: str, uid: str, gate: str, annotations: Mapping[str, str] | None = None) -> Json:
+        return await self._carry_out("patch pod", lambda: self.api.remove_gate(name, gate, uid, annotations))
+
+    async def patch_pod(self, name: str, patch: Json) -> Json:
+        return await self._carry_out("patch pod", lambda: self.api.patch("pods", name, patch), {"name": name})
 
     async def delete_pod(self, name: str, uid: str, version: str) -> None:
         preconditions = {"uid": uid, "resourceVersion": version}

@@ -3,11 +3,12 @@ with watches that deliver as much as a test wants.
 """
 
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
 from darkroom_operator.cache.cache import Cache
+from darkroom_operator.cache.outcome_reader import accepted_outcome
 from darkroom_operator.errors import UnreachableError
 from darkroom_operator.kube.client import KubeClient
 from darkroom_operator.kube.objects import LEASES, PODS
@@ -91,6 +92,15 @@ class SimulatedOperator:
         for event in history[begin:end]:
             self._show(plural, event.kind, event.document)
         self._seen[plural] = end
+
+    def read_outcomes(self, published: Mapping[str, Sequence[str]]) -> None:
+        """As outcome_reader.py does."""
+        for slot in self.cache.leases.view.values():
+            pod = self.cache.pods.view.get(slot.pod_uid or "")
+            for text in published.get(slot.holder or "", ()):
+                if pod is not None and (found := accepted_outcome(text, pod, slot.holder or "")) is not None:
+                    self.cache.outcomes[pod.uid] = found
+        self._reconciler.wake()
 
     def list_again(self, plural: str) -> None:
         """The watch broke, what it would have shown is lost, and everything is listed, as resync.py does."""

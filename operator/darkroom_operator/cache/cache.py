@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from darkroom_contract.handover import SignedOutcome
 from darkroom_contract.jobs import Job, read_job
 from darkroom_contract.names import Kind
 from darkroom_contract.progress import ProgressEvent
@@ -52,6 +53,8 @@ class Cache:
         self.pods = PodStore(self._tombstones)
         self.leases: ObjectStore[Slot] = ObjectStore(lambda slot: int(slot.version or 0), self._tombstones)
         self.progress: dict[str, ProgressEvent] = {}
+        self.outcomes: dict[str, SignedOutcome] = {}
+        """By the pod's uid; written by `outcome_reader.py`."""
         self.durations = DurationEstimator()
 
     @property
@@ -167,8 +170,8 @@ class Cache:
         oldest_first = sorted(self.leases.view.values(), key=lambda slot: int(slot.version or 0))
         return {slot.number: slot for slot in oldest_first}
 
-    def snapshot(self, now: datetime, slot_count: int) -> Snapshot:
-        """A view, not a copy: use it before the next await."""
+    def snapshot(self, now: datetime, slot_count: int, template: str | None = None) -> Snapshot:
+        """A view, not a copy: use it before the next await. `template` is `Snapshot.template`."""
         self.jobs.pending.refresh(now)
         return Snapshot(
             now=now,
@@ -182,6 +185,8 @@ class Cache:
             deleted=self._tombstones,
             last_seen=self.pods.last_seen.view,
             progress=self.progress,
+            outcomes=self.outcomes,
+            template=template,
             durations=self.durations,
         )
 

@@ -119,6 +119,12 @@ class PodStore(ObjectStore[RunnerPod]):
         super().__init__(lambda pod: int(pod.version), tombstones)
         self.last_seen = LastSeenPods()
 
+    def put(self, uid: str, item: RunnerPod) -> bool:
+        before = self.view.get(uid)
+        if before is not None and before.foreign and not item.foreign:
+            item = replace(item, foreign=True)  # The other controller has removed its gate, and still accounts for it.
+        return super().put(uid, item)
+
     def forget(self, uid: str) -> None:
         self.last_seen.add(self.view.get(uid))
         super().forget(uid)

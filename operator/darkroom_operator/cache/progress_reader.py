@@ -9,21 +9,17 @@ from collections.abc import Callable
 from datetime import datetime
 
 from pydantic import ValidationError
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from darkroom_contract.progress import STREAM_FIELD, ProgressEvent, read_stream_entries, stream_name
 from darkroom_operator.cache.cache import Cache
-from darkroom_operator.errors import SettingsError
+from darkroom_operator.cache.redis_connection import open_redis
 from darkroom_operator.kube.objects import aware
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.5
 """Also the shortest interval between two progress updates of a status."""
-TIMEOUT_SECONDS = 3.0
 
 
 class ProgressReader:
@@ -38,20 +34,7 @@ class ProgressReader:
         self._changed = changed
         self._warned = False
         self._unreadable: str | None = None
-        try:
-            self._redis = Redis.from_url(
-                url,
-                socket_timeout=TIMEOUT_SECONDS,
-                socket_connect_timeout=TIMEOUT_SECONDS,
-                retry=Retry(NoBackoff(), 0),
-                decode_responses=True,
-                encoding_errors="replace",
-            )
-            # Opens no connection, but raises errors in the URL's query that redis-py would raise at the first command.
-            pool = self._redis.connection_pool
-            pool.connection_class(**pool.connection_kwargs).encoder.encode("")  # type: ignore[no-untyped-call]
-        except (ValueError, TypeError, LookupError, RedisError) as error:
-            raise SettingsError(f"DARKROOM_REDIS_URL is invalid: {error}") from error
+        self._redis = open_redis(url)
 
     async def run(self) -> None:
         try:

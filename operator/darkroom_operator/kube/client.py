@@ -88,10 +88,14 @@ class KubeClient:
     async def get_pod(self, name: str) -> Json:
         return await self._send("GET", f"{self._pods}/{name}")
 
-    async def remove_gate(self, name: str, uid: str, gate: str) -> Json:
-        """Remove this scheduling gate only: other controllers own the others."""
+    async def remove_gate(self, name: str, uid: str, gate: str, annotations: Mapping[str, str] | None = None) -> Json:
+        """Remove this scheduling gate only: other controllers own the others. Sets the annotations with it."""
         spec = {"schedulingGates": [{"$patch": "delete", "name": gate}]}
-        return await self._patch(f"{self._pods}/{name}", {"metadata": {"uid": uid}, "spec": spec}, STRATEGIC_PATCH)
+        metadata = {"uid": uid} | ({"annotations": dict(annotations)} if annotations else {})
+        return await self._patch(f"{self._pods}/{name}", {"metadata": metadata, "spec": spec}, STRATEGIC_PATCH)
+
+    async def patch_pod(self, name: str, patch: Json) -> Json:
+        return await self._patch(f"{self._pods}/{name}", patch)
 
     async def delete_pod(self, name: str, uid: str, version: str) -> None:
         """Delete gracefully, if the pod has not changed since this version."""

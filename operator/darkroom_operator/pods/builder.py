@@ -1,19 +1,28 @@
 """The pod of a run: job, attempt, slot and settings in, manifest out. Pure."""
 
+import hashlib
+import json
+from datetime import UTC, datetime
+from importlib.metadata import version
+
 from darkroom_contract import environment, names
+from darkroom_contract.handover import ANNOTATION_TEMPLATE
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import API_VERSION, RUNNER_CONTAINER
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
+from darkroom_contract.status import JobStatus
 from darkroom_operator.kube.objects import Json
 from darkroom_operator.kube.strategic_merge import merge
 from darkroom_operator.pods.layout import SCRATCH_DIR, SCRATCH_VOLUME, TERMINATION_LOG
 from darkroom_operator.pods.runner_pod import GATE, LABEL_SLOT
+from darkroom_operator.pods.warm_environment import handover_mount, handover_variables, handover_volume
 from darkroom_operator.settings import Settings
 
 COMMAND = "darkroom-runner"
 MANAGER = "darkroom-operator"
+HASH_DIGITS = 16
 USER_ID = 65532
 """`nonroot` in distroless images."""
 POD_SECURITY: Json = {
@@ -30,13 +39,47 @@ CONTAINER_SECURITY: Json = {
 }
 
 
-def runner_pod(job: Job, attempt: int, slot: int, settings: Settings) -> Json:
+def runner_pod(job: Job, attempt: int, slot: int, settings: Settings, outcome_key: str | None = None) -> Json:
     """The manifest of the pod of run number `attempt`: Darkroom's own fields, merged over the runner template.
 
-    In a `securityContext` the template wins: `template.py` has checked that it is not weaker.
+    With an `outcome_key` it is a pod that stays warm after its run. In a `securityContext` the template wins:
+    `template.py` has checked that it is not weaker.
     """
+    pod = _merged_pod(job, attempt, slot, settings, outcome_key)
+    if outcome_key is not None:
+        annotations = pod["metadata"].get("annotations") or {}
+        pod["metadata"]["annotations"] = {**annotations, ANNOTATION_TEMPLATE: template_hash(settings)}
+    return pod
+
+
+def template_hash(settings: Settings) -> str:
+    """Of everything in a manifest that does not depend on the job, and of the release: a pod with another one takes
+    over no run."""
+    manifest = _merged_pod(_placeholder(settings), 1, 0, settings, outcome_key="")
+    text = json.dumps([manifest, version("darkroom")], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:HASH_DIGITS]
+
+
+def _placeholder(settings: Settings) -> Job:
+    return Job(
+        kind=names.Kind.GENERATE,
+        namespace=settings.namespace,
+        name="placeholder",
+        uid="placeholder",
+        resource_version="1",
+        generation=1,
+        created=datetime.fromtimestamp(0, UTC),
+        order=1,
+        deleting=False,
+        labels={},
+        spec=GenerateJobSpec(prompt="x"),
+        status=JobStatus(),
+    )
+
+
+def _merged_pod(job: Job, attempt: int, slot: int, settings: Settings, outcome_key: str | None) -> Json:
     template = settings.runner_template
-    pod = merge(template, _own_pod(job, attempt, slot, settings))
+    pod = merge(template, _own_pod(job, attempt, slot, settings, outcome_key))
     template_spec = template.get("spec") or {}
     [template_container] = template_spec.get("containers") or [{}]
     spec = pod["spec"]
@@ -45,15 +88,15 @@ def runner_pod(job: Job, attempt: int, slot: int, settings: Settings) -> Json:
     return pod
 
 
-def _own_pod(job: Job, attempt: int, slot: int, settings: Settings) -> Json:
+def _own_pod(job: Job, attempt: int, slot: int, settings: Settings, outcome_key: str | None) -> Json:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
             "name": names.pod_name(job.name, job.uid, attempt),
             "namespace": job.namespace,
-            "labels": _labels(job, attempt, slot),
-            "ownerReferences": [_owner(job)],
+            "labels": {**run_labels(job, attempt), **_pod_labels(slot)},
+            "ownerReferences": [owner_reference(job)],
         },
         "spec": {
             "schedulingGates": [{"name": GATE}],
@@ -61,8 +104,8 @@ def _own_pod(job: Job, attempt: int, slot: int, settings: Settings) -> Json:
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "terminationGracePeriodSeconds": settings.termination_grace_seconds,
-            "containers": [_container(job, attempt, settings)],
-            "volumes": _volumes(settings.runner_template),
+            "containers": [_container(job, attempt, settings, outcome_key)],
+            "volumes": [*_volumes(settings.runner_template), *([] if outcome_key is None else [handover_volume()])],
         },
     }
 
@@ -89,12 +132,18 @@ def run_document(job: Job, attempt: int, settings: Settings) -> RunDocument:
     )
 
 
-def _labels(job: Job, attempt: int, slot: int) -> dict[str, str]:
+def run_labels(job: Job, attempt: int) -> dict[str, str]:
+    """The labels that name the run of a pod."""
     return {
         names.LABEL_JOB_UID: job.uid,
         names.LABEL_JOB_KIND: job.kind.value,
         names.LABEL_JOB_NAME: job.name,
         names.LABEL_ATTEMPT: str(attempt),
+    }
+
+
+def _pod_labels(slot: int) -> dict[str, str]:
+    return {
         LABEL_SLOT: str(slot),
         names.LABEL_COMPONENT: names.RUNNER_COMPONENT,
         names.LABEL_PART_OF: names.PART_OF,
@@ -102,7 +151,8 @@ def _labels(job: Job, attempt: int, slot: int) -> dict[str, str]:
     }
 
 
-def _owner(job: Job) -> Json:
+def owner_reference(job: Job) -> Json:
+    """The pod is deleted with its job."""
     return {
         "apiVersion": API_VERSION,
         "kind": job.kind.value,
@@ -113,7 +163,7 @@ def _owner(job: Job) -> Json:
     }
 
 
-def _container(job: Job, attempt: int, settings: Settings) -> Json:
+def _container(job: Job, attempt: int, settings: Settings, outcome_key: str | None) -> Json:
     gpu = {settings.gpu_resource: str(settings.gpu_count)}
     # Kubernetes expands $(NAME) in values, and `$$` stands for a dollar sign: prompts may contain either.
     run = run_document(job, attempt, settings).to_json().replace("$", "$$")
@@ -126,9 +176,13 @@ def _container(job: Job, attempt: int, settings: Settings) -> Json:
             {"name": environment.TERMINATION_MESSAGE_PATH, "value": TERMINATION_LOG},
             {"name": environment.SCRATCH_DIR, "value": SCRATCH_DIR},
             {"name": "HOME", "value": SCRATCH_DIR},
+            *([] if outcome_key is None else handover_variables(settings, outcome_key)),
         ],
         "envFrom": [{"secretRef": {"name": settings.runner_secret}}] if settings.runner_secret else [],
         "resources": {"limits": gpu, "requests": gpu} if settings.gpu_count else {},
         "terminationMessagePath": TERMINATION_LOG,
-        "volumeMounts": [{"name": SCRATCH_VOLUME, "mountPath": SCRATCH_DIR}],
+        "volumeMounts": [
+            {"name": SCRATCH_VOLUME, "mountPath": SCRATCH_DIR},
+            *([] if outcome_key is None else [handover_mount()]),
+        ],
     }

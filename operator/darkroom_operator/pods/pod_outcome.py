@@ -27,6 +27,8 @@ class Failure:
     """The last training step that the run has saved."""
     remarks: tuple[Remark, ...] = ()
     """The remarks of the run before it failed."""
+    never_began: bool = False
+    """The pod was taken over and ended before it began the run."""
 
 
 def classify_pod(pod: RunnerPod | None) -> Outcome | Failure:
@@ -34,14 +36,29 @@ def classify_pod(pod: RunnerPod | None) -> Outcome | Failure:
     if pod is None:
         return Failure(Reason.POD_LOST, "The pod was deleted before it reported how the run ended.")
     outcome = Outcome.from_message(pod.termination_message)
+    if pod.is_warm and not (outcome is not None and _is_of_this_run(outcome, pod)):
+        return _without_warm_outcome(pod, outcome)
     if outcome is None:
         return _without_outcome(pod)
     if outcome.succeeded:
-        return outcome if _fits(outcome) else Failure(Reason.INTERNAL_ERROR, OUTCOME_TOO_LARGE)
+        return outcome if fits_status(outcome) else Failure(Reason.INTERNAL_ERROR, OUTCOME_TOO_LARGE)
     if outcome.reason is Reason.INTERRUPTED:
         return _interruption(pod, outcome)
     reason = outcome.reason or Reason.INTERNAL_ERROR
     return Failure(reason, outcome.message, saved_step=outcome.saved_step, remarks=outcome.remarks)
+
+
+def _is_of_this_run(outcome: Outcome, pod: RunnerPod) -> bool:
+    return (outcome.job_uid, outcome.attempt) == (pod.job_uid, pod.attempt)
+
+
+def _without_warm_outcome(pod: RunnerPod, earlier: Outcome | None) -> Failure:
+    """A pod that was taken over has reported no outcome of its run, but perhaps one of an earlier run. It exits with 0
+    and that one if nothing came before its idle time was over."""
+    if pod.has_run and (earlier is None or pod.exit_code != 0):
+        return _without_outcome(pod)
+    message = f"The idle pod {pod.name} ended before it began the run. The run is repeated in a new pod."
+    return Failure(Reason.INTERRUPTED, message, interrupted=True, never_began=True)
 
 
 def _interruption(pod: RunnerPod, outcome: Outcome) -> Failure:
@@ -53,7 +70,7 @@ def _interruption(pod: RunnerPod, outcome: Outcome) -> Failure:
     return Failure(Reason.INTERRUPTED, message, interrupted=True, saved_step=outcome.saved_step)
 
 
-def _fits(outcome: Outcome) -> bool:
+def fits_status(outcome: Outcome) -> bool:
     """Whether a status can hold the outcome. If the API server rejected the status, the slot would never be freed."""
     try:
         JobStatus(artifacts=outcome.artifacts)

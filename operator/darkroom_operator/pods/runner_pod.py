@@ -1,17 +1,22 @@
 """A runner's pod as read from the API server, reduced to what decisions need. Pure."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from darkroom_contract import names
+from darkroom_contract import environment, names
+from darkroom_contract.handover import ANNOTATION_ACKNOWLEDGED, ANNOTATION_RUN, ANNOTATION_TEMPLATE, run_key
 from darkroom_contract.names import Kind
 from darkroom_operator.kube.objects import Json, instant
 
 LABEL_SLOT = f"{names.GROUP}/slot"
 GATE = f"{names.GROUP}/slot"
 """The scheduling gate of a new pod. It is removed once the job is known to hold the slot."""
+
+ANNOTATION_FOREIGN_GATES = f"{names.GROUP}/foreign-gates"
+"""On a pod that other controllers have gated: their gates. They account for it as one run of one job."""
 
 TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
 
@@ -67,6 +72,37 @@ class RunnerPod:
     """Why it has not started, or why the whole pod failed: a CamelCase reason."""
     waiting_message: str
     """The message of the scheduler or kubelet for that reason."""
+    template: str = ""
+    """Hash of the manifest without its job (`builder.template_hash`). Empty for a pod that takes no further runs."""
+    outcome_key: str = field(default="", repr=False)
+    """Key of the signatures of its outcomes."""
+    acknowledged: str = ""
+    """`run_key` of its last run whose outcome is in the job's status. Empty before the first one."""
+    given_run: str = ""
+    """`run_key` of the run document in its annotation."""
+    foreign: bool = False
+    """Another controller has gated it, or keeps it by a finalizer."""
+
+    @property
+    def run_key(self) -> str:
+        """The run in its labels."""
+        return run_key(self.job_uid, self.attempt)
+
+    @property
+    def is_idle(self) -> bool:
+        """The run in its labels has ended and its process waits for the next one."""
+        return self.acknowledged == self.run_key
+
+    @property
+    def is_warm(self) -> bool:
+        """The run in its labels is not its first."""
+        return bool(self.acknowledged) and not self.is_idle
+
+    @property
+    def has_run(self) -> bool:
+        """Its process has the document of the run in its labels. Otherwise it was relabelled for a run that it does not
+        have yet."""
+        return not self.is_warm or self.given_run == self.run_key
 
     @property
     def active(self) -> bool:
@@ -85,11 +121,12 @@ class RunnerPod:
 def read_pod(document: Json) -> RunnerPod:
     """Raises `KeyError` or `ValueError` if the labels are not those of a runner's pod."""
     metadata, status = document["metadata"], document.get("status") or {}
-    labels = metadata.get("labels") or {}
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     state = _runner_state(status)
     ended = state.get("terminated") or {}
     reason, message = _waiting_reason(status, state)
     gates = [each["name"] for each in (document.get("spec") or {}).get("schedulingGates") or []]
+    foreign_gates = tuple(each for each in gates if each != GATE)
     return RunnerPod(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -101,7 +138,7 @@ def read_pod(document: Json) -> RunnerPod:
         attempt=int(labels[names.LABEL_ATTEMPT]),
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
         gated=GATE in gates,
-        foreign_gates=tuple(each for each in gates if each != GATE),
+        foreign_gates=foreign_gates,
         deleting="deletionTimestamp" in metadata,
         deletion_deadline=instant(metadata.get("deletionTimestamp")),
         # Pod garbage collection may set the phase while a kubelet still reports a running container.
@@ -119,7 +156,29 @@ def read_pod(document: Json) -> RunnerPod:
         termination_message=ended.get("message") or "",
         waiting_reason=reason,
         waiting_message=message,
+        template=annotations.get(ANNOTATION_TEMPLATE, ""),
+        outcome_key=_outcome_key(document) if ANNOTATION_TEMPLATE in annotations else "",
+        acknowledged=annotations.get(ANNOTATION_ACKNOWLEDGED, ""),
+        given_run=_run_key_of(annotations.get(ANNOTATION_RUN, "")),
+        foreign=bool(foreign_gates or ANNOTATION_FOREIGN_GATES in annotations or metadata.get("finalizers")),
     )
+
+
+def _outcome_key(document: Json) -> str:
+    for container in (document.get("spec") or {}).get("containers") or []:
+        for variable in container.get("env") or []:
+            if variable["name"] == environment.OUTCOME_KEY:
+                return variable.get("value") or ""
+    return ""
+
+
+def _run_key_of(run_document: str) -> str:
+    """The run of a document in an annotation; empty if it can't be read."""
+    try:
+        document = json.loads(run_document) if run_document else {}
+        return run_key(document["uid"], document["attempt"]) if document else ""
+    except (ValueError, TypeError, KeyError):
+        return ""
 
 
 def _runner_state(status: Json) -> Mapping[str, Any]:

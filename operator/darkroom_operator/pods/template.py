@@ -17,7 +17,7 @@ from pydantic.alias_generators import to_camel
 from darkroom_contract import names
 from darkroom_operator.errors import SettingsError
 from darkroom_operator.kube.objects import Json
-from darkroom_operator.pods.layout import OWN_ENVIRONMENT, OWN_LABELS, SCRATCH_DIR, SCRATCH_VOLUME, TERMINATION_LOG
+from darkroom_operator.pods.layout import OWN_ENVIRONMENT, OWN_LABELS, OWN_PATHS, OWN_VOLUMES, SCRATCH_VOLUME
 from darkroom_operator.pods.template_faults import describe
 
 VARIABLE = "DARKROOM_RUNNER_TEMPLATE"
@@ -112,7 +112,7 @@ class Mount(Part):
     @model_validator(mode="after")
     def _is_free(self) -> Self:
         path = posixpath.normpath(self.mount_path)
-        if path in (SCRATCH_DIR, TERMINATION_LOG, "/"):
+        if path in OWN_PATHS:
             raise ValueError(f"{path} is reserved by Darkroom. Choose another mountPath")
         return self
 
@@ -162,6 +162,8 @@ class Volume(Part):
         kinds = [kind for kind in self.model_fields_set - {"name"} if getattr(self, kind) is not None]
         if len(kinds) != 1:
             raise ValueError(f"the volume {self.name!r} must have exactly one type, but has {len(kinds)}")
+        if self.name in OWN_VOLUMES:
+            raise ValueError(f"the volume {self.name!r} is reserved by Darkroom. Use another name")
         if self.name == SCRATCH_VOLUME and kinds[0] not in ("empty_dir", "ephemeral"):
             raise ValueError(f"the volume {self.name!r} belongs to a single run: use emptyDir or ephemeral")
         for source in (self.projected or {}).get("sources") or []:

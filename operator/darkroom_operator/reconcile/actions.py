@@ -18,6 +18,8 @@ class AssignSlot:
 
     slot: Slot
     job: Job | None
+    idle_pod: RunnerPod | None = None
+    """Stays in the slot, for this job or the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,31 @@ class UngatePod:
     """Remove our scheduling gate from a pod, so that it can run."""
 
     pod: RunnerPod
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgeRun:
+    """Report to a pod that the outcome of its run is in the job's status: it is idle from then on. Refused if the pod
+    has changed."""
+
+    pod: RunnerPod
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOverPod:
+    """Make an idle pod the pod of a job's next run, by its labels and its owner. Refused if the pod has changed."""
+
+    pod: RunnerPod
+    job: Job
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class GiveRun:
+    """Write the run document to a pod that was taken over, which carries it out. Refused if the pod has changed."""
+
+    pod: RunnerPod
+    job: Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +128,10 @@ class DeleteJob:
 
 @dataclass(frozen=True, slots=True)
 class VerifyPods:
-    """List the pods of a job: no watch has delivered the expected one."""
+    """List the pods of a slot: no watch has delivered the expected one. Not by its job, which changes when another job
+    takes the pod over."""
 
-    job_uid: str
+    slot: int
     expected_uid: str
 
 
@@ -126,6 +154,9 @@ Action = (
     | CreatePod
     | ConfirmPod
     | UngatePod
+    | AcknowledgeRun
+    | TakeOverPod
+    | GiveRun
     | DeletePod
     | WriteStatus
     | Requeue

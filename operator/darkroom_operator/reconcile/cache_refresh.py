@@ -4,13 +4,12 @@
 An object that the API server no longer has is dropped from the cache. Errors other than 404 are raised.
 """
 
-from darkroom_contract import names
 from darkroom_contract.names import Kind
 from darkroom_operator.cache.cache import Cache, uids
 from darkroom_operator.errors import NotFoundError
 from darkroom_operator.kube.client import KubeClient
 from darkroom_operator.kube.objects import Json
-from darkroom_operator.pods.runner_pod import RunnerPod
+from darkroom_operator.pods.runner_pod import LABEL_SLOT, RunnerPod
 from darkroom_operator.scheduling.slot import Slot
 
 
@@ -21,17 +20,17 @@ class CacheRefresh:
         self._kube = kube
         self._cache = cache
 
-    async def pods_of(self, job_uid: str, expected_uid: str) -> None:
-        """List the pods of a job; those that are cached or expected and not in the list are dropped."""
+    async def pods_in(self, slot: int, expected_uid: str) -> None:
+        """List the pods of a slot; those that are cached or expected and not in the list are dropped."""
         found, version = set(), 0
-        async for text, page in self._kube.list_pods({names.LABEL_JOB_UID: job_uid}):
+        async for text, page in self._kube.list_pods({LABEL_SLOT: str(slot)}):
             version = int(text)
             found |= uids(page)
             for document in page:
                 self.put_pod(document)
         cached = self._cache.pods.view
         # Newer pods can't be in the list.
-        known = {pod.uid for pod in cached.values() if pod.job_uid == job_uid and int(pod.version) <= version}
+        known = {pod.uid for pod in cached.values() if pod.slot == slot and int(pod.version) <= version}
         for uid in (known | ({expected_uid} - cached.keys())) - found:
             self._cache.pods.drop(uid)
 

@@ -13,6 +13,7 @@ from itertools import islice
 
 from darkroom_operator.cache.cache import Cache
 from darkroom_operator.errors import ApiError, QuotaExceededError, UnreachableError
+from darkroom_operator.pods.builder import template_hash
 from darkroom_operator.reconcile.actions import (
     Action,
     CreatePod,
@@ -74,6 +75,7 @@ class Reconciler:
         self._cache = cache
         self._executor = executor
         self._settings = settings
+        self._template = template_hash(settings) if settings.keeps_pods_warm else None
         self._clock = clock
         self._monotonic = monotonic
         self._cpu_seconds = cpu_seconds
@@ -160,8 +162,9 @@ class Reconciler:
             return
         self._verified = self._monotonic()
         for slot in self._snapshot().slots.values():
+            if (pod_uid := slot.pod_uid or slot.idle_pod_uid) is not None:
+                await self._try(VerifyPods(slot.number, pod_uid), ("verify", slot.number))
             if slot.holder and slot.pod_uid:
-                await self._try(VerifyPods(slot.holder, slot.pod_uid), ("verify", slot.number))
                 await self._try(VerifyHolder(slot), ("verify", slot.number))
 
     async def _advance_slots(self) -> None:
@@ -258,7 +261,7 @@ class Reconciler:
         return actions, due_seconds
 
     def _snapshot(self) -> Snapshot:
-        return self._cache.snapshot(self._clock(), self._settings.slots)
+        return self._cache.snapshot(self._clock(), self._settings.slots, self._template)
 
 
 def _backoff_key(action: Action) -> Hashable:

@@ -6,6 +6,7 @@ made on its current state. Every other error is raised.
 
 import contextlib
 import logging
+import secrets
 from collections.abc import Callable
 from datetime import datetime
 from functools import singledispatchmethod
@@ -14,7 +15,7 @@ from darkroom_contract.event_reasons import EventReason
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.outcome import Reason
-from darkroom_contract.status import JobStatus
+from darkroom_contract.status import JobStatus, RunStart
 from darkroom_operator.cache.cache import Cache
 from darkroom_operator.errors import (
     AlreadyExistsError,
@@ -25,10 +26,12 @@ from darkroom_operator.errors import (
     UnreachableError,
 )
 from darkroom_operator.kube.client import RUNNER_PODS, KubeClient
-from darkroom_operator.kube.objects import merge_patch
+from darkroom_operator.kube.objects import Json, merge_patch
 from darkroom_operator.pods.builder import runner_pod
-from darkroom_operator.pods.runner_pod import GATE
+from darkroom_operator.pods.runner_pod import ANNOTATION_FOREIGN_GATES, GATE, RunnerPod
+from darkroom_operator.pods.warm_patches import acknowledgement, run_gift, takeover
 from darkroom_operator.reconcile.actions import (
+    AcknowledgeRun,
     Action,
     AssignSlot,
     ConfirmPod,
@@ -36,8 +39,10 @@ from darkroom_operator.reconcile.actions import (
     DeleteJob,
     DeletePod,
     FailUnreadableJob,
+    GiveRun,
     ObserveGeneration,
     Requeue,
+    TakeOverPod,
     UngatePod,
     UpdateQueuePosition,
     VerifyHolder,
@@ -96,7 +101,8 @@ class ActionExecutor:
             if lease.uid is None and job is not None:
                 answer = await self._kube.create_lease(slot.new_lease(lease, job, self._clock()))
             else:
-                answer = await self._kube.patch_lease(lease.name, slot.assignment(lease, job, self._clock()))
+                patch = slot.assignment(lease, job, action.idle_pod, self._clock())
+                answer = await self._kube.patch_lease(lease.name, patch)
         except (ConflictError, AlreadyExistsError, NotFoundError):
             await self._refresh.slot(lease)
             return
@@ -114,7 +120,8 @@ class ActionExecutor:
 
     @_send.register
     async def _(self, action: CreatePod) -> None:
-        manifest = runner_pod(action.job, action.attempt, action.slot, self._settings)
+        key = secrets.token_hex(32) if self._settings.keeps_pods_warm else None
+        manifest = runner_pod(action.job, action.attempt, action.slot, self._settings, key)
         name = manifest["metadata"]["name"]
         try:
             self._cache.put_pod(await self._kube.create_pod(manifest))
@@ -147,11 +154,32 @@ class ActionExecutor:
 
     @_send.register
     async def _(self, action: UngatePod) -> None:
+        pod = action.pod
+        foreign = {ANNOTATION_FOREIGN_GATES: ",".join(pod.foreign_gates)} if pod.template and pod.foreign else None
         try:
-            self._cache.put_pod(await self._kube.remove_gate(action.pod.name, action.pod.uid, GATE))
-            log.info("ungated pod %s", action.pod.name)
+            self._cache.put_pod(await self._kube.remove_gate(pod.name, pod.uid, GATE, foreign))
+            log.info("ungated pod %s", pod.name)
         except (ConflictError, NotFoundError):
-            await self._refresh.pod(action.pod)
+            await self._refresh.pod(pod)
+
+    @_send.register
+    async def _(self, action: AcknowledgeRun) -> None:
+        await self._patch_pod(action.pod, acknowledgement(action.pod))
+
+    @_send.register
+    async def _(self, action: TakeOverPod) -> None:
+        await self._patch_pod(action.pod, takeover(action.pod, action.job, action.attempt))
+
+    @_send.register
+    async def _(self, action: GiveRun) -> None:
+        await self._patch_pod(action.pod, run_gift(action.pod, action.job, self._settings))
+        log.info("gave run %d of %s to pod %s", action.pod.attempt, action.job.key, action.pod.name)
+
+    async def _patch_pod(self, pod: RunnerPod, patch: Json) -> None:
+        try:
+            self._cache.put_pod(await self._kube.patch_pod(pod.name, patch))
+        except (ConflictError, NotFoundError):
+            await self._refresh.pod(pod)
 
     @_send.register
     async def _(self, action: DeletePod) -> None:
@@ -172,6 +200,8 @@ class ActionExecutor:
         self._cache.put_job(job.kind, answer)
         if (end := end_of_run(job, action.status, self._cache.pods.view.get(job.status.pod_uid or ""))) is not None:
             self._metrics.count_run(end)
+        if action.status.attempts > job.status.attempts:
+            self._metrics.count_start(job.kind, action.status.run_start or RunStart.COLD)
         if job.status.phase != action.status.phase:
             log.info("%s is %s", job.key, action.status.phase)
         self._events.record_change(job, action.status, answer["metadata"]["resourceVersion"], self._clock())
@@ -209,7 +239,7 @@ class ActionExecutor:
 
     @_send.register
     async def _(self, action: VerifyPods) -> None:
-        await self._refresh.pods_of(action.job_uid, action.expected_uid)
+        await self._refresh.pods_in(action.slot, action.expected_uid)
 
     @_send.register
     async def _(self, action: VerifyHolder) -> None:

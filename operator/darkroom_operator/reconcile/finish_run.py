@@ -32,6 +32,8 @@ def finish_run(job: Job, pod: RunnerPod | None, snapshot: Snapshot, retry_wait: 
     if isinstance(outcome, Outcome):
         return WriteStatus(job, transitions.succeeded(job, outcome, now))
     failure = outcome
+    if failure.never_began and stop is None:
+        return WriteStatus(job, transitions.requeued_for_new_pod(job, failure, now))
     training = awaited_training(job, snapshot)
     if failure.reason is Reason.MODEL_NOT_FOUND and training is not None:
         return WriteStatus(job, transitions.requeued_for_model(job, failure, training.key, now))

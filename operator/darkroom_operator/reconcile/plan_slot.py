@@ -11,6 +11,8 @@ steps, or a second operator that takes the same ones, does no harm.
 6. Supervise the run until it ends or is stopped, then write its outcome into the job's status as soon as the runner's
    container has ended (`finish_run.py`). A pod that a sidecar keeps alive is deleted.
 7. Hand the slot over to the next job: only when the pod in the Lease is terminated or gone, and no other pod is active.
+
+A pod whose run ended well may stay for the next job, which takes it over in place of steps 2 and 5: see `warm_pods.py`.
 """
 
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ from darkroom_contract.status import ConditionType, JobStatus
 from darkroom_operator.kube.objects import aware
 from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.pods.runner_pod import RunnerPod
+from darkroom_operator.reconcile import warm_pods
 from darkroom_operator.reconcile.actions import (
     Action,
     AssignSlot,
@@ -50,6 +53,8 @@ PHASE_FOLLOWS_WITHIN = timedelta(seconds=60)
 
 def plan_slot(slot: Slot, snapshot: Snapshot, retry_wait: RetryWait) -> Action | None:
     """The next action for a slot; None if there is only waiting."""
+    if (unseen := warm_pods.verify_idle_pod(slot, snapshot)) is not None:
+        return unseen
     if slot.holder is None:
         return _hand_over(slot, snapshot)
     job = snapshot.jobs.get(slot.holder)
@@ -61,28 +66,35 @@ def plan_slot(slot: Slot, snapshot: Snapshot, retry_wait: RetryWait) -> Action |
         return _release(slot, snapshot)
     pod = snapshot.pods.get(slot.pod_uid)
     if pod is None and slot.pod_uid not in snapshot.deleted:
-        return VerifyPods(job.uid, slot.pod_uid)
+        return VerifyPods(slot.number, slot.pod_uid)
     if (job.status.slot, job.status.pod_uid) != (slot.number, slot.pod_uid):
         return _repair_record(slot, job, pod, snapshot)
     if pod is None or pod.terminated or pod.run_ended:
         return finish_run(job, pod or _last_seen(slot.pod_uid, snapshot), snapshot, retry_wait)
-    return _supervise(job, pod, snapshot)
+    return _supervise(slot, job, pod, snapshot)
 
 
 # --- 1. Assign, and 7. hand over ------------------------------------------------------------------------------------
 
 
 def _hand_over(slot: Slot, snapshot: Snapshot) -> Action | None:
-    """Assign the slot, unless a run still occupies it, for example after its Lease was deleted by hand."""
+    """Assign the slot, unless a run still occupies it, for example after its Lease was deleted by hand. An idle pod
+    stays in it."""
     job = next(_owners(slot, snapshot), None)
     if job is not None:
         return AssignSlot(slot, job)
+    idle = warm_pods.idle_pod(slot, snapshot)
     for pod in snapshot.pods.values():
-        if pod.slot == slot.number and _may_run_here(pod, slot):
+        if pod is not idle and _is_in(slot, pod) and _may_run_here(pod, slot):
             return _remove(pod, snapshot)
     is_admitting = slot.number < snapshot.slot_count and not _other_slot_exceeds_quota(slot, snapshot)
     job = admit(snapshot) if is_admitting else None
-    return None if job is None and slot.holder is None else AssignSlot(slot, job)
+    is_unchanged = job is None and slot.holder is None and slot.idle_pod_uid == (None if idle is None else idle.uid)
+    return None if is_unchanged else AssignSlot(slot, job, idle)
+
+
+def _is_in(slot: Slot, pod: RunnerPod) -> bool:
+    return pod.slot == slot.number or pod.uid == slot.idle_pod_uid
 
 
 def _owners(slot: Slot, snapshot: Snapshot) -> Iterator[Job]:
@@ -126,11 +138,16 @@ def _exceeds_quota(job: Job) -> bool:
 def _start_run(slot: Slot, job: Job, snapshot: Snapshot, retry_wait: RetryWait) -> Action | None:
     """The job holds the slot, but no pod is confirmed in it yet."""
     due = [pod for pod in snapshot.pods_of(job.uid) if pod.slot == slot.number and is_current_run(pod, job)]
-    pod = max(due, key=lambda each: (not each.gated, each.attempt), default=None)
-    is_ungated = pod is not None and not pod.gated and owns_slot(job, pod)
-    others = [each for each in snapshot.active_pods(slot.number) if each.job_uid != job.uid]
+    pod = max((each for each in due if each.has_run), key=lambda each: (not each.gated, each.attempt), default=None)
+    is_ungated = pod is not None and owns_slot(job, pod)
+    idle = None if is_ungated else warm_pods.idle_pod(slot, snapshot)
+    others = [each for each in snapshot.active_pods(slot.number) if each is not idle and not _is_run_of(job, each)]
     if others or not (is_ungated or _may_start(slot, job, snapshot)):
         return _hand_over(slot, snapshot)
+    if idle is not None:
+        if (taking := warm_pods.take_over(job, idle, snapshot)) is not None:
+            return taking
+        pod = idle
     if pod is None:
         return _create_pod(slot, job, snapshot, retry_wait)
     if pod.gated and pod.deleting:
@@ -138,6 +155,10 @@ def _start_run(slot: Slot, job: Job, snapshot: Snapshot, retry_wait: RetryWait) 
     if not is_recorded(pod, job):
         return WriteStatus(job, transitions.starting(job, pod, snapshot.now))
     return ConfirmPod(slot, pod)
+
+
+def _is_run_of(job: Job, pod: RunnerPod) -> bool:
+    return pod.job_uid == job.uid and pod.has_run
 
 
 def _may_start(slot: Slot, job: Job, snapshot: Snapshot) -> bool:
@@ -148,7 +169,9 @@ def _may_start(slot: Slot, job: Job, snapshot: Snapshot) -> bool:
 def _create_pod(slot: Slot, job: Job, snapshot: Snapshot, retry_wait: RetryWait) -> Action | None:
     status = job.status
     if status.slot == slot.number and status.pod_uid is not None and status.pod_uid not in snapshot.deleted:
-        return VerifyPods(job.uid, status.pod_uid)  # Recorded, never ungated, and not seen yet.
+        recorded = snapshot.pods.get(status.pod_uid)
+        if recorded is None or recorded.has_run:
+            return VerifyPods(slot.number, status.pod_uid)  # Recorded, never ungated, and not seen yet.
     if _exceeds_quota(job) and _is_overtaken(job, snapshot):
         return _hand_over(slot, snapshot)
     failure = _start_failure(slot, job, snapshot.now)
@@ -190,20 +213,24 @@ def _repair_record(slot: Slot, job: Job, pod: RunnerPod | None, snapshot: Snapsh
 # --- 5. Ungate the pod, and 6. supervise the run --------------------------------------------------------------------
 
 
-def _supervise(job: Job, pod: RunnerPod, snapshot: Snapshot) -> Action | None:
+def _supervise(slot: Slot, job: Job, pod: RunnerPod, snapshot: Snapshot) -> Action | None:
     """Everything until the run has ended."""
+    if (outcome := warm_pods.published_outcome(job, pod, snapshot)) is not None:
+        return WriteStatus(job, transitions.succeeded(job, outcome, snapshot.now))
     stop = stop_of(job, pod, snapshot.now)
     if stop is not None:
         return _stop(job, pod, stop, snapshot.now)
     if pod.gated:
-        return _ungate(pod, snapshot)
+        return _next_if_alone(pod, UngatePod(pod), snapshot)
+    if (giving := warm_pods.give_run(job, pod, slot)) is not None:
+        return _next_if_alone(pod, giving, snapshot)
     return _write(job, transitions.running(job, pod, snapshot.progress.get(job.uid), snapshot.now))
 
 
-def _ungate(pod: RunnerPod, snapshot: Snapshot) -> Action | None:
+def _next_if_alone(pod: RunnerPod, action: Action, snapshot: Snapshot) -> Action | None:
     """Unless another pod is active in the slot, which is possible only if Leases were deleted by hand."""
     other = next((each for each in snapshot.active_pods(pod.slot) if each.uid != pod.uid), None)
-    return UngatePod(pod) if other is None else _remove(other, snapshot)
+    return action if other is None else _remove(other, snapshot)
 
 
 def _stop(job: Job, pod: RunnerPod, stop: Stop, now: datetime) -> Action | None:
@@ -216,9 +243,9 @@ def _stop(job: Job, pod: RunnerPod, stop: Stop, now: datetime) -> Action | None:
 
 
 def _last_seen(uid: str, snapshot: Snapshot) -> RunnerPod | None:
-    """The last state of a deleted pod, if it shows how the run ended."""
+    """The last state of a deleted pod, if it shows how the run ended, or that it never had it."""
     pod = snapshot.last_seen.get(uid)
-    return pod if pod is not None and (pod.terminated or pod.run_ended or pod.disruption) else None
+    return pod if pod is not None and (pod.terminated or pod.run_ended or pod.disruption or not pod.has_run) else None
 
 
 # --- 7. Release the slot when its pod is terminated -----------------------------------------------------------------
@@ -233,10 +260,12 @@ def _release(slot: Slot, snapshot: Snapshot) -> Action | None:
         return _hand_over(slot, snapshot)
     pod = snapshot.pods.get(slot.pod_uid)
     if pod is None:
-        return VerifyPods(holder or "", slot.pod_uid)
-    if pod.terminated:
+        return VerifyPods(slot.number, slot.pod_uid)
+    if pod.terminated or warm_pods.idle_pod(slot, snapshot) is not None:
         return _hand_over(slot, snapshot)
     job = snapshot.jobs.get(holder or "")
+    if job is not None and (acknowledging := warm_pods.acknowledge(job, pod, snapshot)) is not None:
+        return acknowledging
     if pod.deleting:
         return _report_lost_node(job, pod, snapshot.now)
     if job is not None and _terminates_soon(job, pod, snapshot.now):

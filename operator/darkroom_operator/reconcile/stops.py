@@ -51,13 +51,13 @@ def active_deadline(job: Job, pod: RunnerPod) -> datetime | None:
     """Counted from when the operator first saw the run, by the API server's clock: a node has its own.
 
     If the status lacks that moment (CRDs of an older release drop it), the start by the node's clock is used, but none
-    before the pod was created.
+    before the pod was created. A warm pod started before its run: then there is no deadline.
     """
     seconds = job.spec.active_deadline_seconds
     if seconds is None or pod.started is None or job.status.phase is not Phase.RUNNING:
         return None
-    started = job.status.run_start_time or max(pod.started, pod.created)
-    return aware(started) + timedelta(seconds=seconds)
+    started = job.status.run_start_time or (None if pod.is_warm else max(pod.started, pod.created))
+    return None if started is None else aware(started) + timedelta(seconds=seconds)
 
 
 def recorded_stop(job: Job) -> Stop | None:

@@ -32,8 +32,8 @@ def is_current_run(pod: RunnerPod, job: Job) -> bool:
 
 def owns_slot(job: Job, pod: RunnerPod) -> bool:
     """Whether the pod is an ungated run of the job whose end is not in the status yet. Until it is, the slot belongs to
-    the job, whatever happens to the Lease."""
-    return not pod.gated and not is_finished(job) and is_current_run(pod, job)
+    the job, whatever happens to the Lease. A warm pod that does not have the job's run document yet is no run of it."""
+    return not pod.gated and pod.has_run and not is_finished(job) and is_current_run(pod, job)
 
 
 def is_queued(job: Job, snapshot: Snapshot) -> bool:

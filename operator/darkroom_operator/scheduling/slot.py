@@ -17,6 +17,8 @@ SLOTS = {names.LABEL_COMPONENT: names.SLOT_COMPONENT, names.LABEL_PART_OF: names
 """Label selector of the slots."""
 ANNOTATION_JOB = names.ANNOTATION_JOB
 ANNOTATION_POD_UID = f"{names.GROUP}/pod-uid"
+ANNOTATION_IDLE_POD_UID = f"{names.GROUP}/idle-pod-uid"
+"""Absent unless a warm pod stays in the slot: see `reconcile/warm_pods.py`."""
 
 _NUMBER = re.compile(r"[0-9]+$")
 
@@ -34,6 +36,8 @@ class Slot:
     """`Kind/name` of that job, to look it up when it is in no cache."""
     pod_uid: str | None = None
     """The holder's pod that is ungated, or about to be."""
+    idle_pod_uid: str | None = None
+    """A pod between two runs, which the next holder takes over. Meaningless beside `pod_uid`."""
     acquired: datetime | None = None
     """When the holder was assigned."""
 
@@ -56,6 +60,7 @@ def read_slot(document: Json) -> Slot:
         holder=spec.get("holderIdentity") or None,
         holder_key=annotations.get(ANNOTATION_JOB),
         pod_uid=annotations.get(ANNOTATION_POD_UID),
+        idle_pod_uid=annotations.get(ANNOTATION_IDLE_POD_UID),
         acquired=instant(spec.get("acquireTime")),
     )
 
@@ -70,14 +75,15 @@ def new_lease(slot: Slot, holder: Job, now: datetime) -> Json:
     }
 
 
-def assignment(slot: Slot, holder: Job | None, now: datetime) -> Json:
-    """The patch that assigns the slot to a job, or frees it. A free slot has no `holderIdentity`, not an empty one."""
+def assignment(slot: Slot, holder: Job | None, idle_pod: RunnerPod | None, now: datetime) -> Json:
+    """The patch that assigns the slot to a job, or frees it; `idle_pod` stays in it.
+
+    A free slot has no `holderIdentity`, not an empty one.
+    """
+    annotations = {ANNOTATION_JOB: holder.key if holder else None, ANNOTATION_POD_UID: None}
+    idle = _idle_annotation(slot, idle_pod)
     return {
-        "metadata": {
-            "resourceVersion": slot.version,
-            "labels": SLOTS,
-            "annotations": {ANNOTATION_JOB: holder.key if holder else None, ANNOTATION_POD_UID: None},
-        },
+        "metadata": {"resourceVersion": slot.version, "labels": SLOTS, "annotations": annotations | idle},
         "spec": {
             "holderIdentity": holder.uid if holder else None,
             "acquireTime": micro_time(now) if holder else None,
@@ -87,8 +93,15 @@ def assignment(slot: Slot, holder: Job | None, now: datetime) -> Json:
 
 
 def confirmation(slot: Slot, pod: RunnerPod, now: datetime) -> Json:
-    """The patch that records the pod which is about to be ungated."""
+    """The patch that records the pod which is about to be ungated, or to get its next run document."""
+    annotations = {ANNOTATION_POD_UID: pod.uid} | _idle_annotation(slot, None)
     return {
-        "metadata": {"resourceVersion": slot.version, "annotations": {ANNOTATION_POD_UID: pod.uid}},
+        "metadata": {"resourceVersion": slot.version, "annotations": annotations},
         "spec": {"renewTime": micro_time(now)},
     }
+
+
+def _idle_annotation(slot: Slot, pod: RunnerPod | None) -> dict[str, str | None]:
+    """Empty if the Lease has no idle pod and gets none: without warm pods every request stays the same."""
+    uid = None if pod is None else pod.uid
+    return {} if slot.idle_pod_uid is None and uid is None else {ANNOTATION_IDLE_POD_UID: uid}

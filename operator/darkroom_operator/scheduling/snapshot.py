@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
+from darkroom_contract.handover import SignedOutcome
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.progress import ProgressEvent
@@ -50,6 +51,10 @@ class Snapshot:
     """The last state of deleted pods that a watch has delivered: it shows how their runs ended."""
     progress: Mapping[str, ProgressEvent] = field(default_factory=dict)
     """The newest progress event of a job's run, by the job's uid."""
+    outcomes: Mapping[str, SignedOutcome] = field(default_factory=dict)
+    """By the pod's uid, the verified outcome of a run whose process waits for its next run."""
+    template: str | None = None
+    """The `RunnerPod.template` of a pod that was created now. None without warm pods."""
     durations: DurationEstimator = field(default_factory=DurationEstimator)
 
     @cached_property

@@ -5,9 +5,14 @@ from dataclasses import dataclass
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.outcome import Reason
+from darkroom_contract.reasons import ConditionReason
 from darkroom_contract.status import ConditionType, JobStatus, Phase
+from darkroom_operator.kube.objects import aware
 from darkroom_operator.pods.runner_pod import RunnerPod
 from darkroom_operator.status.conditions import find
+
+_UNCOUNTED = (Reason.MODEL_NOT_FOUND, ConditionReason.IDLE_POD_GONE)
+"""Reasons of ends after which the job is queued again at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +25,8 @@ class RunEnd:
     reason: str
     """As in the job's conditions; empty if the run succeeded."""
     seconds: float | None
-    """The lifetime of its container; None if it never started or its end was not seen."""
+    """The lifetime of its container, or the run's own measure if its container lives on; None if it never started or
+    its end was not seen."""
 
 
 def end_of_run(job: Job, after: JobStatus, pod: RunnerPod | None) -> RunEnd | None:
@@ -29,7 +35,7 @@ def end_of_run(job: Job, after: JobStatus, pod: RunnerPod | None) -> RunEnd | No
     before = job.status
     if before.phase is not None and before.phase.is_terminal:
         return None
-    seconds = None if pod is None else _seconds(pod)
+    seconds = None if pod is None else _seconds(job, after, pod)
     if after.phase is Phase.SUCCEEDED:
         return RunEnd(job.kind, "succeeded", "", seconds)
     if after.phase is Phase.FAILED:
@@ -40,17 +46,27 @@ def end_of_run(job: Job, after: JobStatus, pod: RunnerPod | None) -> RunEnd | No
     # A run that made progress before it failed is not counted as a failure, but retried like the others.
     if after.next_attempt_time not in (None, before.next_attempt_time) or after.failures > before.failures:
         return RunEnd(job.kind, "retried", ready_reason, seconds)
-    if before.slot is not None and after.phase is Phase.QUEUED and ready_reason == Reason.MODEL_NOT_FOUND:
-        return RunEnd(job.kind, "retried", Reason.MODEL_NOT_FOUND, seconds)
+    if before.slot is not None and after.phase is Phase.QUEUED and ready_reason in _UNCOUNTED:
+        return RunEnd(job.kind, "retried", ready_reason, seconds)
     if before.slot is not None and after.phase is Phase.SUSPENDED:
         return RunEnd(job.kind, "suspended", _reason(after, ConditionType.ADMITTED), seconds)
     return None
 
 
-def _seconds(pod: RunnerPod) -> float | None:
-    if pod.started is None or pod.finished is None:
+def _seconds(job: Job, after: JobStatus, pod: RunnerPod) -> float | None:
+    """A container that carries out several runs has no lifetime of a run."""
+    if pod.started is None:
         return None
+    if pod.finished is None or pod.is_warm:
+        reported = after.progress.metrics.get("seconds") if after.phase is Phase.SUCCEEDED and after.progress else None
+        return reported if reported is not None else _since_start(job, pod)
     return (pod.finished - pod.started).total_seconds()
+
+
+def _since_start(job: Job, pod: RunnerPod) -> float | None:
+    if pod.finished is None or job.status.run_start_time is None:
+        return None
+    return max(0.0, (pod.finished - aware(job.status.run_start_time)).total_seconds())
 
 
 def _reason(status: JobStatus, kind: ConditionType) -> str:

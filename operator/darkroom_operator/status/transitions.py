@@ -11,7 +11,7 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Outcome, Reason
 from darkroom_contract.progress import ProgressEvent
 from darkroom_contract.remarks import MAX_REMARKS
-from darkroom_contract.status import ConditionType, JobStatus, Phase, QueueStatus
+from darkroom_contract.status import ConditionType, JobStatus, Phase, QueueStatus, RunStart
 from darkroom_operator.pods.pod_outcome import Failure
 from darkroom_operator.pods.runner_pod import RunnerPod
 from darkroom_operator.scheduling.job_state import has_started
@@ -24,6 +24,7 @@ from darkroom_operator.status.waiting import backing_off, not_admitted
 
 REFUSED = "PodRefused"
 QUOTA_EXCEEDED = "QuotaExceeded"
+IDLE_POD_GONE = "IdlePodGone"
 
 ADMITTED, POD_READY, SUSPENDED = ConditionType.ADMITTED, ConditionType.POD_READY, ConditionType.SUSPENDED
 
@@ -33,7 +34,7 @@ def is_changed(job: Job, status: JobStatus) -> bool:
 
     Fields that CRDs of an older release drop are written along with others, and are not by themselves a change.
     """
-    dropped = ("admission_order", "run_start_time")
+    dropped = ("admission_order", "run_start", "run_start_time")
     return status.model_copy(update={name: getattr(job.status, name) for name in dropped}) != job.status
 
 
@@ -48,6 +49,12 @@ def waiting(job: Job, position: QueuePosition | None, now: datetime) -> JobStatu
 def requeued_for_model(job: Job, end: Failure, training: str | None, now: datetime) -> JobStatus:
     """A generation ran before `training` (`Kind/name`) had finished its model: it waits, and no failure is counted."""
     return _waiting(job, None, now, training).set_false(POD_READY, end.reason, end.message).build()
+
+
+def requeued_for_new_pod(job: Job, end: Failure, now: datetime) -> JobStatus:
+    """The idle pod that the job had taken over was gone before it began the run: nothing is counted, and the job does
+    not wait."""
+    return _waiting(job, None, now).set_false(POD_READY, IDLE_POD_GONE, end.message).build()
 
 
 def run_suspended(job: Job, end: Failure, now: datetime) -> JobStatus:
@@ -105,7 +112,8 @@ def quota_exceeded(job: Job, message: str, now: datetime) -> JobStatus:
 
 
 def starting(job: Job, pod: RunnerPod, now: datetime) -> JobStatus:
-    """The job holds a slot and has a pod. The pod is ungated only after this is written."""
+    """The job holds a slot and has a pod. The pod is ungated, or gets its run document, only after this is written."""
+    start = _start_of(pod)
     status = StatusBuilder(job, now).set(
         phase=Phase.STARTING,
         queue=None,
@@ -115,13 +123,28 @@ def starting(job: Job, pod: RunnerPod, now: datetime) -> JobStatus:
         pod_uid=pod.uid,
         slot=pod.slot,
         progress=None,
+        run_start=start,
         run_start_time=None,
         start_time=job.status.start_time or now.replace(microsecond=0),
     )
     status.set_true(ADMITTED, "SlotAcquired", f"Run {pod.attempt} holds slot {pod.slot}.")
-    status.set_false(POD_READY, "Starting", "The pod has been created.")
+    status.set_false(POD_READY, "Starting", _STARTING[start])
     _record_suspension(status)
     return status.build()
+
+
+def _start_of(pod: RunnerPod) -> RunStart | None:
+    """None without warm pods: all starts are cold then."""
+    if not pod.template:
+        return None
+    return RunStart.WARM if pod.is_warm else RunStart.COLD
+
+
+_STARTING = {
+    None: "The pod has been created.",
+    RunStart.COLD: "Cold start: the pod has been created.",
+    RunStart.WARM: "Warm start: the idle pod of an earlier run takes the run over.",
+}
 
 
 def running(job: Job, pod: RunnerPod, event: ProgressEvent | None, now: datetime) -> JobStatus:

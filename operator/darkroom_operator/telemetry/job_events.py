@@ -16,7 +16,7 @@ from darkroom_contract.names import API_VERSION, Kind
 from darkroom_contract.outcome import Reason
 from darkroom_contract.reasons import ConditionReason
 from darkroom_contract.remarks import Remark
-from darkroom_contract.status import Condition, ConditionStatus, ConditionType, JobStatus, Phase
+from darkroom_contract.status import Condition, ConditionStatus, ConditionType, JobStatus, Phase, RunStart
 from darkroom_operator.kube.objects import Json, micro_time
 from darkroom_operator.scheduling.snapshot import UnreadableJob
 from darkroom_operator.status.conditions import find
@@ -161,7 +161,8 @@ def _of_the_queue(change: _Change) -> Iterator[JobEvent]:
 
 def _of_the_slot(change: _Change) -> Iterator[JobEvent]:
     if change.after.attempts > change.before.attempts and change.after.slot is not None:
-        note = f"Run {change.after.attempts} holds slot {change.after.slot}. Created pod {change.after.pod_name}."
+        how = "Took over the idle pod" if change.after.run_start is RunStart.WARM else "Created pod"
+        note = f"Run {change.after.attempts} holds slot {change.after.slot}. {how} {change.after.pod_name}."
         yield JobEvent(EventReason.ADMITTED, note, _pod(change.after))
 
 

@@ -6,6 +6,8 @@ are correct. Gauges are in `gauges.py`.
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from darkroom_contract.names import Kind
+from darkroom_contract.status import RunStart
 from darkroom_operator.status.run_ends import RunEnd
 
 REQUEST_UNANSWERED = "unanswered"
@@ -31,6 +33,12 @@ class Metrics:
             "From the start of a run's container to its end.",
             ["kind"],
             buckets=RUN_SECONDS,
+            registry=self.registry,
+        )
+        self._starts = Counter(
+            "darkroom_run_starts_total",
+            "Runs that were started: cold (in a new pod) or warm (in the idle pod of an earlier run).",
+            ["kind", "start"],
             registry=self.registry,
         )
         self._quota_refusals = Counter(
@@ -62,6 +70,9 @@ class Metrics:
         self._runs.labels(end.kind.value, end.result, end.reason).inc()
         if end.seconds is not None:
             self._run_seconds.labels(end.kind.value).observe(end.seconds)
+
+    def count_start(self, kind: Kind, start: RunStart) -> None:
+        self._starts.labels(kind.value, start.value.lower()).inc()
 
     def count_quota_refusal(self) -> None:
         self._quota_refusals.inc()

@@ -120,9 +120,9 @@ class KeptPipelines:
     def _drop(self, kind: str) -> None:
         from darkroom_runner.models.device import release
 
-        kept = self._kept.pop(kind, None)
-        if kept is not None:
-            release(kept.pipeline)
+        if kind in self._kept:
+            # Without a reference to the state, which has one to all weights.
+            release(self._kept.pop(kind).pipeline)
 
     def _keep(self, model: PretrainedModel, device: "Device", key: _Key | None, pipeline: Any) -> Any:
         import torch

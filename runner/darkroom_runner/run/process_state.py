@@ -1,7 +1,7 @@
 """State of the process that a run may change outside its models, put back after each run. Used by `warm_runs`.
 
-Environment, working directory, signal handlers and the garbage collector are restored; random generators get the state
-of a new process. Settings of torch are only compared, and so are threads: what changed them may still be at work, and
+Environment, working directory, signal handlers and the garbage collector are restored; random generators are seeded
+anew. Settings of torch are only compared, and so are threads: what changed them may still be at work, and
 the process must end.
 """
 
@@ -79,13 +79,12 @@ def temporary_files_in(folder: Path) -> Iterator[None]:
 
 
 def reset_random_numbers() -> None:
-    """Give the global generators the state of a new process: random, but for torch's, which has a fixed seed."""
+    """Seed the global generators from the system's entropy, as in a new process."""
     random.seed()
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
     if "torch" in sys.modules:
-        torch = sys.modules["torch"]
-        torch.manual_seed(torch.Generator().initial_seed())
+        sys.modules["torch"].seed()
 
 
 def _torch_settings() -> dict[str, Any]:

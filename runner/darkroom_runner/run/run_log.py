@@ -144,7 +144,7 @@ class RunLogs:
     def start(self, uid: str, attempt: int) -> None:
         """Begin the log of a run."""
         self.finish()
-        self._current = RunLog(lambda: self._upload(uid, attempt))
+        self._current = self._run_log(uid, attempt)
 
     def _open_first(self) -> RunLog:
         """Of the run in the environment. An invalid run document is not reported here, since the worker does it."""
@@ -152,7 +152,10 @@ class RunLogs:
             document = RunDocument.from_json(self._environment.get(names.RUN) or "")
         except ValueError:  # Includes pydantic's ValidationError.
             return RunLog(lambda: _discard)
-        return RunLog(lambda: self._upload(document.uid, document.attempt))
+        return self._run_log(document.uid, document.attempt)
+
+    def _run_log(self, uid: str, attempt: int) -> RunLog:
+        return RunLog(lambda: self._upload(uid, attempt))
 
     def _upload(self, uid: str, attempt: int) -> Upload:
         key = run_log_key(uid, attempt)

@@ -73,7 +73,7 @@ class TestEndOfARun:
         held = holding(JOB, POD)
         unseen = a_snapshot(held, slot=a_slot(JOB, POD))
         deleted = a_snapshot(held, slot=a_slot(JOB, POD), deleted={POD.uid})
-        assert step(unseen) == VerifyPods(JOB.uid, POD.uid)
+        assert step(unseen) == VerifyPods(0, POD.uid)
         assert written(deleted).failures == 1
 
     def test_the_slot_is_handed_over_once_the_end_is_recorded(self) -> None:

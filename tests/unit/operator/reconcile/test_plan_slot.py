@@ -76,7 +76,7 @@ class TestStartOfARun:
 
     def test_a_recorded_pod_that_was_never_seen_is_looked_up(self) -> None:
         job = holding(JOB, GATED)
-        assert step(a_snapshot(job, slot=a_slot(JOB))) == VerifyPods(JOB.uid, GATED.uid)
+        assert step(a_snapshot(job, slot=a_slot(JOB))) == VerifyPods(0, GATED.uid)
 
     def test_a_recorded_pod_that_is_deleted_before_it_was_ungated_is_replaced(self) -> None:
         job = holding(JOB, GATED)

@@ -1,0 +1,29 @@
+"""Opens the connection to Redis of the readers of progress and outcomes. They retry by themselves."""
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from darkroom_operator.errors import SettingsError
+
+TIMEOUT_SECONDS = 3.0
+
+
+def open_redis(url: str) -> Redis:
+    """Connects at the first command. Raises `SettingsError` for an invalid address."""
+    try:
+        redis = Redis.from_url(
+            url,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=True,
+            encoding_errors="replace",
+        )
+        # Opens no connection, but raises errors in the URL's query that redis-py would raise at the first command.
+        pool = redis.connection_pool
+        pool.connection_class(**pool.connection_kwargs).encoder.encode("")  # type: ignore[no-untyped-call]
+    except (ValueError, TypeError, LookupError, RedisError) as error:
+        raise SettingsError(f"DARKROOM_REDIS_URL is invalid: {error}") from error
+    return redis
