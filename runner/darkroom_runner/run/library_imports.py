@@ -43,6 +43,8 @@ class LibraryImports:
         try:
             self._shortened.enter_context(unused_parts_hidden())
             self._shortened.enter_context(stored_model_index())
+            if self.cancelled.is_set():
+                return
             self._prepare()
             for name in self._modules:
                 if self.cancelled.is_set():
