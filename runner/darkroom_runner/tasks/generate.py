@@ -3,8 +3,8 @@
 The clip begins with the first image, or with the user's own (`video.startImage`); with `images.count` 0 the job makes
 only the clip, and neither loads nor looks up SDXL and LoRAs.
 
-torch and modules that need it are imported in another thread during `download`, and used in `load` and later: a job with
-an unknown model waits for at most one of them.
+torch and modules that need it are imported in another thread during `download`, and used in `load` and later: a job
+with an unknown model waits for at most one of them.
 """
 
 from dataclasses import dataclass

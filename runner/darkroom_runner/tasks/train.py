@@ -1,7 +1,7 @@
 """The training task: photos in, a LoRA out. Called by `lifecycle`.
 
-torch and modules that need it are imported in another thread during `download`, and used in `load` and later: a job with
-invalid photos waits for at most one of them.
+torch and modules that need it are imported in another thread during `download`, and used in `load` and later: a job
+with invalid photos waits for at most one of them.
 """
 
 import logging
