@@ -42,6 +42,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m darkroom_runner.run.model_index >/dev/null
 	@touch $@
 
 demo: setup ## Learn a subject from five photos, then make a picture and a video of it

@@ -29,15 +29,15 @@ from darkroom_runner.models.kept_pipelines import KeptPipelines
 from darkroom_runner.run.content_credentials import load_credentials
 from darkroom_runner.run.context import RunContext, RunResult
 from darkroom_runner.run.gc_control import paused_gc
+from darkroom_runner.run.library_imports import imports_in_background
 from darkroom_runner.run.library_logging import configure_library_logging
 from darkroom_runner.run.process_state import ProcessState, temporary_files_in
 from darkroom_runner.run.progress import open_progress
+from darkroom_runner.run.start_clock import StartClock, StartPart
 from darkroom_runner.run.stop_signal import StopSignal
 from darkroom_runner.run.storage import Storage
 from darkroom_runner.settings import Settings
-from darkroom_runner.tasks.generate import GenerateTask
 from darkroom_runner.tasks.output_metadata import package_versions
-from darkroom_runner.tasks.train import TrainTask
 from darkroom_runner.tasks.xmp import job_source_type
 
 if TYPE_CHECKING:
@@ -79,9 +79,10 @@ def open_services(environment: Mapping[str, str], stop_signal: StopSignal) -> Se
     return Services(settings, stop_signal, KeptPipelines(keeping=settings.stays_warm))
 
 
-def run(text: str, services: Services) -> Outcome:
+def run(text: str, services: Services, start: StartClock | None = None) -> Outcome:
     """Read the run document, execute its task, upload the result, and write the manifest last.
 
+    `start` is the clock of a start that began before this call.
     Raises `RunError`; before the task has started also any error of a library.
     """
     started = time.monotonic()
@@ -93,7 +94,7 @@ def run(text: str, services: Services) -> Outcome:
     if finished is not None:
         log.info("this job was already finished by run %d: nothing to do", finished.attempt)
         return finished.outcome
-    with open_run_context(document, services) as context:
+    with open_run_context(document, services, start) as context:
         task = task_for(context, services.pipelines)
         with _failures_described(task, context):
             result = execute(task, context)
@@ -136,14 +137,16 @@ def find_manifest(storage: Storage, uid: str) -> Manifest | None:
 
 
 @contextmanager
-def open_run_context(document: RunDocument, services: Services) -> Iterator[RunContext]:
+def open_run_context(
+    document: RunDocument, services: Services, start: StartClock | None = None
+) -> Iterator[RunContext]:
     """A context with a temporary folder and a progress tracker; both are closed when it ends."""
     plan, settings = plan_run(document), services.settings
     credentials = load_credentials(settings, package_versions().get("darkroom", ""))
     with (
         tempfile.TemporaryDirectory(prefix="run-", dir=settings.scratch_dir) as scratch,
         temporary_files_in(Path(scratch)) if settings.stays_warm else nullcontext(),
-        open_progress(document, plan, settings.redis_url) as progress,
+        open_progress(document, plan, settings.redis_url, start) as progress,
     ):
         yield RunContext(
             document,
@@ -167,23 +170,30 @@ def plan_run(document: RunDocument) -> Plan:
 
 
 def task_for(context: RunContext, pipelines: KeptPipelines) -> "Task[Any, Any]":
-    """The task that the run document asks for."""
+    """The task that the run document asks for. The modules of the other kind are not imported."""
     match context.document:
         case RunDocument(train=TrainJobSpec() as spec):
+            from darkroom_runner.tasks.train import TrainTask
+
             return TrainTask(context, spec, pipelines)
         case RunDocument(generate=GenerateJobSpec() as spec):
+            from darkroom_runner.tasks.generate import GenerateTask
+
             return GenerateTask(context, spec, pipelines)
     raise InvalidRunError(_NO_TASK)
 
 
 def execute(task: "Task[Any, Any]", context: RunContext) -> RunResult:
-    """Download, load, execute; a stop signal is obeyed between them."""
-    context.progress.enter(Stage.DOWNLOADING)
-    inputs = task.download()
-    context.stop_signal.check()
-    context.progress.enter(Stage.LOADING_MODEL)
-    with paused_gc():
-        configure_library_logging()
+    """Download, load, execute; a stop signal is obeyed between them. Libraries are imported during the download."""
+    progress = context.progress
+    with paused_gc(), imports_in_background(configure_library_logging, task.libraries) as libraries:
+        progress.enter(Stage.DOWNLOADING)
+        inputs = task.download()
+        context.stop_signal.check()
+        progress.start.end(StartPart.INPUT)
+        progress.enter(Stage.LOADING_MODEL)
+        libraries.wait()
+        progress.start.end(StartPart.IMPORTS)
         models = task.load(inputs)
     context.stop_signal.check()
     return task.execute(inputs, models)

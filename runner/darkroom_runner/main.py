@@ -13,11 +13,13 @@ import socket
 import subprocess
 import sys
 import threading
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from darkroom_contract import environment as names
-from darkroom_runner.run.log_channel import LogRequests
-from darkroom_runner.run.run_log import ControlCharacterEscaper, RunLog, RunLogs
+
+if TYPE_CHECKING:
+    from darkroom_runner.run.log_channel import LogRequests
+    from darkroom_runner.run.run_log import RunLog, RunLogs
 
 _CHUNK_BYTES = 64 * 1024
 _DRAIN_SECONDS = 2.0
@@ -32,6 +34,10 @@ def main() -> NoReturn:
     theirs.close()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda number, frame: worker.send_signal(number))
+    # Imported while the worker starts: on another core than it.
+    from darkroom_runner.run.log_channel import LogRequests
+    from darkroom_runner.run.run_log import RunLogs
+
     logs = RunLogs(os.environ)
     copying = threading.Thread(
         target=_copy_output, args=(worker, logs, LogRequests(ours, logs)), name="copy", daemon=True
@@ -61,11 +67,15 @@ def _start_worker(stdin: int | None) -> subprocess.Popen[bytes]:
     )
 
 
-def _copy_output(worker: subprocess.Popen[bytes], log: RunLog | RunLogs, requests: LogRequests | None = None) -> None:
+def _copy_output(
+    worker: subprocess.Popen[bytes], log: "RunLog | RunLogs", requests: "LogRequests | None" = None
+) -> None:
     """Copy to stderr and to the log until every process that holds the pipe's write end has exited.
 
     All output that was written before a request is copied before the request is carried out.
     """
+    from darkroom_runner.run.run_log import ControlCharacterEscaper
+
     if worker.stdout is None:
         raise RuntimeError("the worker was started without a pipe")
     output, escape = worker.stdout.fileno(), ControlCharacterEscaper()
@@ -83,7 +93,7 @@ def _copy_output(worker: subprocess.Popen[bytes], log: RunLog | RunLogs, request
                 selector.unregister(requests)
 
 
-def _copy(chunk: bytes, log: RunLog | RunLogs) -> None:
+def _copy(chunk: bytes, log: "RunLog | RunLogs") -> None:
     log.add(chunk)
     # The reader of our stderr may be gone. Keep draining the pipe, or the worker would block on it forever.
     with contextlib.suppress(OSError):

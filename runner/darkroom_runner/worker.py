@@ -14,6 +14,7 @@ from darkroom_contract.log_lines import set_up_log
 from darkroom_contract.outcome import Outcome
 from darkroom_contract.runs import RunDocument
 from darkroom_runner.errors import InternalError, RunError, translate
+from darkroom_runner.run.start_clock import StartClock, StartPart
 from darkroom_runner.run.stop_signal import StopSignal
 from darkroom_runner.run.termination import EXIT_SUCCEEDED, exit_code, write_outcome
 from darkroom_runner.settings import termination_message_path
@@ -31,7 +32,9 @@ def main() -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
     stop_signal = StopSignal()
     stop_signal.listen()
-    worker = Worker(stop_signal, termination_message_path(os.environ))
+    start = StartClock.of_container()
+    start.end(StartPart.INTERPRETER)
+    worker = Worker(stop_signal, termination_message_path(os.environ), start)
     outcome, code = worker.execute()
     if code == EXIT_SUCCEEDED and worker.stays_warm:
         code = worker.serve(outcome)
@@ -45,8 +48,10 @@ def main() -> None:
 class Worker:
     """Executes runs one after another. Each leaves its outcome in the termination message."""
 
-    def __init__(self, stop_signal: StopSignal, message_path: Path) -> None:
+    def __init__(self, stop_signal: StopSignal, message_path: Path, start: StartClock | None = None) -> None:
         self._stop_signal = stop_signal
+        self._start = start
+        """The clock of the first run, which began before this process."""
         self._message_path = message_path
         self._services: Services | None = None
         """Set by the first run."""
@@ -73,9 +78,11 @@ class Worker:
             # Importing boto3 takes a while; a signal during the import must find its handler installed.
             from darkroom_runner import lifecycle
 
+            start, self._start = self._start or StartClock(), None
+            start.end(StartPart.IMPORTS)
             self._services = self._services or lifecycle.open_services(os.environ, self._stop_signal)
             text = self._services.settings.run if text is None else text
-            outcome = lifecycle.run(text, self._services)
+            outcome = lifecycle.run(text, self._services, start)
         except Exception as error:
             # The process boundary: every exception becomes an outcome.
             failure = translate(error)

@@ -49,6 +49,7 @@ print(json.dumps({
     "weights": [path for path in paths
                 if path.endswith((".safetensors", ".ckpt", ".bin", ".pt", ".pth", ".onnx"))
                 and os.path.getsize(path) > 1_000_000],
+    "shared": os.listdir("/opt/venv/share/darkroom") if os.path.isdir("/opt/venv/share/darkroom") else [],
     "writable": [path for path in ("/", "/tmp", "/opt/venv", "/scratch", "/var/tmp", "/run") if can_write(path)],
 }))
 """
@@ -159,6 +160,11 @@ def test_all_imported_modules_are_compiled(image: Image, tmp_path: Path) -> None
     }
     volumes = {"/tmp": tmp_path, "/scratch": tmp_path}
     assert image.python(UNCOMPILED.format(modules=modules[part(image)]), writable=volumes) == []
+
+
+def test_runner_has_the_index_of_its_transformers(runner_image: Image, looked: dict[str, Any]) -> None:
+    inside = looked[runner_image.name]
+    assert inside["shared"] == [f"transformers-{versions(inside)['transformers']}.json"]
 
 
 def test_only_volumes_are_writable(inside: Any) -> None:

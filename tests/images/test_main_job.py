@@ -4,6 +4,7 @@ The test is the kubelet: it starts each pod's container as its manifest says, an
 """
 
 import io
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,6 +166,7 @@ def test_a_subject_is_trained_generated_and_animated(installation: Installation,
     assert outcome.succeeded, log
     stored = {file.name: _read(installation, outcome.prefix + file.name) for file in outcome.files}
     assert {Path(name).suffix for name in stored} == {".png", ".mp4"}
+    assert re.search(r"first step after [\d.]+ s: interpreter [\d.]+ s, imports", log), log
     picture = next(content for name, content in stored.items() if name.endswith(".png"))
     assert Picture.open(io.BytesIO(picture)).size[0] >= 64
     images = {pod["spec"]["containers"][0]["image"] for pod in namespace.pods()}

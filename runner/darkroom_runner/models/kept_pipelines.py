@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darkroom_runner.models.pretrained import PretrainedModel, hub_folder, load_pipeline
+from darkroom_runner.run.start_clock import StartClock
 
 if TYPE_CHECKING:
     from darkroom_runner.models.device import Device
@@ -67,13 +68,13 @@ class KeptPipelines:
         """Of all kept weights on a type of device, such as `cpu`."""
         return sum(kept.state.bytes for kept in self._kept.values() if kept.key.torch_device.type == device_type)
 
-    def load(self, model: PretrainedModel, device: "Device") -> Any:
+    def load(self, model: PretrainedModel, device: "Device", start: StartClock | None = None) -> Any:
         """A pipeline for one run, in the device's precision for inference.
 
         Raises `BaseModelNotFoundError` or `ModelIncompatibleError`.
         """
         if not self._keeping:
-            return load_pipeline(model, device.inference_dtype, device.torch_device)
+            return load_pipeline(model, device.inference_dtype, device.torch_device, start=start)
         kept = self._kept.get(model.pipeline)
         key = _find_key(model, device, kept)
         if kept is not None and kept.key == key:
@@ -81,7 +82,7 @@ class KeptPipelines:
             return kept.lend()
         self._drop(model.pipeline)
         self._drop_without_plenty(device)
-        pipeline = load_pipeline(model, device.inference_dtype, device.torch_device)
+        pipeline = load_pipeline(model, device.inference_dtype, device.torch_device, start=start)
         return self._keep(model, device, key, pipeline)
 
     def release(self, pipeline: Any, device: "Device") -> None:

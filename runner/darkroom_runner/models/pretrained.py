@@ -23,6 +23,8 @@ from darkroom_contract.base_models import (
 )
 from darkroom_contract.specs.training_choices import Quantization
 from darkroom_runner.errors import BaseModelNotFoundError, ModelIncompatibleError, first_line, is_disk_full
+from darkroom_runner.models.weight_files import HALF, variant_of
+from darkroom_runner.run.start_clock import StartClock, StartPart
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +32,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SDXL, SVD = SDXL_PIPELINE, SVD_PIPELINE
-_HALF = "fp16"
+
+PIPELINE_MODULES = {
+    SDXL: "diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl",
+    SVD: "diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion",
+}
+"""The module of each pipeline's class. `diffusers.StableDiffusionXLPipeline` imports it, too."""
 
 Precision: TypeAlias = "torch.dtype | dict[str, torch.dtype]"
 """One dtype for the whole pipeline, or a dtype per component, with `default` for the rest."""
@@ -91,16 +98,21 @@ def load_pipeline(
     dtype: Precision,
     torch_device: "torch.device",
     quantization: Quantization = Quantization.DISABLED,
+    start: StartClock | None = None,
 ) -> Any:
     """Load a base model's diffusers pipeline onto a device, without progress bars; its U-Net may be quantized.
 
-    Raises `BaseModelNotFoundError` or `ModelIncompatibleError`.
+    The parts of a run's start that end here go to `start`. Raises `BaseModelNotFoundError` or `ModelIncompatibleError`.
     """
     settings = _quantization_settings(quantization, dtype)
     load = partial(_from_pretrained, model, dtype, settings)
     pipeline = _from_folder(model, model.folder, load) if model.folder else _from_hub(model, dtype, load)
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(torch_device)
+    start = start or StartClock()
+    start.end(StartPart.WEIGHTS)
+    pipeline = pipeline.to(torch_device)
+    start.end(StartPart.DEVICE)
+    return pipeline
 
 
 def _quantization_settings(quantization: Quantization, dtype: Precision) -> dict[str, Any]:
@@ -120,17 +132,12 @@ def _quantization_settings(quantization: Quantization, dtype: Precision) -> dict
 
 
 def _from_folder(model: PretrainedModel, folder: Path, load: Load) -> Any:
-    variant = _HALF if not _has_plain_weights(folder) else None
     try:
-        return load(str(folder), variant)
+        return load(str(folder), variant_of(folder))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         if is_disk_full(error):
             raise
         raise ModelIncompatibleError(f"The base model {model.name!r} can't be loaded: {first_line(error)}") from error
-
-
-def _has_plain_weights(folder: Path) -> bool:
-    return any(not path.name.endswith(f".{_HALF}.safetensors") for path in (folder / "unet").glob("*.safetensors"))
 
 
 def _from_hub(model: PretrainedModel, dtype: Precision, load: Load) -> Any:
@@ -154,9 +161,9 @@ def _smallest_from_hub(model: PretrainedModel, dtype: Precision, load: Load) -> 
 
     if dtype != torch.float32:
         try:
-            return load(_download(model, _HALF), _HALF)
+            return load(_download(model, HALF), HALF)
         except ValueError as error:
-            log.info("%s has no %s weights: %s", model.name, _HALF, first_line(error))
+            log.info("%s has no %s weights: %s", model.name, HALF, first_line(error))
     return load(_download(model, None), None)
 
 
@@ -180,7 +187,7 @@ def hub_folder(model: PretrainedModel, known: Path) -> Path | None:
     if parse_reference(model.name).revision == known.name:
         return known
     try:
-        return Path(_download(model, None if _has_plain_weights(known) else _HALF))
+        return Path(_download(model, variant_of(known)))
     except (OSError, ValueError, httpx.HTTPError):
         return None
 

@@ -16,11 +16,14 @@ from darkroom_contract.plan import Plan
 from darkroom_contract.progress import MAX_FILES, Preview, ProgressEvent, Stage, stream_name
 from darkroom_contract.runs import RunDocument
 from darkroom_runner.run.progress_events import EventSender, NullSender, RedisSender
+from darkroom_runner.run.start_clock import StartClock
 
 log = logging.getLogger(__name__)
 
 MIN_INTERVAL_SECONDS = 0.25
 """Steps that follow faster than this are reported only once per interval; the first and the last step always are."""
+_WORK = frozenset({Stage.TRAINING, Stage.DENOISING, Stage.ANIMATING})
+"""Stages whose first step ends the start of a run."""
 
 
 class ProgressTracker:
@@ -30,8 +33,15 @@ class ProgressTracker:
     """
 
     def __init__(
-        self, attempt: int, plan: Plan, sender: EventSender, clock: Callable[[], float] = time.monotonic
+        self,
+        attempt: int,
+        plan: Plan,
+        sender: EventSender,
+        clock: Callable[[], float] = time.monotonic,
+        start: StartClock | None = None,
     ) -> None:
+        self.start = start or StartClock()
+        """What of the run's start took how long, up to the first step."""
         self._attempt = attempt
         self._plan = plan
         self._sender = sender
@@ -109,6 +119,8 @@ class ProgressTracker:
         self._step, self._total = step, self._total if total is None else total
         self._metrics, self._between = metrics, 0.0
         self._update_percentage()
+        if self._stage in _WORK:
+            self.start.end_first_step()
         due = self._clock() - self._sent_at >= MIN_INTERVAL_SECONDS
         if due or step <= 1 or step >= self._total:
             self._send()
@@ -173,7 +185,9 @@ class ProgressTracker:
         self._sender.send(event)
 
 
-def open_progress(document: RunDocument, plan: Plan, redis_url: str | None) -> ProgressTracker:
+def open_progress(
+    document: RunDocument, plan: Plan, redis_url: str | None, start: StartClock | None = None
+) -> ProgressTracker:
     """The tracker of a run; its events go to the job's Redis stream, or nowhere without a Redis URL."""
     sender = RedisSender(redis_url, stream_name(document.uid)) if redis_url else NullSender()
-    return ProgressTracker(document.attempt, plan, sender)
+    return ProgressTracker(document.attempt, plan, sender, start=start)

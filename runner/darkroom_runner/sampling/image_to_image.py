@@ -9,7 +9,6 @@ import math
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline
 from PIL import Image
 
 from darkroom_contract.plan import denoising_steps
@@ -18,6 +17,9 @@ from darkroom_runner.sampling.non_finite import require_finite
 
 def image_to_image_pipeline(pipeline: Any, inpainting: bool) -> Any:
     """diffusers' pipeline with the models, LoRAs and scheduler of `pipeline`."""
+    # Most runs have no start image.
+    from diffusers import StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline
+
     kind = StableDiffusionXLInpaintPipeline if inpainting else StableDiffusionXLImg2ImgPipeline
     # Not `from_pipe`: it converts the shared models to float32.
     made = kind(

@@ -3,7 +3,8 @@
 The clip begins with the first image, or with the user's own (`video.startImage`); with `images.count` 0 the job makes
 only the clip, and neither loads nor looks up SDXL and LoRAs.
 
-torch and modules that need it are imported in `load` and later, so that an unknown model fails within a second.
+torch and modules that need it are imported in another thread during `download`, and used in `load` and later: a job
+with an unknown model waits for at most one of them.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from darkroom_runner.errors import InvalidRunError, NonFiniteOutputError
 from darkroom_runner.models import model_store
 from darkroom_runner.models.kept_pipelines import KeptPipelines
 from darkroom_runner.models.model_store import FetchedLora
-from darkroom_runner.models.pretrained import SDXL, SVD, PretrainedModel, find_pretrained
+from darkroom_runner.models.pretrained import PIPELINE_MODULES, SDXL, SVD, PretrainedModel, find_pretrained
+from darkroom_runner.models.weight_files import read_ahead_if_cold
 from darkroom_runner.run.context import RunContext, RunResult
 from darkroom_runner.tasks.few_step_loras import remark_on_few_steps
 from darkroom_runner.tasks.ignored_settings import remark_on_generation
@@ -25,6 +27,10 @@ from darkroom_runner.tasks.start_files import ClipStart, ClipStartFile, StartFil
 
 if TYPE_CHECKING:
     from darkroom_runner.tasks.text_to_image import GeneratedImage, TextToImage
+
+
+IMAGE_LIBRARIES = ("torch", PIPELINE_MODULES[SDXL], "darkroom_runner.tasks.text_to_image")
+CLIP_LIBRARIES = ("torch", PIPELINE_MODULES[SVD], "darkroom_runner.tasks.image_to_video")
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,10 @@ class GenerateTask:
         """None: a generation has no checkpoints."""
         return None
 
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        return IMAGE_LIBRARIES if self._spec.images.count else CLIP_LIBRARIES
+
     def download(self) -> GenerateInputs:
         if (contradiction := self._spec.contradiction) is not None:
             raise InvalidRunError(contradiction)
@@ -61,6 +71,8 @@ class GenerateTask:
         document, root = self._context.document, self._context.settings.model_root
         base_model = find_pretrained(document.base_model, SDXL, root) if self._spec.images.count else None
         video_model = find_pretrained(document.video_base_model, SVD, root) if self._spec.allow_motion else None
+        if (first := base_model or video_model) is not None:
+            read_ahead_if_cold(first.folder)
         clip_start = fetch_clip_start(self._context, self._spec)
         if base_model is None:
             return GenerateInputs(None, video_model, clip_start=clip_start)

@@ -60,7 +60,8 @@ def generate_clip(
     """
     remarks = context.remarks
     context.progress.enter(Stage.ANIMATING, spec.video.steps)
-    pipeline = load_inference_pipeline(pipelines or KeptPipelines(), video_model, device, (), remarks)
+    pipelines, clock = pipelines or KeptPipelines(), context.progress.start
+    pipeline = load_inference_pipeline(pipelines, video_model, device, (), remarks, clock)
     pipeline.scheduler = ensure_starts_from_noise(pipeline.scheduler, spec.video.steps, "video.steps", remarks)
     fitting = fit_remark(start.image.size, clip_size(pipeline, start.image.size), spec.video.fit)
     if fitting is not None:

@@ -17,8 +17,13 @@ class Task(Protocol, Generic[Inputs, Models]):
         """The newest training step with a checkpoint in storage, from which a failed job can resume; None without."""
         ...
 
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """The modules that `load` and `execute` need, imported in another thread during `download`."""
+        ...
+
     def download(self) -> Inputs:
-        """Fetch and validate the input. Must not import torch, so that invalid input fails within a second."""
+        """Fetch and validate the input. Must not import torch, so that invalid input fails before torch is imported."""
         ...
 
     def load(self, inputs: Inputs) -> Models:

@@ -28,6 +28,7 @@ from darkroom_runner.models.model_store import FetchedLora
 from darkroom_runner.models.pretrained import PretrainedModel
 from darkroom_runner.run.context import RunContext
 from darkroom_runner.run.remarks import Remarks
+from darkroom_runner.run.start_clock import StartClock
 from darkroom_runner.sampling.image_to_image import strength_arguments
 from darkroom_runner.sampling.non_finite import has_finite_weights, retry_in_float32
 from darkroom_runner.sampling.picture_size import Size, image_size
@@ -166,7 +167,7 @@ def load_text_to_image(
     device, remarks, pipelines = device or find_device(), context.remarks, pipelines or KeptPipelines()
     picture = start.read(remarks) if start else None
     scaled = [LoraToLoad(lora.path, use.scale, lora.name) for lora, use in zip(loras, spec.used_loras, strict=True)]
-    pipeline = load_inference_pipeline(pipelines, base_model, device, scaled, remarks)
+    pipeline = load_inference_pipeline(pipelines, base_model, device, scaled, remarks, context.progress.start)
     _require_plain_unet(pipeline, base_model)
     check_prompts(pipeline, spec, remarks)
     pipeline.scheduler = _sampler(pipeline, spec, remarks)
@@ -214,13 +215,18 @@ def _require_plain_unet(pipeline: Any, base_model: PretrainedModel) -> None:
 
 
 def load_inference_pipeline(
-    pipelines: KeptPipelines, model: PretrainedModel, device: Device, loras: Sequence[LoraToLoad], remarks: Remarks
+    pipelines: KeptPipelines,
+    model: PretrainedModel,
+    device: Device,
+    loras: Sequence[LoraToLoad],
+    remarks: Remarks,
+    clock: StartClock | None = None,
 ) -> Any:
     """A pipeline with its LoRAs, in the device's precision, or in float32 if half precision overflows its weights.
 
     Float32 then applies to the whole job, since every image would be NaN in half precision.
     """
-    pipeline = pipelines.load(model, device)
+    pipeline = pipelines.load(model, device, clock)
     if loras:
         _remark_converted(load_loras(pipeline, loras), remarks)
     if device.inference_dtype == torch.float32 or has_finite_weights(pipeline):
@@ -230,7 +236,8 @@ def load_inference_pipeline(
         RemarkReason.DRAWN_AGAIN,
         f"Weights of {model.name!r} or its LoRA exceed half precision's range: everything is generated in float32.",
     )
-    return load_inference_pipeline(pipelines, model, replace(device, inference_dtype=torch.float32), loras, remarks)
+    device = replace(device, inference_dtype=torch.float32)
+    return load_inference_pipeline(pipelines, model, device, loras, remarks, clock)
 
 
 def _remark_converted(files: list[LoraFile], remarks: Remarks) -> None:

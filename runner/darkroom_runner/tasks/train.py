@@ -1,6 +1,7 @@
 """The training task: photos in, a LoRA out. Called by `lifecycle`.
 
-torch and modules that need it are imported in `load` and later, so that invalid photos fail within a second.
+torch and modules that need it are imported in another thread during `download`, and used in `load` and later: a job
+with invalid photos waits for at most one of them.
 """
 
 import logging
@@ -18,7 +19,8 @@ from darkroom_runner.errors import DatasetNotAllowedError, InvalidRunError, Mode
 from darkroom_runner.models import model_store, step_records
 from darkroom_runner.models.kept_pipelines import KeptPipelines
 from darkroom_runner.models.model_store import FetchedLora
-from darkroom_runner.models.pretrained import SDXL, PretrainedModel, find_pretrained
+from darkroom_runner.models.pretrained import PIPELINE_MODULES, SDXL, PretrainedModel, find_pretrained
+from darkroom_runner.models.weight_files import read_ahead_if_cold
 from darkroom_runner.run.context import RunContext, RunResult
 from darkroom_runner.run.storage import sha256_of
 from darkroom_runner.sampling.web_ui_samplers import WebUiSampler
@@ -78,6 +80,10 @@ class TrainTask:
     def saved_step(self) -> int | None:
         return self._checkpoints.saved_step
 
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        return ("torch", PIPELINE_MODULES[SDXL], "darkroom_runner.training.session")
+
     def download(self) -> TrainInputs:
         context, spec = self._context, self._spec
         if (contradiction := spec.contradiction) is not None:
@@ -86,6 +92,7 @@ class TrainTask:
         model_store.check_model_id(spec.model_id)
         remark_on_training(spec, context.remarks)
         base_model = find_pretrained(context.document.base_model, SDXL, context.settings.model_root)
+        read_ahead_if_cold(base_model.folder)
         masked = spec.training.masked_loss is not None
         photos = fetch_datasets(
             context.storage, spec.datasets, context.scratch, masked, context.remarks, context.on_step

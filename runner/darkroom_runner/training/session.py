@@ -273,7 +273,7 @@ def open_session(
     # SDXL's VAE overflows in half precision, and its weights must not be rounded to it on loading.
     dtype = {"vae": torch.float32, "default": device.training_dtype}
     quantization = choose_quantization(device, spec.training)
-    pipeline = load_pipeline(model, dtype, device.torch_device, quantization)
+    pipeline = load_pipeline(model, dtype, device.torch_device, quantization, progress.start)
     check_training_prompts(pipeline, spec)
     used, remarks = model.used(pipeline), remarks or Remarks()
     return TrainingSession(

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from darkroom_runner.errors import BaseModelNotFoundError, ModelIncompatibleError
 from darkroom_runner.models.pretrained import SDXL, SVD, PretrainedModel, find_pretrained, load_pipeline
+from darkroom_runner.models.weight_files import weight_files
+from darkroom_runner.run.start_clock import StartClock, StartPart
 
 CPU = torch.device("cpu")
 
@@ -54,6 +57,35 @@ def test_a_folder_with_missing_weights_is_reported(model_root: Path, tmp_path: P
 
     with pytest.raises(ModelIncompatibleError, match="'hollow' can't be loaded"):
         load_pipeline(find_pretrained("hollow", SDXL, tmp_path), torch.float32, CPU)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("test-sdxl", SDXL), ("test-svd", SVD)])
+def test_weights_are_bit_for_bit_those_of_the_files(model_root: Path, name: str, kind: str) -> None:
+    """And nothing is initialised at random before it is overwritten."""
+    random_state = torch.random.get_rng_state()
+
+    pipeline = load_pipeline(find_pretrained(name, kind, model_root), torch.float32, CPU)
+
+    assert torch.equal(torch.random.get_rng_state(), random_state)
+    files = weight_files(model_root / name)
+    assert len(files) >= 3
+    for file in files:
+        # transformers 5 has no outer `text_model`, which files may have.
+        loaded, stored = (
+            {each.removeprefix("text_model."): tensor for each, tensor in state.items()}
+            for state in (getattr(pipeline, file.parent.name).state_dict(), load_file(file))
+        )
+        assert loaded.keys() == stored.keys()
+        assert all(torch.equal(loaded[each], stored[each]) for each in stored)
+
+
+def test_loading_ends_its_parts_of_the_start(model_root: Path) -> None:
+    start = StartClock()
+
+    load_pipeline(find_pretrained("test-sdxl", SDXL, model_root), torch.float32, CPU, start=start)
+
+    assert list(start.seconds) == [StartPart.WEIGHTS, StartPart.DEVICE]
+    assert start.seconds[StartPart.WEIGHTS] > 0
 
 
 def test_half_precision_files_are_read_if_there_are_no_others(sdxl: Any, tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""torch's compiler and distributed package are not imported with the libraries, and can be used all the same."""
+
+import subprocess
+import sys
+
+IMPORT = """
+import sys
+from darkroom_runner.run.unused_parts import unused_parts_hidden
+from darkroom_runner.run.library_logging import configure_library_logging
+with unused_parts_hidden():
+    configure_library_logging()
+    import diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl
+    import diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion
+"""
+
+
+def output(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", IMPORT + code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_pipelines_are_imported_without_them() -> None:
+    names = ("torch._dynamo", "torch.distributed.tensor", "torch.distributed.fsdp", "sympy")
+
+    assert output(f"print([name for name in {names!r} if name in sys.modules])") == "[]"
+
+
+def test_both_work_afterwards() -> None:
+    code = """
+import torch, torch.distributed.tensor
+assert torch.distributed.is_available()
+print(torch.compile(lambda x: x + 1, backend="eager")(torch.ones(2)).tolist())
+print(torch._dynamo.disable(len) is len, torch._dynamo.__name__)
+"""
+
+    assert output(code) == "[2.0, 2.0]\nFalse torch._dynamo"
+
+
+def test_library_that_needs_the_compiler_at_import_gets_the_real_one() -> None:
+    code = """
+with unused_parts_hidden():
+    import torch._dynamo
+    assert torch._dynamo.disable(len) is len
+    torch._dynamo.reset()
+    import torch._dynamo
+    print(torch._dynamo.disable(len) is len)
+print(sys.modules["torch._dynamo"].reset.__module__)
+"""
+
+    assert output(code) == "False\ntorch._dynamo"
