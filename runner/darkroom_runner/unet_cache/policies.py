@@ -90,7 +90,7 @@ class Profile:
 
 
 PROFILES = {
-    CacheProfile.QUALITY: Profile(density=1.6, threshold=1.2, first_block_threshold=0.1),
+    CacheProfile.QUALITY: Profile(density=1.6, threshold=1.6, first_block_threshold=0.1),
     CacheProfile.BALANCED: Profile(density=0.8, threshold=1.6, first_block_threshold=0.2),
     CacheProfile.FAST: Profile(density=0.6, threshold=2.0, first_block_threshold=0.3),
 }
