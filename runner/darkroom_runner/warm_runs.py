@@ -3,7 +3,7 @@
 After a run that ended well the process publishes its outcome, waits until the operator has acknowledged it, and then
 for the next run document (`darkroom_contract.handover` describes the exchange). Nothing of a run reaches the next one:
 `KeptPipelines` restores the models, `ProcessState` the rest. The process ends, with the last outcome in its termination
-message, when
+message unless that is acknowledged, when
 
 - a run fails or is stopped,
 - the outcome is not acknowledged in time, for example without Redis,
@@ -18,15 +18,17 @@ from functools import partial
 from pathlib import Path
 
 from darkroom_contract.handover import SignedOutcome, run_key
-from darkroom_contract.outcome import Outcome
+from darkroom_contract.outcome import Outcome, Reason
 from darkroom_runner.lifecycle import Services, read_document
 from darkroom_runner.run.fitness import Fitness
 from darkroom_runner.run.handover import Handover, RefusedRunError
 from darkroom_runner.run.log_channel import LogChannel
 from darkroom_runner.run.outcome_stream import OutcomeStream
-from darkroom_runner.run.termination import EXIT_SUCCEEDED, clear_message
+from darkroom_runner.run.termination import EXIT_SUCCEEDED, EXIT_TRY_AGAIN, clear_message, write_outcome
 
 log = logging.getLogger(__name__)
+
+IDLE_MESSAGE = "The process waited for another run. The outcome of its last one is in the status of that run's job."
 
 Execute = Callable[[str], tuple[Outcome, int]]
 """Executes the run of a document, leaves its termination message, and returns its outcome and exit code."""
@@ -57,11 +59,12 @@ class WarmRuns:
         code = EXIT_SUCCEEDED
         try:
             while code == EXIT_SUCCEEDED:
-                outcome, code = self._execute(self._next(outcome))
+                text = self._next(outcome)
+                code = EXIT_TRY_AGAIN  # If the outcome can't even be reported.
+                outcome, code = self._execute(text)
         except (NoMoreRunsError, RefusedRunError) as end:
             log.info("the process ends: %s", "SIGTERM" if self._services.stop_signal.requested else end)
         except Exception:
-            # The outcome of the last run is in the termination message: its job is not affected.
             log.exception("the process ends")
         return code
 
@@ -103,3 +106,9 @@ class WarmRuns:
         key = run_key(outcome.job_uid, outcome.attempt)
         if not self._handover.wait_for_acknowledgement(key, partial(self._stream.publish, signed)):
             raise NoMoreRunsError("its outcome was not acknowledged")
+        # An operator of an earlier release would take a success in the message for that of the job that it sees in the
+        # pod, whichever run it names.
+        idle = Outcome(succeeded=False, reason=Reason.INTERRUPTED, message=IDLE_MESSAGE)
+        write_outcome(
+            idle.model_copy(update={"job_uid": outcome.job_uid, "attempt": outcome.attempt}), self._message_path
+        )

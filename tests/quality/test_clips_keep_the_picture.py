@@ -25,13 +25,6 @@ FRAME_PX = 5
 # Twenty clips take some minutes on a busy machine.
 pytestmark = pytest.mark.timeout(1800)
 
-KNOWN_DEFECT = pytest.mark.xfail(
-    raises=AssertionError,
-    strict=True,
-    reason="darkroom-tiny-svd is undertrained: its last frames dissolve at the default motion and guidance. Of 6 clips "
-    "without cache 2 kept the subject at maxGuidanceScale 3, and 5 at 1. Remove this mark with better weights.",
-)
-
 
 def start_scenes() -> list[Scene]:
     """The subject of the demo, and combinations of which some are excluded from training."""

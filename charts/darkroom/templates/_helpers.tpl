@@ -12,8 +12,8 @@ of operator, gateway, runner, valkey, s3, test.
 
 {{/* Fails for values of an older release. Not in checks.yaml, because Helm renders that last. */}}
 {{- define "darkroom.requireValues" -}}
-{{- if not (and .Values.datasets .Values.gateway.photos .Values.gateway.maxUploads) }}
-{{- fail "datasets, gateway.photos or gateway.maxUploads is missing, as in the values of an older release: upgrade with --reset-then-reuse-values instead of --reuse-values." }}
+{{- if not (and .Values.datasets .Values.gateway.photos .Values.gateway.maxUploads .Values.operator.maxRuns) }}
+{{- fail "datasets, gateway.photos, gateway.maxUploads or operator.maxRuns is missing, as in the values of an older release: upgrade with --reset-then-reuse-values instead of --reuse-values." }}
 {{- end }}
 {{- end }}
 

@@ -233,6 +233,10 @@ def _reason_and_message(source: Mapping[str, Any]) -> str:
     return ": ".join(each for each in (source.get("reason"), source.get("message")) if each)
 
 
+UNSCHEDULABLE = "Unschedulable"
+"""The scheduler's reason while it finds no node."""
+
+
 def _waiting_reason(status: Json, state: Mapping[str, Any]) -> tuple[str, str]:
     """Reason and message of the pod's status, else of the waiting container, else of the scheduler."""
     if status.get("reason"):

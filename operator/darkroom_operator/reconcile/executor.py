@@ -63,6 +63,9 @@ from darkroom_operator.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
+REFUSALS = (400, 403, 422)
+"""Answers to a patch that will not change by themselves: an admission policy, or a role without the right."""
+
 
 class ActionExecutor:
     """One method for each type of action."""
@@ -168,12 +171,26 @@ class ActionExecutor:
 
     @_send.register
     async def _(self, action: TakeOverPod) -> None:
-        await self._patch_pod(action.pod, takeover(action.pod, action.job, action.attempt))
+        await self._hand_over(action.pod, takeover(action.pod, action.job, action.attempt))
 
     @_send.register
     async def _(self, action: GiveRun) -> None:
-        await self._patch_pod(action.pod, run_gift(action.pod, action.job, self._settings))
+        if not await self._hand_over(action.pod, run_gift(action.pod, action.job, self._settings)):
+            return
         log.info("gave run %d of %s to pod %s", action.pod.attempt, action.job.key, action.pod.name)
+
+    async def _hand_over(self, pod: RunnerPod, patch: Json) -> bool:
+        """Patch an idle pod. One that a policy of the cluster keeps from being changed is deleted: the job that waits
+        for it then gets a new one."""
+        try:
+            await self._patch_pod(pod, patch)
+        except ApiError as error:
+            if error.code not in REFUSALS:
+                raise
+            log.warning("pod %s can't be handed over and is deleted: %s", pod.name, error)
+            await self._send(DeletePod(pod, "the cluster refuses to hand it over"))
+            return False
+        return True
 
     async def _patch_pod(self, pod: RunnerPod, patch: Json) -> None:
         try:

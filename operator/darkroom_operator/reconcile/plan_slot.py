@@ -38,6 +38,7 @@ from darkroom_operator.reconcile.actions import (
     WriteStatus,
 )
 from darkroom_operator.reconcile.finish_run import RetryWait, finish_run
+from darkroom_operator.reconcile.other_slots import exceeds_quota, other_slot_exceeds_quota
 from darkroom_operator.reconcile.stops import DELETED, Stop, stop_of
 from darkroom_operator.scheduling.admission import admit, awaited_training, is_current_run, is_recorded, owns_slot
 from darkroom_operator.scheduling.job_state import is_backing_off, is_finished, may_run
@@ -87,7 +88,7 @@ def _hand_over(slot: Slot, snapshot: Snapshot) -> Action | None:
     for pod in snapshot.pods.values():
         if pod is not idle and _is_in(slot, pod) and _may_run_here(pod, slot):
             return _remove(pod, snapshot)
-    is_admitting = slot.number < snapshot.slot_count and not _other_slot_exceeds_quota(slot, snapshot)
+    is_admitting = slot.number < snapshot.slot_count and not other_slot_exceeds_quota(slot.number, snapshot)
     job = admit(snapshot) if is_admitting else None
     is_unchanged = job is None and slot.holder is None and slot.idle_pod_uid == (None if idle is None else idle.uid)
     return None if is_unchanged else AssignSlot(slot, job, idle)
@@ -118,18 +119,6 @@ def _remove(pod: RunnerPod, snapshot: Snapshot) -> Action | None:
 
 def _is_known(job_uid: str, snapshot: Snapshot) -> bool:
     return job_uid in snapshot.jobs or job_uid in snapshot.unreadable or job_uid in snapshot.deleted
-
-
-def _other_slot_exceeds_quota(slot: Slot, snapshot: Snapshot) -> bool:
-    """Whether the holder of another slot waits for a quota: an admitted job could only compete with it."""
-    others = (snapshot.jobs.get(each.holder) for each in snapshot.slots.values() if each.holder and each != slot)
-    return any(job is not None and _exceeds_quota(job) for job in others)
-
-
-def _exceeds_quota(job: Job) -> bool:
-    """Whether the pod of the job's next run exceeded a quota, as `executor.py` has recorded."""
-    admitted, ready = find(job.status, ConditionType.ADMITTED), find(job.status, ConditionType.POD_READY)
-    return admitted is not None and admitted.reason == transitions.QUOTA_EXCEEDED and ready is None
 
 
 # --- 2. Create, 3. record and 4. confirm the pod --------------------------------------------------------------------
@@ -173,7 +162,7 @@ def _create_pod(slot: Slot, job: Job, snapshot: Snapshot, retry_wait: RetryWait)
         if recorded is None or recorded.has_run:
             name = None if snapshot.template is None else status.pod_name
             return VerifyPods(job.uid, status.pod_uid, name)  # Recorded, never ungated, and not seen yet.
-    if _exceeds_quota(job) and _is_overtaken(job, snapshot):
+    if exceeds_quota(job) and _is_overtaken(job, snapshot):
         return _hand_over(slot, snapshot)
     failure = _start_failure(slot, job, snapshot.now)
     if failure is not None:

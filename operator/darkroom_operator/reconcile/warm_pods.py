@@ -24,6 +24,7 @@ from darkroom_contract.outcome import Outcome
 from darkroom_contract.status import Phase
 from darkroom_operator.pods.runner_pod import RunnerPod
 from darkroom_operator.reconcile.actions import AcknowledgeRun, GiveRun, TakeOverPod, VerifyPods
+from darkroom_operator.reconcile.other_slots import other_slot_exceeds_quota, other_slot_is_unschedulable
 from darkroom_operator.scheduling.admission import is_current_run
 from darkroom_operator.scheduling.slot import Slot
 from darkroom_operator.scheduling.snapshot import Snapshot
@@ -48,10 +49,13 @@ def idle_pod(slot: Slot, snapshot: Snapshot) -> RunnerPod | None:
 
 
 def _may_take_over(pod: RunnerPod, snapshot: Snapshot) -> bool:
-    """Whether a pod that was created now would be the same, and this one lives, is ours alone, and its job exists."""
+    """Whether a pod that was created now would be the same, and this one lives, is ours alone, no other slot waits for
+    its quota or GPU, and its job exists."""
     if pod.template != snapshot.template or not pod.template or pod.foreign or not pod.started:
         return False
     if pod.deleting or pod.run_ended or pod.terminated or pod.node_lost or pod.disruption:
+        return False
+    if other_slot_exceeds_quota(pod.slot, snapshot) or other_slot_is_unschedulable(pod.slot, snapshot):
         return False
     job = snapshot.jobs.get(pod.job_uid)
     return job is not None and not job.deleting

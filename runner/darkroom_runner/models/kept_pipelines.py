@@ -80,6 +80,7 @@ class KeptPipelines:
         if kept is not None and kept.key == key:
             log.info("%s is in memory from an earlier run", model.name)
             return kept.lend()
+        kept = None  # It refers to the weights that are dropped.
         self._drop(model.pipeline)
         self._drop_without_plenty(device)
         pipeline = load_pipeline(model, device.inference_dtype, device.torch_device, start=start)
@@ -112,9 +113,9 @@ class KeptPipelines:
     def _drop_without_plenty(self, device: "Device") -> None:
         from darkroom_runner.models.free_memory import free_bytes
 
-        for kind, kept in list(self._kept.items()):
-            if free_bytes(device) < FREE_FACTOR * kept.state.bytes:
-                log.info("%s is dropped from memory to make space for another model", kept.name)
+        for kind in list(self._kept):
+            if free_bytes(device) < FREE_FACTOR * self._kept[kind].state.bytes:
+                log.info("%s is dropped from memory to make space for another model", self._kept[kind].name)
                 self._drop(kind)
 
     def _drop(self, kind: str) -> None:

@@ -53,7 +53,8 @@ class Fitness:
         collect_garbage(thorough=self._runs == 1 and kept_bytes + kept_on_card == 0)
         if (fault := _card_fault()) is not None:
             return fault
-        memory = MemoryInUse(resident_bytes() - kept_bytes, _bytes_on_card() - kept_on_card)
+        # Weights that are still mapped from their files are not anonymous memory: the difference can be below 0.
+        memory = MemoryInUse(max(0, resident_bytes() - kept_bytes), max(0, _bytes_on_card() - kept_on_card))
         self._first = self._first or memory
         return memory.growth_fault(self._first)
 

@@ -73,6 +73,12 @@ class LogRequests:
 
     def handle(self) -> bool:
         """Read and carry out requests; False once the worker has closed its end."""
+        try:
+            return self._handle()
+        except OSError:  # The worker was killed.
+            return False
+
+    def _handle(self) -> bool:
         received = self._connection.recv(_CHUNK_BYTES)
         *requests, self._received = (self._received + received).split(b"\n")
         for request in requests:

@@ -44,6 +44,7 @@ def write_outcome(outcome: Outcome, path: Path) -> None:
         log.warning("can't write the termination message to %s (%s): %s", path, error.strerror, message.decode())
         return
     try:
-        os.write(descriptor, message)
+        while message:
+            message = message[os.write(descriptor, message) :]
     finally:
         os.close(descriptor)

@@ -23,9 +23,16 @@ COMPILER = "torch._dynamo"
 def unused_parts_hidden() -> Iterator[None]:
     """Import libraries and load models inside the block; it imports torch itself.
 
+    Without effect where CUDA is available: torchao and bitsandbytes use modules of the compiler.
+
     Afterwards both parts can be imported, but the libraries take torch to have no distributed package, and code of
     theirs must not be compiled: the compiler doesn't know of their decorators.
     """
+    import torch
+
+    if torch.cuda.is_available():
+        yield
+        return
     with _compiler_hidden(), _distributed_hidden():
         yield
 
@@ -39,7 +46,8 @@ class _CompilerStandIn(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        sys.modules.pop(COMPILER, None)
+        if sys.modules.get(COMPILER) is self:
+            del sys.modules[COMPILER]
         return getattr(importlib.import_module(COMPILER), name)
 
 

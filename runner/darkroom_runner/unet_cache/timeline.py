@@ -4,6 +4,7 @@ Time is measured in training timesteps, whatever the spacing of the sampler's ow
 continuous noise levels): features change about equally much from one training timestep to the next.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ class Timeline:
         # pass of a step and the first of the next: a generation begins with the first pass of a step.
         start = len(own) - 1 - own[::-1].index(first_timestep.item())
         timesteps = _training_timesteps(scheduler, np.array(own[start:], dtype=np.float64))
-        steps = len(set(own[start:]))
+        steps = math.ceil(len(timesteps) / self._order)
         self._times = [*(steps * (timesteps[0] - timesteps) / max(timesteps[0], 1.0)), float(steps)]
 
     def next_position(self) -> Position:
@@ -41,7 +42,12 @@ class Timeline:
 
 
 def _training_timesteps(scheduler: Any, timesteps: Any) -> Any:
-    """Those with the noise levels of the sampler's timesteps; above the last, on the line through the last two."""
+    """Those with the noise levels of the sampler's timesteps; above the last, on the line through the last two.
+
+    Evenly spaced for samplers with other timesteps, such as EDM's logarithms of noise levels.
+    """
+    if getattr(scheduler.config, "timestep_type", None) != _CONTINUOUS and timesteps[-1] < 0:
+        return np.arange(len(timesteps), 0, -1, dtype=np.float64)
     if getattr(scheduler.config, "timestep_type", None) != _CONTINUOUS:
         return timesteps
     kept = scheduler.alphas_cumprod.double().cpu().numpy()

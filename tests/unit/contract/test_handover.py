@@ -57,6 +57,13 @@ def test_changed_document_is_not_accepted(text: str) -> None:
     assert SignedOutcome.verify(text, KEY) is None
 
 
+@pytest.mark.parametrize("depth", range(900, 1000, 9))
+def test_deep_document_is_not_accepted(depth: int) -> None:
+    """At some depths Python reads what it can't write."""
+    text = '{"signature": "x", "a": ' + "[" * depth + '{"a": 1, "b": 2}' + "]" * depth + "}"
+    assert SignedOutcome.verify(text, KEY) is None
+
+
 def test_signature_by_another_pod_is_not_accepted() -> None:
     assert SignedOutcome.verify(SIGNED.to_json(), OTHER_KEY) is None
 

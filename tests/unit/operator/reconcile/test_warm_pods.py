@@ -21,7 +21,7 @@ from darkroom_contract.handover import SignedOutcome, run_key
 from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Outcome
 from darkroom_contract.status import ConditionType, Phase, RunStart
-from darkroom_operator.pods.runner_pod import RunnerPod
+from darkroom_operator.pods.runner_pod import UNSCHEDULABLE, RunnerPod
 from darkroom_operator.reconcile.actions import (
     AcknowledgeRun,
     AssignSlot,
@@ -136,6 +136,17 @@ class TestIdlePod:
 
     def test_idle_pod_without_its_lease_is_deleted(self) -> None:
         assert isinstance(step(warm(DONE, OTHER, slot=Slot(0), pods=(IDLE,))), DeletePod)
+
+    def test_idle_pod_is_deleted_while_the_pod_of_another_slot_finds_no_node(self) -> None:
+        """It may be waiting for this pod's GPU."""
+        third = a_job("third")
+        pending = a_pod(third, slot=1, waiting_reason=UNSCHEDULABLE)
+        taken = a_slot(third, pending, number=1)
+        snapshot = warm(DONE, holding(third, pending), slot=idle_slot(), pods=(IDLE, pending))
+        snapshot = replace(snapshot, slots=snapshot.slots | {1: taken}, slot_count=2)
+        assert isinstance(step(snapshot), DeletePod)
+        scheduled = replace(snapshot, pods=snapshot.pods | {pending.uid: replace(pending, waiting_reason="")})
+        assert step(scheduled) is None
 
     def test_idle_pod_of_a_slot_beyond_the_configured_number_is_deleted(self) -> None:
         snapshot = replace(warm(DONE, slot=idle_slot(), pods=(IDLE,)), slot_count=0)

@@ -27,7 +27,7 @@ from darkroom_runner.tasks.output_metadata import cache_metadata, clip_metadata
             {
                 "policy": "Adaptive",
                 "profile": "Balanced",
-                "threshold": 0.8,
+                "threshold": 1.6,
                 "reuseGuidance": True,
                 "reuseAttention": False,
             },

@@ -132,16 +132,16 @@ def test_what_the_base_model_can_t_do_is_refused_before_the_first_step(
 
 def test_an_inpainting_model_is_refused(open_context: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its U-Net has nine input channels."""
-    from darkroom_runner.tasks import text_to_image
+    from darkroom_runner.models import kept_pipelines
 
-    load = text_to_image.load_pipeline
+    load = kept_pipelines.load_pipeline
 
-    def with_nine_channels(*arguments: Any) -> Any:
-        pipeline = load(*arguments)
+    def with_nine_channels(*arguments: Any, **options: Any) -> Any:
+        pipeline = load(*arguments, **options)
         pipeline.unet.register_to_config(in_channels=9)
         return pipeline
 
-    monkeypatch.setattr(text_to_image, "load_pipeline", with_nine_channels)
+    monkeypatch.setattr(kept_pipelines, "load_pipeline", with_nine_channels)
     spec = generation()
     context = open_context(spec)
     inputs = GenerateTask(context, spec).download()

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from diffusers import EulerDiscreteScheduler, HeunDiscreteScheduler
+from diffusers import EDMEulerScheduler, EulerDiscreteScheduler, HeunDiscreteScheduler, KDPM2DiscreteScheduler
 
 from darkroom_runner.unet_cache.policies import Position
 from darkroom_runner.unet_cache.timeline import Timeline
@@ -56,13 +56,27 @@ def test_the_clip_models_noise_levels_are_placed_on_the_same_scale() -> None:
     assert found[0] == 0.0
     assert found == sorted(found)
     assert found[-1] == pytest.approx(25.0, abs=0.1)
-    assert all(later > earlier for earlier, later in pairwise(found))
+    # The last ones have less noise than any.
+    assert all(later > earlier for earlier, later in pairwise(found[:16]))
 
 
 def test_an_image_to_image_run_begins_at_zero() -> None:
     found = times(positions(EulerDiscreteScheduler(**TRAINED), 6, first=4))
     assert found == pytest.approx(range(6), abs=1.2)
     assert found[0] == 0.0
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__")  # Of diffusers.
+def test_time_ends_at_the_number_of_steps_with_two_passes_a_step() -> None:
+    """KDPM2's second pass has a timestep of its own."""
+    found = positions(KDPM2DiscreteScheduler(**TRAINED), 19)
+    assert found[-1].next_time == 10.0
+    assert times(found) == sorted(times(found))
+
+
+def test_samplers_with_other_timesteps_are_spaced_evenly() -> None:
+    found = positions(EDMEulerScheduler(), 10)
+    assert times(found) == pytest.approx(range(10))
 
 
 def test_heuns_second_pass_is_at_the_time_of_the_next_step() -> None:

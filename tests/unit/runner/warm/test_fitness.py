@@ -46,6 +46,13 @@ def test_memory_that_a_run_leaves_behind_ends_the_process(monkeypatch: pytest.Mo
     assert process.fault(0, 0) is None
 
 
+def test_weights_that_are_mapped_from_their_files_do_not_look_like_growth() -> None:
+    """They are kept, but no anonymous memory."""
+    process = Fitness(max_runs=10)
+    assert process.fault(40 * GIB, 0) is None
+    assert process.fault(40 * GIB, 0) is None
+
+
 def test_unused_heap_does_not_count() -> None:
     before = resident_bytes()
     parts = [bytes(1000) for _ in range(100_000)]
