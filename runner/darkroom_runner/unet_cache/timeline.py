@@ -46,10 +46,8 @@ def _training_timesteps(scheduler: Any, timesteps: Any) -> Any:
 
     Evenly spaced for samplers with other timesteps, such as EDM's logarithms of noise levels.
     """
-    if getattr(scheduler.config, "timestep_type", None) != _CONTINUOUS and timesteps[-1] < 0:
-        return np.arange(len(timesteps), 0, -1, dtype=np.float64)
     if getattr(scheduler.config, "timestep_type", None) != _CONTINUOUS:
-        return timesteps
+        return timesteps if timesteps[-1] >= 0 else np.arange(len(timesteps), 0, -1, dtype=np.float64)
     kept = scheduler.alphas_cumprod.double().cpu().numpy()
     levels = np.log((1 - kept) / kept) / 2
     wanted = 4 * timesteps
