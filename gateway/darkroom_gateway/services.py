@@ -21,9 +21,11 @@ from darkroom_gateway.deletion.model_deleter import ModelDeleter
 from darkroom_gateway.deletion.sweeper import Sweeper
 from darkroom_gateway.events.hub import EventHub
 from darkroom_gateway.events.job_changes import JobChanges
+from darkroom_gateway.events.log_stream import LogFollower
 from darkroom_gateway.events.namespace_follower import NamespaceFollower
 from darkroom_gateway.events.places import Places
 from darkroom_gateway.events.progress_streams import ProgressStreams
+from darkroom_gateway.events.shared_logs import SharedLogs
 from darkroom_gateway.generation.image_links import LinkDownloader
 from darkroom_gateway.generation.image_resolver import ImageResolver
 from darkroom_gateway.generation.serializers import images_answer
@@ -92,6 +94,7 @@ class Services:
     response_cache: ResponseCache
     events: EventHub
     all_events: NamespaceFollower
+    log_follower: LogFollower
     sweeper: Sweeper
     readiness: ReadinessChecks
     upload_validator: UploadValidator
@@ -160,6 +163,7 @@ def build_services(settings: Settings) -> Services:
         response_cache=ResponseCache(clients.store, _serializers(storage, settings), settings.root_path),
         events=events,
         all_events=_all_events(clients, events, shutdown, places),
+        log_follower=LogFollower(jobs.refresh, SharedLogs(storage, backends.storage), shutdown, places),
         sweeper=_sweeper(clients, jobs),
         readiness=_readiness(clients),
         upload_validator=validator,

@@ -1,7 +1,8 @@
 """Fills the feeds of all watched jobs: one Redis reader for all, and one status check per job and interval.
 
-Called by events/router.py and events/namespace_follower.py. The cost depends on the number of watched jobs, not of watchers. The tasks start with the
-first watcher and end `LINGER_SECONDS` after the last. Rationale: docs/decisions/0017-events-fan-out.md.
+Called by events/router.py and events/namespace_follower.py. The cost depends on the number of watched jobs, not of
+watchers. The tasks start with the first watcher and end `LINGER_SECONDS` after the last. Rationale:
+docs/decisions/0017-events-fan-out.md.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Changes of the stored jobs, from the threads that store them to the event loop. Used by events/namespace_follower.py.
 
-Of several changes of a job that wait to be taken only the latest counts. Beyond `MAX_WAITING` jobs, all are dropped: the
-follower then sends a reset.
+Of several changes of a job that wait to be taken only the latest counts. Beyond `MAX_WAITING` jobs, all are dropped:
+the follower then sends a reset.
 """
 
 import asyncio

@@ -1,8 +1,9 @@
-"""Event streams: of one job, and of all jobs."""
+"""Event streams of one job and of all jobs, and the log of a run as it grows."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query
+from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi.responses import PlainTextResponse
 
 from darkroom_contract.names import MAX_JOB_NAME_LENGTH, MODEL_ID_PATTERN, Kind
 from darkroom_gateway.events.namespace_frames import EVENT_NAMES
@@ -28,6 +29,7 @@ LastEventId = Annotated[
 JobIdInPath = Annotated[
     str,
     Path(
+        alias="id",
         pattern=TASK_ID_PATTERN,
         max_length=MAX_JOB_NAME_LENGTH,
         description="The id of the job.",
@@ -48,10 +50,10 @@ async def job_events(
 
 @router.get("/v1/jobs/{id}/events", status_code=200, response_class=EventStream, responses=_JOB_STREAM)
 async def v1_job_events(
-    id: JobIdInPath, services: ServicesOfApp, kind: KindInQuery = None, last_event_id: LastEventId = None
+    job_id: JobIdInPath, services: ServicesOfApp, kind: KindInQuery = None, last_event_id: LastEventId = None
 ) -> EventStream:
     """Live events of one job: `status` when it changes, `progress` of its run, `warning`, and finally `end`."""
-    return await _job_stream(services, id, kind, last_event_id)
+    return await _job_stream(services, job_id, kind, last_event_id)
 
 
 @router.get(
@@ -75,6 +77,30 @@ async def all_events(
     await services.informer.ready()
     after = None if last_event_id is None else EntryId.read(last_event_id)
     return EventStream(await services.all_events.join(Selection(kind, model_id), after))
+
+
+@router.get("/v1/jobs/{id}/logs", response_class=PlainTextResponse, responses=responses(404, 409, 422, 503))
+async def v1_job_logs(
+    job_id: JobIdInPath,
+    services: ServicesOfApp,
+    kind: KindInQuery = None,
+    attempt: Annotated[
+        int | None, Query(ge=1, le=1000, description="Number of the run, from 1. Default: the latest.")
+    ] = None,
+    follow: Annotated[
+        bool,
+        Query(
+            description="Continue with what the run writes, until it ends. Before the first run, wait for it. The text "
+            "is a few seconds behind."
+        ),
+    ] = False,
+) -> Response:
+    """The log of a run as plain text. It outlives the pod; while the run is active it is a few seconds behind."""
+    if follow:
+        stream = services.log_follower.follow(await services.jobs.get(job_id, kind), attempt)
+        if stream is not None:
+            return stream
+    return PlainTextResponse(await services.run_logs.read(job_id, kind, attempt))
 
 
 async def _job_stream(services: Services, name: str, kind: Kind | None, last_event_id: str | None) -> EventStream:
