@@ -25,7 +25,7 @@ KEPT_ANSWERS = 1024
 """Least recently used entries are evicted. An entry has one to five kB."""
 
 LINK_SECONDS = 20.0
-"""Maximum age of links in an answer. Their `expires` is right at any age; the shortest lifetime of links is a minute."""
+"""Maximum age of links in an answer. Their `expires` is right at any age."""
 
 _NOT_STALE = b"null}"
 """The end of an answer: `stale` is its last key."""

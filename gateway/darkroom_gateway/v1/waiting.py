@@ -92,7 +92,7 @@ class JobWaits:
                 each.set_result(None)
 
     async def _end_at_shutdown(self) -> None:
-        while self._waiting and not self._shutdown.streams_end.is_set():
+        while self._waiting and not self._shutdown.streams_end.is_set():  # noqa: ASYNC110 (set by signal handlers)
             await asyncio.sleep(TICK_SECONDS)
         for uid in self._waiting:
             self._end(uid)
