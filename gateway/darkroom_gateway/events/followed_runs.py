@@ -147,4 +147,5 @@ class FollowedRuns:
 
 
 def _without_progress(job: Job) -> Job:
-    return replace(job, resource_version="", status=job.status.model_copy(update={"progress": None}))
+    # `order` is the resource version until the operator has set it.
+    return replace(job, resource_version="", order=0, status=job.status.model_copy(update={"progress": None}))
