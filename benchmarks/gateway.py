@@ -9,7 +9,7 @@ Both servers run in separate processes, with one worker and the same uvicorn set
 
 - polls: of a running job per second, relative to the plain endpoint: at least 1.0 times with 50 clients, 1.5 with 200;
   99th percentile of their latency: at most 1.0; requests of the gateway to the API server per poll: 0;
-- lists: `GET /jobs?limit=1` with 10,000 jobs: at most 1.5 times the latency with 10 jobs, with one and with ten clients;
+- lists: `GET /jobs?limit=1` with 10,000 jobs: at most 1.5 times the latency with 10 jobs, with 1 and with 10 clients;
 - memory: of the gateway with 10,000 jobs: at most 4 kB more per job than with 10 jobs;
 - watchers: 1,000 of one running job, relative to a plain fan-out of one Redis reader (gateway_watchers.py): 99th
   percentile of the event delay at most 1.2 times, memory per watcher at most 1.5 times, no false warnings, and

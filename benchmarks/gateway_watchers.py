@@ -1,4 +1,4 @@
-"""A thousand watchers of one running job, or of all jobs: the gateway compared with a plain FastAPI fan-out of one Redis reader.
+"""A thousand watchers of one running job, or of all jobs: the gateway and a plain FastAPI fan-out of one Redis reader.
 
     python benchmarks/gateway_watchers.py                  1,000 watchers, 5 rounds of 8 s per server: about 2 minutes
     python benchmarks/gateway_watchers.py --watchers 200 --rounds 2
