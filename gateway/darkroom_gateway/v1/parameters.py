@@ -62,7 +62,7 @@ class ListParameters(BaseModel):
         pattern=WORD_PATTERN,
         max_length=200,
         description="Only jobs whose prompt has all of these words, or words that begin with them, in any case. A page "
-        "may then have fewer jobs than `limit` although there is a next one, and `total` is null.",
+        "may then have fewer jobs than `limit` although there is a next one, and nothing is counted.",
         examples=["dog beach"],
     )
     limit: int = Field(100, ge=1, le=1000, description="Maximum number of jobs on a page.")
