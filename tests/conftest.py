@@ -42,10 +42,22 @@ def warm_operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPare
         yield parent
 
 
+@pytest.fixture(scope="session")
+def warm_cluster(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmParent) -> Iterator[WarmParent]:
+    """Forks the parts of local clusters and their runs. For tests that freeze no part: only its client would stop."""
+    # The environment that a local cluster gives to its parts.
+    environment = {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(Path.home())}
+    with contextlib.ExitStack() as stack:
+        for package in ("darkroom_local", "darkroom_gateway", "darkroom_operator"):
+            parent = _warm_parent(tmp_path_factory, package, environment, "warm-cluster")
+            warm_runner.add(stack.enter_context(parent))
+        yield warm_runner
+
+
 def _warm_parent(
-    factory: pytest.TempPathFactory, package: str, environment: dict[str, str]
+    factory: pytest.TempPathFactory, package: str, environment: dict[str, str], purpose: str = "warm"
 ) -> contextlib.AbstractContextManager[WarmParent]:
-    folder = shared_folder(factory.getbasetemp()) / f"warm-{package}"
+    folder = shared_folder(factory.getbasetemp()) / f"{purpose}-{package}"
     return WarmParent(folder, package, environment).serving()
 
 

@@ -233,7 +233,6 @@ def main() -> NoReturn:
 
     del sys.path[0]  # This folder, because it was run by path.
     settings = {"socket": path, "package": package, "import_time": import_time_settings(package)}
-    settings["python"] = sys.executable
     Path(sys.executable).with_name("warm-parent.json").write_text(json.dumps(settings))
     set_by_imports = preload(package)
     try:
