@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 from support.tiers import is_fast, is_whole_module_slow, only_what_is_fast
 from support.warm_parent.installation import WarmParent, shared_folder
+from support.warm_parent.shared_caches import share_botocore_data, share_ca_certificates
 
 from darkroom_local.cluster.components import PASSED_THROUGH
 
 # Read when the libraries are imported: one thread, so that tests beside each other stay fast, and no way to the hub.
 os.environ.update({"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
+share_botocore_data()
+share_ca_certificates()
 
 
 @pytest.fixture(scope="session")
