@@ -57,7 +57,8 @@ async def all_events(
         Kind | None, case_insensitive(Kind), Query(description="Only TrainJobs or only GenerateJobs.")
     ] = None,
     model_id: Annotated[
-        str | None, Query(pattern=MODEL_ID_PATTERN, description="Only jobs that train or use this model.")
+        str | None,
+        Query(pattern=MODEL_ID_PATTERN, max_length=63, description="Only jobs that train, use or continue this model."),
     ] = None,
     last_event_id: LastEventId = None,
 ) -> EventStream:
