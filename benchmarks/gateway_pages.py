@@ -36,4 +36,5 @@ def _ratio(what: str, path: str, urls: tuple[str, str], rounds: int) -> float:
     latencies = [[load(url + path, 1, SECONDS)["p50_ms"] for url in urls] for _ in range(rounds)]
     few, many = (statistics.median(each[side] for each in latencies) for side in (0, 1))
     print(f"{what:>24}: {few:6.2f} ms with {FEW}, {many:6.2f} ms", flush=True)
-    return many / few
+    ratio: float = many / few
+    return ratio
