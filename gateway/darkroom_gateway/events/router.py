@@ -12,9 +12,8 @@ from darkroom_gateway.events.ring import Selection
 from darkroom_gateway.events.stream import EventStream, description
 from darkroom_gateway.http.case_insensitive import case_insensitive
 from darkroom_gateway.http.problems import responses
-from darkroom_gateway.jobs.dependencies import KindInQuery, TaskIdInPath
+from darkroom_gateway.jobs.dependencies import JobIdInPath, KindInQuery, TaskIdInPath
 from darkroom_gateway.services import Services, ServicesOfApp
-from darkroom_gateway.v1.parameters import JobIdInPath
 
 router = APIRouter(tags=["jobs"])
 
