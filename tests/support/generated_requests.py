@@ -37,6 +37,10 @@ KEYS = map("generated-{}".format, itertools.count())
 IMPORT_PATH = "/v1/models"
 GENERATE_PATHS = "/generate/"
 
+LOGS_PATH = "/v1/jobs/{id}/logs"
+ENDED = ("-succeeded", "-failed")
+"""Ends of the names of finished jobs."""
+
 SPECS = {
     "/v1/train-jobs": {"modelId": "generated", "prompt": "sks dog", "dataset": DATASET},
     "/v1/generate-jobs": {"prompt": "a dog", "modelId": None},
@@ -69,12 +73,19 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if _is_good(case, ParameterLocation.QUERY):
         for name in ONLY_FROM_ANSWERS & case.query.keys():
             del case.query[name]
+        _end_logs(case)
     if case.method == "POST" and case.meta.generation.mode is GenerationMode.POSITIVE:
         _replace(case.headers, "Idempotency-Key", KEYS)
         _make_agree(case.query)
         _make_form_agree(case)
         _make_spec_agree(case)
         _give_lora(case)
+
+
+def _end_logs(case: Any) -> None:
+    """Follow no log of a job that never ends."""
+    if case.path == LOGS_PATH and not str(case.path_parameters.get("id")).endswith(ENDED):
+        case.query.pop("follow", None)
 
 
 def _is_good(case: Any, location: ParameterLocation) -> bool:
