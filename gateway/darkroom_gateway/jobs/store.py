@@ -6,7 +6,7 @@ applied only if it is newer than the stored version, so updates may arrive in an
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,11 @@ PARSED_JOBS = 256
 
 MAX_DELETED_UIDS = 4096
 """Number of remembered uids of deleted jobs, for which outdated updates may still arrive."""
+
+
+Listener = Callable[[StoredJob | None], None]
+"""Called with each job that was added, updated or removed, and with None when all jobs of a kind were removed at once.
+In any thread and under the lock of the store: it must not block, nor call the store."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,16 @@ class JobStore:
         """Number of jobs that will be deleted with their files."""
         self._deleted: OrderedDict[str, None] = OrderedDict()
         self._parsed: OrderedDict[tuple[str, int], Job] = OrderedDict()
+        self._listeners: tuple[Listener, ...] = ()
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` at each change from now on."""
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+
+    def stop_listening(self, listener: Listener) -> None:
+        with self._lock:
+            self._listeners = tuple(each for each in self._listeners if each != listener)
 
     def get(self, kind: Kind, name: str) -> StoredJob | None:
         return self._jobs[kind].get(name)
@@ -99,6 +114,9 @@ class JobStore:
                 self._discard(before)
             self._jobs[kind][job.name] = job
             self._count(job, 1)
+            if before is not None and before.uid != job.uid:
+                self._notify(before)
+            self._notify(job)
 
     def remove(self, kind: Kind, name: str, uid: str) -> None:
         """Remove a deleted job. Keeps another job of the same name."""
@@ -106,6 +124,7 @@ class JobStore:
             self._remember_deletion(uid)
             if (job := self._jobs[kind].get(name)) is not None and job.uid == uid:
                 self._discard(job)
+                self._notify(job)
 
     def retain(self, kind: Kind, uids: Iterable[str], version: int) -> None:
         """Remove the jobs that a list of this version did not contain, except newer ones."""
@@ -115,6 +134,7 @@ class JobStore:
                 if job.version <= version:
                     self._remember_deletion(job.uid)
                     self._discard(job)
+                    self._notify(job)
 
     def clear(self, kind: Kind) -> None:
         """Remove all jobs of a kind and all remembered deletions, after resource versions have restarted."""
@@ -122,6 +142,11 @@ class JobStore:
             for job in list(self._jobs[kind].values()):
                 self._discard(job)
             self._deleted.clear()
+            self._notify(None)
+
+    def _notify(self, job: StoredJob | None) -> None:
+        for listener in self._listeners:
+            listener(job)
 
     def _discard(self, job: StoredJob) -> None:
         del self._jobs[job.kind][job.name]
