@@ -214,6 +214,7 @@ class AsyncDarkroom:
     ) -> AsyncIterator[str]:
         """The lines of a run's log so far; with `follow` until the run ends."""
         lines, outage = LogLines(), Outage(self._transport.retries)
+        attempts = max((await self.job(job_id, kind=kind)).attempts, 1) if follow else 0
         while True:
             try:
                 call = calls.job_logs(job_id, kind=kind, attempt=attempt, follow=follow)
@@ -224,11 +225,13 @@ class AsyncDarkroom:
                             yield line
                 for line in lines.ended():
                     yield line
-                return
+                if not follow or not (await self.job(job_id, kind=kind)).is_in_run(attempt or attempts):
+                    return
             except DarkroomError as failure:
                 list(outage.failed(failure))
-                await asyncio.sleep(outage.pause_seconds())
-                lines.restart()
+            # The gateway stopped, or the connection broke.
+            await asyncio.sleep(outage.pause_seconds())
+            lines.restart()
 
     # Files
 

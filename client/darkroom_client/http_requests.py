@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,7 +141,7 @@ def refused_download(name: str, response: httpx.Response) -> DownloadError:
 def _in_words(error: httpx.TransportError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "no connection in time" if isinstance(error, NEVER_SENT) else "no answer in time"
-    return (str(error) or type(error).__name__).rstrip(".")
+    return re.sub(r"^\[Errno -?\d+\] ", "", str(error) or type(error).__name__).rstrip(".")
 
 
 def file_request(settings: Settings, url: str) -> tuple[str, dict[str, str]]:

@@ -28,7 +28,6 @@ OUTAGE_SECONDS = 600.0
 POLL_SECONDS = 2.0
 """Between two polls of a job that has no stream."""
 
-_GATEWAY_STOPS = "GatewayStopping"
 _DELETED = "Deleted"
 
 
@@ -86,7 +85,7 @@ Event = JobChanged | ProgressReported | JobDeleted | Warned | Disconnected | Res
 def read_event(name: str, data: str, job_id: str = "") -> Event | None:
     """An event of a stream; None for kinds that this release does not know. `job_id` is that of a job's own stream."""
     try:
-        if name in ("job", "status"):
+        if name == "job":
             return JobChanged(Job.model_validate_json(data))
         document = json.loads(data) if data else {}
         if name == "progress":
@@ -167,22 +166,30 @@ class FollowedJob:
         if name == "end":
             yield from self._ended(data)
             return
-        event = read_event(name, data, self.job_id)
-        if isinstance(event, JobChanged):
-            self._job = event.job
+        event = self._changed(data) if name == "status" else read_event(name, data, self.job_id)
         if event is not None:
             yield event
 
-    def _ended(self, data: str) -> Iterator[Event]:
+    def _changed(self, data: str) -> Event | None:
+        """The stream of one job has its status in an older form, without its files. The last poll has the whole job."""
+        assert self._job is not None
         try:
-            reason = json.loads(data).get("reason")
+            job = _updated(self._job, json.loads(data))
+        except (ValidationError, ValueError, AttributeError) as error:
+            raise UnexpectedAnswerError(f"The status of {self.job_id} is not one of Darkroom's: {error}.") from error
+        if job.is_finished or _state(job) == _state(self._job):
+            return None
+        self._job = job
+        return JobChanged(job)
+
+    def _ended(self, data: str) -> Iterator[Event]:
+        """The poll that follows has the finished job, or finds a gateway that stops."""
+        try:
+            is_deleted = json.loads(data).get("reason") == _DELETED
         except (ValueError, AttributeError):
-            reason = None
-        if reason == _DELETED:
+            is_deleted = False
+        if is_deleted:
             yield from self._deleted()
-        elif reason != _GATEWAY_STOPS:
-            # Otherwise the poll that follows has the finished job.
-            self.is_over = self._job is not None and self._job.is_finished
 
     def polled(self, job: Job) -> Iterator[Event]:
         """The job, after a stream has broken or ended."""
@@ -220,6 +227,15 @@ def _state(job: Job) -> tuple[object, ...]:
     """What makes a job a changed one: links are signed again for every answer."""
     position = None if job.queue is None else (job.queue.position, job.queue.waiting_for)
     return (job.status, position, job.progress, job.error, job.attempts, job.deleting, len(job.artifacts))
+
+
+def _updated(job: Job, status: dict[str, Any]) -> Job:
+    """The job with the changing part of a `status` event."""
+    changes = {name: status.get(name) for name in ("queue", "progress")}
+    for name in ("attempts", "priority", "deleting"):
+        if name in status:
+            changes[name] = status[name]
+    return Job.model_validate({**dict(job), "status": status.get("phase", job.status), **changes})
 
 
 class WatchedJobs:

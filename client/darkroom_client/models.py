@@ -145,6 +145,10 @@ class Job(Answer):
     def succeeded(self) -> bool:
         return self.status is Status.SUCCEEDED
 
+    def is_in_run(self, attempt: int) -> bool:
+        """Whether the run of this number is active."""
+        return self.status is Status.RUNNING and self.attempts == attempt
+
     def artifact(self, name: str) -> Artifact | None:
         return next((each for each in self.artifacts if each.name == name), None)
 

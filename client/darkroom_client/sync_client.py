@@ -202,6 +202,7 @@ class Darkroom:
     ) -> Iterator[str]:
         """The lines of a run's log so far; with `follow` until the run ends."""
         lines, outage = LogLines(), Outage(self._transport.retries)
+        attempts = max(self.job(job_id, kind=kind).attempts, 1) if follow else 0
         while True:
             try:
                 call = calls.job_logs(job_id, kind=kind, attempt=attempt, follow=follow)
@@ -210,11 +211,13 @@ class Darkroom:
                         outage.ended()
                         yield from lines.received(content)
                 yield from lines.ended()
-                return
+                if not follow or not self.job(job_id, kind=kind).is_in_run(attempt or attempts):
+                    return
             except DarkroomError as failure:
                 list(outage.failed(failure))
-                time.sleep(outage.pause_seconds())
-                lines.restart()
+            # The gateway stopped, or the connection broke.
+            time.sleep(outage.pause_seconds())
+            lines.restart()
 
     # Files
 

@@ -11,7 +11,7 @@ import argcomplete
 from argcomplete.shell_integration import shellcode
 
 from darkroom_client.cli.exit_codes import ExitCode
-from darkroom_client.cli.parser import COMMANDS, gateway_of, make_parser
+from darkroom_client.cli.parser import COMMANDS, make_parser
 from darkroom_client.cli.plugins import MissingExtraError, find_plugin, plugin_names
 from darkroom_client.cli.terminal import Terminal
 
@@ -60,24 +60,22 @@ def _attach(parser: ArgumentParser) -> None:
 
 
 def job_ids(prefix: str, parsed_args: Namespace, **_: object) -> list[str]:
+    from darkroom_client.cli.connection import HASTY, connect
     from darkroom_client.errors import DarkroomError
-    from darkroom_client.retries import Retries
-    from darkroom_client.sync_client import Darkroom
 
     try:
-        with Darkroom(gateway_of(parsed_args), retries=Retries(attempts=1)) as darkroom:
+        with connect(parsed_args, HASTY) as darkroom:
             return [job.id for job in darkroom.job_page(limit=MAX_PROPOSALS).jobs]
     except DarkroomError:
         return []
 
 
 def model_ids(prefix: str, parsed_args: Namespace, **_: object) -> list[str]:
+    from darkroom_client.cli.connection import HASTY, connect
     from darkroom_client.errors import DarkroomError
-    from darkroom_client.retries import Retries
-    from darkroom_client.sync_client import Darkroom
 
     try:
-        with Darkroom(gateway_of(parsed_args), retries=Retries(attempts=1)) as darkroom:
+        with connect(parsed_args, HASTY) as darkroom:
             return [model.model_id for model in darkroom.models()]
     except DarkroomError:
         return []

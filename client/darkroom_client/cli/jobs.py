@@ -3,10 +3,10 @@
 from argparse import Namespace
 from collections.abc import Callable
 
+from darkroom_client.cli.connection import connect
 from darkroom_client.cli.displays import progress_line, status_line
 from darkroom_client.cli.exit_codes import ExitCode
 from darkroom_client.cli.following import follow_job
-from darkroom_client.cli.parser import gateway_of
 from darkroom_client.cli.terminal import Terminal
 from darkroom_client.cli.times import age, moment
 from darkroom_client.models import Job, Status
@@ -16,7 +16,7 @@ SHORT_KINDS = {"TrainJob": "train", "GenerateJob": "generate"}
 
 
 def list_jobs(options: Namespace, terminal: Terminal) -> int:
-    with Darkroom(gateway_of(options)) as darkroom:
+    with connect(options) as darkroom:
         page = darkroom.job_page(
             kind=options.kind,
             status=options.status,
@@ -49,7 +49,7 @@ def _row(job: Job) -> tuple[str, ...]:
 
 
 def show_job(options: Namespace, terminal: Terminal) -> int:
-    with Darkroom(gateway_of(options)) as darkroom:
+    with connect(options) as darkroom:
         job = darkroom.job(options.id)
         if options.follow:
             return follow_job(darkroom, job, terminal)
@@ -82,7 +82,7 @@ def _details(job: Job) -> list[tuple[str, str]]:
 
 
 def show_logs(options: Namespace, terminal: Terminal) -> int:
-    with Darkroom(gateway_of(options)) as darkroom:
+    with connect(options) as darkroom:
         lines = darkroom.logs(options.id, follow=options.follow, attempt=options.attempt)
         for line in lines:
             if terminal.as_json:
@@ -110,7 +110,7 @@ def retry(options: Namespace, terminal: Terminal) -> int:
 
 def _for_each(options: Namespace, terminal: Terminal, act: Callable[[Darkroom, str], Job]) -> int:
     """In the order given. The first failure ends it."""
-    with Darkroom(gateway_of(options)) as darkroom:
+    with connect(options) as darkroom:
         for job_id in options.ids:
             job = act(darkroom, job_id)
             terminal.result(job.id)
@@ -119,7 +119,7 @@ def _for_each(options: Namespace, terminal: Terminal, act: Callable[[Darkroom, s
 
 
 def set_priority(options: Namespace, terminal: Terminal) -> int:
-    with Darkroom(gateway_of(options)) as darkroom:
+    with connect(options) as darkroom:
         job = darkroom.change(options.id, priority=options.priority)
     terminal.result(job.id)
     terminal.document(job)
@@ -127,7 +127,7 @@ def set_priority(options: Namespace, terminal: Terminal) -> int:
 
 
 def remove(options: Namespace, terminal: Terminal) -> int:
-    with Darkroom(gateway_of(options)) as darkroom:
+    with connect(options) as darkroom:
         for job_id in options.ids:
             darkroom.delete(job_id, files=options.files)
             terminal.result(job_id)
@@ -136,7 +136,7 @@ def remove(options: Namespace, terminal: Terminal) -> int:
 
 
 def download(options: Namespace, terminal: Terminal) -> int:
-    with Darkroom(gateway_of(options)) as darkroom:
+    with connect(options) as darkroom:
         job = darkroom.job(options.id)
         if not job.artifacts:
             terminal.note(f"{job.id} has no files yet: it is {job.status}.")

@@ -60,6 +60,8 @@ def run(words: Sequence[str]) -> int:
 
 def _run_command(options: Namespace, terminal: "Terminal") -> int:
     module, function = options.command
+    # httpx imports its own command line, with click and rich, where these are installed: half of our start-up time.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     command = getattr(importlib.import_module(f"darkroom_client.cli.{module}"), function)
     try:
         code: int = command(options, terminal)

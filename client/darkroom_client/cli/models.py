@@ -3,17 +3,16 @@
 from argparse import Namespace
 from pathlib import Path
 
+from darkroom_client.cli.connection import connect
 from darkroom_client.cli.exit_codes import ExitCode
-from darkroom_client.cli.parser import gateway_of
 from darkroom_client.cli.terminal import Terminal
 from darkroom_client.cli.times import age, moment
 from darkroom_client.cli.upload_bar import upload_bar
 from darkroom_client.errors import InputError
-from darkroom_client.sync_client import Darkroom
 
 
 def list_models(options: Namespace, terminal: Terminal) -> int:
-    with Darkroom(gateway_of(options)) as darkroom:
+    with connect(options) as darkroom:
         models = darkroom.models()
     terminal.document({"models": models})
     if not models and not terminal.as_json:
@@ -25,7 +24,7 @@ def list_models(options: Namespace, terminal: Terminal) -> int:
 
 
 def show_model(options: Namespace, terminal: Terminal) -> int:
-    with Darkroom(gateway_of(options)) as darkroom:
+    with connect(options) as darkroom:
         model = darkroom.model(options.id)
     terminal.document(model)
     details = (
@@ -45,7 +44,7 @@ def show_model(options: Namespace, terminal: Terminal) -> int:
 
 
 def remove(options: Namespace, terminal: Terminal) -> int:
-    with Darkroom(gateway_of(options)) as darkroom:
+    with connect(options) as darkroom:
         for model_id in options.ids:
             darkroom.delete_model(model_id)
             terminal.result(model_id)
@@ -60,7 +59,7 @@ def import_model(options: Namespace, terminal: Terminal) -> int:
         raise InputError(f"{path} is not a file.")
     if not is_uri and path.suffix.lower() != ".safetensors":
         raise InputError(f"{path} is not a safetensors file. Other forms may hold code and are not accepted.")
-    with Darkroom(gateway_of(options)) as darkroom, upload_bar(terminal, 0 if is_uri else path.stat().st_size) as count:
+    with connect(options) as darkroom, upload_bar(terminal, 0 if is_uri else path.stat().st_size) as count:
         model = darkroom.import_model(
             options.file,
             model_id=options.model or path.stem,
@@ -75,7 +74,7 @@ def import_model(options: Namespace, terminal: Terminal) -> int:
 
 
 def download(options: Namespace, terminal: Terminal) -> int:
-    with Darkroom(gateway_of(options)) as darkroom:
+    with connect(options) as darkroom:
         model = darkroom.model(options.id)
         files = [each for each in model.files if options.form is None or each.form.lower() == options.form.lower()]
         if not files:

@@ -6,11 +6,14 @@ So `darkroom up` works where `darkroom[local]` is installed, and the client impo
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 from darkroom_client.errors import ConfigurationError
 
 GROUP = "darkroom.commands"
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 Command = Callable[[Sequence[str]], None]
 
@@ -36,13 +39,19 @@ class MissingExtraError(ConfigurationError):
 
 def plugin_names() -> list[str]:
     """The known commands, and those that other packages bring."""
-    return [*KNOWN, *sorted({each.name for each in entry_points(group=GROUP)} - set(KNOWN))]
+    return [*KNOWN, *sorted({each.name for each in _entry_points()} - set(KNOWN))]
+
+
+def _entry_points() -> list["EntryPoint"]:
+    from importlib.metadata import entry_points
+
+    return list(entry_points(group=GROUP))
 
 
 def find_plugin(name: str) -> Command | None:
     """The command of this name. None if there is none. Raises `MissingExtraError` for one that is not installed."""
     known = KNOWN.get(name)
-    found = [each for each in entry_points(group=GROUP) if each.name == name]
+    found = [each for each in _entry_points() if each.name == name]
     if not found and known is None:
         return None
     try:

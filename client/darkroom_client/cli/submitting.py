@@ -4,9 +4,9 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from darkroom_client.cli.connection import connect
 from darkroom_client.cli.exit_codes import ExitCode
 from darkroom_client.cli.following import follow_job
-from darkroom_client.cli.parser import gateway_of
 from darkroom_client.cli.saving import Saver
 from darkroom_client.cli.terminal import Terminal
 from darkroom_client.cli.upload_bar import upload_bar
@@ -14,7 +14,6 @@ from darkroom_client.errors import InputError
 from darkroom_client.models import Job
 from darkroom_client.photo_files import MEBIBYTE, find_photos
 from darkroom_client.submissions import merged
-from darkroom_client.sync_client import Darkroom
 
 
 def train(options: Namespace, terminal: Terminal) -> int:
@@ -28,7 +27,7 @@ def train(options: Namespace, terminal: Terminal) -> int:
             terminal.note(f"{path} is left out: it is no photo, caption or mask.")
         size = f"{photos.bytes / MEBIBYTE:.1f} MiB"
         terminal.note(f"Sending {len(photos.photos)} photos with {size} to learn {spec['modelId']}.")
-    with Darkroom(gateway_of(options)) as darkroom:
+    with connect(options) as darkroom:
         with upload_bar(terminal, photos.bytes if photos else 0) as on_upload:
             files = [each.path for each in photos.files] if photos else ()
             job = darkroom.train(files, model_id=spec["modelId"], prompt=spec["prompt"], spec=spec, on_upload=on_upload)
@@ -40,7 +39,7 @@ def train(options: Namespace, terminal: Terminal) -> int:
 
 def generate(options: Namespace, terminal: Terminal) -> int:
     spec = generation_spec(options)
-    with Darkroom(gateway_of(options)) as darkroom:
+    with connect(options) as darkroom:
         job = darkroom.generate(
             options.prompt, image=options.image, mask=options.mask, video_image=options.video_image, spec=spec
         )
