@@ -100,8 +100,8 @@ class FollowedRuns:
         run.feed.see(job)
 
     def _end(self, uid: str) -> None:
-        run = self._runs[uid]
-        if (end := run.end) is None:
+        run = self._runs.get(uid)
+        if run is None or (end := run.end) is None:  # The feed outlives its tap.
             return
         run.end = None
         if not end.is_deleted and phase_of(end.job) in ACTIVE:  # It has started again meanwhile.

@@ -14,6 +14,7 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.status import Phase
 from darkroom_gateway.errors import UnreadableJobError
+from darkroom_gateway.jobs.index import JobFilter
 from darkroom_gateway.jobs.store import JobStore
 from darkroom_gateway.jobs.stored_job import StoredJob
 
@@ -68,7 +69,7 @@ class JobChanges:
     def active(self) -> Iterator[Job]:
         """The jobs that start or run now."""
         for phase in (Phase.STARTING, Phase.RUNNING):
-            for stored in self._store.page(tuple(Kind), phase, None, MAX_ACTIVE, None).jobs:
+            for stored in self._store.page(JobFilter(phases=[phase]), MAX_ACTIVE, None).jobs:
                 with suppress(UnreadableJobError):
                     yield self._store.read(stored)
 
