@@ -4,7 +4,7 @@ Each endpoint is one function that returns a `Call`. The transports send it, ret
 """
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypedDict, TypeVar
@@ -41,7 +41,7 @@ class Call(Generic[T]):
     method: str
     path: str
     read: Callable[[RawAnswer], T]
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str | list[str]] = field(default_factory=dict)
     json: Any = None
     form: tuple[FormPart, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -69,10 +69,15 @@ def read_nothing(answer: RawAnswer) -> None:
     return None
 
 
-def parameters(**values: Any) -> dict[str, str]:
-    """Query parameters, without those that are None. Booleans in lower case."""
-    texts = {name: value for name, value in values.items() if value is not None}
-    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in texts.items()}
+def parameters(**values: Any) -> dict[str, str | list[str]]:
+    """Query parameters, without those that are None. A list repeats its parameter."""
+    return {name: _text(value) for name, value in values.items() if value is not None}
+
+
+def _text(value: Any) -> str | list[str]:
+    if isinstance(value, list | tuple):
+        return [str(each) for each in value]
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def new_key() -> str:
@@ -93,7 +98,8 @@ class JobFilters(TypedDict, total=False):
     """Which jobs are listed."""
 
     kind: Kind | None
-    status: Status | None
+    status: Status | Sequence[Status] | None
+    """One, or any of several."""
     model_id: str | None
     submitted_by: str | None
     query: str | None

@@ -112,9 +112,14 @@ def _add_train(parser: ArgumentParser) -> None:
 def _add_generate(parser: ArgumentParser) -> None:
     parser.add_argument("prompt", metavar="PROMPT", help="what the images show")
     model = parser.add_argument(
-        "--model", "-m", action="append", default=[], type=parsed_values.lora, metavar="ID[:SCALE]",
+        "--model",
+        "-m",
+        action="append",
+        default=[],
+        type=parsed_values.lora,
+        metavar="ID[:SCALE]",
         help="LoRA to use, with its strength; may be repeated",
-    )  # fmt: skip
+    )
     completed_by(model, "model_ids")
     parser.add_argument("--negative", metavar="TEXT", help="what the images should not show")
     parser.add_argument("--count", "-n", type=parsed_values.number, metavar="N", help="number of images (default: 1)")
@@ -139,10 +144,16 @@ def _add_generate(parser: ArgumentParser) -> None:
 
 def _add_jobs(parser: ArgumentParser) -> None:
     parser.add_argument("--kind", type=parsed_values.kind, metavar="KIND", help="train or generate")
-    parser.add_argument("--status", type=parsed_values.status, metavar="STATUS", help="such as running or failed")
+    parser.add_argument(
+        "--status",
+        action="append",
+        type=parsed_values.status,
+        metavar="STATUS",
+        help="such as running; may be repeated",
+    )
     completed_by(parser.add_argument("--model", "-m", metavar="ID", help="jobs that train or use it"), "model_ids")
     parser.add_argument("--by", metavar="NAME", help="jobs that this API key submitted")
-    parser.add_argument("--query", "-q", metavar="TEXT", help="jobs whose prompt contains it")
+    parser.add_argument("--query", "-q", metavar="TEXT", help="jobs whose prompt has words that begin with these")
     parser.add_argument("--limit", type=parsed_values.count, default=20, metavar="N", help="newest first (default: 20)")
     parser.add_argument("--cursor", metavar="CURSOR", help="continue after a page: its next_cursor of --json")
     _run(parser, "jobs", "list_jobs")
