@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from darkroom_client.cli.terminal import Terminal, printable
-from darkroom_client.cli.times import duration
+from darkroom_client.cli.words import duration
 from darkroom_client.models import Job, Progress, Status
 
 PERCENT_BETWEEN_LINES = 10.0

@@ -8,7 +8,7 @@ from darkroom_client.cli.displays import progress_line, status_line
 from darkroom_client.cli.exit_codes import ExitCode
 from darkroom_client.cli.following import follow_job
 from darkroom_client.cli.terminal import Terminal
-from darkroom_client.cli.times import age, moment
+from darkroom_client.cli.words import age, moment
 from darkroom_client.models import Job, Status
 from darkroom_client.sync_client import Darkroom
 

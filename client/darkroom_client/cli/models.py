@@ -6,8 +6,8 @@ from pathlib import Path
 from darkroom_client.cli.connection import connect
 from darkroom_client.cli.exit_codes import ExitCode
 from darkroom_client.cli.terminal import Terminal
-from darkroom_client.cli.times import age, moment
 from darkroom_client.cli.upload_bar import upload_bar
+from darkroom_client.cli.words import age, moment
 from darkroom_client.errors import InputError
 
 

@@ -10,9 +10,10 @@ from darkroom_client.cli.following import follow_job
 from darkroom_client.cli.saving import Saver
 from darkroom_client.cli.terminal import Terminal
 from darkroom_client.cli.upload_bar import upload_bar
+from darkroom_client.cli.words import size_in_words
 from darkroom_client.errors import InputError
 from darkroom_client.models import Job
-from darkroom_client.photo_files import MEBIBYTE, find_photos
+from darkroom_client.photo_files import PhotoFiles, find_photos
 from darkroom_client.submissions import merged
 
 
@@ -23,10 +24,8 @@ def train(options: Namespace, terminal: Terminal) -> int:
             raise InputError(f"The training has no {name}. Add {option}, or {name} to --spec.")
     photos = find_photos(options.photos) if options.photos else None
     if photos is not None:
-        for path in photos.skipped:
-            terminal.note(f"{path} is left out: it is no photo, caption or mask.")
-        size = f"{photos.bytes / MEBIBYTE:.1f} MiB"
-        terminal.note(f"Sending {len(photos.photos)} photos with {size} to learn {spec['modelId']}.")
+        spec = _use_masks(spec, photos)
+        _announce(photos, spec, terminal)
     with connect(options) as darkroom:
         with upload_bar(terminal, photos.bytes if photos else 0) as on_upload:
             files = [each.path for each in photos.files] if photos else ()
@@ -35,6 +34,22 @@ def train(options: Namespace, terminal: Terminal) -> int:
             return _submitted(job, terminal)
         saver = Saver(darkroom, options.output, terminal) if options.output is not None else None
         return follow_job(darkroom, job, terminal, saver)
+
+
+def _use_masks(spec: dict[str, Any], photos: PhotoFiles) -> dict[str, Any]:
+    """Masks beside the photos are meant to be used; without this setting the gateway refuses them."""
+    if not any(each.is_mask for each in photos.files):
+        return spec
+    return merged({"training": {"maskedLoss": True}}, spec)
+
+
+def _announce(photos: PhotoFiles, spec: dict[str, Any], terminal: Terminal) -> None:
+    for path in photos.skipped:
+        terminal.note(f"{path} is left out: it is no photo, caption or mask.")
+    count = len(photos.photos)
+    masks = ", with their masks" if spec.get("training", {}).get("maskedLoss") else ""
+    what = f"{count} photo{'s' if count > 1 else ''} ({size_in_words(photos.bytes)}){masks}"
+    terminal.note(f"Sending {what} to learn {spec['modelId']}.")
 
 
 def generate(options: Namespace, terminal: Terminal) -> int:

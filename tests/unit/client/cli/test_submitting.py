@@ -31,14 +31,14 @@ def test_training_prints_its_id(gateway: ScriptedGateway, run: Run, photos: Path
     options = ("--steps", "300", "--rank", "8", "--set", "training.minSnrGamma=5", "--sample", "sks dog, asleep")
     done = run(*TRAIN, str(photos), *options)
     assert (done.code, done.out) == (0, "train-a\n")
-    assert "Sending 2 photos" in done.err
+    assert "Sending 2 photos (3.5 KiB), with their masks to learn my-dog." in done.err
     assert "notes.md is left out" in done.err
     assert "darkroom job -f train-a" in done.err
     assert spec_of(gateway.requests[0].body) == {
         "modelId": "my-dog",
         "prompt": "a photo of sks dog",
         "maxSteps": 300,
-        "training": {"rank": 8, "validationPrompts": ["sks dog, asleep"], "minSnrGamma": 5},
+        "training": {"maskedLoss": True, "rank": 8, "validationPrompts": ["sks dog, asleep"], "minSnrGamma": 5},
     }
 
 

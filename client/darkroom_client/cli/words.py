@@ -1,4 +1,4 @@
-"""Times and durations in words."""
+"""Times, durations and sizes in words."""
 
 from datetime import UTC, datetime
 
@@ -21,3 +21,10 @@ def duration(seconds: float) -> str:
 def moment(when: datetime | None) -> str:
     """In the time zone of this machine."""
     return "" if when is None else when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def size_in_words(size_bytes: int) -> str:
+    for size, unit in ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
+        if size_bytes >= size:
+            return f"{size_bytes / size:.1f} {unit}"
+    return f"{size_bytes} bytes"
