@@ -129,7 +129,7 @@ def _check_file(file: PhotoFile) -> None:
 
 
 def _check_names(found: PhotoFiles) -> None:
-    """Captions and masks belong to photos by name, so two files of one name can't be told apart."""
+    """Captions and masks belong to photos by name, so two files of one name can't be distinguished."""
     seen: dict[str, PhotoFile] = {}
     for each in found.files:
         other = seen.setdefault(each.name, each)
