@@ -104,7 +104,7 @@ def request_options(call: Call[Any], on_upload: OnUpload | None) -> Iterator[dic
             options["files"] = [_form_field(part, stack, count) for part in call.form]
         try:
             yield options
-        except httpx.TransportError:
+        except (httpx.TransportError, DarkroomError):
             count(-sent)
             raise
 

@@ -55,11 +55,11 @@ class SyncTransport:
         try:
             with http_requests.request_options(call, on_upload) as options:
                 response = self._http.request(call.method, call.path, timeout=timeout, **options)
+                answer = http_requests.raw_answer(response)
+                if not answer.is_success:
+                    raise error_of(answer)
         except httpx.TransportError as error:
             raise http_requests.unreachable(self.settings.gateway, error) from error
-        answer = http_requests.raw_answer(response)
-        if not answer.is_success:
-            raise error_of(answer)
         return call.read(answer)
 
     @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """`darkroom train --follow` and `darkroom generate` as a person runs them: processes that know only the gateway."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,48 +17,22 @@ def test_model_is_trained_and_used_by_two_commands(darkroom: Darkroom, tmp_path:
         (photos / photo.name).symlink_to(photo)
 
     trained = run(
-        darkroom,
-        tmp_path,
-        "train",
-        "photos",
-        "-m",
-        "cli-star",
-        "-p",
-        "a photo of sks star",
-        "--steps",
-        "4",
-        "--rank",
-        "4",
-        "--follow",
-        "-o",
-        "lora",
+        darkroom, tmp_path, "train photos -m cli-star -p 'a photo of sks star' --steps 4 --rank 4 --follow -o lora"
     )
-    drawn = run(
-        darkroom,
-        tmp_path,
-        "generate",
-        "a photo of sks star",
-        "-m",
-        "cli-star",
-        "--steps",
-        "4",
-        "--seed",
-        "11",
-        "-o",
-        "out",
-    )
+    drawn = run(darkroom, tmp_path, "generate 'a photo of sks star' -m cli-star --steps 4 --seed 11 -o out")
 
     assert "Succeeded" in trained.stderr
     assert any(line.endswith(".safetensors") for line in trained.stdout.splitlines())
     [picture] = drawn.stdout.splitlines()
-    assert Image.open(tmp_path / picture).size == (128, 128)
+    with Image.open(tmp_path / picture) as image:
+        assert image.size == (128, 128)
     assert Path(picture).name.endswith("-seed-11.png")
     assert [path.name for path in (tmp_path / "out").iterdir()] == [Path(picture).name]
 
 
-def run(darkroom: Darkroom, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run(darkroom: Darkroom, folder: Path, line: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.defpath, "HOME": str(folder), "DARKROOM_GATEWAY_URL": darkroom.url}
-    command = [sys.executable, "-m", "darkroom_client", *words]
+    command = [sys.executable, "-m", "darkroom_client", *shlex.split(line)]
     done = subprocess.run(
         command,
         cwd=folder,

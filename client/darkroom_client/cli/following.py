@@ -23,7 +23,8 @@ class Choice(Enum):
 
 def follow_job(darkroom: Darkroom, job: Job, terminal: Terminal, saver: Saver | None = None) -> int:
     """Returns the exit code. The files are saved by `saver`, as soon as they can be read."""
-    terminal.note(f"Following {job.id}. Ctrl-C asks whether to cancel it." if terminal.is_interactive else job.id)
+    if terminal.is_interactive:
+        terminal.note(f"Following {job.id}. Ctrl-C asks whether to cancel it.")
     follower = _Follower(darkroom, job, terminal, saver)
     while True:
         try:

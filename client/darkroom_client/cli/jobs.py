@@ -44,8 +44,7 @@ def _row(job: Job) -> tuple[str, ...]:
     elif job.progress is not None and not job.is_finished:
         progress = f"{job.progress.progress_percentage:.0f}%"
     status = "Deleting" if job.deleting else str(job.status)
-    prompt = " ".join(job.prompt.split())
-    return job.id, SHORT_KINDS[job.kind], status, progress, job.model_id or "", age(job.created), prompt
+    return job.id, SHORT_KINDS[job.kind], status, progress, job.model_id or "", age(job.created), job.prompt
 
 
 def show_job(options: Namespace, terminal: Terminal) -> int:

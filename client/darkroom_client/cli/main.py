@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         complete(os.environ.get("COMP_LINE", ""))
         return
-    sys.exit(_plugin_or_command(words))
+    sys.exit(_plugin_or_command(words or ["--help"]))
 
 
 def _plugin_or_command(words: list[str]) -> int:

@@ -12,9 +12,9 @@ from darkroom_client.errors import DarkroomError, GatewayError
 
 
 def printable(text: str) -> str:
-    """Without control characters, by which a prompt or a log could take over the terminal. Tabs stay."""
+    """Without control characters, by which a prompt or a log could take over the terminal. Tabs and line feeds stay."""
     return "".join(
-        each if each == "\t" or unicodedata.category(each)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for each in text
+        each if each in "\t\n" or unicodedata.category(each)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for each in text
     )
 
 
@@ -78,7 +78,7 @@ class Terminal:
         """Fitted to a terminal; in a pipe aligned by spaces and complete."""
         if self.as_json:
             return
-        clean = [[printable(cell) for cell in row] for row in rows]
+        clean = [[" ".join(printable(cell).split()) for cell in row] for row in rows]
         if sys.stdout.isatty():
             _print_rich_table(headings, clean)
             return
@@ -100,15 +100,16 @@ def as_data(value: Any) -> Any:
 
 
 def _print_rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, heading in enumerate(headings):
-        is_last = number == len(headings) - 1
-        # The last column, the prompt, gives way to the others.
-        table.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=1 if is_last else None)
+    for column in list(zip(headings, *rows, strict=True))[:-1]:
+        table.add_column(column[0], no_wrap=True, min_width=max(map(cell_len, column)))
+    # The prompt gives way to the other columns.
+    table.add_column(headings[-1], no_wrap=True, overflow="ellipsis")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)

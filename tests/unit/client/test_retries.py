@@ -1,5 +1,7 @@
 """Requests are retried where that is safe, and a retried submission makes one job."""
 
+from pathlib import Path
+
 import pytest
 from support.scripted_gateway import ScriptedGateway, document, job, lost_connection, problem
 
@@ -29,6 +31,15 @@ def test_retried_submission_has_the_same_key_and_files(
         assert part in third.body
     assert len(first.body) == len(third.body)
     assert int(third.headers["content-length"]) == len(third.body)
+
+
+def test_bytes_of_failed_attempts_are_taken_back(gateway: ScriptedGateway, darkroom: Darkroom, photos: Path) -> None:
+    gateway.script("POST", "/v1/train-jobs", problem(503, "NotReady"), lost_connection, document(job(), 202))
+    sent: list[int] = []
+    darkroom.train(photos, model_id="my-dog", prompt="a photo of sks dog", on_upload=sent.append)
+    total = sum(each.stat().st_size for each in photos.iterdir())
+    assert sum(sent) == total
+    assert sent.count(-total) == 2
 
 
 def test_two_submissions_have_different_keys(gateway: ScriptedGateway, darkroom: Darkroom) -> None:

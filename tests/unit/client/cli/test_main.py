@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from support.markdown import REPOSITORY
 from support.scripted_gateway import ScriptedGateway, document, job, problem
 
 from darkroom_client.cli import plugins
@@ -98,6 +100,12 @@ def test_help_lists_the_commands_of_other_packages(
     written = capsys.readouterr().out
     for word in ("train ", "generate ", "up ", "demo ", "resize", "Exit codes: 0 done"):
         assert f"  {word}" in written or word in written
+
+
+def test_installation_has_the_program_and_its_known_commands() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["scripts"]["darkroom"] == f"{main.__module__}:main"
+    assert project["entry-points"][plugins.GROUP] == dict.fromkeys(plugins.KNOWN, "darkroom_local.cli:main")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
