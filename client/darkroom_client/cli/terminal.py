@@ -10,6 +10,9 @@ from pydantic import BaseModel
 
 from darkroom_client.errors import DarkroomError, GatewayError
 
+MIN_LAST_COLUMN = 10
+"""Characters of the last column of a table in a narrow terminal."""
+
 
 def printable(text: str) -> str:
     """Without control characters, by which a prompt or a log could take over the terminal. Tabs and line feeds stay."""
@@ -105,11 +108,15 @@ def _print_rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) ->
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in list(zip(headings, *rows, strict=True))[:-1]:
-        table.add_column(column[0], no_wrap=True, min_width=max(map(cell_len, column)))
-    # The prompt gives way to the other columns.
-    table.add_column(headings[-1], no_wrap=True, overflow="ellipsis")
+    console = Console()
+    columns = list(zip(headings, *rows, strict=True))
+    # The last column, the prompt, gives way to the others.
+    left = console.width - sum(max(map(cell_len, column)) + 2 for column in columns[:-1])
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+        cells = [Text(cell) for cell in row]
+        cells[-1].truncate(max(left, MIN_LAST_COLUMN), overflow="ellipsis")
+        table.add_row(*cells)
+    console.print(table)
