@@ -40,14 +40,14 @@ def _use_masks(spec: dict[str, Any], photos: PhotoFiles) -> dict[str, Any]:
     """Masks beside the photos are meant to be used; without this setting the gateway refuses them."""
     if not any(each.is_mask for each in photos.files):
         return spec
-    return merged({"training": {"maskedLoss": True}}, spec)
+    return merged({"training": {"maskedLoss": {}}}, spec)
 
 
 def _announce(photos: PhotoFiles, spec: dict[str, Any], terminal: Terminal) -> None:
     for path in photos.skipped:
         terminal.note(f"{path} is left out: it is no photo, caption or mask.")
     count = len(photos.photos)
-    masks = ", with their masks" if spec.get("training", {}).get("maskedLoss") else ""
+    masks = ", with their masks" if any(each.is_mask for each in photos.files) else ""
     what = f"{count} photo{'s' if count > 1 else ''} ({size_in_words(photos.bytes)}){masks}"
     terminal.note(f"Sending {what} to learn {spec['modelId']}.")
 

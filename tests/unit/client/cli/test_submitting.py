@@ -38,7 +38,7 @@ def test_training_prints_its_id(gateway: ScriptedGateway, run: Run, photos: Path
         "modelId": "my-dog",
         "prompt": "a photo of sks dog",
         "maxSteps": 300,
-        "training": {"maskedLoss": True, "rank": 8, "validationPrompts": ["sks dog, asleep"], "minSnrGamma": 5},
+        "training": {"maskedLoss": {}, "rank": 8, "validationPrompts": ["sks dog, asleep"], "minSnrGamma": 5},
     }
 
 

@@ -29,7 +29,7 @@ def test_training_on_a_folder_has_photos_captions_and_masks(
         model_id="client-dog",
         prompt="a photo of sks dog",
         max_steps=7,
-        training={"rank": 4, "maskedLoss": True},
+        training={"rank": 4, "maskedLoss": {}},
         on_upload=sent.append,
     )
     spec = cluster.get(ClusterKind.TRAIN, job.id)["spec"]
@@ -42,7 +42,7 @@ def test_training_on_a_folder_has_photos_captions_and_masks(
 async def test_async_submission_is_the_same_job_when_it_is_repeated(gateway: Gateway, photos: Path) -> None:
     async with AsyncDarkroom(str(gateway.http.base_url)) as darkroom:
         parameters: dict[str, Any] = {"model_id": "client-cat", "prompt": "a cat", "idempotency_key": "client-key-1"}
-        parameters["training"] = {"maskedLoss": True}
+        parameters["training"] = {"maskedLoss": {}}
         first = await darkroom.train(photos, **parameters)
         again = await darkroom.train(photos, **parameters)
         assert first.id == again.id
