@@ -98,7 +98,9 @@ class Bar:
         self._bar.stop()
 
     def status(self, job: Job) -> None:
-        if job.progress is None or job.status is not Status.RUNNING:
+        if job.is_finished:  # The bar disappears.
+            self.message(f"{self._id}: {status_line(job)}")
+        elif job.progress is None or job.status is not Status.RUNNING:
             self._bar.update(self._task, description=printable(f"{self._id}  {status_line(job)}"), left="")
 
     def progress(self, progress: Progress) -> None:

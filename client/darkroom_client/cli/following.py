@@ -30,6 +30,9 @@ def follow_job(darkroom: Darkroom, job: Job, terminal: Terminal, saver: Saver | 
         try:
             return follower.run()
         except KeyboardInterrupt:
+            if follower.job.is_finished:
+                terminal.note(f"{job.id} has ended. Save the rest with: darkroom download {job.id}")
+                return ExitCode.INTERRUPTED
             choice = _ask(job, terminal)
         if choice is Choice.CANCEL:
             return _cancel(darkroom, job, terminal)
@@ -41,32 +44,33 @@ def follow_job(darkroom: Darkroom, job: Job, terminal: Terminal, saver: Saver | 
 class _Follower:
     def __init__(self, darkroom: Darkroom, job: Job, terminal: Terminal, saver: Saver | None) -> None:
         self._darkroom = darkroom
-        self._job = job
+        self.job = job
+        """As it was last seen."""
         self._terminal = terminal
         self._saver = saver
 
     def run(self) -> int:
-        with display_for(self._terminal, self._job.id) as display:
-            for event in self._darkroom.follow(self._job.id, kind=self._job.kind):
+        with display_for(self._terminal, self.job.id) as display:
+            for event in self._darkroom.follow(self.job.id, kind=self.job.kind):
                 self._handle(event, display)
                 if isinstance(event, JobDeleted):
-                    self._terminal.note(f"{self._job.id} was deleted before its end.")
+                    self._terminal.note(f"{self.job.id} was deleted before its end.")
                     return ExitCode.JOB_FAILED
-        for remark in self._job.remarks:
+        for remark in self.job.remarks:
             self._terminal.note(f"{remark.reason}: {remark.message}")
-        self._job.require_success()
+        self.job.require_success()
         if self._saver is not None:
-            self._saver.save_artifacts(self._job)
+            self._saver.save_artifacts(self.job)
         return ExitCode.DONE
 
     def _handle(self, event: Event, display: Display) -> None:
         if isinstance(event, JobChanged):
-            self._job = event.job
+            self.job = event.job
             self._terminal.record(event="job", job=event.job)
             display.status(event.job)
         elif isinstance(event, ProgressReported):
             # Previews are pictures for pages; a line of a script's input should not have 32 kB.
-            self._terminal.record(event="progress", id=self._job.id, progress=event.progress, files=event.files)
+            self._terminal.record(event="progress", id=self.job.id, progress=event.progress, files=event.files)
             display.progress(event.progress)
             if self._saver is not None:
                 self._saver.save_announced(event.files)

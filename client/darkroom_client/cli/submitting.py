@@ -33,7 +33,10 @@ def train(options: Namespace, terminal: Terminal) -> int:
         if not options.follow and options.output is None:
             return _submitted(job, terminal)
         saver = Saver(darkroom, options.output, terminal) if options.output is not None else None
-        return follow_job(darkroom, job, terminal, saver)
+        code = follow_job(darkroom, job, terminal, saver)
+    if code == ExitCode.DONE and terminal.is_interactive:
+        terminal.note(f"Use it with: darkroom generate PROMPT --model {job.model_id}")
+    return code
 
 
 def _use_masks(spec: dict[str, Any], photos: PhotoFiles) -> dict[str, Any]:

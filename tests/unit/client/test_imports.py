@@ -69,6 +69,11 @@ def test_whole_client_imports_its_extra_and_nothing_heavy() -> None:
     assert "darkroom_client" in names
 
 
+def test_list_of_jobs_needs_no_tables_no_yaml_and_no_completion() -> None:
+    statements = 'import sys; sys.modules["httpx._main"] = None; import darkroom_client.cli.jobs'
+    assert imported(statements) & {"rich", "yaml", "argcomplete", "click"} == set()
+
+
 @pytest.mark.parametrize("words", [["--version"], ["--help"]])
 def test_version_and_help_import_no_http_client(words: list[str]) -> None:
     statements = f"""

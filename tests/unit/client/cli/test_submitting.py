@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from support.scripted_gateway import ScriptedGateway, content, document, events, job, lost_connection
 
+from darkroom_client import Job
+from darkroom_client.cli.saving import Saver
+
 from .conftest import Run
 
 TRAIN = ("train", "--model", "my-dog", "--prompt", "a photo of sks dog")
@@ -135,6 +138,20 @@ def test_failed_job_exits_with_1_and_its_reason(gateway: ScriptedGateway, run: R
     script_run(gateway, "generate-b", job("generate-b", "Failed", error=error))
     as_json = run("generate", "a dog", "--json")
     assert json.loads(as_json.err.splitlines()[-1])["error"]["reason"] == "ModelNotFound"
+
+
+def test_interrupted_download_says_how_to_save_the_rest(
+    gateway: ScriptedGateway, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(saver: Saver, ended: Job) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Saver, "save_artifacts", interrupted)
+    gateway.script("POST", "/v1/generate-jobs", document(job("generate-b"), 202))
+    script_run(gateway, "generate-b", job("generate-b", "Succeeded"))
+    done = run("generate", "a dog")
+    assert done.code == 130
+    assert done.err.endswith("generate-b has ended. Save the rest with: darkroom download generate-b\n")
 
 
 def test_deleted_job_exits_with_1(gateway: ScriptedGateway, run: Run) -> None:
