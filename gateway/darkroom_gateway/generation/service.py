@@ -81,9 +81,7 @@ class GenerationService:
         """The spec with the URIs of its pictures, which are checked here."""
         if not images.sources:
             return spec
-        inverted = spec.mask is not None and spec.mask.invert
-        resolving = self._images.resolve(images, inverted_mask=inverted)
-        return generate_spec(parameters, await unless_disconnected(request, resolving))
+        return generate_spec(parameters, await unless_disconnected(request, self._images.resolve(images, spec.mask)))
 
     async def _require(self, spec: GenerateJobSpec) -> None:
         """Check what the spec refers to, besides pictures, and the busy policy."""

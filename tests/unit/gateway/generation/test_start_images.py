@@ -239,6 +239,15 @@ def test_black_mask_is_refused_unless_inverted(http: httpx.Client, cluster: Any,
     accepted(generate(http, files, mask_invert=True), cluster)
 
 
+def test_opaque_mask_by_transparency_is_refused(http: httpx.Client, cluster: Any, picture: Draw) -> None:
+    files = {"image": picture(), "mask": picture(format_="PNG")}
+    assert "no transparent part" in refused(generate(http, files, mask_channel="transparency"))["mask"]
+
+    Image.new("RGBA", (96, 80)).save(buffer := BytesIO(), "PNG")
+    spec = accepted(generate(http, {**files, "mask": buffer.getvalue()}, mask_channel="transparency"), cluster)
+    assert spec["mask"]["channel"] == "Transparency"
+
+
 def test_large_picture_is_refused(http: httpx.Client) -> None:
     assert "at most 25 MiB" in refused(generate(http, {"image": bytes(25 * 1024**2 + 1)}))["image"]
 
