@@ -27,6 +27,9 @@ from darkroom_gateway.http.unexpected_input import reject_unexpected_input
 from darkroom_gateway.jobs import router as jobs_router
 from darkroom_gateway.model_import import router as model_import_router
 from darkroom_gateway.models import router as models_router
+from darkroom_gateway.openai_images import router as openai_images_router
+from darkroom_gateway.openai_images.error_shape import OpenAIErrorsMiddleware
+from darkroom_gateway.openai_images.services import build_image_services
 from darkroom_gateway.pattern_advice import PATTERN_ADVICE
 from darkroom_gateway.services import Services, build_services
 from darkroom_gateway.settings import MAX_IMAGES_BYTES, MULTIPART_OVERHEAD_BYTES, OPEN_ACCESS, Settings, is_loopback
@@ -47,6 +50,7 @@ TAGS = [
     {"name": "generate", "description": "Generate pictures, and short videos from them."},
     {"name": "jobs", "description": "Jobs of both kinds: list, follow, read log and files, delete."},
     {"name": "models", "description": "LoRAs, trained here or imported."},
+    {"name": "images", "description": "Pictures for OpenAI's clients, which wait for them."},
     {"name": "health", "description": "Probes. They need no API key."},
 ]
 
@@ -74,8 +78,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services = build_services(settings)
     problems.install(app, PATTERN_ADVICE)
+    app.state.image_services = build_image_services(services)
     routers = (training_router, generation_router, jobs_router, events_router, model_import_router, models_router)
-    for module in routers:
+    for module in (*routers, openai_images_router):
         app.include_router(module.router, dependencies=[Depends(reject_unexpected_input)])
     app.include_router(health_router.router)  # Probes may send any parameter.
     app.include_router(swagger_ui.router)
@@ -97,6 +102,10 @@ def _add_middleware(app: FastAPI, settings: Settings, keys: ApiKeys | None, serv
             models_router.PATH: max(model_bytes, settings.max_upload_bytes),
             generation_router.SDXL_PATH: images_bytes,
             generation_router.LORA_PATH: images_bytes,
+            openai_images_router.EDITS_PATH: images_bytes,
+            openai_images_router.GENERATIONS_PATH: min(
+                openai_images_router.MAX_GENERATION_BYTES, settings.max_upload_bytes
+            ),
         },
     )
     if keys is not None:
@@ -107,6 +116,7 @@ def _add_middleware(app: FastAPI, settings: Settings, keys: ApiKeys | None, serv
     app.add_middleware(OriginCheckMiddleware, own=own, open_to_all=keys is None)
     if settings.metrics_port is not None:
         services.metrics.measure_requests(app)
+    app.add_middleware(OpenAIErrorsMiddleware)
     app.add_middleware(ConnectionCloseMiddleware, shutdown=services.shutdown)
     app.add_middleware(RequestLogMiddleware)
     app.add_middleware(SecurityHeadersMiddleware)

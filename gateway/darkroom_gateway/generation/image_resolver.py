@@ -79,25 +79,21 @@ class ImageResolver:
         self._namespace = namespace
 
     @asynccontextmanager
-    async def open(
-        self, parameters: GenerateParameters, request: Request, received: Mapping[ImageRole, Upload] | None = None
-    ) -> AsyncIterator[RequestImages]:
-        """The pictures that a request names, and those of its form. The form is read here, unless its pictures were
-        `received`: then the caller holds an upload slot for them.
+    async def open(self, parameters: GenerateParameters, request: Request) -> AsyncIterator[RequestImages]:
+        """The pictures that a request names, and those of its form, which is read here.
 
         Raises `InvalidRequestError` for two sources of one picture, `InvalidImagesError` for an unusable form, and an
         `UnavailableError` when a limit of the gateway is reached.
         """
+        await require_no_other_body(request)
         with contextlib.ExitStack() as stack:
-            uploads, holds_slot = dict(received or {}), bool(received)
-            if received is None:
-                await require_no_other_body(request)
-                if is_form(request):
-                    stack.enter_context(self._validator.slots.hold())
-                    form = stack.enter_context(contextlib.closing(ImageForm()))
-                    uploads, holds_slot = await form.read_images(request), True
+            uploads: dict[ImageRole, Upload] = {}
+            if is_form(request):
+                stack.enter_context(self._validator.slots.hold())
+                form = stack.enter_context(contextlib.closing(ImageForm()))
+                uploads = await form.read_images(request)
             sources = read_sources(parameters, uploads.keys())
-            if not holds_slot and any(each.kind is SourceKind.URL for each in sources.values()):
+            if not is_form(request) and any(each.kind is SourceKind.URL for each in sources.values()):
                 stack.enter_context(self._validator.slots.hold())
             images = RequestImages(sources, images_prefix(self._namespace, new_dataset_id()), self._bucket, uploads)
             try:

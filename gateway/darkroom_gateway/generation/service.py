@@ -3,7 +3,7 @@
 Called by generation/router.py.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 
 from starlette.requests import Request
@@ -15,7 +15,6 @@ from darkroom_contract.storage.datasets import DatasetPolicy
 from darkroom_contract.storage.keys import dataset_uri
 from darkroom_gateway.errors import FieldError, invalid_request
 from darkroom_gateway.generation.image_resolver import ImageResolver, RequestImages
-from darkroom_gateway.generation.image_sources import ImageRole
 from darkroom_gateway.generation.loras import PARAMETER
 from darkroom_gateway.generation.parameters import GenerateParameters, generate_spec
 from darkroom_gateway.generation.unused_parameters import reject_unused_parameters
@@ -25,7 +24,6 @@ from darkroom_gateway.jobs.submission import JobSubmission, require_kept, requir
 from darkroom_gateway.jobs.uploaded_files import NewJob, UploadedFiles
 from darkroom_gateway.models.base_models import BaseModelChecker
 from darkroom_gateway.models.catalog import ModelCatalog
-from darkroom_gateway.photos.upload_form import Upload
 from darkroom_gateway.photos.upload_validator import unless_disconnected
 
 
@@ -50,22 +48,15 @@ class GenerationService:
         self._images = images
         self._uploaded_files = uploaded_files
 
-    async def submit(
-        self,
-        parameters: GenerateParameters,
-        request: Request,
-        submitter: Submitter,
-        received: Mapping[ImageRole, Upload] | None = None,
-    ) -> Job:
-        """Create the job, or return the one that an earlier copy of the request created. `received` are the pictures of
-        a form that the caller has read, for which it holds an upload slot.
+    async def submit(self, parameters: GenerateParameters, request: Request, submitter: Submitter) -> Job:
+        """Create the job, or return the one that an earlier copy of the request created.
 
         Raises `InvalidRequestError` for parameters without effect, for unknown base models and for files that jobs may
         not read, `InvalidImagesError` for unusable pictures, `UnknownTaskError`, `UnknownFileError` or
         `UnfinishedTaskError` for pictures of a task, `UnknownModelError` for a LoRA that neither exists nor is being
         trained, `KeyReusedError`, or `BusyError`.
         """
-        async with self._images.open(parameters, request, received) as images:
+        async with self._images.open(parameters, request) as images:
             spec = generate_spec(parameters, images.placeholders)
             reject_unused_parameters(parameters, spec)
             name, sha256 = task_id(Kind.GENERATE, submitter.idempotency_key), await self._images.fingerprint(images)

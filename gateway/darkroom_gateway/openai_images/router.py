@@ -19,8 +19,8 @@ from darkroom_gateway.openai_images.edit_form import EditForm
 from darkroom_gateway.openai_images.parameters import EditRequest, GenerationRequest, ImageRequest
 from darkroom_gateway.openai_images.results import Form
 from darkroom_gateway.openai_images.schemas import OpenAIImages
-from darkroom_gateway.openai_images.stream import ImageEvents, ImageStream, StreamForm
-from darkroom_gateway.services import Services, ServicesOfApp
+from darkroom_gateway.openai_images.services import ImageServices, ImageServicesOfApp
+from darkroom_gateway.openai_images.stream import ImageStream, StreamForm
 from darkroom_gateway.v1.serializers import address_of
 
 log = logging.getLogger(__name__)
@@ -33,27 +33,27 @@ MAX_GENERATION_BYTES = 1024**2
 
 @router.post(GENERATIONS_PATH, response_model=OpenAIImages, responses=RESPONSES)
 async def generate_images(
-    asked: GenerationRequest, request: Request, services: ServicesOfApp, submitter: SubmitterOfRequest
+    asked: GenerationRequest, request: Request, services: ImageServicesOfApp, submitter: SubmitterOfRequest
 ) -> Response:
     """Generate pictures as with OpenAI's `client.images.generate`: waits for the job and answers with its pictures.
 
     A job that does not finish within the longest wait gets `504`, and continues. With `stream` the answer is a stream
     of previews and pictures.
     """
-    job = await services.image_jobs.submit(asked, request, submitter, {})
+    job = await services.jobs.submit(asked, request, submitter, {})
     return await _answer(job, asked, "image_generation", request, services, submitter)
 
 
 @router.post(EDITS_PATH, response_model=OpenAIImages, responses=RESPONSES, openapi_extra=EDIT_BODY)
-async def edit_images(request: Request, services: ServicesOfApp, submitter: SubmitterOfRequest) -> Response:
+async def edit_images(request: Request, services: ImageServicesOfApp, submitter: SubmitterOfRequest) -> Response:
     """Change a picture, or a part of it, as with OpenAI's `client.images.edit`.
 
     Without a mask the whole picture is changed. A mask is transparent where the prompt paints.
     """
-    with services.upload_validator.slots.hold(), closing(EditForm()) as form:
+    with services.gateway.upload_validator.slots.hold(), closing(EditForm()) as form:
         uploads, values = await form.read_edit(request)
         asked = _validated(values)
-        job = await services.image_jobs.submit(asked, request, submitter, uploads)
+        job = await services.jobs.submit(asked, request, submitter, uploads)
     return await _answer(job, asked, "image_edit", request, services, submitter)
 
 
@@ -67,18 +67,17 @@ def _validated(values: Mapping[str, Any]) -> EditRequest:
 
 
 async def _answer(
-    job: Job, asked: ImageRequest, kind: str, request: Request, services: Services, submitter: Submitter
+    job: Job, asked: ImageRequest, kind: str, request: Request, services: ImageServices, submitter: Submitter
 ) -> Response:
     """The pictures, or a stream. An error that the job of the request is named with: a client that repeats the request
     without an Idempotency-Key would make another one."""
-    headers = {"Location": address_of(job.kind, job.name, services.root_path)}
+    headers = {"Location": address_of(job.kind, job.name, services.gateway.root_path)}
     try:
         if asked.stream:
             form = StreamForm(kind, asked.partial_images or 0, Form.of(asked))
-            events = ImageEvents(job, form, services.events, services.image_results)
-            return ImageStream(events, partial(services.image_jobs.abandon, job, submitter), headers)
-        finished = await services.image_jobs.finished(job, request, submitter)
-        answer = await services.image_results.answer(finished, Form.of(asked))
+            return ImageStream(services.events(job, form), partial(services.jobs.abandon, job, submitter), headers)
+        finished = await services.jobs.finished(job, request, submitter)
+        answer = await services.results.answer(finished, Form.of(asked))
     except GatewayError as error:
         log.info("%s %s: %s", request.method, request.url.path, error)
         response = problem_response(error)

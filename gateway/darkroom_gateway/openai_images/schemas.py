@@ -11,7 +11,9 @@ class OpenAIImage(BaseModel):
     """A picture."""
 
     b64_json: str | None = Field(None, description="The file in base64, unless a link was asked for.")
-    url: str | None = Field(None, description="A link that downloads the file without credentials, if one was asked for.")
+    url: str | None = Field(
+        None, description="A link that downloads the file without credentials, if one was asked for."
+    )
     seed: int | None = Field(None, description="Its seed: with the same parameters it gives the same picture.")
 
 

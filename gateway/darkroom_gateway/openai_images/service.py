@@ -65,7 +65,7 @@ class ImageJobs:
         try:
             lora = lora_of(asked.model, self._aliases)
             parameters = generate_parameters(asked, lora, masked=ImageRole.MASK in uploads)
-            return await self._generation.submit(parameters, request, submitter, uploads)
+            return await self._generation.submit_received(parameters, uploads, request, submitter)
         except GatewayError as error:
             raise in_openai_names(error) from error
 
@@ -95,7 +95,11 @@ class ImageJobs:
             return
         try:
             latest = self._jobs.refresh(job)
-            if latest is not None and phase_of(latest) in (Phase.QUEUED, Phase.SUSPENDED) and not latest.status.attempts:
+            if (
+                latest is not None
+                and phase_of(latest) in (Phase.QUEUED, Phase.SUSPENDED)
+                and not latest.status.attempts
+            ):
                 log.info("deleting %s: its client disconnected before it started", job.key)
                 await self._sweeper.delete_job(job.name, Kind.GENERATE)
         except GatewayError as error:

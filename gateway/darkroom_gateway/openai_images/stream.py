@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from darkroom_contract.jobs import Job
 from darkroom_contract.progress import Preview
 from darkroom_gateway.errors import GatewayError, UnavailableError, UnknownTaskError
-from darkroom_gateway.events.feed import Watcher
+from darkroom_gateway.events.feed import JobWatcher
 from darkroom_gateway.events.hub import GATEWAY_STOPPING, EventHub
 from darkroom_gateway.http.problems import problem_of
 from darkroom_gateway.jobs.serializers import phase_of
@@ -41,22 +41,19 @@ class StreamForm:
 
 
 class ImageEvents:
-    """The events of one job. `leave` must be called, unless all were read."""
+    """The events of one job. Whoever made it calls `leave` once."""
 
     def __init__(self, job: Job, form: StreamForm, hub: EventHub, results: Results) -> None:
         """Raises `TooManyStreamsError`."""
         self._job = job
         self._form = form
-        self._hub = hub
         self._results = results
-        self._watcher: Watcher | None = hub.join(job, None)
+        self._watcher: JobWatcher = hub.join(job, None)
         self._sent: dict[int, int] = {}
         """Number of previews that were sent, by seed."""
 
     def leave(self) -> None:
-        watcher, self._watcher = self._watcher, None
-        if watcher is not None:
-            self._hub.leave(watcher)
+        self._watcher.leave()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """All events, and pings."""
@@ -75,20 +72,18 @@ class ImageEvents:
 
     async def _frames(self) -> AsyncIterator[tuple[str | None, bytes]]:
         """Names and data of the hub's events; a ping has no name, and comes as it is."""
-        assert self._watcher is not None
-        watcher, feed = self._watcher, self._watcher.feed
         while True:
-            chunk = feed.take(watcher)
+            chunk = self._watcher.take()
             for frame in filter(None, chunk.split(b"\n\n")):
                 fields = dict(line.split(b": ", 1) for line in frame.split(b"\n") if not line.startswith(b":"))
                 if fields:
                     yield fields[b"event"].decode(), fields[b"data"]
                 else:
                     yield None, frame + b"\n\n"
-            if not chunk and watcher.is_done:
+            if not chunk and self._watcher.is_done:
                 return
             if not chunk:
-                await feed.news_for(watcher)
+                await self._watcher.news()
 
     def _partial(self, preview: Preview) -> Iterator[bytes]:
         index = self._sent.get(preview.seed, 0)
@@ -100,15 +95,18 @@ class ImageEvents:
 
     async def _completed(self, reason: str) -> AsyncIterator[bytes]:
         """Raises a `GatewayError` unless the job has succeeded."""
-        assert self._watcher is not None
         job = self._watcher.feed.job
         if reason == GATEWAY_STOPPING:
-            raise UnavailableError(f"The gateway is stopping. The job {job.name} continues: see GET /v1/jobs/{job.name}.")
+            raise UnavailableError(
+                f"The gateway is stopping. The job {job.name} continues: see GET /v1/jobs/{job.name}."
+            )
         if not phase_of(job).is_terminal:
             raise UnknownTaskError(f"The job {job.name} was deleted before it had finished.")
         kind = f"{self._form.kind}.completed"
         for each in await self._results.pictures(job, links=False):
-            yield _event(kind, CompletedEvent(**self._fields(completed(job), each.b64_json or "", each.seed), type=kind))
+            yield _event(
+                kind, CompletedEvent(**self._fields(completed(job), each.b64_json or "", each.seed), type=kind)
+            )
 
     def _fields(self, created: int, picture: str, seed: int | None) -> dict[str, Any]:
         form = self._form.form
