@@ -1,9 +1,9 @@
 """Errors of `/v1/images` in the shape of OpenAI's API. Middleware, installed by app.py.
 
-Every other part of the gateway answers problem details (RFC 9457): this converts them, so that a missing API key, a body
-that is too large and a full queue have the same shape as an error of the endpoint. Invalid input gets `400`, which
-OpenAI's clients raise as `BadRequestError`, instead of `422`. Only what is answered before a request has a path, such as
-malformed HTTP, stays as it is.
+Every other part of the gateway answers problem details (RFC 9457). This converts them, so that a missing API key, a
+large body and a full queue have the same shape as an error of the endpoint. Invalid input gets `400` instead of `422`:
+OpenAI's clients raise it as `BadRequestError`. Only what is answered before a request has a path, such as malformed
+HTTP, keeps its problem details.
 """
 
 import json

@@ -98,7 +98,7 @@ class ImageRequest(BaseModel):
     lora: list[Annotated[str, Field(pattern=LORA_PATTERN, max_length=MAX_LORA_LENGTH)]] | None = Field(
         None,
         max_length=MAX_LORAS,
-        description="Several LoRAs at once, each with its scale, such as my-dog:0.8. Not together with a LoRA in model.",
+        description="Several LoRAs at once, each with its scale, such as my-dog:0.8. Not with a LoRA in model.",
     )
     upscale_factor: float | None = parameter(Upscale, "factor", optional=True)
     priority: int | None = parameter(JobSpec, "priority", optional=True)

@@ -56,7 +56,7 @@ class ImageJobs:
         self._max_wait_seconds = max_wait_seconds
 
     async def submit(
-        self, asked: ImageRequest, request: Request, submitter: Submitter, uploads: Mapping[ImageRole, Upload]
+        self, asked: ImageRequest, request: Request, submitter: Submitter, uploads: dict[ImageRole, Upload]
     ) -> Job:
         """Create the job, or return that of an earlier copy of the request.
 
@@ -112,6 +112,6 @@ class ImageJobs:
         seconds = None if queue is None else queue.estimated_start_seconds
         return WaitExpiredError(
             f"The job {job.name} is {phase_of(job)}{ahead}, and {reason}. It continues: GET /v1/jobs/{job.name} shows "
-            "it, and its pictures once it has succeeded. With an Idempotency-Key a repeated request waits for it again.",
+            "it, and its pictures once it has succeeded. With an Idempotency-Key a repeated request waits again.",
             min(MAX_RETRY_SECONDS, max(1, math.ceil(seconds or 1))),
         )
