@@ -22,6 +22,7 @@ from darkroom_gateway.errors import (
 )
 from darkroom_gateway.http import problems
 from darkroom_gateway.openai_images.descriptions import describe_errors
+from darkroom_gateway.v1.openapi_bodies import SCHEMAS
 
 Json = dict[str, Any]
 
@@ -61,6 +62,8 @@ def document_of(app: FastAPI, open_paths: Collection[str] | None) -> Json:
         for name in FASTAPI_ERROR_SCHEMAS:
             schemas.pop(name, None)
         schemas.update(problems.schemas())
+        for name, schema in SCHEMAS.items():
+            schemas.setdefault(name, schema)
         for operation in _operations(document):
             _describe(operation)
         if open_paths is not None:

@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 router = APIRouter(tags=["images"])
 
 GENERATIONS_PATH, EDITS_PATH = "/v1/images/generations", "/v1/images/edits"
-MAX_GENERATION_BYTES = 1024**2
 
 
 @router.post(GENERATIONS_PATH, response_model=OpenAIImages, responses=RESPONSES)

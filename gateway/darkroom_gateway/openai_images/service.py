@@ -62,12 +62,10 @@ class ImageJobs:
 
         Raises what `GenerationService.submit` raises, with the names of OpenAI's parameters.
         """
-        try:
-            lora = lora_of(asked.model, self._aliases)
-            parameters = generate_parameters(asked, lora, masked=ImageRole.MASK in uploads)
+        lora = lora_of(asked.model, self._aliases)
+        parameters = generate_parameters(asked, lora, masked=ImageRole.MASK in uploads)
+        with in_openai_names():
             return await self._generation.submit_received(parameters, uploads, request, submitter)
-        except GatewayError as error:
-            raise in_openai_names(error) from error
 
     async def finished(self, job: Job, request: Request, submitter: Submitter) -> Job:
         """The job, once it has ended.

@@ -11,7 +11,6 @@ from darkroom_gateway.openai_images.results import Results
 from darkroom_gateway.openai_images.service import ImageJobs
 from darkroom_gateway.openai_images.stream import ImageEvents, StreamForm
 from darkroom_gateway.services import Services
-from darkroom_gateway.v1.waiting import JobWaits
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def build_image_services(services: Services) -> ImageServices:
             services.generation,
             services.jobs,
             services.sweeper,
-            JobWaits(clients.store, services.shutdown),
+            services.v1.waits,
             services.shutdown,
             as_mapping(settings.model_aliases),
             settings.image_wait_seconds,

@@ -1,18 +1,13 @@
 """Turns the parameters of OpenAI's API into those of `POST /generate/...`, and back in errors. Pure."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from darkroom_contract.specs.cache import CacheProfile
 from darkroom_contract.specs.images import ImageFormat, Images
-from darkroom_gateway.errors import (
-    FieldError,
-    GatewayError,
-    InvalidImagesError,
-    InvalidRequestError,
-    UnknownModelError,
-    invalid_request,
-)
+from darkroom_gateway.errors import FieldError, GatewayError, invalid_request
 from darkroom_gateway.generation.parameters import GenerateParameters, LoraParameters
 from darkroom_gateway.openai_images.parameters import EditRequest, ImageRequest
 
@@ -137,15 +132,17 @@ def _with_loras(values: dict[str, Any], lora: str | None) -> GenerateParameters:
     return GenerateParameters(**values)
 
 
-def in_openai_names(error: GatewayError) -> GatewayError:
-    """The error of a submission, with the parameters of this API."""
-    fields = tuple(replace(each, parameter=_NAMES.get(each.parameter, each.parameter)) for each in error.field_errors)
-    if not fields:
-        return error
-    if isinstance(error, InvalidImagesError):
-        return InvalidImagesError(fields)
-    if type(error) is InvalidRequestError:
-        return invalid_request(fields)
-    if isinstance(error, UnknownModelError):
-        return UnknownModelError(str(error), fields)
-    return error
+@contextmanager
+def in_openai_names() -> Iterator[None]:
+    """Renames the parameters that errors name into those of OpenAI's API."""
+    try:
+        yield
+    except GatewayError as error:
+        before, detail = error.field_errors, str(error)
+        error.field_errors = tuple(
+            replace(each, parameter=_NAMES.get(each.parameter, each.parameter)) for each in before
+        )
+        for old, new in zip(before, error.field_errors, strict=True):
+            detail = detail.replace(f"{old.parameter}: {old.message}", f"{new.parameter}: {new.message}")
+        error.args = (detail,)
+        raise
