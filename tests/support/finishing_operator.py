@@ -20,7 +20,7 @@ WATCH_SECONDS = 1
 
 @contextmanager
 def finishing_generations(cluster: GatewayCluster, bucket: Any) -> Iterator[None]:
-    """Let every GenerateJob of the namespace that a gateway creates succeed with one picture, as long as the context."""
+    """Let every GenerateJob that a gateway creates in the namespace succeed with one picture, while the context lasts."""
     stopping = threading.Event()
     thread = threading.Thread(target=_finish_all, args=(cluster, bucket, stopping))
     thread.start()
