@@ -20,7 +20,7 @@ WATCH_SECONDS = 1
 
 @contextmanager
 def finishing_generations(cluster: GatewayCluster, bucket: Any) -> Iterator[None]:
-    """Let every GenerateJob that a gateway creates in the namespace succeed with one picture, while the context lasts."""
+    """Let every GenerateJob that a gateway creates in the namespace succeed with one picture, within the context."""
     stopping = threading.Event()
     thread = threading.Thread(target=_finish_all, args=(cluster, bucket, stopping))
     thread.start()

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from darkroom_contract.names import MODEL_REFERENCE_PATTERN
+from darkroom_gateway.errors import FieldError, UnknownModelError
 
 BASE_MODEL = "sdxl"
 """The name of the cluster's base model, without a LoRA. A LoRA of this name is found by the other endpoints only."""
@@ -13,9 +14,16 @@ _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*")
 
 
 def lora_of(model: str | None, aliases: Mapping[str, str]) -> str | None:
-    """The LoRA that a request names, such as `my-dog@200`; None for the base model, also when it names none."""
+    """The LoRA that a request names, such as `my-dog@200`; None for the base model, also when it names none.
+
+    Raises `UnknownModelError` for what is no name of a LoRA, such as `owner/name`."""
     name = BASE_MODEL if model is None else aliases.get(model, model)
-    return None if name == BASE_MODEL else name
+    if name == BASE_MODEL:
+        return None
+    if not re.fullmatch(MODEL_REFERENCE_PATTERN, name):
+        message = f"There is no model {name!r}. Use {BASE_MODEL}, or one of GET /v1/models."
+        raise UnknownModelError(message, (FieldError("model", message, name),))
+    return name
 
 
 def read_aliases(text: str) -> tuple[str, ...]:

@@ -50,9 +50,10 @@ def test_refused_generation_names_the_parameter_and_makes_no_job(
     assert run.find() is None
 
 
-def test_unknown_model_is_named_with_the_known_ones(client: openai.OpenAI, run: Any) -> None:
-    with pytest.raises(openai.NotFoundError, match="There is no model 'dall-e-3'") as unknown:
-        client.images.generate(model="dall-e-3", prompt=run.prompt)
+@pytest.mark.parametrize("model", ["dall-e-3", "owner/name", "my-dog@latest"])
+def test_unknown_model_is_refused(client: openai.OpenAI, run: Any, model: str) -> None:
+    with pytest.raises(openai.NotFoundError, match=f"There is no model '{model}'") as unknown:
+        client.images.generate(model=model, prompt=run.prompt)
 
     assert (unknown.value.param, unknown.value.code) == ("model", "model_not_found")
 
