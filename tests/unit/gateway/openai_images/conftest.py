@@ -28,6 +28,11 @@ class Run:
     prompt: str
     pool: ThreadPoolExecutor = field(repr=False)
 
+    @property
+    def key(self) -> str:
+        """An Idempotency-Key."""
+        return self.prompt.rpartition(" ")[2]
+
     def find(self) -> dict[str, Any] | None:
         items = self.cluster.http.get(self.cluster.path(Kind.GENERATE)).json()["items"]
         found: list[dict[str, Any]] = [each for each in items if each["spec"]["prompt"] == self.prompt]

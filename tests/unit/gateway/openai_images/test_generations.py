@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import re
 from typing import Any
 
 import httpx
@@ -113,7 +112,7 @@ def test_other_name_of_a_model(impatient: Gateway, run: Any, client_of: Any) -> 
 
 
 def test_repeated_request_with_a_key_gets_the_same_pictures(client: openai.OpenAI, run: Any) -> None:
-    headers = {"Idempotency-Key": run.prompt}
+    headers = {"Idempotency-Key": run.key}
     answering = run.during(client.images.generate, extra_headers=headers)
     name = run.succeed(*PICTURES)
     again = client.images.generate(prompt=run.prompt, extra_headers=headers)
@@ -128,5 +127,5 @@ def test_models_are_listed_and_retrieved(client: openai.OpenAI) -> None:
     assert (listed["sdxl"].object, listed["sdxl"].owned_by) == ("model", "darkroom")
     assert isinstance(listed["sdxl"].created, int)
     assert (base.id, base.object, base.owned_by) == ("sdxl", "model", "darkroom")
-    with pytest.raises(openai.NotFoundError, match=re.escape("no model 'no-such-model'")):
+    with pytest.raises(openai.NotFoundError):
         client.models.retrieve("no-such-model")
