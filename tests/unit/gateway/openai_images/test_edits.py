@@ -62,39 +62,46 @@ def test_without_a_mask_the_whole_picture_is_changed(
     assert "mask" not in spec
 
 
+@pytest.fixture(scope="module")
+def files(picture: Draw) -> dict[str, bytes]:
+    return {"photo": picture(), "opaque": picture(format_="PNG"), "half": masked_half(), "text": b"text"}
+
+
 @pytest.mark.parametrize(
-    ("parameters", "param", "message"),
+    ("names", "parameters", "param", "message"),
     [
-        ({"mask": "opaque"}, "mask", "no transparent part"),
-        ({"mask": "half", "input_fidelity": "high"}, "input_fidelity", "Leave it out"),
-        ({"image": ["one", "two"]}, "image", "Send one picture"),
-        ({"markup": "one"}, "markup", "Remove the file"),
-        ({"image": b"text"}, "image", "is no JPEG, PNG"),
-        ({"n": 9}, "n", "less than or equal to 8"),
-        ({"extra_body": {"seeds": 1}}, "seeds", "no such parameter"),
-        ({"prompt": ""}, "prompt", ""),
+        ({"mask": "opaque"}, {}, "mask", "no transparent part"),
+        ({"mask": "half"}, {"input_fidelity": "high"}, "input_fidelity", "Leave it out"),
+        ({"markup": "half"}, {}, "markup", "Remove the file"),
+        ({"image": "text"}, {}, "image", "is no JPEG, PNG"),
+        ({}, {"n": 9}, "n", "less than or equal to 8"),
+        ({}, {"extra_body": {"seeds": 1}}, "seeds", "no such parameter"),
+        ({}, {"prompt": ""}, "prompt", "prompt: "),
     ],
 )
 def test_refused_edit_names_the_parameter_and_makes_no_job(
-    client: openai.OpenAI, run: Any, picture: Draw, parameters: dict[str, Any], param: str, message: str
+    client: openai.OpenAI,
+    run: Any,
+    files: dict[str, bytes],
+    names: dict[str, str],
+    parameters: dict[str, Any],
+    param: str,
+    message: str,
 ) -> None:
-    files = {"one": picture(), "two": picture(), "opaque": picture(format_="PNG"), "half": masked_half()}
-
-    def file_of(given: Any) -> Any:
-        return files.get(given, given) if isinstance(given, str) else given
-
-    sent = {
-        name: [file_of(each) for each in value] if isinstance(value, list) else file_of(value)
-        for name, value in parameters.items()
-    }
+    sent = {name: files[file] for name, file in ({"image": "photo"} | names).items()}
     with pytest.raises(openai.BadRequestError, match=message) as refused:
-        client.images.edit(**{"image": files["one"], "prompt": run.prompt, **sent})
+        client.images.edit(**{"prompt": run.prompt, **sent, **parameters})
 
     assert (refused.value.param, refused.value.type) == (param, "invalid_request_error")
     assert run.find() is None
 
 
-def test_edit_with_links_to_several_loras(client: openai.OpenAI, run: Any, picture: Draw, job_name: str) -> None:
+def test_several_pictures_are_refused(client: openai.OpenAI, run: Any, files: dict[str, bytes]) -> None:
+    with pytest.raises(openai.BadRequestError, match="Send one picture"):
+        client.images.edit(image=[files["photo"], files["half"]], prompt=run.prompt)
+
+
+def test_several_loras_of_an_edit_must_exist(client: openai.OpenAI, run: Any, picture: Draw, job_name: str) -> None:
     with pytest.raises(openai.NotFoundError, match=job_name) as unknown:
         client.images.edit(image=picture(), prompt=run.prompt, extra_body={"lora": [f"{job_name}:0.5", "other"]})
 
