@@ -164,7 +164,7 @@ class Settings(StorageSettings):
     model_aliases: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_model_aliases)] = variable(
         MODEL_ALIASES, ()
     )
-    """More names of models for `POST /v1/images/...`, for programs that can't be told another one, such as
+    """More names of models for `POST /v1/images/...`, for programs with fixed names, such as
     `dall-e-3=sdxl, gpt-image-1=my-dog@best`. Separated by white space or commas."""
     max_event_streams: WholeNumber = variable("DARKROOM_GATEWAY_MAX_EVENT_STREAMS", 2000, ge=1, le=100_000)
     """Open event streams, and logs that are followed; more get `503`. Each takes about 30 kB of memory and a file descriptor."""

@@ -41,7 +41,7 @@ class StreamForm:
 
 
 class ImageEvents:
-    """The events of one job. Whoever made it calls `leave` once."""
+    """The events of one job. Its maker must call `leave` once."""
 
     def __init__(self, job: Job, form: StreamForm, hub: EventHub, results: Results) -> None:
         """Raises `TooManyStreamsError`."""

@@ -113,7 +113,7 @@ def _preview_steps(steps: int | None, previews: int) -> int:
 def _edit(asked: EditRequest, *, masked: bool) -> dict[str, Any]:
     values: dict[str, Any] = {"mask_channel": "Transparency"} if masked else {}
     if masked and asked.input_fidelity is not None:
-        message = "Leave it out: what the mask covers is painted anew, and the rest stays as it is."
+        message = "Leave it out: what the mask covers is replaced, and the rest stays as it is."
         raise invalid_request([FieldError("input_fidelity", message, asked.input_fidelity)])
     if asked.strength is None:
         values["strength"] = MASKED_STRENGTH if masked else STRENGTHS[asked.input_fidelity or "low"]

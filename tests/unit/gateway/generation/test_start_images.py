@@ -231,8 +231,7 @@ def test_unusable_picture_is_refused_and_nothing_stored(
 
 
 def test_black_mask_is_refused_unless_inverted(http: httpx.Client, cluster: Any, picture: Draw) -> None:
-    buffer = BytesIO()
-    Image.new("L", (96, 80), 0).save(buffer, "PNG")
+    Image.new("L", (96, 80), 0).save(buffer := BytesIO(), "PNG")
     files = {"image": picture(), "mask": buffer.getvalue()}
 
     assert "mask_invert=true" in refused(generate(http, files))["mask"]
