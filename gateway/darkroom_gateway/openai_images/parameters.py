@@ -32,7 +32,7 @@ def _unsupported(advice: str) -> Any:
             raise PydanticCustomError("unsupported", "Leave it out: {advice}", {"advice": advice})
         return given
 
-    field = Field(None, description=f"Not supported: {advice}.")
+    field: Any = Field(None, description=f"Not supported: {advice}.")
     field.metadata = [BeforeValidator(refuse)]
     return field
 
