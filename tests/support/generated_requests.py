@@ -1,8 +1,8 @@
 """Hooks of Schemathesis, loaded by its own process: real photos, real task ids, and parameters that agree.
 
 `DARKROOM_TEST_PHOTOS` is a folder of photos, `DARKROOM_TEST_IDS` JSON: for `task_id`, `id`, `model_id`, `lora` and
-`uri` what exists, under `POST`, `PATCH` and `DELETE` what may be changed and deleted, under `FILES` the parameters of an
-existing file or job by path, and under `DATASET` a folder of photos. Everything else is generated from the OpenAPI
+`uri` what exists, under `POST`, `PATCH` and `DELETE` what may be changed and deleted, under `FILES` the parameters of
+an existing file or job by path, and under `DATASET` a folder of photos. Everything else is generated from the OpenAPI
 description.
 """
 
@@ -192,7 +192,8 @@ def _give_lora(case: Any) -> None:
 
 def _make_openai_agree(case: Any) -> None:
     """A model that exists, and parameters that the pictures follow."""
-    if not case.path.startswith(OPENAI_PATHS) or not isinstance(case.body, dict):
+    is_good = _is_good(case, ParameterLocation.BODY) and isinstance(case.body, dict)
+    if not case.path.startswith(OPENAI_PATHS) or not is_good:
         return
     body: dict[str, Any] = case.body
     for name in [name for name in body if body[name] is None or name in NOT_FOLLOWED]:
