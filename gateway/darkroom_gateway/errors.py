@@ -27,6 +27,8 @@
     ├── ModelExistsError          409  an import under the name of an existing model
     ├── BusyError                 409  another job is running, and the busy policy is Reject
     ├── RejectedError             4xx  refused by the API server, with its status
+    ├── JobFailedError            400  a job that failed while its request waited for it; 500 if not by its input
+    ├── WaitExpiredError          504  a job that did not finish within the longest wait of its request
     ├── UnreadableJobError        500  a job that does not match the schema of this release
     └── UnavailableError          503  a backend is down, or a limit is reached
         ├── ClusterUnavailableError    the API server
@@ -213,6 +215,27 @@ class RejectedError(GatewayError):
     def __init__(self, status: int, detail: str, field_errors: tuple[FieldError, ...] = ()) -> None:
         super().__init__(detail, field_errors)
         self.status = status
+
+
+class JobFailedError(GatewayError):
+    """Has the status `400` if another request is needed, `500` if not."""
+
+    title = "The job failed"
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class WaitExpiredError(GatewayError):
+    """The job continues."""
+
+    status = 504
+    title = "The job has not finished yet"
+
+    def __init__(self, detail: str, retry_after_seconds: int) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class UnreadableJobError(GatewayError):

@@ -19,6 +19,7 @@ from darkroom_gateway.errors import SettingsError
 from darkroom_gateway.http.connection_bounds import ConnectionBounds
 from darkroom_gateway.http.host_names import read_host_names
 from darkroom_gateway.http.root_path import read_root_path
+from darkroom_gateway.openai_images.model_names import read_aliases
 
 MIB = 1024**2
 
@@ -40,6 +41,7 @@ ROOT_PATH = "DARKROOM_GATEWAY_ROOT_PATH"
 DATASET_RETENTION_HOURS = "DARKROOM_GATEWAY_DATASET_RETENTION_HOURS"
 OPEN_ACCESS = "DARKROOM_GATEWAY_OPEN_ACCESS"
 ALLOWED_HOSTS = "DARKROOM_GATEWAY_ALLOWED_HOSTS"
+MODEL_ALIASES = "DARKROOM_GATEWAY_MODEL_ALIASES"
 
 
 class BusyPolicy(StrEnum):
@@ -82,6 +84,15 @@ def _read_host_names(given: object) -> object:
         return read_host_names(given)
     except ValueError as error:
         raise ValueError(f"{ALLOWED_HOSTS}: {error}") from None
+
+
+def _read_model_aliases(given: object) -> object:
+    if not isinstance(given, str):
+        return given
+    try:
+        return read_aliases(given)
+    except ValueError as error:
+        raise ValueError(f"{MODEL_ALIASES}: {error}") from None
 
 
 def _read_root_path(given: str) -> str:
@@ -147,6 +158,14 @@ class Settings(StorageSettings):
     busy_policy: BusyPolicy = variable("DARKROOM_BUSY_POLICY", BusyPolicy.QUEUE)
     """What happens to a submission while a job runs: `Queue` accepts it, `Reject` answers `409`. `Reject` needs
     permission to list Leases."""
+    image_wait_seconds: WholeNumber = variable("DARKROOM_GATEWAY_IMAGE_WAIT_SECONDS", 300, ge=1, le=3600)
+    """Longest wait of `POST /v1/images/...` for its job; then `504`. Keep it below the timeouts of proxies, and below
+    the 600 s of OpenAI's clients."""
+    model_aliases: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_model_aliases)] = variable(
+        MODEL_ALIASES, ()
+    )
+    """More names of models for `POST /v1/images/...`, for programs with fixed names, such as
+    `dall-e-3=sdxl, gpt-image-1=my-dog@best`. Separated by white space or commas."""
     max_event_streams: WholeNumber = variable("DARKROOM_GATEWAY_MAX_EVENT_STREAMS", 2000, ge=1, le=100_000)
     """Open event streams, and logs that are followed; more get `503`. Each takes about 30 kB of memory and a file
     descriptor."""

@@ -37,6 +37,11 @@ KEYS = map("generated-{}".format, itertools.count())
 IMPORT_PATH = "/v1/models"
 GENERATE_PATHS = "/generate/"
 
+OPENAI_PATHS = "/v1/images/"
+NOT_FOLLOWED = frozenset(
+    {"lora", "lora_scale", "mask", "mask_blur", "input_fidelity", "partial_images", "output_compression"}
+)
+"""Parameters that need others."""
 LOGS_PATH = "/v1/jobs/{id}/logs"
 ENDED = ("-succeeded", "-failed")
 """Ends of the names of finished jobs."""
@@ -80,6 +85,7 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         _make_form_agree(case)
         _make_spec_agree(case)
         _give_lora(case)
+        _make_openai_agree(case)
 
 
 def _end_logs(case: Any) -> None:
@@ -197,6 +203,24 @@ def _give_lora(case: Any) -> None:
     case.query.pop("uri", None)
     if case.media_type == "application/json" and isinstance(case.body, dict):
         _replace(case.body, "uri", IDS["GET"]["uri"])
+
+
+def _make_openai_agree(case: Any) -> None:
+    """A model that exists, and parameters that the pictures follow."""
+    is_good = _is_good(case, ParameterLocation.BODY) and isinstance(case.body, dict)
+    if not case.path.startswith(OPENAI_PATHS) or not is_good:
+        return
+    body: dict[str, Any] = case.body
+    for name in [name for name in body if body[name] is None or name in NOT_FOLLOWED]:
+        del body[name]
+    if "model" in body:
+        body["model"] = next(IDS["GET"]["model_id"]) or "sdxl"
+    if "size" in body:
+        body["size"] = "512x512"
+    if body.get("negative_prompt"):
+        body["guidance_scale"] = 5
+    if body.pop("stream", False) is True and body.get("response_format") != "url":
+        body["stream"] = True
 
 
 @schemathesis.hook
