@@ -1,0 +1,157 @@
+/** Requests to the gateway: the key, problem details as errors, and retries of reads. */
+
+import { apiKey, askForKey } from "./key.js";
+
+/** The gateway's address, with a slash at its end: the page's files are at `page/js/` below it. */
+export const ROOT = new URL("../../", import.meta.url);
+
+const TRIES = 4;
+const RETRIED = new Set([429, 502, 503, 504]);
+const LONGEST_WAIT_SECONDS = 10;
+
+/** A refused or failed request. `message` is for people. */
+export class Problem extends Error {
+  /**
+   * @param {number} status 0 when there was no answer.
+   * @param {string} message
+   * @param {string} type The last part of the problem's type, such as `ModelInUse`.
+   * @param {import("./types.js").FieldFault[]} faults
+   * @param {number | null} retryAfter Seconds.
+   */
+  constructor(status, message, type = "", faults = [], retryAfter = null) {
+    super(message);
+    this.name = "Problem";
+    this.status = status;
+    this.type = type;
+    this.faults = faults;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/**
+ * @param {string} path Below the gateway's address, such as `v1/jobs`.
+ * @param {Record<string, string | number | null | undefined>} [query]
+ * @returns {URL}
+ */
+export function address(path, query = {}) {
+  const url = new URL(path.replace(/^\//, ""), ROOT);
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, String(value));
+  }
+  return url;
+}
+
+/** @returns {Record<string, string>} */
+export function credentials() {
+  const key = apiKey.peek();
+  return key ? { Authorization: `Bearer ${key}` } : {};
+}
+
+/** 128 random bits. Works without a secure context, unlike `crypto.randomUUID`. */
+export function newIdempotencyKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * The problem that a response describes.
+ *
+ * @param {number} status
+ * @param {string} body
+ * @param {string | null} retryAfter
+ */
+export function problemOf(status, body, retryAfter) {
+  const seconds = retryAfter && /^\d+$/.test(retryAfter) ? Number(retryAfter) : null;
+  if (status === 401) askForKey();
+  try {
+    const { detail, title, type, errors } = JSON.parse(body);
+    const kind = String(type ?? "").split(":").pop() ?? "";
+    return new Problem(status, detail || title || `The gateway answered ${status}.`, kind, errors ?? [], seconds);
+  } catch {
+    return new Problem(status, `The gateway answered ${status}. Try again in a moment.`, "", [], seconds);
+  }
+}
+
+/** @param {AbortSignal | null | undefined} signal @param {number} seconds */
+function pause(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, seconds * 1000);
+    signal?.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    });
+  });
+}
+
+/** @param {URL} url @param {RequestInit} init */
+async function once(url, init) {
+  let response;
+  try {
+    response = await fetch(url, init);
+  } catch (error) {
+    if (init.signal?.aborted) throw error;
+    throw new Problem(0, "The gateway can't be reached. Check your connection.");
+  }
+  if (response.ok) return response;
+  throw problemOf(response.status, await response.text(), response.headers.get("Retry-After"));
+}
+
+/**
+ * A response with a success status. Reads, and requests with an idempotency key, are repeated when the gateway is away.
+ *
+ * @param {URL} url
+ * @param {RequestInit} [init]
+ * @returns {Promise<Response>}
+ */
+export async function request(url, init = {}) {
+  const headers = { ...credentials(), .../** @type {Record<string, string>} */ (init.headers ?? {}) };
+  const mayRepeat = (init.method ?? "GET") === "GET" || "Idempotency-Key" in headers;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await once(url, { ...init, headers, cache: "no-store" });
+    } catch (error) {
+      const passes = error instanceof Problem && (error.status === 0 || RETRIED.has(error.status));
+      if (!passes || !mayRepeat || attempt >= TRIES) throw error;
+      const wait = error.retryAfter ?? 0.4 * 2 ** attempt;
+      if (wait > LONGEST_WAIT_SECONDS) throw error;
+      await pause(wait + Math.random() * 0.3, init.signal);
+    }
+  }
+}
+
+/**
+ * @param {string} path
+ * @param {Record<string, string | number | null | undefined>} [query]
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<any>}
+ */
+export async function get(path, query, signal) {
+  return (await request(address(path, query), { signal })).json();
+}
+
+/**
+ * @param {"POST" | "PATCH" | "DELETE"} method
+ * @param {string} path
+ * @param {{body?: object, query?: Record<string, string | number>, idempotent?: boolean}} [options]
+ * @returns {Promise<any>} The answer, or null for an empty one.
+ */
+export async function send(method, path, { body, query, idempotent } = {}) {
+  /** @type {Record<string, string>} */
+  const headers = {};
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (idempotent) headers["Idempotency-Key"] = newIdempotencyKey();
+  const response = await request(address(path, query), {
+    method,
+    headers,
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  const text = await response.text();
+  return text ? JSON.parse(text) : null;
+}
+
+/** @param {unknown} error @returns {string} */
+export function messageOf(error) {
+  if (error instanceof Problem && error.status === 429 && error.retryAfter) {
+    return `${error.message} Try again in ${error.retryAfter} s.`;
+  }
+  return error instanceof Error ? error.message : String(error);
+}

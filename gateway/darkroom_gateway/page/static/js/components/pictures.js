@@ -1,0 +1,84 @@
+/** The pictures and clips of a generation: previews while it runs, then the files. */
+
+import { liveOf } from "../live.js";
+import { html, useValue } from "../ui.js";
+import { openLightbox } from "./lightbox.js";
+
+/** @typedef {import("../types.js").Job} Job */
+
+/** @param {Job} job @param {string} role @returns {import("../types.js").Artifact[]} */
+export function artifacts(job, role) {
+  return job.artifacts.filter((artifact) => artifact.role === role);
+}
+
+/** The sides of a picture, for its place on the page. @param {Job} job */
+export function sidesOf(job) {
+  const { width, height } = job.spec.images ?? {};
+  return { width: width ?? height ?? 1, height: height ?? width ?? 1 };
+}
+
+/** The seeds of the pictures that a job makes. @param {Job} job @returns {number[]} */
+export function seedsOf(job) {
+  const { count = 1, seed = 0 } = job.spec.images ?? {};
+  return Array.from({ length: count }, (_, index) => seed + index);
+}
+
+/**
+ * A picture that sharpens: the newest preview, blurred by what is missing.
+ *
+ * @param {{job: Job, seed: number, preview: import("../types.js").Preview | undefined}} properties
+ */
+function Sharpening({ job, seed, preview }) {
+  const { width, height } = sidesOf(job);
+  const style = { aspectRatio: `${width} / ${height}` };
+  if (!preview) return html`<div class="picture waiting" style=${style} aria-label=${`Picture with seed ${seed}, not begun`}></div>`;
+  const total = job.spec.images?.steps ?? 30;
+  const blur = Math.max(0, 1 - preview.step / total) * 10;
+  return html`<div class="picture waiting" style=${style}>
+    <img
+      src=${`data:image/jpeg;base64,${preview.jpeg}`}
+      alt=${`Preview after ${preview.step} of ${total} steps`}
+      style=${{ filter: `blur(${blur.toFixed(1)}px)` }}
+    />
+  </div>`;
+}
+
+/** @param {{job: Job}} properties */
+export function Pictures({ job }) {
+  const { previews } = useValue(liveOf(job.id));
+  const images = artifacts(job, "image");
+  const videos = artifacts(job, "video");
+  const pending = job.status === "Succeeded" || job.status === "Failed" ? [] : seedsOf(job);
+  const { width, height } = sidesOf(job);
+  const isOnly = images.length + pending.length <= 1;
+  return html`<div class=${`pictures ${isOnly ? "only" : ""}`}>
+    ${videos.map((video) => html`<${Clip} key=${video.name} video=${video} job=${job} />`)}
+    ${images.map(
+      (image, index) => html`<button
+        type="button"
+        key=${image.name}
+        class="picture"
+        style=${{ aspectRatio: `${width} / ${height}` }}
+        aria-label=${`Open the picture with seed ${image.seed}`}
+        onClick=${() => openLightbox(images.map((each) => ({ job, artifact: each })), index)}
+      >
+        <img src=${image.url} alt=${job.prompt} loading="lazy" decoding="async" />
+      </button>`,
+    )}
+    ${images.length === 0 && pending.map((seed) => html`<${Sharpening} key=${seed} job=${job} seed=${seed} preview=${previews.get(seed)} />`)}
+  </div>`;
+}
+
+/** @param {{job: Job, video: import("../types.js").Artifact}} properties */
+export function Clip({ job, video }) {
+  return html`<video
+    class="picture"
+    src=${video.url}
+    controls
+    loop
+    muted
+    playsinline
+    autoplay=${!matchMedia("(prefers-reduced-motion: reduce)").matches}
+    aria-label=${`Clip: ${job.prompt}`}
+  ></video>`;
+}
