@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse
 
 from darkroom_gateway.errors import UnknownFileError
 from darkroom_gateway.page.files import FOLDER, PageFile, PageFiles
+from darkroom_gateway.services import ServicesOfApp
 
 router = APIRouter()
 
@@ -28,12 +29,14 @@ _JSON, _ANYTHING_ELSE = "application/json", ("text/html", "text/*", "*/*")
 
 
 @router.api_route(INDEX_PATH, methods=READS, include_in_schema=False)
-async def page(request: Request) -> Response:
-    root: str = request.scope.get("root_path", "")
+async def page(request: Request, services: ServicesOfApp) -> Response:
+    root = services.root_path
     accepted = request.headers.get("accept", "*/*").lower()
     if _JSON in accepted and not any(each in accepted for each in _ANYTHING_ELSE):
         return RedirectResponse(f"{root}/openapi.json", headers={"Vary": "Accept"})
-    return _response(request, FILES.index(root), REVALIDATED, "Accept, Accept-Encoding")
+    response = _response(request, FILES.index(root), REVALIDATED, "Accept, Accept-Encoding")
+    response.headers.update(services.page_headers)
+    return response
 
 
 @router.api_route(FOLDER + "{digest}/{name:path}", methods=READS, include_in_schema=False)

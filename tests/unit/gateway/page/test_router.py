@@ -39,6 +39,16 @@ def test_page_refers_to_no_other_host_and_has_no_inline_script(http: httpx.Clien
         assert http.get("/" + link.lstrip("/")).status_code == 200, link
 
 
+def test_page_allows_pictures_from_object_storage_and_no_inline_script(http: httpx.Client, s3_server: Any) -> None:
+    policy = http.get("/").headers["content-security-policy"]
+    directives = {name: rest.split() for name, _, rest in (each.strip().partition(" ") for each in policy.split(";"))}
+
+    assert f"http://localhost:{s3_server.port}" in directives["img-src"]
+    assert directives["default-src"] == ["'self'"]
+    assert "script-src" not in directives
+    assert http.get("/").headers["x-frame-options"] == "DENY"
+
+
 def test_files_may_be_kept_for_a_year_and_the_page_is_revalidated(http: httpx.Client) -> None:
     assert http.get(SCRIPT).headers.get_list("cache-control") == [IMMUTABLE]
     assert http.get("/").headers.get_list("cache-control") == [REVALIDATED]
