@@ -13,6 +13,21 @@ function fingerprint(spec, files) {
 }
 
 /**
+ * JSON, or a form when there are files.
+ *
+ * @param {Record<string, any>} spec
+ * @param {[field: string, file: File][]} files
+ */
+function bodyOf(spec, files) {
+  const json = new Blob([JSON.stringify(spec)], { type: "application/json" });
+  if (files.length === 0) return json;
+  const form = new FormData();
+  form.append("spec", json, "spec.json");
+  for (const [field, file] of files) form.append(field, file, file.name);
+  return form;
+}
+
+/**
  * @param {string} path
  * @param {Record<string, any>} spec
  * @param {[field: string, file: File][]} files
@@ -20,13 +35,10 @@ function fingerprint(spec, files) {
  * @returns {Promise<import("./types.js").Job>}
  */
 async function submit(path, spec, files, options) {
-  const form = new FormData();
-  form.append("spec", new Blob([JSON.stringify(spec)], { type: "application/json" }), "spec.json");
-  for (const [field, file] of files) form.append(field, file, file.name);
   const print = fingerprint(spec, files.map(([, file]) => file));
   const idempotencyKey = pending.get(print) ?? newIdempotencyKey();
   pending.set(print, idempotencyKey);
-  const job = await upload(address(path), form, { idempotencyKey, ...options });
+  const job = await upload(address(path), bodyOf(spec, files), { idempotencyKey, ...options });
   pending.delete(print);
   putJob(job);
   return job;

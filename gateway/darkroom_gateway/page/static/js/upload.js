@@ -1,4 +1,4 @@
-/** Form uploads with their progress, which `fetch` does not report. */
+/** Uploads with their progress, which `fetch` does not report. */
 
 import { Problem, credentials, problemOf } from "./api.js";
 
@@ -10,14 +10,14 @@ addEventListener("beforeunload", (event) => {
 });
 
 /**
- * POST a form.
+ * POST a form, or a blob with its type.
  *
  * @param {URL} url
- * @param {FormData} form
+ * @param {FormData | Blob} body
  * @param {{idempotencyKey?: string, signal?: AbortSignal, onProgress?: (fraction: number) => void}} [options]
  * @returns {Promise<any>} The JSON of the answer.
  */
-export function upload(url, form, { idempotencyKey, signal, onProgress } = {}) {
+export function upload(url, body, { idempotencyKey, signal, onProgress } = {}) {
   running += 1;
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -36,7 +36,7 @@ export function upload(url, form, { idempotencyKey, signal, onProgress } = {}) {
       reject(new Problem(0, "The connection broke before the upload was complete. Nothing is lost: send it again."));
     request.onabort = () => reject(new DOMException("The upload was stopped.", "AbortError"));
     signal?.addEventListener("abort", () => request.abort());
-    request.send(form);
+    request.send(body);
   }).finally(() => {
     running -= 1;
   });
