@@ -2,8 +2,8 @@
 
 import { apiKey, askForKey } from "./key.js";
 
-/** The gateway's address, with a slash at its end: the page's files are at `page/js/` below it. */
-export const ROOT = new URL("../../", import.meta.url);
+/** The gateway's address, with a slash at its end. The gateway puts it into the document's `<base>`. */
+export const ROOT = new URL(document.baseURI);
 
 const TRIES = 4;
 const RETRIED = new Set([429, 502, 503, 504]);
