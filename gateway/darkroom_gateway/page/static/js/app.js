@@ -7,7 +7,6 @@ import { ProgressBar, ProgressText, titleOf } from "./components/job_status.js";
 import { KeyDialog } from "./components/key_dialog.js";
 import { Lightbox } from "./components/lightbox.js";
 import { Toasts } from "./components/toasts.js";
-import { ROOT } from "./api.js";
 import { unfinished } from "./jobs.js";
 import { restorePhotos } from "./photos.js";
 import { route, to } from "./router.js";
@@ -22,6 +21,8 @@ import { ModelsView } from "./views/models.js";
 import { QueueView } from "./views/queue.js";
 import { SettingsView } from "./views/settings.js";
 import { TrainView } from "./views/train.js";
+
+const ICON = new URL("../icon.svg", import.meta.url).href;
 
 /** @type {[view: string, name: string][]} */
 const NAVIGATION = [
@@ -70,7 +71,7 @@ export function App() {
   }, [view, view === "generate" ? "" : id]);
   return html`<div class="shell">
       <header class="side">
-        <a class="brand" href=${to("train")}><img src=${new URL("page/icon.svg", ROOT).href} alt="" width="28" height="28" /><span>Darkroom</span></a>
+        <a class="brand" href=${to("train")}><img src=${ICON} alt="" width="28" height="28" /><span>Darkroom</span></a>
         <${Navigation} view=${view} />
         <${NowRunning} />
       </header>

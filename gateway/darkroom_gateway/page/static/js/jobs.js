@@ -82,7 +82,7 @@ export function removeJob(id) {
 export function handleEvent(event, data) {
   if (event === "job") putJob(data);
   else if (event === "deleted") removeJob(data.id);
-  else if (event === "progress") addProgress(data.id, { ...data.progress, preview: data.preview ?? data.progress.preview });
+  else if (event === "progress") addProgress(data.id, { ...data.progress, files: data.files, preview: data.preview });
 }
 
 /** Read the unfinished jobs, and forget those that no longer exist. */

@@ -11,8 +11,7 @@ import { effect, signal } from "./ui.js";
 /** Browsers allow six connections to a host over HTTP/1.1: hidden tabs must not hold them. */
 const HIDDEN_MS = 20_000;
 
-/** @type {{value: "connecting" | "open" | "lost" | "refused", peek(): string}} */
-export const connection = signal("connecting");
+export const connection = signal(/** @type {"connecting" | "open" | "lost" | "refused"} */ ("connecting"));
 
 /** What a source of the gateway lacks, such as live progress while Redis is away. */
 export const gatewayWarning = signal("");

@@ -31,7 +31,10 @@ export function columnsOf(loss, heldOut) {
   return [steps, column(loss), column(smooth), column(heldOut)];
 }
 
-/** @param {number} total @param {boolean} hasHeldOut @param {number} width */
+/**
+ * @param {number} total @param {boolean} hasHeldOut @param {number} width
+ * @returns {import("../../vendor/uPlot.js").default.Options}
+ */
 function options(total, hasHeldOut, width) {
   const style = getComputedStyle(document.documentElement);
   const color = (/** @type {string} */ name) => style.getPropertyValue(name).trim();

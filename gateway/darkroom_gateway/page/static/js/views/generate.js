@@ -11,7 +11,7 @@ import { useDraft } from "../drafts.js";
 import { isFinished } from "../jobs.js";
 import { go, to } from "../router.js";
 import { submitGeneration } from "../submissions.js";
-import { html, useRef, useState, useValue } from "../ui.js";
+import { html, useRef, useState } from "../ui.js";
 import { EMPTY, faultsOf, specOf } from "./generate_form.js";
 import { ModelChoice, MoreOptions, PictureOptions, StartPicture } from "./generate_options.js";
 import { useJob } from "./job.js";

@@ -97,7 +97,7 @@ export function StartPicture({ draft, change, faults, pictures, setPictures }) {
             ? html`<${Chosen} file=${mask} label="Mask" onRemove=${() => setPictures({ image, mask: null })} />`
             : html`<${DropZone}
                 label="Add a mask" hint="White where the prompt paints, black where the picture stays." accept=${PICTURES}
-                kind="drop-slim" onFiles=${([file]) => setPictures({ image, mask: file })}
+                kind="drop-slim" onFiles=${(/** @type {File[]} */ [file]) => setPictures({ image, mask: file })}
               />`}`
       : html`<${DropZone}
           label="Start from a picture" hint="Optional: drop one here, and the prompt changes it." accept=${PICTURES}

@@ -93,11 +93,12 @@ function Drawn({ id }) {
   const all = useValue(jobs);
   const own = [...all.values()].filter((job) => job.status === "Succeeded" && job.model_id?.split("@")[0] === id);
   own.sort((one, other) => other.created.localeCompare(one.created));
-  const pictures = own.flatMap((job) =>
+  /** @returns {import("../components/lightbox.js").Shown[]} */
+  const picturesOf = (/** @type {import("../types.js").Job} */ job) =>
     job.kind === "TrainJob"
       ? artifacts(job, "sample").map((artifact) => ({ artifact, caption: `Sample: ${job.spec.training?.validationPrompt ?? job.prompt}` }))
-      : artifacts(job, "image").map((artifact) => ({ job, artifact })),
-  );
+      : artifacts(job, "image").map((artifact) => ({ job, artifact }));
+  const pictures = own.flatMap(picturesOf);
   if (pictures.length === 0) return null;
   return html`<ul class="grid" aria-label="Pictures">
     ${pictures.slice(0, 12).map(({ artifact }, index) => html`<li key=${artifact.name} class="tile">

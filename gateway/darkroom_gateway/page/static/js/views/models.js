@@ -48,7 +48,7 @@ export function ModelsView() {
       ${known?.map((model) => html`<${ModelTile} key=${model.model_id} model=${model} sample=${sampleOf(all, model.model_id)} />`)}
     </ul>
     ${known?.length === 0 && html`<div class="empty slim"><p>No model yet. <a href=${to("train")}>Train the first</a>, or bring a LoRA.</p></div>`}
-    <${DropZone} label="Bring a LoRA" hint="Drop a .safetensors file for SDXL here: from Kohya’s scripts, diffusers or peft." accept=".safetensors" onFiles=${([/** @type {File} */ chosen]) => setFile(chosen)} kind="drop-medium" />
+    <${DropZone} label="Bring a LoRA" hint="Drop a .safetensors file for SDXL here: from Kohya’s scripts, diffusers or peft." accept=".safetensors" onFiles=${(/** @type {File[]} */ [chosen]) => setFile(chosen)} kind="drop-medium" />
     ${file && html`<${ImportDialog} file=${file} onClose=${() => setFile(null)} />`}`;
 }
 
