@@ -56,8 +56,8 @@ export function describe(job, progress, now) {
   if (job.status === "Queued") return waiting(job, now);
   if (job.status === "Suspended") return "Suspended. It keeps its progress until you resume it.";
   if (job.status === "Starting") return "Starting its run";
-  if (job.status === "Succeeded") return job.started && job.completed ? `Done in ${between(job.started, job.completed)}` : "Done";
-  if (job.status === "Failed") return job.error?.message ?? "Failed";
+  if (job.status === "Succeeded") return job.started && job.completed ? `Took ${between(job.started, job.completed)}` : "";
+  if (job.status === "Failed") return job.started && job.completed ? `After ${between(job.started, job.completed)}` : "";
   if (!progress) return "Starting its run";
   const parts = [stageName(progress.stage)];
   if (progress.total) parts.push(`step ${progress.step ?? 0} of ${progress.total}`);

@@ -39,10 +39,11 @@ function options(total, hasHeldOut, width) {
   return {
     width,
     height: HEIGHT_PX,
+    padding: [12, 12, 0, 0],
     legend: { show: false },
     cursor: { y: false, points: { size: 6 } },
     scales: { x: { time: false, range: () => [0, Math.max(total, 1)] } },
-    axes: [{ ...axis, grid: { show: false } }, { ...axis, size: 52 }],
+    axes: [{ ...axis, size: 28, grid: { show: false } }, { ...axis, size: 52 }],
     series: [
       { label: "Step" },
       { label: "Loss", stroke: color("--curve-faint"), width: 1, points: { show: false } },

@@ -17,6 +17,11 @@ export function sidesOf(job) {
   return { width: width ?? height ?? 1, height: height ?? width ?? 1 };
 }
 
+/** @param {number} width @param {number} height */
+function shapeOf(width, height) {
+  return { aspectRatio: `${width} / ${height}`, "--ratio": width / height };
+}
+
 /** The seeds of the pictures that a job makes. @param {Job} job @returns {number[]} */
 export function seedsOf(job) {
   const { count = 1, seed = 0 } = job.spec.images ?? {};
@@ -30,7 +35,7 @@ export function seedsOf(job) {
  */
 function Sharpening({ job, seed, preview }) {
   const { width, height } = sidesOf(job);
-  const style = { aspectRatio: `${width} / ${height}` };
+  const style = shapeOf(width, height);
   if (!preview) return html`<div class="picture waiting" style=${style} aria-label=${`Picture with seed ${seed}, not begun`}></div>`;
   const total = job.spec.images?.steps ?? 30;
   const blur = Math.max(0, 1 - preview.step / total) * 10;
@@ -58,7 +63,7 @@ export function Pictures({ job }) {
         type="button"
         key=${image.name}
         class="picture"
-        style=${{ aspectRatio: `${width} / ${height}` }}
+        style=${shapeOf(width, height)}
         aria-label=${`Open the picture with seed ${image.seed}`}
         onClick=${() => openLightbox(images.map((each) => ({ job, artifact: each })), index)}
       >

@@ -104,7 +104,7 @@ function Result({ id }) {
   if (!job) return fault ? html`<div class="empty-stage"><p>${fault}</p></div>` : html`<div class="picture skeleton"></div>`;
   return html`<${Pictures} job=${job} />
     <div class="result-foot">
-      <p class="status-line"><${StatusChip} job=${job} /> ${job.status !== "Failed" && html`<${ProgressText} job=${job} />`}</p>
+      <p class="status-line"><${StatusChip} job=${job} /> <${ProgressText} job=${job} /></p>
       ${!isFinished(job) && html`<${ProgressBar} job=${job} />`}
       ${job.error && html`<div class="notice error" role="alert"><p><strong>${job.error.message}</strong></p><p>${job.error.advice}</p></div>`}
       <p class="prompt">${job.prompt}</p>

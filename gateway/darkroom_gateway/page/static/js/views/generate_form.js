@@ -48,7 +48,7 @@ export const EMPTY = {
 
 /** @type {[string, string][]} */
 export const SIZES = [
-  ["", "The model's own"],
+  ["", "Default"],
   ["1024x1024", "Square · 1024 × 1024"],
   ["832x1216", "Portrait · 832 × 1216"],
   ["1216x832", "Landscape · 1216 × 832"],

@@ -63,7 +63,7 @@ export function JobView({ id }) {
 function StatusCard({ job }) {
   const isWaiting = job.status === "Queued" || job.status === "Suspended";
   return html`<section class="card status-card" aria-label="Status">
-    <p class="status-line"><${StatusChip} job=${job} /> ${job.status !== "Failed" && html`<${ProgressText} job=${job} />`}</p>
+    <p class="status-line"><${StatusChip} job=${job} /> <${ProgressText} job=${job} /></p>
     ${!isWaiting && job.status !== "Failed" && html`<${ProgressBar} job=${job} />`}
     <${StatusAnnouncer} job=${job} />
   </section>`;
