@@ -114,7 +114,7 @@ pictures: setup ## Make the pictures of README and docs (docs/pictures) from a r
 	OMP_NUM_THREADS=1 $(BIN)/python docs/pictures/make.py
 
 screenshots: setup ## Make the pictures of the page (docs/pictures/page-*.webp) from a running page; needs Chromium
-	OMP_NUM_THREADS=1 $(BIN)/python page/screenshots.py
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python docs/pictures/page.py
 
 vendor: setup ## Copy the page's libraries from npm (page/package-lock.json) into the page, with licences and hashes
 	$(BIN)/python page/vendor.py
