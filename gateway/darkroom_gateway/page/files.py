@@ -1,12 +1,14 @@
 """The files of the page, read and compressed once. Used by router.py. Knows no HTTP but media types and encodings.
 
 The URL of a file contains the hash of all files: browsers may keep a file for a year, and the relative imports of the
-modules stay within one version. Only index.html is revalidated; it gets the root path and the hash when it is served.
+modules stay within one version. Only index.html is revalidated. Into it go the root path, the hash, and a preload for
+each module, without which a browser would find the modules one level of imports after the other.
 """
 
 import gzip
 import hashlib
 import html
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -39,6 +41,9 @@ _VERSION_DIGITS = 12
 
 _REFERENCE = re.compile(r'(?P<attribute>\s(?:href|src)=")(?:/?page/|\./)?(?P<name>[^"]+)"')
 _HEAD = re.compile(r"<head>\s*")
+_MODULE = re.compile(r'<script type="module" src="(?:/?page/|\./)?(?P<name>[^"]+)"')
+_IMPORT = re.compile(r"""\b(?:from|import)\s*["'](?P<path>\.{1,2}/[^"']+)["']""")
+"""Static imports. `import(...)` is for what the page loads later."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +80,31 @@ class PageFiles:
         """With a base for relative links, and absolute URLs of the files."""
         root = html.escape(root_path)
         folder = f"{root}{FOLDER}{self.version}/"
+        head = [
+            f'<base href="{root}/">',
+            *(f'<link rel="modulepreload" href="{folder}{each}">' for each in self.modules()),
+        ]
 
         def versioned(match: re.Match[str]) -> str:
             name = match["name"]
             return f'{match["attribute"]}{folder}{name}"' if name in self.files else match[0]
 
         text = _REFERENCE.sub(versioned, self._index)
-        return PageFile.of(INDEX, _HEAD.sub(rf'<head>\n<base href="{root}/">\n', text, count=1).encode())
+        return PageFile.of(INDEX, _HEAD.sub("<head>\n" + "\n".join(head) + "\n", text, count=1).encode())
+
+    def modules(self) -> list[str]:
+        """The modules that the index starts, and all that they import."""
+        found: dict[str, None] = {}
+        waiting = [match["name"] for match in _MODULE.finditer(self._index)]
+        while waiting:
+            name = waiting.pop(0)
+            if name in self.files and name not in found:
+                found[name] = None
+                imports = _IMPORT.finditer(self.files[name].content.decode())
+                waiting += [
+                    posixpath.normpath(posixpath.join(posixpath.dirname(name), each["path"])) for each in imports
+                ]
+        return list(found)
 
 
 def _contents_of(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]:

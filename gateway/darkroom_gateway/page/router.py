@@ -22,8 +22,7 @@ FILES = PageFiles(resources.files("darkroom_gateway.page") / "static")
 IMMUTABLE = "public, max-age=31536000, immutable"
 """For URLs with the hash of the files."""
 REVALIDATED = "public, max-age=0, must-revalidate"
-"""For the index, and for files of another version: while a new release is rolled out, another replica may have sent the
-index."""
+"""For the index, and for files of another version: during an update, another replica may have sent the index."""
 
 _JSON, _ANYTHING_ELSE = "application/json", ("text/html", "text/*", "*/*")
 
@@ -39,9 +38,11 @@ async def page(request: Request, services: ServicesOfApp) -> Response:
     return response
 
 
-@router.api_route(FOLDER + "{digest}/{name:path}", methods=READS, include_in_schema=False)
-async def page_file(request: Request, digest: str, name: str) -> Response:
-    found = FILES.files.get(name)
+@router.api_route(FOLDER + "{path:path}", methods=READS, include_in_schema=False)
+async def page_file(request: Request, path: str) -> Response:
+    """The path begins with the hash of the files. Without it, or with another one, the file is not kept."""
+    digest, _, name = path.partition("/")
+    found = FILES.files.get(name) or FILES.files.get(path)
     if found is None:
         raise UnknownFileError(f"The page has no file {name!r}. Reload the page: the gateway may have been updated.")
     return _response(request, found, IMMUTABLE if digest == FILES.version else REVALIDATED, "Accept-Encoding")

@@ -1,6 +1,7 @@
 """What the page's files become before they are served."""
 
 import gzip
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from darkroom_gateway.page.files import PageFiles
 
 INDEX = """<!doctype html><html><head>
 <link rel="stylesheet" href="page/css/page.css"><script src="page/js/start.js"></script>
-<a href="docs">API</a><a href="page/missing.css">Nothing</a></head></html>"""
+<script type="module" src="page/js/main.js"></script>
+</head><body><a href="docs">API</a><a href="page/missing.css">Nothing</a></body></html>"""
 
 
 @pytest.fixture
@@ -18,9 +20,12 @@ def folder(tmp_path: Path) -> Path:
         "index.html": INDEX,
         "css/page.css": "p { color: red }\n" * 100,
         "js/start.js": "1",
+        "js/main.js": 'import { a } from "./views/list.js";\nexport const later = () => import("./start.js");',
+        "js/views/list.js": 'import"../../vendor/library.js";import "./gone.js";import { b } from "../main.js";',
+        "vendor/library.js": "export {};",
         "vendor/library.d.ts": "export {};",
     }.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
     return tmp_path
 
@@ -34,6 +39,13 @@ def test_index_refers_to_its_files_below_the_root_path_and_the_version(folder: P
     assert '<head>\n<base href="/studio/">' in text
     assert 'href="docs"' in text
     assert 'href="page/missing.css"' in text
+
+
+def test_index_preloads_the_modules_that_are_imported_at_once(folder: Path) -> None:
+    page = PageFiles(folder)
+    preloaded = re.findall(r'<link rel="modulepreload" href="/page/\w+/([^"]+)">', page.index("").content.decode())
+
+    assert preloaded == ["js/main.js", "js/views/list.js", "vendor/library.js"]
 
 
 def test_root_path_is_escaped(folder: Path) -> None:
@@ -60,7 +72,7 @@ def test_only_what_compression_shortens_is_compressed(folder: Path) -> None:
 
 
 def test_type_declarations_are_not_served(folder: Path) -> None:
-    assert set(PageFiles(folder).files) == {"css/page.css", "js/start.js"}
+    assert [each for each in PageFiles(folder).files if each.startswith("vendor/")] == ["vendor/library.js"]
 
 
 def test_folder_without_an_index_is_refused(tmp_path: Path) -> None:

@@ -1,9 +1,14 @@
 /** The rendering library and its connection to signals. Every other module imports both from here. */
 
-import { html, render, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../vendor/htm-preact.js";
+import htm from "../vendor/htm.js";
+import { h, render } from "../vendor/preact.js";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "../vendor/preact-hooks.js";
 import { batch, computed, effect, signal } from "../vendor/signals-core.js";
 
-export { batch, computed, effect, html, render, signal, useEffect, useLayoutEffect, useMemo, useRef, useState };
+/** Markup as a tagged template. */
+export const html = htm.bind(h);
+
+export { batch, computed, effect, render, signal, useEffect, useLayoutEffect, useMemo, useRef, useState };
 
 /**
  * The value of a signal. The component is drawn again when it changes.
