@@ -1,12 +1,16 @@
-"""The page's libraries are those of npm: the manifest names package, version, hash and licence of each file."""
+"""The page's libraries are those of npm: the manifest names package, version, hash and licence of each file. And the
+files of the page are in the wheel."""
 
 import hashlib
 import json
+import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from darkroom_gateway.page.files import PageFiles
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 VENDOR = resources.files("darkroom_gateway.page") / "static" / "vendor"
@@ -50,3 +54,13 @@ def test_libraries_import_only_each_other() -> None:
         if each.name.endswith(".js"):
             assert b'from"preact' not in each.read_bytes()
             assert b"sourceMappingURL" not in each.read_bytes()
+
+
+def test_wheel_has_every_file_of_the_page_and_the_licences() -> None:
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    package = REPOSITORY / "gateway" / "darkroom_gateway"
+    patterns = settings["package-data"]["darkroom_gateway"]
+    packed = {str(path.relative_to(package / "page/static")) for each in patterns for path in package.glob(each)}
+
+    assert {"index.html", *PageFiles(package / "page" / "static").files} - packed == set()
+    assert {f"vendor/{each['licence_file']}" for each in LIBRARIES.values()} - packed == set()
