@@ -19,15 +19,12 @@ MISSING = f"the tests of the page need Chromium: install one of {', '.join(NAMES
 
 FLAGS = (
     "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
     "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
     "--no-proxy-server",
     # The clip starts by itself.
     "--autoplay-policy=no-user-gesture-required",
 )
+"""Besides Playwright's own, which turn off updates, first-run pages and the sandbox, which root can't use."""
 
 _DROP = """(element, files) => {
   const transfer = new DataTransfer();
@@ -48,10 +45,9 @@ def find_chromium() -> str | None:
 
 @contextlib.contextmanager
 def chromium(path: str) -> Iterator[Browser]:
-    """A headless browser. Chromium's sandbox does not work for root."""
-    flags = [*FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    """A headless browser."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=flags)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
 
