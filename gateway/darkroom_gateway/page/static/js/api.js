@@ -5,6 +5,8 @@ import { apiKey, askForKey } from "./key.js";
 /** The gateway's address, with a slash at its end. The gateway puts it into the document's `<base>`. */
 export const ROOT = new URL(document.baseURI);
 
+/** @typedef {Record<string, string | number | string[] | null | undefined>} Query */
+
 const TRIES = 4;
 const RETRIED = new Set([429, 502, 503, 504]);
 const LONGEST_WAIT_SECONDS = 10;
@@ -30,13 +32,15 @@ export class Problem extends Error {
 
 /**
  * @param {string} path Below the gateway's address, such as `v1/jobs`.
- * @param {Record<string, string | number | null | undefined>} [query]
+ * @param {Query} [query] A list repeats the parameter.
  * @returns {URL}
  */
 export function address(path, query = {}) {
   const url = new URL(path.replace(/^\//, ""), ROOT);
   for (const [name, value] of Object.entries(query)) {
-    if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, String(value));
+    for (const each of Array.isArray(value) ? value : [value]) {
+      if (each !== null && each !== undefined && each !== "") url.searchParams.append(name, String(each));
+    }
   }
   return url;
 }
@@ -120,7 +124,7 @@ export async function request(url, init = {}) {
 
 /**
  * @param {string} path
- * @param {Record<string, string | number | null | undefined>} [query]
+ * @param {Query} [query]
  * @param {AbortSignal} [signal]
  * @returns {Promise<any>}
  */

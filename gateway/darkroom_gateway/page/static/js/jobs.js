@@ -8,6 +8,7 @@ import { computed, signal } from "./ui.js";
 
 const UNFINISHED = ["Running", "Starting", "Queued", "Suspended"];
 const PAGE = 24;
+const MOST_UNFINISHED = 1000;
 const LINK_MARGIN_MS = 5 * 60_000;
 
 /** @type {{value: Map<string, Job>, peek(): Map<string, Job>}} */
@@ -88,8 +89,9 @@ export function handleEvent(event, data) {
 /** Read the unfinished jobs, and forget those that no longer exist. */
 export async function loadUnfinished() {
   const seen = (changed = new Set());
-  const lists = await Promise.all(UNFINISHED.map((status) => get("v1/jobs", { status, limit: 200 })));
-  const found = lists.flatMap((list) => list.jobs).filter((job) => !seen.has(job.id));
+  /** @type {import("./types.js").JobList} */
+  const list = await get("v1/jobs", { status: UNFINISHED, limit: MOST_UNFINISHED });
+  const found = list.jobs.filter((job) => !seen.has(job.id));
   const ids = new Set(found.map((job) => job.id));
   const gone = unfinished.value.filter((job) => !ids.has(job.id) && !seen.has(job.id));
   changed = null;

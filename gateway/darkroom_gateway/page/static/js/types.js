@@ -65,7 +65,8 @@
  *
  * @typedef {object} RunFile
  * @property {string} path
- * @property {string} url
+ * @property {string} link Works without the key until `expires`.
+ * @property {string} expires
  * @property {number} bytes
  *
  * @typedef {object} Model

@@ -1,6 +1,6 @@
 /** The pictures that a training draws while it learns, newest first. */
 
-import { ROOT, get } from "../api.js";
+import { get } from "../api.js";
 import { liveOf } from "../live.js";
 import { html, useEffect, useState, useValue } from "../ui.js";
 import { openLightbox } from "./lightbox.js";
@@ -19,10 +19,16 @@ const SAMPLE = /samples\/[^/?]*-step-(\d+)-(\d+)\.[a-z]+/;
 async function storedSamples(id) {
   /** @type {{files: import("../types.js").RunFile[]}} */
   const { files } = await get(`v1/jobs/${encodeURIComponent(id)}/files`);
-  return files.flatMap(({ path, url }) => {
+  return files.flatMap(({ path, link }) => {
     const match = SAMPLE.exec(path);
-    return match ? [{ url: new URL(url, ROOT).href, name: path.split("/").pop() ?? path, step: Number(match[1]), index: Number(match[2]) }] : [];
+    if (!match) return [];
+    return [{ url: link, name: path.split("/").pop() ?? path, step: Number(match[1]), index: Number(match[2]) }];
   });
+}
+
+/** Keep the links of samples that are shown, so that the browser does not load them again. @param {Sample[]} found @param {Sample[]} before */
+function withShownLinks(found, before) {
+  return found.map((sample) => before.find(({ name }) => name === sample.name) ?? sample);
 }
 
 /** @param {import("../types.js").Job} job @returns {Sample[]} */
@@ -31,7 +37,7 @@ function useSamples(job) {
   const [stored, setStored] = useState(/** @type {Sample[]} */ ([]));
   useEffect(() => {
     if (!job.started) return;
-    storedSamples(job.id).then(setStored, () => {});
+    storedSamples(job.id).then((found) => setStored((/** @type {Sample[]} */ before) => withShownLinks(found, before)), () => {});
   }, [job.id, announced, job.status]);
   const final = artifacts(job, "sample").map(({ url, name, step }, index) => ({ url, name, step, index }));
   const named = new Set(final.map(({ name }) => name));

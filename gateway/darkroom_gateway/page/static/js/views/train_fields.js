@@ -38,7 +38,7 @@ export const ADVANCED = [
   { path: "training.seed", label: "Seed", type: "number", min: 0, max: 4294967295, placeholder: "0", hint: "The same seed learns the same way." },
   { path: "training.batchSize", label: "Batch size", type: "number", min: 1, max: 64, placeholder: "1", hint: "Photos in one pass. Memory grows with it." },
   { path: "training.heldOutPhotos", label: "Held-out photos", type: "number", min: 0, max: 50, placeholder: "0", hint: "Not trained on: their loss shows overfitting." },
-  { path: "training.saveSteps", label: "Save every … steps", type: "number", min: 0, max: 20000, placeholder: "Only at the end", hint: "Each saved step can be used as a model." },
+  { path: "training.saveSteps", label: "Saving interval", type: "number", min: 0, max: 20000, placeholder: "Only at the end", hint: "In steps. Each saved one can be used as a model." },
   { path: "training.priorPreservation.classPrompt", label: "Class prompt", type: "text", placeholder: "a photo of a dog", hint: "Keeps other subjects of the class as they are. Takes about twice as long." },
   { path: "baseModel", label: "Base model", type: "text", placeholder: "The cluster's default", hint: "A hub repository, such as owner/name." },
   { path: "priority", label: "Priority", type: "number", min: -1000, max: 1000, placeholder: "0", hint: "Higher runs first." },
