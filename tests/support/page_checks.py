@@ -32,16 +32,18 @@ class Traffic:
     def __init__(self, page: Page) -> None:
         self.bytes_by_path: dict[str, int] = {}
         self._paths: dict[str, str] = {}
+        self._cached: set[str] = set()
         session = page.context.new_cdp_session(page)
+        session.on("Network.requestServedFromCache", lambda event: self._cached.add(event["requestId"]))
         session.on("Network.responseReceived", self._begin)
         session.on("Network.loadingFinished", self._end)
         session.send("Network.enable")
 
     def _begin(self, event: dict[str, Any]) -> None:
-        path = urlsplit(event["response"]["url"]).path
-        is_cached = event["response"]["fromDiskCache"] or event["response"].get("fromPrefetchCache")
+        path, request = urlsplit(event["response"]["url"]).path, event["requestId"]
+        is_cached = request in self._cached or event["response"]["fromDiskCache"]
         if (path == "/" or path.startswith("/page/")) and not is_cached:
-            self._paths[event["requestId"]] = path
+            self._paths[request] = path
 
     def _end(self, event: dict[str, Any]) -> None:
         path = self._paths.get(event["requestId"])

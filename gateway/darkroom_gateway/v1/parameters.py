@@ -25,6 +25,5 @@ Prefer = Annotated[
         max_length=1000,
         description=f"`wait=N` waits up to N seconds, at most {MAX_WAIT_SECONDS}, for the end of the job (RFC 7240). "
         "Other preferences are ignored.",
-        examples=["wait=30"],
     ),
 ]

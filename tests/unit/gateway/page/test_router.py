@@ -54,9 +54,9 @@ def test_files_may_be_kept_for_a_year_and_the_page_is_revalidated(http: httpx.Cl
     assert http.get("/").headers.get_list("cache-control") == [REVALIDATED]
 
 
-@pytest.mark.parametrize("folder", ["/page/0123456789ab", "/page"])
-def test_index_of_another_replica_gets_files_that_are_revalidated(http: httpx.Client, folder: str) -> None:
-    response = http.get(f"{folder}/js/main.js")
+@pytest.mark.parametrize("start", ["/page/0123456789ab", "/page"])
+def test_index_of_another_replica_gets_files_that_are_revalidated(http: httpx.Client, start: str) -> None:
+    response = http.get(f"{start}/js/main.js")
 
     assert (response.status_code, response.content) == (200, FILES.files["js/main.js"].content)
     assert response.headers["cache-control"] == REVALIDATED
