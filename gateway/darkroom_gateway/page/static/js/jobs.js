@@ -107,6 +107,11 @@ export async function loadJob(id) {
   return job;
 }
 
+/** Read a job again when a link of its files has expired, as after a night. @param {Job} job @param {{expires: string}} file */
+export function refreshLinks(job, file) {
+  if (Date.parse(file.expires) < Date.now()) loadJob(job.id).catch(() => {});
+}
+
 /**
  * A page of jobs, newest first.
  *

@@ -37,12 +37,14 @@ export async function storedPhotos() {
   }
 }
 
-/** @param {{id: string, file: File}[]} photos */
-export async function storePhotos(photos) {
+/** Store these files, and remove all others. @param {{key: number, file: File}[]} files With growing keys. */
+export async function storePhotos(files) {
   try {
+    const stored = new Set(await done((await store("readonly")).getAllKeys()));
+    const wanted = new Set(files.map(({ key }) => key));
     const target = await store("readwrite");
-    target.clear();
-    photos.forEach(({ file }, index) => target.put(file, index));
+    for (const { key, file } of files) if (!stored.has(key)) target.put(file, key);
+    for (const key of stored) if (typeof key === "number" && !wanted.has(key)) target.delete(key);
   } catch {
     // Private windows may have no IndexedDB, or no space: the photos do not survive a reload.
   }

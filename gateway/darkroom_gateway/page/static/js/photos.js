@@ -15,7 +15,8 @@ export const checking = signal(0);
 /** Captions and masks without a photo. @type {{value: string[]}} */
 export const leftovers = signal([]);
 
-let lastId = 0;
+/** Numbers of this visit are higher than those of the last one, whose photos are stored under them. */
+let lastNumber = Date.now() * 3;
 /** @type {Promise<void>} */
 let work = Promise.resolve();
 
@@ -41,7 +42,7 @@ async function addAll(files) {
 
 /** @param {File} file @returns {Promise<Photo>} */
 async function checked(file) {
-  const photo = { id: `photo-${(lastId += 1)}`, file, caption: null, mask: null };
+  const photo = { id: String((lastNumber += 3)), file, caption: null, mask: null };
   for (const other of photos.peek()) {
     if (await isSame(file, other.file)) {
       return { ...photo, thumbnail: other.thumbnail, note: "", fault: `The same photo as ${other.file.name}.` };
@@ -104,7 +105,7 @@ export function markFaults(faults) {
 function save() {
   return storePhotos(
     photos.peek().flatMap(({ id, file, caption, mask }) =>
-      [file, caption, mask].flatMap((each) => (each ? [{ id, file: each }] : [])),
+      [file, caption, mask].flatMap((each, index) => (each ? [{ key: Number(id) + index, file: each }] : [])),
     ),
   );
 }

@@ -1,5 +1,6 @@
 /** The pictures and clips of a generation: previews while it runs, then the files. */
 
+import { refreshLinks } from "../jobs.js";
 import { liveOf } from "../live.js";
 import { html, useValue } from "../ui.js";
 import { openLightbox } from "./lightbox.js";
@@ -67,7 +68,7 @@ export function Pictures({ job }) {
         aria-label=${`Open the picture with seed ${image.seed}`}
         onClick=${() => openLightbox(images.map((each) => ({ job, artifact: each })), index)}
       >
-        <img src=${image.url} alt=${job.prompt} loading="lazy" decoding="async" />
+        <img src=${image.url} alt=${job.prompt} loading="lazy" decoding="async" onError=${() => refreshLinks(job, image)} />
       </button>`,
     )}
     ${images.length === 0 && pending.map((seed) => html`<${Sharpening} key=${seed} job=${job} seed=${seed} preview=${previews.get(seed)} />`)}
@@ -79,6 +80,7 @@ export function Clip({ job, video }) {
   return html`<video
     class="picture"
     src=${video.url}
+    onError=${() => refreshLinks(job, video)}
     controls
     loop
     muted

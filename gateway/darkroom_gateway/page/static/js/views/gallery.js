@@ -5,7 +5,7 @@ import { Icon } from "../components/icons.js";
 import { openLightbox } from "../components/lightbox.js";
 import { again, askToDelete } from "../components/picture_actions.js";
 import { Clip, artifacts } from "../components/pictures.js";
-import { jobs, loadPage } from "../jobs.js";
+import { jobs, loadPage, refreshLinks } from "../jobs.js";
 import { models } from "../models.js";
 import { go, to } from "../router.js";
 import { html, useEffect, useMemo, useRef, useState, useValue } from "../ui.js";
@@ -123,7 +123,7 @@ function Tile({ job, artifact, onOpen }) {
     ${artifact.role === "video"
       ? html`<${Clip} job=${job} video=${artifact} />`
       : html`<button type="button" class="picture" aria-label=${`Open: ${label}`} onClick=${onOpen}>
-          <img src=${artifact.url} alt=${job.prompt} loading="lazy" decoding="async" />
+          <img src=${artifact.url} alt=${job.prompt} loading="lazy" decoding="async" onError=${() => refreshLinks(job, artifact)} />
         </button>`}
     <div class="tile-foot">
       <div class="tile-text">

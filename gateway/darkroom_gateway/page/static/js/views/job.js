@@ -14,7 +14,7 @@ import { dateTime, size } from "../format.js";
 import { act, isFinished, jobs, loadJob } from "../jobs.js";
 import { follow } from "../live.js";
 import { go, to } from "../router.js";
-import { html, useEffect, useState, useValue } from "../ui.js";
+import { html, useEffect, useRef, useState, useValue } from "../ui.js";
 import { draftFor } from "./generate_form.js";
 
 /** @typedef {import("../types.js").Job} Job */
@@ -23,6 +23,8 @@ import { draftFor } from "./generate_form.js";
 export function useJob(id) {
   const job = useValue(jobs).get(id);
   const [fault, setFault] = useState("");
+  const wasKnown = useRef("");
+  if (job) wasKnown.current = id;
   useEffect(() => {
     setFault("");
     if (!id) return undefined;
@@ -32,7 +34,7 @@ export function useJob(id) {
     });
     return follow(id);
   }, [id]);
-  return { job, fault };
+  return { job, fault: fault || (!job && wasKnown.current === id ? "This job was removed." : "") };
 }
 
 /** @param {{id: string}} properties */
@@ -40,7 +42,7 @@ export function JobView({ id }) {
   const { job, fault } = useJob(id);
   if (!job) {
     if (!fault) return html`<div class="skeleton skeleton-title"></div><div class="skeleton skeleton-block"></div>`;
-    return html`<h1>Not found</h1><p class="muted">${fault}</p><p><a href=${to("queue")}>Back to the queue</a></p>`;
+    return html`<h1>Nothing to show</h1><p class="lead">${fault}</p><p><a href=${to("queue")}>Back to the queue</a></p>`;
   }
   return html`<header class="view-head">
       <div>
