@@ -57,15 +57,16 @@ export function newIdempotencyKey() {
 }
 
 /**
- * The problem that a response describes.
+ * The problem that a response describes. Asks for the key when the gateway refused the stored one.
  *
  * @param {number} status
  * @param {string} body
  * @param {string | null} retryAfter
+ * @param {boolean} [usesStoredKey]
  */
-export function problemOf(status, body, retryAfter) {
+export function problemOf(status, body, retryAfter, usesStoredKey = true) {
   const seconds = retryAfter && /^\d+$/.test(retryAfter) ? Number(retryAfter) : null;
-  if (status === 401) askForKey();
+  if (status === 401 && usesStoredKey) askForKey();
   try {
     const { detail, title, type, errors } = JSON.parse(body);
     const kind = String(type ?? "").split(":").pop() ?? "";
@@ -86,8 +87,8 @@ function pause(seconds, signal) {
   });
 }
 
-/** @param {URL} url @param {RequestInit} init */
-async function once(url, init) {
+/** @param {URL} url @param {RequestInit} init @param {boolean} usesStoredKey */
+async function once(url, init, usesStoredKey) {
   let response;
   try {
     response = await fetch(url, init);
@@ -96,7 +97,7 @@ async function once(url, init) {
     throw new Problem(0, "The gateway can't be reached. Check your connection.");
   }
   if (response.ok) return response;
-  throw problemOf(response.status, await response.text(), response.headers.get("Retry-After"));
+  throw problemOf(response.status, await response.text(), response.headers.get("Retry-After"), usesStoredKey);
 }
 
 /**
@@ -107,11 +108,12 @@ async function once(url, init) {
  * @returns {Promise<Response>}
  */
 export async function request(url, init = {}) {
-  const headers = { ...credentials(), .../** @type {Record<string, string>} */ (init.headers ?? {}) };
+  const own = /** @type {Record<string, string>} */ (init.headers ?? {});
+  const headers = { ...credentials(), ...own };
   const mayRepeat = (init.method ?? "GET") === "GET" || "Idempotency-Key" in headers;
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await once(url, { ...init, headers, cache: "no-store" });
+      return await once(url, { ...init, headers, cache: "no-store" }, !("Authorization" in own));
     } catch (error) {
       const passes = error instanceof Problem && (error.status === 0 || RETRIED.has(error.status));
       if (!passes || !mayRepeat || attempt >= TRIES) throw error;
@@ -130,6 +132,11 @@ export async function request(url, init = {}) {
  */
 export async function get(path, query, signal) {
   return (await request(address(path, query), { signal })).json();
+}
+
+/** Check a key before it is used. Throws a `Problem` with the status 401 for an unknown one. @param {string} key */
+export async function tryKey(key) {
+  await request(address("v1/jobs", { limit: 1 }), { headers: { Authorization: `Bearer ${key}` } });
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Asks for the API key when the gateway wants one. */
 
-import { Problem, get, messageOf } from "../api.js";
-import { apiKey, keyWanted, setKey } from "../key.js";
+import { Problem, messageOf, tryKey } from "../api.js";
+import { keyWanted, setKey } from "../key.js";
 import { html, useState, useValue } from "../ui.js";
 import { Dialog } from "./dialogs.js";
 import { TextField } from "./fields.js";
@@ -14,16 +14,15 @@ export function KeyForm({ onDone }) {
   /** @param {Event} event */
   const save = async (event) => {
     event.preventDefault();
-    const before = apiKey.peek();
     setBusy(true);
     setFault("");
-    setKey(key.trim());
     try {
-      await get("v1/jobs", { limit: 1 });
+      await tryKey(key.trim());
+      setKey(key.trim());
       onDone();
     } catch (error) {
-      setFault(error instanceof Problem && error.status === 401 ? "The gateway does not know this key. Check it for missing letters." : messageOf(error));
-      if (error instanceof Problem && error.status === 401) setKey(before);
+      const isUnknown = error instanceof Problem && error.status === 401;
+      setFault(isUnknown ? "The gateway does not know this key. Check it for missing letters." : messageOf(error));
     } finally {
       setBusy(false);
     }

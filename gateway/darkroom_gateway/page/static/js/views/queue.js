@@ -34,7 +34,7 @@ export function QueueView() {
   const suspended = all.filter((job) => job.status === "Suspended");
   return html`<header class="view-head"><div><h1>Queue</h1><p class="lead">One job runs at a time. The others wait their turn.</p></div></header>
     ${!isLoaded && all.length === 0 && html`<div class="skeleton skeleton-row"></div><div class="skeleton skeleton-row"></div>`}
-    ${isLoaded && all.length === 0 && html`<div class="empty slim"><p>Nothing runs, and nothing waits.</p></div>`}
+    ${isLoaded && all.length === 0 && html`<div class="empty slim"><p>Nothing runs, and nothing waits. <a href=${to("train")}>Train a model</a>, or <a href=${to("generate")}>make a picture</a>.</p></div>`}
     <${Group} title="Running" list=${running} />
     ${waiting.length > 0 && html`<section aria-label="Waiting">
       <h2>Waiting</h2>
@@ -74,9 +74,7 @@ function Finished() {
     const newest = [...all.values()].filter((job) => isFinished(job) && !job.deleting);
     return newest.sort((one, other) => (other.completed ?? other.created).localeCompare(one.completed ?? one.created));
   }, [all]);
-  if (shown.length === 0 && !pages.isLoading) {
-    return html`<div class="empty slim"><p class="muted">Finished jobs appear here. <a href=${to("train")}>Train a model</a> to begin.</p></div>`;
-  }
+  if (shown.length === 0 && !pages.isLoading) return null;
   return html`<section aria-label="Finished">
     <h2>Finished</h2>
     <ul class="rows">
