@@ -5,7 +5,7 @@ import { FormErrors, TextField } from "../components/fields.js";
 import { Icon } from "../components/icons.js";
 import { JobActions } from "../components/job_row.js";
 import { ProgressBar, ProgressText, StatusAnnouncer, StatusChip } from "../components/job_status.js";
-import { Pictures } from "../components/pictures.js";
+import { Pictures, artifacts } from "../components/pictures.js";
 import { again } from "../components/picture_actions.js";
 import { useDraft } from "../drafts.js";
 import { isFinished } from "../jobs.js";
@@ -102,6 +102,7 @@ function Result({ id }) {
     return html`<div class="empty-stage"><${Icon} name="generate" size=${32} /><p>Your picture appears here.</p></div>`;
   }
   if (!job) return fault ? html`<div class="empty-stage"><p>${fault}</p></div>` : html`<div class="picture skeleton"></div>`;
+  const results = [...artifacts(job, "video"), ...artifacts(job, "image")];
   return html`<${Pictures} job=${job} />
     <div class="result-foot">
       <p class="status-line"><${StatusChip} job=${job} /> <${ProgressText} job=${job} /></p>
@@ -111,6 +112,7 @@ function Result({ id }) {
       <p class="muted small">Seed ${job.spec.images?.seed ?? 0} · ${job.model_id ?? "Base model"}</p>
       <div class="actions">
         ${isFinished(job) && html`<button type="button" class="button" onClick=${() => again(job)}><${Icon} name="again" />Another seed</button>`}
+        ${results.length === 1 && html`<a class="button" href=${results[0].url} download=${results[0].name} target="_blank" rel="noopener"><${Icon} name="download" />Download</a>`}
         <${JobActions} job=${job} />
         <a class="button" href=${to("jobs", job.id)}>Details</a>
       </div>
