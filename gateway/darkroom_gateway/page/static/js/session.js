@@ -1,6 +1,7 @@
 /** The connection to the gateway: one stream of all jobs, paused while the page is hidden. */
 
 import { Problem } from "./api.js";
+import { say } from "./components/toasts.js";
 import { apiKey } from "./key.js";
 import { handleEvent, jobs, loadUnfinished } from "./jobs.js";
 import { pauseFollowing } from "./live.js";
@@ -18,6 +19,7 @@ export const gatewayWarning = signal("");
 
 const stream = new Stream("v1/events", {
   onOpen(resumed) {
+    if (connection.peek() === "lost") say("Connected again.");
     connection.value = "open";
     gatewayWarning.value = "";
     if (!resumed) reload();

@@ -6,11 +6,12 @@ import { submitGeneration } from "../submissions.js";
 import { confirm } from "./dialogs.js";
 import { say, sayError } from "./toasts.js";
 
-const HIGHEST_SEED = 4294967287;
+/** Nine digits: easy to read and to copy, and far below the highest seed. */
+const SEEDS = 1e9;
 
-/** A random seed that leaves space for those of further pictures. */
+/** A random seed. */
 export function randomSeed() {
-  return Math.floor(Math.random() * (HIGHEST_SEED - 16));
+  return Math.floor(Math.random() * SEEDS);
 }
 
 /** Fields of a spec that place or limit the old job, not the picture. */

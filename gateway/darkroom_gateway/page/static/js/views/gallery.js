@@ -126,10 +126,7 @@ function Tile({ job, artifact, onOpen }) {
           <img src=${artifact.url} alt=${job.prompt} loading="lazy" decoding="async" onError=${() => refreshLinks(job, artifact)} />
         </button>`}
     <div class="tile-foot">
-      <div class="tile-text">
-        <p class="tile-prompt" title=${job.prompt}>${job.prompt}</p>
-        <p class="muted small">${artifact.seed === null ? "Clip" : `Seed ${artifact.seed}`} · ${job.model_id ?? "Base model"}</p>
-      </div>
+      <p class="tile-prompt" title=${job.prompt}>${job.prompt}</p>
       <div class="tile-actions">
         <button type="button" class="icon-button" title="Again with another seed" aria-label=${`Again with another seed: ${label}`} onClick=${() => again(job)}>
           <${Icon} name="again" />
@@ -142,6 +139,7 @@ function Tile({ job, artifact, onOpen }) {
         </button>
       </div>
     </div>
+    <p class="muted small">${artifact.seed === null ? "Clip" : `Seed ${artifact.seed}`} · ${job.model_id ?? "Base model"}</p>
   </li>`;
 }
 

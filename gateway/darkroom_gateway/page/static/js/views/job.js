@@ -12,7 +12,7 @@ import { Samples } from "../components/samples.js";
 import { sayError } from "../components/toasts.js";
 import { dateTime, size } from "../format.js";
 import { act, isFinished, jobs, loadJob } from "../jobs.js";
-import { follow } from "../live.js";
+import { follow, liveOf } from "../live.js";
 import { go, to } from "../router.js";
 import { html, useEffect, useRef, useState, useValue } from "../ui.js";
 import { draftFor } from "./generate_form.js";
@@ -63,10 +63,10 @@ export function JobView({ id }) {
 
 /** @param {{job: Job}} properties */
 function StatusCard({ job }) {
-  const isWaiting = job.status === "Queued" || job.status === "Suspended";
+  const isActive = job.status === "Running" || job.status === "Starting";
   return html`<section class="card status-card" aria-label="Status">
     <p class="status-line"><${StatusChip} job=${job} /> <${ProgressText} job=${job} /></p>
-    ${!isWaiting && job.status !== "Failed" && html`<${ProgressBar} job=${job} />`}
+    ${isActive && html`<${ProgressBar} job=${job} />`}
     <${StatusAnnouncer} job=${job} />
   </section>`;
 }
@@ -107,7 +107,9 @@ function Fault({ job }) {
 
 /** @param {{job: Job}} properties */
 function Training({ job }) {
-  const isVisible = job.attempts > 0 && job.status !== "Failed";
+  const { loss } = useValue(liveOf(job.id));
+  // Live progress is kept for a day: an older training has no curve.
+  const isVisible = loss.size > 0 || job.status === "Running" || job.status === "Starting";
   return html`<div class="training">
     ${isVisible && html`<div class="card"><${LossCurve} id=${job.id} total=${job.spec.maxSteps ?? 500} /></div>`}
     <${Samples} job=${job} />
