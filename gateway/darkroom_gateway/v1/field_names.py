@@ -112,7 +112,9 @@ def _rename(error: GatewayError, paths: Paths) -> None:
 def _renamed(error: FieldError, paths: Paths) -> FieldError:
     if error.parameter == "lora_scale" and "lora=" in error.message:
         return FieldError("loraScale", _LORA_SCALE, error.given)
-    parameter = in_yaml(paths[error.parameter]) if error.parameter in paths else error.parameter
+    # The API server names fields below the resource.
+    name = error.parameter.removeprefix("spec.")
+    parameter = in_yaml(paths[name]) if name in paths else name
     return FieldError(parameter, text_in_fields(error.message, paths), error.given)
 
 

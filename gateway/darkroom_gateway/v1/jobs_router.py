@@ -11,6 +11,7 @@ from darkroom_contract.specs.job import JobSpec
 from darkroom_contract.status import Phase
 from darkroom_gateway.http.case_insensitive import case_insensitive
 from darkroom_gateway.http.problems import responses
+from darkroom_gateway.jobs.contract_fields import parameter
 from darkroom_gateway.jobs.cursors import CURSOR_PATTERN, read_cursor, write_cursor
 from darkroom_gateway.jobs.dependencies import KindInQuery, SubmitterOfRequest
 from darkroom_gateway.jobs.index import JobFilter
@@ -61,8 +62,8 @@ class JobPatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    priority: int = JobSpec.model_fields["priority"]  # type: ignore[assignment]
-    suspend: bool = JobSpec.model_fields["suspend"]  # type: ignore[assignment]
+    priority: int = parameter(JobSpec, "priority")
+    suspend: bool = parameter(JobSpec, "suspend")
 
 
 @router.get(PATH, response_model=V1JobList, responses=_LISTED)
