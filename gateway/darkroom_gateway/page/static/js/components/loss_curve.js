@@ -22,6 +22,7 @@ export function smoothed(values) {
  * Columns for uPlot: steps, loss, smoothed loss, held-out loss.
  *
  * @param {Map<number, number>} loss @param {Map<number, number>} heldOut
+ * @returns {[number[], ...(number | null)[][]]}
  */
 export function columnsOf(loss, heldOut) {
   const steps = [...new Set([...loss.keys(), ...heldOut.keys()])].sort((one, other) => one - other);

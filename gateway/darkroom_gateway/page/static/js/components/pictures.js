@@ -57,8 +57,9 @@ export function Pictures({ job }) {
   const pending = job.status === "Succeeded" || job.status === "Failed" ? [] : seedsOf(job);
   const { width, height } = sidesOf(job);
   const isOnly = images.length + pending.length <= 1;
-  return html`<div class=${`pictures ${isOnly ? "only" : ""}`}>
-    ${videos.map((video) => html`<${Clip} key=${video.name} video=${video} job=${job} />`)}
+  const layout = videos.length > 0 ? "with-clip" : isOnly ? "only" : "";
+  return html`<div class=${`pictures ${layout}`}>
+    ${videos.map((video) => html`<${Clip} key=${video.name} video=${video} job=${job} plays=${true} />`)}
     ${images.map(
       (image, index) => html`<button
         type="button"
@@ -75,8 +76,9 @@ export function Pictures({ job }) {
   </div>`;
 }
 
-/** @param {{job: Job, video: import("../types.js").Artifact}} properties */
-export function Clip({ job, video }) {
+/** @param {{job: Job, video: import("../types.js").Artifact, plays?: boolean}} properties `plays`: by itself. */
+export function Clip({ job, video, plays = false }) {
+  const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   return html`<video
     class="picture"
     src=${video.url}
@@ -85,7 +87,8 @@ export function Clip({ job, video }) {
     loop
     muted
     playsinline
-    autoplay=${!matchMedia("(prefers-reduced-motion: reduce)").matches}
+    preload=${plays ? "auto" : "metadata"}
+    autoplay=${plays && !isCalm}
     aria-label=${`Clip: ${job.prompt}`}
   ></video>`;
 }
