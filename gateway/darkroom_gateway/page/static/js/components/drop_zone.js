@@ -1,6 +1,6 @@
 /** A field for files: dropped, pasted, or chosen with a button. */
 
-import { html, useRef, useState } from "../ui.js";
+import { html, useEffect, useRef, useState } from "../ui.js";
 
 /**
  * @typedef {object} DropProperties
@@ -9,12 +9,13 @@ import { html, useRef, useState } from "../ui.js";
  * @property {string} accept
  * @property {boolean} [multiple]
  * @property {string} [kind] A class.
+ * @property {boolean} [isMain] Takes what is dropped elsewhere on the page, and what is pasted.
  * @property {(files: File[]) => void} onFiles
  * @property {any} [children] Shown above the button.
  *
  * @param {DropProperties} properties
  */
-export function DropZone({ label, hint, accept, multiple = false, kind = "", onFiles, children }) {
+export function DropZone({ label, hint, accept, multiple = false, kind = "", isMain = false, onFiles, children }) {
   const input = useRef(/** @type {HTMLInputElement | null} */ (null));
   const [isOver, setOver] = useState(false);
   /** @param {FileList | null | undefined} list */
@@ -22,6 +23,22 @@ export function DropZone({ label, hint, accept, multiple = false, kind = "", onF
     const files = Array.from(list ?? []);
     if (files.length > 0) onFiles(multiple ? files : files.slice(0, 1));
   };
+  const latest = useRef(take);
+  latest.current = take;
+  useEffect(() => {
+    if (!isMain) return undefined;
+    /** @param {DragEvent | ClipboardEvent} event */
+    const takeAny = (event) => {
+      const isBlocked = document.querySelector("dialog[open]") !== null;
+      if (!isBlocked) latest.current("dataTransfer" in event ? event.dataTransfer?.files : event.clipboardData?.files);
+    };
+    addEventListener("drop", takeAny);
+    addEventListener("paste", takeAny);
+    return () => {
+      removeEventListener("drop", takeAny);
+      removeEventListener("paste", takeAny);
+    };
+  }, [isMain]);
   /** @param {DragEvent} event */
   const drop = (event) => {
     event.preventDefault();

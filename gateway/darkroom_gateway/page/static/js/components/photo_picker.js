@@ -28,7 +28,7 @@ export function PhotoPicker() {
       ${Array.from({ length: Math.min(busy, 12) }, (_, index) => html`<li key=${`busy-${index}`} class="thumbnail skeleton"></li>`)}
     </ul>`}
     <${DropZone}
-      label=${isEmpty ? "Choose photos" : "Add photos"} hint=${isEmpty ? HINT : ""} accept=${ACCEPTED} multiple=${true}
+      label=${isEmpty ? "Choose photos" : "Add photos"} hint=${isEmpty ? HINT : ""} accept=${ACCEPTED} multiple=${true} isMain=${true}
       kind=${isEmpty ? "drop-large" : "drop-slim"} onFiles=${addPhotos}
     >
       ${isEmpty && html`<${Icon} name="upload" size=${28} /><p class="drop-title">Drop photos here</p>`}

@@ -7,15 +7,16 @@ import { JobActions } from "../components/job_row.js";
 import { ProgressBar, ProgressText, StatusAnnouncer, StatusChip } from "../components/job_status.js";
 import { Pictures, artifacts } from "../components/pictures.js";
 import { again } from "../components/picture_actions.js";
+import { Sending, UploadProgress } from "../components/sending.js";
+import { sayError } from "../components/toasts.js";
 import { useDraft } from "../drafts.js";
 import { isFinished } from "../jobs.js";
-import { go, to } from "../router.js";
+import { go, route, to } from "../router.js";
 import { submitGeneration } from "../submissions.js";
-import { html, useRef, useState } from "../ui.js";
+import { html, useRef, useState, useValue } from "../ui.js";
 import { EMPTY, faultsOf, specOf } from "./generate_form.js";
 import { ModelChoice, MoreOptions, PictureOptions, StartPicture } from "./generate_options.js";
 import { useJob } from "./job.js";
-import { UploadProgress, useSending } from "./train.js";
 
 /** @typedef {import("./generate_form.js").GenerateDraft} GenerateDraft */
 
@@ -30,6 +31,8 @@ const FIELD_OF = {
   "video.frames": "frames",
   "video.motionBucketId": "motion",
 };
+
+const sending = new Sending();
 
 /** @param {{id: string}} properties */
 export function GenerateView({ id }) {
@@ -52,11 +55,12 @@ function GenerateForm({ onMade }) {
   const [pictures, setPictures] = useState(/** @type {{image: File | null, mask: File | null}} */ ({ image: null, mask: null }));
   const [faults, setFaults] = useState(/** @type {Record<string, string>} */ ({}));
   const [refusal, setRefusal] = useState(/** @type {{title: string, messages: string[]}} */ ({ title: "", messages: [] }));
-  const sending = useSending();
+  const fraction = useValue(sending.fraction);
 
   /** @param {Event} event */
   const make = async (event) => {
     event.preventDefault();
+    if (fraction !== null) return undefined;
     const found = faultsOf(draft);
     setFaults(found);
     setRefusal({ title: "", messages: [] });
@@ -64,10 +68,12 @@ function GenerateForm({ onMade }) {
     if (first) return document.getElementById(`generate-${first}`)?.focus();
     try {
       const job = await sending.run((options) => submitGeneration(specOf(draft, pictures.image !== null), pictures, options));
+      if (route.peek().view !== "generate") return undefined;
       go("generate", job.id);
       onMade();
     } catch (error) {
       if (error instanceof DOMException) return undefined;
+      if (route.peek().view !== "generate") sayError(error);
       const all = error instanceof Problem ? error.faults : [];
       setFaults(Object.fromEntries(all.map(({ parameter, message }) => [FIELD_OF[parameter] ?? parameter, message])));
       setRefusal({ title: messageOf(error), messages: all.length > 1 ? all.map(({ message }) => message) : [] });
@@ -89,9 +95,9 @@ function GenerateForm({ onMade }) {
     <${StartPicture} ...${shared} pictures=${pictures} setPictures=${setPictures} />
     <${MoreOptions} ...${shared} />
     <${FormErrors} ...${refusal} />
-    ${sending.fraction === null
+    ${fraction === null
       ? html`<button type="submit" class="button primary large"><${Icon} name="generate" />${draft.video ? "Make the video" : "Make the picture"}</button>`
-      : html`<${UploadProgress} fraction=${sending.fraction} onStop=${sending.stop} />`}
+      : html`<${UploadProgress} fraction=${fraction} onStop=${() => sending.stop()} />`}
   </form>`;
 }
 

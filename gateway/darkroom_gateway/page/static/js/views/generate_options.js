@@ -100,8 +100,8 @@ export function StartPicture({ draft, change, faults, pictures, setPictures }) {
                 kind="drop-slim" onFiles=${(/** @type {File[]} */ [file]) => setPictures({ image, mask: file })}
               />`}`
       : html`<${DropZone}
-          label="Start from a picture" hint="Optional: drop one here, and the prompt changes it." accept=${PICTURES}
-          kind="drop-slim" onFiles=${(/** @type {File[]} */ [file]) => setPictures({ image: file, mask: null })}
+          label="Start from a picture" hint="Optional: drop or paste one, and the prompt changes it." accept=${PICTURES}
+          kind="drop-slim" isMain=${true} onFiles=${(/** @type {File[]} */ [file]) => setPictures({ image: file, mask: null })}
         />`}
     ${(faults.image ?? faults.mask) && html`<p class="field-error">${faults.image ?? faults.mask}</p>`}
   </div>`;

@@ -6,13 +6,13 @@ import { Dialog } from "../components/dialogs.js";
 import { FormErrors, TextField } from "../components/fields.js";
 import { Icon } from "../components/icons.js";
 import { ProgressText } from "../components/job_status.js";
+import { UploadProgress } from "../components/sending.js";
 import { say, sayError } from "../components/toasts.js";
 import { ago } from "../format.js";
 import { jobs, loadPage, unfinished } from "../jobs.js";
 import { importModel, loadModels, models } from "../models.js";
 import { go, to } from "../router.js";
 import { html, useEffect, useState, useValue } from "../ui.js";
-import { UploadProgress } from "./train.js";
 
 /** @typedef {import("../types.js").Job} Job */
 
@@ -48,7 +48,7 @@ export function ModelsView() {
       ${known?.map((model) => html`<${ModelTile} key=${model.model_id} model=${model} sample=${sampleOf(all, model.model_id)} />`)}
     </ul>
     ${known?.length === 0 && html`<div class="empty slim"><p>No model yet. <a href=${to("train")}>Train the first</a>, or bring a LoRA.</p></div>`}
-    <${DropZone} label="Bring a LoRA" hint="Drop a .safetensors file for SDXL here: from Kohya’s scripts, diffusers or peft." accept=".safetensors" onFiles=${(/** @type {File[]} */ [chosen]) => setFile(chosen)} kind="drop-medium" />
+    <${DropZone} label="Bring a LoRA" hint="Drop a .safetensors file for SDXL here: from Kohya’s scripts, diffusers or peft." accept=".safetensors" isMain=${true} onFiles=${(/** @type {File[]} */ [chosen]) => setFile(chosen)} kind="drop-medium" />
     ${file && html`<${ImportDialog} file=${file} onClose=${() => setFile(null)} />`}`;
 }
 

@@ -4,15 +4,20 @@ import { Problem, messageOf } from "../api.js";
 import { FormErrors, Select, TextField, Toggle } from "../components/fields.js";
 import { Icon } from "../components/icons.js";
 import { PhotoPicker } from "../components/photo_picker.js";
-import { useDraft } from "../drafts.js";
+import { Sending, UploadProgress } from "../components/sending.js";
+import { say, sayError } from "../components/toasts.js";
+import { useDraft, writeDraft } from "../drafts.js";
+import { models } from "../models.js";
 import { setFault } from "../photo_checks.js";
 import { checking, clearPhotos, markFaults, photos } from "../photos.js";
-import { go } from "../router.js";
+import { go, route } from "../router.js";
 import { submitTraining } from "../submissions.js";
-import { html, useRef, useState, useValue } from "../ui.js";
+import { html, useState, useValue } from "../ui.js";
 import { ADVANCED, EMPTY, faultsOf, specOf } from "./train_fields.js";
 
 /** @typedef {import("./train_fields.js").TrainDraft} TrainDraft */
+
+const sending = new Sending();
 
 export function TrainView() {
   const [draft, change] = useDraft("train", EMPTY);
@@ -20,12 +25,13 @@ export function TrainView() {
   const isChecking = useValue(checking) > 0;
   const [faults, setFaults] = useState(/** @type {Record<string, string>} */ ({}));
   const [refusal, setRefusal] = useState(/** @type {{title: string, messages: string[]}} */ ({ title: "", messages: [] }));
-  const sending = useSending();
+  const fraction = useValue(sending.fraction);
   const good = chosen.filter((photo) => !photo.fault);
 
   /** @param {Event} event */
   const start = async (event) => {
     event.preventDefault();
+    if (fraction !== null) return undefined;
     const found = faultsOf(draft);
     const problem = photoProblem(chosen, good.length);
     setFaults(found);
@@ -38,9 +44,12 @@ export function TrainView() {
       const job = await sending.run((options) => submitTraining(specOf(draft, good.some(({ mask }) => mask)), files, options));
       clearPhotos();
       change(EMPTY);
-      go("jobs", job.id);
+      writeDraft("train", null);
+      if (route.peek().view === "train") go("jobs", job.id);
+      else say(`The training of ${job.model_id} is queued.`);
     } catch (error) {
       if (error instanceof DOMException) return undefined;
+      if (route.peek().view !== "train") sayError(error);
       markFaults(error instanceof Problem ? error.faults : []);
       const sorted = sortFaults(error);
       setFaults(sorted.byField);
@@ -59,43 +68,13 @@ export function TrainView() {
         <${MainFields} draft=${draft} change=${change} faults=${faults} />
         <${AdvancedFields} draft=${draft} change=${change} faults=${faults} />
         <${FormErrors} ...${refusal} />
-        ${sending.fraction === null
+        ${fraction === null
           ? html`<button type="submit" class="button primary large" disabled=${isChecking}>
               <${Icon} name="train" />${isChecking ? "Checking the photos …" : "Start the training"}
             </button>`
-          : html`<${UploadProgress} fraction=${sending.fraction} onStop=${sending.stop} />`}
+          : html`<${UploadProgress} fraction=${fraction} onStop=${() => sending.stop()} />`}
       </div>
     </form>`;
-}
-
-/** The state of an upload that can be stopped. */
-export function useSending() {
-  const [fraction, setFraction] = useState(/** @type {number | null} */ (null));
-  const abort = useRef(/** @type {AbortController | null} */ (null));
-  return {
-    fraction,
-    stop: () => abort.current?.abort(),
-    /** @template T @param {(options: {onProgress: (fraction: number) => void, signal: AbortSignal}) => Promise<T>} work */
-    async run(work) {
-      abort.current = new AbortController();
-      setFraction(0);
-      try {
-        return await work({ onProgress: setFraction, signal: abort.current.signal });
-      } finally {
-        setFraction(null);
-      }
-    },
-  };
-}
-
-/** @param {{fraction: number, onStop?: () => void}} properties */
-export function UploadProgress({ fraction, onStop }) {
-  const percent = Math.round(fraction * 100);
-  return html`<div class="upload">
-    <p class="status-line" role="status">${percent < 100 ? `Uploading: ${percent}%` : "Checking what arrived …"}</p>
-    <progress max="100" value=${percent} aria-label="Upload"></progress>
-    ${onStop && html`<button type="button" class="button" onClick=${onStop}>Stop</button>`}
-  </div>`;
 }
 
 /** @param {import("../photo_checks.js").Photo[]} chosen @param {number} good */
@@ -124,9 +103,10 @@ function sortFaults(error) {
 
 /** @param {{draft: TrainDraft, change: (changes: Partial<TrainDraft>) => void, faults: Record<string, string>}} properties */
 function MainFields({ draft, change, faults }) {
+  const isKnown = useValue(models)?.some((model) => model.model_id === draft.modelId);
   return html`<${TextField}
       id=${fieldId("modelId")} label="Name of the model" required placeholder="my-dog" maxLength=${63}
-      value=${draft.modelId} error=${faults.modelId} hint="Pictures are made with it under this name."
+      value=${draft.modelId} error=${faults.modelId} hint=${isKnown ? "There is a model of this name. The new one replaces it when it is ready." : "Pictures are made with it under this name."}
       onInput=${(/** @type {string} */ text) => change({ modelId: text.replace(/\s/g, "-") })}
     />
     <${TextField}
