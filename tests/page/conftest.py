@@ -4,12 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
-from support.browser import MISSING, chromium, find_chromium
+from support.browser import MISSING, WAIT_MS, chromium, find_chromium
 from support.darkroom_up import Darkroom
 from support.warm_parent.installation import WarmParent
-
-WAIT_MS = 120_000
-"""Only a failing test waits so long: the machine may be busy, and a job may have to wait for another."""
 
 
 @pytest.fixture(scope="package")

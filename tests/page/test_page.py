@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
-from support.browser import drop
+from support.browser import WAIT_MS, drop
 from support.darkroom_up import PHOTOS, Darkroom, wait_for
 from support.page_checks import Traffic, barriers, widest_px
 
@@ -44,7 +44,7 @@ def is_drawn(picture: Locator) -> None:
 def trained(browser: Browser, darkroom: Darkroom) -> Iterator[Page]:
     """The page of a training that was started by dropping photos, and has ended."""
     page = browser.new_page(base_url=darkroom.url)
-    page.set_default_timeout(120_000)
+    page.set_default_timeout(WAIT_MS)
     page.goto("/")
     drop(page.get_by_text("Drop photos here"), PHOTOS)
     expect(page.get_by_role("listitem").get_by_role("img", name=re.compile("photo-"))).to_have_count(len(PHOTOS))
@@ -261,7 +261,7 @@ def test_second_visit_loads_no_file_again(page: Page) -> None:
 
 def test_page_draws_itself_before_its_data_is_there(page: Page) -> None:
     held: list[Route] = []
-    page.route("**/v1/**", held.append)
+    page.route("**/v1/**", lambda route: held.append(route))
     for view, heading in (("train", "Train a model"), ("gallery", "Gallery"), ("queue", "Queue"), ("models", "Models")):
         page.goto(f"/#/{view}")
         expect(page.get_by_role("heading", name=heading, level=1)).to_be_visible()

@@ -26,6 +26,9 @@ FLAGS = (
 )
 """Besides Playwright's own, which turn off updates, first-run pages and the sandbox, which root can't use."""
 
+WAIT_MS = 300_000
+"""Only a failing test waits that long: the machine may be busy, and a job may have to wait for another."""
+
 _DROP = """(element, files) => {
   const transfer = new DataTransfer();
   for (const { name, type, content } of files) {
