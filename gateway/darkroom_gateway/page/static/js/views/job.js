@@ -34,7 +34,7 @@ export function useJob(id) {
     });
     return follow(id);
   }, [id]);
-  return { job, fault: fault || (!job && wasKnown.current === id ? "This job was removed." : "") };
+  return { job, fault: fault || (!job && wasKnown.current === id ? "This job no longer exists." : "") };
 }
 
 /** @param {{id: string}} properties */
