@@ -14,6 +14,8 @@ from importlib.metadata import version
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
+from darkroom_gateway.http.page_headers import headers_with_policy
+
 router = APIRouter()
 
 DOCS_PATH = "/docs"
@@ -34,12 +36,16 @@ ASSETS_VERSION = version("fastapi-swagger")
 CACHED = {"Cache-Control": "public, max-age=86400"}
 """For files whose URLs contain the version."""
 
-PAGE_HEADERS = {
-    # Swagger UI uses style attributes and data URLs.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-}
+PAGE_HEADERS = headers_with_policy(
+    {
+        "default-src": ("'none'",),
+        "script-src": ("'self'",),
+        # Swagger UI uses style attributes and data URLs.
+        "style-src": ("'self'", "'unsafe-inline'"),
+        "img-src": ("'self'", "data:"),
+        "connect-src": ("'self'",),
+    }
+)
 
 PAGE = """\
 <!DOCTYPE html>

@@ -85,6 +85,10 @@ class ObjectStorage:
         for each in (self._client, self._uploads, self._signer):
             each.close()
 
+    def link_origin(self) -> str:
+        """The origin of links, such as `https://minio.example.com`: pages allow pictures from it. Does no I/O."""
+        return self._signer.origin(self.bucket)
+
     def put(self, key: str, body: IO[bytes], content_type: str) -> None:
         with _mapped(f"store {key}"):
             self._uploads.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)

@@ -6,14 +6,18 @@ plain AWS_SESSION_TOKEN is unknown.
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
+import boto3
 from anyio import CapacityLimiter, to_thread
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import NoCredentialsError
@@ -89,6 +93,15 @@ class LinkSigner:
         if seconds < 1:
             raise StorageUnavailableError(NO_TIME_LEFT)
         return Link(signing.client.generate_presigned_url(operation, Params=parameters, ExpiresIn=seconds), expires)
+
+    def origin(self, bucket: str) -> str:
+        """Scheme, host and port of the links to objects of a bucket. Needs no credentials; makes a client each time."""
+        client = open_client(
+            self._endpoint_url, self._region, self._config.merge(Config(signature_version=UNSIGNED)), boto3.Session()
+        )
+        with contextlib.closing(client):
+            link = urlsplit(client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "x"}))
+        return f"{link.scheme}://{link.netloc}"
 
     def needs_renewal(self) -> bool:
         """Whether there are no credentials yet, or they expire within `RENEWAL`. Does no I/O."""
