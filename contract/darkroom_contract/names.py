@@ -76,6 +76,9 @@ IMAGE_URI_PATTERN = (
 """One picture of a bucket. Whether a job may read it is decided by storage/datasets.py."""
 MAX_IMAGE_URI_LENGTH = 512
 
+HTTP_URL_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#@\\]+([/?#]\S*)?$"
+"""An http or https address, without a user or a password. Where it may lead is decided by the gateway."""
+
 KEY_NAME_PATTERN = MODEL_ID_PATTERN
 """Names of API keys: label values, and names of files in a Secret."""
 

@@ -28,8 +28,6 @@ LINK_SECONDS = 20.0
 CONNECT_SECONDS = 5.0
 MAX_REDIRECTS = 5
 MAX_URL_CHARACTERS = 2048
-URL_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#@\\]+([/?#]\S*)?$"
-"""Without a user or a password."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BLOCK_BYTES = 256 * 1024
@@ -66,7 +64,7 @@ class LinkDownloader:
         self._seconds = seconds
 
     async def download(self, url: str, parameter: str) -> IO[bytes]:
-        """The content behind a link that matches `URL_PATTERN`, in a temporary file that the caller closes.
+        """The content behind a link that matches `HTTP_URL_PATTERN`, in a temporary file that the caller closes.
 
         Raises `InvalidRequestError` with an error for `parameter`, and `NoUploadSpaceError`.
         """
