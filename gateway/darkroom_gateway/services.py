@@ -19,8 +19,14 @@ from darkroom_gateway.deletion.import_collector import ImportCollector
 from darkroom_gateway.deletion.job_deleter import JobDeleter
 from darkroom_gateway.deletion.model_deleter import ModelDeleter
 from darkroom_gateway.deletion.sweeper import Sweeper
+from darkroom_gateway.deletion.upload_collector import UploadCollector
 from darkroom_gateway.events.hub import EventHub
+from darkroom_gateway.events.job_changes import JobChanges
+from darkroom_gateway.events.log_stream import LogFollower
+from darkroom_gateway.events.namespace_follower import NamespaceFollower
+from darkroom_gateway.events.places import Places
 from darkroom_gateway.events.progress_streams import ProgressStreams
+from darkroom_gateway.events.shared_logs import SharedLogs
 from darkroom_gateway.generation.image_links import LinkDownloader
 from darkroom_gateway.generation.image_resolver import ImageResolver
 from darkroom_gateway.generation.serializers import images_answer
@@ -52,6 +58,8 @@ from darkroom_gateway.storage.client import ObjectStorage
 from darkroom_gateway.training.references import TrainingReferences
 from darkroom_gateway.training.serializers import training_answer
 from darkroom_gateway.training.service import TrainingService
+from darkroom_gateway.v1.serializers import v1_job
+from darkroom_gateway.v1.services import SharedServices, V1Services, build_v1_services
 
 
 @dataclass(frozen=True)
@@ -87,9 +95,12 @@ class Services:
     run_logs: RunLogs
     response_cache: ResponseCache
     events: EventHub
+    all_events: NamespaceFollower
+    log_follower: LogFollower
     sweeper: Sweeper
     readiness: ReadinessChecks
     upload_validator: UploadValidator
+    v1: V1Services
     orphaned_photos: OrphanedPhotos
     metrics: Metrics
     shutdown: Shutdown
@@ -115,6 +126,7 @@ class Services:
         await self.orphaned_photos.close()
         await self.clients.storage.stop()
         await self.upload_validator.close()
+        await self.all_events.close()
         await self.events.close()
         await self.clients.close()
 
@@ -125,38 +137,56 @@ def build_services(settings: Settings) -> Services:
     kube, storage, backends = clients.kube, clients.storage, clients.backends
     jobs = JobService(kube, backends.cluster, clients.store, clients.informer)
     model_catalog = ModelCatalog(kube, storage, backends, clients.store)
-    submission = JobSubmission(kube, backends.cluster, metrics)
-    busy = BusyCheck(kube, backends.cluster, settings.busy_policy)
     base_models = BaseModelChecker(settings.model_root)
     orphaned_photos = OrphanedPhotos(storage, backends.storage)
-    uploaded_files = UploadedFiles(submission, storage, backends.uploads, orphaned_photos)
-    references = _training_references(clients, model_catalog)
-    validator = _upload_validator(settings)
+    shared = _submissions(clients, jobs, model_catalog, base_models, orphaned_photos, metrics, shutdown)
+    places = Places(settings.max_event_streams)
+    events = _event_hub(clients, jobs, shutdown, places)
     return Services(
         clients=clients,
         jobs=jobs,
-        training=TrainingService(submission, storage.bucket, uploaded_files, validator, base_models, references, busy),
-        generation=GenerationService(
-            submission,
-            model_catalog,
-            base_models,
-            busy,
-            settings.dataset_policy,
-            _images(clients, jobs, validator),
-            uploaded_files,
-        ),
+        training=shared.training,
+        generation=shared.generation,
         model_catalog=model_catalog,
-        model_importer=_importer(clients, validator.slots, model_catalog, base_models),
+        model_importer=_importer(clients, shared.validator.slots, model_catalog, base_models),
         run_files=RunFiles(jobs, storage, backends, settings.root_path),
         run_logs=RunLogs(jobs, storage, backends),
         response_cache=ResponseCache(clients.store, _serializers(storage, settings), settings.root_path),
-        events=_event_hub(clients, jobs, shutdown),
+        events=events,
+        all_events=_all_events(clients, events, shutdown, places),
+        log_follower=LogFollower(jobs.refresh, SharedLogs(storage, backends.storage), shutdown, places),
         sweeper=_sweeper(clients, jobs),
         readiness=_readiness(clients),
-        upload_validator=validator,
+        upload_validator=shared.validator,
+        v1=build_v1_services(shared, settings.root_path),
         orphaned_photos=orphaned_photos,
         metrics=metrics,
         shutdown=shutdown,
+    )
+
+
+def _submissions(
+    clients: Clients,
+    jobs: JobService,
+    model_catalog: ModelCatalog,
+    base_models: BaseModelChecker,
+    orphaned_photos: OrphanedPhotos,
+    metrics: Metrics,
+    shutdown: Shutdown,
+) -> SharedServices:
+    settings, kube, storage, backends = clients.settings, clients.kube, clients.storage, clients.backends
+    submission = JobSubmission(kube, backends.cluster, metrics)
+    busy = BusyCheck(kube, backends.cluster, settings.busy_policy)
+    uploaded_files = UploadedFiles(submission, storage, backends.uploads, orphaned_photos)
+    references = _training_references(clients, model_catalog)
+    validator = _upload_validator(settings)
+    images = _images(clients, jobs, validator)
+    training = TrainingService(submission, storage.bucket, uploaded_files, validator, base_models, references, busy)
+    generation = GenerationService(
+        submission, model_catalog, base_models, busy, settings.dataset_policy, images, uploaded_files
+    )
+    return SharedServices(
+        clients.store, kube, storage, backends, jobs, submission, training, generation, images, validator, shutdown
     )
 
 
@@ -191,15 +221,23 @@ def _serializers(storage: ObjectStorage, settings: Settings) -> Mapping[Kind, Ca
     }
 
 
-def _event_hub(clients: Clients, jobs: JobService, shutdown: Shutdown) -> EventHub:
+def _event_hub(clients: Clients, jobs: JobService, shutdown: Shutdown, places: Places) -> EventHub:
     settings = clients.settings
     return EventHub(
-        jobs.refresh,
-        clients.progress_streams,
-        settings.events_poll_seconds,
+        jobs.refresh, clients.progress_streams, settings.events_poll_seconds, shutdown, settings.root_path, places
+    )
+
+
+def _all_events(clients: Clients, hub: EventHub, shutdown: Shutdown, places: Places) -> NamespaceFollower:
+    root_path = clients.settings.root_path
+    return NamespaceFollower(
+        JobChanges(clients.store),
+        hub,
+        lambda job: v1_job(job, clients.storage, root_path),
+        clients.informer.require_watch,
         shutdown,
-        settings.root_path,
-        settings.max_event_streams,
+        root_path,
+        places,
     )
 
 
@@ -212,6 +250,7 @@ def _sweeper(clients: Clients, jobs: JobService) -> Sweeper:
         ModelDeleter(storage, settings.namespace),
         ImportCollector(storage, settings.namespace),
         DatasetRetention(storage, settings.namespace, settings.dataset_retention),
+        UploadCollector(storage, settings.namespace),
         clients.progress_streams,
     )
 

@@ -12,11 +12,13 @@ from darkroom_gateway.http.case_insensitive import case_insensitive
 from darkroom_gateway.http.problems import responses
 from darkroom_gateway.jobs.cursors import CURSOR_PATTERN, read_cursor, write_cursor
 from darkroom_gateway.jobs.dependencies import KindInQuery, TaskIdInPath
+from darkroom_gateway.jobs.index import JobFilter
 from darkroom_gateway.jobs.poll_route import CachedPollRoute, json_response
 from darkroom_gateway.jobs.response_cache import with_staleness
 from darkroom_gateway.jobs.run_file_paths import FILE_NAME_PATTERN, STEP_PATTERN
 from darkroom_gateway.jobs.schemas import JobAnswer, JobList, RunFileList
 from darkroom_gateway.jobs.serializers import job_answer
+from darkroom_gateway.jobs.service import kinds_of
 from darkroom_gateway.services import Services, ServicesOfApp
 
 router = APIRouter(tags=["jobs"], route_class=CachedPollRoute)
@@ -29,7 +31,7 @@ Step = Annotated[
     str, Path(pattern=STEP_PATTERN, description="A saved step, or best for the best one.", examples=["100", "best"])
 ]
 
-_REDIRECT: dict[int | str, dict[str, Any]] = {
+REDIRECT: dict[int | str, dict[str, Any]] = {
     307: {
         "description": "Redirects to a presigned link, which downloads the file without credentials.",
         "headers": {
@@ -78,7 +80,8 @@ async def list_jobs(
 ) -> Response:
     """Jobs of both kinds, newest first, page by page."""
     after = None if cursor is None else read_cursor(cursor)
-    page = await services.jobs.page(kind, phase, submitted_by, limit, after)
+    only = JobFilter(kinds_of(kind), tuple(Phase) if phase is None else (phase,), submitted_by)
+    page = await services.jobs.page(only, limit, after)
     response = json_response(await services.response_cache.page(page, services.informer.lost))
     if page.next is not None:
         query = urlencode({**request.query_params, "cursor": write_cursor(page.next)})
@@ -158,7 +161,7 @@ async def list_job_files(task_id: TaskIdInPath, services: ServicesOfApp, kind: K
     return await services.run_files.list(task_id, kind)
 
 
-@router.get("/jobs/{task_id}/files/{name}", status_code=307, response_class=RedirectResponse, responses=_REDIRECT)
+@router.get("/jobs/{task_id}/files/{name}", status_code=307, response_class=RedirectResponse, responses=REDIRECT)
 async def job_file(
     task_id: TaskIdInPath, name: FileName, services: ServicesOfApp, kind: KindInQuery = None
 ) -> RedirectResponse:
@@ -167,7 +170,7 @@ async def job_file(
 
 
 @router.get(
-    "/jobs/{task_id}/files/samples/{name}", status_code=307, response_class=RedirectResponse, responses=_REDIRECT
+    "/jobs/{task_id}/files/samples/{name}", status_code=307, response_class=RedirectResponse, responses=REDIRECT
 )
 async def job_sample(
     task_id: TaskIdInPath, name: FileName, services: ServicesOfApp, kind: KindInQuery = None
@@ -177,7 +180,7 @@ async def job_sample(
 
 
 @router.get(
-    "/jobs/{task_id}/files/steps/{step}/{name}", status_code=307, response_class=RedirectResponse, responses=_REDIRECT
+    "/jobs/{task_id}/files/steps/{step}/{name}", status_code=307, response_class=RedirectResponse, responses=REDIRECT
 )
 async def job_step_file(
     task_id: TaskIdInPath, step: Step, name: FileName, services: ServicesOfApp, kind: KindInQuery = None

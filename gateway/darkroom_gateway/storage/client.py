@@ -175,16 +175,25 @@ class ObjectStorage:
         with _mapped(f"read {key}"):
             return read_object(self._client, self.bucket, key)
 
+    def etag(self, key: str) -> str | None:
+        """Differs between the versions of an object. None when the key does not exist."""
+        head = self._head(key)
+        return None if head is None else str(head["ETag"])
+
     def media_type(self, key: str) -> str | None:
         """The media type under which an object was stored, or None when the key does not exist."""
+        head = self._head(key)
+        return None if head is None else str(head.get("ContentType", OPAQUE))
+
+    def _head(self, key: str) -> dict[str, Any] | None:
         with _mapped(f"look up {key}"):
             try:
-                head = self._client.head_object(Bucket=self.bucket, Key=key)
+                head: dict[str, Any] = self._client.head_object(Bucket=self.bucket, Key=key)
             except ClientError as error:
                 if error_code(error) in MISSING:
                     return None
                 raise
-        return str(head.get("ContentType", OPAQUE))
+        return head
 
     def list_folders(self, prefix: str, limit: int) -> list[str]:
         """The names of the first `limit` folders directly under a prefix, in order."""
@@ -201,6 +210,11 @@ class ObjectStorage:
         parameters = {"Bucket": self.bucket, "Key": key, **response_parameters(key, content_type)}
         with _mapped(f"sign a link for {key}"):
             return self._signer.sign(parameters)
+
+    def upload_link(self, key: str, size_bytes: int) -> Link:
+        """A link that stores an object of exactly this size: the length of the body is a part of the signature."""
+        with _mapped(f"sign a link for {key}"):
+            return self._signer.sign({"Bucket": self.bucket, "Key": key, "ContentLength": size_bytes}, "put_object")
 
     def check(self) -> None:
         """Raises `StorageUnavailableError` unless the bucket can be listed."""

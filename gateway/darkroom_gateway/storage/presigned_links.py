@@ -8,6 +8,7 @@ plain AWS_SESSION_TOKEN is unknown.
 import asyncio
 import logging
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -70,8 +71,8 @@ class LinkSigner:
         if signing is not None:
             signing.client.close()
 
-    def sign(self, parameters: dict[str, str]) -> Link:
-        """A link for GetObject with these parameters.
+    def sign(self, parameters: Mapping[str, object], operation: str = "get_object") -> Link:
+        """A link for an operation of S3 with these parameters.
 
         Raises `StorageUnavailableError` while there are no valid credentials. If `renew` was never called, calls it,
         and raises its errors."""
@@ -87,7 +88,7 @@ class LinkSigner:
         seconds = round((expires - now).total_seconds())
         if seconds < 1:
             raise StorageUnavailableError(NO_TIME_LEFT)
-        return Link(signing.client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds), expires)
+        return Link(signing.client.generate_presigned_url(operation, Params=parameters, ExpiresIn=seconds), expires)
 
     def needs_renewal(self) -> bool:
         """Whether there are no credentials yet, or they expire within `RENEWAL`. Does no I/O."""
