@@ -19,7 +19,7 @@ RETRY_WAITS_SECONDS = (5, 30, 300, 1800, 7200, 18_000, 28_800, 28_800)
 """The waits after failed attempts. After the last attempt, about a day after the first, the delivery is given up."""
 MAX_JITTER = 0.1
 """Each wait is longer by up to this share, so that the retries of many jobs do not come at once."""
-MAX_POSTPONEMENT = timedelta(hours=26)
+MAX_POSTPONEMENT = timedelta(hours=27)
 """How long after its end an expired job is kept for its webhook: a little more than all attempts take."""
 MAX_DETAIL_CHARACTERS = 200
 

@@ -154,8 +154,9 @@ class Settings(StorageSettings):
     addresses, so that nobody reads the cluster's own services through the gateway. `Any`: private, loopback and
     link-local addresses too. `Disabled`: none."""
     webhook_secrets: Path | None = variable(WEBHOOK_SECRETS, None)
-    """File of the secrets that webhooks are signed with, `whsec_` and base64, separated by white space; each signs. It is
-    read again when it changes. Unset: webhooks are refused, and those of jobs from YAML wait."""
+    """File of the secrets that sign webhooks, `whsec_` and base64, separated by white space. With several, messages
+    have a signature of each, so that secrets can be rotated. The file is read again when it changes. Unset: submissions
+    with a webhook are refused, and the webhooks of jobs from YAML wait."""
     webhook_addresses: WebhookAddresses = variable("DARKROOM_GATEWAY_WEBHOOK_ADDRESSES", WebhookAddresses.PUBLIC)
     """Where webhooks are sent. `Public`: over https to public addresses, so that nobody reaches the cluster's own
     services through the gateway. `Any`: over http, and to private, loopback and link-local addresses too. `Disabled`:

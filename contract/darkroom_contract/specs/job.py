@@ -59,7 +59,7 @@ class JobSpec(Schema):
         le=MAX_SECONDS,
         description="Seconds after its end until the job is deleted, with its pod. Its files in object storage "
         "are kept, unless it has the label darkroom.dev/delete-files. The job is kept when unset. A webhook that is "
-        "not delivered yet postpones the deletion, for up to 26 hours after the end.",
+        "not delivered yet postpones the deletion, for up to 27 hours after the end.",
     )
     webhook: str | None = Field(
         None,

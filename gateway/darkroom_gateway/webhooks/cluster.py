@@ -58,9 +58,7 @@ class WebhookCluster:
     def read_lease(self) -> Json | None:
         with mapped_errors(f"read the Lease {LEASE}"):
             try:
-                lease = self._leases.read_namespaced_lease(
-                    LEASE, self._kube.namespace, _request_timeout=READ_TIMEOUT
-                )
+                lease = self._leases.read_namespaced_lease(LEASE, self._kube.namespace, _request_timeout=READ_TIMEOUT)
             except ApiException as error:
                 if is_missing_object(error):
                     return None

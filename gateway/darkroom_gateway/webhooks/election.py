@@ -91,9 +91,7 @@ class SenderElection:
         began = self._monotonic()
         if not may_claim(self._lease, began - self._unchanged_since, self._identity, self._seconds):
             return
-        written = await self._backend.call(
-            CLUSTER_WRITE_SECONDS, self._cluster.write_lease, self._lease, self._term()
-        )
+        written = await self._backend.call(CLUSTER_WRITE_SECONDS, self._cluster.write_lease, self._lease, self._term())
         if written is None:  # Another gateway was faster: the next attempt reads it.
             self._until = float("-inf")
             return

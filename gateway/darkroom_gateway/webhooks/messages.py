@@ -36,10 +36,8 @@ def message_id(uid: str, event: WebhookEvent) -> str:
 
 def message_of(job: Job, event: WebhookEvent, storage: ObjectStorage, root_path: str) -> Message:
     """Raises `StorageUnavailableError` when links to the files can't be signed."""
-    body = WebhookMessage(
-        type=event.message_type, timestamp=_moment(job, event), data=v1_job(job, storage, root_path)
-    )
-    return Message(message_id(job.uid, event), body.model_dump_json(exclude={"data": {"stale"}}).encode())
+    body = WebhookMessage(type=event.message_type, timestamp=_moment(job, event), data=v1_job(job, storage, root_path))
+    return Message(message_id(job.uid, event), body.model_dump_json().encode())
 
 
 def _moment(job: Job, event: WebhookEvent) -> datetime:

@@ -16,7 +16,7 @@ from darkroom_gateway.webhooks.signing import SigningSecrets, headers_of
 
 GONE = 410
 """The receiver wants no more of it."""
-MAX_RETRY_AFTER_SECONDS = 3600
+MAX_RETRY_AFTER_SECONDS = 600
 
 
 @dataclass(frozen=True)
