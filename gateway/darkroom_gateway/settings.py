@@ -163,7 +163,7 @@ class Settings(StorageSettings):
     nowhere."""
     webhook_seconds: WholeNumber = variable("DARKROOM_GATEWAY_WEBHOOK_SECONDS", 15, ge=1, le=60)
     """How long the receiver of a webhook has to answer."""
-    webhook_lease_seconds: WholeNumber = variable("DARKROOM_GATEWAY_WEBHOOK_LEASE_SECONDS", 15, ge=2, le=300)
+    webhook_lease_seconds: WholeNumber = variable("DARKROOM_GATEWAY_WEBHOOK_LEASE_SECONDS", 15, ge=5, le=300)
     """One gateway of the namespace sends webhooks, elected by a Lease. After its loss another one takes over within 1.4
     times this duration."""
     busy_policy: BusyPolicy = variable("DARKROOM_BUSY_POLICY", BusyPolicy.QUEUE)

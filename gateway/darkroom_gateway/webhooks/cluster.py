@@ -16,7 +16,7 @@ from darkroom_contract.specs.webhook_event import WebhookEvent
 from darkroom_contract.webhooks import Delivery, read_record, write_record
 from darkroom_gateway.errors import ClusterUnavailableError, RejectedError
 from darkroom_gateway.kube.api_errors import is_existing_object, is_missing_object, mapped_errors
-from darkroom_gateway.kube.client import READ_TIMEOUT, WRITE_TIMEOUT, KubeClient
+from darkroom_gateway.kube.client import FIELD_MANAGER, READ_TIMEOUT, WRITE_TIMEOUT, KubeClient
 from darkroom_gateway.webhooks.messages import message_id
 
 Json = dict[str, Any]
@@ -28,12 +28,12 @@ CONTROLLER = "darkroom.dev/darkroom-gateway"
 
 
 class WebhookCluster:
-    """The API server, as sender and elector see it."""
+    """The API server, as sender and election see it."""
 
     def __init__(self, kube: KubeClient) -> None:
         self._kube = kube
-        self._leases = client.CoordinationV1Api(kube.api)
-        self._events = client.EventsV1Api(kube.api)
+        # For objects of every group. It returns them as JSON, not as classes.
+        self._objects = client.CustomObjectsApi(kube.api)
 
     def read(self, job: Job) -> Job | None:
         """The job as it is now; None when it no longer exists. Raises what `KubeClient.get` raises."""
@@ -58,29 +58,32 @@ class WebhookCluster:
     def read_lease(self) -> Json | None:
         with mapped_errors(f"read the Lease {LEASE}"):
             try:
-                lease = self._leases.read_namespaced_lease(LEASE, self._kube.namespace, _request_timeout=READ_TIMEOUT)
+                lease: Json = self._objects.get_namespaced_custom_object(
+                    *self._leases(), LEASE, _request_timeout=READ_TIMEOUT
+                )
             except ApiException as error:
                 if is_missing_object(error):
                     return None
                 raise
-        return self._plain(lease)
+        return lease
 
     def write_lease(self, before: Json | None, spec: Json) -> Json | None:
         """Create the Lease, or replace the version that was read. None when another gateway was faster."""
         metadata: Json = {"name": LEASE, "labels": {LABEL_COMPONENT: "gateway", LABEL_PART_OF: PART_OF}}
-        if before is not None:
-            metadata["resourceVersion"] = before["metadata"]["resourceVersion"]
         document = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
-        namespace, timeout = self._kube.namespace, {"_request_timeout": WRITE_TIMEOUT}
         with mapped_errors(f"write the Lease {LEASE}"):
             try:
                 if before is None:
-                    return self._plain(self._leases.create_namespaced_lease(namespace, document, **timeout))
-                return self._plain(self._leases.replace_namespaced_lease(LEASE, namespace, document, **timeout))
+                    return self._created(*self._leases(), document)
+                metadata["resourceVersion"] = before["metadata"]["resourceVersion"]
+                lease: Json = self._objects.replace_namespaced_custom_object(
+                    *self._leases(), LEASE, document, _request_timeout=WRITE_TIMEOUT
+                )
             except ApiException as error:
                 if error.status == 409 or is_missing_object(error):
                     return None
                 raise
+        return lease
 
     def post_failure(self, job: Job, event: WebhookEvent, note: str) -> None:
         """Post an Event on the job, once for each of its webhooks."""
@@ -106,15 +109,19 @@ class WebhookCluster:
         }
         with mapped_errors(f"post an Event on {job.key}"):
             try:
-                self._events.create_namespaced_event(job.namespace, document, _request_timeout=WRITE_TIMEOUT)
+                self._created("events.k8s.io", "v1", self._kube.namespace, "events", document)
             except ApiException as error:
                 if not is_existing_object(error):
                     raise
 
-    def _plain(self, answer: Any) -> Json:
-        """An object of the client as the JSON that the API server sent."""
-        document: Json = self._kube.api.sanitize_for_serialization(answer)
-        return document
+    def _leases(self) -> tuple[str, str, str, str]:
+        return "coordination.k8s.io", "v1", self._kube.namespace, "leases"
+
+    def _created(self, group: str, version: str, namespace: str, plural: str, document: Json) -> Json:
+        made: Json = self._objects.create_namespaced_custom_object(
+            group, version, namespace, plural, document, field_manager=FIELD_MANAGER, _request_timeout=WRITE_TIMEOUT
+        )
+        return made
 
 
 def micro_time(moment: datetime) -> str:

@@ -52,7 +52,6 @@ class SenderElection:
         self._monotonic = monotonic
         self._identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
         self._lease: Json | None = None
-        self._acquired: Json = {}
         self._unchanged_since = monotonic()
         self._until = self._next_attempt = float("-inf")
 
@@ -101,12 +100,11 @@ class SenderElection:
 
     def _term(self) -> Json:
         now = micro_time(datetime.now(UTC))
-        if holder_of(self._lease) != self._identity:
-            before = (self._lease or {}).get("spec") or {}
-            transitions = (before.get("leaseTransitions") or 0) + 1
-            self._acquired = {"acquireTime": now, "leaseTransitions": transitions}
+        before = (self._lease or {}).get("spec") or {}
         own = {"holderIdentity": self._identity, "leaseDurationSeconds": self._seconds, "renewTime": now}
-        return own | self._acquired
+        if before.get("holderIdentity") == self._identity:
+            return {**before, **own}
+        return {**own, "acquireTime": now, "leaseTransitions": (before.get("leaseTransitions") or 0) + 1}
 
     def _observe(self, lease: Json | None) -> None:
         before = None if self._lease is None else self._lease["metadata"]["resourceVersion"]
