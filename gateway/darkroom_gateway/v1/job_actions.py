@@ -3,13 +3,14 @@
 Only `spec` is written here. The operator acts on it, so the status of a job may follow a moment later.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_gateway.backends.calls import Backend
 from darkroom_gateway.backends.deadlines import CLUSTER_WRITE_SECONDS
-from darkroom_gateway.errors import FieldError, FinishedJobError, UnknownTaskError
+from darkroom_gateway.errors import FieldError, FinishedJobError
 from darkroom_gateway.jobs.service import JobService
 from darkroom_gateway.jobs.stored_job import StoredJob
 from darkroom_gateway.kube.client import KubeClient
@@ -39,7 +40,7 @@ class JobActions:
         """
         stored = await self._unfinished(job_id, kind, "cancel")
         before = await self._jobs.get(stored.name, stored.kind)
-        return await self._jobs.delete(stored.name, stored.kind) or before
+        return replace(await self._jobs.delete(stored.name, stored.kind) or before, deleting=True)
 
     async def _unfinished(self, job_id: str, kind: Kind | None, action: str) -> StoredJob:
         stored = await self._jobs.look_up(job_id, kind)
@@ -47,9 +48,3 @@ class JobActions:
             message = f"There is nothing to {action}: {job_id} has finished ({stored.phase})."
             raise FinishedJobError(message, (FieldError("id", message, job_id),))
         return stored
-
-
-def unknown_job(job_id: str) -> UnknownTaskError:
-    """An error for a job that was deleted during the request."""
-    message = f"There is no job {job_id}: it was deleted during the request."
-    return UnknownTaskError(message, (FieldError("id", message, job_id),))
