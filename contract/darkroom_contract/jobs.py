@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from darkroom_contract.names import ANNOTATION_PHOTOS_SHA256, API_VERSION, Kind
+from darkroom_contract.names import ANNOTATION_PHOTOS_SHA256, ANNOTATION_WEBHOOK, API_VERSION, Kind
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.status import JobStatus
@@ -35,6 +35,8 @@ class Job:
     photos_sha256: str | None = None
     """Fingerprint of the uploaded photos: `ANNOTATION_PHOTOS_SHA256`. None for jobs from YAML or an older gateway."""
     finalizers: tuple[str, ...] = ()
+    webhook_record: str | None = None
+    """What its webhook has delivered: `ANNOTATION_WEBHOOK`. Read by webhooks.py."""
 
     @property
     def key(self) -> str:
@@ -49,6 +51,7 @@ def read_job(document: dict[str, Any]) -> Job:
     `ValueError` when it is of no kind of ours.
     """
     metadata = document["metadata"]
+    annotations = metadata.get("annotations") or {}
     kind = Kind(document["kind"])
     status = JobStatus.from_dict(document.get("status") or {})
     return Job(
@@ -64,8 +67,9 @@ def read_job(document: dict[str, Any]) -> Job:
         labels=metadata.get("labels") or {},
         spec=SPEC_MODELS[kind].from_dict(document.get("spec") or {}),
         status=status,
-        photos_sha256=(metadata.get("annotations") or {}).get(ANNOTATION_PHOTOS_SHA256),
+        photos_sha256=annotations.get(ANNOTATION_PHOTOS_SHA256),
         finalizers=tuple(metadata.get("finalizers") or ()),
+        webhook_record=annotations.get(ANNOTATION_WEBHOOK),
     )
 
 

@@ -33,6 +33,9 @@ ANNOTATION_PHOTOS_SHA256 = f"{GROUP}/photos-sha256"
 """On a TrainJob from the gateway: SHA-256 over the SHA-256 of each uploaded photo, in order; hex. On a GenerateJob from
 it: a SHA-256 that identifies its start pictures. Too long for a label (64 characters)."""
 
+ANNOTATION_WEBHOOK = f"{GROUP}/webhook"
+"""On a job with a webhook: what was delivered, as JSON (webhooks.py). Written by gateways alone."""
+
 LABEL_DELETE_FILES = f"{GROUP}/delete-files"
 """`true` on a job whose files are deleted with it. `DELETE /jobs/{task_id}?files=true` sets it; users of YAML may set
 it, too. The gateways list jobs by it and put `FINALIZER_FILES` on them."""
@@ -75,6 +78,9 @@ IMAGE_URI_PATTERN = (
 )
 """One picture of a bucket. Whether a job may read it is decided by storage/datasets.py."""
 MAX_IMAGE_URI_LENGTH = 512
+
+HTTP_URL_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#@\\]+([/?#]\S*)?$"
+"""An http or https address, without a user or a password. Where it may lead is decided by the gateway."""
 
 KEY_NAME_PATTERN = MODEL_ID_PATTERN
 """Names of API keys: label values, and names of files in a Secret."""

@@ -62,6 +62,8 @@ from darkroom_gateway.training.serializers import training_answer
 from darkroom_gateway.training.service import TrainingService
 from darkroom_gateway.v1.serializers import v1_job
 from darkroom_gateway.v1.services import SharedServices, V1Services, build_v1_services
+from darkroom_gateway.webhooks.sender import WebhookSender
+from darkroom_gateway.webhooks.services import build_webhook_sender, webhook_policy
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class Services:
     readiness: ReadinessChecks
     upload_validator: UploadValidator
     v1: V1Services
+    webhooks: WebhookSender | None
     orphaned_photos: OrphanedPhotos
     metrics: Metrics
     shutdown: Shutdown
@@ -166,6 +169,7 @@ def build_services(settings: Settings) -> Services:
         readiness=_readiness(clients),
         upload_validator=shared.validator,
         v1=build_v1_services(shared, settings.root_path),
+        webhooks=build_webhook_sender(settings, clients.store, kube, storage, backends.webhooks, metrics),
         orphaned_photos=orphaned_photos,
         metrics=metrics,
         shutdown=shutdown,
@@ -182,16 +186,15 @@ def _submissions(
     shutdown: Shutdown,
 ) -> SharedServices:
     settings, kube, storage, backends = clients.settings, clients.kube, clients.storage, clients.backends
-    submission = JobSubmission(kube, backends.cluster, metrics)
+    submission = JobSubmission(kube, backends.cluster, metrics, webhook_policy(settings))
     busy = BusyCheck(kube, backends.cluster, settings.busy_policy)
     uploaded_files = UploadedFiles(submission, storage, backends.uploads, orphaned_photos)
-    references = _training_references(clients, model_catalog)
+    policy = settings.dataset_policy
+    references = TrainingReferences(storage, backends.storage, settings.namespace, policy, model_catalog)
     validator = _upload_validator(settings)
     images = _images(clients, jobs, validator)
     training = TrainingService(submission, storage.bucket, uploaded_files, validator, base_models, references, busy)
-    generation = GenerationService(
-        submission, model_catalog, base_models, busy, settings.dataset_policy, images, uploaded_files
-    )
+    generation = GenerationService(submission, model_catalog, base_models, busy, policy, images, uploaded_files)
     return SharedServices(
         clients.store, kube, storage, backends, jobs, submission, training, generation, images, validator, shutdown
     )
@@ -200,11 +203,6 @@ def _submissions(
 def _upload_validator(settings: Settings) -> UploadValidator:
     limits = DecodingLimits(settings.photo_memory_bytes, settings.photo_seconds)
     return UploadValidator(DecoderPool(settings.decoders, limits), settings.max_uploads)
-
-
-def _training_references(clients: Clients, model_catalog: ModelCatalog) -> TrainingReferences:
-    settings, storage = clients.settings, clients.backends.storage
-    return TrainingReferences(clients.storage, storage, settings.namespace, settings.dataset_policy, model_catalog)
 
 
 def _clients(settings: Settings) -> Clients:

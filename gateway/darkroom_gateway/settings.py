@@ -42,6 +42,7 @@ DATASET_RETENTION_HOURS = "DARKROOM_GATEWAY_DATASET_RETENTION_HOURS"
 OPEN_ACCESS = "DARKROOM_GATEWAY_OPEN_ACCESS"
 ALLOWED_HOSTS = "DARKROOM_GATEWAY_ALLOWED_HOSTS"
 MODEL_ALIASES = "DARKROOM_GATEWAY_MODEL_ALIASES"
+WEBHOOK_SECRETS = "DARKROOM_GATEWAY_WEBHOOK_SECRETS"
 
 
 class BusyPolicy(StrEnum):
@@ -53,6 +54,14 @@ class BusyPolicy(StrEnum):
 
 class ImageLinks(StrEnum):
     """Which links to pictures the gateway follows."""
+
+    PUBLIC = "Public"
+    ANY = "Any"
+    DISABLED = "Disabled"
+
+
+class WebhookAddresses(StrEnum):
+    """Which addresses the gateway sends webhooks to."""
 
     PUBLIC = "Public"
     ANY = "Any"
@@ -155,6 +164,19 @@ class Settings(StorageSettings):
     """Which links in `image_url`, `mask_url` and `video_image_url` are followed. `Public`: those that lead to public
     addresses, so that nobody reads the cluster's own services through the gateway. `Any`: private, loopback and
     link-local addresses too. `Disabled`: none."""
+    webhook_secrets: Path | None = variable(WEBHOOK_SECRETS, None)
+    """File of the secrets that sign webhooks, `whsec_` and base64, separated by white space. With several, messages
+    have a signature of each, so that secrets can be rotated. The file is read again when it changes. Unset: submissions
+    with a webhook are refused, and the webhooks of jobs from YAML wait."""
+    webhook_addresses: WebhookAddresses = variable("DARKROOM_GATEWAY_WEBHOOK_ADDRESSES", WebhookAddresses.PUBLIC)
+    """Where webhooks are sent. `Public`: over https to public addresses, so that nobody reaches the cluster's own
+    services through the gateway. `Any`: over http, and to private, loopback and link-local addresses too. `Disabled`:
+    nowhere."""
+    webhook_seconds: WholeNumber = variable("DARKROOM_GATEWAY_WEBHOOK_SECONDS", 15, ge=1, le=60)
+    """How long the receiver of a webhook has to answer."""
+    webhook_lease_seconds: WholeNumber = variable("DARKROOM_GATEWAY_WEBHOOK_LEASE_SECONDS", 15, ge=5, le=300)
+    """One gateway of the namespace sends webhooks, elected by a Lease. After its loss another one takes over within 1.4
+    times this duration."""
     busy_policy: BusyPolicy = variable("DARKROOM_BUSY_POLICY", BusyPolicy.QUEUE)
     """What happens to a submission while a job runs: `Queue` accepts it, `Reject` answers `409`. `Reject` needs
     permission to list Leases."""

@@ -21,6 +21,7 @@ from darkroom_gateway.backends.calls import Backend
 from darkroom_gateway.backends.deadlines import CLUSTER_READ_SECONDS, CLUSTER_WRITE_SECONDS
 from darkroom_gateway.errors import ClusterUnavailableError, KeyReusedError, RejectedError
 from darkroom_gateway.jobs.task_ids import new_task_id, task_id_for
+from darkroom_gateway.jobs.webhook_policy import WebhookPolicy
 from darkroom_gateway.kube.client import AlreadyExistsError, KubeClient
 from darkroom_gateway.metrics import Metrics
 
@@ -43,11 +44,16 @@ def task_id(kind: Kind, idempotency_key: str | None) -> str:
 class JobSubmission:
     """Creates jobs, each at most once per idempotency key."""
 
-    def __init__(self, kube: KubeClient, backend: Backend, metrics: Metrics) -> None:
+    def __init__(self, kube: KubeClient, backend: Backend, metrics: Metrics, webhooks: WebhookPolicy) -> None:
         self._kube = kube
         self._backend = backend
         self._metrics = metrics
+        self._webhooks = webhooks
         self.namespace = kube.namespace
+
+    def require_webhook(self, spec: Spec) -> None:
+        """Raises `InvalidRequestError` for a webhook that this gateway would not send."""
+        self._webhooks.require(spec)
 
     async def find_earlier(self, name: str, spec: Spec) -> Job | None:
         """The job that an earlier copy of this request created. Raises `KeyReusedError` when its parameters differ.
