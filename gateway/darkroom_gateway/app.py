@@ -19,6 +19,7 @@ from darkroom_gateway.http import problems
 from darkroom_gateway.http.body_limit import BodyLimitMiddleware
 from darkroom_gateway.http.host_names import own_host_names
 from darkroom_gateway.http.origin_check import OriginCheckMiddleware
+from darkroom_gateway.http.origins import CorsMiddleware
 from darkroom_gateway.http.request_log import RequestLogMiddleware
 from darkroom_gateway.http.root_path import RootPathMiddleware
 from darkroom_gateway.http.security_headers import SecurityHeadersMiddleware
@@ -104,7 +105,10 @@ def _add_middleware(app: FastAPI, settings: Settings, keys: ApiKeys | None, serv
             ApiKeyMiddleware, keys=keys, open_paths=OPEN_PATHS, count_refusal=services.metrics.count_refused_key
         )
     own = own_host_names(settings.allowed_hosts, on_loopback=is_loopback(settings.host), open_to_all=keys is None)
-    app.add_middleware(OriginCheckMiddleware, own=own, open_to_all=keys is None)
+    origins = settings.cors_origins
+    app.add_middleware(OriginCheckMiddleware, own=own, open_to_all=keys is None, trusted=origins)
+    if origins:
+        app.add_middleware(CorsMiddleware, origins=origins)
     if settings.metrics_port is not None:
         services.metrics.measure_requests(app)
     app.add_middleware(ConnectionCloseMiddleware, shutdown=services.shutdown)
