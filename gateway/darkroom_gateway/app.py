@@ -26,6 +26,8 @@ from darkroom_gateway.http.security_headers import SecurityHeadersMiddleware
 from darkroom_gateway.http.shutdown import ConnectionCloseMiddleware
 from darkroom_gateway.http.unexpected_input import reject_unexpected_input
 from darkroom_gateway.jobs import router as jobs_router
+from darkroom_gateway.limits.middleware import RateLimitMiddleware
+from darkroom_gateway.limits.rate_limiter import RateLimiter
 from darkroom_gateway.model_import import router as model_import_router
 from darkroom_gateway.models import router as models_router
 from darkroom_gateway.pattern_advice import PATTERN_ADVICE
@@ -100,6 +102,13 @@ def _add_middleware(app: FastAPI, settings: Settings, keys: ApiKeys | None, serv
             generation_router.LORA_PATH: images_bytes,
         },
     )
+    if settings.requests_per_minute is not None:
+        app.add_middleware(
+            RateLimitMiddleware,
+            limiter=RateLimiter(settings.requests_per_minute),
+            open_paths=OPEN_PATHS,
+            count_refusal=lambda: services.metrics.count_limited("rate"),
+        )
     if keys is not None:
         app.add_middleware(
             ApiKeyMiddleware, keys=keys, open_paths=OPEN_PATHS, count_refusal=services.metrics.count_refused_key

@@ -24,6 +24,10 @@
     ├── ModelInUseError           409  a model that an unfinished job trains or uses
     ├── ModelExistsError          409  an import under the name of an existing model
     ├── BusyError                 409  another job is running, and the busy policy is Reject
+    ├── TooManyRequestsError      429  a limit of this client, or of the queue
+    │   ├── RateLimitedError      429  too many requests a minute
+    │   ├── QueueFullError        429  too many jobs wait
+    │   └── QuotaExceededError    429  the quota of the API key is used up
     ├── RejectedError             4xx  refused by the API server, with its status
     ├── UnreadableJobError        500  a job that does not match the schema of this release
     └── UnavailableError          503  a backend is down, or a limit is reached
@@ -191,6 +195,29 @@ class ModelExistsError(GatewayError):
 class BusyError(GatewayError):
     status = 409
     title = "Another job is running"
+
+
+class TooManyRequestsError(GatewayError):
+    """A limit that is expected to have free capacity after `retry_after_seconds`."""
+
+    status = 429
+    title = "Too many requests"
+
+    def __init__(self, detail: str, *, retry_after_seconds: int) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RateLimitedError(TooManyRequestsError):
+    title = "Too many requests a minute"
+
+
+class QueueFullError(TooManyRequestsError):
+    title = "The queue is full"
+
+
+class QuotaExceededError(TooManyRequestsError):
+    title = "The quota of the API key is used up"
 
 
 class RejectedError(GatewayError):

@@ -36,6 +36,14 @@ class Metrics:
         self._refused_keys = Counter(
             "darkroom_refused_keys", "Requests refused for want of a good API key.", registry=self.registry
         )
+        self._limited = Counter(
+            "darkroom_limited_requests",
+            "Requests refused with 429, by limit: rate, queue or quota.",
+            ["limit"],
+            registry=self.registry,
+        )
+        for limit in ("rate", "queue", "quota"):
+            self._limited.labels(limit)
         for kind in Kind:
             # `rate()` misses the first event of a counter that is created by it.
             self._submissions.labels(kind.value)
@@ -45,6 +53,10 @@ class Metrics:
 
     def count_refused_key(self) -> None:
         self._refused_keys.inc()
+
+    def count_limited(self, limit: str) -> None:
+        """`limit` is `rate`, `queue` or `quota`."""
+        self._limited.labels(limit).inc()
 
     def measure_requests(self, app: FastAPI) -> None:
         """Install the middleware that counts and times requests."""

@@ -40,6 +40,7 @@ from darkroom_gateway.jobs.submission import JobSubmission
 from darkroom_gateway.jobs.uploaded_files import UploadedFiles
 from darkroom_gateway.kube.client import KubeClient
 from darkroom_gateway.kube.informer import Informer
+from darkroom_gateway.limits.submission_limits import SubmissionLimits
 from darkroom_gateway.metrics import Metrics
 from darkroom_gateway.model_import.importer import ModelImporter
 from darkroom_gateway.model_import.lora_source import LoraSource, UploadLimits
@@ -125,7 +126,8 @@ def build_services(settings: Settings) -> Services:
     kube, storage, backends = clients.kube, clients.storage, clients.backends
     jobs = JobService(kube, backends.cluster, clients.store, clients.informer)
     model_catalog = ModelCatalog(kube, storage, backends, clients.store)
-    submission = JobSubmission(kube, backends.cluster, metrics)
+    limits = SubmissionLimits(clients.store, settings.max_queued, settings.quotas, metrics.count_limited)
+    submission = JobSubmission(kube, backends.cluster, metrics, limits)
     busy = BusyCheck(kube, backends.cluster, settings.busy_policy)
     base_models = BaseModelChecker(settings.model_root)
     orphaned_photos = OrphanedPhotos(storage, backends.storage)

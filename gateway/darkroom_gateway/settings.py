@@ -20,6 +20,7 @@ from darkroom_gateway.http.connection_bounds import ConnectionBounds
 from darkroom_gateway.http.host_names import read_host_names
 from darkroom_gateway.http.origins import ANY_ORIGIN, read_origins
 from darkroom_gateway.http.root_path import read_root_path
+from darkroom_gateway.limits.quotas import Quotas, read_quotas
 
 MIB = 1024**2
 
@@ -42,6 +43,9 @@ DATASET_RETENTION_HOURS = "DARKROOM_GATEWAY_DATASET_RETENTION_HOURS"
 OPEN_ACCESS = "DARKROOM_GATEWAY_OPEN_ACCESS"
 ALLOWED_HOSTS = "DARKROOM_GATEWAY_ALLOWED_HOSTS"
 CORS_ORIGINS = "DARKROOM_GATEWAY_CORS_ORIGINS"
+QUOTAS = "DARKROOM_GATEWAY_QUOTAS"
+MAX_REQUESTS_PER_MINUTE = 1_000_000
+MAX_QUEUED = 1_000_000
 
 
 class BusyPolicy(StrEnum):
@@ -93,6 +97,10 @@ def _read_origins(given: object) -> object:
         return read_origins(given)
     except ValueError as error:
         raise ValueError(f"{CORS_ORIGINS}: {error}") from None
+
+
+def _read_quotas(given: object) -> object:
+    return read_quotas(given) if isinstance(given, str) else given
 
 
 def _read_root_path(given: str) -> str:
@@ -176,6 +184,16 @@ class Settings(StorageSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_origins)] = variable(CORS_ORIGINS, ())
     """Origins of other sites whose pages may call the gateway, such as `https://studio.example.org`, separated by
     commas. `*`: all, which needs API keys. Unset: none."""
+    requests_per_minute: WholeNumber | None = variable(
+        "DARKROOM_GATEWAY_REQUESTS_PER_MINUTE", None, ge=1, le=MAX_REQUESTS_PER_MINUTE
+    )
+    """Requests that one API key may send in a minute, or one address without keys; more get `429`. Each replica of the
+    gateway counts its own. Unset: unlimited."""
+    max_queued: WholeNumber | None = variable("DARKROOM_GATEWAY_MAX_QUEUED", None, ge=1, le=MAX_QUEUED)
+    """Jobs of the namespace that may wait, queued or suspended; further submissions get `429`. Unset: unlimited."""
+    quotas: Annotated[Quotas, NoDecode, BeforeValidator(_read_quotas)] = variable(QUOTAS, Quotas())
+    """Path of a YAML or JSON file with the quotas of API keys (docs/operations/limits.md): unfinished jobs, waiting
+    jobs, and jobs per day. Unset: none."""
     dataset_retention_hours: WholeNumber | None = variable(DATASET_RETENTION_HOURS, None, ge=1, le=MAX_RETENTION_HOURS)
     """Hours after the last job that uses uploaded photos or start pictures has ended until they are deleted. Unset:
     they are kept."""
@@ -200,6 +218,11 @@ class Settings(StorageSettings):
             raise SettingsError(
                 f"{CORS_ORIGINS} is '*', and the gateway has no API keys: every web page that its users open could use "
                 f"it. Name the origins, or a folder of keys in {API_KEYS_DIR}."
+            )
+        if self.quotas and self.api_keys_dir is None:
+            raise SettingsError(
+                f"{QUOTAS} has quotas of API keys, and the gateway has none: name a folder of keys in {API_KEYS_DIR}, "
+                "or limit the queue with DARKROOM_GATEWAY_MAX_QUEUED."
             )
         if self.metrics_port is not None and self.metrics_port == self.port:
             raise SettingsError(f"{METRICS_PORT} and {PORT} are both {self.port}: choose another port for one of them.")

@@ -67,7 +67,7 @@ class GenerationService:
                     if sha256 is not None:
                         require_same_photos(earlier, sha256)
                     return earlier
-            await self._require(spec)
+            await self._require(spec, submitter)
             spec = await self._with_images(parameters, spec, images, request)
             if not images.files:
                 return await self._submission.create_or_find(name, spec, submitter.key_name, sha256)
@@ -85,12 +85,13 @@ class GenerationService:
         resolving = self._images.resolve(images, inverted_mask=inverted)
         return generate_spec(parameters, await unless_disconnected(request, resolving))
 
-    async def _require(self, spec: GenerateJobSpec) -> None:
-        """Check what the spec refers to, besides pictures, and the busy policy."""
+    async def _require(self, spec: GenerateJobSpec, submitter: Submitter) -> None:
+        """Check what the spec refers to, besides pictures, the limits, and the busy policy."""
         await self._base_models.require(spec.base_model, spec.video.base_model)
         require_allowed(self._policy, self._submission.namespace, spec.lora_uris)
         for reference in spec.model_references:
             await self._model_catalog.require(reference, "lora" if spec.loras else "model_id")
+        self._submission.require_capacity(submitter.key_name)
         await self._busy.require_free_slot()
 
 

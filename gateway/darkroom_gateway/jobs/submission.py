@@ -22,6 +22,7 @@ from darkroom_gateway.backends.deadlines import CLUSTER_READ_SECONDS, CLUSTER_WR
 from darkroom_gateway.errors import ClusterUnavailableError, KeyReusedError, RejectedError
 from darkroom_gateway.jobs.task_ids import new_task_id, task_id_for
 from darkroom_gateway.kube.client import AlreadyExistsError, KubeClient
+from darkroom_gateway.limits.submission_limits import JobName, SubmissionLimits
 from darkroom_gateway.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -43,8 +44,9 @@ def task_id(kind: Kind, idempotency_key: str | None) -> str:
 class JobSubmission:
     """Creates jobs, each at most once per idempotency key."""
 
-    def __init__(self, kube: KubeClient, backend: Backend, metrics: Metrics) -> None:
+    def __init__(self, kube: KubeClient, backend: Backend, metrics: Metrics, limits: SubmissionLimits) -> None:
         self._kube = kube
+        self._limits = limits
         self._backend = backend
         self._metrics = metrics
         self.namespace = kube.namespace
@@ -56,6 +58,13 @@ class JobSubmission:
         """
         return await self._backend.call(CLUSTER_READ_SECONDS, self._find_earlier, name, spec)
 
+    def require_capacity(self, key_name: str | None) -> None:
+        """Raises `QuotaExceededError` or `QueueFullError` if one more job would exceed a limit.
+
+        `create_or_find` checks it, too: call this before files are read and stored.
+        """
+        self._limits.require(key_name)
+
     async def create_or_find(
         self, name: str, spec: Spec, key_name: str | None, photos_sha256: str | None = None
     ) -> Job:
@@ -63,11 +72,12 @@ class JobSubmission:
 
         If the response of the API server is lost, the job may exist: it is then read back. `photos_sha256` is the
         fingerprint of the uploaded photos or of the start pictures; None without either. An abandoned call may still
-        create the job: the `ClusterUnavailableError` is then `maybe_done`.
+        create the job: the `ClusterUnavailableError` is then `maybe_done`. Raises what `require_capacity` raises.
         """
-        return await self._backend.call(
-            CLUSTER_WRITE_SECONDS, self._create_or_find, name, spec, key_name, photos_sha256
-        )
+        with self._limits.accept(JobName(_kind(spec), name), key_name):
+            return await self._backend.call(
+                CLUSTER_WRITE_SECONDS, self._create_or_find, name, spec, key_name, photos_sha256
+            )
 
     def _find_earlier(self, name: str, spec: Spec) -> Job | None:
         job = self._kube.get(_kind(spec), name)

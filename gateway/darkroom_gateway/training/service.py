@@ -78,6 +78,7 @@ class TrainingService:
                 return earlier
         await self._base_models.require(spec.base_model)
         await self._references.require(spec, uploads_photos=uploads_photos)
+        self._submission.require_capacity(submitter.key_name)
         await self._busy.require_free_slot()
         if not uploads_photos:
             return await self._submission.create_or_find(name, spec, submitter.key_name)
