@@ -20,7 +20,12 @@ from darkroom_gateway.deletion.job_deleter import JobDeleter
 from darkroom_gateway.deletion.model_deleter import ModelDeleter
 from darkroom_gateway.deletion.sweeper import Sweeper
 from darkroom_gateway.events.hub import EventHub
+from darkroom_gateway.events.job_changes import JobChanges
+from darkroom_gateway.events.log_stream import LogFollower
+from darkroom_gateway.events.namespace_follower import NamespaceFollower
+from darkroom_gateway.events.places import Places
 from darkroom_gateway.events.progress_streams import ProgressStreams
+from darkroom_gateway.events.shared_logs import SharedLogs
 from darkroom_gateway.generation.image_links import LinkDownloader
 from darkroom_gateway.generation.image_resolver import ImageResolver
 from darkroom_gateway.generation.serializers import images_answer
@@ -53,6 +58,7 @@ from darkroom_gateway.storage.client import ObjectStorage
 from darkroom_gateway.training.references import TrainingReferences
 from darkroom_gateway.training.serializers import training_answer
 from darkroom_gateway.training.service import TrainingService
+from darkroom_gateway.v1.serializers import v1_job
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,8 @@ class Services:
     run_logs: RunLogs
     response_cache: ResponseCache
     events: EventHub
+    all_events: NamespaceFollower
+    log_follower: LogFollower
     sweeper: Sweeper
     readiness: ReadinessChecks
     upload_validator: UploadValidator
@@ -116,6 +124,7 @@ class Services:
         await self.orphaned_photos.close()
         await self.clients.storage.stop()
         await self.upload_validator.close()
+        await self.all_events.close()
         await self.events.close()
         await self.clients.close()
 
@@ -130,6 +139,8 @@ def build_services(settings: Settings) -> Services:
     submission = JobSubmission(kube, backends.cluster, metrics, limits)
     busy = BusyCheck(kube, backends.cluster, settings.busy_policy)
     base_models = BaseModelChecker(settings.model_root)
+    places = Places(settings.max_event_streams)
+    events = _event_hub(clients, jobs, shutdown, places)
     orphaned_photos = OrphanedPhotos(storage, backends.storage)
     uploaded_files = UploadedFiles(submission, storage, backends.uploads, orphaned_photos)
     references = _training_references(clients, model_catalog)
@@ -152,7 +163,9 @@ def build_services(settings: Settings) -> Services:
         run_files=RunFiles(jobs, storage, backends, settings.root_path),
         run_logs=RunLogs(jobs, storage, backends),
         response_cache=ResponseCache(clients.store, _serializers(storage, settings), settings.root_path),
-        events=_event_hub(clients, jobs, shutdown),
+        events=events,
+        all_events=_all_events(clients, events, shutdown, places),
+        log_follower=LogFollower(jobs.refresh, SharedLogs(storage, backends.storage), shutdown, places),
         sweeper=_sweeper(clients, jobs),
         readiness=_readiness(clients),
         upload_validator=validator,
@@ -193,15 +206,23 @@ def _serializers(storage: ObjectStorage, settings: Settings) -> Mapping[Kind, Ca
     }
 
 
-def _event_hub(clients: Clients, jobs: JobService, shutdown: Shutdown) -> EventHub:
+def _event_hub(clients: Clients, jobs: JobService, shutdown: Shutdown, places: Places) -> EventHub:
     settings = clients.settings
     return EventHub(
-        jobs.refresh,
-        clients.progress_streams,
-        settings.events_poll_seconds,
+        jobs.refresh, clients.progress_streams, settings.events_poll_seconds, shutdown, settings.root_path, places
+    )
+
+
+def _all_events(clients: Clients, hub: EventHub, shutdown: Shutdown, places: Places) -> NamespaceFollower:
+    root_path = clients.settings.root_path
+    return NamespaceFollower(
+        JobChanges(clients.store),
+        hub,
+        lambda job: v1_job(job, clients.storage, root_path),
+        clients.informer.require_watch,
         shutdown,
-        settings.root_path,
-        settings.max_event_streams,
+        root_path,
+        places,
     )
 
 

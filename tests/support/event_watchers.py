@@ -16,6 +16,7 @@ from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.status import JobStatus, Phase
 from darkroom_gateway.errors import GatewayError
 from darkroom_gateway.events.hub import EventHub
+from darkroom_gateway.events.places import Places
 from darkroom_gateway.events.progress_streams import EntryId, ProgressStreams
 from darkroom_gateway.events.stream import EventStream
 from darkroom_gateway.http.shutdown import Shutdown
@@ -87,7 +88,7 @@ class HubHarness:
         self.failures: dict[str, Exception] = {}
         self.shutdown = Shutdown()
         self.progress = ProgressStreams(Settings(redis_url=valkey.url + query))
-        self.hub = EventHub(self._refresh, self.progress, POLL_SECONDS, self.shutdown, "", max_watchers)
+        self.hub = EventHub(self._refresh, self.progress, POLL_SECONDS, self.shutdown, "", Places(max_watchers))
 
     def _refresh(self, job: Job) -> Job | None:
         self.status_checks.append(job.uid)
@@ -120,7 +121,7 @@ class HubHarness:
         if takes:
             connection.takes.set()
         seen = None if after is None else EntryId.read(after)
-        stream = EventStream(self.hub, self.hub.join(self.jobs[uid], seen))
+        stream = EventStream(self.hub.join(self.jobs[uid], seen))
         scope = {"type": "http"}
         connection.task = asyncio.create_task(stream(scope, connection.receive, connection.send))
         return connection

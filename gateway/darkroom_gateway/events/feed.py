@@ -1,28 +1,27 @@
 """The events of one job for all its watchers: the latest status, the history of progress, and the end.
 
-events/hub.py fills a feed, and events/stream.py sends what a `Watcher` takes from it. Watchers have no queues but a
+events/hub.py fills a feed, and events/stream.py sends what a `JobWatcher` takes from it. Watchers have no queues but a
 position in the shared history, so slow watchers cost nothing. One that falls behind the history continues with its
-oldest event. Of several missed statuses it gets the latest. This module does no I/O.
+oldest event. Of several missed statuses it gets the latest. A `Tap` gets the same progress as it is read: the stream of
+all jobs is one. This module does no I/O.
 """
 
-import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from darkroom_contract.jobs import Job
 from darkroom_gateway.errors import GatewayError
 from darkroom_gateway.events.frames import PING, end_frame, status_frame, warning_frame
 from darkroom_gateway.events.history import History
 from darkroom_gateway.events.progress_streams import Entry, EntryId
+from darkroom_gateway.events.watcher import WakeList, Watcher
 from darkroom_gateway.jobs.run_file_paths import FileAddresses
 from darkroom_gateway.jobs.serializers import phase_of
 
 log = logging.getLogger(__name__)
-
-WOKEN_AT_ONCE = 100
-"""Watchers woken per iteration of the event loop, so that other requests are handled in between."""
 
 STATUS_SECONDS = 1.0
 """A status rendered longer ago is rendered again for a new watcher, because it has a countdown to the job's start."""
@@ -36,6 +35,19 @@ class _Notice:
     frame: bytes
 
 
+class Tap(Protocol):
+    """Gets the progress of a job as it is read, in addition to the watchers. Called on the event loop."""
+
+    def add(self, job: Job, entries: Sequence[Entry]) -> None:
+        """New entries of the job's stream."""
+
+    def lose(self, job: Job, error: GatewayError) -> None:
+        """Its progress can't be read."""
+
+    def regain(self, job: Job) -> None:
+        """Its progress is read again."""
+
+
 class JobFeed:
     """A watched job. Used on the event loop only."""
 
@@ -44,19 +56,20 @@ class JobFeed:
         self.history = History(FileAddresses(root_path, job.name, job.kind))
         self.end: bytes | None = None
         """The last event; None until everything before it was read."""
-        self.watchers: set[Watcher] = set()
-        self.last_woken = self.left_at = time.monotonic()
-        """By `time.monotonic`. `left_at`: when the last watcher left."""
+        self.watchers: set[JobWatcher] = set()
+        self.taps: set[Tap] = set()
+        self.wakes = WakeList()
+        self.left_at = time.monotonic()
+        """When the last watcher left, by `time.monotonic`."""
         self._root_path = root_path
         self._end_reason: str | None = None
-        self._end_read = 0
-        """Number of the read that must reach the end of the stream before the `end` event is sent."""
+        self._when_read: list[tuple[int, Callable[[], None]]] = []
+        """What to do when a read has reached the end of the stream, with the number of the read."""
         self._serial = 0
         self._warnings: dict[str, _Notice] = {}
         self._unplaced = 0
         """Watchers whose position in the history is not known yet."""
         self._pings = 0
-        self._waiting: list[asyncio.Future[None]] = []
         self._set_status()
         if phase_of(job).is_terminal:
             self.end_with(phase_of(job).value)
@@ -72,7 +85,7 @@ class JobFeed:
         self.job = job
         if changed:
             self._set_status()
-            self._wake()
+            self.wakes.wake()
         if phase_of(job).is_terminal:
             self.end_with(phase_of(job).value)
 
@@ -80,7 +93,7 @@ class JobFeed:
         """End after the next read that starts from now on has reached the end of the stream."""
         if self._end_reason is None:
             self._end_reason = reason
-            self._end_read = self.history.reads_begun + 1
+            self.when_read(lambda: self.finish(reason))
 
     @property
     def is_ending(self) -> bool:
@@ -90,7 +103,20 @@ class JobFeed:
         """End now."""
         if self.end is None:
             self.end = end_frame(reason)
-            self._wake()
+            self.wakes.wake()
+            self._run_callbacks()
+
+    def when_read(self, callback: Callable[[], None]) -> None:
+        """Call it once all progress up to now was read, or can't be read."""
+        self._when_read.append((self.history.reads_begun + 1, callback))
+        if self.end is not None or "progress" in self._warnings:
+            self._run_callbacks()
+
+    def _run_callbacks(self, up_to_read: int | None = None) -> None:
+        due = [each for each in self._when_read if up_to_read is None or each[0] <= up_to_read]
+        self._when_read = [each for each in self._when_read if each not in due]
+        for _, callback in due:
+            callback()
 
     # --- its sources -----------------------------------------------------------------------------------------------
 
@@ -99,27 +125,32 @@ class JobFeed:
         if source not in self._warnings:
             log.warning("event stream of %s: source %s is unavailable: %s", self.job.key, source, error)
             self._warnings[source] = self._notice(warning_frame(source, error))
-            self._wake()
-        if source == "progress" and self._end_reason is not None:
-            self.finish(self._end_reason)
+            self.wakes.wake()
+            for tap in self.taps if source == "progress" else ():
+                tap.lose(self.job, error)
+        if source == "progress":
+            self._run_callbacks()
 
     def regain(self, source: str) -> None:
-        self._warnings.pop(source, None)
+        if self._warnings.pop(source, None) is not None and source == "progress":
+            for tap in self.taps:
+                tap.regain(self.job)
 
     @property
     def is_urgent(self) -> bool:
         """Whether a watcher waits for a read of the stream, even one that finds nothing."""
-        return "progress" not in self._warnings and (self._unplaced > 0 or self.is_ending)
+        return "progress" not in self._warnings and (self._unplaced > 0 or bool(self._when_read))
 
     def add(self, entries: list[Entry], *, to_end: bool) -> None:
         """Add the entries of a read. `to_end`: it reached the end of the stream."""
-        self.history.add(entries)
+        new = self.history.add(entries)
+        for tap in self.taps if new else ():
+            tap.add(self.job, new)
         if to_end:
             self.history.read_to_end()
-            if self._end_reason is not None and self.history.is_read(self._end_read):
-                self.finish(self._end_reason)
+            self._run_callbacks(self.history.reads_begun)
         if entries or self._unplaced:
-            self._wake()
+            self.wakes.wake()
 
     def restart(self) -> None:
         """The stream has lost its latest entry."""
@@ -128,31 +159,25 @@ class JobFeed:
 
     # --- its watchers ----------------------------------------------------------------------------------------------
 
-    def join(self, after: EntryId | None) -> "Watcher":
-        """A new watcher that has seen progress up to `after`, or none."""
+    def join(self, after: EntryId | None, leave: "Callable[[JobWatcher], None]") -> "JobWatcher":
+        """A new watcher that has seen progress up to `after`, or none. Calls `leave` at its end."""
         # After the end there are no more reads: the last one decides.
-        watcher = Watcher(self, after, self.history.reads_begun + (self.end is None))
+        watcher = JobWatcher(self, after, self.history.reads_begun + (self.end is None), leave)
         self.watchers.add(watcher)
         self._unplaced += after is not None
         return watcher
 
-    def leave(self, watcher: "Watcher") -> None:
+    def leave(self, watcher: "JobWatcher") -> None:
         self._set_place(watcher, watcher.position)
         self.watchers.discard(watcher)
         self.left_at = time.monotonic()
 
     def ping(self) -> None:
         self._pings += 1
-        self._wake()
+        self.wakes.wake()
 
-    def news_for(self, watcher: "Watcher") -> asyncio.Future[None]:
-        """Done when there may be something to take, or the client has disconnected."""
-        watcher.news = news = asyncio.get_running_loop().create_future()
-        self._waiting.append(news)
-        return news
-
-    def take(self, watcher: "Watcher") -> bytes:
-        """The next events for a watcher, about as much as a connection's buffer holds; empty when there are none."""
+    def take(self, watcher: "JobWatcher") -> bytes:
+        """The next events for a watcher, as `Watcher.take` returns them."""
         parts = self._notices(watcher) if watcher.serial != self._serial else []
         parts += self._progress(watcher)
         if parts:
@@ -164,14 +189,14 @@ class JobFeed:
         is_due, watcher.pings = watcher.pings != self._pings, self._pings
         return PING if is_due else b""
 
-    def _notices(self, watcher: "Watcher") -> list[bytes]:
+    def _notices(self, watcher: "JobWatcher") -> list[bytes]:
         if watcher.serial == 0 and time.monotonic() - self._rendered >= STATUS_SECONDS:
             self._render_status()
         notices = [each for each in (self._status, *self._warnings.values()) if each.serial > watcher.serial]
         watcher.serial = self._serial
         return [each.frame for each in notices]
 
-    def _progress(self, watcher: "Watcher") -> list[bytes]:
+    def _progress(self, watcher: "JobWatcher") -> list[bytes]:
         if watcher.after is not None:
             position = self.history.position_after(watcher.after, watcher.first_read)
             if position is None and self.end is None:
@@ -180,7 +205,7 @@ class JobFeed:
         chunk, watcher.position = self.history.chunk(watcher.position)
         return chunk
 
-    def _set_place(self, watcher: "Watcher", position: int) -> None:
+    def _set_place(self, watcher: "JobWatcher", position: int) -> None:
         watcher.position = position
         self._unplaced -= watcher.after is not None
         watcher.after = None
@@ -197,54 +222,35 @@ class JobFeed:
         self._serial += 1
         return _Notice(self._serial, frame)
 
-    def _wake(self) -> None:
-        self.last_woken = time.monotonic()
-        waiting, self._waiting = self._waiting, []
-        if waiting:
-            asyncio.get_running_loop().call_soon(_wake_some, iter(waiting))
 
+class JobWatcher(Watcher):
+    """One event stream of a job, and its position in the feed."""
 
-@dataclass(slots=True, eq=False)
-class Watcher:
-    """One event stream, and its position in the feed."""
+    __slots__ = ("_leave", "after", "feed", "first_read", "pings", "position", "serial")
 
-    feed: JobFeed
-    after: EntryId | None
-    """The `Last-Event-ID`, until its position in the history is known."""
-    first_read: int
-    """Number of the first read of the job's stream that starts after the watcher joined; after the end, of the last."""
-    position: int = 0
-    """Number of its next event in the history."""
-    serial: int = 0
-    """Serial of the latest notice that it was sent."""
-    pings: int = 0
-    is_done: bool = False
-    """Whether it was sent the `end` event."""
-    is_gone: bool = False
-    """Whether the client has disconnected."""
-    is_aborted: bool = False
-    """Whether the gateway has aborted the stream."""
-    task: asyncio.Task[None] | None = None
-    """The task of its request."""
-    news: asyncio.Future[None] | None = None
+    def __init__(
+        self, feed: JobFeed, after: EntryId | None, first_read: int, leave: "Callable[[JobWatcher], None]"
+    ) -> None:
+        super().__init__(feed.wakes)
+        self.feed = feed
+        self.after = after
+        """The `Last-Event-ID`, until its position in the history is known."""
+        self.first_read = first_read
+        """Number of the first read of the job's stream that starts after the watcher joined; after the end, of the
+        last."""
+        self.position = 0
+        """Number of its next event in the history."""
+        self.serial = 0
+        """Serial of the latest notice that it was sent."""
+        self.pings = 0
+        self._leave = leave
 
-    def hang_up(self) -> None:
-        self.is_gone = True
-        if self.news is not None and not self.news.done():
-            self.news.set_result(None)
+    @property
+    def subject(self) -> str:
+        return self.feed.job.key
 
-    def abort(self) -> None:
-        self.is_aborted = True
-        if self.task is not None:
-            self.task.cancel()
+    def take(self) -> bytes:
+        return self.feed.take(self)
 
-
-def _wake_some(waiting: Iterator[asyncio.Future[None]]) -> None:
-    woken = 0
-    for future in waiting:
-        if not future.done():
-            future.set_result(None)
-            woken += 1
-            if woken == WOKEN_AT_ONCE:
-                asyncio.get_running_loop().call_soon(_wake_some, waiting)
-                return
+    def leave(self) -> None:
+        self._leave(self)

@@ -56,20 +56,23 @@ class History:
         """The number of the next frame."""
         return self._trimmed + len(self._frames)
 
-    def add(self, entries: list[Entry]) -> None:
-        """Add the entries that a read found after `read_until`."""
+    def add(self, entries: list[Entry]) -> list[Entry]:
+        """Add the entries that a read found after `read_until`. Returns those that are readable and new."""
+        new = []
         for entry in entries:
             self.read_until = entry.id
             if entry.event is not None:
                 data = progress_frame(entry.id, entry.event, self._addresses)
                 if self._known.get(entry.id) != data:
                     self._frames.append(_Frame(entry.id, data))
+                    new.append(entry)
                     if entry.event.preview is not None:
                         self._replace_preview(entry.id, entry.event)
         if len(self._frames) > HISTORY_ENTRIES + TRIMMED_AT_ONCE:
             surplus = len(self._frames) - HISTORY_ENTRIES
             del self._frames[:surplus]
             self._trimmed += surplus
+        return new
 
     def _replace_preview(self, newest: EntryId, event: ProgressEvent) -> None:
         """Remove the preview from the event that had the newest one until now."""

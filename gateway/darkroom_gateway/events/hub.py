@@ -1,7 +1,8 @@
 """Fills the feeds of all watched jobs: one Redis reader for all, and one status check per job and interval.
 
-Called by events/router.py. The cost depends on the number of watched jobs, not of watchers. The tasks start with the
-first watcher and end `LINGER_SECONDS` after the last. Rationale: docs/decisions/0017-events-fan-out.md.
+Called by events/router.py and events/namespace_follower.py. The cost depends on the number of watched jobs, not of
+watchers. The tasks start with the first watcher and end `LINGER_SECONDS` after the last. Rationale:
+docs/decisions/0017-events-fan-out.md.
 """
 
 import asyncio
@@ -13,8 +14,9 @@ from functools import partial
 from typing import Any
 
 from darkroom_contract.jobs import Job
-from darkroom_gateway.errors import GatewayError, ProgressUnavailableError, TooManyStreamsError
-from darkroom_gateway.events.feed import JobFeed, Watcher
+from darkroom_gateway.errors import GatewayError, ProgressUnavailableError
+from darkroom_gateway.events.feed import JobFeed, JobWatcher, Tap
+from darkroom_gateway.events.places import Places
 from darkroom_gateway.events.progress_streams import BEGINNING, EntryId, ProgressStreams
 from darkroom_gateway.http.shutdown import Shutdown
 
@@ -46,38 +48,45 @@ class EventHub:
         poll_seconds: float,
         shutdown: Shutdown,
         root_path: str,
-        max_watchers: int,
+        places: Places,
     ) -> None:
         self._refresh = refresh
         self._progress_streams = progress_streams
         self._poll_seconds = poll_seconds
         self._shutdown = shutdown
         self._root_path = root_path
-        self._max_watchers = max_watchers
+        self._places = places
         self._feeds: dict[str, JobFeed] = {}
-        self._watchers = 0
         self._reader: asyncio.Task[None] | None = None
         self._housekeeper: asyncio.Task[None] | None = None
         self._followers: dict[str, asyncio.Task[None]] = {}
 
-    def join(self, job: Job, after: EntryId | None) -> Watcher:
+    def join(self, job: Job, after: EntryId | None) -> JobWatcher:
         """A new watcher of the job, which must `leave`. Raises `TooManyStreamsError`."""
-        if self._watchers >= self._max_watchers:
-            raise TooManyStreamsError(
-                f"This gateway has reached its limit of {self._max_watchers} event streams. "
-                "Try again later, or poll the job's status."
-            )
+        self._places.take()
+        return self._feed_of(job).join(after, self._leave)
+
+    def _leave(self, watcher: JobWatcher) -> None:
+        self._places.give_back()
+        watcher.feed.leave(watcher)
+
+    def tap(self, job: Job, tap: Tap) -> JobFeed:
+        """The feed of the job, which gives its progress to `tap` until `untap`."""
+        feed = self._feed_of(job)
+        feed.taps.add(tap)
+        return feed
+
+    def untap(self, feed: JobFeed, tap: Tap) -> None:
+        feed.taps.discard(tap)
+        feed.left_at = time.monotonic()
+
+    def _feed_of(self, job: Job) -> JobFeed:
         feed = self._feeds.get(job.uid)
         if feed is None:
-            feed = self._add_feed(job)
-        elif int(job.resource_version) > int(feed.job.resource_version):
+            return self._add_feed(job)
+        if int(job.resource_version) > int(feed.job.resource_version):
             feed.see(job)
-        self._watchers += 1
-        return feed.join(after)
-
-    def leave(self, watcher: Watcher) -> None:
-        self._watchers -= 1
-        watcher.feed.leave(watcher)
+        return feed
 
     async def close(self) -> None:
         tasks = [each for each in (self._reader, self._housekeeper, *self._followers.values()) if each is not None]
@@ -190,7 +199,7 @@ class EventHub:
                     feed.finish(GATEWAY_STOPPING)
             now = time.monotonic()
             for uid, feed in list(self._feeds.items()):
-                if not feed.watchers and now - feed.left_at >= LINGER_SECONDS:
+                if not feed.watchers and not feed.taps and now - feed.left_at >= LINGER_SECONDS:
                     self._drop(uid)
-                elif now - feed.last_woken >= PING_SECONDS:
+                elif now - feed.wakes.last_woken >= PING_SECONDS:
                     feed.ping()

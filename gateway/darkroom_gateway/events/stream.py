@@ -1,4 +1,4 @@
-"""The response of `GET /jobs/{task_id}/events`: sends one watcher's events. Created by events/router.py.
+"""The response of the endpoints with event streams: sends one watcher's events. Created by events/router.py.
 
 A plain ASGI response instead of FastAPI's `EventSourceResponse`, which needs two queues and four tasks per stream: too
 much for a thousand watchers.
@@ -12,44 +12,38 @@ from typing import Any
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
-from darkroom_gateway.events.feed import Watcher
-from darkroom_gateway.events.hub import EventHub
+from darkroom_gateway.events.watcher import Watcher
 
 log = logging.getLogger(__name__)
 
 HEADERS = {"X-Accel-Buffering": "no"}
 """Disables response buffering in nginx."""
 
-DESCRIPTION: dict[str, Any] = {
-    "description": "Server-sent events, until `end`.",
-    "content": {
-        "text/event-stream": {
-            "itemSchema": {
-                "type": "object",
-                "properties": {
-                    "event": {"type": "string", "enum": ["status", "progress", "warning", "end"]},
-                    "data": {"type": "string"},
-                    "id": {"type": "string"},
-                    "retry": {"type": "integer", "minimum": 0},
-                },
-            }
-        }
-    },
-}
-"""The OpenAPI response."""
+
+def description(*names: str) -> dict[str, Any]:
+    """The OpenAPI response of a stream with events of these names."""
+    properties = {
+        "event": {"type": "string", "enum": list(names)},
+        "data": {"type": "string"},
+        "id": {"type": "string"},
+        "retry": {"type": "integer", "minimum": 0},
+    }
+    return {
+        "description": "Server-sent events.",
+        "content": {"text/event-stream": {"itemSchema": {"type": "object", "properties": properties}}},
+    }
 
 
 class EventStream(Response):
-    """Sends events until the job ends or the client disconnects."""
+    """Sends events until the last one or until the client disconnects."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, hub: EventHub, watcher: Watcher) -> None:
+    def __init__(self, watcher: Watcher) -> None:
         # Skips the parent's constructor: a stream has no body and no length.
         self.status_code = 200
         self.background = None
         self.init_headers(HEADERS)
-        self._hub = hub
         self._watcher = watcher
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,26 +63,25 @@ class EventStream(Response):
             if not watcher.is_aborted:
                 raise
         finally:
-            self._hub.leave(watcher)
+            watcher.leave()
             if sender is not None:
                 sender.cancel()
 
 
 async def _send_events(watcher: Watcher, send: Send) -> None:
-    feed = watcher.feed
     while not watcher.is_gone:
-        chunk = feed.take(watcher)
+        chunk = watcher.take()
         if chunk:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         elif watcher.is_done:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         else:
-            await feed.news_for(watcher)
+            await watcher.news()
 
 
 def _end_after_failure(watcher: Watcher, sender: "asyncio.Task[None]") -> None:
     error = None if sender.cancelled() else sender.exception()
     if error is not None:
-        log.error("the event stream of %s failed", watcher.feed.job.key, exc_info=error)
+        log.error("the event stream of %s failed", watcher.subject, exc_info=error)
         watcher.abort()

@@ -12,11 +12,13 @@ from darkroom_gateway.http.case_insensitive import case_insensitive
 from darkroom_gateway.http.problems import responses
 from darkroom_gateway.jobs.cursors import CURSOR_PATTERN, read_cursor, write_cursor
 from darkroom_gateway.jobs.dependencies import KindInQuery, TaskIdInPath
+from darkroom_gateway.jobs.index import JobFilter
 from darkroom_gateway.jobs.poll_route import CachedPollRoute, json_response
 from darkroom_gateway.jobs.response_cache import with_staleness
 from darkroom_gateway.jobs.run_file_paths import FILE_NAME_PATTERN, STEP_PATTERN
 from darkroom_gateway.jobs.schemas import JobAnswer, JobList, RunFileList
 from darkroom_gateway.jobs.serializers import job_answer
+from darkroom_gateway.jobs.service import kinds_of
 from darkroom_gateway.services import Services, ServicesOfApp
 
 router = APIRouter(tags=["jobs"], route_class=CachedPollRoute)
@@ -78,7 +80,8 @@ async def list_jobs(
 ) -> Response:
     """Jobs of both kinds, newest first, page by page."""
     after = None if cursor is None else read_cursor(cursor)
-    page = await services.jobs.page(kind, phase, submitted_by, limit, after)
+    only = JobFilter(kinds_of(kind), tuple(Phase) if phase is None else (phase,), submitted_by)
+    page = await services.jobs.page(only, limit, after)
     response = json_response(await services.response_cache.page(page, services.informer.lost))
     if page.next is not None:
         query = urlencode({**request.query_params, "cursor": write_cursor(page.next)})

@@ -30,11 +30,12 @@ class RunLogs:
             key = run_log_key(job.uid, number)
             text = await self._backends.storage.call(STORAGE_SECONDS, self._storage.read, key)
         if text is None:
-            raise _no_log(job, number)
+            raise no_log(job, number)
         return text
 
 
-def _no_log(job: Job, number: int) -> UnknownLogError:
+def no_log(job: Job, number: int) -> UnknownLogError:
+    """The error for a log that does not exist. `number` is that of the run; 0 when there was none."""
     runs = job.status.attempts
     if not number:
         message = f"{job.name} has not run yet. Its log starts with its first run."

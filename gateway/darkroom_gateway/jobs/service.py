@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
-from darkroom_contract.status import Phase
 from darkroom_gateway.backends.calls import Backend
 from darkroom_gateway.backends.deadlines import CLUSTER_READ_SECONDS, CLUSTER_WRITE_SECONDS
 from darkroom_gateway.errors import AmbiguousTaskError, FieldError, UnknownTaskError
+from darkroom_gateway.jobs.index import JobFilter
 from darkroom_gateway.jobs.serializers import STATUS_PATHS
 from darkroom_gateway.jobs.store import JobPage, JobStore
 from darkroom_gateway.jobs.stored_job import Position, StoredJob
@@ -67,12 +67,10 @@ class JobService:
             return None
         return self._store.read(stored)
 
-    async def page(
-        self, kind: Kind | None, phase: Phase | None, submitted_by: str | None, limit: int, after: Position | None
-    ) -> JobPage:
-        """A page of jobs, newest first. `submitted_by` is the name of an API key."""
+    async def page(self, only: JobFilter, limit: int, after: Position | None) -> JobPage:
+        """A page of jobs, newest first. Raises what `JobStore.page` raises, and `ClusterUnavailableError`."""
         await self._informer.ready()
-        return self._store.page(_kinds(kind), phase, submitted_by, limit, after)
+        return self._store.page(only, limit, after)
 
     async def delete(self, task_id: str, kind: Kind | None = None) -> Job | None:
         """Delete a job and its dependents. None when it no longer exists; the job while its run is ending.
@@ -100,7 +98,7 @@ class JobService:
         self._store.remove(job.kind, job.name, job.uid)
 
     def _stored(self, task_id: str, kind: Kind | None) -> StoredJob | None:
-        found = [stored for each in _kinds(kind) if (stored := self._store.get(each, task_id)) is not None]
+        found = [stored for each in kinds_of(kind) if (stored := self._store.get(each, task_id)) is not None]
         if len(found) > 1:
             choices = " or ".join(f"kind={each.value}" for each in Kind)
             message = f"Add {choices}: a TrainJob and a GenerateJob have the name {task_id}."
@@ -111,7 +109,7 @@ class JobService:
         """Read the job from the API server into the store."""
         self._informer.require_watch(f"Whether the task {task_id} exists")
         if self._misses.get((task_id, kind), 0.0) < time.monotonic():
-            for each in _kinds(kind):
+            for each in kinds_of(kind):
                 self._kube.get(each, task_id)
             if (stored := self._stored(task_id, kind)) is not None:
                 return stored
@@ -121,7 +119,8 @@ class JobService:
         raise _unknown(task_id, kind)
 
 
-def _kinds(kind: Kind | None) -> Sequence[Kind]:
+def kinds_of(kind: Kind | None) -> Sequence[Kind]:
+    """The kind, or both."""
     return tuple(Kind) if kind is None else (kind,)
 
 

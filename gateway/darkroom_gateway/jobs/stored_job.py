@@ -14,7 +14,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from darkroom_contract.jobs import read_job
-from darkroom_contract.names import FINALIZER_FILES, LABEL_DELETE_FILES, LABEL_SUBMITTED_BY, Kind
+from darkroom_contract.names import (
+    FINALIZER_FILES,
+    LABEL_DELETE_FILES,
+    LABEL_SUBMITTED_BY,
+    Kind,
+    model_of_reference,
+)
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.status import Phase
 from darkroom_gateway.jobs.serializers import phase_of
@@ -24,6 +30,9 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 Position = tuple[int, int, int, str]
 """Sort key, oldest first: the second of creation; then, as in the operator's queue, trainings before generations and
 the order in which the API server stored them; then the uid."""
+
+KINDS = (Kind.TRAIN, Kind.GENERATE)
+"""In the order of `Position`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,8 @@ class StoredJob:
     submitted_by: str | None
     trains: str | None
     """The model id of a training."""
+    models: tuple[str, ...]
+    """Ids of the models that it trains, uses or continues from, without saved steps."""
     marked: bool
     """Whether it will be deleted with its files: it has the label or the finalizer."""
     readable: bool
@@ -50,7 +61,13 @@ class StoredJob:
 
     @property
     def position(self) -> Position:
-        return self.created, int(self.kind is not Kind.TRAIN), self.order, self.uid
+        return self.created, KINDS.index(self.kind), self.order, self.uid
+
+    @property
+    def prompt(self) -> str:
+        """Of a readable job."""
+        prompt: str = self.document()["spec"]["prompt"]
+        return prompt
 
     def document(self) -> dict[str, Any]:
         """The document, without managedFields and the last-applied annotation."""
@@ -63,7 +80,7 @@ def stored_job(kind: Kind, document: dict[str, Any], before: StoredJob | None) -
     document = _without_bookkeeping(kind, document)
     metadata = document["metadata"]
     version = int(metadata["resourceVersion"])
-    order, phase, trains = version, Phase.QUEUED, None
+    order, phase, trains, models = version, Phase.QUEUED, None, set[str]()
     try:
         job = read_job(document)
     except ValidationError:
@@ -71,6 +88,7 @@ def stored_job(kind: Kind, document: dict[str, Any], before: StoredJob | None) -
     else:
         readable, phase = True, phase_of(job)
         trains = job.spec.model_id if isinstance(job.spec, TrainJobSpec) else None
+        models = {model_of_reference(each) for each in (trains, *job.spec.model_references) if each is not None}
         order = _order(job.status.admission_order, version, before if before and before.uid == job.uid else None)
     labels = metadata.get("labels") or {}
     submitted_by = labels.get(LABEL_SUBMITTED_BY)
@@ -84,6 +102,7 @@ def stored_job(kind: Kind, document: dict[str, Any], before: StoredJob | None) -
         phase=phase,
         submitted_by=None if submitted_by is None else intern(submitted_by),
         trains=None if trains is None else intern(trains),
+        models=tuple(map(intern, models)),
         marked=labels.get(LABEL_DELETE_FILES) == "true" or FINALIZER_FILES in (metadata.get("finalizers") or ()),
         readable=readable,
         body=zlib.compress(json.dumps(document, separators=(",", ":")).encode()),

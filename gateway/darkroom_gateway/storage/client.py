@@ -179,16 +179,25 @@ class ObjectStorage:
         with _mapped(f"read {key}"):
             return read_object(self._client, self.bucket, key)
 
+    def etag(self, key: str) -> str | None:
+        """Differs between the versions of an object. None when the key does not exist."""
+        head = self._head(key)
+        return None if head is None else str(head["ETag"])
+
     def media_type(self, key: str) -> str | None:
         """The media type under which an object was stored, or None when the key does not exist."""
+        head = self._head(key)
+        return None if head is None else str(head.get("ContentType", OPAQUE))
+
+    def _head(self, key: str) -> dict[str, Any] | None:
         with _mapped(f"look up {key}"):
             try:
-                head = self._client.head_object(Bucket=self.bucket, Key=key)
+                head: dict[str, Any] = self._client.head_object(Bucket=self.bucket, Key=key)
             except ClientError as error:
                 if error_code(error) in MISSING:
                     return None
                 raise
-        return str(head.get("ContentType", OPAQUE))
+        return head
 
     def list_folders(self, prefix: str, limit: int) -> list[str]:
         """The names of the first `limit` folders directly under a prefix, in order."""

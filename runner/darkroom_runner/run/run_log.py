@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from darkroom_contract import environment as names
 from darkroom_contract.log_lines import escape_controls
+from darkroom_contract.run_log_text import HEAD_BYTES, TAIL_BYTES, join_log
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.storage.keys import run_log_key
 from darkroom_runner.errors import RunError
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 EVERY_SECONDS = 5.0
 CLOSE_SECONDS = 8.0
 """Time for the last upload: shorter than a pod's termination grace period."""
-HEAD_BYTES, TAIL_BYTES = 512 * 1024, 3 * 1024 * 1024
 CONTENT_TYPE = "text/plain; charset=utf-8"
 
 Upload = Callable[[bytes], None]
@@ -62,8 +62,7 @@ class HeadAndTail:
             self._omitted += excess
 
     def text(self) -> bytes:
-        gap = f"\n... {self._omitted} bytes omitted ...\n".encode() if self._omitted else b""
-        return bytes(self._head) + gap + bytes(self._tail)
+        return join_log(bytes(self._head), self._omitted, bytes(self._tail))
 
 
 class RunLog:

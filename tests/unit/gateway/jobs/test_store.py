@@ -4,7 +4,6 @@ import gc
 import time
 import tracemalloc
 import uuid
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from darkroom_contract.names import FINALIZER_FILES, LABEL_DELETE_FILES, LABEL_S
 from darkroom_contract.status import Phase
 from darkroom_gateway.errors import InvalidRequestError, UnreadableJobError
 from darkroom_gateway.jobs.cursors import read_cursor, write_cursor
+from darkroom_gateway.jobs.index import JobFilter
 from darkroom_gateway.jobs.store import JobPage, JobStore
 from darkroom_gateway.jobs.stored_job import Position
 
@@ -50,8 +50,9 @@ def a_store(*documents: Json) -> JobStore:
 
 
 def a_page(store: JobStore, limit: int = 100, behind: Position | None = None, **filters: Any) -> JobPage:
-    kinds: Sequence[Kind] = filters.get("kinds", tuple(Kind))
-    return store.page(kinds, filters.get("phase"), filters.get("submitted_by"), limit, behind)
+    if "phase" in filters:
+        filters["phases"] = (filters.pop("phase"),)
+    return store.page(JobFilter(**filters), limit, behind)
 
 
 def names(page: JobPage) -> list[str]:

@@ -1,0 +1,1 @@
+"""`/v1`: JSON submissions, and jobs of both kinds in one schema."""
