@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from darkroom_contract.names import ANNOTATION_PHOTOS_SHA256, API_VERSION, Kind
+from darkroom_contract.names import ANNOTATION_PHOTOS_SHA256, ANNOTATION_TRACEPARENT, API_VERSION, Kind
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.status import JobStatus
+from darkroom_contract.tracing.traceparent import valid_traceparent
 
 SPEC_MODELS: dict[Kind, type[TrainJobSpec] | type[GenerateJobSpec]] = {
     Kind.TRAIN: TrainJobSpec,
@@ -35,6 +36,8 @@ class Job:
     photos_sha256: str | None = None
     """Fingerprint of the uploaded photos: `ANNOTATION_PHOTOS_SHA256`. None for jobs from YAML or an older gateway."""
     finalizers: tuple[str, ...] = ()
+    traceparent: str | None = None
+    """`ANNOTATION_TRACEPARENT`, if it is valid."""
 
     @property
     def key(self) -> str:
@@ -51,6 +54,7 @@ def read_job(document: dict[str, Any]) -> Job:
     metadata = document["metadata"]
     kind = Kind(document["kind"])
     status = JobStatus.from_dict(document.get("status") or {})
+    annotations = metadata.get("annotations") or {}
     return Job(
         kind=kind,
         namespace=metadata["namespace"],
@@ -64,8 +68,9 @@ def read_job(document: dict[str, Any]) -> Job:
         labels=metadata.get("labels") or {},
         spec=SPEC_MODELS[kind].from_dict(document.get("spec") or {}),
         status=status,
-        photos_sha256=(metadata.get("annotations") or {}).get(ANNOTATION_PHOTOS_SHA256),
+        photos_sha256=annotations.get(ANNOTATION_PHOTOS_SHA256),
         finalizers=tuple(metadata.get("finalizers") or ()),
+        traceparent=valid_traceparent(annotations.get(ANNOTATION_TRACEPARENT)),
     )
 
 

@@ -33,6 +33,9 @@ ANNOTATION_PHOTOS_SHA256 = f"{GROUP}/photos-sha256"
 """On a TrainJob from the gateway: SHA-256 over the SHA-256 of each uploaded photo, in order; hex. On a GenerateJob from
 it: a SHA-256 that identifies its start pictures. Too long for a label (64 characters)."""
 
+ANNOTATION_TRACEPARENT = f"{GROUP}/traceparent"
+"""On a job: the W3C traceparent of the request that created it. Operator and runner add their spans to that trace."""
+
 LABEL_DELETE_FILES = f"{GROUP}/delete-files"
 """`true` on a job whose files are deleted with it. `DELETE /jobs/{task_id}?files=true` sets it; users of YAML may set
 it, too. The gateways list jobs by it and put `FINALIZER_FILES` on them."""

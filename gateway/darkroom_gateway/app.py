@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fastapi import Depends, FastAPI
 
+from darkroom_contract.tracing.tracing import Tracing
 from darkroom_gateway.auth.api_keys import ApiKeys
 from darkroom_gateway.auth.middleware import ApiKeyMiddleware
 from darkroom_gateway.docs import openapi, swagger_ui
@@ -33,6 +34,7 @@ from darkroom_gateway.models import router as models_router
 from darkroom_gateway.pattern_advice import PATTERN_ADVICE
 from darkroom_gateway.services import Services, build_services
 from darkroom_gateway.settings import MAX_IMAGES_BYTES, MULTIPART_OVERHEAD_BYTES, OPEN_ACCESS, Settings, is_loopback
+from darkroom_gateway.tracing.request_spans import telemetry_of
 from darkroom_gateway.training import router as training_router
 
 log = logging.getLogger(__name__)
@@ -58,9 +60,10 @@ OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json"}) | swagger_
 """Paths that need no API key: probes, and the documentation. They contain no secret and change nothing."""
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, tracing: Tracing | None = None) -> FastAPI:
     """Opens no connection yet. Raises `SettingsError` when there is no usable kubeconfig, Redis URL or API key."""
     keys = None if settings.api_keys_dir is None else ApiKeys(Path(settings.api_keys_dir))
+    tracing = tracing or Tracing()
     app = FastAPI(
         title="Darkroom",
         version=version("darkroom"),
@@ -74,8 +77,9 @@ def create_app(settings: Settings) -> FastAPI:
         # A path with an extra slash gets a 404 that names the right path (http/path_suggestions.py).
         redirect_slashes=False,
         generate_unique_id_function=openapi.operation_id,
+        telemetry=telemetry_of(tracing),
     )
-    app.state.services = services = build_services(settings)
+    app.state.services = services = build_services(settings, tracing)
     problems.install(app, PATTERN_ADVICE)
     routers = (training_router, generation_router, jobs_router, events_router, model_import_router, models_router)
     for module in routers:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.photos.decoder import DecodingLimits
+from darkroom_contract.tracing.tracing import Tracing
 from darkroom_gateway.backends.calls import Backends
 from darkroom_gateway.backends.deadlines import READY_SECONDS
 from darkroom_gateway.deletion.dataset_retention import DatasetRetention
@@ -129,14 +130,15 @@ class Services:
         await self.clients.close()
 
 
-def build_services(settings: Settings) -> Services:
+def build_services(settings: Settings, tracing: Tracing | None = None) -> Services:
     """Opens no connection yet. Raises `SettingsError` when there is no usable kubeconfig or Redis URL."""
     clients, metrics, shutdown = _clients(settings), Metrics(), Shutdown()
+    tracing = tracing or Tracing()
     kube, storage, backends = clients.kube, clients.storage, clients.backends
     jobs = JobService(kube, backends.cluster, clients.store, clients.informer)
     model_catalog = ModelCatalog(kube, storage, backends, clients.store)
     limits = SubmissionLimits(clients.store, settings.max_queued, settings.quotas, metrics.count_limited)
-    submission = JobSubmission(kube, backends.cluster, metrics, limits)
+    submission = JobSubmission(kube, backends.cluster, metrics, limits, tracing)
     busy = BusyCheck(kube, backends.cluster, settings.busy_policy)
     base_models = BaseModelChecker(settings.model_root)
     places = Places(settings.max_event_streams)

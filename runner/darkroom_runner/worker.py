@@ -38,10 +38,12 @@ def main() -> None:
     outcome, code = worker.execute()
     if code == EXIT_SUCCEEDED and worker.stays_warm:
         code = worker.serve(outcome)
+        worker.close()
         # Past the interpreter's own end, which takes torch up to a second: somebody may be waiting for this process.
         logging.shutdown()
         sys.stdout.flush()
         os._exit(code)
+    worker.close()
     sys.exit(code)
 
 
@@ -59,6 +61,11 @@ class Worker:
     @property
     def stays_warm(self) -> bool:
         return self._services is not None and self._services.settings.stays_warm
+
+    def close(self) -> None:
+        """Send the spans of the runs, if they are traced."""
+        if self._services is not None:
+            self._services.tracing.close()
 
     def execute(self, text: str | None = None) -> tuple[Outcome, int]:
         """Execute the run of a document, by default that of the environment. Returns its outcome and exit code."""

@@ -39,8 +39,8 @@ EXAMPLES: dict[int, GatewayError] = {
         [FieldError("phse", "Remove it or correct its name: there is no such parameter.", given="Failed")]
     ),
     429: RateLimitedError(
-        "This client has sent more than 600 requests a minute. Wait 1 s, and follow jobs by their event streams instead "
-        "of polling.",
+        "This client has sent more than 600 requests a minute. Wait 1 s, and follow jobs by their event streams "
+        "instead of polling.",
         retry_after_seconds=1,
     ),
     503: ClusterUnavailableError("The cluster did not list trainjobs: it can't be reached. Try again shortly."),

@@ -10,15 +10,21 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from darkroom_contract.names import Kind
 from darkroom_contract.status import Phase
 from darkroom_gateway.errors import QueueFullError, QuotaExceededError, TooManyRequestsError
+from darkroom_gateway.jobs.index import JobFilter
 from darkroom_gateway.jobs.store import JobStore
-from darkroom_gateway.limits.job_counts import DAY_SECONDS, RUNNING, WAITING, JobCounts
 from darkroom_gateway.limits.quotas import Quota, Quotas
+from darkroom_gateway.limits.recent_submissions import DAY_SECONDS, RecentSubmissions
+
+QUEUED = JobFilter(phases=(Phase.QUEUED,))
+SUSPENDED = JobFilter(phases=(Phase.SUSPENDED,))
+WAITING = JobFilter(phases=(Phase.QUEUED, Phase.SUSPENDED))
+RUNNING = JobFilter(phases=(Phase.STARTING, Phase.RUNNING))
 
 RETRY_SECONDS = 30
 """`Retry-After` where only the end or the start of a job helps, whose time is unknown."""
@@ -49,11 +55,11 @@ class SubmissionLimits:
         self._quotas = quotas
         self._count_refusal = count_refusal
         self._clock = clock
-        self._counts = JobCounts(clock)
+        self._recent = RecentSubmissions(clock)
         self._accepted: dict[JobName, str | None] = {}
         """Submissions whose job is being created, with their key's name."""
-        if max_queued is not None or quotas:
-            store.listen(self._counts.observe)
+        if quotas:
+            store.listen(self._recent.note)
 
     def require(self, key_name: str | None) -> None:
         """Raises `QuotaExceededError` or `QueueFullError` if one more job would exceed a limit."""
@@ -79,8 +85,8 @@ class SubmissionLimits:
 
     def _require_quota(self, key_name: str, quota: Quota) -> None:
         creating = self._creating(key_name)
-        waiting = self._counts.in_phases(WAITING, key_name) + creating
-        running = self._counts.in_phases(RUNNING, key_name)
+        waiting = self._store.count(replace(WAITING, submitted_by=key_name)) + creating
+        running = self._store.count(replace(RUNNING, submitted_by=key_name))
         if quota.waiting is not None and waiting >= quota.waiting:
             raise QuotaExceededError(
                 f"{_has(key_name, waiting, 'waiting job')}, and its quota is {quota.waiting}. "
@@ -97,7 +103,7 @@ class SubmissionLimits:
             self._require_day_quota(key_name, quota.per_day, creating)
 
     def _require_day_quota(self, key_name: str, per_day: int, creating: int) -> None:
-        times = self._counts.submitted_within_a_day(key_name)
+        times = self._recent.times_of(key_name)
         if len(times) + creating < per_day:
             return
         # The quota is free again when all but `per_day - 1` of the jobs are older than a day.
@@ -112,12 +118,12 @@ class SubmissionLimits:
     def _require_place_in_queue(self) -> None:
         if self._max_queued is None:
             return
-        suspended = self._counts.in_phases([Phase.SUSPENDED])
-        queued = self._counts.in_phases([Phase.QUEUED]) + self._creating()
+        suspended = self._store.count(SUSPENDED)
+        queued = self._store.count(QUEUED) + self._creating()
         if queued + suspended >= self._max_queued:
             raise QueueFullError(
                 f"The queue is full: {_counted(queued + suspended, 'job')} wait ({queued} queued, {suspended} "
-                f"suspended), {self._counts.in_phases(RUNNING)} run, and this gateway lets at most {self._max_queued} "
+                f"suspended), {self._store.count(RUNNING)} run, and this gateway lets at most {self._max_queued} "
                 "wait. Send the request again when one has started: see GET /jobs?phase=Queued.",
                 retry_after_seconds=RETRY_SECONDS,
             )

@@ -1,6 +1,6 @@
 """CORS: closed by default; named origins may call the gateway from their pages, with and without API keys."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -24,7 +24,7 @@ Gateway = Callable[..., TestClient]
 
 
 @pytest.fixture
-def gateway(kubeconfig_of_nowhere: Path, tmp_path: Path) -> Iterator[Gateway]:
+def gateway(kubeconfig_of_nowhere: Path, tmp_path: Path) -> Gateway:
     """A gateway in this process, without backends."""
     (tmp_path / "alice").write_text(KEY)
 
@@ -36,7 +36,7 @@ def gateway(kubeconfig_of_nowhere: Path, tmp_path: Path) -> Iterator[Gateway]:
         }
         return TestClient(create_app(Settings.from_environment(environment)), base_url="http://127.0.0.1")
 
-    yield make
+    return make
 
 
 def cors_headers(response: httpx.Response) -> dict[str, str]:
