@@ -179,6 +179,26 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
+{{/*
+OpenTelemetry's variables, as a map; empty without a collector.
+*/}}
+{{- define "darkroom.tracing" -}}
+{{- with .Values.tracing }}
+{{- if .endpoint }}
+OTEL_EXPORTER_OTLP_ENDPOINT: {{ .endpoint | quote }}
+{{- range $name, $value := .variables }}
+{{ $name }}: {{ $value | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "darkroom.tracingVariables" -}}
+{{- range $name, $value := include "darkroom.tracing" . | fromYaml }}
+- {name: {{ $name }}, value: {{ $value | quote }}}
+{{- end }}
+{{- end }}
+
 {{- define "darkroom.apiKeysSecret" -}}
 {{- if not .Values.gateway.apiKeys.open }}{{ .Values.gateway.apiKeys.existingSecret | default (printf "%s-api-keys" (include "darkroom.fullname" .)) }}
 {{- end }}

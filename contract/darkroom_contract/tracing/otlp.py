@@ -90,6 +90,5 @@ def _resource(service_name: str, environment: Mapping[str, str]) -> Resource:
     names_service = "OTEL_SERVICE_NAME" in environment or "service.name=" in environment.get(
         "OTEL_RESOURCE_ATTRIBUTES", ""
     )
-    return Resource.create(
-        own if names_service else {**own, "service.name": service_name, "service.namespace": "darkroom"}
-    )
+    named = {} if names_service else {"service.name": service_name, "service.namespace": "darkroom"}
+    return Resource.create(own | named)

@@ -57,9 +57,9 @@ def open_tracing(service_name: str, environment: Mapping[str, str]) -> Tracing:
         from darkroom_contract.tracing.otlp import OtlpTracing
     except ImportError as error:
         log.warning(
-            "no traces are sent: %s is not installed. Install darkroom[tracing], or unset %s.",
+            "no traces are sent: %s is not installed. Install darkroom[tracing], or set %s=true.",
             error.name,
-            OTEL_ENDPOINTS,
+            OTEL_SDK_DISABLED,
         )
         return Tracing()
     log.info("traces are sent to %s", _first(environment, OTEL_ENDPOINTS))

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 WINDOW_SECONDS = 60.0
 
+ROUNDING_SECONDS = 1e-6
+"""More than the rounding error of a sum of times, which could refuse the last request of a bucket."""
+
 MAX_CLIENTS = 10_000
 """Remembered clients. The least recently seen one is forgotten, which gives it a full bucket."""
 
@@ -40,11 +43,10 @@ class RateLimiter:
         now = self._clock()
         full_at = max(self._full_at.get(client, now), now) + self._interval
         excess = full_at - now - WINDOW_SECONDS
-        # Sums of floats: without the tolerance, the last request of a bucket could be refused.
-        if excess > self._interval * 1e-6:
+        if excess > ROUNDING_SECONDS:
             return Allowance(False, 0, excess)
         self._full_at[client] = full_at
         self._full_at.move_to_end(client)
         if len(self._full_at) > MAX_CLIENTS:
             self._full_at.popitem(last=False)
-        return Allowance(True, max(0, int(-excess / self._interval + 1e-6)), full_at - now)
+        return Allowance(True, max(0, int((ROUNDING_SECONDS - excess) / self._interval)), full_at - now)

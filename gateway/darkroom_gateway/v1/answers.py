@@ -54,9 +54,7 @@ class JobAnswers:
             jobs = await to_thread.run_sync(self._jobs, page.jobs)
         total = b"null" if page.total is None else b"%d" % page.total
         cursor = b"null" if page.next is None else b'"%s"' % write_cursor(page.next).encode()
-        return _with_staleness(
-            b'{"jobs":[%s],"total":%s,"next_cursor":%s,"stale":null}' % (jobs, total, cursor), lost
-        )
+        return _with_staleness(b'{"jobs":[%s],"total":%s,"next_cursor":%s,"stale":null}' % (jobs, total, cursor), lost)
 
     def _jobs(self, jobs: Sequence[StoredJob]) -> bytes:
         return b",".join(map(self._job, jobs))
