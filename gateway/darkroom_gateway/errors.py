@@ -20,6 +20,8 @@
     ├── UnknownModelError         404  no LoRA of that name, neither stored nor in training
     ├── AmbiguousTaskError        409  a TrainJob and a GenerateJob have the same name
     ├── UnfinishedTaskError       409  a task whose pictures are asked for has not finished
+    ├── FinishedJobError          409  a change of a job that has finished
+    ├── UnfinishedJobError        409  a retry of a job that has not finished
     ├── AlreadyDeletingError      409  a job that is being deleted without its files
     ├── ModelInUseError           409  a model that an unfinished job trains or uses
     ├── ModelExistsError          409  an import under the name of an existing model
@@ -175,6 +177,16 @@ class AmbiguousTaskError(GatewayError):
 class UnfinishedTaskError(GatewayError):
     status = 409
     title = "The task has not finished"
+
+
+class FinishedJobError(GatewayError):
+    status = 409
+    title = "The job has finished"
+
+
+class UnfinishedJobError(GatewayError):
+    status = 409
+    title = "The job has not finished"
 
 
 class AlreadyDeletingError(GatewayError):

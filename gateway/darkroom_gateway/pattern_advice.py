@@ -17,6 +17,7 @@ from darkroom_gateway.generation.loras import ADVICE as LORA_ADVICE
 from darkroom_gateway.generation.loras import LORA_PATTERN
 from darkroom_gateway.jobs.cursors import ADVICE as CURSOR_ADVICE
 from darkroom_gateway.jobs.cursors import CURSOR_PATTERN
+from darkroom_gateway.jobs.prompt_index import WORD_PATTERN
 from darkroom_gateway.jobs.run_file_paths import FILE_NAME_PATTERN, STEP_PATTERN
 from darkroom_gateway.jobs.task_ids import IDEMPOTENCY_KEY_PATTERN, TASK_ID_PATTERN
 from darkroom_gateway.training.parameters import INITIAL_LORA_PATTERN
@@ -36,6 +37,7 @@ PATTERN_ADVICE = {
     + SAFETENSORS_ONLY,
     IDEMPOTENCY_KEY_PATTERN: "Use 1 to 255 printable ASCII characters without spaces, such as a UUID.",
     CURSOR_PATTERN: CURSOR_ADVICE,
+    WORD_PATTERN: "Write words of the prompt, or their beginnings.",
     FILE_NAME_PATTERN: "Use a path that GET /jobs/{task_id}/files lists.",
     STEP_PATTERN: "Use the number of a saved step, such as 200, or best.",
     LAST_EVENT_ID_PATTERN: "Send the id of a progress event, such as 1795501214886-0, or leave the header out.",

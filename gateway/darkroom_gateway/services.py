@@ -20,6 +20,7 @@ from darkroom_gateway.deletion.import_collector import ImportCollector
 from darkroom_gateway.deletion.job_deleter import JobDeleter
 from darkroom_gateway.deletion.model_deleter import ModelDeleter
 from darkroom_gateway.deletion.sweeper import Sweeper
+from darkroom_gateway.deletion.upload_collector import UploadCollector
 from darkroom_gateway.events.hub import EventHub
 from darkroom_gateway.events.job_changes import JobChanges
 from darkroom_gateway.events.log_stream import LogFollower
@@ -60,6 +61,7 @@ from darkroom_gateway.training.references import TrainingReferences
 from darkroom_gateway.training.serializers import training_answer
 from darkroom_gateway.training.service import TrainingService
 from darkroom_gateway.v1.serializers import v1_job
+from darkroom_gateway.v1.services import SharedServices, V1Services, build_v1_services
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class Services:
     sweeper: Sweeper
     readiness: ReadinessChecks
     upload_validator: UploadValidator
+    v1: V1Services
     orphaned_photos: OrphanedPhotos
     metrics: Metrics
     shutdown: Shutdown
@@ -137,31 +140,18 @@ def build_services(settings: Settings, tracing: Tracing | None = None) -> Servic
     kube, storage, backends = clients.kube, clients.storage, clients.backends
     jobs = JobService(kube, backends.cluster, clients.store, clients.informer)
     model_catalog = ModelCatalog(kube, storage, backends, clients.store)
-    limits = SubmissionLimits(clients.store, settings.max_queued, settings.quotas, metrics.count_limited)
-    submission = JobSubmission(kube, backends.cluster, metrics, limits, tracing)
-    busy = BusyCheck(kube, backends.cluster, settings.busy_policy)
     base_models = BaseModelChecker(settings.model_root)
+    orphaned_photos = OrphanedPhotos(storage, backends.storage)
+    shared = _submissions(clients, jobs, model_catalog, base_models, orphaned_photos, metrics, shutdown, tracing)
     places = Places(settings.max_event_streams)
     events = _event_hub(clients, jobs, shutdown, places)
-    orphaned_photos = OrphanedPhotos(storage, backends.storage)
-    uploaded_files = UploadedFiles(submission, storage, backends.uploads, orphaned_photos)
-    references = _training_references(clients, model_catalog)
-    validator = _upload_validator(settings)
     return Services(
         clients=clients,
         jobs=jobs,
-        training=TrainingService(submission, storage.bucket, uploaded_files, validator, base_models, references, busy),
-        generation=GenerationService(
-            submission,
-            model_catalog,
-            base_models,
-            busy,
-            settings.dataset_policy,
-            _images(clients, jobs, validator),
-            uploaded_files,
-        ),
+        training=shared.training,
+        generation=shared.generation,
         model_catalog=model_catalog,
-        model_importer=_importer(clients, validator.slots, model_catalog, base_models),
+        model_importer=_importer(clients, shared.validator.slots, model_catalog, base_models),
         run_files=RunFiles(jobs, storage, backends, settings.root_path),
         run_logs=RunLogs(jobs, storage, backends),
         response_cache=ResponseCache(clients.store, _serializers(storage, settings), settings.root_path),
@@ -170,10 +160,38 @@ def build_services(settings: Settings, tracing: Tracing | None = None) -> Servic
         log_follower=LogFollower(jobs.refresh, SharedLogs(storage, backends.storage), shutdown, places),
         sweeper=_sweeper(clients, jobs),
         readiness=_readiness(clients),
-        upload_validator=validator,
+        upload_validator=shared.validator,
+        v1=build_v1_services(shared, settings.root_path),
         orphaned_photos=orphaned_photos,
         metrics=metrics,
         shutdown=shutdown,
+    )
+
+
+def _submissions(
+    clients: Clients,
+    jobs: JobService,
+    model_catalog: ModelCatalog,
+    base_models: BaseModelChecker,
+    orphaned_photos: OrphanedPhotos,
+    metrics: Metrics,
+    shutdown: Shutdown,
+    tracing: Tracing,
+) -> SharedServices:
+    settings, kube, storage, backends = clients.settings, clients.kube, clients.storage, clients.backends
+    limits = SubmissionLimits(clients.store, settings.max_queued, settings.quotas, metrics.count_limited)
+    submission = JobSubmission(kube, backends.cluster, metrics, limits, tracing)
+    busy = BusyCheck(kube, backends.cluster, settings.busy_policy)
+    uploaded_files = UploadedFiles(submission, storage, backends.uploads, orphaned_photos)
+    references = _training_references(clients, model_catalog)
+    validator = _upload_validator(settings)
+    images = _images(clients, jobs, validator)
+    training = TrainingService(submission, storage.bucket, uploaded_files, validator, base_models, references, busy)
+    generation = GenerationService(
+        submission, model_catalog, base_models, busy, settings.dataset_policy, images, uploaded_files
+    )
+    return SharedServices(
+        clients.store, kube, storage, backends, jobs, submission, training, generation, images, validator, shutdown
     )
 
 
@@ -237,6 +255,7 @@ def _sweeper(clients: Clients, jobs: JobService) -> Sweeper:
         ModelDeleter(storage, settings.namespace),
         ImportCollector(storage, settings.namespace),
         DatasetRetention(storage, settings.namespace, settings.dataset_retention),
+        UploadCollector(storage, settings.namespace),
         clients.progress_streams,
     )
 

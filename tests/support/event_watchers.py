@@ -73,7 +73,7 @@ class Connection:
             if "event" in fields:
                 self.events.append((fields["event"], json.loads(fields["data"])))
                 self.ids += [fields["id"]] if "id" in fields else []
-            self.pings += text == ": ping"
+            self.pings += text.startswith(": ping")
         if message["type"] == "http.response.body" and not message["more_body"]:
             self.gone.set()
 

@@ -1,8 +1,9 @@
 """Hooks of Schemathesis, loaded by its own process: real photos, real task ids, and parameters that agree.
 
-`DARKROOM_TEST_PHOTOS` is a folder of photos, `DARKROOM_TEST_IDS` JSON: for `task_id`, `model_id`, `lora` and `uri` what
-exists, under `DELETE` what may be deleted, and under `FILES` the parameters of an existing file by path. Everything
-else is generated from the OpenAPI description. What is wrong on purpose stays wrong: only good values are replaced.
+`DARKROOM_TEST_PHOTOS` is a folder of photos, `DARKROOM_TEST_IDS` JSON: for `task_id`, `id`, `model_id`, `lora` and `uri`
+what exists, under `POST`, `PATCH` and `DELETE` what may be changed and deleted, under `FILES` the parameters of an
+existing file or job by path, and under `DATASET` a folder of photos. Everything else is generated from the OpenAPI
+description. What is wrong on purpose stays wrong: only good values are replaced.
 """
 
 import itertools
@@ -25,6 +26,7 @@ from schemathesis.openapi.checks import RejectedPositiveData
 PHOTOS = [path.read_bytes() for path in sorted(Path(os.environ["DARKROOM_TEST_PHOTOS"]).iterdir())]
 # A value that was generated comes through as it is now and then.
 _REAL = json.loads(os.environ["DARKROOM_TEST_IDS"])
+DATASET = {"uri": _REAL.pop("DATASET")}
 FILES = {path: itertools.cycle([file, {}]) for path, file in _REAL.pop("FILES").items()}
 IDS: dict[str, dict[str, Iterator[Any]]] = {
     use: {parameter: itertools.cycle([*ids, None]) for parameter, ids in of_use.items()}
@@ -34,6 +36,13 @@ KEYS = map("generated-{}".format, itertools.count())
 
 IMPORT_PATH = "/v1/models"
 GENERATE_PATHS = "/generate/"
+
+SPECS = {
+    "/v1/train-jobs": {"modelId": "generated", "prompt": "sks dog", "dataset": DATASET},
+    "/v1/generate-jobs": {"prompt": "a dog", "modelId": None},
+}
+SIMPLE_FIELDS = ("prompt", "priority", "suspend", "backoffLimit", "startDeadlineSeconds", "maxSteps")
+SIMPLIFIES = itertools.cycle([True, False])
 
 VIDEO = frozenset(
     {"video_steps", "video_fit", "video_seed", "video_base_model", "frames", "fps", "motion_bucket_id"}
@@ -64,6 +73,7 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         _replace(case.headers, "Idempotency-Key", KEYS)
         _make_agree(case.query)
         _make_form_agree(case)
+        _make_spec_agree(case)
         _give_lora(case)
 
 
@@ -133,6 +143,19 @@ def _make_form_agree(case: Any) -> None:
         case.body.pop("mask", None)
     if "video_image" in case.body:
         case.query["allow_motion"] = "true"
+
+
+def _make_spec_agree(case: Any) -> None:
+    """Every other JSON spec keeps only fields that need no others, with a dataset that exists. So do all parts `spec`,
+    whose schema is a text."""
+    if case.path not in SPECS or not isinstance(case.body, dict):
+        return
+    if case.media_type != "application/json":
+        if "spec" in case.body:
+            case.body["spec"] = json.dumps({name: SPECS[case.path][name] for name in ("modelId", "prompt")})
+    elif next(SIMPLIFIES):
+        given = {name: value for name, value in case.body.items() if name in SIMPLE_FIELDS}
+        case.body = {**SPECS[case.path], **given}
 
 
 def _make_training_agree(query: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """Background task that completes deletions. Started by app.py, one per gateway.
 
 Every few seconds it continues the deletion of jobs with their files, and every few minutes it sweeps everything:
-interrupted deletions of models, imported LoRAs that no model refers to, and datasets past their retention. All of its
-work is idempotent: several gateways may do it at the same time, and it may be interrupted anywhere.
+interrupted deletions of models, imported LoRAs that no model refers to, old uploads by links, and datasets past their
+retention. All of its work is idempotent: several gateways may do it at the same time, and it may be interrupted
+anywhere.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from darkroom_gateway.deletion.dataset_retention import DatasetRetention
 from darkroom_gateway.deletion.import_collector import ImportCollector
 from darkroom_gateway.deletion.job_deleter import JobDeleter
 from darkroom_gateway.deletion.model_deleter import ModelDeleter
+from darkroom_gateway.deletion.upload_collector import UploadCollector
 from darkroom_gateway.errors import GatewayError, ModelInUseError, UnknownModelError
 from darkroom_gateway.events.progress_streams import ProgressStreams
 from darkroom_gateway.jobs.service import JobService
@@ -54,6 +56,7 @@ class Sweeper:
         model_deleter: ModelDeleter,
         imports: ImportCollector,
         datasets: DatasetRetention,
+        uploads: UploadCollector,
         progress_streams: ProgressStreams,
     ) -> None:
         self._jobs = jobs
@@ -62,6 +65,7 @@ class Sweeper:
         self._model_deleter = model_deleter
         self._imports = imports
         self._datasets = datasets
+        self._uploads = uploads
         self._progress_streams = progress_streams
         self._wake = asyncio.Event()
         self._waiters: list[asyncio.Event] = []
@@ -135,6 +139,7 @@ class Sweeper:
             "a job without its label": lambda: self._job_deleter.proceed(unlabelled),
             "a deleted model": lambda: self._model_deleter.complete_all(jobs),
             "an imported LoRA": lambda: self._imports.collect(jobs, datetime.now(UTC)),
+            "an upload by links": lambda: self._uploads.collect(jobs, datetime.now(UTC)),
             "a dataset past its retention": lambda: self._datasets.sweep(jobs, datetime.now(UTC)),
         }
         run_for_each(parts, lambda part: parts[part](), str)

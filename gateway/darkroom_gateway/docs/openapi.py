@@ -22,6 +22,7 @@ from darkroom_gateway.errors import (
     invalid_request,
 )
 from darkroom_gateway.http import problems
+from darkroom_gateway.v1.openapi_bodies import SCHEMAS
 
 Json = dict[str, Any]
 
@@ -66,6 +67,8 @@ def document_of(app: FastAPI, open_paths: Collection[str] | None) -> Json:
         for name in FASTAPI_ERROR_SCHEMAS:
             schemas.pop(name, None)
         schemas.update(problems.schemas())
+        for name, schema in SCHEMAS.items():
+            schemas.setdefault(name, schema)
         for operation in _operations(document):
             _describe(operation)
         if open_paths is not None:

@@ -100,8 +100,8 @@ class FollowedRuns:
         run.feed.see(job)
 
     def _end(self, uid: str) -> None:
-        run = self._runs[uid]
-        if (end := run.end) is None:
+        run = self._runs.get(uid)
+        if run is None or (end := run.end) is None:  # The feed outlives its tap.
             return
         run.end = None
         if not end.is_deleted and phase_of(end.job) in ACTIVE:  # It has started again meanwhile.
@@ -147,4 +147,5 @@ class FollowedRuns:
 
 
 def _without_progress(job: Job) -> Job:
-    return replace(job, resource_version="", status=job.status.model_copy(update={"progress": None}))
+    # `order` is the resource version until the operator has set it.
+    return replace(job, resource_version="", order=0, status=job.status.model_copy(update={"progress": None}))

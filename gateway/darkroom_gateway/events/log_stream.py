@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -31,8 +31,9 @@ Refresh = Callable[[Job], Job | None]
 class LogStream(StreamingResponse):
     """The response, which gives its place back at its end."""
 
-    def __init__(self, chunks: AsyncIterator[bytes], places: Places) -> None:
+    def __init__(self, chunks: AsyncGenerator[bytes, None], places: Places) -> None:
         super().__init__(chunks, media_type="text/plain", headers={"X-Accel-Buffering": "no"})
+        self._chunks = chunks
         self._places = places
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -40,6 +41,7 @@ class LogStream(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._places.give_back()
+            await self._chunks.aclose()
 
 
 class LogFollower:
@@ -64,7 +66,7 @@ class LogFollower:
         self._places.take()
         return LogStream(self._chunks(job, number), self._places)
 
-    async def _chunks(self, job: Job, number: int | None) -> AsyncIterator[bytes]:
+    async def _chunks(self, job: Job, number: int | None) -> AsyncGenerator[bytes, None]:
         while number is None:
             if self._shutdown.streams_end.is_set():
                 return
@@ -78,7 +80,7 @@ class LogFollower:
             async for chunk in self._chunks_of_run(job, number, key):
                 yield chunk
 
-    async def _chunks_of_run(self, job: Job, number: int, key: str) -> AsyncIterator[bytes]:
+    async def _chunks_of_run(self, job: Job, number: int, key: str) -> AsyncGenerator[bytes, None]:
         position, is_over = 0, False
         while not is_over:
             latest = self._latest(job)

@@ -31,7 +31,7 @@ UNKNOWN_ID = "The events after this Last-Event-ID are no longer known: list the 
 FELL_BEHIND = "The connection was too slow, and events were dropped: list the jobs again."
 
 Render = Callable[[Job], BaseModel]
-"""A job as `/v1` answers it. May raise `GatewayError`."""
+"""A job as `/v1` answers it."""
 
 
 class NamespaceFeed:
@@ -55,8 +55,8 @@ class NamespaceFeed:
         """The job is new or has changed."""
         try:
             answer = self._render(job)
-        except GatewayError as error:
-            log.warning("no event for %s: %s", job.key, error)
+        except Exception:  # One job that can't be shown must not end the streams.
+            log.exception("sent no event for %s, because its answer can't be made", job.key)
             return
         self._add(job, partial(job_frame, job=answer))
 

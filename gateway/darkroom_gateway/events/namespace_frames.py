@@ -1,6 +1,6 @@
 """The events of `GET /v1/events`, as bytes. Pure; used by events/namespace_feed.py."""
 
-from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from fastapi.sse import format_sse_event
 from pydantic import BaseModel, Field
 
 from darkroom_contract.jobs import Job
@@ -66,7 +66,7 @@ def end_frame(event_id: str, reason: str) -> bytes:
 
 def position_frame(event_id: str) -> bytes:
     """No event: keeps proxies from closing an idle connection, and sets the id with which a client reconnects."""
-    return KEEPALIVE_COMMENT + f"id: {event_id}\nretry: {RETRY_MILLISECONDS}\n\n".encode()
+    return f": ping\nid: {event_id}\nretry: {RETRY_MILLISECONDS}\n\n".encode()
 
 
 def _frame(name: str, data: BaseModel, event_id: str) -> bytes:

@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import PlainTextResponse
 
-from darkroom_contract.names import MAX_JOB_NAME_LENGTH, MODEL_ID_PATTERN, Kind
+from darkroom_contract.names import MODEL_ID_PATTERN, Kind
 from darkroom_gateway.events.namespace_frames import EVENT_NAMES
 from darkroom_gateway.events.progress_streams import LAST_EVENT_ID_PATTERN, EntryId
 from darkroom_gateway.events.ring import Selection
@@ -13,8 +13,8 @@ from darkroom_gateway.events.stream import EventStream, description
 from darkroom_gateway.http.case_insensitive import case_insensitive
 from darkroom_gateway.http.problems import responses
 from darkroom_gateway.jobs.dependencies import KindInQuery, TaskIdInPath
-from darkroom_gateway.jobs.task_ids import TASK_ID_PATTERN
 from darkroom_gateway.services import Services, ServicesOfApp
+from darkroom_gateway.v1.parameters import JobIdInPath
 
 router = APIRouter(tags=["jobs"])
 
@@ -26,17 +26,6 @@ LastEventId = Annotated[
         description="Sent by browsers that reconnect. The stream continues after that event.",
     ),
 ]
-JobIdInPath = Annotated[
-    str,
-    Path(
-        alias="id",
-        pattern=TASK_ID_PATTERN,
-        max_length=MAX_JOB_NAME_LENGTH,
-        description="The id of the job.",
-        examples=["train-k3x9q2m7ab"],
-    ),
-]
-
 _JOB_STREAM = {200: description("status", "progress", "warning", "end"), **responses(404, 409, 422, 503)}
 
 

@@ -5,7 +5,7 @@ child process with limits, before anything is stored. Their names in storage are
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -93,13 +93,19 @@ class ImageResolver:
             sources = read_sources(parameters, uploads.keys())
             if not is_form(request) and any(each.kind is SourceKind.URL for each in sources.values()):
                 stack.enter_context(self._validator.slots.hold())
-            images = RequestImages(sources, images_prefix(self._namespace, new_dataset_id()), self._bucket, uploads)
-            try:
+            with self.collect(sources, uploads) as images:
                 yield images
-            finally:
-                for each in images.uploads.values():
-                    with contextlib.suppress(OSError):
-                        each.file.close()
+
+    @contextlib.contextmanager
+    def collect(self, sources: Sources, uploads: dict[ImageRole, Upload]) -> Iterator[RequestImages]:
+        """Pictures whose sources are known, with those of a form that was read."""
+        images = RequestImages(sources, images_prefix(self._namespace, new_dataset_id()), self._bucket, uploads)
+        try:
+            yield images
+        finally:
+            for each in images.uploads.values():
+                with contextlib.suppress(OSError):
+                    each.file.close()
 
     async def fingerprint(self, images: RequestImages) -> str | None:
         """Identifies the pictures of a request; None without any."""

@@ -129,12 +129,12 @@ class LoraParameters(GenerateParameters):
     )
 
 
-# Fields by parameter.
-_IMAGES = {name: name for name in Images.model_fields}
-_CACHE = {f"cache_{name}": name for name in Cache.model_fields}
-_UPSCALE = {f"upscale_{name}": name for name in Upscale.model_fields}
-_START_IMAGE = {"strength": "strength", "image_fit": "fit"}
-_MASK_FIELDS = {"mask_blur": "blur", "mask_invert": "invert"}
+# Fields by parameter. v1/field_names.py reads them too.
+IMAGES_FIELDS = {name: name for name in Images.model_fields}
+CACHE_FIELDS = {f"cache_{name}": name for name in Cache.model_fields}
+UPSCALE_FIELDS = {f"upscale_{name}": name for name in Upscale.model_fields}
+START_IMAGE_FIELDS = {"strength": "strength", "image_fit": "fit"}
+MASK_FIELDS = {"mask_blur": "blur", "mask_invert": "invert"}
 _SOURCES = {name for role in ImageRole for name in role.parameters}
 VIDEO_PARAMETERS = {
     "video_steps": "steps",
@@ -155,8 +155,8 @@ def generate_spec(parameters: GenerateParameters, uris: ImageUris | None = None)
     """
     uris = uris or {}
     given = parameters.model_dump(exclude_unset=True, exclude=_SOURCES)
-    start_image, mask = take(given, _START_IMAGE), take(given, _MASK_FIELDS)
-    upscale = take(given, _UPSCALE)
+    start_image, mask = take(given, START_IMAGE_FIELDS), take(given, MASK_FIELDS)
+    upscale = take(given, UPSCALE_FIELDS)
     if ImageRole.IMAGE in uris:
         given["start_image"] = StartImage(uri=uris[ImageRole.IMAGE], **start_image)
     if ImageRole.MASK in uris:
@@ -168,8 +168,8 @@ def generate_spec(parameters: GenerateParameters, uris: ImageUris | None = None)
         if loras := given.pop("lora", None):
             given["loras"] = read_loras(loras)
     groups: tuple[tuple[str, type[Schema], dict[str, str]], ...] = (
-        ("images", Images, _IMAGES),
-        ("cache", Cache, _CACHE),
+        ("images", Images, IMAGES_FIELDS),
+        ("cache", Cache, CACHE_FIELDS),
         ("video", Video, VIDEO_PARAMETERS),
     )
     for name, model, fields in groups:

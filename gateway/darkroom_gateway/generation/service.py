@@ -3,7 +3,7 @@
 Called by generation/router.py.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from starlette.requests import Request
@@ -16,7 +16,7 @@ from darkroom_contract.storage.keys import dataset_uri
 from darkroom_gateway.errors import FieldError, invalid_request
 from darkroom_gateway.generation.image_resolver import ImageResolver, RequestImages
 from darkroom_gateway.generation.loras import PARAMETER
-from darkroom_gateway.generation.parameters import GenerateParameters, generate_spec
+from darkroom_gateway.generation.parameters import GenerateParameters, ImageUris, generate_spec
 from darkroom_gateway.generation.unused_parameters import reject_unused_parameters
 from darkroom_gateway.jobs.busy_policy import BusyCheck
 from darkroom_gateway.jobs.dependencies import Submitter
@@ -25,6 +25,9 @@ from darkroom_gateway.jobs.uploaded_files import NewJob, UploadedFiles
 from darkroom_gateway.models.base_models import BaseModelChecker
 from darkroom_gateway.models.catalog import ModelCatalog
 from darkroom_gateway.photos.upload_validator import unless_disconnected
+
+WithUris = Callable[[ImageUris], GenerateJobSpec]
+"""Makes the spec with these pictures."""
 
 
 class GenerationService:
@@ -49,49 +52,51 @@ class GenerationService:
         self._uploaded_files = uploaded_files
 
     async def submit(self, parameters: GenerateParameters, request: Request, submitter: Submitter) -> Job:
-        """Create the job, or return the one that an earlier copy of the request created.
+        """Submit the generation of these parameters.
 
-        Raises `InvalidRequestError` for parameters without effect, for unknown base models and for files that jobs may
-        not read, `InvalidImagesError` for unusable pictures, `UnknownTaskError`, `UnknownFileError` or
-        `UnfinishedTaskError` for pictures of a task, `UnknownModelError` for a LoRA that neither exists nor is being
-        trained, `KeyReusedError`, or `BusyError`.
+        Raises `InvalidRequestError` for parameters without effect, and what `submit_spec` raises.
         """
         async with self._images.open(parameters, request) as images:
             spec = generate_spec(parameters, images.placeholders)
             reject_unused_parameters(parameters, spec)
-            name, sha256 = task_id(Kind.GENERATE, submitter.idempotency_key), await self._images.fingerprint(images)
-            if submitter.idempotency_key is not None:
-                earlier = await self._submission.find_earlier(name, spec)
-                if earlier is not None:
-                    require_kept(earlier)
-                    if sha256 is not None:
-                        require_same_photos(earlier, sha256)
-                    return earlier
-            await self._require(spec, submitter)
-            spec = await self._with_images(parameters, spec, images, request)
-            if not images.files:
-                return await self._submission.create_or_find(name, spec, submitter.key_name, sha256)
-            uses = partial(_reads_below, uri=dataset_uri(images.bucket, images.prefix))
-            new = NewJob(name, spec, images.prefix, sha256 or "", submitter.key_name, uses)
-            return await self._uploaded_files.store_and_create(new, images.files)
+            return await self.submit_spec(spec, partial(generate_spec, parameters), images, request, submitter)
 
-    async def _with_images(
-        self, parameters: GenerateParameters, spec: GenerateJobSpec, images: RequestImages, request: Request
-    ) -> GenerateJobSpec:
-        """The spec with the URIs of its pictures, which are checked here."""
-        if not images.sources:
-            return spec
-        inverted = spec.mask is not None and spec.mask.invert
-        resolving = self._images.resolve(images, inverted_mask=inverted)
-        return generate_spec(parameters, await unless_disconnected(request, resolving))
+    async def submit_spec(
+        self, spec: GenerateJobSpec, with_uris: WithUris, images: RequestImages, request: Request, submitter: Submitter
+    ) -> Job:
+        """Create the job, or return the one that an earlier copy of the request created. `spec` has placeholders for
+        the URIs of its pictures, which `with_uris` replaces.
 
-    async def _require(self, spec: GenerateJobSpec, submitter: Submitter) -> None:
-        """Check what the spec refers to, besides pictures, the limits, and the busy policy."""
+        Raises `InvalidRequestError` for unknown base models and for files that jobs may not read, `InvalidImagesError`
+        for unusable pictures, `UnknownTaskError`, `UnknownFileError` or `UnfinishedTaskError` for pictures of a task,
+        `UnknownModelError` for a LoRA that neither exists nor is being trained, `KeyReusedError`, or `BusyError`.
+        """
+        name, sha256 = task_id(Kind.GENERATE, submitter.idempotency_key), await self._images.fingerprint(images)
+        if submitter.idempotency_key is not None:
+            earlier = await self._submission.find_earlier(name, spec)
+            if earlier is not None:
+                require_kept(earlier)
+                if sha256 is not None:
+                    require_same_photos(earlier, sha256)
+                return earlier
+        await self.require(spec)
+        self._submission.require_capacity(submitter.key_name)
+        if images.sources:
+            inverted = spec.mask is not None and spec.mask.invert
+            resolving = self._images.resolve(images, inverted_mask=inverted)
+            spec = with_uris(await unless_disconnected(request, resolving))
+        if not images.files:
+            return await self._submission.create_or_find(name, spec, submitter.key_name, sha256)
+        uses = partial(_reads_below, uri=dataset_uri(images.bucket, images.prefix))
+        new = NewJob(name, spec, images.prefix, sha256 or "", submitter.key_name, uses)
+        return await self._uploaded_files.store_and_create(new, images.files)
+
+    async def require(self, spec: GenerateJobSpec) -> None:
+        """Check what the spec refers to, besides pictures, and the busy policy."""
         await self._base_models.require(spec.base_model, spec.video.base_model)
         require_allowed(self._policy, self._submission.namespace, spec.lora_uris)
         for reference in spec.model_references:
             await self._model_catalog.require(reference, "lora" if spec.loras else "model_id")
-        self._submission.require_capacity(submitter.key_name)
         await self._busy.require_free_slot()
 
 

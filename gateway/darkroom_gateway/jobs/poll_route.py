@@ -21,7 +21,7 @@ JOB_PATH = "/jobs/{task_id}"
 
 _TASK_ID = rb"([a-z0-9](?:[a-z0-9-]{0,%d}[a-z0-9])?)" % (MAX_JOB_NAME_LENGTH - 2)
 _TASK_IN_QUERY = re.compile(rb"task_id=" + _TASK_ID)
-_TASK = re.compile(_TASK_ID.decode())
+TASK = re.compile(_TASK_ID.decode())
 _KIND_IN_QUERY = re.compile(rb"kind=(TrainJob|GenerateJob)")
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -43,7 +43,7 @@ class CachedPollRoute(APIRoute):
             return checked
 
         async def handle(request: Request) -> Response:
-            body = None if _has_body(request) else ready(request)
+            body = None if has_body(request) else ready(request)
             return await checked(request) if body is None else json_response(body)
 
         return handle
@@ -59,7 +59,7 @@ async def answer_with_files(task_id: str, kind: Kind, services: Services) -> Res
     return json_response(with_staleness(await services.response_cache.with_files(stored), services.informer.lost))
 
 
-def _has_body(request: Request) -> bool:
+def has_body(request: Request) -> bool:
     return not _BODY_HEADERS.isdisjoint(name for name, _ in request.scope["headers"])
 
 
@@ -76,7 +76,7 @@ def _with_files(request: Request, kind: Kind) -> bytes | None:
 def _job(request: Request) -> bytes | None:
     query, task_id = request.scope["query_string"], request.scope["path_params"]["task_id"]
     found = _KIND_IN_QUERY.fullmatch(query)
-    if (query and found is None) or not _TASK.fullmatch(task_id):
+    if (query and found is None) or not TASK.fullmatch(task_id):
         return None
     services: Services = request.app.state.services
     stored = services.jobs.cached(task_id, None if found is None else Kind(found[1].decode()))

@@ -18,6 +18,9 @@ MAX_WORDS = 500
 MAX_READ = 5_000
 """Number of jobs that one search reads. Beyond it a page ends early, and the next one continues there."""
 
+WORD_PATTERN = r"[A-Za-z0-9]"
+"""What a text filter must have, at least."""
+
 Entry = tuple[int, int, int, str, str]
 """The position of a job, and its name. Sorts like the position."""
 

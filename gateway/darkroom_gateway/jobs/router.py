@@ -31,7 +31,7 @@ Step = Annotated[
     str, Path(pattern=STEP_PATTERN, description="A saved step, or best for the best one.", examples=["100", "best"])
 ]
 
-_REDIRECT: dict[int | str, dict[str, Any]] = {
+REDIRECT: dict[int | str, dict[str, Any]] = {
     307: {
         "description": "Redirects to a presigned link, which downloads the file without credentials.",
         "headers": {
@@ -161,7 +161,7 @@ async def list_job_files(task_id: TaskIdInPath, services: ServicesOfApp, kind: K
     return await services.run_files.list(task_id, kind)
 
 
-@router.get("/jobs/{task_id}/files/{name}", status_code=307, response_class=RedirectResponse, responses=_REDIRECT)
+@router.get("/jobs/{task_id}/files/{name}", status_code=307, response_class=RedirectResponse, responses=REDIRECT)
 async def job_file(
     task_id: TaskIdInPath, name: FileName, services: ServicesOfApp, kind: KindInQuery = None
 ) -> RedirectResponse:
@@ -170,7 +170,7 @@ async def job_file(
 
 
 @router.get(
-    "/jobs/{task_id}/files/samples/{name}", status_code=307, response_class=RedirectResponse, responses=_REDIRECT
+    "/jobs/{task_id}/files/samples/{name}", status_code=307, response_class=RedirectResponse, responses=REDIRECT
 )
 async def job_sample(
     task_id: TaskIdInPath, name: FileName, services: ServicesOfApp, kind: KindInQuery = None
@@ -180,7 +180,7 @@ async def job_sample(
 
 
 @router.get(
-    "/jobs/{task_id}/files/steps/{step}/{name}", status_code=307, response_class=RedirectResponse, responses=_REDIRECT
+    "/jobs/{task_id}/files/steps/{step}/{name}", status_code=307, response_class=RedirectResponse, responses=REDIRECT
 )
 async def job_step_file(
     task_id: TaskIdInPath, step: Step, name: FileName, services: ServicesOfApp, kind: KindInQuery = None

@@ -17,6 +17,10 @@ DATASET_ID_PATTERN = r"[a-z2-7]{16}"
 IMPORT_ID_PATTERN = r"import-[a-z2-7]{16}"
 """Format of `new_import_id`. Other folders next to the imported LoRAs belong to people."""
 
+UPLOAD_PREFIX = "upload-"
+UPLOAD_ID_PATTERN = rf"{UPLOAD_PREFIX}[a-z2-7]{{16}}"
+"""Format of `new_upload_id`. No dataset that the gateway stores itself, nor an old one, has this format."""
+
 PREFIXES = {Kind.TRAIN: "train", Kind.GENERATE: "generate"}
 
 
@@ -38,6 +42,11 @@ def new_dataset_id() -> str:
 def new_import_id() -> str:
     """Always random, so that concurrent imports of one model never share a file."""
     return f"import-{_letters(secrets.token_bytes(10))}"
+
+
+def new_upload_id() -> str:
+    """The folder of photos that a client uploads to object storage itself. It can't be guessed."""
+    return UPLOAD_PREFIX + new_dataset_id()
 
 
 def _letters(data: bytes) -> str:

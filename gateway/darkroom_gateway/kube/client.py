@@ -218,6 +218,29 @@ class KubeClient:
                 return False
         return True
 
+    def change_spec(self, kind: Kind, name: str, fields: Mapping[str, Any]) -> Job | None:
+        """Set fields of a job's spec. None when it does not exist.
+
+        Raises `RejectedError` or `ClusterUnavailableError`.
+        """
+        with mapped_errors(f"change {kind}/{name}"):
+            try:
+                document = self._objects.patch_namespaced_custom_object(
+                    *self._resource(kind),
+                    name,
+                    {"spec": dict(fields)},
+                    field_manager=FIELD_MANAGER,
+                    field_validation="Strict",
+                    _content_type="application/merge-patch+json",
+                    _request_timeout=WRITE_TIMEOUT,
+                )
+            except ApiException as error:
+                if is_missing_object(error):
+                    return None
+                raise
+        self._seen(document)
+        return parse_job(document)
+
     def slot_holders(self) -> Sequence[str]:
         """The jobs that hold a slot, each as `Kind/name` or empty. Needs permission to list Leases."""
         with mapped_errors("list the slots"):

@@ -87,27 +87,38 @@ class UploadValidator:
         files, an `UnavailableError` when a limit of the gateway is reached, and `ClientDisconnect`.
         """
         async with self._form(request) as uploads:
-            if sum(each.role is not FileRole.CAPTION for each in uploads) < bounds.MIN_PHOTOS:
-                raise form_error(
-                    "Add photos of the subject to the form: it has none. curl: -F files=@1.jpg -F files=@2.jpg."
-                )
-            yield await unless_disconnected(request, self._check_files(paired(uploads)))
+            yield await self.validate(request, uploads)
+
+    async def validate(self, request: Request, uploads: Sequence[Upload]) -> list[Photo]:
+        """The validated photos of a form that was read, in the slot of `slots` that its files take.
+
+        Raises `InvalidPhotosError`, `DecodersUnavailableError`, and `ClientDisconnect`.
+        """
+        if sum(each.role is not FileRole.CAPTION for each in uploads) < bounds.MIN_PHOTOS:
+            raise form_error(
+                "Add photos of the subject to the form: it has none. curl: -F files=@1.jpg -F files=@2.jpg."
+            )
+        return await unless_disconnected(request, self._check_files(paired(uploads)))
 
     async def fingerprint(self, request: Request) -> str:
         """The fingerprint of the files of a form. Does not decode them, but raises for unusable captions."""
         async with self._form(request) as uploads:
-            files = paired(uploads)
-            captions = read_captions(files)
-            return fingerprint(
-                [
-                    Digests(
-                        await self.sha256(each.photo),
-                        _text_sha256(caption),
-                        None if each.mask is None else await self.sha256(each.mask),
-                    )
-                    for each, caption in zip(files, captions, strict=True)
-                ]
-            )
+            return await self.fingerprint_of(uploads)
+
+    async def fingerprint_of(self, uploads: Sequence[Upload]) -> str:
+        """`fingerprint` of a form that was read."""
+        files = paired(uploads)
+        captions = read_captions(files)
+        return fingerprint(
+            [
+                Digests(
+                    await self.sha256(each.photo),
+                    _text_sha256(caption),
+                    None if each.mask is None else await self.sha256(each.mask),
+                )
+                for each, caption in zip(files, captions, strict=True)
+            ]
+        )
 
     async def _check_files(self, files: Sequence[PhotoFiles]) -> list[Photo]:
         """Check captions, then decode all photos and masks. Raises `InvalidPhotosError`."""

@@ -215,6 +215,11 @@ class ObjectStorage:
         with _mapped(f"sign a link for {key}"):
             return self._signer.sign(parameters)
 
+    def upload_link(self, key: str, size_bytes: int) -> Link:
+        """A link that stores an object of exactly this size: the length of the body is a part of the signature."""
+        with _mapped(f"sign a link for {key}"):
+            return self._signer.sign({"Bucket": self.bucket, "Key": key, "ContentLength": size_bytes}, "put_object")
+
     def check(self) -> None:
         """Raises `StorageUnavailableError` unless the bucket can be listed."""
         with _mapped(f"list the bucket {self.bucket}"):

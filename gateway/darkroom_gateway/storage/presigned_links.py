@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -74,8 +75,8 @@ class LinkSigner:
         if signing is not None:
             signing.client.close()
 
-    def sign(self, parameters: dict[str, str]) -> Link:
-        """A link for GetObject with these parameters.
+    def sign(self, parameters: Mapping[str, object], operation: str = "get_object") -> Link:
+        """A link for an operation of S3 with these parameters.
 
         Raises `StorageUnavailableError` while there are no valid credentials. If `renew` was never called, calls it,
         and raises its errors."""
@@ -91,7 +92,7 @@ class LinkSigner:
         seconds = round((expires - now).total_seconds())
         if seconds < 1:
             raise StorageUnavailableError(NO_TIME_LEFT)
-        return Link(signing.client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds), expires)
+        return Link(signing.client.generate_presigned_url(operation, Params=parameters, ExpiresIn=seconds), expires)
 
     def origin(self, bucket: str) -> str:
         """Scheme, host and port of the links to objects of a bucket. Needs no credentials; makes a client each time."""

@@ -5,7 +5,7 @@ Only parameters that the request sets are rejected, even with their default valu
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pydantic.alias_generators import to_snake
 
@@ -30,6 +30,15 @@ def reject_contradictions(parameters: TrainParameters, spec: TrainJobSpec) -> No
     if contradiction is not None:
         name, message = in_parameters(contradiction)
         faults.setdefault(name, message)
+    _reject(faults, parameters)
+
+
+def reject_without_effect(parameters: TrainParameters, spec: TrainJobSpec) -> None:
+    """`reject_contradictions` for a spec from JSON, whose contradictions the caller has rejected in its own words."""
+    _reject(dict(_without_effect(parameters.model_fields_set, spec)), parameters)
+
+
+def _reject(faults: Mapping[str, str], parameters: TrainParameters) -> None:
     if faults:
         raise invalid_request(FieldError(name, message, _given(parameters, name)) for name, message in faults.items())
 

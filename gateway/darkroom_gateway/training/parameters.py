@@ -95,15 +95,15 @@ class TrainParameters(JobParameters):
     prior_weight: float = parameter(PriorPreservation, "weight")
 
 
-# Fields by parameter.
-_PRIOR = {
+# Fields by parameter. v1/field_names.py reads them too.
+PRIOR_FIELDS = {
     "class_prompt": "class_prompt",
     "class_images": "class_images",
     "class_dataset_uri": "dataset",
     "prior_weight": "weight",
 }
 _CONVERTED = {"initial_lora", "masked_loss"}
-_TRAINING = {
+TRAINING_FIELDS = {
     name: name for name in Training.model_fields if name in TrainParameters.model_fields and name not in _CONVERTED
 }
 
@@ -112,8 +112,8 @@ def train_spec(parameters: TrainParameters, dataset_uri: str) -> TrainJobSpec:
     """The spec of a request for the photos at `dataset_uri`. Raises `InvalidRequestError` without a `class_prompt`
     that other parameters need."""
     given = parameters.model_dump(exclude_unset=True, exclude={"dataset_uri"})
-    prior = take(given, _PRIOR)
-    training = take(given, _TRAINING)
+    prior = take(given, PRIOR_FIELDS)
+    training = take(given, TRAINING_FIELDS)
     masked = take(given, {"masked_loss": "is_on", "unmasked_weight": "unmasked_weight"})
     initial_lora = given.pop("initial_lora", None)
     if prior:

@@ -19,6 +19,9 @@ from darkroom_gateway.photos.file_roles import FileRole, role_and_stem
 from darkroom_gateway.storage.client import ObjectStorage
 from darkroom_gateway.training.contradictions import too_many_held_out
 
+_PARAMETERS = {"dataset": "dataset_uri", "training.priorPreservation.dataset": "class_dataset_uri"}
+"""The parameter of a dataset, by the path of its field. Further concepts are in JSON only."""
+
 
 async def require_no_body(request: Request) -> None:
     """Raises `InvalidRequestError` for photos beside `dataset_uri`."""
@@ -47,13 +50,13 @@ class TrainingReferences:
     async def require(self, spec: TrainJobSpec, *, uploads_photos: bool) -> None:
         """Raises `InvalidRequestError` for a dataset or LoRA file that jobs may not read or that does not exist, and
         `UnknownModelError` for an unknown model."""
-        if not uploads_photos:
-            photos = await self._require_photos(spec.dataset, "dataset_uri")
-            if photos is not None and spec.training.held_out_photos >= photos:
+        for path, dataset in spec.datasets.items():
+            if path == "dataset" and uploads_photos:
+                continue
+            photos = await self._require_photos(dataset, _PARAMETERS.get(path, f"{path}.uri"))
+            if path == "dataset" and photos is not None and spec.training.held_out_photos >= photos:
                 raise too_many_held_out(spec.training.held_out_photos, photos)
-        prior, lora = spec.training.prior_preservation, spec.training.initial_lora
-        if prior is not None and prior.dataset is not None:
-            await self._require_photos(prior.dataset, "class_dataset_uri")
+        lora = spec.training.initial_lora
         if lora is not None and lora.model_id is not None:
             await self._model_catalog.require(lora.model_id, "initial_lora")
         elif lora is not None and lora.uri is not None:

@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
+from darkroom_contract.specs.dataset import Dataset
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.storage.keys import dataset_prefix, dataset_uri, parse_uri
 from darkroom_gateway.jobs.busy_policy import BusyCheck
@@ -22,6 +23,7 @@ from darkroom_gateway.jobs.task_ids import new_dataset_id
 from darkroom_gateway.jobs.uploaded_files import NewJob, StoredFile, UploadedFiles
 from darkroom_gateway.models.base_models import BaseModelChecker
 from darkroom_gateway.photos.fingerprint import fingerprint
+from darkroom_gateway.photos.photo_sources import PhotosOfBody, PhotoSource
 from darkroom_gateway.photos.upload_validator import Photo, UploadValidator
 from darkroom_gateway.training.contradictions import (
     masks_without_effect,
@@ -54,45 +56,60 @@ class TrainingService:
         self._busy = busy
 
     async def submit(self, parameters: TrainParameters, request: Request, submitter: Submitter) -> Job:
-        """Check everything, then store the photos, then create the job.
+        """Submit the training of these parameters, on the photos of the body or of `dataset_uri`.
+
+        Raises `InvalidRequestError` for contradictory parameters, and what `submit_spec` raises.
+        """
+        photos = PhotosOfBody(self._upload_validator, request) if parameters.dataset_uri is None else None
+        spec = train_spec(parameters, parameters.dataset_uri or dataset_uri(self._bucket, self._new_prefix()))
+        reject_contradictions(parameters, spec)
+        if photos is None:
+            await require_no_body(request)
+        return await self.submit_spec(spec, photos, submitter)
+
+    async def submit_spec(self, spec: TrainJobSpec, photos: PhotoSource | None, submitter: Submitter) -> Job:
+        """Check everything, then store the photos, if there are any, as the spec's dataset, then create the job.
 
         Raises `KeyReusedError` when the idempotency key was used with other parameters or photos or its job is being
-        deleted, `InvalidPhotosError`, `InvalidRequestError` for contradictory parameters, an unknown base model or
-        dataset, `UnknownModelError` for an unknown initial LoRA, or `BusyError`.
+        deleted, `InvalidPhotosError`, `InvalidRequestError` for an unknown base model or dataset, `UnknownModelError`
+        for an unknown initial LoRA, or `BusyError`.
         """
-        prefix = dataset_prefix(self._submission.namespace, new_dataset_id())
-        uploads_photos = parameters.dataset_uri is None
-        spec = train_spec(parameters, parameters.dataset_uri or dataset_uri(self._bucket, prefix))
-        reject_contradictions(parameters, spec)
-        if not uploads_photos:
-            await require_no_body(request)
         name = task_id(Kind.TRAIN, submitter.idempotency_key)
         if submitter.idempotency_key is not None:
             earlier = await self._submission.find_earlier(name, spec)
             if earlier is not None:
                 require_kept(earlier)
-                if uploads_photos:
-                    require_same_photos(earlier, await self._upload_validator.fingerprint(request))
-                else:
+                if photos is None:
                     require_same_dataset(earlier, spec)
+                else:
+                    require_same_photos(earlier, await photos.fingerprint())
                 return earlier
-        await self._base_models.require(spec.base_model)
-        await self._references.require(spec, uploads_photos=uploads_photos)
+        await self.require(spec, uploads_photos=photos is not None)
         self._submission.require_capacity(submitter.key_name)
-        await self._busy.require_free_slot()
-        if not uploads_photos:
+        if photos is None:
             return await self._submission.create_or_find(name, spec, submitter.key_name)
-        async with self._upload_validator.receive(request) as photos:
-            _require_usable(photos, spec)
+        prefix = self._new_prefix()
+        spec = spec.model_copy(update={"dataset": Dataset(uri=dataset_uri(self._bucket, prefix))})
+        async with photos.receive() as received:
+            _require_usable(received, spec)
             new = NewJob(
                 name=name,
                 spec=spec,
                 prefix=prefix,
-                sha256=fingerprint([each.digests for each in photos]),
+                sha256=fingerprint([each.digests for each in received]),
                 key_name=submitter.key_name,
                 uses=lambda job: _has_photos(job, prefix),
             )
-            return await self._uploaded_files.store_and_create(new, _stored_files(photos))
+            return await self._uploaded_files.store_and_create(new, _stored_files(received))
+
+    async def require(self, spec: TrainJobSpec, *, uploads_photos: bool) -> None:
+        """Check what the spec refers to, and the busy policy."""
+        await self._base_models.require(spec.base_model)
+        await self._references.require(spec, uploads_photos=uploads_photos)
+        await self._busy.require_free_slot()
+
+    def _new_prefix(self) -> str:
+        return dataset_prefix(self._submission.namespace, new_dataset_id())
 
 
 def _require_usable(photos: list[Photo], spec: TrainJobSpec) -> None:

@@ -45,6 +45,10 @@ class JobWaits:
         self._ticker: asyncio.Task[None] | None = None
         store.listen(self._note)
 
+    @property
+    def count(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
     async def until_ended(self, kind: Kind, name: str, uid: str, seconds: float) -> None:
         """Returns when the job has ended or was deleted, after `seconds`, or when the gateway stops."""
         with self._registered(uid) as ended, suppress(TimeoutError):

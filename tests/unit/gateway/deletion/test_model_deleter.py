@@ -19,6 +19,7 @@ from darkroom_gateway.deletion.dataset_retention import DatasetRetention
 from darkroom_gateway.deletion.import_collector import ImportCollector
 from darkroom_gateway.deletion.job_deleter import JobDeleter
 from darkroom_gateway.deletion.sweeper import Sweeper
+from darkroom_gateway.deletion.upload_collector import UploadCollector
 from darkroom_gateway.errors import (
     ClusterUnavailableError,
     ModelInUseError,
@@ -233,6 +234,7 @@ def sweeper_of(isolated: IsolatedNamespace, backends: Backends, cluster: KubeCli
         isolated.model_deleter(storage),
         ImportCollector(storage, isolated.namespace),
         DatasetRetention(storage, isolated.namespace, None),
+        UploadCollector(storage, isolated.namespace),
         ProgressStreams(isolated.settings),
     )
 

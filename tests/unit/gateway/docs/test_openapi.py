@@ -33,15 +33,15 @@ HOOKS = "support.generated_requests"
 NAMESPACE = "described"
 MODEL_ID = "described-dog"
 NOW = "2026-01-02T03:04:05Z"
+DATASET = f"datasets/{NAMESPACE}/x/"
 SPECS: dict[Kind, dict[str, Any]] = {
-    Kind.TRAIN: {"modelId": MODEL_ID, "prompt": "sks dog", "dataset": {"uri": "s3://darkroom/datasets/x/"}},
+    Kind.TRAIN: {"modelId": MODEL_ID, "prompt": "sks dog", "dataset": {"uri": f"s3://darkroom/{DATASET}"}},
     Kind.GENERATE: {"prompt": "a dog", "negativePrompt": "cats"},
 }
 FILES = {
     Kind.TRAIN: {"pytorch_lora_weights.safetensors": "application/octet-stream", "1-validation.png": "image/png"},
     Kind.GENERATE: {"1-seed-0.png": "image/png", "1.mp4": "video/mp4"},
 }
-FILES_PATH = "/jobs/{task_id}/files"
 STORED = (*FILES[Kind.TRAIN], "samples/1-step-00100-0.png", "steps/100/1.safetensors")
 """Files of the runs of trainings."""
 STATUSES: dict[Phase, dict[str, Any]] = {
@@ -146,27 +146,45 @@ def lora_uri(bucket: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def ids(make_jobs: Callable[[str], list[str]], make_models: Callable[[list[str]], list[str]], lora_uri: str) -> str:
-    """Values of parameters for the hooks: what exists, and what may be deleted."""
-    succeeded = {"task_id": "kept-trainjob-succeeded"}
-    files = {
-        f"{FILES_PATH}/{{name}}": {**succeeded, "name": "1-validation.png"},
-        f"{FILES_PATH}/samples/{{name}}": {**succeeded, "name": "1-step-00100-0.png"},
-        f"{FILES_PATH}/steps/{{step}}/{{name}}": {**succeeded, "step": "100", "name": "1.safetensors"},
-    }
+def ids(
+    make_jobs: Callable[[str], list[str]],
+    make_models: Callable[[list[str]], list[str]],
+    lora_uri: str,
+    bucket: Any,
+) -> str:
+    """Values of parameters for the hooks: what exists, and what may be changed and deleted."""
+    bucket.put_object(Bucket="darkroom", Key=f"{DATASET}a.jpg", Body=b"x")
+    kept, changed, deleted = make_jobs("kept"), make_jobs("changed"), make_jobs("doomed")
     doomed = make_models([f"doomed-{number}" for number in range(20)])
+    existing = {
+        "task_id": kept,
+        "id": kept,
+        "model_id": make_models([MODEL_ID]),
+        "lora": [[f"{MODEL_ID}:0.5"], [f"{MODEL_ID}@best", lora_uri]],
+        "uri": [lora_uri],
+    }
     return json.dumps(
         {
-            "GET": {
-                "task_id": make_jobs("kept"),
-                "model_id": make_models([MODEL_ID]),
-                "lora": [[f"{MODEL_ID}:0.5"], [f"{MODEL_ID}@best", lora_uri]],
-                "uri": [lora_uri],
-            },
-            "FILES": files,
-            "DELETE": {"task_id": make_jobs("doomed"), "model_id": doomed},
+            "GET": existing,
+            "POST": {**existing, "id": changed},
+            "PATCH": {"id": changed},
+            "DELETE": {"task_id": deleted, "id": deleted, "model_id": doomed},
+            "FILES": known_paths(),
+            "DATASET": f"s3://darkroom/{DATASET}",
         }
     )
+
+
+def known_paths() -> dict[str, dict[str, str]]:
+    """Path parameters of files that exist, and of jobs that can be retried and suspended."""
+    found: dict[str, dict[str, str]] = {"/v1/jobs/{id}/retry": {"id": "kept-generatejob-succeeded"}}
+    found |= {f"/v1/jobs/{{id}}/{action}": {"id": "kept-generatejob-queued"} for action in ("suspend", "resume")}
+    for path, name in (("/jobs/{task_id}/files", "task_id"), ("/v1/jobs/{id}/files", "id")):
+        succeeded = {name: "kept-trainjob-succeeded"}
+        found[f"{path}/{{name}}"] = {**succeeded, "name": "1-validation.png"}
+        found[f"{path}/samples/{{name}}"] = {**succeeded, "name": "1-step-00100-0.png"}
+        found[f"{path}/steps/{{step}}/{{name}}"] = {**succeeded, "step": "100", "name": "1.safetensors"}
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Input that an endpoint would ignore gets a 422 that names it, and nothing is created or deleted."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,10 @@ from darkroom_contract.names import Kind
 Draw = Callable[..., bytes]
 
 HEALTH = {"/healthz", "/readyz"}
-READS_A_BODY = {"POST /train", "POST /generate/sdxl", "POST /generate/lora", "POST /v1/models"}
+READS_A_BODY = {
+    *("POST /train", "POST /generate/sdxl", "POST /generate/lora", "POST /v1/models"),
+    *("POST /v1/train-jobs", "POST /v1/generate-jobs", "POST /v1/uploads", "PATCH /v1/jobs/nobody-sent-this"),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +30,7 @@ def operations(http: httpx.Client) -> list[tuple[str, str]]:
     """The method and path of each endpoint except the probes."""
     paths = http.get("/openapi.json").json()["paths"]
     found = [
-        (method.upper(), path.replace("{task_id}", "nobody-sent-this"))
+        (method.upper(), re.sub(r"\{(task_id|id)\}", "nobody-sent-this", path))
         for path, methods in paths.items()
         for method in methods
         if path not in HEALTH
