@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from anyio import to_thread
 from fastapi import Depends, Request
 from pydantic import BaseModel
 
@@ -13,8 +12,8 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.photos.decoder import DecodingLimits
 from darkroom_contract.tracing.tracing import Tracing
-from darkroom_gateway.backends.calls import Backends
 from darkroom_gateway.backends.deadlines import READY_SECONDS
+from darkroom_gateway.clients import Clients, open_clients
 from darkroom_gateway.deletion.dataset_retention import DatasetRetention
 from darkroom_gateway.deletion.import_collector import ImportCollector
 from darkroom_gateway.deletion.job_deleter import JobDeleter
@@ -26,7 +25,6 @@ from darkroom_gateway.events.job_changes import JobChanges
 from darkroom_gateway.events.log_stream import LogFollower
 from darkroom_gateway.events.namespace_follower import NamespaceFollower
 from darkroom_gateway.events.places import Places
-from darkroom_gateway.events.progress_streams import ProgressStreams
 from darkroom_gateway.events.shared_logs import SharedLogs
 from darkroom_gateway.generation.image_links import LinkDownloader
 from darkroom_gateway.generation.image_resolver import ImageResolver
@@ -42,10 +40,8 @@ from darkroom_gateway.jobs.response_cache import ResponseCache
 from darkroom_gateway.jobs.run_files import RunFiles
 from darkroom_gateway.jobs.run_logs import RunLogs
 from darkroom_gateway.jobs.service import JobService
-from darkroom_gateway.jobs.store import JobStore
 from darkroom_gateway.jobs.submission import JobSubmission
 from darkroom_gateway.jobs.uploaded_files import UploadedFiles
-from darkroom_gateway.kube.client import KubeClient
 from darkroom_gateway.kube.informer import Informer
 from darkroom_gateway.limits.submission_limits import SubmissionLimits
 from darkroom_gateway.metrics import Metrics
@@ -62,25 +58,6 @@ from darkroom_gateway.training.serializers import training_answer
 from darkroom_gateway.training.service import TrainingService
 from darkroom_gateway.v1.serializers import v1_job
 from darkroom_gateway.v1.services import SharedServices, V1Services, build_v1_services
-
-
-@dataclass(frozen=True)
-class Clients:
-    """Connections to the cluster, object storage and Redis, and what only wraps them."""
-
-    settings: Settings
-    store: JobStore
-    kube: KubeClient
-    informer: Informer
-    storage: ObjectStorage
-    progress_streams: ProgressStreams
-    backends: Backends
-
-    async def close(self) -> None:
-        await to_thread.run_sync(self.informer.close)
-        await self.progress_streams.close()
-        await to_thread.run_sync(self.kube.close)
-        await to_thread.run_sync(self.storage.close)
 
 
 @dataclass(frozen=True)
@@ -135,7 +112,7 @@ class Services:
 
 def build_services(settings: Settings, tracing: Tracing | None = None) -> Services:
     """Opens no connection yet. Raises `SettingsError` when there is no usable kubeconfig or Redis URL."""
-    clients, metrics, shutdown = _clients(settings), Metrics(), Shutdown()
+    clients, metrics, shutdown = open_clients(settings), Metrics(), Shutdown()
     tracing = tracing or Tracing()
     kube, storage, backends = clients.kube, clients.storage, clients.backends
     jobs = JobService(kube, backends.cluster, clients.store, clients.informer)
@@ -203,20 +180,6 @@ def _upload_validator(settings: Settings) -> UploadValidator:
 def _training_references(clients: Clients, model_catalog: ModelCatalog) -> TrainingReferences:
     settings, storage = clients.settings, clients.backends.storage
     return TrainingReferences(clients.storage, storage, settings.namespace, settings.dataset_policy, model_catalog)
-
-
-def _clients(settings: Settings) -> Clients:
-    store = JobStore()
-    kube = KubeClient(settings, store.put)
-    return Clients(
-        settings=settings,
-        store=store,
-        kube=kube,
-        informer=Informer(kube, store),
-        storage=ObjectStorage(settings),
-        progress_streams=ProgressStreams(settings),
-        backends=Backends(),
-    )
 
 
 def _serializers(storage: ObjectStorage, settings: Settings) -> Mapping[Kind, Callable[[Job], BaseModel]]:
