@@ -37,7 +37,8 @@ them; change its values, not the variables. A program reads its environment once
 that names the variable when a value can't be used. An empty variable counts as unset.
 
 Credentials of the object storage are not listed: boto3 reads them from its own sources (`AWS_ACCESS_KEY_ID` and
-`AWS_SECRET_ACCESS_KEY`, a profile, IRSA, an instance role)."""
+`AWS_SECRET_ACCESS_KEY`, a profile, IRSA, an instance role). Traces are configured by OpenTelemetry's own variables,
+`OTEL_...`, for all three programs: [tracing](operations/tracing.md)."""
 
 
 def page() -> str:

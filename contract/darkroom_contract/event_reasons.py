@@ -1,4 +1,4 @@
-"""Reasons of the Kubernetes Events that the operator posts on jobs.
+"""Reasons of the Kubernetes Events that the operator posts on jobs, and of the gateway's `WebhookFailed`.
 
 Each reason has one type and one action, so that `kubectl get events --field-selector reason=Retrying` and alerts on
 Events can rely on them. They are part of the API: a reason may be added, and none is renamed or removed.
@@ -35,6 +35,7 @@ class EventReason(StrEnum):
     RESUMED = "Resumed"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
+    WEBHOOK_FAILED = "WebhookFailed"
 
     PROMPT_TRUNCATED = RemarkReason.PROMPT_TRUNCATED.value
     PHOTOS_LEFT_OUT = RemarkReason.PHOTOS_LEFT_OUT.value
@@ -67,7 +68,7 @@ class EventMeaning:
 
     type: EventType
     action: str
-    """What the operator or the run did, in one word for programs: `action` of events.k8s.io/v1."""
+    """What the operator, the gateway or the run did, in one word for programs: `action` of events.k8s.io/v1."""
     when: str
     """When it is posted, as one sentence of the documentation."""
 
@@ -103,6 +104,9 @@ EVENTS: Mapping[EventReason, EventMeaning] = {
     EventReason.RESUMED: _normal("Resume", "`spec.suspend` was set back to false."),
     EventReason.SUCCEEDED: _normal("Finish", "The job is complete."),
     EventReason.FAILED: _warning("Finish", "The job failed for good; the note begins with the reason of the failure."),
+    EventReason.WEBHOOK_FAILED: _warning(
+        "SendWebhook", "The gateway gave up sending an event of the job to its webhook."
+    ),
     EventReason.PROMPT_TRUNCATED: _warning(RUN, "A prompt was longer than the text encoders read, and was cut."),
     EventReason.PHOTOS_LEFT_OUT: _warning(RUN, "Some photos were not used."),
     EventReason.PHOTOS_CONVERTED: _normal(RUN, "Photos were converted, for example to sRGB."),

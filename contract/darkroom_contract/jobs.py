@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from darkroom_contract.names import ANNOTATION_PHOTOS_SHA256, ANNOTATION_TRACEPARENT, API_VERSION, Kind
+from darkroom_contract.names import (
+    ANNOTATION_PHOTOS_SHA256,
+    ANNOTATION_TRACEPARENT,
+    ANNOTATION_WEBHOOK,
+    API_VERSION,
+    Kind,
+)
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.status import JobStatus
@@ -38,6 +44,8 @@ class Job:
     finalizers: tuple[str, ...] = ()
     traceparent: str | None = None
     """`ANNOTATION_TRACEPARENT`, if it is valid."""
+    webhook_record: str | None = None
+    """What its webhook has delivered: `ANNOTATION_WEBHOOK`. Read by webhooks.py."""
 
     @property
     def key(self) -> str:
@@ -52,9 +60,9 @@ def read_job(document: dict[str, Any]) -> Job:
     `ValueError` when it is of no kind of ours.
     """
     metadata = document["metadata"]
+    annotations = metadata.get("annotations") or {}
     kind = Kind(document["kind"])
     status = JobStatus.from_dict(document.get("status") or {})
-    annotations = metadata.get("annotations") or {}
     return Job(
         kind=kind,
         namespace=metadata["namespace"],
@@ -71,6 +79,7 @@ def read_job(document: dict[str, Any]) -> Job:
         photos_sha256=annotations.get(ANNOTATION_PHOTOS_SHA256),
         finalizers=tuple(metadata.get("finalizers") or ()),
         traceparent=valid_traceparent(annotations.get(ANNOTATION_TRACEPARENT)),
+        webhook_record=annotations.get(ANNOTATION_WEBHOOK),
     )
 
 

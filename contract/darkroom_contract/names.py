@@ -36,6 +36,9 @@ it: a SHA-256 that identifies its start pictures. Too long for a label (64 chara
 ANNOTATION_TRACEPARENT = f"{GROUP}/traceparent"
 """On a job: the W3C traceparent of the request that created it. Operator and runner add their spans to that trace."""
 
+ANNOTATION_WEBHOOK = f"{GROUP}/webhook"
+"""On a job with a webhook: what was delivered, as JSON (webhooks.py). Written by gateways alone."""
+
 LABEL_DELETE_FILES = f"{GROUP}/delete-files"
 """`true` on a job whose files are deleted with it. `DELETE /jobs/{task_id}?files=true` sets it; users of YAML may set
 it, too. The gateways list jobs by it and put `FINALIZER_FILES` on them."""
@@ -78,6 +81,9 @@ IMAGE_URI_PATTERN = (
 )
 """One picture of a bucket. Whether a job may read it is decided by storage/datasets.py."""
 MAX_IMAGE_URI_LENGTH = 512
+
+HTTP_URL_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#@\\]+([/?#]\S*)?$"
+"""An http or https address, without a user or a password. Where it may lead is decided by the gateway."""
 
 KEY_NAME_PATTERN = MODEL_ID_PATTERN
 """Names of API keys: label values, and names of files in a Secret."""

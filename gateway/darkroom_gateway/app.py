@@ -153,12 +153,14 @@ def _log_access(settings: Settings, keys: ApiKeys | None) -> None:
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
-    sweeper = asyncio.create_task(services.sweeper.run())
+    background = [asyncio.create_task(services.sweeper.run())]
+    if services.webhooks is not None:
+        background.append(asyncio.create_task(services.webhooks.run()))
     try:
         await services.start()
         yield
     finally:
-        sweeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await sweeper
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
         await services.close()

@@ -5,11 +5,12 @@ the name of a job, a model or a key.
 """
 
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry, Counter, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, start_http_server
 from prometheus_fastapi_instrumentator import Instrumentator
 from prometheus_fastapi_instrumentator.metrics import Info, default
 
 from darkroom_contract.names import Kind
+from darkroom_contract.webhooks import DeliveryState
 from darkroom_gateway.errors import SettingsError
 from darkroom_gateway.settings import METRICS_PORT
 
@@ -44,6 +45,17 @@ class Metrics:
         )
         for limit in ("rate", "queue", "quota"):
             self._limited.labels(limit)
+        self._webhook_attempts = Counter(
+            "darkroom_webhook_attempts",
+            "Attempts to deliver a webhook, by the state of its delivery after them.",
+            ["state"],
+            registry=self.registry,
+        )
+        self._webhooks_pending = Gauge(
+            "darkroom_webhooks_pending", "Events that webhooks have not got yet.", registry=self.registry
+        )
+        for state in DeliveryState:
+            self._webhook_attempts.labels(state.value)
         for kind in Kind:
             # `rate()` misses the first event of a counter that is created by it.
             self._submissions.labels(kind.value)
@@ -57,6 +69,13 @@ class Metrics:
     def count_limited(self, limit: str) -> None:
         """`limit` is `rate`, `queue` or `quota`."""
         self._limited.labels(limit).inc()
+
+    def count_webhook(self, state: DeliveryState) -> None:
+        """`state` is that of the delivery after an attempt."""
+        self._webhook_attempts.labels(state.value).inc()
+
+    def set_pending_webhooks(self, count: int) -> None:
+        self._webhooks_pending.set(count)
 
     def measure_requests(self, app: FastAPI) -> None:
         """Install the middleware that counts and times requests."""

@@ -3,6 +3,7 @@
 from darkroom_contract.names import (
     BASE_MODEL_PATTERN,
     DATASET_URI_PATTERN,
+    HTTP_URL_PATTERN,
     IMAGE_URI_PATTERN,
     LORA_URI_PATTERN,
     MODEL_ID_PATTERN,
@@ -11,7 +12,6 @@ from darkroom_contract.names import (
 from darkroom_contract.specs.job import NOT_BLANK
 from darkroom_contract.storage.datasets import SAFETENSORS_ONLY
 from darkroom_gateway.events.progress_streams import LAST_EVENT_ID_PATTERN
-from darkroom_gateway.generation.image_links import URL_PATTERN
 from darkroom_gateway.generation.image_sources import IMAGE_FILE_PATTERN
 from darkroom_gateway.generation.loras import ADVICE as LORA_ADVICE
 from darkroom_gateway.generation.loras import LORA_PATTERN
@@ -32,7 +32,7 @@ PATTERN_ADVICE = {
     DATASET_URI_PATTERN: "Use a folder of a bucket: s3://bucket/folder/.",
     IMAGE_URI_PATTERN: "Use the URI of one picture: s3://bucket/folder/name.png (or .jpg, .webp, .avif, .heic).",
     IMAGE_FILE_PATTERN: "Use the name of a picture in the answer of GET /images, such as my-job-seed-0.png.",
-    URL_PATTERN: "Use a link that begins with http:// or https://, without a user name.",
+    HTTP_URL_PATTERN: "Use a link that begins with http:// or https://, without a user name.",
     INITIAL_LORA_PATTERN: "Use a model (my-dog, my-dog@200, my-dog@best), or s3://bucket/folder/name.safetensors. "
     + SAFETENSORS_ONLY,
     IDEMPOTENCY_KEY_PATTERN: "Use 1 to 255 printable ASCII characters without spaces, such as a UUID.",

@@ -58,6 +58,8 @@ from darkroom_gateway.training.serializers import training_answer
 from darkroom_gateway.training.service import TrainingService
 from darkroom_gateway.v1.serializers import v1_job
 from darkroom_gateway.v1.services import SharedServices, V1Services, build_v1_services
+from darkroom_gateway.webhooks.sender import WebhookSender
+from darkroom_gateway.webhooks.services import build_webhook_sender, webhook_policy
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Services:
     readiness: ReadinessChecks
     upload_validator: UploadValidator
     v1: V1Services
+    webhooks: WebhookSender | None
     orphaned_photos: OrphanedPhotos
     metrics: Metrics
     shutdown: Shutdown
@@ -139,6 +142,7 @@ def build_services(settings: Settings, tracing: Tracing | None = None) -> Servic
         readiness=_readiness(clients),
         upload_validator=shared.validator,
         v1=build_v1_services(shared, settings.root_path),
+        webhooks=build_webhook_sender(settings, clients.store, kube, storage, backends.webhooks, metrics),
         orphaned_photos=orphaned_photos,
         metrics=metrics,
         shutdown=shutdown,
@@ -157,7 +161,7 @@ def _submissions(
 ) -> SharedServices:
     settings, kube, storage, backends = clients.settings, clients.kube, clients.storage, clients.backends
     limits = SubmissionLimits(clients.store, settings.max_queued, settings.quotas, metrics.count_limited)
-    submission = JobSubmission(kube, backends.cluster, metrics, limits, tracing)
+    submission = JobSubmission(kube, backends.cluster, metrics, webhook_policy(settings), limits, tracing)
     busy = BusyCheck(kube, backends.cluster, settings.busy_policy)
     uploaded_files = UploadedFiles(submission, storage, backends.uploads, orphaned_photos)
     references = _training_references(clients, model_catalog)

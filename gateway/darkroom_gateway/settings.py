@@ -46,6 +46,7 @@ CORS_ORIGINS = "DARKROOM_GATEWAY_CORS_ORIGINS"
 QUOTAS = "DARKROOM_GATEWAY_QUOTAS"
 MAX_REQUESTS_PER_MINUTE = 1_000_000
 MAX_QUEUED = 1_000_000
+WEBHOOK_SECRETS = "DARKROOM_GATEWAY_WEBHOOK_SECRETS"
 
 
 class BusyPolicy(StrEnum):
@@ -57,6 +58,14 @@ class BusyPolicy(StrEnum):
 
 class ImageLinks(StrEnum):
     """Which links to pictures the gateway follows."""
+
+    PUBLIC = "Public"
+    ANY = "Any"
+    DISABLED = "Disabled"
+
+
+class WebhookAddresses(StrEnum):
+    """Which addresses the gateway sends webhooks to."""
 
     PUBLIC = "Public"
     ANY = "Any"
@@ -163,11 +172,25 @@ class Settings(StorageSettings):
     """Which links in `image_url`, `mask_url` and `video_image_url` are followed. `Public`: those that lead to public
     addresses, so that nobody reads the cluster's own services through the gateway. `Any`: private, loopback and
     link-local addresses too. `Disabled`: none."""
+    webhook_secrets: Path | None = variable(WEBHOOK_SECRETS, None)
+    """File of the secrets that sign webhooks, `whsec_` and base64, separated by white space. With several, messages
+    have a signature of each, so that secrets can be rotated. The file is read again when it changes. Unset: submissions
+    with a webhook are refused, and the webhooks of jobs from YAML wait."""
+    webhook_addresses: WebhookAddresses = variable("DARKROOM_GATEWAY_WEBHOOK_ADDRESSES", WebhookAddresses.PUBLIC)
+    """Where webhooks are sent. `Public`: over https to public addresses, so that nobody reaches the cluster's own
+    services through the gateway. `Any`: over http, and to private, loopback and link-local addresses too. `Disabled`:
+    nowhere."""
+    webhook_seconds: WholeNumber = variable("DARKROOM_GATEWAY_WEBHOOK_SECONDS", 15, ge=1, le=60)
+    """How long the receiver of a webhook has to answer."""
+    webhook_lease_seconds: WholeNumber = variable("DARKROOM_GATEWAY_WEBHOOK_LEASE_SECONDS", 15, ge=5, le=300)
+    """One gateway of the namespace sends webhooks, elected by a Lease. After its loss another one takes over within 1.4
+    times this duration."""
     busy_policy: BusyPolicy = variable("DARKROOM_BUSY_POLICY", BusyPolicy.QUEUE)
     """What happens to a submission while a job runs: `Queue` accepts it, `Reject` answers `409`. `Reject` needs
     permission to list Leases."""
     max_event_streams: WholeNumber = variable("DARKROOM_GATEWAY_MAX_EVENT_STREAMS", 2000, ge=1, le=100_000)
-    """Open event streams, and logs that are followed; more get `503`. Each takes about 30 kB of memory and a file descriptor."""
+    """Open event streams, and logs that are followed; more get `503`. Each takes about 30 kB of memory and a file
+    descriptor."""
     log_level: Annotated[LogLevel, BeforeValidator(_upper)] = variable("DARKROOM_GATEWAY_LOG_LEVEL", LogLevel.INFO)
     """Level of the gateway's own log. Libraries stay at `INFO` or above, since some print credentials below it."""
     api_keys_dir: str | None = variable(API_KEYS_DIR, None)

@@ -101,6 +101,7 @@ def welcome(cluster: LocalCluster) -> str:
   API       {url}/docs
   kubectl   export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}
             {kubectl} get darkroom
+  Webhooks  signed with the secret in {cluster.state.webhook_secrets}
   Logs      {cluster.state.logs}
   State     {cluster.state.root}
 

@@ -12,8 +12,8 @@ from support.chart import rendered
 
 GOLDEN = Path(__file__).parent / "golden"
 WRITE = bool(os.environ.get("DARKROOM_WRITE_GOLDEN"))
-CHANCE = re.compile(r"(?m)^(  default: ).*$")
-"""The API key that is generated at install."""
+CHANCE = re.compile(r"(?m)^(  (?:default|secrets): ).*$")
+"""The API key and the secret of webhooks that are generated at install."""
 
 
 def _snapshots() -> dict[str, str]:

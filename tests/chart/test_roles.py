@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ from support.recording_api import Access, RecordingApi, allows, grants, recordin
 
 from darkroom_contract.jobs import read_job
 from darkroom_contract.names import Kind, slot_lease_name
+from darkroom_contract.specs.webhook_event import WebhookEvent
+from darkroom_contract.webhooks import Delivery, DeliveryState
 from darkroom_gateway.errors import ClusterUnavailableError
 from darkroom_gateway.kube.client import KubeClient as GatewayKubeClient
 from darkroom_gateway.settings import Settings as GatewaySettings
+from darkroom_gateway.webhooks.cluster import WebhookCluster
 from darkroom_local.kube.kubeconfig import write_kubeconfig
 from darkroom_operator.cache import handlers
 from darkroom_operator.kube.client import KubeClient
@@ -29,6 +33,18 @@ from darkroom_operator.leader_election import LEASE
 NAMESPACE, NOW = "studio", "2026-11-27T12:00:00Z"
 WATCHED = (*handlers.JOBS, handlers.POD, handlers.LEASE)
 """What kopf lists and watches."""
+
+
+WEBHOOK: Json = {
+    "event": WebhookEvent.FAILED,
+    "delivery": Delivery(
+        state=DeliveryState.DELIVERED, attempts=1, last_attempt_time=datetime(2026, 11, 27, tzinfo=UTC)
+    ),
+    "before": {"metadata": {"resourceVersion": "1"}},
+    "spec": {},
+    "note": "no",
+}
+"""Arguments of the methods of `WebhookCluster`."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +73,7 @@ def gateway_accesses(tmp_path_factory: pytest.TempPathFactory) -> set[Access]:
         text = write_kubeconfig(api.url, "token", NAMESPACE).replace(f"{api.url}/token", api.url)
         kubeconfig.write_text(text)
         cluster = GatewayKubeClient(GatewaySettings(namespace=NAMESPACE, kubeconfig=str(kubeconfig)))
-        for call in _calls(cluster):
+        for call in (*_calls(cluster), *_calls(WebhookCluster(cluster), WEBHOOK)):
             answer = call()
             if isinstance(answer, Iterator):
                 # The server does not support watches: its answer is not a stream of lines.
@@ -67,14 +83,14 @@ def gateway_accesses(tmp_path_factory: pytest.TempPathFactory) -> set[Access]:
         return api.accesses
 
 
-def _calls(door: Any) -> Iterator[Callable[[], Any]]:
+def _calls(door: Any, more: Json | None = None) -> Iterator[Callable[[], Any]]:
     """All public methods of a client, with all arguments that matter for RBAC."""
     for name, method in inspect.getmembers(door, inspect.ismethod):
         if name.startswith("_") or name == "close":
             continue
         for kind in Kind:
             for called in (LEASE, slot_lease_name(0)) if "lease" in name else ("x",):
-                known = _arguments(kind, called)
+                known = _arguments(kind, called) | (more or {})
                 parameters = inspect.signature(method).parameters.values()
                 wanted = [each.name for each in parameters if each.default is each.empty]
                 assert set(wanted) <= known.keys(), (

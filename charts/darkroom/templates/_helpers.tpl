@@ -204,6 +204,11 @@ OTEL_EXPORTER_OTLP_ENDPOINT: {{ .endpoint | quote }}
 {{- end }}
 {{- end }}
 
+{{- define "darkroom.webhooksSecret" -}}
+{{- if ne .Values.gateway.webhooks.addresses "Disabled" }}{{ .Values.gateway.webhooks.existingSecret | default (printf "%s-webhooks" (include "darkroom.fullname" .)) }}
+{{- end }}
+{{- end }}
+
 {{- define "darkroom.modelRoot" -}}
 {{- if .Values.models.root }}{{ .Values.models.root }}
 {{- else if .Values.models.cache.enabled }}{{ printf "%s/base" (.Values.models.cache.mountPath | trimSuffix "/") }}

@@ -1,8 +1,10 @@
-"""The part of a spec that both kinds share: the job's place in the queue, retries and deadlines."""
+"""The part of a spec that both kinds share: the job's place in the queue, retries, deadlines and webhook."""
 
 from pydantic import Field
 
+from darkroom_contract.names import HTTP_URL_PATTERN
 from darkroom_contract.schema import Schema
+from darkroom_contract.specs.webhook_event import DEFAULT_EVENTS, MAX_WEBHOOK_CHARACTERS, WebhookEvent
 
 NOT_BLANK = r"\S"
 
@@ -14,7 +16,7 @@ MAX_SECONDS = 30 * 24 * 3600
 
 
 class JobSpec(Schema):
-    """Queueing and limits, the same for both kinds. All of it may be changed at any time."""
+    """Queueing, limits and webhook, the same for both kinds. All of it may be changed at any time."""
 
     priority: int = Field(
         0,
@@ -56,8 +58,31 @@ class JobSpec(Schema):
         ge=0,
         le=MAX_SECONDS,
         description="Seconds after its end until the job is deleted, with its pod. Its files in object storage "
-        "are kept, unless it has the label darkroom.dev/delete-files. The job is kept when unset.",
+        "are kept, unless it has the label darkroom.dev/delete-files. The job is kept when unset. A webhook that is "
+        "not delivered yet postpones the deletion, for up to 27 hours after the end.",
     )
+    webhook: str | None = Field(
+        None,
+        pattern=HTTP_URL_PATTERN,
+        max_length=MAX_WEBHOOK_CHARACTERS,
+        description="Address that the gateway sends the events of the job to: a POST with the job as JSON, signed by "
+        "the Standard Webhooks convention, and repeated for about a day until it is answered with 2xx. https, without "
+        "a user name.",
+    )
+    webhook_events: tuple[WebhookEvent, ...] | None = Field(
+        None,
+        min_length=1,
+        max_length=len(WebhookEvent),
+        description="Which events the webhook gets. Started: the first run was admitted. Succeeded and Failed: the "
+        "job's end. Deleted: it was deleted before its end. Succeeded, Failed and Deleted when unset.",
+    )
+
+    @property
+    def reported_events(self) -> tuple[WebhookEvent, ...]:
+        """The events that the webhook gets; none without a webhook."""
+        if self.webhook is None:
+            return ()
+        return DEFAULT_EVENTS if self.webhook_events is None else self.webhook_events
 
 
 MUTABLE_FIELDS = frozenset(JobSpec.model_fields)

@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 CLUSTER_CALLS = 32
 STORAGE_CALLS = 16
+WEBHOOK_CALLS = 8
+"""Calls of the API server for webhooks: separate from those of requests, which they must not delay."""
 UPLOAD_CALLS = 8
 """Concurrent uploads of photos. Separate from the other calls of object storage, which are short and must not wait."""
 
@@ -108,5 +110,6 @@ class Backends:
     """The backends that are called in threads. Redis is not among them: its client is asynchronous."""
 
     cluster: Backend = field(default_factory=lambda: Backend("The API server", CLUSTER_CALLS, _cluster_unavailable))
+    webhooks: Backend = field(default_factory=lambda: Backend("The API server", WEBHOOK_CALLS, _cluster_unavailable))
     storage: Backend = field(default_factory=lambda: Backend("Object storage", STORAGE_CALLS, _storage_unavailable))
     uploads: Backend = field(default_factory=lambda: Backend("Object storage", UPLOAD_CALLS, _storage_unavailable))

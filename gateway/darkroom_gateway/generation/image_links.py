@@ -1,61 +1,38 @@
 """Downloads a picture from an http or https link. Called by generation/image_resolver.py.
 
 The client chooses the link, so everything about it is limited: size, time, redirects, and the addresses that it may
-lead to. Names are resolved once: the connection goes to the address that was checked, and every redirect is checked
-again (server-side request forgery, DNS rebinding). No cookies, no credentials and no proxy of the environment are used.
+lead to (outgoing/sessions.py). Every redirect is checked again.
 """
 
 import asyncio
-import socket
 from contextlib import suppress
-from importlib.metadata import version
 from tempfile import SpooledTemporaryFile
 from typing import IO
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from anyio import to_thread
 from yarl import URL
 
 from darkroom_contract.photos import limits as bounds
 from darkroom_gateway.errors import FieldError, InvalidRequestError, invalid_request
-from darkroom_gateway.generation.image_addresses import is_public
+from darkroom_gateway.outgoing.sessions import (
+    PrivateAddressError,
+    failure_words,
+    new_session,
+    read_url,
+    require_public,
+)
 from darkroom_gateway.photos.upload_form import SPOOL_BYTES, no_space
 from darkroom_gateway.settings import ImageLinks
 
 LINK_SECONDS = 20.0
 """The whole download, redirects included."""
-CONNECT_SECONDS = 5.0
 MAX_REDIRECTS = 5
 MAX_URL_CHARACTERS = 2048
-URL_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#@\\]+([/?#]\S*)?$"
-"""Without a user or a password."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BLOCK_BYTES = 256 * 1024
 _MIB = 1024**2
-
-
-class PrivateAddressError(Exception):
-    """A link leads to an address that is not public."""
-
-
-class _CheckedResolver(AbstractResolver):
-    """Resolves names, and refuses those of which any address is not public. The connection goes to its results."""
-
-    def __init__(self) -> None:
-        self._resolver = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        if not all(is_public(each["host"]) for each in found):
-            raise PrivateAddressError
-        return found
-
-    async def close(self) -> None:
-        await self._resolver.close()
 
 
 class LinkDownloader:
@@ -66,7 +43,7 @@ class LinkDownloader:
         self._seconds = seconds
 
     async def download(self, url: str, parameter: str) -> IO[bytes]:
-        """The content behind a link that matches `URL_PATTERN`, in a temporary file that the caller closes.
+        """The content behind a link that matches `HTTP_URL_PATTERN`, in a temporary file that the caller closes.
 
         Raises `InvalidRequestError` with an error for `parameter`, and `NoUploadSpaceError`.
         """
@@ -87,25 +64,15 @@ class LinkDownloader:
         return file
 
     def _session(self) -> aiohttp.ClientSession:
-        resolver = aiohttp.ThreadedResolver() if self._links is ImageLinks.ANY else _CheckedResolver()
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, force_close=True),
-            timeout=aiohttp.ClientTimeout(total=self._seconds, connect=CONNECT_SECONDS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            headers={
-                "User-Agent": f"darkroom/{version('darkroom')}",
-                "Accept": "image/*",
-                "Accept-Encoding": "identity",
-            },
-        )
+        public_only = self._links is not ImageLinks.ANY
+        return new_session(public_only=public_only, seconds=self._seconds, headers={"Accept": "image/*"})
 
     async def _follow(self, session: aiohttp.ClientSession, given: str, file: IO[bytes], parameter: str) -> None:
         url = _parsed(given, given, parameter)
         for _ in range(MAX_REDIRECTS + 1):
-            self._require_public(url, given, parameter)
             try:
+                if self._links is not ImageLinks.ANY:
+                    require_public(url)
                 async with session.get(url, allow_redirects=False) as response:
                     if response.status not in _REDIRECTS:
                         await _save(response, given, file, parameter)
@@ -114,32 +81,20 @@ class LinkDownloader:
             except PrivateAddressError:
                 raise _private(parameter, given, url) from None
             except (aiohttp.ClientError, ValueError) as error:
-                message = f"The picture can't be downloaded from {url.host}: {_words(error)}. Correct the link."
+                message = f"The picture can't be downloaded from {url.host}: {failure_words(error)}. Correct the link."
                 raise _refused(parameter, given, message) from error
         raise _refused(parameter, given, f"The link redirects more than {MAX_REDIRECTS} times. Use its last address.")
-
-    def _require_public(self, url: URL, given: str, parameter: str) -> None:
-        """Addresses in the link itself: they are not resolved."""
-        host = url.raw_host or ""
-        if self._links is not ImageLinks.ANY and _is_address(host) and not is_public(host):
-            raise _private(parameter, given, url)
 
 
 def _parsed(text: str, given: str, parameter: str, base: URL | None = None) -> URL:
     try:
-        url = URL(text) if base is None else base.join(URL(text))
-        _ = url.host  # Decoded on first access: raises `UnicodeError` for a host such as xn--.
+        url = read_url(text if base is None else str(base.join(URL(text))))
     except ValueError:
-        url = URL()
-    if not text or url.scheme not in ("http", "https") or not url.host or url.user is not None:
+        url = None
+    if not text or url is None:
         where = "Use a link that begins" if base is None else "The link redirects to an address that does not begin"
         raise _refused(parameter, given, f"{where} with http:// or https://, without a user name.")
     return url
-
-
-def _is_address(host: str) -> bool:
-    """Whether the host of a link is an IP address, as aiohttp decides which hosts it resolves."""
-    return aiohttp.helpers.is_ip_address(host)
 
 
 async def _save(response: aiohttp.ClientResponse, given: str, file: IO[bytes], parameter: str) -> None:
@@ -168,12 +123,3 @@ def _private(parameter: str, given: str, url: URL) -> InvalidRequestError:
 
 def _refused(parameter: str, given: str, message: str) -> InvalidRequestError:
     return invalid_request([FieldError(parameter, message, given)])
-
-
-def _words(error: Exception) -> str:
-    """Without addresses and ports, which would show what the network looks like."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
-        return "its certificate is not valid"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the name is unknown"
-    return "no connection" if isinstance(error, aiohttp.ClientConnectorError) else "its answer is not valid HTTP"

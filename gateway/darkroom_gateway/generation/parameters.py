@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from darkroom_contract.names import MAX_JOB_NAME_LENGTH
+from darkroom_contract.names import HTTP_URL_PATTERN, MAX_JOB_NAME_LENGTH
 from darkroom_contract.schema import Schema
 from darkroom_contract.specs.cache import Cache, CachePolicy, CacheProfile
 from darkroom_contract.specs.generate_job import GenerateJobSpec, Upscale
@@ -14,7 +14,7 @@ from darkroom_contract.specs.lora import MAX_LORAS
 from darkroom_contract.specs.start_image import ImageFit, ImageSource, Mask, StartImage
 from darkroom_contract.specs.video import Video, VideoFit
 from darkroom_gateway.errors import FieldError, invalid_request
-from darkroom_gateway.generation.image_links import MAX_URL_CHARACTERS, URL_PATTERN
+from darkroom_gateway.generation.image_links import MAX_URL_CHARACTERS
 from darkroom_gateway.generation.image_sources import IMAGE_FILE_PATTERN, ImageRole
 from darkroom_gateway.generation.loras import LORA_PATTERN, MAX_LORA_LENGTH, read_loras
 from darkroom_gateway.jobs.contract_fields import parameter
@@ -28,7 +28,7 @@ _UPSCALE_FACTOR = (
 
 def _url(what: str) -> Any:
     description = f"{what}: an http or https link, which the gateway downloads. At most 25 MiB."
-    return Field(None, pattern=URL_PATTERN, max_length=MAX_URL_CHARACTERS, description=description)
+    return Field(None, pattern=HTTP_URL_PATTERN, max_length=MAX_URL_CHARACTERS, description=description)
 
 
 def _uri(what: str) -> Any:

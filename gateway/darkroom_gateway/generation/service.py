@@ -93,6 +93,7 @@ class GenerationService:
 
     async def require(self, spec: GenerateJobSpec) -> None:
         """Check what the spec refers to, besides pictures, and the busy policy."""
+        self._submission.require_webhook(spec)
         await self._base_models.require(spec.base_model, spec.video.base_model)
         require_allowed(self._policy, self._submission.namespace, spec.lora_uris)
         for reference in spec.model_references:

@@ -23,6 +23,7 @@ from darkroom_contract.names import (
 )
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.status import Phase
+from darkroom_contract.webhooks import may_report
 from darkroom_gateway.jobs.serializers import phase_of
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -55,6 +56,8 @@ class StoredJob:
     """Ids of the models that it trains, uses or continues from, without saved steps."""
     marked: bool
     """Whether it will be deleted with its files: it has the label or the finalizer."""
+    reports: bool
+    """Whether its webhook has an outstanding event, or may get one later."""
     readable: bool
     """False for a job that does not match the schema of this release. Lists skip it."""
     body: bytes
@@ -80,13 +83,13 @@ def stored_job(kind: Kind, document: dict[str, Any], before: StoredJob | None) -
     document = _without_bookkeeping(kind, document)
     metadata = document["metadata"]
     version = int(metadata["resourceVersion"])
-    order, phase, trains, models = version, Phase.QUEUED, None, set[str]()
+    order, phase, trains, models, reports = version, Phase.QUEUED, None, set[str](), False
     try:
         job = read_job(document)
     except ValidationError:
         readable = False
     else:
-        readable, phase = True, phase_of(job)
+        readable, phase, reports = True, phase_of(job), may_report(job)
         trains = job.spec.model_id if isinstance(job.spec, TrainJobSpec) else None
         models = {model_of_reference(each) for each in (trains, *job.spec.model_references) if each is not None}
         order = _order(job.status.admission_order, version, before if before and before.uid == job.uid else None)
@@ -104,6 +107,7 @@ def stored_job(kind: Kind, document: dict[str, Any], before: StoredJob | None) -
         trains=None if trains is None else intern(trains),
         models=tuple(map(intern, models)),
         marked=labels.get(LABEL_DELETE_FILES) == "true" or FINALIZER_FILES in (metadata.get("finalizers") or ()),
+        reports=reports,
         readable=readable,
         body=zlib.compress(json.dumps(document, separators=(",", ":")).encode()),
     )

@@ -26,6 +26,7 @@ from darkroom_gateway.jobs.task_ids import new_task_id, task_id_for
 from darkroom_gateway.kube.client import AlreadyExistsError, KubeClient
 from darkroom_gateway.limits.submission_limits import JobName, SubmissionLimits
 from darkroom_gateway.metrics import Metrics
+from darkroom_gateway.webhooks.policy import WebhookPolicy
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +48,25 @@ class JobSubmission:
     """Creates jobs, each at most once per idempotency key."""
 
     def __init__(
-        self, kube: KubeClient, backend: Backend, metrics: Metrics, limits: SubmissionLimits, tracing: Tracing
+        self,
+        kube: KubeClient,
+        backend: Backend,
+        metrics: Metrics,
+        webhooks: WebhookPolicy,
+        limits: SubmissionLimits,
+        tracing: Tracing,
     ) -> None:
         self._kube = kube
         self._limits = limits
         self._tracing = tracing
         self._backend = backend
         self._metrics = metrics
+        self._webhooks = webhooks
         self.namespace = kube.namespace
+
+    def require_webhook(self, spec: Spec) -> None:
+        """Raises `InvalidRequestError` for a webhook that this gateway would not send."""
+        self._webhooks.require(spec)
 
     async def find_earlier(self, name: str, spec: Spec) -> Job | None:
         """The job that an earlier copy of this request created. Raises `KeyReusedError` when its parameters differ.

@@ -82,6 +82,11 @@ class KubeClient:
         self._objects = client.CustomObjectsApi(self._client)
         self._leases = client.CoordinationV1Api(self._client)
 
+    @property
+    def api(self) -> client.ApiClient:
+        """For the requests of webhooks/cluster.py."""
+        return self._client
+
     def close(self) -> None:
         self._client.close()
 
@@ -198,7 +203,7 @@ class KubeClient:
                 response.close()
 
     def patch_metadata(self, kind: Kind, name: str, patch: dict[str, Any]) -> bool:
-        """Change a job's labels or finalizers by a merge patch. False when the job does not exist.
+        """Change a job's labels, annotations or finalizers by a merge patch. False when the job does not exist.
 
         Raises `RejectedError` with status 409 when the patch names an outdated resource version.
         """

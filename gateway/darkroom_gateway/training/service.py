@@ -104,6 +104,7 @@ class TrainingService:
 
     async def require(self, spec: TrainJobSpec, *, uploads_photos: bool) -> None:
         """Check what the spec refers to, and the busy policy."""
+        self._submission.require_webhook(spec)
         await self._base_models.require(spec.base_model)
         await self._references.require(spec, uploads_photos=uploads_photos)
         await self._busy.require_free_slot()

@@ -14,11 +14,13 @@ import yaml
 
 from darkroom_contract import environment
 from darkroom_contract.tracing.tracing import is_wanted
+from darkroom_gateway.settings import WEBHOOK_SECRETS, WebhookAddresses
 from darkroom_local.cluster.redis import redis_url
 from darkroom_local.node.settings import GPU_RESOURCE, TOLERATION, NodeSettings
 from darkroom_local.processes.probes import HttpProbe
 from darkroom_local.processes.supervisor import Program
 from darkroom_local.s3.storage import BUCKET, EXAMPLE_FOLDERS, Storage
+from darkroom_local.state.private_files import write_private
 from darkroom_local.state.settings import ClusterSettings
 from darkroom_local.state.state_dir import StateDir
 
@@ -121,6 +123,11 @@ def write_runner_template(layout: Layout) -> None:
     layout.runner_template.write_text(yaml.safe_dump(document), encoding="utf-8")
 
 
+def write_webhook_secrets(layout: Layout) -> None:
+    """The file that the gateway signs webhooks with."""
+    write_private(layout.state.webhook_secrets, layout.settings.credentials.webhook_secret + "\n")
+
+
 def operator_program(layout: Layout) -> Program:
     port = layout.settings.ports.operator
     own = {
@@ -156,6 +163,9 @@ def gateway_program(layout: Layout) -> Program:
         "DARKROOM_NAMESPACE": layout.namespace,
         "DARKROOM_GATEWAY_HOST": "127.0.0.1",
         "DARKROOM_GATEWAY_PORT": str(layout.settings.ports.gateway),
+        # Receivers on this machine and in its network, over http: only its users reach this gateway.
+        "DARKROOM_GATEWAY_WEBHOOK_ADDRESSES": WebhookAddresses.ANY.value,
+        WEBHOOK_SECRETS: str(layout.state.webhook_secrets),
         environment.MODEL_ROOT: str(layout.model_root),
         environment.DATASET_URIS: EXAMPLE_FOLDERS,
         environment.DEFAULT_BASE_MODEL: SDXL,

@@ -24,6 +24,7 @@ from darkroom_local.cluster.components import (
     runner_environment,
     s3_program,
     write_runner_template,
+    write_webhook_secrets,
 )
 from darkroom_local.cluster.redis import redis_program
 from darkroom_local.errors import LocalError, PortTakenError
@@ -190,6 +191,7 @@ class LocalCluster:
         self.supervisor.call(self._bootstrap())
         layout.storage.create_bucket()
         write_runner_template(layout)
+        write_webhook_secrets(layout)
         self.supervisor.start(node_program(layout), operator_program(layout), gateway_program(layout))
 
     async def _bootstrap(self) -> None:

@@ -1,5 +1,6 @@
 """Ports and credentials of a local cluster, chosen at its first start, in `cluster.json`. Used by `StateDir`."""
 
+import base64
 import json
 import secrets
 from collections.abc import Mapping
@@ -36,6 +37,8 @@ class Credentials:
     s3_access_key: str
     s3_secret_key: str
     redis_password: str
+    webhook_secret: str
+    """In the form of the Standard Webhooks convention."""
 
 
 @dataclass(frozen=True)
@@ -107,4 +110,5 @@ def _choose_credentials() -> Credentials:
         s3_access_key="DARKROOM" + secrets.token_hex(6).upper(),
         s3_secret_key=secrets.token_urlsafe(30),
         redis_password=secrets.token_urlsafe(24),
+        webhook_secret="whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
     )

@@ -4,6 +4,7 @@
     lock              locked by the process that uses the directory
     kubeconfig        for kubectl, with the namespace of the jobs
     runner-template.yaml   merged into every runner pod by the operator
+    webhook-secrets   what webhooks are signed with; receivers check signatures with it
     bin/              the one program that pods may run
     apiserver/ redis/ s3/ node/   data of the components
     logs/             one log file per component
@@ -27,9 +28,10 @@ SETTINGS_FILE = "cluster.json"
 LOCK_FILE = "lock"
 KUBECONFIG = "kubeconfig"
 RUNNER_TEMPLATE = "runner-template.yaml"
+WEBHOOK_SECRETS = "webhook-secrets"
 LOGS = "logs"
 
-FILES = frozenset({SETTINGS_FILE, LOCK_FILE, KUBECONFIG, RUNNER_TEMPLATE})
+FILES = frozenset({SETTINGS_FILE, LOCK_FILE, KUBECONFIG, RUNNER_TEMPLATE, WEBHOOK_SECRETS})
 FOLDERS = frozenset({"apiserver", "redis", "s3", "node", "bin", LOGS})
 OWN_NAMES = FILES | FOLDERS | {name + DRAFT_SUFFIX for name in FILES}
 """Every top-level name that Darkroom creates. Other files in the directory belong to the user and are never touched."""
@@ -42,6 +44,7 @@ class StateDir:
         self.root = root.absolute()
         self.kubeconfig = self.root / KUBECONFIG
         self.runner_template = self.root / RUNNER_TEMPLATE
+        self.webhook_secrets = self.root / WEBHOOK_SECRETS
         self.logs = self.root / LOGS
         self._settings_path = self.root / SETTINGS_FILE
 

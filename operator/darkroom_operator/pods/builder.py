@@ -117,9 +117,10 @@ def _volumes(template: Json) -> list[Json]:
 
 
 def run_document(job: Job, attempt: int, settings: Settings) -> RunDocument:
-    """The input of the runner, with base models resolved."""
-    train = job.spec if isinstance(job.spec, TrainJobSpec) else None
-    generate = job.spec if isinstance(job.spec, GenerateJobSpec) else None
+    """The input of the runner, with base models resolved. Without the webhook, whose address may be a secret."""
+    spec = job.spec.model_copy(update={"webhook": None, "webhook_events": None})
+    train = spec if isinstance(spec, TrainJobSpec) else None
+    generate = spec if isinstance(spec, GenerateJobSpec) else None
     return RunDocument(
         namespace=job.namespace,
         name=job.name,

@@ -9,6 +9,7 @@ from itertools import islice
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.status import JobStatus
+from darkroom_contract.webhooks import MAX_POSTPONEMENT, outstanding
 from darkroom_operator.pods.runner_pod import RunnerPod
 from darkroom_operator.reconcile.actions import (
     Action,
@@ -118,10 +119,13 @@ def _is_expired(job: Job, now: datetime) -> bool:
 
 
 def _expiry(job: Job) -> datetime | None:
+    """When a finished job is deleted. An undelivered webhook postpones that, with a limit: its receiver, or the gateway
+    that sends it, may be gone for good."""
     seconds, ended = job.spec.ttl_seconds_after_finished, job.status.completion_time
     if seconds is None or ended is None or not is_finished(job):
         return None
-    return ended + timedelta(seconds=seconds)
+    expiry = ended + timedelta(seconds=seconds)
+    return max(expiry, ended + MAX_POSTPONEMENT) if outstanding(job) else expiry
 
 
 def next_deadline(snapshot: Snapshot) -> datetime | None:

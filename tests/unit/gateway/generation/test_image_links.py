@@ -8,9 +8,9 @@ from support.serving import Answer, content, serving
 
 from darkroom_contract.photos import limits as bounds
 from darkroom_gateway.errors import InvalidRequestError
-from darkroom_gateway.generation import image_links
-from darkroom_gateway.generation.image_addresses import is_public
 from darkroom_gateway.generation.image_links import LinkDownloader
+from darkroom_gateway.outgoing import sessions
+from darkroom_gateway.outgoing.addresses import is_public
 from darkroom_gateway.settings import ImageLinks
 
 
@@ -148,7 +148,7 @@ async def test_private_address_is_not_connected_to(host: str) -> None:
 
 async def test_redirect_to_a_private_address_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the two servers here, only the first one counts as public."""
-    monkeypatch.setattr(image_links, "is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(sessions, "is_public", lambda address: address == "127.0.0.1")
     connected = threading.Event()
     with (
         serving(lambda _: connected.set(), host="127.0.0.2") as private,
@@ -170,8 +170,8 @@ async def test_name_is_resolved_once_and_the_checked_address_used(monkeypatch: p
         address = "127.0.0.1" if len(lookups) == 1 else "127.0.0.2"
         return [{"hostname": host, "host": address, "port": port, "family": 2, "proto": 0, "flags": 4}]
 
-    monkeypatch.setattr(image_links.aiohttp.ThreadedResolver, "resolve", resolve)
-    monkeypatch.setattr(image_links, "is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(sessions.aiohttp.ThreadedResolver, "resolve", resolve)
+    monkeypatch.setattr(sessions, "is_public", lambda address: address == "127.0.0.1")
     with serving(content(b"a picture")) as url:
         port = url.rpartition(":")[2]
         assert await download(f"http://rebinding.example:{port}/", ImageLinks.PUBLIC) == b"a picture"
@@ -184,7 +184,7 @@ async def test_name_with_one_private_address_is_refused(monkeypatch: pytest.Monk
         found = ("93.184.216.34", "10.0.0.1")
         return [{"hostname": host, "host": each, "port": port, "family": 2, "proto": 0, "flags": 4} for each in found]
 
-    monkeypatch.setattr(image_links.aiohttp.ThreadedResolver, "resolve", resolve)
+    monkeypatch.setattr(sessions.aiohttp.ThreadedResolver, "resolve", resolve)
 
     assert "not public" in await refusal("http://mixed.example/", ImageLinks.PUBLIC)
 

@@ -90,6 +90,13 @@ def test_the_base_model_of_the_job_overrides_the_default() -> None:
     assert RunDocument.from_json(variables[environment.RUN]).base_model == "mine"
 
 
+@pytest.mark.parametrize("job", JOBS, ids=["generate", "train"])
+def test_the_pod_does_not_contain_the_address_of_the_webhook(job: Job) -> None:
+    webhook = {"webhook": "https://example.com/secret-path", "webhook_events": ("Started",)}
+    job = replace(job, spec=job.spec.model_copy(update=webhook))
+    assert "secret-path" not in str(manifest(job))
+
+
 def test_it_requests_the_gpu_in_requests_and_limits() -> None:
     gpu = {"nvidia.com/gpu": "1"}
     assert container(manifest())["resources"] == {"limits": gpu, "requests": gpu}

@@ -8,7 +8,9 @@ from support.operator_snapshots import NOW, a_job, a_pod, a_slot, a_snapshot, en
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
+from darkroom_contract.specs.webhook_event import WebhookEvent
 from darkroom_contract.status import Phase
+from darkroom_contract.webhooks import MAX_POSTPONEMENT, Delivery, DeliveryState, write_record
 from darkroom_operator.pods.runner_pod import RunnerPod
 from darkroom_operator.reconcile.actions import (
     Action,
@@ -25,6 +27,12 @@ from darkroom_operator.scheduling.queue_position import QueuePosition
 from darkroom_operator.scheduling.snapshot import Snapshot, UnreadableJob
 from darkroom_operator.status import transitions
 
+
+def a_record(state: DeliveryState) -> str:
+    return write_record({WebhookEvent.FAILED: Delivery(state=state, attempts=1, last_attempt_time=NOW)})
+
+
+RETRYING, DELIVERED = a_record(DeliveryState.RETRYING), a_record(DeliveryState.DELIVERED)
 JOB, OTHER = a_job("job"), replace(a_job("other"), created=NOW)
 OLD = NOW - STRAY_AFTER
 GATED = replace(a_pod(JOB), gated=True, created=OLD)
@@ -148,6 +156,26 @@ class TestTimeToLive:
         ended = {"completion_time": NOW - timedelta(seconds=age_seconds), "observed_generation": 1}
         job = in_phase(job, Phase.FAILED, **ended)
         assert (todo(a_snapshot(job)) == [DeleteJob(job)]) is is_removed
+
+    @pytest.mark.parametrize(
+        ("age", "record", "is_removed"),
+        [
+            (timedelta(minutes=2), None, False),
+            (timedelta(minutes=2), RETRYING, False),
+            (timedelta(minutes=2), DELIVERED, True),
+            (MAX_POSTPONEMENT - timedelta(seconds=1), RETRYING, False),
+            (MAX_POSTPONEMENT, RETRYING, True),
+        ],
+    )
+    def test_an_undelivered_webhook_postpones_the_deletion_for_a_limited_time(
+        self, age: timedelta, record: str | None, is_removed: bool
+    ) -> None:
+        job = a_job("job", ttl_seconds_after_finished=60, webhook="https://example.com/")
+        job = in_phase(job, Phase.FAILED, completion_time=NOW - age, observed_generation=1)
+        job = replace(job, webhook_record=record)
+        assert (todo(a_snapshot(job)) == [DeleteJob(job)]) is is_removed
+        due = [] if is_removed else [NOW - age + MAX_POSTPONEMENT]
+        assert [next_due(a_snapshot(job))] == (due or [None])
 
     def test_a_job_without_a_limit_stays(self) -> None:
         ended = {"completion_time": NOW - timedelta(days=99), "observed_generation": 1}

@@ -1,7 +1,7 @@
-"""Which network addresses links to pictures may lead to. Pure.
+"""Which network addresses count as public. Pure.
 
-A gateway reaches what its callers do not: the cluster's services, the node, the cloud's metadata service. A link must
-therefore lead to a public address, unless the deployment allows all.
+A gateway reaches what its callers do not: the cluster's services, the node, the cloud's metadata service. Links and
+webhooks of users must therefore lead to public addresses, unless the deployment allows all.
 """
 
 import ipaddress

@@ -1,0 +1,1 @@
+"""Webhooks: sends the events of jobs to addresses that their specs name."""
