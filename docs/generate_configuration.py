@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from darkroom_contract.settings import EnvironmentSettings, bounds_text
@@ -59,7 +60,7 @@ def _row(variable: str, field: FieldInfo) -> str:
 
 
 def _default(value: Any) -> str:
-    if value is None or value in ("", (), {}):
+    if value is None or isinstance(value, BaseModel) or value in ("", (), {}):
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
