@@ -41,9 +41,9 @@ from darkroom_gateway.jobs.run_files import RunFiles
 from darkroom_gateway.jobs.run_logs import RunLogs
 from darkroom_gateway.jobs.service import JobService
 from darkroom_gateway.jobs.submission import JobSubmission
+from darkroom_gateway.jobs.submission_limits import SubmissionLimits
 from darkroom_gateway.jobs.uploaded_files import UploadedFiles
 from darkroom_gateway.kube.informer import Informer
-from darkroom_gateway.limits.submission_limits import SubmissionLimits
 from darkroom_gateway.metrics import Metrics
 from darkroom_gateway.model_import.importer import ModelImporter
 from darkroom_gateway.model_import.lora_source import LoraSource, UploadLimits

@@ -22,9 +22,9 @@ from darkroom_contract.tracing.tracing import Tracing
 from darkroom_gateway.backends.calls import Backend
 from darkroom_gateway.backends.deadlines import CLUSTER_READ_SECONDS, CLUSTER_WRITE_SECONDS
 from darkroom_gateway.errors import ClusterUnavailableError, KeyReusedError, RejectedError
+from darkroom_gateway.jobs.submission_limits import JobName, SubmissionLimits
 from darkroom_gateway.jobs.task_ids import new_task_id, task_id_for
 from darkroom_gateway.kube.client import AlreadyExistsError, KubeClient
-from darkroom_gateway.limits.submission_limits import JobName, SubmissionLimits
 from darkroom_gateway.metrics import Metrics
 from darkroom_gateway.webhooks.policy import WebhookPolicy
 

@@ -1,1 +1,1 @@
-"""Limits of what clients may ask for: requests a minute, the length of the queue, and quotas of API keys."""
+"""Limits of requests, and the quotas that jobs/submission_limits.py applies."""

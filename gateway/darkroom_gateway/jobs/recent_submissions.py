@@ -1,5 +1,5 @@
 """When the API keys' jobs of the last 24 hours were created. Filled by the changes of jobs/store.py; used by
-limits/submission_limits.py.
+jobs/submission_limits.py.
 
 After a restart, the informer's first list restores it. Of deleted jobs the API server keeps nothing: those that were
 deleted while this gateway runs still count, otherwise deleting jobs would lift the quota; earlier ones don't.

@@ -11,8 +11,8 @@ import pytest
 from darkroom_contract.names import LABEL_SUBMITTED_BY, Kind
 from darkroom_gateway.errors import QueueFullError, QuotaExceededError, TooManyRequestsError
 from darkroom_gateway.jobs.store import JobStore
+from darkroom_gateway.jobs.submission_limits import JobName, SubmissionLimits
 from darkroom_gateway.limits.quotas import Quota, Quotas
-from darkroom_gateway.limits.submission_limits import JobName, SubmissionLimits
 
 NOW = 1_800_000_000.0
 HOUR = 3600
