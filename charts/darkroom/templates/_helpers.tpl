@@ -180,6 +180,26 @@ topologySpreadConstraints:
 {{- end }}
 
 {{/*
+The quotas of API keys, as YAML; empty if there are none.
+*/}}
+{{- define "darkroom.quotas" -}}
+{{- $default := dict }}
+{{- range $name := list "unfinished" "waiting" "perDay" }}
+{{- $value := get ($.Values.gateway.quotas.default | default dict) $name }}
+{{- if not (kindIs "invalid" $value) }}
+{{- $_ := set $default $name ($value | int64) }}
+{{- end }}
+{{- end }}
+{{- with .Values.gateway.quotas.keys }}
+{{- toYaml (dict "default" $default "keys" .) }}
+{{- else }}
+{{- if $default }}
+{{- toYaml (dict "default" $default) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
 OpenTelemetry's variables, as a map; empty without a collector.
 */}}
 {{- define "darkroom.tracing" -}}

@@ -8,7 +8,7 @@ and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10), so that client
 import ipaddress
 import logging
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Container
 from functools import lru_cache
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,7 +30,7 @@ class RateLimitMiddleware:
     """Counts the requests of each client."""
 
     def __init__(
-        self, app: ASGIApp, limiter: RateLimiter, open_paths: Collection[str], count_refusal: Callable[[], None]
+        self, app: ASGIApp, limiter: RateLimiter, open_paths: Container[str], count_refusal: Callable[[], None]
     ) -> None:
         """Requests to `open_paths` are not counted. `count_refusal` is called for each 429."""
         self._app = app
