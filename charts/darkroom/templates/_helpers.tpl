@@ -185,7 +185,7 @@ The quotas of API keys, as YAML; empty if there are none.
 {{- define "darkroom.quotas" -}}
 {{- $default := dict }}
 {{- range $name := list "unfinished" "waiting" "perDay" }}
-{{- $value := get ($.Values.gateway.quotas.default | default dict) $name }}
+{{- $value := index ($.Values.gateway.quotas.default | default dict) $name }}
 {{- if not (kindIs "invalid" $value) }}
 {{- $_ := set $default $name ($value | int64) }}
 {{- end }}

@@ -1,13 +1,13 @@
 """A token bucket per client, by the generic cell rate algorithm (GCRA). Pure; used by limits/middleware.py.
 
-The state of a client is one number: the time at which its bucket will be full again. A check takes less than a
+The state of a client is one number: the time at which its bucket will be full again. A check takes about a
 microsecond, because every poll passes through it (docs/decisions/0028-limits-and-quotas.md compares it with libraries).
 """
 
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 WINDOW_SECONDS = 60.0
 
@@ -18,8 +18,7 @@ MAX_CLIENTS = 10_000
 """Remembered clients. The least recently seen one is forgotten, which gives it a full bucket."""
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(NamedTuple):
     """What a client may still send."""
 
     accepted: bool
