@@ -111,6 +111,7 @@ def _arguments(kind: Kind, name: str) -> Json:
     patches: Json = {
         "seconds": 1,
         "patch": {},
+        "fields": {},
         "manifest": {},
         "document": document,
         "event": {},

@@ -28,6 +28,7 @@ ACTIONS = {
 COMPONENTS = {"gateway": "darkroom_gateway", "runner": "darkroom_runner"}
 
 PHOTO = storage.dataset_prefix("studio", "0123abcd") + "000.jpg"
+UPLOAD = storage.dataset_prefix("studio", "upload-abcdefgh23456777") + "000-a.jpg"
 START_PICTURE = storage.images_prefix("studio", "0123abcd") + "image.png"
 RESULT = storage.run_prefix("a-uid") + storage.image_file("job", 0)
 RECORD = storage.model_record_key("studio", "my-dog")
@@ -42,6 +43,7 @@ NEEDED = {
         ("s3:PutObject", START_PICTURE),
         ("s3:DeleteObject", START_PICTURE),
         ("s3:GetObject", START_PICTURE),
+        ("s3:GetObject", UPLOAD),
         ("s3:GetObject", RESULT),
         ("s3:GetObject", storage.run_log_key("a-uid", 1)),
         ("s3:GetObject", RECORD),

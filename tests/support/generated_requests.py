@@ -1,9 +1,9 @@
 """Hooks of Schemathesis, loaded by its own process: real photos, real task ids, and parameters that agree.
 
-`DARKROOM_TEST_PHOTOS` is a folder of photos, `DARKROOM_TEST_IDS` JSON: for `task_id`, `id`, `model_id`, `lora` and `uri`
-what exists, under `POST`, `PATCH` and `DELETE` what may be changed and deleted, under `FILES` the parameters of an
+`DARKROOM_TEST_PHOTOS` is a folder of photos, `DARKROOM_TEST_IDS` JSON: for `task_id`, `id`, `model_id`, `lora` and
+`uri` what exists, under `POST`, `PATCH` and `DELETE` what may be changed and deleted, under `FILES` the parameters of an
 existing file or job by path, and under `DATASET` a folder of photos. Everything else is generated from the OpenAPI
-description. What is wrong on purpose stays wrong: only good values are replaced.
+description.
 """
 
 import itertools

@@ -73,7 +73,8 @@ class ResponseCache:
         else:
             jobs = await to_thread.run_sync(self._jobs, page.jobs)
         cursor = b"" if page.next is None else b',"next_cursor":"%s"' % write_cursor(page.next).encode()
-        return with_staleness(b'{"jobs":[%s],"total":%d%s}' % (jobs, page.total, cursor), lost)
+        total = page.total or 0  # Only pages with a text filter have none, and this list has no such filter.
+        return with_staleness(b'{"jobs":[%s],"total":%d%s}' % (jobs, total, cursor), lost)
 
     def _jobs(self, jobs: Sequence[StoredJob]) -> bytes:
         return b",".join(map(self.job, jobs))

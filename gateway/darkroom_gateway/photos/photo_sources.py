@@ -40,7 +40,7 @@ class PhotosOfBody:
 
 @dataclass(frozen=True)
 class PhotosOfFiles:
-    """Files that were read. Whoever read them closes them, and holds their slot."""
+    """Files that the caller has read, with the slot that it holds for them. It closes them."""
 
     validator: UploadValidator
     request: Request

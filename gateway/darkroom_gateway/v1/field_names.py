@@ -69,8 +69,8 @@ def in_yaml(path: str) -> str:
 
 
 def parameters_of(spec: Spec, model: type[Parameters], paths: Paths) -> Parameters:
-    """The parameters that would make this spec. Set are those that differ from their default: whoever sends a spec that
-    was read from a job sends all defaults too."""
+    """The parameters that would make this spec. Set are those that differ from their default: a client that
+    sends the spec of a job again sends all defaults too."""
     values = {name: value for name, path in paths.items() if (value := _changed(spec, path)) is not None}
     return model.model_construct(_fields_set=set(values), **values)
 
@@ -112,7 +112,9 @@ def _rename(error: GatewayError, paths: Paths) -> None:
 def _renamed(error: FieldError, paths: Paths) -> FieldError:
     if error.parameter == "lora_scale" and "lora=" in error.message:
         return FieldError("loraScale", _LORA_SCALE, error.given)
-    parameter = in_yaml(paths[error.parameter]) if error.parameter in paths else error.parameter
+    # The API server names fields below the resource.
+    name = error.parameter.removeprefix("spec.")
+    parameter = in_yaml(paths[name]) if name in paths else name
     return FieldError(parameter, text_in_fields(error.message, paths), error.given)
 
 

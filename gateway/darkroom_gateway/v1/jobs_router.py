@@ -6,17 +6,12 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from darkroom_contract.names import KEY_NAME_PATTERN, MODEL_ID_PATTERN, Kind
 from darkroom_contract.specs.job import JobSpec
-from darkroom_contract.status import Phase
-from darkroom_gateway.http.case_insensitive import case_insensitive
 from darkroom_gateway.http.problems import responses
-from darkroom_gateway.jobs.cursors import CURSOR_PATTERN, read_cursor, write_cursor
+from darkroom_gateway.jobs.contract_fields import parameter
+from darkroom_gateway.jobs.cursors import read_cursor, write_cursor
 from darkroom_gateway.jobs.dependencies import KindInQuery, SubmitterOfRequest
-from darkroom_gateway.jobs.index import JobFilter
 from darkroom_gateway.jobs.poll_route import json_response
-from darkroom_gateway.jobs.prompt_index import WORD_PATTERN, words_of
-from darkroom_gateway.jobs.service import kinds_of
 from darkroom_gateway.services import ServicesOfApp
 from darkroom_gateway.v1.bodies import body_error, parse_model, read_object
 from darkroom_gateway.v1.job_responses import (
@@ -28,7 +23,7 @@ from darkroom_gateway.v1.job_responses import (
     waited_response,
 )
 from darkroom_gateway.v1.openapi_bodies import PATCH_BODY
-from darkroom_gateway.v1.parameters import JobIdInPath, Prefer
+from darkroom_gateway.v1.parameters import JobIdInPath, ListParameters, Prefer
 from darkroom_gateway.v1.poll_route import V1PollRoute
 from darkroom_gateway.v1.schemas import V1Job, V1JobList
 from darkroom_gateway.v1.serializers import PATH
@@ -61,52 +56,17 @@ class JobPatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    priority: int = JobSpec.model_fields["priority"]  # type: ignore[assignment]
-    suspend: bool = JobSpec.model_fields["suspend"]  # type: ignore[assignment]
+    priority: int = parameter(JobSpec, "priority")
+    suspend: bool = parameter(JobSpec, "suspend")
 
 
 @router.get(PATH, response_model=V1JobList, responses=_LISTED)
 async def list_v1_jobs(
-    request: Request,
-    services: ServicesOfApp,
-    kind: Annotated[
-        Kind | None, case_insensitive(Kind), Query(description="Only TrainJobs or only GenerateJobs.")
-    ] = None,
-    status: Annotated[
-        list[Annotated[Phase, case_insensitive(Phase)]],
-        Query(max_length=len(Phase), description="Only jobs of this status. Repeat it for several."),
-    ] = [],  # noqa: B006 (FastAPI copies it)
-    model_id: Annotated[
-        str | None,
-        Query(
-            pattern=MODEL_ID_PATTERN,
-            max_length=63,
-            description="Only jobs that train, use or continue this model.",
-        ),
-    ] = None,
-    submitted_by: Annotated[
-        str | None, Query(pattern=KEY_NAME_PATTERN, description="Only jobs submitted with the API key of this name.")
-    ] = None,
-    q: Annotated[
-        str | None,
-        Query(
-            pattern=WORD_PATTERN,
-            max_length=200,
-            description="Only jobs whose prompt has all of these words, or words that begin with them, in any case. A "
-            "page may then have fewer jobs than `limit` although there is a next one, and `total` is null.",
-            examples=["dog beach"],
-        ),
-    ] = None,
-    limit: Annotated[int, Query(ge=1, le=1000, description="Maximum number of jobs on a page.")] = 100,
-    cursor: Annotated[
-        str | None, Query(pattern=CURSOR_PATTERN, description="next_cursor of the previous page, unchanged.")
-    ] = None,
+    request: Request, services: ServicesOfApp, parameters: Annotated[ListParameters, Query()]
 ) -> Response:
     """Jobs of both kinds, newest first, page by page."""
-    after = None if cursor is None else read_cursor(cursor)
-    phases = tuple(dict.fromkeys(status)) or tuple(Phase)
-    only = JobFilter(kinds_of(kind), phases, submitted_by, model_id, words_of(q or ""))
-    page = await services.jobs.page(only, limit, after)
+    after = None if parameters.cursor is None else read_cursor(parameters.cursor)
+    page = await services.jobs.page(parameters.filter, parameters.limit, after)
     response = json_response(await services.v1.answers.page(page, services.informer.lost))
     if page.next is not None:
         query = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]

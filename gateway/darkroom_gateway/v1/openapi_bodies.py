@@ -1,6 +1,6 @@
 """Request bodies of `/v1` in OpenAPI. FastAPI does not generate them: endpoints read bodies themselves, to limit them.
 
-`SCHEMAS` are added to the components of the document (docs/openapi.py).
+`SCHEMAS` are added to the components of the document, by `docs.openapi`.
 """
 
 from typing import Any

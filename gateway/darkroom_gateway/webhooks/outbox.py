@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 MAX_DELETED_JOBS = 10_000
 """Deleted jobs whose events wait in memory. Beyond it the oldest are dropped."""
+MAX_UNRECORDED = 10_000
+"""Own deliveries that no job records yet."""
 
 Parcel = tuple[str, WebhookEvent]
 """An event of a job, by its uid."""
@@ -44,6 +46,7 @@ class Outbox:
         self._jobs: dict[str, Job] = {}
         self._deleted: dict[str, DeletedJob] = {}
         self._due: dict[Parcel, datetime] = {}
+        self._unrecorded: dict[Parcel, Delivery] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -74,19 +77,21 @@ class Outbox:
     def is_deleted(self, uid: str) -> bool:
         return uid in self._deleted
 
-    def update(self, job: Job, now: datetime) -> None:
+    def update(self, job: Job, now: datetime) -> Job:
         """Replace what is known of an existing job."""
+        job = self._with_unrecorded(job)
         self._deleted.pop(job.uid, None)
         if may_report(job):
             self._jobs[job.uid] = job
         else:
             self._jobs.pop(job.uid, None)
         self._schedule(job, now)
+        return job
 
     def delete(self, job: Job, now: datetime) -> Job:
         """Keep a job that no longer exists, as long as it has outstanding events."""
         self._jobs.pop(job.uid, None)
-        gone = replace(job, deleting=True)
+        gone = replace(self._with_unrecorded(job), deleting=True)
         if outstanding(gone):
             before = self._deleted.get(job.uid)
             self._deleted[job.uid] = DeletedJob(gone, now if before is None else before.since)
@@ -99,8 +104,10 @@ class Outbox:
 
     def record(self, job: Job, event: WebhookEvent, delivery: Delivery, now: datetime) -> None:
         """Remember a delivery, before the API server has it."""
-        recorded = replace(job, webhook_record=write_record({**read_record(job), event: delivery}))
-        (self.delete if self.is_deleted(job.uid) else self.update)(recorded, now)
+        self._unrecorded[job.uid, event] = delivery
+        while len(self._unrecorded) > MAX_UNRECORDED:
+            del self._unrecorded[next(iter(self._unrecorded))]
+        (self.delete if self.is_deleted(job.uid) else self.update)(job, now)
 
     def postpone(self, parcel: Parcel, until: datetime) -> None:
         if parcel in self._due:
@@ -125,6 +132,19 @@ class Outbox:
     def _is_stored(self, job: Job) -> bool:
         stored = self._store.get(job.kind, job.name)
         return stored is not None and stored.uid == job.uid
+
+    def _with_unrecorded(self, job: Job) -> Job:
+        """The job with the deliveries that are newer than its own record."""
+        record = dict(read_record(job))
+        for event in WebhookEvent:
+            own, known = self._unrecorded.get((job.uid, event)), record.get(event)
+            if own is None:
+                continue
+            if known is not None and known.attempts >= own.attempts:
+                del self._unrecorded[job.uid, event]
+            else:
+                record[event] = own
+        return replace(job, webhook_record=write_record(record)) if record else job
 
     def _schedule(self, job: Job, now: datetime) -> None:
         for event in WebhookEvent:

@@ -138,8 +138,7 @@ class WebhookSender:
         now = await self._backend.call(CLUSTER_READ_SECONDS, self._cluster.read, known)
         if now is None:
             return self._outbox.delete(self._outbox.job(known.uid) or known, _now())
-        self._outbox.update(now, _now())
-        return now
+        return self._outbox.update(now, _now())
 
     async def _record(self, job: Job, event: WebhookEvent, delivery: Delivery) -> None:
         """Until the API server has it: otherwise the event would be sent again."""

@@ -29,7 +29,7 @@ class SigningSecrets:
     def __init__(self, path: Path) -> None:
         """Raises `SettingsError` for a file without usable secrets."""
         self._path = path
-        self._text = ""
+        self._text: str | None = None
         self._keys: tuple[bytes, ...] = ()
         self._update()
 

@@ -35,7 +35,7 @@ def test_all_words_must_match_in_any_case_and_order() -> None:
 
 
 def test_word_matches_from_its_beginning() -> None:
-    store = store_of("watercolour of a house", "under water", "dishwater")
+    store = store_of("watercolour of a dog", "under water", "dishwater")
 
     assert found(store, "water") == ["job-1", "job-0"]
 

@@ -39,7 +39,7 @@ def faults(model: type[TrainJobSpec] | type[GenerateJobSpec], document: dict[str
         ({"model_id": "dog"}, "model_id", "Did you mean modelId?"),
         ({"colour": "red"}, "colour", "there is no such field."),
         ({"concepts": [{"dataset": TRAIN["dataset"]}]}, "concepts[0].prompt", "Add this field"),
-        ({"concepts": [{"prompt": "b", "dataset": {"url": ""}}]}, "concepts[0].dataset.url", "Did you mean uri?"),
+        ({"concepts": [{"prompt": "b", "dataset": {"uris": ""}}]}, "concepts[0].dataset.uris", "Did you mean uri?"),
         ({"modelId": "-"}, "modelId", "letters, digits"),
         ({"training": {"keepTags": 3}}, "training.keepTags", "Add training.shuffleTags: true"),
         ({"training": {"validationSteps": 5}}, "training.validationSteps", "Add training.validationPrompt or"),

@@ -3,6 +3,7 @@
 import base64
 import secrets
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,6 @@ def test_message_is_verified_by_the_reference_package(tmp_path: Path) -> None:
 
 
 def test_signature_is_that_of_the_reference_package(tmp_path: Path) -> None:
-    from datetime import UTC, datetime
-
     now = int(time.time())
     expected = Webhook(SECRET).sign("msg_1", datetime.fromtimestamp(now, UTC), BODY.decode())
 
