@@ -29,7 +29,7 @@ SEEDS  ?= 1
 EXAMPLES ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast test-interop check generate golden conformance stories chaos fuzz bench images save-images sbom test-images pictures lock pin-images constraints clean
+.PHONY: help setup demo up test test-fast test-interop check generate golden conformance stories chaos fuzz bench images save-images sbom test-images pictures screenshots vendor lock pin-images constraints clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -61,12 +61,13 @@ test-interop: setup ## Read our LoRA files, images and clips with other programs
 	env -u KUBECONFIG OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/interop
 
 # mypy checks only those tests that CI, which has no GPU, never runs.
-check: setup ## Style, types, import contracts, generated files, the English of the docs
+check: setup ## Style, types (of the page too), import contracts, generated files, the English of the docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy tests/gpu benchmarks
 	$(BIN)/lint-imports
+	$(BIN)/python page/check_types.py
 	$(BIN)/python -m pytest -q tests/unit/contract/test_crd.py tests/unit/contract/test_reference.py tests/chart/test_crds.py \
 		tests/docs/test_configuration.py tests/docs/test_english.py tests/docs/test_architecture.py tests/docs/test_links.py
 
@@ -111,6 +112,12 @@ test-images: setup ## Build the images, inspect and run them; needs docker or po
 
 pictures: setup ## Make the pictures of README and docs (docs/pictures) from a real run
 	OMP_NUM_THREADS=1 $(BIN)/python docs/pictures/make.py
+
+screenshots: setup ## Make the pictures of the page (docs/pictures/page-*.webp) from a running page; needs Chromium
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python docs/pictures/page.py
+
+vendor: setup ## Copy the page's libraries from npm (page/package-lock.json) into the page, with licences and hashes
+	$(BIN)/python page/vendor.py
 
 # Run it after `make constraints`, and when pyproject.toml asks for another package.
 lock: ## Write images/locks and images/tools.txt: the packages of the images, with the SHA-256 of each of their files

@@ -12,6 +12,7 @@ from fastapi import Depends, FastAPI
 from darkroom_contract.tracing.tracing import Tracing
 from darkroom_gateway.auth.api_keys import ApiKeys
 from darkroom_gateway.auth.middleware import ApiKeyMiddleware
+from darkroom_gateway.auth.open_paths import OpenPaths
 from darkroom_gateway.docs import openapi, swagger_ui
 from darkroom_gateway.events import router as events_router
 from darkroom_gateway.generation import router as generation_router
@@ -31,6 +32,7 @@ from darkroom_gateway.limits.middleware import RateLimitMiddleware
 from darkroom_gateway.limits.rate_limiter import RateLimiter
 from darkroom_gateway.model_import import router as model_import_router
 from darkroom_gateway.models import router as models_router
+from darkroom_gateway.page import router as page_router
 from darkroom_gateway.pattern_advice import PATTERN_ADVICE
 from darkroom_gateway.services import Services, build_services
 from darkroom_gateway.settings import MAX_IMAGES_BYTES, MULTIPART_OVERHEAD_BYTES, OPEN_ACCESS, Settings, is_loopback
@@ -63,8 +65,11 @@ ROUTERS = (
     *(submissions_router, jobs_router, files_router),
 )
 
-OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json"}) | swagger_ui.PATHS
-"""Paths that need no API key: probes, and the documentation. They contain no secret and change nothing."""
+OPEN_PATHS = OpenPaths(
+    exact=frozenset({page_router.INDEX_PATH, "/healthz", "/readyz", "/openapi.json"}) | swagger_ui.PATHS,
+    folders=(page_router.FOLDER,),
+)
+"""Paths that need no API key: probes, the page, and the documentation. They contain no secret and change nothing."""
 
 
 def create_app(settings: Settings, tracing: Tracing | None = None) -> FastAPI:
@@ -92,6 +97,7 @@ def create_app(settings: Settings, tracing: Tracing | None = None) -> FastAPI:
         app.include_router(module.router, dependencies=[Depends(reject_unexpected_input)])
     app.include_router(health_router.router)  # Probes may send any parameter.
     app.include_router(swagger_ui.router)
+    app.include_router(page_router.router)
     _add_middleware(app, settings, keys, services)
     app.openapi = lambda: openapi.document_of(app, None if keys is None else OPEN_PATHS)  # type: ignore[method-assign]
     _log_access(settings, keys)

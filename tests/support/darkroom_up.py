@@ -124,6 +124,11 @@ class Darkroom:
                 found.append(int(folder.name))
         return found
 
+    def kill_gateway(self) -> None:
+        """SIGKILL. `darkroom up` starts it again."""
+        for pid in self.pids("darkroom_gateway"):
+            os.kill(pid, signal.SIGKILL)
+
     def bucket(self) -> Any:
         """A boto3 client with the cluster's own credentials."""
         settings = json.loads((self.state_dir / "cluster.json").read_text(encoding="utf-8"))

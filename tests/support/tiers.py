@@ -28,7 +28,9 @@ PROGRAM = re.compile(
     r"|darkroom(-gateway|-operator|-runner)?)$"
 )
 """An argument of a command line: the module after `-m`, or the name of the program's file."""
-CLUSTER_FOLDERS = tuple(TESTS / name for name in ("stories", "chaos", "quality", "conformance", "gpu", "images"))
+CLUSTER_FOLDERS = tuple(
+    TESTS / name for name in ("stories", "chaos", "page", "quality", "conformance", "gpu", "images")
+)
 ADVICE = "a test that needs it belongs to the whole suite: tests/support/tiers.py decides by what a test can reach"
 
 

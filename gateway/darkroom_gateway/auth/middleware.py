@@ -5,7 +5,7 @@ Endpoints get the key's name from `KeyName`. Every key may do everything: docs/d
 """
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Container
 from typing import Annotated
 from urllib.parse import parse_qsl
 
@@ -28,7 +28,7 @@ class ApiKeyMiddleware:
     """Responds 401 to requests without a valid key."""
 
     def __init__(
-        self, app: ASGIApp, keys: ApiKeys, open_paths: Collection[str], count_refusal: Callable[[], None]
+        self, app: ASGIApp, keys: ApiKeys, open_paths: Container[str], count_refusal: Callable[[], None]
     ) -> None:
         """`open_paths` need no key. `count_refusal` is called for each 401."""
         self._app = app

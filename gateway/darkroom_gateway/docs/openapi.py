@@ -5,7 +5,7 @@ problem details instead of FastAPI's validation errors, error responses that any
 the operations that need an API key.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -56,7 +56,7 @@ def operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def document_of(app: FastAPI, open_paths: Collection[str] | None) -> Json:
+def document_of(app: FastAPI, open_paths: Container[str] | None) -> Json:
     """The OpenAPI document of a complete application. `open_paths` need no API key; None when no path needs one.
 
     FastAPI caches the document that is modified here.
@@ -92,7 +92,7 @@ def _describe(operation: Json) -> None:
         operation["responses"].setdefault(str(status), response)
 
 
-def _describe_security(document: Json, open_paths: Collection[str]) -> None:
+def _describe_security(document: Json, open_paths: Container[str]) -> None:
     """Mark the operations that need a key. /docs shows its Authorize button because of this."""
     schemes = document["components"].setdefault("securitySchemes", {})
     schemes[SECURITY_SCHEME] = {"type": "http", "scheme": "bearer", "description": "An API key of this gateway."}

@@ -1,9 +1,8 @@
-"""`/healthz`, `/readyz`, and `/`, which redirects to the documentation."""
+"""`/healthz` and `/readyz`."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from fastapi.responses import RedirectResponse
 
 from darkroom_gateway.errors import FieldError, NotReadyError
 from darkroom_gateway.health.readiness import BackendName
@@ -24,11 +23,6 @@ Tolerate = Annotated[
 """For readiness probes in Kubernetes. When object storage is down, it is down for every gateway: if all of them became
 unready, requests that don't need it would fail too. But a gateway that has never reached it is probably misconfigured,
 and must stop its rollout."""
-
-
-@router.get("/", include_in_schema=False)
-async def root(services: ServicesOfApp) -> RedirectResponse:
-    return RedirectResponse(services.root_path + "/docs")
 
 
 @router.get("/healthz")

@@ -17,7 +17,7 @@ ISOLATION = {
 """For every page: no addresses to other sites, no devices, and no access from pages of other origins."""
 
 LOCKED = {"base-uri": ("'none'",), "form-action": ("'none'",), "frame-ancestors": ("'none'",)}
-"""Directives that `default-src` does not cover."""
+"""Directives that `default-src` does not cover, unless a page sets them itself."""
 
 
 def page_headers(storage_origin: str | None) -> dict[str, str]:
@@ -33,11 +33,13 @@ def page_headers(storage_origin: str | None) -> dict[str, str]:
         "media-src": ("'self'", "blob:", *storage),
         "connect-src": ("'self'", *storage),
         "object-src": ("'none'",),
+        # For the root path, without which links would be wrong under an address without a final slash.
+        "base-uri": ("'self'",),
     }
     return headers_with_policy(policy)
 
 
 def headers_with_policy(policy: Mapping[str, Iterable[str]]) -> dict[str, str]:
     """The headers of a page with these directives, each with its sources."""
-    directives = "; ".join(f"{name} {' '.join(sources)}" for name, sources in {**policy, **LOCKED}.items())
+    directives = "; ".join(f"{name} {' '.join(sources)}" for name, sources in {**LOCKED, **policy}.items())
     return {"Content-Security-Policy": directives, **ISOLATION}

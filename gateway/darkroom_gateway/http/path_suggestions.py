@@ -19,8 +19,8 @@ MAX_PATH_CHARACTERS = 200
 MIN_SIMILARITY = 0.75
 """Minimum `difflib` ratio of a suggestion. `/job/x` has 0.92."""
 
-ASSETS = "/docs/"
-"""Prefix of files that the documentation page loads. They are never suggested."""
+ASSETS = ("/docs/", "/page/")
+"""Prefixes of files that the pages load. They are never suggested."""
 
 SLASHES = re.compile(r"/{2,}")
 

@@ -4,7 +4,9 @@ Polls don't list samples and saved steps: that would cost listings of object sto
 with the live events, and from `GET /jobs/{task_id}/files`, with two listings.
 """
 
+import mimetypes
 import re
+from collections.abc import Iterable, Sequence
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
@@ -16,6 +18,7 @@ from darkroom_gateway.jobs.run_file_paths import FileAddresses, is_served
 from darkroom_gateway.jobs.schemas import RunFile, RunFileList
 from darkroom_gateway.jobs.service import JobService
 from darkroom_gateway.storage.client import ObjectStorage
+from darkroom_gateway.storage.presigned_links import Link
 
 FOLDERS = ("samples/", "steps/")
 """What a training stores while it runs, below its prefix."""
@@ -35,14 +38,22 @@ class RunFiles:
 
         Raises what `JobService.get` raises, and `StorageUnavailableError`.
         """
+        return RunFileList(files=[*await self._files(await self._jobs.get(task_id, kind))])
+
+    async def linked(self, task_id: str, kind: Kind | None) -> Iterable[tuple[RunFile, Link]]:
+        """The same files with presigned links. Raises the same errors."""
         job = await self._jobs.get(task_id, kind)
+        prefix = run_prefix(job.uid)
+        found = await self._files(job)
+        return [(each, self._storage.link(prefix + each.path, _media_type(each.path))) for each in found]
+
+    async def _files(self, job: Job) -> Sequence[RunFile]:
         prefix, sizes = run_prefix(job.uid), _artifacts(job)
         for folder in FOLDERS if job.kind is Kind.TRAIN else ():
             found = await self._backends.storage.call(STORAGE_SECONDS, self._stored_below, prefix + folder)
             sizes |= {key.removeprefix(prefix): size_bytes for key, size_bytes in sorted(found.items(), key=_by_step)}
         addresses = FileAddresses(self._root_path, job.name, job.kind)
-        files = [RunFile(path=path, url=addresses.of(path), bytes=sizes[path]) for path in sizes if is_served(path)]
-        return RunFileList(files=files)
+        return [RunFile(path=path, url=addresses.of(path), bytes=sizes[path]) for path in sizes if is_served(path)]
 
     async def link(self, task_id: str, kind: Kind | None, path: str) -> str:
         """A fresh presigned link to a file; `path` must be served.
@@ -63,6 +74,11 @@ class RunFiles:
 
     def _stored_below(self, prefix: str) -> dict[str, int]:
         return self._storage.sizes(prefix, recursive=True)
+
+
+def _media_type(path: str) -> str:
+    """By the name, which the runner chose. `ObjectStorage.link` replaces types that browsers might run."""
+    return mimetypes.guess_type(path)[0] or "application/octet-stream"
 
 
 def _by_step(found: tuple[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""`/v1/jobs/{id}/files`: the files of a job's runs, as at `/jobs/{task_id}/files`."""
+"""`/v1/jobs/{id}/files`: the files of a job's runs, as at `/jobs/{task_id}/files`, with presigned links in the list."""
 
 from fastapi import APIRouter
 from fastapi.responses import RedirectResponse
@@ -6,9 +6,9 @@ from fastapi.responses import RedirectResponse
 from darkroom_gateway.http.problems import responses
 from darkroom_gateway.jobs.dependencies import KindInQuery
 from darkroom_gateway.jobs.router import REDIRECT, FileName, Step
-from darkroom_gateway.jobs.schemas import RunFileList
 from darkroom_gateway.services import Services, ServicesOfApp
 from darkroom_gateway.v1.parameters import JobIdInPath
+from darkroom_gateway.v1.schemas import V1RunFile, V1RunFileList
 from darkroom_gateway.v1.serializers import PATH
 
 router = APIRouter(tags=["jobs"])
@@ -17,9 +17,11 @@ FILES = PATH + "/{id}/files"
 
 
 @router.get(FILES, responses=responses(404, 409, 422, 503))
-async def list_v1_job_files(job_id: JobIdInPath, services: ServicesOfApp, kind: KindInQuery = None) -> RunFileList:
+async def list_v1_job_files(job_id: JobIdInPath, services: ServicesOfApp, kind: KindInQuery = None) -> V1RunFileList:
     """The files of a job that can be read now: its artifacts, and the sample images and saved steps of a training."""
-    return await services.v1.run_files.list(job_id, kind)
+    found = await services.v1.run_files.linked(job_id, kind)
+    files = [V1RunFile(**file.model_dump(), link=link.url, expires=link.expires) for file, link in found]
+    return V1RunFileList(files=files)
 
 
 @router.get(FILES + "/{name}", status_code=307, response_class=RedirectResponse, responses=REDIRECT)

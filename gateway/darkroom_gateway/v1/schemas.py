@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from darkroom_contract.names import Kind
 from darkroom_contract.status import Phase
-from darkroom_gateway.jobs.schemas import ProgressAnswer, Queue, RemarkAnswer, Stale
+from darkroom_gateway.jobs.schemas import ProgressAnswer, Queue, RemarkAnswer, RunFile, Stale
 
 
 class ArtifactRole(StrEnum):
@@ -105,3 +105,16 @@ class V1JobList(BaseModel):
     stale: Stale | None = Field(
         default=None, description="Not null while the gateway has lost its watch of the API server."
     )
+
+
+class V1RunFile(RunFile):
+    """A file of a job's runs. A page can show it by its link, even if the gateway requires an API key."""
+
+    link: str = Field(description="Downloads the file without credentials until `expires`.")
+    expires: datetime
+
+
+class V1RunFileList(BaseModel):
+    """The files of a job that can be read now."""
+
+    files: list[V1RunFile]

@@ -19,7 +19,8 @@ def test_pictures_and_uploads_may_use_the_storage() -> None:
     with_storage = {name for name, sources in policy.items() if "https://minio.example.com:9000" in sources}
     assert with_storage == {"img-src", "media-src", "connect-src"}
     assert policy["default-src"] == ["'self'"]
-    assert policy["frame-ancestors"] == policy["base-uri"] == policy["object-src"] == ["'none'"]
+    assert policy["frame-ancestors"] == policy["form-action"] == policy["object-src"] == ["'none'"]
+    assert policy["base-uri"] == ["'self'"]
     assert "unsafe" not in str(policy)
 
 

@@ -194,6 +194,8 @@ def test_files_have_addresses_of_v1(http: httpx.Client, cluster: Any, bucket: An
 
     assert file["url"].startswith(f"/v1/jobs/{job}/files/")
     assert http.get(file["url"]).status_code == 307
+    shown = httpx.get(file["link"], trust_env=False)
+    assert (shown.content, shown.headers["content-type"]) == (b"png", "image/png")
     assert httpx.get(job_answer["artifacts"][0]["url"], trust_env=False).content == b"png"
 
 

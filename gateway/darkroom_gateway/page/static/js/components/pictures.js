@@ -1,0 +1,94 @@
+/** The pictures and clips of a generation: previews while it runs, then the files. */
+
+import { refreshLinks } from "../jobs.js";
+import { liveOf } from "../live.js";
+import { html, useValue } from "../ui.js";
+import { openLightbox } from "./lightbox.js";
+
+/** @typedef {import("../types.js").Job} Job */
+
+/** @param {Job} job @param {string} role @returns {import("../types.js").Artifact[]} */
+export function artifacts(job, role) {
+  return job.artifacts.filter((artifact) => artifact.role === role);
+}
+
+/** The sides of a picture, for its place on the page. @param {Job} job */
+export function sidesOf(job) {
+  const { width, height } = job.spec.images ?? {};
+  return { width: width ?? height ?? 1, height: height ?? width ?? 1 };
+}
+
+/** @param {number} width @param {number} height */
+function shapeOf(width, height) {
+  return { aspectRatio: `${width} / ${height}`, "--ratio": width / height };
+}
+
+/** The seeds of the pictures that a job makes. @param {Job} job @returns {number[]} */
+export function seedsOf(job) {
+  const { count = 1, seed = 0 } = job.spec.images ?? {};
+  return Array.from({ length: count }, (_, index) => seed + index);
+}
+
+/**
+ * A picture that sharpens: the newest preview, blurred by what is missing.
+ *
+ * @param {{job: Job, seed: number, preview: import("../types.js").Preview | undefined}} properties
+ */
+function Sharpening({ job, seed, preview }) {
+  const { width, height } = sidesOf(job);
+  const style = shapeOf(width, height);
+  if (!preview) return html`<div class="picture waiting" style=${style} aria-label=${`Picture with seed ${seed}, not begun`}></div>`;
+  const total = job.spec.images?.steps ?? 30;
+  const blur = Math.max(0, 1 - preview.step / total) * 10;
+  return html`<div class="picture waiting" style=${style}>
+    <img
+      src=${`data:image/jpeg;base64,${preview.jpeg}`}
+      alt=${`Preview after ${preview.step} of ${total} steps`}
+      style=${{ filter: `blur(${blur.toFixed(1)}px)` }}
+    />
+  </div>`;
+}
+
+/** @param {{job: Job}} properties */
+export function Pictures({ job }) {
+  const { previews } = useValue(liveOf(job.id));
+  const images = artifacts(job, "image");
+  const videos = artifacts(job, "video");
+  const pending = job.status === "Succeeded" || job.status === "Failed" ? [] : seedsOf(job);
+  const { width, height } = sidesOf(job);
+  const isOnly = images.length + pending.length <= 1;
+  const layout = videos.length > 0 ? "with-clip" : isOnly ? "only" : "";
+  return html`<div class=${`pictures ${layout}`}>
+    ${videos.map((video) => html`<${Clip} key=${video.name} video=${video} job=${job} plays=${true} />`)}
+    ${images.map(
+      (image, index) => html`<button
+        type="button"
+        key=${image.name}
+        class="picture"
+        style=${shapeOf(width, height)}
+        aria-label=${`Open the picture with seed ${image.seed}`}
+        onClick=${() => openLightbox(images.map((each) => ({ job, artifact: each })), index)}
+      >
+        <img src=${image.url} alt=${job.prompt} loading="lazy" decoding="async" onError=${() => refreshLinks(job, image)} />
+      </button>`,
+    )}
+    ${images.length === 0 && pending.map((seed) => html`<${Sharpening} key=${seed} job=${job} seed=${seed} preview=${previews.get(seed)} />`)}
+  </div>`;
+}
+
+/** @param {{job: Job, video: import("../types.js").Artifact, plays?: boolean}} properties `plays`: by itself. */
+export function Clip({ job, video, plays = false }) {
+  const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  return html`<video
+    class="picture"
+    src=${video.url}
+    onError=${() => refreshLinks(job, video)}
+    controls
+    loop
+    muted
+    playsinline
+    preload=${plays ? "auto" : "metadata"}
+    autoplay=${plays && !isCalm}
+    aria-label=${`Clip: ${job.prompt}`}
+  ></video>`;
+}

@@ -1,0 +1,43 @@
+/** An upload that is shown, can be stopped, and outlives the view that began it. */
+
+import { html, signal } from "../ui.js";
+
+/** @typedef {{onProgress: (fraction: number) => void, signal: AbortSignal}} SendingOptions */
+
+/** Uploads of one kind, one at a time. */
+export class Sending {
+  constructor() {
+    /** From 0 to 1; null when nothing is sent. */
+    this.fraction = signal(/** @type {number | null} */ (null));
+    this.abort = new AbortController();
+  }
+
+  stop() {
+    this.abort.abort();
+  }
+
+  /** @template T @param {(options: SendingOptions) => Promise<T>} work @returns {Promise<T>} */
+  async run(work) {
+    this.abort = new AbortController();
+    this.fraction.value = 0;
+    /** @param {number} fraction */
+    const onProgress = (fraction) => {
+      this.fraction.value = fraction;
+    };
+    try {
+      return await work({ onProgress, signal: this.abort.signal });
+    } finally {
+      this.fraction.value = null;
+    }
+  }
+}
+
+/** @param {{fraction: number, onStop?: () => void}} properties */
+export function UploadProgress({ fraction, onStop }) {
+  const percent = Math.round(fraction * 100);
+  return html`<div class="upload">
+    <p class="status-line" role="status">${percent < 100 ? `Uploading: ${percent}%` : "Checking what arrived …"}</p>
+    <progress max="100" value=${percent} aria-label="Upload"></progress>
+    ${onStop && html`<button type="button" class="button" onClick=${onStop}>Stop</button>`}
+  </div>`;
+}

@@ -1,0 +1,9 @@
+// Runs before the first paint, so that a chosen theme does not flash. theme.js changes it later.
+(() => {
+  try {
+    const theme = localStorage.getItem("darkroom.theme");
+    if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
+  } catch {
+    // Storage is blocked: the system's theme stays.
+  }
+})();

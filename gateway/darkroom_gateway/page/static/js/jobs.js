@@ -1,0 +1,151 @@
+/** The jobs that the page knows, by id: read from lists, kept current by events. And what can be done with them. */
+
+import { address, get, request, send } from "./api.js";
+import { addProgress, forgetLive } from "./live.js";
+import { computed, signal } from "./ui.js";
+
+/** @typedef {import("./types.js").Job} Job */
+
+const UNFINISHED = ["Running", "Starting", "Queued", "Suspended"];
+const PAGE = 24;
+const MOST_UNFINISHED = 1000;
+const LINK_MARGIN_MS = 5 * 60_000;
+
+/** @type {{value: Map<string, Job>, peek(): Map<string, Job>}} */
+export const jobs = signal(new Map());
+
+/** Whether the unfinished jobs were read once. */
+export const jobsLoaded = signal(false);
+
+/** @type {Set<string> | null} Jobs that changed while a list was being read: the list may be older. */
+let changed = null;
+
+/** @param {Job} job */
+export function isFinished(job) {
+  return job.status === "Succeeded" || job.status === "Failed";
+}
+
+/** Unfinished jobs: the one that runs first, then in the order in which they will run. */
+export const unfinished = computed(() =>
+  [...jobs.value.values()].filter((job) => !isFinished(job)).sort((one, other) => rank(one) - rank(other) || age(one, other)),
+);
+
+/** @param {Job} job */
+function rank(job) {
+  if (job.status === "Running" || job.status === "Starting") return -1;
+  if (job.status === "Suspended") return 1e6;
+  return job.queue?.position ?? 1e5 - job.priority;
+}
+
+/** @param {Job} one @param {Job} other */
+function age(one, other) {
+  return one.created.localeCompare(other.created);
+}
+
+/**
+ * Keep the links of files that are still valid, so that the browser does not load a shown picture again.
+ *
+ * @param {Job} job @param {Job | undefined} before
+ */
+function withKnownLinks(job, before) {
+  if (!before || before.artifacts.length === 0) return job;
+  const known = new Map(before.artifacts.map((each) => [each.name + each.sha256, each]));
+  const until = Date.now() + LINK_MARGIN_MS;
+  const artifacts = job.artifacts.map((each) => {
+    const old = known.get(each.name + each.sha256);
+    return old && Date.parse(old.expires) > until ? { ...each, url: old.url, expires: old.expires } : each;
+  });
+  return { ...job, artifacts };
+}
+
+/** @param {Job[]} all */
+function put(all) {
+  const next = new Map(jobs.peek());
+  for (const job of all) next.set(job.id, withKnownLinks(job, next.get(job.id)));
+  jobs.value = next;
+}
+
+/** A job from an event or an answer. @param {Job} job */
+export function putJob(job) {
+  changed?.add(job.id);
+  put([job]);
+}
+
+/** @param {string} id */
+export function removeJob(id) {
+  changed?.add(id);
+  forgetLive(id);
+  const next = new Map(jobs.peek());
+  if (next.delete(id)) jobs.value = next;
+}
+
+/** @param {string} event @param {any} data */
+export function handleEvent(event, data) {
+  if (event === "job") putJob(data);
+  else if (event === "deleted") removeJob(data.id);
+  else if (event === "progress") addProgress(data.id, { ...data.progress, files: data.files, preview: data.preview });
+}
+
+/** Read the unfinished jobs, and forget those that no longer exist. */
+export async function loadUnfinished() {
+  const seen = (changed = new Set());
+  /** @type {import("./types.js").JobList} */
+  const list = await get("v1/jobs", { status: UNFINISHED, limit: MOST_UNFINISHED });
+  const found = list.jobs.filter((job) => !seen.has(job.id));
+  const ids = new Set(found.map((job) => job.id));
+  const gone = unfinished.value.filter((job) => !ids.has(job.id) && !seen.has(job.id));
+  changed = null;
+  put(found);
+  jobsLoaded.value = true;
+  await Promise.all(gone.map((job) => loadJob(job.id).catch(() => removeJob(job.id))));
+}
+
+/** @param {string} id @returns {Promise<Job>} */
+export async function loadJob(id) {
+  const job = await get(`v1/jobs/${encodeURIComponent(id)}`);
+  putJob(job);
+  return job;
+}
+
+/** Read a job again when a link of its files has expired, as after a night. @param {Job} job @param {{expires: string}} file */
+export function refreshLinks(job, file) {
+  if (Date.parse(file.expires) < Date.now()) loadJob(job.id).catch(() => {});
+}
+
+/**
+ * A page of jobs, newest first.
+ *
+ * @param {{kind?: string, status?: string, model_id?: string, q?: string, cursor?: string | null}} filters
+ * @returns {Promise<{ids: string[], next: string | null, total: number | null}>}
+ */
+export async function loadPage(filters) {
+  /** @type {import("./types.js").JobList} */
+  const list = await get("v1/jobs", { limit: PAGE, ...filters });
+  put(list.jobs);
+  return { ids: list.jobs.map((job) => job.id), next: list.next_cursor, total: list.total };
+}
+
+/** @param {string} id @param {"suspend" | "resume" | "cancel" | "retry"} action @returns {Promise<Job>} */
+export async function act(id, action) {
+  const path = `v1/jobs/${encodeURIComponent(id)}/${action}`;
+  const job = await send("POST", path, { idempotent: action === "retry" });
+  putJob(job);
+  return job;
+}
+
+/** @param {string} id @param {number} priority */
+export async function setPriority(id, priority) {
+  putJob(await send("PATCH", `v1/jobs/${encodeURIComponent(id)}`, { body: { priority } }));
+}
+
+/** Delete a job and its files. @param {string} id */
+export async function deleteJob(id) {
+  const job = await send("DELETE", `v1/jobs/${encodeURIComponent(id)}`, { query: { files: "true" } });
+  if (job?.id) putJob(job);
+  else removeJob(id);
+}
+
+/** @param {string} id @param {AbortSignal} [abort] @returns {Promise<Response>} */
+export function openLog(id, abort) {
+  return request(address(`v1/jobs/${encodeURIComponent(id)}/logs`, { follow: "true" }), { signal: abort });
+}

@@ -1,0 +1,132 @@
+/** Checks of chosen files before they are sent: what the gateway would refuse, and why. */
+
+import { size } from "./format.js";
+
+/**
+ * @typedef {object} Photo
+ * @property {string} id
+ * @property {File} file
+ * @property {string} thumbnail An object URL; empty when the browser can't show the format.
+ * @property {string} fault Why it can't be used; empty for a good photo.
+ * @property {string} note
+ * @property {File | null} caption
+ * @property {File | null} mask
+ */
+
+export const MAX_PHOTOS = 100;
+export const ACCEPTED = ".jpg,.jpeg,.png,.webp,.avif,.heic,.heif,.txt,image/jpeg,image/png,image/webp,image/avif,image/heic";
+
+const MIB = 1024 ** 2;
+const MAX_BYTES = 25 * MIB;
+const MAX_TOTAL_BYTES = 500 * MIB;
+const MIN_SIDE_PX = 64;
+const MAX_SIDE_PX = 16_000;
+const MAX_PIXELS = 100e6;
+const THUMBNAIL_PX = 320;
+const MAX_CAPTION_CHARACTERS = 1000;
+
+/**
+ * The format of a photo by its first bytes; empty for anything else.
+ *
+ * @param {Uint8Array} head
+ * @returns {"JPEG" | "PNG" | "WebP" | "AVIF" | "HEIC" | ""}
+ */
+export function formatOf(head) {
+  const text = String.fromCharCode(...head.subarray(0, 12));
+  if (head[0] === 0xff && head[1] === 0xd8 && head[2] === 0xff) return "JPEG";
+  if (text.startsWith("\x89PNG")) return "PNG";
+  if (text.startsWith("RIFF") && text.slice(8) === "WEBP") return "WebP";
+  if (text.slice(4, 8) !== "ftyp") return "";
+  const brand = text.slice(8);
+  if (brand === "avif" || brand === "avis") return "AVIF";
+  return ["heic", "heix", "hevc", "heim", "heis", "mif1", "msf1"].includes(brand) ? "HEIC" : "";
+}
+
+/** @param {number} width @param {number} height @returns {string} What is wrong with a size, or nothing. */
+export function sizeFault(width, height) {
+  if (Math.min(width, height) < MIN_SIDE_PX) return `${width} × ${height} is too small: at least ${MIN_SIDE_PX} px a side.`;
+  if (Math.max(width, height) > MAX_SIDE_PX) return `${width} × ${height} is too large: at most 16,000 px a side.`;
+  if (width * height > MAX_PIXELS) return `${width} × ${height} is more than 100 megapixels.`;
+  return "";
+}
+
+/** @param {File} file */
+export function isCaption(file) {
+  return /\.txt$/i.test(file.name);
+}
+
+/** @param {File} file */
+export function isMask(file) {
+  return /\.mask\.[a-z]+$/i.test(file.name);
+}
+
+/** The name by which a caption or mask belongs to its photo. @param {string} name */
+export function stem(name) {
+  const base = name.split("/").pop() ?? name;
+  return base.replace(/\.mask\.[a-z]+$/i, "").replace(/\.[^.]+$/, "").toLowerCase();
+}
+
+/** @param {ImageBitmap} bitmap @returns {Promise<string>} An object URL. */
+async function thumbnailOf(bitmap) {
+  const scale = Math.min(1, THUMBNAIL_PX / Math.min(bitmap.width, bitmap.height));
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round(bitmap.width * scale));
+  canvas.height = Math.max(1, Math.round(bitmap.height * scale));
+  canvas.getContext("2d")?.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  const blob = await new Promise((/** @type {(blob: Blob | null) => void} */ resolve) =>
+    canvas.toBlob(resolve, "image/webp", 0.85),
+  );
+  return blob ? URL.createObjectURL(blob) : "";
+}
+
+/**
+ * Look into one file: its format, size and pixels.
+ *
+ * @param {File} file
+ * @returns {Promise<{fault: string, note: string, thumbnail: string}>}
+ */
+export async function inspect(file) {
+  const none = { fault: "", note: "", thumbnail: "" };
+  if (file.size === 0) return { ...none, fault: "The file is empty." };
+  if (file.size > MAX_BYTES) return { ...none, fault: `${size(file.size)} is too large: at most 25 MiB.` };
+  const format = formatOf(new Uint8Array(await file.slice(0, 16).arrayBuffer()));
+  if (!format) return { ...none, fault: "Not a photo: use JPEG, PNG, WebP, AVIF or HEIC." };
+  try {
+    const bitmap = await createImageBitmap(file);
+    const fault = sizeFault(bitmap.width, bitmap.height);
+    const thumbnail = await thumbnailOf(bitmap);
+    bitmap.close();
+    return { ...none, fault, thumbnail };
+  } catch {
+    if (format === "HEIC" || format === "AVIF") return { ...none, note: `${format}: this browser has no preview.` };
+    return { ...none, fault: `Damaged: the ${format} file can't be read to its end.` };
+  }
+}
+
+/** @param {File} file @returns {Promise<string>} */
+export async function captionFault(file) {
+  const text = file.size > 8192 ? "" : await file.text();
+  if (file.size > 8192 || text.trim().length > MAX_CAPTION_CHARACTERS) return "The caption has more than 1,000 characters.";
+  return text.includes("\uFFFD") ? "The caption is not UTF-8 text." : "";
+}
+
+/** Whether two files have the same bytes. @param {File} one @param {File} other */
+export async function isSame(one, other) {
+  if (one.size !== other.size) return false;
+  const [first, second] = await Promise.all([one.arrayBuffer(), other.arrayBuffer()]);
+  const left = new Uint8Array(first);
+  const right = new Uint8Array(second);
+  return left.every((byte, index) => byte === right[index]);
+}
+
+/**
+ * What is wrong with the photos together.
+ *
+ * @param {Photo[]} photos
+ * @returns {string}
+ */
+export function setFault(photos) {
+  if (photos.length > MAX_PHOTOS) return `${photos.length} photos are too many: at most ${MAX_PHOTOS}.`;
+  const bytes = photos.reduce((sum, { file, mask }) => sum + file.size + (mask?.size ?? 0), 0);
+  return bytes > MAX_TOTAL_BYTES ? `${size(bytes)} together are too much: at most 500 MiB.` : "";
+}

@@ -1,0 +1,168 @@
+/** All generated pictures and clips, newest first. */
+
+import { messageOf } from "../api.js";
+import { Icon } from "../components/icons.js";
+import { openLightbox } from "../components/lightbox.js";
+import { again, askToDelete } from "../components/picture_actions.js";
+import { Clip, artifacts } from "../components/pictures.js";
+import { jobs, loadPage, refreshLinks } from "../jobs.js";
+import { models } from "../models.js";
+import { go, to } from "../router.js";
+import { html, useEffect, useMemo, useRef, useState, useValue } from "../ui.js";
+
+/** @typedef {import("../types.js").Job} Job */
+
+const TYPING_MS = 300;
+
+/**
+ * Pages of finished jobs, with the ones that finish meanwhile in front.
+ *
+ * @param {{kind?: string, status?: string, model_id?: string, q?: string}} filters
+ */
+export function usePages(filters) {
+  const [state, setState] = useState({ ids: /** @type {string[]} */ ([]), next: /** @type {string | null} */ (null), isLoading: true, fault: "" });
+  const current = useRef("");
+  const name = JSON.stringify(filters);
+  /** @param {string | null} cursor */
+  const load = async (cursor) => {
+    current.current = name;
+    setState((/** @type {typeof state} */ before) => ({ ...before, ids: cursor ? before.ids : [], isLoading: true, fault: "" }));
+    try {
+      const page = await loadPage({ ...filters, cursor });
+      if (current.current !== name) return;
+      setState((/** @type {typeof state} */ before) => ({
+        ids: [...new Set([...before.ids, ...page.ids])],
+        next: page.next,
+        isLoading: false,
+        fault: "",
+      }));
+    } catch (error) {
+      setState((/** @type {typeof state} */ before) => ({ ...before, isLoading: false, fault: messageOf(error) }));
+    }
+  };
+  useEffect(() => {
+    load(null);
+  }, [name]);
+  return { ...state, more: () => load(state.next) };
+}
+
+/** @param {string} value @param {number} milliseconds */
+function useSettled(value, milliseconds) {
+  const [settled, setSettled] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), milliseconds);
+    return () => clearTimeout(timer);
+  }, [value]);
+  return settled;
+}
+
+export function GalleryView() {
+  const [search, setSearch] = useState("");
+  const [model, setModel] = useState("");
+  const q = useSettled(search.trim(), TYPING_MS);
+  const known = useValue(models) ?? [];
+  const all = useValue(jobs);
+  const pages = usePages({ kind: "GenerateJob", status: "Succeeded", q, model_id: model });
+  const shown = useMemo(() => picturesOf(all, pages.ids, q, model), [all, pages.ids, q, model]);
+  return html`<header class="view-head">
+      <div><h1>Gallery</h1></div>
+      <div class="filters">
+        <input
+          type="search" aria-label="Search the prompts" placeholder="Search prompts" value=${search}
+          onInput=${(/** @type {Event} */ event) => setSearch(/** @type {HTMLInputElement} */ (event.currentTarget).value)}
+        />
+        <select aria-label="Model" onChange=${(/** @type {Event} */ event) => setModel(/** @type {HTMLSelectElement} */ (event.currentTarget).value)}>
+          <option value="">All models</option>
+          ${known.map(({ model_id: id }) => html`<option key=${id} value=${id} selected=${id === model}>${id}</option>`)}
+        </select>
+      </div>
+    </header>
+    ${pages.fault && html`<div class="notice error" role="alert"><p>${pages.fault}</p></div>`}
+    <ul class="grid gallery" aria-busy=${pages.isLoading ? "true" : "false"}>
+      ${shown.map(({ job, artifact }, index) => html`<${Tile} key=${artifact.name} job=${job} artifact=${artifact} onOpen=${() => openPicture(shown, index)} />`)}
+      ${pages.isLoading && Array.from({ length: 8 }, (_, index) => html`<li key=${`wait-${index}`} class="tile"><div class="picture skeleton"></div></li>`)}
+    </ul>
+    ${!pages.isLoading && shown.length === 0 && !pages.fault && html`<${Empty} isFiltered=${q !== "" || model !== ""} />`}
+    <${More} pages=${pages} />`;
+}
+
+/**
+ * @param {Map<string, Job>} all @param {string[]} ids @param {string} q @param {string} model
+ */
+function picturesOf(all, ids, q, model) {
+  const listed = new Set(ids);
+  const words = q.toLowerCase();
+  const newest = [...all.values()].filter(
+    (job) =>
+      job.kind === "GenerateJob" &&
+      job.status === "Succeeded" &&
+      !job.deleting &&
+      (listed.has(job.id) || isNewer(job, all.get(ids[0]))) &&
+      job.prompt.toLowerCase().includes(words) &&
+      (!model || job.model_id === model),
+  );
+  newest.sort((one, other) => other.created.localeCompare(one.created));
+  return newest.flatMap((job) => [...artifacts(job, "video"), ...artifacts(job, "image")].map((artifact) => ({ job, artifact })));
+}
+
+/** @param {Job} job @param {Job | undefined} first */
+function isNewer(job, first) {
+  return first !== undefined && job.created > first.created;
+}
+
+/** @param {{job: Job, artifact: import("../types.js").Artifact}[]} shown @param {number} index */
+function openPicture(shown, index) {
+  const pictures = shown.filter(({ artifact }) => artifact.role === "image");
+  openLightbox(pictures, pictures.indexOf(shown[index]));
+}
+
+/** @param {{job: Job, artifact: import("../types.js").Artifact, onOpen: () => void}} properties */
+function Tile({ job, artifact, onOpen }) {
+  const label = artifact.seed === null ? job.prompt : `${job.prompt}, seed ${artifact.seed}`;
+  return html`<li class="tile">
+    ${artifact.role === "video"
+      ? html`<${Clip} job=${job} video=${artifact} />`
+      : html`<button type="button" class="picture" aria-label=${`Open: ${label}`} onClick=${onOpen}>
+          <img src=${artifact.url} alt=${job.prompt} loading="lazy" decoding="async" onError=${() => refreshLinks(job, artifact)} />
+        </button>`}
+    <div class="tile-foot">
+      <p class="tile-prompt" title=${job.prompt}>${job.prompt}</p>
+      <div class="tile-actions">
+        <button type="button" class="icon-button" title="Again with another seed" aria-label=${`Again with another seed: ${label}`} onClick=${() => again(job)}>
+          <${Icon} name="again" />
+        </button>
+        <a class="icon-button" href=${artifact.url} download=${artifact.name} target="_blank" rel="noopener" title="Download" aria-label=${`Download: ${label}`}>
+          <${Icon} name="download" />
+        </a>
+        <button type="button" class="icon-button" title="Delete" aria-label=${`Delete: ${label}`} onClick=${() => askToDelete(job)}>
+          <${Icon} name="trash" />
+        </button>
+      </div>
+    </div>
+    <p class="muted small">${artifact.seed === null ? "Clip" : `Seed ${artifact.seed}`} · ${job.model_id ?? "Base model"}</p>
+  </li>`;
+}
+
+/** @param {{isFiltered: boolean}} properties */
+function Empty({ isFiltered }) {
+  if (isFiltered) return html`<div class="empty"><p>No picture matches.</p></div>`;
+  return html`<div class="empty">
+    <${Icon} name="gallery" size=${32} />
+    <p>Nothing here yet.</p>
+    <button type="button" class="button primary" onClick=${() => go("generate")}>Make the first picture</button>
+    <p class="small muted">or <a href=${to("train")}>train a model</a> on your own photos</p>
+  </div>`;
+}
+
+/** Loads the next page when it comes into view, and by a button. @param {{pages: ReturnType<typeof usePages>}} properties */
+export function More({ pages }) {
+  const mark = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => {
+    if (!mark.current || !pages.next || pages.isLoading) return undefined;
+    const watch = new IntersectionObserver(([entry]) => entry.isIntersecting && pages.more(), { rootMargin: "600px" });
+    watch.observe(mark.current);
+    return () => watch.disconnect();
+  }, [pages.next, pages.isLoading]);
+  if (!pages.next) return null;
+  return html`<p class="more" ref=${mark}><button type="button" class="button" disabled=${pages.isLoading} onClick=${pages.more}>Show more</button></p>`;
+}

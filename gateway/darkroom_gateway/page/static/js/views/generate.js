@@ -1,0 +1,127 @@
+/** Write a prompt, choose a model, watch the picture sharpen. `#/generate/<job>` shows a job beside the form. */
+
+import { Problem, messageOf } from "../api.js";
+import { FormErrors, TextField } from "../components/fields.js";
+import { Icon } from "../components/icons.js";
+import { JobActions } from "../components/job_row.js";
+import { ProgressBar, ProgressText, StatusAnnouncer, StatusChip } from "../components/job_status.js";
+import { Pictures, artifacts } from "../components/pictures.js";
+import { again } from "../components/picture_actions.js";
+import { Sending, UploadProgress } from "../components/sending.js";
+import { sayError } from "../components/toasts.js";
+import { useDraft } from "../drafts.js";
+import { isFinished } from "../jobs.js";
+import { go, route, to } from "../router.js";
+import { submitGeneration } from "../submissions.js";
+import { html, useRef, useState, useValue } from "../ui.js";
+import { EMPTY, faultsOf, specOf } from "./generate_form.js";
+import { ModelChoice, MoreOptions, PictureOptions, StartPicture } from "./generate_options.js";
+import { useJob } from "./job.js";
+
+/** @typedef {import("./generate_form.js").GenerateDraft} GenerateDraft */
+
+/** Where the gateway's name of a field differs from the draft's. @type {Record<string, string>} */
+const FIELD_OF = {
+  "images.width": "width",
+  "images.height": "height",
+  "images.seed": "seed",
+  "images.steps": "steps",
+  "images.guidanceScale": "guidanceScale",
+  "images.scheduler": "scheduler",
+  "video.frames": "frames",
+  "video.motionBucketId": "motion",
+};
+
+const sending = new Sending();
+
+/** @param {{id: string}} properties */
+export function GenerateView({ id }) {
+  const result = useRef(/** @type {HTMLElement | null} */ (null));
+  const shown = () => {
+    const isNarrow = matchMedia("(max-width: 60rem)").matches;
+    const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    if (isNarrow) result.current?.scrollIntoView({ behavior: isCalm ? "auto" : "smooth", block: "start" });
+  };
+  return html`<header class="view-head"><div><h1>Generate</h1></div></header>
+    <div class="studio">
+      <${GenerateForm} onMade=${shown} />
+      <section class="stage" ref=${result} aria-label="Result"><${Result} id=${id} /></section>
+    </div>`;
+}
+
+/** @param {{onMade: () => void}} properties */
+function GenerateForm({ onMade }) {
+  const [draft, change] = useDraft("generate", EMPTY);
+  const [pictures, setPictures] = useState(/** @type {{image: File | null, mask: File | null}} */ ({ image: null, mask: null }));
+  const [faults, setFaults] = useState(/** @type {Record<string, string>} */ ({}));
+  const [refusal, setRefusal] = useState(/** @type {{title: string, messages: string[]}} */ ({ title: "", messages: [] }));
+  const fraction = useValue(sending.fraction);
+
+  /** @param {Event} event */
+  const make = async (event) => {
+    event.preventDefault();
+    if (fraction !== null) return undefined;
+    const found = faultsOf(draft);
+    setFaults(found);
+    setRefusal({ title: "", messages: [] });
+    const first = Object.keys(found)[0];
+    if (first) return document.getElementById(`generate-${first}`)?.focus();
+    try {
+      const job = await sending.run((options) => submitGeneration(specOf(draft, pictures.image !== null), pictures, options));
+      if (route.peek().view !== "generate") return undefined;
+      go("generate", job.id);
+      onMade();
+    } catch (error) {
+      if (error instanceof DOMException) return undefined;
+      if (route.peek().view !== "generate") sayError(error);
+      const all = error instanceof Problem ? error.faults : [];
+      setFaults(Object.fromEntries(all.map(({ parameter, message }) => [FIELD_OF[parameter] ?? parameter, message])));
+      setRefusal({ title: messageOf(error), messages: all.length > 1 ? all.map(({ message }) => message) : [] });
+    }
+    return undefined;
+  };
+  /** @param {KeyboardEvent} event */
+  const submitOnEnter = (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) /** @type {HTMLFormElement} */ (event.currentTarget).requestSubmit();
+  };
+  const shared = { draft, change, faults };
+  return html`<form class="form-column" onSubmit=${make} onKeyDown=${submitOnEnter} novalidate>
+    <${TextField}
+      id="generate-prompt" label="Prompt" rows=${4} maxLength=${1800} required placeholder="a photo of sks dog on the moon"
+      value=${draft.prompt} error=${faults.prompt} onInput=${(/** @type {string} */ prompt) => change({ prompt })}
+    />
+    <${ModelChoice} ...${shared} />
+    <${PictureOptions} ...${shared} />
+    <${StartPicture} ...${shared} pictures=${pictures} setPictures=${setPictures} />
+    <${MoreOptions} ...${shared} />
+    <${FormErrors} ...${refusal} />
+    ${fraction === null
+      ? html`<button type="submit" class="button primary large"><${Icon} name="generate" />${draft.video ? "Make the video" : "Make the picture"}</button>`
+      : html`<${UploadProgress} fraction=${fraction} onStop=${() => sending.stop()} />`}
+  </form>`;
+}
+
+/** @param {{id: string}} properties */
+function Result({ id }) {
+  const { job, fault } = useJob(id);
+  if (!id) {
+    return html`<div class="empty-stage"><${Icon} name="generate" size=${32} /><p>Your picture appears here.</p></div>`;
+  }
+  if (!job) return fault ? html`<div class="empty-stage"><p>${fault}</p></div>` : html`<div class="picture skeleton"></div>`;
+  const results = [...artifacts(job, "video"), ...artifacts(job, "image")];
+  return html`<${Pictures} job=${job} />
+    <div class="result-foot">
+      <p class="status-line"><${StatusChip} job=${job} /> <${ProgressText} job=${job} /></p>
+      ${!isFinished(job) && html`<${ProgressBar} job=${job} />`}
+      ${job.error && html`<div class="notice error" role="alert"><p><strong>${job.error.message}</strong></p><p>${job.error.advice}</p></div>`}
+      <p class="prompt">${job.prompt}</p>
+      <p class="muted small">Seed ${job.spec.images?.seed ?? 0} · ${job.model_id ?? "Base model"}</p>
+      <div class="actions">
+        ${isFinished(job) && html`<button type="button" class="button" onClick=${() => again(job)}><${Icon} name="again" />Another seed</button>`}
+        ${results.length === 1 && html`<a class="button" href=${results[0].url} download=${results[0].name} target="_blank" rel="noopener"><${Icon} name="download" />Download</a>`}
+        <${JobActions} job=${job} />
+        <a class="button" href=${to("jobs", job.id)}>Details</a>
+      </div>
+    </div>
+    <${StatusAnnouncer} job=${job} />`;
+}

@@ -1,0 +1,160 @@
+/** Parts of the generation form. */
+
+import { useEffect, html, useMemo, useState, useValue } from "../ui.js";
+import { CloseButton } from "../components/dialogs.js";
+import { DropZone } from "../components/drop_zone.js";
+import { Segmented, Select, Slider, TextField, Toggle } from "../components/fields.js";
+import { unfinished } from "../jobs.js";
+import { models } from "../models.js";
+import { inspect } from "../photo_checks.js";
+import { PROFILES, PROFILE_HINTS, SCHEDULERS, SIZES, hasGuidance } from "./generate_form.js";
+
+/**
+ * @typedef {import("./generate_form.js").GenerateDraft} GenerateDraft
+ * @typedef {{draft: GenerateDraft, change: (changes: Partial<GenerateDraft>) => void, faults: Record<string, string>}} Shared
+ */
+
+const PICTURES = "image/jpeg,image/png,image/webp,image/avif,image/heic,.heic";
+
+/** @param {Shared} properties */
+export function ModelChoice({ draft, change, faults }) {
+  const known = useValue(models) ?? [];
+  const jobs = useValue(unfinished);
+  const trained = known.map((model) => model.model_id);
+  const inTraining = [...new Set(jobs.flatMap((job) => (job.kind === "TrainJob" && job.model_id ? [job.model_id] : [])))];
+  const pending = inTraining.filter((id) => !trained.includes(id));
+  /** @type {[string, string][]} */
+  const options = [["", "Base model"], ...trained.map(pair), ...pending.map((id) => /** @type {[string, string]} */ ([id, `${id} (when it is trained)`]))];
+  if (draft.modelId && !options.some(([id]) => id === draft.modelId)) options.push(pair(draft.modelId));
+  const trigger = known.find((model) => model.model_id === draft.modelId.split("@")[0])?.prompt ?? jobs.find((job) => job.model_id === draft.modelId)?.prompt;
+  const isMissing = trigger && !draft.prompt.toLowerCase().includes(trigger.toLowerCase());
+  return html`<${Select}
+      id="generate-modelId" label="Model" value=${draft.modelId} options=${options} error=${faults.modelId}
+      onInput=${(/** @type {string} */ modelId) => change({ modelId })}
+    />
+    ${draft.modelId && html`<div class="model-extra">
+      ${isMissing && html`<p class="hint">
+        Trained on “${trigger}”.
+        <button type="button" class="link" onClick=${() => change({ prompt: draft.prompt.trim() ? `${trigger}, ${draft.prompt.trim()}` : trigger })}>
+          Add it to the prompt
+        </button>
+      </p>`}
+      <${Slider}
+        id="generate-loraScale" label="Strength of the model" value=${draft.loraScale} min=${0} max=${2} step=${0.05}
+        onInput=${(/** @type {number} */ loraScale) => change({ loraScale })}
+      />
+    </div>`}`;
+}
+
+/** @param {string} id @returns {[string, string]} */
+function pair(id) {
+  return [id, id];
+}
+
+/** @param {Shared} properties */
+export function PictureOptions({ draft, change, faults }) {
+  return html`<${Segmented}
+      name="generate-profile" label="Speed" value=${draft.profile} options=${PROFILES} hint=${PROFILE_HINTS[draft.profile]}
+      onInput=${(/** @type {string} */ profile) => change({ profile })}
+    />
+    <div class="field-pair">
+      <${Select}
+        id="generate-size" label="Size" value=${draft.size} options=${SIZES} onInput=${(/** @type {string} */ size) => change({ size })}
+      />
+      <${Select}
+        id="generate-count" label="Pictures" value=${draft.count} options=${Array.from({ length: 8 }, (_, index) => pair(String(index + 1)))}
+        onInput=${(/** @type {string} */ count) => change({ count })}
+      />
+    </div>
+    ${draft.size === "custom" && html`<div class="field-pair">
+      ${/** @type {("width" | "height")[]} */ (["width", "height"]).map(
+        (side) => html`<${TextField}
+          key=${side} id=${`generate-${side}`} label=${side === "width" ? "Width" : "Height"} type="number" min=${64} max=${2048} step=${8}
+          value=${draft[side]} error=${faults[side]} onInput=${(/** @type {string} */ text) => change({ [side]: text })}
+        />`,
+      )}
+    </div>`}
+    <${Toggle}
+      id="generate-video" label="Make it move" checked=${draft.video} hint="Also makes a short clip from the first picture."
+      onInput=${(/** @type {boolean} */ video) => change({ video })}
+    />`;
+}
+
+/**
+ * @param {Shared & {pictures: {image: File | null, mask: File | null},
+ *   setPictures: (pictures: {image: File | null, mask: File | null}) => void}} properties
+ */
+export function StartPicture({ draft, change, faults, pictures, setPictures }) {
+  const { image, mask } = pictures;
+  return html`<div class="field start-picture" role="group" aria-label="Start picture">
+    ${image
+      ? html`<${Chosen} file=${image} label="Start picture" onRemove=${() => setPictures({ image: null, mask: null })} />
+          <${Slider}
+            id="generate-strength" label="How much may change" value=${draft.strength} min=${0.05} max=${1} step=${0.05}
+            onInput=${(/** @type {number} */ strength) => change({ strength })}
+          />
+          ${mask
+            ? html`<${Chosen} file=${mask} label="Mask" onRemove=${() => setPictures({ image, mask: null })} />`
+            : html`<${DropZone}
+                label="Add a mask" hint="White where the prompt paints, black where the picture stays." accept=${PICTURES}
+                kind="drop-slim" onFiles=${(/** @type {File[]} */ [file]) => setPictures({ image, mask: file })}
+              />`}`
+      : html`<${DropZone}
+          label="Start from a picture" hint="Optional: drop or paste one, and the prompt changes it." accept=${PICTURES}
+          kind="drop-slim" isMain=${true} onFiles=${(/** @type {File[]} */ [file]) => setPictures({ image: file, mask: null })}
+        />`}
+    ${(faults.image ?? faults.mask) && html`<p class="field-error">${faults.image ?? faults.mask}</p>`}
+  </div>`;
+}
+
+/** A chosen picture, with what is wrong with it. @param {{file: File, label: string, onRemove: () => void}} properties */
+function Chosen({ file, label, onRemove }) {
+  const [state, setState] = useState({ fault: "", note: "", thumbnail: "" });
+  useEffect(() => {
+    let url = "";
+    inspect(file).then((found) => {
+      url = found.thumbnail;
+      setState(found);
+    });
+    return () => URL.revokeObjectURL(url);
+  }, [file]);
+  return html`<div class="chosen">
+    ${state.thumbnail && html`<img src=${state.thumbnail} alt="" />`}
+    <div>
+      <p class="small"><strong>${label}</strong></p>
+      <p class="small muted name">${file.name}</p>
+      ${state.fault && html`<p class="field-error">${state.fault}</p>`}
+    </div>
+    <${CloseButton} label=${`Remove the ${label.toLowerCase()}`} onClick=${onRemove} />
+  </div>`;
+}
+
+/** @param {Shared} properties */
+export function MoreOptions({ draft, change, faults }) {
+  const isFaulty = useMemo(() => ["seed", "steps", "guidanceScale", "frames", "motion"].some((name) => faults[name]), [faults]);
+  /** @param {keyof GenerateDraft} name @param {string} label @param {string} placeholder @param {string} hint */
+  const number = (name, label, placeholder, hint) => html`<${TextField}
+    id=${`generate-${name}`} label=${label} type="number" step="any" placeholder=${placeholder} hint=${hint} value=${draft[name]}
+    error=${faults[name]} onInput=${(/** @type {string} */ text) => change({ [name]: text })}
+  />`;
+  return html`<details class="advanced" open=${isFaulty || undefined}>
+    <summary>More options</summary>
+    <${TextField}
+      id="generate-negativePrompt" label="Not in the picture" rows=${2} maxLength=${1800} placeholder="blurry, text"
+      value=${draft.negativePrompt} error=${faults.negativePrompt}
+      hint=${hasGuidance(draft) ? "" : "Not used: guidance at 1 and below is off."}
+      onInput=${(/** @type {string} */ negativePrompt) => change({ negativePrompt })}
+    />
+    <div class="field-grid">
+      ${number("seed", "Seed", "Random", "The same seed draws the same picture.")}
+      ${number("steps", "Steps", "30", "More take longer and add detail.")}
+      ${number("guidanceScale", "Guidance", "5", "How closely it follows the prompt.")}
+      <${Select}
+        id="generate-scheduler" label="Sampler" value=${draft.scheduler} options=${SCHEDULERS} error=${faults.scheduler}
+        onInput=${(/** @type {string} */ scheduler) => change({ scheduler })}
+      />
+      ${draft.video && number("frames", "Frames of the clip", "The model's own", "")}
+      ${draft.video && number("motion", "Amount of motion", "127", "From 0 to 1023.")}
+    </div>
+  </details>`;
+}

@@ -1,0 +1,168 @@
+/** One job: its place in the queue, its progress, its results. */
+
+import { Problem, messageOf } from "../api.js";
+import { JobActions } from "../components/job_row.js";
+import { ProgressBar, ProgressText, StatusAnnouncer, StatusChip, kindName, titleOf } from "../components/job_status.js";
+import { Icon } from "../components/icons.js";
+import { Log } from "../components/log.js";
+import { LossCurve } from "../components/loss_curve.js";
+import { Pictures, artifacts } from "../components/pictures.js";
+import { again, askToDelete } from "../components/picture_actions.js";
+import { Samples } from "../components/samples.js";
+import { sayError } from "../components/toasts.js";
+import { dateTime, size } from "../format.js";
+import { act, isFinished, jobs, loadJob } from "../jobs.js";
+import { follow, liveOf } from "../live.js";
+import { go, to } from "../router.js";
+import { html, useEffect, useRef, useState, useValue } from "../ui.js";
+import { draftFor } from "./generate_form.js";
+
+/** @typedef {import("../types.js").Job} Job */
+
+/** The job, read when the page does not know it yet; and why it can't be shown. @param {string} id */
+export function useJob(id) {
+  const job = useValue(jobs).get(id);
+  const [fault, setFault] = useState("");
+  const wasKnown = useRef("");
+  if (job) wasKnown.current = id;
+  useEffect(() => {
+    setFault("");
+    if (!id) return undefined;
+    loadJob(id).catch((error) => {
+      const isGone = error instanceof Problem && error.status === 404;
+      setFault(isGone ? "This job no longer exists." : messageOf(error));
+    });
+    return follow(id);
+  }, [id]);
+  return { job, fault: fault || (!job && wasKnown.current === id ? "This job no longer exists." : "") };
+}
+
+/** @param {{id: string}} properties */
+export function JobView({ id }) {
+  const { job, fault } = useJob(id);
+  if (!job) {
+    if (!fault) return html`<div class="skeleton skeleton-title"></div><div class="skeleton skeleton-block"></div>`;
+    return html`<h1>Nothing to show</h1><p class="lead">${fault}</p><p><a href=${to("queue")}>Back to the queue</a></p>`;
+  }
+  return html`<header class="view-head">
+      <div>
+        <p class="eyebrow">${kindName(job)}</p>
+        <h1 class=${job.kind === "GenerateJob" ? "long" : ""}>${titleOf(job)}</h1>
+        ${job.kind === "TrainJob" && html`<p class="muted">${job.prompt}</p>`}
+      </div>
+      <div class="actions"><${HeadActions} job=${job} /></div>
+    </header>
+    <${StatusCard} job=${job} />
+    <${Fault} job=${job} />
+    ${job.kind === "TrainJob" ? html`<${Training} job=${job} />` : html`<${Pictures} job=${job} />`}
+    <${Remarks} job=${job} />
+    <${Files} job=${job} />
+    <${Details} job=${job} />
+    ${job.attempts > 0 && html`<${Log} id=${job.id} run=${`${job.id} ${job.attempts}`} />`}`;
+}
+
+/** @param {{job: Job}} properties */
+function StatusCard({ job }) {
+  const isActive = job.status === "Running" || job.status === "Starting";
+  return html`<section class="card status-card" aria-label="Status">
+    <p class="status-line"><${StatusChip} job=${job} /> <${ProgressText} job=${job} /></p>
+    ${isActive && html`<${ProgressBar} job=${job} />`}
+    <${StatusAnnouncer} job=${job} />
+  </section>`;
+}
+
+/** @param {{job: Job}} properties */
+function HeadActions({ job }) {
+  const repeat = async () => {
+    try {
+      go("jobs", (await act(job.id, "retry")).id);
+    } catch (error) {
+      sayError(error);
+    }
+  };
+  const use = () => {
+    draftFor(job.model_id ?? "", job.prompt);
+    go("generate");
+  };
+  if (!isFinished(job)) return html`<${JobActions} job=${job} />`;
+  return html`${job.kind === "TrainJob" && job.status === "Succeeded" &&
+    html`<button type="button" class="button primary" onClick=${use}><${Icon} name="generate" />Generate with it</button>`}
+    ${job.kind === "GenerateJob" && job.status === "Succeeded" &&
+    html`<button type="button" class="button" onClick=${() => again(job)}><${Icon} name="again" />Another seed</button>`}
+    ${job.status === "Failed" && html`<button type="button" class="button primary" onClick=${repeat}><${Icon} name="again" />Try again</button>`}
+    <button type="button" class="button danger-text" onClick=${() => askToDelete(job, () => go(job.kind === "TrainJob" ? "queue" : "gallery"))}>
+      <${Icon} name="trash" />Delete
+    </button>`;
+}
+
+/** @param {{job: Job}} properties */
+function Fault({ job }) {
+  if (!job.error) return null;
+  return html`<div class="notice error" role="alert">
+    <p><strong>${job.error.message}</strong></p>
+    ${job.error.advice && html`<p>${job.error.advice}</p>`}
+    <p class="small quiet">${job.error.reason}</p>
+  </div>`;
+}
+
+/** @param {{job: Job}} properties */
+function Training({ job }) {
+  const { loss } = useValue(liveOf(job.id));
+  // Live progress is kept for a day: an older training has no curve.
+  const isVisible = loss.size > 0 || job.status === "Running" || job.status === "Starting";
+  return html`<div class="training">
+    ${isVisible && html`<div class="card"><${LossCurve} id=${job.id} total=${job.spec.maxSteps ?? 500} /></div>`}
+    <${Samples} job=${job} />
+  </div>`;
+}
+
+/** @param {{job: Job}} properties */
+function Remarks({ job }) {
+  if (job.remarks.length === 0) return null;
+  return html`<section class="card" aria-label="Remarks">
+    <h2>Good to know</h2>
+    <ul class="remarks">${job.remarks.map((remark) => html`<li>${remark.message}</li>`)}</ul>
+  </section>`;
+}
+
+/** @param {{job: Job}} properties */
+function Files({ job }) {
+  const files = [...artifacts(job, "lora"), ...artifacts(job, "sample_sheet"), ...artifacts(job, "grid"), ...artifacts(job, "video"), ...artifacts(job, "image")];
+  if (files.length === 0) return null;
+  return html`<section class="card" aria-label="Files">
+    <h2>Files</h2>
+    <ul class="files">
+      ${files.map(
+        (file) => html`<li key=${file.name}>
+          <a href=${file.url} download=${file.name} target="_blank" rel="noopener">${file.name}</a>
+          <span class="muted small">${size(file.bytes)}</span>
+        </li>`,
+      )}
+    </ul>
+  </section>`;
+}
+
+/** @param {{job: Job}} properties */
+function Details({ job }) {
+  const { images = {}, training = {}, cache } = job.spec;
+  /** @type {[string, any][]} */
+  const rows = [
+    ["Model", job.kind === "GenerateJob" ? (job.model_id ?? "Base model") : null],
+    ["Steps", job.kind === "TrainJob" ? job.spec.maxSteps : images.steps],
+    ["Seed", job.kind === "TrainJob" ? training.seed : images.seed],
+    ["Size", images.width && images.height ? `${images.width} × ${images.height}` : null],
+    ["Not shown", job.spec.negativePrompt],
+    ["Cache", cache?.profile],
+    ["Rank", training.rank],
+    ["Learning rate", training.learningRate],
+    ["Priority", job.priority || null],
+    ["Runs", job.attempts > 1 ? job.attempts : null],
+    ["Submitted", dateTime(job.created) + (job.submitted_by ? ` by ${job.submitted_by}` : "")],
+    ["Job", job.id],
+  ];
+  const known = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return html`<section class="card" aria-label="Details">
+    <h2>Details</h2>
+    <dl class="details">${known.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
+  </section>`;
+}

@@ -1,0 +1,141 @@
+/** One model: what it draws, its files, its saved steps. */
+
+import { Problem, messageOf } from "../api.js";
+import { confirm } from "../components/dialogs.js";
+import { Icon } from "../components/icons.js";
+import { openLightbox } from "../components/lightbox.js";
+import { artifacts } from "../components/pictures.js";
+import { say, sayError } from "../components/toasts.js";
+import { dateTime, size } from "../format.js";
+import { jobs, loadPage } from "../jobs.js";
+import { deleteModel, loadModel } from "../models.js";
+import { go, to } from "../router.js";
+import { html, useEffect, useState, useValue } from "../ui.js";
+import { draftFor } from "./generate_form.js";
+
+/** @typedef {import("../types.js").ModelDetail} ModelDetail */
+
+/** @type {Record<string, string>} */
+const FORMS = {
+  Diffusers: "For diffusers and peft",
+  Kohya: "For ComfyUI, A1111, Forge and InvokeAI",
+  Imported: "As it was imported",
+};
+
+/** @param {{id: string}} properties */
+export function ModelView({ id }) {
+  const [model, setModel] = useState(/** @type {ModelDetail | null} */ (null));
+  const [fault, setFault] = useState("");
+  useEffect(() => {
+    setModel(null);
+    setFault("");
+    loadModel(id).then(setModel, (error) => {
+      setFault(error instanceof Problem && error.status === 404 ? error.message : messageOf(error));
+    });
+    loadPage({ model_id: id, status: "Succeeded" }).catch(() => {});
+  }, [id]);
+  if (fault) return html`<h1>${id}</h1><p class="muted">${fault}</p><p><a href=${to("models")}>All models</a></p>`;
+  if (!model) return html`<div class="skeleton skeleton-title"></div><div class="skeleton skeleton-block"></div>`;
+  return html`<header class="view-head">
+      <div>
+        <p class="eyebrow">${model.source ? "Imported model" : "Model"}</p>
+        <h1>${model.model_id}</h1>
+        <p class="muted">${model.prompt}</p>
+      </div>
+      <div class="actions">
+        <button type="button" class="button primary" onClick=${() => use(model.model_id, model.prompt)}><${Icon} name="generate" />Generate with it</button>
+        <button type="button" class="button danger-text" onClick=${() => askToDelete(model.model_id)}><${Icon} name="trash" />Delete</button>
+      </div>
+    </header>
+    ${model.in_training && html`<div class="notice"><p>A training of this model is unfinished. It replaces the model when it succeeds.</p></div>`}
+    <${Drawn} id=${id} />
+    <section class="card" aria-label="Files"><h2>Files</h2><${FileList} files=${model.files} /></section>
+    <${Steps} model=${model} />
+    <section class="card" aria-label="Details">
+      <h2>Details</h2>
+      <dl class="details">
+        <div><dt>Base model</dt><dd>${model.base_model}</dd></div>
+        ${model.step && html`<div><dt>Training steps</dt><dd>${model.step}</dd></div>`}
+        ${model.held_out_loss != null && html`<div><dt>Held-out loss</dt><dd>${model.held_out_loss.toFixed(4)}</dd></div>`}
+        ${model.source && html`<div><dt>Imported from</dt><dd>${model.source}</dd></div>`}
+        <div><dt>Created</dt><dd>${dateTime(model.created)}</dd></div>
+      </dl>
+    </section>`;
+}
+
+/** @param {string} reference @param {string} prompt */
+function use(reference, prompt) {
+  draftFor(reference, prompt);
+  go("generate");
+}
+
+/** @param {string} id */
+function askToDelete(id) {
+  confirm({
+    title: `Delete ${id}?`,
+    text: "Its files and saved steps are deleted for good. Pictures that were made with it stay.",
+    yes: "Delete the model",
+    isDangerous: true,
+    async act() {
+      try {
+        await deleteModel(id);
+        say(`${id} is deleted.`);
+        go("models");
+      } catch (error) {
+        sayError(error);
+      }
+    },
+  });
+}
+
+/** Samples of its training, and pictures that were made with it. @param {{id: string}} properties */
+function Drawn({ id }) {
+  const all = useValue(jobs);
+  const own = [...all.values()].filter((job) => job.status === "Succeeded" && job.model_id?.split("@")[0] === id);
+  own.sort((one, other) => other.created.localeCompare(one.created));
+  /** @returns {import("../components/lightbox.js").Shown[]} */
+  const picturesOf = (/** @type {import("../types.js").Job} */ job) =>
+    job.kind === "TrainJob"
+      ? artifacts(job, "sample").map((artifact) => ({ artifact, caption: `Sample: ${job.spec.training?.validationPrompt ?? job.prompt}` }))
+      : artifacts(job, "image").map((artifact) => ({ job, artifact }));
+  const pictures = own.flatMap(picturesOf);
+  if (pictures.length === 0) return null;
+  return html`<ul class="grid" aria-label="Pictures">
+    ${pictures.slice(0, 12).map(({ artifact }, index) => html`<li key=${artifact.name} class="tile">
+      <button type="button" class="picture" aria-label=${`Open picture ${index + 1}`} onClick=${() => openLightbox(pictures, index)}>
+        <img src=${artifact.url} alt="" loading="lazy" decoding="async" />
+      </button>
+    </li>`)}
+  </ul>`;
+}
+
+/** @param {{files: import("../types.js").ModelFile[]}} properties */
+function FileList({ files }) {
+  if (files.length === 0) return html`<p class="muted">No file yet.</p>`;
+  return html`<ul class="files">
+    ${files.map((file) => html`<li key=${file.name + file.form}>
+      <div><a href=${file.url} download=${file.name} target="_blank" rel="noopener">${file.name}</a><p class="muted small">${FORMS[file.form] ?? file.form}</p></div>
+      <span class="muted small">${size(file.bytes)}</span>
+    </li>`)}
+  </ul>`;
+}
+
+/** @param {{model: ModelDetail}} properties */
+function Steps({ model }) {
+  if (model.steps.length === 0) return null;
+  return html`<section class="card" aria-label="Saved steps">
+    <h2>Saved steps</h2>
+    <ul class="files">
+      ${model.steps.map((step) => html`<li key=${step.reference}>
+        <div>
+          <strong>${step.reference}</strong>
+          ${step.held_out_loss != null && html`<p class="muted small">Held-out loss ${step.held_out_loss.toFixed(4)}</p>`}
+        </div>
+        <div class="actions">
+          <button type="button" class="button small-button" onClick=${() => use(step.reference, model.prompt)}>Generate</button>
+          ${step.files.slice(0, 1).map((file) => html`<a class="icon-button" href=${file.url} download=${file.name} target="_blank" rel="noopener" title="Download" aria-label=${`Download ${step.reference}`}><${Icon} name="download" /></a>`)}
+        </div>
+      </li>`)}
+    </ul>
+  </section>`;
+}

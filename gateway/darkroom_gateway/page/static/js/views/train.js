@@ -1,0 +1,159 @@
+/** Train a model: photos, a name, a prompt, start. */
+
+import { Problem, messageOf } from "../api.js";
+import { FormErrors, Select, TextField, Toggle } from "../components/fields.js";
+import { Icon } from "../components/icons.js";
+import { PhotoPicker } from "../components/photo_picker.js";
+import { Sending, UploadProgress } from "../components/sending.js";
+import { say, sayError } from "../components/toasts.js";
+import { useDraft, writeDraft } from "../drafts.js";
+import { models } from "../models.js";
+import { setFault } from "../photo_checks.js";
+import { checking, clearPhotos, markFaults, photos } from "../photos.js";
+import { go, route } from "../router.js";
+import { submitTraining } from "../submissions.js";
+import { html, useState, useValue } from "../ui.js";
+import { ADVANCED, EMPTY, faultsOf, specOf } from "./train_fields.js";
+
+/** @typedef {import("./train_fields.js").TrainDraft} TrainDraft */
+
+const sending = new Sending();
+
+export function TrainView() {
+  const [draft, change] = useDraft("train", EMPTY);
+  const chosen = useValue(photos);
+  const isChecking = useValue(checking) > 0;
+  const [faults, setFaults] = useState(/** @type {Record<string, string>} */ ({}));
+  const [refusal, setRefusal] = useState(/** @type {{title: string, messages: string[]}} */ ({ title: "", messages: [] }));
+  const fraction = useValue(sending.fraction);
+  const good = chosen.filter((photo) => !photo.fault);
+
+  /** @param {Event} event */
+  const start = async (event) => {
+    event.preventDefault();
+    if (fraction !== null) return undefined;
+    const found = faultsOf(draft);
+    const problem = photoProblem(chosen, good.length);
+    setFaults(found);
+    setRefusal({ title: problem, messages: [] });
+    const first = Object.keys(found)[0];
+    if (first) return document.getElementById(fieldId(first))?.focus();
+    if (problem) return document.getElementById("photos")?.focus();
+    const files = good.flatMap(({ file, caption, mask }) => [file, caption, mask].filter((each) => each !== null));
+    try {
+      const job = await sending.run((options) => submitTraining(specOf(draft, good.some(({ mask }) => mask)), files, options));
+      clearPhotos();
+      change(EMPTY);
+      writeDraft("train", null);
+      if (route.peek().view === "train") go("jobs", job.id);
+      else say(`The training of ${job.model_id} is queued.`);
+    } catch (error) {
+      if (error instanceof DOMException) return undefined;
+      if (route.peek().view !== "train") sayError(error);
+      markFaults(error instanceof Problem ? error.faults : []);
+      const sorted = sortFaults(error);
+      setFaults(sorted.byField);
+      setRefusal(sorted.rest);
+    }
+    return undefined;
+  };
+
+  return html`<header class="view-head"><div>
+      <h1>Train a model</h1>
+      <p class="lead">Show it a handful of photos of one subject. It learns to draw it, anywhere.</p>
+    </div></header>
+    <form onSubmit=${start} novalidate class="train-form">
+      <${PhotoPicker} />
+      <div class="form-column">
+        <${MainFields} draft=${draft} change=${change} faults=${faults} />
+        <${AdvancedFields} draft=${draft} change=${change} faults=${faults} />
+        <${FormErrors} ...${refusal} />
+        ${fraction === null
+          ? html`<button type="submit" class="button primary large" disabled=${isChecking}>
+              <${Icon} name="train" />${isChecking ? "Checking the photos …" : "Start the training"}
+            </button>`
+          : html`<${UploadProgress} fraction=${fraction} onStop=${() => sending.stop()} />`}
+      </div>
+    </form>`;
+}
+
+/** @param {import("../photo_checks.js").Photo[]} chosen @param {number} good */
+function photoProblem(chosen, good) {
+  if (chosen.length === 0) return "Add the photos to learn from: 5 to 20 are a good number.";
+  if (good < chosen.length) return `Remove or replace the marked ${chosen.length - good === 1 ? "photo" : "photos"}, then start.`;
+  return setFault(chosen);
+}
+
+/** @param {string} path */
+function fieldId(path) {
+  return `train-${path.replace(/\./g, "-")}`;
+}
+
+/** Messages at their fields, and the others. @param {unknown} error */
+function sortFaults(error) {
+  /** @type {Record<string, string>} */
+  const byField = {};
+  const messages = [];
+  for (const { parameter, message } of error instanceof Problem ? error.faults : []) {
+    if (document.getElementById(fieldId(parameter))) byField[parameter] = message;
+    else messages.push(message);
+  }
+  return { byField, rest: { title: messageOf(error), messages: messages.length > 1 ? messages : [] } };
+}
+
+/** @param {{draft: TrainDraft, change: (changes: Partial<TrainDraft>) => void, faults: Record<string, string>}} properties */
+function MainFields({ draft, change, faults }) {
+  const isKnown = useValue(models)?.some((model) => model.model_id === draft.modelId);
+  return html`<${TextField}
+      id=${fieldId("modelId")} label="Name of the model" required placeholder="my-dog" maxLength=${63}
+      value=${draft.modelId} error=${faults.modelId} hint=${isKnown ? "There is a model of this name. The new one replaces it when it is ready." : "Pictures are made with it under this name."}
+      onInput=${(/** @type {string} */ text) => change({ modelId: text.replace(/\s/g, "-") })}
+    />
+    <${TextField}
+      id=${fieldId("prompt")} label="Prompt" required rows=${2} maxLength=${1000} placeholder="a photo of sks dog"
+      value=${draft.prompt} error=${faults.prompt}
+      hint="What the photos show, with a rare word for your subject, such as “sks dog”. The same words draw it later."
+      onInput=${(/** @type {string} */ prompt) => change({ prompt })}
+    />
+    <${TextField}
+      id=${fieldId("maxSteps")} label="Steps" type="number" min=${1} max=${20000} step=${1} value=${draft.maxSteps}
+      error=${faults.maxSteps} hint="500 suit a handful of photos. More learn it better, until it overfits."
+      onInput=${(/** @type {string} */ maxSteps) => change({ maxSteps })}
+    />
+    <${Toggle}
+      id="train-samples" label="Draw samples while it learns" checked=${draft.samples}
+      onInput=${(/** @type {boolean} */ samples) => change({ samples })}
+    />
+    ${draft.samples && html`<${TextField}
+      id=${fieldId("training.validationPrompt")} label="Prompt of the samples" maxLength=${1000}
+      placeholder=${draft.prompt || "a photo of sks dog on the moon"} value=${draft.samplePrompt}
+      error=${faults["training.validationPrompt"]} hint="The prompt above when empty."
+      onInput=${(/** @type {string} */ samplePrompt) => change({ samplePrompt })}
+    />`}`;
+}
+
+/** @param {{draft: TrainDraft, change: (changes: Partial<TrainDraft>) => void, faults: Record<string, string>}} properties */
+function AdvancedFields({ draft, change, faults }) {
+  const isFaulty = ADVANCED.some(({ path }) => faults[path]);
+  return html`<details class="advanced" open=${isFaulty || undefined}>
+    <summary>Advanced</summary>
+    <div class="field-grid">
+      ${ADVANCED.map((field) => {
+        const shared = {
+          key: field.path,
+          id: fieldId(field.path),
+          label: field.label,
+          hint: field.hint,
+          error: faults[field.path],
+          onInput: (/** @type {string | boolean} */ value) =>
+            change({ advanced: { ...draft.advanced, [field.path]: value === true ? "true" : value || "" } }),
+        };
+        const value = draft.advanced[field.path] ?? "";
+        if (field.type === "flag") return html`<${Toggle} ...${shared} checked=${value !== ""} />`;
+        if (field.type === "choice") return html`<${Select} ...${shared} value=${value} options=${field.options} />`;
+        const bounds = field.type === "number" ? { type: "number", min: field.min, max: field.max, step: "any" } : { maxLength: 1000 };
+        return html`<${TextField} ...${shared} ...${bounds} value=${value} placeholder=${field.placeholder} />`;
+      })}
+    </div>
+  </details>`;
+}
