@@ -32,6 +32,9 @@ from darkroom_gateway.limits.middleware import RateLimitMiddleware
 from darkroom_gateway.limits.rate_limiter import RateLimiter
 from darkroom_gateway.model_import import router as model_import_router
 from darkroom_gateway.models import router as models_router
+from darkroom_gateway.openai_images import router as openai_images_router
+from darkroom_gateway.openai_images.error_shape import OpenAIErrorsMiddleware
+from darkroom_gateway.openai_images.services import build_image_services
 from darkroom_gateway.page import router as page_router
 from darkroom_gateway.pattern_advice import PATTERN_ADVICE
 from darkroom_gateway.services import Services, build_services
@@ -56,13 +59,14 @@ TAGS = [
     {"name": "generate", "description": "Generate pictures, and short videos from them."},
     {"name": "jobs", "description": "Jobs of both kinds: list, follow, read log and files, delete."},
     {"name": "models", "description": "LoRAs, trained here or imported."},
+    {"name": "images", "description": "Pictures for OpenAI's clients, which wait for them."},
     {"name": "health", "description": "Probes. They need no API key."},
 ]
 
 
 ROUTERS = (
     *(training_router, generation_router, old_jobs_router, events_router, model_import_router, models_router),
-    *(submissions_router, jobs_router, files_router),
+    *(submissions_router, jobs_router, files_router, openai_images_router),
 )
 
 OPEN_PATHS = OpenPaths(
@@ -93,6 +97,7 @@ def create_app(settings: Settings, tracing: Tracing | None = None) -> FastAPI:
     )
     app.state.services = services = build_services(settings, tracing)
     problems.install(app, PATTERN_ADVICE)
+    app.state.image_services = build_image_services(services)
     for module in ROUTERS:
         app.include_router(module.router, dependencies=[Depends(reject_unexpected_input)])
     app.include_router(health_router.router)  # Probes may send any parameter.
@@ -116,6 +121,8 @@ def _add_middleware(app: FastAPI, settings: Settings, keys: ApiKeys | None, serv
             models_router.PATH: max(model_bytes, settings.max_upload_bytes),
             generation_router.SDXL_PATH: images_bytes,
             generation_router.LORA_PATH: images_bytes,
+            openai_images_router.EDITS_PATH: images_bytes,
+            openai_images_router.GENERATIONS_PATH: MAX_JSON_BYTES,
             submissions_router.GENERATE_PATH: images_bytes + MAX_JSON_BYTES,
             submissions_router.UPLOADS_PATH: MAX_JSON_BYTES,
         },
@@ -138,6 +145,7 @@ def _add_middleware(app: FastAPI, settings: Settings, keys: ApiKeys | None, serv
         app.add_middleware(CorsMiddleware, origins=origins)
     if settings.metrics_port is not None:
         services.metrics.measure_requests(app)
+    app.add_middleware(OpenAIErrorsMiddleware)
     app.add_middleware(ConnectionCloseMiddleware, shutdown=services.shutdown)
     app.add_middleware(RequestLogMiddleware)
     app.add_middleware(SecurityHeadersMiddleware)

@@ -26,11 +26,13 @@
     ├── ModelInUseError           409  a model that an unfinished job trains or uses
     ├── ModelExistsError          409  an import under the name of an existing model
     ├── BusyError                 409  another job is running, and the busy policy is Reject
-    ├── TooManyRequestsError      429  a limit of this client, or of the queue
+    ├── TooManyRequestsError      429  a limit of this client, or of the queue (limits/errors.py)
     │   ├── RateLimitedError      429  too many requests a minute
     │   ├── QueueFullError        429  too many jobs wait
     │   └── QuotaExceededError    429  the quota of the API key is used up
     ├── RejectedError             4xx  refused by the API server, with its status
+    ├── JobFailedError            400  a job that failed while its request waited for it; 500 if not by its input
+    ├── WaitExpiredError          504  a job that did not finish within the longest wait of its request
     ├── UnreadableJobError        500  a job that does not match the schema of this release
     └── UnavailableError          503  a backend is down, or a limit is reached
         ├── ClusterUnavailableError    the API server
@@ -209,29 +211,6 @@ class BusyError(GatewayError):
     title = "Another job is running"
 
 
-class TooManyRequestsError(GatewayError):
-    """A limit that is expected to have free capacity after `retry_after_seconds`."""
-
-    status = 429
-    title = "Too many requests"
-
-    def __init__(self, detail: str, *, retry_after_seconds: int) -> None:
-        super().__init__(detail)
-        self.retry_after_seconds = retry_after_seconds
-
-
-class RateLimitedError(TooManyRequestsError):
-    title = "Too many requests a minute"
-
-
-class QueueFullError(TooManyRequestsError):
-    title = "The queue is full"
-
-
-class QuotaExceededError(TooManyRequestsError):
-    title = "The quota of the API key is used up"
-
-
 class RejectedError(GatewayError):
     """Refused by the API server. Has the status of its response."""
 
@@ -240,6 +219,27 @@ class RejectedError(GatewayError):
     def __init__(self, status: int, detail: str, field_errors: tuple[FieldError, ...] = ()) -> None:
         super().__init__(detail, field_errors)
         self.status = status
+
+
+class JobFailedError(GatewayError):
+    """Has the status `400` if another request is needed, `500` if not."""
+
+    title = "The job failed"
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class WaitExpiredError(GatewayError):
+    """The job continues."""
+
+    status = 504
+    title = "The job has not finished yet"
+
+    def __init__(self, detail: str, retry_after_seconds: int) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class UnreadableJobError(GatewayError):

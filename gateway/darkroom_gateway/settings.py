@@ -21,6 +21,7 @@ from darkroom_gateway.http.host_names import read_host_names
 from darkroom_gateway.http.origins import ANY_ORIGIN, read_origins
 from darkroom_gateway.http.root_path import read_root_path
 from darkroom_gateway.limits.quotas import Quotas, read_quotas
+from darkroom_gateway.openai_images.model_names import read_aliases
 
 MIB = 1024**2
 
@@ -47,6 +48,7 @@ QUOTAS = "DARKROOM_GATEWAY_QUOTAS"
 MAX_REQUESTS_PER_MINUTE = 1_000_000
 MAX_QUEUED = 1_000_000
 WEBHOOK_SECRETS = "DARKROOM_GATEWAY_WEBHOOK_SECRETS"
+MODEL_ALIASES = "DARKROOM_GATEWAY_MODEL_ALIASES"
 
 
 class BusyPolicy(StrEnum):
@@ -110,6 +112,13 @@ def _read_origins(given: object) -> object:
 
 def _read_quotas(given: object) -> object:
     return read_quotas(given) if isinstance(given, str) else given
+def _read_model_aliases(given: object) -> object:
+    if not isinstance(given, str):
+        return given
+    try:
+        return read_aliases(given)
+    except ValueError as error:
+        raise ValueError(f"{MODEL_ALIASES}: {error}") from None
 
 
 def _read_root_path(given: str) -> str:
@@ -188,6 +197,14 @@ class Settings(StorageSettings):
     busy_policy: BusyPolicy = variable("DARKROOM_BUSY_POLICY", BusyPolicy.QUEUE)
     """What happens to a submission while a job runs: `Queue` accepts it, `Reject` answers `409`. `Reject` needs
     permission to list Leases."""
+    image_wait_seconds: WholeNumber = variable("DARKROOM_GATEWAY_IMAGE_WAIT_SECONDS", 300, ge=1, le=3600)
+    """Longest wait of `POST /v1/images/...` for its job; then `504`. Keep it below the timeouts of proxies, and below
+    the 600 s of OpenAI's clients."""
+    model_aliases: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_model_aliases)] = variable(
+        MODEL_ALIASES, ()
+    )
+    """More names of models for `POST /v1/images/...`, for programs with fixed names, such as
+    `dall-e-3=sdxl, gpt-image-1=my-dog@best`. Separated by white space or commas."""
     max_event_streams: WholeNumber = variable("DARKROOM_GATEWAY_MAX_EVENT_STREAMS", 2000, ge=1, le=100_000)
     """Open event streams, and logs that are followed; more get `503`. Each takes about 30 kB of memory and a file
     descriptor."""

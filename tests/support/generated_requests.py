@@ -37,6 +37,11 @@ KEYS = map("generated-{}".format, itertools.count())
 IMPORT_PATH = "/v1/models"
 GENERATE_PATHS = "/generate/"
 
+OPENAI_PATHS = "/v1/images/"
+NOT_FOLLOWED = frozenset(
+    {"lora", "lora_scale", "mask", "mask_blur", "input_fidelity", "partial_images", "output_compression"}
+)
+"""Parameters that need others."""
 SPECS = {
     "/v1/train-jobs": {"modelId": "generated", "prompt": "sks dog", "dataset": DATASET},
     "/v1/generate-jobs": {"prompt": "a dog", "modelId": None},
@@ -75,6 +80,7 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         _make_form_agree(case)
         _make_spec_agree(case)
         _give_lora(case)
+        _make_openai_agree(case)
 
 
 def _is_good(case: Any, location: ParameterLocation) -> bool:
@@ -182,6 +188,23 @@ def _give_lora(case: Any) -> None:
     case.query.pop("uri", None)
     if case.media_type == "application/json" and isinstance(case.body, dict):
         _replace(case.body, "uri", IDS["GET"]["uri"])
+
+
+def _make_openai_agree(case: Any) -> None:
+    """A model that exists, and parameters that the pictures follow."""
+    if not case.path.startswith(OPENAI_PATHS) or not isinstance(case.body, dict):
+        return
+    body: dict[str, Any] = case.body
+    for name in [name for name in body if body[name] is None or name in NOT_FOLLOWED]:
+        del body[name]
+    if "model" in body:
+        body["model"] = next(IDS["GET"]["model_id"]) or "sdxl"
+    if "size" in body:
+        body["size"] = "512x512"
+    if body.get("negative_prompt"):
+        body["guidance_scale"] = 5
+    if body.pop("stream", False) is True and body.get("response_format") != "url":
+        body["stream"] = True
 
 
 @schemathesis.hook

@@ -15,6 +15,13 @@ class ImageFit(StrEnum):
     PAD = "Pad"
 
 
+class MaskChannel(StrEnum):
+    """What in the picture of a mask marks the part to paint."""
+
+    BRIGHTNESS = "Brightness"
+    TRANSPARENCY = "Transparency"
+
+
 class ImageSource(Schema):
     """A picture in object storage."""
 
@@ -53,4 +60,11 @@ class Mask(ImageSource):
         le=64,
         description="Width of the soft edge between old and new, in pixels of the result.",
     )
-    invert: bool = Field(False, description="Black is painted, instead of white.")
+    channel: MaskChannel = Field(
+        MaskChannel.BRIGHTNESS,
+        description="What marks the part to paint. Brightness: white. Transparency: transparent pixels, whatever their "
+        "colour, as in OpenAI's image edits.",
+    )
+    invert: bool = Field(
+        False, description="The other part is painted: black instead of white, or opaque pixels instead of transparent."
+    )

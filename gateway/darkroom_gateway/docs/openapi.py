@@ -16,12 +16,13 @@ from darkroom_gateway.errors import (
     ClusterUnavailableError,
     FieldError,
     GatewayError,
-    RateLimitedError,
     TooLargeError,
     UnauthorizedError,
     invalid_request,
 )
 from darkroom_gateway.http import problems
+from darkroom_gateway.limits.errors import RateLimitedError
+from darkroom_gateway.openai_images.descriptions import describe_errors
 from darkroom_gateway.v1.openapi_bodies import SCHEMAS
 
 Json = dict[str, Any]
@@ -77,6 +78,7 @@ def document_of(app: FastAPI, open_paths: Container[str] | None) -> Json:
             for status, response in operation["responses"].items():
                 _describe_headers(int(status), response)
                 _show_example(int(status), response)
+        describe_errors(document)
     return FastAPI.openapi(app)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
+from darkroom_contract.specs.start_image import Mask, MaskChannel
 from darkroom_contract.storage.keys import dataset_uri, images_prefix
 from darkroom_gateway.errors import FieldError, InvalidImagesError, InvalidPhotosError
 from darkroom_gateway.generation.image_form import ImageForm, is_form, require_no_other_body
@@ -30,6 +31,7 @@ from darkroom_gateway.photos.upload_form import Upload
 from darkroom_gateway.photos.upload_validator import Photo, UploadValidator
 
 _BLACK_MASK = "It is black everywhere: nothing would be painted. Paint a part of it white, or add mask_invert=true."
+_OPAQUE_MASK = "It has no transparent part: nothing would be painted. Make the part to paint transparent."
 
 
 @dataclass
@@ -117,8 +119,9 @@ class ImageResolver:
             digests[role] = source.digest(await self._validator.sha256(images.uploads[role]) if is_upload else None)
         return fingerprint(digests)
 
-    async def resolve(self, images: RequestImages, *, inverted_mask: bool) -> ImageUris:
-        """Check every picture, and return its URI. Those of `images.files` must then be stored.
+    async def resolve(self, images: RequestImages, settings: Mask | None) -> ImageUris:
+        """Check every picture, and return its URI. Those of `images.files` must then be stored. `settings` are those
+        of the mask.
 
         Raises `InvalidImagesError`, `InvalidRequestError`, `UnknownTaskError`, `UnknownFileError`,
         `UnfinishedTaskError`, or an `UnavailableError`.
@@ -135,8 +138,8 @@ class ImageResolver:
                 images.uploads[role] = Upload(role.url_parameter, 0, file)
         images.checked = await self._check(images.uploads)
         mask = images.checked.get(ImageRole.MASK)
-        if mask is not None and mask.black and not inverted_mask:
-            raise InvalidImagesError((FieldError(images.uploads[ImageRole.MASK].name, _BLACK_MASK),))
+        if mask is not None and settings is not None and (fault := _fault_of_mask(mask, settings)) is not None:
+            raise InvalidImagesError((FieldError(images.uploads[ImageRole.MASK].name, fault),))
         return {**found, **images.stored_uris()}
 
     async def _check(self, uploads: Mapping[ImageRole, Upload]) -> dict[ImageRole, Photo]:
@@ -148,3 +151,12 @@ class ImageResolver:
         except InvalidPhotosError as error:
             raise InvalidImagesError(error.field_errors) from error
         return dict(zip(uploads, checked, strict=True))
+
+
+def _fault_of_mask(mask: Photo, settings: Mask) -> str | None:
+    """Why nothing would be painted. The decoder does not look for white, nor for opaque parts: the run does."""
+    if settings.invert:
+        return None
+    if settings.channel is MaskChannel.TRANSPARENCY:
+        return None if mask.transparent else _OPAQUE_MASK
+    return _BLACK_MASK if mask.black else None

@@ -11,7 +11,7 @@ from darkroom_contract.specs.cache import Cache, CachePolicy, CacheProfile
 from darkroom_contract.specs.generate_job import GenerateJobSpec, Upscale
 from darkroom_contract.specs.images import ImageFormat, Images, Scheduler, VaeTiling
 from darkroom_contract.specs.lora import MAX_LORAS
-from darkroom_contract.specs.start_image import ImageFit, ImageSource, Mask, StartImage
+from darkroom_contract.specs.start_image import ImageFit, ImageSource, Mask, MaskChannel, StartImage
 from darkroom_contract.specs.video import Video, VideoFit
 from darkroom_gateway.errors import FieldError, invalid_request
 from darkroom_gateway.generation.image_links import MAX_URL_CHARACTERS
@@ -68,6 +68,7 @@ class ImageParameters(JobParameters):
     mask_file: str | None = _file(ImageRole.MASK)
     mask_uri: str | None = _uri(_MASK)
     mask_blur: int = parameter(Mask, "blur")
+    mask_channel: MaskChannel = parameter(Mask, "channel")
     mask_invert: bool = parameter(Mask, "invert")
     video_image_url: str | None = _url(_VIDEO_IMAGE)
     video_image_task_id: str | None = _task(_VIDEO_IMAGE)
@@ -134,7 +135,7 @@ IMAGES_FIELDS = {name: name for name in Images.model_fields}
 CACHE_FIELDS = {f"cache_{name}": name for name in Cache.model_fields}
 UPSCALE_FIELDS = {f"upscale_{name}": name for name in Upscale.model_fields}
 START_IMAGE_FIELDS = {"strength": "strength", "image_fit": "fit"}
-MASK_FIELDS = {"mask_blur": "blur", "mask_invert": "invert"}
+MASK_FIELDS = {f"mask_{name}": name for name in ("blur", "channel", "invert")}
 _SOURCES = {name for role in ImageRole for name in role.parameters}
 VIDEO_PARAMETERS = {
     "video_steps": "steps",

@@ -15,6 +15,7 @@ from darkroom_contract.storage.datasets import DatasetPolicy
 from darkroom_contract.storage.keys import dataset_uri
 from darkroom_gateway.errors import FieldError, invalid_request
 from darkroom_gateway.generation.image_resolver import ImageResolver, RequestImages
+from darkroom_gateway.generation.image_sources import ImageRole, read_sources
 from darkroom_gateway.generation.loras import PARAMETER
 from darkroom_gateway.generation.parameters import GenerateParameters, ImageUris, generate_spec
 from darkroom_gateway.generation.unused_parameters import reject_unused_parameters
@@ -24,6 +25,7 @@ from darkroom_gateway.jobs.submission import JobSubmission, require_kept, requir
 from darkroom_gateway.jobs.uploaded_files import NewJob, UploadedFiles
 from darkroom_gateway.models.base_models import BaseModelChecker
 from darkroom_gateway.models.catalog import ModelCatalog
+from darkroom_gateway.photos.upload_form import Upload
 from darkroom_gateway.photos.upload_validator import unless_disconnected
 
 WithUris = Callable[[ImageUris], GenerateJobSpec]
@@ -61,6 +63,15 @@ class GenerationService:
             reject_unused_parameters(parameters, spec)
             return await self.submit_spec(spec, partial(generate_spec, parameters), images, request, submitter)
 
+    async def submit_received(
+        self, parameters: GenerateParameters, uploads: dict[ImageRole, Upload], request: Request, submitter: Submitter
+    ) -> Job:
+        """`submit` for pictures of a form that the caller has read. It holds an upload slot if there are any."""
+        with self._images.collect(read_sources(parameters, uploads.keys()), uploads) as images:
+            spec = generate_spec(parameters, images.placeholders)
+            reject_unused_parameters(parameters, spec)
+            return await self.submit_spec(spec, partial(generate_spec, parameters), images, request, submitter)
+
     async def submit_spec(
         self, spec: GenerateJobSpec, with_uris: WithUris, images: RequestImages, request: Request, submitter: Submitter
     ) -> Job:
@@ -82,9 +93,7 @@ class GenerationService:
         await self.require(spec)
         self._submission.require_capacity(submitter.key_name)
         if images.sources:
-            inverted = spec.mask is not None and spec.mask.invert
-            resolving = self._images.resolve(images, inverted_mask=inverted)
-            spec = with_uris(await unless_disconnected(request, resolving))
+            spec = with_uris(await unless_disconnected(request, self._images.resolve(images, spec.mask)))
         if not images.files:
             return await self._submission.create_or_find(name, spec, submitter.key_name, sha256)
         uses = partial(_reads_below, uri=dataset_uri(images.bucket, images.prefix))

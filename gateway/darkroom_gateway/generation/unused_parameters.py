@@ -36,10 +36,10 @@ _NO_IMAGES = "Raise count to 1 or more, or leave it out: no images are generated
 _NO_PREVIEW = "Lower it to {steps} or less, or set it to 0: no generation of this request has more steps."
 
 _ADAPTIVE = ("cache_reuse_guidance", "cache_reuse_attention")
-_MASK_ONLY = ("mask_blur", "mask_invert")
+_MASK_ONLY = ("mask_blur", "mask_channel", "mask_invert")
 _OF_IMAGES = (
     *(name for name in Images.model_fields if name not in ("count", "preview_steps")),
-    *("strength", "image_fit", "mask_blur", "mask_invert", "upscale_factor", "upscale_strength", "upscale_steps"),
+    *("strength", "image_fit", *_MASK_ONLY, "upscale_factor", "upscale_strength", "upscale_steps"),
 )
 """Without effect when a request generates no images."""
 
@@ -90,9 +90,7 @@ def _ignored_by_images(given: set[str], spec: GenerateJobSpec) -> Ignored:
     if spec.start_image is None:
         yield from ((name, _NO_IMAGE.format(ways=ImageRole.IMAGE.ways)) for name in _of(given, "strength", "image_fit"))
     if spec.mask is None:
-        yield from (
-            (name, _NO_MASK.format(ways=ImageRole.MASK.ways)) for name in _of(given, "mask_blur", "mask_invert")
-        )
+        yield from ((name, _NO_MASK.format(ways=ImageRole.MASK.ways)) for name in _of(given, *_MASK_ONLY))
     elif spec.start_image is None:
         yield _name(given, ImageRole.MASK), _MASK_ALONE.format(ways=ImageRole.IMAGE.ways)
     if spec.upscale is None:

@@ -145,7 +145,7 @@ def _endpoints(app: FastAPI) -> list[path_suggestions.Endpoint]:
 
 
 def _handle_client_disconnect(request: Request, _error: Exception) -> Response:
-    log.info("%s %s: the client disconnected before it had sent the whole request", request.method, request.url.path)
+    log.info("%s %s: the client disconnected before it had the response", request.method, request.url.path)
     return Response(status_code=400)
 
 

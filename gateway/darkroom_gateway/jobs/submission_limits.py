@@ -15,10 +15,10 @@ from urllib.parse import urlencode
 
 from darkroom_contract.names import Kind
 from darkroom_contract.status import Phase
-from darkroom_gateway.errors import QueueFullError, QuotaExceededError, TooManyRequestsError
 from darkroom_gateway.jobs.index import JobFilter
 from darkroom_gateway.jobs.recent_submissions import DAY_SECONDS, RecentSubmissions
 from darkroom_gateway.jobs.store import JobStore
+from darkroom_gateway.limits.errors import QueueFullError, QuotaExceededError, TooManyRequestsError
 from darkroom_gateway.limits.quotas import Quota, Quotas
 
 QUEUED = JobFilter(phases=(Phase.QUEUED,))

@@ -13,9 +13,9 @@ from functools import lru_cache
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from darkroom_gateway.errors import RateLimitedError
 from darkroom_gateway.http.body_limit import refuse_unread
 from darkroom_gateway.http.root_path import route_path
+from darkroom_gateway.limits.errors import RateLimitedError
 from darkroom_gateway.limits.rate_limiter import WINDOW_SECONDS, Allowance, RateLimiter
 
 log = logging.getLogger(__name__)

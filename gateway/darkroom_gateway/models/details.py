@@ -1,16 +1,23 @@
 """One model with its saved steps and fresh links to its files. Synchronous; called in threads by models/catalog.py."""
 
+import math
+import re
 from collections.abc import Iterable, Mapping
 
 from darkroom_contract.names import step_of_reference
-from darkroom_contract.storage.keys import LORA_FILE, ModelRecord, run_prefix
+from darkroom_contract.storage.keys import LORA_FILE, ModelRecord, run_prefix, samples_prefix
 from darkroom_gateway.errors import FieldError, UnknownModelError
 from darkroom_gateway.models.missing_models import without_record
 from darkroom_gateway.models.records import ModelRecords, lora_forms
-from darkroom_gateway.models.schemas import FileForm, ModelDetail, ModelFile, ModelStep
+from darkroom_gateway.models.schemas import FileForm, ModelDetail, ModelFile, ModelSample, ModelStep
 from darkroom_gateway.storage.client import ObjectStorage
 
 CONTENT_TYPE = "application/octet-stream"
+
+PICTURE = ".png"
+MAX_SAMPLES = 100
+_STEP = re.compile(r"-step-([0-9]+)-[0-9]+[.]png$")
+"""As `sample_file` of storage/keys.py names them."""
 
 Sizes = Mapping[str, int]
 """Sizes of objects by key."""
@@ -26,8 +33,10 @@ def read_detail(storage: ObjectStorage, records: ModelRecords, model_id: str, *,
         message = without_record(model_id, in_training=in_training)
         raise UnknownModelError(message, (FieldError("model_id", message, model_id),))
     sizes = _sizes(storage, steps.values())
+    of_run = {} if record is None else storage.sizes(_folder(record))
     return ModelDetail(
         model_id=model_id,
+        id=model_id,
         in_training=in_training,
         prompt=newest.prompt,
         base_model=newest.base_model,
@@ -37,8 +46,9 @@ def read_detail(storage: ObjectStorage, records: ModelRecords, model_id: str, *,
         step=None if record is None else record.step,
         held_out_loss=None if record is None else record.held_out_loss,
         created=newest.created,
-        files=[] if record is None else _files(storage, record, storage.sizes(_folder(record))),
+        files=[] if record is None else _files(storage, record, of_run),
         steps=[_step(storage, reference, each, sizes) for reference, each in steps.items()],
+        samples=_samples(storage, newest, of_run),
     )
 
 
@@ -60,6 +70,31 @@ def _sizes(storage: ObjectStorage, steps: Iterable[ModelRecord]) -> dict[str, in
     for uid in dict.fromkeys(each.job_uid for each in steps):
         found |= storage.sizes(f"{run_prefix(uid)}steps/", recursive=True)
     return found
+
+
+def _samples(storage: ObjectStorage, record: ModelRecord, of_run: Sizes) -> list[ModelSample]:
+    """Pictures of the training, in the order of their steps, those of the finished model last."""
+    if not record.job_uid:
+        return []
+    pictures = {key: size for key, size in of_run.items() if key.endswith(PICTURE)}
+    found = storage.sizes(samples_prefix(record.job_uid)) | pictures
+    return [_sample(storage, key, found[key]) for key in sorted(found, key=_step_and_name)[-MAX_SAMPLES:]]
+
+
+def _step_and_name(key: str) -> tuple[float, str]:
+    step = _step_of(key)
+    return (math.inf if step is None else step, key)
+
+
+def _step_of(key: str) -> int | None:
+    found = _STEP.search(key)
+    return None if found is None else int(found[1])
+
+
+def _sample(storage: ObjectStorage, key: str, size_bytes: int) -> ModelSample:
+    link = storage.link(key, "image/png")
+    name = key.rpartition("/")[2]
+    return ModelSample(name=name, step=_step_of(key), url=link.url, expires=link.expires, bytes=size_bytes)
 
 
 def _folder(record: ModelRecord) -> str:

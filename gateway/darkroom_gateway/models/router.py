@@ -6,8 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from darkroom_contract.names import MODEL_ID_PATTERN
+from darkroom_gateway.errors import UnknownModelError
 from darkroom_gateway.http.problems import responses
+from darkroom_gateway.models.openai_models import base_model_detail, openai_models
 from darkroom_gateway.models.schemas import ModelDetail, ModelList
+from darkroom_gateway.openai_images.model_names import BASE_MODEL, as_mapping
 from darkroom_gateway.services import ServicesOfApp
 
 router = APIRouter(tags=["models"])
@@ -23,14 +26,22 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of model
 @router.get(OLD_PATH, responses=responses(422, 503))
 @router.get(PATH, responses=responses(422, 503), name="list_all_models")
 async def list_models(services: ServicesOfApp, limit: Limit = 100) -> ModelList:
-    """LoRAs, trained and imported, by name."""
-    return ModelList(models=await services.model_catalog.list(limit))
+    """LoRAs, trained and imported, by name. Also readable by OpenAI's clients: `client.models.list()`."""
+    models = await services.model_catalog.list(limit)
+    aliases = as_mapping(services.clients.settings.model_aliases)
+    return ModelList(models=models, data=list(openai_models(models, aliases)))
 
 
 @router.get(PATH + "/{model_id}", responses=responses(404, 422, 503))
 async def get_model(model_id: ModelIdInPath, services: ServicesOfApp) -> ModelDetail:
-    """One model with its saved steps, and fresh links to the LoRA in each form."""
-    return await services.model_catalog.get(model_id)
+    """One model with its saved steps and samples, and fresh links to the LoRA in each form. `sdxl` is the base model,
+    unless a LoRA has that name."""
+    try:
+        return await services.model_catalog.get(model_id)
+    except UnknownModelError:
+        if model_id != BASE_MODEL:
+            raise
+        return base_model_detail(services.clients.settings.default_base_model)
 
 
 @router.delete(

@@ -2,8 +2,11 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+OWNER = "darkroom"
 
 
 class ModelAnswer(BaseModel):
@@ -20,10 +23,23 @@ class ModelAnswer(BaseModel):
     created: datetime
 
 
+class OpenAIModel(BaseModel):
+    """A name for the parameter `model` of `/v1/images`, as OpenAI's clients list them."""
+
+    id: str = Field(examples=["my-dog"])
+    object: Literal["model"] = "model"
+    created: int = Field(description="Seconds of Unix time.")
+    owned_by: str = OWNER
+
+
 class ModelList(BaseModel):
     """LoRAs, trained and imported, by name."""
 
     models: list[ModelAnswer]
+    object: Literal["list"] = "list"
+    data: list[OpenAIModel] = Field(
+        description="For OpenAI's clients: the base model, other names of models, and the LoRAs of `models`."
+    )
 
 
 class FileForm(StrEnum):
@@ -59,10 +75,23 @@ class ModelStep(BaseModel):
     files: list[ModelFile]
 
 
+class ModelSample(BaseModel):
+    """A picture that the training drew with the model. Ask again for a fresh link."""
+
+    name: str
+    step: int | None = Field(None, description="The training step; absent for pictures of the finished model.")
+    url: str = Field(description="Downloads the file without credentials until `expires`.")
+    expires: datetime
+    bytes: int
+
+
 class ModelDetail(BaseModel):
-    """One model, with its files and its saved steps."""
+    """One model, with its files, saved steps and samples."""
 
     model_id: str
+    id: str = Field(description="The same as `model_id`, for OpenAI's clients.")
+    object: Literal["model"] = "model"
+    owned_by: str = OWNER
     in_training: bool = Field(description="An unfinished training of this model exists. It will replace the model.")
     prompt: str = Field(description="The prompt that it was trained with, or the trigger words of the import.")
     base_model: str
@@ -76,6 +105,10 @@ class ModelDetail(BaseModel):
     created: datetime
     files: list[ModelFile] = Field(description="The LoRA in all its forms.")
     steps: list[ModelStep] = Field(description="Saved steps, in their order; `best` is the last.")
+    samples: list[ModelSample] = Field(
+        description="Pictures that its training drew: those during the training by step, then those of the finished "
+        "model. The last 100."
+    )
 
 
 class ModelUri(BaseModel):

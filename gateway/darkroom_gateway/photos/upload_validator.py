@@ -59,6 +59,8 @@ class Photo:
     size_px: tuple[int, int]
     """Width and height, upright."""
     black: bool = False
+    transparent: bool = False
+    """Whether any part of it is."""
     caption: str | None = None
     mask: "Photo | None" = None
 
@@ -162,7 +164,9 @@ class UploadValidator:
         digest = await self.sha256(upload)
         properties = await self._decoders.check(upload.file.fileno(), upload.name, usage)
         upload.file.seek(0)
-        return Photo(properties.extension, digest, upload.file, properties.size_px, properties.black)
+        return Photo(
+            properties.extension, digest, upload.file, properties.size_px, properties.black, properties.transparent
+        )
 
     async def sha256(self, upload: Upload) -> bytes:
         """Raises `NoUploadSpaceError`, because a photo that fit into memory is written to disk here."""

@@ -71,4 +71,4 @@ class JobRetries:
         await self._generation.require(spec)
         sources = {role: Source(SourceKind.URI, each.uri) for role, each in images_of(spec).items()}
         with self._images.collect(sources, {}) as images:
-            await unless_disconnected(request, self._images.resolve(images, inverted_mask=False))
+            await unless_disconnected(request, self._images.resolve(images, spec.mask))

@@ -17,7 +17,7 @@ from darkroom_contract.photos import reading as photo_reading
 from darkroom_contract.photos.decoder import DecodingLimits, PhotoDecoder
 from darkroom_contract.photos.errors import PhotoError
 from darkroom_contract.remarks import RemarkReason
-from darkroom_contract.specs.start_image import ImageSource
+from darkroom_contract.specs.start_image import ImageSource, Mask, MaskChannel
 from darkroom_contract.storage.datasets import DatasetPolicy
 from darkroom_contract.storage.keys import Manifest, manifest_key, parse_uri
 from darkroom_runner.errors import ImageInvalidError, ImageNotAllowedError, ImageNotFoundError
@@ -68,19 +68,22 @@ def read_image(path: Path, least_px: int | None = None) -> Image.Image:
         raise ImageInvalidError(str(error)) from error
 
 
-def read_mask(path: Path, image_px: tuple[int, int], invert: bool, remarks: Remarks) -> Image.Image:
-    """The mask of a fetched file: grey, upright, white where the prompt paints (with `invert`: where it is black), and
-    scaled to `image_px`, the start picture's size, with a remark if its own differs.
+def read_mask(path: Path, image_px: tuple[int, int], settings: Mask, remarks: Remarks) -> Image.Image:
+    """The mask of a fetched file: grey, upright, white where the prompt paints by these settings, and scaled to
+    `image_px`, the start picture's size, with a remark if its own differs.
 
     Raises `ImageInvalidError`, also for a mask that selects nothing.
     """
+    is_alpha = settings.channel is MaskChannel.TRANSPARENCY
+    read = photo_reading.read_opacity if is_alpha else photo_reading.read_mask
     try:
-        mask = photo_reading.read_mask(path.read_bytes(), "The mask")
+        mask = read(path.read_bytes(), "The mask")
     except PhotoError as error:
         raise ImageInvalidError(str(error)) from error
-    mask = ImageOps.invert(mask) if invert else mask
+    # Of transparency, the opposite of opacity is painted; `invert` turns that around once more.
+    mask = ImageOps.invert(mask) if settings.invert is not is_alpha else mask
     if mask.getbbox() is None:
-        raise ImageInvalidError(_empty_mask(invert))
+        raise ImageInvalidError(_empty_mask(settings))
     if mask.size == image_px:
         return mask
     remarks.add(
@@ -91,8 +94,12 @@ def read_mask(path: Path, image_px: tuple[int, int], invert: bool, remarks: Rema
     return mask.resize(image_px, Image.Resampling.BILINEAR)
 
 
-def _empty_mask(invert: bool) -> str:
-    if invert:
+def _empty_mask(settings: Mask) -> str:
+    if settings.channel is MaskChannel.TRANSPARENCY:
+        missing = "opaque" if settings.invert else "transparent"
+        advice = f"Make the part to paint {missing}, or set mask.channel to Brightness."
+        return f"The mask has no {missing} part, and by mask.channel nothing would be painted. {advice}"
+    if settings.invert:
         return "The mask is white everywhere, and with mask.invert nothing would be painted. Paint a part of it black."
     return "The mask is black everywhere: nothing would be painted. Paint a part of it white, or set mask.invert."
 

@@ -46,7 +46,7 @@ class StartFiles:
     def _read_mask(self, image: Image.Image, remarks: Remarks) -> Image.Image | None:
         if self.mask is None or self.mask_settings is None:
             return None
-        return read_mask(self.mask, image.size, self.mask_settings.invert, remarks)
+        return read_mask(self.mask, image.size, self.mask_settings, remarks)
 
 
 @dataclass(frozen=True)

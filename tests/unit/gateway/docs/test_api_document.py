@@ -12,8 +12,11 @@ from darkroom_gateway import errors
 from darkroom_gateway.docs.openapi import ANY_OPERATION
 from darkroom_gateway.http.problems import Problem
 from darkroom_gateway.jobs.schemas import TaskAccepted
+from darkroom_gateway.limits import errors as limit_errors
+from darkroom_gateway.openai_images.error_shape import OpenAIError
 
 API_DOCUMENT = Path(__file__).parents[4] / "docs" / "api.md"
+OPENAI_PATHS = " /v1/images/"
 MAKE_NOTHING_WITH_AN_ADDRESS = {
     "POST /v1/uploads",
     *(f"POST /v1/jobs/{{id}}/{action}" for action in ("suspend", "resume", "cancel")),
@@ -60,7 +63,7 @@ def test_api_md_names_each_problem() -> None:
     text = API_DOCUMENT.read_text(encoding="utf-8")
     answered = {
         name.removesuffix("Error")
-        for name, error in vars(errors).items()
+        for name, error in {**vars(errors), **vars(limit_errors)}.items()
         if isinstance(error, type) and issubclass(error, errors.GatewayError)
     } - {"Gateway", "TooManyRequests", "Unavailable", "ProgressUnavailable"}
 
@@ -74,12 +77,25 @@ def test_each_parameter_is_described(openapi: dict[str, Any]) -> None:
 
 
 def test_errors_are_described_as_problem_details(openapi: dict[str, Any]) -> None:
-    for operation in operations(openapi).values():
+    for name, operation in operations(openapi).items():
         for status, response in operation["responses"].items():
-            if int(status) >= 400:
+            if int(status) >= 400 and OPENAI_PATHS not in name:
                 assert list(response["content"]) == ["application/problem+json"]
     assert {"Problem", "ProblemError"} <= set(openapi["components"]["schemas"])
     assert "HTTPValidationError" not in openapi["components"]["schemas"]
+
+
+def test_errors_of_picture_requests_are_described_in_openais_shape(openapi: dict[str, Any]) -> None:
+    """Requests that can't be read get problem details on any path."""
+    described = [each for name, each in operations(openapi).items() if OPENAI_PATHS in name]
+    assert len(described) == 2
+    for operation in described:
+        assert "422" not in operation["responses"]
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                kinds = ["application/json"] * (status not in ("414", "431"))
+                kinds += ["application/problem+json"] * (status in ("400", "408", "414", "431"))
+                assert list(response["content"]) == kinds, status
 
 
 def test_operation_ids_are_function_names(openapi: dict[str, Any]) -> None:
@@ -122,7 +138,10 @@ def test_responses_of_the_server_and_of_middleware_are_described(secured: Any, o
             for status, response in operation["responses"].items():
                 if status in ("401", "413", "422", "429", "503"):
                     [content] = response["content"].values()
-                    assert Problem.model_validate(content["example"]).status == int(status)
+                    if OPENAI_PATHS in name:
+                        assert OpenAIError.model_validate(content["example"]).error.message
+                    else:
+                        assert Problem.model_validate(content["example"]).status == int(status)
 
 
 def test_accepted_response_describes_location(openapi: dict[str, Any]) -> None:

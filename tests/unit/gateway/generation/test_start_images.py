@@ -231,12 +231,20 @@ def test_unusable_picture_is_refused_and_nothing_stored(
 
 
 def test_black_mask_is_refused_unless_inverted(http: httpx.Client, cluster: Any, picture: Draw) -> None:
-    buffer = BytesIO()
-    Image.new("L", (96, 80), 0).save(buffer, "PNG")
+    Image.new("L", (96, 80), 0).save(buffer := BytesIO(), "PNG")
     files = {"image": picture(), "mask": buffer.getvalue()}
 
     assert "mask_invert=true" in refused(generate(http, files))["mask"]
     accepted(generate(http, files, mask_invert=True), cluster)
+
+
+def test_opaque_mask_by_transparency_is_refused(http: httpx.Client, cluster: Any, picture: Draw) -> None:
+    files = {"image": picture(), "mask": picture(format_="PNG")}
+    assert "no transparent part" in refused(generate(http, files, mask_channel="transparency"))["mask"]
+
+    Image.new("RGBA", (96, 80)).save(buffer := BytesIO(), "PNG")
+    spec = accepted(generate(http, {**files, "mask": buffer.getvalue()}, mask_channel="transparency"), cluster)
+    assert spec["mask"]["channel"] == "Transparency"
 
 
 def test_large_picture_is_refused(http: httpx.Client) -> None:

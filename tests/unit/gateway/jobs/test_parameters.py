@@ -26,6 +26,7 @@ RENAMED: dict[tuple[type[BaseModel], str], str] = {
     (StartImage, "uri"): "image_uri",
     (Mask, "uri"): "mask_uri",
     (Mask, "blur"): "mask_blur",
+    (Mask, "channel"): "mask_channel",
     (Mask, "invert"): "mask_invert",
     (Video, "steps"): "video_steps",
     (Video, "fit"): "video_fit",

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from darkroom_contract.names import LABEL_SUBMITTED_BY, Kind
-from darkroom_gateway.errors import QueueFullError, QuotaExceededError, TooManyRequestsError
 from darkroom_gateway.jobs.store import JobStore
 from darkroom_gateway.jobs.submission_limits import JobName, SubmissionLimits
+from darkroom_gateway.limits.errors import QueueFullError, QuotaExceededError, TooManyRequestsError
 from darkroom_gateway.limits.quotas import Quota, Quotas
 
 NOW = 1_800_000_000.0

@@ -44,6 +44,17 @@ def test_uploaded_file_is_stored_unchanged_with_a_record(import_lora: Any, bucke
     assert (record.base_model, record.prompt) == ("owner/base", "film grain")
 
 
+@pytest.mark.parametrize(
+    "prefix", ["unet.", "base_model.model.", ""], ids=["diffusers", "peft", "peft without a prefix"]
+)
+def test_forms_of_diffusers_and_peft_are_imported(import_lora: Any, job_name: str, prefix: str) -> None:
+    module = f"{prefix}down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+
+    response = import_lora(job_name, lora_bytes([f"{module}.lora_A.weight", f"{module}.lora_B.weight"]))
+
+    assert response.status_code == 201, response.text
+
+
 def test_answer_has_a_link_that_downloads_the_file(import_lora: Any, http: httpx.Client, job_name: str) -> None:
     content = lora_bytes(fill=2)
     answer = import_lora(job_name, content).json()

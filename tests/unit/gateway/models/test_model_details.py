@@ -87,6 +87,36 @@ def test_saved_steps_are_listed_in_their_order(http: httpx.Client, trained: Trai
     assert len({file["url"] for each in steps for file in each["files"]}) == 6
 
 
+def test_samples_are_listed_by_step_with_those_of_the_finished_model_last(http: httpx.Client, trained: Trained) -> None:
+    trained.model()
+    names = [
+        "samples/a-step-01000-0.png",
+        "samples/a-step-00090-1.png",
+        "samples/a-step-00090-0.png",
+        "a-validation.png",
+    ]
+    for name in names:
+        trained.bucket.put_object(Bucket=BUCKET, Key=run_prefix(trained.uid) + name, Body=b"png")
+
+    samples = detail(http, trained.model_id)["samples"]
+
+    assert [(each["name"], each["step"]) for each in samples] == [
+        ("a-step-00090-0.png", 90),
+        ("a-step-00090-1.png", 90),
+        ("a-step-01000-0.png", 1000),
+        ("a-validation.png", None),
+    ]
+    assert {httpx.get(each["url"], trust_env=False).content for each in samples} == {b"png"}
+    assert len(detail(http, trained.model_id)["files"]) == 2
+
+
+def test_base_model_has_no_files(http: httpx.Client) -> None:
+    answer = detail(http, "sdxl")
+
+    assert answer["base_model"] == "stabilityai/stable-diffusion-xl-base-1.0"
+    assert (answer["id"], answer["files"], answer["steps"], answer["samples"]) == ("sdxl", [], [], [])
+
+
 def test_model_in_its_first_training_shows_the_steps_so_far(http: httpx.Client, cluster: Any, trained: Trained) -> None:
     cluster.create(Kind.TRAIN, trained.model_id, {"modelId": trained.model_id, "prompt": "a", "dataset": DATASET})
     response = http.get(f"/v1/models/{trained.model_id}")

@@ -11,7 +11,7 @@ from support.runner_photos import png
 
 from darkroom_contract.outcome import Outcome
 from darkroom_contract.photos import limits as bounds
-from darkroom_contract.specs.start_image import ImageSource
+from darkroom_contract.specs.start_image import ImageSource, Mask, MaskChannel
 from darkroom_contract.storage.datasets import DatasetPolicy
 from darkroom_contract.storage.keys import Manifest, manifest_key
 from darkroom_runner.errors import ImageInvalidError, ImageNotAllowedError, ImageNotFoundError
@@ -128,6 +128,11 @@ def test_large_file_is_not_downloaded(storage: Storage, tmp_path: Path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
+MASK = Mask(uri="s3://bucket/images/default/mask.png")
+INVERTED = MASK.model_copy(update={"invert": True})
+TRANSPARENCY = MASK.model_copy(update={"channel": MaskChannel.TRANSPARENCY})
+
+
 def mask_file(folder: Path, white: tuple[int, int, int, int] | None, size: tuple[int, int] = (96, 64)) -> Path:
     mask = Image.new("L", size, 0)
     if white is not None:
@@ -140,8 +145,8 @@ def mask_file(folder: Path, white: tuple[int, int, int, int] | None, size: tuple
 def test_mask_is_white_where_the_prompt_paints(tmp_path: Path) -> None:
     path, remarks = mask_file(tmp_path, (0, 0, 48, 64)), Remarks()
 
-    mask = read_mask(path, (96, 64), invert=False, remarks=remarks)
-    inverted = read_mask(path, (96, 64), invert=True, remarks=remarks)
+    mask = read_mask(path, (96, 64), MASK, remarks)
+    inverted = read_mask(path, (96, 64), INVERTED, remarks)
 
     assert (mask.mode, mask.getpixel((10, 10)), mask.getpixel((80, 10))) == ("L", 255, 0)
     assert (inverted.getpixel((10, 10)), inverted.getpixel((80, 10))) == (0, 255)
@@ -151,19 +156,37 @@ def test_mask_is_white_where_the_prompt_paints(tmp_path: Path) -> None:
 def test_mask_of_another_size_is_scaled_with_a_remark(tmp_path: Path) -> None:
     remarks = Remarks()
 
-    mask = read_mask(mask_file(tmp_path, (0, 0, 48, 64)), (192, 128), invert=False, remarks=remarks)
+    mask = read_mask(mask_file(tmp_path, (0, 0, 48, 64)), (192, 128), MASK, remarks)
 
     assert (mask.size, mask.getpixel((40, 64)), mask.getpixel((150, 64))) == ((192, 128), 255, 0)
     assert [each.reason for each in remarks.collected] == ["SettingUnsuitable"]
     assert "96×64 pixels was scaled to the 192×128" in remarks.collected[0].message
 
 
+def test_transparent_part_of_a_mask_is_painted_whatever_its_colour(tmp_path: Path) -> None:
+    """The convention of OpenAI's image edits."""
+    picture = Image.new("RGBA", (96, 64), "black")
+    picture.paste((255, 0, 0, 0), (0, 0, 48, 64))
+    path, remarks = tmp_path / "mask", Remarks()
+    path.write_bytes(png(picture))
+
+    mask = read_mask(path, (96, 64), TRANSPARENCY, remarks)
+    inverted = read_mask(path, (96, 64), TRANSPARENCY.model_copy(update={"invert": True}), remarks)
+
+    assert (mask.mode, mask.getpixel((10, 10)), mask.getpixel((80, 10))) == ("L", 255, 0)
+    assert (inverted.getpixel((10, 10)), inverted.getpixel((80, 10))) == (0, 255)
+
+
 @pytest.mark.parametrize(
-    ("white", "invert", "message"),
-    [(None, False, "black everywhere"), ((0, 0, 96, 64), True, r"white everywhere, and with mask\.invert")],
+    ("white", "settings", "message"),
+    [
+        (None, MASK, "black everywhere"),
+        ((0, 0, 96, 64), INVERTED, r"white everywhere, and with mask\.invert"),
+        ((0, 0, 48, 64), TRANSPARENCY, r"no transparent part, and by mask\.channel"),
+    ],
 )
 def test_mask_that_selects_nothing_is_refused(
-    tmp_path: Path, white: tuple[int, int, int, int] | None, invert: bool, message: str
+    tmp_path: Path, white: tuple[int, int, int, int] | None, settings: Mask, message: str
 ) -> None:
     with pytest.raises(ImageInvalidError, match=message):
-        read_mask(mask_file(tmp_path, white), (96, 64), invert=invert, remarks=Remarks())
+        read_mask(mask_file(tmp_path, white), (96, 64), settings, Remarks())
