@@ -111,21 +111,11 @@ def create_app(settings: Settings, tracing: Tracing | None = None) -> FastAPI:
 
 def _add_middleware(app: FastAPI, settings: Settings, keys: ApiKeys | None, services: Services) -> None:
     """Middleware that is added later runs earlier."""
-    model_bytes = settings.model_upload_bytes + MULTIPART_OVERHEAD_BYTES
-    images_bytes = min(MAX_IMAGES_BYTES, settings.max_upload_bytes)
     app.add_middleware(
         BodyLimitMiddleware,
         max_bytes=settings.max_upload_bytes,
         bounds=settings.bounds,
-        by_path={
-            models_router.PATH: max(model_bytes, settings.max_upload_bytes),
-            generation_router.SDXL_PATH: images_bytes,
-            generation_router.LORA_PATH: images_bytes,
-            openai_images_router.EDITS_PATH: images_bytes,
-            openai_images_router.GENERATIONS_PATH: MAX_JSON_BYTES,
-            submissions_router.GENERATE_PATH: images_bytes + MAX_JSON_BYTES,
-            submissions_router.UPLOADS_PATH: MAX_JSON_BYTES,
-        },
+        by_path=_body_limits(settings),
     )
     if settings.requests_per_minute is not None:
         app.add_middleware(
@@ -151,6 +141,21 @@ def _add_middleware(app: FastAPI, settings: Settings, keys: ApiKeys | None, serv
     app.add_middleware(SecurityHeadersMiddleware)
     if settings.root_path:
         app.add_middleware(RootPathMiddleware, root_path=settings.root_path)
+
+
+def _body_limits(settings: Settings) -> dict[str, int]:
+    """The largest bodies of paths that accept more or less than the others, in bytes."""
+    model_bytes = settings.model_upload_bytes + MULTIPART_OVERHEAD_BYTES
+    images_bytes = min(MAX_IMAGES_BYTES, settings.max_upload_bytes)
+    return {
+        models_router.PATH: max(model_bytes, settings.max_upload_bytes),
+        generation_router.SDXL_PATH: images_bytes,
+        generation_router.LORA_PATH: images_bytes,
+        openai_images_router.EDITS_PATH: images_bytes,
+        openai_images_router.GENERATIONS_PATH: MAX_JSON_BYTES,
+        submissions_router.GENERATE_PATH: images_bytes + MAX_JSON_BYTES,
+        submissions_router.UPLOADS_PATH: MAX_JSON_BYTES,
+    }
 
 
 def _log_access(settings: Settings, keys: ApiKeys | None) -> None:
