@@ -19,8 +19,8 @@ from darkroom_gateway.app import create_app
 from darkroom_gateway.limits.middleware import client_of
 from darkroom_gateway.settings import Settings
 
-KEYS = {name: secrets.token_hex(24) for name in ("alice", "bob")}
-QUOTAS = {"default": {"unfinished": 2}, "keys": {"bob": {"unfinished": None, "perDay": 2}}}
+KEYS = {name: secrets.token_hex(24) for name in ("alice", "bob", "carol")}
+QUOTAS = {"default": {"unfinished": 2}, "keys": {"bob": {"unfinished": None, "perDay": 2}, "carol": {"waiting": 0}}}
 
 StartGateway = Callable[[], AbstractContextManager[Gateway]]
 
@@ -108,6 +108,31 @@ def test_full_queue_is_refused(start: StartGateway, limited_cluster: GatewayClus
 
     assert_refused(refused, "QueueFull")
     assert "at most 4 wait" in refused.json()["detail"]
+
+
+def test_every_way_to_submit_a_job_is_limited(
+    start: StartGateway, limited_cluster: GatewayCluster, bucket: Any, picture: Callable[..., bytes]
+) -> None:
+    limited_cluster.create(Kind.GENERATE, "finished", {"prompt": "a dog"})
+    limited_cluster.set_status(Kind.GENERATE, "finished", phase="Succeeded")
+    prefix = f"datasets/{limited_cluster.namespace}/x/"
+    bucket.put_object(Bucket="darkroom", Key=f"{prefix}1.jpg", Body=picture())
+    spec = {"prompt": "a dog"}
+    training = {**spec, "modelId": "my-dog", "dataset": {"uri": f"s3://darkroom/{prefix}"}}
+    with start() as gateway:
+        headers = {"Authorization": f"Bearer {KEYS['carol']}"}
+        refused = [
+            gateway.http.post("/v1/generate-jobs", json=spec, headers=headers),
+            gateway.http.post("/v1/train-jobs", json=training, headers=headers),
+            gateway.http.post("/v1/jobs/finished/retry", headers=headers),
+        ]
+        pictures = gateway.http.post("/v1/images/generations", json=spec, headers=headers)
+
+    for each in refused:
+        assert_refused(each, "QuotaExceeded")
+    assert pictures.status_code == 429, pictures.text
+    assert pictures.headers["retry-after"] == "30"
+    assert "carol has 0 waiting jobs, and its quota is 0" in pictures.json()["error"]["message"]
 
 
 @pytest.fixture
