@@ -12,7 +12,7 @@ export const photos = signal([]);
 /** Files that are being checked. */
 export const checking = signal(0);
 
-/** Captions and masks without a photo. @type {{value: string[]}} */
+/** Captions and masks without a photo: it may come later. @type {{value: File[], peek(): File[]}} */
 export const leftovers = signal([]);
 
 /** Numbers of this visit are higher than those of the last one, whose photos are stored under them. */
@@ -28,16 +28,16 @@ export function addPhotos(files) {
 
 /** @param {File[]} files */
 async function addAll(files) {
-  const companions = files.filter((file) => isCaption(file) || isMask(file));
-  for (const file of files.filter((each) => !companions.includes(each))) {
+  const added = files.filter((file) => isCaption(file) || isMask(file));
+  for (const file of files.filter((each) => !added.includes(each))) {
     const photo = await checked(file);
     photos.value = [...photos.value, photo];
     checking.value -= 1;
   }
-  for (const file of companions) {
-    await attach(file);
-    checking.value -= 1;
-  }
+  const strays = leftovers.peek();
+  leftovers.value = [];
+  for (const file of [...strays, ...added]) await attach(file);
+  checking.value -= added.length;
 }
 
 /** @param {File} file @returns {Promise<Photo>} */
@@ -55,7 +55,7 @@ async function checked(file) {
 async function attach(file) {
   const owner = photos.peek().find((photo) => stem(photo.file.name) === stem(file.name));
   if (!owner) {
-    leftovers.value = [...leftovers.value, file.name];
+    leftovers.value = [...leftovers.peek(), file];
     return;
   }
   const fault = isCaption(file) ? await captionFault(file) : (await inspect(file)).fault;

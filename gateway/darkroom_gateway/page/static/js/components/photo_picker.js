@@ -1,7 +1,7 @@
 /** The photos of a training: dropped or chosen, shown with what is wrong, removed. */
 
 import { plural } from "../format.js";
-import { ACCEPTED } from "../photo_checks.js";
+import { ACCEPTED, setFault } from "../photo_checks.js";
 import { addPhotos, checking, clearPhotos, leftovers, photos, removeFaulty, removePhoto } from "../photos.js";
 import { html, useValue } from "../ui.js";
 import { DropZone } from "./drop_zone.js";
@@ -14,6 +14,7 @@ export function PhotoPicker() {
   const busy = useValue(checking);
   const strays = useValue(leftovers);
   const faulty = all.filter((photo) => photo.fault).length;
+  const together = setFault(all);
   const isEmpty = all.length === 0 && busy === 0;
   return html`<section class="photo-picker" id="photos" tabindex="-1" aria-label="Photos">
     ${!isEmpty && html`<div class="picker-head">
@@ -33,7 +34,8 @@ export function PhotoPicker() {
     >
       ${isEmpty && html`<${Icon} name="upload" size=${28} /><p class="drop-title">Drop photos here</p>`}
     <//>
-    ${strays.length > 0 && html`<p class="field-error">Without a photo of the same name, left out: ${strays.join(", ")}</p>`}
+    ${together && html`<p class="field-error" role="alert">${together}</p>`}
+    ${strays.length > 0 && html`<p class="field-error">Without a photo of the same name, left out: ${strays.map(({ name }) => name).join(", ")}</p>`}
   </section>`;
 }
 
