@@ -171,13 +171,12 @@ def _submissions(
     submission = JobSubmission(kube, backends.cluster, metrics, webhook_policy(settings), limits, tracing)
     busy = BusyCheck(kube, backends.cluster, settings.busy_policy)
     uploaded_files = UploadedFiles(submission, storage, backends.uploads, orphaned_photos)
-    references = _training_references(clients, model_catalog)
+    policy = settings.dataset_policy
+    references = TrainingReferences(storage, backends.storage, settings.namespace, policy, model_catalog)
     validator = _upload_validator(settings)
     images = _images(clients, jobs, validator)
     training = TrainingService(submission, storage.bucket, uploaded_files, validator, base_models, references, busy)
-    generation = GenerationService(
-        submission, model_catalog, base_models, busy, settings.dataset_policy, images, uploaded_files
-    )
+    generation = GenerationService(submission, model_catalog, base_models, busy, policy, images, uploaded_files)
     return SharedServices(
         clients.store, kube, storage, backends, jobs, submission, training, generation, images, validator, shutdown
     )
@@ -186,11 +185,6 @@ def _submissions(
 def _upload_validator(settings: Settings) -> UploadValidator:
     limits = DecodingLimits(settings.photo_memory_bytes, settings.photo_seconds)
     return UploadValidator(DecoderPool(settings.decoders, limits), settings.max_uploads)
-
-
-def _training_references(clients: Clients, model_catalog: ModelCatalog) -> TrainingReferences:
-    settings, storage = clients.settings, clients.backends.storage
-    return TrainingReferences(clients.storage, storage, settings.namespace, settings.dataset_policy, model_catalog)
 
 
 def _serializers(storage: ObjectStorage, settings: Settings) -> Mapping[Kind, Callable[[Job], BaseModel]]:

@@ -73,7 +73,9 @@ def gateway_accesses(tmp_path_factory: pytest.TempPathFactory) -> set[Access]:
         text = write_kubeconfig(api.url, "token", NAMESPACE).replace(f"{api.url}/token", api.url)
         kubeconfig.write_text(text)
         cluster = GatewayKubeClient(GatewaySettings(namespace=NAMESPACE, kubeconfig=str(kubeconfig)))
-        for call in (*_calls(cluster), *_calls(WebhookCluster(cluster), WEBHOOK)):
+        webhooks = WebhookCluster(cluster)
+        of_webhooks = (*_calls(webhooks, WEBHOOK), *_calls(webhooks, {**WEBHOOK, "before": None}))
+        for call in (*_calls(cluster), *of_webhooks):
             answer = call()
             if isinstance(answer, Iterator):
                 # The server does not support watches: its answer is not a stream of lines.

@@ -84,7 +84,7 @@ class KubeClient:
 
     @property
     def api(self) -> client.ApiClient:
-        """For the requests of webhooks/cluster.py."""
+        """For kube/objects.py."""
         return self._client
 
     def close(self) -> None:

@@ -1,25 +1,20 @@
 """Requests of the webhooks to the API server: the record of a job, the Lease of the sender, and Events. Synchronous.
 
-The client is that of kube/client.py. Call it from worker threads, never from the event loop.
+Call it from worker threads, never from the event loop.
 """
 
 from datetime import UTC, datetime
-from typing import Any
 
-from kubernetes import client
-from kubernetes.client.exceptions import ApiException
-
-from darkroom_contract.event_reasons import EVENTS, EventReason
+from darkroom_contract.event_reasons import EVENTS as MEANINGS
+from darkroom_contract.event_reasons import EventReason
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import ANNOTATION_WEBHOOK, API_VERSION, LABEL_COMPONENT, LABEL_PART_OF, PART_OF
 from darkroom_contract.specs.webhook_event import WebhookEvent
 from darkroom_contract.webhooks import Delivery, read_record, write_record
 from darkroom_gateway.errors import ClusterUnavailableError, RejectedError
-from darkroom_gateway.kube.api_errors import is_existing_object, is_missing_object, mapped_errors
-from darkroom_gateway.kube.client import FIELD_MANAGER, READ_TIMEOUT, WRITE_TIMEOUT, KubeClient
+from darkroom_gateway.kube.client import KubeClient
+from darkroom_gateway.kube.objects import EVENTS, LEASES, Json, KubeObjects
 from darkroom_gateway.webhooks.messages import message_id
-
-Json = dict[str, Any]
 
 LEASE = "darkroom-webhooks"
 RECORD_TRIES = 5
@@ -32,8 +27,7 @@ class WebhookCluster:
 
     def __init__(self, kube: KubeClient) -> None:
         self._kube = kube
-        # For objects of every group. It returns them as JSON, not as classes.
-        self._objects = client.CustomObjectsApi(kube.api)
+        self._objects = KubeObjects(kube)
 
     def read(self, job: Job) -> Job | None:
         """The job as it is now; None when it no longer exists. Raises what `KubeClient.get` raises."""
@@ -56,38 +50,20 @@ class WebhookCluster:
         raise ClusterUnavailableError(f"{job.key} changes all the time: its webhook record can't be written.")
 
     def read_lease(self) -> Json | None:
-        with mapped_errors(f"read the Lease {LEASE}"):
-            try:
-                lease: Json = self._objects.get_namespaced_custom_object(
-                    *self._leases(), LEASE, _request_timeout=READ_TIMEOUT
-                )
-            except ApiException as error:
-                if is_missing_object(error):
-                    return None
-                raise
-        return lease
+        return self._objects.read(LEASES, LEASE)
 
     def write_lease(self, before: Json | None, spec: Json) -> Json | None:
         """Create the Lease, or replace the version that was read. None when another gateway was faster."""
         metadata: Json = {"name": LEASE, "labels": {LABEL_COMPONENT: "gateway", LABEL_PART_OF: PART_OF}}
         document = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
-        with mapped_errors(f"write the Lease {LEASE}"):
-            try:
-                if before is None:
-                    return self._created(*self._leases(), document)
-                metadata["resourceVersion"] = before["metadata"]["resourceVersion"]
-                lease: Json = self._objects.replace_namespaced_custom_object(
-                    *self._leases(), LEASE, document, _request_timeout=WRITE_TIMEOUT
-                )
-            except ApiException as error:
-                if error.status == 409 or is_missing_object(error):
-                    return None
-                raise
-        return lease
+        if before is None:
+            return self._objects.create(LEASES, document)
+        metadata["resourceVersion"] = before["metadata"]["resourceVersion"]
+        return self._objects.replace(LEASES, document)
 
     def post_failure(self, job: Job, event: WebhookEvent, note: str) -> None:
         """Post an Event on the job, once for each of its webhooks."""
-        meaning = EVENTS[EventReason.WEBHOOK_FAILED]
+        meaning = MEANINGS[EventReason.WEBHOOK_FAILED]
         document = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
@@ -107,21 +83,7 @@ class WebhookCluster:
                 "uid": job.uid,
             },
         }
-        with mapped_errors(f"post an Event on {job.key}"):
-            try:
-                self._created("events.k8s.io", "v1", self._kube.namespace, "events", document)
-            except ApiException as error:
-                if not is_existing_object(error):
-                    raise
-
-    def _leases(self) -> tuple[str, str, str, str]:
-        return "coordination.k8s.io", "v1", self._kube.namespace, "leases"
-
-    def _created(self, group: str, version: str, namespace: str, plural: str, document: Json) -> Json:
-        made: Json = self._objects.create_namespaced_custom_object(
-            group, version, namespace, plural, document, field_manager=FIELD_MANAGER, _request_timeout=WRITE_TIMEOUT
-        )
-        return made
+        self._objects.create(EVENTS, document)
 
 
 def micro_time(moment: datetime) -> str:

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from darkroom_gateway.backends.calls import Backend
 from darkroom_gateway.backends.deadlines import CLUSTER_READ_SECONDS, CLUSTER_WRITE_SECONDS
 from darkroom_gateway.errors import GatewayError
-from darkroom_gateway.webhooks.cluster import Json, WebhookCluster, micro_time
+from darkroom_gateway.kube.objects import Json
+from darkroom_gateway.webhooks.cluster import WebhookCluster, micro_time
 
 log = logging.getLogger(__name__)
 

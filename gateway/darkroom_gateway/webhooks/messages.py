@@ -1,4 +1,4 @@
-"""The body and the id of a webhook. Pure, but for the links that are signed."""
+"""The body and the id of a webhook. It signs links, and does no other I/O."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

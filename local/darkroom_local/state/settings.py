@@ -55,7 +55,7 @@ def load_or_choose(path: Path, gateway_port: int | None = None) -> ClusterSettin
     Raises `LocalError` when the file is damaged or was written by a newer release, `OSError` when it is inaccessible.
     """
     known = read_document(path)
-    settings = ClusterSettings(_choose_ports(), _choose_credentials()) if known is None else parse(known)
+    settings = ClusterSettings(_choose_ports(), choose_credentials()) if known is None else parse(known)
     if gateway_port is not None:
         settings = replace(settings, ports=replace(settings.ports, gateway=gateway_port))
     document = {"version": VERSION, **asdict(settings)}
@@ -86,7 +86,7 @@ def parse(document: Mapping[str, Any]) -> ClusterSettings:
     """Ignores a port or credential of a later release, and chooses a missing one."""
     return ClusterSettings(
         Ports(**_section(document["ports"], asdict(_choose_ports()), int)),
-        Credentials(**_section(document["credentials"], asdict(_choose_credentials()), str)),
+        Credentials(**_section(document["credentials"], asdict(choose_credentials()), str)),
     )
 
 
@@ -104,7 +104,8 @@ def _choose_ports() -> Ports:
     return Ports(**dict(zip(names, free_ports(len(names)), strict=True)))
 
 
-def _choose_credentials() -> Credentials:
+def choose_credentials() -> Credentials:
+    """Random ones."""
     return Credentials(
         api_token=secrets.token_urlsafe(32),
         s3_access_key="DARKROOM" + secrets.token_hex(6).upper(),

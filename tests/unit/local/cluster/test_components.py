@@ -5,11 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from darkroom_gateway.settings import BusyPolicy
+from darkroom_gateway.settings import BusyPolicy, WebhookAddresses
 from darkroom_gateway.settings import Settings as GatewaySettings
-from darkroom_local.cluster.components import Layout, gateway_program, operator_program, write_runner_template
+from darkroom_gateway.webhooks.signing import SigningSecrets
+from darkroom_local.cluster.components import (
+    Layout,
+    gateway_program,
+    operator_program,
+    write_runner_template,
+    write_webhook_secrets,
+)
 from darkroom_local.node.settings import TAINT
-from darkroom_local.state.settings import ClusterSettings, Credentials, Ports
+from darkroom_local.state.settings import ClusterSettings, Ports, choose_credentials
 from darkroom_local.state.state_dir import StateDir
 from darkroom_local.up import UpOptions, gateway_environment, operator_environment
 from darkroom_operator.settings import Settings as OperatorSettings
@@ -19,7 +26,7 @@ from darkroom_operator.settings import Settings as OperatorSettings
 def layout(tmp_path: Path) -> Layout:
     return Layout(
         state=StateDir(tmp_path),
-        settings=ClusterSettings(Ports(*range(9000, 9006)), Credentials("token", "access", "secret", "password")),
+        settings=ClusterSettings(Ports(*range(9000, 9006)), choose_credentials()),
         namespace="studio",
         node_name="here",
         bin_dir=tmp_path,
@@ -48,6 +55,17 @@ def test_chosen_settings_reach_the_gateway(layout: Layout, policy: BusyPolicy) -
     settings = GatewaySettings.from_environment(gateway_program(layout).environment)
 
     assert (settings.busy_policy, settings.namespace, settings.port) == (policy, "studio", 9005)
+
+
+def test_gateway_signs_webhooks_with_a_secret_of_the_cluster_for_any_address(layout: Layout) -> None:
+    write_webhook_secrets(layout)
+
+    settings = GatewaySettings.from_environment(gateway_program(layout).environment)
+
+    assert settings.webhook_addresses is WebhookAddresses.ANY
+    assert settings.webhook_secrets is not None
+    assert settings.webhook_secrets.stat().st_mode & 0o777 == 0o600
+    assert len(SigningSecrets(settings.webhook_secrets).keys()) == 1
 
 
 def test_allowed_hosts_come_from_the_environment_of_darkroom_up(layout: Layout, tmp_path: Path) -> None:
