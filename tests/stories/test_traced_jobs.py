@@ -26,10 +26,12 @@ def has_succeeded(darkroom: Darkroom, name: str) -> bool:
     return bool(phase == "Succeeded")
 
 
-def test_trace_of_a_request_goes_into_the_run(tmp_path: Path, warm_runner: WarmParent) -> None:
+def test_trace_of_a_request_goes_into_the_run(tmp_path: Path, warm_cluster: WarmParent) -> None:
     traces = [secrets.token_hex(16) for _ in range(2)]
     with OtlpReceiver() as receiver:
-        darkroom = Darkroom(tmp_path, warm_runner.python, environment=receiver.environment)
+        darkroom = Darkroom(
+            tmp_path, warm_cluster.python, program=warm_cluster.darkroom, environment=receiver.environment
+        )
         with contextlib.closing(darkroom):
             darkroom.start()
             names = [submit(darkroom, trace_id) for trace_id in traces]

@@ -40,6 +40,7 @@ class Darkroom:
         kubeconfig: Path | None = GIVEN_KUBECONFIG,
         options: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        program: Path = BIN / "darkroom",
     ) -> None:
         """`python` is the interpreter to use; its folder holds the runner that pods run.
 
@@ -47,6 +48,7 @@ class Darkroom:
         `options` are further ones of `darkroom up`, and `environment` further variables.
         """
         self._python = python
+        self._program = program
         self._options = options
         self._environment = {**os.environ, **(environment or {})}
         self._given = kubeconfig
@@ -65,7 +67,7 @@ class Darkroom:
         return "default" if self._given is None else self.namespace
 
     def start(self) -> None:
-        command = [self._python, BIN / "darkroom", "up", "--state-dir", self.state_dir, "--port", str(self.port)]
+        command = [self._python, self._program, "up", "--state-dir", self.state_dir, "--port", str(self.port)]
         command += self._options
         if self._given is not None:
             command += ["--kubeconfig", self._given, "--namespace", self.namespace]

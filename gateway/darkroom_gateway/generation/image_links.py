@@ -10,10 +10,10 @@ from tempfile import SpooledTemporaryFile
 from typing import IO
 
 import aiohttp
-from anyio import to_thread
 from yarl import URL
 
 from darkroom_contract.photos import limits as bounds
+from darkroom_gateway.backends.file_threads import run_to_end
 from darkroom_gateway.errors import FieldError, InvalidRequestError, invalid_request
 from darkroom_gateway.outgoing.sessions import (
     PrivateAddressError,
@@ -109,7 +109,7 @@ async def _save(response: aiohttp.ClientResponse, given: str, file: IO[bytes], p
             if size_bytes > bounds.MAX_PHOTO_BYTES:
                 break
             try:
-                await to_thread.run_sync(file.write, block)
+                await run_to_end(file.write, block)
             except OSError as error:
                 raise no_space(error) from error
     if size_bytes > bounds.MAX_PHOTO_BYTES:
