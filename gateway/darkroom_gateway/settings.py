@@ -112,6 +112,8 @@ def _read_origins(given: object) -> object:
 
 def _read_quotas(given: object) -> object:
     return read_quotas(given) if isinstance(given, str) else given
+
+
 def _read_model_aliases(given: object) -> object:
     if not isinstance(given, str):
         return given
