@@ -24,9 +24,9 @@ from darkroom_gateway.backends.deadlines import CLUSTER_READ_SECONDS, CLUSTER_WR
 from darkroom_gateway.errors import ClusterUnavailableError, KeyReusedError, RejectedError
 from darkroom_gateway.jobs.submission_limits import JobName, SubmissionLimits
 from darkroom_gateway.jobs.task_ids import new_task_id, task_id_for
+from darkroom_gateway.jobs.webhook_policy import WebhookPolicy
 from darkroom_gateway.kube.client import AlreadyExistsError, KubeClient
 from darkroom_gateway.metrics import Metrics
-from darkroom_gateway.webhooks.policy import WebhookPolicy
 
 log = logging.getLogger(__name__)
 

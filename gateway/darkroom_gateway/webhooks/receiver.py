@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from darkroom_gateway.jobs.webhook_policy import WebhookPolicy
 from darkroom_gateway.outgoing.sessions import PrivateAddressError, failure_words, new_session
 from darkroom_gateway.webhooks.messages import Message
-from darkroom_gateway.webhooks.policy import WebhookPolicy
 from darkroom_gateway.webhooks.signing import SigningSecrets, headers_of
 
 GONE = 410

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from darkroom_gateway.backends.calls import Backend
 from darkroom_gateway.jobs.store import JobStore
+from darkroom_gateway.jobs.webhook_policy import WebhookPolicy
 from darkroom_gateway.kube.client import KubeClient
 from darkroom_gateway.metrics import Metrics
 from darkroom_gateway.settings import Settings
@@ -12,7 +13,6 @@ from darkroom_gateway.webhooks.cluster import WebhookCluster
 from darkroom_gateway.webhooks.election import SenderElection
 from darkroom_gateway.webhooks.messages import message_of
 from darkroom_gateway.webhooks.outbox import Outbox
-from darkroom_gateway.webhooks.policy import WebhookPolicy
 from darkroom_gateway.webhooks.receiver import WebhookReceivers
 from darkroom_gateway.webhooks.sender import WebhookSender
 from darkroom_gateway.webhooks.signing import SigningSecrets

@@ -9,10 +9,10 @@ import pytest
 from standardwebhooks import Webhook
 from support.webhook_receiver import SECRET, Received, receiving
 
+from darkroom_gateway.jobs.webhook_policy import WebhookPolicy
 from darkroom_gateway.outgoing import sessions
 from darkroom_gateway.settings import WebhookAddresses
 from darkroom_gateway.webhooks.messages import Message
-from darkroom_gateway.webhooks.policy import WebhookPolicy
 from darkroom_gateway.webhooks.receiver import MAX_RETRY_AFTER_SECONDS, Outcome, WebhookReceivers, outcome_of
 from darkroom_gateway.webhooks.signing import SigningSecrets
 

@@ -4,8 +4,8 @@ import pytest
 
 from darkroom_contract.specs.job import JobSpec
 from darkroom_gateway.errors import InvalidRequestError
+from darkroom_gateway.jobs.webhook_policy import WebhookPolicy
 from darkroom_gateway.settings import WebhookAddresses
-from darkroom_gateway.webhooks.policy import WebhookPolicy
 
 PUBLIC, ANY, DISABLED = (WebhookPolicy(each, can_sign=True) for each in WebhookAddresses)
 UNSIGNED = WebhookPolicy(WebhookAddresses.ANY, can_sign=False)

@@ -1,4 +1,4 @@
-"""Which webhooks this gateway sends. Used by jobs/submission.py for new jobs, and by receiver.py for every attempt.
+"""Which webhooks this gateway sends. Used by submission.py for new jobs, and by webhooks/receiver.py for every attempt.
 
 Names are not resolved at submission: what counts is where they lead at the time of an attempt.
 """
