@@ -207,7 +207,8 @@ def _give_lora(case: Any) -> None:
 
 def _make_openai_agree(case: Any) -> None:
     """A model that exists, and parameters that the pictures follow."""
-    if not case.path.startswith(OPENAI_PATHS) or not isinstance(case.body, dict):
+    is_good = _is_good(case, ParameterLocation.BODY) and isinstance(case.body, dict)
+    if not case.path.startswith(OPENAI_PATHS) or not is_good:
         return
     body: dict[str, Any] = case.body
     for name in [name for name in body if body[name] is None or name in NOT_FOLLOWED]:

@@ -26,7 +26,15 @@ def _edit_schema() -> Json:
         "image": _file("The picture to change."),
         "mask": _file("Transparent where the prompt paints, whatever the colour. The whole picture when left out."),
     }
-    return {**schema, "properties": {**files, **schema["properties"]}, "required": ["image", "prompt"]}
+    fields = {name: _without_null(each) for name, each in schema["properties"].items() if each.get("type") != "null"}
+    return {**schema, "properties": {**files, **fields}, "required": ["image", "prompt"]}
+
+
+def _without_null(field: Json) -> Json:
+    """No form can contain null."""
+    [choice] = [each for each in field.get("anyOf", [{}]) if each != {"type": "null"}]
+    kept = {name: value for name, value in field.items() if name not in ("anyOf", "default")}
+    return kept | choice
 
 
 EDIT_BODY: Json = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _edit_schema()}}}}
