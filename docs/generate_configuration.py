@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from darkroom_contract.settings import EnvironmentSettings, bounds_text
@@ -37,7 +38,8 @@ them; change its values, not the variables. A program reads its environment once
 that names the variable when a value can't be used. An empty variable counts as unset.
 
 Credentials of the object storage are not listed: boto3 reads them from its own sources (`AWS_ACCESS_KEY_ID` and
-`AWS_SECRET_ACCESS_KEY`, a profile, IRSA, an instance role)."""
+`AWS_SECRET_ACCESS_KEY`, a profile, IRSA, an instance role). Traces are configured by OpenTelemetry's own variables,
+`OTEL_...`, for all three programs: [tracing](operations/tracing.md)."""
 
 
 def page() -> str:
@@ -58,7 +60,7 @@ def _row(variable: str, field: FieldInfo) -> str:
 
 
 def _default(value: Any) -> str:
-    if value is None or value in ("", (), {}):
+    if value is None or isinstance(value, BaseModel) or value in ("", (), {}):
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

@@ -51,4 +51,10 @@ C2PA_KEY = "DARKROOM_C2PA_KEY"
 C2PA_TIMESTAMP_URL = "DARKROOM_C2PA_TIMESTAMP_URL"
 """Content Credentials: PEM files of the certificate chain and its key, and a time-stamping server; for the runner."""
 
+OTEL_SDK_DISABLED = "OTEL_SDK_DISABLED"
+OTEL_EXPORTER = "OTEL_TRACES_EXPORTER"
+OTEL_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+OTEL_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+"""OpenTelemetry's own, as far as they turn traces on and off (tracing/tracing.py); its SDK reads further ones."""
+
 REDIS_URL = "DARKROOM_REDIS_URL"

@@ -4,10 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from darkroom_contract.names import ANNOTATION_PHOTOS_SHA256, ANNOTATION_WEBHOOK, API_VERSION, Kind
+from darkroom_contract.names import (
+    ANNOTATION_PHOTOS_SHA256,
+    ANNOTATION_TRACEPARENT,
+    ANNOTATION_WEBHOOK,
+    API_VERSION,
+    Kind,
+)
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.status import JobStatus
+from darkroom_contract.tracing.traceparent import valid_traceparent
 
 SPEC_MODELS: dict[Kind, type[TrainJobSpec] | type[GenerateJobSpec]] = {
     Kind.TRAIN: TrainJobSpec,
@@ -35,6 +42,8 @@ class Job:
     photos_sha256: str | None = None
     """Fingerprint of the uploaded photos: `ANNOTATION_PHOTOS_SHA256`. None for jobs from YAML or an older gateway."""
     finalizers: tuple[str, ...] = ()
+    traceparent: str | None = None
+    """`ANNOTATION_TRACEPARENT`, if it is valid."""
     webhook_record: str | None = None
     """What its webhook has delivered: `ANNOTATION_WEBHOOK`. Read by webhooks.py."""
 
@@ -69,6 +78,7 @@ def read_job(document: dict[str, Any]) -> Job:
         status=status,
         photos_sha256=annotations.get(ANNOTATION_PHOTOS_SHA256),
         finalizers=tuple(metadata.get("finalizers") or ()),
+        traceparent=valid_traceparent(annotations.get(ANNOTATION_TRACEPARENT)),
         webhook_record=annotations.get(ANNOTATION_WEBHOOK),
     )
 

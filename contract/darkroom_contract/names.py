@@ -33,6 +33,9 @@ ANNOTATION_PHOTOS_SHA256 = f"{GROUP}/photos-sha256"
 """On a TrainJob from the gateway: SHA-256 over the SHA-256 of each uploaded photo, in order; hex. On a GenerateJob from
 it: a SHA-256 that identifies its start pictures. Too long for a label (64 characters)."""
 
+ANNOTATION_TRACEPARENT = f"{GROUP}/traceparent"
+"""On a job: the W3C traceparent of the request that created it. Operator and runner add their spans to that trace."""
+
 ANNOTATION_WEBHOOK = f"{GROUP}/webhook"
 """On a job with a webhook: what was delivered, as JSON (webhooks.py). Written by gateways alone."""
 

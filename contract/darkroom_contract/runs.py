@@ -24,6 +24,8 @@ class RunDocument(Schema):
     video_base_model: str
     train: TrainJobSpec | None = None
     generate: GenerateJobSpec | None = None
+    traceparent: str | None = None
+    """W3C Trace Context of the job's trace, to which the runner adds its spans."""
 
     @property
     def kind(self) -> Kind:

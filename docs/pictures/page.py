@@ -134,6 +134,7 @@ def take(browser: Browser, root: str, view: str, shots: list[tuple[str, tuple[in
 
 
 def save(page: Page, name: str) -> None:
+    page.evaluate("() => scrollTo(0, 0)")
     with Image.open(io.BytesIO(page.screenshot(animations="disabled", caret="hide"))) as picture:
         picture.convert("RGB").save(HERE / f"page-{name}.webp", quality=QUALITY, method=6)
     print(f"docs/pictures/page-{name}.webp")

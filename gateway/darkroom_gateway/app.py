@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fastapi import Depends, FastAPI
 
+from darkroom_contract.tracing.tracing import Tracing
 from darkroom_gateway.auth.api_keys import ApiKeys
 from darkroom_gateway.auth.middleware import ApiKeyMiddleware
 from darkroom_gateway.auth.open_paths import OpenPaths
@@ -20,12 +21,15 @@ from darkroom_gateway.http import problems
 from darkroom_gateway.http.body_limit import BodyLimitMiddleware
 from darkroom_gateway.http.host_names import own_host_names
 from darkroom_gateway.http.origin_check import OriginCheckMiddleware
+from darkroom_gateway.http.origins import CorsMiddleware
 from darkroom_gateway.http.request_log import RequestLogMiddleware
 from darkroom_gateway.http.root_path import RootPathMiddleware
 from darkroom_gateway.http.security_headers import SecurityHeadersMiddleware
 from darkroom_gateway.http.shutdown import ConnectionCloseMiddleware
 from darkroom_gateway.http.unexpected_input import reject_unexpected_input
 from darkroom_gateway.jobs import router as old_jobs_router
+from darkroom_gateway.limits.middleware import RateLimitMiddleware
+from darkroom_gateway.limits.rate_limiter import RateLimiter
 from darkroom_gateway.model_import import router as model_import_router
 from darkroom_gateway.models import router as models_router
 from darkroom_gateway.openai_images import router as openai_images_router
@@ -35,6 +39,7 @@ from darkroom_gateway.page import router as page_router
 from darkroom_gateway.pattern_advice import PATTERN_ADVICE
 from darkroom_gateway.services import Services, build_services
 from darkroom_gateway.settings import MAX_IMAGES_BYTES, MULTIPART_OVERHEAD_BYTES, OPEN_ACCESS, Settings, is_loopback
+from darkroom_gateway.tracing.request_spans import telemetry_of
 from darkroom_gateway.training import router as training_router
 from darkroom_gateway.v1 import files_router, jobs_router, submissions_router
 from darkroom_gateway.v1.bodies import MAX_JSON_BYTES
@@ -71,9 +76,10 @@ OPEN_PATHS = OpenPaths(
 """Paths that need no API key: probes, the page, and the documentation. They contain no secret and change nothing."""
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, tracing: Tracing | None = None) -> FastAPI:
     """Opens no connection yet. Raises `SettingsError` when there is no usable kubeconfig, Redis URL or API key."""
     keys = None if settings.api_keys_dir is None else ApiKeys(Path(settings.api_keys_dir))
+    tracing = tracing or Tracing()
     app = FastAPI(
         title="Darkroom",
         version=version("darkroom"),
@@ -87,8 +93,9 @@ def create_app(settings: Settings) -> FastAPI:
         # A path with an extra slash gets a 404 that names the right path (http/path_suggestions.py).
         redirect_slashes=False,
         generate_unique_id_function=openapi.operation_id,
+        telemetry=telemetry_of(tracing),
     )
-    app.state.services = services = build_services(settings)
+    app.state.services = services = build_services(settings, tracing)
     problems.install(app, PATTERN_ADVICE)
     app.state.image_services = build_image_services(services)
     for module in ROUTERS:
@@ -104,28 +111,28 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _add_middleware(app: FastAPI, settings: Settings, keys: ApiKeys | None, services: Services) -> None:
     """Middleware that is added later runs earlier."""
-    model_bytes = settings.model_upload_bytes + MULTIPART_OVERHEAD_BYTES
-    images_bytes = min(MAX_IMAGES_BYTES, settings.max_upload_bytes)
     app.add_middleware(
         BodyLimitMiddleware,
         max_bytes=settings.max_upload_bytes,
         bounds=settings.bounds,
-        by_path={
-            models_router.PATH: max(model_bytes, settings.max_upload_bytes),
-            generation_router.SDXL_PATH: images_bytes,
-            generation_router.LORA_PATH: images_bytes,
-            openai_images_router.EDITS_PATH: images_bytes,
-            openai_images_router.GENERATIONS_PATH: MAX_JSON_BYTES,
-            submissions_router.GENERATE_PATH: images_bytes + MAX_JSON_BYTES,
-            submissions_router.UPLOADS_PATH: MAX_JSON_BYTES,
-        },
+        by_path=_body_limits(settings),
     )
+    if settings.requests_per_minute is not None:
+        app.add_middleware(
+            RateLimitMiddleware,
+            limiter=RateLimiter(settings.requests_per_minute),
+            open_paths=OPEN_PATHS,
+            count_refusal=lambda: services.metrics.count_limited("rate"),
+        )
     if keys is not None:
         app.add_middleware(
             ApiKeyMiddleware, keys=keys, open_paths=OPEN_PATHS, count_refusal=services.metrics.count_refused_key
         )
     own = own_host_names(settings.allowed_hosts, on_loopback=is_loopback(settings.host), open_to_all=keys is None)
-    app.add_middleware(OriginCheckMiddleware, own=own, open_to_all=keys is None)
+    origins = settings.cors_origins
+    app.add_middleware(OriginCheckMiddleware, own=own, open_to_all=keys is None, trusted=origins)
+    if origins:
+        app.add_middleware(CorsMiddleware, origins=origins)
     if settings.metrics_port is not None:
         services.metrics.measure_requests(app)
     app.add_middleware(OpenAIErrorsMiddleware)
@@ -134,6 +141,21 @@ def _add_middleware(app: FastAPI, settings: Settings, keys: ApiKeys | None, serv
     app.add_middleware(SecurityHeadersMiddleware)
     if settings.root_path:
         app.add_middleware(RootPathMiddleware, root_path=settings.root_path)
+
+
+def _body_limits(settings: Settings) -> dict[str, int]:
+    """The largest bodies of paths that accept more or less than the others, in bytes."""
+    model_bytes = settings.model_upload_bytes + MULTIPART_OVERHEAD_BYTES
+    images_bytes = min(MAX_IMAGES_BYTES, settings.max_upload_bytes)
+    return {
+        models_router.PATH: max(model_bytes, settings.max_upload_bytes),
+        generation_router.SDXL_PATH: images_bytes,
+        generation_router.LORA_PATH: images_bytes,
+        openai_images_router.EDITS_PATH: images_bytes,
+        openai_images_router.GENERATIONS_PATH: MAX_JSON_BYTES,
+        submissions_router.GENERATE_PATH: images_bytes + MAX_JSON_BYTES,
+        submissions_router.UPLOADS_PATH: MAX_JSON_BYTES,
+    }
 
 
 def _log_access(settings: Settings, keys: ApiKeys | None) -> None:

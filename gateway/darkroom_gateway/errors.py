@@ -26,6 +26,10 @@
     ├── ModelInUseError           409  a model that an unfinished job trains or uses
     ├── ModelExistsError          409  an import under the name of an existing model
     ├── BusyError                 409  another job is running, and the busy policy is Reject
+    ├── TooManyRequestsError      429  a limit of this client, or of the queue (limits/errors.py)
+    │   ├── RateLimitedError      429  too many requests a minute
+    │   ├── QueueFullError        429  too many jobs wait
+    │   └── QuotaExceededError    429  the quota of the API key is used up
     ├── RejectedError             4xx  refused by the API server, with its status
     ├── JobFailedError            400  a job that failed while its request waited for it; 500 if not by its input
     ├── WaitExpiredError          504  a job that did not finish within the longest wait of its request

@@ -6,13 +6,13 @@ import signal
 import socket
 import sys
 import time
-from contextlib import suppress
 from types import FrameType
 
 import uvicorn
 
 from darkroom_contract.log_lines import set_up_log
 from darkroom_contract.photos.limits import MAX_PHOTOS
+from darkroom_contract.tracing.tracing import open_tracing
 from darkroom_gateway.app import create_app
 from darkroom_gateway.errors import SettingsError
 from darkroom_gateway.http.connection_bounds import ConnectionBounds, fit_to_descriptors
@@ -79,7 +79,8 @@ def main() -> None:
     try:
         settings = Settings.from_environment(os.environ)
         _set_up_log(settings.log_level)
-        app = create_app(settings)
+        tracing = open_tracing("darkroom-gateway", os.environ)
+        app = create_app(settings, tracing)
         services: Services = app.state.services
         if settings.metrics_port is not None:
             services.metrics.serve(settings.host, settings.metrics_port)
@@ -87,8 +88,12 @@ def main() -> None:
         sys.exit(f"darkroom-gateway: {error}")
     bounds = fit_to_descriptors(settings.bounds, settings.max_uploads * 2 * MAX_PHOTOS)  # With masks.
     config = server_config(app, settings.host, settings.port, bounds, SHUTDOWN_SECONDS)
-    with suppress(KeyboardInterrupt):
+    try:
         GatewayServer(config, services.shutdown, settings.drain_seconds, bounds).run()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        tracing.close()
 
 
 def _set_up_log(level: str) -> None:

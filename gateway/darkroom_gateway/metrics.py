@@ -37,6 +37,14 @@ class Metrics:
         self._refused_keys = Counter(
             "darkroom_refused_keys", "Requests refused for want of a good API key.", registry=self.registry
         )
+        self._limited = Counter(
+            "darkroom_limited_requests",
+            "Requests refused with 429, by limit: rate, queue or quota.",
+            ["limit"],
+            registry=self.registry,
+        )
+        for limit in ("rate", "queue", "quota"):
+            self._limited.labels(limit)
         self._webhook_attempts = Counter(
             "darkroom_webhook_attempts",
             "Attempts to deliver a webhook, by the state of its delivery after them.",
@@ -57,6 +65,10 @@ class Metrics:
 
     def count_refused_key(self) -> None:
         self._refused_keys.inc()
+
+    def count_limited(self, limit: str) -> None:
+        """`limit` is `rate`, `queue` or `quota`."""
+        self._limited.labels(limit).inc()
 
     def count_webhook(self, state: DeliveryState) -> None:
         """`state` is that of the delivery after an attempt."""

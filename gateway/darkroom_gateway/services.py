@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
 
-from anyio import to_thread
 from fastapi import Depends, Request
 from pydantic import BaseModel
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.photos.decoder import DecodingLimits
-from darkroom_gateway.backends.calls import Backends
+from darkroom_contract.tracing.tracing import Tracing
 from darkroom_gateway.backends.deadlines import READY_SECONDS
+from darkroom_gateway.clients import Clients, open_clients
 from darkroom_gateway.deletion.dataset_retention import DatasetRetention
 from darkroom_gateway.deletion.import_collector import ImportCollector
 from darkroom_gateway.deletion.job_deleter import JobDeleter
@@ -26,7 +26,6 @@ from darkroom_gateway.events.job_changes import JobChanges
 from darkroom_gateway.events.log_stream import LogFollower
 from darkroom_gateway.events.namespace_follower import NamespaceFollower
 from darkroom_gateway.events.places import Places
-from darkroom_gateway.events.progress_streams import ProgressStreams
 from darkroom_gateway.events.shared_logs import SharedLogs
 from darkroom_gateway.generation.image_links import LinkDownloader
 from darkroom_gateway.generation.image_resolver import ImageResolver
@@ -43,10 +42,9 @@ from darkroom_gateway.jobs.response_cache import ResponseCache
 from darkroom_gateway.jobs.run_files import RunFiles
 from darkroom_gateway.jobs.run_logs import RunLogs
 from darkroom_gateway.jobs.service import JobService
-from darkroom_gateway.jobs.store import JobStore
 from darkroom_gateway.jobs.submission import JobSubmission
+from darkroom_gateway.jobs.submission_limits import SubmissionLimits
 from darkroom_gateway.jobs.uploaded_files import UploadedFiles
-from darkroom_gateway.kube.client import KubeClient
 from darkroom_gateway.kube.informer import Informer
 from darkroom_gateway.metrics import Metrics
 from darkroom_gateway.model_import.importer import ModelImporter
@@ -64,25 +62,6 @@ from darkroom_gateway.v1.serializers import v1_job
 from darkroom_gateway.v1.services import SharedServices, V1Services, build_v1_services
 from darkroom_gateway.webhooks.sender import WebhookSender
 from darkroom_gateway.webhooks.services import build_webhook_sender, webhook_policy
-
-
-@dataclass(frozen=True)
-class Clients:
-    """Connections to the cluster, object storage and Redis, and what only wraps them."""
-
-    settings: Settings
-    store: JobStore
-    kube: KubeClient
-    informer: Informer
-    storage: ObjectStorage
-    progress_streams: ProgressStreams
-    backends: Backends
-
-    async def close(self) -> None:
-        await to_thread.run_sync(self.informer.close)
-        await self.progress_streams.close()
-        await to_thread.run_sync(self.kube.close)
-        await to_thread.run_sync(self.storage.close)
 
 
 @dataclass(frozen=True)
@@ -141,15 +120,16 @@ class Services:
         await self.clients.close()
 
 
-def build_services(settings: Settings) -> Services:
+def build_services(settings: Settings, tracing: Tracing | None = None) -> Services:
     """Opens no connection yet. Raises `SettingsError` when there is no usable kubeconfig or Redis URL."""
-    clients, metrics, shutdown = _clients(settings), Metrics(), Shutdown()
+    clients, metrics, shutdown = open_clients(settings), Metrics(), Shutdown()
+    tracing = tracing or Tracing()
     kube, storage, backends = clients.kube, clients.storage, clients.backends
     jobs = JobService(kube, backends.cluster, clients.store, clients.informer)
     model_catalog = ModelCatalog(kube, storage, backends, clients.store)
     base_models = BaseModelChecker(settings.model_root)
     orphaned_photos = OrphanedPhotos(storage, backends.storage)
-    shared = _submissions(clients, jobs, model_catalog, base_models, orphaned_photos, metrics, shutdown)
+    shared = _submissions(clients, jobs, model_catalog, base_models, orphaned_photos, metrics, shutdown, tracing)
     places = Places(settings.max_event_streams)
     events = _event_hub(clients, jobs, shutdown, places)
     return Services(
@@ -184,9 +164,11 @@ def _submissions(
     orphaned_photos: OrphanedPhotos,
     metrics: Metrics,
     shutdown: Shutdown,
+    tracing: Tracing,
 ) -> SharedServices:
     settings, kube, storage, backends = clients.settings, clients.kube, clients.storage, clients.backends
-    submission = JobSubmission(kube, backends.cluster, metrics, webhook_policy(settings))
+    limits = SubmissionLimits(clients.store, settings.max_queued, settings.quotas, metrics.count_limited)
+    submission = JobSubmission(kube, backends.cluster, metrics, webhook_policy(settings), limits, tracing)
     busy = BusyCheck(kube, backends.cluster, settings.busy_policy)
     uploaded_files = UploadedFiles(submission, storage, backends.uploads, orphaned_photos)
     policy = settings.dataset_policy
@@ -203,20 +185,6 @@ def _submissions(
 def _upload_validator(settings: Settings) -> UploadValidator:
     limits = DecodingLimits(settings.photo_memory_bytes, settings.photo_seconds)
     return UploadValidator(DecoderPool(settings.decoders, limits), settings.max_uploads)
-
-
-def _clients(settings: Settings) -> Clients:
-    store = JobStore()
-    kube = KubeClient(settings, store.put)
-    return Clients(
-        settings=settings,
-        store=store,
-        kube=kube,
-        informer=Informer(kube, store),
-        storage=ObjectStorage(settings),
-        progress_streams=ProgressStreams(settings),
-        backends=Backends(),
-    )
 
 
 def _serializers(storage: ObjectStorage, settings: Settings) -> Mapping[Kind, Callable[[Job], BaseModel]]:

@@ -18,7 +18,9 @@ from darkroom_contract.storage.settings import DatasetUris, StorageSettings
 from darkroom_gateway.errors import SettingsError
 from darkroom_gateway.http.connection_bounds import ConnectionBounds
 from darkroom_gateway.http.host_names import read_host_names
+from darkroom_gateway.http.origins import ANY_ORIGIN, read_origins
 from darkroom_gateway.http.root_path import read_root_path
+from darkroom_gateway.limits.quotas import Quotas, read_quotas
 from darkroom_gateway.openai_images.model_names import read_aliases
 
 MIB = 1024**2
@@ -41,8 +43,12 @@ ROOT_PATH = "DARKROOM_GATEWAY_ROOT_PATH"
 DATASET_RETENTION_HOURS = "DARKROOM_GATEWAY_DATASET_RETENTION_HOURS"
 OPEN_ACCESS = "DARKROOM_GATEWAY_OPEN_ACCESS"
 ALLOWED_HOSTS = "DARKROOM_GATEWAY_ALLOWED_HOSTS"
-MODEL_ALIASES = "DARKROOM_GATEWAY_MODEL_ALIASES"
+CORS_ORIGINS = "DARKROOM_GATEWAY_CORS_ORIGINS"
+QUOTAS = "DARKROOM_GATEWAY_QUOTAS"
+MAX_REQUESTS_PER_MINUTE = 1_000_000
+MAX_QUEUED = 1_000_000
 WEBHOOK_SECRETS = "DARKROOM_GATEWAY_WEBHOOK_SECRETS"
+MODEL_ALIASES = "DARKROOM_GATEWAY_MODEL_ALIASES"
 
 
 class BusyPolicy(StrEnum):
@@ -93,6 +99,19 @@ def _read_host_names(given: object) -> object:
         return read_host_names(given)
     except ValueError as error:
         raise ValueError(f"{ALLOWED_HOSTS}: {error}") from None
+
+
+def _read_origins(given: object) -> object:
+    if not isinstance(given, str):
+        return given
+    try:
+        return read_origins(given)
+    except ValueError as error:
+        raise ValueError(f"{CORS_ORIGINS}: {error}") from None
+
+
+def _read_quotas(given: object) -> object:
+    return read_quotas(given) if isinstance(given, str) else given
 
 
 def _read_model_aliases(given: object) -> object:
@@ -204,6 +223,19 @@ class Settings(StorageSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_host_names)] = variable(ALLOWED_HOSTS, ())
     """Host names that the gateway answers to, separated by commas, without ports. `*.example.org`: every name below
     it; `*`: any. Unset: on loopback without keys the loopback names, otherwise any."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_origins)] = variable(CORS_ORIGINS, ())
+    """Origins of other sites whose pages may call the gateway, such as `https://studio.example.org`, separated by
+    commas. `*`: all, which needs API keys. Unset: none."""
+    requests_per_minute: WholeNumber | None = variable(
+        "DARKROOM_GATEWAY_REQUESTS_PER_MINUTE", None, ge=1, le=MAX_REQUESTS_PER_MINUTE
+    )
+    """Requests that one API key may send in a minute, or one address without keys; more get `429`. Each replica of the
+    gateway counts its own. Unset: unlimited."""
+    max_queued: WholeNumber | None = variable("DARKROOM_GATEWAY_MAX_QUEUED", None, ge=1, le=MAX_QUEUED)
+    """Jobs of the namespace that may wait, queued or suspended; further submissions get `429`. Unset: unlimited."""
+    quotas: Annotated[Quotas, NoDecode, BeforeValidator(_read_quotas)] = variable(QUOTAS, Quotas())
+    """Path of a YAML or JSON file with the quotas of API keys (docs/operations/limits.md): unfinished jobs, waiting
+    jobs, and jobs per day. Unset: none."""
     dataset_retention_hours: WholeNumber | None = variable(DATASET_RETENTION_HOURS, None, ge=1, le=MAX_RETENTION_HOURS)
     """Hours after the last job that uses uploaded photos or start pictures has ended until they are deleted. Unset:
     they are kept."""
@@ -223,6 +255,16 @@ class Settings(StorageSettings):
                 f"DARKROOM_GATEWAY_HOST is {self.host!r}, which others may reach, and it has no API keys. "
                 f"Name a folder of keys in {API_KEYS_DIR}, or set {OPEN_ACCESS}=true to answer everybody. "
                 "Without either it listens on loopback only, such as 127.0.0.1."
+            )
+        if ANY_ORIGIN in self.cors_origins and self.api_keys_dir is None:
+            raise SettingsError(
+                f"{CORS_ORIGINS} is '*', and the gateway has no API keys: every web page that its users open could use "
+                f"it. Name the origins, or a folder of keys in {API_KEYS_DIR}."
+            )
+        if self.quotas and self.api_keys_dir is None:
+            raise SettingsError(
+                f"{QUOTAS} has quotas of API keys, and the gateway has none: name a folder of keys in {API_KEYS_DIR}, "
+                "or limit the queue with DARKROOM_GATEWAY_MAX_QUEUED."
             )
         if self.metrics_port is not None and self.metrics_port == self.port:
             raise SettingsError(f"{METRICS_PORT} and {PORT} are both {self.port}: choose another port for one of them.")

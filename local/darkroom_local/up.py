@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from darkroom_contract import environment
-from darkroom_gateway.settings import ALLOWED_HOSTS, BusyPolicy
+from darkroom_gateway.settings import ALLOWED_HOSTS, CORS_ORIGINS, BusyPolicy
 from darkroom_local.cluster.local_cluster import ClusterOptions, LocalCluster
 from darkroom_local.example_photos import example_photos
 from darkroom_local.kube.kubectl import kubectl_path
@@ -73,10 +73,10 @@ def operator_environment(options: UpOptions) -> dict[str, str]:
 
 
 def gateway_environment(options: UpOptions, environ: Mapping[str, str]) -> dict[str, str]:
-    """Additional settings of the gateway. Allowed hosts come from the environment, for a gateway behind a tunnel or
-    proxy on this machine."""
-    hosts = environ.get(ALLOWED_HOSTS)
-    return {"DARKROOM_BUSY_POLICY": options.busy_policy.value} | ({ALLOWED_HOSTS: hosts} if hosts else {})
+    """Additional settings of the gateway. Some come from the environment: host names, for a gateway behind a tunnel or
+    proxy on this machine, and the origins of other pages."""
+    given = {name: environ[name] for name in (ALLOWED_HOSTS, CORS_ORIGINS) if environ.get(name)}
+    return {"DARKROOM_BUSY_POLICY": options.busy_policy.value} | given
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ import prometheus_client
 
 from darkroom_contract.log_lines import set_up_log
 from darkroom_contract.names import Kind
+from darkroom_contract.tracing.tracing import Tracing, open_tracing
 from darkroom_operator.cache.cache import Cache
 from darkroom_operator.cache.handlers import build_registry
 from darkroom_operator.cache.outcome_reader import OutcomeReader
@@ -38,6 +39,7 @@ from darkroom_operator.settings import Settings
 from darkroom_operator.telemetry.event_recorder import EventRecorder
 from darkroom_operator.telemetry.gauges import Gauges
 from darkroom_operator.telemetry.health import Health
+from darkroom_operator.telemetry.job_traces import JobTraces
 from darkroom_operator.telemetry.metrics import Metrics
 
 CRD_RETRY_SECONDS = 3.0
@@ -58,22 +60,27 @@ def main() -> None:
     # The creation time of each counter: doubles the number of series, and nobody uses it.
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     try:
-        asyncio.run(operate(Settings.from_environment(os.environ)))
+        settings = Settings.from_environment(os.environ)
+        tracing = open_tracing("darkroom-operator", os.environ)
+        try:
+            asyncio.run(operate(settings, tracing))
+        finally:
+            tracing.close()
     except OperatorError as error:
         sys.exit(f"darkroom-operator: {error}")
 
 
-async def operate(settings: Settings) -> None:
+async def operate(settings: Settings, tracing: Tracing | None = None) -> None:
     """Until SIGTERM or SIGINT, or until a part fails: then its error is raised."""
     kopf_tasks = KopfTasks()
     try:
-        await _run(settings, kopf_tasks)
+        await _run(settings, kopf_tasks, JobTraces(tracing or Tracing()))
     finally:
         await kopf_tasks.stop()
     log.info("stopped")
 
 
-async def _run(settings: Settings, kopf_tasks: KopfTasks) -> None:
+async def _run(settings: Settings, kopf_tasks: KopfTasks, traces: JobTraces) -> None:
     """Everything except kopf's shutdown. Servers and connections are closed when this returns."""
     model_root = ModelRoot(settings.model_root)
     cache = Cache(lambda job: preflight_failure(job, settings, model_root), POLICIES[settings.queue_policy]())
@@ -81,7 +88,7 @@ async def _run(settings: Settings, kopf_tasks: KopfTasks) -> None:
     clock, events, activity = ServerClock(), EventRecorder(metrics), Activity()
     async with KubeClient(settings.namespace, find_connection, clock, metrics.count_request) as kube:
         elector = LeaderElector(kube, settings, watch_monitor, clock.now)
-        executor = ActionExecutor(kube, cache, settings, clock.now, metrics, events)
+        executor = ActionExecutor(kube, cache, settings, clock.now, metrics, events, traces)
         reconciler = Reconciler(
             cache, executor, settings, clock.now, is_leader=elector.is_leader, metrics=metrics, activity=activity
         )

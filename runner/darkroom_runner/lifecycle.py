@@ -8,7 +8,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -24,6 +24,7 @@ from darkroom_contract.runs import RunDocument
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.storage.keys import Manifest, manifest_key, run_prefix
+from darkroom_contract.tracing.tracing import Tracing, open_tracing
 from darkroom_runner.errors import InvalidRunError, first_line, translate
 from darkroom_runner.models.kept_pipelines import KeptPipelines
 from darkroom_runner.run.content_credentials import load_credentials
@@ -67,6 +68,7 @@ class Services:
     stop_signal: StopSignal
     pipelines: KeptPipelines = field(default_factory=KeptPipelines)
     process_state: ProcessState = field(default_factory=ProcessState)
+    tracing: Tracing = field(default_factory=Tracing)
 
     @cached_property
     def storage(self) -> Storage:
@@ -76,7 +78,8 @@ class Services:
 def open_services(environment: Mapping[str, str], stop_signal: StopSignal) -> Services:
     """Raises `InvalidRunError` for a setting that can't be used."""
     settings = Settings.from_environment(environment)
-    return Services(settings, stop_signal, KeptPipelines(keeping=settings.stays_warm))
+    tracing = open_tracing("darkroom-runner", environment)
+    return Services(settings, stop_signal, KeptPipelines(keeping=settings.stays_warm), tracing=tracing)
 
 
 def run(text: str, services: Services, start: StartClock | None = None) -> Outcome:
@@ -94,17 +97,29 @@ def run(text: str, services: Services, start: StartClock | None = None) -> Outco
     if finished is not None:
         log.info("this job was already finished by run %d: nothing to do", finished.attempt)
         return finished.outcome
-    with open_run_context(document, services, start) as context:
+    with _traced(document, services.tracing), open_run_context(document, services, start) as context:
         task = task_for(context, services.pipelines)
         with _failures_described(task, context):
             result = execute(task, context)
-            files = upload(result, context)
-            task.publish(files)
-            outcome = build_outcome(result, files, context, time.monotonic() - started)
-            write_manifest(context.storage, document, outcome, result)
+            with context.tracing.span("upload", {"darkroom.run.files": len(result.files)}):
+                files = upload(result, context)
+                task.publish(files)
+                outcome = build_outcome(result, files, context, time.monotonic() - started)
+                write_manifest(context.storage, document, outcome, result)
             task.clean_up()
             context.progress.enter(Stage.DONE)
     return outcome
+
+
+def _traced(document: RunDocument, tracing: Tracing) -> AbstractContextManager[None]:
+    """The span of the run, in the trace of its job; it begins a trace of its own for a job without one."""
+    attributes = {
+        "darkroom.job.kind": document.kind.value,
+        "darkroom.job.name": document.name,
+        "darkroom.job.uid": document.uid,
+        "darkroom.job.attempt": document.attempt,
+    }
+    return tracing.span("run", attributes, document.traceparent)
 
 
 @contextmanager
@@ -156,6 +171,7 @@ def open_run_context(
             services.stop_signal,
             Path(scratch),
             credentials=credentials,
+            tracing=services.tracing,
         )
 
 
@@ -188,15 +204,18 @@ def execute(task: "Task[Any, Any]", context: RunContext) -> RunResult:
     progress = context.progress
     with paused_gc(), imports_in_background(configure_library_logging, task.libraries) as libraries:
         progress.enter(Stage.DOWNLOADING)
-        inputs = task.download()
+        with context.tracing.span("download"):
+            inputs = task.download()
         context.stop_signal.check()
         progress.start.end(StartPart.INPUT)
         progress.enter(Stage.LOADING_MODEL)
-        libraries.wait()
-        progress.start.end(StartPart.IMPORTS)
-        models = task.load(inputs)
+        with context.tracing.span("load"):
+            libraries.wait()
+            progress.start.end(StartPart.IMPORTS)
+            models = task.load(inputs)
     context.stop_signal.check()
-    return task.execute(inputs, models)
+    with context.tracing.span("work"):
+        return task.execute(inputs, models)
 
 
 def upload(result: RunResult, context: RunContext) -> tuple[OutcomeFile, ...]:

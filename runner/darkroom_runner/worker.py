@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from darkroom_contract.log_lines import set_up_log
 from darkroom_contract.outcome import Outcome
 from darkroom_contract.runs import RunDocument
+from darkroom_contract.tracing.tracing import is_wanted
 from darkroom_runner.errors import InternalError, RunError, translate
+from darkroom_runner.run.optional_libraries import hide_opentelemetry
 from darkroom_runner.run.start_clock import StartClock, StartPart
 from darkroom_runner.run.stop_signal import StopSignal
 from darkroom_runner.run.termination import EXIT_SUCCEEDED, exit_code, write_outcome
@@ -30,6 +32,8 @@ def main() -> None:
     # At INFO they log every credential lookup and every request.
     for library in ("botocore", "httpx"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    if not is_wanted(os.environ):
+        hide_opentelemetry()
     stop_signal = StopSignal()
     stop_signal.listen()
     start = StartClock.of_container()
@@ -38,10 +42,12 @@ def main() -> None:
     outcome, code = worker.execute()
     if code == EXIT_SUCCEEDED and worker.stays_warm:
         code = worker.serve(outcome)
+        worker.close()
         # Past the interpreter's own end, which takes torch up to a second: somebody may be waiting for this process.
         logging.shutdown()
         sys.stdout.flush()
         os._exit(code)
+    worker.close()
     sys.exit(code)
 
 
@@ -59,6 +65,11 @@ class Worker:
     @property
     def stays_warm(self) -> bool:
         return self._services is not None and self._services.settings.stays_warm
+
+    def close(self) -> None:
+        """Send the spans of the runs, if they are traced."""
+        if self._services is not None:
+            self._services.tracing.close()
 
     def execute(self, text: str | None = None) -> tuple[Outcome, int]:
         """Execute the run of a document, by default that of the environment. Returns its outcome and exit code."""

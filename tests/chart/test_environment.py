@@ -10,6 +10,7 @@ from support.chart import CASES, Json, only_container, plain_environment, render
 
 from darkroom_contract import environment
 from darkroom_contract.storage.datasets import read_allowed_uris
+from darkroom_gateway.limits.quotas import Quota
 from darkroom_gateway.settings import BusyPolicy
 from darkroom_gateway.settings import Settings as GatewaySettings
 from darkroom_operator.settings import Settings as OperatorSettings
@@ -19,6 +20,8 @@ S3_LOGIN = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 """Read by boto3."""
 HUB = {"HF_TOKEN", "HF_HOME", "HF_ENDPOINT", "HF_HUB_OFFLINE"}
 """Read by huggingface_hub."""
+TRACING = {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
+"""Read by darkroom_contract/tracing and by OpenTelemetry's SDK."""
 SET_BY_THE_OPERATOR = {
     *(environment.RUN, environment.SCRATCH_DIR, environment.WARM_SECONDS, environment.MAX_RUNS),
     *(environment.OUTCOME_KEY, environment.HANDOVER_DIR),
@@ -43,7 +46,7 @@ def _of(component: str) -> set[str]:
 
 @pytest.fixture
 def environment_of(tmp_path: Path) -> Callable[[str, str], dict[str, str]]:
-    """The variables of a component in a case, with the runner template in a local file."""
+    """The variables of a component in a case, with the runner template and the quotas in local files."""
 
     def variables(case: str, component: str) -> dict[str, str]:
         given = _whole(_pod(case, component))
@@ -52,6 +55,11 @@ def environment_of(tmp_path: Path) -> Callable[[str, str], dict[str, str]]:
             file = tmp_path / f"{case}.yaml"
             file.write_text(yaml.safe_dump(rendered(case).runner_template()), encoding="utf-8")
             given["DARKROOM_RUNNER_TEMPLATE"] = str(file)
+        if "DARKROOM_GATEWAY_QUOTAS" in given:
+            assert given["DARKROOM_GATEWAY_QUOTAS"] == "/etc/darkroom/quotas/quotas.yaml"
+            file = tmp_path / f"{case}-quotas.yaml"
+            file.write_text(rendered(case).one("ConfigMap", "darkroom-quotas")["data"]["quotas.yaml"], encoding="utf-8")
+            given["DARKROOM_GATEWAY_QUOTAS"] = str(file)
         return given
 
     return variables
@@ -59,12 +67,12 @@ def environment_of(tmp_path: Path) -> Callable[[str, str], dict[str, str]]:
 
 def test_the_operators() -> None:
     read = OperatorSettings.variables().keys()
-    assert _of("operator") - IN_EVERYTHING == read - OUTSIDE_OF_A_CLUSTER
+    assert _of("operator") - IN_EVERYTHING - TRACING == read - OUTSIDE_OF_A_CLUSTER
 
 
 def test_gateway_variables() -> None:
     read = GatewaySettings.variables().keys()
-    assert _of("gateway") - IN_EVERYTHING - S3_LOGIN == read - OUTSIDE_OF_A_CLUSTER
+    assert _of("gateway") - IN_EVERYTHING - S3_LOGIN - TRACING == read - OUTSIDE_OF_A_CLUSTER
 
 
 def test_runner_variables() -> None:
@@ -73,8 +81,8 @@ def test_runner_variables() -> None:
     for case in CASES:
         names |= _runner_secret(case).keys()
         names |= {each["name"] for each in rendered(case).runner_template()["spec"]["containers"][0].get("env", [])}
-    assert names - IN_EVERYTHING - S3_LOGIN - HUB == read - SET_BY_THE_OPERATOR
-    assert names >= HUB | S3_LOGIN
+    assert names - IN_EVERYTHING - S3_LOGIN - HUB - TRACING == read - SET_BY_THE_OPERATOR
+    assert names >= HUB | S3_LOGIN | TRACING
 
 
 def _runner_secret(case: str) -> dict[str, str]:
@@ -101,6 +109,10 @@ def test_values_become_settings(environment_of: Callable[[str, str], dict[str, s
     assert (gateway.link_seconds, gateway.max_upload_bytes) == (604800, 104857600)
     assert (gateway.max_uploads, gateway.decoders, gateway.photo_seconds) == (30, 3, 60)
     assert gateway.photo_memory_bytes == 512 * 1024**2
+    assert (gateway.requests_per_minute, gateway.max_queued) == (600, 200)
+    assert gateway.quotas.of("alice") == Quota(unfinished=20, waiting=5)
+    assert gateway.quotas.of("bob") == Quota(unfinished=20, per_day=200)
+    assert gateway.cors_origins == ("https://studio.example.com", "http://localhost:5173")
     assert gateway.s3_public_endpoint_url == "https://s3.example.com"
     assert (gateway.bounds.max_connections, gateway.bounds.keep_alive_seconds) == (100, 610)
     operator = OperatorSettings.from_environment(environment_of("everything", "operator"))

@@ -71,6 +71,14 @@ def test_redis_url_in_a_secret_uses_the_default_or_a_given_port() -> None:
     assert lets_out(policy("runner", given | {"networkPolicy": {"runner": {"ports": [6380]}}}), Pod(), 6380)
 
 
+def test_every_component_reaches_the_collector_of_traces() -> None:
+    restricted: Json = {"networkPolicy": {"controlPlaneEgress": {"enabled": True}}}
+    traced = restricted | {"tracing": {"endpoint": "http://otel-collector.monitoring:4318"}}
+    for component in ("gateway", "operator", "runner"):
+        assert lets_out(policy(component, traced), Pod(namespace="monitoring"), 4318)
+        assert not lets_out(policy(component, restricted), Pod(namespace="monitoring"), 4318)
+
+
 def test_offline_run_does_not_reach_the_hub() -> None:
     given = {"hub": {"offline": True}, "storage": {"s3": {"endpointUrl": "http://minio.storage.svc:9000"}}}
     assert not lets_out(policy("runner", given), ANYBODY, 443)

@@ -57,6 +57,21 @@ WRONG: list[tuple[str, Json, str]] = [
         "gateway.tmpSize is 4096 Mi: 9 uploads (gateway.maxUploads) of 501 MiB (gateway.maxUploadBytes) need 4509Mi",
     ),
     (
+        "quotas of keys without keys",
+        {"gateway": {"apiKeys": {"open": True}, "quotas": {"default": {"waiting": 3}}}},
+        "gateway.quotas limits API keys, but gateway.apiKeys.open disables them",
+    ),
+    (
+        "every origin without keys",
+        {"gateway": {"apiKeys": {"open": True}, "corsOrigins": ["*"]}},
+        "gateway.corsOrigins is *, but gateway.apiKeys.open disables authentication",
+    ),
+    (
+        "variables of traces without a collector",
+        {"tracing": {"variables": {"OTEL_TRACES_SAMPLER": "always_on"}}},
+        "tracing.variables has no effect without tracing.endpoint",
+    ),
+    (
         "allowed hosts without ingress hosts",
         {"gateway": {"allowedHosts": ["a.example"], "ingress": {"enabled": True, "hosts": None}}},
         "gateway.ingress.enabled needs gateway.ingress.hosts",

@@ -6,7 +6,7 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +39,18 @@ class Darkroom:
         python: Path,
         kubeconfig: Path | None = GIVEN_KUBECONFIG,
         options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
         program: Path = BIN / "darkroom",
     ) -> None:
         """`python` is the interpreter to use; its folder holds the runner that pods run.
 
         `kubeconfig` is of the API server to use in place of the embedded one: by default KUBECONFIG's, if any.
-        `options` are further ones of `darkroom up`.
+        `options` are further ones of `darkroom up`, and `environment` further variables.
         """
         self._python = python
         self._program = program
         self._options = options
+        self._environment = {**os.environ, **(environment or {})}
         self._given = kubeconfig
         self.state_dir = folder / "state"
         self.log_path = folder / "up.log"
@@ -71,7 +73,12 @@ class Darkroom:
             command += ["--kubeconfig", self._given, "--namespace", self.namespace]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(part) for part in command], cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [str(part) for part in command],
+                cwd=REPOSITORY,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         wait_for(self._is_ready, f"darkroom up, see {self.log_path}", START_SECONDS)
 

@@ -179,6 +179,46 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
+{{/*
+The quotas of API keys, as YAML; empty if there are none.
+*/}}
+{{- define "darkroom.quotas" -}}
+{{- $default := dict }}
+{{- range $name := list "unfinished" "waiting" "perDay" }}
+{{- $value := index ($.Values.gateway.quotas.default | default dict) $name }}
+{{- if not (kindIs "invalid" $value) }}
+{{- $_ := set $default $name ($value | int64) }}
+{{- end }}
+{{- end }}
+{{- with .Values.gateway.quotas.keys }}
+{{- toYaml (dict "default" $default "keys" .) }}
+{{- else }}
+{{- if $default }}
+{{- toYaml (dict "default" $default) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+OpenTelemetry's variables, as a map; empty without a collector.
+*/}}
+{{- define "darkroom.tracing" -}}
+{{- with .Values.tracing }}
+{{- if .endpoint }}
+OTEL_EXPORTER_OTLP_ENDPOINT: {{ .endpoint | quote }}
+{{- range $name, $value := .variables }}
+{{ $name }}: {{ $value | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "darkroom.tracingVariables" -}}
+{{- range $name, $value := include "darkroom.tracing" . | fromYaml }}
+- {name: {{ $name }}, value: {{ $value | quote }}}
+{{- end }}
+{{- end }}
+
 {{- define "darkroom.apiKeysSecret" -}}
 {{- if not .Values.gateway.apiKeys.open }}{{ .Values.gateway.apiKeys.existingSecret | default (printf "%s-api-keys" (include "darkroom.fullname" .)) }}
 {{- end }}

@@ -21,12 +21,13 @@ from darkroom_gateway.errors import (
     invalid_request,
 )
 from darkroom_gateway.http import problems
+from darkroom_gateway.limits.errors import RateLimitedError
 from darkroom_gateway.openai_images.descriptions import describe_errors
 from darkroom_gateway.v1.openapi_bodies import SCHEMAS
 
 Json = dict[str, Any]
 
-ANY_OPERATION = (400, 403, 408, 413, 414, 421, 431, 500)
+ANY_OPERATION = (400, 403, 408, 413, 414, 421, 429, 431, 500)
 """Statuses that any operation may return: from the server, from middleware, or after an unexpected error."""
 
 FASTAPI_ERROR_SCHEMAS = ("HTTPValidationError", "ValidationError")
@@ -38,6 +39,11 @@ EXAMPLES: dict[int, GatewayError] = {
     413: TooLargeError("Send at most 501 MiB in one request. Use fewer or smaller files."),
     422: invalid_request(
         [FieldError("phse", "Remove it or correct its name: there is no such parameter.", given="Failed")]
+    ),
+    429: RateLimitedError(
+        "This client has sent more than 600 requests a minute. Wait 1 s, and follow jobs by their event streams "
+        "instead of polling.",
+        retry_after_seconds=1,
     ),
     503: ClusterUnavailableError("The cluster did not list trainjobs: it can't be reached. Try again shortly."),
 }
@@ -117,7 +123,7 @@ def _describe_headers(status: int, response: Json) -> None:
     )
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = _header("The authentication scheme: Bearer.")
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         headers["Retry-After"] = _header("Seconds to wait before the next try.", "integer")
 
 

@@ -12,6 +12,7 @@ With API keys neither attack works, because pages don't have the key and browser
 """
 
 import logging
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,8 +27,11 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def origin_error(scope: Scope, own: HostNames, *, open_to_all: bool) -> GatewayError | None:
-    """The error for the request's Host or origin; None when both are accepted."""
+def origin_error(
+    scope: Scope, own: HostNames, *, open_to_all: bool, trusted: Collection[str] = ()
+) -> GatewayError | None:
+    """The error for the request's Host or origin; None when both are accepted. Pages of `trusted` origins may change
+    everything."""
     headers: dict[bytes, list[bytes]] = {}
     for name, value in scope["headers"]:
         if name in _HEADERS:
@@ -41,10 +45,12 @@ def origin_error(scope: Scope, own: HostNames, *, open_to_all: bool) -> GatewayE
             f"{host!r} is not one of this gateway's host names. Use its own address, "
             "or add the name to DARKROOM_GATEWAY_ALLOWED_HOSTS."
         )
-    if open_to_all and scope["method"] not in SAFE_METHODS and _is_cross_site(headers, host):
+    is_change = open_to_all and scope["method"] not in SAFE_METHODS
+    if is_change and _is_cross_site(headers, host) and not _is_trusted(headers, trusted):
         return CrossSiteError(
             "A web page of another origin sent this request, and this gateway requires no API key. "
-            "Send it from a program, or from a page of the gateway's own origin."
+            "Send it from a program or a page of the gateway's own origin, or add the page's origin to "
+            "DARKROOM_GATEWAY_CORS_ORIGINS."
         )
     return None
 
@@ -58,6 +64,12 @@ def _is_cross_site(headers: dict[bytes, list[bytes]], host: str | None) -> bool:
     if sites is not None:
         return any(each not in (b"same-origin", b"none") for each in sites)
     return any(not _is_origin_of(each.decode("latin-1").lower(), host) for each in headers.get(b"origin", []))
+
+
+def _is_trusted(headers: dict[bytes, list[bytes]], trusted: Collection[str]) -> bool:
+    """Whether the page has one of these origins. Browsers send `Origin` with every cross-origin change."""
+    origins = headers.get(b"origin", [])
+    return len(origins) == 1 and origins[0].decode("latin-1") in trusted
 
 
 def _is_origin_of(origin: str, host: str | None) -> bool:
@@ -87,13 +99,17 @@ def _without_port(host: str) -> str:
 class OriginCheckMiddleware:
     """Responds 421 to a foreign Host and 403 to cross-site changes, before the body is read."""
 
-    def __init__(self, app: ASGIApp, own: HostNames, *, open_to_all: bool) -> None:
+    def __init__(self, app: ASGIApp, own: HostNames, *, open_to_all: bool, trusted: Collection[str] = ()) -> None:
+        """`trusted` origins are those of http/origins.py."""
         self._app = app
         self._own = own
         self._open_to_all = open_to_all
+        self._trusted = frozenset(trusted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        error = origin_error(scope, self._own, open_to_all=self._open_to_all) if scope["type"] == "http" else None
+        error = None
+        if scope["type"] == "http":
+            error = origin_error(scope, self._own, open_to_all=self._open_to_all, trusted=self._trusted)
         if error is None:
             await self._app(scope, receive, send)
             return

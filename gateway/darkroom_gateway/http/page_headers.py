@@ -1,7 +1,7 @@
 """Security headers of the HTML pages that the gateway serves: Content-Security-Policy and its companions. Pure.
 
-Used by docs/swagger_ui.py and by the router of the page. `security_headers.py` adds the headers that every response
-has.
+Used by the page of Swagger UI, and by the router of the page at `/`. `security_headers.py` adds the headers that every
+response has.
 """
 
 from collections.abc import Iterable, Mapping

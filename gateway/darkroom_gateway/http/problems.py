@@ -47,8 +47,12 @@ class Problem(BaseModel):
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI responses for these error statuses."""
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {each: {"description": HTTPStatus(each).phrase, "content": content} for each in statuses}
+    return {each: {"description": HTTPStatus(each).phrase, "content": _content()} for each in statuses}
+
+
+def _content() -> dict[str, Any]:
+    """A new one for each status: the OpenAPI document has an example for some of them."""
+    return {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
 def install(app: FastAPI, pattern_advice: Mapping[str, str]) -> None:

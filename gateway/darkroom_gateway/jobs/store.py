@@ -95,6 +95,11 @@ class JobStore:
         more = len(jobs) > limit
         return JobPage(jobs[:limit], total, jobs[limit - 1].position if more else None)
 
+    def count(self, only: JobFilter) -> int:
+        """The number of matching jobs, without unreadable ones. Ignores `only.words`."""
+        with self._lock:
+            return self._index.newest(only, 0, None)[1]
+
     def _search(self, only: JobFilter, limit: int, after: Position | None) -> JobPage:
         found = self._prompts.search(only.words, lambda entry: only.matches(self._job_of(entry)), limit, after)
         return JobPage(list(map(self._job_of, found.entries)), None, found.next)

@@ -5,6 +5,7 @@ import logging
 from darkroom_contract.jobs import Job, write_job
 from darkroom_contract.names import (
     ANNOTATION_PHOTOS_SHA256,
+    ANNOTATION_TRACEPARENT,
     LABEL_MANAGED_BY,
     LABEL_MODEL_ID,
     LABEL_PART_OF,
@@ -17,9 +18,11 @@ from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.job import MUTABLE_FIELDS
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.storage.keys import parse_uri
+from darkroom_contract.tracing.tracing import Tracing
 from darkroom_gateway.backends.calls import Backend
 from darkroom_gateway.backends.deadlines import CLUSTER_READ_SECONDS, CLUSTER_WRITE_SECONDS
 from darkroom_gateway.errors import ClusterUnavailableError, KeyReusedError, RejectedError
+from darkroom_gateway.jobs.submission_limits import JobName, SubmissionLimits
 from darkroom_gateway.jobs.task_ids import new_task_id, task_id_for
 from darkroom_gateway.jobs.webhook_policy import WebhookPolicy
 from darkroom_gateway.kube.client import AlreadyExistsError, KubeClient
@@ -44,8 +47,18 @@ def task_id(kind: Kind, idempotency_key: str | None) -> str:
 class JobSubmission:
     """Creates jobs, each at most once per idempotency key."""
 
-    def __init__(self, kube: KubeClient, backend: Backend, metrics: Metrics, webhooks: WebhookPolicy) -> None:
+    def __init__(
+        self,
+        kube: KubeClient,
+        backend: Backend,
+        metrics: Metrics,
+        webhooks: WebhookPolicy,
+        limits: SubmissionLimits,
+        tracing: Tracing,
+    ) -> None:
         self._kube = kube
+        self._limits = limits
+        self._tracing = tracing
         self._backend = backend
         self._metrics = metrics
         self._webhooks = webhooks
@@ -62,6 +75,13 @@ class JobSubmission:
         """
         return await self._backend.call(CLUSTER_READ_SECONDS, self._find_earlier, name, spec)
 
+    def require_capacity(self, key_name: str | None) -> None:
+        """Raises `QuotaExceededError` or `QueueFullError` if one more job would exceed a limit.
+
+        `create_or_find` checks it, too: call this before files are read and stored.
+        """
+        self._limits.require(key_name)
+
     async def create_or_find(
         self, name: str, spec: Spec, key_name: str | None, photos_sha256: str | None = None
     ) -> Job:
@@ -69,11 +89,14 @@ class JobSubmission:
 
         If the response of the API server is lost, the job may exist: it is then read back. `photos_sha256` is the
         fingerprint of the uploaded photos or of the start pictures; None without either. An abandoned call may still
-        create the job: the `ClusterUnavailableError` is then `maybe_done`.
+        create the job: the `ClusterUnavailableError` is then `maybe_done`. Raises what `require_capacity` raises.
         """
-        return await self._backend.call(
-            CLUSTER_WRITE_SECONDS, self._create_or_find, name, spec, key_name, photos_sha256
-        )
+        kind = _kind(spec)
+        attributes = {"darkroom.job.kind": kind.value, "darkroom.job.name": name}
+        with self._limits.accept(JobName(kind, name), key_name), self._tracing.span("create job", attributes):
+            return await self._backend.call(
+                CLUSTER_WRITE_SECONDS, self._create_or_find, name, spec, key_name, photos_sha256
+            )
 
     def _find_earlier(self, name: str, spec: Spec) -> Job | None:
         job = self._kube.get(_kind(spec), name)
@@ -104,7 +127,8 @@ class JobSubmission:
             labels[LABEL_MODEL_ID] = model_id
         if key_name is not None:
             labels[LABEL_SUBMITTED_BY] = key_name
-        annotations = {} if photos_sha256 is None else {ANNOTATION_PHOTOS_SHA256: photos_sha256}
+        given = {ANNOTATION_PHOTOS_SHA256: photos_sha256, ANNOTATION_TRACEPARENT: self._tracing.traceparent()}
+        annotations = {each: value for each, value in given.items() if value is not None}
         document = write_job(spec, name=name, namespace=self.namespace, labels=labels, annotations=annotations)
         job = self._kube.create(document)
         log.info("created %s", job.key)

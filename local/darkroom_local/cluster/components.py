@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from darkroom_contract import environment
+from darkroom_contract.tracing.tracing import is_wanted
 from darkroom_gateway.settings import WEBHOOK_SECRETS, WebhookAddresses
 from darkroom_local.cluster.redis import redis_url
 from darkroom_local.node.settings import GPU_RESOURCE, TOLERATION, NodeSettings
@@ -187,7 +188,8 @@ def runner_environment(layout: Layout, user: Mapping[str, str]) -> dict[str, str
         environment.DATASET_URIS: EXAMPLE_FOLDERS,
     }
     cache = {"HF_HOME": str(Path.home() / ".cache" / "huggingface")}
-    return layout.storage.environment() | own | cache | {name: user[name] for name in PASSED_THROUGH if user.get(name)}
+    given = {name: user[name] for name in PASSED_THROUGH if user.get(name)}
+    return layout.storage.environment() | own | cache | given | tracing_environment(user)
 
 
 def _python(module: str, *arguments: str) -> list[str]:
@@ -195,4 +197,12 @@ def _python(module: str, *arguments: str) -> list[str]:
 
 
 def _minimal_environment() -> dict[str, str]:
-    return {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(Path.home())}
+    own = {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(Path.home())}
+    return own | tracing_environment(os.environ)
+
+
+def tracing_environment(user: Mapping[str, str]) -> dict[str, str]:
+    """OpenTelemetry's variables, if they turn traces on. Without the service's name: each program has its own."""
+    if not is_wanted(user):
+        return {}
+    return {name: value for name, value in user.items() if name.startswith("OTEL_") and name != "OTEL_SERVICE_NAME"}

@@ -130,6 +130,7 @@ def run_document(job: Job, attempt: int, settings: Settings) -> RunDocument:
         video_base_model=(generate and generate.video.base_model) or settings.default_video_base_model,
         train=train,
         generate=generate,
+        traceparent=job.traceparent,
     )
 
 

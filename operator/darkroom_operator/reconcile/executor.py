@@ -16,6 +16,7 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.outcome import Reason
 from darkroom_contract.status import JobStatus, RunStart
+from darkroom_contract.tracing.tracing import Tracing
 from darkroom_operator.cache.cache import Cache
 from darkroom_operator.errors import (
     AlreadyExistsError,
@@ -59,6 +60,7 @@ from darkroom_operator.status.run_ends import end_of_run
 from darkroom_operator.status.unreadable import unreadable_status
 from darkroom_operator.telemetry.event_recorder import EventRecorder
 from darkroom_operator.telemetry.job_events import JobEvent, JobReference
+from darkroom_operator.telemetry.job_traces import JobTraces
 from darkroom_operator.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -78,7 +80,9 @@ class ActionExecutor:
         clock: Callable[[], datetime],
         metrics: Metrics | None = None,
         events: EventRecorder | None = None,
+        traces: JobTraces | None = None,
     ) -> None:
+        self._traces = traces or JobTraces(Tracing())
         self._events = events or EventRecorder()
         self._kube = kube
         self._cache = cache
@@ -221,6 +225,7 @@ class ActionExecutor:
             self._metrics.count_start(job.kind, action.status.run_start or RunStart.COLD)
         if job.status.phase != action.status.phase:
             log.info("%s is %s", job.key, action.status.phase)
+        self._traces.record_change(job, action.status, self._clock())
         self._events.record_change(job, action.status, answer["metadata"]["resourceVersion"], self._clock())
 
     @_send.register

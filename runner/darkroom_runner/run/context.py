@@ -6,6 +6,7 @@ from pathlib import Path
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.runs import RunDocument
 from darkroom_contract.storage.keys import ModelRecord
+from darkroom_contract.tracing.tracing import Tracing
 from darkroom_runner.run.content_credentials import ContentCredentials
 from darkroom_runner.run.progress import ProgressTracker
 from darkroom_runner.run.remarks import Remarks
@@ -28,6 +29,7 @@ class RunContext:
     remarks: Remarks = field(default_factory=Remarks)
     credentials: ContentCredentials | None = None
     """Signs images and clips; None if the deployment has no certificate."""
+    tracing: Tracing = field(default_factory=Tracing)
 
     def on_step(self, step: int, total: int) -> None:
         """Report a finished step. Raises `InterruptedRunError` once a stop was requested."""

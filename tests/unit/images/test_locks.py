@@ -83,8 +83,8 @@ def test_versions_are_those_that_the_tests_ran_with(path: Path) -> None:
 
 
 def test_nothing_is_missing_that_an_image_needs() -> None:
-    assert needed("gateway", "operator") - pins(LOCKS["gateway"]).keys() == set()
-    assert needed("runner", "c2pa") - pins(LOCKS["runner"]).keys() - pins(LOCKS["torch-cpu"]).keys() == set()
+    assert needed("gateway", "operator", "tracing") - pins(LOCKS["gateway"]).keys() == set()
+    assert needed("runner", "c2pa", "tracing") - pins(LOCKS["runner"]).keys() - pins(LOCKS["torch-cpu"]).keys() == set()
 
 
 def test_no_package_has_two_versions_in_an_image() -> None:

@@ -12,6 +12,7 @@ from darkroom_gateway import errors
 from darkroom_gateway.docs.openapi import ANY_OPERATION
 from darkroom_gateway.http.problems import Problem
 from darkroom_gateway.jobs.schemas import TaskAccepted
+from darkroom_gateway.limits import errors as limit_errors
 from darkroom_gateway.openai_images.error_shape import OpenAIError
 
 API_DOCUMENT = Path(__file__).parents[4] / "docs" / "api.md"
@@ -62,9 +63,9 @@ def test_api_md_names_each_problem() -> None:
     text = API_DOCUMENT.read_text(encoding="utf-8")
     answered = {
         name.removesuffix("Error")
-        for name, error in vars(errors).items()
+        for name, error in {**vars(errors), **vars(limit_errors)}.items()
         if isinstance(error, type) and issubclass(error, errors.GatewayError)
-    } - {"Gateway", "Unavailable", "ProgressUnavailable"}
+    } - {"Gateway", "TooManyRequests", "Unavailable", "ProgressUnavailable"}
 
     assert sorted(name for name in answered if f"`{name}`" not in text) == []
 
@@ -115,7 +116,7 @@ def test_response_headers_are_described(openapi: dict[str, Any]) -> None:
     for name, operation in operations(openapi).items():
         for status, response in operation["responses"].items():
             expected = {"X-Request-ID"}
-            if status == "503":
+            if status in ("429", "503"):
                 expected.add("Retry-After")
             if status == "401":
                 expected.add("WWW-Authenticate")
@@ -135,7 +136,7 @@ def test_responses_of_the_server_and_of_middleware_are_described(secured: Any, o
             is_closed = document is of_secured and not name.endswith("z")
             assert ("401" in operation["responses"]) is is_closed, name
             for status, response in operation["responses"].items():
-                if status in ("401", "413", "422", "503"):
+                if status in ("401", "413", "422", "429", "503"):
                     [content] = response["content"].values()
                     if OPENAI_PATHS in name:
                         assert OpenAIError.model_validate(content["example"]).error.message

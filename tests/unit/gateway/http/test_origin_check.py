@@ -18,7 +18,13 @@ ON_LOOPBACK = own_host_names((), on_loopback=True, open_to_all=True)
 BEHIND_A_NAME = own_host_names(("Darkroom.example.org", "*.studio.example"), on_loopback=False, open_to_all=True)
 
 
-def problem(own: HostNames, method: str = "GET", version: str = "1.1", **headers: str | list[str]) -> str | None:
+def problem(
+    own: HostNames,
+    method: str = "GET",
+    version: str = "1.1",
+    trusted: frozenset[str] = frozenset(),
+    **headers: str | list[str],
+) -> str | None:
     """The name of the error for a request to a gateway without keys."""
     pairs = [
         (name.replace("_", "-").encode(), value.encode("latin-1"))
@@ -26,7 +32,7 @@ def problem(own: HostNames, method: str = "GET", version: str = "1.1", **headers
         for value in ([values] if isinstance(values, str) else values)
     ]
     scope = {"type": "http", "method": method, "path": "/jobs", "http_version": version, "headers": pairs}
-    found = origin_error(scope, own, open_to_all=True)
+    found = origin_error(scope, own, open_to_all=True, trusted=trusted)
     return None if found is None else type(found).__name__
 
 
@@ -197,3 +203,11 @@ def test_http_1_0_probe_needs_no_host(open_gateway: Any) -> None:
     with socket.create_connection(("127.0.0.1", open_gateway.http.base_url.port), timeout=30) as probe:
         probe.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
         assert probe.recv(100).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("headers", CROSS_SITE)
+def test_only_pages_of_trusted_origins_may_change_anything_across_origins(headers: Any) -> None:
+    trusted = frozenset({"http://evil.example"})
+    found = problem(ON_LOOPBACK, "POST", trusted=trusted, host="localhost:8000", **headers)
+
+    assert found == (None if headers.get("origin") == "http://evil.example" else "CrossSiteError")
