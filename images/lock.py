@@ -32,7 +32,8 @@ def main() -> None:
     uv = _uv(options.uv, options.upgrade)
     LOCKS.mkdir(exist_ok=True)
     _write(TOOLS, "What builds the images and is in none of them.", uv(TOOLS_NEEDED, TOOLS, []))
-    _write(LOCKS / "gateway.txt", "The gateway's image.", uv(_extras("gateway", "operator", "tracing"), LOCKS / "gateway.txt", []))
+    gateway = uv(_extras("gateway", "operator", "tracing"), LOCKS / "gateway.txt", [])
+    _write(LOCKS / "gateway.txt", "The gateway's image.", gateway)
     torch = uv([_torch()], LOCKS / "torch.txt", [], PLATFORM)
     _write(LOCKS / "torch.txt", "PyTorch for CUDA, and what it needs.", torch)
     asked = [_torch(), *_extras("runner", "c2pa", "tracing")]

@@ -1,4 +1,4 @@
-"""The `darkroom` command: `up`, `demo` and `node`.
+"""The commands `up`, `demo` and `node` of `darkroom`: entry points of the group `darkroom.commands`.
 
 A `LocalError` is printed as one line, with exit code 1. SIGTERM is handled like Ctrl-C.
 """
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+import argcomplete
 from rich.console import Console
 
 from darkroom_contract.specs.job import MAX_SECONDS
@@ -30,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if words[:1] == ["node"]:
         node_main(words[1:])
         return
-    options = _parser().parse_args(words)
+    parser = _parser()
+    argcomplete.autocomplete(parser)
+    options = parser.parse_args(words)
     # Set explicitly: shells start background jobs with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _interrupt)

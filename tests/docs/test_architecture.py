@@ -16,7 +16,7 @@ from darkroom_contract.storage.keys import MANIFEST_FILE
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "architecture.md").read_text(encoding="utf-8")
-PACKAGES = ("contract", "gateway", "operator", "runner", "local", "tiny")
+PACKAGES = ("contract", "gateway", "operator", "runner", "local", "client", "tiny")
 PARTS = ("gateway", "operator", "runner")
 SERVICES = {
     "api": ("kubernetes", "kopf"),

@@ -9,7 +9,7 @@ from support.prose import Paragraph, faults, markdown_paragraphs, python_paragra
 STYLE = rules()
 WORDS = rules("Phrases", "Terms", "Padding")
 """Of code: its docstrings have tables and trees, in which sentences can't be measured."""
-FOLDERS = ("benchmarks", "contract", "gateway", "local", "operator", "runner", "tests", "tiny")
+FOLDERS = ("benchmarks", "client", "contract", "gateway", "local", "operator", "runner", "tests", "tiny")
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda path: str(path.relative_to(REPOSITORY)))

@@ -8,7 +8,7 @@ from support.markdown import REPOSITORY, anchors, links, pages, read
 
 from darkroom_runner.run import termination
 
-SOURCES = ("contract", "gateway", "operator", "runner", "local")
+SOURCES = ("contract", "gateway", "operator", "runner", "local", "client")
 
 
 def missing(page: Path, link: str) -> str | None:

@@ -1,0 +1,123 @@
+"""How a followed job is shown on stderr: a bar in a terminal, lines elsewhere. With --json nothing is."""
+
+import sys
+from types import TracebackType
+from typing import Any, Self
+
+from darkroom_client.cli.terminal import Terminal, printable
+from darkroom_client.cli.words import duration
+from darkroom_client.models import Job, Progress, Status
+
+PERCENT_BETWEEN_LINES = 10.0
+
+
+def status_line(job: Job) -> str:
+    """Such as: Queued, 2 jobs before it, starts in about 3m."""
+    if job.deleting:
+        return "is being deleted"
+    parts = [str(job.status)]
+    if job.queue is not None and job.status is Status.QUEUED:
+        if job.queue.position:
+            parts.append(f"{job.queue.position} job{'s' if job.queue.position > 1 else ''} before it")
+        if job.queue.waiting_for:
+            parts.append(f"waits for {job.queue.waiting_for}")
+        if job.queue.estimated_start_seconds:
+            parts.append(f"starts in about {duration(job.queue.estimated_start_seconds)}")
+    if job.attempts > 1 and not job.is_finished:
+        parts.append(f"run {job.attempts}")
+    return ", ".join(parts)
+
+
+def progress_line(progress: Progress) -> str:
+    """Such as: Training 120/500, loss 0.081."""
+    steps = f" {progress.step}/{progress.total}" if progress.total else ""
+    loss = progress.metrics.get("loss")
+    return f"{progress.stage or 'Running'}{steps}{'' if loss is None else f', loss {loss:.3g}'}"
+
+
+class Lines:
+    """A line for each change of status or stage, and for every ten percent."""
+
+    def __init__(self, terminal: Terminal, job_id: str) -> None:
+        self._terminal = terminal
+        self._id = job_id
+        self._last = ""
+        self._shown: tuple[str | None, float] = (None, 0.0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return
+
+    def status(self, job: Job) -> None:
+        line = f"{self._id}: {status_line(job)}"
+        if line != self._last:
+            self._last = line
+            self.message(line)
+
+    def progress(self, progress: Progress) -> None:
+        stage, percent = self._shown
+        if progress.stage != stage or progress.progress_percentage >= percent + PERCENT_BETWEEN_LINES:
+            self._shown = (progress.stage, progress.progress_percentage)
+            self.message(f"{self._id}: {progress.progress_percentage:.0f}% {progress_line(progress)}")
+
+    def message(self, text: str) -> None:
+        if not self._terminal.as_json:
+            self._terminal.note(text)
+
+
+class Bar:
+    """A bar for the whole run, with stage, steps, loss and the time left."""
+
+    def __init__(self, job_id: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+        # Saved files are named on stdout. In the same terminal they must appear above the bar, which rich sees to.
+        self._console = Console(stderr=True)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[left]}"),
+        )
+        self._bar = Progress(*columns, console=self._console, transient=True, redirect_stdout=sys.stdout.isatty())
+        self._id = job_id
+        self._task: Any = self._bar.add_task(job_id, total=100.0, left="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def status(self, job: Job) -> None:
+        if job.is_finished:  # The bar disappears.
+            self.message(f"{self._id}: {status_line(job)}")
+        elif job.progress is None or job.status is not Status.RUNNING:
+            self._bar.update(self._task, description=printable(f"{self._id}  {status_line(job)}"), left="")
+
+    def progress(self, progress: Progress) -> None:
+        left = progress.estimated_remaining_seconds
+        self._bar.update(
+            self._task,
+            description=printable(f"{self._id}  {progress_line(progress)}"),
+            completed=progress.progress_percentage,
+            left="" if left is None else f"{duration(left)} left",
+        )
+
+    def message(self, text: str) -> None:
+        self._console.print(printable(text), markup=False, highlight=False)
+
+
+Display = Bar | Lines
+
+
+def display_for(terminal: Terminal, job_id: str) -> Display:
+    return Bar(job_id) if terminal.has_bars else Lines(terminal, job_id)

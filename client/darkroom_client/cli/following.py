@@ -1,0 +1,107 @@
+"""Follows a job until it has ended, and asks at Ctrl-C whether to cancel it."""
+
+import sys
+from enum import Enum, auto
+
+from darkroom_client.cli.displays import Display, display_for
+from darkroom_client.cli.exit_codes import ExitCode
+from darkroom_client.cli.saving import Saver
+from darkroom_client.cli.terminal import Terminal
+from darkroom_client.errors import ConflictError, DarkroomError, NotFoundError
+from darkroom_client.job_events import Disconnected, Event, JobChanged, JobDeleted, ProgressReported, Warned
+from darkroom_client.models import Job
+from darkroom_client.sync_client import Darkroom
+
+
+class Choice(Enum):
+    """What to do after Ctrl-C."""
+
+    CANCEL = auto()
+    CONTINUE = auto()
+    LEAVE = auto()
+
+
+def follow_job(darkroom: Darkroom, job: Job, terminal: Terminal, saver: Saver | None = None) -> int:
+    """Returns the exit code. The files are saved by `saver`, as soon as they can be read."""
+    if terminal.is_interactive:
+        terminal.note(f"Following {job.id}. Ctrl-C asks whether to cancel it.")
+    follower = _Follower(darkroom, job, terminal, saver)
+    while True:
+        try:
+            return follower.run()
+        except KeyboardInterrupt:
+            if follower.job.is_finished:
+                terminal.note(f"{job.id} has ended. Save the rest with: darkroom download {job.id}")
+                return ExitCode.INTERRUPTED
+            choice = _ask(job, terminal)
+        if choice is Choice.CANCEL:
+            return _cancel(darkroom, job, terminal)
+        if choice is Choice.LEAVE:
+            terminal.note(f"{job.id} continues. Follow it with: darkroom job -f {job.id}")
+            return ExitCode.INTERRUPTED
+
+
+class _Follower:
+    def __init__(self, darkroom: Darkroom, job: Job, terminal: Terminal, saver: Saver | None) -> None:
+        self._darkroom = darkroom
+        self.job = job
+        """As it was last seen."""
+        self._terminal = terminal
+        self._saver = saver
+
+    def run(self) -> int:
+        with display_for(self._terminal, self.job.id) as display:
+            for event in self._darkroom.follow(self.job.id, kind=self.job.kind):
+                self._handle(event, display)
+                if isinstance(event, JobDeleted):
+                    self._terminal.note(f"{self.job.id} was deleted before its end.")
+                    return ExitCode.JOB_FAILED
+        for remark in self.job.remarks:
+            self._terminal.note(f"{remark.reason}: {remark.message}")
+        self.job.require_success()
+        if self._saver is not None:
+            self._saver.save_artifacts(self.job)
+        return ExitCode.DONE
+
+    def _handle(self, event: Event, display: Display) -> None:
+        if isinstance(event, JobChanged):
+            self.job = event.job
+            self._terminal.record(event="job", job=event.job)
+            display.status(event.job)
+        elif isinstance(event, ProgressReported):
+            # Previews are pictures for pages; a line of a script's input should not have 32 kB.
+            self._terminal.record(event="progress", id=self.job.id, progress=event.progress, files=event.files)
+            display.progress(event.progress)
+            if self._saver is not None:
+                self._saver.save_announced(event.files)
+        elif isinstance(event, Warned | Disconnected):
+            self._terminal.record(event="warning", detail=event.detail)
+            display.message(f"{event.detail} Trying again." if isinstance(event, Disconnected) else event.detail)
+        elif isinstance(event, JobDeleted):
+            self._terminal.record(event="deleted", id=event.job_id)
+
+
+def _ask(job: Job, terminal: Terminal) -> Choice:
+    """A second Ctrl-C, or the end of the input, leaves the job running; so does the first if nobody can be asked."""
+    if not terminal.is_interactive:
+        return Choice.LEAVE
+    print(f"\nCancel {job.id}? [y/N] (Ctrl-C leaves it running) ", end="", file=sys.stderr, flush=True)
+    try:
+        answer = input().strip().lower()
+    except (KeyboardInterrupt, EOFError):
+        print(file=sys.stderr)
+        return Choice.LEAVE
+    return Choice.CANCEL if answer in ("y", "yes") else Choice.CONTINUE
+
+
+def _cancel(darkroom: Darkroom, job: Job, terminal: Terminal) -> int:
+    try:
+        darkroom.cancel(job.id, kind=job.kind)
+    except (ConflictError, NotFoundError) as error:
+        terminal.note(str(error))
+    except (DarkroomError, KeyboardInterrupt):
+        terminal.note(f"{job.id} is not cancelled. Try again with: darkroom cancel {job.id}")
+        raise
+    else:
+        terminal.note(f"{job.id} is cancelled.")
+    return ExitCode.INTERRUPTED

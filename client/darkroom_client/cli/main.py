@@ -1,0 +1,82 @@
+"""The command `darkroom`: parses, dispatches, and turns errors into messages and exit codes."""
+
+import importlib
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from darkroom_client.cli.exit_codes import ExitCode, exit_code_of
+from darkroom_client.cli.plugins import MissingExtraError, find_plugin
+from darkroom_client.errors import ConfigurationError, DarkroomError
+
+if TYPE_CHECKING:
+    from darkroom_client.cli.terminal import Terminal
+
+MISSING_CLIENT = "darkroom: the command line needs the extra client. Install it with: pip install 'darkroom[client]'"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if "_ARGCOMPLETE" in os.environ:
+        from darkroom_client.cli.completion import complete
+
+        complete(os.environ.get("COMP_LINE", ""))
+        return
+    sys.exit(_plugin_or_command(words or ["--help"]))
+
+
+def _plugin_or_command(words: list[str]) -> int:
+    from darkroom_client.cli.parser import COMMANDS
+
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        try:
+            plugin = find_plugin(words[0])
+        except MissingExtraError as error:
+            print(f"darkroom: {error}\n  {error.advice or ''}".rstrip(), file=sys.stderr)
+            return ExitCode.USAGE
+        if plugin is not None:
+            plugin(words)
+            return ExitCode.DONE
+    return run(words)
+
+
+def run(words: Sequence[str]) -> int:
+    """Runs a command of the client. Returns its exit code; wrong usage raises `SystemExit`, as argparse does."""
+    from darkroom_client.cli.parser import make_parser
+
+    options = make_parser().parse_args(words)
+    try:
+        from darkroom_client.cli.terminal import Terminal
+
+        return _run_command(options, Terminal(as_json=getattr(options, "json", False)))
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("httpx", "httpx_sse", "rich", "argcomplete"):
+            raise
+        print(MISSING_CLIENT, file=sys.stderr)
+        return ExitCode.USAGE
+
+
+def _run_command(options: Namespace, terminal: "Terminal") -> int:
+    module, function = options.command
+    # httpx imports its own command line, with click and rich, where these are installed: half of our start-up time.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+    command = getattr(importlib.import_module(f"darkroom_client.cli.{module}"), function)
+    try:
+        code: int = command(options, terminal)
+        return code
+    except DarkroomError as error:
+        terminal.error(error, exit_code_of(error))
+        return exit_code_of(error)
+    except KeyboardInterrupt:
+        terminal.note("darkroom: interrupted")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Python would report it once more when it flushes at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.BROKEN_PIPE
+    except OSError as error:
+        failure = ConfigurationError(f"{error.filename or 'A file'}: {error.strerror or error}.")
+        terminal.error(failure, ExitCode.NOT_SAVED)
+        return ExitCode.NOT_SAVED

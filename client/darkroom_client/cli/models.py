@@ -1,0 +1,87 @@
+"""`darkroom models`: list, show, rm, import, download."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from darkroom_client.cli.connection import connect
+from darkroom_client.cli.exit_codes import ExitCode
+from darkroom_client.cli.terminal import Terminal
+from darkroom_client.cli.upload_bar import upload_bar
+from darkroom_client.cli.words import age, moment
+from darkroom_client.errors import InputError
+
+
+def list_models(options: Namespace, terminal: Terminal) -> int:
+    with connect(options) as darkroom:
+        models = darkroom.models()
+    terminal.document({"models": models})
+    if not models and not terminal.as_json:
+        terminal.note("No models. Train one with: darkroom train PHOTOS --model ID --prompt TEXT")
+        return ExitCode.DONE
+    rows = [(each.model_id, age(each.created), each.base_model or "", each.prompt) for each in models]
+    terminal.table(("MODEL", "AGE", "BASE MODEL", "PROMPT"), rows)
+    return ExitCode.DONE
+
+
+def show_model(options: Namespace, terminal: Terminal) -> int:
+    with connect(options) as darkroom:
+        model = darkroom.model(options.id)
+    terminal.document(model)
+    details = (
+        ("Model", model.model_id),
+        ("Prompt", model.prompt),
+        ("Base model", model.base_model or ""),
+        ("Source", model.source or ""),
+        ("Created", moment(model.created)),
+        ("In training", "yes" if model.in_training else ""),
+        *(("File", f"{each.name} ({each.form})") for each in model.files),
+        *(("Saved step", each.reference) for each in model.steps),
+    )
+    for name, value in details:
+        if value:
+            terminal.result(f"{name + ':':<14}{value}")
+    return ExitCode.DONE
+
+
+def remove(options: Namespace, terminal: Terminal) -> int:
+    with connect(options) as darkroom:
+        for model_id in options.ids:
+            darkroom.delete_model(model_id)
+            terminal.result(model_id)
+            terminal.record(deleted=model_id)
+    return ExitCode.DONE
+
+
+def import_model(options: Namespace, terminal: Terminal) -> int:
+    is_uri = options.file.startswith("s3://")
+    path = Path(options.file)
+    if not is_uri and not path.is_file():
+        raise InputError(f"{path} is not a file.")
+    if not is_uri and path.suffix.lower() != ".safetensors":
+        raise InputError(f"{path} is not a safetensors file. Other forms may hold code and are not accepted.")
+    with connect(options) as darkroom, upload_bar(terminal, 0 if is_uri else path.stat().st_size) as count:
+        model = darkroom.import_model(
+            options.file,
+            model_id=options.model or path.stem,
+            prompt=options.prompt,
+            base_model=options.base_model,
+            replace=options.replace,
+            on_upload=count,
+        )
+    terminal.result(model.model_id)
+    terminal.document(model)
+    return ExitCode.DONE
+
+
+def download(options: Namespace, terminal: Terminal) -> int:
+    with connect(options) as darkroom:
+        model = darkroom.model(options.id)
+        files = [each for each in model.files if options.form is None or each.form.lower() == options.form.lower()]
+        if not files:
+            forms = ", ".join(each.form for each in model.files) or "none"
+            raise InputError(f"{model.model_id} has no file of this form. It has: {forms}.")
+        for each in files:
+            path = darkroom.download_file(each, options.output)
+            terminal.result(str(path))
+            terminal.record(event="saved", name=each.name, path=str(path))
+    return ExitCode.DONE

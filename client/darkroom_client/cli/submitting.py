@@ -1,0 +1,143 @@
+"""`darkroom train` and `darkroom generate`."""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from darkroom_client.cli.connection import connect
+from darkroom_client.cli.exit_codes import ExitCode
+from darkroom_client.cli.following import follow_job
+from darkroom_client.cli.saving import Saver
+from darkroom_client.cli.terminal import Terminal
+from darkroom_client.cli.upload_bar import upload_bar
+from darkroom_client.cli.words import size_in_words
+from darkroom_client.errors import InputError
+from darkroom_client.models import Job
+from darkroom_client.photo_files import PhotoFiles, find_photos
+from darkroom_client.submissions import merged
+
+
+def train(options: Namespace, terminal: Terminal) -> int:
+    spec = training_spec(options)
+    for name, option in (("modelId", "--model"), ("prompt", "--prompt")):
+        if not spec.get(name):
+            raise InputError(f"The training has no {name}. Add {option}, or {name} to --spec.")
+    photos = find_photos(options.photos) if options.photos else None
+    if photos is not None:
+        spec = _use_masks(spec, photos)
+        _announce(photos, spec, terminal)
+    with connect(options) as darkroom:
+        with upload_bar(terminal, photos.bytes if photos else 0) as on_upload:
+            files = [each.path for each in photos.files] if photos else ()
+            job = darkroom.train(files, model_id=spec["modelId"], prompt=spec["prompt"], spec=spec, on_upload=on_upload)
+        if not options.follow and options.output is None:
+            return _submitted(job, terminal)
+        saver = Saver(darkroom, options.output, terminal) if options.output is not None else None
+        code = follow_job(darkroom, job, terminal, saver)
+    if code == ExitCode.DONE and terminal.is_interactive:
+        terminal.note(f"Use it with: darkroom generate PROMPT --model {job.model_id}")
+    return code
+
+
+def _use_masks(spec: dict[str, Any], photos: PhotoFiles) -> dict[str, Any]:
+    """Masks beside the photos are meant to be used; without this setting the gateway refuses them."""
+    if not any(each.is_mask for each in photos.files):
+        return spec
+    return merged({"training": {"maskedLoss": {}}}, spec)
+
+
+def _announce(photos: PhotoFiles, spec: dict[str, Any], terminal: Terminal) -> None:
+    for path in photos.skipped:
+        terminal.note(f"{path} is left out: it is no photo, caption or mask.")
+    count = len(photos.photos)
+    masks = ", with their masks" if any(each.is_mask for each in photos.files) else ""
+    what = f"{count} photo{'s' if count > 1 else ''} ({size_in_words(photos.bytes)}){masks}"
+    terminal.note(f"Sending {what} to learn {spec['modelId']}.")
+
+
+def generate(options: Namespace, terminal: Terminal) -> int:
+    spec = generation_spec(options)
+    with connect(options) as darkroom:
+        job = darkroom.generate(
+            options.prompt, image=options.image, mask=options.mask, video_image=options.video_image, spec=spec
+        )
+        if options.detach:
+            return _submitted(job, terminal)
+        return follow_job(darkroom, job, terminal, Saver(darkroom, options.output, terminal))
+
+
+def training_spec(options: Namespace) -> dict[str, Any]:
+    """Of --spec, the named options and --set; later ones win."""
+    training = {
+        "rank": options.rank,
+        "learningRate": options.learning_rate,
+        "resolution": options.resolution,
+        "seed": options.seed,
+        "validationPrompts": options.sample,
+    }
+    named = {
+        "modelId": options.model,
+        "prompt": options.prompt,
+        "maxSteps": options.steps,
+        "baseModel": options.base_model,
+        "priority": options.priority,
+        "dataset": {"uri": options.dataset} if options.dataset else None,
+        "training": {name: value for name, value in training.items() if value is not None} or None,
+    }
+    return merged(read_spec(options.spec), named, *options.settings)
+
+
+def generation_spec(options: Namespace) -> dict[str, Any]:
+    width, height = options.size or (None, None)
+    images = {
+        "count": options.count,
+        "width": width,
+        "height": height,
+        "steps": options.steps,
+        "guidanceScale": options.guidance,
+        "seed": options.seed,
+        "scheduler": options.scheduler,
+    }
+    named = {
+        "prompt": options.prompt,
+        "negativePrompt": options.negative,
+        "allowMotion": options.video,
+        "baseModel": options.base_model,
+        "priority": options.priority,
+        "images": {name: value for name, value in images.items() if value is not None} or None,
+        "startImage": {"strength": options.strength} if options.strength is not None else None,
+        **_loras(options.model),
+    }
+    return merged(read_spec(options.spec), named, *options.settings)
+
+
+def _loras(models: list[tuple[str, float | None]]) -> dict[str, Any]:
+    """One model by the short form, several as a list."""
+    if len(models) > 1:
+        return {"loras": [{"modelId": name, "scale": 1.0 if scale is None else scale} for name, scale in models]}
+    return {} if not models else {"modelId": models[0][0], "loraScale": models[0][1]}
+
+
+def read_spec(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    import yaml
+
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML: {error}.") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{path} holds no spec: a mapping such as {{maxSteps: 300}}.")
+    # A whole resource, such as those in examples/.
+    spec = document["spec"] if isinstance(document.get("spec"), dict) else document
+    return dict(spec)
+
+
+def _submitted(job: Job, terminal: Terminal) -> int:
+    terminal.result(job.id)
+    terminal.document(job)
+    terminal.note(f"Submitted. Follow it with: darkroom job -f {job.id}")
+    return ExitCode.DONE

@@ -1,0 +1,122 @@
+"""What the commands print: results on stdout, messages and progress on stderr."""
+
+import json
+import sys
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from darkroom_client.errors import DarkroomError, GatewayError
+
+MIN_LAST_COLUMN = 10
+"""Characters of the last column of a table in a narrow terminal."""
+
+
+def printable(text: str) -> str:
+    """Without control characters, by which a prompt or a log could take over the terminal. Tabs and line feeds stay."""
+    return "".join(
+        each if each in "\t\n" or unicodedata.category(each)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for each in text
+    )
+
+
+class Terminal:
+    """The output of one command."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether a person can be asked."""
+        return sys.stdin.isatty() and sys.stderr.isatty() and not self.as_json
+
+    @property
+    def has_bars(self) -> bool:
+        return sys.stderr.isatty() and not self.as_json
+
+    def result(self, text: str) -> None:
+        """A line for people or for a pipe. Not with --json."""
+        if not self.as_json:
+            print(printable(text), flush=True)
+
+    def raw(self, line: str) -> None:
+        """A line of a log: unchanged in a pipe."""
+        print(printable(line) if sys.stdout.isatty() else line, flush=True)
+
+    def document(self, value: Any) -> None:
+        """The one JSON document of a command."""
+        if self.as_json:
+            print(json.dumps(as_data(value), indent=2, ensure_ascii=False), flush=True)
+
+    def record(self, **values: Any) -> None:
+        """One line of NDJSON."""
+        if self.as_json:
+            print(json.dumps(as_data(values), ensure_ascii=False), flush=True)
+
+    def note(self, text: str) -> None:
+        print(printable(text), file=sys.stderr, flush=True)
+
+    def error(self, error: DarkroomError, exit_code: int) -> None:
+        fields = error.errors if isinstance(error, GatewayError) else ()
+        if self.as_json:
+            document = {
+                "reason": error.reason,
+                "message": str(error),
+                "advice": error.advice,
+                "errors": [vars(each) for each in fields],
+                "exit_code": exit_code,
+            }
+            print(json.dumps({"error": document}, ensure_ascii=False), file=sys.stderr, flush=True)
+            return
+        self.note(f"darkroom: {error}")
+        if len(fields) > 1:
+            for each in fields:
+                self.note(f"  {each}")
+        if error.advice:
+            self.note(f"  {error.advice}")
+
+    def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Fitted to a terminal; in a pipe aligned by spaces and complete."""
+        if self.as_json:
+            return
+        clean = [[" ".join(printable(cell).split()) for cell in row] for row in rows]
+        if sys.stdout.isatty():
+            _print_rich_table(headings, clean)
+            return
+        widths = [max(len(cell) for cell in column) for column in zip(headings, *clean, strict=True)]
+        for row in (headings, *clean):
+            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            print(line.rstrip(), flush=True)
+
+
+def as_data(value: Any) -> Any:
+    """Plain data of answers, with all their fields."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, dict):
+        return {name: as_data(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_data(each) for each in value]
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _print_rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    columns = list(zip(headings, *rows, strict=True))
+    # The last column, the prompt, gives way to the others.
+    left = console.width - sum(max(map(cell_len, column)) + 2 for column in columns[:-1])
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
+    for row in rows:
+        cells = [Text(cell) for cell in row]
+        cells[-1].truncate(max(left, MIN_LAST_COLUMN), overflow="ellipsis")
+        table.add_row(*cells)
+    console.print(table)

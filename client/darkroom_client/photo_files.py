@@ -1,0 +1,137 @@
+"""The files of a training: photos, captions and masks, found in folders and checked before they are sent.
+
+The gateway checks the content; here names and sizes are checked, so that a wrong folder is noticed before an upload.
+"""
+
+import mimetypes
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from darkroom_client.errors import InputError
+from darkroom_contract.photos.limits import (
+    FORMAT_NAMES,
+    MAX_DATASET_BYTES,
+    MAX_PHOTO_BYTES,
+    MAX_PHOTOS,
+    is_hidden,
+    is_photo_name,
+)
+
+MAX_CAPTION_BYTES = 4 * 1000
+"""1,000 characters of UTF-8."""
+
+MASK = re.compile(r"(?P<stem>.+)\.mask\.\w+", re.IGNORECASE)
+
+MEBIBYTE = 1024**2
+
+
+@dataclass(frozen=True)
+class PhotoFile:
+    """A photo, its caption or its mask."""
+
+    path: Path
+    bytes: int
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def is_caption(self) -> bool:
+        return self.path.suffix.lower() == ".txt"
+
+    @property
+    def is_mask(self) -> bool:
+        return MASK.fullmatch(self.name) is not None
+
+    @property
+    def stem(self) -> str:
+        """The name that a photo shares with its caption and its mask."""
+        mask = MASK.fullmatch(self.name)
+        return mask["stem"] if mask else self.path.stem
+
+    @property
+    def content_type(self) -> str:
+        return mimetypes.guess_type(self.name)[0] or "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class PhotoFiles:
+    """What is sent, in the order of names, and what is left out."""
+
+    files: tuple[PhotoFile, ...]
+    skipped: tuple[Path, ...] = field(default=())
+    """Files of folders that are no photos, captions or masks."""
+
+    @property
+    def bytes(self) -> int:
+        return sum(each.bytes for each in self.files)
+
+    @property
+    def photos(self) -> tuple[PhotoFile, ...]:
+        return tuple(each for each in self.files if not each.is_caption and not each.is_mask)
+
+
+def find_photos(paths: Iterable[Path | str]) -> PhotoFiles:
+    """The photos in these folders (not in folders below them) and among these files. Raises `InputError`."""
+    found: list[Path] = []
+    skipped: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            listed = sorted(each for each in path.iterdir() if each.is_file() and not is_hidden(each.name))
+            found += (each for each in listed if _is_usable(each))
+            skipped += (each for each in listed if not _is_usable(each))
+        elif not path.is_file():
+            raise InputError(f"{path} is neither a file nor a folder.")
+        elif not _is_usable(path):
+            raise InputError(f"{path} is not a photo ({FORMAT_NAMES}), a caption (.txt) or a mask (.mask.png).")
+        else:
+            found.append(path)
+    files = PhotoFiles(tuple(PhotoFile(each, each.stat().st_size) for each in found), tuple(skipped))
+    _check(files)
+    return files
+
+
+def _is_usable(path: Path) -> bool:
+    return is_photo_name(path.name) or path.suffix.lower() == ".txt"
+
+
+def _check(found: PhotoFiles) -> None:
+    if not found.photos:
+        raise InputError(f"There are no photos. Give a folder of {FORMAT_NAMES} files, or the files themselves.")
+    if len(found.photos) > MAX_PHOTOS:
+        raise InputError(f"There are {len(found.photos)} photos, more than {MAX_PHOTOS}. A few good ones are enough.")
+    for each in found.files:
+        _check_file(each)
+    if found.bytes > MAX_DATASET_BYTES:
+        size, most = found.bytes // MEBIBYTE, MAX_DATASET_BYTES // MEBIBYTE
+        raise InputError(f"The photos have {size} MiB in all, more than {most}. Leave some out, or scale them down.")
+    photos = {each.stem for each in found.photos}
+    for each in found.files:
+        if each.stem not in photos:
+            what = "caption" if each.is_caption else "mask"
+            raise InputError(f"{each.path} is the {what} of no photo: there is no photo named {each.stem}.")
+    _check_names(found)
+
+
+def _check_file(file: PhotoFile) -> None:
+    if file.is_caption:
+        if file.bytes > MAX_CAPTION_BYTES:
+            raise InputError(f"{file.path} is too long for a caption: at most 1000 characters.")
+        return
+    if file.bytes == 0:
+        raise InputError(f"{file.path} is empty.")
+    if file.bytes > MAX_PHOTO_BYTES:
+        size, most = file.bytes / MEBIBYTE, MAX_PHOTO_BYTES // MEBIBYTE
+        raise InputError(f"{file.path} has {size:.1f} MiB, more than {most}. Scale it down.")
+
+
+def _check_names(found: PhotoFiles) -> None:
+    """Captions and masks belong to photos by name, so two files of one name can't be distinguished."""
+    seen: dict[str, PhotoFile] = {}
+    for each in found.files:
+        other = seen.setdefault(each.name, each)
+        if other is not each:
+            raise InputError(f"{other.path} and {each.path} have the same name. Rename one of them.")

@@ -1,0 +1,144 @@
+"""One program: exit codes, commands of other packages, completion."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+from support.markdown import REPOSITORY
+from support.scripted_gateway import ScriptedGateway, document, job, problem
+
+from darkroom_client.cli import plugins
+from darkroom_client.cli.main import main
+
+from .conftest import Run
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "message"),
+    [
+        (problem(404, "UnknownTask"), 3, "darkroom: Something is wrong."),
+        (problem(401, "Unauthorized"), 5, "Set DARKROOM_API_KEY"),
+        (problem(409, "AmbiguousTask"), 6, "Something is wrong."),
+        (problem(422, "InvalidRequest"), 2, "Something is wrong."),
+        (problem(503, "NotReady"), 4, "Something is wrong."),
+        (document([]), 4, "not a Job of Darkroom"),
+    ],
+)
+def test_exit_code_says_what_failed(gateway: ScriptedGateway, run: Run, answer, code: int, message: str) -> None:
+    gateway.script("GET", "/v1/jobs/train-a", answer)
+    done = run("job", "train-a")
+    assert (done.code, done.out) == (code, "")
+    assert message in done.err
+
+
+def test_unreachable_gateway_exits_with_4_and_says_how_to_start_one(run: Run) -> None:
+    done = run("jobs", "--gateway", "http://127.0.0.1:9")
+    assert done.code == 4
+    assert "http://127.0.0.1:9 can't be reached: Connection refused." in done.err
+    assert "darkroom up" in done.err
+
+
+def test_file_that_can_not_be_written_exits_with_7(gateway: ScriptedGateway, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    artifact = {"name": "a.png", "role": "image", "url": "/a.png"}
+    gateway.script("GET", "/v1/jobs/train-a", document(job(status="Succeeded", artifacts=[artifact])))
+    gateway.script("GET", "/a.png", document("picture"))
+    done = run("download", "train-a", "-o", str(tmp_path / "out"))
+    assert (done.code, f"{tmp_path}/out" in done.err) == (7, True)
+
+
+class ScriptedEntryPoints:
+    """The group of entry points, with one command."""
+
+    def __init__(self, name: str, value: str) -> None:
+        self._found = [EntryPoint(name, value, plugins.GROUP)]
+
+    def __call__(self) -> list[EntryPoint]:
+        return self._found
+
+
+seen: list[list[str]] = []
+
+
+def command_of_a_plugin(words: list[str]) -> None:
+    seen.append(words)
+
+
+def test_command_of_another_package_gets_the_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "_entry_points", ScriptedEntryPoints("up", "plugged_in:command"))
+    monkeypatch.setitem(sys.modules, "plugged_in", sys.modules[__name__])
+    monkeypatch.setattr(sys.modules[__name__], "command", command_of_a_plugin, raising=False)
+    with pytest.raises(SystemExit) as exit_:
+        main(["up", "--port", "0"])
+    assert exit_.value.code == 0
+    assert seen == [["up", "--port", "0"]]
+
+
+@pytest.mark.parametrize("name", ["up", "demo", "node"])
+def test_command_whose_extra_is_missing_names_it(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(plugins, "_entry_points", ScriptedEntryPoints(name, "not_installed.cli:main"))
+    with pytest.raises(SystemExit, match="2"):
+        main([name])
+    assert capsys.readouterr().err == (
+        f"darkroom: `darkroom {name}` needs the extra local, which is not installed.\n"
+        "  Install it with: pip install 'darkroom[local]'\n"
+    )
+
+
+def test_help_lists_the_commands_of_other_packages(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(plugins, "_entry_points", ScriptedEntryPoints("resize", "a.b:c"))
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    written = capsys.readouterr().out
+    for word in ("train ", "generate ", "up ", "demo ", "resize", "Exit codes: 0 done"):
+        assert f"  {word}" in written or word in written
+
+
+def test_installation_has_the_program_and_its_known_commands() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["scripts"]["darkroom"] == f"{main.__module__}:main"
+    assert project["entry-points"][plugins.GROUP] == dict.fromkeys(plugins.KNOWN, "darkroom_local.cli:main")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_script_is_printed(run: Run, shell: str) -> None:
+    done = run("completion", shell)
+    assert done.code == 0
+    assert "darkroom" in done.out
+    assert "_ARGCOMPLETE" in done.out
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("darkroom can", {"cancel"}),
+        ("darkroom cancel tr", {"train-a"}),
+        ("darkroom train --ra", {"--rank"}),
+        ("darkroom de", {"demo"}),
+    ],
+)
+def test_shell_completes_commands_options_and_ids(gateway: ScriptedGateway, line: str, expected: set[str]) -> None:
+    gateway.script("GET", "/v1/jobs", document({"jobs": [job(), job("generate-b")], "total": 2, "next_cursor": None}))
+    read, write = os.pipe()
+    environment = {
+        **os.environ,
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_IFS": "\n",
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+        "_ARGCOMPLETE_STDOUT_FILENAME": f"/dev/fd/{write}",
+        "DARKROOM_GATEWAY_URL": gateway.url,
+    }
+    command = [sys.executable, "-m", "darkroom_client"]
+    subprocess.run(command, env=environment, pass_fds=[write], check=True, timeout=60)
+    os.close(write)
+    with os.fdopen(read) as proposals:
+        assert {each.strip() for each in proposals.read().splitlines()} == expected

@@ -1,0 +1,192 @@
+"""`darkroom train` and `darkroom generate`: specs, progress, saved files, exit codes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support.scripted_gateway import ScriptedGateway, content, document, events, job, lost_connection
+
+from darkroom_client import Job
+from darkroom_client.cli.saving import Saver
+
+from .conftest import Run
+
+TRAIN = ("train", "--model", "my-dog", "--prompt", "a photo of sks dog")
+
+
+def spec_of(body: bytes) -> dict[str, object]:
+    """The part `spec` of a form."""
+    part = body.split(b'name="spec"')[1].split(b"\r\n\r\n", 1)[1].split(b"\r\n--")[0]
+    found: dict[str, object] = json.loads(part)
+    return found
+
+
+def script_run(gateway: ScriptedGateway, job_id: str, end: dict[str, object], *steps: dict[str, object]) -> None:
+    path = f"/v1/jobs/{job_id}"
+    gateway.script("GET", path, document(job(job_id)), document(end))
+    sent = [("progress", {"stage": "Training", "total": 2, **step}, f"{i}-0") for i, step in enumerate(steps)]
+    gateway.script("GET", f"{path}/events", events(*sent, ("end", {"reason": end["status"]}, "")))
+
+
+def test_training_prints_its_id(gateway: ScriptedGateway, run: Run, photos: Path) -> None:
+    (photos / "notes.md").write_text("no photo")
+    gateway.script("POST", "/v1/train-jobs", document(job(status="Queued"), 202))
+    options = ("--steps", "300", "--rank", "8", "--set", "training.minSnrGamma=5", "--sample", "sks dog, asleep")
+    done = run(*TRAIN, str(photos), *options)
+    assert (done.code, done.out) == (0, "train-a\n")
+    assert "Sending 2 photos (3.5 KiB), with their masks to learn my-dog." in done.err
+    assert "notes.md is left out" in done.err
+    assert "darkroom job -f train-a" in done.err
+    assert spec_of(gateway.requests[0].body) == {
+        "modelId": "my-dog",
+        "prompt": "a photo of sks dog",
+        "maxSteps": 300,
+        "training": {"maskedLoss": {}, "rank": 8, "validationPrompts": ["sks dog, asleep"], "minSnrGamma": 5},
+    }
+
+
+def test_spec_of_a_file_is_overridden_by_options(gateway: ScriptedGateway, run: Run, tmp_path: Path) -> None:
+    resource = tmp_path / "job.yaml"
+    resource.write_text("kind: TrainJob\nspec: {modelId: cat, prompt: a cat, maxSteps: 9, dataset: {uri: s3://a/b/}}")
+    gateway.script("POST", "/v1/train-jobs", document(job(), 202))
+    assert run("train", "--spec", str(resource), "--steps", "10", "--json").json["id"] == "train-a"
+    expected = {"modelId": "cat", "prompt": "a cat", "maxSteps": 10, "dataset": {"uri": "s3://a/b/"}}
+    assert gateway.requests[0].json == expected
+
+
+def test_followed_training_shows_lines_and_saves_samples(
+    gateway: ScriptedGateway, run: Run, photos: Path, tmp_path: Path
+) -> None:
+    sample = "/v1/jobs/train-a/files/samples/train-a-step-00001-0.png?kind=TrainJob"
+    lora = {"name": "lora.safetensors", "role": "lora", "url": "/lora", "bytes": 4}
+    shown = {"name": "train-a-step-00001-0.png", "role": "sample", "url": "/never"}
+    remark = {"reason": "PromptCut", "message": "The prompt was cut."}
+    gateway.script("POST", "/v1/train-jobs", document(job(status="Queued"), 202))
+    script_run(
+        gateway,
+        "train-a",
+        job(status="Succeeded", artifacts=[shown, lora], remarks=[remark]),
+        {
+            "step": 1,
+            "progress_percentage": 50.0,
+            "metrics": {"loss": 0.08},
+            "files": [sample, "/x/steps/1/a.safetensors"],
+        },
+        {"step": 2, "progress_percentage": 55.0},
+    )
+    gateway.script("GET", sample.partition("?")[0], content(b"sample"))
+    gateway.script("GET", "/lora", content(b"lora"))
+
+    done = run(*TRAIN, str(photos), "-o", str(tmp_path / "out"))
+
+    assert done.code == 0
+    assert done.out == f"{tmp_path}/out/train-a-step-00001-0.png\n{tmp_path}/out/lora.safetensors\n"
+    assert "train-a: 50% Training 1/2, loss 0.08\n" in done.err
+    assert "55%" not in done.err
+    assert "train-a: Succeeded" in done.err
+    assert "PromptCut: The prompt was cut." in done.err
+
+
+def test_generation_saves_pictures_and_clip(gateway: ScriptedGateway, run: Run, tmp_path: Path) -> None:
+    files = [
+        {"name": name, "role": role, "url": f"/{name}", "bytes": 3}
+        for name, role in (("generate-b-seed-7.png", "image"), ("generate-b.mp4", "video"))
+    ]
+    gateway.script("POST", "/v1/generate-jobs", document(job("generate-b"), 202))
+    script_run(gateway, "generate-b", job("generate-b", "Succeeded", artifacts=files), {"step": 1})
+    for each in files:
+        gateway.script("GET", f"/{each['name']}", content(b"abc"))
+
+    options = ("--size", "1024x768", "-n", "2", "--seed", "7", "--video", "--priority", "3")
+    done = run("generate", "a dog", "-m", "my-dog:0.8", *options, "-o", str(tmp_path), "--json")
+
+    assert [record["event"] for record in done.records] == ["job", "progress", "job", "saved", "saved"]
+    assert done.records[-1]["path"] == f"{tmp_path}/generate-b.mp4"
+    assert (tmp_path / "generate-b-seed-7.png").read_bytes() == b"abc"
+    assert gateway.requests[0].json == {
+        "prompt": "a dog",
+        "allowMotion": True,
+        "priority": 3,
+        "images": {"count": 2, "width": 1024, "height": 768, "seed": 7},
+        "modelId": "my-dog",
+        "loraScale": 0.8,
+    }
+
+
+def test_several_models_and_a_start_picture(gateway: ScriptedGateway, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "start.png").write_bytes(b"picture")
+    gateway.script("POST", "/v1/generate-jobs", document(job("generate-b"), 202))
+    models = ("-m", "my-dog@200:0.8", "-m", "film-grain")
+    picture = ("--image", str(tmp_path / "start.png"), "--strength", "0.5")
+    done = run("generate", "a dog", *models, *picture, "--detach")
+    assert done.out == "generate-b\n"
+    assert b'name="image"; filename="start.png"' in gateway.requests[0].body
+    assert spec_of(gateway.requests[0].body) == {
+        "prompt": "a dog",
+        "startImage": {"strength": 0.5},
+        "loras": [{"modelId": "my-dog@200", "scale": 0.8}, {"modelId": "film-grain", "scale": 1.0}],
+    }
+
+
+def test_failed_job_exits_with_1_and_its_reason(gateway: ScriptedGateway, run: Run) -> None:
+    error = {"reason": "ModelNotFound", "message": "No such model.", "advice": "Train it first."}
+    gateway.script("POST", "/v1/generate-jobs", document(job("generate-b"), 202))
+    script_run(gateway, "generate-b", job("generate-b", "Failed", error=error))
+    done = run("generate", "a dog")
+    assert done.code == 1
+    assert done.err.endswith("darkroom: generate-b failed: No such model.\n  Train it first.\n")
+    script_run(gateway, "generate-b", job("generate-b", "Failed", error=error))
+    as_json = run("generate", "a dog", "--json")
+    assert json.loads(as_json.err.splitlines()[-1])["error"]["reason"] == "ModelNotFound"
+
+
+def test_interrupted_download_says_how_to_save_the_rest(
+    gateway: ScriptedGateway, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(saver: Saver, ended: Job) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Saver, "save_artifacts", interrupted)
+    gateway.script("POST", "/v1/generate-jobs", document(job("generate-b"), 202))
+    script_run(gateway, "generate-b", job("generate-b", "Succeeded"))
+    done = run("generate", "a dog")
+    assert done.code == 130
+    assert done.err.endswith("generate-b has ended. Save the rest with: darkroom download generate-b\n")
+
+
+def test_deleted_job_exits_with_1(gateway: ScriptedGateway, run: Run) -> None:
+    gateway.script("GET", "/v1/jobs/train-a", document(job()))
+    gateway.script("GET", "/v1/jobs/train-a/events", events(("end", {"reason": "Deleted"}, "")))
+    done = run("job", "-f", "train-a")
+    assert (done.code, "train-a was deleted before its end" in done.err) == (1, True)
+
+
+def test_lost_connection_is_reported_and_survived(gateway: ScriptedGateway, run: Run) -> None:
+    gateway.script(
+        "GET", "/v1/jobs/train-a", document(job()), document(job()), lost_connection, document(job(status="Succeeded"))
+    )
+    gateway.script("GET", "/v1/jobs/train-a/events", lost_connection)
+    done = run("job", "-f", "train-a")
+    assert done.code == 0
+    assert "can't be reached" in done.err
+    assert "Trying again." in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("train", "photos", "-p", "a dog"), "The training has no modelId. Add --model"),
+        ((*TRAIN,), "There is nothing to train on"),
+        ((*TRAIN, "/nowhere"), "/nowhere is neither a file nor a folder"),
+        (("generate", "a dog", "--image", "/nowhere.png"), "/nowhere.png is not a file"),
+        (("generate", "a dog", "--size", "1024"), "'1024' is not a size such as 1024x768"),
+        (("generate", "a dog", "-m", "my-dog:high"), "is not a model with a strength"),
+        (("generate", "a dog", "--set", "rank"), "'rank' is not a field with a value"),
+        (("generate", "a dog", "--spec", "/nowhere"), "/nowhere can't be read: No such file"),
+        (("jobs", "--status", "sleeping"), "'sleeping' is none of Queued"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_sends_nothing(gateway: ScriptedGateway, run: Run, words, message: str) -> None:
+    done = run(*words)
+    assert (done.code, gateway.requests) == (2, [])
+    assert message in done.err

@@ -1,0 +1,95 @@
+"""What is shown in a terminal: tables, bars, words."""
+
+import os
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from support.scripted_gateway import ScriptedGateway, document, job
+
+from darkroom_client import Job
+from darkroom_client.cli.displays import progress_line, status_line
+from darkroom_client.cli.terminal import Terminal, printable
+from darkroom_client.cli.upload_bar import upload_bar
+from darkroom_client.cli.words import age, duration, size_in_words
+from darkroom_client.models import Progress
+
+STYLES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class Person(Terminal):
+    """In front of a terminal."""
+
+    has_bars = True
+
+
+def test_table_gives_its_width_to_ids(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    Person().table(("ID", "PROMPT"), [("train-k3x9q2m7ab", "a very long\nprompt " * 9), ("[bold]", "b")])
+    lines = STYLES.sub("", capsys.readouterr().out).splitlines()
+    assert lines[0].split() == ["ID", "PROMPT"]
+    assert lines[1].startswith("train-k3x9q2m7ab  a very long prompt")
+    assert lines[1].rstrip().endswith("\N{HORIZONTAL ELLIPSIS}")
+    assert lines[2].split() == ["[bold]", "b"]
+    assert max(map(len, lines)) <= 40
+
+
+def test_upload_bar_counts_what_is_sent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with upload_bar(Person(), 4 * 1024**2) as count:
+        assert count is not None
+        count(3 * 1024**2)
+        count(-3 * 1024**2)
+    assert "Sending photos" in capsys.readouterr().err
+
+
+def test_pipe_has_no_upload_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    with upload_bar(Terminal(), 4 * 1024**2) as count:
+        assert count is None
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"status": "Queued", "queue": {"position": 1}}, "Queued, 1 job before it"),
+        ({"status": "Queued", "queue": {"position": 0, "waiting_for": "TrainJob/a"}}, "Queued, waits for TrainJob/a"),
+        (
+            {"status": "Queued", "queue": {"position": 2, "estimated_start_seconds": 200}},
+            "Queued, 2 jobs before it, starts in about 3m",
+        ),
+        ({"status": "Running", "attempts": 2}, "Running, run 2"),
+        ({"status": "Running", "deleting": True}, "is being deleted"),
+        ({"status": "Succeeded", "attempts": 2}, "Succeeded"),
+    ],
+)
+def test_status_in_words(fields: dict[str, object], line: str) -> None:
+    assert status_line(Job.model_validate(job(**fields))) == line
+
+
+def test_progress_durations_and_sizes_in_words() -> None:
+    training = Progress(stage="Training", step=120, total=500, metrics={"loss": 0.08123})
+    assert progress_line(training) == "Training 120/500, loss 0.0812"
+    assert progress_line(Progress(stage="LoadingModel")) == "LoadingModel"
+    assert [duration(each) for each in (0.4, 90, 121, 7300, 200_000)] == ["0s", "90s", "2m", "2h", "2d"]
+    now = datetime.now(UTC)
+    assert age(now - timedelta(minutes=5), now) == "5m"
+    assert age(None) == ""
+    assert [size_in_words(each) for each in (12, 2048, 3 * 1024**2)] == ["12 bytes", "2.0 KiB", "3.0 MiB"]
+
+
+def test_escape_sequences_are_not_printed() -> None:
+    assert printable("a\x1b[2J\x07b\u202ec\td\n") == "a\ufffd[2J\ufffdb\ufffdc\td\n"
+
+
+def test_closed_pipe_ends_the_command_quietly(gateway: ScriptedGateway) -> None:
+    gateway.script("GET", "/v1/jobs", document({"jobs": [job()], "total": 1, "next_cursor": None}))
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "darkroom_client", "jobs", "--gateway", gateway.url]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
