@@ -36,6 +36,7 @@ from darkroom_gateway.openai_images import router as openai_images_router
 from darkroom_gateway.openai_images.error_shape import OpenAIErrorsMiddleware
 from darkroom_gateway.openai_images.services import build_image_services
 from darkroom_gateway.page import router as page_router
+from darkroom_gateway.page.files import FOLDER
 from darkroom_gateway.pattern_advice import PATTERN_ADVICE
 from darkroom_gateway.services import Services, build_services
 from darkroom_gateway.settings import MAX_IMAGES_BYTES, MULTIPART_OVERHEAD_BYTES, OPEN_ACCESS, Settings, is_loopback
@@ -71,7 +72,7 @@ ROUTERS = (
 
 OPEN_PATHS = OpenPaths(
     exact=frozenset({page_router.INDEX_PATH, "/healthz", "/readyz", "/openapi.json"}) | swagger_ui.PATHS,
-    folders=(page_router.FOLDER,),
+    folders=(FOLDER,),
 )
 """Paths that need no API key: probes, the page, and the documentation. They contain no secret and change nothing."""
 

@@ -20,6 +20,9 @@ export const jobsLoaded = signal(false);
 /** @type {Set<string> | null} Jobs that changed while a list was being read: the list may be older. */
 let changed = null;
 
+/** @type {Set<string>} Jobs whose deletion was reported. An answer about one that comes later is older. */
+const removed = new Set();
+
 /** @param {Job} job */
 export function isFinished(job) {
   return job.status === "Succeeded" || job.status === "Failed";
@@ -61,7 +64,9 @@ function withKnownLinks(job, before) {
 /** @param {Job[]} all */
 function put(all) {
   const next = new Map(jobs.peek());
-  for (const job of all) next.set(job.id, withKnownLinks(job, next.get(job.id)));
+  for (const job of all) {
+    if (!removed.has(job.id)) next.set(job.id, withKnownLinks(job, next.get(job.id)));
+  }
   jobs.value = next;
 }
 
@@ -74,6 +79,7 @@ export function putJob(job) {
 /** @param {string} id */
 export function removeJob(id) {
   changed?.add(id);
+  removed.add(id);
   forgetLive(id);
   const next = new Map(jobs.peek());
   if (next.delete(id)) jobs.value = next;
@@ -81,8 +87,11 @@ export function removeJob(id) {
 
 /** @param {string} event @param {any} data */
 export function handleEvent(event, data) {
-  if (event === "job") putJob(data);
-  else if (event === "deleted") removeJob(data.id);
+  if (event === "job") {
+    // A job of kubectl may have the name of a deleted one.
+    removed.delete(data.id);
+    putJob(data);
+  } else if (event === "deleted") removeJob(data.id);
   else if (event === "progress") addProgress(data.id, { ...data.progress, files: data.files, preview: data.preview });
 }
 
