@@ -121,6 +121,8 @@ def _make_agree(query: dict[str, Any]) -> None:
         query.pop("lora_scale", None)
     if CLASS & query.keys():
         query["class_prompt"] = "a dog"
+    for name in {"webhook", "webhook_events"} & query.keys():
+        del query[name]  # This gateway has no secret to sign webhooks with.
     _make_training_agree(query)
 
 
