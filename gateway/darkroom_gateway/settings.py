@@ -19,7 +19,7 @@ from darkroom_gateway.errors import SettingsError
 from darkroom_gateway.http.connection_bounds import ConnectionBounds
 from darkroom_gateway.http.host_names import read_host_names
 from darkroom_gateway.http.root_path import read_root_path
-from darkroom_gateway.openai_images.model_names import read_aliases
+from darkroom_gateway.model_names import read_aliases
 
 MIB = 1024**2
 
@@ -167,7 +167,8 @@ class Settings(StorageSettings):
     """More names of models for `POST /v1/images/...`, for programs with fixed names, such as
     `dall-e-3=sdxl, gpt-image-1=my-dog@best`. Separated by white space or commas."""
     max_event_streams: WholeNumber = variable("DARKROOM_GATEWAY_MAX_EVENT_STREAMS", 2000, ge=1, le=100_000)
-    """Open event streams, and logs that are followed; more get `503`. Each takes about 30 kB of memory and a file descriptor."""
+    """Open event streams, and logs that are followed; more get `503`. Each takes about 30 kB of memory and a file
+    descriptor."""
     log_level: Annotated[LogLevel, BeforeValidator(_upper)] = variable("DARKROOM_GATEWAY_LOG_LEVEL", LogLevel.INFO)
     """Level of the gateway's own log. Libraries stay at `INFO` or above, since some print credentials below it."""
     api_keys_dir: str | None = variable(API_KEYS_DIR, None)
