@@ -21,7 +21,7 @@ from darkroom_gateway.http.host_names import read_host_names
 from darkroom_gateway.http.origins import ANY_ORIGIN, read_origins
 from darkroom_gateway.http.root_path import read_root_path
 from darkroom_gateway.limits.quotas import Quotas, read_quotas
-from darkroom_gateway.openai_images.model_names import read_aliases
+from darkroom_gateway.model_names import read_aliases
 
 MIB = 1024**2
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
+from darkroom_gateway.model_names import BASE_MODEL
 from darkroom_gateway.models.schemas import ModelAnswer, ModelDetail, OpenAIModel
-from darkroom_gateway.openai_images.model_names import BASE_MODEL
 
 BASE_CREATED = datetime(2023, 7, 26, tzinfo=UTC)
 """The release of SDXL 1.0. Clients need some time; that of other base models is not known."""

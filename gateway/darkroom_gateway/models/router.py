@@ -8,9 +8,9 @@ from fastapi import APIRouter, Path, Query, Response
 from darkroom_contract.names import MODEL_ID_PATTERN
 from darkroom_gateway.errors import UnknownModelError
 from darkroom_gateway.http.problems import responses
+from darkroom_gateway.model_names import BASE_MODEL, as_mapping
 from darkroom_gateway.models.openai_models import base_model_detail, openai_models
 from darkroom_gateway.models.schemas import ModelDetail, ModelList
-from darkroom_gateway.openai_images.model_names import BASE_MODEL, as_mapping
 from darkroom_gateway.services import ServicesOfApp
 
 router = APIRouter(tags=["models"])

@@ -33,7 +33,7 @@ def _edit_schema() -> Json:
 def _without_null(field: Json) -> Json:
     """No form can contain null."""
     [choice] = [each for each in field.get("anyOf", [{}]) if each != {"type": "null"}]
-    kept = {name: value for name, value in field.items() if name not in ("anyOf", "default")}
+    kept: Json = {name: value for name, value in field.items() if name not in ("anyOf", "default")}
     return kept | choice
 
 

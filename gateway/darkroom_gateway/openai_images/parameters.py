@@ -16,7 +16,7 @@ from darkroom_contract.specs.lora import MAX_LORAS
 from darkroom_contract.specs.start_image import ImageFit, Mask, StartImage
 from darkroom_gateway.generation.loras import LORA_PATTERN, MAX_LORA_LENGTH
 from darkroom_gateway.jobs.contract_fields import parameter
-from darkroom_gateway.openai_images.model_names import BASE_MODEL
+from darkroom_gateway.model_names import BASE_MODEL
 
 MAX_MODEL_CHARACTERS = 100
 MAX_PARTIAL_IMAGES = 3

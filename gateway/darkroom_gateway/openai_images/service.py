@@ -21,7 +21,7 @@ from darkroom_gateway.http.shutdown import Shutdown
 from darkroom_gateway.jobs.dependencies import Submitter
 from darkroom_gateway.jobs.serializers import phase_of, queue_answer
 from darkroom_gateway.jobs.service import JobService
-from darkroom_gateway.openai_images.model_names import lora_of
+from darkroom_gateway.model_names import lora_of
 from darkroom_gateway.openai_images.parameters import ImageRequest
 from darkroom_gateway.openai_images.translation import generate_parameters, in_openai_names
 from darkroom_gateway.photos.upload_form import Upload

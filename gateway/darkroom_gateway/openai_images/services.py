@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from darkroom_contract.jobs import Job
-from darkroom_gateway.openai_images.model_names import as_mapping
+from darkroom_gateway.model_names import as_mapping
 from darkroom_gateway.openai_images.results import Results
 from darkroom_gateway.openai_images.service import ImageJobs
 from darkroom_gateway.openai_images.stream import ImageEvents, StreamForm

@@ -3,7 +3,7 @@
 import pytest
 
 from darkroom_gateway.errors import SettingsError
-from darkroom_gateway.openai_images.model_names import as_mapping, lora_of
+from darkroom_gateway.model_names import as_mapping, lora_of
 from darkroom_gateway.settings import MODEL_ALIASES, Settings
 
 ALIASES = {"dall-e-3": "sdxl", "gpt-image-1": "my-dog@best"}
