@@ -28,6 +28,9 @@ SEEDS  ?= 1
 # Of `make fuzz`: requests for each operation in each phase. SEED counts here too.
 EXAMPLES ?= 100
 
+# Test workers and the processes that tests start would otherwise compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test test-fast test-interop check generate golden conformance stories chaos fuzz bench images save-images sbom test-images pictures screenshots vendor lock pin-images constraints clean
 

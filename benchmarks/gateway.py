@@ -40,7 +40,6 @@ RUNNING = "train-running"
 FEW, MANY = 10, 10_000
 POLLING_CLIENTS = {50: 1.0, 200: 1.5}
 """How many polls a second the gateway must answer, relative to the plain endpoint, by the number of clients."""
-ROUNDS = 5
 POLL_SECONDS, LIST_SECONDS = 3.0, 2.0
 SETTLE_SECONDS = 5.0
 """Wait between the first list and the memory measurement, in which the allocator returns the memory of the pages."""
@@ -65,7 +64,7 @@ class Bound:
         return f"{'ok  ' if self.holds else 'FAIL'} {self.name}: {self.value:.2f} ({wanted})"
 
 
-def measure_polls(_: argparse.Namespace) -> list[Bound]:
+def measure_polls(options: argparse.Namespace) -> list[Bound]:
     """Polls of one running job; alternately, plain server first."""
     found: list[Bound] = []
     with open_stack(FEW, RUNNING) as stack, open_gateway(stack) as (ours, _), open_plain(stack) as (plain, _):
@@ -76,14 +75,14 @@ def measure_polls(_: argparse.Namespace) -> list[Bound]:
             f"{'clients':>8} {'plain/s':>8} {'ours/s':>8} {'ratio':>6} {'plain p99':>10} {'ours p99':>10} {'ratio':>6}"
         )
         for clients in POLLING_CLIENTS:
-            found += _measure_polls(stack, plain, ours, clients)
+            found += _measure_polls(stack, plain, ours, clients, options.rounds)
         asked = _requests_but_watches(stack) - at_start
     return [*found, Bound("requests to the API server for all polls", asked, at_most=0)]
 
 
-def _measure_polls(stack: Stack, plain: str, ours: str, clients: int) -> list[Bound]:
+def _measure_polls(stack: Stack, plain: str, ours: str, clients: int, count: int) -> list[Bound]:
     path, before, began = f"/result?task_id={RUNNING}", stack.requests["watch"], time.monotonic()
-    rounds = [[load(url + path, clients, POLL_SECONDS) for url in (plain, ours)] for _ in range(ROUNDS)]
+    rounds = [[load(url + path, clients, POLL_SECONDS) for url in (plain, ours)] for _ in range(count)]
     watches = (stack.requests["watch"] - before) / (time.monotonic() - began)
     rate, slowest = (
         [statistics.median(each[side][key] for each in rounds) for side in (0, 1)] for key in ("per_second", "p99_ms")
@@ -100,7 +99,7 @@ def _measure_polls(stack: Stack, plain: str, ours: str, clients: int) -> list[Bo
     ]
 
 
-def measure_lists(_: argparse.Namespace) -> list[Bound]:
+def measure_lists(options: argparse.Namespace) -> list[Bound]:
     """`GET /jobs?limit=1`; alternately, few jobs first."""
     found = []
     with open_stack(FEW, RUNNING) as one, open_stack(MANY, RUNNING) as other, contextlib.ExitStack() as gateways:
@@ -109,7 +108,7 @@ def measure_lists(_: argparse.Namespace) -> list[Bound]:
         for clients in (1, 10):
             rounds = [
                 [load(f"{url}/jobs?limit=1", clients, LIST_SECONDS)["p50_ms"] for url in (few, many)]
-                for _ in range(ROUNDS)
+                for _ in range(options.rounds)
             ]
             middle = [statistics.median(each[side] for each in rounds) for side in (0, 1)]
             ratio = middle[1] / middle[0]
@@ -167,7 +166,7 @@ def measure_pages(options: argparse.Namespace) -> list[Bound]:
     """A page of `/v1/jobs`."""
     return [
         Bound(f"{what} of {options.jobs} jobs, relative to {gateway_pages.FEW}", ratio, at_most=1.1)
-        for what, ratio in gateway_pages.measure(options.jobs).items()
+        for what, ratio in gateway_pages.measure(options.jobs, options.rounds).items()
     ]
 
 
@@ -205,8 +204,8 @@ def _read_pages(url: str, pages: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument("--rounds", type=int, default=5, help="of all sections but memory and uploads")
     parser.add_argument("--watchers", type=int, default=1000, help="of the sections watchers and events")
-    parser.add_argument("--rounds", type=int, default=5, help="of the sections watchers and events")
     parser.add_argument("--megabytes", type=int, default=2048, help="of the section uploads, in MiB")
     parser.add_argument("--jobs", type=int, default=100_000, help="of the section pages")
     options = parser.parse_args()

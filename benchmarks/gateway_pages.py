@@ -10,7 +10,6 @@ import time
 from gateway_stack import load, open_gateway, open_simulated_stack, resident_mib
 
 FEW = 100
-ROUNDS = 5
 SECONDS = 1.5
 LIST_SECONDS = 200.0
 """Limit of the first list of many jobs."""
@@ -18,7 +17,7 @@ LIST_SECONDS = 200.0
 REQUESTS = {"first page": "/v1/jobs?limit=50", "first page, succeeded": "/v1/jobs?limit=50&status=Succeeded"}
 
 
-def measure(jobs: int) -> dict[str, float]:
+def measure(jobs: int, rounds: int) -> dict[str, float]:
     """The ratio of the median latencies, many jobs to few, by request."""
     began = time.monotonic()
     with (
@@ -28,13 +27,14 @@ def measure(jobs: int) -> dict[str, float]:
         open_gateway(many_stack, LIST_SECONDS) as (many, pid),
     ):
         print(f"{jobs} jobs listed in {time.monotonic() - began:.0f} s, {resident_mib(pid):.0f} MiB", flush=True)
-        return {what: _ratio(what, path, few, many) for what, path in REQUESTS.items()}
+        return {what: _ratio(what, path, (few, many), rounds) for what, path in REQUESTS.items()}
 
 
-def _ratio(what: str, path: str, few: str, many: str) -> float:
-    for url in (few, many):
+def _ratio(what: str, path: str, urls: tuple[str, str], rounds: int) -> float:
+    for url in urls:
         load(url + path, 1, 0.5)  # Fills the caches.
-    rounds = [[load(url + path, 1, SECONDS)["p50_ms"] for url in (few, many)] for _ in range(ROUNDS)]
-    middle = [statistics.median(each[side] for each in rounds) for side in (0, 1)]
-    print(f"{what:>24}: {middle[0]:6.2f} ms with {FEW}, {middle[1]:6.2f} ms", flush=True)
-    return middle[1] / middle[0]
+    latencies = [[load(url + path, 1, SECONDS)["p50_ms"] for url in urls] for _ in range(rounds)]
+    few, many = (statistics.median(each[side] for each in latencies) for side in (0, 1))
+    print(f"{what:>24}: {few:6.2f} ms with {FEW}, {many:6.2f} ms", flush=True)
+    ratio: float = many / few
+    return ratio

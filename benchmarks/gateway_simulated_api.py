@@ -31,7 +31,8 @@ class SimulatedApi:
         self._jobs = jobs
 
     def routes(self) -> list[Route]:
-        path = f"/apis/{GROUP}/{VERSION}/namespaces/{{namespace}}/"
+        # A kubeconfig of the embedded API server has its token in the path.
+        path = f"/{{token}}/apis/{GROUP}/{VERSION}/namespaces/{{namespace}}/"
         return [Route(path + kind.plural, self._endpoint(kind)) for kind in Kind]
 
     def _endpoint(self, kind: Kind) -> Any:

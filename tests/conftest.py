@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 from support.tiers import is_fast, is_whole_module_slow, only_what_is_fast
 from support.warm_parent.installation import WarmParent, shared_folder
+from support.warm_parent.shared_caches import share_botocore_data, share_ca_certificates
 
 from darkroom_local.cluster.components import PASSED_THROUGH
 
 # Read when the libraries are imported: one thread, so that tests beside each other stay fast, and no way to the hub.
 os.environ.update({"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
+share_botocore_data()
+share_ca_certificates()
 
 
 @pytest.fixture(scope="session")
@@ -42,10 +45,22 @@ def warm_operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPare
         yield parent
 
 
+@pytest.fixture(scope="session")
+def warm_cluster(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmParent) -> Iterator[WarmParent]:
+    """Forks the parts of local clusters and their runs. For tests that freeze no part: only its client would stop."""
+    # The environment that a local cluster gives to its parts.
+    environment = {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(Path.home())}
+    with contextlib.ExitStack() as stack:
+        for package in ("darkroom_local", "darkroom_gateway", "darkroom_operator"):
+            parent = _warm_parent(tmp_path_factory, package, environment, "warm-cluster")
+            warm_runner.add(stack.enter_context(parent))
+        yield warm_runner
+
+
 def _warm_parent(
-    factory: pytest.TempPathFactory, package: str, environment: dict[str, str]
+    factory: pytest.TempPathFactory, package: str, environment: dict[str, str], purpose: str = "warm"
 ) -> contextlib.AbstractContextManager[WarmParent]:
-    folder = shared_folder(factory.getbasetemp()) / f"warm-{package}"
+    folder = shared_folder(factory.getbasetemp()) / f"{purpose}-{package}"
     return WarmParent(folder, package, environment).serving()
 
 

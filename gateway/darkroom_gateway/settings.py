@@ -148,7 +148,8 @@ class Settings(StorageSettings):
     """What happens to a submission while a job runs: `Queue` accepts it, `Reject` answers `409`. `Reject` needs
     permission to list Leases."""
     max_event_streams: WholeNumber = variable("DARKROOM_GATEWAY_MAX_EVENT_STREAMS", 2000, ge=1, le=100_000)
-    """Open event streams, and logs that are followed; more get `503`. Each takes about 30 kB of memory and a file descriptor."""
+    """Open event streams, and logs that are followed; more get `503`. Each takes about 30 kB of memory and a file
+    descriptor."""
     log_level: Annotated[LogLevel, BeforeValidator(_upper)] = variable("DARKROOM_GATEWAY_LOG_LEVEL", LogLevel.INFO)
     """Level of the gateway's own log. Libraries stay at `INFO` or above, since some print credentials below it."""
     api_keys_dir: str | None = variable(API_KEYS_DIR, None)

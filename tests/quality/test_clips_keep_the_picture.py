@@ -26,14 +26,6 @@ FRAME_PX = 5
 pytestmark = pytest.mark.timeout(1800)
 
 
-KNOWN_DEFECT = pytest.mark.xfail(
-    raises=AssertionError,
-    strict=True,
-    reason="darkroom-tiny-svd draws halos around the subject in the last frames at the default motion and guidance; "
-    "the cache adds to them. Remove this mark with better weights.",
-)
-
-
 def start_scenes() -> list[Scene]:
     """The subject of the demo, and combinations of which some are excluded from training."""
     return [replace(SUBJECT, background="olive"), *scenes(count=CLIPS - 1, seed=5)]
@@ -82,9 +74,7 @@ def sharpness(frame: Image.Image) -> float:
     return float(np.abs(np.diff(pixels, axis=0)).mean() + np.abs(np.diff(pixels, axis=1)).mean())
 
 
-def test_background_and_subject_stay_until_the_last_frame(clips: Clips, request: pytest.FixtureRequest) -> None:
-    if request.node.callspec.params["clips"] == "Balanced":
-        request.applymarker(KNOWN_DEFECT)
+def test_background_and_subject_stay_until_the_last_frame(clips: Clips) -> None:
     lost, changes = 0, []
     for clip in clips:
         lost += not keeps_its_scene(clip)
@@ -105,7 +95,6 @@ def keeps_its_scene(clip: list[Image.Image]) -> bool:
     )
 
 
-@KNOWN_DEFECT
 def test_sharpness_does_not_fall_and_no_blots_appear(clips: Clips) -> None:
     """A blurred frame has fewer and weaker edges than the first, and a frame with blots more."""
     ratios = []

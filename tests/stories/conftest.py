@@ -9,21 +9,21 @@ from support.warm_parent.installation import WarmParent
 
 
 @pytest.fixture(scope="package")
-def darkroom(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmParent) -> Iterator[Darkroom]:
+def darkroom(tmp_path_factory: pytest.TempPathFactory, warm_cluster: WarmParent) -> Iterator[Darkroom]:
     """Shared: a story must leave its jobs finished or deleted."""
-    shared = Darkroom(tmp_path_factory.mktemp("darkroom"), warm_runner.python)
+    shared = Darkroom(tmp_path_factory.mktemp("darkroom"), warm_cluster.python, program=warm_cluster.darkroom)
     shared.start()
     yield shared
     shared.close()
 
 
 @pytest.fixture
-def start_darkroom(tmp_path: Path, warm_runner: WarmParent) -> Iterator[Callable[[], Darkroom]]:
+def start_darkroom(tmp_path: Path, warm_cluster: WarmParent) -> Iterator[Callable[[], Darkroom]]:
     """Starts a cluster for this story alone."""
     started: list[Darkroom] = []
 
     def start() -> Darkroom:
-        started.append(Darkroom(tmp_path, warm_runner.python))
+        started.append(Darkroom(tmp_path, warm_cluster.python, program=warm_cluster.darkroom))
         started[-1].start()
         return started[-1]
 

@@ -34,7 +34,12 @@ class Darkroom:
     """One local cluster. It may be killed and started again on the same folder."""
 
     def __init__(
-        self, folder: Path, python: Path, kubeconfig: Path | None = GIVEN_KUBECONFIG, options: Sequence[str] = ()
+        self,
+        folder: Path,
+        python: Path,
+        kubeconfig: Path | None = GIVEN_KUBECONFIG,
+        options: Sequence[str] = (),
+        program: Path = BIN / "darkroom",
     ) -> None:
         """`python` is the interpreter to use; its folder holds the runner that pods run.
 
@@ -42,6 +47,7 @@ class Darkroom:
         `options` are further ones of `darkroom up`.
         """
         self._python = python
+        self._program = program
         self._options = options
         self._given = kubeconfig
         self.state_dir = folder / "state"
@@ -59,7 +65,7 @@ class Darkroom:
         return "default" if self._given is None else self.namespace
 
     def start(self) -> None:
-        command = [self._python, BIN / "darkroom", "up", "--state-dir", self.state_dir, "--port", str(self.port)]
+        command = [self._python, self._program, "up", "--state-dir", self.state_dir, "--port", str(self.port)]
         command += self._options
         if self._given is not None:
             command += ["--kubeconfig", self._given, "--namespace", self.namespace]

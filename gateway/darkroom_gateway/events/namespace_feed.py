@@ -22,8 +22,9 @@ from darkroom_gateway.events.namespace_frames import (
     warning_frame,
 )
 from darkroom_gateway.events.progress_streams import Entry, EntryId
-from darkroom_gateway.events.ring import EVERYTHING, EventRing, Selection
+from darkroom_gateway.events.ring import EventRing, Selection, Subject
 from darkroom_gateway.events.watcher import WakeList, Watcher
+from darkroom_gateway.jobs.stored_job import models_of
 
 log = logging.getLogger(__name__)
 
@@ -98,8 +99,7 @@ class NamespaceFeed:
         self.wakes.wake()
 
     def _add(self, job: Job | None, render: Callable[[str], bytes], *, wake: bool = True) -> None:
-        subject = EVERYTHING if job is None else _subject(job)
-        self._ring.add(subject, render)
+        self._ring.add(None if job is None else Subject(job.kind, models_of(job)), render)
         if wake:
             self.wakes.wake()
 
@@ -181,9 +181,3 @@ class NamespaceWatcher(Watcher):
 
     def leave(self) -> None:
         self._leave(self)
-
-
-def _subject(job: Job) -> Selection:
-    """A generation may use a saved step of a model: `my-dog@200`."""
-    model_id = job.spec.model_id
-    return Selection(job.kind, None if model_id is None else model_id.partition("@")[0])

@@ -43,7 +43,7 @@ def job_frame(event_id: str, job: BaseModel) -> bytes:
 
 
 def progress_frame(event_id: str, job: Job, event: ProgressEvent, root_path: str) -> bytes:
-    files = FileAddresses(root_path, job.name, job.kind).of_all(event.files)
+    files = FileAddresses(f"{root_path}/v1", job.name, job.kind).of_all(event.files)
     data = JobProgress(id=job.name, kind=job.kind, progress=progress_answer(event), files=files, preview=event.preview)
     return _frame("progress", data, event_id)
 

@@ -22,25 +22,31 @@ RING_NUMBER_BITS = 63
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """The job that an event is about."""
+
+    kind: Kind
+    models: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Which jobs a watcher follows; None for all."""
 
     kind: Kind | None = None
     model_id: str | None = None
 
-    def includes(self, subject: "Selection") -> bool:
-        """Whether to send an event about `subject`: a job's kind and model, or nothing for all watchers."""
-        return (self.kind is None or subject.kind is None or self.kind is subject.kind) and (
-            self.model_id is None or subject.kind is None or self.model_id == subject.model_id
+    def includes(self, subject: Subject | None) -> bool:
+        """Whether to send an event about a job, or about none."""
+        return subject is None or (
+            (self.kind is None or self.kind is subject.kind)
+            and (self.model_id is None or self.model_id in subject.models)
         )
-
-
-EVERYTHING = Selection()
 
 
 @dataclass(frozen=True, slots=True)
 class _Event:
-    subject: Selection
+    subject: Subject | None
     frame: bytes
 
 
@@ -68,7 +74,7 @@ class EventRing:
         position = seen.sequence + 1
         return position if seen.milliseconds == self._number and self.begin <= position <= self.end else None
 
-    def add(self, subject: Selection, render: Callable[[str], bytes]) -> None:
+    def add(self, subject: Subject | None, render: Callable[[str], bytes]) -> None:
         """Add an event that `render` makes from its id."""
         event = _Event(subject, render(self.id_before(self.end + 1)))
         self._events.append(event)
@@ -90,7 +96,7 @@ class EventRing:
                 break
             event = self._events[index]
             position += 1
-            if selection is EVERYTHING or selection.includes(event.subject):
+            if selection.includes(event.subject):
                 chunk.append(event.frame)
                 size += len(event.frame)
         return chunk, position

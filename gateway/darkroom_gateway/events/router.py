@@ -12,9 +12,8 @@ from darkroom_gateway.events.ring import Selection
 from darkroom_gateway.events.stream import EventStream, description
 from darkroom_gateway.http.case_insensitive import case_insensitive
 from darkroom_gateway.http.problems import responses
-from darkroom_gateway.jobs.dependencies import KindInQuery, TaskIdInPath
+from darkroom_gateway.jobs.dependencies import JobIdInPath, KindInQuery, TaskIdInPath
 from darkroom_gateway.services import Services, ServicesOfApp
-from darkroom_gateway.v1.parameters import JobIdInPath
 
 router = APIRouter(tags=["jobs"])
 
@@ -57,7 +56,8 @@ async def all_events(
         Kind | None, case_insensitive(Kind), Query(description="Only TrainJobs or only GenerateJobs.")
     ] = None,
     model_id: Annotated[
-        str | None, Query(pattern=MODEL_ID_PATTERN, description="Only jobs that train or use this model.")
+        str | None,
+        Query(pattern=MODEL_ID_PATTERN, max_length=63, description="Only jobs that train, use or continue this model."),
     ] = None,
     last_event_id: LastEventId = None,
 ) -> EventStream:

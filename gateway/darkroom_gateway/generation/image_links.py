@@ -14,10 +14,10 @@ from typing import IO
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from anyio import to_thread
 from yarl import URL
 
 from darkroom_contract.photos import limits as bounds
+from darkroom_gateway.backends.file_threads import run_to_end
 from darkroom_gateway.errors import FieldError, InvalidRequestError, invalid_request
 from darkroom_gateway.generation.image_addresses import is_public
 from darkroom_gateway.photos.upload_form import SPOOL_BYTES, no_space
@@ -154,7 +154,7 @@ async def _save(response: aiohttp.ClientResponse, given: str, file: IO[bytes], p
             if size_bytes > bounds.MAX_PHOTO_BYTES:
                 break
             try:
-                await to_thread.run_sync(file.write, block)
+                await run_to_end(file.write, block)
             except OSError as error:
                 raise no_space(error) from error
     if size_bytes > bounds.MAX_PHOTO_BYTES:

@@ -31,6 +31,16 @@ TaskIdInPath = Annotated[
         examples=["train-k3x9q2m7ab"],
     ),
 ]
+JobIdInPath = Annotated[
+    str,
+    Path(
+        alias="id",
+        pattern=TASK_ID_PATTERN,
+        max_length=MAX_JOB_NAME_LENGTH,
+        description="The id of the job.",
+        examples=["train-k3x9q2m7ab"],
+    ),
+]
 KindInQuery = Annotated[
     Kind | None,
     case_insensitive(Kind),

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from darkroom_contract.jobs import read_job
+from darkroom_contract.jobs import Job, read_job
 from darkroom_contract.names import (
     FINALIZER_FILES,
     LABEL_DELETE_FILES,
@@ -80,7 +80,7 @@ def stored_job(kind: Kind, document: dict[str, Any], before: StoredJob | None) -
     document = _without_bookkeeping(kind, document)
     metadata = document["metadata"]
     version = int(metadata["resourceVersion"])
-    order, phase, trains, models = version, Phase.QUEUED, None, set[str]()
+    order, phase, trains, models = version, Phase.QUEUED, None, frozenset[str]()
     try:
         job = read_job(document)
     except ValidationError:
@@ -88,7 +88,7 @@ def stored_job(kind: Kind, document: dict[str, Any], before: StoredJob | None) -
     else:
         readable, phase = True, phase_of(job)
         trains = job.spec.model_id if isinstance(job.spec, TrainJobSpec) else None
-        models = {model_of_reference(each) for each in (trains, *job.spec.model_references) if each is not None}
+        models = models_of(job)
         order = _order(job.status.admission_order, version, before if before and before.uid == job.uid else None)
     labels = metadata.get("labels") or {}
     submitted_by = labels.get(LABEL_SUBMITTED_BY)
@@ -107,6 +107,12 @@ def stored_job(kind: Kind, document: dict[str, Any], before: StoredJob | None) -
         readable=readable,
         body=zlib.compress(json.dumps(document, separators=(",", ":")).encode()),
     )
+
+
+def models_of(job: Job) -> frozenset[str]:
+    """Ids of the models that a job trains, uses or continues from, without saved steps."""
+    trains = (job.spec.model_id,) if isinstance(job.spec, TrainJobSpec) else ()
+    return frozenset(map(model_of_reference, (*trains, *job.spec.model_references)))
 
 
 def _order(admission_order: int | None, version: int, before: StoredJob | None) -> int:

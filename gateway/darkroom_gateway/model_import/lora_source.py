@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import IO, BinaryIO, cast
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter
 from pydantic import ValidationError
 from starlette.requests import Request
 
@@ -23,6 +23,7 @@ from darkroom_contract.schema import printable
 from darkroom_contract.storage.datasets import DatasetPolicy
 from darkroom_gateway.backends.calls import Backends
 from darkroom_gateway.backends.deadlines import STORAGE_SECONDS, upload_seconds
+from darkroom_gateway.backends.file_threads import run_to_end
 from darkroom_gateway.errors import FieldError, TooLargeError, invalid_request
 from darkroom_gateway.http.upload_slots import UploadSlots
 from darkroom_gateway.model_import.upload_form import invalid_model, read_form
@@ -94,7 +95,7 @@ class LoraSource:
         uri = await self._given_uri(request, uri)
         opened = self._uploaded(request) if uri is None else self._downloaded(uri)
         async with opened as (source, file):
-            yield await to_thread.run_sync(checked, source, file, limiter=self._checking)
+            yield await run_to_end(checked, source, file, limiter=self._checking)
 
     async def _given_uri(self, request: Request, uri: str | None) -> str | None:
         """The URI that the request names; None if it has a form."""

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import IO
 
-from anyio import to_thread
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from darkroom_contract.photos import limits as bounds
 from darkroom_contract.specs.dataset import MAX_CAPTION_CHARACTERS
+from darkroom_gateway.backends.file_threads import run_to_end
 from darkroom_gateway.errors import FieldError, InvalidPhotosError, NoUploadSpaceError, invalid_request
 from darkroom_gateway.photos.file_roles import FileRole, role_and_stem
 
@@ -214,7 +214,7 @@ class UploadForm:
     async def _write(self) -> None:
         if self._unwritten:
             try:
-                await to_thread.run_sync(_write_all, self._unwritten)
+                await run_to_end(_write_all, self._unwritten)
             except OSError as error:
                 raise no_space(error) from error
         self._unwritten, self._unwritten_bytes = [], 0

@@ -13,12 +13,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import IO, Any, TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter
 from starlette.requests import ClientDisconnect, Request
 
 from darkroom_contract.photos import limits as bounds
 from darkroom_contract.photos.decoder import DecoderUnavailableError
 from darkroom_contract.photos.errors import PhotoError, PhotoLimitError
+from darkroom_gateway.backends.file_threads import run_to_end
 from darkroom_gateway.errors import DecodersUnavailableError, FieldError, InvalidPhotosError
 from darkroom_gateway.http.upload_slots import UploadSlots
 from darkroom_gateway.photos.captions_and_masks import (
@@ -167,7 +168,7 @@ class UploadValidator:
     async def sha256(self, upload: Upload) -> bytes:
         """Raises `NoUploadSpaceError`, because a photo that fit into memory is written to disk here."""
         try:
-            return await to_thread.run_sync(_sha256, upload.file, limiter=self._hashing)
+            return await run_to_end(_sha256, upload.file, limiter=self._hashing)
         except OSError as error:
             raise no_space(error) from error
 

@@ -4,10 +4,9 @@ from fastapi import APIRouter
 from fastapi.responses import RedirectResponse
 
 from darkroom_gateway.http.problems import responses
-from darkroom_gateway.jobs.dependencies import KindInQuery
+from darkroom_gateway.jobs.dependencies import JobIdInPath, KindInQuery
 from darkroom_gateway.jobs.router import REDIRECT, FileName, Step
 from darkroom_gateway.services import Services, ServicesOfApp
-from darkroom_gateway.v1.parameters import JobIdInPath
 from darkroom_gateway.v1.schemas import V1RunFile, V1RunFileList
 from darkroom_gateway.v1.serializers import PATH
 

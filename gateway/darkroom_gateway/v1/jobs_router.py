@@ -10,7 +10,7 @@ from darkroom_contract.specs.job import JobSpec
 from darkroom_gateway.http.problems import responses
 from darkroom_gateway.jobs.contract_fields import parameter
 from darkroom_gateway.jobs.cursors import read_cursor, write_cursor
-from darkroom_gateway.jobs.dependencies import KindInQuery, SubmitterOfRequest
+from darkroom_gateway.jobs.dependencies import JobIdInPath, KindInQuery, SubmitterOfRequest
 from darkroom_gateway.jobs.poll_route import json_response
 from darkroom_gateway.services import ServicesOfApp
 from darkroom_gateway.v1.bodies import body_error, parse_model, read_object
@@ -23,7 +23,7 @@ from darkroom_gateway.v1.job_responses import (
     waited_response,
 )
 from darkroom_gateway.v1.openapi_bodies import PATCH_BODY
-from darkroom_gateway.v1.parameters import JobIdInPath, ListParameters, Prefer
+from darkroom_gateway.v1.parameters import ListParameters, Prefer
 from darkroom_gateway.v1.poll_route import V1PollRoute
 from darkroom_gateway.v1.schemas import V1Job, V1JobList
 from darkroom_gateway.v1.serializers import PATH

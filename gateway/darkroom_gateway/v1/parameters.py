@@ -2,29 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import Header, Path
+from fastapi import Header
 from pydantic import BaseModel, ConfigDict, Field
 
-from darkroom_contract.names import KEY_NAME_PATTERN, MAX_JOB_NAME_LENGTH, MODEL_ID_PATTERN, Kind
+from darkroom_contract.names import KEY_NAME_PATTERN, MODEL_ID_PATTERN, Kind
 from darkroom_contract.status import Phase
 from darkroom_gateway.http.case_insensitive import case_insensitive
 from darkroom_gateway.jobs.cursors import CURSOR_PATTERN
 from darkroom_gateway.jobs.index import JobFilter
 from darkroom_gateway.jobs.prompt_index import WORD_PATTERN, words_of
 from darkroom_gateway.jobs.service import kinds_of
-from darkroom_gateway.jobs.task_ids import TASK_ID_PATTERN
 from darkroom_gateway.v1.waiting import MAX_WAIT_SECONDS
 
-JobIdInPath = Annotated[
-    str,
-    Path(
-        alias="id",
-        pattern=TASK_ID_PATTERN,
-        max_length=MAX_JOB_NAME_LENGTH,
-        description="The id of the job.",
-        examples=["train-k3x9q2m7ab"],
-    ),
-]
 Prefer = Annotated[
     str | None,
     Header(
@@ -62,7 +51,7 @@ class ListParameters(BaseModel):
         pattern=WORD_PATTERN,
         max_length=200,
         description="Only jobs whose prompt has all of these words, or words that begin with them, in any case. A page "
-        "may then have fewer jobs than `limit` although there is a next one, and `total` is null.",
+        "may then have fewer jobs than `limit` although there is a next one, and nothing is counted.",
         examples=["dog beach"],
     )
     limit: int = Field(100, ge=1, le=1000, description="Maximum number of jobs on a page.")

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from tempfile import SpooledTemporaryFile
+from tempfile import TemporaryFile
 from typing import IO
 
 from pydantic import ValidationError
@@ -27,7 +27,7 @@ from darkroom_gateway.errors import FieldError, InvalidRequestError, invalid_req
 from darkroom_gateway.jobs.task_ids import UPLOAD_ID_PATTERN, new_upload_id
 from darkroom_gateway.photos.captions_and_masks import PhotoFiles, paired
 from darkroom_gateway.photos.file_roles import FileRole, role_and_stem
-from darkroom_gateway.photos.upload_form import MAX_CAPTION_BYTES, MIB, SPOOL_BYTES, Upload, no_space
+from darkroom_gateway.photos.upload_form import MAX_CAPTION_BYTES, MIB, Upload, no_space
 from darkroom_gateway.photos.upload_validator import Photo, UploadValidator
 from darkroom_gateway.storage.client import ObjectStorage
 from darkroom_gateway.v1.upload_schemas import (
@@ -162,7 +162,8 @@ class UploadedPhotos:
 
 
 def _empty(stored: StoredUploadFile) -> Upload:
-    file: IO[bytes] = SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 (closed by `_files`)
+    # Not spooled: the thread of an abandoned download may still write when it is closed (backends/file_threads.py).
+    file: IO[bytes] = TemporaryFile()  # noqa: SIM115 (closed by `_files`)
     role, stem = role_and_stem(stored.name)
     return Upload(bounds.short_name(stored.name), stored.bytes, file, role, stem)
 

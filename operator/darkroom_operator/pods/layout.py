@@ -8,7 +8,8 @@ SCRATCH_VOLUME = "scratch"
 SCRATCH_DIR = "/scratch"
 TERMINATION_LOG = "/dev/termination-log"
 
-OWN_PATHS = frozenset({SCRATCH_DIR, TERMINATION_LOG, HANDOVER_DIR, "/"})
+OWN_PATHS = frozenset({SCRATCH_DIR, TERMINATION_LOG, HANDOVER_DIR})
+"""No volume of a template may be mounted on one of them, nor on a folder above: it would hide them."""
 OWN_VOLUMES = frozenset({HANDOVER_VOLUME})
 """A template may define the scratch volume."""
 

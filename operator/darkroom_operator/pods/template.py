@@ -7,7 +7,7 @@ validates the rest, strictly.
 """
 
 import posixpath
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 import yaml
@@ -112,8 +112,9 @@ class Mount(Part):
     @model_validator(mode="after")
     def _is_free(self) -> Self:
         path = posixpath.normpath(self.mount_path)
-        if path in OWN_PATHS:
-            raise ValueError(f"{path} is reserved by Darkroom. Choose another mountPath")
+        hidden = sorted(each for each in OWN_PATHS if PurePosixPath(each).is_relative_to(path))
+        if hidden:
+            raise ValueError(f"{path} is reserved by Darkroom, which mounts {hidden[0]}. Choose another mountPath")
         return self
 
 

@@ -29,7 +29,7 @@ def families(snapshot: Snapshot, is_leader: bool) -> Families:
     if is_leader:
         yield _jobs(snapshot)
         yield from _queue(snapshot)
-        yield _slots(snapshot)
+        yield from _slots(snapshot)
         yield from _progress(snapshot)
 
 
@@ -85,11 +85,16 @@ def waiting_since(job: Job) -> datetime:
     return max(aware(each) for each in moments if each is not None)
 
 
-def _slots(snapshot: Snapshot) -> GaugeMetricFamily:
-    family = GaugeMetricFamily("darkroom_slot_busy", "1 while a run occupies the slot.", labels=["slot"])
+def _slots(snapshot: Snapshot) -> Families:
+    busy = GaugeMetricFamily("darkroom_slot_busy", "1 while a run occupies the slot.", labels=["slot"])
+    idle = GaugeMetricFamily(
+        "darkroom_slot_idle_runner", "1 while an idle pod waits for the next run.", labels=["slot"]
+    )
     for slot in snapshot.slots.values():
-        family.add_metric([str(slot.number)], 1.0 if slot.holder and slot.pod_uid else 0.0)
-    return family
+        busy.add_metric([str(slot.number)], 1.0 if slot.holder and slot.pod_uid else 0.0)
+        idle.add_metric([str(slot.number)], 1.0 if slot.idle_pod_uid and not slot.pod_uid else 0.0)
+    yield busy
+    yield idle
 
 
 def _progress(snapshot: Snapshot) -> Families:

@@ -33,8 +33,8 @@ def import_time_settings(package: str) -> dict[str, str]:
 
 
 def main() -> None:
-    settings = json.loads(Path(__file__).with_name("warm-parent.json").read_text())
     module = sys.argv[2] if sys.argv[1:2] == ["-m"] else ""
+    settings = _settings_of(module.partition(".")[0])
     if module and settings["import_time"] == import_time_settings(settings["package"]):
         with socket.socket(socket.AF_UNIX) as connection:
             try:
@@ -43,7 +43,16 @@ def main() -> None:
                 pass
             else:
                 _end_as(_run(connection, module))
-    os.execv(settings["python"], [settings["python"], *sys.argv[1:]])
+    python = str(Path(__file__).with_name("python"))
+    os.execv(python, [python, *sys.argv[1:]])
+
+
+def _settings_of(package: str) -> dict[str, Any]:
+    """Of the package's own warm parent, if the bin folder has a link to it."""
+    own = Path(__file__).with_name(f"warm-parent-{package}.json")
+    settings = own if own.exists() else Path(__file__).with_name("warm-parent.json")
+    found: dict[str, Any] = json.loads(settings.read_text())
+    return found
 
 
 def _run(connection: socket.socket, module: str) -> int:

@@ -21,7 +21,7 @@ LAUNCHER = """#!{bin}/python
 import sys
 
 sys.executable = "{bin}/forking-python"
-from darkroom_runner.main import main
+from {module} import main
 
 main()
 """
@@ -31,7 +31,8 @@ wait_until = waiter(280.0)
 class WarmParent:
     """The bin folder: `python`, `darkroom-runner` and the other programs of the virtual environment.
 
-    `forking_python -m MODULE` is a fork of the warm parent; `python` is a new interpreter. `runner` forks its work.
+    `forking_python -m MODULE` is a fork of the warm parent; `python` is a new interpreter. `runner` forks its work, and
+    `darkroom` the parts of a local cluster of whose packages there are warm parents: see `add`.
     """
 
     def __init__(self, folder: Path, package: str, environment: Mapping[str, str]) -> None:
@@ -40,7 +41,8 @@ class WarmParent:
         self.python = self.bin_dir / "python"
         self.forking_python = self.bin_dir / "forking-python"
         self.runner = self.bin_dir / "darkroom-runner"
-        self._package = package
+        self.darkroom = self.bin_dir / "forking-darkroom"
+        self.package = package
         self._environment = dict(environment)
         self._socket = folder / "socket"
 
@@ -53,6 +55,11 @@ class WarmParent:
             holder = self._hold() or self._start()
         with holder:
             yield self
+
+    def add(self, other: "WarmParent") -> None:
+        """Let `forking_python` fork the modules of another package from its own warm parent."""
+        with contextlib.suppress(FileExistsError):  # Another test process was faster.
+            (self.bin_dir / f"warm-parent-{other.package}.json").symlink_to(other.bin_dir / "warm-parent.json")
 
     def _hold(self) -> socket.socket | None:
         """A connection that keeps the warm parent, if there is one."""
@@ -74,7 +81,7 @@ class WarmParent:
         with contextlib.ExitStack() as failed, first_holder, (self.folder / "log").open("ab") as log:
             failed.callback(ours.close)
             process = subprocess.Popen(
-                [str(self.python), server.__file__, self._package, str(self._socket), str(first_holder.fileno())],
+                [str(self.python), server.__file__, self.package, str(self._socket), str(first_holder.fileno())],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -88,7 +95,7 @@ class WarmParent:
                 with socket.socket(socket.AF_UNIX) as probe:
                     return probe.connect_ex(str(self._socket)) == 0
 
-            wait_until(accepts, f"the warm parent of {self._package} accepts connections")
+            wait_until(accepts, f"the warm parent of {self.package} accepts connections")
             failed.pop_all()
         # It may outlive this process.
         process.returncode = 0
@@ -102,7 +109,8 @@ class WarmParent:
         for program in BIN.iterdir():
             _link(self.bin_dir / program.name, program)
         interpreter = Path(sys.executable).resolve()
-        _write_program(self.runner, LAUNCHER.format(bin=self.bin_dir))
+        _write_program(self.runner, LAUNCHER.format(bin=self.bin_dir, module="darkroom_runner.main"))
+        _write_program(self.darkroom, LAUNCHER.format(bin=self.bin_dir, module="darkroom_local.cli"))
         _write_program(self.forking_python, f"#!{interpreter} -IS\n{Path(client.__file__).read_text()}")
 
 

@@ -230,12 +230,16 @@ def _die_with(leash: int) -> None:
 def main() -> NoReturn:
     package, path, first_holder = sys.argv[1:]
     from client import import_time_settings
+    from shared_caches import read_s3_data, share_botocore_data
 
     del sys.path[0]  # This folder, because it was run by path.
     settings = {"socket": path, "package": package, "import_time": import_time_settings(package)}
-    settings["python"] = sys.executable
     Path(sys.executable).with_name("warm-parent.json").write_text(json.dumps(settings))
     set_by_imports = preload(package)
+    if "boto3" in sys.modules:
+        share_botocore_data()
+        read_s3_data()
+    gc.freeze()
     try:
         Server(path, int(first_holder)).serve()
     except Forked as fork:

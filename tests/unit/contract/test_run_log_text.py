@@ -8,7 +8,7 @@ HEAD, LETTERS = 4, b"abcdefghijklmnopqrstuvwxyz"
 
 
 def kept(written: int, tail: int = 6) -> bytes:
-    """The text of a log of so many letters."""
+    """The text of a log of this many letters."""
     text = LETTERS[:written]
     omitted = max(0, written - HEAD - tail)
     return join_log(text[:HEAD], omitted, text[HEAD + omitted :])

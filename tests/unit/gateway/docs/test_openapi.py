@@ -225,6 +225,10 @@ responses = false
 [phases.stateful]
 max-steps = 4
 [[operations]]
+# It has no end, and no event while no job changes.
+include-path = "/v1/events"
+request-timeout = 1
+[[operations]]
 # Rules between parameters are stricter than a description can say.
 include-method = "POST"
 checks.positive_data_acceptance.expected-statuses = ["200", "201", "202", "404", "409", "422"]

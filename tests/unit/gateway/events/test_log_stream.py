@@ -7,11 +7,8 @@ import httpx
 import pytest
 from support.event_streams import StreamedJob
 from support.s3_server import BUCKET
-from support.waiting import waiter
 
 from darkroom_contract.storage.keys import run_log_key
-
-wait_until = waiter(30)
 
 
 @pytest.fixture
@@ -77,23 +74,3 @@ def test_log_of_a_finished_run_is_complete_at_once(http: httpx.Client, job: Stre
     assert http.get(f"/v1/jobs/{job.name}/logs", params={"follow": "true"}).text == "the end\n"
     assert [missing.status_code, beyond.status_code] == [404, 404]
     assert beyond.json()["errors"][0]["parameter"] == "attempt"
-
-
-def test_follower_that_breaks_off_frees_its_place(
-    start_gateway: Any, environment: dict[str, str], job: StreamedJob
-) -> None:
-    limit = {"DARKROOM_GATEWAY_MAX_EVENT_STREAMS": "1"}
-    with start_gateway({**environment, **limit}) as gateway:
-        path = f"/v1/jobs/{job.name}/logs?follow=true"
-        with gateway.http.stream("GET", path):
-            assert gateway.http.get(path).status_code == 503
-        wait_until(lambda: _status(gateway.http, path) == 200, "the place is free again")
-        with gateway.http.stream("GET", path) as response:
-            gateway.process.terminate()
-            assert response.read() == b""
-        assert gateway.process.wait(timeout=10) in (0, -15)
-
-
-def _status(http: httpx.Client, path: str) -> int:
-    with http.stream("GET", path) as response:
-        return response.status_code

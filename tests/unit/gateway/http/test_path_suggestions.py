@@ -46,7 +46,7 @@ def endpoints(kubeconfig_of_nowhere: Path) -> list[Endpoint]:
         ("/model", "/models"),
         ("/generate", "/generate/sdxl"),
         ("/generate/lor", "/generate/lora"),
-        ("/v1/jobs", "/jobs"),
+        ("/v1/job", "/v1/jobs"),
         ("/openapi", "/openapi.json"),
         ("/doc", "/docs"),
         ("/docs/swagger-ui.js", None),

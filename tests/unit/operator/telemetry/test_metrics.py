@@ -84,6 +84,13 @@ class TestGauges:
         assert found['darkroom_slot_busy{slot="0"}'] == 1
         assert (found["darkroom_queue_length"], found["darkroom_queue_oldest_wait_seconds"]) == (0, 0)
 
+    def test_idle_pod_occupies_no_slot(self) -> None:
+        free = Slot(0, idle_pod_uid="a-pod")
+        assert scrape(replace(a_snapshot(), slots={0: free}))['darkroom_slot_idle_runner{slot="0"}'] == 1
+        assert scrape(replace(a_snapshot(), slots={0: free}))['darkroom_slot_busy{slot="0"}'] == 0
+        taken = replace(free, holder="a-job", pod_uid="a-pod")
+        assert scrape(replace(a_snapshot(), slots={0: taken}))['darkroom_slot_idle_runner{slot="0"}'] == 0
+
     @pytest.mark.parametrize(
         ("job", "seconds"),
         [
@@ -128,7 +135,10 @@ class TestGauges:
 
     def test_slots_that_never_were_assigned_are_exported_too(self) -> None:
         snapshot = replace(a_snapshot(), slots={0: a_slot(), 1: Slot(1)}, slot_count=2)
-        assert [family.name for family in families(snapshot, is_leader=True)][-1] == "darkroom_slot_busy"
+        assert [family.name for family in families(snapshot, is_leader=True)][-2:] == [
+            "darkroom_slot_busy",
+            "darkroom_slot_idle_runner",
+        ]
         assert scrape(snapshot)['darkroom_slot_busy{slot="1"}'] == 0
 
 

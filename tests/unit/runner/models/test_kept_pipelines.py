@@ -10,7 +10,7 @@ import pytest
 import torch
 from support.runner_processes import SDXL_NAME, SVD_NAME
 
-from darkroom_runner.models import free_memory, pretrained
+from darkroom_runner.models import free_memory, kept_pipelines, pretrained
 from darkroom_runner.models.device import Device, find_device
 from darkroom_runner.models.kept_pipelines import KeptPipelines
 from darkroom_runner.models.pretrained import SDXL, SVD, PretrainedModel, find_pretrained
@@ -89,6 +89,25 @@ def test_changed_model_is_loaded_again(
 
     assert second.unet is not first.unet
     assert is_freed(first)
+
+
+def test_old_weights_are_freed_before_new_ones_are_loaded(
+    pipelines: KeptPipelines, sdxl_model: PretrainedModel, device: Device, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both at once may not fit into memory."""
+    first = pipelines.load(sdxl_model, device)
+    weights = next((root / SDXL_NAME / "unet").glob("*.safetensors"))
+    weights.touch()
+    load, freed = kept_pipelines.load_pipeline, list[bool]()
+
+    def load_late(*arguments: Any, **options: Any) -> Any:
+        freed.append(is_freed(first))
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(kept_pipelines, "load_pipeline", load_late)
+    pipelines.load(sdxl_model, device)
+
+    assert freed == [True]
 
 
 def test_file_behind_a_linked_folder_counts(

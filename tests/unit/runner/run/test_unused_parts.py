@@ -26,6 +26,19 @@ def test_pipelines_are_imported_without_them() -> None:
     assert output(f"print([name for name in {names!r} if name in sys.modules])") == "[]"
 
 
+def test_nothing_is_hidden_where_cuda_is_available() -> None:
+    """torchao and bitsandbytes use modules of the compiler there."""
+    code = """
+import torch, types
+torch.cuda.is_available = lambda: True
+before = sys.modules.get("torch._dynamo")
+with unused_parts_hidden():
+    print(sys.modules.get("torch._dynamo") is before, torch.distributed.is_available())
+"""
+
+    assert output(code) == "True True"
+
+
 def test_both_work_afterwards() -> None:
     code = """
 import torch, torch.distributed.tensor

@@ -15,7 +15,7 @@ from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.storage.keys import Manifest, ModelRecord
 
 BUCKET = "darkroom"
-STEPS, LORA = 12, "pytorch_lora_weights.safetensors"
+STEPS, LORA = 8, "pytorch_lora_weights.safetensors"
 EVERYTHING: dict[str, Any] = {
     "rank": 4,
     "alpha": 2,
@@ -39,7 +39,7 @@ EVERYTHING: dict[str, Any] = {
     "priorPreservation": {"classPrompt": "a photo of a dog", "classImages": 2},
     "emaDecay": 0.9,
     "memory": "Low",
-    "checkpointSteps": 3,
+    "checkpointSteps": 2,
     "validationPrompt": "a photo of sks dog",
     "validationPrompts": ["a photo of xyz cat"],
     "validationSteps": 4,
@@ -118,7 +118,7 @@ def test_a_training_with_everything_resumes_after_a_kill_to_the_same_loss_curve(
     whole = start_run(job).finish(300)
     assert whole.outcome.succeeded, whole.log
     killed = start_run(job)
-    until(lambda: any(each["step"] > 6 for each in events(killed.uid) if each["stage"] == "Training"), "step 7", 300)
+    until(lambda: any(each["step"] > 4 for each in events(killed.uid) if each["stage"] == "Training"), "step 5", 300)
     killed.process.send_signal(signal.SIGKILL)
     assert killed.process.wait(20) != 0
     early = ModelRecord.model_validate_json(read("models/default/my-dog/steps/4.json"))
@@ -128,7 +128,7 @@ def test_a_training_with_everything_resumes_after_a_kill_to_the_same_loss_curve(
     resumed = start_run(job, uid=killed.uid, attempt=2).finish(300)
 
     assert resumed.outcome.succeeded, resumed.log
-    assert resumed.outcome.metrics["resumedFromStep"] >= 6
+    assert resumed.outcome.metrics["resumedFromStep"] >= 4
     assert_same_curves(events(whole.uid), events(killed.uid))
     for metric in ("finalLoss", "heldOutLoss", "bestHeldOutLoss", "bestStep"):
         assert resumed.outcome.metrics[metric] == whole.outcome.metrics[metric]
@@ -151,9 +151,9 @@ def assert_same_files(read: Callable[[str], bytes], s3: Any, whole: Any, resumed
     assert names == [file.name for file in whole.outcome.files]
     assert names[2:] == ["a-job-validation.png", "a-job-validation-2.png", "a-job-samples.png"]
     prefixes = [f"runs/{run.uid}/" for run in (whole, resumed)]
-    for name in (LORA, f"steps/4/{LORA}", f"steps/8/{LORA}", f"steps/12/{LORA}", f"steps/best/{LORA}"):
+    for name in (LORA, f"steps/4/{LORA}", f"steps/8/{LORA}", f"steps/best/{LORA}"):
         assert tensors(read(prefixes[0] + name)) == tensors(read(prefixes[1] + name))
-    samples = [f"samples/a-job-step-000{step:02d}-{prompt}.png" for step in (4, 8, 12) for prompt in (0, 1)]
+    samples = [f"samples/a-job-step-000{step:02d}-{prompt}.png" for step in (4, 8) for prompt in (0, 1)]
     for name in samples:
         assert pixels(read(prefixes[0] + name)) == pixels(read(prefixes[1] + name))
     after = stored(s3, prefixes[1])
@@ -161,7 +161,7 @@ def assert_same_files(read: Callable[[str], bytes], s3: Any, whole: Any, resumed
     assert kept
     assert all(after[name] == before[name] for name in kept)
     manifest = Manifest.model_validate_json(read(f"{prefixes[1]}manifest.json"))
-    assert [each.step for each in manifest.saved_steps[:-1]] == [4, 8, 12]
+    assert [each.step for each in manifest.saved_steps[:-1]] == [4, 8]
     assert manifest.saved_steps[-1].step == resumed.outcome.metrics["bestStep"]
     assert [f"samples/{name}" for name in manifest.samples] == samples
     assert not [name for name in after if "checkpoint" in name]
