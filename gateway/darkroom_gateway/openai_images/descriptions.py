@@ -34,7 +34,7 @@ def _without_null(field: Json) -> Json:
     """No form can contain null."""
     [choice] = [each for each in field.get("anyOf", [{}]) if each != {"type": "null"}]
     kept: Json = {name: value for name, value in field.items() if name not in ("anyOf", "default")}
-    return kept | choice
+    return {**kept, **choice}
 
 
 EDIT_BODY: Json = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _edit_schema()}}}}
