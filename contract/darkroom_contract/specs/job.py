@@ -71,7 +71,6 @@ class JobSpec(Schema):
     )
     webhook_events: tuple[WebhookEvent, ...] | None = Field(
         None,
-        min_length=1,
         max_length=len(WebhookEvent),
         description="Which events the webhook gets. Started: the first run was admitted. Succeeded and Failed: the "
         "job's end. Deleted: it was deleted before its end. Succeeded, Failed and Deleted when unset.",
