@@ -24,11 +24,14 @@ from support.kube_api import ok, refused, wait_until
 from support.operator_processes import now
 from support.promql import OF_THE_TARGET, exposed, questions
 from support.recording_api import allows
+from support.webhook_receiver import receiving
 
 from darkroom_contract.names import Kind
 from darkroom_contract.remarks import Remark, RemarkReason
 
 REMARK = Remark(reason=RemarkReason.PROMPT_TRUNCATED, message="The prompt was cut after 75 tokens.")
+WEBHOOKS = {"webhooks": {"addresses": "Any"}}
+"""The receiver of the test has no public address."""
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
@@ -70,10 +73,14 @@ class Story:
 
 
 def test_jobs_outlive_upgrade_rollback_and_uninstall(installation: Installation) -> None:
-    story = given_a_release_with_jobs(installation)
-    when_upgraded_the_run_is_untouched(story)
-    then_the_next_run_has_the_new_settings(story)
-    when_rolled_back_during_that_run_it_continues(story)
+    # A receiver that wants no more: the gateway sends one webhook, and shows an Event that it gave up.
+    with receiving(lambda _: 410) as receiver:
+        story = given_a_release_with_jobs(installation, receiver.url)
+        when_upgraded_the_run_is_untouched(story)
+        then_the_next_run_has_the_new_settings(story)
+        when_rolled_back_during_that_run_it_continues(story)
+        wait_until(lambda: "job.succeeded" in receiver.types, "the webhook is sent")
+    wait_until(lambda: any("410" in each for each in event_messages(installation)), "an Event shows its failure")
 
     # And `helm test` passes, and all requests are covered by the Roles.
     assert "GET /jobs: 200, as expected" in ask_gateway(story.programs)
@@ -90,15 +97,16 @@ def test_jobs_outlive_upgrade_rollback_and_uninstall(installation: Installation)
     assert installation.key() == story.key
 
 
-def given_a_release_with_jobs(installation: Installation) -> Story:
+def given_a_release_with_jobs(installation: Installation, webhook: str) -> Story:
     """Pods on a node that does not exist are deleted after 40 s, so there is a node."""
     jobs = installation.jobs
     ok(installation.api.http.post("/api/v1/nodes", json={"metadata": {"name": "here"}}), 201)
-    installation.install()
+    installation.install(gateway=WEBHOOKS)
     key, before = installation.key(), deployments(installation)
     programs = installation.start()
     with programs.client(key) as user:
-        running, waiting, unwanted = (submit(user, f"a {colour} circle") for colour in ("red", "green", "blue"))
+        running = submit(user, "a red circle", webhook=webhook)
+        waiting, unwanted = (submit(user, f"a {colour} circle") for colour in ("green", "blue"))
     pod = jobs.wait_for_pod(running)
     jobs.run_pod(pod)
     jobs.wait_for_phase(running, "Running")
@@ -108,7 +116,8 @@ def given_a_release_with_jobs(installation: Installation) -> Story:
 def when_upgraded_the_run_is_untouched(story: Story) -> None:
     """By a rolling update, new pods first."""
     installation, first = story.installation, story.programs
-    installation.upgrade(runner={"gpu": {"count": 0}, "labels": {"team": "blue"}}, gateway={"busyPolicy": "Reject"})
+    runner = {"gpu": {"count": 0}, "labels": {"team": "blue"}}
+    installation.upgrade(runner=runner, gateway={"busyPolicy": "Reject", **WEBHOOKS})
     assert deployments(installation) != story.before
     story.programs = installation.start()
     first.stop()

@@ -37,6 +37,8 @@ ANNOTATIONS: Mapping[str, str] = {
     names.ANNOTATION_JOB: "Leases of slots: their holder, as `Kind/name`.",
     names.ANNOTATION_PHOTOS_SHA256: "TrainJobs from the gateway: SHA-256 over the SHA-256 of each uploaded photo, "
     "in order. A request with the same `Idempotency-Key` must bring the same photos.",
+    names.ANNOTATION_TRACEPARENT: "Jobs from the gateway, with tracing: the span of the request, in the form of W3C's "
+    "`traceparent`. The spans of its runs belong to the same trace.",
     names.ANNOTATION_WEBHOOK: "Jobs with a webhook: what was delivered, as JSON. Written by the gateway. Without it "
     "all events are sent again.",
 }

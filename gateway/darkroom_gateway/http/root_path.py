@@ -10,7 +10,20 @@ import re
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 OWN_NAMES = frozenset(
-    {"docs", "generate", "healthz", "images", "jobs", "models", "openapi.json", "page", "readyz", "result", "train"}
+    {
+        "docs",
+        "generate",
+        "healthz",
+        "images",
+        "jobs",
+        "models",
+        "openapi.json",
+        "page",
+        "readyz",
+        "result",
+        "train",
+        "v1",
+    }
 )
 """First segments of the gateway's own paths, with which a prefix must not begin."""
 
