@@ -35,10 +35,12 @@ def test_page_asks_for_the_key_and_sends_it_in_a_header_only(page: Page, secured
     asked.get_by_role("button", name="Use this key").click()
     expect(asked).to_be_hidden()
     page.goto("/#/queue")
-    expect(page.get_by_text("Nothing runs, and nothing waits.")).to_be_visible()
+    # Other tests of this gateway may have left jobs.
+    queue = page.get_by_text("Nothing runs, and nothing waits.").or_(page.get_by_role("region", name="Waiting"))
+    expect(queue).to_be_visible()
 
     page.reload()
-    expect(page.get_by_text("Nothing runs, and nothing waits.")).to_be_visible()
+    expect(queue).to_be_visible()
     expect(asked).to_be_hidden()
     assert [each for each in addresses if key in each] == []
     assert page.context.cookies() == []
