@@ -133,7 +133,7 @@ class UploadedPhotos:
         if record is None:
             raise self._refused("There is no such upload: it was removed a day after its last file. Upload them again.")
         stored = await self.backends.storage.call(STORAGE_SECONDS, self.storage.sizes, self.prefix)
-        missing = [each.name for each in record.files if stored.get(each.key) != each.bytes]
+        missing = [bounds.short_name(each.name) for each in record.files if stored.get(each.key) != each.bytes]
         if missing:
             more = f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
             raise self._refused(f"Upload all files first. Missing: {', '.join(missing[:MAX_NAMED])}{more}.")

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from support.gateway_cluster import wait_until
 from support.operator_snapshots import NOW, a_job
 
 from darkroom_contract.names import Kind, slot_lease_name
@@ -47,12 +48,23 @@ def test_every_submission_is_refused_with_the_running_jobs_name_and_leaves_nothi
 ) -> None:
     dataset = {"uri": "s3://darkroom/datasets/default/x/"}
     cluster.create(Kind.TRAIN, job_name, {"modelId": job_name, "prompt": "a", "dataset": dataset})
+    finished = f"{job_name}-finished"
+    cluster.create(Kind.GENERATE, finished, {"prompt": "a dog"})
+    cluster.set_status(Kind.GENERATE, finished, phase="Failed")
+    path = f"/v1/jobs/{finished}"
+    wait_until(lambda: strict.get(path).json()["status"] == "Failed", "the strict gateway shows the finished job")
     before = (cluster.count(Kind.TRAIN), cluster.count(Kind.GENERATE), stored_keys("datasets/"))
 
     refused = [
         train(strict, picture()),
         submit_generation(strict),
         strict.post("/generate/lora", params={"prompt": "a dog", "model_id": job_name}),
+        strict.post("/v1/generate-jobs", json={"prompt": "a dog"}),
+        strict.post(
+            "/v1/train-jobs",
+            files=[("spec", (None, '{"modelId": "dog", "prompt": "a"}')), ("files", ("a.jpg", picture()))],
+        ),
+        strict.post(f"/v1/jobs/{finished}/retry"),
     ]
 
     for response in refused:
