@@ -32,9 +32,9 @@ def _edit_schema() -> Json:
 
 def _without_null(field: Json) -> Json:
     """No form can contain null."""
-    [choice] = [each for each in field.get("anyOf", [{}]) if each != {"type": "null"}]
-    kept: Json = {name: value for name, value in field.items() if name not in ("anyOf", "default")}
-    return {**kept, **choice}
+    choices: list[Json] = [each for each in field.get("anyOf", [{}]) if each != {"type": "null"}]
+    kept = {name: value for name, value in field.items() if name not in ("anyOf", "default")}
+    return kept | choices[0]
 
 
 EDIT_BODY: Json = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _edit_schema()}}}}

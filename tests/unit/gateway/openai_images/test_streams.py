@@ -33,17 +33,22 @@ def report(run: Any, redis_url: str) -> Report:
     return send
 
 
-def read(client: openai.OpenAI, **parameters: Any) -> list[Any]:
-    return list(client.images.generate(stream=True, **parameters))
+def read(client: openai.OpenAI, events: list[Any], **parameters: Any) -> None:
+    """Add the events to a list as they arrive."""
+    with client.images.generate(stream=True, **parameters) as stream:
+        for each in stream:
+            events += [each]
 
 
 def test_previews_come_before_the_pictures(client: openai.OpenAI, run: Any, report: Report) -> None:
-    reading = run.during(lambda **asked: read(client, partial_images=2, size="256x512", n=2, **asked))
-    for seed, step in ((7, 10), (7, 20), (7, 25), (8, 10)):
+    events: list[Any] = []
+    # As they arrive: of several previews at once only the newest is sent.
+    reading = run.during(lambda **asked: read(client, events, partial_images=2, size="256x512", n=2, **asked))
+    for seed, step, received in ((7, 10, 1), (7, 20, 2), (7, 25, 2), (8, 10, 3)):
         report(seed, step)
+        wait_until(lambda received=received: len(events) == received, f"{received} previews have arrived")
     name = run.succeed(b"first", b"second")
-
-    events = reading.result()
+    reading.result()
 
     assert [(each.type, each.model_extra["seed"]) for each in events] == [
         ("image_generation.partial_image", 7),
@@ -73,7 +78,7 @@ async def test_async_edit_without_previews(gateway: Gateway, run: Any, report: R
 
 
 def test_failed_job_ends_the_stream_with_an_error(client: openai.OpenAI, run: Any) -> None:
-    reading = run.during(lambda **asked: read(client, **asked))
+    reading = run.during(lambda **asked: read(client, [], **asked))
     name = run.fail("OutOfMemory", "What happened.")
 
     with pytest.raises(openai.APIError, match=rf"{name} failed \(OutOfMemory\)") as failed:
@@ -82,7 +87,7 @@ def test_failed_job_ends_the_stream_with_an_error(client: openai.OpenAI, run: An
 
 
 def test_deleted_job_ends_the_stream_with_an_error(client: openai.OpenAI, run: Any, cluster: Any) -> None:
-    reading = run.during(lambda **asked: read(client, **asked))
+    reading = run.during(lambda **asked: read(client, [], **asked))
     cluster.delete(Kind.GENERATE, run.name())
 
     with pytest.raises(openai.APIError, match="was deleted before it had finished"):
