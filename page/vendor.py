@@ -3,7 +3,7 @@
 To take another release: change its version in page/package.json, run `npm install --package-lock-only` in page/, then
 `make vendor` and the tests of the page. The manifest, vendor/manifest.json, says where each file comes from: package,
 version, npm's integrity hash of the package, and the SHA-256 of the file as it is served.
-tests/page/test_vendor.py compares it with the files.
+tests/unit/gateway/page/test_vendor.py compares it with the files.
 
 Files are copied as they are published, except that imports of other packages become relative: browsers have no
 node_modules. Source maps are left out.

@@ -1,6 +1,6 @@
 """Security headers of the HTML pages that the gateway serves: Content-Security-Policy and its companions. Pure.
 
-Used by docs/swagger_ui.py and by the router of the page. `security_headers.py` adds the headers that every response
+Used by swagger_ui.py and by the router of the page. `security_headers.py` adds the headers that every response
 has.
 """
 
