@@ -31,8 +31,10 @@ SCALE = 2
 QUALITY = 82
 WAIT_MS = 600_000
 LOADED = """() => [...document.images].every(image => image.complete || image.loading === "lazy")
-  && [...document.querySelectorAll("video")].every(video => video.currentTime > 0.3)"""
-"""Pictures are there, and clips have begun."""
+  && [...document.querySelectorAll("video")].every(
+    video => video.readyState >= 2 || video.getBoundingClientRect().top > innerHeight
+  )"""
+"""Pictures and the clips in view are there."""
 
 MODEL = "my-star"
 PROMPT = str(script.TRAIN["prompt"])
