@@ -30,6 +30,11 @@ SCALE = 2
 """Device pixels for each CSS pixel."""
 QUALITY = 82
 WAIT_MS = 600_000
+LOADED = """() => [...document.images].every(image => image.complete || image.loading === "lazy")
+  && [...document.querySelectorAll("video")].every(
+    video => video.readyState >= 2 || video.getBoundingClientRect().top > innerHeight
+  )"""
+"""Pictures and the clips in view are there."""
 
 MODEL = "my-star"
 PROMPT = str(script.TRAIN["prompt"])
@@ -128,7 +133,7 @@ def take(browser: Browser, root: str, view: str, shots: list[tuple[str, tuple[in
         page = open_page(browser, root, size, scheme)
         page.goto(f"/#/{view}")
         expect(page.locator("[aria-busy=true], .skeleton")).to_have_count(0)
-        page.wait_for_function("() => [...document.images].every(image => image.complete || image.loading === 'lazy')")
+        page.wait_for_function(LOADED)
         save(page, name)
         page.context.close()
 

@@ -3,7 +3,6 @@
 import gc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -33,7 +32,6 @@ from darkroom_gateway.generation.serializers import images_answer
 from darkroom_gateway.generation.service import GenerationService
 from darkroom_gateway.generation.stored_images import StoredImages
 from darkroom_gateway.health.readiness import BackendName, ReadinessChecks
-from darkroom_gateway.http.page_headers import page_headers
 from darkroom_gateway.http.shutdown import Shutdown
 from darkroom_gateway.http.upload_slots import UploadSlots
 from darkroom_gateway.jobs.busy_policy import BusyCheck
@@ -93,11 +91,6 @@ class Services:
     def root_path(self) -> str:
         """Prefix of the links in answers."""
         return self.clients.settings.root_path
-
-    @cached_property
-    def page_headers(self) -> Mapping[str, str]:
-        """Of the page at `/`. Its policy names the origin of links, which are made by a client of object storage."""
-        return page_headers(self.clients.storage.link_origin())
 
     @property
     def informer(self) -> Informer:

@@ -2,14 +2,18 @@
 for the key, and sends it with its requests to `/v1`.
 """
 
+from collections.abc import Mapping
+from functools import lru_cache
 from importlib import resources
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from darkroom_gateway.errors import UnknownFileError
+from darkroom_gateway.http.page_headers import page_headers
 from darkroom_gateway.page.files import FOLDER, PageFile, PageFiles
 from darkroom_gateway.services import ServicesOfApp
+from darkroom_gateway.storage.client import ObjectStorage
 
 router = APIRouter()
 
@@ -34,7 +38,7 @@ async def page(request: Request, services: ServicesOfApp) -> Response:
     if _JSON in accepted and not any(each in accepted for each in _ANYTHING_ELSE):
         return RedirectResponse(f"{root}/openapi.json", headers={"Vary": "Accept"})
     response = _response(request, FILES.index(root), REVALIDATED, "Accept, Accept-Encoding")
-    response.headers.update(services.page_headers)
+    response.headers.update(_security_headers(services.clients.storage))
     return response
 
 
@@ -46,6 +50,12 @@ async def page_file(request: Request, path: str) -> Response:
     if found is None:
         raise UnknownFileError(f"The page has no file {name!r}. Reload the page: the gateway may have been updated.")
     return _response(request, found, IMMUTABLE if digest == FILES.version else REVALIDATED, "Accept-Encoding")
+
+
+@lru_cache(maxsize=4)
+def _security_headers(storage: ObjectStorage) -> Mapping[str, str]:
+    """The policy names the origin of the storage's links, for which a client is made."""
+    return page_headers(storage.link_origin())
 
 
 def _response(request: Request, file: PageFile, caching: str, vary: str) -> Response:
