@@ -73,6 +73,7 @@ def test_changed_file_is_used_and_a_broken_one_ignored(tmp_path: Path, caplog: p
         *("", "   \n", "secret", new_secret(23), new_secret(65), new_secret().removeprefix("whsec_"), "whsec_ä"),
         " ".join(new_secret() for _ in range(MAX_SECRETS + 1)),
     ],
+    ids=["empty", "blank", "no prefix", "short", "long", "prefix removed", "not base64", "too many"],
 )
 def test_unusable_secrets_end_the_start_without_being_shown(tmp_path: Path, text: str) -> None:
     with pytest.raises(SettingsError) as raised:
