@@ -4,6 +4,7 @@ import contextlib
 import os
 import shlex
 import shutil
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -94,10 +95,12 @@ def starting(console: Console) -> Iterator[None]:
 def welcome(cluster: LocalCluster) -> str:
     """The addresses of the running cluster, and commands to try."""
     url, kubectl = cluster.gateway_url, shell_kubectl()
+    darkroom = shlex.quote(_short(Path(sys.executable).with_name("darkroom")))
+    folder = shlex.quote(_short(example_photos()[0].parent)) if example_photos() else ""
     photos = " ".join(f"-F {shlex.quote(f'files=@{_short(path)}')}" for path in example_photos()[:3])
     return f"""Darkroom is running.
 
-  Gateway   {url}
+  Page      {url}/
   API       {url}/docs
   kubectl   export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}
             {kubectl} get darkroom
@@ -105,9 +108,14 @@ def welcome(cluster: LocalCluster) -> str:
   Logs      {cluster.state.logs}
   State     {cluster.state.root}
 
-Try, in another terminal:
+Open the page in a browser, or try in another terminal:
 
-  export GATEWAY={url}
+  export GATEWAY={url} DARKROOM_GATEWAY_URL={url}
+  {darkroom} train {folder or "photos"} --model my-star --prompt "a photo of sks star" --steps 60 --follow
+  {darkroom} generate "a photo of sks star, olive background" --model my-star -o out/
+
+The same with curl:
+
   curl {photos or "-F files=@1.jpg -F files=@2.jpg"} \\
     "$GATEWAY/train?prompt=a+photo+of+sks+star&model_id=my-star&max_steps=60"
   curl -X POST "$GATEWAY/generate/sdxl?prompt=a+red+circle+on+a+navy+background&allow_motion=true"
