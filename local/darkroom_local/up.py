@@ -100,7 +100,7 @@ def welcome(cluster: LocalCluster) -> str:
     photos = " ".join(f"-F {shlex.quote(f'files=@{_short(path)}')}" for path in example_photos()[:3])
     return f"""Darkroom is running.
 
-  Page      {url}/
+  Gateway   {url}  (open it in a browser)
   API       {url}/docs
   kubectl   export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}
             {kubectl} get darkroom
@@ -108,7 +108,7 @@ def welcome(cluster: LocalCluster) -> str:
   Logs      {cluster.state.logs}
   State     {cluster.state.root}
 
-Open the page in a browser, or try in another terminal:
+Try, in another terminal:
 
   export GATEWAY={url} DARKROOM_GATEWAY_URL={url}
   {darkroom} train {folder or "photos"} --model my-star --prompt "a photo of sks star" --steps 60 --follow
