@@ -48,8 +48,9 @@ def run(words: Sequence[str]) -> int:
 
     options = make_parser().parse_args(words)
     try:
-        from darkroom_client.cli.terminal import Terminal
+        from darkroom_client.cli.terminal import Terminal, print_unknown_characters_as_question_marks
 
+        print_unknown_characters_as_question_marks()
         return _run_command(options, Terminal(as_json=getattr(options, "json", False)))
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("httpx", "httpx_sse", "rich", "argcomplete"):
