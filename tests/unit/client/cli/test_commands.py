@@ -118,3 +118,12 @@ def test_key_is_stored_only_if_the_gateway_accepts_it(gateway: ScriptedGateway, 
     assert gateway.requests[1].headers["authorization"] == "Bearer right-key"
     run("jobs")
     assert gateway.requests[2].headers["authorization"] == "Bearer right-key"
+
+
+def test_login_without_a_key_does_not_try_that_of_the_environment(
+    gateway: ScriptedGateway, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DARKROOM_API_KEY", "key-of-environment")
+    gateway.script("GET", "/v1/jobs", document({"jobs": []}))
+    assert "needs no key" in run("login", stdin="\n").err
+    assert "authorization" not in gateway.requests[0].headers
