@@ -225,7 +225,7 @@ class AsyncDarkroom:
                             yield line
                 for line in lines.ended():
                     yield line
-                if not follow or not (await self.job(job_id, kind=kind)).is_in_run(attempt or attempts):
+                if not follow or (await self.job(job_id, kind=kind)).has_ended_run(attempt or attempts):
                     return
             except DarkroomError as failure:
                 list(outage.failed(failure))

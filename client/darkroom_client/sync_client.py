@@ -211,7 +211,7 @@ class Darkroom:
                         outage.ended()
                         yield from lines.received(content)
                 yield from lines.ended()
-                if not follow or not self.job(job_id, kind=kind).is_in_run(attempt or attempts):
+                if not follow or self.job(job_id, kind=kind).has_ended_run(attempt or attempts):
                     return
             except DarkroomError as failure:
                 list(outage.failed(failure))

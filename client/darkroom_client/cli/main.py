@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from darkroom_client.cli.exit_codes import ExitCode, exit_code_of
 from darkroom_client.cli.plugins import MissingExtraError, find_plugin
-from darkroom_client.errors import ConfigurationError, DarkroomError
+from darkroom_client.errors import ConfigurationError, DarkroomError, InputError
 
 if TYPE_CHECKING:
     from darkroom_client.cli.terminal import Terminal
@@ -70,6 +70,10 @@ def _run_command(options: Namespace, terminal: "Terminal") -> int:
     except DarkroomError as error:
         terminal.error(error, exit_code_of(error))
         return exit_code_of(error)
+    except UnicodeEncodeError as error:
+        fault = InputError(f"{error.object} is not text in UTF-8.")
+        terminal.error(fault, ExitCode.USAGE)
+        return ExitCode.USAGE
     except KeyboardInterrupt:
         terminal.note("darkroom: interrupted")
         return ExitCode.INTERRUPTED

@@ -47,6 +47,8 @@ def test_existing_file_of_other_content_is_kept(darkroom: Darkroom, storage, tmp
     assert path == tmp_path / "a-3.png"
     assert (tmp_path / "a.png").read_text() == "mine"
     assert path.read_bytes() == PICTURE
+    assert darkroom.download_file(artifact(f"{storage.url}/bucket/a.png"), tmp_path) == path
+    assert names(tmp_path) == ["a-2.png", "a-3.png", "a.png"]
 
 
 @pytest.mark.parametrize(
