@@ -98,6 +98,11 @@ def test_deletion_whose_answer_was_lost_has_succeeded(gateway: ScriptedGateway, 
     assert [each.path for each in gateway.requests] == ["/v1/jobs/train-a?files=true"] * 2
 
 
+def test_cancellation_whose_answer_was_lost_has_succeeded(gateway: ScriptedGateway, darkroom: Darkroom) -> None:
+    gateway.script("POST", "/v1/jobs/train-a/cancel", lost_connection, problem(404, "UnknownTask"))
+    assert darkroom.cancel("train-a") is None
+
+
 def test_first_deletion_of_an_unknown_job_fails(gateway: ScriptedGateway, darkroom: Darkroom) -> None:
     with pytest.raises(errors.NotFoundError):
         darkroom.delete("train-a")
