@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from darkroom_client.async_client import AsyncDarkroom as AsyncDarkroom
+    from darkroom_client.errors import ConfigurationError as ConfigurationError
     from darkroom_client.errors import ConflictError as ConflictError
     from darkroom_client.errors import DarkroomError as DarkroomError
+    from darkroom_client.errors import DownloadError as DownloadError
     from darkroom_client.errors import GatewayError as GatewayError
     from darkroom_client.errors import GatewayUnavailableError as GatewayUnavailableError
     from darkroom_client.errors import GatewayUnreachableError as GatewayUnreachableError
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from darkroom_client.errors import NotFoundError as NotFoundError
     from darkroom_client.errors import TooManyRequestsError as TooManyRequestsError
     from darkroom_client.errors import UnauthorizedError as UnauthorizedError
+    from darkroom_client.errors import UnexpectedAnswerError as UnexpectedAnswerError
     from darkroom_client.errors import WaitTimeoutError as WaitTimeoutError
     from darkroom_client.job_events import Disconnected as Disconnected
     from darkroom_client.job_events import JobChanged as JobChanged
@@ -46,8 +49,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "async_client": ("AsyncDarkroom",),
     "errors": (
+        "ConfigurationError",
         "ConflictError",
         "DarkroomError",
+        "DownloadError",
         "GatewayError",
         "GatewayUnavailableError",
         "GatewayUnreachableError",
@@ -57,6 +62,7 @@ _HOMES = {
         "NotFoundError",
         "TooManyRequestsError",
         "UnauthorizedError",
+        "UnexpectedAnswerError",
         "WaitTimeoutError",
     ),
     "job_events": ("Disconnected", "JobChanged", "JobDeleted", "ProgressReported", "Reset", "Warned"),

@@ -127,9 +127,12 @@ class AsyncDarkroom:
     async def resume(self, job_id: str, *, kind: Kind | None = None) -> Job:
         return await self._transport.send(calls.act_on_job(job_id, "resume", kind=kind))
 
-    async def cancel(self, job_id: str, *, kind: Kind | None = None) -> Job:
-        """Stop and delete an unfinished job. Raises `ConflictError` if it has ended."""
-        return await self._transport.send(calls.act_on_job(job_id, "cancel", kind=kind))
+    async def cancel(self, job_id: str, *, kind: Kind | None = None) -> Job | None:
+        """Stop and delete an unfinished job. Raises `ConflictError` if it has ended.
+
+        Returns the job, or None if it is gone already after a lost connection.
+        """
+        return await self._transport.send(calls.cancel_job(job_id, kind=kind))
 
     async def retry(self, job_id: str, *, kind: Kind | None = None) -> Job:
         """Submit a new job of the same spec, and return it."""
@@ -225,7 +228,7 @@ class AsyncDarkroom:
                             yield line
                 for line in lines.ended():
                     yield line
-                if not follow or not (await self.job(job_id, kind=kind)).is_in_run(attempt or attempts):
+                if not follow or (await self.job(job_id, kind=kind)).has_ended_run(attempt or attempts):
                     return
             except DarkroomError as failure:
                 list(outage.failed(failure))

@@ -58,7 +58,7 @@ class AsyncTransport:
                 answer = http_requests.raw_answer(response)
                 if not answer.is_success:
                     raise error_of(answer)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise http_requests.unreachable(self.settings.gateway, error) from error
         return call.read(answer)
 
@@ -76,7 +76,7 @@ class AsyncTransport:
                 yield response
         except SSEError as error:
             raise UnexpectedAnswerError("The answer is no stream of events.") from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise http_requests.unreachable(self.settings.gateway, error) from error
 
     async def events(self, call: Call[None]) -> AsyncGenerator[ServerSentEvent]:
@@ -107,5 +107,5 @@ class AsyncTransport:
                     async for content in response.aiter_bytes():
                         partial.write(content)
                     return partial.finish()
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise http_requests.broken_download(target.name, error) from error

@@ -125,8 +125,18 @@ def change_job(job_id: str, *, kind: Kind | None, priority: int | None, suspend:
 
 
 def act_on_job(job_id: str, action: str, *, kind: Kind | None) -> Call[Job]:
-    """suspend, resume or cancel: repeating them changes nothing."""
+    """suspend or resume: repeating them changes nothing."""
     return Call("POST", job_path(job_id, f"/{action}"), read_model(Job), parameters(kind=kind))
+
+
+def cancel_job(job_id: str, *, kind: Kind | None) -> Call[Job | None]:
+    """None when the job is gone after an attempt whose answer was lost."""
+    query = parameters(kind=kind)
+    return Call("POST", job_path(job_id, "/cancel"), _read_job_or_nothing, query, missing_is_done=True)
+
+
+def _read_job_or_nothing(answer: RawAnswer) -> Job | None:
+    return None if answer.status == 204 else read_model(Job)(answer)
 
 
 def retry_job(job_id: str, *, kind: Kind | None) -> Call[Job]:

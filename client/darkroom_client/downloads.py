@@ -5,6 +5,7 @@ The names come from the gateway and are checked: only plain file names become pa
 
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import secrets
@@ -34,11 +35,16 @@ def numbered(path: Path) -> Iterator[Path]:
 
 
 def existing_copy(path: Path, sha256: str | None) -> Path | None:
-    """The file, if it is there already with this content: a repeated download saves nothing."""
-    if sha256 is None or not path.is_file():
+    """The file, if it is there already with this content under one of its names: a repeated download saves nothing."""
+    if sha256 is None:
         return None
+    existing = itertools.takewhile(Path.exists, numbered(path))
+    return next((each for each in existing if each.is_file() and _sha256(each) == sha256.lower()), None)
+
+
+def _sha256(path: Path) -> str:
     with path.open("rb") as file:
-        return path if hashlib.file_digest(file, "sha256").hexdigest() == sha256.lower() else None
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class PartialFile:

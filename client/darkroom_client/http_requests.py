@@ -7,12 +7,19 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import httpx
 
 from darkroom_client.calls import Call, FormPart
-from darkroom_client.errors import DarkroomError, DownloadError, GatewayUnreachableError, InputError
+from darkroom_client.errors import (
+    ConfigurationError,
+    DarkroomError,
+    DownloadError,
+    GatewayUnreachableError,
+    InputError,
+    UnexpectedAnswerError,
+)
 from darkroom_client.problems import RawAnswer
 from darkroom_client.settings import Settings
 from darkroom_client.submissions import OnUpload
@@ -59,13 +66,21 @@ class FileLink(Protocol):
 def client_options(settings: Settings) -> dict[str, Any]:
     headers = {"User-Agent": f"darkroom-client/{version()}", "Accept": "application/json, */*"}
     return {
-        "base_url": settings.gateway,
+        "base_url": _base_url(settings.gateway),
         "headers": headers | key_headers(settings),
         "timeout": httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
         "mounts": NO_PROXIES,
         # Loading certificates takes longer than a request over plain HTTP, which has no use for them.
         "verify": settings.gateway.startswith("https:") or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
     }
+
+
+def _base_url(gateway: str) -> httpx.URL:
+    """httpx refuses more than urllib does, such as a host that can't be in the DNS."""
+    try:
+        return httpx.URL(gateway)
+    except httpx.InvalidURL as error:
+        raise ConfigurationError(f"{gateway!r} is no address of a gateway: {error}.") from error
 
 
 def file_client_options() -> dict[str, Any]:
@@ -104,7 +119,7 @@ def request_options(call: Call[Any], on_upload: OnUpload | None) -> Iterator[dic
             options["files"] = [_form_field(part, stack, count) for part in call.form]
         try:
             yield options
-        except (httpx.TransportError, DarkroomError):
+        except (httpx.RequestError, DarkroomError):
             count(-sent)
             raise
 
@@ -123,12 +138,15 @@ def raw_answer(response: httpx.Response) -> RawAnswer:
     return RawAnswer(response.status_code, dict(response.headers), response.content)
 
 
-def unreachable(gateway: str, error: httpx.TransportError) -> DarkroomError:
+def unreachable(gateway: str, error: httpx.RequestError) -> DarkroomError:
+    if isinstance(error, httpx.DecodingError):
+        return UnexpectedAnswerError(f"The answer of {gateway} can't be decompressed: {_in_words(error)}.")
     return GatewayUnreachableError(gateway, _in_words(error), was_sent=not isinstance(error, NEVER_SENT))
 
 
-def broken_download(name: str, error: httpx.TransportError) -> DownloadError:
-    return DownloadError(f"{name} could not be downloaded: {_in_words(error)}.", is_broken_off=True)
+def broken_download(name: str, error: httpx.RequestError) -> DownloadError:
+    is_broken_off = isinstance(error, httpx.TransportError)
+    return DownloadError(f"{name} could not be downloaded: {_in_words(error)}.", is_broken_off=is_broken_off)
 
 
 def refused_download(name: str, response: httpx.Response) -> DownloadError:
@@ -138,7 +156,7 @@ def refused_download(name: str, response: httpx.Response) -> DownloadError:
     )
 
 
-def _in_words(error: httpx.TransportError) -> str:
+def _in_words(error: httpx.RequestError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "no connection in time" if isinstance(error, NEVER_SENT) else "no answer in time"
     return re.sub(r"^\[Errno -?\d+\] ", "", str(error) or type(error).__name__).rstrip(".")
@@ -146,9 +164,18 @@ def _in_words(error: httpx.TransportError) -> str:
 
 def file_request(settings: Settings, url: str) -> tuple[str, dict[str, str]]:
     """The absolute address of a file and the headers of its request. Only the gateway itself gets the key."""
-    address = urljoin(f"{settings.gateway}/", url)
-    is_own = _origin(address) == _origin(settings.gateway)
+    try:
+        address = urljoin(f"{settings.gateway}/", url)
+        is_own = _origin(address) == _origin(settings.gateway) and not _is_presigned(address)
+        httpx.URL(address)
+    except (ValueError, httpx.InvalidURL) as error:
+        raise DownloadError(f"The gateway named a file by {url!r}, which is no address. It was not saved.") from error
     return address, key_headers(settings) if is_own else {}
+
+
+def _is_presigned(url: str) -> bool:
+    """A link of object storage, which may be behind the gateway's host too. It refuses links that come with a key."""
+    return any(name.lower() == "x-amz-signature" for name, _ in parse_qsl(urlsplit(url).query))
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

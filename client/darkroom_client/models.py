@@ -63,7 +63,7 @@ class Progress(Answer):
     """Of the whole run."""
     estimated_remaining_seconds: float | None = None
     metrics: dict[str, float] = {}
-    """Such as loss and learningRate."""
+    """Such as loss and learning_rate."""
     updated: datetime | None = None
 
 
@@ -145,9 +145,10 @@ class Job(Answer):
     def succeeded(self) -> bool:
         return self.status is Status.SUCCEEDED
 
-    def is_in_run(self, attempt: int) -> bool:
-        """Whether the run of this number is active."""
-        return self.status is Status.RUNNING and self.attempts == attempt
+    def has_ended_run(self, attempt: int) -> bool:
+        """Whether the run of this number is over, or will never begin. A run begins when the job is Starting."""
+        is_stopped = self.status is Status.QUEUED and self.attempts == attempt
+        return self.is_finished or self.status is Status.SUSPENDED or is_stopped or self.attempts > attempt
 
     def artifact(self, name: str) -> Artifact | None:
         return next((each for each in self.artifacts if each.name == name), None)

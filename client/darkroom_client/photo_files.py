@@ -5,6 +5,7 @@ The gateway checks the content; here names and sizes are checked, so that a wron
 
 import mimetypes
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,13 +45,18 @@ class PhotoFile:
 
     @property
     def is_mask(self) -> bool:
-        return MASK.fullmatch(self.name) is not None
+        return not self.is_caption and MASK.fullmatch(self.name) is not None
 
     @property
     def stem(self) -> str:
         """The name that a photo shares with its caption and its mask."""
-        mask = MASK.fullmatch(self.name)
+        mask = MASK.fullmatch(self.name) if self.is_mask else None
         return mask["stem"] if mask else self.path.stem
+
+    @property
+    def paired_by(self) -> str:
+        """As the gateway compares stems: in any case, and in either form of accents (macOS names files in NFD)."""
+        return unicodedata.normalize("NFC", self.stem).casefold()
 
     @property
     def content_type(self) -> str:
@@ -108,15 +114,27 @@ def _check(found: PhotoFiles) -> None:
     if found.bytes > MAX_DATASET_BYTES:
         size, most = found.bytes // MEBIBYTE, MAX_DATASET_BYTES // MEBIBYTE
         raise InputError(f"The photos have {size} MiB in all, more than {most}. Leave some out, or scale them down.")
-    photos = {each.stem for each in found.photos}
+    photos = {each.paired_by for each in found.photos}
     for each in found.files:
-        if each.stem not in photos:
+        if each.paired_by not in photos:
             what = "caption" if each.is_caption else "mask"
             raise InputError(f"{each.path} is the {what} of no photo: there is no photo named {each.stem}.")
     _check_names(found)
 
 
+def is_text(words: str) -> bool:
+    """Whether this can be sent. Python reads file names and arguments that are not UTF-8 as lone surrogates."""
+    return not any("\ud800" <= each <= "\udfff" for each in words)
+
+
+def check_name(path: Path) -> None:
+    """Raises `InputError`."""
+    if not is_text(path.name):
+        raise InputError(f"{path} can't be sent: its name is not text in UTF-8. Rename the file.")
+
+
 def _check_file(file: PhotoFile) -> None:
+    check_name(file.path)
     if file.is_caption:
         if file.bytes > MAX_CAPTION_BYTES:
             raise InputError(f"{file.path} is too long for a caption: at most 1000 characters.")

@@ -48,8 +48,8 @@ def error_of(answer: RawAnswer) -> errors.GatewayError:
         answer.status,
         reason,
         str(problem.get("detail") or _quoted(answer)),
-        [_field_problem(each) for each in problem.get("errors") or ()],
-        advice=problem.get("advice"),
+        _field_problems(problem.get("errors")),
+        advice=_text_or_none(problem.get("advice")),
         retry_after_seconds=retry_after_seconds(answer.headers),
         request_id=answer.headers.get("x-request-id"),
     )
@@ -75,8 +75,18 @@ def _document(answer: RawAnswer) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
+def _field_problems(found: Any) -> list[errors.FieldProblem]:
+    """Other servers have members of these names in other forms, which are left out."""
+    return [_field_problem(each) for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
 def _field_problem(error: Mapping[str, Any]) -> errors.FieldProblem:
-    return errors.FieldProblem(str(error.get("parameter", "")), str(error.get("message", "")), error.get("given"))
+    given = _text_or_none(error.get("given"))
+    return errors.FieldProblem(str(error.get("parameter", "")), str(error.get("message", "")), given)
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _quoted(answer: RawAnswer) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from darkroom_client.errors import ConfigurationError
 
@@ -32,10 +32,10 @@ class Settings:
 def load_settings(
     gateway: str | None = None, api_key: str | None = None, environment: Mapping[str, str] = os.environ
 ) -> Settings:
-    """Raises `ConfigurationError`."""
+    """Empty variables count as unset; an empty `api_key` means none. Raises `ConfigurationError`."""
     path = config_path(environment)
-    address = gateway or environment.get(GATEWAY_VARIABLE)
-    key = api_key or environment.get(KEY_VARIABLE)
+    address = gateway or environment.get(GATEWAY_VARIABLE) or None
+    key = (environment.get(KEY_VARIABLE) or None) if api_key is None else api_key
     stored = _read(path) if address is None or key is None else {}
     if address is None:
         address = _text(stored, "gateway", path) or DEFAULT_GATEWAY
@@ -63,14 +63,32 @@ def save_settings(settings: Settings, path: Path) -> None:
 
 
 def checked_address(address: str) -> str:
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    address = _normalised(address)
+    parts = _parts(address)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError(f"{address!r} is no address of a gateway. One is such as {DEFAULT_GATEWAY}.")
     if parts.username is not None or parts.query or parts.fragment:
         raise ConfigurationError(
             f"The gateway's address may have no user name, query or fragment. Put the key into {KEY_VARIABLE}."
         )
-    return address.rstrip("/")
+    return address
+
+
+def _normalised(address: str) -> str:
+    """Without a slash at its end, and with its scheme in lower case."""
+    scheme, separator, rest = address.strip().rstrip("/").partition("://")
+    return f"{scheme.lower()}{separator}{rest}"
+
+
+def _parts(address: str) -> SplitResult | None:
+    """None for an address that can't be split, or whose host or port can't exist."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+        (parts.hostname or "").encode("idna")
+    except ValueError:
+        return None
+    return parts
 
 
 def checked_key(key: str | None) -> str | None:
@@ -82,7 +100,7 @@ def checked_key(key: str | None) -> str | None:
 def _belongs(stored: Mapping[str, Any], address: str, path: Path) -> bool:
     """A stored key is for the stored gateway: it is never sent to another one."""
     mine = _text(stored, "gateway", path) or DEFAULT_GATEWAY
-    return mine.rstrip("/") == address.rstrip("/")
+    return _normalised(mine) == _normalised(address)
 
 
 def _read(path: Path) -> dict[str, Any]:

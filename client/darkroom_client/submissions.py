@@ -5,6 +5,7 @@ retried one creates one job.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -12,7 +13,7 @@ from typing import Any, TypedDict
 from darkroom_client.calls import Call, FormPart, new_key, parameters, prefer_wait, read_model
 from darkroom_client.errors import InputError
 from darkroom_client.models import Job, ModelDetail
-from darkroom_client.photo_files import PhotoFile, find_photos
+from darkroom_client.photo_files import PhotoFile, check_name, find_photos, is_text
 
 Spec = Mapping[str, Any]
 OnUpload = Callable[[int], None]
@@ -113,6 +114,7 @@ def import_model(
 
 
 def _submission(path: str, spec: Spec, files: Sequence[FormPart], key: str | None, wait_seconds: float) -> Call[Job]:
+    _check_json(spec)
     headers = {"Idempotency-Key": key or new_key(), **prefer_wait(wait_seconds)}
     seconds = SUBMISSION_SECONDS + wait_seconds
     read = read_model(Job)
@@ -123,7 +125,25 @@ def _submission(path: str, spec: Spec, files: Sequence[FormPart], key: str | Non
     return Call("POST", path, read, form=form, headers=headers, answer_seconds=seconds)
 
 
+def _check_json(value: Any, path: str = "") -> None:
+    """YAML and Python have values that JSON lacks, such as dates. Raises `InputError`, which names the field."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            if not isinstance(name, str):
+                raise InputError(f"{name!r} is not the name of a field{f' of {path}' if path else ''}.")
+            _check_json(each, f"{path}.{name}" if path else name)
+    elif isinstance(value, list | tuple):
+        for number, each in enumerate(value):
+            _check_json(each, f"{path}[{number}]")
+    elif isinstance(value, str):
+        if not is_text(value):
+            raise InputError(f"{path} is not text in UTF-8.")
+    elif not (value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))):
+        raise InputError(f"{path} is {value}, which JSON does not have. Put a date or a word in quotes.")
+
+
 def _readable(path: Path) -> Path:
     if not path.is_file():
         raise InputError(f"{path} is not a file.")
+    check_name(path)
     return path

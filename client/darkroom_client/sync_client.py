@@ -124,9 +124,12 @@ class Darkroom:
     def resume(self, job_id: str, *, kind: Kind | None = None) -> Job:
         return self._transport.send(calls.act_on_job(job_id, "resume", kind=kind))
 
-    def cancel(self, job_id: str, *, kind: Kind | None = None) -> Job:
-        """Stop and delete an unfinished job. Raises `ConflictError` if it has ended."""
-        return self._transport.send(calls.act_on_job(job_id, "cancel", kind=kind))
+    def cancel(self, job_id: str, *, kind: Kind | None = None) -> Job | None:
+        """Stop and delete an unfinished job. Raises `ConflictError` if it has ended.
+
+        Returns the job, or None if it is gone already after a lost connection.
+        """
+        return self._transport.send(calls.cancel_job(job_id, kind=kind))
 
     def retry(self, job_id: str, *, kind: Kind | None = None) -> Job:
         """Submit a new job of the same spec, and return it."""
@@ -211,7 +214,7 @@ class Darkroom:
                         outage.ended()
                         yield from lines.received(content)
                 yield from lines.ended()
-                if not follow or not self.job(job_id, kind=kind).is_in_run(attempt or attempts):
+                if not follow or self.job(job_id, kind=kind).has_ended_run(attempt or attempts):
                     return
             except DarkroomError as failure:
                 list(outage.failed(failure))

@@ -58,7 +58,7 @@ class SyncTransport:
                 answer = http_requests.raw_answer(response)
                 if not answer.is_success:
                     raise error_of(answer)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise http_requests.unreachable(self.settings.gateway, error) from error
         return call.read(answer)
 
@@ -77,7 +77,7 @@ class SyncTransport:
                 yield response
         except SSEError as error:
             raise UnexpectedAnswerError("The answer is no stream of events.") from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise http_requests.unreachable(self.settings.gateway, error) from error
 
     def events(self, call: Call[None]) -> Iterator[ServerSentEvent]:
@@ -107,5 +107,5 @@ class SyncTransport:
                     for content in response.iter_bytes():
                         partial.write(content)
                     return partial.finish()
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise http_requests.broken_download(target.name, error) from error

@@ -3,7 +3,7 @@
 from argparse import Namespace
 from collections.abc import Callable
 
-from darkroom_client.cli.connection import connect
+from darkroom_client.cli.connection import connect, submitting
 from darkroom_client.cli.displays import progress_line, status_line
 from darkroom_client.cli.exit_codes import ExitCode
 from darkroom_client.cli.following import follow_job
@@ -104,16 +104,17 @@ def resume(options: Namespace, terminal: Terminal) -> int:
 
 
 def retry(options: Namespace, terminal: Terminal) -> int:
-    return _for_each(options, terminal, lambda darkroom, job_id: darkroom.retry(job_id))
+    with submitting(terminal):
+        return _for_each(options, terminal, lambda darkroom, job_id: darkroom.retry(job_id))
 
 
-def _for_each(options: Namespace, terminal: Terminal, act: Callable[[Darkroom, str], Job]) -> int:
+def _for_each(options: Namespace, terminal: Terminal, act: Callable[[Darkroom, str], Job | None]) -> int:
     """In the order given. The first failure ends it."""
     with connect(options) as darkroom:
         for job_id in options.ids:
             job = act(darkroom, job_id)
-            terminal.result(job.id)
-            terminal.record(job=job)
+            terminal.result(job_id if job is None else job.id)
+            terminal.record(**({"deleted": job_id} if job is None else {"job": job}))
     return ExitCode.DONE
 
 

@@ -23,13 +23,15 @@ def login(options: Namespace, terminal: Terminal) -> int:
     gateway = load_settings(gateway_of(options), api_key="unused").gateway
     key = checked_key(_ask(gateway))
     settings = Settings(gateway, key)
-    with Darkroom(gateway, api_key=key) as darkroom:
+    # An empty key is none: that of the environment is not tried instead.
+    with Darkroom(gateway, api_key=key or "") as darkroom:
         darkroom.job_page(limit=1)
     path = config_path()
     save_settings(settings, path)
     terminal.result(str(path))
     terminal.document({"gateway": gateway, "path": str(path)})
-    terminal.note(f"{gateway} accepts it. {GATEWAY_VARIABLE} and {KEY_VARIABLE} take precedence over {path}.")
+    accepted = "accepts the key" if key else "needs no key"
+    terminal.note(f"{gateway} {accepted}. {GATEWAY_VARIABLE} and {KEY_VARIABLE} take precedence over {path}.")
     return ExitCode.DONE
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from darkroom_client.cli.exit_codes import ExitCode, exit_code_of
 from darkroom_client.cli.plugins import MissingExtraError, find_plugin
-from darkroom_client.errors import ConfigurationError, DarkroomError
+from darkroom_client.errors import ConfigurationError, DarkroomError, InputError
 
 if TYPE_CHECKING:
     from darkroom_client.cli.terminal import Terminal
@@ -48,8 +48,9 @@ def run(words: Sequence[str]) -> int:
 
     options = make_parser().parse_args(words)
     try:
-        from darkroom_client.cli.terminal import Terminal
+        from darkroom_client.cli.terminal import Terminal, print_unknown_characters_as_question_marks
 
+        print_unknown_characters_as_question_marks()
         return _run_command(options, Terminal(as_json=getattr(options, "json", False)))
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("httpx", "httpx_sse", "rich", "argcomplete"):
@@ -69,6 +70,10 @@ def _run_command(options: Namespace, terminal: "Terminal") -> int:
     except DarkroomError as error:
         terminal.error(error, exit_code_of(error))
         return exit_code_of(error)
+    except UnicodeEncodeError as error:
+        fault = InputError(f"{error.object} is not text in UTF-8.")
+        terminal.error(fault, ExitCode.USAGE)
+        return ExitCode.USAGE
     except KeyboardInterrupt:
         terminal.note("darkroom: interrupted")
         return ExitCode.INTERRUPTED

@@ -4,7 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from darkroom_client.cli.connection import connect
+from darkroom_client.cli.connection import connect, submitting
 from darkroom_client.cli.exit_codes import ExitCode
 from darkroom_client.cli.following import follow_job
 from darkroom_client.cli.saving import Saver
@@ -27,7 +27,7 @@ def train(options: Namespace, terminal: Terminal) -> int:
         spec = _use_masks(spec, photos)
         _announce(photos, spec, terminal)
     with connect(options) as darkroom:
-        with upload_bar(terminal, photos.bytes if photos else 0) as on_upload:
+        with submitting(terminal), upload_bar(terminal, photos.bytes if photos else 0) as on_upload:
             files = [each.path for each in photos.files] if photos else ()
             job = darkroom.train(files, model_id=spec["modelId"], prompt=spec["prompt"], spec=spec, on_upload=on_upload)
         if not options.follow and options.output is None:
@@ -58,9 +58,10 @@ def _announce(photos: PhotoFiles, spec: dict[str, Any], terminal: Terminal) -> N
 def generate(options: Namespace, terminal: Terminal) -> int:
     spec = generation_spec(options)
     with connect(options) as darkroom:
-        job = darkroom.generate(
-            options.prompt, image=options.image, mask=options.mask, video_image=options.video_image, spec=spec
-        )
+        with submitting(terminal):
+            job = darkroom.generate(
+                options.prompt, image=options.image, mask=options.mask, video_image=options.video_image, spec=spec
+            )
         if options.detach:
             return _submitted(job, terminal)
         return follow_job(darkroom, job, terminal, Saver(darkroom, options.output, terminal))

@@ -1,5 +1,9 @@
-"""What the commands print: results on stdout, messages and progress on stderr."""
+"""What the commands print: results on stdout, messages and progress on stderr.
 
+JSON is printed in ASCII: readable in every locale, and without control characters for a terminal.
+"""
+
+import io
 import json
 import sys
 import unicodedata
@@ -19,6 +23,12 @@ def printable(text: str) -> str:
     return "".join(
         each if each in "\t\n" or unicodedata.category(each)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for each in text
     )
+
+
+def print_unknown_characters_as_question_marks() -> None:
+    """Where the locale has no UTF-8, stdout raises errors for most characters by default."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 class Terminal:
@@ -48,12 +58,12 @@ class Terminal:
     def document(self, value: Any) -> None:
         """The one JSON document of a command."""
         if self.as_json:
-            print(json.dumps(as_data(value), indent=2, ensure_ascii=False), flush=True)
+            print(json.dumps(as_data(value), indent=2), flush=True)
 
     def record(self, **values: Any) -> None:
         """One line of NDJSON."""
         if self.as_json:
-            print(json.dumps(as_data(values), ensure_ascii=False), flush=True)
+            print(json.dumps(as_data(values)), flush=True)
 
     def note(self, text: str) -> None:
         print(printable(text), file=sys.stderr, flush=True)
@@ -68,7 +78,7 @@ class Terminal:
                 "errors": [vars(each) for each in fields],
                 "exit_code": exit_code,
             }
-            print(json.dumps({"error": document}, ensure_ascii=False), file=sys.stderr, flush=True)
+            print(json.dumps({"error": document}), file=sys.stderr, flush=True)
             return
         self.note(f"darkroom: {error}")
         if len(fields) > 1:

@@ -60,6 +60,9 @@ GENERATE_PATHS: Paths = {
 }
 PATHS = {Kind.TRAIN: TRAIN_PATHS, Kind.GENERATE: GENERATE_PATHS}
 
+_OBJECTS = frozenset({"masked_loss"})
+"""Parameters that are true where the spec has an object, whose fields have defaults."""
+
 _LORA_SCALE = "Leave it out, and set the scale of each of loras: it belongs to modelId."
 
 
@@ -127,6 +130,7 @@ def text_in_fields(text: str, paths: Paths) -> str:
 
     def rename(found: re.Match[str]) -> str:
         field = in_yaml(paths[found[1]])
-        return field if found[2] is None else f"{field}: {found[2]}"
+        value = "{}" if found[1] in _OBJECTS else found[2]
+        return field if found[2] is None else f"{field}: {value}"
 
     return re.sub(rf"(?<![\w.])({names})(?:=([\w.]+\b))?(?!\w)", rename, text)

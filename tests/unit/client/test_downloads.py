@@ -47,6 +47,8 @@ def test_existing_file_of_other_content_is_kept(darkroom: Darkroom, storage, tmp
     assert path == tmp_path / "a-3.png"
     assert (tmp_path / "a.png").read_text() == "mine"
     assert path.read_bytes() == PICTURE
+    assert darkroom.download_file(artifact(f"{storage.url}/bucket/a.png"), tmp_path) == path
+    assert names(tmp_path) == ["a-2.png", "a-3.png", "a.png"]
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,20 @@ def test_address_of_the_gateway_is_read_with_the_key_that_a_redirect_does_not_ge
     assert darkroom.download_file(artifact("/v1/files/a.png"), tmp_path / "out").read_bytes() == PICTURE
     assert gateway.requests[0].headers["authorization"] == "Bearer secret-key"
     assert "authorization" not in storage.requests[0].headers
+
+
+def test_presigned_link_below_the_address_of_the_gateway_gets_no_key(
+    gateway: ScriptedGateway, darkroom: Darkroom, tmp_path: Path
+) -> None:
+    gateway.script("GET", "/bucket/a.png", content(PICTURE))
+    darkroom.download_file(artifact(f"{gateway.url}/bucket/a.png?X-Amz-Signature=5e"), tmp_path / "out")
+    assert "authorization" not in gateway.requests[0].headers
+
+
+@pytest.mark.parametrize("url", ["http://h:abc/a.png", "http://[::1/a.png"])
+def test_link_that_is_no_address_is_named(darkroom: Darkroom, tmp_path: Path, url: str) -> None:
+    with pytest.raises(DownloadError, match="which is no address"):
+        darkroom.download_file(artifact(url), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a/../.bashrc", ".hidden", "..", "", "a\nb", "x" * 300])

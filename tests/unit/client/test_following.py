@@ -138,19 +138,3 @@ def test_wait_ends_after_its_time(gateway: ScriptedGateway, darkroom: Darkroom) 
     gateway.script("GET", JOB, document(job()))
     with pytest.raises(errors.WaitTimeoutError, match=r"train-a has not ended after .* seconds: it is Running"):
         darkroom.wait("train-a", timeout_seconds=0.01)
-
-
-def test_log_that_breaks_off_continues_with_the_next_line(gateway: ScriptedGateway, darkroom: Darkroom) -> None:
-    gateway.script("GET", JOB, document(job()), document(job(status="Succeeded")))
-    gateway.script(
-        "GET", f"{JOB}/logs", content("one\ntwé\nthr".encode(), announced=99), content("one\ntwé\nthree\nfour".encode())
-    )
-    assert list(darkroom.logs("train-a", follow=True)) == ["one", "twé", "three", "four"]
-
-
-def test_log_of_a_gateway_that_stops_is_read_again_while_the_run_is_active(
-    gateway: ScriptedGateway, darkroom: Darkroom
-) -> None:
-    gateway.script("GET", JOB, document(job()), document(job()), document(job(status="Succeeded")))
-    gateway.script("GET", f"{JOB}/logs", content(b"one\n"), content(b"one\ntwo\n"))
-    assert list(darkroom.logs("train-a", follow=True)) == ["one", "two"]

@@ -20,6 +20,13 @@ def test_folder_has_photos_captions_and_masks(photos: Path) -> None:
     assert found.bytes == 3 * 1200 + 16
 
 
+def test_captions_and_masks_are_paired_in_any_case_and_form_of_accents(photos: Path) -> None:
+    (photos / "Caf\N{LATIN SMALL LETTER E WITH ACUTE}.JPG").write_bytes(b"photo")
+    (photos / "cafe\N{COMBINING ACUTE ACCENT}.TXT").write_text("a cup")
+    (photos / "CAFE\N{COMBINING ACUTE ACCENT}.Mask.png").write_bytes(b"mask")
+    assert len(find_photos([photos]).files) == 7
+
+
 def sparse(path: Path, size: int) -> None:
     with path.open("wb") as file:
         file.truncate(size)
@@ -32,6 +39,7 @@ def sparse(path: Path, size: int) -> None:
         (lambda folder: (folder / "3.txt").write_text("a cat"), r"3\.txt is the caption of no photo"),
         (lambda folder: (folder / "3.mask.png").write_bytes(b"m"), r"3\.mask\.png is the mask of no photo"),
         (lambda folder: (folder / "2.txt").write_text("a" * 5000), r"2\.txt is too long for a caption"),
+        (lambda folder: (folder / "\udcff.jpg").write_bytes(b"photo"), "its name is not text in UTF-8"),
         (lambda folder: sparse(folder / "2.PNG", MAX_PHOTO_BYTES + 1), r"2\.PNG has 25\.0 MiB, more than 25"),
         (lambda folder: [sparse(folder / f"x{i}.jpg", 25 * 1024**2) for i in range(21)], "have 525 MiB in all"),
         (lambda folder: [sparse(folder / f"x{i}.jpg", 9) for i in range(99)], "There are 101 photos, more than 100"),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.scripted_gateway import ScriptedGateway, document, job, lost_connection, problem
+from support.scripted_gateway import ScriptedGateway, content, document, job, lost_connection, problem
 
 from darkroom_client import Darkroom, errors
 from darkroom_client.retries import Retries
@@ -63,6 +63,14 @@ def test_error_has_reason_fields_and_request_id(gateway: ScriptedGateway, darkro
     assert len(gateway.requests) == 1
 
 
+@pytest.mark.parametrize("other", [{"rank": ["at least 1"]}, ["at least 1"], "at least 1", 1])
+def test_errors_of_another_form_are_left_out(gateway: ScriptedGateway, darkroom: Darkroom, other: object) -> None:
+    gateway.script("GET", "/v1/jobs/train-a", document({"detail": "Wrong.", "errors": other, "advice": {}}, 422))
+    with pytest.raises(errors.InvalidRequestError, match="Wrong") as caught:
+        darkroom.job("train-a")
+    assert (caught.value.errors, caught.value.advice) == ((), None)
+
+
 @pytest.mark.parametrize(
     ("answer", "error", "attempts"),
     [
@@ -74,6 +82,7 @@ def test_error_has_reason_fields_and_request_id(gateway: ScriptedGateway, darkro
         (problem(429, "QuotaReached", Retry_After="86400"), errors.TooManyRequestsError, 1),
         (lost_connection, errors.GatewayUnreachableError, 4),
         (document(["no job"]), errors.UnexpectedAnswerError, 1),
+        (content(b"no gzip", Content_Encoding="gzip"), errors.UnexpectedAnswerError, 1),
     ],
 )
 def test_final_failures_are_typed(gateway: ScriptedGateway, darkroom: Darkroom, answer, error, attempts) -> None:
@@ -87,6 +96,11 @@ def test_deletion_whose_answer_was_lost_has_succeeded(gateway: ScriptedGateway, 
     gateway.script("DELETE", "/v1/jobs/train-a", lost_connection, problem(404, "UnknownTask"))
     darkroom.delete("train-a", files=True)
     assert [each.path for each in gateway.requests] == ["/v1/jobs/train-a?files=true"] * 2
+
+
+def test_cancellation_whose_answer_was_lost_has_succeeded(gateway: ScriptedGateway, darkroom: Darkroom) -> None:
+    gateway.script("POST", "/v1/jobs/train-a/cancel", lost_connection, problem(404, "UnknownTask"))
+    assert darkroom.cancel("train-a") is None
 
 
 def test_first_deletion_of_an_unknown_job_fails(gateway: ScriptedGateway, darkroom: Darkroom) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from darkroom_client import Darkroom
 from darkroom_client.errors import ConfigurationError
 from darkroom_client.settings import DEFAULT_GATEWAY, Settings, config_path, load_settings, save_settings
 
@@ -33,6 +34,28 @@ def test_stored_key_is_not_sent_to_another_gateway(environment: dict[str, str]) 
     save_settings(Settings("https://stored.example", "stored-key"), config_path(environment))
     assert load_settings("https://other.example", environment=environment).api_key is None
     assert load_settings("https://stored.example/", environment=environment).api_key == "stored-key"
+
+
+def test_scheme_in_capitals_is_the_same_gateway(environment: dict[str, str]) -> None:
+    save_settings(Settings("https://stored.example", "stored-key"), config_path(environment))
+    found = load_settings("HTTPS://stored.example", environment=environment)
+    assert found == Settings("https://stored.example", "stored-key")
+
+
+def test_empty_variables_count_as_unset(environment: dict[str, str]) -> None:
+    save_settings(Settings("https://stored.example", "stored-key"), config_path(environment))
+    environment |= {"DARKROOM_GATEWAY_URL": "", "DARKROOM_API_KEY": ""}
+    assert load_settings(environment=environment) == Settings("https://stored.example", "stored-key")
+
+
+def test_empty_argument_is_no_key(environment: dict[str, str]) -> None:
+    assert load_settings(api_key="", environment={**environment, "DARKROOM_API_KEY": "key"}).api_key is None
+
+
+@pytest.mark.parametrize("address", ["http://h:abc", "http://h:70000", "http://[::1", "http://a..b", "http://a\tb"])
+def test_unusable_address_is_named(address: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no address of a gateway"):
+        Darkroom(address)
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])

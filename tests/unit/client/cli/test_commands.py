@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.scripted_gateway import ScriptedGateway, content, document, job, problem
+from support.scripted_gateway import ScriptedGateway, content, document, job, lost_connection, problem
 
 from .conftest import Run
 
@@ -58,6 +58,14 @@ def test_actions_take_several_jobs_and_print_their_ids(gateway: ScriptedGateway,
         "train-a",
         "train-b",
     ]
+
+
+def test_cancellation_whose_answer_was_lost_prints_the_id(gateway: ScriptedGateway, run: Run) -> None:
+    lost = (lost_connection, problem(404, "UnknownTask"))
+    gateway.script("POST", "/v1/jobs/train-a/cancel", *lost)
+    assert run("cancel", "train-a").out == "train-a\n"
+    gateway.script("POST", "/v1/jobs/train-a/cancel", *lost)
+    assert run("cancel", "train-a", "--json").json == {"deleted": "train-a"}
 
 
 def test_priority_is_changed_and_jobs_are_removed_with_files(gateway: ScriptedGateway, run: Run) -> None:
@@ -118,3 +126,12 @@ def test_key_is_stored_only_if_the_gateway_accepts_it(gateway: ScriptedGateway, 
     assert gateway.requests[1].headers["authorization"] == "Bearer right-key"
     run("jobs")
     assert gateway.requests[2].headers["authorization"] == "Bearer right-key"
+
+
+def test_login_without_a_key_does_not_try_that_of_the_environment(
+    gateway: ScriptedGateway, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DARKROOM_API_KEY", "key-of-environment")
+    gateway.script("GET", "/v1/jobs", document({"jobs": []}))
+    assert "needs no key" in run("login", stdin="\n").err
+    assert "authorization" not in gateway.requests[0].headers

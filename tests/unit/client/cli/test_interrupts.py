@@ -124,3 +124,20 @@ def test_interrupted_script_leaves_the_job_running_and_says_so(running_job: Scri
     assert command.returncode == ExitCode.INTERRUPTED
     assert errors.endswith("train-a continues. Follow it with: darkroom job -f train-a\n")
     assert running_job.sent("POST", "/v1/jobs/train-a/cancel") == []
+
+
+def test_interrupted_submission_says_that_the_job_may_exist(running_job: ScriptedGateway) -> None:
+    def silent(handler: BaseHTTPRequestHandler) -> None:
+        handler.rfile.read(1)  # Until the client leaves.
+
+    running_job.script("POST", "/v1/generate-jobs", silent)
+    script = FOLLOW.replace('"job", "-f", "train-a"', '"generate", "a dog"')
+    environment = {**os.environ, "DARKROOM_GATEWAY_URL": running_job.url}
+    with subprocess.Popen(
+        [sys.executable, "-c", script], env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as command:
+        wait_until(lambda: running_job.sent("POST", "/v1/generate-jobs"), "the job is sent")
+        command.send_signal(signal.SIGINT)
+        _, errors = command.communicate(timeout=60)
+    assert command.returncode == ExitCode.INTERRUPTED
+    assert errors.startswith("The job may exist. Look for it with: darkroom jobs.")

@@ -142,3 +142,16 @@ def test_shell_completes_commands_options_and_ids(gateway: ScriptedGateway, line
     os.close(write)
     with os.fdopen(read) as proposals:
         assert {each.strip() for each in proposals.read().splitlines()} == expected
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_output_is_readable_in_every_locale(gateway: ScriptedGateway, encoding: str) -> None:
+    gateway.script("GET", "/v1/jobs", document({"jobs": [job(prompt="a dog \N{DOG FACE} \x9b1m")], "total": 1}))
+    environment = {**os.environ, "DARKROOM_GATEWAY_URL": gateway.url, "PYTHONIOENCODING": encoding}
+    table, as_json = (
+        subprocess.run([sys.executable, "-m", "darkroom_client", *words], capture_output=True, env=environment)
+        for words in (["jobs"], ["jobs", "--json"])
+    )
+    assert (table.returncode, as_json.returncode) == (0, 0)
+    assert table.stdout.endswith(b"a dog ? ?1m\n")
+    assert b"a dog \\ud83d\\udc36 \\u009b1m" in as_json.stdout

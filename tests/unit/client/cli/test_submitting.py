@@ -190,3 +190,21 @@ def test_wrong_usage_exits_with_2_and_sends_nothing(gateway: ScriptedGateway, ru
     done = run(*words)
     assert (done.code, gateway.requests) == (2, [])
     assert message in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--guidance", "nan"), "images.guidanceScale is nan, which JSON does not have."),
+        (("--set", "images.seed=2024-01-01"), "images.seed is 2024-01-01, which JSON does not have."),
+        (("--set", "loras={1: 2}"), "1 is not the name of a field of loras."),
+        (("--negative", "\udcff"), "negativePrompt is not text in UTF-8."),
+    ],
+)
+def test_values_that_json_lacks_are_named(run: Run, words: tuple[str, str], message: str) -> None:
+    done = run("generate", "a dog", *words)
+    assert (done.code, message in done.err) == (2, True)
+
+
+def test_argument_that_is_no_text_is_wrong_usage(run: Run) -> None:
+    assert run("job", "train-\udcff").code == 2

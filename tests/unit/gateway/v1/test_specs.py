@@ -11,9 +11,10 @@ from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_gateway.errors import InvalidRequestError
 from darkroom_gateway.generation.parameters import LoraParameters
+from darkroom_gateway.training.contradictions import masks_without_effect
 from darkroom_gateway.training.parameters import TrainParameters
 from darkroom_gateway.v1.bodies import parse_model, parse_object
-from darkroom_gateway.v1.field_names import PATHS, in_yaml
+from darkroom_gateway.v1.field_names import PATHS, TRAIN_PATHS, in_yaml, text_in_fields
 from darkroom_gateway.v1.spec_checks import reject_faults
 
 TRAIN: dict[str, Any] = {"modelId": "dog", "prompt": "sks dog", "dataset": {"uri": "s3://darkroom/datasets/default/x/"}}
@@ -67,6 +68,12 @@ def test_fault_of_a_training_names_its_field(changes: dict[str, Any], field: str
 )
 def test_fault_of_a_generation_names_its_field(changes: dict[str, Any], field: str, words: str) -> None:
     assert words in faults(GenerateJobSpec, {**GENERATE, **changes})[field]
+
+
+def test_advice_on_masks_is_a_spec_that_can_be_submitted() -> None:
+    advice = text_in_fields(str(masks_without_effect()), TRAIN_PATHS)
+    assert "Add training.maskedLoss: {}, or leave the masks (photo.mask.png) out" in advice
+    parse_model(TrainJobSpec, {**TRAIN, "training": {"maskedLoss": {}}})
 
 
 def test_all_faults_are_named_at_once() -> None:
