@@ -75,11 +75,13 @@ class JobSubmission:
         """
         return await self._backend.call(CLUSTER_READ_SECONDS, self._find_earlier, name, spec)
 
-    def require_capacity(self, key_name: str | None) -> None:
-        """Raises `QuotaExceededError` or `QueueFullError` if one more job would exceed a limit.
+    async def require_capacity(self, key_name: str | None) -> None:
+        """Raises `QuotaExceededError` or `QueueFullError` if one more job would exceed a limit, and
+        `ClusterUnavailableError` while the jobs are unknown that count.
 
         `create_or_find` checks it, too: call this before files are read and stored.
         """
+        await self._limits.ready()
         self._limits.require(key_name)
 
     async def create_or_find(
@@ -92,6 +94,7 @@ class JobSubmission:
         create the job: the `ClusterUnavailableError` is then `maybe_done`. Raises what `require_capacity` raises.
         """
         kind = _kind(spec)
+        await self._limits.ready()
         attributes = {"darkroom.job.kind": kind.value, "darkroom.job.name": name}
         with self._limits.accept(JobName(kind, name), key_name), self._tracing.span("create job", attributes):
             return await self._backend.call(

@@ -85,7 +85,7 @@ class TrainingService:
                     require_same_photos(earlier, await photos.fingerprint())
                 return earlier
         await self.require(spec, uploads_photos=photos is not None)
-        self._submission.require_capacity(submitter.key_name)
+        await self._submission.require_capacity(submitter.key_name)
         if photos is None:
             return await self._submission.create_or_find(name, spec, submitter.key_name)
         prefix = self._new_prefix()
