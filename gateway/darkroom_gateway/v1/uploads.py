@@ -106,6 +106,10 @@ class UploadedPhotos:
     request: Request
     prefix: str
 
+    @property
+    def upload_uri(self) -> str:
+        return dataset_uri(self.storage.bucket, self.prefix)
+
     async def fingerprint(self) -> str:
         async with self._files() as uploads:
             return await self.validator.fingerprint_of(uploads)
@@ -167,7 +171,7 @@ class UploadedPhotos:
             raise invalid_request([FieldError(upload.name, message, found)])
 
     def _refused(self, message: str) -> InvalidRequestError:
-        return invalid_request([FieldError("dataset.uri", message, dataset_uri(self.storage.bucket, self.prefix))])
+        return invalid_request([FieldError("dataset.uri", message, self.upload_uri)])
 
 
 def _empty(stored: StoredUploadFile) -> Upload:

@@ -57,7 +57,7 @@ def test_uploaded_photos_are_trained_on(
 
 
 def test_repeated_submission_of_an_upload_returns_the_first_job(
-    http: httpx.Client, train: Submit, picture: Draw, job_name: str
+    http: httpx.Client, train: Submit, picture: Draw, bucket: Any, job_name: str
 ) -> None:
     files = {"a.jpg": picture()}
     upload = begin(http, files)
@@ -66,6 +66,9 @@ def test_repeated_submission_of_an_upload_returns_the_first_job(
     ids = {train(dataset=upload["dataset"], key=job_name).json()["id"] for _ in range(2)}
 
     assert len(ids) == 1
+    bucket.delete_object(Bucket="darkroom", Key=f"{parse_uri(upload['dataset']['uri'])[1]}.upload.json")
+    assert train(dataset=upload["dataset"], key=job_name).json()["id"] in ids  # Also after its upload was removed.
+    assert train(dataset=upload["dataset"], key=job_name, maxSteps=7).json()["type"].endswith(":KeyReused")
     # The same photos in a form are the same request.
     assert train(files, key=job_name).json()["id"] in ids
 
