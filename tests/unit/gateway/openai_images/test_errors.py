@@ -128,6 +128,15 @@ def test_failed_job_is_an_error_with_its_reason(
     assert failed.value.response.headers["x-should-retry"] == "false"
 
 
+def test_pictures_too_large_for_base64_need_links(client: openai.OpenAI, run: Any) -> None:
+    answering = run.during(client.images.generate)
+    run.succeed(b"first", b"second", size_bytes=33 * 1024**2)
+
+    with pytest.raises(openai.BadRequestError, match=r"Use url: .* have 66 MiB, .* at most 64 MiB") as refused:
+        answering.result()
+    assert (refused.value.param, refused.value.code) == ("response_format", "answer_too_large")
+
+
 def test_deleted_job_is_an_error(client: openai.OpenAI, run: Any, cluster: Any) -> None:
     answering = run.during(client.images.generate)
     cluster.delete(Kind.GENERATE, run.name())
