@@ -7,6 +7,7 @@ from typing import Any
 from darkroom_contract.names import (
     ANNOTATION_PHOTOS_SHA256,
     ANNOTATION_TRACEPARENT,
+    ANNOTATION_UPLOAD,
     ANNOTATION_WEBHOOK,
     API_VERSION,
     Kind,
@@ -44,6 +45,8 @@ class Job:
     finalizers: tuple[str, ...] = ()
     traceparent: str | None = None
     """`ANNOTATION_TRACEPARENT`, if it is valid."""
+    upload_uri: str | None = None
+    """The upload whose photos a training has: `ANNOTATION_UPLOAD`."""
     webhook_record: str | None = None
     """What its webhook has delivered: `ANNOTATION_WEBHOOK`. Read by webhooks.py."""
 
@@ -79,6 +82,7 @@ def read_job(document: dict[str, Any]) -> Job:
         photos_sha256=annotations.get(ANNOTATION_PHOTOS_SHA256),
         finalizers=tuple(metadata.get("finalizers") or ()),
         traceparent=valid_traceparent(annotations.get(ANNOTATION_TRACEPARENT)),
+        upload_uri=annotations.get(ANNOTATION_UPLOAD),
         webhook_record=annotations.get(ANNOTATION_WEBHOOK),
     )
 

@@ -36,6 +36,9 @@ it: a SHA-256 that identifies its start pictures. Too long for a label (64 chara
 ANNOTATION_TRACEPARENT = f"{GROUP}/traceparent"
 """On a job: the W3C traceparent of the request that created it. Operator and runner add their spans to that trace."""
 
+ANNOTATION_UPLOAD = f"{GROUP}/upload"
+"""On a TrainJob from the gateway: URI of the upload by links whose photos it has."""
+
 ANNOTATION_WEBHOOK = f"{GROUP}/webhook"
 """On a job with a webhook: what was delivered, as JSON (webhooks.py). Written by gateways alone."""
 

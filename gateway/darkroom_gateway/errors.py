@@ -5,6 +5,7 @@
     │   ├── InvalidPhotosError    422  unusable photos
     │   ├── InvalidImagesError    422  unusable start pictures or masks
     │   ├── InvalidModelError     422  an unusable LoRA file
+    │   ├── AnswerTooLargeError   422  pictures that are too large for one answer in base64
     │   └── KeyReusedError        422  the Idempotency-Key of another request, or of a job that is being deleted
     ├── UnauthorizedError         401  no API key, or an unknown one
     ├── TooLargeError             413  a body over the limit
@@ -105,6 +106,10 @@ class InvalidImagesError(InvalidRequestError):
 
 class InvalidModelError(InvalidRequestError):
     title = "The LoRA is unusable"
+
+
+class AnswerTooLargeError(InvalidRequestError):
+    title = "The pictures are too large for one answer"
 
 
 class KeyReusedError(InvalidRequestError):
@@ -222,8 +227,6 @@ class RejectedError(GatewayError):
 
 
 class JobFailedError(GatewayError):
-    """Has the status `400` if another request is needed, `500` if not."""
-
     title = "The job failed"
 
     def __init__(self, status: int, detail: str) -> None:

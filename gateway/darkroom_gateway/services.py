@@ -160,7 +160,9 @@ def _submissions(
     tracing: Tracing,
 ) -> SharedServices:
     settings, kube, storage, backends = clients.settings, clients.kube, clients.storage, clients.backends
-    limits = SubmissionLimits(clients.store, settings.max_queued, settings.quotas, metrics.count_limited)
+    limits = SubmissionLimits(
+        clients.store, settings.max_queued, settings.quotas, metrics.count_limited, clients.informer.ready
+    )
     submission = JobSubmission(kube, backends.cluster, metrics, webhook_policy(settings), limits, tracing)
     busy = BusyCheck(kube, backends.cluster, settings.busy_policy)
     uploaded_files = UploadedFiles(submission, storage, backends.uploads, orphaned_photos)

@@ -39,6 +39,8 @@ ANNOTATIONS: Mapping[str, str] = {
     "in order. A request with the same `Idempotency-Key` must bring the same photos.",
     names.ANNOTATION_TRACEPARENT: "Jobs from the gateway, with tracing: the span of the request, in the form of W3C's "
     "`traceparent`. The spans of its runs belong to the same trace.",
+    names.ANNOTATION_UPLOAD: "TrainJobs from the gateway: URI of the upload by links whose photos it has. A request "
+    "with the same `Idempotency-Key` and upload is a repetition.",
     names.ANNOTATION_WEBHOOK: "Jobs with a webhook: what was delivered, as JSON. Written by the gateway. Without it "
     "all events are sent again.",
 }

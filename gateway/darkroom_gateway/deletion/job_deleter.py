@@ -9,7 +9,7 @@ Every step is idempotent, and any replica can continue: the whole state is in th
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from darkroom_contract.jobs import Job
@@ -55,17 +55,26 @@ class JobDeleter:
 
     def request(self, job: Job) -> None:
         """Steps 1 and 2. Raises `AlreadyDeletingError`, or `UnknownTaskError` when the job no longer exists."""
-        self._mark(job)
+        self.request_if(job, lambda _: True)
+
+    def request_if(self, job: Job, condition: Callable[[Job], bool]) -> bool:
+        """`request` if the latest version of the job meets the condition; returns whether it does."""
+        if not self._mark(job, condition):
+            return False
         self._kube.delete(job)
         log.info("deleting %s with its files", job.key)
+        return True
 
-    def _mark(self, job: Job) -> None:
+    def _mark(self, job: Job, condition: Callable[[Job], bool]) -> bool:
+        """The patch fails if the job has changed since the condition was checked."""
         for attempt in range(MARK_TRIES):
             now = self.refresh(job)
             if now is None:
                 break
+            if not condition(now):
+                return False
             if FINALIZER_FILES in now.finalizers:
-                return
+                return True
             if now.deleting:
                 raise AlreadyDeletingError(
                     f"{job.key} is already being deleted without its files, and can't be changed. Wait until it no "
@@ -73,7 +82,7 @@ class JobDeleter:
                 )
             try:
                 if self._kube.patch_metadata(job.kind, job.name, _mark_of(now.resource_version, now.finalizers)):
-                    return
+                    return True
             except RejectedError as error:
                 # 409: the job has changed. 422: its deletion has started.
                 if error.status not in (409, 422) or attempt == MARK_TRIES - 1:

@@ -85,6 +85,18 @@ class Sweeper:
             self._jobs.evict(job)
         return now
 
+    async def delete_job_if(self, job: Job, condition: Callable[[Job], bool]) -> bool:
+        """Delete a job with its files if its latest version meets the condition. The next round completes it.
+
+        Raises `UnknownTaskError`, `AlreadyDeletingError`, or `ClusterUnavailableError`.
+        """
+        is_deleted = await self._backends.cluster.call(
+            CLUSTER_WRITE_SECONDS, self._job_deleter.request_if, job, condition
+        )
+        if is_deleted:
+            self._wake.set()
+        return is_deleted
+
     async def delete_model(self, model_id: str) -> None:
         """Raises `UnknownModelError` or `ModelInUseError`. After any other error a sweep resumes the deletion."""
         jobs = await self._backends.cluster.call(CLUSTER_LIST_SECONDS, self._job_deleter.all)

@@ -91,7 +91,7 @@ class GenerationService:
                     require_same_photos(earlier, sha256)
                 return earlier
         await self.require(spec)
-        self._submission.require_capacity(submitter.key_name)
+        await self._submission.require_capacity(submitter.key_name)
         if images.sources:
             spec = with_uris(await unless_disconnected(request, self._images.resolve(images, spec.mask)))
         if not images.files:

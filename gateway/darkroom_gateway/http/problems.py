@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from darkroom_contract.schema import printable
 from darkroom_gateway.errors import FieldError, GatewayError, invalid_request
 from darkroom_gateway.http import path_suggestions
 from darkroom_gateway.http.request_log import headers_of_request
@@ -101,15 +102,16 @@ def _handle_validation_error(pattern_advice: Mapping[str, str], _request: Reques
 
 def _field_error(error: Mapping[str, Any], pattern_advice: Mapping[str, str]) -> FieldError:
     # For a list parameter, the last element of `loc` is the index of the value.
-    parameter = next(each for each in reversed(error["loc"]) if isinstance(each, str))
+    parameter = printable(next(each for each in reversed(error["loc"]) if isinstance(each, str)))
     if error["type"] == "missing":
         return FieldError(parameter, f"Add this parameter to the {error['loc'][0]}: it is required.")
-    given = str(error["input"])[:MAX_GIVEN_CHARACTERS]
+    # JSON may escape a lone surrogate, which no response can contain.
+    given, message = printable(str(error["input"])[:MAX_GIVEN_CHARACTERS]), printable(f"{error['msg']}.")
     if error["type"] == "extra_forbidden":
         return FieldError(parameter, _unknown_parameter(**error.get("ctx", {})), given)
     if error["type"] == "string_pattern_mismatch":
-        return FieldError(parameter, pattern_advice.get(error["ctx"]["pattern"], f"{error['msg']}."), given)
-    return FieldError(parameter, f"{error['msg']}.", given)
+        return FieldError(parameter, pattern_advice.get(error["ctx"]["pattern"], message), given)
+    return FieldError(parameter, message, given)
 
 
 def _unknown_parameter(similar: str | None = None, elsewhere: str | None = None) -> str:

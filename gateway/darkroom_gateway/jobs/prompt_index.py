@@ -17,6 +17,8 @@ MAX_WORDS = 500
 """Number of words that one word of a filter may stand for."""
 MAX_READ = 5_000
 """Number of jobs that one search reads. Beyond it a page ends early, and the next one continues there."""
+MAX_LOOKUPS = 20_000
+"""Number of lists in which one search looks its jobs up: some 10 ms. Beyond it a page ends early, too."""
 
 WORD_PATTERN = r"[A-Za-z0-9]"
 """What a text filter must have, at least."""
@@ -70,11 +72,15 @@ class PromptIndex:
         rarest, *others = sorted(map(self._lists, words), key=lambda lists: sum(map(len, lists)))
         found: list[Entry] = []
         last: Entry | None = None
+        lookups = 0
         for number, entry in enumerate(heapq.merge(*(_descending(each, after) for each in rarest), reverse=True)):
-            if len(found) == limit or number == MAX_READ:
+            if len(found) == limit or number == MAX_READ or lookups >= MAX_LOOKUPS:
                 return Matches(found, None if last is None else last[:4])
-            if entry != last and all(_contains(lists, entry) for lists in others) and accepts(entry):
-                found.append(entry)
+            if entry != last:
+                contains_all, count = _contain(others, entry)
+                lookups += count
+                if contains_all and accepts(entry):
+                    found.append(entry)
             last = entry
         return Matches(found, None)
 
@@ -88,12 +94,18 @@ class PromptIndex:
         return found
 
 
-def _contains(lists: list[list[Entry]], entry: Entry) -> bool:
-    for entries in lists:
-        at = bisect_left(entries, entry)
-        if at < len(entries) and entries[at] == entry:
-            return True
-    return False
+def _contain(words: Sequence[list[list[Entry]]], entry: Entry) -> tuple[bool, int]:
+    """Whether each word has the entry in one of its lists, and the number of lists that were read."""
+    count = 0
+    for lists in words:
+        for entries in lists:
+            count += 1
+            at = bisect_left(entries, entry)
+            if at < len(entries) and entries[at] == entry:
+                break
+        else:
+            return False, count
+    return True, count
 
 
 def _descending(entries: list[Entry], after: Position | None) -> Iterator[Entry]:

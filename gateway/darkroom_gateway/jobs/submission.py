@@ -1,11 +1,13 @@
 """Idempotent creation of jobs: a repeated request creates one job. Used by both submission services."""
 
 import logging
+from collections.abc import Mapping
 
 from darkroom_contract.jobs import Job, write_job
 from darkroom_contract.names import (
     ANNOTATION_PHOTOS_SHA256,
     ANNOTATION_TRACEPARENT,
+    ANNOTATION_UPLOAD,
     LABEL_MANAGED_BY,
     LABEL_MODEL_ID,
     LABEL_PART_OF,
@@ -75,27 +77,36 @@ class JobSubmission:
         """
         return await self._backend.call(CLUSTER_READ_SECONDS, self._find_earlier, name, spec)
 
-    def require_capacity(self, key_name: str | None) -> None:
-        """Raises `QuotaExceededError` or `QueueFullError` if one more job would exceed a limit.
+    async def require_capacity(self, key_name: str | None) -> None:
+        """Raises `QuotaExceededError` or `QueueFullError` if one more job would exceed a limit, and
+        `ClusterUnavailableError` while the jobs are unknown that count.
 
         `create_or_find` checks it, too: call this before files are read and stored.
         """
+        await self._limits.ready()
         self._limits.require(key_name)
 
     async def create_or_find(
-        self, name: str, spec: Spec, key_name: str | None, photos_sha256: str | None = None
+        self,
+        name: str,
+        spec: Spec,
+        key_name: str | None,
+        photos_sha256: str | None = None,
+        upload_uri: str | None = None,
     ) -> Job:
         """Create the job, or return the one that another copy of the request has just created.
 
         If the response of the API server is lost, the job may exist: it is then read back. `photos_sha256` is the
-        fingerprint of the uploaded photos or of the start pictures; None without either. An abandoned call may still
-        create the job: the `ClusterUnavailableError` is then `maybe_done`. Raises what `require_capacity` raises.
+        fingerprint of the uploaded photos or of the start pictures; None without either. `upload_uri` is the upload by
+        links that has the photos. An abandoned call may still create the job: the `ClusterUnavailableError` is then
+        `maybe_done`. Raises what `require_capacity` raises.
         """
         kind = _kind(spec)
+        await self._limits.ready()
         attributes = {"darkroom.job.kind": kind.value, "darkroom.job.name": name}
         with self._limits.accept(JobName(kind, name), key_name), self._tracing.span("create job", attributes):
             return await self._backend.call(
-                CLUSTER_WRITE_SECONDS, self._create_or_find, name, spec, key_name, photos_sha256
+                CLUSTER_WRITE_SECONDS, self._create_or_find, name, spec, key_name, photos_sha256, upload_uri
             )
 
     def _find_earlier(self, name: str, spec: Spec) -> Job | None:
@@ -106,9 +117,13 @@ class JobSubmission:
             )
         return job
 
-    def _create_or_find(self, name: str, spec: Spec, key_name: str | None, photos_sha256: str | None) -> Job:
+    def _create_or_find(
+        self, name: str, spec: Spec, key_name: str | None, photos_sha256: str | None, upload_uri: str | None
+    ) -> Job:
         try:
-            return self._create(name, spec, key_name, photos_sha256)
+            return self._create(
+                name, spec, key_name, {ANNOTATION_PHOTOS_SHA256: photos_sha256, ANNOTATION_UPLOAD: upload_uri}
+            )
         except AlreadyExistsError as error:
             job = _found(self._find_earlier(name, spec), name, error)
             require_kept(job)
@@ -120,14 +135,17 @@ class JobSubmission:
             require_same_dataset(job, spec)
         return job
 
-    def _create(self, name: str, spec: Spec, key_name: str | None, photos_sha256: str | None) -> Job:
-        """Raises `AlreadyExistsError`, `RejectedError` or `ClusterUnavailableError`."""
+    def _create(self, name: str, spec: Spec, key_name: str | None, files: Mapping[str, str | None]) -> Job:
+        """`files` are the annotations of its files.
+
+        Raises `AlreadyExistsError`, `RejectedError` or `ClusterUnavailableError`.
+        """
         labels = {LABEL_PART_OF: PART_OF, LABEL_MANAGED_BY: COMPONENT}
         if (model_id := _only_model(spec)) is not None:
             labels[LABEL_MODEL_ID] = model_id
         if key_name is not None:
             labels[LABEL_SUBMITTED_BY] = key_name
-        given = {ANNOTATION_PHOTOS_SHA256: photos_sha256, ANNOTATION_TRACEPARENT: self._tracing.traceparent()}
+        given = {**files, ANNOTATION_TRACEPARENT: self._tracing.traceparent()}
         annotations = {each: value for each, value in given.items() if value is not None}
         document = write_job(spec, name=name, namespace=self.namespace, labels=labels, annotations=annotations)
         job = self._kube.create(document)

@@ -8,7 +8,7 @@ exceed a limit by the submissions that they accept within that moment.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
@@ -47,13 +47,16 @@ class SubmissionLimits:
         max_queued: int | None,
         quotas: Quotas,
         count_refusal: Callable[[str], None],
+        jobs_listed: Callable[[], Awaitable[None]],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`count_refusal` is called with `queue` or `quota` for each refusal."""
+        """`count_refusal` is called with `queue` or `quota` for each refusal. `jobs_listed` waits until the store has
+        all jobs, or raises."""
         self._store = store
         self._max_queued = max_queued
         self._quotas = quotas
         self._count_refusal = count_refusal
+        self._jobs_listed = jobs_listed
         self._clock = clock
         self._recent = RecentSubmissions(clock)
         self._accepted: dict[JobName, str | None] = {}
@@ -61,8 +64,13 @@ class SubmissionLimits:
         if quotas:
             store.listen(self._recent.note)
 
+    async def ready(self) -> None:
+        """Wait until the jobs are known that count. Raises `ClusterUnavailableError` if that takes too long."""
+        if self._quotas or self._max_queued is not None:
+            await self._jobs_listed()
+
     def require(self, key_name: str | None) -> None:
-        """Raises `QuotaExceededError` or `QueueFullError` if one more job would exceed a limit."""
+        """Raises `QuotaExceededError` or `QueueFullError` if one more job would exceed a limit. Call `ready` before."""
         try:
             if key_name is not None:
                 self._require_quota(key_name, self._quotas.of(key_name))

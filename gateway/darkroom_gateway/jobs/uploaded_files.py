@@ -46,6 +46,8 @@ class NewJob:
     key_name: str | None
     uses: Callable[[Job], bool]
     """Whether a job has the files of this submission, and not those of a copy of the request."""
+    upload_uri: str | None = None
+    """The upload by links that has its files."""
 
 
 class UploadedFiles:
@@ -73,7 +75,7 @@ class UploadedFiles:
         uploads: Uploads = {}
         try:
             await self._store(new.prefix, files, uploads)
-            job = await self._submission.create_or_find(new.name, new.spec, new.key_name, new.sha256)
+            job = await self._submission.create_or_find(new.name, new.spec, new.key_name, new.sha256, new.upload_uri)
         except asyncio.CancelledError:
             log.error("left %d files in %s: the gateway is stopping during the submission", len(uploads), new.prefix)
             raise

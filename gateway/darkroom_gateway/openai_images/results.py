@@ -1,10 +1,14 @@
-"""The pictures of a finished job, as OpenAI's clients read them. Called by openai_images/service.py and stream.py."""
+"""The pictures of a finished job, as OpenAI's clients read them. Called by openai_images/router.py and stream.py."""
 
+import asyncio
 import base64
 import re
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, cast
+
+from anyio import to_thread
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Reason
@@ -13,13 +17,19 @@ from darkroom_contract.status import ConditionStatus, ConditionType
 from darkroom_contract.storage.keys import run_prefix
 from darkroom_gateway.backends.calls import Backend
 from darkroom_gateway.backends.deadlines import upload_seconds
-from darkroom_gateway.errors import JobFailedError, UnknownFileError
+from darkroom_gateway.errors import AnswerTooLargeError, FieldError, JobFailedError, UnknownFileError
 from darkroom_gateway.generation.serializers import images_answer
 from darkroom_gateway.jobs.schemas import File
 from darkroom_gateway.openai_images.parameters import ImageRequest
 from darkroom_gateway.openai_images.schemas import OpenAIImage, OpenAIImages, Quality
 from darkroom_gateway.openai_images.translation import quality_of
 from darkroom_gateway.storage.client import ObjectStorage
+
+MIB = 1024**2
+MAX_ANSWER_BYTES = 64 * MIB
+"""Total size of the pictures of an answer in base64. It takes some four times as much memory while it is built."""
+CONCURRENT_ANSWERS = 2
+"""Number of answers that are read and encoded at the same time, by one gateway."""
 
 _SEED = re.compile(r"-seed-([0-9]+)\.[a-z]+$")
 _OF_THE_REQUEST = frozenset(
@@ -63,39 +73,73 @@ class Results:
         self._storage = storage
         self._backend = backend
         self._root_path = root_path
+        self._turns = asyncio.Semaphore(CONCURRENT_ANSWERS)
 
-    async def answer(self, job: Job, form: Form) -> OpenAIImages:
-        """Raises what `pictures` raises."""
-        return OpenAIImages(
-            created=completed(job),
-            job_id=job.name,
-            output_format=form.format,
-            quality=form.quality,
-            size=form.size,
-            data=await self.pictures(job, links=form.links),
-        )
+    async def body(self, job: Job, form: Form) -> bytes:
+        """The answer as JSON. Raises what `pictures` raises, and `AnswerTooLargeError`."""
+        files = self._files(job)
+        if form.links:
+            return _json(job, form, [OpenAIImage(url=each.url, seed=_seed(each)) for each in files])
+        _require_small(job, files)
+        async with self._turns:
+            pictures = [await self._picture(job, each) for each in files]
+            return await to_thread.run_sync(_json, job, form, pictures)
 
-    async def pictures(self, job: Job, *, links: bool) -> list[OpenAIImage]:
-        """In the order of their seeds.
+    async def pictures(self, job: Job) -> AsyncIterator[OpenAIImage]:
+        """In base64, in the order of their seeds.
 
         Raises `JobFailedError` unless the job has succeeded, `StorageUnavailableError`, or `UnknownFileError` for a
         file that was deleted.
         """
-        require_success(job)
-        files = images_answer(job, self._storage, self._root_path).images
-        return [await self._picture(job, each, links=links) for each in files]
+        for each in self._files(job):
+            async with self._turns:
+                picture = await self._picture(job, each)
+            yield picture
 
-    async def _picture(self, job: Job, file: File, *, links: bool) -> OpenAIImage:
-        found = _SEED.search(file.name)
-        seed = None if found is None else int(found[1])
-        if links:
-            return OpenAIImage(url=file.url, seed=seed)
+    def _files(self, job: Job) -> list[File]:
+        require_success(job)
+        return images_answer(job, self._storage, self._root_path).images
+
+    async def _picture(self, job: Job, file: File) -> OpenAIImage:
         content = await self._backend.call(
             upload_seconds(file.bytes), self._storage.read, run_prefix(job.uid) + file.name
         )
         if content is None:
             raise UnknownFileError(f"The file {file.name} of the job {job.name} was deleted.")
-        return OpenAIImage(b64_json=base64.b64encode(content).decode(), seed=seed)
+        return OpenAIImage(b64_json=await to_thread.run_sync(_base64, content), seed=_seed(file))
+
+
+def _json(job: Job, form: Form, pictures: list[OpenAIImage]) -> bytes:
+    answer = OpenAIImages(
+        created=completed(job),
+        job_id=job.name,
+        output_format=form.format,
+        quality=form.quality,
+        size=form.size,
+        data=pictures,
+    )
+    return answer.model_dump_json(exclude_none=True).encode()
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def _seed(file: File) -> int | None:
+    found = _SEED.search(file.name)
+    return None if found is None else int(found[1])
+
+
+def _require_small(job: Job, files: Sequence[File]) -> None:
+    """Raises `AnswerTooLargeError`."""
+    size_bytes = sum(each.bytes for each in files)
+    if size_bytes > MAX_ANSWER_BYTES:
+        message = (
+            f"Use url: the pictures of the job {job.name} have {size_bytes / MIB:.0f} MiB, and an answer in base64 has "
+            f"at most {MAX_ANSWER_BYTES // MIB} MiB. GET /v1/jobs/{job.name} has links to them."
+        )
+        field = FieldError("response_format", message, "b64_json")
+        raise AnswerTooLargeError(f"response_format: {message}", (field,))
 
 
 def completed(job: Job) -> int:

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from starlette.requests import ClientDisconnect, Request
 
 from darkroom_contract.jobs import Job
-from darkroom_contract.names import Kind
 from darkroom_contract.status import Phase
 from darkroom_gateway.deletion.sweeper import Sweeper
 from darkroom_gateway.errors import GatewayError, UnknownTaskError, WaitExpiredError
@@ -87,19 +86,15 @@ class ImageJobs:
         return latest
 
     async def abandon(self, job: Job, submitter: Submitter) -> None:
-        """After the client has disconnected: delete a job that has not started, with its files. Nobody would ask for
-        its pictures, unless the request can be repeated with its Idempotency-Key."""
+        """After the client has disconnected: delete a job that is still queued, with its files. Nobody would ask for
+        its pictures, unless the request can be repeated with its Idempotency-Key, or somebody has suspended the job."""
         if submitter.idempotency_key is not None:
             return
         try:
-            latest = self._jobs.refresh(job)
-            if (
-                latest is not None
-                and phase_of(latest) in (Phase.QUEUED, Phase.SUSPENDED)
-                and not latest.status.attempts
-            ):
+            if await self._sweeper.delete_job_if(job, _is_unwanted):
                 log.info("deleting %s: its client disconnected before it started", job.key)
-                await self._sweeper.delete_job(job.name, Kind.GENERATE)
+        except UnknownTaskError:
+            log.debug("%s is already gone", job.key)
         except GatewayError as error:
             log.warning("%s was kept although its client disconnected: %s", job.key, error)
 
@@ -113,3 +108,7 @@ class ImageJobs:
             "it, and its pictures once it has succeeded. With an Idempotency-Key a repeated request waits again.",
             min(MAX_RETRY_SECONDS, max(1, math.ceil(seconds or 1))),
         )
+
+
+def _is_unwanted(job: Job) -> bool:
+    return phase_of(job) is Phase.QUEUED and not job.spec.suspend and not job.status.attempts

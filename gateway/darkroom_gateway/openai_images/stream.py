@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from anyio import to_thread
 from fastapi import Response
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel
@@ -103,10 +104,9 @@ class ImageEvents:
         if not phase_of(job).is_terminal:
             raise UnknownTaskError(f"The job {job.name} was deleted before it had finished.")
         kind = f"{self._form.kind}.completed"
-        for each in await self._results.pictures(job, links=False):
-            yield _event(
-                kind, CompletedEvent(**self._fields(completed(job), each.b64_json or "", each.seed), type=kind)
-            )
+        async for each in self._results.pictures(job):
+            event = CompletedEvent(**self._fields(completed(job), each.b64_json or "", each.seed), type=kind)
+            yield await to_thread.run_sync(_event, kind, event)
 
     def _fields(self, created: int, picture: str, seed: int | None) -> dict[str, Any]:
         form = self._form.form

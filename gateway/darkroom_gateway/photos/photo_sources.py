@@ -17,6 +17,10 @@ from darkroom_gateway.photos.upload_validator import Photo, UploadValidator
 class PhotoSource(Protocol):
     """Photos that were not checked yet. One of the two methods is called, once."""
 
+    @property
+    def upload_uri(self) -> str | None:
+        """The upload by links that has them. It identifies them also when the upload no longer exists."""
+
     async def fingerprint(self) -> str:
         """Identifies the photos, without decoding them."""
 
@@ -30,6 +34,7 @@ class PhotosOfBody:
 
     validator: UploadValidator
     request: Request
+    upload_uri: str | None = None
 
     async def fingerprint(self) -> str:
         return await self.validator.fingerprint(self.request)
@@ -45,6 +50,7 @@ class PhotosOfFiles:
     validator: UploadValidator
     request: Request
     uploads: list[Upload]
+    upload_uri: str | None = None
 
     async def fingerprint(self) -> str:
         return await self.validator.fingerprint_of(self.uploads)

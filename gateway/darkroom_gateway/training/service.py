@@ -81,11 +81,11 @@ class TrainingService:
                 require_kept(earlier)
                 if photos is None:
                     require_same_dataset(earlier, spec)
-                else:
+                elif photos.upload_uri is None or photos.upload_uri != earlier.upload_uri:
                     require_same_photos(earlier, await photos.fingerprint())
                 return earlier
         await self.require(spec, uploads_photos=photos is not None)
-        self._submission.require_capacity(submitter.key_name)
+        await self._submission.require_capacity(submitter.key_name)
         if photos is None:
             return await self._submission.create_or_find(name, spec, submitter.key_name)
         prefix = self._new_prefix()
@@ -99,6 +99,7 @@ class TrainingService:
                 sha256=fingerprint([each.digests for each in received]),
                 key_name=submitter.key_name,
                 uses=lambda job: _has_photos(job, prefix),
+                upload_uri=photos.upload_uri,
             )
             return await self._uploaded_files.store_and_create(new, _stored_files(received))
 

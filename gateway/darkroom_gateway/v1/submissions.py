@@ -109,7 +109,9 @@ def _set_placeholder(document: Json, role: ImageRole) -> None:
     place: Any = document
     path = in_yaml(ROLE_PATHS[role])
     for name in path.split("."):
-        place = place.setdefault(name, {})
+        if place.get(name) is None:
+            place[name] = {}  # As for a field without a value.
+        place = place[name]
         if not isinstance(place, dict):
             return  # parse_model reports it.
     if "uri" in place:

@@ -67,7 +67,7 @@ class StoredUploadFile(Schema):
 
     key: str
     name: str
-    bytes: int
+    bytes: int = Field(ge=1, le=bounds.MAX_PHOTO_BYTES)
     sha256: str | None = None
 
 

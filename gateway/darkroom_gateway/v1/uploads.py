@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import IO
 
+from anyio import to_thread
 from pydantic import ValidationError
 from starlette.requests import Request
 
@@ -30,6 +31,7 @@ from darkroom_gateway.photos.file_roles import FileRole, role_and_stem
 from darkroom_gateway.photos.upload_form import MAX_CAPTION_BYTES, MIB, Upload, no_space
 from darkroom_gateway.photos.upload_validator import Photo, UploadValidator
 from darkroom_gateway.storage.client import ObjectStorage
+from darkroom_gateway.storage.presigned_links import Link
 from darkroom_gateway.v1.upload_schemas import (
     AnnouncedFile,
     StoredUploadFile,
@@ -58,10 +60,12 @@ class Uploads:
 
     async def begin(self, announced: Sequence[AnnouncedFile]) -> UploadAnswer:
         """Links for these files. Raises `InvalidRequestError` or `StorageUnavailableError`."""
-        _require_sizes(announced)
+        if faults := _size_faults(announced):
+            raise invalid_request(faults)
         prefix = dataset_prefix(self._namespace, new_upload_id())
         keys = [prefix + name for name in _stored_names(announced)]
-        links = [self._storage.upload_link(key, each.bytes) for key, each in zip(keys, announced, strict=True)]
+        # In a thread: hundreds of signatures would block the event loop.
+        links = await to_thread.run_sync(self._links, keys, announced)
         files = [StoredUploadFile(key=key, **each.model_dump()) for key, each in zip(keys, announced, strict=True)]
         record = UploadRecord(files=tuple(files)).model_dump_json(by_alias=True).encode()
         await self._backends.storage.call(
@@ -75,6 +79,9 @@ class Uploads:
             ],
             expires=min(each.expires for each in links),
         )
+
+    def _links(self, keys: Sequence[str], announced: Sequence[AnnouncedFile]) -> list[Link]:
+        return [self._storage.upload_link(key, each.bytes) for key, each in zip(keys, announced, strict=True)]
 
     def photos(self, dataset: Dataset, request: Request) -> "UploadedPhotos | None":
         """The photos of a dataset that is an upload; None for any other. Raises `InvalidRequestError` for captions in
@@ -98,6 +105,10 @@ class UploadedPhotos:
     validator: UploadValidator
     request: Request
     prefix: str
+
+    @property
+    def upload_uri(self) -> str:
+        return dataset_uri(self.storage.bucket, self.prefix)
 
     async def fingerprint(self) -> str:
         async with self._files() as uploads:
@@ -132,6 +143,8 @@ class UploadedPhotos:
             record = None
         if record is None:
             raise self._refused("There is no such upload: it was removed a day after its last file. Upload them again.")
+        if _size_faults(record.files) or not all(each.key.startswith(self.prefix) for each in record.files):
+            raise self._refused("The record of this upload was changed. Upload the files again.")
         stored = await self.backends.storage.call(STORAGE_SECONDS, self.storage.sizes, self.prefix)
         missing = [bounds.short_name(each.name) for each in record.files if stored.get(each.key) != each.bytes]
         if missing:
@@ -158,7 +171,7 @@ class UploadedPhotos:
             raise invalid_request([FieldError(upload.name, message, found)])
 
     def _refused(self, message: str) -> InvalidRequestError:
-        return invalid_request([FieldError("dataset.uri", message, dataset_uri(self.storage.bucket, self.prefix))])
+        return invalid_request([FieldError("dataset.uri", message, self.upload_uri)])
 
 
 def _empty(stored: StoredUploadFile) -> Upload:
@@ -168,8 +181,8 @@ def _empty(stored: StoredUploadFile) -> Upload:
     return Upload(bounds.short_name(stored.name), stored.bytes, file, role, stem)
 
 
-def _require_sizes(announced: Sequence[AnnouncedFile]) -> None:
-    """Raises `InvalidRequestError` for too large files, or too many, by the limits of forms."""
+def _size_faults(announced: Sequence[AnnouncedFile | StoredUploadFile]) -> list[FieldError]:
+    """An error for each too large file, and for too many, by the limits of forms."""
     faults = [
         FieldError(f"files[{number}].bytes", f"Use a caption of at most {MAX_CAPTION_CHARACTERS:,} characters.")
         for number, each in enumerate(announced)
@@ -179,9 +192,7 @@ def _require_sizes(announced: Sequence[AnnouncedFile]) -> None:
         faults.append(FieldError("files", f"Announce at most {bounds.MAX_DATASET_BYTES // MIB} MiB in total."))
     roles = Counter(role_and_stem(each.name)[0] for each in announced)
     too_many = [role for role, count in roles.items() if count > bounds.MAX_PHOTOS]
-    faults += [FieldError("files", f"Announce at most {bounds.MAX_PHOTOS} {role}s.") for role in too_many]
-    if faults:
-        raise invalid_request(faults)
+    return faults + [FieldError("files", f"Announce at most {bounds.MAX_PHOTOS} {role}s.") for role in too_many]
 
 
 def _stored_names(announced: Sequence[AnnouncedFile]) -> list[str]:

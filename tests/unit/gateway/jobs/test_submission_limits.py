@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from darkroom_contract.names import LABEL_SUBMITTED_BY, Kind
+from darkroom_gateway.errors import ClusterUnavailableError
 from darkroom_gateway.jobs.store import JobStore
 from darkroom_gateway.jobs.submission_limits import JobName, SubmissionLimits
 from darkroom_gateway.limits.errors import QueueFullError, QuotaExceededError, TooManyRequestsError
@@ -26,12 +27,16 @@ class Stage:
         self.store = JobStore()
         self.refusals: Counter[str] = Counter()
         self.limits = SubmissionLimits(
-            self.store, max_queued, Quotas.model_validate(quotas), self._count, clock=lambda: self.now
+            self.store, max_queued, Quotas.model_validate(quotas), self._count, self._fail, clock=lambda: self.now
         )
         self._version = 0
 
     def _count(self, limit: str) -> None:
         self.refusals[limit] += 1
+
+    async def _fail(self) -> None:
+        """The first list of a cluster that does not answer."""
+        raise ClusterUnavailableError("not listed")
 
     def put(self, name: str, phase: str = "Queued", by: str | None = "alice", hours_ago: float = 0) -> None:
         self._version += 1
@@ -61,6 +66,16 @@ def test_without_limits_everything_is_accepted() -> None:
 
     assert stage.accepts()
     assert stage.accepts(by=None)
+
+
+@pytest.mark.parametrize("limits", [{"max_queued": 9}, {"default": {"waiting": 9}}, {"keys": {"alice": {"perDay": 9}}}])
+async def test_limits_need_the_first_list_of_jobs(limits: dict[str, Any]) -> None:
+    with pytest.raises(ClusterUnavailableError):
+        await Stage(**limits).limits.ready()
+
+
+async def test_without_limits_no_list_is_needed() -> None:
+    await Stage().limits.ready()
 
 
 def test_full_queue_refuses_everybody_until_a_job_starts() -> None:

@@ -50,6 +50,15 @@ def test_refused_generation_names_the_parameter_and_makes_no_job(
     assert run.find() is None
 
 
+@pytest.mark.parametrize(
+    "body", ['{"prompt": "\\ud800"}', '{"prompt": "a", "\\ud800": 1}', '{"prompt": "a", "n": "\\ud800"}']
+)
+def test_lone_surrogate_is_refused(http: httpx.Client, body: str) -> None:
+    response = http.post(PATH, content=body, headers={"Content-Type": "application/json"})
+
+    assert (response.status_code, shape_of(response)["type"]) == (400, "invalid_request_error")
+
+
 @pytest.mark.parametrize("model", ["dall-e-3", "owner/name", "my-dog@latest"])
 def test_unknown_model_is_refused(client: openai.OpenAI, run: Any, model: str) -> None:
     with pytest.raises(openai.NotFoundError, match=f"There is no model '{model}'") as unknown:
@@ -119,6 +128,15 @@ def test_failed_job_is_an_error_with_its_reason(
     assert failed.value.response.headers["x-should-retry"] == "false"
 
 
+def test_pictures_too_large_for_base64_need_links(client: openai.OpenAI, run: Any) -> None:
+    answering = run.during(client.images.generate)
+    run.succeed(b"first", b"second", size_bytes=33 * 1024**2)
+
+    with pytest.raises(openai.BadRequestError, match=r"Use url: .* have 66 MiB, .* at most 64 MiB") as refused:
+        answering.result()
+    assert (refused.value.param, refused.value.code) == ("response_format", "answer_too_large")
+
+
 def test_deleted_job_is_an_error(client: openai.OpenAI, run: Any, cluster: Any) -> None:
     answering = run.during(client.images.generate)
     cluster.delete(Kind.GENERATE, run.name())
@@ -127,13 +145,15 @@ def test_deleted_job_is_an_error(client: openai.OpenAI, run: Any, cluster: Any) 
         answering.result()
 
 
-def disconnect_after_submission(gateway: Gateway, run: Any, headers: str = "") -> str:
+def disconnect_after_submission(gateway: Gateway, run: Any, headers: str = "", suspend: bool = False) -> str:
     """Send a generation and close the connection once its job exists. Returns the job's name."""
     url, body = gateway.http.base_url, f'{{"prompt": "{run.prompt}"}}'
     head = f"POST {PATH} HTTP/1.1\r\nHost: {url.host}\r\nContent-Type: application/json\r\n{headers}"
     with socket.create_connection((url.host, url.port or 80)) as connection:
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
         name: str = run.name()
+        if suspend:
+            assert gateway.http.post(f"/v1/jobs/{name}/suspend").is_success
     return name
 
 
@@ -145,6 +165,14 @@ def test_client_that_disconnects_leaves_no_job_behind(gateway: Gateway, run: Any
 
 def test_job_of_a_repeatable_request_is_kept_when_its_client_disconnects(gateway: Gateway, run: Any) -> None:
     name = disconnect_after_submission(gateway, run, f"Idempotency-Key: {run.key}\r\n")
+
+    wait_until(lambda: f"POST '{PATH}' answered" in gateway.log().rpartition(name)[2], "the request has ended")
+    assert run.name() == name
+
+
+def test_suspended_job_is_kept_when_its_client_disconnects(gateway: Gateway, run: Any) -> None:
+    """Also before the operator has seen it: its phase is then still Queued."""
+    name = disconnect_after_submission(gateway, run, suspend=True)
 
     wait_until(lambda: f"POST '{PATH}' answered" in gateway.log().rpartition(name)[2], "the request has ended")
     assert run.name() == name

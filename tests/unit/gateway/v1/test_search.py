@@ -88,6 +88,20 @@ def test_long_search_continues_on_the_next_page(monkeypatch: pytest.MonkeyPatch)
     assert pages >= 3
 
 
+def test_search_with_many_lookups_continues_on_the_next_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompt_index, "MAX_LOOKUPS", 10)
+    # Both beginnings stand for five words, and only the oldest job has both.
+    words = range(5)
+    store = store_of("dog0 cat0", *(f"dog{each}" for each in words), *(f"cat{each}" for each in words))
+    pages, after = 0, None
+    while not (page := store.page(JobFilter(words=("cat", "dog")), 5, after)).jobs:
+        assert page.next is not None
+        pages, after = pages + 1, page.next
+
+    assert [job.name for job in page.jobs] == ["job-0"]
+    assert pages == 2  # Of ten look-ups, for two jobs.
+
+
 def test_word_that_stands_for_too_many_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompt_index, "MAX_WORDS", 3)
     store = store_of("dog dogs doggy doghouse")

@@ -50,6 +50,14 @@ def test_generation_with_parts_of_a_form(generate: Submit, accepted: Accepted, b
     assert bucket.get_object(Bucket=name, Key=key)["Body"].read() == start
 
 
+def test_part_of_a_form_fills_a_field_that_is_null(generate: Submit, accepted: Accepted, picture: Draw) -> None:
+    spec = accepted(generate({"image": picture(), "mask": picture()}, startImage=None, mask=None))
+
+    assert all(spec[each]["uri"].startswith("s3://darkroom/") for each in ("startImage", "mask"))
+    video = accepted(generate({"video_image": picture()}, allowMotion=True, video=None))["video"]
+    assert video["startImage"]["uri"].startswith("s3://darkroom/")
+
+
 def test_generation_with_a_picture_in_storage(
     generate: Submit, accepted: Accepted, refused: Refused, stored_dataset: dict[str, str]
 ) -> None:

@@ -1,6 +1,7 @@
 """`POST /v1/uploads`: photos by links, which a submission checks like those of a form."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -56,7 +57,7 @@ def test_uploaded_photos_are_trained_on(
 
 
 def test_repeated_submission_of_an_upload_returns_the_first_job(
-    http: httpx.Client, train: Submit, picture: Draw, job_name: str
+    http: httpx.Client, train: Submit, picture: Draw, bucket: Any, job_name: str
 ) -> None:
     files = {"a.jpg": picture()}
     upload = begin(http, files)
@@ -65,6 +66,9 @@ def test_repeated_submission_of_an_upload_returns_the_first_job(
     ids = {train(dataset=upload["dataset"], key=job_name).json()["id"] for _ in range(2)}
 
     assert len(ids) == 1
+    bucket.delete_object(Bucket="darkroom", Key=f"{parse_uri(upload['dataset']['uri'])[1]}.upload.json")
+    assert train(dataset=upload["dataset"], key=job_name).json()["id"] in ids  # Also after its upload was removed.
+    assert train(dataset=upload["dataset"], key=job_name, maxSteps=7).json()["type"].endswith(":KeyReused")
     # The same photos in a form are the same request.
     assert train(files, key=job_name).json()["id"] in ids
 
@@ -80,6 +84,25 @@ def test_unusable_photos_are_refused(
 
     assert "holiday.jpg" in refused(train(dataset=upload["dataset"]))
     assert stored_keys("datasets/default/") == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"key": "datasets/default/v1-stored/a.jpg"}, "was changed"),
+        ({"name": "a.txt", "bytes": 10**6}, "was changed"),
+        ({"bytes": 10**12}, "no such upload"),
+    ],
+)
+def test_changed_record_of_an_upload_is_refused(
+    http: httpx.Client, train: Submit, refused: Refused, bucket: Any, changed: dict[str, Any], message: str
+) -> None:
+    upload = begin(http, {"a.jpg": b"0123456789"})
+    _, prefix = parse_uri(upload["dataset"]["uri"])
+    file = {"key": f"{prefix}000-a.jpg", "name": "a.jpg", "bytes": 10, **changed}
+    bucket.put_object(Bucket="darkroom", Key=f"{prefix}.upload.json", Body=json.dumps({"files": [file]}))
+
+    assert message in refused(train(dataset=upload["dataset"]))["dataset.uri"]
 
 
 def test_damaged_upload_is_refused(http: httpx.Client, train: Submit, refused: Refused, picture: Draw) -> None:
