@@ -24,6 +24,7 @@ def shell(darkroom: Darkroom) -> dict[str, str]:
     """The environment of the terminal, as the README's exports and this cluster's address make it."""
     return {
         "GATEWAY": darkroom.url,
+        "DARKROOM_GATEWAY_URL": darkroom.url,
         "KUBECONFIG": str(darkroom.state_dir / "kubeconfig"),
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(darkroom.state_dir),
@@ -40,7 +41,7 @@ def test_every_command_of_the_readme_works(darkroom: Darkroom, shell: dict[str, 
         env=shell,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=600,
     )
     assert done.returncode == 0, f"{done.stdout}{done.stderr}"
     assert "event: end" in done.stdout

@@ -39,8 +39,12 @@ def pixels(content: bytes) -> np.ndarray[Any, np.dtype[np.float64]]:
 def test_previews_come_before_the_picture(events: list[Any]) -> None:
     types = [each.type for each in events]
 
-    assert types == ["image_generation.partial_image"] * 2 + ["image_generation.completed"]
-    assert [Image.open(BytesIO(picture_of(each))).format for each in events] == ["JPEG", "JPEG", "PNG"]
+    # Fewer than the two that were asked for if the picture is drawn quickly, as OpenAI's reference says too.
+    previews = len(types) - 1
+    assert 1 <= previews <= 2
+    assert types == ["image_generation.partial_image"] * previews + ["image_generation.completed"]
+    formats = [Image.open(BytesIO(picture_of(each))).format for each in events]
+    assert formats == ["JPEG"] * previews + ["PNG"]
 
 
 def test_only_the_transparent_part_of_the_mask_is_painted(

@@ -15,7 +15,7 @@ def test_run_continues_when_redis_and_the_operator_are_killed(start_darkroom: Ca
     darkroom.wait_for_phase(task_id, "Running")
 
     _kill(darkroom, "valkey")
-    _kill(darkroom, "darkroom_operator.main")
+    _kill(darkroom, "operator")
 
     assert darkroom.wait_for_phase(task_id, "Succeeded")["attempts"] == 1
     assert len(darkroom.record()) == 1
@@ -26,14 +26,14 @@ def test_run_that_died_with_its_node_is_retried(start_darkroom: Callable[[], Dar
     task_id = darkroom.generate(prompt="a red circle", steps=40, cache_profile="Disabled")
     darkroom.wait_for_phase(task_id, "Running")
 
-    _kill(darkroom, "darkroom_local.node")
+    _kill(darkroom, "node")
 
     job = darkroom.wait_for_phase(task_id, "Succeeded")
     assert job["attempts"] == 2
     assert [run.note for run in darkroom.record()] == [LOST, ""]
 
 
-def _kill(darkroom: Darkroom, word: str) -> None:
-    """SIGKILL to the one process whose command line contains the word."""
-    [pid] = wait_for(lambda: darkroom.pids(word), f"{word} runs", 20)
+def _kill(darkroom: Darkroom, part: str) -> None:
+    """SIGKILL to the one process of a part of the cluster."""
+    [pid] = wait_for(lambda: darkroom.part(part), f"{part} runs", 20)
     os.kill(pid, signal.SIGKILL)

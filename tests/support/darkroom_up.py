@@ -1,5 +1,6 @@
 """`darkroom up` as a process, and what a person does to it: over HTTP, and with kubectl."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -130,6 +131,15 @@ class Darkroom:
         """SIGKILL. `darkroom up` starts it again."""
         for pid in self.pids("darkroom_gateway"):
             os.kill(pid, signal.SIGKILL)
+
+    def part(self, name: str) -> list[int]:
+        """The processes that write to the log of a part: one while it runs, also where its interpreter was forked."""
+        log, found = str(self.state_dir / "logs" / f"{name}.log"), []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # It ended meanwhile.
+                if os.readlink(folder / "fd" / "2") == log:
+                    found.append(int(folder.name))
+        return found
 
     def bucket(self) -> Any:
         """A boto3 client with the cluster's own credentials."""
