@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from support.browser import MISSING, WAIT_MS, chromium, find_chromium
 from support.darkroom_up import Darkroom
+from support.page_modules import ORIGIN, serve
 from support.warm_parent.installation import WarmParent
 
 
@@ -48,3 +49,13 @@ def page(context: BrowserContext) -> Iterator[Page]:
     )
     yield opened
     assert faults == []
+
+
+@pytest.fixture(scope="module")
+def modules(browser: Browser) -> Iterator[Page]:
+    """An empty page that may import the modules."""
+    page = browser.new_page()
+    page.route(f"{ORIGIN}/**", serve)
+    page.goto(f"{ORIGIN}/")
+    yield page
+    page.close()

@@ -1,42 +1,10 @@
-"""Modules of the page that decide without drawing anything, run in a browser without a gateway.
+"""Modules of the page that decide without drawing anything, run in a browser without a gateway."""
 
-The origin is plain http, so no secure context: what browsers offer only there would be missing.
-"""
-
-import mimetypes
-from collections.abc import Iterator
-from importlib import resources
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route
-
-STATIC = resources.files("darkroom_gateway.page") / "static"
-ORIGIN = "http://page.test"
-
-
-def _serve(route: Route) -> None:
-    name = route.request.url.removeprefix(f"{ORIGIN}/")
-    if not name:
-        route.fulfill(body="<!doctype html><title>Modules</title>", content_type="text/html")
-        return
-    route.fulfill(body=(STATIC / name).read_bytes(), content_type=mimetypes.guess_type(name)[0] or "text/plain")
-
-
-@pytest.fixture(scope="module")
-def modules(browser: Browser) -> Iterator[Page]:
-    """An empty page that may import the modules."""
-    page = browser.new_page()
-    page.route(f"{ORIGIN}/**", _serve)
-    page.goto(f"{ORIGIN}/")
-    yield page
-    page.close()
-
-
-def call(modules: Page, module: str, expression: str, *given: object) -> Any:
-    """Evaluate an expression with the exports of a module as `m`, and the given values as `given`."""
-    code = f"async (given) => {{ const m = await import('/js/{module}'); return {expression}; }}"
-    return modules.evaluate(code, list(given))
+from playwright.sync_api import Page
+from support.page_modules import call
 
 
 def _waiting(*priorities: int) -> list[dict[str, Any]]:

@@ -8,10 +8,11 @@ import { Log } from "../components/log.js";
 import { LossCurve } from "../components/loss_curve.js";
 import { Pictures, artifacts } from "../components/pictures.js";
 import { again, askToDelete } from "../components/picture_actions.js";
+import { useReconnected } from "../components/reconnected.js";
 import { Samples } from "../components/samples.js";
 import { sayError } from "../components/toasts.js";
 import { dateTime, size } from "../format.js";
-import { act, isFinished, jobs, loadJob } from "../jobs.js";
+import { isFinished, jobs, loadJob, retryJob } from "../jobs.js";
 import { follow, liveOf } from "../live.js";
 import { go, to } from "../router.js";
 import { html, useEffect, useRef, useState, useValue } from "../ui.js";
@@ -25,15 +26,21 @@ export function useJob(id) {
   const [fault, setFault] = useState("");
   const wasKnown = useRef("");
   if (job) wasKnown.current = id;
-  useEffect(() => {
+  const shown = useRef(id);
+  shown.current = id;
+  const load = () => {
     setFault("");
-    if (!id) return undefined;
     loadJob(id).catch((error) => {
       const isGone = error instanceof Problem && error.status === 404;
-      setFault(isGone ? "This job no longer exists." : messageOf(error));
+      if (shown.current === id) setFault(isGone ? "This job no longer exists." : messageOf(error));
     });
+  };
+  useEffect(() => {
+    if (!id) return undefined;
+    load();
     return follow(id);
   }, [id]);
+  useReconnected(fault !== "" && id !== "", load);
   return { job, fault: fault || (!job && wasKnown.current === id ? "This job no longer exists." : "") };
 }
 
@@ -75,7 +82,7 @@ function StatusCard({ job }) {
 function HeadActions({ job }) {
   const repeat = async () => {
     try {
-      go("jobs", (await act(job.id, "retry")).id);
+      go("jobs", (await retryJob(job.id)).id);
     } catch (error) {
       sayError(error);
     }

@@ -1,10 +1,11 @@
 /** One model: what it draws, its files, its saved steps. */
 
-import { Problem, messageOf } from "../api.js";
+import { messageOf } from "../api.js";
 import { confirm } from "../components/dialogs.js";
 import { Icon } from "../components/icons.js";
 import { openLightbox } from "../components/lightbox.js";
 import { artifacts } from "../components/pictures.js";
+import { useReconnected } from "../components/reconnected.js";
 import { say, sayError } from "../components/toasts.js";
 import { dateTime, size } from "../format.js";
 import { jobs, loadPage } from "../jobs.js";
@@ -26,14 +27,14 @@ const FORMS = {
 export function ModelView({ id }) {
   const [model, setModel] = useState(/** @type {ModelDetail | null} */ (null));
   const [fault, setFault] = useState("");
-  useEffect(() => {
+  const load = () => {
     setModel(null);
     setFault("");
-    loadModel(id).then(setModel, (error) => {
-      setFault(error instanceof Problem && error.status === 404 ? error.message : messageOf(error));
-    });
+    loadModel(id).then(setModel, (error) => setFault(messageOf(error)));
     loadPage({ model_id: id, status: "Succeeded" }).catch(() => {});
-  }, [id]);
+  };
+  useEffect(load, [id]);
+  useReconnected(fault !== "", load);
   if (fault) return html`<h1>${id}</h1><p class="muted">${fault}</p><p><a href=${to("models")}>All models</a></p>`;
   if (!model) return html`<div class="skeleton skeleton-title"></div><div class="skeleton skeleton-block"></div>`;
   return html`<header class="view-head">
