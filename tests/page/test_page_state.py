@@ -3,8 +3,8 @@
 from playwright.sync_api import Page
 from support.page_modules import call
 
-_JOB = """const job = (id, status, more) => ({ id, kind: "GenerateJob", status, prompt: "a dog", priority: 0, queue: null,
-  artifacts: [], created: "2026-11-29T12:00:00Z", completed: null, spec: {}, ...more });
+_JOB = """const job = (id, status, more) => ({ id, kind: "GenerateJob", status, prompt: "a dog", priority: 0,
+  queue: null, artifacts: [], created: "2026-11-29T12:00:00Z", completed: null, spec: {}, ...more });
 const answer = (body, status = 200) => new Response(JSON.stringify(body), { status });"""
 
 
@@ -66,3 +66,70 @@ def test_list_whose_next_page_fails_waits_for_the_button(modules: Page) -> None:
       render(null, document.body);
       return [requests, button];"""
     assert run(modules, "views/gallery.js", code) == [2, "Try again"]
+
+
+def test_live_data_of_a_finished_job_is_dropped_when_nobody_watches(modules: Page) -> None:
+    code = """
+      fetch = () => new Promise(() => {});
+      const { addProgress, follow, liveOf } = await import("/js/live.js");
+      const preview = { seed: 1, step: 2, jpeg: "" };
+      const progress = { stage: "Training", step: 3, metrics: { loss: 0.5 }, preview };
+      const sizes = () => ["seen", "unseen"].map((id) => [liveOf(id).value.loss.size, liveOf(id).value.previews.size]);
+      const leave = follow("seen");
+      for (const id of ["seen", "unseen"]) addProgress(id, progress);
+      const before = sizes();
+      for (const id of ["seen", "unseen"]) m.handleEvent("job", job(id, "Succeeded"));
+      for (const id of ["seen", "unseen"]) addProgress(id, progress);
+      const after = sizes();
+      leave();
+      return [before, after, sizes()];"""
+    assert run(modules, "jobs.js", code) == [[[1, 1], [1, 1]], [[1, 0], [0, 0]], [[0, 0], [0, 0]]]
+
+
+def test_page_that_stays_open_keeps_a_limited_number_of_finished_jobs(modules: Page) -> None:
+    code = """
+      for (let number = 0; number < 2100; number += 1) m.putAnswers([job(`many-${number}`, "Succeeded")], m.now());
+      const kept = m.jobs.peek();
+      return [kept.size, kept.has("many-0"), kept.has("many-2099")];"""
+    assert run(modules, "jobs.js", code) == [2000, False, True]
+
+
+def test_log_is_read_again_when_its_stream_ends_before_the_run(modules: Page) -> None:
+    code = """
+      const { handleEvent } = await import("/js/jobs.js");
+      handleEvent("job", job("log", "Running"));
+      const answers = ["one\\n", "one\\ntwo\\n"];
+      fetch = async () => {
+        if (answers.length === 1) handleEvent("job", job("log", "Succeeded"));
+        return new Response(answers.shift());
+      };
+      let text = "";
+      await m.followLog("log", new AbortController().signal, () => text.length, (part) => { text += part; });
+      return text;"""
+    assert run(modules, "components/log.js", code) == "one\ntwo\n"
+
+
+_STREAM = """
+  const seen = [];
+  const listener = { final: new Set([401]), onOpen: () => seen.push("open"), onLost: () => seen.push("lost"),
+    onEvent: () => true };
+  const stream = new m.Stream("v1/events", listener);
+  fetch = async () => replies.shift();
+  stream.start();
+  while (replies.length > 0 || stream.isRunning) await new Promise((done) => setTimeout(done, 20));
+  return [stream.isOver, ...seen];"""
+
+
+def test_stream_that_a_proxy_ends_is_not_reported_as_lost(modules: Page) -> None:
+    code = f'const replies = [new Response(""), new Response("data: 1\\n\\n")]; {_STREAM}'
+    assert run(modules, "stream.js", code) == [True, "open", "open"]
+
+
+def test_stream_of_all_jobs_continues_after_a_proxy_answers_404(modules: Page) -> None:
+    code = f"const replies = [answer({{}}, 404), answer({{}}, 404), new Response('data: 1\\n\\n')]; {_STREAM}"
+    assert run(modules, "stream.js", code) == [True, "lost", "open"]
+
+
+def test_entering_the_same_key_again_counts(modules: Page) -> None:
+    code = 'm.setKey("key"); const before = m.keyEntries.peek(); m.setKey("key"); return m.keyEntries.peek() - before;'
+    assert run(modules, "key.js", code) == 1

@@ -1,7 +1,7 @@
 /** The jobs that the page knows, by id: read from lists, kept current by events. And what can be done with them. */
 
 import { Problem, address, get, newIdempotencyKey, request, send } from "./api.js";
-import { addProgress, forgetLive } from "./live.js";
+import { addProgress, finishLive, forgetLive, isFollowed } from "./live.js";
 import { once } from "./once.js";
 import { computed, signal } from "./ui.js";
 
@@ -10,6 +10,7 @@ import { computed, signal } from "./ui.js";
 const UNFINISHED = ["Running", "Starting", "Queued", "Suspended"];
 const PAGE = 24;
 const MOST_UNFINISHED = 1000;
+const MOST_KEPT = 2000;
 const LINK_MARGIN_MS = 5 * 60_000;
 
 /** @type {{value: Map<string, Job>, peek(): Map<string, Job>}} */
@@ -72,9 +73,28 @@ function withKnownLinks(job, before) {
 function put(all) {
   const next = new Map(jobs.peek());
   for (const job of all) {
-    if (!removed.has(job.id)) next.set(job.id, withKnownLinks(job, next.get(job.id)));
+    if (removed.has(job.id)) continue;
+    const before = next.get(job.id);
+    // At the end of the map: the first jobs are those that were not heard of for the longest time.
+    next.delete(job.id);
+    next.set(job.id, withKnownLinks(job, before));
+    if (isFinished(job)) finishLive(job.id);
   }
+  dropOldest(next);
   jobs.value = next;
+}
+
+/** Forget finished jobs that were not heard of for long, so that a page that stays open does not grow. @param {Map<string, Job>} all */
+function dropOldest(all) {
+  let excess = all.size - MOST_KEPT;
+  for (const job of all.values()) {
+    if (excess <= 0) return;
+    if (!isFinished(job) || isFollowed(job.id)) continue;
+    all.delete(job.id);
+    forgetLive(job.id);
+    changedAt.delete(job.id);
+    excess -= 1;
+  }
 }
 
 /** The time at which a request begins, for `putAnswers`. */
