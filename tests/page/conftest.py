@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
-from support.browser import MISSING, WAIT_MS, chromium, find_chromium
+from support.browser import MISSING, WAIT_MS, chromium, find_chromium, is_required
 from support.darkroom_up import Darkroom
 from support.page_modules import ORIGIN, serve
 from support.warm_parent.installation import WarmParent
@@ -14,7 +14,7 @@ from support.warm_parent.installation import WarmParent
 def browser() -> Iterator[Browser]:
     path = find_chromium()
     if path is None:
-        pytest.skip(MISSING)
+        pytest.fail(MISSING) if is_required() else pytest.skip(MISSING)
     expect.set_options(timeout=WAIT_MS)
     with chromium(path) as started:
         yield started

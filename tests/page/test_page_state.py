@@ -133,3 +133,25 @@ def test_stream_of_all_jobs_continues_after_a_proxy_answers_404(modules: Page) -
 def test_entering_the_same_key_again_counts(modules: Page) -> None:
     code = 'm.setKey("key"); const before = m.keyEntries.peek(); m.setKey("key"); return m.keyEntries.peek() - before;'
     assert run(modules, "key.js", code) == 1
+
+
+def test_action_of_a_closed_question_does_not_close_the_next_one(modules: Page) -> None:
+    code = """
+      const { html, render } = await import("/js/ui.js");
+      const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+      let finish;
+      render(html`<${m.ConfirmDialog} />`, document.body);
+      m.confirm({ title: "First", text: "", yes: "Yes", act: () => new Promise((done) => { finish = done; }) });
+      await drawn();
+      document.querySelector(".primary").click();
+      document.querySelector("dialog").close();
+      await drawn();
+      m.confirm({ title: "Second", text: "", yes: "Yes", act() {} });
+      await drawn();
+      const isFree = !document.querySelector(".primary").disabled;
+      finish();
+      await drawn();
+      const title = document.querySelector("h2")?.textContent;
+      render(null, document.body);
+      return [title, isFree];"""
+    assert run(modules, "components/dialogs.js", code) == ["Second", True]

@@ -53,8 +53,8 @@ export function GenerateView({ id }) {
 function GenerateForm({ onMade }) {
   const [draft, change] = useDraft("generate", EMPTY);
   const [pictures, setPictures] = useState(/** @type {{image: File | null, mask: File | null}} */ ({ image: null, mask: null }));
-  const [faults, setFaults] = useState(/** @type {Record<string, string>} */ ({}));
-  const [refusal, setRefusal] = useState(/** @type {{title: string, messages: string[]}} */ ({ title: "", messages: [] }));
+  const faults = useValue(sending.faults);
+  const refusal = useValue(sending.refusal);
   const fraction = useValue(sending.fraction);
 
   /** @param {Event} event */
@@ -62,8 +62,7 @@ function GenerateForm({ onMade }) {
     event.preventDefault();
     if (fraction !== null) return undefined;
     const found = faultsOf(draft);
-    setFaults(found);
-    setRefusal({ title: "", messages: [] });
+    sending.refuse(found, { title: "", messages: [] });
     const first = Object.keys(found)[0];
     if (first) return document.getElementById(`generate-${first}`)?.focus();
     try {
@@ -75,8 +74,8 @@ function GenerateForm({ onMade }) {
       if (error instanceof DOMException) return undefined;
       if (route.peek().view !== "generate") sayError(error);
       const all = error instanceof Problem ? error.faults : [];
-      setFaults(Object.fromEntries(all.map(({ parameter, message }) => [FIELD_OF[parameter] ?? parameter, message])));
-      setRefusal({ title: messageOf(error), messages: all.length > 1 ? all.map(({ message }) => message) : [] });
+      const byField = Object.fromEntries(all.map(({ parameter, message }) => [FIELD_OF[parameter] ?? parameter, message]));
+      sending.refuse(byField, { title: messageOf(error), messages: all.length > 1 ? all.map(({ message }) => message) : [] });
     }
     return undefined;
   };

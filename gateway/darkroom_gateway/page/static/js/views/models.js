@@ -12,7 +12,7 @@ import { ago } from "../format.js";
 import { jobs, loadPage, unfinished } from "../jobs.js";
 import { importModel, loadModels, models } from "../models.js";
 import { go, to } from "../router.js";
-import { html, useEffect, useState, useValue } from "../ui.js";
+import { html, useEffect, useRef, useState, useValue } from "../ui.js";
 
 /** @typedef {import("../types.js").Job} Job */
 
@@ -77,18 +77,25 @@ function ImportDialog({ file, onClose }) {
   const [prompt, setPrompt] = useState("");
   const [fraction, setFraction] = useState(/** @type {number | null} */ (null));
   const [fault, setFault] = useState("");
+  const isShown = useRef(true);
+  useEffect(() => () => {
+    isShown.current = false;
+  }, []);
   const isWrong = !/\.safetensors$/i.test(file.name);
   /** @param {Event} event */
   const send = async (event) => {
     event.preventDefault();
+    if (fraction !== null) return;
     setFault("");
     setFraction(0);
     try {
       await importModel(file, id, prompt, setFraction);
       say(`${id} is ready.`);
+      if (!isShown.current) return;
       onClose();
       go("models", id);
     } catch (error) {
+      if (!isShown.current) say(`${id} was not imported: ${messageOf(error)}`, true);
       setFault(messageOf(error));
       setFraction(null);
     }
