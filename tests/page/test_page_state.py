@@ -1,5 +1,6 @@
 """What the page keeps of the gateway's answers, run in a browser with answers of the test."""
 
+import pytest
 from playwright.sync_api import Page
 from support.page_modules import call
 
@@ -155,3 +156,20 @@ def test_action_of_a_closed_question_does_not_close_the_next_one(modules: Page) 
       render(null, document.body);
       return [title, isFree];"""
     assert run(modules, "components/dialogs.js", code) == ["Second", True]
+
+
+@pytest.mark.parametrize(("seconds", "saved"), [(-60, ["http://page.test/new"]), (60, [])])
+def test_click_on_an_expired_download_link_reads_another_one(modules: Page, seconds: int, saved: list[str]) -> None:
+    code = f"""
+      const {{ html, render }} = await import("/js/ui.js");
+      const saved = [];
+      HTMLAnchorElement.prototype.click = function () {{ saved.push(this.href); }};
+      addEventListener("click", (event) => event.preventDefault());
+      const file = {{ name: "a.png", url: "/old", expires: new Date(Date.now() + {seconds} * 1000).toISOString() }};
+      const fresh = async () => ({{ ...file, url: "/new" }});
+      render(html`<${{m.Download}} file=${{file}} fresh=${{fresh}}>It<//>`, document.body);
+      document.querySelector("a").dispatchEvent(new MouseEvent("click", {{ bubbles: true, cancelable: true }}));
+      await new Promise((done) => setTimeout(done));
+      render(null, document.body);
+      return saved;"""
+    assert run(modules, "components/download.js", code) == saved

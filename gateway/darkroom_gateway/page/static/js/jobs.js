@@ -12,6 +12,8 @@ const PAGE = 24;
 const MOST_UNFINISHED = 1000;
 const MOST_KEPT = 2000;
 const LINK_MARGIN_MS = 5 * 60_000;
+/** Between a click on a link and the request. */
+const CLICK_MS = 5000;
 
 /** @type {{value: Map<string, Job>, peek(): Map<string, Job>}} */
 export const jobs = signal(new Map());
@@ -173,9 +175,22 @@ export async function loadJob(id) {
   return job;
 }
 
+/** A file with an address that works until `expires`. @typedef {{name: string, url: string, expires: string}} Linked */
+
+/** @param {{expires: string}} file */
+export function isExpired(file) {
+  return Date.parse(file.expires) < Date.now() + CLICK_MS;
+}
+
 /** Read a job again when a link of its files has expired, as after a night. @param {Job} job @param {{expires: string}} file */
 export function refreshLinks(job, file) {
-  if (Date.parse(file.expires) < Date.now()) loadJob(job.id).catch(() => {});
+  if (isExpired(file)) once(`read ${job.id}`, () => loadJob(job.id)).catch(() => {});
+}
+
+/** A file of a job with another link. @param {Job} job @param {Linked} file @returns {Promise<Linked>} */
+export async function freshArtifact(job, file) {
+  const { artifacts } = await once(`read ${job.id}`, () => loadJob(job.id));
+  return artifacts.find(({ name }) => name === file.name) ?? file;
 }
 
 /**

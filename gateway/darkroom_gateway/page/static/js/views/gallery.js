@@ -1,12 +1,13 @@
 /** All generated pictures and clips, newest first. */
 
 import { messageOf } from "../api.js";
+import { Download } from "../components/download.js";
 import { Icon } from "../components/icons.js";
 import { openLightbox } from "../components/lightbox.js";
 import { again, askToDelete } from "../components/picture_actions.js";
 import { Clip, artifacts } from "../components/pictures.js";
 import { useReconnected } from "../components/reconnected.js";
-import { jobs, loadPage, refreshLinks } from "../jobs.js";
+import { freshArtifact, jobs, loadPage, refreshLinks } from "../jobs.js";
 import { models } from "../models.js";
 import { go, to } from "../router.js";
 import { html, useEffect, useMemo, useRef, useState, useValue } from "../ui.js";
@@ -116,7 +117,8 @@ function isNewer(job, first) {
 /** @param {{job: Job, artifact: import("../types.js").Artifact}[]} shown @param {number} index */
 function openPicture(shown, index) {
   const pictures = shown.filter(({ artifact }) => artifact.role === "image");
-  openLightbox(pictures, pictures.indexOf(shown[index]));
+  const first = pictures.indexOf(shown[index]);
+  openLightbox(pictures.map(({ job, artifact }) => ({ job, artifact, fresh: () => freshArtifact(job, artifact) })), first);
 }
 
 /** @param {{job: Job, artifact: import("../types.js").Artifact, onOpen: () => void}} properties */
@@ -134,9 +136,9 @@ function Tile({ job, artifact, onOpen }) {
         <button type="button" class="icon-button" title="Again with another seed" aria-label=${`Again with another seed: ${label}`} onClick=${() => again(job)}>
           <${Icon} name="again" />
         </button>
-        <a class="icon-button" href=${artifact.url} download=${artifact.name} target="_blank" rel="noopener" title="Download" aria-label=${`Download: ${label}`}>
+        <${Download} class="icon-button" file=${artifact} fresh=${() => freshArtifact(job, artifact)} title="Download" aria-label=${`Download: ${label}`}>
           <${Icon} name="download" />
-        </a>
+        <//>
         <button type="button" class="icon-button" title="Delete" aria-label=${`Delete: ${label}`} onClick=${() => askToDelete(job)}>
           <${Icon} name="trash" />
         </button>

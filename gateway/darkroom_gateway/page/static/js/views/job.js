@@ -1,6 +1,7 @@
 /** One job: its place in the queue, its progress, its results. */
 
 import { Problem, messageOf } from "../api.js";
+import { Download } from "../components/download.js";
 import { JobActions } from "../components/job_row.js";
 import { ProgressBar, ProgressText, StatusAnnouncer, StatusChip, kindName, titleOf } from "../components/job_status.js";
 import { Icon } from "../components/icons.js";
@@ -12,7 +13,7 @@ import { useReconnected } from "../components/reconnected.js";
 import { Samples } from "../components/samples.js";
 import { sayError } from "../components/toasts.js";
 import { dateTime, size } from "../format.js";
-import { isFinished, jobs, loadJob, retryJob } from "../jobs.js";
+import { freshArtifact, isFinished, jobs, loadJob, retryJob } from "../jobs.js";
 import { follow, liveOf } from "../live.js";
 import { go, to } from "../router.js";
 import { html, useEffect, useRef, useState, useValue } from "../ui.js";
@@ -141,7 +142,7 @@ function Files({ job }) {
     <ul class="files">
       ${files.map(
         (file) => html`<li key=${file.name}>
-          <a href=${file.url} download=${file.name} target="_blank" rel="noopener">${file.name}</a>
+          <${Download} file=${file} fresh=${() => freshArtifact(job, file)}>${file.name}<//>
           <span class="muted small">${size(file.bytes)}</span>
         </li>`,
       )}
