@@ -14,7 +14,9 @@ from support.warm_parent.installation import WarmParent
 def browser() -> Iterator[Browser]:
     path = find_chromium()
     if path is None:
-        pytest.fail(MISSING) if is_required() else pytest.skip(MISSING)
+        if is_required():
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
     expect.set_options(timeout=WAIT_MS)
     with chromium(path) as started:
         yield started
