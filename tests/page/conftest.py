@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
-from support.browser import MISSING, WAIT_MS, chromium, find_chromium
+from support.browser import MISSING, WAIT_MS, chromium, find_chromium, is_required
 from support.darkroom_up import Darkroom
+from support.page_modules import ORIGIN, serve
 from support.warm_parent.installation import WarmParent
 
 
@@ -13,6 +14,8 @@ from support.warm_parent.installation import WarmParent
 def browser() -> Iterator[Browser]:
     path = find_chromium()
     if path is None:
+        if is_required():
+            pytest.fail(MISSING)
         pytest.skip(MISSING)
     expect.set_options(timeout=WAIT_MS)
     with chromium(path) as started:
@@ -48,3 +51,13 @@ def page(context: BrowserContext) -> Iterator[Page]:
     )
     yield opened
     assert faults == []
+
+
+@pytest.fixture(scope="module")
+def modules(browser: Browser) -> Iterator[Page]:
+    """An empty page that may import the modules."""
+    page = browser.new_page()
+    page.route(f"{ORIGIN}/**", serve)
+    page.goto(f"{ORIGIN}/")
+    yield page
+    page.close()

@@ -1,42 +1,10 @@
-"""Modules of the page that decide without drawing anything, run in a browser without a gateway.
+"""Modules of the page that decide without drawing anything, run in a browser without a gateway."""
 
-The origin is plain http, so no secure context: what browsers offer only there would be missing.
-"""
-
-import mimetypes
-from collections.abc import Iterator
-from importlib import resources
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route
-
-STATIC = resources.files("darkroom_gateway.page") / "static"
-ORIGIN = "http://page.test"
-
-
-def _serve(route: Route) -> None:
-    name = route.request.url.removeprefix(f"{ORIGIN}/")
-    if not name:
-        route.fulfill(body="<!doctype html><title>Modules</title>", content_type="text/html")
-        return
-    route.fulfill(body=(STATIC / name).read_bytes(), content_type=mimetypes.guess_type(name)[0] or "text/plain")
-
-
-@pytest.fixture(scope="module")
-def modules(browser: Browser) -> Iterator[Page]:
-    """An empty page that may import the modules."""
-    page = browser.new_page()
-    page.route(f"{ORIGIN}/**", _serve)
-    page.goto(f"{ORIGIN}/")
-    yield page
-    page.close()
-
-
-def call(modules: Page, module: str, expression: str, *given: object) -> Any:
-    """Evaluate an expression with the exports of a module as `m`, and the given values as `given`."""
-    code = f"async (given) => {{ const m = await import('/js/{module}'); return {expression}; }}"
-    return modules.evaluate(code, list(given))
+from playwright.sync_api import Page
+from support.page_modules import call
 
 
 def _waiting(*priorities: int) -> list[dict[str, Any]]:
@@ -176,3 +144,36 @@ def test_idempotency_keys_need_no_secure_context(modules: Page) -> None:
     assert not is_secure
     assert len(first) == 32
     assert first != second
+
+
+_PHOTOS = """(async () => {
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = 64;
+  const png = await new Promise((resolve) => canvas.toBlob(resolve));
+  const folder = new File(["x"], "folder");
+  folder.slice = () => ({ arrayBuffer: () => Promise.reject(new DOMException("a folder", "NotFoundError")) });
+  folder.arrayBuffer = folder.slice().arrayBuffer;
+  const settled = async () => { while (m.checking.peek() > 0) await new Promise((done) => setTimeout(done)); };
+  m.clearPhotos();
+  for (const files of given[0].map((group) => group.map(([name, text]) =>
+    name === "folder" ? folder : new File([text ?? png], name)))) {
+    m.addPhotos(files);
+    await settled();
+  }
+  return m.photos.peek().map(({ file, fault }) => [file.name, fault]);
+})()"""
+
+
+def test_folder_among_the_photos_is_named_and_later_photos_are_still_checked(modules: Page) -> None:
+    photos = call(modules, "photos.js", _PHOTOS, [[["folder"], ["1.png"]], [["2.txt", "no photo"], ["1.txt", "a dog"]]])
+    assert photos == [["folder", "Can't be read. Is it a folder?"], ["1.png", ""]]
+
+
+def test_corrected_caption_clears_its_fault(modules: Page) -> None:
+    too_long = "dog " * 1000
+    assert call(modules, "photos.js", _PHOTOS, [[["1.png"], ["1.txt", too_long]]]) == [
+        ["1.png", "The caption has more than 1,000 characters."]
+    ]
+    assert call(modules, "photos.js", _PHOTOS, [[["1.png"], ["1.txt", too_long]], [["1.txt", "a dog"]]]) == [
+        ["1.png", ""]
+    ]

@@ -41,6 +41,11 @@ _DROP = """(element, files) => {
 }"""
 
 
+def is_required() -> bool:
+    """Whether tests fail without Chromium, as in CI, instead of being skipped."""
+    return os.environ.get("DARKROOM_BROWSER") == "required"
+
+
 def find_chromium() -> str | None:
     named = os.environ.get("CHROMIUM")
     return named or next((path for path in map(shutil.which, NAMES) if path), None)
@@ -50,7 +55,7 @@ def find_chromium() -> str | None:
 def chromium(path: str) -> Iterator[Browser]:
     """A headless browser."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=WAIT_MS)
         yield browser
         browser.close()
 

@@ -142,14 +142,14 @@ export async function tryKey(key) {
 /**
  * @param {"POST" | "PATCH" | "DELETE"} method
  * @param {string} path
- * @param {{body?: object, query?: Record<string, string | number>, idempotent?: boolean}} [options]
+ * @param {{body?: object, query?: Record<string, string | number>, idempotencyKey?: string}} [options]
  * @returns {Promise<any>} The answer, or null for an empty one.
  */
-export async function send(method, path, { body, query, idempotent } = {}) {
+export async function send(method, path, { body, query, idempotencyKey } = {}) {
   /** @type {Record<string, string>} */
   const headers = {};
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  if (idempotent) headers["Idempotency-Key"] = newIdempotencyKey();
+  if (idempotencyKey) headers["Idempotency-Key"] = idempotencyKey;
   const response = await request(address(path, query), {
     method,
     headers,

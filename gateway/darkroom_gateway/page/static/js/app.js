@@ -11,7 +11,7 @@ import { unfinished } from "./jobs.js";
 import { restorePhotos } from "./photos.js";
 import { route, to } from "./router.js";
 import { connection, gatewayWarning, reconnect } from "./session.js";
-import { apiKey, askForKey } from "./key.js";
+import { askForKey, keyEntries } from "./key.js";
 import { html, useEffect, useRef, useValue } from "./ui.js";
 import { GalleryView } from "./views/gallery.js";
 import { GenerateView } from "./views/generate.js";
@@ -55,7 +55,7 @@ document.querySelector(".skip")?.addEventListener("click", (event) => {
 export function App() {
   const { view, id } = useValue(route);
   /** With another key the gateway may show something else: the view starts anew. */
-  const key = useValue(apiKey);
+  const entry = useValue(keyEntries);
   const main = useRef(/** @type {HTMLElement | null} */ (null));
   const isFirst = useRef(true);
   const View = VIEWS[view] ?? NotFound;
@@ -79,7 +79,7 @@ export function App() {
       </header>
       <main id="main" ref=${main} tabindex="-1">
         <${Banner} />
-        <${View} key=${`${view} ${key}`} id=${id} />
+        <${View} key=${`${view} ${entry}`} id=${id} />
       </main>
     </div>
     <${Lightbox} />

@@ -1,7 +1,8 @@
 /** The jobs that the page knows, by id: read from lists, kept current by events. And what can be done with them. */
 
-import { address, get, request, send } from "./api.js";
-import { addProgress, forgetLive } from "./live.js";
+import { Problem, address, get, newIdempotencyKey, request, send } from "./api.js";
+import { addProgress, finishLive, forgetLive, isFollowed } from "./live.js";
+import { once } from "./once.js";
 import { computed, signal } from "./ui.js";
 
 /** @typedef {import("./types.js").Job} Job */
@@ -9,7 +10,10 @@ import { computed, signal } from "./ui.js";
 const UNFINISHED = ["Running", "Starting", "Queued", "Suspended"];
 const PAGE = 24;
 const MOST_UNFINISHED = 1000;
+const MOST_KEPT = 2000;
 const LINK_MARGIN_MS = 5 * 60_000;
+/** Between a click on a link and the request. */
+const CLICK_MS = 5000;
 
 /** @type {{value: Map<string, Job>, peek(): Map<string, Job>}} */
 export const jobs = signal(new Map());
@@ -17,8 +21,14 @@ export const jobs = signal(new Map());
 /** Whether the unfinished jobs were read once. */
 export const jobsLoaded = signal(false);
 
-/** @type {Set<string> | null} Jobs that changed while a list was being read: the list may be older. */
-let changed = null;
+/** Counts what is learned about jobs from events and from actions. */
+let moment = 0;
+
+/** @type {Map<string, number>} When a job last changed. An answer whose request began before is older. */
+const changedAt = new Map();
+
+/** @type {Map<string, string>} Idempotency keys of retries without an answer yet, by the job. */
+const retries = new Map();
 
 /** @type {Set<string>} Jobs whose deletion was reported. An answer about one that comes later is older. */
 const removed = new Set();
@@ -65,20 +75,65 @@ function withKnownLinks(job, before) {
 function put(all) {
   const next = new Map(jobs.peek());
   for (const job of all) {
-    if (!removed.has(job.id)) next.set(job.id, withKnownLinks(job, next.get(job.id)));
+    if (removed.has(job.id)) continue;
+    const before = next.get(job.id);
+    // At the end of the map: the first jobs are those that were not heard of for the longest time.
+    next.delete(job.id);
+    next.set(job.id, withKnownLinks(job, before));
+    if (isFinished(job)) finishLive(job.id);
   }
+  dropOldest(next);
   jobs.value = next;
 }
 
-/** A job from an event or an answer. @param {Job} job */
-export function putJob(job) {
-  changed?.add(job.id);
+/** Forget finished jobs that were not heard of for long, so that a page that stays open does not grow. @param {Map<string, Job>} all */
+function dropOldest(all) {
+  let excess = all.size - MOST_KEPT;
+  for (const job of all.values()) {
+    if (excess <= 0) return;
+    if (!isFinished(job) || isFollowed(job.id)) continue;
+    all.delete(job.id);
+    forgetLive(job.id);
+    changedAt.delete(job.id);
+    excess -= 1;
+  }
+}
+
+/** The time at which a request begins, for `putAnswers`. */
+export function now() {
+  return moment;
+}
+
+/** The answer to a read: jobs that changed since its request began are left as they are. @param {Job[]} all @param {number} began */
+export function putAnswers(all, began) {
+  put(all.filter((job) => !hasChanged(job.id, began)));
+}
+
+/** The answer to an action on a job. @param {Job} job @param {number} began */
+export function putChanged(job, began) {
+  if (!hasChanged(job.id, began)) putJob(job);
+}
+
+/** @param {string} id @param {number} since */
+function hasChanged(id, since) {
+  return (changedAt.get(id) ?? 0) > since;
+}
+
+/** @param {string} id */
+function noteChange(id) {
+  moment += 1;
+  changedAt.set(id, moment);
+}
+
+/** @param {Job} job */
+function putJob(job) {
+  noteChange(job.id);
   put([job]);
 }
 
 /** @param {string} id */
 export function removeJob(id) {
-  changed?.add(id);
+  noteChange(id);
   removed.add(id);
   forgetLive(id);
   const next = new Map(jobs.peek());
@@ -97,28 +152,45 @@ export function handleEvent(event, data) {
 
 /** Read the unfinished jobs, and forget those that no longer exist. */
 export async function loadUnfinished() {
-  const seen = (changed = new Set());
+  const began = now();
   /** @type {import("./types.js").JobList} */
   const list = await get("v1/jobs", { status: UNFINISHED, limit: MOST_UNFINISHED });
-  const found = list.jobs.filter((job) => !seen.has(job.id));
-  const ids = new Set(found.map((job) => job.id));
-  const gone = unfinished.value.filter((job) => !ids.has(job.id) && !seen.has(job.id));
-  changed = null;
-  put(found);
+  const ids = new Set(list.jobs.map((job) => job.id));
+  const gone = unfinished.value.filter((job) => !ids.has(job.id) && !hasChanged(job.id, began));
+  putAnswers(list.jobs, began);
   jobsLoaded.value = true;
-  await Promise.all(gone.map((job) => loadJob(job.id).catch(() => removeJob(job.id))));
+  await Promise.all(gone.map((job) => loadJob(job.id).catch((error) => forgetMissing(job.id, error))));
+}
+
+/** @param {string} id @param {unknown} error */
+function forgetMissing(id, error) {
+  if (error instanceof Problem && error.status === 404) removeJob(id);
 }
 
 /** @param {string} id @returns {Promise<Job>} */
 export async function loadJob(id) {
+  const began = now();
   const job = await get(`v1/jobs/${encodeURIComponent(id)}`);
-  putJob(job);
+  putAnswers([job], began);
   return job;
+}
+
+/** A file with an address that works until `expires`. @typedef {{name: string, url: string, expires: string}} Linked */
+
+/** @param {{expires: string}} file */
+export function isExpired(file) {
+  return Date.parse(file.expires) < Date.now() + CLICK_MS;
 }
 
 /** Read a job again when a link of its files has expired, as after a night. @param {Job} job @param {{expires: string}} file */
 export function refreshLinks(job, file) {
-  if (Date.parse(file.expires) < Date.now()) loadJob(job.id).catch(() => {});
+  if (isExpired(file)) once(`read ${job.id}`, () => loadJob(job.id)).catch(() => {});
+}
+
+/** A file of a job with another link. @param {Job} job @param {Linked} file @returns {Promise<Linked>} */
+export async function freshArtifact(job, file) {
+  const { artifacts } = await once(`read ${job.id}`, () => loadJob(job.id));
+  return artifacts.find(({ name }) => name === file.name) ?? file;
 }
 
 /**
@@ -128,29 +200,43 @@ export function refreshLinks(job, file) {
  * @returns {Promise<{ids: string[], next: string | null, total: number | null}>}
  */
 export async function loadPage(filters) {
+  const began = now();
   /** @type {import("./types.js").JobList} */
   const list = await get("v1/jobs", { limit: PAGE, ...filters });
-  put(list.jobs);
+  putAnswers(list.jobs, began);
   return { ids: list.jobs.map((job) => job.id), next: list.next_cursor, total: list.total };
 }
 
-/** @param {string} id @param {"suspend" | "resume" | "cancel" | "retry"} action @returns {Promise<Job>} */
+/** @param {string} id @param {"suspend" | "resume" | "cancel"} action */
 export async function act(id, action) {
-  const path = `v1/jobs/${encodeURIComponent(id)}/${action}`;
-  const job = await send("POST", path, { idempotent: action === "retry" });
-  putJob(job);
-  return job;
+  const began = now();
+  putChanged(await send("POST", `v1/jobs/${encodeURIComponent(id)}/${action}`), began);
+}
+
+/** Run a job once more. Until the gateway has answered, all tries make the same new job. @param {string} id @returns {Promise<Job>} */
+export function retryJob(id) {
+  return once(`retry ${id}`, async () => {
+    const idempotencyKey = retries.get(id) ?? newIdempotencyKey();
+    retries.set(id, idempotencyKey);
+    const began = now();
+    const job = await send("POST", `v1/jobs/${encodeURIComponent(id)}/retry`, { idempotencyKey });
+    retries.delete(id);
+    putChanged(job, began);
+    return job;
+  });
 }
 
 /** @param {string} id @param {number} priority */
 export async function setPriority(id, priority) {
-  putJob(await send("PATCH", `v1/jobs/${encodeURIComponent(id)}`, { body: { priority } }));
+  const began = now();
+  putChanged(await send("PATCH", `v1/jobs/${encodeURIComponent(id)}`, { body: { priority } }), began);
 }
 
 /** Delete a job and its files. @param {string} id */
 export async function deleteJob(id) {
+  const began = now();
   const job = await send("DELETE", `v1/jobs/${encodeURIComponent(id)}`, { query: { files: "true" } });
-  if (job?.id) putJob(job);
+  if (job?.id) putChanged(job, began);
   else removeJob(id);
 }
 

@@ -16,6 +16,9 @@ function stored() {
 /** The key, or an empty text. */
 export const apiKey = signal(stored());
 
+/** How often a key was entered or forgotten. Entering the same one counts: the gateway may know it now. */
+export const keyEntries = signal(0);
+
 /** Whether the gateway refused a request for want of a valid key. */
 export const keyWanted = signal(false);
 
@@ -32,6 +35,7 @@ export function setKey(key) {
     // Storage is blocked: the key lasts until the page is closed.
   }
   apiKey.value = key;
+  keyEntries.value += 1;
   keyWanted.value = false;
 }
 
@@ -42,5 +46,7 @@ export function masked(key) {
 
 // Another tab may set or forget the key.
 addEventListener("storage", (event) => {
-  if (event.key === NAME) apiKey.value = event.newValue ?? "";
+  if (event.key !== NAME) return;
+  apiKey.value = event.newValue ?? "";
+  keyEntries.value += 1;
 });

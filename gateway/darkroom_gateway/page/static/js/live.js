@@ -24,6 +24,12 @@ const known = new Map();
 /** @type {Map<string, {stream: Stream, watchers: number}>} */
 const followed = new Map();
 
+/** Finished jobs: their live data is dropped when nobody watches them. @type {Set<string>} */
+const finished = new Set();
+
+/** Whether no stream of a single job is read, such as while the page is hidden. */
+export const isPaused = signal(false);
+
 const SAMPLE = /\/samples\/[^/?]*-step-(\d+)-(\d+)\.[a-z]+/;
 
 /** @param {string} id @returns {{value: Live}} A signal. */
@@ -39,6 +45,21 @@ export function liveOf(id) {
 /** @param {string} id */
 export function forgetLive(id) {
   known.delete(id);
+  finished.delete(id);
+}
+
+/** Drop the previews of a finished job, and everything else too when nobody watches it. @param {string} id */
+export function finishLive(id) {
+  finished.add(id);
+  const live = known.get(id);
+  if (!live) return;
+  if (!isFollowed(id)) known.delete(id);
+  else if (live.value.previews.size > 0) live.value = { ...live.value, previews: new Map() };
+}
+
+/** @param {string} id */
+export function isFollowed(id) {
+  return followed.has(id);
 }
 
 /** @param {Sample[]} samples @param {string[]} files */
@@ -61,6 +82,7 @@ function withSamples(samples, files) {
  * @param {import("./types.js").Progress} progress
  */
 export function addProgress(id, progress) {
+  if (finished.has(id) && !isFollowed(id)) return;
   const live = liveOf(id);
   const before = live.value;
   const isOlder = (progress.updated ?? "") < (before.progress?.updated ?? "");
@@ -70,7 +92,7 @@ export function addProgress(id, progress) {
     if (Number.isFinite(metrics.held_out_loss)) before.heldOutLoss.set(step, metrics.held_out_loss);
   }
   const { preview } = progress;
-  if (preview && preview.step >= (before.previews.get(preview.seed)?.step ?? 0)) {
+  if (preview && !finished.has(id) && preview.step >= (before.previews.get(preview.seed)?.step ?? 0)) {
     before.previews.set(preview.seed, preview);
   }
   live.value = {
@@ -97,7 +119,7 @@ export function follow(id) {
     });
     entry = { stream, watchers: 0 };
     followed.set(id, entry);
-    stream.start();
+    if (!isPaused.peek()) stream.start();
   }
   entry.watchers += 1;
   const own = entry;
@@ -105,14 +127,17 @@ export function follow(id) {
     own.watchers -= 1;
     if (own.watchers > 0) return;
     own.stream.stop();
-    if (followed.get(id) === own) followed.delete(id);
+    if (followed.get(id) !== own) return;
+    followed.delete(id);
+    if (finished.has(id)) known.delete(id);
   };
 }
 
-/** Stop or continue all streams, such as while the page is hidden. @param {boolean} isPaused */
-export function pauseFollowing(isPaused) {
+/** Stop or continue all streams. @param {boolean} pauses */
+export function pauseFollowing(pauses) {
+  isPaused.value = pauses;
   for (const { stream } of followed.values()) {
-    if (isPaused) stream.stop();
+    if (pauses) stream.stop();
     else stream.start();
   }
 }

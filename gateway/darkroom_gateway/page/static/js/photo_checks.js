@@ -11,6 +11,7 @@ import { size } from "./format.js";
  * @property {string} note
  * @property {File | null} caption
  * @property {File | null} mask
+ * @property {File | null} cause The caption or mask that the fault is about; null for the photo itself.
  */
 
 export const MAX_PHOTOS = 100;
@@ -24,6 +25,9 @@ const MAX_SIDE_PX = 16_000;
 const MAX_PIXELS = 100e6;
 const THUMBNAIL_PX = 320;
 const MAX_CAPTION_CHARACTERS = 1000;
+
+/** Of a folder, and of a file that was changed or removed after it was chosen. */
+const UNREADABLE = "Can't be read. Is it a folder?";
 
 /**
  * The format of a photo by its first bytes; empty for anything else.
@@ -89,7 +93,9 @@ export async function inspect(file) {
   const none = { fault: "", note: "", thumbnail: "" };
   if (file.size === 0) return { ...none, fault: "The file is empty." };
   if (file.size > MAX_BYTES) return { ...none, fault: `${size(file.size)} is too large: at most 25 MiB.` };
-  const format = formatOf(new Uint8Array(await file.slice(0, 16).arrayBuffer()));
+  const head = await file.slice(0, 16).arrayBuffer().catch(() => null);
+  if (!head) return { ...none, fault: UNREADABLE };
+  const format = formatOf(new Uint8Array(head));
   if (!format) return { ...none, fault: "Not a photo: use JPEG, PNG, WebP, AVIF or HEIC." };
   try {
     const bitmap = await createImageBitmap(file);
@@ -105,17 +111,18 @@ export async function inspect(file) {
 
 /** @param {File} file @returns {Promise<string>} */
 export async function captionFault(file) {
-  const text = file.size > 8192 ? "" : await file.text();
+  const text = file.size > 8192 ? "" : await file.text().catch(() => null);
+  if (text === null) return UNREADABLE;
   if (file.size > 8192 || text.trim().length > MAX_CAPTION_CHARACTERS) return "The caption has more than 1,000 characters.";
   return text.includes("\uFFFD") ? "The caption is not UTF-8 text." : "";
 }
 
-/** Whether two files have the same bytes. @param {File} one @param {File} other */
+/** Whether two files have the same bytes. A file that can't be read is like no other. @param {File} one @param {File} other */
 export async function isSame(one, other) {
   if (one.size !== other.size) return false;
-  const [first, second] = await Promise.all([one.arrayBuffer(), other.arrayBuffer()]);
-  const left = new Uint8Array(first);
-  const right = new Uint8Array(second);
+  const both = await Promise.all([one.arrayBuffer(), other.arrayBuffer()]).catch(() => null);
+  if (!both) return false;
+  const [left, right] = both.map((buffer) => new Uint8Array(buffer));
   return left.every((byte, index) => byte === right[index]);
 }
 

@@ -1,6 +1,7 @@
 /** The photos chosen for a training: added, checked one after another, matched with captions and masks. */
 
 import { captionFault, inspect, isCaption, isMask, isSame, stem } from "./photo_checks.js";
+import { sayError } from "./components/toasts.js";
 import { storePhotos, storedPhotos } from "./photo_store.js";
 import { signal } from "./ui.js";
 
@@ -23,26 +24,31 @@ let work = Promise.resolve();
 /** @param {File[]} files Photos, captions and masks, in any order. */
 export function addPhotos(files) {
   checking.value += files.length;
-  work = work.then(() => addAll(files)).then(save);
+  work = work.then(() => addAll(files)).catch(sayError).then(save);
 }
 
 /** @param {File[]} files */
 async function addAll(files) {
   const added = files.filter((file) => isCaption(file) || isMask(file));
-  for (const file of files.filter((each) => !added.includes(each))) {
-    const photo = await checked(file);
-    photos.value = [...photos.value, photo];
-    checking.value -= 1;
+  let left = files.length;
+  try {
+    for (const file of files.filter((each) => !added.includes(each))) {
+      const photo = await checked(file);
+      photos.value = [...photos.value, photo];
+      checking.value -= 1;
+      left -= 1;
+    }
+    const strays = leftovers.peek();
+    leftovers.value = [];
+    for (const file of [...strays, ...added]) await attach(file);
+  } finally {
+    checking.value -= left;
   }
-  const strays = leftovers.peek();
-  leftovers.value = [];
-  for (const file of [...strays, ...added]) await attach(file);
-  checking.value -= added.length;
 }
 
 /** @param {File} file @returns {Promise<Photo>} */
 async function checked(file) {
-  const photo = { id: String((lastNumber += 3)), file, caption: null, mask: null };
+  const photo = { id: String((lastNumber += 3)), file, caption: null, mask: null, cause: null };
   for (const other of photos.peek()) {
     if (await isSame(file, other.file)) {
       return { ...photo, thumbnail: other.thumbnail, note: "", fault: `The same photo as ${other.file.name}.` };
@@ -58,10 +64,28 @@ async function attach(file) {
     leftovers.value = [...leftovers.peek(), file];
     return;
   }
-  const fault = isCaption(file) ? await captionFault(file) : (await inspect(file)).fault;
-  /** @type {Partial<Photo>} */
-  const change = isCaption(file) ? { caption: file } : { mask: file };
-  update(owner.id, { ...change, fault: owner.fault || fault });
+  const previous = isCaption(file) ? owner.caption : owner.mask;
+  const now = { ...owner, ...(isCaption(file) ? { caption: file } : { mask: file }) };
+  if (!owner.fault || (owner.cause && owner.cause === previous)) Object.assign(now, await attachedFault(now));
+  const { caption, mask, fault, cause } = now;
+  update(owner.id, { caption, mask, fault, cause });
+}
+
+/** What is wrong with the caption or mask of a photo. @param {Photo} photo */
+async function attachedFault({ caption, mask }) {
+  for (const cause of [caption, mask]) {
+    const fault = cause ? await faultOf(cause) : "";
+    if (fault) return { fault, cause };
+  }
+  return { fault: "", cause: null };
+}
+
+/** @param {File} file A caption or mask. */
+async function faultOf(file) {
+  if (isCaption(file)) return captionFault(file);
+  const { fault, thumbnail } = await inspect(file);
+  if (thumbnail) URL.revokeObjectURL(thumbnail);
+  return fault;
 }
 
 /** @param {string} id @param {Partial<Photo>} changes */
@@ -98,7 +122,8 @@ export function clearPhotos() {
 export function markFaults(faults) {
   for (const { parameter, message } of faults) {
     const photo = photos.peek().find((each) => [each.file, each.caption, each.mask].some((file) => file?.name === parameter));
-    if (photo) update(photo.id, { fault: message });
+    const cause = [photo?.caption, photo?.mask].find((file) => file?.name === parameter) ?? null;
+    if (photo) update(photo.id, { fault: message, cause });
   }
 }
 

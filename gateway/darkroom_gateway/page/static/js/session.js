@@ -2,7 +2,7 @@
 
 import { Problem } from "./api.js";
 import { say } from "./components/toasts.js";
-import { apiKey } from "./key.js";
+import { keyEntries } from "./key.js";
 import { handleEvent, jobs, loadUnfinished } from "./jobs.js";
 import { pauseFollowing } from "./live.js";
 import { loadModels } from "./models.js";
@@ -18,6 +18,8 @@ export const connection = signal(/** @type {"connecting" | "open" | "lost" | "re
 export const gatewayWarning = signal("");
 
 const stream = new Stream("v1/events", {
+  // Only another key changes this. Everything else passes, such as a 404 while a proxy has no gateway.
+  final: new Set([401]),
   onOpen(resumed) {
     if (connection.peek() === "lost") say("Connected again.");
     connection.value = "open";
@@ -52,24 +54,30 @@ export function reconnect() {
   stream.retryNow();
 }
 
+let timer = 0;
+
+/** Disconnect a while after the page was hidden, unless it is shown again. */
+function stopWhenHidden() {
+  clearTimeout(timer);
+  if (!document.hidden) return;
+  timer = setTimeout(() => {
+    stream.stop();
+    pauseFollowing(true);
+  }, HIDDEN_MS);
+}
+
 export function start() {
-  let timer = 0;
   effect(() => {
-    apiKey.value;
+    keyEntries.value;
     connection.value = "connecting";
     stream.restart();
+    stopWhenHidden();
   });
   document.addEventListener("visibilitychange", () => {
-    clearTimeout(timer);
-    if (document.hidden) {
-      timer = setTimeout(() => {
-        stream.stop();
-        pauseFollowing(true);
-      }, HIDDEN_MS);
-    } else {
-      stream.start();
-      pauseFollowing(false);
-    }
+    stopWhenHidden();
+    if (document.hidden) return;
+    stream.start();
+    pauseFollowing(false);
   });
   addEventListener("online", reconnect);
 }

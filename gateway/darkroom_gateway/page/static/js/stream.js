@@ -8,6 +8,9 @@ const SILENCE_MS = 40_000;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
 
+/** Proxies end streams now and then. A connection that is back before this is not reported as lost. */
+const GRACE_MS = 2000;
+
 /** Answers that another try does not change. */
 const FINAL = new Set([400, 401, 403, 404, 405, 409, 422]);
 
@@ -15,7 +18,8 @@ const FINAL = new Set([400, 401, 403, 404, 405, 409, 422]);
  * @typedef {object} Listener
  * @property {(event: string, data: any) => boolean | void} onEvent Returning true ends the stream.
  * @property {(resumed: boolean) => void} [onOpen]
- * @property {(error: Error) => void} [onLost]
+ * @property {(error: Error) => void} [onLost] After a second failure, or when the connection is not back shortly.
+ * @property {Set<number>} [final] Statuses that end the stream, in place of those that usually do.
  */
 
 export class Stream {
@@ -64,17 +68,26 @@ export class Stream {
   async run(own) {
     this.connection = own;
     let wait = FIRST_WAIT_MS;
+    let failures = 0;
+    let grace = 0;
+    own.signal.addEventListener("abort", () => clearTimeout(grace));
     while (!own.signal.aborted) {
       try {
         this.isOver = await this.read(own.signal, () => {
+          clearTimeout(grace);
+          failures = 0;
           wait = FIRST_WAIT_MS;
         });
         if (this.isOver) this.stop();
         else throw new Problem(0, "The gateway closed the connection.");
       } catch (error) {
         if (own.signal.aborted) return;
-        this.isOver = error instanceof Problem && FINAL.has(error.status);
-        this.listener.onLost?.(error instanceof Error ? error : new Error(String(error)));
+        this.isOver = error instanceof Problem && (this.listener.final ?? FINAL).has(error.status);
+        failures += 1;
+        clearTimeout(grace);
+        const report = () => this.listener.onLost?.(error instanceof Error ? error : new Error(String(error)));
+        if (this.isOver || failures > 1) report();
+        else grace = setTimeout(report, GRACE_MS);
         if (this.isOver) this.stop();
         else await this.pause(wait);
         wait = Math.min(wait * 2, LONGEST_WAIT_MS);

@@ -1,7 +1,7 @@
 /** Submits trainings and generations. A repeated submission of the same things is one job. */
 
 import { address, newIdempotencyKey } from "./api.js";
-import { putJob } from "./jobs.js";
+import { now, putChanged } from "./jobs.js";
 import { upload } from "./upload.js";
 
 /** @type {Map<string, string>} Idempotency keys of submissions without an answer yet, by what was sent. */
@@ -38,9 +38,10 @@ async function submit(path, spec, files, options) {
   const print = fingerprint(spec, files.map(([, file]) => file));
   const idempotencyKey = pending.get(print) ?? newIdempotencyKey();
   pending.set(print, idempotencyKey);
+  const began = now();
   const job = await upload(address(path), bodyOf(spec, files), { idempotencyKey, ...options });
   pending.delete(print);
-  putJob(job);
+  putChanged(job, began);
   return job;
 }
 

@@ -40,7 +40,7 @@ export function Dialog({ label, onClose, kind = "", children }) {
  * @property {() => Promise<unknown> | void} act
  */
 
-/** @type {{value: Question | null}} */
+/** @type {{value: Question | null, peek(): Question | null}} */
 const question = signal(null);
 
 /** Ask before something that can't be undone. @param {Question} asked */
@@ -50,17 +50,19 @@ export function confirm(asked) {
 
 export function ConfirmDialog() {
   const asked = useValue(question);
-  const [isBusy, setBusy] = useState(false);
+  const [busy, setBusy] = useState(/** @type {Question | null} */ (null));
   if (!asked) return null;
+  const isBusy = busy === asked;
+  // The action of a closed question may end while another one is asked.
   const close = () => {
-    question.value = null;
+    if (question.peek() === asked) question.value = null;
   };
   const act = async () => {
-    setBusy(true);
+    setBusy(asked);
     try {
       await asked.act();
     } finally {
-      setBusy(false);
+      setBusy((/** @type {Question | null} */ now) => (now === asked ? null : now));
       close();
     }
   };

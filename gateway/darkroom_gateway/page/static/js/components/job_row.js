@@ -1,6 +1,6 @@
 /** A job in a list: what it is, what it does, and what can be done with it. */
 
-import { act } from "../jobs.js";
+import { act, refreshLinks } from "../jobs.js";
 import { ago } from "../format.js";
 import { to } from "../router.js";
 import { html, useNow } from "../ui.js";
@@ -90,7 +90,7 @@ export function FinishedRow({ job }) {
   const picture = job.artifacts.find(({ role }) => role === "image" || role === "sample");
   return html`<li class="row">
     ${picture
-      ? html`<img class="row-picture" src=${picture.url} alt="" loading="lazy" />`
+      ? html`<img class="row-picture" src=${picture.url} alt="" loading="lazy" onError=${() => refreshLinks(job, picture)} />`
       : html`<span class="row-picture blank"><${Icon} name=${job.kind === "TrainJob" ? "train" : "generate"} /></span>`}
     <div class="row-main">
       <p class="row-title"><a href=${to("jobs", job.id)}>${titleOf(job)}</a> <${StatusChip} job=${job} /></p>

@@ -2,14 +2,19 @@
 
 import { html, signal, useEffect, useValue } from "../ui.js";
 import { again, askToDelete } from "./picture_actions.js";
+import { isExpired } from "../jobs.js";
+import { Download } from "./download.js";
 import { CloseButton, Dialog } from "./dialogs.js";
 import { Icon } from "./icons.js";
 import { to } from "../router.js";
 
+/** @typedef {import("../jobs.js").Linked} Linked */
+
 /**
  * @typedef {object} Shown
  * @property {import("../types.js").Job} [job] Of a generated picture.
- * @property {{name: string, url: string, seed?: number | null}} artifact
+ * @property {Linked & {seed?: number | null}} artifact
+ * @property {() => Promise<Linked>} fresh The file with another address, for when this one has expired.
  * @property {string} [caption] In place of the job's prompt.
  */
 
@@ -33,6 +38,14 @@ function turn(by) {
   if (index >= 0 && index < now.pictures.length) open.value = { ...now, index };
 }
 
+/** @param {Shown} picture */
+async function refresh(picture) {
+  if (!isExpired(picture.artifact)) return;
+  const artifact = { ...picture.artifact, ...(await picture.fresh().catch(() => picture.artifact)) };
+  const now = open.peek();
+  if (now) open.value = { ...now, pictures: now.pictures.map((each) => (each === picture ? { ...each, artifact } : each)) };
+}
+
 export function Lightbox() {
   const shown = useValue(open);
   useEffect(() => {
@@ -47,7 +60,7 @@ export function Lightbox() {
   }, [shown !== null]);
   if (!shown) return null;
   const { pictures, index } = shown;
-  const { job, artifact, caption } = pictures[index];
+  const { job, artifact, caption, fresh } = pictures[index];
   return html`<${Dialog} label="Picture" onClose=${close} kind="lightbox">
     <div class="lightbox-top">
       <span class="muted">${pictures.length > 1 ? `${index + 1} of ${pictures.length}` : ""}</span>
@@ -55,7 +68,7 @@ export function Lightbox() {
     </div>
     <div class="lightbox-stage" onClick=${(/** @type {MouseEvent} */ event) => event.target === event.currentTarget && close()}>
       ${index > 0 && html`<${Turn} by=${-1} name="left" label="Previous picture" />`}
-      <img key=${artifact.url} src=${artifact.url} alt=${caption ?? job?.prompt ?? artifact.name} />
+      <img key=${artifact.url} src=${artifact.url} alt=${caption ?? job?.prompt ?? artifact.name} onError=${() => refresh(pictures[index])} />
       ${index < pictures.length - 1 && html`<${Turn} by=${1} name="right" label="Next picture" />`}
     </div>
     <div class="lightbox-foot">
@@ -65,7 +78,7 @@ export function Lightbox() {
       </div>
       <div class="actions">
         ${job && html`<button type="button" class="button" onClick=${() => again(job)}><${Icon} name="again" />Another seed</button>`}
-        <a class="button" href=${artifact.url} download=${artifact.name} target="_blank" rel="noopener"><${Icon} name="download" />Download</a>
+        <${Download} class="button" file=${artifact} fresh=${fresh}><${Icon} name="download" />Download<//>
         ${job && html`<a class="button" href=${to("jobs", job.id)} onClick=${close}>Details</a>`}
         ${job && html`<button type="button" class="button danger-text" onClick=${() => askToDelete(job, close)}><${Icon} name="trash" />Delete</button>`}
       </div>

@@ -1,10 +1,12 @@
 /** The log of a run, followed while it is open. */
 
 import { messageOf } from "../api.js";
-import { openLog } from "../jobs.js";
-import { html, useEffect, useRef, useState } from "../ui.js";
+import { jobs, openLog } from "../jobs.js";
+import { isPaused } from "../live.js";
+import { html, useEffect, useRef, useState, useValue } from "../ui.js";
 
 const MAX_CHARACTERS = 200_000;
+const AGAIN_MS = 1500;
 
 /** @param {{id: string, run: string}} properties `run` changes when another run begins. */
 export function Log({ id, run }) {
@@ -19,16 +21,24 @@ export function Log({ id, run }) {
 function LogText({ id }) {
   const [text, setText] = useState("");
   const [fault, setFault] = useState("");
+  const paused = useValue(isPaused);
+  /** Characters that were read. */
+  const length = useRef(0);
   const box = useRef(/** @type {HTMLPreElement | null} */ (null));
   useEffect(() => {
+    if (paused) return undefined;
     const abort = new AbortController();
-    read(id, abort.signal, (part) => setText((/** @type {string} */ before) => (before + part).slice(-MAX_CHARACTERS))).catch(
-      (error) => {
-        if (!abort.signal.aborted) setFault(messageOf(error));
-      },
-    );
+    /** @param {string} part */
+    const add = (part) => {
+      length.current += part.length;
+      setText((/** @type {string} */ before) => (before + part).slice(-MAX_CHARACTERS));
+    };
+    setFault("");
+    followLog(id, abort.signal, () => length.current, add).catch((error) => {
+      if (!abort.signal.aborted) setFault(messageOf(error));
+    });
     return () => abort.abort();
-  }, [id]);
+  }, [id, paused]);
   useEffect(() => {
     const element = box.current;
     // Follow the end, unless somebody scrolled up to read.
@@ -38,13 +48,34 @@ function LogText({ id }) {
     ${fault && html`<p class="muted small">${fault}</p>`}`;
 }
 
-/** @param {string} id @param {AbortSignal} abort @param {(part: string) => void} onText */
-async function read(id, abort, onText) {
+/**
+ * Read a log until its run ends. The gateway or a proxy may end the answer before: then it is read again.
+ *
+ * @param {string} id @param {AbortSignal} abort
+ * @param {() => number} length Of what was read before, which is left out.
+ * @param {(part: string) => void} onText
+ */
+export async function followLog(id, abort, length, onText) {
+  for (;;) {
+    await read(id, abort, length(), onText);
+    const status = jobs.peek().get(id)?.status;
+    if (abort.aborted || (status !== "Running" && status !== "Starting")) return;
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    if (abort.aborted) return;
+  }
+}
+
+/** @param {string} id @param {AbortSignal} abort @param {number} skipped Characters @param {(part: string) => void} onText */
+async function read(id, abort, skipped, onText) {
   const response = await openLog(id, abort);
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+  let left = skipped;
   for (;;) {
-    const part = await reader?.read();
+    // A broken connection is an end like any other.
+    const part = await reader?.read().catch(() => null);
     if (!part || part.done) return;
-    onText(part.value);
+    const text = part.value.slice(left);
+    left = Math.max(0, left - part.value.length);
+    if (text) onText(text);
   }
 }

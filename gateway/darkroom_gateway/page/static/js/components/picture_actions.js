@@ -1,6 +1,7 @@
 /** What can be done with a generated picture: again with another seed, delete. */
 
 import { deleteJob } from "../jobs.js";
+import { once } from "../once.js";
 import { go } from "../router.js";
 import { submitGeneration } from "../submissions.js";
 import { confirm } from "./dialogs.js";
@@ -30,7 +31,7 @@ export function withSeed(spec, seed) {
 /** @param {import("../types.js").Job} job */
 export async function again(job) {
   try {
-    const made = await submitGeneration(withSeed(job.spec, randomSeed()), {});
+    const made = await once(`again ${job.id}`, () => submitGeneration(withSeed(job.spec, randomSeed()), {}));
     go("generate", made.id);
   } catch (error) {
     sayError(error);

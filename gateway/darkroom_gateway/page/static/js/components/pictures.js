@@ -1,6 +1,6 @@
 /** The pictures and clips of a generation: previews while it runs, then the files. */
 
-import { refreshLinks } from "../jobs.js";
+import { freshArtifact, refreshLinks } from "../jobs.js";
 import { liveOf } from "../live.js";
 import { html, useValue } from "../ui.js";
 import { openLightbox } from "./lightbox.js";
@@ -67,7 +67,7 @@ export function Pictures({ job }) {
         class="picture"
         style=${shapeOf(width, height)}
         aria-label=${`Open the picture with seed ${image.seed}`}
-        onClick=${() => openLightbox(images.map((each) => ({ job, artifact: each })), index)}
+        onClick=${() => openLightbox(images.map((each) => ({ job, artifact: each, fresh: () => freshArtifact(job, each) })), index)}
       >
         <img src=${image.url} alt=${job.prompt} loading="lazy" decoding="async" onError=${() => refreshLinks(job, image)} />
       </button>`,

@@ -4,12 +4,23 @@ import { html, signal } from "../ui.js";
 
 /** @typedef {{onProgress: (fraction: number) => void, signal: AbortSignal}} SendingOptions */
 
+/** @typedef {{title: string, messages: string[]}} Refusal */
+
 /** Uploads of one kind, one at a time. */
 export class Sending {
   constructor() {
     /** From 0 to 1; null when nothing is sent. */
     this.fraction = signal(/** @type {number | null} */ (null));
+    /** What is wrong, by the field. Kept here: the answer may come while another view is shown. */
+    this.faults = signal(/** @type {Record<string, string>} */ ({}));
+    this.refusal = signal(/** @type {Refusal} */ ({ title: "", messages: [] }));
     this.abort = new AbortController();
+  }
+
+  /** @param {Record<string, string>} faults @param {Refusal} refusal */
+  refuse(faults, refusal) {
+    this.faults.value = faults;
+    this.refusal.value = refusal;
   }
 
   stop() {

@@ -1,11 +1,13 @@
 /** All generated pictures and clips, newest first. */
 
 import { messageOf } from "../api.js";
+import { Download } from "../components/download.js";
 import { Icon } from "../components/icons.js";
 import { openLightbox } from "../components/lightbox.js";
 import { again, askToDelete } from "../components/picture_actions.js";
 import { Clip, artifacts } from "../components/pictures.js";
-import { jobs, loadPage, refreshLinks } from "../jobs.js";
+import { useReconnected } from "../components/reconnected.js";
+import { freshArtifact, jobs, loadPage, refreshLinks } from "../jobs.js";
 import { models } from "../models.js";
 import { go, to } from "../router.js";
 import { html, useEffect, useMemo, useRef, useState, useValue } from "../ui.js";
@@ -37,13 +39,16 @@ export function usePages(filters) {
         fault: "",
       }));
     } catch (error) {
+      if (current.current !== name) return;
       setState((/** @type {typeof state} */ before) => ({ ...before, isLoading: false, fault: messageOf(error) }));
     }
   };
   useEffect(() => {
     load(null);
   }, [name]);
-  return { ...state, more: () => load(state.next) };
+  const more = () => load(state.next);
+  useReconnected(state.fault !== "", more);
+  return { ...state, more };
 }
 
 /** @param {string} value @param {number} milliseconds */
@@ -77,7 +82,6 @@ export function GalleryView() {
         </select>
       </div>
     </header>
-    ${pages.fault && html`<div class="notice error" role="alert"><p>${pages.fault}</p></div>`}
     <ul class="grid gallery" aria-busy=${pages.isLoading ? "true" : "false"}>
       ${shown.map(({ job, artifact }, index) => html`<${Tile} key=${artifact.name} job=${job} artifact=${artifact} onOpen=${() => openPicture(shown, index)} />`)}
       ${pages.isLoading && Array.from({ length: 8 }, (_, index) => html`<li key=${`wait-${index}`} class="tile"><div class="picture skeleton"></div></li>`)}
@@ -113,7 +117,8 @@ function isNewer(job, first) {
 /** @param {{job: Job, artifact: import("../types.js").Artifact}[]} shown @param {number} index */
 function openPicture(shown, index) {
   const pictures = shown.filter(({ artifact }) => artifact.role === "image");
-  openLightbox(pictures, pictures.indexOf(shown[index]));
+  const first = pictures.indexOf(shown[index]);
+  openLightbox(pictures.map(({ job, artifact }) => ({ job, artifact, fresh: () => freshArtifact(job, artifact) })), first);
 }
 
 /** @param {{job: Job, artifact: import("../types.js").Artifact, onOpen: () => void}} properties */
@@ -131,9 +136,9 @@ function Tile({ job, artifact, onOpen }) {
         <button type="button" class="icon-button" title="Again with another seed" aria-label=${`Again with another seed: ${label}`} onClick=${() => again(job)}>
           <${Icon} name="again" />
         </button>
-        <a class="icon-button" href=${artifact.url} download=${artifact.name} target="_blank" rel="noopener" title="Download" aria-label=${`Download: ${label}`}>
+        <${Download} class="icon-button" file=${artifact} fresh=${() => freshArtifact(job, artifact)} title="Download" aria-label=${`Download: ${label}`}>
           <${Icon} name="download" />
-        </a>
+        <//>
         <button type="button" class="icon-button" title="Delete" aria-label=${`Delete: ${label}`} onClick=${() => askToDelete(job)}>
           <${Icon} name="trash" />
         </button>
@@ -154,15 +159,18 @@ function Empty({ isFiltered }) {
   </div>`;
 }
 
-/** Loads the next page when it comes into view, and by a button. @param {{pages: ReturnType<typeof usePages>}} properties */
+/** Loads the next page when it comes into view, and by a button; after a failure only by the button. @param {{pages: ReturnType<typeof usePages>}} properties */
 export function More({ pages }) {
   const mark = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => {
-    if (!mark.current || !pages.next || pages.isLoading) return undefined;
+    if (!mark.current || !pages.next || pages.isLoading || pages.fault) return undefined;
     const watch = new IntersectionObserver(([entry]) => entry.isIntersecting && pages.more(), { rootMargin: "600px" });
     watch.observe(mark.current);
     return () => watch.disconnect();
-  }, [pages.next, pages.isLoading]);
-  if (!pages.next) return null;
-  return html`<p class="more" ref=${mark}><button type="button" class="button" disabled=${pages.isLoading} onClick=${pages.more}>Show more</button></p>`;
+  }, [pages.next, pages.isLoading, pages.fault]);
+  if (!pages.next && !pages.fault) return null;
+  return html`${pages.fault && html`<div class="notice error" role="alert"><p>${pages.fault}</p></div>`}
+    <p class="more" ref=${mark}>
+      <button type="button" class="button" disabled=${pages.isLoading} onClick=${pages.more}>${pages.fault ? "Try again" : "Show more"}</button>
+    </p>`;
 }

@@ -1,6 +1,7 @@
 /** Write a prompt, choose a model, watch the picture sharpen. `#/generate/<job>` shows a job beside the form. */
 
 import { Problem, messageOf } from "../api.js";
+import { Download } from "../components/download.js";
 import { FormErrors, TextField } from "../components/fields.js";
 import { Icon } from "../components/icons.js";
 import { JobActions } from "../components/job_row.js";
@@ -10,7 +11,7 @@ import { again } from "../components/picture_actions.js";
 import { Sending, UploadProgress } from "../components/sending.js";
 import { sayError } from "../components/toasts.js";
 import { useDraft } from "../drafts.js";
-import { isFinished } from "../jobs.js";
+import { freshArtifact, isFinished } from "../jobs.js";
 import { go, route, to } from "../router.js";
 import { submitGeneration } from "../submissions.js";
 import { html, useRef, useState, useValue } from "../ui.js";
@@ -53,8 +54,8 @@ export function GenerateView({ id }) {
 function GenerateForm({ onMade }) {
   const [draft, change] = useDraft("generate", EMPTY);
   const [pictures, setPictures] = useState(/** @type {{image: File | null, mask: File | null}} */ ({ image: null, mask: null }));
-  const [faults, setFaults] = useState(/** @type {Record<string, string>} */ ({}));
-  const [refusal, setRefusal] = useState(/** @type {{title: string, messages: string[]}} */ ({ title: "", messages: [] }));
+  const faults = useValue(sending.faults);
+  const refusal = useValue(sending.refusal);
   const fraction = useValue(sending.fraction);
 
   /** @param {Event} event */
@@ -62,8 +63,7 @@ function GenerateForm({ onMade }) {
     event.preventDefault();
     if (fraction !== null) return undefined;
     const found = faultsOf(draft);
-    setFaults(found);
-    setRefusal({ title: "", messages: [] });
+    sending.refuse(found, { title: "", messages: [] });
     const first = Object.keys(found)[0];
     if (first) return document.getElementById(`generate-${first}`)?.focus();
     try {
@@ -75,8 +75,8 @@ function GenerateForm({ onMade }) {
       if (error instanceof DOMException) return undefined;
       if (route.peek().view !== "generate") sayError(error);
       const all = error instanceof Problem ? error.faults : [];
-      setFaults(Object.fromEntries(all.map(({ parameter, message }) => [FIELD_OF[parameter] ?? parameter, message])));
-      setRefusal({ title: messageOf(error), messages: all.length > 1 ? all.map(({ message }) => message) : [] });
+      const byField = Object.fromEntries(all.map(({ parameter, message }) => [FIELD_OF[parameter] ?? parameter, message]));
+      sending.refuse(byField, { title: messageOf(error), messages: all.length > 1 ? all.map(({ message }) => message) : [] });
     }
     return undefined;
   };
@@ -118,7 +118,7 @@ function Result({ id }) {
       <p class="muted small">Seed ${job.spec.images?.seed ?? 0} · ${job.model_id ?? "Base model"}</p>
       <div class="actions">
         ${isFinished(job) && html`<button type="button" class="button" onClick=${() => again(job)}><${Icon} name="again" />Another seed</button>`}
-        ${results.length === 1 && html`<a class="button" href=${results[0].url} download=${results[0].name} target="_blank" rel="noopener"><${Icon} name="download" />Download</a>`}
+        ${results.length === 1 && html`<${Download} class="button" file=${results[0]} fresh=${() => freshArtifact(job, results[0])}><${Icon} name="download" />Download<//>`}
         <${JobActions} job=${job} />
         <a class="button" href=${to("jobs", job.id)}>Details</a>
       </div>

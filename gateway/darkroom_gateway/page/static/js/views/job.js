@@ -1,6 +1,7 @@
 /** One job: its place in the queue, its progress, its results. */
 
 import { Problem, messageOf } from "../api.js";
+import { Download } from "../components/download.js";
 import { JobActions } from "../components/job_row.js";
 import { ProgressBar, ProgressText, StatusAnnouncer, StatusChip, kindName, titleOf } from "../components/job_status.js";
 import { Icon } from "../components/icons.js";
@@ -8,10 +9,11 @@ import { Log } from "../components/log.js";
 import { LossCurve } from "../components/loss_curve.js";
 import { Pictures, artifacts } from "../components/pictures.js";
 import { again, askToDelete } from "../components/picture_actions.js";
+import { useReconnected } from "../components/reconnected.js";
 import { Samples } from "../components/samples.js";
 import { sayError } from "../components/toasts.js";
 import { dateTime, size } from "../format.js";
-import { act, isFinished, jobs, loadJob } from "../jobs.js";
+import { freshArtifact, isFinished, jobs, loadJob, retryJob } from "../jobs.js";
 import { follow, liveOf } from "../live.js";
 import { go, to } from "../router.js";
 import { html, useEffect, useRef, useState, useValue } from "../ui.js";
@@ -25,15 +27,21 @@ export function useJob(id) {
   const [fault, setFault] = useState("");
   const wasKnown = useRef("");
   if (job) wasKnown.current = id;
-  useEffect(() => {
+  const shown = useRef(id);
+  shown.current = id;
+  const load = () => {
     setFault("");
-    if (!id) return undefined;
     loadJob(id).catch((error) => {
       const isGone = error instanceof Problem && error.status === 404;
-      setFault(isGone ? "This job no longer exists." : messageOf(error));
+      if (shown.current === id) setFault(isGone ? "This job no longer exists." : messageOf(error));
     });
+  };
+  useEffect(() => {
+    if (!id) return undefined;
+    load();
     return follow(id);
   }, [id]);
+  useReconnected(fault !== "" && id !== "", load);
   return { job, fault: fault || (!job && wasKnown.current === id ? "This job no longer exists." : "") };
 }
 
@@ -75,7 +83,7 @@ function StatusCard({ job }) {
 function HeadActions({ job }) {
   const repeat = async () => {
     try {
-      go("jobs", (await act(job.id, "retry")).id);
+      go("jobs", (await retryJob(job.id)).id);
     } catch (error) {
       sayError(error);
     }
@@ -134,7 +142,7 @@ function Files({ job }) {
     <ul class="files">
       ${files.map(
         (file) => html`<li key=${file.name}>
-          <a href=${file.url} download=${file.name} target="_blank" rel="noopener">${file.name}</a>
+          <${Download} file=${file} fresh=${() => freshArtifact(job, file)}>${file.name}<//>
           <span class="muted small">${size(file.bytes)}</span>
         </li>`,
       )}

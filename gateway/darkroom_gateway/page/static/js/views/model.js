@@ -1,19 +1,22 @@
 /** One model: what it draws, its files, its saved steps. */
 
-import { Problem, messageOf } from "../api.js";
+import { messageOf } from "../api.js";
 import { confirm } from "../components/dialogs.js";
+import { Download } from "../components/download.js";
 import { Icon } from "../components/icons.js";
 import { openLightbox } from "../components/lightbox.js";
 import { artifacts } from "../components/pictures.js";
+import { useReconnected } from "../components/reconnected.js";
 import { say, sayError } from "../components/toasts.js";
 import { dateTime, size } from "../format.js";
-import { jobs, loadPage } from "../jobs.js";
+import { freshArtifact, jobs, loadPage, refreshLinks } from "../jobs.js";
 import { deleteModel, loadModel } from "../models.js";
 import { go, to } from "../router.js";
 import { html, useEffect, useState, useValue } from "../ui.js";
 import { draftFor } from "./generate_form.js";
 
 /** @typedef {import("../types.js").ModelDetail} ModelDetail */
+/** @typedef {import("../types.js").ModelFile} ModelFile */
 
 /** @type {Record<string, string>} */
 const FORMS = {
@@ -26,14 +29,14 @@ const FORMS = {
 export function ModelView({ id }) {
   const [model, setModel] = useState(/** @type {ModelDetail | null} */ (null));
   const [fault, setFault] = useState("");
-  useEffect(() => {
+  const load = () => {
     setModel(null);
     setFault("");
-    loadModel(id).then(setModel, (error) => {
-      setFault(error instanceof Problem && error.status === 404 ? error.message : messageOf(error));
-    });
+    loadModel(id).then(setModel, (error) => setFault(messageOf(error)));
     loadPage({ model_id: id, status: "Succeeded" }).catch(() => {});
-  }, [id]);
+  };
+  useEffect(load, [id]);
+  useReconnected(fault !== "", load);
   if (fault) return html`<h1>${id}</h1><p class="muted">${fault}</p><p><a href=${to("models")}>All models</a></p>`;
   if (!model) return html`<div class="skeleton skeleton-title"></div><div class="skeleton skeleton-block"></div>`;
   return html`<header class="view-head">
@@ -49,7 +52,7 @@ export function ModelView({ id }) {
     </header>
     ${model.in_training && html`<div class="notice"><p>A training of this model is unfinished. It replaces the model when it succeeds.</p></div>`}
     <${Drawn} id=${id} />
-    <section class="card" aria-label="Files"><h2>Files</h2><${FileList} files=${model.files} /></section>
+    <section class="card" aria-label="Files"><h2>Files</h2><${FileList} id=${id} files=${model.files} /></section>
     <${Steps} model=${model} />
     <section class="card" aria-label="Details">
       <h2>Details</h2>
@@ -88,6 +91,13 @@ function askToDelete(id) {
   });
 }
 
+/** A file of a model, or of a saved step, with another link. @param {string} id @param {ModelFile} file @param {string} [reference] */
+async function freshFile(id, file, reference) {
+  const model = await loadModel(id);
+  const { files } = model.steps.find((step) => step.reference === reference) ?? model;
+  return files.find(({ name, form }) => name === file.name && form === file.form) ?? file;
+}
+
 /** Samples of its training, and pictures that were made with it. @param {{id: string}} properties */
 function Drawn({ id }) {
   const all = useValue(jobs);
@@ -96,25 +106,29 @@ function Drawn({ id }) {
   /** @returns {import("../components/lightbox.js").Shown[]} */
   const picturesOf = (/** @type {import("../types.js").Job} */ job) =>
     job.kind === "TrainJob"
-      ? artifacts(job, "sample").map((artifact) => ({ artifact, caption: `Sample: ${job.spec.training?.validationPrompt ?? job.prompt}` }))
-      : artifacts(job, "image").map((artifact) => ({ job, artifact }));
-  const pictures = own.flatMap(picturesOf);
+      ? artifacts(job, "sample").map((artifact) => ({
+          artifact,
+          caption: `Sample: ${job.spec.training?.validationPrompt ?? job.prompt}`,
+          fresh: () => freshArtifact(job, artifact),
+        }))
+      : artifacts(job, "image").map((artifact) => ({ job, artifact, fresh: () => freshArtifact(job, artifact) }));
+  const pictures = own.flatMap((job) => picturesOf(job).map((shown) => ({ ...shown, owner: job })));
   if (pictures.length === 0) return null;
   return html`<ul class="grid" aria-label="Pictures">
-    ${pictures.slice(0, 12).map(({ artifact }, index) => html`<li key=${artifact.name} class="tile">
+    ${pictures.slice(0, 12).map(({ artifact, owner }, index) => html`<li key=${artifact.name} class="tile">
       <button type="button" class="picture" aria-label=${`Open picture ${index + 1}`} onClick=${() => openLightbox(pictures, index)}>
-        <img src=${artifact.url} alt="" loading="lazy" decoding="async" />
+        <img src=${artifact.url} alt="" loading="lazy" decoding="async" onError=${() => refreshLinks(owner, artifact)} />
       </button>
     </li>`)}
   </ul>`;
 }
 
-/** @param {{files: import("../types.js").ModelFile[]}} properties */
-function FileList({ files }) {
+/** @param {{id: string, files: ModelFile[]}} properties */
+function FileList({ id, files }) {
   if (files.length === 0) return html`<p class="muted">No file yet.</p>`;
   return html`<ul class="files">
     ${files.map((file) => html`<li key=${file.name + file.form}>
-      <div><a href=${file.url} download=${file.name} target="_blank" rel="noopener">${file.name}</a><p class="muted small">${FORMS[file.form] ?? file.form}</p></div>
+      <div><${Download} file=${file} fresh=${() => freshFile(id, file)}>${file.name}<//><p class="muted small">${FORMS[file.form] ?? file.form}</p></div>
       <span class="muted small">${size(file.bytes)}</span>
     </li>`)}
   </ul>`;
@@ -133,7 +147,7 @@ function Steps({ model }) {
         </div>
         <div class="actions">
           <button type="button" class="button small-button" onClick=${() => use(step.reference, model.prompt)}>Generate</button>
-          ${step.files.slice(0, 1).map((file) => html`<a class="icon-button" href=${file.url} download=${file.name} target="_blank" rel="noopener" title="Download" aria-label=${`Download ${step.reference}`}><${Icon} name="download" /></a>`)}
+          ${step.files.slice(0, 1).map((file) => html`<${Download} class="icon-button" file=${file} fresh=${() => freshFile(model.model_id, file, step.reference)} title="Download" aria-label=${`Download ${step.reference}`}><${Icon} name="download" /><//>`)}
         </div>
       </li>`)}
     </ul>

@@ -9,19 +9,19 @@ import { ProgressText } from "../components/job_status.js";
 import { UploadProgress } from "../components/sending.js";
 import { say, sayError } from "../components/toasts.js";
 import { ago } from "../format.js";
-import { jobs, loadPage, unfinished } from "../jobs.js";
+import { jobs, loadPage, refreshLinks, unfinished } from "../jobs.js";
 import { importModel, loadModels, models } from "../models.js";
 import { go, to } from "../router.js";
-import { html, useEffect, useState, useValue } from "../ui.js";
+import { html, useEffect, useRef, useState, useValue } from "../ui.js";
 
 /** @typedef {import("../types.js").Job} Job */
 
-/** A picture of what a model draws: its newest sample, or a picture made with it. @param {Map<string, Job>} all @param {string} id */
+/** A picture of what a model draws, and its job: its newest sample, or a picture made with it. @param {Map<string, Job>} all @param {string} id */
 export function sampleOf(all, id) {
   const made = [...all.values()].filter((job) => job.status === "Succeeded" && job.model_id?.split("@")[0] === id);
   made.sort((one, other) => other.created.localeCompare(one.created));
-  const files = made.flatMap((job) => job.artifacts);
-  return files.filter(({ role }) => role === "sample").pop() ?? files.find(({ role }) => role === "image");
+  const files = made.flatMap((job) => job.artifacts.map((artifact) => ({ job, artifact })));
+  return files.filter(({ artifact }) => artifact.role === "sample").pop() ?? files.find(({ artifact }) => artifact.role === "image");
 }
 
 export function ModelsView() {
@@ -52,11 +52,11 @@ export function ModelsView() {
     ${file && html`<${ImportDialog} file=${file} onClose=${() => setFile(null)} />`}`;
 }
 
-/** @param {{model: import("../types.js").Model, sample: {url: string} | undefined}} properties */
+/** @param {{model: import("../types.js").Model, sample: ReturnType<typeof sampleOf>}} properties */
 function ModelTile({ model, sample }) {
   return html`<li class="tile">
     <a class="picture" href=${to("models", model.model_id)} aria-label=${model.model_id}>
-      ${sample ? html`<img src=${sample.url} alt="" loading="lazy" decoding="async" />` : html`<span class="blank"><${Icon} name="models" size=${32} /></span>`}
+      ${sample ? html`<img src=${sample.artifact.url} alt="" loading="lazy" decoding="async" onError=${() => refreshLinks(sample.job, sample.artifact)} />` : html`<span class="blank"><${Icon} name="models" size=${32} /></span>`}
     </a>
     <div class="tile-foot"><div class="tile-text">
       <p class="tile-name">${model.model_id}</p>
@@ -77,18 +77,25 @@ function ImportDialog({ file, onClose }) {
   const [prompt, setPrompt] = useState("");
   const [fraction, setFraction] = useState(/** @type {number | null} */ (null));
   const [fault, setFault] = useState("");
+  const isShown = useRef(true);
+  useEffect(() => () => {
+    isShown.current = false;
+  }, []);
   const isWrong = !/\.safetensors$/i.test(file.name);
   /** @param {Event} event */
   const send = async (event) => {
     event.preventDefault();
+    if (fraction !== null) return;
     setFault("");
     setFraction(0);
     try {
       await importModel(file, id, prompt, setFraction);
       say(`${id} is ready.`);
+      if (!isShown.current) return;
       onClose();
       go("models", id);
     } catch (error) {
+      if (!isShown.current) say(`${id} was not imported: ${messageOf(error)}`, true);
       setFault(messageOf(error));
       setFraction(null);
     }

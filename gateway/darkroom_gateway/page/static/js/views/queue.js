@@ -109,7 +109,7 @@ function Finished() {
     const newest = [...all.values()].filter((job) => isFinished(job) && !job.deleting);
     return newest.sort((one, other) => (other.completed ?? other.created).localeCompare(one.completed ?? one.created));
   }, [all]);
-  if (shown.length === 0 && !pages.isLoading) return null;
+  if (shown.length === 0 && !pages.isLoading && !pages.fault) return null;
   return html`<section aria-label="Finished">
     <h2>Finished</h2>
     <ul class="rows">

@@ -12,10 +12,13 @@ import { setFault } from "../photo_checks.js";
 import { checking, clearPhotos, markFaults, photos } from "../photos.js";
 import { go, route } from "../router.js";
 import { submitTraining } from "../submissions.js";
-import { html, useState, useValue } from "../ui.js";
+import { html, useValue } from "../ui.js";
 import { ADVANCED, EMPTY, faultsOf, specOf } from "./train_fields.js";
 
 /** @typedef {import("./train_fields.js").TrainDraft} TrainDraft */
+
+/** Paths in the spec whose messages are shown at their fields. */
+const FIELDS = new Set(["modelId", "prompt", "maxSteps", "training.validationPrompt", ...ADVANCED.map(({ path }) => path)]);
 
 const sending = new Sending();
 
@@ -23,8 +26,8 @@ export function TrainView() {
   const [draft, change] = useDraft("train", EMPTY);
   const chosen = useValue(photos);
   const isChecking = useValue(checking) > 0;
-  const [faults, setFaults] = useState(/** @type {Record<string, string>} */ ({}));
-  const [refusal, setRefusal] = useState(/** @type {{title: string, messages: string[]}} */ ({ title: "", messages: [] }));
+  const faults = useValue(sending.faults);
+  const refusal = useValue(sending.refusal);
   const fraction = useValue(sending.fraction);
   const good = chosen.filter((photo) => !photo.fault);
 
@@ -34,8 +37,7 @@ export function TrainView() {
     if (fraction !== null) return undefined;
     const found = faultsOf(draft);
     const problem = photoProblem(chosen, good.length);
-    setFaults(found);
-    setRefusal({ title: problem, messages: [] });
+    sending.refuse(found, { title: problem, messages: [] });
     const first = Object.keys(found)[0];
     if (first) return document.getElementById(fieldId(first))?.focus();
     if (problem) return document.getElementById("photos")?.focus();
@@ -52,8 +54,7 @@ export function TrainView() {
       if (route.peek().view !== "train") sayError(error);
       markFaults(error instanceof Problem ? error.faults : []);
       const sorted = sortFaults(error);
-      setFaults(sorted.byField);
-      setRefusal(sorted.rest);
+      sending.refuse(sorted.byField, sorted.rest);
     }
     return undefined;
   };
@@ -95,7 +96,7 @@ function sortFaults(error) {
   const byField = {};
   const messages = [];
   for (const { parameter, message } of error instanceof Problem ? error.faults : []) {
-    if (document.getElementById(fieldId(parameter))) byField[parameter] = message;
+    if (FIELDS.has(parameter)) byField[parameter] = message;
     else messages.push(message);
   }
   return { byField, rest: { title: messageOf(error), messages: messages.length > 1 ? messages : [] } };
