@@ -14,7 +14,7 @@ def test_run_continues_when_redis_and_the_operator_are_killed(start_darkroom: Ca
     task_id = darkroom.generate(prompt="a red circle", steps=40, cache_profile="Disabled")
     darkroom.wait_for_phase(task_id, "Running")
 
-    _kill(darkroom, "valkey")
+    _kill(darkroom, "redis")
     _kill(darkroom, "operator")
 
     assert darkroom.wait_for_phase(task_id, "Succeeded")["attempts"] == 1
