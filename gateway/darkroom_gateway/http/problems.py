@@ -106,9 +106,10 @@ def _field_error(error: Mapping[str, Any], pattern_advice: Mapping[str, str]) ->
     if error["type"] == "missing":
         return FieldError(parameter, f"Add this parameter to the {error['loc'][0]}: it is required.")
     # JSON may escape a lone surrogate, which no response can contain.
-    given, message = printable(str(error["input"])[:MAX_GIVEN_CHARACTERS]), printable(f"{error['msg']}.")
+    given = printable(str(error["input"])[:MAX_GIVEN_CHARACTERS])
     if error["type"] == "extra_forbidden":
         return FieldError(parameter, _unknown_parameter(**error.get("ctx", {})), given)
+    message = printable(f"{error['msg']}.")
     if error["type"] == "string_pattern_mismatch":
         return FieldError(parameter, pattern_advice.get(error["ctx"]["pattern"], message), given)
     return FieldError(parameter, message, given)
