@@ -5,10 +5,10 @@ gateway sends and records; the operator postpones the deletion of an expired job
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.schema import PrintableText, Schema
@@ -41,8 +41,8 @@ class Delivery(Schema):
 
     state: DeliveryState
     attempts: int = Field(ge=1)
-    last_attempt_time: datetime
-    next_attempt_time: datetime | None = None
+    last_attempt_time: AwareDatetime
+    next_attempt_time: AwareDatetime | None = None
     """Present while `Retrying`."""
     detail: PrintableText = Field("", max_length=MAX_DETAIL_CHARACTERS)
     """Why the last attempt failed."""

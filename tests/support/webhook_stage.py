@@ -8,13 +8,14 @@ from typing import Any
 
 from prometheus_client import generate_latest
 
-from darkroom_contract.names import Kind
+from darkroom_contract.names import ANNOTATION_WEBHOOK, Kind
 from darkroom_gateway.backends.calls import Backends
 from darkroom_gateway.jobs.store import JobStore
 from darkroom_gateway.kube.client import KubeClient
 from darkroom_gateway.kube.informer import Informer
 from darkroom_gateway.metrics import Metrics
 from darkroom_gateway.settings import WebhookAddresses
+from darkroom_gateway.webhooks.cluster import LEASE
 from darkroom_gateway.webhooks.services import build_webhook_sender
 from support.isolated_namespace import ENDED, IsolatedNamespace
 from support.webhook_receiver import SECRET
@@ -39,10 +40,12 @@ class WebhookStage:
         self._metrics = metrics
         self._store = store
 
-    def create(self, name: str, webhook: str, **spec: Any) -> str:
+    def create(self, name: str, webhook: str, record: str | None = None, **spec: Any) -> str:
         """Create a job as kubectl does; returns its uid."""
         document = {"prompt": "a dog", "webhook": webhook, **spec}
-        uid: str = self._isolated.api.create(Kind.GENERATE, name, document)["metadata"]["uid"]
+        annotations = {} if record is None else {ANNOTATION_WEBHOOK: record}
+        created = self._isolated.api.create(Kind.GENERATE, name, document, annotations=annotations)
+        uid: str = created["metadata"]["uid"]
         return uid
 
     def finish(self, name: str, phase: str = "Succeeded") -> None:
@@ -56,12 +59,18 @@ class WebhookStage:
 
     def record(self, name: str) -> str:
         metadata = self._isolated.api.get(Kind.GENERATE, name)["metadata"]
-        found: str = metadata.get("annotations", {}).get("darkroom.dev/webhook", "")
+        found: str = metadata.get("annotations", {}).get(ANNOTATION_WEBHOOK, "")
         return found
 
     def events(self) -> list[dict[str, Any]]:
         path = f"/apis/events.k8s.io/v1/namespaces/{self._isolated.namespace}/events"
         found: list[dict[str, Any]] = self._isolated.api.http.get(path).json()["items"]
+        return found
+
+    def lease(self) -> dict[str, Any]:
+        """The spec of the Lease of the sender."""
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{self._isolated.namespace}/leases/{LEASE}"
+        found: dict[str, Any] = self._isolated.api.http.get(path).json().get("spec") or {}
         return found
 
     def metric(self, line: str) -> float:

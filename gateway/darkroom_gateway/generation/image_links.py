@@ -15,6 +15,7 @@ from yarl import URL
 from darkroom_contract.photos import limits as bounds
 from darkroom_gateway.backends.file_threads import run_to_end
 from darkroom_gateway.errors import FieldError, InvalidRequestError, invalid_request
+from darkroom_gateway.outgoing.name_lookups import NameLookups
 from darkroom_gateway.outgoing.sessions import (
     PrivateAddressError,
     failure_words,
@@ -40,6 +41,7 @@ class LinkDownloader:
 
     def __init__(self, links: ImageLinks, seconds: float = LINK_SECONDS) -> None:
         self._links = links
+        self._lookups = NameLookups()
         self._seconds = seconds
 
     async def download(self, url: str, parameter: str) -> IO[bytes]:
@@ -65,7 +67,7 @@ class LinkDownloader:
 
     def _session(self) -> aiohttp.ClientSession:
         public_only = self._links is not ImageLinks.ANY
-        return new_session(public_only=public_only, seconds=self._seconds, headers={"Accept": "image/*"})
+        return new_session(self._lookups, public_only=public_only, seconds=self._seconds, headers={"Accept": "image/*"})
 
     async def _follow(self, session: aiohttp.ClientSession, given: str, file: IO[bytes], parameter: str) -> None:
         url = _parsed(given, given, parameter)

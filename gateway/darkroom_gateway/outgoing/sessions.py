@@ -13,7 +13,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from darkroom_gateway.outgoing.addresses import is_public
+from darkroom_gateway.outgoing.name_lookups import NameLookups
 
+RESOLVE_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
 
 
@@ -21,33 +23,43 @@ class PrivateAddressError(Exception):
     """A request would go to an address that is not public."""
 
 
-class _PublicResolver(AbstractResolver):
-    """Resolves names, and refuses those of which any address is not public. The connection goes to its results."""
+class _Resolver(AbstractResolver):
+    """Resolves names. With `public_only` it refuses those of which any address is not public. The connection goes to
+    its results."""
 
-    def __init__(self) -> None:
-        self._resolver = aiohttp.ThreadedResolver()
+    def __init__(self, lookups: NameLookups, seconds: float, *, public_only: bool) -> None:
+        self._lookups = lookups
+        self._seconds = seconds
+        self._public_only = public_only
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        if not all(is_public(each["host"]) for each in found):
+        found = await self._lookups.find(host, family, self._seconds)
+        if self._public_only and not all(is_public(each.host) for each in found):
             raise PrivateAddressError
-        return found
+        numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        return [
+            ResolveResult(
+                hostname=host, host=each.host, port=port, family=each.family, proto=each.protocol, flags=numeric
+            )
+            for each in found
+        ]
 
     async def close(self) -> None:
-        await self._resolver.close()
+        """The lookups belong to the caller of `new_session`."""
 
 
 def new_session(
-    *, public_only: bool, seconds: float, headers: Mapping[str, str], connections: int = 100
+    lookups: NameLookups, *, public_only: bool, seconds: float, headers: Mapping[str, str], connections: int = 100
 ) -> aiohttp.ClientSession:
     """A session whose requests take at most `seconds`. With `public_only` they raise `PrivateAddressError` for names of
     other addresses; call `require_public` first for addresses in the URL itself, which are not resolved."""
-    resolver = _PublicResolver() if public_only else aiohttp.ThreadedResolver()
+    # A slow name fails before the whole request does, so that its error names the cause.
+    resolver = _Resolver(lookups, min(RESOLVE_SECONDS, seconds / 2), public_only=public_only)
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, force_close=True, limit=connections),
-        timeout=aiohttp.ClientTimeout(total=seconds, connect=CONNECT_SECONDS),
+        timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,
@@ -78,5 +90,6 @@ def failure_words(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
         return "its certificate is not valid"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the name is unknown"
+        is_late = isinstance(error.os_error, TimeoutError)
+        return "the name was not resolved in time" if is_late else "the name is unknown"
     return "no connection" if isinstance(error, aiohttp.ClientConnectorError) else "its answer is not valid HTTP"

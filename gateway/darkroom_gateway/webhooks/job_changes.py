@@ -30,7 +30,8 @@ class WebhookJobChanges:
                 return
             self._some.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._some.wait(), seconds)
+            async with asyncio.timeout(seconds):  # `wait_for` of Python 3.11 may swallow a cancellation.
+                await self._some.wait()
 
     def take(self) -> tuple[list[StoredJob], bool]:
         """The jobs that changed, and whether all jobs of a kind were removed at once, which names none of them."""

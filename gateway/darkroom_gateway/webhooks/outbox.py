@@ -5,9 +5,9 @@ A job that no longer exists stays here until its events are settled, with its de
 
 import logging
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.specs.webhook_event import WebhookEvent
@@ -47,11 +47,12 @@ class Outbox:
         self._deleted: dict[str, DeletedJob] = {}
         self._due: dict[Parcel, datetime] = {}
         self._unrecorded: dict[Parcel, Delivery] = {}
+        self._deletion_settled = datetime.min.replace(tzinfo=UTC)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to send, and no job that may report something later."""
-        return not self._jobs and not self._deleted
+    def is_idle(self, since: datetime) -> bool:
+        """Whether there is nothing to send, no job that may report something later, and no deleted job was settled
+        after a time."""
+        return not self._jobs and not self._deleted and self._deletion_settled <= since
 
     @property
     def pending(self) -> int:
@@ -62,10 +63,12 @@ class Outbox:
         """Take the changes of the store over."""
         changed, all_removed = self.changes.take()
         for stored in changed:
-            self._observe(stored, now)
+            with _errors_logged(stored):
+                self._observe(stored, now)
         if all_removed:
             for job in [each for each in self._jobs.values() if not self._is_stored(each)]:
-                self.delete(job, now)
+                with _errors_logged(job):
+                    self.delete(job, now)
 
     def due(self, now: datetime) -> list[Parcel]:
         return [parcel for parcel, at in self._due.items() if at <= now]
@@ -97,6 +100,7 @@ class Outbox:
             self._deleted[job.uid] = DeletedJob(gone, now if before is None else before.since)
         else:
             self._deleted.pop(job.uid, None)
+            self._deletion_settled = now
         self._schedule(gone, now)
         while len(self._deleted) > MAX_DELETED_JOBS:
             self._drop(next(iter(self._deleted)))
@@ -156,3 +160,12 @@ class Outbox:
         for event in WebhookEvent:
             if self._due.pop((uid, event), None) is not None and not quietly:
                 log.warning("%s is deleted, and its webhook did not get %s", job.key, event)
+
+
+@contextmanager
+def _errors_logged(job: Job | StoredJob) -> Iterator[None]:
+    """An unexpected error of one job must not stop the webhooks of the others."""
+    try:
+        yield
+    except Exception:
+        log.exception("the webhook of %s/%s waits until the job changes", job.kind, job.name)

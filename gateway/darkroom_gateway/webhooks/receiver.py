@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from darkroom_gateway.jobs.webhook_policy import WebhookPolicy
+from darkroom_gateway.outgoing.name_lookups import NameLookups
 from darkroom_gateway.outgoing.sessions import PrivateAddressError, failure_words, new_session
 from darkroom_gateway.webhooks.messages import Message
 from darkroom_gateway.webhooks.signing import SigningSecrets, headers_of
@@ -40,11 +41,13 @@ class WebhookReceivers:
         self._policy = policy
         self._secrets = secrets
         self._seconds = seconds
+        self._lookups = NameLookups()
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
+        self._lookups.close()
 
     async def deliver(self, address: str, message: Message) -> Outcome:
         """Send a message once. Raises nothing but cancellation."""
@@ -66,6 +69,7 @@ class WebhookReceivers:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = new_session(
+                self._lookups,
                 public_only=self._policy.public_only,
                 seconds=self._seconds,
                 headers={"Content-Type": "application/json"},

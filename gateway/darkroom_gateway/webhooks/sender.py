@@ -15,16 +15,16 @@ import random
 import weakref
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-
-from yarl import URL
+from typing import TypeVar
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.specs.webhook_event import WebhookEvent
 from darkroom_contract.webhooks import Delivery, DeliveryState, read_record
 from darkroom_gateway.backends.calls import Backend
 from darkroom_gateway.backends.deadlines import CLUSTER_READ_SECONDS, CLUSTER_WRITE_SECONDS
-from darkroom_gateway.errors import GatewayError
+from darkroom_gateway.errors import GatewayError, UnavailableError
 from darkroom_gateway.metrics import Metrics
+from darkroom_gateway.outgoing.sessions import read_url
 from darkroom_gateway.webhooks.cluster import WebhookCluster
 from darkroom_gateway.webhooks.election import SenderElection
 from darkroom_gateway.webhooks.messages import Message
@@ -44,11 +44,19 @@ MAX_ATTEMPTS_OF_HOST = 4
 STOP_SECONDS = 2.0
 """How long attempts in progress may take at shutdown."""
 
+T = TypeVar("T")
+
 Compose = Callable[[Job, WebhookEvent], Message]
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _host_of(job: Job | None) -> str:
+    """The host of the webhook; empty for an address that can't be used, which the attempt reports."""
+    url = None if job is None else read_url(job.spec.webhook or "")
+    return "" if url is None else url.host or ""
 
 
 class WebhookSender:
@@ -65,7 +73,11 @@ class WebhookSender:
         metrics: Metrics,
         keep_deleted: timedelta,
     ) -> None:
-        """`keep_deleted` is how long a gateway that is not elected remembers deleted jobs, in case it takes over."""
+        """`keep_deleted` is how long a gateway that is not elected remembers deleted jobs, in case it takes over.
+
+        They have no record: if the sender resigned before, the next one would send their events again. So it keeps the
+        Lease for twice as long, as the others may notice a deletion later.
+        """
         self._outbox = outbox
         self._cluster = cluster
         self._backend = backend
@@ -93,7 +105,7 @@ class WebhookSender:
     async def _round(self) -> None:
         self._outbox.collect(_now())
         self._metrics.set_pending_webhooks(self._outbox.pending)
-        if self._outbox.is_empty:
+        if self._outbox.is_idle(_now() - 2 * self._keep_deleted):
             await self._election.resign()
         elif await self._election.campaign():
             for parcel in self._outbox.due(_now()):
@@ -119,8 +131,7 @@ class WebhookSender:
     async def _deliver(self, uid: str, event: WebhookEvent) -> None:
         """Send one event once, and record the outcome."""
         known = self._outbox.job(uid)
-        host = None if known is None else URL(known.spec.webhook or "").host
-        async with self._hosts.setdefault(host or "", asyncio.Semaphore(MAX_ATTEMPTS_OF_HOST)), self._all:
+        async with self._hosts.setdefault(_host_of(known), asyncio.Semaphore(MAX_ATTEMPTS_OF_HOST)), self._all:
             if known is None or not self._election.is_elected():
                 return
             job = await self._refresh(known)
@@ -141,19 +152,27 @@ class WebhookSender:
         return self._outbox.update(now, _now())
 
     async def _record(self, job: Job, event: WebhookEvent, delivery: Delivery) -> None:
-        """Until the API server has it: otherwise the event would be sent again."""
+        """Otherwise another gateway would send the event again; this one remembers it in its outbox."""
+        kept = await self._write(job, f"the delivery of {event}", self._cluster.record, event, delivery)
+        if kept is False:
+            self._outbox.delete(self._outbox.job(job.uid) or job, _now())
+        if delivery.state is DeliveryState.GIVEN_UP:
+            note = f"The webhook did not get {event}: {delivery.detail}"
+            await self._write(job, f"the failure of {event}", self._cluster.post_failure, event, note)
+
+    async def _write(self, job: Job, what: str, function: Callable[..., T], *arguments: object) -> T | None:
+        """Call the API server until it answers. None when it refuses, which no repetition changes, and for a deleted
+        job."""
         while not self._outbox.is_deleted(job.uid):
             try:
-                kept = await self._backend.call(CLUSTER_WRITE_SECONDS, self._cluster.record, job, event, delivery)
-                if not kept:
-                    self._outbox.delete(self._outbox.job(job.uid) or job, _now())
-                if delivery.state is DeliveryState.GIVEN_UP:
-                    note = f"The webhook did not get {event}: {delivery.detail}"
-                    await self._backend.call(CLUSTER_WRITE_SECONDS, self._cluster.post_failure, job, event, note)
-                return
-            except GatewayError as error:
-                log.warning("the delivery of %s of %s is not recorded yet: %s", event, job.key, error)
+                return await self._backend.call(CLUSTER_WRITE_SECONDS, function, job, *arguments)
+            except UnavailableError as error:
+                log.warning("%s of %s is not recorded yet: %s", what, job.key, error)
                 await asyncio.sleep(OUTAGE_SECONDS)
+            except GatewayError as error:
+                log.warning("%s of %s can't be recorded: %s", what, job.key, error)
+                return None
+        return None
 
     def _report(self, job: Job, event: WebhookEvent, delivery: Delivery) -> None:
         """Log and count. The address is not logged: it may be a secret."""

@@ -77,7 +77,13 @@ def test_one_record_holds_the_deliveries_of_all_events() -> None:
     }
 
 
-@pytest.mark.parametrize("text", ["", "no JSON", "[]", '{"Succeeded": {"state": "Delivered"}}', '{"Burned": {}}'])
+NAIVE = '{"Succeeded": {"state": "Delivered", "attempts": 1, "lastAttemptTime": "2026-01-02T03:04:05"}}'
+"""A time without a zone can't be compared with the present."""
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no JSON", "[]", '{"Succeeded": {"state": "Delivered"}}', '{"Burned": {}}', NAIVE]
+)
 def test_an_unreadable_record_counts_as_none(text: str) -> None:
     assert outstanding(replace(a_reporting_job(Phase.SUCCEEDED), webhook_record=text)) == [SUCCEEDED]
 

@@ -1,5 +1,6 @@
 """Downloads of pictures from links: real servers, limits of size and time, and addresses that are not public."""
 
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler
 
@@ -9,8 +10,9 @@ from support.serving import Answer, content, serving
 from darkroom_contract.photos import limits as bounds
 from darkroom_gateway.errors import InvalidRequestError
 from darkroom_gateway.generation.image_links import LinkDownloader
-from darkroom_gateway.outgoing import sessions
+from darkroom_gateway.outgoing import name_lookups, sessions
 from darkroom_gateway.outgoing.addresses import is_public
+from darkroom_gateway.outgoing.name_lookups import FoundAddress
 from darkroom_gateway.settings import ImageLinks
 
 
@@ -165,12 +167,11 @@ async def test_name_is_resolved_once_and_the_checked_address_used(monkeypatch: p
     """A name that changes its address between check and connection (DNS rebinding) has no second chance."""
     lookups: list[str] = []
 
-    async def resolve(self: object, host: str, port: int = 0, family: int = 0) -> list[dict[str, object]]:
+    def look_up(host: str, family: int) -> list[FoundAddress]:
         lookups.append(host)
-        address = "127.0.0.1" if len(lookups) == 1 else "127.0.0.2"
-        return [{"hostname": host, "host": address, "port": port, "family": 2, "proto": 0, "flags": 4}]
+        return [FoundAddress(socket.AF_INET, 0, "127.0.0.1" if len(lookups) == 1 else "127.0.0.2")]
 
-    monkeypatch.setattr(sessions.aiohttp.ThreadedResolver, "resolve", resolve)
+    monkeypatch.setattr(name_lookups, "_look_up", look_up)
     monkeypatch.setattr(sessions, "is_public", lambda address: address == "127.0.0.1")
     with serving(content(b"a picture")) as url:
         port = url.rpartition(":")[2]
@@ -180,11 +181,10 @@ async def test_name_is_resolved_once_and_the_checked_address_used(monkeypatch: p
 
 
 async def test_name_with_one_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def resolve(self: object, host: str, port: int = 0, family: int = 0) -> list[dict[str, object]]:
-        found = ("93.184.216.34", "10.0.0.1")
-        return [{"hostname": host, "host": each, "port": port, "family": 2, "proto": 0, "flags": 4} for each in found]
+    def look_up(host: str, family: int) -> list[FoundAddress]:
+        return [FoundAddress(socket.AF_INET, 0, each) for each in ("93.184.216.34", "10.0.0.1")]
 
-    monkeypatch.setattr(sessions.aiohttp.ThreadedResolver, "resolve", resolve)
+    monkeypatch.setattr(name_lookups, "_look_up", look_up)
 
     assert "not public" in await refusal("http://mixed.example/", ImageLinks.PUBLIC)
 
