@@ -115,7 +115,8 @@ class Sweeper:
         while True:
             wait = min(ROUND_SECONDS * 2**failed, MAX_ROUND_SECONDS)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
             self._wake.clear()
             waiters, self._waiters = self._waiters, []
             try:

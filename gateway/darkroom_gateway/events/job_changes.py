@@ -55,7 +55,8 @@ class JobChanges:
     async def wait(self, seconds: float) -> None:
         """Until there is something to take, or for this long."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._some.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._some.wait()
 
     def take(self, limit: int) -> list[Change] | None:
         """Up to `limit` changes, without unreadable jobs; None when changes were dropped."""

@@ -68,7 +68,8 @@ class NamespaceFollower:
         watcher = feed.join(selection, after, self._leave)
         try:
             # A client lists the jobs once the stream has begun: all progress from then on must be in the stream.
-            await asyncio.wait_for(self._backlog_read.wait(), BACKLOG_SECONDS)
+            async with asyncio.timeout(BACKLOG_SECONDS):
+                await self._backlog_read.wait()
         except TimeoutError:
             pass
         except BaseException:

@@ -75,7 +75,8 @@ class ObjectStorage:
         first_done = asyncio.Event()
         self._keeper = asyncio.create_task(self._signer.keep_renewed(first_done=first_done))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(first_done.wait(), CREDENTIALS_SECONDS)
+            async with asyncio.timeout(CREDENTIALS_SECONDS):
+                await first_done.wait()
 
     async def stop(self) -> None:
         if self._keeper is not None:

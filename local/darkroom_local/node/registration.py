@@ -69,7 +69,8 @@ class Registration:
                 await asyncio.sleep(1)
             else:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._outdated.wait(), self._settings.heartbeat_seconds)
+                    async with asyncio.timeout(self._settings.heartbeat_seconds):
+                        await self._outdated.wait()
                 if self._outdated.is_set():
                     self._outdated.clear()
                     status_due = clock()

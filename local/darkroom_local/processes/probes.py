@@ -40,7 +40,8 @@ class RedisProbe:
 
     async def __call__(self) -> bool:
         try:
-            return b"+PONG" in await asyncio.wait_for(self._ping(), TIMEOUT_SECONDS)
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                return b"+PONG" in await self._ping()
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             return False
 

@@ -89,7 +89,8 @@ class Child:
         if process.returncode is None:
             process.terminate()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), self.program.stop_grace_seconds)
+                async with asyncio.timeout(self.program.stop_grace_seconds):
+                    await process.wait()
         _kill_session(process.pid)
         await process.wait()
 

@@ -42,7 +42,8 @@ class GarbageCollector:
     async def run(self, api: ResourceApi) -> None:
         while True:
             try:
-                await asyncio.wait_for(self._requested.wait(), RESYNC_SECONDS)
+                async with asyncio.timeout(RESYNC_SECONDS):
+                    await self._requested.wait()
             except TimeoutError:
                 log.debug("periodic round")
             self._requested.clear()

@@ -63,7 +63,8 @@ class NodeLifecycle:
             self._changed.clear()
             self.sync()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), period)
+                async with asyncio.timeout(period):
+                    await self._changed.wait()
 
     def sync(self) -> None:
         """One round. A write that conflicts with another is retried in the next round."""

@@ -74,7 +74,8 @@ class Backlog:
 
     async def next(self, timeout_seconds: float) -> Event | None:
         """None if the server stops. Raises TimeoutError."""
-        return await asyncio.wait_for(self._queue.get(), timeout_seconds)
+        async with asyncio.timeout(timeout_seconds):
+            return await self._queue.get()
 
 
 class WatchHub:
