@@ -2,8 +2,8 @@
 
 MODEL_ID = "demo-star"
 
-MOTION = {"motion_bucket_id": 25, "noise_aug_strength": 0, "max_guidance_scale": 1}
-"""Little motion, without guidance: with more of either the small video model's last frames dissolve."""
+MOTION = {"motion_bucket_id": 25}
+"""Little motion: with more of it the small video model's last frames dissolve."""
 
 TRAIN = {
     "prompt": "a photo of sks star",
