@@ -18,7 +18,7 @@ from darkroom_gateway.backends.deadlines import STORAGE_SECONDS
 from darkroom_gateway.deletion.dataset_retention import DatasetRetention
 from darkroom_gateway.deletion.import_collector import ImportCollector
 from darkroom_gateway.deletion.job_deleter import JobDeleter
-from darkroom_gateway.deletion.sweeper import Sweeper
+from darkroom_gateway.deletion.sweeper import MAX_ROUND_SECONDS, Sweeper
 from darkroom_gateway.deletion.upload_collector import UploadCollector
 from darkroom_gateway.errors import (
     ClusterUnavailableError,
@@ -186,6 +186,9 @@ def test_deletion_interrupted_by_storage_completes_soon(isolated: IsolatedNamesp
     async def ask(storage: ObjectStorage) -> None:
         sweeper = sweeper_of(isolated, Backends(), isolated.cluster, storage)
         task = asyncio.create_task(sweeper.run())
+        # The first sweep is over: it would take part in the deletion.
+        swept = asyncio.get_running_loop().time() + MAX_ROUND_SECONDS + 60
+        await asyncio.to_thread(wait_until, lambda: sweeper._next_sweep > swept, "the first sweep is over")
         with pytest.raises(StorageUnavailableError):
             await sweeper.delete_model("dog")
         await asyncio.to_thread(wait_until, lambda: of_the_model(isolated) == [], "it is completed without being asked")
