@@ -43,6 +43,7 @@ class Connection:
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     pings: int = 0
+    ping_ids: list[str] = field(default_factory=list)
     takes: asyncio.Event = field(default_factory=asyncio.Event)
     fails: bool = False
     gone: asyncio.Event = field(default_factory=asyncio.Event)
@@ -73,7 +74,9 @@ class Connection:
             if "event" in fields:
                 self.events.append((fields["event"], json.loads(fields["data"])))
                 self.ids += [fields["id"]] if "id" in fields else []
-            self.pings += text.startswith(": ping")
+            if text.startswith(": ping"):
+                self.pings += 1
+                self.ping_ids += [fields["id"]] if "id" in fields else []
         if message["type"] == "http.response.body" and not message["more_body"]:
             self.gone.set()
 

@@ -72,7 +72,7 @@ class ImageEvents:
             yield _error_event(error)
 
     async def _frames(self) -> AsyncIterator[tuple[str | None, bytes]]:
-        """Names and data of the hub's events; a ping has no name, and comes as it is."""
+        """Names and data of the hub's events; a ping has no name, and is passed on unchanged."""
         while True:
             chunk = self._watcher.take()
             for frame in filter(None, chunk.split(b"\n\n")):

@@ -26,7 +26,7 @@ class WebhookJobChanges:
         """Until there is a change to take, or for this long."""
         self._loop = asyncio.get_running_loop()
         with self._lock:
-            if self._changed:
+            if self._changed or self._all_removed:
                 return
             self._some.clear()
         with suppress(TimeoutError):

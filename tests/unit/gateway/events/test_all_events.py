@@ -190,8 +190,13 @@ async def test_idle_stream_is_pinged_with_its_position(
 ) -> None:
     monkeypatch.setattr(namespace_follower, "PING_SECONDS", 0.2)
     watcher = await harness.watch_all()
+    harness.put("a", "Queued")
+    await until(lambda: len(watcher.ids) == 1, "the job is sent")
+    before = watcher.pings
 
-    await until(lambda: watcher.pings >= 3, "it was pinged")
+    await until(lambda: watcher.pings >= before + 3, "it was pinged")
+
+    assert watcher.ping_ids[-3:] == watcher.ids * 3
 
 
 async def test_watchers_that_leave_leave_nothing_behind(

@@ -29,3 +29,13 @@ async def test_cancellation_during_a_change_ends_the_loop(steps: int) -> None:
     ended = running.cancelled()
     running.cancel()
     assert ended
+
+
+async def test_removal_of_all_jobs_before_a_wait_is_not_missed() -> None:
+    changes = WebhookJobChanges(JobStore())
+    changes._note(None)
+
+    async with asyncio.timeout(20):
+        await changes.wait(600)
+
+    assert changes.take() == ([], True)

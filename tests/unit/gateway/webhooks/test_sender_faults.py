@@ -37,6 +37,8 @@ async def test_record_without_time_zones_is_replaced(isolated: IsolatedNamespace
             for name in ("naive", "other"):
                 await eventually(lambda name=name: "Delivered" in stage.record(name), f"{name} is reported")
 
+    assert {each.message["data"]["id"] for each in receiver.received} == {"naive", "other"}
+
 
 async def test_unexpected_error_of_one_job_does_not_stop_the_others(
     isolated: IsolatedNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -123,3 +125,5 @@ async def test_sender_keeps_its_lease_until_others_have_forgotten_the_deletion(
             await eventually(lambda: stage.lease().get("renewTime") not in (None, before), "the Lease is renewed")
             later = timedelta(seconds=21)  # Over four terms.
             await eventually(lambda: not stage.lease().get("holderIdentity"), "the Lease is given up")
+
+    assert receiver.types == ["job.deleted"]

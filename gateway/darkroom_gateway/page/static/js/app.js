@@ -54,7 +54,7 @@ document.querySelector(".skip")?.addEventListener("click", (event) => {
 
 export function App() {
   const { view, id } = useValue(route);
-  /** With another key the gateway may show something else: the view starts anew. */
+  /** With another key the gateway may show something else: the view starts again. */
   const entry = useValue(keyEntries);
   const main = useRef(/** @type {HTMLElement | null} */ (null));
   const isFirst = useRef(true);

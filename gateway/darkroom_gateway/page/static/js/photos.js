@@ -100,7 +100,7 @@ export function removePhoto(id) {
   if (gone?.thumbnail && !photos.peek().some((photo) => photo.thumbnail === gone.thumbnail)) {
     URL.revokeObjectURL(gone.thumbnail);
   }
-  // A duplicate of the removed photo is no duplicate any more.
+  // Its former duplicate is now the only copy.
   const orphans = photos.peek().filter((photo) => photo.fault === `The same photo as ${gone?.file.name}.`);
   for (const photo of orphans) work = work.then(async () => update(photo.id, await inspect(photo.file)));
   save();

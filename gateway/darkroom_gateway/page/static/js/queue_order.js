@@ -10,7 +10,7 @@ function isOlder(one, other) {
 }
 
 /**
- * The priorities to change so that the job at `from` comes to `to`. As few and as small as possible: jobs run by
+ * The priorities to change that move the job from `from` to `to`. As few and as small as possible: jobs run by
  * priority, then by age, so a job that overtakes an older one needs a higher priority, and the jobs before both may
  * need one too. Null when the highest priority does not suffice.
  *

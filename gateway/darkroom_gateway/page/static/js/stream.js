@@ -51,7 +51,7 @@ export class Stream {
     this.wake?.();
   }
 
-  /** Disconnect, forget the last event, and connect anew. */
+  /** Disconnect, forget the last event, and connect again. */
   restart() {
     this.stop();
     this.lastId = null;

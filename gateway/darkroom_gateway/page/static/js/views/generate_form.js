@@ -1,4 +1,4 @@
-/** The fields of the generation form, and the spec that they make. Pure, but for the stored draft. */
+/** The fields of the generation form, and the spec that they make. Pure, except for the stored draft. */
 
 import { randomSeed } from "../components/picture_actions.js";
 import { readDraft, writeDraft } from "../drafts.js";
