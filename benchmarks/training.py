@@ -132,11 +132,21 @@ def take_ours(options: argparse.Namespace, folder: Path) -> Figures:
 
 
 def train_with_ours(options: argparse.Namespace) -> list[float]:
-    """Train with Darkroom; returns the time at which each step was reported."""
+    """Train with Darkroom, and import libraries as a run does; returns the time at which each step was reported."""
+    from darkroom_runner.run.library_logging import configure_library_logging
+    from darkroom_runner.run.model_index import stored_model_index
+    from darkroom_runner.run.unused_parts import unused_parts_hidden
+
+    logging.disable(logging.INFO)
+    with unused_parts_hidden(), stored_model_index():
+        configure_library_logging()
+        return _train_with_ours(options)
+
+
+def _train_with_ours(options: argparse.Namespace) -> list[float]:
     from darkroom_contract.plan import plan_training
     from darkroom_contract.specs.train_job import TrainJobSpec
     from darkroom_runner.models.pretrained import SDXL, find_pretrained
-    from darkroom_runner.run.library_logging import configure_library_logging
     from darkroom_runner.run.progress import ProgressTracker
     from darkroom_runner.run.progress_events import NullSender
     from darkroom_runner.run.stop_signal import StopSignal
@@ -154,8 +164,6 @@ def train_with_ours(options: argparse.Namespace) -> list[float]:
             super().step(*args, **kwargs)
             self.times.append(time.perf_counter())
 
-    logging.disable(logging.INFO)
-    configure_library_logging()
     spec = TrainJobSpec.from_dict(job_spec(options))
     progress = Stopwatch(1, plan_training(spec), NullSender())
     model = find_pretrained(options.model.name, SDXL, options.model.parent)

@@ -1,11 +1,12 @@
-"""Keeps two parts of torch that a run does not need at its start from being imported with the libraries.
+"""Keeps two parts of torch that a run does not need from being imported with the libraries and by a training.
 
 diffusers, transformers, accelerate and peft import them wherever torch has them: its compiler (`torch.compile`)
-and its distributed package. Together they are a third of the imports' CPU time (figures: docs/performance.md).
+and its distributed package. Together they are a third of the imports' CPU time (figures: docs/performance.md). The
+first step of a training's optimizer imports the compiler, too.
 
 The libraries support builds of torch without the distributed package. Of the compiler, they and torch itself use only
-decorators that mean something to compiled code, and the class of compiled models. Should a new release use more of it,
-it is imported after all: the start is then slower, and `tests/unit/runner/test_cold_start.py` fails.
+what means something to compiled code, and the class of compiled models. Should a new release use more of it, it is
+imported after all: the start is then slower, and `tests/unit/runner/test_cold_start.py` fails.
 """
 
 import importlib
@@ -21,7 +22,7 @@ COMPILER = "torch._dynamo"
 
 @contextmanager
 def unused_parts_hidden() -> Iterator[None]:
-    """Import libraries and load models inside the block; it imports torch itself.
+    """Import libraries, load models and train inside the block; it imports torch itself.
 
     Without effect where CUDA is available: torchao and bitsandbytes use modules of the compiler.
 
@@ -67,6 +68,8 @@ def _compiler_hidden() -> Iterator[None]:
     stand_in.__path__ = spec.submodule_search_locations  # type: ignore[assignment]
     for decorator in ("allow_in_graph", "assume_constant_result", "disable"):
         setattr(stand_in, decorator, _unchanged)
+    # Every step of an optimizer calls it.
+    stand_in.graph_break = lambda: None  # type: ignore[attr-defined]
     # diffusers asks whether each model is one of these.
     stand_in.eval_frame = SimpleNamespace(OptimizedModule=type("OptimizedModule", (), {}))  # type: ignore[attr-defined]
     sys.modules[COMPILER] = stand_in

@@ -5,6 +5,7 @@ with invalid photos waits for at most one of them.
 """
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from darkroom_contract.base_models import UsedModel
 from darkroom_contract.outcome import OutcomeFile
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs.train_job import TrainJobSpec
+from darkroom_contract.specs.training_choices import Optimizer
 from darkroom_contract.storage.keys import LORA_FILE, ModelRecord, kohya_file, run_prefix
 from darkroom_runner.errors import DatasetNotAllowedError, InvalidRunError, ModelIncompatibleError
 from darkroom_runner.models import model_store, step_records
@@ -23,6 +25,7 @@ from darkroom_runner.models.pretrained import PIPELINE_MODULES, SDXL, Pretrained
 from darkroom_runner.models.weight_files import read_ahead_if_cold
 from darkroom_runner.run.context import RunContext, RunResult
 from darkroom_runner.run.storage import sha256_of
+from darkroom_runner.run.unused_parts import unused_parts_hidden
 from darkroom_runner.sampling.web_ui_samplers import WebUiSampler
 from darkroom_runner.tasks.ignored_training_settings import (
     remark_on_base_model,
@@ -155,7 +158,8 @@ class TrainTask:
     def execute(self, inputs: TrainInputs, models: "TrainingSession") -> RunResult:
         self._remark_on_origin(inputs.initial_lora, models.base_model)
         remark_on_base_model(self._spec.training, models.pipeline.scheduler.config, self._context.remarks)
-        metrics = models.train(inputs.photos, inputs.others)
+        with unused_parts_of_training_hidden(self._spec):
+            metrics = models.train(inputs.photos, inputs.others)
         weights = self._context.scratch / LORA_FILE
         self._base_model = models.base_model
         metadata = lora_metadata(self._spec, models.base_model) | _origin(inputs.initial_lora)
@@ -223,3 +227,8 @@ class TrainTask:
 def _origin(initial_lora: FetchedLora | None) -> dict[str, str]:
     """Metadata of a LoRA that continues from another: that one's digest. The settings have its name."""
     return {} if initial_lora is None else {"darkroom.initialLoraSha256": initial_lora.sha256}
+
+
+def unused_parts_of_training_hidden(spec: TrainJobSpec) -> AbstractContextManager[None]:
+    """`unused_parts_hidden`, but not with bitsandbytes, which needs modules of torch's compiler."""
+    return nullcontext() if spec.training.optimizer is Optimizer.ADAMW_8BIT else unused_parts_hidden()

@@ -62,3 +62,28 @@ print(sys.modules["torch._dynamo"].reset.__module__)
 """
 
     assert output(code) == "False\ntorch._dynamo"
+
+
+def test_only_bitsandbytes_imports_the_compiler_for_a_training() -> None:
+    """Without the block, the first step of any optimizer does."""
+    code = """
+import torch
+from darkroom_contract.specs.train_job import TrainJobSpec
+from darkroom_runner.tasks.train import unused_parts_of_training_hidden
+from darkroom_runner.training.optimizers import build_optimizers
+
+def has_compiler(optimizer):
+    spec = {"modelId": "m", "prompt": "p", "dataset": {"uri": "s3://bucket/photos/"}, "training": {"optimizer": optimizer}}
+    spec = TrainJobSpec.from_dict(spec)
+    parameter = torch.nn.Parameter(torch.ones(64, 64))
+    with unused_parts_of_training_hidden(spec):
+        [built] = build_optimizers({"unet.a": parameter}, spec.training)
+        parameter.grad = torch.ones_like(parameter)
+        built.step()
+    assert not (parameter == 1).any()
+    return "torch._dynamo" in sys.modules
+
+print({name: has_compiler(name) for name in ("AdamW", "Adafactor", "Prodigy", "AdamW8bit")})
+"""
+
+    assert output(code) == str({"AdamW": False, "Adafactor": False, "Prodigy": False, "AdamW8bit": True})
