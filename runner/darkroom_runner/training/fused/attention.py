@@ -3,6 +3,8 @@
 It keeps its input, queries, keys, values, the attended values and their products with `lora_A`, and no more.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from darkroom_runner.lora.adapters import ADAPTER
 from darkroom_runner.training.fused.norms import LayerNorm
-from darkroom_runner.training.fused.projections import Projections
+from darkroom_runner.training.fused.projections import Projections, Weights
 
 _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
@@ -19,7 +21,7 @@ _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_bac
 
 
 def can_fuse(layer: Any) -> bool:
-    """Not layers with dropout, DoRA, norms or masks of their own."""
+    """Not layers with dropout, DoRA, norms or masks of their own, or with adapters of several ranks."""
     projections = _projections(layer)
     special = (
         layer.spatial_norm,
@@ -31,6 +33,7 @@ def can_fuse(layer: Any) -> bool:
     )
     return (
         all(isinstance(each, AdaptedLinear) and _is_plain(each) for each in projections)
+        and len({(each.r[ADAPTER], each.scaling[ADAPTER]) for each in projections}) == 1
         and all(each.base_layer.bias is None for each in projections[:3])
         and projections[3].base_layer.bias is not None
         and not any(special)
@@ -47,8 +50,39 @@ def adapters_are_active(layer: Any) -> bool:
     )
 
 
+@dataclass(frozen=True)
+class AttentionWeights:
+    """What is frozen of a layer."""
+
+    sources: tuple[Weights, ...]
+    """By input: of queries, keys and values; in cross-attention of queries, and of keys and values."""
+    output: Weights
+    bias: torch.Tensor
+    """Of the output."""
+    heads: int
+
+    @classmethod
+    def of(cls, layer: Any, has_context: bool) -> "AttentionWeights":
+        *sources, output = (each.base_layer.weight.detach() for each in _projections(layer))
+        by_input = (sources[:1], sources[1:]) if has_context else (sources,)
+        bias = layer.to_out[0].base_layer.bias.detach()
+        return cls(tuple(Weights(tuple(each)) for each in by_input), Weights((output,)), bias, layer.heads)
+
+    def projections(self, adapters: Sequence[torch.Tensor], scale: float) -> tuple[list[Projections], Projections]:
+        """Those of each input, and of the attended values. `adapters` has A and B of each layer in turn."""
+        groups, first = [], 0
+        for weights in (*self.sources, self.output):
+            end = first + 2 * len(weights.each)
+            groups.append(
+                Projections(weights, tuple(adapters[first:end:2]), tuple(adapters[first + 1 : end : 2]), scale)
+            )
+            first = end
+        return groups[:-1], groups[-1]
+
+
 def attend(
     layer: Any,
+    weights: AttentionWeights,
     norm: LayerNorm,
     x: torch.Tensor,
     context: torch.Tensor | None = None,
@@ -59,10 +93,9 @@ def attend(
     With `index` [b], `context` has the distinct contexts; keys and values are computed once of each.
     """
     projections = _projections(layer)
-    weights = [each.base_layer.weight for each in projections]
     adapters = [part[ADAPTER].weight for each in projections for part in (each.lora_A, each.lora_B)]
-    scale, bias = projections[0].scaling[ADAPTER], projections[3].base_layer.bias
-    result: torch.Tensor = _FusedAttention.apply(x, context, index, norm, layer.heads, scale, bias, *weights, *adapters)
+    scale = projections[0].scaling[ADAPTER]
+    result: torch.Tensor = _FusedAttention.apply(x, context, index, norm, weights, scale, *adapters)
     return result
 
 
@@ -83,8 +116,8 @@ def _projections(layer: Any) -> tuple[Any, ...]:
 
 
 class _FusedAttention(torch.autograd.Function):
-    """Arguments: x, context and index or None, the norm of x, heads, s, the output's bias, the weights of queries,
-    keys, values and output, and A and B of each."""
+    """Arguments: x, context and index or None, the norm of x, the frozen weights, s, and A and B of queries, keys,
+    values and output in turn."""
 
     @staticmethod
     def forward(
@@ -93,50 +126,49 @@ class _FusedAttention(torch.autograd.Function):
         context: torch.Tensor | None,
         index: torch.Tensor | None,
         norm: LayerNorm,
-        heads: int,
+        weights: AttentionWeights,
         scale: float,
-        bias: torch.Tensor,
-        *parts: torch.Tensor,
+        *adapters: torch.Tensor,
     ) -> torch.Tensor:
-        sources, output = _groups(parts, scale, context is not None)
+        sources, output = weights.projections(adapters, scale)
         done = [group.forward(rows) for group, rows in zip(sources, _inputs(x, context, norm), strict=True)]
         query, *by_context = [each for outputs, _ in done for each in outputs]
-        query = _split_heads(query, len(x), heads)
+        query = _split_heads(query, len(x), weights.heads)
         contexts = len(x if context is None else context)
-        key, value = (_split_heads(each, contexts, heads) for each in by_context)
+        key, value = (_split_heads(each, contexts, weights.heads) for each in by_context)
         if index is not None:
             key, value = key[index], value[index]
         attended, sums = _flash(query, key, value)
-        [result], inner = output.forward(_join_heads(attended))
-        inner = [each for _, of_group in done for each in of_group] + inner
-        ctx.save_for_backward(x, context, index, query, key, value, attended, sums, *parts, *inner)
-        ctx.norm, ctx.heads, ctx.scale = norm, heads, scale
-        return result.add_(bias).view(x.shape).add_(x)
+        [result], of_joined = output.forward(_join_heads(attended))
+        inner = [each for _, each in done]
+        ctx.save_for_backward(x, context, index, query, key, value, attended, sums, *adapters, *inner, of_joined)
+        ctx.norm, ctx.weights, ctx.scale = norm, weights, scale
+        return result.add_(weights.bias).view(x.shape).add_(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
         x, context, index, query, key, value, attended, sums, *others = ctx.saved_tensors
-        sources, output = _groups(others[:12], ctx.scale, context is not None)
-        *inner, of_joined = others[12:]
+        *inner, of_joined = others[8:]
+        sources, output = ctx.weights.projections(others[:8], ctx.scale)
         rows = gradient.reshape(-1, gradient.shape[-1])
-        joined, of_output = output.backward([rows], _join_heads(attended), [of_joined])
-        split = _split_heads(joined, len(x), ctx.heads)
+        joined, of_output = output.backward([rows], _join_heads(attended), of_joined)
+        split = _split_heads(joined, len(x), ctx.weights.heads)
         by_query, *by_context = _flash_backward(split, query, key, value, attended, sums, 0.0, False)
         if index is not None:
             by_context = [_sum_by(index, each, len(context)) for each in by_context]
         gradients, of_inputs, of_adapters = [_join_heads(each) for each in (by_query, *by_context)], [], []
-        for group, given in zip(sources, _inputs(x, context, ctx.norm), strict=True):
-            size = len(group.weights)
-            of_input, adapters = group.backward(gradients[:size], given, inner[:size])
-            gradients, inner = gradients[size:], inner[size:]
+        for group, given, products in zip(sources, _inputs(x, context, ctx.norm), inner, strict=True):
+            size = len(group.a)
+            of_input, adapters = group.backward(gradients[:size], given, products)
+            gradients = gradients[size:]
             of_inputs.append(of_input)
             of_adapters += adapters
         wants_x, wants_context = ctx.needs_input_grad[:2]
         return (
             ctx.norm.backward(of_inputs[0].view(x.shape), x).add_(gradient) if wants_x else None,
             of_inputs[1].view(context.shape) if wants_context else None,
-            *(None,) * 9,
+            *(None,) * 4,
             *of_adapters,
             *of_output,
         )
@@ -149,18 +181,9 @@ def _inputs(x: torch.Tensor, context: torch.Tensor | None, norm: LayerNorm) -> l
 
 
 def _sum_by(index: torch.Tensor, gradient: torch.Tensor, count: int) -> torch.Tensor:
-    """The sums of the gradients of each of `count` contexts."""
-    return gradient.new_zeros(count, *gradient.shape[1:]).index_add_(0, index, gradient)
-
-
-def _groups(parts: Any, scale: float, has_context: bool) -> tuple[list[Projections], Projections]:
-    """The projections by their input: x and the context, or x alone; and of the attended values."""
-    weights, a, b = parts[:4], parts[4::2], parts[5::2]
-
-    def group(first: int, end: int) -> Projections:
-        return Projections(tuple(weights[first:end]), tuple(a[first:end]), tuple(b[first:end]), scale)
-
-    return [group(0, 1), group(1, 3)] if has_context else [group(0, 3)], group(3, 4)
+    """The sums of the gradients of each of `count` contexts. As a product: `index_add_` is slower."""
+    owners = (index == torch.arange(count, device=index.device)[:, None]).to(gradient.dtype)
+    return (owners @ gradient.reshape(len(gradient), -1)).view(count, *gradient.shape[1:])
 
 
 def _split_heads(rows: torch.Tensor, batch: int, heads: int) -> torch.Tensor:

@@ -1,4 +1,5 @@
-"""Which parts of a U-Net are fused: attention and feed-forward layers of its transformers, and its residual blocks.
+"""Which parts of a U-Net are fused: attention and feed-forward layers of its transformers, its residual blocks, and the
+convolutions after upsampling.
 
 Called by `session` before the first step. What can't be fused computes as before, and so does a call with arguments
 that the fused functions do not know.
@@ -13,11 +14,14 @@ from typing import Any
 import torch
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.upsampling import Upsample2D
 
-from darkroom_runner.training.fused import attention, feed_forward, resnet
+from darkroom_runner.training.fused import attention, convolutions, feed_forward, resnet
+from darkroom_runner.training.fused.attention import AttentionWeights
+from darkroom_runner.training.fused.convolutions import Convolution, FrozenConvolution
 from darkroom_runner.training.fused.norms import LayerNorm
 
-ATTENTION, FEED_FORWARD, RESNET = "attention", "feed-forward", "resnet"
+ATTENTION, FEED_FORWARD, RESNET, CONVOLUTION = "attention", "feed-forward", "resnet", "convolution"
 
 
 TEXT_INDEX = "text_index"
@@ -46,23 +50,32 @@ def fuse_layers(unet: torch.nn.Module) -> Fused:
             parts = _Parts.of(module)
             module.forward = partial(_forward, module, parts, module.forward)
             fused += parts.counts()
+        elif isinstance(module, Upsample2D) and module.conv is not None and convolutions.can_fuse(module.conv):
+            memory_format = convolutions.fastest_format(module.conv)
+            module.conv.forward = partial(_convolve, Convolution.of(module.conv, memory_format))
+            fused[CONVOLUTION] += 1
     return Fused(fused, takes_text_index=all(_is_plain(each) for each in blocks))
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """Which parts of a transformer block are fused."""
+    """Which parts of a transformer block are fused: attention with its frozen weights."""
 
-    self_attention: bool
-    cross_attention: bool
+    self_attention: AttentionWeights | None
+    cross_attention: AttentionWeights | None
     feed_forward: bool
 
     @classmethod
     def of(cls, block: Any) -> "_Parts":
-        return cls(attention.can_fuse(block.attn1), attention.can_fuse(block.attn2), feed_forward.can_fuse(block.ff))
+        self_attention, cross_attention = (
+            AttentionWeights.of(layer, has_context) if attention.can_fuse(layer) else None
+            for layer, has_context in ((block.attn1, False), (block.attn2, True))
+        )
+        return cls(self_attention, cross_attention, feed_forward.can_fuse(block.ff))
 
     def counts(self) -> Counter[str]:
-        return Counter({ATTENTION: self.self_attention + self.cross_attention, FEED_FORWARD: int(self.feed_forward)})
+        fused = sum(each is not None for each in (self.self_attention, self.cross_attention))
+        return Counter({ATTENTION: fused, FEED_FORWARD: int(self.feed_forward)})
 
 
 def _is_plain(block: Any) -> bool:
@@ -119,12 +132,17 @@ def _attend(
     x: torch.Tensor,
     context: torch.Tensor | None,
     index: torch.Tensor | None,
-    fused: bool,
+    weights: AttentionWeights | None,
 ) -> torch.Tensor:
-    if fused and attention.adapters_are_active(layer):
-        return attention.attend(layer, _norm(norm), x, context, index)
+    if weights is not None and attention.adapters_are_active(layer):
+        return attention.attend(layer, weights, _norm(norm), x, context, index)
     each_context = context if context is None or index is None else context[index]
     return x + layer(norm(x), each_context)
+
+
+def _convolve(convolution: Convolution, x: torch.Tensor) -> torch.Tensor:
+    result: torch.Tensor = FrozenConvolution.apply(x, convolution)
+    return result
 
 
 def _norm(norm: torch.nn.LayerNorm) -> LayerNorm:

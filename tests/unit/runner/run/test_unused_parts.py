@@ -73,8 +73,8 @@ from darkroom_runner.tasks.train import unused_parts_of_training_hidden
 from darkroom_runner.training.optimizers import build_optimizers
 
 def has_compiler(optimizer):
-    spec = {"modelId": "m", "prompt": "p", "dataset": {"uri": "s3://bucket/photos/"}, "training": {"optimizer": optimizer}}
-    spec = TrainJobSpec.from_dict(spec)
+    job = {"modelId": "m", "prompt": "p", "dataset": {"uri": "s3://bucket/photos/"}}
+    spec = TrainJobSpec.from_dict({**job, "training": {"optimizer": optimizer}})
     parameter = torch.nn.Parameter(torch.ones(64, 64))
     with unused_parts_of_training_hidden(spec):
         [built] = build_optimizers({"unet.a": parameter}, spec.training)
