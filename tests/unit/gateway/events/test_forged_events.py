@@ -1,4 +1,4 @@
-"""Whoever can write to Redis can't make the gateway sign a link to anything but a picture of that very job."""
+"""Write access to Redis is not enough to make the gateway sign a link to anything but a picture of that very job."""
 
 import json
 from typing import Any
