@@ -46,7 +46,7 @@ class ProgressReported:
     job_id: str
     kind: Kind | None = None
     files: tuple[str, ...] = ()
-    """Addresses of files that can be read from now on, such as sample images of a training."""
+    """Addresses of files that can be read from now on: finished pictures, sample images of a training."""
     preview: dict[str, Any] | None = None
     """`seed`, `step` and a small `jpeg` in base64: what an image looks like so far."""
 

@@ -129,6 +129,7 @@ class Job(Answer):
     error: JobError | None = None
     remarks: tuple[Remark, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
+    """Its files. While it runs: the pictures that are finished."""
     created: datetime | None = None
     started: datetime | None = None
     completed: datetime | None = None

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from darkroom_contract.schema import Metrics, Schema
+from darkroom_contract.specs.images import MAX_IMAGES
 
 STREAM_MAX_LENGTH = 1000
 STREAM_TTL_SECONDS = 24 * 3600
@@ -19,6 +20,8 @@ STREAM_FIELD = "event"
 MAX_PREVIEW_CHARACTERS = 32 * 1024
 MAX_FILES = 16
 """Files in one event."""
+MAX_IMAGE_BYTES = 10**9
+"""No image comes near it."""
 
 
 class Stage(StrEnum):
@@ -47,6 +50,16 @@ class Preview(Schema):
     )
 
 
+class FinishedImage(Schema):
+    """An image of a generation that is in object storage before its job has ended."""
+
+    # It has no name: readers derive the name from the job and the seed (`storage.keys.image_file`), so that no report
+    # can refer to another object.
+    seed: int = Field(ge=0, description="Its seed.")
+    bytes: int = Field(ge=0, le=MAX_IMAGE_BYTES, description="Size of the file in bytes.")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file, in hexadecimal.")
+
+
 class ProgressEvent(Schema):
     """One progress report of a run."""
 
@@ -62,6 +75,9 @@ class ProgressEvent(Schema):
         max_length=MAX_FILES,
         description="Files of the run that can be read from now on, by their path below its prefix, such as "
         "samples/<file> for a sample image of a training, and steps/<step>/<file> for a saved step.",
+    )
+    finished_images: tuple[FinishedImage, ...] = Field(
+        (), max_length=MAX_IMAGES, description="All images of a generation that the run has stored so far."
     )
     preview: Preview | None = Field(
         None, description="What an image looks like so far. Only on the event stream, never in a status."

@@ -7,9 +7,10 @@ from typing import Annotated
 from pydantic import Field
 
 from darkroom_contract.outcome import Artifact
-from darkroom_contract.progress import Stage
+from darkroom_contract.progress import FinishedImage, Stage
 from darkroom_contract.remarks import MAX_REMARKS, Remark
 from darkroom_contract.schema import Schema
+from darkroom_contract.specs.images import MAX_IMAGES
 
 
 class Phase(StrEnum):
@@ -131,6 +132,11 @@ class ProgressStatus(Schema):
         default_factory=dict,
         description="Numbers by name, such as loss and learningRate during training; after success the totals, "
         "such as seconds and finalLoss.",
+    )
+    finished_images: Annotated[tuple[FinishedImage, ...], Field(max_length=MAX_IMAGES)] | None = Field(
+        None,
+        description="Images of a generation that are in object storage before the job has ended. The gateway links to "
+        "them. Absent before the first one; after success artifacts lists all files.",
     )
     last_updated_time: datetime = Field(
         description="When the run reported this. A run without news for long may hang: see activeDeadlineSeconds."

@@ -39,7 +39,6 @@ from darkroom_runner.run.stop_signal import StopSignal
 from darkroom_runner.run.storage import Storage
 from darkroom_runner.settings import Settings
 from darkroom_runner.tasks.output_metadata import package_versions
-from darkroom_runner.tasks.xmp import job_source_type
 
 if TYPE_CHECKING:
     from darkroom_runner.tasks.task import Task
@@ -47,17 +46,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NO_TASK = "The run document has neither train nor generate."
-
-CONTENT_TYPES = {
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".webp": "image/webp",
-    ".avif": "image/avif",
-    ".mp4": "video/mp4",
-    ".safetensors": "application/octet-stream",
-}
-"""Content types of the files that runs produce, by suffix."""
-_SIGNED = ("image/", "video/")
 
 
 @dataclass(frozen=True)
@@ -219,18 +207,11 @@ def execute(task: "Task[Any, Any]", context: RunContext) -> RunResult:
 
 
 def upload(result: RunResult, context: RunContext) -> tuple[OutcomeFile, ...]:
-    """Sign images and clips, if the deployment has a certificate, and upload all files under the run's prefix."""
+    """Store all files of the result; those that the task has stored already are in storage."""
     context.progress.enter(Stage.UPLOADING, len(result.files))
     uploaded = []
     for number, path in enumerate(result.files, start=1):
-        content_type = CONTENT_TYPES[path.suffix]
-        if context.credentials and content_type.startswith(_SIGNED):
-            source_type = job_source_type(context.document.generate, is_clip=content_type.startswith("video/"))
-            context.credentials.sign(path, content_type, source_type)
-        digest = context.storage.upload(run_prefix(context.document.uid) + path.name, path, content_type)
-        uploaded.append(
-            OutcomeFile(name=path.name, content_type=content_type, bytes=path.stat().st_size, sha256=digest)
-        )
+        uploaded.append(context.results.store(path))
         context.progress.step(number)
     return tuple(uploaded)
 

@@ -87,6 +87,31 @@ def test_live_data_of_a_finished_job_is_dropped_when_nobody_watches(modules: Pag
     assert run(modules, "jobs.js", code) == [[[1, 1], [1, 1]], [[1, 0], [0, 0]], [[0, 0], [0, 0]]]
 
 
+def test_finished_pictures_of_a_running_job_stand_beside_the_previews_of_the_others(modules: Page) -> None:
+    code = """
+      const { html, render } = await import("/js/ui.js");
+      const { addProgress } = await import("/js/live.js");
+      addProgress("drawn", { stage: "Denoising", preview: { seed: 8, step: 2, jpeg: "" } });
+      const image = (seed) => ({ name: `${seed}.png`, role: "image", seed, url: `about:blank#${seed}`, sha256: "0" });
+      const made = (status, ...seeds) => job("drawn", status, {
+        spec: { images: { count: 3, seed: 7 } }, artifacts: seeds.map(image) });
+      const shown = (job) => {
+        render(html`<${m.Pictures} job=${job} />`, document.body);
+        const found = [...document.querySelectorAll(".picture")];
+        return found.map((each) => each.ariaLabel ?? each.querySelector("img").alt);
+      };
+      const all = [shown(made("Running", 7)), shown(made("Running", 7, 9)), shown(made("Succeeded", 7, 8, 9))];
+      render(null, document.body);
+      return all;"""
+    opened = [f"Open the picture with seed {seed}" for seed in (7, 8, 9)]
+    preview = "Preview after 2 of 30 steps"
+    assert run(modules, "components/pictures.js", code) == [
+        [opened[0], preview, "Picture with seed 9, not begun"],
+        [opened[0], opened[2], preview],
+        opened,
+    ]
+
+
 def test_page_that_stays_open_keeps_a_limited_number_of_finished_jobs(modules: Page) -> None:
     code = """
       for (let number = 0; number < 2100; number += 1) m.putAnswers([job(`many-${number}`, "Succeeded")], m.now());

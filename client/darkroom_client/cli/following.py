@@ -68,6 +68,8 @@ class _Follower:
             self.job = event.job
             self._terminal.record(event="job", job=event.job)
             display.status(event.job)
+            if self._saver is not None and not event.job.is_finished:
+                self._saver.save_finished(event.job)
         elif isinstance(event, ProgressReported):
             # Previews are pictures for pages; a line of a script's input should not have 32 kB.
             self._terminal.record(event="progress", id=self.job.id, progress=event.progress, files=event.files)

@@ -140,6 +140,8 @@ def download(options: Namespace, terminal: Terminal) -> int:
         job = darkroom.job(options.id)
         if not job.artifacts:
             terminal.note(f"{job.id} has no files yet: it is {job.status}.")
+        elif not job.is_finished:
+            terminal.note(f"{job.id} is {job.status}: these are the pictures that it has finished so far.")
         for each in job.artifacts:
             path = darkroom.download_file(each, options.output, job=job)
             terminal.result(str(path))

@@ -42,6 +42,10 @@ class ImageFormat(StrEnum):
             ImageFormat.AVIF: ".avif",
         }[self]
 
+    @property
+    def content_type(self) -> str:
+        return f"image/{self.value.lower()}"
+
 
 class VaeTiling(StrEnum):
     """Whether latents are decoded in tiles."""

@@ -2,7 +2,8 @@
 
     datasets/<namespace>/<dataset id>/<file>               photos, from the gateway
     images/<namespace>/<upload id>/<file>                  start pictures and masks of generations, from the gateway
-    runs/<job uid>/<file>                                  results of a job, from the runner (names: below)
+    runs/<job uid>/<file>                                  results of a job, from the runner (names: below); images as
+                                                           soon as each is finished
     runs/<job uid>/manifest.json                           written last: where it exists, the results are complete
     runs/<job uid>/logs/<attempt>.txt                      log of each run, during and after it
     runs/<job uid>/steps/<step>/<LoRA file>                the LoRA at that step, or of the best one, in both formats

@@ -93,8 +93,8 @@ class FollowedRuns:
             run.feed.when_read(partial(self._end, job.uid))
 
     def _send_if_changed(self, run: _Run, job: Job) -> None:
-        """Progress in the status is sent only while there is none from Redis."""
-        if _without_progress(run.shown) != _without_progress(job) or self._feed.is_lost("progress"):
+        """Progress in the status is sent only while there is none from Redis; finished images always are."""
+        if _state(run.shown) != _state(job) or self._feed.is_lost("progress"):
             self._feed.show(job)
         run.shown = job
         run.feed.see(job)
@@ -146,6 +146,9 @@ class FollowedRuns:
             self._feed.regain("progress")
 
 
-def _without_progress(job: Job) -> Job:
+def _state(job: Job) -> tuple[Job, object]:
+    """The job without its progress, and its finished images."""
+    images = None if job.status.progress is None else job.status.progress.finished_images
     # `order` is the resource version until the operator has set it.
-    return replace(job, resource_version="", order=0, status=job.status.model_copy(update={"progress": None}))
+    status = job.status.model_copy(update={"progress": None})
+    return replace(job, resource_version="", order=0, status=status), images

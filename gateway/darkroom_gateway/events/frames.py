@@ -25,7 +25,7 @@ class ProgressUpdate(ProgressAnswer):
     """Progress of the run as it reported it, with the files that it announced."""
 
     files: list[str] | None = Field(
-        None, description="Addresses of files that can be read from now on, such as sample images of a training."
+        None, description="Addresses of files that can be read from now on, such as pictures that are finished."
     )
     preview: Preview | None = Field(None, description="What an image looks like so far; see images.previewSteps.")
 

@@ -21,7 +21,7 @@ class JobProgress(BaseModel):
     id: str = Field(description="Name of the job.")
     kind: Kind
     progress: ProgressAnswer
-    files: list[str] = Field(description="Addresses of files that can be read from now on, such as sample images.")
+    files: list[str] = Field(description="Addresses of files that can be read from now on, such as finished pictures.")
     preview: Preview | None = Field(description="What an image looks like so far.")
 
 

@@ -1,9 +1,10 @@
-"""The files of a job that succeeded, each with a fresh presigned link. Used by the serializers of both kinds."""
+"""The files of a job, each with a fresh presigned link. Used by the serializers of both kinds."""
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Artifact
 from darkroom_contract.status import Phase
 from darkroom_contract.storage.keys import MANIFEST_FILE
+from darkroom_gateway.jobs.finished_images import finished_images
 from darkroom_gateway.jobs.schemas import File, JobAnswer
 from darkroom_gateway.jobs.serializers import job_answer
 from darkroom_gateway.storage.client import ObjectStorage
@@ -16,6 +17,11 @@ def linked_files(job: Job, storage: ObjectStorage) -> list[File]:
         return []
     artifacts = job.status.artifacts or ()
     return [_file(each, storage) for each in artifacts if not each.key.endswith("/" + MANIFEST_FILE)]
+
+
+def files_so_far(job: Job, storage: ObjectStorage) -> list[File]:
+    """`linked_files`, or the images that the current run of a generation has finished. Raises the same error."""
+    return linked_files(job, storage) or [_file(each, storage) for each in finished_images(job)]
 
 
 def job_fields(job: Job, root_path: str) -> dict[str, object]:

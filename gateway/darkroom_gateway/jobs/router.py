@@ -157,7 +157,8 @@ async def job_log(
 
 @router.get("/jobs/{task_id}/files", responses=responses(404, 409, 422, 503))
 async def list_job_files(task_id: TaskIdInPath, services: ServicesOfApp, kind: KindInQuery = None) -> RunFileList:
-    """The files of a job that can be read now: its artifacts, and the sample images and saved steps of a training."""
+    """The files of a job that can be read now: its artifacts; finished pictures of a generation that has not succeeded;
+    and the sample images and saved steps of a training."""
     return await services.run_files.list(task_id, kind)
 
 
@@ -165,7 +166,7 @@ async def list_job_files(task_id: TaskIdInPath, services: ServicesOfApp, kind: K
 async def job_file(
     task_id: TaskIdInPath, name: FileName, services: ServicesOfApp, kind: KindInQuery = None
 ) -> RedirectResponse:
-    """An artifact of a job that has succeeded."""
+    """An artifact of a job that has succeeded, or a picture that a generation has finished before its end."""
     return await _redirect(services, task_id, kind, name)
 
 

@@ -1,7 +1,8 @@
-"""The files of a job's runs: artifacts, and what a training stores while it runs. Called by jobs/router.py.
+"""The files of a job's runs: artifacts, and what a run stores before its end. Called by jobs/router.py.
 
 Polls don't list samples and saved steps: that would cost listings of object storage for each poll. Their addresses come
-with the live events, and from `GET /jobs/{task_id}/files`, with two listings.
+with the live events, and from `GET /jobs/{task_id}/files`, with two listings. So do those of images of a generation
+that has not succeeded, with one listing.
 """
 
 import mimetypes
@@ -12,10 +13,12 @@ from anyio import to_thread
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
+from darkroom_contract.status import Phase
 from darkroom_contract.storage.keys import MANIFEST_FILE, run_prefix
 from darkroom_gateway.backends.calls import Backends
 from darkroom_gateway.backends.deadlines import STORAGE_SECONDS
 from darkroom_gateway.errors import FieldError, UnknownFileError
+from darkroom_gateway.jobs.finished_images import image_names
 from darkroom_gateway.jobs.run_file_paths import FileAddresses, is_served
 from darkroom_gateway.jobs.schemas import RunFile, RunFileList
 from darkroom_gateway.jobs.service import JobService
@@ -55,6 +58,9 @@ class RunFiles:
 
     async def _files(self, job: Job) -> Sequence[RunFile]:
         prefix, sizes = run_prefix(job.uid), _artifacts(job)
+        if early := _early_images(job):
+            stored = await self._backends.storage.call(STORAGE_SECONDS, self._storage.sizes, prefix)
+            sizes |= {name: stored[prefix + name] for name in early if prefix + name in stored}
         for folder in FOLDERS if job.kind is Kind.TRAIN else ():
             found = await self._backends.storage.call(STORAGE_SECONDS, self._stored_below, prefix + folder)
             sizes |= {key.removeprefix(prefix): size_bytes for key, size_bytes in sorted(found.items(), key=_by_step)}
@@ -68,7 +74,7 @@ class RunFiles:
         """
         job = await self._jobs.get(task_id, kind)
         media_type, key = None, run_prefix(job.uid) + path
-        if "/" in path or path in _artifacts(job):
+        if "/" in path or path in _artifacts(job) or path in _early_images(job):
             media_type = await self._backends.storage.call(STORAGE_SECONDS, self._storage.media_type, key)
         if media_type is None:
             message = (
@@ -90,6 +96,11 @@ def _media_type(path: str) -> str:
 def _by_step(found: tuple[str, int]) -> str:
     """Sorts keys with numbers by their value."""
     return re.sub(r"\d+", lambda number: number[0].zfill(9), found[0])
+
+
+def _early_images(job: Job) -> list[str]:
+    """The images that a generation may have stored before it has succeeded. Object storage has those that it has."""
+    return [] if job.status.phase is Phase.SUCCEEDED else list(image_names(job).values())
 
 
 def _artifacts(job: Job) -> dict[str, int]:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from darkroom_contract.names import Kind
+from darkroom_contract.progress import FinishedImage
 from darkroom_contract.remarks import Remark
 from darkroom_contract.status import Condition, Phase, ProgressStatus, RunStart
 from darkroom_gateway.jobs.contract_fields import AS_ANSWER
@@ -86,6 +87,7 @@ class ProgressAnswer(ProgressStatus):
     model_config = AS_ANSWER
 
     last_updated_time: datetime | None = Field(None, exclude=True)  # type: ignore[assignment]
+    finished_images: tuple[FinishedImage, ...] | None = Field(None, exclude=True)
     updated: datetime = Field(description="When the run reported it.")
 
 

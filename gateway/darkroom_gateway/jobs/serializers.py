@@ -91,7 +91,7 @@ def job_answer(job: Job, root_path: str) -> JobAnswer:
 
 def progress_answer(progress: ProgressStatus | ProgressEvent) -> ProgressAnswer:
     """Progress from the status, or from an event of the run, whose number of metrics has no limit."""
-    values = progress.model_dump()
+    values = progress.model_dump(exclude={"finished_images"})
     values["metrics"] = {to_snake(name): value for name, value in progress.metrics.items()}
     values["updated"] = progress.time if isinstance(progress, ProgressEvent) else progress.last_updated_time
     return ProgressAnswer.model_construct(**values)

@@ -17,7 +17,8 @@ FILES = PATH + "/{id}/files"
 
 @router.get(FILES, responses=responses(404, 409, 422, 503))
 async def list_v1_job_files(job_id: JobIdInPath, services: ServicesOfApp, kind: KindInQuery = None) -> V1RunFileList:
-    """The files of a job that can be read now: its artifacts, and the sample images and saved steps of a training."""
+    """The files of a job that can be read now: its artifacts; finished pictures of a generation that has not succeeded;
+    and the sample images and saved steps of a training."""
     found = await services.v1.run_files.linked(job_id, kind)
     files = [V1RunFile(**file.model_dump(), link=link.url, expires=link.expires) for file, link in found]
     return V1RunFileList(files=files)
@@ -27,7 +28,7 @@ async def list_v1_job_files(job_id: JobIdInPath, services: ServicesOfApp, kind: 
 async def v1_job_file(
     job_id: JobIdInPath, name: FileName, services: ServicesOfApp, kind: KindInQuery = None
 ) -> RedirectResponse:
-    """An artifact of a job that has succeeded."""
+    """An artifact of a job that has succeeded, or a picture that a generation has finished before its end."""
     return await _redirect(services, job_id, kind, name)
 
 

@@ -81,7 +81,9 @@ class V1Job(BaseModel):
     progress: ProgressAnswer | None = Field(description="The latest progress; null until a run has reported some.")
     error: V1Error | None = Field(description="Why the job failed; null otherwise.")
     remarks: list[RemarkAnswer] = Field(description="What the run cut, left out, converted or replaced.")
-    artifacts: list[V1Artifact] = Field(description="The files that the job made; empty until it has succeeded.")
+    artifacts: list[V1Artifact] = Field(
+        description="The files that the job made; until it has succeeded, the pictures that its run has finished."
+    )
     created: datetime
     started: datetime | None = Field(description="When its first run was admitted.")
     completed: datetime | None = Field(description="When it succeeded or failed.")

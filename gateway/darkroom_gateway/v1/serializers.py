@@ -13,7 +13,7 @@ from darkroom_contract.names import LABEL_SUBMITTED_BY, Kind
 from darkroom_contract.outcome import Reason
 from darkroom_contract.reasons import FAILURES
 from darkroom_contract.status import ConditionStatus, ConditionType
-from darkroom_gateway.jobs.files import linked_files
+from darkroom_gateway.jobs.files import files_so_far
 from darkroom_gateway.jobs.schemas import File, RemarkAnswer
 from darkroom_gateway.jobs.serializers import phase_of, progress_answer, queue_answer
 from darkroom_gateway.jobs.task_ids import PREFIXES
@@ -45,7 +45,7 @@ def v1_job(job: Job, storage: ObjectStorage, root_path: str) -> V1Job:
         progress=None if status.progress is None else progress_answer(status.progress),
         error=_error(job),
         remarks=[RemarkAnswer.model_validate(each.model_dump()) for each in status.remarks or ()],
-        artifacts=[_artifact(each, job.kind) for each in linked_files(job, storage)],
+        artifacts=[_artifact(each, job.kind) for each in files_so_far(job, storage)],
         created=job.created,
         started=status.start_time,
         completed=status.completion_time,

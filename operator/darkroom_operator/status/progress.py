@@ -30,6 +30,7 @@ def reported_progress(status: JobStatus, event: ProgressEvent | None) -> Progres
         progress_percentage=event.progress_percentage,
         estimated_remaining_seconds=remaining if remaining is not None and math.isfinite(remaining) else None,
         metrics=_finite(event.metrics),
+        finished_images=event.finished_images or None,
         last_updated_time=aware(event.time).replace(microsecond=0),
     )
 

@@ -1,8 +1,8 @@
 """Content Credentials (C2PA): signs images and clips with the deployment's certificate, when one is mounted.
 
 `lifecycle` loads them before anything else of a run, so that a certificate that can't sign fails the run in its first
-second, not after the images were generated; and signs every image and clip before its upload. A configured signature
-is never left out: what can't be signed fails the run with `SigningFailed`.
+second, not after the images were generated; `result_files` signs every image and clip before its upload. A configured
+signature is never left out: what can't be signed fails the run with `SigningFailed`.
 
 Library: c2pa-python (the C2PA SDK in Rust), an optional package: `pip install 'darkroom[c2pa]'`.
 """
@@ -15,12 +15,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner.errors import SigningFailedError, first_line, is_disk_full
 from darkroom_runner.settings import Settings
 
 _ALGORITHMS_BY_CURVE = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC's digital source type of media that a model made alone."""
+GENERATED_FROM_PICTURE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+"""Made by a model from an existing picture: image to image, inpainting, and clips of the user's own picture."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,13 @@ class ContentCredentials:
             if is_disk_full(error):
                 raise
             raise SigningFailedError(f"{title} can't be signed: {first_line(error)}. {_ADVICE}") from error
+
+
+def job_source_type(spec: GenerateJobSpec | None, *, is_clip: bool) -> str:
+    """IPTC's digital source type of a file of a job, from its spec; None: a training, whose images have no start
+    picture."""
+    pictures = () if spec is None else (spec.start_image, spec.video.start_image if is_clip else None)
+    return GENERATED_FROM_PICTURE if any(pictures) else GENERATED
 
 
 _ADVICE = (

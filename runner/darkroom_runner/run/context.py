@@ -1,6 +1,7 @@
 """What a task needs to run, and what it returns. `lifecycle` makes a `RunContext` and passes it to the task."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from darkroom_contract.base_models import UsedModel
@@ -10,6 +11,7 @@ from darkroom_contract.tracing.tracing import Tracing
 from darkroom_runner.run.content_credentials import ContentCredentials
 from darkroom_runner.run.progress import ProgressTracker
 from darkroom_runner.run.remarks import Remarks
+from darkroom_runner.run.result_files import ResultFiles
 from darkroom_runner.run.stop_signal import StopSignal
 from darkroom_runner.run.storage import Storage
 from darkroom_runner.settings import Settings
@@ -30,6 +32,11 @@ class RunContext:
     credentials: ContentCredentials | None = None
     """Signs images and clips; None if the deployment has no certificate."""
     tracing: Tracing = field(default_factory=Tracing)
+
+    @cached_property
+    def results(self) -> ResultFiles:
+        """The files of the result that are in storage."""
+        return ResultFiles(self.document, self.storage, self.credentials)
 
     def on_step(self, step: int, total: int) -> None:
         """Report a finished step. Raises `InterruptedRunError` once a stop was requested."""

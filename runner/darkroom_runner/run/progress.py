@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from darkroom_contract.plan import Plan
-from darkroom_contract.progress import MAX_FILES, Preview, ProgressEvent, Stage, stream_name
+from darkroom_contract.progress import MAX_FILES, FinishedImage, Preview, ProgressEvent, Stage, stream_name
 from darkroom_contract.runs import RunDocument
 from darkroom_runner.run.progress_events import EventSender, NullSender, RedisSender
 from darkroom_runner.run.start_clock import StartClock
@@ -58,6 +58,7 @@ class ProgressTracker:
         self._percentage = 0.0
         self._metrics: dict[str, float] = {}
         """Those of the stage's newest step."""
+        self._finished_images: tuple[FinishedImage, ...] = ()
         self._run_started = self._stage_started = clock()
         self._sent_at = self._preview_sent_at = float("-inf")
 
@@ -132,6 +133,11 @@ class ProgressTracker:
         for first in range(0, max(len(files), 1), MAX_FILES):
             self._send(tuple(files[first : first + MAX_FILES]))
 
+    def finish_image(self, image: FinishedImage, file: str) -> None:
+        """Announce an image of a generation that is in storage, as `announce` does. All later events list it, too."""
+        self._finished_images = (*self._finished_images, image)
+        self.announce([file])
+
     def preview(self, seed: int, step: int, jpeg: str) -> None:
         """Send a preview of an image, a JPEG in base64 after `step` steps, at most once per interval."""
         if self._clock() - self._preview_sent_at >= MIN_INTERVAL_SECONDS:
@@ -178,6 +184,7 @@ class ProgressTracker:
             estimated_remaining_seconds=None if remaining is None else round(remaining, 1),
             metrics=self._metrics,
             files=files,
+            finished_images=self._finished_images,
             preview=preview,
             time=datetime.now(UTC),
         )

@@ -1,4 +1,7 @@
-"""Images with SDXL: loads the pipeline with sampler and LoRAs, generates and saves the images. Called by `generate`."""
+"""Images with SDXL: loads the pipeline with sampler and LoRAs, generates, saves and stores the images.
+
+Called by `generate`. An image is in storage, and announced, before the next one begins.
+"""
 
 import logging
 import time
@@ -14,7 +17,7 @@ from PIL import Image
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.lora_names import LoraKind
 from darkroom_contract.plan import image_steps
-from darkroom_contract.progress import Stage
+from darkroom_contract.progress import FinishedImage, Stage
 from darkroom_contract.remarks import RemarkReason
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.storage.keys import grid_file, image_file
@@ -72,7 +75,7 @@ class TextToImage:
     pipelines: KeptPipelines = field(default_factory=KeptPipelines)
 
     def generate(self) -> tuple[list[GeneratedImage], dict[str, float]]:
-        """Generate and save all images; also returns the outcome's metrics.
+        """Generate, save and store all images; also returns the outcome's metrics.
 
         Images that are not finite are skipped with the remark `PictureLeftOut`. Raises `NonFiniteOutputError` if that
         leaves none.
@@ -124,7 +127,15 @@ class TextToImage:
         )
         path = context.scratch / image_file(context.document.name, seed, settings.format.suffix)
         save_image(image, path, metadata, settings, web_ui_sampler(self.pipeline.scheduler))
+        self._publish(path, seed)
         return GeneratedImage(path, image, metadata)
+
+    def _publish(self, path: Path, seed: int) -> None:
+        """Store a saved image at once, so that it can be seen while the job makes the others."""
+        stored = self.context.results.store(path)
+        self.context.progress.finish_image(
+            FinishedImage(seed=seed, bytes=stored.bytes, sha256=stored.sha256), stored.name
+        )
 
     @cached_property
     def _lora_hashes(self) -> list[str]:

@@ -9,11 +9,7 @@ import re
 from typing import Any
 from xml.sax.saxutils import escape
 
-from darkroom_contract.specs.generate_job import GenerateJobSpec
-from darkroom_runner.run.content_credentials import GENERATED
-
-GENERATED_FROM_PICTURE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-"""Made by a model from an existing picture: image to image, inpainting, and clips of the user's own picture."""
+from darkroom_runner.run.content_credentials import GENERATED, GENERATED_FROM_PICTURE
 
 DARKROOM_NAMESPACE = "https://darkroom.dev/xmp/1.0/"
 """Of `darkroom:metadata`, the settings as JSON: what the PNG's `darkroom` chunk has. A name only, not a page."""
@@ -42,12 +38,6 @@ def digital_source_type(metadata: dict[str, Any]) -> str:
     """IPTC's URI for an image's or a clip's metadata."""
     parts = (metadata, metadata.get("video") or {}, metadata.get("picture") or {})
     return GENERATED_FROM_PICTURE if any(part.get("startImage") for part in parts) else GENERATED
-
-
-def job_source_type(spec: GenerateJobSpec | None, *, is_clip: bool) -> str:
-    """The same for a file of a job, from its spec; None: a training, whose images have no start picture."""
-    pictures = () if spec is None else (spec.start_image, spec.video.start_image if is_clip else None)
-    return GENERATED_FROM_PICTURE if any(pictures) else GENERATED
 
 
 def xmp_packet(metadata: dict[str, Any]) -> bytes:

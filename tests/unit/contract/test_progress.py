@@ -1,8 +1,12 @@
 """Entries of a stream are read from every shape in which redis-py answers."""
 
-import pytest
+from typing import Any
 
-from darkroom_contract.progress import read_stream_entries, read_streams
+import pytest
+from pydantic import ValidationError
+
+from darkroom_contract.progress import ProgressEvent, read_stream_entries, read_streams
+from darkroom_contract.specs.images import MAX_IMAGES
 
 PAIRS = [("1-1", {"event": "a"}), ("1-2", {"event": "b"})]
 
@@ -61,3 +65,32 @@ def test_an_empty_response_is_read_in_every_shape(answer: object) -> None:
 def test_streams_of_another_shape_are_refused(answer: object) -> None:
     with pytest.raises(ValueError, match=r"came (as|without)"):
         read_streams(answer)
+
+
+IMAGE = {"seed": 7, "bytes": 3, "sha256": "0" * 64}
+
+
+def event_with(*images: dict[str, Any]) -> ProgressEvent:
+    event = {"attempt": 1, "stage": "Denoising", "time": "2026-01-02T03:04:05Z", "finishedImages": images}
+    return ProgressEvent.from_dict(event)
+
+
+def test_a_finished_image_has_no_key_even_if_an_event_has_one() -> None:
+    [image] = event_with(IMAGE | {"key": "runs/another/secret.png", "name": "../secret.png"}).finished_images
+    assert image.to_dict() == IMAGE
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        [IMAGE] * (MAX_IMAGES + 1),
+        [IMAGE | {"seed": "../../another/a-seed-7.png"}],
+        [IMAGE | {"seed": -1}],
+        [IMAGE | {"bytes": 10**30}],
+        [IMAGE | {"sha256": "../" + "0" * 61}],
+    ],
+    ids=["too many", "a path", "no seed", "no size", "no digest"],
+)
+def test_other_finished_images_make_an_event_unreadable(images: list[dict[str, Any]]) -> None:
+    with pytest.raises(ValidationError):
+        event_with(*images)

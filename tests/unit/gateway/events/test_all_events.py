@@ -42,6 +42,24 @@ async def test_changes_and_progress_of_all_jobs_are_sent_in_order(harness: Names
     assert len(watcher.ids) == len(watcher.events)
 
 
+async def test_job_is_sent_again_when_it_has_another_finished_image(harness: NamespaceHarness) -> None:
+    """Progress alone comes from Redis, and is not sent twice."""
+
+    def put(step: int, *seeds: int) -> None:
+        images = [{"seed": seed, "bytes": 3, "sha256": "0" * 64} for seed in seeds]
+        progress = {"stage": "Denoising", "step": step, "lastUpdatedTime": "2026-01-02T03:04:05Z"}
+        harness.put("a", "Running", progress=progress | ({"finishedImages": images} if images else {}))
+
+    put(1)
+    watcher = await harness.watch_all()
+    for step, seeds in ((2, ()), (3, (0,)), (4, (0,)), (5, (0, 1))):
+        put(step, *seeds)
+        harness.put(f"after-{step}", "Queued")
+        await until(lambda step=step: (f"after-{step}", "Queued") in states(watcher), "the change is seen")
+
+    assert [each["step"] for each in watcher.data("job") if each["id"] == "a"] == [3, 5]
+
+
 async def test_event_is_rendered_once_for_fifty_watchers_on_one_connection(harness: NamespaceHarness) -> None:
     harness.put("a", "Running")
     watchers = [await harness.watch_all() for _ in range(50)]

@@ -12,7 +12,7 @@ from darkroom_contract.names import Kind
 from darkroom_gateway.app import create_app
 from darkroom_gateway.settings import Settings
 from darkroom_gateway.storage.download_headers import OPAQUE, response_parameters, served_type
-from darkroom_runner.lifecycle import CONTENT_TYPES
+from darkroom_runner.run.result_files import CONTENT_TYPES
 
 HTML = b"<script>alert(1)</script>"
 

@@ -59,9 +59,9 @@ def test_artifacts_are_served_once_the_job_has_succeeded(
     http: httpx.Client, cluster: Any, bucket: Any, job_name: str
 ) -> None:
     uid = cluster.create(Kind.GENERATE, job_name, {"prompt": "a dog"})["metadata"]["uid"]
-    key = f"runs/{uid}/{job_name}-seed-0.png"
+    key = f"runs/{uid}/{job_name}-grid.png"
     bucket.put_object(Bucket=BUCKET, Key=key, Body=b"a picture", ContentType="image/png")
-    path = f"/jobs/{job_name}/files/{job_name}-seed-0.png"
+    path = f"/jobs/{job_name}/files/{job_name}-grid.png"
     assert http.get(path).status_code == 404
 
     artifact = {"key": key, "contentType": "image/png", "bytes": 9, "sha256": "0" * 64}
@@ -69,8 +69,52 @@ def test_artifacts_are_served_once_the_job_has_succeeded(
     cluster.set_status(Kind.GENERATE, job_name, phase="Succeeded", artifacts=[artifact, manifest])
 
     assert httpx.get(http.get(path).headers["location"], trust_env=False).content == b"a picture"
-    assert [each["path"] for each in http.get(f"/jobs/{job_name}/files").json()["files"]] == [f"{job_name}-seed-0.png"]
+    assert [each["path"] for each in http.get(f"/jobs/{job_name}/files").json()["files"]] == [f"{job_name}-grid.png"]
     assert http.get(f"/jobs/{job_name}/files/manifest.json").status_code == 404
+
+
+@pytest.fixture
+def generation(cluster: Any, bucket: Any, job_name: str) -> str:
+    """The name of a running generation of three pictures. Two of them are stored, beside files of other names."""
+    spec = {"prompt": "a dog", "images": {"count": 3, "seed": 7}}
+    uid = cluster.create(Kind.GENERATE, job_name, spec)["metadata"]["uid"]
+    cluster.set_status(Kind.GENERATE, job_name, phase="Running", attempts=1)
+    for name in (f"{job_name}-seed-7.png", f"{job_name}-seed-8.png", *not_pictures(job_name)):
+        bucket.put_object(Bucket=BUCKET, Key=f"runs/{uid}/{name}", Body=name.encode(), ContentType="image/png")
+    return job_name
+
+
+def not_pictures(job_name: str) -> tuple[str, ...]:
+    """Files in the folder of a generation that are not its pictures."""
+    own = [f"{job_name}-{rest}" for rest in ("seed-10.png", "seed-8.jpg", "grid.png")]
+    return (*own, "other-seed-7.png", "manifest.json")
+
+
+@pytest.mark.parametrize("phase", ["Running", "Failed"])
+def test_pictures_of_a_generation_can_be_read_before_it_succeeds(
+    http: httpx.Client, cluster: Any, generation: str, phase: str
+) -> None:
+    cluster.set_status(Kind.GENERATE, generation, phase=phase, attempts=1)
+    names = [f"{generation}-seed-7.png", f"{generation}-seed-8.png"]
+
+    for files in (http.get(f"/jobs/{generation}/files"), http.get(f"/v1/jobs/{generation}/files")):
+        assert [each["path"] for each in files.json()["files"]] == names
+    for name in names:
+        link = http.get(f"/v1/jobs/{generation}/files/{name}").headers["location"]
+        assert httpx.get(link, trust_env=False).content == name.encode()
+
+
+def test_other_files_in_the_folder_of_a_running_generation_are_404(http: httpx.Client, generation: str) -> None:
+    for name in (*not_pictures(generation), f"{generation}-seed-9.png"):
+        assert http.get(f"/jobs/{generation}/files/{name}").status_code == 404
+
+
+def test_picture_that_a_succeeded_job_has_left_out_is_404(http: httpx.Client, cluster: Any, generation: str) -> None:
+    """An earlier run has stored it."""
+    cluster.set_status(Kind.GENERATE, generation, phase="Succeeded", attempts=2, artifacts=[])
+
+    assert http.get(f"/v1/jobs/{generation}/files").json()["files"] == []
+    assert http.get(f"/v1/jobs/{generation}/files/{generation}-seed-7.png").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,22 @@ def test_files_have_their_role_seed_and_link(storage: ObjectStorage) -> None:
     assert all("X-Amz-Signature=" in each["url"] and each["expires"] for each in body["artifacts"])
 
 
+def test_finished_pictures_of_a_running_job_have_the_shape_of_its_files(storage: ObjectStorage) -> None:
+    image = {"seed": 7, "bytes": 3, "sha256": "0" * 64}
+    progress = {"stage": "Denoising", "step": 30, "lastUpdatedTime": NOW, "finishedImages": [image]}
+    artifact = {"key": "runs/uid-1/job-1-seed-7.png", "contentType": "image/png", "bytes": 3, "sha256": "0" * 64}
+    running = job_document(1, phase="Running", progress=progress)
+    running["spec"]["images"] = {"count": 2, "seed": 7}
+
+    body, later = answer(running, storage), answer(job_document(1, phase="Succeeded", artifacts=[artifact]), storage)
+
+    [early], [final] = body["artifacts"], later["artifacts"]
+    assert early.pop("url").partition("?")[0] == final.pop("url").partition("?")[0]
+    assert {**early, "expires": None} == {**final, "expires": None}
+    assert (early["name"], early["role"], early["seed"]) == ("job-1-seed-7.png", "image", 7)
+    assert "finished_images" not in body["progress"]
+
+
 def test_files_of_a_training_have_their_role(storage: ObjectStorage) -> None:
     document = job_document(1)
     document["kind"] = "TrainJob"

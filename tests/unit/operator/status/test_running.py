@@ -8,7 +8,8 @@ import pytest
 from support.operator_snapshots import NOW, a_job, a_pod, a_progress_event, holding, running
 from support.status_schema import require_valid
 
-from darkroom_contract.progress import ProgressEvent
+from darkroom_contract.progress import FinishedImage, ProgressEvent
+from darkroom_contract.specs.images import MAX_IMAGES
 from darkroom_contract.status import ConditionStatus, ConditionType, JobStatus
 from darkroom_operator.pods.runner_pod import RunnerPod
 from darkroom_operator.status import transitions
@@ -72,6 +73,24 @@ def test_the_pod_is_shown_in_a_condition(pod: RunnerPod, status: ConditionStatus
 def test_progress_of_an_earlier_run_is_not_shown() -> None:
     second = holding(JOB, a_pod(JOB, 2))
     assert transitions.running(second, running(a_pod(JOB, 2)), a_progress_event(attempt=1), NOW).progress is None
+
+
+IMAGES = tuple(FinishedImage(seed=seed, bytes=3, sha256="0" * 64) for seed in range(MAX_IMAGES))
+
+
+def test_finished_images_of_the_current_run_are_in_the_status() -> None:
+    status = transitions.running(HELD, running(POD), a_progress_event(finished_images=IMAGES), NOW)
+    require_valid(status)
+    assert status.progress is not None
+    assert status.progress.finished_images == IMAGES
+    assert status.artifacts is None
+    again = transitions.starting(replace(HELD, status=status), a_pod(JOB, 2), NOW + WAIT)
+    assert again.progress is None
+
+
+def test_progress_without_finished_images_has_no_such_field() -> None:
+    status = transitions.running(HELD, running(POD), a_progress_event(), NOW)
+    assert "finishedImages" not in status.to_dict()["progress"]
 
 
 def test_progress_stays_when_redis_has_none() -> None:

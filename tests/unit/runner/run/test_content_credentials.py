@@ -15,14 +15,20 @@ from support.signing_certificates import signing_files
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.images import ImageFormat, Images
 from darkroom_runner.errors import InvalidRunError, SigningFailedError
-from darkroom_runner.lifecycle import CONTENT_TYPES
-from darkroom_runner.run.content_credentials import GENERATED, ContentCredentials, load_credentials
+from darkroom_runner.run.content_credentials import (
+    GENERATED,
+    GENERATED_FROM_PICTURE,
+    ContentCredentials,
+    job_source_type,
+    load_credentials,
+)
+from darkroom_runner.run.result_files import CONTENT_TYPES
 from darkroom_runner.sampling.mp4 import write_mp4
 from darkroom_runner.sampling.mp4_xmp import append_xmp
 from darkroom_runner.sampling.web_ui_samplers import WebUiSampler
 from darkroom_runner.settings import Settings
 from darkroom_runner.tasks.image_files import save_image
-from darkroom_runner.tasks.xmp import GENERATED_FROM_PICTURE, job_source_type, xmp_packet
+from darkroom_runner.tasks.xmp import xmp_packet
 
 METADATA = {
     "prompt": "a dog", "negativePrompt": "", "seed": 7, "steps": 3, "guidanceScale": 5.0, "scheduler": "default",

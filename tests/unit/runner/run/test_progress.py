@@ -3,7 +3,7 @@
 import pytest
 
 from darkroom_contract.plan import plan_generation, plan_training
-from darkroom_contract.progress import MAX_FILES, ProgressEvent, Stage
+from darkroom_contract.progress import MAX_FILES, FinishedImage, ProgressEvent, Stage
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.run.progress import MIN_INTERVAL_SECONDS, ProgressTracker
@@ -135,6 +135,23 @@ def test_files_are_announced_at_once_with_the_metrics_of_the_newest_step() -> No
     clock.now += MIN_INTERVAL_SECONDS
     progress.step(4, loss=0.1)
     assert (sender.events[-1].files, sender.events[-1].metrics) == ((), {"loss": 0.1})
+
+
+def test_finished_images_are_in_all_later_events() -> None:
+    sender = RecordingSender()
+    progress = ProgressTracker(1, {Stage.DENOISING: 100.0}, sender, Clock())
+    progress.enter(Stage.DENOISING, 2)
+    images = [FinishedImage(seed=seed, bytes=3, sha256="0" * 64) for seed in (7, 8)]
+
+    progress.step(1)
+    progress.finish_image(images[0], "a-seed-7.png")
+    progress.step(2)
+    progress.finish_image(images[1], "a-seed-8.png")
+    progress.enter(Stage.UPLOADING)
+
+    assert [event.files for event in sender.events if event.files] == [("a-seed-7.png",), ("a-seed-8.png",)]
+    assert [len(event.finished_images) for event in sender.events] == [0, 0, 1, 1, 2, 2]
+    assert sender.events[-1].finished_images == tuple(images)
 
 
 def test_many_files_are_announced_in_several_events() -> None:

@@ -1,6 +1,6 @@
-/** The pictures and clips of a generation: previews while it runs, then the files. */
+/** The pictures and clips of a generation: each as soon as it is finished, and previews of the others. */
 
-import { freshArtifact, refreshLinks } from "../jobs.js";
+import { freshArtifact, isFinished, refreshLinks } from "../jobs.js";
 import { liveOf } from "../live.js";
 import { html, useValue } from "../ui.js";
 import { openLightbox } from "./lightbox.js";
@@ -54,7 +54,8 @@ export function Pictures({ job }) {
   const { previews } = useValue(liveOf(job.id));
   const images = artifacts(job, "image");
   const videos = artifacts(job, "video");
-  const pending = job.status === "Succeeded" || job.status === "Failed" ? [] : seedsOf(job);
+  const finished = new Set(images.map(({ seed }) => seed));
+  const pending = isFinished(job) ? [] : seedsOf(job).filter((seed) => !finished.has(seed));
   const { width, height } = sidesOf(job);
   const isOnly = images.length + pending.length <= 1;
   const layout = videos.length > 0 ? "with-clip" : isOnly ? "only" : "";
@@ -72,7 +73,7 @@ export function Pictures({ job }) {
         <img src=${image.url} alt=${job.prompt} loading="lazy" decoding="async" onError=${() => refreshLinks(job, image)} />
       </button>`,
     )}
-    ${images.length === 0 && pending.map((seed) => html`<${Sharpening} key=${seed} job=${job} seed=${seed} preview=${previews.get(seed)} />`)}
+    ${pending.map((seed) => html`<${Sharpening} key=${seed} job=${job} seed=${seed} preview=${previews.get(seed)} />`)}
   </div>`;
 }
 

@@ -118,7 +118,7 @@ function Result({ id }) {
       <p class="muted small">Seed ${job.spec.images?.seed ?? 0} · ${job.model_id ?? "Base model"}</p>
       <div class="actions">
         ${isFinished(job) && html`<button type="button" class="button" onClick=${() => again(job)}><${Icon} name="again" />Another seed</button>`}
-        ${results.length === 1 && html`<${Download} class="button" file=${results[0]} fresh=${() => freshArtifact(job, results[0])}><${Icon} name="download" />Download<//>`}
+        ${isFinished(job) && results.length === 1 && html`<${Download} class="button" file=${results[0]} fresh=${() => freshArtifact(job, results[0])}><${Icon} name="download" />Download<//>`}
         <${JobActions} job=${job} />
         <a class="button" href=${to("jobs", job.id)}>Details</a>
       </div>
