@@ -29,7 +29,6 @@ from darkroom_gateway.http.shutdown import ConnectionCloseMiddleware
 from darkroom_gateway.http.unexpected_input import reject_unexpected_input
 from darkroom_gateway.jobs import router as old_jobs_router
 from darkroom_gateway.limits.middleware import RateLimitMiddleware
-from darkroom_gateway.limits.rate_limiter import RateLimiter
 from darkroom_gateway.model_import import router as model_import_router
 from darkroom_gateway.models import router as models_router
 from darkroom_gateway.openai_images import router as openai_images_router
@@ -118,10 +117,10 @@ def _add_middleware(app: FastAPI, settings: Settings, keys: ApiKeys | None, serv
         bounds=settings.bounds,
         by_path=_body_limits(settings),
     )
-    if settings.requests_per_minute is not None:
+    if services.rate_limiter is not None:
         app.add_middleware(
             RateLimitMiddleware,
-            limiter=RateLimiter(settings.requests_per_minute),
+            limiter=services.rate_limiter,
             open_paths=OPEN_PATHS,
             count_refusal=lambda: services.metrics.count_limited("rate"),
         )
@@ -176,6 +175,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     background = [asyncio.create_task(services.sweeper.run())]
     if services.webhooks is not None:
         background.append(asyncio.create_task(services.webhooks.run()))
+    if services.shared_buckets is not None:
+        background.append(asyncio.create_task(services.shared_buckets.run()))
     try:
         await services.start()
         yield

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from anyio import to_thread
 
 from darkroom_gateway.backends.calls import Backends
-from darkroom_gateway.events.progress_streams import ProgressStreams
 from darkroom_gateway.jobs.store import JobStore
 from darkroom_gateway.kube.client import KubeClient
 from darkroom_gateway.kube.informer import Informer
+from darkroom_gateway.redis.progress_streams import ProgressStreams
 from darkroom_gateway.settings import Settings
 from darkroom_gateway.storage.client import ObjectStorage
 

@@ -21,7 +21,7 @@ def lora_of(model: str | None, aliases: Mapping[str, str]) -> str | None:
     if name == BASE_MODEL:
         return None
     if not re.fullmatch(MODEL_REFERENCE_PATTERN, name):
-        message = f"There is no model {name!r}. Use {BASE_MODEL}, or one of GET /v1/models."
+        message = f"There is no model {name!r}. Use {BASE_MODEL}, or the name of a LoRA."
         raise UnknownModelError(message, (FieldError("model", message, name),))
     return name
 

@@ -11,7 +11,6 @@ from darkroom_contract.names import (
 )
 from darkroom_contract.specs.job import NOT_BLANK
 from darkroom_contract.storage.datasets import SAFETENSORS_ONLY
-from darkroom_gateway.events.progress_streams import LAST_EVENT_ID_PATTERN
 from darkroom_gateway.generation.image_sources import IMAGE_FILE_PATTERN
 from darkroom_gateway.generation.loras import ADVICE as LORA_ADVICE
 from darkroom_gateway.generation.loras import LORA_PATTERN
@@ -20,6 +19,7 @@ from darkroom_gateway.jobs.cursors import CURSOR_PATTERN
 from darkroom_gateway.jobs.prompt_index import WORD_PATTERN
 from darkroom_gateway.jobs.run_file_paths import FILE_NAME_PATTERN, STEP_PATTERN
 from darkroom_gateway.jobs.task_ids import IDEMPOTENCY_KEY_PATTERN, TASK_ID_PATTERN
+from darkroom_gateway.redis.progress_streams import LAST_EVENT_ID_PATTERN
 from darkroom_gateway.training.parameters import INITIAL_LORA_PATTERN
 
 PATTERN_ADVICE = {
@@ -31,14 +31,14 @@ PATTERN_ADVICE = {
     BASE_MODEL_PATTERN: "Use a hub repository, owner/name, or the plain name of a folder of the model root.",
     DATASET_URI_PATTERN: "Use a folder of a bucket: s3://bucket/folder/.",
     IMAGE_URI_PATTERN: "Use the URI of one picture: s3://bucket/folder/name.png (or .jpg, .webp, .avif, .heic).",
-    IMAGE_FILE_PATTERN: "Use the name of a picture in the answer of GET /images, such as my-job-seed-0.png.",
+    IMAGE_FILE_PATTERN: "Use the name of a picture of a job, such as my-job-seed-0.png.",
     HTTP_URL_PATTERN: "Use a link that begins with http:// or https://, without a user name.",
     INITIAL_LORA_PATTERN: "Use a model (my-dog, my-dog@200, my-dog@best), or s3://bucket/folder/name.safetensors. "
     + SAFETENSORS_ONLY,
     IDEMPOTENCY_KEY_PATTERN: "Use 1 to 255 printable ASCII characters without spaces, such as a UUID.",
     CURSOR_PATTERN: CURSOR_ADVICE,
     WORD_PATTERN: "Write words of the prompt, or their beginnings.",
-    FILE_NAME_PATTERN: "Use a path that GET /jobs/{task_id}/files lists.",
+    FILE_NAME_PATTERN: "Use a path of the list of the files of the job.",
     STEP_PATTERN: "Use the number of a saved step, such as 200, or best.",
     LAST_EVENT_ID_PATTERN: "Send the id of a progress event, such as 1795501214886-0, or leave the header out.",
     TASK_ID_PATTERN: "Use the task_id that a submission returned: at most 48 lower-case letters, digits and '-'.",

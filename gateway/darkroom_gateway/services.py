@@ -44,6 +44,7 @@ from darkroom_gateway.jobs.submission import JobSubmission
 from darkroom_gateway.jobs.submission_limits import SubmissionLimits
 from darkroom_gateway.jobs.uploaded_files import UploadedFiles
 from darkroom_gateway.kube.informer import Informer
+from darkroom_gateway.limits.rate_limiter import RateLimiter
 from darkroom_gateway.metrics import Metrics
 from darkroom_gateway.model_import.importer import ModelImporter
 from darkroom_gateway.model_import.lora_source import LoraSource, UploadLimits
@@ -51,6 +52,7 @@ from darkroom_gateway.models.base_models import BaseModelChecker
 from darkroom_gateway.models.catalog import ModelCatalog
 from darkroom_gateway.photos.decoder_pool import DecoderPool
 from darkroom_gateway.photos.upload_validator import UploadValidator
+from darkroom_gateway.redis.shared_buckets import SharedBuckets
 from darkroom_gateway.settings import Settings
 from darkroom_gateway.storage.client import ObjectStorage
 from darkroom_gateway.training.references import TrainingReferences
@@ -84,6 +86,8 @@ class Services:
     v1: V1Services
     webhooks: WebhookSender | None
     orphaned_photos: OrphanedPhotos
+    rate_limiter: RateLimiter | None
+    shared_buckets: SharedBuckets | None
     metrics: Metrics
     shutdown: Shutdown
 
@@ -125,6 +129,7 @@ def build_services(settings: Settings, tracing: Tracing | None = None) -> Servic
     shared = _submissions(clients, jobs, model_catalog, base_models, orphaned_photos, metrics, shutdown, tracing)
     places = Places(settings.max_event_streams)
     events = _event_hub(clients, jobs, shutdown, places)
+    rate_limiter = None if settings.requests_per_minute is None else RateLimiter(settings.requests_per_minute)
     return Services(
         clients=clients,
         jobs=jobs,
@@ -144,6 +149,8 @@ def build_services(settings: Settings, tracing: Tracing | None = None) -> Servic
         v1=build_v1_services(shared, settings.root_path),
         webhooks=build_webhook_sender(settings, clients.store, kube, storage, backends.webhooks, metrics),
         orphaned_photos=orphaned_photos,
+        rate_limiter=rate_limiter,
+        shared_buckets=_shared_buckets(rate_limiter, settings),
         metrics=metrics,
         shutdown=shutdown,
     )
@@ -175,6 +182,12 @@ def _submissions(
     return SharedServices(
         clients.store, kube, storage, backends, jobs, submission, training, generation, images, validator, shutdown
     )
+
+
+def _shared_buckets(limiter: RateLimiter | None, settings: Settings) -> SharedBuckets | None:
+    if limiter is None or settings.redis_url is None:
+        return None
+    return SharedBuckets(limiter, settings.redis_url, settings.namespace)
 
 
 def _upload_validator(settings: Settings) -> UploadValidator:

@@ -230,7 +230,7 @@ class Settings(StorageSettings):
         "DARKROOM_GATEWAY_REQUESTS_PER_MINUTE", None, ge=1, le=MAX_REQUESTS_PER_MINUTE
     )
     """Requests that one API key may send in a minute, or one address without keys; more get `429`. Each replica of the
-    gateway counts its own. Unset: unlimited."""
+    gateway counts by itself, unless a Redis is set. Unset: unlimited."""
     max_queued: WholeNumber | None = variable("DARKROOM_GATEWAY_MAX_QUEUED", None, ge=1, le=MAX_QUEUED)
     """Jobs of the namespace that may wait, queued or suspended; further submissions get `429`. Unset: unlimited."""
     quotas: Annotated[Quotas, NoDecode, BeforeValidator(_read_quotas)] = variable(QUOTAS, Quotas())

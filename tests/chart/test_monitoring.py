@@ -1,5 +1,8 @@
 """Alerts and dashboard are valid and complete. test_lifecycle.py shows that their metrics exist in running programs."""
 
+import re
+from pathlib import Path
+
 import pytest
 from support.chart import NAMESPACE, render, rendered
 from support.promql import Question, alerts, dashboard, questions
@@ -22,7 +25,13 @@ METRICS = {
     "http_request_duration_seconds_bucket",
     "darkroom_submissions_total",
     "darkroom_refused_keys_total",
+    "darkroom_limited_requests_total",
+    "darkroom_webhook_attempts_total",
+    "darkroom_webhooks_pending",
+    "darkroom_run_starts_total",
+    "darkroom_slot_idle_runner",
 }
+DOCUMENTED = Path(__file__).parents[2] / "docs/operations/monitoring.md"
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.owner)
@@ -43,6 +52,12 @@ def test_invalid_promql_is_detected() -> None:
 def test_dashboard_shows_every_metric() -> None:
     shown = {Question("", target["expr"]) for panel in _panels() for target in panel.get("targets", [])}
     assert {name for question in shown for name in question.metrics()} == METRICS
+
+
+def test_dashboard_shows_every_documented_metric() -> None:
+    documented = set(re.findall(r"^\| `((?:darkroom|http)_[a-z_]+)", DOCUMENTED.read_text(), re.MULTILINE))
+
+    assert {name.removesuffix("_bucket") for name in METRICS} == documented
 
 
 def _panels() -> list[dict[str, object]]:
@@ -80,6 +95,8 @@ def test_alerts_have_severity_summary_and_description() -> None:
         "DarkroomNoProgress",
         "DarkroomGatewayErrors",
         "DarkroomKeysRefused",
+        "DarkroomWebhooksFail",
+        "DarkroomWebhooksGivenUp",
     }
     for alert in found:
         assert alert["labels"]["severity"] in ("warning", "critical")
@@ -89,10 +106,12 @@ def test_alerts_have_severity_summary_and_description() -> None:
 
 def test_thresholds_are_values() -> None:
     given = {"enabled": True, "queueStuckFor": "1h", "noProgressSeconds": 7, "failureRatio": 0.9}
+    given["webhookFailureRatio"] = 0.7
     found = {alert["alert"]: alert for alert in alerts(render({"metrics": {"prometheusRule": given}}))}
     assert found["DarkroomQueueStuck"]["for"] == "1h"
     assert found["DarkroomNoProgress"]["expr"].endswith("> 7")
     assert "> 0.9" in found["DarkroomRunsFail"]["expr"]
+    assert "> 0.7" in found["DarkroomWebhooksFail"]["expr"]
 
 
 def test_extra_rules_are_added() -> None:

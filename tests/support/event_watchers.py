@@ -17,9 +17,9 @@ from darkroom_contract.status import JobStatus, Phase
 from darkroom_gateway.errors import GatewayError
 from darkroom_gateway.events.hub import EventHub
 from darkroom_gateway.events.places import Places
-from darkroom_gateway.events.progress_streams import EntryId, ProgressStreams
 from darkroom_gateway.events.stream import EventStream
 from darkroom_gateway.http.shutdown import Shutdown
+from darkroom_gateway.redis.progress_streams import EntryId, ProgressStreams
 from darkroom_gateway.settings import Settings
 from support.event_streams import NOW
 from support.valkey import Valkey

@@ -13,11 +13,11 @@ from darkroom_gateway.errors import GatewayError
 from darkroom_gateway.events.job_changes import JobChanges
 from darkroom_gateway.events.namespace_follower import NamespaceFollower
 from darkroom_gateway.events.places import Places
-from darkroom_gateway.events.progress_streams import EntryId
 from darkroom_gateway.events.ring import Selection
 from darkroom_gateway.events.stream import EventStream
 from darkroom_gateway.jobs.serializers import phase_of
 from darkroom_gateway.jobs.store import JobStore
+from darkroom_gateway.redis.progress_streams import EntryId
 from support.event_watchers import Connection, HubHarness
 from support.valkey import Valkey
 

@@ -49,7 +49,7 @@ class DatasetPolicy:
             return None
         return (
             f"The LoRA {uri} is outside of the folders that jobs of namespace {namespace!r} may read: "
-            f"{', '.join(folders)}. Copy it there, import it with POST /v1/models, or have an administrator allow its "
+            f"{', '.join(folders)}. Copy it there, import it, or have an administrator allow its "
             f"folder ({environment.DATASET_URIS}; datasets.allowedUris of the chart)."
         )
 
@@ -75,7 +75,7 @@ class DatasetPolicy:
         return (
             f"{field} {uri} is outside of the folders that generations of namespace {namespace!r} may read: "
             f"{', '.join(folders)}, and pictures of its jobs (s3://{self.bucket}/runs/<job uid>/name.png). Copy the "
-            f"picture there, upload it with POST /generate/sdxl, or have an administrator allow its folder "
+            f"picture there, upload it with the generation, or have an administrator allow its folder "
             f"({environment.DATASET_URIS}; datasets.allowedUris of the chart)."
         )
 

@@ -23,11 +23,13 @@ from darkroom_contract.storage.keys import (
     model_removal_key,
     model_removals_prefix,
     run_prefix,
+    saved_step_prefix,
 )
 from darkroom_gateway.deletion.background import run_for_each
 from darkroom_gateway.deletion.deletable_job import DeletableJob
 from darkroom_gateway.errors import FieldError, ModelInUseError, UnknownModelError
 from darkroom_gateway.jobs.task_ids import IMPORT_ID_PATTERN
+from darkroom_gateway.models.missing_models import no_model, unknown_step
 from darkroom_gateway.models.records import ModelRecords, parse_record
 from darkroom_gateway.storage.client import ObjectStorage
 
@@ -62,7 +64,7 @@ class ModelDeleter:
         removal = self._planned(model_id, content, steps, earlier, jobs)
         require_unused(model_id, jobs, self._storage.bucket, self._prefixes(removal))
         if content is None and not steps and earlier is None:
-            message = f"There is no model {model_id!r}. GET /v1/models lists all models."
+            message = no_model(model_id)
             raise UnknownModelError(message, (FieldError("model_id", message, model_id),))
         key, body = model_removal_key(self._namespace, model_id), removal.model_dump_json(by_alias=True).encode()
         self._storage.write(key, body, "application/json")
@@ -70,6 +72,27 @@ class ModelDeleter:
             self._storage.delete([record_key])
         self._records.delete_steps(model_id, steps)
         self._complete(removal, {job.uid for job in jobs})
+
+    def delete_step(self, model_id: str, step: str, jobs: Collection[DeletableJob]) -> None:
+        """Delete a saved step: its record, then its files, of all trainings of the model. May be repeated.
+
+        Raises `UnknownModelError` when there is neither, and `ModelInUseError` as `delete` does.
+        """
+        reference = f"{model_id}@{step}"
+        content = self._storage.read(model_record_key(self._namespace, model_id))
+        steps = self._records.step_names(model_id)
+        runs = self._planned(model_id, content, steps, None, jobs).runs
+        require_unused(model_id, jobs, self._storage.bucket, [saved_step_prefix(uid, step) for uid in runs])
+        prefixes = [each for uid in runs if self._storage.first_keys(each := saved_step_prefix(uid, step))]
+        if not self._records.has(reference) and not prefixes:
+            message = unknown_step(model_id, step, steps, ())
+            if content is None and not steps:
+                message = no_model(model_id)
+            raise UnknownModelError(message, (FieldError("model_id", message, reference),))
+        self._records.delete_steps(model_id, [step])
+        for each in prefixes:
+            self._storage.delete_below(each)
+        log.info("removed the saved step %s with the files of %d trainings", reference, len(prefixes))
 
     def _planned(
         self,

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from anyio import move_on_after
 
 from darkroom_contract.jobs import Job
-from darkroom_contract.names import Kind
+from darkroom_contract.names import Kind, model_of_reference, step_of_reference
 from darkroom_gateway.backends.calls import Backends
 from darkroom_gateway.backends.deadlines import (
     CLUSTER_LIST_SECONDS,
@@ -30,8 +30,8 @@ from darkroom_gateway.deletion.job_deleter import JobDeleter
 from darkroom_gateway.deletion.model_deleter import ModelDeleter
 from darkroom_gateway.deletion.upload_collector import UploadCollector
 from darkroom_gateway.errors import GatewayError, ModelInUseError, UnknownModelError
-from darkroom_gateway.events.progress_streams import ProgressStreams
 from darkroom_gateway.jobs.service import JobService
+from darkroom_gateway.redis.progress_streams import ProgressStreams
 
 log = logging.getLogger(__name__)
 
@@ -97,9 +97,16 @@ class Sweeper:
             self._wake.set()
         return is_deleted
 
-    async def delete_model(self, model_id: str) -> None:
-        """Raises `UnknownModelError` or `ModelInUseError`. After any other error a sweep resumes the deletion."""
+    async def delete_model(self, reference: str) -> None:
+        """Delete a model, or one of its saved steps.
+
+        Raises `UnknownModelError` or `ModelInUseError`. After any other error a sweep resumes the deletion of a model;
+        that of a step may be repeated."""
         jobs = await self._backends.cluster.call(CLUSTER_LIST_SECONDS, self._job_deleter.all)
+        model_id, step = model_of_reference(reference), step_of_reference(reference)
+        if step is not None:
+            await self._backends.storage.call(MODELS_SECONDS, self._model_deleter.delete_step, model_id, step, jobs)
+            return
         try:
             await self._backends.storage.call(MODELS_SECONDS, self._model_deleter.delete, model_id, jobs)
         except (UnknownModelError, ModelInUseError):

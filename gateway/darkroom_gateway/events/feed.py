@@ -16,10 +16,10 @@ from darkroom_contract.jobs import Job
 from darkroom_gateway.errors import GatewayError
 from darkroom_gateway.events.frames import PING, end_frame, status_frame, warning_frame
 from darkroom_gateway.events.history import History
-from darkroom_gateway.events.progress_streams import Entry, EntryId
 from darkroom_gateway.events.watcher import WakeList, Watcher
 from darkroom_gateway.jobs.run_file_paths import FileAddresses
 from darkroom_gateway.jobs.serializers import phase_of
+from darkroom_gateway.redis.progress_streams import Entry, EntryId
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from darkroom_gateway.events.feed import JobFeed
 from darkroom_gateway.events.hub import EventHub
 from darkroom_gateway.events.job_changes import Change
 from darkroom_gateway.events.namespace_feed import NamespaceFeed
-from darkroom_gateway.events.progress_streams import BEGINNING, Entry, EntryId
 from darkroom_gateway.jobs.serializers import phase_of
+from darkroom_gateway.redis.progress_streams import BEGINNING, Entry, EntryId
 
 ACTIVE = (Phase.STARTING, Phase.RUNNING)
 

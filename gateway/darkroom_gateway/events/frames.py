@@ -9,10 +9,10 @@ from pydantic import BaseModel, Field
 from darkroom_contract.jobs import Job
 from darkroom_contract.progress import Preview, ProgressEvent
 from darkroom_gateway.errors import GatewayError
-from darkroom_gateway.events.progress_streams import EntryId
 from darkroom_gateway.jobs.run_file_paths import FileAddresses
 from darkroom_gateway.jobs.schemas import ProgressAnswer
 from darkroom_gateway.jobs.serializers import job_answer, progress_answer
+from darkroom_gateway.redis.progress_streams import EntryId
 
 RETRY_MILLISECONDS = 2000
 """How long a browser waits before it reconnects, with `Last-Event-ID`."""

@@ -9,8 +9,8 @@ from itertools import islice
 
 from darkroom_contract.progress import STREAM_MAX_LENGTH, ProgressEvent
 from darkroom_gateway.events.frames import progress_frame
-from darkroom_gateway.events.progress_streams import BEGINNING, Entry, EntryId
 from darkroom_gateway.jobs.run_file_paths import FileAddresses
+from darkroom_gateway.redis.progress_streams import BEGINNING, Entry, EntryId
 
 HISTORY_ENTRIES = STREAM_MAX_LENGTH + 200
 """Redis trims streams by whole nodes of up to 100 entries, so a stream may be longer than its limit."""

@@ -17,8 +17,8 @@ from darkroom_contract.jobs import Job
 from darkroom_gateway.errors import GatewayError, ProgressUnavailableError
 from darkroom_gateway.events.feed import JobFeed, JobWatcher, Tap
 from darkroom_gateway.events.places import Places
-from darkroom_gateway.events.progress_streams import BEGINNING, EntryId, ProgressStreams
 from darkroom_gateway.http.shutdown import Shutdown
+from darkroom_gateway.redis.progress_streams import BEGINNING, EntryId, ProgressStreams
 
 log = logging.getLogger(__name__)
 

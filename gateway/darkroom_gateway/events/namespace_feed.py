@@ -21,10 +21,10 @@ from darkroom_gateway.events.namespace_frames import (
     reset_frame,
     warning_frame,
 )
-from darkroom_gateway.events.progress_streams import Entry, EntryId
 from darkroom_gateway.events.ring import EventRing, Selection, Subject
 from darkroom_gateway.events.watcher import WakeList, Watcher
 from darkroom_gateway.jobs.stored_job import models_of
+from darkroom_gateway.redis.progress_streams import Entry, EntryId
 
 log = logging.getLogger(__name__)
 

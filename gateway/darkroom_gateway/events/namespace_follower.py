@@ -16,9 +16,9 @@ from darkroom_gateway.events.hub import GATEWAY_STOPPING, PING_SECONDS, TICK_SEC
 from darkroom_gateway.events.job_changes import JobChanges
 from darkroom_gateway.events.namespace_feed import NamespaceFeed, NamespaceWatcher, Render
 from darkroom_gateway.events.places import Places
-from darkroom_gateway.events.progress_streams import EntryId
 from darkroom_gateway.events.ring import Selection
 from darkroom_gateway.http.shutdown import Shutdown
+from darkroom_gateway.redis.progress_streams import EntryId
 
 log = logging.getLogger(__name__)
 

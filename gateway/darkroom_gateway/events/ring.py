@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from darkroom_contract.names import Kind
 from darkroom_gateway.events.history import CHUNK_BYTES, CHUNK_FRAMES
-from darkroom_gateway.events.progress_streams import EntryId
+from darkroom_gateway.redis.progress_streams import EntryId
 
 RING_EVENTS = 4096
 RING_BYTES = 8 * 1024**2

@@ -7,12 +7,12 @@ from fastapi.responses import PlainTextResponse
 
 from darkroom_contract.names import MODEL_ID_PATTERN, Kind
 from darkroom_gateway.events.namespace_frames import EVENT_NAMES
-from darkroom_gateway.events.progress_streams import LAST_EVENT_ID_PATTERN, EntryId
 from darkroom_gateway.events.ring import Selection
 from darkroom_gateway.events.stream import EventStream, description
 from darkroom_gateway.http.case_insensitive import case_insensitive
 from darkroom_gateway.http.problems import responses
 from darkroom_gateway.jobs.dependencies import JobIdInPath, KindInQuery, TaskIdInPath
+from darkroom_gateway.redis.progress_streams import LAST_EVENT_ID_PATTERN, EntryId
 from darkroom_gateway.services import Services, ServicesOfApp
 
 router = APIRouter(tags=["jobs"])

@@ -2,8 +2,10 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -23,6 +25,11 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 MAX_GIVEN_CHARACTERS = 200
+MAX_FIELD_ERRORS = 100
+"""In one response. A JSON body has space for tens of thousands."""
+
+TASK_ID, ID = "task_id", "id"
+"""The id of a job in the paths of the older endpoints, and in those of `/v1`."""
 
 TYPE_PREFIX = "tag:darkroom.dev,2026:"
 """A tag URI (RFC 4151): it identifies a type of problem and does not resolve."""
@@ -92,12 +99,18 @@ def _handle_gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)
     level = logging.ERROR if error.status >= 500 else logging.INFO
     log.log(level, "%s %s: %s", request.method, request.url.path, error)
+    if ID in request.path_params:
+        # Both forms of the API call the same services, and name the job differently.
+        error.field_errors = tuple(
+            replace(each, parameter=ID) if each.parameter == TASK_ID else each for each in error.field_errors
+        )
     return problem_response(error)
 
 
 def _handle_validation_error(pattern_advice: Mapping[str, str], _request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return problem_response(invalid_request(_field_error(each, pattern_advice) for each in error.errors()))
+    errors = islice(error.errors(), MAX_FIELD_ERRORS)
+    return problem_response(invalid_request(_field_error(each, pattern_advice) for each in errors))
 
 
 def _field_error(error: Mapping[str, Any], pattern_advice: Mapping[str, str]) -> FieldError:

@@ -4,8 +4,6 @@ Refusing is best effort, not a lock: a request that arrives after another one wa
 assigned the slot, is accepted too, and its job waits. The operator ensures that one job runs at a time.
 """
 
-from urllib.parse import urlencode
-
 from darkroom_gateway.backends.calls import Backend
 from darkroom_gateway.backends.deadlines import CLUSTER_READ_SECONDS
 from darkroom_gateway.errors import BusyError
@@ -32,9 +30,7 @@ class BusyCheck:
 
 def busy_message(holder: str) -> str:
     """Which job is running, and how to follow it. `holder` is `Kind/name`, or empty."""
-    kind, _, name = holder.partition("/")
-    look = f"GET /jobs/{name}?{urlencode({'kind': kind})}" if name else "GET /jobs?phase=Running"
     return (
         f"{holder or 'Another job'} is running, and this gateway accepts no jobs while one is running. "
-        f"Send the request again when it has ended: see {look}."
+        "Send the request again when it has ended."
     )

@@ -16,7 +16,7 @@ CURSOR_PATTERN = r"^[A-Za-z0-9_-]{1,200}$"
 _TEXT = re.compile(r"1\.([0-9]{1,12})\.([01])\.([0-9]{1,20})\.([A-Za-z0-9-]{1,64})")
 """The leading 1 is the version of the format."""
 
-ADVICE = "Use next_cursor of a response of GET /jobs unchanged, or leave it out for the first page."
+ADVICE = "Use the next_cursor of the previous page unchanged, or leave it out for the first page."
 
 
 def write_cursor(position: Position) -> str:

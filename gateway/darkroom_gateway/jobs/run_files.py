@@ -78,8 +78,8 @@ class RunFiles:
             media_type = await self._backends.storage.call(STORAGE_SECONDS, self._storage.media_type, key)
         if media_type is None:
             message = (
-                f"{job.name} has no file {path}: its run has not stored it yet, or it was deleted. "
-                f"GET /jobs/{job.name}/files lists the files."
+                f"{job.name} has no file {path}: its run has not stored it yet, or it was deleted. Use a path of the "
+                "list of its files."
             )
             raise UnknownFileError(message, (FieldError("name", message, path),))
         return self._storage.link(key, media_type).url

@@ -14,7 +14,6 @@ from darkroom_gateway.backends.calls import Backend
 from darkroom_gateway.backends.deadlines import CLUSTER_READ_SECONDS, CLUSTER_WRITE_SECONDS
 from darkroom_gateway.errors import AmbiguousTaskError, FieldError, UnknownTaskError
 from darkroom_gateway.jobs.index import JobFilter
-from darkroom_gateway.jobs.serializers import STATUS_PATHS
 from darkroom_gateway.jobs.store import JobPage, JobStore
 from darkroom_gateway.jobs.stored_job import Position, StoredJob
 from darkroom_gateway.kube.client import KubeClient
@@ -116,7 +115,7 @@ class JobService:
             self._misses[task_id, kind] = time.monotonic() + MISS_SECONDS
             if len(self._misses) > MAX_MISSES:
                 self._misses.popitem(last=False)
-        raise _unknown(task_id, kind)
+        raise unknown_job(task_id, kind)
 
 
 def kinds_of(kind: Kind | None) -> Sequence[Kind]:
@@ -124,8 +123,10 @@ def kinds_of(kind: Kind | None) -> Sequence[Kind]:
     return tuple(Kind) if kind is None else (kind,)
 
 
-def _unknown(task_id: str, kind: Kind | None) -> UnknownTaskError:
-    name = "job" if kind is None else kind.value
-    advice = "" if kind is None else f" {STATUS_PATHS[kind]} returns {name}s only; GET /jobs lists both kinds."
-    message = f"There is no {name} {task_id}: it was never submitted, or it was deleted.{advice}"
+def unknown_job(task_id: str, kind: Kind | None) -> UnknownTaskError:
+    if kind is None:
+        message = f"There is no job {task_id}: it was never submitted, or it was deleted."
+    else:
+        other = Kind.GENERATE if kind is Kind.TRAIN else Kind.TRAIN
+        message = f"There is no {kind} {task_id}: it was never submitted, it was deleted, or it is a {other}."
     return UnknownTaskError(message, (FieldError("task_id", message, task_id),))

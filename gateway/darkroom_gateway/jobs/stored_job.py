@@ -72,6 +72,11 @@ class StoredJob:
         prompt: str = self.document()["spec"]["prompt"]
         return prompt
 
+    @property
+    def deleting(self) -> bool:
+        """Whether its deletion has started."""
+        return "deletionTimestamp" in self.document()["metadata"]
+
     def document(self) -> dict[str, Any]:
         """The document, without managedFields and the last-applied annotation."""
         document: dict[str, Any] = json.loads(zlib.decompress(self.body))

@@ -173,7 +173,7 @@ def require_same_photos(job: Job, photos_sha256: str) -> None:
         raise KeyReusedError(
             f"{job.key} was submitted with this Idempotency-Key and has no fingerprint of its {files}, because it was "
             "submitted with dataset_uri or to an older gateway: they can't be compared. "
-            f"GET /jobs/{job.name} shows that job. Use a new key for another job."
+            "Use a new key for another job."
         )
     if job.photos_sha256 != photos_sha256:
         raise KeyReusedError(f"{job.key} was submitted with this Idempotency-Key and other {files}. Use a new key.")

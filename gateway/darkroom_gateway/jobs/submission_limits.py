@@ -11,7 +11,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from urllib.parse import urlencode
 
 from darkroom_contract.names import Kind
 from darkroom_contract.status import Phase
@@ -132,7 +131,7 @@ class SubmissionLimits:
             raise QueueFullError(
                 f"The queue is full: {_counted(queued + suspended, 'job')} wait ({queued} queued, {suspended} "
                 f"suspended), {self._store.count(RUNNING)} run, and this gateway lets at most {self._max_queued} "
-                "wait. Send the request again when one has started: see GET /jobs?phase=Queued.",
+                "wait. Send the request again when one has started.",
                 retry_after_seconds=RETRY_SECONDS,
             )
 
@@ -154,7 +153,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _wait_until(event: str, key_name: str) -> str:
-    return f"Wait until one {event}, or delete one: see GET /jobs?{urlencode({'submitted_by': key_name})}."
+    return f"Wait until one {event}, or delete one of the jobs that {key_name} has submitted."
 
 
 def _duration(seconds: int) -> str:

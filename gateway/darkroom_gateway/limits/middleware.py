@@ -1,8 +1,9 @@
 """Responds 429 to clients that send too many requests. Middleware, installed by app.py when a limit is configured.
 
-A client is an API key, or without keys an address: an IPv6 client has a /64 network. Each gateway counts its own
-requests. Open paths, such as probes and the files of pages, are not limited. Responses have the headers `RateLimit`
-and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10), so that clients can slow down in time.
+A client is an API key, or without keys an address: an IPv6 client has a /64 network. Gateways share their counts
+through Redis (redis/shared_buckets.py), for which no request waits. Open paths, such as probes and the files of pages,
+are not limited. Responses have the headers `RateLimit` and `RateLimit-Policy`
+(draft-ietf-httpapi-ratelimit-headers-10), so that clients can slow down in time.
 """
 
 import ipaddress

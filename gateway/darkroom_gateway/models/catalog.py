@@ -13,7 +13,7 @@ from darkroom_gateway.errors import FieldError, StorageUnavailableError, Unknown
 from darkroom_gateway.jobs.serializers import phase_of
 from darkroom_gateway.jobs.store import JobStore
 from darkroom_gateway.kube.client import KubeClient
-from darkroom_gateway.models.details import read_detail
+from darkroom_gateway.models.details import read_detail, read_step_detail
 from darkroom_gateway.models.missing_models import MAX_NAMED, unknown_model, unknown_step
 from darkroom_gateway.models.records import ModelRecords
 from darkroom_gateway.models.schemas import ModelAnswer, ModelDetail
@@ -43,10 +43,16 @@ class ModelCatalog:
             f"Object storage did not list all models within {MODELS_SECONDS:g} s. Try again, or with a lower limit."
         )
 
-    async def get(self, model_id: str) -> ModelDetail:
-        """One model with its files and saved steps. Raises `UnknownModelError` or `StorageUnavailableError`."""
-        in_training = self._store.is_being_trained(model_id)
-        read = lambda: read_detail(self._storage, self._records, model_id, in_training=in_training)  # noqa: E731
+    async def get(self, reference: str) -> ModelDetail:
+        """One model with its files and saved steps, or one of these steps. Raises `UnknownModelError`, which names the
+        steps that exist, `StorageUnavailableError`, and for an unknown step `ClusterUnavailableError`."""
+        if step_of_reference(reference) is None:
+            read_any = read_detail
+        else:
+            await self.require(reference)
+            read_any = read_step_detail
+        in_training = self._store.is_being_trained(model_of_reference(reference))
+        read = lambda: read_any(self._storage, self._records, reference, in_training=in_training)  # noqa: E731
         return await self._backends.storage.call(MODELS_SECONDS, read)
 
     async def require(self, reference: str, parameter: str = "model_id") -> None:

@@ -10,20 +10,21 @@ MAX_NAMED = 20
 
 def unknown_model(model_id: str, known: Sequence[str]) -> str:
     names = f"Known models: {', '.join(known)}." if known else "There are no models yet."
-    return (
-        f"There is no model {model_id!r}. Train it with POST /train, import it with POST /v1/models, or use one of "
-        f"GET /v1/models. {names}"
-    )
+    return f"There is no model {model_id!r}. Train or import it, or use another one. {names}"
+
+
+def no_model(model_id: str) -> str:
+    return f"There is no model {model_id!r}. It was never trained or imported, or it was deleted."
 
 
 def without_record(model_id: str, *, in_training: bool) -> str:
     """For a model without a record and without saved steps."""
     if in_training:
         return (
-            f"The model {model_id!r} is being trained for the first time, and no step of it is saved yet. "
-            "GET /jobs?kind=TrainJob lists the trainings."
+            f"The model {model_id!r} is being trained for the first time, and no step of it is saved yet. Wait until "
+            "its training has ended."
         )
-    return f"There is no model {model_id!r}. GET /v1/models lists all models."
+    return no_model(model_id)
 
 
 def unknown_step(model_id: str, step: str, saved: Sequence[str], trainings: Sequence[TrainJobSpec]) -> str:

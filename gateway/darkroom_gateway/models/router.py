@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from darkroom_contract.names import MODEL_ID_PATTERN
+from darkroom_contract.names import MAX_MODEL_REFERENCE_LENGTH, MODEL_REFERENCE_PATTERN
 from darkroom_gateway.errors import UnknownModelError
 from darkroom_gateway.http.problems import responses
 from darkroom_gateway.model_names import BASE_MODEL, as_mapping
@@ -17,8 +17,14 @@ router = APIRouter(tags=["models"])
 
 PATH, OLD_PATH = "/v1/models", "/models"
 
-ModelIdInPath = Annotated[
-    str, Path(pattern=MODEL_ID_PATTERN, max_length=63, description="The name of a model.", examples=["my-dog"])
+ReferenceInPath = Annotated[
+    str,
+    Path(
+        pattern=MODEL_REFERENCE_PATTERN,
+        max_length=MAX_MODEL_REFERENCE_LENGTH,
+        description="The name of a model, or of one of its saved steps.",
+        examples=["my-dog", "my-dog@200", "my-dog@best"],
+    ),
 ]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of models.")]
 
@@ -33,9 +39,9 @@ async def list_models(services: ServicesOfApp, limit: Limit = 100) -> ModelList:
 
 
 @router.get(PATH + "/{model_id}", responses=responses(404, 422, 503))
-async def get_model(model_id: ModelIdInPath, services: ServicesOfApp) -> ModelDetail:
-    """One model with its saved steps and samples, and fresh links to the LoRA in each form. `sdxl` is the base model,
-    unless a LoRA has that name."""
+async def get_model(model_id: ReferenceInPath, services: ServicesOfApp) -> ModelDetail:
+    """One model with its saved steps and samples, and fresh links to the LoRA in each form; or one of its saved steps,
+    such as `my-dog@200`. `sdxl` is the base model, unless a LoRA has that name."""
     try:
         return await services.model_catalog.get(model_id)
     except UnknownModelError:
@@ -54,11 +60,12 @@ async def get_model(model_id: ModelIdInPath, services: ServicesOfApp) -> ModelDe
     responses=responses(404, 409, 422, 503),
     name="delete_one_model",
 )
-async def delete_model(model_id: ModelIdInPath, services: ServicesOfApp) -> Response:
-    """Delete a model: its record, its saved steps, its imported file, and the LoRA files of every training of it.
+async def delete_model(model_id: ReferenceInPath, services: ServicesOfApp) -> Response:
+    """Delete a model: its record, its saved steps, its imported file, and the LoRA files of every training of it. Or
+    delete one of its saved steps, such as `my-dog@200`, with its files.
 
-    Returns 409 while an unfinished job trains or uses it, or continues from it. After a 503 the deletion may have
-    started; it is then completed in the background, and the request may be repeated.
+    Returns 409 while an unfinished job trains or uses the model, or continues from it. After a 503 the deletion may
+    have started: that of a model is then completed in the background, and the request may be repeated.
     """
     await services.sweeper.delete_model(model_id)
     return Response(status_code=204)

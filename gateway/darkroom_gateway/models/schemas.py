@@ -73,6 +73,7 @@ class ModelStep(BaseModel):
     sha256: str = Field(description="SHA-256 of its weights.")
     created: datetime
     files: list[ModelFile]
+    sample: "ModelSample | None" = Field(None, description="The first picture that the training drew at this step.")
 
 
 class ModelSample(BaseModel):
@@ -86,10 +87,13 @@ class ModelSample(BaseModel):
 
 
 class ModelDetail(BaseModel):
-    """One model, with its files, saved steps and samples."""
+    """One model, or one of its saved steps, with its files and samples."""
 
     model_id: str
-    id: str = Field(description="The same as `model_id`, for OpenAI's clients.")
+    id: str = Field(
+        description="Its name for generations: the same as `model_id`, or a saved step.",
+        examples=["my-dog", "my-dog@200"],
+    )
     object: Literal["model"] = "model"
     owned_by: str = OWNER
     in_training: bool = Field(description="An unfinished training of this model exists. It will replace the model.")
@@ -104,7 +108,9 @@ class ModelDetail(BaseModel):
     held_out_loss: float | None = Field(None, description="Loss on the photos that were held out, if there were any.")
     created: datetime
     files: list[ModelFile] = Field(description="The LoRA in all its forms.")
-    steps: list[ModelStep] = Field(description="Saved steps, in their order; `best` is the last.")
+    steps: list[ModelStep] = Field(
+        description="Saved steps, in their order; `best` is the last. Empty for a saved step."
+    )
     samples: list[ModelSample] = Field(
         description="Pictures that its training drew: those during the training by step, then those of the finished "
         "model. The last 100."

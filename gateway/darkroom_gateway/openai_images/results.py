@@ -3,12 +3,13 @@
 import asyncio
 import base64
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, cast
 
 from anyio import to_thread
+from starlette.responses import Response
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.outcome import Reason
@@ -20,6 +21,7 @@ from darkroom_gateway.backends.deadlines import upload_seconds
 from darkroom_gateway.errors import AnswerTooLargeError, FieldError, JobFailedError, UnknownFileError
 from darkroom_gateway.generation.serializers import images_answer
 from darkroom_gateway.jobs.schemas import File
+from darkroom_gateway.openai_images.held_answers import HeldAnswers, HeldResponse
 from darkroom_gateway.openai_images.parameters import ImageRequest
 from darkroom_gateway.openai_images.schemas import OpenAIImage, OpenAIImages, Quality
 from darkroom_gateway.openai_images.translation import quality_of
@@ -74,27 +76,36 @@ class Results:
         self._backend = backend
         self._root_path = root_path
         self._turns = asyncio.Semaphore(CONCURRENT_ANSWERS)
+        self._held = HeldAnswers()
 
-    async def body(self, job: Job, form: Form) -> bytes:
+    async def response(self, job: Job, form: Form, headers: dict[str, str]) -> Response:
         """The answer as JSON. Raises what `pictures` raises, and `AnswerTooLargeError`."""
         files = self._files(job)
         if form.links:
-            return _json(job, form, [OpenAIImage(url=each.url, seed=_seed(each)) for each in files])
+            links = [OpenAIImage(url=each.url, seed=_seed(each)) for each in files]
+            return Response(_json(job, form, links), media_type="application/json", headers=headers)
         _require_small(job, files)
-        async with self._turns:
-            pictures = [await self._picture(job, each) for each in files]
-            return await to_thread.run_sync(_json, job, form, pictures)
+        held_bytes = self._held.hold(sum(each.bytes for each in files), job.name)
+        try:
+            async with self._turns:
+                pictures = [await self._picture(job, each) for each in files]
+                body = await to_thread.run_sync(_json, job, form, pictures)
+        except BaseException:
+            self._held.release(held_bytes)
+            raise
+        return HeldResponse(body, headers, self._held, held_bytes)
 
-    async def pictures(self, job: Job) -> AsyncIterator[OpenAIImage]:
+    async def pictures(self, job: Job) -> AsyncGenerator[OpenAIImage, None]:
         """In base64, in the order of their seeds.
 
-        Raises `JobFailedError` unless the job has succeeded, `StorageUnavailableError`, or `UnknownFileError` for a
-        file that was deleted.
+        Raises `JobFailedError` unless the job has succeeded, `StorageUnavailableError`, `TooManyAnswersError`, or
+        `UnknownFileError` for a file that was deleted.
         """
         for each in self._files(job):
-            async with self._turns:
-                picture = await self._picture(job, each)
-            yield picture
+            with self._held.holding(each.bytes, job.name):
+                async with self._turns:
+                    picture = await self._picture(job, each)
+                yield picture
 
     def _files(self, job: Job) -> list[File]:
         require_success(job)
@@ -136,7 +147,7 @@ def _require_small(job: Job, files: Sequence[File]) -> None:
     if size_bytes > MAX_ANSWER_BYTES:
         message = (
             f"Use url: the pictures of the job {job.name} have {size_bytes / MIB:.0f} MiB, and an answer in base64 has "
-            f"at most {MAX_ANSWER_BYTES // MIB} MiB. GET /v1/jobs/{job.name} has links to them."
+            f"at most {MAX_ANSWER_BYTES // MIB} MiB. /v1/jobs/{job.name} has links to them."
         )
         field = FieldError("response_format", message, "b64_json")
         raise AnswerTooLargeError(f"response_format: {message}", (field,))

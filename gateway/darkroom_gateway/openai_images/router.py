@@ -76,11 +76,10 @@ async def _answer(
             form = StreamForm(kind, asked.partial_images or 0, Form.of(asked))
             return ImageStream(services.events(job, form), partial(services.jobs.abandon, job, submitter), headers)
         finished = await services.jobs.finished(job, request, submitter)
-        body = await services.results.body(finished, Form.of(asked))
+        return await services.results.response(finished, Form.of(asked), headers)
     except GatewayError as error:
         log.info("%s %s: %s", request.method, request.url.path, error)
         response = problem_response(error)
         is_repeatable = submitter.idempotency_key is not None and isinstance(error, WaitExpiredError | UnavailableError)
         response.headers.update({**headers, "X-Should-Retry": str(is_repeatable).lower()})
         return response
-    return Response(body, media_type="application/json", headers=headers)

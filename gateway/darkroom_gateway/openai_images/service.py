@@ -104,8 +104,8 @@ class ImageJobs:
         reason = "this gateway is stopping" if self._shutdown.streams_end.is_set() else "the longest wait is over"
         seconds = None if queue is None else queue.estimated_start_seconds
         return WaitExpiredError(
-            f"The job {job.name} is {phase_of(job)}{ahead}, and {reason}. It continues: GET /v1/jobs/{job.name} shows "
-            "it, and its pictures once it has succeeded. With an Idempotency-Key a repeated request waits again.",
+            f"The job {job.name} is {phase_of(job)}{ahead}, and {reason}. It continues: /v1/jobs/{job.name} shows it, "
+            "and its pictures once it has succeeded. With an Idempotency-Key a repeated request waits again.",
             min(MAX_RETRY_SECONDS, max(1, math.ceil(seconds or 1))),
         )
 

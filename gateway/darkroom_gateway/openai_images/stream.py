@@ -6,7 +6,8 @@ job that waits for long. An error after the start is an event, as in OpenAI's AP
 
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from darkroom_gateway.events.hub import GATEWAY_STOPPING, EventHub
 from darkroom_gateway.http.problems import problem_of
 from darkroom_gateway.jobs.serializers import phase_of
 from darkroom_gateway.openai_images.error_shape import error_of
+from darkroom_gateway.openai_images.held_answers import send_in_blocks
 from darkroom_gateway.openai_images.results import Form, Results, completed
 from darkroom_gateway.openai_images.schemas import CompletedEvent, PartialImageEvent
 from darkroom_gateway.photos.upload_validator import unless_disconnected
@@ -56,7 +58,7 @@ class ImageEvents:
     def leave(self) -> None:
         self._watcher.leave()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """All events, and pings."""
         try:
             async for name, data in self._frames():
@@ -64,8 +66,9 @@ class ImageEvents:
                     for event in self._partial(Preview.model_validate(preview)):
                         yield event
                 elif name == "end":
-                    async for event in self._completed(json.loads(data)["reason"]):
-                        yield event
+                    async with aclosing(self._completed(json.loads(data)["reason"])) as completed_events:
+                        async for event in completed_events:
+                            yield event
                 elif name is None:
                     yield data
         except GatewayError as error:
@@ -94,19 +97,18 @@ class ImageEvents:
             kind = f"{self._form.kind}.partial_image"
             yield _event(kind, PartialImageEvent(**fields, type=kind, partial_image_index=index))
 
-    async def _completed(self, reason: str) -> AsyncIterator[bytes]:
+    async def _completed(self, reason: str) -> AsyncGenerator[bytes, None]:
         """Raises a `GatewayError` unless the job has succeeded."""
         job = self._watcher.feed.job
         if reason == GATEWAY_STOPPING:
-            raise UnavailableError(
-                f"The gateway is stopping. The job {job.name} continues: see GET /v1/jobs/{job.name}."
-            )
+            raise UnavailableError(f"The gateway is stopping. The job {job.name} continues: see /v1/jobs/{job.name}.")
         if not phase_of(job).is_terminal:
             raise UnknownTaskError(f"The job {job.name} was deleted before it had finished.")
         kind = f"{self._form.kind}.completed"
-        async for each in self._results.pictures(job):
-            event = CompletedEvent(**self._fields(completed(job), each.b64_json or "", each.seed), type=kind)
-            yield await to_thread.run_sync(_event, kind, event)
+        async with aclosing(self._results.pictures(job)) as pictures:
+            async for each in pictures:
+                event = CompletedEvent(**self._fields(completed(job), each.b64_json or "", each.seed), type=kind)
+                yield await to_thread.run_sync(_event, kind, event)
 
     def _fields(self, created: int, picture: str, seed: int | None) -> dict[str, Any]:
         form = self._form.form
@@ -145,8 +147,9 @@ class ImageStream(Response):
             self._events.leave()
 
     async def _send_all(self, send: Send) -> None:
-        async for chunk in self._events.chunks():
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        async with aclosing(self._events.chunks()) as chunks:
+            async for chunk in chunks:
+                await send_in_blocks(chunk, send)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

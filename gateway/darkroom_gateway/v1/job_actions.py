@@ -4,14 +4,15 @@ Only `spec` is written here. The operator acts on it, so the status of a job may
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_gateway.backends.calls import Backend
 from darkroom_gateway.backends.deadlines import CLUSTER_WRITE_SECONDS
-from darkroom_gateway.errors import FieldError, FinishedJobError
-from darkroom_gateway.jobs.service import JobService
+from darkroom_gateway.errors import AlreadyDeletingError, FieldError, FinishedJobError
+from darkroom_gateway.jobs.service import JobService, unknown_job
 from darkroom_gateway.jobs.stored_job import StoredJob
 from darkroom_gateway.kube.client import KubeClient
 
@@ -27,10 +28,15 @@ class JobActions:
     async def change(self, job_id: str, kind: Kind | None, fields: dict[str, Any]) -> StoredJob:
         """Set fields of the spec, by their names in YAML. Returns the changed job.
 
-        Raises `FinishedJobError`, on which a change has no effect, and what `JobService.look_up` raises.
+        Raises `FinishedJobError` or `AlreadyDeletingError` for a job on which a change has no effect, and what
+        `JobService.look_up` raises.
         """
         stored = await self._unfinished(job_id, kind, "change")
-        await self._cluster.call(CLUSTER_WRITE_SECONDS, self._kube.change_spec, stored.kind, stored.name, fields)
+        if stored.deleting:
+            raise AlreadyDeletingError(f"{stored.kind}/{stored.name} is being deleted, and can't be changed.")
+        change = partial(self._kube.change_spec, stored.kind, stored.name, fields)
+        if await self._cluster.call(CLUSTER_WRITE_SECONDS, change) is None:
+            raise unknown_job(stored.name, stored.kind)  # It was deleted, and the watch has not delivered that yet.
         return await self._jobs.look_up(stored.name, stored.kind)
 
     async def cancel(self, job_id: str, kind: Kind | None) -> Job:

@@ -20,6 +20,14 @@ from darkroom_gateway.v1.field_names import in_fields
 from darkroom_gateway.v1.submissions import images_of
 
 
+def _unfinished(job: Job) -> str:
+    """Why a job can't be retried, and what to do. A suspended one would run twice: itself when it is resumed, and its
+    copy."""
+    if job.spec.suspend:
+        return f"Resume {job.name} instead: it is suspended, and continues from what it has saved. Or cancel it."
+    return f"Wait until {job.name} has finished, or cancel it: it is {phase_of(job)}."
+
+
 class JobRetries:
     """Retries the jobs of one namespace."""
 
@@ -44,11 +52,11 @@ class JobRetries:
         `JobService.get` raises, and what the services of both kinds raise for missing photos, pictures and models.
         """
         job = await self._jobs.get(job_id, kind)
-        if not phase_of(job).is_terminal:
-            message = f"Wait until {job_id} has finished, or cancel it: it is {phase_of(job)}."
-            raise UnfinishedJobError(message, (FieldError("id", message, job_id),))
         if job.deleting:
             raise AlreadyDeletingError(f"{job.key} is being deleted: submit its spec as a new job.")
+        if not phase_of(job).is_terminal:
+            message = _unfinished(job)
+            raise UnfinishedJobError(message, (FieldError("id", message, job_id),))
         # Suspended again it would never run.
         spec: Spec = job.spec.model_copy(update={"suspend": False})
         name = new_task_id(job.kind)

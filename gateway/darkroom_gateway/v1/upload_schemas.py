@@ -74,4 +74,4 @@ class StoredUploadFile(Schema):
 class UploadRecord(Schema):
     """`.upload.json`: what the client has announced. Written before the links are given out."""
 
-    files: tuple[StoredUploadFile, ...]
+    files: tuple[StoredUploadFile, ...] = Field(max_length=MAX_FILES)

@@ -43,8 +43,12 @@ from darkroom_gateway.v1.upload_schemas import (
 
 RECORD = ".upload.json"
 """A hidden file, which a run skips."""
+MAX_RECORD_BYTES = 1024**2
+"""Twice the record of as many files with as long names as an upload may have."""
 MAX_NAMED = 5
 """Files that an error lists."""
+
+_CHANGED = "The list of the files of this upload was changed. Upload the files again."
 
 _UNUSUAL = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -136,21 +140,27 @@ class UploadedPhotos:
 
     async def _complete_files(self) -> Sequence[StoredUploadFile]:
         """Raises `InvalidRequestError` unless all files were uploaded."""
-        content = await self.backends.storage.call(STORAGE_SECONDS, self.storage.read, self.prefix + RECORD)
-        try:
-            record = None if content is None else UploadRecord.model_validate_json(content)
-        except ValidationError:
-            record = None
-        if record is None:
-            raise self._refused("There is no such upload: it was removed a day after its last file. Upload them again.")
-        if _size_faults(record.files) or not all(each.key.startswith(self.prefix) for each in record.files):
-            raise self._refused("The record of this upload was changed. Upload the files again.")
         stored = await self.backends.storage.call(STORAGE_SECONDS, self.storage.sizes, self.prefix)
+        record = await self._record(stored.get(self.prefix + RECORD))
+        if _size_faults(record.files) or not all(each.key.startswith(self.prefix) for each in record.files):
+            raise self._refused(_CHANGED)
         missing = [bounds.short_name(each.name) for each in record.files if stored.get(each.key) != each.bytes]
         if missing:
             more = f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
             raise self._refused(f"Upload all files first. Missing: {', '.join(missing[:MAX_NAMED])}{more}.")
         return record.files
+
+    async def _record(self, size_bytes: int | None) -> UploadRecord:
+        """Raises `InvalidRequestError` for a record that is gone or can't be read."""
+        if size_bytes is not None and size_bytes > MAX_RECORD_BYTES:
+            raise self._refused(_CHANGED)
+        content = await self.backends.storage.call(STORAGE_SECONDS, self.storage.read, self.prefix + RECORD)
+        try:
+            if content is not None:
+                return UploadRecord.model_validate_json(content)
+        except ValidationError:
+            raise self._refused(_CHANGED) from None
+        raise self._refused("There is no such upload: it was removed a day after its last file. Upload them again.")
 
     async def _download(self, upload: Upload, stored: StoredUploadFile) -> None:
         seconds, storage = upload_seconds(stored.bytes), self.storage

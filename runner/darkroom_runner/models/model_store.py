@@ -138,7 +138,7 @@ def _not_found(storage: Storage, namespace: str, reference: str) -> ModelNotFoun
     if not step:
         return ModelNotFoundError(
             f"There is no model {model_id!r} in namespace {namespace!r}. Train it with a TrainJob that has this "
-            "modelId, wait until that job has succeeded, import it with POST /v1/models, or correct modelId."
+            "modelId, wait until that job has succeeded, import it, or correct modelId."
         )
     saved = storage.list_folder(storage.bucket, model_steps_prefix(namespace, model_id))
     steps = sorted((each.name.removesuffix(".json") for each in saved), key=lambda name: (len(name), name))

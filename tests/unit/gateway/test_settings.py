@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from darkroom_gateway.errors import SettingsError
-from darkroom_gateway.events.progress_streams import ProgressStreams
+from darkroom_gateway.redis.progress_streams import ProgressStreams
 from darkroom_gateway.settings import BusyPolicy, Settings
 
 

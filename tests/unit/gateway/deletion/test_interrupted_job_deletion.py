@@ -21,8 +21,8 @@ from darkroom_contract.names import FINALIZER_FILES, Kind
 from darkroom_contract.storage.keys import run_prefix
 from darkroom_gateway.deletion.job_deleter import JobDeleter
 from darkroom_gateway.errors import RejectedError, StorageUnavailableError
-from darkroom_gateway.events.progress_streams import ProgressStreams
 from darkroom_gateway.kube.client import KubeClient
+from darkroom_gateway.redis.progress_streams import ProgressStreams
 from darkroom_gateway.storage.client import ObjectStorage
 
 wait_until = waiter(30)

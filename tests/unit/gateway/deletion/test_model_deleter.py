@@ -26,11 +26,11 @@ from darkroom_gateway.errors import (
     StorageUnavailableError,
     UnknownModelError,
 )
-from darkroom_gateway.events.progress_streams import ProgressStreams
 from darkroom_gateway.jobs.service import JobService
 from darkroom_gateway.jobs.store import JobStore
 from darkroom_gateway.kube.client import KubeClient
 from darkroom_gateway.kube.informer import Informer
+from darkroom_gateway.redis.progress_streams import ProgressStreams
 from darkroom_gateway.storage.client import ObjectStorage
 from darkroom_local.kube.kubeconfig import write_kubeconfig
 

@@ -8,7 +8,7 @@ import redis
 
 from darkroom_contract.progress import STREAM_FIELD, stream_name
 from darkroom_gateway.errors import SettingsError
-from darkroom_gateway.events.progress_streams import BEGINNING, EntryId, ProgressStreams
+from darkroom_gateway.redis.progress_streams import BEGINNING, EntryId, ProgressStreams
 from darkroom_gateway.settings import Settings
 
 EVENT = {"attempt": 1, "stage": "Denoising", "step": 3, "total": 9, "time": "2026-01-02T03:04:05Z"}

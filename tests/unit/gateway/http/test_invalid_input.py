@@ -146,7 +146,7 @@ def test_number_of_steps_out_of_bounds_is_refused(http: httpx.Client, picture: D
 def test_unknown_model_is_refused(http: httpx.Client) -> None:
     response = http.post("/generate/lora", params={"prompt": "a", "model_id": "nobody-made-this"})
 
-    assert "POST /train" in field_errors(response, 404)["model_id"]
+    assert "Train or import it" in field_errors(response, 404)["model_id"]
 
 
 def test_unknown_parameter_is_refused(http: httpx.Client) -> None:

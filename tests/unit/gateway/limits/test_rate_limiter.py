@@ -66,3 +66,17 @@ def test_memory_for_clients_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert not limiter.take("c").accepted
     assert limiter.take("a").accepted  # Forgotten.
+
+
+def test_state_of_all_gateways_replaces_that_of_one_except_for_newer_requests() -> None:
+    limiter = RateLimiter(6, Clock())
+    limiter.record_taken()
+    limiter.take("alice")
+    [(client, count)] = limiter.drain_taken()
+    limiter.take("alice")
+
+    limiter.merge(client, 10.0 * (count + 2))  # Another gateway took two.
+
+    assert [limiter.take("alice").remaining for _ in range(2)] == [1, 0]
+    assert not limiter.take("alice").accepted
+    assert limiter.drain_taken() == [("alice", 3)]

@@ -1,4 +1,4 @@
-"""`GET /v1/models/{model_id}`: a model with its files and saved steps."""
+"""`GET /v1/models/{model_id}`: a model with its files and saved steps, or one of these steps."""
 
 from typing import Any
 
@@ -152,3 +152,66 @@ def test_unknown_model_is_not_found(http: httpx.Client) -> None:
 
     assert (response.status_code, response.json()["type"].rpartition(":")[2]) == (404, "UnknownModel")
     assert response.json()["detail"].startswith("There is no model 'nobody-made-this'.")
+
+
+def test_saved_step_is_found_by_its_reference(http: httpx.Client, trained: Trained) -> None:
+    trained.model()
+    trained.step("90", 90, 0.125)
+    trained.step("best", 90, 0.125)
+    for name in ("samples/a-step-00090-0.png", "samples/a-step-00900-0.png"):
+        trained.bucket.put_object(Bucket=BUCKET, Key=run_prefix(trained.uid) + name, Body=b"png")
+
+    for step in ("90", "best"):
+        answer = detail(http, f"{trained.model_id}@{step}")
+
+        assert (answer["model_id"], answer["id"]) == (trained.model_id, f"{trained.model_id}@{step}")
+        assert (answer["step"], answer["held_out_loss"], answer["prompt"]) == (90, 0.125, "sks dog")
+        assert [(each["form"], f"/steps/{step}/" in each["url"]) for each in answer["files"]] == [
+            ("Diffusers", True),
+            ("Kohya", True),
+        ]
+        assert httpx.get(answer["files"][1]["url"], trust_env=False).content == b"x" * 9
+        assert [each["name"] for each in answer["samples"]] == ["a-step-00090-0.png"]
+        assert answer["steps"] == []
+
+
+def test_saved_steps_show_their_first_sample(http: httpx.Client, trained: Trained) -> None:
+    trained.model()
+    for step in (90, 900):
+        trained.step(str(step), step, 0.125)
+    for name in ("samples/a-step-00090-1.png", "samples/a-step-00090-0.png"):
+        trained.bucket.put_object(Bucket=BUCKET, Key=run_prefix(trained.uid) + name, Body=b"png")
+
+    steps = detail(http, trained.model_id)["steps"]
+
+    assert (steps[0]["sample"]["name"], steps[1]["sample"]) == ("a-step-00090-0.png", None)
+
+
+@pytest.mark.parametrize("reference", ["@91", "@best"])
+def test_unknown_step_names_those_that_exist(http: httpx.Client, trained: Trained, reference: str) -> None:
+    trained.model()
+    trained.step("90", 90, 0.125)
+
+    for method in ("GET", "DELETE"):
+        response = http.request(method, f"/v1/models/{trained.model_id}{reference}")
+
+        assert (response.status_code, response.json()["type"].rpartition(":")[2]) == (404, "UnknownModel")
+        assert response.json()["detail"] == (
+            f"The model {trained.model_id!r} has no saved step {reference[1:]!r}. Use one of: {trained.model_id}@90."
+        )
+
+
+def test_step_of_an_unknown_model_is_not_found(http: httpx.Client) -> None:
+    for method in ("GET", "DELETE"):
+        response = http.request(method, "/v1/models/nobody-made-this@90")
+
+        assert response.status_code == 404
+        assert response.json()["detail"].startswith("There is no model 'nobody-made-this'.")
+
+
+@pytest.mark.parametrize("reference", ["a@", "a@0", "a@-1", "a@Best", "a@1@2", "a@99999999"])
+def test_reference_that_names_no_step_is_refused(http: httpx.Client, reference: str) -> None:
+    response = http.get(f"/v1/models/{reference}")
+
+    assert response.status_code == 422
+    assert "my-dog@200" in response.json()["detail"]

@@ -161,6 +161,45 @@ def test_retry_makes_a_new_job_of_the_same_spec(
     assert http.post(f"/v1/jobs/{job_name}/retry").json()["id"] != new["id"]
 
 
+def test_suspended_job_is_resumed_and_not_retried(http: httpx.Client, cluster: Any, job_name: str) -> None:
+    cluster.create(Kind.TRAIN, job_name, {**SPECS[Kind.TRAIN], "suspend": True})
+    cluster.set_status(Kind.TRAIN, job_name, phase="Suspended")
+
+    response = http.post(f"/v1/jobs/{job_name}/retry")
+
+    assert (response.status_code, response.json()["type"]) == (409, "tag:darkroom.dev,2026:UnfinishedJob")
+    assert response.json()["detail"].startswith(f"Resume {job_name} instead: it is suspended")
+    assert http.post(f"/v1/jobs/{job_name}/resume").json()["spec"]["suspend"] is False
+
+
+def test_job_that_is_being_deleted_can_be_neither_changed_nor_retried(
+    http: httpx.Client, cluster: Any, job_name: str
+) -> None:
+    cluster.create(Kind.GENERATE, job_name, SPECS[Kind.GENERATE], finalizers=["darkroom.dev/test"])
+    assert http.delete(f"/v1/jobs/{job_name}").status_code == 202
+
+    responses = [http.patch(f"/v1/jobs/{job_name}", json={"priority": 1})]
+    responses += [http.post(f"/v1/jobs/{job_name}/{action}") for action in ("suspend", "resume", "retry")]
+    again = http.post(f"/v1/jobs/{job_name}/cancel")
+
+    assert {(each.status_code, each.json()["type"]) for each in responses} == {
+        (409, "tag:darkroom.dev,2026:AlreadyDeleting")
+    }
+    assert (again.status_code, again.json()["deleting"]) == (202, True)
+    cluster.set_finalizers(Kind.GENERATE, job_name, [])
+
+
+def test_unknown_job_is_named_by_the_parameter_of_its_path(http: httpx.Client) -> None:
+    actions = [("POST", "/cancel"), ("POST", "/retry"), ("GET", "/files"), ("GET", "/logs")]
+    for method, path in (("GET", ""), ("PATCH", ""), *actions):
+        body = {"json": {"priority": 1}} if method == "PATCH" else {}
+        response = http.request(method, f"/v1/jobs/nobody-sent-this{path}", **body)
+
+        assert [each["parameter"] for each in response.json()["errors"]] == ["id"], (method, path)
+    [error] = http.get("/jobs/nobody-sent-this").json()["errors"]
+    assert error["parameter"] == "task_id"
+
+
 def test_key_of_the_submission_is_not_that_of_the_retry(http: httpx.Client, cluster: Any, job_name: str) -> None:
     key = {"Idempotency-Key": job_name}
     first = http.post("/v1/generate-jobs", json={"prompt": "a dog"}, headers=key).json()["id"]

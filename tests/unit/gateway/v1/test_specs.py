@@ -13,6 +13,7 @@ from darkroom_gateway.errors import InvalidRequestError
 from darkroom_gateway.generation.parameters import LoraParameters
 from darkroom_gateway.training.contradictions import masks_without_effect
 from darkroom_gateway.training.parameters import TrainParameters
+from darkroom_gateway.v1 import bodies
 from darkroom_gateway.v1.bodies import parse_model, parse_object
 from darkroom_gateway.v1.field_names import PATHS, TRAIN_PATHS, in_yaml, text_in_fields
 from darkroom_gateway.v1.spec_checks import reject_faults
@@ -117,3 +118,28 @@ def generated_fields(model: type[BaseModel], prefix: str = "") -> set[str]:
             if isinstance(each, type) and issubclass(each, BaseModel):
                 found |= generated_fields(each, f"{path}.")
     return found
+
+
+@pytest.mark.parametrize("body", ['{"prompt": "a", "prompt": "b"}', '{"images": [{"prompt": 1, "prompt": 1}]}'])
+def test_field_given_twice_is_refused(body: str) -> None:
+    with pytest.raises(InvalidRequestError, match="prompt: Give each field once"):
+        parse_object(body.encode(), "body")
+
+
+def test_byte_order_mark_is_ignored() -> None:
+    assert parse_object('\ufeff{"prompt": "a dog"}'.encode(), "body") == {"prompt": "a dog"}
+
+
+def test_many_unknown_fields_cost_no_more_than_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    monkeypatch.setattr(bodies, "get_close_matches", lambda name, *_: compared.append(name) or [])
+
+    found = faults(GenerateJobSpec, {**GENERATE, **{f"unknown{number}": 1 for number in range(5000)}})
+
+    assert len(found) == len(compared) == bodies.MAX_FIELD_ERRORS
+
+
+def test_number_beyond_all_bounds_is_refused() -> None:
+    spec = parse_object(b'{"prompt": "a", "priority": 1' + b"0" * 4000 + b', "loraScale": 1e400}', "body")
+
+    assert faults(GenerateJobSpec, spec).keys() == {"priority", "loraScale"}

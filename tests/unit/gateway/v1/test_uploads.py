@@ -12,6 +12,8 @@ from support.isolated_namespace import IsolatedNamespace
 
 from darkroom_contract.storage.keys import dataset_prefix, parse_uri
 from darkroom_gateway.deletion.upload_collector import GRACE, UploadCollector
+from darkroom_gateway.v1.upload_schemas import MAX_FILES, StoredUploadFile, UploadRecord
+from darkroom_gateway.v1.uploads import MAX_RECORD_BYTES
 
 Draw = Callable[..., bytes]
 Submit = Callable[..., httpx.Response]
@@ -87,22 +89,31 @@ def test_unusable_photos_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("changed", "message"),
+    "changed",
     [
-        ({"key": "datasets/default/v1-stored/a.jpg"}, "was changed"),
-        ({"name": "a.txt", "bytes": 10**6}, "was changed"),
-        ({"bytes": 10**12}, "no such upload"),
+        {"key": "datasets/default/v1-stored/a.jpg"},
+        {"name": "a.txt", "bytes": 10**6},
+        {"bytes": 10**12},
+        {"unknown": "x" * MAX_RECORD_BYTES},
     ],
+    ids=["key", "caption", "size", "record"],
 )
 def test_changed_record_of_an_upload_is_refused(
-    http: httpx.Client, train: Submit, refused: Refused, bucket: Any, changed: dict[str, Any], message: str
+    http: httpx.Client, train: Submit, refused: Refused, bucket: Any, changed: dict[str, Any]
 ) -> None:
     upload = begin(http, {"a.jpg": b"0123456789"})
     _, prefix = parse_uri(upload["dataset"]["uri"])
     file = {"key": f"{prefix}000-a.jpg", "name": "a.jpg", "bytes": 10, **changed}
     bucket.put_object(Bucket="darkroom", Key=f"{prefix}.upload.json", Body=json.dumps({"files": [file]}))
 
-    assert message in refused(train(dataset=upload["dataset"]))["dataset.uri"]
+    assert "was changed" in refused(train(dataset=upload["dataset"]))["dataset.uri"]
+
+
+def test_longest_record_of_an_upload_is_within_the_bound() -> None:
+    file = {"key": f"datasets/{'n' * 63}/upload-aaaaaaaaaaaaaaaa/000-{'a' * 60}.mask.jpeg", "name": "\U0001f436" * 200}
+    files = [StoredUploadFile(**file, bytes=2**24, sha256="0" * 64) for _ in range(MAX_FILES)]
+
+    assert len(UploadRecord(files=tuple(files)).model_dump_json().encode()) < MAX_RECORD_BYTES
 
 
 def test_damaged_upload_is_refused(http: httpx.Client, train: Submit, refused: Refused, picture: Draw) -> None:

@@ -1,13 +1,11 @@
 """Redis client: reads the progress streams of many jobs over one connection. Asynchronous.
 
 Redis may fail at any time. Then reads raise `ProgressUnavailableError`, and event streams continue with the status
-only. Timeouts count iterations of the event loop instead of time, so that a busy event loop is not mistaken for an
-outage.
+only.
 """
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
@@ -15,21 +13,14 @@ from typing import Any, NamedTuple, Self
 from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
-from darkroom_contract import environment
 from darkroom_contract.progress import STREAM_FIELD, ProgressEvent, read_stream_entries, read_streams, stream_name
-from darkroom_gateway.backends.deadlines import REDIS_SILENCE_SECONDS
-from darkroom_gateway.errors import ProgressUnavailableError, SettingsError
+from darkroom_gateway.errors import ProgressUnavailableError
+from darkroom_gateway.redis.connection import RedisUnreachableError, connect, reply
 from darkroom_gateway.settings import Settings
 
 log = logging.getLogger(__name__)
-
-TURN_SECONDS = 0.1
-"""Duration of one iteration of a timeout."""
 
 ENTRIES_IN_A_READ = 400
 """Limit for all streams together, so that rendering blocks the event loop for milliseconds only."""
@@ -88,7 +79,7 @@ class ProgressStreams:
     def __init__(self, settings: Settings) -> None:
         """Raises `SettingsError` for an invalid URL."""
         self._url = settings.redis_url
-        self._redis = None if self._url is None else _connect(self._url)
+        self._redis = None if self._url is None else connect(self._url)
 
     async def close(self) -> None:
         if self._redis is not None:
@@ -134,7 +125,7 @@ class ProgressStreams:
         if self._url is None or not job_uids:
             return
         try:
-            async with _connect(self._url) as client:
+            async with connect(self._url) as client:
                 await _reply(lambda: client.delete(*map(stream_name, job_uids)))
         except (ResponseError, ProgressUnavailableError) as error:
             log.info("%d progress streams were not deleted and will expire: %s", len(job_uids), error)
@@ -180,54 +171,9 @@ class ProgressStreams:
 async def _reply(command: Callable[[], Awaitable[Any]], wait_seconds: float = 0.0) -> Any:
     """The reply of Redis. Raises `ResponseError` for an error reply, `ProgressUnavailableError` for none in time."""
     try:
-        try:
-            return await _within(command(), wait_seconds + REDIS_SILENCE_SECONDS)
-        except RedisConnectionError:
-            # Redis may have closed an idle connection. A new one shows whether Redis is up.
-            return await _within(command(), wait_seconds + REDIS_SILENCE_SECONDS)
-    except ResponseError:
-        raise
-    except (RedisError, OSError, TimeoutError) as error:
-        raise ProgressUnavailableError("Redis can't be reached.") from error
-
-
-async def _within(command: Awaitable[Any], seconds: float) -> Any:
-    """The command's result. Raises `TimeoutError` after as many iterations of the event loop as fit `seconds`."""
-    task = asyncio.ensure_future(command)
-    try:
-        for _ in range(math.ceil(seconds / TURN_SECONDS)):
-            done, _pending = await asyncio.wait({task}, timeout=TURN_SECONDS)
-            if done:
-                return task.result()
-        raise TimeoutError
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-
-def _connect(url: str) -> Redis:
-    try:
-        client = Redis.from_url(
-            url,
-            # `_within` has the timeouts. Those of redis-py also expire while the event loop is busy.
-            socket_connect_timeout=None,
-            socket_timeout=None,
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=True,
-            encoding_errors="replace",
-        )
-        # Opens no connection, but raises for invalid query options, as redis-py otherwise does at the first command.
-        pool = client.connection_pool
-        pool.connection_class(**pool.connection_kwargs).encoder.encode("")  # type: ignore[no-untyped-call]
-        return client
-    except (ValueError, TypeError, LookupError, RedisError):
-        # Does not repeat the URL or redis-py's message: both would contain an unquoted password.
-        raise SettingsError(
-            f"{environment.REDIS_URL} is not a Redis URL. Use redis://user:password@host:6379/0, with all characters "
-            "of the password but letters and digits percent-encoded, and only options of redis-py after '?', such as "
-            "protocol=3."
-        ) from None
+        return await reply(command, wait_seconds)
+    except RedisUnreachableError as error:
+        raise ProgressUnavailableError(str(error)) from error
 
 
 def _readable(read: Callable[[object], Any], answer: object) -> Any:

@@ -1,0 +1,1 @@
+"""Clients of Redis, which may vanish at any time without harm."""

@@ -1,0 +1,87 @@
+"""`DELETE /v1/models/my-dog@200` deletes one saved step, also after an error in the middle."""
+
+import contextlib
+from typing import Any
+
+import pytest
+from support.isolated_namespace import BUCKET, ENDED, IsolatedNamespace, KilledError, KilledStorage
+
+from darkroom_contract.names import Kind
+from darkroom_contract.storage.keys import LORA_FILE, ModelRecord, model_step_key, run_prefix, saved_step_prefix
+from darkroom_gateway.errors import ModelInUseError, UnknownModelError
+
+ELSEWHERE = "s3://elsewhere/photos/"
+
+
+def save_step(isolated: IsolatedNamespace, uid: str, step: str) -> list[str]:
+    """Store what a training stores; returns the keys of the files."""
+    files = [saved_step_prefix(uid, step) + each for each in ("dog.safetensors", LORA_FILE)]
+    isolated.store(*files)
+    record = ModelRecord(
+        model_id="dog",
+        weights_key=files[1],
+        sha256="0" * 64,
+        base_model="owner/base",
+        job_uid=uid,
+        step=200,
+        created=ENDED,
+    )
+    key, body = model_step_key(isolated.namespace, "dog", step), record.model_dump_json(by_alias=True).encode()
+    isolated.s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+    return files
+
+
+@pytest.fixture
+def uid(isolated: IsolatedNamespace) -> str:
+    found = isolated.training("job", ELSEWHERE)
+    isolated.model(found)
+    return found
+
+
+def records(isolated: IsolatedNamespace) -> list[str]:
+    return [each.rpartition("/")[2] for each in isolated.keys(f"models/{isolated.namespace}/dog/")]
+
+
+def delete_step(isolated: IsolatedNamespace, step: str, storage: Any = None) -> None:
+    isolated.model_deleter(storage).delete_step("dog", step, isolated.job_deleter().all())
+
+
+def test_step_is_deleted_with_its_files(
+    isolated: IsolatedNamespace, uid: str, start_gateway: Any, environment: dict[str, str]
+) -> None:
+    files = save_step(isolated, uid, "200")
+    others = {*isolated.keys(run_prefix(uid)), *save_step(isolated, uid, "2000")} - {*files}
+    with start_gateway({**environment, "DARKROOM_NAMESPACE": isolated.namespace}) as gateway:
+        assert gateway.http.delete("/v1/models/dog@200").status_code == 204
+        assert gateway.http.get("/v1/models/dog@200").status_code == 404
+        assert [each["step"] for each in gateway.http.get("/v1/models/dog").json()["steps"]] == [2000]
+        assert gateway.http.delete("/v1/models/dog@200").status_code == 404
+    assert records(isolated) == ["model.json", "2000.json"]
+    assert {*isolated.keys(run_prefix(uid))} == others
+
+
+def test_repeated_deletion_completes_an_interrupted_one(isolated: IsolatedNamespace, uid: str) -> None:
+    files = save_step(isolated, uid, "200")
+    killed = KilledStorage(isolated.settings, 2)
+    with contextlib.closing(killed), pytest.raises(KilledError):
+        delete_step(isolated, "200", killed)
+    assert records(isolated) == ["model.json"]
+    assert {*isolated.keys(run_prefix(uid))} & {*files}
+
+    delete_step(isolated, "200")
+
+    assert not {*isolated.keys(run_prefix(uid))} & {*files}
+    with pytest.raises(UnknownModelError, match="has no saved steps"):
+        delete_step(isolated, "200")
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_step_of_a_model_in_use_is_kept(isolated: IsolatedNamespace, uid: str, kind: Kind) -> None:
+    files = save_step(isolated, uid, "200")
+    spec = {"prompt": "sks dog", "suspend": True}
+    own = {"modelId": "dog", "dataset": {"uri": ELSEWHERE}} if kind is Kind.TRAIN else {"modelId": "dog@200"}
+    isolated.api.create(kind, "waiting", {**spec, **own})
+
+    with pytest.raises(ModelInUseError, match=f"{kind}/waiting"):
+        delete_step(isolated, "200")
+    assert {*files} <= {*isolated.keys(run_prefix(uid))}
