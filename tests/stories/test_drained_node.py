@@ -9,7 +9,7 @@ from darkroom_contract.names import LABEL_JOB_NAME
 from darkroom_local.node.journal import overlapping_runs
 
 DRAINS = 3
-STEPS = 60
+STEPS = 120
 
 
 @pytest.mark.timeout(900)

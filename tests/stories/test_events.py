@@ -49,7 +49,7 @@ def test_a_training_that_succeeds_shows_its_story(darkroom: Darkroom) -> None:
 
 
 def test_a_training_that_is_suspended_and_resumed_shows_its_story(darkroom: Darkroom) -> None:
-    name = darkroom.train(prompt="a photo of sks star", model_id="event-pause", max_steps=60)
+    name = darkroom.train(prompt="a photo of sks star", model_id="event-pause", max_steps=150)
     darkroom.wait_for_phase(name, "Running")
     darkroom.kubectl("patch", "trainjob", name, "--type=merge", "-p", '{"spec":{"suspend":true}}')
     darkroom.wait_for_phase(name, "Suspended")
@@ -63,9 +63,10 @@ def test_a_training_that_is_suspended_and_resumed_shows_its_story(darkroom: Dark
 
 
 def test_a_generation_that_fails_and_is_retried_shows_its_story(darkroom: Darkroom) -> None:
-    name = darkroom.generate(prompt="a blue square", steps=80, cache_profile="Disabled")
+    name = darkroom.generate(prompt="a blue square", steps=80, count=4, cache_profile="Disabled")
     darkroom.wait_for_phase(name, "Running")
-    [run] = darkroom.runs_of(name)
+    # The node may learn of a hand-over after the status.
+    [run] = wait_for(lambda: darkroom.runs_of(name), "the node has the run")
     os.killpg(run.pid, signal.SIGKILL)
     darkroom.wait_for_phase(name, "Succeeded")
     shown = wait_for_story(darkroom, "generatejob", name, "Succeeded")

@@ -26,7 +26,7 @@ def test_twenty_mixed_jobs_run_one_at_a_time(darkroom: Darkroom) -> None:
 
     with ThreadPoolExecutor(20) as pool:
         names = {future.result() for future in [pool.submit(submit) for submit in [*by_rest, *by_yaml]]}
-    ends = {name: darkroom.wait_for_phase(name, "Succeeded", "Failed", seconds=280)["phase"] for name in names}
+    ends = {name: darkroom.wait_for_phase(name, "Succeeded", "Failed")["phase"] for name in names}
 
     runs = darkroom.record()[earlier:]
     assert len(names) == 20

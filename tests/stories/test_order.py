@@ -26,7 +26,7 @@ def a_job(kind: str, name: str, **spec: Any) -> dict[str, Any]:
     return {"apiVersion": "darkroom.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
-def a_training(name: str, model: str, photos: str, steps: int = 12) -> dict[str, Any]:
+def a_training(name: str, model: str, photos: str, steps: int = 40) -> dict[str, Any]:
     spec = {"modelId": model, "prompt": "a photo of sks star", "maxSteps": steps, "training": {"rank": 4}}
     return a_job("TrainJob", name, dataset={"uri": photos}, **spec)
 

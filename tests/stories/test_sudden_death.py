@@ -12,7 +12,7 @@ def test_killed_cluster_loses_nothing(start_darkroom: Callable[[], Darkroom]) ->
     darkroom = start_darkroom()
     done = darkroom.generate(prompt="a red circle on a navy background", steps=2)
     darkroom.wait_for_phase(done, "Succeeded")
-    running = darkroom.generate(prompt="a blue square", steps=80, cache_profile="Disabled")
+    running = darkroom.generate(prompt="a blue square", steps=80, count=4, cache_profile="Disabled")
     waiting = darkroom.generate(prompt="a green heart", steps=2)
     darkroom.wait_for_phase(running, "Running")
 

@@ -1,7 +1,7 @@
 """Twenty pictures, submitted at once: one pod draws them all, one after the other, and each job has its own result."""
 
 import pytest
-from support.darkroom_up import Darkroom
+from support.darkroom_up import Darkroom, wait_for
 from support.warm_jobs import apply_pictures, digest, status_of
 
 from darkroom_contract.names import LABEL_JOB_NAME
@@ -24,8 +24,13 @@ def drawn(darkroom: Darkroom) -> Darkroom:
 def test_kubectl_shows_whose_run_was_in_the_pod_and_that_it_is_idle(drawn: Darkroom) -> None:
     [run] = [run for run in drawn.record() if run.labels[LABEL_JOB_NAME] == NAMES[-1]]
     columns = "darkroom.dev/job-name,darkroom.dev/runner-state"
-    [row] = [each for each in drawn.kubectl("get", "pods", "-L", columns).splitlines() if run.pod_name in each]
-    assert row.split()[-2:] == [NAMES[-1], "idle"]
+
+    def shown() -> list[str]:
+        rows = drawn.kubectl("get", "pods", "-L", columns).splitlines()
+        return next(row for row in rows if run.pod_name in row).split()[-2:]
+
+    # The pod is marked once the success of its job is recorded.
+    wait_for(lambda: shown() == [NAMES[-1], "idle"], "the pod is shown as idle")
 
 
 def test_one_pod_draws_all_of_them_in_order_and_one_at_a_time(drawn: Darkroom) -> None:

@@ -13,6 +13,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 from darkroom_contract.outcome import Outcome, Reason
 from support.job_invariants import SECRET, JobInvariants
 from support.operator_snapshots import failure
+from support.queue_order import KeptPlaces
 from support.simulated_api import PLURALS, SimulatedApi
 from support.simulated_gateway import SimulatedGateway
 from support.simulated_node import SimulatedNode
@@ -38,7 +39,7 @@ class OneAtATime(JobInvariants):
     def begin(self, backoff_limit: int, has_old_crds: bool) -> None:
         self.api = SimulatedApi(dropped=NEW_FIELDS if has_old_crds else frozenset())
         self.user, self.node = SimulatedUser(self.api), SimulatedNode(self.api)
-        self.gateway = SimulatedGateway(self.api)
+        self.gateway, self.places = SimulatedGateway(self.api), KeptPlaces(self.api)
         self.operators = [
             SimulatedOperator(self.api, self.slots, **DATASETS, **self.operator_settings) for _ in range(2)
         ]
@@ -136,13 +137,15 @@ class OneAtATime(JobInvariants):
         self.user.train(f"job-{self.created}", MODEL, dataset=SECRET, priority=priority, suspend=suspend)
         self.created += 1
 
-    @rule(data=st.data(), what=st.sampled_from(["suspend", "resume", "delete"]))
+    @rule(data=st.data(), what=st.sampled_from(["suspend", "resume", "delete", "raise", "lower"]))
     def a_user_changes_their_mind(self, data: st.DataObject, what: str) -> None:
         if not (jobs := sorted((plural, name) for plural in JOBS for name in self.api.objects[plural])):
             return
         plural, name = data.draw(st.sampled_from(jobs))
         if what == "delete":
             self.api.delete(plural, name)
+        elif what in ("raise", "lower"):
+            self.user.prioritize(plural, name, 3 if what == "raise" else -1)
         else:
             self.user.suspend(plural, name, what == "suspend")
 

@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from darkroom_contract.outcome import Reason
 from darkroom_contract.status import Phase
+from support.queue_order import KeptPlaces
 from support.simulated_api import SimulatedApi
 from support.simulated_gateway import SimulatedGateway
 from support.simulated_node import SimulatedNode
@@ -27,6 +28,7 @@ class JobInvariants(RuleBasedStateMachine):
     node: SimulatedNode
     gateway: SimulatedGateway
     operators: list[SimulatedOperator]
+    places: KeptPlaces
     ends: dict[str, str]
     """The final phases seen, by uid."""
     counts: dict[str, tuple[int, int]]
@@ -76,6 +78,13 @@ class JobInvariants(RuleBasedStateMachine):
         return uid
 
     @invariant()
+    def a_slot_goes_to_the_first_job_of_the_queue(self) -> None:
+        """As far as the operator that assigns it can see, and to the job whose idle pod left without any exception."""
+        for operator in self.operators:
+            assert not operator.executor.overtaken, operator.executor.overtaken
+        assert not (lost := self.places.lost()), lost
+
+    @invariant()
     def an_interruption_never_counts_as_a_failure(self) -> None:
         for job in self.user.jobs():
             status, uid = job.get("status", {}), job["metadata"]["uid"]
@@ -114,6 +123,7 @@ class JobInvariants(RuleBasedStateMachine):
             self.a_refused_job_never_has_a_pod()
             self.never_two_live_pods()
             self.a_finished_job_stays_what_it_is()
+            self.a_slot_goes_to_the_first_job_of_the_queue()
             self.an_interruption_never_counts_as_a_failure()
             if self.slots == 1:
                 assert not waiting & self.failed_for_their_model()

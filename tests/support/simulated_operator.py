@@ -12,18 +12,31 @@ from darkroom_operator.cache.outcome_reader import accepted_outcome
 from darkroom_operator.errors import UnreachableError
 from darkroom_operator.kube.client import KubeClient
 from darkroom_operator.kube.objects import LEASES, PODS
+from darkroom_operator.reconcile.actions import Action, AssignSlot
 from darkroom_operator.reconcile.controller import Reconciler
 from darkroom_operator.reconcile.executor import ActionExecutor
 from darkroom_operator.scheduling.policy import QueuePolicy
 from darkroom_operator.scheduling.preflight import ModelRoot, preflight_failure
 from darkroom_operator.settings import Settings
 from darkroom_operator.telemetry.metrics import Metrics
+from support.queue_order import overtaken
 from support.simulated_api import PLURALS, SimulatedApi, SimulatedKubeClient
 from support.simulated_user import KINDS
 
 Json = dict[str, Any]
 
 logging.getLogger("darkroom_operator").setLevel(logging.CRITICAL)
+
+
+class WatchedExecutor(ActionExecutor):
+    """Notes whom an admission overtakes, in the view that decided it."""
+
+    overtaken: tuple[str, ...] = ()
+
+    async def send(self, action: Action) -> None:
+        if isinstance(action, AssignSlot):
+            self.overtaken += tuple(overtaken(action, self._cache, self._clock()))
+        await super().send(action)
 
 
 class SimulatedOperator:
@@ -52,7 +65,7 @@ class SimulatedOperator:
         model_root = ModelRoot(self._settings.model_root)
         self.cache = Cache(lambda job: preflight_failure(job, self._settings, model_root), self._policy)
         self.kube = SimulatedKubeClient(self.api)
-        self.executor = ActionExecutor(
+        self.executor = WatchedExecutor(
             cast(KubeClient, self.kube), self.cache, self._settings, self._now, self._metrics
         )
         self._reconciler = Reconciler(

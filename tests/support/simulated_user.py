@@ -32,9 +32,15 @@ class SimulatedUser:
             self.api.patch(plural, name, {"metadata": {"finalizers": [names.FINALIZER_FILES]}})
 
     def suspend(self, plural: str, name: str, yes: bool) -> None:
+        self._change(plural, name, suspend=yes)
+
+    def prioritize(self, plural: str, name: str, priority: int) -> None:
+        self._change(plural, name, priority=priority)
+
+    def _change(self, plural: str, name: str, **spec: Any) -> None:
         """The API server counts the generation up, whatever phase the job is in."""
         generation = self.api.get(plural, name)["metadata"]["generation"] + 1
-        self.api.patch(plural, name, {"metadata": {"generation": generation}, "spec": {"suspend": yes}})
+        self.api.patch(plural, name, {"metadata": {"generation": generation}, "spec": spec})
 
     def jobs(self) -> list[Json]:
         return [job for plural in JOBS for job in self.api.all(plural)]

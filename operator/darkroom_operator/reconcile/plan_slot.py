@@ -80,7 +80,7 @@ def plan_slot(slot: Slot, snapshot: Snapshot, retry_wait: RetryWait) -> Action |
 
 def _hand_over(slot: Slot, snapshot: Snapshot) -> Action | None:
     """Assign the slot, unless a run still occupies it, for example after its Lease was deleted by hand. An idle pod
-    stays in it."""
+    stays in it. A holder whose run has ended gets the slot again if it is still the first of the queue."""
     job = next(_owners(slot, snapshot), None)
     if job is not None:
         return AssignSlot(slot, job)
@@ -89,7 +89,7 @@ def _hand_over(slot: Slot, snapshot: Snapshot) -> Action | None:
         if pod is not idle and _is_in(slot, pod) and _may_run_here(pod, slot):
             return _remove(pod, snapshot)
     is_admitting = slot.number < snapshot.slot_count and not other_slot_exceeds_quota(slot.number, snapshot)
-    job = admit(snapshot) if is_admitting else None
+    job = admit(snapshot, slot) if is_admitting else None
     is_unchanged = job is None and slot.holder is None and slot.idle_pod_uid == (None if idle is None else idle.uid)
     return None if is_unchanged else AssignSlot(slot, job, idle)
 

@@ -83,11 +83,13 @@ def take_over(job: Job, pod: RunnerPod, snapshot: Snapshot) -> TakeOverPod | Non
 def give_run(job: Job, pod: RunnerPod) -> GiveRun | VerifyPods | None:
     """Step e., once the Lease and the job's status name the pod; None if it has its run document.
 
-    A pod that waits under the labels of another job is a stale view: it was taken over.
+    None also for a pod that is about to leave, or whose node is lost: a run that it does not have was not begun, and is
+    repeated at once. A pod that waits under the labels of another job is a stale view: it was taken over.
     """
     if pod.job_uid != job.uid and (pod.is_idle or not pod.has_run):
         return VerifyPods(None, pod.uid, pod.name)
-    return None if pod.has_run else GiveRun(pod, job)
+    is_leaving = pod.deleting or pod.node_lost or pod.disruption
+    return None if pod.has_run or is_leaving else GiveRun(pod, job)
 
 
 def published_outcome(job: Job, pod: RunnerPod, snapshot: Snapshot) -> Outcome | None:

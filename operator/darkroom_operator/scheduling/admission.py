@@ -12,6 +12,7 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind, step_of_reference
 from darkroom_operator.pods.runner_pod import RunnerPod
 from darkroom_operator.scheduling.job_state import is_backing_off, is_finished, may_run
+from darkroom_operator.scheduling.slot import Slot
 from darkroom_operator.scheduling.snapshot import Snapshot
 
 TRAINING_FOLLOWS_WITHIN = timedelta(seconds=1.5)
@@ -36,15 +37,27 @@ def owns_slot(job: Job, pod: RunnerPod) -> bool:
     return not pod.gated and pod.has_run and not is_finished(job) and is_current_run(pod, job)
 
 
-def is_queued(job: Job, snapshot: Snapshot) -> bool:
-    """Whether the job waits only for a slot or a model. A status that still names a lost slot is corrected first."""
+def is_queued(job: Job, snapshot: Snapshot, released: Slot | None = None) -> bool:
+    """Whether the job waits only for a slot or a model. A status that still names a lost slot is corrected first.
+
+    The holder of the slot that is being released is queued like any other job.
+    """
     return (
         job.status.slot is None
-        and job.uid not in snapshot.holders
+        and not _holds_slot(job, snapshot, released)
         and may_run(job)
         and not is_backing_off(job, snapshot.now)
         and job.uid not in snapshot.rejected
     )
+
+
+def _holds_slot(job: Job, snapshot: Snapshot, released: Slot | None) -> bool:
+    """Whether a Lease names the job: of the slot that is being released only until the end of the run is recorded."""
+    if job.uid not in snapshot.holders:
+        return False
+    if released is None or job.status.pod_uid is None or job.status.pod_uid != released.pod_uid:
+        return True
+    return [each for each in snapshot.slots.values() if each.holder == job.uid] != [released]
 
 
 def awaited_models(job: Job) -> tuple[str, ...]:
@@ -92,16 +105,16 @@ def queued_jobs(snapshot: Snapshot) -> list[Job]:
     return ordered
 
 
-def next_candidate(snapshot: Snapshot) -> Job | None:
+def next_candidate(snapshot: Snapshot, released: Slot | None = None) -> Job | None:
     """The first queued job that does not wait for a training."""
-    return next(
-        (job for job in snapshot.pending if is_queued(job, snapshot) and awaited_training(job, snapshot) is None), None
-    )
+    queued = (job for job in snapshot.pending if is_queued(job, snapshot, released))
+    return next((job for job in queued if awaited_training(job, snapshot) is None), None)
 
 
-def admit(snapshot: Snapshot) -> Job | None:
-    """The job that a free slot is assigned to. None also while the candidate is too young: no other overtakes it."""
-    job = next_candidate(snapshot)
+def admit(snapshot: Snapshot, released: Slot | None = None) -> Job | None:
+    """The job that a free slot, or one that is being released, is assigned to. None also while the candidate is too
+    young: no other overtakes it."""
+    job = next_candidate(snapshot, released)
     return None if job is None or is_too_young(job, snapshot.now) else job
 
 

@@ -31,6 +31,8 @@ def pod_ready(pod: RunnerPod, now: datetime) -> PodReady:
         return PodReady(FALSE, "Terminating", "The pod is being deleted.")
     if pod.started is None:
         return PodReady(FALSE, "Starting", pod.pending_reason or "The pod has been created.")
+    if not pod.has_run:
+        return PodReady(FALSE, "Starting", "The pod was taken over, but does not have the run document yet.")
     return PodReady(TRUE if pod.ready else FALSE, "Running", "The run is in progress.")
 
 

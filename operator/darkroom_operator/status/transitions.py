@@ -148,12 +148,14 @@ _STARTING = {
 
 
 def running(job: Job, pod: RunnerPod, event: ProgressEvent | None, now: datetime) -> JobStatus:
-    """The run according to its pod and its newest progress; `Starting` until its container has started.
+    """The run according to its pod and its newest progress; `Starting` until its container has started and has the run
+    document.
 
     A pod that seems to wait again is a stale view: a container starts once.
     """
-    is_stale = pod.started is None and has_started(job)
-    is_running = pod.started is not None or is_stale
+    has_begun = pod.started is not None and pod.has_run
+    is_stale = not has_begun and has_started(job)
+    is_running = has_begun or is_stale
     status = StatusBuilder(job, now).set(
         phase=Phase.RUNNING if is_running else Phase.STARTING,
         run_start_time=job.status.run_start_time or now.replace(microsecond=0) if is_running else None,

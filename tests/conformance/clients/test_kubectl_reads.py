@@ -140,10 +140,10 @@ def test_wait_returns_when_a_condition_holds(
     kubectl: Any, api: Api, name: str, generate_job: Callable[..., Json]
 ) -> None:
     api.made(GENERATE, generate_job(name))
-    process = kubectl.start("wait", "--for=condition=Complete", f"dgj/{name}", "--timeout=30s")
+    process = kubectl.start("wait", "--for=condition=Complete", f"dgj/{name}", "--timeout=60s")
     condition = {"type": "Complete", "status": "True", "reason": "Done", "lastTransitionTime": "2026-01-02T03:04:05Z"}
     ok(api.patch(GENERATE, name, {"status": {"conditions": [condition]}}, subresource="status"))
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert output == f"generatejob.darkroom.dev/{name} condition met\n"
 
@@ -159,10 +159,10 @@ def test_wait_supports_values_and_deletions(
 ) -> None:
     api.made(GENERATE, generate_job(name))
     ok(api.patch(GENERATE, name, {"status": {"phase": "Running"}}, subresource="status"))
-    kubectl("wait", "--for=jsonpath={.status.phase}=Running", f"dgj/{name}", "--timeout=10s")
-    process = kubectl.start("wait", "--for=delete", f"dgj/{name}", "--timeout=30s")
+    kubectl("wait", "--for=jsonpath={.status.phase}=Running", f"dgj/{name}", "--timeout=60s")
+    process = kubectl.start("wait", "--for=delete", f"dgj/{name}", "--timeout=60s")
     ok(api.delete(GENERATE, name))
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert process.returncode == 0
 
 

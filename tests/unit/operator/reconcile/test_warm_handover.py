@@ -1,53 +1,16 @@
 """Warm hand-over on a simulated API: whole stories, with the requests of the real executor."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from support.reconcile_stage import LEASE, Stage
+from support.reconcile_stage import LEASE, WARM, WarmStage
 from support.simulated_operator import SimulatedOperator
 from support.simulated_user import GENERATE
 
 from darkroom_contract.handover import IDLE, LABEL_RUNNER_STATE
 from darkroom_contract.names import LABEL_JOB_NAME
 from darkroom_operator.reconcile.actions import VerifyPods
-from darkroom_operator.telemetry.metrics import Metrics
-
-WARM: dict[str, Any] = {"redis_url": "redis://localhost:1"}
-
-
-class WarmStage(Stage):
-    """An operator that keeps pods warm."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.metrics = Metrics()
-        self.operator = SimulatedOperator(self.api, metrics=self.metrics, **WARM)
-
-    def run(self) -> str:
-        """The operator does all it can, and the only pod begins what it is given."""
-        [pod] = self.rest()
-        if self.node.runner(pod) is None:
-            self.node.start(pod)
-        self.node.poll(pod)
-        self.rest()
-        return pod
-
-    def report(self, pod: str, then: Callable[[], Any] | None = None) -> None:
-        """The run ends well, its process waits, and the operator reads that."""
-        self.node.report(pod)
-        self.operator.see_all()
-        self.operator.read_outcomes(self.node.published)
-        if then is not None:
-            then()
-
-    def starts(self, start: str) -> float | None:
-        labels = {"kind": "GenerateJob", "start": start}
-        return self.metrics.registry.get_sample_value("darkroom_run_starts_total", labels)
-
-    def labels(self, pod: str) -> dict[str, str]:
-        labels: dict[str, str] = self.api.get("pods", pod)["metadata"]["labels"]
-        return labels
 
 
 @pytest.fixture
