@@ -5,6 +5,7 @@ from starlette.requests import Request
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.specs.train_job import TrainJobSpec
+from darkroom_contract.status import Phase
 from darkroom_gateway.errors import AlreadyDeletingError, FieldError, UnfinishedJobError
 from darkroom_gateway.generation.image_resolver import ImageResolver
 from darkroom_gateway.generation.image_sources import Source, SourceKind
@@ -45,7 +46,7 @@ class JobRetries:
         """
         job = await self._jobs.get(job_id, kind)
         if not phase_of(job).is_terminal:
-            message = f"Wait until {job_id} has finished, or cancel it: it is {phase_of(job)}."
+            message = _unfinished(job_id, phase_of(job))
             raise UnfinishedJobError(message, (FieldError("id", message, job_id),))
         if job.deleting:
             raise AlreadyDeletingError(f"{job.key} is being deleted: submit its spec as a new job.")
@@ -72,3 +73,12 @@ class JobRetries:
         sources = {role: Source(SourceKind.URI, each.uri) for role, each in images_of(spec).items()}
         with self._images.collect(sources, {}) as images:
             await unless_disconnected(request, self._images.resolve(images, spec.mask))
+
+
+def _unfinished(job_id: str, phase: Phase) -> str:
+    if phase is Phase.SUSPENDED:
+        return (
+            f"{job_id} is suspended and has not finished, so there is nothing to retry. Let it continue with "
+            f"POST /v1/jobs/{job_id}/resume."
+        )
+    return f"Wait until {job_id} has finished, or cancel it: it is {phase}."

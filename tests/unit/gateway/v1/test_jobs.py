@@ -182,6 +182,16 @@ def test_retry_is_refused_without_what_the_job_needs(
     assert "no photos" in refused(http.post(f"/v1/jobs/{training}/retry"))["dataset.uri"]
 
 
+def test_retry_of_a_suspended_job_names_the_way_to_continue_it(http: httpx.Client, cluster: Any, job: str) -> None:
+    cluster.set_status(Kind.GENERATE, job, phase="Suspended")
+
+    problem = http.post(f"/v1/jobs/{job}/retry").json()
+
+    assert problem["type"].endswith(":UnfinishedJob")
+    assert f"{job} is suspended" in problem["detail"]
+    assert f"POST /v1/jobs/{job}/resume" in problem["detail"]
+
+
 def test_files_have_addresses_of_v1(http: httpx.Client, cluster: Any, bucket: Any, job: str) -> None:
     uid = cluster.get(Kind.GENERATE, job)["metadata"]["uid"]
     key = f"runs/{uid}/{job}-seed-0.png"
