@@ -47,6 +47,7 @@ class AsyncTransport:
                 pause = self.retries.pause_seconds(failure, attempt, is_repeatable=call.is_repeatable)
                 if pause is None:
                     raise
+                self.retries.announce(failure, pause)
             await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
@@ -92,6 +93,7 @@ class AsyncTransport:
                 pause = self.retries.pause_seconds(failure, attempt)
                 if pause is None:
                     raise
+                self.retries.announce(failure, pause)
             await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 

@@ -49,7 +49,10 @@ class GatewayUnreachableError(DarkroomError):
 
     def __init__(self, gateway: str, detail: str, *, was_sent: bool) -> None:
         super().__init__(f"The gateway at {gateway} can't be reached: {detail}.")
-        self.advice = "Check the address (DARKROOM_GATEWAY_URL), or start one on this machine with: darkroom up"
+        self.advice = (
+            "Check the address (--gateway, DARKROOM_GATEWAY_URL or darkroom login), or start a gateway on this machine "
+            "with: darkroom up"
+        )
         self.was_sent = was_sent
         """Whether the gateway may have received the request."""
 

@@ -6,7 +6,7 @@ The gateway checks the content; here names and sizes are checked, so that a wron
 import mimetypes
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,9 @@ MAX_CAPTION_BYTES = 4 * 1000
 """1,000 characters of UTF-8."""
 
 MASK = re.compile(r"(?P<stem>.+)\.mask\.\w+", re.IGNORECASE)
+
+MAX_NAMED = 3
+"""Folders or files that a message lists."""
 
 MEBIBYTE = 1024**2
 
@@ -84,7 +87,8 @@ def find_photos(paths: Iterable[Path | str]) -> PhotoFiles:
     """The photos in these folders (not in folders below them) and among these files. Raises `InputError`."""
     found: list[Path] = []
     skipped: list[Path] = []
-    for path in map(Path, paths):
+    given = [Path(path) for path in paths]
+    for path in given:
         if path.is_dir():
             listed = sorted(each for each in path.iterdir() if each.is_file() and not is_hidden(each.name))
             found += (each for each in listed if _is_usable(each))
@@ -96,8 +100,31 @@ def find_photos(paths: Iterable[Path | str]) -> PhotoFiles:
         else:
             found.append(path)
     files = PhotoFiles(tuple(PhotoFile(each, each.stat().st_size) for each in found), tuple(skipped))
+    if not files.photos:
+        raise InputError(_without_photos(given, files.skipped))
     _check(files)
     return files
+
+
+def _without_photos(given: Sequence[Path], skipped: Sequence[Path]) -> str:
+    """Names the places that were searched, and a folder below them that has photos."""
+    places = [str(path) for path in given[:MAX_NAMED]] + ["..."] * (len(given) > MAX_NAMED)
+    left_out = [path.name for path in skipped[:MAX_NAMED]] + ["..."] * (len(skipped) > MAX_NAMED)
+    has = f" It has other files: {', '.join(left_out)}." if left_out else ""
+    below = (folder for path in given if path.is_dir() for folder in sorted(path.iterdir()) if folder.is_dir())
+    nearest = next((folder for folder in below if _has_photos(folder)), None)
+    advice = f"Give a folder of {FORMAT_NAMES} files, or the files themselves."
+    if nearest is not None:
+        advice = f"Folders below it are not searched: {nearest} has photos, so give that one."
+    return f"There are no photos in {', '.join(places)}.{has} {advice}"
+
+
+def _has_photos(folder: Path) -> bool:
+    """False for a folder that can't be read."""
+    try:
+        return any(is_photo_name(each.name) for each in folder.iterdir())
+    except OSError:
+        return False
 
 
 def _is_usable(path: Path) -> bool:
@@ -105,8 +132,6 @@ def _is_usable(path: Path) -> bool:
 
 
 def _check(found: PhotoFiles) -> None:
-    if not found.photos:
-        raise InputError(f"There are no photos. Give a folder of {FORMAT_NAMES} files, or the files themselves.")
     if len(found.photos) > MAX_PHOTOS:
         raise InputError(f"There are {len(found.photos)} photos, more than {MAX_PHOTOS}. A few good ones are enough.")
     for each in found.files:

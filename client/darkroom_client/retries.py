@@ -1,6 +1,7 @@
 """Which failures are retried, and after what pause. Pure, except for the jitter."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from darkroom_client.errors import DarkroomError, DownloadError, GatewayError, GatewayUnreachableError
@@ -18,6 +19,12 @@ class Retries:
     longest_seconds: float = 8.0
     longest_retry_after_seconds: float = 60.0
     """With a longer `Retry-After`, such as that of a daily quota, the error is raised at once."""
+    on_pause: Callable[[DarkroomError, float], None] | None = None
+    """Called before each pause with the failure and the seconds."""
+
+    def announce(self, failure: DarkroomError, seconds: float) -> None:
+        if self.on_pause is not None:
+            self.on_pause(failure, seconds)
 
     def pause_seconds(self, failure: DarkroomError, attempt: int, *, is_repeatable: bool = True) -> float | None:
         """Seconds until the next attempt; None when there is none. `attempt` counts from 1."""

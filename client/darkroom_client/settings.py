@@ -3,6 +3,7 @@
 The key is never an argument of the command line, where other users of the machine could read it.
 """
 
+import ipaddress
 import json
 import os
 import stat
@@ -65,6 +66,11 @@ def save_settings(settings: Settings, path: Path) -> None:
 def checked_address(address: str) -> str:
     address = _normalised(address)
     parts = _parts(address)
+    if "://" not in address and _host(address):
+        raise ConfigurationError(
+            f"The gateway's address {address!r} has no scheme. Write https://{address}, or http://{address} if the "
+            "gateway has no TLS."
+        )
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError(f"{address!r} is no address of a gateway. One is such as {DEFAULT_GATEWAY}.")
     if parts.username is not None or parts.query or parts.fragment:
@@ -75,9 +81,25 @@ def checked_address(address: str) -> str:
 
 
 def _normalised(address: str) -> str:
-    """Without a slash at its end, and with its scheme in lower case."""
-    scheme, separator, rest = address.strip().rstrip("/").partition("://")
-    return f"{scheme.lower()}{separator}{rest}"
+    """Without a slash at its end, and with its scheme in lower case: http where this machine is named without one."""
+    address = address.strip().rstrip("/")
+    scheme, separator, rest = address.partition("://")
+    if separator:
+        return f"{scheme.lower()}://{rest}"
+    return f"http://{address}" if _is_loopback(_host(address)) else address
+
+
+def _host(address: str) -> str:
+    """Of an address without a scheme; empty if it has none."""
+    parts = _parts(f"//{address}")
+    return (parts.hostname or "") if parts is not None else ""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _parts(address: str) -> SplitResult | None:

@@ -37,6 +37,24 @@ class Stage(StrEnum):
     UPLOADING = "Uploading"
     DONE = "Done"
 
+    @property
+    def in_words(self) -> str:
+        """For people: on the page and on the command line."""
+        return _STAGES_IN_WORDS[self]
+
+
+_STAGES_IN_WORDS = {
+    Stage.DOWNLOADING: "Downloading",
+    Stage.LOADING_MODEL: "Loading the model",
+    Stage.DRAWING_CLASS_IMAGES: "Drawing class pictures",
+    Stage.ENCODING: "Preparing the photos",
+    Stage.TRAINING: "Learning",
+    Stage.DENOISING: "Drawing",
+    Stage.ANIMATING: "Animating",
+    Stage.UPLOADING: "Saving",
+    Stage.DONE: "Done",
+}
+
 
 class Preview(Schema):
     """A small picture of an image that is being generated."""

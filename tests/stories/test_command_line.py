@@ -28,6 +28,8 @@ def test_model_is_trained_and_used_by_two_commands(darkroom: Darkroom, tmp_path:
     drawn = run(darkroom, tmp_path, "generate 'a photo of sks star' -m cli-star --steps 4 --seed 11 -o out")
 
     assert "Succeeded" in trained.stderr
+    draw = "darkroom generate 'a photo of sks star' --model cli-star"
+    assert trained.stderr.endswith(f"Trained cli-star. Draw with it: {draw}\n")
     assert any(line.endswith(".safetensors") for line in trained.stdout.splitlines())
     [picture] = drawn.stdout.splitlines()
     with Image.open(tmp_path / picture) as image:

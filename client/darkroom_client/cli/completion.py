@@ -64,7 +64,7 @@ def job_ids(prefix: str, parsed_args: Namespace, **_: object) -> list[str]:
     from darkroom_client.errors import DarkroomError
 
     try:
-        with connect(parsed_args, HASTY) as darkroom:
+        with connect(parsed_args, retries=HASTY) as darkroom:
             return [job.id for job in darkroom.job_page(limit=MAX_PROPOSALS).jobs]
     except DarkroomError:
         return []
@@ -75,7 +75,7 @@ def model_ids(prefix: str, parsed_args: Namespace, **_: object) -> list[str]:
     from darkroom_client.errors import DarkroomError
 
     try:
-        with connect(parsed_args, HASTY) as darkroom:
+        with connect(parsed_args, retries=HASTY) as darkroom:
             return [model.model_id for model in darkroom.models()]
     except DarkroomError:
         return []

@@ -3,9 +3,11 @@
 import contextlib
 from argparse import Namespace
 from collections.abc import Iterator
+from dataclasses import replace
 
 from darkroom_client.cli.parser import gateway_of
 from darkroom_client.cli.terminal import Terminal
+from darkroom_client.errors import DarkroomError
 from darkroom_client.retries import Retries
 from darkroom_client.sync_client import Darkroom
 
@@ -15,9 +17,18 @@ PATIENT = Retries(attempts=4, longest_seconds=2.0)
 HASTY = Retries(attempts=1)
 """For completion."""
 
+ANNOUNCED_SECONDS = 3.0
+"""Shorter pauses before another attempt are not announced."""
 
-def connect(options: Namespace, retries: Retries = PATIENT) -> Darkroom:
-    return Darkroom(gateway_of(options), retries=retries)
+
+def connect(options: Namespace, terminal: Terminal | None = None, retries: Retries = PATIENT) -> Darkroom:
+    """Long pauses, such as those that a full queue asks for, are announced in the terminal."""
+
+    def announce(failure: DarkroomError, seconds: float) -> None:
+        if terminal is not None and seconds >= ANNOUNCED_SECONDS:
+            terminal.note(f"{terminal.wording.text(str(failure))}\nTrying again in {seconds:.0f} s. Ctrl-C ends it.")
+
+    return Darkroom(gateway_of(options), retries=replace(retries, on_pause=announce))
 
 
 @contextlib.contextmanager
@@ -26,5 +37,6 @@ def submitting(terminal: Terminal) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        terminal.note("The job may exist. Look for it with: darkroom jobs. Stop it with: darkroom cancel ID")
+        look, stop = terminal.command("jobs"), terminal.command("cancel", "ID")
+        terminal.note(f"The job may exist. Look for it with: {look}. Stop it with: {stop}")
         raise

@@ -5,10 +5,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from darkroom_client.cli.terminal import Terminal, printable
-from darkroom_client.cli.words import duration
+from darkroom_client.cli.words import duration, stage_name
 from darkroom_client.models import Job, Progress, Status
 
 PERCENT_BETWEEN_LINES = 10.0
+
+WIDE_COLUMNS = 80
+"""Narrower terminals get the words and the percentage, without the job's id and without a bar."""
+PERCENT_AND_TIME_COLUMNS = 16
 
 
 def status_line(job: Job) -> str:
@@ -20,7 +24,7 @@ def status_line(job: Job) -> str:
         if job.queue.position:
             parts.append(f"{job.queue.position} job{'s' if job.queue.position > 1 else ''} before it")
         if job.queue.waiting_for:
-            parts.append(f"waits for {job.queue.waiting_for}")
+            parts.append(f"waits for {_named(job.queue.waiting_for)}")
         if job.queue.estimated_start_seconds:
             parts.append(f"starts in about {duration(job.queue.estimated_start_seconds)}")
     if job.attempts > 1 and not job.is_finished:
@@ -28,11 +32,18 @@ def status_line(job: Job) -> str:
     return ", ".join(parts)
 
 
+def _named(reference: str) -> str:
+    """TrainJob/train-a as: the training train-a."""
+    kind, separator, name = reference.partition("/")
+    noun = {"TrainJob": "training", "GenerateJob": "generation"}.get(kind)
+    return f"the {noun} {name}" if separator and noun else reference
+
+
 def progress_line(progress: Progress) -> str:
-    """Such as: Training 120/500, loss 0.081."""
+    """Such as: Learning 120/500, loss 0.081."""
     steps = f" {progress.step}/{progress.total}" if progress.total else ""
     loss = progress.metrics.get("loss")
-    return f"{progress.stage or 'Running'}{steps}{'' if loss is None else f', loss {loss:.3g}'}"
+    return f"{stage_name(progress.stage)}{steps}{'' if loss is None else f', loss {loss:.3g}'}"
 
 
 class Lines:
@@ -75,17 +86,20 @@ class Bar:
     def __init__(self, job_id: str) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+        from rich.table import Column
 
         # Saved files are named on stdout. In the same terminal they must appear above the bar, which rich sees to.
         self._console = Console(stderr=True)
+        is_wide = self._console.width >= WIDE_COLUMNS
         columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+            *((BarColumn(self._console.width // 5),) if is_wide else ()),
             TaskProgressColumn(),
-            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
         )
         self._bar = Progress(*columns, console=self._console, transient=True, redirect_stdout=sys.stdout.isatty())
         self._id = job_id
+        self._is_wide = is_wide
         self._task: Any = self._bar.add_task(job_id, total=100.0, left="")
 
     def __enter__(self) -> Self:
@@ -101,16 +115,23 @@ class Bar:
         if job.is_finished:  # The bar disappears.
             self.message(f"{self._id}: {status_line(job)}")
         elif job.progress is None or job.status is not Status.RUNNING:
-            self._bar.update(self._task, description=printable(f"{self._id}  {status_line(job)}"), left="")
+            self._bar.update(self._task, description=self._described(status_line(job)), left="")
 
     def progress(self, progress: Progress) -> None:
         left = progress.estimated_remaining_seconds
         self._bar.update(
             self._task,
-            description=printable(f"{self._id}  {progress_line(progress)}"),
+            description=self._described(progress_line(progress)),
             completed=progress.progress_percentage,
             left="" if left is None else f"{duration(left)} left",
         )
+
+    def _described(self, words: str) -> str:
+        """What is being done. Its end gives way to the time left."""
+        if self._is_wide:
+            return printable(f"{self._id}  {words}")
+        room = max(self._console.width - PERCENT_AND_TIME_COLUMNS, 1)
+        return printable(words if len(words) <= room else f"{words[: room - 1]}\N{HORIZONTAL ELLIPSIS}")
 
     def message(self, text: str) -> None:
         self._console.print(printable(text), markup=False, highlight=False)

@@ -1,12 +1,15 @@
 """Follows a job until it has ended, and asks at Ctrl-C whether to cancel it."""
 
 import sys
+from collections.abc import Mapping
 from enum import Enum, auto
+from typing import Any
 
 from darkroom_client.cli.displays import Display, display_for
 from darkroom_client.cli.exit_codes import ExitCode
 from darkroom_client.cli.saving import Saver
 from darkroom_client.cli.terminal import Terminal
+from darkroom_client.cli.wording import wording_for
 from darkroom_client.errors import ConflictError, DarkroomError, NotFoundError
 from darkroom_client.job_events import Disconnected, Event, JobChanged, JobDeleted, ProgressReported, Warned
 from darkroom_client.models import Job
@@ -31,14 +34,21 @@ def follow_job(darkroom: Darkroom, job: Job, terminal: Terminal, saver: Saver | 
             return follower.run()
         except KeyboardInterrupt:
             if follower.job.is_finished:
-                terminal.note(f"{job.id} has ended. Save the rest with: darkroom download {job.id}")
+                terminal.note(f"{job.id} has ended. Save the rest with: {terminal.command('download', job.id)}")
                 return ExitCode.INTERRUPTED
             choice = _ask(job, terminal)
         if choice is Choice.CANCEL:
             return _cancel(darkroom, job, terminal)
         if choice is Choice.LEAVE:
-            terminal.note(f"{job.id} continues. Follow it with: darkroom job -f {job.id}")
+            terminal.note(f"{job.id} continues. Follow it with: {terminal.command('job', '-f', job.id)}")
             return ExitCode.INTERRUPTED
+
+
+def trained(spec: Mapping[str, Any], terminal: Terminal) -> str:
+    """What a training of this spec has made, and the command that draws with it."""
+    base = spec.get("baseModel")
+    words = ("generate", spec["prompt"], "--model", spec["modelId"], *(("--base-model", base) if base else ()))
+    return f"Trained {spec['modelId']}. Draw with it: {terminal.command(*words)}"
 
 
 class _Follower:
@@ -48,6 +58,7 @@ class _Follower:
         """As it was last seen."""
         self._terminal = terminal
         self._saver = saver
+        self._wording = wording_for(job.kind)
 
     def run(self) -> int:
         with display_for(self._terminal, self.job.id) as display:
@@ -57,7 +68,7 @@ class _Follower:
                     self._terminal.note(f"{self.job.id} was deleted before its end.")
                     return ExitCode.JOB_FAILED
         for remark in self.job.remarks:
-            self._terminal.note(f"{remark.reason}: {remark.message}")
+            self._terminal.note(f"{remark.reason}: {self._wording.text(remark.message)}")
         self.job.require_success()
         if self._saver is not None:
             self._saver.save_artifacts(self.job)
@@ -102,7 +113,7 @@ def _cancel(darkroom: Darkroom, job: Job, terminal: Terminal) -> int:
     except (ConflictError, NotFoundError) as error:
         terminal.note(str(error))
     except (DarkroomError, KeyboardInterrupt):
-        terminal.note(f"{job.id} is not cancelled. Try again with: darkroom cancel {job.id}")
+        terminal.note(f"{job.id} is not cancelled. Try again with: {terminal.command('cancel', job.id)}")
         raise
     else:
         terminal.note(f"{job.id} is cancelled.")

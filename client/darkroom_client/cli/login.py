@@ -28,10 +28,10 @@ def login(options: Namespace, terminal: Terminal) -> int:
         darkroom.job_page(limit=1)
     path = config_path()
     save_settings(settings, path)
-    terminal.result(str(path))
-    terminal.document({"gateway": gateway, "path": str(path)})
     accepted = "accepts the key" if key else "needs no key"
-    terminal.note(f"{gateway} {accepted}. {GATEWAY_VARIABLE} and {KEY_VARIABLE} take precedence over {path}.")
+    first = f"{GATEWAY_VARIABLE} and {KEY_VARIABLE} take precedence over it"
+    terminal.done(str(path), f"{gateway} {accepted}. Stored in {path}: {first}.")
+    terminal.document({"gateway": gateway, "path": str(path)})
     return ExitCode.DONE
 
 

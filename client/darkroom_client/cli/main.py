@@ -24,7 +24,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         complete(os.environ.get("COMP_LINE", ""))
         return
-    sys.exit(_plugin_or_command(words or ["--help"]))
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
+    try:
+        code = _plugin_or_command(words or ["--help"])
+    except KeyboardInterrupt:  # Before the command has begun, or in one of another package.
+        print("darkroom: interrupted", file=sys.stderr)
+        code = ExitCode.INTERRUPTED
+    sys.exit(code)
 
 
 def _plugin_or_command(words: list[str]) -> int:
@@ -43,15 +50,25 @@ def _plugin_or_command(words: list[str]) -> int:
 
 
 def run(words: Sequence[str]) -> int:
-    """Runs a command of the client. Returns its exit code; wrong usage raises `SystemExit`, as argparse does."""
-    from darkroom_client.cli.parser import make_parser
+    """Runs a command of the client. Returns its exit code. `--help` raises `SystemExit`, as argparse does."""
+    from darkroom_client.cli.parser import gateway_of, make_parser
+    from darkroom_client.cli.suggestions import UsageError
 
-    options = make_parser().parse_args(words)
+    try:
+        options = make_parser().parse_args(words)
+    except UsageError as error:
+        from darkroom_client.cli.terminal import Terminal
+
+        Terminal(as_json="--json" in words).error(error, ExitCode.USAGE)
+        return ExitCode.USAGE
     try:
         from darkroom_client.cli.terminal import Terminal, print_unknown_characters_as_question_marks
+        from darkroom_client.cli.wording import wording_of
 
         print_unknown_characters_as_question_marks()
-        return _run_command(options, Terminal(as_json=getattr(options, "json", False)))
+        as_json = getattr(options, "json", False)
+        terminal = Terminal(as_json=as_json, gateway=gateway_of(options), wording=wording_of(options))
+        return _run_command(options, terminal)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("httpx", "httpx_sse", "rich", "argcomplete"):
             raise

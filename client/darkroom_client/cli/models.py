@@ -12,11 +12,12 @@ from darkroom_client.errors import InputError
 
 
 def list_models(options: Namespace, terminal: Terminal) -> int:
-    with connect(options) as darkroom:
+    with connect(options, terminal) as darkroom:
         models = darkroom.models()
     terminal.document({"models": models})
     if not models and not terminal.as_json:
-        terminal.note("No models. Train one with: darkroom train PHOTOS --model ID --prompt TEXT")
+        train = terminal.command("train", "PHOTOS", "--model", "ID", "--prompt", "TEXT")
+        terminal.note(f"No models. Train one with: {train}")
         return ExitCode.DONE
     rows = [(each.model_id, age(each.created), each.base_model or "", each.prompt) for each in models]
     terminal.table(("MODEL", "AGE", "BASE MODEL", "PROMPT"), rows)
@@ -24,7 +25,7 @@ def list_models(options: Namespace, terminal: Terminal) -> int:
 
 
 def show_model(options: Namespace, terminal: Terminal) -> int:
-    with connect(options) as darkroom:
+    with connect(options, terminal) as darkroom:
         model = darkroom.model(options.id)
     terminal.document(model)
     details = (
@@ -44,10 +45,10 @@ def show_model(options: Namespace, terminal: Terminal) -> int:
 
 
 def remove(options: Namespace, terminal: Terminal) -> int:
-    with connect(options) as darkroom:
+    with connect(options, terminal) as darkroom:
         for model_id in options.ids:
             darkroom.delete_model(model_id)
-            terminal.result(model_id)
+            terminal.done(model_id, f"Deleted the model {model_id}.")
             terminal.record(deleted=model_id)
     return ExitCode.DONE
 
@@ -59,7 +60,7 @@ def import_model(options: Namespace, terminal: Terminal) -> int:
         raise InputError(f"{path} is not a file.")
     if not is_uri and path.suffix.lower() != ".safetensors":
         raise InputError(f"{path} is not a safetensors file. Other forms may hold code and are not accepted.")
-    with connect(options) as darkroom, upload_bar(terminal, 0 if is_uri else path.stat().st_size) as count:
+    with connect(options, terminal) as darkroom, upload_bar(terminal, 0 if is_uri else path.stat().st_size) as count:
         model = darkroom.import_model(
             options.file,
             model_id=options.model or path.stem,
@@ -68,13 +69,14 @@ def import_model(options: Namespace, terminal: Terminal) -> int:
             replace=options.replace,
             on_upload=count,
         )
-    terminal.result(model.model_id)
+    draw = terminal.command("generate", model.prompt or "PROMPT", "--model", model.model_id)
+    terminal.done(model.model_id, f"Imported {model.model_id}. Draw with it: {draw}")
     terminal.document(model)
     return ExitCode.DONE
 
 
 def download(options: Namespace, terminal: Terminal) -> int:
-    with connect(options) as darkroom:
+    with connect(options, terminal) as darkroom:
         model = darkroom.model(options.id)
         files = [each for each in model.files if options.form is None or each.form.lower() == options.form.lower()]
         if not files:

@@ -6,7 +6,7 @@ from typing import Any
 
 from darkroom_client.cli.connection import connect, submitting
 from darkroom_client.cli.exit_codes import ExitCode
-from darkroom_client.cli.following import follow_job
+from darkroom_client.cli.following import follow_job, trained
 from darkroom_client.cli.saving import Saver
 from darkroom_client.cli.terminal import Terminal
 from darkroom_client.cli.upload_bar import upload_bar
@@ -19,14 +19,12 @@ from darkroom_client.submissions import merged
 
 def train(options: Namespace, terminal: Terminal) -> int:
     spec = training_spec(options)
-    for name, option in (("modelId", "--model"), ("prompt", "--prompt")):
-        if not spec.get(name):
-            raise InputError(f"The training has no {name}. Add {option}, or {name} to --spec.")
+    _require(spec, options)
     photos = find_photos(options.photos) if options.photos else None
     if photos is not None:
         spec = _use_masks(spec, photos)
         _announce(photos, spec, terminal)
-    with connect(options) as darkroom:
+    with connect(options, terminal) as darkroom:
         with submitting(terminal), upload_bar(terminal, photos.bytes if photos else 0) as on_upload:
             files = [each.path for each in photos.files] if photos else ()
             job = darkroom.train(files, model_id=spec["modelId"], prompt=spec["prompt"], spec=spec, on_upload=on_upload)
@@ -34,9 +32,23 @@ def train(options: Namespace, terminal: Terminal) -> int:
             return _submitted(job, terminal)
         saver = Saver(darkroom, options.output, terminal) if options.output is not None else None
         code = follow_job(darkroom, job, terminal, saver)
-    if code == ExitCode.DONE and terminal.is_interactive:
-        terminal.note(f"Use it with: darkroom generate PROMPT --model {job.model_id}")
+    if code == ExitCode.DONE:
+        if options.output is None:
+            terminal.done(spec["modelId"], trained(spec, terminal))
+        elif not terminal.as_json:  # stdout has the paths of files.
+            terminal.note(trained(spec, terminal))
     return code
+
+
+def _require(spec: dict[str, Any], options: Namespace) -> None:
+    """What the gateway would ask for, before any photo is read."""
+    missing = [option for name, option in (("modelId", "--model"), ("prompt", "--prompt")) if not spec.get(name)]
+    if not options.photos and "dataset" not in spec:
+        missing.insert(0, "PHOTOS")
+    if missing:
+        error = InputError(f"train needs {', '.join(missing)}.")
+        error.advice = 'Such as: darkroom train ./photos --model my-dog --prompt "a photo of sks dog"'
+        raise error
 
 
 def _use_masks(spec: dict[str, Any], photos: PhotoFiles) -> dict[str, Any]:
@@ -57,7 +69,7 @@ def _announce(photos: PhotoFiles, spec: dict[str, Any], terminal: Terminal) -> N
 
 def generate(options: Namespace, terminal: Terminal) -> int:
     spec = generation_spec(options)
-    with connect(options) as darkroom:
+    with connect(options, terminal) as darkroom:
         with submitting(terminal):
             job = darkroom.generate(
                 options.prompt, image=options.image, mask=options.mask, video_image=options.video_image, spec=spec
@@ -138,7 +150,6 @@ def read_spec(path: Path | None) -> dict[str, Any]:
 
 
 def _submitted(job: Job, terminal: Terminal) -> int:
-    terminal.result(job.id)
+    terminal.done(job.id, f"Submitted {job.id}. Follow it with: {terminal.command('job', '-f', job.id)}")
     terminal.document(job)
-    terminal.note(f"Submitted. Follow it with: darkroom job -f {job.id}")
     return ExitCode.DONE

@@ -5,6 +5,8 @@ JSON is printed in ASCII: readable in every locale, and without control characte
 
 import io
 import json
+import os
+import shlex
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -12,7 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from darkroom_client.errors import DarkroomError, GatewayError
+from darkroom_client.cli.wording import Wording, wording_for
+from darkroom_client.errors import DarkroomError, FieldProblem, GatewayError, JobFailedError
 
 MIN_LAST_COLUMN = 10
 """Characters of the last column of a table in a narrow terminal."""
@@ -34,8 +37,15 @@ def print_unknown_characters_as_question_marks() -> None:
 class Terminal:
     """The output of one command."""
 
-    def __init__(self, *, as_json: bool = False) -> None:
+    def __init__(self, *, as_json: bool = False, gateway: str | None = None, wording: Wording | None = None) -> None:
+        """`gateway`: that of the option, which the commands that are proposed need too."""
         self.as_json = as_json
+        self.wording = wording or Wording()
+        self._gateway = gateway
+
+    def command(self, *words: str) -> str:
+        """A command for a person to copy."""
+        return shlex.join(["darkroom", *words, *(("--gateway", self._gateway) if self._gateway else ())])
 
     @property
     def is_interactive(self) -> bool:
@@ -44,12 +54,24 @@ class Terminal:
 
     @property
     def has_bars(self) -> bool:
-        return sys.stderr.isatty() and not self.as_json
+        """Whether the cursor can be moved."""
+        return sys.stderr.isatty() and not self.as_json and os.environ.get("TERM") not in ("dumb", "unknown")
 
     def result(self, text: str) -> None:
         """A line for people or for a pipe. Not with --json."""
         if not self.as_json:
             print(printable(text), flush=True)
+
+    def done(self, value: str, sentence: str) -> None:
+        """What a command has changed: the name for scripts on stdout, a sentence for people on stderr.
+
+        In a terminal, where both would be seen, the sentence is enough.
+        """
+        if self.as_json:
+            return
+        if not (sys.stdout.isatty() and sys.stderr.isatty()):
+            self.result(value)
+        self.note(sentence)
 
     def raw(self, line: str) -> None:
         """A line of a log: unchanged in a pipe."""
@@ -80,12 +102,25 @@ class Terminal:
             }
             print(json.dumps({"error": document}), file=sys.stderr, flush=True)
             return
-        self.note(f"darkroom: {error}")
+        if isinstance(error, JobFailedError) and not self.wording.options:
+            self.wording = wording_for(error.job.kind)
+        self.note(f"darkroom: {self._headline(str(error), fields)}")
         if len(fields) > 1:
             for each in fields:
-                self.note(f"  {each}")
+                self.note(f"  {self._field_line(each)}")
         if error.advice:
-            self.note(f"  {error.advice}")
+            self.note(f"  {self.wording.text(error.advice)}")
+
+    def _headline(self, detail: str, fields: Sequence[FieldProblem]) -> str:
+        """The lines of several fields follow it: the gateway's text has the first of them too."""
+        if len(fields) > 1 and all(each.message in detail for each in fields[:3]):
+            return f"The gateway refuses this, for {len(fields)} reasons:"
+        if len(fields) == 1 and detail == str(fields[0]):
+            return self._field_line(fields[0])
+        return self.wording.text(detail)
+
+    def _field_line(self, problem: FieldProblem) -> str:
+        return f"{self.wording.option_of(problem.parameter)}: {self.wording.text(problem.message)}"
 
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Fitted to a terminal; in a pipe aligned by spaces and complete."""
@@ -119,8 +154,9 @@ def _print_rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) ->
     from rich.text import Text
 
     console = Console()
+    headings, rows = _fitting(headings, rows, console.width)
     columns = list(zip(headings, *rows, strict=True))
-    # The last column, the prompt, gives way to the others.
+    # The last column, usually the prompt, gives way to the others.
     left = console.width - sum(max(map(cell_len, column)) + 2 for column in columns[:-1])
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in headings:
@@ -130,3 +166,17 @@ def _print_rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) ->
         cells[-1].truncate(max(left, MIN_LAST_COLUMN), overflow="ellipsis")
         table.add_row(*cells)
     console.print(table)
+
+
+def _fitting(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], width: int
+) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """As many columns as a narrow terminal can show. The last one may be shortened."""
+    from rich.cells import cell_len
+
+    columns = list(zip(headings, *rows, strict=True))
+    widths = [max(map(cell_len, column)) for column in columns]
+    count = len(columns)
+    while count > 1 and sum(widths[: count - 1]) + 2 * (count - 1) + min(widths[count - 1], MIN_LAST_COLUMN) > width:
+        count -= 1
+    return headings[:count], [row[:count] for row in rows]

@@ -2,6 +2,13 @@
 
 from datetime import UTC, datetime
 
+from darkroom_contract.progress import Stage
+
+
+def stage_name(stage: str | None) -> str:
+    """As on the page. A stage of a later release keeps its name."""
+    return Stage(stage).in_words if stage in set(Stage) else stage or "Running"
+
 
 def age(since: datetime | None, now: datetime | None = None) -> str:
     """Such as 5m, 3h or 2d; empty when the time is unknown."""

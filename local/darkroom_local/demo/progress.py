@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Column
 
+from darkroom_contract.progress import Stage
 from darkroom_local.demo.gateway_client import Json
 
 LINE_SECONDS = 10.0
@@ -34,7 +35,7 @@ def show(title: str, states: Iterable[Json], console: Console) -> Json:
 
 
 def describe(state: Json) -> str:
-    """The state of a job in one line, such as "training 12/300, loss 0.123, 45 s left"."""
+    """The state of a job in one line, such as "learning 12/300, loss 0.123, 45 s left"."""
     progress, failure = state.get("progress") or {}, state.get("failure")
     if failure:
         return f"failed: {failure['reason']}: {failure['message']}"
@@ -42,7 +43,7 @@ def describe(state: Json) -> str:
         return f"starting ({state['run_start'].lower()})"
     if state["phase"] != "Running" or not progress:
         return str(state["phase"]).lower()
-    stage = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", progress["stage"]).lower()  # "DrawingClassImages"
+    stage = _in_words(progress["stage"])
     parts = [f"{stage} {progress['step']}/{progress['total']}" if progress["total"] else stage]
     if "loss" in progress["metrics"]:
         parts.append(f"loss {progress['metrics']['loss']:.3f}")
@@ -50,3 +51,9 @@ def describe(state: Json) -> str:
     if progress["stage"] in ESTIMATED_STAGES and progress["step"] > 0 and seconds_left is not None:
         parts.append(f"{seconds_left:.0f} s left")
     return ", ".join(parts)
+
+
+def _in_words(stage: str) -> str:
+    """As on the page; "SomethingNew" of a later release as "something new"."""
+    words = Stage(stage).in_words if stage in set(Stage) else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stage)
+    return words.lower()

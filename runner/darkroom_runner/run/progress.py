@@ -2,7 +2,8 @@
 
 Every task and the life cycle report to the run's one `ProgressTracker`, which keeps all counts and sends events to
 Redis (`progress_events`). The time remaining in the current stage follows that stage's pace; the time of later stages
-follows the pace of the whole run.
+follows the pace of the whole run. Before the first step it is unknown: how long a download or the loading of a model
+takes says nothing of the pace of the steps.
 """
 
 import logging
@@ -24,6 +25,8 @@ MIN_INTERVAL_SECONDS = 0.25
 """Steps that follow faster than this are reported only once per interval; the first and the last step always are."""
 _WORK = frozenset({Stage.TRAINING, Stage.DENOISING, Stage.ANIMATING})
 """Stages whose first step ends the start of a run."""
+_PACED = _WORK | {Stage.DRAWING_CLASS_IMAGES}
+"""Stages whose steps show the pace of the run."""
 
 
 class ProgressTracker:
@@ -55,6 +58,8 @@ class ProgressTracker:
         self._fractions: dict[Stage, Callable[[int, float], float]] = {}
         self._between = 0.0
         """Work since the newest step."""
+        self._has_pace = False
+        """Whether a step of a paced stage is done."""
         self._percentage = 0.0
         self._metrics: dict[str, float] = {}
         """Those of the stage's newest step."""
@@ -81,9 +86,11 @@ class ProgressTracker:
 
     @property
     def remaining_seconds(self) -> float | None:
-        """Estimated time until the run is finished; None before any work is done."""
+        """Estimated time until the run is finished; None before the first step."""
         if self._stage is Stage.DONE:
             return 0.0
+        if not self._has_pace:
+            return None
         fraction, current, later = self._fraction(), self._current_work(), self._later_work()
         elapsed, in_stage = self._clock() - self._run_started, self._clock() - self._stage_started
         done = self._done_work() - current * self._fraction_at_start
@@ -120,6 +127,7 @@ class ProgressTracker:
         self._step, self._total = step, self._total if total is None else total
         self._metrics, self._between = metrics, 0.0
         self._update_percentage()
+        self._has_pace = self._has_pace or self._stage in _PACED
         if self._stage in _WORK:
             self.start.end_first_step()
         due = self._clock() - self._sent_at >= MIN_INTERVAL_SECONDS

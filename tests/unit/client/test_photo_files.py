@@ -52,6 +52,19 @@ def test_unusable_folder_is_explained(photos: Path, change, message: str) -> Non
         find_photos([photos])
 
 
+def test_folder_without_photos_is_named_with_what_it_has(tmp_path: Path) -> None:
+    for name in ("a.gif", "b.pdf", "c.pdf", "d.pdf"):
+        (tmp_path / name).write_bytes(b"no photo")
+    with pytest.raises(InputError) as raised:
+        find_photos([tmp_path])
+    assert str(raised.value).startswith(f"There are no photos in {tmp_path}. It has other files: a.gif, b.pdf, c.pdf,")
+
+
+def test_folder_whose_photos_are_one_level_down_names_the_one_that_has_them(photos: Path) -> None:
+    with pytest.raises(InputError, match=f"{photos} has photos, so give that one"):
+        find_photos([photos.parent])
+
+
 def test_named_file_that_is_no_photo_is_refused(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "a.gif").write_bytes(b"GIF")
     with pytest.raises(InputError, match=r"a\.gif is not a photo \(JPEG, PNG"):

@@ -58,6 +58,17 @@ def test_unusable_address_is_named(address: str) -> None:
         Darkroom(address)
 
 
+@pytest.mark.parametrize("address", ["localhost:18000", "127.0.0.1:18000", "[::1]:18000", "a.localhost"])
+def test_address_on_this_machine_needs_no_scheme(environment: dict[str, str], address: str) -> None:
+    assert load_settings(address, environment=environment).gateway == f"http://{address}"
+
+
+def test_key_that_is_stored_for_an_address_without_scheme_belongs_to_it(environment: dict[str, str]) -> None:
+    save_settings(Settings("localhost:18000", "stored-key"), config_path(environment))
+    found = load_settings("http://localhost:18000", environment=environment)
+    assert found == Settings("http://localhost:18000", "stored-key")
+
+
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
 def test_key_that_others_can_read_is_refused(environment: dict[str, str], mode: int) -> None:
     path = config_path(environment)
@@ -81,7 +92,7 @@ def test_saved_settings_replace_a_file_that_others_can_read(environment: dict[st
     [
         ("gateway = ", "is not valid TOML"),
         ("gateway = 8000", r"gateway in .*config\.toml must be a text in quotes"),
-        ('gateway = "localhost:8000"', "'localhost:8000' is no address of a gateway"),
+        ('gateway = "gpu:8000"', "'gpu:8000' has no scheme. Write https://gpu:8000, or http://gpu:8000 if"),
         ('gateway = "http://user:key@host"', "no user name"),
     ],
 )

@@ -40,7 +40,14 @@ def run(gateway: ScriptedGateway, capsys: pytest.CaptureFixture[str], monkeypatc
     """`darkroom` with these words, against the scripted gateway."""
     monkeypatch.setenv("DARKROOM_GATEWAY_URL", gateway.url)
     # A command does not wait long; here it does not wait at all.
-    monkeypatch.setattr(connection.connect, "__defaults__", (Retries(attempts=3, first_seconds=0.001),))
+    monkeypatch.setattr(
+        connection.connect,
+        "__defaults__",
+        (
+            None,
+            Retries(attempts=3, first_seconds=0.001),
+        ),
+    )
 
     def run_(*words: str, stdin: str = "") -> Done:
         monkeypatch.setattr("sys.stdin", io.StringIO(stdin))

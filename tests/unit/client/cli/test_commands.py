@@ -49,11 +49,22 @@ def test_failed_job_is_shown_with_its_advice(gateway: ScriptedGateway, run: Run)
     assert "Error:        DatasetInvalid: 2.png is black.\nAdvice:       Leave it out.\n" in done.out
 
 
-@pytest.mark.parametrize("action", ["cancel", "suspend", "resume", "retry"])
-def test_actions_take_several_jobs_and_print_their_ids(gateway: ScriptedGateway, run: Run, action: str) -> None:
+@pytest.mark.parametrize(
+    ("action", "sentence"),
+    [
+        ("cancel", "Cancelled train-b."),
+        ("suspend", "Suspended train-b. Let it continue with: darkroom resume train-b"),
+        ("resume", "train-b is no longer suspended."),
+        ("retry", "Submitted train-b again, as train-b. Follow it with: darkroom job -f train-b"),
+    ],
+)
+def test_actions_take_several_jobs_and_print_their_ids(
+    gateway: ScriptedGateway, run: Run, action: str, sentence: str
+) -> None:
     for name in ("train-a", "train-b"):
         gateway.script("POST", f"/v1/jobs/{name}/{action}", document(job(name), 202))
-    assert run(action, "train-a", "train-b").out == "train-a\ntrain-b\n"
+    done = run(action, "train-a", "train-b")
+    assert (done.out, done.err.splitlines()[-1]) == ("train-a\ntrain-b\n", sentence)
     assert [record["job"]["id"] for record in run(action, "train-a", "train-b", "--json").records] == [
         "train-a",
         "train-b",
@@ -71,9 +82,10 @@ def test_cancellation_whose_answer_was_lost_prints_the_id(gateway: ScriptedGatew
 def test_priority_is_changed_and_jobs_are_removed_with_files(gateway: ScriptedGateway, run: Run) -> None:
     gateway.script("PATCH", "/v1/jobs/train-a", document(job(priority=-5)))
     gateway.script("DELETE", "/v1/jobs/train-a", content(b"", 204))
-    assert run("priority", "train-a", "-5").code == 0
+    assert run("priority", "train-a", "-5").err == "train-a has priority -5 now.\n"
     assert gateway.requests[0].json == {"priority": -5}
-    assert run("rm", "--files", "train-a").out == "train-a\n"
+    removed = run("rm", "--files", "train-a")
+    assert (removed.out, removed.err) == ("train-a\n", "Deleted train-a with its files.\n")
     assert gateway.requests[1].path == "/v1/jobs/train-a?files=true"
 
 
@@ -108,7 +120,10 @@ def test_model_is_imported_under_the_name_of_its_file(gateway: ScriptedGateway, 
     path = tmp_path / "film-grain.safetensors"
     path.write_bytes(b"weights")
     gateway.script("POST", "/v1/models", document({**MODEL, "model_id": "film-grain"}, 201))
-    assert run("models", "import", str(path), "--prompt", "film grain").out == "film-grain\n"
+    imported = run("models", "import", str(path), "--prompt", "film grain")
+    assert imported.out == "film-grain\n"
+    draw = "darkroom generate 'a photo of sks dog' --model film-grain"
+    assert imported.err == f"Imported film-grain. Draw with it: {draw}\n"
     [request] = gateway.requests
     assert request.path == "/v1/models?model_id=film-grain&prompt=film+grain"
     assert b"weights" in request.body

@@ -1,5 +1,6 @@
 """One program: exit codes, commands of other packages, completion."""
 
+import json
 import os
 import subprocess
 import sys
@@ -40,6 +41,56 @@ def test_unreachable_gateway_exits_with_4_and_says_how_to_start_one(run: Run) ->
     assert done.code == 4
     assert "http://127.0.0.1:9 can't be reached: Connection refused." in done.err
     assert "darkroom up" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "advice"),
+    [
+        (("trian", "photos"), "There is no command trian. Did you mean train?", "See: darkroom --help"),
+        (("delete", "train-a"), "There is no command delete. Did you mean rm?", "See: darkroom --help"),
+        (("demmo",), "There is no command demmo. Did you mean demo?", "See: darkroom --help"),
+        (("xyz",), "There is no command xyz.", "See: darkroom --help"),
+        (("models", "shwo", "a"), "models has no command shwo. Did you mean show?", "See: darkroom models --help"),
+        (("models", "my-dog"), "models has no command my-dog.", "It has: show, rm, import, download."),
+        (("train", "a", "--promt", "b"), "train has no option --promt. Did you mean --prompt?", "--help"),
+        (("jobs", "--statsu=Failed"), "jobs has no option --statsu. Did you mean --status?", "--help"),
+        (("--jason", "jobs"), "There is no option --jason. Did you mean --json?", "See: darkroom --help"),
+        (("generate", "a", "dog"), "generate takes no further argument dog. Put a text", "generate --help"),
+        (("generate",), "generate needs PROMPT.", "See: darkroom generate --help"),
+        (("job", "a", "--gateway"), "--gateway: expected one argument.", "See: darkroom job --help"),
+    ],
+)
+def test_wrong_words_get_a_suggestion(run: Run, words: tuple[str, ...], message: str, advice: str) -> None:
+    done = run(*words)
+    assert (done.code, done.out) == (2, "")
+    first, second = done.err.splitlines()
+    assert first.startswith(f"darkroom: {message}")
+    assert second.endswith(advice)
+
+
+def test_wrong_usage_is_json_for_scripts(run: Run) -> None:
+    error = json.loads(run("jobs", "--limit", "0", "--json").err)["error"]
+    assert (error["reason"], error["exit_code"]) == ("WrongUsage", 2)
+
+
+def test_help_of_a_command_has_two_forms(run: Run) -> None:
+    assert run("help", "train").out == run("train", "--help").out
+
+
+def test_commands_to_copy_name_the_gateway_of_the_option(gateway: ScriptedGateway, run: Run) -> None:
+    gateway.script("POST", "/v1/jobs/train-a/suspend", document(job()))
+    done = run("suspend", "train-a", "--gateway", gateway.url)
+    assert done.err.endswith(f"darkroom resume train-a --gateway {gateway.url}\n")
+
+
+def test_long_pause_before_another_attempt_is_announced(
+    gateway: ScriptedGateway, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    full = problem(429, "QueueFull", Retry_After="30")
+    gateway.script("GET", "/v1/jobs/train-a", full, document(job()))
+    done = run("job", "train-a")
+    assert (done.code, done.err) == (0, "Something is wrong.\nTrying again in 30 s. Ctrl-C ends it.\n")
 
 
 def test_file_that_can_not_be_written_exits_with_7(gateway: ScriptedGateway, run: Run, tmp_path: Path) -> None:
@@ -98,7 +149,7 @@ def test_help_lists_the_commands_of_other_packages(
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     written = capsys.readouterr().out
-    for word in ("train ", "generate ", "up ", "demo ", "resize", "Exit codes: 0 done"):
+    for word in ("train ", "generate ", "up ", "demo ", "resize", "0  done"):
         assert f"  {word}" in written or word in written
 
 

@@ -81,10 +81,24 @@ def test_followed_training_shows_lines_and_saves_samples(
 
     assert done.code == 0
     assert done.out == f"{tmp_path}/out/train-a-step-00001-0.png\n{tmp_path}/out/lora.safetensors\n"
-    assert "train-a: 50% Training 1/2, loss 0.08\n" in done.err
+    assert "train-a: 50% Learning 1/2, loss 0.08\n" in done.err
     assert "55%" not in done.err
     assert "train-a: Succeeded" in done.err
     assert "PromptCut: The prompt was cut." in done.err
+
+
+def test_followed_training_ends_with_the_model_and_the_command_that_draws_with_it(
+    gateway: ScriptedGateway, run: Run, photos: Path
+) -> None:
+    gateway.script("POST", "/v1/train-jobs", document(job(status="Queued"), 202))
+    script_run(gateway, "train-a", job(status="Succeeded"), {"step": 1})
+    done = run(*TRAIN, str(photos), "--base-model", "owner/name", "--follow")
+    assert (done.code, done.out) == (0, "my-dog\n")
+    draw = "darkroom generate 'a photo of sks dog' --model my-dog --base-model owner/name"
+    assert done.err.endswith(f"Trained my-dog. Draw with it: {draw}\n")
+    script_run(gateway, "train-a", job(status="Succeeded"), {"step": 1})
+    as_json = run(*TRAIN, str(photos), "--follow", "--json")
+    assert [record["event"] for record in as_json.records] == ["job", "progress", "job"]
 
 
 def test_generation_saves_pictures_and_clip(gateway: ScriptedGateway, run: Run, tmp_path: Path) -> None:
@@ -154,6 +168,19 @@ def test_interrupted_download_says_how_to_save_the_rest(
     assert done.err.endswith("generate-b has ended. Save the rest with: darkroom download generate-b\n")
 
 
+@pytest.mark.parametrize(
+    ("job_id", "message"),
+    [
+        ("train-a", "Trained my-dog. Draw with it: darkroom generate 'a photo of sks dog' --model my-dog\n"),
+        ("generate-b", "Save its files with: darkroom download generate-b\n"),
+    ],
+)
+def test_followed_job_ends_with_the_next_command(gateway: ScriptedGateway, run: Run, job_id: str, message: str) -> None:
+    script_run(gateway, job_id, job(job_id, "Succeeded"), {"step": 1})
+    done = run("job", "-f", job_id)
+    assert (done.code, done.out, done.err.splitlines(keepends=True)[-1]) == (0, "", message)
+
+
 def test_deleted_job_exits_with_1(gateway: ScriptedGateway, run: Run) -> None:
     gateway.script("GET", "/v1/jobs/train-a", document(job()))
     gateway.script("GET", "/v1/jobs/train-a/events", events(("end", {"reason": "Deleted"}, "")))
@@ -175,8 +202,9 @@ def test_lost_connection_is_reported_and_survived(gateway: ScriptedGateway, run:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("train", "photos", "-p", "a dog"), "The training has no modelId. Add --model"),
-        ((*TRAIN,), "There is nothing to train on"),
+        (("train", "photos", "-p", "a dog"), "train needs --model."),
+        (("train",), "train needs PHOTOS, --model, --prompt."),
+        ((*TRAIN,), "train needs PHOTOS."),
         ((*TRAIN, "/nowhere"), "/nowhere is neither a file nor a folder"),
         (("generate", "a dog", "--image", "/nowhere.png"), "/nowhere.png is not a file"),
         (("generate", "a dog", "--size", "1024"), "'1024' is not a size such as 1024x768"),
@@ -195,10 +223,10 @@ def test_wrong_usage_exits_with_2_and_sends_nothing(gateway: ScriptedGateway, ru
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--guidance", "nan"), "images.guidanceScale is nan, which JSON does not have."),
+        (("--guidance", "nan"), "--guidance is nan, which JSON does not have."),
         (("--set", "images.seed=2024-01-01"), "images.seed is 2024-01-01, which JSON does not have."),
         (("--set", "loras={1: 2}"), "1 is not the name of a field of loras."),
-        (("--negative", "\udcff"), "negativePrompt is not text in UTF-8."),
+        (("--negative", "\udcff"), "--negative is not text in UTF-8."),
     ],
 )
 def test_values_that_json_lacks_are_named(run: Run, words: tuple[str, str], message: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from support.scripted_gateway import ScriptedGateway, document, job
 
 from darkroom_client import Job
-from darkroom_client.cli.displays import progress_line, status_line
+from darkroom_client.cli.displays import Bar, progress_line, status_line
 from darkroom_client.cli.terminal import Terminal, printable
 from darkroom_client.cli.upload_bar import upload_bar
 from darkroom_client.cli.words import age, duration, size_in_words
@@ -37,6 +37,47 @@ def test_table_gives_its_width_to_ids(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert max(map(len, lines)) <= 40
 
 
+def test_narrow_table_has_whole_ids_and_fewer_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    headings = ("ID", "KIND", "STATUS", "PROGRESS", "MODEL", "AGE", "PROMPT")
+    Person().table(headings, [("train-k3x9q2m7ab", "train", "Running", "40%", "my-dog", "3m", "a dog " * 9)])
+    lines = STYLES.sub("", capsys.readouterr().out).splitlines()
+    assert lines[0].split() == ["ID", "KIND", "STATUS"]
+    assert lines[1].split() == ["train-k3x9q2m7ab", "train", "Running"]
+
+
+@pytest.mark.parametrize(("is_terminal", "out"), [(True, ""), (False, "train-a\n")])
+def test_terminal_shows_what_was_done_and_a_pipe_gets_the_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_terminal: bool, out: str
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
+    Terminal().done("train-a", "Cancelled train-a.")
+    assert capsys.readouterr() == (out, "Cancelled train-a.\n")
+
+
+def test_terminal_that_can_not_move_its_cursor_has_no_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    assert Terminal().has_bars
+    monkeypatch.setenv("TERM", "dumb")
+    assert not Terminal().has_bars
+
+
+def test_bar_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with Bar("train-k3x9q2m7ab") as bar:
+        bar.progress(Progress(stage="Training", step=120, total=500, progress_percentage=24.0))
+    lines = [STYLES.sub("", line) for line in re.split(r"[\r\n]+", capsys.readouterr().err)]
+    assert any("Learning 120/500" in line and "24%" in line for line in lines)
+    assert max(map(len, lines)) <= 40
+
+
 def test_upload_bar_counts_what_is_sent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     with upload_bar(Person(), 4 * 1024**2) as count:
@@ -56,7 +97,10 @@ def test_pipe_has_no_upload_bar(capsys: pytest.CaptureFixture[str]) -> None:
     ("fields", "line"),
     [
         ({"status": "Queued", "queue": {"position": 1}}, "Queued, 1 job before it"),
-        ({"status": "Queued", "queue": {"position": 0, "waiting_for": "TrainJob/a"}}, "Queued, waits for TrainJob/a"),
+        (
+            {"status": "Queued", "queue": {"position": 0, "waiting_for": "TrainJob/a"}},
+            "Queued, waits for the training a",
+        ),
         (
             {"status": "Queued", "queue": {"position": 2, "estimated_start_seconds": 200}},
             "Queued, 2 jobs before it, starts in about 3m",
@@ -72,8 +116,9 @@ def test_status_in_words(fields: dict[str, object], line: str) -> None:
 
 def test_progress_durations_and_sizes_in_words() -> None:
     training = Progress(stage="Training", step=120, total=500, metrics={"loss": 0.08123})
-    assert progress_line(training) == "Training 120/500, loss 0.0812"
-    assert progress_line(Progress(stage="LoadingModel")) == "LoadingModel"
+    assert progress_line(training) == "Learning 120/500, loss 0.0812"
+    assert progress_line(Progress(stage="LoadingModel")) == "Loading the model"
+    assert progress_line(Progress(stage="AStageOfALaterRelease")) == "AStageOfALaterRelease"
     assert [duration(each) for each in (0.4, 90, 121, 7300, 200_000)] == ["0s", "90s", "2m", "2h", "2d"]
     now = datetime.now(UTC)
     assert age(now - timedelta(minutes=5), now) == "5m"

@@ -32,13 +32,13 @@ FAILED = status("Failed", failure={"reason": "DiskFull", "message": "[bold]No sp
         (status("Starting", run_start="Warm"), "starting (warm)"),
         (status("Running", run_start="Warm"), "running"),
         (status("Running"), "running"),
-        (running("LoadingModel"), "loading model"),
+        (running("LoadingModel"), "loading the model"),
         (
             running("Training", 12, 200, metrics={"loss": 0.1234, "rate": 1}, estimated_remaining_seconds=8.2),
-            "training 12/200, loss 0.123, 8 s left",
+            "learning 12/200, loss 0.123, 8 s left",
         ),
-        (running("Denoising", 0, 30, estimated_remaining_seconds=999.0), "denoising 0/30"),
-        (running("DrawingClassImages", 3, 60, estimated_remaining_seconds=999.0), "drawing class images 3/60"),
+        (running("Denoising", 0, 30, estimated_remaining_seconds=999.0), "drawing 0/30"),
+        (running("DrawingClassImages", 3, 60, estimated_remaining_seconds=999.0), "drawing class pictures 3/60"),
         (running("SomethingNew", 1, 2), "something new 1/2"),
         (status("Succeeded"), "succeeded"),
         (FAILED, "failed: DiskFull: [bold]No space left."),
@@ -54,7 +54,7 @@ def test_a_log_has_a_line_per_stage_and_not_per_step() -> None:
 
     assert show("Learn", states, Console(file=output, width=20)) == states[-1]
 
-    assert output.getvalue().splitlines() == ["Learn: training 0/3", "Learn: uploading", "Learn: succeeded"]
+    assert output.getvalue().splitlines() == ["Learn: learning 0/3", "Learn: saving", "Learn: succeeded"]
 
 
 def test_a_log_has_a_line_every_ten_seconds_during_a_long_stage(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def test_a_terminal_shows_a_bar() -> None:
 
     text = output.getvalue()
     assert "25%" in text
-    assert "training 1/4" in text
+    assert "learning 1/4" in text
 
 
 def test_square_brackets_in_a_failure_are_not_markup() -> None:

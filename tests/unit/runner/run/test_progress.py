@@ -103,11 +103,18 @@ def test_steps_of_equal_parts_are_counted_across_the_stage() -> None:
     assert (sender.events[-1].step, sender.events[-1].total) == (8, 8)
 
 
-def test_remaining_time_is_unknown_before_any_work_is_done() -> None:
-    progress = ProgressTracker(1, plan_training(TRAINING), NullSender(), Clock())
-    progress.enter(Stage.DOWNLOADING)
+def test_remaining_time_is_unknown_before_the_first_step() -> None:
+    clock = Clock()
+    progress = ProgressTracker(1, plan_training(TRAINING), NullSender(), clock)
+    for stage in (Stage.DOWNLOADING, Stage.LOADING_MODEL, Stage.ENCODING, Stage.TRAINING):
+        progress.enter(stage, total=4)
+        clock.now += 10
+        if stage is not Stage.TRAINING:
+            progress.step(4)
+        assert progress.remaining_seconds is None
 
-    assert progress.remaining_seconds is None
+    progress.step(1)
+    assert progress.remaining_seconds is not None
 
 
 @pytest.mark.parametrize("motion", [True, False])

@@ -1,0 +1,92 @@
+"""A parser whose errors are short, and suggest the nearest command or option."""
+
+from argparse import Action, ArgumentParser, Namespace, _SubParsersAction
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from darkroom_client.errors import InputError
+
+SYNONYMS = {
+    "list": "jobs",
+    "ls": "jobs",
+    "ps": "jobs",
+    "status": "job",
+    "show": "job",
+    "stop": "cancel",
+    "delete": "rm",
+    "remove": "rm",
+    "draw": "generate",
+    "save": "download",
+    "start": "up",
+}
+"""Commands by what other tools call them."""
+
+MIN_RESEMBLANCE = 0.6
+
+
+class UsageError(InputError):
+    """Words of the command line that the parser does not take."""
+
+    reason = "WrongUsage"
+
+    def __init__(self, message: str, advice: str) -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+class SuggestingParser(ArgumentParser):
+    """Raises `UsageError`s. `more_commands` are the names of commands that it does not parse."""
+
+    more_commands: Sequence[str] = ()
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Namespace | None = None
+    ) -> tuple[Namespace, list[str]]:
+        """Nothing stays unknown: the outer parser would not know whose option it was."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            raise self._unknown(unknown[0])
+        return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        required = message.partition("are required: ")[2]
+        text = f"{self._command} needs {required}." if required else f"{message.removeprefix('argument ').rstrip('.')}."
+        raise UsageError(text, self._help())
+
+    def _check_value(self, action: Action, value: Any) -> None:
+        if isinstance(action, _SubParsersAction) and value not in action.choices:
+            names = [*action.choices, *self.more_commands]
+            suggested = nearest(str(value), names) or (SYNONYMS.get(str(value)) if self.more_commands else None)
+            advice = self._help() if suggested or self.more_commands else f"It has: {', '.join(names)}."
+            raise UsageError(f"{self._has} no command {value}.{did_you_mean(suggested)}", advice)
+        super()._check_value(action, value)
+
+    def _unknown(self, word: str) -> UsageError:
+        name = word.partition("=")[0]
+        if not name.startswith("-"):
+            text = f"{self._command} takes no further argument {word}. Put a text of several words in quotes."
+            return UsageError(text, self._help())
+        suggested = nearest(name, [each for each in self._option_string_actions if each.startswith("--")])
+        return UsageError(f"{self._has} no option {name}.{did_you_mean(suggested)}", self._help())
+
+    @property
+    def _has(self) -> str:
+        """Messages begin with the program's name already."""
+        return f"{self._command} has" if " " in self.prog else "There is"
+
+    @property
+    def _command(self) -> str:
+        return self.prog.partition(" ")[2] or self.prog
+
+    def _help(self) -> str:
+        return f"See: {self.prog} --help"
+
+
+def nearest(word: str, names: Iterable[str]) -> str | None:
+    """The name that resembles the word most, if one does."""
+    return next(iter(get_close_matches(word, list(names), n=1, cutoff=MIN_RESEMBLANCE)), None)
+
+
+def did_you_mean(name: str | None) -> str:
+    return "" if name is None else f" Did you mean {name}?"

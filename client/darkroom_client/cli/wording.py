@@ -1,0 +1,175 @@
+"""Messages of the gateway and of runs in the words of the command line. Pure.
+
+The API speaks of requests and of fields of a spec: `GET /v1/models`, `images.count`. A person at a terminal has
+commands and options: `darkroom models`, `--count`. With --json messages stay as the API has them.
+"""
+
+import re
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+TRAIN_OPTIONS = {
+    "modelId": "--model",
+    "prompt": "--prompt",
+    "maxSteps": "--steps",
+    "training.rank": "--rank",
+    "training.learningRate": "--learning-rate",
+    "training.resolution": "--resolution",
+    "training.seed": "--seed",
+    "training.validationPrompts": "--sample",
+    "baseModel": "--base-model",
+    "priority": "--priority",
+    "dataset": "--dataset",
+    "dataset.uri": "--dataset",
+}
+"""The option of each field of a training."""
+
+GENERATE_OPTIONS = {
+    "prompt": "PROMPT",
+    "negativePrompt": "--negative",
+    "modelId": "--model",
+    "loraScale": "--model",
+    "loras": "--model",
+    "images.count": "--count",
+    "images.width": "--size",
+    "images.height": "--size",
+    "images.steps": "--steps",
+    "images.guidanceScale": "--guidance",
+    "images.seed": "--seed",
+    "images.scheduler": "--scheduler",
+    "startImage.strength": "--strength",
+    "allowMotion": "--video",
+    "baseModel": "--base-model",
+    "priority": "--priority",
+    "image": "--image",
+    "startImage.uri": "--image",
+    "mask": "--mask",
+    "mask.uri": "--mask",
+    "video_image": "--video-image",
+    "video.startImage.uri": "--video-image",
+}
+"""The option of each field, and of each file, of a generation."""
+
+IMPORT_OPTIONS = {"model_id": "--model", "prompt": "--prompt", "base_model": "--base-model", "replace": "--replace"}
+"""The option of each query parameter of an import."""
+
+OPTIONS_OF_KIND = {"TrainJob": TRAIN_OPTIONS, "GenerateJob": GENERATE_OPTIONS}
+
+_OPTIONS = {
+    ("submitting", "train"): TRAIN_OPTIONS,
+    ("submitting", "generate"): GENERATE_OPTIONS,
+    ("models", "import_model"): IMPORT_OPTIONS,
+}
+
+_REQUEST = re.compile(
+    r"(?P<method>GET|POST|PATCH|DELETE) (?P<path>/[^\s,;:?]*[^\s,;:?.])(?:\?(?P<query>[^\s,;]*[^\s,;.]))?"
+)
+
+_COMMANDS = (
+    ("GET", "/models", "models"),
+    ("POST", "/models", "models import"),
+    ("GET", "/models/{id}", "models show {id}"),
+    ("DELETE", "/models/{id}", "models rm {id}"),
+    ("POST", "/train", "train"),
+    ("POST", "/train-jobs", "train"),
+    ("POST", "/generate", "generate"),
+    ("POST", "/generate-jobs", "generate"),
+    ("GET", "/jobs", "jobs"),
+    ("GET", "/jobs/{id}", "job {id}"),
+    ("GET", "/jobs/{id}/files", "job {id}"),
+    ("GET", "/jobs/{id}/logs", "logs {id}"),
+    ("GET", "/images", "job ID"),
+    ("PATCH", "/jobs/{id}", "priority {id} N"),
+    ("DELETE", "/jobs/{id}", "rm {id}"),
+    *(("POST", f"/jobs/{{id}}/{action}", f"{action} {{id}}") for action in ("cancel", "suspend", "resume", "retry")),
+)
+
+_FILTERS: Mapping[str, Callable[[str], str]] = {
+    "kind": lambda value: f"--kind {value.removesuffix('Job').lower()}",
+    "phase": lambda value: f"--status {value.lower()}",
+    "status": lambda value: f"--status {value.lower()}",
+    "submitted_by": lambda value: f"--by {value}",
+    "model_id": lambda value: f"--model {value}",
+}
+
+_SENTENCES = (
+    (re.compile(r" ?Send your key in a header:[^.]*\."), ""),
+    (re.compile(r"\bSend the request again\b"), "Try again"),
+)
+
+
+@dataclass(frozen=True)
+class Wording:
+    """Knows the options of one command."""
+
+    options: Mapping[str, str] = field(default_factory=dict)
+    """By field."""
+
+    def text(self, text: str) -> str:
+        """A message with commands for requests and options for fields."""
+        for pattern, words in _SENTENCES:
+            text = pattern.sub(words, text)
+        text = _REQUEST.sub(_command, text)
+        return self._names.sub(lambda found: self.options[found[0]], text) if self.options else text
+
+    def option_of(self, field_name: str) -> str:
+        """The option of a field; the field itself where there is none."""
+        return self.options.get(field_name) or self.options.get(re.sub(r"\[\d+\].*", "", field_name), field_name)
+
+    @property
+    def _names(self) -> re.Pattern[str]:
+        """Names that no English sentence has; the others only where a message begins with them and a colon."""
+        distinct = sorted((name for name in self.options if re.search(r"[._A-Z]", name)), key=len, reverse=True)
+        patterns = [rf"(?<![\w./]){re.escape(name)}(?![\w/]|\.\w)" for name in distinct]
+        patterns += [rf"(?:(?<=^)|(?<=\. )){name}(?=: )" for name in self.options if name not in distinct]
+        return re.compile("|".join(patterns))
+
+
+def wording_of(options: Namespace) -> Wording:
+    """For the errors of this command. Fields that --set or --spec gave are not renamed: a person wrote them so."""
+    named = _OPTIONS.get(getattr(options, "command", ("", "")), {})
+    written = set(_paths([*getattr(options, "settings", ())]))
+    has_spec = getattr(options, "spec", None) is not None
+    return Wording(
+        {
+            name: option
+            for name, option in named.items()
+            if name not in written and (not has_spec or _is_given(options, option))
+        }
+    )
+
+
+def wording_for(kind: str) -> Wording:
+    """For what a run of a job of this kind says."""
+    return Wording(OPTIONS_OF_KIND.get(kind, {}))
+
+
+def _is_given(options: Namespace, option: str) -> bool:
+    return getattr(options, option.lstrip("-").replace("-", "_").lower(), None) not in (None, [])
+
+
+def _paths(documents: list[dict[str, object]], parent: str = "") -> list[str]:
+    """The dotted paths of all values."""
+    found = []
+    for document in documents:
+        for name, value in document.items():
+            path = f"{parent}{name}"
+            found += _paths([value], f"{path}.") if isinstance(value, dict) else [path]
+    return found
+
+
+def _command(found: re.Match[str]) -> str:
+    """The command that does what a request does; the request itself if there is none."""
+    path = found["path"].removeprefix("/v1")
+    for method, template, command in _COMMANDS:
+        matched = re.fullmatch(re.sub(r"\{id\}", r"(?P<id>[^/]+)", template), path)
+        if method == found["method"] and matched is not None:
+            filters = _filters(found["query"] or "") if command == "jobs" else ""
+            return f"`darkroom {command.format(**matched.groupdict())}{filters}`"
+    return found[0]
+
+
+def _filters(query: str) -> str:
+    return "".join(f" {_FILTERS[name](value)}" for name, value in parse_qsl(query) if name in _FILTERS)
