@@ -12,10 +12,18 @@ from darkroom_gateway.storage.download_headers import served_type
 
 def linked_files(job: Job, storage: ObjectStorage) -> list[File]:
     """All files but the manifest; none unless the job has succeeded. Raises `StorageUnavailableError`."""
+    return [_file(each, storage) for each in _artifacts(job)]
+
+
+def linked_artifacts(job: Job, storage: ObjectStorage) -> list[tuple[str, File]]:
+    """As `linked_files`, each with its key in object storage."""
+    return [(each.key, _file(each, storage)) for each in _artifacts(job)]
+
+
+def _artifacts(job: Job) -> list[Artifact]:
     if job.status.phase is not Phase.SUCCEEDED:
         return []
-    artifacts = job.status.artifacts or ()
-    return [_file(each, storage) for each in artifacts if not each.key.endswith("/" + MANIFEST_FILE)]
+    return [each for each in job.status.artifacts or () if not each.key.endswith("/" + MANIFEST_FILE)]
 
 
 def job_fields(job: Job, root_path: str) -> dict[str, object]:
