@@ -24,6 +24,8 @@ MIN_INTERVAL_SECONDS = 0.25
 """Steps that follow faster than this are reported only once per interval; the first and the last step always are."""
 _WORK = frozenset({Stage.TRAINING, Stage.DENOISING, Stage.ANIMATING})
 """Stages whose first step ends the start of a run."""
+_PACED = _WORK | {Stage.DRAWING_CLASS_IMAGES}
+"""Stages that take most of the time. How long loading took says nothing about them."""
 
 
 class ProgressTracker:
@@ -56,6 +58,8 @@ class ProgressTracker:
         self._between = 0.0
         """Work since the newest step."""
         self._percentage = 0.0
+        self._has_pace = False
+        """Whether this run has done a step of the stages that take most of the time."""
         self._metrics: dict[str, float] = {}
         """Those of the stage's newest step."""
         self._run_started = self._stage_started = clock()
@@ -80,9 +84,11 @@ class ProgressTracker:
 
     @property
     def remaining_seconds(self) -> float | None:
-        """Estimated time until the run is finished; None before any work is done."""
+        """Estimated time until the run is finished; None before the first step of a long stage."""
         if self._stage is Stage.DONE:
             return 0.0
+        if not self._has_pace:
+            return None
         fraction, current, later = self._fraction(), self._current_work(), self._later_work()
         elapsed, in_stage = self._clock() - self._run_started, self._clock() - self._stage_started
         done = self._done_work() - current * self._fraction_at_start
@@ -119,6 +125,7 @@ class ProgressTracker:
         self._step, self._total = step, self._total if total is None else total
         self._metrics, self._between = metrics, 0.0
         self._update_percentage()
+        self._has_pace = self._has_pace or self._stage in _PACED
         if self._stage in _WORK:
             self.start.end_first_step()
         due = self._clock() - self._sent_at >= MIN_INTERVAL_SECONDS
