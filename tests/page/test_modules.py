@@ -121,12 +121,110 @@ def test_generation_form_leaves_out_what_has_no_effect(modules: Page) -> None:
     }
 
 
+_DRAFT_OF_EARLIER_PICTURE = {
+    "prompt": "a dog",
+    "seed": "7",
+    "steps": "4",
+    "modelId": "my-dog",
+    "strength": 0.5,
+    "start": {"job": "generate-a", "name": "a.png", "uri": "s3://darkroom/runs/1/a.png"},
+}
+
+
+def test_picture_of_an_earlier_job_can_be_changed_and_animated(modules: Page) -> None:
+    expression = "given.map((draft) => m.specOf({ ...m.EMPTY, ...draft }, false, 1024))"
+    changed, animated = call(
+        modules,
+        "views/generate_form.js",
+        expression,
+        _DRAFT_OF_EARLIER_PICTURE,
+        _DRAFT_OF_EARLIER_PICTURE | {"startUse": "animate"},
+    )
+
+    assert changed["startImage"] == {"uri": "s3://darkroom/runs/1/a.png", "strength": 0.5}
+    assert animated == {
+        "prompt": "a dog",
+        "images": {"count": 0},
+        "cache": {"profile": "Balanced"},
+        "allowMotion": True,
+        "video": {"seed": 7, "startImage": {"uri": "s3://darkroom/runs/1/a.png"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("native_px", "portrait", "sides"),
+    [(1024, "Portrait · 832 × 1216", (832, 1216)), (128, "Portrait · 104 × 152", (104, 152))],
+)
+def test_offered_sizes_suit_the_base_model(
+    modules: Page, native_px: int, portrait: str, sides: tuple[int, int]
+) -> None:
+    expression = (
+        "[m.sizesOf(given[0]), m.specOf({ ...m.EMPTY, prompt: 'a', size: 'portrait' }, false, given[0]).images]"
+    )
+    offered, images = call(modules, "views/generate_form.js", expression, native_px)
+
+    assert ["portrait", portrait] in offered
+    assert (images["width"], images["height"]) == sides
+
+
+def test_changed_field_loses_its_error_and_the_last_one_the_summary_too(modules: Page) -> None:
+    code = """(() => {
+      const form = new m.Sending();
+      const shown = () => [form.faults.peek(), form.refusal.peek().title];
+      form.refuse({ prompt: "Empty.", seed: "Too high." }, { title: "2 problems", messages: [] });
+      form.changed(["size"]);
+      const states = [shown()];
+      for (const field of ["seed", "prompt"]) { form.changed([field]); states.push(shown()); }
+      return states;
+    })()"""
+    assert call(modules, "components/sending.js", code) == [
+        [{"prompt": "Empty.", "seed": "Too high."}, "2 problems"],
+        [{"prompt": "Empty."}, "2 problems"],
+        [{}, ""],
+    ]
+
+
+def test_change_of_a_training_form_concerns_only_the_fields_that_differ(modules: Page) -> None:
+    before = {"training.rank": "8", "training.seed": "1"}
+    changes = {"samplePrompt": "a dog", "advanced": before | {"training.rank": "16"}}
+    expression = "m.changedFields({ ...m.EMPTY, advanced: given[0] }, given[1])"
+    assert call(modules, "views/train_fields.js", expression, before, changes) == [
+        "training.validationPrompt",
+        "training.rank",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("train-k3x9q2m7ab", ["train-", "k3x9q2m7ab"]),
+        ("stabilityai/sd_xl-base-1.0", ["stabilityai/", "sd_", "xl-", "base-", "1.", "0"]),
+        ("a--b", ["a--", "b"]),
+    ],
+)
+def test_names_are_broken_between_their_parts_only(modules: Page, name: str, parts: list[str]) -> None:
+    assert call(modules, "components/id.js", "m.partsOf(given[0])", name) == parts
+
+
+def test_files_of_a_training_say_which_programs_read_them(modules: Page) -> None:
+    names = ["pytorch_lora_weights.safetensors", "my-dog.safetensors"]
+    assert call(modules, "lora_forms.js", "given[0].map(m.useOfFile)", names) == [
+        "For diffusers and peft",
+        "For ComfyUI, A1111, Forge and InvokeAI",
+    ]
+
+
 def test_picture_again_keeps_everything_but_the_seed(modules: Page) -> None:
     spec = {"prompt": "a dog", "suspend": True, "images": {"seed": 1, "steps": 4}, "cache": {"profile": "Fast"}}
     assert call(modules, "components/picture_actions.js", "m.withSeed(given[0], 2)", spec) == {
         "prompt": "a dog",
         "images": {"seed": 2, "steps": 4},
         "cache": {"profile": "Fast"},
+    }
+    clip = {"images": {"count": 0}, "video": {"seed": 1}}
+    assert call(modules, "components/picture_actions.js", "m.withSeed(given[0], 2)", clip) == {
+        "images": {"count": 0},
+        "video": {"seed": 2},
     }
 
 
@@ -177,3 +275,62 @@ def test_corrected_caption_clears_its_fault(modules: Page) -> None:
     assert call(modules, "photos.js", _PHOTOS, [[["1.png"], ["1.txt", too_long]], [["1.txt", "a dog"]]]) == [
         ["1.png", ""]
     ]
+
+
+def test_caption_is_written_changed_and_removed_on_the_page(modules: Page) -> None:
+    code = f"""(async () => {{
+      await {_PHOTOS};
+      const [{{ id }}] = m.photos.peek();
+      const states = [];
+      for (const text of [null, "a red dog", "  "]) {{
+        if (text !== null) m.writeCaption(id, text);
+        const [{{ captionText, caption, fault }}] = m.photos.peek();
+        states.push([captionText, caption && caption.name, caption && (await caption.text()), fault]);
+      }}
+      return states;
+    }})()"""
+    too_long = "dog " * 1000
+    states = call(modules, "photos.js", code, [[["Dog.png"], ["dog.txt", too_long]]])
+
+    assert states[0][3] == "The caption has more than 1,000 characters."
+    assert states[1:] == [["a red dog", "Dog.txt", "a red dog", ""], ["  ", None, None, ""]]
+
+
+def test_photos_of_the_same_name_have_captions_of_their_own(modules: Page) -> None:
+    """Telephones name all pasted photos alike."""
+    code = f"""(async () => {{
+      await {_PHOTOS};
+      for (const {{ id }} of m.photos.peek()) m.writeCaption(id, "a dog");
+      return m.photos.peek().map(({{ file, caption }}) => [file.name, caption.name]);
+    }})()"""
+    one, other = [["image.png", "1"]], [["image.png", "2"]]
+    assert call(modules, "photos.js", code, [one, other]) == [
+        ["image.png", "image.txt"],
+        ["image (2).png", "image (2).txt"],
+    ]
+
+
+def test_written_caption_is_stored_in_place_of_the_one_before(modules: Page) -> None:
+    code = """(async () => {
+      const texts = async () => Promise.all((await m.storedPhotos()).map((file) => file.text()));
+      const store = (...parts) => m.storePhotos(parts.map((part, key) => ({ key, file: new File([part], "1.txt") })));
+      await store("photo", "one");
+      await store("photo", "two");
+      const stored = await texts();
+      await store();
+      return [stored, await texts()];
+    })()"""
+    assert call(modules, "photo_store.js", code) == [["photo", "two"], []]
+
+
+def test_navigation_keeps_the_view_from_which_a_job_was_opened(modules: Page) -> None:
+    code = """(async () => {
+      const open = (hash) => new Promise((resolve) => {
+        addEventListener("hashchange", () => resolve(m.section.peek()), { once: true });
+        location.hash = hash;
+      });
+      const sections = [];
+      for (const hash of ["#/gallery", "#/jobs/a", "#/settings", "#/jobs/b"]) sections.push(await open(hash));
+      return sections;
+    })()"""
+    assert call(modules, "router.js", code) == ["gallery", "gallery", "queue", "queue"]

@@ -29,6 +29,12 @@ export function seedsOf(job) {
   return Array.from({ length: count }, (_, index) => seed + index);
 }
 
+/** The seed that a job begins with: of its first picture, or of its clip when it makes nothing else. @param {Job} job @returns {number} */
+export function seedOf(job) {
+  const { images, video } = job.spec;
+  return (images?.count === 0 ? video?.seed : images?.seed) ?? 0;
+}
+
 /**
  * A picture that sharpens: the newest preview, blurred by what is missing.
  *
@@ -54,7 +60,8 @@ export function Pictures({ job }) {
   const { previews } = useValue(liveOf(job.id));
   const images = artifacts(job, "image");
   const videos = artifacts(job, "video");
-  const pending = job.status === "Succeeded" || job.status === "Failed" ? [] : seedsOf(job);
+  const isPending = job.status !== "Succeeded" && job.status !== "Failed";
+  const pending = isPending ? seedsOf(job) : [];
   const { width, height } = sidesOf(job);
   const isOnly = images.length + pending.length <= 1;
   const layout = videos.length > 0 ? "with-clip" : isOnly ? "only" : "";
@@ -72,6 +79,7 @@ export function Pictures({ job }) {
         <img src=${image.url} alt=${job.prompt} loading="lazy" decoding="async" onError=${() => refreshLinks(job, image)} />
       </button>`,
     )}
+    ${isPending && videos.length === 0 && pending.length === 0 && html`<div class="picture waiting" style=${shapeOf(width, height)} aria-label="Clip, not finished"></div>`}
     ${images.length === 0 && pending.map((seed) => html`<${Sharpening} key=${seed} job=${job} seed=${seed} preview=${previews.get(seed)} />`)}
   </div>`;
 }

@@ -71,6 +71,16 @@ export function faultsOf(draft) {
   return faults;
 }
 
+/**
+ * The fields that changes of the draft concern, by their path in the spec.
+ *
+ * @param {TrainDraft} draft @param {Partial<TrainDraft>} changes
+ */
+export function changedFields(draft, { advanced, ...changes }) {
+  const plain = Object.keys(changes).map((name) => (name === "samplePrompt" ? "training.validationPrompt" : name));
+  return [...plain, ...Object.keys(advanced ?? {}).filter((path) => advanced?.[path] !== draft.advanced[path])];
+}
+
 /** @param {Record<string, any>} target @param {string} path @param {any} value */
 export function setPath(target, path, value) {
   const names = path.split(".");
