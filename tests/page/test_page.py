@@ -138,6 +138,8 @@ def test_gallery_opens_a_picture_and_draws_it_again_with_another_seed(page: Page
     picture.get_by_role("button", name="Use as start picture").click()
     expect(page.get_by_role("group", name="Start picture", exact=True)).to_contain_text("seed-1.png")
     expect(page.get_by_label("Size").get_by_role("option", name="Square · 128 × 128")).to_be_attached()
+    page.set_viewport_size({"width": 320, "height": 700})
+    assert widest_px(page) <= 320
     page.get_by_text("More options").click()
     page.get_by_label("Steps", exact=True).fill("2")
     page.get_by_role("button", name="Make the picture").click()

@@ -218,3 +218,17 @@ def test_loss_card_says_what_happens_before_the_first_step(modules: Page) -> Non
     waiting, is_waiting = run(modules, "components/loss_curve.js", code)  # type: ignore[misc]
     assert "Loading the model" in waiting
     assert not is_waiting
+
+
+def test_loss_curve_has_the_colours_of_the_chosen_theme(modules: Page) -> None:
+    """Also where transitions are cut short, as for people who want less motion."""
+    code = """
+      const style = document.createElement("style");
+      style.textContent = `* { transition-duration: 0.01ms }
+        :root { color-scheme: dark; --accent: light-dark(rgb(1 2 3), rgb(4 5 6)); color: black }`;
+      document.head.append(style);
+      getComputedStyle(document.body).color;
+      const color = m.colorOf(document.body, "--accent");
+      style.remove();
+      return color;"""
+    assert run(modules, "components/loss_curve.js", code) == "rgb(4, 5, 6)"

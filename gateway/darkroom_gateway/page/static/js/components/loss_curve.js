@@ -34,11 +34,18 @@ export function columnsOf(loss, heldOut) {
   return [steps, column(loss), column(smooth), column(heldOut)];
 }
 
-/** The value of a colour of base.css in the theme that is shown: a canvas knows no custom properties. @param {HTMLElement} element @param {string} name */
-function colorOf(element, name) {
-  element.style.color = `var(${name})`;
-  const { color } = getComputedStyle(element);
-  element.style.color = "";
+/**
+ * The value of a colour of base.css in the theme that is shown: a canvas knows no custom properties. Read from a new
+ * element, since one that is shown changes its colour in a transition.
+ *
+ * @param {HTMLElement} place @param {string} name
+ */
+export function colorOf(place, name) {
+  const probe = document.createElement("span");
+  probe.style.color = `var(${name})`;
+  place.append(probe);
+  const { color } = getComputedStyle(probe);
+  probe.remove();
   return color;
 }
 
@@ -110,7 +117,7 @@ export function LossCurve({ job }) {
   }, [loss.size, heldOutLoss.size, isReady]);
   const last = [...loss.values()].pop();
   const average = smoothed([...loss.values()]).pop();
-  return html`<figure class=${isEmpty ? "curve empty" : "curve"}>
+  return html`<figure class=${isEmpty ? "curve not-begun" : "curve"}>
     <figcaption>
       <h2>Loss</h2>
       ${average !== undefined && html`<span class="muted">${average.toFixed(4)} <span class="quiet">smoothed</span></span>`}

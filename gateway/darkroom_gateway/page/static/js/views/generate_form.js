@@ -98,7 +98,7 @@ export const PROFILE_HINTS = {
 
 /** @type {[string, string][]} */
 export const SCHEDULERS = [
-  ["", "The model's own"],
+  ["", "Default"],
   ...["DDIM", "DPM++", "Euler", "EulerAncestral", "EulerTrailing", "Heun", "LCM", "TCD", "UniPC"].map(
     (name) => /** @type {[string, string]} */ ([name, name]),
   ),

@@ -104,7 +104,7 @@ export function MoreOptions({ draft, change, faults, clip }) {
         id="generate-scheduler" label="Sampler" value=${draft.scheduler} options=${SCHEDULERS} error=${faults.scheduler}
         onInput=${(/** @type {string} */ scheduler) => change({ scheduler })}
       />`}
-      ${(clip || draft.video) && number("frames", "Frames of the clip", "The model's own", "")}
+      ${(clip || draft.video) && number("frames", "Frames of the clip", "Default", "")}
       ${(clip || draft.video) && number("motion", "Amount of motion", "127", "From 0 to 1023.")}
     </div>
   </details>`;

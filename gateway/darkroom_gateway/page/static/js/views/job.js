@@ -170,6 +170,6 @@ function Details({ job }) {
   const known = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
   return html`<section class="card" aria-label="Details">
     <h2>Details</h2>
-    <dl class="details">${known.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
+    <dl class="details">${known.map(([name, value]) => html`<div class=${name === "Job" ? "wide" : ""}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
   </section>`;
 }

@@ -53,7 +53,7 @@ export function ModelView({ id }) {
     <section class="card" aria-label="Details">
       <h2>Details</h2>
       <dl class="details">
-        <div><dt>Base model</dt><dd><${Id} name=${model.base_model} what="name of the base model" /></dd></div>
+        <div class="wide"><dt>Base model</dt><dd><${Id} name=${model.base_model} what="name of the base model" /></dd></div>
         ${model.step && html`<div><dt>Training steps</dt><dd>${model.step}</dd></div>`}
         ${model.held_out_loss != null && html`<div><dt>Held-out loss</dt><dd>${model.held_out_loss.toFixed(4)}</dd></div>`}
         ${model.source && html`<div><dt>Imported from</dt><dd>${model.source}</dd></div>`}
