@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 from support.browser import WAIT_MS, drop
 from support.darkroom_up import PHOTOS, Darkroom, wait_for
-from support.page_checks import Traffic, barriers, widest_px
+from support.page_checks import Traffic, barriers, press, tab_to, widest_px
 
 MODEL = "page-star"
 PROMPT = "a photo of sks star"
@@ -231,19 +231,6 @@ def test_picture_is_made_by_keyboard_alone(page: Page, darkroom: Darkroom) -> No
     press(page, "Escape")
     expect(page.get_by_role("dialog", name="Picture")).to_be_hidden()
     expect(opened).to_be_focused()
-
-
-def press(page: Page, key: str) -> None:
-    page.keyboard.press(key)
-
-
-def tab_to(page: Page, target: Locator) -> None:
-    """Press Tab until the element has the focus."""
-    for _ in range(80):
-        if target.evaluate("element => element.contains(document.activeElement)"):
-            return
-        press(page, "Tab")
-    raise AssertionError(f"the Tab key does not reach {target}")
 
 
 VIEWS = ("train", "generate", "gallery", "queue", "models", "settings")
