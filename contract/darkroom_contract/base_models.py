@@ -124,6 +124,20 @@ def pipeline_of(folder: Path) -> str | None:
     return index.get("_class_name") if isinstance(index, dict) else None
 
 
+def native_side_px(text: str, root: Path) -> int | None:
+    """Side of a base model's native, square pictures, by the configuration of its U-Net and VAE, as diffusers computes
+    it. None when it is not in the root, or that can't be read."""
+    try:
+        folder = find_folder(parse_reference(text), root)
+        if folder is None:
+            return None
+        unet, vae = (json.loads((folder / part / "config.json").read_text("utf-8")) for part in ("unet", "vae"))
+        side_px = unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return side_px if isinstance(side_px, int) else None
+
+
 def unknown_model(text: str, root: Path) -> str | None:
     """Why no run will find a base model, in whole sentences; None when it is there, or may be on the hub.
 

@@ -73,6 +73,7 @@ class Services:
     training: TrainingService
     generation: GenerationService
     model_catalog: ModelCatalog
+    base_models: BaseModelChecker
     model_importer: ModelImporter
     run_files: RunFiles
     run_logs: RunLogs
@@ -136,6 +137,7 @@ def build_services(settings: Settings, tracing: Tracing | None = None) -> Servic
         training=shared.training,
         generation=shared.generation,
         model_catalog=model_catalog,
+        base_models=base_models,
         model_importer=_importer(clients, shared.validator.slots, model_catalog, base_models),
         run_files=RunFiles(jobs, storage, backends, settings.root_path),
         run_logs=RunLogs(jobs, storage, backends),

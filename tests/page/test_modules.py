@@ -121,12 +121,110 @@ def test_generation_form_leaves_out_what_has_no_effect(modules: Page) -> None:
     }
 
 
+_DRAFT_OF_EARLIER_PICTURE = {
+    "prompt": "a dog",
+    "seed": "7",
+    "steps": "4",
+    "modelId": "my-dog",
+    "strength": 0.5,
+    "start": {"job": "generate-a", "name": "a.png", "uri": "s3://darkroom/runs/1/a.png"},
+}
+
+
+def test_picture_of_an_earlier_job_can_be_changed_and_animated(modules: Page) -> None:
+    expression = "given.map((draft) => m.specOf({ ...m.EMPTY, ...draft }, false, 1024))"
+    changed, animated = call(
+        modules,
+        "views/generate_form.js",
+        expression,
+        _DRAFT_OF_EARLIER_PICTURE,
+        _DRAFT_OF_EARLIER_PICTURE | {"startUse": "animate"},
+    )
+
+    assert changed["startImage"] == {"uri": "s3://darkroom/runs/1/a.png", "strength": 0.5}
+    assert animated == {
+        "prompt": "a dog",
+        "images": {"count": 0},
+        "cache": {"profile": "Balanced"},
+        "allowMotion": True,
+        "video": {"seed": 7, "startImage": {"uri": "s3://darkroom/runs/1/a.png"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("native_px", "portrait", "sides"),
+    [(1024, "Portrait · 832 × 1216", (832, 1216)), (128, "Portrait · 104 × 152", (104, 152))],
+)
+def test_offered_sizes_suit_the_base_model(
+    modules: Page, native_px: int, portrait: str, sides: tuple[int, int]
+) -> None:
+    expression = (
+        "[m.sizesOf(given[0]), m.specOf({ ...m.EMPTY, prompt: 'a', size: 'portrait' }, false, given[0]).images]"
+    )
+    offered, images = call(modules, "views/generate_form.js", expression, native_px)
+
+    assert ["portrait", portrait] in offered
+    assert (images["width"], images["height"]) == sides
+
+
+def test_changed_field_loses_its_error_and_the_last_one_the_summary_too(modules: Page) -> None:
+    code = """(() => {
+      const form = new m.Sending();
+      const shown = () => [form.faults.peek(), form.refusal.peek().title];
+      form.refuse({ prompt: "Empty.", seed: "Too high." }, { title: "2 problems", messages: [] });
+      form.changed(["size"]);
+      const states = [shown()];
+      for (const field of ["seed", "prompt"]) { form.changed([field]); states.push(shown()); }
+      return states;
+    })()"""
+    assert call(modules, "components/sending.js", code) == [
+        [{"prompt": "Empty.", "seed": "Too high."}, "2 problems"],
+        [{"prompt": "Empty."}, "2 problems"],
+        [{}, ""],
+    ]
+
+
+def test_change_of_a_training_form_concerns_only_the_fields_that_differ(modules: Page) -> None:
+    before = {"training.rank": "8", "training.seed": "1"}
+    changes = {"samplePrompt": "a dog", "advanced": before | {"training.rank": "16"}}
+    expression = "m.changedFields({ ...m.EMPTY, advanced: given[0] }, given[1])"
+    assert call(modules, "views/train_fields.js", expression, before, changes) == [
+        "training.validationPrompt",
+        "training.rank",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("train-k3x9q2m7ab", ["train-", "k3x9q2m7ab"]),
+        ("stabilityai/sd_xl-base-1.0", ["stabilityai/", "sd_", "xl-", "base-", "1.", "0"]),
+        ("a--b", ["a--", "b"]),
+    ],
+)
+def test_names_are_broken_between_their_parts_only(modules: Page, name: str, parts: list[str]) -> None:
+    assert call(modules, "components/id.js", "m.partsOf(given[0])", name) == parts
+
+
+def test_files_of_a_training_say_which_programs_read_them(modules: Page) -> None:
+    names = ["pytorch_lora_weights.safetensors", "my-dog.safetensors"]
+    assert call(modules, "lora_forms.js", "given[0].map(m.useOfFile)", names) == [
+        "For diffusers and peft",
+        "For ComfyUI, A1111, Forge and InvokeAI",
+    ]
+
+
 def test_picture_again_keeps_everything_but_the_seed(modules: Page) -> None:
     spec = {"prompt": "a dog", "suspend": True, "images": {"seed": 1, "steps": 4}, "cache": {"profile": "Fast"}}
     assert call(modules, "components/picture_actions.js", "m.withSeed(given[0], 2)", spec) == {
         "prompt": "a dog",
         "images": {"seed": 2, "steps": 4},
         "cache": {"profile": "Fast"},
+    }
+    clip = {"images": {"count": 0}, "video": {"seed": 1}}
+    assert call(modules, "components/picture_actions.js", "m.withSeed(given[0], 2)", clip) == {
+        "images": {"count": 0},
+        "video": {"seed": 2},
     }
 
 
@@ -146,34 +244,14 @@ def test_idempotency_keys_need_no_secure_context(modules: Page) -> None:
     assert first != second
 
 
-_PHOTOS = """(async () => {
-  const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = 64;
-  const png = await new Promise((resolve) => canvas.toBlob(resolve));
-  const folder = new File(["x"], "folder");
-  folder.slice = () => ({ arrayBuffer: () => Promise.reject(new DOMException("a folder", "NotFoundError")) });
-  folder.arrayBuffer = folder.slice().arrayBuffer;
-  const settled = async () => { while (m.checking.peek() > 0) await new Promise((done) => setTimeout(done)); };
-  m.clearPhotos();
-  for (const files of given[0].map((group) => group.map(([name, text]) =>
-    name === "folder" ? folder : new File([text ?? png], name)))) {
-    m.addPhotos(files);
-    await settled();
-  }
-  return m.photos.peek().map(({ file, fault }) => [file.name, fault]);
-})()"""
-
-
-def test_folder_among_the_photos_is_named_and_later_photos_are_still_checked(modules: Page) -> None:
-    photos = call(modules, "photos.js", _PHOTOS, [[["folder"], ["1.png"]], [["2.txt", "no photo"], ["1.txt", "a dog"]]])
-    assert photos == [["folder", "Can't be read. Is it a folder?"], ["1.png", ""]]
-
-
-def test_corrected_caption_clears_its_fault(modules: Page) -> None:
-    too_long = "dog " * 1000
-    assert call(modules, "photos.js", _PHOTOS, [[["1.png"], ["1.txt", too_long]]]) == [
-        ["1.png", "The caption has more than 1,000 characters."]
-    ]
-    assert call(modules, "photos.js", _PHOTOS, [[["1.png"], ["1.txt", too_long]], [["1.txt", "a dog"]]]) == [
-        ["1.png", ""]
-    ]
+def test_navigation_keeps_the_view_from_which_a_job_was_opened(modules: Page) -> None:
+    code = """(async () => {
+      const open = (hash) => new Promise((resolve) => {
+        addEventListener("hashchange", () => resolve(m.section.peek()), { once: true });
+        location.hash = hash;
+      });
+      const sections = [];
+      for (const hash of ["#/gallery", "#/jobs/a", "#/settings", "#/jobs/b"]) sections.push(await open(hash));
+      return sections;
+    })()"""
+    assert call(modules, "router.js", code) == ["gallery", "gallery", "queue", "queue"]

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 from support.browser import WAIT_MS, drop
 from support.darkroom_up import PHOTOS, Darkroom, wait_for
-from support.page_checks import Traffic, barriers, widest_px
+from support.page_checks import Traffic, barriers, press, tab_to, widest_px
 
 MODEL = "page-star"
 PROMPT = "a photo of sks star"
@@ -63,7 +63,9 @@ def test_dropped_photos_become_a_model_with_samples_and_a_loss_curve(trained: Pa
 
     is_drawn(samples.first)
     expect(loss_curve(trained)).to_be_visible()
-    expect(trained.get_by_role("region", name="Files")).to_contain_text("pytorch_lora_weights.safetensors")
+    files = trained.get_by_role("region", name="Files").get_by_role("listitem")
+    expect(files.filter(has_text="pytorch_lora_weights.safetensors")).to_contain_text("For diffusers and peft")
+    expect(files.filter(has_text=f"{MODEL}.safetensors")).to_contain_text("ComfyUI")
 
 
 def test_bad_photo_is_named_before_anything_is_sent(page: Page, tmp_path: Path) -> None:
@@ -79,6 +81,28 @@ def test_bad_photo_is_named_before_anything_is_sent(page: Page, tmp_path: Path) 
     page.get_by_role("button", name="Remove the marked").click()
     expect(photos.get_by_role("status")).to_have_text("2 photos")
     assert sent == []
+
+
+def test_captions_and_errors_follow_what_is_typed(page: Page) -> None:
+    page.goto("/#/train")
+    drop(page.get_by_text("Drop photos here"), PHOTOS[:2])
+    photos = page.get_by_role("region", name="Photos")
+    photos.get_by_role("button", name=f"Caption of {PHOTOS[0].name}").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label(PHOTOS[0].name).fill("a red star")
+    press(page, "Control+Enter")
+    dialog.get_by_label(PHOTOS[1].name).fill("a blue star")
+    press(page, "Control+Enter")
+    expect(dialog).to_be_hidden()
+    page.reload()
+    captions = photos.get_by_role("button", name=re.compile("Caption of"))
+    expect(captions).to_have_text(["a red star", "a blue star"])
+
+    page.get_by_role("button", name="Start the training").click()
+    expect(page.get_by_text("Give the model a name.")).to_be_visible()
+    page.get_by_label("Name of the model").fill("star")
+    expect(page.get_by_text("Give the model a name.")).to_be_hidden()
+    expect(page.get_by_text("Describe what the photos show.")).to_be_visible()
 
 
 def test_new_model_draws_a_picture_and_a_clip_that_plays(page: Page, trained: Page) -> None:
@@ -111,6 +135,20 @@ def test_gallery_opens_a_picture_and_draws_it_again_with_another_seed(page: Page
     address = picture.get_by_role("link", name="Download").get_attribute("href")
     assert page.request.get(str(address)).headers["content-type"] == "image/png"
 
+    picture.get_by_role("button", name="Use as start picture").click()
+    expect(page.get_by_role("group", name="Start picture", exact=True)).to_contain_text("seed-1.png")
+    expect(page.get_by_label("Size").get_by_role("option", name="Square · 128 × 128")).to_be_attached()
+    page.set_viewport_size({"width": 320, "height": 700})
+    assert widest_px(page) <= 320
+    page.get_by_text("More options").click()
+    page.get_by_label("Steps", exact=True).fill("2")
+    page.get_by_role("button", name="Make the picture").click()
+    page.wait_for_url(re.compile(r"#/generate/generate-"))
+    changed = darkroom.resource("generatejob", page.url.rpartition("/")[2])["spec"]
+    assert changed["startImage"]["uri"].endswith(f"/{made}-seed-1.png")
+
+    page.goto("/#/gallery")
+    page.get_by_role("button", name=re.compile("a red circle.*seed 1$")).first.click()
     picture.get_by_role("button", name="Another seed").click()
     page.wait_for_url(re.compile(r"#/generate/generate-"))
     again = page.url.rpartition("/")[2]
@@ -193,19 +231,6 @@ def test_picture_is_made_by_keyboard_alone(page: Page, darkroom: Darkroom) -> No
     press(page, "Escape")
     expect(page.get_by_role("dialog", name="Picture")).to_be_hidden()
     expect(opened).to_be_focused()
-
-
-def press(page: Page, key: str) -> None:
-    page.keyboard.press(key)
-
-
-def tab_to(page: Page, target: Locator) -> None:
-    """Press Tab until the element has the focus."""
-    for _ in range(80):
-        if target.evaluate("element => element.contains(document.activeElement)"):
-            return
-        press(page, "Tab")
-    raise AssertionError(f"the Tab key does not reach {target}")
 
 
 VIEWS = ("train", "generate", "gallery", "queue", "models", "settings")

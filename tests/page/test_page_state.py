@@ -198,3 +198,62 @@ def test_click_on_an_expired_download_link_reads_another_one(modules: Page, seco
       render(null, document.body);
       return saved;"""
     assert run(modules, "components/download.js", code) == saved
+
+
+_BUTTON = """
+  const { html, render } = await import("/js/ui.js");
+  const { Problem } = await import("/js/api.js");
+  const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  let calls = 0;
+  let end;
+  const act = () => { calls += 1; return new Promise((done, fail) => { end = { done, fail }; }); };
+  render(html`<${m.BusyButton} act=${act}>Try again<//>`, document.body);
+  const button = document.querySelector("button");
+  const state = async () => { await drawn(); return button.getAttribute("aria-disabled"); };
+  const press = () => { button.click(); return state(); };
+  const finish = (how, what) => { end[how](what); return state(); };"""
+
+
+def test_button_is_off_while_its_action_runs(modules: Page) -> None:
+    code = f"{_BUTTON} const states = [await press(), await press(), await finish('done')];"
+    code += "render(null, document.body); return [states, calls];"
+    assert run(modules, "components/busy_button.js", code) == [["true", "true", None], 1]
+
+
+@pytest.mark.parametrize(("status", "state"), [(422, "true"), (503, None)])
+def test_button_stays_off_when_the_gateway_refused_for_good(modules: Page, status: int, state: str | None) -> None:
+    code = f"""{_BUTTON} await press(); const found = await finish("fail", new Problem({status}, "Gone."));
+      const reason = button.title; render(null, document.body); return [found, reason];"""
+    assert run(modules, "components/busy_button.js", code) == [state, "Gone." if state else ""]
+
+
+def test_loss_card_says_what_happens_before_the_first_step(modules: Page) -> None:
+    code = """
+      const { html, render } = await import("/js/ui.js");
+      const { addProgress } = await import("/js/live.js");
+      const training = job("loss", "Running", { kind: "TrainJob", spec: { maxSteps: 9 } });
+      addProgress("loss", { stage: "LoadingModel" });
+      render(html`<${m.LossCurve} job=${training} />`, document.body);
+      const waiting = document.querySelector(".plot-wait").textContent;
+      addProgress("loss", { stage: "Training", step: 1, metrics: { loss: 0.5 } });
+      while (!document.querySelector("canvas")) await new Promise((done) => setTimeout(done));
+      const isWaiting = document.querySelector(".plot-wait") !== null;
+      render(null, document.body);
+      return [waiting, isWaiting];"""
+    waiting, is_waiting = run(modules, "components/loss_curve.js", code)  # type: ignore[misc]
+    assert "Loading the model" in waiting
+    assert not is_waiting
+
+
+def test_loss_curve_has_the_colours_of_the_chosen_theme(modules: Page) -> None:
+    """Also where transitions are cut short, as for people who want less motion."""
+    code = """
+      const style = document.createElement("style");
+      style.textContent = `* { transition-duration: 0.01ms }
+        :root { color-scheme: dark; --accent: light-dark(rgb(1 2 3), rgb(4 5 6)); color: black }`;
+      document.head.append(style);
+      getComputedStyle(document.body).color;
+      const color = m.colorOf(document.body, "--accent");
+      style.remove();
+      return color;"""
+    assert run(modules, "components/loss_curve.js", code) == "rgb(4, 5, 6)"

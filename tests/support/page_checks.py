@@ -1,10 +1,10 @@
-"""What is measured of a page in the browser: barriers, width, bytes."""
+"""What is measured of a page in the browser: barriers, width, bytes; and its use by keyboard."""
 
 from typing import Any
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 GRAVE = ("serious", "critical")
 
@@ -24,6 +24,19 @@ def widest_px(page: Page) -> int:
     """The width of the document's content, which scrolls sideways where it is wider than the window."""
     width: int = page.evaluate("() => Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)")
     return width
+
+
+def press(page: Page, key: str) -> None:
+    page.keyboard.press(key)
+
+
+def tab_to(page: Page, target: Locator) -> None:
+    """Press Tab until the element has the focus."""
+    for _ in range(80):
+        if target.evaluate("element => element.contains(document.activeElement)"):
+            return
+        press(page, "Tab")
+    raise AssertionError(f"the Tab key does not reach {target}")
 
 
 class Traffic:

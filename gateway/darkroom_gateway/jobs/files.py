@@ -13,15 +13,19 @@ from darkroom_gateway.storage.download_headers import served_type
 
 def linked_files(job: Job, storage: ObjectStorage) -> list[File]:
     """All files but the manifest; none unless the job has succeeded. Raises `StorageUnavailableError`."""
+    return [_file(each, storage) for each in _artifacts(job)]
+
+
+def _artifacts(job: Job) -> list[Artifact]:
     if job.status.phase is not Phase.SUCCEEDED:
         return []
-    artifacts = job.status.artifacts or ()
-    return [_file(each, storage) for each in artifacts if not each.key.endswith("/" + MANIFEST_FILE)]
+    return [each for each in job.status.artifacts or () if not each.key.endswith("/" + MANIFEST_FILE)]
 
 
-def files_so_far(job: Job, storage: ObjectStorage) -> list[File]:
-    """`linked_files`, or the images that the current run of a generation has finished. Raises the same error."""
-    return linked_files(job, storage) or [_file(each, storage) for each in finished_images(job)]
+def artifacts_so_far(job: Job, storage: ObjectStorage) -> list[tuple[str, File]]:
+    """As `linked_files`, or the images that the current run of a generation has finished, each with its key in object
+    storage. Raises the same error."""
+    return [(each.key, _file(each, storage)) for each in _artifacts(job) or finished_images(job)]
 
 
 def job_fields(job: Job, root_path: str) -> dict[str, object]:

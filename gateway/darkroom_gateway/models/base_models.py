@@ -1,4 +1,5 @@
-"""Checks the base models of requests against the model root, if it is mounted. Called by both submission services.
+"""Checks the base models of requests against the model root, if it is mounted, and reads their native sizes there.
+Called by both submission services and models/router.py.
 
 Hub references can't be checked, because the gateway has no access to the hub; only their pattern is validated.
 """
@@ -7,9 +8,16 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from darkroom_contract.base_models import SDXL_PIPELINE, SVD_PIPELINE, unknown_model, unsuitable_model
+from darkroom_contract.base_models import (
+    SDXL_PIPELINE,
+    SVD_PIPELINE,
+    native_side_px,
+    unknown_model,
+    unsuitable_model,
+)
 from darkroom_gateway.backends.calls import Backend
 from darkroom_gateway.errors import FieldError, UnavailableError, invalid_request
+from darkroom_gateway.models.schemas import BaseModelAnswer
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +50,21 @@ class BaseModelChecker:
             return
         if field_errors:
             raise invalid_request(field_errors)
+
+    async def describe(self, references: Iterable[str]) -> list[BaseModelAnswer]:
+        """Each base model once, with the native size of those in the model root."""
+        names = list(dict.fromkeys(references))
+        sides: dict[str, int | None] = {}
+        if self._root is not None:
+            try:
+                sides = await self._checks.call(CHECK_SECONDS, _native_sides, self._root, names)
+            except UnavailableError as error:
+                log.warning("sizes of base models were not read: %s", error)
+        return [BaseModelAnswer(reference=name, native_px=sides.get(name)) for name in names]
+
+
+def _native_sides(root: Path, references: Iterable[str]) -> dict[str, int | None]:
+    return {name: native_side_px(name, root) for name in references}
 
 
 def _field_errors(root: Path, named: Iterable[tuple[str, str | None, str]]) -> list[FieldError]:

@@ -34,8 +34,13 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of model
 async def list_models(services: ServicesOfApp, limit: Limit = 100) -> ModelList:
     """LoRAs, trained and imported, by name. Also readable by OpenAI's clients: `client.models.list()`."""
     models = await services.model_catalog.list(limit)
-    aliases = as_mapping(services.clients.settings.model_aliases)
-    return ModelList(models=models, data=list(openai_models(models, aliases)))
+    settings = services.clients.settings
+    references = (settings.default_base_model, *(each.base_model for each in models))
+    return ModelList(
+        models=models,
+        base_models=await services.base_models.describe(references),
+        data=list(openai_models(models, as_mapping(settings.model_aliases))),
+    )
 
 
 @router.get(PATH + "/{model_id}", responses=responses(404, 422, 503))

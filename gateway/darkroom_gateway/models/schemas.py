@@ -28,14 +28,26 @@ class OpenAIModel(BaseModel):
 
     id: str = Field(examples=["my-dog"])
     object: Literal["model"] = "model"
-    created: int = Field(description="Seconds of Unix time.")
+    created: int = Field(description="Seconds of Unix time; 0 where it is not known, as for the base model.")
     owned_by: str = OWNER
+
+
+class BaseModelAnswer(BaseModel):
+    """A base model."""
+
+    reference: str = Field(description="As `base_model` of a model has it.")
+    native_px: int | None = Field(
+        description="Side of its native pictures in pixels: 1024 for SDXL. Null where the gateway can't read it."
+    )
 
 
 class ModelList(BaseModel):
     """LoRAs, trained and imported, by name."""
 
     models: list[ModelAnswer]
+    base_models: list[BaseModelAnswer] = Field(
+        description="The base model of jobs that name none, then the others of `models`."
+    )
     object: Literal["list"] = "list"
     data: list[OpenAIModel] = Field(
         description="For OpenAI's clients: the base model, other names of models, and the LoRAs of `models`."
@@ -106,7 +118,7 @@ class ModelDetail(BaseModel):
     source: str | None = Field(None, description="The file or URI that it was imported from. Absent for a training.")
     step: int | None = Field(None, description="The number of training steps, if it is recorded.")
     held_out_loss: float | None = Field(None, description="Loss on the photos that were held out, if there were any.")
-    created: datetime
+    created: datetime | None = Field(None, description="Absent for the base model.")
     files: list[ModelFile] = Field(description="The LoRA in all its forms.")
     steps: list[ModelStep] = Field(
         description="Saved steps, in their order; `best` is the last. Empty for a saved step."

@@ -13,7 +13,8 @@ from darkroom_contract.names import LABEL_SUBMITTED_BY, Kind
 from darkroom_contract.outcome import Reason
 from darkroom_contract.reasons import FAILURES
 from darkroom_contract.status import ConditionStatus, ConditionType
-from darkroom_gateway.jobs.files import files_so_far
+from darkroom_contract.storage.keys import dataset_uri
+from darkroom_gateway.jobs.files import artifacts_so_far
 from darkroom_gateway.jobs.schemas import File, RemarkAnswer
 from darkroom_gateway.jobs.serializers import phase_of, progress_answer, queue_answer
 from darkroom_gateway.jobs.task_ids import PREFIXES
@@ -45,7 +46,9 @@ def v1_job(job: Job, storage: ObjectStorage, root_path: str) -> V1Job:
         progress=None if status.progress is None else progress_answer(status.progress),
         error=_error(job),
         remarks=[RemarkAnswer.model_validate(each.model_dump()) for each in status.remarks or ()],
-        artifacts=[_artifact(each, job.kind) for each in files_so_far(job, storage)],
+        artifacts=[
+            _artifact(file, job.kind, dataset_uri(storage.bucket, key)) for key, file in artifacts_so_far(job, storage)
+        ],
         created=job.created,
         started=status.start_time,
         completed=status.completion_time,
@@ -85,9 +88,9 @@ def _advice(reason: str) -> str | None:
     return FAILURES[Reason(reason)].action if reason in set(Reason) else None
 
 
-def _artifact(file: File, kind: Kind) -> V1Artifact:
+def _artifact(file: File, kind: Kind, uri: str) -> V1Artifact:
     role, seed, step = _meaning(file, kind)
-    return V1Artifact(**file.model_dump(), role=role, seed=seed, step=step)
+    return V1Artifact(**file.model_dump(), role=role, seed=seed, step=step, uri=uri)
 
 
 def _meaning(file: File, kind: Kind) -> tuple[ArtifactRole, int | None, int | None]:

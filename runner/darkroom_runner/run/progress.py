@@ -26,7 +26,7 @@ MIN_INTERVAL_SECONDS = 0.25
 _WORK = frozenset({Stage.TRAINING, Stage.DENOISING, Stage.ANIMATING})
 """Stages whose first step ends the start of a run."""
 _PACED = _WORK | {Stage.DRAWING_CLASS_IMAGES}
-"""Stages whose steps show the pace of the run."""
+"""Stages that take most of the time. How long loading took says nothing about them."""
 
 
 class ProgressTracker:
@@ -58,9 +58,9 @@ class ProgressTracker:
         self._fractions: dict[Stage, Callable[[int, float], float]] = {}
         self._between = 0.0
         """Work since the newest step."""
-        self._has_pace = False
-        """Whether a step of a paced stage is done."""
         self._percentage = 0.0
+        self._has_pace = False
+        """Whether this run has done a step of the stages that take most of the time."""
         self._metrics: dict[str, float] = {}
         """Those of the stage's newest step."""
         self._finished_images: tuple[FinishedImage, ...] = ()
@@ -86,7 +86,7 @@ class ProgressTracker:
 
     @property
     def remaining_seconds(self) -> float | None:
-        """Estimated time until the run is finished; None before the first step."""
+        """Estimated time until the run is finished; None before the first step of a long stage."""
         if self._stage is Stage.DONE:
             return 0.0
         if not self._has_pace:

@@ -17,12 +17,17 @@ PROMPT = {"prompt": "a dog"}
 def seeing(
     start_gateway: Any, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[httpx.Client]:
-    """A gateway whose model root has an SDXL and an SVD model."""
+    """A gateway whose model root has an SDXL model, the default with pictures of 128 pixels, and an SVD model."""
     root = tmp_path_factory.mktemp("models")
     for name, pipeline in (("sdxl", SDXL_PIPELINE), ("svd", SVD_PIPELINE)):
         (root / name).mkdir()
         (root / name / "model_index.json").write_text(json.dumps({"_class_name": pipeline}))
-    with start_gateway(environment | {"DARKROOM_MODEL_ROOT": str(root)}) as gateway:
+    for part, config in (("unet", {"sample_size": 32}), ("vae", {"block_out_channels": [8, 8, 8]})):
+        (root / "sdxl" / part).mkdir()
+        (root / "sdxl" / part / "config.json").write_text(json.dumps(config))
+    with start_gateway(
+        environment | {"DARKROOM_MODEL_ROOT": str(root), "DARKROOM_DEFAULT_BASE_MODEL": "sdxl"}
+    ) as gateway:
         yield gateway.http
 
 
@@ -84,3 +89,10 @@ def test_gateway_without_a_model_root_checks_nothing(http: httpx.Client) -> None
 def test_guidance_scales_that_contradict_each_other_are_refused_by_name(http: httpx.Client) -> None:
     asked = {**PROMPT, "allow_motion": "true", "min_guidance_scale": 3, "max_guidance_scale": 1}
     assert field_errors(http.post("/generate/sdxl", params=asked)).keys() == {"min_guidance_scale"}
+
+
+def test_list_of_models_has_the_native_size_of_the_base_model(seeing: httpx.Client, http: httpx.Client) -> None:
+    seen, unseen = seeing.get("/v1/models").json(), http.get("/v1/models").json()
+
+    assert seen["base_models"][0] == {"reference": "sdxl", "native_px": 128}
+    assert unseen["base_models"][0] == {"reference": "stabilityai/stable-diffusion-xl-base-1.0", "native_px": None}

@@ -110,8 +110,11 @@ def test_samples_are_listed_by_step_with_those_of_the_finished_model_last(http: 
     assert len(detail(http, trained.model_id)["files"]) == 2
 
 
-def test_base_model_has_no_files(http: httpx.Client) -> None:
+def test_base_model_has_no_files_and_no_date(http: httpx.Client) -> None:
     answer = detail(http, "sdxl")
+    [listed] = [each for each in http.get("/v1/models").json()["data"] if each["id"] == "sdxl"]
+
+    assert (answer["created"], listed["created"]) == (None, 0)
 
     assert answer["base_model"] == "stabilityai/stable-diffusion-xl-base-1.0"
     assert (answer["id"], answer["files"], answer["steps"], answer["samples"]) == ("sdxl", [], [], [])

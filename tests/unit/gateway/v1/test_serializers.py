@@ -52,6 +52,7 @@ def test_files_have_their_role_seed_and_link(storage: ObjectStorage) -> None:
         ("image", 7),
         ("video", None),
     ]
+    assert [each["uri"] for each in body["artifacts"]] == [f"s3://darkroom/runs/uid-1/{name}" for name in names[:3]]
     assert all("X-Amz-Signature=" in each["url"] and each["expires"] for each in body["artifacts"])
 
 

@@ -103,17 +103,18 @@ def test_steps_of_equal_parts_are_counted_across_the_stage() -> None:
     assert (sender.events[-1].step, sender.events[-1].total) == (8, 8)
 
 
-def test_remaining_time_is_unknown_before_the_first_step() -> None:
+@pytest.mark.parametrize("done", [0, 50])
+def test_remaining_time_is_unknown_until_the_run_has_done_a_training_step(done: int) -> None:
+    """Whatever the loading took, and however many steps an earlier run has done."""
     clock = Clock()
     progress = ProgressTracker(1, plan_training(TRAINING), NullSender(), clock)
     for stage in (Stage.DOWNLOADING, Stage.LOADING_MODEL, Stage.ENCODING, Stage.TRAINING):
-        progress.enter(stage, total=4)
-        clock.now += 10
-        if stage is not Stage.TRAINING:
-            progress.step(4)
+        progress.enter(stage, 100, done if stage is Stage.TRAINING else 0)
+        clock.now += 60
+
         assert progress.remaining_seconds is None
 
-    progress.step(1)
+    progress.step(done + 1)
     assert progress.remaining_seconds is not None
 
 

@@ -9,7 +9,7 @@ import { Lightbox } from "./components/lightbox.js";
 import { Toasts } from "./components/toasts.js";
 import { unfinished } from "./jobs.js";
 import { restorePhotos } from "./photos.js";
-import { route, to } from "./router.js";
+import { enterSection, route, section, to } from "./router.js";
 import { connection, gatewayWarning, reconnect } from "./session.js";
 import { askForKey, keyEntries } from "./key.js";
 import { html, useEffect, useRef, useValue } from "./ui.js";
@@ -91,11 +91,14 @@ export function App() {
 /** @param {{view: string}} properties */
 function Navigation({ view }) {
   const waiting = useValue(unfinished).length;
+  const origin = useValue(section);
+  /** @param {string} each */
+  const current = (each) => (each === view ? "page" : view === "jobs" && each === origin ? "true" : undefined);
   return html`<nav aria-label="Main">
     <ul>
       ${NAVIGATION.map(
         ([each, name]) => html`<li key=${each}>
-          <a href=${to(each)} class="nav-link" aria-current=${each === view || (each === "queue" && view === "jobs") ? "page" : undefined}>
+          <a href=${to(each)} class="nav-link" aria-current=${current(each)}>
             <${Icon} name=${each} size=${20} /><span>${name}</span>
             ${each === "queue" && waiting > 0 && html`<span class="count"><span class="visually-hidden">with</span> ${waiting}<span class="visually-hidden"> unfinished jobs</span></span>`}
           </a>
@@ -108,7 +111,7 @@ function Navigation({ view }) {
 function NowRunning() {
   const job = useValue(unfinished).find(({ status }) => status === "Running" || status === "Starting");
   if (!job) return null;
-  return html`<a class="now" href=${to("jobs", job.id)}>
+  return html`<a class="now" href=${to("jobs", job.id)} onClick=${() => enterSection("queue")}>
     <span class="now-title">${titleOf(job)}</span>
     <span class="small muted"><${ProgressText} job=${job} /></span>
     <${ProgressBar} job=${job} label=${`Progress of ${titleOf(job)}`} />

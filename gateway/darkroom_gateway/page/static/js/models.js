@@ -1,14 +1,35 @@
 /** The models: trained and imported LoRAs. */
 
 import { address, get, send } from "./api.js";
-import { signal } from "./ui.js";
+import { batch, signal, useValue } from "./ui.js";
 import { upload } from "./upload.js";
 
 /** @type {{value: import("./types.js").Model[] | null, peek(): import("./types.js").Model[] | null}} Null until read. */
 export const models = signal(null);
 
+/** @typedef {{reference: string, native_px: number | null}} BaseModel */
+
+/** The cluster's default first. @type {{value: BaseModel[]}} */
+const baseModels = signal([]);
+
+/** Of SDXL, which most base models derive from. */
+const SDXL_PX = 1024;
+
 export async function loadModels() {
-  models.value = (await get("v1/models", { limit: 1000 })).models;
+  const list = await get("v1/models", { limit: 1000 });
+  batch(() => {
+    models.value = list.models;
+    baseModels.value = list.base_models;
+  });
+}
+
+/** The side of the pictures that a model draws best. @param {string} reference Such as `my-dog@200`; empty for the base model. */
+export function useNativePx(reference) {
+  const known = useValue(models) ?? [];
+  const bases = useValue(baseModels);
+  const own = known.find((model) => model.model_id === reference.split("@")[0])?.base_model;
+  const base = bases.find((each) => each.reference === own) ?? bases[0];
+  return base?.native_px ?? SDXL_PX;
 }
 
 /** @param {string} id @returns {Promise<import("./types.js").ModelDetail>} */

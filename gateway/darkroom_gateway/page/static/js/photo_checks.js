@@ -10,6 +10,7 @@ import { size } from "./format.js";
  * @property {string} fault Why it can't be used; empty for a good photo.
  * @property {string} note
  * @property {File | null} caption
+ * @property {string} captionText
  * @property {File | null} mask
  * @property {File | null} cause The caption or mask that the fault is about; null for the photo itself.
  */
@@ -24,7 +25,7 @@ const MIN_SIDE_PX = 64;
 const MAX_SIDE_PX = 16_000;
 const MAX_PIXELS = 100e6;
 const THUMBNAIL_PX = 320;
-const MAX_CAPTION_CHARACTERS = 1000;
+export const MAX_CAPTION_CHARACTERS = 1000;
 
 /** Of a folder, and of a file that was changed or removed after it was chosen. */
 const UNREADABLE = "Can't be read. Is it a folder?";
@@ -68,6 +69,12 @@ export function isMask(file) {
 export function stem(name) {
   const base = name.split("/").pop() ?? name;
   return base.replace(/\.mask\.[a-z]+$/i, "").replace(/\.[^.]+$/, "").toLowerCase();
+}
+
+/** A name with another stem, such as `dog (2).jpg`. @param {string} name @param {number} number */
+export function numbered(name, number) {
+  const dot = name.lastIndexOf(".");
+  return dot > 0 ? `${name.slice(0, dot)} (${number})${name.slice(dot)}` : `${name} (${number})`;
 }
 
 /** @param {ImageBitmap} bitmap @returns {Promise<string>} An object URL. */

@@ -14,6 +14,9 @@ function done(request) {
 /** @type {Promise<IDBDatabase> | null} */
 let opening = null;
 
+/** What this visit has stored: a caption that is written again has the key of the one before. @type {Map<number, File>} */
+const written = new Map();
+
 function open() {
   if (!opening) {
     const request = indexedDB.open(DATABASE, 1);
@@ -43,8 +46,16 @@ export async function storePhotos(files) {
     const stored = new Set(await done((await store("readonly")).getAllKeys()));
     const wanted = new Set(files.map(({ key }) => key));
     const target = await store("readwrite");
-    for (const { key, file } of files) if (!stored.has(key)) target.put(file, key);
-    for (const key of stored) if (typeof key === "number" && !wanted.has(key)) target.delete(key);
+    for (const { key, file } of files) {
+      if (stored.has(key) && written.get(key) === file) continue;
+      target.put(file, key);
+      written.set(key, file);
+    }
+    for (const key of stored) {
+      if (typeof key !== "number" || wanted.has(key)) continue;
+      target.delete(key);
+      written.delete(key);
+    }
   } catch {
     // Private windows may have no IndexedDB, or no space: the photos do not survive a reload.
   }

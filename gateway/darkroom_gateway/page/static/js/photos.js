@@ -1,6 +1,6 @@
 /** The photos chosen for a training: added, checked one after another, matched with captions and masks. */
 
-import { captionFault, inspect, isCaption, isMask, isSame, stem } from "./photo_checks.js";
+import { captionFault, inspect, isCaption, isMask, isSame, numbered, stem } from "./photo_checks.js";
 import { sayError } from "./components/toasts.js";
 import { storePhotos, storedPhotos } from "./photo_store.js";
 import { signal } from "./ui.js";
@@ -48,13 +48,26 @@ async function addAll(files) {
 
 /** @param {File} file @returns {Promise<Photo>} */
 async function checked(file) {
-  const photo = { id: String((lastNumber += 3)), file, caption: null, mask: null, cause: null };
+  const own = withOwnStem(file);
+  const photo = { id: String((lastNumber += 3)), file: own, caption: null, captionText: "", mask: null, cause: null };
   for (const other of photos.peek()) {
     if (await isSame(file, other.file)) {
       return { ...photo, thumbnail: other.thumbnail, note: "", fault: `The same photo as ${other.file.name}.` };
     }
   }
   return { ...photo, ...(await inspect(file)) };
+}
+
+/**
+ * The file under a name whose captions and masks can only be its own: telephones call all pasted photos image.jpg.
+ *
+ * @param {File} file
+ */
+function withOwnStem(file) {
+  const taken = new Set(photos.peek().map((photo) => stem(photo.file.name)));
+  let { name } = file;
+  for (let number = 2; taken.has(stem(name)); number += 1) name = numbered(file.name, number);
+  return name === file.name ? file : new File([file], name, { type: file.type, lastModified: file.lastModified });
 }
 
 /** Attach a caption or mask to its photo. @param {File} file */
@@ -65,10 +78,11 @@ async function attach(file) {
     return;
   }
   const previous = isCaption(file) ? owner.caption : owner.mask;
-  const now = { ...owner, ...(isCaption(file) ? { caption: file } : { mask: file }) };
+  const captionText = isCaption(file) ? (await file.text().catch(() => "")).trim() : owner.captionText;
+  const now = { ...owner, captionText, ...(isCaption(file) ? { caption: file } : { mask: file }) };
   if (!owner.fault || (owner.cause && owner.cause === previous)) Object.assign(now, await attachedFault(now));
   const { caption, mask, fault, cause } = now;
-  update(owner.id, { caption, mask, fault, cause });
+  update(owner.id, { caption, captionText, mask, fault, cause });
 }
 
 /** What is wrong with the caption or mask of a photo. @param {Photo} photo */
@@ -86,6 +100,20 @@ async function faultOf(file) {
   const { fault, thumbnail } = await inspect(file);
   if (thumbnail) URL.revokeObjectURL(thumbnail);
   return fault;
+}
+
+/** Write the caption of a photo; a blank one is none. @param {string} id @param {string} captionText */
+export function writeCaption(id, captionText) {
+  const photo = photos.peek().find((each) => each.id === id);
+  if (!photo) return;
+  const name = photo.file.name.replace(/\.[^.]+$/, "");
+  const caption = captionText.trim() ? new File([captionText], `${name}.txt`, { type: "text/plain" }) : null;
+  update(id, { caption, captionText });
+  if (photo.cause !== null && photo.cause === photo.caption) {
+    update(id, { fault: "", cause: null });
+    work = work.then(async () => update(id, await attachedFault({ ...photo, caption })));
+  }
+  save();
 }
 
 /** @param {string} id @param {Partial<Photo>} changes */
@@ -118,13 +146,17 @@ export function clearPhotos() {
   save();
 }
 
-/** Name the photos that the gateway refused. @param {import("./types.js").FieldFault[]} faults */
+/** Name the photos that the gateway refused. How many faults were about photos. @param {import("./types.js").FieldFault[]} faults */
 export function markFaults(faults) {
+  let marked = 0;
   for (const { parameter, message } of faults) {
     const photo = photos.peek().find((each) => [each.file, each.caption, each.mask].some((file) => file?.name === parameter));
     const cause = [photo?.caption, photo?.mask].find((file) => file?.name === parameter) ?? null;
-    if (photo) update(photo.id, { fault: message, cause });
+    if (!photo) continue;
+    update(photo.id, { fault: message, cause });
+    marked += 1;
   }
+  return marked;
 }
 
 function save() {

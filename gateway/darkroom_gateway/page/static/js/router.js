@@ -20,10 +20,40 @@ export function parseHash(hash) {
 
 export const route = signal(parseHash(location.hash));
 
+const SECTION = "darkroom.section";
+
+/** Views that lead to jobs. The navigation keeps the one from which a job was opened. */
+const SECTIONS = ["train", "generate", "gallery", "queue", "models"];
+
+/** The section of a job, as before a reload. The queue lists all jobs, so it is that of a job opened by its address. */
+function storedSection() {
+  try {
+    return sessionStorage.getItem(SECTION) ?? "queue";
+  } catch {
+    return "queue";
+  }
+}
+
+export const section = signal(storedSection());
+
+/** @param {string} view */
+export function enterSection(view) {
+  section.value = SECTIONS.includes(view) ? view : "queue";
+  try {
+    sessionStorage.setItem(SECTION, section.value);
+  } catch {
+    // Storage is blocked: after a reload the section is the queue.
+  }
+}
+
+if (route.peek().view !== "jobs") enterSection(route.peek().view);
+
 addEventListener("hashchange", () => {
   // The skip link's target is no view.
   if (location.hash === "#main") return;
-  route.value = parseHash(location.hash);
+  const next = parseHash(location.hash);
+  if (next.view !== "jobs") enterSection(next.view);
+  route.value = next;
 });
 
 /** @param {string} view @param {string} [id] @returns {string} The address of a link. */

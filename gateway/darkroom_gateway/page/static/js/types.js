@@ -36,6 +36,7 @@
  * @property {number | null} step
  * @property {string} url
  * @property {string} expires
+ * @property {string} uri In object storage: a later job takes a picture by it.
  *
  * @typedef {object} Job
  * @property {string} id
@@ -98,7 +99,7 @@
  * @property {string | null} [source]
  * @property {number | null} [step]
  * @property {number | null} [held_out_loss]
- * @property {string} created
+ * @property {string | null} created Null for the base model.
  * @property {ModelFile[]} files
  * @property {ModelStep[]} steps
  *

@@ -25,6 +25,8 @@ const PATHS = {
   check: ["M5 12.5l4.5 4.5L19 7.5"],
   alert: ["M12 8v5M12 16.5h.01", "M12 3l9.5 17h-19z"],
   film: ["M4 4h16v16H4z", "M8 4v16M16 4v16M4 9h4M4 15h4M16 9h4M16 15h4"],
+  copy: ["M9 9h11v11H9z", "M5 15H4V4h11v1"],
+  pen: ["M4 20l1-4L16.5 4.5l3 3L8 19z"],
   search: ["M11 18a7 7 0 1 0 0-14 7 7 0 0 0 0 14zM20 20l-4-4"],
 };
 

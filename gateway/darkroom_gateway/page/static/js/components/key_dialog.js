@@ -11,6 +11,11 @@ export function KeyForm({ onDone }) {
   const [key, setText] = useState("");
   const [fault, setFault] = useState("");
   const [isBusy, setBusy] = useState(false);
+  /** @param {string} text */
+  const change = (text) => {
+    setText(text);
+    setFault("");
+  };
   /** @param {Event} event */
   const save = async (event) => {
     event.preventDefault();
@@ -28,7 +33,7 @@ export function KeyForm({ onDone }) {
     }
   };
   return html`<form onSubmit=${save}>
-    <${TextField} id="api-key" label="API key" type="password" required value=${key} error=${fault} onInput=${setText} autocomplete="current-password" />
+    <${TextField} id="api-key" label="API key" type="password" required value=${key} error=${fault} onInput=${change} autocomplete="current-password" />
     <div class="actions end"><button type="submit" class="button primary" disabled=${isBusy || !key.trim()}>${isBusy ? "Trying it …" : "Use this key"}</button></div>
   </form>`;
 }

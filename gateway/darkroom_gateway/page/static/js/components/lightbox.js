@@ -1,8 +1,9 @@
 /** A picture over the whole page, with its neighbours by arrow keys and what can be done with it. */
 
 import { html, signal, useEffect, useValue } from "../ui.js";
-import { again, askToDelete } from "./picture_actions.js";
+import { again, askToDelete, startFrom } from "./picture_actions.js";
 import { isExpired } from "../jobs.js";
+import { BusyButton } from "./busy_button.js";
 import { Download } from "./download.js";
 import { CloseButton, Dialog } from "./dialogs.js";
 import { Icon } from "./icons.js";
@@ -13,7 +14,7 @@ import { to } from "../router.js";
 /**
  * @typedef {object} Shown
  * @property {import("../types.js").Job} [job] Of a generated picture.
- * @property {Linked & {seed?: number | null}} artifact
+ * @property {Linked & {seed?: number | null, uri?: string}} artifact
  * @property {() => Promise<Linked>} fresh The file with another address, for when this one has expired.
  * @property {string} [caption] In place of the job's prompt.
  */
@@ -28,6 +29,12 @@ export function openLightbox(pictures, index) {
 
 function close() {
   open.value = null;
+}
+
+/** @param {import("../types.js").Job} job @param {{name: string, uri: string}} picture */
+function start(job, picture) {
+  close();
+  startFrom(job, picture);
 }
 
 /** @param {number} by */
@@ -77,7 +84,8 @@ export function Lightbox() {
         ${job && html`<p class="muted small">Seed ${artifact.seed} · ${job.model_id ?? "Base model"}</p>`}
       </div>
       <div class="actions">
-        ${job && html`<button type="button" class="button" onClick=${() => again(job)}><${Icon} name="again" />Another seed</button>`}
+        ${job && html`<${BusyButton} key=${job.id} class="button" act=${() => again(job).then(close)}><${Icon} name="again" />Another seed<//>`}
+        ${job && artifact.uri && html`<button type="button" class="button" onClick=${() => start(job, { name: artifact.name, uri: artifact.uri ?? "" })}><${Icon} name="pen" />Use as start picture</button>`}
         <${Download} class="button" file=${artifact} fresh=${fresh}><${Icon} name="download" />Download<//>
         ${job && html`<a class="button" href=${to("jobs", job.id)} onClick=${close}>Details</a>`}
         ${job && html`<button type="button" class="button danger-text" onClick=${() => askToDelete(job, close)}><${Icon} name="trash" />Delete</button>`}

@@ -1,8 +1,10 @@
 /** The loss of a training over its steps, drawn by uPlot, which is loaded when the first curve is shown. */
 
+import { stageName } from "../format.js";
 import { liveOf } from "../live.js";
 import { html, useEffect, useRef, useState, useValue } from "../ui.js";
 import { theme } from "../theme.js";
+import { useProgress } from "./job_status.js";
 
 const HEIGHT_PX = 220;
 const SMOOTHING = 0.9;
@@ -33,15 +35,31 @@ export function columnsOf(loss, heldOut) {
 }
 
 /**
- * @param {number} total @param {boolean} hasHeldOut @param {number} width
+ * The value of a colour of base.css in the theme that is shown: a canvas knows no custom properties. Read from a new
+ * element, since one that is shown changes its colour in a transition.
+ *
+ * @param {HTMLElement} place @param {string} name
+ */
+export function colorOf(place, name) {
+  const probe = document.createElement("span");
+  probe.style.color = `var(${name})`;
+  place.append(probe);
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
+}
+
+/**
+ * @param {number} total @param {boolean} hasHeldOut @param {HTMLElement} element
  * @returns {import("../../vendor/uPlot.js").default.Options}
  */
-function options(total, hasHeldOut, width) {
-  const style = getComputedStyle(document.documentElement);
-  const color = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
+function options(total, hasHeldOut, element) {
+  const color = (/** @type {string} */ name) => colorOf(element, name);
   const axis = { stroke: color("--muted"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
+  // A line needs two points: the first one is drawn as a dot.
+  const points = { show: (/** @type {any} */ plot) => plot.data[0].length === 1, size: 7 };
   return {
-    width,
+    width: element.clientWidth,
     height: HEIGHT_PX,
     padding: [12, 12, 0, 0],
     legend: { show: false },
@@ -51,15 +69,18 @@ function options(total, hasHeldOut, width) {
     series: [
       { label: "Step" },
       { label: "Loss", stroke: color("--curve-faint"), width: 1, points: { show: false } },
-      { label: "Smoothed", stroke: color("--accent"), width: 2, points: { show: false } },
+      { label: "Smoothed", stroke: color("--accent"), width: 2, points },
       { label: "Held-out loss", stroke: color("--ink"), width: 1.5, dash: [4, 4], show: hasHeldOut, spanGaps: true },
     ],
   };
 }
 
-/** @param {{id: string, total: number}} properties */
-export function LossCurve({ id, total }) {
+/** @param {{job: import("../types.js").Job}} properties */
+export function LossCurve({ job }) {
+  const { id } = job;
+  const total = job.spec.maxSteps ?? 500;
   const { loss, heldOutLoss } = useValue(liveOf(id));
+  const isEmpty = loss.size === 0;
   const chosen = useValue(theme);
   const frame = useRef(/** @type {HTMLDivElement | null} */ (null));
   const chart = useRef(/** @type {any} */ (null));
@@ -67,15 +88,18 @@ export function LossCurve({ id, total }) {
   const hasHeldOut = heldOutLoss.size > 0;
   useEffect(() => {
     const element = frame.current;
-    if (!element) return undefined;
+    const library = import("../../vendor/uPlot.js");
+    // Without data there is nothing to draw, but the library is there in time.
+    if (isEmpty) library.catch(() => {});
+    if (!element || isEmpty) return undefined;
     let isGone = false;
     const resize = new ResizeObserver(() => chart.current?.setSize({ width: element.clientWidth, height: HEIGHT_PX }));
     const scheme = matchMedia("(prefers-color-scheme: dark)");
     const redraw = async () => {
-      const { default: Plot } = await import("../../vendor/uPlot.js");
+      const { default: Plot } = await library;
       if (isGone) return;
       chart.current?.destroy();
-      chart.current = new Plot(options(total, hasHeldOut, element.clientWidth), columnsOf(loss, heldOutLoss), element);
+      chart.current = new Plot(options(total, hasHeldOut, element), columnsOf(loss, heldOutLoss), element);
       setReady(true);
     };
     redraw().then(() => resize.observe(element));
@@ -87,24 +111,34 @@ export function LossCurve({ id, total }) {
       chart.current?.destroy();
       chart.current = null;
     };
-  }, [id, total, hasHeldOut, chosen]);
+  }, [id, total, isEmpty, hasHeldOut, chosen]);
   useEffect(() => {
     chart.current?.setData(columnsOf(loss, heldOutLoss));
   }, [loss.size, heldOutLoss.size, isReady]);
   const last = [...loss.values()].pop();
   const average = smoothed([...loss.values()]).pop();
-  return html`<figure class="curve">
+  return html`<figure class=${isEmpty ? "curve not-begun" : "curve"}>
     <figcaption>
       <h2>Loss</h2>
       ${average !== undefined && html`<span class="muted">${average.toFixed(4)} <span class="quiet">smoothed</span></span>`}
     </figcaption>
     <div
       ref=${frame}
-      class=${loss.size === 0 ? "plot empty" : "plot"}
+      class="plot"
       role="img"
       aria-label=${last === undefined ? "Loss curve: no steps yet" : `Loss curve: ${last.toFixed(4)} after ${loss.size} reports`}
     >
-      ${loss.size === 0 && html`<p class="muted">The curve begins with the first training step.</p>`}
     </div>
+    ${isEmpty && html`<${Waiting} job=${job} />`}
   </figure>`;
+}
+
+/** What happens before the first step. @param {{job: import("../types.js").Job}} properties */
+function Waiting({ job }) {
+  const progress = useProgress(job);
+  const stage = job.status === "Running" && progress ? stageName(progress.stage) : "Starting";
+  return html`<div class="plot-wait">
+    <p>${stage} …</p>
+    <p class="small muted">The curve begins with the first training step.</p>
+  </div>`;
 }

@@ -3,13 +3,16 @@
 import { plural } from "../format.js";
 import { ACCEPTED, setFault } from "../photo_checks.js";
 import { addPhotos, checking, clearPhotos, leftovers, photos, removeFaulty, removePhoto } from "../photos.js";
-import { html, useValue } from "../ui.js";
+import { html, useState, useValue } from "../ui.js";
+import { CaptionDialog } from "./caption_dialog.js";
 import { DropZone } from "./drop_zone.js";
 import { Icon } from "./icons.js";
 
-const HINT = "JPEG, PNG, WebP, AVIF or HEIC, up to 25 MiB each. Captions (1.txt) and masks (1.mask.png) go beside their photo.";
+const HINT = "JPEG, PNG, WebP, AVIF or HEIC, up to 25 MiB each. Captions (1.txt) and masks (1.mask.png) may come along.";
 
-export function PhotoPicker() {
+/** @param {{prompt: string}} properties */
+export function PhotoPicker({ prompt }) {
+  const [captioned, setCaptioned] = useState("");
   const all = useValue(photos);
   const busy = useValue(checking);
   const strays = useValue(leftovers);
@@ -25,7 +28,7 @@ export function PhotoPicker() {
       </div>
     </div>`}
     ${!isEmpty && html`<ul class="thumbnails">
-      ${all.map((photo) => html`<${Thumbnail} key=${photo.id} photo=${photo} />`)}
+      ${all.map((photo) => html`<${Thumbnail} key=${photo.id} photo=${photo} onCaption=${() => setCaptioned(photo.id)} />`)}
       ${Array.from({ length: Math.min(busy, 12) }, (_, index) => html`<li key=${`busy-${index}`} class="thumbnail skeleton"></li>`)}
     </ul>`}
     <${DropZone}
@@ -36,6 +39,7 @@ export function PhotoPicker() {
     <//>
     ${together && html`<p class="field-error" role="alert">${together}</p>`}
     ${strays.length > 0 && html`<p class="field-error">Without a photo of the same name, left out: ${strays.map(({ name }) => name).join(", ")}</p>`}
+    ${captioned && html`<${CaptionDialog} first=${captioned} prompt=${prompt} onClose=${() => setCaptioned("")} />`}
   </section>`;
 }
 
@@ -47,18 +51,21 @@ function summary(count, faulty, busy) {
   return parts.join(" · ");
 }
 
-/** @param {{photo: import("../photo_checks.js").Photo}} properties */
-function Thumbnail({ photo }) {
-  const { file, fault, note, thumbnail, caption, mask } = photo;
+/** @param {{photo: import("../photo_checks.js").Photo, onCaption: () => void}} properties */
+function Thumbnail({ photo, onCaption }) {
+  const { file, fault, note, thumbnail, captionText, caption, mask } = photo;
   return html`<li class=${fault ? "thumbnail faulty" : "thumbnail"}>
     <div class="thumbnail-picture">
       ${thumbnail ? html`<img src=${thumbnail} alt=${file.name} />` : html`<span class="no-preview"><${Icon} name=${fault ? "alert" : "gallery"} size=${24} /></span>`}
       <button type="button" class="remove" aria-label=${`Remove ${file.name}`} title="Remove" onClick=${() => removePhoto(photo.id)}>
         <${Icon} name="close" size=${14} />
       </button>
-      ${(caption || mask) && html`<span class="badges">${caption && html`<span>caption</span>`}${mask && html`<span>mask</span>`}</span>`}
+      ${mask && html`<span class="badges"><span>mask</span></span>`}
     </div>
     <p class="small name" title=${file.name}>${file.name}</p>
     ${fault ? html`<p class="field-error">${fault}</p>` : note && html`<p class="small muted">${note}</p>`}
+    ${(!fault || caption) && html`<button type="button" class="caption-button" aria-label=${`Caption of ${file.name}${captionText && `: ${captionText}`}`} onClick=${onCaption}>
+      ${captionText || html`<span class="muted">Add a caption</span>`}
+    </button>`}
   </li>`;
 }

@@ -3,17 +3,11 @@
 import { deleteJob } from "../jobs.js";
 import { once } from "../once.js";
 import { go } from "../router.js";
+import { randomSeed } from "../seeds.js";
 import { submitGeneration } from "../submissions.js";
+import { draftFrom } from "../views/generate_form.js";
 import { confirm } from "./dialogs.js";
 import { say, sayError } from "./toasts.js";
-
-/** Nine digits: easy to read and to copy, and far below the highest seed. */
-const SEEDS = 1e9;
-
-/** A random seed. */
-export function randomSeed() {
-  return Math.floor(Math.random() * SEEDS);
-}
 
 /** Fields of a spec that place or limit the old job, not the picture. */
 const OF_THE_JOB = ["suspend", "webhook", "webhookEvents"];
@@ -25,17 +19,21 @@ const OF_THE_JOB = ["suspend", "webhook", "webhookEvents"];
  */
 export function withSeed(spec, seed) {
   const kept = Object.entries(spec).filter(([name]) => !OF_THE_JOB.includes(name));
-  return { ...Object.fromEntries(kept), images: { ...spec.images, seed } };
+  // A job without pictures makes a clip of its start picture.
+  const part = spec.images?.count === 0 ? "video" : "images";
+  return { ...Object.fromEntries(kept), [part]: { ...spec[part], seed } };
 }
 
 /** @param {import("../types.js").Job} job */
 export async function again(job) {
-  try {
-    const made = await once(`again ${job.id}`, () => submitGeneration(withSeed(job.spec, randomSeed()), {}));
-    go("generate", made.id);
-  } catch (error) {
-    sayError(error);
-  }
+  const made = await once(`again ${job.id}`, () => submitGeneration(withSeed(job.spec, randomSeed()), {}));
+  go("generate", made.id);
+}
+
+/** Open the form of a generation that starts from a picture. @param {import("../types.js").Job} job @param {{name: string, uri: string}} picture */
+export function startFrom(job, { name, uri }) {
+  draftFrom(job, { job: job.id, name, uri });
+  go("generate");
 }
 
 /** @param {import("../types.js").Job} job @param {() => void} [after] */

@@ -29,6 +29,12 @@ export function seedsOf(job) {
   return Array.from({ length: count }, (_, index) => seed + index);
 }
 
+/** The seed that a job begins with: of its first picture, or of its clip when it makes nothing else. @param {Job} job @returns {number} */
+export function seedOf(job) {
+  const { images, video } = job.spec;
+  return (images?.count === 0 ? video?.seed : images?.seed) ?? 0;
+}
+
 /**
  * A picture that sharpens: the newest preview, blurred by what is missing.
  *
@@ -74,6 +80,7 @@ export function Pictures({ job }) {
       </button>`,
     )}
     ${pending.map((seed) => html`<${Sharpening} key=${seed} job=${job} seed=${seed} preview=${previews.get(seed)} />`)}
+    ${!isFinished(job) && videos.length === 0 && seedsOf(job).length === 0 && html`<div class="picture waiting" style=${shapeOf(width, height)} aria-label="Clip, not finished"></div>`}
   </div>`;
 }
 

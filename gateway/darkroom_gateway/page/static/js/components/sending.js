@@ -4,7 +4,15 @@ import { html, signal } from "../ui.js";
 
 /** @typedef {{onProgress: (fraction: number) => void, signal: AbortSignal}} SendingOptions */
 
-/** @typedef {{title: string, messages: string[]}} Refusal */
+/**
+ * @typedef {object} Refusal
+ * @property {string} title
+ * @property {string[]} messages
+ * @property {boolean} [isOfPhotos] Only the photos are wrong, which the form checks again as they change.
+ */
+
+/** @type {Refusal} */
+const NONE = { title: "", messages: [] };
 
 /** Uploads of one kind, one at a time. */
 export class Sending {
@@ -13,7 +21,7 @@ export class Sending {
     this.fraction = signal(/** @type {number | null} */ (null));
     /** What is wrong, by the field. Kept here: the answer may come while another view is shown. */
     this.faults = signal(/** @type {Record<string, string>} */ ({}));
-    this.refusal = signal(/** @type {Refusal} */ ({ title: "", messages: [] }));
+    this.refusal = signal(NONE);
     this.abort = new AbortController();
   }
 
@@ -21,6 +29,14 @@ export class Sending {
   refuse(faults, refusal) {
     this.faults.value = faults;
     this.refusal.value = refusal;
+  }
+
+  /** Forget what was wrong with fields that changed, and the summary with the last of them. @param {string[]} fields */
+  changed(fields) {
+    const before = this.faults.peek();
+    if (!fields.some((field) => field in before)) return;
+    const left = Object.entries(before).filter(([field]) => !fields.includes(field));
+    this.refuse(Object.fromEntries(left), left.length === 0 ? NONE : this.refusal.peek());
   }
 
   stop() {

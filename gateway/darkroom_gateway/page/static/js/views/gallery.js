@@ -1,6 +1,7 @@
 /** All generated pictures and clips, newest first. */
 
 import { messageOf } from "../api.js";
+import { BusyButton } from "../components/busy_button.js";
 import { Download } from "../components/download.js";
 import { Icon } from "../components/icons.js";
 import { openLightbox } from "../components/lightbox.js";
@@ -133,9 +134,9 @@ function Tile({ job, artifact, onOpen }) {
     <div class="tile-foot">
       <p class="tile-prompt" title=${job.prompt}>${job.prompt}</p>
       <div class="tile-actions">
-        <button type="button" class="icon-button" title="Again with another seed" aria-label=${`Again with another seed: ${label}`} onClick=${() => again(job)}>
+        <${BusyButton} class="icon-button" title="Again with another seed" aria-label=${`Again with another seed: ${label}`} act=${() => again(job)}>
           <${Icon} name="again" />
-        </button>
+        <//>
         <${Download} class="icon-button" file=${artifact} fresh=${() => freshArtifact(job, artifact)} title="Download" aria-label=${`Download: ${label}`}>
           <${Icon} name="download" />
         <//>

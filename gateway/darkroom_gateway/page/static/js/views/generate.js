@@ -1,23 +1,26 @@
 /** Write a prompt, choose a model, watch the picture sharpen. `#/generate/<job>` shows a job beside the form. */
 
 import { Problem, messageOf } from "../api.js";
+import { BusyButton } from "../components/busy_button.js";
 import { Download } from "../components/download.js";
 import { FormErrors, TextField } from "../components/fields.js";
 import { Icon } from "../components/icons.js";
 import { JobActions } from "../components/job_row.js";
 import { ProgressBar, ProgressText, StatusAnnouncer, StatusChip } from "../components/job_status.js";
-import { Pictures, artifacts } from "../components/pictures.js";
+import { Pictures, artifacts, seedOf } from "../components/pictures.js";
 import { again } from "../components/picture_actions.js";
 import { Sending, UploadProgress } from "../components/sending.js";
 import { sayError } from "../components/toasts.js";
 import { useDraft } from "../drafts.js";
 import { freshArtifact, isFinished } from "../jobs.js";
+import { useNativePx } from "../models.js";
 import { go, route, to } from "../router.js";
 import { submitGeneration } from "../submissions.js";
 import { html, useRef, useState, useValue } from "../ui.js";
-import { EMPTY, faultsOf, specOf } from "./generate_form.js";
-import { ModelChoice, MoreOptions, PictureOptions, StartPicture } from "./generate_options.js";
+import { EMPTY, faultsOf, isClip, specOf } from "./generate_form.js";
+import { ModelChoice, MoreOptions, PictureOptions, SpeedChoice } from "./generate_options.js";
 import { useJob } from "./job.js";
+import { StartPicture } from "./start_picture.js";
 
 /** @typedef {import("./generate_form.js").GenerateDraft} GenerateDraft */
 
@@ -29,6 +32,10 @@ const FIELD_OF = {
   "images.steps": "steps",
   "images.guidanceScale": "guidanceScale",
   "images.scheduler": "scheduler",
+  "startImage.uri": "start",
+  "video.startImage.uri": "start",
+  video_image: "image",
+  "video.seed": "seed",
   "video.frames": "frames",
   "video.motionBucketId": "motion",
 };
@@ -52,22 +59,37 @@ export function GenerateView({ id }) {
 
 /** @param {{onMade: () => void}} properties */
 function GenerateForm({ onMade }) {
-  const [draft, change] = useDraft("generate", EMPTY);
-  const [pictures, setPictures] = useState(/** @type {{image: File | null, mask: File | null}} */ ({ image: null, mask: null }));
+  const [draft, keep] = useDraft("generate", EMPTY);
+  const [pictures, setDropped] = useState(/** @type {{image: File | null, mask: File | null}} */ ({ image: null, mask: null }));
   const faults = useValue(sending.faults);
   const refusal = useValue(sending.refusal);
   const fraction = useValue(sending.fraction);
+  // A picture that is chosen later takes the place of a dropped one.
+  const dropped = draft.start ? { image: null, mask: pictures.mask } : pictures;
+  const hasFile = dropped.image !== null;
+  const clip = isClip(draft, hasFile);
+  const nativePx = useNativePx(draft.modelId);
+  /** @param {Partial<GenerateDraft>} changes */
+  const change = (changes) => {
+    sending.changed(Object.keys(changes));
+    keep(changes);
+  };
+  /** @param {typeof pictures} chosen */
+  const setPictures = (chosen) => {
+    sending.changed(["image", "mask"]);
+    setDropped(chosen);
+  };
 
   /** @param {Event} event */
   const make = async (event) => {
     event.preventDefault();
     if (fraction !== null) return undefined;
-    const found = faultsOf(draft);
+    const found = faultsOf(draft, hasFile);
     sending.refuse(found, { title: "", messages: [] });
     const first = Object.keys(found)[0];
     if (first) return document.getElementById(`generate-${first}`)?.focus();
     try {
-      const job = await sending.run((options) => submitGeneration(specOf(draft, pictures.image !== null), pictures, options));
+      const job = await sending.run((options) => submitGeneration(specOf(draft, hasFile, nativePx), filesOf(dropped, clip), options));
       if (route.peek().view !== "generate") return undefined;
       go("generate", job.id);
       onMade();
@@ -90,15 +112,21 @@ function GenerateForm({ onMade }) {
       id="generate-prompt" label="Prompt" rows=${4} maxLength=${1800} required placeholder="a photo of sks dog on the moon"
       value=${draft.prompt} error=${faults.prompt} onInput=${(/** @type {string} */ prompt) => change({ prompt })}
     />
-    <${ModelChoice} ...${shared} />
-    <${PictureOptions} ...${shared} />
-    <${StartPicture} ...${shared} pictures=${pictures} setPictures=${setPictures} />
-    <${MoreOptions} ...${shared} />
+    ${!clip && html`<${ModelChoice} ...${shared} />`}
+    <${SpeedChoice} ...${shared} />
+    ${!clip && html`<${PictureOptions} ...${shared} />`}
+    <${StartPicture} ...${shared} pictures=${dropped} setPictures=${setPictures} />
+    <${MoreOptions} ...${shared} clip=${clip} />
     <${FormErrors} ...${refusal} />
     ${fraction === null
-      ? html`<button type="submit" class="button primary large"><${Icon} name="generate" />${draft.video ? "Make the video" : "Make the picture"}</button>`
+      ? html`<button type="submit" class="button primary large"><${Icon} name="generate" />${clip || draft.video ? "Make the video" : "Make the picture"}</button>`
       : html`<${UploadProgress} fraction=${fraction} onStop=${() => sending.stop()} />`}
   </form>`;
+}
+
+/** The parts of the form. @param {{image: File | null, mask: File | null}} dropped @param {boolean} clip */
+function filesOf({ image, mask }, clip) {
+  return clip ? { video_image: image } : { image, mask };
 }
 
 /** @param {{id: string}} properties */
@@ -115,9 +143,9 @@ function Result({ id }) {
       ${!isFinished(job) && html`<${ProgressBar} job=${job} />`}
       ${job.error && html`<div class="notice error" role="alert"><p><strong>${job.error.message}</strong></p><p>${job.error.advice}</p></div>`}
       <p class="prompt">${job.prompt}</p>
-      <p class="muted small">Seed ${job.spec.images?.seed ?? 0} · ${job.model_id ?? "Base model"}</p>
+      <p class="muted small">Seed ${seedOf(job)} · ${job.model_id ?? "Base model"}</p>
       <div class="actions">
-        ${isFinished(job) && html`<button type="button" class="button" onClick=${() => again(job)}><${Icon} name="again" />Another seed</button>`}
+        ${isFinished(job) && html`<${BusyButton} key=${job.id} class="button" isOff=${job.deleting} act=${() => again(job)}><${Icon} name="again" />Another seed<//>`}
         ${isFinished(job) && results.length === 1 && html`<${Download} class="button" file=${results[0]} fresh=${() => freshArtifact(job, results[0])}><${Icon} name="download" />Download<//>`}
         <${JobActions} job=${job} />
         <a class="button" href=${to("jobs", job.id)}>Details</a>

@@ -1,7 +1,7 @@
 /** The fields of the generation form, and the spec that they make. Pure, except for the stored draft. */
 
-import { randomSeed } from "../components/picture_actions.js";
 import { readDraft, writeDraft } from "../drafts.js";
+import { randomSeed } from "../seeds.js";
 import { setPath } from "./train_fields.js";
 
 /**
@@ -12,9 +12,9 @@ import { setPath } from "./train_fields.js";
  * @property {number} loraScale
  * @property {string} profile
  * @property {string} count
- * @property {string} size A value of SIZES.
- * @property {string} width With the size `custom`.
- * @property {string} height With the size `custom`.
+ * @property {string} size A shape of SHAPES, `custom`, or empty for the default.
+ * @property {string} width With the size `custom`; empty for the model's own.
+ * @property {string} height With the size `custom`; empty for the model's own.
  * @property {string} seed Empty for a random one.
  * @property {string} steps
  * @property {string} guidanceScale
@@ -23,6 +23,13 @@ import { setPath } from "./train_fields.js";
  * @property {string} frames
  * @property {string} motion
  * @property {number} strength
+ * @property {Earlier | null} start The start picture, when it is one of an earlier job.
+ * @property {"change" | "animate"} startUse
+ *
+ * @typedef {object} Earlier A picture of an earlier job.
+ * @property {string} job
+ * @property {string} name
+ * @property {string} uri
  */
 
 /** @type {GenerateDraft} */
@@ -34,8 +41,8 @@ export const EMPTY = {
   profile: "Balanced",
   count: "1",
   size: "",
-  width: "1024",
-  height: "1024",
+  width: "",
+  height: "",
   seed: "",
   steps: "",
   guidanceScale: "",
@@ -44,17 +51,34 @@ export const EMPTY = {
   frames: "",
   motion: "",
   strength: 0.6,
+  start: null,
+  startUse: "change",
 };
 
-/** @type {[string, string][]} */
-export const SIZES = [
-  ["", "Default"],
-  ["1024x1024", "Square · 1024 × 1024"],
-  ["832x1216", "Portrait · 832 × 1216"],
-  ["1216x832", "Landscape · 1216 × 832"],
-  ["1344x768", "Wide · 1344 × 768"],
-  ["custom", "Custom"],
-];
+/** Name and sides of the offered shapes, at SDXL's native size. @type {Record<string, [name: string, width: number, height: number]>} */
+const SHAPES = {
+  square: ["Square", 1024, 1024],
+  portrait: ["Portrait", 832, 1216],
+  landscape: ["Landscape", 1216, 832],
+  wide: ["Wide", 1344, 768],
+};
+const SDXL_PX = 1024;
+const LEAST_PX = 64;
+const MULTIPLE_PX = 8;
+
+/** The sides of a shape for a base model with another native size. @param {string} shape @param {number} nativePx @returns {[number, number]} */
+function sidesOf(shape, nativePx) {
+  const scaled = (/** @type {number} */ side) =>
+    Math.max(LEAST_PX, Math.round((side * nativePx) / SDXL_PX / MULTIPLE_PX) * MULTIPLE_PX);
+  const [, width, height] = SHAPES[shape];
+  return [scaled(width), scaled(height)];
+}
+
+/** The sizes to choose from. @param {number} nativePx The side of the base model's own pictures. @returns {[string, string][]} */
+export function sizesOf(nativePx) {
+  const shapes = Object.entries(SHAPES).map(([shape, [name]]) => /** @type {[string, string]} */ ([shape, `${name} · ${sidesOf(shape, nativePx).join(" × ")}`]));
+  return [["", "Default"], ...shapes, ["custom", "Custom"]];
+}
 
 /** @type {[string, string][]} */
 export const PROFILES = [
@@ -74,7 +98,7 @@ export const PROFILE_HINTS = {
 
 /** @type {[string, string][]} */
 export const SCHEDULERS = [
-  ["", "The model's own"],
+  ["", "Default"],
   ...["DDIM", "DPM++", "Euler", "EulerAncestral", "EulerTrailing", "Heun", "LCM", "TCD", "UniPC"].map(
     (name) => /** @type {[string, string]} */ ([name, name]),
   ),
@@ -86,6 +110,18 @@ export function draftFor(modelId, prompt) {
   writeDraft("generate", { ...draft, modelId, prompt: draft.prompt.trim() ? draft.prompt : prompt });
 }
 
+/** Prepare the form for a picture of an earlier job. @param {import("../types.js").Job} job @param {Earlier} start */
+export function draftFrom(job, start) {
+  const draft = readDraft("generate", EMPTY);
+  const own = draft.prompt.trim() ? {} : { prompt: job.prompt, modelId: job.spec.modelId ?? "" };
+  writeDraft("generate", { ...draft, ...own, start });
+}
+
+/** Whether nothing but a clip of the start picture is made. @param {GenerateDraft} draft @param {boolean} hasFile Whether a start picture was dropped. */
+export function isClip(draft, hasFile) {
+  return draft.startUse === "animate" && (hasFile || draft.start !== null);
+}
+
 /** @param {string} text @param {number} min @param {number} max @param {number} [multiple] */
 function numberFault(text, min, max, multiple = 0) {
   const value = Number(text);
@@ -94,25 +130,26 @@ function numberFault(text, min, max, multiple = 0) {
 }
 
 /**
- * @param {GenerateDraft} draft
+ * @param {GenerateDraft} draft @param {boolean} hasFile Whether a start picture was dropped.
  * @returns {Record<string, string>} By field of the draft.
  */
-export function faultsOf(draft) {
+export function faultsOf(draft, hasFile) {
   /** @type {Record<string, string>} */
   const faults = {};
-  if (!draft.prompt.trim()) faults.prompt = "Describe the picture.";
+  const clip = isClip(draft, hasFile);
+  if (!draft.prompt.trim()) faults.prompt = clip ? "Give the clip a description: you find it again by it." : "Describe the picture.";
   /** @type {[keyof GenerateDraft, number, number, number, boolean][]} */
   const numbers = [
-    ["width", 64, 2048, 8, draft.size === "custom"],
-    ["height", 64, 2048, 8, draft.size === "custom"],
-    ["seed", 0, 4294967287, 0, draft.seed !== ""],
-    ["steps", 1, 200, 0, draft.steps !== ""],
-    ["guidanceScale", 0, 30, 0, draft.guidanceScale !== ""],
-    ["frames", 2, 50, 0, draft.video && draft.frames !== ""],
-    ["motion", 0, 1023, 0, draft.video && draft.motion !== ""],
+    ["width", 64, 2048, 8, !clip && draft.size === "custom"],
+    ["height", 64, 2048, 8, !clip && draft.size === "custom"],
+    ["seed", 0, 4294967287, 0, true],
+    ["steps", 1, 200, 0, !clip],
+    ["guidanceScale", 0, 30, 0, !clip],
+    ["frames", 2, 50, 0, clip || draft.video],
+    ["motion", 0, 1023, 0, clip || draft.video],
   ];
   for (const [name, min, max, multiple, isUsed] of numbers) {
-    const fault = isUsed ? numberFault(String(draft[name]), min, max, multiple) : "";
+    const fault = isUsed && draft[name] !== "" ? numberFault(String(draft[name]), min, max, multiple) : "";
     if (fault) faults[name] = fault;
   }
   return faults;
@@ -123,43 +160,64 @@ export function hasGuidance(draft) {
   return draft.guidanceScale === "" || Number(draft.guidanceScale) > 1;
 }
 
-/** @param {GenerateDraft} draft @returns {[number, number] | null} */
-export function sizeOf(draft) {
-  if (draft.size === "") return null;
-  if (draft.size === "custom") return [Number(draft.width), Number(draft.height)];
-  const [width, height] = draft.size.split("x").map(Number);
-  return [width, height];
+/** @param {GenerateDraft} draft @param {number} nativePx @returns {[number, number] | null} Width and height; null for the default. */
+export function sizeOf(draft, nativePx) {
+  if (draft.size === "custom") return [Number(draft.width || nativePx), Number(draft.height || nativePx)];
+  return draft.size in SHAPES ? sidesOf(draft.size, nativePx) : null;
 }
 
 /**
- * @param {GenerateDraft} draft @param {boolean} hasPicture
+ * @param {GenerateDraft} draft @param {boolean} hasFile Whether a start picture was dropped. @param {number} nativePx
  * @returns {Record<string, any>}
  */
-export function specOf(draft, hasPicture) {
+export function specOf(draft, hasFile, nativePx) {
+  const clip = isClip(draft, hasFile);
   /** @type {Record<string, any>} */
   const spec = { prompt: draft.prompt.trim() };
-  const size = sizeOf(draft);
   /** @type {[string, any][]} */
   const values = [
+    ...(clip ? clipValues(draft) : pictureValues(draft, nativePx)),
+    ["cache.profile", draft.profile],
+    ["allowMotion", clip || draft.video || ""],
+    ["video.frames", (clip || draft.video) && draft.frames ? Number(draft.frames) : ""],
+    ["video.motionBucketId", (clip || draft.video) && draft.motion ? Number(draft.motion) : ""],
+  ];
+  for (const [path, value] of values) if (value !== "" && value !== undefined) setPath(spec, path, value);
+  const uri = hasFile || !draft.start ? {} : { uri: draft.start.uri };
+  if (clip) setPath(spec, "video.startImage", uri);
+  else if (hasFile || draft.start) spec.startImage = { ...uri, strength: draft.strength };
+  return spec;
+}
+
+/** @param {GenerateDraft} draft @returns {[string, any][]} */
+function clipValues(draft) {
+  return [
+    ["images.count", 0],
+    ["video.seed", seedOf(draft)],
+  ];
+}
+
+/** @param {GenerateDraft} draft @param {number} nativePx @returns {[string, any][]} */
+function pictureValues(draft, nativePx) {
+  const size = sizeOf(draft, nativePx);
+  return [
     ["negativePrompt", hasGuidance(draft) ? draft.negativePrompt.trim() : ""],
     ["modelId", draft.modelId],
     ["loraScale", draft.modelId && draft.loraScale !== 1 ? draft.loraScale : ""],
     ["images.count", draft.count === "1" ? "" : Number(draft.count)],
     ["images.width", size?.[0]],
     ["images.height", size?.[1]],
-    ["images.seed", draft.seed === "" ? randomSeed() : Number(draft.seed)],
+    ["images.seed", seedOf(draft)],
     ["images.steps", draft.steps && Number(draft.steps)],
     ["images.previewSteps", previewSteps(draft.steps)],
     ["images.guidanceScale", draft.guidanceScale && Number(draft.guidanceScale)],
     ["images.scheduler", draft.scheduler],
-    ["cache.profile", draft.profile],
-    ["allowMotion", draft.video || ""],
-    ["video.frames", draft.video && draft.frames ? Number(draft.frames) : ""],
-    ["video.motionBucketId", draft.video && draft.motion ? Number(draft.motion) : ""],
   ];
-  for (const [path, value] of values) if (value !== "" && value !== undefined) setPath(spec, path, value);
-  if (hasPicture) spec.startImage = { strength: draft.strength };
-  return spec;
+}
+
+/** @param {GenerateDraft} draft */
+function seedOf(draft) {
+  return draft.seed === "" ? randomSeed() : Number(draft.seed);
 }
 
 /** A preview every few steps: the picture sharpens visibly. @param {string} steps */

@@ -1,20 +1,15 @@
 /** Parts of the generation form. */
 
-import { useEffect, html, useMemo, useState, useValue } from "../ui.js";
-import { CloseButton } from "../components/dialogs.js";
-import { DropZone } from "../components/drop_zone.js";
+import { html, useMemo, useValue } from "../ui.js";
 import { Segmented, Select, Slider, TextField, Toggle } from "../components/fields.js";
 import { unfinished } from "../jobs.js";
-import { models } from "../models.js";
-import { inspect } from "../photo_checks.js";
-import { PROFILES, PROFILE_HINTS, SCHEDULERS, SIZES, hasGuidance } from "./generate_form.js";
+import { models, useNativePx } from "../models.js";
+import { PROFILES, PROFILE_HINTS, SCHEDULERS, hasGuidance, sizesOf } from "./generate_form.js";
 
 /**
  * @typedef {import("./generate_form.js").GenerateDraft} GenerateDraft
  * @typedef {{draft: GenerateDraft, change: (changes: Partial<GenerateDraft>) => void, faults: Record<string, string>}} Shared
  */
-
-const PICTURES = "image/jpeg,image/png,image/webp,image/avif,image/heic,.heic";
 
 /** @param {Shared} properties */
 export function ModelChoice({ draft, change, faults }) {
@@ -52,14 +47,19 @@ function pair(id) {
 }
 
 /** @param {Shared} properties */
-export function PictureOptions({ draft, change, faults }) {
+export function SpeedChoice({ draft, change }) {
   return html`<${Segmented}
-      name="generate-profile" label="Speed" value=${draft.profile} options=${PROFILES} hint=${PROFILE_HINTS[draft.profile]}
-      onInput=${(/** @type {string} */ profile) => change({ profile })}
-    />
-    <div class="field-pair">
+    name="generate-profile" label="Speed" value=${draft.profile} options=${PROFILES} hint=${PROFILE_HINTS[draft.profile]}
+    onInput=${(/** @type {string} */ profile) => change({ profile })}
+  />`;
+}
+
+/** @param {Shared} properties */
+export function PictureOptions({ draft, change, faults }) {
+  const nativePx = useNativePx(draft.modelId);
+  return html`<div class="field-pair">
       <${Select}
-        id="generate-size" label="Size" value=${draft.size} options=${SIZES} onInput=${(/** @type {string} */ size) => change({ size })}
+        id="generate-size" label="Size" value=${draft.size} options=${sizesOf(nativePx)} onInput=${(/** @type {string} */ size) => change({ size })}
       />
       <${Select}
         id="generate-count" label="Pictures" value=${draft.count} options=${Array.from({ length: 8 }, (_, index) => pair(String(index + 1)))}
@@ -70,7 +70,7 @@ export function PictureOptions({ draft, change, faults }) {
       ${/** @type {("width" | "height")[]} */ (["width", "height"]).map(
         (side) => html`<${TextField}
           key=${side} id=${`generate-${side}`} label=${side === "width" ? "Width" : "Height"} type="number" min=${64} max=${2048} step=${8}
-          value=${draft[side]} error=${faults[side]} onInput=${(/** @type {string} */ text) => change({ [side]: text })}
+          placeholder=${nativePx} value=${draft[side]} error=${faults[side]} onInput=${(/** @type {string} */ text) => change({ [side]: text })}
         />`,
       )}
     </div>`}
@@ -80,57 +80,8 @@ export function PictureOptions({ draft, change, faults }) {
     />`;
 }
 
-/**
- * @param {Shared & {pictures: {image: File | null, mask: File | null},
- *   setPictures: (pictures: {image: File | null, mask: File | null}) => void}} properties
- */
-export function StartPicture({ draft, change, faults, pictures, setPictures }) {
-  const { image, mask } = pictures;
-  return html`<div class="field start-picture" role="group" aria-label="Start picture">
-    ${image
-      ? html`<${Chosen} file=${image} label="Start picture" onRemove=${() => setPictures({ image: null, mask: null })} />
-          <${Slider}
-            id="generate-strength" label="How much may change" value=${draft.strength} min=${0.05} max=${1} step=${0.05}
-            onInput=${(/** @type {number} */ strength) => change({ strength })}
-          />
-          ${mask
-            ? html`<${Chosen} file=${mask} label="Mask" onRemove=${() => setPictures({ image, mask: null })} />`
-            : html`<${DropZone}
-                label="Add a mask" hint="White where the prompt paints, black where the picture stays." accept=${PICTURES}
-                kind="drop-slim" onFiles=${(/** @type {File[]} */ [file]) => setPictures({ image, mask: file })}
-              />`}`
-      : html`<${DropZone}
-          label="Start from a picture" hint="Optional: drop or paste one, and the prompt changes it." accept=${PICTURES}
-          kind="drop-slim" isMain=${true} onFiles=${(/** @type {File[]} */ [file]) => setPictures({ image: file, mask: null })}
-        />`}
-    ${(faults.image ?? faults.mask) && html`<p class="field-error">${faults.image ?? faults.mask}</p>`}
-  </div>`;
-}
-
-/** A chosen picture, with what is wrong with it. @param {{file: File, label: string, onRemove: () => void}} properties */
-function Chosen({ file, label, onRemove }) {
-  const [state, setState] = useState({ fault: "", note: "", thumbnail: "" });
-  useEffect(() => {
-    let url = "";
-    inspect(file).then((found) => {
-      url = found.thumbnail;
-      setState(found);
-    });
-    return () => URL.revokeObjectURL(url);
-  }, [file]);
-  return html`<div class="chosen">
-    ${state.thumbnail && html`<img src=${state.thumbnail} alt="" />`}
-    <div>
-      <p class="small"><strong>${label}</strong></p>
-      <p class="small muted name">${file.name}</p>
-      ${state.fault && html`<p class="field-error">${state.fault}</p>`}
-    </div>
-    <${CloseButton} label=${`Remove the ${label.toLowerCase()}`} onClick=${onRemove} />
-  </div>`;
-}
-
-/** @param {Shared} properties */
-export function MoreOptions({ draft, change, faults }) {
+/** @param {Shared & {clip: boolean}} properties `clip`: nothing but a clip of the start picture is made. */
+export function MoreOptions({ draft, change, faults, clip }) {
   const isFaulty = useMemo(() => ["seed", "steps", "guidanceScale", "frames", "motion"].some((name) => faults[name]), [faults]);
   /** @param {keyof GenerateDraft} name @param {string} label @param {string} placeholder @param {string} hint */
   const number = (name, label, placeholder, hint) => html`<${TextField}
@@ -139,22 +90,22 @@ export function MoreOptions({ draft, change, faults }) {
   />`;
   return html`<details class="advanced" open=${isFaulty || undefined}>
     <summary>More options</summary>
-    <${TextField}
+    ${!clip && html`<${TextField}
       id="generate-negativePrompt" label="Not in the picture" rows=${2} maxLength=${1800} placeholder="blurry, text"
       value=${draft.negativePrompt} error=${faults.negativePrompt}
       hint=${hasGuidance(draft) ? "" : "Not used: guidance at 1 and below is off."}
       onInput=${(/** @type {string} */ negativePrompt) => change({ negativePrompt })}
-    />
+    />`}
     <div class="field-grid">
-      ${number("seed", "Seed", "Random", "The same seed draws the same picture.")}
-      ${number("steps", "Steps", "30", "More take longer and add detail.")}
-      ${number("guidanceScale", "Guidance", "5", "How closely it follows the prompt.")}
-      <${Select}
+      ${number("seed", "Seed", "Random", clip ? "The same seed makes the same clip." : "The same seed draws the same picture.")}
+      ${!clip && number("steps", "Steps", "30", "More take longer and add detail.")}
+      ${!clip && number("guidanceScale", "Guidance", "5", "How closely it follows the prompt.")}
+      ${!clip && html`<${Select}
         id="generate-scheduler" label="Sampler" value=${draft.scheduler} options=${SCHEDULERS} error=${faults.scheduler}
         onInput=${(/** @type {string} */ scheduler) => change({ scheduler })}
-      />
-      ${draft.video && number("frames", "Frames of the clip", "The model's own", "")}
-      ${draft.video && number("motion", "Amount of motion", "127", "From 0 to 1023.")}
+      />`}
+      ${(clip || draft.video) && number("frames", "Frames of the clip", "Default", "")}
+      ${(clip || draft.video) && number("motion", "Amount of motion", "127", "From 0 to 1023.")}
     </div>
   </details>`;
 }

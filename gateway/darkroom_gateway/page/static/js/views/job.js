@@ -1,9 +1,11 @@
 /** One job: its place in the queue, its progress, its results. */
 
 import { Problem, messageOf } from "../api.js";
+import { BusyButton } from "../components/busy_button.js";
 import { Download } from "../components/download.js";
 import { JobActions } from "../components/job_row.js";
 import { ProgressBar, ProgressText, StatusAnnouncer, StatusChip, kindName, titleOf } from "../components/job_status.js";
+import { Breakable, Id } from "../components/id.js";
 import { Icon } from "../components/icons.js";
 import { Log } from "../components/log.js";
 import { LossCurve } from "../components/loss_curve.js";
@@ -11,10 +13,10 @@ import { Pictures, artifacts } from "../components/pictures.js";
 import { again, askToDelete } from "../components/picture_actions.js";
 import { useReconnected } from "../components/reconnected.js";
 import { Samples } from "../components/samples.js";
-import { sayError } from "../components/toasts.js";
 import { dateTime, size } from "../format.js";
 import { freshArtifact, isFinished, jobs, loadJob, retryJob } from "../jobs.js";
 import { follow, liveOf } from "../live.js";
+import { useOfFile } from "../lora_forms.js";
 import { go, to } from "../router.js";
 import { html, useEffect, useRef, useState, useValue } from "../ui.js";
 import { draftFor } from "./generate_form.js";
@@ -81,13 +83,7 @@ function StatusCard({ job }) {
 
 /** @param {{job: Job}} properties */
 function HeadActions({ job }) {
-  const repeat = async () => {
-    try {
-      go("jobs", (await retryJob(job.id)).id);
-    } catch (error) {
-      sayError(error);
-    }
-  };
+  const repeat = async () => go("jobs", (await retryJob(job.id)).id);
   const use = () => {
     draftFor(job.model_id ?? "", job.prompt);
     go("generate");
@@ -96,9 +92,9 @@ function HeadActions({ job }) {
   return html`${job.kind === "TrainJob" && job.status === "Succeeded" &&
     html`<button type="button" class="button primary" onClick=${use}><${Icon} name="generate" />Generate with it</button>`}
     ${job.kind === "GenerateJob" && job.status === "Succeeded" &&
-    html`<button type="button" class="button" onClick=${() => again(job)}><${Icon} name="again" />Another seed</button>`}
-    ${job.status === "Failed" && html`<button type="button" class="button primary" onClick=${repeat}><${Icon} name="again" />Try again</button>`}
-    <button type="button" class="button danger-text" onClick=${() => askToDelete(job, () => go(job.kind === "TrainJob" ? "queue" : "gallery"))}>
+    html`<${BusyButton} key=${`again ${job.id}`} class="button" isOff=${job.deleting} act=${() => again(job)}><${Icon} name="again" />Another seed<//>`}
+    ${job.status === "Failed" && html`<${BusyButton} key=${`retry ${job.id}`} class="button primary" isOff=${job.deleting} act=${repeat}><${Icon} name="again" />Try again<//>`}
+    <button type="button" class="button danger-text" disabled=${job.deleting} onClick=${() => askToDelete(job, () => go(job.kind === "TrainJob" ? "queue" : "gallery"))}>
       <${Icon} name="trash" />Delete
     </button>`;
 }
@@ -119,7 +115,7 @@ function Training({ job }) {
   // Live progress is kept for a day: an older training has no curve.
   const isVisible = loss.size > 0 || job.status === "Running" || job.status === "Starting";
   return html`<div class="training">
-    ${isVisible && html`<div class="card"><${LossCurve} id=${job.id} total=${job.spec.maxSteps ?? 500} /></div>`}
+    ${isVisible && html`<div class="card"><${LossCurve} job=${job} /></div>`}
     <${Samples} job=${job} />
   </div>`;
 }
@@ -142,7 +138,10 @@ function Files({ job }) {
     <ul class="files">
       ${files.map(
         (file) => html`<li key=${file.name}>
-          <${Download} file=${file} fresh=${() => freshArtifact(job, file)}>${file.name}<//>
+          <div>
+            <${Download} file=${file} fresh=${() => freshArtifact(job, file)}><${Breakable} name=${file.name} /><//>
+            ${file.role === "lora" && html`<p class="muted small">${useOfFile(file.name)}</p>`}
+          </div>
           <span class="muted small">${size(file.bytes)}</span>
         </li>`,
       )}
@@ -157,7 +156,7 @@ function Details({ job }) {
   const rows = [
     ["Model", job.kind === "GenerateJob" ? (job.model_id ?? "Base model") : null],
     ["Steps", job.kind === "TrainJob" ? job.spec.maxSteps : images.steps],
-    ["Seed", job.kind === "TrainJob" ? training.seed : images.seed],
+    ["Seed", job.kind === "TrainJob" ? training.seed : (images.seed ?? job.spec.video?.seed)],
     ["Size", images.width && images.height ? `${images.width} × ${images.height}` : null],
     ["Not shown", job.spec.negativePrompt],
     ["Cache", cache?.profile],
@@ -166,11 +165,11 @@ function Details({ job }) {
     ["Priority", job.priority || null],
     ["Runs", job.attempts > 1 ? job.attempts : null],
     ["Submitted", dateTime(job.created) + (job.submitted_by ? ` by ${job.submitted_by}` : "")],
-    ["Job", job.id],
+    ["Job", html`<${Id} name=${job.id} what="name of the job" />`],
   ];
   const known = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
   return html`<section class="card" aria-label="Details">
     <h2>Details</h2>
-    <dl class="details">${known.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
+    <dl class="details">${known.map(([name, value]) => html`<div class=${name === "Job" ? "wide" : ""}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
   </section>`;
 }

@@ -3,6 +3,7 @@
 import { messageOf } from "../api.js";
 import { confirm } from "../components/dialogs.js";
 import { Download } from "../components/download.js";
+import { Breakable, Id } from "../components/id.js";
 import { Icon } from "../components/icons.js";
 import { openLightbox } from "../components/lightbox.js";
 import { artifacts } from "../components/pictures.js";
@@ -10,6 +11,7 @@ import { useReconnected } from "../components/reconnected.js";
 import { say, sayError } from "../components/toasts.js";
 import { dateTime, size } from "../format.js";
 import { freshArtifact, jobs, loadPage, refreshLinks } from "../jobs.js";
+import { useOf } from "../lora_forms.js";
 import { deleteModel, loadModel } from "../models.js";
 import { go, to } from "../router.js";
 import { html, useEffect, useState, useValue } from "../ui.js";
@@ -17,13 +19,6 @@ import { draftFor } from "./generate_form.js";
 
 /** @typedef {import("../types.js").ModelDetail} ModelDetail */
 /** @typedef {import("../types.js").ModelFile} ModelFile */
-
-/** @type {Record<string, string>} */
-const FORMS = {
-  Diffusers: "For diffusers and peft",
-  Kohya: "For ComfyUI, A1111, Forge and InvokeAI",
-  Imported: "As it was imported",
-};
 
 /** @param {{id: string}} properties */
 export function ModelView({ id }) {
@@ -39,29 +34,30 @@ export function ModelView({ id }) {
   useReconnected(fault !== "", load);
   if (fault) return html`<h1>${id}</h1><p class="muted">${fault}</p><p><a href=${to("models")}>All models</a></p>`;
   if (!model) return html`<div class="skeleton skeleton-title"></div><div class="skeleton skeleton-block"></div>`;
+  const isBase = !model.created;
   return html`<header class="view-head">
       <div>
-        <p class="eyebrow">${model.source ? "Imported model" : "Model"}</p>
+        <p class="eyebrow">${isBase ? "Base model" : model.source ? "Imported model" : "Model"}</p>
         <h1>${model.model_id}</h1>
         <p class="muted">${model.prompt}</p>
       </div>
       <div class="actions">
-        <button type="button" class="button primary" onClick=${() => use(model.model_id, model.prompt)}><${Icon} name="generate" />Generate with it</button>
-        <button type="button" class="button danger-text" onClick=${() => askToDelete(model.model_id)}><${Icon} name="trash" />Delete</button>
+        <button type="button" class="button primary" onClick=${() => use(isBase ? "" : model.model_id, model.prompt)}><${Icon} name="generate" />Generate with it</button>
+        ${!isBase && html`<button type="button" class="button danger-text" onClick=${() => askToDelete(model.model_id)}><${Icon} name="trash" />Delete</button>`}
       </div>
     </header>
     ${model.in_training && html`<div class="notice"><p>A training of this model is unfinished. It replaces the model when it succeeds.</p></div>`}
     <${Drawn} id=${id} />
-    <section class="card" aria-label="Files"><h2>Files</h2><${FileList} id=${id} files=${model.files} /></section>
+    ${!isBase && html`<section class="card" aria-label="Files"><h2>Files</h2><${FileList} id=${id} files=${model.files} /></section>`}
     <${Steps} model=${model} />
     <section class="card" aria-label="Details">
       <h2>Details</h2>
       <dl class="details">
-        <div><dt>Base model</dt><dd>${model.base_model}</dd></div>
+        <div class="wide"><dt>Base model</dt><dd><${Id} name=${model.base_model} what="name of the base model" /></dd></div>
         ${model.step && html`<div><dt>Training steps</dt><dd>${model.step}</dd></div>`}
         ${model.held_out_loss != null && html`<div><dt>Held-out loss</dt><dd>${model.held_out_loss.toFixed(4)}</dd></div>`}
         ${model.source && html`<div><dt>Imported from</dt><dd>${model.source}</dd></div>`}
-        <div><dt>Created</dt><dd>${dateTime(model.created)}</dd></div>
+        ${model.created && html`<div><dt>Created</dt><dd>${dateTime(model.created)}</dd></div>`}
       </dl>
     </section>`;
 }
@@ -128,7 +124,7 @@ function FileList({ id, files }) {
   if (files.length === 0) return html`<p class="muted">No file yet.</p>`;
   return html`<ul class="files">
     ${files.map((file) => html`<li key=${file.name + file.form}>
-      <div><${Download} file=${file} fresh=${() => freshFile(id, file)}>${file.name}<//><p class="muted small">${FORMS[file.form] ?? file.form}</p></div>
+      <div><${Download} file=${file} fresh=${() => freshFile(id, file)}><${Breakable} name=${file.name} /><//><p class="muted small">${useOf(file.form)}</p></div>
       <span class="muted small">${size(file.bytes)}</span>
     </li>`)}
   </ul>`;

@@ -1,6 +1,6 @@
 /** The models, with a sample of each; and a form to bring a LoRA that was trained elsewhere. */
 
-import { messageOf } from "../api.js";
+import { Problem, messageOf } from "../api.js";
 import { DropZone } from "../components/drop_zone.js";
 import { Dialog } from "../components/dialogs.js";
 import { FormErrors, TextField } from "../components/fields.js";
@@ -77,6 +77,7 @@ function ImportDialog({ file, onClose }) {
   const [prompt, setPrompt] = useState("");
   const [fraction, setFraction] = useState(/** @type {number | null} */ (null));
   const [fault, setFault] = useState("");
+  const [faults, setFaults] = useState(/** @type {Record<string, string>} */ ({}));
   const isShown = useRef(true);
   useEffect(() => () => {
     isShown.current = false;
@@ -87,6 +88,7 @@ function ImportDialog({ file, onClose }) {
     event.preventDefault();
     if (fraction !== null) return;
     setFault("");
+    setFaults({});
     setFraction(0);
     try {
       await importModel(file, id, prompt, setFraction);
@@ -96,16 +98,24 @@ function ImportDialog({ file, onClose }) {
       go("models", id);
     } catch (error) {
       if (!isShown.current) say(`${id} was not imported: ${messageOf(error)}`, true);
-      setFault(messageOf(error));
+      const byField = Object.fromEntries((error instanceof Problem ? error.faults : []).map(({ parameter, message }) => [parameter, message]));
+      setFaults(byField);
+      setFault("model_id" in byField || "prompt" in byField ? "" : messageOf(error));
       setFraction(null);
     }
+  };
+  /** @param {"model_id" | "prompt"} field @param {(text: string) => void} set */
+  const changes = (field, set) => (/** @type {string} */ text) => {
+    set(text);
+    setFault("");
+    setFaults({ ...faults, [field]: "" });
   };
   return html`<${Dialog} label="Bring a LoRA" onClose=${onClose} kind="dialog-small">
     <h2>Bring a LoRA</h2>
     <p class="muted small name">${file.name}</p>
     <form onSubmit=${send}>
-      <${TextField} id="import-id" label="Name of the model" required maxLength=${63} value=${id} onInput=${setId} />
-      <${TextField} id="import-prompt" label="Trigger words" value=${prompt} onInput=${setPrompt} hint="Those in the file when empty." />
+      <${TextField} id="import-id" label="Name of the model" required maxLength=${63} value=${id} error=${faults.model_id} onInput=${changes("model_id", setId)} />
+      <${TextField} id="import-prompt" label="Trigger words" value=${prompt} error=${faults.prompt} onInput=${changes("prompt", setPrompt)} hint="Those in the file when empty." />
       <${FormErrors} title=${isWrong ? "Only .safetensors files can be brought: other formats may contain code." : fault} messages=${[]} />
       ${fraction === null
         ? html`<div class="actions end">

@@ -6,14 +6,14 @@ import { Icon } from "../components/icons.js";
 import { PhotoPicker } from "../components/photo_picker.js";
 import { Sending, UploadProgress } from "../components/sending.js";
 import { say, sayError } from "../components/toasts.js";
-import { useDraft, writeDraft } from "../drafts.js";
+import { useDraft } from "../drafts.js";
 import { models } from "../models.js";
 import { setFault } from "../photo_checks.js";
 import { checking, clearPhotos, markFaults, photos } from "../photos.js";
 import { go, route } from "../router.js";
 import { submitTraining } from "../submissions.js";
-import { html, useValue } from "../ui.js";
-import { ADVANCED, EMPTY, faultsOf, specOf } from "./train_fields.js";
+import { html, useEffect, useValue } from "../ui.js";
+import { ADVANCED, EMPTY, changedFields, faultsOf, specOf } from "./train_fields.js";
 
 /** @typedef {import("./train_fields.js").TrainDraft} TrainDraft */
 
@@ -23,7 +23,7 @@ const FIELDS = new Set(["modelId", "prompt", "maxSteps", "training.validationPro
 const sending = new Sending();
 
 export function TrainView() {
-  const [draft, change] = useDraft("train", EMPTY);
+  const [draft, keep] = useDraft("train", EMPTY);
   const chosen = useValue(photos);
   const isChecking = useValue(checking) > 0;
   const faults = useValue(sending.faults);
@@ -31,13 +31,22 @@ export function TrainView() {
   const fraction = useValue(sending.fraction);
   const good = chosen.filter((photo) => !photo.fault);
 
+  const problem = photoProblem(chosen, good.length);
+  const isSolved = refusal.isOfPhotos === true && problem === "" && !isChecking;
+  useEffect(() => {
+    if (isSolved) sending.refuse(sending.faults.peek(), { title: "", messages: [] });
+  }, [isSolved]);
+  /** @param {Partial<TrainDraft>} changes */
+  const change = (changes) => {
+    sending.changed(changedFields(draft, changes));
+    keep(changes);
+  };
   /** @param {Event} event */
   const start = async (event) => {
     event.preventDefault();
     if (fraction !== null) return undefined;
     const found = faultsOf(draft);
-    const problem = photoProblem(chosen, good.length);
-    sending.refuse(found, { title: problem, messages: [] });
+    sending.refuse(found, { title: "", messages: [], isOfPhotos: problem !== "" });
     const first = Object.keys(found)[0];
     if (first) return document.getElementById(fieldId(first))?.focus();
     if (problem) return document.getElementById("photos")?.focus();
@@ -45,16 +54,15 @@ export function TrainView() {
     try {
       const job = await sending.run((options) => submitTraining(specOf(draft, good.some(({ mask }) => mask)), files, options));
       clearPhotos();
-      change(EMPTY);
-      writeDraft("train", null);
+      keep(EMPTY);
       if (route.peek().view === "train") go("jobs", job.id);
       else say(`The training of ${job.model_id} is queued.`);
     } catch (error) {
       if (error instanceof DOMException) return undefined;
       if (route.peek().view !== "train") sayError(error);
-      markFaults(error instanceof Problem ? error.faults : []);
       const sorted = sortFaults(error);
-      sending.refuse(sorted.byField, sorted.rest);
+      const marked = markFaults(error instanceof Problem ? error.faults : []);
+      sending.refuse(sorted.byField, { ...sorted.rest, isOfPhotos: marked > 0 && marked === sorted.count });
     }
     return undefined;
   };
@@ -64,11 +72,11 @@ export function TrainView() {
       <p class="lead">Show it a handful of photos of one subject. It learns to draw it, anywhere.</p>
     </div></header>
     <form onSubmit=${start} novalidate class="train-form">
-      <${PhotoPicker} />
+      <${PhotoPicker} prompt=${draft.prompt} />
       <div class="form-column">
         <${MainFields} draft=${draft} change=${change} faults=${faults} />
         <${AdvancedFields} draft=${draft} change=${change} faults=${faults} />
-        <${FormErrors} ...${refusal} />
+        <${FormErrors} ...${refusal.isOfPhotos ? { title: problem, messages: [] } : refusal} />
         ${fraction === null
           ? html`<button type="submit" class="button primary large" disabled=${isChecking}>
               <${Icon} name="train" />${isChecking ? "Checking the photos …" : "Start the training"}
@@ -99,7 +107,8 @@ function sortFaults(error) {
     if (FIELDS.has(parameter)) byField[parameter] = message;
     else messages.push(message);
   }
-  return { byField, rest: { title: messageOf(error), messages: messages.length > 1 ? messages : [] } };
+  const count = messages.length + Object.keys(byField).length;
+  return { byField, count, rest: { title: messageOf(error), messages: messages.length > 1 ? messages : [] } };
 }
 
 /** @param {{draft: TrainDraft, change: (changes: Partial<TrainDraft>) => void, faults: Record<string, string>}} properties */

@@ -34,7 +34,7 @@ const SAMPLES = 5;
 export const ADVANCED = [
   { path: "training.rank", label: "Rank", type: "number", min: 1, max: 256, placeholder: "16", hint: "How much it can learn. The file grows with it." },
   { path: "training.learningRate", label: "Learning rate", type: "number", min: 1e-8, max: 10, placeholder: "0.0001", hint: "Lower it when pictures look overfitted." },
-  { path: "training.resolution", label: "Resolution", type: "number", min: 64, max: 2048, placeholder: "The model's own", hint: "In pixels, a multiple of 8. Lower needs less memory." },
+  { path: "training.resolution", label: "Resolution", type: "number", min: 64, max: 2048, placeholder: "Native", hint: "In pixels, a multiple of 8. Lower needs less memory." },
   { path: "training.seed", label: "Seed", type: "number", min: 0, max: 4294967295, placeholder: "0", hint: "The same seed learns the same way." },
   { path: "training.batchSize", label: "Batch size", type: "number", min: 1, max: 64, placeholder: "1", hint: "Photos in one pass. Memory grows with it." },
   { path: "training.heldOutPhotos", label: "Held-out photos", type: "number", min: 0, max: 50, placeholder: "0", hint: "Not trained on: their loss shows overfitting." },
@@ -69,6 +69,16 @@ export function faultsOf(draft) {
     if (!Number.isFinite(value) || value < min || value > max) faults[path] = `From ${min} to ${max}.`;
   }
   return faults;
+}
+
+/**
+ * The fields that changes of the draft concern, by their path in the spec.
+ *
+ * @param {TrainDraft} draft @param {Partial<TrainDraft>} changes
+ */
+export function changedFields(draft, { advanced, ...changes }) {
+  const plain = Object.keys(changes).map((name) => (name === "samplePrompt" ? "training.validationPrompt" : name));
+  return [...plain, ...Object.keys(advanced ?? {}).filter((path) => advanced?.[path] !== draft.advanced[path])];
 }
 
 /** @param {Record<string, any>} target @param {string} path @param {any} value */
