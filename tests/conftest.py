@@ -1,6 +1,7 @@
 """For all tests: the environment of the libraries, and runs that are forked from one warm parent."""
 
 import contextlib
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from darkroom_local.cluster.components import PASSED_THROUGH
 os.environ.update({"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
 share_botocore_data()
 share_ca_certificates()
+# Until the tests are collected: nearly all objects made by imports live as long as the process.
+gc.disable()
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +71,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """The fast tier doesn't import what it won't run."""
     is_module = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
     return True if config.option.markexpr == "fast" and is_module and is_whole_module_slow(collection_path) else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """From here on, the garbage collector skips all modules: scanning half a gigabyte takes a second each time."""
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

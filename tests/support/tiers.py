@@ -28,6 +28,7 @@ PROGRAM = re.compile(
     r"|darkroom(-gateway|-operator|-runner)?)$"
 )
 """An argument of a command line: the module after `-m`, or the name of the program's file."""
+DEFINITION = re.compile(r"^(?:@|class |def |async def )", re.MULTILINE)
 CLUSTER_FOLDERS = tuple(
     TESTS / name for name in ("stories", "chaos", "page", "quality", "conformance", "gpu", "images")
 )
@@ -38,6 +39,7 @@ class NotFastError(AssertionError):
     """A test of the fast tier imports torch, or starts a program of a cluster."""
 
 
+@functools.cache
 def is_whole_module_slow(path: Path) -> bool:
     """Whether importing a test module loads torch, or its folder is about clusters."""
     return any(path.is_relative_to(folder) for folder in CLUSTER_FOLDERS) or _loads_torch(path)
@@ -63,12 +65,22 @@ def _loads_torch(path: Path) -> bool:
 @functools.cache
 def _imports_at_top(path: Path) -> tuple[str, ...]:
     names: list[str] = []
-    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+    for statement in _head(path.read_text(encoding="utf-8")):
         if isinstance(statement, ast.Import):
             names += [each.name for each in statement.names]
         elif isinstance(statement, ast.ImportFrom) and statement.module:
             names += [statement.module, *(f"{statement.module}.{each.name}" for each in statement.names)]
     return tuple(names)
+
+
+def _head(source: str) -> list[ast.stmt]:
+    """The statements before the first function or class. No import at the top comes later: Ruff's E402."""
+    definition = DEFINITION.search(source)
+    try:
+        return ast.parse(source[: definition.start()] if definition else source).body
+    except SyntaxError:
+        # The definition is part of a text.
+        return ast.parse(source).body
 
 
 @functools.cache
