@@ -69,7 +69,7 @@ def run_demo(checkout: Path) -> Demo:
     watchers: list[threading.Thread] = []
     began, gateway = time.monotonic(), ""
     with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder:
-        command = [checkout / ".venv" / "bin" / "darkroom", "demo", "--output", folder]
+        command = [str(checkout / ".venv" / "bin" / "darkroom"), "demo", "--output", folder]
         with subprocess.Popen(command, cwd=checkout, stdout=subprocess.PIPE, text=True) as demo:
             for line in demo.stdout or ():
                 if found := _GATEWAY.search(line):

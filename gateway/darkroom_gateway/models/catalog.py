@@ -46,13 +46,15 @@ class ModelCatalog:
     async def get(self, reference: str) -> ModelDetail:
         """One model with its files and saved steps, or one of these steps. Raises `UnknownModelError`, which names the
         steps that exist, `StorageUnavailableError`, and for an unknown step `ClusterUnavailableError`."""
-        if step_of_reference(reference) is None:
-            read_any = read_detail
-        else:
+        is_step = step_of_reference(reference) is not None
+        if is_step:
             await self.require(reference)
-            read_any = read_step_detail
         in_training = self._store.is_being_trained(model_of_reference(reference))
-        read = lambda: read_any(self._storage, self._records, reference, in_training=in_training)  # noqa: E731
+
+        def read() -> ModelDetail:
+            read_any = read_step_detail if is_step else read_detail
+            return read_any(self._storage, self._records, reference, in_training=in_training)
+
         return await self._backends.storage.call(MODELS_SECONDS, read)
 
     async def require(self, reference: str, parameter: str = "model_id") -> None:

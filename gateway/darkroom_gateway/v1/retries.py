@@ -5,7 +5,6 @@ from starlette.requests import Request
 from darkroom_contract.jobs import Job
 from darkroom_contract.names import Kind
 from darkroom_contract.specs.train_job import TrainJobSpec
-from darkroom_contract.status import Phase
 from darkroom_gateway.errors import AlreadyDeletingError, FieldError, UnfinishedJobError
 from darkroom_gateway.generation.image_resolver import ImageResolver
 from darkroom_gateway.generation.image_sources import Source, SourceKind
