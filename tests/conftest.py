@@ -1,6 +1,7 @@
 """For all tests: the environment of the libraries, and runs that are forked from one warm parent."""
 
 import contextlib
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if is_fast(item):
             item.add_marker(pytest.mark.fast)
+
+
+def pytest_collection_finish() -> None:
+    """Tests and libraries live as long as the process: no later collection of garbage has to look at them."""
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

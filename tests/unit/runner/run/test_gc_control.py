@@ -9,10 +9,13 @@ from darkroom_runner.run.gc_control import paused_gc
 
 
 @pytest.fixture(autouse=True)
-def unfreeze_afterwards() -> Iterator[None]:
-    """Frozen objects must not affect other tests."""
+def unfrozen() -> Iterator[None]:
+    """As in a new process: the tests' own objects, frozen in `conftest`, are not."""
+    gc.unfreeze()
     yield
     gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def test_collection_is_paused_inside_and_enabled_afterwards() -> None:
