@@ -5,10 +5,12 @@ The pictures are drawn, so that the content of the first frame is known. Setting
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from darkroom_contract.specs.generate_job import GenerateJobSpec
@@ -52,8 +54,24 @@ def clips(request: pytest.FixtureRequest, svd_model: PretrainedModel) -> Clips:
     """Without and with the cache."""
     device = find_device()
     pipeline = load_pipeline(svd_model, device.inference_dtype, device.torch_device)
+    if not device.is_cuda:
+        convolve_frames_in_two_dimensions(pipeline.unet)
     spec = GenerateJobSpec.from_dict({"prompt": "p", "allowMotion": True, "cache": {"profile": request.param}})
     return Clips(pipeline, spec)
+
+
+def convolve_frames_in_two_dimensions(unet: torch.nn.Module) -> None:
+    """Compute convolutions over frames alone with `conv2d`: the same sums in half of the time on the CPU."""
+    for module in unet.modules():
+        if isinstance(module, torch.nn.Conv3d) and module.kernel_size[1:] == (1, 1):
+            module.forward = partial(convolve_frames, module)  # type: ignore[method-assign]
+
+
+def convolve_frames(layer: torch.nn.Conv3d, x: torch.Tensor) -> torch.Tensor:
+    """[clips, channels, frames, h, w] to the same. `layer` has a kernel of frames × 1 × 1."""
+    padding = (int(layer.padding[0]), 0)
+    result = torch.nn.functional.conv2d(x.flatten(3), layer.weight.flatten(3), layer.bias, padding=padding)
+    return result.unflatten(3, x.shape[3:])
 
 
 def edge_pixels(frame: Image.Image) -> Any:

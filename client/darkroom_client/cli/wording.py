@@ -1,14 +1,13 @@
 """Messages of the gateway and of runs in the words of the command line. Pure.
 
-The API speaks of requests and of fields of a spec: `GET /v1/models`, `images.count`. A person at a terminal has
-commands and options: `darkroom models`, `--count`. With --json messages stay as the API has them.
+The API speaks of fields of a spec, such as `images.count`. A person at a terminal has options: `--count`. With --json
+messages stay as the API has them.
 """
 
 import re
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl
 
 TRAIN_OPTIONS = {
     "modelId": "--model",
@@ -63,37 +62,6 @@ _OPTIONS = {
     ("models", "import_model"): IMPORT_OPTIONS,
 }
 
-_REQUEST = re.compile(
-    r"(?P<method>GET|POST|PATCH|DELETE) (?P<path>/[^\s,;:?]*[^\s,;:?.])(?:\?(?P<query>[^\s,;]*[^\s,;.]))?"
-)
-
-_COMMANDS = (
-    ("GET", "/models", "models"),
-    ("POST", "/models", "models import"),
-    ("GET", "/models/{id}", "models show {id}"),
-    ("DELETE", "/models/{id}", "models rm {id}"),
-    ("POST", "/train", "train"),
-    ("POST", "/train-jobs", "train"),
-    ("POST", "/generate", "generate"),
-    ("POST", "/generate-jobs", "generate"),
-    ("GET", "/jobs", "jobs"),
-    ("GET", "/jobs/{id}", "job {id}"),
-    ("GET", "/jobs/{id}/files", "job {id}"),
-    ("GET", "/jobs/{id}/logs", "logs {id}"),
-    ("GET", "/images", "job ID"),
-    ("PATCH", "/jobs/{id}", "priority {id} N"),
-    ("DELETE", "/jobs/{id}", "rm {id}"),
-    *(("POST", f"/jobs/{{id}}/{action}", f"{action} {{id}}") for action in ("cancel", "suspend", "resume", "retry")),
-)
-
-_FILTERS: Mapping[str, Callable[[str], str]] = {
-    "kind": lambda value: f"--kind {value.removesuffix('Job').lower()}",
-    "phase": lambda value: f"--status {value.lower()}",
-    "status": lambda value: f"--status {value.lower()}",
-    "submitted_by": lambda value: f"--by {value}",
-    "model_id": lambda value: f"--model {value}",
-}
-
 _SENTENCES = (
     (re.compile(r" ?Send your key in a header:[^.]*\."), ""),
     (re.compile(r"\bSend the request again\b"), "Try again"),
@@ -108,10 +76,9 @@ class Wording:
     """By field."""
 
     def text(self, text: str) -> str:
-        """A message with commands for requests and options for fields."""
+        """A message with options for fields."""
         for pattern, words in _SENTENCES:
             text = pattern.sub(words, text)
-        text = _REQUEST.sub(_command, text)
         return self._names.sub(lambda found: self.options[found[0]], text) if self.options else text
 
     def option_of(self, field_name: str) -> str:
@@ -158,18 +125,3 @@ def _paths(documents: list[dict[str, object]], parent: str = "") -> list[str]:
             path = f"{parent}{name}"
             found += _paths([value], f"{path}.") if isinstance(value, dict) else [path]
     return found
-
-
-def _command(found: re.Match[str]) -> str:
-    """The command that does what a request does; the request itself if there is none."""
-    path = found["path"].removeprefix("/v1")
-    for method, template, command in _COMMANDS:
-        matched = re.fullmatch(re.sub(r"\{id\}", r"(?P<id>[^/]+)", template), path)
-        if method == found["method"] and matched is not None:
-            filters = _filters(found["query"] or "") if command == "jobs" else ""
-            return f"`darkroom {command.format(**matched.groupdict())}{filters}`"
-    return found[0]
-
-
-def _filters(query: str) -> str:
-    return "".join(f" {_FILTERS[name](value)}" for name, value in parse_qsl(query) if name in _FILTERS)

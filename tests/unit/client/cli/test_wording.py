@@ -1,11 +1,9 @@
 """Messages of the gateway in commands and options."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
-from support.markdown import REPOSITORY
 from support.scripted_gateway import ScriptedGateway, document, job
 
 from darkroom_client.cli.parser import make_parser
@@ -15,39 +13,10 @@ from darkroom_contract.specs.train_job import TrainJobSpec
 
 from .conftest import Run
 
-GATEWAY = REPOSITORY / "gateway" / "darkroom_gateway"
-OTHER_CLIENTS = ("openai_images",)
-"""Parts of the gateway that the command line does not call."""
-REQUEST = re.compile(r"\b(?:GET|POST|PATCH|DELETE) /[a-z]")
-
-
-def messages_with_requests() -> list[str]:
-    """The texts of the gateway's sources that name a request, without docstrings and OpenAPI descriptions."""
-    found = []
-    for path in sorted(GATEWAY.rglob("*.py")):
-        if path.relative_to(GATEWAY).parts[0] not in OTHER_CLIENTS:
-            code = re.sub(r'"""[\s\S]*?"""', "", path.read_text(encoding="utf-8"))
-            found += [text for text in re.findall(r'f?"([^"\n]*)"', code) if REQUEST.search(text)]
-    return found
-
-
-@pytest.mark.parametrize("text", messages_with_requests())
-def test_every_request_in_a_message_of_the_gateway_has_a_command(text: str) -> None:
-    assert not REQUEST.search(wording_for("TrainJob").text(text))
-
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (
-            "Train it with POST /train, import it with POST /v1/models, or use one of GET /v1/models.",
-            "Train it with `darkroom train`, import it with `darkroom models import`, or use one of `darkroom models`.",
-        ),
-        ("see GET /jobs?phase=Queued.", "see `darkroom jobs --status queued`."),
-        ("GET /jobs?kind=TrainJob lists the trainings.", "`darkroom jobs --kind train` lists the trainings."),
-        ("see GET /jobs/train-a?kind=TrainJob.", "see `darkroom job train-a`."),
-        ("POST /v1/jobs/train-a/resume.", "`darkroom resume train-a`."),
-        ("GET /nowhere", "GET /nowhere"),
         (
             "This gateway requires an API key. Send your key in a header: 'Authorization: Bearer <key>'.",
             "This gateway requires an API key.",

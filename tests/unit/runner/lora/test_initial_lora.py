@@ -1,5 +1,6 @@
 """Continuing from an existing LoRA: the fresh adapters have its effect at once, or the training is refused."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,9 @@ def trained(sdxl: Any, tmp_path: Path) -> Callable[..., tuple[Path, Path, Any]]:
 
 
 @pytest.fixture
-def fresh(model_root: Path) -> Any:
+def fresh(loaded_sdxl: Any) -> Any:
     """Another small SDXL, for the continued training."""
-    from darkroom_runner.models import pretrained
-
-    model = pretrained.find_pretrained("test-sdxl", pretrained.SDXL, model_root)
-    return pretrained.load_pipeline(model, torch.float32, torch.device("cpu"))
+    return copy.deepcopy(loaded_sdxl)
 
 
 EVERYTHING = {"layers": "All", "trainTextEncoders": True}
@@ -129,5 +127,6 @@ def test_a_training_on_a_quantized_model_continues_from_a_lora(trained: Callable
 
     load_initial_lora(fresh, adapters, path, "my-dog")
 
+    folded = adapters.folded_state()
     for name, tensor in load_file(path).items():
-        assert torch.equal(adapters.folded_state()[name], tensor)
+        assert torch.equal(folded[name], tensor)

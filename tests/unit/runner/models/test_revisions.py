@@ -6,7 +6,7 @@ The hub cache has huggingface_hub's layout, with two commits of one repository; 
 import io
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from support.warm_parent.installation import WarmParent
 
 from darkroom_contract.outcome import Reason
 from darkroom_contract.specs.generate_job import GenerateJobSpec
@@ -40,10 +41,23 @@ def hub_home(tmp_path_factory: pytest.TempPathFactory, model_root: Path) -> Path
     return home
 
 
+@pytest.fixture(scope="module")
+def run_environment(run_environment: dict[str, str], hub_home: Path) -> dict[str, str]:
+    """Of all runs here: with that cache."""
+    return {**run_environment, "HF_HOME": str(hub_home)}
+
+
+@pytest.fixture(scope="module")
+def warm_runner(tmp_path_factory: pytest.TempPathFactory, run_environment: dict[str, str]) -> Iterator[WarmParent]:
+    """A warm parent of its own, since libraries read HF_HOME as they are imported."""
+    with WarmParent(tmp_path_factory.mktemp("warm"), "darkroom_runner", run_environment).serving() as parent:
+        yield parent
+
+
 @pytest.fixture
-def run(start_run: Callable[..., Any], hub_home: Path) -> Callable[..., Any]:
-    """Start a run with that cache and wait for it."""
-    return lambda spec, base_model: start_run(spec, base_model=base_model, HF_HOME=str(hub_home)).finish()
+def run(start_run: Callable[..., Any]) -> Callable[..., Any]:
+    """Start a run and wait for it."""
+    return lambda spec, base_model: start_run(spec, base_model=base_model).finish()
 
 
 def generation(**spec: Any) -> GenerateJobSpec:

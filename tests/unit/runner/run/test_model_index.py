@@ -2,32 +2,38 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.forking_interpreter import forking_interpreter
 
 from darkroom_runner.run.model_index import index_file, stored_model_index
 
-IMPORT = """
-import json, sys
+FIRST = """
+import json, sys, torch
 from pathlib import Path
 from darkroom_runner.run.model_index import stored_model_index
+"""
+IMPORT = """
 read = set()
 sys.addaudithook(lambda event, arguments: event == "open" and read.add(str(arguments[0])))
-with stored_model_index(Path(sys.argv[1])):
+with stored_model_index(Path({file!r})):
     import transformers
     from transformers.models.auto.configuration_auto import AutoConfig
 sources = [path for path in read if "/transformers/models/" in path and path.endswith(".py")]
 structures = [transformers._import_structure, transformers.models._import_structure]
-classes = [{module: sorted(names) for module, names in each.items()} for each in structures]
+classes = [dict((module, sorted(names)) for module, names in each.items()) for each in structures]
 print(json.dumps([len(sources) > 100, classes], sort_keys=True))
 print(transformers.BertModel.__module__, transformers.CLIPTextModel.__module__)
 """
 
 
-def imported(file: Path) -> list[str]:
-    command = [sys.executable, "-c", IMPORT, str(file)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+@pytest.fixture(scope="module")
+def imported() -> Iterator[Callable[[Path], list[str]]]:
+    """What transformers is, imported with a file. torch, which it needs, is imported once for all tests."""
+    with forking_interpreter(FIRST) as interpreter:
+        yield lambda file: interpreter.output(IMPORT.format(file=str(file))).splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +47,9 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_stored_index_is_the_built_one_and_reads_no_sources(stored: Path) -> None:
+def test_stored_index_is_the_built_one_and_reads_no_sources(
+    imported: Callable[[Path], list[str]], stored: Path
+) -> None:
     from_file, built = imported(stored), imported(stored.with_name("missing.json"))
 
     assert from_file[0].startswith("[false, ")
@@ -50,7 +58,7 @@ def test_stored_index_is_the_built_one_and_reads_no_sources(stored: Path) -> Non
     assert from_file[1] == built[1] == "transformers.models.bert.modeling_bert transformers.models.clip.modeling_clip"
 
 
-def test_damaged_file_is_ignored(stored: Path, tmp_path: Path) -> None:
+def test_damaged_file_is_ignored(imported: Callable[[Path], list[str]], stored: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.json"
     damaged.write_bytes(stored.read_bytes()[:1000])
 

@@ -1,7 +1,9 @@
 """torch's compiler and distributed package are not imported with the libraries, and can be used all the same."""
 
-import subprocess
-import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from support.forking_interpreter import forking_interpreter
 
 IMPORT = """
 import sys
@@ -14,19 +16,20 @@ with unused_parts_hidden():
 """
 
 
-def output(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", IMPORT + code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+@pytest.fixture(scope="module")
+def output() -> Iterator[Callable[[str], str]]:
+    """What code prints in a process that has just imported the pipelines."""
+    with forking_interpreter(IMPORT) as interpreter:
+        yield interpreter.output
 
 
-def test_pipelines_are_imported_without_them() -> None:
+def test_pipelines_are_imported_without_them(output: Callable[[str], str]) -> None:
     names = ("torch._dynamo", "torch.distributed.tensor", "torch.distributed.fsdp", "sympy")
 
     assert output(f"print([name for name in {names!r} if name in sys.modules])") == "[]"
 
 
-def test_nothing_is_hidden_where_cuda_is_available() -> None:
+def test_nothing_is_hidden_where_cuda_is_available(output: Callable[[str], str]) -> None:
     """torchao and bitsandbytes use modules of the compiler there."""
     code = """
 import torch, types
@@ -39,7 +42,7 @@ with unused_parts_hidden():
     assert output(code) == "True True"
 
 
-def test_both_work_afterwards() -> None:
+def test_both_work_afterwards(output: Callable[[str], str]) -> None:
     code = """
 import torch, torch.distributed.tensor
 assert torch.distributed.is_available()
@@ -50,7 +53,7 @@ print(torch._dynamo.disable(len) is len, torch._dynamo.__name__)
     assert output(code) == "[2.0, 2.0]\nFalse torch._dynamo"
 
 
-def test_library_that_needs_the_compiler_at_import_gets_the_real_one() -> None:
+def test_library_that_needs_the_compiler_at_import_gets_the_real_one(output: Callable[[str], str]) -> None:
     code = """
 with unused_parts_hidden():
     import torch._dynamo
