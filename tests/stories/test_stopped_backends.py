@@ -89,9 +89,10 @@ class People:
 
 
 @pytest.fixture(scope="module")
-def darkroom(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmParent) -> Iterator[Darkroom]:
+def darkroom(tmp_path_factory: pytest.TempPathFactory, warm_cluster: WarmParent) -> Iterator[Darkroom]:
     """A separate cluster: the operator is affected too when the API server is frozen."""
-    own = Darkroom(tmp_path_factory.mktemp("stopped"), warm_runner.python, kubeconfig=None)
+    folder = tmp_path_factory.mktemp("stopped")
+    own = Darkroom(folder, warm_cluster.python, kubeconfig=None, program=warm_cluster.darkroom)
     own.start()
     yield own
     own.close()
@@ -106,9 +107,9 @@ def people(darkroom: Darkroom) -> Iterator[People]:
 
 
 @contextmanager
-def stopped(darkroom: Darkroom, word: str) -> Iterator[None]:
-    """Freezes the one process whose command line contains the word."""
-    [pid] = wait_for(lambda: darkroom.pids(word), f"{word} runs", 20)
+def stopped(darkroom: Darkroom, part: str) -> Iterator[None]:
+    """Freezes the one process of a part of the cluster."""
+    [pid] = wait_for(lambda: darkroom.part(part), f"{part} runs", 20)
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -122,7 +123,7 @@ def number_of_jobs(darkroom: Darkroom) -> int:
 
 def test_frozen_object_storage(darkroom: Darkroom, people: People) -> None:
     task_id = darkroom.generate(**JOB)
-    with stopped(darkroom, "darkroom_local.s3"):
+    with stopped(darkroom, "s3"):
         hanging = [people.begin("GET", "/models") for _ in range(HANGING)]
         wait_for(lambda: all(each.running() for each in hanging), "requests hang")
 
@@ -144,7 +145,7 @@ def test_frozen_object_storage(darkroom: Darkroom, people: People) -> None:
 
 def test_frozen_redis(darkroom: Darkroom, people: People) -> None:
     task_id = darkroom.generate(**JOB)
-    with stopped(darkroom, "valkey"):
+    with stopped(darkroom, "redis"):
         hanging = [people.first_warning(task_id) for _ in range(HANGING)]
         wait_for(lambda: all(each.running() for each in hanging), "streams hang")
 
@@ -167,7 +168,7 @@ def test_frozen_api_server(darkroom: Darkroom, people: People) -> None:
         {"params": {**JOB, "seed": number}, "headers": {"Idempotency-Key": f"stopped-{number}"}}
         for number in range(HANGING)
     ]
-    with stopped(darkroom, "darkroom_local.apiserver"):
+    with stopped(darkroom, "apiserver"):
         hanging = [people.begin("POST", "/generate/sdxl", **each) for each in submissions]
         wait_for(lambda: all(each.running() for each in hanging), "submissions hang")
 
