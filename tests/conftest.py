@@ -15,6 +15,8 @@ from darkroom_local.cluster.components import PASSED_THROUGH
 
 # Read when the libraries are imported: one thread, so that tests beside each other stay fast, and no way to the hub.
 os.environ.update({"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
+PART_ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(Path.home())}
+"""As a local cluster gives it to its parts."""
 share_botocore_data()
 share_ca_certificates()
 # Until the tests are collected: nearly all objects made by imports live as long as the process.
@@ -37,33 +39,38 @@ def warm_runner(tmp_path_factory: pytest.TempPathFactory, run_environment: dict[
 
 
 @pytest.fixture(scope="session")
+def warm_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmParent]:
+    """Forks API servers, nodes and S3 servers."""
+    with _warm_parent(tmp_path_factory, "darkroom_local", PART_ENVIRONMENT) as parent:
+        yield parent
+
+
+@pytest.fixture(scope="session")
 def warm_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmParent]:
-    with _warm_parent(tmp_path_factory, "darkroom_gateway", {"PATH": os.defpath}) as parent:
+    with _warm_parent(tmp_path_factory, "darkroom_gateway", PART_ENVIRONMENT) as parent:
         yield parent
 
 
 @pytest.fixture(scope="session")
 def warm_operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmParent]:
-    with _warm_parent(tmp_path_factory, "darkroom_operator", {"PATH": os.defpath}) as parent:
+    with _warm_parent(tmp_path_factory, "darkroom_operator", PART_ENVIRONMENT) as parent:
         yield parent
 
 
 @pytest.fixture(scope="session")
-def warm_cluster(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmParent) -> Iterator[WarmParent]:
-    """Forks the parts of local clusters and their runs. For tests that freeze no part: only its client would stop."""
-    # The environment that a local cluster gives to its parts.
-    environment = {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(Path.home())}
-    with contextlib.ExitStack() as stack:
-        for package in ("darkroom_local", "darkroom_gateway", "darkroom_operator"):
-            parent = _warm_parent(tmp_path_factory, package, environment, "warm-cluster")
-            warm_runner.add(stack.enter_context(parent))
-        yield warm_runner
+def warm_cluster(
+    warm_runner: WarmParent, warm_local: WarmParent, warm_gateway: WarmParent, warm_operator: WarmParent
+) -> WarmParent:
+    """Forks the parts of local clusters and their runs."""
+    for parent in (warm_local, warm_gateway, warm_operator):
+        warm_runner.add(parent)
+    return warm_runner
 
 
 def _warm_parent(
-    factory: pytest.TempPathFactory, package: str, environment: dict[str, str], purpose: str = "warm"
+    factory: pytest.TempPathFactory, package: str, environment: dict[str, str]
 ) -> contextlib.AbstractContextManager[WarmParent]:
-    folder = shared_folder(factory.getbasetemp()) / f"{purpose}-{package}"
+    folder = shared_folder(factory.getbasetemp()) / f"warm-{package}"
     return WarmParent(folder, package, environment).serving()
 
 

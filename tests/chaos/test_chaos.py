@@ -32,10 +32,10 @@ wait_for = waiter(TIMEOUT_SECONDS)
 
 @pytest.mark.timeout(600 + 4 * TIMEOUT_SECONDS)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_no_job_is_lost_and_no_slot_runs_two_at_once(tmp_path: Path, warm_runner: WarmParent, seed: int) -> None:
+def test_no_job_is_lost_and_no_slot_runs_two_at_once(tmp_path: Path, warm_cluster: WarmParent, seed: int) -> None:
     schedule = draw_schedule(seed, JOBS)
     print(schedule, f"Replay it with: make chaos SEED={seed}" + f" JOBS={JOBS}" * (JOBS != 60), sep="\n")
-    chaos = ChaosCluster(tmp_path, warm_runner.bin_dir, seed)
+    chaos = ChaosCluster(tmp_path, warm_cluster, seed)
     with chaos.running():
         chaos.play(schedule)
         print("faults:", dict(chaos.proxy.faults), "evictions:", chaos.evictions)

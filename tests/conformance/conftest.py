@@ -19,6 +19,7 @@ import pytest
 import yaml
 from support.kube_api import APPLY, Api, ApiServer, Json, ok, wait_until
 from support.local_node import NodeUnderTest
+from support.warm_parent.installation import WarmParent
 
 CRDS = Path(__file__).parents[2] / "crds"
 CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -29,12 +30,13 @@ NODE_GRACE_SECONDS = 5
 
 
 @pytest.fixture(scope="session")
-def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def kubeconfig(tmp_path_factory: pytest.TempPathFactory, warm_local: WarmParent) -> Iterator[Path]:
     if named := os.environ.get("KUBECONFIG"):
         yield Path(named).absolute()
         return
     quick = ("--node-monitor-grace-seconds", str(NODE_GRACE_SECONDS))
-    with ApiServer(tmp_path_factory.mktemp("apiserver"), "--rbac", *quick) as server:
+    folder, python = tmp_path_factory.mktemp("apiserver"), warm_local.forking_python
+    with ApiServer(folder, "--rbac", *quick, python=python) as server:
         yield server.kubeconfig
     assert "Traceback" not in server.log()
 
@@ -142,9 +144,10 @@ def bound_pod(api: Api) -> Callable[..., Json]:
 
 
 @pytest.fixture(scope="session")
-def local_node(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeUnderTest]:
+def local_node(api: Api, tmp_path_factory: pytest.TempPathFactory, warm_local: WarmParent) -> Iterator[NodeUnderTest]:
     """The local node as a Node of the cluster, whose pods may run a shell. It runs the pods bound to it."""
-    node = NodeUnderTest(api.kubeconfig, api.namespace, tmp_path_factory.mktemp("node"), "--heartbeat-seconds", "1")
+    folder, often = tmp_path_factory.mktemp("node"), ("--heartbeat-seconds", "1")
+    node = NodeUnderTest(api.kubeconfig, api.namespace, folder, *often, python=warm_local.forking_python)
     (node.bin_dir / "sh").symlink_to("/bin/sh")
     node.start()
     yield node

@@ -23,9 +23,11 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def darkroom(browser: Browser, tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmParent) -> Iterator[Darkroom]:
+def darkroom(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory, warm_cluster: WarmParent
+) -> Iterator[Darkroom]:
     """Starts only where there is a browser. A test leaves its jobs finished or deleted."""
-    shared = Darkroom(tmp_path_factory.mktemp("page"), warm_runner.python)
+    shared = Darkroom(tmp_path_factory.mktemp("page"), warm_cluster.python, program=warm_cluster.darkroom)
     shared.start()
     yield shared
     shared.close()

@@ -40,7 +40,7 @@ def store_photos(darkroom: Darkroom) -> Callable[[str, dict[str, bytes]], str]:
 
     def store(folder: str, files: dict[str, bytes]) -> str:
         for name, content in files.items():
-            darkroom.bucket().put_object(Bucket="darkroom", Key=f"{prefix}{folder}/{name}", Body=content)
+            darkroom.bucket.put_object(Bucket="darkroom", Key=f"{prefix}{folder}/{name}", Body=content)
         return f"s3://darkroom/{prefix}{folder}/"
 
     return store

@@ -6,7 +6,7 @@ from darkroom_contract.storage.keys import parse_uri
 
 
 def keys(darkroom: Darkroom, prefix: str) -> list[str]:
-    listed = darkroom.bucket().list_objects_v2(Bucket="darkroom", Prefix=prefix)
+    listed = darkroom.bucket.list_objects_v2(Bucket="darkroom", Prefix=prefix)
     return [each["Key"] for each in listed.get("Contents", [])]
 
 

@@ -73,5 +73,5 @@ def test_imported_lora_is_deleted_with_its_file(darkroom: Darkroom, imported: st
     prefix = f"loras/{darkroom.jobs_namespace}/"
     assert darkroom.http.delete(f"/v1/models/{imported}").status_code == 204
 
-    listed = darkroom.bucket().list_objects_v2(Bucket="darkroom", Prefix=prefix)
+    listed = darkroom.bucket.list_objects_v2(Bucket="darkroom", Prefix=prefix)
     assert not [each["Key"] for each in listed.get("Contents", []) if imported in each["Key"]]

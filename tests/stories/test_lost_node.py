@@ -34,8 +34,8 @@ def changes() -> list[Change]:
 
 
 @pytest.fixture
-def impatient(tmp_path: Path, warm_runner: WarmParent, changes: list[Change]) -> Iterator[Darkroom]:
-    with injecting_darkroom(tmp_path, warm_runner.python, changes, GRACE_SECONDS) as darkroom:
+def impatient(tmp_path: Path, warm_cluster: WarmParent, changes: list[Change]) -> Iterator[Darkroom]:
+    with injecting_darkroom(tmp_path, warm_cluster, changes, GRACE_SECONDS) as darkroom:
         yield darkroom
 
 
@@ -47,9 +47,10 @@ def test_lost_node_is_reported_and_the_job_succeeds_once_it_is_back(impatient: D
     )
     waiting = darkroom.generate(prompt="a blue circle", steps=1, width=64, height=64, cache_profile="Disabled")
     darkroom.wait_for_phase(task_id, "Running")
-    [node] = darkroom.pids("darkroom_local.node")
+    [node], [drawing] = darkroom.part("node"), wait_for(darkroom.workers, "it draws")
 
     os.kill(node, signal.SIGSTOP)
+    os.kill(drawing, signal.SIGSTOP)  # It would take a core until its node is back.
     try:
         lost = wait_for(lambda: _lost(darkroom, task_id), "the job says that its node is lost", 150)
         assert "deletionTimestamp" not in _pod(darkroom, task_id)["metadata"]
@@ -61,6 +62,7 @@ def test_lost_node_is_reported_and_the_job_succeeds_once_it_is_back(impatient: D
     finally:
         # On a busy machine the node may renew its lease late, which must not evict the pods that follow.
         changes.clear()
+        os.kill(drawing, signal.SIGCONT)
         os.kill(node, signal.SIGCONT)
 
     darkroom.wait_for_phase(waiting, "Succeeded")

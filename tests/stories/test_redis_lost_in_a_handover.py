@@ -25,7 +25,7 @@ def frozen_redis(darkroom: Darkroom) -> Iterator[None]:
 
 
 def await_idle_pod(darkroom: Darkroom) -> None:
-    wait_for(lambda: darkroom.kubectl("get", "pods", "-l", f"{LABEL_RUNNER_STATE}={IDLE}", "-o", "name"), "idle pod")
+    wait_for(lambda: darkroom.pods(f"{LABEL_RUNNER_STATE}={IDLE}"), "idle pod")
 
 
 @pytest.mark.timeout(600)

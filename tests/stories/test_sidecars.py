@@ -15,10 +15,10 @@ QUICK = {"steps": 1, "width": 64, "height": 64, "cache_profile": "Disabled"}
 
 
 @pytest.fixture(scope="module")
-def meshed(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmParent) -> Iterator[Darkroom]:
+def meshed(tmp_path_factory: pytest.TempPathFactory, warm_cluster: WarmParent) -> Iterator[Darkroom]:
     """A cluster that injects a container which runs until it is stopped. A run's own container ends with the run."""
     folder, changes = tmp_path_factory.mktemp("meshed"), [("/spec/containers/-", MESH)]
-    with injecting_darkroom(folder, warm_runner.python, changes, options=("--warm-seconds", "0")) as darkroom:
+    with injecting_darkroom(folder, warm_cluster, changes, options=("--warm-seconds", "0")) as darkroom:
         program = darkroom.state_dir / "bin" / "mesh"
         program.write_text(f"#!{sys.executable} -S\nimport time\nprint('on guard', flush=True)\ntime.sleep(3600)\n")
         program.chmod(0o755)

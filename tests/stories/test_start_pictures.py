@@ -35,7 +35,7 @@ def first_image(darkroom: Darkroom, task_id: str) -> Pixels:
 
 
 def uploads(darkroom: Darkroom) -> list[str]:
-    listed = darkroom.bucket().list_objects_v2(Bucket="darkroom", Prefix=f"images/{darkroom.jobs_namespace}/")
+    listed = darkroom.bucket.list_objects_v2(Bucket="darkroom", Prefix=f"images/{darkroom.jobs_namespace}/")
     return [each["Key"] for each in listed.get("Contents", [])]
 
 
@@ -112,4 +112,4 @@ def test_job_is_deleted_with_its_uploads(darkroom: Darkroom) -> None:
 
     wait_for(lambda: darkroom.http.get(f"/jobs/{task_id}").status_code == 404, "the job is gone")
     assert not stored & set(uploads(darkroom))
-    assert "Contents" not in darkroom.bucket().list_objects_v2(Bucket="darkroom", Prefix=files)
+    assert "Contents" not in darkroom.bucket.list_objects_v2(Bucket="darkroom", Prefix=files)

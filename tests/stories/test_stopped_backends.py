@@ -120,9 +120,10 @@ class Crowd:
 
 
 @pytest.fixture(scope="module")
-def darkroom(tmp_path_factory: pytest.TempPathFactory, warm_runner: WarmParent) -> Iterator[Darkroom]:
+def darkroom(tmp_path_factory: pytest.TempPathFactory, warm_cluster: WarmParent) -> Iterator[Darkroom]:
     """A separate cluster: the operator is affected too when the API server is frozen."""
-    own = Darkroom(tmp_path_factory.mktemp("stopped"), warm_runner.python, kubeconfig=None)
+    folder = tmp_path_factory.mktemp("stopped")
+    own = Darkroom(folder, warm_cluster.python, kubeconfig=None, program=warm_cluster.darkroom)
     own.start()
     yield own
     own.close()
@@ -137,9 +138,9 @@ def people(darkroom: Darkroom) -> Iterator[People]:
 
 
 @contextmanager
-def stopped(darkroom: Darkroom, word: str) -> Iterator[None]:
-    """Freezes the one process whose command line contains the word."""
-    [pid] = wait_for(lambda: darkroom.pids(word), f"{word} runs", 20)
+def stopped(darkroom: Darkroom, part: str) -> Iterator[None]:
+    """Freezes the one process of a part of the cluster."""
+    [pid] = wait_for(lambda: darkroom.part(part), f"{part} runs", 20)
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -157,7 +158,7 @@ def assert_is_about_progress(answer: Answer) -> None:
 
 def test_frozen_object_storage(darkroom: Darkroom, people: People) -> None:
     task_id = darkroom.generate(**JOB)
-    with stopped(darkroom, "darkroom_local.s3"):
+    with stopped(darkroom, "s3"):
         hanging = Crowd(lambda: [people.begin("GET", "/models") for _ in range(HANGING)])
 
         people.assert_unaffected("GET", "/healthz")
@@ -178,7 +179,7 @@ def test_frozen_object_storage(darkroom: Darkroom, people: People) -> None:
 
 def test_frozen_redis(darkroom: Darkroom, people: People) -> None:
     task_id = darkroom.generate(**JOB)
-    with stopped(darkroom, "valkey"):
+    with stopped(darkroom, "redis"):
         hanging = Crowd(lambda: [people.first_warning(task_id) for _ in range(HANGING)])
 
         for url in ("/healthz", "/readyz", "/models", "/jobs", f"/jobs/{task_id}", f"/images?task_id={task_id}"):
@@ -198,7 +199,7 @@ def test_frozen_api_server(darkroom: Darkroom, people: People) -> None:
         {"params": {**JOB, "seed": number}, "headers": {"Idempotency-Key": f"stopped-{number}"}}
         for number in range(HANGING)
     ]
-    with stopped(darkroom, "darkroom_local.apiserver"):
+    with stopped(darkroom, "apiserver"):
         hanging = Crowd(lambda: [people.begin("POST", "/generate/sdxl", **each) for each in submissions])
 
         people.assert_unaffected("GET", "/healthz")

@@ -39,6 +39,7 @@ from support.chaos_schedule import Action, Event, Schedule, Victim, Work
 from support.fault_proxy import FaultProxy
 from support.kube_api import MERGE, Api, ApiServer, Json
 from support.waiting import waiter
+from support.warm_parent.installation import WarmParent
 
 FINAL = ("Succeeded", "Failed")
 MANY_TRIES = 10
@@ -57,14 +58,16 @@ wait_for = waiter(ACCEPTED_SECONDS)
 class ChaosCluster:
     """One cluster, which lives within `with chaos.running()`."""
 
-    def __init__(self, folder: Path, bin_dir: Path, seed: int) -> None:
-        """`bin_dir` holds the `darkroom-runner` that pods run."""
-        self.folder = folder
-        self.server = ApiServer(folder)
+    def __init__(self, folder: Path, warm: WarmParent, seed: int) -> None:
+        """`warm` forks its parts and its runs."""
+        self.folder, self._warm = folder, warm
+        self.server = ApiServer(folder, python=warm.forking_python)
         self.proxy = FaultProxy(self.server.url, seed)
         kubeconfig = folder / "by-proxy.yaml"
         kubeconfig.write_text(self.server.kubeconfig.read_text().replace(self.server.url, self.proxy.url))
-        options = ClusterOptions(folder / "state", kubeconfig=kubeconfig, bin_dir=bin_dir, operator_environment=SOON)
+        options = ClusterOptions(
+            folder / "state", kubeconfig=kubeconfig, bin_dir=warm.bin_dir, operator_environment=SOON
+        )
         self.cluster = LocalCluster(options)
         self.api = Api(self.server.kubeconfig, "default")
         self.names: dict[str, str] = {}
@@ -74,6 +77,7 @@ class ChaosCluster:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
+            stack.enter_context(self._warm.as_interpreter())
             stack.callback(self.api.http.close)
             stack.enter_context(self.server)
             stack.enter_context(self.proxy)

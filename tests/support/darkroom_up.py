@@ -1,6 +1,7 @@
 """`darkroom up` as a process, and what a person does to it: over HTTP, and with kubectl."""
 
 import contextlib
+import functools
 import json
 import os
 import secrets
@@ -13,11 +14,14 @@ from typing import Any
 
 import httpx
 
-from darkroom_contract.names import LABEL_JOB_NAME
+from darkroom_contract.names import GROUP, LABEL_JOB_NAME, VERSION, Kind
 from darkroom_local.node.journal import RunRecord, read_journal, runs_by_job
 from darkroom_local.processes.ports import free_ports
+from support.kube_api import Api, ok
+from support.processes import children
 from support.s3_server import s3_client
 from support.waiting import waiter
+from support.warm_parent.forks import fork_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PHOTOS = sorted((REPOSITORY / "examples" / "photos").glob("*.png"))
@@ -27,6 +31,8 @@ START_SECONDS = 240.0
 RUN_SECONDS = 600.0
 FINAL = ("Succeeded", "Failed")
 GIVEN_KUBECONFIG = Path(os.environ["KUBECONFIG"]) if os.environ.get("KUBECONFIG") else None
+
+PLURALS = {kind.singular: f"{kind.plural}.{GROUP}/{VERSION}" for kind in Kind}
 
 wait_for = waiter(RUN_SECONDS)
 
@@ -61,6 +67,7 @@ class Darkroom:
         self.namespace = f"stories-{secrets.token_hex(4)}"
         """On an API server that others use, too: a cluster of its own each."""
         self._process: subprocess.Popen[bytes] | None = None
+        self._clients = contextlib.ExitStack()
 
     @property
     def jobs_namespace(self) -> str:
@@ -105,6 +112,7 @@ class Darkroom:
 
     def close(self) -> None:
         self.http.close()
+        self._clients.close()
         if self._process is not None and self._process.poll() is None:
             if self._given is not None:
                 # While node and operator are there to take leave of its pods and jobs.
@@ -141,12 +149,20 @@ class Darkroom:
                     found.append(int(folder.name))
         return found
 
+    def workers(self) -> list[int]:
+        """The processes that do the work of the runs that have not ended."""
+        started = [child for run in self.record() if run.ended is None for child in children(run.pid)]
+        return [fork_of(each) or each for each in started]
+
+    @functools.cached_property
     def bucket(self) -> Any:
         """A boto3 client with the cluster's own credentials."""
         settings = json.loads((self.state_dir / "cluster.json").read_text(encoding="utf-8"))
         keys = settings["credentials"]
         url = f"http://127.0.0.1:{settings['ports']['s3']}"
-        return s3_client(url, keys["s3_access_key"], keys["s3_secret_key"])
+        return self._clients.enter_context(
+            contextlib.closing(s3_client(url, keys["s3_access_key"], keys["s3_secret_key"]))
+        )
 
     def record(self) -> list[RunRecord]:
         """The node's own record of processes, split where a pod was handed over to another job."""
@@ -171,14 +187,21 @@ class Darkroom:
         assert done.returncode == 0 or not check, done.stderr
         return done.stdout if check else done.stdout + done.stderr
 
+    @functools.cached_property
+    def api(self) -> Api:
+        """Reads cost much less than with kubectl."""
+        found = Api(self.state_dir / "kubeconfig", self.jobs_namespace)
+        self._clients.callback(found.http.close)
+        return found
+
     def apply(self, kind: str, name: str, **spec: Any) -> str:
         """Create a job by YAML (JSON is YAML)."""
         document = {"apiVersion": "darkroom.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
         return self.kubectl("apply", "-f", "-", stdin=json.dumps(document))
 
     def resource(self, kind: str, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-o", "json"))
-        return found
+        """A `trainjob` or `generatejob`."""
+        return self.api.read(PLURALS[kind], name)
 
     def conditions(self, kind: str, name: str) -> dict[str, dict[str, Any]]:
         """Of a job, by their types; none before it has a status."""
@@ -187,9 +210,12 @@ class Darkroom:
 
     def pods_of(self, job: str) -> list[dict[str, Any]]:
         """The pods of a job that are there now."""
-        listed = self.kubectl("get", "pods", "-l", f"{LABEL_JOB_NAME}={job}", "-o", "json")
-        pods: list[dict[str, Any]] = json.loads(listed)["items"]
-        return pods
+        return self.pods(f"{LABEL_JOB_NAME}={job}")
+
+    def pods(self, selector: str) -> list[dict[str, Any]]:
+        """By their labels."""
+        found: list[dict[str, Any]] = ok(self.api.get("pods", labelSelector=selector))["items"]
+        return found
 
     def runs_of(self, job: str) -> list[RunRecord]:
         """Its runs in the node's own record."""

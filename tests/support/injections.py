@@ -19,6 +19,7 @@ from darkroom_contract.names import LABEL_COMPONENT, RUNNER_COMPONENT
 from support.darkroom_up import BIN, GIVEN_KUBECONFIG, Darkroom
 from support.fault_proxy import FaultProxy
 from support.kube_api import ApiServer
+from support.warm_parent.installation import WarmParent
 
 Json = dict[str, Any]
 Change = tuple[str, Any]
@@ -56,24 +57,25 @@ def _add(document: Any, path: str, value: Any) -> None:
 @contextlib.contextmanager
 def injecting_darkroom(
     folder: Path,
-    python: Path,
+    warm: WarmParent,
     changes: list[Change],
     node_grace_seconds: float = 50.0,
     options: Sequence[str] = (),
 ) -> Iterator[Darkroom]:
-    """A `darkroom up` with these options, whose runner pods get the changes. `node_grace_seconds` applies to the local
-    API server only."""
+    """A `darkroom up` with these options, whose runner pods get the changes. `warm` forks its parts and runs.
+    `node_grace_seconds` applies to the local API server only."""
     with contextlib.ExitStack() as stack:
         if GIVEN_KUBECONFIG is not None:
-            darkroom = Darkroom(folder, python, options=options)
+            darkroom = Darkroom(folder, warm.python, options=options, program=warm.darkroom)
             stack.enter_context(_policy(darkroom.namespace, changes))
         else:
-            server = ApiServer(folder, "--node-monitor-grace-seconds", str(node_grace_seconds))
+            grace = ("--node-monitor-grace-seconds", str(node_grace_seconds))
+            server = ApiServer(folder, *grace, python=warm.forking_python)
             stack.enter_context(server)
             proxy = stack.enter_context(InjectingProxy(server.url, changes))
             kubeconfig = folder / "by-proxy.yaml"
             kubeconfig.write_text(server.kubeconfig.read_text().replace(server.url, proxy.url))
-            darkroom = Darkroom(folder, python, kubeconfig, options)
+            darkroom = Darkroom(folder, warm.python, kubeconfig, options, program=warm.darkroom)
         stack.callback(darkroom.close)
         darkroom.start()
         yield darkroom

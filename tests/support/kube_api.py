@@ -145,8 +145,15 @@ def kubeconfig_with_token(kubeconfig: Path, token: str, namespace: str) -> str:
 class ApiServer(Process):
     """The embedded API server as a process, in a folder that it may be started on again."""
 
-    def __init__(self, folder: Path, *options: str, namespace: str = "default", token: str = "") -> None:
-        """`namespace` is that of the kubeconfig."""
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        namespace: str = "default",
+        token: str = "",
+        python: Path = Path(sys.executable),
+    ) -> None:
+        """`namespace` is that of the kubeconfig. `python` runs the server."""
         [self.port] = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
         self.token = token or secrets.token_hex(16)
@@ -154,7 +161,7 @@ class ApiServer(Process):
         self.kubeconfig.write_text(write_kubeconfig(self.url, self.token, namespace))
         (folder / "token").write_text(self.token)
         self.http = http_client(read_kubeconfig(self.kubeconfig))
-        command = [sys.executable, "-m", "darkroom_local.apiserver", "--data-dir", str(folder / "data")]
+        command = [str(python), "-m", "darkroom_local.apiserver", "--data-dir", str(folder / "data")]
         command += ["--port", str(self.port), "--token-file", str(folder / "token"), *options]
         super().__init__(command, folder / "apiserver.log", ready_url=f"{self.url}/readyz")
 

@@ -20,13 +20,16 @@ wait_until = waiter(TIMEOUT_SECONDS)
 class NodeUnderTest(Process):
     """The node, its record, and the programs that its pods may run."""
 
-    def __init__(self, kubeconfig: Path, namespace: str, folder: Path, *options: str) -> None:
+    def __init__(
+        self, kubeconfig: Path, namespace: str, folder: Path, *options: str, python: Path = Path(sys.executable)
+    ) -> None:
+        """`python` runs the node."""
         self.data_dir, self.bin_dir = folder / "node", folder / "bin"
         self.name = f"node-{secrets.token_hex(4)}"
         self._earlier = 0
         self.bin_dir.mkdir()
         (self.port,) = free_ports(1)
-        command = [sys.executable, "-m", "darkroom_local.node", "--kubeconfig", str(kubeconfig)]
+        command = [str(python), "-m", "darkroom_local.node", "--kubeconfig", str(kubeconfig)]
         command += ["--namespace", namespace]
         command += ["--name", self.name, "--data-dir", str(self.data_dir), "--bin-dir", str(self.bin_dir)]
         command += ["--port", str(self.port), "--shutdown-grace-seconds", "1", *options]

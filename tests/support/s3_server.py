@@ -17,14 +17,15 @@ ACCESS_KEY = "darkroom"
 class S3Server(Process):
     """Checks signatures. Objects are files in `data_dir`."""
 
-    def __init__(self, folder: Path, *, creates_bucket: bool = True) -> None:
+    def __init__(self, folder: Path, *, creates_bucket: bool = True, python: Path = Path(sys.executable)) -> None:
+        """`python` runs the server."""
         self._creates_bucket = creates_bucket
         [self.port] = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
         self.data_dir = folder / "s3"
         self.credentials = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
         keys = {"NANIO_ACCESS_KEY": ACCESS_KEY, "NANIO_SECRET_KEY": self.credentials["AWS_SECRET_ACCESS_KEY"]}
-        command = [sys.executable, "-m", "darkroom_local.s3", "--data-dir", str(self.data_dir)]
+        command = [str(python), "-m", "darkroom_local.s3", "--data-dir", str(self.data_dir)]
         command += ["--port", str(self.port)]
         super().__init__(command, folder / "s3.log", keys, ready_url=f"{self.url}/.health")
 

@@ -12,6 +12,7 @@ import httpx
 
 from darkroom_local.processes.parent_death import die_with_parent
 from support.waiting import waiter
+from support.warm_parent.forks import fork_of
 
 START_SECONDS = 120.0
 """Much longer than anything takes on a machine that has little else to do."""
@@ -20,7 +21,10 @@ wait_until = waiter(START_SECONDS)
 
 
 class Process:
-    """One program. It inherits nothing of the environment but what is given, and dies with the test process."""
+    """One program. It inherits nothing of the environment but what is given, and dies with the test process.
+
+    It may be a fork of a warm parent: `running` is then its client, and signals go to the fork.
+    """
 
     def __init__(
         self,
@@ -39,7 +43,7 @@ class Process:
 
     def start(self) -> None:
         """Returns once it is ready."""
-        environment = {"PATH": os.defpath, **self.environment}
+        environment = {"PATH": os.defpath, "LANG": "C.UTF-8", **self.environment}
         with self.log_path.open("ab") as log:
             self.running = subprocess.Popen(die_with_parent(self.command), env=environment, stdout=log, stderr=log)
         if self.ready_url:
@@ -59,18 +63,29 @@ class Process:
         """Its exit code; 0 when it was not running."""
         if self.running is None:
             return 0
-        self.running.send_signal(how)
-        self.running.send_signal(signal.SIGCONT)
+        self.send(how)
+        self.send(signal.SIGCONT)
         code = self.running.wait(timeout=START_SECONDS)
         self.running = None
         return code
 
     def pause(self) -> None:
-        assert "forking-python" not in self.command[0], "SIGSTOP would not stop what is forked"
-        self.process.send_signal(signal.SIGSTOP)
+        self.send(signal.SIGSTOP)
 
     def resume(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
+        self.send(signal.SIGCONT)
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal to the program itself; nothing happens when it has ended."""
+        if not self.ended():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    @property
+    def pid(self) -> int:
+        """Of the program, whether or not it was forked."""
+        client = self.process.pid
+        return (fork_of(client) if "forking-python" in self.command[0] else None) or client
 
     @property
     def process(self) -> "subprocess.Popen[bytes]":

@@ -33,6 +33,6 @@ def status_of(darkroom: Darkroom, name: str, kind: str = "generatejob") -> dict[
 def digest(darkroom: Darkroom, name: str) -> str:
     """SHA-256 of the pixels of a job's one picture: the file has the job's name in its metadata."""
     [picture] = [each for each in status_of(darkroom, name)["artifacts"] if each["contentType"] == "image/png"]
-    content = darkroom.bucket().get_object(Bucket="darkroom", Key=picture["key"])["Body"].read()
+    content = darkroom.bucket.get_object(Bucket="darkroom", Key=picture["key"])["Body"].read()
     with Image.open(BytesIO(content)) as image:
         return hashlib.sha256(image.tobytes()).hexdigest()

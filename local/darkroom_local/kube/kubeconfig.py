@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from darkroom_local.errors import KubeconfigInvalidError
+from darkroom_local.plain_http import NO_CERTIFICATES
 
 CONTEXT = "darkroom"
 PATHS = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
@@ -110,9 +111,9 @@ def _token(user: dict[str, Any], folder: Path) -> str | None:
     return token
 
 
-def _verification(cluster: dict[str, Any], user: dict[str, Any], folder: Path) -> ssl.SSLContext | bool:
+def _verification(cluster: dict[str, Any], user: dict[str, Any], folder: Path) -> ssl.SSLContext:
     if not cluster["server"].startswith("https://"):
-        return True
+        return NO_CERTIFICATES
     authority = _content(cluster, "certificate-authority", folder)
     context = ssl.create_default_context(cadata=authority)
     # Python 3.13 refuses authorities without a key identifier, which clusters commonly have.

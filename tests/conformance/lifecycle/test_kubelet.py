@@ -5,7 +5,6 @@ image with a shell (busybox). Lost nodes are always local ones, because tests ca
 """
 
 import os
-import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -150,10 +149,9 @@ def test_pods_of_a_lost_node_become_not_ready_without_a_reason_and_are_evicted(
     a_pod(api, name, local_node.name, {"main": SLEEP}, tolerations=[soon])
     wait_until(lambda: condition(api.read("pods", name), "Ready").get("status") == "True", "the pod is ready")
     before = api.read("pods", name)["status"]["containerStatuses"]
-    assert local_node.running is not None
     node_path = f"/api/v1/nodes/{local_node.name}"
 
-    os.kill(local_node.running.pid, signal.SIGSTOP)
+    local_node.pause()
     try:
         wait_until(lambda: condition(api.read("pods", name), "Ready")["status"] == "False", "the pod is not ready")
         pod = api.read("pods", name)
@@ -169,6 +167,6 @@ def test_pods_of_a_lost_node_become_not_ready_without_a_reason_and_are_evicted(
         assert pod["status"]["phase"] == "Running"
         assert pod["status"]["containerStatuses"] == before
     finally:
-        os.kill(local_node.running.pid, signal.SIGCONT)
+        local_node.resume()
     wait_until(lambda: not api.exists("pods", name), "the node has stopped the pod")
     wait_until(lambda: condition(ok(api.http.get(node_path)), "Ready")["status"] == "True", "the node is ready again")

@@ -3,8 +3,8 @@
 - `installation.py` lays out a bin folder with an interpreter that forks, and starts the warm parent. For fixtures.
 - `server.py` is the warm parent: it has the libraries of one package loaded and forks itself for each client.
 - `client.py` is that interpreter: it has a module forked, passes on signals, and ends as the fork ends.
+- `forks.py` finds the fork of a client.
 
 Production code knows nothing of this: `darkroom-runner` starts its work with `sys.executable`, which the launcher in
-the bin folder sets. SIGSTOP stops the client alone: a test that freezes a process, or looks for its children, needs a
-new interpreter.
+the bin folder sets. SIGSTOP stops the client alone: `forks.py` finds the fork, which a test may freeze.
 """

@@ -61,6 +61,15 @@ class WarmParent:
         with contextlib.suppress(FileExistsError):  # Another test process was faster.
             (self.bin_dir / f"warm-parent-{other.package}.json").symlink_to(other.bin_dir / "warm-parent.json")
 
+    @contextlib.contextmanager
+    def as_interpreter(self) -> Iterator[None]:
+        """A `LocalCluster` that this process starts in here forks its parts."""
+        own, sys.executable = sys.executable, str(self.forking_python)
+        try:
+            yield
+        finally:
+            sys.executable = own
+
     def _hold(self) -> socket.socket | None:
         """A connection that keeps the warm parent, if there is one."""
         connection = socket.socket(socket.AF_UNIX)

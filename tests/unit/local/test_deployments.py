@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from support.deployments import RunningDeployment, run_deployment
 from support.kube_api import Api, ApiServer, Json, ok, refused, wait_until
+from support.warm_parent.installation import WarmParent
 
 PROGRAM = """
 import json, os, signal, sys
@@ -19,8 +20,8 @@ RBAC = "rbac.authorization.k8s.io/v1"
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    server = ApiServer(tmp_path_factory.mktemp("apiserver"), "--rbac")
+def api(tmp_path_factory: pytest.TempPathFactory, warm_local: WarmParent) -> Iterator[Api]:
+    server = ApiServer(tmp_path_factory.mktemp("apiserver"), "--rbac", python=warm_local.forking_python)
     server.start()
     api = Api(server.kubeconfig, "default")
     _install(api)

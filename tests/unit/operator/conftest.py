@@ -15,16 +15,17 @@ TOKEN = "a-token"
 
 
 @pytest.fixture(scope="session")
-def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    with ApiServer(tmp_path_factory.mktemp("apiserver"), token=TOKEN) as server:
+def api_server(tmp_path_factory: pytest.TempPathFactory, warm_local: WarmParent) -> Iterator[ApiServer]:
+    folder = tmp_path_factory.mktemp("apiserver")
+    with ApiServer(folder, token=TOKEN, python=warm_local.forking_python) as server:
         install_crds(server.http)
         yield server
 
 
 @pytest.fixture
-def fresh_api_server(tmp_path: Path) -> Iterator[ApiServer]:
+def fresh_api_server(tmp_path: Path, warm_local: WarmParent) -> Iterator[ApiServer]:
     """For one test only, without our CRDs."""
-    with ApiServer(tmp_path, token=TOKEN) as server:
+    with ApiServer(tmp_path, token=TOKEN, python=warm_local.forking_python) as server:
         yield server
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 from support.kube_api import Api, ApiServer
+from support.warm_parent.installation import WarmParent
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+def shared(tmp_path_factory: pytest.TempPathFactory, warm_local: WarmParent) -> Iterator[ApiServer]:
     """For tests that do not change it."""
-    started = ApiServer(tmp_path_factory.mktemp("apiserver"))
+    started = ApiServer(tmp_path_factory.mktemp("apiserver"), python=warm_local.forking_python)
     started.start()
     yield started
     started.stop()
@@ -18,8 +19,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[ApiServer]:
-    started = ApiServer(tmp_path)
+def server(tmp_path: Path, warm_local: WarmParent) -> Iterator[ApiServer]:
+    started = ApiServer(tmp_path, python=warm_local.forking_python)
     started.start()
     yield started
     started.stop()

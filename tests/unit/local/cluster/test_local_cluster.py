@@ -13,6 +13,7 @@ import httpx
 import pytest
 import redis
 from rich.console import Console
+from support.warm_parent.forks import fork_of
 
 from darkroom_contract.names import RUNNER_CONTAINER
 from darkroom_local.cluster.local_cluster import ClusterOptions, LocalCluster
@@ -22,6 +23,8 @@ from darkroom_local.kube.kubectl import run_kubectl
 from darkroom_local.node.journal import overlapping_runs, read_journal
 from darkroom_local.node.pod_dirs import PodDirs
 
+PYTHON = sys.executable
+"""A new interpreter."""
 COMPONENTS = {"apiserver", "redis", "s3", "node", "operator", "gateway"}
 
 RUNNER = """
@@ -60,12 +63,13 @@ finish(Outcome(succeeded=True, prefix=run_prefix(run.uid), files=tuple(files)))
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory):
+def options(tmp_path_factory, warm_cluster):
     folder = tmp_path_factory.mktemp("cluster")
     (folder / "bin").mkdir()
     (folder / "models").mkdir()
     runner = folder / "bin" / "darkroom-runner"
-    runner.write_text(f"#!{sys.executable}\n{RUNNER}")
+    (folder / "small_runner.py").write_text(RUNNER)
+    runner.write_text(f"#!/bin/sh\ncd {folder} && exec {warm_cluster.forking_python} -m small_runner\n")
     runner.chmod(0o755)
     return ClusterOptions(
         state_dir=folder / "state",
@@ -76,8 +80,9 @@ def options(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def cluster(options):
-    with LocalCluster(options) as cluster:
+def cluster(options, warm_cluster):
+    """Its parts are forks; so are those that the tests start beside it."""
+    with warm_cluster.as_interpreter(), LocalCluster(options) as cluster:
         yield cluster
 
 
@@ -183,11 +188,11 @@ def test_after_a_power_failure_all_data_is_there_and_the_run_is_retried(
     wait(lambda: phase(done) == "Succeeded", "the first job succeeds")
     waiting = generate("a star that waits")
     wait(lambda: "waiting" in run_log(waiting), "the second job runs")
-    pids = cluster.pids()
+    pids = [fork_of(pid) or pid for pid in cluster.pids().values()]
     (running,) = [run.pid for run in read_journal(cluster.journal_path) if run.ended is None]
 
     cluster.kill_all()
-    wait(lambda: not any(alive(pid) for pid in [*pids.values(), running]), "everything is dead")
+    wait(lambda: not any(alive(pid) for pid in [*pids, running]), "everything is dead")
     cluster.start()
 
     assert cluster.gateway_url == str(gateway.base_url).rstrip("/")
@@ -230,7 +235,7 @@ def test_an_existing_api_server_replaces_the_embedded_one(cluster, options, tmp_
 def test_up_prints_working_commands_survives_sighup_under_nohup_and_stops_cleanly(tmp_path, alive):
     (tmp_path / "models").mkdir()
     state = tmp_path / 'Jo\'s "dark" room #1 $HOME \\ ä'
-    command = ["nohup", sys.executable, "-m", "darkroom_local.cli", "up", "--state-dir", str(state), "--port", "0"]
+    command = ["nohup", PYTHON, "-m", "darkroom_local.cli", "up", "--state-dir", str(state), "--port", "0"]
     command += ["--models", str(tmp_path / "models")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as up, _killed_at_the_end(up):
         printed = ""

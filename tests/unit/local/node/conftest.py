@@ -3,8 +3,6 @@
 import contextlib
 import json
 import secrets
-import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,8 @@ from typing import Any
 import pytest
 from support.kube_api import ApiServer, http_client
 from support.local_node import NodeUnderTest, wait_until
+from support.server_process import Process
+from support.warm_parent.installation import WarmParent
 
 from darkroom_contract import names
 from darkroom_local.kube.kubeconfig import read_kubeconfig
@@ -105,9 +105,9 @@ def runner_pod(name: str, *command: str, **spec: Any) -> Json:
 
 
 @pytest.fixture(scope="package")
-def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+def api_server(tmp_path_factory: pytest.TempPathFactory, warm_local: WarmParent) -> Iterator[ApiServer]:
     """One for all tests of the node; each has a namespace of its own."""
-    with ApiServer(tmp_path_factory.mktemp("apiserver")) as server:
+    with ApiServer(tmp_path_factory.mktemp("apiserver"), python=warm_local.forking_python) as server:
         yield server
 
 
@@ -122,8 +122,8 @@ def _namespace(server: ApiServer) -> Iterator[Api]:
 
 
 @contextlib.contextmanager
-def _node(api: Api, folder: Path, *options: str) -> Iterator[NodeUnderTest]:
-    node = NodeUnderTest(api.kubeconfig, api.namespace, folder, *options)
+def _node(api: Api, folder: Path, warm_local: WarmParent, *options: str) -> Iterator[NodeUnderTest]:
+    node = NodeUnderTest(api.kubeconfig, api.namespace, folder, *options, python=warm_local.forking_python)
     node.start()
     yield node
     node.close()
@@ -137,8 +137,8 @@ def api(api_server: ApiServer) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="package")
-def shared_node(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeUnderTest]:
-    with _node(api, tmp_path_factory.mktemp("node")) as node:
+def shared_node(api: Api, tmp_path_factory: pytest.TempPathFactory, warm_local: WarmParent) -> Iterator[NodeUnderTest]:
+    with _node(api, tmp_path_factory.mktemp("node"), warm_local) as node:
         yield node
 
 
@@ -157,16 +157,17 @@ def own_api(api_server: ApiServer) -> Iterator[Api]:
 
 
 @pytest.fixture
-def own_node(own_api: Api, tmp_path: Path) -> Iterator[NodeUnderTest]:
+def own_node(own_api: Api, tmp_path: Path, warm_local: WarmParent) -> Iterator[NodeUnderTest]:
     """A node for one test, which may kill it."""
-    with _node(own_api, tmp_path) as node:
+    with _node(own_api, tmp_path, warm_local) as node:
         yield node
 
 
 @pytest.fixture(scope="module")
-def quick_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+def quick_server(tmp_path_factory: pytest.TempPathFactory, warm_local: WarmParent) -> Iterator[ApiServer]:
     """One that counts a node as lost after three seconds."""
-    with ApiServer(tmp_path_factory.mktemp("quick"), "--node-monitor-grace-seconds", "3") as server:
+    grace, folder = ("--node-monitor-grace-seconds", "3"), tmp_path_factory.mktemp("quick")
+    with ApiServer(folder, *grace, python=warm_local.forking_python) as server:
         yield server
 
 
@@ -177,20 +178,20 @@ def quick_api(quick_server: ApiServer) -> Iterator[Api]:
 
 
 @pytest.fixture
-def quick_node(quick_api: Api, tmp_path: Path) -> Iterator[NodeUnderTest]:
-    with _node(quick_api, tmp_path, "--heartbeat-seconds", "0.5") as node:
+def quick_node(quick_api: Api, tmp_path: Path, warm_local: WarmParent) -> Iterator[NodeUnderTest]:
+    with _node(quick_api, tmp_path, warm_local, "--heartbeat-seconds", "0.5") as node:
         yield node
 
 
 @pytest.fixture
-def frozen() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+def frozen() -> Iterator[Callable[[Process], None]]:
     """Stops processes with SIGSTOP, and continues them after the test."""
-    processes: list[subprocess.Popen[bytes]] = []
+    processes: list[Process] = []
 
-    def freeze(process: subprocess.Popen[bytes]) -> None:
-        process.send_signal(signal.SIGSTOP)
+    def freeze(process: Process) -> None:
+        process.pause()
         processes.append(process)
 
     yield freeze
     for process in processes:
-        process.send_signal(signal.SIGCONT)
+        process.resume()

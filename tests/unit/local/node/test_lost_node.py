@@ -1,7 +1,5 @@
 """A node that loses contact and comes back: the states of its Node and pods, as on Kubernetes 1.36."""
 
-import signal
-
 import pytest
 
 SLEEP = "import time; print('ready', flush=True); time.sleep(600)"
@@ -33,7 +31,7 @@ def test_pods_of_a_lost_node_become_unready_without_a_reason_and_are_evicted_lat
 ):
     api, node = quick_api, quick_node
     pid = node.run_of("job-1").pid
-    frozen(node.running)
+    frozen(node)
 
     wait(lambda: condition(the_node(api, node), "Ready")["status"] == "Unknown", "the node is lost")
     assert condition(the_node(api, node), "Ready")["reason"] == "NodeStatusUnknown"
@@ -48,7 +46,7 @@ def test_pods_of_a_lost_node_become_unready_without_a_reason_and_are_evicted_lat
     assert pod["status"]["phase"] == "Running"
     assert alive(pid)
 
-    node.running.send_signal(signal.SIGCONT)
+    node.resume()
     api.await_gone("job-1")
     assert not alive(pid)
     wait(lambda: condition(the_node(api, node), "Ready")["status"] == "True", "the node is back")
@@ -61,11 +59,11 @@ def test_a_node_that_returns_in_time_keeps_its_pods(quick_api, quick_node, froze
     uid = api.run("job-1", "runner")
     node.await_log(uid, "ready")
     wait(lambda: condition(api.pod("job-1"), "Ready").get("status") == "True", "the pod is ready")
-    frozen(node.running)
+    frozen(node)
     wait(lambda: condition(api.pod("job-1"), "Ready")["status"] == "False", "the pod is unready")
     assert "deletionTimestamp" not in api.pod("job-1")["metadata"]
 
-    node.running.send_signal(signal.SIGCONT)
+    node.resume()
 
     wait(lambda: condition(api.pod("job-1"), "Ready")["status"] == "True", "the pod is ready again")
     assert len(node.runs()) == 1

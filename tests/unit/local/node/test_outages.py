@@ -181,7 +181,7 @@ def test_a_node_can_be_stopped_while_the_api_server_is_down(api, api_server, nod
 def test_a_second_node_with_the_same_data_directory_is_rejected(node):
     message = node.second_start()
 
-    assert f"{node.data_dir} is used by process {node.running.pid}" in message
+    assert f"{node.data_dir} is used by process {node.pid}" in message
 
 
 def test_an_incomplete_last_line_of_the_journal_is_dropped(api, node):

@@ -1,7 +1,5 @@
 """The Node and its Lease: registration, ownership, deletion."""
 
-import signal
-
 from darkroom_local.node.registration import LEASES_PATH
 
 GRACEFUL = """
@@ -90,12 +88,9 @@ def test_a_node_created_by_another_is_tainted_and_never_deleted(own_api, own_nod
 def test_a_node_recreated_by_another_is_never_deleted(own_api, own_node, wait, frozen):
     """Whether or not the node noticed the replacement before it stops."""
     registered(own_api, own_node, wait)
-    frozen(own_node.running)
+    frozen(own_node)
     own_api.request("DELETE", path_of(own_node))
     own_api.request("POST", "/api/v1/nodes", json={"metadata": {"name": own_node.name}})
-
-    own_node.running.send_signal(signal.SIGTERM)
-    own_node.running.send_signal(signal.SIGCONT)
 
     assert own_node.stop() == 0
     assert statuses(own_api, own_node) == [200, 200]
@@ -103,11 +98,8 @@ def test_a_node_recreated_by_another_is_never_deleted(own_api, own_node, wait, f
 
 def test_the_lease_of_a_deleted_node_is_deleted(own_api, own_node, wait, frozen):
     registered(own_api, own_node, wait)
-    frozen(own_node.running)
+    frozen(own_node)
     own_api.request("DELETE", path_of(own_node))
-
-    own_node.running.send_signal(signal.SIGTERM)
-    own_node.running.send_signal(signal.SIGCONT)
 
     assert own_node.stop() == 0
     assert statuses(own_api, own_node) == [404, 404]

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 from support.s3_server import S3Server
+from support.warm_parent.installation import WarmParent
 
 from darkroom_local.s3.storage import BUCKET, Storage
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
+def storage(tmp_path_factory: pytest.TempPathFactory, warm_local: WarmParent) -> Iterator[Storage]:
     """The server, with the bucket and the sample photos."""
-    with S3Server(tmp_path_factory.mktemp("s3"), creates_bucket=False) as server:
+    folder, python = tmp_path_factory.mktemp("s3"), warm_local.forking_python
+    with S3Server(folder, creates_bucket=False, python=python) as server:
         storage = Storage(server.port, *server.credentials.values())
         storage.create_bucket()
         yield storage

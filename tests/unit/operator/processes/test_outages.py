@@ -9,6 +9,7 @@ import pytest
 from support.kube_api import ApiServer, install_crds
 from support.operator_processes import Namespace, Node, operator_process, wait_until
 from support.server_process import Process
+from support.warm_parent.installation import WarmParent
 
 from darkroom_contract.names import LABEL_COMPONENT, slot_lease_name
 from darkroom_local.processes.ports import free_ports
@@ -109,11 +110,11 @@ class TestManualEdits:
 
 class TestApiServer:
     def test_a_run_continues_while_the_api_server_is_killed_and_restarted(
-        self, fresh_api_server: ApiServer, tmp_path: Path
+        self, fresh_api_server: ApiServer, tmp_path: Path, warm_operator: WarmParent
     ) -> None:
         install_crds(fresh_api_server.http)
         namespace = Namespace.create(fresh_api_server, "here")
-        with operator_process(namespace, tmp_path) as operator:
+        with operator_process(namespace, tmp_path, warm_operator.forking_python) as operator:
             namespace.create_job("a")
             pod = namespace.wait_for_pod("a")
             fresh_api_server.kill()
@@ -124,11 +125,13 @@ class TestApiServer:
                 operator.start()
             assert namespace.wait_for_phase("a", "Succeeded")["attempts"] == 1
 
-    def test_the_operator_waits_for_the_crds_and_stays_alive(self, fresh_api_server: ApiServer, tmp_path: Path) -> None:
+    def test_the_operator_waits_for_the_crds_and_stays_alive(
+        self, fresh_api_server: ApiServer, tmp_path: Path, warm_operator: WarmParent
+    ) -> None:
         [port] = free_ports(1)
         health = {"DARKROOM_HEALTH_PORT": str(port), "DARKROOM_HEALTH_HOST": "127.0.0.1"}
         namespace = Namespace.create(fresh_api_server, "here")
-        with operator_process(namespace, tmp_path, **health) as operator:
+        with operator_process(namespace, tmp_path, warm_operator.forking_python, **health) as operator:
             wait_until(lambda: "apply crds/ to it" in operator.log(), "the operator logs what it waits for")
             assert httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).text == "ok\n"
             install_crds(fresh_api_server.http)
@@ -138,14 +141,14 @@ class TestApiServer:
 
     @pytest.mark.parametrize("narrow_again", [False, True])
     def test_an_unreadable_job_fails_and_blocks_no_other(
-        self, fresh_api_server: ApiServer, tmp_path: Path, narrow_again: bool
+        self, fresh_api_server: ApiServer, tmp_path: Path, warm_operator: WarmParent, narrow_again: bool
     ) -> None:
         install_crds(fresh_api_server.http, loosened)
         namespace = Namespace.create(fresh_api_server, "here")
         namespace.create_job("bad", prompt="")
         if narrow_again:
             install_crds(fresh_api_server.http)
-        with operator_process(namespace, tmp_path):
+        with operator_process(namespace, tmp_path, warm_operator.forking_python):
             namespace.create_job("good", priority=1)
             namespace.create_job("second")
             namespace.finish_pod(namespace.wait_for_pod("good"))

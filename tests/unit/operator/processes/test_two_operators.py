@@ -1,10 +1,8 @@
 """Two operators of one namespace: one is the leader, the other takes over. Real processes."""
 
 import itertools
-import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from support.fault_proxy import Disturbance, FaultProxy
@@ -102,9 +100,7 @@ class FailingWatches(FaultProxy):
 def test_a_leader_that_is_paused_again_and_again_does_no_harm_when_it_resumes(
     namespace: Namespace, start_operator: Callable[..., Process]
 ) -> None:
-    # SIGSTOP would not stop a fork.
-    start_process = partial(start_operator, Path(sys.executable))
-    pair = Pair(namespace, start_process, DARKROOM_LEASE_SECONDS="2")
+    pair = Pair(namespace, start_operator, DARKROOM_LEASE_SECONDS="2")
     for number in range(4):
         namespace.create_job(f"job-{number}")
     node = Node(namespace)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from support.kube_api import Api, ApiServer, kubeconfig_with_token, ok, refused
+from support.warm_parent.installation import WarmParent
 
 TOKEN = "/api/v1/namespaces/default/serviceaccounts/gateway/token"
 REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -19,8 +20,10 @@ def account(admin: Api, server: ApiServer, folder: Path) -> Path:
     return kubeconfig
 
 
-def test_tokens_and_permissions_survive_a_restart(tmp_path: Path, connect: Callable[[ApiServer], Api]) -> None:
-    server = ApiServer(tmp_path, "--rbac")
+def test_tokens_and_permissions_survive_a_restart(
+    tmp_path: Path, connect: Callable[[ApiServer], Api], warm_local: WarmParent
+) -> None:
+    server = ApiServer(tmp_path, "--rbac", python=warm_local.forking_python)
     server.start()
     admin = connect(server)
     own = Api(account(admin, server, tmp_path), "default")
