@@ -134,7 +134,7 @@ def _is_slow_itself(each: Any) -> bool:
 def _next(each: Any) -> tuple[Any, ...]:
     """The methods of a class; the functions and classes of ours that a function names."""
     if isinstance(each, type):
-        return tuple(value for value in map(_unwrapped, vars(each).values()) if isinstance(value, FunctionType))
+        return tuple(value for value in map(_unwrapped, list(vars(each).values())) if isinstance(value, FunctionType))
     return tuple(_named(list(_codes(each.__code__)), each.__globals__))
 
 
