@@ -54,10 +54,12 @@ def test_model_is_imported_listed_saved_and_deleted(command: Command, tmp_path: 
     content = lora_bytes()
     path = tmp_path / "command-style.safetensors"
     path.write_bytes(content)
-    assert command("models", "import", str(path), "-p", "a style") == (0, "command-style\n", "")
+    code, out, note = command("models", "import", str(path), "-p", "a style")
+    assert (code, out) == (0, "command-style\n")
+    assert "darkroom generate 'a style' --model command-style" in note
     assert "command-style" in [each["model_id"] for each in json.loads(command("models", "--json")[1])["models"]]
     code, out, errors = command("models", "download", "command-style", "-o", str(tmp_path / "out"))
     assert code == 0, errors
     assert Path(out.strip()).read_bytes() == content
-    assert command("models", "rm", "command-style") == (0, "command-style\n", "")
+    assert command("models", "rm", "command-style")[:2] == (0, "command-style\n")
     assert command("models", "show", "command-style")[0] == 3
