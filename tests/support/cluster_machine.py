@@ -23,7 +23,7 @@ from support.simulated_user import JOBS, SimulatedUser
 MOST_JOBS = 8
 OPERATORS = st.sampled_from([0, 1])
 MODEL = "m"
-NEW_FIELDS = frozenset({"admissionOrder", "runStartTime", "interruptions", "savedStep", "remarks"})
+NEW_FIELDS = frozenset({"admissionOrder", "runStartTime", "interruptions", "savedStep", "remarks", "finishedImages"})
 """Of a status, which the CRDs of release 0.1.0 drop."""
 DATASETS = {"s3_bucket": "darkroom", "dataset_uris": ("s3://darkroom/datasets/x/",)}
 STORAGE_FAILURE = failure(Reason.STORAGE_UNAVAILABLE)

@@ -49,7 +49,7 @@ class SimulatedApi:
     """A scheduling gate that a webhook, such as Kueue's, adds to each new pod."""
     quota_refusals: int = 0
     dropped: frozenset[str] = frozenset()
-    """Fields of a status that the CRDs do not know, as those of an older release."""
+    """Fields of a status and of its progress that the CRDs do not know, as those of an older release."""
 
     def forbid(self, request: str, which: Callable[[Json], bool]) -> None:
         """Refuse such requests from now on, when they are about what is meant."""
@@ -213,10 +213,15 @@ class SimulatedKubeClient:
             assert not faults, faults
             if "patch status" in self.api.ignored:
                 return self.api.get(kind.plural, name)
-            kept = {field: value for field, value in patch["status"].items() if field not in self.api.dropped}
+            kept = self._known(patch["status"])
+            if kept.get("progress"):
+                kept["progress"] = self._known(kept["progress"])
             return self.api.patch(kind.plural, name, {**patch, "status": kept})
 
         return await self._carry_out("patch status", change, {"name": name})
+
+    def _known(self, fields: Json) -> Json:
+        return {name: value for name, value in fields.items() if name not in self.api.dropped}
 
     async def delete_job(self, kind: Kind, name: str, uid: str) -> None:
         await self._carry_out("delete job", lambda: self.api.delete(kind.plural, name, {"uid": uid}))

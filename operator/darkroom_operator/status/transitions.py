@@ -35,7 +35,17 @@ def is_changed(job: Job, status: JobStatus) -> bool:
     Fields that CRDs of an older release drop are written along with others, and are not by themselves a change.
     """
     dropped = ("admission_order", "run_start", "run_start_time")
-    return status.model_copy(update={name: getattr(job.status, name) for name in dropped}) != job.status
+    kept = {name: getattr(job.status, name) for name in dropped}
+    if status.progress is not None and job.status.progress is not None and _lacks_start_time(job):
+        images = job.status.progress.finished_images
+        kept["progress"] = status.progress.model_copy(update={"finished_images": images})
+    return status.model_copy(update=kept) != job.status
+
+
+def _lacks_start_time(job: Job) -> bool:
+    """Whether the CRDs dropped the start of the run: then they drop its finished images, too. Newer CRDs keep both, and
+    images that are the only news are written."""
+    return job.status.phase is Phase.RUNNING and job.status.run_start_time is None
 
 
 # --- waiting for a slot ---------------------------------------------------------------------------------------------

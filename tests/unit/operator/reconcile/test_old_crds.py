@@ -1,11 +1,15 @@
 """An operator with the CRDs of an older release, which drop unknown status fields."""
 
+from support.operator_snapshots import a_progress_event
 from support.simulated_api import SimulatedApi
 from support.simulated_node import SimulatedNode
 from support.simulated_operator import SimulatedOperator
 from support.simulated_user import GENERATE, SimulatedUser
 
-NEW_FIELDS = frozenset({"admissionOrder", "runStartTime", "interruptions", "savedStep", "remarks"})
+from darkroom_contract.progress import FinishedImage
+
+NEW_FIELDS = frozenset({"admissionOrder", "runStartTime", "interruptions", "savedStep", "remarks", "finishedImages"})
+IMAGE = FinishedImage(seed=0, bytes=3, sha256="0" * 64)
 
 
 def stage() -> tuple[SimulatedApi, SimulatedUser, SimulatedNode, SimulatedOperator]:
@@ -26,6 +30,22 @@ def test_it_becomes_idle_and_writes_nothing_twice() -> None:
         api.pass_time(1)
         operator.rest()
     assert operator.kube.sent == sent
+
+
+def test_finished_images_are_not_written_again_and_again() -> None:
+    api, user, node, operator = stage()
+    user.create("a")
+    operator.rest()
+    [pod] = node.live()
+    node.start(pod)
+    operator.rest()
+    uid = api.get(GENERATE, "a")["metadata"]["uid"]
+    operator.cache.progress[uid] = a_progress_event(finished_images=(IMAGE,))
+    operator.rest()
+    assert api.get(GENERATE, "a")["status"]["progress"]["step"] == 3
+    node.finish(pod)
+    operator.rest()
+    assert api.get(GENERATE, "a")["status"]["phase"] == "Succeeded"
 
 
 def test_a_run_is_still_stopped_at_its_deadline() -> None:

@@ -23,6 +23,7 @@ from support.status_schema import faults, require_valid
 
 from darkroom_contract.jobs import Job, read_job
 from darkroom_contract.outcome import Outcome, OutcomeFile, Reason
+from darkroom_contract.progress import FinishedImage
 from darkroom_contract.remarks import MAX_REMARK_CHARACTERS, Remark, RemarkReason
 from darkroom_contract.specs.images import Images
 from darkroom_contract.status import ConditionStatus, ConditionType, JobStatus, Phase
@@ -177,6 +178,14 @@ class TestIsChanged:
         known = replace(HELD, status=dropped)
         assert not transitions.is_changed(known, transitions.running(known, running(POD), None, NOW + WAIT))
         assert transitions.is_changed(known, transitions.running(known, replace(running(POD), ready=False), None, NOW))
+
+    def test_finished_images_are_a_change_unless_the_crds_drop_them(self) -> None:
+        before = replace(HELD, status=transitions.running(HELD, running(POD), a_progress_event(), NOW))
+        image = FinishedImage(seed=0, bytes=3, sha256="0" * 64)
+        after = transitions.running(before, running(POD), a_progress_event(finished_images=(image,)), NOW)
+        assert transitions.is_changed(before, after)
+        older = replace(before, status=before.status.model_copy(update={"run_start_time": None}))
+        assert not transitions.is_changed(older, after)
 
     def test_a_status_from_before_the_admission_order_existed_is_not_rewritten(self) -> None:
         status = transitions.waiting(a_job("a", suspend=True), None, NOW).model_copy(update={"admission_order": None})

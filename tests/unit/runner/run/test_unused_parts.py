@@ -67,7 +67,7 @@ print(sys.modules["torch._dynamo"].reset.__module__)
     assert output(code) == "False\ntorch._dynamo"
 
 
-def test_only_bitsandbytes_imports_the_compiler_for_a_training() -> None:
+def test_only_bitsandbytes_imports_the_compiler_for_a_training(output: Callable[[str], str]) -> None:
     """Without the block, the first step of any optimizer does."""
     code = """
 import torch
