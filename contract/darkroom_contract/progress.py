@@ -13,6 +13,7 @@ from pydantic import Field
 
 from darkroom_contract.schema import Metrics, Schema
 from darkroom_contract.specs.images import MAX_IMAGES
+from darkroom_contract.specs.job import MAX_SEED
 
 STREAM_MAX_LENGTH = 1000
 STREAM_TTL_SECONDS = 24 * 3600
@@ -73,7 +74,7 @@ class FinishedImage(Schema):
 
     # It has no name: readers derive the name from the job and the seed (`storage.keys.image_file`), so that no report
     # can refer to another object.
-    seed: int = Field(ge=0, description="Its seed.")
+    seed: int = Field(ge=0, le=MAX_SEED, description="Its seed.")
     bytes: int = Field(ge=0, le=MAX_IMAGE_BYTES, description="Size of the file in bytes.")
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file, in hexadecimal.")
 
