@@ -74,9 +74,9 @@ class FinishedImage(Schema):
 
     # It has no name: readers derive the name from the job and the seed (`storage.keys.image_file`), so that no report
     # can refer to another object.
-    seed: int = Field(ge=0, le=MAX_SEED, description="Its seed.")
-    bytes: int = Field(ge=0, le=MAX_IMAGE_BYTES, description="Size of the file in bytes.")
-    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file, in hexadecimal.")
+    seed: int = Field(ge=0, le=MAX_SEED, description="The seed that the image was generated with.")
+    bytes: int = Field(ge=0, le=MAX_IMAGE_BYTES, description="Size of the image file in bytes.")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 digest of the image file, in hexadecimal.")
 
 
 class ProgressEvent(Schema):

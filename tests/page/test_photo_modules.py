@@ -55,6 +55,29 @@ def test_caption_is_written_changed_and_removed_on_the_page(modules: Page) -> No
     assert states[1:] == [["a red dog", "Dog.txt", "a red dog", ""], ["  ", None, None, ""]]
 
 
+def test_check_of_an_earlier_caption_says_nothing_about_the_present_one(modules: Page) -> None:
+    """Checks wait for those of other photos, while people type."""
+    code = f"""(async () => {{
+      await {_PHOTOS};
+      const [{{ id }}] = m.photos.peek();
+      m.writeCaption(id, "dog ".repeat(999));
+      m.writeCaption(id, "a dog");
+      m.addPhotos([new File(["x"], "2.png")]);
+      while (m.checking.peek() > 0) await new Promise((done) => setTimeout(done));
+      return m.photos.peek()[0].fault;
+    }})()"""
+    assert call(modules, "photos.js", code, [[["1.png"], ["1.txt", "dog " * 1000]]]) == ""
+
+
+def test_only_the_beginning_of_a_large_caption_file_is_read(modules: Page) -> None:
+    code = f"""(async () => {{
+      await {_PHOTOS};
+      return m.photos.peek().map(({{ captionText, fault }}) => [captionText.length, fault]);
+    }})()"""
+    found = call(modules, "photos.js", code, [[["1.png"], ["1.txt", "x" * 100_000]]])
+    assert found == [[8192, "The caption has more than 1,000 characters."]]
+
+
 def test_photos_of_the_same_name_have_captions_of_their_own(modules: Page) -> None:
     """Telephones name all pasted photos alike."""
     code = f"""(async () => {{

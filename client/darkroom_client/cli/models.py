@@ -9,6 +9,7 @@ from darkroom_client.cli.terminal import Terminal
 from darkroom_client.cli.upload_bar import upload_bar
 from darkroom_client.cli.words import age, moment
 from darkroom_client.errors import InputError
+from darkroom_contract.names import step_of_reference
 
 
 def list_models(options: Namespace, terminal: Terminal) -> int:
@@ -29,7 +30,7 @@ def show_model(options: Namespace, terminal: Terminal) -> int:
         model = darkroom.model(options.id)
     terminal.document(model)
     details = (
-        ("Model", model.model_id),
+        ("Model", options.id),
         ("Prompt", model.prompt),
         ("Base model", model.base_model or ""),
         ("Source", model.source or ""),
@@ -48,9 +49,13 @@ def remove(options: Namespace, terminal: Terminal) -> int:
     with connect(options, terminal) as darkroom:
         for model_id in options.ids:
             darkroom.delete_model(model_id)
-            terminal.done(model_id, f"Deleted the model {model_id}.")
+            terminal.done(model_id, f"Deleted the {_noun(model_id)} {model_id}.")
             terminal.record(deleted=model_id)
     return ExitCode.DONE
+
+
+def _noun(reference: str) -> str:
+    return "saved step" if step_of_reference(reference) else "model"
 
 
 def import_model(options: Namespace, terminal: Terminal) -> int:
@@ -81,7 +86,7 @@ def download(options: Namespace, terminal: Terminal) -> int:
         files = [each for each in model.files if options.form is None or each.form.lower() == options.form.lower()]
         if not files:
             forms = ", ".join(each.form for each in model.files) or "none"
-            raise InputError(f"{model.model_id} has no file of this form. It has: {forms}.")
+            raise InputError(f"{options.id} has no file of this form. It has: {forms}.")
         for each in files:
             path = darkroom.download_file(each, options.output)
             terminal.result(str(path))

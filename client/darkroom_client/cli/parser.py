@@ -37,7 +37,7 @@ START = examples(
     'darkroom generate "a photo of sks dog on the moon" --model my-dog -o out/',
 )
 OUTPUT = "folder for the files (default: this one)"
-MODEL = "of a model: see `darkroom models`"
+MODEL = "of a model: see `darkroom models`; or of a saved step, such as my-dog@200"
 
 
 class _Version(Action):
@@ -185,9 +185,9 @@ def _add_models(parser: ArgumentParser) -> None:
     commands = parser.add_subparsers(
         metavar="COMMAND", title="commands", prog="darkroom models", description="without one: list the models"
     )
-    show = _command(commands, "show", "one model, its files and saved steps")
+    show = _command(commands, "show", "one model or saved step, and its files")
     _run(show, "models", "show_model")
-    remove = _command(commands, "rm", "delete models, with all their files")
+    remove = _command(commands, "rm", "delete models or saved steps, with all their files")
     _run(remove, "models", "remove")
     load = _command(commands, "import", "import a LoRA that was trained elsewhere")
     load.add_argument("file", metavar="FILE", help="a safetensors file, or an s3:// address")

@@ -74,7 +74,8 @@ class ModelDeleter:
         self._complete(removal, {job.uid for job in jobs})
 
     def delete_step(self, model_id: str, step: str, jobs: Collection[DeletableJob]) -> None:
-        """Delete a saved step: its record, then its files, of all trainings of the model. May be repeated.
+        """Delete a saved step: its files, of all trainings of the model, then its record. May be repeated: the record,
+        which may be the only one that knows the training, stays until its files are gone.
 
         Raises `UnknownModelError` when there is neither, and `ModelInUseError` as `delete` does.
         """
@@ -89,9 +90,9 @@ class ModelDeleter:
             if content is None and not steps:
                 message = no_model(model_id)
             raise UnknownModelError(message, (FieldError("model_id", message, reference),))
-        self._records.delete_steps(model_id, [step])
         for each in prefixes:
             self._storage.delete_below(each)
+        self._records.delete_steps(model_id, [step])
         log.info("removed the saved step %s with the files of %d trainings", reference, len(prefixes))
 
     def _planned(

@@ -29,6 +29,10 @@ from darkroom_gateway.storage.client import ObjectStorage
 MAX_LISTED = 10
 """Maximum number of pictures that an error lists."""
 _MIB = 1024**2
+_NO_MANIFEST = (
+    "The job that makes it has not succeeded, or its files were deleted. Wait until it has succeeded, or download the "
+    "picture and upload it."
+)
 
 
 class StoredImages:
@@ -77,7 +81,7 @@ class StoredImages:
         """
         content = await self._backend.call(STORAGE_SECONDS, self._storage.read, manifest_key(uid))
         if content is None:
-            raise _refused(parameter, given, "Its files are not in object storage: they were deleted, or never made.")
+            raise _refused(parameter, given, _NO_MANIFEST)
         try:
             owner = Manifest.model_validate_json(content).namespace
         except ValidationError:

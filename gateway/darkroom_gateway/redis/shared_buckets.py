@@ -29,14 +29,15 @@ MAX_EMPTY_SECONDS = 2 * WINDOW_SECONDS
 _ADD = """
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
-local stored = tonumber(redis.call('GET', KEYS[1]) or '')
+local stored = redis.pcall('GET', KEYS[1])
+stored = type(stored) == 'string' and tonumber(stored)
 if not stored or stored ~= stored or stored < now then stored = now end
 local full = math.min(stored + tonumber(ARGV[1]), now + tonumber(ARGV[2]))
 redis.call('SET', KEYS[1], string.format('%.6f', full), 'EX', math.ceil(full - now) + 1)
 return string.format('%.6f', full - now)
 """
 """Adds seconds to the time at which a bucket will be full, and returns the seconds until then. The clock is that of
-Redis, so clocks of gateways may differ."""
+Redis, so clocks of gateways may differ. A key of another type is replaced: it would refuse every exchange."""
 
 
 class SharedBuckets:

@@ -44,7 +44,8 @@ class V1Artifact(BaseModel):
     url: str = Field(description="Downloads the file without credentials until `expires`.")
     expires: datetime
     uri: str = Field(
-        description="Its address in object storage. A later job takes a picture by it, such as in startImage.uri.",
+        description="Its address in object storage. Once the job has succeeded, a later one takes a picture by it, "
+        "such as in startImage.uri.",
         examples=["s3://darkroom/runs/0b54e4f6-0000-4000-8000-000000000000/generate-x7c2m4kq9a-seed-7.png"],
     )
 

@@ -116,6 +116,15 @@ def test_models_are_listed_shown_saved_and_deleted(gateway: ScriptedGateway, run
     assert run("models", "rm", "my-dog").out == "my-dog\n"
 
 
+def test_saved_step_is_named_as_it_was_given(gateway: ScriptedGateway, run: Run) -> None:
+    """The gateway answers with its model and its own files."""
+    gateway.script("GET", "/v1/models/my-dog%40200", document({**MODEL, "id": "my-dog@200", "step": 200}))
+    gateway.script("DELETE", "/v1/models/my-dog%40200", content(b"", 204))
+    assert "my-dog@200\n" in run("models", "show", "my-dog@200").out
+    assert "my-dog@200 has no file of this form" in run("models", "download", "my-dog@200", "--form", "peft").err
+    assert "Deleted the saved step my-dog@200." in run("models", "rm", "my-dog@200").err
+
+
 def test_model_is_imported_under_the_name_of_its_file(gateway: ScriptedGateway, run: Run, tmp_path: Path) -> None:
     path = tmp_path / "film-grain.safetensors"
     path.write_bytes(b"weights")

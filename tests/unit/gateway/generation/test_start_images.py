@@ -196,7 +196,7 @@ def test_stored_picture_is_used_in_place(http: httpx.Client, cluster: Any, store
         (f"s3://{BUCKET}/images/team-b/dog.png", "outside of the folders"),
         (f"s3://{BUCKET}/images/default/../team-b/dog.png", "can't be used"),
         ("s3://elsewhere/dog.png", "outside of the folders"),
-        (f"s3://{BUCKET}/runs/unknown-1/dog.png", "not in object storage"),
+        (f"s3://{BUCKET}/runs/unknown-1/dog.png", "has not succeeded"),
         (f"s3://{BUCKET}/images/default/dog.gif", "URI of one picture"),
         ("file:///etc/passwd.png", "URI of one picture"),
     ],

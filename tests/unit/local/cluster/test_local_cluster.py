@@ -22,6 +22,7 @@ from darkroom_local.errors import DemoFailedError, LocalError, StateInUseError
 from darkroom_local.kube.kubectl import run_kubectl
 from darkroom_local.node.journal import overlapping_runs, read_journal
 from darkroom_local.node.pod_dirs import PodDirs
+from darkroom_local.processes.ports import is_free
 
 PYTHON = sys.executable
 """A new interpreter."""
@@ -193,6 +194,8 @@ def test_after_a_power_failure_all_data_is_there_and_the_run_is_retried(
 
     cluster.kill_all()
     wait(lambda: not any(alive(pid) for pid in [*pids, running]), "everything is dead")
+    # Its own processes follow it.
+    wait(lambda: is_free(gateway.base_url.port), "the gateway's port is free")
     cluster.start()
 
     assert cluster.gateway_url == str(gateway.base_url).rstrip("/")

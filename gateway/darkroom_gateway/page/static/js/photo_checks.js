@@ -26,6 +26,8 @@ const MAX_SIDE_PX = 16_000;
 const MAX_PIXELS = 100e6;
 const THUMBNAIL_PX = 320;
 export const MAX_CAPTION_CHARACTERS = 1000;
+/** Twice what a caption of that length can have. */
+export const MAX_CAPTION_BYTES = 8192;
 
 /** Of a folder, and of a file that was changed or removed after it was chosen. */
 const UNREADABLE = "Can't be read. Is it a folder?";
@@ -118,9 +120,9 @@ export async function inspect(file) {
 
 /** @param {File} file @returns {Promise<string>} */
 export async function captionFault(file) {
-  const text = file.size > 8192 ? "" : await file.text().catch(() => null);
+  const text = file.size > MAX_CAPTION_BYTES ? "" : await file.text().catch(() => null);
   if (text === null) return UNREADABLE;
-  if (file.size > 8192 || text.trim().length > MAX_CAPTION_CHARACTERS) return "The caption has more than 1,000 characters.";
+  if (file.size > MAX_CAPTION_BYTES || text.trim().length > MAX_CAPTION_CHARACTERS) return "The caption has more than 1,000 characters.";
   return text.includes("\uFFFD") ? "The caption is not UTF-8 text." : "";
 }
 

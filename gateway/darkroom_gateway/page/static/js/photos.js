@@ -1,6 +1,6 @@
 /** The photos chosen for a training: added, checked one after another, matched with captions and masks. */
 
-import { captionFault, inspect, isCaption, isMask, isSame, numbered, stem } from "./photo_checks.js";
+import { MAX_CAPTION_BYTES, captionFault, inspect, isCaption, isMask, isSame, numbered, stem } from "./photo_checks.js";
 import { sayError } from "./components/toasts.js";
 import { storePhotos, storedPhotos } from "./photo_store.js";
 import { signal } from "./ui.js";
@@ -78,7 +78,7 @@ async function attach(file) {
     return;
   }
   const previous = isCaption(file) ? owner.caption : owner.mask;
-  const captionText = isCaption(file) ? (await file.text().catch(() => "")).trim() : owner.captionText;
+  const captionText = isCaption(file) ? (await file.slice(0, MAX_CAPTION_BYTES).text().catch(() => "")).trim() : owner.captionText;
   const now = { ...owner, captionText, ...(isCaption(file) ? { caption: file } : { mask: file }) };
   if (!owner.fault || (owner.cause && owner.cause === previous)) Object.assign(now, await attachedFault(now));
   const { caption, mask, fault, cause } = now;
@@ -111,9 +111,20 @@ export function writeCaption(id, captionText) {
   update(id, { caption, captionText });
   if (photo.cause !== null && photo.cause === photo.caption) {
     update(id, { fault: "", cause: null });
-    work = work.then(async () => update(id, await attachedFault({ ...photo, caption })));
+    work = work.then(() => checkAttached(id));
   }
   save();
+}
+
+/** Check the caption and the mask of a photo, which may change meanwhile. @param {string} id @returns {Promise<void>} */
+async function checkAttached(id) {
+  const find = () => photos.peek().find((each) => each.id === id);
+  const photo = find();
+  if (!photo) return undefined;
+  const found = await attachedFault(photo);
+  const now = find();
+  if (now?.caption !== photo.caption || now?.mask !== photo.mask) return checkAttached(id);
+  return update(id, found);
 }
 
 /** @param {string} id @param {Partial<Photo>} changes */

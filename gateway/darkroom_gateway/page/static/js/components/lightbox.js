@@ -68,6 +68,8 @@ export function Lightbox() {
   if (!shown) return null;
   const { pictures, index } = shown;
   const { job, artifact, caption, fresh } = pictures[index];
+  // A run reads pictures of jobs that have succeeded only.
+  const canStart = job?.status === "Succeeded" && artifact.uri;
   return html`<${Dialog} label="Picture" onClose=${close} kind="lightbox">
     <div class="lightbox-top">
       <span class="muted">${pictures.length > 1 ? `${index + 1} of ${pictures.length}` : ""}</span>
@@ -85,7 +87,7 @@ export function Lightbox() {
       </div>
       <div class="actions">
         ${job && html`<${BusyButton} key=${job.id} class="button" act=${() => again(job).then(close)}><${Icon} name="again" />Another seed<//>`}
-        ${job && artifact.uri && html`<button type="button" class="button" onClick=${() => start(job, { name: artifact.name, uri: artifact.uri ?? "" })}><${Icon} name="pen" />Use as start picture</button>`}
+        ${canStart && html`<button type="button" class="button" onClick=${() => start(job, { name: artifact.name, uri: artifact.uri ?? "" })}><${Icon} name="pen" />Use as start picture</button>`}
         <${Download} class="button" file=${artifact} fresh=${fresh}><${Icon} name="download" />Download<//>
         ${job && html`<a class="button" href=${to("jobs", job.id)} onClick=${close}>Details</a>`}
         ${job && html`<button type="button" class="button danger-text" onClick=${() => askToDelete(job, close)}><${Icon} name="trash" />Delete</button>`}

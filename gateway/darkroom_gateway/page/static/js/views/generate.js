@@ -16,7 +16,7 @@ import { freshArtifact, isFinished } from "../jobs.js";
 import { useNativePx } from "../models.js";
 import { go, route, to } from "../router.js";
 import { submitGeneration } from "../submissions.js";
-import { html, useRef, useState, useValue } from "../ui.js";
+import { html, useEffect, useRef, useState, useValue } from "../ui.js";
 import { EMPTY, faultsOf, isClip, specOf } from "./generate_form.js";
 import { ModelChoice, MoreOptions, PictureOptions, SpeedChoice } from "./generate_options.js";
 import { useJob } from "./job.js";
@@ -79,6 +79,16 @@ function GenerateForm({ onMade }) {
     sending.changed(["image", "mask"]);
     setDropped(chosen);
   };
+  const startUri = draft.start?.uri;
+  const startBefore = useRef(startUri);
+  useEffect(() => {
+    if (startUri && startUri !== startBefore.current) {
+      // It was chosen outside of the form. The mask and the faults were about another picture.
+      sending.changed(["start"]);
+      setPictures({ image: null, mask: null });
+    }
+    startBefore.current = startUri;
+  }, [startUri]);
 
   /** @param {Event} event */
   const make = async (event) => {
