@@ -111,16 +111,13 @@ class TrainingSession:
         prompt_encoder = open_prompt_encoder(self.pipeline, self.device, self.spec.training, data.all_concepts)
         self._prepare_device(prompt_encoder, data)
         fused = fuse_layers(self.pipeline.unet)
-        trainer = Trainer(
-            self.pipeline.unet,
-            prompt_encoder,
-            diffusion_loss,
-            self.spec.training,
-            self.device,
-            self._save_memory,
-            fused.takes_text_index,
-        )
-        return self._train(self._restore(self.adapters), trainer, data)
+        unet, training = self.pipeline.unet, self.spec.training
+        index = fused.takes_text_index
+        trainer = Trainer(unet, prompt_encoder, diffusion_loss, training, self.device, self._save_memory, index)
+        try:
+            return self._train(self._restore(self.adapters), trainer, data)
+        finally:
+            fused.undo()
 
     def save(self, path: Path, metadata: dict[str, str]) -> None:
         """Write the trained adapters in diffusers' format. Call `train` first."""

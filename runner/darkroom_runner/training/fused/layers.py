@@ -36,25 +36,35 @@ class Fused:
     """Number of parts by kind."""
     takes_text_index: bool
     """Whether `encoder_hidden_states` may be the batch's distinct texts, with a `TEXT_INDEX`."""
+    modules: tuple[torch.nn.Module, ...] = ()
+
+    def undo(self) -> None:
+        """Let the modules compute as diffusers' own again, to the last bit."""
+        for each in self.modules:
+            del each.forward
 
 
 def fuse_layers(unet: torch.nn.Module) -> Fused:
     """Fuse what can be fused of a U-Net on the CPU."""
     fused: Counter[str] = Counter()
+    modules: list[torch.nn.Module] = []
     blocks = [each for each in unet.modules() if isinstance(each, BasicTransformerBlock)]
     for module in unet.modules():
         if isinstance(module, ResnetBlock2D) and resnet.can_fuse(module):
             resnet.fuse(module)
             fused[RESNET] += 1
+            modules.append(module)
         elif isinstance(module, BasicTransformerBlock) and _is_plain(module):
             parts = _Parts.of(module)
             module.forward = partial(_forward, module, parts, module.forward)
             fused += parts.counts()
+            modules.append(module)
         elif isinstance(module, Upsample2D) and module.conv is not None and convolutions.can_fuse(module.conv):
             memory_format = convolutions.fastest_format(module.conv)
             module.conv.forward = partial(_convolve, Convolution.of(module.conv, memory_format))
             fused[CONVOLUTION] += 1
-    return Fused(fused, takes_text_index=all(_is_plain(each) for each in blocks))
+            modules.append(module.conv)
+    return Fused(fused, all(_is_plain(each) for each in blocks), tuple(modules))
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,18 @@ def test_output_and_all_gradients_are_those_of_the_modules(unet: Any, checkpoint
     require_close(run(unet, text), modules)
 
 
+def test_undone_modules_compute_as_before(unet: Any) -> None:
+    with torch.no_grad():
+        modules = unet_output(unet, texts(unet))
+        fused = fuse_layers(unet)
+        fused_output = unet_output(unet, texts(unet))
+
+        fused.undo()
+
+        assert torch.equal(unet_output(unet, texts(unet)), modules)
+        assert not torch.equal(fused_output, modules)
+
+
 def test_large_weights_are_not_kept_twice(unet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """They take other functions, with the same results."""
     monkeypatch.setattr(convolutions, "_PACKED_BYTES", 0)
