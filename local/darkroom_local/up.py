@@ -112,7 +112,7 @@ Try, in another terminal:
 
   export GATEWAY={url} DARKROOM_GATEWAY_URL={url}
   {darkroom} train {folder or "photos"} --model my-star --prompt "a photo of sks star" --steps 60 --follow
-  {darkroom} generate "a photo of sks star, olive background" --model my-star -o out/
+  {darkroom} generate "a photo of sks star, olive background" --model my-star --guidance 2 -o out/
 
 The same with curl:
 

@@ -14,7 +14,9 @@ from darkroom_client.errors import ConfigurationError, DarkroomError, InputError
 if TYPE_CHECKING:
     from darkroom_client.cli.terminal import Terminal
 
-MISSING_CLIENT = "darkroom: the command line needs the extra client. Install it with: pip install 'darkroom[client]'"
+MISSING_CLIENT = (
+    "darkroom: the command line needs the extra client. Install it in a checkout of Darkroom: pip install '.[client]'"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

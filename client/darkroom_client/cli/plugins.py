@@ -64,5 +64,5 @@ def find_plugin(name: str) -> Command | None:
             raise MissingExtraError(f"`darkroom {name}` of {package} can't be loaded: {error}.") from error
     assert known is not None
     missing = MissingExtraError(f"`darkroom {name}` needs the extra {known.extra}, which is not installed.")
-    missing.advice = f"Install it with: pip install 'darkroom[{known.extra}]'"
+    missing.advice = f"Install it in a checkout of Darkroom: pip install '.[{known.extra}]'"
     raise missing

@@ -47,6 +47,7 @@ GENERATE_OPTIONS = {
     "mask": "--mask",
     "mask.uri": "--mask",
     "video_image": "--video-image",
+    "video.startImage": "--video-image",
     "video.startImage.uri": "--video-image",
 }
 """The option of each field, and of each file, of a generation."""

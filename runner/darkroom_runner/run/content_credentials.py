@@ -4,7 +4,7 @@
 second, not after the images were generated; `result_files` signs every image and clip before its upload. A configured
 signature is never left out: what can't be signed fails the run with `SigningFailed`.
 
-Library: c2pa-python (the C2PA SDK in Rust), an optional package: `pip install 'darkroom[c2pa]'`.
+Library: c2pa-python (the C2PA SDK in Rust), an optional package: the extra `c2pa`.
 """
 
 import io
@@ -103,7 +103,7 @@ def _require_package() -> None:
     except ImportError as error:
         raise SigningFailedError(
             "Images can't be signed: the package c2pa-python is missing. Use an image that has it "
-            "(pip install 'darkroom[c2pa]'), or unset DARKROOM_C2PA_CERTIFICATE."
+            "(Darkroom's extra c2pa), or unset DARKROOM_C2PA_CERTIFICATE."
         ) from error
 
 

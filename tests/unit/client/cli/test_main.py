@@ -138,7 +138,7 @@ def test_command_whose_extra_is_missing_names_it(
         main([name])
     assert capsys.readouterr().err == (
         f"darkroom: `darkroom {name}` needs the extra local, which is not installed.\n"
-        "  Install it with: pip install 'darkroom[local]'\n"
+        "  Install it in a checkout of Darkroom: pip install '.[local]'\n"
     )
 
 
