@@ -215,7 +215,9 @@ def test_retry_is_refused_without_what_the_job_needs(
     cluster.set_status(Kind.GENERATE, job, phase="Failed")
     assert "modelId" in refused(http.post(f"/v1/jobs/{job}/retry"), 404)
     training = f"{job}-training"
-    cluster.create(Kind.TRAIN, training, SPECS[Kind.TRAIN])
+    cluster.create(
+        Kind.TRAIN, training, SPECS[Kind.TRAIN] | {"dataset": {"uri": f"s3://darkroom/datasets/default/{job}/"}}
+    )
     cluster.set_status(Kind.TRAIN, training, phase="Failed")
 
     assert "no photos" in refused(http.post(f"/v1/jobs/{training}/retry"))["dataset.uri"]
