@@ -44,6 +44,9 @@ class GroupNormSilu:
 
     def backward(self, gradient: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Overwrites `gradient`."""
+        if gradient.stride() != x.stride():
+            # The operator below reads it in the memory format of x, and would return something else without an error.
+            gradient = torch.empty_like(x).copy_(gradient)
         normed, mean, rstd = self._norm(x)
         _silu_backward(gradient, normed, grad_input=gradient)
         batch, channels, height, width = x.shape

@@ -21,6 +21,7 @@ from darkroom_runner.training.fused.layers import (
     Fused,
     fuse_layers,
 )
+from darkroom_runner.training.fused.norms import GroupNormSilu
 
 Result = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
@@ -86,6 +87,21 @@ def test_output_and_all_gradients_are_those_of_the_modules(unet: Any, checkpoint
         unet.enable_gradient_checkpointing()
 
     require_close(run(unet, text), modules)
+
+
+@pytest.mark.parametrize("of_input", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "last"])
+@pytest.mark.parametrize("of_gradient", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "last"])
+def test_gradient_of_a_norm_has_any_memory_format(of_input: Any, of_gradient: Any) -> None:
+    rng = torch.Generator().manual_seed(6)
+    x, gradient = (torch.randn(2, 8, 4, 4, generator=rng) for _ in range(2))
+    weight, bias = torch.rand(8, generator=rng), torch.rand(8, generator=rng)
+    leaf = x.clone().requires_grad_()
+    torch.nn.functional.silu(torch.nn.functional.group_norm(leaf, 2, weight, bias)).backward(gradient)
+
+    norm = GroupNormSilu(weight, bias, groups=2, eps=1e-5)
+    found = norm.backward(gradient.contiguous(memory_format=of_gradient), x.contiguous(memory_format=of_input))
+
+    torch.testing.assert_close(found, leaf.grad)
 
 
 def test_undone_modules_compute_as_before(unet: Any) -> None:
