@@ -26,7 +26,8 @@ def apply_pictures(darkroom: Darkroom, prompts: Mapping[str, str]) -> None:
 
 
 def status_of(darkroom: Darkroom, name: str, kind: str = "generatejob") -> dict[str, Any]:
-    found: dict[str, Any] = darkroom.resource(kind, name)["status"]
+    """A job's status; empty until the operator has written one."""
+    found: dict[str, Any] = darkroom.resource(kind, name).get("status", {})
     return found
 
 

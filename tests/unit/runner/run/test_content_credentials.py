@@ -169,7 +169,7 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     files = signing_files(tmp_path)
     monkeypatch.setitem(sys.modules, "c2pa", None)
 
-    with pytest.raises(SigningFailedError, match=r"pip install 'darkroom\[c2pa\]'"):
+    with pytest.raises(SigningFailedError, match=r"c2pa-python is missing\. Use an image that has it"):
         load_credentials(settings_of(files.certificate, files.key), "0.1.0")
 
 
