@@ -25,7 +25,7 @@ from machine import describe_machine
 
 HERE = Path(__file__).resolve().parents[1]
 DENOISING = "Denoising"
-_GATEWAY = re.compile(r"Gateway: (http://[\w.:]+)")
+_GATEWAY = re.compile(r"Gateway: (http://[\w.:]*\w)")
 _JOB = re.compile(r": (TrainJob|GenerateJob) (\S+)$")
 _STREAM_TIMEOUT = httpx.Timeout(10, read=60)
 
