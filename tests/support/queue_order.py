@@ -84,9 +84,19 @@ class KeptPlaces:
             return []
         if after.holder is None and len(self._slots) > 1:  # The holder of another slot waits for the quota.
             return []
-        others = self._versions(after.holder)
-        may_precede = any(_place_of(other, others[0]) < _place_of(each) for other in others for each in versions)
-        return [] if may_precede else [versions[0]["metadata"]["name"]]
+        # Nobody gets the slot while the first job of the queue, a generation with a model, is too young for it.
+        others = self._jobs() - {before.holder} if after.holder is None else {after.holder}
+        if any(self._may_precede(self._versions(other), versions) for other in others):
+            return []
+        return [versions[0]["metadata"]["name"]]
+
+    @staticmethod
+    def _may_precede(others: list[Json], versions: list[Json]) -> bool:
+        return any(_place_of(other, others[0]) < _place_of(each) for other in others for each in versions)
+
+    def _jobs(self) -> set[str | None]:
+        """The uids of all jobs that there ever were."""
+        return {event.document["metadata"]["uid"] for plural in JOBS for event in self._api.history[plural]}
 
     def _versions(self, uid: str | None) -> list[Json]:
         """All states of a job; an operator may have seen any of them last."""
