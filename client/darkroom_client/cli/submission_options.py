@@ -12,6 +12,8 @@ from darkroom_client.cli.help_format import examples
 TRAIN_USAGE = "darkroom train PHOTOS... --model ID --prompt TEXT [options]"
 GENERATE_USAGE = "darkroom generate PROMPT [--model ID[:SCALE]]... [-o DIR] [options]"
 
+BASE_MODELS = "a folder of the model root, or owner/name on the Hugging Face hub (default: the cluster's)"
+
 TRAIN_EXAMPLES = examples(
     'darkroom train ./photos --model my-dog --prompt "a photo of sks dog" --follow',
     'darkroom train ./photos -m my-dog -p "a photo of sks dog" --steps 800 --rank 32 -o out/',
@@ -68,7 +70,7 @@ def _add_learning(group: _ArgumentGroup) -> None:
         metavar="PROMPT",
         help="generate this image during the training; may be repeated (default: none)",
     )
-    group.add_argument("--base-model", metavar="NAME", help="SDXL model to train (default: the cluster's)")
+    group.add_argument("--base-model", metavar="NAME", help=f"SDXL model to train, {BASE_MODELS}")
     group.add_argument("--dataset", metavar="URI", help="photos in object storage (s3://...), instead of PHOTOS")
 
 
@@ -103,7 +105,9 @@ def _add_images(group: _ArgumentGroup) -> None:
     )
     completed_by(model, "model_ids")
     group.add_argument("--negative", metavar="TEXT", help="what the images should not show (default: nothing)")
-    group.add_argument("--count", "-n", type=parsed_values.number, metavar="N", help="number of images (default: 1)")
+    group.add_argument(
+        "--count", "-n", type=parsed_values.number, metavar="N", help="number of images, 1 to 8 (default: 1)"
+    )
     group.add_argument(
         "--size",
         type=parsed_values.size,
@@ -120,7 +124,7 @@ def _add_images(group: _ArgumentGroup) -> None:
         metavar="NAME",
         help="DDIM, DPM++, Euler, EulerAncestral, EulerTrailing, Heun, LCM, TCD or UniPC (default: the base model's)",
     )
-    group.add_argument("--base-model", metavar="NAME", help="SDXL model (default: the cluster's)")
+    group.add_argument("--base-model", metavar="NAME", help=f"SDXL model, {BASE_MODELS}")
 
 
 def _add_pictures(group: _ArgumentGroup) -> None:
