@@ -89,7 +89,14 @@ def add_generate(parser: ArgumentParser) -> None:
     result.add_argument(
         "--output", "-o", type=Path, default=Path(), metavar="DIR", help="folder for the files (default: this one)"
     )
-    result.add_argument("--detach", "-d", action="store_true", help="only submit the job; save nothing")
+    until = result.add_mutually_exclusive_group()
+    until.add_argument(
+        "--follow",
+        "-f",
+        action="store_true",
+        help="show the progress until the job has ended, and save the files: the default",
+    )
+    until.add_argument("--detach", "-d", action="store_true", help="only submit the job; save nothing")
     _add_submission(parser)
 
 

@@ -95,9 +95,9 @@ class Wording:
     def problem(self, problem: FieldProblem) -> str:
         """What to change, such as: --count is 1000: use at most 8."""
         option, message = self.option_of(problem.parameter), self.text(problem.message)
-        for name in (option, problem.parameter):
-            if message.startswith(f"{name} is "):  # It names the option itself.
-                return f"{option}{message.removeprefix(name)}"
+        name, _, rest = message.partition(" ")
+        if rest.startswith("is ") and option in (name, self.options.get(name)):  # It names the option itself.
+            return f"{option} {rest}"
         if message.startswith("use ") and problem.given and len(problem.given) <= MAX_GIVEN_CHARACTERS:
             return f"{option} is {problem.given}: {message}"
         return f"{option}: {message}"

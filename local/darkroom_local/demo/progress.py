@@ -12,6 +12,8 @@ from darkroom_contract.progress import Stage
 from darkroom_local.demo.gateway_client import Json
 
 LINE_SECONDS = 10.0
+LEAST_FRACTION = 0.05
+"""Of the steps of a stage. The first ones are slow: an estimate from them is several times too long."""
 MINUTES_FROM_SECONDS = 90
 """From here on the time left is rounded to minutes."""
 
@@ -54,9 +56,10 @@ def describe(state: Json) -> str:
 
 
 def time_left(state: Json) -> str:
-    """Of a running job, such as "about 45 s left"; empty as long as it is unknown."""
-    seconds = (state.get("progress") or {}).get("estimated_remaining_seconds")
-    if state["phase"] != "Running" or not seconds:
+    """Of a running job, such as "about 45 s left"; empty as long as it is unknown, or follows from a few slow steps."""
+    progress = state.get("progress") or {}
+    seconds = progress.get("estimated_remaining_seconds")
+    if state["phase"] != "Running" or not seconds or 0 < progress["step"] < progress["total"] * LEAST_FRACTION:
         return ""
     if seconds < MINUTES_FROM_SECONDS:
         return f"about {max(seconds, 1):.0f} s left"

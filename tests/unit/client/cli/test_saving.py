@@ -134,6 +134,13 @@ def test_lines_tell_one_story_that_ends_after_the_files(
     ]
 
 
+def test_follow_is_the_default_of_a_generation_and_may_be_written(gateway: ScriptedGateway, generate, saved) -> None:
+    gateway.script("GET", "/a", content(b"seven"))
+    end = job("generate-b", "Succeeded", artifacts=[picture(NAME, b"seven", "/a")])
+    assert generate(announcing(), job("generate-b"), end, options=("--follow",)).code == 0
+    assert saved() == {NAME: b"seven"}
+
+
 def test_output_that_is_no_folder_is_refused_before_the_job_is_submitted(
     gateway: ScriptedGateway, generate, tmp_path: Path
 ) -> None:

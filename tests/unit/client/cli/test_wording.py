@@ -69,6 +69,12 @@ def test_refused_value_is_shown_with_the_bound(message: str, given: str | None, 
     assert wording.problem(FieldProblem("images.count", message, given)) == line
 
 
+def test_refused_picture_is_named_by_its_option_once() -> None:
+    wording = wording_of(make_parser().parse_args(["generate", "a"]))
+    problem = FieldProblem("startImage.uri", "image is no JPEG picture.")
+    assert wording.problem(problem) == "--image is no JPEG picture."
+
+
 def test_refused_field_is_named_by_its_option(gateway: ScriptedGateway, run: Run) -> None:
     answer = document(refusal(("images.count", "Input should be less than or equal to 100.")), 422)
     gateway.script("POST", "/v1/generate-jobs", answer)

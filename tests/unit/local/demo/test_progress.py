@@ -55,6 +55,7 @@ def test_one_line_describes_a_job(state: dict[str, Any], line: str) -> None:
     [
         (running("DrawingClassImages", 3, 60, estimated_remaining_seconds=200.0), "about 3 min left"),
         (running("Training", 3, 60, estimated_remaining_seconds=41.6), "about 42 s left"),
+        (running("Training", 2, 60, estimated_remaining_seconds=900.0), ""),
         (running("Training", 0, 60, estimated_remaining_seconds=None), ""),
         (running("Training", 0, 60), ""),
         (status("Queued", queue={"position": 0}), ""),
